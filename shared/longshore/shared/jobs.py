@@ -1,0 +1,110 @@
+"""What a producer can ask for, and the states of it.
+
+A spec is checked where it is made, kept as JSON with the job, and never changes.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+
+class State(StrEnum):
+    """Of a job and of a shard: ``queued -> running -> succeeded | failed | cancelled``."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Nothing changes it any more, but a retry."""
+        return self in FINAL
+
+
+FINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
+
+DataFormat = Literal["parquet", "csv", "jsonl"]
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileInput(_Spec):
+    """Rows in a file that the workers can reach."""
+
+    uri: str
+    format: DataFormat
+
+
+class InlineInput(_Spec):
+    """Rows that came with the call: rows ``offset`` to ``offset + rows`` of a block in the ledger or the store.
+
+    Many small jobs share a block, so that ten thousand of them cost a few writes.
+    """
+
+    block: str
+    offset: int
+    rows: int
+
+
+Input = FileInput | InlineInput
+
+
+class InferSpec(_Spec):
+    """Run one version over the rows of an input."""
+
+    data: Input
+    #: Rows in one forward pass; ``None`` lets the worker choose.
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+
+
+class TrainSpec(_Spec):
+    """Train one version of a model."""
+
+    model: str
+    family: str
+    data: Input
+    #: The column to predict. Strings are class labels; so are integers, unless ``task`` says otherwise.
+    target: str
+    task: Literal["auto", "classification", "regression"] = "auto"
+    #: The columns to predict from; ``None`` takes every column but the target.
+    features: tuple[str, ...] | None = None
+    #: The fraction of rows held out, drawn by ``seed``; 0 holds none out.
+    validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    epochs: Annotated[int, Field(ge=1, le=1_000_000)] = 10
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 128
+    learning_rate: Annotated[float, Field(gt=0, le=1000)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
+    #: Of SGD and RMSprop; the others have none.
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    #: Scale each feature to mean 0 and standard deviation 1, as measured on the training rows.
+    standardize: bool = True
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    #: What the family is told.
+    config: dict[str, JsonValue] = Field(default_factory=dict)
+    #: Points at the new version once it is committed.
+    alias: str | None = None
+
+
+class JobOptions(_Spec):
+    """What every kind of job can be told besides its own spec."""
+
+    #: 0 to 9; 9 is the most urgent.
+    priority: Annotated[int, Field(ge=0, le=9)] = 4
+    #: Which workers run it; ``auto`` takes a GPU worker if one is alive at submission, else a CPU worker.
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    #: Tries of one shard before it is given up.
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    #: Seconds from submission after which the job is ended; ``None`` for no limit.
+    timeout: Annotated[float, Field(gt=0, le=10 * 365 * 86400)] | None = None
+    #: Rows in one shard; ``None`` chooses by the size of the input. Of inference only.
+    rows_per_shard: Annotated[int, Field(ge=1)] | None = None
+    #: A second submission by the same producer with the same key returns the first one's job.
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=200)] | None = None

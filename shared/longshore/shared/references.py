@@ -1,0 +1,62 @@
+"""How a model is named: ``digits``, ``digits:3``, ``digits@production``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from longshore.shared.errors import InvalidInput
+
+_NAME = r"[a-z0-9]+(?:[._-][a-z0-9]+)*"
+_MODEL_NAME = re.compile(rf"{_NAME}(?:/{_NAME})*")
+_ALIAS = re.compile(_NAME)
+#: The longest model name or alias, in characters.
+MAX_NAME = 128
+
+
+@dataclass(frozen=True)
+class ModelReference:
+    """A model, and at most one of a version number or an alias. Neither means the newest version."""
+
+    name: str
+    version: int | None = None
+    alias: str | None = None
+
+    @classmethod
+    def parse(cls, text: str, field: str = "model") -> ModelReference:
+        """:raises InvalidInput: ``text`` is not a reference; names ``field``."""
+        name, colon, version = text.partition(":")
+        if colon:
+            if not (version.isascii() and version.isdigit() and 0 < int(version) < 2**31):
+                raise InvalidInput(field, f"{text!r}: after the colon comes a version number from 1, as in digits:3")
+            return cls(check_name(name, field), version=int(version))
+        name, at, alias = text.partition("@")
+        if at:
+            return cls(check_name(name, field), alias=check_alias(alias, field))
+        return cls(check_name(text, field))
+
+    def __str__(self) -> str:
+        if self.version is not None:
+            return f"{self.name}:{self.version}"
+        return f"{self.name}@{self.alias}" if self.alias else self.name
+
+
+def check_name(name: str, field: str = "model") -> str:
+    """:raises InvalidInput: ``name`` cannot name a model. It becomes part of paths and URLs, so it is kept plain."""
+    if len(name) > MAX_NAME or not _MODEL_NAME.fullmatch(name):
+        raise InvalidInput(
+            field,
+            f"{name!r} is not a model name: lower-case letters and digits, parts joined by one of . _ - /, "
+            f"at most {MAX_NAME} characters",
+        )
+    return name
+
+
+def check_alias(alias: str, field: str = "alias") -> str:
+    """:raises InvalidInput: ``alias`` cannot name an alias."""
+    if len(alias) > MAX_NAME or not _ALIAS.fullmatch(alias) or alias.isdigit():
+        raise InvalidInput(
+            field,
+            f"{alias!r} is not an alias: lower-case letters and digits, parts joined by one of . _ -, not only digits",
+        )
+    return alias

@@ -1,0 +1,127 @@
+"""Where a cluster is: read once at the edge, then passed on.
+
+Three addresses make a cluster. They come, in this order, from arguments, from ``LONGSHORE_REDIS_URL``,
+``LONGSHORE_DATABASE_URL`` and ``LONGSHORE_STORE``, or from the home that is up (``home/cluster.json``, which
+``longshore up`` writes and only its owner can read).
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from longshore.shared.errors import HomeError, InvalidInput, NoCluster
+
+#: The file in a home that says where its services listen, while they are up.
+CLUSTER_FILE = "cluster.json"
+
+_ADDRESSES = {
+    "redis_url": "LONGSHORE_REDIS_URL",
+    "database_url": "LONGSHORE_DATABASE_URL",
+    "store": "LONGSHORE_STORE",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The addresses of one cluster and the name of who uses it.
+
+    The addresses can hold passwords, so they do not appear in ``repr``.
+    """
+
+    redis_url: str = field(repr=False)
+    database_url: str = field(repr=False)
+    store: str = field(repr=False)
+    producer: str
+    home: Path | None = None
+
+    def environment(self) -> dict[str, str]:
+        """What a child process needs to find the same cluster. Passwords travel here, never in arguments."""
+        found = {
+            "LONGSHORE_REDIS_URL": self.redis_url,
+            "LONGSHORE_DATABASE_URL": self.database_url,
+            "LONGSHORE_STORE": self.store,
+            "LONGSHORE_PRODUCER": self.producer,
+        }
+        return found if self.home is None else {**found, "LONGSHORE_HOME": str(self.home)}
+
+
+def load_settings(
+    *,
+    redis_url: str | None = None,
+    database_url: str | None = None,
+    store: str | None = None,
+    producer: str | None = None,
+    home: str | os.PathLike[str] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Settings:
+    """Find the cluster.
+
+    :param home: a home folder; asking for one leaves the ``LONGSHORE_*`` addresses aside.
+    :raises NoCluster: no addresses are given and no home is up.
+    :raises InvalidInput: some of the three addresses are given and others are not.
+    """
+    producer = producer or environ.get("LONGSHORE_PRODUCER") or default_producer()
+    given = {"redis_url": redis_url, "database_url": database_url, "store": store}
+    if home is None:
+        given = {key: value or environ.get(_ADDRESSES[key]) for key, value in given.items()}
+    addresses = {key: value for key, value in given.items() if value}
+    if len(addresses) == len(_ADDRESSES):
+        where = environ.get("LONGSHORE_HOME")
+        return Settings(**addresses, producer=producer, home=Path(where) if where else None)
+    if addresses:
+        missing = [key for key in _ADDRESSES if key not in addresses]
+        raise InvalidInput(
+            missing[0],
+            f"not set, though {', '.join(addresses)} is; give all of {', '.join(_ADDRESSES.values())}, "
+            "or none of them to use the home that is up",
+        )
+    folder = home_folder(home, environ)
+    return Settings(**_read_cluster(folder), producer=producer, home=folder)
+
+
+def home_folder(home: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+    """The home in question: the one given, else ``LONGSHORE_HOME``, else the default.
+
+    The default is ``longshore`` in the user's data folder. For root it is ``/var/lib/longshore``: Postgres then runs as
+    another user, who must be able to reach it without the root's own folder being opened.
+    """
+    chosen = home or environ.get("LONGSHORE_HOME")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    if os.geteuid() == 0:
+        return Path("/var/lib/longshore")
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("longshore"))
+
+
+def default_producer() -> str:
+    """``user@host``: who submits, where nothing else is said."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user id without a name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def _read_cluster(home: Path) -> dict[str, str]:
+    path = home / CLUSTER_FILE
+    try:
+        content = json.loads(path.read_text())
+        return {key: str(content[key]) for key in _ADDRESSES}
+    except FileNotFoundError:
+        raise NoCluster(
+            f"no cluster is up in {home}; start one with `longshore up`, or set {', '.join(_ADDRESSES.values())}"
+        ) from None
+    except PermissionError:
+        raise HomeError(
+            f"{path} belongs to another user; use --home or LONGSHORE_HOME for a home of your own"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise HomeError(f"{path} is damaged; `longshore down --home {home}` and `longshore up` write it anew") from None
