@@ -10,7 +10,8 @@ LongshoreError
 ├── JobFailed               a job one waited for did not succeed (exit code 1)
 ├── WaitTimeout             a job one waited for has not ended yet (exit code 1)
 ├── CorruptBlob             bytes in the store are not what their digest says
-└── DataError               data that was readable at submission cannot be read now
+├── DataError               data that was readable at submission cannot be read now
+└── AttemptLost             an attempt at a shard is not the current one any more (inside workers)
 """
 
 from __future__ import annotations
@@ -76,3 +77,7 @@ class CorruptBlob(LongshoreError):
 
 class DataError(LongshoreError):
     """Mend the named file; if it was changed after submission, submit again."""
+
+
+class AttemptLost(LongshoreError):
+    """Stop and write nothing: a newer attempt has the shard, or the job was cancelled."""

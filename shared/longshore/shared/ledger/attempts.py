@@ -1,0 +1,109 @@
+"""One attempt at a shard: claim, renew, write and commit, fail, hand back.
+
+Every step passes the fence (the attempt's number is the shard's newest) or changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from uuid import UUID
+
+from longshore.shared.errors import AttemptLost
+from longshore.shared.jobs import State
+from longshore.shared.ledger import statements
+from longshore.shared.ledger.database import Database, records
+from longshore.shared.ledger.records import Claim, NewShard
+from longshore.shared.ledger.transitions import claim_key, count_done, fail_shard, pass_fence
+from longshore.shared.ledger.writer import AttemptWriter, open_writer, session_name
+
+
+class Attempts:
+    """The part of the ledger that workers write with."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def claim(self, job: UUID, shard: int, *, worker: str, lease: float) -> Claim | None:
+        """Start the next attempt at a shard.
+
+        :param lease: seconds after which the attempt counts as lost, unless it is renewed.
+        :returns: ``None`` where there is nothing to do: the shard runs, has ended, or was never there.
+        """
+        values = {"job": job, "shard": shard, "worker": worker, "lease": lease}
+        with self._database.connection() as link:
+            claim = records(link, Claim).execute(statements.CLAIM, values).fetchone()
+            if claim is not None and claim.attempt > 1:
+                link.execute(statements.END_EARLIER_ATTEMPTS, {"prefix": session_name(f"{job}/{shard}/")})
+        return claim
+
+    def renew(self, claim: Claim, *, lease: float, rows: int, changed: bool) -> bool:
+        """Keep an attempt's lease and report how far it is.
+
+        :param rows: rows computed so far.
+        :param changed: tell those who watch the job.
+        :returns: ``False`` where the attempt has lost the shard: to a newer one, or because the job was cancelled.
+        """
+        values = {**claim_key(claim), "lease": lease, "rows": rows}
+        with self._database.connection() as link:
+            kept = link.execute(statements.RENEW, values).fetchone() is not None
+            if kept and changed:
+                link.execute(statements.NOTIFY_JOB, {"job": claim.job_id})
+        return kept
+
+    def writing(self, claim: Claim) -> AbstractContextManager[AttemptWriter]:
+        """One transaction for what the attempt puts out."""
+        return open_writer(self._database, claim)
+
+    def plan(self, claim: Claim, shards: Sequence[NewShard], rows_total: int) -> None:
+        """Commit a planning shard: the shards that it cut join the job.
+
+        :raises AttemptLost: the attempt is not the current one; nothing is written.
+        """
+        values = {
+            **{"job": claim.job_id, "queue": claim.queue, "priority": claim.priority, "task": claim.kind},
+            "tries": claim.max_attempts,
+            "indexes": [claim.shard + 1 + number for number in range(len(shards))],
+            "starts": [shard.start for shard in shards],
+            "stops": [shard.stop for shard in shards],
+            "offsets": [shard.offset for shard in shards],
+            "lengths": [shard.length for shard in shards],
+        }
+        with self._database.transaction() as link:
+            pass_fence(link, claim, rows=0)
+            link.execute(statements.ADD_SHARDS, values)
+            count_done(link, claim, rows=0, added=len(shards), rows_total=rows_total)
+            link.execute(statements.NOTIFY_TICKETS)
+
+    def record_metrics(self, claim: Claim, step: int, values: Mapping[str, float]) -> None:
+        """Report numbers of a training attempt while it runs.
+
+        :raises AttemptLost: the attempt is not the current one.
+        """
+        with self._database.transaction() as link:
+            if link.execute(statements.STILL_CURRENT, claim_key(claim)).fetchone() is None:
+                raise AttemptLost(f"attempt {claim.token} is not the current one")
+            with link.cursor().copy(statements.COPY_METRICS) as copy:
+                copy.set_types(["uuid", "int4", "int8", "text", "float8"])
+                for name, value in values.items():
+                    copy.write_row((claim.job_id, claim.attempt, step, name, float(value)))
+            link.execute(statements.NOTIFY_JOB, {"job": claim.job_id})
+
+    def fail(self, claim: Claim, error: str, *, permanent: bool) -> State | None:
+        """End an attempt without a result.
+
+        :param error: one sentence for the person who reads ``job.errors()``.
+        :param permanent: trying again cannot help: the whole job ends now.
+        :returns: the shard's state, queued again or failed; ``None`` where the attempt is not the current one.
+        """
+        with self._database.transaction() as link:
+            if permanent:
+                link.execute(statements.LOCK_SHARDS, {"job": claim.job_id})
+            return fail_shard(link, claim.job_id, claim.shard, claim.attempt, error, permanent=permanent)
+
+    def release(self, claim: Claim) -> bool:
+        """Hand a shard back untouched: it is queued again, and the try does not count."""
+        with self._database.transaction() as link:
+            released = link.execute(statements.RELEASE_SHARD, claim_key(claim)).fetchone() is not None
+            link.execute(statements.NOTIFY_TICKETS)
+        return released

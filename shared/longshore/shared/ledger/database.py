@@ -1,0 +1,112 @@
+"""Connections to Postgres, and its errors in our words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import psycopg
+from psycopg import Connection, Cursor
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import InsufficientPrivilege, UndefinedTable
+from psycopg.rows import TupleRow, class_row
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from longshore.shared.errors import InvalidInput, ServiceUnavailable
+
+#: Seconds to wait for a connection before Postgres counts as unreachable.
+CONNECT_TIMEOUT = 10.0
+
+R = TypeVar("R")
+#: A connection, as every part of the ledger is handed one.
+Link = Connection[TupleRow]
+
+
+class Database:
+    """A small pool of connections to one database, opened when first used.
+
+    :param url: ``postgresql://user:password@host:port/name``.
+    :param application: what Postgres shows as this client's name.
+    """
+
+    def __init__(self, url: str, application: str = "longshore", max_size: int = 4) -> None:
+        try:
+            parts = conninfo_to_dict(url)
+        except psycopg.ProgrammingError:
+            # The driver's message would repeat the URL, and with it a password.
+            raise InvalidInput(
+                "database_url", "not a Postgres URL; write postgresql://user:password@host:port/database"
+            ) from None
+        #: For messages: no password.
+        self.address = f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}"
+        self._conninfo = make_conninfo(url, application_name=application, connect_timeout=int(CONNECT_TIMEOUT))
+        self._max_size = max_size
+        self._pool: ConnectionPool[Link] | None = None
+
+    @contextmanager
+    def connection(self) -> Iterator[Link]:
+        """A connection in autocommit mode.
+
+        :raises ServiceUnavailable: Postgres cannot be reached, refuses the login, or has no tables yet.
+        """
+        with self._translated():
+            if self._pool is None:
+                self._pool = self._open()
+            with self._pool.connection(timeout=CONNECT_TIMEOUT) as link:
+                yield link
+
+    @contextmanager
+    def transaction(self) -> Iterator[Link]:
+        """A connection inside one transaction: committed at the end, rolled back by any exception."""
+        with self.connection() as link, link.transaction():
+            yield link
+
+    @contextmanager
+    def own_connection(self) -> Iterator[Link]:
+        """A connection outside the pool, for what holds on to it: an advisory lock, LISTEN, a long COPY."""
+        with self._translated(), psycopg.connect(self._conninfo, autocommit=True) as link:
+            yield link
+
+    def close(self) -> None:
+        """Give every connection back. The object can be used again."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
+    def _open(self) -> ConnectionPool[Link]:
+        with psycopg.connect(self._conninfo):
+            pass  # A wrong address or password fails here at once and in its own words, not after the pool's retries.
+        return ConnectionPool(
+            self._conninfo,
+            min_size=1,
+            max_size=self._max_size,
+            open=True,
+            kwargs={"autocommit": True},
+            check=ConnectionPool.check_connection,
+            name="longshore",
+        )
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except UndefinedTable:
+            raise ServiceUnavailable(
+                f"Postgres at {self.address} has no Longshore tables; run `longshore migrate`"
+            ) from None
+        except InsufficientPrivilege as error:
+            raise ServiceUnavailable(f"Postgres at {self.address}: {_first_line(error)}") from None
+        except PoolTimeout:
+            raise ServiceUnavailable(f"Postgres at {self.address} did not answer in {CONNECT_TIMEOUT:g} s") from None
+        except psycopg.OperationalError as error:
+            raise ServiceUnavailable(f"Postgres at {self.address} cannot be reached: {_first_line(error)}") from error
+
+
+def records(link: Link, kind: type[R]) -> Cursor[R]:
+    """A cursor that makes a ``kind`` of each row, by column names."""
+    return link.cursor(row_factory=class_row(kind))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,52 @@
+"""Which workers there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from longshore.shared.ledger import statements
+from longshore.shared.ledger.database import Database, records
+from longshore.shared.ledger.records import WorkerRecord
+
+#: How often a worker says that it is there, in seconds.
+SEEN_EVERY = 5.0
+#: Seconds of silence after which a worker counts as gone.
+SILENCE = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Presence:
+    """What a worker says of itself."""
+
+    name: str
+    device: str
+    queue: str
+    host: str
+    pid: int
+
+
+class Fleet:
+    """The part of the ledger that keeps the workers' list."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def see(self, presence: Presence) -> None:
+        """Note that a worker is there now."""
+        with self._database.connection() as link:
+            link.execute(statements.SEE_WORKER, vars(presence))
+
+    def forget(self, name: str) -> None:
+        """Take a worker that stops off the list."""
+        with self._database.connection() as link:
+            link.execute(statements.FORGET_WORKER, {"name": name})
+
+    def workers(self) -> list[WorkerRecord]:
+        """Every worker that was ever heard of and has not said goodbye."""
+        with self._database.connection() as link:
+            return records(link, WorkerRecord).execute(statements.LIST_WORKERS, {"silence": SILENCE}).fetchall()
+
+    def live_queues(self) -> frozenset[str]:
+        """The queues that some living worker takes from."""
+        with self._database.connection() as link:
+            return frozenset(row[0] for row in link.execute(statements.LIVE_QUEUES, {"silence": SILENCE}))

@@ -1,0 +1,47 @@
+"""The ledger: every part of it over one small pool of connections."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from longshore.shared.ledger.attempts import Attempts
+from longshore.shared.ledger.control import Control
+from longshore.shared.ledger.database import Database
+from longshore.shared.ledger.fleet import Fleet
+from longshore.shared.ledger.models import Models
+from longshore.shared.ledger.queries import Queries
+from longshore.shared.ledger.submission import Submissions
+from longshore.shared.ledger.upkeep import Upkeep
+from longshore.shared.ledger.watching import Watching
+
+
+class Ledger:
+    """What is in Postgres. Threads may share one; connections are made when first needed.
+
+    :param url: ``postgresql://user:password@host:port/database``.
+    :param application: the name that Postgres shows for its connections.
+    :raises InvalidInput: ``url`` is not one of Postgres.
+    """
+
+    def __init__(self, url: str, application: str = "longshore") -> None:
+        self.database = Database(url, application)
+        self.submissions = Submissions(self.database)
+        self.control = Control(self.database)
+        self.queries = Queries(self.database)
+        self.models = Models(self.database)
+        self.attempts = Attempts(self.database)
+        self.upkeep = Upkeep(self.database)
+        self.fleet = Fleet(self.database)
+        self.watching = Watching(self.database)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.database.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,70 @@
+"""Bring a database's tables to the version this Longshore needs.
+
+Run by `longshore up` and `longshore migrate`. Safe to run by many at once: an advisory lock lets one at a time through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
+
+from longshore.shared.errors import ServiceUnavailable
+from longshore.shared.ledger.locks import MIGRATION_LOCK
+
+
+def migrate(database_url: str) -> str:
+    """Apply what is missing and return the revision the database is at now.
+
+    :raises ServiceUnavailable: the database cannot be reached.
+    """
+    with _connect(database_url) as connection:
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+        connection.commit()
+        config = _config(connection)
+        command.upgrade(config, "head")
+        connection.commit()
+        return str(MigrationContext.configure(connection).get_current_revision())
+
+
+def pending_changes(database_url: str) -> list[object]:
+    """How the tables of a database differ from :mod:`~longshore.shared.ledger.tables`; for tests and `doctor`."""
+    from alembic.autogenerate import compare_metadata
+
+    from longshore.shared.ledger.tables import metadata
+
+    with _connect(database_url) as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        return list(compare_metadata(context, metadata))
+
+
+def newest_revision() -> str:
+    """The revision this Longshore needs."""
+    return str(ScriptDirectory.from_config(_config(None)).get_current_head())
+
+
+def _config(connection: Connection | None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", "longshore.shared.ledger:migrations")
+    config.attributes["connection"] = connection
+    return config
+
+
+@contextmanager
+def _connect(database_url: str) -> Iterator[Connection]:
+    url = make_url(database_url).set(drivername="postgresql+psycopg")
+    engine = create_engine(url, poolclass=NullPool)
+    try:
+        connection = engine.connect()
+    except OperationalError as error:
+        raise ServiceUnavailable(f"Postgres: {str(error.orig).strip()}") from None
+    with connection:
+        yield connection

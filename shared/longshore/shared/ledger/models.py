@@ -1,0 +1,132 @@
+"""Models, versions and aliases. The database numbers the versions; aliases move, and every move is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+from pydantic import JsonValue
+
+from longshore.shared.errors import InvalidInput, UnknownModel
+from longshore.shared.ledger import statements
+from longshore.shared.ledger.database import Database, Link, records
+from longshore.shared.ledger.records import AliasMove, ModelRecord, VersionRecord
+from longshore.shared.references import ModelReference, check_alias
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewVersion:
+    """A version whose bytes are in the store already."""
+
+    model: str
+    digest: str
+    manifest: dict[str, JsonValue]
+    #: Points at the new version at once.
+    alias: str | None = None
+    #: Who moved the alias.
+    set_by: str = ""
+
+
+class Models:
+    """The part of the ledger that knows which versions there are."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def resolve(self, reference: ModelReference, field: str = "model") -> VersionRecord:
+        """The version that a reference means now.
+
+        :raises UnknownModel: there is none; names ``field``.
+        """
+        values: dict[str, object] = {"model": reference.name, "version": reference.version, "alias": reference.alias}
+        statement = statements.RESOLVE_NEWEST
+        if reference.version is not None:
+            statement = statements.RESOLVE_VERSION
+        elif reference.alias is not None:
+            statement = statements.RESOLVE_ALIAS
+        with self._database.connection() as link:
+            found = records(link, VersionRecord).execute(statement, values).fetchone()
+            if found is None:
+                raise UnknownModel(field, self._what_there_is(link, reference))
+        return found
+
+    def names(self) -> list[ModelRecord]:
+        """Every model, by name."""
+        with self._database.connection() as link:
+            return records(link, ModelRecord).execute(statements.LIST_MODELS).fetchall()
+
+    def versions(self, model: str) -> list[VersionRecord]:
+        """Every version of a model, oldest first; none where there is no such model."""
+        with self._database.connection() as link:
+            return records(link, VersionRecord).execute(statements.LIST_VERSIONS, {"model": model}).fetchall()
+
+    def alias_history(self, model: str, alias: str) -> list[AliasMove]:
+        """Every move of an alias, oldest first."""
+        with self._database.connection() as link:
+            values = {"model": model, "alias": alias}
+            return records(link, AliasMove).execute(statements.ALIAS_HISTORY, values).fetchall()
+
+    def add(self, new: NewVersion, job: UUID | None = None) -> int:
+        """Number and add a version; returns its number."""
+        with self._database.transaction() as link:
+            return add_version(link, new, job)
+
+    def promote(self, reference: ModelReference, alias: str, set_by: str) -> VersionRecord:
+        """Point an alias at the version that ``reference`` means.
+
+        :raises UnknownModel: there is no such version.
+        :raises InvalidInput: ``alias`` cannot be a name of an alias.
+        """
+        check_alias(alias)
+        version = self.resolve(reference)
+        with self._database.transaction() as link:
+            values = {"model": version.model, "version": version.version, "alias": alias, "by": set_by}
+            if link.execute(statements.LOCK_VERSION, values).fetchone() is None:
+                raise UnknownModel("model", f"{version.model}:{version.version} was deleted in this moment")
+            link.execute(statements.MOVE_ALIAS, values)
+        return version
+
+    def delete(self, reference: ModelReference) -> VersionRecord:
+        """Remove a version from the ledger. Its number is never given out again.
+
+        :raises InvalidInput: no version is named, an alias points at it, or jobs that have not ended use it.
+        """
+        if reference.version is None:
+            raise InvalidInput("model", f"{str(reference)!r}: name the version to delete, as in {reference.name}:3")
+        version = self.resolve(reference)
+        values = {"model": version.model, "version": version.version}
+        with self._database.transaction() as link:
+            link.execute(statements.LOCK_VERSION, values)
+            aliases = [row[0] for row in link.execute(statements.ALIASES_OF_VERSION, values)]
+            if aliases:
+                raise InvalidInput("model", f"{reference} is {', '.join(aliases)}; point that at another version first")
+            waiting = link.execute(statements.JOBS_OF_VERSION, values).fetchone()
+            if waiting is not None and waiting[0]:
+                raise InvalidInput("model", f"{waiting[0]} jobs use {reference} and have not ended; wait or cancel")
+            link.execute(statements.DELETE_VERSION, values)
+        return version
+
+    @staticmethod
+    def _what_there_is(link: Link, reference: ModelReference) -> str:
+        versions = records(link, VersionRecord).execute(statements.LIST_VERSIONS, {"model": reference.name}).fetchall()
+        if not versions:
+            names = [row.name for row in records(link, ModelRecord).execute(statements.LIST_MODELS)]
+            known = f"the models are {', '.join(names[:10])}" if names else "no model has been trained or imported yet"
+            return f"there is no model {reference.name!r}; {known}"
+        aliases = sorted({alias for version in versions for alias in version.aliases})
+        numbers = f"{versions[0].version} to {versions[-1].version}" if len(versions) > 1 else str(versions[0].version)
+        return f"there is no {reference}; versions: {numbers}; aliases: {', '.join(aliases) or 'none'}"
+
+
+def add_version(link: Link, new: NewVersion, job: UUID | None) -> int:
+    """Within a transaction: number and add a version, and point its alias at it."""
+    row = link.execute(statements.TAKE_VERSION, {"model": new.model}).fetchone()
+    assert row is not None  # an INSERT ... DO UPDATE returns its row
+    version = int(row[0])
+    values = {"model": new.model, "version": version, "digest": new.digest, "manifest": Jsonb(new.manifest), "job": job}
+    link.execute(statements.ADD_VERSION, values)
+    if new.alias is not None:
+        alias = {"model": new.model, "version": version, "alias": new.alias, "by": new.set_by}
+        link.execute(statements.MOVE_ALIAS, alias)
+    return version

@@ -1,0 +1,63 @@
+"""Questions to the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import UUID
+
+from longshore.shared.errors import UnknownJob
+from longshore.shared.jobs import State
+from longshore.shared.ledger import statements
+from longshore.shared.ledger.database import Database, records
+from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord
+
+
+class Queries:
+    """The part of the ledger that only reads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def job(self, job: UUID) -> JobRecord:
+        """:raises UnknownJob: there is no such job."""
+        with self._database.connection() as link:
+            found = records(link, JobRecord).execute(statements.READ_JOB, {"job": job}).fetchone()
+        if found is None:
+            raise UnknownJob("job", f"there is no job {job}")
+        return found
+
+    def jobs(self, *, state: State | None = None, kind: str | None = None, limit: int = 100) -> list[JobRecord]:
+        """The newest jobs, newest first."""
+        values = {"state": state, "kind": kind, "limit": limit}
+        with self._database.connection() as link:
+            return records(link, JobRecord).execute(statements.LIST_JOBS, values).fetchall()
+
+    def states(self, jobs: list[UUID]) -> dict[UUID, State]:
+        """The states of many jobs at once; jobs that do not exist are left out."""
+        with self._database.connection() as link:
+            return {id_: State(state) for id_, state in link.execute(statements.READ_STATES, {"jobs": jobs})}
+
+    def shards(self, job: UUID) -> list[ShardRecord]:
+        """The shards of a job, by index."""
+        with self._database.connection() as link:
+            return records(link, ShardRecord).execute(statements.LIST_SHARDS, {"job": job}).fetchall()
+
+    def results(self, job: UUID) -> Iterator[tuple[int, str]]:
+        """(row, output as JSON text) of every row that has a result, by row. Streams: it holds one row at a time."""
+        with (
+            self._database.own_connection() as link,
+            link.cursor().copy(statements.COPY_OUT_RESULTS, {"job": job}) as copy,
+        ):
+            copy.set_types(["int8", "text"])
+            yield from copy.rows()
+
+    def row_errors(self, job: UUID, limit: int = 1000) -> list[tuple[int, str]]:
+        """(row, error) of the first rows that failed, by row."""
+        with self._database.connection() as link:
+            values = {"job": job, "limit": limit}
+            return [(row, error) for row, error in link.execute(statements.LIST_ROW_ERRORS, values)]
+
+    def metrics(self, job: UUID) -> list[MetricRecord]:
+        """What the newest training attempt has reported, by step and name."""
+        with self._database.connection() as link:
+            return records(link, MetricRecord).execute(statements.LIST_METRICS, {"job": job}).fetchall()

@@ -1,0 +1,212 @@
+"""What the ledger takes and gives: frozen values, one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeAlias
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from longshore.shared.jobs import State
+
+Json: TypeAlias = Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewShard:
+    """A shard to be queued. ``offset`` and ``length`` (bytes) are of text formats."""
+
+    task: str
+    start: int
+    stop: int
+    offset: int | None = None
+    length: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewJob:
+    """A job to be written, with every decision already made."""
+
+    id: UUID
+    kind: str
+    producer: str
+    queue: str
+    priority: int
+    #: The spec as JSON text: many jobs share it.
+    spec: str
+    model: str
+    version: int | None
+    digest: str | None
+    max_attempts: int
+    rows_per_shard: int | None
+    timeout: float | None
+    rows_total: int | None
+    shards: Sequence[NewShard]
+    idempotency_key: str | None = None
+    request_digest: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewInput:
+    """A block of rows: its bytes, or the digest of the blob that holds them."""
+
+    id: UUID
+    data: bytes | None = None
+    blob: str | None = None
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """What is to be published: the name of a shard, how it is queued, and what people are shown of it."""
+
+    job_id: UUID
+    shard: int
+    task: str
+    queue: str
+    priority: int
+    start: int
+    stop: int
+    model: str
+    version: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One attempt at a shard, held by one worker."""
+
+    job_id: UUID
+    shard: int
+    attempt: int
+    attempt_limit: int
+    task: str
+    start: int
+    stop: int
+    offset: int | None
+    length: int | None
+    kind: str
+    spec: dict[str, JsonValue]
+    model: str
+    version: int | None
+    digest: str | None
+    rows_per_shard: int | None
+    max_attempts: int
+    producer: str
+    queue: str
+    priority: int
+
+    @property
+    def token(self) -> str:
+        """``job/shard/attempt``: names everything this attempt writes before it commits."""
+        return f"{self.job_id}/{self.shard}/{self.attempt}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRecord:
+    """A job as it stands in the ledger. Times are UTC."""
+
+    id: UUID
+    kind: str
+    state: State
+    producer: str
+    queue: str
+    priority: int
+    spec: dict[str, JsonValue]
+    model: str
+    version: int | None
+    digest: str | None
+    rows_total: int | None
+    rows_done: int
+    rows_failed: int
+    shards_total: int
+    shards_done: int
+    shards_failed: int
+    outcome: dict[str, JsonValue] | None
+    error: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    deadline: datetime | None
+    #: Rows computed by attempts that have not committed yet.
+    rows_running: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "state", State(self.state))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardRecord:
+    """A shard as it stands in the ledger."""
+
+    index: int
+    task: str
+    state: State
+    start: int
+    stop: int
+    attempt: int
+    attempt_limit: int
+    worker: str | None
+    rows_done: int
+    errors: list[dict[str, JsonValue]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "state", State(self.state))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricRecord:
+    """One number of a training attempt."""
+
+    step: int
+    name: str
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionRecord:
+    """A version of a model. ``manifest`` is the store's, as JSON."""
+
+    model: str
+    version: int
+    digest: str
+    manifest: dict[str, JsonValue]
+    job_id: UUID | None
+    created_at: datetime
+    aliases: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AliasMove:
+    """One entry of an alias's history."""
+
+    alias: str
+    version: int
+    set_by: str
+    set_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRecord:
+    """A model's name with how many versions it has and where its aliases point."""
+
+    name: str
+    versions: int
+    newest: int | None
+    aliases: dict[str, int]
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerRecord:
+    """A worker that has been heard of."""
+
+    name: str
+    device: str
+    queue: str
+    host: str
+    pid: int
+    started_at: datetime
+    seen_at: datetime
+    alive: bool

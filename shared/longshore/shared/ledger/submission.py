@@ -1,0 +1,125 @@
+"""Writing jobs. What :meth:`Submissions.submit` returned for is durable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from psycopg.errors import UniqueViolation
+from psycopg.types.json import Jsonb
+
+from longshore.shared.errors import InvalidInput
+from longshore.shared.jobs import State
+from longshore.shared.ledger import statements
+from longshore.shared.ledger.database import Database, Link
+from longshore.shared.ledger.records import NewInput, NewJob, Ticket
+
+_JOB_TYPES = (
+    *("uuid", "text", "text", "text", "text", "int2", "jsonb", "text", "int4", "text", "int2", "int8"),
+    *("int8", "int4", "timestamptz", "text", "text"),
+)
+_SHARD_TYPES = ("uuid", "int4", "text", "text", "text", "int2", "int8", "int8", "int8", "int8", "int4")
+
+
+class Submissions:
+    """The part of the ledger that producers write with."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def submit(self, jobs: Sequence[NewJob], inputs: Sequence[NewInput] = ()) -> list[UUID]:
+        """Write jobs, their shards and their inputs in one transaction: all of them, or none.
+
+        :returns: the id of each job. It differs from the one given where its idempotency key had made a job before.
+        :raises InvalidInput: a key was used before for something else.
+        """
+        while True:
+            try:
+                with self._database.transaction() as link:
+                    known = self._known(link, jobs)
+                    _write(link, [job for job in jobs if job.id not in known], inputs)
+            except UniqueViolation:  # somebody used the same key in this moment: now it is known
+                continue
+            return [known.get(job.id, job.id) for job in jobs]
+
+    def mark_published(self, tickets: Sequence[Ticket]) -> None:
+        """Note that tickets are in the queue, so that the relay need not publish them."""
+        keys = {"jobs": [ticket.job_id for ticket in tickets], "shards": [ticket.shard for ticket in tickets]}
+        with self._database.connection() as link:
+            link.execute(statements.MARK_PUBLISHED, keys)
+
+    def read_input(self, block: UUID) -> tuple[bytes | None, str | None]:
+        """A block's bytes, or the digest of the blob that holds them. Both ``None``: there is no such block."""
+        with self._database.connection() as link:
+            found = link.execute(statements.READ_INPUT, {"id": block}, binary=True).fetchone()
+        return (None, None) if found is None else (found[0], found[1])
+
+    @staticmethod
+    def _known(link: Link, jobs: Sequence[NewJob]) -> dict[UUID, UUID]:
+        keyed = [job for job in jobs if job.idempotency_key is not None]
+        if not keyed:
+            return {}
+        values = {"producer": keyed[0].producer, "keys": [job.idempotency_key for job in keyed]}
+        made = {key: (id_, digest) for key, id_, digest in link.execute(statements.FIND_KEYS, values)}
+        known = {}
+        for job in keyed:
+            if job.idempotency_key in made:
+                id_, digest = made[job.idempotency_key]
+                if digest != job.request_digest:
+                    raise InvalidInput(
+                        "idempotency_key", f"{job.idempotency_key!r} was used before for another request, job {id_}"
+                    )
+                known[job.id] = id_
+            else:  # the same key twice in one call is one job
+                made[job.idempotency_key] = (job.id, job.request_digest)
+        return known
+
+
+def tickets_of(jobs: Sequence[NewJob]) -> list[Ticket]:
+    """The tickets that lead to the shards of new jobs."""
+    return [
+        Ticket(
+            *(job.id, index, shard.task, job.queue, job.priority, shard.start, shard.stop, job.model, job.version),
+        )
+        for job in jobs
+        for index, shard in enumerate(job.shards)
+    ]
+
+
+def _write(link: Link, jobs: Sequence[NewJob], inputs: Sequence[NewInput]) -> None:
+    with link.cursor() as cursor:
+        if inputs:
+            with cursor.copy(statements.COPY_INPUTS) as copy:
+                copy.set_types(["uuid", "bytea", "text"])
+                for block in inputs:
+                    copy.write_row((block.id, block.data, block.blob))
+        now = datetime.now(UTC)
+        with cursor.copy(statements.COPY_JOBS) as copy:
+            copy.set_types(_JOB_TYPES)
+            for job in jobs:
+                copy.write_row(_job_row(job, now))
+        with cursor.copy(statements.COPY_SHARDS) as copy:
+            copy.set_types(_SHARD_TYPES)
+            for job in jobs:
+                for index, shard in enumerate(job.shards):
+                    copy.write_row(
+                        (
+                            *(job.id, index, shard.task, State.QUEUED.value, job.queue, job.priority),
+                            *(shard.start, shard.stop, shard.offset, shard.length, job.max_attempts),
+                        )
+                    )
+
+
+def _job_row(job: NewJob, now: datetime) -> tuple[object, ...]:
+    deadline = None if job.timeout is None else now + timedelta(seconds=job.timeout)
+    return (
+        *(job.id, job.kind, State.QUEUED.value, job.producer, job.queue, job.priority, _raw(job.spec), job.model),
+        *(job.version, job.digest, job.max_attempts, job.rows_per_shard, job.rows_total, len(job.shards)),
+        *(deadline, job.idempotency_key, job.request_digest),
+    )
+
+
+def _raw(text: str) -> Jsonb:
+    # The spec is JSON already, and thousands of jobs share it: it is not encoded again.
+    return Jsonb(text, dumps=str.__str__)

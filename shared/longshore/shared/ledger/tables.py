@@ -1,0 +1,210 @@
+"""The tables, as Alembic compares them with a database.
+
+jobs            what a producer submitted, its state, its counters
+shards          runs of a job's rows: queued, leased, retried, committed
+inputs          rows that came with a call, many jobs to a block (Arrow IPC; large ones lie in the store)
+results         one JSON value per row of an inference job
+row_errors      rows that could not be computed, and why
+metrics         numbers a training attempt reports while it runs
+models          names
+model_versions  numbered, immutable; the manifest as the store has it
+model_aliases   every move of every alias; the newest row of a (model, alias) is where it points
+workers         who is there, and when they were last heard of
+
+``shards``, ``results``, ``row_errors`` and ``metrics`` have no foreign key to ``jobs``: they are only written in a
+transaction that holds the job, and a check for each row would cost a third of a bulk load.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    }
+)
+
+_STATES = "'queued', 'running', 'succeeded', 'failed', 'cancelled'"
+_now = text("now()")
+_zero = text("0")
+
+
+def _moment(name: str, *, required: bool = False) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=not required, server_default=_now if required else None)
+
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("producer", Text, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("spec", JSONB, nullable=False),
+    # Which version runs, resolved at submission. A training job has the name alone.
+    Column("model", Text, nullable=False),
+    Column("version", Integer),
+    Column("digest", Text),
+    Column("max_attempts", SmallInteger, nullable=False),
+    Column("rows_per_shard", BigInteger),
+    Column("idempotency_key", Text),
+    Column("request_digest", Text),
+    # Unknown until a planning shard has counted the input.
+    Column("rows_total", BigInteger),
+    Column("rows_done", BigInteger, nullable=False, server_default=_zero),
+    Column("rows_failed", BigInteger, nullable=False, server_default=_zero),
+    Column("shards_total", Integer, nullable=False),
+    Column("shards_done", Integer, nullable=False, server_default=_zero),
+    Column("shards_failed", Integer, nullable=False, server_default=_zero),
+    # What a training job made: the version and its metrics.
+    Column("outcome", JSONB),
+    Column("error", Text),
+    _moment("created_at", required=True),
+    _moment("started_at"),
+    _moment("finished_at"),
+    _moment("deadline"),
+    UniqueConstraint("producer", "idempotency_key"),
+    CheckConstraint(f"state IN ({_STATES})", name="state"),
+    CheckConstraint("priority BETWEEN 0 AND 9", name="priority"),
+)
+Index("jobs_state_idx", jobs.c.state, jobs.c.id)
+Index("jobs_deadline_idx", jobs.c.deadline, postgresql_where=text("state IN ('queued', 'running')"))
+
+shards = Table(
+    "shards",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("index", Integer, primary_key=True, autoincrement=False),
+    # infer, train or plan: the Celery task is longshore.<task>.
+    Column("task", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    # Rows start <= row < stop of the job; for text formats also where they lie in the file, in bytes.
+    Column("start", BigInteger, nullable=False),
+    Column("stop", BigInteger, nullable=False),
+    Column("offset", BigInteger),
+    Column("length", BigInteger),
+    # The fencing token: the number of the newest try.
+    Column("attempt", Integer, nullable=False, server_default=_zero),
+    Column("attempt_limit", Integer, nullable=False),
+    Column("worker", Text),
+    _moment("lease_until"),
+    _moment("published_at"),
+    Column("rows_done", BigInteger, nullable=False, server_default=_zero),
+    # One entry an attempt that failed: {"attempt", "worker", "error", "at"}.
+    Column("errors", JSONB, nullable=False, server_default=text("'[]'")),
+    CheckConstraint(f"state IN ({_STATES})", name="state"),
+)
+Index("shards_waiting_idx", shards.c.queue, shards.c.published_at, postgresql_where=text("state = 'queued'"))
+Index("shards_lease_idx", shards.c.lease_until, postgresql_where=text("state = 'running'"))
+
+inputs = Table(
+    "inputs",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    # One of the two: the bytes, or the digest of a blob in the store.
+    Column("data", LargeBinary),
+    Column("blob", Text),
+    _moment("created_at", required=True),
+    CheckConstraint("(data IS NULL) <> (blob IS NULL)", name="place"),
+)
+
+results = Table(
+    "results",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("row", BigInteger, primary_key=True, autoincrement=False),
+    Column("output", JSONB, nullable=False),
+)
+
+row_errors = Table(
+    "row_errors",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("row", BigInteger, primary_key=True, autoincrement=False),
+    Column("error", Text, nullable=False),
+)
+
+metrics = Table(
+    "metrics",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("step", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", Text, primary_key=True),
+    Column("value", Double, nullable=False),
+    _moment("recorded_at", required=True),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("name", Text, primary_key=True),
+    # The next version's number: one that was deleted is never given out again.
+    Column("next_version", Integer, nullable=False, server_default=text("1")),
+    _moment("created_at", required=True),
+)
+
+model_versions = Table(
+    "model_versions",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("digest", Text, nullable=False),
+    Column("manifest", JSONB, nullable=False),
+    Column("job_id", Uuid),
+    _moment("created_at", required=True),
+    ForeignKeyConstraint(["model"], ["models.name"]),
+)
+
+model_aliases = Table(
+    "model_aliases",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("alias", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("set_by", Text, nullable=False),
+    _moment("set_at", required=True),
+    ForeignKeyConstraint(["model"], ["models.name"]),
+)
+Index("model_aliases_newest_idx", model_aliases.c.model, model_aliases.c.alias, model_aliases.c.id)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("device", Text, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    _moment("started_at", required=True),
+    _moment("seen_at", required=True),
+)

@@ -1,0 +1,85 @@
+"""The steps of the state machine, each within a transaction that somebody else opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+from pydantic import JsonValue
+
+from longshore.shared.errors import AttemptLost
+from longshore.shared.jobs import State
+from longshore.shared.ledger import statements
+from longshore.shared.ledger.database import Link
+from longshore.shared.ledger.records import Claim
+
+
+def claim_key(claim: Claim) -> dict[str, object]:
+    """What names an attempt in a statement."""
+    return {"job": claim.job_id, "shard": claim.shard, "attempt": claim.attempt}
+
+
+def pass_fence(link: Link, claim: Claim, rows: int) -> None:
+    """Mark the shard as succeeded, which only its current attempt can.
+
+    :raises AttemptLost: the attempt is not the current one.
+    """
+    if link.execute(statements.FINISH_SHARD, {**claim_key(claim), "rows": rows}).fetchone() is None:
+        raise AttemptLost(f"attempt {claim.token} is not the current one; nothing of it is kept")
+
+
+def count_done(
+    link: Link,
+    claim: Claim,
+    *,
+    rows: int,
+    failed: int = 0,
+    added: int = 0,
+    rows_total: int | None = None,
+    outcome: Mapping[str, JsonValue] | None = None,
+) -> None:
+    """Add a shard that passed the fence to its job, and end the job with its last one.
+
+    :param rows: rows that have results.
+    :param failed: rows that have errors.
+    :param added: shards that a planning shard cut.
+    """
+    values = {
+        **{"job": claim.job_id, "rows": rows, "failed": failed, "added": added, "rows_total": rows_total},
+        "outcome": None if outcome is None else Jsonb(outcome),
+    }
+    link.execute(statements.COUNT_SHARD_DONE, values)
+    link.execute(statements.SETTLE_JOB, {"job": claim.job_id})
+
+
+def fail_shard(link: Link, job: UUID, shard: int, attempt: int, error: str, *, permanent: bool) -> State | None:
+    """Count one attempt as failed: its shard is queued again while it has tries left, else given up.
+
+    :param permanent: no try can succeed; the job ends now. The caller holds all shards of the job then.
+    :returns: the shard's state, or ``None`` where the attempt is not the current one.
+    """
+    values = {"job": job, "shard": shard, "attempt": attempt, "error": error, "permanent": permanent}
+    row = link.execute(statements.FAIL_SHARD, values).fetchone()
+    if row is None:
+        return None
+    state = State(row[0])
+    if state is State.QUEUED:
+        link.execute(statements.NOTIFY_TICKETS)
+        return state
+    link.execute(statements.COUNT_SHARD_FAILED, {"job": job, "error": error})
+    if permanent:
+        end_job(link, job, State.FAILED, error)
+    else:
+        link.execute(statements.SETTLE_JOB, {"job": job})
+    return state
+
+
+def end_job(link: Link, job: UUID, state: State, error: str | None) -> bool:
+    """End a job and all of its shards that have not ended. The caller holds the shards.
+
+    :returns: ``False`` where the job had ended before.
+    """
+    link.execute(statements.CANCEL_SHARDS, {"job": job})
+    values = {"job": job, "state": state.value, "error": error}
+    return link.execute(statements.END_JOB, values).fetchone() is not None

@@ -1,0 +1,86 @@
+"""What an attempt writes: one transaction, invisible until it ends, and ended only by the current attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+from psycopg import Copy
+from pydantic import JsonValue
+
+from longshore.shared.ledger import statements
+from longshore.shared.ledger.database import Database, Link
+from longshore.shared.ledger.models import NewVersion, add_version
+from longshore.shared.ledger.records import Claim
+from longshore.shared.ledger.transitions import count_done, pass_fence
+
+
+class AttemptWriter:
+    """Takes result rows while they are computed, then the outcome.
+
+    The order is: any number of :meth:`results`, then :meth:`fence`, then :meth:`row_errors` and :meth:`version` as
+    needed, then :meth:`finish`. Leaving without ``finish`` leaves nothing behind.
+    """
+
+    def __init__(self, link: Link, claim: Claim, stack: ExitStack) -> None:
+        self._link = link
+        self._claim = claim
+        self._stack = stack
+        self._copy: Copy | None = None
+        self._rows = 0
+        self._failed = 0
+        self.finished = False
+
+    def results(self, lines: bytes | memoryview) -> None:
+        """Send rows, as :func:`~longshore.shared.ledger.lines.result_lines` makes them."""
+        if self._copy is None:
+            self._copy = self._stack.enter_context(self._link.cursor().copy(statements.COPY_RESULTS))
+        self._copy.write(lines)
+
+    def fence(self, rows: int) -> None:
+        """End the rows, and make sure that this attempt is the current one; from here on no other can be.
+
+        :param rows: how many rows have results.
+        :raises AttemptLost: it is not.
+        """
+        self._stack.close()
+        pass_fence(self._link, self._claim, rows)
+        self._rows = rows
+
+    def row_errors(self, errors: Mapping[int, str]) -> None:
+        """Rows that have no result, and why."""
+        self._failed = len(errors)
+        if errors:
+            with self._link.cursor().copy(statements.COPY_ROW_ERRORS) as copy:
+                copy.set_types(["uuid", "int8", "text"])
+                for row, error in errors.items():
+                    copy.write_row((self._claim.job_id, row, error))
+
+    def version(self, new: NewVersion) -> int:
+        """Add a version of a model and return its number."""
+        return add_version(self._link, new, self._claim.job_id)
+
+    def finish(self, outcome: Mapping[str, JsonValue] | None = None) -> None:
+        """Count the shard as done. The transaction commits when the ``with`` block ends."""
+        count_done(self._link, self._claim, rows=self._rows, failed=self._failed, outcome=outcome)
+        self.finished = True
+
+
+@contextmanager
+def open_writer(database: Database, claim: Claim) -> Iterator[AttemptWriter]:
+    """A writer for one attempt, on a connection that carries the attempt's name.
+
+    By that name a later attempt finds and ends it, should its worker hang with rows half written.
+    """
+    with database.own_connection() as link:
+        link.execute("SELECT set_config('application_name', %s, false)", [session_name(claim.token)])
+        with link.transaction(), ExitStack() as stack:
+            writer = AttemptWriter(link, claim, stack)
+            yield writer
+            if not writer.finished:
+                raise RuntimeError(f"attempt {claim.token} ended its writing without finish()")
+
+
+def session_name(token: str) -> str:
+    """How Postgres shows a connection of an attempt. It keeps 63 bytes of a name; this is at most 61."""
+    return f"ls:{token}"
