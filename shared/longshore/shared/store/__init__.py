@@ -1,0 +1,1 @@
+"""The versioned model store: manifests over content-addressed blobs, on a local folder or any fsspec URL."""

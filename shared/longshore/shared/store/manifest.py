@@ -1,0 +1,98 @@
+"""What one version is: canonical JSON, whose SHA-256 is the version's digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, JsonValue
+from pydantic_core import from_json
+
+from longshore.shared.errors import InvalidInput
+from longshore.shared.signature import Signature
+from longshore.shared.validation import build
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def check_digest(digest: str) -> str:
+    """:raises ValueError: it is no digest. Checked before a digest from outside becomes part of a path."""
+    if not _DIGEST.fullmatch(digest):
+        raise ValueError(f"{digest[:80]!r} is not a digest, sha256: and 64 hexadecimal digits")
+    return digest
+
+
+def digest_of(content: bytes | memoryview) -> str:
+    """``sha256:<hex>`` of some bytes."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+Digest = Annotated[str, AfterValidator(check_digest)]
+
+
+class Blob(BaseModel):
+    """Some bytes in the store, named by what they are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    digest: Digest
+    #: Bytes.
+    size: int = Field(ge=0)
+
+
+class Manifest(BaseModel):
+    """All of a version: how to build it, its weights, what it takes and gives, and where it comes from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    #: What executes the version.
+    runtime: Literal["family"] = "family"
+    family: str
+    #: What the family was told.
+    config: dict[str, JsonValue]
+    #: Safetensors.
+    weights: Blob
+    signature: Signature
+    #: Name to value, as measured when the version was made.
+    metrics: dict[str, FiniteFloat] = Field(default_factory=dict)
+    #: Where it comes from: job, data, seed, ...
+    lineage: dict[str, JsonValue] = Field(default_factory=dict)
+    #: ISO 8601, UTC.
+    created_at: str
+
+    def canonical(self) -> bytes:
+        """The one way to write it: UTF-8 JSON, keys sorted, no spaces, floats in their shortest exact form.
+
+        :raises InvalidInput: a value has no place in JSON (NaN, infinity, half of a surrogate pair).
+        """
+        try:
+            text = json.dumps(
+                self.model_dump(), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+            )
+            return text.encode()
+        except ValueError as error:
+            raise InvalidInput("manifest", f"cannot be written as JSON: {error}") from None
+
+    @property
+    def digest(self) -> str:
+        """``sha256:<hex>`` of the canonical bytes."""
+        return digest_of(self.canonical())
+
+    @classmethod
+    def parse(cls, content: bytes) -> Manifest:
+        """:raises InvalidInput: it is no manifest that this release of Longshore can read."""
+        try:
+            values = from_json(content, allow_inf_nan=False)
+        except ValueError as error:
+            raise InvalidInput("manifest", f"not JSON: {error}") from None
+        if not isinstance(values, dict):
+            raise InvalidInput("manifest", "not a JSON object")
+        if values.get("format") != 1:
+            raise InvalidInput(
+                "manifest.format",
+                f"{values.get('format')!r}: this Longshore reads format 1; use the one that wrote it, or a newer one",
+            )
+        return build(cls, values, prefix="manifest.")

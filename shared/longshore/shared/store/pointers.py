@@ -1,0 +1,148 @@
+"""Small files that say which digest a version number or an alias stands for.
+
+models/<name>/versions/<n>.json      {"digest": "sha256:...", "created_at": "2026-..."}
+models/<name>/aliases/<alias>.json   {"version": 3, "history": [{"version": 2, "at": "2026-..."}, ...]}
+
+Postgres decides about them; they stand here so that its rows can be rebuilt from the store alone. In a path, the ``/``
+of a model name is written ``~``, which no name holds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from longshore.shared.errors import CorruptBlob, InvalidInput
+from longshore.shared.references import check_alias, check_name
+from longshore.shared.store.folder import Folder
+from longshore.shared.store.manifest import Digest
+
+_SUFFIX = ".json"
+_VERSION = re.compile(r"[1-9][0-9]*")
+
+
+class _Pointer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VersionPointer(_Pointer):
+    """What a version number stands for. It never changes."""
+
+    digest: Digest
+    #: ISO 8601, UTC.
+    created_at: str
+
+
+class AliasMove(_Pointer):
+    """That an alias was set to a version, and when (ISO 8601, UTC)."""
+
+    version: int = Field(ge=1)
+    at: str
+
+
+class AliasPointer(_Pointer):
+    """What an alias stands for now, and all it stood for, oldest first. The last move is the one that holds."""
+
+    version: int = Field(ge=1)
+    history: tuple[AliasMove, ...]
+
+
+P = TypeVar("P", bound=_Pointer)
+
+
+class Pointers:
+    """Reads and writes the pointers of one store."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+
+    def write_version(self, name: str, version: int, digest: str, created_at: str | None) -> None:
+        """:raises InvalidInput: the number stands for another digest in this store."""
+        path = _path(name, "versions", str(version))
+        present = self._read(path, VersionPointer)
+        if present is None:
+            self._write(path, VersionPointer(digest=digest, created_at=created_at or now()))
+        elif present.digest != digest:
+            raise InvalidInput(
+                "store",
+                f"{name}:{version} in {self._folder.name} is {present.digest}, not {digest}; versions do not change. "
+                "Does another database use this store? Give each its own",
+            )
+
+    def write_alias(self, name: str, alias: str, version: int, at: str | None) -> AliasPointer:
+        """Point an alias at a version and add it to the history, unless it points there already."""
+        path = _path(name, "aliases", check_alias(alias))
+        present = self._read(path, AliasPointer)
+        if present is not None and present.version == version:
+            return present
+        earlier = () if present is None else present.history
+        pointer = AliasPointer(version=version, history=(*earlier, AliasMove(version=version, at=at or now())))
+        self._write(path, pointer)
+        return pointer
+
+    def delete_version(self, name: str, version: int) -> None:
+        self._folder.delete(_path(name, "versions", str(version)))
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        self._folder.delete(_path(name, "aliases", check_alias(alias)))
+
+    def versions(self) -> Iterator[tuple[str, int, VersionPointer]]:
+        """Name, number and pointer of every version, by name and number."""
+        for name, stems in self._listed("versions"):
+            for version in sorted(int(stem) for stem in stems if _VERSION.fullmatch(stem)):
+                pointer = self._read(_path(name, "versions", str(version)), VersionPointer)
+                if pointer is not None:  # deleted between the listing and the reading
+                    yield name, version, pointer
+
+    def aliases(self) -> Iterator[tuple[str, str, AliasPointer]]:
+        """Name, alias and pointer of every alias, by name and alias."""
+        for name, stems in self._listed("aliases"):
+            for alias in filter(_is_alias, stems):
+                pointer = self._read(_path(name, "aliases", alias), AliasPointer)
+                if pointer is not None:
+                    yield name, alias, pointer
+
+    def _listed(self, kind: str) -> Iterator[tuple[str, list[str]]]:
+        for name in filter(_is_name, (folder.replace("~", "/") for folder in self._folder.names("models"))):
+            files = self._folder.names(f"models/{name.replace('/', '~')}/{kind}")
+            yield name, [file.removesuffix(_SUFFIX) for file in files if file.endswith(_SUFFIX)]
+
+    def _read(self, path: str, kind: type[P]) -> P | None:
+        try:
+            return kind.model_validate_json(self._folder.read(path))
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise CorruptBlob(f"{path} in store {self._folder.name} is damaged: {first['msg']}") from None
+
+    def _write(self, path: str, pointer: _Pointer) -> None:
+        self._folder.write(path, iter([pointer.model_dump_json(indent=1).encode()]))
+
+
+def now() -> str:
+    """The present in ISO 8601, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _is_name(text: str) -> bool:
+    """Other files may lie in the store, too; they are passed over."""
+    try:
+        return bool(check_name(text))
+    except InvalidInput:
+        return False
+
+
+def _is_alias(text: str) -> bool:
+    try:
+        return bool(check_alias(text))
+    except InvalidInput:
+        return False
+
+
+def _path(name: str, kind: str, stem: str) -> str:
+    return f"models/{check_name(name).replace('/', '~')}/{kind}/{stem}{_SUFFIX}"
