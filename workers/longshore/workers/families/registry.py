@@ -1,0 +1,43 @@
+"""Families by name: the built-in ones, and those of packages installed on this worker."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+
+from longshore.shared.errors import InvalidInput
+from longshore.workers.families.base import Family
+from longshore.workers.families.cnn import CNN
+from longshore.workers.families.linear import LINEAR
+from longshore.workers.families.mlp import MLP
+
+#: The entry-point group under which a package offers a :class:`Family`; the entry's name is the family's.
+GROUP = "longshore.families"
+
+_BUILT_IN: dict[str, Family] = {family.name: family for family in (LINEAR, MLP, CNN)}
+
+
+def get_family(name: str) -> Family:
+    """Find a family. A built-in name means the built-in family, whatever is installed.
+
+    :raises InvalidInput: there is none of this name here, or its package cannot be loaded.
+    """
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]
+    installed = entry_points(group=GROUP)
+    if name in installed.names:
+        return _load(installed[name])
+    known = ", ".join(sorted({*_BUILT_IN, *installed.names}))
+    raise InvalidInput("family", f"{name!r} is not known on this worker; it has {known}")
+
+
+def _load(entry: EntryPoint) -> Family:
+    try:
+        family = entry.load()
+    except Exception as error:  # the package's own code runs here: it can raise anything
+        raise InvalidInput(
+            "family", f"{entry.name!r} ({entry.value}) cannot be loaded on this worker: {type(error).__name__}: {error}"
+        ) from error
+    if not (callable(getattr(family, "build", None)) and hasattr(family, "config") and hasattr(family, "name")):
+        raise InvalidInput("family", f"{entry.name!r} ({entry.value}) has no name, config and build, so is no family")
+    found: Family = family
+    return found

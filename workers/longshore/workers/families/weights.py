@@ -1,0 +1,71 @@
+"""Weights files: safetensors, which hold tensors and nothing that could be run.
+
+https://huggingface.co/docs/safetensors
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from longshore.shared.errors import CorruptBlob, ServiceUnavailable
+
+#: Names listed in an error before it says only how many more there are.
+_SHOWN = 3
+
+
+def save_weights(module: nn.Module, path: Path) -> None:
+    """Write the parameters and buffers of ``module``. The same values give the same bytes.
+
+    :raises ServiceUnavailable: the file cannot be written.
+    """
+    # Copied, because tensors that share memory (tied layers) cannot be written otherwise.
+    tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in module.state_dict().items()}
+    try:
+        save_file(tensors, path)
+    except (OSError, SafetensorError) as error:
+        raise ServiceUnavailable(f"cannot write the weights to {path}: {error}; is the disk full?") from error
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Read a weights file, by tensor name, on the CPU.
+
+    :raises CorruptBlob: it is missing or is no safetensors file.
+    """
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CorruptBlob(f"{path} cannot be read as a safetensors file: {error}") from error
+
+
+def fill(module: nn.Module, tensors: Mapping[str, torch.Tensor], what: str) -> None:
+    """Put ``tensors`` into ``module``: every one of it, nothing else, each with its shape and type.
+
+    :param what: names the module in an error, as in ``family 'mlp'``.
+    :raises CorruptBlob: they do not fit.
+    """
+    wanted = {name: _describe(tensor) for name, tensor in module.state_dict().items()}
+    given = {name: _describe(tensor) for name, tensor in tensors.items()}
+    faults = [f"{name} is missing" for name in wanted.keys() - given.keys()]
+    faults += [f"{name} is not part of it" for name in given.keys() - wanted.keys()]
+    faults += [
+        f"{name} is {given[name]}, not {wanted[name]}"
+        for name in wanted.keys() & given.keys()
+        if wanted[name] != given[name]
+    ]
+    if faults:
+        more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+        raise CorruptBlob(
+            f"the weights do not fit {what}: {'; '.join(sorted(faults)[:_SHOWN])}{more}; "
+            "train or import the version again"
+        )
+    module.load_state_dict(dict(tensors), strict=True)
+
+
+def _describe(tensor: torch.Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
