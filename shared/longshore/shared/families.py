@@ -54,5 +54,8 @@ class CnnConfig(FamilyConfig):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
+#: The entry-point group of families that other packages bring.
+FAMILY_GROUP = "longshore.families"
+
 #: The families every worker has. Others come with packages installed on the workers.
 BUILT_IN: dict[str, type[FamilyConfig]] = {"linear": LinearConfig, "mlp": MlpConfig, "cnn": CnnConfig}

@@ -101,6 +101,13 @@ class Attempts:
                 link.execute(statements.LOCK_SHARDS, {"job": claim.job_id})
             return fail_shard(link, claim.job_id, claim.shard, claim.attempt, error, permanent=permanent)
 
+    def give_back(self, names: Sequence[tuple[UUID, int]]) -> None:
+        """Have shards published again that a message named and its worker did not get to."""
+        values = {"jobs": [job for job, _ in names], "shards": [shard for _, shard in names]}
+        with self._database.transaction() as link:
+            link.execute(statements.GIVE_BACK, values)
+            link.execute(statements.NOTIFY_TICKETS)
+
     def release(self, claim: Claim) -> bool:
         """Hand a shard back untouched: it is queued again, and the try does not count."""
         with self._database.transaction() as link:

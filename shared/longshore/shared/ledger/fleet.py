@@ -23,6 +23,7 @@ class Presence:
     queue: str
     host: str
     pid: int
+    families: list[str]
 
 
 class Fleet:
@@ -50,3 +51,8 @@ class Fleet:
         """The queues that some living worker takes from."""
         with self._database.connection() as link:
             return frozenset(row[0] for row in link.execute(statements.LIVE_QUEUES, {"silence": SILENCE}))
+
+    def families(self) -> frozenset[str]:
+        """The families that some worker has said it can train."""
+        with self._database.connection() as link:
+            return frozenset(row[0] for row in link.execute(statements.KNOWN_FAMILIES))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -67,10 +68,15 @@ class Models:
             values = {"model": model, "alias": alias}
             return records(link, AliasMove).execute(statements.ALIAS_HISTORY, values).fetchall()
 
-    def add(self, new: NewVersion, job: UUID | None = None) -> int:
-        """Number and add a version; returns its number."""
+    def add(self, new: NewVersion, before_commit: Callable[[int], None]) -> int:
+        """Number and add a version; returns its number.
+
+        :param before_commit: told the number; what it raises takes the version back.
+        """
         with self._database.transaction() as link:
-            return add_version(link, new, job)
+            version = add_version(link, new, None)
+            before_commit(version)
+        return version
 
     def promote(self, reference: ModelReference, alias: str, set_by: str) -> VersionRecord:
         """Point an alias at the version that ``reference`` means.

@@ -207,6 +207,7 @@ class WorkerRecord:
     queue: str
     host: str
     pid: int
+    families: list[str]
     started_at: datetime
     seen_at: datetime
     alive: bool

@@ -34,8 +34,8 @@ FIND_KEYS: Final = """
 """
 
 MARK_PUBLISHED: Final = """
-    UPDATE shards SET published_at = now()
-    FROM unnest(%(jobs)s::uuid[], %(shards)s::int[]) AS ticket (job_id, shard)
+    UPDATE shards SET published_at = now(), message = ticket.message
+    FROM unnest(%(jobs)s::uuid[], %(shards)s::int[], %(messages)s::uuid[]) AS ticket (job_id, shard, message)
     WHERE shards.job_id = ticket.job_id AND shards.index = ticket.shard AND shards.state = 'queued'
 """
 
@@ -145,6 +145,13 @@ RELEASE_SHARD: Final = """
     RETURNING 1
 """
 
+#: Named by a message that its worker did not get to.
+GIVE_BACK: Final = """
+    UPDATE shards SET published_at = NULL
+    FROM unnest(%(jobs)s::uuid[], %(shards)s::int[]) AS name (job_id, shard)
+    WHERE shards.job_id = name.job_id AND shards.index = name.shard AND shards.state = 'queued'
+"""
+
 COUNT_SHARD_FAILED: Final = """
     UPDATE jobs SET shards_failed = shards_failed + 1, error = coalesce(error, %(error)s) WHERE id = %(job)s
 """
@@ -211,22 +218,25 @@ UNPUBLISHED: Final = """
     LIMIT %(limit)s
 """
 
-#: Shards of a queue that have been waiting for a claim since before the grace, by queue.
+#: Messages published before the grace that still name a shard nobody has claimed, by queue.
 COUNT_WAITING: Final = """
-    SELECT queue, count(*) FROM shards
+    SELECT queue, count(DISTINCT message) FROM shards
     WHERE state = 'queued' AND published_at < now() - make_interval(secs => %(grace)s)
     GROUP BY queue
 """
 
-#: Those of them published longest ago.
+#: The shards of those messages that were published longest ago.
 LONGEST_WAITING: Final = """
+    WITH oldest AS (
+        SELECT message FROM shards
+        WHERE state = 'queued' AND queue = %(queue)s AND published_at < now() - make_interval(secs => %(grace)s)
+        GROUP BY message ORDER BY min(published_at), message LIMIT %(messages)s
+    )
     SELECT shards.job_id, shards.index AS shard, shards.task, shards.queue, shards.priority, shards.start, shards.stop,
            jobs.model, jobs.version
-    FROM shards JOIN jobs ON jobs.id = shards.job_id
-    WHERE shards.state = 'queued' AND shards.queue = %(queue)s
-      AND shards.published_at < now() - make_interval(secs => %(grace)s)
-    ORDER BY shards.published_at, shards.job_id, shards.index
-    LIMIT %(limit)s
+    FROM shards JOIN oldest ON oldest.message = shards.message JOIN jobs ON jobs.id = shards.job_id
+    WHERE shards.state = 'queued'
+    ORDER BY shards.priority DESC, shards.job_id, shards.index
 """
 
 TRY_LEAD: Final = "SELECT pg_try_advisory_lock(%(key)s)"
@@ -327,17 +337,20 @@ DELETE_VERSION: Final = "DELETE FROM model_versions WHERE model = %(model)s AND 
 # -- workers ---------------------------------------------------------------------------------------------------------
 
 SEE_WORKER: Final = """
-    INSERT INTO workers (name, device, queue, host, pid) VALUES (%(name)s, %(device)s, %(queue)s, %(host)s, %(pid)s)
+    INSERT INTO workers (name, device, queue, host, pid, families)
+    VALUES (%(name)s, %(device)s, %(queue)s, %(host)s, %(pid)s, %(families)s)
     ON CONFLICT (name) DO UPDATE
     SET device = excluded.device, queue = excluded.queue, host = excluded.host, seen_at = now(), pid = excluded.pid,
+        families = excluded.families,
         started_at = CASE WHEN workers.pid = excluded.pid THEN workers.started_at ELSE now() END
 """
 FORGET_WORKER: Final = "DELETE FROM workers WHERE name = %(name)s"
 LIST_WORKERS: Final = """
-    SELECT name, device, queue, host, pid, started_at, seen_at,
+    SELECT name, device, queue, host, pid, families, started_at, seen_at,
            seen_at > now() - make_interval(secs => %(silence)s) AS alive
     FROM workers ORDER BY name
 """
 LIVE_QUEUES: Final = """
     SELECT DISTINCT queue FROM workers WHERE seen_at > now() - make_interval(secs => %(silence)s)
 """
+KNOWN_FAMILIES: Final = "SELECT DISTINCT unnest(families) FROM workers"

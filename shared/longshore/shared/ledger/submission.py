@@ -43,9 +43,16 @@ class Submissions:
                 continue
             return [known.get(job.id, job.id) for job in jobs]
 
-    def mark_published(self, tickets: Sequence[Ticket]) -> None:
-        """Note that tickets are in the queue, so that the relay need not publish them."""
-        keys = {"jobs": [ticket.job_id for ticket in tickets], "shards": [ticket.shard for ticket in tickets]}
+    def mark_published(self, published: Sequence[tuple[UUID, Sequence[Ticket]]]) -> None:
+        """Note that tickets are in the queue, so that the relay need not publish them.
+
+        :param published: each message's id with the tickets that it carries.
+        """
+        keys = {
+            "jobs": [ticket.job_id for _, tickets in published for ticket in tickets],
+            "shards": [ticket.shard for _, tickets in published for ticket in tickets],
+            "messages": [message for message, tickets in published for _ in tickets],
+        }
         with self._database.connection() as link:
             link.execute(statements.MARK_PUBLISHED, keys)
 

@@ -36,7 +36,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = MetaData(
     naming_convention={
@@ -116,7 +116,9 @@ shards = Table(
     Column("attempt_limit", Integer, nullable=False),
     Column("worker", Text),
     _moment("lease_until"),
+    # When it was last published, and in which message: one message can name many shards.
     _moment("published_at"),
+    Column("message", Uuid),
     Column("rows_done", BigInteger, nullable=False, server_default=_zero),
     # One entry an attempt that failed: {"attempt", "worker", "error", "at"}.
     Column("errors", JSONB, nullable=False, server_default=text("'[]'")),
@@ -205,6 +207,8 @@ workers = Table(
     Column("queue", Text, nullable=False),
     Column("host", Text, nullable=False),
     Column("pid", Integer, nullable=False),
+    # What it can train, so that a producer can refuse what nobody can.
+    Column("families", ARRAY(Text), nullable=False),
     _moment("started_at", required=True),
     _moment("seen_at", required=True),
 )

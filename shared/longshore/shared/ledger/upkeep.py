@@ -45,14 +45,14 @@ class Upkeep:
             return [Ticket(*row) for row in link.execute(statements.UNPUBLISHED, {"grace": grace, "limit": limit})]
 
     def count_waiting(self, *, grace: float) -> dict[str, int]:
-        """By queue, the shards published more than ``grace`` seconds ago that nobody has claimed."""
+        """By queue, the messages published more than ``grace`` seconds ago with shards that nobody has claimed."""
         with self._database.connection() as link:
             rows = link.execute(statements.COUNT_WAITING, {"grace": grace}).fetchall()
         return {queue: int(count) for queue, count in rows}
 
-    def longest_waiting(self, queue: str, *, grace: float, limit: int) -> list[Ticket]:
-        """The tickets of a queue that were published longest ago."""
-        values = {"queue": queue, "grace": grace, "limit": limit}
+    def longest_waiting(self, queue: str, *, grace: float, messages: int) -> list[Ticket]:
+        """The unclaimed shards of the messages of a queue that were published longest ago."""
+        values = {"queue": queue, "grace": grace, "messages": messages}
         with self._database.connection() as link:
             return [Ticket(*row) for row in link.execute(statements.LONGEST_WAITING, values)]
 

@@ -68,17 +68,16 @@ class AttemptWriter:
 
 @contextmanager
 def open_writer(database: Database, claim: Claim) -> Iterator[AttemptWriter]:
-    """A writer for one attempt, on a connection that carries the attempt's name.
+    """A writer for one attempt, in a transaction that carries the attempt's name.
 
     By that name a later attempt finds and ends it, should its worker hang with rows half written.
     """
-    with database.own_connection() as link:
-        link.execute("SELECT set_config('application_name', %s, false)", [session_name(claim.token)])
-        with link.transaction(), ExitStack() as stack:
-            writer = AttemptWriter(link, claim, stack)
-            yield writer
-            if not writer.finished:
-                raise RuntimeError(f"attempt {claim.token} ended its writing without finish()")
+    with database.transaction() as link, ExitStack() as stack:
+        link.execute("SELECT set_config('application_name', %s, true)", [session_name(claim.token)])
+        writer = AttemptWriter(link, claim, stack)
+        yield writer
+        if not writer.finished:
+            raise RuntimeError(f"attempt {claim.token} ended its writing without finish()")
 
 
 def session_name(token: str) -> str:

@@ -1,0 +1,82 @@
+"""What a message in Redis says: the names of shards, and one line for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+from longshore.shared.ledger.records import Ticket
+
+#: The most shards that one message names.
+GROUP_SHARDS = 64
+#: The most rows that the shards of one message have together, unless it names a single shard.
+GROUP_ROWS = 1024
+#: Every task is ``longshore.<what the shard does>``.
+TASK_PREFIX = "longshore."
+
+
+@dataclass(frozen=True)
+class Message:
+    """One Celery message: shards that one worker takes together, each with its own state and results.
+
+    Small inference shards of the same version share a message, because a message costs the broker and the worker more
+    than a row costs the model. All other shards have one of their own.
+    """
+
+    tickets: tuple[Ticket, ...]
+    #: The Celery task's id, by which Flower shows it.
+    id: UUID = field(default_factory=uuid4)
+
+    @property
+    def task(self) -> str:
+        """The name of the Celery task."""
+        return TASK_PREFIX + self.tickets[0].task
+
+    @property
+    def names(self) -> list[list[str | int]]:
+        """The arguments: (job, shard) of each."""
+        return [[str(ticket.job_id), ticket.shard] for ticket in self.tickets]
+
+    @property
+    def label(self) -> str:
+        """``digits:3 rows 0-4096``, ``digits:3 64 jobs``, ``train digits``: names and numbers, no user data."""
+        first = self.tickets[0]
+        name = first.model if first.version is None else f"{first.model}:{first.version}"
+        if first.task != "infer":
+            return f"{first.task} {name}"
+        if len(self.tickets) > 1:
+            return f"{name} {len(self.tickets)} shards"
+        return f"{name} rows {first.start}-{first.stop}"
+
+
+def parse_names(names: Sequence[Sequence[str | int]]) -> list[tuple[UUID, int]]:
+    """The arguments of a message, back to names of shards.
+
+    :raises ValueError: they are not what :attr:`Message.names` makes.
+    """
+    return [(UUID(str(job)), int(shard)) for job, shard in names]
+
+
+def group(tickets: Iterable[Ticket]) -> Iterator[Message]:
+    """Put tickets into messages, in their order."""
+    held: list[Ticket] = []
+    rows = 0
+    for ticket in tickets:
+        size = ticket.stop - ticket.start
+        if held and not (_alike(held[0], ticket) and len(held) < GROUP_SHARDS and rows + size <= GROUP_ROWS):
+            yield Message(tuple(held))
+            held, rows = [], 0
+        held.append(ticket)
+        rows += size
+    if held:
+        yield Message(tuple(held))
+
+
+def _alike(one: Ticket, other: Ticket) -> bool:
+    return one.task == "infer" == other.task and (one.queue, one.priority, one.model, one.version) == (
+        other.queue,
+        other.priority,
+        other.model,
+        other.version,
+    )
