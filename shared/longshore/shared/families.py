@@ -5,9 +5,12 @@ The configurations stand here, without torch, so that a producer can refuse a wr
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from longshore.shared.errors import InvalidInput
 
 Units = Annotated[int, Field(ge=1, le=1_000_000)]
 Activation = Literal["relu", "gelu", "silu", "tanh", "sigmoid"]
@@ -17,6 +20,12 @@ class FamilyConfig(BaseModel):
     """The base of every family's configuration: frozen, and unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def check_width(self, width: int) -> None:
+        """Whether rows of ``width`` numbers can be run; most families take any.
+
+        :raises InvalidInput: they cannot; names the option of the configuration.
+        """
 
 
 class LinearConfig(FamilyConfig):
@@ -52,6 +61,44 @@ class CnnConfig(FamilyConfig):
     hidden: tuple[Units, ...] = (120, 84)
     activation: Activation = "relu"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    def check_width(self, width: int) -> None:
+        pixels = math.prod(self.input_shape)
+        if pixels != width:
+            shape = " x ".join(map(str, self.input_shape))
+            raise InvalidInput(
+                "config.input_shape",
+                f"{shape} is {pixels} numbers a row, but the features give {width}; make them equal",
+            )
+        self.flattened()
+
+    def flattened(self) -> int:
+        """Numbers a row that the convolution blocks hand to the fully connected layers.
+
+        :raises InvalidInput: a kernel or a pooling window is larger than what it is moved over.
+        """
+        _, height, width = self.input_shape
+        for block in range(len(self.channels)):
+            height, width = self._shrunk(height, block), self._shrunk(width, block)
+        return self.channels[-1] * height * width
+
+    def _shrunk(self, side: int, block: int) -> int:
+        """Pixels that one block leaves of a side of the image."""
+        padded, where = side + 2 * self.padding, f"block {block + 1} of {len(self.channels)}"
+        if padded < self.kernel_size:
+            raise InvalidInput(
+                "config.kernel_size",
+                f"{self.kernel_size} is larger than the image of {padded} pixels (padding included) before {where}; "
+                "use a smaller kernel, more padding or fewer channels",
+            )
+        convolved = padded - self.kernel_size + 1
+        if convolved < self.pool:
+            raise InvalidInput(
+                "config.pool",
+                f"{self.pool} is larger than the image of {convolved} pixels in {where}; "
+                "use a smaller window or fewer channels",
+            )
+        return convolved // self.pool
 
 
 #: The entry-point group of families that other packages bring.

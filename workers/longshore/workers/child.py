@@ -1,0 +1,29 @@
+"""The child of a worker: the process that holds the models and computes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from longshore.broker.app import make_app
+from longshore.broker.publishing import publish
+from longshore.shared.errors import ServiceUnavailable
+from longshore.shared.ledger.records import Ticket
+from longshore.shared.settings import load_settings
+from longshore.workers.context import WorkerContext, log
+from longshore.workers.settings import WorkerSettings
+
+
+def start_child() -> WorkerContext:
+    """Read the environment, take the device, and listen for the wish to stop."""
+    settings = load_settings()
+    app = make_app(settings)
+
+    def publish_cut(tickets: Sequence[Ticket]) -> None:
+        try:
+            publish(app, context.ledger, tickets)
+        except ServiceUnavailable as error:
+            log.warning("%s; the relay will publish %d shards", error, len(tickets))
+
+    context = WorkerContext(settings, WorkerSettings.load(), publish_cut)
+    context.draining.listen()
+    return context

@@ -1,0 +1,82 @@
+"""From a message to committed shards, or to a reason why not."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from longshore.shared.errors import AttemptLost, CorruptBlob, DataError, InvalidInput, ServiceUnavailable
+from longshore.shared.ledger.records import Claim
+from longshore.workers.context import WorkerContext
+from longshore.workers.draining import HandBack
+from longshore.workers.heartbeat import Heartbeat
+from longshore.workers.inference.job import run_inference
+from longshore.workers.planning import run_planning
+from longshore.workers.train.job import run_training
+
+log = logging.getLogger("longshore.worker")
+
+#: What can be done with a shard.
+HANDLERS: dict[str, Callable[[WorkerContext, Claim, Heartbeat], None]] = {
+    "infer": run_inference,
+    "train": run_training,
+    "plan": run_planning,
+}
+#: Errors that another try would meet again: the job ends at the first.
+PERMANENT = (InvalidInput, CorruptBlob, DataError)
+#: The longest error that is kept, in characters.
+LONGEST_ERROR = 2000
+
+
+def run_message(context: WorkerContext, names: Sequence[tuple[UUID, int]]) -> None:
+    """Run the shards that a message names, one after the other. Never raises what one of them ends with."""
+    for place, (job, shard) in enumerate(names):
+        if context.draining.asked:
+            context.ledger.attempts.give_back(names[place:])
+            return
+        claim = context.ledger.attempts.claim(job, shard, worker=context.worker.name, lease=context.worker.lease)
+        if claim is None:
+            log.debug("nothing to do for %s/%d: it runs or has ended", job, shard)
+        else:
+            run_claim(context, claim)
+
+
+def run_claim(context: WorkerContext, claim: Claim) -> None:
+    """Run one attempt to its end: committed, failed, lost or handed back."""
+    try:
+        with Heartbeat(context.ledger, claim, context.worker.lease, context.draining) as beat:
+            HANDLERS[claim.task](context, claim, beat)
+        log.info("done %s", claim.token)
+    except AttemptLost as error:
+        log.info("stopped: %s", error)
+    except HandBack:
+        context.ledger.attempts.release(claim)
+        log.info("handed back %s", claim.token)
+    except PERMANENT as error:
+        _fail(context, claim, error, permanent=True)
+    except ServiceUnavailable as error:
+        _fail(context, claim, error, permanent=False)
+    except Exception as error:  # a shard that breaks must end in the ledger, whatever broke, and not end the worker
+        log.exception("attempt %s failed", claim.token)
+        _fail(context, claim, error, permanent=False)
+
+
+def _fail(context: WorkerContext, claim: Claim, error: Exception, *, permanent: bool) -> None:
+    reason = describe(error)
+    log.warning("attempt %s failed: %s", claim.token, reason)
+    try:
+        context.ledger.attempts.fail(claim, reason, permanent=permanent)
+    except ServiceUnavailable as outage:
+        log.warning("%s; the lease of %s will run out", outage, claim.token)
+
+
+def describe(error: Exception) -> str:
+    """An error as the job's owner reads it: never longer than a screen, and Postgres takes no NUL in a text."""
+    text = (
+        str(error)
+        if isinstance(error, (InvalidInput, CorruptBlob, DataError, ServiceUnavailable))
+        else (f"{type(error).__name__}: {error}")
+    )
+    return re.sub(r"\x00", "", text)[:LONGEST_ERROR]

@@ -1,0 +1,81 @@
+"""Keeping an attempt's lease while it runs, and noticing when it is lost."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from types import TracebackType
+
+from longshore.shared.errors import AttemptLost, ServiceUnavailable
+from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.records import Claim
+from longshore.workers.draining import Draining
+
+log = logging.getLogger("longshore.worker")
+
+#: Leases are renewed this many times before they would run out.
+RENEWALS = 4
+#: And at least this often, in seconds: a cancelled job stops within it, and progress is reported.
+LONGEST_PAUSE = 1.0
+
+
+class Heartbeat:
+    """A thread that renews one attempt's lease, as a context manager around the run.
+
+    :param lease: seconds from a renewal to the loss of the attempt.
+    """
+
+    def __init__(self, ledger: Ledger, claim: Claim, lease: float, draining: Draining) -> None:
+        self._ledger = ledger
+        self._claim = claim
+        self._lease = lease
+        self._draining = draining
+        self._kept_until = time.monotonic() + lease
+        self._lost = threading.Event()
+        self._over = threading.Event()
+        self._rows = 0
+        self._told = 0
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def progress(self, rows: int) -> None:
+        """Rows computed so far; the next renewal reports them."""
+        self._rows = rows
+
+    def check(self) -> None:
+        """Cheap; to be called between batches.
+
+        :raises AttemptLost: the attempt is not the current one any more, or could not be renewed in time.
+        :raises HandBack: the worker is stopping.
+        """
+        if self._lost.is_set() or time.monotonic() > self._kept_until:
+            raise AttemptLost(f"attempt {self._claim.token} is not the current one any more")
+        self._draining.check()
+
+    def __enter__(self) -> Heartbeat:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(min(self._lease / RENEWALS, LONGEST_PAUSE)):
+            rows = self._rows
+            sent = time.monotonic()
+            try:
+                kept = self._ledger.attempts.renew(
+                    self._claim, lease=self._lease, rows=rows, changed=rows != self._told
+                )
+            except ServiceUnavailable as error:
+                # The lease still stands for a while: check() gives up when it has run out.
+                log.warning("%s; the lease of %s was not renewed", error, self._claim.token)
+                continue
+            if not kept:
+                self._lost.set()
+                return
+            self._kept_until = sent + self._lease
+            self._told = rows

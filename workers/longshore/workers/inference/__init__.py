@@ -1,0 +1,1 @@
+"""Batch inference: rows in, one JSON value a row out."""

@@ -1,0 +1,88 @@
+"""A training job: from its rows to a version in the store and the ledger."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import torch
+
+from longshore.shared.datasets.source import open_source
+from longshore.shared.jobs import FileInput, TrainSpec
+from longshore.shared.ledger.models import NewVersion
+from longshore.shared.ledger.records import Claim
+from longshore.shared.store.manifest import Manifest
+from longshore.workers.context import WorkerContext
+from longshore.workers.families.weights import save_weights
+from longshore.workers.heartbeat import Heartbeat
+from longshore.workers.train.outcome import TrainedModel
+from longshore.workers.train.run import train
+
+#: Rows read at a time.
+READ_ROWS = 65_536
+
+
+def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
+    """Train, and commit the new version with its metrics. A lost attempt leaves no version behind.
+
+    :raises AttemptLost: a newer attempt has the shard, or the job was cancelled.
+    :raises InvalidInput: the data and the spec do not go together.
+    """
+    spec = TrainSpec.model_validate(claim.spec)
+    table = _read(context, spec)
+
+    def report(epoch: int, metrics: dict[str, float]) -> None:
+        context.ledger.attempts.record_metrics(claim, epoch, metrics)
+        beat.progress(epoch)
+
+    trained = train(spec, table, context.device, report, beat.check)
+    manifest = _store(context, claim, spec, trained)
+    digest = context.store.put_manifest(manifest)
+    new = NewVersion(
+        model=spec.model,
+        digest=digest,
+        manifest=manifest.model_dump(mode="json"),
+        alias=spec.alias,
+        set_by=claim.producer,
+    )
+    with context.ledger.attempts.writing(claim) as writer:
+        writer.fence(spec.epochs)
+        version = writer.version(new)
+        # In the transaction, so that there is no version in the ledger that the store does not know.
+        context.store.write_version_pointer(spec.model, version, digest)
+        if spec.alias is not None:
+            context.store.write_alias_pointer(spec.model, spec.alias, version)
+        writer.finish({"model": spec.model, "version": version, "digest": digest, "metrics": dict(trained.metrics)})
+
+
+def _read(context: WorkerContext, spec: TrainSpec) -> pa.Table:
+    if not isinstance(spec.data, FileInput):
+        return context.blocks.rows(spec.data)
+    source = open_source(spec.data)
+    columns = source.schema.names if spec.features is None else [*spec.features, spec.target]
+    batches = [batch for segment in source.segments(None) for batch in source.batches(segment, columns, READ_ROWS)]
+    return pa.Table.from_batches(batches)
+
+
+def _store(context: WorkerContext, claim: Claim, spec: TrainSpec, trained: TrainedModel) -> Manifest:
+    with tempfile.TemporaryDirectory(prefix="longshore-") as folder:
+        path = Path(folder) / "weights.safetensors"
+        save_weights(trained.module, path)
+        weights = context.store.put_blob(path)
+    return Manifest(
+        format=1,
+        runtime="family",
+        family=spec.family,
+        config=trained.config.model_dump(mode="json"),
+        weights=weights,
+        signature=trained.signature,
+        metrics=trained.metrics,
+        lineage={
+            "job": str(claim.job_id),
+            "spec": spec.model_dump(mode="json"),
+            "torch": torch.__version__,
+        },
+        created_at=datetime.now(UTC).isoformat(),
+    )
