@@ -1,0 +1,31 @@
+"""What producers use: :class:`Client`, its jobs, and the command line.
+
+Names are loaded when first used, so that a command that needs none of them starts at once.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from longshore.producers.client import Client
+    from longshore.producers.job import Job, JobError, Progress
+    from longshore.producers.requests import Infer, Train
+
+__all__ = ["Client", "Infer", "Job", "JobError", "Progress", "Train"]
+
+_PLACES = {
+    "Client": "client",
+    "Infer": "requests",
+    "Job": "job",
+    "JobError": "job",
+    "Progress": "job",
+    "Train": "requests",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

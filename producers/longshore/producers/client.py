@@ -1,0 +1,169 @@
+"""The way in for producers."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from longshore.producers.job import Job
+from longshore.producers.models import ModelsClient
+from longshore.producers.preparing import prepare
+from longshore.producers.requests import Data, Infer, Request, Train
+from longshore.producers.waiting import wait_all
+from longshore.shared.errors import InvalidInput, ServiceUnavailable, UnknownJob
+from longshore.shared.jobs import State
+from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.submission import tickets_of
+from longshore.shared.settings import load_settings
+from longshore.shared.store.store import Store
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from longshore.shared.ledger.records import Ticket
+
+log = logging.getLogger("longshore.client")
+
+
+class Client:
+    """A producer's connection to a cluster. Threads may share one.
+
+    Without arguments it finds the cluster by ``LONGSHORE_REDIS_URL``, ``LONGSHORE_DATABASE_URL`` and
+    ``LONGSHORE_STORE``, or else the home that is up.
+
+    :param home: the folder of an embedded cluster.
+    :param producer: who submits, ``user@host`` if not given; idempotency keys are the producer's own.
+    :raises NoCluster: there are no addresses and no home is up.
+    """
+
+    def __init__(
+        self,
+        *,
+        redis_url: str | None = None,
+        database_url: str | None = None,
+        store: str | None = None,
+        home: str | os.PathLike[str] | None = None,
+        producer: str | None = None,
+    ) -> None:
+        self.settings = load_settings(
+            redis_url=redis_url, database_url=database_url, store=store, home=home, producer=producer
+        )
+        self._ledger = Ledger(self.settings.database_url, "longshore client")
+
+    def infer(self, model: str, data: Data, **options: object) -> Job:
+        """Submit a batch-inference job. When this returns, the job is durable.
+
+        :param model: ``digits``, ``digits:3`` or ``digits@production``; an alias is resolved now, for good.
+        :param data: a path or URI of a Parquet, CSV or JSON Lines file that the workers can reach; or rows: a list of
+            dict, a NumPy array of shape (n, ...), an Arrow table, a pandas frame.
+        :param options: ``format`` of a file (told by its suffix); ``batch_size`` in rows; ``rows_per_shard``;
+            ``priority`` 0 to 9 with 9 the most urgent (4); ``device`` auto, cpu or gpu; ``max_attempts`` of a shard
+            (3); ``timeout`` in seconds; ``idempotency_key``.
+        :raises InvalidInput: names the option and the reason; nothing was queued.
+        :raises ServiceUnavailable: Postgres cannot be reached; nothing was queued.
+        """
+        return self.submit_many([Infer(model, data, options)])[0]
+
+    def train(self, model: str, family: str, data: Data, target: str, **options: object) -> Job:
+        """Submit a training job; it ends in a new version of ``model``.
+
+        :param family: ``linear``, ``mlp``, ``cnn``, or one that a package on the workers brings.
+        :param data: as for :meth:`infer`.
+        :param target: the column to predict.
+        :param options: ``features``, ``task``, ``validation``, ``epochs``, ``batch_size``, ``learning_rate``,
+            ``weight_decay``, ``optimizer``, ``momentum``, ``standardize``, ``seed``, ``alias`` and ``config`` (what the
+            family is told) of :class:`~longshore.shared.jobs.TrainSpec`; and ``format``, ``priority``, ``device``,
+            ``max_attempts``, ``timeout``, ``idempotency_key`` as for :meth:`infer`.
+        :raises InvalidInput: names the option and the reason; nothing was queued.
+        :raises ServiceUnavailable: Postgres cannot be reached; nothing was queued.
+        """
+        return self.submit_many([Train(model, family, data, target, options)])[0]
+
+    def submit_many(self, requests: Iterable[Request]) -> list[Job]:
+        """Submit many jobs in one transaction: all of them are durable, or none is.
+
+        :returns: the jobs, in the order of the requests.
+        :raises InvalidInput: as for :meth:`infer`; of several requests, the field names which: ``requests[7].model``.
+        """
+        wanted = list(requests)
+        prepared = prepare(wanted, self._ledger, self.settings)
+        ids = self._ledger.submissions.submit(prepared.jobs, prepared.inputs)
+        self._requeue(tickets_of([job for job, id_ in zip(prepared.jobs, ids, strict=True) if job.id == id_]))
+        return [Job(id_, self._ledger, self._requeue) for id_ in ids]
+
+    def job(self, id: str | UUID) -> Job:
+        """A job that was submitted before, by anybody.
+
+        :raises UnknownJob: there is none with this id.
+        """
+        job = Job(parse_job_id(id), self._ledger, self._requeue)
+        job.record()
+        return job
+
+    def jobs(self, *, state: str | None = None, kind: str | None = None, limit: int = 100) -> list[Job]:
+        """The newest jobs, newest first.
+
+        :param state: queued, running, succeeded, failed or cancelled.
+        :param kind: infer or train.
+        """
+        if state is not None and state not in set(State):
+            raise InvalidInput("state", f"{state!r}: one of {', '.join(State)}")
+        found = self._ledger.queries.jobs(state=None if state is None else State(state), kind=kind, limit=limit)
+        return [Job(record.id, self._ledger, self._requeue, record) for record in found]
+
+    def wait(self, jobs: Sequence[Job], timeout: float | None = None) -> None:
+        """Wait until all of many jobs have ended, however they ended.
+
+        :param timeout: seconds; ``None`` waits for ever.
+        :raises WaitTimeout: some had not ended in time; they go on.
+        """
+        wait_all(self._ledger, [job.id for job in jobs], timeout)
+
+    @cached_property
+    def models(self) -> ModelsClient:
+        """The models, their versions and aliases."""
+        return ModelsClient(self._ledger, Store(self.settings.store), self.settings.producer)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._ledger.close()
+        if "_app" in self.__dict__:
+            self._app.close()
+
+    @cached_property
+    def _app(self) -> Celery:
+        from longshore.broker.app import make_app
+
+        return make_app(self.settings)
+
+    def _requeue(self, tickets: Sequence[Ticket]) -> None:
+        from longshore.broker.publishing import publish
+
+        try:
+            publish(self._app, self._ledger, tickets)
+        except ServiceUnavailable as error:
+            # The jobs are durable; the relay publishes them as soon as Redis is there again.
+            log.warning("%s; the jobs are submitted and will be queued by the relay", error)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def parse_job_id(id: str | UUID) -> UUID:
+    """:raises UnknownJob: ``id`` is not the id of any job."""
+    try:
+        return id if isinstance(id, UUID) else UUID(id)
+    except ValueError:
+        raise UnknownJob(
+            "job", f"{id!r} is not a job id; they look like 01890a5d-ac96-774b-bcce-b302099a8057"
+        ) from None

@@ -1,0 +1,126 @@
+"""Models, versions and aliases, as producers see them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from longshore.shared.errors import DataError, InvalidInput
+from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.models import NewVersion
+from longshore.shared.ledger.records import AliasMove, ModelRecord, VersionRecord
+from longshore.shared.references import ModelReference, check_alias, check_name
+from longshore.shared.store.manifest import Manifest
+from longshore.shared.store.store import Store
+
+#: What an exported version's folder holds.
+MANIFEST_FILE, WEIGHTS_FILE = "manifest.json", "weights.safetensors"
+
+
+class ModelsClient:
+    """``client.models``."""
+
+    def __init__(self, ledger: Ledger, store: Store, producer: str) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._producer = producer
+
+    def list(self) -> Sequence[ModelRecord]:
+        """Every model, by name."""
+        return self._ledger.models.names()
+
+    def versions(self, model: str) -> Sequence[VersionRecord]:
+        """Every version of a model, oldest first.
+
+        :raises UnknownModel: there is no such model.
+        """
+        found = self._ledger.models.versions(check_name(model))
+        if not found:
+            self.get(model)
+        return found
+
+    def get(self, reference: str) -> VersionRecord:
+        """The version that ``digits``, ``digits:3`` or ``digits@production`` means now.
+
+        :raises UnknownModel: there is none.
+        """
+        return self._ledger.models.resolve(ModelReference.parse(reference))
+
+    def promote(self, reference: str, alias: str) -> VersionRecord:
+        """Point an alias at a version; jobs that were submitted before keep theirs.
+
+        :raises UnknownModel: there is no such version.
+        """
+        version = self._ledger.models.promote(ModelReference.parse(reference), alias, self._producer)
+        self._store.write_alias_pointer(version.model, alias, version.version)
+        return version
+
+    def history(self, model: str, alias: str) -> Sequence[AliasMove]:
+        """Every move of an alias, oldest first."""
+        return self._ledger.models.alias_history(check_name(model), check_alias(alias))
+
+    def delete(self, reference: str) -> VersionRecord:
+        """Remove a version; its number is never given out again. Its bytes stay in the store.
+
+        :raises InvalidInput: no version is named, an alias points at it, or jobs that have not ended use it.
+        """
+        version = self._ledger.models.delete(ModelReference.parse(reference))
+        self._store.delete_version_pointer(version.model, version.version)
+        return version
+
+    def export(self, reference: str, folder: str | os.PathLike[str]) -> Path:
+        """Write a version into a new folder: its manifest, and its weights as safetensors.
+
+        :raises InvalidInput: the folder is there already, or cannot be made.
+        :raises CorruptBlob: the store's bytes are not what their digest says.
+        """
+        version = self.get(reference)
+        manifest = self._store.get_manifest(version.digest)
+        weights = self._store.fetch_blob(manifest.weights)
+        target = Path(folder).expanduser().absolute()
+        try:
+            target.mkdir(parents=True)
+            shutil.copyfile(weights, target / WEIGHTS_FILE)
+            (target / MANIFEST_FILE).write_bytes(manifest.canonical())
+        except OSError as error:
+            raise InvalidInput("path", f"cannot write {target}: {error.strerror}") from None
+        return target
+
+    def import_(self, path: str | os.PathLike[str], name: str, alias: str | None = None) -> VersionRecord:
+        """Make a version of a folder that :meth:`export` wrote, here or on another cluster. Nothing in it is executed.
+
+        :raises InvalidInput: the folder does not hold a version, or its weights are not those of its manifest.
+        """
+        check_name(name, "name")
+        if alias is not None:
+            check_alias(alias)
+        manifest, weights = _read_folder(Path(path).expanduser().absolute())
+        stored = self._store.put_blob(weights)
+        if stored != manifest.weights:
+            raise InvalidInput("path", f"{weights} is not what its manifest says: {stored.digest}")
+        digest = self._store.put_manifest(manifest)
+        new = NewVersion(
+            model=name, digest=digest, manifest=manifest.model_dump(mode="json"), alias=alias, set_by=self._producer
+        )
+
+        def write_pointers(version: int) -> None:
+            self._store.write_version_pointer(name, version, digest)
+            if alias is not None:
+                self._store.write_alias_pointer(name, alias, version)
+
+        version = self._ledger.models.add(new, write_pointers)
+        return self._ledger.models.resolve(ModelReference(name, version))
+
+
+def _read_folder(folder: Path) -> tuple[Manifest, Path]:
+    try:
+        content = (folder / MANIFEST_FILE).read_bytes()
+        weights = folder / WEIGHTS_FILE
+        with weights.open("rb"):
+            return Manifest.parse(content), weights
+    except OSError as error:
+        raise InvalidInput("path", f"cannot read {error.filename}: {error.strerror}; give an exported folder") from None
+    except (DataError, ValueError) as error:
+        raise InvalidInput("path", f"{folder / MANIFEST_FILE} is not a manifest: {error}") from None

@@ -1,0 +1,90 @@
+"""From requests to jobs that can be written: everything is checked here, and nothing is queued yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from longshore.producers.inference import InferencePlanner
+from longshore.producers.inputs import InputBlocks
+from longshore.producers.queues import QueueChoice
+from longshore.producers.requests import Infer, Request
+from longshore.producers.training import plan_training
+from longshore.shared.errors import InvalidInput
+from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.records import NewInput, NewJob
+from longshore.shared.settings import Settings
+from longshore.shared.store.store import Store
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Jobs in the order of their requests, and the rows that came with them."""
+
+    jobs: list[NewJob]
+    inputs: list[NewInput]
+
+
+def prepare(requests: Sequence[Request], ledger: Ledger, settings: Settings) -> Prepared:
+    """Check every request.
+
+    :raises InvalidInput: one is wrong; where there are several, the field names which.
+    """
+    blocks = InputBlocks(lambda: Store(settings.store))
+    queues = QueueChoice(ledger.fleet)
+    planner = InferencePlanner(ledger.models, queues, settings.producer, blocks)
+    jobs: list[NewJob] = []
+    for start, alike in _runs(requests):
+        first = alike[0]
+        if isinstance(first, Infer):
+            jobs += _plan_alike(planner, start, [each for each in alike if isinstance(each, Infer)], len(requests))
+        else:
+            with _numbered(start, len(requests)):
+                jobs.append(plan_training(first, ledger.fleet, queues, settings.producer, blocks))
+    return Prepared(jobs, blocks.made)
+
+
+def _runs(requests: Sequence[Request]) -> Iterator[tuple[int, Sequence[Request]]]:
+    """Runs of neighbouring requests that can be planned together, each with the place of its first."""
+    start = 0
+    for place, request in enumerate(requests):
+        if place > start and not _alike(requests[start], request):
+            yield start, requests[start:place]
+            start = place
+    if requests:
+        yield start, requests[start:]
+
+
+def _alike(one: Request, other: Request) -> bool:
+    return (
+        isinstance(one, Infer)
+        and isinstance(other, Infer)
+        and type(one.data) is type(other.data)
+        and one.model == other.model
+        and one.options == other.options
+    )
+
+
+def _plan_alike(planner: InferencePlanner, start: int, requests: Sequence[Infer], total: int) -> list[NewJob]:
+    try:
+        return planner.plan(requests)
+    except InvalidInput:
+        if total == 1:
+            raise
+    # Something is wrong with one of them: together they cannot tell with which.
+    jobs: list[NewJob] = []
+    for place, request in enumerate(requests):
+        with _numbered(start + place, total):
+            jobs += planner.plan([request])
+    return jobs
+
+
+@contextmanager
+def _numbered(place: int, total: int) -> Iterator[None]:
+    try:
+        yield
+    except InvalidInput as error:
+        if total == 1:
+            raise
+        raise InvalidInput(f"requests[{place}].{error.field}", error.reason) from None

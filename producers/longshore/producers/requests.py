@@ -1,0 +1,48 @@
+"""What a producer asks for, before it is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import TYPE_CHECKING, TypeAlias, Union
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+
+#: A path or URI of a file, or rows: a list of dict, a NumPy array whose first axis counts rows, an Arrow table or a
+#: pandas frame.
+Data: TypeAlias = Union[
+    str,
+    "PathLike[str]",
+    Sequence[Mapping[str, object]],
+    "np.ndarray[tuple[int, ...], np.dtype[np.generic]]",
+    "pa.Table",
+    "pa.RecordBatch",
+    "pd.DataFrame",
+]
+
+
+@dataclass(frozen=True)
+class Infer:
+    """A request for inference: the options are those of :meth:`Client.infer`."""
+
+    model: str
+    data: Data
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Train:
+    """A request for training: the options are those of :meth:`Client.train`."""
+
+    model: str
+    family: str
+    data: Data
+    target: str
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+Request: TypeAlias = Infer | Train

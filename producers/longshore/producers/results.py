@@ -1,0 +1,31 @@
+"""Results as a table."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+
+import pyarrow as pa
+import pyarrow.json
+
+#: Bytes of JSON in one block for the parser; a longer single output makes the block grow.
+BLOCK = 1 << 24
+
+
+def results_table(rows: Iterable[tuple[int, str]]) -> pa.Table:
+    """A column ``row`` (int64), and one for each key that the outputs have.
+
+    :param rows: (row, output as JSON text of an object).
+    """
+    numbers: list[int] = []
+    text = io.StringIO()
+    for row, output in rows:
+        numbers.append(row)
+        text.write(output)
+        text.write("\n")
+    if not numbers:
+        return pa.table({"row": pa.array([], pa.int64())})
+    content = text.getvalue().encode()
+    options = pa.json.ReadOptions(block_size=min(max(BLOCK, len(content) // 64), len(content) + 1, 2**31 - 1))
+    table = pa.json.read_json(pa.BufferReader(content), read_options=options)
+    return table.add_column(0, "row", pa.array(numbers, pa.int64()))

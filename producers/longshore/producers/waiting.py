@@ -1,0 +1,72 @@
+"""Waiting for jobs to end, by listening."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from longshore.shared.errors import ServiceUnavailable, WaitTimeout
+from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.records import JobRecord
+from longshore.shared.ledger.watching import JobWatch
+
+#: Seconds an outage of Postgres is waited out before waiting is given up.
+PATIENCE = 60.0
+#: Seconds between two tries to reach it again.
+PAUSE = 0.5
+
+
+def wait_for(ledger: Ledger, job: UUID, timeout: float | None, show: Callable[[JobRecord], None]) -> JobRecord:
+    """Wait for one job, showing it whenever it changes.
+
+    :raises WaitTimeout: it has not ended after ``timeout`` seconds.
+    """
+
+    def look(pending: set[UUID]) -> set[UUID]:
+        record = ledger.queries.job(job)
+        show(record)
+        return {job} if record.state.final else set()
+
+    _wait(ledger, {job}, timeout, look)
+    return ledger.queries.job(job)
+
+
+def wait_all(ledger: Ledger, jobs: Sequence[UUID], timeout: float | None) -> None:
+    """Wait for all of many jobs.
+
+    :raises WaitTimeout: some have not ended after ``timeout`` seconds.
+    """
+
+    def look(pending: set[UUID]) -> set[UUID]:
+        states = ledger.queries.states(list(pending))
+        # A job that is not there any more has ended too.
+        return {job for job in pending if job not in states or states[job].final}
+
+    _wait(ledger, set(jobs), timeout, look)
+
+
+def _wait(ledger: Ledger, pending: set[UUID], timeout: float | None, look: Callable[[set[UUID]], set[UUID]]) -> None:
+    deadline = None if timeout is None else time.monotonic() + timeout
+    reached = time.monotonic()
+    while pending:
+        try:
+            with ledger.watching.jobs() as watch:
+                pending -= look(pending)
+                reached = time.monotonic()
+                while pending:
+                    pending -= look(_changed(watch, pending, deadline))
+                    reached = time.monotonic()
+        except ServiceUnavailable:
+            if time.monotonic() > min(reached + PATIENCE, deadline or float("inf")):
+                raise
+            time.sleep(PAUSE)
+
+
+def _changed(watch: JobWatch, pending: set[UUID], deadline: float | None) -> set[UUID]:
+    while True:
+        changed = watch.changed(deadline)
+        if changed & pending:
+            return changed & pending
+        if deadline is not None and time.monotonic() >= deadline:
+            raise WaitTimeout(f"{len(pending)} jobs have not ended; they go on")
