@@ -1,0 +1,190 @@
+"""Whole training runs, small ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from longshore.shared.errors import InvalidInput
+from longshore.shared.jobs import InlineInput, TrainSpec
+from longshore.workers.train.outcome import TrainedModel
+from longshore.workers.train.run import train
+
+CPU = torch.device("cpu")
+
+
+class Cancelled(Exception):
+    """What the tests stop a run with."""
+
+
+def spec(**options: object) -> TrainSpec:
+    values = {"model": "m", "family": "mlp", "data": InlineInput(block="b", offset=0, rows=1), "target": "y"}
+    return TrainSpec.model_validate(values | options)
+
+
+def run(asked: TrainSpec, table: pa.Table) -> tuple[TrainedModel, list[tuple[int, dict[str, float]]]]:
+    reported: list[tuple[int, dict[str, float]]] = []
+    model = train(asked, table, CPU, lambda epoch, metrics: reported.append((epoch, metrics)), lambda: None)
+    return model, reported
+
+
+@pytest.fixture(scope="module")
+def digits() -> pa.Table:
+    """1,797 real images of 8 x 8 pixels."""
+    data = load_digits()
+    pixels = pa.FixedSizeListArray.from_arrays(data.data.astype(np.float32).ravel(), 64)
+    return pa.table({"pixels": pixels, "y": data.target.astype(str)})
+
+
+@pytest.fixture(scope="module")
+def line() -> pa.Table:
+    """y = 3a - 2b + 1, with a little noise; a far from 0."""
+    random = np.random.default_rng(0)
+    a, b = random.normal(50, 10, 600), random.normal(size=600)
+    return pa.table({"a": a, "b": b, "y": 3 * a - 2 * b + 1 + random.normal(0, 0.01, 600)})
+
+
+@pytest.mark.parametrize(
+    ("family", "config"),
+    [("mlp", {}), ("cnn", {"input_shape": [1, 8, 8], "channels": [16, 32], "kernel_size": 3, "padding": 1})],
+)
+def test_digits_are_learned(digits: pa.Table, family: str, config: dict[str, object]) -> None:
+    model, reported = run(spec(family=family, config=config, epochs=20, learning_rate=3e-3, validation=0.2), digits)
+    assert [epoch for epoch, _ in reported] == list(range(1, 21))
+    assert reported[-1][1] == model.metrics
+    assert set(model.metrics) == {"train_loss", "val_loss", "val_accuracy"}
+    assert model.metrics["val_accuracy"] >= 0.95
+    assert model.metrics["train_loss"] < reported[0][1]["train_loss"]
+
+
+def test_the_module_takes_raw_rows_and_is_as_good_as_reported(digits: pa.Table) -> None:
+    model, _ = run(spec(epochs=10, validation=0), digits)
+    rows = torch.from_numpy(np.array(digits["pixels"].to_pylist(), dtype=np.float32))
+    classes = model.module(rows).argmax(dim=1).tolist()
+    assert model.signature.labels == tuple("0123456789")
+    found = [model.signature.labels[index] for index in classes]
+    assert np.mean(np.array(found) == np.array(digits["y"].to_pylist())) >= 0.95
+    assert set(model.metrics) == {"train_loss"}
+    assert model.config.model_dump() == {"hidden": (256,), "activation": "relu", "dropout": 0.0}
+    assert not model.module.training
+
+
+def test_a_line_is_learned(line: pa.Table) -> None:
+    model, _ = run(spec(family="linear", epochs=60, batch_size=16, learning_rate=0.3), line)
+    assert model.signature.task == "regression"
+    assert model.metrics["val_r2"] >= 0.99
+    assert model.metrics["val_mae"] <= 1
+    assert model.module(torch.tensor([[50.0, 0.0]])).item() == pytest.approx(151, abs=1)
+
+
+@pytest.mark.parametrize("config", [{}, {"dropout": 0.3, "hidden": [16, 8]}])
+def test_the_same_seed_gives_the_same_bits(digits: pa.Table, config: dict[str, object]) -> None:
+    asked = spec(epochs=2, config=config, seed=5)
+    one, again = run(asked, digits), run(asked, digits)
+    assert one[1] == again[1]
+    tensors = again[0].module.state_dict()
+    assert all(torch.equal(tensor, tensors[name]) for name, tensor in one[0].module.state_dict().items())
+    other = run(asked.model_copy(update={"seed": 6}), digits)
+    assert other[1] != one[1]
+
+
+def test_a_run_leaves_torch_s_generator_alone(digits: pa.Table) -> None:
+    before = torch.get_rng_state()
+    run(spec(epochs=1), digits)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
+def test_every_optimizer_lowers_the_loss(digits: pa.Table, optimizer: str) -> None:
+    _, reported = run(spec(epochs=3, optimizer=optimizer, weight_decay=1e-4), digits)
+    assert reported[-1][1]["val_loss"] < reported[0][1]["val_loss"]
+
+
+def test_a_momentum_is_refused_where_there_is_none(digits: pa.Table) -> None:
+    run(spec(epochs=1, optimizer="sgd", momentum=0.9), digits)
+    with pytest.raises(InvalidInput, match=r"momentum: adam takes none, and 0\.9 is given"):
+        run(spec(momentum=0.9), digits)
+
+
+def test_the_train_loss_weighs_each_row_the_same() -> None:
+    # At a vanishing learning rate the loss of a whole epoch is that of the initial weights, whatever the batches.
+    table = pa.table({"a": [0.0, 1.0, 2.0, 3.0, 4.0], "y": [1.0, 2.0, 3.0, 4.0, 50.0]})
+    options = {"family": "linear", "validation": 0, "epochs": 1, "learning_rate": 1e-30, "optimizer": "sgd"}
+    losses = [run(spec(batch_size=size, **options), table)[0].metrics["train_loss"] for size in (1, 2, 3, 5, 128)]
+    assert losses == pytest.approx([losses[0]] * 5, rel=1e-6)
+
+
+def test_rows_are_not_scaled_where_that_is_not_asked_for(line: pa.Table) -> None:
+    model, _ = run(spec(family="linear", epochs=1, standardize=False), line)
+    assert list(model.module.state_dict()) == ["network.weight", "network.bias"]
+
+
+def test_the_table_stays_as_it_is() -> None:
+    table = pa.table({"a": pa.array([1, 2, 3, 4], pa.float32()), "y": [1.0, 2.0, 3.0, 4.0]})
+    run(spec(family="linear", epochs=1, validation=0), table)
+    assert table["a"].to_pylist() == [1, 2, 3, 4]
+
+
+def test_one_held_out_row_has_no_r2(line: pa.Table) -> None:
+    model, _ = run(spec(family="linear", epochs=1, validation=0.1), line.slice(0, 10))
+    assert set(model.metrics) == {"train_loss", "val_loss", "val_mae"}
+
+
+def test_a_loss_that_is_no_number_ends_the_run(line: pa.Table) -> None:
+    with pytest.raises(
+        InvalidInput, match=r"1000\.0: the loss became (nan|inf) in epoch \d+, step \d+; lower it"
+    ) as refused:
+        run(spec(family="linear", optimizer="sgd", learning_rate=1000, epochs=50, standardize=False), line)
+    assert refused.value.field == "learning_rate"
+
+
+def test_check_is_called_between_batches_and_can_stop_the_run(digits: pa.Table) -> None:
+    calls: Iterator[int] = iter(range(100_000))
+
+    def check() -> None:
+        if next(calls) == 30:
+            raise Cancelled
+
+    reported: list[int] = []
+    with pytest.raises(Cancelled):
+        train(spec(epochs=1000), digits, CPU, lambda epoch, _: reported.append(epoch), check)
+    # 1,617 rows are 13 batches of 128, and the held-out rows are one more.
+    assert reported == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"family": "mpl"}, "family"),
+        ({"config": {"hiden": [3]}}, "config.hiden"),
+        ({"config": {"hidden": [0]}}, "config.hidden"),
+        ({"family": "cnn", "config": {"input_shape": [1, 9, 9]}}, "config.input_shape"),
+        ({"target": "digit"}, "target"),
+        ({"task": "regression"}, "task"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_by_its_field(
+    digits: pa.Table, options: dict[str, object], field: str
+) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        run(spec(**options), digits)
+    assert refused.value.field == field
+
+
+def test_metrics_can_be_written_as_json(line: pa.Table) -> None:
+    model, _ = run(spec(family="linear", epochs=1), line)
+    assert json.loads(json.dumps(model.metrics, allow_nan=False)) == model.metrics
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_digits_are_learned_on_a_gpu(digits: pa.Table) -> None:
+    model = train(spec(epochs=15), digits, torch.device("cuda:0"), lambda epoch, metrics: None, lambda: None)
+    assert model.metrics["val_accuracy"] >= 0.95
+    assert {tensor.device.type for tensor in model.module.state_dict().values()} == {"cpu"}

@@ -1,0 +1,83 @@
+"""The column to predict."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from longshore.shared.errors import InvalidInput
+from longshore.workers.train.targets import Targets, read_targets
+
+
+def read(values: pa.Array, task: str = "auto") -> Targets:
+    return read_targets(pa.chunked_array([values.slice(0, 1), values.slice(1)]), "y", task)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("values", "labels", "codes"),
+    [
+        (pa.array(["b", "a", "b"]), ("a", "b"), [1, 0, 1]),
+        (pa.array(["b", "a"], pa.large_string()), ("a", "b"), [1, 0]),
+        (pa.array(["b", "a", "b"]).dictionary_encode(), ("a", "b"), [1, 0, 1]),
+        (pa.array([True, False]), (False, True), [1, 0]),
+        (pa.array([10, -2, 10], pa.int8()), (-2, 10), [1, 0, 1]),
+        (pa.array([2**64 - 1, 0], pa.uint64()), (0, 2**64 - 1), [1, 0]),
+    ],
+)
+def test_strings_booleans_and_integers_are_labels(
+    values: pa.Array, labels: tuple[str | int | bool, ...], codes: list[int]
+) -> None:
+    targets = read(values)
+    assert (targets.task, targets.labels, targets.values.tolist()) == ("classification", labels, codes)
+    assert [type(label) for label in targets.labels or ()] == [type(label) for label in labels]
+    assert targets.outputs == len(labels)
+
+
+@pytest.mark.parametrize(
+    "values", [pa.array([0.5, 2]), pa.array([Decimal("0.5"), Decimal(2)]), pa.array([0.5, 2], pa.float32())]
+)
+def test_floats_are_quantities(values: pa.Array) -> None:
+    targets = read(values)
+    assert (targets.task, targets.labels, targets.outputs) == ("regression", None, 1)
+    assert targets.values.dtype == np.float32
+    assert targets.values.tolist() == [0.5, 2]
+
+
+def test_integers_of_many_values_are_quantities_unless_said_otherwise() -> None:
+    many = pa.array(range(1001))
+    assert read(many.slice(1)).task == "classification"
+    assert read(many).task == "regression"
+    assert read(many, "classification").outputs == 1001
+
+
+def test_the_task_can_be_said() -> None:
+    assert read(pa.array([1, 2]), "regression").values.tolist() == [1, 2]
+    assert read(pa.array([True, False]), "regression").values.tolist() == [1, 0]
+    assert read(pa.array([1.0, 3.0, 1.0]), "classification").labels == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("values", "task", "field", "reason"),
+    [
+        (pa.array(["a", None, None]), "auto", "target", r"'y' has no value in row 1 \(and 1 rows more\)"),
+        (pa.array([1.0, float("nan")]), "auto", "target", "not a finite 32-bit float in row 1;"),
+        (pa.array([1e300, 1.0]), "auto", "target", "not a finite 32-bit float in row 0;"),
+        (pa.array(["a", "a"]), "auto", "target", "the one label 'a'"),
+        (pa.array(["a", "b\0"]), "auto", "target", "NUL"),
+        (pa.array([[1], [2]]), "auto", "target", "holds list"),
+        (pa.array(["a", "b"]), "regression", "task", "regression needs numbers"),
+        (pa.array([0.5, 1.0]), "classification", "task", "not whole"),
+    ],
+)
+def test_what_cannot_be_predicted_is_refused(values: pa.Array, task: str, field: str, reason: str) -> None:
+    with pytest.raises(InvalidInput, match=reason) as refused:
+        read(values, task)
+    assert refused.value.field == field
+
+
+def test_a_column_of_ids_is_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"100001 labels.*an id"):
+        read(pa.array(range(100_001)), "classification")

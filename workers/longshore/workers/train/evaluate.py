@@ -1,0 +1,74 @@
+"""Metrics on held-out rows, computed by torchmetrics."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+from torchmetrics import MeanMetric, Metric
+from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics.regression import MeanAbsoluteError, R2Score
+
+from longshore.workers.train.losses import Loss
+from longshore.workers.train.outcome import Check
+
+#: Rows in one forward pass, at least: without gradients more fit than in training.
+_MIN_BATCH = 1024
+
+
+class Evaluation:
+    """Loss and quality of a network on held-out rows.
+
+    :param rows: float32 ``(n, width)``, all rows, as the network takes them.
+    :param targets: ``(n,)``, as the loss takes them.
+    :param held_out: int64: the numbers of the rows to evaluate on, one or more.
+    :param classes: of a classifier; ``None`` for regression.
+    """
+
+    def __init__(
+        self,
+        rows: torch.Tensor,
+        targets: torch.Tensor,
+        held_out: torch.Tensor,
+        classes: int | None,
+        loss: Loss,
+        batch: int,
+    ) -> None:
+        self._rows = rows
+        self._targets = targets
+        self._batches = torch.split(held_out, max(batch, _MIN_BATCH))
+        self._loss = loss
+        self._mean_loss = MeanMetric(nan_strategy="disable").to(rows.device)
+        self._quality = {name: metric.to(rows.device) for name, metric in _metrics(classes, len(held_out)).items()}
+
+    @torch.no_grad()
+    def run(self, network: nn.Module, check: Check) -> dict[str, float]:
+        """Give ``val_loss``, and ``val_accuracy`` or ``val_mae`` and ``val_r2``.
+
+        ``network`` is left in evaluation mode. ``val_r2`` is left out where it is not defined.
+        """
+        network.eval()
+        for picked in self._batches:
+            check()
+            targets = self._targets.index_select(0, picked)
+            outputs = network(self._rows.index_select(0, picked))
+            self._mean_loss.update(self._loss(outputs, targets), len(picked))
+            for metric in self._quality.values():
+                metric.update(outputs if outputs.shape[1] > 1 else outputs.squeeze(1), targets)
+        quality = {name: _take(metric) for name, metric in self._quality.items()}
+        return {"val_loss": _take(self._mean_loss)} | {key: it for key, it in quality.items() if math.isfinite(it)}
+
+
+def _metrics(classes: int | None, count: int) -> dict[str, Metric]:
+    if classes is not None:
+        return {"val_accuracy": MulticlassAccuracy(classes, average="micro", validate_args=False)}
+    metrics: dict[str, Metric] = {"val_mae": MeanAbsoluteError()}
+    # One row has no variance to explain.
+    return metrics | {"val_r2": R2Score()} if count > 1 else metrics
+
+
+def _take(metric: Metric) -> float:
+    value = float(metric.compute())
+    metric.reset()
+    return value

@@ -1,0 +1,38 @@
+"""The loss of each task, and what is done when it is no longer a number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional
+
+from longshore.shared.errors import InvalidInput
+from longshore.shared.signature import Task
+
+#: From outputs ``(n, outputs)`` and targets ``(n,)`` to their mean loss.
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def squared_error(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Mean squared error of outputs ``(n, 1)``."""
+    return functional.mse_loss(outputs.squeeze(1), targets)
+
+
+#: Cross entropy takes logits and class numbers.
+LOSSES: dict[Task, Loss] = {"classification": functional.cross_entropy, "regression": squared_error}
+
+
+def refuse_not_finite(losses: torch.Tensor, what: str, learning_rate: float, epoch: int) -> None:
+    """Look at the losses of an epoch's first steps. Waits for the device.
+
+    :raises InvalidInput: one is infinite or NaN; no later step mends the weights, and the same spec ends the same way.
+    """
+    if torch.isfinite(losses).all():
+        return
+    step = int((~torch.isfinite(losses)).nonzero()[0])
+    raise InvalidInput(
+        "learning_rate",
+        f"{learning_rate}: {what} became {float(losses[step])} in epoch {epoch}, step {step + 1}; "
+        "lower it, or look for extreme values in the features and the target",
+    )

@@ -1,0 +1,29 @@
+"""What training gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from longshore.shared.families import FamilyConfig
+from longshore.shared.signature import Signature
+
+#: Told after each epoch: its number, from 1, and its metrics by name, all finite.
+Report = Callable[[int, dict[str, float]], None]
+#: Called between batches; raises to stop the run.
+Check = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A module that takes raw rows, and what a version of it records."""
+
+    #: On the CPU, in eval mode: float32 ``(n, width)`` to ``(n, outputs)``.
+    module: nn.Module
+    signature: Signature
+    #: The family's configuration with every default filled in.
+    config: FamilyConfig
+    #: Of the last epoch.
+    metrics: dict[str, float]

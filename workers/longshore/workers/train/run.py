@@ -1,0 +1,96 @@
+"""A whole training run, from a table to a trained model."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import torch
+from torch import nn
+
+from longshore.shared.errors import InvalidInput
+from longshore.shared.jobs import TrainSpec
+from longshore.shared.validation import build
+from longshore.workers.families.model import assemble
+from longshore.workers.families.registry import get_family
+from longshore.workers.families.standardize import Standardize
+from longshore.workers.train.data import TrainingData, read_training_data
+from longshore.workers.train.evaluate import Evaluation
+from longshore.workers.train.loop import Loop
+from longshore.workers.train.losses import LOSSES
+from longshore.workers.train.optimizers import make_optimizer
+from longshore.workers.train.outcome import Check, Report, TrainedModel
+
+
+def train(spec: TrainSpec, table: pa.Table, device: torch.device, report: Report, check: Check) -> TrainedModel:
+    """Train what ``spec`` asks for on ``table``, whose rows are those of ``spec.data``.
+
+    The seed decides the split, the initial weights, the order of rows and the dropout. Two runs on the CPU with as many
+    threads end with the same bits. The state of torch's global generators is left as it was.
+
+    :param report: called after each epoch, from 1, with ``train_loss`` and, if rows are held out, ``val_loss`` and
+        ``val_accuracy``, or ``val_loss``, ``val_mae`` and ``val_r2``.
+    :param check: called before each batch; what it raises ends the run.
+    :raises InvalidInput: the spec does not fit the table or the family, a row is bad, the loss is no longer finite, or
+        the run does not fit the memory of ``device``.
+    """
+    family = get_family(spec.family)
+    config = build(family.config, spec.config, "config.")
+    data = read_training_data(spec, table)
+    check()
+    # Seeded inside and restored after: other work of this process must not depend on which jobs it trained before.
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(spec.seed)
+        # Built on the CPU, so that the seed gives the same initial weights for every device.
+        network = family.build(config, data.signature.width, data.targets.outputs)
+        try:
+            standardize, metrics = _run(spec, data, network, device, report, check)
+        except torch.OutOfMemoryError as error:
+            raise _too_large(spec, data, device) from error
+    module = assemble(network, standardize).to("cpu").eval()
+    return TrainedModel(module=module, signature=data.signature, config=config, metrics=metrics)
+
+
+def _run(
+    spec: TrainSpec, data: TrainingData, network: nn.Module, device: torch.device, report: Report, check: Check
+) -> tuple[Standardize | None, dict[str, float]]:
+    """Train ``network`` in place. On the CPU ``data.features`` is standardised in place too, to save a copy of it."""
+    network.to(device)
+    rows = torch.from_numpy(data.features).to(device)
+    standardize = None
+    if spec.standardize:
+        standardize = Standardize.measure(rows, torch.from_numpy(data.train_rows).to(device))
+        standardize.apply_(rows)
+    loop = _loop(spec, data, network, rows, check)
+    metrics: dict[str, float] = {}
+    for epoch in range(1, spec.epochs + 1):
+        metrics = loop.epoch(epoch)
+        report(epoch, dict(metrics))
+    return standardize, metrics
+
+
+def _loop(spec: TrainSpec, data: TrainingData, network: nn.Module, rows: torch.Tensor, check: Check) -> Loop:
+    loss = LOSSES[data.signature.task]
+    targets = torch.from_numpy(data.targets.values).to(rows.device)
+    held_out = torch.from_numpy(data.held_out_rows).to(rows.device)
+    classes = None if data.targets.labels is None else len(data.targets.labels)
+    return Loop(
+        network=network,
+        optimizer=make_optimizer(spec, network),
+        loss=loss,
+        learning_rate=spec.learning_rate,
+        rows=rows,
+        targets=targets,
+        train_rows=torch.from_numpy(data.train_rows),
+        batch_size=spec.batch_size,
+        generator=torch.Generator().manual_seed(spec.seed),
+        evaluation=Evaluation(rows, targets, held_out, classes, loss, spec.batch_size) if len(held_out) else None,
+        check=check,
+    )
+
+
+def _too_large(spec: TrainSpec, data: TrainingData, device: torch.device) -> InvalidInput:
+    count, width = data.features.shape
+    return InvalidInput(
+        "batch_size",
+        f"{spec.batch_size}: {count} rows of {width} numbers ({data.features.nbytes / 2**20:.0f} MiB) and the "
+        f"network's work do not fit the memory of {device}; use smaller batches, a smaller network or fewer rows",
+    )
