@@ -1,0 +1,169 @@
+"""A version of a family, loaded and run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pytest
+import torch
+from torch import nn
+
+from longshore.shared.errors import CorruptBlob, InvalidInput
+from longshore.shared.families import MlpConfig
+from longshore.shared.signature import Feature, Signature
+from longshore.shared.store.manifest import Blob, Manifest
+from longshore.workers.families.mlp import MLP
+from longshore.workers.families.model import assemble
+from longshore.workers.families.standardize import Standardize
+from longshore.workers.families.weights import save_weights
+from longshore.workers.runtimes.base import Runtime
+from longshore.workers.runtimes.encode import NOT_FINITE
+from longshore.workers.runtimes.family import FamilyRuntime, load
+
+CPU = torch.device("cpu")
+ROWS = np.random.default_rng(0).normal(2, 3, (50, 3)).astype(np.float32)
+CLASSIFIER = Signature(
+    features=(Feature(name="a"), Feature(name="b", width=2)),
+    task="classification",
+    target="y",
+    labels=("one", 'a "quote"', "grüße", "\\"),
+)
+REGRESSOR = Signature(features=(Feature(name="b", width=3),), task="regression", target="y")
+
+
+def batch(rows: npt.NDArray[np.float32]) -> pa.RecordBatch:
+    """The rows as both signatures read them, and a column that neither does."""
+    columns = {
+        "name": pa.array(["x"] * len(rows)),
+        "b": pa.array(rows[:, 1:].tolist(), pa.list_(pa.float32())),
+        "a": pa.array(rows[:, 0]),
+    }
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def wide(rows: npt.NDArray[np.float32]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pydict({"b": pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])})
+
+
+def network(outputs: int, **options: object) -> nn.Sequential:
+    torch.manual_seed(outputs)
+    inner = MLP.build(MlpConfig.model_validate({"hidden": [8], **options}), 3, outputs)
+    return assemble(inner, Standardize.measure(torch.from_numpy(ROWS), torch.arange(len(ROWS)))).eval()
+
+
+def version(module: nn.Module, signature: Signature, path: Path, **options: object) -> Manifest:
+    """Write the weights of a version and describe it."""
+    save_weights(module, path)
+    content = path.read_bytes()
+    blob = Blob(digest=f"sha256:{hashlib.sha256(content).hexdigest()}", size=len(content))
+    values = {"family": "mlp", "config": {"hidden": [8]}, "created_at": "2026-01-01T00:00:00Z"}
+    return Manifest.model_validate(values | {"weights": blob, "signature": signature} | options)
+
+
+def loaded(tmp_path: Path, signature: Signature) -> tuple[nn.Module, FamilyRuntime]:
+    module = network(len(signature.labels or [0]))
+    path = tmp_path / "weights"
+    return module, load(version(module, signature, path), path, CPU)
+
+
+def test_classes_are_those_of_a_plain_forward_pass(tmp_path: Path) -> None:
+    module, runtime = loaded(tmp_path, CLASSIFIER)
+    scores, classes = module(torch.from_numpy(ROWS)).softmax(1).max(1)
+    encoded = runtime.encode(runtime.forward(runtime.prepare(batch(ROWS))))
+    outputs = [json.loads(text) for text in encoded.outputs.to_pylist()]
+    assert encoded.errors == {}
+    assert CLASSIFIER.labels is not None
+    assert [output["label"] for output in outputs] == [CLASSIFIER.labels[index] for index in classes.tolist()]
+    assert len({output["label"] for output in outputs}) > 1
+    np.testing.assert_array_equal(
+        np.array([output["score"] for output in outputs], np.float32), scores.detach().numpy()
+    )
+
+
+def test_values_are_those_of_a_plain_forward_pass(tmp_path: Path) -> None:
+    module, runtime = loaded(tmp_path, REGRESSOR)
+    encoded = runtime.encode(runtime.forward(runtime.prepare(wide(ROWS))))
+    values = np.array([json.loads(text)["value"] for text in encoded.outputs.to_pylist()], np.float32)
+    np.testing.assert_array_equal(values, module(torch.from_numpy(ROWS)).flatten().detach().numpy())
+
+
+def test_a_loaded_version_is_a_runtime_that_knows_its_size(tmp_path: Path) -> None:
+    _, family = loaded(tmp_path, CLASSIFIER)
+    runtime: Runtime = family
+    assert runtime.signature == CLASSIFIER
+    assert runtime.nbytes == 4 * (3 + 3 + 3 * 8 + 8 + 8 * 4 + 4)
+
+
+def test_bad_rows_fail_alone(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    module = network(4)
+    # Large weights, so that a row can be good and its outputs still be too large.
+    module.get_parameter("network.2.weight").data.mul_(1000)
+    runtime = load(version(module, CLASSIFIER, path), path, CPU)
+    good = runtime.encode(runtime.forward(runtime.prepare(batch(ROWS)))).outputs.to_pylist()
+    columns = batch(ROWS).to_pydict()
+    columns["a"][7], columns["b"][9], columns["a"][11] = None, [1.0], 3e38
+    columns["b"][11] = [3e38, 3e38]
+    mixed = pa.RecordBatch.from_pydict(columns, schema=batch(ROWS).schema)
+    encoded = runtime.encode(runtime.forward(runtime.prepare(mixed)))
+    assert sorted(encoded.errors) == [7, 9, 11]
+    assert encoded.errors[11] == NOT_FINITE
+    assert NOT_FINITE not in (encoded.errors[7], encoded.errors[9])
+    assert encoded.outputs.to_pylist() == [None if row in (7, 9, 11) else text for row, text in enumerate(good)]
+
+
+def test_no_rows_give_no_rows(tmp_path: Path) -> None:
+    _, runtime = loaded(tmp_path, CLASSIFIER)
+    encoded = runtime.encode(runtime.forward(runtime.prepare(batch(ROWS).slice(0, 0))))
+    assert (encoded.outputs.to_pylist(), encoded.errors) == ([], {})
+
+
+def test_a_version_without_standardisation_is_loaded(tmp_path: Path) -> None:
+    module = assemble(nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 1)), None)
+    runtime = load(version(module, REGRESSOR, tmp_path / "weights"), tmp_path / "weights", CPU)
+    found = runtime.forward(runtime.prepare(wide(ROWS))).values
+    assert torch.equal(found, module(torch.from_numpy(ROWS)).flatten())
+
+
+def test_dropout_is_off(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    runtime = load(version(network(1, dropout=0.9), REGRESSOR, path, config={"hidden": [8], "dropout": 0.9}), path, CPU)
+    prepared = runtime.prepare(wide(ROWS))
+    assert torch.equal(runtime.forward(prepared).values, runtime.forward(prepared).values)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "reason"),
+    [
+        ({"config": {"hidden": [9]}}, CorruptBlob, r"do not fit family 'mlp': .*\(8,\), not float32 \(9,\)"),
+        ({"family": "linear", "config": {}}, CorruptBlob, "do not fit family 'linear'"),
+        ({"family": "absent"}, InvalidInput, "family: 'absent'"),
+        ({"config": {"hiden": [9]}}, InvalidInput, r"config\.hiden"),
+        ({"family": "cnn", "config": {"input_shape": [1, 2, 2]}}, InvalidInput, r"config\.input_shape"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_its_weights_is_refused(
+    tmp_path: Path, options: dict[str, object], kind: type[Exception], reason: str
+) -> None:
+    path = tmp_path / "weights"
+    manifest = version(network(4), CLASSIFIER, path, **options)
+    with pytest.raises(kind, match=reason):
+        load(manifest, path, CPU)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_a_gpu_gives_what_the_cpu_gives(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    manifest = version(network(4), CLASSIFIER, path)
+    prepared = [load(manifest, path, torch.device(name)) for name in ("cpu", "cuda:0")]
+    cpu, cuda = (runtime.forward(runtime.prepare(batch(ROWS))) for runtime in prepared)
+    assert cpu.classes is not None
+    assert cuda.classes is not None
+    assert torch.equal(cpu.classes, cuda.classes)
+    torch.testing.assert_close(cpu.values, cuda.values)
