@@ -1,0 +1,78 @@
+"""Columns of NumPy arrays, and how an array without column names meets a version that has some."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from longshore.shared.datasets.leaves import flatten
+from longshore.shared.datasets.shapes import shape_of
+from longshore.shared.errors import InvalidInput
+from longshore.shared.signature import Feature, Signature
+
+#: What the only column of an array is called.
+FEATURES = "features"
+
+
+def array_column(values: npt.NDArray[np.generic], field: str = "data") -> pa.Array:
+    """A column of one number a row, or of fixed-size lists of the flattened rest; the same memory where Arrow can.
+
+    :raises InvalidInput: the array is not made of numbers, or has no rows, or rows of nothing.
+    """
+    if values.dtype.kind not in "biuf" or isinstance(values, np.ma.MaskedArray):
+        what = "a masked array" if isinstance(values, np.ma.MaskedArray) else f"an array of {values.dtype}"
+        raise InvalidInput(field, f"{what}; give numbers (integers, floats or booleans)")
+    if values.ndim == 0 or values.size == 0:
+        raise InvalidInput(field, f"an array of shape {values.shape}; give at least one row with at least one value")
+    # Arrow knows neither foreign byte orders nor floats longer than 64 bits.
+    if values.dtype.itemsize > 8:
+        values = values.astype(np.float64)
+    flat = np.ascontiguousarray(values, values.dtype.newbyteorder("=")).reshape(-1)
+    if values.ndim == 1:
+        return pa.array(flat)
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat), len(flat) // len(values))
+
+
+def rename_to(table: pa.Table, signature: Signature, name: str) -> pa.Table:
+    """Give the only column of an array the names that a version knows; other tables are returned as they are.
+
+    :param name: how the version is called in an error, as in ``digits:3``.
+    :raises InvalidInput: the array's rows have another width; names ``data``.
+    """
+    known = [feature.name for feature in signature.features]
+    if table.column_names != [FEATURES] or FEATURES in known:
+        return table
+    column = table.column(0).combine_chunks()
+    shape = shape_of(column.type)
+    if shape is None or shape.size is None:
+        return table
+    if len(known) == 1 and shape.size == signature.width and shape.scalar == (signature.features[0].width is None):
+        return table.rename_columns(known)
+    if shape.scalar or shape.size != signature.width:
+        given = "()" if shape.scalar else f"({shape.size},)"
+        raise InvalidInput(
+            "data",
+            f"rows of shape {given}, but {name} takes ({signature.width},): {_described(signature.features)}",
+        )
+    return _split(column, signature)
+
+
+def _split(column: pa.Array, signature: Signature) -> pa.Table:
+    leaves = flatten(column)
+    if leaves.null.any() or leaves.holed.any():
+        raise InvalidInput(
+            "data", f"rows of {FEATURES!r} that hold nulls cannot be split; give a column for each feature"
+        )
+    rows = leaves.values.to_numpy(zero_copy_only=False).reshape(len(column), -1)
+    columns, start = [], 0
+    for feature in signature.features:
+        part = rows[:, start : start + feature.size]
+        columns.append(array_column(part[:, 0] if feature.width is None else part))
+        start += feature.size
+    return pa.table(columns, names=[feature.name for feature in signature.features])
+
+
+def _described(features: tuple[Feature, ...]) -> str:
+    shown = [feature.name if feature.width is None else f"{feature.name} ({feature.width})" for feature in features[:6]]
+    return ", ".join(shown) + (f" and {len(features) - 6} more" if len(features) > 6 else "")

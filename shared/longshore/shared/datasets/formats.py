@@ -1,0 +1,77 @@
+"""From what a caller names to a file that the workers can open."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path, PurePosixPath
+
+from longshore.shared.datasets.files import remote_info
+from longshore.shared.errors import DataError, InvalidInput
+from longshore.shared.jobs import DataFormat, FileInput
+from longshore.shared.store.address import is_remote, public
+from longshore.shared.validation import build
+
+_SUFFIXES: dict[str, DataFormat] = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json-lines": "jsonl",
+}
+
+
+def detect(uri: str | os.PathLike[str], format: str | None = None) -> FileInput:
+    """The file at ``uri``, found to be there; its format is given, or told by the suffix.
+
+    :param uri: a path, made absolute here, or any fsspec URL.
+    :param format: ``parquet``, ``csv`` or ``jsonl``.
+    :raises InvalidInput: the file is missing, empty, unreadable or a folder, or nothing says its format.
+    """
+    address = os.fspath(uri)
+    if not address:
+        raise InvalidInput("data", "empty; give a path or a URL")
+    if is_remote(address):
+        size = _remote_size(address)
+    else:
+        plain = address.removeprefix("file://").removeprefix("local://")
+        address = str(Path(plain).expanduser().absolute())
+        size = _local_size(address)
+    found = build(FileInput, {"uri": address, "format": format or _by_suffix(address)})
+    if size == 0:
+        raise InvalidInput("data", f"{public(address)} is empty")
+    return found
+
+
+def _by_suffix(address: str) -> DataFormat:
+    suffix = PurePosixPath(public(address)).suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise InvalidInput(
+            "data",
+            f"{public(address)}: the suffix {suffix!r} says no known format; use one of {', '.join(_SUFFIXES)}, "
+            "or give the format: parquet, csv or jsonl",
+        )
+    return _SUFFIXES[suffix]
+
+
+def _local_size(address: str) -> int:
+    try:
+        status = os.stat(address)  # noqa: PTH116 - a path that holds a null byte is a ValueError in both
+        if stat.S_ISDIR(status.st_mode):
+            raise InvalidInput("data", f"{address} is a folder; name one file")
+        with Path(address).open("rb"):
+            return status.st_size
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        raise InvalidInput("data", f"cannot read {address}: {said}") from None
+
+
+def _remote_size(address: str) -> int | None:
+    try:
+        info = remote_info(address)
+    except DataError as error:
+        raise InvalidInput("data", str(error)) from None
+    if info.is_folder:
+        raise InvalidInput("data", f"{public(address)} is a folder; name one file")
+    return info.size

@@ -1,0 +1,137 @@
+"""Rows of a Parquet file."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from longshore.shared.datasets.files import open_arrow, reading
+from longshore.shared.datasets.segments import MOST, Segment, choose_rows_per_shard
+from longshore.shared.errors import DataError
+from longshore.shared.store.address import is_remote, public
+
+#: Bytes of a column read at a time. Without it, a whole column of a row group is held in memory, however large.
+BUFFER = 4 << 20
+#: What a reader remembers of how it was asked to read.
+_Key = tuple[tuple[str, ...], int]
+
+
+class ParquetSource:
+    """A Parquet file, of which only the footer is read when it is opened."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        with reading(uri), open_arrow(uri) as file:
+            parquet = pq.ParquetFile(file)
+            self._metadata = parquet.metadata
+            self.schema: pa.Schema = parquet.schema_arrow
+        groups = range(self._metadata.num_row_groups)
+        sizes = (self._metadata.row_group(group).num_rows for group in groups)
+        #: The first row of each row group, and the number of rows at the end.
+        self._borders: list[int] = [0, *itertools.accumulate(sizes)]
+        self._parked: tuple[_Key, _Reader] | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def rows(self) -> int:
+        return self._borders[-1]
+
+    def segments(self, rows_per_shard: int | None) -> list[Segment]:
+        borders = (
+            self._chosen_borders() if rows_per_shard is None else [*range(0, self.rows, rows_per_shard), self.rows]
+        )
+        return [Segment(start, stop) for start, stop in itertools.pairwise(borders) if stop > start]
+
+    def batches(
+        self, segment: Segment, columns: Sequence[str], batch_rows: int, strict: bool = True
+    ) -> Iterator[pa.RecordBatch]:
+        self._check(segment, columns)
+        key = tuple(columns), batch_rows
+        with reading(self._uri):
+            reader = self._resume(key, segment) or self._reader(segment, columns, batch_rows)
+            yield from reader.read(segment.start, segment.stop)
+        with self._lock:
+            self._parked = key, reader
+
+    def _chosen_borders(self) -> list[int]:
+        """Small row groups are put together; a large one is cut into equal parts."""
+        wanted = choose_rows_per_shard(self.rows)
+        largest = min(wanted * 3 // 2, MOST)
+        borders = [0]
+        for start, stop in itertools.pairwise(self._borders):
+            if stop - borders[-1] > wanted:
+                borders.append(start)
+            parts = -(-(stop - start) // largest)
+            borders += [start + (stop - start) * part // parts for part in range(1, parts)]
+        return [*borders, self.rows]
+
+    def _check(self, segment: Segment, columns: Sequence[str]) -> None:
+        if segment.stop > self.rows:
+            raise DataError(
+                f"{public(self._uri)} has {self.rows} rows and had at least {segment.stop} when the job was submitted"
+            )
+        there = Counter(self.schema.names)
+        for column in columns:
+            if there[column] != 1:
+                raise DataError(f"{public(self._uri)} has {there[column] or 'no'} columns called {column!r}")
+
+    def _resume(self, key: _Key, segment: Segment) -> _Reader | None:
+        """The reader of the segment before, where it can go on: a new one decodes a row group from its start."""
+        with self._lock:
+            if self._parked is None or self._parked[0] != key:
+                return None
+            reader = self._parked[1]
+            if not (reader.position <= segment.start and segment.stop <= reader.stop):
+                return None
+            self._parked = None
+            return reader
+
+    def _reader(self, segment: Segment, columns: Sequence[str], batch_rows: int) -> _Reader:
+        first = bisect_right(self._borders, segment.start) - 1
+        last = bisect_right(self._borders, segment.stop - 1)
+        # What is far away is fetched ahead, in few requests; what is near is read as it is needed.
+        far = is_remote(self._uri)
+        file = pq.ParquetFile(
+            open_arrow(self._uri),
+            metadata=self._metadata,
+            pre_buffer=far,
+            buffer_size=0 if far else BUFFER,
+            page_checksum_verification=True,
+        )
+        batches = file.iter_batches(batch_rows, row_groups=range(first, last), columns=list(columns))
+        return _Reader(public(self._uri), batches, columns, self._borders[first], self._borders[last])
+
+
+class _Reader:
+    """Goes once through some row groups, and can stop on the way."""
+
+    def __init__(
+        self, name: str, batches: Iterator[pa.RecordBatch], columns: Sequence[str], start: int, stop: int
+    ) -> None:
+        self._name = name
+        self._batches = batches
+        self._columns = list(columns)
+        self._rest: pa.RecordBatch | None = None
+        #: The row that comes next.
+        self.position = start
+        #: The row after the last one it can reach.
+        self.stop = stop
+
+    def read(self, start: int, stop: int) -> Iterator[pa.RecordBatch]:
+        while self.position < stop:
+            batch = next(self._batches, None) if self._rest is None else self._rest
+            if batch is None:
+                raise DataError(f"{self._name}: its rows end at {self.position}, though its footer says {self.stop}")
+            begin = min(max(start - self.position, 0), batch.num_rows)
+            end = min(stop - self.position, batch.num_rows)
+            self._rest = batch.slice(end) if end < batch.num_rows else None
+            self.position += end
+            if begin < end:
+                # A column's name can be the beginning of another's path, which then comes along.
+                yield batch.slice(begin, end - begin).select(self._columns)

@@ -1,0 +1,92 @@
+"""Whether data fits a version, and what a new version can learn from data: asked before anything is queued."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from longshore.shared.datasets.leaves import flatten
+from longshore.shared.datasets.shapes import described, shape_of
+from longshore.shared.errors import InvalidInput
+from longshore.shared.signature import Feature, Signature
+
+#: Columns that an error lists.
+LISTED = 12
+
+
+def check_schema(schema: pa.Schema, signature: Signature, field: str = "data") -> None:
+    """:raises InvalidInput: a column is missing or of another shape; names ``field`` and the column."""
+    there = Counter(schema.names)
+    for feature in signature.features:
+        kind = _type_of(schema, there, feature.name, field)
+        shape = shape_of(kind)
+        wanted = "one number a row" if feature.width is None else f"lists of {feature.width} numbers"
+        if shape is None or shape.scalar != (feature.width is None) or shape.size not in (None, feature.size):
+            if shape is not None and pa.types.is_null(kind):
+                continue  # nothing but nulls: each row says so for itself
+            raise InvalidInput(field, f"column {feature.name!r} holds {described(kind)}, not {wanted}")
+
+
+def infer_features(
+    schema: pa.Schema, first: pa.RecordBatch, target: str, wanted: Sequence[str] | None = None
+) -> tuple[Feature, ...]:
+    """The input columns of a version to be trained.
+
+    :param first: some rows; lists take their width from the first that is one.
+    :param wanted: the columns to predict from; ``None`` takes all but the target.
+    :raises InvalidInput: ``target`` or one of ``features`` is missing, or cannot be learned from.
+    """
+    there = Counter(schema.names)
+    _type_of(schema, there, target, "target")
+    names = [name for name in schema.names if name != target] if wanted is None else list(wanted)
+    if target in names:
+        raise InvalidInput("features", f"{target!r} is the target; to predict it from itself teaches nothing")
+    if not names:
+        raise InvalidInput("features", f"none are left besides the target {target!r}")
+    repeated, times = Counter(names).most_common(1)[0]
+    if times > 1:
+        raise InvalidInput("features", f"{repeated!r} stands there {times} times")
+    return tuple(_feature(_type_of(schema, there, name, "features"), first, name) for name in names)
+
+
+def _feature(kind: pa.DataType, first: pa.RecordBatch, name: str) -> Feature:
+    shape = shape_of(kind)
+    if shape is None or pa.types.is_null(kind):
+        raise InvalidInput(
+            "features",
+            f"column {name!r} holds {described(kind) if shape is None else 'nothing but nulls'}, not numbers; "
+            "name the columns to predict from, without it",
+        )
+    if shape.scalar:
+        return Feature(name=name)
+    width = _first_width(first, name) if shape.size is None else shape.size
+    if width == 0:
+        raise InvalidInput("features", f"column {name!r} holds empty lists")
+    return Feature(name=name, width=width)
+
+
+def _first_width(first: pa.RecordBatch, name: str) -> int:
+    leaves = flatten(first.column(name))
+    whole = np.flatnonzero(~(leaves.null | leaves.holed))
+    if not len(whole):
+        raise InvalidInput(
+            "features", f"column {name!r}: none of the first {first.num_rows} rows is a list without nulls"
+        )
+    return int(np.diff(leaves.offsets)[whole[0]])
+
+
+def _type_of(schema: pa.Schema, there: Counter[str], name: str, field: str) -> pa.DataType:
+    if name not in there:
+        raise InvalidInput(field, f"no column {name!r}; {list_columns(schema.names)}")
+    if there[name] > 1:
+        raise InvalidInput(field, f"{there[name]} columns are called {name!r}")
+    return schema.field(name).type
+
+
+def list_columns(names: Sequence[str]) -> str:
+    """The columns that data has, for an error; not all, if they are many."""
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"the data has {', '.join(map(repr, names[:LISTED])) or 'no columns'}{more}"
