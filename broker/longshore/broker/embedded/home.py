@@ -1,0 +1,151 @@
+"""The home: the one folder that holds the services, the store and the logs of an embedded cluster.
+
+home/                 0700; 0711 for root, so that the user Postgres runs as can pass through
+├── .longshore-home   says that this folder is a home
+├── secrets.json      0600, made once: the passwords of Redis, Postgres and Flower
+├── cluster.json      0600, while it is up: where the services listen
+├── up.lock           held by the running ``up``
+├── run/              processes.json: what runs; ports.json: the last ports
+├── redis/  postgres/  store/
+└── logs/             one file per process
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from longshore.broker.embedded.files import home_errors, write_private
+from longshore.shared.errors import HomeError
+from longshore.shared.settings import CLUSTER_FILE
+
+_MARKER = ".longshore-home"
+#: What the marker holds: the number of this layout.
+_LAYOUT = "1"
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """The passwords of one home."""
+
+    redis_password: str = field(repr=False)
+    postgres_password: str = field(repr=False)
+    flower_password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Home:
+    """A home folder and the names of what is in it."""
+
+    path: Path
+
+    @property
+    def secrets_file(self) -> Path:
+        return self.path / "secrets.json"
+
+    @property
+    def cluster_file(self) -> Path:
+        return self.path / CLUSTER_FILE
+
+    @property
+    def lock_file(self) -> Path:
+        return self.path / "up.lock"
+
+    @property
+    def run(self) -> Path:
+        return self.path / "run"
+
+    @property
+    def redis(self) -> Path:
+        return self.path / "redis"
+
+    @property
+    def postgres(self) -> Path:
+        return self.path / "postgres"
+
+    @property
+    def store(self) -> Path:
+        return self.path / "store"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    def log(self, name: str) -> Path:
+        """Where the process ``name`` writes."""
+        return self.logs / f"{name}.log"
+
+    def exists(self) -> bool:
+        """Whether there is a home in this folder.
+
+        :raises HomeError: it is another user's.
+        """
+        with home_errors(self.path):
+            if not self.path.is_dir():
+                return False
+            self._check_owner()
+            return (self.path / _MARKER).exists()
+
+    def prepare(self) -> None:
+        """Make the folder a home, or check that it is one.
+
+        :raises HomeError: it is a file, another user's, in use for something else, or cannot be written.
+        """
+        with home_errors(self.path):
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._check_owner()
+            self._check_marker()
+            self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
+            for folder in (self.run, self.redis, self.store, self.logs):
+                folder.mkdir(mode=0o700, exist_ok=True)
+
+    def load_secrets(self) -> Secrets:
+        """:raises HomeError: they are missing or damaged."""
+        try:
+            with home_errors(self.secrets_file):
+                return Secrets(**json.loads(self.secrets_file.read_text()))
+        except (ValueError, TypeError):
+            raise HomeError(f"{self.secrets_file} is damaged; restore it from a backup") from None
+
+    def ensure_secrets(self) -> Secrets:
+        """The passwords, made now if this home is new.
+
+        :raises HomeError: they are damaged, or gone while the database that asks for them is still there.
+        """
+        if self.secrets_file.exists():
+            with home_errors(self.secrets_file):
+                self.secrets_file.chmod(0o600)
+            return self.load_secrets()
+        if (self.postgres / "PG_VERSION").exists():
+            raise HomeError(f"{self.secrets_file} is gone, and {self.postgres} opens with it only; restore it")
+        made = Secrets(*(secrets.token_urlsafe(32) for _ in range(3)))
+        with home_errors(self.secrets_file):
+            write_private(self.secrets_file, json.dumps(asdict(made)))
+        return made
+
+    def _check_owner(self) -> None:
+        owner = self.path.stat().st_uid
+        if owner != os.geteuid():
+            raise HomeError(
+                f"{self.path} belongs to user {owner} and you are user {os.geteuid()}; "
+                "choose a home of your own with --home or LONGSHORE_HOME"
+            )
+
+    def _check_marker(self) -> None:
+        marker = self.path / _MARKER
+        if marker.exists():
+            layout = marker.read_text().strip()
+            if layout not in ("", _LAYOUT):  # empty: the first `up` was stopped in the middle of writing it
+                raise HomeError(f"{self.path} was made by a newer Longshore (layout {layout}); upgrade this one")
+            return
+        # `up` changes modes and owners in here, so a folder with anything else in it is never taken over.
+        others = sorted(entry.name for entry in self.path.iterdir() if entry.name != "lost+found")
+        if others:
+            raise HomeError(
+                f"{self.path} is no Longshore home and holds other things ({others[0]}, ...); "
+                "choose a new or an empty folder with --home or LONGSHORE_HOME"
+            )
+        marker.write_text(_LAYOUT + "\n")

@@ -1,0 +1,86 @@
+"""What runs in a home, for people and programs to read: no passwords."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from longshore.broker.embedded.home import Home
+from longshore.broker.embedded.lock import lock_holder
+from longshore.broker.embedded.record import Record
+
+
+@dataclass(frozen=True)
+class ProcessStatus:
+    """One process of a cluster, as it was last started."""
+
+    name: str
+    pid: int
+    alive: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """What runs in a home.
+
+    :param running: an ``up`` is at work in it. If not, processes that are alive were left by one that was killed.
+    :param ready: everything listens, and jobs can be submitted.
+    :param pid: of the ``up``.
+    :param started_at: when everything listened, in ISO 8601 and UTC.
+    :param redis: ``host:port``; so is ``postgres``.
+    """
+
+    home: Path
+    running: bool
+    ready: bool
+    pid: int | None = None
+    started_at: str | None = None
+    processes: tuple[ProcessStatus, ...] = ()
+    redis: str | None = None
+    postgres: str | None = None
+    store: str | None = None
+    flower_url: str | None = None
+
+
+def read_status(path: Path) -> Status:
+    """:raises HomeError: the home belongs to another user."""
+    home = Home(path)
+    if not home.exists():
+        return Status(home=path, running=False, ready=False)
+    holder = lock_holder(home.lock_file)
+    up = holder.who.pid if holder is not None and holder.task == "up" else None
+    record = Record.read(home)
+    processes = tuple(
+        ProcessStatus(child.name, child.who.pid, child.who.find() is not None)
+        for child in (record.children if record else ())
+    )
+    cluster = _read_cluster(home.cluster_file)
+    return Status(
+        home=path,
+        running=up is not None,
+        ready=up is not None and bool(cluster),
+        pid=up,
+        started_at=cluster.get("started_at"),
+        processes=processes,
+        redis=_address(cluster.get("redis_url")),
+        postgres=_address(cluster.get("database_url")),
+        store=cluster.get("store"),
+        flower_url=cluster.get("flower_url"),
+    )
+
+
+def _read_cluster(file: Path) -> dict[str, str]:
+    try:
+        content = json.loads(file.read_text())
+        return {str(key): str(value) for key, value in content.items() if value is not None}
+    except (FileNotFoundError, ValueError, AttributeError):
+        return {}
+
+
+def _address(url: str | None) -> str | None:
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port}"
