@@ -1,0 +1,122 @@
+"""Flower, to look on and nothing else: read-only, behind a password, keeping no file.
+
+Run as ``python -m longshore.broker.flower [--address ADDRESS] [--port PORT]``. The user is ``longshore``; the password
+is ``LONGSHORE_FLOWER_PASSWORD``, else the content of the file ``LONGSHORE_FLOWER_PASSWORD_FILE``, else the home's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from longshore.broker.logs import configure_logging
+from longshore.shared.errors import InvalidInput, LongshoreError
+from longshore.shared.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+logger = logging.getLogger("longshore.flower")
+
+#: Who signs in.
+USER = "longshore"
+PASSWORD_VARIABLE = "LONGSHORE_FLOWER_PASSWORD"
+PASSWORD_FILE_VARIABLE = "LONGSHORE_FLOWER_PASSWORD_FILE"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Show the cluster that the environment or the home names, until SIGTERM or Ctrl-C.
+
+    :returns: the exit code.
+    """
+    parser = argparse.ArgumentParser(prog="python -m longshore.broker.flower", description="Flower, read-only.")
+    parser.add_argument("--address", default="127.0.0.1", help="where to listen (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=5555, help="default: %(default)s")
+    given = parser.parse_args(arguments)
+    configure_logging()
+    try:
+        require_flower()
+        settings = load_settings()
+        password = find_password(settings, os.environ)
+        from longshore.broker.app import make_app
+
+        serve(make_app(settings), address=given.address, port=given.port, password=password)
+    except LongshoreError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+def serve(app: Celery, *, address: str, port: int, password: str) -> None:
+    """Serve Flower's pages until SIGTERM or SIGINT. In the main thread only.
+
+    :param app: the Celery application whose broker is looked at.
+    :raises InvalidInput: one cannot listen there.
+    """
+    from flower.app import Flower
+    from flower.options import default_options
+    from flower.urls import settings as pages
+    from tornado.httpserver import HTTPServer
+    from tornado.ioloop import IOLoop
+
+    from longshore.broker.flower_guard import Guard
+
+    # Flower's pages read some of these from this one global, whatever options their application was given.
+    default_options.read_only = True
+    default_options.basic_auth = [f"{USER}:{password}"]
+    default_options.persistent = False
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    loop = IOLoop.current()
+    flower = Flower(capp=app, options=default_options, io_loop=loop, **pages)
+    logging.getLogger("tornado.access").propagate = False
+    # It warns each time no worker answers, as before the first one is up.
+    logging.getLogger("flower.inspector").setLevel(logging.ERROR)
+    try:
+        HTTPServer(Guard(flower, USER, password)).listen(port, address)
+    except OSError as error:
+        raise InvalidInput("--port", f"cannot listen on {address}:{port}: {error.strerror}; give another") from error
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: loop.add_callback_from_signal(flower.stop))
+    logger.info("Flower listens on http://%s:%d; sign in as %s", address, port, USER)
+    flower.start()
+    logger.info("Flower stopped")
+
+
+def find_password(settings: Settings, environ: Mapping[str, str]) -> str:
+    """Where the password comes from: the environment, a file it names, or the home.
+
+    :raises InvalidInput: none is set, or an empty one: Flower is never open to all.
+    """
+    password = environ.get(PASSWORD_VARIABLE)
+    file = environ.get(PASSWORD_FILE_VARIABLE)
+    if not password and file:
+        try:
+            password = Path(file).read_text().strip()
+        except OSError as error:
+            raise InvalidInput(PASSWORD_FILE_VARIABLE, f"{file}: {error.strerror}") from error
+    if not password and settings.home is not None:
+        from longshore.broker.embedded.home import Home
+
+        password = Home(settings.home).load_secrets().flower_password
+    if not password:
+        raise InvalidInput(PASSWORD_VARIABLE, f"not set; set it, or {PASSWORD_FILE_VARIABLE}, to a password for Flower")
+    return password
+
+
+def require_flower() -> None:
+    """:raises InvalidInput: the extra ``monitor`` is not installed."""
+    if importlib.util.find_spec("flower") is None:
+        raise InvalidInput("flower", "not installed; run: pip install 'longshore[monitor]'")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
