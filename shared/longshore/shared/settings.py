@@ -3,6 +3,9 @@
 Three addresses make a cluster. They come, in this order, from arguments, from ``LONGSHORE_REDIS_URL``,
 ``LONGSHORE_DATABASE_URL`` and ``LONGSHORE_STORE``, or from the home that is up (``home/cluster.json``, which
 ``longshore up`` writes and only its owner can read).
+
+An address from the environment need not hold its password: ``LONGSHORE_REDIS_PASSWORD_FILE`` and
+``LONGSHORE_DATABASE_PASSWORD_FILE`` name files that do.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from longshore.shared.errors import HomeError, InvalidInput, NoCluster
+from longshore.shared.passwords import add_password
 
 #: The file in a home that says where its services listen, while they are up.
 CLUSTER_FILE = "cluster.json"
@@ -24,6 +28,10 @@ _ADDRESSES = {
     "redis_url": "LONGSHORE_REDIS_URL",
     "database_url": "LONGSHORE_DATABASE_URL",
     "store": "LONGSHORE_STORE",
+}
+_PASSWORD_FILES = {
+    "redis_url": "LONGSHORE_REDIS_PASSWORD_FILE",
+    "database_url": "LONGSHORE_DATABASE_PASSWORD_FILE",
 }
 
 
@@ -47,6 +55,8 @@ class Settings:
             "LONGSHORE_DATABASE_URL": self.database_url,
             "LONGSHORE_STORE": self.store,
             "LONGSHORE_PRODUCER": self.producer,
+            # The addresses are complete: the child must not add what these name once more.
+            **dict.fromkeys(_PASSWORD_FILES.values(), ""),
         }
         return found if self.home is None else {**found, "LONGSHORE_HOME": str(self.home)}
 
@@ -64,12 +74,13 @@ def load_settings(
 
     :param home: a home folder; asking for one leaves the ``LONGSHORE_*`` addresses aside.
     :raises NoCluster: no addresses are given and no home is up.
-    :raises InvalidInput: some of the three addresses are given and others are not.
+    :raises InvalidInput: some of the three addresses are given and others are not, or a password file is of no use.
+    :raises HomeError: the home belongs to another user, or its ``cluster.json`` is damaged.
     """
     producer = producer or environ.get("LONGSHORE_PRODUCER") or default_producer()
     given = {"redis_url": redis_url, "database_url": database_url, "store": store}
     if home is None:
-        given = {key: value or environ.get(_ADDRESSES[key]) for key, value in given.items()}
+        given = {key: value or _from_environment(key, environ) for key, value in given.items()}
     addresses = {key: value for key, value in given.items() if value}
     if len(addresses) == len(_ADDRESSES):
         where = environ.get("LONGSHORE_HOME")
@@ -108,6 +119,15 @@ def default_producer() -> str:
     except (KeyError, OSError):  # a container's user id without a name
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"
+
+
+def _from_environment(key: str, environ: Mapping[str, str]) -> str | None:
+    url = environ.get(_ADDRESSES[key])
+    file_name = _PASSWORD_FILES.get(key, "")
+    file = environ.get(file_name)
+    if not url or not file:
+        return url
+    return add_password(url, file, url_name=_ADDRESSES[key], file_name=file_name)
 
 
 def _read_cluster(home: Path) -> dict[str, str]:

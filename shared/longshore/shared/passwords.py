@@ -1,0 +1,39 @@
+"""Passwords that stand in files of their own, as container platforms hand them out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote
+
+from longshore.shared.errors import InvalidInput
+
+
+def add_password(url: str, file: str, *, url_name: str, file_name: str) -> str:
+    """Put the password of a file into a URL that has none.
+
+    :param url: ``scheme://host`` or ``scheme://user@host``, with whatever follows.
+    :param file: holds the password and nothing else; line ends after it do not count.
+    :param url_name: what the URL is called in an error; so is ``file_name``. Errors repeat neither URL nor password.
+    :raises InvalidInput: the file cannot be read or is empty, or the URL is none or holds a password already.
+    """
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        raise InvalidInput(url_name, f"not a URL; write scheme://user@host:port/..., for {file_name} to complete")
+    end = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
+    user, _, host = rest[:end].rpartition("@")
+    name, _, password = user.partition(":")
+    if password:
+        raise InvalidInput(url_name, f"holds a password, and {file_name} is set too; give one of the two")
+    return f"{scheme}://{name}:{quote(_read(file, file_name), safe='')}@{host}{rest[end:]}"
+
+
+def _read(file: str, file_name: str) -> str:
+    try:
+        password = Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise InvalidInput(file_name, f"{file}: {error.strerror}; make it readable for this user") from None
+    except UnicodeDecodeError:
+        raise InvalidInput(file_name, f"{file}: not text in UTF-8") from None
+    if not password:
+        raise InvalidInput(file_name, f"{file}: empty; write the password into it")
+    return password
