@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -19,8 +20,8 @@ from longshore.shared.datasets.inline import encode_block, to_table
 from longshore.shared.datasets.matrix import to_matrix
 from longshore.shared.datasets.schemas import check_schema
 from longshore.shared.datasets.segments import choose_rows_per_shard
-from longshore.shared.datasets.source import open_source
-from longshore.shared.errors import InvalidInput
+from longshore.shared.datasets.source import Source, open_source
+from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.jobs import FileInput, InferSpec, Input
 from longshore.shared.ledger.models import Models
 from longshore.shared.ledger.records import NewJob, NewShard
@@ -96,14 +97,9 @@ class InferencePlanner:
         data = detect(path, target.format)
         source = open_source(data, "data")
         check_schema(source.schema, target.signature)
-        wanted = target.draft.options.rows_per_shard
-        if source.rows is None:
-            shards = [NewShard(task="plan", start=0, stop=0)]
-        else:
-            shards = [
-                NewShard(task="infer", start=cut.start, stop=cut.stop, offset=cut.offset, length=cut.length)
-                for cut in source.segments(wanted)
-            ]
+        with _refused():
+            _check_rows(source.head(LOOKED_AT), target.signature)
+            shards = _cut(source, target.draft.options.rows_per_shard)
         spec = _spec(data, target)
         return target.draft.job(spec, shards, source.rows, spec.encode())
 
@@ -143,8 +139,31 @@ def _fitted(table: pa.Table, target: Target) -> pa.Table:
     table = rename_to(table, signature, f"{target.draft.model}:{target.draft.version}")
     check_schema(table.schema, signature)
     table = table.select([feature.name for feature in signature.features])
-    looked_at = table.slice(0, LOOKED_AT).combine_chunks().to_batches()[0]
-    errors = to_matrix(looked_at, signature).errors
-    if len(errors) == looked_at.num_rows:
-        raise InvalidInput("data", f"row 0: {errors[0]}; no row can be used")
+    _check_rows(table.slice(0, LOOKED_AT).combine_chunks().to_batches()[0], signature)
     return table
+
+
+def _check_rows(first: pa.RecordBatch, signature: Signature) -> None:
+    """:raises InvalidInput: none of the first rows can be used. A few bad ones will be errors of their own."""
+    errors = to_matrix(first, signature).errors
+    if first.num_rows and len(errors) == first.num_rows:
+        raise InvalidInput("data", f"row 0: {errors[0]}; the first {first.num_rows} rows are all unusable")
+
+
+def _cut(source: Source, rows_per_shard: int | None) -> list[NewShard]:
+    """The shards of a file, or the one that will cut it, where only reading all of it tells how many rows it has."""
+    if source.rows is None:
+        return [NewShard(task="plan", start=0, stop=0)]
+    return [
+        NewShard(task="infer", start=cut.start, stop=cut.stop, offset=cut.offset, length=cut.length)
+        for cut in source.segments(rows_per_shard)
+    ]
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """At submission, data that cannot be read is a wrong argument."""
+    try:
+        yield
+    except DataError as error:
+        raise InvalidInput("data", str(error)) from None

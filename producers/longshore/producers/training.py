@@ -37,6 +37,7 @@ def plan_training(request: Train, fleet: Fleet, queues: QueueChoice, producer: s
     given = {"model": request.model, "family": request.family, "target": request.target, **options.spec}
     # Anything but the data is checked before the data is looked at.
     spec = build(TrainSpec, {**given, "data": {"uri": "/", "format": "csv"}})
+    spec.check()
     if spec.alias is not None:
         check_alias(spec.alias)
     data, content, schema, head = _take_data(request, options.format, blocks)

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from longshore.shared.errors import InvalidInput
+
 
 class State(StrEnum):
     """Of a job and of a shard: ``queued -> running -> succeeded | failed | cancelled``."""
@@ -91,6 +93,16 @@ class TrainSpec(_Spec):
     config: dict[str, JsonValue] = Field(default_factory=dict)
     #: Points at the new version once it is committed.
     alias: str | None = None
+
+    def check(self) -> None:
+        """Whether the options go together.
+
+        :raises InvalidInput: a momentum is given to an optimizer without one.
+        """
+        if self.momentum and self.optimizer in ("adam", "adamw"):
+            raise InvalidInput(
+                "momentum", f"{self.optimizer} takes none, and {self.momentum} is given; use sgd or rmsprop, or 0"
+            )
 
 
 class JobOptions(_Spec):

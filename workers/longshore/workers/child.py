@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 
 from longshore.broker.app import make_app
@@ -24,6 +25,8 @@ def start_child() -> WorkerContext:
         except ServiceUnavailable as error:
             log.warning("%s; the relay will publish %d shards", error, len(tickets))
 
+    # Loaded now, so that a worker which says that it is ready does not make the first job wait for it.
+    importlib.import_module("longshore.workers.execution")
     context = WorkerContext(settings, WorkerSettings.load(), publish_cut)
     context.draining.listen()
     return context

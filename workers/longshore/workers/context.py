@@ -14,6 +14,7 @@ from longshore.shared.settings import Settings
 from longshore.shared.store.store import Store
 from longshore.workers.draining import Draining
 from longshore.workers.inference.blocks import Blocks
+from longshore.workers.inference.reading import Inputs
 from longshore.workers.residents import Residents
 from longshore.workers.runtimes.base import Runtime
 from longshore.workers.runtimes.family import load
@@ -37,7 +38,7 @@ class WorkerContext:
         torch.set_num_threads(worker.threads)
         self.ledger = Ledger(settings.database_url, f"longshore worker {worker.name}")
         self.store = Store(settings.store)
-        self.blocks = Blocks(self.ledger, self.store)
+        self.inputs = Inputs(Blocks(self.ledger, self.store))
         self.residents = Residents(worker.resident_bytes or _default_capacity(self.device), self._load)
         self.draining = Draining()
         self.publish = publish

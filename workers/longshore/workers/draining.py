@@ -9,7 +9,7 @@ from types import FrameType
 from longshore.shared.errors import LongshoreError
 
 #: What the worker's parent sends its child when it is asked to stop.
-DRAIN_SIGNAL = signal.SIGUSR1
+DRAIN_SIGNAL = signal.SIGUSR2
 
 
 class HandBack(LongshoreError):

@@ -6,6 +6,8 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 
+import torch
+
 from longshore.workers.runtimes.base import Runtime
 
 log = logging.getLogger("longshore.worker")
@@ -27,7 +29,7 @@ class Residents:
         """The version, loaded now if it is not resident."""
         runtime = self._loaded.get(digest)
         if runtime is None:
-            runtime = self._load(digest)
+            runtime = self._load_into_room(digest)
             self._make_room(runtime.nbytes)
             self._loaded[digest] = runtime
         self._loaded.move_to_end(digest)
@@ -40,6 +42,16 @@ class Residents:
 
     def __contains__(self, digest: str) -> bool:
         return digest in self._loaded
+
+    def _load_into_room(self, digest: str) -> Runtime:
+        try:
+            return self._load(digest)
+        except torch.OutOfMemoryError:
+            if not self._loaded:
+                raise
+            log.info("unloading every version to make room for %s", digest)
+            self._loaded.clear()
+            return self._load(digest)
 
     def _make_room(self, needed: int) -> None:
         while self._loaded and self.nbytes + needed > self._capacity:

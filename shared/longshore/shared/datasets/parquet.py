@@ -42,6 +42,11 @@ class ParquetSource:
     def rows(self) -> int:
         return self._borders[-1]
 
+    def head(self, rows: int = 1024) -> pa.RecordBatch:
+        names = self.schema.names
+        first = self.batches(Segment(0, min(rows, self.rows)), names, rows) if self.rows else iter(())
+        return next(first, None) or pa.RecordBatch.from_pylist([], schema=self.schema)
+
     def segments(self, rows_per_shard: int | None) -> list[Segment]:
         borders = (
             self._chosen_borders() if rows_per_shard is None else [*range(0, self.rows, rows_per_shard), self.rows]

@@ -29,6 +29,10 @@ class Source(Protocol):
         """How many; ``None`` where only reading the whole file can tell."""
         ...
 
+    def head(self, rows: int = 1024) -> pa.RecordBatch:
+        """The first rows, with every column; at most ``rows``, and of a file without rows none."""
+        ...
+
     def segments(self, rows_per_shard: int | None) -> list[Segment]:
         """Cut the file into runs of rows, in order and without gaps; none if it has no rows.
 

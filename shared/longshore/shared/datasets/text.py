@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias
 import pyarrow as pa
 
 from longshore.shared.datasets.files import open_bytes, reading, told
-from longshore.shared.datasets.lines import Piece, Positions, read_pieces
+from longshore.shared.datasets.lines import Piece, Positions, first_piece, read_pieces
 from longshore.shared.datasets.segments import FEWEST, Segment, choose_rows_per_shard
 from longshore.shared.errors import DataError
 from longshore.shared.store.address import public
@@ -56,6 +56,16 @@ class TextSource:
     begin: int
     #: Known where the first block was the whole file.
     rows: int | None
+
+    def head(self, rows: int = 1024) -> pa.RecordBatch:
+        with reading(self.uri), open_bytes(self.uri) as file:
+            piece = first_piece(file, self.begin, self.form.split)
+            if piece is None:
+                return pa.RecordBatch.from_pylist([], schema=self.schema)
+            names = self.schema.names
+            strictly = partial(self.form.parse, columns=names)
+            table = parse_rows(self.uri, piece, 0, strictly, partial(self.form.parse_loosely, columns=names))
+        return table.slice(0, rows).combine_chunks().to_batches()[0]
 
     def segments(self, rows_per_shard: int | None) -> list[Segment]:
         step = FEWEST if rows_per_shard is None else rows_per_shard

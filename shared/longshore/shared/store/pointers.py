@@ -61,17 +61,11 @@ class Pointers:
         self._folder = folder
 
     def write_version(self, name: str, version: int, digest: str, created_at: str | None) -> None:
-        """:raises InvalidInput: the number stands for another digest in this store."""
+        """Say what a number stands for. The ledger numbers; what stands there already an attempt left that was lost."""
         path = _path(name, "versions", str(version))
         present = self._read(path, VersionPointer)
-        if present is None:
+        if present is None or present.digest != digest:
             self._write(path, VersionPointer(digest=digest, created_at=created_at or now()))
-        elif present.digest != digest:
-            raise InvalidInput(
-                "store",
-                f"{name}:{version} in {self._folder.name} is {present.digest}, not {digest}; versions do not change. "
-                "Does another database use this store? Give each its own",
-            )
 
     def write_alias(self, name: str, alias: str, version: int, at: str | None) -> AliasPointer:
         """Point an alias at a version and add it to the history, unless it points there already."""

@@ -16,7 +16,7 @@ from longshore.shared.ledger.writer import AttemptWriter
 from longshore.workers.context import WorkerContext
 from longshore.workers.heartbeat import Heartbeat
 from longshore.workers.inference.background import Behind, ahead
-from longshore.workers.inference.reading import default_batch_size, read_batches
+from longshore.workers.inference.reading import default_batch_size
 from longshore.workers.runtimes.base import Encoded, Outputs, Prepared, Runtime
 
 
@@ -59,7 +59,7 @@ def run_inference(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None
     runtime = context.residents.get(claim.digest)
     columns = [feature.name for feature in runtime.signature.features]
     size = spec.batch_size or default_batch_size(runtime.signature)
-    batches = read_batches(claim, spec.data, context.blocks, columns, size)
+    batches = context.inputs.batches(claim, spec.data, columns, size)
     with context.ledger.attempts.writing(claim) as writer:
         sink = ResultSink(claim, runtime, writer)
         rows = _compute(claim, runtime, batches, sink, beat)

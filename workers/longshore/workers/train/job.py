@@ -59,11 +59,11 @@ def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
 
 def _read(context: WorkerContext, spec: TrainSpec) -> pa.Table:
     if not isinstance(spec.data, FileInput):
-        return context.blocks.rows(spec.data)
+        return context.inputs.blocks.rows(spec.data)
     source = open_source(spec.data)
     columns = source.schema.names if spec.features is None else [*spec.features, spec.target]
     batches = [batch for segment in source.segments(None) for batch in source.batches(segment, columns, READ_ROWS)]
-    return pa.Table.from_batches(batches)
+    return pa.Table.from_batches(batches, schema=pa.schema([source.schema.field(name) for name in columns]))
 
 
 def _store(context: WorkerContext, claim: Claim, spec: TrainSpec, trained: TrainedModel) -> Manifest:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
-from longshore.shared.errors import InvalidInput
 from longshore.shared.jobs import TrainSpec
 
 
@@ -18,10 +17,7 @@ def make_optimizer(spec: TrainSpec, network: nn.Module) -> Optimizer:
     """
     parameters = list(network.parameters())
     rate, decay = spec.learning_rate, spec.weight_decay
-    if spec.momentum and spec.optimizer in ("adam", "adamw"):
-        raise InvalidInput(
-            "momentum", f"{spec.optimizer} takes none, and {spec.momentum} is given; use sgd or rmsprop, or 0"
-        )
+    spec.check()
     if spec.optimizer == "adam":
         return Adam(parameters, lr=rate, weight_decay=decay, fused=True)
     if spec.optimizer == "adamw":
