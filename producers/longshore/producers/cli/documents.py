@@ -1,0 +1,124 @@
+"""Jobs and versions as JSON documents and as lines of tables."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from longshore.shared.ledger.records import JobRecord, ModelRecord, VersionRecord
+from longshore.shared.store.address import public
+
+JOB_HEADERS = ("JOB", "KIND", "MODEL", "STATE", "DONE", "OF", "FAILED", "PRIORITY", "PRODUCER", "AGE")
+VERSION_HEADERS = ("VERSION", "ALIASES", "FAMILY", "METRICS", "AGE")
+MODEL_HEADERS = ("MODEL", "VERSIONS", "NEWEST", "ALIASES", "AGE")
+
+
+def job_document(record: JobRecord) -> dict[str, object]:
+    """A job as programs read it. Rows of a training job are its epochs."""
+    return {
+        "id": record.id,
+        "kind": record.kind,
+        "state": record.state,
+        "model": record.model,
+        "version": record.version,
+        "digest": record.digest,
+        "producer": record.producer,
+        "queue": record.queue,
+        "priority": record.priority,
+        "unit": "epochs" if record.kind == "train" else "rows",
+        "done": done(record),
+        "total": record.rows_total,
+        "failed": record.rows_failed,
+        "shards_total": record.shards_total,
+        "shards_done": record.shards_done,
+        "shards_failed": record.shards_failed,
+        "error": record.error,
+        "outcome": record.outcome,
+        "created_at": record.created_at,
+        "started_at": record.started_at,
+        "finished_at": record.finished_at,
+        "deadline": record.deadline,
+        "spec": _without_secrets(record),
+    }
+
+
+def job_row(record: JobRecord) -> tuple[object, ...]:
+    """A job as one line of a table."""
+    return (
+        record.id,
+        record.kind,
+        named(record.model, record.version),
+        record.state,
+        done(record),
+        "" if record.rows_total is None else record.rows_total,
+        record.rows_failed,
+        record.priority,
+        record.producer,
+        age(record.created_at),
+    )
+
+
+def version_document(record: VersionRecord) -> dict[str, object]:
+    """A version as programs read it, with its manifest."""
+    return {
+        "model": record.model,
+        "version": record.version,
+        "digest": record.digest,
+        "aliases": record.aliases,
+        "job": record.job_id,
+        "created_at": record.created_at,
+        "manifest": record.manifest,
+    }
+
+
+def version_row(record: VersionRecord) -> tuple[object, ...]:
+    """A version as one line of a table."""
+    manifest = record.manifest
+    aliases = ", ".join(sorted(record.aliases))
+    return record.version, aliases, manifest.get("family"), measured(manifest.get("metrics")), age(record.created_at)
+
+
+def model_row(record: ModelRecord) -> tuple[object, ...]:
+    """A model as one line of a table."""
+    aliases = ", ".join(f"{alias}={version}" for alias, version in sorted(record.aliases.items()))
+    return record.name, record.versions, record.newest, aliases, age(record.created_at)
+
+
+def measured(metrics: object) -> str:
+    """What was measured when a version was made, in one line: ``accuracy=0.974 loss=0.09``."""
+    if not isinstance(metrics, dict):
+        return ""
+    numbers = {name: value for name, value in sorted(metrics.items()) if isinstance(value, int | float)}
+    return " ".join(f"{name}={value:.4g}" for name, value in numbers.items())
+
+
+def done(record: JobRecord) -> int:
+    """Rows that have been computed, and epochs that have been trained."""
+    return record.rows_done + record.rows_failed + record.rows_running
+
+
+def named(model: str, version: int | None) -> str:
+    """``digits:3``."""
+    return model if version is None else f"{model}:{version}"
+
+
+def age(moment: datetime) -> str:
+    """How long ago, in one unit: ``12s``, ``3m``, ``5h``, ``2d``."""
+    seconds = max((datetime.now(UTC) - moment).total_seconds(), 0.0)
+    for unit, size, limit in (("s", 1, 120), ("m", 60, 120 * 60), ("h", 3600, 48 * 3600)):
+        if seconds < limit:
+            return f"{int(seconds // size)}{unit}"
+    return f"{int(seconds // 86400)}d"
+
+
+def local_time(moment: datetime | None) -> str | None:
+    """A time as people read it, in their own zone."""
+    return None if moment is None else moment.astimezone().isoformat(sep=" ", timespec="seconds")
+
+
+def _without_secrets(record: JobRecord) -> dict[str, object]:
+    """The spec. The address of its data can hold a key, which its producer knows, and others need not."""
+    spec: dict[str, object] = dict(record.spec)
+    data = record.spec.get("data")
+    if isinstance(data, dict) and "uri" in data:
+        spec["data"] = {**data, "uri": public(str(data["uri"]))}
+    return spec

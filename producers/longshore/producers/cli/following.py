@@ -1,0 +1,86 @@
+"""Showing one job, and waiting for it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from longshore.producers.cli.documents import done, job_document, local_time, measured, named
+from longshore.producers.cli.options import Options
+from longshore.producers.cli.output import note, print_fields, print_json
+from longshore.producers.cli.places import in_home
+from longshore.shared.errors import JobFailed
+
+if TYPE_CHECKING:
+    from longshore.producers.job import Job
+    from longshore.shared.ledger.records import JobRecord
+
+
+def tell_submitted(options: Options, job: Job, wait: bool) -> None:
+    """Answer a submission: the job's id, or after waiting, how it ended.
+
+    :raises JobFailed: it was waited for, and failed.
+    """
+    if wait:
+        note(f"submitted {job.id}")
+        follow(options, job)
+    elif options.as_json:
+        print_json(job_document(job.record()))
+    else:
+        sys.stdout.write(f"{job.id}\n")
+        note(f"submitted; to see it end: {in_home(options.home, f'longshore jobs wait {job.id}')}")
+
+
+def follow(options: Options, job: Job, timeout: float | None = None) -> None:
+    """Wait for a job with a progress bar, if people look on, and show it.
+
+    :raises JobFailed: it failed or was cancelled.
+    :raises WaitTimeout: it has not ended in time.
+    :raises KeyboardInterrupt: on Ctrl-C; says that the job goes on.
+    """
+    sys.stdout.flush()
+    try:
+        job.wait(timeout)
+    except KeyboardInterrupt:
+        again = in_home(options.home, f"longshore jobs wait {job.id}")
+        stop = in_home(options.home, f"longshore jobs cancel {job.id}")
+        raise KeyboardInterrupt(f"the job goes on; to wait again: {again}; to end it: {stop}") from None
+    except JobFailed as error:
+        if options.as_json:
+            print_json(job_document(job.record()))
+        raise JobFailed(f"{error} (see {in_home(options.home, f'longshore jobs show {job.id}')})") from None
+    print_job(options, job.record())
+
+
+def print_job(options: Options, record: JobRecord) -> None:
+    """The job itself."""
+    if options.as_json:
+        print_json(job_document(record))
+    else:
+        print_fields(summary(record))
+
+
+def summary(record: JobRecord) -> dict[str, object]:
+    """A job as people read it."""
+    unit = "epochs" if record.kind == "train" else "rows"
+    total = "?" if record.rows_total is None else f"{record.rows_total:,}"
+    failed = f", {record.rows_failed:,} failed" if record.rows_failed else ""
+    outcome = record.outcome or {}
+    made = named(record.model, int(str(outcome["version"]))) if "version" in outcome else None
+    return {
+        "job": record.id,
+        "kind": record.kind,
+        "model": named(record.model, record.version),
+        "state": record.state,
+        "progress": f"{done(record):,} of {total} {unit}{failed}",
+        "shards": f"{record.shards_done} of {record.shards_total} done",
+        "made": made,
+        "metrics": measured(outcome.get("metrics")),
+        "error": record.error,
+        "producer": record.producer,
+        "priority": record.priority,
+        "submitted": local_time(record.created_at),
+        "started": local_time(record.started_at),
+        "ended": local_time(record.finished_at),
+        "deadline": local_time(record.deadline),
+    }

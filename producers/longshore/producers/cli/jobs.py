@@ -1,0 +1,123 @@
+"""``longshore jobs``: what was submitted, and what became of it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from longshore.producers.cli.connect import connected, find_settings, open_ledger
+from longshore.producers.cli.options import Options, shared_options, with_options
+from longshore.producers.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from longshore.producers.job import Job
+
+#: How many errors ``show`` shows.
+ERRORS_SHOWN = 20
+STATES = ("queued", "running", "succeeded", "failed", "cancelled")
+KINDS = ("infer", "train")
+
+
+@click.group(invoke_without_command=True)
+@shared_options
+@click.pass_context
+def jobs(context: click.Context) -> None:
+    """List, show, wait for, cancel and retry jobs."""
+    if context.invoked_subcommand is None:
+        raise click.UsageError(f"give a command: {', '.join(jobs.commands)}", context)
+
+
+@jobs.command("list")
+@click.option("--state", type=click.Choice(STATES), help="Only those in this state.")
+@click.option("--kind", type=click.Choice(KINDS), help="Only those of this kind.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most so many.")
+@with_options
+def list_jobs(options: Options, state: str | None, kind: str | None, limit: int) -> None:
+    """List jobs, newest first."""
+    with open_ledger(find_settings(options)) as ledger:
+        from longshore.producers.cli.documents import JOB_HEADERS, job_document, job_row
+        from longshore.shared.jobs import State
+
+        found = ledger.queries.jobs(state=None if state is None else State(state), kind=kind, limit=limit)
+    if options.as_json:
+        print_json([job_document(record) for record in found])
+    else:
+        print_table(JOB_HEADERS, [job_row(record) for record in found])
+
+
+@jobs.command()
+@click.argument("job")
+@with_options
+def show(options: Options, job: str) -> None:
+    """Show a job: its state, what went wrong, and what its training measured."""
+    with connected(options) as client:
+        found = client.job(job)
+        if options.as_json:
+            from longshore.producers.cli.documents import job_document
+
+            details = {"shards": found.shards(), "errors": found.errors(), "metrics": found.metrics()}
+            print_json({**job_document(found.record()), **details})
+        else:
+            _print_details(options, found)
+
+
+@jobs.command()
+@click.argument("job")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Give up after so long.")
+@with_options
+def wait(options: Options, job: str, timeout: float | None) -> None:
+    """Wait until a job has ended. Ends with 1 if it failed, was cancelled, or has not ended in time."""
+    with connected(options) as client:
+        from longshore.producers.cli.following import follow
+
+        follow(options, client.job(job), timeout)
+
+
+@jobs.command()
+@click.argument("job")
+@with_options
+def cancel(options: Options, job: str) -> None:
+    """End a job now; what was finished of it is kept."""
+    with connected(options) as client:
+        found = client.job(job)
+        ended = found.cancel()
+        state = found.state
+    if options.as_json:
+        print_json({"id": found.id, "cancelled": ended, "state": state})
+    else:
+        sys.stdout.write(f"{found.id} cancelled\n" if ended else f"{found.id} had ended before: {state}\n")
+
+
+@jobs.command()
+@click.argument("job")
+@click.option("--wait/--no-wait", default=False, help="Wait until it has ended.")
+@with_options
+def retry(options: Options, job: str, wait: bool) -> None:
+    """Run again what did not succeed of a failed or cancelled job."""
+    with connected(options) as client:
+        from longshore.producers.cli.following import tell_submitted
+
+        tell_submitted(options, client.job(job).retry(), wait)
+
+
+def _print_details(options: Options, job: Job) -> None:
+    from longshore.producers.cli.following import print_job
+
+    record = job.record()
+    print_job(options, record)
+    metrics = job.metrics()
+    if metrics:
+        names = sorted({metric.name for metric in metrics})
+        steps: dict[int, dict[str, float]] = {}
+        for metric in metrics:
+            steps.setdefault(metric.step, {})[metric.name] = metric.value
+        sys.stdout.write("\n")
+        rows = [(step, *(f"{row[name]:.4g}" if name in row else "" for name in names)) for step, row in steps.items()]
+        print_table(("EPOCH", *names), rows)
+    errors = job.errors(limit=ERRORS_SHOWN)[:ERRORS_SHOWN]
+    if errors:
+        sys.stdout.write("\n")
+        rows = [(each.row, each.shard, each.attempt, each.worker, each.message) for each in errors]
+        print_table(("ROW", "SHARD", "ATTEMPT", "WORKER", "ERROR"), rows)

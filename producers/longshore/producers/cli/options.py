@@ -1,0 +1,72 @@
+"""The options that every command takes, before or after its name."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+import click
+
+P = ParamSpec("P")
+F = TypeVar("F", bound=Callable[..., object])
+
+_HOME, _JSON = "longshore.home", "longshore.json"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was said on the command line that is not of one command alone."""
+
+    #: ``None``: the home or the addresses that the environment names.
+    home: Path | None = None
+    as_json: bool = False
+
+
+def shared_options(function: F) -> F:
+    """Add the options; what they say is kept with the invocation."""
+    for option in (
+        click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an unexpected error."),
+        click.option(
+            "--json", is_flag=True, expose_value=False, callback=_keep_json, help="Write JSON, for programs to read."
+        ),
+        click.option(
+            "--home",
+            metavar="FOLDER",
+            expose_value=False,
+            callback=_keep_home,
+            help="The home of the cluster; before LONGSHORE_HOME and LONGSHORE_* addresses.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def with_options(function: Callable[Concatenate[Options, P], None]) -> Callable[P, None]:
+    """Add the options to a command, and hand them to it as its first argument."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        function(current(), *args, **kwargs)
+
+    return shared_options(run)
+
+
+def current() -> Options:
+    """The options of the command that runs."""
+    meta = click.get_current_context().meta
+    return Options(home=meta.get(_HOME), as_json=meta.get(_JSON, False))
+
+
+def _keep_home(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        if not value:
+            raise click.BadParameter("give a folder", context)
+        context.meta[_HOME] = Path(value).expanduser().absolute()
+
+
+def _keep_json(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        context.meta[_JSON] = True

@@ -1,0 +1,63 @@
+"""``longshore train``."""
+
+from __future__ import annotations
+
+import click
+
+from longshore.producers.cli.connect import connected
+from longshore.producers.cli.options import Options, with_options
+from longshore.producers.cli.submitting import given_options, job_options, parse_config
+
+TASKS = ("auto", "classification", "regression")
+OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
+
+
+@click.command()
+@click.argument("data")
+@click.option("--model", required=True, metavar="NAME", help="The model that gets a new version.")
+@click.option(
+    "--family", default="mlp", show_default=True, metavar="NAME", help="linear, mlp, cnn, or one the workers bring."
+)
+@click.option("--target", required=True, metavar="COLUMN", help="The column to predict.")
+@click.option("--features", metavar="COLUMN,...", help="The columns to predict from; default: all but the target.")
+@click.option("--task", type=click.Choice(TASKS), help="Default: auto, by the target's type.")
+@click.option("--alias", metavar="NAME", help="Points at the new version once it is there.")
+@click.option("--epochs", type=int, help="Default: 10.")
+@click.option("--batch-size", type=int, metavar="ROWS", help="Default: 128.")
+@click.option("--learning-rate", type=float, help="Default: 0.001.")
+@click.option("--weight-decay", type=float, help="Default: 0.")
+@click.option("--optimizer", type=click.Choice(OPTIMIZERS), help="Default: adam.")
+@click.option("--momentum", type=float, help="Of sgd and rmsprop; default: 0.")
+@click.option("--validation", type=float, metavar="FRACTION", help="Of the rows, held out; default: 0.1.")
+@click.option("--standardize/--no-standardize", default=None, help="Scale each feature; default: yes.")
+@click.option("--seed", type=int, help="Default: 0.")
+@click.option(
+    "--set", "config", multiple=True, metavar="KEY=VALUE", help="Tell the family, in JSON: --set hidden=[128,64]"
+)
+@job_options
+@with_options
+def train(
+    options: Options,
+    /,
+    data: str,
+    model: str,
+    family: str,
+    target: str,
+    features: str | None,
+    config: tuple[str, ...],
+    wait: bool,
+    **given: object,
+) -> None:
+    """Train a model on DATA, a Parquet, CSV or JSON Lines file that the workers can reach.
+
+    Prints the job's id; with --wait, the version it made.
+    """
+    asked = given_options(given)
+    if config:
+        asked["config"] = parse_config(config)
+    if features is not None:
+        asked["features"] = tuple(name.strip() for name in features.split(","))
+    with connected(options) as client:
+        from longshore.producers.cli.following import tell_submitted
+
+        tell_submitted(options, client.train(model, family, data, target, **asked), wait)

@@ -1,0 +1,117 @@
+"""Every command is there, says what it does, and offers what a job can be told."""
+
+from __future__ import annotations
+
+import typing
+
+import click
+import pytest
+
+from longshore.producers.cli import jobs as jobs_module
+from longshore.producers.cli import submitting
+from longshore.producers.cli import train as train_module
+from longshore.producers.cli.catalog import COMMANDS
+from longshore.producers.cli.main import cli, run
+from longshore.shared.errors import InvalidInput
+from longshore.shared.jobs import DataFormat, InferSpec, JobOptions, State, TrainSpec
+
+SHARED = {"home", "json", "debug"}
+
+
+def command(*path: str) -> click.Command:
+    found: click.Command = cli
+    for name in path:
+        assert isinstance(found, click.Group)
+        inner = found.get_command(click.Context(found), name)
+        assert inner is not None, path
+        found = inner
+    return found
+
+
+def every_command() -> list[tuple[str, ...]]:
+    groups = [(name,) for name in COMMANDS]
+    return [
+        *groups,
+        *(
+            (*path, name)
+            for path in groups
+            if isinstance(found := command(*path), click.Group)
+            for name in found.commands
+        ),
+    ]
+
+
+def parameters(*path: str) -> set[str]:
+    return {str(parameter.name) for parameter in command(*path).params}
+
+
+@pytest.mark.parametrize("path", every_command(), ids=" ".join)
+def test_every_command_has_help_and_the_shared_options(
+    path: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*path, "--help"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"Usage: longshore {' '.join(path)}")
+    assert command(*path).help
+    assert parameters(*path) >= SHARED
+
+
+def test_the_design_s_commands_are_there() -> None:
+    assert set(COMMANDS) == {
+        "up", "down", "status", "demo", "doctor", "worker", "relay", "flower", "migrate",
+        "train", "infer", "jobs", "results", "models",
+    }  # fmt: skip
+    assert {path[1] for path in every_command() if path[:1] == ("jobs",) and path[1:]} == {
+        "list", "show", "wait", "cancel", "retry",
+    }  # fmt: skip
+    assert {path[1] for path in every_command() if path[:1] == ("models",) and path[1:]} == {
+        "list", "versions", "show", "promote", "export", "import", "delete",
+    }  # fmt: skip
+
+
+def test_every_option_of_a_job_can_be_given() -> None:
+    of_any_job = set(JobOptions.model_fields) | {"format", "wait"}
+    assert parameters("infer") - SHARED == set(InferSpec.model_fields) | of_any_job | {"model"}
+    assert parameters("train") - SHARED == set(TrainSpec.model_fields) | (of_any_job - {"rows_per_shard"})
+
+
+def test_choices_are_those_of_the_specs() -> None:
+    fields = TrainSpec.model_fields
+    assert typing.get_args(fields["optimizer"].annotation) == train_module.OPTIMIZERS
+    assert typing.get_args(fields["task"].annotation) == train_module.TASKS
+    assert typing.get_args(JobOptions.model_fields["device"].annotation) == submitting.DEVICES
+    assert typing.get_args(DataFormat) == submitting.FORMATS
+    assert tuple(State) == jobs_module.STATES
+
+
+def test_the_defaults_in_the_help_are_those_of_the_specs() -> None:
+    for path, spec in (("train", TrainSpec), ("train", JobOptions), ("infer", JobOptions)):
+        for parameter in command(path).params:
+            field = spec.model_fields.get(str(parameter.name))
+            if field is None or not isinstance(parameter, click.Option) or "efault: " not in (parameter.help or ""):
+                continue
+            said = str(parameter.help).partition("efault: ")[2].rstrip(".")
+            if isinstance(field.default, int | float) and not isinstance(field.default, bool):
+                assert float(said) == field.default, parameter.name
+            elif isinstance(field.default, str):
+                assert said.split(",")[0] == field.default, parameter.name
+
+
+def test_the_family_s_configuration_is_json_or_a_word() -> None:
+    given = submitting.parse_config(["hidden=[128,64]", "activation=gelu", "dropout=0.1", "bias=false", "x=a=b"])
+    assert given == {"hidden": [128, 64], "activation": "gelu", "dropout": 0.1, "bias": False, "x": "a=b"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"), [(["hidden"], "KEY=VALUE"), (["=3"], "KEY=VALUE"), (["a=1", "a=2"], "twice")]
+)
+def test_a_configuration_that_cannot_be_read(wrong: list[str], reason: str) -> None:
+    with pytest.raises(click.UsageError, match=reason):
+        submitting.parse_config(wrong)
+
+
+def test_parquet_needs_a_file_and_a_suffix_says_the_format(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["results", "x", "--format", "parquet"]) == InvalidInput.exit_code
+    assert "-o" in capsys.readouterr().err
+    assert run(["results", "x", "-o", "out.txt"]) == InvalidInput.exit_code
+    assert "suffix" in capsys.readouterr().err

@@ -1,0 +1,46 @@
+"""Exit codes, and the one line that goes with them."""
+
+from __future__ import annotations
+
+import click
+import pytest
+
+from longshore.producers.cli.errors import exit_code
+from longshore.shared.errors import HomeError, InvalidInput, JobFailed, NoCluster, ServiceUnavailable, WaitTimeout
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (InvalidInput("data", "no such file"), 2, "longshore: data: no such file\n"),
+        (JobFailed("job 7 failed"), 1, "longshore: job 7 failed\n"),
+        (WaitTimeout("not yet"), 1, "longshore: not yet\n"),
+        (ServiceUnavailable("Redis cannot be reached"), 3, "longshore: Redis cannot be reached\n"),
+        (NoCluster("none is up"), 3, "longshore: none is up\n"),
+        (HomeError("taken"), 3, "longshore: taken\n"),
+        (click.UsageError("no such\n  option"), 2, "longshore: no such option\n"),
+        (click.exceptions.Exit(5), 5, ""),
+        (KeyboardInterrupt("the job goes on"), 130, "longshore: the job goes on\n"),
+        (KeyboardInterrupt(), 130, "longshore: interrupted\n"),
+    ],
+)
+def test_every_error_has_its_code_and_one_line(
+    error: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(error) == code
+    assert capsys.readouterr().err == line
+
+
+def test_an_error_nobody_foresaw_shows_its_traceback_only_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        raise KeyError("key")
+    except KeyError as caught:
+        error = caught
+    assert exit_code(error) == 1
+    assert capsys.readouterr().err == (
+        "longshore: unexpected KeyError: 'key'; the same command with --debug shows where it comes from\n"
+    )
+    assert exit_code(error, debug=True) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("Traceback")
+    assert said.endswith("KeyError: 'key'\n")
