@@ -27,6 +27,8 @@ COPY_SHARDS: Final = """
 """
 COPY_INPUTS: Final = "COPY inputs (id, data, blob) FROM STDIN (FORMAT BINARY)"
 
+READ_CLOCK: Final = "SELECT now()"
+
 #: Jobs an idempotency key has made already.
 FIND_KEYS: Final = """
     SELECT idempotency_key, id, request_digest FROM jobs

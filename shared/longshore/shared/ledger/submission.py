@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from typing import cast
 from uuid import UUID
 
 from psycopg.errors import UniqueViolation
@@ -20,6 +21,8 @@ _JOB_TYPES = (
     *("int8", "int4", "timestamptz", "text", "text"),
 )
 _SHARD_TYPES = ("uuid", "int4", "text", "text", "text", "int2", "int8", "int8", "int8", "int8", "int4")
+#: The constraint that keeps a producer's idempotency keys apart.
+_KEYS = "jobs_producer_idempotency_key_key"
 
 
 class Submissions:
@@ -31,6 +34,7 @@ class Submissions:
     def submit(self, jobs: Sequence[NewJob], inputs: Sequence[NewInput] = ()) -> list[UUID]:
         """Write jobs, their shards and their inputs in one transaction: all of them, or none.
 
+        :param jobs: of one producer.
         :returns: the id of each job. It differs from the one given where its idempotency key had made a job before.
         :raises InvalidInput: a key was used before for something else.
         """
@@ -38,9 +42,13 @@ class Submissions:
             try:
                 with self._database.transaction() as link:
                     known = self._known(link, jobs)
-                    _write(link, [job for job in jobs if job.id not in known], inputs)
-            except UniqueViolation:  # somebody used the same key in this moment: now it is known
-                continue
+                    new = [job for job in jobs if job.id not in known]
+                    # In the order of their keys, so that no two who use the same ones wait for each other in a circle.
+                    _write(link, sorted(new, key=lambda job: job.idempotency_key or ""), inputs)
+            except UniqueViolation as error:
+                if error.diag.constraint_name != _KEYS:
+                    raise
+                continue  # somebody used the same key in this moment: now it is known
             return [known.get(job.id, job.id) for job in jobs]
 
     def mark_published(self, published: Sequence[tuple[UUID, Sequence[Ticket]]]) -> None:
@@ -101,7 +109,9 @@ def _write(link: Link, jobs: Sequence[NewJob], inputs: Sequence[NewInput]) -> No
                 copy.set_types(["uuid", "bytea", "text"])
                 for block in inputs:
                     copy.write_row((block.id, block.data, block.blob))
-        now = datetime.now(UTC)
+        # Deadlines are kept by Postgres' clock, so they are set by it: the producer's may be wrong.
+        timed = any(job.timeout is not None for job in jobs)
+        now = _read_clock(link) if timed else None
         with cursor.copy(statements.COPY_JOBS) as copy:
             copy.set_types(_JOB_TYPES)
             for job in jobs:
@@ -118,8 +128,14 @@ def _write(link: Link, jobs: Sequence[NewJob], inputs: Sequence[NewInput]) -> No
                     )
 
 
-def _job_row(job: NewJob, now: datetime) -> tuple[object, ...]:
-    deadline = None if job.timeout is None else now + timedelta(seconds=job.timeout)
+def _read_clock(link: Link) -> datetime:
+    row = link.execute(statements.READ_CLOCK).fetchone()
+    assert row is not None  # now() is one row
+    return cast(datetime, row[0])
+
+
+def _job_row(job: NewJob, now: datetime | None) -> tuple[object, ...]:
+    deadline = None if job.timeout is None or now is None else now + timedelta(seconds=job.timeout)
     return (
         *(job.id, job.kind, State.QUEUED.value, job.producer, job.queue, job.priority, _raw(job.spec), job.model),
         *(job.version, job.digest, job.max_attempts, job.rows_per_shard, job.rows_total, len(job.shards)),
