@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -43,6 +44,8 @@ class Database:
         self._conninfo = make_conninfo(url, application_name=application, connect_timeout=int(CONNECT_TIMEOUT))
         self._max_size = max_size
         self._pool: ConnectionPool[Link] | None = None
+        # Threads that use it for the first time together must not open two pools.
+        self._opening = threading.Lock()
 
     @contextmanager
     def connection(self) -> Iterator[Link]:
@@ -51,9 +54,9 @@ class Database:
         :raises ServiceUnavailable: Postgres cannot be reached, refuses the login, or has no tables yet.
         """
         with self._translated():
-            if self._pool is None:
-                self._pool = self._open()
-            with self._pool.connection(timeout=CONNECT_TIMEOUT) as link:
+            with self._opening:
+                pool = self._pool = self._pool or self._open()
+            with pool.connection(timeout=CONNECT_TIMEOUT) as link:
                 yield link
 
     @contextmanager
@@ -70,9 +73,10 @@ class Database:
 
     def close(self) -> None:
         """Give every connection back. The object can be used again."""
-        if self._pool is not None:
-            self._pool.close()
-            self._pool = None
+        with self._opening:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
 
     def _open(self) -> ConnectionPool[Link]:
         with psycopg.connect(self._conninfo):

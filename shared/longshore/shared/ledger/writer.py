@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 from psycopg import Copy
+from psycopg.errors import UniqueViolation
 from pydantic import JsonValue
 
+from longshore.shared.errors import AttemptLost
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, Link
 from longshore.shared.ledger.models import NewVersion, add_version
 from longshore.shared.ledger.records import Claim
-from longshore.shared.ledger.transitions import count_done, pass_fence
+from longshore.shared.ledger.transitions import claim_key, count_done, pass_fence
 
 
 class AttemptWriter:
@@ -72,12 +74,19 @@ def open_writer(database: Database, claim: Claim) -> Iterator[AttemptWriter]:
 
     By that name a later attempt finds and ends it, should its worker hang with rows half written.
     """
-    with database.transaction() as link, ExitStack() as stack:
-        link.execute("SELECT set_config('application_name', %s, true)", [session_name(claim.token)])
-        writer = AttemptWriter(link, claim, stack)
-        yield writer
-        if not writer.finished:
-            raise RuntimeError(f"attempt {claim.token} ended its writing without finish()")
+    try:
+        with database.transaction() as link, ExitStack() as stack:
+            link.execute("SELECT set_config('application_name', %s, true)", [session_name(claim.token)])
+            writer = AttemptWriter(link, claim, stack)
+            yield writer
+            if not writer.finished:
+                raise RuntimeError(f"attempt {claim.token} ended its writing without finish()")
+    except UniqueViolation:
+        # Another attempt has committed these rows already; Postgres sees that before the fence does.
+        with database.connection() as link:
+            if link.execute(statements.STILL_CURRENT, claim_key(claim)).fetchone() is None:
+                raise AttemptLost(f"attempt {claim.token} is not the current one; nothing of it is kept") from None
+        raise
 
 
 def session_name(token: str) -> str:
