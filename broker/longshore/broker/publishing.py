@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from celery import Celery
-from kombu.exceptions import OperationalError
+from kombu.exceptions import BatchPublishError, OperationalError
 from redis.exceptions import RedisError
 
 from longshore.broker.priorities import to_broker
@@ -53,5 +53,5 @@ def _send(app: Celery, messages: Sequence[Message]) -> None:
                     retry=False,
                     **task.properties,
                 )
-    except (OperationalError, RedisError, OSError) as error:
+    except (BatchPublishError, OperationalError, RedisError, OSError) as error:
         raise ServiceUnavailable(f"Redis cannot be reached: {type(error).__name__}") from error
