@@ -10,6 +10,7 @@ from longshore.shared.errors import InvalidInput
 _NAME = r"[a-z0-9]+(?:[._-][a-z0-9]+)*"
 _MODEL_NAME = re.compile(rf"{_NAME}(?:/{_NAME})*")
 _ALIAS = re.compile(_NAME)
+_VERSION = re.compile(r"[0-9]{1,10}")
 #: The longest model name or alias, in characters.
 MAX_NAME = 128
 
@@ -27,7 +28,7 @@ class ModelReference:
         """:raises InvalidInput: ``text`` is not a reference; names ``field``."""
         name, colon, version = text.partition(":")
         if colon:
-            if not (version.isascii() and version.isdigit() and 0 < int(version) < 2**31):
+            if not (_VERSION.fullmatch(version) and 0 < int(version) < 2**31):
                 raise InvalidInput(field, f"{text!r}: after the colon comes a version number from 1, as in digits:3")
             return cls(check_name(name, field), version=int(version))
         name, at, alias = text.partition("@")
