@@ -1,0 +1,65 @@
+"""Specs are checked where they are made, kept as JSON, and never change."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from longshore.shared.jobs import FINAL, FileInput, InferSpec, InlineInput, JobOptions, State, TrainSpec
+
+FILE = FileInput(uri="file:///digits.parquet", format="parquet")
+TRAIN = TrainSpec(model="digits", family="mlp", data=FILE, target="label", config={"hidden": [64]}, alias="production")
+
+
+def test_a_job_that_has_ended_stays_so() -> None:
+    assert {state for state in State if state.final} == FINAL == {"succeeded", "failed", "cancelled"}
+    assert str(State.QUEUED) == "queued"
+
+
+@pytest.mark.parametrize(
+    "spec", [TRAIN, InferSpec(data=FILE, batch_size=32), InferSpec(data=InlineInput(block="b", offset=2, rows=3))]
+)
+def test_a_spec_survives_json(spec: TrainSpec | InferSpec) -> None:
+    assert type(spec).model_validate_json(spec.model_dump_json()) == spec
+
+
+def test_a_spec_does_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(TRAIN, "epochs", 3)  # noqa: B010
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("validation", [-0.1, 1, 2]),
+        ("epochs", [0, 1.5, "x"]),
+        ("batch_size", [0, -1]),
+        ("learning_rate", [0, -1, float("nan"), float("inf")]),
+        ("momentum", [-1, 1]),
+        ("seed", [-1, 2**63]),
+        ("optimizer", ["lbfgs", None]),
+        ("task", ["ranking"]),
+        ("data", [{"uri": "a", "format": "xlsx"}, {"block": "a"}, None]),
+    ],
+)
+def test_what_training_cannot_do_is_refused(name: str, values: list[object]) -> None:
+    for value in values:
+        with pytest.raises(ValidationError, match=name):
+            TrainSpec.model_validate({**TRAIN.model_dump(), name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("priority", [-1, 10, 1.5]),
+        ("max_attempts", [0, 101]),
+        ("timeout", [0, -1, float("inf"), float("nan")]),
+        ("rows_per_shard", [0]),
+        ("idempotency_key", ["", "x" * 201]),
+        ("device", ["cuda:0"]),
+    ],
+)
+def test_what_no_job_can_be_told_is_refused(name: str, values: list[object]) -> None:
+    for value in values:
+        with pytest.raises(ValidationError, match=name):
+            JobOptions.model_validate({name: value})
