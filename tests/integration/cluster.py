@@ -1,0 +1,161 @@
+"""A relay and workers as real processes, for the tests that need them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import psutil
+from tests.integration.support import PATIENCE, wait_until
+
+from longshore.producers.client import Client
+from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.settings import Settings
+
+#: Seconds the supervisor and the relay get to stop before they are killed, and the test run fails.
+STOP = 45.0
+
+
+class Cluster:
+    """The processes of one cluster, each with its log in ``folder``.
+
+    :param settings: where its services are; the processes get them by their environment.
+    :param devices: as ``longshore worker --devices`` takes them.
+    :param environment: more variables for the processes.
+    """
+
+    def __init__(self, settings: Settings, folder: Path, devices: str, environment: Mapping[str, str]) -> None:
+        self.settings = settings
+        self.ledger = Ledger(settings.database_url, "longshore tests")
+        self.folder = folder
+        self._devices = devices
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("LONGSHORE_")}
+        self.environment = {**inherited, **settings.environment(), "PYTHONSAFEPATH": "1", **environment}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start_relay(self) -> None:
+        """Start the relay; it leads a moment later."""
+        self._start("relay", "longshore.broker.relay")
+
+    def start_workers(self) -> None:
+        """Start the supervisor, and return when every device has a worker that takes messages."""
+        self._start("workers", "longshore.workers.supervisor", "--devices", self._devices)
+        self.wait_for_workers()
+
+    def stop_relay(self) -> None:
+        """Stop the relay by SIGTERM."""
+        self._stop("relay")
+
+    def stop_workers(self) -> None:
+        """Stop the supervisor and its workers by SIGTERM."""
+        self._stop("workers")
+
+    def restart_workers(self) -> None:
+        """Stop all workers and start new ones."""
+        self.stop_workers()
+        self.start_workers()
+
+    def wait_for_workers(self, *, other_than: Collection[int] = ()) -> None:
+        """Until every worker that the supervisor has started is known to the ledger and takes messages.
+
+        :param other_than: the pids of workers that were killed: others must have taken their places.
+        """
+
+        def ready() -> bool:
+            for name, process in self._processes.items():
+                assert process.poll() is None, f"{name} ended with {process.returncode}:\n{self.log(name)}"
+            pids = set(self.worker_pids())
+            known = {worker.pid for worker in self.ledger.fleet.workers() if worker.alive}
+            return bool(pids) and pids <= known and pids.isdisjoint(other_than)
+
+        wait_until(ready, "the start of the workers")
+
+    def worker_pids(self) -> list[int]:
+        """The Celery parent of each device, as the supervisor has started it."""
+        supervisor = self._processes.get("workers")
+        if supervisor is None:
+            return []
+        children = psutil.Process(supervisor.pid).children()
+        return [child.pid for child in children if "longshore.workers.process" in _command(child)]
+
+    def child_pids(self) -> list[int]:
+        """The processes that compute: the pool child of each worker."""
+        parents = [psutil.Process(pid) for pid in self.worker_pids()]
+        children = [child for parent in parents for child in parent.children()]
+        return [child.pid for child in children if any("spawn_main" in part for part in _command(child))]
+
+    def client(self, producer: str | None = None) -> Client:
+        """A producer's connection; to be closed by who asked for it."""
+        settings = self.settings
+        return Client(
+            redis_url=settings.redis_url,
+            database_url=settings.database_url,
+            store=settings.store,
+            producer=producer or settings.producer,
+        )
+
+    def log(self, name: str) -> str:
+        """What ``relay`` or ``workers`` have written so far."""
+        path = self.folder / f"{name}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def close(self) -> None:
+        """Stop everything. Fails when a process of the cluster outlives that, after killing it."""
+        try:
+            for name in list(self._processes):
+                self._stop(name)
+        finally:
+            self.ledger.close()
+            left = self._survivors()
+        assert not left, f"left behind, and killed now: {left}"
+
+    def _start(self, name: str, module: str, *arguments: str) -> None:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                env=self.environment,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def _stop(self, name: str) -> None:
+        process = self._processes.pop(name, None)
+        if process is None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(f"{name} did not stop in {STOP:g} s:\n{self.log(name)}") from None
+
+    def _survivors(self) -> list[str]:
+        """The command lines of processes with this cluster's environment; they are killed."""
+        left = [process for process in psutil.process_iter() if self._is_ours(process)]
+        # Orphans end by themselves, a moment after the worker whose children they are.
+        _, left = psutil.wait_procs(left, timeout=10)
+        lines = [" ".join(_command(process)) for process in left]
+        for process in left:
+            process.kill()
+        psutil.wait_procs(left, timeout=PATIENCE)
+        return lines
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        try:
+            return process.environ().get("LONGSHORE_STORE") == self.settings.store
+        except psutil.Error:  # another user's, a zombie, or gone
+            return False
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []

@@ -1,0 +1,123 @@
+"""Real services for every test here: one Redis and one Postgres for the whole run, emptied between tests."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+import redis
+from celery import Celery
+from tests.integration.cluster import Cluster
+from tests.integration.support import empty_database
+
+from longshore.broker import embedded
+from longshore.broker.app import make_app
+from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.migrate import migrate
+from longshore.shared.settings import Settings, load_settings
+
+#: The Redis database of clusters, apart from the one (0) of the other tests.
+CLUSTER_REDIS = "/1"
+
+
+@pytest.fixture(scope="session")
+def services() -> Iterator[Settings]:
+    """A Redis and a migrated Postgres, and nothing that works on them."""
+    # Not in TMPDIR: run by root, Postgres is another user, who must be able to reach it.
+    folder = Path(tempfile.mkdtemp(prefix="longshore-test-", dir="/tmp"))
+    folder.chmod(0o711)
+    home = folder / "home"
+    try:
+        embedded.up(home, detach=True, services=())
+        yield load_settings(home=home, producer="tests", environ={})
+    finally:
+        embedded.down(home)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def ledger(services: Settings) -> Iterator[Ledger]:
+    """A ledger with nothing in it."""
+    empty_tables(services.database_url)
+    with Ledger(services.database_url, "longshore tests") as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def app(services: Settings) -> Iterator[Celery]:
+    """The Celery app, with nothing queued."""
+    with redis.Redis.from_url(services.redis_url) as client:
+        client.flushdb()
+    app = make_app(services)
+    yield app
+    app.close()
+
+
+@pytest.fixture
+def fresh(services: Settings) -> Iterator[Settings]:
+    """A database of its own, without tables."""
+    with empty_database(services) as settings:
+        yield settings
+
+
+@pytest.fixture(scope="module")
+def devices() -> str:
+    """The devices of :func:`cluster`. A module can have its own."""
+    return "cpu"
+
+
+@pytest.fixture(scope="module")
+def worker_environment() -> Mapping[str, str]:
+    """What the processes of :func:`cluster` are told besides the addresses. A module can have its own.
+
+    A short lease, in seconds, so that what a killed worker held is soon free.
+    """
+    return {"LONGSHORE_LEASE": "2"}
+
+
+@pytest.fixture(scope="module")
+def cluster(services: Settings, devices: str, worker_environment: Mapping[str, str]) -> Iterator[Cluster]:
+    """A relay and workers at work, with a database, a Redis database and a store of their own."""
+    with (
+        empty_database(services) as settings,
+        tempfile.TemporaryDirectory(prefix="longshore-test-", dir="/tmp") as folder,
+    ):
+        redis_url = urlsplit(services.redis_url)._replace(path=CLUSTER_REDIS).geturl()
+        with redis.Redis.from_url(redis_url) as client:
+            client.flushdb()
+        settings = replace(settings, redis_url=redis_url, store=f"file://{folder}/store", home=None)
+        migrate(settings.database_url)
+        cluster = Cluster(settings, Path(folder), devices, worker_environment)
+        try:
+            cluster.start_relay()
+            cluster.start_workers()
+            yield cluster
+        finally:
+            cluster.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the logs of the cluster with the test that failed on it."""
+    report = yield
+    cluster = getattr(item, "funcargs", {}).get("cluster")
+    if report.failed and isinstance(cluster, Cluster):
+        report.sections.extend((f"log of {name}", cluster.log(name)) for name in ("relay", "workers"))
+    return report
+
+
+def empty_tables(database_url: str) -> None:
+    """Remove every row that tests have written."""
+    with psycopg.connect(database_url, autocommit=True) as link:
+        # A test that left a transaction open must fail here, not hang.
+        link.execute("SET lock_timeout = '10s'")
+        link.execute(
+            """TRUNCATE jobs, shards, inputs, results, row_errors, metrics, models, model_versions, model_aliases,
+                        workers RESTART IDENTITY"""
+        )

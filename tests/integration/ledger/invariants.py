@@ -1,0 +1,122 @@
+"""What is true of the ledger at every moment, whatever was done to it; and how to bring its jobs to their end."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from uuid import UUID
+
+from tests.integration.support import LEASE, commit
+
+from longshore.shared.jobs import State
+from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.records import Claim, JobRecord, NewShard, ShardRecord
+
+#: The shards that a plan cuts in these tests: 2 and 1 rows.
+PLAN = (NewShard(task="infer", start=0, stop=2), NewShard(task="infer", start=2, stop=3))
+#: More rounds than any job here has shards or tries.
+ROUNDS = 20
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A job with all that belongs to it."""
+
+    job: JobRecord
+    shards: list[ShardRecord]
+    #: The rows that have results, and those that have errors.
+    written: list[int]
+    failed: list[int]
+
+
+def look(ledger: Ledger) -> list[Snapshot]:
+    """Every job as it is now."""
+    with ledger.database.connection() as link:
+        written = _by_job(link.execute("SELECT job_id, row FROM results ORDER BY row").fetchall())
+        failed = _by_job(link.execute("SELECT job_id, row FROM row_errors ORDER BY row").fetchall())
+    return [
+        Snapshot(job, ledger.queries.shards(job.id), written.get(job.id, []), failed.get(job.id, []))
+        for job in ledger.queries.jobs(limit=1000)
+    ]
+
+
+def check(ledger: Ledger) -> list[Snapshot]:
+    """Fail where something is not as it must be; nobody else may be at work."""
+    found = look(ledger)
+    for each in found:
+        _check_rows(each)
+        _check_counters(each)
+        _check_state(each.job, each.shards)
+    return found
+
+
+def finish(ledger: Ledger, claim: Claim) -> None:
+    """Commit an attempt, whatever it has to do.
+
+    :raises AttemptLost: it is not the current one.
+    """
+    if claim.task == "plan":
+        ledger.attempts.plan(claim, PLAN, rows_total=3)
+    else:
+        commit(ledger, claim)
+
+
+def bring_to_the_end(ledger: Ledger) -> None:
+    """Do what a relay and a worker do, until no job is left that has not ended."""
+    for _ in range(ROUNDS):
+        with ledger.database.connection() as link:
+            link.execute("UPDATE shards SET lease_until = now() - interval '1 second' WHERE state = 'running'")
+        ledger.upkeep.expire_leases()
+        if all(job.state.final for job in ledger.queries.jobs(limit=1000)):
+            return
+        open_shards = [
+            (job.id, shard.index)
+            for job in ledger.queries.jobs(limit=1000)
+            if not job.state.final
+            for shard in ledger.queries.shards(job.id)
+            if shard.state is State.QUEUED
+        ]
+        for job_id, index in open_shards:
+            claim = ledger.attempts.claim(job_id, index, worker="last", lease=LEASE)
+            assert claim is not None
+            finish(ledger, claim)
+    raise AssertionError(f"not ended: {[job for job in ledger.queries.jobs(limit=1000) if not job.state.final]}")
+
+
+def _by_job(rows: list[tuple[UUID, int]]) -> dict[UUID, list[int]]:
+    found: dict[UUID, list[int]] = defaultdict(list)
+    for job, row in rows:
+        found[job].append(row)
+    return found
+
+
+def _check_rows(of: Snapshot) -> None:
+    done = [shard for shard in of.shards if shard.state is State.SUCCEEDED]
+    assert sorted(of.written + of.failed) == [row for shard in done for row in range(shard.start, shard.stop)]
+
+
+def _check_counters(of: Snapshot) -> None:
+    states = [shard.state for shard in of.shards]
+    assert of.job.shards_total == len(of.shards)
+    assert of.job.shards_done == states.count(State.SUCCEEDED)
+    assert of.job.shards_failed == states.count(State.FAILED)
+    assert of.job.rows_done == sum(shard.rows_done for shard in of.shards if shard.state is State.SUCCEEDED)
+    assert of.job.rows_done == len(of.written)
+    assert of.job.rows_failed == len(of.failed)
+
+
+def _check_state(job: JobRecord, shards: list[ShardRecord]) -> None:
+    states = {shard.state for shard in shards}
+    assert job.state.final == states.isdisjoint({State.QUEUED, State.RUNNING})
+    assert job.state.final == (job.finished_at is not None)
+    if State.RUNNING in states:
+        assert job.state is State.RUNNING
+    if job.state is State.SUCCEEDED:
+        assert states == {State.SUCCEEDED}
+        assert job.rows_failed == 0
+    if job.state in (State.FAILED, State.CANCELLED):
+        assert job.error
+    for shard in shards:
+        if shard.state is State.QUEUED:
+            assert shard.attempt < shard.attempt_limit
+        assert shard.attempt <= shard.attempt_limit

@@ -1,0 +1,162 @@
+"""Every step that producers, workers and the relay can take, in any order, against the real ledger."""
+
+from __future__ import annotations
+
+import contextlib
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from tests.integration.ledger import invariants
+from tests.integration.support import LEASE, commit, expire, new_job, write_and_break
+
+from longshore.shared.errors import AttemptLost, InvalidInput
+from longshore.shared.jobs import State
+from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.records import Claim, ShardRecord
+
+#: Which of the jobs, shards or claims there are; taken modulo their number.
+PICK = st.integers(min_value=0, max_value=99)
+#: The most jobs in one run: few, so that steps meet.
+JOBS = 3
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Keeps every claim it was ever given, so that those of long lost attempts are used again and again.
+
+    :param ledger: one without rows.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()
+        self.ledger = ledger
+        self.jobs: list[UUID] = []
+        self.claims: list[Claim] = []
+        self.seen: dict[tuple[UUID, int], ShardRecord] = {}
+
+    @precondition(lambda self: len(self.jobs) < JOBS)
+    @rule(rows=st.lists(st.integers(1, 3), max_size=3), tries=st.integers(1, 3), timeout=st.sampled_from([None, 600.0]))
+    def submit(self, rows: list[int], tries: int, timeout: float | None) -> None:
+        """A job of one to three shards, or one whose shards are planned."""
+        self.jobs += self.ledger.submissions.submit([new_job(*rows, max_attempts=tries, timeout=timeout)])
+
+    @precondition(lambda self: self.jobs)
+    @rule(pick=PICK, shard=st.integers(0, 2))
+    def claim(self, pick: int, shard: int) -> None:
+        job = self.jobs[pick % len(self.jobs)]
+        before = self.shard(job, shard)
+        found = self.ledger.attempts.claim(job, shard, worker="machine", lease=LEASE)
+        assert (found is not None) == (before is not None and before.state is State.QUEUED)
+        if found is not None and before is not None:
+            assert found.attempt == before.attempt + 1
+            self.claims.append(found)
+
+    @precondition(lambda self: self.claims)
+    @rule(pick=PICK, rows=st.integers(0, 3))
+    def renew(self, pick: int, rows: int) -> None:
+        old, current = self.take(pick)
+        assert self.ledger.attempts.renew(old, lease=LEASE, rows=rows, changed=True) == current
+
+    @precondition(lambda self: self.claims)
+    @rule(pick=PICK)
+    def write_and_break(self, pick: int) -> None:
+        write_and_break(self.ledger, self.take(pick)[0])
+
+    @precondition(lambda self: self.claims)
+    @rule(pick=PICK, bad_row=st.booleans())
+    def commit(self, pick: int, bad_row: bool) -> None:
+        """Of any attempt there ever was, most of them too late."""
+        old, current = self.take(pick)
+        with contextlib.nullcontext() if current else pytest.raises(AttemptLost):
+            if bad_row and old.task != "plan":
+                commit(self.ledger, old, {old.start: "not a number"})
+            else:
+                invariants.finish(self.ledger, old)
+
+    @precondition(lambda self: self.claims)
+    @rule(pick=PICK, permanent=st.booleans())
+    def fail(self, pick: int, permanent: bool) -> None:
+        old, current = self.take(pick)
+        assert (self.ledger.attempts.fail(old, "broken", permanent=permanent) is not None) == current
+
+    @precondition(lambda self: self.claims)
+    @rule(pick=PICK)
+    def release(self, pick: int) -> None:
+        old, current = self.take(pick)
+        assert self.ledger.attempts.release(old) == current
+
+    @precondition(lambda self: self.claims)
+    @rule(pick=PICK)
+    def lose(self, pick: int) -> None:
+        """The lease of whoever runs the shard runs out."""
+        old, _ = self.take(pick)
+        shard = self.shard(old.job_id, old.shard)
+        assert shard is not None
+        assert expire(self.ledger, old.job_id, old.shard) == (shard.state is State.RUNNING)
+
+    @precondition(lambda self: self.jobs)
+    @rule(pick=PICK)
+    def cancel(self, pick: int) -> None:
+        job = self.jobs[pick % len(self.jobs)]
+        ended = self.ledger.queries.job(job).state.final
+        assert self.ledger.control.cancel(job) == (not ended)
+
+    @precondition(lambda self: self.jobs)
+    @rule(pick=PICK)
+    def retry(self, pick: int) -> None:
+        job = self.jobs[pick % len(self.jobs)]
+        state = self.ledger.queries.job(job).state
+        left = [each.index for each in self.ledger.queries.shards(job) if each.state in (State.FAILED, State.CANCELLED)]
+        if state in (State.FAILED, State.CANCELLED) and left:
+            assert sorted(ticket.shard for ticket in self.ledger.control.retry(job)) == left
+        else:
+            with pytest.raises(InvalidInput):
+                self.ledger.control.retry(job)
+
+    @precondition(lambda self: self.jobs)
+    @rule()
+    def run_out_of_time(self) -> None:
+        with self.ledger.database.connection() as link:
+            link.execute("UPDATE jobs SET deadline = created_at + interval '1 microsecond' WHERE deadline IS NOT NULL")
+        self.ledger.upkeep.end_overdue()
+
+    @precondition(lambda self: self.jobs)
+    @rule()
+    def publish(self) -> None:
+        tickets = self.ledger.upkeep.unpublished(grace=0)
+        self.ledger.submissions.mark_published([(uuid4(), [ticket]) for ticket in tickets])
+        assert self.ledger.upkeep.unpublished(grace=0) == []
+
+    @precondition(lambda self: self.claims)
+    @rule(pick=PICK)
+    def give_back(self, pick: int) -> None:
+        old, _ = self.take(pick)
+        self.ledger.attempts.give_back([(old.job_id, old.shard)])
+
+    @invariant()
+    def holds(self) -> None:
+        """What always does; and no attempt's number falls, and a shard that has succeeded is never touched again."""
+        for each in invariants.check(self.ledger):
+            for shard in each.shards:
+                before = self.seen.get((each.job.id, shard.index))
+                if before is not None:
+                    assert shard.attempt >= before.attempt
+                    assert shard.errors[: len(before.errors)] == before.errors
+                    assert before.state is not State.SUCCEEDED or shard == before
+                self.seen[each.job.id, shard.index] = shard
+
+    def teardown(self) -> None:
+        invariants.bring_to_the_end(self.ledger)
+        invariants.check(self.ledger)
+
+    def take(self, pick: int) -> tuple[Claim, bool]:
+        """Some claim, and whether it is of the current attempt."""
+        old = self.claims[pick % len(self.claims)]
+        shard = self.shard(old.job_id, old.shard)
+        assert shard is not None
+        return old, (shard.state, shard.attempt) == (State.RUNNING, old.attempt)
+
+    def shard(self, job: UUID, index: int) -> ShardRecord | None:
+        """As it was after the last step."""
+        return self.seen.get((job, index))

@@ -1,0 +1,96 @@
+"""Questions to the ledger, and to its list of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import replace
+from typing import cast
+from uuid import uuid4
+
+from tests.integration.support import claim, commit, new_job, run, submit
+
+from longshore.shared.jobs import State
+from longshore.shared.ledger.fleet import Presence
+from longshore.shared.ledger.ledger import Ledger
+
+WORKER = Presence(name="cpu:0@tests", device="cpu:0", queue="cpu", host="tests", pid=4711, families=["mlp", "linear"])
+
+
+def test_jobs_are_listed_newest_first_by_state_and_kind(ledger: Ledger) -> None:
+    train = ledger.submissions.submit([new_job(1, kind="train", version=None)])[0]
+    jobs = [submit(ledger, 1) for _ in range(3)]
+    run(ledger, jobs[1])
+    claim(ledger, jobs[2])
+
+    def listed(state: State | None = None, kind: str | None = None, limit: int = 100) -> list[object]:
+        return [job.id for job in ledger.queries.jobs(state=state, kind=kind, limit=limit)]
+
+    assert listed() == [*reversed(jobs), train]
+    assert listed(limit=2) == [jobs[2], jobs[1]]
+    assert listed(kind="train") == [train]
+    assert listed(State.QUEUED) == [jobs[0], train]
+    assert listed(State.QUEUED, "infer") == [jobs[0]]
+    assert listed(State.CANCELLED) == []
+
+
+def test_states_of_many_jobs_leave_out_the_unknown(ledger: Ledger) -> None:
+    one, two = submit(ledger, 1), submit(ledger, 1)
+    run(ledger, two)
+    assert ledger.queries.states([one, two, uuid4()]) == {one: State.QUEUED, two: State.SUCCEEDED}
+    assert ledger.queries.states([]) == {}
+
+
+def test_what_a_job_has_not_is_empty(ledger: Ledger) -> None:
+    job = submit(ledger, 1)
+    assert list(ledger.queries.results(job)) == []
+    assert ledger.queries.row_errors(job) == []
+    assert ledger.queries.metrics(job) == []
+    assert ledger.queries.shards(uuid4()) == []
+
+
+def test_row_errors_are_listed_by_row_to_a_limit(ledger: Ledger) -> None:
+    job = submit(ledger, 4)
+    commit(ledger, claim(ledger, job), {3: "three", 0: "zero", 1: "one"})
+    assert ledger.queries.row_errors(job, limit=2) == [(0, "zero"), (1, "one")]
+
+
+def test_results_can_be_left_half_read(ledger: Ledger) -> None:
+    job = submit(ledger, 500)
+    run(ledger, job)
+    with closing(cast("Generator[tuple[int, str]]", ledger.queries.results(job))) as reading:
+        assert next(reading) == (0, '{"row": 0}')
+    assert len(list(ledger.queries.results(job))) == 500
+
+
+def test_workers_come_are_heard_of_and_go(ledger: Ledger) -> None:
+    assert ledger.fleet.workers() == []
+    ledger.fleet.see(WORKER)
+    (first,) = ledger.fleet.workers()
+    assert {name: getattr(first, name) for name in vars(WORKER)} == vars(WORKER)
+    assert first.alive
+
+    ledger.fleet.see(WORKER)
+    (second,) = ledger.fleet.workers()
+    assert (second.started_at, second.seen_at > first.seen_at) == (first.started_at, True)
+    ledger.fleet.see(replace(WORKER, pid=4712))
+    (third,) = ledger.fleet.workers()
+    assert third.started_at > first.started_at
+
+    ledger.fleet.forget(WORKER.name)
+    assert ledger.fleet.workers() == []
+
+
+def test_a_silent_worker_counts_as_gone_but_its_families_are_known(ledger: Ledger) -> None:
+    ledger.fleet.see(WORKER)
+    ledger.fleet.see(replace(WORKER, name="cuda:0@tests", queue="gpu", families=["mlp", "cnn"]))
+    assert ledger.fleet.live_queues() == {"cpu", "gpu"}
+    with ledger.database.connection() as link:
+        link.execute("UPDATE workers SET seen_at = now() - interval '1 hour' WHERE queue = 'gpu'")
+
+    assert ledger.fleet.live_queues() == {"cpu"}
+    assert [(worker.name, worker.alive) for worker in ledger.fleet.workers()] == [
+        ("cpu:0@tests", True),
+        ("cuda:0@tests", False),
+    ]
+    assert ledger.fleet.families() == {"linear", "mlp", "cnn"}

@@ -1,0 +1,129 @@
+"""Two at the same rows in the same moment: one wins, as a whole, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import pytest
+from tests.integration.support import (
+    PATIENCE,
+    claim,
+    commit,
+    expire,
+    lines,
+    rows_of,
+    run,
+    states_of,
+    submit,
+    together,
+    wait_for_lock,
+)
+
+from longshore.shared.errors import AttemptLost, ServiceUnavailable
+from longshore.shared.jobs import State
+from longshore.shared.ledger.ledger import Ledger
+
+
+def test_a_cancel_waits_for_a_commit_that_has_passed_the_fence(ledger: Ledger) -> None:
+    job = submit(ledger, 2)
+    current = claim(ledger, job)
+    with ThreadPoolExecutor(1) as pool:
+        with ledger.attempts.writing(current) as writer:
+            writer.results(lines(current))
+            writer.fence(2)
+            cancelled = pool.submit(ledger.control.cancel, job)
+            wait_for_lock(ledger)
+            writer.finish()
+        assert cancelled.result(PATIENCE) is False
+    assert ledger.queries.job(job).state is State.SUCCEEDED
+    assert rows_of(ledger, job) == [0, 1]
+
+
+def test_a_commit_that_meets_a_cancel_at_the_fence_is_lost(ledger: Ledger) -> None:
+    job = submit(ledger, 2)
+    current = claim(ledger, job)
+    with ThreadPoolExecutor(2) as pool:
+        with ledger.database.transaction() as link:
+            # Whoever cancels holds the shards, and waits here for the job.
+            link.execute("SELECT FROM jobs WHERE id = %s FOR UPDATE", [job])
+            cancelled = pool.submit(ledger.control.cancel, job)
+            wait_for_lock(ledger)
+            committed = pool.submit(commit, ledger, current)
+            wait_for_lock(ledger, waiting=2)
+        assert cancelled.result(PATIENCE) is True
+        with pytest.raises(AttemptLost):
+            committed.result(PATIENCE)
+    assert ledger.queries.job(job).state is State.CANCELLED
+    assert rows_of(ledger, job) == []
+
+
+def test_a_lease_that_runs_out_while_its_attempt_commits_is_passed_over(ledger: Ledger) -> None:
+    job = submit(ledger, 2)
+    current = claim(ledger, job)
+    with ledger.attempts.writing(current) as writer:
+        writer.results(lines(current))
+        with ledger.database.connection() as link:
+            link.execute("UPDATE shards SET lease_until = now() - interval '1 second'")
+        writer.fence(2)
+        assert ledger.upkeep.expire_leases() == 0
+        writer.finish()
+    assert ledger.upkeep.expire_leases() == 0
+    assert ledger.queries.job(job).state is State.SUCCEEDED
+
+
+def test_a_frozen_attempt_with_rows_half_written_does_not_hold_up_the_next(ledger: Ledger) -> None:
+    job = submit(ledger, 3)
+    frozen = claim(ledger, job)
+
+    def freeze_and_go_on() -> None:
+        with ledger.attempts.writing(frozen) as writer:
+            writer.results(lines(frozen))
+            expire(ledger, job)
+            begun = time.monotonic()
+            run(ledger, job)
+            assert time.monotonic() - begun < 5
+            assert ledger.queries.job(job).state is State.SUCCEEDED
+            writer.results(lines(frozen))
+            writer.fence(3)
+
+    with pytest.raises(ServiceUnavailable):
+        freeze_and_go_on()
+    assert rows_of(ledger, job) == [0, 1, 2]
+    assert [shard.attempt for shard in ledger.queries.shards(job)] == [2]
+    assert ledger.queries.jobs()[0].rows_done == 3
+
+
+def test_a_new_attempt_leaves_the_writing_of_other_shards_alone(ledger: Ledger) -> None:
+    job = submit(ledger, *[1] * 11)
+    other = claim(ledger, job, 10)
+    with ledger.attempts.writing(other) as writer:
+        writer.results(lines(other))
+        claim(ledger, job, 1)
+        expire(ledger, job, 1)
+        assert claim(ledger, job, 1).attempt == 2
+        writer.fence(1)
+        writer.finish()
+    assert rows_of(ledger, job) == [10]
+
+
+def test_the_last_shards_that_end_together_end_the_job_once(ledger: Ledger) -> None:
+    for _ in range(5):
+        job = submit(ledger, 1, 1, 1, 1, max_attempts=1)
+        claims = [claim(ledger, job, shard) for shard in range(4)]
+        ends: list[Callable[[], object]] = [partial(commit, ledger, each) for each in claims[:3]]
+        together(*ends, partial(ledger.attempts.fail, claims[3], "broken", permanent=False))
+        found = ledger.queries.job(job)
+        assert (found.state, found.shards_done, found.shards_failed) == (State.FAILED, 3, 1)
+
+
+def test_two_permanent_failures_at_once_end_the_job_once(ledger: Ledger) -> None:
+    for _ in range(5):
+        job = submit(ledger, 1, 1, 1)
+        claims = [claim(ledger, job, shard) for shard in range(3)]
+        states = together(*[partial(ledger.attempts.fail, each, "broken", permanent=True) for each in claims])
+        assert sorted(map(str, states)) == ["None", "None", "failed"]
+        assert sorted(states_of(ledger, job)) == ["cancelled", "cancelled", "failed"]
+        assert ledger.queries.job(job).shards_failed == 1

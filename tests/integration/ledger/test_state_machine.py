@@ -1,0 +1,134 @@
+"""No order of steps commits a shard twice or leaves a job unfinished: one at a time, and many at once."""
+
+from __future__ import annotations
+
+import random
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+from psycopg import OperationalError
+from psycopg.errors import AdminShutdown
+from tests.integration.conftest import empty_tables
+from tests.integration.ledger import invariants
+from tests.integration.ledger.machine import LedgerMachine
+from tests.integration.support import LEASE, commit, expire, new_job, together, write_and_break
+
+from longshore.shared.errors import AttemptLost, InvalidInput, ServiceUnavailable
+from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.records import Claim
+from longshore.shared.settings import Settings
+
+BOUNDED = settings(
+    max_examples=30,
+    stateful_step_count=40,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+#: Steps of each thread of the crowd.
+STEPS = 400
+
+
+def test_no_order_of_steps_breaks_the_ledger(ledger: Ledger, services: Settings) -> None:
+    class Machine(LedgerMachine):
+        """Starts from nothing."""
+
+        def __init__(self) -> None:
+            empty_tables(services.database_url)
+            super().__init__(ledger)
+
+    run_state_machine_as_test(Machine, settings=BOUNDED)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_no_crowd_breaks_the_ledger(ledger: Ledger, seed: int) -> None:
+    jobs = ledger.submissions.submit([new_job(2, 1, 2), new_job(1, 1)])
+    claims: list[Claim] = []  # of all: every one of them uses everybody's
+    crowd = [Crowd(ledger, jobs, claims, 10 * seed + number) for number in range(4)]
+    together(*[member.run for member in crowd])
+    assert len(claims) > 100
+    invariants.check(ledger)
+    invariants.bring_to_the_end(ledger)
+    invariants.check(ledger)
+
+
+class Crowd:
+    """One of several threads that do whatever comes to their mind to the same jobs."""
+
+    def __init__(self, ledger: Ledger, jobs: list[UUID], claims: list[Claim], seed: int) -> None:
+        self.ledger = ledger
+        self.jobs = jobs
+        self.claims = claims
+        self.random = random.Random(seed)
+        often = [self.claim, self.claim, self.claim, self.commit, self.lose, self.retry]
+        self.steps = [*often, *often, self.submit, self.renew, self.write_and_break, self.fail, self.release]
+        self.steps += [self.cancel, self.run_out_of_time]
+
+    def run(self) -> None:
+        for _ in range(STEPS):
+            try:
+                self.random.choice(self.steps)()
+            except (AttemptLost, InvalidInput):
+                pass  # too late, as most of what it does
+            except ServiceUnavailable as error:
+                # A newer attempt ends the writing of an older one. Anything else, as a deadlock, is a failure.
+                if type(error.__cause__) not in (AdminShutdown, OperationalError):
+                    raise
+
+    def submit(self) -> None:
+        rows = self.random.choice([(), (1, 1), (2, 1, 2)])
+        tries, timeout = self.random.randint(1, 5), self.random.choice([None, None, 600.0])
+        self.jobs += self.ledger.submissions.submit([new_job(*rows, max_attempts=tries, timeout=timeout)])
+
+    def claim(self) -> None:
+        found = self.ledger.attempts.claim(self.job(), self.random.randrange(3), worker="crowd", lease=LEASE)
+        if found is not None:
+            self.claims.append(found)
+
+    def commit(self) -> None:
+        for old in self.some_claim():
+            if old.task == "plan":
+                invariants.finish(self.ledger, old)
+            else:
+                commit(self.ledger, old, {old.start: "not a number"} if self.random.random() < 0.2 else None)
+
+    def renew(self) -> None:
+        for old in self.some_claim():
+            self.ledger.attempts.renew(old, lease=LEASE, rows=1, changed=True)
+
+    def write_and_break(self) -> None:
+        for old in self.some_claim():
+            write_and_break(self.ledger, old)
+
+    def fail(self) -> None:
+        for old in self.some_claim():
+            self.ledger.attempts.fail(old, "broken", permanent=self.random.random() < 0.3)
+
+    def release(self) -> None:
+        for old in self.some_claim():
+            self.ledger.attempts.release(old)
+
+    def lose(self) -> None:
+        expire(self.ledger, self.job(), self.random.randrange(3))
+
+    def cancel(self) -> None:
+        self.ledger.control.cancel(self.job())
+
+    def retry(self) -> None:
+        self.ledger.control.retry(self.job())
+
+    def run_out_of_time(self) -> None:
+        with self.ledger.database.connection() as link:
+            link.execute("UPDATE jobs SET deadline = created_at + interval '1 microsecond' WHERE deadline IS NOT NULL")
+        self.ledger.upkeep.end_overdue()
+
+    def job(self) -> UUID:
+        """One of the newest, so that all do it to the same."""
+        return self.random.choice(self.jobs[-3:])
+
+    def some_claim(self) -> list[Claim]:
+        """One of the newest claims of all threads; none at first."""
+        return [self.random.choice(self.claims[-6:])] if self.claims else []

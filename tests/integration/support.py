@@ -1,0 +1,187 @@
+"""What the integration tests share: values to submit, steps of an attempt, and waiting for what happens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from itertools import pairwise
+from threading import Barrier
+from typing import TypeVar
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4
+
+import psycopg
+import pyarrow as pa
+from psycopg import sql
+from uuid_utils.compat import uuid7
+
+from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.lines import result_lines
+from longshore.shared.ledger.records import Claim, NewJob, NewShard
+from longshore.shared.settings import Settings
+
+T = TypeVar("T")
+
+#: Seconds for anything that is waited for.
+PATIENCE = 60.0
+#: Seconds between two looks at what is waited for.
+LOOK = 0.02
+#: Seconds: long enough that no lease runs out by itself.
+LEASE = 600.0
+
+
+def wait_until(true: Callable[[], object], what: str = "it", patience: float = PATIENCE) -> None:
+    """Look until ``true()`` is; fails after ``patience`` seconds."""
+    deadline = time.monotonic() + patience
+    while not true():
+        assert time.monotonic() < deadline, f"{what} did not happen in {patience:g} s"
+        time.sleep(LOOK)
+
+
+def together(*functions: Callable[[], T]) -> list[T]:
+    """Call each in a thread of its own, all from the same moment; what one raises is raised."""
+    barrier = Barrier(len(functions))
+
+    def start(function: Callable[[], T]) -> T:
+        barrier.wait(PATIENCE)
+        return function()
+
+    with ThreadPoolExecutor(len(functions)) as pool:
+        return [future.result(PATIENCE) for future in [pool.submit(start, function) for function in functions]]
+
+
+def new_job(
+    *rows: int,
+    kind: str = "infer",
+    task: str | None = None,
+    model: str = "digits",
+    version: int | None = 1,
+    queue: str = "cpu",
+    priority: int = 4,
+    max_attempts: int = 3,
+    timeout: float | None = None,
+    key: str | None = None,
+    request: str | None = None,
+    producer: str = "tests",
+) -> NewJob:
+    """A job with a shard of so many rows each; without any, with one planning shard.
+
+    :param key: its idempotency key, and ``request`` the digest of what was asked for.
+    """
+    bounds = [sum(rows[:number]) for number in range(len(rows) + 1)]
+    shards = [NewShard(task=task or kind, start=start, stop=stop) for start, stop in pairwise(bounds)]
+    return NewJob(
+        id=uuid7(),
+        kind=kind,
+        producer=producer,
+        queue=queue,
+        priority=priority,
+        spec='{"data": {"uri": "file:///rows.parquet", "format": "parquet"}}',
+        model=model,
+        version=version,
+        digest=None if version is None else f"sha256:{version:064x}",
+        max_attempts=max_attempts,
+        rows_per_shard=None,
+        timeout=timeout,
+        rows_total=sum(rows) if rows else None,
+        shards=shards or [NewShard(task="plan", start=0, stop=0)],
+        idempotency_key=key,
+        request_digest=request,
+    )
+
+
+def submit(ledger: Ledger, *rows: int, max_attempts: int = 3, timeout: float | None = None) -> UUID:
+    """Submit one inference job with a shard of so many rows each."""
+    return ledger.submissions.submit([new_job(*rows, max_attempts=max_attempts, timeout=timeout)])[0]
+
+
+def claim(ledger: Ledger, job: UUID, shard: int = 0, worker: str = "cpu:0@tests") -> Claim:
+    """Claim a shard that waits."""
+    found = ledger.attempts.claim(job, shard, worker=worker, lease=LEASE)
+    assert found is not None
+    return found
+
+
+def lines(of: Claim, leave_out: Sequence[int] = ()) -> memoryview:
+    """One result for each row of a claim."""
+    rows = [row for row in range(of.start, of.stop) if row not in leave_out]
+    outputs = [f'{{"row": {row}}}' for row in rows]
+    return result_lines(of.job_id, pa.array(rows, pa.int64()), pa.array(outputs, pa.string()))
+
+
+def commit(ledger: Ledger, of: Claim, errors: Mapping[int, str] | None = None) -> None:
+    """Write a result for each row of a claim, or its error, and commit.
+
+    :raises AttemptLost: the claim is not the current one.
+    """
+    failed = errors or {}
+    with ledger.attempts.writing(of) as writer:
+        writer.results(lines(of, tuple(failed)))
+        writer.fence(of.stop - of.start - len(failed))
+        writer.row_errors(failed)
+        writer.finish()
+
+
+class Broken(Exception):
+    """What ends a worker's run in the middle."""
+
+
+def write_and_break(ledger: Ledger, of: Claim) -> None:
+    """Write a result for each row of a claim, and break before anything is committed."""
+    with suppress(Broken), ledger.attempts.writing(of) as writer:
+        writer.results(lines(of))
+        raise Broken
+
+
+def run(ledger: Ledger, job: UUID, shard: int = 0) -> None:
+    """Claim a shard and commit it."""
+    commit(ledger, claim(ledger, job, shard))
+
+
+def expire(ledger: Ledger, job: UUID, shard: int = 0) -> int:
+    """Let the lease of a running shard run out now; returns how many attempts were lost by it."""
+    with ledger.database.connection() as link:
+        link.execute(
+            """UPDATE shards SET lease_until = now() - interval '1 second'
+               WHERE job_id = %s AND index = %s AND state = 'running'""",
+            [job, shard],
+        )
+    return ledger.upkeep.expire_leases()
+
+
+def rows_of(ledger: Ledger, job: UUID) -> list[int]:
+    """The rows of a job that have results."""
+    return [row for row, _ in ledger.queries.results(job)]
+
+
+def states_of(ledger: Ledger, job: UUID) -> list[str]:
+    """The states of a job's shards."""
+    return [shard.state.value for shard in ledger.queries.shards(job)]
+
+
+def wait_for_lock(ledger: Ledger, waiting: int = 1) -> None:
+    """Until so many connections to the ledger's database wait for another's lock."""
+
+    def held_up() -> bool:
+        with ledger.database.connection() as link:
+            found = link.execute(
+                "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            return found.rowcount >= waiting
+
+    wait_until(held_up, "a wait for a lock")
+
+
+@contextmanager
+def empty_database(services: Settings) -> Iterator[Settings]:
+    """A database of its own on the same Postgres, without tables; gone afterwards, whoever is still connected."""
+    name = f"tests_{uuid4().hex}"
+    with psycopg.connect(services.database_url, autocommit=True) as link:
+        link.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            yield replace(services, database_url=urlsplit(services.database_url)._replace(path=f"/{name}").geturl())
+        finally:
+            link.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -1,0 +1,147 @@
+"""The relay and tickets: published late, lost, doubled, stale; all that was submitted is run."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from celery import Celery
+from tests.integration.queued import flat, lose_all, message_count, pass_time, submit_published, take_all, train_jobs
+from tests.integration.support import LEASE, claim, expire, new_job, submit
+
+from longshore.broker.publishing import publish
+from longshore.broker.relay import Relay
+from longshore.shared.jobs import State
+from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.submission import tickets_of
+from longshore.shared.settings import Settings
+
+
+def test_what_its_producer_did_not_publish_is_published_after_a_grace(app: Celery, ledger: Ledger) -> None:
+    job, relay = submit(ledger, 2000, 2000), Relay(ledger, app)
+    relay.step()
+    assert message_count(app) == 0
+
+    pass_time(ledger)
+    relay.step()
+    relay.step()
+    assert sorted(flat(take_all(app))) == [(job, 0), (job, 1)]
+
+
+def test_an_attempt_that_is_lost_or_handed_back_is_published_at_once(app: Celery, ledger: Ledger) -> None:
+    lost, handed_back = submit(ledger, 1), submit(ledger, 1)
+    claim(ledger, lost)
+    ledger.attempts.release(claim(ledger, handed_back))
+    with ledger.database.connection() as link:
+        link.execute("UPDATE shards SET lease_until = now() - interval '1 second' WHERE state = 'running'")
+    Relay(ledger, app).step()
+    assert sorted(flat(take_all(app))) == sorted([(lost, 0), (handed_back, 0)])
+
+
+def test_what_ended_or_is_out_of_tries_is_not_published(app: Celery, ledger: Ledger) -> None:
+    given_up, cancelled, late = submit(ledger, 1, max_attempts=1), submit(ledger, 1), submit(ledger, 1, timeout=0.001)
+    claim(ledger, given_up)
+    expire(ledger, given_up)
+    ledger.control.cancel(cancelled)
+    pass_time(ledger)
+    Relay(ledger, app).step()
+    assert message_count(app) == 0
+    assert ledger.queries.states([given_up, cancelled, late]) == {
+        given_up: State.FAILED,
+        cancelled: State.CANCELLED,
+        late: State.FAILED,
+    }
+
+
+def test_all_that_waits_is_published_again_after_a_flush(app: Celery, ledger: Ledger, services: Settings) -> None:
+    names = submit_published(app, ledger, *train_jobs(20))
+    relay = Relay(ledger, app)
+    assert message_count(app) == 20
+    lose_all(services)
+    assert message_count(app) == 0
+
+    assert relay.replace_lost_tickets() == 20
+    assert relay.replace_lost_tickets() == 0
+    assert sorted(flat(take_all(app))) == sorted(names)
+
+
+def test_nothing_is_published_again_while_nothing_is_lost(app: Celery, ledger: Ledger) -> None:
+    jobs = [*train_jobs(3), *(new_job(1, 1) for _ in range(5)), new_job(1, 2000, queue="gpu")]
+    submit_published(app, ledger, *jobs)
+    relay = Relay(ledger, app)
+    assert relay.replace_lost_tickets() == 0
+    assert (message_count(app), message_count(app, "gpu")) == (4, 2)
+
+
+def test_a_ticket_just_taken_is_left_to_its_worker(app: Celery, ledger: Ledger) -> None:
+    jobs = train_jobs(3)
+    ledger.submissions.submit(jobs)
+    publish(app, ledger, tickets_of(jobs))
+    take_all(app)
+    assert Relay(ledger, app).replace_lost_tickets() == 0
+    pass_time(ledger)
+    assert Relay(ledger, app).replace_lost_tickets() == 3
+
+
+def test_doubled_tickets_do_not_multiply(app: Celery, ledger: Ledger) -> None:
+    jobs = train_jobs(5)
+    submit_published(app, ledger, *jobs)
+    publish(app, ledger, tickets_of(jobs))
+    pass_time(ledger)
+    relay = Relay(ledger, app)
+    for _ in range(3):
+        relay.step()
+        assert relay.replace_lost_tickets() == 0
+    assert message_count(app) == 10
+
+
+def test_a_message_of_many_shards_counts_once(app: Celery, ledger: Ledger, services: Settings) -> None:
+    names = submit_published(app, ledger, *(new_job(1) for _ in range(100)))
+    relay = Relay(ledger, app)
+    assert message_count(app) == 2
+    assert relay.replace_lost_tickets() == 0
+
+    lose_all(services)
+    for job, shard in names[:90]:
+        ledger.attempts.claim(job, shard, worker="a", lease=LEASE)
+    assert relay.replace_lost_tickets() == 10
+    assert message_count(app) == 1
+    assert sorted(flat(take_all(app))) == sorted(names[90:])
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_whichever_tickets_are_lost_all_shards_are_run(app: Celery, ledger: Ledger, seed: int) -> None:
+    names = submit_published(app, ledger, *train_jobs(20))
+    chance = random.Random(seed)
+    waiting = set(names)
+    for _ in range(10):
+        delivered = [each for each in flat(take_all(app)) if chance.random() < 0.5]
+        waiting -= {
+            (job, shard) for job, shard in delivered if ledger.attempts.claim(job, shard, worker="a", lease=LEASE)
+        }
+        pass_time(ledger)
+        assert Relay(ledger, app).replace_lost_tickets() == len(waiting)
+        assert message_count(app) == len(waiting)
+    # Nothing is lost any more.
+    for job, shard in flat(take_all(app)):
+        assert ledger.attempts.claim(job, shard, worker="a", lease=LEASE)
+        waiting.remove((job, shard))
+    assert waiting == set()
+
+
+def test_what_hides_behind_doubled_tickets_is_found_when_they_are_used_up(app: Celery, ledger: Ledger) -> None:
+    doubled, hidden = train_jobs(2), train_jobs(1)
+    submit_published(app, ledger, *hidden)
+    take_all(app)
+    names = submit_published(app, ledger, *doubled)
+    publish(app, ledger, tickets_of(doubled))
+    pass_time(ledger)
+    relay = Relay(ledger, app)
+    assert relay.replace_lost_tickets() == 0
+
+    taken = flat(take_all(app))
+    assert sorted(taken) == sorted(names * 2)
+    for job, shard in names:
+        claim(ledger, job, shard)
+    assert relay.replace_lost_tickets() == 1
+    assert flat(take_all(app)) == [(hidden[0].id, 0)]
