@@ -9,7 +9,7 @@ from kombu.exceptions import BatchPublishError, OperationalError
 from redis.exceptions import RedisError
 
 from longshore.broker.priorities import to_broker
-from longshore.broker.tickets import Message, group
+from longshore.broker.tickets import Message, carried, group
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Ticket
@@ -26,12 +26,16 @@ def publish(app: Celery, ledger: Ledger, tickets: Sequence[Ticket]) -> int:
         publishes the others, and doubled ones do no harm.
     """
     messages = list(group(tickets))
-    _send(app, messages)
-    ledger.submissions.mark_published([(message.id, message.tickets) for message in messages])
+    send(app, messages)
+    ledger.submissions.mark_published(carried(messages))
     return len(messages)
 
 
-def _send(app: Celery, messages: Sequence[Message]) -> None:
+def send(app: Celery, messages: Sequence[Message]) -> None:
+    """Put messages into Redis that the ledger knows of already.
+
+    :raises ServiceUnavailable: Redis cannot be reached; some may have been put there.
+    """
     try:
         with app.producer_pool.acquire(block=True) as producer, producer.batch(max_size=BATCH):
             for message in messages:

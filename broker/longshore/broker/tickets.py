@@ -73,6 +73,11 @@ def group(tickets: Iterable[Ticket]) -> Iterator[Message]:
         yield Message(tuple(held))
 
 
+def carried(messages: Sequence[Message]) -> list[tuple[UUID, Sequence[Ticket]]]:
+    """What the ledger is told of messages: the id of each, and its tickets."""
+    return [(message.id, message.tickets) for message in messages]
+
+
 def _alike(one: Ticket, other: Ticket) -> bool:
     return one.task == "infer" == other.task and (one.queue, one.priority, one.model, one.version) == (
         other.queue,

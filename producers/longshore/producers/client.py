@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from longshore.broker.tickets import Message, carried, group
 from longshore.producers.job import Job
 from longshore.producers.models import ModelsClient
 from longshore.producers.preparing import prepare
@@ -92,8 +93,9 @@ class Client:
         """
         wanted = list(requests)
         prepared = prepare(wanted, self._ledger, self.settings)
-        ids = self._ledger.submissions.submit(prepared.jobs, prepared.inputs)
-        self._requeue(tickets_of([job for job, id_ in zip(prepared.jobs, ids, strict=True) if job.id == id_]))
+        messages = list(group(tickets_of(prepared.jobs)))
+        ids = self._ledger.submissions.submit(prepared.jobs, prepared.inputs, carried(messages))
+        self._send(messages)
         return [Job(id_, self._ledger, self._requeue) for id_ in ids]
 
     def job(self, id: str | UUID) -> Job:
@@ -142,13 +144,19 @@ class Client:
         return make_app(self.settings)
 
     def _requeue(self, tickets: Sequence[Ticket]) -> None:
-        from longshore.broker.publishing import publish
+        messages = list(group(tickets))
+        self._ledger.submissions.mark_published(carried(messages))
+        self._send(messages)
+
+    def _send(self, messages: Sequence[Message]) -> None:
+        from longshore.broker.publishing import send
 
         try:
-            publish(self._app, self._ledger, tickets)
+            send(self._app, messages)
         except ServiceUnavailable as error:
-            # The jobs are durable; the relay publishes them as soon as Redis is there again.
-            log.warning("%s; the jobs are submitted and will be queued by the relay", error)
+            log.warning("%s; the jobs are safe, and the relay will queue them", error)
+            tickets = [ticket for message in messages for ticket in message.tickets]
+            self._ledger.attempts.give_back([(ticket.job_id, ticket.shard) for ticket in tickets])
 
     def __enter__(self) -> Client:
         return self

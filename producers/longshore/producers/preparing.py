@@ -87,4 +87,4 @@ def _numbered(place: int, total: int) -> Iterator[None]:
     except InvalidInput as error:
         if total == 1:
             raise
-        raise InvalidInput(f"requests[{place}].{error.field}", error.reason) from None
+        raise type(error)(f"requests[{place}].{error.field}", error.reason) from None

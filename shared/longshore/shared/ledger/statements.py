@@ -22,7 +22,8 @@ COPY_JOBS: Final = """
     FROM STDIN (FORMAT BINARY)
 """
 COPY_SHARDS: Final = """
-    COPY shards (job_id, index, task, state, queue, priority, start, stop, "offset", length, attempt_limit)
+    COPY shards (job_id, index, task, state, queue, priority, start, stop, "offset", length, attempt_limit,
+                 published_at, message)
     FROM STDIN (FORMAT BINARY)
 """
 COPY_INPUTS: Final = "COPY inputs (id, data, blob) FROM STDIN (FORMAT BINARY)"

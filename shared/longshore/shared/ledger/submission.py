@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import cast
+from typing import TypeAlias, cast
 from uuid import UUID
 
 from psycopg.errors import UniqueViolation
@@ -20,7 +20,23 @@ _JOB_TYPES = (
     *("uuid", "text", "text", "text", "text", "int2", "jsonb", "text", "int4", "text", "int2", "int8"),
     *("int8", "int4", "timestamptz", "text", "text"),
 )
-_SHARD_TYPES = ("uuid", "int4", "text", "text", "text", "int2", "int8", "int8", "int8", "int8", "int4")
+_SHARD_TYPES = (
+    "uuid",
+    "int4",
+    "text",
+    "text",
+    "text",
+    "int2",
+    "int8",
+    "int8",
+    "int8",
+    "int8",
+    "int4",
+    "timestamptz",
+    "uuid",
+)
+#: Messages, each with its id and the tickets that it carries.
+Published: TypeAlias = Sequence[tuple[UUID, Sequence[Ticket]]]
 #: The constraint that keeps a producer's idempotency keys apart.
 _KEYS = "jobs_producer_idempotency_key_key"
 
@@ -31,10 +47,13 @@ class Submissions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def submit(self, jobs: Sequence[NewJob], inputs: Sequence[NewInput] = ()) -> list[UUID]:
+    def submit(self, jobs: Sequence[NewJob], inputs: Sequence[NewInput] = (), messages: Published = ()) -> list[UUID]:
         """Write jobs, their shards and their inputs in one transaction: all of them, or none.
 
         :param jobs: of one producer.
+        :param messages: what the caller publishes as soon as this returns. Shards that are in none of them count as
+            unpublished. A caller that dies before it publishes costs the time in which the relay finds that Redis
+            lacks these messages.
         :returns: the id of each job. It differs from the one given where its idempotency key had made a job before.
         :raises InvalidInput: a key was used before for something else.
         """
@@ -44,18 +63,15 @@ class Submissions:
                     known = self._known(link, jobs)
                     new = [job for job in jobs if job.id not in known]
                     # In the order of their keys, so that no two who use the same ones wait for each other in a circle.
-                    _write(link, sorted(new, key=lambda job: job.idempotency_key or ""), inputs)
+                    _write(link, sorted(new, key=lambda job: job.idempotency_key or ""), inputs, messages)
             except UniqueViolation as error:
                 if error.diag.constraint_name != _KEYS:
                     raise
                 continue  # somebody used the same key in this moment: now it is known
             return [known.get(job.id, job.id) for job in jobs]
 
-    def mark_published(self, published: Sequence[tuple[UUID, Sequence[Ticket]]]) -> None:
-        """Note that tickets are in the queue, so that the relay need not publish them.
-
-        :param published: each message's id with the tickets that it carries.
-        """
+    def mark_published(self, published: Published) -> None:
+        """Note that tickets are in the queue, so that the relay need not publish them."""
         keys = {
             "jobs": [ticket.job_id for _, tickets in published for ticket in tickets],
             "shards": [ticket.shard for _, tickets in published for ticket in tickets],
@@ -102,28 +118,30 @@ def tickets_of(jobs: Sequence[NewJob]) -> list[Ticket]:
     ]
 
 
-def _write(link: Link, jobs: Sequence[NewJob], inputs: Sequence[NewInput]) -> None:
+def _write(link: Link, jobs: Sequence[NewJob], inputs: Sequence[NewInput], messages: Published) -> None:
     with link.cursor() as cursor:
         if inputs:
             with cursor.copy(statements.COPY_INPUTS) as copy:
                 copy.set_types(["uuid", "bytea", "text"])
                 for block in inputs:
                     copy.write_row((block.id, block.data, block.blob))
-        # Deadlines are kept by Postgres' clock, so they are set by it: the producer's may be wrong.
-        timed = any(job.timeout is not None for job in jobs)
-        now = _read_clock(link) if timed else None
+        # Times are kept by Postgres' clock, so they are set by it: the producer's may be wrong.
+        now = _read_clock(link)
         with cursor.copy(statements.COPY_JOBS) as copy:
             copy.set_types(_JOB_TYPES)
             for job in jobs:
                 copy.write_row(_job_row(job, now))
+        message_of = {(ticket.job_id, ticket.shard): message for message, tickets in messages for ticket in tickets}
         with cursor.copy(statements.COPY_SHARDS) as copy:
             copy.set_types(_SHARD_TYPES)
             for job in jobs:
                 for index, shard in enumerate(job.shards):
+                    message = message_of.get((job.id, index))
                     copy.write_row(
                         (
                             *(job.id, index, shard.task, State.QUEUED.value, job.queue, job.priority),
                             *(shard.start, shard.stop, shard.offset, shard.length, job.max_attempts),
+                            *(None if message is None else now, message),
                         )
                     )
 
@@ -134,8 +152,8 @@ def _read_clock(link: Link) -> datetime:
     return cast(datetime, row[0])
 
 
-def _job_row(job: NewJob, now: datetime | None) -> tuple[object, ...]:
-    deadline = None if job.timeout is None or now is None else now + timedelta(seconds=job.timeout)
+def _job_row(job: NewJob, now: datetime) -> tuple[object, ...]:
+    deadline = None if job.timeout is None else now + timedelta(seconds=job.timeout)
     return (
         *(job.id, job.kind, State.QUEUED.value, job.producer, job.queue, job.priority, _raw(job.spec), job.model),
         *(job.version, job.digest, job.max_attempts, job.rows_per_shard, job.rows_total, len(job.shards)),
