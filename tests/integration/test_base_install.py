@@ -1,0 +1,64 @@
+"""A producer needs no torch: the base install, in a virtual environment of its own, submits to a running cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.integration.cluster import Cluster
+
+ROOT = Path(__file__).parents[2]
+
+PRODUCER = """
+import importlib.util, json
+from longshore.producers import Client
+
+rows = [{"x": float(x), "y": 3.0 * x + 2.0} for x in range(40)]
+with Client() as client:
+    client.train("line", "linear", rows, "y", epochs=2).wait(120)
+    job = client.infer("line", [{"x": 1.0}, {"x": 2.0}]).wait(120)
+    print(json.dumps({
+        "torch": importlib.util.find_spec("torch") is not None,
+        "results": job.results().to_pylist(),
+    }))
+"""
+
+
+@pytest.fixture(scope="module")
+def base_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of a virtual environment that holds Longshore without any extra."""
+    folder = tmp_path_factory.mktemp("base") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    python = folder / "bin" / "python"
+    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*install, "-c", str(ROOT / "constraints.txt"), str(ROOT)], check=True)
+    return python
+
+
+@pytest.mark.timeout(900)
+def test_a_producer_without_torch_trains_and_infers(cluster: Cluster, base_python: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "LONGSHORE_HOME")}
+    environment |= cluster.settings.environment()
+    done = subprocess.run(
+        [base_python, "-c", PRODUCER], env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["torch"] is False
+    assert [row["row"] for row in said["results"]] == [0, 1]
+    assert all(isinstance(row["value"], float) for row in said["results"])
+
+
+def test_the_command_line_works_without_extras(cluster: Cluster, base_python: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "LONGSHORE_HOME")}
+    environment |= cluster.settings.environment()
+    longshore = base_python.parent / "longshore"
+    done = subprocess.run(
+        [longshore, "--json", "jobs", "list"], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert isinstance(json.loads(done.stdout), list)
