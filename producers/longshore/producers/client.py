@@ -61,7 +61,7 @@ class Client:
 
         :param model: ``digits``, ``digits:3`` or ``digits@production``; an alias is resolved now, for good.
         :param data: a path or URI of a Parquet, CSV or JSON Lines file that the workers can reach; or rows: a list of
-            dict, a NumPy array of shape (n, ...), an Arrow table, a pandas frame.
+            dict, a dict of columns, a NumPy array of shape (n, ...), an Arrow table, a pandas frame.
         :param options: ``format`` of a file (told by its suffix); ``batch_size`` in rows; ``rows_per_shard``;
             ``priority`` 0 to 9 with 9 the most urgent (4); ``device`` auto, cpu or gpu; ``max_attempts`` of a shard
             (3); ``timeout`` in seconds; ``idempotency_key``.

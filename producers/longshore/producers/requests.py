@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-#: A path or URI of a file, or rows: a list of dict, a NumPy array whose first axis counts rows, an Arrow table or a
-#: pandas frame.
+#: A path or URI of a file, or rows: a list of dict, a dict of columns, a NumPy array whose first axis counts rows, an
+#: Arrow table or a pandas frame.
 Data: TypeAlias = Union[
     str,
     "PathLike[str]",
     Sequence[Mapping[str, object]],
+    Mapping[str, object],
     "np.ndarray[tuple[int, ...], np.dtype[np.generic]]",
     "pa.Table",
     "pa.RecordBatch",
