@@ -13,7 +13,6 @@ from uuid import UUID
 from longshore.broker.tickets import Message, carried, group
 from longshore.producers.job import Job
 from longshore.producers.models import ModelsClient
-from longshore.producers.preparing import prepare
 from longshore.producers.requests import Data, Infer, Request, Train
 from longshore.producers.waiting import wait_all
 from longshore.shared.errors import InvalidInput, ServiceUnavailable, UnknownJob
@@ -91,6 +90,9 @@ class Client:
         :returns: the jobs, in the order of the requests.
         :raises InvalidInput: as for :meth:`infer`; of several requests, the field names which: ``requests[7].model``.
         """
+        # Brings NumPy and Arrow, which a client that only looks at jobs does not need.
+        from longshore.producers.preparing import prepare
+
         wanted = list(requests)
         prepared = prepare(wanted, self._ledger, self.settings)
         messages = list(group(tickets_of(prepared.jobs)))

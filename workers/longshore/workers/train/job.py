@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import torch
+from pydantic import JsonValue
 
 from longshore.shared.datasets.source import open_source
 from longshore.shared.jobs import FileInput, TrainSpec
 from longshore.shared.ledger.models import NewVersion
 from longshore.shared.ledger.records import Claim
+from longshore.shared.store.address import public
 from longshore.shared.store.manifest import Manifest
 from longshore.workers.context import WorkerContext
 from longshore.workers.families.weights import save_weights
@@ -79,10 +81,14 @@ def _store(context: WorkerContext, claim: Claim, spec: TrainSpec, trained: Train
         weights=weights,
         signature=trained.signature,
         metrics=trained.metrics,
-        lineage={
-            "job": str(claim.job_id),
-            "spec": spec.model_dump(mode="json"),
-            "torch": torch.__version__,
-        },
+        lineage={"job": str(claim.job_id), "spec": _public(spec), "torch": torch.__version__},
         created_at=datetime.now(UTC).isoformat(),
     )
+
+
+def _public(spec: TrainSpec) -> dict[str, JsonValue]:
+    """The spec as anybody who sees the version may see it: a URL can hold a key."""
+    found = spec.model_dump(mode="json")
+    if isinstance(spec.data, FileInput):
+        found["data"]["uri"] = public(spec.data.uri)
+    return found
