@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import TypeVar
 from uuid import UUID, uuid4
 
 import pytest
@@ -16,10 +17,11 @@ from longshore.shared.jobs import State
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim, ShardRecord
 
+T = TypeVar("T")
 #: Which of the jobs, shards or claims there are; taken modulo their number.
 PICK = st.integers(min_value=0, max_value=99)
 #: The most jobs in one run: few, so that steps meet.
-JOBS = 3
+JOBS = 2
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -36,21 +38,45 @@ class LedgerMachine(RuleBasedStateMachine):
         self.seen: dict[tuple[UUID, int], ShardRecord] = {}
 
     @precondition(lambda self: len(self.jobs) < JOBS)
-    @rule(rows=st.lists(st.integers(1, 3), max_size=3), tries=st.integers(1, 3), timeout=st.sampled_from([None, 600.0]))
+    @rule(rows=st.lists(st.integers(1, 3), max_size=3), tries=st.integers(1, 4), timeout=st.sampled_from([None, 600.0]))
     def submit(self, rows: list[int], tries: int, timeout: float | None) -> None:
         """A job of one to three shards, or one whose shards are planned."""
         self.jobs += self.ledger.submissions.submit([new_job(*rows, max_attempts=tries, timeout=timeout)])
 
-    @precondition(lambda self: self.jobs)
-    @rule(pick=PICK, shard=st.integers(0, 2))
-    def claim(self, pick: int, shard: int) -> None:
-        job = self.jobs[pick % len(self.jobs)]
-        before = self.shard(job, shard)
-        found = self.ledger.attempts.claim(job, shard, worker="machine", lease=LEASE)
-        assert (found is not None) == (before is not None and before.state is State.QUEUED)
-        if found is not None and before is not None:
-            assert found.attempt == before.attempt + 1
+    @precondition(lambda self: self.seen)
+    @rule(pick=PICK)
+    def claim(self, pick: int) -> None:
+        """Of any shard, most of them claimed or ended."""
+        self.claim_one(*self.pick_of(list(self.seen), pick))
+
+    @precondition(lambda self: self.waiting())
+    @rule(pick=PICK)
+    def claim_waiting(self, pick: int) -> None:
+        self.claim_one(*self.pick_of(self.waiting(), pick))
+
+    @precondition(lambda self: self.current())
+    @rule(pick=PICK)
+    def take_over(self, pick: int) -> None:
+        """A lease runs out, and another worker gets the shard."""
+        old = self.pick_of(self.current(), pick)
+        assert expire(self.ledger, old.job_id, old.shard) == 1
+        if old.attempt < old.attempt_limit:
+            found = self.ledger.attempts.claim(old.job_id, old.shard, worker="machine", lease=LEASE)
+            assert found is not None
+            assert found.attempt == old.attempt + 1
             self.claims.append(found)
+
+    @precondition(lambda self: self.current())
+    @rule(pick=PICK)
+    def commit_in_time(self, pick: int) -> None:
+        invariants.finish(self.ledger, self.pick_of(self.current(), pick))
+
+    @precondition(lambda self: self.overtaken())
+    @rule(pick=PICK)
+    def commit_beside_a_newer_attempt(self, pick: int) -> None:
+        old = self.pick_of(self.overtaken(), pick)
+        with pytest.raises(AttemptLost):
+            invariants.finish(self.ledger, old)
 
     @precondition(lambda self: self.claims)
     @rule(pick=PICK, rows=st.integers(0, 3))
@@ -91,21 +117,20 @@ class LedgerMachine(RuleBasedStateMachine):
     def lose(self, pick: int) -> None:
         """The lease of whoever runs the shard runs out."""
         old, _ = self.take(pick)
-        shard = self.shard(old.job_id, old.shard)
-        assert shard is not None
-        assert expire(self.ledger, old.job_id, old.shard) == (shard.state is State.RUNNING)
+        running = self.seen[old.job_id, old.shard].state is State.RUNNING
+        assert expire(self.ledger, old.job_id, old.shard) == running
 
     @precondition(lambda self: self.jobs)
     @rule(pick=PICK)
     def cancel(self, pick: int) -> None:
-        job = self.jobs[pick % len(self.jobs)]
+        job = self.pick_of(self.jobs, pick)
         ended = self.ledger.queries.job(job).state.final
         assert self.ledger.control.cancel(job) == (not ended)
 
     @precondition(lambda self: self.jobs)
     @rule(pick=PICK)
     def retry(self, pick: int) -> None:
-        job = self.jobs[pick % len(self.jobs)]
+        job = self.pick_of(self.jobs, pick)
         state = self.ledger.queries.job(job).state
         left = [each.index for each in self.ledger.queries.shards(job) if each.state in (State.FAILED, State.CANCELLED)]
         if state in (State.FAILED, State.CANCELLED) and left:
@@ -150,13 +175,36 @@ class LedgerMachine(RuleBasedStateMachine):
         invariants.bring_to_the_end(self.ledger)
         invariants.check(self.ledger)
 
-    def take(self, pick: int) -> tuple[Claim, bool]:
-        """Some claim, and whether it is of the current attempt."""
-        old = self.claims[pick % len(self.claims)]
-        shard = self.shard(old.job_id, old.shard)
-        assert shard is not None
-        return old, (shard.state, shard.attempt) == (State.RUNNING, old.attempt)
+    def claim_one(self, job: UUID, index: int) -> None:
+        before = self.seen[job, index]
+        found = self.ledger.attempts.claim(job, index, worker="machine", lease=LEASE)
+        assert (found is not None) == (before.state is State.QUEUED)
+        if found is not None:
+            assert found.attempt == before.attempt + 1
+            self.claims.append(found)
 
-    def shard(self, job: UUID, index: int) -> ShardRecord | None:
-        """As it was after the last step."""
-        return self.seen.get((job, index))
+    def waiting(self) -> list[tuple[UUID, int]]:
+        """The shards that nobody has."""
+        return [name for name, shard in self.seen.items() if shard.state is State.QUEUED]
+
+    def current(self) -> list[Claim]:
+        """The claims that hold their shards."""
+        return [each for each in self.claims if self.is_current(each)]
+
+    def overtaken(self) -> list[Claim]:
+        """The claims whose shards newer attempts run."""
+        running = {(each.job_id, each.shard): each.attempt for each in self.current()}
+        return [each for each in self.claims if each.attempt < running.get((each.job_id, each.shard), 0)]
+
+    def is_current(self, claim: Claim) -> bool:
+        shard = self.seen[claim.job_id, claim.shard]
+        return (shard.state, shard.attempt) == (State.RUNNING, claim.attempt)
+
+    def take(self, pick: int) -> tuple[Claim, bool]:
+        """Some claim there ever was, and whether it holds its shard."""
+        old = self.pick_of(self.claims, pick)
+        return old, self.is_current(old)
+
+    @staticmethod
+    def pick_of(values: list[T], pick: int) -> T:
+        return values[pick % len(values)]

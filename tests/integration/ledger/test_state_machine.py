@@ -6,7 +6,7 @@ import random
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from psycopg import OperationalError
 from psycopg.errors import AdminShutdown
@@ -27,6 +27,8 @@ BOUNDED = settings(
     database=None,
     deadline=None,
     suppress_health_check=list(HealthCheck),
+    # A failure is shown as it was found: with a real database behind it, making it shorter takes minutes.
+    phases=[Phase.generate],
 )
 #: Steps of each thread of the crowd.
 STEPS = 400

@@ -113,6 +113,18 @@ def test_an_id_that_is_taken_is_an_error_and_no_endless_try(ledger: Ledger) -> N
     assert ledger.queries.job(new.id).model == "digits"
 
 
+def test_what_waits_to_be_published_is_listed_most_urgent_first(ledger: Ledger) -> None:
+    jobs = [new_job(1, 1, priority=priority) for priority in (4, 9, 0, 9)]
+    ledger.submissions.submit(jobs)
+    expected = [name for index in (1, 3, 0, 2) for name in ((jobs[index].id, 0), (jobs[index].id, 1))]
+
+    def listed(limit: int) -> list[tuple[UUID, int]]:
+        return [(ticket.job_id, ticket.shard) for ticket in ledger.upkeep.unpublished(grace=0, limit=limit)]
+
+    assert listed(100) == expected
+    assert listed(3) == expected[:3]
+
+
 def test_marking_as_published_leaves_claimed_shards_alone(ledger: Ledger) -> None:
     new = new_job(1, 1)
     ledger.submissions.submit([new])
