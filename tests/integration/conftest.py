@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -32,13 +34,9 @@ def services() -> Iterator[Settings]:
     # Not in TMPDIR: run by root, Postgres is another user, who must be able to reach it.
     folder = Path(tempfile.mkdtemp(prefix="longshore-test-", dir="/tmp"))
     folder.chmod(0o711)
-    home = folder / "home"
-    try:
-        embedded.up(home, detach=True, services=())
-        yield load_settings(home=home, producer="tests", environ={})
-    finally:
-        embedded.down(home)
-        shutil.rmtree(folder)
+    with kept(folder):
+        embedded.up(folder / "home", detach=True, services=())
+        yield load_settings(home=folder / "home", producer="tests", environ={})
 
 
 @pytest.fixture
@@ -84,9 +82,12 @@ def worker_environment() -> Mapping[str, str]:
 @pytest.fixture(scope="module")
 def cluster(services: Settings, devices: str, worker_environment: Mapping[str, str]) -> Iterator[Cluster]:
     """A relay and workers at work, with a database, a Redis database and a store of their own."""
+    assert services.home is not None
+    clusters = services.home.parent / "clusters"
+    clusters.mkdir(exist_ok=True)
     with (
         empty_database(services) as settings,
-        tempfile.TemporaryDirectory(prefix="longshore-test-", dir="/tmp") as folder,
+        tempfile.TemporaryDirectory(dir=clusters) as folder,
     ):
         redis_url = urlsplit(services.redis_url)._replace(path=CLUSTER_REDIS).geturl()
         with redis.Redis.from_url(redis_url) as client:
@@ -110,6 +111,16 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed and isinstance(cluster, Cluster):
         report.sections.extend((f"log of {name}", cluster.log(name)) for name in ("relay", "workers"))
     return report
+
+
+@contextmanager
+def kept(folder: Path) -> Iterator[None]:
+    """Have a process look after ``folder`` that outlives this one, should this one be killed."""
+    command = [sys.executable, "-P", str(Path(__file__).with_name("keeper.py")), str(folder)]
+    # A session of its own: a Ctrl-C on the terminal is for the tests alone.
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as keeper:
+        yield
+    assert keeper.returncode == 0, "the services were not stopped"
 
 
 def empty_tables(database_url: str) -> None:
