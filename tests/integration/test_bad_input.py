@@ -171,3 +171,8 @@ def test_an_idempotency_key_means_one_job(client: Client, data: Path) -> None:
         client.infer("digits", IMAGE, idempotency_key="monday", batch_size=2)
     file = client.infer("digits", data, idempotency_key="tuesday")
     assert client.infer("digits", data, idempotency_key="tuesday").id == file.id
+
+
+def test_text_that_postgres_cannot_hold(client: Client) -> None:
+    with pytest.raises(InvalidInput, match="Postgres cannot hold it"):
+        client.infer("digits", IMAGE, idempotency_key="nul\x00")

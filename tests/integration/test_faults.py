@@ -19,7 +19,7 @@ from longshore.producers import Client, Job
 from longshore.shared.jobs import State
 
 #: Rows of the job that is disturbed, and of each of its shards: each takes a while with the batches below.
-ROWS, SHARD, BATCH = 40_000, 10_000, 16
+ROWS, SHARD, BATCH = 40_000, 20_000, 4
 #: Seconds for a job to end, killed workers started again included.
 PATIENCE = 180.0
 

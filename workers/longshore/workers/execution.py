@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
@@ -73,10 +72,7 @@ def _fail(context: WorkerContext, claim: Claim, error: Exception, *, permanent: 
 
 
 def describe(error: Exception) -> str:
-    """An error as the job's owner reads it: never longer than a screen, and Postgres takes no NUL in a text."""
-    text = (
-        str(error)
-        if isinstance(error, (InvalidInput, CorruptBlob, DataError, ServiceUnavailable))
-        else (f"{type(error).__name__}: {error}")
-    )
-    return re.sub(r"\x00", "", text)[:LONGEST_ERROR]
+    """An error as the job's owner reads it: no longer than a screen, in characters that Postgres can hold."""
+    ours = isinstance(error, (InvalidInput, CorruptBlob, DataError, ServiceUnavailable))
+    text = str(error) if ours else f"{type(error).__name__}: {error}"
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()[:LONGEST_ERROR]

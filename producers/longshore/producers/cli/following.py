@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from longshore.producers.cli.documents import done, job_document, local_time, measured, named
@@ -22,8 +24,10 @@ def tell_submitted(options: Options, job: Job, wait: bool) -> None:
     :raises JobFailed: it was waited for, and failed.
     """
     if wait:
-        note(f"submitted {job.id}")
-        follow(options, job)
+        with interruptible(options, job):
+            # Inside: who reads this may press Ctrl-C at once.
+            note(f"submitted {job.id}")
+            follow(options, job)
     elif options.as_json:
         print_json(job_document(job.record()))
     else:
@@ -40,16 +44,24 @@ def follow(options: Options, job: Job, timeout: float | None = None) -> None:
     """
     sys.stdout.flush()
     try:
-        job.wait(timeout)
-    except KeyboardInterrupt:
-        again = in_home(options.home, f"longshore jobs wait {job.id}")
-        stop = in_home(options.home, f"longshore jobs cancel {job.id}")
-        raise KeyboardInterrupt(f"the job goes on; to wait again: {again}; to end it: {stop}") from None
+        with interruptible(options, job):
+            job.wait(timeout)
     except JobFailed as error:
         if options.as_json:
             print_json(job_document(job.record()))
         raise JobFailed(f"{error} (see {in_home(options.home, f'longshore jobs show {job.id}')})") from None
     print_job(options, job.record())
+
+
+@contextmanager
+def interruptible(options: Options, job: Job) -> Iterator[None]:
+    """Tell who presses Ctrl-C that the job goes on, and what to do about it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        again = in_home(options.home, f"longshore jobs wait {job.id}")
+        stop = in_home(options.home, f"longshore jobs cancel {job.id}")
+        raise KeyboardInterrupt(f"the job goes on; to wait again: {again}; to end it: {stop}") from None
 
 
 def print_job(options: Options, record: JobRecord) -> None:

@@ -103,6 +103,9 @@ class Database:
             raise ServiceUnavailable(f"Postgres at {self.address}: {_first_line(error)}") from None
         except PoolTimeout:
             raise ServiceUnavailable(f"Postgres at {self.address} did not answer in {CONNECT_TIMEOUT:g} s") from None
+        except psycopg.DataError as error:
+            # Of what users give, a text with a NUL character is what Postgres cannot hold, and so what comes here.
+            raise InvalidInput("text", f"Postgres cannot hold it: {_first_line(error)}") from None
         except psycopg.OperationalError as error:
             raise ServiceUnavailable(f"Postgres at {self.address} cannot be reached: {_first_line(error)}") from error
 
