@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psutil
-import pytest
 
 from longshore.broker.embedded.identity import RUN_VARIABLE, Identity, belonging_to, end, is_alive, kill
 
@@ -54,7 +53,8 @@ def test_a_number_that_went_to_another_process_is_not_found() -> None:
 def test_ending_is_asked_for_first() -> None:
     with running(IDLE) as process:
         end(process, signal.SIGTERM, grace_s=30)
-        assert psutil.Process().children() == [process]
+        # Ended, and left for its parent to collect.
+        assert process in psutil.Process().children()
         assert process.wait() == -signal.SIGTERM
 
 
@@ -79,7 +79,6 @@ def test_what_it_started_goes_with_it() -> None:
         assert not is_alive(child)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the environment of others may be hidden")
 def test_all_of_a_run_are_known_in_whatever_session() -> None:
     with running(PARENT, lines=2, run="this run") as process, running(IDLE, run="another"):
         assert set(belonging_to("this run")) == {process, *process.children()}
