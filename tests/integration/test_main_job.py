@@ -113,6 +113,18 @@ def test_many_small_jobs_each_have_their_own_results(client: Client, trained: UU
     assert [job.results()["label"].to_pylist() for job in jobs[::29]] == [[label] for label in together[::29]]
 
 
+def test_a_bad_job_among_small_ones_fails_alone(client: Client, trained: UUID) -> None:
+    image = digits.digits()[0][:1]
+    good = Infer("digits:1", image)
+    other_type = Infer("digits:1", pa.table({"pixels": pa.array([image[0].astype(float).tolist()])}))
+    nulls = pa.table({"pixels": pa.array([[0.0] * 64, None], pa.list_(pa.float32(), 64))})
+    jobs = client.submit_many([*[good] * 30, Infer("digits:1", nulls), other_type, *[good] * 30])
+    client.wait(jobs, PATIENCE)
+    assert [job.state for job in jobs] == [State.SUCCEEDED] * 30 + [State.FAILED] + [State.SUCCEEDED] * 31
+    assert [error.row for error in jobs[30].errors()] == [1]
+    assert jobs[30].results()["row"].to_pylist() == [0]
+
+
 def test_a_bad_row_fails_alone(client: Client, trained: UUID) -> None:
     rows = [{"pixels": row.tolist()} for row in digits.digits()[0][:20]]
     rows[3] = {"pixels": rows[3]["pixels"][:-1]}
@@ -150,7 +162,8 @@ def test_a_bad_version_ends_its_job_once(client: Client, cluster: Cluster, train
     job = client.infer("broken:1", data, rows_per_shard=100)
     with pytest.raises(JobFailed, match=digest[:12]):
         job.wait(PATIENCE)
-    assert sum(shard.attempt for shard in job.shards()) == 1
+    assert len(job.errors()) == 1
+    assert max(shard.attempt for shard in job.shards()) == 1
     assert job.results().num_rows == 0
 
 

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from longshore.shared.ledger.records import Ticket
 
 #: The most shards that one message names.
-GROUP_SHARDS = 64
+GROUP_SHARDS = 256
 #: The most rows that the shards of one message have together, unless it names a single shard.
 GROUP_ROWS = 1024
 #: Every task is ``longshore.<what the shard does>``.

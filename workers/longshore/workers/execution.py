@@ -11,6 +11,7 @@ from longshore.shared.ledger.records import Claim
 from longshore.workers.context import WorkerContext
 from longshore.workers.draining import HandBack
 from longshore.workers.heartbeat import Heartbeat
+from longshore.workers.inference.group import groups, run_group
 from longshore.workers.inference.job import run_inference
 from longshore.workers.planning import run_planning
 from longshore.workers.train.job import run_training
@@ -30,22 +31,41 @@ LONGEST_ERROR = 2000
 
 
 def run_message(context: WorkerContext, names: Sequence[tuple[UUID, int]]) -> None:
-    """Run the shards that a message names, one after the other. Never raises what one of them ends with."""
-    for place, (job, shard) in enumerate(names):
-        if context.draining.asked:
-            context.ledger.attempts.give_back(names[place:])
-            return
-        claim = context.ledger.attempts.claim(job, shard, worker=context.worker.name, lease=context.worker.lease)
-        if claim is None:
-            log.debug("nothing to do for %s/%d: it runs or has ended", job, shard)
+    """Run the shards that a message names. Never raises what one of them ends with."""
+    if context.draining.asked:
+        context.ledger.attempts.give_back(names)
+        return
+    claims = context.ledger.attempts.claim_many(names, worker=context.worker.name, lease=context.worker.lease)
+    log.debug("%d of %d shards wait", len(claims), len(names))
+    for alike in groups(claims):
+        if len(alike) > 1:
+            run_together(context, alike)
         else:
-            run_claim(context, claim)
+            run_claim(context, alike[0])
+
+
+def run_together(context: WorkerContext, claims: Sequence[Claim]) -> None:
+    """Run small shards as one batch; where that breaks, each by itself, so that it alone ends with its error."""
+    try:
+        with Heartbeat(context.ledger, claims, context.worker.lease, context.draining) as beat:
+            run_group(context, claims, beat)
+        log.info("done %d shards together", len(claims))
+    except HandBack:
+        for claim in claims:
+            context.ledger.attempts.release(claim)
+        log.info("handed back %d shards", len(claims))
+    except Exception as error:  # whatever it is, it is met again by the shard that it belongs to
+        log.warning("%d shards together: %s; running each by itself", len(claims), describe(error))
+        for claim in claims:
+            # One that failed for good has ended the others of its job.
+            if context.ledger.attempts.renew(claim, lease=context.worker.lease, rows=0, changed=False):
+                run_claim(context, claim)
 
 
 def run_claim(context: WorkerContext, claim: Claim) -> None:
     """Run one attempt to its end: committed, failed, lost or handed back."""
     try:
-        with Heartbeat(context.ledger, claim, context.worker.lease, context.draining) as beat:
+        with Heartbeat(context.ledger, [claim], context.worker.lease, context.draining) as beat:
             HANDLERS[claim.task](context, claim, beat)
         log.info("done %s", claim.token)
     except AttemptLost as error:

@@ -1,10 +1,11 @@
-"""Keeping an attempt's lease while it runs, and noticing when it is lost."""
+"""Keeping attempts' leases while they run, and noticing when they are lost."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from types import TracebackType
 
 from longshore.shared.errors import AttemptLost, ServiceUnavailable
@@ -21,14 +22,16 @@ LONGEST_PAUSE = 1.0
 
 
 class Heartbeat:
-    """A thread that renews one attempt's lease, as a context manager around the run.
+    """A thread that renews leases, as a context manager around the run.
 
-    :param lease: seconds from a renewal to the loss of the attempt.
+    :param claims: one attempt, or several that run together.
+    :param lease: seconds from a renewal to the loss of an attempt.
     """
 
-    def __init__(self, ledger: Ledger, claim: Claim, lease: float, draining: Draining) -> None:
+    def __init__(self, ledger: Ledger, claims: Sequence[Claim], lease: float, draining: Draining) -> None:
         self._ledger = ledger
-        self._claim = claim
+        self._claims = list(claims)
+        self._name = claims[0].token if len(claims) == 1 else f"{len(claims)} attempts from {claims[0].token}"
         self._lease = lease
         self._draining = draining
         self._kept_until = time.monotonic() + lease
@@ -39,17 +42,17 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def progress(self, rows: int) -> None:
-        """Rows computed so far; the next renewal reports them."""
+        """Rows computed so far, of a single attempt; the next renewal reports them."""
         self._rows = rows
 
     def check(self) -> None:
         """Cheap; to be called between batches.
 
-        :raises AttemptLost: the attempt is not the current one any more, or could not be renewed in time.
+        :raises AttemptLost: no attempt is the current one any more, or could be renewed in time.
         :raises HandBack: the worker is stopping.
         """
         if self._lost.is_set() or time.monotonic() > self._kept_until:
-            raise AttemptLost(f"attempt {self._claim.token} is not the current one any more")
+            raise AttemptLost(f"{self._name}: not the current one any more")
         self._draining.check()
 
     def __enter__(self) -> Heartbeat:
@@ -67,15 +70,16 @@ class Heartbeat:
             rows = self._rows
             sent = time.monotonic()
             try:
-                kept = self._ledger.attempts.renew(
-                    self._claim, lease=self._lease, rows=rows, changed=rows != self._told
-                )
+                self._claims = [claim for claim in self._claims if self._renew(claim, rows)]
             except ServiceUnavailable as error:
                 # The lease still stands for a while: check() gives up when it has run out.
-                log.warning("%s; the lease of %s was not renewed", error, self._claim.token)
+                log.warning("%s; the lease of %s was not renewed", error, self._name)
                 continue
-            if not kept:
+            if not self._claims:
                 self._lost.set()
                 return
             self._kept_until = sent + self._lease
             self._told = rows
+
+    def _renew(self, claim: Claim, rows: int) -> bool:
+        return self._ledger.attempts.renew(claim, lease=self._lease, rows=rows, changed=rows != self._told)

@@ -13,6 +13,7 @@ from longshore.shared.errors import AttemptLost
 from longshore.shared.jobs import State
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, records
+from longshore.shared.ledger.group import Finished, commit_together
 from longshore.shared.ledger.records import Claim, NewShard
 from longshore.shared.ledger.transitions import claim_key, count_done, fail_shard, pass_fence
 from longshore.shared.ledger.writer import AttemptWriter, open_writer, session_name
@@ -30,12 +31,23 @@ class Attempts:
         :param lease: seconds after which the attempt counts as lost, unless it is renewed.
         :returns: ``None`` where there is nothing to do: the shard runs, has ended, or was never there.
         """
-        values = {"job": job, "shard": shard, "worker": worker, "lease": lease}
+        return next(iter(self.claim_many([(job, shard)], worker=worker, lease=lease)), None)
+
+    def claim_many(self, names: Sequence[tuple[UUID, int]], *, worker: str, lease: float) -> list[Claim]:
+        """Start the next attempts at those of some shards that wait, by job and index."""
+        keys = {"jobs": [job for job, _ in names], "shards": [shard for _, shard in names]}
         with self._database.connection() as link:
-            claim = records(link, Claim).execute(statements.CLAIM, values).fetchone()
-            if claim is not None and claim.attempt > 1:
-                link.execute(statements.END_EARLIER_ATTEMPTS, {"prefix": session_name(f"{job}/{shard}/")})
-        return claim
+            claims = records(link, Claim).execute(statements.CLAIM, {**keys, "worker": worker, "lease": lease})
+            found = claims.fetchall()
+            for claim in found:
+                if claim.attempt > 1:
+                    prefix = session_name(f"{claim.job_id}/{claim.shard}/")
+                    link.execute(statements.END_EARLIER_ATTEMPTS, {"prefix": prefix})
+        return found
+
+    def commit_together(self, finished: Sequence[Finished], lines: memoryview) -> set[tuple[UUID, int]]:
+        """Commit the outputs of several shards in one transaction; see :func:`commit_together`."""
+        return commit_together(self._database, finished, lines)
 
     def renew(self, claim: Claim, *, lease: float, rows: int, changed: bool) -> bool:
         """Keep an attempt's lease and report how far it is.

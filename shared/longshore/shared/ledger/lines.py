@@ -8,16 +8,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 
-def result_lines(job: UUID, rows: pa.Int64Array, outputs: pa.StringArray) -> memoryview:
+def result_lines(job: UUID | pa.StringArray, rows: pa.Int64Array, outputs: pa.StringArray) -> memoryview:
     """``job <tab> row <tab> output``, a line each.
 
+    :param job: one job for all rows, or the id of each row's, shape (n,).
     :param rows: row numbers of the job, shape (n,), no nulls.
     :param outputs: one JSON text a row, shape (n,), no nulls and no raw control characters, as JSON has it.
     """
     # In COPY's text format a backslash escapes, so those of the JSON are doubled.
     escaped = pc.replace_substring(outputs.cast(pa.large_string()), "\\", "\\\\")
+    jobs = pa.scalar(str(job), pa.large_string()) if isinstance(job, UUID) else job.cast(pa.large_string())
     lines = pc.binary_join_element_wise(
-        *(pa.scalar(f"{job}\t", pa.large_string()), rows.cast(pa.large_string()), pa.scalar("\t", pa.large_string())),
+        *(jobs, pa.scalar("\t", pa.large_string()), rows.cast(pa.large_string()), pa.scalar("\t", pa.large_string())),
         *(escaped, pa.scalar("\n", pa.large_string())),
         pa.scalar("", pa.large_string()),
     )

@@ -46,17 +46,24 @@ READ_INPUT: Final = "SELECT data, blob FROM inputs WHERE id = %(id)s"
 
 # -- one attempt -----------------------------------------------------------------------------------------------------
 
-#: The one place that knows which shard a ticket leads to. No row: the ticket is stale.
+#: The one place that knows which shards a message leads to. No row: the message is stale.
 CLAIM: Final = """
-    WITH claimed AS (
+    WITH free AS MATERIALIZED (
+        SELECT shards.job_id, shards.index
+        FROM shards JOIN unnest(%(jobs)s::uuid[], %(shards)s::int[]) AS name (job_id, index) USING (job_id, index)
+        WHERE shards.state = 'queued'
+        ORDER BY shards.job_id, shards.index FOR UPDATE OF shards
+    ), claimed AS (
         UPDATE shards
         SET state = 'running', attempt = attempt + 1, worker = %(worker)s, rows_done = 0,
             lease_until = now() + make_interval(secs => %(lease)s)
-        WHERE job_id = %(job)s AND index = %(shard)s AND state = 'queued'
-        RETURNING *
+        FROM free WHERE shards.job_id = free.job_id AND shards.index = free.index AND shards.state = 'queued'
+        RETURNING shards.*
+    ), waiting AS MATERIALIZED (
+        SELECT id FROM jobs WHERE id IN (SELECT job_id FROM claimed) AND state = 'queued' ORDER BY id FOR UPDATE
     ), started AS (
         UPDATE jobs SET state = 'running', started_at = now()
-        FROM claimed WHERE jobs.id = claimed.job_id AND jobs.state = 'queued'
+        FROM waiting WHERE jobs.id = waiting.id AND jobs.state = 'queued'
         RETURNING pg_notify('longshore_jobs', jobs.id::text)
     )
     SELECT claimed.job_id, claimed.index AS shard, claimed.attempt, claimed.attempt_limit, claimed.task,
@@ -65,6 +72,7 @@ CLAIM: Final = """
            jobs.producer
     FROM claimed JOIN jobs ON jobs.id = claimed.job_id
     LEFT JOIN (SELECT count(*) FROM started) AS notified ON true
+    ORDER BY claimed.job_id, claimed.index
 """
 
 #: Ends what an earlier attempt at the shard still holds open: its half-written rows would make the new one wait.
@@ -105,8 +113,8 @@ COUNT_SHARD_DONE: Final = """
     WHERE id = %(job)s
 """
 
-#: Ends the job when its last shard has ended, and tells who waits for it.
-SETTLE_JOB: Final = """
+#: Ends the jobs whose last shard has ended, and tells who waits for them. The caller holds the jobs.
+SETTLE_JOBS: Final = """
     WITH settled AS (
         UPDATE jobs
         SET finished_at = now(),
@@ -116,10 +124,9 @@ SETTLE_JOB: Final = """
                 WHEN rows_failed > 0
                 THEN format('%%s of %%s rows failed; the others have results', rows_failed, rows_total)
             END
-        WHERE id = %(job)s AND state IN ('queued', 'running') AND shards_done + shards_failed >= shards_total
-        RETURNING state
+        WHERE id = ANY(%(jobs)s) AND state IN ('queued', 'running') AND shards_done + shards_failed >= shards_total
     )
-    SELECT (SELECT state FROM settled), pg_notify('longshore_jobs', %(job)s::text)
+    SELECT count(pg_notify('longshore_jobs', id::text)) FROM unnest(%(jobs)s::uuid[]) AS changed (id)
 """
 
 ADD_SHARDS: Final = """

@@ -50,7 +50,7 @@ def count_done(
         "outcome": None if outcome is None else Jsonb(outcome),
     }
     link.execute(statements.COUNT_SHARD_DONE, values)
-    link.execute(statements.SETTLE_JOB, {"job": claim.job_id})
+    link.execute(statements.SETTLE_JOBS, {"jobs": [claim.job_id]})
 
 
 def fail_shard(link: Link, job: UUID, shard: int, attempt: int, error: str, *, permanent: bool) -> State | None:
@@ -71,7 +71,7 @@ def fail_shard(link: Link, job: UUID, shard: int, attempt: int, error: str, *, p
     if permanent:
         end_job(link, job, State.FAILED, error)
     else:
-        link.execute(statements.SETTLE_JOB, {"job": job})
+        link.execute(statements.SETTLE_JOBS, {"jobs": [job]})
     return state
 
 

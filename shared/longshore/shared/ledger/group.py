@@ -1,0 +1,97 @@
+"""Committing small shards together: one transaction for the outputs of many, each behind its own fence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import UUID
+
+from longshore.shared.ledger import statements
+from longshore.shared.ledger.database import Database, Link
+from longshore.shared.ledger.records import Claim
+
+#: Seconds a worker may hang within the transaction before Postgres ends it, so that the shards can be run elsewhere.
+PATIENCE: Final = 30
+
+_LOCK_SHARDS: Final = """
+    SELECT shards.job_id, shards.index
+    FROM shards JOIN unnest(%(jobs)s::uuid[], %(shards)s::int[], %(attempts)s::int[]) AS done (job_id, index, attempt)
+        USING (job_id, index, attempt)
+    WHERE shards.state = 'running'
+    ORDER BY shards.job_id, shards.index FOR UPDATE OF shards
+"""
+_FINISH_SHARDS: Final = """
+    UPDATE shards SET state = 'succeeded', lease_until = NULL, rows_done = done.rows
+    FROM unnest(%(jobs)s::uuid[], %(shards)s::int[], %(rows)s::bigint[]) AS done (job_id, index, rows)
+    WHERE shards.job_id = done.job_id AND shards.index = done.index
+"""
+_LOCK_JOBS: Final = "SELECT 1 FROM jobs WHERE id = ANY(%(jobs)s) ORDER BY id FOR UPDATE"
+_COUNT_SHARDS: Final = """
+    UPDATE jobs
+    SET shards_done = shards_done + done.shards, rows_done = rows_done + done.rows,
+        rows_failed = rows_failed + done.failed
+    FROM (
+        SELECT job_id, count(*) AS shards, sum(rows) AS rows, sum(failed) AS failed
+        FROM unnest(%(jobs)s::uuid[], %(rows)s::bigint[], %(failed)s::bigint[]) AS each (job_id, rows, failed)
+        GROUP BY job_id
+    ) AS done
+    WHERE jobs.id = done.job_id
+"""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A shard whose outputs are computed."""
+
+    claim: Claim
+    #: How many rows have results.
+    rows: int
+    #: Rows that have none, by their number in the job, and why.
+    errors: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> tuple[UUID, int]:
+        """Of the shard."""
+        return self.claim.job_id, self.claim.shard
+
+
+def commit_together(database: Database, finished: Sequence[Finished], lines: memoryview) -> set[tuple[UUID, int]]:
+    """Commit all of some shards, or none.
+
+    :param lines: their rows, as :func:`~longshore.shared.ledger.lines.result_lines` makes them.
+    :returns: the shards of which this attempt is not the current one any more. Nothing is written if there are any:
+        call again without them.
+    """
+    claims = [each.claim for each in finished]
+    values = {
+        "jobs": [claim.job_id for claim in claims],
+        "shards": [claim.shard for claim in claims],
+        "attempts": [claim.attempt for claim in claims],
+        "rows": [each.rows for each in finished],
+        "failed": [len(each.errors) for each in finished],
+    }
+    with database.transaction() as link:
+        link.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, true)", [f"{PATIENCE}s"])
+        current = set(link.execute(_LOCK_SHARDS, values).fetchall())
+        lost = {each.name for each in finished} - current
+        if lost:
+            return lost
+        link.execute(_FINISH_SHARDS, values)
+        _write(link, finished, lines)
+        link.execute(_LOCK_JOBS, values)
+        link.execute(_COUNT_SHARDS, values)
+        link.execute(statements.SETTLE_JOBS, values)
+    return set()
+
+
+def _write(link: Link, finished: Sequence[Finished], lines: memoryview) -> None:
+    if lines:
+        with link.cursor().copy(statements.COPY_RESULTS) as copy:
+            copy.write(lines)
+    if any(each.errors for each in finished):
+        with link.cursor().copy(statements.COPY_ROW_ERRORS) as copy:
+            copy.set_types(["uuid", "int8", "text"])
+            for each in finished:
+                for row, error in each.errors.items():
+                    copy.write_row((each.claim.job_id, row, error))
