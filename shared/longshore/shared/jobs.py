@@ -30,7 +30,7 @@ class State(StrEnum):
 
 FINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 
-DataFormat = Literal["parquet", "csv", "jsonl"]
+DataFormat = Literal["parquet", "csv", "jsonl", "arrow"]
 
 
 class _Spec(BaseModel):

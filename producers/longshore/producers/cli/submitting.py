@@ -11,7 +11,7 @@ import click
 F = TypeVar("F", bound=Callable[..., object])
 
 DEVICES = ("auto", "cpu", "gpu")
-FORMATS = ("parquet", "csv", "jsonl")
+FORMATS = ("parquet", "csv", "jsonl", "arrow")
 
 
 def job_options(function: F) -> F:

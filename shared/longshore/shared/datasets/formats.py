@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path, PurePosixPath
+from typing import get_args
 
 from longshore.shared.datasets.files import remote_info
 from longshore.shared.errors import DataError, InvalidInput
@@ -19,14 +20,19 @@ _SUFFIXES: dict[str, DataFormat] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".json-lines": "jsonl",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
 }
+#: For messages: ``parquet, csv, ... or jsonl``.
+_FORMATS = " or ".join(", ".join(get_args(DataFormat)).rsplit(", ", 1))
 
 
 def detect(uri: str | os.PathLike[str], format: str | None = None) -> FileInput:
     """The file at ``uri``, found to be there; its format is given, or told by the suffix.
 
     :param uri: a path, made absolute here, or any fsspec URL.
-    :param format: ``parquet``, ``csv`` or ``jsonl``.
+    :param format: one of ``DataFormat``.
     :raises InvalidInput: the file is missing, empty, unreadable or a folder, or nothing says its format.
     """
     address = os.fspath(uri)
@@ -50,7 +56,7 @@ def _by_suffix(address: str) -> DataFormat:
         raise InvalidInput(
             "data",
             f"{public(address)}: the suffix {suffix!r} says no known format; use one of {', '.join(_SUFFIXES)}, "
-            "or give the format: parquet, csv or jsonl",
+            f"or give the format: {_FORMATS}",
         )
     return _SUFFIXES[suffix]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import threading
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from longshore.shared.datasets.checks import check_request
 from longshore.shared.datasets.files import open_arrow, reading
-from longshore.shared.datasets.segments import MOST, Segment, choose_rows_per_shard
+from longshore.shared.datasets.segments import Segment, cut
 from longshore.shared.errors import DataError
 from longshore.shared.store.address import is_remote, public
 
@@ -48,43 +48,18 @@ class ParquetSource:
         return next(first, None) or pa.RecordBatch.from_pylist([], schema=self.schema)
 
     def segments(self, rows_per_shard: int | None) -> list[Segment]:
-        borders = (
-            self._chosen_borders() if rows_per_shard is None else [*range(0, self.rows, rows_per_shard), self.rows]
-        )
-        return [Segment(start, stop) for start, stop in itertools.pairwise(borders) if stop > start]
+        return cut(self._borders, rows_per_shard)
 
     def batches(
         self, segment: Segment, columns: Sequence[str], batch_rows: int, strict: bool = True
     ) -> Iterator[pa.RecordBatch]:
-        self._check(segment, columns)
+        check_request(self._uri, self.schema, self.rows, segment, columns)
         key = tuple(columns), batch_rows
         with reading(self._uri):
             reader = self._resume(key, segment) or self._reader(segment, columns, batch_rows)
             yield from reader.read(segment.start, segment.stop)
         with self._lock:
             self._parked = key, reader
-
-    def _chosen_borders(self) -> list[int]:
-        """Small row groups are put together; a large one is cut into equal parts."""
-        wanted = choose_rows_per_shard(self.rows)
-        largest = min(wanted * 3 // 2, MOST)
-        borders = [0]
-        for start, stop in itertools.pairwise(self._borders):
-            if stop - borders[-1] > wanted:
-                borders.append(start)
-            parts = -(-(stop - start) // largest)
-            borders += [start + (stop - start) * part // parts for part in range(1, parts)]
-        return [*borders, self.rows]
-
-    def _check(self, segment: Segment, columns: Sequence[str]) -> None:
-        if segment.stop > self.rows:
-            raise DataError(
-                f"{public(self._uri)} has {self.rows} rows and had at least {segment.stop} when the job was submitted"
-            )
-        there = Counter(self.schema.names)
-        for column in columns:
-            if there[column] != 1:
-                raise DataError(f"{public(self._uri)} has {there[column] or 'no'} columns called {column!r}")
 
     def _resume(self, key: _Key, segment: Segment) -> _Reader | None:
         """The reader of the segment before, where it can go on: a new one decodes a row group from its start."""

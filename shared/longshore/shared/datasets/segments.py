@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 #: Rows in a shard, where the caller leaves the choice to us: fewer cost too much bookkeeping, more too much of a retry.
@@ -16,7 +18,7 @@ class Segment:
 
     start: int
     stop: int
-    #: Of a text file: the first byte of row ``start``, and the bytes from there on. Parquet needs neither.
+    #: Of a text file: the first byte of row ``start``, and the bytes from there on. Other formats need neither.
     offset: int | None = None
     length: int | None = None
 
@@ -28,3 +30,28 @@ class Segment:
 def choose_rows_per_shard(rows: int) -> int:
     """Rows in one shard of a file that has ``rows``."""
     return min(max(-(-rows // WANTED), FEWEST), MOST)
+
+
+def cut(borders: Sequence[int], rows_per_shard: int | None) -> list[Segment]:
+    """Segments of a file whose rows lie in groups.
+
+    :param borders: the first row of each group, from 0, and the number of rows at the end.
+    :param rows_per_shard: rows in each but the last; ``None`` puts small groups together and cuts a large one into
+        equal parts.
+    """
+    rows = borders[-1]
+    chosen = _choose_borders(borders) if rows_per_shard is None else [*range(0, rows, rows_per_shard), rows]
+    return [Segment(start, stop) for start, stop in itertools.pairwise(chosen) if stop > start]
+
+
+def _choose_borders(borders: Sequence[int]) -> list[int]:
+    rows = borders[-1]
+    wanted = choose_rows_per_shard(rows)
+    largest = min(wanted * 3 // 2, MOST)
+    chosen = [0]
+    for start, stop in itertools.pairwise(borders):
+        if stop - chosen[-1] > wanted:
+            chosen.append(start)
+        parts = -(-(stop - start) // largest)
+        chosen += [start + (stop - start) * part // parts for part in range(1, parts)]
+    return [*chosen, rows]

@@ -78,6 +78,10 @@ def _open(data: FileInput) -> Source:
         from longshore.shared.datasets.parquet import ParquetSource
 
         return ParquetSource(data.uri)
+    if data.format == "arrow":
+        from longshore.shared.datasets.arrow_ipc import ArrowSource
+
+        return ArrowSource(data.uri)
     if data.format == "csv":
         from longshore.shared.datasets.delimited import open_delimited
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from longshore.shared.datasets.files import open_bytes, reading, told
 from longshore.shared.datasets.lines import Piece, Positions, first_piece, read_pieces
+from longshore.shared.datasets.regroup import regroup
 from longshore.shared.datasets.segments import FEWEST, Segment, choose_rows_per_shard
 from longshore.shared.errors import DataError
 from longshore.shared.store.address import public
@@ -88,7 +89,7 @@ class TextSource:
             if column not in there:
                 raise DataError(f"{public(self.uri)} has no column {column!r}")
         with reading(self.uri):
-            yield from _regroup(self._tables(segment, columns, strict), batch_rows)
+            yield from regroup(self._tables(segment, columns, strict), batch_rows)
 
     def _scan(self, step: int) -> tuple[int, int, list[tuple[int, int]]]:
         """All rows, the byte after them, and (row, byte) of every ``step``-th one."""
@@ -173,20 +174,3 @@ def settle_types(schema: pa.Schema) -> pa.Schema:
         return pa.string() if pa.types.is_temporal(guess) else guess
 
     return pa.schema([(field.name, settled(field.type)) for field in schema])
-
-
-def _regroup(tables: Iterator[pa.Table], batch_rows: int) -> Iterator[pa.RecordBatch]:
-    """The same rows in full batches, but for the last one."""
-    held: list[pa.Table] = []
-    for table in tables:
-        if held and held[0].schema != table.schema:
-            yield from pa.concat_tables(held).combine_chunks().to_batches(batch_rows)
-            held = []
-        held.append(table)
-        if sum(part.num_rows for part in held) >= batch_rows:
-            joined = pa.concat_tables(held)
-            full = joined.num_rows // batch_rows * batch_rows
-            yield from joined.slice(0, full).combine_chunks().to_batches(batch_rows)
-            held = [joined.slice(full)]
-    if sum(part.num_rows for part in held):
-        yield from pa.concat_tables(held).combine_chunks().to_batches(batch_rows)

@@ -21,6 +21,9 @@ from longshore.shared.jobs import FileInput
         ("a.b.jsonl", "jsonl"),
         ("a.ndjson", "jsonl"),
         ("a.json-lines", "jsonl"),
+        ("a.arrow", "arrow"),
+        ("a.feather", "arrow"),
+        ("a.ipc", "arrow"),
     ],
 )
 def test_the_suffix_says_the_format(tmp_path: Path, name: str, format: str) -> None:

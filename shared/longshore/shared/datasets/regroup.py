@@ -1,0 +1,30 @@
+"""Batches of an even size, whatever size the rows come in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+
+def regroup(tables: Iterator[pa.Table], batch_rows: int) -> Iterator[pa.RecordBatch]:
+    """The same rows in batches of ``batch_rows``; fewer only at the end, and where the types of the columns change."""
+    held: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        if held and held[0].schema != table.schema:
+            yield from _batches(held, rows, batch_rows)
+            held, rows = [], 0
+        held.append(table)
+        rows += table.num_rows
+        if rows >= batch_rows:
+            joined = pa.concat_tables(held)
+            full = rows // batch_rows * batch_rows
+            yield from _batches([joined.slice(0, full)], full, batch_rows)
+            held, rows = [joined.slice(full)], rows - full
+    yield from _batches(held, rows, batch_rows)
+
+
+def _batches(tables: list[pa.Table], rows: int, batch_rows: int) -> Iterator[pa.RecordBatch]:
+    if rows:
+        yield from pa.concat_tables(tables).combine_chunks().to_batches(batch_rows)

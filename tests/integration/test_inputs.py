@@ -1,0 +1,82 @@
+"""Every kind of file gives what the same rows give from memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.feather
+import pytest
+from tests.integration import digits
+from tests.integration.cluster import Cluster
+
+from longshore.producers import Client
+
+ROWS = 250
+#: Seconds.
+PATIENCE = 120
+
+
+@pytest.fixture(scope="module")
+def client(cluster: Cluster) -> Iterator[Client]:
+    with cluster.client() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def rows() -> pa.Table:
+    """Columns ``pixels`` and ``label``."""
+    images, labels = digits.digits()
+    return digits.table(images[:ROWS], labels[:ROWS])
+
+
+@pytest.fixture(scope="module")
+def expected(client: Client, rows: pa.Table) -> pa.Table:
+    """What ``digits:1``, trained here, says to the rows in memory."""
+    client.train("digits", "linear", rows, "label", epochs=2).wait(PATIENCE)
+    return client.infer("digits:1", rows).wait(PATIENCE).results()
+
+
+def write_arrow(rows: pa.Table, folder: Path) -> Path:
+    with pa.ipc.new_file(str(folder / "rows.arrow"), rows.schema) as file:
+        file.write_table(rows, max_chunksize=70)
+    return folder / "rows.arrow"
+
+
+def write_feather(rows: pa.Table, folder: Path) -> Path:
+    pyarrow.feather.write_feather(rows, folder / "rows.feather", compression="zstd")
+    return folder / "rows.feather"
+
+
+WRITERS = [write_arrow, write_feather]
+
+
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize("rows_per_shard", [None, 60])
+def test_inference_is_as_from_memory(
+    client: Client,
+    rows: pa.Table,
+    expected: pa.Table,
+    tmp_path: Path,
+    write: Callable[[pa.Table, Path], Path],
+    rows_per_shard: int | None,
+) -> None:
+    job = client.infer("digits:1", write(rows, tmp_path), rows_per_shard=rows_per_shard, batch_size=32)
+    results = job.wait(PATIENCE).results()
+    assert results.column("row").to_pylist() == list(range(ROWS))
+    assert results.column("label") == expected.column("label")
+    # Batches of another size may be summed in another order.
+    np.testing.assert_allclose(results.column("score"), expected.column("score"), rtol=1e-4)
+
+
+@pytest.mark.parametrize("write", [write_arrow])
+def test_training_is_as_from_memory(
+    client: Client, rows: pa.Table, tmp_path: Path, write: Callable[[pa.Table, Path], Path]
+) -> None:
+    options = {"epochs": 1, "batch_size": 50}
+    memory = client.train("from-memory", "linear", rows, "label", **options).wait(PATIENCE)
+    file = client.train("from-file", "linear", write(rows, tmp_path), "label", **options).wait(PATIENCE)
+    found, wanted = ([(metric.name, metric.value) for metric in job.metrics()] for job in (file, memory))
+    assert found == wanted
