@@ -7,16 +7,13 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from longshore.shared.errors import DataError, InvalidInput
+from longshore.producers.importing import CONTENT_FILES, MANIFEST_FILE, SignatureLike, read_import
+from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.models import NewVersion
 from longshore.shared.ledger.records import AliasMove, ModelRecord, VersionRecord
 from longshore.shared.references import ModelReference, check_alias, check_name
-from longshore.shared.store.manifest import Manifest
 from longshore.shared.store.store import Store
-
-#: What an exported version's folder holds.
-MANIFEST_FILE, WEIGHTS_FILE = "manifest.json", "weights.safetensors"
 
 
 class ModelsClient:
@@ -71,7 +68,8 @@ class ModelsClient:
         return version
 
     def export(self, reference: str, folder: str | os.PathLike[str]) -> Path:
-        """Write a version into a new folder: its manifest, and its weights as safetensors.
+        """Write a version into a new folder: its manifest, and its weights as safetensors or its
+        program as ONNX.
 
         :raises InvalidInput: the folder is there already, or cannot be made.
         :raises CorruptBlob: the store's bytes are not what their digest says.
@@ -82,24 +80,36 @@ class ModelsClient:
         target = Path(folder).expanduser().absolute()
         try:
             target.mkdir(parents=True)
-            shutil.copyfile(weights, target / WEIGHTS_FILE)
+            shutil.copyfile(weights, target / CONTENT_FILES[manifest.runtime])
             (target / MANIFEST_FILE).write_bytes(manifest.canonical())
         except OSError as error:
             raise InvalidInput("path", f"cannot write {target}: {error.strerror}") from None
         return target
 
-    def import_(self, path: str | os.PathLike[str], name: str, alias: str | None = None) -> VersionRecord:
-        """Make a version of a folder that :meth:`export` wrote, here or on another cluster. Nothing in it is executed.
+    def import_(
+        self,
+        path: str | os.PathLike[str],
+        name: str,
+        alias: str | None = None,
+        *,
+        signature: SignatureLike | None = None,
+    ) -> VersionRecord:
+        """Make a version of a folder that :meth:`export` wrote, here or elsewhere, or of an ONNX file.
 
-        :raises InvalidInput: the folder does not hold a version, or its weights are not those of its manifest.
+        Nothing in it is executed. An ONNX file has all its tensors in itself, one input and one output, both float32,
+        and rows as their first dimension. For classification it puts out logits, one for each label.
+
+        :param signature: of an ONNX file: what it takes and gives, as a Signature, a mapping, or a JSON file.
+        :raises InvalidInput: there is no version and no ONNX file, or it does not go with its manifest or signature.
         """
         check_name(name, "name")
         if alias is not None:
             check_alias(alias)
-        manifest, weights = _read_folder(Path(path).expanduser().absolute())
-        stored = self._store.put_blob(weights)
+        imported = read_import(Path(path).expanduser().absolute(), signature)
+        manifest = imported.manifest
+        stored = self._store.put_blob(imported.content)
         if stored != manifest.weights:
-            raise InvalidInput("path", f"{weights} is not what its manifest says: {stored.digest}")
+            raise InvalidInput("path", f"{imported.content} is not what its manifest says: {stored.digest}")
         digest = self._store.put_manifest(manifest)
         new = NewVersion(
             model=name, digest=digest, manifest=manifest.model_dump(mode="json"), alias=alias, set_by=self._producer
@@ -112,15 +122,3 @@ class ModelsClient:
 
         version = self._ledger.models.add(new, write_pointers)
         return self._ledger.models.resolve(ModelReference(name, version))
-
-
-def _read_folder(folder: Path) -> tuple[Manifest, Path]:
-    try:
-        content = (folder / MANIFEST_FILE).read_bytes()
-        weights = folder / WEIGHTS_FILE
-        with weights.open("rb"):
-            return Manifest.parse(content), weights
-    except OSError as error:
-        raise InvalidInput("path", f"cannot read {error.filename}: {error.strerror}; give an exported folder") from None
-    except (DataError, ValueError) as error:
-        raise InvalidInput("path", f"{folder / MANIFEST_FILE} is not a manifest: {error}") from None

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+
+from longshore.shared.errors import InvalidInput
 
 Task = Literal["classification", "regression"]
 
@@ -40,3 +44,30 @@ class Signature(BaseModel):
     def width(self) -> int:
         """Numbers in one row: a batch of n rows is a float32 matrix of shape (n, width)."""
         return sum(feature.size for feature in self.features)
+
+    def check(self, field: str) -> None:
+        """Whether it says something that a model can do. Those that Longshore writes itself always do.
+
+        :param field: stands before the name of the wrong part in an error.
+        :raises InvalidInput: features or labels are missing, repeated, empty, or do not go with the task.
+        """
+        if not self.features:
+            raise InvalidInput(f"{field}.features", "none is given; name the columns that the model reads")
+        _check_repeated(f"{field}.features", (feature.name for feature in self.features))
+        for feature in self.features:
+            if not feature.name or (feature.width is not None and feature.width < 1):
+                raise InvalidInput(f"{field}.features", f"{feature.name!r} of width {feature.width} is no column")
+        if self.task == "regression":
+            if self.labels is not None:
+                raise InvalidInput(f"{field}.labels", "a regression has none; leave them out")
+            return
+        if self.labels is None or len(self.labels) < 2:
+            raise InvalidInput(f"{field}.labels", "a classification has two or more, one for each output of the model")
+        # As they are written in results: 1, true and "1" are three labels.
+        _check_repeated(f"{field}.labels", (repr(label) for label in self.labels))
+
+
+def _check_repeated(field: str, names: Iterable[str]) -> None:
+    repeated = [name for name, times in Counter(names).items() if times > 1]
+    if repeated:
+        raise InvalidInput(field, f"{repeated[0]} is given more than once")

@@ -17,7 +17,7 @@ from longshore.workers.inference.blocks import Blocks
 from longshore.workers.inference.reading import Inputs
 from longshore.workers.residents import Residents
 from longshore.workers.runtimes.base import Runtime
-from longshore.workers.runtimes.family import load
+from longshore.workers.runtimes.loading import load
 from longshore.workers.settings import WorkerSettings
 
 log = logging.getLogger("longshore.worker")

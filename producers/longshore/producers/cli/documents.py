@@ -74,7 +74,8 @@ def version_row(record: VersionRecord) -> tuple[object, ...]:
     """A version as one line of a table."""
     manifest = record.manifest
     aliases = ", ".join(sorted(record.aliases))
-    return record.version, aliases, manifest.get("family"), measured(manifest.get("metrics")), age(record.created_at)
+    family = manifest.get("family") or manifest.get("runtime")
+    return record.version, aliases, family, measured(manifest.get("metrics")), age(record.created_at)
 
 
 def model_row(record: ModelRecord) -> tuple[object, ...]:

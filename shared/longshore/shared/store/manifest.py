@@ -7,7 +7,17 @@ import json
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, JsonValue
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import from_json
 
 from longshore.shared.errors import InvalidInput
@@ -49,11 +59,12 @@ class Manifest(BaseModel):
 
     format: Literal[1] = 1
     #: What executes the version.
-    runtime: Literal["family"] = "family"
-    family: str
+    runtime: Literal["family", "onnx"] = "family"
+    #: Of the runtime ``family``; others have none, and write neither this nor ``config``.
+    family: str = ""
     #: What the family was told.
-    config: dict[str, JsonValue]
-    #: Safetensors.
+    config: dict[str, JsonValue] = Field(default_factory=dict)
+    #: Safetensors of a family; the whole program of ``onnx``.
     weights: Blob
     signature: Signature
     #: Name to value, as measured when the version was made.
@@ -62,6 +73,22 @@ class Manifest(BaseModel):
     lineage: dict[str, JsonValue] = Field(default_factory=dict)
     #: ISO 8601, UTC.
     created_at: str
+
+    @model_validator(mode="after")
+    def _check_runtime(self) -> Manifest:
+        if self.runtime == "family":
+            if not self.family:
+                raise ValueError("a version of the runtime family names its family")
+        elif self.family or self.config:
+            raise ValueError(f"a version of the runtime {self.runtime} has no family and no config")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _serialize(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        written: dict[str, object] = handler(self)
+        if self.runtime != "family":
+            del written["family"], written["config"]
+        return written
 
     def canonical(self) -> bytes:
         """The one way to write it: UTF-8 JSON, keys sorted, no spaces, floats in their shortest exact form.
@@ -95,4 +122,10 @@ class Manifest(BaseModel):
                 "manifest.format",
                 f"{values.get('format')!r}: this Longshore reads format 1; use the one that wrote it, or a newer one",
             )
+        runtime = values.get("runtime", "family")
+        for field in ("family", "config"):
+            if runtime == "family" and field not in values:
+                raise InvalidInput(f"manifest.{field}", "required, and not given")
+            if runtime == "onnx" and field in values:
+                raise InvalidInput(f"manifest.{field}", "a version of the runtime onnx has none")
         return build(cls, values, prefix="manifest.")

@@ -90,6 +90,41 @@ def test_parse_says_what_is_wrong(content: bytes, said: str) -> None:
         Manifest.parse(content)
 
 
+def test_the_digest_of_a_family_s_version_never_changes(manifest: Manifest) -> None:
+    assert manifest.digest == "sha256:dbdc6aa598b72f5b0aa8bae545cebd3c4fc2b955c9d10d7c4693aaf9c9cb30f2"
+
+
+def test_an_onnx_version_has_no_family(manifest: Manifest) -> None:
+    onnx = Manifest(
+        runtime="onnx", weights=manifest.weights, signature=manifest.signature, created_at=manifest.created_at
+    )
+    written = json.loads(onnx.canonical())
+    assert written["runtime"] == "onnx"
+    assert written.keys().isdisjoint({"family", "config"})
+    assert written.keys() == onnx.model_dump(mode="json").keys()
+    assert Manifest.parse(onnx.canonical()) == onnx
+    added: list[dict[str, object]] = [{"family": "mlp"}, {"config": {}}]
+    for more in added:
+        with pytest.raises(InvalidInput, match=rf"manifest\.{next(iter(more))}: .* has none"):
+            Manifest.parse(json.dumps({**written, **more}).encode())
+
+
+@pytest.mark.parametrize("changes", [{"runtime": "onnx"}, {"family": ""}, {"runtime": "pickle"}])
+def test_a_runtime_and_a_family_that_do_not_go_together_are_refused(
+    manifest: Manifest, changes: dict[str, object]
+) -> None:
+    with pytest.raises(ValidationError):
+        Manifest.model_validate({**dict(manifest), **changes})
+
+
+@pytest.mark.parametrize("field", ["family", "config"])
+def test_a_family_s_version_says_how_to_build_it(manifest: Manifest, field: str) -> None:
+    values = json.loads(manifest.canonical())
+    del values[field]
+    with pytest.raises(InvalidInput, match=rf"manifest\.{field}: required"):
+        Manifest.parse(json.dumps(values).encode())
+
+
 def test_parse_refuses_unknown_fields(manifest: Manifest) -> None:
     values = {**json.loads(manifest.canonical()), "pickle": "x"}
     with pytest.raises(InvalidInput, match=r"manifest\.pickle"):

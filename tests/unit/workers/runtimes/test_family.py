@@ -23,7 +23,8 @@ from longshore.workers.families.standardize import Standardize
 from longshore.workers.families.weights import save_weights
 from longshore.workers.runtimes.base import Runtime
 from longshore.workers.runtimes.encode import NOT_FINITE
-from longshore.workers.runtimes.family import FamilyRuntime, load
+from longshore.workers.runtimes.family import load
+from longshore.workers.runtimes.network import NetworkRuntime
 
 CPU = torch.device("cpu")
 ROWS = np.random.default_rng(0).normal(2, 3, (50, 3)).astype(np.float32)
@@ -65,7 +66,7 @@ def version(module: nn.Module, signature: Signature, path: Path, **options: obje
     return Manifest.model_validate(values | {"weights": blob, "signature": signature} | options)
 
 
-def loaded(tmp_path: Path, signature: Signature) -> tuple[nn.Module, FamilyRuntime]:
+def loaded(tmp_path: Path, signature: Signature) -> tuple[nn.Module, NetworkRuntime]:
     module = network(len(signature.labels or [0]))
     path = tmp_path / "weights"
     return module, load(version(module, signature, path), path, CPU)

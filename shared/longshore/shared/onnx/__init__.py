@@ -1,0 +1,1 @@
+"""What can be said of an ONNX file without running it. Needs no package: producers look before they send."""

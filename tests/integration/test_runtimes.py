@@ -1,0 +1,111 @@
+"""Programs from elsewhere: imported by the command line, run by the workers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from onnx import helper
+from tests.integration import digits
+from tests.integration.cluster import Cluster
+from tests.integration.command_line import CommandLine
+from tests.unit.shared.onnx.files import program
+from torch import nn
+
+from longshore.producers import Client
+from longshore.shared.errors import JobFailed
+
+#: Seconds for a job to end.
+PATIENCE = 120.0
+NAMES = [f"digit {number}" for number in range(10)]
+SIGNATURE = {
+    "features": [{"name": "pixels", "width": digits.WIDTH}],
+    "task": "classification",
+    "target": "label",
+    "labels": NAMES,
+}
+
+
+@pytest.fixture(scope="module")
+def client(cluster: Cluster) -> Iterator[Client]:
+    with cluster.client() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def longshore(cluster: Cluster) -> CommandLine:
+    return CommandLine(cluster.environment)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runtimes")
+    (folder / "signature.json").write_text(json.dumps(SIGNATURE))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Sequential:
+    """Convolution over images of 1 x 8 x 8, so that rows must be given their shape back."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 6 * 6, 10)).eval()
+
+
+# The exporter's own packages still use what PyTorch has deprecated.
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_an_exported_program_gives_what_the_network_gives(
+    client: Client, longshore: CommandLine, network: nn.Sequential, folder: Path
+) -> None:
+    path = folder / "model.onnx"
+    images, _ = digits.digits()
+    shaped = torch.from_numpy(images).reshape(-1, 1, 8, 8)
+    rows = torch.export.Dim("rows")
+    torch.onnx.export(network, (shaped[:2],), path, dynamic_shapes=({0: rows},), external_data=False, verbose=False)
+
+    given = ("models", "import", path, "--name", "shapes", "--signature", folder / "signature.json")
+    assert longshore(*given, "--alias", "best").out == "shapes:1\n"
+    assert "runtime   onnx\n" in longshore("models", "show", "shapes@best").out
+    assert longshore("models", "versions", "shapes").out.splitlines()[1].split()[:3] == ["1", "best", "onnx"]
+
+    data = digits.write(folder / "digits.parquet")
+    found = client.infer("shapes@best", data, rows_per_shard=500, batch_size=77).wait(PATIENCE).results()
+    with torch.inference_mode():
+        scores, classes = network(shaped).softmax(1).max(1)
+    assert found["row"].to_pylist() == list(range(len(images)))
+    assert found["label"].to_pylist() == [NAMES[index] for index in classes.tolist()]
+    np.testing.assert_allclose(found["score"].to_numpy(), scores.numpy(), rtol=1e-5)
+
+    exported = client.models.export("shapes:1", folder / "exported")
+    assert sorted(file.name for file in exported.iterdir()) == ["manifest.json", "model.onnx"]
+    copy = client.models.import_(exported, "copied")
+    assert copy.digest == client.models.get("shapes:1").digest
+    one = client.infer("copied:1", images[:9]).wait(PATIENCE).results()
+    assert one["label"].to_pylist() == found["label"].to_pylist()[:9]
+
+
+def test_a_program_that_cannot_be_loaded_ends_its_job_once(client: Client, folder: Path) -> None:
+    path = folder / "broken.onnx"
+    nodes = [helper.make_node("Absent", ["input"], ["output"])]
+    path.write_bytes(program(nodes, ("rows", digits.WIDTH), ("rows", 10)).SerializeToString())
+    client.models.import_(path, "broken", signature=SIGNATURE)
+    job = client.infer("broken", digits.write(folder / "rows.parquet"), rows_per_shard=500)
+    with pytest.raises(JobFailed, match="ONNX Runtime cannot load the program"):
+        job.wait(PATIENCE)
+    assert max(shard.attempt for shard in job.shards()) == 1
+
+
+def test_what_cannot_be_run_is_refused_at_import(longshore: CommandLine, folder: Path) -> None:
+    path = folder / "fixed.onnx"
+    path.write_bytes(program([], (32, digits.WIDTH), (32, 10)).SerializeToString())
+    arguments = ("models", "import", path, "--name", "fixed")
+    for more, said in (
+        ((), "signature: required"),
+        (("--signature", folder / "signature.json"), "path: input 'input' (32, 64) takes 32 rows at a time"),
+    ):
+        done = longshore(*arguments, *more)
+        assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+        assert said in done.err

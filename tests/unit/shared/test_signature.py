@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+
+from longshore.shared.errors import InvalidInput
+from longshore.shared.signature import Feature, Signature
+
+ONE = (Feature(name="x"),)
+
+
+def signature(**changes: object) -> Signature:
+    values = {"features": ONE, "task": "classification", "target": "y", "labels": ("a", "b")}
+    return Signature.model_validate(values | changes)
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        signature(),
+        signature(task="regression", labels=None),
+        signature(labels=(1, True, "1")),
+        signature(features=(Feature(name="x", width=3), Feature(name="y"))),
+    ],
+)
+def test_what_a_model_can_do_is_let_through(good: Signature) -> None:
+    good.check("signature")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (signature(features=()), "features: none"),
+        (signature(features=ONE * 2), "features: x is given more than once"),
+        (signature(features=(Feature(name=""),)), "features: '' of width None"),
+        (signature(features=(Feature(name="x", width=0),)), "features: 'x' of width 0"),
+        (signature(task="regression"), "labels: a regression has none"),
+        (signature(labels=None), "labels: a classification has two or more"),
+        (signature(labels=("a",)), "labels: a classification has two or more"),
+        (signature(labels=("a", "a")), "labels: 'a' is given more than once"),
+    ],
+)
+def test_what_no_model_can_do_is_refused(wrong: Signature, said: str) -> None:
+    with pytest.raises(InvalidInput, match=rf"^signature\.{said}"):
+        wrong.check("signature")

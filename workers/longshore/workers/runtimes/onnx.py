@@ -1,0 +1,96 @@
+"""A version that is an ONNX program, run by ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from longshore.shared.errors import CorruptBlob, InvalidInput
+from longshore.shared.onnx.program import Program, read_program
+from longshore.shared.signature import Signature
+from longshore.shared.store.manifest import Manifest
+from longshore.workers.runtimes.network import NetworkRuntime
+
+Array = npt.NDArray[np.float32]
+#: Of ONNX Runtime's log: errors. What it warns of is what it could not optimise.
+_LOG_ERRORS = 3
+
+
+class Session(Protocol):
+    """The part of ONNX Runtime's ``InferenceSession`` that is used here."""
+
+    def run(self, output_names: list[str], input_feed: dict[str, Array]) -> list[Array]:
+        """The named outputs for the named inputs."""
+
+
+class OnnxNetwork:
+    """A loaded program as a function: float32 ``(n, width)`` to ``(n, outputs)``, both on the CPU."""
+
+    def __init__(self, session: Session, program: Program, signature: Signature) -> None:
+        self._session = session
+        self._program = program
+        self._outputs = 1 if signature.labels is None else len(signature.labels)
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        """:raises InvalidInput: the program cannot be run on these rows, or puts out another shape."""
+        n = len(rows)
+        if n == 0:
+            # Programs are seldom tried with no rows, and some divide by their number.
+            return torch.empty((0, self._outputs))
+        batch = rows.numpy().reshape(n, *self._program.row_shape)
+        if self._program.batch == 1:
+            return torch.cat([self._run(batch[row : row + 1]) for row in range(n)])
+        return self._run(batch)
+
+    def _run(self, batch: Array) -> torch.Tensor:
+        try:
+            [output] = self._session.run([self._program.output.name], {self._program.input.name: batch})
+        except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
+            raise InvalidInput("model", f"the ONNX program fails on {len(batch)} rows: {error}") from error
+        wanted = (len(batch), self._outputs)
+        if output.shape != wanted and (self._outputs != 1 or output.shape != wanted[:1]):
+            raise InvalidInput(
+                "model", f"the ONNX program put out the shape {output.shape} for {len(batch)} rows instead of {wanted}"
+            )
+        return torch.from_numpy(output.reshape(wanted))
+
+
+def load(manifest: Manifest, weights: Path) -> NetworkRuntime:
+    """Check a program and open it. It runs on the CPU, whatever the device of the worker is.
+
+    :param weights: the ONNX file that ``manifest.weights`` names.
+    :raises InvalidInput: the worker has no ONNX Runtime, or the program is none that can be run for the signature.
+    :raises CorruptBlob: ONNX Runtime cannot load it.
+    """
+    try:
+        content = weights.read_bytes()
+    except OSError as error:
+        raise CorruptBlob(f"{weights} cannot be read: {error.strerror}") from error
+    # What was looked at is what is loaded: the bytes, and not the file once more. From bytes, nothing beside the file
+    # can be found either.
+    program = read_program(content, manifest.signature, "model")
+    network = OnnxNetwork(_open(content), program, manifest.signature)
+    return NetworkRuntime(network, len(content), manifest.signature, torch.device("cpu"))
+
+
+def _open(content: bytes) -> Session:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise InvalidInput(
+            "runtime", f"ONNX Runtime is not installed on this worker; pip install 'longshore[onnx]' ({error})"
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _LOG_ERRORS
+    options.intra_op_num_threads = torch.get_num_threads()
+    # Threads that wait by spinning would take the cores from those that read and write.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session: Session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
+        raise CorruptBlob(f"ONNX Runtime cannot load the program: {error}") from error
+    return session
