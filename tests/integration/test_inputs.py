@@ -13,6 +13,7 @@ from tests.integration import digits
 from tests.integration.cluster import Cluster
 
 from longshore.producers import Client
+from longshore.shared.errors import InvalidInput
 
 ROWS = 250
 #: Seconds.
@@ -50,7 +51,18 @@ def write_feather(rows: pa.Table, folder: Path) -> Path:
     return folder / "rows.feather"
 
 
-WRITERS = [write_arrow, write_feather]
+def write_npy(rows: pa.Table, folder: Path) -> Path:
+    np.save(folder / "rows.npy", digits.digits()[0][: len(rows)])
+    return folder / "rows.npy"
+
+
+def write_npz(rows: pa.Table, folder: Path) -> Path:
+    images, labels = digits.digits()
+    np.savez(folder / "rows.npz", pixels=images[: len(rows)], label=labels[: len(rows)])
+    return folder / "rows.npz"
+
+
+WRITERS = [write_arrow, write_feather, write_npy, write_npz]
 
 
 @pytest.mark.parametrize("write", WRITERS)
@@ -71,7 +83,7 @@ def test_inference_is_as_from_memory(
     np.testing.assert_allclose(results.column("score"), expected.column("score"), rtol=1e-4)
 
 
-@pytest.mark.parametrize("write", [write_arrow])
+@pytest.mark.parametrize("write", [write_arrow, write_npz])
 def test_training_is_as_from_memory(
     client: Client, rows: pa.Table, tmp_path: Path, write: Callable[[pa.Table, Path], Path]
 ) -> None:
@@ -80,3 +92,10 @@ def test_training_is_as_from_memory(
     file = client.train("from-file", "linear", write(rows, tmp_path), "label", **options).wait(PATIENCE)
     found, wanted = ([(metric.name, metric.value) for metric in job.metrics()] for job in (file, memory))
     assert found == wanted
+
+
+def test_an_array_of_another_width_is_refused(client: Client, expected: pa.Table, tmp_path: Path) -> None:
+    assert len(expected) == ROWS
+    np.save(tmp_path / "rows.npy", np.zeros((2, 63), np.float32))
+    with pytest.raises(InvalidInput, match=r"data: rows of shape \(63,\), but digits:1 takes \(64,\)"):
+        client.infer("digits:1", tmp_path / "rows.npy")

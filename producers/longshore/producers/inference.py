@@ -14,7 +14,7 @@ from longshore.producers.inputs import InputBlocks, joined
 from longshore.producers.options import sort_options
 from longshore.producers.queues import QueueChoice
 from longshore.producers.requests import Infer
-from longshore.shared.datasets.arrays import rename_to
+from longshore.shared.datasets.arrays import rename_to, takes_names
 from longshore.shared.datasets.formats import detect
 from longshore.shared.datasets.inline import encode_block, to_table
 from longshore.shared.datasets.matrix import to_matrix
@@ -42,6 +42,11 @@ class Target:
     #: The spec as JSON, without its data.
     rest: str
     format: str | None
+
+    @property
+    def name(self) -> str:
+        """How the version is called in an error, as in ``digits:3``."""
+        return f"{self.draft.model}:{self.draft.version}"
 
 
 class InferencePlanner:
@@ -97,6 +102,9 @@ class InferencePlanner:
     def _plan_file(self, target: Target, path: str | os.PathLike[str]) -> NewJob:
         data = detect(path, target.format)
         source = open_source(data, "data")
+        if data.format == "npy" and takes_names(source.schema, target.signature, target.name):
+            data = data.model_copy(update={"features": target.signature.features})
+            source = open_source(data, "data")
         check_schema(source.schema, target.signature)
         with _refused():
             _check_rows(source.head(LOOKED_AT), target.signature)
@@ -138,7 +146,7 @@ def _fitted(table: pa.Table, target: Target) -> pa.Table:
     :raises InvalidInput: there is one missing or of another type, or no row looked at can be used.
     """
     signature = target.signature
-    table = rename_to(table, signature, f"{target.draft.model}:{target.draft.version}")
+    table = rename_to(table, signature, target.name)
     check_schema(table.schema, signature)
     table = table.select([feature.name for feature in signature.features])
     _check_rows(table.slice(0, LOOKED_AT).combine_chunks().to_batches()[0], signature)

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from longshore.shared.errors import InvalidInput
+from longshore.shared.signature import Feature
 
 
 class State(StrEnum):
@@ -30,7 +31,7 @@ class State(StrEnum):
 
 FINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 
-DataFormat = Literal["parquet", "csv", "jsonl", "arrow"]
+DataFormat = Literal["parquet", "csv", "jsonl", "arrow", "npy", "npz"]
 
 
 class _Spec(BaseModel):
@@ -42,6 +43,8 @@ class FileInput(_Spec):
 
     uri: str
     format: DataFormat
+    #: Of an array, which names no columns (``npy``): the version's columns that its rows are split into.
+    features: tuple[Feature, ...] | None = None
 
 
 class InlineInput(_Spec):

@@ -11,7 +11,7 @@ import click
 F = TypeVar("F", bound=Callable[..., object])
 
 DEVICES = ("auto", "cpu", "gpu")
-FORMATS = ("parquet", "csv", "jsonl", "arrow")
+FORMATS = ("parquet", "csv", "jsonl", "arrow", "npy", "npz")
 
 
 def job_options(function: F) -> F:

@@ -40,25 +40,40 @@ def rename_to(table: pa.Table, signature: Signature, name: str) -> pa.Table:
     :param name: how the version is called in an error, as in ``digits:3``.
     :raises InvalidInput: the array's rows have another width; names ``data``.
     """
-    known = [feature.name for feature in signature.features]
-    if table.column_names != [FEATURES] or FEATURES in known:
-        return table
-    column = table.column(0).combine_chunks()
-    shape = shape_of(column.type)
+    return give_names(table, signature.features) if takes_names(table.schema, signature, name) else table
+
+
+def takes_names(schema: pa.Schema, signature: Signature, name: str) -> bool:
+    """Whether the only column of an array is what a version calls otherwise.
+
+    :param name: how the version is called in an error.
+    :raises InvalidInput: the array's rows have another width; names ``data``.
+    """
+    features = signature.features
+    if schema.names != [FEATURES] or any(feature.name == FEATURES for feature in features):
+        return False
+    shape = shape_of(schema.field(0).type)
     if shape is None or shape.size is None:
-        return table
-    if len(known) == 1 and shape.size == signature.width and shape.scalar == (signature.features[0].width is None):
-        return table.rename_columns(known)
-    if shape.scalar or shape.size != signature.width:
+        return False
+    one = len(features) == 1 and shape.scalar == (features[0].width is None)
+    if shape.size != signature.width or (shape.scalar and not one):
         given = "()" if shape.scalar else f"({shape.size},)"
         raise InvalidInput(
-            "data",
-            f"rows of shape {given}, but {name} takes ({signature.width},): {_described(signature.features)}",
+            "data", f"rows of shape {given}, but {name} takes ({signature.width},): {_described(features)}"
         )
-    return _split(column, signature)
+    return True
 
 
-def _split(column: pa.Array, signature: Signature) -> pa.Table:
+def give_names(table: pa.Table, features: tuple[Feature, ...]) -> pa.Table:
+    """Split the only column of a table, of as many numbers a row as the features have together."""
+    column = table.column(0).combine_chunks()
+    shape = shape_of(column.type)
+    if len(features) == 1 and shape is not None and shape.scalar == (features[0].width is None):
+        return table.rename_columns([features[0].name])
+    return _split(column, features)
+
+
+def _split(column: pa.Array, features: tuple[Feature, ...]) -> pa.Table:
     leaves = flatten(column)
     if leaves.null.any() or leaves.holed.any():
         raise InvalidInput(
@@ -66,11 +81,11 @@ def _split(column: pa.Array, signature: Signature) -> pa.Table:
         )
     rows = leaves.values.to_numpy(zero_copy_only=False).reshape(len(column), -1)
     columns, start = [], 0
-    for feature in signature.features:
+    for feature in features:
         part = rows[:, start : start + feature.size]
         columns.append(array_column(part[:, 0] if feature.width is None else part))
         start += feature.size
-    return pa.table(columns, names=[feature.name for feature in signature.features])
+    return pa.table(columns, names=[feature.name for feature in features])
 
 
 def _described(features: tuple[Feature, ...]) -> str:

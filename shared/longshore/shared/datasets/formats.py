@@ -23,6 +23,8 @@ _SUFFIXES: dict[str, DataFormat] = {
     ".arrow": "arrow",
     ".feather": "arrow",
     ".ipc": "arrow",
+    ".npy": "npy",
+    ".npz": "npz",
 }
 #: For messages: ``parquet, csv, ... or jsonl``.
 _FORMATS = " or ".join(", ".join(get_args(DataFormat)).rsplit(", ", 1))

@@ -82,6 +82,8 @@ def _open(data: FileInput) -> Source:
         from longshore.shared.datasets.arrow_ipc import ArrowSource
 
         return ArrowSource(data.uri)
+    if data.format in ("npy", "npz"):
+        return _open_numpy(data)
     if data.format == "csv":
         from longshore.shared.datasets.delimited import open_delimited
 
@@ -89,3 +91,12 @@ def _open(data: FileInput) -> Source:
     from longshore.shared.datasets.json_lines import open_json_lines
 
     return open_json_lines(data.uri)
+
+
+def _open_numpy(data: FileInput) -> Source:
+    from longshore.shared.datasets.named_arrays import NamedArrays
+    from longshore.shared.datasets.numpy_files import open_npy, open_npz
+
+    if data.format == "npz":
+        return open_npz(data.uri)
+    return open_npy(data.uri) if data.features is None else NamedArrays(open_npy(data.uri), data.features)

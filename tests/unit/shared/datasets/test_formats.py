@@ -24,11 +24,13 @@ from longshore.shared.jobs import FileInput
         ("a.arrow", "arrow"),
         ("a.feather", "arrow"),
         ("a.ipc", "arrow"),
+        ("a.npy", "npy"),
+        ("a.npz", "npz"),
     ],
 )
 def test_the_suffix_says_the_format(tmp_path: Path, name: str, format: str) -> None:
     (tmp_path / name).write_text("x")
-    assert detect(tmp_path / name).model_dump() == {"uri": str(tmp_path / name), "format": format}
+    assert detect(tmp_path / name).model_dump(exclude_none=True) == {"uri": str(tmp_path / name), "format": format}
     assert detect(f"file://{tmp_path / name}").uri == str(tmp_path / name)
 
 
