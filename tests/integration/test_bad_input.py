@@ -76,7 +76,7 @@ IMAGE = np.zeros((2, 64), np.float32)
         ("digits", {"pixels": object()}, {}, "data", "object"),
         ("digits", "/nowhere/rows.parquet", {}, "data", "/nowhere/rows.parquet"),
         ("digits", "/etc/hostname", {}, "data", "suffix"),
-        ("digits", "/tmp", {}, "data", "folder"),
+        ("digits", "/bin", {}, "data", "folder"),
     ],
 )
 def test_inference(client: Client, model: str, rows: Data, options: dict[str, object], field: str, reason: str) -> None:

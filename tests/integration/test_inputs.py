@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.feather
+import pyarrow.parquet as pq
 import pytest
 from tests.integration import digits
 from tests.integration.cluster import Cluster
@@ -62,7 +63,19 @@ def write_npz(rows: pa.Table, folder: Path) -> Path:
     return folder / "rows.npz"
 
 
-WRITERS = [write_arrow, write_feather, write_npy, write_npz]
+def write_parts(rows: pa.Table, folder: Path) -> Path:
+    """Three files in folders of a partition column, of which the last is short."""
+    for number, start in enumerate(range(0, len(rows), 100)):
+        (folder / f"part={number}").mkdir()
+        pq.write_table(rows.slice(start, 100), folder / f"part={number}" / "rows.parquet", row_group_size=40)
+    return folder
+
+
+def write_glob(rows: pa.Table, folder: Path) -> Path:
+    return write_parts(rows, folder) / "part=*" / "*.parquet"
+
+
+WRITERS = [write_arrow, write_feather, write_npy, write_npz, write_parts, write_glob]
 
 
 @pytest.mark.parametrize("write", WRITERS)

@@ -45,6 +45,8 @@ class FileInput(_Spec):
     format: DataFormat
     #: Of an array, which names no columns (``npy``): the version's columns that its rows are split into.
     features: tuple[Feature, ...] | None = None
+    #: Of a folder or a glob: the digest of its files' names and sizes, which must still be so when rows are read.
+    listing: str | None = None
 
 
 class InlineInput(_Spec):

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import get_args
 
 from longshore.shared.datasets.files import remote_info
+from longshore.shared.datasets.parts import digest, is_glob, list_parts
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.jobs import DataFormat, FileInput
 from longshore.shared.store.address import is_remote, public
@@ -26,6 +27,8 @@ _SUFFIXES: dict[str, DataFormat] = {
     ".npy": "npy",
     ".npz": "npz",
 }
+#: Instead of a size.
+_FOLDER = -1
 #: For messages: ``parquet, csv, ... or jsonl``.
 _FORMATS = " or ".join(", ".join(get_args(DataFormat)).rsplit(", ", 1))
 
@@ -33,23 +36,37 @@ _FORMATS = " or ".join(", ".join(get_args(DataFormat)).rsplit(", ", 1))
 def detect(uri: str | os.PathLike[str], format: str | None = None) -> FileInput:
     """The file at ``uri``, found to be there; its format is given, or told by the suffix.
 
-    :param uri: a path, made absolute here, or any fsspec URL.
+    :param uri: a path, made absolute here, or any fsspec URL. A folder or a glob stands for its Parquet files.
     :param format: one of ``DataFormat``.
-    :raises InvalidInput: the file is missing, empty, unreadable or a folder, or nothing says its format.
+    :raises InvalidInput: the file is missing, empty or unreadable, nothing says its format, or a folder has none.
     """
     address = os.fspath(uri)
     if not address:
         raise InvalidInput("data", "empty; give a path or a URL")
-    if is_remote(address):
-        size = _remote_size(address)
-    else:
+    if not is_remote(address):
         plain = address.removeprefix("file://").removeprefix("local://")
         address = str(Path(plain).expanduser().absolute())
-        size = _local_size(address)
+    if is_glob(address):
+        return _many(address, format)
+    size = _remote_size(address) if is_remote(address) else _local_size(address)
+    if size == _FOLDER:
+        return _many(address, format)
     found = build(FileInput, {"uri": address, "format": format or _by_suffix(address)})
     if size == 0:
         raise InvalidInput("data", f"{public(address)} is empty")
     return found
+
+
+def _many(address: str, format: str | None) -> FileInput:
+    found = build(FileInput, {"uri": address, "format": format or "parquet"})
+    if found.format != "parquet":
+        raise InvalidInput("format", f"a folder or a pattern of {found.format} files; only Parquet files go together")
+    if "::" in address or (is_remote(address) and "?" in address):
+        raise InvalidInput("data", f"{public(address)} is a folder or a pattern within a URL that cannot be split")
+    try:
+        return found.model_copy(update={"listing": digest(list_parts(address))})
+    except DataError as error:
+        raise InvalidInput("data", str(error)) from None
 
 
 def _by_suffix(address: str) -> DataFormat:
@@ -67,7 +84,7 @@ def _local_size(address: str) -> int:
     try:
         status = os.stat(address)  # noqa: PTH116 - a path that holds a null byte is a ValueError in both
         if stat.S_ISDIR(status.st_mode):
-            raise InvalidInput("data", f"{address} is a folder; name one file")
+            return _FOLDER
         with Path(address).open("rb"):
             return status.st_size
     except (OSError, ValueError) as error:
@@ -80,6 +97,4 @@ def _remote_size(address: str) -> int | None:
         info = remote_info(address)
     except DataError as error:
         raise InvalidInput("data", str(error)) from None
-    if info.is_folder:
-        raise InvalidInput("data", f"{public(address)} is a folder; name one file")
-    return info.size
+    return _FOLDER if info.is_folder else info.size

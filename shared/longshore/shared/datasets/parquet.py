@@ -34,13 +34,13 @@ class ParquetSource:
         groups = range(self._metadata.num_row_groups)
         sizes = (self._metadata.row_group(group).num_rows for group in groups)
         #: The first row of each row group, and the number of rows at the end.
-        self._borders: list[int] = [0, *itertools.accumulate(sizes)]
+        self.borders: list[int] = [0, *itertools.accumulate(sizes)]
         self._parked: tuple[_Key, _Reader] | None = None
         self._lock = threading.Lock()
 
     @property
     def rows(self) -> int:
-        return self._borders[-1]
+        return self.borders[-1]
 
     def head(self, rows: int = 1024) -> pa.RecordBatch:
         names = self.schema.names
@@ -48,7 +48,7 @@ class ParquetSource:
         return next(first, None) or pa.RecordBatch.from_pylist([], schema=self.schema)
 
     def segments(self, rows_per_shard: int | None) -> list[Segment]:
-        return cut(self._borders, rows_per_shard)
+        return cut(self.borders, rows_per_shard)
 
     def batches(
         self, segment: Segment, columns: Sequence[str], batch_rows: int, strict: bool = True
@@ -58,8 +58,9 @@ class ParquetSource:
         with reading(self._uri):
             reader = self._resume(key, segment) or self._reader(segment, columns, batch_rows)
             yield from reader.read(segment.start, segment.stop)
-        with self._lock:
-            self._parked = key, reader
+        if reader.position < reader.stop:  # else there is nothing to go on with, and a file to close
+            with self._lock:
+                self._parked = key, reader
 
     def _resume(self, key: _Key, segment: Segment) -> _Reader | None:
         """The reader of the segment before, where it can go on: a new one decodes a row group from its start."""
@@ -73,8 +74,8 @@ class ParquetSource:
             return reader
 
     def _reader(self, segment: Segment, columns: Sequence[str], batch_rows: int) -> _Reader:
-        first = bisect_right(self._borders, segment.start) - 1
-        last = bisect_right(self._borders, segment.stop - 1)
+        first = bisect_right(self.borders, segment.start) - 1
+        last = bisect_right(self.borders, segment.stop - 1)
         # What is far away is fetched ahead, in few requests; what is near is read as it is needed.
         far = is_remote(self._uri)
         file = pq.ParquetFile(
@@ -85,7 +86,7 @@ class ParquetSource:
             page_checksum_verification=True,
         )
         batches = file.iter_batches(batch_rows, row_groups=range(first, last), columns=list(columns))
-        return _Reader(public(self._uri), batches, columns, self._borders[first], self._borders[last])
+        return _Reader(public(self._uri), batches, columns, self.borders[first], self.borders[last])
 
 
 class _Reader:

@@ -74,6 +74,10 @@ def open_source(data: FileInput, field: str | None = None) -> Source:
 
 def _open(data: FileInput) -> Source:
     # Each reader's part of Arrow is loaded when it is needed.
+    if data.listing is not None:
+        from longshore.shared.datasets.parquet_parts import ParquetParts
+
+        return ParquetParts(data.uri, data.listing)
     if data.format == "parquet":
         from longshore.shared.datasets.parquet import ParquetSource
 

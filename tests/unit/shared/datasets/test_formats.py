@@ -59,7 +59,7 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "loop.csv").symlink_to(tmp_path / "loop.csv")
     for name, said in [
         ("empty.csv", "is empty"),
-        ("folder.csv", "is a folder"),
+        ("folder.csv", "no Parquet files"),
         ("none.csv", "No such file"),
         ("loop.csv", "symbolic links"),
         ("a\0b.csv", "null byte"),
@@ -81,7 +81,7 @@ def test_remote_files_are_looked_at_too() -> None:
     try:
         url = f"memory:/{root}/a.csv"
         assert detect(url) == FileInput(uri=url, format="csv")
-        for name, said in [("empty.csv", "is empty"), ("folder.csv", "is a folder"), ("none.csv", "No such file")]:
+        for name, said in [("empty.csv", "is empty"), ("folder.csv", "no Parquet files"), ("none.csv", "No such file")]:
             with pytest.raises(InvalidInput, match=said):
                 detect(f"memory:/{root}/{name}")
     finally:
