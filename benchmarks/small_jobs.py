@@ -60,7 +60,7 @@ def by_hand(client: Client, tasks: int) -> Iterator[Callable[[], float]]:
     ):
         link.execute("CREATE TABLE by_hand (number bigint, output jsonb)")
         Path(folder, "by_hand.py").write_text(textwrap.dedent(TASKS))
-        environment = {"BROKER": client.settings.redis_url, "DATABASE": database}
+        environment = {"BROKER": client.settings.redis_url, "DATABASE": client.settings.database_url}
         worker = subprocess.Popen(
             [sys.executable, "-m", "celery", "-A", "by_hand", "worker", "-c", "1", "-l", "ERROR", "-Q", "by-hand"],
             cwd=folder,

@@ -27,6 +27,8 @@ def build(kind: type[M], values: Mapping[str, object], prefix: str = "") -> M:
         first = error.errors(include_url=False)[0]
         path = [str(part) for part in first["loc"]]
         field = prefix + (path[0] if path else "")
+        if first["type"] == "extra_forbidden" and len(path) > 1:
+            raise InvalidInput(field, f"unknown key {'.'.join(path[1:])}") from None
         if first["type"] == "extra_forbidden":
             raise unknown_option(field, prefix, list(kind.model_fields)) from None
         inner = f" (at {'.'.join(path)})" if len(path) > 1 else ""

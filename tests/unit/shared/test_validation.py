@@ -50,6 +50,12 @@ def test_a_wrong_value_inside_another_says_where() -> None:
     assert inner == "config.input_shape: 0 (at input_shape.1): Input should be greater than or equal to 1"
 
 
+def test_an_unknown_key_inside_another_is_named() -> None:
+    data = {"uri": "a.csv", "format": "csv", "sep": ";"}
+    assert "unknown key" in refused(TrainSpec, {**TRAIN, "data": data})
+    assert "sep" in refused(TrainSpec, {**TRAIN, "data": data})
+
+
 def test_a_long_value_is_cut_to_one_line() -> None:
     assert shorten("x" * 78) == repr("x" * 78)
     assert len(shorten("x" * 79)) == SHOWN

@@ -16,24 +16,24 @@ PATIENCE: Final = 30
 
 _LOCK_SHARDS: Final = """
     SELECT shards.job_id, shards.index
-    FROM shards JOIN unnest(%(jobs)s::uuid[], %(shards)s::int[], %(attempts)s::int[]) AS done (job_id, index, attempt)
+    FROM shards JOIN unnest(%(jobs)b::uuid[], %(shards)b::int[], %(attempts)b::int[]) AS done (job_id, index, attempt)
         USING (job_id, index, attempt)
     WHERE shards.state = 'running'
     ORDER BY shards.job_id, shards.index FOR UPDATE OF shards
 """
 _FINISH_SHARDS: Final = """
     UPDATE shards SET state = 'succeeded', lease_until = NULL, rows_done = done.rows
-    FROM unnest(%(jobs)s::uuid[], %(shards)s::int[], %(rows)s::bigint[]) AS done (job_id, index, rows)
+    FROM unnest(%(jobs)b::uuid[], %(shards)b::int[], %(rows)b::bigint[]) AS done (job_id, index, rows)
     WHERE shards.job_id = done.job_id AND shards.index = done.index
 """
-_LOCK_JOBS: Final = "SELECT 1 FROM jobs WHERE id = ANY(%(jobs)s) ORDER BY id FOR UPDATE"
+_LOCK_JOBS: Final = "SELECT 1 FROM jobs WHERE id = ANY(%(jobs)b) ORDER BY id FOR UPDATE"
 _COUNT_SHARDS: Final = """
     UPDATE jobs
     SET shards_done = shards_done + done.shards, rows_done = rows_done + done.rows,
         rows_failed = rows_failed + done.failed
     FROM (
         SELECT job_id, count(*) AS shards, sum(rows) AS rows, sum(failed) AS failed
-        FROM unnest(%(jobs)s::uuid[], %(rows)s::bigint[], %(failed)s::bigint[]) AS each (job_id, rows, failed)
+        FROM unnest(%(jobs)b::uuid[], %(rows)b::bigint[], %(failed)b::bigint[]) AS each (job_id, rows, failed)
         GROUP BY job_id
     ) AS done
     WHERE jobs.id = done.job_id

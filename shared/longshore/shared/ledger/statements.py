@@ -38,7 +38,7 @@ FIND_KEYS: Final = """
 
 MARK_PUBLISHED: Final = """
     UPDATE shards SET published_at = now(), message = ticket.message
-    FROM unnest(%(jobs)s::uuid[], %(shards)s::int[], %(messages)s::uuid[]) AS ticket (job_id, shard, message)
+    FROM unnest(%(jobs)b::uuid[], %(shards)b::int[], %(messages)b::uuid[]) AS ticket (job_id, shard, message)
     WHERE shards.job_id = ticket.job_id AND shards.index = ticket.shard AND shards.state = 'queued'
 """
 
@@ -50,7 +50,7 @@ READ_INPUT: Final = "SELECT data, blob FROM inputs WHERE id = %(id)s"
 CLAIM: Final = """
     WITH free AS MATERIALIZED (
         SELECT shards.job_id, shards.index
-        FROM shards JOIN unnest(%(jobs)s::uuid[], %(shards)s::int[]) AS name (job_id, index) USING (job_id, index)
+        FROM shards JOIN unnest(%(jobs)b::uuid[], %(shards)b::int[]) AS name (job_id, index) USING (job_id, index)
         WHERE shards.state = 'queued'
         ORDER BY shards.job_id, shards.index FOR UPDATE OF shards
     ), claimed AS (
@@ -158,7 +158,7 @@ RELEASE_SHARD: Final = """
 #: Named by a message that its worker did not get to.
 GIVE_BACK: Final = """
     UPDATE shards SET published_at = NULL
-    FROM unnest(%(jobs)s::uuid[], %(shards)s::int[]) AS name (job_id, shard)
+    FROM unnest(%(jobs)b::uuid[], %(shards)b::int[]) AS name (job_id, shard)
     WHERE shards.job_id = name.job_id AND shards.index = name.shard AND shards.state = 'queued'
 """
 
