@@ -1,0 +1,85 @@
+"""What Flower shows of real jobs: one line that people can read, and nothing of the user's data."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tests.integration.cluster import Cluster
+from tests.integration.support import wait_until
+
+from longshore.broker.embedded.ports import any_free_port
+
+PASSWORD = "for-the-tests-alone"
+#: Stands in the rows and in a label, and must not be seen anywhere.
+NUMBER, LABEL = 987654.25, "a-private-label"
+
+
+@dataclass(frozen=True)
+class Flower:
+    """A Flower that runs beside the cluster."""
+
+    port: int
+
+    def read(self, path: str) -> str:
+        """A page, or nothing while it does not answer."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}")
+        request.add_header("Authorization", "Basic " + b64encode(f"longshore:{PASSWORD}".encode()).decode())
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return str(answer.read().decode())
+        except (urllib.error.URLError, OSError):
+            return ""
+
+
+@pytest.fixture(scope="module")
+def flower(cluster: Cluster) -> Iterator[Flower]:
+    port = any_free_port()
+    command = [sys.executable, "-m", "longshore.broker.flower", "--address", "127.0.0.1", "--port", str(port)]
+    environment = {**cluster.environment, "LONGSHORE_FLOWER_PASSWORD": PASSWORD}
+    with (cluster.folder / "flower.log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, cwd=cluster.folder, stdout=log, stderr=log)
+    try:
+        found = Flower(port)
+        # It knows the worker when it has heard an event of it: from then on it hears of every task.
+        wait_until(lambda: "cpu:0@" in found.read("/api/workers?refresh=1"), "Flower's first sight of the worker")
+        yield found
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def test_tasks_have_human_lines_and_no_data(cluster: Cluster, flower: Flower, tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    rows = pa.table({"x": [NUMBER, 1.0, 2.0, 3.0] * 10, "way": [LABEL, "b", "c", "d"] * 10})
+    pq.write_table(rows, path)
+    with cluster.client() as client:
+        client.train("private", "linear", path, "way", epochs=1).wait(120)
+        client.infer("private", path, rows_per_shard=20).wait(120)
+        client.infer("private", [{"x": NUMBER}]).wait(120)
+
+    def lines() -> set[str]:
+        tasks = json.loads(flower.read("/api/tasks") or "{}").values()
+        return {task["args"] for task in tasks if task["state"] == "SUCCESS"}
+
+    expected = {"train private", "private:1 rows 0-1"}
+    wait_until(lambda: lines() >= expected, "Flower's news of the tasks")
+    # Small shards of one version share a message.
+    assert lines() - expected <= {"private:1 2 shards", "private:1 rows 0-20", "private:1 rows 20-40"}
+    identity = next(iter(json.loads(flower.read("/api/tasks"))))
+    for page in ("/", "/tasks", "/api/tasks", f"/task/{identity}", "/broker", "/metrics"):
+        body = flower.read(page)
+        assert body, page
+        assert str(NUMBER) not in body, page
+        assert LABEL not in body, page
+        assert str(tmp_path) not in body, page
