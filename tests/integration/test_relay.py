@@ -145,3 +145,14 @@ def test_what_hides_behind_doubled_tickets_is_found_when_they_are_used_up(app: C
         claim(ledger, job, shard)
     assert relay.replace_lost_tickets() == 1
     assert flat(take_all(app)) == [(hidden[0].id, 0)]
+
+
+def test_shards_that_were_lost_together_travel_alone(app: Celery, ledger: Ledger) -> None:
+    """One of them may have ended their worker; it is not to use up the tries of the others."""
+    names = submit_published(app, ledger, *(new_job(1) for _ in range(5)))
+    assert [len(message) for message in take_all(app)] == [5]
+    assert len(ledger.attempts.claim_many(names, worker="a", lease=LEASE)) == 5
+    for job, shard in names:
+        expire(ledger, job, shard)
+    Relay(ledger, app).step()
+    assert sorted(take_all(app)) == sorted([name] for name in names)

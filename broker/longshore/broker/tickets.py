@@ -79,6 +79,9 @@ def carried(messages: Sequence[Message]) -> list[tuple[UUID, Sequence[Ticket]]]:
 
 
 def _alike(one: Ticket, other: Ticket) -> bool:
+    # A shard that was tried before may be what ended its worker: it must not take others with it again.
+    if one.attempt or other.attempt:
+        return False
     return one.task == "infer" == other.task and (one.queue, one.priority, one.model, one.version) == (
         other.queue,
         other.priority,

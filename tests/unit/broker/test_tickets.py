@@ -92,3 +92,13 @@ def test_names_survive_the_way(tickets: list[Ticket]) -> None:
 def test_what_is_no_name_is_refused(names: list[list[str | int]]) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_names(names)
+
+
+def test_a_shard_that_was_tried_before_travels_alone() -> None:
+    first, again, last = small(2), [replace(ticket, attempt=1) for ticket in small(2)], small(2)
+    assert [message.tickets for message in group([*first, *again, *last])] == [
+        tuple(first),
+        (again[0],),
+        (again[1],),
+        tuple(last),
+    ]

@@ -71,6 +71,8 @@ class Ticket:
     stop: int
     model: str
     version: int | None
+    #: Tries that the shard has had before.
+    attempt: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

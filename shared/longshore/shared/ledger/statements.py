@@ -194,7 +194,7 @@ RETRY_SHARDS: Final = """
     WHERE shards.job_id = %(job)s AND shards.state IN ('failed', 'cancelled')
       AND jobs.id = shards.job_id AND jobs.state IN ('failed', 'cancelled')
     RETURNING shards.job_id, shards.index AS shard, shards.task, shards.queue, shards.priority, shards.start,
-              shards.stop, jobs.model, jobs.version
+              shards.stop, jobs.model, jobs.version, shards.attempt
 """
 RETRY_JOB: Final = """
     UPDATE jobs
@@ -220,7 +220,7 @@ PAST_DEADLINE: Final = """
 #: Shards whose tickets were never published, after a grace for the producer that is about to do it.
 UNPUBLISHED: Final = """
     SELECT shards.job_id, shards.index AS shard, shards.task, shards.queue, shards.priority, shards.start, shards.stop,
-           jobs.model, jobs.version
+           jobs.model, jobs.version, shards.attempt
     FROM shards JOIN jobs ON jobs.id = shards.job_id
     WHERE shards.state = 'queued' AND shards.published_at IS NULL
       AND (shards.attempt > 0 OR jobs.created_at < now() - make_interval(secs => %(grace)s))
@@ -243,7 +243,7 @@ LONGEST_WAITING: Final = """
         GROUP BY message ORDER BY min(published_at), message LIMIT %(messages)s
     )
     SELECT shards.job_id, shards.index AS shard, shards.task, shards.queue, shards.priority, shards.start, shards.stop,
-           jobs.model, jobs.version
+           jobs.model, jobs.version, shards.attempt
     FROM shards JOIN oldest ON oldest.message = shards.message JOIN jobs ON jobs.id = shards.job_id
     WHERE shards.state = 'queued'
     ORDER BY shards.priority DESC, shards.job_id, shards.index
