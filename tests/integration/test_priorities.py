@@ -9,6 +9,7 @@ from kombu.message import Message as Delivered
 from tests.integration.support import PATIENCE, new_job
 
 from longshore.broker.publishing import publish
+from longshore.broker.tickets import GROUP_SHARDS
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import NewJob
 from longshore.shared.ledger.submission import tickets_of
@@ -92,10 +93,10 @@ def test_a_message_holds_names_of_shards_and_a_line_for_people(app: Celery, ledg
 
 
 def test_small_jobs_of_one_version_share_a_message(app: Celery, ledger: Ledger) -> None:
-    jobs = [new_job(1, version=3) for _ in range(65)]
+    jobs = [new_job(1, version=3) for _ in range(GROUP_SHARDS + 1)]
     publish_jobs(app, ledger, *jobs)
     first, second = consume(app, 2, "cpu")
-    assert first.payload[0] == [[[str(job.id), 0] for job in jobs[:64]]]
-    assert first.headers["argsrepr"] == "digits:3 64 shards"
-    assert second.payload[0] == [[[str(jobs[64].id), 0]]]
+    assert first.payload[0] == [[[str(job.id), 0] for job in jobs[:-1]]]
+    assert first.headers["argsrepr"] == f"digits:3 {GROUP_SHARDS} shards"
+    assert second.payload[0] == [[[str(jobs[-1].id), 0]]]
     assert second.headers["argsrepr"] == "digits:3 rows 0-1"
