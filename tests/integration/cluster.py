@@ -10,11 +10,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import psutil
-from tests.integration.support import PATIENCE, wait_until
 
 from longshore.producers.client import Client
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.settings import Settings
+from tests.integration.support import PATIENCE, wait_until
 
 #: Seconds the supervisor and the relay get to stop before they are killed, and the test run fails.
 STOP = 45.0

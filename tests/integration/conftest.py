@@ -15,14 +15,14 @@ import psycopg
 import pytest
 import redis
 from celery import Celery
-from tests.integration.cluster import Cluster
-from tests.integration.support import empty_database
 
 from longshore.broker import embedded
 from longshore.broker.app import make_app
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.migrate import migrate
 from longshore.shared.settings import Settings, load_settings
+from tests.integration.cluster import Cluster
+from tests.integration.support import empty_database
 
 #: The Redis database of clusters, apart from the one (0) of the other tests.
 CLUSTER_REDIS = "/1"

@@ -16,15 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-from tests import compose_file
-from tests.compose_file import ROOT, Service
-from tests.integration.support import PATIENCE, wait_until
 
 from longshore.broker.embedded.account import Account, server_account
 from longshore.broker.embedded.home import Home
 from longshore.broker.embedded.ports import any_free_port
 from longshore.broker.embedded.postgres_binaries import find_binaries
 from longshore.broker.embedded.redis_server import find_program
+from tests import compose_file
+from tests.compose_file import ROOT, Service
+from tests.integration.support import PATIENCE, wait_until
 
 SERVICES = compose_file.load().services
 #: Seconds a service may take to be at work: a worker imports PyTorch, here beside everything else.

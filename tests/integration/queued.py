@@ -6,7 +6,6 @@ from uuid import UUID
 
 import redis
 from celery import Celery
-from tests.integration.support import new_job
 
 from longshore.broker.publishing import publish
 from longshore.broker.tickets import parse_names
@@ -14,6 +13,7 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import NewJob
 from longshore.shared.ledger.submission import tickets_of
 from longshore.shared.settings import Settings
+from tests.integration.support import new_job
 
 #: A shard, by its job's id and its index.
 Name = tuple[UUID, int]

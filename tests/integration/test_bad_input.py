@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.integration import digits
-from tests.integration.cluster import Cluster
 
 from longshore.producers import Client, Infer, Train
 from longshore.producers.requests import Data
 from longshore.shared.errors import InvalidInput, UnknownModel
+from tests.integration import digits
+from tests.integration.cluster import Cluster
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,12 @@ from pathlib import Path
 import psutil
 import pyarrow.parquet as pq
 import pytest
+
+from longshore.shared.settings import Settings
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine, read_until, stop, without_settings
 from tests.integration.support import PATIENCE
-
-from longshore.shared.settings import Settings
 
 #: Enough for its results not to fit into a pipe.
 ROWS = 4000

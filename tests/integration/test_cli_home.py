@@ -11,11 +11,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.integration.command_line import CommandLine, read_until, stop, without_settings
 
 from longshore.broker import embedded
 from longshore.broker.embedded.home import Home
 from longshore.shared.settings import home_folder
+from tests.integration.command_line import CommandLine, read_until, stop, without_settings
 
 
 @pytest.fixture

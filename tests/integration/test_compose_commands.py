@@ -16,12 +16,12 @@ import psutil
 import psycopg
 import pytest
 import redis
-from tests.integration.deployment import SERVICES, START, Site, make_database, make_site
-from tests.integration.support import PATIENCE
 
 from longshore.producers import Client
 from longshore.shared.settings import load_settings
 from longshore.workers.devices import detect_machine
+from tests.integration.deployment import SERVICES, START, Site, make_database, make_site
+from tests.integration.support import PATIENCE
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,12 @@ import numpy as np
 import psutil
 import pytest
 import redis
-from tests.integration import digits
-from tests.integration.cluster import Cluster
-from tests.integration.support import wait_until
 
 from longshore.producers import Client, Job
 from longshore.shared.jobs import State
+from tests.integration import digits
+from tests.integration.cluster import Cluster
+from tests.integration.support import wait_until
 
 #: Rows of the job that is disturbed, and of each of its shards: each takes a while with the batches below.
 ROWS, SHARD, BATCH = 40_000, 20_000, 4

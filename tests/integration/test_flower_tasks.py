@@ -15,10 +15,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.integration.cluster import Cluster
-from tests.integration.support import wait_until
 
 from longshore.broker.embedded.ports import any_free_port
+from tests.integration.cluster import Cluster
+from tests.integration.support import wait_until
 
 PASSWORD = "for-the-tests-alone"
 #: Stands in the rows and in a label, and must not be seen anywhere.

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
-from tests.integration import digits
-from tests.integration.cluster import Cluster
 
 from longshore.producers import Client
 from longshore.shared.errors import InvalidInput
+from tests.integration import digits
+from tests.integration.cluster import Cluster
 
 ROWS = 250
 #: Seconds.

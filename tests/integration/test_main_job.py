@@ -14,12 +14,12 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.integration import digits
-from tests.integration.cluster import Cluster
 
 from longshore.producers import Client, Infer, Train
 from longshore.shared.errors import InvalidInput, JobFailed
 from longshore.shared.jobs import State
+from tests.integration import digits
+from tests.integration.cluster import Cluster
 
 #: Seconds for a job to end.
 PATIENCE = 120.0

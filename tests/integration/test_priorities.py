@@ -6,13 +6,13 @@ import random
 
 from celery import Celery
 from kombu.message import Message as Delivered
-from tests.integration.support import PATIENCE, new_job
 
 from longshore.broker.publishing import publish
 from longshore.broker.tickets import GROUP_SHARDS
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import NewJob
 from longshore.shared.ledger.submission import tickets_of
+from tests.integration.support import PATIENCE, new_job
 
 
 def publish_jobs(app: Celery, ledger: Ledger, *jobs: NewJob) -> None:

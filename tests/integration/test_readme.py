@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.integration.cluster import Cluster
 
 README = Path(__file__).parents[2] / "README.md"

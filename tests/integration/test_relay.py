@@ -6,8 +6,6 @@ import random
 
 import pytest
 from celery import Celery
-from tests.integration.queued import flat, lose_all, message_count, pass_time, submit_published, take_all, train_jobs
-from tests.integration.support import LEASE, claim, expire, new_job, submit
 
 from longshore.broker.publishing import publish
 from longshore.broker.relay import Relay
@@ -15,6 +13,8 @@ from longshore.shared.jobs import State
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.submission import tickets_of
 from longshore.shared.settings import Settings
+from tests.integration.queued import flat, lose_all, message_count, pass_time, submit_published, take_all, train_jobs
+from tests.integration.support import LEASE, claim, expire, new_job, submit
 
 
 def test_what_its_producer_did_not_publish_is_published_after_a_grace(app: Celery, ledger: Ledger) -> None:

@@ -15,8 +15,6 @@ from pathlib import Path
 import pytest
 import redis
 from celery import Celery
-from tests.integration.queued import flat, message_count, pass_time, submit_published, take_all, train_jobs
-from tests.integration.support import submit, wait_until
 
 from longshore.broker import relay as relay_module
 from longshore.broker.app import make_app
@@ -25,6 +23,8 @@ from longshore.broker.relay import Relay
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.settings import Settings
+from tests.integration.queued import flat, message_count, pass_time, submit_published, take_all, train_jobs
+from tests.integration.support import submit, wait_until
 
 
 @pytest.fixture

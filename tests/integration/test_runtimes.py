@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 from onnx import helper
-from tests.integration import digits
-from tests.integration.cluster import Cluster
-from tests.integration.command_line import CommandLine
-from tests.unit.shared.onnx.files import program
 from torch import nn
 
 from longshore.producers import Client
 from longshore.shared.errors import JobFailed
+from tests.integration import digits
+from tests.integration.cluster import Cluster
+from tests.integration.command_line import CommandLine
+from tests.unit.shared.onnx.files import program
 
 #: Seconds for a job to end.
 PATIENCE = 120.0

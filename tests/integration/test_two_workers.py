@@ -7,10 +7,10 @@ import os
 import numpy as np
 import psutil
 import pytest
-from tests.integration import digits
-from tests.integration.cluster import Cluster
 
 from longshore.producers import Infer
+from tests.integration import digits
+from tests.integration.cluster import Cluster
 
 
 @pytest.fixture(scope="module")

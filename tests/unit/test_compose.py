@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests import compose_file
-from tests.compose_file import COMPOSE_FILE, ROOT, Service
 
 from longshore.broker.embedded.plan import WORKERS_GRACE_S
 from longshore.workers.supervisor import STOP_GRACE
+from tests import compose_file
+from tests.compose_file import COMPOSE_FILE, ROOT, Service
 
 COMPOSE = compose_file.load()
 OURS = {name: service for name, service in COMPOSE.services.items() if service.build}

@@ -6,11 +6,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 from uuid import UUID
 
-from tests.integration.support import LEASE, commit
-
 from longshore.shared.jobs import State
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim, JobRecord, NewShard, ShardRecord
+from tests.integration.support import LEASE, commit
 
 #: The shards that a plan cuts in these tests: 2 and 1 rows.
 PLAN = (NewShard(task="infer", start=0, stop=2), NewShard(task="infer", start=2, stop=3))

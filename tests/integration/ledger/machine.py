@@ -9,13 +9,13 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from tests.integration.ledger import invariants
-from tests.integration.support import LEASE, commit, expire, new_job, write_and_break
 
 from longshore.shared.errors import AttemptLost, InvalidInput
 from longshore.shared.jobs import State
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim, ShardRecord
+from tests.integration.ledger import invariants
+from tests.integration.support import LEASE, commit, expire, new_job, write_and_break
 
 T = TypeVar("T")
 #: Which of the jobs, shards or claims there are; taken modulo their number.

@@ -10,6 +10,12 @@ from uuid import uuid4
 import psycopg
 import pyarrow as pa
 import pytest
+
+from longshore.shared.errors import AttemptLost
+from longshore.shared.jobs import State
+from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.lines import result_lines
+from longshore.shared.ledger.records import Claim
 from tests.integration.support import (
     LEASE,
     claim,
@@ -24,12 +30,6 @@ from tests.integration.support import (
     together,
     write_and_break,
 )
-
-from longshore.shared.errors import AttemptLost
-from longshore.shared.jobs import State
-from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.lines import result_lines
-from longshore.shared.ledger.records import Claim
 
 
 def write(ledger: Ledger, of: Claim, times: int) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.integration.support import together
 
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.settings import Settings
+from tests.integration.support import together
 
 
 def test_threads_that_start_together_share_one_pool(ledger: Ledger) -> None:

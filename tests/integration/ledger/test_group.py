@@ -6,13 +6,13 @@ import random
 from uuid import UUID
 
 import pyarrow as pa
-from tests.integration.support import LEASE, expire, new_job, rows_of, states_of, submit, together
 
 from longshore.shared.jobs import State
 from longshore.shared.ledger.group import Finished
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.lines import result_lines
 from longshore.shared.ledger.records import Claim
+from tests.integration.support import LEASE, expire, new_job, rows_of, states_of, submit, together
 
 WORKER = "cpu:0@tests"
 

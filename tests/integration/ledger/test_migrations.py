@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.integration.support import new_job, together
 
 from longshore.shared.errors import InvalidInput, ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.migrate import migrate, newest_revision, pending_changes
 from longshore.shared.settings import Settings
+from tests.integration.support import new_job, together
 
 
 def test_migrating_makes_the_tables_and_again_changes_nothing(fresh: Settings) -> None:

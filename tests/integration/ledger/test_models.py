@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import pytest
-from tests.integration.support import PATIENCE, claim, expire, new_job, run, submit, wait_for_lock
 
 from longshore.shared.errors import AttemptLost, InvalidInput, UnknownModel
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.models import NewVersion
 from longshore.shared.ledger.records import Claim
 from longshore.shared.references import ModelReference
+from tests.integration.support import PATIENCE, claim, expire, new_job, run, submit, wait_for_lock
 
 
 def new_version(model: str = "digits", alias: str | None = None) -> NewVersion:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
-from tests.integration.support import claim, commit, expire, new_job, rows_of, run, states_of, submit
 
 from longshore.shared.errors import AttemptLost, InvalidInput, UnknownJob
 from longshore.shared.jobs import State
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Ticket
+from tests.integration.support import claim, commit, expire, new_job, rows_of, run, states_of, submit
 
 
 def overdue(ledger: Ledger) -> int:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.integration.support import claim, commit, expire, new_job, rows_of, run, states_of
 
 from longshore.shared.errors import AttemptLost
 from longshore.shared.jobs import State
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import NewShard, Ticket
+from tests.integration.support import claim, commit, expire, new_job, rows_of, run, states_of
 
 CUT = [
     NewShard(task="infer", start=0, stop=3, offset=10, length=30),

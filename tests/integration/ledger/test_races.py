@@ -8,6 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
+
+from longshore.shared.errors import AttemptLost, ServiceUnavailable
+from longshore.shared.jobs import State
+from longshore.shared.ledger.ledger import Ledger
 from tests.integration.support import (
     PATIENCE,
     claim,
@@ -21,10 +25,6 @@ from tests.integration.support import (
     together,
     wait_for_lock,
 )
-
-from longshore.shared.errors import AttemptLost, ServiceUnavailable
-from longshore.shared.jobs import State
-from longshore.shared.ledger.ledger import Ledger
 
 
 def test_a_cancel_waits_for_a_commit_that_has_passed_the_fence(ledger: Ledger) -> None:

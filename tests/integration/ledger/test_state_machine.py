@@ -10,15 +10,15 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from psycopg import OperationalError
 from psycopg.errors import AdminShutdown
-from tests.integration.conftest import empty_tables
-from tests.integration.ledger import invariants
-from tests.integration.ledger.machine import LedgerMachine
-from tests.integration.support import LEASE, commit, expire, new_job, together, write_and_break
 
 from longshore.shared.errors import AttemptLost, InvalidInput, ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim
 from longshore.shared.settings import Settings
+from tests.integration.conftest import empty_tables
+from tests.integration.ledger import invariants
+from tests.integration.ledger.machine import LedgerMachine
+from tests.integration.support import LEASE, commit, expire, new_job, together, write_and_break
 
 BOUNDED = settings(
     max_examples=30,

@@ -8,13 +8,13 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from tests.integration.support import new_job, together
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.jobs import State
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import NewInput
 from longshore.shared.ledger.submission import tickets_of
+from tests.integration.support import new_job, together
 
 
 def test_what_was_submitted_is_there(ledger: Ledger) -> None:

@@ -8,11 +8,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tests.unit.shared.onnx.files import REGRESSOR, regressor
 
 from longshore.producers.importing import SignatureLike, read_import
 from longshore.shared.errors import InvalidInput
 from longshore.shared.store.manifest import digest_of
+from tests.unit.shared.onnx.files import REGRESSOR, regressor
 
 JSON = REGRESSOR.model_dump_json()
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
-from tests.unit.shared.onnx.files import REGRESSOR, Size, external, linear, program, regressor
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.onnx.program import read_program
 from longshore.shared.signature import Signature
+from tests.unit.shared.onnx.files import REGRESSOR, Size, external, linear, program, regressor
 
 WEIGHTS = np.ones((3, 1), np.float32)
 TENSOR = external(numpy_helper.from_array(WEIGHTS, "w"), "../../etc/passwd")

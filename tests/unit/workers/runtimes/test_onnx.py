@@ -14,7 +14,6 @@ import pyarrow as pa
 import pytest
 import torch
 from onnx import helper, numpy_helper
-from tests.unit.shared.onnx.files import REGRESSOR, Size, external, linear, program, regressor
 from torch import nn
 
 from longshore.shared.errors import CorruptBlob, InvalidInput
@@ -23,6 +22,7 @@ from longshore.shared.store.manifest import Blob, Manifest
 from longshore.workers.runtimes.base import Runtime
 from longshore.workers.runtimes.encode import NOT_FINITE
 from longshore.workers.runtimes.loading import load
+from tests.unit.shared.onnx.files import REGRESSOR, Size, external, linear, program, regressor
 
 CPU = torch.device("cpu")
 ROWS = np.random.default_rng(0).normal(0, 1, (50, 12)).astype(np.float32)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from uuid import UUID
 
 import pyarrow as pa
-from longshore.shared.datasets.inline import decode_block
 
+from longshore.shared.datasets.inline import decode_block
 from longshore.shared.errors import DataError
 from longshore.shared.jobs import InlineInput
 from longshore.shared.ledger.ledger import Ledger
