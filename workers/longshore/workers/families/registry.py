@@ -5,13 +5,11 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint, entry_points
 
 from longshore.shared.errors import InvalidInput
+from longshore.shared.families import FAMILY_GROUP
 from longshore.workers.families.base import Family
 from longshore.workers.families.cnn import CNN
 from longshore.workers.families.linear import LINEAR
 from longshore.workers.families.mlp import MLP
-
-#: The entry-point group under which a package offers a :class:`Family`; the entry's name is the family's.
-GROUP = "longshore.families"
 
 _BUILT_IN: dict[str, Family] = {family.name: family for family in (LINEAR, MLP, CNN)}
 
@@ -23,7 +21,7 @@ def get_family(name: str) -> Family:
     """
     if name in _BUILT_IN:
         return _BUILT_IN[name]
-    installed = entry_points(group=GROUP)
+    installed = entry_points(group=FAMILY_GROUP)
     if name in installed.names:
         return _load(installed[name])
     known = ", ".join(sorted({*_BUILT_IN, *installed.names}))
