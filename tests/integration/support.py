@@ -66,20 +66,24 @@ def new_job(
     key: str | None = None,
     request: str | None = None,
     producer: str = "tests",
+    max_row_errors: float = 0,
+    company: str | None = None,
 ) -> NewJob:
     """A job with a shard of so many rows each; without any, with one planning shard.
 
+    :param max_row_errors: a count, or a fraction; 0 is left out of its spec, as defaults are.
     :param key: its idempotency key, and ``request`` the digest of what was asked for.
     """
     bounds = [sum(rows[:number]) for number in range(len(rows) + 1)]
-    shards = [NewShard(task=task or kind, start=start, stop=stop) for start, stop in pairwise(bounds)]
+    allowed = f', "max_row_errors": {max_row_errors}' if max_row_errors else ""
+    shards = [NewShard(task=task or kind, start=start, stop=stop, company=company) for start, stop in pairwise(bounds)]
     return NewJob(
         id=uuid7(),
         kind=kind,
         producer=producer,
         queue=queue,
         priority=priority,
-        spec='{"data": {"uri": "file:///rows.parquet", "format": "parquet"}}',
+        spec=f'{{"data": {{"uri": "file:///rows.parquet", "format": "parquet"}}{allowed}}}',
         model=model,
         version=version,
         digest=None if version is None else f"sha256:{version:064x}",
@@ -93,9 +97,12 @@ def new_job(
     )
 
 
-def submit(ledger: Ledger, *rows: int, max_attempts: int = 3, timeout: float | None = None) -> UUID:
+def submit(
+    ledger: Ledger, *rows: int, max_attempts: int = 3, timeout: float | None = None, max_row_errors: float = 0
+) -> UUID:
     """Submit one inference job with a shard of so many rows each."""
-    return ledger.submissions.submit([new_job(*rows, max_attempts=max_attempts, timeout=timeout)])[0]
+    new = new_job(*rows, max_attempts=max_attempts, timeout=timeout, max_row_errors=max_row_errors)
+    return ledger.submissions.submit([new])[0]
 
 
 def claim(ledger: Ledger, job: UUID, shard: int = 0, worker: str = "cpu:0@tests") -> Claim:
@@ -105,22 +112,29 @@ def claim(ledger: Ledger, job: UUID, shard: int = 0, worker: str = "cpu:0@tests"
     return found
 
 
-def lines(of: Claim, leave_out: Sequence[int] = ()) -> memoryview:
-    """One result for each row of a claim."""
-    rows = [row for row in range(of.start, of.stop) if row not in leave_out]
+def rows_to_run(ledger: Ledger, of: Claim) -> list[int]:
+    """The rows that an attempt has to run."""
+    return ledger.attempts.failed_rows(of) if of.only_failed else list(range(of.start, of.stop))
+
+
+def lines(of: Claim, rows: Sequence[int] | None = None) -> memoryview:
+    """One result for each row of a claim, or of some of them."""
+    rows = range(of.start, of.stop) if rows is None else rows
     outputs = [f'{{"row": {row}}}' for row in rows]
     return result_lines(of.job_id, pa.array(rows, pa.int64()), pa.array(outputs, pa.string()))
 
 
 def commit(ledger: Ledger, of: Claim, errors: Mapping[int, str] | None = None) -> None:
-    """Write a result for each row of a claim, or its error, and commit.
+    """Write a result for each row that an attempt has to run, or its error, and commit.
 
     :raises AttemptLost: the claim is not the current one.
     """
-    failed = errors or {}
+    rows = rows_to_run(ledger, of)
+    failed = {row: error for row, error in (errors or {}).items() if row in rows}
+    well = [row for row in rows if row not in failed]
     with ledger.attempts.writing(of) as writer:
-        writer.results(lines(of, tuple(failed)))
-        writer.fence(of.stop - of.start - len(failed))
+        writer.results(lines(of, well))
+        writer.fence(len(well))
         writer.row_errors(failed)
         writer.finish()
 
@@ -130,9 +144,9 @@ class Broken(Exception):
 
 
 def write_and_break(ledger: Ledger, of: Claim) -> None:
-    """Write a result for each row of a claim, and break before anything is committed."""
+    """Write a result for each row that an attempt has to run, and break before anything is committed."""
     with suppress(Broken), ledger.attempts.writing(of) as writer:
-        writer.results(lines(of))
+        writer.results(lines(of, rows_to_run(ledger, of)))
         raise Broken
 
 

@@ -88,7 +88,8 @@ def test_jobs_are_listed_newest_first(longshore: CommandLine, trained: str, infe
     assert (job["priority"], job["shards_done"], job["total"]) == (9, 3, ROWS)
     assert [job["id"] for job in json.loads(longshore("jobs", "list", "--kind", "train", "--json").out)] == [trained]
     lines = longshore("jobs", "list", "--limit", "1", "--state", "succeeded").out.splitlines()
-    assert lines[0].split() == ["JOB", "KIND", "MODEL", "STATE", "DONE", "OF", "FAILED", "PRIORITY", "PRODUCER", "AGE"]
+    columns = ["JOB", "KIND", "MODEL", "STATE", "DONE", "OF", "FAILED", "SPEED", "LEFT", "PRIORITY", "PRODUCER", "AGE"]
+    assert lines[0].split() == columns
     assert lines[1].split()[:6] == [inferred, "infer", "digits:1", "succeeded", str(ROWS), str(ROWS)]
 
 
@@ -204,6 +205,24 @@ def test_rows_that_fail_are_told(longshore: CommandLine, trained: str, tmp_path:
     results = longshore("results", job, "--json")
     assert len(results.out.splitlines()) == 2
     assert results.err == f"1 rows failed: longshore jobs show {job}\n"
+
+
+def test_failed_rows_that_are_allowed_are_noted(longshore: CommandLine, trained: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps({"pixels": [value] * 64}) + "\n" for value in (0.0, 1.0, None)))
+    job = longshore("infer", "digits", path, "--max-row-errors", "0.5", "--wait", "--json").fields
+    assert job["state"] == "succeeded"
+    assert job["notes"] == ["1 of 3 rows failed, up to 1 were allowed"]
+    assert isinstance(job["rate"], float)
+    assert job["remaining"] is None
+    shown = longshore("jobs", "show", str(job["id"])).out
+    assert "notes      1 of 3 rows failed, up to 1 were allowed\n" in shown
+    assert "rows/s\n" in shown
+    listed = longshore("jobs", "list", "--limit", "1").out
+    assert "SPEED" in listed
+    assert " rows/s" in listed
+    refused = longshore("jobs", "retry", str(job["id"]))
+    assert (refused.code, "only a failed or cancelled job" in refused.err) == (2, True)
 
 
 @pytest.mark.parametrize(

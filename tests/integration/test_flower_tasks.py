@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import urllib.error
@@ -17,10 +18,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from longshore.broker.embedded.ports import any_free_port
+from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.support import wait_until
 
 PASSWORD = "for-the-tests-alone"
+#: Enough, one by one, for a while: the job is ended when it was seen.
+ROWS = 400_000
 #: Stands in the rows and in a label, and must not be seen anywhere.
 NUMBER, LABEL = 987654.25, "a-private-label"
 
@@ -83,3 +87,26 @@ def test_tasks_have_human_lines_and_no_data(cluster: Cluster, flower: Flower, tm
         assert str(NUMBER) not in body, page
         assert LABEL not in body, page
         assert str(tmp_path) not in body, page
+
+
+def test_a_task_shows_how_far_it_is_while_it_runs(cluster: Cluster, flower: Flower, tmp_path: Path) -> None:
+    path = digits.write(tmp_path / "rows.parquet", ROWS)
+    with cluster.client() as client:
+        client.train("digits", "linear", path, "label", epochs=1).wait(120)
+        job = client.infer("digits", path, batch_size=1, rows_per_shard=ROWS)
+
+        def told() -> list[tuple[str, str]]:
+            """The ids and results of tasks in progress, as the API has them."""
+            tasks = json.loads(flower.read("/api/tasks") or "{}")
+            return [(id_, task["result"]) for id_, task in tasks.items() if task["state"] == "PROGRESS"]
+
+        wait_until(told, "Flower's news of the progress")
+        [(identity, text)] = told()
+        rows, of, rate = re.fullmatch(r"([\d,]+) of ([\d,]+) rows, ([\d,.]+) rows/s", text).groups()  # type: ignore[union-attr]
+        assert 0 < int(rows.replace(",", "")) <= ROWS
+        assert int(of.replace(",", "")) == ROWS
+        assert float(rate.replace(",", "")) > 0
+        assert " rows/s" in flower.read(f"/task/{identity}")
+        assert json.loads(flower.read(f"/api/task/info/{identity}"))["result"].endswith(" rows/s")
+        job.cancel()
+    wait_until(lambda: not told(), "Flower's news of the end")

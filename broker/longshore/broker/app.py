@@ -48,7 +48,11 @@ def make_app(settings: Settings) -> Celery:
             "visibility_timeout": VISIBILITY_TIMEOUT,
             "priority_steps": list(STEPS),
             "queue_order_strategy": "priority",
-            "socket_connect_timeout": 5,
+            # A producer tells its caller that the job is safe when this has passed: it must not be long.
+            "socket_connect_timeout": 2,
+            "connect_retries_timeout": 1,
+            "interval_start": 0.1,
+            "interval_step": 0.2,
             "health_check_interval": 30,
         },
         enable_utc=True,

@@ -6,7 +6,8 @@ another takes over. Once a second, and at once when the ledger says that shards 
 - counts attempts whose lease ran out as lost, so that their shards are queued again or given up;
 - ends jobs that are past their deadline;
 - publishes shards nobody has published: the producer died in between, or an attempt was lost or handed back;
-- compares the messages in Redis with the shards that wait, and publishes again what Redis has lost.
+- compares the messages in Redis with the shards that wait, and publishes again what Redis has lost;
+- at first and every hour, makes the partitions that the results of this week and the next ones will lie in.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ PUBLISH_GRACE = 2.0
 COMPARE_EVERY = 3.0
 #: Seconds a published shard is left to the worker that has just taken its ticket.
 CLAIM_GRACE = 5.0
+#: Seconds between two looks at the partitions of results, and before trying again where one could not be made.
+KEEP_EVERY, KEEP_AGAIN = 3600.0, 60.0
 #: Seconds before trying again when Redis or Postgres cannot be reached, or another relay leads.
 PAUSE = 1.0
 
@@ -56,6 +59,7 @@ class Relay:
         self._app = app
         self._stopping = threading.Event()
         self._compared = 0.0
+        self._keep_at = 0.0
 
     def stop(self) -> None:
         """Make :meth:`run` return within a round."""
@@ -86,6 +90,18 @@ class Relay:
         if time.monotonic() - self._compared >= COMPARE_EVERY:
             self.replace_lost_tickets()
             self._compared = time.monotonic()
+        if time.monotonic() >= self._keep_at:
+            complete = self.keep_partitions()
+            self._keep_at = time.monotonic() + (KEEP_EVERY if complete else KEEP_AGAIN)
+
+    def keep_partitions(self) -> bool:
+        """Make the partitions that will be needed. Returns whether all are there; results can be written anyway."""
+        kept = self._ledger.partitions.keep()
+        for name in kept.made:
+            log.info("made partition %s", name)
+        for name, reason in kept.left.items():
+            log.warning("did not make partition %s: %s", name, reason)
+        return not kept.left
 
     def replace_lost_tickets(self) -> int:
         """Publish again as many messages as Redis has too few of. Returns how many shards that were.

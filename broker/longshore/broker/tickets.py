@@ -6,12 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
+from longshore.shared.ledger.company import GROUP_ROWS, GROUP_SHARDS
 from longshore.shared.ledger.records import Ticket
 
-#: The most shards that one message names.
-GROUP_SHARDS = 256
-#: The most rows that the shards of one message have together, unless it names a single shard.
-GROUP_ROWS = 1024
 #: Every task is ``longshore.<what the shard does>``.
 TASK_PREFIX = "longshore."
 
@@ -27,6 +24,8 @@ class Message:
     tickets: tuple[Ticket, ...]
     #: The Celery task's id, by which Flower shows it.
     id: UUID = field(default_factory=uuid4)
+    #: What others wait for that have no message of their own; see :mod:`longshore.broker.wakes`.
+    wake: str | None = None
 
     @property
     def task(self) -> str:
@@ -37,6 +36,12 @@ class Message:
     def names(self) -> list[list[str | int]]:
         """The arguments: (job, shard) of each."""
         return [[str(ticket.job_id), ticket.shard] for ticket in self.tickets]
+
+    @property
+    def company(self) -> str | None:
+        """What all of its shards have in common with others that can run with them."""
+        first = self.tickets[0].company
+        return first if all(ticket.company == first and not ticket.attempt for ticket in self.tickets) else None
 
     @property
     def label(self) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from longshore.producers.client import Client
-    from longshore.producers.job import Job, JobError, Progress
+    from longshore.producers.job import Job, JobError
+    from longshore.producers.progress import Progress
     from longshore.producers.requests import Infer, Train
 
 __all__ = ["Client", "Infer", "Job", "JobError", "Progress", "Train"]
@@ -20,7 +21,7 @@ _PLACES = {
     "Infer": "requests",
     "Job": "job",
     "JobError": "job",
-    "Progress": "job",
+    "Progress": "progress",
     "Train": "requests",
 }
 

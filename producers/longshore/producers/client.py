@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import timedelta
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -13,19 +15,26 @@ from uuid import UUID
 from longshore.broker.tickets import Message, carried, group
 from longshore.producers.job import Job
 from longshore.producers.models import ModelsClient
+from longshore.producers.remembered import Remembered
 from longshore.producers.requests import Data, Infer, Request, Train
 from longshore.producers.waiting import wait_all
+from longshore.shared.durations import parse_duration
 from longshore.shared.errors import InvalidInput, ServiceUnavailable, UnknownJob
 from longshore.shared.jobs import State
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.submission import tickets_of
 from longshore.shared.settings import load_settings
 from longshore.shared.store.store import Store
+from longshore.shared.sweeping import GRACE
 
 if TYPE_CHECKING:
     from celery import Celery
 
+    from longshore.broker.wakes import Wakes
+    from longshore.producers.inference import Target
+    from longshore.shared.ledger.old_results import Pruned
     from longshore.shared.ledger.records import Ticket
+    from longshore.shared.sweeping import Swept
 
 log = logging.getLogger("longshore.client")
 
@@ -54,16 +63,20 @@ class Client:
             redis_url=redis_url, database_url=database_url, store=store, home=home, producer=producer
         )
         self._ledger = Ledger(self.settings.database_url, "longshore client")
+        #: What was looked up for the last requests, so that the next of the same version need not.
+        self._targets: Remembered[Target] = Remembered()
 
     def infer(self, model: str, data: Data, **options: object) -> Job:
         """Submit a batch-inference job. When this returns, the job is durable.
 
         :param model: ``digits``, ``digits:3`` or ``digits@production``; an alias is resolved now, for good.
-        :param data: a path or URI of a Parquet, CSV or JSON Lines file that the workers can reach; or rows: a list of
+        :param data: a path or URI of a file or a folder that the workers can reach (docs/data.md); or rows: a list of
             dict, a dict of columns, a NumPy array of shape (n, ...), an Arrow table, a pandas frame.
         :param options: ``format`` of a file (told by its suffix); ``batch_size`` in rows; ``rows_per_shard``;
             ``priority`` 0 to 9 with 9 the most urgent (4); ``device`` auto, cpu or gpu; ``max_attempts`` of a shard
-            (3); ``timeout`` in seconds; ``idempotency_key``.
+            (3); ``timeout`` in seconds; ``idempotency_key``. ``output`` of files, ``folder/*.parquet`` or
+            ``folder/*.jsonl``; ``keep``, the columns carried into them; ``results``, whether rows go into the table as
+            well.
         :raises InvalidInput: names the option and the reason; nothing was queued.
         :raises ServiceUnavailable: Postgres cannot be reached; nothing was queued.
         """
@@ -94,10 +107,14 @@ class Client:
         from longshore.producers.preparing import prepare
 
         wanted = list(requests)
-        prepared = prepare(wanted, self._ledger, self.settings)
+        prepared = prepare(wanted, self._ledger, self.settings, self._targets)
         messages = list(group(tickets_of(prepared.jobs)))
-        ids = self._ledger.submissions.submit(prepared.jobs, prepared.inputs, carried(messages))
-        self._send(messages)
+        if len(messages) == 1 and messages[0].company is not None:
+            ids = self._ledger.submissions.submit(prepared.jobs, prepared.inputs)
+            self._wake(messages[0], set(ids))
+        else:
+            ids = self._ledger.submissions.submit(prepared.jobs, prepared.inputs, carried(messages))
+            self._send(messages)
         return [Job(id_, self._ledger, self._requeue) for id_ in ids]
 
     def job(self, id: str | UUID) -> Job:
@@ -133,6 +150,34 @@ class Client:
         """The models, their versions and aliases."""
         return ModelsClient(self._ledger, Store(self.settings.store), self.settings.producer)
 
+    def prune(self, older_than: str | timedelta, *, dry_run: bool = False) -> Pruned:
+        """Remove the results, row errors and inline rows of jobs that were submitted longer ago. The jobs stay.
+
+        A week of submissions in which a job has not ended stays whole.
+
+        :param older_than: as in ``30d``, ``12h`` or ``2w``, or a timedelta.
+        :param dry_run: remove nothing, and say what would be.
+        :raises InvalidInput: ``older_than`` is no duration.
+        :raises LedgerBusy: somebody uses old results all the time; what was removed before that is removed.
+        """
+        from longshore.producers.retention import prune
+
+        return prune(self._ledger, self.settings, parse_duration(older_than, "older_than"), dry_run=dry_run)
+
+    def sweep_store(self, grace: str | timedelta = GRACE, *, dry_run: bool = False) -> Swept:
+        """Remove the blobs in the store that no version, no job that can still run and no inline rows name.
+
+        :param grace: blobs that were put within this time stay, as what will name them may not be committed yet.
+        :param dry_run: remove nothing, and say what would be.
+        :raises InvalidInput: ``grace`` is no duration, or under two hours.
+        :raises CorruptBlob: a version in the store cannot be read, so that what it names is not known; nothing was
+            removed.
+        """
+        from longshore.shared.sweeping import sweep
+
+        grace = parse_duration(grace, "grace")
+        return sweep(Store(self.settings.store), self._ledger, grace=grace, dry_run=dry_run)
+
     def close(self) -> None:
         """Give the connections back."""
         self._ledger.close()
@@ -145,10 +190,26 @@ class Client:
 
         return make_app(self.settings)
 
+    @cached_property
+    def _wakes(self) -> Wakes:
+        from longshore.broker.wakes import Wakes
+
+        return Wakes(self._app)
+
     def _requeue(self, tickets: Sequence[Ticket]) -> None:
         messages = list(group(tickets))
         self._ledger.submissions.mark_published(carried(messages))
         self._send(messages)
+
+    def _wake(self, message: Message, made: AbstractSet[UUID]) -> None:
+        """Have small shards run that the ledger holds as unpublished: the relay would do it too, a little later."""
+        tickets = tuple(ticket for ticket in message.tickets if ticket.job_id in made)
+        if not tickets:  # idempotency keys had made all of the jobs before
+            return
+        try:
+            self._wakes.call(Message(tickets))
+        except ServiceUnavailable as error:
+            log.warning("%s; the jobs are safe, and the relay will queue them", error)
 
     def _send(self, messages: Sequence[Message]) -> None:
         from longshore.broker.publishing import send

@@ -1,4 +1,7 @@
-"""What ``models import`` is given: an exported folder, or an ONNX file with its signature. Nothing in it is run."""
+"""What ``models import`` is given: an exported folder, a Hugging Face folder, or an ONNX file with its signature.
+
+Nothing in it is run.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from longshore.shared.errors import InvalidInput
+from longshore.shared.huggingface.files import find_files
+from longshore.shared.huggingface.model import read_model
+from longshore.shared.huggingface.network import CONFIG
 from longshore.shared.onnx.program import MAX_SIZE, read_program
 from longshore.shared.signature import Signature
-from longshore.shared.store.manifest import Blob, Manifest, digest_of
+from longshore.shared.store.blobs import describe
+from longshore.shared.store.manifest import CONTENT_FILES, MANIFEST_FILE, Blob, Manifest, digest_of
 from longshore.shared.validation import build
 
-#: What an exported version's folder holds besides its weights or program.
-MANIFEST_FILE = "manifest.json"
-#: What the weights or the program are called there, by runtime.
-CONTENT_FILES = {"family": "weights.safetensors", "onnx": "model.onnx"}
 #: How zip archives begin, and so what PyTorch writes: ``.pt``, ``.pth`` and ``.pt2``.
 _ZIP = b"PK\x03\x04"
 
@@ -31,8 +34,8 @@ class Imported:
     """A version that can be put into the store."""
 
     manifest: Manifest
-    #: The weights or the program: what ``manifest.weights`` names.
-    content: Path
+    #: Where the files that ``manifest.blobs`` names are.
+    files: Mapping[str, Path]
 
 
 def read_import(path: Path, signature: SignatureLike | None) -> Imported:
@@ -43,6 +46,8 @@ def read_import(path: Path, signature: SignatureLike | None) -> Imported:
     if path.is_dir():
         if signature is not None:
             raise InvalidInput("signature", f"the version in {path} has its own; leave this one out")
+        if (path / CONFIG).is_file() and not (path / MANIFEST_FILE).exists():
+            return _read_hugging_face(path)
         return _read_folder(path)
     content = _read(path)
     if content.startswith(_ZIP):
@@ -64,18 +69,38 @@ def read_import(path: Path, signature: SignatureLike | None) -> Imported:
         lineage={"imported": path.name},
         created_at=datetime.now(UTC).isoformat(),
     )
-    return Imported(manifest, path)
+    return Imported(manifest, {CONTENT_FILES["onnx"]: path})
+
+
+def _read_hugging_face(folder: Path) -> Imported:
+    found = find_files(folder, "path")
+    model = read_model(found, "path")
+    files = {name: found[name] for name in model.files}
+    manifest = Manifest(
+        runtime="huggingface",
+        files={name: describe(path) for name, path in files.items()},
+        signature=model.signature,
+        lineage={"imported": folder.name},
+        created_at=datetime.now(UTC).isoformat(),
+    )
+    return Imported(manifest, files)
 
 
 def _read_folder(folder: Path) -> Imported:
     manifest = Manifest.parse(_read(folder / MANIFEST_FILE))
-    path = folder / CONTENT_FILES[manifest.runtime]
-    if not path.is_file():
-        raise InvalidInput("path", f"cannot read {path}: there is no such file; give an exported folder")
+    files = {name: folder / name for name in manifest.blobs}
+    for path in files.values():
+        if not path.is_file():
+            raise InvalidInput("path", f"cannot read {path}: there is no such file; give an exported folder")
     if manifest.runtime == "onnx":
         manifest.signature.check("manifest.signature")
-        read_program(_read(path), manifest.signature, "path")
-    return Imported(manifest, path)
+        read_program(_read(files[CONTENT_FILES["onnx"]]), manifest.signature, "path")
+    elif manifest.runtime == "huggingface":
+        found = find_files(folder, "path")
+        model = read_model({name: path for name, path in found.items() if name in manifest.files}, "path")
+        if model.signature != manifest.signature:
+            raise InvalidInput("path", f"{folder / MANIFEST_FILE} has another signature than its model")
+    return Imported(manifest, files)
 
 
 def _read_signature(given: SignatureLike) -> Signature:
@@ -93,7 +118,7 @@ def _read_signature(given: SignatureLike) -> Signature:
 
 
 def _read(path: Path, field: str = "path") -> bytes:
-    hint = "" if field != "path" else "; give an exported folder or an ONNX file"
+    hint = "" if field != "path" else "; give an exported folder, a Hugging Face folder or an ONNX file"
     try:
         if path.exists() and not path.is_file():
             # A device or a pipe may have no end.

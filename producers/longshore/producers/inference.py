@@ -12,19 +12,25 @@ import pyarrow as pa
 from longshore.producers.drafts import Draft
 from longshore.producers.inputs import InputBlocks, joined
 from longshore.producers.options import sort_options
+from longshore.producers.output_files import check_apart, check_free, check_kept, settle_output
 from longshore.producers.queues import QueueChoice
+from longshore.producers.remembered import Remembered
 from longshore.producers.requests import Infer
 from longshore.shared.datasets.arrays import rename_to, takes_names
 from longshore.shared.datasets.formats import detect
 from longshore.shared.datasets.inline import encode_block, to_table
 from longshore.shared.datasets.matrix import to_matrix
+from longshore.shared.datasets.output_pattern import OutputPattern
 from longshore.shared.datasets.schemas import check_schema
 from longshore.shared.datasets.segments import choose_rows_per_shard
-from longshore.shared.datasets.source import Source, open_source
+from longshore.shared.datasets.source import Source, open_source, settle
+from longshore.shared.datasets.texts import to_texts
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.jobs import FileInput, InferSpec, Input
+from longshore.shared.ledger.company import SMALL_ROWS, company_of
 from longshore.shared.ledger.models import Models
 from longshore.shared.ledger.records import NewJob, NewShard
+from longshore.shared.ledger.submission import Submissions
 from longshore.shared.references import ModelReference
 from longshore.shared.signature import Signature
 from longshore.shared.validation import build
@@ -42,32 +48,57 @@ class Target:
     #: The spec as JSON, without its data.
     rest: str
     format: str | None
+    #: Of its small shards; ``None`` where they run alone.
+    company: str | None = None
+    #: Columns that are carried into output files, and where these lie.
+    keep: tuple[str, ...] = ()
+    output: OutputPattern | None = None
 
     @property
     def name(self) -> str:
         """How the version is called in an error, as in ``digits:3``."""
         return f"{self.draft.model}:{self.draft.version}"
 
+    def company_for(self, rows: int) -> str | None:
+        """The company of a shard of so many rows."""
+        return self.company if rows <= SMALL_ROWS else None
+
 
 class InferencePlanner:
     """Plans the inference requests of one call; each version and set of options is looked up once."""
 
-    def __init__(self, models: Models, queues: QueueChoice, producer: str, blocks: InputBlocks) -> None:
+    def __init__(
+        self,
+        models: Models,
+        submissions: Submissions,
+        queues: QueueChoice,
+        producer: str,
+        blocks: InputBlocks,
+        known: Remembered[Target],
+    ) -> None:
         self._models = models
+        self._submissions = submissions
         self._queues = queues
         self._producer = producer
         self._blocks = blocks
-        self._targets: dict[tuple[str, str], Target] = {}
+        self._known = known
+        self._targets: dict[str, Target] = {}
 
     def target(self, request: Infer) -> Target:
         """The version and the options of a request.
 
         :raises InvalidInput: one of them is wrong; names it.
         """
-        key = (request.model, repr(sorted(request.options.items())))
-        if key not in self._targets:
-            self._targets[key] = self._make_target(request)
-        return self._targets[key]
+        key = f"{request.model} {sorted(request.options.items())!r}"
+        found = self._targets.get(key) or self._known.get(key)
+        if found is None:
+            reference = ModelReference.parse(request.model)
+            found = self._make_target(request, reference)
+            # What an alias means is asked at each submission.
+            if reference.version is not None and found.company is not None:
+                self._known.put(key, found)
+        self._targets[key] = found
+        return found
 
     def plan(self, requests: Sequence[Infer]) -> list[NewJob]:
         """The jobs of requests that have the same target: one by one for files, together for rows.
@@ -82,9 +113,9 @@ class InferencePlanner:
             return self._plan_rows(target, *together)
         return [job for request in requests for job in self._plan_table(target, to_table(request.data))]
 
-    def _make_target(self, request: Infer) -> Target:
+    def _make_target(self, request: Infer, reference: ModelReference) -> Target:
         options = sort_options(request.options, InferSpec, frozenset({"data"}))
-        version = self._models.resolve(ModelReference.parse(request.model))
+        version = self._models.resolve(reference)
         draft = Draft(
             kind="infer",
             model=version.model,
@@ -97,7 +128,21 @@ class InferencePlanner:
         # Anything but the data is checked before the data is looked at.
         spec = build(InferSpec, {"data": FileInput(uri="/", format="csv"), **options.spec})
         signature = Signature.model_validate(version.manifest["signature"])
-        return Target(draft, signature, spec.model_dump_json(exclude={"data"}), options.format)
+        spec.check(signature, str(version.manifest.get("runtime", "family")))
+        spec, output = settle_output(spec)
+        if output is not None:
+            self._check_free(output, options.job.idempotency_key)
+        rest = spec.model_dump_json(exclude={"data"}, exclude_defaults=True)
+        company = company_of(version.digest, rest) if output is None else None
+        return Target(draft, signature, rest, options.format, company, spec.keep, output)
+
+    def _check_free(self, output: OutputPattern, key: str | None) -> None:
+        """:raises InvalidInput: there are files already; but not those of the job that this request made before."""
+        try:
+            check_free(output)
+        except InvalidInput:
+            if key is None or self._submissions.find_key(self._producer, key) is None:
+                raise
 
     def _plan_file(self, target: Target, path: str | os.PathLike[str]) -> NewJob:
         data = detect(path, target.format)
@@ -105,7 +150,11 @@ class InferencePlanner:
         if data.format == "npy" and takes_names(source.schema, target.signature, target.name):
             data = data.model_copy(update={"features": target.signature.features})
             source = open_source(data, "data")
+        data = settle(data, source)
         check_schema(source.schema, target.signature)
+        if target.output is not None:
+            check_apart(target.output, data)
+            check_kept(target.keep, source.schema, target.output)
         with _refused():
             _check_rows(source.head(LOOKED_AT), target.signature)
             shards = _cut(source, target.draft.options.rows_per_shard)
@@ -127,8 +176,9 @@ class InferencePlanner:
             content = b"" if same is None else same + encode_block(table.slice(start, data.rows))
             step = options.rows_per_shard or choose_rows_per_shard(data.rows)
             shards = [
-                NewShard(task="infer", start=first, stop=min(first + step, data.rows))
+                NewShard(task="infer", start=first, stop=stop, company=target.company_for(stop - first))
                 for first in range(0, data.rows, step)
+                for stop in (min(first + step, data.rows),)
             ]
             jobs.append(target.draft.job(_spec(data, target), shards, data.rows, content))
             start += data.rows
@@ -137,25 +187,30 @@ class InferencePlanner:
 
 def _spec(data: Input, target: Target) -> str:
     """The job's spec as JSON; by hand, since thousands of them differ in their data alone."""
-    return f'{{"data":{data.model_dump_json()},{target.rest[1:]}'
+    comma = "" if target.rest == "{}" else ","
+    return f'{{"data":{data.model_dump_json()}{comma}{target.rest[1:]}'
 
 
 def _fitted(table: pa.Table, target: Target) -> pa.Table:
-    """The columns that the version reads.
+    """The columns that the version reads, and those that are kept.
 
     :raises InvalidInput: there is one missing or of another type, or no row looked at can be used.
     """
     signature = target.signature
     table = rename_to(table, signature, target.name)
     check_schema(table.schema, signature)
-    table = table.select([feature.name for feature in signature.features])
+    if target.output is not None:
+        check_kept(target.keep, table.schema, target.output)
+    table = table.select(list(dict.fromkeys([*(feature.name for feature in signature.features), *target.keep])))
     _check_rows(table.slice(0, LOOKED_AT).combine_chunks().to_batches()[0], signature)
     return table
 
 
 def _check_rows(first: pa.RecordBatch, signature: Signature) -> None:
     """:raises InvalidInput: none of the first rows can be used. A few bad ones will be errors of their own."""
-    errors = to_matrix(first, signature).errors
+    if any(feature.kind == "image" for feature in signature.features):
+        return  # what decodes images is on the workers
+    errors = to_texts(first, signature).errors if signature.is_text else to_matrix(first, signature).errors
     if first.num_rows and len(errors) == first.num_rows:
         raise InvalidInput("data", f"row 0: {errors[0]}; the first {first.num_rows} rows are all unusable")
 

@@ -4,39 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
+from longshore.producers.progress import Progress, progress_of
 from longshore.producers.waiting import wait_for
-from longshore.shared.errors import JobFailed
+from longshore.shared.errors import InvalidInput, JobFailed
 from longshore.shared.jobs import State
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord, Ticket
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a job is. A training job counts epochs."""
-
-    state: State
-    done: int
-    #: ``None`` while the input is being counted.
-    total: int | None
-    #: Rows that have an error in place of a result.
-    failed: int
-    #: Seconds since the first worker took it; 0 before.
-    seconds: float
-
-    @property
-    def fraction(self) -> float:
-        """0 to 1."""
-        if self.state is State.SUCCEEDED:
-            return 1.0
-        return min(self.done / self.total, 1.0) if self.total else 0.0
 
 
 @dataclass(frozen=True)
@@ -84,8 +63,13 @@ class Job:
 
     @property
     def progress(self) -> Progress:
-        """How far it is."""
+        """How far it is, and how fast."""
         return progress_of(self.record())
+
+    @property
+    def notes(self) -> list[str]:
+        """What one should know though nothing failed, a sentence each."""
+        return list(self.record().notes)
 
     def wait(self, timeout: float | None = None, progress: bool | None = None) -> Job:
         """Wait until the job has ended.
@@ -96,7 +80,7 @@ class Job:
         :raises JobFailed: it failed or was cancelled.
         :raises WaitTimeout: it has not ended in time; it goes on.
         """
-        from longshore.producers.progress import progress_display
+        from longshore.producers.display import progress_display
 
         with progress_display(self.id, progress) as show:
             record = wait_for(self._ledger, self.id, timeout, show)
@@ -108,10 +92,32 @@ class Job:
         """The results so far, by row: a column ``row``, and one for each key of the outputs.
 
         Of a running or failed job these are the rows of the shards that are done.
-        """
-        from longshore.producers.results import results_table
 
+        :raises InvalidInput: the job writes files only; see :meth:`parts`.
+        :raises ResultsPruned: they were removed because of their age; see :meth:`Client.prune`.
+        """
+        from longshore.producers.results import check_in_table, results_table
+
+        check_in_table(self.record())
         return results_table(self._ledger.queries.results(self.id))
+
+    def parts(self) -> list[str]:
+        """The output files of the shards that are done: paths or URLs, by the number of the shard.
+
+        A shard of which every row has failed has none.
+
+        :raises InvalidInput: the job writes no files; see :meth:`results`.
+        """
+        from longshore.producers.results import output_of
+
+        pattern = output_of(self.record())
+        if pattern is None:
+            raise InvalidInput("job", f"{self.id} writes no files; its outputs are in job.results()")
+        return [
+            pattern.uri(pattern.part(self.id, shard.index))
+            for shard in self.shards()
+            if shard.state is State.SUCCEEDED and shard.part
+        ]
 
     def metrics(self) -> list[MetricRecord]:
         """What a training job has reported, by epoch and name, while it runs and after."""
@@ -122,7 +128,7 @@ class Job:
         return self._ledger.queries.shards(self.id)
 
     def errors(self, limit: int = 1000) -> list[JobError]:
-        """What went wrong: attempts at shards first, then rows, of these at most ``limit``."""
+        """What went wrong: attempts at shards first, then rows, of these at most ``limit``; none of a pruned job."""
         attempts = [
             JobError(
                 message=str(error["error"]),
@@ -143,28 +149,21 @@ class Job:
         """
         return self._ledger.control.cancel(self.id)
 
-    def retry(self) -> Job:
+    def retry(self, rows: Literal["failed"] | None = None) -> Job:
         """Run again every shard of a failed or cancelled job that did not succeed.
 
-        :raises InvalidInput: the job has not ended, or has succeeded.
+        :param rows: ``"failed"`` runs also the rows that have errors, and no others of their shards. It is for every
+            job that has ended, one that succeeded with allowed errors too. The errors stay until the rows have run.
+        :raises InvalidInput: the job has not ended, there is nothing of it to run again, or with ``rows``, it writes
+            files.
+        :raises ResultsPruned: what had succeeded of it was removed because of its age.
         """
-        self._publish(self._ledger.control.retry(self.id))
+        if rows not in (None, "failed"):
+            raise InvalidInput("rows", f"{rows!r}: give 'failed', or leave it out")
+        control = self._ledger.control
+        self._publish(control.retry(self.id) if rows is None else control.retry_failed_rows(self.id))
         self._final = None
         return self
 
     def __repr__(self) -> str:
         return f"Job({str(self.id)!r})"
-
-
-def progress_of(record: JobRecord) -> Progress:
-    """The progress that a job's record shows."""
-    seconds = 0.0
-    if record.started_at is not None:
-        seconds = ((record.finished_at or datetime.now(UTC)) - record.started_at).total_seconds()
-    return Progress(
-        state=record.state,
-        done=record.rows_done + record.rows_failed + record.rows_running,
-        total=record.rows_total,
-        failed=record.rows_failed,
-        seconds=max(seconds, 0.0),
-    )

@@ -7,12 +7,13 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from longshore.producers.importing import CONTENT_FILES, MANIFEST_FILE, SignatureLike, read_import
+from longshore.producers.importing import SignatureLike, read_import
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.models import NewVersion
 from longshore.shared.ledger.records import AliasMove, ModelRecord, VersionRecord
 from longshore.shared.references import ModelReference, check_alias, check_name
+from longshore.shared.store.manifest import MANIFEST_FILE
 from longshore.shared.store.store import Store
 
 
@@ -54,8 +55,18 @@ class ModelsClient:
         self._store.write_alias_pointer(version.model, alias, version.version)
         return version
 
+    def remove_alias(self, model: str, alias: str) -> VersionRecord:
+        """Take an alias away; jobs that were submitted with it keep their version, and its history is kept.
+
+        :returns: the version that it pointed at.
+        :raises UnknownModel: there is no such alias.
+        """
+        version = self._ledger.models.remove_alias(check_name(model), check_alias(alias), self._producer)
+        self._store.write_alias_pointer(version.model, alias, None)
+        return version
+
     def history(self, model: str, alias: str) -> Sequence[AliasMove]:
-        """Every move of an alias, oldest first."""
+        """Every move of an alias, oldest first; one without a version has taken it away."""
         return self._ledger.models.alias_history(check_name(model), check_alias(alias))
 
     def delete(self, reference: str) -> VersionRecord:
@@ -68,19 +79,20 @@ class ModelsClient:
         return version
 
     def export(self, reference: str, folder: str | os.PathLike[str]) -> Path:
-        """Write a version into a new folder: its manifest, and its weights as safetensors or its
-        program as ONNX.
+        """Write a version into a new folder: its manifest, and its weights as safetensors, its program as ONNX, or
+        the files of its Hugging Face folder.
 
         :raises InvalidInput: the folder is there already, or cannot be made.
         :raises CorruptBlob: the store's bytes are not what their digest says.
         """
         version = self.get(reference)
         manifest = self._store.get_manifest(version.digest)
-        weights = self._store.fetch_blob(manifest.weights)
         target = Path(folder).expanduser().absolute()
         try:
             target.mkdir(parents=True)
-            shutil.copyfile(weights, target / CONTENT_FILES[manifest.runtime])
+            for file, blob in manifest.blobs.items():
+                (target / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(self._store.fetch_blob(blob), target / file)
             (target / MANIFEST_FILE).write_bytes(manifest.canonical())
         except OSError as error:
             raise InvalidInput("path", f"cannot write {target}: {error.strerror}") from None
@@ -94,22 +106,26 @@ class ModelsClient:
         *,
         signature: SignatureLike | None = None,
     ) -> VersionRecord:
-        """Make a version of a folder that :meth:`export` wrote, here or elsewhere, or of an ONNX file.
+        """Make a version of a folder that :meth:`export` wrote, here or elsewhere, of a Hugging Face folder that
+        classifies or embeds texts, or of an ONNX file.
 
-        Nothing in it is executed. An ONNX file has all its tensors in itself, one input and one output, both float32,
-        and rows as their first dimension. For classification it puts out logits, one for each label.
+        Nothing in it is executed. A Hugging Face folder holds a ``config.json`` of a built-in encoder, its weights as
+        safetensors, and a ``tokenizer.json``; for embeddings also what sentence-transformers writes. An ONNX file has
+        all its tensors in itself, one input and one output, both float32, and rows as their first dimension. For
+        classification it puts out logits, one for each label.
 
         :param signature: of an ONNX file: what it takes and gives, as a Signature, a mapping, or a JSON file.
-        :raises InvalidInput: there is no version and no ONNX file, or it does not go with its manifest or signature.
+        :raises InvalidInput: it is none of these, or does not go with its manifest or signature; names the file.
         """
         check_name(name, "name")
         if alias is not None:
             check_alias(alias)
         imported = read_import(Path(path).expanduser().absolute(), signature)
         manifest = imported.manifest
-        stored = self._store.put_blob(imported.content)
-        if stored != manifest.weights:
-            raise InvalidInput("path", f"{imported.content} is not what its manifest says: {stored.digest}")
+        for file, blob in manifest.blobs.items():
+            stored = self._store.put_blob(imported.files[file])
+            if stored != blob:
+                raise InvalidInput("path", f"{imported.files[file]} is not what its manifest says: {stored.digest}")
         digest = self._store.put_manifest(manifest)
         new = NewVersion(
             model=name, digest=digest, manifest=manifest.model_dump(mode="json"), alias=alias, set_by=self._producer

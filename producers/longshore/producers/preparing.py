@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from longshore.producers.inference import InferencePlanner
+from longshore.producers.inference import InferencePlanner, Target
 from longshore.producers.inputs import InputBlocks
 from longshore.producers.queues import QueueChoice
+from longshore.producers.remembered import Remembered
 from longshore.producers.requests import Infer, Request
 from longshore.producers.training import plan_training
 from longshore.shared.errors import InvalidInput
@@ -26,14 +27,19 @@ class Prepared:
     inputs: list[NewInput]
 
 
-def prepare(requests: Sequence[Request], ledger: Ledger, settings: Settings) -> Prepared:
+def prepare(
+    requests: Sequence[Request], ledger: Ledger, settings: Settings, targets: Remembered[Target] | None = None
+) -> Prepared:
     """Check every request.
 
+    :param targets: versions and options that were looked up for earlier requests.
     :raises InvalidInput: one is wrong; where there are several, the field names which.
     """
     blocks = InputBlocks(lambda: Store(settings.store))
     queues = QueueChoice(ledger.fleet)
-    planner = InferencePlanner(ledger.models, queues, settings.producer, blocks)
+    planner = InferencePlanner(
+        *(ledger.models, ledger.submissions, queues, settings.producer, blocks, targets or Remembered())
+    )
     jobs: list[NewJob] = []
     for start, alike in _runs(requests):
         first = alike[0]

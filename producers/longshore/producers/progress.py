@@ -1,45 +1,106 @@
-"""The progress bar of a job, on a terminal; nothing in a pipe."""
+"""How far a job is, how fast it goes, and how long it has left."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from uuid import UUID
+import time
+from collections import deque
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
+from longshore.shared.jobs import State
 from longshore.shared.ledger.records import JobRecord
 
+#: Seconds of the past that the speed of a job which is watched is taken from.
+WINDOW = 15.0
 
-@contextmanager
-def progress_display(job: UUID, wanted: bool | None) -> Iterator[Callable[[JobRecord], None]]:
-    """Gives what to call whenever the job's record changes.
 
-    :param wanted: ``None`` draws if standard error is a terminal.
-    """
-    if not (sys.stderr.isatty() if wanted is None else wanted):
-        yield lambda record: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is. A training job counts epochs."""
 
-    from longshore.producers.job import progress_of
+    state: State
+    done: int
+    #: ``None`` while the input is being counted.
+    total: int | None
+    #: Rows that have an error in place of a result.
+    failed: int
+    #: Seconds since the first worker took it, or took it again after a retry; 0 before.
+    seconds: float
+    #: Rows a second: the mean since then, of rows computed since then. ``None`` before the first.
+    rate: float | None = None
+    #: Seconds it has left at that rate; ``None`` while that is unknown, and once the job has ended.
+    remaining: float | None = None
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
+    @property
+    def fraction(self) -> float:
+        """0 to 1."""
+        if self.state is State.SUCCEEDED:
+            return 1.0
+        return min(self.done / self.total, 1.0) if self.total else 0.0
+
+    def at(self, rate: float | None) -> Progress:
+        """The same with another rate, and the time left at that."""
+        left = None
+        if rate and self.total is not None and self.state is State.RUNNING:
+            left = max(self.total - self.done, 0) / rate
+        return replace(self, rate=rate, remaining=left)
+
+
+def progress_of(record: JobRecord) -> Progress:
+    """The progress that a job's record shows."""
+    seconds = 0.0
+    if record.started_at is not None and record.state is not State.QUEUED:
+        seconds = max(((record.finished_at or datetime.now(UTC)) - record.started_at).total_seconds(), 0.0)
+    done = record.rows_done + record.rows_failed + record.rows_running
+    progress = Progress(
+        state=record.state, done=done, total=record.rows_total, failed=record.rows_failed, seconds=seconds
     )
-    with Progress(*columns, console=Console(stderr=True)) as display:
-        task = display.add_task(str(job), total=None, rate="")
+    new = done - record.rows_before
+    return progress.at(new / seconds if new > 0 and seconds > 0 else None)
 
-        def show(record: JobRecord) -> None:
-            now = progress_of(record)
-            unit = "epochs" if record.kind == "train" else "rows"
-            rate = f"{now.done / now.seconds:,.0f} {unit}/s" if now.seconds > 0 and now.done else ""
-            name = record.model if record.version is None else f"{record.model}:{record.version}"
-            text = f"{record.kind} {name} {record.state}"
-            display.update(task, description=text, completed=now.done, total=now.total, rate=rate)
 
-        yield show
+class RateWindow:
+    """The speed of a job over the last :data:`WINDOW` seconds, from looks at its progress."""
+
+    def __init__(self) -> None:
+        self._looks: deque[tuple[float, int]] = deque()
+
+    def look(self, progress: Progress, now: float | None = None) -> Progress:
+        """The progress at the window's rate; at its own, while the window holds no time or the job has ended.
+
+        :param now: seconds of a clock that never goes back; ``None`` takes ``time.monotonic()``.
+        """
+        moment = time.monotonic() if now is None else now
+        if self._looks and progress.done < self._looks[-1][1]:
+            self._looks.clear()  # an attempt was lost, and its rows are run again
+        self._looks.append((moment, progress.done))
+        # One look older than the window stays, so that rows which come in rare, large steps have a rate too.
+        while len(self._looks) > 2 and self._looks[1][0] <= moment - WINDOW:
+            self._looks.popleft()
+        (first, before), (last, after) = self._looks[0], self._looks[-1]
+        if progress.state is not State.RUNNING or last <= first or after == before:
+            return progress
+        return progress.at((after - before) / (last - first))
+
+
+def rate_text(rate: float | None, kind: str) -> str:
+    """``1,234 rows/s``, ``0.25 epochs/s``; nothing where it is unknown."""
+    if rate is None:
+        return ""
+    return f"{rate:,.0f} {unit(kind)}/s" if rate >= 10 else f"{rate:.2g} {unit(kind)}/s"
+
+
+def time_text(seconds: float | None) -> str:
+    """``48s``, ``3m 20s``, ``5h 10m``, ``2d 4h``; nothing where it is unknown."""
+    if seconds is None:
+        return ""
+    whole = round(seconds)
+    for size, big, small, unit_size in ((86400, "d", "h", 3600), (3600, "h", "m", 60), (60, "m", "s", 1)):
+        if whole >= size:
+            return f"{whole // size}{big} {whole % size // unit_size}{small}"
+    return f"{whole}s"
+
+
+def unit(kind: str) -> str:
+    """What a job of a kind counts."""
+    return "epochs" if kind == "train" else "rows"

@@ -8,6 +8,12 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.json
 
+from longshore.shared.datasets.output_pattern import OutputPattern
+from longshore.shared.errors import InvalidInput
+from longshore.shared.jobs import InferSpec
+from longshore.shared.ledger.records import JobRecord
+from longshore.shared.store.address import public
+
 #: Bytes of JSON in one block for the parser; a longer single output makes the block grow.
 BLOCK = 1 << 24
 
@@ -29,3 +35,19 @@ def results_table(rows: Iterable[tuple[int, str]]) -> pa.Table:
     options = pa.json.ReadOptions(block_size=min(max(BLOCK, len(content) // 64), len(content) + 1, 2**31 - 1))
     table = pa.json.read_json(pa.BufferReader(content), read_options=options)
     return table.add_column(0, "row", pa.array(numbers, pa.int64()))
+
+
+def output_of(record: JobRecord) -> OutputPattern | None:
+    """Where a job writes its files; ``None`` for one that writes none."""
+    given = record.spec.get("output")
+    return None if given is None else OutputPattern.parse(str(given))
+
+
+def check_in_table(record: JobRecord) -> None:
+    """:raises InvalidInput: the job's rows are not in the table ``results``; says where they are."""
+    if record.kind == "infer" and not InferSpec.model_validate(record.spec).in_table:
+        raise InvalidInput(
+            "job",
+            f"{record.id} writes its outputs to {public(str(record.spec['output']))}; job.parts() and "
+            "longshore jobs show list the files",
+        )

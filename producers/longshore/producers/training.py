@@ -14,9 +14,9 @@ from longshore.producers.requests import Train
 from longshore.shared.datasets.formats import detect
 from longshore.shared.datasets.inline import encode_block, to_table
 from longshore.shared.datasets.schemas import infer_features
-from longshore.shared.datasets.source import open_source
+from longshore.shared.datasets.source import open_source, settle
 from longshore.shared.errors import InvalidInput
-from longshore.shared.families import BUILT_IN
+from longshore.shared.families import BUILT_IN, image_shape
 from longshore.shared.jobs import Input, TrainSpec
 from longshore.shared.ledger.fleet import Fleet
 from longshore.shared.ledger.records import NewJob, NewShard
@@ -41,7 +41,7 @@ def plan_training(request: Train, fleet: Fleet, queues: QueueChoice, producer: s
     if spec.alias is not None:
         check_alias(spec.alias)
     data, content, schema, head = _take_data(request, options.format, blocks)
-    features = infer_features(schema, head, spec.target, spec.features)
+    features = infer_features(schema, head, spec.target, spec.features, image_shape(spec.config))
     _check_family(spec, sum(feature.size for feature in features), fleet)
     spec = spec.model_copy(update={"data": data})
     draft = Draft(
@@ -62,7 +62,7 @@ def _take_data(request: Train, form: str | None, blocks: InputBlocks) -> tuple[I
     if isinstance(request.data, str | os.PathLike):
         file = detect(request.data, form)
         source = open_source(file, "data")
-        return file, file.uri.encode(), source.schema, source.head()
+        return settle(file, source), file.uri.encode(), source.schema, source.head()
     if form is not None:
         raise InvalidInput("format", "rows that come with the call have no file format; leave it out")
     table = to_table(request.data)

@@ -3,9 +3,11 @@
 LongshoreError
 ├── InvalidInput            what was asked for cannot be done as given (exit code 2)
 │   ├── UnknownModel
-│   └── UnknownJob
+│   ├── UnknownJob
+│   └── ResultsPruned
 ├── ServiceUnavailable      Redis, Postgres, the store or the home cannot be reached (exit code 3)
-│   └── NoCluster
+│   ├── NoCluster
+│   └── LedgerBusy
 ├── HomeError               the embedded home cannot be used as it is (exit code 3)
 ├── JobFailed               a job one waited for did not succeed (exit code 1)
 ├── WaitTimeout             a job one waited for has not ended yet (exit code 1)
@@ -47,6 +49,10 @@ class UnknownJob(InvalidInput):
     """Check the id with ``longshore jobs list``."""
 
 
+class ResultsPruned(InvalidInput):
+    """Submit the job's data again: its results were removed because of their age."""
+
+
 class ServiceUnavailable(LongshoreError):
     """Start the named service or correct its address, then call again; nothing that was submitted is lost."""
 
@@ -55,6 +61,10 @@ class ServiceUnavailable(LongshoreError):
 
 class NoCluster(ServiceUnavailable):
     """Start a cluster with ``longshore up``, or point ``LONGSHORE_*`` at one."""
+
+
+class LedgerBusy(ServiceUnavailable):
+    """Call again when those who use the named table are done; what was done so far is kept."""
 
 
 class HomeError(LongshoreError):

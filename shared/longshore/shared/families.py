@@ -6,6 +6,7 @@ The configurations stand here, without torch, so that a producer can refuse a wr
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,6 +27,15 @@ class FamilyConfig(BaseModel):
 
         :raises InvalidInput: they cannot; names the option of the configuration.
         """
+
+
+def image_shape(config: Mapping[str, object]) -> tuple[int, int, int] | None:
+    """The ``input_shape`` that any family's configuration names; ``None`` if it names no proper one."""
+    shape = config.get("input_shape")
+    if not isinstance(shape, list | tuple) or len(shape) != 3:
+        return None
+    sides = [side for side in shape if isinstance(side, int) and not isinstance(side, bool) and 0 < side <= 65_536]
+    return (sides[0], sides[1], sides[2]) if len(sides) == 3 else None
 
 
 class LinearConfig(FamilyConfig):

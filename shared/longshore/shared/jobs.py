@@ -8,10 +8,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.signature import Feature
+from longshore.shared.signature import Feature, Signature
 
 
 class State(StrEnum):
@@ -31,7 +31,7 @@ class State(StrEnum):
 
 FINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 
-DataFormat = Literal["parquet", "csv", "jsonl", "arrow", "npy", "npz"]
+DataFormat = Literal["parquet", "csv", "jsonl", "arrow", "npy", "npz", "hdf5", "images"]
 
 
 class _Spec(BaseModel):
@@ -45,8 +45,11 @@ class FileInput(_Spec):
     format: DataFormat
     #: Of an array, which names no columns (``npy``): the version's columns that its rows are split into.
     features: tuple[Feature, ...] | None = None
-    #: Of a folder or a glob: the digest of its files' names and sizes, which must still be so when rows are read.
+    #: Of a folder, a glob or an archive: the digest of its files' names and sizes, which must still be so when rows
+    #: are read.
     listing: str | None = None
+    #: Of a single file: its bytes, which must still be as many when it is opened to read rows.
+    size: int | None = None
 
 
 class InlineInput(_Spec):
@@ -67,8 +70,53 @@ class InferSpec(_Spec):
     """Run one version over the rows of an input."""
 
     data: Input
-    #: Rows in one forward pass; ``None`` lets the worker choose.
-    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    #: Rows in one forward pass. ``"auto"`` lets the worker learn what is fastest. Halved where memory runs out.
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["auto"] = "auto"
+    #: What the network computes in; ``auto`` takes the type of the version's weights.
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    #: Compile the network before the first batch (``torch.compile``).
+    compile: bool = False
+    #: Of classification: also the k most probable classes, most probable first.
+    top_k: Annotated[int, Field(ge=1, le=1000)] | None = None
+    #: Also what the network puts out, before any postprocessing.
+    logits: bool = False
+    #: Outputs that are NaN or infinite are written as null; otherwise they are an error of their row.
+    allow_nan: bool = False
+    #: Rows that may fail, as a count or as a fraction below 1, for the job to be called succeeded all the same.
+    max_row_errors: Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0, lt=1)] = 0
+    #: Files to write, as ``folder/*.parquet`` or ``folder/*.jsonl``: one a shard.
+    output: str | None = None
+    #: Columns of the input that are carried into the output files.
+    keep: tuple[str, ...] = ()
+    #: Whether rows go into the table ``results``; ``None``: unless there are output files.
+    results: bool | None = None
+    #: Milliseconds that a small shard may wait for others to share its forward pass.
+    max_wait_ms: Annotated[int, Field(ge=0, le=60_000)] = 0
+
+    @field_validator("batch_size", mode="before")
+    @classmethod
+    def _read_none(cls, value: object) -> object:
+        """``None`` is what ``"auto"`` was called in specs of release 0.1."""
+        return "auto" if value is None else value
+
+    def check(self, signature: Signature, runtime: str) -> None:
+        """Whether a version can do what is asked.
+
+        :param runtime: what executes it, as its manifest says.
+        :raises InvalidInput: it cannot; names the option.
+        """
+        if self.top_k is not None and signature.labels is None:
+            raise InvalidInput("top_k", f"{self.top_k}: the version's task is {signature.task}, which has no classes")
+        if runtime == "onnx":
+            for name in ("precision", "compile"):
+                given = getattr(self, name)
+                if given != type(self).model_fields[name].default:
+                    raise InvalidInput(name, f"{given!r}: a version of the runtime {runtime} has its own; leave it out")
+
+    @property
+    def in_table(self) -> bool:
+        """Whether rows go into the table ``results``."""
+        return self.output is None if self.results is None else self.results
 
 
 class TrainSpec(_Spec):

@@ -6,26 +6,38 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from longshore.shared.errors import InvalidInput
 
-Task = Literal["classification", "regression"]
+Task = Literal["classification", "regression", "embedding"]
 
 
 class Feature(BaseModel):
-    """One input column: a number, or a list of ``width`` numbers."""
+    """One input column: a number, a list of ``width`` numbers, a text, or an image file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    #: ``None``: the column holds one number a row; n: it holds lists of n numbers.
+    #: ``None``: the column holds one number a row; n: it holds lists of n numbers, or images of n numbers.
     width: int | None = None
+    #: ``image``: the column holds encoded image files (JPEG, PNG, ...), which are decoded to ``shape``.
+    kind: Literal["number", "text", "image"] = "number"
+    #: Of an image: (channels, height, width).
+    shape: tuple[int, int, int] | None = None
 
     @property
     def size(self) -> int:
         """Numbers this column adds to a row."""
         return 1 if self.width is None else self.width
+
+    @model_serializer(mode="wrap")
+    def _serialize(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        # Columns of numbers are written as they always were, so that the digests of their versions stay.
+        written: dict[str, object] = handler(self)
+        if self.kind == "number":
+            del written["kind"], written["shape"]
+        return written
 
 
 class Signature(BaseModel):
@@ -37,13 +49,25 @@ class Signature(BaseModel):
     task: Task
     #: The column it was trained to predict.
     target: str
-    #: Class names by output index; ``None`` for regression.
+    #: Class names by output index; of classification alone.
     labels: tuple[str | int | bool, ...] | None = None
 
     @property
     def width(self) -> int:
         """Numbers in one row: a batch of n rows is a float32 matrix of shape (n, width)."""
         return sum(feature.size for feature in self.features)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it reads texts and no numbers."""
+        return any(feature.kind == "text" for feature in self.features)
+
+    @property
+    def outputs(self) -> int | None:
+        """Numbers the model puts out for one row; ``None`` for an embedding, of any width."""
+        if self.task == "classification":
+            return len(self.labels or ())
+        return 1 if self.task == "regression" else None
 
     def check(self, field: str) -> None:
         """Whether it says something that a model can do. Those that Longshore writes itself always do.
@@ -57,9 +81,12 @@ class Signature(BaseModel):
         for feature in self.features:
             if not feature.name or (feature.width is not None and feature.width < 1):
                 raise InvalidInput(f"{field}.features", f"{feature.name!r} of width {feature.width} is no column")
-        if self.task == "regression":
+        if self.task != "classification":
             if self.labels is not None:
-                raise InvalidInput(f"{field}.labels", "a regression has none; leave them out")
+                raise InvalidInput(
+                    f"{field}.labels",
+                    f"{'a regression' if self.task == 'regression' else 'an embedding'} has none; leave them out",
+                )
             return
         if self.labels is None or len(self.labels) < 2:
             raise InvalidInput(f"{field}.labels", "a classification has two or more, one for each output of the model")

@@ -38,10 +38,17 @@ class LedgerMachine(RuleBasedStateMachine):
         self.seen: dict[tuple[UUID, int], ShardRecord] = {}
 
     @precondition(lambda self: len(self.jobs) < JOBS)
-    @rule(rows=st.lists(st.integers(1, 3), max_size=3), tries=st.integers(1, 4), timeout=st.sampled_from([None, 600.0]))
-    def submit(self, rows: list[int], tries: int, timeout: float | None) -> None:
+    @rule(
+        rows=st.lists(st.integers(1, 3), max_size=3),
+        tries=st.integers(1, 4),
+        timeout=st.sampled_from([None, 600.0]),
+        allowed=st.sampled_from([0, 1, 0.5]),
+        company=st.sampled_from([None, "a"]),
+    )
+    def submit(self, rows: list[int], tries: int, timeout: float | None, allowed: float, company: str | None) -> None:
         """A job of one to three shards, or one whose shards are planned."""
-        self.jobs += self.ledger.submissions.submit([new_job(*rows, max_attempts=tries, timeout=timeout)])
+        new = new_job(*rows, max_attempts=tries, timeout=timeout, max_row_errors=allowed, company=company)
+        self.jobs += self.ledger.submissions.submit([new])
 
     @precondition(lambda self: self.seen)
     @rule(pick=PICK)
@@ -53,6 +60,21 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(pick=PICK)
     def claim_waiting(self, pick: int) -> None:
         self.claim_one(*self.pick_of(self.waiting(), pick))
+
+    @precondition(lambda self: self.seen)
+    @rule(pick=PICK)
+    def claim_company(self, pick: int) -> None:
+        """As a message does, with those that can run with the shard that it names."""
+        name = self.pick_of(list(self.seen), pick)
+        found = self.ledger.attempts.claim_many([name], worker="machine", lease=LEASE)
+        for claim in found:
+            before = self.seen[claim.job_id, claim.shard]
+            assert before.state is State.QUEUED
+            assert claim.attempt == before.attempt + 1
+            if (claim.job_id, claim.shard) != name:
+                assert (claim.attempt, claim.company) == (1, "a")
+        assert self.seen[name].state is not State.QUEUED or name in [(each.job_id, each.shard) for each in found]
+        self.claims += found
 
     @precondition(lambda self: self.current())
     @rule(pick=PICK)
@@ -67,9 +89,13 @@ class LedgerMachine(RuleBasedStateMachine):
             self.claims.append(found)
 
     @precondition(lambda self: self.current())
-    @rule(pick=PICK)
-    def commit_in_time(self, pick: int) -> None:
-        invariants.finish(self.ledger, self.pick_of(self.current(), pick))
+    @rule(pick=PICK, bad_row=st.booleans())
+    def commit_in_time(self, pick: int, bad_row: bool) -> None:
+        current = self.pick_of(self.current(), pick)
+        if bad_row and current.task != "plan":
+            commit(self.ledger, current, {current.stop - 1: "not a number"})
+        else:
+            invariants.finish(self.ledger, current)
 
     @precondition(lambda self: self.overtaken())
     @rule(pick=PICK)
@@ -140,6 +166,22 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.ledger.control.retry(job)
 
     @precondition(lambda self: self.jobs)
+    @rule(pick=PICK)
+    def retry_rows(self, pick: int) -> None:
+        job = self.pick_of(self.jobs, pick)
+        shards, ended = self.ledger.queries.shards(job), self.ledger.queries.job(job).state.final
+        errors = {row for row, _ in self.ledger.queries.row_errors(job)}
+        left = [each.index for each in shards if each.state is not State.SUCCEEDED or self.rows(each) & errors]
+        if ended and left:
+            assert sorted(ticket.shard for ticket in self.ledger.control.retry_failed_rows(job)) == left
+            for shard in shards:
+                if shard.index in left and shard.state is State.SUCCEEDED:
+                    self.seen[job, shard.index] = self.ledger.queries.shards(job)[shard.index]
+        else:
+            with pytest.raises(InvalidInput):
+                self.ledger.control.retry_failed_rows(job)
+
+    @precondition(lambda self: self.jobs)
     @rule()
     def run_out_of_time(self) -> None:
         with self.ledger.database.connection() as link:
@@ -161,7 +203,9 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def holds(self) -> None:
-        """What always does; and no attempt's number falls, and a shard that has succeeded is never touched again."""
+        """What always does; and no attempt's number falls, and a shard that has succeeded is touched by one step alone,
+        which is :meth:`retry_rows`.
+        """
         for each in invariants.check(self.ledger):
             for shard in each.shards:
                 before = self.seen.get((each.job.id, shard.index))
@@ -204,6 +248,10 @@ class LedgerMachine(RuleBasedStateMachine):
         """Some claim there ever was, and whether it holds its shard."""
         old = self.pick_of(self.claims, pick)
         return old, self.is_current(old)
+
+    @staticmethod
+    def rows(shard: ShardRecord) -> set[int]:
+        return set(range(shard.start, shard.stop))
 
     @staticmethod
     def pick_of(values: list[T], pick: int) -> T:

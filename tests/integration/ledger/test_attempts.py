@@ -47,7 +47,8 @@ def test_a_claim_says_all_that_a_worker_needs(ledger: Ledger) -> None:
         **{"job_id": new.id, "shard": 1, "attempt": 1, "attempt_limit": 5, "task": "infer", "start": 2, "stop": 5},
         **{"offset": None, "length": None, "kind": "infer", "model": "digits", "version": 7, "digest": new.digest},
         **{"spec": {"data": {"uri": "file:///rows.parquet", "format": "parquet"}}, "rows_per_shard": None},
-        **{"max_attempts": 5, "producer": "tests", "queue": "gpu", "priority": 9},
+        **{"max_attempts": 5, "producer": "tests", "queue": "gpu", "priority": 9, "only_failed": False, "part": None},
+        "company": None,
     }
     job = ledger.queries.job(new.id)
     assert job.state is State.RUNNING

@@ -12,7 +12,7 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.models import NewVersion
 from longshore.shared.ledger.records import Claim
 from longshore.shared.references import ModelReference
-from tests.integration.support import PATIENCE, claim, expire, new_job, run, submit, wait_for_lock
+from tests.integration.support import PATIENCE, claim, expire, new_job, run, submit, together, wait_for_lock
 
 
 def new_version(model: str = "digits", alias: str | None = None) -> NewVersion:
@@ -125,6 +125,38 @@ def test_every_move_of_an_alias_is_kept(ledger: Ledger) -> None:
         ledger.models.promote(ModelReference.parse("digits"), "7", "ada")
     with pytest.raises(UnknownModel):
         ledger.models.promote(ModelReference.parse("digits:9"), "production", "ada")
+
+
+def test_an_alias_is_taken_away_and_its_history_stays(ledger: Ledger) -> None:
+    add(ledger, alias="production")
+    add(ledger, alias="best")
+    assert ledger.models.remove_alias("digits", "production", "grace").version == 1
+    with pytest.raises(UnknownModel, match=r"there is no digits@production; versions: 1 to 2; aliases: best"):
+        ledger.models.resolve(ModelReference.parse("digits@production"))
+    with pytest.raises(UnknownModel, match="there is no digits@production"):
+        ledger.models.remove_alias("digits", "production", "grace")
+    assert ledger.models.names()[0].aliases == {"best": 2}
+    assert [version.aliases for version in ledger.models.versions("digits")] == [[], ["best"]]
+    assert ledger.models.delete(ModelReference.parse("digits:1")).version == 1
+
+    ledger.models.promote(ModelReference.parse("digits:2"), "production", "ada")
+    assert resolve(ledger, "digits@production") == 2
+    history = ledger.models.alias_history("digits", "production")
+    assert [(move.version, move.set_by) for move in history] == [(1, "ada"), (None, "grace"), (2, "ada")]
+
+
+def test_an_alias_is_taken_away_once_however_many_ask(ledger: Ledger) -> None:
+    add(ledger, alias="production")
+
+    def remove() -> int:
+        try:
+            return ledger.models.remove_alias("digits", "production", "ada").version
+        except UnknownModel:
+            return 0
+
+    assert set(together(remove, remove, remove)) <= {0, 1}
+    with pytest.raises(UnknownModel):
+        resolve(ledger, "digits@production")
 
 
 def test_a_version_in_use_cannot_be_deleted(ledger: Ledger) -> None:

@@ -11,7 +11,8 @@ from uuid import uuid4
 from longshore.shared.jobs import State
 from longshore.shared.ledger.fleet import Presence
 from longshore.shared.ledger.ledger import Ledger
-from tests.integration.support import claim, commit, new_job, run, submit
+from longshore.shared.ledger.migrate import newest_revision
+from tests.integration.support import claim, commit, new_job, run, submit, wait_until
 
 WORKER = Presence(name="cpu:0@tests", device="cpu:0", queue="cpu", host="tests", pid=4711, families=["mlp", "linear"])
 
@@ -93,3 +94,18 @@ def test_a_silent_worker_counts_as_gone_but_its_families_are_known(ledger: Ledge
         ("cuda:0@tests", False),
     ]
     assert ledger.fleet.families() == {"linear", "mlp", "cnn"}
+
+
+def test_the_installation_is_described(ledger: Ledger) -> None:
+    assert ledger.queries.count_jobs() == {}
+    done, _ = submit(ledger, 1), submit(ledger, 1)
+    run(ledger, done)
+    assert ledger.queries.count_jobs() == {"succeeded": 1, "queued": 1}
+    assert int(ledger.queries.server_version().split(".")[0]) >= 14
+    assert ledger.queries.schema_revision() == newest_revision()
+
+    assert not ledger.queries.relay_leads()
+    with ledger.database.own_connection() as link:
+        assert ledger.upkeep.try_lead(link)
+        assert ledger.queries.relay_leads()
+    wait_until(lambda: not ledger.queries.relay_leads())

@@ -67,7 +67,14 @@ class Crowd:
         self.random = random.Random(seed)
         often = [self.claim, self.claim, self.claim, self.commit, self.lose, self.retry]
         self.steps = [*often, *often, self.submit, self.renew, self.write_and_break, self.fail, self.release]
-        self.steps += [self.cancel, self.run_out_of_time]
+        self.steps += [
+            self.claim_company,
+            self.claim_company,
+            self.retry_rows,
+            self.retry_rows,
+            self.cancel,
+            self.run_out_of_time,
+        ]
 
     def run(self) -> None:
         for _ in range(STEPS):
@@ -83,19 +90,26 @@ class Crowd:
     def submit(self) -> None:
         rows = self.random.choice([(), (1, 1), (2, 1, 2)])
         tries, timeout = self.random.randint(1, 5), self.random.choice([None, None, 600.0])
-        self.jobs += self.ledger.submissions.submit([new_job(*rows, max_attempts=tries, timeout=timeout)])
+        allowed = self.random.choice([0, 1, 0.5])
+        company = self.random.choice([None, "a"])
+        new = new_job(*rows, max_attempts=tries, timeout=timeout, max_row_errors=allowed, company=company)
+        self.jobs += self.ledger.submissions.submit([new])
 
     def claim(self) -> None:
         found = self.ledger.attempts.claim(self.job(), self.random.randrange(3), worker="crowd", lease=LEASE)
         if found is not None:
             self.claims.append(found)
 
+    def claim_company(self) -> None:
+        name = (self.job(), self.random.randrange(3))
+        self.claims += self.ledger.attempts.claim_many([name], worker="crowd", lease=LEASE)
+
     def commit(self) -> None:
         for old in self.some_claim():
             if old.task == "plan":
                 invariants.finish(self.ledger, old)
             else:
-                commit(self.ledger, old, {old.start: "not a number"} if self.random.random() < 0.2 else None)
+                commit(self.ledger, old, {old.start: "not a number"} if self.random.random() < 0.4 else None)
 
     def renew(self) -> None:
         for old in self.some_claim():
@@ -121,6 +135,9 @@ class Crowd:
 
     def retry(self) -> None:
         self.ledger.control.retry(self.job())
+
+    def retry_rows(self) -> None:
+        self.ledger.control.retry_failed_rows(self.job())
 
     def run_out_of_time(self) -> None:
         with self.ledger.database.connection() as link:

@@ -40,14 +40,13 @@ def test_one_bad_job_keeps_all_of_a_call_out(ledger: Ledger) -> None:
 
     assert ledger.queries.jobs() == []
     assert ledger.upkeep.unpublished(grace=0) == []
-    assert ledger.submissions.read_input(block.id) == (None, None)
+    assert ledger.submissions.read_inputs([block.id]) == {}
 
 
 def test_inputs_are_read_back(ledger: Ledger) -> None:
     data, blob = NewInput(id=uuid4(), data=b"\x00rows\xff"), NewInput(id=uuid4(), blob="sha256:12")
     ledger.submissions.submit([new_job(1)], [data, blob])
-    assert ledger.submissions.read_input(data.id) == (b"\x00rows\xff", None)
-    assert ledger.submissions.read_input(blob.id) == (None, "sha256:12")
+    assert ledger.submissions.read_inputs([data.id, blob.id]) == {data.id: data, blob.id: blob}
 
 
 def test_the_same_key_is_the_same_job(ledger: Ledger) -> None:

@@ -29,9 +29,9 @@ def test_a_program_and_its_signature_are_a_version(model: Path, tmp_path: Path) 
     ways: list[SignatureLike] = [tmp_path / "signature.json", str(tmp_path / "signature.json"), REGRESSOR]
     for given in [*ways, json.loads(JSON)]:
         found = read_import(model, given)
-        assert found.content == model
+        assert found.files == {"model.onnx": model}
         assert (found.manifest.runtime, found.manifest.signature) == ("onnx", REGRESSOR)
-        assert found.manifest.weights.digest == digest_of(model.read_bytes())
+        assert found.manifest.blobs["model.onnx"].digest == digest_of(model.read_bytes())
         assert found.manifest.lineage == {"imported": "sum.onnx"}
 
 
@@ -71,7 +71,10 @@ def test_what_is_missing_is_named(model: Path, tmp_path: Path) -> None:
         read_import(model, None)
     with pytest.raises(InvalidInput, match=r"signature: cannot read .*absent\.json"):
         read_import(model, tmp_path / "absent.json")
-    with pytest.raises(InvalidInput, match=r"path: cannot read .*absent\.onnx: .*exported folder or an ONNX file"):
+    with pytest.raises(
+        InvalidInput,
+        match=r"path: cannot read .*absent\.onnx: .*exported folder, a Hugging Face folder or an ONNX file",
+    ):
         read_import(tmp_path / "absent.onnx", REGRESSOR)
     with pytest.raises(InvalidInput, match=r"path: cannot read .*manifest\.json"):
         read_import(tmp_path, None)

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 from longshore.broker.app import make_app
 from longshore.broker.publishing import publish
+from longshore.broker.wakes import Wakes
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.records import Ticket
 from longshore.shared.settings import load_settings
 from longshore.workers.context import WorkerContext, log
 from longshore.workers.settings import WorkerSettings
+from longshore.workers.telling import TaskEvents
 
 
 def start_child() -> WorkerContext:
@@ -27,6 +29,7 @@ def start_child() -> WorkerContext:
 
     # Loaded now, so that a worker which says that it is ready does not make the first job wait for it.
     importlib.import_module("longshore.workers.execution")
-    context = WorkerContext(settings, WorkerSettings.load(), publish_cut)
+    worker = WorkerSettings.load()
+    context = WorkerContext(settings, worker, publish_cut, Wakes(app), TaskEvents(app, worker.name))
     context.draining.listen()
     return context

@@ -8,17 +8,21 @@ from collections.abc import Callable, Sequence
 import psutil
 import torch
 
+from longshore.broker.wakes import Wakes
+from longshore.shared.jobs import InferSpec
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.records import Ticket
+from longshore.shared.ledger.records import Claim, Ticket
 from longshore.shared.settings import Settings
 from longshore.shared.store.store import Store
 from longshore.workers.draining import Draining
 from longshore.workers.inference.blocks import Blocks
 from longshore.workers.inference.reading import Inputs
-from longshore.workers.residents import Residents
-from longshore.workers.runtimes.base import Runtime
+from longshore.workers.inference.tuning import KnownBatchSizes
+from longshore.workers.residents import Resident, Residents
+from longshore.workers.runtimes.base import Execution, Runtime
 from longshore.workers.runtimes.loading import load
 from longshore.workers.settings import WorkerSettings
+from longshore.workers.telling import TaskEvents
 
 log = logging.getLogger("longshore.worker")
 
@@ -30,9 +34,18 @@ class WorkerContext:
     """One worker's ledger, store, device and loaded models.
 
     :param publish: puts tickets into the queue, for shards that this worker has cut.
+    :param wakes: where messages are answered that small shards rely on which have none of their own.
+    :param events: tells monitors how far a task is.
     """
 
-    def __init__(self, settings: Settings, worker: WorkerSettings, publish: Callable[[Sequence[Ticket]], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        worker: WorkerSettings,
+        publish: Callable[[Sequence[Ticket]], None],
+        wakes: Wakes,
+        events: TaskEvents,
+    ) -> None:
         self.worker = worker
         self.device = torch.device(worker.device)
         torch.set_num_threads(worker.threads)
@@ -40,16 +53,25 @@ class WorkerContext:
         self.store = Store(settings.store)
         self.inputs = Inputs(Blocks(self.ledger, self.store))
         self.residents = Residents(worker.resident_bytes or _default_capacity(self.device), self._load)
+        self.batch_sizes = KnownBatchSizes(self.ledger, self.device)
         self.draining = Draining()
         self.publish = publish
+        self.wakes = wakes
+        self.events = events
 
     def close(self) -> None:
         """Give connections back."""
         self.ledger.close()
 
-    def _load(self, digest: str) -> Runtime:
-        manifest = self.store.get_manifest(digest)
-        return load(manifest, self.store.fetch_blob(manifest.weights), self.device)
+    def runtime(self, claim: Claim, spec: InferSpec) -> Runtime:
+        """The version that a shard runs, loaded as its job asks for it."""
+        if claim.digest is None:
+            raise ValueError(f"job {claim.job_id} has no version to run")
+        return self.residents.get(Resident(claim.digest, Execution(spec.precision, spec.compile)))
+
+    def _load(self, wanted: Resident) -> Runtime:
+        manifest = self.store.get_manifest(wanted.digest)
+        return load(manifest, self.store.fetch_blob, self.device, wanted.execution)
 
 
 def _default_capacity(device: torch.device) -> int:

@@ -35,6 +35,10 @@ class Draining:
         """It was asked for."""
         return self._asked.is_set()
 
+    def wait(self, seconds: float) -> bool:
+        """Wait for so long, or until it was asked for; returns whether it was."""
+        return self._asked.wait(seconds)
+
     def check(self) -> None:
         """:raises HandBack: it was asked for."""
         if self._asked.is_set():

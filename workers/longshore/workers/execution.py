@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from uuid import UUID
 
+from longshore.broker.wakes import Wake
 from longshore.shared.errors import AttemptLost, CorruptBlob, DataError, InvalidInput, ServiceUnavailable
 from longshore.shared.ledger.records import Claim
 from longshore.workers.context import WorkerContext
 from longshore.workers.draining import HandBack
 from longshore.workers.heartbeat import Heartbeat
+from longshore.workers.inference.gathering import answer, gather, pass_on
 from longshore.workers.inference.group import groups, run_group
-from longshore.workers.inference.job import run_inference
+from longshore.workers.inference.run import run_infer
 from longshore.workers.planning import run_planning
+from longshore.workers.telling import Telling
 from longshore.workers.train.job import run_training
 
 log = logging.getLogger("longshore.worker")
 
 #: What can be done with a shard.
 HANDLERS: dict[str, Callable[[WorkerContext, Claim, Heartbeat], None]] = {
-    "infer": run_inference,
+    "infer": run_infer,
     "train": run_training,
     "plan": run_planning,
 }
@@ -30,24 +34,34 @@ PERMANENT = (InvalidInput, CorruptBlob, DataError)
 LONGEST_ERROR = 2000
 
 
-def run_message(context: WorkerContext, names: Sequence[tuple[UUID, int]]) -> None:
-    """Run the shards that a message names. Never raises what one of them ends with."""
+def run_message(context: WorkerContext, names: Sequence[tuple[UUID, int]], task: str, wake: Wake | None = None) -> None:
+    """Run the shards that a message leads to. Never raises what one of them ends with.
+
+    :param task: the id of the Celery task, by which monitors are told how far it is.
+    :param wake: what others rely on that have no message of their own.
+    """
+    if wake is not None:
+        answer(context.wakes, wake)
     if context.draining.asked:
         context.ledger.attempts.give_back(names)
         return
     claims = context.ledger.attempts.claim_many(names, worker=context.worker.name, lease=context.worker.lease)
     log.debug("%d of %d shards wait", len(claims), len(names))
-    for alike in groups(claims):
+    if wake is not None:
+        pass_on(context.wakes, wake, names[0], claims)
+    found = list(groups(claims))
+    for alike in [gather(context, found[0])] if len(found) == 1 else found:
         if len(alike) > 1:
-            run_together(context, alike)
+            run_together(context, alike, task)
         else:
-            run_claim(context, alike[0])
+            run_claim(context, alike[0], task)
 
 
-def run_together(context: WorkerContext, claims: Sequence[Claim]) -> None:
+def run_together(context: WorkerContext, claims: Sequence[Claim], task: str) -> None:
     """Run small shards as one batch; where that breaks, each by itself, so that it alone ends with its error."""
     try:
         with Heartbeat(context.ledger, claims, context.worker.lease, context.draining) as beat:
+            context.inputs.hold(claims)
             run_group(context, claims, beat)
         log.info("done %d shards together", len(claims))
     except HandBack:
@@ -59,13 +73,16 @@ def run_together(context: WorkerContext, claims: Sequence[Claim]) -> None:
         for claim in claims:
             # One that failed for good has ended the others of its job.
             if context.ledger.attempts.renew(claim, lease=context.worker.lease, rows=0, changed=False):
-                run_claim(context, claim)
+                run_claim(context, claim, task)
 
 
-def run_claim(context: WorkerContext, claim: Claim) -> None:
+def run_claim(context: WorkerContext, claim: Claim, task: str) -> None:
     """Run one attempt to its end: committed, failed, lost or handed back."""
     try:
-        with Heartbeat(context.ledger, [claim], context.worker.lease, context.draining) as beat:
+        with (
+            Heartbeat(context.ledger, [claim], context.worker.lease, context.draining) as beat,
+            Telling(partial(context.events.send, task), claim, beat),
+        ):
             HANDLERS[claim.task](context, claim, beat)
         log.info("done %s", claim.token)
     except AttemptLost as error:

@@ -31,6 +31,7 @@ class Heartbeat:
     def __init__(self, ledger: Ledger, claims: Sequence[Claim], lease: float, draining: Draining) -> None:
         self._ledger = ledger
         self._claims = list(claims)
+        self._changing = threading.Lock()
         self._name = claims[0].token if len(claims) == 1 else f"{len(claims)} attempts from {claims[0].token}"
         self._lease = lease
         self._draining = draining
@@ -44,6 +45,16 @@ class Heartbeat:
     def progress(self, rows: int) -> None:
         """Rows computed so far, of a single attempt; the next renewal reports them."""
         self._rows = rows
+
+    def add(self, claims: Sequence[Claim]) -> None:
+        """Renew these too, which were claimed just now."""
+        with self._changing:
+            self._claims += claims
+
+    @property
+    def rows(self) -> int:
+        """What was last reported by :meth:`progress`."""
+        return self._rows
 
     def check(self) -> None:
         """Cheap; to be called between batches.
@@ -70,11 +81,13 @@ class Heartbeat:
             rows = self._rows
             sent = time.monotonic()
             try:
-                self._claims = [claim for claim in self._claims if self._renew(claim, rows)]
+                lost = {claim.token for claim in list(self._claims) if not self._renew(claim, rows)}
             except ServiceUnavailable as error:
                 # The lease still stands for a while: check() gives up when it has run out.
                 log.warning("%s; the lease of %s was not renewed", error, self._name)
                 continue
+            with self._changing:
+                self._claims = [claim for claim in self._claims if claim.token not in lost]
             if not self._claims:
                 self._lost.set()
                 return

@@ -90,6 +90,8 @@ class Supervisor:
         environment = {**os.environ, **worker.environment(), "CUDA_VISIBLE_DEVICES": slot.cuda_visible}
         # PyTorch is told its threads; the libraries under NumPy and Arrow read theirs from here.
         environment["OMP_NUM_THREADS"] = str(slot.threads)
+        # Threads that wait for each other by spinning would take the cores from those that read and write.
+        environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         log.info("starting %s on cores %s", slot.name, ",".join(map(str, slot.cores)))
         # A session of its own: a Ctrl-C on the terminal is for the supervisor alone.
         return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from celery import shared_task
+from celery import Task, shared_task
 from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
 
 from longshore.broker.logs import configure_logging
@@ -41,15 +41,16 @@ def _stop_child(**_: object) -> None:
         _held.pop().close()
 
 
-def run(names: Sequence[Sequence[str | int]]) -> None:
+def run(task: Task, names: Sequence[Sequence[str | int]], wake: str | None = None) -> None:
     """The body of every task."""
+    from longshore.broker.wakes import Wake
     from longshore.workers.execution import run_message
 
-    run_message(_held[0], parse_names(names))
+    run_message(_held[0], parse_names(names), str(task.request.id), None if wake is None else Wake.parse(wake))
 
 
 setup_logging.connect(_configure_logging)
 worker_process_init.connect(_start_child)
 worker_process_shutdown.connect(_stop_child)
 for kind in ("infer", "train", "plan"):
-    shared_task(name=TASK_PREFIX + kind)(run)
+    shared_task(name=TASK_PREFIX + kind, bind=True)(run)

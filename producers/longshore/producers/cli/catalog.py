@@ -27,10 +27,11 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "train": Entry("train", "Submit a training job."),
         "infer": Entry("infer", "Submit a batch-inference job."),
         "jobs": Entry("jobs", "List, show, wait for, cancel and retry jobs."),
-        "results": Entry("results", "Print or save the results of a job."),
+        "results": Entry("results", "Print or save the results of a job, or prune old ones."),
     },
     "Models": {
         "models": Entry("models", "List, show, promote, import, export and delete versions."),
+        "store": Entry("pruning", "Remove from the store what nothing names."),
     },
     "Processes of a cluster of your own": {
         "worker": Entry("processes", "Run a worker on each device."),

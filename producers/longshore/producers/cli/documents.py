@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from longshore.producers.progress import progress_of, rate_text, time_text
+from longshore.producers.progress import unit as counted
 from longshore.shared.ledger.records import JobRecord, ModelRecord, VersionRecord
 from longshore.shared.store.address import public
 
-JOB_HEADERS = ("JOB", "KIND", "MODEL", "STATE", "DONE", "OF", "FAILED", "PRIORITY", "PRODUCER", "AGE")
+JOB_HEADERS = ("JOB", "KIND", "MODEL", "STATE", "DONE", "OF", "FAILED", "SPEED", "LEFT", "PRIORITY", "PRODUCER", "AGE")
 VERSION_HEADERS = ("VERSION", "ALIASES", "FAMILY", "METRICS", "AGE")
 MODEL_HEADERS = ("MODEL", "VERSIONS", "NEWEST", "ALIASES", "AGE")
 
 
 def job_document(record: JobRecord) -> dict[str, object]:
-    """A job as programs read it. Rows of a training job are its epochs."""
+    """A job as programs read it. Rows of a training job are its epochs; times are in seconds."""
+    progress = progress_of(record)
     return {
         "id": record.id,
         "kind": record.kind,
@@ -24,33 +27,40 @@ def job_document(record: JobRecord) -> dict[str, object]:
         "producer": record.producer,
         "queue": record.queue,
         "priority": record.priority,
-        "unit": "epochs" if record.kind == "train" else "rows",
-        "done": done(record),
+        "unit": counted(record.kind),
+        "done": progress.done,
         "total": record.rows_total,
         "failed": record.rows_failed,
+        "rate": progress.rate,
+        "remaining": progress.remaining,
         "shards_total": record.shards_total,
         "shards_done": record.shards_done,
         "shards_failed": record.shards_failed,
         "error": record.error,
+        "notes": record.notes,
         "outcome": record.outcome,
         "created_at": record.created_at,
         "started_at": record.started_at,
         "finished_at": record.finished_at,
         "deadline": record.deadline,
+        "pruned_at": record.pruned_at,
         "spec": _without_secrets(record),
     }
 
 
 def job_row(record: JobRecord) -> tuple[object, ...]:
     """A job as one line of a table."""
+    progress = progress_of(record)
     return (
         record.id,
         record.kind,
         named(record.model, record.version),
         record.state,
-        done(record),
+        progress.done,
         "" if record.rows_total is None else record.rows_total,
         record.rows_failed,
+        rate_text(progress.rate, record.kind),
+        time_text(progress.remaining),
         record.priority,
         record.producer,
         age(record.created_at),
@@ -92,11 +102,6 @@ def measured(metrics: object) -> str:
     return " ".join(f"{name}={value:.4g}" for name, value in numbers.items())
 
 
-def done(record: JobRecord) -> int:
-    """Rows that have been computed, and epochs that have been trained."""
-    return record.rows_done + record.rows_failed + record.rows_running
-
-
 def named(model: str, version: int | None) -> str:
     """``digits:3``."""
     return model if version is None else f"{model}:{version}"
@@ -117,9 +122,11 @@ def local_time(moment: datetime | None) -> str | None:
 
 
 def _without_secrets(record: JobRecord) -> dict[str, object]:
-    """The spec. The address of its data can hold a key, which its producer knows, and others need not."""
+    """The spec. The addresses of its data and output can hold keys, which its producer knows, and others need not."""
     spec: dict[str, object] = dict(record.spec)
     data = record.spec.get("data")
     if isinstance(data, dict) and "uri" in data:
         spec["data"] = {**data, "uri": public(str(data["uri"]))}
+    if record.spec.get("output") is not None:
+        spec["output"] = public(str(record.spec["output"]))
     return spec

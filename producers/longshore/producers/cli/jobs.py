@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -56,8 +56,12 @@ def show(options: Options, job: str) -> None:
         found = client.job(job)
         if options.as_json:
             from longshore.producers.cli.documents import job_document
+            from longshore.shared.store.address import public
 
-            details = {"shards": found.shards(), "errors": found.errors(), "metrics": found.metrics()}
+            details: dict[str, object] = {
+                **{"shards": found.shards(), "errors": found.errors(), "metrics": found.metrics()},
+                "parts": [public(part) for part in found.parts()] if found.record().spec.get("output") else None,
+            }
             print_json({**job_document(found.record()), **details})
         else:
             _print_details(options, found)
@@ -92,14 +96,17 @@ def cancel(options: Options, job: str) -> None:
 
 @jobs.command()
 @click.argument("job")
+@click.option(
+    "--rows", type=click.Choice(("failed",)), help="Also the rows that failed, and no others of their shards."
+)
 @click.option("--wait/--no-wait", default=False, help="Wait until it has ended.")
 @with_options
-def retry(options: Options, job: str, wait: bool) -> None:
-    """Run again what did not succeed of a failed or cancelled job."""
+def retry(options: Options, job: str, rows: Literal["failed"] | None, wait: bool) -> None:
+    """Run again what did not succeed of a failed or cancelled job; with --rows failed, of any that has ended."""
     with connected(options) as client:
         from longshore.producers.cli.following import tell_submitted
 
-        tell_submitted(options, client.job(job).retry(), wait)
+        tell_submitted(options, client.job(job).retry(rows), wait)
 
 
 def _print_details(options: Options, job: Job) -> None:
@@ -107,6 +114,11 @@ def _print_details(options: Options, job: Job) -> None:
 
     record = job.record()
     print_job(options, record)
+    if record.spec.get("output") is not None:
+        from longshore.shared.store.address import public
+
+        sys.stdout.write("\n")
+        print_table(("PART",), [(public(part),) for part in job.parts()])
     metrics = job.metrics()
     if metrics:
         names = sorted({metric.name for metric in metrics})

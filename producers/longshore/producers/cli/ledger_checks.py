@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from longshore.producers.cli.check import Check, Level
 from longshore.producers.cli.connect import open_ledger
-from longshore.producers.cli.questions import relay_leads, schema_revision, server_version
 from longshore.shared.ledger.migrate import newest_revision
 from longshore.shared.settings import Settings
 
 
 def check_postgres(settings: Settings) -> Check:
     """:raises ServiceUnavailable: it cannot be reached, or refuses the login."""
-    with open_ledger(settings) as ledger, ledger.database.connection() as link:
-        return Check("postgres", Level.OK, f"{server_version(link)} at {ledger.database.address}")
+    with open_ledger(settings) as ledger:
+        return Check("postgres", Level.OK, f"{ledger.queries.server_version()} at {ledger.database.address}")
 
 
 def check_schema(settings: Settings) -> Check:
@@ -20,8 +19,8 @@ def check_schema(settings: Settings) -> Check:
 
     :raises ServiceUnavailable: there are none.
     """
-    with open_ledger(settings) as ledger, ledger.database.connection() as link:
-        found = schema_revision(link)
+    with open_ledger(settings) as ledger:
+        found = ledger.queries.schema_revision()
     newest = newest_revision()
     if found == newest:
         return Check("schema", Level.OK, f"revision {found}")
@@ -30,8 +29,8 @@ def check_schema(settings: Settings) -> Check:
 
 def check_relay(settings: Settings) -> Check:
     """Whether one leads. Jobs run without it, too, until the first ticket, worker or producer is lost."""
-    with open_ledger(settings) as ledger, ledger.database.connection() as link:
-        if relay_leads(link):
+    with open_ledger(settings) as ledger:
+        if ledger.queries.relay_leads():
             return Check("relay", Level.OK, "one leads")
     return Check("relay", Level.FAIL, "none runs, so nothing that is lost is run again; run longshore relay")
 

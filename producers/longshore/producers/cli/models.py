@@ -81,11 +81,22 @@ def promote(options: Options, reference: str, alias: str) -> None:
 
 
 @models.command()
+@click.argument("model")
+@click.argument("alias")
+@with_options
+def unalias(options: Options, model: str, alias: str) -> None:
+    """Take ALIAS away from a model; jobs that were submitted with it keep their version."""
+    with connected(options) as client:
+        found = client.models.remove_alias(model, alias)
+    _tell(options, found, f"{model}@{alias}, which was {model}:{found.version}, is gone", {"removed": alias})
+
+
+@models.command()
 @click.argument("reference")
 @click.argument("folder")
 @with_options
 def export(options: Options, reference: str, folder: str) -> None:
-    """Write a version into a new FOLDER: its manifest, and its weights or its program."""
+    """Write a version into a new FOLDER: its manifest, and its weights, its program or its files."""
     with connected(options) as client:
         found = client.models.get(reference)
         path = client.models.export(f"{found.model}:{found.version}", folder)
@@ -99,7 +110,7 @@ def export(options: Options, reference: str, folder: str) -> None:
 @click.option("--alias", help="Points at the new version.")
 @with_options
 def import_(options: Options, path: str, name: str, signature: str | None, alias: str | None) -> None:
-    """Make a version of a folder that `longshore models export` wrote, or of an ONNX file. Nothing in it is run."""
+    """Make a version of an exported folder, a Hugging Face folder, or an ONNX file. Nothing in it is run."""
     with connected(options) as client:
         found = client.models.import_(path, name, alias, signature=signature)
     _tell(options, found, f"{found.model}:{found.version}", {"alias": alias})

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from longshore.producers.cli.connect import connected, find_settings, open_ledger
-from longshore.producers.cli.options import Options, with_options
+from longshore.producers.cli.options import Options, shared_options, with_options
 from longshore.producers.cli.output import note
+from longshore.producers.cli.pruning import prune
 from longshore.shared.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -24,7 +25,27 @@ TABLE_ROWS = 100
 _SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
 
 
-@click.command()
+class ResultsGroup(click.Group):
+    """``longshore results JOB`` means ``longshore results show JOB``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the command in that was left out."""
+        asks_for_help = args[:1] and args[0] in ctx.help_option_names
+        if not asks_for_help and not any(arg in self.commands for arg in args):
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=ResultsGroup, subcommand_metavar="JOB | COMMAND")
+@shared_options
+def results() -> None:
+    """Print or save the results of a job: `longshore results JOB`. Or prune those of old jobs."""
+
+
+results.add_command(prune)
+
+
+@results.command("show")
 @click.argument("job")
 @click.option(
     "--format",
@@ -35,7 +56,7 @@ _SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "
 @click.option("-o", "--output", metavar="FILE", help="Write a file, whole or not at all.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="ROWS", help=f"Default: all; {TABLE_ROWS} in a table.")
 @with_options
-def results(options: Options, job: str, form: str | None, output: str | None, limit: int | None) -> None:
+def show_results(options: Options, job: str, form: str | None, output: str | None, limit: int | None) -> None:
     """Print or save the results of an inference job, by row. Of a job that runs, those that are there."""
     form = form or _default_format(options, output)
     if form == "parquet" and output is None:
@@ -47,6 +68,9 @@ def results(options: Options, job: str, form: str | None, output: str | None, li
     if form == "table" and output is None and limit is None:
         limit = TABLE_ROWS
     from longshore.producers.cli.result_files import save, write
+    from longshore.producers.results import check_in_table
+
+    check_in_table(record)
 
     with open_ledger(find_settings(options)) as ledger:
 

@@ -11,7 +11,7 @@ import click
 F = TypeVar("F", bound=Callable[..., object])
 
 DEVICES = ("auto", "cpu", "gpu")
-FORMATS = ("parquet", "csv", "jsonl", "arrow", "npy", "npz")
+FORMATS = ("parquet", "csv", "jsonl", "arrow", "npy", "npz", "hdf5", "images")
 
 
 def job_options(function: F) -> F:
@@ -31,7 +31,7 @@ def job_options(function: F) -> F:
 
 def given_options(options: Mapping[str, object]) -> dict[str, object]:
     """Those that were given."""
-    return {name: value for name, value in options.items() if value is not None}
+    return {name: value for name, value in options.items() if value is not None and value != ()}
 
 
 def parse_config(settings: Iterable[str]) -> dict[str, object]:

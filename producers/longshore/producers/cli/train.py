@@ -48,7 +48,7 @@ def train(
     wait: bool,
     **given: object,
 ) -> None:
-    """Train a model on DATA, a Parquet, CSV or JSON Lines file that the workers can reach.
+    """Train a model on DATA, a file, a folder or a URL that the workers can reach.
 
     Prints the job's id; with --wait, the version it made.
     """

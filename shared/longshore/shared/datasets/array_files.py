@@ -45,9 +45,14 @@ class ArrayHeader:
     @property
     def type(self) -> pa.DataType:
         """Of the column: what ``array_column`` makes of such an array."""
-        kind = self.dtype.newbyteorder("=") if self.dtype.itemsize <= 8 else np.dtype(np.float64)
-        plain = pa.from_numpy_dtype(kind)
-        return plain if len(self.shape) == 1 else pa.list_(plain, self.width)
+        return column_type(self.dtype, self.shape)
+
+
+def column_type(dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> pa.DataType:
+    """What ``array_column`` makes of an array of numbers, whose first axis is the rows."""
+    kind = dtype.newbyteorder("=") if dtype.itemsize <= 8 else np.dtype(np.float64)
+    plain = pa.from_numpy_dtype(kind)
+    return plain if len(shape) == 1 else pa.list_(plain, math.prod(shape[1:]))
 
 
 def read_header(file: Readable, size: int) -> ArrayHeader:

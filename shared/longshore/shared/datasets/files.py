@@ -12,6 +12,7 @@ import fsspec.core
 import pyarrow as pa
 
 from longshore.shared.errors import DataError, LongshoreError
+from longshore.shared.jobs import FileInput
 from longshore.shared.store.address import is_remote, public, without_secrets
 
 
@@ -44,9 +45,28 @@ def remote_info(uri: str) -> RemoteInfo:
     """:raises DataError: there is no such file, or its server cannot be reached."""
     with reading(uri):
         files, path = fsspec.core.url_to_fs(uri)
+        files.invalidate_cache(path)  # what a folder held when it was last listed may be long ago
         info = files.info(path)
         size = info.get("size")
         return RemoteInfo(is_folder=info.get("type") == "directory", size=None if size is None else int(size))
+
+
+def is_folder(uri: str) -> bool:
+    """:raises DataError: a remote one cannot be looked at."""
+    return remote_info(uri).is_folder if is_remote(uri) else Path(uri).is_dir()
+
+
+def check_size(data: FileInput) -> None:
+    """:raises DataError: a file is not as long as it was when the job was submitted."""
+    if data.size is None:
+        return
+    with reading(data.uri):
+        size = remote_info(data.uri).size if is_remote(data.uri) else Path(data.uri).stat().st_size
+    if size not in (None, data.size):
+        raise DataError(
+            f"{public(data.uri)} has {size} bytes and had {data.size} when the job was submitted; "
+            "it was changed, so submit again"
+        )
 
 
 def open_bytes(uri: str) -> BinaryIO:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import get_args
 
 from longshore.shared.datasets.files import remote_info
-from longshore.shared.datasets.parts import digest, is_glob, list_parts
+from longshore.shared.datasets.parts import IMAGES, PARQUET, digest, is_glob, list_parts
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.jobs import DataFormat, FileInput
 from longshore.shared.store.address import is_remote, public
@@ -26,6 +26,11 @@ _SUFFIXES: dict[str, DataFormat] = {
     ".ipc": "arrow",
     ".npy": "npy",
     ".npz": "npz",
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+    ".tar": "images",
+    ".tgz": "images",
+    ".tar.gz": "images",
 }
 #: Instead of a size.
 _FOLDER = -1
@@ -36,7 +41,8 @@ _FORMATS = " or ".join(", ".join(get_args(DataFormat)).rsplit(", ", 1))
 def detect(uri: str | os.PathLike[str], format: str | None = None) -> FileInput:
     """The file at ``uri``, found to be there; its format is given, or told by the suffix.
 
-    :param uri: a path, made absolute here, or any fsspec URL. A folder or a glob stands for its Parquet files.
+    :param uri: a path, made absolute here, or any fsspec URL. A folder or a glob stands for its Parquet files, or if
+        it has none, for its images.
     :param format: one of ``DataFormat``.
     :raises InvalidInput: the file is missing, empty or unreadable, nothing says its format, or a folder has none.
     """
@@ -51,7 +57,7 @@ def detect(uri: str | os.PathLike[str], format: str | None = None) -> FileInput:
     size = _remote_size(address) if is_remote(address) else _local_size(address)
     if size == _FOLDER:
         return _many(address, format)
-    found = build(FileInput, {"uri": address, "format": format or _by_suffix(address)})
+    found = build(FileInput, {"uri": address, "format": format or _by_suffix(address), "size": size})
     if size == 0:
         raise InvalidInput("data", f"{public(address)} is empty")
     return found
@@ -59,18 +65,25 @@ def detect(uri: str | os.PathLike[str], format: str | None = None) -> FileInput:
 
 def _many(address: str, format: str | None) -> FileInput:
     found = build(FileInput, {"uri": address, "format": format or "parquet"})
-    if found.format != "parquet":
-        raise InvalidInput("format", f"a folder or a pattern of {found.format} files; only Parquet files go together")
+    if found.format not in ("parquet", "images"):
+        raise InvalidInput(
+            "format", f"a folder or a pattern of {found.format} files; only Parquet files and images go together"
+        )
     if "::" in address or (is_remote(address) and "?" in address):
         raise InvalidInput("data", f"{public(address)} is a folder or a pattern within a URL that cannot be split")
     try:
-        return found.model_copy(update={"listing": digest(list_parts(address))})
+        suffixes = (IMAGES if found.format == "images" else PARQUET) if format else PARQUET + IMAGES
+        parts = list_parts(address, suffixes)
+        of_rows = [part for part in parts if part.name.lower().endswith(PARQUET)]
+        kind = "parquet" if of_rows else "images"
+        return found.model_copy(update={"format": kind, "listing": digest(of_rows or parts)})
     except DataError as error:
         raise InvalidInput("data", str(error)) from None
 
 
 def _by_suffix(address: str) -> DataFormat:
-    suffix = PurePosixPath(public(address)).suffix.lower()
+    name = PurePosixPath(public(address)).name.lower()
+    suffix = ".tar.gz" if name.endswith(".tar.gz") else PurePosixPath(name).suffix
     if suffix not in _SUFFIXES:
         raise InvalidInput(
             "data",

@@ -14,14 +14,17 @@ from longshore.shared.datasets.arrays import FEATURES, array_column
 from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.shared.validation import shorten
 
-_TAKEN = "a list of dicts, a NumPy array, a dict of arrays, an Arrow table or a DataFrame"
+#: The column of rows that are given as strings.
+TEXT = "text"
+_TAKEN = "a list of dicts, a list of texts, a NumPy array, a dict of arrays, an Arrow table or a DataFrame"
 
 
 def to_table(rows: object) -> pa.Table:
-    """One table of the rows. An array's only column is called ``features``.
+    """One table of the rows. An array's only column is called ``features``, that of texts ``text``.
 
-    :param rows: a list of dicts, a NumPy array (first axis: rows; the others are flattened), a dict of columns, a
-        ``pyarrow.Table`` or ``RecordBatch``, a pandas DataFrame, or what else speaks the Arrow C stream interface.
+    :param rows: a list of dicts or of texts, a NumPy array (first axis: rows; the others are flattened), a dict of
+        columns, a ``pyarrow.Table`` or ``RecordBatch``, a pandas DataFrame, or what else speaks the Arrow C stream
+        interface.
     :raises InvalidInput: there are no rows, they do not agree with each other, or are of no known type; names ``data``.
     """
     table = _convert(rows)
@@ -99,6 +102,8 @@ def _from_columns(columns: Mapping[object, object]) -> pa.Table:
 def _from_rows(rows: Sequence[object]) -> pa.Table:
     if not rows:
         raise InvalidInput("data", "there are no rows")
+    if isinstance(rows[0], str):
+        return _from_texts(rows)
     first: Mapping[str, object] = {}
     for number, row in enumerate(rows):
         if not isinstance(row, Mapping):
@@ -115,6 +120,13 @@ def _from_rows(rows: Sequence[object]) -> pa.Table:
             raise InvalidInput("data", f"row 0: the key {shorten(name)} is not a string")
     mappings = cast(Sequence[Mapping[str, object]], rows)
     return pa.table({name: _column(name, [row[name] for row in mappings]) for name in first})
+
+
+def _from_texts(rows: Sequence[object]) -> pa.Table:
+    for number, row in enumerate(rows):
+        if row is not None and not isinstance(row, str):
+            raise InvalidInput("data", f"row {number} is {type(row).__name__}, and row 0 a text; give {_TAKEN}")
+    return pa.table({TEXT: _column(TEXT, rows)})
 
 
 def _column(name: str, values: Sequence[object] | np.ndarray | pa.Array) -> pa.Array:

@@ -12,7 +12,6 @@ import pyarrow.json as pj
 
 from longshore.shared.datasets.files import open_bytes, reading
 from longshore.shared.datasets.lines import Positions, first_piece, is_last, split_json_lines
-from longshore.shared.datasets.shapes import is_list
 from longshore.shared.datasets.text import TextSource, parse_rows, settle_types
 from longshore.shared.errors import DataError
 from longshore.shared.store.address import public
@@ -61,8 +60,8 @@ def open_json_lines(uri: str) -> TextSource:
 
 
 def _loose(values: list[object], kind: pa.DataType) -> pa.Array:
-    """Text, or lists of which those that do not fit are null."""
-    if not is_list(kind):
+    """Text, or lists and objects of which those that do not fit are null."""
+    if not pa.types.is_nested(kind):
         return pa.array([None if value is None else str(value) for value in values], pa.string())
     return pa.array([value if _fits(value, kind) else None for value in values], kind)
 

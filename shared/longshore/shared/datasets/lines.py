@@ -22,6 +22,8 @@ Octets: TypeAlias = npt.NDArray[np.uint8]
 Splitter: TypeAlias = Callable[[bytes, bool], tuple[Positions, int]]
 
 _NEWLINE, _RETURN, _QUOTE, _COMMA = b'\n\r",'
+#: Bytes of the mark that UTF-8 can begin with.
+_MARK = 3
 #: A quoted field: a quote that begins a field, up to the next one that is not doubled.
 _QUOTED = re.compile(rb'(?:(?<![^,\r\n]))"[^"]*+(?:""[^"]*+)*+("|\Z)')
 
@@ -77,6 +79,16 @@ def read_pieces(
 def first_piece(file: BinaryIO, offset: int, split: Splitter) -> Piece | None:
     """The first piece that has rows; ``None`` if there are none."""
     return next((piece for piece in read_pieces(file, offset, None, split) if piece.rows), None)
+
+
+def check_borders(file: BinaryIO, offset: int, length: int) -> None:
+    """:raises ValueError: some bytes do not begin and end with rows any more, as they did when they were counted."""
+    for border in (offset, offset + length):
+        file.seek(max(border - 1, 0))
+        around = file.read(2)
+        # A row ends with a line break, but the last one need not; and nothing but a mark is before the first.
+        if border > _MARK and len(around) == 2 and around[0] not in (_NEWLINE, _RETURN):
+            raise ValueError(f"no row begins at byte {border}; it was written again since the job was submitted")
 
 
 def is_last(file: BinaryIO, piece: Piece) -> bool:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from longshore.shared.datasets.columns import Column, Floats, convert
+from longshore.shared.datasets.images import to_pixels
 from longshore.shared.datasets.shapes import described
 from longshore.shared.errors import DataError
 from longshore.shared.signature import Feature, Signature
@@ -30,10 +31,11 @@ class Matrix:
 def to_matrix(batch: pa.RecordBatch, signature: Signature) -> Matrix:
     """The features of a batch, side by side in the signature's order.
 
-    One column of float32 lists is taken as it lies in memory; everything else is one copy. A null, a list of another
-    length, a text that is no number, and a number that is not finite as float32 make their row bad.
+    One column of float32 lists is taken as it lies in memory; everything else is one copy. Image files are decoded,
+    see ``to_pixels``. A null, a list of another length, a text that is no number, a number that is not finite as
+    float32 and an image that cannot be decoded make their row bad.
 
-    :raises DataError: a column is missing, or holds something else than numbers.
+    :raises DataError: a column is missing, or holds something else. :raises InvalidInput: nothing here decodes images.
     """
     there = {name: position for position, name in enumerate(batch.schema.names)}
     columns = [_column(batch, there.get(feature.name), feature) for feature in signature.features]
@@ -55,9 +57,10 @@ def _column(batch: pa.RecordBatch, position: int | None, feature: Feature) -> Co
         raise DataError(f"the data has no column {feature.name!r}")
     array = batch.column(position)
     try:
-        return convert(array, feature)
+        return to_pixels(array, feature) if feature.kind == "image" else convert(array, feature)
     except TypeError:
         wanted = "numbers" if feature.width is None else f"lists of {feature.width} numbers"
+        wanted = "image files" if feature.kind == "image" else wanted
         raise DataError(f"column {feature.name!r} holds {described(array.type)}, not {wanted}") from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -9,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from longshore.shared.datasets.leaves import flatten
-from longshore.shared.datasets.shapes import described, shape_of
+from longshore.shared.datasets.shapes import described, is_image, is_text, shape_of, stored
 from longshore.shared.errors import InvalidInput
 from longshore.shared.signature import Feature, Signature
 
+#: The column whose image files are what a model learns from, where nothing else is said.
+IMAGE = "image"
 #: Columns that an error lists.
 LISTED = 12
 
@@ -22,6 +25,9 @@ def check_schema(schema: pa.Schema, signature: Signature, field: str = "data") -
     there = Counter(schema.names)
     for feature in signature.features:
         kind = _type_of(schema, there, feature.name, field)
+        if feature.kind != "number":
+            _check_other(kind, feature, field)
+            continue
         shape = shape_of(kind)
         wanted = "one number a row" if feature.width is None else f"lists of {feature.width} numbers"
         if shape is None or shape.scalar != (feature.width is None) or shape.size not in (None, feature.size):
@@ -30,18 +36,32 @@ def check_schema(schema: pa.Schema, signature: Signature, field: str = "data") -
             raise InvalidInput(field, f"column {feature.name!r} holds {described(kind)}, not {wanted}")
 
 
+def _check_other(kind: pa.DataType, feature: Feature, field: str) -> None:
+    """Texts and images."""
+    fits = is_text(stored(kind)) if feature.kind == "text" else is_image(kind)
+    if not fits and not pa.types.is_null(kind):
+        wanted = "text" if feature.kind == "text" else "image files"
+        raise InvalidInput(field, f"column {feature.name!r} holds {described(kind)}, not {wanted}")
+
+
 def infer_features(
-    schema: pa.Schema, first: pa.RecordBatch, target: str, wanted: Sequence[str] | None = None
+    schema: pa.Schema,
+    first: pa.RecordBatch,
+    target: str,
+    wanted: Sequence[str] | None = None,
+    image_shape: tuple[int, int, int] | None = None,
 ) -> tuple[Feature, ...]:
     """The input columns of a version to be trained.
 
     :param first: some rows; lists take their width from the first that is one.
-    :param wanted: the columns to predict from; ``None`` takes all but the target.
+    :param wanted: the columns to predict from; ``None`` takes all but the target, and where there is a column
+        ``image`` of image files, no texts.
+    :param image_shape: (channels, height, width) that images are decoded to; ``None`` where the family takes none.
     :raises InvalidInput: ``target`` or one of ``features`` is missing, or cannot be learned from.
     """
     there = Counter(schema.names)
     _type_of(schema, there, target, "target")
-    names = [name for name in schema.names if name != target] if wanted is None else list(wanted)
+    names = _default_names(schema, target) if wanted is None else list(wanted)
     if target in names:
         raise InvalidInput("features", f"{target!r} is the target; to predict it from itself teaches nothing")
     if not names:
@@ -49,10 +69,31 @@ def infer_features(
     repeated, times = Counter(names).most_common(1)[0]
     if times > 1:
         raise InvalidInput("features", f"{repeated!r} stands there {times} times")
-    return tuple(_feature(_type_of(schema, there, name, "features"), first, name) for name in names)
+    return tuple(_feature(_type_of(schema, there, name, "features"), first, name, image_shape) for name in names)
 
 
-def _feature(kind: pa.DataType, first: pa.RecordBatch, name: str) -> Feature:
+def _default_names(schema: pa.Schema, target: str) -> list[str]:
+    names = [name for name in schema.names if name != target]
+    if IMAGE not in names or not is_image(schema.field(schema.names.index(IMAGE)).type):
+        return names
+    return [name for name in names if not is_text(stored(schema.field(schema.names.index(name)).type))]
+
+
+def _image(name: str, shape: tuple[int, int, int] | None) -> Feature:
+    if shape is None:
+        raise InvalidInput(
+            "features",
+            f"column {name!r} holds image files; train a family that takes them (cnn), and give the size they are "
+            "scaled to as config input_shape, as in [3, 32, 32]",
+        )
+    if shape[0] not in (1, 3):
+        raise InvalidInput("config.input_shape", f"{shape[0]} channels; image files give 3 (RGB) or 1 (grey)")
+    return Feature(name=name, width=math.prod(shape), kind="image", shape=shape)
+
+
+def _feature(kind: pa.DataType, first: pa.RecordBatch, name: str, image_shape: tuple[int, int, int] | None) -> Feature:
+    if is_image(kind):
+        return _image(name, image_shape)
     shape = shape_of(kind)
     if shape is None or pa.types.is_null(kind):
         raise InvalidInput(

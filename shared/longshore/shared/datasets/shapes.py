@@ -69,6 +69,24 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind))
 
 
+def is_binary(kind: pa.DataType) -> bool:
+    kinds = pa.types
+    return bool(
+        kinds.is_binary(kind)
+        or kinds.is_large_binary(kind)
+        or kinds.is_binary_view(kind)
+        or kinds.is_fixed_size_binary(kind)
+    )
+
+
+def is_image(kind: pa.DataType) -> bool:
+    """Whether a column can hold image files: bytes, or structs with a field ``bytes``, as Hugging Face writes them."""
+    kind = stored(kind)
+    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        kind = stored(kind.field("bytes").type)
+    return is_binary(kind)
+
+
 def described(kind: pa.DataType) -> str:
     """For an error: what people call the type, and what Arrow does."""
     plain = stored(kind)
@@ -76,6 +94,8 @@ def described(kind: pa.DataType) -> str:
         return f"text ({kind})"
     if pa.types.is_temporal(plain):
         return f"dates or times ({kind})"
+    if is_image(plain):
+        return f"bytes, as of image files ({kind})"
     shape = shape_of(kind)
     if shape is None:
         return str(kind)

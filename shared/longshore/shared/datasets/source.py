@@ -7,6 +7,8 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from longshore.shared.datasets.files import check_size, is_folder
+from longshore.shared.datasets.parts import is_glob
 from longshore.shared.datasets.segments import Segment
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.jobs import FileInput
@@ -60,6 +62,8 @@ def open_source(data: FileInput, field: str | None = None) -> Source:
     :raises InvalidInput: instead, where ``field`` is given; also for a file without rows.
     """
     try:
+        if field is None:
+            check_size(data)
         source = _open(data)
     except DataError as error:
         if field is None:
@@ -72,8 +76,19 @@ def open_source(data: FileInput, field: str | None = None) -> Source:
     return source
 
 
+def settle(data: FileInput, source: Source) -> FileInput:
+    """At submission: also say what an archive holds, which only opening it tells."""
+    if data.format != "images":
+        return data
+    from longshore.shared.datasets.image_rows import ImageSource
+
+    return data.model_copy(update={"listing": source.listing}) if isinstance(source, ImageSource) else data
+
+
 def _open(data: FileInput) -> Source:
     # Each reader's part of Arrow is loaded when it is needed.
+    if data.format == "images":
+        return _open_images(data)
     if data.listing is not None:
         from longshore.shared.datasets.parquet_parts import ParquetParts
 
@@ -88,6 +103,10 @@ def _open(data: FileInput) -> Source:
         return ArrowSource(data.uri)
     if data.format in ("npy", "npz"):
         return _open_numpy(data)
+    if data.format == "hdf5":
+        from longshore.shared.datasets.hdf5 import Hdf5Source
+
+        return Hdf5Source(data.uri)
     if data.format == "csv":
         from longshore.shared.datasets.delimited import open_delimited
 
@@ -95,6 +114,14 @@ def _open(data: FileInput) -> Source:
     from longshore.shared.datasets.json_lines import open_json_lines
 
     return open_json_lines(data.uri)
+
+
+def _open_images(data: FileInput) -> Source:
+    from longshore.shared.datasets.image_archive import open_archive
+    from longshore.shared.datasets.image_folder import open_folder
+
+    together = is_glob(data.uri) or is_folder(data.uri)
+    return open_folder(data.uri, data.listing) if together else open_archive(data.uri, data.listing)
 
 
 def _open_numpy(data: FileInput) -> Source:

@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias
 import pyarrow as pa
 
 from longshore.shared.datasets.files import open_bytes, reading, told
-from longshore.shared.datasets.lines import Piece, Positions, first_piece, read_pieces
+from longshore.shared.datasets.lines import Piece, Positions, check_borders, first_piece, read_pieces
 from longshore.shared.datasets.regroup import regroup
 from longshore.shared.datasets.segments import FEWEST, Segment, choose_rows_per_shard
 from longshore.shared.errors import DataError
@@ -112,6 +112,7 @@ class TextSource:
         parse = partial(self.form.parse, columns=columns)
         loosely = partial(self.form.parse_loosely, columns=columns)
         with open_bytes(self.uri) as file:
+            check_borders(file, segment.offset, segment.length)
             for piece in read_pieces(file, segment.offset, segment.length, self.form.split):
                 if piece.rows:
                     yield parse_rows(self.uri, piece, row, parse, None if strict else loosely).select(list(columns))

@@ -12,10 +12,11 @@ from uuid import UUID
 from longshore.shared.errors import AttemptLost
 from longshore.shared.jobs import State
 from longshore.shared.ledger import statements
+from longshore.shared.ledger.company import GROUP_ROWS, GROUP_SHARDS
 from longshore.shared.ledger.database import Database, records
 from longshore.shared.ledger.group import Finished, commit_together
 from longshore.shared.ledger.records import Claim, NewShard
-from longshore.shared.ledger.transitions import claim_key, count_done, fail_shard, pass_fence
+from longshore.shared.ledger.transitions import claim_key, count_done, fail_shard, pass_fence, row_range
 from longshore.shared.ledger.writer import AttemptWriter, open_writer, session_name
 
 
@@ -31,19 +32,37 @@ class Attempts:
         :param lease: seconds after which the attempt counts as lost, unless it is renewed.
         :returns: ``None`` where there is nothing to do: the shard runs, has ended, or was never there.
         """
-        return next(iter(self.claim_many([(job, shard)], worker=worker, lease=lease)), None)
+        return next(iter(self._claim([(job, shard)], worker, lease, shards=0)), None)
 
     def claim_many(self, names: Sequence[tuple[UUID, int]], *, worker: str, lease: float) -> list[Claim]:
-        """Start the next attempts at those of some shards that wait, by job and index."""
+        """Start the next attempts at those of some shards that wait, by job and index.
+
+        Others of their company come with them while there is room; see :mod:`~longshore.shared.ledger.company`.
+        """
+        return self._claim(names, worker, lease, shards=GROUP_SHARDS)
+
+    def _claim(self, names: Sequence[tuple[UUID, int]], worker: str, lease: float, *, shards: int) -> list[Claim]:
         keys = {"jobs": [job for job, _ in names], "shards": [shard for _, shard in names]}
+        values = {**keys, "worker": worker, "lease": lease, "most_shards": shards, "most_rows": GROUP_ROWS}
         with self._database.connection() as link:
-            claims = records(link, Claim).execute(statements.CLAIM, {**keys, "worker": worker, "lease": lease})
-            found = claims.fetchall()
+            found = records(link, Claim).execute(statements.CLAIM, values).fetchall()
             for claim in found:
                 if claim.attempt > 1:
                     prefix = session_name(f"{claim.job_id}/{claim.shard}/")
                     link.execute(statements.END_EARLIER_ATTEMPTS, {"prefix": prefix})
         return found
+
+    def claim_more(self, first: Claim, shards: int, rows: int, *, worker: str, lease: float) -> list[Claim]:
+        """Start attempts at others of a claim's company that wait and are as urgent.
+
+        :param shards: at most so many, with at most so many ``rows`` together.
+        """
+        values = {
+            **{"company": first.company, "queue": first.queue, "priority": first.priority},
+            **{"worker": worker, "lease": lease, "most_shards": shards, "most_rows": rows},
+        }
+        with self._database.connection() as link:
+            return records(link, Claim).execute(statements.CLAIM_COMPANY, values).fetchall()
 
     def commit_together(self, finished: Sequence[Finished], lines: memoryview) -> set[tuple[UUID, int]]:
         """Commit the outputs of several shards in one transaction; see :func:`commit_together`."""
@@ -63,9 +82,28 @@ class Attempts:
                 link.execute(statements.NOTIFY_JOB, {"job": claim.job_id})
         return kept
 
+    def failed_rows(self, claim: Claim) -> list[int]:
+        """The rows of a shard that have errors, by their number in the job: those an ``only_failed`` claim runs."""
+        with self._database.connection() as link:
+            return [row for (row,) in link.execute(statements.FAILED_ROWS, row_range(claim))]
+
     def writing(self, claim: Claim) -> AbstractContextManager[AttemptWriter]:
         """One transaction for what the attempt puts out."""
         return open_writer(self._database, claim)
+
+    def finish_part(self, claim: Claim) -> bool:
+        """Count a shard as done whose file is published, whichever attempt has written it.
+
+        :returns: whether all shards of the job are done.
+        :raises AttemptLost: the attempt is not the current one; or no attempt has decided on a file.
+        """
+        with self._database.transaction() as link:
+            found = link.execute(statements.FINISH_PART, {**claim_key(claim), **row_range(claim)}).fetchone()
+            if found is None:
+                raise AttemptLost(f"attempt {claim.token} is not the current one, or has nothing to finish")
+            count_done(link, claim, rows=found[0], failed=found[1])
+            ended = link.execute(statements.ALL_SHARDS_DONE, {"job": claim.job_id}).fetchone()
+        return ended is not None and bool(ended[0])
 
     def plan(self, claim: Claim, shards: Sequence[NewShard], rows_total: int) -> None:
         """Commit a planning shard: the shards that it cut join the job.

@@ -9,7 +9,7 @@ from longshore.shared.jobs import State
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, Link
 from longshore.shared.ledger.records import Ticket
-from longshore.shared.ledger.transitions import end_job
+from longshore.shared.ledger.transitions import check_not_pruned, end_job
 
 
 class Control:
@@ -37,14 +37,39 @@ class Control:
         :returns: the tickets to publish.
         :raises UnknownJob: there is no such job.
         :raises InvalidInput: the job has not ended, has succeeded, or no shard of it is left to run.
+        :raises ResultsPruned: what has succeeded of it is not there any more.
         """
         with self._database.transaction() as link:
             link.execute(statements.LOCK_SHARDS, {"job": job})
+            check_not_pruned(link, job)
             rows = link.execute(statements.RETRY_SHARDS, {"job": job}).fetchall()
             if not rows:
                 raise InvalidInput("job", _why_not(job, read_state(link, job)))
-            link.execute(statements.RETRY_JOB, {"job": job})
+            _queue_again(link, job)
         return [Ticket(*row) for row in rows]
+
+    def retry_failed_rows(self, job: UUID) -> list[Ticket]:
+        """Queue again the rows of an ended job that have errors, and the shards that did not succeed.
+
+        The errors stay until the rows have run again.
+
+        :returns: the tickets to publish.
+        :raises UnknownJob: there is no such job.
+        :raises InvalidInput: the job has not ended, nothing of it failed, or it writes files.
+        :raises ResultsPruned: its results and errors are not there any more.
+        """
+        with self._database.transaction() as link:
+            link.execute(statements.LOCK_SHARDS, {"job": job})
+            check_not_pruned(link, job)
+            _check_rows(link, job)
+            rows = link.execute(statements.RETRY_FAILED_ROWS, {"job": job}).fetchall()
+            if not rows:
+                state = read_state(link, job)
+                ended = f"no row of {job} failed" if state.final else f"{job} is {state}; wait until it has ended"
+                raise InvalidInput("job", ended)
+            again = [failed for *_, done, failed in rows if done]
+            _queue_again(link, job, shards=len(again), rows=sum(again))
+        return [Ticket(*row) for *row, _, _ in rows]
 
 
 def read_state(link: Link, job: UUID) -> State:
@@ -55,7 +80,23 @@ def read_state(link: Link, job: UUID) -> State:
     return State(found[1])
 
 
+def _queue_again(link: Link, job: UUID, shards: int = 0, rows: int = 0) -> None:
+    """:raises ResultsPruned: in this moment."""
+    if link.execute(statements.RETRY_JOB, {"job": job, "shards": shards, "rows": rows}).fetchone() is None:
+        check_not_pruned(link, job)
+
+
+def _check_rows(link: Link, job: UUID) -> None:
+    """:raises InvalidInput: rows of the job cannot be run by themselves."""
+    found = link.execute(statements.READ_OUTPUT, {"job": job}).fetchone()
+    if found is not None and found[0] is not None:
+        raise InvalidInput(
+            "rows", f"{job} writes files, to which rows cannot be added; mend the rows and submit them as another job"
+        )
+
+
 def _why_not(job: UUID, state: State) -> str:
     if state is State.FAILED:
-        return f"every shard of {job} was run; the rows that failed are in job.errors(): mend and submit them again"
+        again = "to run the rows that failed once more, retry with rows='failed' (--rows failed)"
+        return f"every shard of {job} was run; {again}"
     return f"{job} is {state}; only a failed or cancelled job can be retried"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,7 +54,7 @@ class Database:
 
         :raises ServiceUnavailable: Postgres cannot be reached, refuses the login, or has no tables yet.
         """
-        with self._translated():
+        with self.translated():
             with self._opening:
                 pool = self._pool = self._pool or self._open()
             with pool.connection(timeout=CONNECT_TIMEOUT) as link:
@@ -68,7 +69,7 @@ class Database:
     @contextmanager
     def own_connection(self) -> Iterator[Link]:
         """A connection outside the pool, for what holds on to it: an advisory lock, LISTEN, a long COPY."""
-        with self._translated(), psycopg.connect(self._conninfo, autocommit=True) as link:
+        with self.translated(), psycopg.connect(self._conninfo, autocommit=True) as link:
             yield link
 
     def close(self) -> None:
@@ -87,12 +88,13 @@ class Database:
             max_size=self._max_size,
             open=True,
             kwargs={"autocommit": True},
-            check=ConnectionPool.check_connection,
+            check=_check,
             name="longshore",
         )
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def translated(self) -> Iterator[None]:
+        """What the driver raises, in our words."""
         try:
             yield
         except UndefinedTable:
@@ -108,6 +110,21 @@ class Database:
             raise InvalidInput("text", f"Postgres cannot hold it: {_first_line(error)}") from None
         except psycopg.OperationalError as error:
             raise ServiceUnavailable(f"Postgres at {self.address} cannot be reached: {_first_line(error)}") from error
+
+
+def is_alive(link: Link) -> bool:
+    """Whether a connection that nobody uses can be used; asks Postgres only where something has come in unasked."""
+    try:
+        _check(link)
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _check(link: Link) -> None:
+    # The end of a connection arrives like any message.
+    if link.closed or select.select([link.fileno()], [], [], 0)[0]:
+        ConnectionPool.check_connection(link)
 
 
 def records(link: Link, kind: type[R]) -> Cursor[R]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
+from psycopg import Rollback
+
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, Link
 from longshore.shared.ledger.records import Claim
@@ -14,20 +16,25 @@ from longshore.shared.ledger.records import Claim
 #: Seconds a worker may hang within the transaction before Postgres ends it, so that the shards can be run elsewhere.
 PATIENCE: Final = 30
 
-_LOCK_SHARDS: Final = """
-    SELECT shards.job_id, shards.index
-    FROM shards JOIN unnest(%(jobs)b::uuid[], %(shards)b::int[], %(attempts)b::int[]) AS done (job_id, index, attempt)
-        USING (job_id, index, attempt)
-    WHERE shards.state = 'running'
-    ORDER BY shards.job_id, shards.index FOR UPDATE OF shards
-"""
+#: The fence of many: gives those of which this attempt is the current one.
 _FINISH_SHARDS: Final = """
-    UPDATE shards SET state = 'succeeded', lease_until = NULL, rows_done = done.rows
-    FROM unnest(%(jobs)b::uuid[], %(shards)b::int[], %(rows)b::bigint[]) AS done (job_id, index, rows)
-    WHERE shards.job_id = done.job_id AND shards.index = done.index
+    WITH held AS MATERIALIZED (
+        SELECT shards.job_id, shards.index, done.rows, done.attempt
+        FROM shards JOIN unnest(%(jobs)b::uuid[], %(shards)b::int[], %(attempts)b::int[], %(rows)b::bigint[])
+            AS done (job_id, index, attempt, rows) USING (job_id, index, attempt)
+        WHERE shards.state = 'running'
+        ORDER BY shards.job_id, shards.index FOR UPDATE OF shards
+    )
+    UPDATE shards SET state = 'succeeded', lease_until = NULL, rows_done = held.rows
+    FROM held
+    WHERE shards.job_id = held.job_id AND shards.index = held.index AND shards.attempt = held.attempt
+      AND shards.state = 'running'
+    RETURNING shards.job_id, shards.index
 """
-_LOCK_JOBS: Final = "SELECT 1 FROM jobs WHERE id = ANY(%(jobs)b) ORDER BY id FOR UPDATE"
 _COUNT_SHARDS: Final = """
+    WITH held AS MATERIALIZED (
+        SELECT id FROM jobs WHERE id = ANY(%(jobs)b) ORDER BY id FOR UPDATE
+    )
     UPDATE jobs
     SET shards_done = shards_done + done.shards, rows_done = rows_done + done.rows,
         rows_failed = rows_failed + done.failed
@@ -35,7 +42,7 @@ _COUNT_SHARDS: Final = """
         SELECT job_id, count(*) AS shards, sum(rows) AS rows, sum(failed) AS failed
         FROM unnest(%(jobs)b::uuid[], %(rows)b::bigint[], %(failed)b::bigint[]) AS each (job_id, rows, failed)
         GROUP BY job_id
-    ) AS done
+    ) AS done JOIN held ON held.id = done.job_id
     WHERE jobs.id = done.job_id
 """
 
@@ -62,8 +69,11 @@ def commit_together(database: Database, finished: Sequence[Finished], lines: mem
     :param lines: their rows, as :func:`~longshore.shared.ledger.lines.result_lines` makes them.
     :returns: the shards of which this attempt is not the current one any more. Nothing is written if there are any:
         call again without them.
+    :raises ValueError: one of them runs only its failed rows.
     """
     claims = [each.claim for each in finished]
+    if any(claim.only_failed for claim in claims):
+        raise ValueError("a shard that runs only its failed rows is committed alone")
     values = {
         "jobs": [claim.job_id for claim in claims],
         "shards": [claim.shard for claim in claims],
@@ -73,16 +83,15 @@ def commit_together(database: Database, finished: Sequence[Finished], lines: mem
     }
     with database.transaction() as link:
         link.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, true)", [f"{PATIENCE}s"])
-        current = set(link.execute(_LOCK_SHARDS, values).fetchall())
+        current = set(link.execute(_FINISH_SHARDS, values).fetchall())
         lost = {each.name for each in finished} - current
         if lost:
-            return lost
-        link.execute(_FINISH_SHARDS, values)
+            raise Rollback
         _write(link, finished, lines)
-        link.execute(_LOCK_JOBS, values)
-        link.execute(_COUNT_SHARDS, values)
-        link.execute(statements.SETTLE_JOBS, values)
-    return set()
+        with link.pipeline():
+            link.execute(_COUNT_SHARDS, values)
+            link.execute(statements.SETTLE_JOBS, {"jobs": sorted({claim.job_id for claim in claims})})
+    return lost
 
 
 def _write(link: Link, finished: Sequence[Finished], lines: memoryview) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from types import TracebackType
 
 from longshore.shared.ledger.attempts import Attempts
+from longshore.shared.ledger.batch_sizes import BatchSizeTable
 from longshore.shared.ledger.control import Control
 from longshore.shared.ledger.database import Database
 from longshore.shared.ledger.fleet import Fleet
 from longshore.shared.ledger.models import Models
+from longshore.shared.ledger.partitions import Partitions
+from longshore.shared.ledger.pruning import Pruning
 from longshore.shared.ledger.queries import Queries
 from longshore.shared.ledger.submission import Submissions
 from longshore.shared.ledger.upkeep import Upkeep
@@ -31,11 +34,15 @@ class Ledger:
         self.models = Models(self.database)
         self.attempts = Attempts(self.database)
         self.upkeep = Upkeep(self.database)
+        self.partitions = Partitions(self.database)
+        self.pruning = Pruning(self.database)
         self.fleet = Fleet(self.database)
+        self.batch_sizes = BatchSizeTable(self.database)
         self.watching = Watching(self.database)
 
     def close(self) -> None:
         """Give the connections back."""
+        self.watching.close()
         self.database.close()
 
     def __enter__(self) -> Ledger:

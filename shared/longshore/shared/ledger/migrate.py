@@ -5,7 +5,7 @@ Run by `longshore up` and `longshore migrate`. Safe to run by many at once: an a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from alembic import command
@@ -21,16 +21,17 @@ from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.locks import MIGRATION_LOCK
 
 
-def migrate(database_url: str) -> str:
+def migrate(database_url: str, revision: str = "head") -> str:
     """Apply what is missing and return the revision the database is at now.
 
+    :param revision: where to stop; the newest by default.
     :raises ServiceUnavailable: the database cannot be reached.
     """
     with _connect(database_url) as connection:
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
         connection.commit()
         config = _config(connection)
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
         connection.commit()
         return str(MigrationContext.configure(connection).get_current_revision())
 
@@ -42,8 +43,16 @@ def pending_changes(database_url: str) -> list[object]:
     from longshore.shared.ledger.tables import metadata
 
     with _connect(database_url) as connection:
-        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        options = {"compare_server_default": True, "include_name": leave_out_partitions(connection)}
+        context = MigrationContext.configure(connection, opts=options)
         return list(compare_metadata(context, metadata))
+
+
+def leave_out_partitions(connection: Connection) -> Callable[[str | None, str, object], bool]:
+    """For Alembic's comparison: which names of a database it looks at. Partitions come and go with time."""
+    found = connection.execute(text("SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r'"))
+    partitions = frozenset(found.scalars())
+    return lambda name, kind, _: kind != "table" or name not in partitions
 
 
 def newest_revision() -> str:

@@ -93,6 +93,19 @@ class Models:
             link.execute(statements.MOVE_ALIAS, values)
         return version
 
+    def remove_alias(self, model: str, alias: str, set_by: str) -> VersionRecord:
+        """Take an alias away; its history is kept, and says so. Returns the version that it pointed at.
+
+        :raises UnknownModel: there is no such alias.
+        """
+        reference = ModelReference(model, alias=alias)
+        version = self.resolve(reference, "alias")
+        with self._database.connection() as link:
+            values = {"model": model, "alias": alias, "by": set_by}
+            if link.execute(statements.REMOVE_ALIAS, values).fetchone() is None:
+                raise UnknownModel("alias", self._what_there_is(link, reference))
+        return version
+
     def delete(self, reference: ModelReference) -> VersionRecord:
         """Remove a version from the ledger. Its number is never given out again.
 
@@ -106,7 +119,10 @@ class Models:
             link.execute(statements.LOCK_VERSION, values)
             aliases = [row[0] for row in link.execute(statements.ALIASES_OF_VERSION, values)]
             if aliases:
-                raise InvalidInput("model", f"{reference} is {', '.join(aliases)}; point that at another version first")
+                raise InvalidInput(
+                    "model",
+                    f"{reference} is {', '.join(aliases)}; point that at another version first, or take it away",
+                )
             waiting = link.execute(statements.JOBS_OF_VERSION, values).fetchone()
             if waiting is not None and waiting[0]:
                 raise InvalidInput("model", f"{waiting[0]} jobs use {reference} and have not ended; wait or cancel")

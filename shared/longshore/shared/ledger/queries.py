@@ -9,7 +9,9 @@ from longshore.shared.errors import UnknownJob
 from longshore.shared.jobs import State
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, records
+from longshore.shared.ledger.locks import RELAY_LOCK
 from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord
+from longshore.shared.ledger.transitions import check_not_pruned
 
 
 class Queries:
@@ -43,13 +45,19 @@ class Queries:
             return records(link, ShardRecord).execute(statements.LIST_SHARDS, {"job": job}).fetchall()
 
     def results(self, job: UUID) -> Iterator[tuple[int, str]]:
-        """(row, output as JSON text) of every row that has a result, by row. Streams: it holds one row at a time."""
-        with (
-            self._database.own_connection() as link,
-            link.cursor().copy(statements.COPY_OUT_RESULTS, {"job": job}) as copy,
-        ):
-            copy.set_types(["int8", "text"])
-            yield from copy.rows()
+        """(row, output as JSON text) of every row that has a result, by row. Streams: it holds one row at a time.
+
+        :raises ResultsPruned: they were removed.
+        """
+        with self._database.own_connection() as link:
+            check_not_pruned(link, job)
+            with link.cursor().copy(statements.COPY_OUT_RESULTS, {"job": job}) as copy:
+                copy.set_types(["int8", "text"])
+                found = 0
+                for found, (row, output) in enumerate(copy.rows(), start=1):  # noqa: B007 - told apart from none
+                    yield row, output
+            if not found:  # they may have been removed since: all of them, or none
+                check_not_pruned(link, job)
 
     def row_errors(self, job: UUID, limit: int = 1000) -> list[tuple[int, str]]:
         """(row, error) of the first rows that failed, by row."""
@@ -61,3 +69,40 @@ class Queries:
         """What the newest training attempt has reported, by step and name."""
         with self._database.connection() as link:
             return records(link, MetricRecord).execute(statements.LIST_METRICS, {"job": job}).fetchall()
+
+    def named_blobs(self) -> set[str]:
+        """The digests of all blobs in the store that versions of models and blocks of inline rows name."""
+        with self._database.connection() as link:
+            return {row[0] for row in link.execute(statements.NAMED_BLOBS)}
+
+    def digests_of_jobs(self) -> set[str]:
+        """The versions of jobs that run or can be retried, whether they are still in the ledger or not."""
+        with self._database.connection() as link:
+            return {row[0] for row in link.execute(statements.DIGESTS_OF_JOBS)}
+
+    def count_jobs(self) -> dict[str, int]:
+        """How many jobs there are in each state that has some."""
+        with self._database.connection() as link:
+            return {str(state): int(count) for state, count in link.execute(statements.COUNT_JOBS)}
+
+    def server_version(self) -> str:
+        """Of Postgres, as it names itself: ``16.3``."""
+        with self._database.connection() as link:
+            found = link.execute(statements.SERVER_VERSION).fetchone()
+        return "" if found is None else str(found[0]).split()[0]
+
+    def schema_revision(self) -> str | None:
+        """The newest migration that was run; ``None`` for none.
+
+        :raises ServiceUnavailable: there are no tables.
+        """
+        with self._database.connection() as link:
+            found = link.execute(statements.SCHEMA_REVISION).fetchone()
+        return None if found is None else str(found[0])
+
+    def relay_leads(self) -> bool:
+        """Whether some relay is at work."""
+        halves = {"high": RELAY_LOCK >> 32, "low": RELAY_LOCK & 0xFFFF_FFFF}
+        with self._database.connection() as link:
+            found = link.execute(statements.COUNT_LOCK_HOLDERS, halves).fetchone()
+        return found is not None and bool(found[0])

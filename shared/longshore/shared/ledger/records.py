@@ -24,6 +24,8 @@ class NewShard:
     stop: int
     offset: int | None = None
     length: int | None = None
+    #: What it has in common with shards that can run with it; see :mod:`~longshore.shared.ledger.company`.
+    company: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,8 @@ class Ticket:
     version: int | None
     #: Tries that the shard has had before.
     attempt: int = 0
+    #: Of a shard that was never tried: which others can run with it.
+    company: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +102,12 @@ class Claim:
     producer: str
     queue: str
     priority: int
+    #: Which shards can run with it, as was settled at submission.
+    company: str | None = None
+    #: Run only the rows of the shard that have errors: the others have results already.
+    only_failed: bool = False
+    #: The file that an earlier attempt has decided on; empty where no row of the shard has an output.
+    part: str | None = None
 
     @property
     def token(self) -> str:
@@ -131,8 +141,14 @@ class JobRecord:
     started_at: datetime | None
     finished_at: datetime | None
     deadline: datetime | None
+    #: When its results were removed because of their age.
+    pruned_at: datetime | None = None
     #: Rows computed by attempts that have not committed yet.
     rows_running: int = 0
+    #: Rows that were done or had failed when it was last retried.
+    rows_before: int = 0
+    #: What its owner should know though nothing failed, a sentence each.
+    notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "state", State(self.state))
@@ -151,7 +167,11 @@ class ShardRecord:
     attempt_limit: int
     worker: str | None
     rows_done: int
+    #: Runs again, or is to run again, only the rows that have errors.
+    only_failed: bool = False
     errors: list[dict[str, JsonValue]] = field(default_factory=list)
+    #: The output file that was decided on; empty where no row of the shard has an output.
+    part: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "state", State(self.state))
@@ -184,7 +204,8 @@ class AliasMove:
     """One entry of an alias's history."""
 
     alias: str
-    version: int
+    #: ``None``: it was taken away.
+    version: int | None
     set_by: str
     set_at: datetime
 
@@ -213,3 +234,15 @@ class WorkerRecord:
     started_at: datetime
     seen_at: datetime
     alive: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSizeRecord:
+    """Rows in a forward pass that were found fastest, for rows of up to ``length`` tokens (0: rows of numbers)."""
+
+    length: int
+    rows: int
+    #: Rows a second; 0 where it was not measured.
+    rate: float
+    #: Larger ones were tried.
+    settled: bool

@@ -3,8 +3,8 @@
 Locks are always taken in this order, so that no two transactions wait for each other in a circle:
 the shards of a job by index, then the job.
 
-A job's state is announced on the channel ``longshore_jobs`` (payload: the job's id), shards that wait to be
-published on ``longshore_tickets`` (no payload). Both reach listeners when the transaction commits.
+A job's state is announced on the channel ``longshore_jobs`` (payload: the ids of jobs, joined by commas), shards that
+wait to be published on ``longshore_tickets`` (no payload). Both reach listeners when the transaction commits.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Final
 
 JOBS_CHANNEL: Final = "longshore_jobs"
 TICKETS_CHANNEL: Final = "longshore_tickets"
+#: Postgres takes less than 8000 bytes in one notice.
+IDS_PER_NOTICE: Final = 200
 
 # -- submission ------------------------------------------------------------------------------------------------------
 
@@ -23,7 +25,7 @@ COPY_JOBS: Final = """
 """
 COPY_SHARDS: Final = """
     COPY shards (job_id, index, task, state, queue, priority, start, stop, "offset", length, attempt_limit,
-                 published_at, message)
+                 published_at, message, company)
     FROM STDIN (FORMAT BINARY)
 """
 COPY_INPUTS: Final = "COPY inputs (id, data, blob) FROM STDIN (FORMAT BINARY)"
@@ -42,18 +44,42 @@ MARK_PUBLISHED: Final = """
     WHERE shards.job_id = ticket.job_id AND shards.index = ticket.shard AND shards.state = 'queued'
 """
 
-READ_INPUT: Final = "SELECT data, blob FROM inputs WHERE id = %(id)s"
+#: One small job: what the statements above do, in one round trip.
+SUBMIT_ONE: Final = """
+    WITH input AS (
+        INSERT INTO inputs (id, data, blob)
+        SELECT %(input)s, %(data)s, %(blob)s WHERE %(input)s::uuid IS NOT NULL
+    ), job AS (
+        INSERT INTO jobs (id, kind, state, producer, queue, priority, spec, model, version, digest, max_attempts,
+                          rows_per_shard, rows_total, shards_total, deadline)
+        VALUES (%(id)s, %(kind)s, 'queued', %(producer)s, %(queue)s, %(priority)s, %(spec)s, %(model)s, %(version)s,
+                %(digest)s, %(max_attempts)s, %(rows_per_shard)s, %(rows_total)s, 1,
+                now() + make_interval(secs => %(timeout)s))
+    )
+    INSERT INTO shards (job_id, index, task, state, queue, priority, start, stop, "offset", length, attempt_limit,
+                        company)
+    VALUES (%(id)s, 0, %(task)s, 'queued', %(queue)s, %(priority)s, %(start)s, %(stop)s, %(offset)s, %(length)s,
+            %(max_attempts)s, %(company)s)
+"""
+
+READ_INPUTS: Final = "SELECT id, data, blob FROM inputs WHERE id = ANY(%(ids)b::uuid[])"
 
 # -- one attempt -----------------------------------------------------------------------------------------------------
 
-#: The one place that knows which shards a message leads to. No row: the message is stale.
-CLAIM: Final = """
-    WITH free AS MATERIALIZED (
-        SELECT shards.job_id, shards.index
-        FROM shards JOIN unnest(%(jobs)b::uuid[], %(shards)b::int[]) AS name (job_id, index) USING (job_id, index)
-        WHERE shards.state = 'queued'
-        ORDER BY shards.job_id, shards.index FOR UPDATE OF shards
-    ), claimed AS (
+#: Shards of the companies in ``asked`` that wait. Those that somebody else holds are passed over, so that nobody waits.
+_COMPANY: Final = """
+    SELECT waiting.job_id, waiting.index, waiting.rows, waiting.priority
+    FROM asked CROSS JOIN LATERAL (
+        SELECT job_id, index, stop - start AS rows, shards.priority FROM shards
+        WHERE state = 'queued' AND attempt = 0 AND shards.company = asked.company AND shards.queue = asked.queue
+          AND shards.priority >= asked.priority
+        ORDER BY shards.priority DESC, job_id, index LIMIT %(most_shards)s FOR UPDATE SKIP LOCKED
+    ) AS waiting
+"""
+#: Starts the next attempt at the shards in ``free``. Of jobs that are taken many at a time only the end is announced:
+#: it is a moment away.
+_CLAIMED: Final = """
+    claimed AS (
         UPDATE shards
         SET state = 'running', attempt = attempt + 1, worker = %(worker)s, rows_done = 0,
             lease_until = now() + make_interval(secs => %(lease)s)
@@ -64,15 +90,60 @@ CLAIM: Final = """
     ), started AS (
         UPDATE jobs SET state = 'running', started_at = now()
         FROM waiting WHERE jobs.id = waiting.id AND jobs.state = 'queued'
-        RETURNING pg_notify('longshore_jobs', jobs.id::text)
+        RETURNING CASE WHEN (SELECT count(*) FROM waiting) = 1 THEN pg_notify('longshore_jobs', jobs.id::text) END
     )
     SELECT claimed.job_id, claimed.index AS shard, claimed.attempt, claimed.attempt_limit, claimed.task,
            claimed.start, claimed.stop, claimed."offset", claimed.length, claimed.queue, claimed.priority,
-           jobs.kind, jobs.spec, jobs.model, jobs.version, jobs.digest, jobs.rows_per_shard, jobs.max_attempts,
-           jobs.producer
+           claimed.company, claimed.only_failed, claimed.part, jobs.kind, jobs.spec, jobs.model, jobs.version,
+           jobs.digest, jobs.rows_per_shard, jobs.max_attempts, jobs.producer
     FROM claimed JOIN jobs ON jobs.id = claimed.job_id
     LEFT JOIN (SELECT count(*) FROM started) AS notified ON true
     ORDER BY claimed.job_id, claimed.index
+"""
+
+#: The one place that knows which shards a message leads to: those that it names, and others of their company that wait
+#: and are as urgent, the most urgent and oldest first. Whether the named ones wait still does not matter to the others:
+#: they may have been submitted while the message was on its way, and have none of their own. A shard that was tried
+#: before brings nobody, for it may be what ended its worker. No row: the message is stale.
+CLAIM: Final = f"""
+    WITH name AS MATERIALIZED (
+        SELECT job_id, index FROM unnest(%(jobs)b::uuid[], %(shards)b::int[]) AS name (job_id, index)
+    ), named AS MATERIALIZED (
+        SELECT shards.job_id, shards.index, shards.attempt, shards.stop - shards.start AS rows
+        FROM shards JOIN name USING (job_id, index)
+        WHERE shards.state = 'queued'
+        ORDER BY shards.job_id, shards.index FOR UPDATE OF shards
+    ), known AS MATERIALIZED (
+        SELECT count(*) AS shards, coalesce(sum(rows), 0) AS rows, coalesce(max(attempt), 0) AS tries FROM named
+    ), asked AS MATERIALIZED (
+        SELECT shards.company, shards.queue, min(shards.priority) AS priority
+        FROM shards JOIN name USING (job_id, index), known
+        WHERE shards.company IS NOT NULL AND known.tries = 0 AND known.shards < %(most_shards)s
+        GROUP BY shards.company, shards.queue
+    ), company AS MATERIALIZED ({_COMPANY}), taken AS (
+        SELECT job_id, index
+        FROM (
+            SELECT job_id, index, row_number() OVER urgency AS shards, sum(rows) OVER urgency AS rows
+            FROM company WHERE (job_id, index) NOT IN (SELECT job_id, index FROM named)
+            WINDOW urgency AS (ORDER BY priority DESC, job_id, index)
+        ) AS others, known
+        WHERE others.shards + known.shards <= %(most_shards)s AND others.rows + known.rows <= %(most_rows)s
+    ), free AS (
+        SELECT job_id, index FROM named UNION ALL SELECT job_id, index FROM taken
+    ), {_CLAIMED}
+"""
+
+#: More of one company, for a worker that waits for them.
+CLAIM_COMPANY: Final = f"""
+    WITH asked AS MATERIALIZED (
+        SELECT %(company)s::text AS company, %(queue)s::text AS queue, %(priority)s::int AS priority
+    ), company AS MATERIALIZED ({_COMPANY}), free AS (
+        SELECT job_id, index
+        FROM (
+            SELECT job_id, index, sum(rows) OVER (ORDER BY priority DESC, job_id, index) AS rows FROM company
+        ) AS others
+        WHERE rows <= %(most_rows)s
+    ), {_CLAIMED}
 """
 
 #: Ends what an earlier attempt at the shard still holds open: its half-written rows would make the new one wait.
@@ -98,35 +169,93 @@ COPY_RESULTS: Final = "COPY results (job_id, row, output) FROM STDIN"
 COPY_ROW_ERRORS: Final = "COPY row_errors (job_id, row, error) FROM STDIN (FORMAT BINARY)"
 COPY_METRICS: Final = "COPY metrics (job_id, attempt, step, name, value) FROM STDIN (FORMAT BINARY)"
 
-#: The fence: only the current attempt passes.
+#: The rows of a shard that have errors, as its last attempt to succeed left them.
+FAILED_ROWS: Final = """
+    SELECT row FROM row_errors WHERE job_id = %(job)s AND row >= %(start)s AND row < %(stop)s ORDER BY row
+"""
+FORGET_ROW_ERRORS: Final = "DELETE FROM row_errors WHERE job_id = %(job)s AND row >= %(start)s AND row < %(stop)s"
+
+#: The fence: only the current attempt passes. One that ran only the failed rows joins those that had results before.
+#: The job is named, and not taken from the shard, so that Postgres locks no other partition than the job's.
 FINISH_SHARD: Final = """
-    UPDATE shards SET state = 'succeeded', lease_until = NULL, rows_done = %(rows)s
+    UPDATE shards
+    SET state = 'succeeded', lease_until = NULL, only_failed = false,
+        rows_done = %(rows)s + CASE WHEN only_failed THEN stop - start - (
+            SELECT count(*) FROM row_errors
+            WHERE row_errors.job_id = %(job)s AND row >= shards.start AND row < shards.stop
+        ) ELSE 0 END
     WHERE job_id = %(job)s AND index = %(shard)s AND attempt = %(attempt)s AND state = 'running'
     RETURNING 1
 """
 
-COUNT_SHARD_DONE: Final = """
+#: The fence of an attempt that has written a file: from here on, every attempt at the shard only publishes that file.
+DECIDE_PART: Final = """
+    UPDATE shards SET part = %(part)s
+    WHERE job_id = %(job)s AND index = %(shard)s AND attempt = %(attempt)s AND state = 'running' AND part IS NULL
+    RETURNING 1
+"""
+#: The fence of an attempt that has published the file; whoever decided on it has written the errors of its rows.
+FINISH_PART: Final = """
+    WITH failed AS (
+        SELECT count(*) AS rows FROM row_errors WHERE job_id = %(job)s AND row >= %(start)s AND row < %(stop)s
+    )
+    UPDATE shards SET state = 'succeeded', lease_until = NULL, rows_done = stop - start - failed.rows
+    FROM failed
+    WHERE job_id = %(job)s AND index = %(shard)s AND attempt = %(attempt)s AND state = 'running' AND part IS NOT NULL
+    RETURNING rows_done, failed.rows
+"""
+ALL_SHARDS_DONE: Final = "SELECT shards_done >= shards_total FROM jobs WHERE id = %(job)s"
+
+#: Those of a job, and new ones that are not among them.
+_NOTED: Final = """
+    notes || (
+        SELECT coalesce(jsonb_agg(note ORDER BY place), '[]')
+        FROM jsonb_array_elements(%(notes)s::jsonb) WITH ORDINALITY AS new (note, place) WHERE NOT notes @> note
+    )
+"""
+ADD_NOTES: Final = f"UPDATE jobs SET notes = {_NOTED} WHERE id = %(job)s"
+
+COUNT_SHARD_DONE: Final = f"""
     UPDATE jobs
     SET shards_done = shards_done + 1, rows_done = rows_done + %(rows)s, rows_failed = rows_failed + %(failed)s,
         shards_total = shards_total + %(added)s, rows_total = coalesce(%(rows_total)s::bigint, rows_total),
-        outcome = coalesce(%(outcome)s::jsonb, outcome)
+        outcome = coalesce(%(outcome)s::jsonb, outcome),
+        notes = {_NOTED}
     WHERE id = %(job)s
 """
 
+#: Rows of a job that may fail: a count, or where it is below 1 a fraction of all. A spec leaves out a default of 0.
+_ALLOWED: Final = """
+    floor(coalesce((spec->>'max_row_errors')::numeric, 0)
+          * CASE WHEN (spec->>'max_row_errors')::numeric < 1 THEN rows_total ELSE 1 END)
+"""
+#: What is noted of a job whose failed rows were allowed; taken back when they are run again.
+_ALLOWED_NOTE: Final = f"format('%%s of %%s rows failed, up to %%s were allowed', rows_failed, rows_total, {_ALLOWED})"
+
 #: Ends the jobs whose last shard has ended, and tells who waits for them. The caller holds the jobs.
-SETTLE_JOBS: Final = """
+SETTLE_JOBS: Final = f"""
     WITH settled AS (
         UPDATE jobs
         SET finished_at = now(),
-            state = CASE WHEN shards_failed > 0 OR rows_failed > 0 THEN 'failed' ELSE 'succeeded' END,
+            state = CASE WHEN shards_failed > 0 OR rows_failed > {_ALLOWED} THEN 'failed' ELSE 'succeeded' END,
             error = CASE
                 WHEN shards_failed > 0 THEN error
-                WHEN rows_failed > 0
-                THEN format('%%s of %%s rows failed; the others have results', rows_failed, rows_total)
+                WHEN rows_failed > {_ALLOWED}
+                THEN format('%%s of %%s rows failed, %%s were allowed; the others have results',
+                            rows_failed, rows_total,
+                            CASE WHEN {_ALLOWED} > 0 THEN format('up to %%s', {_ALLOWED}) ELSE 'none' END)
+            END,
+            notes = CASE
+                WHEN shards_failed = 0 AND rows_failed BETWEEN 1 AND {_ALLOWED}
+                THEN notes || to_jsonb({_ALLOWED_NOTE}) ELSE notes
             END
         WHERE id = ANY(%(jobs)s) AND state IN ('queued', 'running') AND shards_done + shards_failed >= shards_total
     )
-    SELECT count(pg_notify('longshore_jobs', id::text)) FROM unnest(%(jobs)s::uuid[]) AS changed (id)
+    SELECT count(pg_notify('longshore_jobs', ids))
+    FROM (
+        SELECT string_agg(id::text, ',') AS ids FROM unnest(%(jobs)s::uuid[]) WITH ORDINALITY AS changed (id, place)
+        GROUP BY place / {IDS_PER_NOTICE}
+    ) AS notices
 """
 
 ADD_SHARDS: Final = """
@@ -192,15 +321,42 @@ RETRY_SHARDS: Final = """
         attempt_limit = attempt + jobs.max_attempts
     FROM jobs
     WHERE shards.job_id = %(job)s AND shards.state IN ('failed', 'cancelled')
-      AND jobs.id = shards.job_id AND jobs.state IN ('failed', 'cancelled')
+      AND jobs.id = shards.job_id AND jobs.state IN ('failed', 'cancelled') AND jobs.pruned_at IS NULL
     RETURNING shards.job_id, shards.index AS shard, shards.task, shards.queue, shards.priority, shards.start,
               shards.stop, jobs.model, jobs.version, shards.attempt
 """
-RETRY_JOB: Final = """
+#: Also those that succeeded but for some rows, which alone run again: the others have their results. A shard that
+#: failed while it ran only such rows goes on with these. Returns, after the tickets' columns, whether the shard had
+#: succeeded, and how many rows of it have errors.
+RETRY_FAILED_ROWS: Final = """
+    WITH found AS MATERIALIZED (
+        SELECT index, state = 'succeeded' AS done, (
+                   SELECT count(*) FROM row_errors
+                   WHERE row_errors.job_id = %(job)s AND row >= shards.start AND row < shards.stop
+               ) AS failed
+        FROM shards WHERE job_id = %(job)s AND state IN ('succeeded', 'failed', 'cancelled')
+    )
+    UPDATE shards
+    SET state = 'queued', published_at = NULL, lease_until = NULL, rows_done = 0, company = NULL,
+        only_failed = only_failed OR found.done, attempt_limit = attempt + jobs.max_attempts
+    FROM found, jobs
+    WHERE shards.job_id = %(job)s AND shards.index = found.index AND (found.failed > 0 OR NOT found.done)
+      AND jobs.id = shards.job_id AND jobs.state IN ('succeeded', 'failed', 'cancelled')
+      AND jobs.pruned_at IS NULL
+    RETURNING shards.job_id, shards.index AS shard, shards.task, shards.queue, shards.priority, shards.start,
+              shards.stop, jobs.model, jobs.version, shards.attempt, found.done, found.failed
+"""
+#: Whether rows of a job can be run again by themselves.
+READ_OUTPUT: Final = "SELECT spec->>'output' FROM jobs WHERE id = %(job)s"
+
+#: ``shards`` and ``rows``: those that had succeeded or failed, and are undecided again.
+RETRY_JOB: Final = f"""
     UPDATE jobs
-    SET state = 'queued', error = NULL, finished_at = NULL, shards_failed = 0,
+    SET state = 'queued', error = NULL, finished_at = NULL, shards_failed = 0, notes = notes - {_ALLOWED_NOTE},
+        shards_done = shards_done - %(shards)s, rows_failed = rows_failed - %(rows)s,
+        rows_before = rows_done + rows_failed - %(rows)s,
         deadline = now() + (deadline - created_at)
-    WHERE id = %(job)s AND state IN ('failed', 'cancelled')
+    WHERE id = %(job)s AND state IN ('succeeded', 'failed', 'cancelled') AND pruned_at IS NULL
     RETURNING pg_notify('longshore_jobs', id::text)
 """
 
@@ -251,19 +407,102 @@ LONGEST_WAITING: Final = """
 
 TRY_LEAD: Final = "SELECT pg_try_advisory_lock(%(key)s)"
 
+# -- partitions of results and row_errors ----------------------------------------------------------------------------
+
+#: The table, the partition and its bounds as Postgres writes them.
+LIST_PARTITIONS: Final = """
+    SELECT parent.relname, part.relname, pg_get_expr(part.relpartbound, part.oid)
+    FROM pg_inherits
+    JOIN pg_class AS parent ON parent.oid = inhparent
+    JOIN pg_class AS part ON part.oid = inhrelid
+    WHERE inhparent IN (SELECT to_regclass(name) FROM unnest(%(tables)s::text[]) AS wanted (name))
+"""
+LIMIT_WAITING: Final = """
+    SELECT set_config('lock_timeout', %(lock)s, true), set_config('statement_timeout', %(step)s, true)
+"""
+#: Names in braces are filled in as identifiers.
+COUNT_IN_DEFAULT: Final = """
+    SELECT count(*)
+    FROM (SELECT FROM {default} WHERE job_id >= %(lower)s AND job_id < %(upper)s LIMIT %(limit)s) AS found
+"""
+MOVE_OUT_OF_DEFAULT: Final = """
+    WITH moved AS (DELETE FROM {default} WHERE job_id >= %(lower)s AND job_id < %(upper)s RETURNING *)
+    INSERT INTO {name} SELECT * FROM moved
+"""
+ATTACH_PARTITION: Final = "ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({lower}) TO ({upper})"
+
+# -- pruning ---------------------------------------------------------------------------------------------------------
+
+TAKE_TURN: Final = "SELECT pg_advisory_lock(%(key)s)"
+
+_ENDED: Final = "state IN ('succeeded', 'failed', 'cancelled')"
+#: Old enough, and in no week that is kept for a job that has not ended.
+_PRUNABLE: Final = f"""
+    jobs.id < %(cut)s AND jobs.pruned_at IS NULL AND jobs.{_ENDED}
+    AND NOT EXISTS (
+        SELECT FROM unnest(%(lowers)s::uuid[], %(uppers)s::uuid[]) AS kept (lower, upper)
+        WHERE jobs.id >= kept.lower AND jobs.id < kept.upper
+    )
+"""
+COUNT_PRUNABLE: Final = f"SELECT count(*) FROM jobs WHERE {_PRUNABLE}"
+COUNT_UNFINISHED: Final = """
+    SELECT count(*) FROM jobs WHERE id >= %(lower)s AND id < %(upper)s AND state IN ('queued', 'running')
+"""
+#: Waits for who retries one of them; the job counts as unfinished then.
+MARK_WEEK_PRUNED: Final = f"""
+    UPDATE jobs SET pruned_at = now()
+    WHERE id >= %(lower)s AND id < %(upper)s AND pruned_at IS NULL AND {_ENDED}
+"""
+MARK_JOBS_PRUNED: Final = f"""
+    WITH chosen AS MATERIALIZED (
+        SELECT id FROM jobs WHERE {_PRUNABLE} ORDER BY id LIMIT %(batch)s FOR UPDATE SKIP LOCKED
+    )
+    UPDATE jobs SET pruned_at = now() FROM chosen WHERE jobs.id = chosen.id RETURNING jobs.id
+"""
+DELETE_WEEK: Final = """
+    DELETE FROM {name} USING jobs
+    WHERE job_id >= %(lower)s AND job_id < %(upper)s AND jobs.id = job_id AND jobs.pruned_at IS NOT NULL
+"""
+DELETE_JOBS: Final = "DELETE FROM {name} WHERE job_id = ANY(%(jobs)s)"
+
+#: Blocks of inline rows, wherever a spec names them. A block is committed together with the jobs that use it.
+_USED: Final = (
+    "SELECT DISTINCT jsonb_path_query(spec, '$.**.block') #>> '{}' AS block FROM jobs WHERE pruned_at IS NULL"
+)
+_UNUSED: Final = "id < %(cut)s AND NOT EXISTS (SELECT FROM used WHERE used.block = inputs.id::text)"
+FIND_UNUSED_INPUTS: Final = f"""
+    WITH used AS MATERIALIZED ({_USED} AND NOT ({_PRUNABLE})) SELECT blob FROM inputs WHERE {_UNUSED}
+"""
+DELETE_UNUSED_INPUTS: Final = f"""
+    WITH used AS MATERIALIZED ({_USED}) DELETE FROM inputs WHERE {_UNUSED} RETURNING blob
+"""
+
+#: Blobs that are named: blocks of inline rows, manifests, and every digest that a manifest holds.
+NAMED_BLOBS: Final = """
+    SELECT blob FROM inputs WHERE blob IS NOT NULL
+    UNION SELECT digest FROM model_versions
+    UNION SELECT found[1] FROM model_versions, regexp_matches(manifest::text, 'sha256:[0-9a-f]{64}', 'g') AS found
+"""
+#: The versions of jobs that can run again, even if they were deleted since.
+DIGESTS_OF_JOBS: Final = """
+    SELECT DISTINCT digest FROM jobs
+    WHERE digest IS NOT NULL AND pruned_at IS NULL AND (state <> 'succeeded' OR rows_failed > 0)
+"""
+
 # -- questions -------------------------------------------------------------------------------------------------------
 
+#: With the rows computed by attempts that have not committed yet.
 _JOB_COLUMNS: Final = """
     jobs.id, jobs.kind, jobs.state, jobs.producer, jobs.queue, jobs.priority, jobs.spec, jobs.model, jobs.version,
     jobs.digest, jobs.rows_total, jobs.rows_done, jobs.rows_failed, jobs.shards_total, jobs.shards_done,
-    jobs.shards_failed, jobs.outcome, jobs.error, jobs.created_at, jobs.started_at, jobs.finished_at, jobs.deadline
+    jobs.shards_failed, jobs.outcome, jobs.error, jobs.created_at, jobs.started_at, jobs.finished_at, jobs.deadline,
+    jobs.pruned_at,
+    jobs.notes, jobs.rows_before,
+    CASE WHEN jobs.state = 'running' THEN coalesce(
+        (SELECT sum(rows_done) FROM shards WHERE job_id = jobs.id AND state = 'running'), 0)::bigint
+    ELSE 0 END AS rows_running
 """
-READ_JOB: Final = f"""
-    SELECT {_JOB_COLUMNS},
-           coalesce((SELECT sum(rows_done) FROM shards WHERE job_id = jobs.id AND state = 'running'), 0)::bigint
-               AS rows_running
-    FROM jobs WHERE id = %(job)s
-"""
+READ_JOB: Final = f"SELECT {_JOB_COLUMNS} FROM jobs WHERE id = %(job)s"
 LIST_JOBS: Final = f"""
     SELECT {_JOB_COLUMNS} FROM jobs
     WHERE (%(state)s::text IS NULL OR state = %(state)s) AND (%(kind)s::text IS NULL OR kind = %(kind)s)
@@ -271,8 +510,9 @@ LIST_JOBS: Final = f"""
 """
 #: States alone, of many jobs at once.
 READ_STATES: Final = "SELECT id, state FROM jobs WHERE id = ANY(%(jobs)s)"
+READ_PRUNED: Final = "SELECT pruned_at FROM jobs WHERE id = %(job)s"
 LIST_SHARDS: Final = """
-    SELECT index, task, state, start, stop, attempt, attempt_limit, worker, rows_done, errors
+    SELECT index, task, state, start, stop, attempt, attempt_limit, worker, rows_done, only_failed, errors, part
     FROM shards WHERE job_id = %(job)s ORDER BY index
 """
 COPY_OUT_RESULTS: Final = """
@@ -288,10 +528,26 @@ LIST_METRICS: Final = """
     ORDER BY step, name
 """
 
+# -- the installation ------------------------------------------------------------------------------------------------
+
+COUNT_JOBS: Final = "SELECT state, count(*) FROM jobs GROUP BY state"
+SERVER_VERSION: Final = "SHOW server_version"
+SCHEMA_REVISION: Final = "SELECT version_num FROM alembic_version"
+#: A lock on one 64-bit number is shown in two halves.
+COUNT_LOCK_HOLDERS: Final = """
+    SELECT count(*) FROM pg_locks
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1
+      AND classid = %(high)s::oid AND objid = %(low)s::oid
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
 # -- models ----------------------------------------------------------------------------------------------------------
 
+#: The newest move of each alias; one to no version has taken the alias away.
 _POINTED: Final = """
-    SELECT DISTINCT ON (model, alias) model, alias, version FROM model_aliases ORDER BY model, alias, id DESC
+    SELECT * FROM (
+        SELECT DISTINCT ON (model, alias) model, alias, version FROM model_aliases ORDER BY model, alias, id DESC
+    ) AS newest WHERE version IS NOT NULL
 """
 RESOLVE_VERSION: Final = """
     SELECT model, version, digest, manifest, job_id, created_at FROM model_versions
@@ -335,6 +591,12 @@ ADD_VERSION: Final = """
 MOVE_ALIAS: Final = """
     INSERT INTO model_aliases (model, alias, version, set_by) VALUES (%(model)s, %(alias)s, %(version)s, %(by)s)
 """
+#: No row: the alias points at nothing. Two at once would both find it; both are in the history then.
+REMOVE_ALIAS: Final = f"""
+    INSERT INTO model_aliases (model, alias, version, set_by)
+    SELECT model, alias, NULL, %(by)s FROM ({_POINTED}) AS pointed WHERE model = %(model)s AND alias = %(alias)s
+    RETURNING 1
+"""
 LOCK_VERSION: Final = "SELECT 1 FROM model_versions WHERE model = %(model)s AND version = %(version)s FOR UPDATE"
 ALIASES_OF_VERSION: Final = f"""
     SELECT p.alias FROM ({_POINTED}) p WHERE p.model = %(model)s AND p.version = %(version)s ORDER BY p.alias
@@ -364,3 +626,15 @@ LIVE_QUEUES: Final = """
     SELECT DISTINCT queue FROM workers WHERE seen_at > now() - make_interval(secs => %(silence)s)
 """
 KNOWN_FAMILIES: Final = "SELECT DISTINCT unnest(families) FROM workers"
+
+# -- batch sizes -----------------------------------------------------------------------------------------------------
+
+READ_BATCH_SIZES: Final = """
+    SELECT length, rows, rate, settled FROM batch_sizes WHERE digest = %(digest)s AND device = %(device)s
+"""
+WRITE_BATCH_SIZE: Final = """
+    INSERT INTO batch_sizes (digest, device, length, rows, rate, settled)
+    VALUES (%(digest)s, %(device)s, %(length)s, %(rows)s, %(rate)s, %(settled)s)
+    ON CONFLICT (digest, device, length) DO UPDATE
+    SET rows = excluded.rows, rate = excluded.rate, settled = excluded.settled, measured_at = now()
+"""

@@ -34,6 +34,7 @@ _SHARD_TYPES = (
     "int4",
     "timestamptz",
     "uuid",
+    "text",
 )
 #: Messages, each with its id and the tickets that it carries.
 Published: TypeAlias = Sequence[tuple[UUID, Sequence[Ticket]]]
@@ -57,6 +58,9 @@ class Submissions:
         :returns: the id of each job. It differs from the one given where its idempotency key had made a job before.
         :raises InvalidInput: a key was used before for something else.
         """
+        if _is_simple(jobs, inputs) and not messages:
+            self._submit_one(jobs[0], inputs[0] if inputs else None)
+            return [jobs[0].id]
         while True:
             try:
                 with self._database.transaction() as link:
@@ -70,6 +74,12 @@ class Submissions:
                 continue  # somebody used the same key in this moment: now it is known
             return [known.get(job.id, job.id) for job in jobs]
 
+    def find_key(self, producer: str, key: str) -> UUID | None:
+        """The job that an idempotency key has made."""
+        with self._database.connection() as link:
+            found = link.execute(statements.FIND_KEYS, {"producer": producer, "keys": [key]}).fetchone()
+        return None if found is None else cast(UUID, found[1])
+
     def mark_published(self, published: Published) -> None:
         """Note that tickets are in the queue, so that the relay need not publish them."""
         keys = {
@@ -80,11 +90,23 @@ class Submissions:
         with self._database.connection() as link:
             link.execute(statements.MARK_PUBLISHED, keys)
 
-    def read_input(self, block: UUID) -> tuple[bytes | None, str | None]:
-        """A block's bytes, or the digest of the blob that holds them. Both ``None``: there is no such block."""
+    def read_inputs(self, blocks: Sequence[UUID]) -> dict[UUID, NewInput]:
+        """Blocks by id; those that are not there are left out."""
         with self._database.connection() as link:
-            found = link.execute(statements.READ_INPUT, {"id": block}, binary=True).fetchone()
-        return (None, None) if found is None else (found[0], found[1])
+            rows = link.execute(statements.READ_INPUTS, {"ids": list(blocks)}, binary=True)
+            return {id_: NewInput(id=id_, data=data, blob=blob) for id_, data, blob in rows}
+
+    def _submit_one(self, job: NewJob, given: NewInput | None) -> None:
+        values: dict[str, object] = {
+            **vars(job),
+            **vars(job.shards[0]),
+            "spec": _raw(job.spec),
+            "input": None if given is None else given.id,
+            "data": None if given is None else given.data,
+            "blob": None if given is None else given.blob,
+        }
+        with self._database.connection() as link:
+            link.execute(statements.SUBMIT_ONE, values, prepare=True)
 
     @staticmethod
     def _known(link: Link, jobs: Sequence[NewJob]) -> dict[UUID, UUID]:
@@ -112,10 +134,15 @@ def tickets_of(jobs: Sequence[NewJob]) -> list[Ticket]:
     return [
         Ticket(
             *(job.id, index, shard.task, job.queue, job.priority, shard.start, shard.stop, job.model, job.version),
+            company=shard.company,
         )
         for job in jobs
         for index, shard in enumerate(job.shards)
     ]
+
+
+def _is_simple(jobs: Sequence[NewJob], inputs: Sequence[NewInput]) -> bool:
+    return len(jobs) == 1 and len(jobs[0].shards) == 1 and jobs[0].idempotency_key is None and len(inputs) <= 1
 
 
 def _write(link: Link, jobs: Sequence[NewJob], inputs: Sequence[NewInput], messages: Published) -> None:
@@ -141,7 +168,7 @@ def _write(link: Link, jobs: Sequence[NewJob], inputs: Sequence[NewInput], messa
                         (
                             *(job.id, index, shard.task, State.QUEUED.value, job.queue, job.priority),
                             *(shard.start, shard.stop, shard.offset, shard.length, job.max_attempts),
-                            *(None if message is None else now, message),
+                            *(None if message is None else now, message, shard.company),
                         )
                     )
 

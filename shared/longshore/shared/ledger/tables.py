@@ -3,13 +3,14 @@
 jobs            what a producer submitted, its state, its counters
 shards          runs of a job's rows: queued, leased, retried, committed
 inputs          rows that came with a call, many jobs to a block (Arrow IPC; large ones lie in the store)
-results         one JSON value per row of an inference job
-row_errors      rows that could not be computed, and why
+results         one JSON value per row of an inference job; a partition for each week in which jobs were submitted
+row_errors      rows that could not be computed, and why; partitioned like results
 metrics         numbers a training attempt reports while it runs
 models          names
 model_versions  numbered, immutable; the manifest as the store has it
-model_aliases   every move of every alias; the newest row of a (model, alias) is where it points
+model_aliases   every move of every alias; the newest row of a (model, alias) is where it points, or that it is gone
 workers         who is there, and when they were last heard of
+batch_sizes     rows in a forward pass that were found fastest, for all workers
 
 ``shards``, ``results``, ``row_errors`` and ``metrics`` have no foreign key to ``jobs``: they are only written in a
 transaction that holds the job, and a check for each row would cost a third of a bulk load.
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -85,10 +87,16 @@ jobs = Table(
     # What a training job made: the version and its metrics.
     Column("outcome", JSONB),
     Column("error", Text),
+    # What its owner should know though nothing failed, one sentence each.
+    Column("notes", JSONB, nullable=False, server_default=text("'[]'")),
+    # Rows that were done or had failed when it was last retried, so that its speed is that of the run since then.
+    Column("rows_before", BigInteger, nullable=False, server_default=_zero),
     _moment("created_at", required=True),
     _moment("started_at"),
     _moment("finished_at"),
     _moment("deadline"),
+    # When its results, row errors and inline rows were removed.
+    _moment("pruned_at"),
     UniqueConstraint("producer", "idempotency_key"),
     CheckConstraint(f"state IN ({_STATES})", name="state"),
     CheckConstraint("priority BETWEEN 0 AND 9", name="priority"),
@@ -119,12 +127,27 @@ shards = Table(
     # When it was last published, and in which message: one message can name many shards.
     _moment("published_at"),
     Column("message", Uuid),
+    # What a small shard has in common with those that can run with it; NULL for one that runs alone.
+    Column("company", Text),
+    # The output file that an attempt has decided on; later attempts only publish it.
+    Column("part", Text),
+    # Runs again only the rows that have errors.
+    Column("only_failed", Boolean, nullable=False, server_default=text("false")),
     Column("rows_done", BigInteger, nullable=False, server_default=_zero),
     # One entry an attempt that failed: {"attempt", "worker", "error", "at"}.
     Column("errors", JSONB, nullable=False, server_default=text("'[]'")),
     CheckConstraint(f"state IN ({_STATES})", name="state"),
 )
 Index("shards_waiting_idx", shards.c.queue, shards.c.published_at, postgresql_where=text("state = 'queued'"))
+Index(
+    "shards_company_idx",
+    shards.c.company,
+    shards.c.queue,
+    shards.c.priority.desc(),
+    shards.c.job_id,
+    shards.c.index,
+    postgresql_where=text("state = 'queued' AND company IS NOT NULL"),
+)
 Index("shards_lease_idx", shards.c.lease_until, postgresql_where=text("state = 'running'"))
 
 inputs = Table(
@@ -144,6 +167,7 @@ results = Table(
     Column("job_id", Uuid, primary_key=True),
     Column("row", BigInteger, primary_key=True, autoincrement=False),
     Column("output", JSONB, nullable=False),
+    postgresql_partition_by="RANGE (job_id)",
 )
 
 row_errors = Table(
@@ -152,6 +176,7 @@ row_errors = Table(
     Column("job_id", Uuid, primary_key=True),
     Column("row", BigInteger, primary_key=True, autoincrement=False),
     Column("error", Text, nullable=False),
+    postgresql_partition_by="RANGE (job_id)",
 )
 
 metrics = Table(
@@ -192,7 +217,8 @@ model_aliases = Table(
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("model", Text, nullable=False),
     Column("alias", Text, nullable=False),
-    Column("version", Integer, nullable=False),
+    # NULL: the alias was taken away.
+    Column("version", Integer),
     Column("set_by", Text, nullable=False),
     _moment("set_at", required=True),
     ForeignKeyConstraint(["model"], ["models.name"]),
@@ -211,4 +237,20 @@ workers = Table(
     Column("families", ARRAY(Text), nullable=False),
     _moment("started_at", required=True),
     _moment("seen_at", required=True),
+)
+
+batch_sizes = Table(
+    "batch_sizes",
+    metadata,
+    # Of a version, on a kind of device ("cpu", or what a GPU is called).
+    Column("digest", Text, primary_key=True),
+    Column("device", Text, primary_key=True),
+    # Tokens in the longest row, rounded up to a power of two; 0 where rows have no length.
+    Column("length", Integer, primary_key=True, autoincrement=False),
+    Column("rows", Integer, nullable=False),
+    # Rows a second that were measured with it.
+    Column("rate", Double, nullable=False),
+    # Whether larger batches were tried and are slower, or do not fit.
+    Column("settled", Boolean, nullable=False),
+    _moment("measured_at", required=True),
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
-from longshore.shared.errors import AttemptLost
+from longshore.shared.errors import AttemptLost, ResultsPruned
 from longshore.shared.jobs import State
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Link
@@ -20,13 +21,31 @@ def claim_key(claim: Claim) -> dict[str, object]:
     return {"job": claim.job_id, "shard": claim.shard, "attempt": claim.attempt}
 
 
+def row_range(claim: Claim) -> dict[str, object]:
+    """What names the rows of a shard in a statement."""
+    return {"job": claim.job_id, "start": claim.start, "stop": claim.stop}
+
+
 def pass_fence(link: Link, claim: Claim, rows: int) -> None:
     """Mark the shard as succeeded, which only its current attempt can.
 
+    :param rows: rows that the attempt has results of.
     :raises AttemptLost: the attempt is not the current one.
     """
     if link.execute(statements.FINISH_SHARD, {**claim_key(claim), "rows": rows}).fetchone() is None:
         raise AttemptLost(f"attempt {claim.token} is not the current one; nothing of it is kept")
+
+
+def decide_part(link: Link, claim: Claim, part: str, notes: Sequence[str]) -> None:
+    """Settle which file is the shard's, which only its current attempt can, and only once.
+
+    :param notes: as of :func:`count_done`.
+    :raises AttemptLost: the attempt is not the current one.
+    """
+    if link.execute(statements.DECIDE_PART, {**claim_key(claim), "part": part}).fetchone() is None:
+        raise AttemptLost(f"attempt {claim.token} is not the current one; nothing of it is kept")
+    if notes:
+        link.execute(statements.ADD_NOTES, {"job": claim.job_id, "notes": _distinct(notes)})
 
 
 def count_done(
@@ -38,16 +57,19 @@ def count_done(
     added: int = 0,
     rows_total: int | None = None,
     outcome: Mapping[str, JsonValue] | None = None,
+    notes: Sequence[str] = (),
 ) -> None:
     """Add a shard that passed the fence to its job, and end the job with its last one.
 
     :param rows: rows that have results.
     :param failed: rows that have errors.
     :param added: shards that a planning shard cut.
+    :param notes: sentences to add to the job's, each once.
     """
     values = {
         **{"job": claim.job_id, "rows": rows, "failed": failed, "added": added, "rows_total": rows_total},
         "outcome": None if outcome is None else Jsonb(outcome),
+        "notes": _distinct(notes),
     }
     link.execute(statements.COUNT_SHARD_DONE, values)
     link.execute(statements.SETTLE_JOBS, {"jobs": [claim.job_id]})
@@ -83,3 +105,15 @@ def end_job(link: Link, job: UUID, state: State, error: str | None) -> bool:
     link.execute(statements.CANCEL_SHARDS, {"job": job})
     values = {"job": job, "state": state.value, "error": error}
     return link.execute(statements.END_JOB, values).fetchone() is not None
+
+
+def check_not_pruned(link: Link, job: UUID) -> None:
+    """:raises ResultsPruned: the results of the job were removed."""
+    row = link.execute(statements.READ_PRUNED, {"job": job}).fetchone()
+    if row is not None and row[0] is not None:
+        moment = row[0].astimezone(UTC).isoformat(sep=" ", timespec="seconds")
+        raise ResultsPruned("job", f"the results and the inline rows of {job} were pruned at {moment}; submit it again")
+
+
+def _distinct(notes: Sequence[str]) -> Jsonb:
+    return Jsonb(list(dict.fromkeys(notes)))

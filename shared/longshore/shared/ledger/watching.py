@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from uuid import UUID
 
 from longshore.shared.ledger import statements
-from longshore.shared.ledger.database import Database, Link
+from longshore.shared.ledger.database import Database, Link, is_alive
 
 
 class JobWatch:
@@ -26,18 +27,50 @@ class JobWatch:
         timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
         first = list(self._link.notifies(timeout=timeout, stop_after=1))
         # Whatever has arrived together is handled together.
-        return {UUID(notice.payload) for notice in (*first, *self._link.notifies(timeout=0))} if first else set()
+        notices = (*first, *self._link.notifies(timeout=0)) if first else ()
+        return {UUID(id_) for notice in notices for id_ in notice.payload.split(",")}
 
 
 class Watching:
-    """The part of the ledger that listens."""
+    """The part of the ledger that listens.
+
+    It keeps the connection that was used last: to open one takes longer than a small job does.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._spare: list[tuple[ExitStack, Link]] = []
+        self._sparing = threading.Lock()
 
     @contextmanager
     def jobs(self) -> Iterator[JobWatch]:
         """Listen for jobs. Read what they are now only after this, so that no change falls in between."""
-        with self._database.own_connection() as link:
-            link.execute(f"LISTEN {statements.JOBS_CHANNEL}")
-            yield JobWatch(link)
+        with self._sparing:
+            held = self._spare.pop() if self._spare else None
+        stack, link = held or self._open()
+        with ExitStack() as closing:
+            closing.push(stack)
+            if held is not None and not is_alive(link):
+                closing.close()
+                stack, link = self._open()
+                closing.push(stack)
+            with self._database.translated():
+                link.execute(f"LISTEN {statements.JOBS_CHANNEL}")
+                yield JobWatch(link)
+                # What is announced while nobody reads would pile up.
+                link.execute("UNLISTEN *")
+            with self._sparing:
+                if not self._spare:
+                    self._spare.append((stack, link))
+                    closing.pop_all()
+
+    def close(self) -> None:
+        """Give the connection back."""
+        with self._sparing:
+            spare, self._spare = self._spare, []
+        for stack, _ in spare:
+            stack.close()
+
+    def _open(self) -> tuple[ExitStack, Link]:
+        stack = ExitStack()
+        return stack, stack.enter_context(self._database.own_connection())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from psycopg import Copy
@@ -14,7 +14,7 @@ from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, Link
 from longshore.shared.ledger.models import NewVersion, add_version
 from longshore.shared.ledger.records import Claim
-from longshore.shared.ledger.transitions import claim_key, count_done, pass_fence
+from longshore.shared.ledger.transitions import claim_key, count_done, decide_part, pass_fence, row_range
 
 
 class AttemptWriter:
@@ -22,6 +22,11 @@ class AttemptWriter:
 
     The order is: any number of :meth:`results`, then :meth:`fence`, then :meth:`row_errors` and :meth:`version` as
     needed, then :meth:`finish`. Leaving without ``finish`` leaves nothing behind.
+
+    Of a claim with ``only_failed`` it takes results and errors of exactly those rows that have errors in the ledger.
+
+    An attempt that writes a file calls :meth:`decide` in place of ``fence`` and ``finish``: the shard goes on running
+    until :meth:`~longshore.shared.ledger.attempts.Attempts.finish_part`.
     """
 
     def __init__(self, link: Link, claim: Claim, stack: ExitStack) -> None:
@@ -31,6 +36,8 @@ class AttemptWriter:
         self._copy: Copy | None = None
         self._rows = 0
         self._failed = 0
+        self._tried_again = 0
+        self._notes: list[str] = []
         self.finished = False
 
     def results(self, lines: bytes | memoryview) -> None:
@@ -42,12 +49,25 @@ class AttemptWriter:
     def fence(self, rows: int) -> None:
         """End the rows, and make sure that this attempt is the current one; from here on no other can be.
 
-        :param rows: how many rows have results.
+        :param rows: how many rows have results by this attempt.
         :raises AttemptLost: it is not.
         """
         self._stack.close()
         pass_fence(self._link, self._claim, rows)
         self._rows = rows
+        if self._claim.only_failed:
+            self._tried_again = self._link.execute(statements.FORGET_ROW_ERRORS, row_range(self._claim)).rowcount
+
+    def decide(self, part: str, notes: Sequence[str] = ()) -> None:
+        """End the rows, and settle that ``part`` is the shard's file; no attempt computes it again.
+
+        :param part: the attempt's file; empty where no row has an output.
+        :param notes: see :meth:`notes`.
+        :raises AttemptLost: the attempt is not the current one.
+        """
+        self._stack.close()
+        decide_part(self._link, self._claim, part, notes)
+        self.finished = True
 
     def row_errors(self, errors: Mapping[int, str]) -> None:
         """Rows that have no result, and why."""
@@ -58,13 +78,20 @@ class AttemptWriter:
                 for row, error in errors.items():
                     copy.write_row((self._claim.job_id, row, error))
 
+    def notes(self, sentences: Sequence[str]) -> None:
+        """What the job's owner should know though nothing failed; kept with the job, each sentence once."""
+        self._notes += sentences
+
     def version(self, new: NewVersion) -> int:
         """Add a version of a model and return its number."""
         return add_version(self._link, new, self._claim.job_id)
 
     def finish(self, outcome: Mapping[str, JsonValue] | None = None) -> None:
         """Count the shard as done. The transaction commits when the ``with`` block ends."""
-        count_done(self._link, self._claim, rows=self._rows, failed=self._failed, outcome=outcome)
+        came = self._rows + self._failed
+        if self._claim.only_failed and came != self._tried_again:
+            raise RuntimeError(f"attempt {self._claim.token} had {self._tried_again} rows to run again, and ran {came}")
+        count_done(*(self._link, self._claim), rows=self._rows, failed=self._failed, outcome=outcome, notes=self._notes)
         self.finished = True
 
 

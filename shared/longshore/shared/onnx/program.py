@@ -94,7 +94,11 @@ def _fitted(source: Port, output: Port, signature: Signature, field: str) -> Pro
 
 def check_output(output: Port, signature: Signature, field: str) -> None:
     """:raises InvalidInput: its sizes, as far as they are known, are not those that the signature asks for."""
-    wanted = 1 if signature.labels is None else len(signature.labels)
+    wanted = signature.outputs
+    if wanted is None:  # an embedding, of any width
+        if output.shape and len(output.shape) != 2:
+            raise InvalidInput(field, f"output {output} is not (rows, numbers), as an embedding is")
+        return
     fits = not output.shape or output.shape[1:] in ((wanted,), (None,)) or (wanted == 1 and len(output.shape) == 1)
     if not fits:
         raise InvalidInput(field, f"output {output} is not (rows, {wanted}), as the signature asks for")

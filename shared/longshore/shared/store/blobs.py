@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from longshore.shared.errors import CorruptBlob, DataError, InvalidInput, ServiceUnavailable
 from longshore.shared.store.folder import BLOCK, Folder
 from longshore.shared.store.manifest import Blob, check_digest, digest_of
+
+_ROOT = "blobs/sha256"
+_NAME = re.compile(r"[0-9a-f]{64}")
 
 
 class Blobs:
@@ -27,10 +32,27 @@ class Blobs:
 
         :raises InvalidInput: the file cannot be read. :raises DataError: it changes while it is read.
         """
-        blob = _describe(source)
-        if not self._holds(blob):
+        blob = describe(source)
+        # First, so that a sweep at the same time either leaves the blob or has removed it before it is looked for.
+        fresh = self._folder.refresh(blob_path(blob.digest))
+        if not (fresh and self._holds(blob)):
             self._folder.write(blob_path(blob.digest), _unchanged(source, blob))
         return blob
+
+    def old(self, before: datetime) -> Iterator[Blob]:
+        """The blobs that were put last before a moment, by digest."""
+        for start in self._folder.names(_ROOT):
+            for name in self._folder.names(f"{_ROOT}/{start}"):
+                path = f"{_ROOT}/{start}/{name}"
+                if not _NAME.fullmatch(name) or not name.startswith(start):
+                    continue  # other files may lie here, too
+                moment, size = self._folder.modified(path), self._folder.size(path)
+                if moment is not None and size is not None and moment < before:
+                    yield Blob(digest=f"sha256:{name}", size=size)
+
+    def delete_old(self, digest: str, before: datetime) -> bool:
+        """Remove a blob, unless it was put since; returns whether it was removed."""
+        return self._folder.delete_old(blob_path(digest), before)
 
     def read(self, digest: str) -> bytes:
         """All the bytes of a blob.
@@ -108,10 +130,14 @@ def blob_path(digest: str) -> str:
         hexadecimal = check_digest(digest).removeprefix("sha256:")
     except ValueError as error:
         raise InvalidInput("digest", str(error)) from None
-    return f"blobs/sha256/{hexadecimal[:2]}/{hexadecimal}"
+    return f"{_ROOT}/{hexadecimal[:2]}/{hexadecimal}"
 
 
-def _describe(source: bytes | Path) -> Blob:
+def describe(source: bytes | Path) -> Blob:
+    """The blob that some bytes, or a file's, would be.
+
+    :raises InvalidInput: the file cannot be read.
+    """
     if isinstance(source, bytes):
         return Blob(digest=digest_of(source), size=len(source))
     try:

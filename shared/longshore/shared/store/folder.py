@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -50,6 +51,18 @@ class Folder(Protocol):
 
     def delete(self, path: str) -> None:
         """Remove a file; nothing happens where there is none."""
+        ...
+
+    def modified(self, path: str) -> datetime | None:
+        """When a file was written or refreshed last; ``None`` where there is none, or its age cannot be told."""
+        ...
+
+    def refresh(self, path: str) -> bool:
+        """Have a file count as written now, if it is there; ``False`` where it may not be touched."""
+        ...
+
+    def delete_old(self, path: str, before: datetime) -> bool:
+        """Remove a file unless it was written or refreshed since ``before``. Returns whether it was removed."""
         ...
 
     def names(self, path: str) -> list[str]:

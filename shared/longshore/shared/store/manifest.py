@@ -25,6 +25,19 @@ from longshore.shared.signature import Signature
 from longshore.shared.validation import build
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_PATH = re.compile(r"[A-Za-z0-9._-]{1,120}(/[A-Za-z0-9._-]{1,120}){0,3}")
+
+#: What the one file of a version is called in its folder, by runtime; those of ``huggingface`` keep their own names.
+CONTENT_FILES = {"family": "weights.safetensors", "onnx": "model.onnx"}
+#: What a manifest itself is called there.
+MANIFEST_FILE = "manifest.json"
+#: What a manifest must have and must not have, by runtime.
+_REQUIRED = {"family": ("family", "config", "weights"), "onnx": ("weights",), "huggingface": ("files",)}
+_FORBIDDEN = {
+    "family": ("files",),
+    "onnx": ("family", "config", "files"),
+    "huggingface": ("family", "config", "weights"),
+}
 
 
 def check_digest(digest: str) -> str:
@@ -37,6 +50,13 @@ def check_digest(digest: str) -> str:
 def digest_of(content: bytes | memoryview) -> str:
     """``sha256:<hex>`` of some bytes."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def check_path(path: str) -> str:
+    """:raises ValueError: it is no plain path below a folder. Checked before a file is written there."""
+    if not _PATH.fullmatch(path) or any(part.strip(".") == "" for part in path.split("/")):
+        raise ValueError(f"{path[:80]!r} is no path of letters, digits, '.', '_' and '-' below the version's folder")
+    return path
 
 
 Digest = Annotated[str, AfterValidator(check_digest)]
@@ -59,13 +79,15 @@ class Manifest(BaseModel):
 
     format: Literal[1] = 1
     #: What executes the version.
-    runtime: Literal["family", "onnx"] = "family"
+    runtime: Literal["family", "onnx", "huggingface"] = "family"
     #: Of the runtime ``family``; others have none, and write neither this nor ``config``.
     family: str = ""
     #: What the family was told.
     config: dict[str, JsonValue] = Field(default_factory=dict)
-    #: Safetensors of a family; the whole program of ``onnx``.
-    weights: Blob
+    #: Safetensors of a family; the whole program of ``onnx``. Others have none.
+    weights: Blob | None = None
+    #: Of ``huggingface``: every file of its folder that is needed, by its path there. Others write none.
+    files: dict[Annotated[str, AfterValidator(check_path)], Blob] = Field(default_factory=dict)
     signature: Signature
     #: Name to value, as measured when the version was made.
     metrics: dict[str, FiniteFloat] = Field(default_factory=dict)
@@ -76,19 +98,31 @@ class Manifest(BaseModel):
 
     @model_validator(mode="after")
     def _check_runtime(self) -> Manifest:
-        if self.runtime == "family":
-            if not self.family:
-                raise ValueError("a version of the runtime family names its family")
-        elif self.family or self.config:
-            raise ValueError(f"a version of the runtime {self.runtime} has no family and no config")
+        if self.runtime == "family" and not self.family:
+            raise ValueError("a version of the runtime family names its family")
+        wrong = [field for field in _FORBIDDEN[self.runtime] if getattr(self, field)]
+        if wrong:
+            raise ValueError(f"a version of the runtime {self.runtime} has no {wrong[0]}")
+        if not self.blobs:
+            raise ValueError(f"a version of the runtime {self.runtime} names its {_REQUIRED[self.runtime][-1]}")
+        if MANIFEST_FILE in self.files:
+            raise ValueError(f"{MANIFEST_FILE} is the manifest itself")
         return self
 
     @model_serializer(mode="wrap")
     def _serialize(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        # A runtime writes its own fields alone, so that the digests of older versions stay as new ones are added.
         written: dict[str, object] = handler(self)
-        if self.runtime != "family":
-            del written["family"], written["config"]
+        for field in _FORBIDDEN[self.runtime]:
+            del written[field]
         return written
+
+    @property
+    def blobs(self) -> dict[str, Blob]:
+        """Every blob of the version, by the path of its file in an exported folder; sorted."""
+        if self.weights is not None:
+            return {CONTENT_FILES[self.runtime]: self.weights}
+        return dict(sorted(self.files.items()))
 
     def canonical(self) -> bytes:
         """The one way to write it: UTF-8 JSON, keys sorted, no spaces, floats in their shortest exact form.
@@ -122,10 +156,11 @@ class Manifest(BaseModel):
                 "manifest.format",
                 f"{values.get('format')!r}: this Longshore reads format 1; use the one that wrote it, or a newer one",
             )
-        runtime = values.get("runtime", "family")
-        for field in ("family", "config"):
-            if runtime == "family" and field not in values:
+        runtime = str(values.get("runtime", "family"))
+        for field in _REQUIRED.get(runtime, ()):
+            if field not in values:
                 raise InvalidInput(f"manifest.{field}", "required, and not given")
-            if runtime == "onnx" and field in values:
-                raise InvalidInput(f"manifest.{field}", "a version of the runtime onnx has none")
+        for field in _FORBIDDEN.get(runtime, ()):
+            if field in values:
+                raise InvalidInput(f"manifest.{field}", f"a version of the runtime {runtime} has none")
         return build(cls, values, prefix="manifest.")

@@ -3,6 +3,8 @@
 models/<name>/versions/<n>.json      {"digest": "sha256:...", "created_at": "2026-..."}
 models/<name>/aliases/<alias>.json   {"version": 3, "history": [{"version": 2, "at": "2026-..."}, ...]}
 
+An alias that was taken away stays, with null for its version.
+
 Postgres decides about them; they stand here so that its rows can be rebuilt from the store alone. In a path, the ``/``
 of a model name is written ``~``, which no name holds.
 """
@@ -12,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -38,16 +40,16 @@ class VersionPointer(_Pointer):
 
 
 class AliasMove(_Pointer):
-    """That an alias was set to a version, and when (ISO 8601, UTC)."""
+    """That an alias was set to a version, or taken away (``None``), and when (ISO 8601, UTC)."""
 
-    version: int = Field(ge=1)
+    version: Annotated[int, Field(ge=1)] | None
     at: str
 
 
 class AliasPointer(_Pointer):
     """What an alias stands for now, and all it stood for, oldest first. The last move is the one that holds."""
 
-    version: int = Field(ge=1)
+    version: Annotated[int, Field(ge=1)] | None
     history: tuple[AliasMove, ...]
 
 
@@ -67,8 +69,8 @@ class Pointers:
         if present is None or present.digest != digest:
             self._write(path, VersionPointer(digest=digest, created_at=created_at or now()))
 
-    def write_alias(self, name: str, alias: str, version: int, at: str | None) -> AliasPointer:
-        """Point an alias at a version and add it to the history, unless it points there already."""
+    def write_alias(self, name: str, alias: str, version: int | None, at: str | None) -> AliasPointer:
+        """Point an alias at a version, or at none, and add it to the history, unless it points there already."""
         path = _path(name, "aliases", check_alias(alias))
         present = self._read(path, AliasPointer)
         if present is not None and present.version == version:
@@ -80,9 +82,6 @@ class Pointers:
 
     def delete_version(self, name: str, version: int) -> None:
         self._folder.delete(_path(name, "versions", str(version)))
-
-    def delete_alias(self, name: str, alias: str) -> None:
-        self._folder.delete(_path(name, "aliases", check_alias(alias)))
 
     def versions(self) -> Iterator[tuple[str, int, VersionPointer]]:
         """Name, number and pointer of every version, by name and number."""

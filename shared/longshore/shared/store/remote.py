@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import fsspec.core
@@ -12,6 +13,9 @@ import fsspec.core
 from longshore.shared.errors import InvalidInput, LongshoreError, ServiceUnavailable
 from longshore.shared.store.address import without_secrets
 from longshore.shared.store.folder import BLOCK
+
+#: What is younger is not refreshed. It is half of the shortest grace that a sweep can be given.
+REFRESH_AFTER = timedelta(hours=1)
 
 
 class RemoteFolder:
@@ -72,6 +76,39 @@ class RemoteFolder:
             except FileNotFoundError:
                 return
             self._files.invalidate_cache(self._parent(path))
+
+    def modified(self, path: str) -> datetime | None:
+        with self._translated("look at", path):
+            self._files.invalidate_cache(self._parent(path))
+            try:
+                found = self._files.modified(self._at(path))
+            except (FileNotFoundError, NotImplementedError):
+                return None
+            if not isinstance(found, datetime):
+                return None
+            return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+    def refresh(self, path: str) -> bool:
+        found = self.modified(path)
+        # Most object stores have no way to do it but to copy the file, so what is young enough is left.
+        if found is None or datetime.now(UTC) - found < REFRESH_AFTER:
+            return True
+        temporary = f"{self._at(path)}.{uuid.uuid4().hex}.tmp"
+        with self._translated("write", path):
+            try:
+                self._files.cp_file(self._at(path), temporary)
+            except FileNotFoundError:
+                return False
+            self._files.mv(temporary, self._at(path))
+            self._files.invalidate_cache(self._parent(path))
+        return True
+
+    def delete_old(self, path: str, before: datetime) -> bool:
+        found = self.modified(path)
+        if found is None or found >= before:
+            return False
+        self.delete(path)
+        return True
 
     def names(self, path: str) -> list[str]:
         with self._translated("list", path):

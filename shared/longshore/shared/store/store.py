@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from longshore.shared.store.blobs import Blobs
@@ -56,6 +57,17 @@ class Store:
         """
         return self._blobs.fetch(blob)
 
+    def old_blobs(self, before: datetime) -> Iterator[Blob]:
+        """The blobs that were put last before a moment, by digest. Those whose age cannot be told are left out."""
+        return self._blobs.old(before)
+
+    def delete_old_blob(self, digest: str, before: datetime) -> bool:
+        """Remove a blob that nothing names, unless it was put since ``before``; returns whether it was removed.
+
+        Whether something names it is for the caller to know: see :mod:`longshore.shared.sweeping`.
+        """
+        return self._blobs.delete_old(digest, before)
+
     def put_manifest(self, manifest: Manifest) -> str:
         """Keep a manifest and return the version's digest. Put the blobs it names first."""
         return self._blobs.put(manifest.canonical()).digest
@@ -76,13 +88,12 @@ class Store:
         """Forget what ``name:version`` is. Its blobs stay: other versions may share them."""
         self._pointers.delete_version(name, version)
 
-    def write_alias_pointer(self, name: str, alias: str, version: int, at: str | None = None) -> AliasPointer:
-        """Say where ``name@alias`` points since ``at`` (ISO 8601, UTC; now by default), and keep where it pointed."""
-        return self._pointers.write_alias(name, alias, version, at)
+    def write_alias_pointer(self, name: str, alias: str, version: int | None, at: str | None = None) -> AliasPointer:
+        """Say where ``name@alias`` points since ``at`` (ISO 8601, UTC; now by default), and keep where it pointed.
 
-    def delete_alias_pointer(self, name: str, alias: str) -> None:
-        """Forget ``name@alias`` and its history."""
-        self._pointers.delete_alias(name, alias)
+        :param version: ``None`` takes the alias away.
+        """
+        return self._pointers.write_alias(name, alias, version, at)
 
     def list_versions(self) -> Iterator[tuple[str, int, str]]:
         """Name, number and manifest digest of every version, by name and number."""

@@ -59,13 +59,13 @@ def test_every_command_has_help_and_the_shared_options(
 def test_the_design_s_commands_are_there() -> None:
     assert set(COMMANDS) == {
         "up", "down", "status", "demo", "doctor", "worker", "relay", "flower", "migrate",
-        "train", "infer", "jobs", "results", "models",
+        "train", "infer", "jobs", "results", "models", "store",
     }  # fmt: skip
     assert {path[1] for path in every_command() if path[:1] == ("jobs",) and path[1:]} == {
         "list", "show", "wait", "cancel", "retry",
     }  # fmt: skip
     assert {path[1] for path in every_command() if path[:1] == ("models",) and path[1:]} == {
-        "list", "versions", "show", "promote", "export", "import", "delete",
+        "list", "versions", "show", "promote", "unalias", "export", "import", "delete",
     }  # fmt: skip
 
 

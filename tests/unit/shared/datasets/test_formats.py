@@ -26,11 +26,17 @@ from longshore.shared.jobs import FileInput
         ("a.ipc", "arrow"),
         ("a.npy", "npy"),
         ("a.npz", "npz"),
+        ("a.h5", "hdf5"),
+        ("a.HDF5", "hdf5"),
+        ("a.tar", "images"),
+        ("a.tgz", "images"),
+        ("a.b.tar.gz", "images"),
     ],
 )
 def test_the_suffix_says_the_format(tmp_path: Path, name: str, format: str) -> None:
     (tmp_path / name).write_text("x")
-    assert detect(tmp_path / name).model_dump(exclude_none=True) == {"uri": str(tmp_path / name), "format": format}
+    expected = {"uri": str(tmp_path / name), "format": format, "size": 1}
+    assert detect(tmp_path / name).model_dump(exclude_none=True) == expected
     assert detect(f"file://{tmp_path / name}").uri == str(tmp_path / name)
 
 
@@ -80,7 +86,7 @@ def test_remote_files_are_looked_at_too() -> None:
     files.makedirs(f"{root}/folder.csv")
     try:
         url = f"memory:/{root}/a.csv"
-        assert detect(url) == FileInput(uri=url, format="csv")
+        assert detect(url) == FileInput(uri=url, format="csv", size=4)
         for name, said in [("empty.csv", "is empty"), ("folder.csv", "no Parquet files"), ("none.csv", "No such file")]:
             with pytest.raises(InvalidInput, match=said):
                 detect(f"memory:/{root}/{name}")

@@ -105,3 +105,11 @@ def test_columns_of_nothing_are_no_features(column: pa.Array, said: str) -> None
     rows = pa.record_batch({"x": column, "y": [1, 2]})
     with pytest.raises(InvalidInput, match=f"features: .*{said}"):
         infer_features(rows.schema, rows, "y")
+
+
+def test_texts_are_taken_by_a_version_that_reads_texts() -> None:
+    texts = Signature(features=(Feature(name="t", kind="text"),), task="regression", target="y")
+    for kind in (pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string()), pa.null()):
+        check_schema(pa.schema({"t": kind}), texts)
+    with pytest.raises(InvalidInput, match=r"data: column 't' holds one number a row \(int64\), not text"):
+        check_schema(pa.schema({"t": pa.int64()}), texts)

@@ -48,8 +48,12 @@ def test_an_alias_keeps_its_history(store: Store) -> None:
         AliasMove(version=2, at="2026-02-01T00:00:00+00:00"),
     )
     assert list(store.list_aliases()) == [("digits", "production", AliasPointer(version=2, history=history))]
-    store.delete_alias_pointer("digits", "production")
-    assert list(store.list_aliases()) == []
+    store.write_alias_pointer("digits", "production", None, at="2026-04-01T00:00:00+00:00")
+    (_, _, gone), *_ = store.list_aliases()
+    assert (gone.version, gone.history[:2], gone.history[2].version) == (None, history, None)
+    store.write_alias_pointer("digits", "production", 1)
+    (_, _, back), *_ = store.list_aliases()
+    assert (back.version, [move.version for move in back.history]) == (1, [1, 2, None, 1])
 
 
 @pytest.mark.parametrize("name", ["../x", "a/../b", "a~b", "A", ""])

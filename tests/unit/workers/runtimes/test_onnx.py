@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from pathlib import Path
 
@@ -19,9 +18,10 @@ from torch import nn
 from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.shared.signature import Feature, Signature
 from longshore.shared.store.manifest import Blob, Manifest
-from longshore.workers.runtimes.base import Runtime
-from longshore.workers.runtimes.encode import NOT_FINITE
+from longshore.workers.inference.compute import NOT_FINITE
+from longshore.workers.runtimes.base import Execution, Runtime
 from longshore.workers.runtimes.loading import load
+from tests.computing import Output, compute
 from tests.unit.shared.onnx.files import REGRESSOR, Size, external, linear, program, regressor
 
 CPU = torch.device("cpu")
@@ -54,17 +54,17 @@ def opened(path: Path, model: onnx.ModelProto | bytes, signature: Signature = RE
     path.write_bytes(content)
     blob = Blob(digest=f"sha256:{hashlib.sha256(content).hexdigest()}", size=len(content))
     manifest = Manifest(runtime="onnx", weights=blob, signature=signature, created_at="2026-01-01T00:00:00Z")
-    return load(manifest, path, CPU)
+    return load(manifest, lambda _: path, CPU, Execution())
 
 
 def batch(rows: npt.NDArray[np.float32]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict({"b": pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])})
 
 
-def outputs(runtime: Runtime, rows: npt.NDArray[np.float32]) -> list[dict[str, str | float]]:
-    encoded = runtime.encode(runtime.forward(runtime.prepare(batch(rows))))
-    assert encoded.errors == {}
-    return [json.loads(text) for text in encoded.outputs.to_pylist()]
+def outputs(runtime: Runtime, rows: npt.NDArray[np.float32]) -> list[Output]:
+    found, errors = compute(runtime, batch(rows))
+    assert errors == {}
+    return [output for output in found if output is not None]
 
 
 @pytest.mark.parametrize("taken", [("rows", 12), ("rows", 3, 2, 2), (1, 12)])
@@ -76,7 +76,7 @@ def test_outputs_are_those_of_a_plain_forward_pass(tmp_path: Path, taken: tuple[
     with torch.no_grad():
         scores, classes = module(torch.from_numpy(ROWS)).softmax(1).max(1)
     assert CLASSIFIER.labels is not None
-    assert [output["label"] for output in found] == [CLASSIFIER.labels[index] for index in classes.tolist()]
+    assert [output["label"] for output in found] == [str(CLASSIFIER.labels[index]) for index in classes.tolist()]
     assert len({output["label"] for output in found}) > 1
     np.testing.assert_allclose(np.array([output["score"] for output in found]), scores.numpy(), rtol=1e-5)
 
@@ -105,10 +105,10 @@ def test_no_rows_give_no_rows(tmp_path: Path) -> None:
 def test_a_bad_row_fails_alone(tmp_path: Path) -> None:
     runtime = opened(tmp_path / "model", regressor())
     rows = pa.RecordBatch.from_pydict({"b": [[1.0, 2.0, 3.0], None, [3e38, 3e38, 3e38]]})
-    encoded = runtime.encode(runtime.forward(runtime.prepare(rows)))
-    assert sorted(encoded.errors) == [1, 2]
-    assert encoded.errors[2] == NOT_FINITE
-    assert encoded.outputs.to_pylist() == ['{"value": 6}', None, None]
+    found, errors = compute(runtime, rows)
+    assert sorted(errors) == [1, 2]
+    assert errors[2] == NOT_FINITE
+    assert found == [{"value": 6}, None, None]
 
 
 @pytest.mark.parametrize(
@@ -157,6 +157,6 @@ def test_a_program_that_fails_on_its_rows_says_so(tmp_path: Path) -> None:
     ]
     axes = numpy_helper.from_array(np.array([1]), "axes")
     runtime = opened(tmp_path / "model", program(nodes, initializers=[shape, axes]))
-    assert math.isclose(float(outputs(runtime, np.ones((2, 3), np.float32))[0]["value"]), 3.0)
+    assert math.isclose(float(str(outputs(runtime, np.ones((2, 3), np.float32))[0]["value"])), 3.0)
     with pytest.raises(InvalidInput, match="the ONNX program fails on 5 rows"):
         outputs(runtime, ROWS[:5, :3])

@@ -49,6 +49,12 @@ def fill(module: nn.Module, tensors: Mapping[str, torch.Tensor], what: str) -> N
     :param what: names the module in an error, as in ``family 'mlp'``.
     :raises CorruptBlob: they do not fit.
     """
+    check_fit(module, tensors, what)
+    module.load_state_dict(dict(tensors), strict=True)
+
+
+def check_fit(module: nn.Module, tensors: Mapping[str, torch.Tensor], what: str) -> None:
+    """As :func:`fill`, but look only: the module may be on the device ``meta``, which takes no memory."""
     wanted = {name: _describe(tensor) for name, tensor in module.state_dict().items()}
     given = {name: _describe(tensor) for name, tensor in tensors.items()}
     faults = [f"{name} is missing" for name in wanted.keys() - given.keys()]
@@ -64,7 +70,6 @@ def fill(module: nn.Module, tensors: Mapping[str, torch.Tensor], what: str) -> N
             f"the weights do not fit {what}: {'; '.join(sorted(faults)[:_SHOWN])}{more}; "
             "train or import the version again"
         )
-    module.load_state_dict(dict(tensors), strict=True)
 
 
 def _describe(tensor: torch.Tensor) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from uuid import UUID
 
 import pyarrow as pa
@@ -14,26 +15,32 @@ from longshore.shared.store.store import Store
 
 
 class Blocks:
-    """The block used last, and where to get others."""
+    """The blocks used last, and where to get others."""
 
     def __init__(self, ledger: Ledger, store: Store) -> None:
         self._ledger = ledger
         self._store = store
-        self._held: tuple[str, pa.Table] | None = None
+        self._held: dict[str, pa.Table] = {}
 
     def rows(self, data: InlineInput) -> pa.Table:
         """The rows of one job.
 
         :raises DataError: the block is not there.
         """
-        if self._held is None or self._held[0] != data.block:
-            self._held = (data.block, self._fetch(data.block))
-        return self._held[1].slice(data.offset, data.rows)
+        if data.block not in self._held:
+            self.hold([data.block])
+        if data.block not in self._held:
+            raise DataError(f"the rows that came with the call are gone: there is no input {data.block} in the ledger")
+        return self._held[data.block].slice(data.offset, data.rows)
 
-    def _fetch(self, block: str) -> pa.Table:
-        content, blob = self._ledger.submissions.read_input(UUID(block))
-        if content is None and blob is not None:
-            content = self._store.read_blob(blob)
-        if content is None:
-            raise DataError(f"the rows that came with the call are gone: there is no input {block} in the ledger")
-        return decode_block(content)
+    def hold(self, blocks: Collection[str]) -> None:
+        """Fetch blocks at once, and let go of all others. Those that are not there are left out."""
+        held = {block: self._held[block] for block in blocks if block in self._held}
+        missing = [UUID(block) for block in blocks if block not in held]
+        for found in self._ledger.submissions.read_inputs(missing).values() if missing else ():
+            content = found.data
+            if content is None and found.blob is not None:
+                content = self._store.read_blob(found.blob)
+            if content is not None:
+                held[str(found.id)] = decode_block(content)
+        self._held = held

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
-import torch
 
+from longshore.shared.datasets.json_text import json_texts
 from longshore.shared.jobs import InferSpec
 from longshore.shared.ledger.group import Finished
 from longshore.shared.ledger.lines import result_lines
 from longshore.shared.ledger.records import Claim
 from longshore.workers.context import WorkerContext
 from longshore.workers.heartbeat import Heartbeat
-from longshore.workers.inference.reading import default_batch_size
-from longshore.workers.runtimes.base import Encoded, Runtime
+from longshore.workers.inference.compute import Computer
+from longshore.workers.inference.heads import make_heads
+from longshore.workers.inference.reading import window_rows
 
 
 def groups(claims: Sequence[Claim]) -> Iterator[Sequence[Claim]]:
-    """Runs of neighbouring claims that one batch can hold: inference by one version, with one batch size."""
-    for _, alike in itertools.groupby(claims, key=_likeness):
-        yield list(alike)
+    """Claims that one batch can hold: inference by one version that was told the same. The rest stand alone."""
+    found: dict[tuple[object, ...], list[Claim]] = {}
+    for claim in claims:
+        found.setdefault(_likeness(claim), []).append(claim)
+    yield from found.values()
 
 
 def run_group(context: WorkerContext, claims: Sequence[Claim], beat: Heartbeat) -> None:
@@ -32,43 +34,47 @@ def run_group(context: WorkerContext, claims: Sequence[Claim], beat: Heartbeat) 
     :raises DataError: the input of one cannot be read; nothing of any is written.
     """
     specs = [InferSpec.model_validate(claim.spec) for claim in claims]
-    digest = claims[0].digest
-    if digest is None:
-        raise ValueError(f"job {claims[0].job_id} has no version to run")
-    runtime = context.residents.get(digest)
+    first = specs[0]
+    runtime = context.runtime(claims[0], first)
     columns = [feature.name for feature in runtime.signature.features]
-    size = specs[0].batch_size or default_batch_size(runtime.signature)
+    rows = window_rows(runtime.signature, first.batch_size)
     inputs = [
-        pa.Table.from_batches(context.inputs.batches(claim, spec.data, columns, size))
+        pa.Table.from_batches(context.inputs.batches(claim, spec.data, columns, rows))
         for claim, spec in zip(claims, specs, strict=True)
     ]
     table = pa.concat_tables(inputs, promote_options="permissive").combine_chunks()
-    encoded = list(_encoded(runtime, table, size, beat))
+    sizes = context.batch_sizes.get(claims[0], first, runtime, rows)
+    heads = make_heads(runtime.signature, first)
+    computer = Computer(runtime, heads, sizes, allow_nan=first.allow_nan, step=lambda _: beat.check())
+    computed = [computer.run(runtime.prepare(window)) for window in table.to_batches(max_chunksize=rows)]
     beat.check()
-    _commit(context, claims, [rows.num_rows for rows in inputs], encoded)
+    _commit(context, claims, [rows.num_rows for rows in inputs], computed)
 
 
 def _likeness(claim: Claim) -> tuple[object, ...]:
-    if claim.task != "infer":
+    if claim.task != "infer" or claim.only_failed or "output" in claim.spec:
         return (claim.job_id, claim.shard)  # like no other
-    return (claim.task, claim.digest, claim.spec.get("batch_size"))
+    if claim.attempt > 1:  # it may be what ended its worker
+        return (claim.job_id, claim.shard)
+    if claim.company is not None:
+        return (claim.company,)
+    # Everything a job was told but its rows.
+    told = sorted((name, repr(value)) for name, value in claim.spec.items() if name != "data")
+    return (claim.task, claim.digest, *told)
 
 
-def _encoded(runtime: Runtime, table: pa.Table, size: int, beat: Heartbeat) -> Iterator[Encoded]:
-    for batch in table.to_batches(max_chunksize=size):
-        beat.check()
-        with torch.inference_mode():
-            outputs = runtime.forward(runtime.prepare(batch))
-        yield runtime.encode(outputs)
-
-
-def _commit(context: WorkerContext, claims: Sequence[Claim], counts: Sequence[int], encoded: list[Encoded]) -> None:
-    outputs = pa.concat_arrays([each.outputs for each in encoded])
-    starts = np.cumsum([0, *(len(each.outputs) for each in encoded)])
+def _commit(
+    context: WorkerContext,
+    claims: Sequence[Claim],
+    counts: Sequence[int],
+    computed: Sequence[tuple[pa.StructArray, dict[int, str]]],
+) -> None:
+    outputs = pa.concat_arrays([json_texts(each) for each, _ in computed])
+    starts = np.cumsum([0, *(len(each) for each, _ in computed)])
     errors = {
         int(start) + place: reason
-        for start, each in zip(starts, encoded, strict=False)
-        for place, reason in each.errors.items()
+        for start, (_, found) in zip(starts, computed, strict=False)
+        for place, reason in found.items()
     }
     offsets = np.cumsum([0, *counts])
     #: By claim: where its rows are among all, and their numbers in its job.

@@ -1,54 +1,80 @@
-"""What a runtime is: prepare, forward, encode.
+"""What a runtime is: prepare a window of rows, and compute any of them.
 
-The three are apart because they run in three threads: a reader prepares the next batch while the device computes this
-one and a writer encodes the last.
+The two are apart because they run in two threads: a reader prepares the next window while the device computes this one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sized
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import torch
 
 from longshore.shared.signature import Signature
 
+#: Which rows of a window: a run of them, or their places, int64 ``(k,)``.
+Places: TypeAlias = slice | npt.NDArray[np.int64]
+
 
 @dataclass(frozen=True)
-class Prepared:
-    """A batch of n rows as the runtime takes it."""
+class Execution:
+    """How a version is computed, as a job can ask for it."""
 
-    #: float32 ``(n, width)``, on the CPU. A row with an error holds anything.
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    compile: bool = False
+
+    def autocast(self, device: torch.device) -> AbstractContextManager[object]:
+        """Within it, layers that gain from it compute in the precision asked for.
+
+        https://docs.pytorch.org/docs/stable/amp.html
+        """
+        if self.precision in ("auto", "fp32"):
+            return nullcontext()
+        kind = torch.bfloat16 if self.precision == "bf16" else torch.float16
+        return torch.autocast(device.type, dtype=kind)
+
+
+class Prepared(Sized, Protocol):
+    """A window of n rows as its runtime takes it. Its ``len`` is n."""
+
+    @property
+    def errors(self) -> dict[int, str]:
+        """Why a row cannot be run, by its place in the window."""
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64] | None:
+        """Tokens in each row, ``(n,)``; ``None`` where every row costs the same."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the job's owner should know of the rows though nothing is wrong; the same words in every window."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Rows of numbers."""
+
+    #: float32 ``(n, width)``, on the CPU. A row with an error is all zeros.
     rows: torch.Tensor
-    #: Why a row cannot be run, by its place in the batch.
     errors: dict[int, str]
+    lengths: None = None
+    notes: tuple[str, ...] = ()
 
+    def __len__(self) -> int:
+        return len(self.rows)
 
-@dataclass(frozen=True)
-class Outputs:
-    """What a batch of n rows came to, on the CPU."""
-
-    #: float32 ``(n,)``: the value, or the score of the most probable class.
-    values: torch.Tensor
-    #: int64 ``(n,)``: the most probable class; ``None`` for regression.
-    classes: torch.Tensor | None
-    #: Those of the prepared batch.
-    errors: dict[int, str]
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """What is written for a batch of n rows."""
-
-    #: JSON text of each row, ``(n,)``; null exactly where the row has an error.
-    outputs: pa.StringArray
-    #: Why a row has no output, by its place in the batch: it could not be run, or came to no finite number.
-    errors: dict[int, str]
+    def take(self, places: Places) -> torch.Tensor:
+        """Some rows; of a run of them, the same memory."""
+        return self.rows[places] if isinstance(places, slice) else self.rows.index_select(0, torch.from_numpy(places))
 
 
 class Runtime(Protocol):
-    """A version that is loaded on a device. ``prepare`` and ``encode`` may run in threads beside ``forward``."""
+    """A version that is loaded on a device. ``prepare`` may run in a thread beside ``forward``."""
 
     @property
     def signature(self) -> Signature:
@@ -59,16 +85,13 @@ class Runtime(Protocol):
         """Bytes it holds on its device while it is loaded."""
 
     def prepare(self, batch: pa.RecordBatch) -> Prepared:
-        """Convert a batch. A bad row becomes an error of its own and spoils no other.
+        """Convert a window. A bad row becomes an error of its own and spoils no other.
 
-        :raises InvalidInput: a column of the signature is missing, or holds something else.
+        :raises DataError: a column of the signature is missing, or holds something else.
         """
 
-    def forward(self, prepared: Prepared) -> Outputs:
-        """Compute, and wait for the device."""
+    def forward(self, prepared: Prepared, places: Places) -> torch.Tensor:
+        """What the network puts out for k rows of a window that it prepared: ``(k, outputs)``, on its device.
 
-    def encode(self, outputs: Outputs) -> Encoded:
-        """Write the outputs as JSON: ``{"label": "3", "score": 0.98}``, or ``{"value": 1.25}``.
-
-        ``score`` is the softmax probability of ``label``. Numbers are the shortest that read back as the same float32.
+        Logits, one for each label; or the one value of a regression; or an embedding.
         """

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import nn
 
+from longshore.shared.errors import InvalidInput
+from longshore.shared.signature import Signature
 from longshore.shared.store.manifest import Manifest
 from longshore.shared.validation import build
 from longshore.workers.families.model import STANDARDIZE, assemble
 from longshore.workers.families.registry import get_family
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.families.weights import fill, read_weights
+from longshore.workers.runtimes.base import Execution
 from longshore.workers.runtimes.network import NetworkRuntime
 
 
-def load(manifest: Manifest, weights: Path, device: torch.device) -> NetworkRuntime:
+def load(manifest: Manifest, weights: Path, device: torch.device, execution: Execution | None = None) -> NetworkRuntime:
     """Build the module of a version and fill it.
 
     :param weights: the safetensors file that ``manifest.weights`` names.
@@ -25,12 +30,34 @@ def load(manifest: Manifest, weights: Path, device: torch.device) -> NetworkRunt
     family = get_family(manifest.family)
     config = build(family.config, manifest.config, "config.")
     signature = manifest.signature
-    outputs = 1 if signature.labels is None else len(signature.labels)
+    if signature.outputs is None:
+        raise InvalidInput("signature.task", f"{signature.task!r} is none that a family has")
     tensors = read_weights(weights)
     # A version trained without standardisation has no such tensors.
     standardize = Standardize.empty(signature.width) if f"{STANDARDIZE}.mean" in tensors else None
-    module = assemble(family.build(config, signature.width, outputs), standardize)
+    module = assemble(family.build(config, signature.width, signature.outputs), standardize)
     fill(module, tensors, f"family {manifest.family!r}")
     module = module.to(device).eval()
     nbytes = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
-    return NetworkRuntime(module, nbytes, signature, device)
+    return NetworkRuntime(_ready(module, signature, device, execution), nbytes, signature, device, execution)
+
+
+def _ready(
+    module: nn.Module, signature: Signature, device: torch.device, execution: Execution | None
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    if device.type == "cuda" and any(isinstance(layer, nn.Conv2d) for layer in module.modules()):
+        # The layout that tensor cores take: https://docs.pytorch.org/tutorials/intermediate/memory_format_tutorial.html
+        for layer in module.modules():
+            if isinstance(layer, nn.Conv2d):
+                layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
+    if execution is None or not execution.compile:
+        return module
+    compiled: Callable[[torch.Tensor], torch.Tensor] = torch.compile(module, dynamic=True)
+    try:
+        with torch.inference_mode(), execution.autocast(device):
+            compiled(torch.zeros((2, signature.width), device=device))
+    except Exception as error:  # the compiler's own errors, and those of what it calls
+        raise InvalidInput(
+            "compile", f"this worker cannot compile the network; leave it out ({type(error).__name__})"
+        ) from error
+    return compiled

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from longshore.shared.store.manifest import Manifest
-from longshore.workers.runtimes import family, onnx
-from longshore.workers.runtimes.base import Runtime
+from longshore.shared.store.manifest import CONTENT_FILES, Blob, Manifest
+from longshore.workers.runtimes import family, huggingface, onnx
+from longshore.workers.runtimes.base import Execution, Runtime
 
 
-def load(manifest: Manifest, weights: Path, device: torch.device) -> Runtime:
+def load(manifest: Manifest, fetch: Callable[[Blob], Path], device: torch.device, execution: Execution) -> Runtime:
     """Load a version.
 
-    :param weights: the file that ``manifest.weights`` names.
-    :raises InvalidInput: this worker lacks what the version needs, or the manifest does not go with the file.
-    :raises CorruptBlob: the file cannot be loaded.
+    :param fetch: gives a local file that holds a blob of the manifest.
+    :param execution: how it is computed.
+    :raises InvalidInput: this worker lacks what the version needs, or the manifest does not go with its files.
+    :raises CorruptBlob: a file cannot be loaded.
     """
+    files = {name: fetch(blob) for name, blob in manifest.blobs.items()}
+    if manifest.runtime == "huggingface":
+        return huggingface.load(files, device, execution)
+    content = files[CONTENT_FILES[manifest.runtime]]
     if manifest.runtime == "onnx":
-        return onnx.load(manifest, weights)
-    return family.load(manifest, weights, device)
+        return onnx.load(manifest, content, execution)
+    return family.load(manifest, content, device, execution)

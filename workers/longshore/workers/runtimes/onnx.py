@@ -13,6 +13,7 @@ from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.shared.onnx.program import Program, read_program
 from longshore.shared.signature import Signature
 from longshore.shared.store.manifest import Manifest
+from longshore.workers.runtimes.base import Execution
 from longshore.workers.runtimes.network import NetworkRuntime
 
 Array = npt.NDArray[np.float32]
@@ -33,14 +34,15 @@ class OnnxNetwork:
     def __init__(self, session: Session, program: Program, signature: Signature) -> None:
         self._session = session
         self._program = program
-        self._outputs = 1 if signature.labels is None else len(signature.labels)
+        #: ``None``: of an embedding, whatever comes.
+        self._outputs = signature.outputs
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
         """:raises InvalidInput: the program cannot be run on these rows, or puts out another shape."""
         n = len(rows)
         if n == 0:
             # Programs are seldom tried with no rows, and some divide by their number.
-            return torch.empty((0, self._outputs))
+            return torch.empty((0, self._outputs or 1))
         batch = rows.numpy().reshape(n, *self._program.row_shape)
         if self._program.batch == 1:
             return torch.cat([self._run(batch[row : row + 1]) for row in range(n)])
@@ -51,21 +53,26 @@ class OnnxNetwork:
             [output] = self._session.run([self._program.output.name], {self._program.input.name: batch})
         except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
             raise InvalidInput("model", f"the ONNX program fails on {len(batch)} rows: {error}") from error
-        wanted = (len(batch), self._outputs)
+        if self._outputs is None and output.ndim == 2 and len(output) == len(batch):
+            return torch.from_numpy(output)
+        wanted = (len(batch), self._outputs or "any")
         if output.shape != wanted and (self._outputs != 1 or output.shape != wanted[:1]):
             raise InvalidInput(
                 "model", f"the ONNX program put out the shape {output.shape} for {len(batch)} rows instead of {wanted}"
             )
-        return torch.from_numpy(output.reshape(wanted))
+        return torch.from_numpy(output.reshape(len(batch), -1))
 
 
-def load(manifest: Manifest, weights: Path) -> NetworkRuntime:
+def load(manifest: Manifest, weights: Path, execution: Execution | None = None) -> NetworkRuntime:
     """Check a program and open it. It runs on the CPU, whatever the device of the worker is.
 
     :param weights: the ONNX file that ``manifest.weights`` names.
+    :param execution: as the program says, or else it is refused.
     :raises InvalidInput: the worker has no ONNX Runtime, or the program is none that can be run for the signature.
     :raises CorruptBlob: ONNX Runtime cannot load it.
     """
+    if execution not in (None, Execution()):
+        raise InvalidInput("precision", "an ONNX program has its own, and is compiled already; leave both options out")
     try:
         content = weights.read_bytes()
     except OSError as error:

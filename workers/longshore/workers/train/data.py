@@ -11,6 +11,7 @@ import pyarrow as pa
 from longshore.shared.datasets.matrix import to_matrix
 from longshore.shared.datasets.schemas import infer_features
 from longshore.shared.errors import InvalidInput
+from longshore.shared.families import image_shape
 from longshore.shared.jobs import TrainSpec
 from longshore.shared.signature import Signature
 from longshore.workers.train.split import Rows, split_rows
@@ -18,6 +19,8 @@ from longshore.workers.train.targets import Targets, read_targets
 
 #: Rows turned into numbers in one step, which bounds the memory this takes beside the matrix itself.
 _CHUNK = 8192
+#: Bytes of numbers in one step, likewise.
+_CHUNK_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ def read_training_data(spec: TrainSpec, table: pa.Table) -> TrainingData:
     if table.num_rows < 2:
         raise InvalidInput("data", f"rows: {table.num_rows}; training needs at least 2")
     first = table.slice(0, _CHUNK).combine_chunks().to_batches()[0]
-    features = infer_features(table.schema, first, spec.target, spec.features)
+    features = infer_features(table.schema, first, spec.target, spec.features, image_shape(spec.config))
     targets = read_targets(table[spec.target], spec.target, spec.task)
     signature = Signature(features=features, task=targets.task, target=spec.target, labels=targets.labels)
     groups = np.zeros(table.num_rows) if targets.labels is None else targets.values
@@ -57,7 +60,7 @@ def read_matrix(table: pa.Table, signature: Signature) -> npt.NDArray[np.float32
     matrix = np.empty((table.num_rows, signature.width), dtype=np.float32)
     offset = 0
     columns = table.select([feature.name for feature in signature.features])
-    for batch in columns.to_batches(max_chunksize=_CHUNK):
+    for batch in columns.to_batches(max_chunksize=max(1, min(_CHUNK, _CHUNK_BYTES // (4 * signature.width)))):
         part = to_matrix(batch, signature)
         if part.errors:
             row = min(part.errors)

@@ -1,0 +1,1 @@
+"""Folders as Hugging Face's libraries save them: looked at without those libraries, and without running anything."""

@@ -1,0 +1,30 @@
+"""Job ids as points in time: a UUIDv7 begins with its milliseconds since 1970, so a range of time is one of ids."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: What one partition of results holds.
+WEEK = timedelta(weeks=1)
+
+
+def first_id(moment: datetime) -> UUID:
+    """The bound between the ids of jobs submitted before ``moment`` and of those from then on, to the millisecond.
+
+    :param moment: with a time zone; from 1970 on.
+    """
+    return UUID(int=((moment - _EPOCH) // timedelta(milliseconds=1)) << 80)
+
+
+def start_of_week(moment: datetime) -> datetime:
+    """Monday, 00:00 UTC, of the week in which ``moment`` lies."""
+    day = moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return day - timedelta(days=day.weekday())
+
+
+def week_name(week: datetime) -> str:
+    """As ISO 8601 counts: ``2026w48``."""
+    year, number, _ = week.astimezone(UTC).isocalendar()
+    return f"{year}w{number:02d}"

@@ -1,0 +1,96 @@
+"""Text models, from the folder to the table of results."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from longshore.producers import Client
+from longshore.producers.importing import read_import
+from longshore.shared.errors import InvalidInput, JobFailed
+from longshore.workers.runtimes.huggingface import load
+from tests.computing import compute
+from tests.integration.cluster import Cluster
+from tests.integration.command_line import CommandLine
+from tests.text_models import TEXTS, save_model, save_sentence
+from tests.unit.shared.huggingface_files import write_sentence
+
+#: Seconds for a job to end.
+PATIENCE = 120.0
+
+
+@pytest.fixture(scope="module")
+def client(cluster: Cluster) -> Iterator[Client]:
+    with cluster.client() as client:
+        yield client
+
+
+def computed(folder: Path, texts: list[str]) -> list[dict[str, object]]:
+    """What this process makes of some texts."""
+    outputs, _ = compute(load(read_import(folder, None).files, torch.device("cpu")), pa.record_batch({"text": texts}))
+    return [output for output in outputs if output is not None]
+
+
+def test_texts_of_a_file_and_of_a_call_are_embedded(cluster: Cluster, client: Client, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    save_sentence(folder)
+    longshore = CommandLine(cluster.environment)
+    assert longshore("models", "import", folder, "--name", "sentences", "--alias", "best").out == "sentences:1\n"
+    assert "reads     text\n" in longshore("models", "show", "sentences@best").out
+
+    texts = [f"{text} {'cat ' * (number % 7)}" for number, text in enumerate(TEXTS * 40)]
+    data = tmp_path / "texts.csv"
+    with data.open("w", newline="") as file:
+        csv.writer(file).writerows([["id", "text"], *([number, text] for number, text in enumerate(texts))])
+    found = client.infer("sentences@best", data, rows_per_shard=70).wait(PATIENCE).results()
+    assert found["row"].to_pylist() == list(range(len(texts)))
+    wanted = np.array([output["embedding"] for output in computed(folder, texts)])
+    np.testing.assert_allclose(np.array(found["embedding"].to_pylist()), wanted, atol=1e-5)
+
+    for rows in (texts[:5], [{"text": text, "id": 1} for text in texts[:5]], {"text": texts[:5]}):
+        inline = client.infer("sentences", rows).wait(PATIENCE).results()
+        np.testing.assert_allclose(np.array(inline["embedding"].to_pylist()), wanted[:5], atol=1e-5)
+
+    whole = client.infer("sentences", data).wait(PATIENCE)
+    assert list(whole.notes) == ["texts of more than 12 tokens are cut there"]
+    np.testing.assert_allclose(np.array(whole.results()["embedding"].to_pylist()), wanted, atol=1e-5)
+
+    with pytest.raises(InvalidInput, match="data: no column 'text'; the data has 'title'"):
+        client.infer("sentences", [{"title": "a cat"}])
+    with pytest.raises(InvalidInput, match=r"column 'text' holds one number a row .*, not text"):
+        client.infer("sentences", [{"text": 1}])
+
+    exported = client.models.export("sentences:1", tmp_path / "exported")
+    assert (exported / "1_Pooling/config.json").read_bytes() == (folder / "1_Pooling/config.json").read_bytes()
+    assert client.models.import_(exported, "copied").digest == client.models.get("sentences:1").digest
+
+
+def test_texts_are_classified(client: Client, tmp_path: Path) -> None:
+    save_model(tmp_path, head=True, shards=True, id2label={0: "sport", 1: "world", 2: "trade"})
+    client.models.import_(tmp_path, "topics")
+    job = client.infer("topics", [*TEXTS, None], top_k=2)
+    with pytest.raises(JobFailed):
+        job.wait(PATIENCE)
+    assert [(error.row, error.message) for error in job.errors()] == [(len(TEXTS), "column 'text': null")]
+    found = client.infer("topics", TEXTS, top_k=2).wait(PATIENCE).results()
+    wanted = computed(tmp_path, TEXTS)
+    assert found["label"].to_pylist() == [output["label"] for output in wanted]
+    np.testing.assert_allclose(found["score"].to_numpy(), [float(str(output["score"])) for output in wanted], atol=1e-5)
+    for label, ranked in zip(found["label"].to_pylist(), found["top_k"].to_pylist(), strict=True):
+        assert ranked[0]["label"] == label
+        assert ranked[0]["score"] >= ranked[1]["score"]
+
+
+def test_a_model_that_cannot_be_loaded_ends_its_job_once(client: Client, tmp_path: Path) -> None:
+    write_sentence(tmp_path)  # of one tensor that is none of the network's
+    client.models.import_(tmp_path, "broken")
+    job = client.infer("broken", ["a"])
+    with pytest.raises(JobFailed, match=r"tokenizer\.json cannot be loaded"):
+        job.wait(PATIENCE)
+    assert max(shard.attempt for shard in job.shards()) == 1

@@ -1,0 +1,139 @@
+"""Small jobs that rely on the message of another: none is published in vain, and none is forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+import redis
+from celery import Celery
+
+from longshore.broker.relay import Relay
+from longshore.broker.tickets import Message
+from longshore.broker.wakes import KEPT, Wake, Wakes
+from longshore.shared.errors import ServiceUnavailable
+from longshore.shared.ledger.company import company_of
+from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.records import NewJob
+from longshore.shared.ledger.submission import tickets_of
+from longshore.shared.settings import Settings
+from tests.integration.queued import flat, lose_all, message_count, pass_time, take_all
+from tests.integration.support import LEASE, new_job
+
+COMPANY = company_of("sha256:1", "{}")
+WAKE = Wake("cpu", 4, COMPANY)
+
+
+@pytest.fixture
+def wakes(app: Celery) -> Wakes:
+    return Wakes(app)
+
+
+@pytest.fixture
+def connection(services: Settings) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(services.redis_url) as client:
+        yield client
+
+
+def submit(ledger: Ledger, wakes: Wakes, job: NewJob | None = None) -> tuple[UUID, bool]:
+    """As a producer does; the job, and whether a message was published for it."""
+    made = job or new_job(1, company=COMPANY)
+    ledger.submissions.submit([made])
+    return made.id, wakes.call(Message(tuple(tickets_of([made]))))
+
+
+def claim(ledger: Ledger, *jobs: UUID) -> list[UUID]:
+    found = ledger.attempts.claim_many([(job, 0) for job in jobs], worker="a", lease=LEASE)
+    return [each.job_id for each in found]
+
+
+def test_one_message_is_enough_until_it_is_taken(app: Celery, ledger: Ledger, wakes: Wakes) -> None:
+    made = [submit(ledger, wakes) for _ in range(5)]
+    assert [published for _, published in made] == [True, False, False, False, False]
+    [[name]] = take_all(app)
+    wakes.answer(WAKE)
+    assert claim(ledger, name[0]) == [job for job, _ in made]
+    assert submit(ledger, wakes)[1] is True
+
+
+def test_a_job_submitted_between_the_answer_and_the_claim_is_claimed_or_published(
+    app: Celery, ledger: Ledger, wakes: Wakes
+) -> None:
+    first, _ = submit(ledger, wakes)
+    wakes.answer(WAKE)
+    second, published = submit(ledger, wakes)
+    assert published
+    assert claim(ledger, first) == [first, second]
+    # Its own message finds nothing to do.
+    assert claim(ledger, second) == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"priority": 9}, {"queue": "gpu"}, {"company": company_of("sha256:1", '{"logits":true}')}],
+)
+def test_what_differs_has_a_message_of_its_own(ledger: Ledger, wakes: Wakes, other: dict[str, str | int]) -> None:
+    assert submit(ledger, wakes)[1]
+    assert submit(ledger, wakes, new_job(1, **{"company": COMPANY, **other}))[1]  # type: ignore[arg-type]
+
+
+def test_the_relay_publishes_what_relied_on_a_lost_message(
+    app: Celery, ledger: Ledger, wakes: Wakes, services: Settings
+) -> None:
+    jobs = [submit(ledger, wakes)[0] for _ in range(3)]
+    lose_all(services)
+    relay = Relay(ledger, app)
+    relay.step()
+    assert message_count(app) == 0
+    pass_time(ledger)
+    relay.step()
+    assert sorted(flat(take_all(app))) == sorted((job, 0) for job in jobs)
+
+
+def test_a_message_that_waits_long_is_not_mistaken_for_a_lost_one(app: Celery, ledger: Ledger, wakes: Wakes) -> None:
+    for _ in range(3):
+        submit(ledger, wakes)
+    pass_time(ledger)
+    relay = Relay(ledger, app)
+    for _ in range(3):
+        relay.step()
+        pass_time(ledger)
+        assert relay.replace_lost_tickets() == 0
+    # The first, and one of the relay for all three.
+    assert message_count(app) == 2
+
+
+def test_a_key_that_nobody_removes_goes_by_itself(connection: redis.Redis, ledger: Ledger, wakes: Wakes) -> None:
+    submit(ledger, wakes)
+    assert 0 < connection.ttl(f"longshore:wake:{WAKE}") <= KEPT
+    connection.expire(f"longshore:wake:{WAKE}", 0)
+    assert submit(ledger, wakes)[1]
+
+
+def test_the_message_says_what_relies_on_it(app: Celery, ledger: Ledger, wakes: Wakes) -> None:
+    job, _ = submit(ledger, wakes)
+    with app.connection_for_read() as link:
+        message = app.amqp.queues["cpu"](link.default_channel).get(no_ack=True, accept=["msgpack"])
+    names, wake = message.payload[0]
+    assert names == [[str(job), 0]]
+    assert Wake.parse(wake) == WAKE
+    assert message.headers["argsrepr"] == "digits:1 rows 0-1"
+
+
+def test_shards_with_nothing_in_common_wake_nobody(wakes: Wakes) -> None:
+    tickets = tickets_of([new_job(1, company=COMPANY), new_job(1)])
+    with pytest.raises(ValueError, match="nothing in common"):
+        wakes.call(Message(tuple(tickets)))
+    tried = replace(tickets[0], attempt=1)
+    assert Message((tried,)).company is None
+
+
+def test_a_redis_that_is_away_is_told_in_our_words(services: Settings, ledger: Ledger) -> None:
+    from longshore.broker.app import make_app
+
+    app = make_app(replace(services, redis_url="redis://127.0.0.1:1/0"))
+    with pytest.raises(ServiceUnavailable, match="Redis cannot be reached"):
+        submit(ledger, Wakes(app))
+    app.close()

@@ -1,0 +1,157 @@
+"""From what a network puts out to what a job's owner reads: the columns of a row's output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from longshore.shared.jobs import InferSpec
+from longshore.shared.signature import Signature
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+#: What is kept of n rows: arrays whose first axis is n.
+Kept: TypeAlias = Sequence[npt.NDArray[np.generic]]
+
+
+class Head(Protocol):
+    """Postprocessing, in two steps: on the device, batch by batch; and on the CPU, a window at a time."""
+
+    def reduce(self, raw: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What is worth copying from the device, of the network's ``(k, outputs)``: tensors of k rows."""
+
+    def columns(self, kept: Kept) -> dict[str, pa.Array]:
+        """The columns of n rows, from the reduced tensors. A number that is not finite is null."""
+
+
+@dataclass(frozen=True)
+class ClassHead:
+    """Classification: ``label`` and ``score``, its softmax probability; with ``top_k`` also the k most probable."""
+
+    #: Arrow values by output index.
+    labels: pa.Array
+    top_k: int | None
+
+    def reduce(self, raw: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Scores float32 and classes int64: ``(k,)``, or ``(k, top_k)``, most probable first."""
+        scores = torch.softmax(raw.float(), dim=1)
+        if self.top_k is None:
+            best, classes = scores.max(dim=1)
+            return best, classes
+        best, classes = scores.topk(min(self.top_k, len(self.labels)), dim=1)
+        return best, classes
+
+    def columns(self, kept: Kept) -> dict[str, pa.Array]:
+        """See :meth:`Head.columns`."""
+        scores, classes = kept
+        if self.top_k is None:
+            return self._named(scores, classes)
+        each = self._named(scores.reshape(-1), classes.reshape(-1))
+        pairs = pa.StructArray.from_arrays([each["label"].cast(self.labels.type), each["score"]], ["label", "score"])
+        first = self._named(np.ascontiguousarray(scores[:, 0]), np.ascontiguousarray(classes[:, 0]))
+        return {**first, "top_k": _lists(pairs, scores.shape)}
+
+    def _named(self, scores: npt.NDArray[np.generic], classes: npt.NDArray[np.generic]) -> dict[str, pa.Array]:
+        finite = np.isfinite(scores.astype(np.float32, copy=False))
+        indices = pa.array(classes.astype(np.int32), mask=None if finite.all() else ~finite)
+        return {"label": pa.DictionaryArray.from_arrays(indices, self.labels), "score": _numbers(scores)}
+
+
+@dataclass(frozen=True)
+class ValueHead:
+    """Regression: ``value``."""
+
+    def reduce(self, raw: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Float32 ``(k,)``."""
+        return (raw[:, 0].float(),)
+
+    def columns(self, kept: Kept) -> dict[str, pa.Array]:
+        """See :meth:`Head.columns`."""
+        return {"value": _numbers(kept[0])}
+
+
+@dataclass(frozen=True)
+class VectorHead:
+    """All numbers of a row, as a list: an embedding, or logits."""
+
+    name: str
+
+    def reduce(self, raw: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Float32 ``(k, outputs)``."""
+        return (raw.float(),)
+
+    def columns(self, kept: Kept) -> dict[str, pa.Array]:
+        """See :meth:`Head.columns`."""
+        return {self.name: _lists(_numbers(kept[0].reshape(-1)), kept[0].shape)}
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Several of them over one output, each with columns of its own."""
+
+    heads: tuple[Head, ...]
+
+    def reduce(self, raw: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
+        """See :meth:`Head.reduce`, by head."""
+        return [head.reduce(raw) for head in self.heads]
+
+    def columns(self, kept: Sequence[Kept]) -> pa.StructArray:
+        """The outputs of n rows as one struct, ``(n,)``."""
+        named: dict[str, pa.Array] = {}
+        for head, arrays in zip(self.heads, kept, strict=True):
+            named |= head.columns(arrays)
+        return pa.StructArray.from_arrays(list(named.values()), list(named))
+
+
+def make_heads(signature: Signature, spec: InferSpec) -> Heads:
+    """The postprocessing that a job asks for; see :meth:`InferSpec.check`."""
+    heads: list[Head] = []
+    if signature.labels is not None:
+        heads.append(ClassHead(label_values(signature.labels), spec.top_k))
+    elif signature.task == "regression":
+        heads.append(ValueHead())
+    else:
+        heads.append(VectorHead("embedding"))
+    if spec.logits:
+        heads.append(VectorHead("logits"))
+    return Heads(tuple(heads))
+
+
+def label_values(labels: Sequence[str | int | bool]) -> pa.Array:
+    """Class names as Arrow values; those that are of several types, or too large, as text."""
+    if len({type(label) for label in labels}) == 1:
+        try:
+            return pa.array(labels)
+        except (OverflowError, pa.ArrowInvalid):
+            pass
+    return pa.array([str(label) for label in labels])
+
+
+def all_finite(kept: Sequence[Kept]) -> npt.NDArray[np.bool_]:
+    """Rows in which every number is finite, ``(n,)``."""
+    flags = [
+        np.isfinite(array).reshape(len(array), -1).all(axis=1)
+        for arrays in kept
+        for array in arrays
+        if array.dtype.kind == "f"
+    ]
+    finite: npt.NDArray[np.bool_] = np.logical_and.reduce(flags)
+    return finite
+
+
+def _numbers(values: npt.NDArray[np.generic]) -> pa.Array:
+    numbers = pa.array(values.astype(np.float32, copy=False))
+    finite = pc.is_finite(numbers)
+    return numbers if pc.all(finite).as_py() is not False else pc.if_else(finite, numbers, None)
+
+
+def _lists(values: pa.Array, shape: tuple[int, ...]) -> pa.Array:
+    rows, width = shape
+    offsets = np.arange(0, (rows + 1) * width, width, dtype=np.int32) if width else np.zeros(rows + 1, np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), values)

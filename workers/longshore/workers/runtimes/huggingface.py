@@ -1,0 +1,96 @@
+"""A version that is a Hugging Face folder: a text encoder with its tokenizer, run by PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import torch
+from torch import nn
+
+from longshore.shared.errors import CorruptBlob, InvalidInput
+from longshore.shared.huggingface.model import TOKENIZER, TextModel, read_model
+from longshore.workers.runtimes.base import Execution, Places, Prepared
+from longshore.workers.runtimes.pooling import embed
+from longshore.workers.runtimes.tokens import TextReader, Tokens
+
+
+class TextRuntime:
+    """A :class:`~longshore.workers.runtimes.base.Runtime` over texts.
+
+    :param module: a network of transformers, on ``device``.
+    """
+
+    def __init__(
+        self, model: TextModel, reader: TextReader, module: nn.Module, device: torch.device, execution: Execution
+    ) -> None:
+        self.signature = model.signature
+        self.nbytes = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
+        self._reader = reader
+        self._sentence = model.sentence
+        self._pad = int(getattr(module.config, "pad_token_id", None) or 0)
+        self._device = device
+        self._execution = execution
+        self._network: Callable[..., object] = torch.compile(module, dynamic=True) if execution.compile else module
+
+    def prepare(self, batch: pa.RecordBatch) -> Tokens:
+        """See :meth:`Runtime.prepare`."""
+        return self._reader.prepare(batch)
+
+    @torch.inference_mode()
+    def forward(self, prepared: Prepared, places: Places) -> torch.Tensor:
+        """See :meth:`Runtime.forward`. The batch is as long as its longest text."""
+        if not isinstance(prepared, Tokens):
+            raise TypeError(f"{type(prepared).__name__} was prepared by another runtime")
+        padded, tokens = prepared.padded(places, self._pad)
+        ids = torch.from_numpy(padded).to(self._device, non_blocking=True)
+        # Without a mask attention takes its fastest way.
+        real = None if tokens.all() else torch.from_numpy(tokens).to(self._device, non_blocking=True)
+        with self._execution.autocast(self._device):
+            put = self._network(input_ids=ids, attention_mask=None if real is None else real.long(), return_dict=True)
+        if self._sentence is None:
+            logits: torch.Tensor = put.logits  # type: ignore[attr-defined]
+            return logits
+        vectors: torch.Tensor = put.last_hidden_state  # type: ignore[attr-defined]
+        return embed(vectors.float(), real, self._sentence)
+
+
+def load(files: Mapping[str, Path], device: torch.device, execution: Execution | None = None) -> TextRuntime:
+    """Look at the files once more, build the network and fill it.
+
+    On a GPU it computes in the type of its weights, on a CPU in float32, unless a precision is asked for.
+
+    :param files: local files by their path in the folder.
+    :raises InvalidInput: this worker lacks transformers or tokenizers, or the folder is none that can be run.
+    :raises CorruptBlob: a file cannot be loaded, or does not go with the others.
+    """
+    # Imported here: it takes seconds, and most workers never need it.
+    from longshore.workers.runtimes.encoder import build_encoder
+
+    execution = execution or Execution()
+    model = read_model(files, "model")
+    try:
+        reader = TextReader(files[TOKENIZER].read_text("utf-8"), model)
+    except ImportError as error:
+        raise InvalidInput(
+            "runtime", f"tokenizers is not installed on this worker; pip install 'longshore[huggingface]' ({error})"
+        ) from error
+    except OSError as error:
+        raise CorruptBlob(f"{files[TOKENIZER]} cannot be read: {error.strerror}") from error
+    dtype = None if device.type == "cuda" and execution.precision == "auto" else torch.float32
+    module = build_encoder(model, files, dtype).to(device)
+    runtime = TextRuntime(model, reader, module, device, execution)
+    if execution.compile:
+        _try(runtime)
+    return runtime
+
+
+def _try(runtime: TextRuntime) -> None:
+    """:raises InvalidInput: the network cannot be compiled here."""
+    try:
+        runtime.forward(runtime.prepare(pa.record_batch({"text": ["a", "b c"]})), slice(0, 2))
+    except Exception as error:  # the compiler's own errors, and those of what it calls
+        raise InvalidInput(
+            "compile", f"this worker cannot compile the network; leave it out ({type(error).__name__})"
+        ) from error

@@ -1,0 +1,30 @@
+"""From the vectors of tokens to the embedding of their text.
+
+https://sbert.net/docs/package_reference/sentence_transformer/models.html#pooling
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.functional import normalize
+
+from longshore.shared.huggingface.sentence import Sentence
+
+
+def embed(vectors: torch.Tensor, real: torch.Tensor | None, sentence: Sentence) -> torch.Tensor:
+    """Embeddings, ``(k, width)``.
+
+    :param vectors: of tokens, ``(k, longest, width)``.
+    :param real: which are tokens and not padding, ``(k, longest)``; ``None``: all are.
+    """
+    if sentence.pooling == "cls":
+        pooled = vectors[:, 0]
+    elif sentence.pooling == "max":
+        kept = vectors if real is None else vectors.masked_fill(~real[..., None], float("-inf"))
+        pooled = kept.amax(dim=1)
+    elif real is None:
+        pooled = vectors.mean(dim=1)
+    else:
+        weights = real[..., None].to(vectors.dtype)
+        pooled = (vectors * weights).sum(dim=1) / weights.sum(dim=1)
+    return normalize(pooled, dim=1) if sentence.normalize else pooled
