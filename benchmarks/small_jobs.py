@@ -1,118 +1,117 @@
-"""Ten thousand jobs of one row, from submission to the last result, against Celery by hand.
+"""Ten thousand jobs of one row against Celery by hand, and how soon a single one is done.
 
-The other side is what a team writes itself: one task a request, the model kept in the worker, an INSERT a result.
-
-usage: python -m benchmarks.small_jobs [--rounds 3] [--jobs 10000] [--tasks 2000]
+usage: python -m benchmarks.small_jobs [--rounds 3] [--jobs 10000] [--tasks 2000] [--only together|crowd|single]
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
-import tempfile
-import textwrap
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
-import psycopg
-from celery import Celery
 
+from benchmarks.by_hand import ByHand, by_hand, send
 from benchmarks.cluster import PATIENCE, running_cluster, train_mlp
+from benchmarks.crowd import crowd
 from benchmarks.report import Comparison, in_turn, show
 from longshore.producers import Client, Infer
 
-TASKS = """
-    import json, os
-    import psycopg, torch
-    from celery import Celery
-    from torch import nn
-
-    app = Celery("by_hand", broker=os.environ["BROKER"])
-    app.conf.update(task_serializer="msgpack", accept_content=["msgpack"], task_ignore_result=True, task_acks_late=True,
-                    task_default_queue="by-hand")
-    held = {}
-
-    @app.task(name="by_hand.infer")
-    def infer(number, row):
-        if not held:
-            torch.set_num_threads(2)
-            held["model"] = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10)).eval()
-            held["link"] = psycopg.connect(os.environ["DATABASE"], autocommit=True)
-        with torch.inference_mode():
-            scores = held["model"](torch.tensor([row])).softmax(1)[0]
-        label = int(scores.argmax())
-        output = json.dumps({"label": label, "score": float(scores[label])})
-        held["link"].execute("INSERT INTO by_hand VALUES (%s, %s)", (number, output))
-"""
+#: Processes that submit at the same time.
+MEMBERS = 8
+ROW = np.full((1, 784), 0.5, np.float32)
 
 
-@contextmanager
-def by_hand(client: Client, tasks: int) -> Iterator[Callable[[], float]]:
-    """A worker of that kind; gives what measures its rate, from submission to the last result."""
-    row = [0.5] * 784
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        psycopg.connect(client.settings.database_url, autocommit=True) as link,
-    ):
-        link.execute("CREATE TABLE by_hand (number bigint, output jsonb)")
-        Path(folder, "by_hand.py").write_text(textwrap.dedent(TASKS))
-        environment = {"BROKER": client.settings.redis_url, "DATABASE": client.settings.database_url}
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "by_hand", "worker", "-c", "1", "-l", "ERROR", "-Q", "by-hand"],
-            cwd=folder,
-            env={**environment, "PATH": "/usr/bin:/bin", "C_FORCE_ROOT": "1"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        app = Celery("by_hand", broker=client.settings.redis_url)
-        app.conf.update(task_serializer="msgpack", task_ignore_result=True, task_default_queue="by-hand")
+def together(client: Client, theirs: ByHand, rounds: int, jobs: int, tasks: int) -> Comparison:
+    """One ``submit_many`` against one process that sends tasks."""
+    requests = [Infer("mlp:1", ROW)] * jobs
 
-        def measure() -> float:
-            link.execute("TRUNCATE by_hand")
-            start = time.perf_counter()
-            for number in range(tasks):
-                app.send_task("by_hand.infer", (number, row))
-            while (link.execute("SELECT count(*) FROM by_hand").fetchone() or (0,))[0] < tasks:
-                time.sleep(0.005)
-            return tasks / (time.perf_counter() - start)
+    def ours() -> float:
+        start = time.perf_counter()
+        client.wait(client.submit_many(requests), PATIENCE)
+        return jobs / (time.perf_counter() - start)
 
-        try:
-            yield measure
-        finally:
-            app.close()
-            worker.terminate()
-            worker.wait()
+    measured = in_turn(rounds, ours, lambda: theirs.alone(tasks))
+    return Comparison(f"{jobs:,} jobs of one row at once", "jobs", *measured, "one Celery task and INSERT each", 10.0)
 
 
-def compare(rounds: int, jobs: int, tasks: int) -> Comparison:
-    """Both sides in turn, on the same Redis, Postgres and cores."""
-    with running_cluster() as client:
-        train_mlp(client, "mlp", 784, 256, 10)
-        row = np.full((1, 784), 0.5, np.float32)
-        requests = [Infer("mlp:1", row)] * jobs
+def one_by_one(client: Client, theirs: ByHand, rounds: int, jobs: int, tasks: int) -> Comparison:
+    """Eight processes that call ``infer`` for each row, against as many that call ``apply_async``."""
+    each, each_task = jobs // MEMBERS, tasks // MEMBERS
 
-        def ours() -> float:
-            start = time.perf_counter()
-            client.wait(client.submit_many(requests), PATIENCE)
-            return jobs / (time.perf_counter() - start)
+    def ours() -> float:
+        with crowd(MEMBERS, submit_each, client.settings.home, each) as members:
+            start = members.start()
+            found = [id_ for ids in members.answers() if isinstance(ids, list) for id_ in ids]
+            client.wait([client.job(id_) for id_ in found[-1:]], PATIENCE)
+            wait_for_all(client, found)
+            return len(found) / (time.perf_counter() - start)
 
-        with by_hand(client, tasks) as theirs:
-            measured = in_turn(rounds, ours, theirs)
-    return Comparison(f"{jobs:,} jobs of one row", "jobs", *measured, "one Celery task and INSERT each", 10.0)
+    def by_apply_async() -> float:
+        with crowd(MEMBERS, send_each, client.settings.redis_url, each_task) as members:
+            return theirs.crowded(members, each_task * MEMBERS)
+
+    work = f"{each * MEMBERS:,} jobs of one row, {MEMBERS} processes"
+    return Comparison(work, "jobs", *in_turn(rounds, ours, by_apply_async), "apply_async and INSERT each", 3.0)
+
+
+def wait_for_all(client: Client, ids: list[UUID]) -> None:
+    """Until all jobs have ended."""
+    from longshore.producers.waiting import wait_all
+    from longshore.shared.ledger.ledger import Ledger
+
+    with Ledger(client.settings.database_url) as ledger:
+        wait_all(ledger, ids, PATIENCE)
+
+
+def submit_each(begin: Callable[[], object], home: Path, jobs: int) -> list[UUID]:
+    """A process of ours."""
+    with Client(home=home) as client:
+        client.infer("mlp:1", ROW).wait(PATIENCE, progress=False)
+        begin()
+        return [client.infer("mlp:1", ROW).id for _ in range(jobs)]
+
+
+def send_each(begin: Callable[[], object], redis_url: str, tasks: int) -> None:
+    """A process of theirs."""
+    begin()
+    send(redis_url, tasks)
+
+
+def single(client: Client, times: int) -> str:
+    """How long one job takes from submission to its result on an idle cluster."""
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        job = client.infer("mlp:1", ROW).wait(PATIENCE, progress=False)
+        assert job.results().num_rows == 1
+        taken.append(1000 * (time.perf_counter() - start))
+    middle, late = np.percentile(taken, [50, 99])
+    return f"one job of one row, {times} in turn: p50 {middle:.1f} ms (wanted <= 30), p99 {late:.1f} ms (wanted <= 100)"
 
 
 def main() -> None:
     """Run it and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--tasks", type=int, default=2_000)
+    parser.add_argument("--only", choices=["together", "crowd", "single"])
     options = parser.parse_args()
-    show([compare(options.rounds, options.jobs, options.tasks)])
+    sizes = (options.rounds, options.jobs, options.tasks)
+    with running_cluster() as client:
+        train_mlp(client, "mlp", 784, 256, 10)
+        if options.only in (None, "single"):
+            single(client, 20)
+            print(single(client, 300))
+        if options.only == "single":
+            return
+        with by_hand(client) as theirs:
+            measures = {"together": together, "crowd": one_by_one}
+            wanted = [options.only] if options.only else list(measures)
+            show([measures[name](client, theirs, *sizes) for name in wanted])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,91 @@
+"""The other sides of the inference benchmarks: a plain PyTorch loop over the same file, and a raw COPY."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import nn
+
+#: Rows of the loop's forward pass.
+BATCH = 1024
+
+
+def mlp() -> nn.Module:
+    """784-256-10."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10)).eval()
+
+
+def cnn() -> nn.Module:
+    """The network of https://docs.pytorch.org/tutorials/beginner/blitz/cifar10_tutorial.html."""
+    torch.manual_seed(0)
+    layers: list[nn.Module] = [nn.Unflatten(1, (3, 32, 32))]
+    layers += [nn.Conv2d(3, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2)]
+    layers += [nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)]
+    return nn.Sequential(*layers).eval()
+
+
+def to_parquet(model: nn.Module, source: Path, batch: int = BATCH) -> Callable[[], float]:
+    """Reads, computes and writes ``id`` and label, one batch after the other; gives its seconds."""
+    target = source.with_name("bare.parquet")
+    schema = pa.schema({"id": pa.int64(), "label": pa.int64()})
+
+    def run() -> float:
+        start = time.perf_counter()
+        with pq.ParquetWriter(target, schema) as writer:
+            for ids, labels in _labels(model, source, batch):
+                writer.write_batch(pa.record_batch([ids, pa.array(labels)], schema=schema))
+        return time.perf_counter() - start
+
+    return run
+
+
+def without_output(model: nn.Module, source: Path, batch: int = BATCH) -> Callable[[], float]:
+    """Reads and computes; gives its seconds."""
+
+    def run() -> float:
+        start = time.perf_counter()
+        for _ in _labels(model, source, batch):
+            pass
+        return time.perf_counter() - start
+
+    return run
+
+
+def copy(url: str, rows: int) -> Callable[[], float]:
+    """So many outputs into a table like ``results``, as text in blocks of 5,000 lines; gives its seconds."""
+    output = json.dumps({"label": 3, "score": 0.91234567})
+
+    def run() -> float:
+        job = uuid4()
+        with psycopg.connect(url, autocommit=True) as link:
+            link.execute("DROP TABLE IF EXISTS bare_results")
+            link.execute("CREATE TABLE bare_results (job uuid, row bigint, output jsonb, PRIMARY KEY (job, row))")
+            start = time.perf_counter()
+            with link.cursor().copy("COPY bare_results FROM STDIN") as lines:
+                for first in range(0, rows, 5000):
+                    block = range(first, min(rows, first + 5000))
+                    lines.write("".join(f"{job}\t{row}\t{output}\n" for row in block))
+            seconds = time.perf_counter() - start
+            link.execute("DROP TABLE bare_results")
+        return seconds
+
+    return run
+
+
+@torch.inference_mode()
+def _labels(
+    model: nn.Module, source: Path, batch: int
+) -> Iterator[tuple[pa.Array, np.ndarray[tuple[int], np.dtype[np.int64]]]]:
+    for rows in pq.ParquetFile(source).iter_batches(batch):
+        values = rows.column("x").flatten().to_numpy().reshape(rows.num_rows, -1)
+        yield rows.column("id"), model(torch.from_numpy(np.array(values))).argmax(1).numpy()
