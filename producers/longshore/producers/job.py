@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from longshore.shared.errors import InvalidInput, JobFailed
 from longshore.shared.jobs import State
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord, Ticket
+from longshore.shared.references import ModelReference
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,14 +77,15 @@ class Job:
         """Wait until the job has ended.
 
         :param timeout: seconds; ``None`` waits for ever.
-        :param progress: draw a progress bar; ``None`` does if standard error is a terminal.
+        :param progress: draw a progress bar, with the newest metrics of a training; ``None`` does if standard error is
+            a terminal.
         :returns: the job itself.
         :raises JobFailed: it failed or was cancelled.
         :raises WaitTimeout: it has not ended in time; it goes on.
         """
         from longshore.producers.display import progress_display
 
-        with progress_display(self.id, progress) as show:
+        with progress_display(self.id, progress, self.metrics) as show:
             record = wait_for(self._ledger, self.id, timeout, show)
         if record.state is not State.SUCCEEDED:
             raise JobFailed(f"job {self.id} {record.state}: {record.error or 'no reason was given'}")
@@ -122,6 +125,49 @@ class Job:
     def metrics(self) -> list[MetricRecord]:
         """What a training job has reported, by epoch and name, while it runs and after."""
         return self._ledger.queries.metrics(self.id)
+
+    def plot(self, path: str | Path) -> Path:
+        """Draw what a training job has reported so far.
+
+        :param path: a .png, .svg or .pdf file; one that is there is replaced.
+        :returns: the file.
+        :raises InvalidInput: nothing has been measured, the extra ``plot`` is not installed, or the file cannot be
+            written.
+        """
+        from longshore.producers.curves import panels
+        from longshore.producers.plots import save_plot
+
+        return save_plot(panels(self.metrics()), path, f"{self.record().model}, job {self.id}")
+
+    def report(self, path: str | Path) -> Path:
+        """Write a page on a training job that needs nothing beside it: curves, metrics, confusion matrix,
+        configuration and lineage.
+
+        :param path: an .html file; one that is there is replaced.
+        :returns: the file.
+        :raises InvalidInput: as :meth:`plot`.
+        """
+        from longshore.producers.report import save_report
+
+        record = self.record()
+        made = (record.outcome or {}).get("version")
+        version = None
+        if record.kind == "train" and isinstance(made, int):
+            version = self._ledger.models.resolve(ModelReference(record.model, made))
+        return save_report(path, record, version, self.metrics(), [error.message for error in self.errors()])
+
+    def tensorboard(self, folder: str | Path) -> Path:
+        """Write what a training job has reported as an event file for TensorBoard.
+
+        :param folder: a new file is added to it; it is made if need be. A folder for each job keeps them apart.
+        :returns: the folder.
+        :raises InvalidInput: as :meth:`plot`, of the extra ``tensorboard``.
+        """
+        from longshore.producers.event_files import write_event_file
+
+        target = Path(folder).expanduser()
+        write_event_file(self.metrics(), target)
+        return target
 
     def shards(self) -> list[ShardRecord]:
         """The shards, by index."""

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from longshore.producers.progress import progress_of, rate_text, time_text
 from longshore.producers.progress import unit as counted
+from longshore.producers.specs import public_spec
 from longshore.shared.ledger.records import JobRecord, ModelRecord, VersionRecord
-from longshore.shared.store.address import public
 
 JOB_HEADERS = ("JOB", "KIND", "MODEL", "STATE", "DONE", "OF", "FAILED", "SPEED", "LEFT", "PRIORITY", "PRODUCER", "AGE")
 VERSION_HEADERS = ("VERSION", "ALIASES", "FAMILY", "METRICS", "AGE")
@@ -44,7 +44,7 @@ def job_document(record: JobRecord) -> dict[str, object]:
         "finished_at": record.finished_at,
         "deadline": record.deadline,
         "pruned_at": record.pruned_at,
-        "spec": _without_secrets(record),
+        "spec": public_spec(record),
     }
 
 
@@ -119,14 +119,3 @@ def age(moment: datetime) -> str:
 def local_time(moment: datetime | None) -> str | None:
     """A time as people read it, in their own zone."""
     return None if moment is None else moment.astimezone().isoformat(sep=" ", timespec="seconds")
-
-
-def _without_secrets(record: JobRecord) -> dict[str, object]:
-    """The spec. The addresses of its data and output can hold keys, which its producer knows, and others need not."""
-    spec: dict[str, object] = dict(record.spec)
-    data = record.spec.get("data")
-    if isinstance(data, dict) and "uri" in data:
-        spec["data"] = {**data, "uri": public(str(data["uri"]))}
-    if record.spec.get("output") is not None:
-        spec["output"] = public(str(record.spec["output"]))
-    return spec

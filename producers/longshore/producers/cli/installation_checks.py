@@ -24,6 +24,8 @@ EXTRAS = {
     "huggingface": ("tokenizers", "transformers"),
     "images": ("pillow",),
     "hdf5": ("h5py",),
+    "plot": ("matplotlib",),
+    "tensorboard": ("tensorboard",),
     "s3": ("s3fs",),
 }
 #: Bytes free below which the disk of a home is nearly, and too, full.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from longshore.producers.cli.connect import connected, find_settings, open_ledger
+from longshore.producers.cli.curves import plot, report, tensorboard
 from longshore.producers.cli.options import Options, shared_options, with_options
 from longshore.producers.cli.output import print_json, print_table
 
@@ -24,7 +25,7 @@ KINDS = ("infer", "train")
 @shared_options
 @click.pass_context
 def jobs(context: click.Context) -> None:
-    """List, show, wait for, cancel and retry jobs."""
+    """List, show, draw, wait for, cancel and retry jobs."""
     if context.invoked_subcommand is None:
         raise click.UsageError(f"give a command: {', '.join(jobs.commands)}", context)
 
@@ -109,7 +110,12 @@ def retry(options: Options, job: str, rows: Literal["failed"] | None, wait: bool
         tell_submitted(options, client.job(job).retry(rows), wait)
 
 
+for command in (plot, report, tensorboard):
+    jobs.add_command(command)
+
+
 def _print_details(options: Options, job: Job) -> None:
+    from longshore.producers.cli.drawing import print_curves
     from longshore.producers.cli.following import print_job
 
     record = job.record()
@@ -119,15 +125,7 @@ def _print_details(options: Options, job: Job) -> None:
 
         sys.stdout.write("\n")
         print_table(("PART",), [(public(part),) for part in job.parts()])
-    metrics = job.metrics()
-    if metrics:
-        names = sorted({metric.name for metric in metrics})
-        steps: dict[int, dict[str, float]] = {}
-        for metric in metrics:
-            steps.setdefault(metric.step, {})[metric.name] = metric.value
-        sys.stdout.write("\n")
-        rows = [(step, *(f"{row[name]:.4g}" if name in row else "" for name in names)) for step, row in steps.items()]
-        print_table(("EPOCH", *names), rows)
+    print_curves(job.metrics())
     errors = job.errors(limit=ERRORS_SHOWN)[:ERRORS_SHOWN]
     if errors:
         sys.stdout.write("\n")

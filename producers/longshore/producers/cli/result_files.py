@@ -5,14 +5,12 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from longshore.producers.cli.output import print_table
+from longshore.producers.replacing import replacing
 from longshore.shared.errors import InvalidInput
 
 #: (row, output as JSON text).
@@ -41,7 +39,7 @@ def save(form: str, rows: Callable[[], Iterator[Row]], path: Path, chunk: int = 
     :param chunk: rows turned into Arrow at a time.
     :raises InvalidInput: the file cannot be written.
     """
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         if form == "parquet":
             _write_parquet(rows, temporary, chunk)
         elif form == "table":
@@ -109,27 +107,3 @@ def _write_parquet(rows: Callable[[], Iterator[Row]], path: Path, size: int) -> 
 def _chunks(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
     while chunk := list(itertools.islice(rows, size)):
         yield chunk
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A file beside ``path`` that takes its place when all went well."""
-    path = path.resolve()
-    if path.exists() and not path.is_file():
-        raise InvalidInput("output", f"{path} is no file that could be replaced; name another")
-    temporary: Path | None = None
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        # As open files are made: mkstemp lets only the owner read.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
-    except OSError as error:
-        raise InvalidInput("output", f"cannot write {path}: {error.strerror}") from None
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)

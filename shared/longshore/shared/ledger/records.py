@@ -184,6 +184,7 @@ class MetricRecord:
     step: int
     name: str
     value: float
+    recorded_at: datetime = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -523,7 +523,7 @@ LIST_ROW_ERRORS: Final = """
 """
 #: Those of the newest attempt: an earlier one may have left some behind.
 LIST_METRICS: Final = """
-    SELECT step, name, value FROM metrics
+    SELECT step, name, value, recorded_at FROM metrics
     WHERE job_id = %(job)s AND attempt = (SELECT max(attempt) FROM metrics WHERE job_id = %(job)s)
     ORDER BY step, name
 """

@@ -47,7 +47,9 @@ def test_json_has_no_numbers_that_json_cannot_hold() -> None:
         "id": UUID(int=7),
         "at": datetime(2030, 1, 2, tzinfo=UTC),
         "path": Path("/x"),
-        "metrics": [MetricRecord(step=1, name="loss", value=float("nan"))],
+        "metrics": [
+            MetricRecord(step=1, name="loss", value=float("nan"), recorded_at=datetime(2030, 1, 2, tzinfo=UTC))
+        ],
         "names": ("ä",),
     }
     text = to_json(document)
@@ -56,7 +58,7 @@ def test_json_has_no_numbers_that_json_cannot_hold() -> None:
         "id": "00000000-0000-0000-0000-000000000007",
         "at": "2030-01-02T00:00:00+00:00",
         "path": "/x",
-        "metrics": [{"step": 1, "name": "loss", "value": None}],
+        "metrics": [{"step": 1, "name": "loss", "value": None, "recorded_at": "2030-01-02T00:00:00+00:00"}],
         "names": ["ä"],
     }
 
