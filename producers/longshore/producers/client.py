@@ -88,9 +88,11 @@ class Client:
         :param family: ``linear``, ``mlp``, ``cnn``, or one that a package on the workers brings.
         :param data: as for :meth:`infer`.
         :param target: the column to predict.
-        :param options: ``features``, ``task``, ``validation``, ``epochs``, ``batch_size``, ``learning_rate``,
-            ``weight_decay``, ``optimizer``, ``momentum``, ``standardize``, ``seed``, ``alias`` and ``config`` (what the
-            family is told) of :class:`~longshore.shared.jobs.TrainSpec`; and ``format``, ``priority``, ``device``,
+        :param options: ``validation`` and ``test``, each a fraction of the rows or data like ``data``, ``split`` (a
+            column that says which rows they are) and ``stratify``: see docs/training.md; ``features``, ``task``,
+            ``epochs``, ``batch_size``, ``learning_rate``, ``weight_decay``, ``optimizer``, ``momentum``,
+            ``standardize``, ``seed``, ``alias`` and ``config`` (what the family is
+            told) of :class:`~longshore.shared.jobs.TrainSpec`; and ``format``, ``priority``, ``device``,
             ``max_attempts``, ``timeout``, ``idempotency_key`` as for :meth:`infer`.
         :raises InvalidInput: names the option and the reason; nothing was queued.
         :raises ServiceUnavailable: Postgres cannot be reached; nothing was queued.

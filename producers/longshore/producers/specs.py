@@ -9,9 +9,10 @@ from longshore.shared.store.address import public
 def public_spec(record: JobRecord) -> dict[str, object]:
     """The spec. The addresses of its data and output can hold keys, which its producer knows, and others need not."""
     spec: dict[str, object] = dict(record.spec)
-    data = record.spec.get("data")
-    if isinstance(data, dict) and "uri" in data:
-        spec["data"] = {**data, "uri": public(str(data["uri"]))}
+    for name in ("data", "validation", "test"):
+        data = record.spec.get(name)
+        if isinstance(data, dict) and "uri" in data:
+            spec[name] = {**data, "uri": public(str(data["uri"]))}
     if record.spec.get("output") is not None:
         spec["output"] = public(str(record.spec["output"]))
     return spec

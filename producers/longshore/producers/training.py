@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 
-import pyarrow as pa
+import numpy as np
 
 from longshore.producers.drafts import Draft
 from longshore.producers.inputs import InputBlocks
 from longshore.producers.options import sort_options
 from longshore.producers.queues import QueueChoice
 from longshore.producers.requests import Train
-from longshore.shared.datasets.formats import detect
-from longshore.shared.datasets.inline import encode_block, to_table
-from longshore.shared.datasets.schemas import infer_features
-from longshore.shared.datasets.source import open_source, settle
+from longshore.producers.training_data import check_rows, take
+from longshore.shared.datasets.schemas import check_held_out, infer_features
 from longshore.shared.errors import InvalidInput
 from longshore.shared.families import BUILT_IN, image_shape
-from longshore.shared.jobs import Input, TrainSpec
+from longshore.shared.jobs import TrainSpec
 from longshore.shared.ledger.fleet import Fleet
 from longshore.shared.ledger.records import NewJob, NewShard
 from longshore.shared.references import check_alias, check_name
@@ -25,6 +23,8 @@ from longshore.shared.validation import build
 
 #: Fields of the spec that are arguments of their own.
 ARGUMENTS = frozenset({"model", "family", "data", "target"})
+#: Options that take a fraction, or data.
+HELD_OUT = ("validation", "test")
 
 
 def plan_training(request: Train, fleet: Fleet, queues: QueueChoice, producer: str, blocks: InputBlocks) -> NewJob:
@@ -34,16 +34,25 @@ def plan_training(request: Train, fleet: Fleet, queues: QueueChoice, producer: s
     """
     options = sort_options(request.options, TrainSpec, ARGUMENTS)
     check_name(request.model)
-    given = {"model": request.model, "family": request.family, "target": request.target, **options.spec}
+    held_out = {name: value for name, value in options.spec.items() if name in HELD_OUT and not _is_fraction(value)}
+    rest = {name: value for name, value in options.spec.items() if name not in held_out}
+    given = {"model": request.model, "family": request.family, "target": request.target, **rest}
     # Anything but the data is checked before the data is looked at.
     spec = build(TrainSpec, {**given, "data": {"uri": "/", "format": "csv"}})
+    _check_split(spec, options.spec, held_out)
     spec.check()
     if spec.alias is not None:
         check_alias(spec.alias)
-    data, content, schema, head = _take_data(request, options.format, blocks)
-    features = infer_features(schema, head, spec.target, spec.features, image_shape(spec.config))
+    data = take(request.data, "data", options.format, blocks)
+    others = [take(value, name, None, blocks) for name, value in held_out.items()]
+    head = data.rows.slice(0, 1024).combine_chunks().to_batches()[0]
+    features = infer_features(data.schema, head, spec.target, spec.features, image_shape(spec.config), spec.split)
     _check_family(spec, sum(feature.size for feature in features), fleet)
-    spec = spec.model_copy(update={"data": data})
+    for other in others:
+        check_held_out(other.schema, features, spec.target, data.schema.field(spec.target).type, other.field)
+    for each in (data, *others):
+        check_rows(each, features, spec)
+    spec = spec.model_copy(update={each.field: each.data for each in (data, *others)})
     draft = Draft(
         kind="train",
         model=spec.model,
@@ -54,20 +63,28 @@ def plan_training(request: Train, fleet: Fleet, queues: QueueChoice, producer: s
         producer=producer,
     )
     shards = [NewShard(task="train", start=0, stop=spec.epochs)]
-    same = spec.model_dump_json(exclude={"data"}).encode() + content
+    same = (
+        spec.model_dump_json(exclude={each.field for each in (data, *others)}, exclude_defaults=True).encode()
+        + data.content
+    )
+    same += b"".join(f"\n{each.field}\n".encode() + each.content for each in others)
     return draft.job(spec.model_dump_json(), shards, spec.epochs, same)
 
 
-def _take_data(request: Train, form: str | None, blocks: InputBlocks) -> tuple[Input, bytes, pa.Schema, pa.RecordBatch]:
-    if isinstance(request.data, str | os.PathLike):
-        file = detect(request.data, form)
-        source = open_source(file, "data")
-        return settle(file, source), file.uri.encode(), source.schema, source.head()
-    if form is not None:
-        raise InvalidInput("format", "rows that come with the call have no file format; leave it out")
-    table = to_table(request.data)
-    inline = blocks.take(table, [table.num_rows])[0]
-    return inline, encode_block(table), table.schema, table.slice(0, 1024).combine_chunks().to_batches()[0]
+def _is_fraction(value: object) -> bool:
+    return isinstance(value, int | float | np.number) or value is None
+
+
+def _check_split(spec: TrainSpec, given: Mapping[str, object], held_out: Mapping[str, object]) -> None:
+    """Whether it is said in one way alone which rows are held out."""
+    if spec.split is not None:
+        for name in (*HELD_OUT, "stratify"):
+            if name in given:
+                raise InvalidInput(name, f"the column {spec.split!r} says which rows are held out; leave it out")
+    drawn = [name for name in HELD_OUT if name not in held_out and getattr(spec, name) > 0]
+    if spec.stratify and (not drawn or spec.task == "regression"):
+        said = "regression has no classes" if drawn else "no fraction of the rows is drawn"
+        raise InvalidInput("stratify", f"{said}; leave it out")
 
 
 def _check_family(spec: TrainSpec, width: int, fleet: Fleet) -> None:

@@ -65,6 +65,9 @@ class InlineInput(_Spec):
 
 Input = FileInput | InlineInput
 
+#: Of rows, drawn by the seed.
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
 
 class InferSpec(_Spec):
     """Run one version over the rows of an input."""
@@ -130,8 +133,15 @@ class TrainSpec(_Spec):
     task: Literal["auto", "classification", "regression"] = "auto"
     #: The columns to predict from; ``None`` takes every column but the target.
     features: tuple[str, ...] | None = None
-    #: The fraction of rows held out, drawn by ``seed``; 0 holds none out.
-    validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    #: Rows held out to measure each epoch on: the fraction of ``data`` drawn by ``seed`` (0 holds none out), or rows of
+    #: their own.
+    validation: Fraction | Input = 0.1
+    #: Rows that nothing but the last measurement sees, given like ``validation``.
+    test: Fraction | Input = 0.0
+    #: Instead of both: the column that says of each row whether it is ``train``, ``validation`` or ``test``.
+    split: str | None = None
+    #: Whether fractions are drawn from each class in proportion; ``None``: where there are classes.
+    stratify: bool | None = None
     epochs: Annotated[int, Field(ge=1, le=1_000_000)] = 10
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 128
     learning_rate: Annotated[float, Field(gt=0, le=1000)] = 1e-3
@@ -150,8 +160,13 @@ class TrainSpec(_Spec):
     def check(self) -> None:
         """Whether the options go together.
 
-        :raises InvalidInput: a momentum is given to an optimizer without one.
+        :raises InvalidInput: a momentum is given to an optimizer without one, or no rows are left to train on.
         """
+        held_out = sum(part for part in (self.validation, self.test) if isinstance(part, float))
+        if held_out >= 1:
+            raise InvalidInput(
+                "test", f"{self.test} and the validation of {self.validation} leave no rows to train on; give less"
+            )
         if self.momentum and self.optimizer in ("adam", "adamw"):
             raise InvalidInput(
                 "momentum", f"{self.optimizer} takes none, and {self.momentum} is given; use sgd or rmsprop, or 0"

@@ -28,7 +28,10 @@ OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
 @click.option("--weight-decay", type=float, help="Default: 0.")
 @click.option("--optimizer", type=click.Choice(OPTIMIZERS), help="Default: adam.")
 @click.option("--momentum", type=float, help="Of sgd and rmsprop; default: 0.")
-@click.option("--validation", type=float, metavar="FRACTION", help="Of the rows, held out; default: 0.1.")
+@click.option("--validation", metavar="FRACTION|FILE", help="Rows to measure each epoch on; default: 0.1.")
+@click.option("--test", metavar="FRACTION|FILE", help="Rows to measure the end on, once; default: 0.")
+@click.option("--split", metavar="COLUMN", help="Says of each row: train, validation or test; in place of these two.")
+@click.option("--stratify/--no-stratify", default=None, help="Draw from each class in proportion; default: yes.")
 @click.option("--standardize/--no-standardize", default=None, help="Scale each feature; default: yes.")
 @click.option("--seed", type=int, help="Default: 0.")
 @click.option(
@@ -53,6 +56,9 @@ def train(
     Prints the job's id; with --wait, the version it made.
     """
     asked = given_options(given)
+    for name in ("validation", "test"):
+        if name in asked:
+            asked[name] = _fraction_or_file(str(asked[name]))
     if config:
         asked["config"] = parse_config(config)
     if features is not None:
@@ -61,3 +67,10 @@ def train(
         from longshore.producers.cli.following import tell_submitted
 
         tell_submitted(options, client.train(model, family, data, target, **asked), wait)
+
+
+def _fraction_or_file(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -50,20 +50,24 @@ def infer_features(
     target: str,
     wanted: Sequence[str] | None = None,
     image_shape: tuple[int, int, int] | None = None,
+    split: str | None = None,
 ) -> tuple[Feature, ...]:
     """The input columns of a version to be trained.
 
     :param first: some rows; lists take their width from the first that is one.
-    :param wanted: the columns to predict from; ``None`` takes all but the target, and where there is a column
-        ``image`` of image files, no texts.
+    :param wanted: the columns to predict from; ``None`` takes all but the target and ``split``, and where there is
+        a column ``image`` of image files, no texts.
     :param image_shape: (channels, height, width) that images are decoded to; ``None`` where the family takes none.
+    :param split: the column that says which rows are held out, if there is one; it is not learned from.
     :raises InvalidInput: ``target`` or one of ``features`` is missing, or cannot be learned from.
     """
     there = Counter(schema.names)
     _type_of(schema, there, target, "target")
-    names = _default_names(schema, target) if wanted is None else list(wanted)
+    names = _default_names(schema, {target, split}) if wanted is None else list(wanted)
     if target in names:
         raise InvalidInput("features", f"{target!r} is the target; to predict it from itself teaches nothing")
+    if split is not None:
+        _check_split(_type_of(schema, there, split, "split"), split, target, names)
     if not names:
         raise InvalidInput("features", f"none are left besides the target {target!r}")
     repeated, times = Counter(names).most_common(1)[0]
@@ -72,8 +76,38 @@ def infer_features(
     return tuple(_feature(_type_of(schema, there, name, "features"), first, name, image_shape) for name in names)
 
 
-def _default_names(schema: pa.Schema, target: str) -> list[str]:
-    names = [name for name in schema.names if name != target]
+def check_held_out(schema: pa.Schema, features: Sequence[Feature], target: str, kind: pa.DataType, field: str) -> None:
+    """Whether rows to validate or test on, in a file of their own, have the columns of those to train on.
+
+    :param kind: of the target among the rows to train on.
+    :raises InvalidInput: a column is missing, or holds something else; names ``field``, which brought the rows.
+    """
+    check_schema(schema, Signature(features=tuple(features), task="regression", target=target), field)
+    given = _type_of(schema, Counter(schema.names), target, field)
+    if is_text(stored(given)) != is_text(stored(kind)) or _is_scalar(given) != _is_scalar(kind):
+        raise InvalidInput(
+            field, f"the target {target!r} holds {described(given)}, and {described(kind)} in the rows to train on"
+        )
+
+
+def _is_scalar(kind: pa.DataType) -> bool:
+    shape = shape_of(kind)
+    return shape is not None and shape.scalar
+
+
+def _check_split(kind: pa.DataType, split: str, target: str, names: Sequence[str]) -> None:
+    if split == target:
+        raise InvalidInput("split", f"{split!r} is the target; name another column")
+    if split in names:
+        raise InvalidInput("features", f"{split!r} says which rows are held out, and is nothing to predict from")
+    if not is_text(stored(kind)):
+        raise InvalidInput(
+            "split", f"column {split!r} holds {described(kind)}, not text; its values are train, validation and test"
+        )
+
+
+def _default_names(schema: pa.Schema, others: Collection[str | None]) -> list[str]:
+    names = [name for name in schema.names if name not in others]
     if IMAGE not in names or not is_image(schema.field(schema.names.index(IMAGE)).type):
         return names
     return [name for name in names if not is_text(stored(schema.field(schema.names.index(name)).type))]

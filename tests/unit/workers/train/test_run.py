@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.jobs import InlineInput, TrainSpec
+from longshore.workers.train.data import Tables
 from longshore.workers.train.outcome import TrainedModel
 from longshore.workers.train.run import train
 
@@ -30,7 +31,7 @@ def spec(**options: object) -> TrainSpec:
 
 def run(asked: TrainSpec, table: pa.Table) -> tuple[TrainedModel, list[tuple[int, dict[str, float]]]]:
     reported: list[tuple[int, dict[str, float]]] = []
-    model = train(asked, table, CPU, lambda epoch, metrics: reported.append((epoch, metrics)), lambda: None)
+    model = train(asked, Tables(table), CPU, lambda epoch, metrics: reported.append((epoch, metrics)), lambda: None)
     return model, reported
 
 
@@ -153,7 +154,7 @@ def test_check_is_called_between_batches_and_can_stop_the_run(digits: pa.Table) 
 
     reported: list[int] = []
     with pytest.raises(Cancelled):
-        train(spec(epochs=1000), digits, CPU, lambda epoch, _: reported.append(epoch), check)
+        train(spec(epochs=1000), Tables(digits), CPU, lambda epoch, _: reported.append(epoch), check)
     # 1,617 rows are 13 batches of 128, and the held-out rows are one more.
     assert reported == [1, 2]
 
@@ -185,6 +186,41 @@ def test_metrics_can_be_written_as_json(line: pa.Table) -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 def test_digits_are_learned_on_a_gpu(digits: pa.Table) -> None:
-    model = train(spec(epochs=15), digits, torch.device("cuda:0"), lambda epoch, metrics: None, lambda: None)
+    model = train(spec(epochs=15), Tables(digits), torch.device("cuda:0"), lambda epoch, metrics: None, lambda: None)
     assert model.metrics["val_accuracy"] >= 0.95
     assert {tensor.device.type for tensor in model.module.state_dict().values()} == {"cpu"}
+
+
+def test_rows_to_test_on_change_nothing_but_the_test_metrics(digits: pa.Table) -> None:
+    """Neither the weights, nor the standardisation, nor what is measured on the way."""
+    part = ["train"] * 1200 + ["validation"] * 300 + ["test"] * 297
+    asked = spec(epochs=2, split="part")
+    table = digits.append_column("part", pa.array(part))
+    one, reported = run(asked, table)
+    # The same with other rows to test on.
+    rows = np.array(digits["pixels"].to_pylist(), dtype=np.float32)
+    rows[1500:] = 16 - rows[1500:]
+    other = table.set_column(0, "pixels", pa.FixedSizeListArray.from_arrays(rows.ravel(), 64))
+    again, reported_again = run(asked, other)
+    tensors = again.module.state_dict()
+    assert all(torch.equal(tensor, tensors[name]) for name, tensor in one.module.state_dict().items())
+    assert reported[:2] == reported_again[:2]
+    assert [sorted(metrics) for _, metrics in reported] == [
+        ["train_loss", "val_accuracy", "val_loss"],
+        ["train_loss", "val_accuracy", "val_loss"],
+        ["test_accuracy", "test_loss"],
+    ]
+    assert one.metrics["test_accuracy"] > again.metrics["test_accuracy"]
+    found = one.module(torch.from_numpy(np.array(digits["pixels"].to_pylist()[1500:], np.float32))).argmax(dim=1)
+    right = np.mean([str(each) for each in found.tolist()] == np.array(digits["y"].to_pylist()[1500:]))
+    assert one.metrics["test_accuracy"] == pytest.approx(right)
+
+
+def test_the_scale_is_measured_on_the_rows_to_train_on(line: pa.Table) -> None:
+    a = np.array(line["a"].to_pylist())
+    a[500:] = 1e6
+    table = line.set_column(0, "a", pa.array(a)).append_column("part", pa.array(["train"] * 500 + ["val", "test"] * 50))
+    model, _ = run(spec(family="linear", epochs=1, split="part"), table)
+    state = model.module.state_dict()
+    assert state["standardize.mean"][0].item() == pytest.approx(a[:500].mean(), rel=1e-5)
+    assert state["standardize.std"][0].item() == pytest.approx(a[:500].std(), rel=1e-5)

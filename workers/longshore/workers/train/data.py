@@ -1,21 +1,24 @@
-"""From a table to what the loop trains on: a matrix of features, targets, and who is held out."""
+"""From tables to what the loop trains on: a matrix of features, targets, and who is held out."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from longshore.shared.datasets.matrix import to_matrix
-from longshore.shared.datasets.schemas import infer_features
+from longshore.shared.datasets.schemas import check_held_out, infer_features
+from longshore.shared.datasets.split_names import TEST, VALIDATION
 from longshore.shared.errors import InvalidInput
 from longshore.shared.families import image_shape
 from longshore.shared.jobs import TrainSpec
-from longshore.shared.signature import Signature
-from longshore.workers.train.split import Rows, split_rows
-from longshore.workers.train.targets import Targets, read_targets
+from longshore.shared.signature import Feature, Signature
+from longshore.workers.train.split import Parts, Rows, split_by_column, split_by_fraction
+from longshore.workers.train.targets import Targets, Values, make_coding, unseen
 
 #: Rows turned into numbers in one step, which bounds the memory this takes beside the matrix itself.
 _CHUNK = 8192
@@ -24,47 +27,131 @@ _CHUNK_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
+class Tables:
+    """The rows of ``spec.data``, and those held out where they have a table of their own."""
+
+    data: pa.Table
+    validation: pa.Table | None = None
+    test: pa.Table | None = None
+
+    def __iter__(self) -> Iterator[tuple[str, pa.Table]]:
+        """Those there are, each with the field of the spec that names it; ``data`` first."""
+        for field, table in (("data", self.data), (VALIDATION, self.validation), (TEST, self.test)):
+            if table is not None:
+                yield field, table
+
+
+@dataclass(frozen=True)
 class TrainingData:
-    """A table as numbers."""
+    """Tables as numbers: the rows of ``data``, then those of ``validation``, then those of ``test``."""
 
     signature: Signature
     #: float32 ``(n, width)``, all finite.
     features: npt.NDArray[np.float32]
     targets: Targets
-    #: Row numbers to train on, and those held out (maybe none).
+    #: Row numbers to train on, and those held out to measure each epoch and the end on (maybe none).
     train_rows: Rows
     held_out_rows: Rows
+    test_rows: Rows
+    #: What is odd about the data and no reason to refuse it, a sentence each.
+    notes: tuple[str, ...] = ()
 
 
-def read_training_data(spec: TrainSpec, table: pa.Table) -> TrainingData:
-    """Check and convert every row of ``table``.
+def read_training_data(spec: TrainSpec, tables: Tables) -> TrainingData:
+    """Check and convert every row of ``tables``.
 
-    :raises InvalidInput: names the field of ``spec`` that does not fit the table, or a bad row by its number (from 0).
+    :raises InvalidInput: names the field of ``spec`` that does not fit the tables, or a bad row by its number (from 0).
     """
-    if table.num_rows < 2:
-        raise InvalidInput("data", f"rows: {table.num_rows}; training needs at least 2")
-    first = table.slice(0, _CHUNK).combine_chunks().to_batches()[0]
-    features = infer_features(table.schema, first, spec.target, spec.features, image_shape(spec.config))
-    targets = read_targets(table[spec.target], spec.target, spec.task)
+    data = tables.data
+    if data.num_rows < 2:
+        raise InvalidInput("data", f"rows: {data.num_rows}; training needs at least 2")
+    first = data.slice(0, _CHUNK).combine_chunks().to_batches()[0]
+    shape = image_shape(spec.config)
+    features = infer_features(data.schema, first, spec.target, spec.features, shape, spec.split)
+    targets = _read_targets(spec, tables, features)
     signature = Signature(features=features, task=targets.task, target=spec.target, labels=targets.labels)
-    groups = np.zeros(table.num_rows) if targets.labels is None else targets.values
-    train_rows, held_out_rows = split_rows(groups.astype(np.int64), spec.validation, spec.seed)
-    return TrainingData(signature, read_matrix(table, signature), targets, train_rows, held_out_rows)
+    parts = _split(spec, tables, targets)
+    matrix = _read_features(tables, signature)
+    notes = tuple(_odd(matrix, parts.train, signature))
+    return TrainingData(signature, matrix, targets, parts.train, parts.validation, parts.test, notes)
 
 
-def read_matrix(table: pa.Table, signature: Signature) -> npt.NDArray[np.float32]:
-    """The columns of ``signature`` as one float32 ``(n, width)`` matrix.
+def _read_targets(spec: TrainSpec, tables: Tables, features: tuple[Feature, ...]) -> Targets:
+    column = tables.data[spec.target]
+    coding = make_coding(column, spec.target, spec.task)
+    values = [coding.encode(column)]
+    for field, table in list(tables)[1:]:
+        check_held_out(table.schema, features, spec.target, column.type, field)
+        values.append(coding.encode(table[spec.target], where=f" of {field}"))
+    return Targets(coding.task, cast(Values, np.concatenate(values)), coding.labels)
 
+
+def _split(spec: TrainSpec, tables: Tables, targets: Targets) -> Parts:
+    """Part the rows of ``data``, and put those of the other tables where they belong."""
+    count = tables.data.num_rows
+    if spec.stratify and targets.labels is None:
+        raise InvalidInput("stratify", f"the task is {targets.task}, which has no classes; leave it out")
+    if spec.split is not None:
+        parts = split_by_column(tables.data[spec.split], spec.split)
+    else:
+        stratified = targets.labels is not None and spec.stratify is not False
+        groups = targets.values[:count].astype(np.int64) if stratified else np.zeros(count, np.int64)
+        drawn = [part if isinstance(part, float) else 0.0 for part in (spec.validation, spec.test)]
+        parts = split_by_fraction(groups, drawn[0], drawn[1], spec.seed)
+    _refuse_unseen(spec.target, targets, parts)
+    start = count
+    added = {VALIDATION: parts.validation, TEST: parts.test}
+    for field, table in list(tables)[1:]:
+        added[field] = np.arange(start, start + table.num_rows)
+        start += table.num_rows
+    return Parts(parts.train, added[VALIDATION], added[TEST])
+
+
+def _refuse_unseen(name: str, targets: Targets, parts: Parts) -> None:
+    if targets.labels is None:
+        return
+    missing = np.bincount(targets.values[parts.train].astype(np.int64), minlength=len(targets.labels)) == 0
+    for rows, where in ((parts.validation, f" for {VALIDATION}"), (parts.test, f" for {TEST}")):
+        codes = targets.values[rows].astype(np.int64)
+        bad = np.flatnonzero(missing[codes])
+        if len(bad):
+            label = targets.labels[codes[bad[0]]]
+            raise unseen(name, label, int(rows[bad[0]]), where, int((codes == codes[bad[0]]).sum()))
+
+
+def _read_features(tables: Tables, signature: Signature) -> npt.NDArray[np.float32]:
+    matrix = np.empty((sum(table.num_rows for _, table in tables), signature.width), dtype=np.float32)
+    start = 0
+    for field, table in tables:
+        read_matrix(table, signature, matrix[start : start + table.num_rows], field)
+        start += table.num_rows
+    return matrix
+
+
+def read_matrix(table: pa.Table, signature: Signature, out: npt.NDArray[np.float32], field: str = "data") -> None:
+    """Write the columns of ``signature`` into ``out``, float32 ``(n, width)``.
+
+    :param field: the argument that brought the table, for errors.
     :raises InvalidInput: a value is missing, unreadable or not finite.
     """
-    matrix = np.empty((table.num_rows, signature.width), dtype=np.float32)
     offset = 0
     columns = table.select([feature.name for feature in signature.features])
     for batch in columns.to_batches(max_chunksize=max(1, min(_CHUNK, _CHUNK_BYTES // (4 * signature.width)))):
         part = to_matrix(batch, signature)
         if part.errors:
             row = min(part.errors)
-            raise InvalidInput("data", f"row {offset + row}: {part.errors[row]}; mend or remove it")
-        matrix[offset : offset + batch.num_rows] = part.values
+            raise InvalidInput(field, f"row {offset + row}: {part.errors[row]}; mend or remove it")
+        out[offset : offset + batch.num_rows] = part.values
         offset += batch.num_rows
-    return matrix
+
+
+def _odd(matrix: npt.NDArray[np.float32], rows: Rows, signature: Signature) -> Iterator[str]:
+    """Columns of one number a row that hold the same one in all ``rows``. Of lists and images this is common."""
+    position = 0
+    for feature in signature.features:
+        if feature.width is None:
+            column = matrix[:, position]
+            # Most columns differ in their first rows.
+            if (column[rows[:100]] == column[rows[0]]).all() and (column[rows] == column[rows[0]]).all():
+                yield f"column {feature.name!r} is {column[rows[0]]:g} in every row to train on, so it teaches nothing"
+        position += feature.size

@@ -24,6 +24,7 @@ class Evaluation:
     :param targets: ``(n,)``, as the loss takes them.
     :param held_out: int64: the numbers of the rows to evaluate on, one or more.
     :param classes: of a classifier; ``None`` for regression.
+    :param prefix: of the metrics' names: ``val_`` or ``test_``.
     """
 
     def __init__(
@@ -34,19 +35,21 @@ class Evaluation:
         classes: int | None,
         loss: Loss,
         batch: int,
+        prefix: str = "val_",
     ) -> None:
         self._rows = rows
         self._targets = targets
         self._batches = torch.split(held_out, max(batch, _MIN_BATCH))
         self._loss = loss
+        self._prefix = prefix
         self._mean_loss = MeanMetric(nan_strategy="disable").to(rows.device)
         self._quality = {name: metric.to(rows.device) for name, metric in _metrics(classes, len(held_out)).items()}
 
     @torch.no_grad()
     def run(self, network: nn.Module, check: Check) -> dict[str, float]:
-        """Give ``val_loss``, and ``val_accuracy`` or ``val_mae`` and ``val_r2``.
+        """Give ``loss``, and ``accuracy`` or ``mae`` and ``r2``, each with the prefix.
 
-        ``network`` is left in evaluation mode. ``val_r2`` is left out where it is not defined.
+        ``network`` is left in evaluation mode. ``r2`` is left out where it is not defined.
         """
         network.eval()
         for picked in self._batches:
@@ -57,15 +60,16 @@ class Evaluation:
             for metric in self._quality.values():
                 metric.update(outputs if outputs.shape[1] > 1 else outputs.squeeze(1), targets)
         quality = {name: _take(metric) for name, metric in self._quality.items()}
-        return {"val_loss": _take(self._mean_loss)} | {key: it for key, it in quality.items() if math.isfinite(it)}
+        found = {"loss": _take(self._mean_loss)} | {key: it for key, it in quality.items() if math.isfinite(it)}
+        return {self._prefix + name: value for name, value in found.items()}
 
 
 def _metrics(classes: int | None, count: int) -> dict[str, Metric]:
     if classes is not None:
-        return {"val_accuracy": MulticlassAccuracy(classes, average="micro", validate_args=False)}
-    metrics: dict[str, Metric] = {"val_mae": MeanAbsoluteError()}
+        return {"accuracy": MulticlassAccuracy(classes, average="micro", validate_args=False)}
+    metrics: dict[str, Metric] = {"mae": MeanAbsoluteError()}
     # One row has no variance to explain.
-    return metrics | {"val_r2": R2Score()} if count > 1 else metrics
+    return metrics | {"r2": R2Score()} if count > 1 else metrics
 
 
 def _take(metric: Metric) -> float:

@@ -6,11 +6,9 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pyarrow as pa
 import torch
 from pydantic import JsonValue
 
-from longshore.shared.datasets.source import open_source
 from longshore.shared.jobs import FileInput, TrainSpec
 from longshore.shared.ledger.models import NewVersion
 from longshore.shared.ledger.records import Claim
@@ -21,9 +19,7 @@ from longshore.workers.families.weights import save_weights
 from longshore.workers.heartbeat import Heartbeat
 from longshore.workers.train.outcome import TrainedModel
 from longshore.workers.train.run import train
-
-#: Rows read at a time.
-READ_ROWS = 65_536
+from longshore.workers.train.tables import read_tables
 
 
 def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
@@ -33,13 +29,13 @@ def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
     :raises InvalidInput: the data and the spec do not go together.
     """
     spec = TrainSpec.model_validate(claim.spec)
-    table = _read(context, spec)
+    tables = read_tables(spec, context.inputs.blocks)
 
     def report(epoch: int, metrics: dict[str, float]) -> None:
         context.ledger.attempts.record_metrics(claim, epoch, metrics)
         beat.progress(epoch)
 
-    trained = train(spec, table, context.device, report, beat.check)
+    trained = train(spec, tables, context.device, report, beat.check)
     manifest = _store(context, claim, spec, trained)
     digest = context.store.put_manifest(manifest)
     new = NewVersion(
@@ -56,16 +52,8 @@ def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
         context.store.write_version_pointer(spec.model, version, digest)
         if spec.alias is not None:
             context.store.write_alias_pointer(spec.model, spec.alias, version)
+        writer.notes(trained.notes)
         writer.finish({"model": spec.model, "version": version, "digest": digest, "metrics": dict(trained.metrics)})
-
-
-def _read(context: WorkerContext, spec: TrainSpec) -> pa.Table:
-    if not isinstance(spec.data, FileInput):
-        return context.inputs.blocks.rows(spec.data)
-    source = open_source(spec.data)
-    columns = source.schema.names if spec.features is None else [*spec.features, spec.target]
-    batches = [batch for segment in source.segments(None) for batch in source.batches(segment, columns, READ_ROWS)]
-    return pa.Table.from_batches(batches, schema=pa.schema([source.schema.field(name) for name in columns]))
 
 
 def _store(context: WorkerContext, claim: Claim, spec: TrainSpec, trained: TrainedModel) -> Manifest:
@@ -89,6 +77,8 @@ def _store(context: WorkerContext, claim: Claim, spec: TrainSpec, trained: Train
 def _public(spec: TrainSpec) -> dict[str, JsonValue]:
     """The spec as anybody who sees the version may see it: a URL can hold a key."""
     found = spec.model_dump(mode="json")
-    if isinstance(spec.data, FileInput):
-        found["data"]["uri"] = public(spec.data.uri)
+    for name in ("data", "validation", "test"):
+        part = getattr(spec, name)
+        if isinstance(part, FileInput):
+            found[name]["uri"] = public(part.uri)
     return found

@@ -25,5 +25,7 @@ class TrainedModel:
     signature: Signature
     #: The family's configuration with every default filled in.
     config: FamilyConfig
-    #: Of the last epoch.
+    #: Of the last epoch, and of the rows kept for testing.
     metrics: dict[str, float]
+    #: What is odd about the data and no reason to refuse it, a sentence each.
+    notes: tuple[str, ...] = ()

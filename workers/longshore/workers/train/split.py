@@ -1,41 +1,86 @@
-"""Which rows are trained on and which are held out."""
+"""Which rows are trained on, which are held out to measure each epoch on, and which to measure the end on."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
+from longshore.shared.datasets.split_names import PARTS, TEST, TRAIN, VALIDATION
 from longshore.shared.errors import InvalidInput
+from longshore.shared.validation import shorten
 
 Rows = npt.NDArray[np.int64]
 
+#: Added to the seed for the rows to test on, so that these are not drawn like those to validate on.
+_TEST_SEED = 0x7E57
 
-def split_rows(groups: Rows, fraction: float, seed: int) -> tuple[Rows, Rows]:
-    """Draw the held-out rows by ``seed``, from each group in proportion (stratified).
 
-    The first drawn row of every group is trained on, so that no class is held out altogether.
+@dataclass(frozen=True)
+class Parts:
+    """Row numbers, each ascending. Together they are all rows, and no row is in two parts."""
+
+    train: Rows
+    validation: Rows
+    test: Rows
+
+
+def split_by_fraction(groups: Rows, validation: float, test: float, seed: int) -> Parts:
+    """Draw the rows to validate on and to test on by ``seed``, from each group in proportion (stratified).
+
+    At least one row of every group is trained on, so that no class is held out altogether.
 
     :param groups: int64 ``(n,)``: the class of each row; all the same for a plain split.
-    :param fraction: of rows to hold out, 0 to 1; 0 holds none out.
-    :returns: row numbers to train on and row numbers held out, each ascending.
-    :raises InvalidInput: ``fraction`` is above 0 and so small that no row is held out.
+    :param validation: of all rows, 0 to 1; 0 holds none out. So ``test``.
+    :raises InvalidInput: a fraction is above 0 and so small that no row is held out.
     """
-    count = len(groups)
+    rest, tested = _hold_out(np.arange(len(groups)), groups, test, (seed + _TEST_SEED) % 2**63, TEST)
+    train, held_out = _hold_out(rest, groups, validation, seed, VALIDATION)
+    return Parts(train, held_out, tested)
+
+
+def split_by_column(column: pa.ChunkedArray, name: str) -> Parts:
+    """Part rows by what a column of text calls them: see ``PARTS``. Case does not matter.
+
+    :raises InvalidInput: a value is none of these, or no row is to be trained on.
+    """
+    named = pc.utf8_lower(pc.utf8_trim_whitespace(column.cast(pa.large_string())))
+    found = pc.index_in(named, value_set=pa.array(list(PARTS), pa.large_string()))
+    first = pc.index(pc.is_null(found), True).as_py()
+    if first >= 0:
+        raise InvalidInput(
+            "split",
+            f"column {name!r} has {shorten(column[first].as_py())} in row {first}; "
+            f"the names of the parts are {', '.join(PARTS)}",
+        )
+    there = np.array(list(PARTS.values()))[found.to_numpy()]
+    parts = Parts(*(np.flatnonzero(there == part) for part in (TRAIN, VALIDATION, TEST)))
+    if not len(parts.train):
+        raise InvalidInput("split", f"column {name!r} calls no row {TRAIN}; there must be rows to train on")
+    return parts
+
+
+def _hold_out(rows: Rows, groups: Rows, fraction: float, seed: int, part: str) -> tuple[Rows, Rows]:
+    """Part ``rows`` into what stays and what is held out: ``fraction`` of as many rows as ``groups`` has."""
+    of, count = groups[rows], len(rows)
     shuffled = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).numpy()
-    order = shuffled[np.argsort(groups[shuffled], kind="stable")]
+    order = shuffled[np.argsort(of[shuffled], kind="stable")]
     first = np.ones(count, dtype=bool)
-    first[1:] = groups[order[1:]] != groups[order[:-1]]
+    first[1:] = of[order[1:]] != of[order[:-1]]
     free = order[~first]
-    held = min(round(count * fraction), len(free))
+    held = min(round(len(groups) * fraction), len(free))
     if fraction > 0 and held == 0:
         raise InvalidInput(
-            "validation",
-            f"{fraction} of {count} rows in {int(first.sum())} classes holds none out; "
-            "give a larger fraction, more rows, or 0",
+            part,
+            f"{fraction} of {len(groups)} rows in {int(first.sum())} classes holds none out; "
+            "give a larger fraction, more rows of each class, or 0",
         )
     # Evenly spaced over rows sorted by group: each group gives its share, give or take one row.
     picked = free[((np.arange(held) + 0.5) * len(free) / max(held, 1)).astype(np.int64)]
     mask = np.zeros(count, dtype=bool)
     mask[picked] = True
-    return np.flatnonzero(~mask), np.flatnonzero(mask)
+    return rows[~mask], rows[mask]

@@ -21,13 +21,16 @@ MAX_INTEGER_LABELS = 1000
 MAX_LABELS = 100_000
 
 
+Values = npt.NDArray[np.int64] | npt.NDArray[np.float32]
+
+
 @dataclass(frozen=True)
 class Targets:
     """What to predict, for n rows."""
 
     task: Task
     #: Classification: int64 ``(n,)`` indexes into ``labels``. Regression: float32 ``(n,)``.
-    values: npt.NDArray[np.int64] | npt.NDArray[np.float32]
+    values: Values
     #: Sorted; ``None`` for regression.
     labels: tuple[str | int | bool, ...] | None
 
@@ -37,21 +40,75 @@ class Targets:
         return 1 if self.labels is None else len(self.labels)
 
 
+@dataclass(frozen=True)
+class Coding:
+    """What the values of a target column mean: how they become the numbers that a loss takes."""
+
+    #: The column's name.
+    name: str
+    task: Task
+    #: Sorted; ``None`` for regression.
+    labels: tuple[str | int | bool, ...] | None
+    #: What labels are looked up as.
+    kind: pa.DataType
+
+    def encode(self, column: pa.ChunkedArray, row: int = 0, where: str = "") -> Values:
+        """The numbers of some rows.
+
+        :param row: the number of the first, for errors; ``where`` follows it there, as in ``" of validation"``.
+        :raises InvalidInput: a value is missing, not finite, or a label that this does not know.
+        """
+        column = _decoded(column)
+        _refuse_missing(column, self.name, row, where)
+        if self.labels is None:
+            return _quantities(column, self.name, row, where)
+        column = _as_labels(column, self.name)
+        # The wider type of both: 300 is an unknown label to a column of 8 bits, and no error of its own.
+        known = pa.chunked_array([pa.array(self.labels, self.kind)])
+        codes = pc.index_in(column, value_set=known.cast(column.type, safe=False).combine_chunks())
+        unknown = pc.index(pc.is_null(codes), True).as_py()
+        if unknown >= 0:
+            raise unseen(self.name, column[unknown].as_py(), row + unknown, where, codes.null_count)
+        values: npt.NDArray[np.int64] = codes.to_numpy().astype(np.int64)
+        return values
+
+
+def unseen(name: str, label: object, row: int, where: str, count: int) -> InvalidInput:
+    """The error for a label that is held out and that no row to train on has."""
+    others = f" (and {count - 1} rows more)" if count > 1 else ""
+    return InvalidInput(
+        "target",
+        f"column {name!r} has {shorten(label)} in row {row}{where}{others}, and in no row to train on; "
+        "a label that is never seen cannot be learned: train on rows that have it, or remove those",
+    )
+
+
 def read_targets(column: pa.ChunkedArray, name: str, task: Literal["auto", "classification", "regression"]) -> Targets:
     """Read the target column ``name``.
 
     :raises InvalidInput: a value is missing or not finite, the type does not fit the task, or there is but one class.
     """
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    _refuse_rows(pc.is_null(column), f"column {name!r} has no value")
+    coding = make_coding(column, name, task)
+    return Targets(coding.task, coding.encode(column), coding.labels)
+
+
+def make_coding(column: pa.ChunkedArray, name: str, task: Literal["auto", "classification", "regression"]) -> Coding:
+    """Find out what the target column ``name`` means. Every value of it must be there, in any order.
+
+    :raises InvalidInput: a value is missing, the type does not fit the task, or there is but one class.
+    """
+    column = _decoded(column)
+    _refuse_missing(column, name)
     if _chosen_task(column, name, task) == "regression":
-        return Targets("regression", _quantities(column, name), None)
+        return Coding(name, "regression", None, column.type)
     column = _as_labels(column, name)
     labels = tuple(sorted(pc.unique(column).to_pylist()))
     _check_labels(labels, name)
-    codes = pc.index_in(column, value_set=pa.array(labels, type=column.type))
-    return Targets("classification", codes.to_numpy().astype(np.int64), labels)
+    return Coding(name, "classification", labels, column.type)
+
+
+def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
 def _chosen_task(column: pa.ChunkedArray, name: str, task: Literal["auto", "classification", "regression"]) -> Task:
@@ -69,12 +126,12 @@ def _chosen_task(column: pa.ChunkedArray, name: str, task: Literal["auto", "clas
     return "classification" if is_text(kind) or pa.types.is_boolean(kind) else "regression"
 
 
-def _quantities(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.float32]:
+def _quantities(column: pa.ChunkedArray, name: str, row: int, where: str) -> npt.NDArray[np.float32]:
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())
     with np.errstate(over="ignore"):
         values: npt.NDArray[np.float32] = column.cast(pa.float64(), safe=False).to_numpy().astype(np.float32)
-    _refuse_rows(pa.array(~np.isfinite(values)), f"column {name!r} is not a finite 32-bit float")
+    _refuse_rows(pa.array(~np.isfinite(values)), f"column {name!r} is not a finite 32-bit float", row, where)
     return values
 
 
@@ -109,9 +166,13 @@ def _check_labels(labels: tuple[str | int | bool, ...], name: str) -> None:
         raise InvalidInput("target", f"column {name!r} has the label {shorten(nul)}; a label has no NUL character")
 
 
-def _refuse_rows(bad: pa.Array | pa.ChunkedArray, reason: str) -> None:
+def _refuse_missing(column: pa.ChunkedArray, name: str, row: int = 0, where: str = "") -> None:
+    _refuse_rows(pc.is_null(column), f"column {name!r} has no value", row, where)
+
+
+def _refuse_rows(bad: pa.Array | pa.ChunkedArray, reason: str, row: int, where: str) -> None:
     first = pc.index(bad, True).as_py()
     if first >= 0:
         count = pc.sum(bad).as_py()
         others = f" (and {count - 1} rows more)" if count > 1 else ""
-        raise InvalidInput("target", f"{reason} in row {first}{others}; mend or remove such rows")
+        raise InvalidInput("target", f"{reason} in row {row + first}{where}{others}; mend or remove such rows")
