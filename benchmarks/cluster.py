@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from longshore.broker import embedded
+from longshore.broker.embedded.plan import Service
 from longshore.producers import Client
 
 #: Seconds for a worker to be there, or a job to end.
@@ -20,19 +21,23 @@ PATIENCE = 600.0
 
 
 @contextmanager
-def running_cluster(*, workers: bool = True, devices: str = "cpu") -> Iterator[Client]:
+def running_cluster(
+    *, workers: bool = True, devices: str = "cpu", services: Sequence[Service] | None = None
+) -> Iterator[Client]:
     """An embedded cluster in a folder of its own, without Flower.
 
     :param workers: ``False`` runs Redis and Postgres alone.
+    :param services: runs these besides Redis and Postgres, and waits for none.
     """
     # Not in TMPDIR: run by root, Postgres is another user, who must be able to reach it.
     folder = Path(tempfile.mkdtemp(prefix="longshore-benchmark-", dir="/tmp"))
     folder.chmod(0o711)
     home = folder / "home"
     try:
-        embedded.up(home, devices=devices, flower=False, detach=True, services=None if workers else ())
+        started = services if services is not None else None if workers else ()
+        embedded.up(home, devices=devices, flower=False, detach=True, services=started)
         with Client(home=home) as client:
-            if workers:
+            if workers and services is None:
                 wait_for_worker(client)
             yield client
     finally:

@@ -12,17 +12,19 @@ if TYPE_CHECKING:
     from longshore.producers.client import Client
     from longshore.producers.job import Job, JobError
     from longshore.producers.progress import Progress
-    from longshore.producers.requests import Infer, Train
+    from longshore.producers.requests import CrossValidate, Infer, Train, Tune
 
-__all__ = ["Client", "Infer", "Job", "JobError", "Progress", "Train"]
+__all__ = ["Client", "CrossValidate", "Infer", "Job", "JobError", "Progress", "Train", "Tune"]
 
 _PLACES = {
     "Client": "client",
+    "CrossValidate": "requests",
     "Infer": "requests",
     "Job": "job",
     "JobError": "job",
     "Progress": "progress",
     "Train": "requests",
+    "Tune": "requests",
 }
 
 

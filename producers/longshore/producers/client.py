@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from functools import cached_property
@@ -16,7 +16,7 @@ from longshore.broker.tickets import Message, carried, group
 from longshore.producers.job import Job
 from longshore.producers.models import ModelsClient
 from longshore.producers.remembered import Remembered
-from longshore.producers.requests import Data, Infer, Request, Train
+from longshore.producers.requests import CrossValidate, Data, Infer, Request, Train, Tune
 from longshore.producers.waiting import wait_all
 from longshore.shared.durations import parse_duration
 from longshore.shared.errors import InvalidInput, ServiceUnavailable, UnknownJob
@@ -98,6 +98,37 @@ class Client:
         :raises ServiceUnavailable: Postgres cannot be reached; nothing was queued.
         """
         return self.submit_many([Train(model, family, data, target, options)])[0]
+
+    def tune(
+        self, model: str, family: str, data: Data, target: str, space: Mapping[str, object], **options: object
+    ) -> Job:
+        """Submit a search for the best training: many trials, on all devices at once. The best of them becomes a
+        version of ``model``. ``job.trials()`` tells what was tried.
+
+        :param model: as for :meth:`train`, and so are ``family``, ``data`` and ``target``.
+        :param space: what is tried, by the name of an option of :meth:`train`, or ``config.`` and a key of the family:
+            a list of values, or an interval as ``{"low": 1e-4, "high": 0.1, "log": True}``, with ``step`` if only every
+            so many numbers; of whole numbers if both ends are.
+        :param options: ``trials`` (16; of a grid all); ``sampler`` tpe, random or grid (tpe); ``metric``, what is best
+            (``val_loss``); ``pruner`` none, median or quarter, which ends trials that do worse than so many others at
+            the same epoch (none), and ``pruner_warmup``, the epochs it waits (1). All others are what every trial
+            begins with, as for :meth:`train`.
+        :raises InvalidInput: names the option and the reason; nothing was queued.
+        :raises ServiceUnavailable: Postgres cannot be reached; nothing was queued.
+        """
+        return self.submit_many([Tune(model, family, data, target, space, options)])[0]
+
+    def cross_validate(self, model: str, family: str, data: Data, target: str, **options: object) -> Job:
+        """Submit a cross-validation: trains once for each fold, on all devices at once, and measures on that fold. No
+        version is made; ``job.record().outcome`` has mean and deviation of each metric, ``job.trials()`` every fold.
+
+        :param model: as for :meth:`train`, and so are ``family``, ``data`` and ``target``.
+        :param options: ``folds`` (5), each of as many rows of each class; all others as for :meth:`train`, but
+            ``validation`` and ``alias``.
+        :raises InvalidInput: names the option and the reason; nothing was queued.
+        :raises ServiceUnavailable: Postgres cannot be reached; nothing was queued.
+        """
+        return self.submit_many([CrossValidate(model, family, data, target, options)])[0]
 
     def submit_many(self, requests: Iterable[Request]) -> list[Job]:
         """Submit many jobs in one transaction: all of them are durable, or none is.

@@ -13,7 +13,7 @@ from longshore.producers.waiting import wait_for
 from longshore.shared.errors import InvalidInput, JobFailed
 from longshore.shared.jobs import State
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord, Ticket
+from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord, Ticket, TrialRecord
 from longshore.shared.references import ModelReference
 
 if TYPE_CHECKING:
@@ -125,6 +125,10 @@ class Job:
     def metrics(self) -> list[MetricRecord]:
         """What a training job has reported, by epoch and name, while it runs and after."""
         return self._ledger.queries.metrics(self.id)
+
+    def trials(self) -> list[TrialRecord]:
+        """What a search has tried so far, or the folds of a cross-validation, by number."""
+        return self._ledger.trials.of(self.id)
 
     def plot(self, path: str | Path) -> Path:
         """Draw what a training job has reported so far.

@@ -10,9 +10,11 @@ from longshore.producers.inference import InferencePlanner, Target
 from longshore.producers.inputs import InputBlocks
 from longshore.producers.queues import QueueChoice
 from longshore.producers.remembered import Remembered
-from longshore.producers.requests import Infer, Request
+from longshore.producers.requests import CrossValidate, Infer, Request, Train, Tune
+from longshore.producers.searching import plan_cross_validation, plan_tuning
 from longshore.producers.training import plan_training
 from longshore.shared.errors import InvalidInput
+from longshore.shared.ledger.fleet import Fleet
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import NewInput, NewJob
 from longshore.shared.settings import Settings
@@ -47,8 +49,18 @@ def prepare(
             jobs += _plan_alike(planner, start, [each for each in alike if isinstance(each, Infer)], len(requests))
         else:
             with _numbered(start, len(requests)):
-                jobs.append(plan_training(first, ledger.fleet, queues, settings.producer, blocks))
+                jobs.append(_plan(first, ledger.fleet, queues, settings.producer, blocks))
     return Prepared(jobs, blocks.made)
+
+
+def _plan(
+    request: Train | Tune | CrossValidate, fleet: Fleet, queues: QueueChoice, producer: str, blocks: InputBlocks
+) -> NewJob:
+    if isinstance(request, Train):
+        return plan_training(request, fleet, queues, producer, blocks)
+    if isinstance(request, Tune):
+        return plan_tuning(request, fleet, queues, producer, blocks)
+    return plan_cross_validation(request, fleet, queues, producer, blocks)
 
 
 def _runs(requests: Sequence[Request]) -> Iterator[tuple[int, Sequence[Request]]]:

@@ -46,4 +46,27 @@ class Train:
     options: Mapping[str, object] = field(default_factory=dict)
 
 
-Request: TypeAlias = Infer | Train
+@dataclass(frozen=True)
+class Tune:
+    """A request for a search: the options are those of :meth:`Client.tune`."""
+
+    model: str
+    family: str
+    data: Data
+    target: str
+    space: Mapping[str, object]
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CrossValidate:
+    """A request for cross-validation: the options are those of :meth:`Client.cross_validate`."""
+
+    model: str
+    family: str
+    data: Data
+    target: str
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+Request: TypeAlias = Infer | Train | Tune | CrossValidate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from longshore.producers.training_data import check_rows, take
 from longshore.shared.datasets.schemas import check_held_out, infer_features
 from longshore.shared.errors import InvalidInput
 from longshore.shared.families import BUILT_IN, image_shape
-from longshore.shared.jobs import TrainSpec
+from longshore.shared.jobs import JobOptions, TrainSpec
 from longshore.shared.ledger.fleet import Fleet
 from longshore.shared.ledger.records import NewJob, NewShard
 from longshore.shared.references import check_alias, check_name
@@ -27,8 +28,40 @@ ARGUMENTS = frozenset({"model", "family", "data", "target"})
 HELD_OUT = ("validation", "test")
 
 
+@dataclass(frozen=True)
+class CheckedTraining:
+    """A request for training in which nothing was found wrong."""
+
+    spec: TrainSpec
+    options: JobOptions
+    #: What tells two requests apart: the same bytes, the same request.
+    content: bytes
+    #: Numbers in one row.
+    width: int
+
+
 def plan_training(request: Train, fleet: Fleet, queues: QueueChoice, producer: str, blocks: InputBlocks) -> NewJob:
     """One training job.
+
+    :raises InvalidInput: the name, the family, an option or the data is wrong; names it.
+    """
+    checked = check_training(request, fleet, blocks)
+    spec = checked.spec
+    draft = Draft(
+        kind="train",
+        model=spec.model,
+        version=None,
+        digest=None,
+        options=checked.options,
+        queue=queues.choose(checked.options.device),
+        producer=producer,
+    )
+    shards = [NewShard(task="train", start=0, stop=spec.epochs)]
+    return draft.job(spec.model_dump_json(), shards, spec.epochs, checked.content)
+
+
+def check_training(request: Train, fleet: Fleet, blocks: InputBlocks) -> CheckedTraining:
+    """Look for everything that can be wrong with a training, before anything is queued.
 
     :raises InvalidInput: the name, the family, an option or the data is wrong; names it.
     """
@@ -47,28 +80,17 @@ def plan_training(request: Train, fleet: Fleet, queues: QueueChoice, producer: s
     others = [take(value, name, None, blocks) for name, value in held_out.items()]
     head = data.rows.slice(0, 1024).combine_chunks().to_batches()[0]
     features = infer_features(data.schema, head, spec.target, spec.features, image_shape(spec.config), spec.split)
-    _check_family(spec, sum(feature.size for feature in features), fleet)
+    width = sum(feature.size for feature in features)
+    check_family(spec, width, fleet)
     for other in others:
         check_held_out(other.schema, features, spec.target, data.schema.field(spec.target).type, other.field)
     for each in (data, *others):
         check_rows(each, features, spec)
-    spec = spec.model_copy(update={each.field: each.data for each in (data, *others)})
-    draft = Draft(
-        kind="train",
-        model=spec.model,
-        version=None,
-        digest=None,
-        options=options.job,
-        queue=queues.choose(options.job.device),
-        producer=producer,
-    )
-    shards = [NewShard(task="train", start=0, stop=spec.epochs)]
-    same = (
-        spec.model_dump_json(exclude={each.field for each in (data, *others)}, exclude_defaults=True).encode()
-        + data.content
-    )
+    fields = {each.field for each in (data, *others)}
+    same = spec.model_dump_json(exclude=fields, exclude_defaults=True).encode() + data.content
     same += b"".join(f"\n{each.field}\n".encode() + each.content for each in others)
-    return draft.job(spec.model_dump_json(), shards, spec.epochs, same)
+    found = spec.model_copy(update={each.field: each.data for each in (data, *others)})
+    return CheckedTraining(found, options.job, same, width)
 
 
 def _is_fraction(value: object) -> bool:
@@ -87,7 +109,11 @@ def _check_split(spec: TrainSpec, given: Mapping[str, object], held_out: Mapping
         raise InvalidInput("stratify", f"{said}; leave it out")
 
 
-def _check_family(spec: TrainSpec, width: int, fleet: Fleet) -> None:
+def check_family(spec: TrainSpec, width: int, fleet: Fleet) -> None:
+    """Whether there is a family of the name, and it takes its configuration and rows of ``width`` numbers.
+
+    :raises InvalidInput: no; names the option.
+    """
     if spec.family in BUILT_IN:
         build(BUILT_IN[spec.family], spec.config, "config.").check_width(width)
         return

@@ -17,6 +17,8 @@ from longshore.workers.inference.gathering import answer, gather, pass_on
 from longshore.workers.inference.group import groups, run_group
 from longshore.workers.inference.run import run_infer
 from longshore.workers.planning import run_planning
+from longshore.workers.search.fold import run_fold
+from longshore.workers.search.job import run_tuning
 from longshore.workers.telling import Telling
 from longshore.workers.train.job import run_training
 
@@ -27,6 +29,8 @@ HANDLERS: dict[str, Callable[[WorkerContext, Claim, Heartbeat], None]] = {
     "infer": run_infer,
     "train": run_training,
     "plan": run_planning,
+    "tune": run_tuning,
+    "cross_validate": run_fold,
 }
 #: Errors that another try would meet again: the job ends at the first.
 PERMANENT = (InvalidInput, CorruptBlob, DataError)

@@ -26,6 +26,7 @@ EXTRAS = {
     "hdf5": ("h5py",),
     "plot": ("matplotlib",),
     "tensorboard": ("tensorboard",),
+    "tune": ("optuna",),
     "s3": ("s3fs",),
 }
 #: Bytes free below which the disk of a home is nearly, and too, full.

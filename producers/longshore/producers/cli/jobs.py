@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: How many errors ``show`` shows.
 ERRORS_SHOWN = 20
 STATES = ("queued", "running", "succeeded", "failed", "cancelled")
-KINDS = ("infer", "train")
+KINDS = ("infer", "train", "tune", "cross_validate")
 
 
 @click.group(invoke_without_command=True)
@@ -61,6 +61,7 @@ def show(options: Options, job: str) -> None:
 
             details: dict[str, object] = {
                 **{"shards": found.shards(), "errors": found.errors(), "metrics": found.metrics()},
+                "trials": found.trials(),
                 "parts": [public(part) for part in found.parts()] if found.record().spec.get("output") else None,
             }
             print_json({**job_document(found.record()), **details})
@@ -110,6 +111,21 @@ def retry(options: Options, job: str, rows: Literal["failed"] | None, wait: bool
         tell_submitted(options, client.job(job).retry(rows), wait)
 
 
+def _print_trials(job: Job) -> None:
+    from longshore.producers.cli.documents import measured
+    from longshore.shared.search import shown
+
+    trials = job.trials()
+    if not trials:
+        return
+    rows = [
+        (trial.number, trial.state, shown(trial.parameters), measured(trial.metrics), trial.worker, trial.error or "")
+        for trial in trials
+    ]
+    sys.stdout.write("\n")
+    print_table(("TRIAL", "STATE", "TRIED", "METRICS", "WORKER", "ERROR"), rows)
+
+
 for command in (plot, report, tensorboard):
     jobs.add_command(command)
 
@@ -126,6 +142,8 @@ def _print_details(options: Options, job: Job) -> None:
         sys.stdout.write("\n")
         print_table(("PART",), [(public(part),) for part in job.parts()])
     print_curves(job.metrics())
+    if record.kind in ("tune", "cross_validate"):
+        _print_trials(job)
     errors = job.errors(limit=ERRORS_SHOWN)[:ERRORS_SHOWN]
     if errors:
         sys.stdout.write("\n")

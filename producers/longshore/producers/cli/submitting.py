@@ -34,18 +34,19 @@ def given_options(options: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in options.items() if value is not None and value != ()}
 
 
-def parse_config(settings: Iterable[str]) -> dict[str, object]:
+def parse_config(settings: Iterable[str], option: str = "--set") -> dict[str, object]:
     """``hidden=[128,64]`` as JSON; what is not JSON is a string, so that ``activation=gelu`` needs no quotes.
 
+    :param option: where it was given.
     :raises UsageError: there is no ``=``, or a key is given twice.
     """
     config: dict[str, object] = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not (key and equals):
-            raise click.BadParameter(f"{setting!r}: write KEY=VALUE, as in hidden=[128,64]", param_hint="--set")
+            raise click.BadParameter(f"{setting!r}: write KEY=VALUE, as in hidden=[128,64]", param_hint=option)
         if key in config:
-            raise click.BadParameter(f"{key} is given twice", param_hint="--set")
+            raise click.BadParameter(f"{key} is given twice", param_hint=option)
         try:
             config[key] = json.loads(text)
         except ValueError:

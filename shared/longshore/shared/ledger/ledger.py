@@ -14,6 +14,7 @@ from longshore.shared.ledger.partitions import Partitions
 from longshore.shared.ledger.pruning import Pruning
 from longshore.shared.ledger.queries import Queries
 from longshore.shared.ledger.submission import Submissions
+from longshore.shared.ledger.trials import Trials
 from longshore.shared.ledger.upkeep import Upkeep
 from longshore.shared.ledger.watching import Watching
 
@@ -34,6 +35,7 @@ class Ledger:
         self.models = Models(self.database)
         self.attempts = Attempts(self.database)
         self.upkeep = Upkeep(self.database)
+        self.trials = Trials(self.database)
         self.partitions = Partitions(self.database)
         self.pruning = Pruning(self.database)
         self.fleet = Fleet(self.database)

@@ -188,6 +188,31 @@ class MetricRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One combination of options that a search has tried, or one fold of a cross-validation."""
+
+    #: From 0; the index of its shard.
+    number: int
+    #: running, complete, pruned (ended early, as others were better) or failed.
+    state: str
+    worker: str
+    #: What it tried, by the name of the option.
+    parameters: dict[str, JsonValue]
+    #: Of the metric that is searched by; ``None`` until it ends, and where it failed.
+    value: float | None
+    #: All metrics of its last epoch.
+    metrics: dict[str, float]
+    #: The metric that is searched by, by epoch.
+    history: dict[str, float]
+    #: Why it failed.
+    error: str | None
+    #: Of the version it has stored; ``None`` where one before it was better.
+    digest: str | None
+    started_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class VersionRecord:
     """A version of a model. ``manifest`` is the store's, as JSON."""
 

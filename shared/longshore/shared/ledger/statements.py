@@ -477,11 +477,15 @@ DELETE_UNUSED_INPUTS: Final = f"""
     WITH used AS MATERIALIZED ({_USED}) DELETE FROM inputs WHERE {_UNUSED} RETURNING blob
 """
 
-#: Blobs that are named: blocks of inline rows, manifests, and every digest that a manifest holds.
+#: Blobs that are named: blocks of inline rows, manifests, and every digest that a manifest holds; of trials, as long as
+#: their job can still choose the best.
 NAMED_BLOBS: Final = """
     SELECT blob FROM inputs WHERE blob IS NOT NULL
     UNION SELECT digest FROM model_versions
     UNION SELECT found[1] FROM model_versions, regexp_matches(manifest::text, 'sha256:[0-9a-f]{64}', 'g') AS found
+    UNION SELECT found[1] FROM trials JOIN jobs ON jobs.id = job_id,
+        regexp_matches(manifest::text || digest, 'sha256:[0-9a-f]{64}', 'g') AS found
+    WHERE jobs.state <> 'succeeded'
 """
 #: The versions of jobs that can run again, even if they were deleted since.
 DIGESTS_OF_JOBS: Final = """

@@ -10,6 +10,7 @@ models          names
 model_versions  numbered, immutable; the manifest as the store has it
 model_aliases   every move of every alias; the newest row of a (model, alias) is where it points, or that it is gone
 workers         who is there, and when they were last heard of
+trials          combinations of options that a job has tried, and folds of cross-validation; one a shard
 batch_sizes     rows in a forward pass that were found fastest, for all workers
 
 ``shards``, ``results``, ``row_errors`` and ``metrics`` have no foreign key to ``jobs``: they are only written in a
@@ -188,6 +189,28 @@ metrics = Table(
     Column("name", Text, primary_key=True),
     Column("value", Double, nullable=False),
     _moment("recorded_at", required=True),
+)
+
+trials = Table(
+    "trials",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    # The index of its shard.
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),
+    Column("worker", Text, nullable=False),
+    Column("parameters", JSONB, nullable=False),
+    Column("value", Double),
+    Column("metrics", JSONB, nullable=False, server_default=text("'{}'")),
+    # The value by epoch, as far as it is: {"1": 0.7, "2": 0.5}.
+    Column("history", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("error", Text),
+    # What it has put into the store, if it was the best when it ended.
+    Column("manifest", JSONB),
+    Column("digest", Text),
+    _moment("started_at", required=True),
+    _moment("finished_at"),
+    CheckConstraint("state IN ('running', 'complete', 'pruned', 'failed')", name="state"),
 )
 
 models = Table(

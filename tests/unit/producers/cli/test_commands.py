@@ -8,12 +8,12 @@ import click
 import pytest
 
 from longshore.producers.cli import jobs as jobs_module
-from longshore.producers.cli import submitting
-from longshore.producers.cli import train as train_module
+from longshore.producers.cli import submitting, training_options
 from longshore.producers.cli.catalog import COMMANDS
 from longshore.producers.cli.main import cli, run
 from longshore.shared.errors import InvalidInput
 from longshore.shared.jobs import DataFormat, InferSpec, JobOptions, State, TrainSpec
+from longshore.shared.search import CrossValidateSpec, TuneSpec
 
 SHARED = {"home", "json", "debug"}
 
@@ -59,7 +59,7 @@ def test_every_command_has_help_and_the_shared_options(
 def test_the_design_s_commands_are_there() -> None:
     assert set(COMMANDS) == {
         "up", "down", "status", "demo", "doctor", "worker", "relay", "flower", "migrate",
-        "train", "infer", "jobs", "results", "models", "store",
+        "train", "tune", "cross-validate", "infer", "jobs", "results", "models", "store",
     }  # fmt: skip
     assert {path[1] for path in every_command() if path[:1] == ("jobs",) and path[1:]} == {
         "list", "show", "wait", "cancel", "retry", "plot", "report", "tensorboard",
@@ -72,20 +72,29 @@ def test_the_design_s_commands_are_there() -> None:
 def test_every_option_of_a_job_can_be_given() -> None:
     of_any_job = set(JobOptions.model_fields) | {"format", "wait"}
     assert parameters("infer") - SHARED == set(InferSpec.model_fields) | of_any_job | {"model"}
-    assert parameters("train") - SHARED == set(TrainSpec.model_fields) | (of_any_job - {"rows_per_shard"})
+    of_training = set(TrainSpec.model_fields) | (of_any_job - {"rows_per_shard"})
+    assert parameters("train") - SHARED == of_training
+    assert parameters("tune") - SHARED == of_training | set(TuneSpec.model_fields) - {"train"}
+    assert parameters("cross-validate") - SHARED == of_training | {"folds"}
 
 
 def test_choices_are_those_of_the_specs() -> None:
     fields = TrainSpec.model_fields
-    assert typing.get_args(fields["optimizer"].annotation) == train_module.OPTIMIZERS
-    assert typing.get_args(fields["task"].annotation) == train_module.TASKS
+    assert typing.get_args(fields["optimizer"].annotation) == training_options.OPTIMIZERS
+    assert typing.get_args(fields["task"].annotation) == training_options.TASKS
     assert typing.get_args(JobOptions.model_fields["device"].annotation) == submitting.DEVICES
     assert typing.get_args(DataFormat) == submitting.FORMATS
     assert tuple(State) == jobs_module.STATES
 
 
 def test_the_defaults_in_the_help_are_those_of_the_specs() -> None:
-    for path, spec in (("train", TrainSpec), ("train", JobOptions), ("infer", JobOptions)):
+    for path, spec in (
+        ("train", TrainSpec),
+        ("tune", TuneSpec),
+        ("cross-validate", CrossValidateSpec),
+        ("train", JobOptions),
+        ("infer", JobOptions),
+    ):
         for parameter in command(path).params:
             field = spec.model_fields.get(str(parameter.name))
             if field is None or not isinstance(parameter, click.Option) or "efault: " not in (parameter.help or ""):

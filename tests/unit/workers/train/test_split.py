@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longshore.shared.errors import InvalidInput
-from longshore.workers.train.split import split_by_column, split_by_fraction
+from longshore.workers.train.split import split_by_column, split_by_fold, split_by_fraction
 
 
 @given(
@@ -93,3 +93,24 @@ def test_a_column_that_says_something_else_is_refused(values: list[str | None], 
     with pytest.raises(InvalidInput, match=reason) as refused:
         split_by_column(pa.chunked_array([values]), "part")
     assert refused.value.field == "split"
+
+
+@given(
+    groups=st.lists(st.integers(0, 4), min_size=5, max_size=200),
+    count=st.integers(2, 5),
+    seed=st.integers(0, 2**63 - 1),
+)
+def test_folds_part_all_rows_and_each_class(groups: list[int], count: int, seed: int) -> None:
+    array = np.array(groups)
+    folds = [split_by_fold(array, (number, count), seed) for number in range(count)]
+    assert sorted(np.concatenate([fold.validation for fold in folds])) == list(range(len(groups)))
+    for fold in folds:
+        assert sorted([*fold.train, *fold.validation]) == list(range(len(groups)))
+        assert not len(fold.test)
+    sizes = [np.bincount(array[fold.validation], minlength=5) for fold in folds]
+    assert (np.max(sizes, axis=0) - np.min(sizes, axis=0)).max() <= 1
+
+
+def test_more_folds_than_rows_are_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"^folds: 5: there are but 3 rows"):
+        split_by_fold(np.zeros(3, dtype=np.int64), (0, 5), 1)

@@ -17,7 +17,7 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.families import image_shape
 from longshore.shared.jobs import TrainSpec
 from longshore.shared.signature import Feature, Signature
-from longshore.workers.train.split import Parts, Rows, split_by_column, split_by_fraction
+from longshore.workers.train.split import Parts, Rows, split_by_column, split_by_fold, split_by_fraction
 from longshore.workers.train.targets import Targets, Values, make_coding, unseen
 
 #: Rows turned into numbers in one step, which bounds the memory this takes beside the matrix itself.
@@ -57,9 +57,10 @@ class TrainingData:
     notes: tuple[str, ...] = ()
 
 
-def read_training_data(spec: TrainSpec, tables: Tables) -> TrainingData:
+def read_training_data(spec: TrainSpec, tables: Tables, fold: tuple[int, int] | None = None) -> TrainingData:
     """Check and convert every row of ``tables``.
 
+    :param fold: (i, k) validates on the i-th (from 0) of k equal parts of ``data``, and not as ``spec`` says.
     :raises InvalidInput: names the field of ``spec`` that does not fit the tables, or a bad row by its number (from 0).
     """
     data = tables.data
@@ -70,7 +71,7 @@ def read_training_data(spec: TrainSpec, tables: Tables) -> TrainingData:
     features = infer_features(data.schema, first, spec.target, spec.features, shape, spec.split)
     targets = _read_targets(spec, tables, features)
     signature = Signature(features=features, task=targets.task, target=spec.target, labels=targets.labels)
-    parts = _split(spec, tables, targets)
+    parts = _split(spec, tables, targets, fold)
     matrix = _read_features(tables, signature)
     notes = tuple(_odd(matrix, parts.train, signature))
     return TrainingData(signature, matrix, targets, parts.train, parts.validation, parts.test, notes)
@@ -86,7 +87,7 @@ def _read_targets(spec: TrainSpec, tables: Tables, features: tuple[Feature, ...]
     return Targets(coding.task, cast(Values, np.concatenate(values)), coding.labels)
 
 
-def _split(spec: TrainSpec, tables: Tables, targets: Targets) -> Parts:
+def _split(spec: TrainSpec, tables: Tables, targets: Targets, fold: tuple[int, int] | None) -> Parts:
     """Part the rows of ``data``, and put those of the other tables where they belong."""
     count = tables.data.num_rows
     if spec.stratify and targets.labels is None:
@@ -97,7 +98,11 @@ def _split(spec: TrainSpec, tables: Tables, targets: Targets) -> Parts:
         stratified = targets.labels is not None and spec.stratify is not False
         groups = targets.values[:count].astype(np.int64) if stratified else np.zeros(count, np.int64)
         drawn = [part if isinstance(part, float) else 0.0 for part in (spec.validation, spec.test)]
-        parts = split_by_fraction(groups, drawn[0], drawn[1], spec.seed)
+        parts = (
+            split_by_fraction(groups, drawn[0], drawn[1], spec.seed)
+            if fold is None
+            else split_by_fold(groups, fold, spec.seed)
+        )
     _refuse_unseen(spec.target, targets, parts)
     start = count
     added = {VALIDATION: parts.validation, TEST: parts.test}

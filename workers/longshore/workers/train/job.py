@@ -36,8 +36,7 @@ def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
         beat.progress(epoch)
 
     trained = train(spec, tables, context.device, report, beat.check)
-    manifest = _store(context, claim, spec, trained)
-    digest = context.store.put_manifest(manifest)
+    manifest, digest = store_version(context, claim, spec, trained)
     new = NewVersion(
         model=spec.model,
         digest=digest,
@@ -56,12 +55,13 @@ def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
         writer.finish({"model": spec.model, "version": version, "digest": digest, "metrics": dict(trained.metrics)})
 
 
-def _store(context: WorkerContext, claim: Claim, spec: TrainSpec, trained: TrainedModel) -> Manifest:
+def store_version(context: WorkerContext, claim: Claim, spec: TrainSpec, trained: TrainedModel) -> tuple[Manifest, str]:
+    """Put what was trained into the store, where nothing names it yet. Gives its manifest and digest."""
     with tempfile.TemporaryDirectory(prefix="longshore-") as folder:
         path = Path(folder) / "weights.safetensors"
         save_weights(trained.module, path)
         weights = context.store.put_blob(path)
-    return Manifest(
+    manifest = Manifest(
         format=1,
         runtime="family",
         family=spec.family,
@@ -72,6 +72,7 @@ def _store(context: WorkerContext, claim: Claim, spec: TrainSpec, trained: Train
         lineage={"job": str(claim.job_id), "spec": _public(spec), "torch": torch.__version__},
         created_at=datetime.now(UTC).isoformat(),
     )
+    return manifest, context.store.put_manifest(manifest)
 
 
 def _public(spec: TrainSpec) -> dict[str, JsonValue]:

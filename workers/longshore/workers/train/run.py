@@ -20,7 +20,14 @@ from longshore.workers.train.outcome import Check, Report, TrainedModel
 from longshore.workers.train.split import Rows
 
 
-def train(spec: TrainSpec, tables: Tables, device: torch.device, report: Report, check: Check) -> TrainedModel:
+def train(
+    spec: TrainSpec,
+    tables: Tables,
+    device: torch.device,
+    report: Report,
+    check: Check,
+    fold: tuple[int, int] | None = None,
+) -> TrainedModel:
     """Train what ``spec`` asks for on ``tables``, which hold the rows that it names.
 
     The seed decides the split, the initial weights, the order of rows and the dropout. Two runs on the CPU with as many
@@ -30,12 +37,13 @@ def train(spec: TrainSpec, tables: Tables, device: torch.device, report: Report,
         ``val_accuracy``, or ``val_loss``, ``val_mae`` and ``val_r2``; and at the end, if rows are kept for testing,
         with the same of these, named ``test_``.
     :param check: called before each batch; what it raises ends the run.
+    :param fold: as of :func:`read_training_data`.
     :raises InvalidInput: the spec does not fit the tables or the family, a row is bad, the loss is no longer finite, or
         the run does not fit the memory of ``device``.
     """
     family = get_family(spec.family)
     config = build(family.config, spec.config, "config.")
-    data = read_training_data(spec, tables)
+    data = read_training_data(spec, tables, fold)
     check()
     # Seeded inside and restored after: other work of this process must not depend on which jobs it trained before.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

@@ -43,6 +43,25 @@ def split_by_fraction(groups: Rows, validation: float, test: float, seed: int) -
     return Parts(train, held_out, tested)
 
 
+def split_by_fold(groups: Rows, fold: tuple[int, int], seed: int) -> Parts:
+    """Validate on one of k parts, drawn by ``seed`` from each group in proportion (stratified).
+
+    :param groups: as of :func:`split_by_fraction`.
+    :param fold: (i, k) with i from 0. The k parts of the same groups and seed have no row in common, and all rows
+        together; they differ in size by one row at most.
+    :raises InvalidInput: there are fewer rows than parts.
+    """
+    number, count = fold
+    if len(groups) < count:
+        raise InvalidInput("folds", f"{count}: there are but {len(groups)} rows; ask for fewer folds")
+    shuffled = torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed)).numpy()
+    order = shuffled[np.argsort(groups[shuffled], kind="stable")]
+    mask = np.zeros(len(groups), dtype=bool)
+    # Dealt out like cards, group after group.
+    mask[order[number::count]] = True
+    return Parts(np.flatnonzero(~mask), np.flatnonzero(mask), np.empty(0, np.int64))
+
+
 def split_by_column(column: pa.ChunkedArray, name: str) -> Parts:
     """Part rows by what a column of text calls them: see ``PARTS``. Case does not matter.
 

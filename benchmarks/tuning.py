@@ -1,0 +1,101 @@
+"""A search on two workers of one core each, against the same search on one worker of one core.
+
+usage: python -m benchmarks.tuning [--trials 16] [--rounds 3] [--epochs 6]
+
+Redis, Postgres and the relay may use every core on both sides. Both searches try the same: the sampler is random, and
+its seed the same. Workers are up, and have trained once, before the time begins.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pyarrow as pa
+
+from benchmarks.cluster import PATIENCE, float_rows, running_cluster
+from benchmarks.report import Comparison, show
+from longshore.broker.embedded.plan import RELAY, Service
+from longshore.producers import Client
+
+WIDTH, CLASSES, ROWS = 64, 10, 20_000
+WORKERS_COMMAND = ("longshore.producers.cli.main", "worker")
+#: The share of the single worker's time that two may take.
+WANTED = 0.6
+
+
+@contextmanager
+def workers(client: Client, count: int) -> Iterator[None]:
+    """So many workers of one core each, for the length of the block."""
+    cores = os.sched_getaffinity(0)
+    command = [sys.executable, "-P", "-m", *WORKERS_COMMAND, "--devices", f"cpu:{count}"]
+    environment = {**os.environ, **client.settings.environment()}
+    # Inherited by the workers, who divide the cores among them.
+    os.sched_setaffinity(0, sorted(cores)[:count])
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.sched_setaffinity(0, cores)
+    try:
+        wait_for(client, count)
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+        wait_for(client, 0)
+
+
+def wait_for(client: Client, count: int) -> None:
+    """Until so many workers are there."""
+    from longshore.shared.ledger.ledger import Ledger
+
+    deadline = time.monotonic() + PATIENCE
+    with Ledger(client.settings.database_url) as ledger:
+        while sum(worker.alive for worker in ledger.fleet.workers()) != count:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"there were never {count} workers")
+            time.sleep(0.1)
+
+
+def search(client: Client, trials: int, epochs: int) -> float:
+    """Trials a second."""
+    labels = np.arange(ROWS) % CLASSES
+    table = pa.table({"x": float_rows(ROWS, WIDTH), "y": labels})
+    space = {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
+    options = {"trials": trials, "sampler": "random", "epochs": epochs, "config": {"hidden": [256]}}
+    start = time.perf_counter()
+    client.tune("searched", "mlp", table, "y", space, **options).wait(PATIENCE, progress=False)
+    return trials / (time.perf_counter() - start)
+
+
+def measured(count: int, trials: int, epochs: int) -> float:
+    """The same with so many workers."""
+    with running_cluster(services=(Service(name="relay", argv=RELAY),)) as client, workers(client, count):
+        search(client, count, 1)
+        return search(client, trials, epochs)
+
+
+def main() -> None:
+    """Run both sides in turn, and print the ratio of their times."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=6)
+    given = parser.parse_args()
+    one: list[float] = []
+    two: list[float] = []
+    for _ in range(given.rounds):
+        one.append(measured(1, given.trials, given.epochs))
+        two.append(measured(2, given.trials, given.epochs))
+    found = Comparison(f"tune, {given.trials} trials, two workers", "trials", two, one, "one worker", 1 / WANTED)
+    show([found])
+    print(f"two workers took {1 / found.ratio:.2f} of the time of one; wanted: under {WANTED}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""What the commands that train have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import click
+
+from longshore.producers.cli.submitting import given_options, job_options, parse_config
+
+F = TypeVar("F", bound=Callable[..., object])
+
+TASKS = ("auto", "classification", "regression")
+OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
+
+#: As people see them in the help. What is not given is left to the defaults of the spec.
+_OPTIONS = (
+    click.option("--model", required=True, metavar="NAME", help="The model that gets a new version."),
+    click.option(
+        "--family", default="mlp", show_default=True, metavar="NAME", help="linear, mlp, cnn, or one the workers bring."
+    ),
+    click.option("--target", required=True, metavar="COLUMN", help="The column to predict."),
+    click.option("--features", metavar="COLUMN,...", help="The columns to predict from; default: all but the target."),
+    click.option("--task", type=click.Choice(TASKS), help="Default: auto, by the target's type."),
+    click.option("--alias", metavar="NAME", help="Points at the new version once it is there."),
+    click.option("--epochs", type=int, help="Default: 10."),
+    click.option("--batch-size", type=int, metavar="ROWS", help="Default: 128."),
+    click.option("--learning-rate", type=float, help="Default: 0.001."),
+    click.option("--weight-decay", type=float, help="Default: 0."),
+    click.option("--optimizer", type=click.Choice(OPTIMIZERS), help="Default: adam."),
+    click.option("--momentum", type=float, help="Of sgd and rmsprop; default: 0."),
+    click.option("--validation", metavar="FRACTION|FILE", help="Rows to measure each epoch on; default: 0.1."),
+    click.option("--test", metavar="FRACTION|FILE", help="Rows to measure the end on, once; default: 0."),
+    click.option(
+        "--split", metavar="COLUMN", help="Says of each row: train, validation or test; in place of these two."
+    ),
+    click.option("--stratify/--no-stratify", default=None, help="Draw from each class in proportion; default: yes."),
+    click.option("--standardize/--no-standardize", default=None, help="Scale each feature; default: yes."),
+    click.option("--seed", type=int, help="Default: 0."),
+    click.option(
+        "--set", "config", multiple=True, metavar="KEY=VALUE", help="Tell the family, in JSON: --set hidden=[128,64]"
+    ),
+)
+
+
+def training_options(function: F) -> F:
+    """The argument DATA, the options of a training, and those of every job."""
+    function = job_options(function)
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return click.argument("data")(function)
+
+
+def training_request(given: Mapping[str, object]) -> dict[str, object]:
+    """Those options that were given, as :meth:`Client.train` takes them."""
+    asked = given_options({name: value for name, value in given.items() if name not in ("config", "features")})
+    for name in ("validation", "test"):
+        if name in asked:
+            asked[name] = _fraction_or_file(str(asked[name]))
+    config, features = given["config"], given["features"]
+    if isinstance(config, tuple) and config:
+        asked["config"] = parse_config(config)
+    if isinstance(features, str):
+        asked["features"] = tuple(name.strip() for name in features.split(","))
+    return asked
+
+
+def _fraction_or_file(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,106 @@
+"""One trial of a search for the best training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from pydantic import JsonValue
+
+from longshore.shared.errors import InvalidInput
+from longshore.shared.jobs import TrainSpec
+from longshore.shared.ledger.models import NewVersion
+from longshore.shared.ledger.records import Claim, TrialRecord
+from longshore.shared.ledger.trials import Conclusion
+from longshore.shared.search import TuneSpec, applied, shown
+from longshore.workers.context import WorkerContext
+from longshore.workers.heartbeat import Heartbeat
+from longshore.workers.search.study import should_prune, suggest
+from longshore.workers.train.job import store_version
+from longshore.workers.train.outcome import TrainedModel
+from longshore.workers.train.run import train
+from longshore.workers.train.tables import read_tables
+
+
+class Pruned(Exception):
+    """The trial is not worth going on with."""
+
+
+def run_trial(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
+    """Train with what the sampler suggests. The last trial to end makes a version of the best.
+
+    A training that fails by what was tried (its loss is no longer finite, say) fails its trial alone.
+
+    :raises AttemptLost: a newer attempt has the shard, or the job was cancelled.
+    :raises InvalidInput: this was the last trial, and none came to an end.
+    """
+    spec = TuneSpec.model_validate(claim.spec)
+    trials = context.ledger.trials
+    parameters = trials.begin(claim, context.worker.name, partial(suggest, spec, claim.shard))
+    tried = applied(spec.train, parameters).model_copy(update={"alias": None})
+    try:
+        tried.check()
+        trained = _train(context, claim, beat, spec, tried)
+        value = trained.metrics.get(spec.metric)
+        if value is None:
+            measured = ", ".join(sorted(trained.metrics))
+            raise InvalidInput("metric", f"{spec.metric!r} is not measured; there are {measured}")
+        version = None
+        if _is_best(spec, value, trials.of(claim.job_id)):
+            manifest, digest = store_version(context, claim, tried, trained)
+            version = (digest, manifest.model_dump(mode="json"))
+        trials.settle(claim, "complete", value=value, metrics=trained.metrics, version=version)
+    except Pruned:
+        trials.settle(claim, "pruned")
+    except InvalidInput as error:
+        trials.settle(claim, "failed", error=str(error))
+    trials.finish(claim, partial(_conclude, context, claim, spec))
+
+
+def _train(context: WorkerContext, claim: Claim, beat: Heartbeat, spec: TuneSpec, tried: TrainSpec) -> TrainedModel:
+    def report(epoch: int, metrics: dict[str, float]) -> None:
+        if spec.metric not in metrics:
+            return
+        context.ledger.trials.report(claim, epoch, metrics[spec.metric])
+        if spec.pruner != "none" and epoch < tried.epochs:
+            known = context.ledger.trials.of(claim.job_id)
+            own = next(trial for trial in known if trial.number == claim.shard)
+            if should_prune(spec, own, [trial for trial in known if trial is not own]):
+                raise Pruned
+
+    return train(tried, read_tables(tried, context.inputs.blocks), context.device, report, beat.check)
+
+
+def _is_best(spec: TuneSpec, value: float, known: Sequence[TrialRecord]) -> bool:
+    """Of those that have come to an end: no other need be kept, as one of the best always is."""
+    ended = [trial.value for trial in known if trial.state == "complete" and trial.value is not None]
+    return not ended or (value <= min(ended) if spec.minimise else value >= max(ended))
+
+
+def _conclude(context: WorkerContext, claim: Claim, spec: TuneSpec, end: Conclusion) -> Mapping[str, JsonValue]:
+    ended = [(trial.value, trial) for trial in end.trials if trial.state == "complete" and trial.value is not None]
+    if not ended:
+        failed = next((trial for trial in end.trials if trial.error), None)
+        raise InvalidInput("space", f"no trial came to an end; {'' if failed is None else failed.error}")
+    sign = 1 if spec.minimise else -1
+    # Of equals the first, among those that are stored.
+    value, best = min(
+        (one for one in ended if one[1].digest is not None), key=lambda one: (sign * one[0], one[1].number)
+    )
+    assert best.digest is not None
+    model, alias = spec.train.model, spec.train.alias
+    manifest = end.manifest(best.number)
+    number = end.version(
+        NewVersion(model=model, digest=best.digest, manifest=manifest, alias=alias, set_by=claim.producer)
+    )
+    # In the transaction, so that there is no version in the ledger that the store does not know.
+    context.store.write_version_pointer(model, number, best.digest)
+    if alias is not None:
+        context.store.write_alias_pointer(model, alias, number)
+    return {
+        **{"model": model, "version": number, "digest": best.digest, "metrics": dict(best.metrics)},
+        "best": {"trial": best.number, "value": value, "parameters": best.parameters, "shown": shown(best.parameters)},
+        "trials": {
+            state: sum(trial.state == state for trial in end.trials) for state in ("complete", "pruned", "failed")
+        },
+    }
