@@ -13,10 +13,11 @@ from onnx import helper
 from torch import nn
 
 from longshore.producers import Client
-from longshore.shared.errors import JobFailed
+from longshore.shared.errors import InvalidInput, JobFailed
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
+from tests.pt2_files import save
 from tests.unit.shared.onnx.files import program
 
 #: Seconds for a job to end.
@@ -85,6 +86,34 @@ def test_an_exported_program_gives_what_the_network_gives(
     assert copy.digest == client.models.get("shapes:1").digest
     one = client.infer("copied:1", images[:9]).wait(PATIENCE).results()
     assert one["label"].to_pylist() == found["label"].to_pylist()[:9]
+
+
+def test_a_program_of_torch_export_gives_what_the_network_gives(
+    client: Client, longshore: CommandLine, network: nn.Sequential, folder: Path
+) -> None:
+    path = save(network, (1, 8, 8), folder / "model.pt2")
+    given = ("models", "import", path, "--name", "graphs", "--signature", folder / "signature.json")
+    assert longshore(*given, "--alias", "best").out == "graphs:1\n"
+    assert "runtime   pt2\n" in longshore("models", "show", "graphs@best").out
+
+    images, _ = digits.digits()
+    data = digits.write(folder / "graphs.parquet")
+    done = longshore("infer", "graphs@best", data, "--rows-per-shard", "500", "--wait", "--json")
+    found = client.job(str(done.fields["id"])).results()
+    with torch.inference_mode():
+        scores, classes = network(torch.from_numpy(images).reshape(-1, 1, 8, 8)).softmax(1).max(1)
+    assert found["row"].to_pylist() == list(range(len(images)))
+    assert found["label"].to_pylist() == [NAMES[index] for index in classes.tolist()]
+    np.testing.assert_allclose(found["score"].to_numpy(), scores.numpy(), rtol=1e-5)
+
+    exported = client.models.export("graphs:1", folder / "exported-graphs")
+    assert sorted(file.name for file in exported.iterdir()) == ["manifest.json", "program.json", "weights.safetensors"]
+    copy = client.models.import_(exported, "graphs-copied")
+    assert copy.digest == client.models.get("graphs:1").digest
+    one = client.infer("graphs-copied:1", images[:9], precision="bf16").wait(PATIENCE).results()
+    np.testing.assert_allclose(one["score"].to_numpy(), scores.numpy()[:9], rtol=0.05)
+    with pytest.raises(InvalidInput, match="compile: True: a version of the runtime pt2 has its own"):
+        client.infer("graphs:1", images[:9], compile=True)
 
 
 def test_a_program_that_cannot_be_loaded_ends_its_job_once(client: Client, folder: Path) -> None:

@@ -1,4 +1,5 @@
-"""What ``models import`` is given: an exported folder, a Hugging Face folder, or an ONNX file with its signature.
+"""What ``models import`` is given: an exported folder, a Hugging Face folder, or an ONNX file or a program of
+``torch.export`` with its signature.
 
 Nothing in it is run.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,13 +19,12 @@ from longshore.shared.huggingface.files import find_files
 from longshore.shared.huggingface.model import read_model
 from longshore.shared.huggingface.network import CONFIG
 from longshore.shared.onnx.program import MAX_SIZE, read_program
+from longshore.shared.pt2.archive import ZIP
+from longshore.shared.pt2.reading import check_files, unpack
 from longshore.shared.signature import Signature
 from longshore.shared.store.blobs import describe
 from longshore.shared.store.manifest import CONTENT_FILES, MANIFEST_FILE, Blob, Manifest, digest_of
 from longshore.shared.validation import build
-
-#: How zip archives begin, and so what PyTorch writes: ``.pt``, ``.pth`` and ``.pt2``.
-_ZIP = b"PK\x03\x04"
 
 #: A signature, its JSON as a mapping, or a file that holds it.
 SignatureLike = Signature | Mapping[str, object] | str | os.PathLike[str]
@@ -36,10 +37,17 @@ class Imported:
     manifest: Manifest
     #: Where the files that ``manifest.blobs`` names are.
     files: Mapping[str, Path]
+    #: A folder with those of them that were made for this, until :meth:`close`.
+    made: tempfile.TemporaryDirectory[str] | None = None
+
+    def close(self) -> None:
+        """Remove what was made."""
+        if self.made is not None:
+            self.made.cleanup()
 
 
 def read_import(path: Path, signature: SignatureLike | None) -> Imported:
-    """Look at what is to be imported.
+    """Look at what is to be imported. Close what comes back.
 
     :raises InvalidInput: it is no version and no program, or the signature does not go with it.
     """
@@ -49,18 +57,15 @@ def read_import(path: Path, signature: SignatureLike | None) -> Imported:
         if (path / CONFIG).is_file() and not (path / MANIFEST_FILE).exists():
             return _read_hugging_face(path)
         return _read_folder(path)
-    content = _read(path)
-    if content.startswith(_ZIP):
-        raise InvalidInput(
-            "path",
-            f"{path} is an archive of PyTorch, and to load one can run code that is hidden in it; "
-            "export the model with torch.onnx.export and import that",
-        )
+    is_archive = _begins_with(path, ZIP)
+    content = b"" if is_archive else _read(path)
     if signature is None:
         raise InvalidInput(
             "signature", "required for a program, and not given; it says what the program takes and gives"
         )
     found = _read_signature(signature)
+    if is_archive:
+        return _read_archive(path, found)
     read_program(content, found, "path")
     manifest = Manifest(
         runtime="onnx",
@@ -70,6 +75,23 @@ def read_import(path: Path, signature: SignatureLike | None) -> Imported:
         created_at=datetime.now(UTC).isoformat(),
     )
     return Imported(manifest, {CONTENT_FILES["onnx"]: path})
+
+
+def _read_archive(path: Path, signature: Signature) -> Imported:
+    made = tempfile.TemporaryDirectory(prefix="longshore-import-")
+    try:
+        files = unpack(path, signature, Path(made.name), "path")
+        manifest = Manifest(
+            runtime="pt2",
+            files={name: describe(file) for name, file in files.items()},
+            signature=signature,
+            lineage={"imported": path.name},
+            created_at=datetime.now(UTC).isoformat(),
+        )
+    except BaseException:
+        made.cleanup()
+        raise
+    return Imported(manifest, files, made)
 
 
 def _read_hugging_face(folder: Path) -> Imported:
@@ -95,6 +117,9 @@ def _read_folder(folder: Path) -> Imported:
     if manifest.runtime == "onnx":
         manifest.signature.check("manifest.signature")
         read_program(_read(files[CONTENT_FILES["onnx"]]), manifest.signature, "path")
+    elif manifest.runtime == "pt2":
+        manifest.signature.check("manifest.signature")
+        check_files(files, manifest.signature, "path")
     elif manifest.runtime == "huggingface":
         found = find_files(folder, "path")
         model = read_model({name: path for name, path in found.items() if name in manifest.files}, "path")
@@ -117,8 +142,19 @@ def _read_signature(given: SignatureLike) -> Signature:
     return signature
 
 
+def _begins_with(path: Path, start: bytes) -> bool:
+    """``False`` of what cannot be read, too."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(len(start)) == start
+    except OSError:
+        return False
+
+
 def _read(path: Path, field: str = "path") -> bytes:
-    hint = "" if field != "path" else "; give an exported folder, a Hugging Face folder or an ONNX file"
+    hint = "; give an exported folder, a Hugging Face folder, an ONNX file or a .pt2 file" if field == "path" else ""
     try:
         if path.exists() and not path.is_file():
             # A device or a pipe may have no end.

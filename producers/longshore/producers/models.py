@@ -79,8 +79,8 @@ class ModelsClient:
         return version
 
     def export(self, reference: str, folder: str | os.PathLike[str]) -> Path:
-        """Write a version into a new folder: its manifest, and its weights as safetensors, its program as ONNX, or
-        the files of its Hugging Face folder.
+        """Write a version into a new folder: its manifest, and its weights as safetensors, its program as ONNX or
+        JSON, or the files of its Hugging Face folder.
 
         :raises InvalidInput: the folder is there already, or cannot be made.
         :raises CorruptBlob: the store's bytes are not what their digest says.
@@ -107,14 +107,17 @@ class ModelsClient:
         signature: SignatureLike | None = None,
     ) -> VersionRecord:
         """Make a version of a folder that :meth:`export` wrote, here or elsewhere, of a Hugging Face folder that
-        classifies or embeds texts, or of an ONNX file.
+        classifies or embeds texts, or of an ONNX file or a program of ``torch.export``.
 
         Nothing in it is executed. A Hugging Face folder holds a ``config.json`` of a built-in encoder, its weights as
         safetensors, and a ``tokenizer.json``; for embeddings also what sentence-transformers writes. An ONNX file has
         all its tensors in itself, one input and one output, both float32, and rows as their first dimension. For
         classification it puts out logits, one for each label.
 
-        :param signature: of an ONNX file: what it takes and gives, as a Signature, a mapping, or a JSON file.
+        A ``.pt2`` file, as ``torch.export.save`` writes it, has the same ends; it is neither unpickled nor evaluated.
+
+        :param signature: of an ONNX or ``.pt2`` file: what it takes and gives, as a Signature, a mapping, or a JSON
+            file.
         :raises InvalidInput: it is none of these, or does not go with its manifest or signature; names the file.
         """
         check_name(name, "name")
@@ -122,10 +125,13 @@ class ModelsClient:
             check_alias(alias)
         imported = read_import(Path(path).expanduser().absolute(), signature)
         manifest = imported.manifest
-        for file, blob in manifest.blobs.items():
-            stored = self._store.put_blob(imported.files[file])
-            if stored != blob:
-                raise InvalidInput("path", f"{imported.files[file]} is not what its manifest says: {stored.digest}")
+        try:
+            for file, blob in manifest.blobs.items():
+                stored = self._store.put_blob(imported.files[file])
+                if stored != blob:
+                    raise InvalidInput("path", f"{imported.files[file]} is not what its manifest says: {stored.digest}")
+        finally:
+            imported.close()
         digest = self._store.put_manifest(manifest)
         new = NewVersion(
             model=name, digest=digest, manifest=manifest.model_dump(mode="json"), alias=alias, set_by=self._producer

@@ -69,6 +69,10 @@ Input = FileInput | InlineInput
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
+#: The options that a runtime decides by itself. Compiling gains little where nodes are run one by one.
+_OWN: dict[str, tuple[str, ...]] = {"onnx": ("precision", "compile"), "pt2": ("compile",)}
+
+
 class InferSpec(_Spec):
     """Run one version over the rows of an input."""
 
@@ -110,11 +114,10 @@ class InferSpec(_Spec):
         """
         if self.top_k is not None and signature.labels is None:
             raise InvalidInput("top_k", f"{self.top_k}: the version's task is {signature.task}, which has no classes")
-        if runtime == "onnx":
-            for name in ("precision", "compile"):
-                given = getattr(self, name)
-                if given != type(self).model_fields[name].default:
-                    raise InvalidInput(name, f"{given!r}: a version of the runtime {runtime} has its own; leave it out")
+        for name in _OWN.get(runtime, ()):
+            given = getattr(self, name)
+            if given != type(self).model_fields[name].default:
+                raise InvalidInput(name, f"{given!r}: a version of the runtime {runtime} has its own; leave it out")
 
     @property
     def in_table(self) -> bool:

@@ -106,11 +106,14 @@ def export(options: Options, reference: str, folder: str) -> None:
 @models.command("import")
 @click.argument("path")
 @click.option("--name", required=True, help="The model that gets a new version.")
-@click.option("--signature", metavar="FILE", help="Of an ONNX file: JSON that says what it takes and gives.")
+@click.option("--signature", metavar="FILE", help="Of an ONNX or .pt2 file: JSON that says what it takes and gives.")
 @click.option("--alias", help="Points at the new version.")
 @with_options
 def import_(options: Options, path: str, name: str, signature: str | None, alias: str | None) -> None:
-    """Make a version of an exported folder, a Hugging Face folder, or an ONNX file. Nothing in it is run."""
+    """Make a version of an exported folder, a Hugging Face folder, an ONNX file or a .pt2 file of torch.export.
+
+    Nothing in it is run.
+    """
     with connected(options) as client:
         found = client.models.import_(path, name, alias, signature=signature)
     _tell(options, found, f"{found.model}:{found.version}", {"alias": alias})

@@ -6,6 +6,7 @@ https://huggingface.co/docs/safetensors
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,9 +74,10 @@ def _check_tensors(files: Files, names: tuple[str, ...], field: str) -> dict[str
     return found
 
 
-def read_header(path: Path) -> dict[str, Tensor]:
+def read_header(path: Path, types: Mapping[str, int] = _SIZES) -> dict[str, Tensor]:
     """The tensors of a file. Of its contents, the header alone is read.
 
+    :param types: bytes of a number by its type, of the types that a tensor may have.
     :raises ValueError: it is cut, its header is damaged, or a tensor is not where it should be.
     """
     total = path.stat().st_size
@@ -87,7 +89,7 @@ def read_header(path: Path) -> dict[str, Tensor]:
     if not isinstance(header, dict):
         raise ValueError("its header is no JSON object")
     header.pop("__metadata__", None)
-    places = {name: _place(name, entry) for name, entry in header.items()}
+    places = {name: _place(name, entry, types) for name, entry in header.items()}
     end = 0
     for name, (_, start, stop) in sorted(places.items(), key=lambda item: item[1][1:]):
         if start != end:
@@ -98,13 +100,13 @@ def read_header(path: Path) -> dict[str, Tensor]:
     return {name: tensor for name, (tensor, _, _) in places.items()}
 
 
-def _place(name: str, entry: object) -> tuple[Tensor, int, int]:
+def _place(name: str, entry: object, types: Mapping[str, int]) -> tuple[Tensor, int, int]:
     """A tensor, and its first byte and the one after its last."""
     match entry:
         case {"dtype": str(dtype), "shape": [*shape], "data_offsets": [int(start), int(stop)]}:
             sizes = tuple(size for size in shape if isinstance(size, int) and size >= 0)
-            if dtype not in _SIZES:
-                raise ValueError(f"tensor {name[:80]!r} is of the type {dtype[:20]!r}, not one of {', '.join(_SIZES)}")
-            if len(sizes) == len(shape) and stop - start == math.prod(sizes) * _SIZES[dtype]:
+            if dtype not in types:
+                raise ValueError(f"tensor {name[:80]!r} is of the type {dtype[:20]!r}, not one of {', '.join(types)}")
+            if len(sizes) == len(shape) and stop - start == math.prod(sizes) * types[dtype]:
                 return Tensor(dtype, sizes), start, stop
     raise ValueError(f"what its header says of tensor {name[:80]!r} is damaged")

@@ -27,16 +27,22 @@ from longshore.shared.validation import build
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _PATH = re.compile(r"[A-Za-z0-9._-]{1,120}(/[A-Za-z0-9._-]{1,120}){0,3}")
 
-#: What the one file of a version is called in its folder, by runtime; those of ``huggingface`` keep their own names.
+#: What the one file of a version is called in its folder, by runtime; others have several files.
 CONTENT_FILES = {"family": "weights.safetensors", "onnx": "model.onnx"}
 #: What a manifest itself is called there.
 MANIFEST_FILE = "manifest.json"
 #: What a manifest must have and must not have, by runtime.
-_REQUIRED = {"family": ("family", "config", "weights"), "onnx": ("weights",), "huggingface": ("files",)}
+_REQUIRED = {
+    "family": ("family", "config", "weights"),
+    "onnx": ("weights",),
+    "huggingface": ("files",),
+    "pt2": ("files",),
+}
 _FORBIDDEN = {
     "family": ("files",),
     "onnx": ("family", "config", "files"),
     "huggingface": ("family", "config", "weights"),
+    "pt2": ("family", "config", "weights"),
 }
 
 
@@ -79,14 +85,15 @@ class Manifest(BaseModel):
 
     format: Literal[1] = 1
     #: What executes the version.
-    runtime: Literal["family", "onnx", "huggingface"] = "family"
+    runtime: Literal["family", "onnx", "huggingface", "pt2"] = "family"
     #: Of the runtime ``family``; others have none, and write neither this nor ``config``.
     family: str = ""
     #: What the family was told.
     config: dict[str, JsonValue] = Field(default_factory=dict)
     #: Safetensors of a family; the whole program of ``onnx``. Others have none.
     weights: Blob | None = None
-    #: Of ``huggingface``: every file of its folder that is needed, by its path there. Others write none.
+    #: Of ``huggingface`` every file of its folder that is needed, of ``pt2`` the program and its weights; by the path
+    #: of each. Others write none.
     files: dict[Annotated[str, AfterValidator(check_path)], Blob] = Field(default_factory=dict)
     signature: Signature
     #: Name to value, as measured when the version was made.

@@ -11,6 +11,7 @@ import torch
 from torch.utils.dlpack import from_dlpack
 
 from longshore.shared.datasets.matrix import to_matrix
+from longshore.shared.errors import InvalidInput
 from longshore.shared.signature import Signature
 from longshore.workers.runtimes.base import Execution, Matrix, Places, Prepared
 
@@ -51,6 +52,22 @@ class NetworkRuntime:
         rows = prepared.take(places).to(self._device, non_blocking=True)
         with self._execution.autocast(self._device):
             return self._network(rows)
+
+
+def check_shape(shape: tuple[int, ...], rows: int, outputs: int | None, what: str) -> None:
+    """Whether a program put out as many numbers for each row as its signature says.
+
+    :param outputs: ``None``: any number. One number a row may come without a dimension of its own.
+    :param what: names the program in an error.
+    :raises InvalidInput: it did not.
+    """
+    if shape == (rows, outputs) or (outputs == 1 and shape == (rows,)):
+        return
+    if outputs is None and len(shape) == 2 and shape[0] == rows:
+        return
+    raise InvalidInput(
+        "model", f"{what} put out the shape {shape} for {rows} rows instead of {(rows, outputs or 'any')}"
+    )
 
 
 def _borrow(values: npt.NDArray[np.float32]) -> torch.Tensor:

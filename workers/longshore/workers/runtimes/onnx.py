@@ -10,11 +10,12 @@ import numpy.typing as npt
 import torch
 
 from longshore.shared.errors import CorruptBlob, InvalidInput
-from longshore.shared.onnx.program import Program, read_program
+from longshore.shared.onnx.program import read_program
+from longshore.shared.ports import Ends
 from longshore.shared.signature import Signature
 from longshore.shared.store.manifest import Manifest
 from longshore.workers.runtimes.base import Execution
-from longshore.workers.runtimes.network import NetworkRuntime
+from longshore.workers.runtimes.network import NetworkRuntime, check_shape
 
 Array = npt.NDArray[np.float32]
 #: Of ONNX Runtime's log: errors. What it warns of is what it could not optimise.
@@ -31,7 +32,7 @@ class Session(Protocol):
 class OnnxNetwork:
     """A loaded program as a function: float32 ``(n, width)`` to ``(n, outputs)``, both on the CPU."""
 
-    def __init__(self, session: Session, program: Program, signature: Signature) -> None:
+    def __init__(self, session: Session, program: Ends, signature: Signature) -> None:
         self._session = session
         self._program = program
         #: ``None``: of an embedding, whatever comes.
@@ -53,13 +54,7 @@ class OnnxNetwork:
             [output] = self._session.run([self._program.output.name], {self._program.input.name: batch})
         except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
             raise InvalidInput("model", f"the ONNX program fails on {len(batch)} rows: {error}") from error
-        if self._outputs is None and output.ndim == 2 and len(output) == len(batch):
-            return torch.from_numpy(output)
-        wanted = (len(batch), self._outputs or "any")
-        if output.shape != wanted and (self._outputs != 1 or output.shape != wanted[:1]):
-            raise InvalidInput(
-                "model", f"the ONNX program put out the shape {output.shape} for {len(batch)} rows instead of {wanted}"
-            )
+        check_shape(output.shape, len(batch), self._outputs, "the ONNX program")
         return torch.from_numpy(output.reshape(len(batch), -1))
 
 

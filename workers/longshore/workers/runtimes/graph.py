@@ -1,0 +1,184 @@
+"""A program of ``torch.export`` as a module: its nodes are run one by one, by the operators that they name.
+
+No code is made of a program and no text of it is evaluated: a node is an operator out of a list and arguments that were
+parsed. Sizes are those of the tensors that it is given.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from longshore.shared.errors import InvalidInput
+from longshore.shared.pt2.arguments import Node
+from longshore.shared.pt2.operators import ASSERTS, SIZES, aten_name
+from longshore.shared.pt2.program import Program
+from longshore.workers.runtimes.values import Reader, Value, reader
+
+#: Integers on the way to a size stay below this; more is no size, and arithmetic on it could take for ever.
+_LARGEST = 2**63
+_SYM: dict[str, Callable[..., Value]] = {
+    "torch.sym_max": max,
+    "torch.sym_min": min,
+    "torch.sym_not": operator.not_,
+    "torch.sym_int": int,
+    "torch.sym_float": float,
+    "torch.sym_ite": lambda condition, first, second: first if condition else second,
+    "math.trunc": math.trunc,
+    "math.ceil": math.ceil,
+    "math.floor": math.floor,
+}
+#: Without tensors that are changed, a view and a copy are the same; a copy can be had of a tensor in any layout.
+_LIKE = {"view.default": "reshape.default", "_unsafe_view.default": "reshape.default"}
+
+#: What operators return, as their schemas write it.
+_TENSORS = ("Tensor", "List[Tensor]")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node: which operator, from which values, to which."""
+
+    call: Callable[..., Any]
+    arguments: tuple[Reader, ...]
+    named: tuple[tuple[str, Reader], ...]
+    #: Where the results go; ``None``: there is none.
+    outputs: tuple[int, ...] | None
+    #: Whether the operator returns a tuple or list of its outputs.
+    several: bool
+    #: Values that nothing needs after this node.
+    last: tuple[int, ...]
+
+
+class Graph(nn.Module):
+    """A program on a device: float32 ``(n, *row_shape)`` to its output.
+
+    :param weights: by their name in the weights file, on the device.
+    :raises InvalidInput: this worker's PyTorch has no such operator, or one that changes what it is given.
+    """
+
+    def __init__(self, program: Program, weights: Mapping[str, torch.Tensor], device: torch.device) -> None:
+        super().__init__()
+        self._places: dict[str, int] = {}
+        for number, (name, weight) in enumerate(program.weights.items()):
+            self.register_buffer(f"weight_{number}", weights[weight])
+            self._places[name] = number
+        self._weights = len(program.weights)
+        self._input = self._place(program.input)
+        self._device = device
+        steps = [self._step(node) for node in program.nodes]
+        self._output = self._place(program.output)
+        self.steps = _freeing(steps, {self._output, *range(self._weights)})
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """Run all nodes. What is not needed any more is let go of at once."""
+        values: list[Value] = [None] * len(self._places)
+        for number in range(self._weights):
+            values[number] = getattr(self, f"weight_{number}")
+        values[self._input] = rows
+        for step in self.steps:
+            made = step.call(
+                *[read(values) for read in step.arguments], **{name: read(values) for name, read in step.named}
+            )
+            if step.outputs is not None:
+                for place, value in zip(step.outputs, made if step.several else (made,), strict=True):
+                    values[place] = value
+            for place in step.last:
+                values[place] = None
+        output = values[self._output]
+        if not isinstance(output, torch.Tensor):
+            raise TypeError(f"the program put out a {type(output).__name__}")
+        return output
+
+    def _place(self, name: str) -> int:
+        return self._places.setdefault(name, len(self._places))
+
+    def _step(self, node: Node) -> tuple[Step, set[int]]:
+        """A node, and the values that it needs."""
+        call, positional, named = _operator(node)
+        given = {argument.name: argument.arg for argument in node.inputs}
+        used = {self._places[name] for each in given.values() for name, _ in each.names()}
+        several = len(node.outputs) > 1 or any(output.kind == "as_tensors" for output in node.outputs)
+        outputs = tuple(self._place(name) for output in node.outputs for name, _ in output.names())
+
+        def readers(names: Sequence[str]) -> tuple[Reader, ...]:
+            return tuple(reader(given[name], self._places, self._device) for name in names)
+
+        step = Step(
+            call,
+            readers(positional),
+            tuple(zip(named, readers(named), strict=True)),
+            outputs if node.outputs else None,
+            several,
+            (),
+        )
+        return step, used
+
+
+def _freeing(steps: Sequence[tuple[Step, set[int]]], kept: set[int]) -> list[Step]:
+    """The same steps, each with the values that are used by it and by none after it, or by none at all."""
+    seen = set(kept)
+    found: list[Step] = []
+    for step, used in reversed(steps):
+        touched = used | set(step.outputs or ())
+        last = tuple(sorted(touched - seen))
+        seen |= touched
+        found.append(Step(step.call, step.arguments, step.named, step.outputs, step.several, last))
+    return found[::-1]
+
+
+def _operator(node: Node) -> tuple[Callable[..., object], list[str], list[str]]:
+    """What a node calls, and the names of its arguments: those given by their place, and those by their name."""
+    names = [argument.name for argument in node.inputs]
+    found = aten_name(node.target)
+    if found is None:
+        return _on_sizes(node.target), names, []
+    if found[0] in ASSERTS:
+        return _stop_unless, names[:1], []
+    name, overload = _LIKE.get(f"{found[0]}.{found[1]}", f"{found[0]}.{found[1]}").split(".")
+    packet = getattr(torch.ops.aten, name, None)
+    called = getattr(packet, overload, None)
+    if not isinstance(called, torch._ops.OpOverload):
+        raise InvalidInput("model", f"PyTorch {torch.__version__} on this worker has no operator {node.target}")
+    schema = called._schema
+    if schema.is_mutable:
+        raise InvalidInput("model", f"the operator {node.target} changes what it is given, so is not called")
+    if node.target.removeprefix("torch.ops.aten.") not in SIZES and not all(
+        str(value.type) in _TENSORS for value in schema.returns
+    ):
+        raise InvalidInput("model", f"the operator {node.target} computes no tensors, so is not called")
+    known = {argument.name: argument for argument in schema.arguments}
+    renamed = ["shape" if (name, each) == ("reshape", "size") else each for each in names]
+    unknown = [each for each in renamed if each not in known]
+    if unknown:
+        raise InvalidInput("model", f"PyTorch {torch.__version__} on this worker: {node.target} takes no {unknown[0]}")
+    positional = []
+    for argument, given, wanted in zip(schema.arguments, renamed, names, strict=False):
+        if argument.name != given or argument.kwarg_only:
+            break
+        positional.append(wanted)
+    return called, positional, names[len(positional) :]
+
+
+def _on_sizes(target: str) -> Callable[..., object]:
+    compute = _SYM.get(target) or getattr(operator, target.removeprefix("_operator."))
+
+    def checked(*given: Value) -> Value:
+        value: Value = compute(*given)
+        if isinstance(value, int) and abs(value) >= _LARGEST:
+            raise OverflowError(f"a size of the program is {target} of {given}")
+        return value
+
+    return checked
+
+
+def _stop_unless(true: Value) -> None:
+    """On a GPU PyTorch's own assertion would end the process."""
+    if not bool(true):
+        raise ValueError("a condition of the program does not hold for these rows")

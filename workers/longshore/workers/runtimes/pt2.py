@@ -1,0 +1,93 @@
+"""A version that is a program of ``torch.export``, run by PyTorch. Its file is never given to ``torch.export.load``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+
+from longshore.shared.errors import InvalidInput
+from longshore.shared.ports import Ends
+from longshore.shared.pt2.program import PROGRAM, WEIGHTS, Program
+from longshore.shared.pt2.reading import check_files
+from longshore.shared.signature import Signature
+from longshore.shared.store.manifest import Manifest
+from longshore.workers.families.weights import read_weights
+from longshore.workers.inference.faults import is_out_of_memory, reason
+from longshore.workers.runtimes.base import Execution
+from longshore.workers.runtimes.graph import Graph
+from longshore.workers.runtimes.network import NetworkRuntime, check_shape
+
+#: Rows of the first run, which shows whether a program can be run at all.
+_TRIAL = 2
+
+
+class ProgramNetwork:
+    """A program as a function of rows: float32 ``(n, width)`` to ``(n, outputs)``.
+
+    :param graph: takes as many rows as the program says.
+    """
+
+    def __init__(
+        self, graph: Callable[[torch.Tensor], torch.Tensor], program: Program, ends: Ends, signature: Signature
+    ) -> None:
+        self._graph = graph
+        self._least, self._most = program.min_rows, program.max_rows
+        self._row_shape = ends.row_shape
+        #: ``None``: of an embedding, whatever comes.
+        self._outputs = signature.outputs
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        """:raises InvalidInput: the program puts out another shape."""
+        if len(rows) == 0:
+            # Programs are seldom tried with no rows, and some divide by their number.
+            return rows.new_empty((0, self._outputs or 1))
+        shaped = rows.reshape(len(rows), *self._row_shape)
+        if self._most is None or len(rows) <= self._most:
+            return self._run(shaped)
+        return torch.cat([self._run(part) for part in torch.split(shaped, self._most)])
+
+    def _run(self, rows: torch.Tensor) -> torch.Tensor:
+        n = len(rows)
+        if n < self._least:  # exported for two rows or more: the last row once more, and its output left out
+            rows = torch.cat([rows, rows[-1:].expand(self._least - n, *self._row_shape)])
+        output = self._graph(rows)
+        check_shape(tuple(output.shape), len(rows), self._outputs, "the program")
+        return output.reshape(len(rows), -1)[:n]
+
+
+def load(
+    manifest: Manifest, files: Mapping[str, Path], device: torch.device, execution: Execution | None = None
+) -> NetworkRuntime:
+    """Check a program, fill it with its weights, and run it once.
+
+    :param files: local files by their path in the version's folder.
+    :raises InvalidInput: the program is none that can be run for the signature, or fails on whatever it is given.
+    :raises CorruptBlob: the weights cannot be read.
+    """
+    execution = execution or Execution()
+    if execution.compile:
+        # What PyTorch compiles once for each kind of module would be compiled for each program, up to a limit.
+        raise InvalidInput("compile", "a program of torch.export is run node by node; leave it out")
+    signature = manifest.signature
+    program, ends = check_files(files, signature, "model")
+    weights = {name: tensor.to(device) for name, tensor in read_weights(files[WEIGHTS]).items()}
+    graph = Graph(program, weights, device).eval()
+    nbytes = sum(tensor.nbytes for tensor in weights.values())
+    network = ProgramNetwork(graph, program, ends, signature)
+    _try(network, signature, device, execution)
+    return NetworkRuntime(network, nbytes, signature, device, execution)
+
+
+def _try(network: ProgramNetwork, signature: Signature, device: torch.device, execution: Execution) -> None:
+    """:raises InvalidInput: it fails on rows of zeros."""
+    try:
+        with torch.inference_mode(), execution.autocast(device):
+            network(torch.zeros((_TRIAL, signature.width), device=device))
+    except InvalidInput:
+        raise
+    except Exception as error:  # operators can raise anything
+        if is_out_of_memory(error) or isinstance(error, torch.AcceleratorError):
+            raise
+        raise InvalidInput("model", f"{PROGRAM} cannot be run: {reason(error)}") from error
