@@ -21,6 +21,7 @@ import torch
 
 from benchmarks import bare
 from benchmarks.cluster import PATIENCE, float_rows, running_cluster, train_mlp
+from benchmarks.networks import cnn, mlp
 from benchmarks.report import Comparison, in_turn, show
 from longshore.producers import Client
 
@@ -45,22 +46,22 @@ CASES = {
 }
 
 
-def write_rows(path: Path, rows: int, width: int) -> None:
+def write_rows(path: Path, rows: int, width: int, group: int = ROW_GROUP) -> None:
     """A Parquet file of ``id`` and ``x``, written in parts: a million rows of 784 numbers take 3 GB."""
     schema = pa.schema({"id": pa.int64(), "x": pa.list_(pa.float32(), width)})
     with pq.ParquetWriter(path, schema) as writer:
-        for start in range(0, rows, ROW_GROUP):
-            count = min(ROW_GROUP, rows - start)
+        for start in range(0, rows, group):
+            count = min(group, rows - start)
             ids = pa.array(np.arange(start, start + count))
-            writer.write_table(pa.table([ids, float_rows(count, width, seed=start)], schema=schema), ROW_GROUP)
+            writer.write_table(pa.table([ids, float_rows(count, width, seed=start)], schema=schema), group)
 
 
 def compare(name: str, case: Case, rows: int, rounds: int) -> Comparison:
     """One case, both sides in turn."""
     with _input(rows, case.width) as source, running_cluster() as client:
         kind = name.partition("-")[0]
-        _make_version(client, kind)
-        ours = _job(client, kind, source, rows, case.files)
+        make_version(client, kind)
+        ours = job_rate(client, kind, source, rows, case.files)
         measured = in_turn(rounds, ours, _other_side(name, client, source, rows))
     against = "loop, then COPY" if name == "mlp-table" else "bare loop to Parquet"
     return Comparison(f"{name}, {rows:,} rows", "rows", *measured, against, case.wanted)
@@ -69,13 +70,13 @@ def compare(name: str, case: Case, rows: int, rounds: int) -> Comparison:
 def _other_side(name: str, client: Client, source: Path, rows: int) -> Callable[[], float]:
     torch.set_num_threads(os.cpu_count() or 1)
     if name != "mlp-table":
-        loop = bare.to_parquet(bare.cnn(), source, 256) if name == "cnn-table" else bare.to_parquet(bare.mlp(), source)
+        loop = bare.to_parquet(cnn(), source, 256) if name == "cnn-table" else bare.to_parquet(mlp(), source)
         return lambda: rows / loop()
-    computing, copying = bare.without_output(bare.mlp(), source), bare.copy(client.settings.database_url, rows)
+    computing, copying = bare.without_output(mlp(), source), bare.copy(client.settings.database_url, rows)
     return lambda: rows / (computing() + copying())
 
 
-def _job(client: Client, model: str, source: Path, rows: int, files: bool) -> Callable[[], float]:
+def job_rate(client: Client, model: str, source: Path, rows: int, files: bool) -> Callable[[], float]:
     """From the first worker's claim to the end of the job, by the database's clock, as the loop starts at once too."""
     folder = source.with_name("outputs")
 
@@ -90,7 +91,8 @@ def _job(client: Client, model: str, source: Path, rows: int, files: bool) -> Ca
     return run
 
 
-def _make_version(client: Client, kind: str) -> None:
+def make_version(client: Client, kind: str) -> None:
+    """Make version 1 of ``mlp`` or ``cnn``, of the shapes in :mod:`benchmarks.networks`."""
     if kind == "mlp":
         train_mlp(client, "mlp", 784, 256, 10)
         return
