@@ -207,3 +207,78 @@ def test_a_file_that_changes_after_submission(client: Client, cluster: Cluster, 
         cluster.start_workers()
     with pytest.raises(JobFailed, match=r"val\.parquet has \d+ bytes and had \d+ when the job was submitted"):
         jobs[0].wait(PATIENCE)
+
+
+def test_a_file_that_is_streamed(client: Client, cluster: Cluster, tmp_path: Path) -> None:
+    train = write(tmp_path / "train.csv", clouds(3000))
+    held_out = write(tmp_path / "val.parquet", clouds(200))
+    options = {"epochs": 3, "learning_rate": 0.05, "stream": True, "shuffle_window": 300}
+    job = client.train("streamed", "linear", train, "y", validation=held_out, test=0.1, **options).wait(PATIENCE)
+    found = last(job.metrics())
+    assert found["val_accuracy"] >= 0.95
+    assert found["test_accuracy"] >= 0.95
+    # The same again, from the command line.
+    run = CommandLine(cluster.environment)
+    done = run(
+        *("train", train, "--model", "streamed", "--family", "linear", "--target", "y", "--epochs", "3", "--wait"),
+        *("--validation", held_out, "--test", "0.1", "--learning-rate", "0.05", "--stream", "--shuffle-window", "300"),
+    )
+    assert done.code == 0, done.err
+    assert client.models.get("streamed:1").manifest["weights"] == client.models.get("streamed:2").manifest["weights"]
+
+
+def test_a_stream_is_checked_before_it_is_trained_on(client: Client, tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.parquet", clouds(5000, c=[1.0] * 4999 + [NAN]))
+    job = client.train("far", "linear", path, "y", stream=True)
+    with pytest.raises(JobFailed, match=r"data: row 4999: column 'c': nan"):
+        job.wait(PATIENCE)
+    assert not job.metrics()
+
+
+@pytest.mark.parametrize(
+    ("options", "field", "reason"),
+    [
+        ({"stream": True, "stratify": True}, "stratify", "drawn one by one"),
+        ({"shuffle_window": 10}, "shuffle_window", "rows in memory are shuffled all together"),
+        ({"stream": True, "shuffle_window": 0}, "shuffle_window", "greater than or equal to 1"),
+        ({"augment": {"rotation": 5}}, "augment", "reads no images"),
+        ({"augment": {"flip": 5}}, "augment", "unknown key flip"),
+        ({"augment": {"horizontal_flip": 5}}, "augment", "less than or equal to 1"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    client: Client, tmp_path: Path, options: dict[str, object], field: str, reason: str
+) -> None:
+    path = write(tmp_path / "rows.parquet", clouds(40))
+    with pytest.raises(InvalidInput) as refused:
+        client.train("bad", "linear", path, "y", **options)
+    assert refused.value.field == field
+    assert reason in refused.value.reason
+    with pytest.raises(InvalidInput, match="stream: rows that come with the call are in memory"):
+        client.train("bad", "linear", clouds(40), "y", stream=True)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_images_that_are_changed_at_random(client: Client, cluster: Cluster, tmp_path: Path, stream: bool) -> None:
+    shades = {"dark": 40, "light": 200}
+    files = {f"{name}/{n}.png": encoded(shade + n, size=(8, 8)) for name, shade in shades.items() for n in range(20)}
+    folder = write_folder(tmp_path / "images", files)
+    run = CommandLine(cluster.environment)
+    model = f"changed-{stream}".lower()
+    augment = {
+        "horizontal_flip": 0.5,
+        "random_crop": '{"padding": 1}',
+        "rotation": 10,
+        "color_jitter": '{"brightness": 0.1, "contrast": 0.1, "saturation": 0.1}',
+        "random_erasing": '{"p": 0.3}',
+    }
+    done = run(
+        *("train", folder, "--model", model, "--family", "cnn", "--target", "label", "--epochs", "30", "--wait"),
+        *(part for name, value in augment.items() for part in ("--augment", f"{name}={value}")),
+        *("--set", "input_shape=[3,8,8]", "--set", "kernel_size=3", "--set", "channels=[4]", "--set", "hidden=[]"),
+        *(("--stream",) if stream else ()),
+    )
+    assert done.code == 0, done.err
+    results = client.infer(model, folder).wait(PATIENCE).results()
+    wanted = [name.partition("/")[0] for name in sorted(files)]
+    assert sum(found == name for found, name in zip(results["label"].to_pylist(), wanted, strict=True)) >= 38

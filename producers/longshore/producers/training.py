@@ -12,6 +12,7 @@ from longshore.producers.inputs import InputBlocks
 from longshore.producers.options import sort_options
 from longshore.producers.queues import QueueChoice
 from longshore.producers.requests import Train
+from longshore.producers.streaming import settle_stream
 from longshore.producers.training_data import check_rows, take
 from longshore.shared.datasets.schemas import check_held_out, infer_features
 from longshore.shared.errors import InvalidInput
@@ -82,6 +83,9 @@ def check_training(request: Train, fleet: Fleet, blocks: InputBlocks) -> Checked
     features = infer_features(data.schema, head, spec.target, spec.features, image_shape(spec.config), spec.split)
     width = sum(feature.size for feature in features)
     check_family(spec, width, fleet)
+    if spec.augment is not None:
+        spec.augment.check(image_shape(spec.config), features)
+    spec = settle_stream(spec, data, width)
     for other in others:
         check_held_out(other.schema, features, spec.target, data.schema.field(spec.target).type, other.field)
     for each in (data, *others):

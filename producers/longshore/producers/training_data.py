@@ -38,25 +38,29 @@ class Taken:
     rows: pa.Table
     #: Whether ``rows`` is all there is.
     whole: bool
+    #: How many there are; ``None`` where only reading the whole file can tell.
+    count: int | None
 
 
-def take(data: object, field: str, form: str | None, blocks: InputBlocks) -> Taken:
+def take(given: object, field: str, form: str | None, blocks: InputBlocks) -> Taken:
     """Look into a file, or take the rows that came with the call.
 
     :param field: the argument that brought them.
     :raises InvalidInput: there are none, or they cannot be read.
     """
     with _named(field):
-        if isinstance(data, str | os.PathLike):
-            file = detect(data, form)
+        if isinstance(given, str | os.PathLike):
+            file = detect(given, form)
             source = open_source(file, "data")
             head = pa.Table.from_batches([source.head()])
-            return Taken(field, settle(file, source), file.uri.encode(), source.schema, head, whole=False)
+            return Taken(
+                field, settle(file, source), file.uri.encode(), source.schema, head, whole=False, count=source.rows
+            )
         if form is not None and field == "data":
             raise InvalidInput("format", "rows that come with the call have no file format; leave it out")
-        table = to_table(data)
+        table = to_table(given)
         inline = blocks.take(table, [table.num_rows])[0]
-        return Taken(field, inline, encode_block(table), table.schema, table, whole=True)
+        return Taken(field, inline, encode_block(table), table.schema, table, whole=True, count=table.num_rows)
 
 
 def check_rows(taken: Taken, features: tuple[Feature, ...], spec: TrainSpec) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
+from longshore.shared.augment import Augment
 from longshore.shared.errors import InvalidInput
 from longshore.shared.signature import Feature, Signature
 
@@ -145,6 +146,12 @@ class TrainSpec(_Spec):
     split: str | None = None
     #: Whether fractions are drawn from each class in proportion; ``None``: where there are classes.
     stratify: bool | None = None
+    #: Random changes of the images that are trained on.
+    augment: Augment | None = None
+    #: Read the data again in each epoch, and never all of it into memory; ``None``: where it is large.
+    stream: bool | None = None
+    #: Of a stream: rows that are shuffled together; ``None``: as many as make 128 MiB.
+    shuffle_window: Annotated[int, Field(ge=1)] | None = None
     epochs: Annotated[int, Field(ge=1, le=1_000_000)] = 10
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 128
     learning_rate: Annotated[float, Field(gt=0, le=1000)] = 1e-3

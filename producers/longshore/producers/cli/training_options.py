@@ -14,6 +14,8 @@ F = TypeVar("F", bound=Callable[..., object])
 TASKS = ("auto", "classification", "regression")
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
 
+#: Options whose text must be read.
+_READ_HERE = ("config", "augment", "features")
 #: As people see them in the help. What is not given is left to the defaults of the spec.
 _OPTIONS = (
     click.option("--model", required=True, metavar="NAME", help="The model that gets a new version."),
@@ -41,6 +43,16 @@ _OPTIONS = (
     click.option(
         "--set", "config", multiple=True, metavar="KEY=VALUE", help="Tell the family, in JSON: --set hidden=[128,64]"
     ),
+    click.option(
+        "--augment",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Change training images: --augment horizontal_flip=0.5",
+    ),
+    click.option(
+        "--stream/--no-stream", default=None, help="Read the file again in each epoch; default: if it is large."
+    ),
+    click.option("--shuffle-window", type=int, metavar="ROWS", help="Of a stream: rows that are shuffled together."),
 )
 
 
@@ -54,13 +66,15 @@ def training_options(function: F) -> F:
 
 def training_request(given: Mapping[str, object]) -> dict[str, object]:
     """Those options that were given, as :meth:`Client.train` takes them."""
-    asked = given_options({name: value for name, value in given.items() if name not in ("config", "features")})
+    asked = given_options({name: value for name, value in given.items() if name not in _READ_HERE})
     for name in ("validation", "test"):
         if name in asked:
             asked[name] = _fraction_or_file(str(asked[name]))
-    config, features = given["config"], given["features"]
-    if isinstance(config, tuple) and config:
-        asked["config"] = parse_config(config)
+    for name, option in (("config", "--set"), ("augment", "--augment")):
+        settings = given[name]
+        if isinstance(settings, tuple) and settings:
+            asked[name] = parse_config(settings, option)
+    features = given["features"]
     if isinstance(features, str):
         asked["features"] = tuple(name.strip() for name in features.split(","))
     return asked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -43,6 +44,8 @@ def test_the_key_in_an_address_is_not_shown() -> None:
     document = job_document(JOB)
     assert "secret" not in repr(document)
     assert document["spec"] == {"data": {"uri": "s3://bucket/rows.csv", "format": "csv"}}
+    trained = replace(JOB, spec=dict.fromkeys(("data", "validation", "test"), JOB.spec["data"]))
+    assert "secret" not in repr(job_document(trained))
 
 
 def test_rows_that_run_count_as_done() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -16,6 +18,8 @@ from longshore.shared.jobs import InlineInput, TrainSpec
 from longshore.workers.train.data import Tables
 from longshore.workers.train.outcome import TrainedModel
 from longshore.workers.train.run import train
+from longshore.workers.train.stream.data import read_streams
+from longshore.workers.train.stream.opening import open_streams
 
 CPU = torch.device("cpu")
 
@@ -224,3 +228,61 @@ def test_the_scale_is_measured_on_the_rows_to_train_on(line: pa.Table) -> None:
     state = model.module.state_dict()
     assert state["standardize.mean"][0].item() == pytest.approx(a[:500].mean(), rel=1e-5)
     assert state["standardize.std"][0].item() == pytest.approx(a[:500].std(), rel=1e-5)
+
+
+AUGMENT = {"horizontal_flip": 0.5, "random_crop": {"padding": 1}, "random_erasing": {"p": 0.2}}
+
+
+def test_images_are_changed_in_training_alone_and_the_same_way_again(digits: pa.Table) -> None:
+    cnn = {"input_shape": [1, 8, 8], "channels": [8], "kernel_size": 3}
+    plain = spec(family="cnn", config=cnn, epochs=2)
+    changed = spec(family="cnn", config=cnn, epochs=2, augment=AUGMENT)
+    one, again, other = run(changed, digits), run(changed, digits), run(plain, digits)
+    assert one[1] == again[1]
+    assert one[1] != other[1]
+    assert one[1][-1][1]["train_loss"] > other[1][-1][1]["train_loss"]
+    # At a vanishing learning rate the weights are the initial ones, and what is measured is not changed.
+    measured = [
+        run(spec(family="cnn", config=cnn, epochs=1, learning_rate=1e-30, optimizer="sgd", **more), digits)[1][0][1]
+        for more in ({}, {"augment": AUGMENT})
+    ]
+    assert measured[0]["val_loss"] == measured[1]["val_loss"]
+    assert measured[0]["train_loss"] != measured[1]["train_loss"]
+
+
+def test_changes_of_images_are_refused_where_there_are_none(digits: pa.Table) -> None:
+    with pytest.raises(InvalidInput, match="augment: the family reads no images"):
+        run(spec(augment=AUGMENT), digits)
+
+
+def test_a_stream_is_trained_on_as_well_as_rows_in_memory(digits: pa.Table, tmp_path: Path) -> None:
+    pq.write_table(digits, tmp_path / "digits.parquet", row_group_size=200)
+    asked = spec(
+        data={"uri": str(tmp_path / "digits.parquet"), "format": "parquet"},
+        **{"stream": True, "shuffle_window": 500, "epochs": 10, "validation": 0.1, "test": 0.1},
+    )
+
+    def stream() -> tuple[TrainedModel, list[tuple[int, dict[str, float]]]]:
+        reported: list[tuple[int, dict[str, float]]] = []
+        streams = open_streams(asked, None)  # type: ignore[arg-type]  # there are no rows that came with the call
+        model = train(asked, streams, CPU, lambda epoch, metrics: reported.append((epoch, metrics)), lambda: None)
+        return model, reported
+
+    (model, reported), (again, _) = stream(), stream()
+    assert model.metrics["val_accuracy"] >= 0.93
+    assert model.metrics["test_accuracy"] >= 0.93
+    assert [epoch for epoch, _ in reported] == [*range(1, 11), 10]
+    assert model.signature.labels == tuple("0123456789")
+    tensors = again.module.state_dict()
+    assert all(torch.equal(tensor, tensors[name]) for name, tensor in model.module.state_dict().items())
+
+
+def test_a_fold_of_a_stream_is_held_out(digits: pa.Table, tmp_path: Path) -> None:
+    pq.write_table(digits, tmp_path / "digits.parquet")
+    asked = spec(data={"uri": str(tmp_path / "digits.parquet"), "format": "parquet"}, stream=True, epochs=1)
+    counts = []
+    for fold in range(3):
+        data = read_streams(asked, open_streams(asked, None), lambda: None, (fold, 3))  # type: ignore[arg-type]
+        counts.append(data.survey.counts[0].sum(axis=0).tolist())
+    assert sum(each[1] for each in counts) == 1797
+    assert all(each[0] + each[1] == 1797 and 500 < each[1] < 700 for each in counts)

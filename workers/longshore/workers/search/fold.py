@@ -12,8 +12,8 @@ from longshore.shared.ledger.trials import Conclusion
 from longshore.shared.search import CrossValidateSpec
 from longshore.workers.context import WorkerContext
 from longshore.workers.heartbeat import Heartbeat
+from longshore.workers.train.opening import open_rows
 from longshore.workers.train.run import train
-from longshore.workers.train.tables import read_tables
 
 
 def run_fold(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
@@ -30,8 +30,8 @@ def run_fold(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
         if "val_loss" in metrics:
             trials.report(claim, epoch, metrics["val_loss"])
 
-    tables = read_tables(spec.train, context.inputs.blocks)
-    trained = train(spec.train, tables, context.device, report, beat.check, (claim.shard, spec.folds))
+    rows = open_rows(spec.train, context.inputs.blocks)
+    trained = train(spec.train, rows, context.device, report, beat.check, (claim.shard, spec.folds))
     trials.settle(claim, "complete", value=trained.metrics.get("val_loss"), metrics=trained.metrics)
     trials.finish(claim, _sum_up)
 

@@ -17,9 +17,9 @@ from longshore.workers.context import WorkerContext
 from longshore.workers.heartbeat import Heartbeat
 from longshore.workers.search.study import should_prune, suggest
 from longshore.workers.train.job import store_version
+from longshore.workers.train.opening import open_rows
 from longshore.workers.train.outcome import TrainedModel
 from longshore.workers.train.run import train
-from longshore.workers.train.tables import read_tables
 
 
 class Pruned(Exception):
@@ -68,7 +68,7 @@ def _train(context: WorkerContext, claim: Claim, beat: Heartbeat, spec: TuneSpec
             if should_prune(spec, own, [trial for trial in known if trial is not own]):
                 raise Pruned
 
-    return train(tried, read_tables(tried, context.inputs.blocks), context.device, report, beat.check)
+    return train(tried, open_rows(tried, context.inputs.blocks), context.device, report, beat.check)
 
 
 def _is_best(spec: TuneSpec, value: float, known: Sequence[TrialRecord]) -> bool:

@@ -56,6 +56,11 @@ class TrainingData:
     #: What is odd about the data and no reason to refuse it, a sentence each.
     notes: tuple[str, ...] = ()
 
+    @property
+    def outputs(self) -> int:
+        """Numbers the network gives for a row."""
+        return self.targets.outputs
+
 
 def read_training_data(spec: TrainSpec, tables: Tables, fold: tuple[int, int] | None = None) -> TrainingData:
     """Check and convert every row of ``tables``.

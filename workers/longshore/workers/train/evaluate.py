@@ -12,6 +12,7 @@ from torchmetrics.regression import MeanAbsoluteError, R2Score
 
 from longshore.workers.train.losses import Loss
 from longshore.workers.train.outcome import Check
+from longshore.workers.train.rows import HeldOutRows
 
 #: Rows in one forward pass, at least: without gradients more fit than in training.
 _MIN_BATCH = 1024
@@ -20,30 +21,26 @@ _MIN_BATCH = 1024
 class Evaluation:
     """Loss and quality of a network on held-out rows.
 
-    :param rows: float32 ``(n, width)``, all rows, as the network takes them.
-    :param targets: ``(n,)``, as the loss takes them.
-    :param held_out: int64: the numbers of the rows to evaluate on, one or more.
+    :param rows: those to evaluate on.
     :param classes: of a classifier; ``None`` for regression.
     :param prefix: of the metrics' names: ``val_`` or ``test_``.
     """
 
     def __init__(
         self,
-        rows: torch.Tensor,
-        targets: torch.Tensor,
-        held_out: torch.Tensor,
+        rows: HeldOutRows,
         classes: int | None,
         loss: Loss,
         batch: int,
+        device: torch.device,
         prefix: str = "val_",
     ) -> None:
         self._rows = rows
-        self._targets = targets
-        self._batches = torch.split(held_out, max(batch, _MIN_BATCH))
+        self._batch = max(batch, _MIN_BATCH)
         self._loss = loss
         self._prefix = prefix
-        self._mean_loss = MeanMetric(nan_strategy="disable").to(rows.device)
-        self._quality = {name: metric.to(rows.device) for name, metric in _metrics(classes, len(held_out)).items()}
+        self._mean_loss = MeanMetric(nan_strategy="disable").to(device)
+        self._quality = {name: metric.to(device) for name, metric in _metrics(classes, rows.count).items()}
 
     @torch.no_grad()
     def run(self, network: nn.Module, check: Check) -> dict[str, float]:
@@ -52,11 +49,10 @@ class Evaluation:
         ``network`` is left in evaluation mode. ``r2`` is left out where it is not defined.
         """
         network.eval()
-        for picked in self._batches:
+        for inputs, targets in self._rows.in_order(self._batch):
             check()
-            targets = self._targets.index_select(0, picked)
-            outputs = network(self._rows.index_select(0, picked))
-            self._mean_loss.update(self._loss(outputs, targets), len(picked))
+            outputs = network(inputs)
+            self._mean_loss.update(self._loss(outputs, targets), len(targets))
             for metric in self._quality.values():
                 metric.update(outputs if outputs.shape[1] > 1 else outputs.squeeze(1), targets)
         quality = {name: _take(metric) for name, metric in self._quality.items()}

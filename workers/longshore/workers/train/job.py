@@ -17,9 +17,9 @@ from longshore.shared.store.manifest import Manifest
 from longshore.workers.context import WorkerContext
 from longshore.workers.families.weights import save_weights
 from longshore.workers.heartbeat import Heartbeat
+from longshore.workers.train.opening import open_rows
 from longshore.workers.train.outcome import TrainedModel
 from longshore.workers.train.run import train
-from longshore.workers.train.tables import read_tables
 
 
 def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
@@ -29,13 +29,13 @@ def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
     :raises InvalidInput: the data and the spec do not go together.
     """
     spec = TrainSpec.model_validate(claim.spec)
-    tables = read_tables(spec, context.inputs.blocks)
+    rows = open_rows(spec, context.inputs.blocks)
 
     def report(epoch: int, metrics: dict[str, float]) -> None:
         context.ledger.attempts.record_metrics(claim, epoch, metrics)
         beat.progress(epoch)
 
-    trained = train(spec, tables, context.device, report, beat.check)
+    trained = train(spec, rows, context.device, report, beat.check)
     manifest, digest = store_version(context, claim, spec, trained)
     new = NewVersion(
         model=spec.model,

@@ -1,4 +1,4 @@
-"""The training loop: PyTorch's own, over rows that lie on the device."""
+"""The training loop: PyTorch's own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import nn
 from longshore.workers.train.evaluate import Evaluation
 from longshore.workers.train.losses import Loss, refuse_not_finite
 from longshore.workers.train.outcome import Check
+from longshore.workers.train.rows import TrainingRows
 
 #: Steps between looks at the loss. Each look waits for the device, so it is not done at every step.
 _LOOK_EVERY = 200
@@ -23,14 +24,9 @@ class Loop:
     optimizer: torch.optim.Optimizer
     loss: Loss
     learning_rate: float
-    #: float32 ``(n, width)`` and ``(n,)``: all rows, on the device.
-    rows: torch.Tensor
-    targets: torch.Tensor
-    #: int64, on the CPU: the numbers of the rows to train on.
-    train_rows: torch.Tensor
+    rows: TrainingRows
     batch_size: int
-    #: Of the order of rows.
-    generator: torch.Generator
+    device: torch.device
     #: ``None`` where no row is held out.
     evaluation: Evaluation | None
     check: Check
@@ -45,8 +41,8 @@ class Loop:
         losses = self._steps(number)
         sizes = torch.full_like(losses, self.batch_size)
         # The last batch may be smaller; every row counts the same.
-        sizes[-1] = len(self.train_rows) - self.batch_size * (len(losses) - 1)
-        metrics = {"train_loss": float((losses * sizes).sum() / len(self.train_rows))}
+        sizes[-1] = self.rows.count - self.batch_size * (len(losses) - 1)
+        metrics = {"train_loss": float((losses * sizes).sum() / self.rows.count)}
         if self.evaluation is not None:
             metrics |= self.evaluation.run(self.network, self.check)
             held_out = torch.tensor([metrics["val_loss"]])
@@ -55,14 +51,11 @@ class Loop:
 
     def _steps(self, epoch: int) -> torch.Tensor:
         """One step a batch. Gives the batches' losses, on the device: nothing here waits for it but the looks."""
-        shuffled = torch.randperm(len(self.train_rows), generator=self.generator)
-        batches = torch.split(self.train_rows[shuffled].to(self.rows.device), self.batch_size)
-        losses = torch.zeros(len(batches), device=self.rows.device)
+        losses = torch.zeros(-(-self.rows.count // self.batch_size), device=self.device)
         self.network.train()
-        for step, picked in enumerate(batches):
+        for step, (inputs, targets) in enumerate(self.rows.batches(epoch, self.batch_size)):
             self.check()
-            outputs = self.network(self.rows.index_select(0, picked))
-            loss = self.loss(outputs, self.targets.index_select(0, picked))
+            loss = self.loss(self.network(inputs), targets)
             self.optimizer.zero_grad()
             torch.autograd.backward(loss)
             self.optimizer.step()

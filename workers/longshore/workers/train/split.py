@@ -15,6 +15,7 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.validation import shorten
 
 Rows = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.int8]
 
 #: Added to the seed for the rows to test on, so that these are not drawn like those to validate on.
 _TEST_SEED = 0x7E57
@@ -67,19 +68,30 @@ def split_by_column(column: pa.ChunkedArray, name: str) -> Parts:
 
     :raises InvalidInput: a value is none of these, or no row is to be trained on.
     """
+    found = named_parts(column, name)
+    parts = Parts(*(np.flatnonzero(found == part) for part in range(3)))
+    if not len(parts.train):
+        raise InvalidInput("split", f"column {name!r} calls no row {TRAIN}; there must be rows to train on")
+    return parts
+
+
+def named_parts(column: pa.ChunkedArray, name: str, row: int = 0) -> Codes:
+    """The part of each row: 0 to train on, 1 for validation, 2 for the test.
+
+    :param row: the number of the first, for errors.
+    :raises InvalidInput: a value names none.
+    """
     named = pc.utf8_lower(pc.utf8_trim_whitespace(column.cast(pa.large_string())))
     found = pc.index_in(named, value_set=pa.array(list(PARTS), pa.large_string()))
     first = pc.index(pc.is_null(found), True).as_py()
     if first >= 0:
         raise InvalidInput(
             "split",
-            f"column {name!r} has {shorten(column[first].as_py())} in row {first}; "
+            f"column {name!r} has {shorten(column[first].as_py())} in row {row + first}; "
             f"the names of the parts are {', '.join(PARTS)}",
         )
-    there = np.array(list(PARTS.values()))[found.to_numpy()]
-    parts = Parts(*(np.flatnonzero(there == part) for part in (TRAIN, VALIDATION, TEST)))
-    if not len(parts.train):
-        raise InvalidInput("split", f"column {name!r} calls no row {TRAIN}; there must be rows to train on")
+    codes = np.array([(TRAIN, VALIDATION, TEST).index(part) for part in PARTS.values()], np.int8)
+    parts: Codes = codes[found.to_numpy()]
     return parts
 
 

@@ -59,7 +59,7 @@ class Coding:
         :raises InvalidInput: a value is missing, not finite, or a label that this does not know.
         """
         column = _decoded(column)
-        _refuse_missing(column, self.name, row, where)
+        refuse_missing(column, self.name, row, where)
         if self.labels is None:
             return _quantities(column, self.name, row, where)
         column = _as_labels(column, self.name)
@@ -98,7 +98,7 @@ def make_coding(column: pa.ChunkedArray, name: str, task: Literal["auto", "class
     :raises InvalidInput: a value is missing, the type does not fit the task, or there is but one class.
     """
     column = _decoded(column)
-    _refuse_missing(column, name)
+    refuse_missing(column, name)
     if _chosen_task(column, name, task) == "regression":
         return Coding(name, "regression", None, column.type)
     column = _as_labels(column, name)
@@ -166,7 +166,8 @@ def _check_labels(labels: tuple[str | int | bool, ...], name: str) -> None:
         raise InvalidInput("target", f"column {name!r} has the label {shorten(nul)}; a label has no NUL character")
 
 
-def _refuse_missing(column: pa.ChunkedArray, name: str, row: int = 0, where: str = "") -> None:
+def refuse_missing(column: pa.ChunkedArray, name: str, row: int = 0, where: str = "") -> None:
+    """:raises InvalidInput: a value is missing; ``row`` is the number of the first, and ``where`` follows it."""
     _refuse_rows(pc.is_null(column), f"column {name!r} has no value", row, where)
 
 

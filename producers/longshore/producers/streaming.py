@@ -1,0 +1,40 @@
+"""Whether a training reads its data once, or again in each epoch."""
+
+from __future__ import annotations
+
+from longshore.producers.training_data import Taken
+from longshore.shared.errors import InvalidInput
+from longshore.shared.jobs import FileInput, TrainSpec
+
+#: Bytes of numbers, as float32, up to which the rows of a file are held in memory where nothing else is said. Decided
+#: at submission, so that every attempt does the same wherever it runs.
+IN_MEMORY = 4 << 30
+
+
+def settle_stream(spec: TrainSpec, data: Taken, width: int) -> TrainSpec:
+    """Decide what was left open.
+
+    :param width: numbers in a row.
+    :raises InvalidInput: what was asked for does not go with a stream, or with rows in memory.
+    """
+    if spec.stream and not isinstance(data.data, FileInput):
+        raise InvalidInput("stream", "rows that come with the call are in memory; leave it out, or give a file")
+    stream = spec.stream if spec.stream is not None else _is_large(data, width)
+    if not stream:
+        if spec.shuffle_window is not None:
+            raise InvalidInput("shuffle_window", "rows in memory are shuffled all together; leave it out, or stream")
+        return spec
+    if spec.stratify:
+        raise InvalidInput(
+            "stratify", "a stream's rows are drawn one by one; leave it out, or name a split column or files"
+        )
+    return spec.model_copy(update={"stream": True})
+
+
+def _is_large(data: Taken, width: int) -> bool:
+    """By the rows there are; of a text file that was not counted, by its bytes: few numbers take less than four."""
+    if not isinstance(data.data, FileInput):
+        return False
+    if data.count is not None:
+        return data.count * width * 4 > IN_MEMORY
+    return (data.data.size or 0) > IN_MEMORY

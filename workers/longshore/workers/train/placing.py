@@ -1,0 +1,66 @@
+"""From data that was read to rows on a device, standardised, to train and to measure on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from longshore.shared.families import image_shape
+from longshore.shared.jobs import TrainSpec
+from longshore.workers.families.standardize import Standardize
+from longshore.workers.train.augment import Augmentation
+from longshore.workers.train.data import TrainingData
+from longshore.workers.train.rows import AugmentedRows, HeldOutRows, InMemoryRows, TrainingRows
+from longshore.workers.train.split import Rows
+from longshore.workers.train.stream.data import StreamedData
+from longshore.workers.train.stream.parting import TEST, TRAIN, VALIDATION
+from longshore.workers.train.stream.rows import StreamedRows
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Rows on a device."""
+
+    train: TrainingRows
+    #: ``None`` where none are held out.
+    validation: HeldOutRows | None
+    test: HeldOutRows | None
+    #: What was done to the rows, if anything was.
+    standardize: Standardize | None
+
+
+def place(spec: TrainSpec, data: TrainingData | StreamedData, device: torch.device) -> Placed:
+    """Put the rows on ``device``, or make ready to. On the CPU, features in memory are standardised in place."""
+    placed = _in_memory(spec, data, device) if isinstance(data, TrainingData) else _streamed(spec, data, device)
+    shape = image_shape(spec.config)
+    if spec.augment is None:
+        return placed
+    spec.augment.check(shape, data.signature.features)
+    assert shape is not None
+    augmentation = Augmentation(spec.augment, shape, spec.seed, placed.standardize)
+    return replace(placed, train=AugmentedRows(placed.train, augmentation))
+
+
+def _in_memory(spec: TrainSpec, data: TrainingData, device: torch.device) -> Placed:
+    rows = torch.from_numpy(data.features).to(device)
+    targets = torch.from_numpy(data.targets.values).to(device)
+    standardize = None
+    if spec.standardize:
+        standardize = Standardize.measure(rows, torch.from_numpy(data.train_rows).to(device))
+        standardize.apply_(rows)
+
+    def some(numbers: Rows) -> InMemoryRows | None:
+        return InMemoryRows(rows, targets, torch.from_numpy(numbers), spec.seed) if len(numbers) else None
+
+    train = some(data.train_rows)
+    assert train is not None, "there are rows to train on, as the split sees to it"
+    return Placed(train, some(data.held_out_rows), some(data.test_rows), standardize)
+
+
+def _streamed(spec: TrainSpec, data: StreamedData, device: torch.device) -> Placed:
+    standardize = data.survey.standardize.to(device) if spec.standardize else None
+    parts = [data.part(part, standardize, device) for part in (TRAIN, VALIDATION, TEST)]
+    train = StreamedRows(parts[0], data.window(spec), spec.seed)
+    held_out, tested = (part if part.count else None for part in parts[1:])
+    return Placed(train, held_out, tested, standardize)

@@ -1,0 +1,95 @@
+"""The rows that a network is trained on and measured on, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from longshore.workers.train.augment import Augmentation
+from longshore.workers.train.seeds import derived
+
+#: Inputs, float32 ``(n, width)``, and targets, ``(n,)``, on the device, as the network and the loss take them.
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+class TrainingRows(Protocol):
+    """Rows to train on. Their order depends on the seed and the epoch alone."""
+
+    @property
+    def count(self) -> int:
+        """Rows in an epoch."""
+        ...
+
+    def batches(self, epoch: int, size: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch; the last may be smaller.
+
+        :param start: the step to begin with, from 0.
+        """
+        ...
+
+
+class HeldOutRows(Protocol):
+    """Rows to measure on."""
+
+    @property
+    def count(self) -> int:
+        """How many, one or more."""
+        ...
+
+    def in_order(self, size: int) -> Iterator[Batch]:
+        """All of them, in batches of ``size``."""
+        ...
+
+
+@dataclass(frozen=True)
+class InMemoryRows:
+    """Some rows of tensors that lie on the device."""
+
+    #: float32 ``(n, width)`` and ``(n,)``: all rows.
+    rows: torch.Tensor
+    targets: torch.Tensor
+    #: int64, on the CPU: the numbers of those meant.
+    picked: torch.Tensor
+    seed: int = 0
+
+    @property
+    def count(self) -> int:
+        """See :class:`TrainingRows`."""
+        return len(self.picked)
+
+    def batches(self, epoch: int, size: int, start: int = 0) -> Iterator[Batch]:
+        """See :class:`TrainingRows`."""
+        generator = torch.Generator().manual_seed(derived("order", self.seed, epoch))
+        shuffled = self.picked[torch.randperm(len(self.picked), generator=generator)]
+        yield from self._taken(shuffled[start * size :], size)
+
+    def in_order(self, size: int) -> Iterator[Batch]:
+        """See :class:`HeldOutRows`."""
+        yield from self._taken(self.picked, size)
+
+    def _taken(self, numbers: torch.Tensor, size: int) -> Iterator[Batch]:
+        if not len(numbers):
+            return
+        for picked in torch.split(numbers.to(self.rows.device), size):
+            yield self.rows.index_select(0, picked), self.targets.index_select(0, picked)
+
+
+@dataclass(frozen=True)
+class AugmentedRows:
+    """Others' rows, each changed at random."""
+
+    rows: TrainingRows
+    augmentation: Augmentation
+
+    @property
+    def count(self) -> int:
+        """See :class:`TrainingRows`."""
+        return self.rows.count
+
+    def batches(self, epoch: int, size: int, start: int = 0) -> Iterator[Batch]:
+        """See :class:`TrainingRows`."""
+        for step, (inputs, targets) in enumerate(self.rows.batches(epoch, size, start), start):
+            yield self.augmentation(inputs, epoch, step), targets
