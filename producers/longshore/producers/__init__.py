@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from longshore.producers.client import Client
     from longshore.producers.job import Job, JobError
     from longshore.producers.progress import Progress
-    from longshore.producers.requests import CrossValidate, Infer, Train, Tune
+    from longshore.producers.requests import CrossValidate, Evaluate, Infer, Train, Tune
 
-__all__ = ["Client", "CrossValidate", "Infer", "Job", "JobError", "Progress", "Train", "Tune"]
+__all__ = ["Client", "CrossValidate", "Evaluate", "Infer", "Job", "JobError", "Progress", "Train", "Tune"]
 
 _PLACES = {
     "Client": "client",
     "CrossValidate": "requests",
+    "Evaluate": "requests",
     "Infer": "requests",
     "Job": "job",
     "JobError": "job",

@@ -16,7 +16,7 @@ from longshore.broker.tickets import Message, carried, group
 from longshore.producers.job import Job
 from longshore.producers.models import ModelsClient
 from longshore.producers.remembered import Remembered
-from longshore.producers.requests import CrossValidate, Data, Infer, Request, Train, Tune
+from longshore.producers.requests import CrossValidate, Data, Evaluate, Infer, Request, Train, Tune
 from longshore.producers.waiting import wait_all
 from longshore.shared.durations import parse_duration
 from longshore.shared.errors import InvalidInput, ServiceUnavailable, UnknownJob
@@ -130,6 +130,21 @@ class Client:
         """
         return self.submit_many([CrossValidate(model, family, data, target, options)])[0]
 
+    def evaluate(self, model: str, data: Data, target: str | None = None, **options: object) -> Job:
+        """Submit a job that measures a version on data whose targets are known; see :meth:`Job.evaluation`.
+
+        :param model: as for :meth:`infer`.
+        :param data: as for :meth:`infer`.
+        :param target: the column with what should be predicted; ``None`` is the one that the version was trained on.
+        :param options: ``bootstrap``, resamples that the 95 % confidence intervals come from (1000; 0 for none);
+            ``worst``, rows with the largest losses that are kept (20); ``seed`` of the resamples (0);
+            ``max_row_errors``, ``batch_size``, ``precision``, ``compile``, ``format``, ``priority``, ``device``,
+            ``max_attempts``, ``timeout`` and ``idempotency_key`` as for :meth:`infer`.
+        :raises InvalidInput: names the option and the reason; nothing was queued.
+        :raises ServiceUnavailable: Postgres cannot be reached; nothing was queued.
+        """
+        return self.submit_many([Evaluate(model, data, target, options)])[0]
+
     def submit_many(self, requests: Iterable[Request]) -> list[Job]:
         """Submit many jobs in one transaction: all of them are durable, or none is.
 
@@ -163,7 +178,7 @@ class Client:
         """The newest jobs, newest first.
 
         :param state: queued, running, succeeded, failed or cancelled.
-        :param kind: infer or train.
+        :param kind: infer, train, evaluate, tune or cross_validate.
         """
         if state is not None and state not in set(State):
             raise InvalidInput("state", f"{state!r}: one of {', '.join(State)}")

@@ -156,7 +156,7 @@ class InferencePlanner:
             check_apart(target.output, data)
             check_kept(target.keep, source.schema, target.output)
         with _refused():
-            _check_rows(source.head(LOOKED_AT), target.signature)
+            check_first_rows(source.head(LOOKED_AT), target.signature)
             shards = _cut(source, target.draft.options.rows_per_shard)
         spec = _spec(data, target)
         return target.draft.job(spec, shards, source.rows, spec.encode())
@@ -202,11 +202,11 @@ def _fitted(table: pa.Table, target: Target) -> pa.Table:
     if target.output is not None:
         check_kept(target.keep, table.schema, target.output)
     table = table.select(list(dict.fromkeys([*(feature.name for feature in signature.features), *target.keep])))
-    _check_rows(table.slice(0, LOOKED_AT).combine_chunks().to_batches()[0], signature)
+    check_first_rows(table.slice(0, LOOKED_AT).combine_chunks().to_batches()[0], signature)
     return table
 
 
-def _check_rows(first: pa.RecordBatch, signature: Signature) -> None:
+def check_first_rows(first: pa.RecordBatch, signature: Signature) -> None:
     """:raises InvalidInput: none of the first rows can be used. A few bad ones will be errors of their own."""
     if any(feature.kind == "image" for feature in signature.features):
         return  # what decodes images is on the workers

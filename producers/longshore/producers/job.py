@@ -19,6 +19,8 @@ from longshore.shared.references import ModelReference
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from longshore.shared.evaluation import Evaluation
+
 
 @dataclass(frozen=True)
 class JobError:
@@ -129,6 +131,24 @@ class Job:
     def trials(self) -> list[TrialRecord]:
         """What a search has tried so far, or the folds of a cross-validation, by number."""
         return self._ledger.trials.of(self.id)
+
+    def evaluation(self) -> Evaluation:
+        """What an evaluation job has found.
+
+        It is there once every row was measured, also where the job failed because more rows had errors than it allowed.
+
+        :raises InvalidInput: the job is of another kind, or has found nothing yet.
+        """
+        from longshore.shared.evaluation import Evaluation
+
+        record = self.record()
+        if record.kind != "evaluate":
+            raise InvalidInput(
+                "job", f"{self.id} is one of kind {record.kind}; client.evaluate makes those that measure"
+            )
+        if record.outcome is None:
+            raise InvalidInput("job", f"{self.id} is {record.state} and has measured nothing; wait for it to succeed")
+        return Evaluation.model_validate(record.outcome)
 
     def plot(self, path: str | Path) -> Path:
         """Draw what a training job has reported so far.

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from longshore.producers.evaluation import plan_evaluation
 from longshore.producers.inference import InferencePlanner, Target
 from longshore.producers.inputs import InputBlocks
 from longshore.producers.queues import QueueChoice
 from longshore.producers.remembered import Remembered
-from longshore.producers.requests import CrossValidate, Infer, Request, Train, Tune
+from longshore.producers.requests import CrossValidate, Evaluate, Infer, Request, Train, Tune
 from longshore.producers.searching import plan_cross_validation, plan_tuning
 from longshore.producers.training import plan_training
 from longshore.shared.errors import InvalidInput
@@ -47,6 +48,9 @@ def prepare(
         first = alike[0]
         if isinstance(first, Infer):
             jobs += _plan_alike(planner, start, [each for each in alike if isinstance(each, Infer)], len(requests))
+        elif isinstance(first, Evaluate):
+            with _numbered(start, len(requests)):
+                jobs.append(plan_evaluation(first, ledger.models, queues, settings.producer, blocks))
         else:
             with _numbered(start, len(requests)):
                 jobs.append(_plan(first, ledger.fleet, queues, settings.producer, blocks))

@@ -69,4 +69,15 @@ class CrossValidate:
     options: Mapping[str, object] = field(default_factory=dict)
 
 
-Request: TypeAlias = Infer | Train | Tune | CrossValidate
+@dataclass(frozen=True)
+class Evaluate:
+    """A request for evaluation: the options are those of :meth:`Client.evaluate`."""
+
+    model: str
+    data: Data
+    #: ``None``: the column that the version was trained to predict.
+    target: str | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+Request: TypeAlias = Infer | Train | Evaluate | Tune | CrossValidate

@@ -183,6 +183,30 @@ class TrainSpec(_Spec):
             )
 
 
+class EvaluateSpec(_Spec):
+    """Measure one version on rows whose targets are known."""
+
+    data: Input
+    #: The column that holds what should be predicted.
+    target: str
+    #: As of :class:`InferSpec`, these three.
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["auto"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    compile: bool = False
+    #: Resamples that the confidence intervals are taken from; 0 leaves them out.
+    bootstrap: Annotated[int, Field(ge=0, le=100_000)] = 1000
+    #: The rows with the largest losses that are kept: so many.
+    worst: Annotated[int, Field(ge=0, le=1000)] = 20
+    #: Of the resamples.
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    #: Rows that may fail, as a count or as a fraction below 1, for the job to be called succeeded all the same.
+    max_row_errors: Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0, lt=1)] = 0
+
+    def inference(self) -> InferSpec:
+        """How the version is run: it gives its logits, or its values."""
+        return InferSpec(data=self.data, batch_size=self.batch_size, precision=self.precision, compile=self.compile)
+
+
 class JobOptions(_Spec):
     """What every kind of job can be told besides its own spec."""
 

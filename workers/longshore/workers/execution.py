@@ -12,6 +12,7 @@ from longshore.shared.errors import AttemptLost, CorruptBlob, DataError, Invalid
 from longshore.shared.ledger.records import Claim
 from longshore.workers.context import WorkerContext
 from longshore.workers.draining import HandBack
+from longshore.workers.evaluation.job import run_evaluation
 from longshore.workers.heartbeat import Heartbeat
 from longshore.workers.inference.gathering import answer, gather, pass_on
 from longshore.workers.inference.group import groups, run_group
@@ -28,6 +29,7 @@ log = logging.getLogger("longshore.worker")
 HANDLERS: dict[str, Callable[[WorkerContext, Claim, Heartbeat], None]] = {
     "infer": run_infer,
     "train": run_training,
+    "evaluate": run_evaluation,
     "plan": run_planning,
     "tune": run_tuning,
     "cross_validate": run_fold,

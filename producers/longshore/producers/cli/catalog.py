@@ -28,6 +28,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "tune": Entry("search", "Search for the best training."),
         "cross-validate": Entry("search", "Train on all folds of the data but one, for each."),
         "infer": Entry("infer", "Submit a batch-inference job."),
+        "evaluate": Entry("evaluate", "Measure a version on data whose targets are known."),
         "jobs": Entry("jobs", "List, show, wait for, cancel and retry jobs."),
         "results": Entry("results", "Print or save the results of a job, or prune old ones."),
     },

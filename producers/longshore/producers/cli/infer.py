@@ -9,7 +9,7 @@ from longshore.producers.cli.options import Options, with_options
 from longshore.producers.cli.submitting import given_options, job_options
 
 
-def _count_or_fraction(text: str) -> int | float:
+def count_or_fraction(text: str) -> int | float:
     """``3`` rows, or ``0.01`` of the rows."""
     try:
         return int(text) if text.lstrip("+-").isdigit() else float(text)
@@ -26,7 +26,7 @@ def _count_or_fraction(text: str) -> int | float:
 @click.option("--top-k", type=int, metavar="K", help="Also the K most probable classes.")
 @click.option("--logits", is_flag=True, default=None, help="Also what the network puts out.")
 @click.option("--allow-nan", is_flag=True, default=None, help="Write outputs that are not finite as null.")
-@click.option("--max-row-errors", type=_count_or_fraction, metavar="N", help="Rows that may fail, or a fraction.")
+@click.option("--max-row-errors", type=count_or_fraction, metavar="N", help="Rows that may fail, or a fraction.")
 @click.option("--output", metavar="PATTERN", help="Files to write: folder/*.parquet or folder/*.jsonl.")
 @click.option(
     "--keep", multiple=True, default=None, metavar="COLUMN", help="Carry a column into the files; may be repeated."

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: How many errors ``show`` shows.
 ERRORS_SHOWN = 20
 STATES = ("queued", "running", "succeeded", "failed", "cancelled")
-KINDS = ("infer", "train", "tune", "cross_validate")
+KINDS = ("infer", "train", "evaluate", "tune", "cross_validate")
 
 
 @click.group(invoke_without_command=True)
@@ -141,7 +141,13 @@ def _print_details(options: Options, job: Job) -> None:
 
         sys.stdout.write("\n")
         print_table(("PART",), [(public(part),) for part in job.parts()])
-    print_curves(job.metrics())
+    if record.kind == "evaluate":
+        if record.outcome is not None:
+            from longshore.producers.cli.evaluations import print_evaluation
+
+            print_evaluation(job.evaluation())
+    else:
+        print_curves(job.metrics())
     if record.kind in ("tune", "cross_validate"):
         _print_trials(job)
     errors = job.errors(limit=ERRORS_SHOWN)[:ERRORS_SHOWN]

@@ -89,7 +89,11 @@ def _queue_again(link: Link, job: UUID, shards: int = 0, rows: int = 0) -> None:
 def _check_rows(link: Link, job: UUID) -> None:
     """:raises InvalidInput: rows of the job cannot be run by themselves."""
     found = link.execute(statements.READ_OUTPUT, {"job": job}).fetchone()
-    if found is not None and found[0] is not None:
+    if found is not None and found[0] != "infer":
+        raise InvalidInput(
+            "rows", f"{job} is one of kind {found[0]}, which runs as a whole; mend the rows and submit it again"
+        )
+    if found is not None and found[1] is not None:
         raise InvalidInput(
             "rows", f"{job} writes files, to which rows cannot be added; mend the rows and submit them as another job"
         )
@@ -97,6 +101,9 @@ def _check_rows(link: Link, job: UUID) -> None:
 
 def _why_not(job: UUID, state: State) -> str:
     if state is State.FAILED:
-        again = "to run the rows that failed once more, retry with rows='failed' (--rows failed)"
+        again = (
+            "to run the rows that failed once more, retry with rows='failed' (--rows failed); where that is refused, "
+            "mend the rows and submit it again"
+        )
         return f"every shard of {job} was run; {again}"
     return f"{job} is {state}; only a failed or cancelled job can be retried"

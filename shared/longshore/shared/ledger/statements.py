@@ -347,7 +347,7 @@ RETRY_FAILED_ROWS: Final = """
               shards.stop, jobs.model, jobs.version, shards.attempt, found.done, found.failed
 """
 #: Whether rows of a job can be run again by themselves.
-READ_OUTPUT: Final = "SELECT spec->>'output' FROM jobs WHERE id = %(job)s"
+READ_OUTPUT: Final = "SELECT kind, spec->>'output' FROM jobs WHERE id = %(job)s"
 
 #: ``shards`` and ``rows``: those that had succeeded or failed, and are undecided again.
 RETRY_JOB: Final = f"""

@@ -86,12 +86,22 @@ class AttemptWriter:
         """Add a version of a model and return its number."""
         return add_version(self._link, new, self._claim.job_id)
 
-    def finish(self, outcome: Mapping[str, JsonValue] | None = None) -> None:
-        """Count the shard as done. The transaction commits when the ``with`` block ends."""
+    def finish(self, outcome: Mapping[str, JsonValue] | None = None, rows_total: int | None = None) -> None:
+        """Count the shard as done. The transaction commits when the ``with`` block ends.
+
+        :param rows_total: rows of the job, where only reading them has told.
+        """
         came = self._rows + self._failed
         if self._claim.only_failed and came != self._tried_again:
             raise RuntimeError(f"attempt {self._claim.token} had {self._tried_again} rows to run again, and ran {came}")
-        count_done(*(self._link, self._claim), rows=self._rows, failed=self._failed, outcome=outcome, notes=self._notes)
+        count_done(
+            *(self._link, self._claim),
+            rows=self._rows,
+            failed=self._failed,
+            rows_total=rows_total,
+            outcome=outcome,
+            notes=self._notes,
+        )
         self.finished = True
 
 

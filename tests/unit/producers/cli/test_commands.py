@@ -12,7 +12,7 @@ from longshore.producers.cli import submitting, training_options
 from longshore.producers.cli.catalog import COMMANDS
 from longshore.producers.cli.main import cli, run
 from longshore.shared.errors import InvalidInput
-from longshore.shared.jobs import DataFormat, InferSpec, JobOptions, State, TrainSpec
+from longshore.shared.jobs import DataFormat, EvaluateSpec, InferSpec, JobOptions, State, TrainSpec
 from longshore.shared.search import CrossValidateSpec, TuneSpec
 
 SHARED = {"home", "json", "debug"}
@@ -59,7 +59,7 @@ def test_every_command_has_help_and_the_shared_options(
 def test_the_design_s_commands_are_there() -> None:
     assert set(COMMANDS) == {
         "up", "down", "status", "demo", "doctor", "worker", "relay", "flower", "migrate",
-        "train", "tune", "cross-validate", "infer", "jobs", "results", "models", "store",
+        "train", "tune", "cross-validate", "infer", "evaluate", "jobs", "results", "models", "store",
     }  # fmt: skip
     assert {path[1] for path in every_command() if path[:1] == ("jobs",) and path[1:]} == {
         "list", "show", "wait", "cancel", "retry", "plot", "report", "tensorboard",
@@ -76,6 +76,9 @@ def test_every_option_of_a_job_can_be_given() -> None:
     assert parameters("train") - SHARED == of_training
     assert parameters("tune") - SHARED == of_training | set(TuneSpec.model_fields) - {"train"}
     assert parameters("cross-validate") - SHARED == of_training | {"folds"}
+    assert parameters("evaluate") - SHARED == (
+        set(EvaluateSpec.model_fields) | {"model"} | of_any_job - {"rows_per_shard"}
+    )
 
 
 def test_choices_are_those_of_the_specs() -> None:
@@ -93,6 +96,7 @@ def test_the_defaults_in_the_help_are_those_of_the_specs() -> None:
         ("tune", TuneSpec),
         ("cross-validate", CrossValidateSpec),
         ("train", JobOptions),
+        ("evaluate", EvaluateSpec),
         ("infer", JobOptions),
     ):
         for parameter in command(path).params:

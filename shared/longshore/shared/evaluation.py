@@ -1,0 +1,85 @@
+"""What an evaluation found: the outcome of its job, as workers write it and producers read it."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt, StrictStr
+
+from longshore.shared.signature import Task
+
+#: Classes in the table, and in the confusion matrix: of more, those with the most rows.
+CLASSES_KEPT, CONFUSION_KEPT = 1000, 100
+#: Unknown labels that are named.
+UNKNOWN_KEPT = 20
+#: Stands in the confusion matrix for labels that the version does not know, and for classes that have no line there.
+UNKNOWN, OTHERS = "(unknown)", "(others)"
+
+#: A class name, as signatures have them.
+Label = StrictBool | StrictInt | StrictStr
+
+
+class _Found(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ClassReport(_Found):
+    """How one class fared. A rate whose denominator is 0 is 0."""
+
+    label: Label
+    precision: float
+    recall: float
+    f1: float
+    #: Rows whose target is this class.
+    support: int
+
+
+class ConfusionMatrix(_Found):
+    """How often rows of a class were given each class."""
+
+    labels: tuple[Label, ...]
+    #: ``counts[true][predicted]``, square.
+    counts: tuple[tuple[int, ...], ...]
+
+
+class WorstRow(_Found):
+    """A row on which the version was far off."""
+
+    #: Its number in the data, from 0.
+    row: int
+    target: Label | float
+    prediction: Label | float
+    #: Classification: minus the natural logarithm of the probability given to the target. Regression: squared error.
+    loss: float
+
+
+class Evaluation(_Found):
+    """A version measured on data.
+
+    Definitions follow scikit-learn (https://scikit-learn.org/stable/modules/model_evaluation.html): ``accuracy``,
+    macro averages ``precision``, ``recall`` and ``f1`` over the classes that occur as targets or predictions, ``auroc``
+    (one class against the rest, averaged over the classes of which there are rows and others), ``log_loss``; or
+    ``mae``, ``mse`` and ``r2``. A metric that is not defined on the data is left out.
+    """
+
+    task: Task
+    #: The column that the predictions were compared with.
+    target: str
+    #: Rows that were measured.
+    rows: int
+    #: Rows that could not be computed, or have no target.
+    failed: int
+    metrics: dict[str, float]
+    #: By metric: the 2.5 % and 97.5 % quantiles of its bootstrap distribution.
+    intervals: dict[str, tuple[float, float]]
+    #: Classification, in the order of the version's labels.
+    classes: tuple[ClassReport, ...] = ()
+    #: How many classes the version has; ``classes`` holds at most 1,000 of them.
+    classes_total: int = 0
+    #: Classification; of more than 100 classes, the others are put together.
+    confusion_matrix: ConfusionMatrix | None = None
+    #: The largest losses first.
+    worst: tuple[WorstRow, ...] = ()
+    #: Rows whose target is a label that the version does not know, and the first such labels.
+    unknown_rows: int = 0
+    unknown_labels: tuple[str, ...] = ()
+    bootstrap: int
+    seed: int

@@ -1,0 +1,1 @@
+"""Measuring a version on data whose targets are known."""

@@ -1,0 +1,162 @@
+"""A classifier's predictions against the targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from longshore.shared.evaluation import (
+    CLASSES_KEPT,
+    CONFUSION_KEPT,
+    OTHERS,
+    UNKNOWN,
+    ClassReport,
+    ConfusionMatrix,
+    WorstRow,
+)
+from longshore.workers.evaluation.bootstrap import Bootstrap, Interval
+from longshore.workers.evaluation.quality import Cells, auroc, rate
+from longshore.workers.evaluation.rows import Measured, largest, whole
+
+#: Probabilities of all classes that are kept for AUROC, in numbers; of more, it is left out.
+MOST_SCORES = 32_000_000
+
+
+class ClassRows:
+    """Collects the rows of a classifier: some 28 bytes of each, and its probabilities while there are not too many.
+
+    :param labels: two or more.
+    """
+
+    def __init__(self, labels: Sequence[str | int | bool]) -> None:
+        self._labels = labels
+        self._rows: list[npt.NDArray[np.int64]] = []
+        self._targets: list[npt.NDArray[np.int64]] = []
+        self._predicted: list[npt.NDArray[np.int64]] = []
+        self._losses: list[npt.NDArray[np.float32]] = []
+        self._scores: list[npt.NDArray[np.float32]] | None = []
+        self._held = 0
+
+    def add(
+        self, rows: npt.NDArray[np.int64], outputs: npt.NDArray[np.float32], targets: npt.NDArray[np.float64]
+    ) -> None:
+        """Take rows ``(k,)``, their logits ``(k, labels)`` and their targets' codes ``(k,)``."""
+        codes = targets.astype(np.int64)
+        chances = torch.log_softmax(torch.from_numpy(outputs), dim=1).numpy()
+        known = np.minimum(codes, len(self._labels) - 1)
+        losses = -chances[np.arange(len(codes)), known]
+        self._rows.append(rows)
+        self._targets.append(codes)
+        self._predicted.append(chances.argmax(axis=1))
+        self._losses.append(np.where(codes < len(self._labels), losses, np.float32(np.nan)))
+        if self._scores is not None:
+            # Of two classes, one tells the other.
+            kept = chances[:, 1:] if len(self._labels) == 2 else chances
+            self._held += kept.size
+            self._scores = [*self._scores, kept] if self._held <= MOST_SCORES else None
+
+    def measure(self, bootstrap: Bootstrap, worst: int) -> Measured:
+        """The metrics of all rows, one or more."""
+        rows, targets, predicted = whole(self._rows), whole(self._targets), whole(self._predicted)
+        losses = whole(self._losses)
+        cells = Cells(targets, predicted, len(self._labels))
+        metrics = {name: float(value[0]) for name, value in cells.metrics(cells.counts[None]).items()}
+        intervals = bootstrap.of_counts(cells.counts, cells.metrics)
+        known = targets < len(self._labels)
+        unknown = int(len(known) - known.sum())
+        notes = []
+        if known.any():
+            more, bounds, missing = self._scored(targets, losses, known, bootstrap)
+            metrics |= more
+            intervals |= bounds
+            notes += missing
+        return Measured(
+            rows=len(rows),
+            metrics=metrics,
+            intervals=intervals,
+            classes=self._table(cells),
+            confusion_matrix=self._confusion(cells, unknown > 0),
+            worst=tuple(
+                WorstRow(
+                    row=int(rows[place]),
+                    target=self._labels[targets[place]],
+                    prediction=self._labels[predicted[place]],
+                    loss=float(losses[place]),
+                )
+                for place in largest(np.where(known, losses, -np.inf), min(worst, int(known.sum())))
+            ),
+            unknown_rows=unknown,
+            notes=tuple(notes),
+        )
+
+    def _scored(
+        self,
+        targets: npt.NDArray[np.int64],
+        losses: npt.NDArray[np.float32],
+        known: npt.NDArray[np.bool_],
+        bootstrap: Bootstrap,
+    ) -> tuple[dict[str, float], dict[str, Interval], list[str]]:
+        """Log loss and AUROC, of the rows whose label is known."""
+        columns = {"log_loss": losses[known].astype(np.float64)}
+        metrics = {"log_loss": float(columns["log_loss"].mean())}
+        notes = []
+        if self._scores is None:
+            notes.append(f"auroc is left out: {len(targets)} rows of {len(self._labels)} classes are too many to rank")
+        else:
+            areas = self._areas(whole(self._scores)[known], targets[known])
+            if areas:
+                metrics["auroc"] = float(np.mean([area for area, _ in areas]))
+                columns["auroc"] = np.mean([added for _, added in areas], axis=0)
+        intervals = bootstrap.of_means(metrics, columns)
+        if "auroc" in intervals:
+            low, high = intervals["auroc"]
+            intervals["auroc"] = (max(low, 0.0), min(high, 1.0))
+        return metrics, intervals, notes
+
+    def _areas(
+        self, scores: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]
+    ) -> list[tuple[float, npt.NDArray[np.float64]]]:
+        there = np.unique(targets)
+        if len(there) < 2:
+            return []
+        if len(self._labels) == 2:
+            return [auroc(scores[:, 0], targets == 1)]
+        return [auroc(scores[:, code], targets == code) for code in there]
+
+    def _table(self, cells: Cells) -> tuple[ClassReport, ...]:
+        true, given, support = cells.by_class()
+        precision, recall, f1 = rate(true, given), rate(true, support), rate(2 * true, given + support)
+        return tuple(
+            ClassReport(
+                label=self._labels[code],
+                precision=float(precision[code]),
+                recall=float(recall[code]),
+                f1=float(f1[code]),
+                support=int(support[code]),
+            )
+            for code in _most(support, CLASSES_KEPT)
+        )
+
+    def _confusion(self, cells: Cells, unknown: bool) -> ConfusionMatrix:
+        _, _, support = cells.by_class()
+        kept = _most(support, CONFUSION_KEPT)
+        labels: list[str | int | bool] = [self._labels[code] for code in kept]
+        # Where each class stands, and labels that are none.
+        place = np.full(len(self._labels) + 1, len(kept), np.int64)
+        place[kept] = np.arange(len(kept))
+        if len(kept) < len(self._labels):
+            labels.append(OTHERS)
+        if unknown:
+            place[-1] = len(labels)
+            labels.append(UNKNOWN)
+        counts = np.zeros((len(labels), len(labels)), np.int64)
+        np.add.at(counts, (place[cells.targets], place[cells.predicted]), cells.counts)
+        return ConfusionMatrix(labels=tuple(labels), counts=tuple(map(tuple, counts.tolist())))
+
+
+def _most(support: npt.NDArray[np.int64], limit: int) -> npt.NDArray[np.int64]:
+    """The classes with the most rows, in the order of the labels."""
+    return np.sort(np.argsort(-support, kind="stable")[:limit])

@@ -1,0 +1,147 @@
+"""An evaluation job: every row through the version, and what came of it against the targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import JsonValue
+
+from longshore.shared.datasets.source import open_source
+from longshore.shared.errors import DataError
+from longshore.shared.evaluation import Evaluation
+from longshore.shared.jobs import EvaluateSpec, FileInput
+from longshore.shared.ledger.records import Claim
+from longshore.shared.signature import Signature
+from longshore.workers.context import WorkerContext
+from longshore.workers.evaluation.bootstrap import Bootstrap
+from longshore.workers.evaluation.classes import ClassRows
+from longshore.workers.evaluation.known import KnownTargets
+from longshore.workers.evaluation.rows import Collector, Measured
+from longshore.workers.evaluation.values import ValueRows
+from longshore.workers.heartbeat import Heartbeat
+from longshore.workers.inference.background import ahead
+from longshore.workers.inference.compute import Computer
+from longshore.workers.inference.heads import Heads, VectorHead
+from longshore.workers.inference.job import Steps, prepared
+from longshore.workers.inference.numbered import number
+from longshore.workers.inference.reading import window_rows
+
+#: Outputs in a window, in numbers: of many classes, a window has fewer rows.
+WINDOW_OUTPUTS = 16 * 2**20
+
+
+def run_evaluation(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
+    """Measure, and commit what was found. An attempt that is lost leaves nothing behind but numbers of its own.
+
+    :raises AttemptLost: a newer attempt has the shard, or the job was cancelled.
+    :raises DataError: the input is not what it was at submission, or not one row of it can be measured.
+    """
+    spec = EvaluateSpec.model_validate(claim.spec)
+    run = _Run(context, claim, spec, beat)
+    run.rows()
+    found, evaluation = run.measure()
+    context.ledger.attempts.record_metrics(claim, 0, evaluation.metrics)
+    outcome: dict[str, JsonValue] = evaluation.model_dump(mode="json")
+    with context.ledger.attempts.writing(claim) as writer:
+        writer.fence(found.rows)
+        writer.row_errors(run.errors)
+        writer.notes([*run.notes, *found.notes])
+        writer.finish(outcome, rows_total=found.rows + len(run.errors))
+
+
+class _Run:
+    """One attempt."""
+
+    def __init__(self, context: WorkerContext, claim: Claim, spec: EvaluateSpec, beat: Heartbeat) -> None:
+        inference = spec.inference()
+        self._spec = spec
+        self._beat = beat
+        self._runtime = context.runtime(claim, inference)
+        signature = self._runtime.signature
+        rows = max(min(window_rows(signature, spec.batch_size), WINDOW_OUTPUTS // (signature.outputs or 1)), 1)
+        sizes = context.batch_sizes.get(claim, inference, self._runtime, rows)
+        self._computer = Computer(
+            self._runtime, Heads((VectorHead("outputs"),)), sizes, allow_nan=False, step=Steps(beat).add
+        )
+        self._batches = _batches(context, spec, signature, rows)
+        self._targets = KnownTargets(signature)
+        self._collector: Collector = ValueRows() if signature.labels is None else ClassRows(signature.labels)
+        #: By the row's number.
+        self.errors: dict[int, str] = {}
+
+    @property
+    def notes(self) -> list[str]:
+        """What the job's owner should know of the computation, a sentence each."""
+        return self._computer.notes
+
+    def rows(self) -> None:
+        """Send every row through the version, and keep what is needed to measure it."""
+        done = 0
+        with ahead(prepared(self._runtime, number(self._batches, 0), None)) as ready:
+            for window in ready:
+                outputs, errors = self._computer.run(window.prepared)
+                known = self._targets.read(window.read.batch.column(self._spec.target))
+                wrong = {**known.errors, **errors}
+                self.errors |= {int(window.read.rows[place]): reason for place, reason in wrong.items()}
+                good = np.ones(len(window.read.rows), bool)
+                good[list(wrong)] = False
+                if good.any():
+                    numbers = _matrix(outputs)
+                    self._collector.add(window.read.rows[good], numbers[good], known.values[good])
+                    done += int(good.sum())
+        if not done:
+            first = next(iter(self.errors.items()), None)
+            raise DataError(
+                "there are no rows to measure"
+                if first is None
+                else f"none of {len(self.errors)} rows can be measured; row {first[0]}: {first[1]}"
+            )
+
+    def measure(self) -> tuple[Measured, Evaluation]:
+        """What the rows come to."""
+        signature, spec = self._runtime.signature, self._spec
+        found = self._collector.measure(Bootstrap(spec.bootstrap, spec.seed, self._beat.check), spec.worst)
+        evaluation = Evaluation(
+            task=signature.task,
+            target=spec.target,
+            rows=found.rows,
+            failed=len(self.errors),
+            metrics=found.metrics,
+            intervals=found.intervals,
+            classes=found.classes,
+            classes_total=len(signature.labels or ()),
+            confusion_matrix=found.confusion_matrix,
+            worst=found.worst,
+            unknown_rows=found.unknown_rows,
+            unknown_labels=tuple(self._targets.unknown),
+            bootstrap=spec.bootstrap,
+            seed=spec.seed,
+        )
+        if found.unknown_rows:
+            labels = ", ".join(self._targets.unknown[:5])
+            self._computer.notes.append(
+                f"{found.unknown_rows} rows have labels that the version does not know ({labels}); they count as wrong"
+            )
+        return found, evaluation
+
+
+def _batches(context: WorkerContext, spec: EvaluateSpec, signature: Signature, rows: int) -> Iterator[pa.RecordBatch]:
+    columns = list(dict.fromkeys([*(feature.name for feature in signature.features), spec.target]))
+    if not isinstance(spec.data, FileInput):
+        table = context.inputs.blocks.rows(spec.data).select(columns)
+        yield from table.combine_chunks().to_batches(max_chunksize=rows)
+        return
+    source = open_source(spec.data)
+    for segment in source.segments(None):
+        # Not strict: a value that does not fit its column is its row's error and no other's.
+        yield from source.batches(segment, columns, rows, strict=False)
+
+
+def _matrix(outputs: pa.StructArray) -> npt.NDArray[np.float32]:
+    """The numbers of a window's n rows, ``(n, outputs)``, those of bad rows among them."""
+    lists = outputs.field(0)
+    numbers: npt.NDArray[np.float32] = lists.values.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+    return numbers.reshape(len(lists), -1)

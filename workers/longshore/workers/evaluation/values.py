@@ -1,0 +1,58 @@
+"""A regression's predictions against the targets."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from longshore.shared.evaluation import WorstRow
+from longshore.workers.evaluation.bootstrap import Bootstrap
+from longshore.workers.evaluation.quality import r2
+from longshore.workers.evaluation.rows import Measured, largest, whole
+
+
+class ValueRows:
+    """Collects the rows of a regression: 24 bytes of each."""
+
+    def __init__(self) -> None:
+        self._rows: list[npt.NDArray[np.int64]] = []
+        self._targets: list[npt.NDArray[np.float64]] = []
+        self._predicted: list[npt.NDArray[np.float64]] = []
+
+    def add(
+        self, rows: npt.NDArray[np.int64], outputs: npt.NDArray[np.float32], targets: npt.NDArray[np.float64]
+    ) -> None:
+        """Take rows ``(k,)``, their outputs ``(k, 1)`` and their targets ``(k,)``."""
+        self._rows.append(rows)
+        self._targets.append(targets)
+        self._predicted.append(outputs[:, 0].astype(np.float64))
+
+    def measure(self, bootstrap: Bootstrap, worst: int) -> Measured:
+        """The metrics of all rows, one or more."""
+        rows, targets, predicted = whole(self._rows), whole(self._targets), whole(self._predicted)
+        errors = predicted - targets
+        columns = {"mae": np.abs(errors), "mse": errors**2}
+        metrics = {name: float(values.mean()) for name, values in columns.items()}
+        explained = r2(targets, errors)
+        if explained is not None:
+            metrics["r2"], columns["r2"] = explained
+        # Targets beyond 1e154 have squares that no float holds.
+        finite = {name: value for name, value in metrics.items() if np.isfinite(value)}
+        intervals = bootstrap.of_means(finite, {name: columns[name] for name in finite})
+        if "r2" in intervals:
+            intervals["r2"] = (intervals["r2"][0], min(intervals["r2"][1], 1.0))
+        losses = columns["mse"]
+        return Measured(
+            rows=len(rows),
+            metrics=finite,
+            intervals=intervals,
+            worst=tuple(
+                WorstRow(
+                    row=int(rows[place]),
+                    target=float(targets[place]),
+                    prediction=float(predicted[place]),
+                    loss=float(min(losses[place], np.finfo(np.float64).max)),
+                )
+                for place in largest(losses, min(worst, len(rows)))
+            ),
+        )
