@@ -9,6 +9,7 @@ from __future__ import annotations
 from celery import Celery
 
 from longshore.broker.priorities import STEPS
+from longshore.broker.transport import AMQP
 from longshore.shared.settings import Settings
 
 #: The queues, by class of device.
@@ -20,7 +21,7 @@ VISIBILITY_TIMEOUT = 3600
 
 def make_app(settings: Settings) -> Celery:
     """A Celery app for one cluster. Connects to nothing until it is used."""
-    app = Celery("longshore", broker=settings.redis_url, set_as_current=False)
+    app = Celery("longshore", broker=settings.redis_url, amqp=AMQP, set_as_current=False)
     app.conf.update(
         task_default_queue=QUEUES[0],
         # Nothing is ever unpickled.
