@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from onnx import helper
@@ -22,6 +23,7 @@ from tests.unit.shared.onnx.files import program
 
 #: Seconds for a job to end.
 PATIENCE = 120.0
+CNN = {"input_shape": [1, 8, 8], "channels": [4], "kernel_size": 3, "hidden": [16]}
 NAMES = [f"digit {number}" for number in range(10)]
 SIGNATURE = {
     "features": [{"name": "pixels", "width": digits.WIDTH}],
@@ -114,6 +116,42 @@ def test_a_program_of_torch_export_gives_what_the_network_gives(
     np.testing.assert_allclose(one["score"].to_numpy(), scores.numpy()[:9], rtol=0.05)
     with pytest.raises(InvalidInput, match="compile: True: a version of the runtime pt2 has its own"):
         client.infer("graphs:1", images[:9], compile=True)
+
+
+def test_a_trained_version_is_exported_for_others(client: Client, longshore: CommandLine, folder: Path) -> None:
+    images, _ = digits.digits()
+    data = digits.write(folder / "train.parquet")
+    client.train("trained", "cnn", data, "label", config=CNN, epochs=1, seed=0).wait(PATIENCE)
+    wanted = client.infer("trained", images[:64], logits=True).wait(PATIENCE).results()
+    signature = client.models.get("trained").manifest["signature"]
+    (folder / "trained.json").write_text(json.dumps(signature))
+
+    done = longshore("models", "export", "trained:1", "-o", folder / "trained.onnx")
+    assert done.out == f"trained:1 is in {folder / 'trained.onnx'}\n", done.err
+    session = onnxruntime.InferenceSession(folder / "trained.onnx", providers=["CPUExecutionProvider"])
+    [found] = session.run(None, {"input": images[:64]})
+    logits = np.array(wanted["logits"].to_pylist(), np.float32)
+    np.testing.assert_allclose(found, logits, rtol=1e-4, atol=1e-4)
+
+    assert longshore("models", "export", "trained:1", folder / "graph", "--format", "pt2").code == 0
+    for name in ("trained.onnx", "graph"):
+        given = ("models", "import", folder / name, "--name", "back", "--signature", folder / "trained.json")
+        assert longshore(*given).code == 0
+        again = client.infer("back", images[:64], logits=True).wait(PATIENCE).results()
+        assert again["label"].to_pylist() == wanted["label"].to_pylist()
+        np.testing.assert_allclose(np.array(again["logits"].to_pylist(), np.float32), logits, rtol=1e-4, atol=1e-4)
+
+    client.models.export("trained:1", folder / "trained.h5")
+    parameters = client.models.import_(folder / "trained.h5", "parameters")
+    assert parameters.digest == client.models.get("trained:1").digest
+    for arguments, said in (
+        (("trained:1", folder / "trained.h5"), "it is there already"),
+        (("trained:1", folder / "x", "--format", "tf"), "'tf' is none"),
+        (("trained:1",), "give PATH once"),
+        (("back:2", folder / "back.onnx"), "a version of the runtime pt2 is written as a folder"),
+    ):
+        done = longshore("models", "export", *arguments)
+        assert (done.code, said in done.err) == (2, True), done.err
 
 
 def test_a_program_that_cannot_be_loaded_ends_its_job_once(client: Client, folder: Path) -> None:

@@ -1,5 +1,5 @@
-"""What ``models import`` is given: an exported folder, a Hugging Face folder, or an ONNX file or a program of
-``torch.export`` with its signature.
+"""What ``models import`` is given: an exported folder, a Hugging Face folder, an exported HDF5 file, or an ONNX
+file or a program of ``torch.export`` with its signature.
 
 Nothing in it is run.
 """
@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from longshore.producers.exporting import hdf5_module
 from longshore.shared.errors import InvalidInput
 from longshore.shared.huggingface.files import find_files
 from longshore.shared.huggingface.model import read_model
@@ -26,6 +28,8 @@ from longshore.shared.store.blobs import describe
 from longshore.shared.store.manifest import CONTENT_FILES, MANIFEST_FILE, Blob, Manifest, digest_of
 from longshore.shared.validation import build
 
+#: How every HDF5 file begins.
+HDF5 = b"\x89HDF\r\n\x1a\n"
 #: A signature, its JSON as a mapping, or a file that holds it.
 SignatureLike = Signature | Mapping[str, object] | str | os.PathLike[str]
 
@@ -57,6 +61,10 @@ def read_import(path: Path, signature: SignatureLike | None) -> Imported:
         if (path / CONFIG).is_file() and not (path / MANIFEST_FILE).exists():
             return _read_hugging_face(path)
         return _read_folder(path)
+    if _begins_with(path, HDF5):
+        if signature is not None:
+            raise InvalidInput("signature", f"the version in {path} has its own; leave this one out")
+        return _read_hdf5(path)
     is_archive = _begins_with(path, ZIP)
     content = b"" if is_archive else _read(path)
     if signature is None:
@@ -78,8 +86,7 @@ def read_import(path: Path, signature: SignatureLike | None) -> Imported:
 
 
 def _read_archive(path: Path, signature: Signature) -> Imported:
-    made = tempfile.TemporaryDirectory(prefix="longshore-import-")
-    try:
+    with _making() as made:
         files = unpack(path, signature, Path(made.name), "path")
         manifest = Manifest(
             runtime="pt2",
@@ -88,10 +95,26 @@ def _read_archive(path: Path, signature: Signature) -> Imported:
             lineage={"imported": path.name},
             created_at=datetime.now(UTC).isoformat(),
         )
+        return Imported(manifest, files, made)
+
+
+def _read_hdf5(path: Path) -> Imported:
+    reader = hdf5_module()
+    with _making() as made:
+        manifest, files = reader.read_hdf5(path, Path(made.name), "path")
+        manifest.signature.check("manifest.signature")
+        return Imported(manifest, files, made)
+
+
+@contextmanager
+def _making() -> Iterator[tempfile.TemporaryDirectory[str]]:
+    """A folder that stays unless an error goes through here."""
+    made = tempfile.TemporaryDirectory(prefix="longshore-import-")
+    try:
+        yield made
     except BaseException:
         made.cleanup()
         raise
-    return Imported(manifest, files, made)
 
 
 def _read_hugging_face(folder: Path) -> Imported:
@@ -154,7 +177,7 @@ def _begins_with(path: Path, start: bytes) -> bool:
 
 
 def _read(path: Path, field: str = "path") -> bytes:
-    hint = "; give an exported folder, a Hugging Face folder, an ONNX file or a .pt2 file" if field == "path" else ""
+    hint = "; give an exported folder, a Hugging Face folder, or an .onnx, .pt2 or .h5 file" if field == "path" else ""
     try:
         if path.exists() and not path.is_file():
             # A device or a pipe may have no end.

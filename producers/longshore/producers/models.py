@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from longshore.producers.exporting import choose_format, write_export
 from longshore.producers.importing import SignatureLike, read_import
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.models import NewVersion
 from longshore.shared.ledger.records import AliasMove, ModelRecord, VersionRecord
 from longshore.shared.references import ModelReference, check_alias, check_name
-from longshore.shared.store.manifest import MANIFEST_FILE
 from longshore.shared.store.store import Store
 
 
@@ -78,24 +77,22 @@ class ModelsClient:
         self._store.delete_version_pointer(version.model, version.version)
         return version
 
-    def export(self, reference: str, folder: str | os.PathLike[str]) -> Path:
-        """Write a version into a new folder: its manifest, and its weights as safetensors, its program as ONNX or
-        JSON, or the files of its Hugging Face folder.
+    def export(self, reference: str, path: str | os.PathLike[str], format: str | None = None) -> Path:
+        """Write a version into a new folder or file.
 
-        :raises InvalidInput: the folder is there already, or cannot be made.
+        :param format: ``folder``: its manifest, with its weights as safetensors, its program as ONNX or JSON, or the
+            files of its Hugging Face folder. Of a family's version also ``hdf5``, its parameters; and ``onnx`` and
+            ``pt2``, a program from float32 ``(rows, width)`` to logits or values, for which PyTorch must be installed
+            here. ``None``: by how the path ends, in ``.onnx``, ``.pt2``, ``.h5`` or ``.hdf5``, or else a folder.
+        :raises InvalidInput: the path is there already, or cannot be made; or the version has no such format.
         :raises CorruptBlob: the store's bytes are not what their digest says.
         """
+        target = Path(path).expanduser().absolute()
+        form = choose_format(target, format)
         version = self.get(reference)
         manifest = self._store.get_manifest(version.digest)
-        target = Path(folder).expanduser().absolute()
-        try:
-            target.mkdir(parents=True)
-            for file, blob in manifest.blobs.items():
-                (target / file).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(self._store.fetch_blob(blob), target / file)
-            (target / MANIFEST_FILE).write_bytes(manifest.canonical())
-        except OSError as error:
-            raise InvalidInput("path", f"cannot write {target}: {error.strerror}") from None
+        files = {file: self._store.fetch_blob(blob) for file, blob in manifest.blobs.items()}
+        write_export(form, manifest, files, target)
         return target
 
     def import_(
@@ -106,8 +103,8 @@ class ModelsClient:
         *,
         signature: SignatureLike | None = None,
     ) -> VersionRecord:
-        """Make a version of a folder that :meth:`export` wrote, here or elsewhere, of a Hugging Face folder that
-        classifies or embeds texts, or of an ONNX file or a program of ``torch.export``.
+        """Make a version of a folder or an HDF5 file that :meth:`export` wrote, here or elsewhere, of a Hugging Face
+        folder that classifies or embeds texts, or of an ONNX file or a program of ``torch.export``.
 
         Nothing in it is executed. A Hugging Face folder holds a ``config.json`` of a built-in encoder, its weights as
         safetensors, and a ``tokenizer.json``; for embeddings also what sentence-transformers writes. An ONNX file has

@@ -72,7 +72,7 @@ def test_what_is_missing_is_named(model: Path, tmp_path: Path) -> None:
         read_import(model, tmp_path / "absent.json")
     with pytest.raises(
         InvalidInput,
-        match=r"path: cannot read .*absent\.onnx: .*exported folder, a Hugging Face folder, an ONNX file or a",
+        match=r"path: cannot read .*absent\.onnx: .*exported folder, a Hugging Face folder, or an ",
     ):
         read_import(tmp_path / "absent.onnx", REGRESSOR)
     with pytest.raises(InvalidInput, match=r"path: cannot read .*manifest\.json"):

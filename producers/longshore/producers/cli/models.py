@@ -93,14 +93,22 @@ def unalias(options: Options, model: str, alias: str) -> None:
 
 @models.command()
 @click.argument("reference")
-@click.argument("folder")
+@click.argument("path", required=False)
+@click.option("-o", "--output", metavar="PATH", help="The same as PATH.")
+@click.option("--format", "form", help="folder, onnx, pt2 or hdf5; if not given, by how PATH ends.")
 @with_options
-def export(options: Options, reference: str, folder: str) -> None:
-    """Write a version into a new FOLDER: its manifest, and its weights, its program or its files."""
+def export(options: Options, reference: str, path: str | None, output: str | None, form: str | None) -> None:
+    """Write a version into a new PATH.
+
+    A folder holds its manifest, and its weights, its program or its files. A version of a family can be written as a
+    program (model.onnx, model.pt2; with PyTorch installed) and as its parameters (model.h5), too.
+    """
+    if (path is None) == (output is None):
+        raise click.UsageError("give PATH once, as an argument or after -o")
     with connected(options) as client:
         found = client.models.get(reference)
-        path = client.models.export(f"{found.model}:{found.version}", folder)
-    _tell(options, found, f"{found.model}:{found.version} is in {path}", {"path": path})
+        written = client.models.export(f"{found.model}:{found.version}", str(path or output), form)
+    _tell(options, found, f"{found.model}:{found.version} is in {written}", {"path": written})
 
 
 @models.command("import")
@@ -110,7 +118,7 @@ def export(options: Options, reference: str, folder: str) -> None:
 @click.option("--alias", help="Points at the new version.")
 @with_options
 def import_(options: Options, path: str, name: str, signature: str | None, alias: str | None) -> None:
-    """Make a version of an exported folder, a Hugging Face folder, an ONNX file or a .pt2 file of torch.export.
+    """Make a version of an exported folder or HDF5 file, a Hugging Face folder, an ONNX or a .pt2 file.
 
     Nothing in it is run.
     """

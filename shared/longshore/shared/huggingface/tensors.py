@@ -75,7 +75,7 @@ def _check_tensors(files: Files, names: tuple[str, ...], field: str) -> dict[str
 
 
 def read_header(path: Path, types: Mapping[str, int] = _SIZES) -> dict[str, Tensor]:
-    """The tensors of a file. Of its contents, the header alone is read.
+    """The tensors of a file, in the order in which they lie. Of its contents, the header alone is read.
 
     :param types: bytes of a number by its type, of the types that a tensor may have.
     :raises ValueError: it is cut, its header is damaged, or a tensor is not where it should be.
@@ -90,14 +90,15 @@ def read_header(path: Path, types: Mapping[str, int] = _SIZES) -> dict[str, Tens
         raise ValueError("its header is no JSON object")
     header.pop("__metadata__", None)
     places = {name: _place(name, entry, types) for name, entry in header.items()}
+    placed = sorted(places.items(), key=lambda item: item[1][1:])
     end = 0
-    for name, (_, start, stop) in sorted(places.items(), key=lambda item: item[1][1:]):
+    for name, (_, start, stop) in placed:
         if start != end:
             raise ValueError(f"tensor {name[:80]!r} begins at byte {start}, not {end}")
         end = stop
     if end != total - 8 - size:
         raise ValueError(f"it has {total - 8 - size} bytes of numbers, and its header says {end}")
-    return {name: tensor for name, (tensor, _, _) in places.items()}
+    return {name: tensor for name, (tensor, _, _) in placed}
 
 
 def _place(name: str, entry: object, types: Mapping[str, int]) -> tuple[Tensor, int, int]:

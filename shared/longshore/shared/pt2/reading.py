@@ -11,8 +11,9 @@ from longshore.shared.ports import Ends
 from longshore.shared.pt2.archive import open_archive
 from longshore.shared.pt2.conversion import convert
 from longshore.shared.pt2.program import MAX_PROGRAM, PROGRAM, WEIGHTS, Program
-from longshore.shared.pt2.tensors import SIZES, locate, write_tensors
+from longshore.shared.pt2.tensors import locate, write_tensors
 from longshore.shared.signature import Signature
+from longshore.shared.weights import SIZES
 
 
 def unpack(path: Path, signature: Signature, folder: Path, field: str) -> dict[str, Path]:

@@ -1,12 +1,10 @@
 """From the storages of an archive to a safetensors file.
 
 A storage is raw bytes, little-endian; sizes, strides and offset say how a tensor lies in it. Tensors may share one.
-https://huggingface.co/docs/safetensors
 """
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ import numpy.typing as npt
 from longshore.shared.errors import InvalidInput, ServiceUnavailable
 from longshore.shared.pt2.archive import Archive
 from longshore.shared.pt2.model import STRIDED, Payload, Size, TensorMeta
+from longshore.shared.weights import Entry, header
 
 #: The types of a weights file by those of the schema, and the numpy type of as many bytes.
 _TYPES: dict[int, tuple[str, str]] = {
@@ -32,8 +31,6 @@ _TYPES: dict[int, tuple[str, str]] = {
     12: ("BOOL", "u1"),
     13: ("BF16", "<u2"),
 }
-#: Bytes of a number, by the types above.
-SIZES = {name: np.dtype(kind).itemsize for name, kind in _TYPES.values()}
 #: Dimensions of a tensor that are read.
 _MOST_DIMENSIONS = 32
 
@@ -98,16 +95,10 @@ def write_tensors(tensors: list[Stored], archive: Archive, path: Path) -> None:
     :raises InvalidInput: a storage is damaged.
     :raises ServiceUnavailable: the file cannot be written.
     """
-    header: dict[str, object] = {}
-    end = 0
-    for tensor in tensors:
-        start, end = end, end + tensor.nbytes
-        header[tensor.name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [start, end]}
-    written = json.dumps(header, separators=(",", ":")).encode()
-    written += b" " * (-len(written) % 8)  # numbers begin at a multiple of 8
+    entries = [Entry(tensor.name, tensor.dtype, tensor.shape, tensor.nbytes) for tensor in tensors]
     try:
         with path.open("wb") as file:
-            file.write(len(written).to_bytes(8, "little") + written)
+            file.write(header(entries))
             for tensor in tensors:
                 _write(tensor, archive.read(tensor.file), file)
     except OSError as error:

@@ -21,7 +21,15 @@ from longshore.workers.runtimes.network import NetworkRuntime
 
 
 def load(manifest: Manifest, weights: Path, device: torch.device, execution: Execution | None = None) -> NetworkRuntime:
-    """Build the module of a version and fill it.
+    """A version on a device. As :func:`build_module`."""
+    module = build_module(manifest, weights).to(device)
+    nbytes = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
+    ready = _ready(module, manifest.signature, device, execution)
+    return NetworkRuntime(ready, nbytes, manifest.signature, device, execution)
+
+
+def build_module(manifest: Manifest, weights: Path) -> nn.Module:
+    """Build the module of a version and fill it: raw rows, float32 ``(n, width)``, to ``(n, outputs)``, on the CPU.
 
     :param weights: the safetensors file that ``manifest.weights`` names.
     :raises InvalidInput: this worker does not know the family, or the family refuses the configuration.
@@ -37,9 +45,7 @@ def load(manifest: Manifest, weights: Path, device: torch.device, execution: Exe
     standardize = Standardize.empty(signature.width) if f"{STANDARDIZE}.mean" in tensors else None
     module = assemble(family.build(config, signature.width, signature.outputs), standardize)
     fill(module, tensors, f"family {manifest.family!r}")
-    module = module.to(device).eval()
-    nbytes = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
-    return NetworkRuntime(_ready(module, signature, device, execution), nbytes, signature, device, execution)
+    return module.eval()
 
 
 def _ready(
