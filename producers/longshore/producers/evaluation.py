@@ -40,6 +40,8 @@ def plan_evaluation(
     name = f"{version.model}:{version.version}"
     if signature.task == "embedding":
         raise InvalidInput("model", f"{name} gives embeddings, which no column can be compared with")
+    if signature.target_width is not None:
+        raise InvalidInput("model", f"{name} predicts lists of numbers; train with a test to measure such a model")
     target = signature.target if request.target is None else request.target
     # Anything but the data is checked before the data is looked at.
     spec = build(EvaluateSpec, {"data": {"uri": "/", "format": "csv"}, "target": target, **options.spec})

@@ -15,7 +15,21 @@ from longshore.shared.validation import build, shorten
 
 #: Options that say what is trained and not how; they are the same for every trial.
 FIXED = frozenset(
-    {"model", "family", "data", "target", "task", "features", "alias", "validation", "test", "split", "stratify"}
+    {
+        "model",
+        "family",
+        "data",
+        "target",
+        "task",
+        "features",
+        "alias",
+        "validation",
+        "test",
+        "split",
+        "stratify",
+        "stream",
+        "shuffle_window",
+    }
 )
 #: Begins the name of an option that the family is told: ``config.hidden``.
 CONFIG = "config."

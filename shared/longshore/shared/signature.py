@@ -51,6 +51,16 @@ class Signature(BaseModel):
     target: str
     #: Class names by output index; of classification alone.
     labels: tuple[str | int | bool, ...] | None = None
+    #: Of regression alone. ``None``: one number a row; n: lists of n numbers.
+    target_width: int | None = None
+
+    @model_serializer(mode="wrap")
+    def _serialize(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        # Written only where it is set, so that the digests of versions without it stay.
+        written: dict[str, object] = handler(self)
+        if self.target_width is None:
+            del written["target_width"]
+        return written
 
     @property
     def width(self) -> int:
@@ -67,7 +77,7 @@ class Signature(BaseModel):
         """Numbers the model puts out for one row; ``None`` for an embedding, of any width."""
         if self.task == "classification":
             return len(self.labels or ())
-        return 1 if self.task == "regression" else None
+        return (self.target_width or 1) if self.task == "regression" else None
 
     def check(self, field: str) -> None:
         """Whether it says something that a model can do. Those that Longshore writes itself always do.
@@ -81,6 +91,8 @@ class Signature(BaseModel):
         for feature in self.features:
             if not feature.name or (feature.width is not None and feature.width < 1):
                 raise InvalidInput(f"{field}.features", f"{feature.name!r} of width {feature.width} is no column")
+        if self.target_width is not None and (self.task != "regression" or self.target_width < 1):
+            raise InvalidInput(f"{field}.target_width", f"{self.target_width}: of a {self.task}; leave it out")
         if self.task != "classification":
             if self.labels is not None:
                 raise InvalidInput(

@@ -42,3 +42,14 @@ def test_what_a_model_can_do_is_let_through(good: Signature) -> None:
 def test_what_no_model_can_do_is_refused(wrong: Signature, said: str) -> None:
     with pytest.raises(InvalidInput, match=rf"^signature\.{said}"):
         wrong.check("signature")
+
+
+def test_versions_that_predict_one_number_are_written_as_before() -> None:
+    plain = Signature(features=(Feature(name="a"),), task="regression", target="y")
+    assert set(plain.model_dump(mode="json")) == {"features", "task", "target", "labels"}
+    several = plain.model_copy(update={"target_width": 3})
+    assert several.model_dump(mode="json")["target_width"] == 3
+    assert Signature.model_validate_json(several.model_dump_json()) == several
+    assert (plain.outputs, several.outputs) == (1, 3)
+    with pytest.raises(InvalidInput, match=r"signature\.target_width"):
+        several.model_copy(update={"task": "embedding"}).check("signature")

@@ -286,3 +286,13 @@ def test_a_fold_of_a_stream_is_held_out(digits: pa.Table, tmp_path: Path) -> Non
         counts.append(data.survey.counts[0].sum(axis=0).tolist())
     assert sum(each[1] for each in counts) == 1797
     assert all(each[0] + each[1] == 1797 and 500 < each[1] < 700 for each in counts)
+
+
+def test_several_numbers_are_learned_at_once(line: pa.Table) -> None:
+    y = np.array(line["y"].to_pylist())
+    both = line.set_column(2, "y", pa.array(np.stack([y, 5 - y], axis=1).tolist()))
+    model, _ = run(spec(family="linear", epochs=60, batch_size=16, learning_rate=0.3, test=0.1), both)
+    assert model.signature.target_width == 2
+    assert {"val_r2", "val_mae", "test_r2"} <= set(model.metrics)
+    assert model.metrics["val_r2"] >= 0.99
+    assert model.module(torch.tensor([[50.0, 0.0]]))[0].tolist() == pytest.approx([151, -146], abs=2)

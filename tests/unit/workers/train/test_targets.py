@@ -67,7 +67,7 @@ def test_the_task_can_be_said() -> None:
         (pa.array([1e300, 1.0]), "auto", "target", "not a finite 32-bit float in row 0;"),
         (pa.array(["a", "a"]), "auto", "target", "the one label 'a'"),
         (pa.array(["a", "b\0"]), "auto", "target", "NUL"),
-        (pa.array([[1], [2]]), "auto", "target", "holds list"),
+        (pa.array([{"a": 1}, {"a": 2}]), "auto", "target", "holds struct"),
         (pa.array(["a", "b"]), "regression", "task", "regression needs numbers"),
         (pa.array([0.5, 1.0]), "classification", "task", "not whole"),
     ],
@@ -81,3 +81,33 @@ def test_what_cannot_be_predicted_is_refused(values: pa.Array, task: str, field:
 def test_a_column_of_ids_is_refused() -> None:
     with pytest.raises(InvalidInput, match=r"100001 labels.*an id"):
         read(pa.array(range(100_001)), "classification")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([[1, 2], [3, 4], [5, 6]]),
+        pa.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], pa.list_(pa.float32(), 2)),
+        pa.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], pa.large_list(pa.float64())),
+    ],
+)
+def test_lists_of_numbers_are_several_quantities(values: pa.Array) -> None:
+    targets = read(values)
+    assert (targets.task, targets.labels, targets.outputs, targets.width) == ("regression", None, 2, 2)
+    assert targets.values.tolist() == [[1, 2], [3, 4], [5, 6]]
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (pa.array([[1.0, 2.0], [3.0]]), "column 'y': .* in row 1; mend"),
+        (pa.array([[1.0, 2.0], [3.0, None]]), "column 'y': .* in row 1; mend"),
+        (pa.array([[1.0, 2.0], None]), "'y' has no value in row 1;"),
+        (pa.array([[1.0, 2.0], [3.0, float("nan")]]), "'y' is not made of finite 32-bit floats in row 1;"),
+        (pa.array([[], []], pa.list_(pa.int64())), "empty list"),
+        (pa.array([["a"], ["b"]]), "by regression"),
+    ],
+)
+def test_lists_that_cannot_be_predicted_are_refused(values: pa.Array, reason: str) -> None:
+    with pytest.raises(InvalidInput, match=f"target: .*{reason}"):
+        read(values)

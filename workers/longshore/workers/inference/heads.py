@@ -78,7 +78,7 @@ class ValueHead:
 
 @dataclass(frozen=True)
 class VectorHead:
-    """All numbers of a row, as a list: an embedding, or logits."""
+    """All numbers of a row, as a list: an embedding, logits, or the values of a regression of several numbers."""
 
     name: str
 
@@ -115,7 +115,7 @@ def make_heads(signature: Signature, spec: InferSpec) -> Heads:
     if signature.labels is not None:
         heads.append(ClassHead(label_values(signature.labels), spec.top_k))
     elif signature.task == "regression":
-        heads.append(ValueHead())
+        heads.append(ValueHead() if signature.target_width is None else VectorHead("value"))
     else:
         heads.append(VectorHead("embedding"))
     if spec.logits:

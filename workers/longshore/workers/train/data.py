@@ -75,7 +75,13 @@ def read_training_data(spec: TrainSpec, tables: Tables, fold: tuple[int, int] | 
     shape = image_shape(spec.config)
     features = infer_features(data.schema, first, spec.target, spec.features, shape, spec.split)
     targets = _read_targets(spec, tables, features)
-    signature = Signature(features=features, task=targets.task, target=spec.target, labels=targets.labels)
+    signature = Signature(
+        features=features,
+        task=targets.task,
+        target=spec.target,
+        labels=targets.labels,
+        target_width=targets.width,
+    )
     parts = _split(spec, tables, targets, fold)
     matrix = _read_features(tables, signature)
     notes = tuple(_odd(matrix, parts.train, signature))

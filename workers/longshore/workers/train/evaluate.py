@@ -52,9 +52,10 @@ class Evaluation:
         for inputs, targets in self._rows.in_order(self._batch):
             check()
             outputs = network(inputs)
+            single = outputs.shape[1] == 1 and targets.ndim == 1
             self._mean_loss.update(self._loss(outputs, targets), len(targets))
             for metric in self._quality.values():
-                metric.update(outputs if outputs.shape[1] > 1 else outputs.squeeze(1), targets)
+                metric.update(outputs.squeeze(1) if single else outputs, targets)
         quality = {name: _take(metric) for name, metric in self._quality.items()}
         found = {"loss": _take(self._mean_loss)} | {key: it for key, it in quality.items() if math.isfinite(it)}
         return {self._prefix + name: value for name, value in found.items()}

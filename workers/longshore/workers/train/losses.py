@@ -10,13 +10,13 @@ from torch.nn import functional
 from longshore.shared.errors import InvalidInput
 from longshore.shared.signature import Task
 
-#: From outputs ``(n, outputs)`` and targets ``(n,)`` to their mean loss.
+#: From outputs ``(n, outputs)`` and targets ``(n,)`` (of several numbers a row ``(n, outputs)``) to their mean loss.
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def squared_error(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Mean squared error of outputs ``(n, 1)``."""
-    return functional.mse_loss(outputs.squeeze(1), targets)
+    """Mean squared error of outputs ``(n, 1)`` and targets ``(n,)``, or of both ``(n, outputs)``."""
+    return functional.mse_loss(outputs if targets.ndim == 2 else outputs.squeeze(1), targets)
 
 
 #: Cross entropy takes logits and class numbers.

@@ -10,9 +10,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from longshore.shared.datasets.shapes import is_number, is_text
+from longshore.shared.datasets.columns import convert
+from longshore.shared.datasets.shapes import described, is_list, is_number, is_text, shape_of, stored
 from longshore.shared.errors import InvalidInput
-from longshore.shared.signature import Task
+from longshore.shared.signature import Feature, Task
 from longshore.shared.validation import shorten
 
 #: Integers of more distinct values than this are quantities rather than labels, unless ``task`` says otherwise.
@@ -29,7 +30,8 @@ class Targets:
     """What to predict, for n rows."""
 
     task: Task
-    #: Classification: int64 ``(n,)`` indexes into ``labels``. Regression: float32 ``(n,)``.
+    #: Classification: int64 ``(n,)`` indexes into ``labels``. Regression: float32 ``(n,)``, or of lists of k numbers
+    #: ``(n, k)``.
     values: Values
     #: Sorted; ``None`` for regression.
     labels: tuple[str | int | bool, ...] | None
@@ -37,7 +39,12 @@ class Targets:
     @property
     def outputs(self) -> int:
         """Numbers the network gives for a row."""
-        return 1 if self.labels is None else len(self.labels)
+        return len(self.labels) if self.labels is not None else self.width or 1
+
+    @property
+    def width(self) -> int | None:
+        """Of regression on lists: numbers in each."""
+        return self.values.shape[1] if self.values.ndim == 2 else None
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,13 @@ class Coding:
     labels: tuple[str | int | bool, ...] | None
     #: What labels are looked up as.
     kind: pa.DataType
+    #: Of regression on lists: numbers in each.
+    width: int | None = None
+
+    @property
+    def outputs(self) -> int:
+        """Numbers the network gives for a row."""
+        return len(self.labels) if self.labels is not None else self.width or 1
 
     def encode(self, column: pa.ChunkedArray, row: int = 0, where: str = "") -> Values:
         """The numbers of some rows.
@@ -60,6 +74,8 @@ class Coding:
         """
         column = _decoded(column)
         refuse_missing(column, self.name, row, where)
+        if self.width is not None:
+            return _vectors(column, Feature(name=self.name, width=self.width), row, where)
         if self.labels is None:
             return _quantities(column, self.name, row, where)
         column = _as_labels(column, self.name)
@@ -99,12 +115,43 @@ def make_coding(column: pa.ChunkedArray, name: str, task: Literal["auto", "class
     """
     column = _decoded(column)
     refuse_missing(column, name)
+    if is_list(stored(column.type)):
+        return _code_lists(column, name, task)
     if _chosen_task(column, name, task) == "regression":
         return Coding(name, "regression", None, column.type)
     column = _as_labels(column, name)
     labels = tuple(sorted(pc.unique(column).to_pylist()))
     _check_labels(labels, name)
     return Coding(name, "classification", labels, column.type)
+
+
+def _code_lists(column: pa.ChunkedArray, name: str, task: str) -> Coding:
+    """Several quantities a row."""
+    if task == "classification" or shape_of(column.type) is None:
+        raise InvalidInput(
+            "target", f"column {name!r} holds {described(column.type)}; lists of numbers are predicted by regression"
+        )
+    width = int(pc.list_value_length(column.slice(0, 1).cast(pa.list_(pa.float64()), safe=False))[0].as_py())
+    if width < 1:
+        raise InvalidInput("target", f"column {name!r} holds an empty list in row 0")
+    return Coding(name, "regression", None, column.type, width)
+
+
+def _vectors(column: pa.ChunkedArray, feature: Feature, row: int, where: str) -> npt.NDArray[np.float32]:
+    """Float32 ``(n, width)``."""
+    values = np.empty((len(column), feature.size), np.float32)
+    start = 0
+    for chunk in column.chunks:
+        part = convert(chunk, feature)
+        for number, reason in part.errors.items():
+            raise InvalidInput(
+                "target", f"column {feature.name!r}: {reason} in row {row + start + number}{where}; mend or remove it"
+            )
+        values[start : start + len(chunk)] = part.values
+        start += len(chunk)
+    bad = pa.array(~np.isfinite(values).all(axis=1))
+    _refuse_rows(bad, f"column {feature.name!r} is not made of finite 32-bit floats", row, where)
+    return values
 
 
 def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -37,7 +37,7 @@ class StreamedData:
     @property
     def outputs(self) -> int:
         """Numbers the network gives for a row."""
-        return 1 if self.signature.labels is None else len(self.signature.labels)
+        return self.survey.coding.outputs
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ def survey(spec: TrainSpec, sources: Sequence[StreamSource], features: tuple[Fea
                 labels.add(stream, batch.column(spec.target), parts, start)
     _check_parts(spec, np.sum([each.sum(axis=0) for each in counts], axis=0))
     coding = labels.coding()
-    signature = plain.model_copy(update={"task": coding.task, "labels": coding.labels})
+    signature = plain.model_copy(update={"task": coding.task, "labels": coding.labels, "target_width": coding.width})
     return Survey(signature, coding, scale.measured(), counts, tuple(scale.odd(features)))
 
 
