@@ -91,8 +91,9 @@ class Client:
         :param options: ``validation`` and ``test``, each a fraction of the rows or data like ``data``, ``split`` (a
             column that says which rows they are) and ``stratify``: see docs/training.md; ``features``, ``task``,
             ``epochs``, ``batch_size``, ``learning_rate``, ``weight_decay``, ``optimizer``, ``momentum``,
-            ``standardize``, ``augment``, ``stream``, ``shuffle_window``, ``seed``, ``alias`` and ``config`` (what the
-            family is told) of :class:`~longshore.shared.jobs.TrainSpec`; and ``format``, ``priority``, ``device``,
+            ``standardize``, ``augment``, ``stream``, ``shuffle_window``, ``seed``, ``alias``,
+            ``promote_if`` (a condition on metrics) and ``config`` (what the family is told) of
+            :class:`~longshore.shared.jobs.TrainSpec`; and ``format``, ``priority``, ``device``,
             ``max_attempts``, ``timeout``, ``idempotency_key`` as for :meth:`infer`.
         :raises InvalidInput: names the option and the reason; nothing was queued.
         :raises ServiceUnavailable: Postgres cannot be reached; nothing was queued.

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from longshore.producers.exporting import choose_format, write_export
 from longshore.producers.importing import SignatureLike, read_import
-from longshore.shared.errors import InvalidInput
+from longshore.shared.conditions.language import parse
+from longshore.shared.errors import InvalidInput, NotPromoted
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.models import NewVersion
 from longshore.shared.ledger.records import AliasMove, ModelRecord, VersionRecord
@@ -45,12 +46,20 @@ class ModelsClient:
         """
         return self._ledger.models.resolve(ModelReference.parse(reference))
 
-    def promote(self, reference: str, alias: str) -> VersionRecord:
+    def promote(self, reference: str, alias: str, *, if_: str | None = None) -> VersionRecord:
         """Point an alias at a version; jobs that were submitted before keep theirs.
 
+        :param if_: a condition on what was measured of the version, when it was made or by its newest evaluation, as in
+            ``"accuracy >= 0.97 and accuracy >= production"``; see docs/training.md.
         :raises UnknownModel: there is no such version.
+        :raises InvalidInput: the condition cannot be read; points at the place.
+        :raises NotPromoted: the condition is false; the alias stays where it was.
         """
-        version = self._ledger.models.promote(ModelReference.parse(reference), alias, self._producer)
+        if if_ is not None:
+            parse(if_, "if_")
+        version, promotion = self._ledger.models.promote(ModelReference.parse(reference), alias, self._producer, if_)
+        if not promotion.promoted:
+            raise NotPromoted(f"{version.model}@{promotion.notes[0]}")
         self._store.write_alias_pointer(version.model, alias, version.version)
         return version
 

@@ -47,7 +47,7 @@ def plan_cross_validation(
     :raises InvalidInput: the number of folds, or an option, or what is trained is wrong; names it.
     """
     own, rest = _own_options(request.options, CrossValidateSpec)
-    for name in ("validation", "test", "split", "alias"):
+    for name in ("validation", "test", "split", "alias", "promote_if"):
         if rest.get(name) is not None:
             raise InvalidInput(name, f"{rest[name]!r}: cross-validation holds out each fold in turn; leave it out")
     checked = check_training(Train(request.model, request.family, request.data, request.target, rest), fleet, blocks)

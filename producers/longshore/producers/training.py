@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from longshore.producers.conditions import check_gate
 from longshore.producers.drafts import Draft
 from longshore.producers.inputs import InputBlocks
 from longshore.producers.options import sort_options
@@ -77,6 +78,7 @@ def check_training(request: Train, fleet: Fleet, blocks: InputBlocks) -> Checked
     spec.check()
     if spec.alias is not None:
         check_alias(spec.alias)
+    check_gate(spec)
     data = take(request.data, "data", options.format, blocks)
     others = [take(value, name, None, blocks) for name, value in held_out.items()]
     head = data.rows.slice(0, 1024).combine_chunks().to_batches()[0]

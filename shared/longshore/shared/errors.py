@@ -11,6 +11,7 @@ LongshoreError
 ├── HomeError               the embedded home cannot be used as it is (exit code 3)
 ├── JobFailed               a job one waited for did not succeed (exit code 1)
 ├── WaitTimeout             a job one waited for has not ended yet (exit code 1)
+├── NotPromoted             the condition of a promotion is false (exit code 1)
 ├── CorruptBlob             bytes in the store are not what their digest says
 ├── DataError               data that was readable at submission cannot be read now
 └── AttemptLost             an attempt at a shard is not the current one any more (inside workers)
@@ -79,6 +80,10 @@ class JobFailed(LongshoreError):
 
 class WaitTimeout(LongshoreError):
     """Wait again: the job goes on."""
+
+
+class NotPromoted(LongshoreError):
+    """Promote another version, or ask for less; the alias points where it did."""
 
 
 class CorruptBlob(LongshoreError):

@@ -166,6 +166,8 @@ class TrainSpec(_Spec):
     config: dict[str, JsonValue] = Field(default_factory=dict)
     #: Points at the new version once it is committed.
     alias: str | None = None
+    #: Only if this condition on metrics holds; see :mod:`longshore.shared.conditions.language`.
+    promote_if: str | None = None
 
     def check(self) -> None:
         """Whether the options go together.

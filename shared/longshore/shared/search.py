@@ -23,6 +23,7 @@ FIXED = frozenset(
         "task",
         "features",
         "alias",
+        "promote_if",
         "validation",
         "test",
         "split",

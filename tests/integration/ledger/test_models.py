@@ -114,8 +114,8 @@ def test_only_the_current_attempt_adds_its_version(ledger: Ledger) -> None:
 def test_every_move_of_an_alias_is_kept(ledger: Ledger) -> None:
     add(ledger, alias="production")
     add(ledger)
-    assert ledger.models.promote(ModelReference.parse("digits"), "production", "grace").version == 2
-    assert ledger.models.promote(ModelReference.parse("digits:1"), "production", "ada").version == 1
+    assert ledger.models.promote(ModelReference.parse("digits"), "production", "grace")[0].version == 2
+    assert ledger.models.promote(ModelReference.parse("digits:1"), "production", "ada")[0].version == 1
 
     history = ledger.models.alias_history("digits", "production")
     assert [(move.version, move.set_by) for move in history] == [(1, "ada"), (2, "grace"), (1, "ada")]

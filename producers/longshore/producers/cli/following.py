@@ -93,6 +93,7 @@ def summary(record: JobRecord) -> dict[str, object]:
         "output": None if record.spec.get("output") is None else public(str(record.spec["output"])),
         "made": made,
         "best": best["shown"] if isinstance(best := outcome.get("best"), dict) else None,
+        "promotion": _promoted(outcome.get("promotion")),
         "metrics": measured(outcome.get("metrics")),
         "deviation": measured(outcome.get("std")),
         "error": record.error,
@@ -105,3 +106,12 @@ def summary(record: JobRecord) -> dict[str, object]:
         "deadline": local_time(record.deadline),
         "pruned": local_time(record.pruned_at),
     }
+
+
+def _promoted(promotion: object) -> str | None:
+    """What became of the alias of a training with a condition; why it stayed stands in the notes."""
+    if not isinstance(promotion, dict):
+        return None
+    alias, before = promotion.get("alias"), promotion.get("previous")
+    was = "" if before is None else f", before version {before}"
+    return f"{alias} moved{was}" if promotion.get("promoted") else f"{alias} stayed"

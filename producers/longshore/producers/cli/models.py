@@ -72,11 +72,12 @@ def show(options: Options, reference: str) -> None:
 @models.command()
 @click.argument("reference")
 @click.argument("alias")
+@click.option("--if", "if_", metavar="CONDITION", help="On its metrics: 'accuracy >= 0.97 and accuracy >= production'.")
 @with_options
-def promote(options: Options, reference: str, alias: str) -> None:
-    """Point ALIAS at a version; jobs that were submitted before keep theirs."""
+def promote(options: Options, reference: str, alias: str, if_: str | None) -> None:
+    """Point ALIAS at a version; jobs that were submitted before keep theirs. Ends with 1 where --if is false."""
     with connected(options) as client:
-        found = client.models.promote(reference, alias)
+        found = client.models.promote(reference, alias, if_=if_)
     _tell(options, found, f"{found.model}@{alias} is {found.model}:{found.version} now", {"alias": alias})
 
 

@@ -26,6 +26,7 @@ _OPTIONS = (
     click.option("--features", metavar="COLUMN,...", help="The columns to predict from; default: all but the target."),
     click.option("--task", type=click.Choice(TASKS), help="Default: auto, by the target's type."),
     click.option("--alias", metavar="NAME", help="Points at the new version once it is there."),
+    click.option("--promote-if", metavar="CONDITION", help="Only if so: 'val_accuracy >= production'."),
     click.option("--epochs", type=int, help="Default: 10."),
     click.option("--batch-size", type=int, metavar="ROWS", help="Default: 128."),
     click.option("--learning-rate", type=float, help="Default: 0.001."),

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from longshore.shared.errors import InvalidInput, UnknownModel
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, Link, records
+from longshore.shared.ledger.promotion import Promotion, move_alias
 from longshore.shared.ledger.records import AliasMove, ModelRecord, VersionRecord
 from longshore.shared.references import ModelReference, check_alias
 
@@ -25,6 +26,8 @@ class NewVersion:
     manifest: dict[str, JsonValue]
     #: Points at the new version at once.
     alias: str | None = None
+    #: Only if this condition on metrics holds; see :mod:`longshore.shared.conditions`.
+    promote_if: str | None = None
     #: Who moved the alias.
     set_by: str = ""
 
@@ -74,24 +77,28 @@ class Models:
         :param before_commit: told the number; what it raises takes the version back.
         """
         with self._database.transaction() as link:
-            version = add_version(link, new, None)
-            before_commit(version)
-        return version
+            added = add_version(link, new, None)
+            before_commit(added.version)
+        return added.version
 
-    def promote(self, reference: ModelReference, alias: str, set_by: str) -> VersionRecord:
-        """Point an alias at the version that ``reference`` means.
+    def promote(
+        self, reference: ModelReference, alias: str, set_by: str, condition: str | None = None
+    ) -> tuple[VersionRecord, Promotion]:
+        """Point an alias at the version that ``reference`` means, if a condition on metrics holds.
 
+        :returns: the version, and what was decided.
         :raises UnknownModel: there is no such version.
         :raises InvalidInput: ``alias`` cannot be a name of an alias.
         """
         check_alias(alias)
         version = self.resolve(reference)
         with self._database.transaction() as link:
-            values = {"model": version.model, "version": version.version, "alias": alias, "by": set_by}
+            values = {"model": version.model, "version": version.version}
+            link.execute(statements.LOCK_MODEL, values)
             if link.execute(statements.LOCK_VERSION, values).fetchone() is None:
                 raise UnknownModel("model", f"{version.model}:{version.version} was deleted in this moment")
-            link.execute(statements.MOVE_ALIAS, values)
-        return version
+            promotion = move_alias(link, alias, version, set_by, condition)
+        return version, promotion
 
     def remove_alias(self, model: str, alias: str, set_by: str) -> VersionRecord:
         """Take an alias away; its history is kept, and says so. Returns the version that it pointed at.
@@ -100,8 +107,9 @@ class Models:
         """
         reference = ModelReference(model, alias=alias)
         version = self.resolve(reference, "alias")
-        with self._database.connection() as link:
+        with self._database.transaction() as link:
             values = {"model": model, "alias": alias, "by": set_by}
+            link.execute(statements.LOCK_MODEL, values)
             if link.execute(statements.REMOVE_ALIAS, values).fetchone() is None:
                 raise UnknownModel("alias", self._what_there_is(link, reference))
         return version
@@ -141,14 +149,24 @@ class Models:
         return f"there is no {reference}; versions: {numbers}; aliases: {', '.join(aliases) or 'none'}"
 
 
-def add_version(link: Link, new: NewVersion, job: UUID | None) -> int:
-    """Within a transaction: number and add a version, and point its alias at it."""
+@dataclass(frozen=True)
+class AddedVersion:
+    """A version that has its number."""
+
+    version: int
+    #: What was decided about its alias; ``None`` without one.
+    promotion: Promotion | None
+
+
+def add_version(link: Link, new: NewVersion, job: UUID | None) -> AddedVersion:
+    """Within a transaction: number and add a version, and point its alias at it, if its condition holds."""
     row = link.execute(statements.TAKE_VERSION, {"model": new.model}).fetchone()
     assert row is not None  # an INSERT ... DO UPDATE returns its row
     version = int(row[0])
     values = {"model": new.model, "version": version, "digest": new.digest, "manifest": Jsonb(new.manifest), "job": job}
     link.execute(statements.ADD_VERSION, values)
-    if new.alias is not None:
-        alias = {"model": new.model, "version": version, "alias": new.alias, "by": new.set_by}
-        link.execute(statements.MOVE_ALIAS, alias)
-    return version
+    if new.alias is None:
+        return AddedVersion(version, None)
+    made = records(link, VersionRecord).execute(statements.RESOLVE_VERSION, values).fetchone()
+    assert made is not None  # it was added this moment
+    return AddedVersion(version, move_alias(link, new.alias, made, new.set_by, new.promote_if))

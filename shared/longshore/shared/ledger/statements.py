@@ -601,6 +601,13 @@ REMOVE_ALIAS: Final = f"""
     SELECT model, alias, NULL, %(by)s FROM ({_POINTED}) AS pointed WHERE model = %(model)s AND alias = %(alias)s
     RETURNING 1
 """
+#: Aliases of a model move one at a time, for what they point at can decide where they move.
+LOCK_MODEL: Final = "SELECT 1 FROM models WHERE name = %(model)s FOR NO KEY UPDATE"
+NEWEST_EVALUATION: Final = """
+    SELECT outcome->'metrics' FROM jobs
+    WHERE kind = 'evaluate' AND model = %(model)s AND version = %(version)s AND state = 'succeeded'
+    ORDER BY finished_at DESC LIMIT 1
+"""
 LOCK_VERSION: Final = "SELECT 1 FROM model_versions WHERE model = %(model)s AND version = %(version)s FOR UPDATE"
 ALIASES_OF_VERSION: Final = f"""
     SELECT p.alias FROM ({_POINTED}) p WHERE p.model = %(model)s AND p.version = %(version)s ORDER BY p.alias

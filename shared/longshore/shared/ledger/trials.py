@@ -16,7 +16,7 @@ from pydantic import JsonValue
 from longshore.shared.errors import AttemptLost
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, Link, records
-from longshore.shared.ledger.models import NewVersion, add_version
+from longshore.shared.ledger.models import AddedVersion, NewVersion, add_version
 from longshore.shared.ledger.records import Claim, TrialRecord
 from longshore.shared.ledger.transitions import claim_key, count_done, pass_fence
 from longshore.shared.search import Parameters
@@ -66,8 +66,8 @@ class Conclusion:
         found: dict[str, JsonValue] = row[0]
         return found
 
-    def version(self, new: NewVersion) -> int:
-        """Add a version of a model and return its number."""
+    def version(self, new: NewVersion) -> AddedVersion:
+        """Number and add a version of a model."""
         return add_version(self._link, new, self._job)
 
 

@@ -13,6 +13,7 @@ from longshore.shared.errors import AttemptLost
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, Link
 from longshore.shared.ledger.models import NewVersion, add_version
+from longshore.shared.ledger.promotion import Promotion
 from longshore.shared.ledger.records import Claim
 from longshore.shared.ledger.transitions import claim_key, count_done, decide_part, pass_fence, row_range
 
@@ -38,6 +39,7 @@ class AttemptWriter:
         self._failed = 0
         self._tried_again = 0
         self._notes: list[str] = []
+        self.promotion: Promotion | None = None
         self.finished = False
 
     def results(self, lines: bytes | memoryview) -> None:
@@ -83,8 +85,12 @@ class AttemptWriter:
         self._notes += sentences
 
     def version(self, new: NewVersion) -> int:
-        """Add a version of a model and return its number."""
-        return add_version(self._link, new, self._claim.job_id)
+        """Add a version of a model and return its number. ``promotion`` tells what became of its alias."""
+        added = add_version(self._link, new, self._claim.job_id)
+        self.promotion = added.promotion
+        if added.promotion is not None:
+            self.notes(added.promotion.notes)
+        return added.version
 
     def finish(self, outcome: Mapping[str, JsonValue] | None = None, rows_total: int | None = None) -> None:
         """Count the shard as done. The transaction commits when the ``with`` block ends.

@@ -90,14 +90,22 @@ def _conclude(context: WorkerContext, claim: Claim, spec: TuneSpec, end: Conclus
     assert best.digest is not None
     model, alias = spec.train.model, spec.train.alias
     manifest = end.manifest(best.number)
-    number = end.version(
-        NewVersion(model=model, digest=best.digest, manifest=manifest, alias=alias, set_by=claim.producer)
+    new = NewVersion(
+        model=model,
+        digest=best.digest,
+        manifest=manifest,
+        alias=alias,
+        promote_if=spec.train.promote_if,
+        set_by=claim.producer,
     )
+    added = end.version(new)
+    number, promotion = added.version, added.promotion
     # In the transaction, so that there is no version in the ledger that the store does not know.
     context.store.write_version_pointer(model, number, best.digest)
-    if alias is not None:
-        context.store.write_alias_pointer(model, alias, number)
+    if promotion is not None and promotion.promoted:
+        context.store.write_alias_pointer(model, promotion.alias, number)
     return {
+        **({} if promotion is None else promotion.document()),
         **{"model": model, "version": number, "digest": best.digest, "metrics": dict(best.metrics)},
         "best": {"trial": best.number, "value": value, "parameters": best.parameters, "shown": shown(best.parameters)},
         "trials": {

@@ -42,6 +42,7 @@ def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
         digest=digest,
         manifest=manifest.model_dump(mode="json"),
         alias=spec.alias,
+        promote_if=spec.promote_if,
         set_by=claim.producer,
     )
     with context.ledger.attempts.writing(claim) as writer:
@@ -49,10 +50,16 @@ def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
         version = writer.version(new)
         # In the transaction, so that there is no version in the ledger that the store does not know.
         context.store.write_version_pointer(spec.model, version, digest)
-        if spec.alias is not None:
-            context.store.write_alias_pointer(spec.model, spec.alias, version)
+        promotion = writer.promotion
+        if promotion is not None and promotion.promoted:
+            context.store.write_alias_pointer(spec.model, promotion.alias, version)
         writer.notes(trained.notes)
-        writer.finish({"model": spec.model, "version": version, "digest": digest, "metrics": dict(trained.metrics)})
+        writer.finish(
+            {
+                **{"model": spec.model, "version": version, "digest": digest, "metrics": dict(trained.metrics)},
+                **({} if promotion is None else promotion.document()),
+            }
+        )
 
 
 def store_version(context: WorkerContext, claim: Claim, spec: TrainSpec, trained: TrainedModel) -> tuple[Manifest, str]:
