@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.images import encoded, write_folder
 from tests.integration.cluster import Cluster
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -53,3 +54,19 @@ def test_mlp_regression(cluster: Cluster, tmp_path: Path) -> None:
     assert "saved: manifest.json, weights.safetensors" in said
     assert re.search(r"loaded as ten-again:\d+: the same predictions: True", said)
     assert sorted(path.name for path in (tmp_path / "ten").iterdir()) == ["manifest.json", "weights.safetensors"]
+
+
+def test_image_classification(cluster: Cluster, tmp_path: Path) -> None:
+    shades = {"dark": 30, "light": 190}
+    files = {
+        f"{name}/{n:02}.jpg": encoded(shade + n, "jpeg", (20, 16)) for name, shade in shades.items() for n in range(40)
+    }
+    folder = write_folder(tmp_path / "images", files)
+    said = run(cluster, "image_classification", folder, "--size", 16, "--epochs", 12, "--batch-size", 8)
+    epochs = re.findall(r"^epoch \d+: training loss \S+, validation loss \S+, accuracy \S+$", said, re.MULTILINE)
+    assert len(epochs) == 12
+    [accuracy] = numbers(said, r"images:\d+: test accuracy (\S+)")
+    assert accuracy >= 0.9
+    count, apart = numbers(said, r"ONNX Runtime on (\d+) images: outputs at most (\S+) apart")
+    assert count >= 20
+    assert apart < 1e-4
