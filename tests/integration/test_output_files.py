@@ -20,6 +20,7 @@ from longshore.producers import Client, Job
 from longshore.shared.errors import InvalidInput, JobFailed
 from longshore.shared.jobs import State
 from longshore.shared.ledger.records import Ticket
+from longshore.workers.draining import DRAIN_SIGNAL
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.support import wait_until
@@ -205,6 +206,36 @@ def test_a_worker_is_killed(
     assert any("lease ran out" in error.message for error in job.errors())
     if results:
         assert job.results()["row"].to_pylist() == list(range(ROWS))
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, DRAIN_SIGNAL])
+def test_a_shard_that_is_held_while_another_is_written_is_not_lost(
+    cluster: Cluster,
+    client: Client,
+    data: Path,
+    expected: pa.Table,
+    gates: Path,
+    tmp_path: Path,
+    ending: signal.Signals,
+) -> None:
+    tries = 2 if ending is signal.SIGKILL else 1
+    job = reach(client, data, gates, tmp_path, "before the decision", max_attempts=tries)
+    parents = cluster.worker_pids()
+    try:
+        wait_until(lambda: len(held(gates, "before the decision")) == 2, "both workers before the decision")
+        # Two shards are written, and the third is taken already.
+        wait_until(lambda: {shard.state for shard in job.shards()} == {State.RUNNING}, "the claim of the third shard")
+        for pid in held(gates, "before the decision"):
+            os.kill(pid, ending)
+    finally:
+        open_gate(gates, "before the decision")
+    if ending is DRAIN_SIGNAL:  # which comes from the parent, when it is stopped
+        for pid in parents:
+            os.kill(pid, signal.SIGTERM)
+        cluster.wait_for_workers(other_than=parents)
+    check_whole(job.wait(PATIENCE), expected)
+    assert [shard.attempt for shard in job.shards()] == [2, 2, 2]
+    assert len(job.errors()) == (3 if ending is signal.SIGKILL else 0)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

@@ -18,6 +18,7 @@ from longshore.workers.draining import Draining
 from longshore.workers.inference.blocks import Blocks
 from longshore.workers.inference.reading import Inputs
 from longshore.workers.inference.tuning import KnownBatchSizes
+from longshore.workers.inference.upcoming import Upcoming
 from longshore.workers.residents import Resident, Residents
 from longshore.workers.runtimes.base import Execution, Runtime
 from longshore.workers.runtimes.loading import load
@@ -55,6 +56,7 @@ class WorkerContext:
         self.residents = Residents(worker.resident_bytes or _default_capacity(self.device), self._load)
         self.batch_sizes = KnownBatchSizes(self.ledger, self.device)
         self.draining = Draining()
+        self.upcoming = Upcoming()
         self.publish = publish
         self.wakes = wakes
         self.events = events

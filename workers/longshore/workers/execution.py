@@ -83,19 +83,28 @@ def run_together(context: WorkerContext, claims: Sequence[Claim], task: str) -> 
 
 
 def run_claim(context: WorkerContext, claim: Claim, task: str) -> None:
-    """Run one attempt to its end: committed, failed, lost or handed back."""
+    """Run one attempt to its end: committed, failed, lost or handed back. Then those that were begun meanwhile."""
+    done = _run(context, claim, Heartbeat(context.ledger, [claim], context.worker.lease, context.draining), task)
+    while (held := context.upcoming.take()) is not None:
+        try:
+            if done and not context.draining.asked:
+                done = _run(context, held.claim, held.beat, task)
+            else:
+                _release(context, held.claim)
+        finally:
+            held.close()
+
+
+def _run(context: WorkerContext, claim: Claim, beat: Heartbeat, task: str) -> bool:
+    """Whether it was committed."""
     try:
-        with (
-            Heartbeat(context.ledger, [claim], context.worker.lease, context.draining) as beat,
-            Telling(partial(context.events.send, task), claim, beat),
-        ):
+        with beat, Telling(partial(context.events.send, task), claim, beat):
             HANDLERS[claim.task](context, claim, beat)
         log.info("done %s", claim.token)
     except AttemptLost as error:
         log.info("stopped: %s", error)
     except HandBack:
-        context.ledger.attempts.release(claim)
-        log.info("handed back %s", claim.token)
+        _release(context, claim)
     except PERMANENT as error:
         _fail(context, claim, error, permanent=True)
     except ServiceUnavailable as error:
@@ -103,6 +112,18 @@ def run_claim(context: WorkerContext, claim: Claim, task: str) -> None:
     except Exception as error:  # a shard that breaks must end in the ledger, whatever broke, and not end the worker
         log.exception("attempt %s failed", claim.token)
         _fail(context, claim, error, permanent=False)
+    else:
+        return True
+    return False
+
+
+def _release(context: WorkerContext, claim: Claim) -> None:
+    try:
+        context.ledger.attempts.release(claim)
+    except ServiceUnavailable as error:
+        log.warning("%s; the lease of %s will run out", error, claim.token)
+        return
+    log.info("handed back %s", claim.token)
 
 
 def _fail(context: WorkerContext, claim: Claim, error: Exception, *, permanent: bool) -> None:

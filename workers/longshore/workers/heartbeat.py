@@ -66,15 +66,24 @@ class Heartbeat:
             raise AttemptLost(f"{self._name}: not the current one any more")
         self._draining.check()
 
+    def start(self) -> None:
+        """Begin to renew; does nothing where that was done before."""
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Renew no more."""
+        self._over.set()
+        self._thread.join()
+
     def __enter__(self) -> Heartbeat:
-        self._thread.start()
+        self.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
-        self._thread.join()
+        self.stop()
 
     def _run(self) -> None:
         while not self._over.wait(min(self._lease / RENEWALS, LONGEST_PAUSE)):

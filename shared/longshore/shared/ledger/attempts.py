@@ -64,6 +64,16 @@ class Attempts:
         with self._database.connection() as link:
             return records(link, Claim).execute(statements.CLAIM_COMPANY, values).fetchall()
 
+    def claim_next(self, present: Claim, *, worker: str, lease: float) -> Claim | None:
+        """Start the first attempt at the next shard of a claim's job, before its ticket has come.
+
+        :returns: ``None`` where none waits that was never tried, or something more urgent waits.
+        """
+        values = {"job": present.job_id, "queue": present.queue, "priority": present.priority}
+        with self._database.connection() as link:
+            named = {**values, "worker": worker, "lease": lease}
+            return records(link, Claim).execute(statements.CLAIM_NEXT, named).fetchone()
+
     def commit_together(self, finished: Sequence[Finished], lines: memoryview) -> set[tuple[UUID, int]]:
         """Commit the outputs of several shards in one transaction; see :func:`commit_together`."""
         return commit_together(self._database, finished, lines)

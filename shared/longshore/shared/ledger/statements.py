@@ -146,6 +146,20 @@ CLAIM_COMPANY: Final = f"""
     ), {_CLAIMED}
 """
 
+#: The next shard of a job, for a worker that has just computed one; what is more urgent goes first, as it does in the
+#: queue. A shard that was tried before is left to its own ticket.
+CLAIM_NEXT: Final = f"""
+    WITH free AS MATERIALIZED (
+        SELECT job_id, index FROM shards
+        WHERE job_id = %(job)s AND state = 'queued' AND attempt = 0 AND task = 'infer' AND company IS NULL
+          AND NOT EXISTS (
+              SELECT FROM shards AS urgent
+              WHERE urgent.state = 'queued' AND urgent.priority > %(priority)s AND urgent.queue IN ('cpu', %(queue)s)
+          )
+        ORDER BY index LIMIT 1 FOR UPDATE SKIP LOCKED
+    ), {_CLAIMED}
+"""
+
 #: Ends what an earlier attempt at the shard still holds open: its half-written rows would make the new one wait.
 END_EARLIER_ATTEMPTS: Final = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity

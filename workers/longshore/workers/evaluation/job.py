@@ -25,9 +25,10 @@ from longshore.workers.heartbeat import Heartbeat
 from longshore.workers.inference.background import ahead
 from longshore.workers.inference.compute import Computer
 from longshore.workers.inference.heads import Heads, VectorHead
-from longshore.workers.inference.job import Steps, prepared
+from longshore.workers.inference.job import Steps
 from longshore.workers.inference.numbered import number
 from longshore.workers.inference.reading import window_rows
+from longshore.workers.inference.shard_reading import prepared
 
 #: Outputs in a window, in numbers: of many classes, a window has fewer rows.
 WINDOW_OUTPUTS = 16 * 2**20

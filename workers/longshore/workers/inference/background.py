@@ -23,47 +23,72 @@ class _End:
         self.error = error
 
 
-@contextmanager
-def ahead(items: Iterator[T], depth: int = DEPTH) -> Iterator[Iterator[T]]:
+class Ahead(Generic[T]):
     """Draw from ``items`` in a thread, up to ``depth`` ahead. What it raises is raised where the items are used."""
-    waiting: queue.Queue[T | _End] = queue.Queue(depth)
-    closed = threading.Event()
 
-    def put(item: T | _End) -> bool:
-        while not closed.is_set():
-            try:
-                waiting.put(item, timeout=_LOOK)
-            except queue.Full:
-                continue
-            return True
-        return False
+    def __init__(self, items: Iterator[T], depth: int = DEPTH) -> None:
+        self._items = items
+        self._waiting: queue.Queue[T | _End] = queue.Queue(depth)
+        self._closed = threading.Event()
+        self._drained = threading.Event()
+        self._thread = threading.Thread(target=self._draw, name="reader", daemon=True)
 
-    def draw() -> None:
-        try:
-            for item in items:
-                if not put(item):
-                    return
-        except BaseException as error:  # whatever it is belongs to the thread that uses the items
-            put(_End(error))
-        else:
-            put(_End())
+    def start(self) -> None:
+        """Begin to draw; does nothing where that was done before."""
+        if self._thread.ident is None:
+            self._thread.start()
 
-    def use() -> Iterator[T]:
+    @property
+    def drained(self) -> bool:
+        """Nothing is left to draw, though not everything may be used."""
+        return self._drained.is_set()
+
+    def close(self) -> None:
+        """Stop drawing. Returns when the thread has ended."""
+        self._closed.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def __iter__(self) -> Iterator[T]:
+        self.start()
         while True:
-            item = waiting.get()
+            item = self._waiting.get()
             if isinstance(item, _End):
                 if item.error is not None:
                     raise item.error
                 return
             yield item
 
-    thread = threading.Thread(target=draw, name="reader", daemon=True)
-    thread.start()
+    def _put(self, item: T | _End) -> bool:
+        while not self._closed.is_set():
+            try:
+                self._waiting.put(item, timeout=_LOOK)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def _draw(self) -> None:
+        try:
+            for item in self._items:
+                if not self._put(item):
+                    return
+            self._drained.set()
+        except BaseException as error:  # whatever it is belongs to the thread that uses the items
+            self._put(_End(error))
+        else:
+            self._put(_End())
+
+
+@contextmanager
+def ahead(items: Iterator[T], depth: int = DEPTH) -> Iterator[Iterator[T]]:
+    """An :class:`Ahead` that is closed at the end."""
+    drawn = Ahead(items, depth)
+    drawn.start()
     try:
-        yield use()
+        yield iter(drawn)
     finally:
-        closed.set()
-        thread.join()
+        drawn.close()
 
 
 class Behind(Generic[T]):

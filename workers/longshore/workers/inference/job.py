@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from longshore.shared.jobs import InferSpec
 from longshore.shared.ledger.records import Claim
 from longshore.workers.context import WorkerContext
 from longshore.workers.heartbeat import Heartbeat
-from longshore.workers.inference.background import Behind, ahead
+from longshore.workers.inference.background import Ahead, Behind
 from longshore.workers.inference.compute import Computer
 from longshore.workers.inference.heads import make_heads
-from longshore.workers.inference.kept import KeptColumns
-from longshore.workers.inference.numbered import Numbered, number, pick
-from longshore.workers.inference.reading import window_rows
+from longshore.workers.inference.next_shard import begin_next
+from longshore.workers.inference.shard_reading import Reading, Window
 from longshore.workers.inference.sinks import Computed, ErrorSink, Sink, TableSink
-from longshore.workers.runtimes.base import Prepared, Runtime
 
-
-@dataclass(frozen=True)
-class Window:
-    """Rows that were read and prepared."""
-
-    read: Numbered
-    prepared: Prepared
+#: Seconds of computing that are left of a shard when its worker takes the next one, if all is read. A shard that is
+#: held so long is kept from other workers.
+SOON = 0.5
 
 
 def run_inference(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
@@ -53,25 +48,19 @@ class Shard:
         self._context = context
         self._claim = claim
         self._spec = spec
-        runtime = context.runtime(claim, spec)
-        signature = runtime.signature
-        rows = window_rows(signature, spec.batch_size)
-        columns = list(dict.fromkeys([*(feature.name for feature in signature.features), *spec.keep]))
-        kept = KeptColumns(context.inputs.schema(claim, spec.data), spec.keep) if spec.keep else None
-        batches = context.inputs.batches(claim, spec.data, columns, rows)
-        wanted = context.ledger.attempts.failed_rows(claim) if claim.only_failed else None
-        read = number(batches, claim.start) if wanted is None else pick(batches, claim.start, wanted)
-        self._expected = claim.stop - claim.start if wanted is None else len(wanted)
-        self._windows = prepared(runtime, read, kept)
-        self._sizes = context.batch_sizes.get(claim, spec, runtime, rows)
-        heads = make_heads(signature, spec)
-        self._computer = Computer(runtime, heads, self._sizes, allow_nan=spec.allow_nan, step=Steps(beat).add)
+        self._reading = context.upcoming.begun(claim) or Reading(context, claim, spec)
+        runtime = self._reading.runtime
+        self._sizes = context.batch_sizes.get(claim, spec, runtime, self._reading.rows)
+        heads = make_heads(runtime.signature, spec)
+        self._steps = Steps(beat)
+        self._computer = Computer(runtime, heads, self._sizes, allow_nan=spec.allow_nan, step=self._step)
 
     def run(self, sinks: Sequence[Sink]) -> int:
         """Send every row that is to be run into the sinks, once. Returns how many there were."""
-        done = _run(self._computer, self._windows, sinks)
-        if done != self._expected:
-            raise RuntimeError(f"shard {self._claim.token} has {self._expected} rows to run, but {done} were read")
+        expected = self._reading.expected
+        done = _run(self._computer, self._reading.windows, sinks, self._look_for_the_next)
+        if done != expected:
+            raise RuntimeError(f"shard {self._claim.token} has {expected} rows to run, but {done} were read")
         return done
 
     @property
@@ -83,12 +72,21 @@ class Shard:
         """Remember the batch sizes that were learned, for the shards that follow."""
         self._context.batch_sizes.keep(self._claim, self._spec, self._sizes)
 
+    def _step(self, rows: int) -> None:
+        self._steps.add(rows)
+        if self._reading.windows.drained and self._steps.left(self._reading.expected) < SOON:
+            self._look_for_the_next()
+
+    def _look_for_the_next(self) -> None:
+        self._context.upcoming.begin(partial(begin_next, self._context, self._claim, self._spec))
+
 
 class Steps:
     """Counts rows for the heartbeat, and ends the work when the attempt is lost or the worker stops."""
 
     def __init__(self, beat: Heartbeat) -> None:
         self._beat = beat
+        self._start = time.monotonic()
         self._done = 0
 
     def add(self, rows: int) -> None:
@@ -97,16 +95,16 @@ class Steps:
         self._beat.check()
         self._beat.progress(self._done)
 
-
-def prepared(runtime: Runtime, windows: Iterator[Numbered], kept: KeptColumns | None) -> Iterator[Window]:
-    """Windows as the runtime takes them; to be drawn in the reader's thread."""
-    for read in windows:
-        made = runtime.prepare(read.batch)
-        yield Window(read if kept is None else Numbered(kept.fit(read.batch, made.errors), read.rows), made)
+    def left(self, rows: int) -> float:
+        """Seconds until so many are computed in all, at the rate so far; some must have been."""
+        return (time.monotonic() - self._start) / self._done * (rows - self._done)
 
 
-def _run(computer: Computer, windows: Iterator[Window], sinks: Sequence[Sink]) -> int:
-    """Run every window through the model and into the sinks. Returns how many rows there were."""
+def _run(computer: Computer, windows: Ahead[Window], sinks: Sequence[Sink], computed: Callable[[], None]) -> int:
+    """Run every window through the model and into the sinks. Returns how many rows there were.
+
+    :param computed: called when only writing is left to do.
+    """
 
     def take(window: Computed) -> None:
         for sink in sinks:
@@ -115,13 +113,15 @@ def _run(computer: Computer, windows: Iterator[Window], sinks: Sequence[Sink]) -
     done = 0
     behind = Behind(take)
     try:
-        with ahead(windows) as ready:
-            for window in ready:
-                outputs, errors = computer.run(window.prepared)
-                behind.put(Computed(window.read.rows, window.read.batch, outputs, errors))
-                done += len(window.read.rows)
+        for window in windows:
+            outputs, errors = computer.run(window.prepared)
+            behind.put(Computed(window.read.rows, window.read.batch, outputs, errors))
+            done += len(window.read.rows)
+        computed()
         behind.finish()
     except BaseException:
         behind.abandon()
         raise
+    finally:
+        windows.close()
     return done
