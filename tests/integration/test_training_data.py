@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from longshore.shared.ledger.records import MetricRecord
 from tests.images import encoded, write_folder
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
+from tests.integration.support import wait_until
 
 #: Seconds for a job to end.
 PATIENCE = 120.0
@@ -282,3 +284,18 @@ def test_images_that_are_changed_at_random(client: Client, cluster: Cluster, tmp
     results = client.infer(model, folder).wait(PATIENCE).results()
     wanted = [name.partition("/")[0] for name in sorted(files)]
     assert sum(found == name for found, name in zip(results["label"].to_pylist(), wanted, strict=True)) >= 38
+
+
+def test_a_killed_worker_costs_a_stream_time_and_nothing_else(client: Client, cluster: Cluster, tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.parquet", clouds(4000))
+    options = {"epochs": 60, "stream": True, "shuffle_window": 500, "test": 0.1}
+    client.train("undisturbed", "mlp", path, "y", **options).wait(PATIENCE)
+    job = client.train("killed", "mlp", path, "y", **options)
+    wait_until(job.metrics, "an epoch")
+    [child] = cluster.child_pids()
+    os.kill(child, signal.SIGKILL)
+    job.wait(PATIENCE)
+    assert [shard.attempt for shard in job.shards()] == [2]
+    one, other = (client.models.get(f"{name}:1").manifest for name in ("undisturbed", "killed"))
+    assert one["weights"] == other["weights"]
+    assert one["metrics"] == other["metrics"]
