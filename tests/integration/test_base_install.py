@@ -17,6 +17,13 @@ ROOT = Path(__file__).parents[2]
 PRODUCER = """
 import importlib.util, json
 from longshore.producers import Client
+from longshore.shared.errors import InvalidInput
+
+def refused(name):
+    try:
+        client.models.export("line:1", name)
+    except InvalidInput as error:
+        return str(error)
 
 rows = [{"x": float(x), "y": 3.0 * x + 2.0} for x in range(40)]
 with Client() as client:
@@ -24,6 +31,7 @@ with Client() as client:
     job = client.infer("line", [{"x": 1.0}, {"x": 2.0}]).wait(120)
     print(json.dumps({
         "torch": importlib.util.find_spec("torch") is not None,
+        "refused": [refused(name) for name in ("line.onnx", "line.pt2", "line.h5")],
         "results": job.results().to_pylist(),
     }))
 """
@@ -50,6 +58,10 @@ def test_a_producer_without_torch_trains_and_infers(cluster: Cluster, base_pytho
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["torch"] is False
+    onnx, pt2, hdf5 = said["refused"]
+    assert onnx == "format: onnx needs torch, which is not installed; run: pip install 'longshore[worker,export]'"
+    assert pt2 == "format: pt2 needs torch, which is not installed; run: pip install 'longshore[worker]'"
+    assert hdf5 == "format: hdf5 needs the package h5py: pip install 'longshore[hdf5]'"
     assert [row["row"] for row in said["results"]] == [0, 1]
     assert all(isinstance(row["value"], float) for row in said["results"])
 

@@ -43,6 +43,10 @@ def fit(inputs: Sequence[Port], outputs: Sequence[Port], signature: Signature, f
     :param field: names the program in an error.
     :raises InvalidInput: it cannot be.
     """
+    if signature.is_text:
+        raise InvalidInput(
+            "signature.features", "a program takes numbers, and one of these is a text; give its numbers"
+        )
     source, output = _only(inputs, "input", field), _only(outputs, "output", field)
     if not source.shape:
         raise InvalidInput(field, f"input {source} has no shape; export it with one, its first dimension the rows")

@@ -205,6 +205,7 @@ def given(**argument: object) -> Change:
         (calls("torch.ops.aten.relu.out"), "changes a tensor in place"),
         (calls("torch.ops.aten.rand_like.default"), "draws random numbers"),
         (calls("torch.ops.aten.from_file.default"), "not among the operators that are called"),
+        (calls("torch.ops.aten.to.prim_dtype"), "is of TorchScript"),
         (calls("torch.ops.aten.empty.memory_format"), "not among the operators"),
         (calls("torch.ops.aten.as_strided.default"), "not among the operators"),
         (calls("torch.ops.mine.relu.default"), "no operator of PyTorch's aten"),

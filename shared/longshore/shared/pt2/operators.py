@@ -1,7 +1,8 @@
 """The operators that a program may call.
 
 Those of PyTorch's library ``aten`` that compute tensors from tensors and numbers and do nothing else. They are listed
-by name, because others read files, return memory as they find it, change what they are given, or trust their arguments.
+by name, because others read files, return memory as they find it, change what they are given, or trust their arguments
+and read beyond tensors where these are wrong.
 Every operator that PyTorch calls core is among them, but those that do such a thing, draw random numbers, or give sizes
 that depend on numbers: https://docs.pytorch.org/docs/stable/torch.compiler_ir.html
 """
@@ -37,7 +38,7 @@ _REDUCTIONS = """
 _PRODUCTS = """
     addbmm addmm addmv addr baddbmm bilinear bmm cdist chain_matmul cosine_similarity cross dot einsum inner kron
     linalg_cross linalg_matmul linalg_multi_dot linalg_vecdot linear matmul matrix_power mm mv outer pairwise_distance
-    pdist tensordot trace vdot _cdist_forward _euclidean_dist _pdist_forward
+    pdist tensordot trace vdot
 """
 _SHAPES = """
     adjoint alias atleast_1d atleast_2d atleast_3d block_diag broadcast_tensors broadcast_to cat chunk clone
@@ -67,7 +68,7 @@ _LAYERS = """
     native_group_norm native_layer_norm rms_norm rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell
     scaled_dot_product_attention upsample_bicubic2d upsample_bilinear2d upsample_linear1d upsample_nearest1d
     upsample_nearest2d upsample_nearest3d upsample_trilinear3d _adaptive_avg_pool2d _adaptive_avg_pool3d
-    _fused_rms_norm _native_batch_norm_legit _native_batch_norm_legit_no_training
+    _fused_rms_norm _native_batch_norm_legit_no_training
     _upsample_bicubic2d_aa _upsample_bilinear2d_aa
     _upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d affine_grid_generator
 """
@@ -75,7 +76,7 @@ _FOURIER = """
     angle complex conj conj_physical fft_fft fft_fft2 fft_fftfreq fft_fftn fft_fftshift fft_hfft fft_ifft fft_ifft2
     fft_ifftn fft_ifftshift fft_ihfft fft_irfft fft_irfft2 fft_irfftn fft_rfft fft_rfft2 fft_rfftfreq fft_rfftn imag
     isreal polar real resolve_conj resolve_neg view_as_complex view_as_real stft istft hann_window
-    hamming_window _fft_c2c _fft_c2r _fft_r2c
+    hamming_window
 """
 #: They give a number and not a tensor.
 SIZES = frozenset({"sym_size.int", "sym_numel.default"})
@@ -119,10 +120,15 @@ def refusal(target: str) -> str | None:
     if found is None:
         return f"{shown} is no operator of PyTorch's aten; those of other libraries and of your own are never called"
     name, overload = found
+    if overload.startswith("prim"):
+        return f"{shown} is of TorchScript, not of torch.export"
     if name in ATEN and not overload.endswith("out"):
         return None
     if name.endswith("_") or overload.endswith("out"):
         return f"{shown} changes a tensor in place; {_DECOMPOSE}"
     if _RANDOM.fullmatch(name):
         return f"{shown} draws random numbers; call network.eval() before the export, or write the network without it"
-    return f"{shown} is not among the operators that are called; export it with run_decompositions(), which uses few"
+    return (
+        f"{shown} is not among the operators that are called; export it with run_decompositions({{}}) or "
+        "run_decompositions(), which write it with others"
+    )

@@ -17,12 +17,10 @@ from longshore.shared.signature import Signature
 
 #: What its files are called in the folder of a version.
 PROGRAM, WEIGHTS = "program.json", "weights.safetensors"
-#: Bytes of the largest program that is read, here and in an archive: graphs of some 100,000 nodes.
-MAX_PROGRAM = 256 * 2**20
+#: Bytes of the largest program that is read, here and in an archive: graphs of some 40,000 nodes.
+MAX_PROGRAM = 64 * 2**20
 #: Arguments that say that an operator runs as it does in training.
 _TRAINING = ("train", "training")
-#: Operators that measure their own rows by being told that they train, and keep nothing of it.
-_STATELESS = frozenset({"_native_batch_norm_legit"})
 
 Side = Annotated[int, Field(ge=0, le=2**40)]
 
@@ -104,7 +102,7 @@ def _check_node(node: Node, field: str) -> None:
     if len(given) != len(node.inputs):
         raise InvalidInput(field, f"{node.target} is given an argument twice")
     found = aten_name(node.target)
-    if found and found[0] not in _STATELESS and any(_is_true(given.get(name)) for name in _TRAINING):
+    if found and any(_is_true(given.get(name)) for name in _TRAINING):
         raise InvalidInput(
             field,
             f"{node.target} runs as in training; call network.eval() before torch.export.export, and export again",

@@ -16,9 +16,10 @@ import torch
 from torch import nn
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.pt2.arguments import Node
+from longshore.shared.pt2.arguments import NamedArgument, Node
 from longshore.shared.pt2.operators import ASSERTS, SIZES, aten_name
 from longshore.shared.pt2.program import Program
+from longshore.workers.runtimes.recurrent import ARGUMENTS, GATES, guarded
 from longshore.workers.runtimes.values import Reader, Value, reader
 
 #: Integers on the way to a size stay below this; more is no size, and arithmetic on it could take for ever.
@@ -37,6 +38,15 @@ _SYM: dict[str, Callable[..., Value]] = {
 #: Without tensors that are changed, a view and a copy are the same; a copy can be had of a tensor in any layout.
 _LIKE = {"view.default": "reshape.default", "_unsafe_view.default": "reshape.default"}
 
+#: What an argument of the first is called by the second.
+_RENAMED = {("reshape", "size"): "shape"}
+#: Types of a schema that are numbers to PyTorch, and believed whatever number is given; and what gives them here.
+_ENUMERATED = {
+    "ScalarType": "as_scalar_type",
+    "MemoryFormat": "as_memory_format",
+    "Layout": "as_layout",
+    "Device": "as_device",
+}
 #: What operators return, as their schemas write it.
 _TENSORS = ("Tensor", "List[Tensor]")
 
@@ -154,16 +164,32 @@ def _operator(node: Node) -> tuple[Callable[..., object], list[str], list[str]]:
     ):
         raise InvalidInput("model", f"the operator {node.target} computes no tensors, so is not called")
     known = {argument.name: argument for argument in schema.arguments}
-    renamed = ["shape" if (name, each) == ("reshape", "size") else each for each in names]
+    renamed = [_RENAMED.get((name, each), each) for each in names]
     unknown = [each for each in renamed if each not in known]
     if unknown:
         raise InvalidInput("model", f"PyTorch {torch.__version__} on this worker: {node.target} takes no {unknown[0]}")
+    for given_as in node.inputs:
+        _check_kind(node, given_as, known[_RENAMED.get((name, given_as.name), given_as.name)])
     positional = []
     for argument, given, wanted in zip(schema.arguments, renamed, names, strict=False):
         if argument.name != given or argument.kwarg_only:
             break
         positional.append(wanted)
+    if name in GATES:
+        if overload != "input" or len(positional) != ARGUMENTS or len(names) != ARGUMENTS:
+            raise InvalidInput(
+                "model", f"{node.target} is not called with these arguments; export it with the network's own"
+            )
+        return guarded(name, called), positional, []
     return called, positional, names[len(positional) :]
+
+
+def _check_kind(node: Node, argument: NamedArgument, wanted: torch._C.Argument) -> None:
+    """:raises InvalidInput: a number stands for one of a type's values."""
+    kind = argument.arg.kind
+    for name, needed in _ENUMERATED.items():
+        if (name in str(wanted.real_type)) != (kind == needed) and kind != "as_none":
+            raise InvalidInput("model", f"{node.target} is given {kind.removeprefix('as_')} as {argument.name}")
 
 
 def _on_sizes(target: str) -> Callable[..., object]:
