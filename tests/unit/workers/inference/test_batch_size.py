@@ -25,10 +25,34 @@ def test_what_is_settled_is_not_measured_again() -> None:
     assert sizes.found == {}
 
 
-def test_what_is_not_settled_goes_on_growing() -> None:
-    sizes = BatchSizes(32, 1024, known={NO_LENGTH: Learned(128, 300.0)})
+def test_what_is_not_settled_is_measured_anew_and_goes_on_growing() -> None:
+    sizes = BatchSizes(32, 1024, known={NO_LENGTH: Learned(128, 1e9)})
     rate_of = {128: 300.0, 256: 300.0 * GAIN * 1.01, 512: 1.0}
-    assert run(sizes, rate_of, BATCHES) == 128, "its own rate is no gain over itself, so it is settled"
+    assert run(sizes, rate_of, BATCHES * 3) == 256
+    assert sizes.found == {NO_LENGTH: Learned(256, 300.0 * GAIN * 1.01, settled=True)}
+
+
+def test_it_shrinks_where_the_first_doubling_is_slower() -> None:
+    sizes = BatchSizes(32, 1024)
+    assert run(sizes, {32: 100.0, 64: 90.0, 16: 110.0, 8: 120.0, 4: 121.0}, BATCHES * 5) == 8
+    assert sizes.found == {NO_LENGTH: Learned(8, 120.0, settled=True)}
+
+
+def test_it_stays_where_neither_is_faster() -> None:
+    sizes = BatchSizes(32, 1024)
+    assert run(sizes, {32: 100.0, 64: 101.0, 16: 101.0}, BATCHES * 3) == 32
+    assert sizes.found == {NO_LENGTH: Learned(32, 100.0, settled=True)}
+
+
+def test_what_has_grown_does_not_shrink() -> None:
+    sizes = BatchSizes(32, 1024)
+    assert run(sizes, {32: 100.0, 64: 200.0, 128: 150.0}, BATCHES * 6) == 64
+
+
+def test_it_shrinks_to_a_single_row() -> None:
+    sizes = BatchSizes(2, 1024)
+    assert run(sizes, {2: 100.0, 4: 90.0, 1: 200.0}, BATCHES * 10) == 1
+    assert sizes.found[NO_LENGTH].settled
 
 
 def test_it_never_exceeds_the_largest() -> None:

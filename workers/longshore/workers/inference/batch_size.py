@@ -10,7 +10,7 @@ from typing import Final
 #: A size is judged by at least this many batches, and this many seconds of them: a core's clock and its neighbours
 #: make single ones unequal.
 BATCHES, SECONDS = 4, 0.05
-#: A larger batch is kept if it is faster by this factor; less is noise, and memory is better left free.
+#: Another batch size is kept if it is faster by this factor; less is noise.
 GAIN = 1.05
 #: The length bucket of rows that have no length.
 NO_LENGTH = 0
@@ -29,17 +29,21 @@ class Learned:
     rows: int
     #: Rows a second with it; 0 where it was not measured.
     rate: float = 0.0
-    #: Larger ones were tried and are slower, or do not fit.
+    #: Others were tried and are no faster, or do not fit.
     settled: bool = False
 
 
 @dataclass
 class _Search:
-    """Doubling from ``best`` while that is faster."""
+    """Doubling from ``first`` while that is faster; where the first doubling is not, halving while that is."""
 
     best: Learned
     #: The size that is measured now.
     rows: int
+    #: The size that was measured first.
+    first: int
+    #: It goes down.
+    halving: bool = False
     #: Rows a second of each batch of that size.
     rates: list[float] = field(default_factory=list)
     spent: float = 0.0
@@ -58,7 +62,7 @@ class BatchSizes:
         self._start: Final = min(start, largest)
         self._largest = largest
         self._given = given
-        self._searches = {length: _Search(found, self._next(found)) for length, found in known.items()}
+        self._searches = {length: self._from(found) for length, found in known.items()}
         #: What was found since this was made, by bucket.
         self.found: dict[int, Learned] = {}
 
@@ -93,24 +97,29 @@ class BatchSizes:
 
     def _search(self, length: int) -> _Search:
         if length not in self._searches:
-            self._searches[length] = _Search(Learned(self._start), self._start)
+            self._searches[length] = self._from(Learned(self._start))
         return self._searches[length]
 
-    def _next(self, found: Learned) -> int:
-        return min(found.rows, self._largest)
+    def _from(self, found: Learned) -> _Search:
+        rows = min(found.rows, self._largest)
+        # What is not settled is measured once more: its rate may be another worker's, on a busier machine.
+        return _Search(found if found.settled else Learned(rows), rows, rows)
 
     def _judge(self, length: int, search: _Search) -> None:
         rate = statistics.median(search.rates)
         search.rates, search.spent = [], 0.0
-        if rate < search.best.rate * GAIN:
+        if rate >= search.best.rate * GAIN:
+            search.best = self.found[length] = Learned(search.rows, rate)
+        elif search.best.rows == search.first and not search.halving:
+            search.halving, search.rows = True, search.first
+        else:
             self._settle(length, search, replace(search.best, settled=True))
             return
-        search.best = Learned(search.rows, rate)
-        self.found[length] = search.best
-        if search.rows * 2 > self._largest:
-            self._settle(length, search, replace(search.best, settled=True))
+        following = search.rows // 2 if search.halving else search.rows * 2
+        if 1 <= following <= self._largest:
+            search.rows = following
         else:
-            search.rows *= 2
+            self._settle(length, search, replace(search.best, settled=True))
 
     def _settle(self, length: int, search: _Search, found: Learned) -> None:
         search.best, search.rows = found, found.rows
