@@ -68,10 +68,12 @@ def new_job(
     producer: str = "tests",
     max_row_errors: float = 0,
     company: str | None = None,
+    after: UUID | None = None,
 ) -> NewJob:
     """A job with a shard of so many rows each; without any, with one planning shard.
 
     :param max_row_errors: a count, or a fraction; 0 is left out of its spec, as defaults are.
+    :param after: the job that must succeed before; give no ``version`` then.
     :param key: its idempotency key, and ``request`` the digest of what was asked for.
     """
     bounds = [sum(rows[:number]) for number in range(len(rows) + 1)]
@@ -94,6 +96,7 @@ def new_job(
         shards=shards or [NewShard(task="plan", start=0, stop=0)],
         idempotency_key=key,
         request_digest=request,
+        after=after,
     )
 
 

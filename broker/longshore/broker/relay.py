@@ -5,6 +5,7 @@ another takes over. Once a second, and at once when the ledger says that shards 
 
 - counts attempts whose lease ran out as lost, so that their shards are queued again or given up;
 - ends jobs that are past their deadline;
+- makes jobs ready that waited for another which has succeeded, and ends those whose job before has failed;
 - publishes shards nobody has published: the producer died in between, or an attempt was lost or handed back;
 - compares the messages in Redis with the shards that wait, and publishes again what Redis has lost;
 - at first and every hour, makes the partitions that the results of this week and the next ones will lie in.
@@ -84,6 +85,8 @@ class Relay:
             log.warning("%d attempts were lost with their worker", lost)
         if overdue := upkeep.end_overdue():
             log.warning("%d jobs were ended past their deadline", overdue)
+        if advanced := self._ledger.chains.advance():
+            log.info("%d links of chains were made ready, or ended with the job before them", advanced)
         while tickets := upkeep.unpublished(grace=PUBLISH_GRACE):
             publish(self._app, self._ledger, tickets)
             log.info("published %d shards", len(tickets))

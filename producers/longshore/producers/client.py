@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from functools import cached_property
@@ -17,6 +17,7 @@ from longshore.producers.job import Job
 from longshore.producers.models import ModelsClient
 from longshore.producers.remembered import Remembered
 from longshore.producers.requests import CrossValidate, Data, Evaluate, Infer, Request, Train, Tune
+from longshore.producers.then import Then
 from longshore.producers.waiting import wait_all
 from longshore.shared.durations import parse_duration
 from longshore.shared.errors import InvalidInput, ServiceUnavailable, UnknownJob
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from longshore.broker.wakes import Wakes
+    from longshore.producers.chains import LinkPlanner
     from longshore.producers.inference import Target
     from longshore.shared.ledger.old_results import Pruned
-    from longshore.shared.ledger.records import Ticket
+    from longshore.shared.ledger.records import JobRecord, NewJob, Ticket
     from longshore.shared.sweeping import Swept
 
 log = logging.getLogger("longshore.client")
@@ -164,27 +166,27 @@ class Client:
         else:
             ids = self._ledger.submissions.submit(prepared.jobs, prepared.inputs, carried(messages))
             self._send(messages)
-        return [Job(id_, self._ledger, self._requeue) for id_ in ids]
+        return [self._job(id_) for id_ in ids]
 
     def job(self, id: str | UUID) -> Job:
         """A job that was submitted before, by anybody.
 
         :raises UnknownJob: there is none with this id.
         """
-        job = Job(parse_job_id(id), self._ledger, self._requeue)
+        job = self._job(parse_job_id(id))
         job.record()
         return job
 
     def jobs(self, *, state: str | None = None, kind: str | None = None, limit: int = 100) -> list[Job]:
         """The newest jobs, newest first.
 
-        :param state: queued, running, succeeded, failed or cancelled.
-        :param kind: infer, train, evaluate, tune or cross_validate.
+        :param state: waiting, queued, running, succeeded, failed or cancelled.
+        :param kind: infer, train, evaluate, promote, tune or cross_validate.
         """
         if state is not None and state not in set(State):
             raise InvalidInput("state", f"{state!r}: one of {', '.join(State)}")
         found = self._ledger.queries.jobs(state=None if state is None else State(state), kind=kind, limit=limit)
-        return [Job(record.id, self._ledger, self._requeue, record) for record in found]
+        return [self._job(record.id, record) for record in found]
 
     def wait(self, jobs: Sequence[Job], timeout: float | None = None) -> None:
         """Wait until all of many jobs have ended, however they ended.
@@ -232,6 +234,23 @@ class Client:
         self._ledger.close()
         if "_app" in self.__dict__:
             self._app.close()
+
+    def _job(self, id: UUID, record: JobRecord | None = None) -> Job:
+        return Job(id, self._ledger, self._requeue, record, self._then)
+
+    def _then(self, after: UUID) -> Then:
+        """What submits links after a job."""
+
+        def submit(plan: Callable[[LinkPlanner], NewJob]) -> Job:
+            from longshore.producers.chains import LinkPlanner
+            from longshore.producers.inputs import InputBlocks
+
+            blocks = InputBlocks(lambda: Store(self.settings.store))
+            record = self._ledger.queries.job(after)
+            link = plan(LinkPlanner(self._ledger, self.settings.producer, blocks, record))
+            return self._job(self._ledger.submissions.submit([link], blocks.made)[0])
+
+        return Then(submit)
 
     @cached_property
     def _app(self) -> Celery:

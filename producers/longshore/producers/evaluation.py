@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 
 import pyarrow as pa
 
@@ -85,12 +86,17 @@ def _take(
     return blocks.take(table, [table.num_rows])[0], table.num_rows, encode_block(table)
 
 
-def _check(schema: pa.Schema, signature: Signature, target: str, name: str) -> None:
-    """Whether there are the version's columns, and one with what it should have predicted."""
-    times = Counter(schema.names)[target]
+def check_target(columns: Sequence[str], target: str, name: str) -> None:
+    """:raises InvalidInput: there is no column, or more than one, with what ``name`` should have predicted."""
+    times = Counter(columns)[target]
     if times != 1:
         said = f"no column {target!r}" if not times else f"{times} columns are called {target!r}"
-        raise InvalidInput("target", f"{said}; {list_columns(schema.names)}. It holds what {name} should predict")
+        raise InvalidInput("target", f"{said}; {list_columns(columns)}. It holds what {name} should predict")
+
+
+def _check(schema: pa.Schema, signature: Signature, target: str, name: str) -> None:
+    """Whether there are the version's columns, and one with what it should have predicted."""
+    check_target(schema.names, target, name)
     check_schema(schema, signature)
     kind = stored(schema.field(target).type)
     number = is_number(kind) or pa.types.is_boolean(kind)

@@ -131,18 +131,10 @@ class InferencePlanner:
         spec.check(signature, str(version.manifest.get("runtime", "family")))
         spec, output = settle_output(spec)
         if output is not None:
-            self._check_free(output, options.job.idempotency_key)
+            check_free_unless_known(output, options.job.idempotency_key, self._producer, self._submissions)
         rest = spec.model_dump_json(exclude={"data"}, exclude_defaults=True)
         company = company_of(version.digest, rest) if output is None else None
         return Target(draft, signature, rest, options.format, company, spec.keep, output)
-
-    def _check_free(self, output: OutputPattern, key: str | None) -> None:
-        """:raises InvalidInput: there are files already; but not those of the job that this request made before."""
-        try:
-            check_free(output)
-        except InvalidInput:
-            if key is None or self._submissions.find_key(self._producer, key) is None:
-                raise
 
     def _plan_file(self, target: Target, path: str | os.PathLike[str]) -> NewJob:
         data = detect(path, target.format)
@@ -157,7 +149,7 @@ class InferencePlanner:
             check_kept(target.keep, source.schema, target.output)
         with _refused():
             check_first_rows(source.head(LOOKED_AT), target.signature)
-            shards = _cut(source, target.draft.options.rows_per_shard)
+            shards = cut_file(source, target.draft.options.rows_per_shard)
         spec = _spec(data, target)
         return target.draft.job(spec, shards, source.rows, spec.encode())
 
@@ -183,6 +175,15 @@ class InferencePlanner:
             jobs.append(target.draft.job(_spec(data, target), shards, data.rows, content))
             start += data.rows
         return jobs
+
+
+def check_free_unless_known(output: OutputPattern, key: str | None, producer: str, submissions: Submissions) -> None:
+    """:raises InvalidInput: there are files already; but not those of the job that this request made before."""
+    try:
+        check_free(output)
+    except InvalidInput:
+        if key is None or submissions.find_key(producer, key) is None:
+            raise
 
 
 def _spec(data: Input, target: Target) -> str:
@@ -215,7 +216,7 @@ def check_first_rows(first: pa.RecordBatch, signature: Signature) -> None:
         raise InvalidInput("data", f"row 0: {errors[0]}; the first {first.num_rows} rows are all unusable")
 
 
-def _cut(source: Source, rows_per_shard: int | None) -> list[NewShard]:
+def cut_file(source: Source, rows_per_shard: int | None) -> list[NewShard]:
     """The shards of a file, or the one that will cut it, where only reading all of it tells how many rows it has."""
     if source.rows is None:
         return [NewShard(task="plan", start=0, stop=0)]

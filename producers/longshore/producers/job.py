@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
 from longshore.producers.progress import Progress, progress_of
+from longshore.producers.then import Then
 from longshore.producers.waiting import wait_for
 from longshore.shared.errors import InvalidInput, JobFailed
 from longshore.shared.jobs import State
@@ -42,8 +43,10 @@ class Job:
         ledger: Ledger,
         publish: Callable[[Sequence[Ticket]], None],
         record: JobRecord | None = None,
+        then: Callable[[UUID], Then] | None = None,
     ) -> None:
         self.id = id
+        self._then = then
         self._ledger = ledger
         self._publish = publish
         self._final = record if record is not None and record.state.final else None
@@ -62,7 +65,7 @@ class Job:
 
     @property
     def state(self) -> State:
-        """queued, running, succeeded, failed or cancelled."""
+        """queued, running, succeeded, failed or cancelled; waiting, for the job before it in a chain."""
         return self.record().state
 
     @property
@@ -149,6 +152,18 @@ class Job:
         if record.outcome is None:
             raise InvalidInput("job", f"{self.id} is {record.state} and has measured nothing; wait for it to succeed")
         return Evaluation.model_validate(record.outcome)
+
+    @property
+    def then(self) -> Then:
+        """What comes after this job: ``job.then.evaluate(...)``, ``.infer(...)`` or ``.promote(...)``."""
+        if self._then is None:
+            raise InvalidInput("job", f"{self.id} was not made by a client")
+        return self._then(self.id)
+
+    def chain(self) -> list[Job]:
+        """Every job of the chain that this one is part of, each after the one that it waits for; itself at least."""
+        found = self._ledger.chains.of(self.id)
+        return [Job(job, self._ledger, self._publish, then=self._then) for job in found]
 
     def plot(self, path: str | Path) -> Path:
         """Draw what a training job has reported so far.

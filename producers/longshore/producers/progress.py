@@ -103,4 +103,4 @@ def time_text(seconds: float | None) -> str:
 
 def unit(kind: str) -> str:
     """What a job of a kind counts."""
-    return {"train": "epochs", "tune": "trials", "cross_validate": "folds"}.get(kind, "rows")
+    return {"train": "epochs", "promote": "aliases", "tune": "trials", "cross_validate": "folds"}.get(kind, "rows")

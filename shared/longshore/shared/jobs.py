@@ -16,8 +16,12 @@ from longshore.shared.signature import Feature, Signature
 
 
 class State(StrEnum):
-    """Of a job and of a shard: ``queued -> running -> succeeded | failed | cancelled``."""
+    """Of a job and of a shard: ``queued -> running -> succeeded | failed | cancelled``.
 
+    A link of a chain begins as ``waiting``, and is queued when the job before it has succeeded.
+    """
+
+    WAITING = "waiting"
     QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -209,6 +213,14 @@ class EvaluateSpec(_Spec):
         return InferSpec(data=self.data, batch_size=self.batch_size, precision=self.precision, compile=self.compile)
 
 
+class PromoteSpec(_Spec):
+    """Point an alias at the version of the job before."""
+
+    alias: str
+    #: Only if this condition on metrics holds; the job fails if not. See :mod:`longshore.shared.conditions.language`.
+    condition: str | None = None
+
+
 class JobOptions(_Spec):
     """What every kind of job can be told besides its own spec."""
 
@@ -218,7 +230,8 @@ class JobOptions(_Spec):
     device: Literal["auto", "cpu", "gpu"] = "auto"
     #: Tries of one shard before it is given up.
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
-    #: Seconds from submission after which the job is ended; ``None`` for no limit.
+    #: Seconds from submission after which the job is ended; ``None`` for no limit. Of a link of a chain, from when the
+    #: job before it has succeeded.
     timeout: Annotated[float, Field(gt=0, le=10 * 365 * 86400)] | None = None
     #: Rows in one shard; ``None`` chooses by the size of the input. Of inference only.
     rows_per_shard: Annotated[int, Field(ge=1)] | None = None

@@ -13,8 +13,8 @@ from tests.integration.support import LEASE, commit
 
 #: The shards that a plan cuts in these tests: 2 and 1 rows.
 PLAN = (NewShard(task="infer", start=0, stop=2), NewShard(task="infer", start=2, stop=3))
-#: More rounds than any job here has shards or tries.
-ROUNDS = 20
+#: More rounds than any chain here has shards or tries.
+ROUNDS = 60
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ def bring_to_the_end(ledger: Ledger) -> None:
         with ledger.database.connection() as link:
             link.execute("UPDATE shards SET lease_until = now() - interval '1 second' WHERE state = 'running'")
         ledger.upkeep.expire_leases()
+        ledger.chains.advance()
         if all(job.state.final for job in ledger.queries.jobs(limit=1000)):
             return
         open_shards = [
@@ -123,7 +124,14 @@ def _allowed(job: JobRecord) -> float:
 
 def _check_state(job: JobRecord, shards: list[ShardRecord]) -> None:
     states = {shard.state for shard in shards}
-    assert job.state.final == states.isdisjoint({State.QUEUED, State.RUNNING})
+    assert job.state.final == states.isdisjoint({State.WAITING, State.QUEUED, State.RUNNING})
+    assert (job.state is State.WAITING) == (State.WAITING in states)
+    if job.state is State.WAITING:
+        assert states == {State.WAITING}
+        assert job.after is not None
+        assert (job.version, job.digest, job.started_at, job.deadline) == (None, None, None, None)
+    elif not job.state.final:
+        assert job.version is not None
     assert job.state.final == (job.finished_at is not None)
     if State.RUNNING in states:
         assert job.state is State.RUNNING

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import TypeVar
 from uuid import UUID, uuid4
 
@@ -13,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from longshore.shared.errors import AttemptLost, InvalidInput
 from longshore.shared.jobs import State
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.records import Claim, ShardRecord
+from longshore.shared.ledger.records import Claim, ShardRecord, Ticket
 from tests.integration.ledger import invariants
 from tests.integration.support import LEASE, commit, expire, new_job, write_and_break
 
@@ -21,7 +22,7 @@ T = TypeVar("T")
 #: Which of the jobs, shards or claims there are; taken modulo their number.
 PICK = st.integers(min_value=0, max_value=99)
 #: The most jobs in one run: few, so that steps meet.
-JOBS = 2
+JOBS = 3
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -49,6 +50,25 @@ class LedgerMachine(RuleBasedStateMachine):
         """A job of one to three shards, or one whose shards are planned."""
         new = new_job(*rows, max_attempts=tries, timeout=timeout, max_row_errors=allowed, company=company)
         self.jobs += self.ledger.submissions.submit([new])
+
+    @precondition(lambda self: 0 < len(self.jobs) < JOBS)
+    @rule(pick=PICK, rows=st.lists(st.integers(1, 2), max_size=2), timeout=st.sampled_from([None, 600.0]))
+    def submit_after(self, pick: int, rows: list[int], timeout: float | None) -> None:
+        """A link of a chain, after any job."""
+        after = self.pick_of(self.jobs, pick)
+        self.jobs += self.ledger.submissions.submit([new_job(*rows, version=None, timeout=timeout, after=after)])
+
+    @precondition(lambda self: self.jobs)
+    @rule()
+    def advance(self) -> None:
+        """What the relay does: no link waits for a job that has ended then."""
+        self.ledger.chains.advance()
+        states = {job: self.ledger.queries.job(job) for job in self.jobs}
+        for record in states.values():
+            if record.state is State.WAITING:
+                assert record.after is not None
+                assert not states[record.after].state.final
+        assert self.ledger.chains.advance() == 0
 
     @precondition(lambda self: self.seen)
     @rule(pick=PICK)
@@ -157,6 +177,8 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(pick=PICK)
     def retry(self, pick: int) -> None:
         job = self.pick_of(self.jobs, pick)
+        if self.waits_again(job, self.ledger.control.retry):
+            return
         state = self.ledger.queries.job(job).state
         left = [each.index for each in self.ledger.queries.shards(job) if each.state in (State.FAILED, State.CANCELLED)]
         if state in (State.FAILED, State.CANCELLED) and left:
@@ -169,6 +191,8 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(pick=PICK)
     def retry_rows(self, pick: int) -> None:
         job = self.pick_of(self.jobs, pick)
+        if self.waits_again(job, self.ledger.control.retry_failed_rows):
+            return
         shards, ended = self.ledger.queries.shards(job), self.ledger.queries.job(job).state.final
         errors = {row for row, _ in self.ledger.queries.row_errors(job)}
         left = [each.index for each in shards if each.state is not State.SUCCEEDED or self.rows(each) & errors]
@@ -180,6 +204,20 @@ class LedgerMachine(RuleBasedStateMachine):
         else:
             with pytest.raises(InvalidInput):
                 self.ledger.control.retry_failed_rows(job)
+
+    def waits_again(self, job: UUID, retry: Callable[[UUID], list[Ticket]]) -> bool:
+        """Whether a job is a link that was ended before it was ready; then that is what a retry of it does."""
+        record = self.ledger.queries.job(job)
+        if not record.state.final or record.version is not None or record.after is None:
+            return False
+        prior = self.ledger.queries.job(record.after).state
+        if prior in (State.FAILED, State.CANCELLED):
+            with pytest.raises(InvalidInput, match="retry that one"):
+                retry(job)
+        else:
+            assert retry(job) == []
+            assert self.ledger.queries.job(job).state is State.WAITING
+        return True
 
     @precondition(lambda self: self.jobs)
     @rule()

@@ -73,6 +73,9 @@ class Crowd:
             self.retry_rows,
             self.retry_rows,
             self.cancel,
+            self.submit_after,
+            self.advance,
+            self.advance,
             self.run_out_of_time,
         ]
 
@@ -94,6 +97,13 @@ class Crowd:
         company = self.random.choice([None, "a"])
         new = new_job(*rows, max_attempts=tries, timeout=timeout, max_row_errors=allowed, company=company)
         self.jobs += self.ledger.submissions.submit([new])
+
+    def submit_after(self) -> None:
+        if self.random.random() < 0.1:  # a link waits, so that too many of them leave nothing to claim
+            self.jobs += self.ledger.submissions.submit([new_job(1, 1, version=None, after=self.job())])
+
+    def advance(self) -> None:
+        self.ledger.chains.advance()
 
     def claim(self) -> None:
         found = self.ledger.attempts.claim(self.job(), self.random.randrange(3), worker="crowd", lease=LEASE)

@@ -8,7 +8,7 @@ from functools import partial
 from uuid import UUID
 
 from longshore.broker.wakes import Wake
-from longshore.shared.errors import AttemptLost, CorruptBlob, DataError, InvalidInput, ServiceUnavailable
+from longshore.shared.errors import AttemptLost, CorruptBlob, DataError, InvalidInput, NotPromoted, ServiceUnavailable
 from longshore.shared.ledger.records import Claim
 from longshore.workers.context import WorkerContext
 from longshore.workers.draining import HandBack
@@ -18,6 +18,7 @@ from longshore.workers.inference.gathering import answer, gather, pass_on
 from longshore.workers.inference.group import groups, run_group
 from longshore.workers.inference.run import run_infer
 from longshore.workers.planning import run_planning
+from longshore.workers.promoting import run_promotion
 from longshore.workers.search.fold import run_fold
 from longshore.workers.search.job import run_tuning
 from longshore.workers.telling import Telling
@@ -30,12 +31,13 @@ HANDLERS: dict[str, Callable[[WorkerContext, Claim, Heartbeat], None]] = {
     "infer": run_infer,
     "train": run_training,
     "evaluate": run_evaluation,
+    "promote": run_promotion,
     "plan": run_planning,
     "tune": run_tuning,
     "cross_validate": run_fold,
 }
 #: Errors that another try would meet again: the job ends at the first.
-PERMANENT = (InvalidInput, CorruptBlob, DataError)
+PERMANENT = (InvalidInput, NotPromoted, CorruptBlob, DataError)
 #: The longest error that is kept, in characters.
 LONGEST_ERROR = 2000
 
@@ -137,6 +139,6 @@ def _fail(context: WorkerContext, claim: Claim, error: Exception, *, permanent: 
 
 def describe(error: Exception) -> str:
     """An error as the job's owner reads it: no longer than a screen, in characters that Postgres can hold."""
-    ours = isinstance(error, (InvalidInput, CorruptBlob, DataError, ServiceUnavailable))
+    ours = isinstance(error, (*PERMANENT, ServiceUnavailable))
     text = str(error) if ours else f"{type(error).__name__}: {error}"
     return text.replace("\x00", "").encode("utf-8", "replace").decode()[:LONGEST_ERROR]

@@ -52,5 +52,5 @@ def run(task: Task, names: Sequence[Sequence[str | int]], wake: str | None = Non
 setup_logging.connect(_configure_logging)
 worker_process_init.connect(_start_child)
 worker_process_shutdown.connect(_stop_child)
-for kind in ("infer", "train", "evaluate", "plan", "tune", "cross_validate"):
+for kind in ("infer", "train", "evaluate", "promote", "plan", "tune", "cross_validate"):
     shared_task(name=TASK_PREFIX + kind, bind=True)(run)

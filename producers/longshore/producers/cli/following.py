@@ -96,6 +96,7 @@ def summary(record: JobRecord) -> dict[str, object]:
         "promotion": _promoted(outcome.get("promotion")),
         "metrics": measured(outcome.get("metrics")),
         "deviation": measured(outcome.get("std")),
+        "after": record.after,
         "error": record.error,
         "notes": "; ".join(record.notes),
         "producer": record.producer,

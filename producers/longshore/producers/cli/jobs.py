@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 #: How many errors ``show`` shows.
 ERRORS_SHOWN = 20
-STATES = ("queued", "running", "succeeded", "failed", "cancelled")
-KINDS = ("infer", "train", "evaluate", "tune", "cross_validate")
+STATES = ("waiting", "queued", "running", "succeeded", "failed", "cancelled")
+KINDS = ("infer", "train", "evaluate", "promote", "tune", "cross_validate")
 
 
 @click.group(invoke_without_command=True)
@@ -60,6 +60,7 @@ def show(options: Options, job: str) -> None:
             from longshore.shared.store.address import public
 
             details: dict[str, object] = {
+                "chain": [{"id": each.id, "state": each.state, "after": each.record().after} for each in found.chain()],
                 **{"shards": found.shards(), "errors": found.errors(), "metrics": found.metrics()},
                 "trials": found.trials(),
                 "parts": [public(part) for part in found.parts()] if found.record().spec.get("output") else None,
@@ -130,12 +131,31 @@ for command in (plot, report, tensorboard):
     jobs.add_command(command)
 
 
+def _print_chain(job: Job) -> None:
+    from longshore.producers.cli.documents import named
+
+    chain = [each.record() for each in job.chain()]
+    if len(chain) > 1:
+        sys.stdout.write("\n")
+        places = {each.id: place for place, each in enumerate(chain, 1)}
+        rows = [
+            (
+                f"{places[each.id]}{' *' if each.id == job.id else ''}",
+                *(each.id, each.kind, named(each.model, each.version), each.state),
+                places.get(each.after, "") if each.after is not None else "",
+            )
+            for each in chain
+        ]
+        print_table(("LINK", "JOB", "KIND", "MODEL", "STATE", "AFTER"), rows)
+
+
 def _print_details(options: Options, job: Job) -> None:
     from longshore.producers.cli.drawing import print_curves
     from longshore.producers.cli.following import print_job
 
     record = job.record()
     print_job(options, record)
+    _print_chain(job)
     if record.spec.get("output") is not None:
         from longshore.shared.store.address import public
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 from longshore.shared.errors import InvalidInput, UnknownJob
 from longshore.shared.jobs import State
 from longshore.shared.ledger import statements
+from longshore.shared.ledger.chains import is_unready, revive_later, wait_again
 from longshore.shared.ledger.database import Database, Link
 from longshore.shared.ledger.records import Ticket
 from longshore.shared.ledger.transitions import check_not_pruned, end_job
@@ -34,13 +37,16 @@ class Control:
     def retry(self, job: UUID) -> list[Ticket]:
         """Queue again every shard of a failed or cancelled job that did not succeed.
 
+        The links of its chain that were ended because of it wait again; so does one that was ended before it was ready.
+
         :returns: the tickets to publish.
         :raises UnknownJob: there is no such job.
         :raises InvalidInput: the job has not ended, has succeeded, or no shard of it is left to run.
         :raises ResultsPruned: what has succeeded of it is not there any more.
         """
-        with self._database.transaction() as link:
-            link.execute(statements.LOCK_SHARDS, {"job": job})
+        with self._held(job) as link:
+            if link is None:
+                return []
             check_not_pruned(link, job)
             rows = link.execute(statements.RETRY_SHARDS, {"job": job}).fetchall()
             if not rows:
@@ -58,8 +64,9 @@ class Control:
         :raises InvalidInput: the job has not ended, nothing of it failed, or it writes files.
         :raises ResultsPruned: its results and errors are not there any more.
         """
-        with self._database.transaction() as link:
-            link.execute(statements.LOCK_SHARDS, {"job": job})
+        with self._held(job) as link:
+            if link is None:
+                return []
             check_not_pruned(link, job)
             _check_rows(link, job)
             rows = link.execute(statements.RETRY_FAILED_ROWS, {"job": job}).fetchall()
@@ -70,6 +77,20 @@ class Control:
             again = [failed for *_, done, failed in rows if done]
             _queue_again(link, job, shards=len(again), rows=sum(again))
         return [Ticket(*row) for *row, _, _ in rows]
+
+    @contextmanager
+    def _held(self, job: UUID) -> Iterator[Link | None]:
+        """A transaction that holds the shards of a job; ``None`` where it is a link, and waits again."""
+        while True:
+            with self._database.transaction() as link:
+                if wait_again(link, job):
+                    yield None
+                    return
+                link.execute(statements.LOCK_SHARDS, {"job": job})
+                # Somebody may have ended a link that waited until it was held.
+                if not is_unready(link, job):
+                    yield link
+                    return
 
 
 def read_state(link: Link, job: UUID) -> State:
@@ -84,6 +105,7 @@ def _queue_again(link: Link, job: UUID, shards: int = 0, rows: int = 0) -> None:
     """:raises ResultsPruned: in this moment."""
     if link.execute(statements.RETRY_JOB, {"job": job, "shards": shards, "rows": rows}).fetchone() is None:
         check_not_pruned(link, job)
+    revive_later(link, job)
 
 
 def _check_rows(link: Link, job: UUID) -> None:

@@ -6,6 +6,7 @@ from types import TracebackType
 
 from longshore.shared.ledger.attempts import Attempts
 from longshore.shared.ledger.batch_sizes import BatchSizeTable
+from longshore.shared.ledger.chains import Chains
 from longshore.shared.ledger.control import Control
 from longshore.shared.ledger.database import Database
 from longshore.shared.ledger.fleet import Fleet
@@ -30,6 +31,7 @@ class Ledger:
     def __init__(self, url: str, application: str = "longshore") -> None:
         self.database = Database(url, application)
         self.submissions = Submissions(self.database)
+        self.chains = Chains(self.database)
         self.control = Control(self.database)
         self.queries = Queries(self.database)
         self.models = Models(self.database)

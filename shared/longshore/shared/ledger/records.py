@@ -49,6 +49,8 @@ class NewJob:
     shards: Sequence[NewShard]
     idempotency_key: str | None = None
     request_digest: str | None = None
+    #: Of a link of a chain: the job that must succeed before. Its version, digest and deadline come then.
+    after: UUID | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +151,8 @@ class JobRecord:
     rows_before: int = 0
     #: What its owner should know though nothing failed, a sentence each.
     notes: list[str] = field(default_factory=list)
+    #: Of a link of a chain: the job before.
+    after: UUID | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "state", State(self.state))

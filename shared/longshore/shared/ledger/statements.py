@@ -319,12 +319,12 @@ LOCK_SHARDS: Final = "SELECT 1 FROM shards WHERE job_id = %(job)s ORDER BY index
 #: Takes every shard that has not ended out of the queue, and the fence away from those that run.
 CANCEL_SHARDS: Final = """
     UPDATE shards SET state = 'cancelled', lease_until = NULL
-    WHERE job_id = %(job)s AND state IN ('queued', 'running')
+    WHERE job_id = %(job)s AND state IN ('waiting', 'queued', 'running')
 """
 
 END_JOB: Final = """
     UPDATE jobs SET state = %(state)s, error = %(error)s, finished_at = now()
-    WHERE id = %(job)s AND state IN ('queued', 'running')
+    WHERE id = %(job)s AND state IN ('waiting', 'queued', 'running')
     RETURNING pg_notify('longshore_jobs', id::text)
 """
 
@@ -369,9 +369,73 @@ RETRY_JOB: Final = f"""
     SET state = 'queued', error = NULL, finished_at = NULL, shards_failed = 0, notes = notes - {_ALLOWED_NOTE},
         shards_done = shards_done - %(shards)s, rows_failed = rows_failed - %(rows)s,
         rows_before = rows_done + rows_failed - %(rows)s,
-        deadline = now() + (deadline - created_at)
+        deadline = now() + coalesce(
+            (SELECT make_interval(secs => links.timeout) FROM links WHERE links.job_id = jobs.id),
+            deadline - created_at)
     WHERE id = %(job)s AND state IN ('succeeded', 'failed', 'cancelled') AND pruned_at IS NULL
     RETURNING pg_notify('longshore_jobs', id::text)
+"""
+
+# -- chains ----------------------------------------------------------------------------------------------------------
+
+COPY_LINKS: Final = "COPY links (job_id, after, timeout) FROM STDIN (FORMAT BINARY)"
+#: Links that wait for a job which has ended.
+DUE_LINKS: Final = """
+    SELECT links.job_id, links.after
+    FROM jobs JOIN links ON links.job_id = jobs.id JOIN jobs AS prior ON prior.id = links.after
+    WHERE jobs.state = 'waiting' AND prior.state IN ('succeeded', 'failed', 'cancelled')
+    ORDER BY links.job_id LIMIT 100
+"""
+#: Nobody can retry it until the transaction ends.
+READ_PRIOR: Final = """
+    SELECT state, error, kind, version, digest, outcome,
+           EXISTS (SELECT FROM links WHERE links.job_id = jobs.id AND links.broken) AS broken
+    FROM jobs WHERE id = %(job)s FOR SHARE
+"""
+READY_JOB: Final = """
+    UPDATE jobs
+    SET state = 'queued', version = %(version)s, digest = %(digest)s,
+        deadline = now() + (SELECT make_interval(secs => timeout) FROM links WHERE job_id = jobs.id)
+    WHERE id = %(job)s AND state = 'waiting'
+    RETURNING pg_notify('longshore_jobs', id::text)
+"""
+READY_SHARDS: Final = """
+    UPDATE shards SET state = 'queued', published_at = NULL WHERE job_id = %(job)s AND state = 'waiting'
+"""
+READY_LINK: Final = "UPDATE links SET ready_at = now() WHERE job_id = %(job)s"
+BREAK_LINK: Final = "UPDATE links SET broken = true WHERE job_id = %(job)s"
+MEND_LINK: Final = "UPDATE links SET broken = false WHERE job_id = %(job)s"
+#: The job before a link that was never ready.
+UNREADY_LINK: Final = """
+    SELECT links.after FROM links JOIN jobs ON jobs.id = links.job_id
+    WHERE links.job_id = %(job)s AND links.ready_at IS NULL AND jobs.state IN ('failed', 'cancelled')
+"""
+WAIT_JOB: Final = """
+    UPDATE jobs SET state = 'waiting', error = NULL, finished_at = NULL
+    WHERE id = %(job)s AND state IN ('failed', 'cancelled')
+    RETURNING pg_notify('longshore_jobs', id::text)
+"""
+WAIT_SHARDS: Final = "UPDATE shards SET state = 'waiting' WHERE job_id = %(job)s AND state = 'cancelled'"
+#: The links that were ended because of a job, the next ones first.
+BROKEN_LATER: Final = """
+    WITH RECURSIVE later (job_id, place) AS (
+        SELECT job_id, 1 FROM links WHERE after = %(job)s AND broken
+        UNION ALL
+        SELECT links.job_id, place + 1 FROM links JOIN later ON links.after = later.job_id WHERE links.broken
+    )
+    SELECT job_id FROM later ORDER BY place, job_id
+"""
+WHOLE_CHAIN: Final = """
+    WITH RECURSIVE earlier (job_id, place) AS (
+        SELECT %(job)s::uuid, 0
+        UNION ALL
+        SELECT links.after, place + 1 FROM links JOIN earlier ON links.job_id = earlier.job_id
+    ), chain (job_id, place) AS (
+        (SELECT job_id, 0 FROM earlier ORDER BY place DESC LIMIT 1)
+        UNION ALL
+        SELECT links.job_id, place + 1 FROM links JOIN chain ON links.after = chain.job_id
+    )
+    SELECT job_id FROM chain ORDER BY place, job_id
 """
 
 # -- upkeep, by the relay --------------------------------------------------------------------------------------------
@@ -460,7 +524,7 @@ _PRUNABLE: Final = f"""
 """
 COUNT_PRUNABLE: Final = f"SELECT count(*) FROM jobs WHERE {_PRUNABLE}"
 COUNT_UNFINISHED: Final = """
-    SELECT count(*) FROM jobs WHERE id >= %(lower)s AND id < %(upper)s AND state IN ('queued', 'running')
+    SELECT count(*) FROM jobs WHERE id >= %(lower)s AND id < %(upper)s AND state IN ('waiting', 'queued', 'running')
 """
 #: Waits for who retries one of them; the job counts as unfinished then.
 MARK_WEEK_PRUNED: Final = f"""
@@ -515,7 +579,7 @@ _JOB_COLUMNS: Final = """
     jobs.digest, jobs.rows_total, jobs.rows_done, jobs.rows_failed, jobs.shards_total, jobs.shards_done,
     jobs.shards_failed, jobs.outcome, jobs.error, jobs.created_at, jobs.started_at, jobs.finished_at, jobs.deadline,
     jobs.pruned_at,
-    jobs.notes, jobs.rows_before,
+    jobs.notes, jobs.rows_before, (SELECT after FROM links WHERE links.job_id = jobs.id) AS after,
     CASE WHEN jobs.state = 'running' THEN coalesce(
         (SELECT sum(rows_done) FROM shards WHERE job_id = jobs.id AND state = 'running'), 0)::bigint
     ELSE 0 END AS rows_running

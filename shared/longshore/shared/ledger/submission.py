@@ -130,19 +130,26 @@ class Submissions:
 
 
 def tickets_of(jobs: Sequence[NewJob]) -> list[Ticket]:
-    """The tickets that lead to the shards of new jobs."""
+    """The tickets that lead to the shards of new jobs, of those that need not wait."""
     return [
         Ticket(
             *(job.id, index, shard.task, job.queue, job.priority, shard.start, shard.stop, job.model, job.version),
             company=shard.company,
         )
         for job in jobs
+        if job.after is None
         for index, shard in enumerate(job.shards)
     ]
 
 
 def _is_simple(jobs: Sequence[NewJob], inputs: Sequence[NewInput]) -> bool:
-    return len(jobs) == 1 and len(jobs[0].shards) == 1 and jobs[0].idempotency_key is None and len(inputs) <= 1
+    return (
+        len(jobs) == 1
+        and jobs[0].after is None
+        and len(jobs[0].shards) == 1
+        and jobs[0].idempotency_key is None
+        and len(inputs) <= 1
+    )
 
 
 def _write(link: Link, jobs: Sequence[NewJob], inputs: Sequence[NewInput], messages: Published) -> None:
@@ -166,11 +173,22 @@ def _write(link: Link, jobs: Sequence[NewJob], inputs: Sequence[NewInput], messa
                     message = message_of.get((job.id, index))
                     copy.write_row(
                         (
-                            *(job.id, index, shard.task, State.QUEUED.value, job.queue, job.priority),
+                            *(job.id, index, shard.task, _first_state(job), job.queue, job.priority),
                             *(shard.start, shard.stop, shard.offset, shard.length, job.max_attempts),
                             *(None if message is None else now, message, shard.company),
                         )
                     )
+
+        links = [job for job in jobs if job.after is not None]
+        if links:
+            with cursor.copy(statements.COPY_LINKS) as copy:
+                copy.set_types(["uuid", "uuid", "float8"])
+                for job in links:
+                    copy.write_row((job.id, job.after, job.timeout))
+
+
+def _first_state(job: NewJob) -> str:
+    return (State.QUEUED if job.after is None else State.WAITING).value
 
 
 def _read_clock(link: Link) -> datetime:
@@ -180,9 +198,9 @@ def _read_clock(link: Link) -> datetime:
 
 
 def _job_row(job: NewJob, now: datetime) -> tuple[object, ...]:
-    deadline = None if job.timeout is None else now + timedelta(seconds=job.timeout)
+    deadline = None if job.timeout is None or job.after is not None else now + timedelta(seconds=job.timeout)
     return (
-        *(job.id, job.kind, State.QUEUED.value, job.producer, job.queue, job.priority, _raw(job.spec), job.model),
+        *(job.id, job.kind, _first_state(job), job.producer, job.queue, job.priority, _raw(job.spec), job.model),
         *(job.version, job.digest, job.max_attempts, job.rows_per_shard, job.rows_total, len(job.shards)),
         *(deadline, job.idempotency_key, job.request_digest),
     )

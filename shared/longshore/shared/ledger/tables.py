@@ -9,6 +9,7 @@ metrics         numbers a training attempt reports while it runs
 models          names
 model_versions  numbered, immutable; the manifest as the store has it
 model_aliases   every move of every alias; the newest row of a (model, alias) is where it points, or that it is gone
+links           jobs that wait for another to succeed, and run on its version
 workers         who is there, and when they were last heard of
 trials          combinations of options that a job has tried, and folds of cross-validation; one a shard
 batch_sizes     rows in a forward pass that were found fastest, for all workers
@@ -51,7 +52,7 @@ metadata = MetaData(
     }
 )
 
-_STATES = "'queued', 'running', 'succeeded', 'failed', 'cancelled'"
+_STATES = "'waiting', 'queued', 'running', 'succeeded', 'failed', 'cancelled'"
 _now = text("now()")
 _zero = text("0")
 
@@ -103,6 +104,7 @@ jobs = Table(
     CheckConstraint("priority BETWEEN 0 AND 9", name="priority"),
 )
 Index("jobs_state_idx", jobs.c.state, jobs.c.id)
+Index("jobs_evaluations_idx", jobs.c.model, jobs.c.version, postgresql_where=text("kind = 'evaluate'"))
 Index("jobs_deadline_idx", jobs.c.deadline, postgresql_where=text("state IN ('queued', 'running')"))
 
 shards = Table(
@@ -150,6 +152,21 @@ Index(
     postgresql_where=text("state = 'queued' AND company IS NOT NULL"),
 )
 Index("shards_lease_idx", shards.c.lease_until, postgresql_where=text("state = 'running'"))
+
+links = Table(
+    "links",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    # The job that must succeed before.
+    Column("after", Uuid, nullable=False),
+    # Seconds from when it is ready to its deadline.
+    Column("timeout", Double),
+    # When the job before had succeeded; from then on it is a job like any other.
+    _moment("ready_at"),
+    # Ended because of the job before, and not for itself.
+    Column("broken", Boolean, nullable=False, server_default=text("false")),
+)
+Index("links_after_idx", links.c.after)
 
 inputs = Table(
     "inputs",

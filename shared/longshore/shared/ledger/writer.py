@@ -9,12 +9,12 @@ from psycopg import Copy
 from psycopg.errors import UniqueViolation
 from pydantic import JsonValue
 
-from longshore.shared.errors import AttemptLost
+from longshore.shared.errors import AttemptLost, UnknownModel
 from longshore.shared.ledger import statements
-from longshore.shared.ledger.database import Database, Link
+from longshore.shared.ledger.database import Database, Link, records
 from longshore.shared.ledger.models import NewVersion, add_version
-from longshore.shared.ledger.promotion import Promotion
-from longshore.shared.ledger.records import Claim
+from longshore.shared.ledger.promotion import Promotion, move_alias
+from longshore.shared.ledger.records import Claim, VersionRecord
 from longshore.shared.ledger.transitions import claim_key, count_done, decide_part, pass_fence, row_range
 
 
@@ -91,6 +91,17 @@ class AttemptWriter:
         if added.promotion is not None:
             self.notes(added.promotion.notes)
         return added.version
+
+    def promote(self, model: str, version: int, alias: str, condition: str | None) -> Promotion:
+        """Point an alias at a version, if the condition holds.
+
+        :raises UnknownModel: the version was deleted.
+        """
+        values = {"model": model, "version": version}
+        found = records(self._link, VersionRecord).execute(statements.RESOLVE_VERSION, values).fetchone()
+        if found is None:
+            raise UnknownModel("model", f"{model}:{version} was deleted")
+        return move_alias(self._link, alias, found, self._claim.producer, condition)
 
     def finish(self, outcome: Mapping[str, JsonValue] | None = None, rows_total: int | None = None) -> None:
         """Count the shard as done. The transaction commits when the ``with`` block ends.
