@@ -135,6 +135,8 @@ NAN, INFINITE = float("nan"), float("inf")
         ),
         (clouds(40), {"validation": 0.5, "test": 0.5}, "test", "leave no rows to train on"),
         (clouds(40), {"validation": 0, "stratify": True}, "stratify", "no fraction of the rows is drawn"),
+        (clouds(40), {"validation": -0.5}, "validation", "-0.5: give a fraction, 0 or more and less than 1"),
+        (clouds(40), {"test": None}, "test", "None: give a fraction"),
         (clouds(40), {"validation": []}, "validation", "there are no rows"),
         (clouds(40), {"validation": "/nowhere/val.csv"}, "validation", "/nowhere/val.csv"),
         (clouds(40), {"test": {"a": [1.0], "y": ["near"]}}, "test", "no column 'b'"),

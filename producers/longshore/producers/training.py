@@ -71,6 +71,9 @@ def check_training(request: Train, fleet: Fleet, blocks: InputBlocks) -> Checked
     check_name(request.model)
     held_out = {name: value for name, value in options.spec.items() if name in HELD_OUT and not _is_fraction(value)}
     rest = {name: value for name, value in options.spec.items() if name not in held_out}
+    for name in HELD_OUT:
+        if name in rest:
+            _check_fraction(name, rest[name])
     given = {"model": request.model, "family": request.family, "target": request.target, **rest}
     # Anything but the data is checked before the data is looked at.
     spec = build(TrainSpec, {**given, "data": {"uri": "/", "format": "csv"}})
@@ -101,6 +104,11 @@ def check_training(request: Train, fleet: Fleet, blocks: InputBlocks) -> Checked
 
 def _is_fraction(value: object) -> bool:
     return isinstance(value, int | float | np.number) or value is None
+
+
+def _check_fraction(name: str, value: object) -> None:
+    if not (isinstance(value, int | float | np.number) and 0 <= float(value) < 1):
+        raise InvalidInput(name, f"{value!r}: give a fraction, 0 or more and less than 1, or rows of their own")
 
 
 def _check_split(spec: TrainSpec, given: Mapping[str, object], held_out: Mapping[str, object]) -> None:
