@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from longshore.producers import Client
+from longshore.producers import Client, Infer
 from longshore.producers.importing import read_import
 from longshore.shared.errors import InvalidInput, JobFailed
 from longshore.workers.runtimes.huggingface import load
@@ -85,6 +85,16 @@ def test_texts_are_classified(client: Client, tmp_path: Path) -> None:
     for label, ranked in zip(found["label"].to_pylist(), found["top_k"].to_pylist(), strict=True):
         assert ranked[0]["label"] == label
         assert ranked[0]["score"] >= ranked[1]["score"]
+
+
+def test_of_texts_that_run_together_those_that_are_cut_are_noted(client: Client, tmp_path: Path) -> None:
+    save_sentence(tmp_path)
+    client.models.import_(tmp_path, "cutting")
+    long, short = ["cat " * 50], ["a cat"]
+    jobs = client.submit_many([Infer("cutting", long if number % 3 else short) for number in range(30)])
+    client.wait(jobs, PATIENCE)
+    cut = ["texts of more than 12 tokens are cut there"]
+    assert [list(job.notes) for job in jobs] == [cut if number % 3 else [] for number in range(30)]
 
 
 def test_a_model_that_cannot_be_loaded_ends_its_job_once(client: Client, tmp_path: Path) -> None:

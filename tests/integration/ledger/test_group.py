@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from uuid import UUID
 
 import pyarrow as pa
@@ -43,6 +44,16 @@ def test_shards_of_many_jobs_end_in_one_transaction(ledger: Ledger) -> None:
         assert record.state is State.SUCCEEDED
         assert record.rows_done == record.rows_total
         assert rows_of(ledger, job) == list(range(record.rows_done))
+
+
+def test_notes_reach_the_jobs_that_they_are_about(ledger: Ledger) -> None:
+    noted, other = submit(ledger, 1, 1), submit(ledger, 1)
+    claims = claim_many(ledger, [(noted, 0), (noted, 1), (other, 0)])
+    sentences = {noted: ["a batch did not fit", "a text was cut"], other: []}
+    done = [replace(finished(claim), notes=sentences[claim.job_id]) for claim in claims]
+    assert ledger.attempts.commit_together(done, lines(claims)) == set()
+    assert ledger.queries.job(noted).notes == ["a batch did not fit", "a text was cut"]
+    assert ledger.queries.job(other).notes == []
 
 
 def test_only_what_waits_is_claimed(ledger: Ledger) -> None:

@@ -12,6 +12,7 @@ from psycopg import Rollback
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, Link
 from longshore.shared.ledger.records import Claim
+from longshore.shared.ledger.transitions import add_notes
 
 #: Seconds a worker may hang within the transaction before Postgres ends it, so that the shards can be run elsewhere.
 PATIENCE: Final = 30
@@ -56,6 +57,8 @@ class Finished:
     rows: int
     #: Rows that have none, by their number in the job, and why.
     errors: Mapping[int, str] = field(default_factory=dict)
+    #: What the job's owner should know though nothing failed, a sentence each.
+    notes: Sequence[str] = ()
 
     @property
     def name(self) -> tuple[UUID, int]:
@@ -90,6 +93,8 @@ def commit_together(database: Database, finished: Sequence[Finished], lines: mem
         _write(link, finished, lines)
         with link.pipeline():
             link.execute(_COUNT_SHARDS, values)
+            for each in finished:
+                add_notes(link, each.claim.job_id, each.notes)
             link.execute(statements.SETTLE_JOBS, {"jobs": sorted({claim.job_id for claim in claims})})
     return lost
 

@@ -44,8 +44,13 @@ def decide_part(link: Link, claim: Claim, part: str, notes: Sequence[str]) -> No
     """
     if link.execute(statements.DECIDE_PART, {**claim_key(claim), "part": part}).fetchone() is None:
         raise AttemptLost(f"attempt {claim.token} is not the current one; nothing of it is kept")
+    add_notes(link, claim.job_id, notes)
+
+
+def add_notes(link: Link, job: UUID, notes: Sequence[str]) -> None:
+    """Add sentences to a job's, each once."""
     if notes:
-        link.execute(statements.ADD_NOTES, {"job": claim.job_id, "notes": _distinct(notes)})
+        link.execute(statements.ADD_NOTES, {"job": job, "notes": _distinct(notes)})
 
 
 def count_done(

@@ -17,6 +17,7 @@ from longshore.workers.heartbeat import Heartbeat
 from longshore.workers.inference.compute import Computer
 from longshore.workers.inference.heads import make_heads
 from longshore.workers.inference.reading import window_rows
+from longshore.workers.runtimes.base import Runtime
 
 
 def groups(claims: Sequence[Claim]) -> Iterator[Sequence[Claim]]:
@@ -46,9 +47,17 @@ def run_group(context: WorkerContext, claims: Sequence[Claim], beat: Heartbeat) 
     sizes = context.batch_sizes.get(claims[0], first, runtime, rows)
     heads = make_heads(runtime.signature, first)
     computer = Computer(runtime, heads, sizes, allow_nan=first.allow_nan, step=lambda _: beat.check())
-    computed = [computer.run(runtime.prepare(window)) for window in table.to_batches(max_chunksize=rows)]
+    computed = []
+    of_rows: set[str] = set()
+    for window in table.to_batches(max_chunksize=rows):
+        prepared = runtime.prepare(window)
+        of_rows |= set(prepared.notes)
+        computed.append(computer.run(prepared))
     beat.check()
-    _commit(context, claims, [rows.num_rows for rows in inputs], computed)
+    passes = [note for note in computer.notes if note not in of_rows]
+    # What is noted of rows may be about those of one job alone: then each job's are looked at by themselves.
+    notes = [[*(_row_notes(runtime, each, rows) if of_rows else []), *passes] for each in inputs]
+    _commit(context, claims, [rows.num_rows for rows in inputs], computed, notes)
 
 
 def _likeness(claim: Claim) -> tuple[object, ...]:
@@ -63,11 +72,17 @@ def _likeness(claim: Claim) -> tuple[object, ...]:
     return (claim.task, claim.digest, *told)
 
 
+def _row_notes(runtime: Runtime, table: pa.Table, rows: int) -> list[str]:
+    windows = table.combine_chunks().to_batches(max_chunksize=rows)
+    return list(dict.fromkeys(note for window in windows for note in runtime.prepare(window).notes))
+
+
 def _commit(
     context: WorkerContext,
     claims: Sequence[Claim],
     counts: Sequence[int],
     computed: Sequence[tuple[pa.StructArray, dict[int, str]]],
+    notes: Sequence[Sequence[str]],
 ) -> None:
     outputs = pa.concat_arrays([json_texts(each) for each, _ in computed])
     starts = np.cumsum([0, *(len(each) for each, _ in computed)])
@@ -77,13 +92,14 @@ def _commit(
         for place, reason in found.items()
     }
     offsets = np.cumsum([0, *counts])
+    noted = {(claim.job_id, claim.shard): each for claim, each in zip(claims, notes, strict=True)}
     #: By claim: where its rows are among all, and their numbers in its job.
     parts = {
         (claim.job_id, claim.shard): (claim, range(int(first), int(last)))
         for claim, first, last in zip(claims, offsets, offsets[1:], strict=False)
     }
     while parts:
-        finished = [_finished(claim, places, errors) for claim, places in parts.values()]
+        finished = [_finished(*part, errors, noted[name]) for name, part in parts.items()]
         lost = context.ledger.attempts.commit_together(finished, _lines(list(parts.values()), outputs))
         if not lost:
             return
@@ -91,9 +107,9 @@ def _commit(
             del parts[name]
 
 
-def _finished(claim: Claim, places: range, errors: dict[int, str]) -> Finished:
+def _finished(claim: Claim, places: range, errors: dict[int, str], notes: Sequence[str]) -> Finished:
     own = {claim.start + place - places.start: errors[place] for place in places if place in errors}
-    return Finished(claim, len(places) - len(own), own)
+    return Finished(claim, len(places) - len(own), own, notes)
 
 
 def _lines(parts: Sequence[tuple[Claim, range]], outputs: pa.StringArray) -> memoryview:
