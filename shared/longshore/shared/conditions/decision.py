@@ -10,6 +10,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from longshore.shared.conditions.language import AnyOf, Comparison, Metric, Node, Not, Value, comparisons
+from longshore.shared.conditions.names import PARTS
 
 _SIGNS: Final[Mapping[str, Callable[[float, float], bool]]] = {
     ">=": operator.ge,
@@ -101,9 +102,12 @@ def _compare(comparison: Comparison, versions: Mapping[str | None, Measured | No
     for value, _, _ in sides:
         if isinstance(value, Metric) and versions[value.alias] is None:
             return Outcome(comparison.text, None, f"{value.alias} points at no version yet")
-    for _, number, named in sides:
+    for value, number, named in sides:
         if number is None:
-            return Outcome(comparison.text, None, f"{named} was not measured", missing=True)
+            # Evaluations of two versions can only be compared on the same rows.
+            same = isinstance(value, Metric) and value.alias is not None and not value.name.startswith(PARTS)
+            where = " on the same data" if same else ""
+            return Outcome(comparison.text, None, f"{named} was not measured{where}", missing=True)
     numbers = [number for _, number, _ in sides if number is not None]
     said = f"{sides[0][2]} {comparison.sign} {sides[1][2]}"
     return Outcome(comparison.text, _SIGNS[comparison.sign](*numbers), said)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
+from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from longshore.shared.conditions.decision import Decision, Measured, decide
@@ -50,17 +50,26 @@ class Promotion:
         }
 
 
+@dataclass(frozen=True)
+class _Evaluated:
+    """An evaluation that has succeeded."""
+
+    metrics: dict[str, JsonValue]
+    data: JsonValue
+    target: str
+
+
 def move_alias(
     link: Link,
     alias: str,
     version: VersionRecord,
     by: str,
     condition: str | None = None,
-    metrics: Mapping[str, float] | None = None,
 ) -> Promotion:
     """Point an alias at a version, if the condition holds. No other can move it until the transaction ends.
 
-    :param metrics: what was measured of ``version``; ``None`` takes what is known of it.
+    Evaluations of two versions are compared where they are on the same data: the newest of ``version``, and the newest
+    of the other that is like it.
     """
     link.execute(statements.LOCK_MODEL, {"model": version.model})
     values = {"model": version.model, "version": version.version, "alias": alias, "by": by}
@@ -68,11 +77,14 @@ def move_alias(
         link.execute(statements.MOVE_ALIAS, values)
         return Promotion(alias, True)
 
+    newest = _newest_evaluation(link, version)
+
     def lookup(name: str) -> Measured | None:
         found = _pointed(link, version.model, name)
-        return None if found is None else Measured(_name(found), known_metrics(link, found))
+        like = None if found is None or newest is None else _newest_evaluation(link, found, newest)
+        return None if found is None else Measured(_name(found), _metrics(found, like))
 
-    candidate = Measured(_name(version), known_metrics(link, version) if metrics is None else metrics)
+    candidate = Measured(_name(version), _metrics(version, newest))
     decision = decide(parse(condition, "condition"), candidate, lookup)
     before = _pointed(link, version.model, alias)
     if decision.holds:
@@ -80,13 +92,21 @@ def move_alias(
     return Promotion(alias, decision.holds, None if before is None else before.version, condition, decision)
 
 
-def known_metrics(link: Link, version: VersionRecord) -> dict[str, float]:
-    """What was measured of a version when it was made, and by its newest evaluation."""
+def _metrics(version: VersionRecord, evaluation: _Evaluated | None) -> dict[str, float]:
+    """What was measured of a version when it was made, and by an evaluation."""
     made = version.manifest.get("metrics")
-    values = {"model": version.model, "version": version.version}
-    row = link.execute(statements.NEWEST_EVALUATION, values).fetchone()
-    found = {**(made if isinstance(made, dict) else {}), **(row[0] if row is not None else {})}
+    found = {**(made if isinstance(made, dict) else {}), **({} if evaluation is None else evaluation.metrics)}
     return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
+
+
+def _newest_evaluation(link: Link, version: VersionRecord, like: _Evaluated | None = None) -> _Evaluated | None:
+    """:param like: only on the same data, and against the same target."""
+    values = {
+        **{"model": version.model, "version": version.version},
+        "data": None if like is None else Jsonb(like.data),
+        "target": None if like is None else like.target,
+    }
+    return records(link, _Evaluated).execute(statements.NEWEST_EVALUATION, values).fetchone()
 
 
 def _pointed(link: Link, model: str, alias: str) -> VersionRecord | None:

@@ -681,9 +681,11 @@ REMOVE_ALIAS: Final = f"""
 """
 #: Aliases of a model move one at a time, for what they point at can decide where they move.
 LOCK_MODEL: Final = "SELECT 1 FROM models WHERE name = %(model)s FOR NO KEY UPDATE"
+#: On given data, or on any.
 NEWEST_EVALUATION: Final = """
-    SELECT outcome->'metrics' FROM jobs
+    SELECT outcome->'metrics' AS metrics, spec->'data' AS data, spec->>'target' AS target FROM jobs
     WHERE kind = 'evaluate' AND model = %(model)s AND version = %(version)s AND state = 'succeeded'
+      AND (%(target)s::text IS NULL OR (spec->>'target' = %(target)s AND spec->'data' = %(data)s::jsonb))
     ORDER BY finished_at DESC LIMIT 1
 """
 LOCK_VERSION: Final = "SELECT 1 FROM model_versions WHERE model = %(model)s AND version = %(version)s FOR UPDATE"

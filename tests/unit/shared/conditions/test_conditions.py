@@ -62,7 +62,9 @@ def test_the_reason_has_the_numbers_of_the_parts_that_are_false() -> None:
     assert found.reason == (
         "val_accuracy 0.95 >= 0.97 is false; val_accuracy 0.95 >= production.val_accuracy 0.96 (digits:3) is false"
     )
-    assert decided("accuracy >= production").reason == "production.accuracy (digits:3) was not measured"
+    assert (
+        decided("accuracy >= production").reason == "production.accuracy (digits:3) was not measured on the same data"
+    )
     assert [part.holds for part in decided("val_loss < 1 or val_loss < staging").parts] == [True, None]
 
 
