@@ -7,7 +7,7 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,12 +68,19 @@ class ByHand:
         return tasks / (time.perf_counter() - start)
 
 
-def send(redis_url: str, tasks: int) -> None:
-    """One ``apply_async`` a request."""
+def send(redis_url: str, tasks: int, begin: Callable[[], object] = lambda: None) -> None:
+    """One ``apply_async`` a request.
+
+    :param begin: called once the app has a connection to Redis, before the first request.
+    """
     row = [0.5] * 784
     app = Celery("by_hand", broker=redis_url)
     app.conf.update(task_serializer="msgpack", task_ignore_result=True, task_default_queue="by-hand")
     infer = app.task(name="by_hand.infer")(_not_here)
+    with app.producer_or_acquire() as producer:
+        producer.connection.ensure_connection()
+        producer.channel.client.ping()
+    begin()
     for number in range(tasks):
         infer.apply_async((number, row))
     app.close()

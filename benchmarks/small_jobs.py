@@ -76,8 +76,7 @@ def submit_each(begin: Callable[[], object], home: Path, jobs: int) -> list[UUID
 
 def send_each(begin: Callable[[], object], redis_url: str, tasks: int) -> None:
     """A process of theirs."""
-    begin()
-    send(redis_url, tasks)
+    send(redis_url, tasks, begin)
 
 
 def single(client: Client, times: int) -> str:
