@@ -50,6 +50,12 @@ class Cluster:
         """Stop the relay by SIGTERM."""
         self._stop("relay")
 
+    def kill_relay(self) -> None:
+        """End the relay by SIGKILL."""
+        process = self._processes.pop("relay")
+        process.kill()
+        process.wait()
+
     def stop_workers(self) -> None:
         """Stop the supervisor and its workers by SIGTERM."""
         self._stop("workers")

@@ -89,7 +89,7 @@ def test_a_chain_outlives_its_producer_the_relay_and_a_worker(
         cluster.start_relay()
     jobs[0].wait(PATIENCE)
     # Between the links.
-    cluster.stop_relay()
+    cluster.kill_relay()
     cluster.start_relay()
     assert jobs[-1].wait(PATIENCE).record().version == 1
     assert [job.state for job in jobs] == [State.SUCCEEDED] * 4

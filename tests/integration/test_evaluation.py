@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from longshore.shared.errors import InvalidInput, JobFailed
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
+from tests.integration.support import wait_until
 from tests.unit.shared.onnx.files import program
 
 #: Seconds for a job to end.
@@ -97,6 +100,22 @@ def test_a_regression_from_text_whose_rows_were_not_counted(client: Client, tmp_
     assert found.metrics["mae"] == pytest.approx(199_999 / 399_999)
     assert found.metrics["r2"] == pytest.approx(1.0, abs=1e-4)
     assert job.record().rows_total == 400_000
+
+
+def test_an_evaluation_whose_worker_was_killed_finds_the_same(client: Client, cluster: Cluster, tmp_path: Path) -> None:
+    rows = np.arange(40_000, dtype=np.float32)
+    pq.write_table(pa.table({"x": rows, "y": rows}), tmp_path / "rows.parquet")
+    # Row by row, so that there is time to kill the worker in the middle.
+    job = client.evaluate("values", tmp_path / "rows.parquet", batch_size=1, bootstrap=100)
+    wait_until(lambda: job.progress.done, "the first rows")
+    for pid in cluster.child_pids():
+        os.kill(pid, signal.SIGKILL)
+    found = job.wait(PATIENCE).evaluation()
+    assert [shard.attempt for shard in job.shards()] == [2]
+    assert found.rows == 40_000
+    assert found.metrics["mae"] == pytest.approx(float(rows.astype(np.float64).mean()))
+    again = client.evaluate("values", tmp_path / "rows.parquet", bootstrap=100).wait(PATIENCE)
+    assert again.evaluation().intervals == found.intervals
 
 
 def test_what_cannot_be_measured_is_refused(client: Client) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt, StrictStr
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt, StrictStr, field_validator
 
 from longshore.shared.signature import Task
 
@@ -13,6 +15,10 @@ UNKNOWN_KEPT = 20
 #: Stands in the confusion matrix for labels that the version does not know, and for classes that have no line there.
 UNKNOWN, OTHERS = "(unknown)", "(others)"
 
+#: Metrics in the order in which they are shown.
+METRICS = ("accuracy", "precision", "recall", "f1", "auroc", "log_loss", "mae", "mse", "r2")
+
+N = TypeVar("N")
 #: A class name, as signatures have them.
 Label = StrictBool | StrictInt | StrictStr
 
@@ -83,3 +89,13 @@ class Evaluation(_Found):
     unknown_labels: tuple[str, ...] = ()
     bootstrap: int
     seed: int
+
+    @field_validator("metrics", "intervals")
+    @classmethod
+    def _in_order(cls, found: dict[str, N]) -> dict[str, N]:
+        """As they are named above: JSON in Postgres has an order of its own."""
+        return {name: found[name] for name in sorted(found, key=_place)}
+
+
+def _place(name: str) -> tuple[int, str]:
+    return (METRICS.index(name) if name in METRICS else len(METRICS)), name
