@@ -250,5 +250,23 @@ class Job:
         self._final = None
         return self
 
+    def extend(self, epochs: int) -> Job:
+        """Train on, in a new job that begins where this one ended, with its data and options. It makes a new version.
+
+        Where the learning rate does not depend on the number of epochs, it ends where a single job of all the epochs
+        would have.
+
+        :param epochs: how many more.
+        :raises InvalidInput: this is no training that has succeeded, or its last checkpoint was not kept.
+        :raises ResultsPruned: the rows that came with its call are not there any more.
+        """
+        from longshore.producers.extending import extension
+        from longshore.shared.ledger.submission import tickets_of
+
+        new = extension(self.record(), self._ledger.checkpoints.newest(self.id), epochs)
+        ids = self._ledger.submissions.submit([new], [])
+        self._publish(list(tickets_of([new])))
+        return Job(ids[0], self._ledger, self._publish)
+
     def __repr__(self) -> str:
         return f"Job({str(self.id)!r})"

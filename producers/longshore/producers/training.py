@@ -24,8 +24,8 @@ from longshore.shared.ledger.records import NewJob, NewShard
 from longshore.shared.references import check_alias, check_name
 from longshore.shared.validation import build
 
-#: Fields of the spec that are arguments of their own.
-ARGUMENTS = frozenset({"model", "family", "data", "target"})
+#: Fields of the spec that are arguments of their own, or of :meth:`Job.extend`.
+ARGUMENTS = frozenset({"model", "family", "data", "target", "extends"})
 #: Options that take a fraction, or data.
 HELD_OUT = ("validation", "test")
 

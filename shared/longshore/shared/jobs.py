@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import Annotated, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
@@ -163,6 +164,20 @@ class TrainSpec(_Spec):
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
     #: Of SGD and RMSprop; the others have none.
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    #: Batches whose gradients are added up to one step; their mean is that of one batch of all of their rows.
+    accumulate: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    #: The norm that all gradients of a step together are scaled down to; ``None`` leaves them as they are.
+    clip_grad_norm: Annotated[float, Field(gt=0)] | None = None
+    #: What the network computes in; the weights stay float32. ``auto`` is fp32. fp16 is for GPUs.
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    #: Seconds between two checkpoints; ``None`` for none by time.
+    checkpoint_seconds: Annotated[float, Field(gt=0)] | None = 30.0
+    #: Steps between two checkpoints; ``None`` for none by steps.
+    checkpoint_steps: Annotated[int, Field(ge=1)] | None = None
+    #: Checkpoints a running job has at most; one stays when it has succeeded, to train on from. 0 for none at all.
+    keep_checkpoints: Annotated[int, Field(ge=0, le=1000)] = 1
+    #: The job whose training goes on; ``epochs`` counts those that it has done.
+    extends: UUID | None = None
     #: Scale each feature to mean 0 and standard deviation 1, as measured on the training rows.
     standardize: bool = True
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

@@ -30,6 +30,7 @@ FIXED = frozenset(
         "stratify",
         "stream",
         "shuffle_window",
+        "extends",
     }
 )
 #: Begins the name of an option that the family is told: ``config.hidden``.

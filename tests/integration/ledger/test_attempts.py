@@ -164,7 +164,7 @@ def test_renewing_keeps_the_lease_and_reports_progress(ledger: Ledger) -> None:
     assert ledger.queries.job(job).rows_running == 0
 
 
-def test_metrics_are_those_of_the_newest_attempt(ledger: Ledger) -> None:
+def test_an_attempt_takes_back_what_earlier_ones_reported_of_what_it_does_again(ledger: Ledger) -> None:
     job = ledger.submissions.submit([new_job(1, kind="train", version=None)])[0]
     first = claim(ledger, job)
     ledger.attempts.record_metrics(first, 0, {"loss": 2.0, "accuracy": 0.25})
@@ -172,9 +172,38 @@ def test_metrics_are_those_of_the_newest_attempt(ledger: Ledger) -> None:
     found = [(each.step, each.name, each.value) for each in ledger.queries.metrics(job)]
     assert found == [(0, "accuracy", 0.25), (0, "loss", 2.0), (1, "loss", 1.0)]
 
+    ledger.attempts.record_metrics(first, 90, {"step/loss": 1.5})
+    ledger.attempts.record_metrics(first, 110, {"step/loss": 1.25})
     expire(ledger, job)
-    ledger.attempts.record_metrics(claim(ledger, job), 0, {"loss": 3.0})
-    assert [(each.step, each.name, each.value) for each in ledger.queries.metrics(job)] == [(0, "loss", 3.0)]
+    second = claim(ledger, job)
+    # It goes on in epoch 1, from step 100.
+    ledger.checkpoints.rewind(second, step=100, epochs=0)
+    found = [(each.step, each.name, each.value) for each in ledger.queries.metrics(job)]
+    assert found == [(0, "accuracy", 0.25), (0, "loss", 2.0), (90, "step/loss", 1.5)]
+    ledger.attempts.record_metrics(second, 1, {"loss": 0.5})
+    with pytest.raises(AttemptLost):
+        ledger.checkpoints.rewind(first, step=0, epochs=0)
+    with pytest.raises(AttemptLost):
+        ledger.checkpoints.add(first, step=120, epoch=1, blob="sha256:0", size=1, keep=1)
+    found = [(each.step, each.name, each.value) for each in ledger.queries.metrics(job)]
+    assert found == [(0, "accuracy", 0.25), (0, "loss", 2.0), (1, "loss", 0.5), (90, "step/loss", 1.5)]
+
+
+def test_the_newest_checkpoints_are_kept(ledger: Ledger) -> None:
+    job = ledger.submissions.submit([new_job(1, kind="train", version=None)])[0]
+    own = claim(ledger, job)
+    assert ledger.checkpoints.newest(job) is None
+    gone = [
+        ledger.checkpoints.add(own, step=step, epoch=1, blob=f"sha256:{step}", size=step, keep=2)
+        for step in (10, 20, 30, 40)
+    ]
+    assert gone == [[], [], ["sha256:10"], ["sha256:20"]]
+    newest = ledger.checkpoints.newest(job)
+    assert newest is not None
+    assert (newest.step, newest.blob, newest.size) == (40, "sha256:40", 40)
+    assert {"sha256:30", "sha256:40"} <= ledger.queries.named_blobs()
+    assert ledger.checkpoints.prune(job, 0) == ["sha256:30", "sha256:40"]
+    assert ledger.checkpoints.newest(job) is None
 
 
 def test_any_json_comes_back_as_it_was(ledger: Ledger) -> None:

@@ -37,7 +37,7 @@ def test_a_list_is_a_choice_and_two_ends_an_interval() -> None:
     ("space", "said"),
     [
         ({}, "space: {}: Dictionary should have at least 1 item"),
-        ({"learning_rat": [1]}, "space.learning_rat: cannot be searched; the options are augment, batch_size"),
+        ({"learning_rat": [1]}, "space.learning_rat: cannot be searched; the options are accumulate"),
         ({"model": ["a"]}, "space.model: cannot be searched"),
         ({"config": [{}]}, "space.config: cannot be searched"),
         ({"epochs": [5, "many"]}, "space.epochs: 'many' cannot be given: epochs: 'many'"),

@@ -149,6 +149,19 @@ def _print_chain(job: Job) -> None:
         print_table(("LINK", "JOB", "KIND", "MODEL", "STATE", "AFTER"), rows)
 
 
+@jobs.command()
+@click.argument("job")
+@click.option("--epochs", type=click.IntRange(min=1), required=True, help="How many more.")
+@click.option("--wait/--no-wait", default=False, help="Wait until it has ended.")
+@with_options
+def extend(options: Options, job: str, epochs: int, wait: bool) -> None:
+    """Train on from where a training job has ended; makes a new version."""
+    with connected(options) as client:
+        from longshore.producers.cli.following import tell_submitted
+
+        tell_submitted(options, client.job(job).extend(epochs), wait)
+
+
 def _print_details(options: Options, job: Job) -> None:
     from longshore.producers.cli.drawing import print_curves
     from longshore.producers.cli.following import print_job

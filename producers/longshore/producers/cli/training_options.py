@@ -12,6 +12,7 @@ from longshore.producers.cli.submitting import given_options, job_options, parse
 F = TypeVar("F", bound=Callable[..., object])
 
 TASKS = ("auto", "classification", "regression")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
 
 #: Options whose text must be read.
@@ -39,6 +40,12 @@ _OPTIONS = (
         "--split", metavar="COLUMN", help="Says of each row: train, validation or test; in place of these two."
     ),
     click.option("--stratify/--no-stratify", default=None, help="Draw from each class in proportion; default: yes."),
+    click.option("--accumulate", type=int, metavar="BATCHES", help="Added up to one step; default: 1."),
+    click.option("--clip-grad-norm", type=float, help="The largest norm of a step's gradients; default: none."),
+    click.option("--precision", type=click.Choice(PRECISIONS), help="Of the network's work; default: auto, fp32."),
+    click.option("--checkpoint-seconds", type=float, help="Between two checkpoints; default: 30."),
+    click.option("--checkpoint-steps", type=int, help="Between two checkpoints; default: none by steps."),
+    click.option("--keep-checkpoints", type=int, help="So many at most; default: 1."),
     click.option("--standardize/--no-standardize", default=None, help="Scale each feature; default: yes."),
     click.option("--seed", type=int, help="Default: 0."),
     click.option(

@@ -7,6 +7,7 @@ from types import TracebackType
 from longshore.shared.ledger.attempts import Attempts
 from longshore.shared.ledger.batch_sizes import BatchSizeTable
 from longshore.shared.ledger.chains import Chains
+from longshore.shared.ledger.checkpoints import Checkpoints
 from longshore.shared.ledger.control import Control
 from longshore.shared.ledger.database import Database
 from longshore.shared.ledger.fleet import Fleet
@@ -37,6 +38,7 @@ class Ledger:
         self.models = Models(self.database)
         self.attempts = Attempts(self.database)
         self.upkeep = Upkeep(self.database)
+        self.checkpoints = Checkpoints(self.database)
         self.trials = Trials(self.database)
         self.partitions = Partitions(self.database)
         self.pruning = Pruning(self.database)

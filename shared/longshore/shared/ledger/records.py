@@ -192,6 +192,22 @@ class MetricRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckpointRecord:
+    """A place in a training from which it can go on."""
+
+    job_id: UUID
+    #: Steps of the optimizer that are done.
+    step: int
+    attempt: int
+    #: The epoch that it is in, from 1.
+    epoch: int
+    #: In the store.
+    blob: str
+    size: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialRecord:
     """One combination of options that a search has tried, or one fold of a cross-validation."""
 

@@ -561,8 +561,9 @@ NAMED_BLOBS: Final = """
     SELECT blob FROM inputs WHERE blob IS NOT NULL
     UNION SELECT digest FROM model_versions
     UNION SELECT found[1] FROM model_versions, regexp_matches(manifest::text, 'sha256:[0-9a-f]{64}', 'g') AS found
+    UNION SELECT blob FROM checkpoints
     UNION SELECT found[1] FROM trials JOIN jobs ON jobs.id = job_id,
-        regexp_matches(manifest::text || digest, 'sha256:[0-9a-f]{64}', 'g') AS found
+        regexp_matches(trials.manifest::text || trials.digest, 'sha256:[0-9a-f]{64}', 'g') AS found
     WHERE jobs.state <> 'succeeded'
 """
 #: The versions of jobs that can run again, even if they were deleted since.
@@ -603,11 +604,10 @@ COPY_OUT_RESULTS: Final = """
 LIST_ROW_ERRORS: Final = """
     SELECT row, error FROM row_errors WHERE job_id = %(job)s ORDER BY row LIMIT %(limit)s
 """
-#: Those of the newest attempt: an earlier one may have left some behind.
+#: Of what two attempts have reported, the later one's. An attempt takes back what lies beyond where it begins.
 LIST_METRICS: Final = """
-    SELECT step, name, value, recorded_at FROM metrics
-    WHERE job_id = %(job)s AND attempt = (SELECT max(attempt) FROM metrics WHERE job_id = %(job)s)
-    ORDER BY step, name
+    SELECT DISTINCT ON (step, name) step, name, value, recorded_at FROM metrics
+    WHERE job_id = %(job)s ORDER BY step, name, attempt DESC
 """
 
 # -- the installation ------------------------------------------------------------------------------------------------

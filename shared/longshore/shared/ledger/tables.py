@@ -11,6 +11,7 @@ model_versions  numbered, immutable; the manifest as the store has it
 model_aliases   every move of every alias; the newest row of a (model, alias) is where it points, or that it is gone
 links           jobs that wait for another to succeed, and run on its version
 workers         who is there, and when they were last heard of
+checkpoints     places in a training from which it can go on; the bytes are in the store
 trials          combinations of options that a job has tried, and folds of cross-validation; one a shard
 batch_sizes     rows in a forward pass that were found fastest, for all workers
 
@@ -206,6 +207,20 @@ metrics = Table(
     Column("name", Text, primary_key=True),
     Column("value", Double, nullable=False),
     _moment("recorded_at", required=True),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    # Steps of the optimizer that are done.
+    Column("step", BigInteger, primary_key=True, autoincrement=False),
+    Column("attempt", Integer, nullable=False),
+    # The one that it is in, from 1.
+    Column("epoch", Integer, nullable=False),
+    Column("blob", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    _moment("created_at", required=True),
 )
 
 trials = Table(

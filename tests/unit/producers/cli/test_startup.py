@@ -95,7 +95,7 @@ def test_it_answers_quickly(tmp_path: Path, arguments: tuple[str, ...], limit: f
         (("jbos",), "no command 'jbos'; did you mean jobs? (see longshore --help)"),
         (
             ("jobs",),
-            "give a command: list, show, wait, cancel, retry, plot, report, tensorboard (see longshore jobs --help)",
+            "list, show, wait, cancel, retry, plot, report, tensorboard, extend (see longshore jobs --help)",
         ),
         (("jobs", "list", "--state", "done"), "'done' is not one of"),
         (("jobs", "list", "--limit", "0"), "--limit"),

@@ -17,9 +17,10 @@ from longshore.shared.store.manifest import Manifest
 from longshore.workers.context import WorkerContext
 from longshore.workers.families.weights import save_weights
 from longshore.workers.heartbeat import Heartbeat
+from longshore.workers.train.checkpoints import Checkpoints, Found
 from longshore.workers.train.opening import open_rows
 from longshore.workers.train.outcome import TrainedModel
-from longshore.workers.train.run import train
+from longshore.workers.train.run import Keeping, train
 
 
 def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
@@ -33,9 +34,21 @@ def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
 
     def report(epoch: int, metrics: dict[str, float]) -> None:
         context.ledger.attempts.record_metrics(claim, epoch, metrics)
-        beat.progress(epoch)
+        # One that extends another begins after the epochs of that.
+        beat.progress(epoch - claim.start)
 
-    trained = train(spec, rows, context.device, report, beat.check)
+    def report_step(step: int, metrics: dict[str, float]) -> None:
+        context.ledger.attempts.record_metrics(claim, step, metrics)
+
+    checkpoints = Checkpoints(context, claim, spec)
+    found = checkpoints.find()
+    _rewind(context, claim, found)
+    keeping = Keeping(checkpoints, None if found is None else found.state, report_step)
+    try:
+        trained = train(spec, rows, context.device, report, beat.check, keeping=keeping)
+    finally:
+        # A later attempt must find what this one has kept.
+        checkpoints.wait()
     manifest, digest = store_version(context, claim, spec, trained)
     new = NewVersion(
         model=spec.model,
@@ -46,7 +59,7 @@ def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
         set_by=claim.producer,
     )
     with context.ledger.attempts.writing(claim) as writer:
-        writer.fence(spec.epochs)
+        writer.fence(claim.stop - claim.start)
         version = writer.version(new)
         # In the transaction, so that there is no version in the ledger that the store does not know.
         context.store.write_version_pointer(spec.model, version, digest)
@@ -60,6 +73,15 @@ def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
                 **({} if promotion is None else promotion.document()),
             }
         )
+    checkpoints.forget()
+
+
+def _rewind(context: WorkerContext, claim: Claim, found: Found | None) -> None:
+    """Take back what earlier attempts of the job have reported of what comes now."""
+    if found is None or found.record.job_id != claim.job_id:
+        context.ledger.checkpoints.rewind(claim, step=0, epochs=0)
+        return
+    context.ledger.checkpoints.rewind(claim, step=found.record.step, epochs=found.record.epoch - 1)
 
 
 def store_version(context: WorkerContext, claim: Claim, spec: TrainSpec, trained: TrainedModel) -> tuple[Manifest, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
@@ -23,16 +24,30 @@ def squared_error(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 LOSSES: dict[Task, Loss] = {"classification": functional.cross_entropy, "regression": squared_error}
 
 
-def refuse_not_finite(losses: torch.Tensor, what: str, learning_rate: float, epoch: int) -> None:
-    """Look at the losses of an epoch's first steps. Waits for the device.
+@dataclass(frozen=True)
+class NotFinite:
+    """What is said of a loss that is no longer a number."""
+
+    #: Which loss.
+    what: str
+    learning_rate: float
+    epoch: int
+    #: The last good checkpoint; ``None`` where there is none.
+    checkpoint: str | None
+
+
+def refuse_not_finite(losses: torch.Tensor, said: NotFinite) -> None:
+    """Look at the losses of an epoch's first batches. Waits for the device.
 
     :raises InvalidInput: one is infinite or NaN; no later step mends the weights, and the same spec ends the same way.
     """
     if torch.isfinite(losses).all():
         return
     step = int((~torch.isfinite(losses)).nonzero()[0])
+    where = f"epoch {said.epoch}, step {step + 1}"
+    kept = "there is no checkpoint" if said.checkpoint is None else f"the last good checkpoint is of {said.checkpoint}"
     raise InvalidInput(
         "learning_rate",
-        f"{learning_rate}: {what} became {float(losses[step])} in epoch {epoch}, step {step + 1}; "
+        f"{said.learning_rate}: {said.what} became {float(losses[step])} in {where}; {kept}; "
         "lower it, or look for extreme values in the features and the target",
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -15,16 +17,27 @@ from longshore.workers.families.registry import get_family
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.train.data import Tables, TrainingData, read_training_data
 from longshore.workers.train.evaluate import Evaluation
-from longshore.workers.train.loop import Loop
+from longshore.workers.train.loop import Keeper, Loop
 from longshore.workers.train.losses import LOSSES
 from longshore.workers.train.opening import Opened
 from longshore.workers.train.optimizers import make_optimizer
 from longshore.workers.train.outcome import Check, Report, TrainedModel
 from longshore.workers.train.placing import place
+from longshore.workers.train.precision import Precision
 from longshore.workers.train.rows import HeldOutRows
 from longshore.workers.train.stream.data import StreamedData, read_streams
 
 Data: TypeAlias = TrainingData | StreamedData
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """What makes a training survive its worker; by default nothing does."""
+
+    keeper: Keeper | None = None
+    #: Of the loop, to go on from.
+    state: Mapping[str, Any] | None = None
+    report_step: Report | None = None
 
 
 def train(
@@ -34,6 +47,7 @@ def train(
     report: Report,
     check: Check,
     fold: tuple[int, int] | None = None,
+    keeping: Keeping | None = None,
 ) -> TrainedModel:
     """Train what ``spec`` asks for on ``rows``, which are those that it names: in memory, or streamed.
 
@@ -45,6 +59,7 @@ def train(
         with the same of these, named ``test_``.
     :param check: called before each batch; what it raises ends the run.
     :param fold: as of :func:`read_training_data`.
+    :param keeping: checkpoints, and from where to go on.
     :raises InvalidInput: the spec does not fit the rows or the family, a row is bad, the loss is no longer finite, or
         the run does not fit the memory of ``device``.
     """
@@ -58,7 +73,7 @@ def train(
         # Built on the CPU, so that the seed gives the same initial weights for every device.
         network = family.build(config, data.signature.width, data.outputs)
         try:
-            standardize, metrics = _run(spec, data, network, device, report, check)
+            standardize, metrics = _run(spec, data, network, device, report, check, keeping or Keeping())
         except torch.OutOfMemoryError as error:
             raise _too_large(spec, data, device) from error
     module = assemble(network, standardize).to("cpu").eval()
@@ -66,7 +81,13 @@ def train(
 
 
 def _run(
-    spec: TrainSpec, data: Data, network: nn.Module, device: torch.device, report: Report, check: Check
+    spec: TrainSpec,
+    data: Data,
+    network: nn.Module,
+    device: torch.device,
+    report: Report,
+    check: Check,
+    keeping: Keeping,
 ) -> tuple[Standardize | None, dict[str, float]]:
     """Train ``network`` in place."""
     network.to(device)
@@ -81,17 +102,22 @@ def _run(
         network=network,
         optimizer=make_optimizer(spec, network),
         loss=loss,
-        learning_rate=spec.learning_rate,
         rows=rows.train,
         batch_size=spec.batch_size,
         device=device,
         evaluation=None if rows.validation is None else evaluation(rows.validation, "val_"),
         check=check,
+        precision=Precision(spec.precision, device),
+        accumulate=spec.accumulate,
+        clip_grad_norm=spec.clip_grad_norm,
+        keeper=keeping.keeper,
+        report_step=keeping.report_step,
     )
-    metrics: dict[str, float] = {}
-    for epoch in range(1, spec.epochs + 1):
-        metrics = loop.epoch(epoch)
-        report(epoch, dict(metrics))
+    if keeping.state is not None:
+        loop.restore(keeping.state)
+    metrics = dict(loop.run(spec.epochs, report))
+    if keeping.keeper is not None:
+        keeping.keeper.keep(loop.state, loop.place.epoch, loop.place.done)
     if rows.test is not None:
         tested = evaluation(rows.test, "test_").run(network, check)
         report(spec.epochs, dict(tested))

@@ -1,0 +1,140 @@
+"""A training survives its worker, and goes on where it was."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pyarrow as pa
+import pytest
+
+from longshore.producers import Client, Job
+from longshore.shared.errors import InvalidInput, JobFailed
+from longshore.shared.store.store import Store
+from longshore.shared.sweeping import named_blobs
+from tests.integration import digits
+from tests.integration.cluster import Cluster
+from tests.integration.command_line import CommandLine
+from tests.integration.support import wait_until
+
+#: Seconds.
+PATIENCE = 200.0
+EPOCHS = 40
+OPTIONS: dict[str, object] = {
+    **{"config": {"hidden": [64], "dropout": 0.3}, "batch_size": 8, "accumulate": 2, "clip_grad_norm": 1.0, "seed": 5},
+    **{"checkpoint_seconds": None, "checkpoint_steps": 25},
+}
+
+
+@pytest.fixture
+def client(cluster: Cluster) -> Iterator[Client]:
+    with cluster.client() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def table() -> pa.Table:
+    images, labels = digits.digits()
+    return digits.table(images[:800], labels[:800])
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster: Cluster, table: pa.Table) -> Job:
+    with cluster.client() as client:
+        return client.train("undisturbed", "mlp", table, "label", epochs=EPOCHS, **OPTIONS).wait(PATIENCE)
+
+
+def weights(client: Client, job: Job) -> object:
+    """The digest of what a job has trained."""
+    outcome = job.record().outcome
+    assert outcome is not None
+    return client.models.get(f"{outcome['model']}:{outcome['version']}").manifest["weights"]
+
+
+def reported(job: Job) -> dict[tuple[int, str], float]:
+    """What was measured, by epoch and name; what comes but once a second depends on the machine."""
+    return {(each.step, each.name): each.value for each in job.metrics() if not each.name.startswith("step/")}
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_killed_training_ends_with_the_same_bits(
+    cluster: Cluster, client: Client, table: pa.Table, undisturbed: Job, seed: int
+) -> None:
+    job = client.train(f"killed-{seed}", "mlp", table, "label", epochs=EPOCHS, **OPTIONS)
+    after = random.Random(seed).randrange(1, 1500)
+    wait_until(lambda: newest_step(cluster, job) >= after, f"step {after}", PATIENCE)
+    for pid in cluster.child_pids():
+        os.kill(pid, signal.SIGKILL)
+    job.wait(PATIENCE)
+    assert job.shards()[0].attempt >= 2
+    assert weights(client, job) == weights(client, undisturbed)
+    assert reported(job) == reported(undisturbed)
+
+
+def newest_step(cluster: Cluster, job: Job) -> int:
+    found = cluster.ledger.checkpoints.newest(job.id)
+    return 0 if found is None else found.step
+
+
+def test_a_cancelled_training_goes_on_when_it_is_retried(
+    cluster: Cluster, client: Client, table: pa.Table, undisturbed: Job
+) -> None:
+    job = client.train("cancelled", "mlp", table, "label", epochs=EPOCHS, **OPTIONS)
+    wait_until(lambda: newest_step(cluster, job) >= 100, "a checkpoint", PATIENCE)
+    job.cancel()
+    kept = newest_step(cluster, job)
+    assert kept >= 100
+    job.retry().wait(PATIENCE)
+    assert weights(client, job) == weights(client, undisturbed)
+    assert reported(job) == reported(undisturbed)
+
+
+def test_training_on_is_training_longer(cluster: Cluster, client: Client, table: pa.Table, undisturbed: Job) -> None:
+    first = client.train("extended", "mlp", table, "label", epochs=EPOCHS - 10, **OPTIONS).wait(PATIENCE)
+    second = first.extend(4).wait(PATIENCE)
+    assert (second.progress.done, second.progress.total) == (4, 4)
+    longshore = CommandLine(cluster.environment)
+    third = longshore("jobs", "extend", str(second.id), "--epochs", "6", "--wait", "--json").fields
+    assert weights(client, client.job(str(third["id"]))) == weights(client, undisturbed)
+    measured = {step: value for (step, name), value in reported(undisturbed).items() if name == "val_loss"}
+    own = {step: value for (step, name), value in reported(second).items() if name == "val_loss"}
+    assert own == {step: measured[step] for step in range(EPOCHS - 9, EPOCHS - 5)}
+    assert len(client.models.versions("extended")) == 3
+
+
+def test_what_cannot_be_extended_says_why(client: Client, table: pa.Table) -> None:
+    without = client.train("without", "linear", table, "label", epochs=1, keep_checkpoints=0).wait(PATIENCE)
+    with pytest.raises(InvalidInput, match=r"has kept no checkpoint \(keep_checkpoints=0\)"):
+        without.extend(1)
+    inferred = client.infer("without", table).wait(PATIENCE)
+    with pytest.raises(InvalidInput, match=r"is of kind infer; a training that has succeeded can be extended"):
+        inferred.extend(1)
+    with pytest.raises(InvalidInput, match=r"^epochs: 0: give 1 or more"):
+        without.extend(0)
+    with pytest.raises(InvalidInput, match=r"^extends: unknown option"):
+        client.train("without", "linear", table, "label", extends=without.id)
+
+
+def test_one_checkpoint_stays_and_the_store_keeps_it(cluster: Cluster, client: Client, undisturbed: Job) -> None:
+    found = cluster.ledger.checkpoints.newest(undisturbed.id)
+    assert found is not None
+    assert found.epoch == EPOCHS + 1
+    assert not cluster.ledger.checkpoints.prune(undisturbed.id, 1), "it is the only one"
+    store = Store(client.settings.store)
+    assert found.blob in named_blobs(store, cluster.ledger)
+    assert len(store.read_blob(found.blob)) == found.size
+    # Those before it went with it: nothing is left for a sweep.
+    swept = client.sweep_store(timedelta(hours=2), dry_run=True)
+    assert not swept.blobs
+
+
+def test_a_loss_that_is_no_number_names_step_rate_and_checkpoint(client: Client) -> None:
+    rows = {"x": [float(x) for x in range(640)], "y": [3.0 * x for x in range(640)]}
+    options = {"task": "regression", "optimizer": "sgd", "learning_rate": 1.2, "epochs": 200, "checkpoint_steps": 3}
+    job = client.train("diverging", "linear", rows, "y", **options)
+    where = r"epoch \d+, step \d+; the last good checkpoint is of epoch \d+, step \d+"
+    with pytest.raises(JobFailed, match=rf"learning_rate: 1\.2: the loss.* became .* in {where}"):
+        job.wait(PATIENCE)

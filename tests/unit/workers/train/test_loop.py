@@ -1,0 +1,135 @@
+"""The loop by itself: steps, accumulation, clipping, precision, and going on from a state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from longshore.shared.errors import InvalidInput
+from longshore.workers.train.loop import Loop
+from longshore.workers.train.precision import Precision
+from longshore.workers.train.rows import InMemoryRows
+from longshore.workers.train.snapshot import read_state, write_state
+
+CPU = torch.device("cpu")
+ROWS = 203
+FEATURES = torch.randn(ROWS, 5, generator=torch.Generator().manual_seed(1))
+CLASSES = (FEATURES.sum(dim=1) > 0).long()
+
+
+class Keeping:
+    """Keeps a state in a file at some steps."""
+
+    def __init__(self, path: Path, at: int) -> None:
+        self._path, self._at = path, at
+        self.last: str | None = None
+
+    def due(self, done: int) -> bool:
+        return done == self._at
+
+    def keep(self, take: Callable[[], object], epoch: int, done: int) -> None:
+        write_state(take(), self._path)
+        self.last = f"epoch {epoch}, step {done}"
+
+
+def loop(batch: int = 10, dropout: float = 0.0, precision: str = "fp32", rate: float = 0.1, **options: object) -> Loop:
+    torch.manual_seed(3)
+    network = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Dropout(dropout), nn.Linear(8, 2))
+    return Loop(
+        network=network,
+        optimizer=torch.optim.SGD(network.parameters(), lr=rate, momentum=0.9),
+        loss=functional.cross_entropy,
+        rows=InMemoryRows(FEATURES, CLASSES, torch.arange(ROWS), 5),
+        batch_size=batch,
+        device=CPU,
+        evaluation=None,
+        check=lambda: None,
+        precision=Precision(precision, CPU),
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def weights(of: Loop) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in of.network.parameters()])
+
+
+def run(of: Loop, epochs: int = 2) -> torch.Tensor:
+    of.run(epochs, lambda epoch, metrics: None)
+    return weights(of)
+
+
+def test_gradients_of_several_batches_are_those_of_one() -> None:
+    # 203 rows: the last step of an epoch has two batches, of ten rows and of three.
+    assert torch.allclose(run(loop(10, accumulate=4)), run(loop(40)), atol=1e-6)
+    assert not torch.allclose(run(loop(10)), run(loop(40)), atol=1e-3)
+
+
+def test_gradients_are_clipped_to_the_norm() -> None:
+    rows = FEATURES * 1000
+    steps = []
+    for clip in (None, 0.5):
+        one = loop(ROWS, rate=1.0, clip_grad_norm=clip)
+        one.rows = InMemoryRows(rows, CLASSES, torch.arange(ROWS), 5)
+        before = weights(one)
+        steps.append(float((run(one, 1) - before).norm()))
+    assert steps[0] > 10
+    assert steps[1] == pytest.approx(0.5, rel=1e-4)
+
+
+def test_mixed_precision_keeps_weights_in_float32_and_learns() -> None:
+    mixed, full = loop(precision="bf16"), loop()
+    reported: list[dict[str, float]] = []
+    mixed.run(5, lambda epoch, metrics: reported.append(metrics))
+    run(full, 5)
+    assert {parameter.dtype for parameter in mixed.network.parameters()} == {torch.float32}
+    assert reported[-1]["train_loss"] < reported[0]["train_loss"] / 2
+    assert not torch.equal(weights(mixed), weights(full))
+
+
+def test_half_precision_is_refused_on_the_cpu() -> None:
+    with pytest.raises(InvalidInput, match=r"^precision: fp16 is for GPUs"):
+        Precision("fp16", CPU)
+
+
+@pytest.mark.parametrize("at", [1, 7, 20, 21, 22, 40, 62])
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_going_on_from_any_step_ends_with_the_same_bits(tmp_path: Path, at: int, accumulate: int) -> None:
+    options = {"dropout": 0.3, "accumulate": accumulate}
+    whole: list[tuple[int, dict[str, float]]] = []
+    undisturbed = loop(**options)  # type: ignore[arg-type]
+    undisturbed.run(3, lambda epoch, metrics: whole.append((epoch, metrics)))
+    if at > undisturbed.place.done:
+        at = undisturbed.place.done
+    kept = loop(**options, keeper=Keeping(tmp_path / "x", at))  # type: ignore[arg-type]
+    run(kept, 3)
+    torch.manual_seed(99)
+    again = loop(**options)  # type: ignore[arg-type]
+    again.restore(read_state(tmp_path / "x"))  # type: ignore[arg-type]
+    assert again.place.done == at
+    rest: list[tuple[int, dict[str, float]]] = []
+    again.run(3, lambda epoch, metrics: rest.append((epoch, metrics)))
+    assert torch.equal(weights(again), weights(undisturbed))
+    assert rest == whole[-len(rest) :]
+
+
+def test_a_loss_that_is_no_number_names_the_last_good_checkpoint(tmp_path: Path) -> None:
+    broken = loop(rate=0.1, keeper=Keeping(tmp_path / "x", 3))
+    rows = FEATURES.clone()
+    broken.rows = InMemoryRows(rows, CLASSES, torch.arange(ROWS), 5)
+    # Poisoned after the checkpoint.
+
+    def poison() -> None:
+        if broken.place.done > 4:
+            rows.fill_(float("nan"))
+
+    broken.check = poison
+    with pytest.raises(
+        InvalidInput,
+        match=r"0\.1: the loss became nan in epoch 1, step 7; the last good checkpoint is of epoch 1, step 3;",
+    ):
+        run(broken)
