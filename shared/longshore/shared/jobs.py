@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 from longshore.shared.augment import Augment
 from longshore.shared.errors import InvalidInput
+from longshore.shared.optimizers import Optimizer, check_arguments
 from longshore.shared.signature import Feature, Signature
 
 
@@ -161,9 +162,22 @@ class TrainSpec(_Spec):
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 128
     learning_rate: Annotated[float, Field(gt=0, le=1000)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0, le=1000)] = 0.0
-    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
+    #: Also as PyTorch writes it, such as ``AdamW``. :mod:`longshore.shared.optimizers` says what each can be told.
+    optimizer: Optimizer = "adam"
     #: Of SGD and RMSprop; the others have none.
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    #: Of SGD: look ahead by the momentum.
+    nesterov: bool = False
+    #: Of Adam, AdamW, NAdam and RAdam: what is kept of the mean gradient and of its square; ``None``: 0.9 and 0.999.
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] | None = None
+    #: Of all but SGD: what is added to the divisor; ``None``: 1e-8, of Adagrad 1e-10.
+    eps: Annotated[float, Field(gt=0, le=1)] | None = None
+    #: Of Adam and AdamW: divide by the largest mean square so far.
+    amsgrad: bool = False
+    #: Of RMSprop: what is kept of the mean square; ``None``: 0.99.
+    alpha: Annotated[float, Field(ge=0, lt=1)] | None = None
+    #: Of RMSprop: divide by the deviation of the gradient, not by its mean square.
+    centered: bool = False
     #: Batches whose gradients are added up to one step; their mean is that of one batch of all of their rows.
     accumulate: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     #: The norm that all gradients of a step together are scaled down to; ``None`` leaves them as they are.
@@ -188,20 +202,29 @@ class TrainSpec(_Spec):
     #: Only if this condition on metrics holds; see :mod:`longshore.shared.conditions.language`.
     promote_if: str | None = None
 
+    @field_validator("optimizer", mode="before")
+    @classmethod
+    def _read_name(cls, value: object) -> object:
+        """PyTorch's own spelling of a name is that name."""
+        return value.lower() if isinstance(value, str) else value
+
+    @property
+    def optimizer_arguments(self) -> dict[str, object]:
+        """What is given to the optimizer beside the learning rate and the weight decay, by PyTorch's names."""
+        names = ("momentum", "nesterov", "betas", "eps", "amsgrad", "alpha", "centered")
+        return {name: given for name in names if (given := getattr(self, name)) != TrainSpec.model_fields[name].default}
+
     def check(self) -> None:
         """Whether the options go together.
 
-        :raises InvalidInput: a momentum is given to an optimizer without one, or no rows are left to train on.
+        :raises InvalidInput: an argument is given to an optimizer without it, or no rows are left to train on.
         """
         held_out = sum(part for part in (self.validation, self.test) if isinstance(part, float))
         if held_out >= 1:
             raise InvalidInput(
                 "test", f"{self.test} and the validation of {self.validation} leave no rows to train on; give less"
             )
-        if self.momentum and self.optimizer in ("adam", "adamw"):
-            raise InvalidInput(
-                "momentum", f"{self.optimizer} takes none, and {self.momentum} is given; use sgd or rmsprop, or 0"
-            )
+        check_arguments(self.optimizer, self.optimizer_arguments)
 
 
 class EvaluateSpec(_Spec):

@@ -13,7 +13,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 TASKS = ("auto", "classification", "regression")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
+OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adagrad", "nadam", "radam")
 
 #: Options whose text must be read.
 _READ_HERE = ("config", "augment", "features")
@@ -32,8 +32,14 @@ _OPTIONS = (
     click.option("--batch-size", type=int, metavar="ROWS", help="Default: 128."),
     click.option("--learning-rate", type=float, help="Default: 0.001."),
     click.option("--weight-decay", type=float, help="Default: 0."),
-    click.option("--optimizer", type=click.Choice(OPTIMIZERS), help="Default: adam."),
+    click.option("--optimizer", type=click.Choice(OPTIMIZERS, case_sensitive=False), help="Default: adam."),
     click.option("--momentum", type=float, help="Of sgd and rmsprop; default: 0."),
+    click.option("--nesterov/--no-nesterov", default=None, help="Of sgd with a momentum: look ahead; default: no."),
+    click.option("--betas", type=float, nargs=2, help="Of adam, adamw, nadam and radam: two numbers, as 0.9 0.999."),
+    click.option("--eps", type=float, help="Added to the divisor, of all but sgd."),
+    click.option("--amsgrad/--no-amsgrad", default=None, help="Of adam and adamw; default: no."),
+    click.option("--alpha", type=float, help="Of rmsprop: what is kept of the mean square."),
+    click.option("--centered/--no-centered", default=None, help="Of rmsprop; default: no."),
     click.option("--validation", metavar="FRACTION|FILE", help="Rows to measure each epoch on; default: 0.1."),
     click.option("--test", metavar="FRACTION|FILE", help="Rows to measure the end on, once; default: 0."),
     click.option(

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from torch import nn
-from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
+from typing import Any
 
+from torch import nn
+from torch.optim import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RAdam, RMSprop
+
+from longshore.shared import optimizers
 from longshore.shared.jobs import TrainSpec
+
+_CLASSES: dict[optimizers.Optimizer, type[Optimizer]] = {
+    "adam": Adam,
+    "adamw": AdamW,
+    "sgd": SGD,
+    "rmsprop": RMSprop,
+    "adagrad": Adagrad,
+    "nadam": NAdam,
+    "radam": RAdam,
+}
+
+#: One kernel does the whole step; PyTorch has it for these, on CPUs and GPUs.
+_FUSED = frozenset({"adam", "adamw", "sgd"})
 
 
 def make_optimizer(spec: TrainSpec, network: nn.Module) -> Optimizer:
-    """The optimizer ``spec`` asks for, over the parameters of ``network``.
+    """The optimizer ``spec`` asks for, over the parameters of ``network``; what is not given is PyTorch's default.
 
-    Fused where PyTorch has it: one kernel for the whole step. https://docs.pytorch.org/docs/stable/optim.html
+    Fused where PyTorch has it. https://docs.pytorch.org/docs/stable/optim.html
 
-    :raises InvalidInput: a momentum is given to an optimizer without one.
+    :raises InvalidInput: an argument is given to an optimizer without it.
     """
-    parameters = list(network.parameters())
-    rate, decay = spec.learning_rate, spec.weight_decay
     spec.check()
-    if spec.optimizer == "adam":
-        return Adam(parameters, lr=rate, weight_decay=decay, fused=True)
-    if spec.optimizer == "adamw":
-        return AdamW(parameters, lr=rate, weight_decay=decay, fused=True)
-    if spec.optimizer == "sgd":
-        return SGD(parameters, lr=rate, weight_decay=decay, momentum=spec.momentum, fused=True)
-    return RMSprop(parameters, lr=rate, weight_decay=decay, momentum=spec.momentum)
+    arguments: dict[str, Any] = {"lr": spec.learning_rate, "weight_decay": spec.weight_decay}
+    arguments |= spec.optimizer_arguments
+    if spec.optimizer in _FUSED:
+        arguments["fused"] = True
+    return _CLASSES[spec.optimizer](list(network.parameters()), **arguments)
