@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,7 +87,7 @@ def check_training(request: Train, fleet: Fleet, blocks: InputBlocks) -> Checked
     head = data.rows.slice(0, 1024).combine_chunks().to_batches()[0]
     features = infer_features(data.schema, head, spec.target, spec.features, image_shape(spec.config), spec.split)
     width = sum(feature.size for feature in features)
-    check_family(spec, width, fleet)
+    check_family(spec, width, fleet, [feature.name for feature in features])
     if spec.augment is not None:
         spec.augment.check(image_shape(spec.config), features)
     spec = settle_stream(spec, data, width)
@@ -123,13 +123,16 @@ def _check_split(spec: TrainSpec, given: Mapping[str, object], held_out: Mapping
         raise InvalidInput("stratify", f"{said}; leave it out")
 
 
-def check_family(spec: TrainSpec, width: int, fleet: Fleet) -> None:
+def check_family(spec: TrainSpec, width: int, fleet: Fleet, columns: Sequence[str] = ()) -> None:
     """Whether there is a family of the name, and it takes its configuration and rows of ``width`` numbers.
 
+    :param columns: that these are made of, in order.
     :raises InvalidInput: no; names the option.
     """
     if spec.family in BUILT_IN:
-        build(BUILT_IN[spec.family], spec.config, "config.").check_width(width)
+        config = build(BUILT_IN[spec.family], spec.config, "config.")
+        config.check_width(width)
+        config.check_columns(columns)
         return
     known = {*BUILT_IN, *fleet.families()}
     if spec.family not in known:

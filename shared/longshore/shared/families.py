@@ -6,7 +6,7 @@ The configurations stand here, without torch, so that a producer can refuse a wr
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -27,6 +27,17 @@ class FamilyConfig(BaseModel):
 
         :raises InvalidInput: they cannot; names the option of the configuration.
         """
+
+    def check_columns(self, names: Sequence[str]) -> None:
+        """Whether the columns that rows are made of, in order, can be what the family reads; most take any.
+
+        :raises InvalidInput: they cannot.
+        """
+
+    @property
+    def takes_ids(self) -> bool:
+        """Whether the numbers of a row are the ids of tokens, of which no mean is taken."""
+        return False
 
 
 def image_shape(config: Mapping[str, object]) -> tuple[int, int, int] | None:
@@ -111,8 +122,111 @@ class CnnConfig(FamilyConfig):
         return convolved // self.pool
 
 
+#: What a tokenizer makes of a text, in the order in which the rows of a transformer hold it.
+TOKENISED = ("input_ids", "attention_mask", "token_type_ids")
+
+
+class SequenceConfig(FamilyConfig):
+    """The base of the families that read a sequence: of numbers (``input_shape``), or of tokens (``vocabulary``)."""
+
+    #: Of numbers: shape of one row as (steps, features).
+    input_shape: tuple[Units, Units] | None = None
+    #: Of tokens: ids are 0 to one less than this. Id 0 is padding, on the right. Ids are float32 in a row, which holds
+    #: whole numbers up to 2^24.
+    vocabulary: Annotated[int, Field(ge=2, le=2**24)] | None = None
+
+    def check_width(self, width: int) -> None:
+        if (self.input_shape is None) == (self.vocabulary is None):
+            raise InvalidInput(
+                "config.vocabulary" if self.vocabulary else "config.input_shape",
+                "give either input_shape, as [steps, features] of numeric sequences, or vocabulary, the number of "
+                "token ids",
+            )
+        if self.input_shape is not None and math.prod(self.input_shape) != width:
+            steps, features = self.input_shape
+            raise InvalidInput(
+                "config.input_shape",
+                f"{steps} x {features} is {steps * features} numbers a row, but the features give {width}; make them "
+                "equal",
+            )
+
+    @property
+    def takes_ids(self) -> bool:
+        return self.vocabulary is not None
+
+
+class RnnConfig(SequenceConfig):
+    """A recurrent network over a sequence, then fully connected layers over its last state."""
+
+    cell: Literal["rnn", "gru", "lstm"] = "lstm"
+    #: Numbers that each token is embedded as; of ``vocabulary`` alone.
+    embedding: Annotated[int, Field(ge=1, le=65_536)] = 128
+    #: Numbers in the state of each direction.
+    hidden_size: Annotated[int, Field(ge=1, le=65_536)] = 128
+    num_layers: Annotated[int, Field(ge=1, le=64)] = 1
+    #: Also from the end to the beginning; the two last states are one row.
+    bidirectional: bool = False
+    #: Units of each hidden fully connected layer after the last state.
+    hidden: tuple[Units, ...] = ()
+    activation: Activation = "relu"
+    #: Probability that a number is dropped in training: of the embedding, between layers, and of the last state.
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class TransformerConfig(SequenceConfig):
+    """A transformer encoder over a sequence; the mean of its outputs, without padding, is what is predicted from."""
+
+    #: Numbers in the vector of each step.
+    d_model: Annotated[int, Field(ge=1, le=65_536)] = 128
+    #: Attention heads; a divisor of ``d_model``.
+    nhead: Annotated[int, Field(ge=1, le=1024)] = 4
+    num_layers: Annotated[int, Field(ge=1, le=256)] = 2
+    #: Units of the fully connected layer within each layer.
+    dim_feedforward: Units = 512
+    activation: Literal["relu", "gelu"] = "gelu"
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    #: Of ``vocabulary``, if a row is ``input_ids``, ``attention_mask`` and ``token_type_ids`` of equal length, one
+    #: after the other: the number of token types. 0: a row is ids alone, and id 0 is padding.
+    token_types: Annotated[int, Field(ge=0, le=1024)] = 0
+
+    def check_width(self, width: int) -> None:
+        super().check_width(width)
+        if self.d_model % self.nhead:
+            raise InvalidInput(
+                "config.nhead", f"{self.nhead} is no divisor of d_model, {self.d_model}; each head takes an equal part"
+            )
+        if not self.token_types:
+            return
+        if self.vocabulary is None:
+            raise InvalidInput("config.token_types", f"{self.token_types}: only with vocabulary; leave it out")
+        if width % len(TOKENISED):
+            raise InvalidInput(
+                "config.token_types",
+                f"rows of {width} numbers are not {', '.join(TOKENISED)} of equal length; pad them to one length, or "
+                "leave token_types out for ids alone",
+            )
+
+    def check_columns(self, names: Sequence[str]) -> None:
+        if self.token_types and names and set(names) <= set(TOKENISED) and tuple(names) != TOKENISED:
+            raise InvalidInput(
+                "features", f"{', '.join(names)}: token_types asks for {list(TOKENISED)}, in this order; name them so"
+            )
+
+    def length(self, width: int) -> int:
+        """Steps in a row of ``width`` numbers."""
+        if self.input_shape is not None:
+            return self.input_shape[0]
+        return width // len(TOKENISED) if self.token_types else width
+
+
 #: The entry-point group of families that other packages bring.
 FAMILY_GROUP = "longshore.families"
 
 #: The families every worker has. Others come with packages installed on the workers.
-BUILT_IN: dict[str, type[FamilyConfig]] = {"linear": LinearConfig, "mlp": MlpConfig, "cnn": CnnConfig}
+BUILT_IN: dict[str, type[FamilyConfig]] = {
+    "linear": LinearConfig,
+    "mlp": MlpConfig,
+    "cnn": CnnConfig,
+    "rnn": RnnConfig,
+    "transformer": TransformerConfig,
+}

@@ -21,7 +21,11 @@ _READ_HERE = ("config", "augment", "features")
 _OPTIONS = (
     click.option("--model", required=True, metavar="NAME", help="The model that gets a new version."),
     click.option(
-        "--family", default="mlp", show_default=True, metavar="NAME", help="linear, mlp, cnn, or one the workers bring."
+        "--family",
+        default="mlp",
+        show_default=True,
+        metavar="NAME",
+        help="linear, mlp, cnn, rnn, transformer, or one the workers bring.",
     ),
     click.option("--target", required=True, metavar="COLUMN", help="The column to predict."),
     click.option("--features", metavar="COLUMN,...", help="The columns to predict from; default: all but the target."),

@@ -10,8 +10,10 @@ from longshore.workers.families.base import Family
 from longshore.workers.families.cnn import CNN
 from longshore.workers.families.linear import LINEAR
 from longshore.workers.families.mlp import MLP
+from longshore.workers.families.rnn import RNN
+from longshore.workers.families.transformer import TRANSFORMER
 
-_BUILT_IN: dict[str, Family] = {family.name: family for family in (LINEAR, MLP, CNN)}
+_BUILT_IN: dict[str, Family] = {family.name: family for family in (LINEAR, MLP, CNN, RNN, TRANSFORMER)}
 
 
 def get_family(name: str) -> Family:

@@ -65,6 +65,8 @@ def train(
     """
     family = get_family(spec.family)
     config = build(family.config, spec.config, "config.")
+    if config.takes_ids:
+        spec = spec.model_copy(update={"standardize": False})
     data = read_training_data(spec, rows, fold) if isinstance(rows, Tables) else read_streams(spec, rows, check, fold)
     check()
     # Seeded inside and restored after: other work of this process must not depend on which jobs it trained before.

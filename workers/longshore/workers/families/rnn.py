@@ -1,0 +1,89 @@
+"""``rnn``: a recurrent network over sequences of numbers or of tokens."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from longshore.shared.families import RnnConfig
+from longshore.workers.families.base import NetworkFamily
+from longshore.workers.families.layers import fully_connected
+from longshore.workers.families.token_ids import to_ids, without
+
+_CELLS: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+
+
+class _Recurrent(nn.Module):
+    """The last state of the top layer, of both directions if there are two: ``(n, states)``."""
+
+    def __init__(self, config: RnnConfig, features: int) -> None:
+        super().__init__()
+        self.cell = _CELLS[config.cell](
+            features,
+            config.hidden_size,
+            config.num_layers,
+            batch_first=True,
+            bidirectional=config.bidirectional,
+            # Between layers; of a single layer torch warns that there is no place for it.
+            dropout=config.dropout if config.num_layers > 1 else 0.0,
+        )
+        self.dropout = nn.Dropout(config.dropout)
+        self.directions = 2 if config.bidirectional else 1
+
+    def forward(self, steps: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        """``(n, steps, features)`` to ``(n, states)``.
+
+        :param lengths: int64 ``(n,)``, 1 or more: the steps of each row that are no padding; ``None``: all.
+        """
+        if lengths is None:
+            _, state = self.cell(steps)
+        else:
+            # Packed, so that the network never steps over padding, in either direction.
+            packed = pack_padded_sequence(steps, lengths.cpu(), batch_first=True, enforce_sorted=False)
+            _, state = self.cell(packed)
+        last: torch.Tensor = state[0] if isinstance(state, tuple) else state
+        dropped: torch.Tensor = self.dropout(last[-self.directions :].transpose(0, 1).flatten(1))
+        return dropped
+
+
+class _TokenRnn(nn.Module):
+    """Token ids, embedded, to ``(n, outputs)``."""
+
+    def __init__(self, config: RnnConfig, vocabulary: int, head: nn.Module) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, config.embedding, padding_idx=0)
+        self.dropout = nn.Dropout(config.dropout)
+        self.recurrent = _Recurrent(config, config.embedding)
+        self.head = head
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """float32 ``(n, length)`` of ids to ``(n, outputs)``."""
+        ids, wrong = to_ids(rows, self.embedding.num_embeddings)
+        places = torch.arange(1, ids.shape[1] + 1, device=ids.device)
+        # A row of padding alone is run as one step of it.
+        lengths = torch.where(ids != 0, places, 1).amax(dim=1)
+        state = self.recurrent(self.dropout(self.embedding(ids)), lengths)
+        return without(self.head(state), wrong)
+
+
+def build_rnn(config: RnnConfig, width: int, outputs: int) -> nn.Module:
+    """``(n, steps*features)``, read as ``(n, steps, features)``, or token ids ``(n, length)``, to ``(n, outputs)``.
+
+    An embedding if the row is token ids, then recurrent layers (https://docs.pytorch.org/docs/stable/nn.html#recurrent-layers),
+    then fully connected ones over the last state. LSTM: Hochreiter and Schmidhuber, "Long short-term memory", 1997,
+    https://doi.org/10.1162/neco.1997.9.8.1735; GRU: https://arxiv.org/abs/1406.1078. Tokens with id 0 at the end of a
+    row are padding, and change nothing. A row with an id that is not of the vocabulary gives NaN.
+
+    :raises InvalidInput: steps*features is not ``width``, or neither or both of input_shape and vocabulary are given.
+    """
+    config.check_width(width)
+    states = config.hidden_size * (2 if config.bidirectional else 1)
+    head = nn.Sequential(*fully_connected(states, config.hidden, outputs, config.activation, config.dropout))
+    if config.vocabulary is not None:
+        return _TokenRnn(config, config.vocabulary, head)
+    assert config.input_shape is not None
+    return nn.Sequential(nn.Unflatten(1, config.input_shape), _Recurrent(config, config.input_shape[1]), head)
+
+
+RNN = NetworkFamily("rnn", RnnConfig, build_rnn)

@@ -1,0 +1,102 @@
+"""``transformer``: an encoder over sequences of numbers or of tokens."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from longshore.shared.families import TransformerConfig
+from longshore.workers.families.base import NetworkFamily
+from longshore.workers.families.token_ids import to_ids, without
+
+#: Standard deviation of fresh embeddings, as of BERT.
+_SPREAD = 0.02
+
+
+class _Encoder(nn.Module):
+    """Vectors of steps, ``(n, length, d_model)``, to ``(n, outputs)``."""
+
+    def __init__(self, config: TransformerConfig, length: int, outputs: int) -> None:
+        super().__init__()
+        self.positions = nn.Parameter(torch.randn(length, config.d_model) * _SPREAD)
+        self.dropout = nn.Dropout(config.dropout)
+        layer = nn.TransformerEncoderLayer(
+            config.d_model,
+            config.nhead,
+            config.dim_feedforward,
+            config.dropout,
+            config.activation,
+            batch_first=True,
+            norm_first=True,
+        )
+        norm = nn.LayerNorm(config.d_model)
+        self.layers = nn.TransformerEncoder(layer, config.num_layers, norm, enable_nested_tensor=False)
+        # The layers are copies of one, with its very numbers; each is to begin with its own.
+        for parameter in self.layers.layers.parameters():
+            if parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+        self.head = nn.Linear(config.d_model, outputs)
+
+    def forward(self, steps: torch.Tensor, padding: torch.Tensor | None = None) -> torch.Tensor:
+        """:param padding: bool ``(n, length)``: which steps are padding; ``None``: none."""
+        vectors = self.layers(self.dropout(steps + self.positions), src_key_padding_mask=padding)
+        if padding is None:
+            pooled = vectors.mean(dim=1)
+        else:
+            real = (~padding).unsqueeze(2)
+            pooled = vectors.masked_fill(~real, 0).sum(dim=1) / real.sum(dim=1)
+        outputs: torch.Tensor = self.head(pooled)
+        return outputs
+
+
+class _TokenTransformer(nn.Module):
+    """Rows of ids, or of ids, mask and token types, to ``(n, outputs)``."""
+
+    def __init__(self, config: TransformerConfig, vocabulary: int, length: int, outputs: int) -> None:
+        super().__init__()
+        self.length = length
+        self.embedding = nn.Embedding(vocabulary, config.d_model)
+        nn.init.normal_(self.embedding.weight, std=_SPREAD)
+        self.types = nn.Embedding(config.token_types, config.d_model) if config.token_types else None
+        if self.types is not None:
+            nn.init.normal_(self.types.weight, std=_SPREAD)
+        self.encoder = _Encoder(config, length, outputs)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """float32 ``(n, length)``, or ``(n, 3*length)``, to ``(n, outputs)``."""
+        ids, wrong = to_ids(rows[:, : self.length], self.embedding.num_embeddings)
+        steps = self.embedding(ids)
+        padding = ids == 0
+        if self.types is not None:
+            padding = rows[:, self.length : 2 * self.length] == 0
+            types, wrong_types = to_ids(rows[:, 2 * self.length :], self.types.num_embeddings)
+            steps, wrong = steps + self.types(types), wrong | wrong_types
+        # Attention over nothing is NaN: a row of padding alone is run as one step of it.
+        empty = padding.all(dim=1, keepdim=True)
+        padding = torch.cat([padding[:, :1] & ~empty, padding[:, 1:]], dim=1)
+        return without(self.encoder(steps, padding), wrong)
+
+
+def build_transformer(config: TransformerConfig, width: int, outputs: int) -> nn.Module:
+    """Sequences to ``(n, outputs)``.
+
+    A row is ``(steps*features)`` numbers, of which each step is projected to d_model; or ``(length)`` token ids with 0
+    as padding; or, with token_types, ``(3*length)``: input_ids, attention_mask (1: a token, 0: padding) and
+    token_type_ids, one after the other. Positions are learned. Vaswani et al., "Attention is all you need", 2017,
+    https://arxiv.org/abs/1706.03762, as encoder (Devlin et al., "BERT", 2018, https://arxiv.org/abs/1810.04805) with
+    the norms before each part (https://arxiv.org/abs/2002.04745). Padding changes nothing. A row with an id or type
+    that is not of the vocabulary or the types gives NaN.
+
+    :raises InvalidInput: the row is not of ``width``, nhead does not divide d_model, or neither or both of input_shape
+        and vocabulary are given.
+    """
+    config.check_width(width)
+    length = config.length(width)
+    if config.vocabulary is not None:
+        return _TokenTransformer(config, config.vocabulary, length, outputs)
+    assert config.input_shape is not None
+    projection = nn.Linear(config.input_shape[1], config.d_model)
+    return nn.Sequential(nn.Unflatten(1, config.input_shape), projection, _Encoder(config, length, outputs))
+
+
+TRANSFORMER = NetworkFamily("transformer", TransformerConfig, build_transformer)
