@@ -17,6 +17,9 @@ QUEUES = ("cpu", "gpu")
 #: Seconds after which Redis hands an unanswered ticket to another worker. A run that takes longer is not disturbed:
 #: the doubled ticket finds its shard claimed. The shortest of all clients wins, so it stands here, once.
 VISIBILITY_TIMEOUT = 3600
+#: Seconds for a connection to Redis. A producer tells its caller that the job is safe when this has passed: it must not
+#: be long.
+CONNECTING = 2
 
 
 def make_app(settings: Settings) -> Celery:
@@ -49,8 +52,7 @@ def make_app(settings: Settings) -> Celery:
             "visibility_timeout": VISIBILITY_TIMEOUT,
             "priority_steps": list(STEPS),
             "queue_order_strategy": "priority",
-            # A producer tells its caller that the job is safe when this has passed: it must not be long.
-            "socket_connect_timeout": 2,
+            "socket_connect_timeout": CONNECTING,
             "connect_retries_timeout": 1,
             "interval_start": 0.1,
             "interval_step": 0.2,

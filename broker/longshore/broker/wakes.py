@@ -17,7 +17,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from celery import Celery
+from redis import Redis
 
+from longshore.broker.app import CONNECTING
 from longshore.broker.publishing import put, reaching_redis
 from longshore.broker.tickets import Message
 
@@ -45,10 +47,12 @@ class Wake:
 
 
 class Wakes:
-    """The keys of one cluster, by the app's pooled connections."""
+    """The keys of one cluster. Threads may share one, and a forked process may go on with it."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
+        # Of its own: most calls find a message on its way, and taking a producer from the pool costs as much as asking.
+        self._redis: Redis = Redis.from_url(app.conf.broker_url, socket_connect_timeout=CONNECTING)
 
     def call(self, message: Message) -> bool:
         """Publish a message, unless another for the same company, queue and priority is on its way.
@@ -61,11 +65,11 @@ class Wakes:
         if message.company is None:
             raise ValueError(f"the shards of message {message.id} have nothing in common")
         wake = str(Wake(first.queue, first.priority, message.company))
-        with reaching_redis(), self._app.producer_pool.acquire(block=True) as producer:
-            redis = producer.channel.client
-            if not redis.set(_PREFIX + wake, str(message.id), nx=True, ex=KEPT):
+        with reaching_redis():
+            if not self._redis.set(_PREFIX + wake, str(message.id), nx=True, ex=KEPT):
                 return False
-            put(self._app, producer, replace(message, wake=wake))
+            with self._app.producer_pool.acquire(block=True) as producer:
+                put(self._app, producer, replace(message, wake=wake))
         return True
 
     def answer(self, wake: Wake) -> None:
@@ -73,5 +77,9 @@ class Wakes:
 
         :raises ServiceUnavailable: Redis cannot be reached.
         """
-        with reaching_redis(), self._app.producer_pool.acquire(block=True) as producer:
-            producer.channel.client.delete(f"{_PREFIX}{wake}")
+        with reaching_redis():
+            self._redis.delete(f"{_PREFIX}{wake}")
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._redis.close()

@@ -233,6 +233,8 @@ class Client:
     def close(self) -> None:
         """Give the connections back."""
         self._ledger.close()
+        if "_wakes" in self.__dict__:
+            self._wakes.close()
         if "_app" in self.__dict__:
             self._app.close()
 

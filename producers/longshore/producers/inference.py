@@ -15,8 +15,8 @@ from longshore.producers.options import sort_options
 from longshore.producers.output_files import check_apart, check_free, check_kept, settle_output
 from longshore.producers.queues import QueueChoice
 from longshore.producers.remembered import Remembered
-from longshore.producers.requests import Infer
-from longshore.shared.datasets.arrays import rename_to, takes_names
+from longshore.producers.requests import Data, Infer
+from longshore.shared.datasets.arrays import plain_rows, rename_to, takes_names
 from longshore.shared.datasets.formats import detect
 from longshore.shared.datasets.inline import encode_block, to_table
 from longshore.shared.datasets.matrix import to_matrix
@@ -111,7 +111,7 @@ class InferencePlanner:
         together = joined([request.data for request in requests]) if len(requests) > 1 else None
         if together is not None:
             return self._plan_rows(target, *together)
-        return [job for request in requests for job in self._plan_table(target, to_table(request.data))]
+        return [job for request in requests for job in self._plan_table(target, request.data)]
 
     def _make_target(self, request: Infer, reference: ModelReference) -> Target:
         options = sort_options(request.options, InferSpec, frozenset({"data"}))
@@ -153,13 +153,19 @@ class InferencePlanner:
         spec = _spec(data, target)
         return target.draft.job(spec, shards, source.rows, spec.encode())
 
-    def _plan_table(self, target: Target, table: pa.Table) -> list[NewJob]:
+    def _plan_table(self, target: Target, data: Data) -> list[NewJob]:
+        ready = plain_rows(data, target.signature, LOOKED_AT) if target.output is None else None
+        if ready is not None:
+            return self._plan_fitted(target, ready, [ready.num_rows])
+        table = to_table(data)
         return self._plan_rows(target, table, [table.num_rows])
 
     def _plan_rows(self, target: Target, table: pa.Table, counts: Sequence[int]) -> list[NewJob]:
+        return self._plan_fitted(target, _fitted(table, target), counts)
+
+    def _plan_fitted(self, target: Target, table: pa.Table, counts: Sequence[int]) -> list[NewJob]:
         if target.format is not None:
             raise InvalidInput("format", "rows that come with the call have no file format; leave it out")
-        table = _fitted(table, target)
         options = target.draft.options
         same = target.rest.encode() if options.idempotency_key is not None else None
         jobs = []

@@ -16,6 +16,7 @@ from longshore.shared.settings import Settings
 from longshore.shared.store.store import Store
 from longshore.workers.draining import Draining
 from longshore.workers.inference.blocks import Blocks
+from longshore.workers.inference.pace import Pace
 from longshore.workers.inference.reading import Inputs
 from longshore.workers.inference.tuning import KnownBatchSizes
 from longshore.workers.inference.upcoming import Upcoming
@@ -59,6 +60,7 @@ class WorkerContext:
         self.upcoming = Upcoming()
         self.publish = publish
         self.wakes = wakes
+        self.pace = Pace()
         self.events = events
 
     def close(self) -> None:

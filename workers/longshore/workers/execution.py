@@ -49,6 +49,7 @@ def run_message(context: WorkerContext, names: Sequence[tuple[UUID, int]], task:
     :param wake: what others rely on that have no message of their own.
     """
     if wake is not None:
+        context.pace.pause(context.draining)
         answer(context.wakes, wake)
     if context.draining.asked:
         context.ledger.attempts.give_back(names)
@@ -57,6 +58,7 @@ def run_message(context: WorkerContext, names: Sequence[tuple[UUID, int]], task:
     log.debug("%d of %d shards wait", len(claims), len(names))
     if wake is not None:
         pass_on(context.wakes, wake, names[0], claims)
+        context.pace.ran(claims)
     found = list(groups(claims))
     for alike in [gather(context, found[0])] if len(found) == 1 else found:
         if len(alike) > 1:

@@ -34,6 +34,24 @@ def array_column(values: npt.NDArray[np.generic], field: str = "data") -> pa.Arr
     return pa.FixedSizeListArray.from_arrays(pa.array(flat), len(flat) // len(values))
 
 
+def plain_rows(rows: object, signature: Signature, looked_at: int) -> pa.Table | None:
+    """What most requests bring, as the table that is run: a float32 array for a version of one column of numbers.
+
+    Nothing of such an array has to be converted, so that looking for what could be wrong with it is quick.
+
+    :param looked_at: how many of the first rows.
+    :returns: ``None`` for anything else, and where one of these is not finite.
+    """
+    first = signature.features[0]
+    if not (type(rows) is np.ndarray and rows.dtype == np.float32 and rows.ndim == 2 and rows.size):
+        return None
+    if len(signature.features) > 1 or first.kind != "number" or first.width != rows.shape[1]:
+        return None
+    if not np.isfinite(rows[:looked_at]).all():
+        return None
+    return pa.Table.from_arrays([array_column(rows)], names=[first.name])
+
+
 def rename_to(table: pa.Table, signature: Signature, name: str) -> pa.Table:
     """Give the only column of an array the names that a version knows; other tables are returned as they are.
 
