@@ -15,7 +15,6 @@ from longshore.producers.requests import CrossValidate, Evaluate, Infer, Request
 from longshore.producers.searching import plan_cross_validation, plan_tuning
 from longshore.producers.training import plan_training
 from longshore.shared.errors import InvalidInput
-from longshore.shared.ledger.fleet import Fleet
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import NewInput, NewJob
 from longshore.shared.settings import Settings
@@ -53,18 +52,18 @@ def prepare(
                 jobs.append(plan_evaluation(first, ledger.models, queues, settings.producer, blocks))
         else:
             with _numbered(start, len(requests)):
-                jobs.append(_plan(first, ledger.fleet, queues, settings.producer, blocks))
+                jobs.append(_plan(first, ledger, queues, settings.producer, blocks))
     return Prepared(jobs, blocks.made)
 
 
 def _plan(
-    request: Train | Tune | CrossValidate, fleet: Fleet, queues: QueueChoice, producer: str, blocks: InputBlocks
+    request: Train | Tune | CrossValidate, ledger: Ledger, queues: QueueChoice, producer: str, blocks: InputBlocks
 ) -> NewJob:
     if isinstance(request, Train):
-        return plan_training(request, fleet, queues, producer, blocks)
+        return plan_training(request, ledger.fleet, ledger.models, queues, producer, blocks)
     if isinstance(request, Tune):
-        return plan_tuning(request, fleet, queues, producer, blocks)
-    return plan_cross_validation(request, fleet, queues, producer, blocks)
+        return plan_tuning(request, ledger.fleet, ledger.models, queues, producer, blocks)
+    return plan_cross_validation(request, ledger.fleet, ledger.models, queues, producer, blocks)
 
 
 def _runs(requests: Sequence[Request]) -> Iterator[tuple[int, Sequence[Request]]]:

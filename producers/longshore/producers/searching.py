@@ -11,6 +11,7 @@ from longshore.producers.requests import CrossValidate, Train, Tune
 from longshore.producers.training import CheckedTraining, check_family, check_training
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.fleet import Fleet
+from longshore.shared.ledger.models import Models
 from longshore.shared.ledger.records import NewJob, NewShard
 from longshore.shared.search import Choices, CrossValidateSpec, TuneSpec, applied
 from longshore.shared.validation import build, shorten
@@ -19,7 +20,9 @@ from longshore.shared.validation import build, shorten
 TRIALS = 16
 
 
-def plan_tuning(request: Tune, fleet: Fleet, queues: QueueChoice, producer: str, blocks: InputBlocks) -> NewJob:
+def plan_tuning(
+    request: Tune, fleet: Fleet, models: Models, queues: QueueChoice, producer: str, blocks: InputBlocks
+) -> NewJob:
     """One job with a shard for each trial.
 
     :raises InvalidInput: the space, or an option, or what is trained is wrong; names it.
@@ -28,7 +31,9 @@ def plan_tuning(request: Tune, fleet: Fleet, queues: QueueChoice, producer: str,
     # The metric is one of held-out rows.
     if rest.get("validation") == 0:
         raise InvalidInput("validation", "0: trials are compared on held-out rows; hold some out")
-    checked = check_training(Train(request.model, request.family, request.data, request.target, rest), fleet, blocks)
+    checked = check_training(
+        Train(request.model, request.family, request.data, request.target, rest), fleet, models, blocks
+    )
     spec = build(TuneSpec, {"trials": TRIALS, **own, "space": request.space, "train": checked.spec})
     spec.check()
     _check_families(spec, checked, fleet)
@@ -40,7 +45,7 @@ def plan_tuning(request: Tune, fleet: Fleet, queues: QueueChoice, producer: str,
 
 
 def plan_cross_validation(
-    request: CrossValidate, fleet: Fleet, queues: QueueChoice, producer: str, blocks: InputBlocks
+    request: CrossValidate, fleet: Fleet, models: Models, queues: QueueChoice, producer: str, blocks: InputBlocks
 ) -> NewJob:
     """One job with a shard for each fold.
 
@@ -50,7 +55,9 @@ def plan_cross_validation(
     for name in ("validation", "test", "split", "alias", "promote_if"):
         if rest.get(name) is not None:
             raise InvalidInput(name, f"{rest[name]!r}: cross-validation holds out each fold in turn; leave it out")
-    checked = check_training(Train(request.model, request.family, request.data, request.target, rest), fleet, blocks)
+    checked = check_training(
+        Train(request.model, request.family, request.data, request.target, rest), fleet, models, blocks
+    )
     spec = build(CrossValidateSpec, {**own, "train": checked.spec})
     return _job("cross_validate", spec, checked, spec.folds, queues, producer)
 

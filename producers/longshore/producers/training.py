@@ -11,6 +11,7 @@ from longshore.producers.conditions import check_gate
 from longshore.producers.drafts import Draft
 from longshore.producers.inputs import InputBlocks
 from longshore.producers.options import sort_options
+from longshore.producers.priors import check_versions, find_versions, with_versions
 from longshore.producers.queues import QueueChoice
 from longshore.producers.requests import Train
 from longshore.producers.streaming import settle_stream
@@ -20,12 +21,13 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.families import BUILT_IN, image_shape
 from longshore.shared.jobs import JobOptions, TrainSpec
 from longshore.shared.ledger.fleet import Fleet
+from longshore.shared.ledger.models import Models
 from longshore.shared.ledger.records import NewJob, NewShard
 from longshore.shared.references import check_alias, check_name
 from longshore.shared.validation import build
 
-#: Fields of the spec that are arguments of their own, or of :meth:`Job.extend`.
-ARGUMENTS = frozenset({"model", "family", "data", "target", "extends"})
+#: Fields of the spec that are arguments of their own, or that only Longshore sets.
+ARGUMENTS = frozenset({"model", "family", "data", "target", "extends", "base_digest", "teacher_digest"})
 #: Options that take a fraction, or data.
 HELD_OUT = ("validation", "test")
 
@@ -42,12 +44,14 @@ class CheckedTraining:
     width: int
 
 
-def plan_training(request: Train, fleet: Fleet, queues: QueueChoice, producer: str, blocks: InputBlocks) -> NewJob:
+def plan_training(
+    request: Train, fleet: Fleet, models: Models, queues: QueueChoice, producer: str, blocks: InputBlocks
+) -> NewJob:
     """One training job.
 
     :raises InvalidInput: the name, the family, an option or the data is wrong; names it.
     """
-    checked = check_training(request, fleet, blocks)
+    checked = check_training(request, fleet, models, blocks)
     spec = checked.spec
     draft = Draft(
         kind="train",
@@ -62,7 +66,7 @@ def plan_training(request: Train, fleet: Fleet, queues: QueueChoice, producer: s
     return draft.job(spec.model_dump_json(), shards, spec.epochs, checked.content)
 
 
-def check_training(request: Train, fleet: Fleet, blocks: InputBlocks) -> CheckedTraining:
+def check_training(request: Train, fleet: Fleet, models: Models, blocks: InputBlocks) -> CheckedTraining:
     """Look for everything that can be wrong with a training, before anything is queued.
 
     :raises InvalidInput: the name, the family, an option or the data is wrong; names it.
@@ -77,6 +81,8 @@ def check_training(request: Train, fleet: Fleet, blocks: InputBlocks) -> Checked
     given = {"model": request.model, "family": request.family, "target": request.target, **rest}
     # Anything but the data is checked before the data is looked at.
     spec = build(TrainSpec, {**given, "data": {"uri": "/", "format": "csv"}})
+    versions = find_versions(spec, models)
+    spec = with_versions(spec, versions)
     _check_split(spec, options.spec, held_out)
     spec.check()
     if spec.alias is not None:
@@ -88,6 +94,7 @@ def check_training(request: Train, fleet: Fleet, blocks: InputBlocks) -> Checked
     features = infer_features(data.schema, head, spec.target, spec.features, image_shape(spec.config), spec.split)
     width = sum(feature.size for feature in features)
     check_family(spec, width, fleet, [feature.name for feature in features])
+    check_versions(spec, versions, features)
     if spec.augment is not None:
         spec.augment.check(image_shape(spec.config), features)
     spec = settle_stream(spec, data, width)

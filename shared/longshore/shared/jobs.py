@@ -190,6 +190,18 @@ class TrainSpec(_Spec):
     checkpoint_steps: Annotated[int, Field(ge=1)] | None = None
     #: Checkpoints a running job has at most; one stays when it has succeeded, to train on from. 0 for none at all.
     keep_checkpoints: Annotated[int, Field(ge=0, le=1000)] = 1
+    #: The version whose weights the training begins with, wherever they fit; ``base_digest`` is what it meant then.
+    base: str | None = None
+    base_digest: str | None = None
+    #: Names of parameters that stay as they are, with ``*`` for any part: ``0.*``.
+    freeze: tuple[str, ...] = ()
+    #: The version that is learned from besides the targets; ``teacher_digest`` is what it meant then.
+    teacher: str | None = None
+    teacher_digest: str | None = None
+    #: What outputs are divided by before a network is compared with its teacher.
+    temperature: Annotated[float, Field(gt=0, le=1000)] = 2.0
+    #: How much the teacher counts against the targets, 0 to 1.
+    mix: Annotated[float, Field(ge=0, le=1)] = 0.5
     #: The job whose training goes on; ``epochs`` counts those that it has done.
     extends: UUID | None = None
     #: Scale each feature to mean 0 and standard deviation 1, as measured on the training rows.

@@ -31,6 +31,10 @@ FIXED = frozenset(
         "stream",
         "shuffle_window",
         "extends",
+        "base",
+        "base_digest",
+        "teacher",
+        "teacher_digest",
     }
 )
 #: Begins the name of an option that the family is told: ``config.hidden``.

@@ -53,6 +53,13 @@ _OPTIONS = (
     click.option("--accumulate", type=int, metavar="BATCHES", help="Added up to one step; default: 1."),
     click.option("--clip-grad-norm", type=float, help="The largest norm of a step's gradients; default: none."),
     click.option("--precision", type=click.Choice(PRECISIONS), help="Of the network's work; default: auto, fp32."),
+    click.option("--base", metavar="MODEL", help="Begin with the weights of this version."),
+    click.option(
+        "--freeze", multiple=True, metavar="PATTERN", help="Parameters that stay as they are: --freeze '0.*'."
+    ),
+    click.option("--teacher", metavar="MODEL", help="Learn from this version, too."),
+    click.option("--temperature", type=float, help="Of the teacher's outputs; default: 2.0."),
+    click.option("--mix", type=float, help="How much the teacher counts, 0 to 1; default: 0.5."),
     click.option("--checkpoint-seconds", type=float, help="Between two checkpoints; default: 30."),
     click.option("--checkpoint-steps", type=int, help="Between two checkpoints; default: none by steps."),
     click.option("--keep-checkpoints", type=int, help="So many at most; default: 1."),

@@ -13,6 +13,7 @@ from longshore.shared.search import CrossValidateSpec
 from longshore.workers.context import WorkerContext
 from longshore.workers.heartbeat import Heartbeat
 from longshore.workers.train.opening import open_rows
+from longshore.workers.train.prior import load_prior
 from longshore.workers.train.run import train
 
 
@@ -31,7 +32,15 @@ def run_fold(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
             trials.report(claim, epoch, metrics["val_loss"])
 
     rows = open_rows(spec.train, context.inputs.blocks)
-    trained = train(spec.train, rows, context.device, report, beat.check, (claim.shard, spec.folds))
+    trained = train(
+        spec.train,
+        rows,
+        context.device,
+        report,
+        beat.check,
+        (claim.shard, spec.folds),
+        prior=load_prior(spec.train, context.store),
+    )
     trials.settle(claim, "complete", value=trained.metrics.get("val_loss"), metrics=trained.metrics)
     trials.finish(claim, _sum_up)
 

@@ -19,6 +19,7 @@ from longshore.workers.search.study import should_prune, suggest
 from longshore.workers.train.job import store_version
 from longshore.workers.train.opening import open_rows
 from longshore.workers.train.outcome import TrainedModel
+from longshore.workers.train.prior import load_prior
 from longshore.workers.train.run import train
 
 
@@ -68,7 +69,14 @@ def _train(context: WorkerContext, claim: Claim, beat: Heartbeat, spec: TuneSpec
             if should_prune(spec, own, [trial for trial in known if trial is not own]):
                 raise Pruned
 
-    return train(tried, open_rows(tried, context.inputs.blocks), context.device, report, beat.check)
+    return train(
+        tried,
+        open_rows(tried, context.inputs.blocks),
+        context.device,
+        report,
+        beat.check,
+        prior=load_prior(tried, context.store),
+    )
 
 
 def _is_best(spec: TuneSpec, value: float, known: Sequence[TrialRecord]) -> bool:

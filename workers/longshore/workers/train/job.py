@@ -20,6 +20,7 @@ from longshore.workers.heartbeat import Heartbeat
 from longshore.workers.train.checkpoints import Checkpoints, Found
 from longshore.workers.train.opening import open_rows
 from longshore.workers.train.outcome import TrainedModel
+from longshore.workers.train.prior import load_prior
 from longshore.workers.train.run import Keeping, train
 
 
@@ -45,7 +46,9 @@ def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
     _rewind(context, claim, found)
     keeping = Keeping(checkpoints, None if found is None else found.state, report_step)
     try:
-        trained = train(spec, rows, context.device, report, beat.check, keeping=keeping)
+        trained = train(
+            spec, rows, context.device, report, beat.check, keeping=keeping, prior=load_prior(spec, context.store)
+        )
     finally:
         # A later attempt must find what this one has kept.
         checkpoints.wait()

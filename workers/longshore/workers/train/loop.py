@@ -14,6 +14,7 @@ from longshore.workers.train.evaluate import Evaluation
 from longshore.workers.train.losses import Loss, NotFinite, refuse_not_finite
 from longshore.workers.train.outcome import Check, Report
 from longshore.workers.train.precision import Precision
+from longshore.workers.train.prior import Teaching
 from longshore.workers.train.rows import TrainingRows
 from longshore.workers.train.snapshot import State
 
@@ -71,6 +72,8 @@ class Loop:
     accumulate: int = 1
     #: The norm that gradients are scaled down to; ``None`` leaves them.
     clip_grad_norm: float | None = None
+    #: Mixes what a teacher says into the loss.
+    teaching: Teaching | None = None
     keeper: Keeper | None = None
     #: Told the steps that are done, and ``step/loss`` and ``step/learning_rate``.
     report_step: Report | None = None
@@ -147,7 +150,10 @@ class Loop:
         ):
             self.check()
             with self.precision.context():
-                loss = self.loss(self.network(inputs), targets)
+                outputs = self.network(inputs)
+                loss = self.loss(outputs, targets)
+                if self.teaching is not None:
+                    loss = self.teaching.loss(inputs, outputs, loss)
             losses[batch] = loss.detach()
             self.precision.backward(loss if self.accumulate == 1 else loss * self._share(batch, len(targets)))
             if batch == last or (batch + 1) % self.accumulate == 0:

@@ -25,7 +25,9 @@ _FUSED = frozenset({"adam", "adamw", "sgd"})
 
 
 def make_optimizer(spec: TrainSpec, network: nn.Module) -> Optimizer:
-    """The optimizer ``spec`` asks for, over the parameters of ``network``; what is not given is PyTorch's default.
+    """The optimizer ``spec`` asks for, over the parameters of ``network`` that are not frozen.
+
+    What is not given is PyTorch's default.
 
     Fused where PyTorch has it. https://docs.pytorch.org/docs/stable/optim.html
 
@@ -36,4 +38,6 @@ def make_optimizer(spec: TrainSpec, network: nn.Module) -> Optimizer:
     arguments |= spec.optimizer_arguments
     if spec.optimizer in _FUSED:
         arguments["fused"] = True
-    return _CLASSES[spec.optimizer](list(network.parameters()), **arguments)
+    return _CLASSES[spec.optimizer](
+        [parameter for parameter in network.parameters() if parameter.requires_grad], **arguments
+    )

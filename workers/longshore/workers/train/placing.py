@@ -30,9 +30,17 @@ class Placed:
     standardize: Standardize | None
 
 
-def place(spec: TrainSpec, data: TrainingData | StreamedData, device: torch.device) -> Placed:
-    """Put the rows on ``device``, or make ready to. On the CPU, features in memory are standardised in place."""
-    placed = _in_memory(spec, data, device) if isinstance(data, TrainingData) else _streamed(spec, data, device)
+def place(
+    spec: TrainSpec, data: TrainingData | StreamedData, device: torch.device, given: Standardize | None = None
+) -> Placed:
+    """Put the rows on ``device``, or make ready to. On the CPU, features in memory are standardised in place.
+
+    :param given: how they are; ``None`` measures it.
+    """
+    if isinstance(data, TrainingData):
+        placed = _in_memory(spec, data, device, given)
+    else:
+        placed = _streamed(spec, data, device, given)
     shape = image_shape(spec.config)
     if spec.augment is None:
         return placed
@@ -42,12 +50,15 @@ def place(spec: TrainSpec, data: TrainingData | StreamedData, device: torch.devi
     return replace(placed, train=AugmentedRows(placed.train, augmentation))
 
 
-def _in_memory(spec: TrainSpec, data: TrainingData, device: torch.device) -> Placed:
+def _in_memory(spec: TrainSpec, data: TrainingData, device: torch.device, given: Standardize | None) -> Placed:
     rows = torch.from_numpy(data.features).to(device)
     targets = torch.from_numpy(data.targets.values).to(device)
     standardize = None
     if spec.standardize:
-        standardize = Standardize.measure(rows, torch.from_numpy(data.train_rows).to(device))
+        standardize = given
+        if standardize is None:
+            standardize = Standardize.measure(rows, torch.from_numpy(data.train_rows).to(device))
+        standardize.to(device)
         standardize.apply_(rows)
 
     def some(numbers: Rows) -> InMemoryRows | None:
@@ -58,8 +69,8 @@ def _in_memory(spec: TrainSpec, data: TrainingData, device: torch.device) -> Pla
     return Placed(train, some(data.held_out_rows), some(data.test_rows), standardize)
 
 
-def _streamed(spec: TrainSpec, data: StreamedData, device: torch.device) -> Placed:
-    standardize = data.survey.standardize.to(device) if spec.standardize else None
+def _streamed(spec: TrainSpec, data: StreamedData, device: torch.device, given: Standardize | None) -> Placed:
+    standardize = (given or data.survey.standardize).to(device) if spec.standardize else None
     parts = [data.part(part, standardize, device) for part in (TRAIN, VALIDATION, TEST)]
     train = StreamedRows(parts[0], data.window(spec), spec.seed)
     held_out, tested = (part if part.count else None for part in parts[1:])

@@ -24,6 +24,7 @@ from longshore.workers.train.optimizers import make_optimizer
 from longshore.workers.train.outcome import Check, Report, TrainedModel
 from longshore.workers.train.placing import place
 from longshore.workers.train.precision import Precision
+from longshore.workers.train.prior import Prior, Teaching, freeze
 from longshore.workers.train.rows import HeldOutRows
 from longshore.workers.train.stream.data import StreamedData, read_streams
 
@@ -48,6 +49,7 @@ def train(
     check: Check,
     fold: tuple[int, int] | None = None,
     keeping: Keeping | None = None,
+    prior: Prior | None = None,
 ) -> TrainedModel:
     """Train what ``spec`` asks for on ``rows``, which are those that it names: in memory, or streamed.
 
@@ -60,6 +62,7 @@ def train(
     :param check: called before each batch; what it raises ends the run.
     :param fold: as of :func:`read_training_data`.
     :param keeping: checkpoints, and from where to go on.
+    :param prior: what ``spec`` names to begin with or to learn from.
     :raises InvalidInput: the spec does not fit the rows or the family, a row is bad, the loss is no longer finite, or
         the run does not fit the memory of ``device``.
     """
@@ -74,12 +77,17 @@ def train(
         torch.manual_seed(spec.seed)
         # Built on the CPU, so that the seed gives the same initial weights for every device.
         network = family.build(config, data.signature.width, data.outputs)
+        prior = prior or Prior()
+        notes = prior.fill(network)
+        freeze(network, spec.freeze)
         try:
-            standardize, metrics = _run(spec, data, network, device, report, check, keeping or Keeping())
+            standardize, metrics = _run(spec, data, network, device, report, check, keeping or Keeping(), prior)
         except torch.OutOfMemoryError as error:
             raise _too_large(spec, data, device) from error
     module = assemble(network, standardize).to("cpu").eval()
-    return TrainedModel(module=module, signature=data.signature, config=config, metrics=metrics, notes=data.notes)
+    return TrainedModel(
+        module=module, signature=data.signature, config=config, metrics=metrics, notes=(*data.notes, *notes)
+    )
 
 
 def _run(
@@ -90,10 +98,17 @@ def _run(
     report: Report,
     check: Check,
     keeping: Keeping,
+    prior: Prior,
 ) -> tuple[Standardize | None, dict[str, float]]:
     """Train ``network`` in place."""
     network.to(device)
-    rows = place(spec, data, device)
+    given = prior.standardize(data.signature.width)
+    if prior.base is not None:
+        spec = spec.model_copy(update={"standardize": given is not None})
+    rows = place(spec, data, device, given)
+    if prior.teacher is not None:
+        prior.teacher.to(device)
+    teaching = None if prior.teacher is None else Teaching(spec, prior, data.signature, rows.standardize)
     classes = None if data.signature.labels is None else len(data.signature.labels)
     loss = LOSSES[data.signature.task]
 
@@ -112,6 +127,7 @@ def _run(
         precision=Precision(spec.precision, device),
         accumulate=spec.accumulate,
         clip_grad_norm=spec.clip_grad_norm,
+        teaching=teaching,
         keeper=keeping.keeper,
         report_step=keeping.report_step,
     )
