@@ -26,6 +26,7 @@ EPOCHS = 40
 OPTIONS: dict[str, object] = {
     **{"config": {"hidden": [64], "dropout": 0.3}, "batch_size": 8, "accumulate": 2, "clip_grad_norm": 1.0, "seed": 5},
     **{"checkpoint_seconds": None, "checkpoint_steps": 25},
+    **{"schedule": "step", "step_size": 7, "gamma": 0.8, "warmup_steps": 60},
 }
 
 
@@ -112,6 +113,9 @@ def test_what_cannot_be_extended_says_why(client: Client, table: pa.Table) -> No
     inferred = client.infer("without", table).wait(PATIENCE)
     with pytest.raises(InvalidInput, match=r"is of kind infer; a training that has succeeded can be extended"):
         inferred.extend(1)
+    cosine = client.train("without", "linear", table, "label", epochs=2, schedule="cosine").wait(PATIENCE)
+    with pytest.raises(InvalidInput, match=r"^schedule: the learning rate of cosine ended with the job"):
+        cosine.extend(1)
     with pytest.raises(InvalidInput, match=r"^epochs: 0: give 1 or more"):
         without.extend(0)
     with pytest.raises(InvalidInput, match=r"^extends: unknown option"):

@@ -97,6 +97,23 @@ def test_event_files_for_tensorboard(longshore: CommandLine, job: Job, tmp_path:
     assert written == pytest.approx(measured)
 
 
+def test_a_training_that_gets_no_better_ends_with_its_best_epoch(client: Client) -> None:
+    images, labels = digits.digits()
+    table = digits.table(images[:300], labels[:300])
+    options = {"epochs": 200, "learning_rate": 0.03, "early_stopping": 3, "monitor": "val_accuracy"}
+    job = client.train("stopped", "mlp", table, "label", **options).wait(120)
+    accuracies = [metric.value for metric in job.metrics() if metric.name == "val_accuracy"]
+    best = accuracies.index(max(accuracies)) + 1
+    assert len(accuracies) == best + 3 < 200
+    said = f"the version has the weights of epoch {best} of {best + 3}, whose val_accuracy was the best"
+    assert said in job.notes
+    outcome = job.record().outcome
+    assert outcome is not None
+    metrics = outcome["metrics"]
+    assert isinstance(metrics, dict)
+    assert metrics["val_accuracy"] == max(accuracies)
+
+
 def test_a_job_without_metrics_says_so(cluster: Cluster, client: Client, tmp_path: Path) -> None:
     job = client.infer("digits:1", digits.digits()[0][:1]).wait(120)
     for draw in (job.plot, job.tensorboard):

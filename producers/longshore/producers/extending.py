@@ -26,6 +26,10 @@ def extension(record: JobRecord, last: CheckpointRecord | None, epochs: int) -> 
     if record.pruned_at is not None:
         raise ResultsPruned("job", f"the rows that came with {record.id} were pruned; submit a training anew")
     before = build(TrainSpec, record.spec)
+    if before.schedule in ("cosine", "linear", "one_cycle"):
+        raise InvalidInput(
+            "schedule", f"the learning rate of {before.schedule} ended with the job; train from its version with base="
+        )
     spec = build(TrainSpec, {**record.spec, "epochs": before.epochs + epochs, "extends": record.id})
     draft = Draft(
         kind="train",

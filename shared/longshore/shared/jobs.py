@@ -178,6 +178,19 @@ class TrainSpec(_Spec):
     alpha: Annotated[float, Field(ge=0, lt=1)] | None = None
     #: Of RMSprop: divide by the deviation of the gradient, not by its mean square.
     centered: bool = False
+    #: How the learning rate changes: by step (cosine, linear, one_cycle) over all epochs, or by epoch (step, plateau).
+    schedule: Literal["constant", "step", "cosine", "linear", "one_cycle", "plateau"] = "constant"
+    #: Steps in which the learning rate first grows to its full size.
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    #: Of the schedule ``step``: epochs between two changes.
+    step_size: Annotated[int, Field(ge=1)] = 10
+    #: Of the schedules ``step`` and ``plateau``: what the learning rate is multiplied by.
+    gamma: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    #: Of the schedule ``plateau``: epochs without a better loss before the learning rate is lowered.
+    patience: Annotated[int, Field(ge=0)] = 10
+    #: Epochs without a better ``monitor`` after which the training ends, with the weights of its best epoch.
+    early_stopping: Annotated[int, Field(ge=1)] | None = None
+    monitor: str = "val_loss"
     #: Batches whose gradients are added up to one step; their mean is that of one batch of all of their rows.
     accumulate: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     #: The norm that all gradients of a step together are scaled down to; ``None`` leaves them as they are.
@@ -226,11 +239,29 @@ class TrainSpec(_Spec):
         names = ("momentum", "nesterov", "betas", "eps", "amsgrad", "alpha", "centered")
         return {name: given for name in names if (given := getattr(self, name)) != TrainSpec.model_fields[name].default}
 
+    def _check_schedule(self) -> None:
+        of = {"step_size": ("step",), "gamma": ("step", "plateau"), "patience": ("plateau",)}
+        for name, schedules in of.items():
+            if getattr(self, name) != type(self).model_fields[name].default and self.schedule not in schedules:
+                raise InvalidInput(
+                    name, f"{getattr(self, name)}: of the schedule {' or '.join(schedules)}, not {self.schedule}"
+                )
+        if self.warmup_steps and self.schedule == "one_cycle":
+            raise InvalidInput("warmup_steps", f"{self.warmup_steps}: one_cycle warms up by itself; leave it out")
+        held_out = self.split is not None or not isinstance(self.validation, float) or self.validation > 0
+        if self.early_stopping is not None and self.monitor.startswith("val_") and not held_out:
+            raise InvalidInput(
+                "early_stopping", f"{self.monitor} needs held-out rows; give validation, or leave it out"
+            )
+        if self.early_stopping is None and self.monitor != "val_loss":
+            raise InvalidInput("monitor", f"{self.monitor!r}: it is what early_stopping watches; give that, too")
+
     def check(self) -> None:
         """Whether the options go together.
 
         :raises InvalidInput: an argument is given to an optimizer without it, or no rows are left to train on.
         """
+        self._check_schedule()
         held_out = sum(part for part in (self.validation, self.test) if isinstance(part, float))
         if held_out >= 1:
             raise InvalidInput(

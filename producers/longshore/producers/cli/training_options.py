@@ -12,6 +12,7 @@ from longshore.producers.cli.submitting import given_options, job_options, parse
 F = TypeVar("F", bound=Callable[..., object])
 
 TASKS = ("auto", "classification", "regression")
+SCHEDULES = ("constant", "step", "cosine", "linear", "one_cycle", "plateau")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adagrad", "nadam", "radam")
 
@@ -50,6 +51,13 @@ _OPTIONS = (
         "--split", metavar="COLUMN", help="Says of each row: train, validation or test; in place of these two."
     ),
     click.option("--stratify/--no-stratify", default=None, help="Draw from each class in proportion; default: yes."),
+    click.option("--schedule", type=click.Choice(SCHEDULES), help="Of the learning rate; default: constant."),
+    click.option("--warmup-steps", type=int, help="In which the learning rate grows; default: 0."),
+    click.option("--step-size", type=int, metavar="EPOCHS", help="Of the schedule step; default: 10."),
+    click.option("--gamma", type=float, help="Of the schedules step and plateau; default: 0.1."),
+    click.option("--patience", type=int, metavar="EPOCHS", help="Of the schedule plateau; default: 10."),
+    click.option("--early-stopping", type=int, metavar="EPOCHS", help="End when it gets no better for so long."),
+    click.option("--monitor", metavar="METRIC", help="What early stopping watches; default: val_loss."),
     click.option("--accumulate", type=int, metavar="BATCHES", help="Added up to one step; default: 1."),
     click.option("--clip-grad-norm", type=float, help="The largest norm of a step's gradients; default: none."),
     click.option("--precision", type=click.Choice(PRECISIONS), help="Of the network's work; default: auto, fp32."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,10 +12,13 @@ from torch import nn
 from torch.nn import functional
 
 from longshore.shared.errors import InvalidInput
+from longshore.shared.jobs import TrainSpec
 from longshore.workers.train.loop import Loop
 from longshore.workers.train.precision import Precision
 from longshore.workers.train.rows import InMemoryRows
+from longshore.workers.train.schedules import Schedule
 from longshore.workers.train.snapshot import read_state, write_state
+from longshore.workers.train.stopping import Stopping
 
 CPU = torch.device("cpu")
 ROWS = 203
@@ -115,6 +119,118 @@ def test_going_on_from_any_step_ends_with_the_same_bits(tmp_path: Path, at: int,
     again.run(3, lambda epoch, metrics: rest.append((epoch, metrics)))
     assert torch.equal(weights(again), weights(undisturbed))
     assert rest == whole[-len(rest) :]
+
+
+def spec(**options: object) -> TrainSpec:
+    found = {"model": "m", "family": "mlp", "data": {"uri": "/x", "format": "csv"}, "target": "y", "learning_rate": 0.1}
+    return TrainSpec.model_validate({**found, **options})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"schedule": "cosine", "warmup_steps": 5},
+        {"schedule": "linear"},
+        {"schedule": "one_cycle"},
+        {"schedule": "step", "step_size": 1, "gamma": 0.5},
+        {"schedule": "plateau", "patience": 0, "gamma": 0.5},
+        {"warmup_steps": 30},
+    ],
+)
+def test_schedules_and_stopping_go_on_where_they_were(tmp_path: Path, options: dict[str, object]) -> None:
+    def made(keeper: Keeping | None = None) -> Loop:
+        one = loop(dropout=0.3, keeper=keeper)
+        one.schedule = Schedule(spec(**options), one.optimizer, 3 * 21)
+        one.stopping = Stopping(2, "train_loss")
+        return one
+
+    undisturbed = run(made(), 3)
+    run(made(Keeping(tmp_path / "x", 29)), 3)
+    again = made()
+    again.restore(read_state(tmp_path / "x"))  # type: ignore[arg-type]
+    assert torch.equal(run(again, 3), undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("options", "rates"),
+    [
+        ({}, [1, 1, 1, 1, 1, 1]),
+        ({"warmup_steps": 4}, [0.25, 0.5, 0.75, 1, 1, 1]),
+        ({"schedule": "linear"}, [1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6]),
+        ({"schedule": "linear", "warmup_steps": 2}, [0.5, 1, 1, 3 / 4, 2 / 4, 1 / 4]),
+        ({"schedule": "cosine"}, [(1 + math.cos(math.pi * step / 6)) / 2 for step in range(6)]),
+        ({"schedule": "step", "step_size": 2, "gamma": 0.5}, [1, 1, 1, 1, 0.5, 0.5]),
+        ({"schedule": "plateau", "patience": 1, "gamma": 0.5}, [1, 1, 1, 1, 1, 1]),
+    ],
+)
+def test_the_learning_rate_of_each_step(options: dict[str, object], rates: list[float]) -> None:
+    """Six steps, two to an epoch."""
+    one = loop()
+    schedule = Schedule(spec(**options), one.optimizer, 6)
+    seen = []
+    for step in range(6):
+        seen.append(one.optimizer.param_groups[0]["lr"] / 0.1)
+        one.optimizer.step()
+        schedule.step()
+        if step % 2:
+            schedule.epoch({"train_loss": 1.0})
+    assert seen == pytest.approx(rates, abs=1e-9)
+
+
+def test_one_cycle_rises_to_the_learning_rate_and_falls() -> None:
+    one = loop()
+    schedule = Schedule(spec(schedule="one_cycle"), one.optimizer, 100)
+    seen = []
+    for _ in range(100):
+        seen.append(one.optimizer.param_groups[0]["lr"])
+        one.optimizer.step()
+        schedule.step()
+    assert max(seen) == pytest.approx(0.1)
+    assert seen[0] < 0.01
+    assert seen[-1] < 0.001
+
+
+def test_the_rate_is_lowered_where_the_loss_stays() -> None:
+    one = loop()
+    schedule = Schedule(spec(schedule="plateau", patience=1, gamma=0.5), one.optimizer, 100)
+    seen = []
+    for loss in (3.0, 2.0, 2.0, 2.0, 2.0, 2.0):
+        schedule.epoch({"train_loss": 9.0, "val_loss": loss})
+        seen.append(one.optimizer.param_groups[0]["lr"])
+    assert seen == pytest.approx([0.1, 0.1, 0.1, 0.05, 0.05, 0.025])
+
+
+def test_the_best_epoch_is_kept() -> None:
+    one = loop()
+    stopping = Stopping(2, "val_accuracy")
+    kept = []
+    for epoch, value in enumerate((0.5, 0.9, 0.8, 0.85), start=1):
+        with torch.no_grad():
+            one.network[0].bias.fill_(epoch)  # type: ignore[index]
+        kept.append(stopping.look(epoch, {"val_accuracy": value}, one.network))
+    assert kept == [False, False, False, True]
+    stopping.restore(one.network)
+    assert weights(one)[40:48].tolist() == [2.0] * 8
+    assert (stopping.epoch, stopping.metrics) == (2, {"val_accuracy": 0.9})
+    assert stopping.note(4) == "the version has the weights of epoch 2 of 4, whose val_accuracy was the best"
+    with pytest.raises(InvalidInput, match=r"^monitor: 'val_accuracy' is not measured; there are val_loss"):
+        stopping.look(5, {"val_loss": 1.0}, one.network)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"step_size": 3}, "step_size: 3: of the schedule step, not constant"),
+        ({"schedule": "cosine", "gamma": 0.5}, "gamma: 0.5: of the schedule step or plateau, not cosine"),
+        ({"schedule": "one_cycle", "warmup_steps": 3}, "warmup_steps: 3: one_cycle warms up by itself"),
+        ({"early_stopping": 3, "validation": 0.0}, "early_stopping: val_loss needs held-out rows"),
+        ({"monitor": "val_accuracy"}, "monitor: 'val_accuracy': it is what early_stopping watches"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options: dict[str, object], said: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        spec(**options).check()
+    assert said in str(refused.value)
 
 
 def test_a_loss_that_is_no_number_names_the_last_good_checkpoint(tmp_path: Path) -> None:

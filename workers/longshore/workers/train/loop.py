@@ -16,7 +16,9 @@ from longshore.workers.train.outcome import Check, Report
 from longshore.workers.train.precision import Precision
 from longshore.workers.train.prior import Teaching
 from longshore.workers.train.rows import TrainingRows
+from longshore.workers.train.schedules import Schedule
 from longshore.workers.train.snapshot import State
+from longshore.workers.train.stopping import Stopping
 
 #: Steps between looks at the loss. Each look waits for the device, so it is not done at every step.
 _LOOK_EVERY = 200
@@ -72,6 +74,8 @@ class Loop:
     accumulate: int = 1
     #: The norm that gradients are scaled down to; ``None`` leaves them.
     clip_grad_norm: float | None = None
+    schedule: Schedule | None = None
+    stopping: Stopping | None = None
     #: Mixes what a teacher says into the loss.
     teaching: Teaching | None = None
     keeper: Keeper | None = None
@@ -87,9 +91,13 @@ class Loop:
         :raises InvalidInput: a loss is not finite.
         """
         self._told = time.monotonic()
-        while self.place.epoch <= epochs:
+        while self.place.epoch <= epochs and not (self.stopping is not None and self.stopping.stopped):
             metrics = self._epoch()
             report(self.place.epoch, dict(metrics))
+            if self.schedule is not None:
+                self.schedule.epoch(metrics)
+            if self.stopping is not None:
+                self.stopping.look(self.place.epoch, metrics, self.network)
             self.place = Place(epoch=self.place.epoch + 1, done=self.place.done, metrics=metrics)
         return self.place.metrics
 
@@ -100,6 +108,8 @@ class Loop:
             "network": dict(self.network.state_dict()),
             "optimizer": self.optimizer.state_dict(),
             "precision": self.precision.state_dict(),
+            "schedule": None if self.schedule is None else self.schedule.state_dict(),
+            "stopping": None if self.stopping is None else self.stopping.state_dict(),
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
             "place": {
@@ -114,6 +124,10 @@ class Loop:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.precision.load_state_dict(state["precision"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(state["schedule"])
+        if self.stopping is not None:
+            self.stopping.load_state_dict(state["stopping"])
         torch.set_rng_state(state["random"])
         if state["random_cuda"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["random_cuda"], self.device)
@@ -159,6 +173,8 @@ class Loop:
             if batch == last or (batch + 1) % self.accumulate == 0:
                 self.precision.step(self.optimizer, self.network, self.clip_grad_norm)
                 self.optimizer.zero_grad()
+                if self.schedule is not None:
+                    self.schedule.step()
                 place.batch, place.done = batch + 1, place.done + 1
                 self._between(losses)
         self._look(losses, "the loss")

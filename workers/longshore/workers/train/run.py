@@ -26,6 +26,8 @@ from longshore.workers.train.placing import place
 from longshore.workers.train.precision import Precision
 from longshore.workers.train.prior import Prior, Teaching, freeze
 from longshore.workers.train.rows import HeldOutRows
+from longshore.workers.train.schedules import Schedule
+from longshore.workers.train.stopping import Stopping
 from longshore.workers.train.stream.data import StreamedData, read_streams
 
 Data: TypeAlias = TrainingData | StreamedData
@@ -81,12 +83,12 @@ def train(
         notes = prior.fill(network)
         freeze(network, spec.freeze)
         try:
-            standardize, metrics = _run(spec, data, network, device, report, check, keeping or Keeping(), prior)
+            standardize, metrics, ended = _run(spec, data, network, device, report, check, keeping or Keeping(), prior)
         except torch.OutOfMemoryError as error:
             raise _too_large(spec, data, device) from error
     module = assemble(network, standardize).to("cpu").eval()
     return TrainedModel(
-        module=module, signature=data.signature, config=config, metrics=metrics, notes=(*data.notes, *notes)
+        module=module, signature=data.signature, config=config, metrics=metrics, notes=(*data.notes, *notes, *ended)
     )
 
 
@@ -99,7 +101,7 @@ def _run(
     check: Check,
     keeping: Keeping,
     prior: Prior,
-) -> tuple[Standardize | None, dict[str, float]]:
+) -> tuple[Standardize | None, dict[str, float], tuple[str, ...]]:
     """Train ``network`` in place."""
     network.to(device)
     given = prior.standardize(data.signature.width)
@@ -115,9 +117,11 @@ def _run(
     def evaluation(held_out: HeldOutRows, prefix: str) -> Evaluation:
         return Evaluation(held_out, classes, loss, spec.batch_size, device, prefix)
 
+    optimizer = make_optimizer(spec, network)
+    steps = spec.epochs * -(-rows.train.count // (spec.batch_size * spec.accumulate))
     loop = Loop(
         network=network,
-        optimizer=make_optimizer(spec, network),
+        optimizer=optimizer,
         loss=loss,
         rows=rows.train,
         batch_size=spec.batch_size,
@@ -127,6 +131,8 @@ def _run(
         precision=Precision(spec.precision, device),
         accumulate=spec.accumulate,
         clip_grad_norm=spec.clip_grad_norm,
+        schedule=None if spec.schedule == "constant" and not spec.warmup_steps else Schedule(spec, optimizer, steps),
+        stopping=None if spec.early_stopping is None else Stopping(spec.early_stopping, spec.monitor),
         teaching=teaching,
         keeper=keeping.keeper,
         report_step=keeping.report_step,
@@ -136,11 +142,16 @@ def _run(
     metrics = dict(loop.run(spec.epochs, report))
     if keeping.keeper is not None:
         keeping.keeper.keep(loop.state, loop.place.epoch, loop.place.done)
+    notes: tuple[str, ...] = ()
+    if loop.stopping is not None:
+        loop.stopping.restore(network)
+        metrics = dict(loop.stopping.metrics)
+        notes = (loop.stopping.note(loop.place.epoch - 1),)
     if rows.test is not None:
         tested = evaluation(rows.test, "test_").run(network, check)
         report(spec.epochs, dict(tested))
         metrics |= tested
-    return rows.standardize, metrics
+    return rows.standardize, metrics, notes
 
 
 def _too_large(spec: TrainSpec, data: Data, device: torch.device) -> InvalidInput:
