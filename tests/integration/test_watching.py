@@ -27,7 +27,9 @@ SECRET = "a-key-that-is-nobodys-business"
 def trained(cluster: Cluster) -> Job:
     images, labels = digits.digits()
     with cluster.client() as client:
-        job = client.train("digits", "mlp", {"pixels": images, "<label>": labels}, "<label>", epochs=EPOCHS)
+        job = client.train(
+            "digits", "mlp", {"pixels": images, "<label>": labels}, "<label>", epochs=EPOCHS, metrics=["accuracy", "f1"]
+        )
         job.wait(120)
     return job
 
@@ -83,8 +85,16 @@ def test_a_page_that_needs_nothing_beside_it(longshore: CommandLine, job: Job, t
     for word in (f"digits:{outcome['version']}", str(outcome["digest"]), "Lineage", "<label>", "learning_rate"):
         assert word in words
     rows = [[cell.text for cell in row] for row in page.iter("tr")]
+    confusion = outcome["confusion_matrix"]
+    assert isinstance(confusion, dict)
+    counts = confusion["counts"]
+    assert isinstance(counts, list)
+    assert confusion["labels"] == [str(label) for label in range(10)]
+    third = counts[3]
+    assert isinstance(third, list)
+    assert [row for row in rows if row == ["3", *map(str, third)]]
     first = {metric.name: metric.value for metric in job.metrics() if metric.step == 1}
-    assert ["1", *(f"{first[name]:.6g}" for name in ("train_loss", "val_loss", "val_accuracy"))] in rows
+    assert ["1", *(f"{first[name]:.6g}" for name in ("train_loss", "val_loss", "val_accuracy", "val_f1"))] in rows
 
 
 def test_event_files_for_tensorboard(longshore: CommandLine, job: Job, tmp_path: Path) -> None:

@@ -132,6 +132,12 @@ class InferSpec(_Spec):
         return self.output is None if self.results is None else self.results
 
 
+#: What can be measured of classifiers, and of regressions.
+OfClasses = Literal["accuracy", "precision", "recall", "f1", "auroc", "perplexity"]
+OfNumbers = Literal["mae", "mse", "rmse", "r2"]
+Measure = OfClasses | OfNumbers
+
+
 class TrainSpec(_Spec):
     """Train one version of a model."""
 
@@ -178,6 +184,8 @@ class TrainSpec(_Spec):
     alpha: Annotated[float, Field(ge=0, lt=1)] | None = None
     #: Of RMSprop: divide by the deviation of the gradient, not by its mean square.
     centered: bool = False
+    #: What is measured on held-out rows besides the loss; ``None``: accuracy, or mae and r2.
+    metrics: tuple[Measure, ...] | None = None
     #: How the learning rate changes: by step (cosine, linear, one_cycle) over all epochs, or by epoch (step, plateau).
     schedule: Literal["constant", "step", "cosine", "linear", "one_cycle", "plateau"] = "constant"
     #: Steps in which the learning rate first grows to its full size.

@@ -51,6 +51,7 @@ _OPTIONS = (
         "--split", metavar="COLUMN", help="Says of each row: train, validation or test; in place of these two."
     ),
     click.option("--stratify/--no-stratify", default=None, help="Draw from each class in proportion; default: yes."),
+    click.option("--metrics", multiple=True, metavar="NAME", help="To measure; default: accuracy, or mae and r2."),
     click.option("--schedule", type=click.Choice(SCHEDULES), help="Of the learning rate; default: constant."),
     click.option("--warmup-steps", type=int, help="In which the learning rate grows; default: 0."),
     click.option("--step-size", type=int, metavar="EPOCHS", help="Of the schedule step; default: 10."),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
-from torchmetrics import MeanMetric, Metric
-from torchmetrics.classification import MulticlassAccuracy
-from torchmetrics.regression import MeanAbsoluteError, R2Score
+from torchmetrics import Metric
 
 from longshore.workers.train.losses import Loss
+from longshore.workers.train.metrics import WeightedMean, make_metrics
 from longshore.workers.train.outcome import Check
 from longshore.workers.train.rows import HeldOutRows
 
@@ -24,6 +24,7 @@ class Evaluation:
     :param rows: those to evaluate on.
     :param classes: of a classifier; ``None`` for regression.
     :param prefix: of the metrics' names: ``val_`` or ``test_``.
+    :param names: the metrics besides the loss; as of :func:`make_metrics`.
     """
 
     def __init__(
@@ -34,19 +35,21 @@ class Evaluation:
         batch: int,
         device: torch.device,
         prefix: str = "val_",
+        names: Sequence[str] | None = None,
     ) -> None:
         self._rows = rows
+        self._classes = classes
         self._batch = max(batch, _MIN_BATCH)
         self._loss = loss
         self._prefix = prefix
-        self._mean_loss = MeanMetric(nan_strategy="disable").to(device)
-        self._quality = {name: metric.to(device) for name, metric in _metrics(classes, rows.count).items()}
+        self._mean_loss = WeightedMean().to(device)
+        self._quality = {name: metric.to(device) for name, metric in make_metrics(names, classes, rows.count).items()}
 
     @torch.no_grad()
     def run(self, network: nn.Module, check: Check) -> dict[str, float]:
-        """Give ``loss``, and ``accuracy`` or ``mae`` and ``r2``, each with the prefix.
+        """Give ``loss`` and the metrics, each with the prefix.
 
-        ``network`` is left in evaluation mode. ``r2`` is left out where it is not defined.
+        ``network`` is left in evaluation mode. A metric that is not defined for these rows is left out.
         """
         network.eval()
         for inputs, targets in self._rows.in_order(self._batch):
@@ -60,13 +63,21 @@ class Evaluation:
         found = {"loss": _take(self._mean_loss)} | {key: it for key, it in quality.items() if math.isfinite(it)}
         return {self._prefix + name: value for name, value in found.items()}
 
+    @torch.no_grad()
+    def confusion(self, network: nn.Module, check: Check) -> list[list[int]]:
+        """How often rows of a class were given each class: by the true class, then by the predicted one.
 
-def _metrics(classes: int | None, count: int) -> dict[str, Metric]:
-    if classes is not None:
-        return {"accuracy": MulticlassAccuracy(classes, average="micro", validate_args=False)}
-    metrics: dict[str, Metric] = {"mae": MeanAbsoluteError()}
-    # One row has no variance to explain.
-    return metrics | {"r2": R2Score()} if count > 1 else metrics
+        Of a classifier. ``network`` is left in evaluation mode.
+        """
+        assert self._classes is not None
+        network.eval()
+        counts = torch.zeros(self._classes * self._classes, dtype=torch.int64)
+        for inputs, targets in self._rows.in_order(self._batch):
+            check()
+            pairs = targets * self._classes + network(inputs).argmax(dim=1)
+            counts += torch.bincount(pairs.cpu(), minlength=len(counts))
+        found: list[list[int]] = counts.reshape(self._classes, self._classes).tolist()
+        return found
 
 
 def _take(metric: Metric) -> float:

@@ -73,10 +73,18 @@ def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
         writer.finish(
             {
                 **{"model": spec.model, "version": version, "digest": digest, "metrics": dict(trained.metrics)},
+                **_confusion(trained),
                 **({} if promotion is None else promotion.document()),
             }
         )
     checkpoints.forget()
+
+
+def _confusion(trained: TrainedModel) -> dict[str, JsonValue]:
+    if trained.confusion is None:
+        return {}
+    labels = [str(label) for label in trained.signature.labels or ()]
+    return {"confusion_matrix": {"labels": list(labels), "counts": [list(row) for row in trained.confusion]}}
 
 
 def _rewind(context: WorkerContext, claim: Claim, found: Found | None) -> None:

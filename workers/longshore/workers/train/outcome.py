@@ -29,3 +29,5 @@ class TrainedModel:
     metrics: dict[str, float]
     #: What is odd about the data and no reason to refuse it, a sentence each.
     notes: tuple[str, ...] = ()
+    #: Of the held-out rows, in the end: rows by true class and predicted class; ``None`` where there is none.
+    confusion: list[list[int]] | None = None

@@ -30,6 +30,9 @@ from longshore.workers.train.schedules import Schedule
 from longshore.workers.train.stopping import Stopping
 from longshore.workers.train.stream.data import StreamedData, read_streams
 
+#: Classifiers of more have no confusion matrix.
+MOST_CLASSES = 100
+
 Data: TypeAlias = TrainingData | StreamedData
 
 
@@ -83,13 +86,27 @@ def train(
         notes = prior.fill(network)
         freeze(network, spec.freeze)
         try:
-            standardize, metrics, ended = _run(spec, data, network, device, report, check, keeping or Keeping(), prior)
+            trained = _run(spec, data, network, device, report, check, keeping or Keeping(), prior)
         except torch.OutOfMemoryError as error:
             raise _too_large(spec, data, device) from error
-    module = assemble(network, standardize).to("cpu").eval()
     return TrainedModel(
-        module=module, signature=data.signature, config=config, metrics=metrics, notes=(*data.notes, *notes, *ended)
+        module=assemble(network, trained.standardize).to("cpu").eval(),
+        signature=data.signature,
+        config=config,
+        metrics=trained.metrics,
+        notes=(*data.notes, *notes, *trained.notes),
+        confusion=trained.confusion,
     )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What became of a network."""
+
+    standardize: Standardize | None
+    metrics: dict[str, float]
+    notes: tuple[str, ...]
+    confusion: list[list[int]] | None
 
 
 def _run(
@@ -101,7 +118,7 @@ def _run(
     check: Check,
     keeping: Keeping,
     prior: Prior,
-) -> tuple[Standardize | None, dict[str, float], tuple[str, ...]]:
+) -> Trained:
     """Train ``network`` in place."""
     network.to(device)
     given = prior.standardize(data.signature.width)
@@ -115,7 +132,7 @@ def _run(
     loss = LOSSES[data.signature.task]
 
     def evaluation(held_out: HeldOutRows, prefix: str) -> Evaluation:
-        return Evaluation(held_out, classes, loss, spec.batch_size, device, prefix)
+        return Evaluation(held_out, classes, loss, spec.batch_size, device, prefix, spec.metrics)
 
     optimizer = make_optimizer(spec, network)
     steps = spec.epochs * -(-rows.train.count // (spec.batch_size * spec.accumulate))
@@ -147,11 +164,14 @@ def _run(
         loop.stopping.restore(network)
         metrics = dict(loop.stopping.metrics)
         notes = (loop.stopping.note(loop.place.epoch - 1),)
+    confusion = None
+    if loop.evaluation is not None and classes is not None and classes <= MOST_CLASSES:
+        confusion = loop.evaluation.confusion(network, check)
     if rows.test is not None:
         tested = evaluation(rows.test, "test_").run(network, check)
         report(spec.epochs, dict(tested))
         metrics |= tested
-    return rows.standardize, metrics, notes
+    return Trained(rows.standardize, metrics, notes, confusion)
 
 
 def _too_large(spec: TrainSpec, data: Data, device: torch.device) -> InvalidInput:
