@@ -96,7 +96,7 @@ class Client:
             arguments ``momentum``, ``nesterov``, ``betas``, ``eps``, ``amsgrad``, ``alpha``, ``centered``;
             ``standardize``, ``augment``, ``stream``, ``shuffle_window``, ``seed``, ``alias``,
             ``promote_if`` (a condition on metrics) and ``config`` (what the family is told) of
-            :class:`~longshore.shared.jobs.TrainSpec`; and ``format``, ``priority``, ``device``,
+            :class:`~longshore.shared.training.TrainSpec`; and ``format``, ``priority``, ``device``,
             ``max_attempts``, ``timeout``, ``idempotency_key`` as for :meth:`infer`.
         :raises InvalidInput: names the option and the reason; nothing was queued.
         :raises ServiceUnavailable: Postgres cannot be reached; nothing was queued.

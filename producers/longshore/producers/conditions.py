@@ -7,7 +7,7 @@ import difflib
 from longshore.shared.conditions.language import metrics, parse
 from longshore.shared.conditions.names import METRICS, PARTS, base_of
 from longshore.shared.errors import InvalidInput
-from longshore.shared.jobs import TrainSpec
+from longshore.shared.training import TrainSpec
 
 _OF_CLASSES = frozenset({"accuracy", "precision", "recall", "f1", "auroc", "balanced_accuracy", "top5_accuracy"})
 _OF_VALUES = frozenset({"mae", "mse", "rmse", "r2"})

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from longshore.producers.drafts import Draft
 from longshore.shared.errors import InvalidInput, ResultsPruned
-from longshore.shared.jobs import JobOptions, State, TrainSpec
+from longshore.shared.jobs import JobOptions, State
 from longshore.shared.ledger.records import CheckpointRecord, JobRecord, NewJob, NewShard
+from longshore.shared.training import TrainSpec
 from longshore.shared.validation import build, shorten
 
 

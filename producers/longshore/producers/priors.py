@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.jobs import TrainSpec
 from longshore.shared.ledger.models import Models
 from longshore.shared.ledger.records import VersionRecord
 from longshore.shared.references import ModelReference
 from longshore.shared.signature import Feature, Signature
+from longshore.shared.training import TrainSpec
 
 #: The options that name a version.
 NAMING = ("base", "teacher")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from longshore.producers.training_data import Taken
 from longshore.shared.errors import InvalidInput
-from longshore.shared.jobs import FileInput, TrainSpec
+from longshore.shared.jobs import FileInput
+from longshore.shared.training import TrainSpec
 
 #: Bytes of numbers, as float32, up to which the rows of a file are held in memory where nothing else is said. Decided
 #: at submission, so that every attempt does the same wherever it runs.

@@ -19,11 +19,12 @@ from longshore.producers.training_data import check_rows, take
 from longshore.shared.datasets.schemas import check_held_out, infer_features
 from longshore.shared.errors import InvalidInput
 from longshore.shared.families import BUILT_IN, image_shape
-from longshore.shared.jobs import JobOptions, TrainSpec
+from longshore.shared.jobs import JobOptions
 from longshore.shared.ledger.fleet import Fleet
 from longshore.shared.ledger.models import Models
 from longshore.shared.ledger.records import NewJob, NewShard
 from longshore.shared.references import check_alias, check_name
+from longshore.shared.training import TrainSpec
 from longshore.shared.validation import build
 
 #: Fields of the spec that are arguments of their own, or that only Longshore sets.

@@ -17,8 +17,9 @@ from longshore.shared.datasets.matrix import to_matrix
 from longshore.shared.datasets.shapes import is_text
 from longshore.shared.datasets.source import open_source, settle
 from longshore.shared.errors import DataError, InvalidInput
-from longshore.shared.jobs import Input, TrainSpec
+from longshore.shared.jobs import Input
 from longshore.shared.signature import Feature, Signature
+from longshore.shared.training import TrainSpec
 
 #: Rows looked at in one step.
 _CHUNK = 8192

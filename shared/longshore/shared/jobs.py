@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import Annotated, Literal
-from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from longshore.shared.augment import Augment
 from longshore.shared.errors import InvalidInput
-from longshore.shared.optimizers import Optimizer, check_arguments
 from longshore.shared.signature import Feature, Signature
 
 
@@ -41,11 +38,13 @@ FINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 DataFormat = Literal["parquet", "csv", "jsonl", "arrow", "npy", "npz", "hdf5", "images"]
 
 
-class _Spec(BaseModel):
+class Spec(BaseModel):
+    """The base of what can be asked for: frozen, and unknown fields are refused."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class FileInput(_Spec):
+class FileInput(Spec):
     """Rows in a file that the workers can reach."""
 
     uri: str
@@ -59,7 +58,7 @@ class FileInput(_Spec):
     size: int | None = None
 
 
-class InlineInput(_Spec):
+class InlineInput(Spec):
     """Rows that came with the call: rows ``offset`` to ``offset + rows`` of a block in the ledger or the store.
 
     Many small jobs share a block, so that ten thousand of them cost a few writes.
@@ -72,15 +71,11 @@ class InlineInput(_Spec):
 
 Input = FileInput | InlineInput
 
-#: Of rows, drawn by the seed.
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-
-
 #: The options that a runtime decides by itself. Compiling gains little where nodes are run one by one.
 _OWN: dict[str, tuple[str, ...]] = {"onnx": ("precision", "compile"), "pt2": ("compile",)}
 
 
-class InferSpec(_Spec):
+class InferSpec(Spec):
     """Run one version over the rows of an input."""
 
     data: Input
@@ -132,153 +127,7 @@ class InferSpec(_Spec):
         return self.output is None if self.results is None else self.results
 
 
-#: What can be measured of classifiers, and of regressions.
-OfClasses = Literal["accuracy", "precision", "recall", "f1", "auroc", "perplexity"]
-OfNumbers = Literal["mae", "mse", "rmse", "r2"]
-Measure = OfClasses | OfNumbers
-
-
-class TrainSpec(_Spec):
-    """Train one version of a model."""
-
-    model: str
-    family: str
-    data: Input
-    #: The column to predict. Strings are class labels; so are integers, unless ``task`` says otherwise.
-    target: str
-    task: Literal["auto", "classification", "regression"] = "auto"
-    #: The columns to predict from; ``None`` takes every column but the target.
-    features: tuple[str, ...] | None = None
-    #: Rows held out to measure each epoch on: the fraction of ``data`` drawn by ``seed`` (0 holds none out), or rows of
-    #: their own.
-    validation: Fraction | Input = 0.1
-    #: Rows that nothing but the last measurement sees, given like ``validation``.
-    test: Fraction | Input = 0.0
-    #: Instead of both: the column that says of each row whether it is ``train``, ``validation`` or ``test``.
-    split: str | None = None
-    #: Whether fractions are drawn from each class in proportion; ``None``: where there are classes.
-    stratify: bool | None = None
-    #: Random changes of the images that are trained on.
-    augment: Augment | None = None
-    #: Read the data again in each epoch, and never all of it into memory; ``None``: where it is large.
-    stream: bool | None = None
-    #: Of a stream: rows that are shuffled together; ``None``: as many as make 128 MiB.
-    shuffle_window: Annotated[int, Field(ge=1)] | None = None
-    epochs: Annotated[int, Field(ge=1, le=1_000_000)] = 10
-    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 128
-    learning_rate: Annotated[float, Field(gt=0, le=1000)] = 1e-3
-    weight_decay: Annotated[float, Field(ge=0, le=1000)] = 0.0
-    #: Also as PyTorch writes it, such as ``AdamW``. :mod:`longshore.shared.optimizers` says what each can be told.
-    optimizer: Optimizer = "adam"
-    #: Of SGD and RMSprop; the others have none.
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    #: Of SGD: look ahead by the momentum.
-    nesterov: bool = False
-    #: Of Adam, AdamW, NAdam and RAdam: what is kept of the mean gradient and of its square; ``None``: 0.9 and 0.999.
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] | None = None
-    #: Of all but SGD: what is added to the divisor; ``None``: 1e-8, of Adagrad 1e-10.
-    eps: Annotated[float, Field(gt=0, le=1)] | None = None
-    #: Of Adam and AdamW: divide by the largest mean square so far.
-    amsgrad: bool = False
-    #: Of RMSprop: what is kept of the mean square; ``None``: 0.99.
-    alpha: Annotated[float, Field(ge=0, lt=1)] | None = None
-    #: Of RMSprop: divide by the deviation of the gradient, not by its mean square.
-    centered: bool = False
-    #: What is measured on held-out rows besides the loss; ``None``: accuracy, or mae and r2.
-    metrics: tuple[Measure, ...] | None = None
-    #: How the learning rate changes: by step (cosine, linear, one_cycle) over all epochs, or by epoch (step, plateau).
-    schedule: Literal["constant", "step", "cosine", "linear", "one_cycle", "plateau"] = "constant"
-    #: Steps in which the learning rate first grows to its full size.
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
-    #: Of the schedule ``step``: epochs between two changes.
-    step_size: Annotated[int, Field(ge=1)] = 10
-    #: Of the schedules ``step`` and ``plateau``: what the learning rate is multiplied by.
-    gamma: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    #: Of the schedule ``plateau``: epochs without a better loss before the learning rate is lowered.
-    patience: Annotated[int, Field(ge=0)] = 10
-    #: Epochs without a better ``monitor`` after which the training ends, with the weights of its best epoch.
-    early_stopping: Annotated[int, Field(ge=1)] | None = None
-    monitor: str = "val_loss"
-    #: Batches whose gradients are added up to one step; their mean is that of one batch of all of their rows.
-    accumulate: Annotated[int, Field(ge=1, le=1_000_000)] = 1
-    #: The norm that all gradients of a step together are scaled down to; ``None`` leaves them as they are.
-    clip_grad_norm: Annotated[float, Field(gt=0)] | None = None
-    #: What the network computes in; the weights stay float32. ``auto`` is fp32. fp16 is for GPUs.
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    #: Seconds between two checkpoints; ``None`` for none by time.
-    checkpoint_seconds: Annotated[float, Field(gt=0)] | None = 30.0
-    #: Steps between two checkpoints; ``None`` for none by steps.
-    checkpoint_steps: Annotated[int, Field(ge=1)] | None = None
-    #: Checkpoints a running job has at most; one stays when it has succeeded, to train on from. 0 for none at all.
-    keep_checkpoints: Annotated[int, Field(ge=0, le=1000)] = 1
-    #: The version whose weights the training begins with, wherever they fit; ``base_digest`` is what it meant then.
-    base: str | None = None
-    base_digest: str | None = None
-    #: Names of parameters that stay as they are, with ``*`` for any part: ``0.*``.
-    freeze: tuple[str, ...] = ()
-    #: The version that is learned from besides the targets; ``teacher_digest`` is what it meant then.
-    teacher: str | None = None
-    teacher_digest: str | None = None
-    #: What outputs are divided by before a network is compared with its teacher.
-    temperature: Annotated[float, Field(gt=0, le=1000)] = 2.0
-    #: How much the teacher counts against the targets, 0 to 1.
-    mix: Annotated[float, Field(ge=0, le=1)] = 0.5
-    #: The job whose training goes on; ``epochs`` counts those that it has done.
-    extends: UUID | None = None
-    #: Scale each feature to mean 0 and standard deviation 1, as measured on the training rows.
-    standardize: bool = True
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    #: What the family is told.
-    config: dict[str, JsonValue] = Field(default_factory=dict)
-    #: Points at the new version once it is committed.
-    alias: str | None = None
-    #: Only if this condition on metrics holds; see :mod:`longshore.shared.conditions.language`.
-    promote_if: str | None = None
-
-    @field_validator("optimizer", mode="before")
-    @classmethod
-    def _read_name(cls, value: object) -> object:
-        """PyTorch's own spelling of a name is that name."""
-        return value.lower() if isinstance(value, str) else value
-
-    @property
-    def optimizer_arguments(self) -> dict[str, object]:
-        """What is given to the optimizer beside the learning rate and the weight decay, by PyTorch's names."""
-        names = ("momentum", "nesterov", "betas", "eps", "amsgrad", "alpha", "centered")
-        return {name: given for name in names if (given := getattr(self, name)) != TrainSpec.model_fields[name].default}
-
-    def _check_schedule(self) -> None:
-        of = {"step_size": ("step",), "gamma": ("step", "plateau"), "patience": ("plateau",)}
-        for name, schedules in of.items():
-            if getattr(self, name) != type(self).model_fields[name].default and self.schedule not in schedules:
-                raise InvalidInput(
-                    name, f"{getattr(self, name)}: of the schedule {' or '.join(schedules)}, not {self.schedule}"
-                )
-        if self.warmup_steps and self.schedule == "one_cycle":
-            raise InvalidInput("warmup_steps", f"{self.warmup_steps}: one_cycle warms up by itself; leave it out")
-        held_out = self.split is not None or not isinstance(self.validation, float) or self.validation > 0
-        if self.early_stopping is not None and self.monitor.startswith("val_") and not held_out:
-            raise InvalidInput(
-                "early_stopping", f"{self.monitor} needs held-out rows; give validation, or leave it out"
-            )
-        if self.early_stopping is None and self.monitor != "val_loss":
-            raise InvalidInput("monitor", f"{self.monitor!r}: it is what early_stopping watches; give that, too")
-
-    def check(self) -> None:
-        """Whether the options go together.
-
-        :raises InvalidInput: an argument is given to an optimizer without it, or no rows are left to train on.
-        """
-        self._check_schedule()
-        held_out = sum(part for part in (self.validation, self.test) if isinstance(part, float))
-        if held_out >= 1:
-            raise InvalidInput(
-                "test", f"{self.test} and the validation of {self.validation} leave no rows to train on; give less"
-            )
-        check_arguments(self.optimizer, self.optimizer_arguments)
-
-
-class EvaluateSpec(_Spec):
+class EvaluateSpec(Spec):
     """Measure one version on rows whose targets are known."""
 
     data: Input
@@ -302,7 +151,7 @@ class EvaluateSpec(_Spec):
         return InferSpec(data=self.data, batch_size=self.batch_size, precision=self.precision, compile=self.compile)
 
 
-class PromoteSpec(_Spec):
+class PromoteSpec(Spec):
     """Point an alias at the version of the job before."""
 
     alias: str
@@ -310,7 +159,7 @@ class PromoteSpec(_Spec):
     condition: str | None = None
 
 
-class JobOptions(_Spec):
+class JobOptions(Spec):
     """What every kind of job can be told besides its own spec."""
 
     #: 0 to 9; 9 is the most urgent.

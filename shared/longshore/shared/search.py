@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag, field_validator, model_validator
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.jobs import TrainSpec
+from longshore.shared.training import TrainSpec
 from longshore.shared.validation import build, shorten
 
 #: Options that say what is trained and not how; they are the same for every trial.
@@ -42,7 +42,7 @@ CONFIG = "config."
 #: A fold has a part of the rows, so there are as many folds as this at most.
 MOST_FOLDS = 100
 
-#: Parameters of a trial by name: options of :class:`~longshore.shared.jobs.TrainSpec`, or ``config.`` and a key.
+#: Parameters of a trial by name: options of :class:`~longshore.shared.training.TrainSpec`, or ``config.`` and a key.
 Parameters = dict[str, JsonValue]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from longshore.shared.jobs import FINAL, FileInput, InferSpec, InlineInput, JobOptions, State, TrainSpec
+from longshore.shared.jobs import FINAL, FileInput, InferSpec, InlineInput, JobOptions, State
+from longshore.shared.training import TrainSpec
 
 FILE = FileInput(uri="file:///digits.parquet", format="parquet")
 TRAIN = TrainSpec(model="digits", family="mlp", data=FILE, target="label", config={"hidden": [64]}, alias="production")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.jobs import TrainSpec
 from longshore.shared.search import Choices, Interval, TuneSpec, applied, lower_is_better, shown
+from longshore.shared.training import TrainSpec
 from longshore.shared.validation import build
 
 TRAIN = {

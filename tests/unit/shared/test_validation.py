@@ -6,7 +6,8 @@ import pytest
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.families import CnnConfig
-from longshore.shared.jobs import FileInput, JobOptions, TrainSpec
+from longshore.shared.jobs import FileInput, JobOptions
+from longshore.shared.training import TrainSpec
 from longshore.shared.validation import SHOWN, build, shorten, unknown_option
 
 TRAIN = {"model": "digits", "family": "mlp", "data": {"uri": "a.csv", "format": "csv"}, "target": "label"}

@@ -12,8 +12,9 @@ from longshore.producers.cli import submitting, training_options
 from longshore.producers.cli.catalog import COMMANDS
 from longshore.producers.cli.main import cli, run
 from longshore.shared.errors import InvalidInput
-from longshore.shared.jobs import DataFormat, EvaluateSpec, InferSpec, JobOptions, State, TrainSpec
+from longshore.shared.jobs import DataFormat, EvaluateSpec, InferSpec, JobOptions, State
 from longshore.shared.search import CrossValidateSpec, TuneSpec
+from longshore.shared.training import TrainSpec
 
 SHARED = {"home", "json", "debug"}
 

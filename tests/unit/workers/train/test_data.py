@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.jobs import InlineInput, TrainSpec
+from longshore.shared.jobs import InlineInput
+from longshore.shared.training import TrainSpec
 from longshore.workers.train.data import Tables, TrainingData, read_training_data
 
 

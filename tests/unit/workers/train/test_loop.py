@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.jobs import TrainSpec
+from longshore.shared.training import TrainSpec
 from longshore.workers.train.loop import Loop
 from longshore.workers.train.precision import Precision
 from longshore.workers.train.rows import InMemoryRows

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.jobs import InlineInput, TrainSpec
+from longshore.shared.jobs import InlineInput
 from longshore.shared.optimizers import ARGUMENTS, Optimizer
+from longshore.shared.training import TrainSpec
 from longshore.workers.train.optimizers import make_optimizer
 
 GIVEN = {

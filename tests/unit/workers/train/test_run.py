@@ -14,7 +14,8 @@ import torch
 from sklearn.datasets import load_digits
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.jobs import InlineInput, TrainSpec
+from longshore.shared.jobs import InlineInput
+from longshore.shared.training import TrainSpec
 from longshore.workers.train.data import Tables
 from longshore.workers.train.outcome import TrainedModel
 from longshore.workers.train.run import train

@@ -8,11 +8,11 @@ from functools import partial
 from pydantic import JsonValue
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.jobs import TrainSpec
 from longshore.shared.ledger.models import NewVersion
 from longshore.shared.ledger.records import Claim, TrialRecord
 from longshore.shared.ledger.trials import Conclusion
 from longshore.shared.search import TuneSpec, applied, shown
+from longshore.shared.training import TrainSpec
 from longshore.workers.context import WorkerContext
 from longshore.workers.heartbeat import Heartbeat
 from longshore.workers.search.study import should_prune, suggest

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from longshore.shared.errors import AttemptLost, CorruptBlob, InvalidInput, ServiceUnavailable
-from longshore.shared.jobs import TrainSpec
 from longshore.shared.ledger.records import CheckpointRecord, Claim
 from longshore.shared.store.manifest import Blob
+from longshore.shared.training import TrainSpec
 from longshore.workers.context import WorkerContext
 from longshore.workers.train.snapshot import State, copied, read_state, write_state
 

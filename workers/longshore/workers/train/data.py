@@ -15,8 +15,8 @@ from longshore.shared.datasets.schemas import check_held_out, infer_features
 from longshore.shared.datasets.split_names import TEST, VALIDATION
 from longshore.shared.errors import InvalidInput
 from longshore.shared.families import image_shape
-from longshore.shared.jobs import TrainSpec
 from longshore.shared.signature import Feature, Signature
+from longshore.shared.training import TrainSpec
 from longshore.workers.train.split import Parts, Rows, split_by_column, split_by_fold, split_by_fraction
 from longshore.workers.train.targets import Targets, Values, make_coding, unseen
 

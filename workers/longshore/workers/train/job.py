@@ -9,11 +9,12 @@ from pathlib import Path
 import torch
 from pydantic import JsonValue
 
-from longshore.shared.jobs import FileInput, TrainSpec
+from longshore.shared.jobs import FileInput
 from longshore.shared.ledger.models import NewVersion
 from longshore.shared.ledger.records import Claim
 from longshore.shared.store.address import public
 from longshore.shared.store.manifest import Manifest
+from longshore.shared.training import TrainSpec
 from longshore.workers.context import WorkerContext
 from longshore.workers.families.weights import save_weights
 from longshore.workers.heartbeat import Heartbeat

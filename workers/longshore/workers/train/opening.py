@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from longshore.shared.jobs import TrainSpec
+from longshore.shared.training import TrainSpec
 from longshore.workers.inference.blocks import Blocks
 from longshore.workers.train.data import Tables
 from longshore.workers.train.stream.opening import open_streams

@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RAdam, RMSprop
 
 from longshore.shared import optimizers
-from longshore.shared.jobs import TrainSpec
+from longshore.shared.training import TrainSpec
 
 _CLASSES: dict[optimizers.Optimizer, type[Optimizer]] = {
     "adam": Adam,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from longshore.shared.families import image_shape
-from longshore.shared.jobs import TrainSpec
+from longshore.shared.training import TrainSpec
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.train.augment import Augmentation
 from longshore.workers.train.data import TrainingData

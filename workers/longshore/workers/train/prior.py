@@ -12,10 +12,10 @@ from torch import nn
 from torch.nn import functional
 
 from longshore.shared.errors import CorruptBlob, InvalidInput
-from longshore.shared.jobs import TrainSpec
 from longshore.shared.signature import Signature
 from longshore.shared.store.manifest import Manifest
 from longshore.shared.store.store import Store
+from longshore.shared.training import TrainSpec
 from longshore.workers.families.model import NETWORK, STANDARDIZE
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.families.weights import read_weights

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.jobs import TrainSpec
+from longshore.shared.training import TrainSpec
 from longshore.shared.validation import build
 from longshore.workers.families.model import assemble
 from longshore.workers.families.registry import get_family

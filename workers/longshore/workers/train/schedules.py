@@ -11,7 +11,7 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR, ReduceLROnPlateau, StepLR
 
-from longshore.shared.jobs import TrainSpec
+from longshore.shared.training import TrainSpec
 
 
 class Schedule:

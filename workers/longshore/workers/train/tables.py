@@ -5,7 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 
 from longshore.shared.datasets.source import open_source
-from longshore.shared.jobs import FileInput, Input, TrainSpec
+from longshore.shared.jobs import FileInput, Input
+from longshore.shared.training import TrainSpec
 from longshore.workers.inference.blocks import Blocks
 from longshore.workers.train.data import Tables
 

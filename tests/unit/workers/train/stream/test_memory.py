@@ -15,7 +15,7 @@ WIDTH, GROUP, GROUPS = 256, 20_000, 20
 
 TRAIN = """
 import resource, sys, torch
-from longshore.shared.jobs import TrainSpec
+from longshore.shared.training import TrainSpec
 from longshore.workers.train.run import train
 from longshore.workers.train.stream.opening import open_streams
 

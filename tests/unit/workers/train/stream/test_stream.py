@@ -14,8 +14,8 @@ import torch
 from longshore.shared.datasets.formats import detect
 from longshore.shared.datasets.source import open_source
 from longshore.shared.errors import InvalidInput
-from longshore.shared.jobs import TrainSpec
 from longshore.shared.signature import Feature
+from longshore.shared.training import TrainSpec
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.train.stream.opening import TableSource
 from longshore.workers.train.stream.parting import TEST, TRAIN, VALIDATION, AllOf, ByHash

@@ -9,8 +9,8 @@ import torch
 
 from longshore.shared.datasets.schemas import check_held_out, infer_features
 from longshore.shared.families import image_shape
-from longshore.shared.jobs import TrainSpec
 from longshore.shared.signature import Signature
+from longshore.shared.training import TrainSpec
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.train.outcome import Check
 from longshore.workers.train.stream.parting import TRAIN, ByFold

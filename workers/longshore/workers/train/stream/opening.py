@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from longshore.shared.datasets.segments import Segment
 from longshore.shared.datasets.source import open_source
-from longshore.shared.jobs import FileInput, Input, TrainSpec
+from longshore.shared.jobs import FileInput, Input
+from longshore.shared.training import TrainSpec
 from longshore.workers.inference.blocks import Blocks
 from longshore.workers.train.stream.parting import TEST, VALIDATION, AllOf, ByColumn, ByHash, Parting
 from longshore.workers.train.stream.reader import StreamSource, cut_runs

@@ -14,8 +14,8 @@ import torch
 
 from longshore.shared.datasets.shapes import is_text
 from longshore.shared.errors import InvalidInput
-from longshore.shared.jobs import TrainSpec
 from longshore.shared.signature import Feature, Signature
+from longshore.shared.training import TrainSpec
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.train.outcome import Check
 from longshore.workers.train.split import Codes
