@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 import redis
 
-from longshore.producers import Client, Infer, Job
+from longshore.producers import Client, Job
 from longshore.shared.jobs import State
-from longshore.shared.ledger.company import GROUP_SHARDS
 from tests.integration import digits
 from tests.integration.cluster import Cluster
-from tests.integration.support import together, wait_until
+from tests.integration.support import together
 
 #: Seconds for all jobs to end, killed workers started again included.
 PATIENCE = 180.0
@@ -83,24 +82,3 @@ def test_each_job_of_each_producer_is_done_once(
             assert own.state is State.SUCCEEDED
             assert [str(each) for each in own.results()["label"].to_pylist()] == [label]
     cluster.wait_for_workers()
-
-
-def test_a_job_that_may_wait_runs_with_those_that_come_later(client: Client) -> None:
-    image = digits.digits()[0][:1]
-    first = client.infer("digits:1", image, max_wait_ms=60_000)
-    wait_until(lambda: first.state is State.RUNNING, "the claim of the first")
-    # Full, it runs at once: nobody waits for the minute to pass.
-    others = client.submit_many([Infer("digits:1", image, {"max_wait_ms": 60_000})] * (GROUP_SHARDS - 1))
-    client.wait([first, *others], 45)
-    ends = {job.record().finished_at for job in (first, *others)}
-    assert len(ends) <= 2
-    assert first.record().finished_at in {job.record().finished_at for job in others}
-
-
-def test_a_worker_that_is_stopped_does_not_wait_for_company(cluster: Cluster, client: Client) -> None:
-    job = client.infer("digits:1", digits.digits()[0][:1], max_wait_ms=60_000)
-    wait_until(lambda: job.state is State.RUNNING, "the claim")
-    cluster.stop_workers()
-    assert job.shards()[0].state is State.QUEUED
-    job.cancel()
-    cluster.start_workers()

@@ -1,0 +1,43 @@
+"""Small jobs that may wait for company, on one worker: which of several would hold a group is not for a test to say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from longshore.producers import Client, Infer
+from longshore.shared.jobs import State
+from longshore.shared.ledger.company import GROUP_SHARDS
+from tests.integration import digits
+from tests.integration.cluster import Cluster
+from tests.integration.support import PATIENCE, wait_until
+
+
+@pytest.fixture(scope="module")
+def client(cluster: Cluster) -> Iterator[Client]:
+    with cluster.client() as client:
+        images, labels = digits.digits()
+        client.train("digits", "linear", digits.table(images, labels), "label", epochs=1).wait(PATIENCE)
+        yield client
+
+
+def test_a_job_that_may_wait_runs_with_those_that_come_later(client: Client) -> None:
+    image = digits.digits()[0][:1]
+    first = client.infer("digits:1", image, max_wait_ms=60_000)
+    wait_until(lambda: first.state is State.RUNNING, "the claim of the first")
+    # Full, it runs at once: nobody waits for the minute to pass.
+    others = client.submit_many([Infer("digits:1", image, {"max_wait_ms": 60_000})] * (GROUP_SHARDS - 1))
+    client.wait([first, *others], 45)
+    ends = {job.record().finished_at for job in (first, *others)}
+    assert len(ends) <= 2
+    assert first.record().finished_at in {job.record().finished_at for job in others}
+
+
+def test_a_worker_that_is_stopped_does_not_wait_for_company(cluster: Cluster, client: Client) -> None:
+    job = client.infer("digits:1", digits.digits()[0][:1], max_wait_ms=60_000)
+    wait_until(lambda: job.state is State.RUNNING, "the claim")
+    cluster.stop_workers()
+    assert job.shards()[0].state is State.QUEUED
+    job.cancel()
+    cluster.start_workers()
