@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from longshore.shared.evaluation import Evaluation
 
+#: Results of a job of more rows are streamed.
+FEW_ROWS = 1024
+
 
 @dataclass(frozen=True)
 class JobError:
@@ -91,7 +94,7 @@ class Job:
         from longshore.producers.display import progress_display
 
         with progress_display(self.id, progress, self.metrics) as show:
-            record = wait_for(self._ledger, self.id, timeout, show)
+            record = self._final = wait_for(self._ledger, self.id, timeout, show)
         if record.state is not State.SUCCEEDED:
             raise JobFailed(f"job {self.id} {record.state}: {record.error or 'no reason was given'}")
         return self
@@ -106,8 +109,11 @@ class Job:
         """
         from longshore.producers.results import check_in_table, results_table
 
-        check_in_table(self.record())
-        return results_table(self._ledger.queries.results(self.id))
+        record = self.record()
+        check_in_table(record)
+        few = record.rows_total is not None and record.rows_total <= FEW_ROWS
+        read = self._ledger.queries.few_results if few else self._ledger.queries.results
+        return results_table(read(self.id))
 
     def parts(self) -> list[str]:
         """The output files of the shards that are done: paths or URLs, by the number of the shard.

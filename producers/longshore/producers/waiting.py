@@ -23,13 +23,17 @@ def wait_for(ledger: Ledger, job: UUID, timeout: float | None, show: Callable[[J
     :raises WaitTimeout: it has not ended after ``timeout`` seconds.
     """
 
+    ended: list[JobRecord] = []
+
     def look(pending: set[UUID]) -> set[UUID]:
         record = ledger.queries.job(job)
         show(record)
-        return {job} if record.state.final else set()
+        if record.state.final:
+            ended.append(record)
+        return pending if ended else set()
 
     _wait(ledger, {job}, timeout, look)
-    return ledger.queries.job(job)
+    return ended[0]
 
 
 def wait_all(ledger: Ledger, jobs: Sequence[UUID], timeout: float | None) -> None:

@@ -171,6 +171,8 @@ def test_a_pruned_job_says_so_and_is_not_retried(own: Ledger) -> None:
         with pytest.raises(ResultsPruned, match=rf"{job} were pruned at \d{{4}}-\d\d-\d\d"):
             list(own.queries.results(job))
         with pytest.raises(ResultsPruned, match="pruned"):
+            own.queries.few_results(job)
+        with pytest.raises(ResultsPruned, match="pruned"):
             own.control.retry(job)
         with pytest.raises(ResultsPruned, match="pruned"):
             own.control.retry_failed_rows(job)

@@ -43,7 +43,7 @@ def test_states_of_many_jobs_leave_out_the_unknown(ledger: Ledger) -> None:
 
 def test_what_a_job_has_not_is_empty(ledger: Ledger) -> None:
     job = submit(ledger, 1)
-    assert list(ledger.queries.results(job)) == []
+    assert list(ledger.queries.results(job)) == ledger.queries.few_results(job) == []
     assert ledger.queries.row_errors(job) == []
     assert ledger.queries.metrics(job) == []
     assert ledger.queries.shards(uuid4()) == []
@@ -61,6 +61,14 @@ def test_results_can_be_left_half_read(ledger: Ledger) -> None:
     with closing(cast("Generator[tuple[int, str]]", ledger.queries.results(job))) as reading:
         assert next(reading) == (0, '{"row": 0}')
     assert len(list(ledger.queries.results(job))) == 500
+
+
+def test_few_results_are_the_same_read_at_once(ledger: Ledger) -> None:
+    job = submit(ledger, 20)
+    commit(ledger, claim(ledger, job), {7: "seven"})
+    found = ledger.queries.few_results(job)
+    assert found == list(ledger.queries.results(job))
+    assert [row for row, _ in found] == [row for row in range(20) if row != 7]
 
 
 def test_workers_come_are_heard_of_and_go(ledger: Ledger) -> None:

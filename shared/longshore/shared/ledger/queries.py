@@ -59,6 +59,17 @@ class Queries:
             if not found:  # they may have been removed since: all of them, or none
                 check_not_pruned(link, job)
 
+    def few_results(self, job: UUID) -> list[tuple[int, str]]:
+        """As :meth:`results`, all at once: of few rows that is quicker, for it opens no connection of its own.
+
+        :raises ResultsPruned: they were removed.
+        """
+        with self._database.connection() as link:
+            found = [(int(row), str(text)) for row, text in link.execute(statements.READ_RESULTS, {"job": job})]
+            if not found:  # all of them are there, or none
+                check_not_pruned(link, job)
+        return found
+
     def row_errors(self, job: UUID, limit: int = 1000) -> list[tuple[int, str]]:
         """(row, error) of the first rows that failed, by row."""
         with self._database.connection() as link:

@@ -598,9 +598,8 @@ LIST_SHARDS: Final = """
     SELECT index, task, state, start, stop, attempt, attempt_limit, worker, rows_done, only_failed, errors, part
     FROM shards WHERE job_id = %(job)s ORDER BY index
 """
-COPY_OUT_RESULTS: Final = """
-    COPY (SELECT row, output::text FROM results WHERE job_id = %(job)s ORDER BY row) TO STDOUT (FORMAT BINARY)
-"""
+READ_RESULTS: Final = "SELECT row, output::text FROM results WHERE job_id = %(job)s ORDER BY row"
+COPY_OUT_RESULTS: Final = f"COPY ({READ_RESULTS}) TO STDOUT (FORMAT BINARY)"
 LIST_ROW_ERRORS: Final = """
     SELECT row, error FROM row_errors WHERE job_id = %(job)s ORDER BY row LIMIT %(limit)s
 """
