@@ -32,13 +32,21 @@ _FINISH_SHARDS: Final = """
       AND shards.state = 'running'
     RETURNING shards.job_id, shards.index
 """
-_COUNT_SHARDS: Final = """
+#: Whether a job ends with these shards, and nothing of it went wrong: such a row of the table is written once.
+_CLEAN: Final = """
+    jobs.state IN ('queued', 'running') AND shards_done + done.shards >= shards_total
+    AND shards_failed = 0 AND rows_failed + done.failed = 0
+"""
+#: All other jobs that end are left to ``SETTLE_JOBS``.
+_COUNT_SHARDS: Final = f"""
     WITH held AS MATERIALIZED (
         SELECT id FROM jobs WHERE id = ANY(%(jobs)b) ORDER BY id FOR UPDATE
     )
     UPDATE jobs
     SET shards_done = shards_done + done.shards, rows_done = rows_done + done.rows,
-        rows_failed = rows_failed + done.failed
+        rows_failed = rows_failed + done.failed,
+        state = CASE WHEN {_CLEAN} THEN 'succeeded' ELSE jobs.state END,
+        finished_at = CASE WHEN {_CLEAN} THEN now() ELSE finished_at END
     FROM (
         SELECT job_id, count(*) AS shards, sum(rows) AS rows, sum(failed) AS failed
         FROM unnest(%(jobs)b::uuid[], %(rows)b::bigint[], %(failed)b::bigint[]) AS each (job_id, rows, failed)
