@@ -16,6 +16,7 @@ from longshore.producers.queues import QueueChoice
 from longshore.producers.requests import Train
 from longshore.producers.streaming import settle_stream
 from longshore.producers.training_data import check_rows, take
+from longshore.producers.training_task import check_task
 from longshore.shared.datasets.schemas import check_held_out, infer_features
 from longshore.shared.errors import InvalidInput
 from longshore.shared.families import BUILT_IN, image_shape
@@ -94,6 +95,7 @@ def check_training(request: Train, fleet: Fleet, models: Models, blocks: InputBl
     head = data.rows.slice(0, 1024).combine_chunks().to_batches()[0]
     features = infer_features(data.schema, head, spec.target, spec.features, image_shape(spec.config), spec.split)
     width = sum(feature.size for feature in features)
+    check_task(spec, data.schema.field(spec.target).type)
     check_family(spec, width, fleet, [feature.name for feature in features])
     check_versions(spec, versions, features)
     if spec.augment is not None:

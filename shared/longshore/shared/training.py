@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue, field_validator
 from longshore.shared.augment import Augment
 from longshore.shared.errors import InvalidInput
 from longshore.shared.jobs import Input, Spec
+from longshore.shared.losses import LossName, check_loss, short_name
 from longshore.shared.optimizers import Optimizer, check_arguments
 
 #: Of rows, drawn by the seed.
@@ -67,6 +68,14 @@ class TrainSpec(Spec):
     alpha: Annotated[float, Field(ge=0, lt=1)] | None = None
     #: Of RMSprop: divide by the deviation of the gradient, not by its mean square.
     centered: bool = False
+    #: Also as PyTorch writes it, such as ``HuberLoss``; ``None``: cross_entropy of classes, mse of numbers.
+    loss: LossName | None = None
+    #: Of cross_entropy: the part of each target that is spread evenly over all classes.
+    label_smoothing: Annotated[float, Field(ge=0, le=1)] = 0.0
+    #: Of smooth_l1, in the target's unit: errors below it count squared; ``None``: 1.
+    beta: Annotated[float, Field(gt=0, le=1e9)] | None = None
+    #: Of huber, likewise.
+    delta: Annotated[float, Field(gt=0, le=1e9)] | None = None
     #: What is measured on held-out rows besides the loss; ``None``: accuracy, or mae and r2.
     metrics: tuple[Measure, ...] | None = None
     #: How the learning rate changes: by step (cosine, linear, one_cycle) over all epochs, or by epoch (step, plateau).
@@ -124,6 +133,18 @@ class TrainSpec(Spec):
         """PyTorch's own spelling of a name is that name."""
         return value.lower() if isinstance(value, str) else value
 
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _read_loss(cls, value: object) -> object:
+        """PyTorch's own spelling of a name is that name."""
+        return short_name(value) if isinstance(value, str) else value
+
+    @property
+    def loss_arguments(self) -> dict[str, float]:
+        """What is given to the loss, by PyTorch's names."""
+        given = {"label_smoothing": self.label_smoothing or None, "beta": self.beta, "delta": self.delta}
+        return {name: value for name, value in given.items() if value is not None}
+
     @property
     def optimizer_arguments(self) -> dict[str, object]:
         """What is given to the optimizer beside the learning rate and the weight decay, by PyTorch's names."""
@@ -150,7 +171,8 @@ class TrainSpec(Spec):
     def check(self) -> None:
         """Whether the options go together.
 
-        :raises InvalidInput: an argument is given to an optimizer without it, or no rows are left to train on.
+        :raises InvalidInput: an argument is given to an optimizer or a loss without it, or no rows are left to train
+            on.
         """
         self._check_schedule()
         held_out = sum(part for part in (self.validation, self.test) if isinstance(part, float))
@@ -159,3 +181,4 @@ class TrainSpec(Spec):
                 "test", f"{self.test} and the validation of {self.validation} leave no rows to train on; give less"
             )
         check_arguments(self.optimizer, self.optimizer_arguments)
+        check_loss(self.loss, self.loss_arguments, self.task)

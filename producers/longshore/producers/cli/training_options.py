@@ -51,6 +51,10 @@ _OPTIONS = (
         "--split", metavar="COLUMN", help="Says of each row: train, validation or test; in place of these two."
     ),
     click.option("--stratify/--no-stratify", default=None, help="Draw from each class in proportion; default: yes."),
+    click.option("--loss", metavar="NAME", help="Default: cross_entropy of classes, mse of numbers."),
+    click.option("--label-smoothing", type=float, help="Of cross_entropy; default: 0."),
+    click.option("--beta", type=float, help="Of smooth_l1: errors below it count squared; default: 1."),
+    click.option("--delta", type=float, help="Of huber, likewise; default: 1."),
     click.option("--metrics", multiple=True, metavar="NAME", help="To measure; default: accuracy, or mae and r2."),
     click.option("--schedule", type=click.Choice(SCHEDULES), help="Of the learning rate; default: constant."),
     click.option("--warmup-steps", type=int, help="In which the learning rate grows; default: 0."),

@@ -15,10 +15,10 @@ from longshore.shared.validation import build
 from longshore.workers.families.model import assemble
 from longshore.workers.families.registry import get_family
 from longshore.workers.families.standardize import Standardize
+from longshore.workers.train.criteria import make_loss
 from longshore.workers.train.data import Tables, TrainingData, read_training_data
 from longshore.workers.train.evaluate import Evaluation
 from longshore.workers.train.loop import Keeper, Loop
-from longshore.workers.train.losses import LOSSES
 from longshore.workers.train.opening import Opened
 from longshore.workers.train.optimizers import make_optimizer
 from longshore.workers.train.outcome import Check, Report, TrainedModel
@@ -129,7 +129,7 @@ def _run(
         prior.teacher.to(device)
     teaching = None if prior.teacher is None else Teaching(spec, prior, data.signature, rows.standardize)
     classes = None if data.signature.labels is None else len(data.signature.labels)
-    loss = LOSSES[data.signature.task]
+    loss = make_loss(spec, data.signature.task)
 
     def evaluation(held_out: HeldOutRows, prefix: str) -> Evaluation:
         return Evaluation(held_out, classes, loss, spec.batch_size, device, prefix, spec.metrics)

@@ -1,0 +1,115 @@
+"""Losses are PyTorch's own, with the arguments that were asked for."""
+
+from __future__ import annotations
+
+import typing
+
+import pytest
+import torch
+from torch import nn
+
+from longshore.shared.errors import InvalidInput
+from longshore.shared.jobs import InlineInput
+from longshore.shared.losses import ARGUMENTS, TASKS, LossName
+from longshore.shared.signature import Task
+from longshore.shared.training import TrainSpec
+from longshore.shared.validation import build
+from longshore.workers.train.criteria import make_loss
+
+NAMES: dict[LossName, str] = {
+    "cross_entropy": "CrossEntropyLoss",
+    "mse": "MSELoss",
+    "l1": "L1Loss",
+    "smooth_l1": "SmoothL1Loss",
+    "huber": "HuberLoss",
+}
+GIVEN = {"label_smoothing": 0.2, "beta": 0.3, "delta": 0.4}
+LOGITS = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
+CLASSES = torch.tensor([0, 2, 1, 1, 0, 2])
+NUMBERS = LOGITS.flip(0) * 2
+
+
+def spec(**options: object) -> TrainSpec:
+    data = InlineInput(block="a", offset=0, rows=8)
+    return build(TrainSpec, {"model": "m", "family": "mlp", "data": data, "target": "y", **options})
+
+
+def task_of(name: LossName) -> Task:
+    return "classification" if TASKS[name] == "classification" else "regression"
+
+
+def test_every_loss_is_known() -> None:
+    assert set(typing.get_args(LossName)) == set(TASKS) == set(ARGUMENTS) == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("told", [False, True])
+def test_a_loss_is_pytorch_s(name: LossName, told: bool) -> None:
+    given = {key: GIVEN[key] for key in ARGUMENTS[name]} if told else {}
+    made = make_loss(spec(loss=NAMES[name], **given), task_of(name))
+    reference = getattr(nn, NAMES[name])(**given)
+    targets = CLASSES if name == "cross_entropy" else NUMBERS
+    assert torch.equal(made(LOGITS, targets), reference(LOGITS, targets))
+    if name != "cross_entropy":
+        assert torch.equal(made(LOGITS[:, :1], NUMBERS[:, 0]), reference(LOGITS[:, 0], NUMBERS[:, 0]))
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        *[(name, name) for name in NAMES],
+        *[(full, name) for name, full in NAMES.items()],
+        *[(full.lower(), name) for name, full in NAMES.items()],
+        ("smooth_l1_loss", "smooth_l1"),
+        ("MSE", "mse"),
+    ],
+)
+def test_any_spelling_of_pytorch_is_the_name(given: str, name: str) -> None:
+    assert spec(loss=given).loss == name
+
+
+def test_an_unknown_loss_is_refused_with_those_there_are() -> None:
+    with pytest.raises(InvalidInput, match=r"'hinge'.*'cross_entropy', 'mse', 'l1', 'smooth_l1' or 'huber'") as refused:
+        spec(loss="hinge")
+    assert refused.value.field == "loss"
+
+
+def test_nothing_given_is_what_it_always_was() -> None:
+    assert torch.equal(make_loss(spec(), "classification")(LOGITS, CLASSES), nn.CrossEntropyLoss()(LOGITS, CLASSES))
+    assert torch.equal(make_loss(spec(), "regression")(LOGITS, NUMBERS), nn.MSELoss()(LOGITS, NUMBERS))
+
+
+def test_label_smoothing_needs_no_name_where_there_are_classes() -> None:
+    asked = spec(label_smoothing=0.1)
+    asked.check()
+    expected = nn.CrossEntropyLoss(label_smoothing=0.1)(LOGITS, CLASSES)
+    assert torch.equal(make_loss(asked, "classification")(LOGITS, CLASSES), expected)
+    with pytest.raises(InvalidInput, match=r"label_smoothing: 0\.1: it is of the loss cross_entropy; mse has no arg"):
+        make_loss(asked, "regression")
+
+
+@pytest.mark.parametrize(
+    ("options", "task", "field", "reason"),
+    [
+        ({"loss": "huber"}, "classification", "loss", "huber is for regression.*use cross_entropy"),
+        ({"loss": "CrossEntropyLoss"}, "regression", "loss", "use mse or l1 or smooth_l1 or huber"),
+        ({"loss": "l1"}, "embedding", "loss", "the task is embedding; leave it out"),
+        ({"loss": "huber", "beta": 2.0}, "regression", "beta", "of the loss smooth_l1; huber has delta"),
+        ({"loss": "smooth_l1", "delta": 2.0}, "auto", "delta", "of the loss huber; smooth_l1 has beta"),
+        ({"delta": 2.0}, "auto", "delta", "of the loss huber; give that, too"),
+        ({"delta": 2.0}, "regression", "delta", "of the loss huber; mse has no arguments"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(options: dict[str, object], task: Task, field: str, reason: str) -> None:
+    asked = spec(**options)
+    with pytest.raises(InvalidInput, match=reason) as refused:
+        make_loss(asked, task)
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize("options", [{"delta": 0}, {"beta": -1}, {"label_smoothing": 1.5}, {"delta": float("inf")}])
+def test_a_wrong_argument_is_refused_with_its_value(options: dict[str, object]) -> None:
+    [(name, value)] = options.items()
+    with pytest.raises(InvalidInput, match=f"{name}: {value}") as refused:
+        spec(**options)
+    assert refused.value.field == name
