@@ -77,3 +77,68 @@ def test_a_loss_of_another_task_is_refused(client: Client) -> None:
     with pytest.raises(JobFailed, match=r"loss: l1 is for regression, and the task is classification"):
         job.wait(PATIENCE)
     assert [shard.attempt for shard in job.shards()] == [1]
+
+
+def rare(rows: int) -> pa.Table:
+    """Two clouds that overlap; one row in twenty is of the class ``rare``."""
+    draw = np.random.default_rng(rows)
+    few = np.arange(rows) % 20 == 0
+    return pa.table({"x": draw.normal(size=rows) + 1.5 * few, "y": np.where(few, "rare", "common")})
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_classes_of_few_rows_count_as_much(client: Client, cluster: Cluster, tmp_path: Path, stream: bool) -> None:
+    pq.write_table(rare(4000), tmp_path / "rows.parquet")
+    held_out = rare(1000)
+    options = {"validation": held_out, "epochs": 20, "learning_rate": 0.05, "metrics": ["recall", "accuracy"]}
+    names = {name: f"{name}-{stream}".lower() for name in ("plain", "balanced")}
+    jobs = {
+        name: client.train(
+            *(model, "linear", tmp_path / "rows.parquet", "y"),
+            **{**options, "stream": stream, "class_weights": "balanced" if name == "balanced" else None},
+        )
+        for name, model in names.items()
+    }
+    found = {name: last(job.wait(PATIENCE)) for name, job in jobs.items()}
+    assert found["plain"]["val_recall"] < 0.6 < 0.7 < found["balanced"]["val_recall"]
+    assert found["balanced"]["val_accuracy"] < found["plain"]["val_accuracy"]
+    # Each held-out row counts the same in the loss.
+    results = client.infer(names["balanced"], held_out.select(["x"]), top_k=2).wait(PATIENCE).results()
+    scores = [
+        next(each["score"] for each in row if each["label"] == label)
+        for row, label in zip(results["top_k"].to_pylist(), held_out["y"].to_pylist(), strict=True)
+    ]
+    assert found["balanced"]["val_loss"] == pytest.approx(-np.log(scores).mean(), rel=1e-3)
+    # Weights by label, from the command line: those that balance these rows give the same.
+    done = CommandLine(cluster.environment)(
+        *("train", tmp_path / "rows.parquet", "--model", names["balanced"], "--family", "linear", "--target", "y"),
+        *("--epochs", "20", "--learning-rate", "0.05", "--class-weights", "rare=10", "--wait"),
+        *("--class-weights", f"common={4000 / (2 * 3800)}", "--stream" if stream else "--no-stream"),
+        *("--validation", "0"),
+    )
+    assert done.code == 0, done.err
+    versions = [client.models.get(f"{names['balanced']}:{number}").manifest for number in (1, 2)]
+    assert versions[0]["weights"] == versions[1]["weights"]
+    lineage = versions[1]["lineage"]
+    assert isinstance(lineage, dict)
+    assert isinstance(lineage["spec"], dict)
+    assert lineage["spec"]["class_weights"] == {"rare": 10.0, "common": 4000 / 7600}
+
+
+def test_weights_that_are_none_are_refused(client: Client, tmp_path: Path) -> None:
+    texts = {"x": [1.0, 2.0, 3.0, 4.0], "y": ["p", "q"] * 2}
+    numbers = {"x": [1.0, 2.0, 3.0, 4.0], "y": [0, 1] * 2}
+    with pytest.raises(InvalidInput, match=r"^class_weights: 'r' is no label of the target; there are p, q"):
+        client.train("wrong", "linear", texts, "y", class_weights={"p": 1, "r": 2})
+    with pytest.raises(InvalidInput, match=r"^class_weights: '2' is no label of the target; there are 0, 1"):
+        client.train("wrong", "linear", numbers, "y", class_weights={2: 2})
+    with pytest.raises(InvalidInput, match=r"^class_weights: -1 of 'p': a weight is a finite number above 0"):
+        client.train("wrong", "linear", texts, "y", class_weights={"p": -1})
+    with pytest.raises(InvalidInput, match=r"^class_weights: 'balanced': it is of the loss cross_entropy; mse has no"):
+        client.train("wrong", "linear", {"x": texts["x"], "y": texts["x"]}, "y", class_weights="balanced")
+    # All labels of a file are known when it has been read.
+    pq.write_table(pa.table(texts), tmp_path / "rows.parquet")
+    job = client.train("wrong", "linear", tmp_path / "rows.parquet", "y", class_weights={"r": 2}, validation=0)
+    with pytest.raises(JobFailed, match=r"class_weights: 'r' is no label of the target; there are p, q"):
+        job.wait(PATIENCE)
+    assert [shard.attempt for shard in job.shards()] == [1]

@@ -95,7 +95,7 @@ def check_training(request: Train, fleet: Fleet, models: Models, blocks: InputBl
     head = data.rows.slice(0, 1024).combine_chunks().to_batches()[0]
     features = infer_features(data.schema, head, spec.target, spec.features, image_shape(spec.config), spec.split)
     width = sum(feature.size for feature in features)
-    check_task(spec, data.schema.field(spec.target).type)
+    check_task(spec, data)
     check_family(spec, width, fleet, [feature.name for feature in features])
     check_versions(spec, versions, features)
     if spec.augment is not None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from longshore.producers.training_data import Taken
+from longshore.shared.class_weights import by_class
 from longshore.shared.datasets.shapes import is_list, is_text, stored
 from longshore.shared.losses import check_loss
 from longshore.shared.training import TrainSpec
@@ -21,9 +24,15 @@ def task_of(spec: TrainSpec, kind: pa.DataType) -> Literal["auto", "classificati
     return "regression" if is_list(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) else "auto"
 
 
-def check_task(spec: TrainSpec, kind: pa.DataType) -> None:
-    """Whether the options of ``spec`` go with a target of type ``kind``.
+def check_task(spec: TrainSpec, data: Taken) -> None:
+    """Whether the options of ``spec`` go with the target, as far as it is known.
 
-    :raises InvalidInput: one is for another task; names it.
+    :raises InvalidInput: one is for another task or names a label that is none; names it.
     """
-    check_loss(spec.loss, spec.loss_arguments, task_of(spec, kind))
+    target = data.rows[spec.target]
+    task = task_of(spec, target.type)
+    check_loss(spec.loss, spec.loss_arguments, task)
+    weights = spec.class_weights
+    # Of a file only the first rows are known, and of fractions not how their labels will be written.
+    if data.whole and isinstance(weights, dict) and task != "regression" and not pa.types.is_floating(target.type):
+        by_class(weights, sorted(pc.unique(target).drop_null().to_pylist()))

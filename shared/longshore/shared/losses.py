@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from longshore.shared.errors import InvalidInput
+from longshore.shared.validation import shorten
 
 LossName = Literal["cross_entropy", "mse", "l1", "smooth_l1", "huber"]
 
@@ -22,7 +23,7 @@ TASKS: Final[Mapping[LossName, str]] = {
 }
 #: What each can be told.
 ARGUMENTS: Final[Mapping[LossName, tuple[str, ...]]] = {
-    "cross_entropy": ("label_smoothing",),
+    "cross_entropy": ("label_smoothing", "class_weights"),
     "mse": (),
     "l1": (),
     "smooth_l1": ("beta",),
@@ -55,7 +56,7 @@ def check_loss(loss: LossName | None, given: Mapping[str, object], task: str) ->
         if chosen is not None and chosen not in having:
             said = ", ".join(ARGUMENTS[chosen]) or "no arguments"
             raise InvalidInput(
-                name, f"{value}: it is of the loss {', '.join(having)}; {chosen} has {said}; leave it out"
+                name, f"{shorten(value)}: it is of the loss {', '.join(having)}; {chosen} has {said}; leave it out"
             )
         if chosen is None and not set(having) & set(DEFAULTS.values()):
-            raise InvalidInput(name, f"{value}: it is of the loss {', '.join(having)}; give that, too")
+            raise InvalidInput(name, f"{shorten(value)}: it is of the loss {', '.join(having)}; give that, too")

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field, JsonValue, field_validator
 
 from longshore.shared.augment import Augment
+from longshore.shared.class_weights import ClassWeights, read_weights
 from longshore.shared.errors import InvalidInput
 from longshore.shared.jobs import Input, Spec
 from longshore.shared.losses import LossName, check_loss, short_name
@@ -72,6 +73,9 @@ class TrainSpec(Spec):
     loss: LossName | None = None
     #: Of cross_entropy: the part of each target that is spread evenly over all classes.
     label_smoothing: Annotated[float, Field(ge=0, le=1)] = 0.0
+    #: Of cross_entropy, of the rows that are trained on: ``balanced`` (by how many rows each class has), or weights by
+    #: label.
+    class_weights: ClassWeights | None = None
     #: Of smooth_l1, in the target's unit: errors below it count squared; ``None``: 1.
     beta: Annotated[float, Field(gt=0, le=1e9)] | None = None
     #: Of huber, likewise.
@@ -139,11 +143,17 @@ class TrainSpec(Spec):
         """PyTorch's own spelling of a name is that name."""
         return short_name(value) if isinstance(value, str) else value
 
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _read_weights(cls, value: object) -> object:
+        """Labels are text here, whatever they are in the data."""
+        return read_weights(value)
+
     @property
-    def loss_arguments(self) -> dict[str, float]:
-        """What is given to the loss, by PyTorch's names."""
-        given = {"label_smoothing": self.label_smoothing or None, "beta": self.beta, "delta": self.delta}
-        return {name: value for name, value in given.items() if value is not None}
+    def loss_arguments(self) -> dict[str, object]:
+        """What is given to the loss: PyTorch's arguments by their names, and the class weights."""
+        names = ("label_smoothing", "class_weights", "beta", "delta")
+        return {name: given for name in names if (given := getattr(self, name)) != TrainSpec.model_fields[name].default}
 
     @property
     def optimizer_arguments(self) -> dict[str, object]:

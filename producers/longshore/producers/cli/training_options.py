@@ -17,7 +17,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adagrad", "nadam", "radam")
 
 #: Options whose text must be read.
-_READ_HERE = ("config", "augment", "features")
+_READ_HERE = ("config", "augment", "features", "class_weights")
 #: As people see them in the help. What is not given is left to the defaults of the spec.
 _OPTIONS = (
     click.option("--model", required=True, metavar="NAME", help="The model that gets a new version."),
@@ -53,6 +53,12 @@ _OPTIONS = (
     click.option("--stratify/--no-stratify", default=None, help="Draw from each class in proportion; default: yes."),
     click.option("--loss", metavar="NAME", help="Default: cross_entropy of classes, mse of numbers."),
     click.option("--label-smoothing", type=float, help="Of cross_entropy; default: 0."),
+    click.option(
+        "--class-weights",
+        multiple=True,
+        metavar="LABEL=WEIGHT",
+        help="Or balanced: --class-weights spam=5",
+    ),
     click.option("--beta", type=float, help="Of smooth_l1: errors below it count squared; default: 1."),
     click.option("--delta", type=float, help="Of huber, likewise; default: 1."),
     click.option("--metrics", multiple=True, metavar="NAME", help="To measure; default: accuracy, or mae and r2."),
@@ -108,10 +114,11 @@ def training_request(given: Mapping[str, object]) -> dict[str, object]:
     for name in ("validation", "test"):
         if name in asked:
             asked[name] = _fraction_or_file(str(asked[name]))
-    for name, option in (("config", "--set"), ("augment", "--augment")):
+    for name, option in (("config", "--set"), ("augment", "--augment"), ("class_weights", "--class-weights")):
         settings = given[name]
         if isinstance(settings, tuple) and settings:
-            asked[name] = parse_config(settings, option)
+            balanced = name == "class_weights" and settings == ("balanced",)
+            asked[name] = "balanced" if balanced else parse_config(settings, option)
     features = given["features"]
     if isinstance(features, str):
         asked["features"] = tuple(name.strip() for name in features.split(","))

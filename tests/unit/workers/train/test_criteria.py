@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing
 
+import pyarrow as pa
 import pytest
 import torch
 from torch import nn
@@ -14,8 +15,10 @@ from longshore.shared.losses import ARGUMENTS, TASKS, LossName
 from longshore.shared.signature import Task
 from longshore.shared.training import TrainSpec
 from longshore.shared.validation import build
-from longshore.workers.train.criteria import make_loss
+from longshore.workers.train.criteria import CrossEntropy, make_loss, make_training_loss
+from longshore.workers.train.data import Tables, read_training_data
 
+CPU = torch.device("cpu")
 NAMES: dict[LossName, str] = {
     "cross_entropy": "CrossEntropyLoss",
     "mse": "MSELoss",
@@ -40,12 +43,14 @@ def task_of(name: LossName) -> Task:
 
 def test_every_loss_is_known() -> None:
     assert set(typing.get_args(LossName)) == set(TASKS) == set(ARGUMENTS) == set(NAMES)
+    # Class weights are of the data, and have tests of their own.
+    assert {each for has in ARGUMENTS.values() for each in has} == {*GIVEN, "class_weights"}
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("told", [False, True])
 def test_a_loss_is_pytorch_s(name: LossName, told: bool) -> None:
-    given = {key: GIVEN[key] for key in ARGUMENTS[name]} if told else {}
+    given = {key: GIVEN[key] for key in ARGUMENTS[name] if key in GIVEN} if told else {}
     made = make_loss(spec(loss=NAMES[name], **given), task_of(name))
     reference = getattr(nn, NAMES[name])(**given)
     targets = CLASSES if name == "cross_entropy" else NUMBERS
@@ -113,3 +118,68 @@ def test_a_wrong_argument_is_refused_with_its_value(options: dict[str, object]) 
     with pytest.raises(InvalidInput, match=f"{name}: {value}") as refused:
         spec(**options)
     assert refused.value.field == name
+
+
+ROWS = pa.table({"x": [float(x) for x in range(20)], "y": ["rare"] * 4 + ["common"] * 16})
+
+
+@pytest.mark.parametrize(
+    ("given", "weights"),
+    [("balanced", [20 / (2 * 16), 20 / (2 * 4)]), ({"rare": 5.0}, [1.0, 5.0]), ({"rare": 2, "common": 3}, [3.0, 2.0])],
+)
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_training_loss_is_weighted_as_pytorch_does(given: object, weights: list[float], smoothing: float) -> None:
+    asked = spec(class_weights=given, label_smoothing=smoothing, validation=0)
+    data = read_training_data(asked, Tables(ROWS))
+    logits, targets = LOGITS[:, :2], CLASSES.clamp(max=1)
+    made = make_training_loss(asked, data, CPU)(logits, targets)
+    reference = nn.CrossEntropyLoss(weight=torch.tensor(weights), label_smoothing=smoothing)
+    assert torch.equal(made, reference(logits, targets))
+    # Held-out rows all count the same.
+    measured = make_loss(asked, "classification")(logits, targets)
+    assert torch.equal(measured, nn.CrossEntropyLoss(label_smoothing=smoothing)(logits, targets))
+
+
+def test_balanced_counts_the_rows_to_train_on_alone() -> None:
+    part = ["train"] * 3 + ["val"] + ["train"] * 6 + ["test"] * 10
+    table = ROWS.append_column("part", pa.array(part))
+    asked = spec(class_weights="balanced", split="part")
+    data = read_training_data(asked, Tables(table))
+    assert data.class_counts == (6, 3)
+    loss = make_training_loss(asked, data, CPU)
+    assert isinstance(loss, CrossEntropy)
+    assert loss.weight is not None
+    assert loss.weight.tolist() == [0.75, 1.5]
+
+
+def test_weights_go_with_half_precision() -> None:
+    asked = spec(class_weights={"rare": 5.0}, validation=0)
+    loss = make_training_loss(asked, read_training_data(asked, Tables(ROWS)), CPU)
+    logits, targets = LOGITS[:, :2].bfloat16(), CLASSES.clamp(max=1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = loss(logits, targets)
+    assert torch.equal(found, nn.CrossEntropyLoss(weight=torch.tensor([1.0, 5.0]))(logits.float(), targets))
+
+
+@pytest.mark.parametrize(
+    ("options", "task", "field", "reason"),
+    [
+        (
+            {"class_weights": "balanced"},
+            "regression",
+            "class_weights",
+            "of the loss cross_entropy; mse has no arguments",
+        ),
+        ({"class_weights": {"a": 1}, "loss": "l1"}, "auto", "class_weights", "of the loss cross_entropy; l1 has no"),
+    ],
+)
+def test_only_classes_have_weights(options: dict[str, object], task: str, field: str, reason: str) -> None:
+    with pytest.raises(InvalidInput, match=reason) as refused:
+        spec(**options, task=task).check()
+    assert refused.value.field == field
+
+
+def test_a_weight_of_no_label_is_refused() -> None:
+    asked = spec(class_weights={"rarest": 5.0}, validation=0)
+    with pytest.raises(InvalidInput, match="'rarest' is no label of the target; there are common, rare"):
+        make_training_loss(asked, read_training_data(asked, Tables(ROWS)), CPU)

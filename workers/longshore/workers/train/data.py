@@ -61,6 +61,12 @@ class TrainingData:
         """Numbers the network gives for a row."""
         return self.targets.outputs
 
+    @property
+    def class_counts(self) -> tuple[int, ...]:
+        """Of a classifier: rows to train on of each class."""
+        codes = self.targets.values[self.train_rows].astype(np.int64)
+        return tuple(np.bincount(codes, minlength=self.outputs).tolist())
+
 
 def read_training_data(spec: TrainSpec, tables: Tables, fold: tuple[int, int] | None = None) -> TrainingData:
     """Check and convert every row of ``tables``.

@@ -15,7 +15,7 @@ from longshore.shared.validation import build
 from longshore.workers.families.model import assemble
 from longshore.workers.families.registry import get_family
 from longshore.workers.families.standardize import Standardize
-from longshore.workers.train.criteria import make_loss
+from longshore.workers.train.criteria import make_loss, make_training_loss
 from longshore.workers.train.data import Tables, TrainingData, read_training_data
 from longshore.workers.train.evaluate import Evaluation
 from longshore.workers.train.loop import Keeper, Loop
@@ -139,7 +139,7 @@ def _run(
     loop = Loop(
         network=network,
         optimizer=optimizer,
-        loss=loss,
+        loss=make_training_loss(spec, data, device),
         rows=rows.train,
         batch_size=spec.batch_size,
         device=device,

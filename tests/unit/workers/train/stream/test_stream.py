@@ -51,7 +51,7 @@ class Opened:
         source = open_source(detect(path))
         self.stream = StreamSource("data", source, cut_runs(source), ByHash(validation, test, seed))
         self.survey: Survey = survey(
-            spec(path, validation=validation, test=test, seed=seed), [self.stream], FEATURES, lambda: None
+            spec(path, validation=validation, test=test, seed=seed, **options), [self.stream], FEATURES, lambda: None
         )
 
     def part(self, part: int, standardize: Standardize | None = None) -> PartRows:
@@ -205,3 +205,24 @@ def test_the_task_is_told_as_it_is_without_streaming(tmp_path: Path, y: object, 
 def test_constant_columns_are_noted(tmp_path: Path) -> None:
     notes = Opened(write(tmp_path, b=[2.5] * ROWS)).survey.notes
     assert notes == ("column 'b' is 2.5 in every row to train on, so it teaches nothing",)
+
+
+def test_balanced_weights_are_of_the_rows_to_train_on(path: Path) -> None:
+    opened = Opened(path, class_weights="balanced")
+    targets = torch.cat([targets for _, targets in opened.train().batches(1, 64)])
+    assert opened.survey.class_counts == tuple(torch.bincount(targets).tolist())
+    assert sum(opened.survey.class_counts) == opened.train().count < ROWS
+    assert Opened(path).survey.class_counts == ()
+
+
+@pytest.mark.parametrize(
+    "values", [[3, 1, 1, 1, 3, 8], [3.0, 1.0, 1.0, 1.0, 3.0, 8.0], [True, False, False, False, True, True]]
+)
+def test_classes_of_any_type_are_counted(values: list[object]) -> None:
+    table = pa.table({"a": [float(a) for a in range(6)], "y": values})
+    source = TableSource(table)
+    stream = StreamSource("data", source, cut_runs(source), AllOf(TRAIN))
+    asked = spec(Path("/x"), validation=0.0, class_weights="balanced", task="classification")
+    found = survey(asked, [stream], (Feature(name="a"),), lambda: None)
+    assert found.class_counts == tuple(values.count(label) for label in found.coding.labels or ())
+    assert sum(found.class_counts) == 6

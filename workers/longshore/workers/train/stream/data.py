@@ -40,6 +40,11 @@ class StreamedData:
         return self.survey.coding.outputs
 
     @property
+    def class_counts(self) -> tuple[int, ...]:
+        """Of a classifier: rows to train on of each class, if the spec asks for balanced weights."""
+        return self.survey.class_counts
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What is odd about the data and no reason to refuse it, a sentence each."""
         return self.survey.notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -37,6 +38,8 @@ class Survey:
     #: Of each source, the rows of each part in each run: int64 ``(runs, 3)``.
     counts: Sequence[npt.NDArray[np.int64]]
     notes: tuple[str, ...]
+    #: Rows to train on of each class, where the spec asks for balanced weights.
+    class_counts: tuple[int, ...] = ()
 
 
 def survey(spec: TrainSpec, sources: Sequence[StreamSource], features: tuple[Feature, ...], check: Check) -> Survey:
@@ -45,7 +48,7 @@ def survey(spec: TrainSpec, sources: Sequence[StreamSource], features: tuple[Fea
     :raises InvalidInput: a row is bad, or the parts or the labels are not such that one can train on them.
     """
     plain = Signature(features=features, task="regression", target=spec.target)
-    scale, labels = _Scale(plain.width), _Labels(spec.target, spec.task)
+    scale, labels = _Scale(plain.width), _Labels(spec.target, spec.task, spec.class_weights == "balanced")
     counts = [np.zeros((len(stream.runs), 3), np.int64) for stream in sources]
     for stream, counted in zip(sources, counts, strict=True):
         for run in range(len(stream.runs)):
@@ -59,7 +62,7 @@ def survey(spec: TrainSpec, sources: Sequence[StreamSource], features: tuple[Fea
     _check_parts(spec, np.sum([each.sum(axis=0) for each in counts], axis=0))
     coding = labels.coding()
     signature = plain.model_copy(update={"task": coding.task, "labels": coding.labels, "target_width": coding.width})
-    return Survey(signature, coding, scale.measured(), counts, tuple(scale.odd(features)))
+    return Survey(signature, coding, scale.measured(), counts, tuple(scale.odd(features)), labels.class_counts(coding))
 
 
 def _check_parts(spec: TrainSpec, counts: npt.NDArray[np.int64]) -> None:
@@ -110,8 +113,10 @@ class _Scale:
 class _Labels:
     """The distinct values of the target among the rows to train on, and where others were first seen."""
 
-    def __init__(self, name: str, task: Literal["auto", "classification", "regression"]) -> None:
+    def __init__(self, name: str, task: Literal["auto", "classification", "regression"], count: bool) -> None:
         self._name = name
+        #: Rows to train on by their value; ``None`` where nobody asks.
+        self._counts: Counter[object] | None = Counter() if count else None
         self._task: Literal["auto", "classification", "regression"] = task
         #: Of a target that is no label: a row, which says its type.
         self._known: pa.Array | None = None
@@ -130,6 +135,8 @@ class _Labels:
             make_coding(one, self._name, self._task).encode(pa.chunked_array([column]), start, where)
             return
         trained = column.filter(pa.array(parts == TRAIN))
+        if self._counts is not None:
+            self._counts.update({each["values"]: each["counts"] for each in pc.value_counts(trained).to_pylist()})
         if self._known is None:
             self._known = pc.unique(trained)
         elif len(self._known) <= MAX_LABELS:
@@ -149,6 +156,11 @@ class _Labels:
                 part, row = self._held_out[label]
                 raise unseen(self._name, label, row, f" for {part}", 1)
         return coding
+
+    def class_counts(self, coding: Coding) -> tuple[int, ...]:
+        """Rows to train on of each of its labels; empty where nobody asks."""
+        counts = self._counts
+        return () if counts is None else tuple(counts[label] for label in coding.labels or ())
 
     def _may_be_labels(self, kind: pa.DataType) -> bool:
         whole = is_text(kind) or pa.types.is_boolean(kind) or pa.types.is_integer(kind)
