@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from longshore.producers import Client, Job
@@ -142,3 +143,24 @@ def test_weights_that_are_none_are_refused(client: Client, tmp_path: Path) -> No
     with pytest.raises(JobFailed, match=r"class_weights: 'r' is no label of the target; there are p, q"):
         job.wait(PATIENCE)
     assert [shard.attempt for shard in job.shards()] == [1]
+
+
+def test_weights_begin_as_asked(client: Client, cluster: Cluster, tmp_path: Path) -> None:
+    rows = {"x": [[float(a * b % 7) for b in range(8)] for a in range(40)], "y": ["p", "q"] * 20}
+    # Steps that are far too small to change a number.
+    still = {"epochs": 1, "learning_rate": 1e-30, "optimizer": "sgd", "config": {"hidden": [8]}, "validation": 0}
+    client.train("begun", "mlp", rows, "y", init="orthogonal_", **still).wait(PATIENCE)
+    tensors = load_file(Path(client.models.export("begun:1", tmp_path / "out")) / "weights.safetensors")
+    torch.testing.assert_close(tensors["network.0.weight"] @ tensors["network.0.weight"].T, torch.eye(8))
+    assert tensors["network.0.bias"].abs().max() < 1e-20
+    # The same again, from the command line.
+    pq.write_table(pa.table(rows), tmp_path / "rows.parquet")
+    done = CommandLine(cluster.environment)(
+        *("train", tmp_path / "rows.parquet", "--model", "begun", "--target", "y", "--init", "orthogonal", "--wait"),
+        *("--epochs", "1", "--learning-rate", "1e-30", "--optimizer", "sgd", "--set", "hidden=[8]"),
+        *("--validation", "0"),
+    )
+    assert done.code == 0, done.err
+    assert client.models.get("begun:1").manifest["weights"] == client.models.get("begun:2").manifest["weights"]
+    with pytest.raises(InvalidInput, match=r"^init_std: 0.1: it is of init normal or trunc_normal, not default"):
+        client.train("begun", "mlp", rows, "y", init_std=0.1)

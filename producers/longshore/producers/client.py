@@ -94,7 +94,8 @@ class Client:
             column that says which rows they are) and ``stratify``: see docs/training.md; ``features``, ``task``,
             ``epochs``, ``batch_size``, ``learning_rate``, ``weight_decay``, ``optimizer`` and its
             arguments ``momentum``, ``nesterov``, ``betas``, ``eps``, ``amsgrad``, ``alpha``, ``centered``; ``loss`` and
-            its arguments ``label_smoothing``, ``class_weights``, ``beta``, ``delta``;
+            its arguments ``label_smoothing``, ``class_weights``, ``beta``, ``delta``; ``init`` and
+            ``init_std``;
             ``standardize``, ``augment``, ``stream``, ``shuffle_window``, ``seed``, ``alias``,
             ``promote_if`` (a condition on metrics) and ``config`` (what the family is told) of
             :class:`~longshore.shared.training.TrainSpec`; and ``format``, ``priority``, ``device``,

@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue, field_validator
 from longshore.shared.augment import Augment
 from longshore.shared.class_weights import ClassWeights, read_weights
 from longshore.shared.errors import InvalidInput
+from longshore.shared.initialization import InitName, check_init
 from longshore.shared.jobs import Input, Spec
 from longshore.shared.losses import LossName, check_loss, short_name
 from longshore.shared.optimizers import Optimizer, check_arguments
@@ -80,6 +81,11 @@ class TrainSpec(Spec):
     beta: Annotated[float, Field(gt=0, le=1e9)] | None = None
     #: Of huber, likewise.
     delta: Annotated[float, Field(gt=0, le=1e9)] | None = None
+    #: How weights of two or more dimensions begin, biases being 0, as :mod:`longshore.shared.initialization` says;
+    #: ``default``: as the family has them. What ``base`` brings comes after.
+    init: InitName = "default"
+    #: Of normal and trunc_normal: the standard deviation; ``None``: 0.02.
+    init_std: Annotated[float, Field(gt=0, le=1000)] | None = None
     #: What is measured on held-out rows besides the loss; ``None``: accuracy, or mae and r2.
     metrics: tuple[Measure, ...] | None = None
     #: How the learning rate changes: by step (cosine, linear, one_cycle) over all epochs, or by epoch (step, plateau).
@@ -143,6 +149,12 @@ class TrainSpec(Spec):
         """PyTorch's own spelling of a name is that name."""
         return short_name(value) if isinstance(value, str) else value
 
+    @field_validator("init", mode="before")
+    @classmethod
+    def _read_init(cls, value: object) -> object:
+        """PyTorch's own names end with an underscore."""
+        return value.lower().rstrip("_") if isinstance(value, str) else value
+
     @field_validator("class_weights", mode="before")
     @classmethod
     def _read_weights(cls, value: object) -> object:
@@ -181,8 +193,8 @@ class TrainSpec(Spec):
     def check(self) -> None:
         """Whether the options go together.
 
-        :raises InvalidInput: an argument is given to an optimizer or a loss without it, or no rows are left to train
-            on.
+        :raises InvalidInput: an argument is given to an optimizer, a loss or an ``init`` without it, or no rows are
+            left to train on.
         """
         self._check_schedule()
         held_out = sum(part for part in (self.validation, self.test) if isinstance(part, float))
@@ -192,3 +204,4 @@ class TrainSpec(Spec):
             )
         check_arguments(self.optimizer, self.optimizer_arguments)
         check_loss(self.loss, self.loss_arguments, self.task)
+        check_init(self.init, self.init_std)

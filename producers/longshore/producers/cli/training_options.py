@@ -61,6 +61,8 @@ _OPTIONS = (
     ),
     click.option("--beta", type=float, help="Of smooth_l1: errors below it count squared; default: 1."),
     click.option("--delta", type=float, help="Of huber, likewise; default: 1."),
+    click.option("--init", metavar="NAME", help="Of the weights; default: default, as the family has them."),
+    click.option("--init-std", type=float, help="Of the inits normal and trunc_normal; default: 0.02."),
     click.option("--metrics", multiple=True, metavar="NAME", help="To measure; default: accuracy, or mae and r2."),
     click.option("--schedule", type=click.Choice(SCHEDULES), help="Of the learning rate; default: constant."),
     click.option("--warmup-steps", type=int, help="In which the learning rate grows; default: 0."),

@@ -18,6 +18,7 @@ from longshore.workers.families.standardize import Standardize
 from longshore.workers.train.criteria import make_loss, make_training_loss
 from longshore.workers.train.data import Tables, TrainingData, read_training_data
 from longshore.workers.train.evaluate import Evaluation
+from longshore.workers.train.initialize import initialize
 from longshore.workers.train.loop import Keeper, Loop
 from longshore.workers.train.opening import Opened
 from longshore.workers.train.optimizers import make_optimizer
@@ -82,6 +83,7 @@ def train(
         torch.manual_seed(spec.seed)
         # Built on the CPU, so that the seed gives the same initial weights for every device.
         network = family.build(config, data.signature.width, data.outputs)
+        initialize(network, spec)
         prior = prior or Prior()
         notes = prior.fill(network)
         freeze(network, spec.freeze)
