@@ -9,7 +9,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+)
 
 from longshore.shared.errors import InvalidInput
 
@@ -65,23 +73,67 @@ class MlpConfig(FamilyConfig):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
+#: Side of a square kernel, and zero padding on each side, in pixels.
+Kernel = Annotated[int, Field(ge=1, le=31)]
+Padding = Annotated[int, Field(ge=0, le=15)]
+
+
+#: Tells one number for all blocks from one for each, so that an error is of what was meant.
+_ONE_OR_EACH = Discriminator(lambda given: "each" if isinstance(given, list | tuple) else "all")
+
+
 class CnnConfig(FamilyConfig):
-    """Convolution, activation and max-pooling blocks, then fully connected layers."""
+    """Blocks of convolution, norm, activation and max-pooling, then fully connected layers."""
 
     #: Shape of one row as (channels, height, width).
     input_shape: tuple[Units, Units, Units]
     #: Output channels of each convolution, first to last.
     channels: tuple[Units, ...] = Field(default=(6, 16), min_length=1)
-    #: Side of the square kernels, in pixels.
-    kernel_size: Annotated[int, Field(ge=1, le=31)] = 5
-    #: Zero padding on each side, in pixels.
-    padding: Annotated[int, Field(ge=0, le=15)] = 0
+    #: Side of the square kernels, in pixels: of all blocks, or of each.
+    kernel_size: Annotated[Annotated[Kernel, Tag("all")] | Annotated[tuple[Kernel, ...], Tag("each")], _ONE_OR_EACH] = 5
+    #: Zero padding on each side, in pixels: of all blocks, or of each.
+    padding: Annotated[Annotated[Padding, Tag("all")] | Annotated[tuple[Padding, ...], Tag("each")], _ONE_OR_EACH] = 0
+    #: Of each convolution's output: ``batch`` scales every channel by its mean and deviation in the batch, and at
+    #: inference by those of the training.
+    norm: Literal["none", "batch"] = "none"
     #: Side of the max-pooling windows, in pixels; 1 for none.
     pool: Annotated[int, Field(ge=1, le=8)] = 2
+    #: Take the mean of each channel over the image after the blocks, so that one number a channel is left.
+    global_pool: bool = False
     #: Units of each hidden fully connected layer.
     hidden: tuple[Units, ...] = (120, 84)
     activation: Activation = "relu"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @model_serializer(mode="wrap")
+    def _serialize(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        # Written only where they are set, so that a version without them is what it always was.
+        written: dict[str, object] = handler(self)
+        return {
+            key: value
+            for key, value in written.items()
+            if key not in ("norm", "global_pool") or value != type(self).model_fields[key].default
+        }
+
+    @property
+    def kernels(self) -> tuple[tuple[int, int], ...]:
+        """Of each block the side of the kernel and the padding.
+
+        :raises InvalidInput: there are not as many as blocks.
+        """
+        given = [self._each("kernel_size", self.kernel_size), self._each("padding", self.padding)]
+        return tuple(zip(*given, strict=True))
+
+    def _each(self, name: str, value: int | tuple[int, ...]) -> tuple[int, ...]:
+        blocks = len(self.channels)
+        if isinstance(value, int):
+            return (value,) * blocks
+        if len(value) != blocks:
+            raise InvalidInput(
+                f"config.{name}",
+                f"{list(value)}: {len(value)} of them for {blocks} blocks (channels); give one number, or one for each",
+            )
+        return value
 
     def check_width(self, width: int) -> None:
         pixels = math.prod(self.input_shape)
@@ -99,20 +151,20 @@ class CnnConfig(FamilyConfig):
         :raises InvalidInput: a kernel or a pooling window is larger than what it is moved over.
         """
         _, height, width = self.input_shape
-        for block in range(len(self.channels)):
-            height, width = self._shrunk(height, block), self._shrunk(width, block)
-        return self.channels[-1] * height * width
+        for block, (kernel, padding) in enumerate(self.kernels):
+            height, width = (self._shrunk(side, block, kernel, padding) for side in (height, width))
+        return self.channels[-1] * (1 if self.global_pool else height * width)
 
-    def _shrunk(self, side: int, block: int) -> int:
+    def _shrunk(self, side: int, block: int, kernel: int, padding: int) -> int:
         """Pixels that one block leaves of a side of the image."""
-        padded, where = side + 2 * self.padding, f"block {block + 1} of {len(self.channels)}"
-        if padded < self.kernel_size:
+        padded, where = side + 2 * padding, f"block {block + 1} of {len(self.channels)}"
+        if padded < kernel:
             raise InvalidInput(
                 "config.kernel_size",
-                f"{self.kernel_size} is larger than the image of {padded} pixels (padding included) before {where}; "
+                f"{kernel} is larger than the image of {padded} pixels (padding included) before {where}; "
                 "use a smaller kernel, more padding or fewer channels",
             )
-        convolved = padded - self.kernel_size + 1
+        convolved = padded - kernel + 1
         if convolved < self.pool:
             raise InvalidInput(
                 "config.pool",

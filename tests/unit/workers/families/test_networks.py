@@ -13,7 +13,9 @@ from torch.nn import functional
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.families import CnnConfig, LinearConfig, MlpConfig
+from longshore.shared.validation import build
 from longshore.workers.families.cnn import CNN
+from longshore.workers.families.layers import BatchNorm2d
 from longshore.workers.families.linear import LINEAR
 from longshore.workers.families.mlp import MLP
 
@@ -105,6 +107,74 @@ def test_a_cnn_that_does_not_fit_is_refused_with_its_numbers(
         CNN.build(config, width, 2)
     assert refused.value.field == field
     assert all(number in refused.value.reason for number in numbers)
+
+
+#: As versions that were trained before these options have it in their manifests.
+OLD = {
+    **{"input_shape": [3, 8, 8], "channels": [4, 6], "kernel_size": 3, "padding": 1, "pool": 2},
+    **{"hidden": [5], "activation": "relu", "dropout": 0.25},
+}
+
+
+def test_a_cnn_of_an_old_configuration_is_what_it_was() -> None:
+    config = CnnConfig.model_validate(OLD)
+    assert config.model_dump(mode="json") == OLD
+    torch.manual_seed(3)
+    network = CNN.build(config, 192, 2)
+    torch.manual_seed(3)
+    before = nn.Sequential(
+        *(nn.Unflatten(1, (3, 8, 8)), nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(4, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
+        *(nn.Linear(24, 5), nn.ReLU(), nn.Dropout(0.25), nn.Linear(5, 2)),
+    )
+    assert list(network.state_dict()) == list(before.state_dict())
+    assert all(map(torch.equal, network.state_dict().values(), before.state_dict().values()))
+
+
+def test_every_block_of_a_cnn_can_be_told() -> None:
+    given = {"norm": "batch", "kernel_size": [5, 3], "padding": [2, 0], "global_pool": True}
+    config = CnnConfig.model_validate({**OLD, **given, "activation": "silu", "dropout": 0.0})
+    assert CnnConfig.model_validate(config.model_dump(mode="json")) == config
+    assert config.model_dump(mode="json").items() >= given.items()
+    network = CNN.build(config, 192, 2)
+    block = [nn.Conv2d, BatchNorm2d, nn.SiLU, nn.MaxPool2d]
+    head = [nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear, nn.SiLU, nn.Linear]
+    assert isinstance(network, nn.Sequential)
+    assert [type(layer) for layer in network] == [nn.Unflatten, *block, *block, *head]
+    convolutions = [layer for layer in network if isinstance(layer, nn.Conv2d)]
+    assert [(layer.kernel_size, layer.padding, layer.bias) for layer in convolutions] == [
+        ((5, 5), (2, 2), None),
+        ((3, 3), (0, 0), None),
+    ]
+    images = torch.rand(4, 3, 8, 8)
+    blocks = nn.Sequential(*list(network)[1:9])
+    head_of = nn.Sequential(*list(network)[-3:])
+    network.eval()
+    torch.testing.assert_close(network(images.flatten(1)), head_of(blocks(images).mean(dim=(2, 3))))
+
+
+@pytest.mark.parametrize("name", ["kernel_size", "padding"])
+def test_as_many_kernels_as_blocks(name: str) -> None:
+    config = CnnConfig.model_validate({**OLD, name: [1, 1, 1]})
+    with pytest.raises(InvalidInput, match=rf"config\.{name}: \[1, 1, 1\]: 3 of them for 2 blocks"):
+        CNN.build(config, 192, 2)
+    with pytest.raises(InvalidInput, match=rf"config\.{name}: 99 \(at {name}\.each\.1\): Input should be less than or"):
+        build(CnnConfig, {**OLD, name: [1, 99]}, "config.")
+
+
+def test_batch_norm_is_pytorch_s_but_for_a_single_value() -> None:
+    ours, theirs = BatchNorm2d(3), nn.BatchNorm2d(3)
+    images = torch.randn(5, 3, 2, 2)
+    for rows in (images, images[:1]):
+        assert torch.equal(ours(rows), theirs(rows))
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    assert all(map(torch.equal, ours.state_dict().values(), theirs.state_dict().values()))
+    one = images[:1, :, :1, :1]
+    before = {name: tensor.clone() for name, tensor in ours.state_dict().items()}
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        theirs(one)
+    assert torch.equal(ours(one), theirs.eval()(one))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in ours.state_dict().items())
 
 
 def test_another_family_s_configuration_is_refused() -> None:

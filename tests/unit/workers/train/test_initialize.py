@@ -27,7 +27,7 @@ NAMES = [name for name in typing.get_args(InitName) if name != "default"]
 FAMILIES: dict[str, tuple[dict[str, object], int]] = {
     "linear": ({}, 6),
     "mlp": ({"hidden": [5, 4]}, 6),
-    "cnn": ({"input_shape": [1, 8, 8], "kernel_size": 3, "padding": 1, "hidden": [4]}, 64),
+    "cnn": ({"input_shape": [1, 8, 8], "kernel_size": 3, "padding": 1, "norm": "batch"}, 64),
     "rnn": ({"vocabulary": 9, "embedding": 4, "hidden_size": 3, "bidirectional": True}, 6),
     "transformer": ({"vocabulary": 9, "token_types": 2, "d_model": 8, "dim_feedforward": 6}, 6),
 }

@@ -252,6 +252,21 @@ def test_images_are_changed_in_training_alone_and_the_same_way_again(digits: pa.
     assert measured[0]["train_loss"] != measured[1]["train_loss"]
 
 
+@pytest.mark.parametrize("batch", [1, 7, 200])
+def test_batch_norm_takes_any_last_batch(digits: pa.Table, batch: int) -> None:
+    # One pixel is left, so that a row alone has one value a channel; 15 rows in batches of 7 leave one over.
+    blocks = {"channels": [3, 4], "kernel_size": [3, 8], "padding": [1, 0], "pool": 1, "norm": "batch"}
+    config = {"input_shape": [1, 8, 8], "hidden": [], **blocks}
+    asked = spec(family="cnn", config=config, epochs=3, batch_size=batch, validation=0)
+    model, _ = run(asked, digits.slice(0, 15))
+    again, _ = run(asked, digits.slice(0, 15))
+    state = model.module.state_dict()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in again.module.state_dict().items())
+    # Of the second block: batches of one row have told it nothing.
+    counted = {1: 0, 7: 6, 200: 3}[batch]
+    assert int(state["network.5.num_batches_tracked"]) == counted
+
+
 def test_changes_of_images_are_refused_where_there_are_none(digits: pa.Table) -> None:
     with pytest.raises(InvalidInput, match="augment: the family reads no images"):
         run(spec(augment=AUGMENT), digits)

@@ -6,32 +6,39 @@ from torch import nn
 
 from longshore.shared.families import CnnConfig
 from longshore.workers.families.base import NetworkFamily
-from longshore.workers.families.layers import ACTIVATIONS, fully_connected
+from longshore.workers.families.layers import ACTIVATIONS, BatchNorm2d, fully_connected
 
 
 def build_cnn(config: CnnConfig, width: int, outputs: int) -> nn.Module:
     """``(n, C*H*W)``, read as images ``(n, C, H, W)``, to ``(n, outputs)``.
 
-    Blocks of convolution, activation and max-pooling; then the pixels of all channels are one row for the fully
-    connected layers. The defaults on (3, 32, 32)
-    are the network of https://docs.pytorch.org/tutorials/beginner/blitz/cifar10_tutorial.html, after LeCun et al.,
-    "Gradient-based learning applied to document recognition", 1998, https://doi.org/10.1109/5.726791.
+    Blocks of convolution, norm, activation and max-pooling; then the pixels of all channels, or with ``global_pool``
+    the mean of each channel (Lin et al., "Network in network", 2013, https://arxiv.org/abs/1312.4400), are one row for
+    the fully connected layers. The defaults on (3, 32, 32) are the network of
+    https://docs.pytorch.org/tutorials/beginner/blitz/cifar10_tutorial.html, after LeCun et al., "Gradient-based
+    learning applied to document recognition", 1998, https://doi.org/10.1109/5.726791. Batch norm stands between
+    convolution and activation, as in https://arxiv.org/abs/1502.03167, and takes the place of the bias.
 
-    :raises InvalidInput: C*H*W is not ``width``, or a kernel or pooling window is larger than what it is moved over.
+    :raises InvalidInput: C*H*W is not ``width``, a kernel or pooling window is larger than what it is moved over, or
+        there are not as many kernels as blocks.
     """
     config.check_width(width)
     channels = config.input_shape[0]
     layers: list[nn.Module] = [nn.Unflatten(1, config.input_shape)]
-    for filters in config.channels:
-        layers += _block(config, channels, filters)
+    for filters, (kernel, padding) in zip(config.channels, config.kernels, strict=True):
+        layers += _block(config, nn.Conv2d(channels, filters, kernel, padding=padding, bias=config.norm == "none"))
         channels = filters
+    if config.global_pool:
+        layers.append(nn.AdaptiveAvgPool2d(1))
     head = fully_connected(config.flattened(), config.hidden, outputs, config.activation, config.dropout)
     return nn.Sequential(*layers, nn.Flatten(), *head)
 
 
-def _block(config: CnnConfig, channels: int, filters: int) -> list[nn.Module]:
-    convolution = nn.Conv2d(channels, filters, config.kernel_size, padding=config.padding)
-    layers = [convolution, ACTIVATIONS[config.activation]()]
+def _block(config: CnnConfig, convolution: nn.Conv2d) -> list[nn.Module]:
+    layers: list[nn.Module] = [convolution]
+    if config.norm == "batch":
+        layers.append(BatchNorm2d(convolution.out_channels))
+    layers.append(ACTIVATIONS[config.activation]())
     return [*layers, nn.MaxPool2d(config.pool)] if config.pool > 1 else layers
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import nn
+from torch.nn import functional
 
 from longshore.shared.families import Activation
 
@@ -15,6 +17,23 @@ ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     "tanh": nn.Tanh,
     "sigmoid": nn.Sigmoid,
 }
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """PyTorch's batch norm over ``(n, channels, height, width)``, for batches of one row, too.
+
+    Ioffe and Szegedy, "Batch normalization", 2015, https://arxiv.org/abs/1502.03167.
+    """
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """To the same shape. One value a channel has no deviation: it is scaled by the running mean and variance, as at
+        inference, and does not change them. The last batch of an epoch may be such a one.
+        """
+        if not (self.training and input.numel() == input.shape[1]):
+            return super().forward(input)
+        return functional.batch_norm(
+            input, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
+        )
 
 
 def fully_connected(
