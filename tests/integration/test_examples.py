@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from tests.images import encoded, write_folder
 from tests.integration.cluster import Cluster
 
@@ -70,3 +74,34 @@ def test_image_classification(cluster: Cluster, tmp_path: Path) -> None:
     count, apart = numbers(said, r"ONNX Runtime on (\d+) images: outputs at most (\S+) apart")
     assert count >= 20
     assert apart < 1e-4
+
+
+def test_transformer_classification(cluster: Cluster, tmp_path: Path) -> None:
+    said = run(cluster, "transformer_classification", "--rows", 4000, "--epochs", 12, "--folder", tmp_path)
+    epochs = re.findall(
+        r"^epoch \d+: training loss (\S+), accuracy (\S+); validation loss (\S+), accuracy (\S+)$", said, re.MULTILINE
+    )
+    assert len(epochs) == 12
+    first, last = ([float(number) for number in epochs[place]] for place in (0, -1))
+    assert last[0] < 0.5 * first[0]
+    assert last[2] < 0.5 * first[2]
+    assert min(last[1], last[3]) >= 0.95
+    [accuracy] = numbers(said, r"pairs:\d+: test loss \S+, accuracy (\S+)")
+    assert accuracy >= 0.95
+    written, count = numbers(said, r"written to pairs\.h5: (\d+) numbers in (\d+) parameters")
+    with h5py.File(tmp_path / "pairs.h5") as file:
+        datasets = list(file["parameters"].values())
+        assert (sum(each.size for each in datasets), len(datasets)) == (written, count)
+    assert re.search(r"read as pairs-again:\d+: the same predictions of 200 rows: True", said)
+
+
+def test_transformer_classification_of_a_file(cluster: Cluster, tmp_path: Path) -> None:
+    rows = {
+        "input_ids": [[1, 3 + n % 5, 2, 3 + n % 4, 2, 0] for n in range(60)],
+        "attention_mask": [[1, 1, 1, 1, 1, 0]] * 60,
+        "token_type_ids": [[0, 0, 0, 1, 1, 0]] * 60,
+        "label": ["same" if n % 5 == n % 4 else "other" for n in range(60)],
+    }
+    pq.write_table(pa.table(rows), tmp_path / "pairs.parquet")
+    said = run(*(cluster, "transformer_classification", tmp_path / "pairs.parquet"), "--vocabulary", 8, "--epochs", 1)
+    assert re.search(r"read as pairs-again:\d+: the same predictions of 60 rows: True", said)

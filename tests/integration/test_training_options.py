@@ -203,3 +203,23 @@ def test_batch_norm_is_part_of_a_version_and_of_its_checkpoints(
 def logits(client: Client, model: str, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     results = client.infer(model, pixels, logits=True).wait(PATIENCE).results()
     return np.array(results["logits"].to_pylist(), np.float32)
+
+
+def test_rows_that_are_trained_on_are_measured_too(client: Client, cluster: Cluster, tmp_path: Path) -> None:
+    rows = rare(400)
+    job = client.train("measured", "mlp", rows, "y", epochs=3, train_metrics=True, validation=0).wait(PATIENCE)
+    names = [(metric.step, metric.name) for metric in job.metrics() if not metric.name.startswith("step/")]
+    assert sorted(names) == [(epoch, f"train_{name}") for epoch in (1, 2, 3) for name in ("accuracy", "loss")]
+    labels = client.infer("measured", rows.select(["x"])).wait(PATIENCE).results()["label"]
+    right = np.mean(labels.to_numpy(zero_copy_only=False) == rows["y"].to_numpy(zero_copy_only=False))
+    assert last(job)["train_accuracy"] == pytest.approx(right)
+    assert client.models.get("measured:1").manifest["metrics"] == pytest.approx(last(job))
+    pq.write_table(rows, tmp_path / "rows.parquet")
+    done = CommandLine(cluster.environment)(
+        *("train", tmp_path / "rows.parquet", "--model", "measured", "--target", "y", "--epochs", "3", "--wait"),
+        *("--train-metrics", "--validation", "0", "--alias", "best", "--promote-if", "train_accuracy > 0.5"),
+    )
+    assert done.code == 0, done.err
+    assert client.models.get("measured@best").version == 2
+    with pytest.raises(InvalidInput, match=r"^promote_if: 'train_accuracy' is measured where train_metrics=True"):
+        client.train("measured", "mlp", rows, "y", alias="best", promote_if="train_accuracy > 0.5")

@@ -95,7 +95,7 @@ class Client:
             ``epochs``, ``batch_size``, ``learning_rate``, ``weight_decay``, ``optimizer`` and its
             arguments ``momentum``, ``nesterov``, ``betas``, ``eps``, ``amsgrad``, ``alpha``, ``centered``; ``loss`` and
             its arguments ``label_smoothing``, ``class_weights``, ``beta``, ``delta``; ``init`` and
-            ``init_std``;
+            ``init_std``; ``train_metrics``;
             ``standardize``, ``augment``, ``stream``, ``shuffle_window``, ``seed``, ``alias``,
             ``promote_if`` (a condition on metrics) and ``config`` (what the family is told) of
             :class:`~longshore.shared.training.TrainSpec`; and ``format``, ``priority``, ``device``,

@@ -44,6 +44,8 @@ def _check_metric(name: str, spec: TrainSpec) -> None:
         if name.startswith(part) and spec.split is None and given == 0.0:
             option = "validation" if part == "val_" else "test"
             raise InvalidInput("promote_if", f"{name!r} needs rows that are held out for it; give {option}")
+    if name.startswith("train_") and base != "loss" and not spec.train_metrics:
+        raise InvalidInput("promote_if", f"{name!r} is measured where train_metrics=True is given; give that, too")
     wrong = {"regression": _OF_CLASSES, "classification": _OF_VALUES}.get(spec.task, frozenset())
     if base in wrong:
         raise InvalidInput("promote_if", f"{name!r} is not measured in a {spec.task}")

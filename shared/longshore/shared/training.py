@@ -88,6 +88,8 @@ class TrainSpec(Spec):
     init_std: Annotated[float, Field(gt=0, le=1000)] | None = None
     #: What is measured on held-out rows besides the loss; ``None``: accuracy, or mae and r2.
     metrics: tuple[Measure, ...] | None = None
+    #: Measure ``metrics`` on the rows to train on, too, after each epoch: one more pass over them, without changes.
+    train_metrics: bool = False
     #: How the learning rate changes: by step (cosine, linear, one_cycle) over all epochs, or by epoch (step, plateau).
     schedule: Literal["constant", "step", "cosine", "linear", "one_cycle", "plateau"] = "constant"
     #: Steps in which the learning rate first grows to its full size.

@@ -64,6 +64,11 @@ _OPTIONS = (
     click.option("--init", metavar="NAME", help="Of the weights; default: default, as the family has them."),
     click.option("--init-std", type=float, help="Of the inits normal and trunc_normal; default: 0.02."),
     click.option("--metrics", multiple=True, metavar="NAME", help="To measure; default: accuracy, or mae and r2."),
+    click.option(
+        "--train-metrics/--no-train-metrics",
+        default=None,
+        help="Of the rows to train on, too; default: no.",
+    ),
     click.option("--schedule", type=click.Choice(SCHEDULES), help="Of the learning rate; default: constant."),
     click.option("--warmup-steps", type=int, help="In which the learning rate grows; default: 0."),
     click.option("--step-size", type=int, metavar="EPOCHS", help="Of the schedule step; default: 10."),

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from sklearn.metrics import f1_score
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.jobs import InlineInput
@@ -265,6 +266,33 @@ def test_batch_norm_takes_any_last_batch(digits: pa.Table, batch: int) -> None:
     # Of the second block: batches of one row have told it nothing.
     counted = {1: 0, 7: 6, 200: 3}[batch]
     assert int(state["network.5.num_batches_tracked"]) == counted
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_rows_that_are_trained_on_can_be_measured(digits: pa.Table, tmp_path: Path, stream: bool) -> None:
+    table = digits.append_column("part", pa.array(["train"] * 900 + ["val"] * 897))
+    cnn = {"input_shape": [1, 8, 8], "channels": [4], "kernel_size": 3, "hidden": [16], "dropout": 0.5}
+    options = {"config": cnn, "epochs": 3, "augment": AUGMENT, "metrics": ["accuracy", "f1"], "split": "part"}
+    pq.write_table(table, tmp_path / "rows.parquet", row_group_size=400)
+    data = {"uri": str(tmp_path / "rows.parquet"), "format": "parquet"}
+    found = {}
+    for measured in (True, False):
+        asked = spec(family="cnn", data=data, stream=stream, train_metrics=measured, **options)
+        # There are no rows that came with the call.
+        rows = open_streams(asked, None) if stream else Tables(table)  # type: ignore[arg-type]
+        found[measured] = train(asked, rows, CPU, lambda *_: None, lambda: None)
+    metrics = found[True].metrics
+    assert set(metrics) == {f"{part}_{name}" for part in ("train", "val") for name in ("loss", "accuracy", "f1")}
+    # It is the last weights that are measured, without dropout and on images as they are.
+    pixels = np.array(table["pixels"].to_pylist(), np.float32)[:900]
+    predicted = found[True].module(torch.from_numpy(pixels)).argmax(dim=1).numpy()
+    true = np.array(table["y"].to_pylist()).astype(int)[:900]
+    assert metrics["train_accuracy"] == pytest.approx(np.mean(predicted == true), abs=1e-6)
+    assert metrics["train_f1"] == pytest.approx(f1_score(true, predicted, average="macro"), abs=1e-6)
+    # Nothing else is another.
+    assert {name: metrics[name] for name in found[False].metrics} == found[False].metrics
+    weights = found[False].module.state_dict()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in found[True].module.state_dict().items())
 
 
 def test_changes_of_images_are_refused_where_there_are_none(digits: pa.Table) -> None:

@@ -72,6 +72,8 @@ class Loop:
     precision: Precision
     #: Batches whose gradients are added up to one step.
     accumulate: int = 1
+    #: Of the rows to train on, where they are to be measured, too.
+    trained: Evaluation | None = None
     #: The norm that gradients are scaled down to; ``None`` leaves them.
     clip_grad_norm: float | None = None
     schedule: Schedule | None = None
@@ -143,7 +145,9 @@ class Loop:
         sizes = torch.full_like(losses, self.batch_size)
         # The last batch may be smaller; every row counts the same.
         sizes[-1] = self.rows.count - self.batch_size * (len(losses) - 1)
-        metrics = {"train_loss": float((losses * sizes).sum() / self.rows.count)}
+        measured = {} if self.trained is None else self.trained.run(self.network, self.check)
+        # The loss is that of the rows as they were trained on.
+        metrics = measured | {"train_loss": float((losses * sizes).sum() / self.rows.count)}
         if self.evaluation is not None:
             metrics |= self.evaluation.run(self.network, self.check)
             self._look(torch.tensor([metrics["val_loss"]]), "the loss on held-out rows")

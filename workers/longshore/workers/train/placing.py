@@ -23,6 +23,8 @@ class Placed:
     """Rows on a device."""
 
     train: TrainingRows
+    #: The same rows, to measure on: as they are, not changed at random.
+    trained: HeldOutRows
     #: ``None`` where none are held out.
     validation: HeldOutRows | None
     test: HeldOutRows | None
@@ -66,7 +68,7 @@ def _in_memory(spec: TrainSpec, data: TrainingData, device: torch.device, given:
 
     train = some(data.train_rows)
     assert train is not None, "there are rows to train on, as the split sees to it"
-    return Placed(train, some(data.held_out_rows), some(data.test_rows), standardize)
+    return Placed(train, train, some(data.held_out_rows), some(data.test_rows), standardize)
 
 
 def _streamed(spec: TrainSpec, data: StreamedData, device: torch.device, given: Standardize | None) -> Placed:
@@ -74,4 +76,4 @@ def _streamed(spec: TrainSpec, data: StreamedData, device: torch.device, given: 
     parts = [data.part(part, standardize, device) for part in (TRAIN, VALIDATION, TEST)]
     train = StreamedRows(parts[0], data.window(spec), spec.seed)
     held_out, tested = (part if part.count else None for part in parts[1:])
-    return Placed(train, held_out, tested, standardize)
+    return Placed(train, parts[0], held_out, tested, standardize)

@@ -146,6 +146,7 @@ def _run(
         batch_size=spec.batch_size,
         device=device,
         evaluation=None if rows.validation is None else evaluation(rows.validation, "val_"),
+        trained=evaluation(rows.trained, "train_") if spec.train_metrics else None,
         check=check,
         precision=Precision(spec.precision, device),
         accumulate=spec.accumulate,
