@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pyarrow as pa
@@ -13,12 +14,15 @@ import pytest
 
 from longshore.producers import Client, Job
 from longshore.shared.errors import InvalidInput, JobFailed
+from longshore.shared.jobs import State
 from longshore.shared.store.store import Store
 from longshore.shared.sweeping import named_blobs
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
 from tests.integration.support import wait_until
+
+log = logging.getLogger(__name__)
 
 #: Seconds.
 PATIENCE = 200.0
@@ -64,15 +68,49 @@ def reported(job: Job) -> dict[tuple[int, str], float]:
 def test_a_killed_training_ends_with_the_same_bits(
     cluster: Cluster, client: Client, table: pa.Table, undisturbed: Job, seed: int
 ) -> None:
-    job = client.train(f"killed-{seed}", "mlp", table, "label", epochs=EPOCHS, **OPTIONS)
-    after = random.Random(seed).randrange(1, 1500)
-    wait_until(lambda: newest_step(cluster, job) >= after, f"step {after}", PATIENCE)
-    for pid in cluster.child_pids():
-        os.kill(pid, signal.SIGKILL)
-    job.wait(PATIENCE)
-    assert job.shards()[0].attempt >= 2
+    def submit(asked: dict[str, object]) -> Job:
+        return client.train(f"killed-{seed}", "mlp", table, "label", **{**OPTIONS, **asked})
+
+    job = killed(cluster, submit, seed)
     assert weights(client, job) == weights(client, undisturbed)
     assert reported(job) == reported(undisturbed)
+
+
+@pytest.mark.parametrize("seed", [5])
+def test_so_does_one_of_batch_norm_and_a_rate_of_one_cycle(
+    cluster: Cluster, client: Client, table: pa.Table, seed: int
+) -> None:
+    blocks = {"channels": [4, 6], "kernel_size": [3, 3], "padding": 1, "norm": "batch", "global_pool": True}
+    options: dict[str, object] = {
+        **{"config": {"input_shape": [1, 8, 8], "hidden": [16], "dropout": 0.4, **blocks}, "batch_size": 16},
+        **{"schedule": "one_cycle", "optimizer": "adamw", "weight_decay": 0.01, "class_weights": "balanced"},
+        **{"augment": {"random_crop": {"padding": 1}}, "early_stopping": EPOCHS, "seed": 5},
+    }
+    whole = client.train(f"whole-{seed}", "cnn", table, "label", epochs=EPOCHS, **options).wait(PATIENCE)
+
+    def submit(asked: dict[str, object]) -> Job:
+        return client.train(f"cnn-{seed}", "cnn", table, "label", **{**options, **asked})
+
+    job = killed(cluster, submit, seed)
+    assert weights(client, job) == weights(client, whole)
+    assert reported(job) == reported(whole)
+
+
+def killed(cluster: Cluster, submit: Callable[[dict[str, object]], Job], seed: int) -> Job:
+    """A training whose worker's child is killed at a random step, and which has gone on from there."""
+    step = random.Random(seed).randrange(1, 1500)
+    # Kept at this very step, in the middle of an epoch, so that it is where the next attempt goes on.
+    job = submit({"epochs": EPOCHS, "checkpoint_seconds": None, "checkpoint_steps": step})
+    wait_until(lambda: newest_step(cluster, job) >= step, f"step {step}", PATIENCE)
+    for pid in cluster.child_pids():
+        os.kill(pid, signal.SIGKILL)
+    kept = newest_step(cluster, job)
+    log.warning("seed %d: killed after step %d; the last checkpoint is of step %d", seed, step, kept)
+    assert job.state is not State.SUCCEEDED
+    job.wait(PATIENCE)
+    assert job.shards()[0].attempt == 2
+    assert not kept % step
+    return job
 
 
 def newest_step(cluster: Cluster, job: Job) -> int:
