@@ -73,7 +73,10 @@ def check_rows(taken: Taken, features: tuple[Feature, ...], spec: TrainSpec) -> 
     if pa.types.is_dictionary(target.type):
         target = target.cast(target.type.value_type)
     where = "" if taken.field == "data" else f" of {taken.field}"
-    _refuse(pc.is_null(target, nan_is_null=True), spec.target, where)
+    _refuse(pc.is_null(target, nan_is_null=True), spec.target, "has no value", where)
+    if pa.types.is_floating(target.type):
+        infinite = pc.invert(pc.is_finite(target.cast(pa.float64())))
+        _refuse(infinite, spec.target, "is not a finite number", where)
     if taken.whole and taken.field == "data" and spec.task != "regression" and not _is_float(target.type):
         _refuse_one_class(target, spec.target)
     signature = Signature(features=features, task="regression", target=spec.target)
@@ -101,14 +104,12 @@ def _refuse_one_class(target: pa.ChunkedArray, name: str) -> None:
         )
 
 
-def _refuse(bad: pa.ChunkedArray, target: str, where: str) -> None:
+def _refuse(bad: pa.ChunkedArray, target: str, what: str, where: str) -> None:
     row = pc.index(bad, True).as_py()
     if row >= 0:
         count = pc.sum(bad).as_py()
         others = f" (and {count - 1} rows more)" if count > 1 else ""
-        raise InvalidInput(
-            "target", f"column {target!r} has no value in row {row}{where}{others}; mend or remove such rows"
-        )
+        raise InvalidInput("target", f"column {target!r} {what} in row {row}{where}{others}; mend or remove such rows")
 
 
 @contextmanager
