@@ -9,8 +9,25 @@ from longshore.shared.conditions.names import METRICS, PARTS, base_of
 from longshore.shared.errors import InvalidInput
 from longshore.shared.training import TrainSpec
 
-_OF_CLASSES = frozenset({"accuracy", "precision", "recall", "f1", "auroc", "balanced_accuracy", "top5_accuracy"})
+#: Metrics that only some tasks have.
+_OF_CLASSES = frozenset({"perplexity", "balanced_accuracy", "top5_accuracy"})
+_OF_SETS = frozenset({"subset_accuracy", "micro_f1"})
+_OF_BOTH = frozenset({"accuracy", "precision", "recall", "f1", "auroc"})
 _OF_VALUES = frozenset({"mae", "mse", "rmse", "r2"})
+_OF_VECTORS = frozenset({"recall_at_1"})
+#: What is not measured, by the task.
+_NOT_OF = {
+    "classification": _OF_VALUES | _OF_SETS | _OF_VECTORS,
+    "regression": _OF_CLASSES | _OF_BOTH | _OF_SETS | _OF_VECTORS,
+    "multilabel": _OF_VALUES | _OF_CLASSES | _OF_VECTORS,
+    "embedding": _OF_VALUES | _OF_CLASSES | _OF_BOTH | _OF_SETS,
+}
+_NAMED = {
+    "classification": "a classification",
+    "regression": "a regression",
+    "multilabel": "a multilabel training",
+    "embedding": "an embedding",
+}
 
 
 def check_gate(spec: TrainSpec) -> None:
@@ -46,6 +63,5 @@ def _check_metric(name: str, spec: TrainSpec) -> None:
             raise InvalidInput("promote_if", f"{name!r} needs rows that are held out for it; give {option}")
     if name.startswith("train_") and base != "loss" and not spec.train_metrics:
         raise InvalidInput("promote_if", f"{name!r} is measured where train_metrics=True is given; give that, too")
-    wrong = {"regression": _OF_CLASSES, "classification": _OF_VALUES}.get(spec.task, frozenset())
-    if base in wrong:
-        raise InvalidInput("promote_if", f"{name!r} is not measured in a {spec.task}")
+    if base in _NOT_OF.get(spec.task, frozenset()):
+        raise InvalidInput("promote_if", f"{name!r} is not measured in {_NAMED[spec.task]}")

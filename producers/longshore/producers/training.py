@@ -128,8 +128,8 @@ def _check_split(spec: TrainSpec, given: Mapping[str, object], held_out: Mapping
             if name in given:
                 raise InvalidInput(name, f"the column {spec.split!r} says which rows are held out; leave it out")
     drawn = [name for name in HELD_OUT if name not in held_out and getattr(spec, name) > 0]
-    if spec.stratify and (not drawn or spec.task == "regression"):
-        said = "regression has no classes" if drawn else "no fraction of the rows is drawn"
+    if spec.stratify and (not drawn or spec.task in ("regression", "multilabel")):
+        said = f"{spec.task} has no classes to draw from" if drawn else "no fraction of the rows is drawn"
         raise InvalidInput("stratify", f"{said}; leave it out")
 
 

@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 from longshore.producers.inputs import InputBlocks
 from longshore.shared.datasets.formats import detect
 from longshore.shared.datasets.inline import encode_block, to_table
+from longshore.shared.datasets.label_lists import is_label_lists, read_label_lists
 from longshore.shared.datasets.matrix import to_matrix
-from longshore.shared.datasets.shapes import is_text
+from longshore.shared.datasets.shapes import described, is_list, is_text, stored
 from longshore.shared.datasets.source import open_source, settle
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.jobs import Input
@@ -77,7 +78,10 @@ def check_rows(taken: Taken, features: tuple[Feature, ...], spec: TrainSpec) -> 
     if pa.types.is_floating(target.type):
         infinite = pc.invert(pc.is_finite(target.cast(pa.float64())))
         _refuse(infinite, spec.target, "is not a finite number", where)
-    if taken.whole and taken.field == "data" and spec.task != "regression" and not _is_float(target.type):
+    _check_kind(target.type, spec)
+    if is_label_lists(target.type, spec.task):
+        _check_sets(target, spec, taken, where)
+    elif taken.whole and taken.field == "data" and spec.task != "regression" and not _is_float(target.type):
         _refuse_one_class(target, spec.target)
     signature = Signature(features=features, task="regression", target=spec.target)
     if any(feature.kind != "number" for feature in features):
@@ -91,6 +95,27 @@ def check_rows(taken: Taken, features: tuple[Feature, ...], spec: TrainSpec) -> 
             row = min(errors)
             raise InvalidInput(taken.field, f"row {offset + row}: {errors[row]}; mend or remove it")
         offset += batch.num_rows
+
+
+def _check_kind(kind: pa.DataType, spec: TrainSpec) -> None:
+    if spec.task == "embedding" and is_list(stored(kind)):
+        raise InvalidInput(
+            "target", f"column {spec.target!r} holds {described(kind)}; an embedding is learned from one label a row"
+        )
+    if spec.stratify and is_label_lists(kind, spec.task):
+        raise InvalidInput("stratify", "rows with several labels are of no one class; leave it out")
+
+
+def _check_sets(target: pa.ChunkedArray, spec: TrainSpec, taken: Taken, where: str) -> None:
+    """Lists of labels."""
+    start, labels = 0, 0
+    for chunk in target.chunks:
+        labels += len(read_label_lists(chunk, spec.target, start, where).labels)
+        start += len(chunk)
+    if taken.whole and taken.field == "data" and not labels:
+        raise InvalidInput(
+            "target", f"column {spec.target!r} has an empty list in every row; there is no label to learn"
+        )
 
 
 def _is_float(kind: pa.DataType) -> bool:

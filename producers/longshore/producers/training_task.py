@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from longshore.producers.training_data import Taken
 from longshore.shared.class_weights import by_class
+from longshore.shared.datasets.label_lists import is_label_lists
 from longshore.shared.datasets.shapes import is_list, is_text, stored
 from longshore.shared.losses import check_loss
-from longshore.shared.training import TrainSpec
+from longshore.shared.training import TrainSpec, TrainTask
 
 
-def task_of(spec: TrainSpec, kind: pa.DataType) -> Literal["auto", "classification", "regression"]:
+def task_of(spec: TrainSpec, kind: pa.DataType) -> TrainTask:
     """The task of a target of type ``kind``; ``auto`` where only its values can tell, as of integers."""
     kind = stored(kind)
     if spec.task != "auto":
         return spec.task
+    if is_label_lists(kind, spec.task):
+        return "multilabel"
     if is_text(kind) or pa.types.is_boolean(kind):
         return "classification"
     return "regression" if is_list(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) else "auto"

@@ -85,10 +85,12 @@ class InferSpec(Spec):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     #: Compile the network before the first batch (``torch.compile``).
     compile: bool = False
-    #: Of classification: also the k most probable classes, most probable first.
+    #: Of classification and multilabel: also the k most probable classes, most probable first.
     top_k: Annotated[int, Field(ge=1, le=1000)] | None = None
     #: Also what the network puts out, before any postprocessing.
     logits: bool = False
+    #: Of several labels a row: the probability from which on a label is given.
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     #: Outputs that are NaN or infinite are written as null; otherwise they are an error of their row.
     allow_nan: bool = False
     #: Rows that may fail, as a count or as a fraction below 1, for the job to be called succeeded all the same.
@@ -116,6 +118,8 @@ class InferSpec(Spec):
         """
         if self.top_k is not None and signature.labels is None:
             raise InvalidInput("top_k", f"{self.top_k}: the version's task is {signature.task}, which has no classes")
+        if self.threshold != type(self).model_fields["threshold"].default and signature.task != "multilabel":
+            raise InvalidInput("threshold", f"{self.threshold}: of multilabel alone, and the task is {signature.task}")
         for name in _OWN.get(runtime, ()):
             given = getattr(self, name)
             if given != type(self).model_fields[name].default:

@@ -53,6 +53,10 @@ def check_loss(loss: LossName | None, given: Mapping[str, object], task: str) ->
     chosen = loss or DEFAULTS.get(task)
     for name, value in given.items():
         having = [each for each, has in ARGUMENTS.items() if name in has]
+        if chosen is None and task != "auto":
+            raise InvalidInput(
+                name, f"{shorten(value)}: it is of the loss {', '.join(having)}, and the task is {task}; leave it out"
+            )
         if chosen is not None and chosen not in having:
             said = ", ".join(ARGUMENTS[chosen]) or "no arguments"
             raise InvalidInput(

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model
 
 from longshore.shared.errors import InvalidInput
 
-Task = Literal["classification", "regression", "embedding"]
+Task = Literal["classification", "regression", "embedding", "multilabel"]
 
 
 class Feature(BaseModel):
@@ -49,17 +49,20 @@ class Signature(BaseModel):
     task: Task
     #: The column it was trained to predict.
     target: str
-    #: Class names by output index; of classification alone.
+    #: Class names by output index; of classification, and of multilabel, where any number of them holds for a row.
     labels: tuple[str | int | bool, ...] | None = None
     #: Of regression alone. ``None``: one number a row; n: lists of n numbers.
     target_width: int | None = None
+    #: Of an embedding alone: the numbers in one. ``None``: any, as of versions that were imported.
+    embedding_width: int | None = None
 
     @model_serializer(mode="wrap")
     def _serialize(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
         # Written only where it is set, so that the digests of versions without it stay.
         written: dict[str, object] = handler(self)
-        if self.target_width is None:
-            del written["target_width"]
+        for name in ("target_width", "embedding_width"):
+            if written[name] is None:
+                del written[name]
         return written
 
     @property
@@ -74,10 +77,10 @@ class Signature(BaseModel):
 
     @property
     def outputs(self) -> int | None:
-        """Numbers the model puts out for one row; ``None`` for an embedding, of any width."""
-        if self.task == "classification":
+        """Numbers the model puts out for one row; ``None`` for an embedding of any width."""
+        if self.task in ("classification", "multilabel"):
             return len(self.labels or ())
-        return (self.target_width or 1) if self.task == "regression" else None
+        return (self.target_width or 1) if self.task == "regression" else self.embedding_width
 
     def check(self, field: str) -> None:
         """Whether it says something that a model can do. Those that Longshore writes itself always do.
@@ -91,19 +94,26 @@ class Signature(BaseModel):
         for feature in self.features:
             if not feature.name or (feature.width is not None and feature.width < 1):
                 raise InvalidInput(f"{field}.features", f"{feature.name!r} of width {feature.width} is no column")
-        if self.target_width is not None and (self.task != "regression" or self.target_width < 1):
-            raise InvalidInput(f"{field}.target_width", f"{self.target_width}: of a {self.task}; leave it out")
-        if self.task != "classification":
+        for name, width, task in (
+            ("target_width", self.target_width, "regression"),
+            ("embedding_width", self.embedding_width, "embedding"),
+        ):
+            if width is not None and (self.task != task or width < 1):
+                raise InvalidInput(f"{field}.{name}", f"{width}: of a {self.task}; leave it out")
+        self._check_labels(f"{field}.labels")
+
+    def _check_labels(self, field: str) -> None:
+        if self.task in ("regression", "embedding"):
             if self.labels is not None:
-                raise InvalidInput(
-                    f"{field}.labels",
-                    f"{'a regression' if self.task == 'regression' else 'an embedding'} has none; leave them out",
-                )
+                what = "a regression" if self.task == "regression" else "an embedding"
+                raise InvalidInput(field, f"{what} has none; leave them out")
             return
-        if self.labels is None or len(self.labels) < 2:
-            raise InvalidInput(f"{field}.labels", "a classification has two or more, one for each output of the model")
+        least = 2 if self.task == "classification" else 1
+        if self.labels is None or len(self.labels) < least:
+            what = "a classification has two or more" if least == 2 else "multilabel has one or more"
+            raise InvalidInput(field, f"{what}, one for each output of the model")
         # As they are written in results: 1, true and "1" are three labels.
-        _check_repeated(f"{field}.labels", (repr(label) for label in self.labels))
+        _check_repeated(field, (repr(label) for label in self.labels))
 
 
 def _check_repeated(field: str, names: Iterable[str]) -> None:

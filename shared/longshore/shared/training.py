@@ -18,10 +18,14 @@ from longshore.shared.optimizers import Optimizer, check_arguments
 #: Of rows, drawn by the seed.
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
-#: What can be measured of classifiers, and of regressions.
+#: What the target can be taken for.
+TrainTask = Literal["auto", "classification", "regression", "multilabel", "embedding"]
+#: What can be measured of classifiers, of regressions, of several labels a row, and of embeddings.
 OfClasses = Literal["accuracy", "precision", "recall", "f1", "auroc", "perplexity"]
 OfNumbers = Literal["mae", "mse", "rmse", "r2"]
-Measure = OfClasses | OfNumbers
+OfLabels = Literal["accuracy", "subset_accuracy", "precision", "recall", "f1", "micro_f1", "auroc"]
+OfVectors = Literal["recall_at_1"]
+Measure = OfClasses | OfNumbers | OfLabels | OfVectors
 
 
 class TrainSpec(Spec):
@@ -30,9 +34,16 @@ class TrainSpec(Spec):
     model: str
     family: str
     data: Input
-    #: The column to predict. Strings are class labels; so are integers, unless ``task`` says otherwise.
+    #: The column to predict. Strings are class labels; so are integers, unless ``task`` says otherwise. Lists of
+    #: strings are sets of labels.
     target: str
-    task: Literal["auto", "classification", "regression"] = "auto"
+    #: ``multilabel``: any number of labels a row, also none. ``embedding``: vectors that are near each other for rows
+    #: with the same label.
+    task: TrainTask = "auto"
+    #: Of an embedding: the numbers in one.
+    embedding_width: Annotated[int, Field(ge=1, le=65_536)] = 128
+    #: Of an embedding: what the cosines of vectors are divided by in its loss.
+    contrast_temperature: Annotated[float, Field(gt=0, le=1000)] = 0.1
     #: The columns to predict from; ``None`` takes every column but the target.
     features: tuple[str, ...] | None = None
     #: Rows held out to measure each epoch on: the fraction of ``data`` drawn by ``seed`` (0 holds none out), or rows of
@@ -86,7 +97,8 @@ class TrainSpec(Spec):
     init: InitName = "default"
     #: Of normal and trunc_normal: the standard deviation; ``None``: 0.02.
     init_std: Annotated[float, Field(gt=0, le=1000)] | None = None
-    #: What is measured on held-out rows besides the loss; ``None``: accuracy, or mae and r2.
+    #: What is measured on held-out rows besides the loss; ``None``: accuracy, or mae and r2; of several labels a row
+    #: accuracy and f1, of embeddings recall_at_1.
     metrics: tuple[Measure, ...] | None = None
     #: Measure ``metrics`` on the rows to train on, too, after each epoch: one more pass over them, without changes.
     train_metrics: bool = False
@@ -192,6 +204,17 @@ class TrainSpec(Spec):
         if self.early_stopping is None and self.monitor != "val_loss":
             raise InvalidInput("monitor", f"{self.monitor!r}: it is what early_stopping watches; give that, too")
 
+    def _check_embedding(self) -> None:
+        if self.task == "embedding":
+            if self.teacher is not None:
+                raise InvalidInput(
+                    "teacher", f"{self.teacher}: an embedding learns from its targets alone; leave it out"
+                )
+            return
+        for name in ("embedding_width", "contrast_temperature"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise InvalidInput(name, f"{getattr(self, name)}: of task='embedding' alone, and it is {self.task}")
+
     def check(self) -> None:
         """Whether the options go together.
 
@@ -199,6 +222,7 @@ class TrainSpec(Spec):
             left to train on.
         """
         self._check_schedule()
+        self._check_embedding()
         held_out = sum(part for part in (self.validation, self.test) if isinstance(part, float))
         if held_out >= 1:
             raise InvalidInput(

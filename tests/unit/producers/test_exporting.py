@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -16,7 +16,7 @@ from torch import nn
 from longshore.producers.exporting import choose_format, write_export
 from longshore.producers.importing import read_import
 from longshore.shared.errors import InvalidInput
-from longshore.shared.signature import Feature, Signature
+from longshore.shared.signature import Feature, Signature, Task
 from longshore.shared.store.blobs import describe
 from longshore.shared.store.manifest import Manifest
 from longshore.workers.families.model import assemble
@@ -37,12 +37,13 @@ FAMILIES: dict[str, tuple[dict[str, Any], int, int]] = {
 class Version:
     """A version of a family with weights as after training, and its files."""
 
-    def __init__(self, folder: Path, family: str) -> None:
+    def __init__(self, folder: Path, family: str, task: Task | None = None) -> None:
         config, width, outputs = FAMILIES[family]
         torch.manual_seed(0)
         built = get_family(family)
         network = built.build(built.config.model_validate(config), width, outputs)
-        self.module = assemble(network, Standardize(torch.randn(width), torch.rand(width) + 0.5)).eval()
+        standardize = Standardize(torch.randn(width), torch.rand(width) + 0.5)
+        self.module = assemble(network, standardize, unit_length=task == "embedding").eval()
         self.files = {"weights.safetensors": folder / "weights.safetensors"}
         save_weights(self.module, self.files["weights.safetensors"])
         self.manifest = Manifest(
@@ -51,9 +52,10 @@ class Version:
             weights=describe(self.files["weights.safetensors"]),
             signature=Signature(
                 features=(Feature(name="x", width=width),),
-                task="regression" if outputs == 1 else "classification",
+                task=task or ("regression" if outputs == 1 else "classification"),
                 target="y",
-                labels=None if outputs == 1 else tuple(range(outputs)),
+                labels=None if outputs == 1 or task == "embedding" else tuple(range(outputs)),
+                embedding_width=outputs if task == "embedding" else None,
             ),
             metrics={"val_loss": 0.5},
             created_at="2026-01-01T00:00:00Z",
@@ -71,6 +73,24 @@ class Version:
 @pytest.fixture
 def version(tmp_path: Path) -> Version:
     return Version(tmp_path, "mlp")
+
+
+@pytest.mark.parametrize("task", ["embedding", "multilabel"])
+@pytest.mark.parametrize("form", ["onnx", "pt2"])
+def test_a_program_has_the_head_of_its_task(tmp_path: Path, form: Literal["onnx", "pt2"], task: Task) -> None:
+    version = Version(tmp_path, "mlp", task)
+    write_export(form, version.manifest, version.files, tmp_path / f"model.{form}")
+    imported = read_import(tmp_path / f"model.{form}", version.manifest.signature)
+    by_blob = {blob: imported.files[name] for name, blob in imported.manifest.blobs.items()}
+    program = load(imported.manifest, by_blob.__getitem__, CPU, Execution())
+    imported.close()
+    own = load(version.manifest, lambda _: version.files["weights.safetensors"], CPU, Execution())
+    rows = version.rows(7)
+    for runtime in (program, own):
+        found = runtime.forward(Matrix(rows, {}), slice(0, 7))
+        torch.testing.assert_close(found, version.outputs(rows), rtol=1e-5, atol=1e-5)
+        if task == "embedding":
+            torch.testing.assert_close(found.norm(dim=1), torch.ones(7))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

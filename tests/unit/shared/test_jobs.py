@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from longshore.shared.errors import InvalidInput
 from longshore.shared.jobs import FINAL, FileInput, InferSpec, InlineInput, JobOptions, State
+from longshore.shared.signature import Feature, Signature
 from longshore.shared.training import TrainSpec
 
 FILE = FileInput(uri="file:///digits.parquet", format="parquet")
@@ -64,3 +66,33 @@ def test_what_no_job_can_be_told_is_refused(name: str, values: list[object]) -> 
     for value in values:
         with pytest.raises(ValidationError, match=name):
             JobOptions.model_validate({name: value})
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"embedding_width": 64}, "embedding_width: 64: of task='embedding' alone, and it is auto"),
+        ({"contrast_temperature": 0.5, "task": "multilabel"}, "contrast_temperature: 0.5: .* it is multilabel"),
+        ({"task": "embedding", "teacher": "big:1"}, "teacher: big:1: an embedding learns from its targets alone"),
+    ],
+)
+def test_what_is_of_embeddings_alone_is_refused_elsewhere(options: dict[str, object], said: str) -> None:
+    with pytest.raises(InvalidInput, match=f"^{said}"):
+        TrainSpec.model_validate({**TRAIN.model_dump(), **options}).check()
+    TrainSpec.model_validate({**TRAIN.model_dump(), "task": "embedding", "embedding_width": 64}).check()
+
+
+def test_a_threshold_is_of_several_labels_a_row_alone() -> None:
+    features = (Feature(name="x"),)
+    sets = Signature(features=features, task="multilabel", target="y", labels=("a", "b"))
+    one = Signature(features=features, task="classification", target="y", labels=("a", "b"))
+    vectors = Signature(features=features, task="embedding", target="y", embedding_width=4)
+    asked = InferSpec(data=FILE, threshold=0.25, top_k=2)
+    asked.check(sets, "family")
+    with pytest.raises(InvalidInput, match=r"^threshold: 0.25: of multilabel alone, and the task is classification"):
+        asked.check(one, "family")
+    with pytest.raises(InvalidInput, match=r"^top_k: 2: the version's task is embedding, which has no classes"):
+        asked.check(vectors, "family")
+    for wrong in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValidationError, match="threshold"):
+            InferSpec(data=FILE, threshold=wrong)

@@ -24,6 +24,7 @@ def count_or_fraction(text: str) -> int | float:
 @click.option("--precision", help="auto, fp32, bf16 or fp16.")
 @click.option("--compile", is_flag=True, default=None, help="Compile the network before the first batch.")
 @click.option("--top-k", type=int, metavar="K", help="Also the K most probable classes.")
+@click.option("--threshold", type=float, help="Of several labels a row: the least probability; default: 0.5.")
 @click.option("--logits", is_flag=True, default=None, help="Also what the network puts out.")
 @click.option("--allow-nan", is_flag=True, default=None, help="Write outputs that are not finite as null.")
 @click.option("--max-row-errors", type=count_or_fraction, metavar="N", help="Rows that may fail, or a fraction.")

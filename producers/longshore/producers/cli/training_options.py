@@ -11,7 +11,7 @@ from longshore.producers.cli.submitting import given_options, job_options, parse
 
 F = TypeVar("F", bound=Callable[..., object])
 
-TASKS = ("auto", "classification", "regression")
+TASKS = ("auto", "classification", "regression", "multilabel", "embedding")
 SCHEDULES = ("constant", "step", "cosine", "linear", "one_cycle", "plateau")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adagrad", "nadam", "radam")
@@ -31,6 +31,8 @@ _OPTIONS = (
     click.option("--target", required=True, metavar="COLUMN", help="The column to predict."),
     click.option("--features", metavar="COLUMN,...", help="The columns to predict from; default: all but the target."),
     click.option("--task", type=click.Choice(TASKS), help="Default: auto, by the target's type."),
+    click.option("--embedding-width", type=int, metavar="N", help="Of --task embedding: numbers in one; default: 128."),
+    click.option("--contrast-temperature", type=float, help="Of --task embedding: in its loss; default: 0.1."),
     click.option("--alias", metavar="NAME", help="Points at the new version once it is there."),
     click.option("--promote-if", metavar="CONDITION", help="Only if so: 'val_accuracy >= production'."),
     click.option("--epochs", type=int, help="Default: 10."),

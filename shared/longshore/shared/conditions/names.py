@@ -9,6 +9,7 @@ METRICS: Final = frozenset(
     {
         *("loss", "log_loss", "accuracy", "precision", "recall", "f1", "auroc", "perplexity"),
         *("mae", "mse", "rmse", "r2", "balanced_accuracy", "top5_accuracy", "average_precision"),
+        *("subset_accuracy", "micro_f1", "recall_at_1"),
     }
 )
 #: Of a training: the rows that a metric was measured on.

@@ -9,8 +9,9 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import pyarrow as pa
 
+from longshore.shared.datasets.label_lists import holds_texts
 from longshore.shared.datasets.leaves import flatten
-from longshore.shared.datasets.shapes import described, is_image, is_text, shape_of, stored
+from longshore.shared.datasets.shapes import described, is_image, is_list, is_text, shape_of, stored
 from longshore.shared.errors import InvalidInput
 from longshore.shared.signature import Feature, Signature
 
@@ -84,10 +85,18 @@ def check_held_out(schema: pa.Schema, features: Sequence[Feature], target: str, 
     """
     check_schema(schema, Signature(features=tuple(features), task="regression", target=target), field)
     given = _type_of(schema, Counter(schema.names), target, field)
-    if is_text(stored(given)) != is_text(stored(kind)) or _is_scalar(given) != _is_scalar(kind):
+    if is_text(stored(given)) != is_text(stored(kind)) or _is_scalar(given) != _is_scalar(kind) or _differ(given, kind):
         raise InvalidInput(
             field, f"the target {target!r} holds {described(given)}, and {described(kind)} in the rows to train on"
         )
+
+
+def _differ(one: pa.DataType, other: pa.DataType) -> bool:
+    """Whether one of two columns holds lists of texts, and the other anything but such lists or empty ones."""
+    if holds_texts(one) == holds_texts(other):
+        return False
+    plain = stored(other if holds_texts(one) else one)
+    return not (is_list(plain) and pa.types.is_null(plain.value_type))
 
 
 def _is_scalar(kind: pa.DataType) -> bool:

@@ -131,6 +131,20 @@ def test_signs_are_those_of_python(left: float, right: float, sign: str) -> None
             {"promote_if": "val_accuracy > 0", "alias": "production", "task": "regression"},
             "not measured in a regression",
         ),
+        (
+            {"promote_if": "val_recall_at_1 > 0", "alias": "production", "task": "multilabel"},
+            "not measured in a multilabel training",
+        ),
+        (
+            {"promote_if": "val_accuracy > 0", "alias": "production", "task": "embedding"},
+            "not measured in an embedding",
+        ),
+        (
+            {"promote_if": "val_micro_f1 > 0", "alias": "production", "task": "classification"},
+            "not measured in a classification",
+        ),
+        ({"promote_if": "val_micro_f1 > 0", "alias": "production", "task": "multilabel"}, None),
+        ({"promote_if": "val_recall_at_1 > 0", "alias": "production", "task": "embedding"}, None),
         ({"promote_if": "val_loss <", "alias": "production"}, "at character 11"),
         ({"promote_if": "val_loss < 1 and train_loss < 1 and val_loss < production", "alias": "production"}, None),
         ({"promote_if": "test_r2 > 0", "alias": "production", "split": "part"}, None),

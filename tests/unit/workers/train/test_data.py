@@ -168,3 +168,43 @@ def test_columns_that_hold_one_value_are_noted() -> None:
     table = table.append_column("part", pa.array(["train", "train", "train", "val"]))
     notes = read_training_data(spec(split="part"), Tables(table)).notes
     assert notes == ("column 'a' is 1 in every row to train on, so it teaches nothing",)
+
+
+def sets(*values: object) -> pa.Table:
+    return pa.table({"a": range(len(values)), "y": pa.array(values, pa.list_(pa.string()))})
+
+
+def test_rows_of_several_labels_are_drawn_without_regard_to_them() -> None:
+    table = sets(*([["p"], ["q", "p"], [], ["q"]] * 10))
+    data = read_training_data(spec(validation=0.25), Tables(table))
+    assert (data.signature.task, data.signature.labels, data.outputs) == ("multilabel", ("p", "q"), 2)
+    assert (len(data.train_rows), len(data.held_out_rows)) == (30, 10)
+    assert data.targets.values.tolist() == [[True, False], [True, True], [False, False], [False, True]] * 10
+    with pytest.raises(InvalidInput, match=r"^stratify: the task is multilabel, whose rows are of no one class"):
+        read_training_data(spec(validation=0.25, stratify=True), Tables(table))
+
+
+def test_a_label_that_only_held_out_rows_have_is_refused() -> None:
+    table = sets(["p"], ["q"], ["p", "r"], ["r"]).append_column("part", pa.array(["train", "train", "val", "val"]))
+    with pytest.raises(
+        InvalidInput, match=r"^target: column 'y' has 'r' in row 2 for validation \(and 1 rows more\), and in no row"
+    ):
+        read_training_data(spec(split="part"), Tables(table))
+    tables = Tables(sets(["p"], ["q"]), test=sets([], ["q", "z"]))
+    with pytest.raises(InvalidInput, match="has 'z' in row 1 of test, and in no row to train on"):
+        read_training_data(spec(validation=0, test=OWN), tables)
+
+
+def test_an_embedding_is_measured_on_classes_that_it_was_not_trained_on() -> None:
+    tables = Tables(other("p", "q", "p"), validation=other("z", "z", "p"))
+    data = read_training_data(spec(task="embedding", embedding_width=5, validation=OWN), tables)
+    assert (data.signature.labels, data.signature.embedding_width, data.outputs) == (None, 5, 5)
+    assert data.targets.values.tolist() == [0, 1, 0, 2, 2, 0]
+    with pytest.raises(InvalidInput, match=r"^target: column 'y' has another label in each of the 3 rows to train on"):
+        read_training_data(spec(task="embedding", validation=0), Tables(other("p", "q", "r")))
+
+
+def test_an_embedding_s_rows_are_drawn_by_class() -> None:
+    data = read_training_data(spec(task="embedding", validation=0.5), Tables(other(*["p"] * 8, *["q"] * 8, "r")))
+    held = data.targets.values[data.held_out_rows].tolist()
+    assert (held.count(0), held.count(1), held.count(2)) == (4, 4, 0)

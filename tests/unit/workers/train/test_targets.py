@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from longshore.shared.errors import InvalidInput
-from longshore.workers.train.targets import Targets, read_targets
+from longshore.workers.train.targets import Targets, make_coding, read_targets
 
 
 def read(values: pa.Array, task: str = "auto") -> Targets:
@@ -105,9 +105,63 @@ def test_lists_of_numbers_are_several_quantities(values: pa.Array) -> None:
         (pa.array([[1.0, 2.0], None]), "'y' has no value in row 1;"),
         (pa.array([[1.0, 2.0], [3.0, float("nan")]]), "'y' is not made of finite 32-bit floats in row 1;"),
         (pa.array([[], []], pa.list_(pa.int64())), "empty list"),
-        (pa.array([["a"], ["b"]]), "by regression"),
+        (pa.array([[b"a"], [b"b"]]), "by regression"),
     ],
 )
 def test_lists_that_cannot_be_predicted_are_refused(values: pa.Array, reason: str) -> None:
     with pytest.raises(InvalidInput, match=f"target: .*{reason}"):
         read(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "task", "labels", "rows"),
+    [
+        (pa.array([["b", "a"], [], ["a", "a"]]), "auto", ("a", "b"), [[1, 1], [0, 0], [1, 0]]),
+        (pa.array([[], ["a"]], pa.large_list(pa.large_string())), "multilabel", ("a",), [[0], [1]]),
+        (pa.array([[3, 1], [], [300]]), "multilabel", (1, 3, 300), [[1, 1, 0], [0, 0, 0], [0, 0, 1]]),
+        (pa.array([[3.0, 1.0], [1.0]]), "multilabel", (1, 3), [[1, 1], [1, 0]]),
+    ],
+)
+def test_lists_of_labels_are_sets(
+    values: pa.Array, task: str, labels: tuple[str | int, ...], rows: list[list[int]]
+) -> None:
+    targets = read(values, task)
+    assert (targets.task, targets.labels, targets.outputs, targets.width) == ("multilabel", labels, len(labels), None)
+    assert targets.values.dtype == np.bool_
+    assert targets.values.astype(int).tolist() == rows
+
+
+@pytest.mark.parametrize(
+    ("values", "task", "reason"),
+    [
+        (pa.array([["a"], None, None]), "auto", r"'y' has no value in row 1 \(and 1 rows more\)"),
+        (pa.array([["a"], ["a", None]]), "auto", "a list with a null in row 1;"),
+        (pa.array([[], []], pa.list_(pa.string())), "auto", "an empty list in every row"),
+        (pa.array([["a"], ["b\0"]]), "auto", "NUL"),
+        (pa.array([["a"], ["b"]]), "classification", "lists of labels by multilabel"),
+        (pa.array([["a"], ["b"]]), "embedding", "lists of labels by multilabel"),
+        (pa.array(["a", "b"]), "multilabel", "takes lists of labels"),
+        (pa.array([[str(n) for n in range(10_001)], []]), "auto", "10001 labels; a model has at most 10000"),
+        (pa.array(["a", "a"]), "embedding", "the one label 'a'; an embedding needs two or more"),
+    ],
+)
+def test_labels_that_cannot_be_learned_are_refused(values: pa.Array, task: str, reason: str) -> None:
+    with pytest.raises(InvalidInput, match=f"target: .*{reason}"):
+        read(values, task)
+
+
+def test_labels_that_are_no_label_of_any_row_are_refused_by_row() -> None:
+    coding = make_coding(pa.chunked_array([pa.array([["a"], ["b"]])]), "y", "auto")
+    more = pa.chunked_array([pa.array([["a"], []]), pa.array([["b", "z"]])])
+    with pytest.raises(InvalidInput, match=r"^target: column 'y' has 'z' in row 12 of test, and in no row to train on"):
+        coding.encode(more, 10, " of test")
+    assert coding.encode(pa.chunked_array([pa.array([[], []])])).tolist() == [[False, False]] * 2
+
+
+def test_an_embedding_s_classes_can_be_widened_by_rows_that_are_held_out() -> None:
+    coding = make_coding(pa.chunked_array([pa.array([3, 1, 3], pa.int8())]), "y", "embedding")
+    assert (coding.task, coding.labels) == ("embedding", (1, 3))
+    wide = coding.widened(pa.chunked_array([pa.array([300, 1, None])]))
+    assert wide.labels == (1, 3, 300)
+    assert wide.encode(pa.chunked_array([pa.array([300, 3])])).tolist() == [2, 1]
+    assert wide.encode(pa.chunked_array([pa.array([3], pa.int8())])).tolist() == [1]

@@ -30,7 +30,8 @@ class Family(Protocol):
 
         :param config: an instance of this family's ``config``.
         :param width: numbers in one row.
-        :param outputs: numbers it gives for one row: one logit a class, or 1 for regression.
+        :param outputs: numbers it gives for one row: one logit a class or label, 1 for regression, or the width of
+            an embedding.
         :returns: a module from float32 ``(n, width)`` to float32 ``(n, outputs)``.
         :raises InvalidInput: the configuration does not fit ``width``, or is another family's.
         """

@@ -64,6 +64,42 @@ class ClassHead:
 
 
 @dataclass(frozen=True)
+class LabelsHead:
+    """Multilabel: ``labels`` and ``scores``, those that are probable enough, most probable first.
+
+    A score is the sigmoid of the label's logit; with ``top_k`` also the k most probable, whatever their scores.
+    """
+
+    #: Arrow values by output index.
+    labels: pa.Array
+    #: The probability from which on a label is given.
+    threshold: float
+    top_k: int | None
+
+    def reduce(self, raw: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Scores float32 and label numbers int32, both ``(k, labels)``, most probable first; of equals the first."""
+        scores, order = torch.sigmoid(raw.float()).sort(dim=1, descending=True, stable=True)
+        return scores, order.to(torch.int32)
+
+    def columns(self, kept: Kept) -> dict[str, pa.Array]:
+        """See :meth:`Head.columns`. What is not finite is of no label, but among the ``top_k``."""
+        scores, order = (np.asarray(array) for array in kept)
+        given = scores >= np.float32(self.threshold)
+        offsets = pa.array(np.concatenate([[0], np.cumsum(given.sum(axis=1))]).astype(np.int32))
+        found = {
+            "labels": pa.ListArray.from_arrays(offsets, self.labels.take(pa.array(order[given]))),
+            "scores": pa.ListArray.from_arrays(offsets, _numbers(scores[given])),
+        }
+        if self.top_k is not None:
+            best, places = scores[:, : self.top_k], order[:, : self.top_k]
+            finite = np.isfinite(best.reshape(-1))
+            named = self.labels.take(pa.array(places.reshape(-1), mask=None if finite.all() else ~finite))
+            pairs = pa.StructArray.from_arrays([named, _numbers(best.reshape(-1))], ["label", "score"])
+            found["top_k"] = _lists(pairs, best.shape)
+        return found
+
+
+@dataclass(frozen=True)
 class ValueHead:
     """Regression: ``value``."""
 
@@ -112,7 +148,9 @@ class Heads:
 def make_heads(signature: Signature, spec: InferSpec) -> Heads:
     """The postprocessing that a job asks for; see :meth:`InferSpec.check`."""
     heads: list[Head] = []
-    if signature.labels is not None:
+    if signature.task == "multilabel":
+        heads.append(LabelsHead(label_values(signature.labels or ()), spec.threshold, spec.top_k))
+    elif signature.labels is not None:
         heads.append(ClassHead(label_values(signature.labels), spec.top_k))
     elif signature.task == "regression":
         heads.append(ValueHead() if signature.target_width is None else VectorHead("value"))

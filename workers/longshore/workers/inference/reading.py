@@ -39,7 +39,10 @@ def window_rows(signature: Signature, batch_size: int | Literal["auto"]) -> int:
     if signature.is_text:
         rows = TEXT_WINDOW
     else:
-        rows = max(SMALLEST_BATCH, min(LARGEST_WINDOW, _power(WINDOW_BYTES // (4 * max(signature.width, 1)))))
+        numbers = max(signature.width, 1)
+        if signature.task == "multilabel":  # of which every label's score is kept until the window is written
+            numbers = max(numbers, signature.outputs or 1)
+        rows = max(SMALLEST_BATCH, min(LARGEST_WINDOW, _power(WINDOW_BYTES // (4 * numbers))))
     return rows if batch_size == "auto" else -(-rows // batch_size) * batch_size
 
 

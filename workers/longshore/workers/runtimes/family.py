@@ -39,11 +39,12 @@ def build_module(manifest: Manifest, weights: Path) -> nn.Module:
     config = build(family.config, manifest.config, "config.")
     signature = manifest.signature
     if signature.outputs is None:
-        raise InvalidInput("signature.task", f"{signature.task!r} is none that a family has")
+        raise InvalidInput("signature.embedding_width", "a family's version has one; its signature says none")
     tensors = read_weights(weights)
     # A version trained without standardisation has no such tensors.
     standardize = Standardize.empty(signature.width) if f"{STANDARDIZE}.mean" in tensors else None
-    module = assemble(family.build(config, signature.width, signature.outputs), standardize)
+    network = family.build(config, signature.width, signature.outputs)
+    module = assemble(network, standardize, unit_length=signature.task == "embedding")
     fill(module, tensors, f"family {manifest.family!r}")
     return module.eval()
 

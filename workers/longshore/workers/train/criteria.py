@@ -12,6 +12,7 @@ from longshore.shared.class_weights import balanced, by_class
 from longshore.shared.losses import DEFAULTS, LossName, check_loss
 from longshore.shared.signature import Task
 from longshore.shared.training import TrainSpec
+from longshore.workers.train.contrastive import SupervisedContrastive
 from longshore.workers.train.data import TrainingData
 from longshore.workers.train.losses import LOSSES, Loss
 from longshore.workers.train.stream.data import StreamedData
@@ -66,6 +67,8 @@ def make_loss(spec: TrainSpec, task: Task) -> Loss:
     :raises InvalidInput: it is for another task, or does not have an argument that is given.
     """
     check_loss(spec.loss, spec.loss_arguments, task)
+    if task == "embedding":
+        return SupervisedContrastive(spec.contrast_temperature)
     name = spec.loss or DEFAULTS.get(task)
     if name is None:
         return LOSSES[task]

@@ -17,6 +17,7 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.families import image_shape
 from longshore.shared.signature import Feature, Signature
 from longshore.shared.training import TrainSpec
+from longshore.workers.train.signing import make_signature
 from longshore.workers.train.split import Parts, Rows, split_by_column, split_by_fold, split_by_fraction
 from longshore.workers.train.targets import Targets, Values, make_coding, unseen
 
@@ -59,7 +60,8 @@ class TrainingData:
     @property
     def outputs(self) -> int:
         """Numbers the network gives for a row."""
-        return self.targets.outputs
+        assert self.signature.outputs is not None
+        return self.signature.outputs
 
     @property
     def class_counts(self) -> tuple[int, ...]:
@@ -81,13 +83,7 @@ def read_training_data(spec: TrainSpec, tables: Tables, fold: tuple[int, int] | 
     shape = image_shape(spec.config)
     features = infer_features(data.schema, first, spec.target, spec.features, shape, spec.split)
     targets = _read_targets(spec, tables, features)
-    signature = Signature(
-        features=features,
-        task=targets.task,
-        target=spec.target,
-        labels=targets.labels,
-        target_width=targets.width,
-    )
+    signature = make_signature(spec, features, targets)
     parts = _split(spec, tables, targets, fold)
     matrix = _read_features(tables, signature)
     notes = tuple(_odd(matrix, parts.train, signature))
@@ -97,9 +93,12 @@ def read_training_data(spec: TrainSpec, tables: Tables, fold: tuple[int, int] | 
 def _read_targets(spec: TrainSpec, tables: Tables, features: tuple[Feature, ...]) -> Targets:
     column = tables.data[spec.target]
     coding = make_coding(column, spec.target, spec.task)
-    values = [coding.encode(column)]
     for field, table in list(tables)[1:]:
         check_held_out(table.schema, features, spec.target, column.type, field)
+        if coding.task == "embedding":
+            coding = coding.widened(table[spec.target])
+    values = [coding.encode(column)]
+    for field, table in list(tables)[1:]:
         values.append(coding.encode(table[spec.target], where=f" of {field}"))
     return Targets(coding.task, cast(Values, np.concatenate(values)), coding.labels)
 
@@ -107,12 +106,14 @@ def _read_targets(spec: TrainSpec, tables: Tables, features: tuple[Feature, ...]
 def _split(spec: TrainSpec, tables: Tables, targets: Targets, fold: tuple[int, int] | None) -> Parts:
     """Part the rows of ``data``, and put those of the other tables where they belong."""
     count = tables.data.num_rows
-    if spec.stratify and targets.labels is None:
-        raise InvalidInput("stratify", f"the task is {targets.task}, which has no classes; leave it out")
+    grouped = targets.task in ("classification", "embedding")
+    if spec.stratify and not grouped:
+        what = "whose rows are of no one class" if targets.task == "multilabel" else "which has no classes"
+        raise InvalidInput("stratify", f"the task is {targets.task}, {what}; leave it out")
     if spec.split is not None:
         parts = split_by_column(tables.data[spec.split], spec.split)
     else:
-        stratified = targets.labels is not None and spec.stratify is not False
+        stratified = grouped and spec.stratify is not False
         groups = targets.values[:count].astype(np.int64) if stratified else np.zeros(count, np.int64)
         drawn = [part if isinstance(part, float) else 0.0 for part in (spec.validation, spec.test)]
         parts = (
@@ -120,7 +121,10 @@ def _split(spec: TrainSpec, tables: Tables, targets: Targets, fold: tuple[int, i
             if fold is None
             else split_by_fold(groups, fold, spec.seed)
         )
-    _refuse_unseen(spec.target, targets, parts)
+    if targets.task == "embedding":
+        _refuse_lone(spec.target, targets.values[parts.train])
+    else:
+        _refuse_unseen(spec.target, targets, parts)
     start = count
     added = {VALIDATION: parts.validation, TEST: parts.test}
     for field, table in list(tables)[1:]:
@@ -132,13 +136,35 @@ def _split(spec: TrainSpec, tables: Tables, targets: Targets, fold: tuple[int, i
 def _refuse_unseen(name: str, targets: Targets, parts: Parts) -> None:
     if targets.labels is None:
         return
-    missing = np.bincount(targets.values[parts.train].astype(np.int64), minlength=len(targets.labels)) == 0
+    sets = targets.task == "multilabel"
+    missing = ~_there(targets, parts.train)
     for rows, where in ((parts.validation, f" for {VALIDATION}"), (parts.test, f" for {TEST}")):
-        codes = targets.values[rows].astype(np.int64)
-        bad = np.flatnonzero(missing[codes])
+        values = targets.values[rows]
+        bad = np.flatnonzero((values[:, missing] if sets else missing[values.astype(np.int64)][:, None]).any(axis=1))
         if len(bad):
-            label = targets.labels[codes[bad[0]]]
-            raise unseen(name, label, int(rows[bad[0]]), where, int((codes == codes[bad[0]]).sum()))
+            first = values[bad[0]]
+            code = int(np.flatnonzero(first & missing)[0]) if sets else int(first)
+            count = int((values[:, code] if sets else values == code).sum())
+            raise unseen(name, targets.labels[code], int(rows[bad[0]]), where, count)
+
+
+def _there(targets: Targets, rows: Rows) -> npt.NDArray[np.bool_]:
+    """Which labels some of ``rows`` have, ``(labels,)``."""
+    assert targets.labels is not None
+    values = targets.values[rows]
+    if targets.task == "multilabel":
+        return np.asarray(values.any(axis=0), np.bool_)
+    return np.bincount(values.astype(np.int64), minlength=len(targets.labels)) > 0
+
+
+def _refuse_lone(name: str, codes: Values) -> None:
+    """An embedding is learned from rows of one class that should be near each other."""
+    if len(np.unique(codes)) == len(codes):
+        raise InvalidInput(
+            "target",
+            f"column {name!r} has another label in each of the {len(codes)} rows to train on; "
+            "an embedding is learned from rows that have the same",
+        )
 
 
 def _read_features(tables: Tables, signature: Signature) -> npt.NDArray[np.float32]:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torchmetrics import Metric
 
+from longshore.shared.signature import Task
 from longshore.workers.train.losses import Loss
 from longshore.workers.train.metrics import WeightedMean, make_metrics
 from longshore.workers.train.outcome import Check
@@ -22,9 +23,9 @@ class Evaluation:
     """Loss and quality of a network on held-out rows.
 
     :param rows: those to evaluate on.
-    :param classes: of a classifier; ``None`` for regression.
+    :param classes: of a classifier, or the labels of multilabel; ``None`` for regression.
     :param prefix: of the metrics' names: ``val_`` or ``test_``.
-    :param names: the metrics besides the loss; as of :func:`make_metrics`.
+    :param names: the metrics besides the loss; as of :func:`make_metrics`, like ``task``.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Evaluation:
         device: torch.device,
         prefix: str = "val_",
         names: Sequence[str] | None = None,
+        task: Task | None = None,
     ) -> None:
         self._rows = rows
         self._classes = classes
@@ -43,7 +45,9 @@ class Evaluation:
         self._loss = loss
         self._prefix = prefix
         self._mean_loss = WeightedMean().to(device)
-        self._quality = {name: metric.to(device) for name, metric in make_metrics(names, classes, rows.count).items()}
+        made = make_metrics(names, classes, rows.count, task)
+        self._quality = {name: metric.to(device) for name, metric in made.items()}
+        self._sets = task == "multilabel"
 
     @torch.no_grad()
     def run(self, network: nn.Module, check: Check) -> dict[str, float]:
@@ -55,13 +59,21 @@ class Evaluation:
         for inputs, targets in self._rows.in_order(self._batch):
             check()
             outputs = network(inputs)
-            single = outputs.shape[1] == 1 and targets.ndim == 1
             self._mean_loss.update(self._loss(outputs, targets), len(targets))
+            given, wanted = self._compared(outputs, targets)
             for metric in self._quality.values():
-                metric.update(outputs.squeeze(1) if single else outputs, targets)
+                metric.update(given, wanted)
         quality = {name: _take(metric) for name, metric in self._quality.items()}
         found = {"loss": _take(self._mean_loss)} | {key: it for key, it in quality.items() if math.isfinite(it)}
         return {self._prefix + name: value for name, value in found.items()}
+
+    def _compared(self, outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As the metrics take them."""
+        if self._sets:
+            # Said here: torchmetrics takes logits that all happen to lie between 0 and 1 for probabilities.
+            return outputs.sigmoid(), targets.long()
+        single = outputs.shape[1] == 1 and targets.ndim == 1
+        return outputs.squeeze(1) if single else outputs, targets
 
     @torch.no_grad()
     def confusion(self, network: nn.Module, check: Check) -> list[list[int]]:

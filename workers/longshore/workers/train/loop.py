@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from longshore.workers.train.evaluate import Evaluation
 from longshore.workers.train.losses import Loss, NotFinite, refuse_not_finite
 from longshore.workers.train.outcome import Check, Report
 from longshore.workers.train.precision import Precision
@@ -24,6 +23,13 @@ from longshore.workers.train.stopping import Stopping
 _LOOK_EVERY = 200
 #: Seconds between two reports of a step.
 _TELL_EVERY = 1.0
+
+
+class Measurement(Protocol):
+    """What measures a network on held-out rows."""
+
+    def run(self, network: nn.Module, check: Check) -> dict[str, float]:
+        """``val_loss`` and other metrics, or those of rows to test on. ``network`` is left in evaluation mode."""
 
 
 class Keeper(Protocol):
@@ -67,13 +73,13 @@ class Loop:
     batch_size: int
     device: torch.device
     #: ``None`` where no row is held out.
-    evaluation: Evaluation | None
+    evaluation: Measurement | None
     check: Check
     precision: Precision
     #: Batches whose gradients are added up to one step.
     accumulate: int = 1
     #: Of the rows to train on, where they are to be measured, too.
-    trained: Evaluation | None = None
+    trained: Measurement | None = None
     #: The norm that gradients are scaled down to; ``None`` leaves them.
     clip_grad_norm: float | None = None
     schedule: Schedule | None = None

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.signature import Task
+from longshore.workers.train.label_sets import binary_cross_entropy
 
 #: From outputs ``(n, outputs)`` and targets ``(n,)`` (of several numbers a row ``(n, outputs)``) to their mean loss.
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -20,8 +21,12 @@ def squared_error(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return functional.mse_loss(outputs if targets.ndim == 2 else outputs.squeeze(1), targets)
 
 
-#: Cross entropy takes logits and class numbers.
-LOSSES: dict[Task, Loss] = {"classification": functional.cross_entropy, "regression": squared_error}
+#: Cross entropy takes logits and class numbers. That of embeddings is told a temperature, and is not here.
+LOSSES: dict[Task, Loss] = {
+    "classification": functional.cross_entropy,
+    "regression": squared_error,
+    "multilabel": binary_cross_entropy,
+}
 
 
 @dataclass(frozen=True)

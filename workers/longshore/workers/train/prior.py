@@ -20,6 +20,7 @@ from longshore.workers.families.model import NETWORK, STANDARDIZE
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.families.weights import read_weights
 from longshore.workers.runtimes.family import build_module
+from longshore.workers.train.label_sets import binary_divergence
 
 #: Names listed in an error or a note before it says only how many more there are.
 _SHOWN = 5
@@ -102,7 +103,8 @@ class Teaching:
 
     Of classes: the cross entropy of the targets, and the Kullback-Leibler divergence of both distributions at a higher
     temperature. Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015,
-    https://arxiv.org/abs/1503.02531. Of numbers: their squared error against the teacher's.
+    https://arxiv.org/abs/1503.02531. Of several labels a row: that of each label's two outcomes, likewise. Of numbers:
+    their squared error against the teacher's.
 
     :param standardize: what was done to the rows, which the teacher takes raw.
     """
@@ -116,7 +118,7 @@ class Teaching:
             )
         self._teacher = prior.teacher.requires_grad_(False)
         self._temperature, self._mix = spec.temperature, spec.mix
-        self._classes = signature.labels is not None
+        self._task = signature.task
         self._standardize = standardize
 
     def loss(self, inputs: torch.Tensor, outputs: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
@@ -129,9 +131,11 @@ class Teaching:
         with torch.no_grad():
             raw = inputs if self._standardize is None else inputs * self._standardize.std + self._standardize.mean
             taught = self._teacher(raw)
-        if not self._classes:
+        if self._task == "regression":
             return (1 - self._mix) * own + self._mix * functional.mse_loss(outputs, taught)
         at = self._temperature
+        if self._task == "multilabel":
+            return (1 - self._mix) * own + self._mix * at * at * binary_divergence(outputs, taught, at)
         divergence = functional.kl_div(
             *(functional.log_softmax(outputs / at, 1), functional.log_softmax(taught / at, 1)),
             reduction="batchmean",

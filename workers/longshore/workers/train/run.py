@@ -20,6 +20,7 @@ from longshore.workers.train.data import Tables, TrainingData, read_training_dat
 from longshore.workers.train.evaluate import Evaluation
 from longshore.workers.train.initialize import initialize
 from longshore.workers.train.loop import Keeper, Loop
+from longshore.workers.train.neighbours import VectorEvaluation
 from longshore.workers.train.opening import Opened
 from longshore.workers.train.optimizers import make_optimizer
 from longshore.workers.train.outcome import Check, Report, TrainedModel
@@ -63,8 +64,8 @@ def train(
     threads end with the same bits. The state of torch's global generators is left as it was.
 
     :param report: called after each epoch, from 1, with ``train_loss`` and, if rows are held out, ``val_loss`` and
-        ``val_accuracy``, or ``val_loss``, ``val_mae`` and ``val_r2``; and at the end, if rows are kept for testing,
-        with the same of these, named ``test_``.
+        ``val_accuracy``, or ``val_loss``, ``val_mae`` and ``val_r2``, say; and at the end, if rows are kept for
+        testing, with the same of these, named ``test_``.
     :param check: called before each batch; what it raises ends the run.
     :param fold: as of :func:`read_training_data`.
     :param keeping: checkpoints, and from where to go on.
@@ -91,8 +92,9 @@ def train(
             trained = _run(spec, data, network, device, report, check, keeping or Keeping(), prior)
         except torch.OutOfMemoryError as error:
             raise _too_large(spec, data, device) from error
+    module = assemble(network, trained.standardize, unit_length=data.signature.task == "embedding")
     return TrainedModel(
-        module=assemble(network, trained.standardize).to("cpu").eval(),
+        module=module.to("cpu").eval(),
         signature=data.signature,
         config=config,
         metrics=trained.metrics,
@@ -131,10 +133,13 @@ def _run(
         prior.teacher.to(device)
     teaching = None if prior.teacher is None else Teaching(spec, prior, data.signature, rows.standardize)
     classes = None if data.signature.labels is None else len(data.signature.labels)
-    loss = make_loss(spec, data.signature.task)
+    task = data.signature.task
+    loss = make_loss(spec, task)
 
-    def evaluation(held_out: HeldOutRows, prefix: str) -> Evaluation:
-        return Evaluation(held_out, classes, loss, spec.batch_size, device, prefix, spec.metrics)
+    def evaluation(held_out: HeldOutRows, prefix: str) -> Evaluation | VectorEvaluation:
+        if task == "embedding":
+            return VectorEvaluation(held_out, loss, spec.batch_size, device, prefix, spec.metrics)
+        return Evaluation(held_out, classes, loss, spec.batch_size, device, prefix, spec.metrics, task)
 
     optimizer = make_optimizer(spec, network)
     steps = spec.epochs * -(-rows.train.count // (spec.batch_size * spec.accumulate))
@@ -168,7 +173,7 @@ def _run(
         metrics = dict(loop.stopping.metrics)
         notes = (loop.stopping.note(loop.place.epoch - 1),)
     confusion = None
-    if loop.evaluation is not None and classes is not None and classes <= MOST_CLASSES:
+    if isinstance(loop.evaluation, Evaluation) and task == "classification" and (classes or 0) <= MOST_CLASSES:
         confusion = loop.evaluation.confusion(network, check)
     if rows.test is not None:
         tested = evaluation(rows.test, "test_").run(network, check)

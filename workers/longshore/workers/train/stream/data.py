@@ -37,7 +37,8 @@ class StreamedData:
     @property
     def outputs(self) -> int:
         """Numbers the network gives for a row."""
-        return self.survey.coding.outputs
+        assert self.signature.outputs is not None
+        return self.signature.outputs
 
     @property
     def class_counts(self) -> tuple[int, ...]:
@@ -61,7 +62,10 @@ class StreamedData:
 
     def window(self, spec: TrainSpec) -> int:
         """Rows that are shuffled together."""
-        return spec.shuffle_window or max(1, min(WINDOW_ROWS, WINDOW_BYTES // (4 * self.signature.width)))
+        numbers = 4 * self.signature.width
+        if self.signature.task == "multilabel":
+            numbers += self.outputs  # a byte for each label
+        return spec.shuffle_window or max(1, min(WINDOW_ROWS, WINDOW_BYTES // numbers))
 
 
 def read_streams(

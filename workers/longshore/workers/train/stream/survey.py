@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from longshore.shared.datasets.shapes import is_text
+from longshore.shared.datasets.label_lists import is_label_lists, read_label_lists
+from longshore.shared.datasets.shapes import is_list, is_text, stored
 from longshore.shared.errors import InvalidInput
 from longshore.shared.signature import Feature, Signature
-from longshore.shared.training import TrainSpec
+from longshore.shared.training import TrainSpec, TrainTask
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.train.outcome import Check
+from longshore.workers.train.signing import make_signature
 from longshore.workers.train.split import Codes
 from longshore.workers.train.stream.parting import TEST, TRAIN, VALIDATION
 from longshore.workers.train.stream.reader import StreamSource, batches, features_of
@@ -61,7 +62,7 @@ def survey(spec: TrainSpec, sources: Sequence[StreamSource], features: tuple[Fea
                 labels.add(stream, batch.column(spec.target), parts, start)
     _check_parts(spec, np.sum([each.sum(axis=0) for each in counts], axis=0))
     coding = labels.coding()
-    signature = plain.model_copy(update={"task": coding.task, "labels": coding.labels, "target_width": coding.width})
+    signature = make_signature(spec, features, coding)
     return Survey(signature, coding, scale.measured(), counts, tuple(scale.odd(features)), labels.class_counts(coding))
 
 
@@ -113,11 +114,13 @@ class _Scale:
 class _Labels:
     """The distinct values of the target among the rows to train on, and where others were first seen."""
 
-    def __init__(self, name: str, task: Literal["auto", "classification", "regression"], count: bool) -> None:
+    def __init__(self, name: str, task: TrainTask, count: bool) -> None:
         self._name = name
+        self._task: TrainTask = task
         #: Rows to train on by their value; ``None`` where nobody asks.
         self._counts: Counter[object] | None = Counter() if count else None
-        self._task: Literal["auto", "classification", "regression"] = task
+        #: Whether a row has a list of labels.
+        self._sets = False
         #: Of a target that is no label: a row, which says its type.
         self._known: pa.Array | None = None
         #: Distinct values that are held out, each with the part and the row where it was first seen.
@@ -134,23 +137,35 @@ class _Labels:
             one = pa.chunked_array([self._known])
             make_coding(one, self._name, self._task).encode(pa.chunked_array([column]), start, where)
             return
+        rows = np.arange(len(column))
+        if is_label_lists(column.type, self._task):
+            found = read_label_lists(column, self._name, start, where)
+            self._sets, column, rows, parts = True, found.labels, found.rows, parts[found.rows]
         trained = column.filter(pa.array(parts == TRAIN))
         if self._counts is not None:
             self._counts.update({each["values"]: each["counts"] for each in pc.value_counts(trained).to_pylist()})
-        if self._known is None:
-            self._known = pc.unique(trained)
-        elif len(self._known) <= MAX_LABELS:
-            self._known = pc.unique(pa.concat_arrays([self._known, trained]))
+        # What an embedding was never trained on can be told apart by it, too.
+        self._learn(column if self._task == "embedding" else trained)
         for part, name in _NAMES.items():
-            rows = np.flatnonzero(parts == part)
-            if len(rows) and len(self._held_out) <= MAX_LABELS:
-                values = column.take(pa.array(rows)).to_pylist()
+            places = np.flatnonzero(parts == part)
+            if len(places) and len(self._held_out) <= MAX_LABELS:
+                values = column.take(pa.array(places)).to_pylist()
                 for value in set(values) - self._held_out.keys():
-                    self._held_out[value] = (name, start + int(rows[values.index(value)]))
+                    self._held_out[value] = (name, start + int(rows[places[values.index(value)]]))
+
+    def _learn(self, values: pa.Array) -> None:
+        if self._known is None or pa.types.is_null(self._known.type):
+            self._known = pc.unique(values)
+        elif len(self._known) <= MAX_LABELS and not pa.types.is_null(values.type):
+            self._known = pc.unique(pa.concat_arrays([self._known, values]))
 
     def coding(self) -> Coding:
         """:raises InvalidInput: the values are no targets, or one to be held out is in no row to train on."""
-        coding = make_coding(pa.chunked_array([self._known]), self._name, self._task)
+        known = self._known
+        if self._sets and known is not None:
+            # As of one row that has all labels.
+            known = pa.LargeListArray.from_arrays(pa.array([0, len(known)], pa.int64()), known)
+        coding = make_coding(pa.chunked_array([known]), self._name, self._task)
         if coding.labels is not None:
             for label in self._held_out.keys() - set(coding.labels):
                 part, row = self._held_out[label]
@@ -164,4 +179,6 @@ class _Labels:
 
     def _may_be_labels(self, kind: pa.DataType) -> bool:
         whole = is_text(kind) or pa.types.is_boolean(kind) or pa.types.is_integer(kind)
-        return self._task == "classification" or (self._task == "auto" and whole)
+        one = self._task in ("classification", "embedding") and not is_list(stored(kind))
+        labels = one or is_label_lists(kind, self._task)
+        return labels or (self._task == "auto" and whole)

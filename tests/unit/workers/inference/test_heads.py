@@ -1,0 +1,105 @@
+"""What sets of labels come to, row by row."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import torch
+
+from longshore.shared.datasets.part_writers import open_writer
+from longshore.shared.signature import Feature, Signature
+from longshore.workers.inference.compute import NOT_FINITE
+from longshore.workers.inference.heads import LabelsHead
+from longshore.workers.runtimes.network import NetworkRuntime
+from tests.computing import compute
+
+CPU = torch.device("cpu")
+LABELS = ("a", 'a "quote"', "grüße")
+LOGITS = torch.tensor([[-1.0, 2.0, 0.5], [-3.0, -2.0, -1.0], [0.0, 0.0, 0.0], [float("nan"), 1.0, 2.0]])
+
+
+def runtime(labels: tuple[str | int | bool, ...] = LABELS) -> NetworkRuntime:
+    """Gives the logits of the row with the number that it reads."""
+    signature = Signature(features=(Feature(name="x"),), task="multilabel", target="y", labels=labels)
+    return NetworkRuntime(lambda rows: LOGITS[rows[:, 0].long()], 0, signature, CPU)
+
+
+def rows(*numbers: int) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pydict({"x": pa.array(numbers, pa.float32())})
+
+
+def score(logit: float) -> float:
+    return float(str(np.float32(1 / (1 + np.exp(-logit)))))
+
+
+def test_labels_that_are_probable_enough_come_most_probable_first() -> None:
+    outputs, errors = compute(runtime(), rows(0, 1, 2), batch_size=2)
+    assert outputs == [
+        {"labels": ['a "quote"', "grüße"], "scores": pytest.approx([score(2.0), score(0.5)])},
+        {"labels": [], "scores": []},
+        # Half is enough, and of equals the first comes first.
+        {"labels": list(LABELS), "scores": [0.5, 0.5, 0.5]},
+    ]
+    assert errors == {}
+
+
+@pytest.mark.parametrize(
+    ("threshold", "labels"), [(0.0, ['a "quote"', "grüße", "a"]), (0.7, ['a "quote"']), (0.9, []), (1.0, [])]
+)
+def test_a_threshold_says_what_is_enough(threshold: float, labels: list[str]) -> None:
+    [found], _ = compute(runtime(), rows(0), threshold=threshold)
+    assert found is not None
+    assert found["labels"] == labels
+
+
+def test_the_most_probable_are_given_whatever_the_threshold() -> None:
+    outputs, _ = compute(runtime(), rows(1, 0), top_k=2, logits=True, threshold=0.6)
+    first, second = outputs
+    assert first is not None
+    assert second is not None
+    assert (first["labels"], second["labels"]) == ([], ['a "quote"', "grüße"])
+    assert first["top_k"] == [
+        {"label": "grüße", "score": pytest.approx(score(-1.0))},
+        {"label": 'a "quote"', "score": pytest.approx(score(-2.0))},
+    ]
+    assert first["logits"] == [-3.0, -2.0, -1.0]
+    [found], _ = compute(runtime(), rows(0), top_k=99)
+    assert found is not None
+    assert [each["label"] for each in found["top_k"]] == ['a "quote"', "grüße", "a"]  # type: ignore[attr-defined]
+
+
+def test_what_is_not_finite_is_an_error_or_no_label() -> None:
+    outputs, errors = compute(runtime(), rows(3, 0))
+    assert (outputs[0], errors) == (None, {0: NOT_FINITE})
+    [found], errors = compute(runtime(), rows(3), allow_nan=True, top_k=3, logits=True)
+    assert found is not None
+    assert (found["labels"], errors) == (["grüße", 'a "quote"'], {})
+    assert {"label": None, "score": None} in found["top_k"]  # type: ignore[operator]
+    assert found["logits"] == [None, 1.0, 2.0]
+
+
+def test_numbers_are_labels_too() -> None:
+    [found], _ = compute(runtime((10, 20, 30)), rows(0))
+    assert found is not None
+    assert found["labels"] == [20, 30]
+
+
+@pytest.mark.parametrize("form", ["parquet", "jsonl"])
+def test_files_have_them_as_lists(tmp_path: Path, form: str) -> None:
+    head = LabelsHead(pa.array(LABELS), 0.5, None)
+    kept = [tensor.numpy() for tensor in head.reduce(LOGITS[:3])]
+    path = tmp_path / f"part.{form}"
+    writer = open_writer(str(path), form)  # type: ignore[arg-type]
+    writer.write(pa.table(head.columns(kept)))
+    writer.close()
+    if form == "parquet":
+        found = pa.parquet.read_table(path).to_pylist()
+    else:
+        found = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    assert [each["labels"] for each in found] == [['a "quote"', "grüße"], [], list(LABELS)]
+    assert [len(each["scores"]) for each in found] == [2, 0, 3]
