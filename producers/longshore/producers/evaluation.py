@@ -17,7 +17,7 @@ from longshore.producers.requests import Evaluate
 from longshore.shared.datasets.formats import detect
 from longshore.shared.datasets.inline import encode_block, to_table
 from longshore.shared.datasets.schemas import check_schema, list_columns
-from longshore.shared.datasets.shapes import described, is_number, is_text, stored
+from longshore.shared.datasets.shapes import described, is_list, is_number, is_text, stored
 from longshore.shared.datasets.source import open_source, settle
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.jobs import EvaluateSpec, FileInput, Input
@@ -94,11 +94,22 @@ def check_target(columns: Sequence[str], target: str, name: str) -> None:
         raise InvalidInput("target", f"{said}; {list_columns(columns)}. It holds what {name} should predict")
 
 
+def _label_of(kind: pa.DataType, target: str, name: str) -> pa.DataType:
+    """Of lists of labels, the type of these."""
+    if not is_list(kind):
+        raise InvalidInput(
+            "target", f"column {target!r} holds {described(kind)}, and {name} predicts several labels a row; give lists"
+        )
+    return stored(kind.value_type)
+
+
 def _check(schema: pa.Schema, signature: Signature, target: str, name: str) -> None:
     """Whether there are the version's columns, and one with what it should have predicted."""
     check_target(schema.names, target, name)
     check_schema(schema, signature)
     kind = stored(schema.field(target).type)
+    if signature.task == "multilabel":
+        kind = _label_of(kind, target, name)
     number = is_number(kind) or pa.types.is_boolean(kind)
     if signature.labels is None:
         fits, wanted = is_number(kind), "numbers"

@@ -16,7 +16,10 @@ UNKNOWN_KEPT = 20
 UNKNOWN, OTHERS = "(unknown)", "(others)"
 
 #: Metrics in the order in which they are shown.
-METRICS = ("accuracy", "precision", "recall", "f1", "auroc", "log_loss", "mae", "mse", "r2")
+METRICS = (
+    *("accuracy", "subset_accuracy", "precision", "recall", "f1", "micro_f1", "auroc", "log_loss"),
+    *("mae", "mse", "r2"),
+)
 
 N = TypeVar("N")
 #: A class name, as signatures have them.
@@ -28,13 +31,13 @@ class _Found(BaseModel):
 
 
 class ClassReport(_Found):
-    """How one class fared. A rate whose denominator is 0 is 0."""
+    """How one class fared, or one label of multilabel. A rate whose denominator is 0 is 0."""
 
     label: Label
     precision: float
     recall: float
     f1: float
-    #: Rows whose target is this class.
+    #: Rows whose target is this class, or has this label.
     support: int
 
 
@@ -51,9 +54,11 @@ class WorstRow(_Found):
 
     #: Its number in the data, from 0.
     row: int
-    target: Label | float
-    prediction: Label | float
+    #: Of multilabel all labels, in the order of the version's; of the prediction those of a probability of 0.5 or more.
+    target: Label | float | tuple[Label, ...]
+    prediction: Label | float | tuple[Label, ...]
     #: Classification: minus the natural logarithm of the probability given to the target. Regression: squared error.
+    #: Multilabel: binary cross entropy, mean over the labels.
     loss: float
 
 
@@ -63,7 +68,12 @@ class Evaluation(_Found):
     Definitions follow scikit-learn (https://scikit-learn.org/stable/modules/model_evaluation.html): ``accuracy``,
     macro averages ``precision``, ``recall`` and ``f1`` over the classes that occur as targets or predictions, ``auroc``
     (one class against the rest, averaged over the classes of which there are rows and others), ``log_loss``; or
-    ``mae``, ``mse`` and ``r2``. A metric that is not defined on the data is left out.
+    ``mae``, ``mse`` and ``r2``.
+
+    Of multilabel: ``accuracy`` (of all pairs of a row and a label), ``subset_accuracy`` (of rows that are right as a
+    whole), averages over all labels ``precision``, ``recall`` and ``f1``, ``micro_f1`` (of all pairs), ``auroc``
+    (averaged over the labels that some rows have and others have not) and ``log_loss`` (binary cross entropy, mean over
+    rows and labels). A metric that is not defined on the data is left out.
     """
 
     task: Task
@@ -76,7 +86,7 @@ class Evaluation(_Found):
     metrics: dict[str, float]
     #: By metric: the 2.5 % and 97.5 % quantiles of its bootstrap distribution.
     intervals: dict[str, tuple[float, float]]
-    #: Classification, in the order of the version's labels.
+    #: Classification and multilabel, in the order of the version's labels.
     classes: tuple[ClassReport, ...] = ()
     #: How many classes the version has; ``classes`` holds at most 1,000 of them.
     classes_total: int = 0
@@ -84,7 +94,7 @@ class Evaluation(_Found):
     confusion_matrix: ConfusionMatrix | None = None
     #: The largest losses first.
     worst: tuple[WorstRow, ...] = ()
-    #: Rows whose target is a label that the version does not know, and the first such labels.
+    #: Rows whose target is, or has, a label that the version does not know, and the first such labels.
     unknown_rows: int = 0
     unknown_labels: tuple[str, ...] = ()
     bootstrap: int

@@ -47,4 +47,6 @@ def _short(value: float) -> str:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "(none)"
     return _short(value) if isinstance(value, float) else str(value)

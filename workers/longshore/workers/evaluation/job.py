@@ -19,6 +19,8 @@ from longshore.workers.context import WorkerContext
 from longshore.workers.evaluation.bootstrap import Bootstrap
 from longshore.workers.evaluation.classes import ClassRows
 from longshore.workers.evaluation.known import KnownTargets
+from longshore.workers.evaluation.known_sets import KnownSets
+from longshore.workers.evaluation.label_sets import SetRows
 from longshore.workers.evaluation.rows import Collector, Measured
 from longshore.workers.evaluation.values import ValueRows
 from longshore.workers.heartbeat import Heartbeat
@@ -68,8 +70,9 @@ class _Run:
             self._runtime, Heads((VectorHead("outputs"),)), sizes, allow_nan=False, step=Steps(beat).add
         )
         self._batches = _batches(context, spec, signature, rows)
-        self._targets = KnownTargets(signature)
-        self._collector: Collector = ValueRows() if signature.labels is None else ClassRows(signature.labels)
+        sets = signature.task == "multilabel"
+        self._targets = KnownSets(signature) if sets else KnownTargets(signature)
+        self._collector = _collector(signature)
         #: By the row's number.
         self.errors: dict[int, str] = {}
 
@@ -127,6 +130,12 @@ class _Run:
                 f"{found.unknown_rows} rows have labels that the version does not know ({labels}); they count as wrong"
             )
         return found, evaluation
+
+
+def _collector(signature: Signature) -> Collector:
+    if signature.labels is None:
+        return ValueRows()
+    return SetRows(signature.labels) if signature.task == "multilabel" else ClassRows(signature.labels)
 
 
 def _batches(context: WorkerContext, spec: EvaluateSpec, signature: Signature, rows: int) -> Iterator[pa.RecordBatch]:

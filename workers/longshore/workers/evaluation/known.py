@@ -22,7 +22,8 @@ class Known:
     """The targets of n rows."""
 
     #: Classification: indexes into the labels, float64 ``(n,)``; one past the last for a label that is none of them.
-    #: Regression: the values. Where there is an error, 0.
+    #: Regression: the values. Where there is an error, 0. Multilabel: 1 where the label holds, ``(n, labels + 1)``; the
+    #: last is how many labels the row has that are none of them.
     values: npt.NDArray[np.float64]
     #: Why a row has none, by its place.
     errors: dict[int, str]

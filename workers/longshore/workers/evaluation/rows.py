@@ -35,7 +35,8 @@ class Collector(Protocol):
     def add(
         self, rows: npt.NDArray[np.int64], outputs: npt.NDArray[np.float32], targets: npt.NDArray[np.float64]
     ) -> None:
-        """Take k rows: their numbers ``(k,)``, the network's outputs ``(k, outputs)``, and their targets ``(k,)``."""
+        """Take k rows: their numbers ``(k,)``, the network's outputs ``(k, outputs)``, and their targets as of
+        :class:`~longshore.workers.evaluation.known.Known`."""
 
     def measure(self, bootstrap: Bootstrap, worst: int) -> Measured:
         """The metrics of all rows, one or more."""

@@ -1,0 +1,41 @@
+"""The target column of an evaluation of multilabel: lists of labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from longshore.shared.datasets.leaves import flatten
+from longshore.shared.signature import Signature
+from longshore.workers.evaluation.known import MISSING, Known, KnownTargets
+
+
+class KnownSets:
+    """Reads target columns for one version."""
+
+    def __init__(self, signature: Signature) -> None:
+        self._labels = len(signature.labels or ())
+        self._single = KnownTargets(signature)
+
+    @property
+    def unknown(self) -> list[str]:
+        """Labels that the version does not know; the first of them."""
+        return self._single.unknown
+
+    def read(self, column: pa.Array) -> Known:
+        """The targets of a window. A list that is missing, or has a missing label, is its row's error."""
+        leaves = flatten(column)
+        rows = np.repeat(np.arange(len(column)), np.diff(leaves.offsets))
+        values: npt.NDArray[np.float64] = np.zeros((len(column), self._labels + 1))
+        errors = dict.fromkeys(np.flatnonzero(leaves.null).tolist(), MISSING)
+        if len(leaves.values):
+            found = self._single.read(leaves.values)
+            for place in found.errors:
+                errors.setdefault(int(rows[place]), "a label of the target is missing")
+            codes = found.values.astype(np.int64)
+            known = codes < self._labels
+            values[rows[known], codes[known]] = 1.0
+            np.add.at(values[:, self._labels], rows[~known], 1.0)
+        values[list(errors)] = 0.0
+        return Known(values, errors)

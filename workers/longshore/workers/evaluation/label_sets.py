@@ -1,0 +1,116 @@
+"""The predictions of any number of labels a row against the targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from longshore.shared.evaluation import CLASSES_KEPT, ClassReport, WorstRow
+from longshore.workers.evaluation.bootstrap import Bootstrap, Interval
+from longshore.workers.evaluation.classes import MOST_SCORES
+from longshore.workers.evaluation.pairs import PairCollector, Pairs
+from longshore.workers.evaluation.quality import auroc
+from longshore.workers.evaluation.rows import Measured, largest, whole
+
+#: The probability from which on a label is predicted.
+THRESHOLD = 0.5
+Label = str | int | bool
+
+
+class SetRows:
+    """Collects the rows of multilabel: 17 bytes of each, 14 of each label that one has or is given, and the logits
+    while there are not too many.
+
+    :param labels: one or more.
+    """
+
+    def __init__(self, labels: Sequence[Label]) -> None:
+        self._labels = labels
+        self._rows: list[npt.NDArray[np.int64]] = []
+        self._losses: list[npt.NDArray[np.float64]] = []
+        self._unknown: list[npt.NDArray[np.bool_]] = []
+        self._logits: list[npt.NDArray[np.float32]] | None = []
+        self._pairs = PairCollector(len(labels))
+        self._held = 0
+
+    def add(
+        self, rows: npt.NDArray[np.int64], outputs: npt.NDArray[np.float32], targets: npt.NDArray[np.float64]
+    ) -> None:
+        """Take rows ``(k,)``, their logits ``(k, labels)``, and which labels they have, ``(k, labels + 1)``; the last
+        is how many more they have that are no labels."""
+        logits, true = torch.from_numpy(outputs), targets[:, :-1] > 0
+        losses = functional.binary_cross_entropy_with_logits(
+            logits.double(), torch.from_numpy(true).double(), reduction="none"
+        )
+        self._rows.append(rows)
+        self._losses.append(losses.mean(dim=1).numpy())
+        self._unknown.append(targets[:, -1] > 0)
+        self._pairs.add(true, torch.sigmoid(logits).numpy() >= THRESHOLD)
+        if self._logits is not None:
+            self._held += outputs.size
+            self._logits = [*self._logits, outputs] if self._held <= MOST_SCORES else None
+
+    def measure(self, bootstrap: Bootstrap, worst: int) -> Measured:
+        """The metrics of all rows, one or more."""
+        rows, losses, unknown = whole(self._rows), whole(self._losses), whole(self._unknown)
+        pairs = self._pairs.collected()
+        values, columns = pairs.metrics(unknown)
+        values["log_loss"], columns["log_loss"] = float(losses.mean()), losses
+        notes = []
+        if self._logits is None:
+            notes.append(f"auroc is left out: {len(rows)} rows of {len(self._labels)} labels are too many to rank")
+        else:
+            areas = self._areas(pairs, whole(self._logits))
+            if areas:
+                values["auroc"] = float(np.mean([area for area, _ in areas]))
+                columns["auroc"] = np.mean([added for _, added in areas], axis=0)
+        intervals = bootstrap.of_means(values, columns)
+        return Measured(
+            rows=len(rows),
+            metrics=values,
+            intervals={name: _bounded(name, bounds) for name, bounds in intervals.items()},
+            classes=self._table(pairs),
+            worst=tuple(
+                self._worst(pairs, int(place), int(rows[place]), float(losses[place]))
+                for place in largest(losses, min(worst, len(rows)))
+            ),
+            unknown_rows=int(unknown.sum()),
+            notes=tuple(notes),
+        )
+
+    def _worst(self, pairs: Pairs, place: int, row: int, loss: float) -> WorstRow:
+        target, prediction = (tuple(self._labels[code] for code in codes) for codes in pairs.of_row(place))
+        return WorstRow(row=row, target=target, prediction=prediction, loss=loss)
+
+    def _areas(self, pairs: Pairs, logits: npt.NDArray[np.float32]) -> list[tuple[float, npt.NDArray[np.float64]]]:
+        """Of each label that some rows have and others have not. Logits rank as probabilities do, with fewer ties."""
+        found = []
+        for code in range(len(self._labels)):
+            positive = pairs.has(code)
+            if positive.any() and not positive.all():
+                found.append(auroc(logits[:, code], positive))
+        return found
+
+    def _table(self, pairs: Pairs) -> tuple[ClassReport, ...]:
+        rates = pairs.by_label()
+        kept = np.sort(np.argsort(-rates.support, kind="stable")[:CLASSES_KEPT])
+        return tuple(
+            ClassReport(
+                label=self._labels[code],
+                precision=float(rates.precision[code]),
+                recall=float(rates.recall[code]),
+                f1=float(rates.f1[code]),
+                support=int(rates.support[code]),
+            )
+            for code in kept
+        )
+
+
+def _bounded(name: str, bounds: Interval) -> Interval:
+    """By influence functions a share can be moved beyond what a share can be."""
+    low, high = bounds
+    return (low, high) if name == "log_loss" else (max(low, 0.0), min(high, 1.0))

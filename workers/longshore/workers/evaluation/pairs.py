@@ -1,0 +1,132 @@
+"""Pairs of a row and a label that it has or is given, and the metrics that follow from them alone.
+
+All other pairs, of which there are many more, are right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from longshore.workers.evaluation.bootstrap import Counts, Floats
+from longshore.workers.evaluation.quality import rate
+from longshore.workers.evaluation.rows import whole
+
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class LabelRates:
+    """By label, ``(labels,)`` each. A rate whose denominator is 0 is 0."""
+
+    precision: Floats
+    recall: Floats
+    f1: Floats
+    #: Rows that have the label.
+    support: Counts
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The k pairs of n rows, by label and then by row."""
+
+    rows: int
+    labels: int
+    #: The row's place and the label's number, ``(k,)``.
+    place: npt.NDArray[np.int64]
+    label: npt.NDArray[np.int32]
+    #: Whether the row has the label, and whether it is given to it; one of both at least.
+    true: Bools
+    given: Bools
+
+    def metrics(self, unknown: Bools) -> tuple[dict[str, float], dict[str, Floats]]:
+        """The metrics of all rows, and columns ``(n,)`` whose means move as they do when rows are drawn again.
+
+        Those that are no means over rows move by what each row adds to them: their influence functions.
+
+        :param unknown: rows that have other labels besides, ``(n,)``.
+        """
+        wrong = self._by_row(self.true != self.given)
+        columns = {
+            "accuracy": 1.0 - wrong / self.labels,
+            "subset_accuracy": ((wrong == 0) & ~unknown).astype(np.float64),
+        }
+        values = {name: float(column.mean()) for name, column in columns.items()}
+        for name, (part, of) in self._quotients().items():
+            values[name], columns[name] = self._macro(part, of)
+        values["micro_f1"], columns["micro_f1"] = self._micro(*self._quotients()["f1"])
+        return values, columns
+
+    def by_label(self) -> LabelRates:
+        """How each label fared."""
+        sums = {name: (self._by_label(part), self._by_label(of)) for name, (part, of) in self._quotients().items()}
+        rates = {name: rate(*pair) for name, pair in sums.items()}
+        return LabelRates(**rates, support=self._by_label(self.true).astype(np.int64))
+
+    def has(self, label: int) -> Bools:
+        """Which rows have a label, ``(n,)``."""
+        first, last = np.searchsorted(self.label, [label, label + 1])
+        found = np.zeros(self.rows, np.bool_)
+        found[self.place[first:last][self.true[first:last]]] = True
+        return found
+
+    def of_row(self, place: int) -> tuple[list[int], list[int]]:
+        """The labels that a row has, and those that it is given."""
+        own = self.place == place
+        return self.label[own & self.true].tolist(), self.label[own & self.given].tolist()
+
+    def _quotients(self) -> dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+        """What a pair adds to the numerator and to the denominator of each rate, ``(k,)``."""
+        true, given = self.true.astype(np.int64), self.given.astype(np.int64)
+        both = true * given
+        return {"precision": (both, given), "recall": (both, true), "f1": (2 * both, true + given)}
+
+    def _macro(self, part: npt.NDArray[np.int64], of: npt.NDArray[np.int64]) -> tuple[float, Floats]:
+        """The mean of a rate over all labels."""
+        wholes = self._by_label(of)
+        rates = rate(self._by_label(part), wholes)
+        moved = (part - rates[self.label] * of) / np.maximum(wholes, 1)[self.label]
+        return float(rates.mean()), self._by_row(moved) * (self.rows / self.labels)
+
+    def _micro(self, part: npt.NDArray[np.int64], of: npt.NDArray[np.int64]) -> tuple[float, Floats]:
+        """A rate of all pairs."""
+        total = int(of.sum())
+        share = int(part.sum()) / total if total else 0.0
+        return share, self._by_row(part - share * of) * (self.rows / max(total, 1))
+
+    def _by_row(self, weights: npt.NDArray[np.generic]) -> Floats:
+        sums: Floats = np.bincount(self.place, weights.astype(np.float64), self.rows).astype(np.float64)
+        return sums
+
+    def _by_label(self, weights: npt.NDArray[np.generic]) -> Counts:
+        return np.bincount(self.label, weights.astype(np.float64), self.labels).astype(np.int64)
+
+
+class PairCollector:
+    """Takes rows, window by window; keeps 14 bytes of each pair."""
+
+    def __init__(self, labels: int) -> None:
+        self._labels = labels
+        self._rows = 0
+        self._place: list[npt.NDArray[np.int64]] = []
+        self._label: list[npt.NDArray[np.int32]] = []
+        self._true: list[Bools] = []
+        self._given: list[Bools] = []
+
+    def add(self, true: Bools, given: Bools) -> None:
+        """Take k rows, both ``(k, labels)``."""
+        places, labels = np.nonzero(true | given)
+        self._place.append(places + self._rows)
+        self._label.append(labels.astype(np.int32))
+        self._true.append(true[places, labels])
+        self._given.append(given[places, labels])
+        self._rows += len(true)
+
+    def collected(self) -> Pairs:
+        """Those of all rows, one or more."""
+        label = whole(self._label)
+        order = np.argsort(label, kind="stable")
+        found = (whole(self._place)[order], label[order], whole(self._true)[order], whole(self._given)[order])
+        return Pairs(self._rows, self._labels, *found)
