@@ -98,6 +98,8 @@ def test_files_and_single_rows(client: Client, trained: Job, rows: pa.Table, tmp
         for line in path.read_text("utf-8").splitlines()
     ]
     assert table["labels"].to_pylist() == [line["labels"] for line in lines]
+    with pytest.raises(InvalidInput, match=r"^keep: 'labels' is a column of the outputs"):
+        client.infer("sets", tmp_path / "rows.parquet", output=str(tmp_path / "k/*.parquet"), keep=["labels"])
     one = client.infer("sets", rows.slice(3, 1).to_pylist()).wait(PATIENCE).results()
     assert one["labels"].to_pylist() == table["labels"].to_pylist()[3:4]
 

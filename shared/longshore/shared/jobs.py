@@ -120,10 +120,20 @@ class InferSpec(Spec):
             raise InvalidInput("top_k", f"{self.top_k}: the version's task is {signature.task}, which has no classes")
         if self.threshold != type(self).model_fields["threshold"].default and signature.task != "multilabel":
             raise InvalidInput("threshold", f"{self.threshold}: of multilabel alone, and the task is {signature.task}")
+        self.check_kept(signature)
         for name in _OWN.get(runtime, ()):
             given = getattr(self, name)
             if given != type(self).model_fields[name].default:
                 raise InvalidInput(name, f"{given!r}: a version of the runtime {runtime} has its own; leave it out")
+
+    def check_kept(self, signature: Signature) -> None:
+        """Whether no column that is kept has the name of one that this version alone puts out.
+
+        :raises InvalidInput: one has.
+        """
+        for name in self.keep:
+            if signature.task == "multilabel" and name in ("labels", "scores"):
+                raise InvalidInput("keep", f"{name!r} is a column of the outputs; rename it in the data")
 
     @property
     def in_table(self) -> bool:

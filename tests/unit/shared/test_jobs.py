@@ -93,6 +93,9 @@ def test_a_threshold_is_of_several_labels_a_row_alone() -> None:
         asked.check(one, "family")
     with pytest.raises(InvalidInput, match=r"^top_k: 2: the version's task is embedding, which has no classes"):
         asked.check(vectors, "family")
+    with pytest.raises(InvalidInput, match=r"^keep: 'scores' is a column of the outputs"):
+        InferSpec(data=FILE, keep=("id", "scores")).check(sets, "family")
+    InferSpec(data=FILE, keep=("id", "scores")).check(one, "family")
     for wrong in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValidationError, match="threshold"):
             InferSpec(data=FILE, threshold=wrong)

@@ -67,6 +67,20 @@ def version(module: nn.Module, signature: Signature, path: Path, **options: obje
     return Manifest.model_validate(values | {"weights": blob, "signature": signature} | options)
 
 
+def test_embeddings_have_a_width_and_length_1(tmp_path: Path) -> None:
+    signature = REGRESSOR.model_copy(update={"task": "embedding", "embedding_width": 4})
+    path = tmp_path / "weights"
+    manifest = version(network(4), signature, path)
+    outputs, errors = compute(load(manifest, path, CPU), wide(ROWS))
+    assert errors == {}
+    vectors = np.array([output["embedding"] for output in outputs if output is not None])
+    raw = network(4)(torch.from_numpy(ROWS)).detach().numpy()
+    np.testing.assert_allclose(vectors, raw / np.linalg.norm(raw, axis=1, keepdims=True), rtol=1e-5, atol=1e-6)
+    unknown = manifest.model_copy(update={"signature": signature.model_copy(update={"embedding_width": None})})
+    with pytest.raises(InvalidInput, match=r"^signature.embedding_width: a family's version has one"):
+        load(unknown, path, CPU)
+
+
 def loaded(tmp_path: Path, signature: Signature) -> tuple[nn.Module, NetworkRuntime]:
     module = network(len(signature.labels or [0]))
     path = tmp_path / "weights"

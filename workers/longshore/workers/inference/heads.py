@@ -146,7 +146,11 @@ class Heads:
 
 
 def make_heads(signature: Signature, spec: InferSpec) -> Heads:
-    """The postprocessing that a job asks for; see :meth:`InferSpec.check`."""
+    """The postprocessing that a job asks for; see :meth:`InferSpec.check`.
+
+    :raises InvalidInput: a column is kept whose name one of the outputs has; of a link of a chain, only this tells.
+    """
+    spec.check_kept(signature)
     heads: list[Head] = []
     if signature.task == "multilabel":
         heads.append(LabelsHead(label_values(signature.labels or ()), spec.threshold, spec.top_k))
