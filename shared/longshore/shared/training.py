@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from uuid import UUID
 
 from pydantic import Field, JsonValue, field_validator
@@ -26,6 +26,12 @@ OfNumbers = Literal["mae", "mse", "rmse", "r2"]
 OfLabels = Literal["accuracy", "subset_accuracy", "precision", "recall", "f1", "micro_f1", "auroc"]
 OfVectors = Literal["recall_at_1"]
 Measure = OfClasses | OfNumbers | OfLabels | OfVectors
+_MEASURES = {
+    "classification": ("classes", get_args(OfClasses)),
+    "regression": ("numbers", get_args(OfNumbers)),
+    "multilabel": ("several labels a row", get_args(OfLabels)),
+    "embedding": ("embeddings", get_args(OfVectors)),
+}
 
 
 class TrainSpec(Spec):
@@ -215,6 +221,13 @@ class TrainSpec(Spec):
             if getattr(self, name) != type(self).model_fields[name].default:
                 raise InvalidInput(name, f"{getattr(self, name)}: of task='embedding' alone, and it is {self.task}")
 
+    def _check_measures(self) -> None:
+        """Where the task is said; else the worker tells it from the target."""
+        what, known = _MEASURES.get(self.task, ("", ()))
+        for name in self.metrics or ():
+            if known and name not in known:
+                raise InvalidInput("metrics", f"{name!r} is none of {what}; there are {', '.join(known)}")
+
     def check(self) -> None:
         """Whether the options go together.
 
@@ -223,6 +236,7 @@ class TrainSpec(Spec):
         """
         self._check_schedule()
         self._check_embedding()
+        self._check_measures()
         held_out = sum(part for part in (self.validation, self.test) if isinstance(part, float))
         if held_out >= 1:
             raise InvalidInput(

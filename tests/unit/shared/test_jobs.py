@@ -82,6 +82,29 @@ def test_what_is_of_embeddings_alone_is_refused_elsewhere(options: dict[str, obj
     TrainSpec.model_validate({**TRAIN.model_dump(), "task": "embedding", "embedding_width": 64}).check()
 
 
+@pytest.mark.parametrize(
+    ("task", "metrics", "said"),
+    [
+        ("classification", ["f1", "mae"], "'mae' is none of classes; there are accuracy, precision"),
+        ("regression", ["f1"], "'f1' is none of numbers; there are mae, mse"),
+        ("multilabel", ["perplexity"], "'perplexity' is none of several labels a row; there are accuracy, subset_acc"),
+        ("embedding", ["f1"], "'f1' is none of embeddings; there are recall_at_1"),
+        ("multilabel", ["micro_f1", "subset_accuracy"], None),
+        ("embedding", ["recall_at_1"], None),
+        ("auto", ["mae", "recall_at_1"], None),
+    ],
+)
+def test_metrics_of_other_tasks_are_refused_where_the_task_is_said(
+    task: str, metrics: list[str], said: str | None
+) -> None:
+    asked = TrainSpec.model_validate({**TRAIN.model_dump(), "task": task, "metrics": metrics})
+    if said is None:
+        asked.check()
+        return
+    with pytest.raises(InvalidInput, match=f"^metrics: {said}"):
+        asked.check()
+
+
 def test_a_threshold_is_of_several_labels_a_row_alone() -> None:
     features = (Feature(name="x"),)
     sets = Signature(features=features, task="multilabel", target="y", labels=("a", "b"))

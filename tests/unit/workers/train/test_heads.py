@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,9 @@ from longshore.shared.training import TrainSpec
 from longshore.workers.train.data import Tables
 from longshore.workers.train.outcome import TrainedModel
 from longshore.workers.train.prior import Prior
+from longshore.workers.train.run import Keeping as Kept
 from longshore.workers.train.run import train
+from longshore.workers.train.snapshot import read_state, write_state
 from longshore.workers.train.stream.opening import open_streams
 
 CPU = torch.device("cpu")
@@ -112,13 +115,56 @@ def test_the_same_seed_gives_the_same_bits_also_of_a_stream(
         assert one.metrics["test_recall_at_1" if options else "test_f1"] > 0.85
 
 
+class Keeping:
+    """Keeps a state in a file at one step, and is asked to stop there."""
+
+    last: str | None = None
+
+    def __init__(self, path: Path, at: int) -> None:
+        self._path, self._at = path, at
+
+    def due(self, done: int) -> bool:
+        return done == self._at
+
+    def keep(self, take: Callable[[], object], epoch: int, done: int) -> None:
+        if done == self._at:
+            write_state(take(), self._path)
+            raise Stopped
+
+
+class Stopped(Exception):
+    """As if the worker had been killed."""
+
+
+@pytest.mark.parametrize("options", [{}, {"task": "embedding", "early_stopping": 3, "monitor": "val_recall_at_1"}])
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
+    sets: pa.Table, digits: pa.Table, tmp_path: Path, options: dict[str, object]
+) -> None:
+    rows = digits if options else sets
+    asked = spec(epochs=4, config={"hidden": [32], "dropout": 0.2}, **options)
+    whole = run(asked, rows)
+
+    def go(keeping: Kept) -> TrainedModel:
+        return train(asked, Tables(rows), CPU, lambda epoch, metrics: None, lambda: None, keeping=keeping)
+
+    with pytest.raises(Stopped):
+        go(Kept(keeper=Keeping(tmp_path / "state", 17)))
+    state = read_state(tmp_path / "state")
+    assert isinstance(state, dict)
+    again = go(Kept(state=state))
+    assert again.metrics == whole.metrics
+    tensors = again.module.state_dict()
+    assert all(torch.equal(tensor, tensors[name]) for name, tensor in whole.module.state_dict().items())
+
+
 def test_metrics_of_other_tasks_are_refused(sets: pa.Table, digits: pa.Table) -> None:
     with pytest.raises(InvalidInput, match=r"^metrics: 'perplexity' is none of several labels a row"):
         run(spec(metrics=("perplexity",)), sets)
     with pytest.raises(InvalidInput, match=r"^metrics: 'subset_accuracy' is none of classes"):
         run(spec(metrics=("subset_accuracy",)), digits)
+    asked = spec(task="embedding").model_copy(update={"metrics": ("accuracy",)})
     with pytest.raises(InvalidInput, match=r"^metrics: 'accuracy' is none of embeddings"):
-        run(spec(task="embedding", metrics=("accuracy",)), digits)
+        run(asked, digits)
 
 
 def test_a_student_learns_sets_of_labels_from_its_teacher(sets: pa.Table) -> None:
