@@ -10,7 +10,7 @@ import pyarrow as pa
 from pydantic import JsonValue
 
 from longshore.shared.datasets.source import open_source
-from longshore.shared.errors import DataError
+from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.evaluation import Evaluation
 from longshore.shared.jobs import EvaluateSpec, FileInput
 from longshore.shared.ledger.records import Claim
@@ -133,6 +133,11 @@ class _Run:
 
 
 def _collector(signature: Signature) -> Collector:
+    """:raises InvalidInput: no column can be compared with what it gives; of a link of a chain, only this tells."""
+    if signature.task == "embedding":
+        raise InvalidInput("model", "the version gives embeddings, which no column can be compared with")
+    if signature.target_width is not None:
+        raise InvalidInput("model", "the version predicts lists of numbers; train with a test to measure it")
     if signature.labels is None:
         return ValueRows()
     return SetRows(signature.labels) if signature.task == "multilabel" else ClassRows(signature.labels)
