@@ -137,6 +137,9 @@ def test_a_version_is_measured_as_its_predictions_say(
     assert few is not None
     assert (few.rows, few.failed, few.unknown_rows, few.unknown_labels) == (5, 1, 1, ("'new'",))
     assert any("does not know ('new')" in note for note in measured.notes)
+    nothing = client.evaluate("sets", rows.slice(0, 1).to_pylist(), bootstrap=10).wait(PATIENCE).evaluation()
+    assert nothing is not None
+    assert nothing.worst[0].target == (), "a column of empty lists alone"
     with pytest.raises(InvalidInput, match=r"^target: column 'true' holds text .*, and sets:1 predicts several labels"):
         client.evaluate("sets", [{"pixels": rows["pixels"][0].as_py(), "true": "odd"}])
     with pytest.raises(InvalidInput, match=r"^target: column 'true' holds lists|^target: .* give text"):
@@ -226,3 +229,39 @@ def test_a_single_label_is_a_yes_or_no(client: Client) -> None:
     assert {metric.name: metric.value for metric in job.metrics()}["val_f1"] > 0.9
     found = client.infer("hot", [{"x": 0.9}, {"x": -0.9}]).wait(PATIENCE).results()
     assert found["labels"].to_pylist() == [["hot"], []]
+
+
+def test_a_chain_measures_and_promotes_and_infers(client: Client, rows: pa.Table, tmp_path: Path) -> None:
+    pq.write_table(rows, tmp_path / "rows.parquet")
+    train = client.train("links", "mlp", tmp_path / "rows.parquet", "true", epochs=6, learning_rate=3e-3)
+    promote = train.then.evaluate(tmp_path / "rows.parquet", bootstrap=10).then.promote("good", if_="micro_f1 > 0.8")
+    last = promote.then.infer(tmp_path / "rows.parquet", threshold=0.3).wait(PATIENCE)
+    assert client.models.get("links@good").version == 1
+    assert last.results().column_names == ["row", "labels", "scores"]
+    kept = client.train("kept", "linear", {"x": [1.0, 2.0, 3.0], "y": [["a"], [], ["b"]]}, "y", validation=0, epochs=1)
+    named = {"x": [1.0, 2.0], "labels": ["p", "q"]}
+    with pytest.raises(JobFailed, match=r"keep: 'labels' is a column of the outputs"):
+        kept.then.infer(named, output=str(tmp_path / "out/*.parquet"), keep=["labels"]).wait(PATIENCE)
+
+
+def test_a_search_finds_the_best_of_them(client: Client, rows: pa.Table) -> None:
+    job = client.tune(
+        "searched",
+        "linear",
+        rows,
+        "true",
+        space={"learning_rate": [1e-6, 3e-2]},
+        sampler="grid",
+        metric="val_f1",
+        epochs=3,
+    ).wait(PATIENCE)
+    outcome = job.record().outcome or {}
+    best = outcome["best"]
+    assert isinstance(best, dict)
+    assert best["parameters"] == {"learning_rate": 3e-2}
+    measured = outcome["metrics"]
+    assert isinstance(measured, dict)
+    assert float(str(measured["val_f1"])) > 0.6
+    folds = client.cross_validate("folded", "linear", rows, "true", folds=2, epochs=2).wait(PATIENCE).record().outcome
+    assert folds is not None
+    assert "val_f1" in folds["metrics"]  # type: ignore[operator]

@@ -121,6 +121,6 @@ def _check(schema: pa.Schema, signature: Signature, target: str, name: str) -> N
         fits, wanted = pa.types.is_boolean(kind), "booleans"
     else:
         fits, wanted = is_number(kind), "numbers"
-    if not fits:
+    if not fits and not (signature.task == "multilabel" and pa.types.is_null(kind)):
         what = "predicts values" if signature.labels is None else f"has labels such as {signature.labels[0]!r}"
         raise InvalidInput("target", f"column {target!r} holds {described(kind)}, and {name} {what}; give {wanted}")

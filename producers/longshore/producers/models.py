@@ -118,7 +118,7 @@ class ModelsClient:
         Nothing in it is executed. A Hugging Face folder holds a ``config.json`` of a built-in encoder, its weights as
         safetensors, and a ``tokenizer.json``; for embeddings also what sentence-transformers writes. An ONNX file has
         all its tensors in itself, one input and one output, both float32, and rows as their first dimension. For
-        classification it puts out logits, one for each label.
+        classification and multilabel it puts out logits, one for each label.
 
         A ``.pt2`` file, as ``torch.export.save`` writes it, has the same ends; it is neither unpickled nor evaluated.
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from longshore.shared.errors import DataError
 from longshore.shared.signature import Feature, Signature
 from longshore.workers.evaluation import label_sets as module
 from longshore.workers.evaluation.bootstrap import Bootstrap
@@ -120,6 +121,9 @@ def test_targets_are_read_and_bad_ones_are_errors_of_their_rows() -> None:
     assert found.values.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 0], [1, 0, 2], [0, 0, 0], [0, 0, 1]]
     assert found.errors == {2: MISSING, 4: "a label of the target is missing"}
     assert known.unknown == ["'z'", "'y'"]
+    with pytest.raises(DataError, match=r"the target holds text .*, and the version predicts several labels a row"):
+        known.read(pa.array(["a"]))
+    assert known.read(pa.array([None, None])).errors == {0: MISSING, 1: MISSING}
     assert known.read(pa.array([[], None])).errors == {1: MISSING}
     numbers = KnownSets(signature.model_copy(update={"labels": (1, 2)}))
     assert numbers.read(pa.array([[1.0, 2.0], [2.0]]).slice(1)).values.tolist() == [[0, 1, 0]]

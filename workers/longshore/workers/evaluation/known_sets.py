@@ -7,6 +7,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from longshore.shared.datasets.leaves import flatten
+from longshore.shared.datasets.shapes import described, is_list, stored
+from longshore.shared.errors import DataError
 from longshore.shared.signature import Signature
 from longshore.workers.evaluation.known import MISSING, Known, KnownTargets
 
@@ -24,7 +26,13 @@ class KnownSets:
         return self._single.unknown
 
     def read(self, column: pa.Array) -> Known:
-        """The targets of a window. A list that is missing, or has a missing label, is its row's error."""
+        """The targets of a window. A list that is missing, or has a missing label, is its row's error.
+
+        :raises DataError: there are no lists at all; of a link of a chain, only this tells.
+        """
+        kind = stored(column.type)
+        if not (pa.types.is_null(kind) or (is_list(kind) and not is_list(stored(kind.value_type)))):
+            raise DataError(f"the target holds {described(kind)}, and the version predicts several labels a row")
         leaves = flatten(column)
         rows = np.repeat(np.arange(len(column)), np.diff(leaves.offsets))
         values: npt.NDArray[np.float64] = np.zeros((len(column), self._labels + 1))
