@@ -37,6 +37,8 @@ FIXED = frozenset(
         "teacher_digest",
     }
 )
+#: Options that change what ``val_loss`` is; class weights do not.
+OF_LOSS = frozenset({"loss", "label_smoothing", "beta", "delta"})
 #: Begins the name of an option that the family is told: ``config.hidden``.
 CONFIG = "config."
 #: A fold has a part of the rows, so there are as many folds as this at most.
@@ -131,6 +133,12 @@ class TuneSpec(_Part):
         """
         if not self.metric.startswith("val_"):
             raise InvalidInput("metric", f"{self.metric!r}: give one of the held-out rows, as val_loss or val_accuracy")
+        other = sorted(OF_LOSS & self.space.keys())
+        if other and self.metric == "val_loss":
+            raise InvalidInput(
+                "metric",
+                f"'val_loss' is of another loss in each trial, since {', '.join(other)} is searched; give another",
+            )
         for name, part in self.space.items():
             if name in FIXED or name == "config" or not _known(name):
                 raise InvalidInput(f"space.{name}", _unknown(name))

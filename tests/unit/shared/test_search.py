@@ -60,6 +60,16 @@ def test_the_metric_is_one_of_held_out_rows() -> None:
         tuning({"epochs": [1]}, metric="train_loss")
 
 
+@pytest.mark.parametrize("name", ["loss", "label_smoothing", "beta", "delta"])
+def test_losses_are_not_compared_by_themselves(name: str) -> None:
+    space: dict[str, object] = {name: ["mse", "huber"] if name == "loss" else [0.1, 0.2]}
+    with pytest.raises(InvalidInput, match=f"^metric: 'val_loss' is of another loss in each trial, since {name} is"):
+        tuning(space)
+    assert tuning(space, metric="val_mae").metric == "val_mae"
+    # Held-out rows are measured without the weights of classes.
+    tuning({"class_weights": ["balanced", {"spam": 5}]})
+
+
 def test_a_grid_is_every_combination() -> None:
     space: dict[str, object] = {
         "optimizer": ["adam", "sgd"],
