@@ -71,6 +71,8 @@ def main() -> None:
         ).wait()
         steps: dict[int, dict[str, float]] = {}
         for metric in job.metrics():
+            if metric.name.startswith("step/"):
+                continue  # once a second, by step and not by epoch
             steps.setdefault(metric.step, {})[metric.name] = metric.value
         for epoch, found in steps.items():
             print(

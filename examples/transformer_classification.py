@@ -83,8 +83,9 @@ def main() -> None:
         ).wait()
         steps: dict[int, dict[str, float]] = {}
         for metric in job.metrics():
-            if not metric.name.startswith("step/"):
-                steps.setdefault(metric.step, {})[metric.name] = metric.value
+            if metric.name.startswith("step/"):
+                continue  # once a second, by step and not by epoch
+            steps.setdefault(metric.step, {})[metric.name] = metric.value
         for epoch, found in steps.items():
             print(
                 f"epoch {epoch}: training loss {found['train_loss']:.4f}, accuracy {found['train_accuracy']:.4f}; "
