@@ -91,7 +91,8 @@ class Client:
         :param data: as for :meth:`infer`.
         :param target: the column to predict.
         :param options: ``validation`` and ``test``, each a fraction of the rows or data like ``data``, ``split`` (a
-            column that says which rows they are) and ``stratify``: see docs/training.md; ``features``, ``task``,
+            column that says which rows they are) and ``stratify``: see docs/training.md; ``features``, ``task`` (of
+            embeddings with ``embedding_width`` and ``contrast_temperature``),
             ``epochs``, ``batch_size``, ``learning_rate``, ``weight_decay``, ``optimizer`` and its
             arguments ``momentum``, ``nesterov``, ``betas``, ``eps``, ``amsgrad``, ``alpha``, ``centered``; ``loss`` and
             its arguments ``label_smoothing``, ``class_weights``, ``beta``, ``delta``; ``init`` and
