@@ -129,6 +129,11 @@ def test_what_cannot_come_after_a_job_is_refused(client: Client, data: Path) -> 
     # Its version is known now, and with it the columns.
     with pytest.raises(InvalidInput, match="no column 'pixels'"):
         job.then.infer([{"a": 1.0}])
+    # Of one that is not made yet the worker finds out, at its first attempt.
+    late = client.train("late", "mlp", data, "label", epochs=1).then.infer([{"a": 1.0}])
+    with pytest.raises(JobFailed, match="the data has no column 'pixels'"):
+        late.wait(PATIENCE)
+    assert [shard.attempt for shard in late.shards()] == [1]
     made = [job.then.evaluate(data, idempotency_key="once") for _ in range(2)]
     assert made[0].id == made[1].id
     assert made[0].wait(PATIENCE).evaluation().rows == 1797

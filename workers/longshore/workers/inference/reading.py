@@ -11,6 +11,7 @@ import pyarrow as pa
 from longshore.shared.datasets.files import check_size
 from longshore.shared.datasets.segments import Segment
 from longshore.shared.datasets.source import Source, open_source
+from longshore.shared.errors import DataError
 from longshore.shared.jobs import FileInput, Input
 from longshore.shared.ledger.records import Claim
 from longshore.shared.signature import Signature
@@ -76,6 +77,9 @@ class Inputs:
             )
             return
         table = self.blocks.rows(data).slice(claim.start, claim.stop - claim.start)
+        for name in columns:
+            if name not in table.column_names:
+                raise DataError(f"the data has no column {name!r}")
         yield from table.select(columns).combine_chunks().to_batches(max_chunksize=rows)
 
     def schema(self, claim: Claim, data: Input) -> pa.Schema:
