@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -29,6 +29,10 @@ class FamilyConfig(BaseModel):
     """The base of every family's configuration: frozen, and unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: Whether texts can be read, as token ids padded with 0: the configuration has a ``vocabulary``, which is then the
+    #: tokenizer's, and the network takes rows of fewer ids than its width, whose padding was cut off.
+    reads_tokens: ClassVar[bool] = False
 
     def check_width(self, width: int) -> None:
         """Whether rows of ``width`` numbers can be run; most families take any.
@@ -181,6 +185,8 @@ TOKENISED = ("input_ids", "attention_mask", "token_type_ids")
 class SequenceConfig(FamilyConfig):
     """The base of the families that read a sequence: of numbers (``input_shape``), or of tokens (``vocabulary``)."""
 
+    reads_tokens: ClassVar[bool] = True
+
     #: Of numbers: shape of one row as (steps, features).
     input_shape: tuple[Units, Units] | None = None
     #: Of tokens: ids are 0 to one less than this. Id 0 is padding, on the right. Ids are float32 in a row, which holds
@@ -208,16 +214,20 @@ class SequenceConfig(FamilyConfig):
 
 
 class RnnConfig(SequenceConfig):
-    """A recurrent network over a sequence, then fully connected layers over its last state."""
+    """A recurrent network over a sequence, then fully connected layers over its last state, or over all of them."""
 
     cell: Literal["rnn", "gru", "lstm"] = "lstm"
     #: Numbers that each token is embedded as; of ``vocabulary`` alone.
     embedding: Annotated[int, Field(ge=1, le=65_536)] = 128
+    #: Standard deviation of these numbers before training. With few rows, 0.1 leaves less of chance in rare tokens.
+    embedding_std: Annotated[float, Field(gt=0, le=100)] = 1.0
     #: Numbers in the state of each direction.
     hidden_size: Annotated[int, Field(ge=1, le=65_536)] = 128
     num_layers: Annotated[int, Field(ge=1, le=64)] = 1
     #: Also from the end to the beginning; the two last states are one row.
     bidirectional: bool = False
+    #: What is predicted from: the last state, or the mean or the largest of each number over all steps but padding.
+    pooling: Literal["last", "mean", "max"] = "last"
     #: Units of each hidden fully connected layer after the last state.
     hidden: tuple[Units, ...] = ()
     activation: Activation = "relu"

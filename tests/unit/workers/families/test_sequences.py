@@ -26,6 +26,21 @@ def token_rnn(cell: str, width: int) -> nn.Module:
     return RNN.build(config, width, 3)
 
 
+def mean_rnn(cell: str, width: int) -> nn.Module:
+    return pooled_rnn(cell, width, "mean")
+
+
+def max_rnn(cell: str, width: int) -> nn.Module:
+    return pooled_rnn(cell, width, "max")
+
+
+def pooled_rnn(cell: str, width: int, pooling: str) -> nn.Module:
+    config = RnnConfig.model_validate(
+        {"vocabulary": VOCABULARY, "cell": cell, "bidirectional": True, "pooling": pooling}
+    )
+    return RNN.build(config, width, 3)
+
+
 def token_transformer(_: str, width: int) -> nn.Module:
     return TRANSFORMER.build(TransformerConfig(vocabulary=VOCABULARY, d_model=16, nhead=2), width, 3)
 
@@ -37,7 +52,10 @@ def texts(width: int) -> torch.Tensor:
     return ids
 
 
-@pytest.mark.parametrize(("make", "cell"), [*((token_rnn, cell) for cell in CELLS), (token_transformer, "")])
+@pytest.mark.parametrize(
+    ("make", "cell"),
+    [*((make, cell) for make in (token_rnn, mean_rnn, max_rnn) for cell in CELLS), (token_transformer, "")],
+)
 def test_padding_and_neighbours_change_nothing(make: Callable[[str, int], nn.Module], cell: str) -> None:
     torch.manual_seed(1)
     network = make(cell, 9).eval()
@@ -78,6 +96,39 @@ def test_a_bidirectional_rnn_reads_each_text_from_its_own_end() -> None:
     assert torch.allclose(
         network(torch.tensor([[3.0, 1, 4, 0, 0]])), head(torch.cat([state[0], state[1]], dim=1)), atol=CLOSE
     )
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max"])
+def test_states_of_all_steps_are_pooled(pooling: str) -> None:
+    config = RnnConfig.model_validate({"vocabulary": 9, "hidden_size": 4, "embedding": 3, "pooling": pooling})
+    network = RNN.build(config, 5, 2).eval()
+    states, _ = network.get_submodule("recurrent.cell")(network.get_submodule("embedding")(torch.tensor([[3, 1, 4]])))
+    pooled = states.mean(dim=1) if pooling == "mean" else states.amax(dim=1)
+    rows = torch.tensor([[3.0, 1, 4, 0, 0], [3, 1, 4, 8, 8]])
+    assert torch.allclose(network(rows)[:1], network.get_submodule("head")(pooled), atol=CLOSE)
+    numbers = RNN.build(RnnConfig.model_validate({"input_shape": [4, 3], "pooling": pooling}), 12, 2)
+    rows = torch.rand(6, 12)
+    states, _ = numbers.get_submodule("1.cell")(rows.reshape(6, 4, 3))
+    pooled = states.mean(dim=1) if pooling == "mean" else states.amax(dim=1)
+    assert torch.allclose(numbers(rows), numbers.get_submodule("2")(pooled), atol=CLOSE)
+
+
+def test_embeddings_begin_as_wide_as_they_are_told() -> None:
+    made = []
+    for std in (1.0, 0.1):
+        torch.manual_seed(3)
+        made.append(RNN.build(RnnConfig(vocabulary=VOCABULARY, embedding_std=std), 4, 2).state_dict())
+    assert torch.allclose(made[1]["embedding.weight"], made[0]["embedding.weight"] * 0.1)
+    assert float(made[1]["embedding.weight"][1:].std()) == pytest.approx(0.1, rel=0.05)
+    assert not made[1]["embedding.weight"][0].any()
+    assert all(torch.equal(made[0][name], made[1][name]) for name in made[0] if name != "embedding.weight")
+
+
+@pytest.mark.parametrize("make", [lambda: token_rnn("gru", 9), lambda: token_transformer("", 9)])
+def test_padding_can_be_cut_off(make: Callable[[], nn.Module]) -> None:
+    network, rows = make().eval(), texts(9)
+    with torch.inference_mode():
+        assert torch.allclose(network(rows[:, :6]), network(rows), atol=CLOSE)
 
 
 def test_a_transformer_over_numbers() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn.utils.rnn import pack_padded_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from longshore.shared.families import RnnConfig
 from longshore.workers.families.base import NetworkFamily
@@ -15,7 +15,7 @@ _CELLS: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {"rnn": nn.RNN,
 
 
 class _Recurrent(nn.Module):
-    """The last state of the top layer, of both directions if there are two: ``(n, states)``."""
+    """The last state of the top layer, or all of them pooled, of both directions if there are two: ``(n, states)``."""
 
     def __init__(self, config: RnnConfig, features: int) -> None:
         super().__init__()
@@ -30,6 +30,7 @@ class _Recurrent(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
         self.directions = 2 if config.bidirectional else 1
+        self.pooling = config.pooling
 
     def forward(self, steps: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         """``(n, steps, features)`` to ``(n, states)``.
@@ -37,14 +38,27 @@ class _Recurrent(nn.Module):
         :param lengths: int64 ``(n,)``, 1 or more: the steps of each row that are no padding; ``None``: all.
         """
         if lengths is None:
-            _, state = self.cell(steps)
+            states, state = self.cell(steps)
         else:
             # Packed, so that the network never steps over padding, in either direction.
             packed = pack_padded_sequence(steps, lengths.cpu(), batch_first=True, enforce_sorted=False)
-            _, state = self.cell(packed)
-        last: torch.Tensor = state[0] if isinstance(state, tuple) else state
-        dropped: torch.Tensor = self.dropout(last[-self.directions :].transpose(0, 1).flatten(1))
+            states, state = self.cell(packed)
+        if self.pooling == "last":
+            last: torch.Tensor = state[0] if isinstance(state, tuple) else state
+            pooled = last[-self.directions :].transpose(0, 1).flatten(1)
+        else:
+            pooled = self._pooled(states, lengths)
+        dropped: torch.Tensor = self.dropout(pooled)
         return dropped
+
+    def _pooled(self, states: torch.Tensor | PackedSequence, lengths: torch.Tensor | None) -> torch.Tensor:
+        """``(n, steps, states)`` to ``(n, states)``, without the padding."""
+        nothing = 0.0 if self.pooling == "mean" else float("-inf")
+        if isinstance(states, PackedSequence):
+            states, _ = pad_packed_sequence(states, batch_first=True, padding_value=nothing)
+        if self.pooling == "max":
+            return states.amax(dim=1)
+        return states.mean(dim=1) if lengths is None else states.sum(dim=1) / lengths[:, None]
 
 
 class _TokenRnn(nn.Module):
@@ -53,6 +67,9 @@ class _TokenRnn(nn.Module):
     def __init__(self, config: RnnConfig, vocabulary: int, head: nn.Module) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, config.embedding, padding_idx=0)
+        if config.embedding_std != 1:
+            with torch.no_grad():
+                self.embedding.weight.mul_(config.embedding_std)
         self.dropout = nn.Dropout(config.dropout)
         self.recurrent = _Recurrent(config, config.embedding)
         self.head = head
@@ -71,9 +88,10 @@ def build_rnn(config: RnnConfig, width: int, outputs: int) -> nn.Module:
     """``(n, steps*features)``, read as ``(n, steps, features)``, or token ids ``(n, length)``, to ``(n, outputs)``.
 
     An embedding if the row is token ids, then recurrent layers (https://docs.pytorch.org/docs/stable/nn.html#recurrent-layers),
-    then fully connected ones over the last state. LSTM: Hochreiter and Schmidhuber, "Long short-term memory", 1997,
-    https://doi.org/10.1162/neco.1997.9.8.1735; GRU: https://arxiv.org/abs/1406.1078. Tokens with id 0 at the end of a
-    row are padding, and change nothing. A row with an id that is not of the vocabulary gives NaN.
+    then fully connected ones over the last state, or over the mean or maximum of all. LSTM: Hochreiter and Schmidhuber,
+    "Long short-term memory", 1997, https://doi.org/10.1162/neco.1997.9.8.1735; GRU: https://arxiv.org/abs/1406.1078.
+    Tokens with id 0 at the end of a row are padding, and change nothing. A row with an id that is not of the vocabulary
+    gives NaN.
 
     :raises InvalidInput: steps*features is not ``width``, or neither or both of input_shape and vocabulary are given.
     """

@@ -39,7 +39,8 @@ class _Encoder(nn.Module):
 
     def forward(self, steps: torch.Tensor, padding: torch.Tensor | None = None) -> torch.Tensor:
         """:param padding: bool ``(n, length)``: which steps are padding; ``None``: none."""
-        vectors = self.layers(self.dropout(steps + self.positions), src_key_padding_mask=padding)
+        # Padding that was cut off has no positions.
+        vectors = self.layers(self.dropout(steps + self.positions[: steps.shape[1]]), src_key_padding_mask=padding)
         if padding is None:
             pooled = vectors.mean(dim=1)
         else:
