@@ -97,7 +97,8 @@ class Client:
             arguments ``momentum``, ``nesterov``, ``betas``, ``eps``, ``amsgrad``, ``alpha``, ``centered``; ``loss`` and
             its arguments ``label_smoothing``, ``class_weights``, ``beta``, ``delta``; ``init`` and
             ``init_std``; ``train_metrics``;
-            ``standardize``, ``augment``, ``stream``, ``shuffle_window``, ``seed``, ``alias``,
+            ``standardize``, ``augment``, ``tokenizer`` (how texts become ids), ``stream``, ``shuffle_window``,
+            ``seed``, ``alias``,
             ``promote_if`` (a condition on metrics) and ``config`` (what the family is told) of
             :class:`~longshore.shared.training.TrainSpec`; and ``format``, ``priority``, ``device``,
             ``max_attempts``, ``timeout``, ``idempotency_key`` as for :meth:`infer`.

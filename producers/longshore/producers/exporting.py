@@ -88,8 +88,6 @@ def _write_file(form: Format, manifest: Manifest, files: Mapping[str, Path], mad
     if form == "hdf5":
         hdf5_module().write_hdf5(manifest, files, made)
         return
-    if manifest.signature.is_text:
-        raise InvalidInput("format", f"{form}: the version reads texts; only those that read numbers are written so")
     _run(form, manifest, files[CONTENT_FILES["family"]], made, folder)
 
 

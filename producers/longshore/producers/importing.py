@@ -17,7 +17,7 @@ from pathlib import Path
 
 from longshore.producers.exporting import hdf5_module
 from longshore.shared.errors import InvalidInput
-from longshore.shared.huggingface.files import find_files
+from longshore.shared.huggingface.files import find_files, read_object
 from longshore.shared.huggingface.model import read_model
 from longshore.shared.huggingface.network import CONFIG
 from longshore.shared.onnx.program import MAX_SIZE, read_program
@@ -26,6 +26,7 @@ from longshore.shared.pt2.reading import check_files, unpack
 from longshore.shared.signature import Signature
 from longshore.shared.store.blobs import describe
 from longshore.shared.store.manifest import CONTENT_FILES, MANIFEST_FILE, Blob, Manifest, digest_of
+from longshore.shared.tokenizer import TOKENIZER_FILE
 from longshore.shared.validation import build
 
 #: How every HDF5 file begins.
@@ -143,6 +144,8 @@ def _read_folder(folder: Path) -> Imported:
     elif manifest.runtime == "pt2":
         manifest.signature.check("manifest.signature")
         check_files(files, manifest.signature, "path")
+    elif manifest.tokenizer is not None:
+        read_object(files, TOKENIZER_FILE, "path")
     elif manifest.runtime == "huggingface":
         found = find_files(folder, "path")
         model = read_model({name: path for name, path in found.items() if name in manifest.files}, "path")

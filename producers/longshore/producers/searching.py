@@ -8,12 +8,13 @@ from longshore.producers.drafts import Draft
 from longshore.producers.inputs import InputBlocks
 from longshore.producers.queues import QueueChoice
 from longshore.producers.requests import CrossValidate, Train, Tune
+from longshore.producers.texts import are_texts, check_text_config
 from longshore.producers.training import CheckedTraining, check_family, check_training
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.fleet import Fleet
 from longshore.shared.ledger.models import Models
 from longshore.shared.ledger.records import NewJob, NewShard
-from longshore.shared.search import Choices, CrossValidateSpec, TuneSpec, applied
+from longshore.shared.search import CONFIG, Choices, CrossValidateSpec, TuneSpec, applied
 from longshore.shared.validation import build, shorten
 
 #: Trials of a search that says nothing of them; a grid has as many as it has combinations.
@@ -98,6 +99,8 @@ def _check_families(spec: TuneSpec, checked: CheckedTraining, fleet: Fleet) -> N
     for name, part in spec.space.items():
         for value in part.choices if isinstance(part, Choices) else (part.low, part.high):
             try:
-                check_family(applied(spec.train, {name: value}), checked.width, fleet)
+                if are_texts(checked.features) and name.startswith(CONFIG):
+                    check_text_config({name.removeprefix(CONFIG): value})
+                check_family(applied(spec.train, {name: value}), checked.features, fleet)
             except InvalidInput as error:
                 raise InvalidInput(f"space.{name}", f"{shorten(value)} cannot be given: {error}") from None

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from longshore.producers.texts import are_texts
 from longshore.producers.training_data import Taken
 from longshore.shared.errors import InvalidInput
 from longshore.shared.jobs import FileInput
+from longshore.shared.signature import Feature
 from longshore.shared.training import TrainSpec
 
 #: Bytes of numbers, as float32, up to which the rows of a file are held in memory where nothing else is said. Decided
@@ -12,15 +16,19 @@ from longshore.shared.training import TrainSpec
 IN_MEMORY = 4 << 30
 
 
-def settle_stream(spec: TrainSpec, data: Taken, width: int) -> TrainSpec:
-    """Decide what was left open.
+def settle_stream(spec: TrainSpec, data: Taken, features: Sequence[Feature]) -> TrainSpec:
+    """Decide what was left open. Texts are held in memory, as a tokenizer is trained on them.
 
-    :param width: numbers in a row.
+    :param features: what a row is made of.
     :raises InvalidInput: what was asked for does not go with a stream, or with rows in memory.
     """
     if spec.stream and not isinstance(data.data, FileInput):
         raise InvalidInput("stream", "rows that come with the call are in memory; leave it out, or give a file")
-    stream = spec.stream if spec.stream is not None else _is_large(data, width)
+    texts = are_texts(features)
+    if spec.stream and texts:
+        raise InvalidInput("stream", "texts are held in memory, to train a tokenizer on them; leave it out")
+    large = not texts and _is_large(data, sum(feature.size for feature in features))
+    stream = large if spec.stream is None else spec.stream
     if not stream:
         if spec.shuffle_window is not None:
             raise InvalidInput("shuffle_window", "rows in memory are shuffled all together; leave it out, or stream")

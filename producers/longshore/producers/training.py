@@ -15,6 +15,7 @@ from longshore.producers.priors import check_versions, find_versions, with_versi
 from longshore.producers.queues import QueueChoice
 from longshore.producers.requests import Train
 from longshore.producers.streaming import settle_stream
+from longshore.producers.texts import check_told, settle_tokenizer, tokens_of
 from longshore.producers.training_data import check_rows, take
 from longshore.producers.training_task import check_task
 from longshore.shared.datasets.schemas import check_held_out, infer_features
@@ -25,11 +26,14 @@ from longshore.shared.ledger.fleet import Fleet
 from longshore.shared.ledger.models import Models
 from longshore.shared.ledger.records import NewJob, NewShard
 from longshore.shared.references import check_alias, check_name
+from longshore.shared.signature import Feature
 from longshore.shared.training import TrainSpec
 from longshore.shared.validation import build
 
 #: Fields of the spec that are arguments of their own, or that only Longshore sets.
-ARGUMENTS = frozenset({"model", "family", "data", "target", "extends", "base_digest", "teacher_digest"})
+ARGUMENTS = frozenset(
+    {"model", "family", "data", "target", "extends", "base_digest", "teacher_digest", "tokenizer_digest"}
+)
 #: Options that take a fraction, or data.
 HELD_OUT = ("validation", "test")
 
@@ -42,8 +46,8 @@ class CheckedTraining:
     options: JobOptions
     #: What tells two requests apart: the same bytes, the same request.
     content: bytes
-    #: Numbers in one row.
-    width: int
+    #: What a row is made of.
+    features: tuple[Feature, ...]
 
 
 def plan_training(
@@ -83,8 +87,8 @@ def check_training(request: Train, fleet: Fleet, models: Models, blocks: InputBl
     given = {"model": request.model, "family": request.family, "target": request.target, **rest}
     # Anything but the data is checked before the data is looked at.
     spec = build(TrainSpec, {**given, "data": {"uri": "/", "format": "csv"}})
-    versions = find_versions(spec, models)
-    spec = with_versions(spec, versions)
+    versions, asked = find_versions(spec, models), spec
+    spec = settle_tokenizer(with_versions(spec, versions), versions, models)
     _check_split(spec, options.spec, held_out)
     spec.check()
     if spec.alias is not None:
@@ -93,14 +97,16 @@ def check_training(request: Train, fleet: Fleet, models: Models, blocks: InputBl
     data = take(request.data, "data", options.format, blocks)
     others = [take(value, name, None, blocks) for name, value in held_out.items()]
     head = data.rows.slice(0, 1024).combine_chunks().to_batches()[0]
-    features = infer_features(data.schema, head, spec.target, spec.features, image_shape(spec.config), spec.split)
-    width = sum(feature.size for feature in features)
+    features = infer_features(
+        data.schema, head, spec.target, spec.features, image_shape(spec.config), spec.split, tokens_of(spec)
+    )
     check_task(spec, data)
-    check_family(spec, width, fleet, [feature.name for feature in features])
+    spec = check_told(spec, asked, features)
+    check_family(spec, features, fleet)
     check_versions(spec, versions, features)
     if spec.augment is not None:
         spec.augment.check(image_shape(spec.config), features)
-    spec = settle_stream(spec, data, width)
+    spec = settle_stream(spec, data, features)
     for other in others:
         check_held_out(other.schema, features, spec.target, data.schema.field(spec.target).type, other.field)
     for each in (data, *others):
@@ -109,7 +115,7 @@ def check_training(request: Train, fleet: Fleet, models: Models, blocks: InputBl
     same = spec.model_dump_json(exclude=fields, exclude_defaults=True).encode() + data.content
     same += b"".join(f"\n{each.field}\n".encode() + each.content for each in others)
     found = spec.model_copy(update={each.field: each.data for each in (data, *others)})
-    return CheckedTraining(found, options.job, same, width)
+    return CheckedTraining(found, options.job, same, features)
 
 
 def _is_fraction(value: object) -> bool:
@@ -133,16 +139,19 @@ def _check_split(spec: TrainSpec, given: Mapping[str, object], held_out: Mapping
         raise InvalidInput("stratify", f"{said}; leave it out")
 
 
-def check_family(spec: TrainSpec, width: int, fleet: Fleet, columns: Sequence[str] = ()) -> None:
-    """Whether there is a family of the name, and it takes its configuration and rows of ``width`` numbers.
+def check_family(spec: TrainSpec, features: Sequence[Feature], fleet: Fleet) -> None:
+    """Whether there is a family of the name, and it takes its configuration and such rows.
 
-    :param columns: that these are made of, in order.
     :raises InvalidInput: no; names the option.
     """
     if spec.family in BUILT_IN:
-        config = build(BUILT_IN[spec.family], spec.config, "config.")
-        config.check_width(width)
-        config.check_columns(columns)
+        told = spec.config
+        if spec.tokenizer is not None:
+            # How many there are is known when the tokenizer is.
+            told = {**told, "vocabulary": spec.tokenizer.vocabulary}
+        config = build(BUILT_IN[spec.family], told, "config.")
+        config.check_width(sum(feature.size for feature in features))
+        config.check_columns([feature.name for feature in features])
         return
     known = {*BUILT_IN, *fleet.families()}
     if spec.family not in known:

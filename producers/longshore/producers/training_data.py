@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from longshore.producers.inputs import InputBlocks
+from longshore.producers.texts import refuse_missing
 from longshore.shared.datasets.formats import detect
 from longshore.shared.datasets.inline import encode_block, to_table
 from longshore.shared.datasets.label_lists import is_label_lists, read_label_lists
@@ -84,8 +85,10 @@ def check_rows(taken: Taken, features: tuple[Feature, ...], spec: TrainSpec) -> 
     elif taken.whole and taken.field == "data" and spec.task != "regression" and not _is_float(target.type):
         _refuse_one_class(target, spec.target)
     signature = Signature(features=features, task="regression", target=spec.target)
+    if signature.is_text:
+        refuse_missing(taken.rows, signature, taken.field)
     if any(feature.kind != "number" for feature in features):
-        return  # what decodes images and reads texts is on the workers
+        return  # what decodes images is on the workers
     columns = taken.rows.select([feature.name for feature in features])
     offset = 0
     for batch in columns.to_batches(max_chunksize=_CHUNK):

@@ -30,6 +30,8 @@ FIXED = frozenset(
         "stratify",
         "stream",
         "shuffle_window",
+        "tokenizer",
+        "tokenizer_digest",
         "extends",
         "base",
         "base_digest",

@@ -19,7 +19,8 @@ class Feature(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    #: ``None``: the column holds one number a row; n: it holds lists of n numbers, or images of n numbers.
+    #: ``None``: the column holds one number a row; n: it holds lists of n numbers, or images of n numbers. Of a
+    #: text: the tokens of it that a family reads; ``None`` where the runtime knows.
     width: int | None = None
     #: ``image``: the column holds encoded image files (JPEG, PNG, ...), which are decoded to ``shape``.
     kind: Literal["number", "text", "image"] = "number"

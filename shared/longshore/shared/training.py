@@ -14,6 +14,7 @@ from longshore.shared.initialization import InitName, check_init
 from longshore.shared.jobs import Input, Spec
 from longshore.shared.losses import LossName, check_loss, short_name
 from longshore.shared.optimizers import Optimizer, check_arguments
+from longshore.shared.tokenizer import Tokenizer
 
 #: Of rows, drawn by the seed.
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -63,6 +64,9 @@ class TrainSpec(Spec):
     stratify: bool | None = None
     #: Random changes of the images that are trained on.
     augment: Augment | None = None
+    #: How a column of text becomes ids; ``tokenizer_digest`` is what the version that it is of meant then.
+    tokenizer: Tokenizer | None = None
+    tokenizer_digest: str | None = None
     #: Read the data again in each epoch, and never all of it into memory; ``None``: where it is large.
     stream: bool | None = None
     #: Of a stream: rows that are shuffled together; ``None``: as many as make 128 MiB.

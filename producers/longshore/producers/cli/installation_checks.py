@@ -22,6 +22,7 @@ EXTRAS = {
     "demo": ("scikit-learn",),
     "onnx": ("onnxruntime",),
     "export": ("onnx", "onnxscript"),
+    "text": ("tokenizers",),
     "huggingface": ("tokenizers", "transformers"),
     "images": ("pillow",),
     "hdf5": ("h5py",),

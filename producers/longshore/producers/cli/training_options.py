@@ -17,7 +17,14 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adagrad", "nadam", "radam")
 
 #: Options whose text must be read.
-_READ_HERE = ("config", "augment", "features", "class_weights")
+_READ_HERE = ("config", "augment", "tokenizer", "features", "class_weights")
+#: Those of them that are given key by key.
+_SETTINGS = {
+    "config": "--set",
+    "augment": "--augment",
+    "tokenizer": "--tokenizer",
+    "class_weights": "--class-weights",
+}
 #: As people see them in the help. What is not given is left to the defaults of the spec.
 _OPTIONS = (
     click.option("--model", required=True, metavar="NAME", help="The model that gets a new version."),
@@ -103,6 +110,12 @@ _OPTIONS = (
         help="Change training images: --augment horizontal_flip=0.5",
     ),
     click.option(
+        "--tokenizer",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="How texts become ids: --tokenizer kind=bpe --tokenizer length=128, or --tokenizer version=news:1",
+    ),
+    click.option(
         "--stream/--no-stream", default=None, help="Read the file again in each epoch; default: if it is large."
     ),
     click.option("--shuffle-window", type=int, metavar="ROWS", help="Of a stream: rows that are shuffled together."),
@@ -123,7 +136,7 @@ def training_request(given: Mapping[str, object]) -> dict[str, object]:
     for name in ("validation", "test"):
         if name in asked:
             asked[name] = _fraction_or_file(str(asked[name]))
-    for name, option in (("config", "--set"), ("augment", "--augment"), ("class_weights", "--class-weights")):
+    for name, option in _SETTINGS.items():
         settings = given[name]
         if isinstance(settings, tuple) and settings:
             balanced = name == "class_weights" and settings == ("balanced",)

@@ -13,6 +13,8 @@ from longshore.shared.signature import Feature, Signature
 
 #: What the only column of an array is called.
 FEATURES = "features"
+#: The column of rows that are given as strings.
+TEXT = "text"
 
 
 def array_column(values: npt.NDArray[np.generic], field: str = "data") -> pa.Array:
@@ -53,11 +55,13 @@ def plain_rows(rows: object, signature: Signature, looked_at: int) -> pa.Table |
 
 
 def rename_to(table: pa.Table, signature: Signature, name: str) -> pa.Table:
-    """Give the only column of an array the names that a version knows; other tables are returned as they are.
+    """Give the only column of an array, or of texts, the names that a version knows; other tables stay as they are.
 
     :param name: how the version is called in an error, as in ``digits:3``.
     :raises InvalidInput: the array's rows have another width; names ``data``.
     """
+    if signature.is_text and table.column_names == [TEXT]:
+        return table.rename_columns([signature.features[0].name])
     return give_names(table, signature.features) if takes_names(table.schema, signature, name) else table
 
 

@@ -10,12 +10,10 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 
-from longshore.shared.datasets.arrays import FEATURES, array_column
+from longshore.shared.datasets.arrays import FEATURES, TEXT, array_column
 from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.shared.validation import shorten
 
-#: The column of rows that are given as strings.
-TEXT = "text"
 _TAKEN = "a list of dicts, a list of texts, a NumPy array, a dict of arrays, an Arrow table or a DataFrame"
 
 

@@ -52,6 +52,7 @@ def infer_features(
     wanted: Sequence[str] | None = None,
     image_shape: tuple[int, int, int] | None = None,
     split: str | None = None,
+    tokens: int | None = None,
 ) -> tuple[Feature, ...]:
     """The input columns of a version to be trained.
 
@@ -60,6 +61,7 @@ def infer_features(
         a column ``image`` of image files, no texts.
     :param image_shape: (channels, height, width) that images are decoded to; ``None`` where the family takes none.
     :param split: the column that says which rows are held out, if there is one; it is not learned from.
+    :param tokens: of a text that the family reads; ``None`` where it reads none.
     :raises InvalidInput: ``target`` or one of ``features`` is missing, or cannot be learned from.
     """
     there = Counter(schema.names)
@@ -74,7 +76,10 @@ def infer_features(
     repeated, times = Counter(names).most_common(1)[0]
     if times > 1:
         raise InvalidInput("features", f"{repeated!r} stands there {times} times")
-    return tuple(_feature(_type_of(schema, there, name, "features"), first, name, image_shape) for name in names)
+    kinds = [_type_of(schema, there, name, "features") for name in names]
+    if tokens is not None and any(is_text(stored(kind)) for kind in kinds):
+        return (_text(names, kinds, tokens),)
+    return tuple(_feature(kind, first, name, image_shape) for name, kind in zip(names, kinds, strict=True))
 
 
 def check_held_out(schema: pa.Schema, features: Sequence[Feature], target: str, kind: pa.DataType, field: str) -> None:
@@ -132,6 +137,16 @@ def _image(name: str, shape: tuple[int, int, int] | None) -> Feature:
     if shape[0] not in (1, 3):
         raise InvalidInput("config.input_shape", f"{shape[0]} channels; image files give 3 (RGB) or 1 (grey)")
     return Feature(name=name, width=math.prod(shape), kind="image", shape=shape)
+
+
+def _text(names: Sequence[str], kinds: Sequence[pa.DataType], tokens: int) -> Feature:
+    """The one column of text."""
+    if len(names) > 1:
+        texts = ", ".join(repr(name) for name, kind in zip(names, kinds, strict=True) if is_text(stored(kind)))
+        raise InvalidInput(
+            "features", f"{texts} of {len(names)} columns hold text; one is read alone: name it, or join them to one"
+        )
+    return Feature(name=names[0], width=tokens, kind="text")
 
 
 def _feature(kind: pa.DataType, first: pa.RecordBatch, name: str, image_shape: tuple[int, int, int] | None) -> Feature:

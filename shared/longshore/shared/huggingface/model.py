@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from longshore.shared.datasets.inline import TEXT
+from longshore.shared.datasets.arrays import TEXT
 from longshore.shared.errors import InvalidInput
 from longshore.shared.huggingface.files import Files, read_object, read_optional
 from longshore.shared.huggingface.network import CONFIG, Network, read_network
 from longshore.shared.huggingface.sentence import MODULES, Sentence, read_sentence
 from longshore.shared.huggingface.tensors import find_weights
 from longshore.shared.signature import Feature, Signature
+from longshore.shared.tokenizer import TOKENIZER_FILE
 from longshore.shared.validation import shorten
 
-TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
+TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS = TOKENIZER_FILE, "tokenizer_config.json", "special_tokens_map.json"
 
 
 @dataclass(frozen=True)

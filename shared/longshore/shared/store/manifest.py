@@ -22,12 +22,13 @@ from pydantic_core import from_json
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.signature import Signature
+from longshore.shared.tokenizer import TOKENIZER_FILE
 from longshore.shared.validation import build
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _PATH = re.compile(r"[A-Za-z0-9._-]{1,120}(/[A-Za-z0-9._-]{1,120}){0,3}")
 
-#: What the one file of a version is called in its folder, by runtime; others have several files.
+#: What the one file of a version, of a family the first, is called in its folder, by runtime; others have several.
 CONTENT_FILES = {"family": "weights.safetensors", "onnx": "model.onnx"}
 #: What a manifest itself is called there.
 MANIFEST_FILE = "manifest.json"
@@ -40,9 +41,9 @@ _REQUIRED = {
 }
 _FORBIDDEN = {
     "family": ("files",),
-    "onnx": ("family", "config", "files"),
-    "huggingface": ("family", "config", "weights"),
-    "pt2": ("family", "config", "weights"),
+    "onnx": ("family", "config", "files", "tokenizer"),
+    "huggingface": ("family", "config", "weights", "tokenizer"),
+    "pt2": ("family", "config", "weights", "tokenizer"),
 }
 
 
@@ -92,6 +93,8 @@ class Manifest(BaseModel):
     config: dict[str, JsonValue] = Field(default_factory=dict)
     #: Safetensors of a family; the whole program of ``onnx``. Others have none.
     weights: Blob | None = None
+    #: Of a family that reads texts: what makes ids of them, as the library tokenizers writes it. Others write none.
+    tokenizer: Blob | None = None
     #: Of ``huggingface`` every file of its folder that is needed, of ``pt2`` the program and its weights; by the path
     #: of each. Others write none.
     files: dict[Annotated[str, AfterValidator(check_path)], Blob] = Field(default_factory=dict)
@@ -112,6 +115,8 @@ class Manifest(BaseModel):
             raise ValueError(f"a version of the runtime {self.runtime} has no {wrong[0]}")
         if not self.blobs:
             raise ValueError(f"a version of the runtime {self.runtime} names its {_REQUIRED[self.runtime][-1]}")
+        if (self.tokenizer is not None) != (self.runtime == "family" and self.signature.is_text):
+            raise ValueError("a version of a family has a tokenizer if it reads texts, and only then")
         if MANIFEST_FILE in self.files:
             raise ValueError(f"{MANIFEST_FILE} is the manifest itself")
         return self
@@ -122,13 +127,16 @@ class Manifest(BaseModel):
         written: dict[str, object] = handler(self)
         for field in _FORBIDDEN[self.runtime]:
             del written[field]
+        if self.tokenizer is None:
+            written.pop("tokenizer", None)
         return written
 
     @property
     def blobs(self) -> dict[str, Blob]:
         """Every blob of the version, by the path of its file in an exported folder; sorted."""
         if self.weights is not None:
-            return {CONTENT_FILES[self.runtime]: self.weights}
+            content = {CONTENT_FILES[self.runtime]: self.weights}
+            return content if self.tokenizer is None else {TOKENIZER_FILE: self.tokenizer, **content}
         return dict(sorted(self.files.items()))
 
     def canonical(self) -> bytes:

@@ -77,6 +77,15 @@ def test_chosen_features_keep_their_order() -> None:
     assert infer_features(batch().schema, batch(), "label", ["image", "n"]) == expected
 
 
+def test_a_text_is_read_alone() -> None:
+    assert infer_features(batch().schema, batch(), "n", ["label"], tokens=64) == (
+        Feature(name="label", width=64, kind="text"),
+    )
+    assert infer_features(batch().schema, batch(), "label", ["n"], tokens=64) == (Feature(name="n"),)
+    with pytest.raises(InvalidInput, match="features: 'label' of 3 columns hold text; one is read alone"):
+        infer_features(batch().schema, batch(), "n", tokens=64)
+
+
 @pytest.mark.parametrize(
     ("target", "wanted", "said"),
     [

@@ -109,6 +109,18 @@ def test_an_onnx_version_has_no_family(manifest: Manifest) -> None:
             Manifest.parse(json.dumps({**written, **more}).encode())
 
 
+def test_a_family_s_version_of_texts_has_its_tokenizer(manifest: Manifest) -> None:
+    assert "tokenizer" not in json.loads(manifest.canonical())
+    signature = manifest.signature.model_copy(update={"features": (Feature(name="title", width=9, kind="text"),)})
+    blob = Blob(digest="sha256:" + "cd" * 32, size=3)
+    reading = Manifest(**{**dict(manifest), "signature": signature, "tokenizer": blob})
+    assert Manifest.parse(reading.canonical()) == reading
+    assert list(reading.blobs.items()) == [("tokenizer.json", blob), ("weights.safetensors", manifest.weights)]
+    for changes in ({"signature": signature}, {"tokenizer": blob}):
+        with pytest.raises(ValidationError, match="has a tokenizer if it reads texts, and only then"):
+            Manifest(**{**dict(manifest), **changes})
+
+
 @pytest.mark.parametrize("changes", [{"runtime": "onnx"}, {"family": ""}, {"runtime": "pickle"}])
 def test_a_runtime_and_a_family_that_do_not_go_together_are_refused(
     manifest: Manifest, changes: dict[str, object]

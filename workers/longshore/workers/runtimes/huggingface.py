@@ -13,7 +13,7 @@ from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.shared.huggingface.model import TOKENIZER, TextModel, read_model
 from longshore.workers.runtimes.base import Execution, Places, Prepared
 from longshore.workers.runtimes.pooling import embed
-from longshore.workers.runtimes.tokens import TextReader, Tokens
+from longshore.workers.runtimes.tokens import Reading, TextReader, Tokens
 
 
 class TextRuntime:
@@ -71,7 +71,7 @@ def load(files: Mapping[str, Path], device: torch.device, execution: Execution |
     execution = execution or Execution()
     model = read_model(files, "model")
     try:
-        reader = TextReader(files[TOKENIZER].read_text("utf-8"), model)
+        reader = TextReader(files[TOKENIZER].read_text("utf-8"), _reading(model))
     except ImportError as error:
         raise InvalidInput(
             "runtime", f"tokenizers is not installed on this worker; pip install 'longshore[huggingface]' ({error})"
@@ -84,6 +84,17 @@ def load(files: Mapping[str, Path], device: torch.device, execution: Execution |
     if execution.compile:
         _try(runtime)
     return runtime
+
+
+def _reading(model: TextModel) -> Reading:
+    sentence = model.sentence
+    return Reading(
+        model.signature,
+        model.max_tokens,
+        keep_end=model.keep_end,
+        prompt="" if sentence is None else sentence.prompt,
+        lowercase=sentence is not None and sentence.lowercase,
+    )
 
 
 def _try(runtime: TextRuntime) -> None:

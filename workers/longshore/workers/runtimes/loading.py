@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from longshore.shared.store.manifest import CONTENT_FILES, Blob, Manifest
-from longshore.workers.runtimes import family, huggingface, onnx, pt2
+from longshore.workers.runtimes import family, huggingface, onnx, pt2, text_family
 from longshore.workers.runtimes.base import Execution, Runtime
 
 
@@ -25,6 +25,8 @@ def load(manifest: Manifest, fetch: Callable[[Blob], Path], device: torch.device
         return huggingface.load(files, device, execution)
     if manifest.runtime == "pt2":
         return pt2.load(manifest, files, device, execution)
+    if manifest.runtime == "family" and manifest.signature.is_text:
+        return text_family.load(manifest, files, device, execution)
     content = files[CONTENT_FILES[manifest.runtime]]
     if manifest.runtime == "onnx":
         return onnx.load(manifest, content, execution)

@@ -12,14 +12,28 @@ import pyarrow as pa
 
 from longshore.shared.datasets.texts import to_texts
 from longshore.shared.errors import CorruptBlob
-from longshore.shared.huggingface.model import TextModel
+from longshore.shared.signature import Signature
 from longshore.workers.runtimes.base import Places
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
-#: The error of a row that the tokenizer cannot take, and of one of which it makes nothing.
-_FAILS, _EMPTY = "column 'text': the tokenizer fails on it", "column 'text': the tokenizer makes no tokens of it"
+
+@dataclass(frozen=True)
+class Reading:
+    """How a model has its texts tokenized."""
+
+    #: With the one column that it reads.
+    signature: Signature
+    #: Tokens of a text that are used, with the special ones.
+    longest: int
+    #: The others are left out at the beginning, not at the end.
+    keep_end: bool = False
+    #: Put before every text.
+    prompt: str = ""
+    lowercase: bool = False
+    #: What stands for a text of which the tokenizer makes nothing; ``None``: such a row is an error.
+    empty: int | None = None
 
 
 @dataclass(frozen=True)
@@ -54,13 +68,13 @@ class TextReader:
     :raises CorruptBlob: the tokenizer cannot be made of it.
     """
 
-    def __init__(self, content: str, model: TextModel) -> None:
+    def __init__(self, content: str, reading: Reading) -> None:
         from tokenizers import Tokenizer
 
         try:
             self._tokenizer: Tokenizer = Tokenizer.from_str(content)
             self._tokenizer.no_padding()
-            self._tokenizer.enable_truncation(model.max_tokens, direction="left" if model.keep_end else "right")
+            self._tokenizer.enable_truncation(reading.longest, direction="left" if reading.keep_end else "right")
             several = any(self._tokenizer.encode("a").type_ids)
         except BaseException as error:  # what panics in native code is no Exception
             if isinstance(error, KeyboardInterrupt | SystemExit):
@@ -68,29 +82,41 @@ class TextReader:
             raise CorruptBlob(f"tokenizer.json cannot be loaded: {error}") from None
         if several:
             raise CorruptBlob("tokenizer.json gives a single text token types other than 0; mend its post_processor")
-        self._signature = model.signature
-        self._longest = model.max_tokens
-        self._prompt = "" if model.sentence is None else model.sentence.prompt
-        self._lowercase = model.sentence is not None and model.sentence.lowercase
+        self._reading = reading
+        self._column = reading.signature.features[0].name
+
+    @property
+    def vocabulary(self) -> int:
+        """One more than the largest id."""
+        return 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+
+    @property
+    def first(self) -> str | None:
+        """The token with id 0."""
+        return self._tokenizer.id_to_token(0)
 
     def prepare(self, batch: pa.RecordBatch) -> Tokens:
         """See :meth:`Runtime.prepare`."""
-        texts = to_texts(batch, self._signature)
+        texts = to_texts(batch, self._reading.signature)
         errors = texts.errors
         found = self._encoded([self._told(text) for text in texts.values], errors)
         lists = [[] if row in errors or each is None else each.ids for row, each in enumerate(found)]
+        for row in [row for row, each in enumerate(lists) if not each and row not in errors]:
+            if self._reading.empty is None:
+                errors[row] = f"column {self._column!r}: the tokenizer makes no tokens of it"
+            else:
+                lists[row] = [self._reading.empty]
         lengths = np.fromiter(map(len, lists), np.int64, len(lists))
-        for row in np.flatnonzero(lengths == 0).tolist():
-            errors.setdefault(row, _EMPTY)
         ids = np.concatenate([np.asarray(each, np.int64) for each in lists]) if lists else np.zeros(0, np.int64)
-        cut = any(each is not None and len(each) == self._longest and each.overflowing for each in found)
-        notes = (f"texts of more than {self._longest} tokens are cut there",) if cut else ()
+        longest = self._reading.longest
+        cut = any(each is not None and len(each) == longest and each.overflowing for each in found)
+        notes = (f"texts of more than {longest} tokens are cut there",) if cut else ()
         return Tokens(ids, np.cumsum(lengths) - lengths, lengths, dict(sorted(errors.items())), notes)
 
     def _told(self, text: str) -> str:
         """The text as sentence-transformers gives it to the tokenizer."""
-        text = self._prompt + text
-        return text.lower() if self._lowercase else text
+        text = self._reading.prompt + text
+        return text.lower() if self._reading.lowercase else text
 
     def _encoded(self, texts: list[str], errors: dict[int, str]) -> Sequence[Encoding | None]:
         try:
@@ -103,5 +129,5 @@ class TextReader:
         try:
             return self._tokenizer.encode(text)
         except Exception:  # as above
-            errors.setdefault(row, _FAILS)
+            errors.setdefault(row, f"column {self._column!r}: the tokenizer fails on it")
             return None

@@ -16,10 +16,12 @@ from longshore.shared.datasets.split_names import TEST, VALIDATION
 from longshore.shared.errors import InvalidInput
 from longshore.shared.families import image_shape
 from longshore.shared.signature import Feature, Signature
+from longshore.shared.tokenizer import LENGTH
 from longshore.shared.training import TrainSpec
 from longshore.workers.train.signing import make_signature
 from longshore.workers.train.split import Parts, Rows, split_by_column, split_by_fold, split_by_fraction
 from longshore.workers.train.targets import Targets, Values, make_coding, unseen
+from longshore.workers.train.texts import Fitted, tokenise
 
 #: Rows turned into numbers in one step, which bounds the memory this takes beside the matrix itself.
 _CHUNK = 8192
@@ -47,7 +49,7 @@ class TrainingData:
     """Tables as numbers: the rows of ``data``, then those of ``validation``, then those of ``test``."""
 
     signature: Signature
-    #: float32 ``(n, width)``, all finite.
+    #: float32 ``(n, width)``, all finite; of texts their ids, as wide as the longest.
     features: npt.NDArray[np.float32]
     targets: Targets
     #: Row numbers to train on, and those held out to measure each epoch and the end on (maybe none).
@@ -56,6 +58,8 @@ class TrainingData:
     test_rows: Rows
     #: What is odd about the data and no reason to refuse it, a sentence each.
     notes: tuple[str, ...] = ()
+    #: Of texts.
+    fitted: Fitted | None = None
 
     @property
     def outputs(self) -> int:
@@ -70,10 +74,13 @@ class TrainingData:
         return tuple(np.bincount(codes, minlength=self.outputs).tolist())
 
 
-def read_training_data(spec: TrainSpec, tables: Tables, fold: tuple[int, int] | None = None) -> TrainingData:
+def read_training_data(
+    spec: TrainSpec, tables: Tables, fold: tuple[int, int] | None = None, tokenizer: str | None = None
+) -> TrainingData:
     """Check and convert every row of ``tables``.
 
     :param fold: (i, k) validates on the i-th (from 0) of k equal parts of ``data``, and not as ``spec`` says.
+    :param tokenizer: the content of the one that ``spec`` names, for texts; ``None`` trains one.
     :raises InvalidInput: names the field of ``spec`` that does not fit the tables, or a bad row by its number (from 0).
     """
     data = tables.data
@@ -81,10 +88,14 @@ def read_training_data(spec: TrainSpec, tables: Tables, fold: tuple[int, int] | 
         raise InvalidInput("data", f"rows: {data.num_rows}; training needs at least 2")
     first = data.slice(0, _CHUNK).combine_chunks().to_batches()[0]
     shape = image_shape(spec.config)
-    features = infer_features(data.schema, first, spec.target, spec.features, shape, spec.split)
+    tokens = None if spec.tokenizer is None else spec.tokenizer.length or LENGTH
+    features = infer_features(data.schema, first, spec.target, spec.features, shape, spec.split, tokens)
     targets = _read_targets(spec, tables, features)
     signature = make_signature(spec, features, targets)
     parts = _split(spec, tables, targets, fold)
+    if signature.is_text:
+        rows, fitted = tokenise(spec, list(tables), parts.train, signature, tokenizer)
+        return TrainingData(signature, rows, targets, parts.train, parts.validation, parts.test, fitted.notes, fitted)
     matrix = _read_features(tables, signature)
     notes = tuple(_odd(matrix, parts.train, signature))
     return TrainingData(signature, matrix, targets, parts.train, parts.validation, parts.test, notes)

@@ -14,6 +14,7 @@ from longshore.shared.ledger.models import NewVersion
 from longshore.shared.ledger.records import Claim
 from longshore.shared.store.address import public
 from longshore.shared.store.manifest import Manifest
+from longshore.shared.tokenizer import TOKENIZER_FILE
 from longshore.shared.training import TrainSpec
 from longshore.workers.context import WorkerContext
 from longshore.workers.families.weights import save_weights
@@ -102,12 +103,18 @@ def store_version(context: WorkerContext, claim: Claim, spec: TrainSpec, trained
         path = Path(folder) / "weights.safetensors"
         save_weights(trained.module, path)
         weights = context.store.put_blob(path)
+        tokenizer = None
+        if trained.tokenizer is not None:
+            written = Path(folder) / TOKENIZER_FILE
+            written.write_text(trained.tokenizer, "utf-8")
+            tokenizer = context.store.put_blob(written)
     manifest = Manifest(
         format=1,
         runtime="family",
         family=spec.family,
         config=trained.config.model_dump(mode="json"),
         weights=weights,
+        tokenizer=tokenizer,
         signature=trained.signature,
         metrics=trained.metrics,
         lineage={"job": str(claim.job_id), "spec": _public(spec), "torch": torch.__version__},

@@ -29,5 +29,7 @@ class TrainedModel:
     metrics: dict[str, float]
     #: What is odd about the data and no reason to refuse it, a sentence each.
     notes: tuple[str, ...] = ()
+    #: Of texts: what makes ids of them, the content of ``tokenizer.json``.
+    tokenizer: str | None = None
     #: Of the held-out rows, in the end: rows by true class and predicted class; ``None`` where there is none.
     confusion: list[list[int]] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from longshore.shared.families import image_shape
@@ -63,12 +64,20 @@ def _in_memory(spec: TrainSpec, data: TrainingData, device: torch.device, given:
         standardize.to(device)
         standardize.apply_(rows)
 
-    def some(numbers: Rows) -> InMemoryRows | None:
-        return InMemoryRows(rows, targets, torch.from_numpy(numbers), spec.seed) if len(numbers) else None
+    lengths = None if data.fitted is None else torch.from_numpy(data.fitted.lengths)
+
+    def some(numbers: Rows) -> InMemoryRows:
+        return InMemoryRows(rows, targets, torch.from_numpy(numbers), spec.seed, lengths)
+
+    def held_out(numbers: Rows) -> InMemoryRows | None:
+        if data.fitted is not None:
+            # Rows of like length together, so that little padding is computed.
+            numbers = numbers[np.argsort(data.fitted.lengths[numbers], kind="stable")]
+        return some(numbers) if len(numbers) else None
 
     train = some(data.train_rows)
-    assert train is not None, "there are rows to train on, as the split sees to it"
-    return Placed(train, train, some(data.held_out_rows), some(data.test_rows), standardize)
+    measured = held_out(data.train_rows) or train
+    return Placed(train, measured, held_out(data.held_out_rows), held_out(data.test_rows), standardize)
 
 
 def _streamed(spec: TrainSpec, data: StreamedData, device: torch.device, given: Standardize | None) -> Placed:

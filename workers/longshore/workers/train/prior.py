@@ -15,6 +15,7 @@ from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.shared.signature import Signature
 from longshore.shared.store.manifest import Manifest
 from longshore.shared.store.store import Store
+from longshore.shared.tokenizer import TOKENIZER_FILE
 from longshore.shared.training import TrainSpec
 from longshore.workers.families.model import NETWORK, STANDARDIZE
 from longshore.workers.families.standardize import Standardize
@@ -36,6 +37,8 @@ class Prior:
     teacher: nn.Module | None = None
     #: What the teacher takes and gives.
     taught: Signature | None = None
+    #: The content of the tokenizer that texts are read by; ``None`` trains one.
+    tokenizer: str | None = None
 
     def standardize(self, width: int) -> Standardize | None:
         """That of the base, so that its network sees what it has learned from; ``None`` where it has none."""
@@ -67,13 +70,18 @@ def load_prior(spec: TrainSpec, store: Store) -> Prior:
 
     :raises CorruptBlob: a version cannot be read.
     """
-    base = teacher = taught = None
+    base = teacher = taught = tokenizer = None
     if spec.base_digest is not None:
         base = read_weights(_weights(store, store.get_manifest(spec.base_digest)))
     if spec.teacher_digest is not None:
         manifest = store.get_manifest(spec.teacher_digest)
         teacher, taught = build_module(manifest, _weights(store, manifest)), manifest.signature
-    return Prior(base, teacher, taught)
+    if spec.tokenizer_digest is not None:
+        blob = store.get_manifest(spec.tokenizer_digest).blobs.get(TOKENIZER_FILE)
+        if blob is None:
+            raise CorruptBlob(f"the manifest {spec.tokenizer_digest} names no tokenizer")
+        tokenizer = store.read_blob(blob.digest).decode(errors="replace")
+    return Prior(base, teacher, taught, tokenizer)
 
 
 def _weights(store: Store, manifest: Manifest) -> Path:

@@ -54,6 +54,8 @@ class InMemoryRows:
     #: int64, on the CPU: the numbers of those meant.
     picked: torch.Tensor
     seed: int = 0
+    #: Of rows of ids, int64 ``(n,)``, on the CPU: all behind is padding. A batch is as wide as its longest row.
+    lengths: torch.Tensor | None = None
 
     @property
     def count(self) -> int:
@@ -73,8 +75,12 @@ class InMemoryRows:
     def _taken(self, numbers: torch.Tensor, size: int) -> Iterator[Batch]:
         if not len(numbers):
             return
-        for picked in torch.split(numbers.to(self.rows.device), size):
-            yield self.rows.index_select(0, picked), self.targets.index_select(0, picked)
+        for place, picked in enumerate(torch.split(numbers.to(self.rows.device), size)):
+            inputs = self.rows.index_select(0, picked)
+            if self.lengths is not None:
+                # Asked on the CPU: nothing waits for the device.
+                inputs = inputs[:, : int(self.lengths[numbers[place * size : place * size + size]].max())]
+            yield inputs, self.targets.index_select(0, picked)
 
 
 @dataclass(frozen=True)

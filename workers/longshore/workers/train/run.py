@@ -75,9 +75,16 @@ def train(
     """
     family = get_family(spec.family)
     config = build(family.config, spec.config, "config.")
+    prior = prior or Prior()
+    if isinstance(rows, Tables):
+        data: Data = read_training_data(spec, rows, fold, prior.tokenizer)
+    else:
+        data = read_streams(spec, rows, check, fold)
+    fitted = data.fitted if isinstance(data, TrainingData) else None
+    if fitted is not None:
+        config = fitted.told(family.config, config)
     if config.takes_ids:
         spec = spec.model_copy(update={"standardize": False})
-    data = read_training_data(spec, rows, fold) if isinstance(rows, Tables) else read_streams(spec, rows, check, fold)
     check()
     # Seeded inside and restored after: other work of this process must not depend on which jobs it trained before.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -85,7 +92,6 @@ def train(
         # Built on the CPU, so that the seed gives the same initial weights for every device.
         network = family.build(config, data.signature.width, data.outputs)
         initialize(network, spec)
-        prior = prior or Prior()
         notes = prior.fill(network)
         freeze(network, spec.freeze)
         try:
@@ -99,6 +105,7 @@ def train(
         config=config,
         metrics=trained.metrics,
         notes=(*data.notes, *notes, *trained.notes),
+        tokenizer=None if fitted is None else fitted.content,
         confusion=trained.confusion,
     )
 

@@ -1,0 +1,105 @@
+"""A version that is a family's network over texts: its tokenizer, then its weights, run by PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import torch
+from torch import nn
+
+from longshore.shared.errors import CorruptBlob, InvalidInput
+from longshore.shared.signature import Signature
+from longshore.shared.store.manifest import CONTENT_FILES, Manifest
+from longshore.shared.tokenizer import TOKENIZER_FILE
+from longshore.workers.runtimes.base import Execution, Places, Prepared
+from longshore.workers.runtimes.family import build_module
+from longshore.workers.runtimes.tokens import Reading, TextReader, Tokens
+
+#: The id of padding, and of what stands for a text without tokens.
+PADDING = 0
+
+
+class TextFamilyRuntime:
+    """A :class:`~longshore.workers.runtimes.base.Runtime` over texts.
+
+    :param module: on ``device``: ids as float32 ``(n, length)``, padded with 0, to ``(n, outputs)``.
+    """
+
+    def __init__(
+        self, module: nn.Module, reader: TextReader, signature: Signature, device: torch.device, execution: Execution
+    ) -> None:
+        self.signature = signature
+        self.nbytes = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
+        self._reader = reader
+        self._device = device
+        self._execution = execution
+        self._network: Callable[[torch.Tensor], torch.Tensor] = (
+            torch.compile(module, dynamic=True) if execution.compile else module
+        )
+
+    def prepare(self, batch: pa.RecordBatch) -> Tokens:
+        """See :meth:`Runtime.prepare`."""
+        return self._reader.prepare(batch)
+
+    @torch.inference_mode()
+    def forward(self, prepared: Prepared, places: Places) -> torch.Tensor:
+        """See :meth:`Runtime.forward`. The batch is as long as its longest text."""
+        if not isinstance(prepared, Tokens):
+            raise TypeError(f"{type(prepared).__name__} was prepared by another runtime")
+        padded, _ = prepared.padded(places, PADDING)
+        rows = torch.from_numpy(padded).to(torch.float32).to(self._device, non_blocking=True)
+        with self._execution.autocast(self._device):
+            return self._network(rows)
+
+
+def make_reader(content: str, signature: Signature, field: str) -> TextReader:
+    """What tokenizes texts for a family.
+
+    :param content: of ``tokenizer.json``.
+    :param field: what asks for it, for an error.
+    :raises InvalidInput: this worker has no tokenizers.
+    :raises CorruptBlob: the tokenizer cannot be made of it.
+    """
+    try:
+        return TextReader(content, Reading(signature, signature.width, empty=PADDING))
+    except ImportError as error:
+        raise missing(field, error) from error
+
+
+def missing(field: str, error: ImportError) -> InvalidInput:
+    """The error of a worker without tokenizers."""
+    return InvalidInput(field, f"tokenizers is not installed on this worker; pip install 'longshore[text]' ({error})")
+
+
+def load(
+    manifest: Manifest, files: Mapping[str, Path], device: torch.device, execution: Execution
+) -> TextFamilyRuntime:
+    """A version on a device. As :func:`~longshore.workers.runtimes.family.build_module`.
+
+    :param files: local files by their path in the version's folder.
+    :raises InvalidInput: this worker has no tokenizers, or cannot build or compile the network.
+    :raises CorruptBlob: a file cannot be loaded.
+    """
+    try:
+        content = files[TOKENIZER_FILE].read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise CorruptBlob(f"{files[TOKENIZER_FILE]} cannot be read: {error}") from error
+    reader = make_reader(content, manifest.signature, "runtime")
+    module = build_module(manifest, files[CONTENT_FILES["family"]]).to(device)
+    runtime = TextFamilyRuntime(module, reader, manifest.signature, device, execution)
+    if execution.compile:
+        _try(runtime)
+    return runtime
+
+
+def _try(runtime: TextFamilyRuntime) -> None:
+    """:raises InvalidInput: the network cannot be compiled here."""
+    name = runtime.signature.features[0].name
+    try:
+        runtime.forward(runtime.prepare(pa.record_batch({name: ["a", "b c"]})), slice(0, 2))
+    except Exception as error:  # the compiler's own errors, and those of what it calls
+        raise InvalidInput(
+            "compile", f"this worker cannot compile the network; leave it out ({type(error).__name__})"
+        ) from error
