@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 
 from tests.images import encoded, write_folder
 from tests.integration.cluster import Cluster
+from tests.topics import make_texts
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 #: Seconds for one of them, on small sizes.
@@ -58,6 +60,21 @@ def test_mlp_regression(cluster: Cluster, tmp_path: Path) -> None:
     assert "saved: manifest.json, weights.safetensors" in said
     assert re.search(r"loaded as ten-again:\d+: the same predictions: True", said)
     assert sorted(path.name for path in (tmp_path / "ten").iterdir()) == ["manifest.json", "weights.safetensors"]
+
+
+def test_text_classification(cluster: Cluster, tmp_path: Path) -> None:
+    path = tmp_path / "news.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [label, f"Today: {text[:9]}", text] for text, label in zip(*make_texts(360), strict=True)
+        )
+    said = run(cluster, "text_classification", path, "--epochs", 6, "--hidden-size", 16, "--learning-rate", 0.01)
+    epochs = re.findall(r"^epoch \d+: training loss \S+, validation loss \S+, accuracy \S+$", said, re.MULTILINE)
+    assert len(epochs) == 6
+    [accuracy] = numbers(said, r"news:\d+: test accuracy (\S+)")
+    assert accuracy >= 0.9
+    predicted = re.findall(r"^'Today: .*' is of class (food|sea|sky) \(\d\.\d\d\)$", said, re.MULTILINE)
+    assert len(predicted) == 2
 
 
 def test_image_classification(cluster: Cluster, tmp_path: Path) -> None:
