@@ -32,6 +32,7 @@ def plan_tuning(
     # The metric is one of held-out rows.
     if rest.get("validation") == 0:
         raise InvalidInput("validation", "0: trials are compared on held-out rows; hold some out")
+    _refuse_devices(rest, "trials")
     checked = check_training(
         Train(request.model, request.family, request.data, request.target, rest), fleet, models, blocks
     )
@@ -56,6 +57,7 @@ def plan_cross_validation(
     for name in ("validation", "test", "split", "alias", "promote_if"):
         if rest.get(name) is not None:
             raise InvalidInput(name, f"{rest[name]!r}: cross-validation holds out each fold in turn; leave it out")
+    _refuse_devices(rest, "folds")
     checked = check_training(
         Train(request.model, request.family, request.data, request.target, rest), fleet, models, blocks
     )
@@ -83,6 +85,13 @@ def _job(
     shards = [NewShard(task=kind, start=number, stop=number + 1) for number in range(count)]
     same = spec.model_dump_json(exclude={"train"}, exclude_defaults=True).encode() + checked.content
     return draft.job(spec.model_dump_json(exclude_defaults=True), shards, count, same)
+
+
+def _refuse_devices(options: Mapping[str, object], each: str) -> None:
+    if options.get("devices", 1) != 1:
+        raise InvalidInput(
+            "devices", f"{options['devices']!r}: {each} already run on all workers at once; leave it out"
+        )
 
 
 def _own_options(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from longshore.producers.conditions import check_gate
+from longshore.producers.devices import check_devices
 from longshore.producers.drafts import Draft
 from longshore.producers.inputs import InputBlocks
 from longshore.producers.options import sort_options
@@ -59,13 +60,15 @@ def plan_training(
     """
     checked = check_training(request, fleet, models, blocks)
     spec = checked.spec
+    queue = queues.choose(checked.options.device)
+    check_devices(spec, queue, fleet)
     draft = Draft(
         kind="train",
         model=spec.model,
         version=None,
         digest=None,
         options=checked.options,
-        queue=queues.choose(checked.options.device),
+        queue=queue,
         producer=producer,
     )
     shards = [NewShard(task="train", start=0, stop=spec.epochs)]

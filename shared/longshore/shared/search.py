@@ -32,6 +32,8 @@ FIXED = frozenset(
         "shuffle_window",
         "tokenizer",
         "tokenizer_digest",
+        "devices",
+        "strategy",
         "extends",
         "base",
         "base_digest",

@@ -149,6 +149,10 @@ class TrainSpec(Spec):
     temperature: Annotated[float, Field(gt=0, le=1000)] = 2.0
     #: How much the teacher counts against the targets, 0 to 1.
     mix: Annotated[float, Field(ge=0, le=1)] = 0.5
+    #: Devices of one worker that it runs on, a process on each; ``batch_size`` is of all together.
+    devices: Annotated[int, Field(ge=1, le=64)] = 1
+    #: Of several devices: each holds the whole network (``ddp``), or a part of it (``fsdp``).
+    strategy: Literal["ddp", "fsdp"] = "ddp"
     #: The job whose training goes on; ``epochs`` counts those that it has done.
     extends: UUID | None = None
     #: Scale each feature to mean 0 and standard deviation 1, as measured on the training rows.
@@ -249,3 +253,18 @@ class TrainSpec(Spec):
         check_arguments(self.optimizer, self.optimizer_arguments)
         check_loss(self.loss, self.loss_arguments, self.task)
         check_init(self.init, self.init_std)
+        self._check_devices()
+
+    def _check_devices(self) -> None:
+        if self.batch_size < self.devices:
+            raise InvalidInput(
+                "devices", f"{self.devices}: a batch of {self.batch_size} rows leaves some without any; ask for fewer"
+            )
+        if self.strategy != "ddp" and self.devices == 1:
+            raise InvalidInput("strategy", f"{self.strategy!r}: it is for several devices; give devices, too")
+        if self.strategy == "fsdp" and self.precision == "fp16":
+            raise InvalidInput("precision", "fp16: not with the strategy fsdp; use bf16 or fp32")
+        if self.devices > 1 and self.class_weights is not None:
+            raise InvalidInput("class_weights", f"each of {self.devices} devices would weigh its rows by themselves")
+        if self.devices > 1 and self.task == "embedding":
+            raise InvalidInput("devices", f"{self.devices}: an embedding compares all rows of a batch; use one")

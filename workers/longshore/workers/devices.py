@@ -14,8 +14,12 @@ from pathlib import Path
 from typing import Literal
 
 from longshore.shared.errors import InvalidInput
+from longshore.shared.ledger.fleet import count_devices
 
-FORMS = "auto, cpu, cpu:N for N CPU workers, cuda, or cuda:I for the I-th GPU from 0, joined by commas"
+FORMS = (
+    "auto, cpu, cpu:N for N CPU workers, cuda, cuda:I for the I-th GPU from 0, or cuda:I+cuda:J for one worker of "
+    "several GPUs, joined by commas"
+)
 #: Seconds that ``nvidia-smi`` may take; a driver that hangs must not hang the supervisor.
 _SMI_TIMEOUT = 20.0
 _PART = re.compile(r"(cpu|cuda)(?::([0-9]{1,4}))?")
@@ -25,17 +29,22 @@ _PART = re.compile(r"(cpu|cuda)(?::([0-9]{1,4}))?")
 class DeviceSlot:
     """The place of one worker."""
 
-    #: ``cpu:0``, ``cuda:1``, ...: unique on this machine.
+    #: ``cpu:0``, ``cuda:1``, ``cuda:2+cuda:3``, ...: unique on this machine.
     name: str
     queue: Literal["cpu", "gpu"]
     #: Cores this worker is pinned to.
     cores: tuple[int, ...]
     #: Threads for its computations.
     threads: int
-    #: Index among the GPUs this process sees; ``None`` on the CPU.
+    #: Index among the GPUs this process sees, of the first of several; ``None`` on the CPU.
     cuda_index: int | None = None
-    #: What the worker's ``CUDA_VISIBLE_DEVICES`` is set to: it then sees its own GPU as ``cuda:0``, or none at all.
+    #: What the worker's ``CUDA_VISIBLE_DEVICES`` is set to: it then sees its own GPUs from ``cuda:0``, or none at all.
     cuda_visible: str = ""
+
+    @property
+    def devices(self) -> int:
+        """How many it has."""
+        return count_devices(self.name)
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,8 @@ def parse_devices(text: str, machine: Machine) -> tuple[DeviceSlot, ...]:
     :raises InvalidInput: ``text`` is none of the forms, or asks for more than the machine has.
     """
     names = _names(text, machine)
-    repeated = next((name for name in names if names.count(name) > 1), None)
+    single = [device for name in names for device in name.split("+")]
+    repeated = next((name for name in single if single.count(name) > 1), None)
     if repeated:
         raise InvalidInput("devices", f"{text!r} names {repeated} twice")
     return tuple(_slot(name, machine, place, len(names)) for place, name in enumerate(names))
@@ -87,12 +97,22 @@ def _names(text: str, machine: Machine) -> list[str]:
         return [f"cuda:{index}" for index in range(len(machine.gpus))] or ["cpu:0"]
     names: list[str] = []
     for part in text.split(","):
+        if "+" in part:
+            names.append(_several(part, text, machine))
+            continue
         match = _PART.fullmatch(part.strip())
         if match is None:
             raise InvalidInput("devices", f"{text!r} is not understood; the forms are {FORMS}")
         kind, number = match[1], None if match[2] is None else int(match[2])
         names += _cpu_names(number, machine) if kind == "cpu" else _cuda_names(number, machine)
     return names
+
+
+def _several(part: str, text: str, machine: Machine) -> str:
+    matches = [_PART.fullmatch(each.strip()) for each in part.split("+")]
+    if not all(match is not None and match[1] == "cuda" and match[2] is not None for match in matches):
+        raise InvalidInput("devices", f"{text!r} is not understood; the forms are {FORMS}")
+    return "+".join(name for match in matches if match for name in _cuda_names(int(match[2]), machine))
 
 
 def _cpu_names(count: int | None, machine: Machine) -> list[str]:
@@ -118,11 +138,11 @@ def _cuda_names(index: int | None, machine: Machine) -> list[str]:
 
 def _slot(name: str, machine: Machine, place: int, places: int) -> DeviceSlot:
     cores = _share(machine.cores, place, places)
-    kind, _, number = name.partition(":")
-    if kind == "cpu":
+    if name.startswith("cpu"):
         return DeviceSlot(name, "cpu", cores, len(cores))
-    index = int(number)
-    return DeviceSlot(name, "gpu", cores, len(cores), index, machine.gpus[index])
+    indices = [int(each.removeprefix("cuda:")) for each in name.split("+")]
+    visible = ",".join(machine.gpus[index] for index in indices)
+    return DeviceSlot(name, "gpu", cores, len(cores), indices[0], visible)
 
 
 def _share(cores: tuple[int, ...], place: int, places: int) -> tuple[int, ...]:

@@ -18,10 +18,12 @@ class WorkerSettings:
 
     #: Unique in the cluster: ``cpu:0@host``.
     name: str
-    #: What torch calls its device: ``cpu``, or ``cuda:0`` for the one GPU it sees.
+    #: What torch calls its device: ``cpu``, or ``cuda:0`` for the first GPU it sees.
     device: str
     #: Threads for its computations.
     threads: int
+    #: GPUs that it sees: ``device`` is the first of them. Of a worker on CPUs 1.
+    devices: int = 1
     #: Seconds.
     lease: float = LEASE
     #: Bytes of models that stay loaded; ``None`` for a share of the device's memory.
@@ -33,6 +35,7 @@ class WorkerSettings:
             "LONGSHORE_WORKER_NAME": self.name,
             "LONGSHORE_WORKER_DEVICE": self.device,
             "LONGSHORE_WORKER_THREADS": str(self.threads),
+            "LONGSHORE_WORKER_DEVICES": str(self.devices),
             "LONGSHORE_LEASE": str(self.lease),
         }
         return found if self.resident_bytes is None else {**found, "LONGSHORE_RESIDENT_BYTES": str(self.resident_bytes)}
@@ -45,6 +48,7 @@ class WorkerSettings:
             name=environ.get("LONGSHORE_WORKER_NAME", f"worker-{os.getpid()}"),
             device=environ.get("LONGSHORE_WORKER_DEVICE", "cpu"),
             threads=int(_positive(environ, "LONGSHORE_WORKER_THREADS", 1)),
+            devices=int(_positive(environ, "LONGSHORE_WORKER_DEVICES", 1)),
             lease=lease_seconds(environ),
             resident_bytes=None if resident is None else int(_positive(environ, "LONGSHORE_RESIDENT_BYTES", 0)),
         )

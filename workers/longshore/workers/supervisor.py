@@ -81,6 +81,7 @@ class Supervisor:
             name=f"{slot.name}@{socket.gethostname()}",
             device="cpu" if slot.cuda_index is None else "cuda:0",
             threads=slot.threads,
+            devices=slot.devices,
             lease=self._lease,
         )
         # A GPU worker also takes what asks for a CPU, after what asks for a GPU.

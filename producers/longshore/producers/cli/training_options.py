@@ -14,6 +14,7 @@ F = TypeVar("F", bound=Callable[..., object])
 TASKS = ("auto", "classification", "regression", "multilabel", "embedding")
 SCHEDULES = ("constant", "step", "cosine", "linear", "one_cycle", "plateau")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+STRATEGIES = ("ddp", "fsdp")
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adagrad", "nadam", "radam")
 
 #: Options whose text must be read.
@@ -88,6 +89,8 @@ _OPTIONS = (
     click.option("--accumulate", type=int, metavar="BATCHES", help="Added up to one step; default: 1."),
     click.option("--clip-grad-norm", type=float, help="The largest norm of a step's gradients; default: none."),
     click.option("--precision", type=click.Choice(PRECISIONS), help="Of the network's work; default: auto, fp32."),
+    click.option("--devices", type=int, metavar="N", help="Of one worker, to train on together; default: 1."),
+    click.option("--strategy", type=click.Choice(STRATEGIES), help="Of several devices; default: ddp."),
     click.option("--base", metavar="MODEL", help="Begin with the weights of this version."),
     click.option(
         "--freeze", multiple=True, metavar="PATTERN", help="Parameters that stay as they are: --freeze '0.*'."

@@ -19,11 +19,22 @@ class Presence:
     """What a worker says of itself."""
 
     name: str
+    #: As ``longshore worker --devices`` names it; several GPUs are joined by ``+``.
     device: str
     queue: str
     host: str
     pid: int
     families: list[str]
+
+
+def count_devices(device: str) -> int:
+    """How many devices a worker has that calls its own so: ``cuda:0``, ``cuda:0+cuda:1``."""
+    return device.count("+") + 1
+
+
+def joined(count: int) -> str:
+    """So many GPUs as ``longshore worker --devices`` takes them for one worker."""
+    return "+".join(f"cuda:{number}" for number in range(count))
 
 
 class Fleet:
@@ -51,6 +62,11 @@ class Fleet:
         """The queues that some living worker takes from."""
         with self._database.connection() as link:
             return frozenset(row[0] for row in link.execute(statements.LIVE_QUEUES, {"silence": SILENCE}))
+
+    def most_devices(self, queue: str) -> int | None:
+        """The most devices that a living worker has whose own queue this is; ``None`` where there is no such worker."""
+        found = [worker for worker in self.workers() if worker.alive and worker.queue == queue]
+        return max((count_devices(worker.device) for worker in found), default=None)
 
     def families(self) -> frozenset[str]:
         """The families that some worker has said it can train."""

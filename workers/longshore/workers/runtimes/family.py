@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
+from pydantic import JsonValue
 from torch import nn
 
 from longshore.shared.errors import InvalidInput
@@ -35,9 +36,17 @@ def build_module(manifest: Manifest, weights: Path) -> nn.Module:
     :raises InvalidInput: this worker does not know the family, or the family refuses the configuration.
     :raises CorruptBlob: the file cannot be read, or does not fit the family and its configuration.
     """
-    family = get_family(manifest.family)
-    config = build(family.config, manifest.config, "config.")
-    signature = manifest.signature
+    return fill_module(manifest.family, manifest.config, manifest.signature, weights)
+
+
+def fill_module(name: str, settings: Mapping[str, JsonValue], signature: Signature, weights: Path) -> nn.Module:
+    """As :func:`build_module`, of a network that no manifest describes yet.
+
+    :param name: of the family.
+    :param settings: its configuration.
+    """
+    family = get_family(name)
+    config = build(family.config, settings, "config.")
     if signature.outputs is None:
         raise InvalidInput("signature.embedding_width", "a family's version has one; its signature says none")
     tensors = read_weights(weights)
@@ -45,7 +54,7 @@ def build_module(manifest: Manifest, weights: Path) -> nn.Module:
     standardize = Standardize.empty(signature.width) if f"{STANDARDIZE}.mean" in tensors else None
     network = family.build(config, signature.width, signature.outputs)
     module = assemble(network, standardize, unit_length=signature.task == "embedding")
-    fill(module, tensors, f"family {manifest.family!r}")
+    fill(module, tensors, f"family {name!r}")
     return module.eval()
 
 

@@ -32,24 +32,36 @@ class Augmentation:
     Pixels are changed as they were before: each has a scale of its own, which does not move with it.
 
     :param shape: (channels, height, width) of a row.
+    :param own: which of so many rows of a batch are given; by default all.
     """
 
     def __init__(
-        self, augment: Augment, shape: tuple[int, int, int], seed: int, standardize: Standardize | None
+        self,
+        augment: Augment,
+        shape: tuple[int, int, int],
+        seed: int,
+        standardize: Standardize | None,
+        own: Callable[[int], slice] = slice,
     ) -> None:
         self._transforms = list(_transforms(augment))
         self._erasing = augment.random_erasing
         self._shape = shape
         self._seed = seed
         self._standardize = standardize
+        self._own = own
 
-    def __call__(self, rows: torch.Tensor, epoch: int, step: int) -> torch.Tensor:
-        """New rows; those given stay as they are."""
+    def __call__(self, rows: torch.Tensor, epoch: int, step: int, count: int | None = None) -> torch.Tensor:
+        """New rows; those given stay as they are.
+
+        :param count: rows of the whole batch, if others are elsewhere; what is drawn for a row is the same anywhere.
+        """
         generator = torch.Generator().manual_seed(derived("augment", self._seed, epoch, step))
 
         def draw(*size: int) -> torch.Tensor:
             # Drawn on the CPU: the same numbers on every device.
-            return torch.rand(*size, generator=generator).to(rows.device)
+            if count is None:
+                return torch.rand(*size, generator=generator).to(rows.device)
+            return torch.rand(count, *size[1:], generator=generator)[self._own(count)].to(rows.device)
 
         scale = self._standardize
         if self._transforms:

@@ -7,28 +7,19 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
 from longshore.shared.errors import AttemptLost, CorruptBlob, InvalidInput, ServiceUnavailable
+from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import CheckpointRecord, Claim
 from longshore.shared.store.manifest import Blob
+from longshore.shared.store.store import Store
 from longshore.shared.training import TrainSpec
-from longshore.workers.context import WorkerContext
 from longshore.workers.train.snapshot import State, copied, read_state, write_state
 
 log = logging.getLogger("longshore.worker")
-
-
-@dataclass(frozen=True)
-class Found:
-    """From where to go on."""
-
-    record: CheckpointRecord
-    #: Of the loop.
-    state: Mapping[str, Any]
 
 
 class Checkpoints:
@@ -37,26 +28,26 @@ class Checkpoints:
     A copy of the state is taken between two steps; a thread writes it. While one is being written no other is taken.
     """
 
-    def __init__(self, context: WorkerContext, claim: Claim, spec: TrainSpec) -> None:
-        self._context = context
+    def __init__(self, ledger: Ledger, store: Store, claim: Claim, spec: TrainSpec, last: str | None = None) -> None:
+        self._ledger = ledger
+        self._store = store
         self._claim = claim
         self._spec = spec
         self._next = time.monotonic() + (spec.checkpoint_seconds or 0)
         self._writing: threading.Thread | None = None
-        self._last: str | None = None
+        self._last = last
 
     @property
     def last(self) -> str | None:
         """See :class:`~longshore.workers.train.loop.Keeper`."""
         return self._last
 
-    def find(self) -> Found | None:
-        """From where this attempt goes on: the newest of its job, or of the job that it extends.
+    def locate(self) -> tuple[CheckpointRecord, Path] | None:
+        """From where this attempt goes on: the newest of its job, or of the job that it extends, and its file.
 
         :raises InvalidInput: that job has none.
-        :raises CorruptBlob: it cannot be read.
         """
-        known = self._context.ledger.checkpoints
+        known = self._ledger.checkpoints
         record = known.newest(self._claim.job_id)
         if record is None and self._spec.extends is not None:
             record = known.newest(self._spec.extends)
@@ -64,12 +55,9 @@ class Checkpoints:
                 raise InvalidInput("extends", f"job {self._spec.extends} has no checkpoint any more; train anew")
         if record is None:
             return None
-        path = self._context.store.fetch_blob(Blob(digest=record.blob, size=record.size))
+        path = self._store.fetch_blob(Blob(digest=record.blob, size=record.size))
         self._last = f"epoch {record.epoch}, step {record.step}"
-        held = read_state(path)
-        if not isinstance(held, dict) or not isinstance(held.get("state"), dict):
-            raise CorruptBlob(f"{record.blob} is no checkpoint of a training")
-        return Found(record, cast(Mapping[str, Any], held["state"]))
+        return record, path
 
     def due(self, done: int) -> bool:
         """See :class:`~longshore.workers.train.loop.Keeper`."""
@@ -99,15 +87,15 @@ class Checkpoints:
     def forget(self) -> None:
         """Remove all of the job, but what another job needs to go on from its end."""
         self.wait()
-        self._remove(self._context.ledger.checkpoints.prune(self._claim.job_id, min(self._spec.keep_checkpoints, 1)))
+        self._remove(self._ledger.checkpoints.prune(self._claim.job_id, min(self._spec.keep_checkpoints, 1)))
 
     def _write(self, state: State, epoch: int, done: int) -> None:
         try:
             with tempfile.TemporaryDirectory(prefix="longshore-") as folder:
                 path = Path(folder) / "checkpoint.safetensors"
                 write_state(state, path)
-                blob = self._context.store.put_blob(path)
-            gone = self._context.ledger.checkpoints.add(
+                blob = self._store.put_blob(path)
+            gone = self._ledger.checkpoints.add(
                 *(self._claim,),
                 step=done,
                 epoch=epoch,
@@ -126,6 +114,17 @@ class Checkpoints:
     def _remove(self, blobs: Sequence[str]) -> None:
         for digest in blobs:
             try:
-                self._context.store.delete_old_blob(digest, datetime.now(UTC) + timedelta(days=1))
+                self._store.delete_old_blob(digest, datetime.now(UTC) + timedelta(days=1))
             except ServiceUnavailable as error:
                 log.warning("an old checkpoint stays in the store until it is swept: %s", error)
+
+
+def read_checkpoint(path: Path) -> Mapping[str, Any]:
+    """The state of the loop.
+
+    :raises CorruptBlob: the file cannot be read, or holds none.
+    """
+    held = read_state(path)
+    if not isinstance(held, dict) or not isinstance(held.get("state"), dict):
+        raise CorruptBlob(f"{path} is no checkpoint of a training")
+    return cast(Mapping[str, Any], held["state"])

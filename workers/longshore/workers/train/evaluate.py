@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
@@ -14,6 +14,9 @@ from longshore.workers.train.losses import Loss
 from longshore.workers.train.metrics import WeightedMean, make_metrics
 from longshore.workers.train.outcome import Check
 from longshore.workers.train.rows import HeldOutRows
+from longshore.workers.train.strategy.base import Strategy
+from longshore.workers.train.strategy.dealing import dealt
+from longshore.workers.train.strategy.single import Single
 
 #: Rows in one forward pass, at least: without gradients more fit than in training.
 _MIN_BATCH = 1024
@@ -26,6 +29,7 @@ class Evaluation:
     :param classes: of a classifier, or the labels of multilabel; ``None`` for regression.
     :param prefix: of the metrics' names: ``val_`` or ``test_``.
     :param names: the metrics besides the loss; as of :func:`make_metrics`, like ``task``.
+    :param strategy: the devices that the rows are dealt out to. torchmetrics adds up what each has found.
     """
 
     def __init__(
@@ -38,12 +42,16 @@ class Evaluation:
         prefix: str = "val_",
         names: Sequence[str] | None = None,
         task: Task | None = None,
+        strategy: Strategy | None = None,
     ) -> None:
         self._rows = rows
         self._classes = classes
         self._batch = max(batch, _MIN_BATCH)
         self._loss = loss
         self._prefix = prefix
+        self._strategy = strategy or Single()
+        # Fewer rows than devices: each measures all of them, which changes no mean.
+        self._dealt = rows.count >= self._strategy.size
         self._mean_loss = WeightedMean().to(device)
         made = make_metrics(names, classes, rows.count, task)
         self._quality = {name: metric.to(device) for name, metric in made.items()}
@@ -56,9 +64,11 @@ class Evaluation:
         ``network`` is left in evaluation mode. A metric that is not defined for these rows is left out.
         """
         network.eval()
-        for inputs, targets in self._rows.in_order(self._batch):
+        for inputs, targets, own in self._batches():
             check()
             outputs = network(inputs)
+            if not own:
+                continue
             self._mean_loss.update(self._loss(outputs, targets), len(targets))
             given, wanted = self._compared(outputs, targets)
             for metric in self._quality.values():
@@ -75,6 +85,15 @@ class Evaluation:
         single = outputs.shape[1] == 1 and targets.ndim == 1
         return outputs.squeeze(1) if single else outputs, targets
 
+    def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, int]]:
+        """Inputs, targets, and how many of them count."""
+        for inputs, targets in self._rows.in_order(self._batch):
+            if self._dealt:
+                (inputs, targets), own = dealt(self._strategy, inputs, targets)
+                yield inputs, targets, own
+            else:
+                yield inputs, targets, len(targets)
+
     @torch.no_grad()
     def confusion(self, network: nn.Module, check: Check) -> list[list[int]]:
         """How often rows of a class were given each class: by the true class, then by the predicted one.
@@ -84,10 +103,12 @@ class Evaluation:
         assert self._classes is not None
         network.eval()
         counts = torch.zeros(self._classes * self._classes, dtype=torch.int64)
-        for inputs, targets in self._rows.in_order(self._batch):
+        for inputs, targets, own in self._batches():
             check()
             pairs = targets * self._classes + network(inputs).argmax(dim=1)
-            counts += torch.bincount(pairs.cpu(), minlength=len(counts))
+            counts += torch.bincount(pairs[:own].cpu(), minlength=len(counts))
+        if self._dealt:
+            counts = self._strategy.total(counts)
         found: list[list[int]] = counts.reshape(self._classes, self._classes).tolist()
         return found
 

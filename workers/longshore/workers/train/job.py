@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from longshore.shared.jobs import FileInput
 from longshore.shared.ledger.models import NewVersion
-from longshore.shared.ledger.records import Claim
+from longshore.shared.ledger.records import CheckpointRecord, Claim
 from longshore.shared.store.address import public
 from longshore.shared.store.manifest import Manifest
 from longshore.shared.tokenizer import TOKENIZER_FILE
@@ -19,7 +19,8 @@ from longshore.shared.training import TrainSpec
 from longshore.workers.context import WorkerContext
 from longshore.workers.families.weights import save_weights
 from longshore.workers.heartbeat import Heartbeat
-from longshore.workers.train.checkpoints import Checkpoints, Found
+from longshore.workers.train.checkpoints import Checkpoints, read_checkpoint
+from longshore.workers.train.distributed.run import plan, train_on_devices
 from longshore.workers.train.opening import open_rows
 from longshore.workers.train.outcome import TrainedModel
 from longshore.workers.train.prior import load_prior
@@ -33,7 +34,6 @@ def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
     :raises InvalidInput: the data and the spec do not go together.
     """
     spec = TrainSpec.model_validate(claim.spec)
-    rows = open_rows(spec, context.inputs.blocks)
 
     def report(epoch: int, metrics: dict[str, float]) -> None:
         context.ledger.attempts.record_metrics(claim, epoch, metrics)
@@ -43,17 +43,21 @@ def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
     def report_step(step: int, metrics: dict[str, float]) -> None:
         context.ledger.attempts.record_metrics(claim, step, metrics)
 
-    checkpoints = Checkpoints(context, claim, spec)
-    found = checkpoints.find()
-    _rewind(context, claim, found)
-    keeping = Keeping(checkpoints, None if found is None else found.state, report_step)
-    try:
-        trained = train(
-            spec, rows, context.device, report, beat.check, keeping=keeping, prior=load_prior(spec, context.store)
-        )
-    finally:
-        # A later attempt must find what this one has kept.
-        checkpoints.wait()
+    checkpoints = Checkpoints(context.ledger, context.store, claim, spec)
+    located = checkpoints.locate()
+    _rewind(context, claim, None if located is None else located[0])
+    state = None if located is None else located[1]
+    if spec.devices > 1:
+        order = plan(claim, spec, context.worker, context.ledger.fleet, state, checkpoints.last)
+        trained = train_on_devices(order, spec, report, report_step, beat.check)
+    else:
+        keeping = Keeping(checkpoints, None if state is None else read_checkpoint(state), report_step)
+        rows, prior = open_rows(spec, context.inputs.blocks), load_prior(spec, context.store)
+        try:
+            trained = train(spec, rows, context.device, report, beat.check, keeping=keeping, prior=prior)
+        finally:
+            # A later attempt must find what this one has kept.
+            checkpoints.wait()
     manifest, digest = store_version(context, claim, spec, trained)
     new = NewVersion(
         model=spec.model,
@@ -89,12 +93,12 @@ def _confusion(trained: TrainedModel) -> dict[str, JsonValue]:
     return {"confusion_matrix": {"labels": list(labels), "counts": [list(row) for row in trained.confusion]}}
 
 
-def _rewind(context: WorkerContext, claim: Claim, found: Found | None) -> None:
+def _rewind(context: WorkerContext, claim: Claim, found: CheckpointRecord | None) -> None:
     """Take back what earlier attempts of the job have reported of what comes now."""
-    if found is None or found.record.job_id != claim.job_id:
+    if found is None or found.job_id != claim.job_id:
         context.ledger.checkpoints.rewind(claim, step=0, epochs=0)
         return
-    context.ledger.checkpoints.rewind(claim, step=found.record.step, epochs=found.record.epoch - 1)
+    context.ledger.checkpoints.rewind(claim, step=found.step, epochs=found.epoch - 1)
 
 
 def store_version(context: WorkerContext, claim: Claim, spec: TrainSpec, trained: TrainedModel) -> tuple[Manifest, str]:

@@ -18,6 +18,8 @@ from longshore.workers.train.rows import TrainingRows
 from longshore.workers.train.schedules import Schedule
 from longshore.workers.train.snapshot import State
 from longshore.workers.train.stopping import Stopping
+from longshore.workers.train.strategy.base import Strategy
+from longshore.workers.train.strategy.single import Single
 
 #: Steps between looks at the loss. Each look waits for the device, so it is not done at every step.
 _LOOK_EVERY = 200
@@ -89,6 +91,10 @@ class Loop:
     keeper: Keeper | None = None
     #: Told the steps that are done, and ``step/loss`` and ``step/learning_rate``.
     report_step: Report | None = None
+    #: Over which devices; ``rows`` gives those of this process, and counts those of all.
+    strategy: Strategy = field(default_factory=Single)
+    #: What the forward passes of training go through; ``None``: the network.
+    model: nn.Module | None = None
     place: Place = field(default_factory=Place)
     _told: float = 0.0
 
@@ -113,41 +119,45 @@ class Loop:
         """Everything that the rest of the training depends on, but the rows and the spec."""
         place = self.place
         return {
-            "network": dict(self.network.state_dict()),
-            "optimizer": self.optimizer.state_dict(),
+            "network": dict(self.strategy.weights(self.network)),
+            "optimizer": self.strategy.optimizer_state(self.network, self.optimizer),
             "precision": self.precision.state_dict(),
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
-            "stopping": None if self.stopping is None else self.stopping.state_dict(),
-            "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+            "stopping": None if self.stopping is None else self.stopping.state_dict(self.strategy),
+            "random": self.strategy.gather(torch.get_rng_state()),
+            "random_cuda": self.strategy.gather(torch.cuda.get_rng_state(self.device))
+            if self.device.type == "cuda"
+            else None,
             "place": {
                 **{"epoch": place.epoch, "batch": place.batch, "done": place.done},
-                "losses": None if place.losses is None else place.losses[: place.batch],
+                "losses": None if place.losses is None else self.strategy.gather(place.losses[: place.batch]),
                 "metrics": dict(place.metrics),
             },
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state`."""
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        random = self.strategy.mine(state["random"])
+        self.strategy.load_weights(self.network, state["network"])
+        self.strategy.load_optimizer_state(self.network, self.optimizer, state["optimizer"])
         self.precision.load_state_dict(state["precision"])
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
         if self.stopping is not None:
-            self.stopping.load_state_dict(state["stopping"])
-        torch.set_rng_state(state["random"])
+            self.stopping.load_state_dict(state["stopping"], self.strategy, self.network)
+        torch.set_rng_state(random)
         if state["random_cuda"] is not None and self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["random_cuda"], self.device)
+            torch.cuda.set_rng_state(self.strategy.mine(state["random_cuda"]), self.device)
         place = state["place"]
         losses = self._no_losses()
         if place["losses"] is not None:
-            losses[: place["batch"]] = place["losses"].to(self.device)
+            losses[: place["batch"]] = self.strategy.mine(place["losses"]).to(self.device)
         self.place = Place(place["epoch"], place["batch"], place["done"], losses, dict(place["metrics"]))
 
     def _epoch(self) -> dict[str, float]:
         """Train on the rest of the rows of an epoch, then evaluate."""
-        losses = self._steps()
+        losses = self.strategy.total(self._steps())
+        self._look(losses, "the loss")
         sizes = torch.full_like(losses, self.batch_size)
         # The last batch may be smaller; every row counts the same.
         sizes[-1] = self.rows.count - self.batch_size * (len(losses) - 1)
@@ -160,55 +170,67 @@ class Loop:
         return metrics
 
     def _steps(self) -> torch.Tensor:
-        """One step for every ``accumulate`` batches. Gives the batches' losses, on the device.
+        """One step for every ``accumulate`` batches. Gives this process's part of the batches' losses, on the device.
 
         Nothing here waits for the device but the looks.
         """
         place = self.place
         losses = place.losses = self._no_losses() if place.losses is None else place.losses
         last = len(losses) - 1
-        self.network.train()
+        model = self.network if self.model is None else self.model
+        model.train()
         self.optimizer.zero_grad()
         for batch, (inputs, targets) in enumerate(
             self.rows.batches(place.epoch, self.batch_size, place.batch), place.batch
         ):
             self.check()
-            with self.precision.context():
-                outputs = self.network(inputs)
-                loss = self.loss(outputs, targets)
-                if self.teaching is not None:
-                    loss = self.teaching.loss(inputs, outputs, loss)
-            losses[batch] = loss.detach()
-            self.precision.backward(loss if self.accumulate == 1 else loss * self._share(batch, len(targets)))
-            if batch == last or (batch + 1) % self.accumulate == 0:
+            ends = batch == last or (batch + 1) % self.accumulate == 0
+            own, share = self._shares(batch)
+            with self.strategy.adding_up(model, ends):
+                with self.precision.context():
+                    outputs = model(inputs)
+                    loss = self.loss(outputs, targets)
+                    if self.teaching is not None:
+                        loss = self.teaching.loss(inputs, outputs, loss)
+                losses[batch] = _scaled(loss.detach(), own)
+                self.precision.backward(_scaled(loss, share))
+            if ends:
                 self.precision.step(self.optimizer, self.network, self.clip_grad_norm)
                 self.optimizer.zero_grad()
                 if self.schedule is not None:
                     self.schedule.step()
                 place.batch, place.done = batch + 1, place.done + 1
                 self._between(losses)
-        self._look(losses, "the loss")
         return losses
 
     def _between(self, losses: torch.Tensor) -> None:
         """After each step: cheap, but for the moments at which something is to be told, looked at or kept."""
         place = self.place
-        if place.done % _LOOK_EVERY == 0:
-            self._look(losses[: place.batch], "the loss")
-        if self.report_step is not None and (now := time.monotonic()) - self._told >= _TELL_EVERY:
-            self._told = now
+        told = self.report_step is not None and time.monotonic() - self._told >= _TELL_EVERY
+        tell, keep = self.strategy.agree(told, self.keeper is not None and self.keeper.due(place.done))
+        if not (tell or keep or place.done % _LOOK_EVERY == 0):
+            return
+        known = self.strategy.total(losses[: place.batch])
+        # What is kept must be good to go on from.
+        self._look(known, "the loss")
+        if tell and self.report_step is not None:
+            self._told = time.monotonic()
             rate = float(self.optimizer.param_groups[0]["lr"])
-            self._look(losses[: place.batch], "the loss")
-            self.report_step(place.done, {"step/loss": float(losses[place.batch - 1]), "step/learning_rate": rate})
-        if self.keeper is not None and self.keeper.due(place.done):
-            # What is kept must be good to go on from.
-            self._look(losses[: place.batch], "the loss")
+            self.report_step(place.done, {"step/loss": float(known[-1]), "step/learning_rate": rate})
+        if keep and self.keeper is not None:
             self.keeper.keep(self.state, place.epoch, place.done)
 
-    def _share(self, batch: int, rows: int) -> float:
-        """What the mean over a batch counts for in the mean over all batches of its step."""
+    def _shares(self, batch: int) -> tuple[float, float]:
+        """What this process's mean over a batch counts for: in the mean over the batch, and in that over its step.
+
+        The second is as much larger as there are processes: their gradients are averaged, not added.
+        """
+        rows = min(self.batch_size, self.rows.count - batch * self.batch_size)
+        mine = self.strategy.own(rows)
         first = batch - batch % self.accumulate
-        return rows / min(self.accumulate * self.batch_size, self.rows.count - first * self.batch_size)
+        of_step = min(self.accumulate * self.batch_size, self.rows.count - first * self.batch_size)
+        own = mine.stop - mine.start
+        return own / rows, own * self.strategy.size / of_step
 
     def _no_losses(self) -> torch.Tensor:
         return torch.zeros(-(-self.rows.count // self.batch_size), device=self.device)
@@ -217,3 +239,7 @@ class Loop:
         rate = float(self.optimizer.param_groups[0]["lr"])
         last = None if self.keeper is None else self.keeper.last
         refuse_not_finite(losses, NotFinite(what, rate, self.place.epoch, last))
+
+
+def _scaled(loss: torch.Tensor, share: float) -> torch.Tensor:
+    return loss if share == 1 else loss * share

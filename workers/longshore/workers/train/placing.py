@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,6 +15,9 @@ from longshore.workers.train.augment import Augmentation
 from longshore.workers.train.data import TrainingData
 from longshore.workers.train.rows import AugmentedRows, HeldOutRows, InMemoryRows, TrainingRows
 from longshore.workers.train.split import Rows
+from longshore.workers.train.strategy.base import Strategy
+from longshore.workers.train.strategy.dealing import DealtRows, present
+from longshore.workers.train.strategy.single import Single
 from longshore.workers.train.stream.data import StreamedData
 from longshore.workers.train.stream.parting import TEST, TRAIN, VALIDATION
 from longshore.workers.train.stream.rows import StreamedRows
@@ -34,22 +38,30 @@ class Placed:
 
 
 def place(
-    spec: TrainSpec, data: TrainingData | StreamedData, device: torch.device, given: Standardize | None = None
+    spec: TrainSpec,
+    data: TrainingData | StreamedData,
+    device: torch.device,
+    given: Standardize | None = None,
+    strategy: Strategy | None = None,
 ) -> Placed:
     """Put the rows on ``device``, or make ready to. On the CPU, features in memory are standardised in place.
 
     :param given: how they are; ``None`` measures it.
+    :param strategy: the devices that batches to train on are dealt out to.
     """
     if isinstance(data, TrainingData):
         placed = _in_memory(spec, data, device, given)
     else:
         placed = _streamed(spec, data, device, given)
+    strategy = strategy or Single()
+    if strategy.size > 1:
+        placed = replace(placed, train=DealtRows(placed.train, strategy))
     shape = image_shape(spec.config)
     if spec.augment is None:
         return placed
     spec.augment.check(shape, data.signature.features)
     assert shape is not None
-    augmentation = Augmentation(spec.augment, shape, spec.seed, placed.standardize)
+    augmentation = Augmentation(spec.augment, shape, spec.seed, placed.standardize, partial(present, strategy))
     return replace(placed, train=AugmentedRows(placed.train, augmentation))
 
 

@@ -98,4 +98,5 @@ class AugmentedRows:
     def batches(self, epoch: int, size: int, start: int = 0) -> Iterator[Batch]:
         """See :class:`TrainingRows`."""
         for step, (inputs, targets) in enumerate(self.rows.batches(epoch, size, start), start):
-            yield self.augmentation(inputs, epoch, step), targets
+            of_all = min(size, self.count - step * size)
+            yield self.augmentation(inputs, epoch, step, of_all), targets

@@ -30,6 +30,8 @@ from longshore.workers.train.prior import Prior, Teaching, freeze
 from longshore.workers.train.rows import HeldOutRows
 from longshore.workers.train.schedules import Schedule
 from longshore.workers.train.stopping import Stopping
+from longshore.workers.train.strategy.base import Strategy
+from longshore.workers.train.strategy.single import Single
 from longshore.workers.train.stream.data import StreamedData, read_streams
 
 #: Classifiers of more have no confusion matrix.
@@ -57,6 +59,7 @@ def train(
     fold: tuple[int, int] | None = None,
     keeping: Keeping | None = None,
     prior: Prior | None = None,
+    strategy: Strategy | None = None,
 ) -> TrainedModel:
     """Train what ``spec`` asks for on ``rows``, which are those that it names: in memory, or streamed.
 
@@ -70,12 +73,14 @@ def train(
     :param fold: as of :func:`read_training_data`.
     :param keeping: checkpoints, and from where to go on.
     :param prior: what ``spec`` names to begin with or to learn from.
+    :param strategy: how the training is spread over devices, of which ``device`` is this process's; each process calls
+        this, and what that of rank 0 gives counts. ``None``: on ``device`` alone.
     :raises InvalidInput: the spec does not fit the rows or the family, a row is bad, the loss is no longer finite, or
         the run does not fit the memory of ``device``.
     """
     family = get_family(spec.family)
     config = build(family.config, spec.config, "config.")
-    prior = prior or Prior()
+    prior, strategy = prior or Prior(), strategy or Single()
     if isinstance(rows, Tables):
         data: Data = read_training_data(spec, rows, fold, prior.tokenizer)
     else:
@@ -95,9 +100,10 @@ def train(
         notes = prior.fill(network)
         freeze(network, spec.freeze)
         try:
-            trained = _run(spec, data, network, device, report, check, keeping or Keeping(), prior)
+            trained = _run(spec, data, network, device, report, check, keeping or Keeping(), prior, strategy)
         except torch.OutOfMemoryError as error:
             raise _too_large(spec, data, device) from error
+        network = strategy.plain(network, lambda: family.build(config, data.signature.width, data.outputs))
     module = assemble(network, trained.standardize, unit_length=data.signature.task == "embedding")
     return TrainedModel(
         module=module.to("cpu").eval(),
@@ -129,13 +135,14 @@ def _run(
     check: Check,
     keeping: Keeping,
     prior: Prior,
+    strategy: Strategy,
 ) -> Trained:
     """Train ``network`` in place."""
-    network.to(device)
+    strategy.place(network, device, spec.seed)
     given = prior.standardize(data.signature.width)
     if prior.base is not None:
         spec = spec.model_copy(update={"standardize": given is not None})
-    rows = place(spec, data, device, given)
+    rows = place(spec, data, device, given, strategy)
     if prior.teacher is not None:
         prior.teacher.to(device)
     teaching = None if prior.teacher is None else Teaching(spec, prior, data.signature, rows.standardize)
@@ -146,7 +153,7 @@ def _run(
     def evaluation(held_out: HeldOutRows, prefix: str) -> Evaluation | VectorEvaluation:
         if task == "embedding":
             return VectorEvaluation(held_out, loss, spec.batch_size, device, prefix, spec.metrics)
-        return Evaluation(held_out, classes, loss, spec.batch_size, device, prefix, spec.metrics, task)
+        return Evaluation(held_out, classes, loss, spec.batch_size, device, prefix, spec.metrics, task, strategy)
 
     optimizer = make_optimizer(spec, network)
     steps = spec.epochs * -(-rows.train.count // (spec.batch_size * spec.accumulate))
@@ -168,6 +175,8 @@ def _run(
         teaching=teaching,
         keeper=keeping.keeper,
         report_step=keeping.report_step,
+        strategy=strategy,
+        model=strategy.wrap(network, data.signature.width),
     )
     if keeping.state is not None:
         loop.restore(keeping.state)

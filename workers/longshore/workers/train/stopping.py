@@ -14,6 +14,7 @@ from torch import nn
 from longshore.shared.errors import InvalidInput
 from longshore.shared.search import lower_is_better
 from longshore.workers.train.snapshot import copied
+from longshore.workers.train.strategy.base import Strategy
 
 
 class Stopping:
@@ -56,14 +57,15 @@ class Stopping:
         """What its owner should know."""
         return f"the version has the weights of epoch {self.epoch} of {last}, whose {self._monitor} was the best"
 
-    def state_dict(self) -> dict[str, Any]:
-        """What is remembered."""
+    def state_dict(self, strategy: Strategy) -> dict[str, Any]:
+        """What is remembered; of every device."""
         return {
             **{"best": self._best, "epoch": self.epoch, "metrics": self.metrics, "stopped": self.stopped},
-            "weights": copied(self._weights),
+            "weights": copied(dict(strategy.whole(self._weights))),
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], strategy: Strategy, network: nn.Module) -> None:
         """The other way round."""
         self._best, self.epoch = state["best"], state["epoch"]
-        self.metrics, self.stopped, self._weights = dict(state["metrics"]), state["stopped"], dict(state["weights"])
+        self.metrics, self.stopped = dict(state["metrics"]), state["stopped"]
+        self._weights = dict(strategy.part(network, state["weights"]))

@@ -1,0 +1,189 @@
+"""One training in several processes of a worker: what it gives, and that nothing of it is left or lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from longshore.producers import Client, Job
+from longshore.shared.errors import InvalidInput, JobFailed
+from longshore.shared.jobs import State
+from tests.integration import digits
+from tests.integration.cluster import Cluster
+from tests.integration.command_line import CommandLine
+from tests.integration.support import wait_until
+
+#: Seconds.
+PATIENCE = 200.0
+#: 719 rows are trained on: the last batch is smaller, and leaves an odd row.
+OPTIONS: dict[str, object] = {
+    **{"config": {"hidden": [32]}, "batch_size": 48, "epochs": 4, "seed": 5, "test": 0.1, "clip_grad_norm": 1.0},
+    **{"metrics": ["accuracy", "f1"]},
+}
+#: Long enough to be met in its middle.
+LONG: dict[str, object] = {
+    **{"config": {"hidden": [32], "dropout": 0.3}, "batch_size": 16, "accumulate": 2, "seed": 5, "epochs": 30},
+    **{"checkpoint_seconds": None, "checkpoint_steps": 10, "devices": 2},
+}
+
+
+@pytest.fixture
+def client(cluster: Cluster) -> Iterator[Client]:
+    with cluster.client() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def table() -> pa.Table:
+    images, labels = digits.digits()
+    return digits.table(images[:900], labels[:900])
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster: Cluster, table: pa.Table) -> Job:
+    with cluster.client() as client:
+        return client.train("undisturbed", "mlp", table, "label", **LONG).wait(PATIENCE)
+
+
+def weights(client: Client, job: Job) -> object:
+    """The digest of what a job has trained."""
+    outcome = job.record().outcome
+    assert outcome is not None
+    return client.models.get(f"{outcome['model']}:{outcome['version']}").manifest["weights"]
+
+
+def reported(job: Job) -> dict[tuple[int, str], float]:
+    """What was measured, by epoch and name; what comes but once a second depends on the machine."""
+    return {(each.step, each.name): each.value for each in job.metrics() if not each.name.startswith("step/")}
+
+
+def processes(cluster: Cluster) -> list[psutil.Process]:
+    """Launchers and ranks of this cluster's trainings."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            ours = process.environ().get("LONGSHORE_STORE") == cluster.settings.store
+            if ours and any("train.distributed" in part for part in process.cmdline()):
+                found.append(process)
+        except psutil.Error:  # another user's, a zombie, or gone
+            continue
+    return found
+
+
+def ranks(cluster: Cluster) -> list[psutil.Process]:
+    return [each for each in processes(cluster) if "longshore.workers.train.distributed.rank" in each.cmdline()]
+
+
+def newest_step(cluster: Cluster, job: Job) -> int:
+    found = cluster.ledger.checkpoints.newest(job.id)
+    return 0 if found is None else found.step
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_devices_train_what_one_does(cluster: Cluster, client: Client, table: pa.Table, strategy: str) -> None:
+    one = client.train("one", "mlp", table, "label", **OPTIONS).wait(PATIENCE)
+    two = client.train("two", "mlp", table, "label", devices=2, strategy=strategy, **OPTIONS).wait(PATIENCE)
+    wanted, found = reported(one), reported(two)
+    assert found.keys() == wanted.keys()
+    assert (4, "test_f1") in found
+    assert all(found[each] == pytest.approx(wanted[each], abs=1e-5) for each in wanted)
+    outcomes = [job.record().outcome for job in (one, two)]
+    assert outcomes[0] is not None
+    assert outcomes[1] is not None
+    assert outcomes[1]["confusion_matrix"] == outcomes[0]["confusion_matrix"]
+    stored = client.models.get(f"two:{outcomes[1]['version']}").manifest["metrics"]
+    assert isinstance(stored, dict)
+    assert stored["val_loss"] == found[4, "val_loss"]
+    rows = table.slice(0, 50)
+    answers = [client.infer(name, rows).wait(PATIENCE).results()["label"].to_pylist() for name in ("one", "two")]
+    assert answers[0] == answers[1]
+    assert not processes(cluster)
+
+
+def test_a_killed_process_ends_the_attempt_and_the_next_goes_on(
+    cluster: Cluster, client: Client, table: pa.Table, undisturbed: Job
+) -> None:
+    job = client.train("killed-rank", "mlp", table, "label", **LONG)
+    wait_until(lambda: newest_step(cluster, job) >= 100, "a checkpoint", PATIENCE)
+    killed = ranks(cluster)[-1]
+    rank = killed.environ()["RANK"]
+    killed.kill()
+    job.wait(PATIENCE)
+    shard = job.shards()[0]
+    assert shard.attempt == 2
+    assert f"rank {rank} (SIGKILL) of 2 was killed" in str(shard.errors)
+    assert weights(client, job) == weights(client, undisturbed)
+    assert reported(job) == reported(undisturbed)
+    assert not processes(cluster)
+
+
+def test_a_killed_worker_leaves_no_process_and_its_training_goes_on(
+    cluster: Cluster, client: Client, table: pa.Table, undisturbed: Job
+) -> None:
+    job = client.train("killed-worker", "mlp", table, "label", **LONG)
+    wait_until(lambda: newest_step(cluster, job) >= 100, "a checkpoint", PATIENCE)
+    before = processes(cluster)
+    assert len(before) == 3
+    folder = Path(before[0].cmdline()[-1])
+    for pid in cluster.child_pids():
+        os.kill(pid, signal.SIGKILL)
+    gone, alive = psutil.wait_procs(before, timeout=10)
+    assert (len(gone), alive) == (3, [])
+    assert not folder.exists()
+    job.wait(PATIENCE)
+    assert job.shards()[0].attempt >= 2
+    assert weights(client, job) == weights(client, undisturbed)
+    assert reported(job) == reported(undisturbed)
+
+
+def test_a_cancelled_training_leaves_no_process(cluster: Cluster, client: Client, table: pa.Table) -> None:
+    job = client.train("cancelled", "mlp", table, "label", **{**LONG, "epochs": 10_000})
+    wait_until(lambda: newest_step(cluster, job) >= 20, "a checkpoint", PATIENCE)
+    assert len(processes(cluster)) == 3
+    job.cancel()
+    wait_until(lambda: not processes(cluster), "the end of the processes", 15)
+    assert job.state is State.CANCELLED
+
+
+def test_what_a_process_refuses_ends_the_job_at_once(cluster: Cluster, client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    lines = [f"{row}.5,{row % 2}" for row in range(20_000)]
+    lines[15_000] = "nan,1"
+    path.write_text("\n".join(["x,y", *lines]))
+    job = client.train("bad", "linear", path, "y", devices=2, epochs=1)
+    with pytest.raises(JobFailed, match=r"data: row 15000: .*mend or remove it"):
+        job.wait(PATIENCE)
+    assert job.shards()[0].attempt == 1
+    assert not processes(cluster)
+
+
+def test_the_command_line_trains_on_several_devices(cluster: Cluster, table: pa.Table, tmp_path: Path) -> None:
+    pq.write_table(table, tmp_path / "rows.parquet")
+    longshore = CommandLine(cluster.environment)
+    data = str(tmp_path / "rows.parquet")
+    asked = ["train", data, "--model", "cli", "--family", "linear", "--target", "label", "--epochs", "1"]
+    found = longshore(*asked, "--devices", "2", "--strategy", "fsdp", "--wait", "--json").fields
+    assert found["state"] == "succeeded"
+
+
+def test_what_does_not_go_together_is_refused_at_the_call(client: Client, table: pa.Table) -> None:
+    def refused(field: str, reason: str, **options: object) -> None:
+        with pytest.raises(InvalidInput, match=reason) as error:
+            client.train("refused", "linear", table, "label", **options)
+        assert error.value.field == field
+
+    refused("devices", "leaves some without any", devices=8, batch_size=4)
+    refused("devices", "greater than or equal to 1", devices=0)
+    refused("strategy", "for several devices", strategy="fsdp")
+    refused("precision", "not with the strategy fsdp", strategy="fsdp", devices=2, precision="fp16")
+    with pytest.raises(InvalidInput, match=r"^devices: 2: trials already run on all workers"):
+        client.tune("refused", "linear", table, "label", {"learning_rate": [0.1, 0.2]}, devices=2)
+    with pytest.raises(InvalidInput, match=r"^devices: 2: folds already run on all workers"):
+        client.cross_validate("refused", "linear", table, "label", devices=2)

@@ -1,0 +1,68 @@
+"""The process that starts those of a training and watches them: ``python -m ...launcher FOLDER``.
+
+https://docs.pytorch.org/docs/stable/elastic/agent.html
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+from longshore.workers.train.distributed.lifeline import end_with_worker
+
+#: Seconds between two looks at the processes.
+_LOOK = 0.05
+#: Seconds that the others have to end when one has failed, before they are killed.
+_GRACE = 5
+_HERE = "127.0.0.1"
+
+
+def main() -> int:
+    """Run the ranks of the order in a folder to their end; 0 if all of them succeeded."""
+    folder = Path(sys.argv[1])
+    end_with_worker(folder)
+    # Imported now: torch takes seconds, in which the worker may end.
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    from longshore.workers.train.distributed.failures import write_exits
+    from longshore.workers.train.distributed.order import read_order
+
+    order = read_order(folder)
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=order.devices,
+        run_id=order.claim.token.replace("/", "-"),
+        # Not c10d's: that unpickles what any process of this machine may have put into its store.
+        rdzv_backend="static",
+        rdzv_endpoint=f"{_HERE}:{_free_port()}",
+        rdzv_configs={"rank": 0},
+        local_addr=_HERE,
+        # Another attempt at the job is the ledger's to begin.
+        max_restarts=0,
+        monitor_interval=_LOOK,
+        shutdown_timeout=_GRACE,
+    )
+    if Path("/sys/class/net/lo").exists():
+        # Gloo listens at the address of the host's name otherwise.
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    try:
+        elastic_launch(config, sys.executable)("-m", "longshore.workers.train.distributed.rank", str(folder))
+    except ChildFailedError as error:
+        write_exits({rank: failure.exitcode for rank, failure in error.failures.items()}, folder)
+        return 1
+    return 0
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind((_HERE, 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+if __name__ == "__main__":
+    sys.exit(main())

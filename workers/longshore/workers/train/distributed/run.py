@@ -1,0 +1,124 @@
+"""A training on several devices, as the worker's child runs it: it starts the processes, listens and ends them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from longshore.shared.errors import InvalidInput
+from longshore.shared.ledger.fleet import Fleet, joined
+from longshore.shared.ledger.records import Claim
+from longshore.shared.training import TrainSpec
+from longshore.workers.draining import HandBack
+from longshore.workers.settings import WorkerSettings
+from longshore.workers.train.distributed.events import Listener
+from longshore.workers.train.distributed.failures import reason
+from longshore.workers.train.distributed.order import Order, write_order
+from longshore.workers.train.distributed.result import read_result
+from longshore.workers.train.outcome import Check, Report, TrainedModel
+
+#: Seconds between two looks at the processes and at what they tell.
+_LOOK = 0.1
+#: Seconds in which processes that were killed are gone.
+_GONE = 10.0
+
+
+def plan(
+    claim: Claim,
+    spec: TrainSpec,
+    worker: WorkerSettings,
+    fleet: Fleet,
+    state: Path | None = None,
+    last: str | None = None,
+) -> Order:
+    """How a worker runs a training on several devices.
+
+    On CPUs it runs as many processes as are asked for, and its threads are shared out among them.
+
+    :param state: the checkpoint to go on from, and ``last`` what it is called.
+    :raises HandBack: the worker has fewer GPUs, and another has enough.
+    :raises InvalidInput: no worker has so many.
+    """
+    on_gpus = worker.device != "cpu" and spec.devices <= worker.devices
+    if not on_gpus and worker.device != "cpu" and claim.queue != "cpu":
+        if (fleet.most_devices(claim.queue) or 0) >= spec.devices:
+            raise HandBack(f"{worker.name} has fewer than {spec.devices} GPUs")
+        has = "one GPU" if worker.devices == 1 else f"{worker.devices} GPUs"
+        raise InvalidInput(
+            "devices",
+            f"{spec.devices}: {worker.name}, which took the job, has {has}, and no other has enough; ask for "
+            f"fewer, or start one: longshore worker --devices {joined(spec.devices)}",
+        )
+    return Order(
+        claim=claim,
+        devices=spec.devices,
+        device="cuda" if on_gpus else "cpu",
+        threads=max(1, worker.threads // spec.devices),
+        state=state,
+        last=last,
+    )
+
+
+def train_on_devices(order: Order, spec: TrainSpec, report: Report, report_step: Report, check: Check) -> TrainedModel:
+    """Train in as many processes as the order says. None of them is left when this returns or raises.
+
+    :param report: as of :func:`~longshore.workers.train.run.train`, and so are ``report_step`` and ``check``.
+    :raises InvalidInput: as there.
+    :raises ProcessFailed: a process was killed, or broke.
+    """
+    with tempfile.TemporaryDirectory(prefix="longshore-") as name:
+        folder = Path(name)
+        write_order(order, folder)
+        listener = Listener(folder)
+
+        def listen() -> None:
+            for event in listener.new():
+                (report if event.what == "epoch" else report_step)(event.number, event.metrics)
+
+        with _launched(order, folder) as launcher:
+            while True:
+                check()
+                listen()
+                with suppress(subprocess.TimeoutExpired):
+                    status = launcher.wait(_LOOK)
+                    break
+        listen()
+        if status:
+            raise reason(folder, order.devices)
+        return read_result(spec, folder)
+
+
+@contextmanager
+def _launched(order: Order, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The launcher; it and all that it has started are gone at the end."""
+    command = [sys.executable, "-m", "longshore.workers.train.distributed.launcher", str(folder)]
+    # Their temporary files go with the folder, also when they are killed.
+    environment = {**os.environ, "OMP_NUM_THREADS": str(order.threads), "TMPDIR": str(folder)}
+    # A session of its own, as a worker has; the pipe is what ends it with this process.
+    launcher = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, start_new_session=True)
+    assert launcher.stdin is not None
+    try:
+        yield launcher
+    finally:
+        # Those that were just begun and are not seen here end by the closed pipe.
+        started = _descendants(launcher.pid)
+        launcher.stdin.close()
+        for process in started:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        launcher.kill()
+        launcher.wait()
+        psutil.wait_procs(started, timeout=_GONE)
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).children(recursive=True)
+    return []

@@ -1,0 +1,48 @@
+"""Every device holds the whole network; gradients are added up: DistributedDataParallel.
+
+Li et al., "PyTorch Distributed: Experiences on Accelerating Data Parallel Training", 2020,
+https://arxiv.org/abs/2006.15704
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from longshore.workers.train.strategy.group import Group, refuse_batch_norm
+from longshore.workers.train.strategy.single import Single
+
+
+class Ddp(Group, Single):
+    """See :class:`~longshore.workers.train.strategy.base.Strategy`. What is kept is kept as of a single device."""
+
+    rank: int
+    size: int
+
+    def place(self, network: nn.Module, device: torch.device, seed: int) -> None:
+        """See :meth:`Strategy.place`."""
+        refuse_batch_norm(network)
+        network.to(device)
+        self.draw_apart(seed)
+
+    def wrap(self, network: nn.Module, width: int) -> nn.Module:
+        """A module over the same parameters; states are taken from ``network``.
+
+        Before the second pass, DDP orders its buckets anew, and a sum of more than two ranks depends on where in a
+        bucket it stands. So the first pass is made here: a training that goes on adds up as one that never stopped.
+        """
+        model = DistributedDataParallel(network, gradient_as_bucket_view=True)
+        device = next(network.parameters()).device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            for _ in range(2):
+                torch.autograd.backward(model(torch.zeros(1, width, device=device)).sum())
+        model.zero_grad()
+        return model
+
+    def adding_up(self, model: nn.Module, now: bool) -> AbstractContextManager[object]:
+        """See :meth:`Strategy.adding_up`."""
+        assert isinstance(model, DistributedDataParallel)
+        return nullcontext() if now else model.no_sync()

@@ -1,0 +1,82 @@
+"""A training on one device, which every training is unless it is asked for more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+
+from longshore.workers.train.snapshot import State
+from longshore.workers.train.strategy.base import Weights
+
+
+class Single:
+    """See :class:`~longshore.workers.train.strategy.base.Strategy`. Nothing here copies or waits."""
+
+    rank = 0
+    size = 1
+
+    def place(self, network: nn.Module, device: torch.device, seed: int) -> None:
+        """Put it there."""
+        network.to(device)
+
+    def wrap(self, network: nn.Module, width: int) -> nn.Module:
+        """The network itself."""
+        return network
+
+    def adding_up(self, model: nn.Module, now: bool) -> AbstractContextManager[object]:
+        """Nothing to add up."""
+        return nullcontext()
+
+    def own(self, rows: int) -> slice:
+        """All of them."""
+        return slice(0, rows)
+
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """As they are."""
+        return values
+
+    def agree(self, *wishes: bool) -> tuple[bool, ...]:
+        """As it is wished."""
+        return wishes
+
+    def gather(self, value: torch.Tensor) -> torch.Tensor:
+        """As it is."""
+        return value
+
+    def mine(self, gathered: torch.Tensor) -> torch.Tensor:
+        """As it is."""
+        return gathered
+
+    def weights(self, network: nn.Module) -> Weights:
+        """As torch gives it."""
+        return dict(network.state_dict())
+
+    def load_weights(self, network: nn.Module, weights: Weights) -> None:
+        """As torch takes it."""
+        network.load_state_dict(weights)
+
+    def optimizer_state(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> State:
+        """As torch gives it."""
+        return optimizer.state_dict()
+
+    def load_optimizer_state(
+        self, network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
+    ) -> None:
+        """As torch takes it."""
+        optimizer.load_state_dict(dict(state))
+
+    def plain(self, network: nn.Module, build: Callable[[], nn.Module]) -> nn.Module:
+        """The network itself."""
+        return network
+
+    def whole(self, part: Weights) -> Weights:
+        """As they are."""
+        return part
+
+    def part(self, network: nn.Module, whole: Weights) -> Weights:
+        """As they are."""
+        return whole
