@@ -15,6 +15,7 @@ import pytest
 from longshore.producers import Client, Job
 from longshore.shared.errors import InvalidInput, JobFailed
 from longshore.shared.jobs import State
+from longshore.shared.ledger.fleet import Presence
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
@@ -143,6 +144,21 @@ def test_a_killed_worker_leaves_no_process_and_its_training_goes_on(
     assert reported(job) == reported(undisturbed)
 
 
+def test_a_training_that_is_handed_back_goes_on(
+    cluster: Cluster, client: Client, table: pa.Table, undisturbed: Job
+) -> None:
+    job = client.train("handed-back", "mlp", table, "label", **LONG)
+    wait_until(lambda: newest_step(cluster, job) >= 100, "a checkpoint", PATIENCE)
+    before = processes(cluster)
+    cluster.restart_workers()
+    assert not any(each.is_running() for each in before)
+    job.wait(PATIENCE)
+    assert weights(client, job) == weights(client, undisturbed)
+    assert reported(job) == reported(undisturbed)
+    longer = job.extend(1).wait(PATIENCE)
+    assert {step for step, _ in reported(longer)} == {31}
+
+
 def test_a_cancelled_training_leaves_no_process(cluster: Cluster, client: Client, table: pa.Table) -> None:
     job = client.train("cancelled", "mlp", table, "label", **{**LONG, "epochs": 10_000})
     wait_until(lambda: newest_step(cluster, job) >= 20, "a checkpoint", PATIENCE)
@@ -171,6 +187,41 @@ def test_the_command_line_trains_on_several_devices(cluster: Cluster, table: pa.
     asked = ["train", data, "--model", "cli", "--family", "linear", "--target", "label", "--epochs", "1"]
     found = longshore(*asked, "--devices", "2", "--strategy", "fsdp", "--wait", "--json").fields
     assert found["state"] == "succeeded"
+
+
+def test_streamed_rows_and_a_teacher_are_shared_too(
+    cluster: Cluster, client: Client, table: pa.Table, tmp_path: Path
+) -> None:
+    pq.write_table(table, tmp_path / "rows.parquet", row_group_size=100)
+    client.train("teacher", "linear", table, "label", epochs=1).wait(PATIENCE)
+    options: dict[str, object] = {**OPTIONS, "stream": True, "shuffle_window": 96, "teacher": "teacher:1", "epochs": 2}
+    one, two = (
+        client.train("taught", "mlp", tmp_path / "rows.parquet", "label", devices=devices, **options).wait(PATIENCE)
+        for devices in (1, 2)
+    )
+    wanted, found = reported(one), reported(two)
+    assert found.keys() == wanted.keys()
+    assert all(found[each] == pytest.approx(wanted[each], abs=1e-5) for each in wanted)
+
+
+@pytest.mark.parametrize(("device", "has"), [("cuda:0", "one GPU"), ("cuda:0+cuda:1", "2 GPUs")])
+def test_more_gpus_than_any_worker_has_are_refused_at_the_call(
+    cluster: Cluster, client: Client, table: pa.Table, device: str, has: str
+) -> None:
+    name = f"{device}@tests"
+    there = Presence(name=name, device=device, queue="gpu", host="tests", pid=1, families=["mlp"])
+    cluster.ledger.fleet.see(there)
+    try:
+        with pytest.raises(InvalidInput, match=rf"^devices: 4: no worker has more than {has}; .*cuda:2\+cuda:3"):
+            client.train("wide", "mlp", table, "label", devices=4)
+        if has == "2 GPUs":
+            job = client.train("wide", "mlp", table, "label", devices=2)
+            assert job.record().queue == "gpu"
+            job.cancel()
+        # A worker on CPUs takes any number.
+        client.train("wide", "mlp", table, "label", devices=4, device="cpu").cancel()
+    finally:
+        cluster.ledger.fleet.forget(name)
 
 
 def test_what_does_not_go_together_is_refused_at_the_call(client: Client, table: pa.Table) -> None:

@@ -97,6 +97,7 @@ class Client:
             arguments ``momentum``, ``nesterov``, ``betas``, ``eps``, ``amsgrad``, ``alpha``, ``centered``; ``loss`` and
             its arguments ``label_smoothing``, ``class_weights``, ``beta``, ``delta``; ``init`` and
             ``init_std``; ``train_metrics``;
+            ``devices`` and ``strategy`` (on how many devices of a worker, and what each of them holds),
             ``standardize``, ``augment``, ``tokenizer`` (how texts become ids), ``stream``, ``shuffle_window``,
             ``seed``, ``alias``,
             ``promote_if`` (a condition on metrics) and ``config`` (what the family is told) of

@@ -40,6 +40,14 @@ def test_cpu_workers_and_a_gpu_share_the_cores() -> None:
     assert sorted(core for slot in slots for core in slot.cores) == list(range(8))
 
 
+def test_several_gpus_are_one_slot_that_sees_them_all() -> None:
+    machine = Machine(cores=tuple(range(8)), gpus=("2", "GPU-1f", "5"))
+    both, single = parse_devices("cuda:0 + cuda:1, cuda:2", machine)
+    assert both == DeviceSlot("cuda:0+cuda:1", "gpu", (0, 1, 2, 3), 4, 0, "2,GPU-1f")
+    assert (both.devices, single.devices) == (2, 1)
+    assert single.cuda_visible == "5"
+
+
 @given(cores=st.sets(st.integers(0, 255), min_size=1, max_size=64), data=st.data())
 def test_every_core_goes_to_one_cpu_worker_and_none_is_left_without(cores: set[int], data: st.DataObject) -> None:
     count = data.draw(st.integers(1, len(cores)))
@@ -65,9 +73,24 @@ def test_more_gpus_than_cores_share_them_in_turn() -> None:
         ("cuda:2", TWO_GPUS, "sees 2 GPUs"),
         ("cuda:1,cuda:1", TWO_GPUS, "names cuda:1 twice"),
         ("cuda,cuda:1", TWO_GPUS, "names cuda:1 twice"),
+        ("cuda:0+cuda:1,cuda:1", TWO_GPUS, "names cuda:1 twice"),
+        ("cuda:0+cuda:0", TWO_GPUS, "names cuda:0 twice"),
+        ("cuda:0+cuda:2", TWO_GPUS, "sees 2 GPUs"),
         *(
             (bad, TWO_GPUS, "the forms are auto, cpu")
-            for bad in ("", "gpu", "cpu:", "cpu:two", "auto,cpu", "cuda:-1", ",")
+            for bad in (
+                "cuda:0+cpu",
+                "cuda:0+",
+                "cuda+cuda:1",
+                "+",
+                "",
+                "gpu",
+                "cpu:",
+                "cpu:two",
+                "auto,cpu",
+                "cuda:-1",
+                ",",
+            )
         ),
     ],
 )

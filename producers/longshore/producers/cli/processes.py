@@ -23,8 +23,8 @@ from longshore.shared.errors import InvalidInput
     "--devices",
     default="auto",
     show_default=True,
-    metavar="auto|cpu|cpu:N|cuda:I,...",
-    help="One worker on each: every GPU, or else the CPU; N CPU workers; some GPUs.",
+    metavar="auto|cpu|cpu:N|cuda:I|cuda:I+cuda:J,...",
+    help="One worker on each: every GPU, or else the CPU; N CPU workers; some GPUs; several GPUs at once.",
 )
 @with_options
 def worker(options: Options, devices: str) -> None:

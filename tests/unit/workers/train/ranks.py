@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,10 +91,10 @@ def alone(asked: Asked) -> Trained:
     return _train(asked, None, None)
 
 
-def together(asked: Asked, kind: str, size: int, folder: Path) -> Trained:
-    """Train in so many processes; gives what rank 0 has."""
-    (folder / "meeting").unlink(missing_ok=True)
-    command = [sys.executable, "-P", __file__, kind, str(size), json.dumps(vars(asked)), str(folder)]
+def together(asked: Sequence[Asked], kind: str, size: int, folder: Path) -> list[Trained]:
+    """Train one after the other in so many processes; gives what rank 0 has."""
+    tasks = json.dumps([vars(each) for each in asked])
+    command = [sys.executable, "-P", __file__, kind, str(size), tasks, str(folder)]
     # LOCAL_RANK: by which torchmetrics knows who is to warn.
     ranks = [
         subprocess.Popen([*command, str(rank)], env={**os.environ, "LOCAL_RANK": str(rank)}) for rank in range(size)
@@ -105,19 +105,21 @@ def together(asked: Asked, kind: str, size: int, folder: Path) -> Trained:
         for rank in ranks:
             rank.kill()
             rank.wait()
-    found: Any = read_state(folder / "trained")
-    return Trained(found["weights"], found["metrics"], found["confusion"], found["notes"])
+    found: list[Any] = [read_state(folder / str(number)) for number in range(len(asked))]
+    return [Trained(each["weights"], each["metrics"], each["confusion"], each["notes"]) for each in found]
 
 
 def main() -> None:
     """One of the processes."""
-    kind, size, asked, folder, rank = sys.argv[1:]
+    kind, size, tasks, folder, rank = sys.argv[1:]
     meeting = f"file://{folder}/meeting"
     distributed.init_process_group("gloo", init_method=meeting, rank=int(rank), world_size=int(size))
-    trained = _train(Asked(**json.loads(asked)), Fsdp() if kind == "fsdp" else Ddp(), Path(folder))
-    if rank == "0":
-        write_state(vars(trained), Path(folder) / "trained")
-    distributed.barrier()
+    for number, asked in enumerate(json.loads(tasks)):
+        trained = _train(Asked(**asked), Fsdp() if kind == "fsdp" else Ddp(), Path(folder))
+        if rank == "0":
+            write_state(vars(trained), Path(folder) / str(number))
+        # The next one may go on from what rank 0 has kept.
+        distributed.barrier()
     distributed.destroy_process_group()
 
 

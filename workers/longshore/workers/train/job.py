@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -34,30 +35,8 @@ def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
     :raises InvalidInput: the data and the spec do not go together.
     """
     spec = TrainSpec.model_validate(claim.spec)
-
-    def report(epoch: int, metrics: dict[str, float]) -> None:
-        context.ledger.attempts.record_metrics(claim, epoch, metrics)
-        # One that extends another begins after the epochs of that.
-        beat.progress(epoch - claim.start)
-
-    def report_step(step: int, metrics: dict[str, float]) -> None:
-        context.ledger.attempts.record_metrics(claim, step, metrics)
-
     checkpoints = Checkpoints(context.ledger, context.store, claim, spec)
-    located = checkpoints.locate()
-    _rewind(context, claim, None if located is None else located[0])
-    state = None if located is None else located[1]
-    if spec.devices > 1:
-        order = plan(claim, spec, context.worker, context.ledger.fleet, state, checkpoints.last)
-        trained = train_on_devices(order, spec, report, report_step, beat.check)
-    else:
-        keeping = Keeping(checkpoints, None if state is None else read_checkpoint(state), report_step)
-        rows, prior = open_rows(spec, context.inputs.blocks), load_prior(spec, context.store)
-        try:
-            trained = train(spec, rows, context.device, report, beat.check, keeping=keeping, prior=prior)
-        finally:
-            # A later attempt must find what this one has kept.
-            checkpoints.wait()
+    trained = _train(context, claim, spec, beat, checkpoints)
     manifest, digest = store_version(context, claim, spec, trained)
     new = NewVersion(
         model=spec.model,
@@ -84,6 +63,34 @@ def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
             }
         )
     checkpoints.forget()
+
+
+def _train(
+    context: WorkerContext, claim: Claim, spec: TrainSpec, beat: Heartbeat, checkpoints: Checkpoints
+) -> TrainedModel:
+    """From the last checkpoint, if there is one."""
+
+    def report(epoch: int, metrics: dict[str, float]) -> None:
+        context.ledger.attempts.record_metrics(claim, epoch, metrics)
+        # One that extends another begins after the epochs of that.
+        beat.progress(epoch - claim.start)
+
+    def report_step(step: int, metrics: dict[str, float]) -> None:
+        context.ledger.attempts.record_metrics(claim, step, metrics)
+
+    record, state = checkpoints.locate() or (None, None)
+    _rewind(context, claim, record)
+    if spec.devices > 1:
+        most = partial(context.ledger.fleet.most_devices, claim.queue)
+        order = plan(claim, spec, context.worker, most, state, checkpoints.last)
+        return train_on_devices(order, spec, report, report_step, beat.check)
+    keeping = Keeping(checkpoints, None if state is None else read_checkpoint(state), report_step)
+    rows, prior = open_rows(spec, context.inputs.blocks), load_prior(spec, context.store)
+    try:
+        return train(spec, rows, context.device, report, beat.check, keeping=keeping, prior=prior)
+    finally:
+        # A later attempt must find what this one has kept.
+        checkpoints.wait()
 
 
 def _confusion(trained: TrainedModel) -> dict[str, JsonValue]:

@@ -22,6 +22,8 @@ _CLASSES: dict[optimizers.Optimizer, type[Optimizer]] = {
 
 #: One kernel does the whole step; PyTorch has it for these, on CPUs and GPUs.
 _FUSED = frozenset({"adam", "adamw", "sgd"})
+#: And for these over the shards of FSDP.
+_FUSED_SHARDED = frozenset({"adam", "adamw"})
 
 
 def make_optimizer(spec: TrainSpec, network: nn.Module) -> Optimizer:
@@ -36,7 +38,7 @@ def make_optimizer(spec: TrainSpec, network: nn.Module) -> Optimizer:
     spec.check()
     arguments: dict[str, Any] = {"lr": spec.learning_rate, "weight_decay": spec.weight_decay}
     arguments |= spec.optimizer_arguments
-    if spec.optimizer in _FUSED:
+    if spec.optimizer in (_FUSED_SHARDED if spec.strategy == "fsdp" else _FUSED):
         arguments["fused"] = True
     return _CLASSES[spec.optimizer](
         [parameter for parameter in network.parameters() if parameter.requires_grad], **arguments

@@ -30,7 +30,7 @@ class Teller:
     """Writes events."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = (folder / _FILE).open("ab", buffering=0)
+        self._path = folder / _FILE
 
     def epoch(self, number: int, metrics: dict[str, float]) -> None:
         """See :data:`~longshore.workers.train.outcome.Report`."""
@@ -41,7 +41,8 @@ class Teller:
         self._tell(Event("step", number, metrics))
 
     def _tell(self, event: Event) -> None:
-        self._file.write(json.dumps(vars(event)).encode() + b"\n")
+        with self._path.open("ab") as file:
+            file.write(json.dumps(vars(event)).encode() + b"\n")
 
 
 class Silence:

@@ -6,14 +6,14 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.ledger.fleet import Fleet, joined
+from longshore.shared.ledger.fleet import joined
 from longshore.shared.ledger.records import Claim
 from longshore.shared.training import TrainSpec
 from longshore.workers.draining import HandBack
@@ -34,7 +34,7 @@ def plan(
     claim: Claim,
     spec: TrainSpec,
     worker: WorkerSettings,
-    fleet: Fleet,
+    most: Callable[[], int | None],
     state: Path | None = None,
     last: str | None = None,
 ) -> Order:
@@ -42,13 +42,14 @@ def plan(
 
     On CPUs it runs as many processes as are asked for, and its threads are shared out among them.
 
+    :param most: asks how many devices the worker has that has the most, of those that take such jobs.
     :param state: the checkpoint to go on from, and ``last`` what it is called.
     :raises HandBack: the worker has fewer GPUs, and another has enough.
     :raises InvalidInput: no worker has so many.
     """
     on_gpus = worker.device != "cpu" and spec.devices <= worker.devices
     if not on_gpus and worker.device != "cpu" and claim.queue != "cpu":
-        if (fleet.most_devices(claim.queue) or 0) >= spec.devices:
+        if (most() or 0) >= spec.devices:
             raise HandBack(f"{worker.name} has fewer than {spec.devices} GPUs")
         has = "one GPU" if worker.devices == 1 else f"{worker.devices} GPUs"
         raise InvalidInput(
@@ -73,7 +74,7 @@ def train_on_devices(order: Order, spec: TrainSpec, report: Report, report_step:
     :raises InvalidInput: as there.
     :raises ProcessFailed: a process was killed, or broke.
     """
-    with tempfile.TemporaryDirectory(prefix="longshore-") as name:
+    with tempfile.TemporaryDirectory(prefix="longshore-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         write_order(order, folder)
         listener = Listener(folder)
