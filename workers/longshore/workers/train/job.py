@@ -70,10 +70,13 @@ def _train(
 ) -> TrainedModel:
     """From the last checkpoint, if there is one."""
 
+    def progress(epoch: int) -> None:
+        # One that extends another begins after the epochs of that.
+        beat.progress(max(0, epoch - claim.start))
+
     def report(epoch: int, metrics: dict[str, float]) -> None:
         context.ledger.attempts.record_metrics(claim, epoch, metrics)
-        # One that extends another begins after the epochs of that.
-        beat.progress(epoch - claim.start)
+        progress(epoch)
 
     def report_step(step: int, metrics: dict[str, float]) -> None:
         context.ledger.attempts.record_metrics(claim, step, metrics)
@@ -83,7 +86,7 @@ def _train(
     if spec.devices > 1:
         most = partial(context.ledger.fleet.most_devices, claim.queue)
         order = plan(claim, spec, context.worker, most, state, checkpoints.last)
-        return train_on_devices(order, spec, report, report_step, beat.check)
+        return train_on_devices(order, spec, progress, beat.check)
     keeping = Keeping(checkpoints, None if state is None else read_checkpoint(state), report_step)
     rows, prior = open_rows(spec, context.inputs.blocks), load_prior(spec, context.store)
     try:

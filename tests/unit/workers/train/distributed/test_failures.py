@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from longshore.shared.errors import CorruptBlob, DataError, InvalidInput, ServiceUnavailable, UnknownModel
+from longshore.shared.errors import AttemptLost, CorruptBlob, DataError, InvalidInput, ServiceUnavailable, UnknownModel
 from longshore.workers.train.distributed.failures import ProcessFailed, reason, write_exits, write_failure
 
 
@@ -22,6 +22,7 @@ def test_what_one_refuses_goes_before_what_the_others_die_of(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("error", "kind", "said"),
     [
+        (AttemptLost("1/0/2: not the current one"), AttemptLost, "1/0/2: not the current one"),
         (CorruptBlob("sha256:1"), CorruptBlob, "sha256:1"),
         (DataError("rows.csv is gone"), DataError, "rows.csv is gone"),
         (ServiceUnavailable("Postgres is away"), ServiceUnavailable, "Postgres is away"),

@@ -10,12 +10,20 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from longshore.shared.errors import CorruptBlob, DataError, InvalidInput, LongshoreError, ServiceUnavailable
+from longshore.shared.errors import (
+    AttemptLost,
+    CorruptBlob,
+    DataError,
+    InvalidInput,
+    LongshoreError,
+    ServiceUnavailable,
+)
 
 _FOLDER = "failures"
 _EXITS = "exits.json"
 #: Errors whose words are for the job's owner as they are.
 _OWN: dict[str, type[LongshoreError]] = {
+    "AttemptLost": AttemptLost,
     "CorruptBlob": CorruptBlob,
     "DataError": DataError,
     "ServiceUnavailable": ServiceUnavailable,

@@ -13,14 +13,15 @@ from torch import distributed
 from longshore.broker.logs import configure_logging
 from longshore.shared.errors import LongshoreError
 from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.records import Claim
 from longshore.shared.settings import load_settings
 from longshore.shared.store.store import Store
 from longshore.shared.training import TrainSpec
 from longshore.workers.inference.blocks import Blocks
 from longshore.workers.train.checkpoints import Checkpoints, read_checkpoint
-from longshore.workers.train.distributed.events import Silence, Teller
 from longshore.workers.train.distributed.failures import write_failure
 from longshore.workers.train.distributed.order import Order, read_order
+from longshore.workers.train.distributed.progress import tell
 from longshore.workers.train.distributed.result import write_result
 from longshore.workers.train.opening import open_rows
 from longshore.workers.train.prior import load_prior
@@ -52,6 +53,32 @@ class Follower:
 
     def wait(self) -> None:
         """Nothing is being written."""
+
+
+class Reports:
+    """What rank 0 reports: in the ledger before the next checkpoint, as who goes on from that does not repeat it."""
+
+    def __init__(self, ledger: Ledger, claim: Claim, folder: Path) -> None:
+        self._ledger, self._claim, self._folder = ledger, claim, folder
+
+    def epoch(self, number: int, metrics: dict[str, float]) -> None:
+        """After each epoch."""
+        self._ledger.attempts.record_metrics(self._claim, number, metrics)
+        tell(number, self._folder)
+
+    def step(self, number: int, metrics: dict[str, float]) -> None:
+        """After some steps."""
+        self._ledger.attempts.record_metrics(self._claim, number, metrics)
+
+
+class Silence:
+    """The ranks other than 0 report nothing: they would say the same."""
+
+    def epoch(self, number: int, metrics: dict[str, float]) -> None:
+        """See :class:`Reports`."""
+
+    def step(self, number: int, metrics: dict[str, float]) -> None:
+        """See :class:`Reports`."""
 
 
 def take_part(folder: Path) -> int:
@@ -89,11 +116,11 @@ def _train(order: Order, folder: Path, rank: int) -> None:
     with Ledger(settings.database_url, f"longshore rank {rank} of {claim.token}") as ledger:
         store = Store(settings.store)
         checkpoints = Checkpoints(ledger, store, claim, spec, order.last) if rank == 0 else Follower(spec, order.last)
-        teller = Teller(folder) if rank == 0 else Silence()
+        reports = Reports(ledger, claim, folder) if rank == 0 else Silence()
         try:
             trained = train(
-                *(spec, open_rows(spec, Blocks(ledger, store)), device, teller.epoch, _never),
-                keeping=Keeping(checkpoints, state, teller.step),
+                *(spec, open_rows(spec, Blocks(ledger, store)), device, reports.epoch, _never),
+                keeping=Keeping(checkpoints, state, reports.step),
                 prior=load_prior(spec, store),
                 strategy=strategy,
             )

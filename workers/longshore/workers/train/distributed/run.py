@@ -18,11 +18,11 @@ from longshore.shared.ledger.records import Claim
 from longshore.shared.training import TrainSpec
 from longshore.workers.draining import HandBack
 from longshore.workers.settings import WorkerSettings
-from longshore.workers.train.distributed.events import Listener
 from longshore.workers.train.distributed.failures import reason
 from longshore.workers.train.distributed.order import Order, write_order
+from longshore.workers.train.distributed.progress import told
 from longshore.workers.train.distributed.result import read_result
-from longshore.workers.train.outcome import Check, Report, TrainedModel
+from longshore.workers.train.outcome import Check, TrainedModel
 
 #: Seconds between two looks at the processes and at what they tell.
 _LOOK = 0.1
@@ -67,30 +67,24 @@ def plan(
     )
 
 
-def train_on_devices(order: Order, spec: TrainSpec, report: Report, report_step: Report, check: Check) -> TrainedModel:
+def train_on_devices(order: Order, spec: TrainSpec, progress: Callable[[int], None], check: Check) -> TrainedModel:
     """Train in as many processes as the order says. None of them is left when this returns or raises.
 
-    :param report: as of :func:`~longshore.workers.train.run.train`, and so are ``report_step`` and ``check``.
-    :raises InvalidInput: as there.
+    :param progress: told the epochs that are done. Metrics and checkpoints are rank 0's to write.
+    :param check: what it raises ends them.
+    :raises InvalidInput: as of :func:`~longshore.workers.train.run.train`.
     :raises ProcessFailed: a process was killed, or broke.
     """
     with tempfile.TemporaryDirectory(prefix="longshore-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         write_order(order, folder)
-        listener = Listener(folder)
-
-        def listen() -> None:
-            for event in listener.new():
-                (report if event.what == "epoch" else report_step)(event.number, event.metrics)
-
         with _launched(order, folder) as launcher:
             while True:
                 check()
-                listen()
+                progress(told(folder))
                 with suppress(subprocess.TimeoutExpired):
                     status = launcher.wait(_LOOK)
                     break
-        listen()
         if status:
             raise reason(folder, order.devices)
         return read_result(spec, folder)
