@@ -232,6 +232,8 @@ def test_what_does_not_go_together_is_refused_at_the_call(client: Client, table:
 
     refused("devices", "leaves some without any", devices=8, batch_size=4)
     refused("devices", "greater than or equal to 1", devices=0)
+    refused("class_weights", "weigh its rows by themselves", devices=2, class_weights="balanced")
+    refused("devices", "compares all rows of a batch", devices=2, task="embedding")
     refused("strategy", "for several devices", strategy="fsdp")
     refused("precision", "not with the strategy fsdp", strategy="fsdp", devices=2, precision="fp16")
     with pytest.raises(InvalidInput, match=r"^devices: 2: trials already run on all workers"):
