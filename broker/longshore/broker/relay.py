@@ -151,7 +151,7 @@ def main() -> int:
     except LongshoreError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    with Ledger(settings.database_url, "longshore relay") as ledger:
+    with Ledger(settings.database_url, "longshore relay", plan_anew=True) as ledger:
         relay = Relay(ledger, make_app(settings))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: relay.stop())

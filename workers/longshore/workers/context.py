@@ -51,7 +51,7 @@ class WorkerContext:
         self.worker = worker
         self.device = torch.device(worker.device)
         torch.set_num_threads(worker.threads)
-        self.ledger = Ledger(settings.database_url, f"longshore worker {worker.name}")
+        self.ledger = Ledger(settings.database_url, f"longshore worker {worker.name}", plan_anew=True)
         self.store = Store(settings.store)
         self.inputs = Inputs(Blocks(self.ledger, self.store))
         self.residents = Residents(worker.resident_bytes or _default_capacity(self.device), self._load)

@@ -26,11 +26,13 @@ class Ledger:
 
     :param url: ``postgresql://user:password@host:port/database``.
     :param application: the name that Postgres shows for its connections.
+    :param plan_anew: for those that change many rows at a time; see
+        :class:`~longshore.shared.ledger.database.Database`.
     :raises InvalidInput: ``url`` is not one of Postgres.
     """
 
-    def __init__(self, url: str, application: str = "longshore") -> None:
-        self.database = Database(url, application)
+    def __init__(self, url: str, application: str = "longshore", *, plan_anew: bool = False) -> None:
+        self.database = Database(url, application, plan_anew=plan_anew)
         self.submissions = Submissions(self.database)
         self.chains = Chains(self.database)
         self.control = Control(self.database)
