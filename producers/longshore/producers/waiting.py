@@ -43,9 +43,8 @@ def wait_all(ledger: Ledger, jobs: Sequence[UUID], timeout: float | None) -> Non
     """
 
     def look(pending: set[UUID]) -> set[UUID]:
-        states = ledger.queries.states(list(pending))
         # A job that is not there any more has ended too.
-        return {job for job in pending if job not in states or states[job].final}
+        return pending - ledger.queries.not_ended(list(pending))
 
     _wait(ledger, set(jobs), timeout, look)
 

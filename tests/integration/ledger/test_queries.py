@@ -34,11 +34,14 @@ def test_jobs_are_listed_newest_first_by_state_and_kind(ledger: Ledger) -> None:
     assert listed(State.CANCELLED) == []
 
 
-def test_states_of_many_jobs_leave_out_the_unknown(ledger: Ledger) -> None:
-    one, two = submit(ledger, 1), submit(ledger, 1)
-    run(ledger, two)
-    assert ledger.queries.states([one, two, uuid4()]) == {one: State.QUEUED, two: State.SUCCEEDED}
-    assert ledger.queries.states([]) == {}
+def test_of_many_jobs_those_that_have_not_ended(ledger: Ledger) -> None:
+    waits, runs, done, failed, cancelled = (submit(ledger, 1) for _ in range(5))
+    run(ledger, done)
+    claim(ledger, runs)
+    ledger.attempts.fail(claim(ledger, failed), "broken", permanent=True)
+    ledger.control.cancel(cancelled)
+    assert ledger.queries.not_ended([waits, runs, done, failed, cancelled, uuid4()]) == {waits, runs}
+    assert ledger.queries.not_ended([]) == set()
 
 
 def test_what_a_job_has_not_is_empty(ledger: Ledger) -> None:

@@ -18,6 +18,7 @@ from longshore.workers.draining import Draining
 from longshore.workers.inference.blocks import Blocks
 from longshore.workers.inference.pace import Pace
 from longshore.workers.inference.reading import Inputs
+from longshore.workers.inference.tail import Tail
 from longshore.workers.inference.tuning import KnownBatchSizes
 from longshore.workers.inference.upcoming import Upcoming
 from longshore.workers.residents import Resident, Residents
@@ -58,13 +59,15 @@ class WorkerContext:
         self.batch_sizes = KnownBatchSizes(self.ledger, self.device)
         self.draining = Draining()
         self.upcoming = Upcoming()
+        self.tail = Tail()
         self.publish = publish
         self.wakes = wakes
         self.pace = Pace()
         self.events = events
 
     def close(self) -> None:
-        """Give connections back."""
+        """Commit what is computed, and give connections back."""
+        self.tail.close()
         self.ledger.close()
 
     def runtime(self, claim: Claim, spec: InferSpec) -> Runtime:

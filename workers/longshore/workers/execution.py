@@ -15,7 +15,7 @@ from longshore.workers.draining import HandBack
 from longshore.workers.evaluation.job import run_evaluation
 from longshore.workers.heartbeat import Heartbeat
 from longshore.workers.inference.gathering import answer, gather, pass_on
-from longshore.workers.inference.group import groups, run_group
+from longshore.workers.inference.group import Computed, commit_group, compute_group, groups
 from longshore.workers.inference.run import run_infer
 from longshore.workers.planning import run_planning
 from longshore.workers.promoting import run_promotion
@@ -68,22 +68,45 @@ def run_message(context: WorkerContext, names: Sequence[tuple[UUID, int]], task:
 
 
 def run_together(context: WorkerContext, claims: Sequence[Claim], task: str) -> None:
-    """Run small shards as one batch; where that breaks, each by itself, so that it alone ends with its error."""
+    """Run small shards as one batch; where that breaks, each by itself, so that it alone ends with its error.
+
+    Returns when they are computed, and leaves their commit to the worker's tail.
+    """
+    beat = Heartbeat(context.ledger, claims, context.worker.lease, context.draining)
+    beat.start()
     try:
-        with Heartbeat(context.ledger, claims, context.worker.lease, context.draining) as beat:
-            context.inputs.hold(claims)
-            run_group(context, claims, beat)
-        log.info("done %d shards together", len(claims))
+        context.inputs.hold(claims)
+        computed = compute_group(context, claims, beat)
     except HandBack:
-        for claim in claims:
-            context.ledger.attempts.release(claim)
-        log.info("handed back %d shards", len(claims))
+        beat.stop()
+        _release_all(context, claims)
     except Exception as error:  # whatever it is, it is met again by the shard that it belongs to
+        beat.stop()
         log.warning("%d shards together: %s; running each by itself", len(claims), describe(error))
         for claim in claims:
             # One that failed for good has ended the others of its job.
             if context.ledger.attempts.renew(claim, lease=context.worker.lease, rows=0, changed=False):
                 run_claim(context, claim, task)
+    else:
+        context.tail.follow(partial(_commit_together, context, computed, beat))
+
+
+def _commit_together(context: WorkerContext, computed: Computed, beat: Heartbeat) -> None:
+    """Never raises: the thread that runs it has nobody to tell."""
+    claims = computed.claims
+    try:
+        commit_group(context.ledger, computed)
+        log.info("done %d shards together", len(claims))
+    except Exception as error:  # as above; a shard that was tried before runs by itself
+        log.warning("%d shards together were not committed: %s; they run again", len(claims), describe(error))
+        _release_all(context, claims)
+    finally:
+        beat.stop()
+
+
+def _release_all(context: WorkerContext, claims: Sequence[Claim]) -> None:
+    for claim in claims:
+        _release(context, claim)
 
 
 def run_claim(context: WorkerContext, claim: Claim, task: str) -> None:

@@ -95,10 +95,10 @@ class Control:
 
 def read_state(link: Link, job: UUID) -> State:
     """:raises UnknownJob: there is no such job."""
-    found = link.execute(statements.READ_STATES, {"jobs": [job]}).fetchone()
+    found = link.execute(statements.READ_STATE, {"job": job}).fetchone()
     if found is None:
         raise UnknownJob("job", f"there is no job {job}")
-    return State(found[1])
+    return State(found[0])
 
 
 def _queue_again(link: Link, job: UUID, shards: int = 0, rows: int = 0) -> None:

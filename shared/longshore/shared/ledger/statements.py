@@ -105,14 +105,17 @@ _CLAIMED: Final = """
 #: and are as urgent, the most urgent and oldest first. Whether the named ones wait still does not matter to the others:
 #: they may have been submitted while the message was on its way, and have none of their own. A shard that was tried
 #: before brings nobody, for it may be what ended its worker. No row: the message is stale.
+#: The named ones are looked up one by one (LIMIT), in one order for all: however many wait, only these are read.
 CLAIM: Final = f"""
     WITH name AS MATERIALIZED (
         SELECT job_id, index FROM unnest(%(jobs)b::uuid[], %(shards)b::int[]) AS name (job_id, index)
+        ORDER BY job_id, index
     ), named AS MATERIALIZED (
-        SELECT shards.job_id, shards.index, shards.attempt, shards.stop - shards.start AS rows
-        FROM shards JOIN name USING (job_id, index)
-        WHERE shards.state = 'queued'
-        ORDER BY shards.job_id, shards.index FOR UPDATE OF shards
+        SELECT waiting.job_id, waiting.index, waiting.attempt, waiting.rows
+        FROM name CROSS JOIN LATERAL (
+            SELECT job_id, index, attempt, stop - start AS rows FROM shards
+            WHERE shards.job_id = name.job_id AND shards.index = name.index AND state = 'queued' LIMIT 1 FOR UPDATE
+        ) AS waiting
     ), known AS MATERIALIZED (
         SELECT count(*) AS shards, coalesce(sum(rows), 0) AS rows, coalesce(max(attempt), 0) AS tries FROM named
     ), asked AS MATERIALIZED (
@@ -592,7 +595,8 @@ LIST_JOBS: Final = f"""
     ORDER BY id DESC LIMIT %(limit)s
 """
 #: States alone, of many jobs at once.
-READ_STATES: Final = "SELECT id, state FROM jobs WHERE id = ANY(%(jobs)s)"
+READ_STATE: Final = "SELECT state FROM jobs WHERE id = %(job)s"
+READ_NOT_ENDED: Final = f"SELECT id FROM jobs WHERE id = ANY(%(jobs)b::uuid[]) AND NOT {_ENDED}"
 READ_PRUNED: Final = "SELECT pruned_at FROM jobs WHERE id = %(job)s"
 LIST_SHARDS: Final = """
     SELECT index, task, state, start, stop, attempt, attempt_limit, worker, rows_done, only_failed, errors, part

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from pydantic import TypeAdapter
 
 from longshore.shared.datasets.json_text import json_texts
-from longshore.shared.jobs import InferSpec
+from longshore.shared.jobs import InferSpec, Input
 from longshore.shared.ledger.group import Finished
+from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.lines import result_lines
 from longshore.shared.ledger.records import Claim
 from longshore.workers.context import WorkerContext
@@ -18,6 +21,8 @@ from longshore.workers.inference.compute import Computer
 from longshore.workers.inference.heads import make_heads
 from longshore.workers.inference.reading import window_rows
 from longshore.workers.runtimes.base import Runtime
+
+_INPUT: TypeAdapter[Input] = TypeAdapter(Input)
 
 
 def groups(claims: Sequence[Claim]) -> Iterator[Sequence[Claim]]:
@@ -28,20 +33,32 @@ def groups(claims: Sequence[Claim]) -> Iterator[Sequence[Claim]]:
     yield from found.values()
 
 
-def run_group(context: WorkerContext, claims: Sequence[Claim], beat: Heartbeat) -> None:
-    """Compute shards together and commit them in one transaction; those lost meanwhile are left out.
+@dataclass(frozen=True)
+class Computed:
+    """Shards whose outputs are there, and not in the ledger yet."""
+
+    claims: Sequence[Claim]
+    #: Rows of each.
+    counts: Sequence[int]
+    #: Of all rows, part by part: outputs, and errors by the place in the part.
+    parts: Sequence[tuple[pa.StructArray, dict[int, str]]]
+    #: Of each shard, what its job's owner should know.
+    notes: Sequence[Sequence[str]]
+
+
+def compute_group(context: WorkerContext, claims: Sequence[Claim], beat: Heartbeat) -> Computed:
+    """Compute shards together.
 
     :raises AttemptLost: all of them are lost.
-    :raises DataError: the input of one cannot be read; nothing of any is written.
+    :raises DataError: the input of one cannot be read.
     """
-    specs = [InferSpec.model_validate(claim.spec) for claim in claims]
-    first = specs[0]
+    first = InferSpec.model_validate(claims[0].spec)  # the others were told the same, but for their data
     runtime = context.runtime(claims[0], first)
     columns = [feature.name for feature in runtime.signature.features]
     rows = window_rows(runtime.signature, first.batch_size)
     inputs = [
-        pa.Table.from_batches(context.inputs.batches(claim, spec.data, columns, rows))
-        for claim, spec in zip(claims, specs, strict=True)
+        pa.Table.from_batches(context.inputs.batches(claim, _INPUT.validate_python(claim.spec["data"]), columns, rows))
+        for claim in claims
     ]
     table = pa.concat_tables(inputs, promote_options="permissive").combine_chunks()
     sizes = context.batch_sizes.get(claims[0], first, runtime, rows)
@@ -57,7 +74,7 @@ def run_group(context: WorkerContext, claims: Sequence[Claim], beat: Heartbeat) 
     passes = [note for note in computer.notes if note not in of_rows]
     # What is noted of rows may be about those of one job alone: then each job's are looked at by themselves.
     notes = [[*(_row_notes(runtime, each, rows) if of_rows else []), *passes] for each in inputs]
-    _commit(context, claims, [rows.num_rows for rows in inputs], computed, notes)
+    return Computed(claims, [rows.num_rows for rows in inputs], computed, notes)
 
 
 def _likeness(claim: Claim) -> tuple[object, ...]:
@@ -77,22 +94,18 @@ def _row_notes(runtime: Runtime, table: pa.Table, rows: int) -> list[str]:
     return list(dict.fromkeys(note for window in windows for note in runtime.prepare(window).notes))
 
 
-def _commit(
-    context: WorkerContext,
-    claims: Sequence[Claim],
-    counts: Sequence[int],
-    computed: Sequence[tuple[pa.StructArray, dict[int, str]]],
-    notes: Sequence[Sequence[str]],
-) -> None:
-    outputs = pa.concat_arrays([json_texts(each) for each, _ in computed])
-    starts = np.cumsum([0, *(len(each) for each, _ in computed)])
+def commit_group(ledger: Ledger, computed: Computed) -> None:
+    """Commit shards in one transaction; those lost meanwhile are left out."""
+    claims = computed.claims
+    outputs = pa.concat_arrays([json_texts(each) for each, _ in computed.parts])
+    starts = np.cumsum([0, *(len(each) for each, _ in computed.parts)])
     errors = {
         int(start) + place: reason
-        for start, (_, found) in zip(starts, computed, strict=False)
+        for start, (_, found) in zip(starts, computed.parts, strict=False)
         for place, reason in found.items()
     }
-    offsets = np.cumsum([0, *counts])
-    noted = {(claim.job_id, claim.shard): each for claim, each in zip(claims, notes, strict=True)}
+    offsets = np.cumsum([0, *computed.counts])
+    noted = {(claim.job_id, claim.shard): each for claim, each in zip(claims, computed.notes, strict=True)}
     #: By claim: where its rows are among all, and their numbers in its job.
     parts = {
         (claim.job_id, claim.shard): (claim, range(int(first), int(last)))
@@ -100,7 +113,7 @@ def _commit(
     }
     while parts:
         finished = [_finished(*part, errors, noted[name]) for name, part in parts.items()]
-        lost = context.ledger.attempts.commit_together(finished, _lines(list(parts.values()), outputs))
+        lost = ledger.attempts.commit_together(finished, _lines(list(parts.values()), outputs))
         if not lost:
             return
         for name in lost:

@@ -1,0 +1,77 @@
+"""Groups of small jobs are committed while the next group is computed; one whose commit breaks runs again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from longshore.producers import Client, Infer, Job
+from longshore.shared.jobs import State
+from tests.integration import digits
+from tests.integration.cluster import Cluster
+from tests.integration.support import PATIENCE, wait_until
+
+#: Commits that wait for the table ``results``.
+WAITING = """
+    SELECT pid FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'COPY results %'
+"""
+
+
+@pytest.fixture(scope="module")
+def client(cluster: Cluster) -> Iterator[Client]:
+    with cluster.client() as client:
+        images, labels = digits.digits()
+        client.train("digits", "linear", digits.table(images, labels), "label", epochs=1).wait(PATIENCE)
+        yield client
+
+
+@contextmanager
+def no_results_written(cluster: Cluster) -> Iterator[psycopg.Connection[tuple[int]]]:
+    """Whoever writes into the table waits until the end of the block."""
+    url = cluster.settings.database_url
+    with psycopg.connect(url) as lock, psycopg.connect(url, autocommit=True) as link:
+        lock.execute("LOCK TABLE results IN SHARE MODE")
+        yield link
+        lock.rollback()
+
+
+def submit(client: Client, count: int) -> list[Job]:
+    return client.submit_many([Infer("digits:1", digits.digits()[0][:1])] * count)
+
+
+def test_a_group_whose_commit_breaks_runs_again_job_by_job(cluster: Cluster, client: Client) -> None:
+    with no_results_written(cluster) as link:
+        jobs = submit(client, 20)
+        wait_until(lambda: link.execute(WAITING).fetchall(), "the commit")
+        link.execute(f"SELECT pg_terminate_backend(pid) FROM ({WAITING}) AS waiting")
+        # A try that is handed back does not count: there is one more.
+        wait_until(lambda: {job.shards()[0].attempt_limit for job in jobs} == {4}, "their way back")
+    client.wait(jobs, PATIENCE)
+    for job in jobs:
+        assert job.state is State.SUCCEEDED
+        assert job.results().num_rows == 1
+        assert job.shards()[0].attempt == 2
+
+
+def test_the_next_group_is_computed_meanwhile(cluster: Cluster, client: Client) -> None:
+    with no_results_written(cluster) as link:
+        first = submit(client, 20)
+        wait_until(lambda: link.execute(WAITING).fetchall(), "the commit")
+        second = submit(client, 20)
+        wait_until(lambda: {job.shards()[0].state for job in second} == {State.RUNNING}, "the next claim")
+        assert {job.shards()[0].state for job in first} == {State.RUNNING}
+    client.wait([*first, *second], PATIENCE)
+    assert {job.shards()[0].attempt for job in (*first, *second)} == {1}
+
+
+def test_what_is_computed_is_committed_before_a_worker_stops(cluster: Cluster, client: Client) -> None:
+    with no_results_written(cluster) as link:
+        jobs = submit(client, 20)
+        wait_until(lambda: link.execute(WAITING).fetchall(), "the commit")
+    cluster.stop_workers()
+    assert {job.shards()[0].state for job in jobs} == {State.SUCCEEDED}
+    cluster.start_workers()
