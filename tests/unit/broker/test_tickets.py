@@ -49,7 +49,7 @@ def test_no_ticket_is_lost_doubled_or_moved(tickets: list[Ticket]) -> None:
 
 
 def test_small_shards_fill_a_message_before_the_next() -> None:
-    assert [len(message.tickets) for message in group(small(600))] == [256, 256, 88]
+    assert [len(message.tickets) for message in group(small(600))] == [512, 88]
     assert [len(message.tickets) for message in group(small(5, rows=400))] == [2, 2, 1]
     assert [len(message.tickets) for message in group(small(3, rows=GROUP_ROWS + 1))] == [1, 1, 1]
 

@@ -12,6 +12,7 @@ from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.records import Ticket
 from longshore.shared.settings import load_settings
 from longshore.workers.context import WorkerContext, log
+from longshore.workers.garbage import keep
 from longshore.workers.settings import WorkerSettings
 from longshore.workers.telling import TaskEvents
 
@@ -32,4 +33,5 @@ def start_child() -> WorkerContext:
     worker = WorkerSettings.load()
     context = WorkerContext(settings, worker, publish_cut, Wakes(app), TaskEvents(app, worker.name))
     context.draining.listen()
+    keep()
     return context

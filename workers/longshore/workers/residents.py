@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from longshore.workers.garbage import keep, let_go
 from longshore.workers.runtimes.base import Execution, Runtime
 
 log = logging.getLogger("longshore.worker")
@@ -41,6 +42,7 @@ class Residents:
             runtime = self._load_into_room(wanted)
             self._make_room(runtime.nbytes)
             self._loaded[wanted] = runtime
+            keep()
         self._loaded.move_to_end(wanted)
         return runtime
 
@@ -60,9 +62,11 @@ class Residents:
                 raise
             log.info("unloading every version to make room for %s", wanted.digest)
             self._loaded.clear()
+            let_go()
             return self._load(wanted)
 
     def _make_room(self, needed: int) -> None:
         while self._loaded and self.nbytes + needed > self._capacity:
             left, _ = self._loaded.popitem(last=False)
             log.info("unloaded %s to make room", left.digest)
+            let_go()

@@ -11,7 +11,7 @@ from typing import Final
 #: The most rows of a shard that has company: a larger one gains nothing by it.
 SMALL_ROWS: Final = 256
 #: The most shards that are claimed together.
-GROUP_SHARDS: Final = 256
+GROUP_SHARDS: Final = 512
 #: The most rows that they have together, unless it is a single shard.
 GROUP_ROWS: Final = 1024
 

@@ -11,7 +11,7 @@ from longshore.shared.ledger.records import Claim
 from longshore.workers.draining import Draining
 
 #: Seconds that a message of small shards is left lying while many come.
-PAUSE: Final = 0.02
+PAUSE: Final = 0.04
 #: Seconds after a group of several in which more are expected.
 BUSY: Final = 0.1
 
