@@ -19,7 +19,7 @@ from tests.integration.cluster import Cluster
 from tests.integration.support import wait_until
 
 #: Rows of the job that is disturbed, and of each of its shards: each takes a while with the batches below.
-ROWS, SHARD, BATCH = 40_000, 20_000, 4
+ROWS, SHARD, BATCH = 40_000, 20_000, 1
 #: Seconds for a job to end, killed workers started again included.
 PATIENCE = 180.0
 

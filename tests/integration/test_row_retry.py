@@ -21,7 +21,7 @@ from tests.integration.ledger import invariants
 from tests.integration.support import wait_until
 
 #: Rows of a job, and of each of its shards; the killed one's take a while with the batches below.
-ROWS, SHARD, BATCH = 40_000, 20_000, 4
+ROWS, SHARD, BATCH = 40_000, 20_000, 1
 #: Seconds for a job to end, killed workers started again included.
 PATIENCE = 180.0
 
