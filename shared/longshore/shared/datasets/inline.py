@@ -14,6 +14,7 @@ from longshore.shared.datasets.arrays import FEATURES, TEXT, array_column
 from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.shared.validation import shorten
 
+_FOREIGN = frozenset({pa.lib.Type_INTERVAL_MONTHS, pa.lib.Type_INTERVAL_DAY_TIME})
 _TAKEN = "a list of dicts, a list of texts, a NumPy array, a dict of arrays, an Arrow table or a DataFrame"
 
 
@@ -53,7 +54,17 @@ def decode_block(content: bytes) -> pa.Table:
         table.schema.names  # noqa: B018 - a name that is no UTF-8 is found when it is read
     except (pa.ArrowException, OSError, ValueError) as error:
         raise CorruptBlob(f"a block of input rows is damaged: {next(iter(str(error).splitlines()), '')}") from None
+    for field in table.schema:
+        if _is_foreign(field.type):
+            raise CorruptBlob(f"a block of input rows is damaged: column {field.name!r} holds {field.type}")
     return table
+
+
+def _is_foreign(kind: pa.DataType) -> bool:
+    """Whether Arrow can read values of the type, and Python has none for them: nobody can have sent such rows."""
+    inner = [kind.field(place).type for place in range(kind.num_fields)]
+    inner += [kind.value_type] if pa.types.is_dictionary(kind) else []
+    return kind.id in _FOREIGN or any(map(_is_foreign, inner))
 
 
 def _convert(rows: object) -> pa.Table:
