@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import decimal
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -137,9 +138,10 @@ def read_damaged(block: bytes, place: int, flipped: int) -> None:
         table = decode_block(bytes(damaged))
     except CorruptBlob:
         return
-    # Not as Python values: numbers can have become moments of a time that Python has no name for.
     assert decode_block(encode_block(table)).schema == table.schema
-    assert all(isinstance(chunk, pa.Array) for column in table.columns for chunk in column.chunks)
+    # Only what Python has no name for may fail: numbers can have become moments of a time beyond its calendar.
+    with suppress(OverflowError, ValueError):
+        table.to_pylist()
 
 
 @given(st.data())
