@@ -18,8 +18,9 @@ from torch import distributed, nn
 
 from longshore.shared.training import TrainSpec
 from longshore.workers.train.data import Tables
+from longshore.workers.train.fitting import Keeping
 from longshore.workers.train.outcome import TrainedModel
-from longshore.workers.train.run import Keeping, train
+from longshore.workers.train.run import train
 from longshore.workers.train.snapshot import State, read_state, write_state
 from longshore.workers.train.strategy.base import Strategy
 from longshore.workers.train.strategy.ddp import Ddp

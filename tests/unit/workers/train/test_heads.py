@@ -18,9 +18,9 @@ from longshore.shared.jobs import InlineInput
 from longshore.shared.signature import Feature, Signature
 from longshore.shared.training import TrainSpec
 from longshore.workers.train.data import Tables
+from longshore.workers.train.fitting import Keeping as Kept
 from longshore.workers.train.outcome import TrainedModel
 from longshore.workers.train.prior import Prior
-from longshore.workers.train.run import Keeping as Kept
 from longshore.workers.train.run import train
 from longshore.workers.train.snapshot import read_state, write_state
 from longshore.workers.train.stream.opening import open_streams

@@ -24,10 +24,10 @@ from longshore.workers.runtimes.base import Execution, Runtime
 from longshore.workers.runtimes.loading import load
 from longshore.workers.runtimes.tokens import Tokens
 from longshore.workers.train.data import Tables, read_training_data
+from longshore.workers.train.fitting import Keeping as Kept
 from longshore.workers.train.outcome import TrainedModel
 from longshore.workers.train.placing import place
 from longshore.workers.train.prior import Prior
-from longshore.workers.train.run import Keeping as Kept
 from longshore.workers.train.run import train
 from longshore.workers.train.snapshot import State, read_state, write_state
 from tests.computing import compute

@@ -22,10 +22,11 @@ from longshore.workers.families.weights import save_weights
 from longshore.workers.heartbeat import Heartbeat
 from longshore.workers.train.checkpoints import Checkpoints, read_checkpoint
 from longshore.workers.train.distributed.run import plan, train_on_devices
+from longshore.workers.train.fitting import Keeping
 from longshore.workers.train.opening import open_rows
 from longshore.workers.train.outcome import TrainedModel
 from longshore.workers.train.prior import load_prior
-from longshore.workers.train.run import Keeping, train
+from longshore.workers.train.run import train
 
 
 def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:

@@ -23,9 +23,10 @@ from longshore.workers.train.distributed.failures import write_failure
 from longshore.workers.train.distributed.order import Order, read_order
 from longshore.workers.train.distributed.progress import tell
 from longshore.workers.train.distributed.result import write_result
+from longshore.workers.train.fitting import Keeping
 from longshore.workers.train.opening import open_rows
 from longshore.workers.train.prior import load_prior
-from longshore.workers.train.run import Keeping, train
+from longshore.workers.train.run import train
 from longshore.workers.train.snapshot import State
 from longshore.workers.train.strategy.base import Strategy
 from longshore.workers.train.strategy.ddp import Ddp
