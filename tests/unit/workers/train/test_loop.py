@@ -13,6 +13,8 @@ from torch.nn import functional
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.training import TrainSpec
+from longshore.workers.families.cnn import CNN
+from longshore.workers.families.layout import channels_last
 from longshore.workers.train.loop import Loop
 from longshore.workers.train.precision import Precision
 from longshore.workers.train.rows import InMemoryRows
@@ -119,6 +121,28 @@ def test_going_on_from_any_step_ends_with_the_same_bits(tmp_path: Path, at: int,
     again.run(3, lambda epoch, metrics: rest.append((epoch, metrics)))
     assert torch.equal(weights(again), weights(undisturbed))
     assert rest == whole[-len(rest) :]
+
+
+def convolutions(keeper: Keeping | None = None) -> Loop:
+    """Two of them, laid out with channels last, and the optimizer that goes through weights as they lie in memory."""
+    torch.manual_seed(3)
+    layers = [nn.Unflatten(1, (3, 6, 6)), nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.Flatten()]
+    network = nn.Sequential(*layers, nn.Linear(20, 2))
+    channels_last(network, CNN)
+    images = torch.randn(ROWS, 108, generator=torch.Generator().manual_seed(1))
+    one = loop(keeper=keeper)
+    one.network = network
+    one.optimizer = torch.optim.Adam(network.parameters(), lr=0.01, fused=True)
+    one.rows = InMemoryRows(images, CLASSES, torch.arange(ROWS), 5)
+    return one
+
+
+def test_convolutions_go_on_with_the_same_bits_though_files_know_no_layout(tmp_path: Path) -> None:
+    undisturbed = run(convolutions(), 3)
+    run(convolutions(Keeping(tmp_path / "x", 29)), 3)
+    again = convolutions()
+    again.restore(read_state(tmp_path / "x"))  # type: ignore[arg-type]
+    assert torch.equal(run(again, 3), undisturbed)
 
 
 def spec(**options: object) -> TrainSpec:

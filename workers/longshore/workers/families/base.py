@@ -45,6 +45,9 @@ class NetworkFamily(Generic[C]):
     config: type[C]
     #: From the configuration, the width and the outputs to the network.
     network: Callable[[C, int, int], nn.Module]
+    #: Its 2-d convolutions may be laid out with channels last, which is faster. The network must not ``view`` what they
+    #: put out in another shape, which only ``reshape`` and ``flatten`` can then do.
+    channels_last: bool = False
 
     def build(self, config: FamilyConfig, width: int, outputs: int) -> nn.Module:
         """See :meth:`Family.build`."""

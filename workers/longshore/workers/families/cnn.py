@@ -42,4 +42,4 @@ def _block(config: CnnConfig, convolution: nn.Conv2d) -> list[nn.Module]:
     return [*layers, nn.MaxPool2d(config.pool)] if config.pool > 1 else layers
 
 
-CNN = NetworkFamily("cnn", CnnConfig, build_cnn)
+CNN = NetworkFamily("cnn", CnnConfig, build_cnn, channels_last=True)

@@ -13,6 +13,7 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.signature import Signature
 from longshore.shared.store.manifest import Manifest
 from longshore.shared.validation import build
+from longshore.workers.families.layout import channels_last
 from longshore.workers.families.model import STANDARDIZE, assemble
 from longshore.workers.families.registry import get_family
 from longshore.workers.families.standardize import Standardize
@@ -25,6 +26,7 @@ def load(manifest: Manifest, weights: Path, device: torch.device, execution: Exe
     """A version on a device. As :func:`build_module`."""
     module = build_module(manifest, weights).to(device)
     nbytes = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
+    channels_last(module, get_family(manifest.family))
     ready = _ready(module, manifest.signature, device, execution)
     return NetworkRuntime(ready, nbytes, manifest.signature, device, execution)
 
@@ -61,11 +63,6 @@ def fill_module(name: str, settings: Mapping[str, JsonValue], signature: Signatu
 def _ready(
     module: nn.Module, signature: Signature, device: torch.device, execution: Execution | None
 ) -> Callable[[torch.Tensor], torch.Tensor]:
-    if device.type == "cuda" and any(isinstance(layer, nn.Conv2d) for layer in module.modules()):
-        # The layout that tensor cores take: https://docs.pytorch.org/tutorials/intermediate/memory_format_tutorial.html
-        for layer in module.modules():
-            if isinstance(layer, nn.Conv2d):
-                layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
     if execution is None or not execution.compile:
         return module
     compiled: Callable[[torch.Tensor], torch.Tensor] = torch.compile(module, dynamic=True)

@@ -9,6 +9,7 @@ from longshore.shared.families import FamilyConfig
 from longshore.shared.training import TrainSpec
 from longshore.shared.validation import build
 from longshore.workers.families.base import Family
+from longshore.workers.families.layout import channels_last
 from longshore.workers.families.model import assemble
 from longshore.workers.families.registry import get_family
 from longshore.workers.train.data import Tables, TrainingData, read_training_data
@@ -89,4 +90,7 @@ def _begun(fitting: Fitting, family: Family, config: FamilyConfig) -> tuple[nn.M
     initialize(network, fitting.spec)
     notes = fitting.prior.fill(network)
     freeze(network, fitting.spec.freeze)
+    # FSDP shards no other layout than torch's own.
+    if fitting.device.type == "cpu" and fitting.strategy.size == 1:
+        channels_last(network, family)
     return network, tuple(notes)

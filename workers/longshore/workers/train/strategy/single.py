@@ -66,8 +66,12 @@ class Single:
     def load_optimizer_state(
         self, network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
     ) -> None:
-        """As torch takes it."""
+        """As torch takes it, each tensor laid out as its parameter: fused optimizers go through both side by side."""
         optimizer.load_state_dict(dict(state))
+        for parameter, kept in optimizer.state.items():
+            for name, value in kept.items():
+                if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                    kept[name] = torch.empty_like(parameter).copy_(value)
 
     def plain(self, network: nn.Module, build: Callable[[], nn.Module]) -> nn.Module:
         """The network itself."""
