@@ -31,6 +31,10 @@ STOP_GRACE = 30.0
 #: the cores from those that read and write; not at all, and training small networks takes half as long again.
 #: https://gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html
 SPINS = "10000"
+#: Bytes up to which memory that was given back is kept for the next batch, and from which it is never kept. By default
+#: glibc returns the outputs of each layer to the kernel, which then has to clear pages for the same layer of the next.
+#: https://sourceware.org/glibc/manual/latest/html_node/Memory-Allocation-Tunables.html
+MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(256 << 20), "MALLOC_MMAP_THRESHOLD_": str(128 << 20)}
 #: Seconds between two looks at the workers.
 LOOK = 0.2
 
@@ -92,7 +96,7 @@ class Supervisor:
         queues = "cpu" if slot.queue == "cpu" else "gpu,cpu"
         command = [sys.executable, "-m", "longshore.workers.process", "--queues", queues, "--slot", slot.name]
         command += ["--cores", ",".join(map(str, slot.cores))]
-        environment = {**os.environ, **worker.environment(), "CUDA_VISIBLE_DEVICES": slot.cuda_visible}
+        environment = {**MEMORY, **os.environ, **worker.environment(), "CUDA_VISIBLE_DEVICES": slot.cuda_visible}
         # PyTorch is told its threads; the libraries under NumPy and Arrow read theirs from here.
         environment["OMP_NUM_THREADS"] = str(slot.threads)
         if "OMP_WAIT_POLICY" not in environment:
