@@ -134,6 +134,9 @@ def test_what_cannot_come_after_a_job_is_refused(client: Client, data: Path) -> 
     with pytest.raises(JobFailed, match="the data has no column 'pixels'"):
         late.wait(PATIENCE)
     assert [shard.attempt for shard in late.shards()] == [1]
+    odd = client.train("odd", "mlp", data, "label", epochs=1).then.infer(data, threshold=0.3)
+    with pytest.raises(JobFailed, match=r"threshold: 0\.3: of multilabel alone"):
+        odd.wait(PATIENCE)
     made = [job.then.evaluate(data, idempotency_key="once") for _ in range(2)]
     assert made[0].id == made[1].id
     assert made[0].wait(PATIENCE).evaluation().rows == 1797

@@ -116,21 +116,22 @@ class InferSpec(Spec):
         :param runtime: what executes it, as its manifest says.
         :raises InvalidInput: it cannot; names the option.
         """
-        if self.top_k is not None and signature.labels is None:
-            raise InvalidInput("top_k", f"{self.top_k}: the version's task is {signature.task}, which has no classes")
-        if self.threshold != type(self).model_fields["threshold"].default and signature.task != "multilabel":
-            raise InvalidInput("threshold", f"{self.threshold}: of multilabel alone, and the task is {signature.task}")
-        self.check_kept(signature)
+        self.check_outputs(signature)
         for name in _OWN.get(runtime, ()):
             given = getattr(self, name)
             if given != type(self).model_fields[name].default:
                 raise InvalidInput(name, f"{given!r}: a version of the runtime {runtime} has its own; leave it out")
 
-    def check_kept(self, signature: Signature) -> None:
-        """Whether no column that is kept has the name of one that this version alone puts out.
+    def check_outputs(self, signature: Signature) -> None:
+        """The part of :meth:`check` that goes by what the version puts out.
 
-        :raises InvalidInput: one has.
+        :raises InvalidInput: it does not put out what is asked for, or a column that is kept has the name of one that
+            it does.
         """
+        if self.top_k is not None and signature.labels is None:
+            raise InvalidInput("top_k", f"{self.top_k}: the version's task is {signature.task}, which has no classes")
+        if self.threshold != type(self).model_fields["threshold"].default and signature.task != "multilabel":
+            raise InvalidInput("threshold", f"{self.threshold}: of multilabel alone, and the task is {signature.task}")
         for name in self.keep:
             if signature.task == "multilabel" and name in ("labels", "scores"):
                 raise InvalidInput("keep", f"{name!r} is a column of the outputs; rename it in the data")

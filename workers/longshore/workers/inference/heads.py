@@ -148,9 +148,9 @@ class Heads:
 def make_heads(signature: Signature, spec: InferSpec) -> Heads:
     """The postprocessing that a job asks for; see :meth:`InferSpec.check`.
 
-    :raises InvalidInput: a column is kept whose name one of the outputs has; of a link of a chain, only this tells.
+    :raises InvalidInput: the version does not put out what is asked for; of a link of a chain, only this tells.
     """
-    spec.check_kept(signature)
+    spec.check_outputs(signature)
     heads: list[Head] = []
     if signature.task == "multilabel":
         heads.append(LabelsHead(label_values(signature.labels or ()), spec.threshold, spec.top_k))
