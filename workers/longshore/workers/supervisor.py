@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from longshore.broker.logs import configure_logging
@@ -85,22 +86,11 @@ class Supervisor:
             place.pause = min(2 * place.pause, LONGEST_PAUSE)
 
     def _start(self, slot: DeviceSlot) -> subprocess.Popen[bytes]:
-        worker = WorkerSettings(
-            name=f"{slot.name}@{socket.gethostname()}",
-            device="cpu" if slot.cuda_index is None else "cuda:0",
-            threads=slot.threads,
-            devices=slot.devices,
-            lease=self._lease,
-        )
         # A GPU worker also takes what asks for a CPU, after what asks for a GPU.
         queues = "cpu" if slot.queue == "cpu" else "gpu,cpu"
         command = [sys.executable, "-m", "longshore.workers.process", "--queues", queues, "--slot", slot.name]
         command += ["--cores", ",".join(map(str, slot.cores))]
-        environment = {**MEMORY, **os.environ, **worker.environment(), "CUDA_VISIBLE_DEVICES": slot.cuda_visible}
-        # PyTorch is told its threads; the libraries under NumPy and Arrow read theirs from here.
-        environment["OMP_NUM_THREADS"] = str(slot.threads)
-        if "OMP_WAIT_POLICY" not in environment:
-            environment.setdefault("GOMP_SPINCOUNT", SPINS)
+        environment = worker_environment(slot, self._lease, os.environ)
         log.info("starting %s on cores %s", slot.name, ",".join(map(str, slot.cores)))
         # A session of its own: a Ctrl-C on the terminal is for the supervisor alone.
         return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
@@ -119,6 +109,23 @@ class Supervisor:
                 log.warning("%s did not stop in %g s; killing it", place.slot.name, STOP_GRACE)
                 os.killpg(place.process.pid, signal.SIGKILL)
                 place.process.wait()
+
+
+def worker_environment(slot: DeviceSlot, lease: float, given: Mapping[str, str]) -> dict[str, str]:
+    """What the process of a worker finds in its environment: what is ``given``, its own settings, and what makes it
+    fast, unless that is given otherwise.
+    """
+    worker = WorkerSettings(
+        name=f"{slot.name}@{socket.gethostname()}",
+        device="cpu" if slot.cuda_index is None else "cuda:0",
+        threads=slot.threads,
+        devices=slot.devices,
+        lease=lease,
+    )
+    fast = MEMORY if "OMP_WAIT_POLICY" in given else {**MEMORY, "GOMP_SPINCOUNT": SPINS}
+    # PyTorch is told its threads; the libraries under NumPy and Arrow read theirs from here.
+    threads = {"OMP_NUM_THREADS": str(slot.threads)}
+    return {**fast, **given, **worker.environment(), "CUDA_VISIBLE_DEVICES": slot.cuda_visible, **threads}
 
 
 def main() -> int:

@@ -13,9 +13,10 @@ import torch
 from torch import nn
 
 from longshore.shared.errors import CorruptBlob, InvalidInput
-from longshore.shared.families import MlpConfig
+from longshore.shared.families import CnnConfig, MlpConfig
 from longshore.shared.signature import Feature, Signature
 from longshore.shared.store.manifest import Blob, Manifest
+from longshore.workers.families.cnn import CNN
 from longshore.workers.families.mlp import MLP
 from longshore.workers.families.model import assemble
 from longshore.workers.families.standardize import Standardize
@@ -184,3 +185,19 @@ def test_a_gpu_gives_what_the_cpu_gives(tmp_path: Path) -> None:
     cpu, cuda = (runtime.forward(runtime.prepare(batch(ROWS)), ALL).cpu() for runtime in prepared)
     assert torch.equal(cpu.argmax(1), cuda.argmax(1))
     torch.testing.assert_close(cpu, cuda)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_convolutions_on_a_gpu_give_what_those_on_the_cpu_give(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    config = CnnConfig(input_shape=(3, 16, 16), kernel_size=3)
+    module = assemble(CNN.build(config, 768, 1), None).eval()
+    signature = Signature(features=(Feature(name="b", width=768),), task="regression", target="y")
+    path = tmp_path / "weights"
+    manifest = version(module, signature, path, family="cnn", config=config.model_dump(mode="json"))
+    images = np.random.default_rng(0).normal(size=(50, 768)).astype(np.float32)
+    runtimes = [load(manifest, path, torch.device(name)) for name in ("cpu", "cuda:0")]
+    cpu, cuda = (runtime.forward(runtime.prepare(wide(images)), ALL).cpu() for runtime in runtimes)
+    torch.testing.assert_close(cpu, module(torch.from_numpy(images)))
+    torch.testing.assert_close(cpu, cuda, rtol=1e-3, atol=1e-3)  # cuDNN may take TF32
