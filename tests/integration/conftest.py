@@ -18,6 +18,7 @@ from celery import Celery
 
 from longshore.broker import embedded
 from longshore.broker.app import make_app
+from longshore.producers import Client
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.migrate import migrate
 from longshore.shared.settings import Settings, load_settings
@@ -101,6 +102,13 @@ def cluster(services: Settings, devices: str, worker_environment: Mapping[str, s
             yield cluster
         finally:
             cluster.close()
+
+
+@pytest.fixture(scope="module")
+def client(cluster: Cluster) -> Iterator[Client]:
+    """A producer of :func:`cluster`. A module can have its own, which makes versions first."""
+    with cluster.client() as client:
+        yield client
 
 
 @pytest.hookimpl(wrapper=True)

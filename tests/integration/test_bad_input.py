@@ -18,12 +18,6 @@ from tests.integration.cluster import Cluster
 
 
 @pytest.fixture(scope="module")
-def client(cluster: Cluster) -> Iterator[Client]:
-    with cluster.client() as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
 def data(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file that digits:1 was trained on."""
     path = digits.write(tmp_path_factory.mktemp("data") / "digits.parquet")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,19 +13,12 @@ import pytest
 
 from longshore.producers import Client, Job
 from longshore.shared.errors import InvalidInput, JobFailed
-from tests.integration.cluster import Cluster
 
 #: Seconds for a job to end.
 PATIENCE = 120.0
 INFINITE = float("inf")
 
 Columns = Mapping[str, list[object]]
-
-
-@pytest.fixture(scope="module")
-def client(cluster: Cluster) -> Iterator[Client]:
-    with cluster.client() as client:
-        yield client
 
 
 def rows(count: int = 40, **columns: Sequence[object]) -> dict[str, list[object]]:

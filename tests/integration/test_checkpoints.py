@@ -6,7 +6,7 @@ import logging
 import os
 import random
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 
 import pyarrow as pa
@@ -32,12 +32,6 @@ OPTIONS: dict[str, object] = {
     **{"checkpoint_seconds": None, "checkpoint_steps": 25},
     **{"schedule": "step", "step_size": 7, "gamma": 0.8, "warmup_steps": 60},
 }
-
-
-@pytest.fixture
-def client(cluster: Cluster) -> Iterator[Client]:
-    with cluster.client() as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TypeAlias
 
 import numpy as np
@@ -22,12 +21,6 @@ Images: TypeAlias = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
 #: Seconds.
 PATIENCE = 120.0
-
-
-@pytest.fixture
-def client(cluster: Cluster) -> Iterator[Client]:
-    with cluster.client() as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

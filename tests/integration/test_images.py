@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,7 +12,6 @@ import pytest
 from longshore.producers import Client
 from longshore.shared.errors import InvalidInput
 from tests.images import encoded, write_archive, write_folder
-from tests.integration.cluster import Cluster
 
 #: Seconds for a job to end.
 PATIENCE = 120.0
@@ -28,12 +27,6 @@ def shades() -> dict[str, bytes]:
         form = ("png", "jpeg", "bmp", "webp")[number // 2 % 4]
         files[f"{name}/{number:02}.{form}"] = encoded(shade, form, (8 + number % 3, 8))
     return files
-
-
-@pytest.fixture(scope="module")
-def client(cluster: Cluster) -> Iterator[Client]:
-    with cluster.client() as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

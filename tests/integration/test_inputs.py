@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +14,10 @@ import pytest
 from longshore.producers import Client
 from longshore.shared.errors import InvalidInput
 from tests.integration import digits
-from tests.integration.cluster import Cluster
 
 ROWS = 250
 #: Seconds.
 PATIENCE = 120
-
-
-@pytest.fixture(scope="module")
-def client(cluster: Cluster) -> Iterator[Client]:
-    with cluster.client() as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +38,6 @@ def labels_of(digit: int) -> list[str]:
 
 def matrix(sets: list[list[str]]) -> np.ndarray:
     return np.array([[label in each for label in LABELS] for each in sets])
-
-
-@pytest.fixture(scope="module")
-def client(cluster: Cluster) -> Iterator[Client]:
-    with cluster.client() as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

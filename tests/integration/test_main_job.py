@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -23,12 +22,6 @@ from tests.integration.cluster import Cluster
 
 #: Seconds for a job to end.
 PATIENCE = 120.0
-
-
-@pytest.fixture(scope="module")
-def client(cluster: Cluster) -> Iterator[Client]:
-    with cluster.client() as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

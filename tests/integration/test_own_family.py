@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -43,12 +43,6 @@ def worker_environment(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str,
     subprocess.run([*install, "--no-deps", "--no-build-isolation", "--target", str(target), str(source)], check=True)
     path = os.pathsep.join(filter(None, [str(target), os.environ.get("PYTHONPATH")]))
     return {"LONGSHORE_LEASE": "2", "PYTHONPATH": path}
-
-
-@pytest.fixture
-def client(cluster: Cluster) -> Iterator[Client]:
-    with cluster.client() as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

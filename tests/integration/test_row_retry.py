@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +23,6 @@ from tests.integration.support import wait_until
 ROWS, SHARD, BATCH = 40_000, 20_000, 1
 #: Seconds for a job to end, killed workers started again included.
 PATIENCE = 180.0
-
-
-@pytest.fixture(scope="module")
-def client(cluster: Cluster) -> Iterator[Client]:
-    with cluster.client() as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -33,12 +32,6 @@ LONG: dict[str, object] = {
     **{"config": {"hidden": [32], "dropout": 0.3}, "batch_size": 16, "accumulate": 2, "seed": 5, "epochs": 30},
     **{"checkpoint_seconds": None, "checkpoint_steps": 10, "devices": 2},
 }
-
-
-@pytest.fixture
-def client(cluster: Cluster) -> Iterator[Client]:
-    with cluster.client() as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

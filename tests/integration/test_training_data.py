@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,12 +24,6 @@ from tests.integration.support import wait_until
 
 #: Seconds for a job to end.
 PATIENCE = 120.0
-
-
-@pytest.fixture(scope="module")
-def client(cluster: Cluster) -> Iterator[Client]:
-    with cluster.client() as client:
-        yield client
 
 
 def clouds(count: int, far: float = 4.0, **more: object) -> dict[str, list[object]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +27,6 @@ PATIENCE = 180.0
 SMALL = {"embedding": 16, "hidden_size": 16, "pooling": "max"}
 #: What learns the topics in a few seconds.
 FAST = {"learning_rate": 0.01, "batch_size": 16, "epochs": 6}
-
-
-@pytest.fixture
-def client(cluster: Cluster) -> Iterator[Client]:
-    with cluster.client() as client:
-        yield client
 
 
 def write(path: Path, rows: int, seed: int) -> Path:
