@@ -29,7 +29,7 @@ from longshore.broker.publishing import publish
 from longshore.shared.errors import LongshoreError, ServiceUnavailable
 from longshore.shared.ledger.database import Link
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.statements import TICKETS_CHANNEL
+from longshore.shared.ledger.statements.channels import TICKETS_CHANNEL
 from longshore.shared.settings import load_settings
 
 log = logging.getLogger("longshore.relay")

@@ -45,11 +45,11 @@ class Attempts:
         keys = {"jobs": [job for job, _ in names], "shards": [shard for _, shard in names]}
         values = {**keys, "worker": worker, "lease": lease, "most_shards": shards, "most_rows": GROUP_ROWS}
         with self._database.connection() as link:
-            found = records(link, Claim).execute(statements.CLAIM, values).fetchall()
+            found = records(link, Claim).execute(statements.attempts.CLAIM, values).fetchall()
             for claim in found:
                 if claim.attempt > 1:
                     prefix = session_name(f"{claim.job_id}/{claim.shard}/")
-                    link.execute(statements.END_EARLIER_ATTEMPTS, {"prefix": prefix})
+                    link.execute(statements.attempts.END_EARLIER_ATTEMPTS, {"prefix": prefix})
         return found
 
     def claim_more(self, first: Claim, shards: int, rows: int, *, worker: str, lease: float) -> list[Claim]:
@@ -62,7 +62,7 @@ class Attempts:
             **{"worker": worker, "lease": lease, "most_shards": shards, "most_rows": rows},
         }
         with self._database.connection() as link:
-            return records(link, Claim).execute(statements.CLAIM_COMPANY, values).fetchall()
+            return records(link, Claim).execute(statements.attempts.CLAIM_COMPANY, values).fetchall()
 
     def claim_next(self, present: Claim, *, worker: str, lease: float) -> Claim | None:
         """Start the first attempt at the next shard of a claim's job, before its ticket has come.
@@ -72,7 +72,7 @@ class Attempts:
         values = {"job": present.job_id, "queue": present.queue, "priority": present.priority}
         with self._database.connection() as link:
             named = {**values, "worker": worker, "lease": lease}
-            return records(link, Claim).execute(statements.CLAIM_NEXT, named).fetchone()
+            return records(link, Claim).execute(statements.attempts.CLAIM_NEXT, named).fetchone()
 
     def commit_together(self, finished: Sequence[Finished], lines: memoryview) -> set[tuple[UUID, int]]:
         """Commit the outputs of several shards in one transaction; see :func:`commit_together`."""
@@ -87,15 +87,15 @@ class Attempts:
         """
         values = {**claim_key(claim), "lease": lease, "rows": rows}
         with self._database.connection() as link:
-            kept = link.execute(statements.RENEW, values).fetchone() is not None
+            kept = link.execute(statements.attempts.RENEW, values).fetchone() is not None
             if kept and changed:
-                link.execute(statements.NOTIFY_JOB, {"job": claim.job_id})
+                link.execute(statements.attempts.NOTIFY_JOB, {"job": claim.job_id})
         return kept
 
     def failed_rows(self, claim: Claim) -> list[int]:
         """The rows of a shard that have errors, by their number in the job: those an ``only_failed`` claim runs."""
         with self._database.connection() as link:
-            return [row for (row,) in link.execute(statements.FAILED_ROWS, row_range(claim))]
+            return [row for (row,) in link.execute(statements.attempts.FAILED_ROWS, row_range(claim))]
 
     def writing(self, claim: Claim) -> AbstractContextManager[AttemptWriter]:
         """One transaction for what the attempt puts out."""
@@ -108,11 +108,11 @@ class Attempts:
         :raises AttemptLost: the attempt is not the current one; or no attempt has decided on a file.
         """
         with self._database.transaction() as link:
-            found = link.execute(statements.FINISH_PART, {**claim_key(claim), **row_range(claim)}).fetchone()
+            found = link.execute(statements.attempts.FINISH_PART, {**claim_key(claim), **row_range(claim)}).fetchone()
             if found is None:
                 raise AttemptLost(f"attempt {claim.token} is not the current one, or has nothing to finish")
             count_done(link, claim, rows=found[0], failed=found[1])
-            ended = link.execute(statements.ALL_SHARDS_DONE, {"job": claim.job_id}).fetchone()
+            ended = link.execute(statements.attempts.ALL_SHARDS_DONE, {"job": claim.job_id}).fetchone()
         return ended is not None and bool(ended[0])
 
     def plan(self, claim: Claim, shards: Sequence[NewShard], rows_total: int) -> None:
@@ -131,9 +131,9 @@ class Attempts:
         }
         with self._database.transaction() as link:
             pass_fence(link, claim, rows=0)
-            link.execute(statements.ADD_SHARDS, values)
+            link.execute(statements.attempts.ADD_SHARDS, values)
             count_done(link, claim, rows=0, added=len(shards), rows_total=rows_total)
-            link.execute(statements.NOTIFY_TICKETS)
+            link.execute(statements.attempts.NOTIFY_TICKETS)
 
     def record_metrics(self, claim: Claim, step: int, values: Mapping[str, float]) -> None:
         """Report numbers of a training attempt while it runs.
@@ -141,13 +141,13 @@ class Attempts:
         :raises AttemptLost: the attempt is not the current one.
         """
         with self._database.transaction() as link:
-            if link.execute(statements.STILL_CURRENT, claim_key(claim)).fetchone() is None:
+            if link.execute(statements.attempts.STILL_CURRENT, claim_key(claim)).fetchone() is None:
                 raise AttemptLost(f"attempt {claim.token} is not the current one")
-            with link.cursor().copy(statements.COPY_METRICS) as copy:
+            with link.cursor().copy(statements.attempts.COPY_METRICS) as copy:
                 copy.set_types(["uuid", "int4", "int8", "text", "float8"])
                 for name, value in values.items():
                     copy.write_row((claim.job_id, claim.attempt, step, name, float(value)))
-            link.execute(statements.NOTIFY_JOB, {"job": claim.job_id})
+            link.execute(statements.attempts.NOTIFY_JOB, {"job": claim.job_id})
 
     def fail(self, claim: Claim, error: str, *, permanent: bool) -> State | None:
         """End an attempt without a result.
@@ -158,19 +158,19 @@ class Attempts:
         """
         with self._database.transaction() as link:
             if permanent:
-                link.execute(statements.LOCK_SHARDS, {"job": claim.job_id})
+                link.execute(statements.control.LOCK_SHARDS, {"job": claim.job_id})
             return fail_shard(link, claim.job_id, claim.shard, claim.attempt, error, permanent=permanent)
 
     def give_back(self, names: Sequence[tuple[UUID, int]]) -> None:
         """Have shards published again that a message named and its worker did not get to."""
         values = {"jobs": [job for job, _ in names], "shards": [shard for _, shard in names]}
         with self._database.transaction() as link:
-            link.execute(statements.GIVE_BACK, values)
-            link.execute(statements.NOTIFY_TICKETS)
+            link.execute(statements.attempts.GIVE_BACK, values)
+            link.execute(statements.attempts.NOTIFY_TICKETS)
 
     def release(self, claim: Claim) -> bool:
         """Hand a shard back untouched: it is queued again, and the try does not count."""
         with self._database.transaction() as link:
-            released = link.execute(statements.RELEASE_SHARD, claim_key(claim)).fetchone() is not None
-            link.execute(statements.NOTIFY_TICKETS)
+            released = link.execute(statements.attempts.RELEASE_SHARD, claim_key(claim)).fetchone() is not None
+            link.execute(statements.attempts.NOTIFY_TICKETS)
         return released

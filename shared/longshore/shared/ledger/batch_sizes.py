@@ -19,10 +19,12 @@ class BatchSizeTable:
         """What is known, by length; nothing if nobody has run the version on such a device."""
         with self._database.connection() as link:
             values = {"digest": digest, "device": device}
-            return records(link, BatchSizeRecord).execute(statements.READ_BATCH_SIZES, values).fetchall()
+            return records(link, BatchSizeRecord).execute(statements.batch_sizes.READ_BATCH_SIZES, values).fetchall()
 
     def write(self, digest: str, device: str, found: Sequence[BatchSizeRecord]) -> None:
         """Replace what is known of some lengths: the newest measurement is the best."""
         with self._database.transaction() as link:
             for each in sorted(found, key=lambda record: record.length):
-                link.execute(statements.WRITE_BATCH_SIZE, {"digest": digest, "device": device, **vars(each)})
+                link.execute(
+                    statements.batch_sizes.WRITE_BATCH_SIZE, {"digest": digest, "device": device, **vars(each)}
+                )

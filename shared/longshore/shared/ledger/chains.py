@@ -52,7 +52,7 @@ class Chains:
         advanced = 0
         while True:
             with self._database.connection() as link:
-                due = link.execute(statements.DUE_LINKS).fetchall()
+                due = link.execute(statements.chains.DUE_LINKS).fetchall()
             moved = 0
             for job, after in due:
                 with self._database.transaction() as link:
@@ -64,12 +64,12 @@ class Chains:
     def of(self, job: UUID) -> list[UUID]:
         """Every job of a chain, whichever of them is asked for: each after the one that it waits for."""
         with self._database.connection() as link:
-            return [row[0] for row in link.execute(statements.WHOLE_CHAIN, {"job": job})]
+            return [row[0] for row in link.execute(statements.chains.WHOLE_CHAIN, {"job": job})]
 
 
 def is_unready(link: Link, job: UUID) -> bool:
     """Whether a job is a link that was ended before it was ready."""
-    return link.execute(statements.UNREADY_LINK, {"job": job}).fetchone() is not None
+    return link.execute(statements.chains.UNREADY_LINK, {"job": job}).fetchone() is not None
 
 
 def wait_again(link: Link, job: UUID) -> bool:
@@ -78,7 +78,7 @@ def wait_again(link: Link, job: UUID) -> bool:
     :returns: ``False`` where the job is no such link.
     :raises InvalidInput: the job before it has failed, or was cancelled.
     """
-    row = link.execute(statements.UNREADY_LINK, {"job": job}).fetchone()
+    row = link.execute(statements.chains.UNREADY_LINK, {"job": job}).fetchone()
     if row is None:
         return False
     prior = _read_prior(link, row[0])
@@ -93,39 +93,39 @@ def wait_again(link: Link, job: UUID) -> bool:
 
 def revive_later(link: Link, job: UUID) -> None:
     """Let the links wait again that were ended because of a job. The caller holds the job."""
-    for (later,) in link.execute(statements.BROKEN_LATER, {"job": job}).fetchall():
+    for (later,) in link.execute(statements.chains.BROKEN_LATER, {"job": job}).fetchall():
         _wait(link, later)
 
 
 def _wait(link: Link, job: UUID) -> None:
-    link.execute(statements.LOCK_SHARDS, {"job": job})
-    link.execute(statements.WAIT_JOB, {"job": job})
-    link.execute(statements.WAIT_SHARDS, {"job": job})
-    link.execute(statements.MEND_LINK, {"job": job})
+    link.execute(statements.control.LOCK_SHARDS, {"job": job})
+    link.execute(statements.chains.WAIT_JOB, {"job": job})
+    link.execute(statements.chains.WAIT_SHARDS, {"job": job})
+    link.execute(statements.chains.MEND_LINK, {"job": job})
 
 
 def _advance(link: Link, job: UUID, after: UUID) -> bool:
     prior = _read_prior(link, after)
     if prior is None or prior.state not in FINAL:
         return False
-    link.execute(statements.LOCK_SHARDS, {"job": job})
+    link.execute(statements.control.LOCK_SHARDS, {"job": job})
     if prior.state is not State.SUCCEEDED:
         ended = end_job(link, job, prior.state, prior.error if prior.broken else _reason(after, prior))
         if ended:
-            link.execute(statements.BREAK_LINK, {"job": job})
+            link.execute(statements.chains.BREAK_LINK, {"job": job})
         return ended
     made = prior.outcome if prior.kind in MAKING and prior.outcome is not None else {}
     version, digest = made.get("version", prior.version), made.get("digest", prior.digest)
     values = {"job": job, "version": version, "digest": digest}
-    if link.execute(statements.READY_JOB, values).fetchone() is None:
+    if link.execute(statements.chains.READY_JOB, values).fetchone() is None:
         return False
-    link.execute(statements.READY_SHARDS, {"job": job})
-    link.execute(statements.READY_LINK, {"job": job})
+    link.execute(statements.chains.READY_SHARDS, {"job": job})
+    link.execute(statements.chains.READY_LINK, {"job": job})
     return True
 
 
 def _read_prior(link: Link, job: UUID) -> _Prior | None:
-    return records(link, _Prior).execute(statements.READ_PRIOR, {"job": job}).fetchone()
+    return records(link, _Prior).execute(statements.chains.READ_PRIOR, {"job": job}).fetchone()
 
 
 def _reason(job: UUID, prior: _Prior) -> str:

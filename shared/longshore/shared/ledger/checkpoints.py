@@ -62,7 +62,7 @@ class Checkpoints:
         """
         values = {**claim_key(claim), "step": step, "epoch": epoch, "blob": blob, "size": size, "keep": keep}
         with self._database.transaction() as link:
-            if link.execute(statements.STILL_CURRENT, claim_key(claim)).fetchone() is None:
+            if link.execute(statements.attempts.STILL_CURRENT, claim_key(claim)).fetchone() is None:
                 raise AttemptLost(f"attempt {claim.token} is not the current one")
             link.execute(_ADD, values)
             return [blob for (blob,) in link.execute(_PRUNE, values) if blob != values["blob"]]
@@ -80,6 +80,6 @@ class Checkpoints:
         :raises AttemptLost: the attempt is not the current one.
         """
         with self._database.transaction() as link:
-            if link.execute(statements.STILL_CURRENT, claim_key(claim)).fetchone() is None:
+            if link.execute(statements.attempts.STILL_CURRENT, claim_key(claim)).fetchone() is None:
                 raise AttemptLost(f"attempt {claim.token} is not the current one")
             link.execute(_REWIND, {"job": claim.job_id, "step": step, "epochs": epochs})

@@ -28,7 +28,7 @@ class Control:
         :raises UnknownJob: there is no such job.
         """
         with self._database.transaction() as link:
-            link.execute(statements.LOCK_SHARDS, {"job": job})
+            link.execute(statements.control.LOCK_SHARDS, {"job": job})
             ended = end_job(link, job, State.CANCELLED, reason)
             if not ended:
                 read_state(link, job)
@@ -48,7 +48,7 @@ class Control:
             if link is None:
                 return []
             check_not_pruned(link, job)
-            rows = link.execute(statements.RETRY_SHARDS, {"job": job}).fetchall()
+            rows = link.execute(statements.control.RETRY_SHARDS, {"job": job}).fetchall()
             if not rows:
                 raise InvalidInput("job", _why_not(job, read_state(link, job)))
             _queue_again(link, job)
@@ -69,7 +69,7 @@ class Control:
                 return []
             check_not_pruned(link, job)
             _check_rows(link, job)
-            rows = link.execute(statements.RETRY_FAILED_ROWS, {"job": job}).fetchall()
+            rows = link.execute(statements.control.RETRY_FAILED_ROWS, {"job": job}).fetchall()
             if not rows:
                 state = read_state(link, job)
                 ended = f"no row of {job} failed" if state.final else f"{job} is {state}; wait until it has ended"
@@ -86,7 +86,7 @@ class Control:
                 if wait_again(link, job):
                     yield None
                     return
-                link.execute(statements.LOCK_SHARDS, {"job": job})
+                link.execute(statements.control.LOCK_SHARDS, {"job": job})
                 # Somebody may have ended a link that waited until it was held.
                 if not is_unready(link, job):
                     yield link
@@ -95,7 +95,7 @@ class Control:
 
 def read_state(link: Link, job: UUID) -> State:
     """:raises UnknownJob: there is no such job."""
-    found = link.execute(statements.READ_STATE, {"job": job}).fetchone()
+    found = link.execute(statements.questions.READ_STATE, {"job": job}).fetchone()
     if found is None:
         raise UnknownJob("job", f"there is no job {job}")
     return State(found[0])
@@ -103,14 +103,14 @@ def read_state(link: Link, job: UUID) -> State:
 
 def _queue_again(link: Link, job: UUID, shards: int = 0, rows: int = 0) -> None:
     """:raises ResultsPruned: in this moment."""
-    if link.execute(statements.RETRY_JOB, {"job": job, "shards": shards, "rows": rows}).fetchone() is None:
+    if link.execute(statements.control.RETRY_JOB, {"job": job, "shards": shards, "rows": rows}).fetchone() is None:
         check_not_pruned(link, job)
     revive_later(link, job)
 
 
 def _check_rows(link: Link, job: UUID) -> None:
     """:raises InvalidInput: rows of the job cannot be run by themselves."""
-    found = link.execute(statements.READ_OUTPUT, {"job": job}).fetchone()
+    found = link.execute(statements.control.READ_OUTPUT, {"job": job}).fetchone()
     if found is not None and found[0] != "infer":
         raise InvalidInput(
             "rows", f"{job} is one of kind {found[0]}, which runs as a whole; mend the rows and submit it again"

@@ -46,22 +46,22 @@ class Fleet:
     def see(self, presence: Presence) -> None:
         """Note that a worker is there now."""
         with self._database.connection() as link:
-            link.execute(statements.SEE_WORKER, vars(presence))
+            link.execute(statements.workers.SEE_WORKER, vars(presence))
 
     def forget(self, name: str) -> None:
         """Take a worker that stops off the list."""
         with self._database.connection() as link:
-            link.execute(statements.FORGET_WORKER, {"name": name})
+            link.execute(statements.workers.FORGET_WORKER, {"name": name})
 
     def workers(self) -> list[WorkerRecord]:
         """Every worker that was ever heard of and has not said goodbye."""
         with self._database.connection() as link:
-            return records(link, WorkerRecord).execute(statements.LIST_WORKERS, {"silence": SILENCE}).fetchall()
+            return records(link, WorkerRecord).execute(statements.workers.LIST_WORKERS, {"silence": SILENCE}).fetchall()
 
     def live_queues(self) -> frozenset[str]:
         """The queues that some living worker takes from."""
         with self._database.connection() as link:
-            return frozenset(row[0] for row in link.execute(statements.LIVE_QUEUES, {"silence": SILENCE}))
+            return frozenset(row[0] for row in link.execute(statements.workers.LIVE_QUEUES, {"silence": SILENCE}))
 
     def most_devices(self, queue: str) -> int | None:
         """The most devices that a living worker has whose own queue this is; ``None`` where there is no such worker."""
@@ -71,4 +71,4 @@ class Fleet:
     def families(self) -> frozenset[str]:
         """The families that some worker has said it can train."""
         with self._database.connection() as link:
-            return frozenset(row[0] for row in link.execute(statements.KNOWN_FAMILIES))
+            return frozenset(row[0] for row in link.execute(statements.workers.KNOWN_FAMILIES))

@@ -103,16 +103,16 @@ def commit_together(database: Database, finished: Sequence[Finished], lines: mem
             link.execute(_COUNT_SHARDS, values)
             for each in finished:
                 add_notes(link, each.claim.job_id, each.notes)
-            link.execute(statements.SETTLE_JOBS, {"jobs": sorted({claim.job_id for claim in claims})})
+            link.execute(statements.attempts.SETTLE_JOBS, {"jobs": sorted({claim.job_id for claim in claims})})
     return lost
 
 
 def _write(link: Link, finished: Sequence[Finished], lines: memoryview) -> None:
     if lines:
-        with link.cursor().copy(statements.COPY_RESULTS) as copy:
+        with link.cursor().copy(statements.attempts.COPY_RESULTS) as copy:
             copy.write(lines)
     if any(each.errors for each in finished):
-        with link.cursor().copy(statements.COPY_ROW_ERRORS) as copy:
+        with link.cursor().copy(statements.attempts.COPY_ROW_ERRORS) as copy:
             copy.set_types(["uuid", "int8", "text"])
             for each in finished:
                 for row, error in each.errors.items():

@@ -44,11 +44,11 @@ class Models:
         :raises UnknownModel: there is none; names ``field``.
         """
         values: dict[str, object] = {"model": reference.name, "version": reference.version, "alias": reference.alias}
-        statement = statements.RESOLVE_NEWEST
+        statement = statements.models.RESOLVE_NEWEST
         if reference.version is not None:
-            statement = statements.RESOLVE_VERSION
+            statement = statements.models.RESOLVE_VERSION
         elif reference.alias is not None:
-            statement = statements.RESOLVE_ALIAS
+            statement = statements.models.RESOLVE_ALIAS
         with self._database.connection() as link:
             found = records(link, VersionRecord).execute(statement, values).fetchone()
             if found is None:
@@ -58,18 +58,18 @@ class Models:
     def names(self) -> list[ModelRecord]:
         """Every model, by name."""
         with self._database.connection() as link:
-            return records(link, ModelRecord).execute(statements.LIST_MODELS).fetchall()
+            return records(link, ModelRecord).execute(statements.models.LIST_MODELS).fetchall()
 
     def versions(self, model: str) -> list[VersionRecord]:
         """Every version of a model, oldest first; none where there is no such model."""
         with self._database.connection() as link:
-            return records(link, VersionRecord).execute(statements.LIST_VERSIONS, {"model": model}).fetchall()
+            return records(link, VersionRecord).execute(statements.models.LIST_VERSIONS, {"model": model}).fetchall()
 
     def alias_history(self, model: str, alias: str) -> list[AliasMove]:
         """Every move of an alias, oldest first."""
         with self._database.connection() as link:
             values = {"model": model, "alias": alias}
-            return records(link, AliasMove).execute(statements.ALIAS_HISTORY, values).fetchall()
+            return records(link, AliasMove).execute(statements.models.ALIAS_HISTORY, values).fetchall()
 
     def add(self, new: NewVersion, before_commit: Callable[[int], None]) -> int:
         """Number and add a version; returns its number.
@@ -94,8 +94,8 @@ class Models:
         version = self.resolve(reference)
         with self._database.transaction() as link:
             values = {"model": version.model, "version": version.version}
-            link.execute(statements.LOCK_MODEL, values)
-            if link.execute(statements.LOCK_VERSION, values).fetchone() is None:
+            link.execute(statements.models.LOCK_MODEL, values)
+            if link.execute(statements.models.LOCK_VERSION, values).fetchone() is None:
                 raise UnknownModel("model", f"{version.model}:{version.version} was deleted in this moment")
             promotion = move_alias(link, alias, version, set_by, condition)
         return version, promotion
@@ -109,8 +109,8 @@ class Models:
         version = self.resolve(reference, "alias")
         with self._database.transaction() as link:
             values = {"model": model, "alias": alias, "by": set_by}
-            link.execute(statements.LOCK_MODEL, values)
-            if link.execute(statements.REMOVE_ALIAS, values).fetchone() is None:
+            link.execute(statements.models.LOCK_MODEL, values)
+            if link.execute(statements.models.REMOVE_ALIAS, values).fetchone() is None:
                 raise UnknownModel("alias", self._what_there_is(link, reference))
         return version
 
@@ -124,24 +124,26 @@ class Models:
         version = self.resolve(reference)
         values = {"model": version.model, "version": version.version}
         with self._database.transaction() as link:
-            link.execute(statements.LOCK_VERSION, values)
-            aliases = [row[0] for row in link.execute(statements.ALIASES_OF_VERSION, values)]
+            link.execute(statements.models.LOCK_VERSION, values)
+            aliases = [row[0] for row in link.execute(statements.models.ALIASES_OF_VERSION, values)]
             if aliases:
                 raise InvalidInput(
                     "model",
                     f"{reference} is {', '.join(aliases)}; point that at another version first, or take it away",
                 )
-            waiting = link.execute(statements.JOBS_OF_VERSION, values).fetchone()
+            waiting = link.execute(statements.models.JOBS_OF_VERSION, values).fetchone()
             if waiting is not None and waiting[0]:
                 raise InvalidInput("model", f"{waiting[0]} jobs use {reference} and have not ended; wait or cancel")
-            link.execute(statements.DELETE_VERSION, values)
+            link.execute(statements.models.DELETE_VERSION, values)
         return version
 
     @staticmethod
     def _what_there_is(link: Link, reference: ModelReference) -> str:
-        versions = records(link, VersionRecord).execute(statements.LIST_VERSIONS, {"model": reference.name}).fetchall()
+        versions = (
+            records(link, VersionRecord).execute(statements.models.LIST_VERSIONS, {"model": reference.name}).fetchall()
+        )
         if not versions:
-            names = [row.name for row in records(link, ModelRecord).execute(statements.LIST_MODELS)]
+            names = [row.name for row in records(link, ModelRecord).execute(statements.models.LIST_MODELS)]
             known = f"the models are {', '.join(names[:10])}" if names else "no model has been trained or imported yet"
             return f"there is no model {reference.name!r}; {known}"
         aliases = sorted({alias for version in versions for alias in version.aliases})
@@ -160,13 +162,13 @@ class AddedVersion:
 
 def add_version(link: Link, new: NewVersion, job: UUID | None) -> AddedVersion:
     """Within a transaction: number and add a version, and point its alias at it, if its condition holds."""
-    row = link.execute(statements.TAKE_VERSION, {"model": new.model}).fetchone()
+    row = link.execute(statements.models.TAKE_VERSION, {"model": new.model}).fetchone()
     assert row is not None  # an INSERT ... DO UPDATE returns its row
     version = int(row[0])
     values = {"model": new.model, "version": version, "digest": new.digest, "manifest": Jsonb(new.manifest), "job": job}
-    link.execute(statements.ADD_VERSION, values)
+    link.execute(statements.models.ADD_VERSION, values)
     if new.alias is None:
         return AddedVersion(version, None)
-    made = records(link, VersionRecord).execute(statements.RESOLVE_VERSION, values).fetchone()
+    made = records(link, VersionRecord).execute(statements.models.RESOLVE_VERSION, values).fetchone()
     assert made is not None  # it was added this moment
     return AddedVersion(version, move_alias(link, new.alias, made, new.set_by, new.promote_if))

@@ -76,10 +76,10 @@ class OldResults:
     def count(self, cut: datetime) -> Pruned:
         """Change nothing."""
         for span in self._weeks:
-            if unfinished := self._count(statements.COUNT_UNFINISHED, span):
+            if unfinished := self._count(statements.pruning.COUNT_UNFINISHED, span):
                 self._kept[span] = unfinished
-        jobs = self._count(statements.COUNT_PRUNABLE)
-        blocks = self._link.execute(statements.FIND_UNUSED_INPUTS, self._values()).fetchall()
+        jobs = self._count(statements.pruning.COUNT_PRUNABLE)
+        blocks = self._link.execute(statements.pruning.FIND_UNUSED_INPUTS, self._values()).fetchall()
         gone = [name for span, names in self._weeks.items() if span not in self._kept for name in names.values()]
         return self._pruned(cut, jobs, blocks, dropped=gone, emptied=[], dry_run=True)
 
@@ -102,18 +102,18 @@ class OldResults:
         """Empty a week's partitions. Returns of how many jobs; none where the week stays."""
         marked = 0
         with self._transaction():
-            unfinished = self._count(statements.COUNT_UNFINISHED, span)
+            unfinished = self._count(statements.pruning.COUNT_UNFINISHED, span)
             if not unfinished:
                 # Before the jobs are looked at once more: whoever has written into it has committed then.
                 for name in names.values():
                     self._link.execute(_named("LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE", name))
-                marked = self._link.execute(statements.MARK_WEEK_PRUNED, self._values(span)).rowcount
-                unfinished = self._count(statements.COUNT_UNFINISHED, span)
+                marked = self._link.execute(statements.pruning.MARK_WEEK_PRUNED, self._values(span)).rowcount
+                unfinished = self._count(statements.pruning.COUNT_UNFINISHED, span)
             if unfinished:
                 self._kept[span] = unfinished
                 raise Rollback
             for table in TABLES:
-                statement = "TRUNCATE {name}" if table in names else statements.DELETE_WEEK
+                statement = "TRUNCATE {name}" if table in names else statements.pruning.DELETE_WEEK
                 self._link.execute(_named(statement, names.get(table, table)), self._values(span))
         return 0 if unfinished else marked
 
@@ -134,14 +134,14 @@ class OldResults:
     def _remove_batch(self) -> int:
         """Delete the rows of some jobs that lie in no week to be dropped. Returns of how many."""
         with self._transaction():
-            jobs = [row[0] for row in self._link.execute(statements.MARK_JOBS_PRUNED, self._values())]
+            jobs = [row[0] for row in self._link.execute(statements.pruning.MARK_JOBS_PRUNED, self._values())]
             for table in TABLES:
-                self._link.execute(_named(statements.DELETE_JOBS, table), {"jobs": jobs})
+                self._link.execute(_named(statements.pruning.DELETE_JOBS, table), {"jobs": jobs})
         return len(jobs)
 
     def _remove_inputs(self) -> list[tuple[str | None]]:
         with self._transaction():
-            return self._link.execute(statements.DELETE_UNUSED_INPUTS, self._values()).fetchall()
+            return self._link.execute(statements.pruning.DELETE_UNUSED_INPUTS, self._values()).fetchall()
 
     def _pruned(
         self,

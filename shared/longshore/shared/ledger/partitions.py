@@ -106,7 +106,7 @@ class Partitions:
 def list_partitions(link: Link) -> list[Partition]:
     """Every partition but the default ones, oldest first."""
     found = []
-    for table, name, bound in link.execute(statements.LIST_PARTITIONS, {"tables": list(TABLES)}):
+    for table, name, bound in link.execute(statements.partitions.LIST_PARTITIONS, {"tables": list(TABLES)}):
         if match := _BOUND.fullmatch(bound):
             found.append(Partition(table, name, Span(UUID(match[1] or UUID(int=0).hex), UUID(match[2]))))
     return sorted(found, key=lambda each: (each.span, TABLES.index(each.table)))
@@ -114,7 +114,7 @@ def list_partitions(link: Link) -> list[Partition]:
 
 def read_clock(link: Link) -> datetime:
     """The time by Postgres."""
-    row = link.execute(statements.READ_CLOCK).fetchone()
+    row = link.execute(statements.submission.READ_CLOCK).fetchone()
     assert row is not None  # now() is one row
     moment: datetime = row[0]
     return moment
@@ -126,7 +126,7 @@ def limit_waiting(link: Link, lock: int, step: int = 0) -> None:
     :param lock: milliseconds for each lock.
     :param step: milliseconds for each statement; 0 for no limit.
     """
-    link.execute(statements.LIMIT_WAITING, {"lock": f"{lock}ms", "step": f"{step}ms"})
+    link.execute(statements.partitions.LIMIT_WAITING, {"lock": f"{lock}ms", "step": f"{step}ms"})
 
 
 class _Left(Exception):
@@ -141,12 +141,12 @@ def _make(link: Link, new: Partition, moved: int) -> list[str]:
         return []
     link.execute(_named("LOCK TABLE {default} IN ACCESS EXCLUSIVE MODE", new))
     bounds = {"lower": new.span.lower, "upper": new.span.upper, "limit": moved + 1}
-    row = link.execute(_named(statements.COUNT_IN_DEFAULT, new), bounds).fetchone()
+    row = link.execute(_named(statements.partitions.COUNT_IN_DEFAULT, new), bounds).fetchone()
     if row is not None and row[0] > moved:
         raise _Left(f"more than {moved:,} rows of it are in {new.table}_default, and stay there")
     link.execute(_named("CREATE TABLE {name} (LIKE {table} INCLUDING ALL)", new))
-    link.execute(_named(statements.MOVE_OUT_OF_DEFAULT, new), bounds)
-    link.execute(_named(statements.ATTACH_PARTITION, new))
+    link.execute(_named(statements.partitions.MOVE_OUT_OF_DEFAULT, new), bounds)
+    link.execute(_named(statements.partitions.ATTACH_PARTITION, new))
     return [new.name]
 
 

@@ -71,10 +71,10 @@ def move_alias(
     Evaluations of two versions are compared where they are on the same data: the newest of ``version``, and the newest
     of the other that is like it.
     """
-    link.execute(statements.LOCK_MODEL, {"model": version.model})
+    link.execute(statements.models.LOCK_MODEL, {"model": version.model})
     values = {"model": version.model, "version": version.version, "alias": alias, "by": by}
     if condition is None:
-        link.execute(statements.MOVE_ALIAS, values)
+        link.execute(statements.models.MOVE_ALIAS, values)
         return Promotion(alias, True)
 
     newest = _newest_evaluation(link, version)
@@ -88,7 +88,7 @@ def move_alias(
     decision = decide(parse(condition, "condition"), candidate, lookup)
     before = _pointed(link, version.model, alias)
     if decision.holds:
-        link.execute(statements.MOVE_ALIAS, values)
+        link.execute(statements.models.MOVE_ALIAS, values)
     return Promotion(alias, decision.holds, None if before is None else before.version, condition, decision)
 
 
@@ -106,11 +106,15 @@ def _newest_evaluation(link: Link, version: VersionRecord, like: _Evaluated | No
         "data": None if like is None else Jsonb(like.data),
         "target": None if like is None else like.target,
     }
-    return records(link, _Evaluated).execute(statements.NEWEST_EVALUATION, values).fetchone()
+    return records(link, _Evaluated).execute(statements.models.NEWEST_EVALUATION, values).fetchone()
 
 
 def _pointed(link: Link, model: str, alias: str) -> VersionRecord | None:
-    return records(link, VersionRecord).execute(statements.RESOLVE_ALIAS, {"model": model, "alias": alias}).fetchone()
+    return (
+        records(link, VersionRecord)
+        .execute(statements.models.RESOLVE_ALIAS, {"model": model, "alias": alias})
+        .fetchone()
+    )
 
 
 def _name(version: VersionRecord) -> str:

@@ -56,7 +56,7 @@ def _turn(link: Link, patience: int) -> Iterator[None]:
     try:
         with link.transaction():
             limit_waiting(link, patience)
-            link.execute(statements.TAKE_TURN, {"key": PRUNE_LOCK})
+            link.execute(statements.pruning.TAKE_TURN, {"key": PRUNE_LOCK})
     except LockNotAvailable:
         raise LedgerBusy("another prune is at work; prune again when it is done") from None
     yield

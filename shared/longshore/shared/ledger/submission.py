@@ -77,7 +77,7 @@ class Submissions:
     def find_key(self, producer: str, key: str) -> UUID | None:
         """The job that an idempotency key has made."""
         with self._database.connection() as link:
-            found = link.execute(statements.FIND_KEYS, {"producer": producer, "keys": [key]}).fetchone()
+            found = link.execute(statements.submission.FIND_KEYS, {"producer": producer, "keys": [key]}).fetchone()
         return None if found is None else cast(UUID, found[1])
 
     def mark_published(self, published: Published) -> None:
@@ -88,12 +88,12 @@ class Submissions:
             "messages": [message for message, tickets in published for _ in tickets],
         }
         with self._database.connection() as link:
-            link.execute(statements.MARK_PUBLISHED, keys)
+            link.execute(statements.submission.MARK_PUBLISHED, keys)
 
     def read_inputs(self, blocks: Sequence[UUID]) -> dict[UUID, NewInput]:
         """Blocks by id; those that are not there are left out."""
         with self._database.connection() as link:
-            rows = link.execute(statements.READ_INPUTS, {"ids": list(blocks)}, binary=True)
+            rows = link.execute(statements.submission.READ_INPUTS, {"ids": list(blocks)}, binary=True)
             return {id_: NewInput(id=id_, data=data, blob=blob) for id_, data, blob in rows}
 
     def _submit_one(self, job: NewJob, given: NewInput | None) -> None:
@@ -106,7 +106,7 @@ class Submissions:
             "blob": None if given is None else given.blob,
         }
         with self._database.connection() as link:
-            link.execute(statements.SUBMIT_ONE, values, prepare=True)
+            link.execute(statements.submission.SUBMIT_ONE, values, prepare=True)
 
     @staticmethod
     def _known(link: Link, jobs: Sequence[NewJob]) -> dict[UUID, UUID]:
@@ -114,7 +114,7 @@ class Submissions:
         if not keyed:
             return {}
         values = {"producer": keyed[0].producer, "keys": [job.idempotency_key for job in keyed]}
-        made = {key: (id_, digest) for key, id_, digest in link.execute(statements.FIND_KEYS, values)}
+        made = {key: (id_, digest) for key, id_, digest in link.execute(statements.submission.FIND_KEYS, values)}
         known = {}
         for job in keyed:
             if job.idempotency_key in made:
@@ -155,18 +155,18 @@ def _is_simple(jobs: Sequence[NewJob], inputs: Sequence[NewInput]) -> bool:
 def _write(link: Link, jobs: Sequence[NewJob], inputs: Sequence[NewInput], messages: Published) -> None:
     with link.cursor() as cursor:
         if inputs:
-            with cursor.copy(statements.COPY_INPUTS) as copy:
+            with cursor.copy(statements.submission.COPY_INPUTS) as copy:
                 copy.set_types(["uuid", "bytea", "text"])
                 for block in inputs:
                     copy.write_row((block.id, block.data, block.blob))
         # Times are kept by Postgres' clock, so they are set by it: the producer's may be wrong.
         now = _read_clock(link)
-        with cursor.copy(statements.COPY_JOBS) as copy:
+        with cursor.copy(statements.submission.COPY_JOBS) as copy:
             copy.set_types(_JOB_TYPES)
             for job in jobs:
                 copy.write_row(_job_row(job, now))
         message_of = {(ticket.job_id, ticket.shard): message for message, tickets in messages for ticket in tickets}
-        with cursor.copy(statements.COPY_SHARDS) as copy:
+        with cursor.copy(statements.submission.COPY_SHARDS) as copy:
             copy.set_types(_SHARD_TYPES)
             for job in jobs:
                 for index, shard in enumerate(job.shards):
@@ -181,7 +181,7 @@ def _write(link: Link, jobs: Sequence[NewJob], inputs: Sequence[NewInput], messa
 
         links = [job for job in jobs if job.after is not None]
         if links:
-            with cursor.copy(statements.COPY_LINKS) as copy:
+            with cursor.copy(statements.chains.COPY_LINKS) as copy:
                 copy.set_types(["uuid", "uuid", "float8"])
                 for job in links:
                     copy.write_row((job.id, job.after, job.timeout))
@@ -192,7 +192,7 @@ def _first_state(job: NewJob) -> str:
 
 
 def _read_clock(link: Link) -> datetime:
-    row = link.execute(statements.READ_CLOCK).fetchone()
+    row = link.execute(statements.submission.READ_CLOCK).fetchone()
     assert row is not None  # now() is one row
     return cast(datetime, row[0])
 

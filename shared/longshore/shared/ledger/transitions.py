@@ -32,7 +32,7 @@ def pass_fence(link: Link, claim: Claim, rows: int) -> None:
     :param rows: rows that the attempt has results of.
     :raises AttemptLost: the attempt is not the current one.
     """
-    if link.execute(statements.FINISH_SHARD, {**claim_key(claim), "rows": rows}).fetchone() is None:
+    if link.execute(statements.attempts.FINISH_SHARD, {**claim_key(claim), "rows": rows}).fetchone() is None:
         raise AttemptLost(f"attempt {claim.token} is not the current one; nothing of it is kept")
 
 
@@ -42,7 +42,7 @@ def decide_part(link: Link, claim: Claim, part: str, notes: Sequence[str]) -> No
     :param notes: as of :func:`count_done`.
     :raises AttemptLost: the attempt is not the current one.
     """
-    if link.execute(statements.DECIDE_PART, {**claim_key(claim), "part": part}).fetchone() is None:
+    if link.execute(statements.attempts.DECIDE_PART, {**claim_key(claim), "part": part}).fetchone() is None:
         raise AttemptLost(f"attempt {claim.token} is not the current one; nothing of it is kept")
     add_notes(link, claim.job_id, notes)
 
@@ -50,7 +50,7 @@ def decide_part(link: Link, claim: Claim, part: str, notes: Sequence[str]) -> No
 def add_notes(link: Link, job: UUID, notes: Sequence[str]) -> None:
     """Add sentences to a job's, each once."""
     if notes:
-        link.execute(statements.ADD_NOTES, {"job": job, "notes": _distinct(notes)})
+        link.execute(statements.attempts.ADD_NOTES, {"job": job, "notes": _distinct(notes)})
 
 
 def count_done(
@@ -76,8 +76,8 @@ def count_done(
         "outcome": None if outcome is None else Jsonb(outcome),
         "notes": _distinct(notes),
     }
-    link.execute(statements.COUNT_SHARD_DONE, values)
-    link.execute(statements.SETTLE_JOBS, {"jobs": [claim.job_id]})
+    link.execute(statements.attempts.COUNT_SHARD_DONE, values)
+    link.execute(statements.attempts.SETTLE_JOBS, {"jobs": [claim.job_id]})
 
 
 def fail_shard(link: Link, job: UUID, shard: int, attempt: int, error: str, *, permanent: bool) -> State | None:
@@ -87,18 +87,18 @@ def fail_shard(link: Link, job: UUID, shard: int, attempt: int, error: str, *, p
     :returns: the shard's state, or ``None`` where the attempt is not the current one.
     """
     values = {"job": job, "shard": shard, "attempt": attempt, "error": error, "permanent": permanent}
-    row = link.execute(statements.FAIL_SHARD, values).fetchone()
+    row = link.execute(statements.attempts.FAIL_SHARD, values).fetchone()
     if row is None:
         return None
     state = State(row[0])
     if state is State.QUEUED:
-        link.execute(statements.NOTIFY_TICKETS)
+        link.execute(statements.attempts.NOTIFY_TICKETS)
         return state
-    link.execute(statements.COUNT_SHARD_FAILED, {"job": job, "error": error})
+    link.execute(statements.attempts.COUNT_SHARD_FAILED, {"job": job, "error": error})
     if permanent:
         end_job(link, job, State.FAILED, error)
     else:
-        link.execute(statements.SETTLE_JOBS, {"jobs": [job]})
+        link.execute(statements.attempts.SETTLE_JOBS, {"jobs": [job]})
     return state
 
 
@@ -107,14 +107,14 @@ def end_job(link: Link, job: UUID, state: State, error: str | None) -> bool:
 
     :returns: ``False`` where the job had ended before.
     """
-    link.execute(statements.CANCEL_SHARDS, {"job": job})
+    link.execute(statements.control.CANCEL_SHARDS, {"job": job})
     values = {"job": job, "state": state.value, "error": error}
-    return link.execute(statements.END_JOB, values).fetchone() is not None
+    return link.execute(statements.control.END_JOB, values).fetchone() is not None
 
 
 def check_not_pruned(link: Link, job: UUID) -> None:
     """:raises ResultsPruned: the results of the job were removed."""
-    row = link.execute(statements.READ_PRUNED, {"job": job}).fetchone()
+    row = link.execute(statements.questions.READ_PRUNED, {"job": job}).fetchone()
     if row is not None and row[0] is not None:
         moment = row[0].astimezone(UTC).isoformat(sep=" ", timespec="seconds")
         raise ResultsPruned("job", f"the results and the inline rows of {job} were pruned at {moment}; submit it again")

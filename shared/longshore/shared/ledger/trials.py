@@ -148,7 +148,7 @@ class Trials:
             if row is not None and row[0]:
                 outcome = conclude(Conclusion(link, claim.job_id, self._list(link, claim.job_id)))
             count_done(link, claim, rows=1, outcome=outcome)
-            link.execute(statements.NOTIFY_JOB, {"job": claim.job_id})
+            link.execute(statements.attempts.NOTIFY_JOB, {"job": claim.job_id})
 
     @staticmethod
     def _list(link: Link, job: UUID) -> list[TrialRecord]:
@@ -156,5 +156,5 @@ class Trials:
 
 
 def _check_current(link: Link, claim: Claim) -> None:
-    if link.execute(statements.STILL_CURRENT, claim_key(claim)).fetchone() is None:
+    if link.execute(statements.attempts.STILL_CURRENT, claim_key(claim)).fetchone() is None:
         raise AttemptLost(f"attempt {claim.token} is not the current one")

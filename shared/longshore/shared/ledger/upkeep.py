@@ -28,11 +28,11 @@ class Upkeep:
     def end_overdue(self) -> int:
         """End the jobs that are past their deadline. Returns how many."""
         with self._database.connection() as link:
-            overdue: list[UUID] = [row[0] for row in link.execute(statements.PAST_DEADLINE)]
+            overdue: list[UUID] = [row[0] for row in link.execute(statements.upkeep.PAST_DEADLINE)]
         ended = 0
         for job in overdue:
             with self._database.transaction() as link:
-                link.execute(statements.LOCK_SHARDS, {"job": job})
+                link.execute(statements.control.LOCK_SHARDS, {"job": job})
                 ended += end_job(link, job, State.FAILED, "the job's timeout ran out before it was done")
         return ended
 
@@ -42,29 +42,31 @@ class Upkeep:
         :param grace: seconds a new job is left to its producer, who is about to publish.
         """
         with self._database.connection() as link:
-            return [Ticket(*row) for row in link.execute(statements.UNPUBLISHED, {"grace": grace, "limit": limit})]
+            return [
+                Ticket(*row) for row in link.execute(statements.upkeep.UNPUBLISHED, {"grace": grace, "limit": limit})
+            ]
 
     def count_waiting(self, *, grace: float) -> dict[str, int]:
         """By queue, the messages published more than ``grace`` seconds ago with shards that nobody has claimed."""
         with self._database.connection() as link:
-            rows = link.execute(statements.COUNT_WAITING, {"grace": grace}).fetchall()
+            rows = link.execute(statements.upkeep.COUNT_WAITING, {"grace": grace}).fetchall()
         return {queue: int(count) for queue, count in rows}
 
     def longest_waiting(self, queue: str, *, grace: float, messages: int) -> list[Ticket]:
         """The unclaimed shards of the messages of a queue that were published longest ago."""
         values = {"queue": queue, "grace": grace, "messages": messages}
         with self._database.connection() as link:
-            return [Ticket(*row) for row in link.execute(statements.LONGEST_WAITING, values)]
+            return [Ticket(*row) for row in link.execute(statements.upkeep.LONGEST_WAITING, values)]
 
     @staticmethod
     def try_lead(link: Link) -> bool:
         """Become the one relay that acts, for as long as ``link`` stays open."""
-        found = link.execute(statements.TRY_LEAD, {"key": RELAY_LOCK}).fetchone()
+        found = link.execute(statements.upkeep.TRY_LEAD, {"key": RELAY_LOCK}).fetchone()
         return found is not None and bool(found[0])
 
     def _expire_one(self) -> bool:
         with self._database.transaction() as link:
-            row = link.execute(statements.LOCK_EXPIRED).fetchone()
+            row = link.execute(statements.upkeep.LOCK_EXPIRED).fetchone()
             if row is None:
                 return False
             job, shard, attempt = row

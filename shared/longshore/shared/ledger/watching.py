@@ -55,7 +55,7 @@ class Watching:
                 stack, link = self._open()
                 closing.push(stack)
             with self._database.translated():
-                link.execute(f"LISTEN {statements.JOBS_CHANNEL}")
+                link.execute(f"LISTEN {statements.channels.JOBS_CHANNEL}")
                 yield JobWatch(link)
                 # What is announced while nobody reads would pile up.
                 link.execute("UNLISTEN *")

@@ -45,7 +45,7 @@ class AttemptWriter:
     def results(self, lines: bytes | memoryview) -> None:
         """Send rows, as :func:`~longshore.shared.ledger.lines.result_lines` makes them."""
         if self._copy is None:
-            self._copy = self._stack.enter_context(self._link.cursor().copy(statements.COPY_RESULTS))
+            self._copy = self._stack.enter_context(self._link.cursor().copy(statements.attempts.COPY_RESULTS))
         self._copy.write(lines)
 
     def fence(self, rows: int) -> None:
@@ -58,7 +58,9 @@ class AttemptWriter:
         pass_fence(self._link, self._claim, rows)
         self._rows = rows
         if self._claim.only_failed:
-            self._tried_again = self._link.execute(statements.FORGET_ROW_ERRORS, row_range(self._claim)).rowcount
+            self._tried_again = self._link.execute(
+                statements.attempts.FORGET_ROW_ERRORS, row_range(self._claim)
+            ).rowcount
 
     def decide(self, part: str, notes: Sequence[str] = ()) -> None:
         """End the rows, and settle that ``part`` is the shard's file; no attempt computes it again.
@@ -75,7 +77,7 @@ class AttemptWriter:
         """Rows that have no result, and why."""
         self._failed = len(errors)
         if errors:
-            with self._link.cursor().copy(statements.COPY_ROW_ERRORS) as copy:
+            with self._link.cursor().copy(statements.attempts.COPY_ROW_ERRORS) as copy:
                 copy.set_types(["uuid", "int8", "text"])
                 for row, error in errors.items():
                     copy.write_row((self._claim.job_id, row, error))
@@ -98,7 +100,7 @@ class AttemptWriter:
         :raises UnknownModel: the version was deleted.
         """
         values = {"model": model, "version": version}
-        found = records(self._link, VersionRecord).execute(statements.RESOLVE_VERSION, values).fetchone()
+        found = records(self._link, VersionRecord).execute(statements.models.RESOLVE_VERSION, values).fetchone()
         if found is None:
             raise UnknownModel("model", f"{model}:{version} was deleted")
         return move_alias(self._link, alias, found, self._claim.producer, condition)
@@ -138,7 +140,7 @@ def open_writer(database: Database, claim: Claim) -> Iterator[AttemptWriter]:
     except UniqueViolation:
         # Another attempt has committed these rows already; Postgres sees that before the fence does.
         with database.connection() as link:
-            if link.execute(statements.STILL_CURRENT, claim_key(claim)).fetchone() is None:
+            if link.execute(statements.attempts.STILL_CURRENT, claim_key(claim)).fetchone() is None:
                 raise AttemptLost(f"attempt {claim.token} is not the current one; nothing of it is kept") from None
         raise
 

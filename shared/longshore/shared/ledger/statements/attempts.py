@@ -1,0 +1,256 @@
+"""One attempt at a shard: its claim, its lease, what it writes, its end."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from longshore.shared.ledger.statements.channels import IDS_PER_NOTICE
+
+#: Shards of the companies in ``asked`` that wait. Those that somebody else holds are passed over, so that nobody waits.
+_COMPANY: Final = """
+    SELECT waiting.job_id, waiting.index, waiting.rows, waiting.priority
+    FROM asked CROSS JOIN LATERAL (
+        SELECT job_id, index, stop - start AS rows, shards.priority FROM shards
+        WHERE state = 'queued' AND attempt = 0 AND shards.company = asked.company AND shards.queue = asked.queue
+          AND shards.priority >= asked.priority
+        ORDER BY shards.priority DESC, job_id, index LIMIT %(most_shards)s FOR UPDATE SKIP LOCKED
+    ) AS waiting
+"""
+#: Starts the next attempt at the shards in ``free``. Of jobs that are taken many at a time only the end is announced:
+#: it is a moment away.
+_CLAIMED: Final = """
+    claimed AS (
+        UPDATE shards
+        SET state = 'running', attempt = attempt + 1, worker = %(worker)s, rows_done = 0,
+            lease_until = now() + make_interval(secs => %(lease)s)
+        FROM free WHERE shards.job_id = free.job_id AND shards.index = free.index AND shards.state = 'queued'
+        RETURNING shards.*
+    ), waiting AS MATERIALIZED (
+        SELECT id FROM jobs WHERE id IN (SELECT job_id FROM claimed) AND state = 'queued' ORDER BY id FOR UPDATE
+    ), started AS (
+        UPDATE jobs SET state = 'running', started_at = now()
+        FROM waiting WHERE jobs.id = waiting.id AND jobs.state = 'queued'
+        RETURNING CASE WHEN (SELECT count(*) FROM waiting) = 1 THEN pg_notify('longshore_jobs', jobs.id::text) END
+    )
+    SELECT claimed.job_id, claimed.index AS shard, claimed.attempt, claimed.attempt_limit, claimed.task,
+           claimed.start, claimed.stop, claimed."offset", claimed.length, claimed.queue, claimed.priority,
+           claimed.company, claimed.only_failed, claimed.part, jobs.kind, jobs.spec, jobs.model, jobs.version,
+           jobs.digest, jobs.rows_per_shard, jobs.max_attempts, jobs.producer
+    FROM claimed JOIN jobs ON jobs.id = claimed.job_id
+    LEFT JOIN (SELECT count(*) FROM started) AS notified ON true
+    ORDER BY claimed.job_id, claimed.index
+"""
+
+#: The one place that knows which shards a message leads to: those that it names, and others of their company that wait
+#: and are as urgent, the most urgent and oldest first. Whether the named ones wait still does not matter to the others:
+#: they may have been submitted while the message was on its way, and have none of their own. A shard that was tried
+#: before brings nobody, for it may be what ended its worker. No row: the message is stale.
+#: The named ones are looked up one by one (LIMIT), in one order for all: however many wait, only these are read.
+CLAIM: Final = f"""
+    WITH name AS MATERIALIZED (
+        SELECT job_id, index FROM unnest(%(jobs)b::uuid[], %(shards)b::int[]) AS name (job_id, index)
+        ORDER BY job_id, index
+    ), named AS MATERIALIZED (
+        SELECT waiting.job_id, waiting.index, waiting.attempt, waiting.rows
+        FROM name CROSS JOIN LATERAL (
+            SELECT job_id, index, attempt, stop - start AS rows FROM shards
+            WHERE shards.job_id = name.job_id AND shards.index = name.index AND state = 'queued' LIMIT 1 FOR UPDATE
+        ) AS waiting
+    ), known AS MATERIALIZED (
+        SELECT count(*) AS shards, coalesce(sum(rows), 0) AS rows, coalesce(max(attempt), 0) AS tries FROM named
+    ), asked AS MATERIALIZED (
+        SELECT shards.company, shards.queue, min(shards.priority) AS priority
+        FROM shards JOIN name USING (job_id, index), known
+        WHERE shards.company IS NOT NULL AND known.tries = 0 AND known.shards < %(most_shards)s
+        GROUP BY shards.company, shards.queue
+    ), company AS MATERIALIZED ({_COMPANY}), taken AS (
+        SELECT job_id, index
+        FROM (
+            SELECT job_id, index, row_number() OVER urgency AS shards, sum(rows) OVER urgency AS rows
+            FROM company WHERE (job_id, index) NOT IN (SELECT job_id, index FROM named)
+            WINDOW urgency AS (ORDER BY priority DESC, job_id, index)
+        ) AS others, known
+        WHERE others.shards + known.shards <= %(most_shards)s AND others.rows + known.rows <= %(most_rows)s
+    ), free AS (
+        SELECT job_id, index FROM named UNION ALL SELECT job_id, index FROM taken
+    ), {_CLAIMED}
+"""
+
+#: More of one company, for a worker that waits for them.
+CLAIM_COMPANY: Final = f"""
+    WITH asked AS MATERIALIZED (
+        SELECT %(company)s::text AS company, %(queue)s::text AS queue, %(priority)s::int AS priority
+    ), company AS MATERIALIZED ({_COMPANY}), free AS (
+        SELECT job_id, index
+        FROM (
+            SELECT job_id, index, sum(rows) OVER (ORDER BY priority DESC, job_id, index) AS rows FROM company
+        ) AS others
+        WHERE rows <= %(most_rows)s
+    ), {_CLAIMED}
+"""
+
+#: The next shard of a job, for a worker that has just computed one; what is more urgent goes first, as it does in the
+#: queue. A shard that was tried before is left to its own ticket.
+CLAIM_NEXT: Final = f"""
+    WITH free AS MATERIALIZED (
+        SELECT job_id, index FROM shards
+        WHERE job_id = %(job)s AND state = 'queued' AND attempt = 0 AND task = 'infer' AND company IS NULL
+          AND NOT EXISTS (
+              SELECT FROM shards AS urgent
+              WHERE urgent.state = 'queued' AND urgent.priority > %(priority)s AND urgent.queue IN ('cpu', %(queue)s)
+          )
+        ORDER BY index LIMIT 1 FOR UPDATE SKIP LOCKED
+    ), {_CLAIMED}
+"""
+
+#: Ends what an earlier attempt at the shard still holds open: its half-written rows would make the new one wait.
+END_EARLIER_ATTEMPTS: Final = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
+      AND starts_with(application_name, %(prefix)s)
+"""
+
+#: No row: a newer attempt has the shard, or the job was cancelled.
+RENEW: Final = """
+    UPDATE shards
+    SET lease_until = now() + make_interval(secs => %(lease)s), rows_done = %(rows)s
+    WHERE job_id = %(job)s AND index = %(shard)s AND attempt = %(attempt)s AND state = 'running'
+    RETURNING 1
+"""
+STILL_CURRENT: Final = """
+    SELECT 1 FROM shards WHERE job_id = %(job)s AND index = %(shard)s AND attempt = %(attempt)s AND state = 'running'
+    FOR SHARE
+"""
+
+COPY_RESULTS: Final = "COPY results (job_id, row, output) FROM STDIN"
+COPY_ROW_ERRORS: Final = "COPY row_errors (job_id, row, error) FROM STDIN (FORMAT BINARY)"
+COPY_METRICS: Final = "COPY metrics (job_id, attempt, step, name, value) FROM STDIN (FORMAT BINARY)"
+
+#: The rows of a shard that have errors, as its last attempt to succeed left them.
+FAILED_ROWS: Final = """
+    SELECT row FROM row_errors WHERE job_id = %(job)s AND row >= %(start)s AND row < %(stop)s ORDER BY row
+"""
+FORGET_ROW_ERRORS: Final = "DELETE FROM row_errors WHERE job_id = %(job)s AND row >= %(start)s AND row < %(stop)s"
+
+#: The fence: only the current attempt passes. One that ran only the failed rows joins those that had results before.
+#: The job is named, and not taken from the shard, so that Postgres locks no other partition than the job's.
+FINISH_SHARD: Final = """
+    UPDATE shards
+    SET state = 'succeeded', lease_until = NULL, only_failed = false,
+        rows_done = %(rows)s + CASE WHEN only_failed THEN stop - start - (
+            SELECT count(*) FROM row_errors
+            WHERE row_errors.job_id = %(job)s AND row >= shards.start AND row < shards.stop
+        ) ELSE 0 END
+    WHERE job_id = %(job)s AND index = %(shard)s AND attempt = %(attempt)s AND state = 'running'
+    RETURNING 1
+"""
+
+#: The fence of an attempt that has written a file: from here on, every attempt at the shard only publishes that file.
+DECIDE_PART: Final = """
+    UPDATE shards SET part = %(part)s
+    WHERE job_id = %(job)s AND index = %(shard)s AND attempt = %(attempt)s AND state = 'running' AND part IS NULL
+    RETURNING 1
+"""
+#: The fence of an attempt that has published the file; whoever decided on it has written the errors of its rows.
+FINISH_PART: Final = """
+    WITH failed AS (
+        SELECT count(*) AS rows FROM row_errors WHERE job_id = %(job)s AND row >= %(start)s AND row < %(stop)s
+    )
+    UPDATE shards SET state = 'succeeded', lease_until = NULL, rows_done = stop - start - failed.rows
+    FROM failed
+    WHERE job_id = %(job)s AND index = %(shard)s AND attempt = %(attempt)s AND state = 'running' AND part IS NOT NULL
+    RETURNING rows_done, failed.rows
+"""
+ALL_SHARDS_DONE: Final = "SELECT shards_done >= shards_total FROM jobs WHERE id = %(job)s"
+
+#: Those of a job, and new ones that are not among them.
+_NOTED: Final = """
+    notes || (
+        SELECT coalesce(jsonb_agg(note ORDER BY place), '[]')
+        FROM jsonb_array_elements(%(notes)s::jsonb) WITH ORDINALITY AS new (note, place) WHERE NOT notes @> note
+    )
+"""
+ADD_NOTES: Final = f"UPDATE jobs SET notes = {_NOTED} WHERE id = %(job)s"
+
+COUNT_SHARD_DONE: Final = f"""
+    UPDATE jobs
+    SET shards_done = shards_done + 1, rows_done = rows_done + %(rows)s, rows_failed = rows_failed + %(failed)s,
+        shards_total = shards_total + %(added)s, rows_total = coalesce(%(rows_total)s::bigint, rows_total),
+        outcome = coalesce(%(outcome)s::jsonb, outcome),
+        notes = {_NOTED}
+    WHERE id = %(job)s
+"""
+
+#: Rows of a job that may fail: a count, or where it is below 1 a fraction of all. A spec leaves out a default of 0.
+_ALLOWED: Final = """
+    floor(coalesce((spec->>'max_row_errors')::numeric, 0)
+          * CASE WHEN (spec->>'max_row_errors')::numeric < 1 THEN rows_total ELSE 1 END)
+"""
+#: What is noted of a job whose failed rows were allowed; taken back when they are run again.
+ALLOWED_NOTE: Final = f"format('%%s of %%s rows failed, up to %%s were allowed', rows_failed, rows_total, {_ALLOWED})"
+
+#: Ends the jobs whose last shard has ended, and tells who waits for them. The caller holds the jobs.
+SETTLE_JOBS: Final = f"""
+    WITH settled AS (
+        UPDATE jobs
+        SET finished_at = now(),
+            state = CASE WHEN shards_failed > 0 OR rows_failed > {_ALLOWED} THEN 'failed' ELSE 'succeeded' END,
+            error = CASE
+                WHEN shards_failed > 0 THEN error
+                WHEN rows_failed > {_ALLOWED}
+                THEN format('%%s of %%s rows failed, %%s were allowed; the others have results',
+                            rows_failed, rows_total,
+                            CASE WHEN {_ALLOWED} > 0 THEN format('up to %%s', {_ALLOWED}) ELSE 'none' END)
+            END,
+            notes = CASE
+                WHEN shards_failed = 0 AND rows_failed BETWEEN 1 AND {_ALLOWED}
+                THEN notes || to_jsonb({ALLOWED_NOTE}) ELSE notes
+            END
+        WHERE id = ANY(%(jobs)s) AND state IN ('queued', 'running') AND shards_done + shards_failed >= shards_total
+    )
+    SELECT count(pg_notify('longshore_jobs', ids))
+    FROM (
+        SELECT string_agg(id::text, ',') AS ids FROM unnest(%(jobs)s::uuid[]) WITH ORDINALITY AS changed (id, place)
+        GROUP BY place / {IDS_PER_NOTICE}
+    ) AS notices
+"""
+
+ADD_SHARDS: Final = """
+    INSERT INTO shards (job_id, index, task, state, queue, priority, start, stop, "offset", length, attempt_limit)
+    SELECT %(job)s, index, %(task)s, 'queued', %(queue)s, %(priority)s, start, stop, "offset", length, %(tries)s
+    FROM unnest(%(indexes)s::int[], %(starts)s::bigint[], %(stops)s::bigint[], %(offsets)s::bigint[],
+                %(lengths)s::bigint[]) AS new (index, start, stop, "offset", length)
+"""
+
+#: An attempt that failed: queued again while tries are left, else given up.
+FAIL_SHARD: Final = """
+    UPDATE shards
+    SET state = CASE WHEN attempt < attempt_limit AND NOT %(permanent)s THEN 'queued' ELSE 'failed' END,
+        lease_until = NULL, published_at = NULL, rows_done = 0,
+        errors = errors || jsonb_build_object(
+            'attempt', attempt, 'worker', worker, 'error', %(error)s::text, 'at', now())
+    WHERE job_id = %(job)s AND index = %(shard)s AND attempt = %(attempt)s AND state = 'running'
+    RETURNING state
+"""
+
+#: Handed back by a worker that stops: the try does not count.
+RELEASE_SHARD: Final = """
+    UPDATE shards
+    SET state = 'queued', lease_until = NULL, published_at = NULL, rows_done = 0, attempt_limit = attempt_limit + 1
+    WHERE job_id = %(job)s AND index = %(shard)s AND attempt = %(attempt)s AND state = 'running'
+    RETURNING 1
+"""
+
+#: Named by a message that its worker did not get to.
+GIVE_BACK: Final = """
+    UPDATE shards SET published_at = NULL
+    FROM unnest(%(jobs)b::uuid[], %(shards)b::int[]) AS name (job_id, shard)
+    WHERE shards.job_id = name.job_id AND shards.index = name.shard AND shards.state = 'queued'
+"""
+
+COUNT_SHARD_FAILED: Final = """
+    UPDATE jobs SET shards_failed = shards_failed + 1, error = coalesce(error, %(error)s) WHERE id = %(job)s
+"""
+
+NOTIFY_JOB: Final = "SELECT pg_notify('longshore_jobs', %(job)s::text)"
+NOTIFY_TICKETS: Final = "SELECT pg_notify('longshore_tickets', '')"

@@ -1,0 +1,69 @@
+"""What is done to a job from outside: cancelled, retried."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from longshore.shared.ledger.statements.attempts import ALLOWED_NOTE
+
+LOCK_SHARDS: Final = "SELECT 1 FROM shards WHERE job_id = %(job)s ORDER BY index FOR UPDATE"
+
+#: Takes every shard that has not ended out of the queue, and the fence away from those that run.
+CANCEL_SHARDS: Final = """
+    UPDATE shards SET state = 'cancelled', lease_until = NULL
+    WHERE job_id = %(job)s AND state IN ('waiting', 'queued', 'running')
+"""
+
+END_JOB: Final = """
+    UPDATE jobs SET state = %(state)s, error = %(error)s, finished_at = now()
+    WHERE id = %(job)s AND state IN ('waiting', 'queued', 'running')
+    RETURNING pg_notify('longshore_jobs', id::text)
+"""
+
+#: Everything that did not succeed runs again, with as many tries as at first.
+RETRY_SHARDS: Final = """
+    UPDATE shards
+    SET state = 'queued', published_at = NULL, lease_until = NULL, rows_done = 0,
+        attempt_limit = attempt + jobs.max_attempts
+    FROM jobs
+    WHERE shards.job_id = %(job)s AND shards.state IN ('failed', 'cancelled')
+      AND jobs.id = shards.job_id AND jobs.state IN ('failed', 'cancelled') AND jobs.pruned_at IS NULL
+    RETURNING shards.job_id, shards.index AS shard, shards.task, shards.queue, shards.priority, shards.start,
+              shards.stop, jobs.model, jobs.version, shards.attempt
+"""
+#: Also those that succeeded but for some rows, which alone run again: the others have their results. A shard that
+#: failed while it ran only such rows goes on with these. Returns, after the tickets' columns, whether the shard had
+#: succeeded, and how many rows of it have errors.
+RETRY_FAILED_ROWS: Final = """
+    WITH found AS MATERIALIZED (
+        SELECT index, state = 'succeeded' AS done, (
+                   SELECT count(*) FROM row_errors
+                   WHERE row_errors.job_id = %(job)s AND row >= shards.start AND row < shards.stop
+               ) AS failed
+        FROM shards WHERE job_id = %(job)s AND state IN ('succeeded', 'failed', 'cancelled')
+    )
+    UPDATE shards
+    SET state = 'queued', published_at = NULL, lease_until = NULL, rows_done = 0, company = NULL,
+        only_failed = only_failed OR found.done, attempt_limit = attempt + jobs.max_attempts
+    FROM found, jobs
+    WHERE shards.job_id = %(job)s AND shards.index = found.index AND (found.failed > 0 OR NOT found.done)
+      AND jobs.id = shards.job_id AND jobs.state IN ('succeeded', 'failed', 'cancelled')
+      AND jobs.pruned_at IS NULL
+    RETURNING shards.job_id, shards.index AS shard, shards.task, shards.queue, shards.priority, shards.start,
+              shards.stop, jobs.model, jobs.version, shards.attempt, found.done, found.failed
+"""
+#: Whether rows of a job can be run again by themselves.
+READ_OUTPUT: Final = "SELECT kind, spec->>'output' FROM jobs WHERE id = %(job)s"
+
+#: ``shards`` and ``rows``: those that had succeeded or failed, and are undecided again.
+RETRY_JOB: Final = f"""
+    UPDATE jobs
+    SET state = 'queued', error = NULL, finished_at = NULL, shards_failed = 0, notes = notes - {ALLOWED_NOTE},
+        shards_done = shards_done - %(shards)s, rows_failed = rows_failed - %(rows)s,
+        rows_before = rows_done + rows_failed - %(rows)s,
+        deadline = now() + coalesce(
+            (SELECT make_interval(secs => links.timeout) FROM links WHERE links.job_id = jobs.id),
+            deadline - created_at)
+    WHERE id = %(job)s AND state IN ('succeeded', 'failed', 'cancelled') AND pruned_at IS NULL
+    RETURNING pg_notify('longshore_jobs', id::text)
+"""

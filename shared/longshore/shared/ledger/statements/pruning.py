@@ -1,0 +1,66 @@
+"""The removal of old results, and of rows and blobs that nothing names."""
+
+from __future__ import annotations
+
+from typing import Final
+
+TAKE_TURN: Final = "SELECT pg_advisory_lock(%(key)s)"
+
+ENDED: Final = "state IN ('succeeded', 'failed', 'cancelled')"
+#: Old enough, and in no week that is kept for a job that has not ended.
+_PRUNABLE: Final = f"""
+    jobs.id < %(cut)s AND jobs.pruned_at IS NULL AND jobs.{ENDED}
+    AND NOT EXISTS (
+        SELECT FROM unnest(%(lowers)s::uuid[], %(uppers)s::uuid[]) AS kept (lower, upper)
+        WHERE jobs.id >= kept.lower AND jobs.id < kept.upper
+    )
+"""
+COUNT_PRUNABLE: Final = f"SELECT count(*) FROM jobs WHERE {_PRUNABLE}"
+COUNT_UNFINISHED: Final = """
+    SELECT count(*) FROM jobs WHERE id >= %(lower)s AND id < %(upper)s AND state IN ('waiting', 'queued', 'running')
+"""
+#: Waits for who retries one of them; the job counts as unfinished then.
+MARK_WEEK_PRUNED: Final = f"""
+    UPDATE jobs SET pruned_at = now()
+    WHERE id >= %(lower)s AND id < %(upper)s AND pruned_at IS NULL AND {ENDED}
+"""
+MARK_JOBS_PRUNED: Final = f"""
+    WITH chosen AS MATERIALIZED (
+        SELECT id FROM jobs WHERE {_PRUNABLE} ORDER BY id LIMIT %(batch)s FOR UPDATE SKIP LOCKED
+    )
+    UPDATE jobs SET pruned_at = now() FROM chosen WHERE jobs.id = chosen.id RETURNING jobs.id
+"""
+DELETE_WEEK: Final = """
+    DELETE FROM {name} USING jobs
+    WHERE job_id >= %(lower)s AND job_id < %(upper)s AND jobs.id = job_id AND jobs.pruned_at IS NOT NULL
+"""
+DELETE_JOBS: Final = "DELETE FROM {name} WHERE job_id = ANY(%(jobs)s)"
+
+#: Blocks of inline rows, wherever a spec names them. A block is committed together with the jobs that use it.
+_USED: Final = (
+    "SELECT DISTINCT jsonb_path_query(spec, '$.**.block') #>> '{}' AS block FROM jobs WHERE pruned_at IS NULL"
+)
+_UNUSED: Final = "id < %(cut)s AND NOT EXISTS (SELECT FROM used WHERE used.block = inputs.id::text)"
+FIND_UNUSED_INPUTS: Final = f"""
+    WITH used AS MATERIALIZED ({_USED} AND NOT ({_PRUNABLE})) SELECT blob FROM inputs WHERE {_UNUSED}
+"""
+DELETE_UNUSED_INPUTS: Final = f"""
+    WITH used AS MATERIALIZED ({_USED}) DELETE FROM inputs WHERE {_UNUSED} RETURNING blob
+"""
+
+#: Blobs that are named: blocks of inline rows, manifests, and every digest that a manifest holds; of trials, as long as
+#: their job can still choose the best.
+NAMED_BLOBS: Final = """
+    SELECT blob FROM inputs WHERE blob IS NOT NULL
+    UNION SELECT digest FROM model_versions
+    UNION SELECT found[1] FROM model_versions, regexp_matches(manifest::text, 'sha256:[0-9a-f]{64}', 'g') AS found
+    UNION SELECT blob FROM checkpoints
+    UNION SELECT found[1] FROM trials JOIN jobs ON jobs.id = job_id,
+        regexp_matches(trials.manifest::text || trials.digest, 'sha256:[0-9a-f]{64}', 'g') AS found
+    WHERE jobs.state <> 'succeeded'
+"""
+#: The versions of jobs that can run again, even if they were deleted since.
+DIGESTS_OF_JOBS: Final = """
+    SELECT DISTINCT digest FROM jobs
+    WHERE digest IS NOT NULL AND pruned_at IS NULL AND (state <> 'succeeded' OR rows_failed > 0)
+"""

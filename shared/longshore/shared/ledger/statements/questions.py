@@ -1,0 +1,43 @@
+"""What is asked about jobs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from longshore.shared.ledger.statements.pruning import ENDED
+
+#: With the rows computed by attempts that have not committed yet.
+_JOB_COLUMNS: Final = """
+    jobs.id, jobs.kind, jobs.state, jobs.producer, jobs.queue, jobs.priority, jobs.spec, jobs.model, jobs.version,
+    jobs.digest, jobs.rows_total, jobs.rows_done, jobs.rows_failed, jobs.shards_total, jobs.shards_done,
+    jobs.shards_failed, jobs.outcome, jobs.error, jobs.created_at, jobs.started_at, jobs.finished_at, jobs.deadline,
+    jobs.pruned_at,
+    jobs.notes, jobs.rows_before, (SELECT after FROM links WHERE links.job_id = jobs.id) AS after,
+    CASE WHEN jobs.state = 'running' THEN coalesce(
+        (SELECT sum(rows_done) FROM shards WHERE job_id = jobs.id AND state = 'running'), 0)::bigint
+    ELSE 0 END AS rows_running
+"""
+READ_JOB: Final = f"SELECT {_JOB_COLUMNS} FROM jobs WHERE id = %(job)s"
+LIST_JOBS: Final = f"""
+    SELECT {_JOB_COLUMNS} FROM jobs
+    WHERE (%(state)s::text IS NULL OR state = %(state)s) AND (%(kind)s::text IS NULL OR kind = %(kind)s)
+    ORDER BY id DESC LIMIT %(limit)s
+"""
+#: States alone, of many jobs at once.
+READ_STATE: Final = "SELECT state FROM jobs WHERE id = %(job)s"
+READ_NOT_ENDED: Final = f"SELECT id FROM jobs WHERE id = ANY(%(jobs)b::uuid[]) AND NOT {ENDED}"
+READ_PRUNED: Final = "SELECT pruned_at FROM jobs WHERE id = %(job)s"
+LIST_SHARDS: Final = """
+    SELECT index, task, state, start, stop, attempt, attempt_limit, worker, rows_done, only_failed, errors, part
+    FROM shards WHERE job_id = %(job)s ORDER BY index
+"""
+READ_RESULTS: Final = "SELECT row, output::text FROM results WHERE job_id = %(job)s ORDER BY row"
+COPY_OUT_RESULTS: Final = f"COPY ({READ_RESULTS}) TO STDOUT (FORMAT BINARY)"
+LIST_ROW_ERRORS: Final = """
+    SELECT row, error FROM row_errors WHERE job_id = %(job)s ORDER BY row LIMIT %(limit)s
+"""
+#: Of what two attempts have reported, the later one's. An attempt takes back what lies beyond where it begins.
+LIST_METRICS: Final = """
+    SELECT DISTINCT ON (step, name) step, name, value, recorded_at FROM metrics
+    WHERE job_id = %(job)s ORDER BY step, name, attempt DESC
+"""

@@ -1,0 +1,51 @@
+"""New jobs, with their shards and rows."""
+
+from __future__ import annotations
+
+from typing import Final
+
+COPY_JOBS: Final = """
+    COPY jobs (id, kind, state, producer, queue, priority, spec, model, version, digest, max_attempts, rows_per_shard,
+               rows_total, shards_total, deadline, idempotency_key, request_digest)
+    FROM STDIN (FORMAT BINARY)
+"""
+COPY_SHARDS: Final = """
+    COPY shards (job_id, index, task, state, queue, priority, start, stop, "offset", length, attempt_limit,
+                 published_at, message, company)
+    FROM STDIN (FORMAT BINARY)
+"""
+COPY_INPUTS: Final = "COPY inputs (id, data, blob) FROM STDIN (FORMAT BINARY)"
+
+READ_CLOCK: Final = "SELECT now()"
+
+#: Jobs an idempotency key has made already.
+FIND_KEYS: Final = """
+    SELECT idempotency_key, id, request_digest FROM jobs
+    WHERE producer = %(producer)s AND idempotency_key = ANY(%(keys)s)
+"""
+
+MARK_PUBLISHED: Final = """
+    UPDATE shards SET published_at = now(), message = ticket.message
+    FROM unnest(%(jobs)b::uuid[], %(shards)b::int[], %(messages)b::uuid[]) AS ticket (job_id, shard, message)
+    WHERE shards.job_id = ticket.job_id AND shards.index = ticket.shard AND shards.state = 'queued'
+"""
+
+#: One small job: what the statements above do, in one round trip.
+SUBMIT_ONE: Final = """
+    WITH input AS (
+        INSERT INTO inputs (id, data, blob)
+        SELECT %(input)s, %(data)s, %(blob)s WHERE %(input)s::uuid IS NOT NULL
+    ), job AS (
+        INSERT INTO jobs (id, kind, state, producer, queue, priority, spec, model, version, digest, max_attempts,
+                          rows_per_shard, rows_total, shards_total, deadline)
+        VALUES (%(id)s, %(kind)s, 'queued', %(producer)s, %(queue)s, %(priority)s, %(spec)s, %(model)s, %(version)s,
+                %(digest)s, %(max_attempts)s, %(rows_per_shard)s, %(rows_total)s, 1,
+                now() + make_interval(secs => %(timeout)s))
+    )
+    INSERT INTO shards (job_id, index, task, state, queue, priority, start, stop, "offset", length, attempt_limit,
+                        company)
+    VALUES (%(id)s, 0, %(task)s, 'queued', %(queue)s, %(priority)s, %(start)s, %(stop)s, %(offset)s, %(length)s,
+            %(max_attempts)s, %(company)s)
+"""
+
+READ_INPUTS: Final = "SELECT id, data, blob FROM inputs WHERE id = ANY(%(ids)b::uuid[])"

@@ -1,0 +1,24 @@
+"""Workers, as they say that they are there."""
+
+from __future__ import annotations
+
+from typing import Final
+
+SEE_WORKER: Final = """
+    INSERT INTO workers (name, device, queue, host, pid, families)
+    VALUES (%(name)s, %(device)s, %(queue)s, %(host)s, %(pid)s, %(families)s)
+    ON CONFLICT (name) DO UPDATE
+    SET device = excluded.device, queue = excluded.queue, host = excluded.host, seen_at = now(), pid = excluded.pid,
+        families = excluded.families,
+        started_at = CASE WHEN workers.pid = excluded.pid THEN workers.started_at ELSE now() END
+"""
+FORGET_WORKER: Final = "DELETE FROM workers WHERE name = %(name)s"
+LIST_WORKERS: Final = """
+    SELECT name, device, queue, host, pid, families, started_at, seen_at,
+           seen_at > now() - make_interval(secs => %(silence)s) AS alive
+    FROM workers ORDER BY name
+"""
+LIVE_QUEUES: Final = """
+    SELECT DISTINCT queue FROM workers WHERE seen_at > now() - make_interval(secs => %(silence)s)
+"""
+KNOWN_FAMILIES: Final = "SELECT DISTINCT unnest(families) FROM workers"
