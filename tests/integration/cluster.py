@@ -34,7 +34,11 @@ class Cluster:
         self.folder = folder
         self._devices = devices
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("LONGSHORE_")}
-        self.environment = {**inherited, **settings.environment(), "PYTHONSAFEPATH": "1", **environment}
+        # A worker that is killed leaves folders of Python's behind.
+        temporary = folder / "temporary"
+        temporary.mkdir()
+        own = {**settings.environment(), "PYTHONSAFEPATH": "1", "TMPDIR": str(temporary)}
+        self.environment = {**inherited, **own, **environment}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start_relay(self) -> None:
