@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import decimal
-from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -139,21 +138,16 @@ def read_damaged(block: bytes, place: int, flipped: int) -> None:
     except CorruptBlob:
         return
     assert decode_block(encode_block(table)).schema == table.schema
-    # Only what Python has no name for may fail: numbers can have become moments of a time beyond its calendar.
-    with suppress(OverflowError, ValueError):
+    try:
         table.to_pylist()
+    except OverflowError:  # numbers that have become moments can lie beyond Python's calendar
+        assert any("timestamp" in str(field.type) for field in table.schema)
 
 
-@given(st.data())
-def test_a_damaged_block_is_an_error_and_no_crash(data: st.DataObject) -> None:
+def test_a_damaged_block_is_an_error_and_no_crash() -> None:
     block = encode_block(to_table([{"a": 1, "l": [1.0, 2.0], "s": "text"}] * 3))
-    read_damaged(block, data.draw(st.integers(0, len(block) - 1)), data.draw(st.integers(1, 255)))
-
-
-def test_a_block_whose_types_are_damaged_is_an_error_and_no_crash() -> None:
-    block = encode_block(to_table([{"a": 1, "l": [1.0, 2.0], "s": "text"}] * 3))
-    for place in range(min(len(block), 400)):
-        for flipped in range(1, 32):
+    for place in range(len(block)):
+        for flipped in range(1, 256):
             read_damaged(block, place, flipped)
 
 
