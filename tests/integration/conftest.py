@@ -22,8 +22,9 @@ from longshore.producers import Client
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.migrate import migrate
 from longshore.shared.settings import Settings, load_settings
+from tests.integration import digits
 from tests.integration.cluster import Cluster
-from tests.integration.support import empty_database
+from tests.integration.support import PATIENCE, empty_database
 
 #: The Redis database of clusters, apart from the one (0) of the other tests.
 CLUSTER_REDIS = "/1"
@@ -109,6 +110,13 @@ def client(cluster: Cluster) -> Iterator[Client]:
     """A producer of :func:`cluster`. A module can have its own, which makes versions first."""
     with cluster.client() as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def digits_version(client: Client) -> None:
+    """``digits:1`` on :func:`cluster`, by the quickest training."""
+    images, labels = digits.digits()
+    client.train("digits", "linear", digits.table(images, labels), "label", epochs=1).wait(PATIENCE)
 
 
 @pytest.hookimpl(wrapper=True)

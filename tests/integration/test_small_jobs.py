@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -17,6 +17,8 @@ from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.support import together
 
+pytestmark = pytest.mark.usefixtures("digits_version")
+
 #: Seconds for all jobs to end, killed workers started again included.
 PATIENCE = 180.0
 PRODUCERS, JOBS = 4, 60
@@ -25,14 +27,6 @@ PRODUCERS, JOBS = 4, 60
 @pytest.fixture(scope="module")
 def devices() -> str:
     return "cpu:2"
-
-
-@pytest.fixture(scope="module")
-def client(cluster: Cluster) -> Iterator[Client]:
-    with cluster.client() as client:
-        images, labels = digits.digits()
-        client.train("digits", "linear", digits.table(images, labels), "label", epochs=1).wait(PATIENCE)
-        yield client
 
 
 @pytest.fixture(scope="module")

@@ -14,19 +14,13 @@ from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.support import PATIENCE, wait_until
 
+pytestmark = pytest.mark.usefixtures("digits_version")
+
 #: Commits that wait for the table ``results``.
 WAITING = """
     SELECT pid FROM pg_stat_activity
     WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'COPY results %'
 """
-
-
-@pytest.fixture(scope="module")
-def client(cluster: Cluster) -> Iterator[Client]:
-    with cluster.client() as client:
-        images, labels = digits.digits()
-        client.train("digits", "linear", digits.table(images, labels), "label", epochs=1).wait(PATIENCE)
-        yield client
 
 
 @contextmanager

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from longshore.producers import Client, Infer
@@ -11,15 +9,9 @@ from longshore.shared.jobs import State
 from longshore.shared.ledger.company import GROUP_SHARDS
 from tests.integration import digits
 from tests.integration.cluster import Cluster
-from tests.integration.support import PATIENCE, wait_until
+from tests.integration.support import wait_until
 
-
-@pytest.fixture(scope="module")
-def client(cluster: Cluster) -> Iterator[Client]:
-    with cluster.client() as client:
-        images, labels = digits.digits()
-        client.train("digits", "linear", digits.table(images, labels), "label", epochs=1).wait(PATIENCE)
-        yield client
+pytestmark = pytest.mark.usefixtures("digits_version")
 
 
 def test_a_job_that_may_wait_runs_with_those_that_come_later(client: Client) -> None:
