@@ -71,7 +71,7 @@ class Single:
         for parameter, kept in optimizer.state.items():
             for name, value in kept.items():
                 if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
-                    kept[name] = torch.empty_like(parameter).copy_(value)
+                    kept[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
     def plain(self, network: nn.Module, build: Callable[[], nn.Module]) -> nn.Module:
         """The network itself."""
