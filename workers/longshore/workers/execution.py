@@ -15,7 +15,7 @@ from longshore.workers.draining import HandBack
 from longshore.workers.evaluation.job import run_evaluation
 from longshore.workers.heartbeat import Heartbeat
 from longshore.workers.inference.gathering import answer, gather, pass_on
-from longshore.workers.inference.group import Computed, commit_group, compute_group, groups
+from longshore.workers.inference.group import ComputedGroup, commit_group, compute_group, groups
 from longshore.workers.inference.run import run_infer
 from longshore.workers.planning import run_planning
 from longshore.workers.promoting import run_promotion
@@ -91,7 +91,7 @@ def run_together(context: WorkerContext, claims: Sequence[Claim], task: str) -> 
         context.tail.follow(partial(_commit_together, context, computed, beat))
 
 
-def _commit_together(context: WorkerContext, computed: Computed, beat: Heartbeat) -> None:
+def _commit_together(context: WorkerContext, computed: ComputedGroup, beat: Heartbeat) -> None:
     """Never raises: the thread that runs it has nobody to tell."""
     claims = computed.claims
     try:

@@ -34,7 +34,7 @@ def groups(claims: Sequence[Claim]) -> Iterator[Sequence[Claim]]:
 
 
 @dataclass(frozen=True)
-class Computed:
+class ComputedGroup:
     """Shards whose outputs are there, and not in the ledger yet."""
 
     claims: Sequence[Claim]
@@ -46,7 +46,7 @@ class Computed:
     notes: Sequence[Sequence[str]]
 
 
-def compute_group(context: WorkerContext, claims: Sequence[Claim], beat: Heartbeat) -> Computed:
+def compute_group(context: WorkerContext, claims: Sequence[Claim], beat: Heartbeat) -> ComputedGroup:
     """Compute shards together.
 
     :raises AttemptLost: all of them are lost.
@@ -74,7 +74,7 @@ def compute_group(context: WorkerContext, claims: Sequence[Claim], beat: Heartbe
     passes = [note for note in computer.notes if note not in of_rows]
     # What is noted of rows may be about those of one job alone: then each job's are looked at by themselves.
     notes = [[*(_row_notes(runtime, each, rows) if of_rows else []), *passes] for each in inputs]
-    return Computed(claims, [rows.num_rows for rows in inputs], computed, notes)
+    return ComputedGroup(claims, [rows.num_rows for rows in inputs], computed, notes)
 
 
 def _likeness(claim: Claim) -> tuple[object, ...]:
@@ -94,7 +94,7 @@ def _row_notes(runtime: Runtime, table: pa.Table, rows: int) -> list[str]:
     return list(dict.fromkeys(note for window in windows for note in runtime.prepare(window).notes))
 
 
-def commit_group(ledger: Ledger, computed: Computed) -> None:
+def commit_group(ledger: Ledger, computed: ComputedGroup) -> None:
     """Commit shards in one transaction; those lost meanwhile are left out."""
     claims = computed.claims
     outputs = pa.concat_arrays([json_texts(each) for each, _ in computed.parts])
