@@ -4,7 +4,7 @@ usage: python -m benchmarks.layout [--rounds 3] [--batch 64]
 
 Needs no service. Rows a second in this process, forward alone and whole steps of training. The workers' memory settings
 are not set here: to have them, set MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_
-as longshore.workers.supervisor does.
+as longshore.workers.process.supervisor does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.report import Comparison, in_turn, show
-from longshore.shared.families import CnnConfig
+from longshore.shared.specs.families import CnnConfig
 from longshore.workers.families.cnn import CNN
 from longshore.workers.families.layout import channels_last
 

@@ -6,11 +6,11 @@ import json
 
 import pyarrow as pa
 
-from longshore.shared.datasets.json_text import json_texts
-from longshore.shared.jobs import InferSpec
-from longshore.workers.inference.batch_size import BatchSizes
-from longshore.workers.inference.compute import Computer
+from longshore.shared.datasets.outputs.json_text import json_texts
+from longshore.shared.specs.jobs import InferSpec
+from longshore.workers.inference.batch_runner import Computer
 from longshore.workers.inference.heads import make_heads
+from longshore.workers.models.batch_size import BatchSizes
 from longshore.workers.runtimes.base import Runtime
 
 Output = dict[str, object]

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from longshore.shared.signature import Feature, Signature
+from longshore.shared.specs.signature import Feature, Signature
 
 
 class TutorialCnn(nn.Module):

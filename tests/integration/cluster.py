@@ -47,7 +47,7 @@ class Cluster:
 
     def start_workers(self) -> None:
         """Start the supervisor, and return when every device has a worker that takes messages."""
-        self._start("workers", "longshore.workers.supervisor", "--devices", self._devices)
+        self._start("workers", "longshore.workers.process.supervisor", "--devices", self._devices)
         self.wait_for_workers()
 
     def stop_relay(self) -> None:
@@ -90,7 +90,7 @@ class Cluster:
         if supervisor is None:
             return []
         children = psutil.Process(supervisor.pid).children()
-        return [child.pid for child in children if "longshore.workers.process" in _command(child)]
+        return [child.pid for child in children if "longshore.workers.process.main" in _command(child)]
 
     def child_pids(self) -> list[int]:
         """The processes that compute: the pool child of each worker."""

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import psutil
 
-from longshore.broker.embedded.account import Account, server_account
 from longshore.broker.embedded.home import Home
-from longshore.broker.embedded.ports import any_free_port
-from longshore.broker.embedded.postgres_binaries import find_binaries
-from longshore.broker.embedded.redis_server import find_program
+from longshore.broker.embedded.services.account import Account, server_account
+from longshore.broker.embedded.services.ports import any_free_port
+from longshore.broker.embedded.services.postgres_binaries import find_binaries
+from longshore.broker.embedded.services.redis_server import find_program
 from tests import compose_file
 from tests.compose_file import ROOT, Service
 from tests.integration.support import PATIENCE, wait_until

@@ -14,9 +14,9 @@ import pytest
 
 from longshore.producers import Client, Job
 from longshore.shared.errors import InvalidInput, JobFailed
-from longshore.shared.jobs import State
+from longshore.shared.specs.jobs import State
 from longshore.shared.store.store import Store
-from longshore.shared.sweeping import named_blobs
+from longshore.shared.store_gc import named_blobs
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine

@@ -24,8 +24,8 @@ import redis
 
 from longshore.broker import embedded
 from longshore.broker.embedded.home import Home
-from longshore.broker.embedded.identity import is_alive
 from longshore.broker.embedded.plan import Service
+from longshore.broker.embedded.process.identity import is_alive
 from longshore.broker.embedded.report import Status
 from longshore.shared.errors import HomeError, InvalidInput
 from longshore.shared.settings import Settings, load_settings

@@ -21,7 +21,7 @@ from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
 from tests.integration.support import wait_until
-from tests.unit.shared.onnx.files import program
+from tests.unit.shared.model_formats.onnx.files import program
 
 #: Seconds for a job to end.
 PATIENCE = 120.0

@@ -23,7 +23,7 @@ import pytest
 from longshore.broker import embedded
 from longshore.broker.embedded.home import Home
 from longshore.broker.embedded.plan import FLOWER, Service
-from longshore.broker.embedded.ports import any_free_port
+from longshore.broker.embedded.services.ports import any_free_port
 from longshore.shared.settings import load_settings
 
 #: A worker without tasks, to be looked at.

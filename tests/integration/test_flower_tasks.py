@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from longshore.broker.embedded.ports import any_free_port
+from longshore.broker.embedded.services.ports import any_free_port
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.support import wait_until

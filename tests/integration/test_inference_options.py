@@ -19,7 +19,7 @@ from longshore.producers import Client
 from longshore.shared.errors import InvalidInput, JobFailed
 from longshore.shared.ledger.ledger import Ledger
 from tests.integration.cluster import Cluster
-from tests.unit.shared.onnx.files import program
+from tests.unit.shared.model_formats.onnx.files import program
 
 #: Seconds for a job to end.
 PATIENCE = 120.0

@@ -18,9 +18,9 @@ from longshore.broker.app import make_app
 from longshore.broker.publishing import publish
 from longshore.producers import Client, Job
 from longshore.shared.errors import InvalidInput, JobFailed
-from longshore.shared.jobs import State
 from longshore.shared.ledger.records import Ticket
-from longshore.workers.draining import DRAIN_SIGNAL
+from longshore.shared.specs.jobs import State
+from longshore.workers.process.draining import DRAIN_SIGNAL
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.support import wait_until

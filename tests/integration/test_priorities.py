@@ -8,7 +8,7 @@ from celery import Celery
 from kombu.message import Message as Delivered
 
 from longshore.broker.publishing import publish
-from longshore.shared.ledger.company import GROUP_SHARDS
+from longshore.shared.ledger.batch_key import GROUP_SHARDS
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import NewJob
 from longshore.shared.ledger.submission import tickets_of

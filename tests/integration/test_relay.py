@@ -9,11 +9,11 @@ from celery import Celery
 
 from longshore.broker.publishing import publish
 from longshore.broker.relay import Relay
-from longshore.shared.jobs import State
-from longshore.shared.ledger.company import GROUP_SHARDS
+from longshore.shared.ledger.batch_key import GROUP_SHARDS
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.submission import tickets_of
 from longshore.shared.settings import Settings
+from longshore.shared.specs.jobs import State
 from tests.integration.queued import flat, lose_all, message_count, pass_time, submit_published, take_all, train_jobs
 from tests.integration.support import LEASE, claim, expire, new_job, submit
 

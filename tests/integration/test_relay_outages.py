@@ -18,7 +18,7 @@ from celery import Celery
 
 from longshore.broker import relay as relay_module
 from longshore.broker.app import make_app
-from longshore.broker.embedded.redis_server import find_program
+from longshore.broker.embedded.services.redis_server import find_program
 from longshore.broker.relay import Relay
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger

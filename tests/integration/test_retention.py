@@ -19,10 +19,10 @@ from longshore.shared.ledger.models import NewVersion
 from longshore.shared.ledger.records import NewInput
 from longshore.shared.references import ModelReference
 from longshore.shared.settings import Settings
-from longshore.shared.signature import Feature, Signature
+from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.store.manifest import Blob, Manifest
 from longshore.shared.store.store import Store
-from longshore.shared.sweeping import sweep
+from longshore.shared.store_gc import sweep
 from tests.integration.command_line import CommandLine, without_settings
 from tests.integration.old_jobs import done_at, id_at
 from tests.integration.support import claim, empty_database, new_job, run

@@ -18,7 +18,7 @@ from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
 from tests.pt2_files import save
-from tests.unit.shared.onnx.files import program
+from tests.unit.shared.model_formats.onnx.files import program
 
 #: Seconds for a job to end.
 PATIENCE = 120.0

@@ -13,8 +13,8 @@ import pytest
 
 from longshore.producers import Client, Job
 from longshore.shared.errors import InvalidInput, JobFailed
-from longshore.shared.jobs import State
-from longshore.shared.ledger.fleet import Presence
+from longshore.shared.ledger.workers import Presence
+from longshore.shared.specs.jobs import State
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from longshore.producers import Client, Infer, Job
-from longshore.shared.jobs import State
+from longshore.shared.specs.jobs import State
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.support import PATIENCE, wait_until

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from longshore.producers import Client, Infer
-from longshore.shared.jobs import State
-from longshore.shared.ledger.company import GROUP_SHARDS
+from longshore.shared.ledger.batch_key import GROUP_SHARDS
+from longshore.shared.specs.jobs import State
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.support import wait_until

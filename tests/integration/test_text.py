@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from longshore.producers import Client, Infer
-from longshore.producers.importing import read_import
+from longshore.producers.models.importing import read_import
 from longshore.shared.errors import InvalidInput, JobFailed
 from longshore.workers.runtimes.huggingface import load
 from tests.computing import compute
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
 from tests.text_models import TEXTS, save_model, save_sentence
-from tests.unit.shared.huggingface_files import write_sentence
+from tests.unit.shared.model_formats.huggingface_files import write_sentence
 
 #: Seconds for a job to end.
 PATIENCE = 120.0

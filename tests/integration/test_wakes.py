@@ -10,11 +10,11 @@ import pytest
 import redis
 from celery import Celery
 
+from longshore.broker.coalescing import KEPT, Wake, Wakes
 from longshore.broker.relay import Relay
 from longshore.broker.tickets import Message
-from longshore.broker.wakes import KEPT, Wake, Wakes
 from longshore.shared.errors import ServiceUnavailable
-from longshore.shared.ledger.company import company_of
+from longshore.shared.ledger.batch_key import company_of
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import NewJob
 from longshore.shared.ledger.submission import tickets_of

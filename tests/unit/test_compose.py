@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from longshore.broker.embedded.plan import WORKERS_GRACE_S
-from longshore.workers.supervisor import STOP_GRACE
+from longshore.workers.process.supervisor import STOP_GRACE
 from tests import compose_file
 from tests.compose_file import COMPOSE_FILE, ROOT, Service
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from longshore.shared.ledger.company import GROUP_ROWS, GROUP_SHARDS
+from longshore.shared.ledger.batch_key import GROUP_ROWS, GROUP_SHARDS
 from longshore.shared.ledger.records import Ticket
 
 #: Every task is ``longshore.<what the shard does>``.
@@ -24,7 +24,7 @@ class Message:
     tickets: tuple[Ticket, ...]
     #: The Celery task's id, by which Flower shows it.
     id: UUID = field(default_factory=uuid4)
-    #: What others wait for that have no message of their own; see :mod:`longshore.broker.wakes`.
+    #: What others wait for that have no message of their own; see :mod:`longshore.broker.coalescing`.
     wake: str | None = None
 
     @property

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from longshore.producers.client import Client
     from longshore.producers.job import Job, JobError
-    from longshore.producers.progress import Progress
+    from longshore.producers.reporting.progress import Progress
     from longshore.producers.requests import CrossValidate, Evaluate, Infer, Train, Tune
 
 __all__ = ["Client", "CrossValidate", "Evaluate", "Infer", "Job", "JobError", "Progress", "Train", "Tune"]
@@ -23,7 +23,7 @@ _PLACES = {
     "Infer": "requests",
     "Job": "job",
     "JobError": "job",
-    "Progress": "progress",
+    "Progress": "reporting.progress",
     "Train": "requests",
     "Tune": "requests",
 }

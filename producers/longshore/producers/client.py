@@ -14,29 +14,29 @@ from uuid import UUID
 
 from longshore.broker.tickets import Message, carried, group
 from longshore.producers.job import Job
-from longshore.producers.models import ModelsClient
-from longshore.producers.remembered import Remembered
+from longshore.producers.models.client import ModelsClient
 from longshore.producers.requests import CrossValidate, Data, Evaluate, Infer, Request, Train, Tune
 from longshore.producers.then import Then
+from longshore.producers.ttl_cache import Remembered
 from longshore.producers.waiting import wait_all
 from longshore.shared.durations import parse_duration
 from longshore.shared.errors import InvalidInput, ServiceUnavailable, UnknownJob
-from longshore.shared.jobs import State
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.submission import tickets_of
 from longshore.shared.settings import load_settings
+from longshore.shared.specs.jobs import State
 from longshore.shared.store.store import Store
-from longshore.shared.sweeping import GRACE
+from longshore.shared.store_gc import GRACE
 
 if TYPE_CHECKING:
     from celery import Celery
 
-    from longshore.broker.wakes import Wakes
-    from longshore.producers.chains import LinkPlanner
-    from longshore.producers.inference import Target
-    from longshore.shared.ledger.old_results import Pruned
+    from longshore.broker.coalescing import Wakes
+    from longshore.producers.planning.chain import LinkPlanner
+    from longshore.producers.planning.infer import Target
     from longshore.shared.ledger.records import JobRecord, NewJob, Ticket
-    from longshore.shared.sweeping import Swept
+    from longshore.shared.ledger.retention import Pruned
+    from longshore.shared.store_gc import Swept
 
 log = logging.getLogger("longshore.client")
 
@@ -101,7 +101,7 @@ class Client:
             ``standardize``, ``augment``, ``tokenizer`` (how texts become ids), ``stream``, ``shuffle_window``,
             ``seed``, ``alias``,
             ``promote_if`` (a condition on metrics) and ``config`` (what the family is told) of
-            :class:`~longshore.shared.training.TrainSpec`; and ``format``, ``priority``, ``device``,
+            :class:`~longshore.shared.specs.train.TrainSpec`; and ``format``, ``priority``, ``device``,
             ``max_attempts``, ``timeout``, ``idempotency_key`` as for :meth:`infer`.
         :raises InvalidInput: names the option and the reason; nothing was queued.
         :raises ServiceUnavailable: Postgres cannot be reached; nothing was queued.
@@ -161,7 +161,7 @@ class Client:
         :raises InvalidInput: as for :meth:`infer`; of several requests, the field names which: ``requests[7].model``.
         """
         # Brings NumPy and Arrow, which a client that only looks at jobs does not need.
-        from longshore.producers.preparing import prepare
+        from longshore.producers.planning.planner import prepare
 
         wanted = list(requests)
         prepared = prepare(wanted, self._ledger, self.settings, self._targets)
@@ -230,7 +230,7 @@ class Client:
         :raises CorruptBlob: a version in the store cannot be read, so that what it names is not known; nothing was
             removed.
         """
-        from longshore.shared.sweeping import sweep
+        from longshore.shared.store_gc import sweep
 
         grace = parse_duration(grace, "grace")
         return sweep(Store(self.settings.store), self._ledger, grace=grace, dry_run=dry_run)
@@ -250,8 +250,8 @@ class Client:
         """What submits links after a job."""
 
         def submit(plan: Callable[[LinkPlanner], NewJob]) -> Job:
-            from longshore.producers.chains import LinkPlanner
-            from longshore.producers.inputs import InputBlocks
+            from longshore.producers.planning.chain import LinkPlanner
+            from longshore.producers.planning.inline_rows import InputBlocks
 
             blocks = InputBlocks(lambda: Store(self.settings.store))
             record = self._ledger.queries.job(after)
@@ -268,7 +268,7 @@ class Client:
 
     @cached_property
     def _wakes(self) -> Wakes:
-        from longshore.broker.wakes import Wakes
+        from longshore.broker.coalescing import Wakes
 
         return Wakes(self._app)
 

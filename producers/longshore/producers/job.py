@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
-from longshore.producers.progress import Progress, progress_of
+from longshore.producers.reporting.progress import Progress, progress_of
 from longshore.producers.then import Then
 from longshore.producers.waiting import wait_for
 from longshore.shared.errors import InvalidInput, JobFailed
-from longshore.shared.jobs import State
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord, Ticket, TrialRecord
 from longshore.shared.references import ModelReference
+from longshore.shared.specs.jobs import State
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from longshore.shared.evaluation import Evaluation
+    from longshore.shared.specs.evaluate import Evaluation
 
 #: Results of a job of more rows are streamed.
 FEW_ROWS = 1024
@@ -91,7 +91,7 @@ class Job:
         :raises JobFailed: it failed or was cancelled.
         :raises WaitTimeout: it has not ended in time; it goes on.
         """
-        from longshore.producers.display import progress_display
+        from longshore.producers.reporting.progress_bar import progress_display
 
         with progress_display(self.id, progress, self.metrics) as show:
             record = self._final = wait_for(self._ledger, self.id, timeout, show)
@@ -148,7 +148,7 @@ class Job:
 
         :raises InvalidInput: the job is of another kind, or has found nothing yet.
         """
-        from longshore.shared.evaluation import Evaluation
+        from longshore.shared.specs.evaluate import Evaluation
 
         record = self.record()
         if record.kind != "evaluate":
@@ -179,8 +179,8 @@ class Job:
         :raises InvalidInput: nothing has been measured, the extra ``plot`` is not installed, or the file cannot be
             written.
         """
-        from longshore.producers.curves import panels
-        from longshore.producers.plots import save_plot
+        from longshore.producers.reporting.curves import panels
+        from longshore.producers.reporting.plots import save_plot
 
         return save_plot(panels(self.metrics()), path, f"{self.record().model}, job {self.id}")
 
@@ -192,7 +192,7 @@ class Job:
         :returns: the file.
         :raises InvalidInput: as :meth:`plot`.
         """
-        from longshore.producers.report import save_report
+        from longshore.producers.reporting.html_report import save_report
 
         record = self.record()
         made = (record.outcome or {}).get("version")
@@ -208,7 +208,7 @@ class Job:
         :returns: the folder.
         :raises InvalidInput: as :meth:`plot`, of the extra ``tensorboard``.
         """
-        from longshore.producers.event_files import write_event_file
+        from longshore.producers.reporting.tensorboard import write_event_file
 
         target = Path(folder).expanduser()
         write_event_file(self.metrics(), target)
@@ -266,7 +266,7 @@ class Job:
         :raises InvalidInput: this is no training that has succeeded, or its last checkpoint was not kept.
         :raises ResultsPruned: the rows that came with its call are not there any more.
         """
-        from longshore.producers.extending import extension
+        from longshore.producers.planning.resume import extension
         from longshore.shared.ledger.submission import tickets_of
 
         new = extension(self.record(), self._ledger.checkpoints.newest(self.id), epochs)

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.json
 
-from longshore.shared.datasets.output_pattern import OutputPattern
+from longshore.shared.datasets.outputs.pattern import OutputPattern
 from longshore.shared.errors import InvalidInput
-from longshore.shared.jobs import InferSpec
 from longshore.shared.ledger.records import JobRecord
+from longshore.shared.specs.jobs import InferSpec
 from longshore.shared.store.address import public
 
 #: Bytes of JSON in one block for the parser; a longer single output makes the block grow.

@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.old_results import Pruned
+from longshore.shared.ledger.retention import Pruned
 from longshore.shared.settings import Settings
 from longshore.shared.store.store import Store
-from longshore.shared.sweeping import sweep
+from longshore.shared.store_gc import sweep
 
 
 def prune(ledger: Ledger, settings: Settings, older_than: timedelta, *, dry_run: bool) -> Pruned:

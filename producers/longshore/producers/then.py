@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from longshore.producers.chains import LinkPlanner
     from longshore.producers.job import Job
+    from longshore.producers.planning.chain import LinkPlanner
     from longshore.producers.requests import Data
     from longshore.shared.ledger.records import NewJob
 
@@ -51,6 +51,6 @@ class Then:
         :param options: ``priority``, ``device``, ``max_attempts``, ``timeout``, ``idempotency_key``.
         :raises InvalidInput: as :meth:`evaluate`.
         """
-        from longshore.producers.chains import Promote
+        from longshore.producers.planning.chain import Promote
 
         return self._submit(lambda planner: planner.promote(Promote(alias, if_, options)))

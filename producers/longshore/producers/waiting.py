@@ -8,8 +8,8 @@ from uuid import UUID
 
 from longshore.shared.errors import ServiceUnavailable, WaitTimeout
 from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.notifications import JobWatch
 from longshore.shared.ledger.records import JobRecord
-from longshore.shared.ledger.watching import JobWatch
 
 #: Seconds an outage of Postgres is waited out before waiting is given up.
 PATIENCE = 60.0

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.validation import shorten
+from longshore.shared.specs.validation import shorten
 
 _UNITS: Final = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _TEXT = re.compile(r"\s*([0-9]{1,6})\s*([hdw])\s*")

@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.jobs import State
 from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.specs.jobs import State
 from tests.integration.ledger import invariants
 from tests.integration.support import claim, commit, new_job, run, submit, together
 

@@ -7,10 +7,10 @@ from uuid import UUID
 
 import pytest
 
-from longshore.shared.jobs import State
-from longshore.shared.ledger.company import GROUP_ROWS, GROUP_SHARDS, company_of, is_full
+from longshore.shared.ledger.batch_key import GROUP_ROWS, GROUP_SHARDS, company_of, is_full
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim, NewJob
+from longshore.shared.specs.jobs import State
 from tests.integration.ledger import invariants
 from tests.integration.ledger.test_group import finished, lines
 from tests.integration.support import LEASE, expire, new_job, states_of, together

@@ -8,11 +8,11 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from longshore.shared.jobs import State
-from longshore.shared.ledger.group import Finished
+from longshore.shared.ledger.batch_commit import Finished
+from longshore.shared.ledger.copy_rows import result_lines
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.lines import result_lines
 from longshore.shared.ledger.records import Claim
+from longshore.shared.specs.jobs import State
 from tests.integration.support import LEASE, expire, new_job, rows_of, states_of, submit, together
 
 WORKER = "cpu:0@tests"

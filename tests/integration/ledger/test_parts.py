@@ -9,9 +9,9 @@ from uuid import UUID
 import pytest
 
 from longshore.shared.errors import AttemptLost
-from longshore.shared.jobs import State
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim, ShardRecord
+from longshore.shared.specs.jobs import State
 from tests.integration.support import (
     PATIENCE,
     claim,

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import cast
 from uuid import uuid4
 
-from longshore.shared.jobs import State
-from longshore.shared.ledger.fleet import Presence
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.migrate import newest_revision
+from longshore.shared.ledger.workers import Presence
+from longshore.shared.specs.jobs import State
 from tests.integration.support import claim, commit, new_job, run, submit, wait_until
 
 WORKER = Presence(name="cpu:0@tests", device="cpu:0", queue="cpu", host="tests", pid=4711, families=["mlp", "linear"])

@@ -10,8 +10,8 @@ from functools import partial
 import pytest
 
 from longshore.shared.errors import AttemptLost, ServiceUnavailable
-from longshore.shared.jobs import State
 from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.specs.jobs import State
 from tests.integration.support import (
     PATIENCE,
     claim,

@@ -11,9 +11,9 @@ from psycopg.errors import UniqueViolation
 
 from longshore.broker.tickets import group
 from longshore.shared.errors import AttemptLost, InvalidInput, UnknownJob
-from longshore.shared.jobs import State
-from longshore.shared.ledger.group import Finished
+from longshore.shared.ledger.batch_commit import Finished
 from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.specs.jobs import State
 from tests.integration.ledger import invariants
 from tests.integration.support import (
     PATIENCE,

@@ -9,9 +9,9 @@ import pytest
 
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.notifications import JobWatch
 from longshore.shared.ledger.records import NewShard
 from longshore.shared.ledger.statements.channels import TICKETS_CHANNEL
-from longshore.shared.ledger.watching import JobWatch
 from tests.integration.support import LEASE, PATIENCE, claim, commit, expire, new_job, submit, write_and_break
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longshore.broker.tickets import Message, group, parse_names
-from longshore.shared.ledger.company import GROUP_ROWS, GROUP_SHARDS
+from longshore.shared.ledger.batch_key import GROUP_ROWS, GROUP_SHARDS
 from longshore.shared.ledger.records import Ticket
 
 TICKET = Ticket(UUID(int=1), 0, "infer", "cpu", 4, 0, 1, "digits", 3)

@@ -8,24 +8,24 @@ from collections.abc import Callable, Sequence
 import psutil
 import torch
 
-from longshore.broker.wakes import Wakes
-from longshore.shared.jobs import InferSpec
+from longshore.broker.coalescing import Wakes
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim, Ticket
 from longshore.shared.settings import Settings
+from longshore.shared.specs.jobs import InferSpec
 from longshore.shared.store.store import Store
-from longshore.workers.draining import Draining
-from longshore.workers.inference.blocks import Blocks
-from longshore.workers.inference.pace import Pace
-from longshore.workers.inference.reading import Inputs
-from longshore.workers.inference.tail import Tail
-from longshore.workers.inference.tuning import KnownBatchSizes
-from longshore.workers.inference.upcoming import Upcoming
-from longshore.workers.residents import Resident, Residents
+from longshore.workers.batching.async_commit import Tail
+from longshore.workers.batching.delay import Pace
+from longshore.workers.inference.prefetch import Upcoming
+from longshore.workers.inputs.inline_blocks import Blocks
+from longshore.workers.inputs.reading import Inputs
+from longshore.workers.models.batch_size_cache import KnownBatchSizes
+from longshore.workers.models.cache import Resident, Residents
+from longshore.workers.process.draining import Draining
+from longshore.workers.process.progress_reporter import TaskEvents
+from longshore.workers.process.settings import WorkerSettings
 from longshore.workers.runtimes.base import Execution, Runtime
 from longshore.workers.runtimes.loading import load
-from longshore.workers.settings import WorkerSettings
-from longshore.workers.telling import TaskEvents
 
 log = logging.getLogger("longshore.worker")
 

@@ -7,21 +7,21 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from uuid import UUID
 
-from longshore.broker.wakes import Wake
+from longshore.broker.coalescing import Wake
 from longshore.shared.errors import AttemptLost, CorruptBlob, DataError, InvalidInput, NotPromoted, ServiceUnavailable
 from longshore.shared.ledger.records import Claim
+from longshore.workers.batching.collect import answer, gather, pass_on
+from longshore.workers.batching.run import ComputedGroup, commit_group, compute_group, groups
 from longshore.workers.context import WorkerContext
-from longshore.workers.draining import HandBack
 from longshore.workers.evaluation.job import run_evaluation
-from longshore.workers.heartbeat import Heartbeat
-from longshore.workers.inference.gathering import answer, gather, pass_on
-from longshore.workers.inference.group import ComputedGroup, commit_group, compute_group, groups
-from longshore.workers.inference.run import run_infer
-from longshore.workers.planning import run_planning
-from longshore.workers.promoting import run_promotion
+from longshore.workers.inference.job import run_infer
+from longshore.workers.jobs.plan import run_planning
+from longshore.workers.jobs.promote import run_promotion
+from longshore.workers.process.draining import HandBack
+from longshore.workers.process.heartbeat import Heartbeat
+from longshore.workers.process.progress_reporter import Telling
 from longshore.workers.search.fold import run_fold
 from longshore.workers.search.job import run_tuning
-from longshore.workers.telling import Telling
 from longshore.workers.train.job import run_training
 
 log = logging.getLogger("longshore.worker")

@@ -14,16 +14,16 @@ from typing import TextIO
 
 from longshore.broker.embedded.files import home_errors, write_private
 from longshore.broker.embedded.home import Home
-from longshore.broker.embedded.leftovers import stop_leftovers
 from longshore.broker.embedded.lock import HomeLock
 from longshore.broker.embedded.logs import Echo, bound
 from longshore.broker.embedded.plan import Plan
-from longshore.broker.embedded.ports import LOOPBACK, Ports
-from longshore.broker.embedded.processes import Children
+from longshore.broker.embedded.process.leftovers import stop_leftovers
+from longshore.broker.embedded.process.processes import Children
+from longshore.broker.embedded.process.signals import Stopped, StopSignals
+from longshore.broker.embedded.process.supervisor import Supervisor
 from longshore.broker.embedded.report import Status, read_status
-from longshore.broker.embedded.signals import Stopped, StopSignals
+from longshore.broker.embedded.services.ports import LOOPBACK, Ports
 from longshore.broker.embedded.startup import Startup
-from longshore.broker.embedded.supervisor import Supervisor
 from longshore.shared.settings import Settings
 
 logger = logging.getLogger("longshore.up")

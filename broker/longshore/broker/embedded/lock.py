@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Literal
 
 from longshore.broker.embedded.files import home_errors
-from longshore.broker.embedded.identity import Identity
+from longshore.broker.embedded.process.identity import Identity
 from longshore.shared.errors import HomeError
 
 #: Seconds between two looks at a lock somebody else holds.

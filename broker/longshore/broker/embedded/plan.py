@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 #: Brings the schema up to date, then ends.
 MIGRATE = (sys.executable, "-m", "longshore.broker.migrate")
 RELAY = (sys.executable, "-m", "longshore.broker.relay")
-WORKERS = (sys.executable, "-m", "longshore.workers.supervisor")
+WORKERS = (sys.executable, "-m", "longshore.workers.process.supervisor")
 FLOWER = (sys.executable, "-m", "longshore.broker.flower")
 
 #: Seconds the workers get to finish or hand back what they run.

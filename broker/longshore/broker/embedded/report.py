@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from longshore.broker.embedded.home import Home
 from longshore.broker.embedded.lock import lock_holder
-from longshore.broker.embedded.record import Record
+from longshore.broker.embedded.process.record import Record
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ import socket
 import time
 from typing import Protocol
 
-from longshore.broker.embedded.account import server_account
 from longshore.broker.embedded.home import Home
 from longshore.broker.embedded.plan import Plan
-from longshore.broker.embedded.ports import LOOPBACK, Ports, any_free_port, choose_ports, is_free, remember
-from longshore.broker.embedded.postgres_server import PostgresServer
-from longshore.broker.embedded.processes import Child, Children, Command
-from longshore.broker.embedded.redis_server import RedisServer
-from longshore.broker.embedded.signals import StopSignals
+from longshore.broker.embedded.process.processes import Child, Children, Command
+from longshore.broker.embedded.process.signals import StopSignals
+from longshore.broker.embedded.services.account import server_account
+from longshore.broker.embedded.services.ports import LOOPBACK, Ports, any_free_port, choose_ports, is_free, remember
+from longshore.broker.embedded.services.postgres_server import PostgresServer
+from longshore.broker.embedded.services.redis_server import RedisServer
 from longshore.shared.errors import HomeError
 from longshore.shared.settings import Settings, default_producer
 

@@ -6,9 +6,9 @@ import signal
 from pathlib import Path
 
 from longshore.broker.embedded.home import Home
-from longshore.broker.embedded.identity import end
-from longshore.broker.embedded.leftovers import stop_leftovers
 from longshore.broker.embedded.lock import HomeLock, lock_holder
+from longshore.broker.embedded.process.identity import end
+from longshore.broker.embedded.process.leftovers import stop_leftovers
 
 #: Seconds an ``up`` gets to stop everything: more than all its processes may take together.
 _UP_GRACE_S = 180.0

@@ -27,7 +27,7 @@ class LazyGroup(click.Group):
         """The command; ``None`` where there is none of this name."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"longshore.producers.cli.{COMMANDS[cmd_name].module}")
+        module = import_module(f"longshore.producers.cli.commands.{COMMANDS[cmd_name].module}")
         command = getattr(module, cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
@@ -54,7 +54,7 @@ class LazyGroup(click.Group):
 
 def _print_version(context: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
-        from longshore.producers.cli.versions import own_version
+        from longshore.producers.cli.checks.versions import own_version
 
         click.echo(f"{PROGRAM} {own_version()}")
         context.exit()
@@ -74,7 +74,7 @@ def _print_version(context: click.Context, _: click.Parameter, value: bool) -> N
 def cli(context: click.Context) -> None:
     """Train models and run batch inference, on Redis, Celery and Postgres."""
     if context.invoked_subcommand is None:
-        from longshore.producers.cli.status import overview
+        from longshore.producers.cli.commands.status import overview
 
         overview(current())
 

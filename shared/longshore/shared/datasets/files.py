@@ -12,7 +12,7 @@ import fsspec.core
 import pyarrow as pa
 
 from longshore.shared.errors import DataError, LongshoreError
-from longshore.shared.jobs import FileInput
+from longshore.shared.specs.jobs import FileInput
 from longshore.shared.store.address import is_remote, public, without_secrets
 
 

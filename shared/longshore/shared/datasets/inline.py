@@ -10,9 +10,9 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 
-from longshore.shared.datasets.arrays import FEATURES, TEXT, array_column
+from longshore.shared.datasets.columns.arrays import FEATURES, TEXT, array_column
 from longshore.shared.errors import CorruptBlob, InvalidInput
-from longshore.shared.validation import shorten
+from longshore.shared.specs.validation import shorten
 
 _FOREIGN = frozenset({pa.lib.Type_INTERVAL_MONTHS, pa.lib.Type_INTERVAL_DAY_TIME})
 _TAKEN = "a list of dicts, a list of texts, a NumPy array, a dict of arrays, an Arrow table or a DataFrame"

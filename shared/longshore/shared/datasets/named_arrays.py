@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from longshore.shared.datasets.arrays import FEATURES, give_names
+from longshore.shared.datasets.columns.arrays import FEATURES, give_names
 from longshore.shared.datasets.segments import Segment
 from longshore.shared.datasets.source import Source
 from longshore.shared.errors import DataError
-from longshore.shared.signature import Feature
+from longshore.shared.specs.signature import Feature
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import pyarrow as pa
 
-from longshore.shared.datasets.label_lists import holds_texts
-from longshore.shared.datasets.leaves import flatten
-from longshore.shared.datasets.shapes import described, is_image, is_list, is_text, shape_of, stored
+from longshore.shared.datasets.columns.label_lists import holds_texts
+from longshore.shared.datasets.columns.nested_lists import flatten
+from longshore.shared.datasets.columns.types import described, is_image, is_list, is_text, shape_of, stored
 from longshore.shared.errors import InvalidInput
-from longshore.shared.signature import Feature, Signature
+from longshore.shared.specs.signature import Feature, Signature
 
 #: The column whose image files are what a model learns from, where nothing else is said.
 IMAGE = "image"

@@ -11,7 +11,7 @@ from longshore.shared.datasets.files import check_size, is_folder
 from longshore.shared.datasets.parts import is_glob
 from longshore.shared.datasets.segments import Segment
 from longshore.shared.errors import DataError, InvalidInput
-from longshore.shared.jobs import FileInput
+from longshore.shared.specs.jobs import FileInput
 
 
 class Source(Protocol):
@@ -80,7 +80,7 @@ def settle(data: FileInput, source: Source) -> FileInput:
     """At submission: also say what an archive holds, which only opening it tells."""
     if data.format != "images":
         return data
-    from longshore.shared.datasets.image_rows import ImageSource
+    from longshore.shared.datasets.images.rows import ImageSource
 
     return data.model_copy(update={"listing": source.listing}) if isinstance(source, ImageSource) else data
 
@@ -90,35 +90,35 @@ def _open(data: FileInput) -> Source:
     if data.format == "images":
         return _open_images(data)
     if data.listing is not None:
-        from longshore.shared.datasets.parquet_parts import ParquetParts
+        from longshore.shared.datasets.readers.parquet_parts import ParquetParts
 
         return ParquetParts(data.uri, data.listing)
     if data.format == "parquet":
-        from longshore.shared.datasets.parquet import ParquetSource
+        from longshore.shared.datasets.readers.parquet import ParquetSource
 
         return ParquetSource(data.uri)
     if data.format == "arrow":
-        from longshore.shared.datasets.arrow_ipc import ArrowSource
+        from longshore.shared.datasets.readers.arrow_ipc import ArrowSource
 
         return ArrowSource(data.uri)
     if data.format in ("npy", "npz"):
         return _open_numpy(data)
     if data.format == "hdf5":
-        from longshore.shared.datasets.hdf5 import Hdf5Source
+        from longshore.shared.datasets.readers.hdf5 import Hdf5Source
 
         return Hdf5Source(data.uri)
     if data.format == "csv":
-        from longshore.shared.datasets.delimited import open_delimited
+        from longshore.shared.datasets.readers.delimited import open_delimited
 
         return open_delimited(data.uri)
-    from longshore.shared.datasets.json_lines import open_json_lines
+    from longshore.shared.datasets.readers.json_lines import open_json_lines
 
     return open_json_lines(data.uri)
 
 
 def _open_images(data: FileInput) -> Source:
-    from longshore.shared.datasets.image_archive import open_archive
-    from longshore.shared.datasets.image_folder import open_folder
+    from longshore.shared.datasets.images.archive import open_archive
+    from longshore.shared.datasets.images.folder import open_folder
 
     together = is_glob(data.uri) or is_folder(data.uri)
     return open_folder(data.uri, data.listing) if together else open_archive(data.uri, data.listing)
@@ -126,7 +126,7 @@ def _open_images(data: FileInput) -> Source:
 
 def _open_numpy(data: FileInput) -> Source:
     from longshore.shared.datasets.named_arrays import NamedArrays
-    from longshore.shared.datasets.numpy_files import open_npy, open_npz
+    from longshore.shared.datasets.readers.numpy_files import open_npy, open_npz
 
     if data.format == "npz":
         return open_npz(data.uri)

@@ -10,14 +10,14 @@ from contextlib import AbstractContextManager
 from uuid import UUID
 
 from longshore.shared.errors import AttemptLost
-from longshore.shared.jobs import State
 from longshore.shared.ledger import statements
-from longshore.shared.ledger.company import GROUP_ROWS, GROUP_SHARDS
+from longshore.shared.ledger.batch_commit import Finished, commit_together
+from longshore.shared.ledger.batch_key import GROUP_ROWS, GROUP_SHARDS
 from longshore.shared.ledger.database import Database, records
-from longshore.shared.ledger.group import Finished, commit_together
 from longshore.shared.ledger.records import Claim, NewShard
 from longshore.shared.ledger.transitions import claim_key, count_done, fail_shard, pass_fence, row_range
 from longshore.shared.ledger.writer import AttemptWriter, open_writer, session_name
+from longshore.shared.specs.jobs import State
 
 
 class Attempts:
@@ -37,7 +37,7 @@ class Attempts:
     def claim_many(self, names: Sequence[tuple[UUID, int]], *, worker: str, lease: float) -> list[Claim]:
         """Start the next attempts at those of some shards that wait, by job and index.
 
-        Others of their company come with them while there is room; see :mod:`~longshore.shared.ledger.company`.
+        Others of their company come with them while there is room; see :mod:`~longshore.shared.ledger.batch_key`.
         """
         return self._claim(names, worker, lease, shards=GROUP_SHARDS)
 

@@ -15,10 +15,10 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.jobs import FINAL, State
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, Link, records
 from longshore.shared.ledger.transitions import end_job
+from longshore.shared.specs.jobs import FINAL, State
 
 #: Kinds whose outcome names a version that they have made; the others pass on the one that they ran.
 MAKING: Final = frozenset({"train", "tune"})

@@ -6,19 +6,19 @@ from types import TracebackType
 
 from longshore.shared.ledger.attempts import Attempts
 from longshore.shared.ledger.batch_sizes import BatchSizeTable
+from longshore.shared.ledger.cancel_retry import Control
 from longshore.shared.ledger.chains import Chains
 from longshore.shared.ledger.checkpoints import Checkpoints
-from longshore.shared.ledger.control import Control
 from longshore.shared.ledger.database import Database
-from longshore.shared.ledger.fleet import Fleet
+from longshore.shared.ledger.maintenance import Upkeep
 from longshore.shared.ledger.models import Models
+from longshore.shared.ledger.notifications import Watching
 from longshore.shared.ledger.partitions import Partitions
 from longshore.shared.ledger.pruning import Pruning
 from longshore.shared.ledger.queries import Queries
 from longshore.shared.ledger.submission import Submissions
 from longshore.shared.ledger.trials import Trials
-from longshore.shared.ledger.upkeep import Upkeep
-from longshore.shared.ledger.watching import Watching
+from longshore.shared.ledger.workers import Fleet
 
 
 class Ledger:

@@ -18,7 +18,7 @@ from psycopg.errors import LockNotAvailable, QueryCanceled
 
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, Link
-from longshore.shared.ledger.weeks import WEEK, first_id, start_of_week, week_name
+from longshore.shared.ledger.uuid7_time import WEEK, first_id, start_of_week, week_name
 
 #: The partitioned tables, in the order in which attempts write them, and so the order in which they are locked.
 TABLES: Final = ("results", "row_errors")

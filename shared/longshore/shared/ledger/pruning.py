@@ -13,9 +13,9 @@ from longshore.shared.errors import LedgerBusy
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, Link
 from longshore.shared.ledger.locks import PRUNE_LOCK
-from longshore.shared.ledger.old_results import OldResults, Pruned
 from longshore.shared.ledger.partitions import limit_waiting, read_clock
-from longshore.shared.ledger.weeks import first_id
+from longshore.shared.ledger.retention import OldResults, Pruned
+from longshore.shared.ledger.uuid7_time import first_id
 
 #: Milliseconds to wait for a lock, some times.
 LOCK_TIMEOUT: Final = 2_000

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from longshore.shared.errors import UnknownJob
-from longshore.shared.jobs import State
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, records
 from longshore.shared.ledger.locks import RELAY_LOCK
 from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord
 from longshore.shared.ledger.transitions import check_not_pruned
+from longshore.shared.specs.jobs import State
 
 
 class Queries:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from longshore.shared.jobs import State
+from longshore.shared.specs.jobs import State
 
 Json: TypeAlias = Mapping[str, JsonValue]
 
@@ -24,7 +24,7 @@ class NewShard:
     stop: int
     offset: int | None = None
     length: int | None = None
-    #: What it has in common with shards that can run with it; see :mod:`~longshore.shared.ledger.company`.
+    #: What it has in common with shards that can run with it; see :mod:`~longshore.shared.ledger.batch_key`.
     company: str | None = None
 
 

@@ -11,10 +11,10 @@ from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.jobs import State
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, Link
 from longshore.shared.ledger.records import NewInput, NewJob, Ticket
+from longshore.shared.specs.jobs import State
 
 _JOB_TYPES = (
     *("uuid", "text", "text", "text", "text", "int2", "jsonb", "text", "int4", "text", "int2", "int8"),

@@ -10,10 +10,10 @@ from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from longshore.shared.errors import AttemptLost, ResultsPruned
-from longshore.shared.jobs import State
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Link
 from longshore.shared.ledger.records import Claim
+from longshore.shared.specs.jobs import State
 
 
 def claim_key(claim: Claim) -> dict[str, object]:

@@ -19,7 +19,7 @@ from longshore.shared.ledger.database import Database, Link, records
 from longshore.shared.ledger.models import AddedVersion, NewVersion, add_version
 from longshore.shared.ledger.records import Claim, TrialRecord
 from longshore.shared.ledger.transitions import claim_key, count_done, pass_fence
-from longshore.shared.search import Parameters
+from longshore.shared.specs.search import Parameters
 
 #: One trial of a job begins at a time, so that each knows what the others try.
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%(job)s::text, 0))"

@@ -43,7 +43,7 @@ class AttemptWriter:
         self.finished = False
 
     def results(self, lines: bytes | memoryview) -> None:
-        """Send rows, as :func:`~longshore.shared.ledger.lines.result_lines` makes them."""
+        """Send rows, as :func:`~longshore.shared.ledger.copy_rows.result_lines` makes them."""
         if self._copy is None:
             self._copy = self._stack.enter_context(self._link.cursor().copy(statements.attempts.COPY_RESULTS))
         self._copy.write(lines)

@@ -21,9 +21,9 @@ from pydantic import (
 from pydantic_core import from_json
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.signature import Signature
-from longshore.shared.tokenizer import TOKENIZER_FILE
-from longshore.shared.validation import build
+from longshore.shared.specs.signature import Signature
+from longshore.shared.specs.tokenizer import TOKENIZER_FILE
+from longshore.shared.specs.validation import build
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _PATH = re.compile(r"[A-Za-z0-9._-]{1,120}(/[A-Za-z0-9._-]{1,120}){0,3}")

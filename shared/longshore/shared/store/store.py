@@ -64,7 +64,7 @@ class Store:
     def delete_old_blob(self, digest: str, before: datetime) -> bool:
         """Remove a blob that nothing names, unless it was put since ``before``; returns whether it was removed.
 
-        Whether something names it is for the caller to know: see :mod:`longshore.shared.sweeping`.
+        Whether something names it is for the caller to know: see :mod:`longshore.shared.store_gc`.
         """
         return self._blobs.delete_old(digest, before)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from longshore.broker.embedded.identity import Identity
 from longshore.broker.embedded.lock import HomeLock, lock_holder
+from longshore.broker.embedded.process.identity import Identity
 from longshore.shared.errors import HomeError
 
 HOLD = """

@@ -7,14 +7,14 @@ import typing
 import click
 import pytest
 
-from longshore.producers.cli import jobs as jobs_module
 from longshore.producers.cli import submitting, training_options
 from longshore.producers.cli.catalog import COMMANDS
+from longshore.producers.cli.commands import jobs as jobs_module
 from longshore.producers.cli.main import cli, run
 from longshore.shared.errors import InvalidInput
-from longshore.shared.jobs import DataFormat, EvaluateSpec, InferSpec, JobOptions, State
-from longshore.shared.search import CrossValidateSpec, TuneSpec
-from longshore.shared.training import TrainSpec
+from longshore.shared.specs.jobs import DataFormat, EvaluateSpec, InferSpec, JobOptions, State
+from longshore.shared.specs.search import CrossValidateSpec, TuneSpec
+from longshore.shared.specs.train import TrainSpec
 
 SHARED = {"home", "json", "debug"}
 

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore.producers.conditions import check_gate
+from longshore.producers.planning.conditions import check_gate
 from longshore.shared.conditions.decision import Decision, Measured, decide
 from longshore.shared.conditions.language import SIGNS, parse
 from longshore.shared.errors import InvalidInput
-from longshore.shared.jobs import FileInput
-from longshore.shared.training import TrainSpec
+from longshore.shared.specs.jobs import FileInput
+from longshore.shared.specs.train import TrainSpec
 
 NEW = {"val_accuracy": 0.95, "val_loss": 0.2, "train_loss": 0.1, "accuracy": 0.9}
 OLD = {"val_accuracy": 0.96, "val_loss": 0.3}

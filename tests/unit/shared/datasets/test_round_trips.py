@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longshore.shared.datasets.source import Source, open_source
-from longshore.shared.jobs import DataFormat, FileInput
+from longshore.shared.specs.jobs import DataFormat, FileInput
 
 #: Text that is hard on readers, but nothing that CSV takes for a missing value or a number.
 TEXT = st.text(alphabet="xüß,\"\n\r 漢'", max_size=6).map(lambda text: f"t{text}")

@@ -5,7 +5,7 @@ import pytest
 
 from longshore.shared.datasets.schemas import check_schema, infer_features
 from longshore.shared.errors import InvalidInput
-from longshore.shared.signature import Feature, Signature
+from longshore.shared.specs.signature import Feature, Signature
 
 SIGNATURE = Signature(features=(Feature(name="n"), Feature(name="l", width=4)), task="regression", target="y")
 TENSOR = pa.fixed_shape_tensor(pa.float32(), [2, 2])

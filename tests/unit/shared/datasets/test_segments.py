@@ -8,7 +8,7 @@ import pytest
 
 from longshore.shared.datasets.segments import FEWEST, MOST, Segment, choose_rows_per_shard
 from longshore.shared.datasets.source import open_source
-from longshore.shared.jobs import FileInput
+from longshore.shared.specs.jobs import FileInput
 
 
 def parquet_segments(path: Path, rows: int, group: int) -> list[Segment]:

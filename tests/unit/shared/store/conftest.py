@@ -7,7 +7,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from longshore.shared.signature import Feature, Signature
+from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.store.manifest import Blob, Manifest
 from longshore.shared.store.store import Store
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from longshore.shared.errors import DataError
-from longshore.shared.signature import Feature, Signature
+from longshore.shared.specs.signature import Feature, Signature
 from longshore.workers.evaluation import label_sets as module
 from longshore.workers.evaluation.bootstrap import Bootstrap
 from longshore.workers.evaluation.known import MISSING

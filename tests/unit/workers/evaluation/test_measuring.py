@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from longshore.shared.evaluation import OTHERS, UNKNOWN
-from longshore.shared.signature import Feature, Signature, Task
+from longshore.shared.specs.evaluate import OTHERS, UNKNOWN
+from longshore.shared.specs.signature import Feature, Signature, Task
 from longshore.workers.evaluation import classes as classes_module
 from longshore.workers.evaluation.bootstrap import DRAWN, Bootstrap
 from longshore.workers.evaluation.classes import ClassRows

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import nn
 
-from longshore.shared.families import CnnConfig, FamilyConfig
+from longshore.shared.specs.families import CnnConfig, FamilyConfig
 from longshore.workers.families.base import NetworkFamily
 from longshore.workers.families.cnn import CNN
 from longshore.workers.families.layout import channels_last

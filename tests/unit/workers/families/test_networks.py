@@ -12,8 +12,8 @@ from torch import nn
 from torch.nn import functional
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.families import CnnConfig, LinearConfig, MlpConfig
-from longshore.shared.validation import build
+from longshore.shared.specs.families import CnnConfig, LinearConfig, MlpConfig
+from longshore.shared.specs.validation import build
 from longshore.workers.families.cnn import CNN
 from longshore.workers.families.layers import BatchNorm2d
 from longshore.workers.families.linear import LINEAR

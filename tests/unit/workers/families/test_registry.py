@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.families import BUILT_IN
+from longshore.shared.specs.families import BUILT_IN
 from longshore.workers.families.registry import get_family
 
 MODULE = """
 from torch import nn
-from longshore.shared.families import FamilyConfig
+from longshore.shared.specs.families import FamilyConfig
 from longshore.workers.families.base import NetworkFamily
 
 class TinyConfig(FamilyConfig):

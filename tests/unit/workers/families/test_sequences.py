@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.families import RnnConfig, TransformerConfig
+from longshore.shared.specs.families import RnnConfig, TransformerConfig
 from longshore.workers.families.rnn import RNN
 from longshore.workers.families.transformer import TRANSFORMER
 

@@ -11,9 +11,9 @@ import pyarrow.parquet
 import pytest
 import torch
 
-from longshore.shared.datasets.part_writers import open_writer
-from longshore.shared.signature import Feature, Signature
-from longshore.workers.inference.compute import NOT_FINITE
+from longshore.shared.datasets.outputs.writers import open_writer
+from longshore.shared.specs.signature import Feature, Signature
+from longshore.workers.inference.batch_runner import NOT_FINITE
 from longshore.workers.inference.heads import LabelsHead
 from longshore.workers.runtimes.network import NetworkRuntime
 from tests.computing import compute

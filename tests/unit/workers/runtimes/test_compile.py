@@ -20,7 +20,7 @@ import torch
 from torch._dynamo.utils import counters
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.signature import Feature, Signature
+from longshore.shared.specs.signature import Feature, Signature
 from longshore.workers.families.model import assemble
 from longshore.workers.families.registry import get_family
 from longshore.workers.runtimes.base import Execution, Matrix

@@ -13,15 +13,15 @@ import torch
 from torch import nn
 
 from longshore.shared.errors import CorruptBlob, InvalidInput
-from longshore.shared.families import CnnConfig, MlpConfig
-from longshore.shared.signature import Feature, Signature
+from longshore.shared.specs.families import CnnConfig, MlpConfig
+from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.store.manifest import Blob, Manifest
 from longshore.workers.families.cnn import CNN
 from longshore.workers.families.mlp import MLP
 from longshore.workers.families.model import assemble
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.families.weights import save_weights
-from longshore.workers.inference.compute import NOT_FINITE
+from longshore.workers.inference.batch_runner import NOT_FINITE
 from longshore.workers.runtimes.base import Runtime
 from longshore.workers.runtimes.family import load
 from longshore.workers.runtimes.network import NetworkRuntime

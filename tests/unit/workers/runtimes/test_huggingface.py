@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn.functional import normalize
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-from longshore.producers.importing import read_import
+from longshore.producers.models.importing import read_import
 from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.workers.runtimes.base import Execution
 from longshore.workers.runtimes.huggingface import TextRuntime, load

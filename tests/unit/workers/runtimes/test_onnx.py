@@ -16,13 +16,13 @@ from onnx import helper, numpy_helper
 from torch import nn
 
 from longshore.shared.errors import CorruptBlob, InvalidInput
-from longshore.shared.signature import Feature, Signature
+from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.store.manifest import Blob, Manifest
-from longshore.workers.inference.compute import NOT_FINITE
+from longshore.workers.inference.batch_runner import NOT_FINITE
 from longshore.workers.runtimes.base import Execution, Runtime
 from longshore.workers.runtimes.loading import load
 from tests.computing import Output, compute
-from tests.unit.shared.onnx.files import REGRESSOR, Size, external, linear, program, regressor
+from tests.unit.shared.model_formats.onnx.files import REGRESSOR, Size, external, linear, program, regressor
 
 CPU = torch.device("cpu")
 ROWS = np.random.default_rng(0).normal(0, 1, (50, 12)).astype(np.float32)

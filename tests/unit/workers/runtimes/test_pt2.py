@@ -12,11 +12,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from longshore.producers.importing import read_import
+from longshore.producers.models.importing import read_import
 from longshore.shared.errors import InvalidInput
-from longshore.shared.pt2.operators import ATEN
-from longshore.shared.pt2.program import PROGRAM, WEIGHTS, Program
-from longshore.shared.signature import Feature, Signature
+from longshore.shared.model_formats.pt2.operators import ATEN
+from longshore.shared.model_formats.pt2.program import PROGRAM, WEIGHTS, Program
+from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.store.blobs import describe
 from longshore.shared.store.manifest import Manifest
 from longshore.workers.families.weights import read_weights

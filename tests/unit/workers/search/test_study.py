@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from longshore.shared.ledger.records import TrialRecord
-from longshore.shared.search import Parameters, TuneSpec
-from longshore.shared.validation import build
+from longshore.shared.specs.search import Parameters, TuneSpec
+from longshore.shared.specs.validation import build
 from longshore.workers.search.study import should_prune, suggest
 
 TRAIN = {"model": "m", "family": "mlp", "data": {"uri": "/x", "format": "csv"}, "target": "y"}

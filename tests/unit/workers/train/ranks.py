@@ -16,12 +16,12 @@ import pyarrow as pa
 import torch
 from torch import distributed, nn
 
-from longshore.shared.training import TrainSpec
-from longshore.workers.train.data import Tables
-from longshore.workers.train.fitting import Keeping
-from longshore.workers.train.outcome import TrainedModel
-from longshore.workers.train.run import train
-from longshore.workers.train.snapshot import State, read_state, write_state
+from longshore.shared.specs.train import TrainSpec
+from longshore.workers.train.checkpoint.state_file import State, read_state, write_state
+from longshore.workers.train.data.dataset import Tables
+from longshore.workers.train.loop.fitting import Keeping
+from longshore.workers.train.loop.result import TrainedModel
+from longshore.workers.train.loop.trainer import train
 from longshore.workers.train.strategy.base import Strategy
 from longshore.workers.train.strategy.ddp import Ddp
 from longshore.workers.train.strategy.fsdp import Fsdp

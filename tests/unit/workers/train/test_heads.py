@@ -14,16 +14,16 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.jobs import InlineInput
-from longshore.shared.signature import Feature, Signature
-from longshore.shared.training import TrainSpec
-from longshore.workers.train.data import Tables
-from longshore.workers.train.fitting import Keeping as Kept
-from longshore.workers.train.outcome import TrainedModel
-from longshore.workers.train.prior import Prior
-from longshore.workers.train.run import train
-from longshore.workers.train.snapshot import read_state, write_state
-from longshore.workers.train.stream.opening import open_streams
+from longshore.shared.specs.jobs import InlineInput
+from longshore.shared.specs.signature import Feature, Signature
+from longshore.shared.specs.train import TrainSpec
+from longshore.workers.train.checkpoint.state_file import read_state, write_state
+from longshore.workers.train.data.dataset import Tables
+from longshore.workers.train.data.stream.open import open_streams
+from longshore.workers.train.loop.fitting import Keeping as Kept
+from longshore.workers.train.loop.pretrained import Prior
+from longshore.workers.train.loop.result import TrainedModel
+from longshore.workers.train.loop.trainer import train
 
 CPU = torch.device("cpu")
 IMAGES = load_digits()

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from longshore.shared.evaluation import (
+from longshore.shared.specs.evaluate import (
     CLASSES_KEPT,
     CONFUSION_KEPT,
     OTHERS,

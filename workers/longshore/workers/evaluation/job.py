@@ -11,10 +11,10 @@ from pydantic import JsonValue
 
 from longshore.shared.datasets.source import open_source
 from longshore.shared.errors import DataError, InvalidInput
-from longshore.shared.evaluation import Evaluation
-from longshore.shared.jobs import EvaluateSpec, FileInput
 from longshore.shared.ledger.records import Claim
-from longshore.shared.signature import Signature
+from longshore.shared.specs.evaluate import Evaluation
+from longshore.shared.specs.jobs import EvaluateSpec, FileInput
+from longshore.shared.specs.signature import Signature
 from longshore.workers.context import WorkerContext
 from longshore.workers.evaluation.bootstrap import Bootstrap
 from longshore.workers.evaluation.classes import ClassRows
@@ -23,14 +23,14 @@ from longshore.workers.evaluation.known_sets import KnownSets
 from longshore.workers.evaluation.label_sets import SetRows
 from longshore.workers.evaluation.rows import Collector, Measured
 from longshore.workers.evaluation.values import ValueRows
-from longshore.workers.heartbeat import Heartbeat
-from longshore.workers.inference.background import ahead
-from longshore.workers.inference.compute import Computer
+from longshore.workers.inference.batch_runner import Computer
 from longshore.workers.inference.heads import Heads, VectorHead
-from longshore.workers.inference.job import Steps
-from longshore.workers.inference.numbered import number
-from longshore.workers.inference.reading import window_rows
-from longshore.workers.inference.shard_reading import prepared
+from longshore.workers.inference.pipeline import ahead
+from longshore.workers.inference.shard_reader import prepared
+from longshore.workers.inference.table_job import Steps
+from longshore.workers.inputs.reading import window_rows
+from longshore.workers.inputs.row_numbers import number
+from longshore.workers.process.heartbeat import Heartbeat
 
 #: Outputs in a window, in numbers: of many classes, a window has fewer rows.
 WINDOW_OUTPUTS = 16 * 2**20

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from longshore.shared.evaluation import UNKNOWN_KEPT
-from longshore.shared.signature import Signature
-from longshore.shared.validation import shorten
+from longshore.shared.specs.evaluate import UNKNOWN_KEPT
+from longshore.shared.specs.signature import Signature
+from longshore.shared.specs.validation import shorten
 
 MISSING = "the target is missing"
 

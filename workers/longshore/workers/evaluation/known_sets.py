@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from longshore.shared.datasets.leaves import flatten
-from longshore.shared.datasets.shapes import described, is_list, stored
+from longshore.shared.datasets.columns.nested_lists import flatten
+from longshore.shared.datasets.columns.types import described, is_list, stored
 from longshore.shared.errors import DataError
-from longshore.shared.signature import Signature
+from longshore.shared.specs.signature import Signature
 from longshore.workers.evaluation.known import MISSING, Known, KnownTargets
 
 

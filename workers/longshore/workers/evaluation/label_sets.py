@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from longshore.shared.evaluation import CLASSES_KEPT, ClassReport, WorstRow
+from longshore.shared.specs.evaluate import CLASSES_KEPT, ClassReport, WorstRow
 from longshore.workers.evaluation.bootstrap import Bootstrap, Interval
 from longshore.workers.evaluation.classes import MOST_SCORES
 from longshore.workers.evaluation.pairs import PairCollector, Pairs

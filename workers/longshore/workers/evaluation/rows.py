@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from longshore.shared.evaluation import ClassReport, ConfusionMatrix, WorstRow
+from longshore.shared.specs.evaluate import ClassReport, ConfusionMatrix, WorstRow
 from longshore.workers.evaluation.bootstrap import Bootstrap, Interval
 
 N = TypeVar("N", bound=np.generic)
@@ -17,7 +17,7 @@ N = TypeVar("N", bound=np.generic)
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """The metrics of all rows; see :class:`~longshore.shared.evaluation.Evaluation`."""
+    """The metrics of all rows; see :class:`~longshore.shared.specs.evaluate.Evaluation`."""
 
     rows: int
     metrics: dict[str, float]

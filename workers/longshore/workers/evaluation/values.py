@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from longshore.shared.evaluation import WorstRow
+from longshore.shared.specs.evaluate import WorstRow
 from longshore.workers.evaluation.bootstrap import Bootstrap
 from longshore.workers.evaluation.quality import r2
 from longshore.workers.evaluation.rows import Measured, largest, whole

@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 from torch import nn
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.families import FamilyConfig
+from longshore.shared.specs.families import FamilyConfig
 
 C = TypeVar("C", bound=FamilyConfig)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from longshore.shared.families import CnnConfig
+from longshore.shared.specs.families import CnnConfig
 from longshore.workers.families.base import NetworkFamily
 from longshore.workers.families.layers import ACTIVATIONS, BatchNorm2d, fully_connected
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from longshore.shared.families import Activation
+from longshore.shared.specs.families import Activation
 
 ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     "relu": nn.ReLU,

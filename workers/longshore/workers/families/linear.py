@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from longshore.shared.families import LinearConfig
+from longshore.shared.specs.families import LinearConfig
 from longshore.workers.families.base import NetworkFamily
 
 

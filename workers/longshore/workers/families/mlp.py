@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from longshore.shared.families import MlpConfig
+from longshore.shared.specs.families import MlpConfig
 from longshore.workers.families.base import NetworkFamily
 from longshore.workers.families.layers import fully_connected
 

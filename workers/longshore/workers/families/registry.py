@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint, entry_points
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.families import FAMILY_GROUP
+from longshore.shared.specs.families import FAMILY_GROUP
 from longshore.workers.families.base import Family
 from longshore.workers.families.cnn import CNN
 from longshore.workers.families.linear import LINEAR

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from longshore.shared.families import RnnConfig
+from longshore.shared.specs.families import RnnConfig
 from longshore.workers.families.base import NetworkFamily
 from longshore.workers.families.layers import fully_connected
 from longshore.workers.families.token_ids import to_ids, without

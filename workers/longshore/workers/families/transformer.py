@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from longshore.shared.families import TransformerConfig
+from longshore.shared.specs.families import TransformerConfig
 from longshore.workers.families.base import NetworkFamily
 from longshore.workers.families.token_ids import to_ids, without
 

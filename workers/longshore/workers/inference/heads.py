@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from longshore.shared.jobs import InferSpec
-from longshore.shared.signature import Signature
+from longshore.shared.specs.jobs import InferSpec
+from longshore.shared.specs.signature import Signature
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 #: What is kept of n rows: arrays whose first axis is n.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 
 from longshore.shared.errors import ServiceUnavailable
-from longshore.shared.jobs import InferSpec
 from longshore.shared.ledger.records import Claim
+from longshore.shared.specs.jobs import InferSpec
 from longshore.workers.context import WorkerContext
-from longshore.workers.heartbeat import Heartbeat
-from longshore.workers.inference.shard_reading import Reading
-from longshore.workers.inference.upcoming import Held
+from longshore.workers.inference.prefetch import Held
+from longshore.workers.inference.shard_reader import Reading
+from longshore.workers.process.heartbeat import Heartbeat
 
 log = logging.getLogger("longshore.worker")
 

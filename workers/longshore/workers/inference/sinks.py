@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from longshore.shared.datasets.json_text import json_texts
-from longshore.shared.ledger.lines import result_lines
+from longshore.shared.datasets.outputs.json_text import json_texts
+from longshore.shared.ledger.copy_rows import result_lines
 from longshore.shared.ledger.records import Claim
 from longshore.shared.ledger.writer import AttemptWriter
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
-from longshore.shared.signature import Signature
+from longshore.shared.specs.signature import Signature
 
 #: Which rows of a window: a run of them, or their places, int64 ``(k,)``.
 Places: TypeAlias = slice | npt.NDArray[np.int64]

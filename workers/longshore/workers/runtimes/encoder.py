@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from longshore.shared.errors import CorruptBlob, InvalidInput
-from longshore.shared.huggingface.model import TextModel
+from longshore.shared.model_formats.huggingface.model import TextModel
 from longshore.workers.families.weights import check_fit, read_weights
 
 #: What a configuration is not asked for: these say how to load, or change what the network returns.

@@ -10,9 +10,9 @@ from pydantic import JsonValue
 from torch import nn
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.signature import Signature
+from longshore.shared.specs.signature import Signature
+from longshore.shared.specs.validation import build
 from longshore.shared.store.manifest import Manifest
-from longshore.shared.validation import build
 from longshore.workers.families.layout import channels_last
 from longshore.workers.families.model import STANDARDIZE, assemble
 from longshore.workers.families.registry import get_family

@@ -16,9 +16,9 @@ import torch
 from torch import nn
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.pt2.arguments import NamedArgument, Node
-from longshore.shared.pt2.operators import ASSERTS, SIZES, aten_name
-from longshore.shared.pt2.program import Program
+from longshore.shared.model_formats.pt2.arguments import NamedArgument, Node
+from longshore.shared.model_formats.pt2.operators import ASSERTS, SIZES, aten_name
+from longshore.shared.model_formats.pt2.program import Program
 from longshore.workers.runtimes.recurrent import ARGUMENTS, GATES, guarded
 from longshore.workers.runtimes.values import Reader, Value, reader
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from longshore.shared.errors import CorruptBlob, InvalidInput
-from longshore.shared.huggingface.model import TOKENIZER, TextModel, read_model
+from longshore.shared.model_formats.huggingface.model import TOKENIZER, TextModel, read_model
 from longshore.workers.runtimes.base import Execution, Places, Prepared
 from longshore.workers.runtimes.pooling import embed
 from longshore.workers.runtimes.tokens import Reading, TextReader, Tokens

@@ -10,9 +10,9 @@ import pyarrow as pa
 import torch
 from torch.utils.dlpack import from_dlpack
 
-from longshore.shared.datasets.matrix import to_matrix
+from longshore.shared.datasets.columns.matrix import to_matrix
 from longshore.shared.errors import InvalidInput
-from longshore.shared.signature import Signature
+from longshore.shared.specs.signature import Signature
 from longshore.workers.runtimes.base import Execution, Matrix, Places, Prepared
 
 

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import torch
 
 from longshore.shared.errors import CorruptBlob, InvalidInput
-from longshore.shared.onnx.program import read_program
-from longshore.shared.ports import Ends
-from longshore.shared.signature import Signature
+from longshore.shared.model_formats.onnx.program import read_program
+from longshore.shared.model_formats.program_io import Ends
+from longshore.shared.specs.signature import Signature
 from longshore.shared.store.manifest import Manifest
 from longshore.workers.runtimes.base import Execution
 from longshore.workers.runtimes.network import NetworkRuntime, check_shape

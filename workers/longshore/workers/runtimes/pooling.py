@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import normalize
 
-from longshore.shared.huggingface.sentence import Sentence
+from longshore.shared.model_formats.huggingface.sentence import Sentence
 
 
 def embed(vectors: torch.Tensor, real: torch.Tensor | None, sentence: Sentence) -> torch.Tensor:

@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.ports import Ends
-from longshore.shared.pt2.program import PROGRAM, WEIGHTS, Program
-from longshore.shared.pt2.reading import check_files
-from longshore.shared.signature import Signature
+from longshore.shared.model_formats.program_io import Ends
+from longshore.shared.model_formats.pt2.program import PROGRAM, WEIGHTS, Program
+from longshore.shared.model_formats.pt2.reading import check_files
+from longshore.shared.specs.signature import Signature
 from longshore.shared.store.manifest import Manifest
 from longshore.workers.families.weights import read_weights
-from longshore.workers.inference.faults import is_out_of_memory, reason
+from longshore.workers.models.error_kinds import is_out_of_memory, reason
 from longshore.workers.runtimes.base import Execution
 from longshore.workers.runtimes.graph import Graph
 from longshore.workers.runtimes.network import NetworkRuntime, check_shape

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from longshore.shared.errors import CorruptBlob, InvalidInput
-from longshore.shared.signature import Signature
+from longshore.shared.specs.signature import Signature
+from longshore.shared.specs.tokenizer import TOKENIZER_FILE
 from longshore.shared.store.manifest import CONTENT_FILES, Manifest
-from longshore.shared.tokenizer import TOKENIZER_FILE
 from longshore.workers.runtimes.base import Execution, Places, Prepared
 from longshore.workers.runtimes.family import build_module
 from longshore.workers.runtimes.tokens import Reading, TextReader, Tokens

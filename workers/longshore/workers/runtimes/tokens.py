@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from longshore.shared.datasets.texts import to_texts
+from longshore.shared.datasets.columns.texts import to_texts
 from longshore.shared.errors import CorruptBlob
-from longshore.shared.signature import Signature
+from longshore.shared.specs.signature import Signature
 from longshore.workers.runtimes.base import Places
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 import torch
 
-from longshore.shared.pt2.arguments import Argument, OptionalTensor, SymBool, SymFloat, SymInt, Tensor
-from longshore.shared.pt2.model import SCALAR_TYPES
+from longshore.shared.model_formats.pt2.arguments import Argument, OptionalTensor, SymBool, SymFloat, SymInt, Tensor
+from longshore.shared.model_formats.pt2.model import SCALAR_TYPES
 
 #: A value of a graph: a tensor, or a size or another number.
 Value: TypeAlias = torch.Tensor | int | float | bool | None

@@ -9,12 +9,12 @@ from pydantic import JsonValue
 
 from longshore.shared.ledger.records import Claim
 from longshore.shared.ledger.trials import Conclusion
-from longshore.shared.search import CrossValidateSpec
+from longshore.shared.specs.search import CrossValidateSpec
 from longshore.workers.context import WorkerContext
-from longshore.workers.heartbeat import Heartbeat
-from longshore.workers.train.opening import open_rows
-from longshore.workers.train.prior import load_prior
-from longshore.workers.train.run import train
+from longshore.workers.process.heartbeat import Heartbeat
+from longshore.workers.train.data.load_rows import open_rows
+from longshore.workers.train.loop.pretrained import load_prior
+from longshore.workers.train.loop.trainer import train
 
 
 def run_fold(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.records import Claim
 from longshore.workers.context import WorkerContext
-from longshore.workers.heartbeat import Heartbeat
+from longshore.workers.process.heartbeat import Heartbeat
 
 
 def run_tuning(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import JsonValue
 
 from longshore.shared.ledger.records import TrialRecord
-from longshore.shared.search import Choices, Interval, Parameters, TuneSpec
+from longshore.shared.specs.search import Choices, Interval, Parameters, TuneSpec
 
 #: Trials a pruner wants to have seen the end of before it ends others.
 _SEEN_FIRST = 3

@@ -11,16 +11,16 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.models import NewVersion
 from longshore.shared.ledger.records import Claim, TrialRecord
 from longshore.shared.ledger.trials import Conclusion
-from longshore.shared.search import TuneSpec, applied, shown
-from longshore.shared.training import TrainSpec
+from longshore.shared.specs.search import TuneSpec, applied, shown
+from longshore.shared.specs.train import TrainSpec
 from longshore.workers.context import WorkerContext
-from longshore.workers.heartbeat import Heartbeat
+from longshore.workers.process.heartbeat import Heartbeat
 from longshore.workers.search.study import should_prune, suggest
+from longshore.workers.train.data.load_rows import open_rows
 from longshore.workers.train.job import store_version
-from longshore.workers.train.opening import open_rows
-from longshore.workers.train.outcome import TrainedModel
-from longshore.workers.train.prior import load_prior
-from longshore.workers.train.run import train
+from longshore.workers.train.loop.pretrained import load_prior
+from longshore.workers.train.loop.result import TrainedModel
+from longshore.workers.train.loop.trainer import train
 
 
 class Pruned(Exception):

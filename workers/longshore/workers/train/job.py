@@ -10,23 +10,23 @@ from pathlib import Path
 import torch
 from pydantic import JsonValue
 
-from longshore.shared.jobs import FileInput
 from longshore.shared.ledger.models import NewVersion
 from longshore.shared.ledger.records import CheckpointRecord, Claim
+from longshore.shared.specs.jobs import FileInput
+from longshore.shared.specs.tokenizer import TOKENIZER_FILE
+from longshore.shared.specs.train import TrainSpec
 from longshore.shared.store.address import public
 from longshore.shared.store.manifest import Manifest
-from longshore.shared.tokenizer import TOKENIZER_FILE
-from longshore.shared.training import TrainSpec
 from longshore.workers.context import WorkerContext
 from longshore.workers.families.weights import save_weights
-from longshore.workers.heartbeat import Heartbeat
-from longshore.workers.train.checkpoints import Checkpoints, read_checkpoint
+from longshore.workers.process.heartbeat import Heartbeat
+from longshore.workers.train.checkpoint.manager import Checkpoints, read_checkpoint
+from longshore.workers.train.data.load_rows import open_rows
 from longshore.workers.train.distributed.run import plan, train_on_devices
-from longshore.workers.train.fitting import Keeping
-from longshore.workers.train.opening import open_rows
-from longshore.workers.train.outcome import TrainedModel
-from longshore.workers.train.prior import load_prior
-from longshore.workers.train.run import train
+from longshore.workers.train.loop.fitting import Keeping
+from longshore.workers.train.loop.pretrained import load_prior
+from longshore.workers.train.loop.result import TrainedModel
+from longshore.workers.train.loop.trainer import train
 
 
 def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:

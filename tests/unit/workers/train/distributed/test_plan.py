@@ -9,10 +9,10 @@ import pytest
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.records import Claim
-from longshore.shared.training import TrainSpec
-from longshore.workers.draining import HandBack
-from longshore.workers.settings import WorkerSettings
-from longshore.workers.train.distributed.order import Order, read_order, write_order
+from longshore.shared.specs.train import TrainSpec
+from longshore.workers.process.draining import HandBack
+from longshore.workers.process.settings import WorkerSettings
+from longshore.workers.train.distributed.launch_spec import Order, read_order, write_order
 from longshore.workers.train.distributed.run import plan
 
 SPEC = TrainSpec.model_validate(

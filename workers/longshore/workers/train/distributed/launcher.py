@@ -28,7 +28,7 @@ def main() -> int:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     from longshore.workers.train.distributed.failures import write_exits
-    from longshore.workers.train.distributed.order import read_order
+    from longshore.workers.train.distributed.launch_spec import read_order
 
     order = read_order(folder)
     config = LaunchConfig(

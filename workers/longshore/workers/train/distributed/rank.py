@@ -17,7 +17,7 @@ def main() -> None:
     status = 1
     try:
         # Imported now: torch takes seconds, in which the worker may end.
-        from longshore.workers.train.distributed.part import take_part
+        from longshore.workers.train.distributed.rank_main import take_part
 
         status = take_part(folder)
     except Exception:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from longshore.shared.signature import Signature
-from longshore.shared.training import TrainSpec
-from longshore.shared.validation import build
+from longshore.shared.specs.signature import Signature
+from longshore.shared.specs.train import TrainSpec
+from longshore.shared.specs.validation import build
 from longshore.workers.families.registry import get_family
 from longshore.workers.families.weights import save_weights
 from longshore.workers.runtimes.family import fill_module
-from longshore.workers.train.outcome import TrainedModel
+from longshore.workers.train.loop.result import TrainedModel
 
 _FILE, _WEIGHTS = "result.json", "weights.safetensors"
 

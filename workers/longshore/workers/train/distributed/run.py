@@ -13,16 +13,16 @@ from pathlib import Path
 import psutil
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.ledger.fleet import joined
 from longshore.shared.ledger.records import Claim
-from longshore.shared.training import TrainSpec
-from longshore.workers.draining import HandBack
-from longshore.workers.settings import WorkerSettings
+from longshore.shared.ledger.workers import joined
+from longshore.shared.specs.train import TrainSpec
+from longshore.workers.process.draining import HandBack
+from longshore.workers.process.settings import WorkerSettings
 from longshore.workers.train.distributed.failures import reason
-from longshore.workers.train.distributed.order import Order, write_order
+from longshore.workers.train.distributed.launch_spec import Order, write_order
 from longshore.workers.train.distributed.progress import told
 from longshore.workers.train.distributed.result import read_result
-from longshore.workers.train.outcome import Check, TrainedModel
+from longshore.workers.train.loop.result import Check, TrainedModel
 
 #: Seconds between two looks at the processes and at what they tell.
 _LOOK = 0.1
@@ -72,7 +72,7 @@ def train_on_devices(order: Order, spec: TrainSpec, progress: Callable[[int], No
 
     :param progress: told the epochs that are done. Metrics and checkpoints are rank 0's to write.
     :param check: what it raises ends them.
-    :raises InvalidInput: as of :func:`~longshore.workers.train.run.train`.
+    :raises InvalidInput: as of :func:`~longshore.workers.train.loop.trainer.train`.
     :raises ProcessFailed: a process was killed, or broke.
     """
     with tempfile.TemporaryDirectory(prefix="longshore-", ignore_cleanup_errors=True) as name:

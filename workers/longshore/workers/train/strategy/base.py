@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from longshore.workers.train.snapshot import State
+from longshore.workers.train.checkpoint.state_file import State
 
 #: Tensors by name.
 Weights = Mapping[str, torch.Tensor]

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from longshore.workers.train.strategy.group import Group, refuse_batch_norm
+from longshore.workers.train.strategy.process_group import Group, refuse_batch_norm
 from longshore.workers.train.strategy.single import Single
 
 

@@ -23,9 +23,9 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from longshore.workers.train.snapshot import State
+from longshore.workers.train.checkpoint.state_file import State
 from longshore.workers.train.strategy.base import Weights
-from longshore.workers.train.strategy.group import Group, refuse_batch_norm
+from longshore.workers.train.strategy.process_group import Group, refuse_batch_norm
 
 #: Everything, in the memory of rank 0's CPU.
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from longshore.workers.train.snapshot import State
+from longshore.workers.train.checkpoint.state_file import State
 from longshore.workers.train.strategy.base import Weights
 
 

@@ -1,0 +1,59 @@
+"""``longshore doctor``: is everything as it should be?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+
+import click
+
+from longshore.producers.cli.checks.check import Check, Level, failed
+from longshore.producers.cli.checks.installation import check_installation, check_space
+from longshore.producers.cli.connect import find_settings
+from longshore.producers.cli.options import Options, with_options
+from longshore.producers.cli.output import print_json, print_table
+from longshore.shared.errors import LongshoreError
+from longshore.shared.settings import Settings
+
+
+@click.command()
+@click.pass_context
+@with_options
+def doctor(options: Options, /, context: click.Context) -> None:
+    """Check what is installed, and that Redis, Postgres, the store, the relay and the workers do their work.
+
+    Ends with 1 when something is wrong; warnings do not count.
+    """
+    checks = [*check_installation(), *_check_cluster(options)]
+    if options.as_json:
+        print_json({"ok": not any(check.level is Level.FAIL for check in checks), "checks": checks})
+    else:
+        print_table(("CHECK", "STATE", "WHAT WAS FOUND"), [(each.name, each.level, each.detail) for each in checks])
+    sys.stdout.flush()
+    if any(check.level is Level.FAIL for check in checks):
+        context.exit(1)
+
+
+def _check_cluster(options: Options) -> Iterator[Check]:
+    try:
+        settings = find_settings(options)
+    except LongshoreError as error:
+        yield failed("cluster", error)
+        return
+    from longshore.producers.cli.checks.ledger import check_postgres, check_relay, check_schema, check_workers
+    from longshore.producers.cli.checks.services import check_redis, check_store
+
+    checks: dict[str, Callable[[Settings], Check]] = {
+        "home": check_space,
+        "redis": check_redis,
+        "postgres": check_postgres,
+        "schema": check_schema,
+        "store": check_store,
+        "relay": check_relay,
+        "workers": check_workers,
+    }
+    for name, check in checks.items():
+        try:
+            yield check(settings)
+        except LongshoreError as error:
+            yield failed(name, error)

@@ -1,0 +1,75 @@
+"""``longshore results prune`` and ``longshore store sweep``: making room."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from longshore.producers.cli.connect import connected
+from longshore.producers.cli.options import Options, shared_options, with_options
+from longshore.producers.cli.output import note, print_fields, print_json
+
+if TYPE_CHECKING:
+    from longshore.shared.ledger.retention import Pruned
+
+
+@click.command()
+@click.option("--older-than", required=True, metavar="AGE", help="Of jobs, since they were submitted: 30d, 12h, 2w.")
+@click.option("--dry-run", is_flag=True, help="Remove nothing; say what would be.")
+@with_options
+def prune(options: Options, older_than: str, dry_run: bool) -> None:
+    """Remove the results of old jobs, and the rows that came with them. The jobs themselves stay."""
+    with connected(options) as client:
+        pruned = client.prune(older_than, dry_run=dry_run)
+    if options.as_json:
+        print_json(pruned)
+    else:
+        _print_pruned(pruned)
+
+
+@click.group(invoke_without_command=True)
+@shared_options
+@click.pass_context
+def store(context: click.Context) -> None:
+    """Look after the store of models and large inputs."""
+    if context.invoked_subcommand is None:
+        raise click.UsageError(f"give a command: {', '.join(store.commands)}", context)
+
+
+@store.command("sweep")
+@click.option("--grace", default="1d", show_default=True, metavar="AGE", help="Leave what was put within this time.")
+@click.option("--dry-run", is_flag=True, help="Remove nothing; say what would be.")
+@with_options
+def sweep_store(options: Options, grace: str, dry_run: bool) -> None:
+    """Remove the blobs that no version, no job that can still run and no inline rows name.
+
+    The store must belong to this cluster alone.
+    """
+    with connected(options) as client:
+        swept = client.sweep_store(grace, dry_run=dry_run)
+    if options.as_json:
+        blobs = [{"digest": blob.digest, "size": blob.size} for blob in swept.blobs]
+        print_json({"dry_run": dry_run, "before": swept.before, "size": swept.size, "blobs": blobs})
+        return
+    verb = "would be removed" if dry_run else "removed"
+    print_fields({verb: f"{len(swept.blobs):,} blobs, {swept.size / 2**20:,.1f} MiB"})
+
+
+def _print_pruned(pruned: Pruned) -> None:
+    from longshore.producers.cli.views.json_documents import local_time
+
+    print_fields(
+        {
+            "submitted before": local_time(pruned.cut),
+            "jobs": f"{pruned.jobs:,} {'would be pruned' if pruned.dry_run else 'pruned'}",
+            "dropped": ", ".join(pruned.dropped),
+            "emptied": ", ".join(pruned.emptied),
+            "inline rows": f"{pruned.inputs:,} blocks",
+            "blobs": f"{len(pruned.blobs):,}",
+        }
+    )
+    for name, jobs in pruned.kept.items():
+        note(f"{name} stays: {jobs:,} jobs submitted in its time have not ended")
+    if pruned.emptied:
+        note("emptied partitions could not be dropped while results are written; the next prune tries again")

@@ -1,0 +1,109 @@
+"""The formats results are written in. All but the table are written as the rows arrive."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+from longshore.producers.cli.output import print_table
+from longshore.producers.reporting.atomic_write import replacing
+from longshore.shared.errors import InvalidInput
+
+#: (row, output as JSON text).
+Row = tuple[int, str]
+#: Rows turned into Arrow at a time.
+CHUNK = 65_536
+
+
+def write(form: str, rows: Iterable[Row], stream: TextIO) -> None:
+    """Write ``table``, ``jsonl`` or ``csv``."""
+    if form == "jsonl":
+        for row, output in rows:
+            stream.write(_line(row, output))
+    elif form == "csv":
+        _write_csv(rows, stream)
+    else:
+        decoded = [(row, _cells(output)) for row, output in rows]
+        names = list(dict.fromkeys(name for _, cells in decoded for name in cells))
+        print_table(["ROW", *names], [(row, *(cells.get(name, "") for name in names)) for row, cells in decoded])
+
+
+def save(form: str, rows: Callable[[], Iterator[Row]], path: Path, chunk: int = CHUNK) -> None:
+    """Write a file; whoever reads it meanwhile finds the old one or none.
+
+    :param rows: gives them from the first on, each time it is called.
+    :param chunk: rows turned into Arrow at a time.
+    :raises InvalidInput: the file cannot be written.
+    """
+    with replacing(path) as temporary:
+        if form == "parquet":
+            _write_parquet(rows, temporary, chunk)
+        elif form == "table":
+            raise InvalidInput("format", "a table is for people to look at; save jsonl, csv or parquet")
+        else:
+            with temporary.open("w", encoding="utf-8", newline="") as stream:
+                write(form, rows(), stream)
+
+
+def _line(row: int, output: str) -> str:
+    # The output is JSON already: it is not taken apart only to be put together again.
+    if output.startswith("{"):
+        return f'{{"row": {row}, {output[1:]}\n' if output != "{}" else f'{{"row": {row}}}\n'
+    return f'{{"row": {row}, "output": {output}}}\n'
+
+
+def _cells(output: str) -> dict[str, object]:
+    """The columns of one output; what is nested stays JSON."""
+    decoded = json.loads(output)
+    if not isinstance(decoded, dict):
+        decoded = {"output": decoded}
+    return {name: _cell(value) for name, value in decoded.items()}
+
+
+def _cell(value: object) -> object:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _write_csv(rows: Iterable[Row], stream: TextIO) -> None:
+    remaining = iter(rows)
+    first = next(remaining, None)
+    names = [] if first is None else list(_cells(first[1]))
+    writer = csv.DictWriter(stream, ["row", *names], lineterminator="\n")
+    writer.writeheader()
+    for row, output in itertools.chain([] if first is None else [first], remaining):
+        try:
+            writer.writerow({**_cells(output), "row": row})
+        except ValueError:
+            raise InvalidInput(
+                "format", f"row {row} has other columns than the first, which CSV has no place for; use jsonl"
+            ) from None
+
+
+def _write_parquet(rows: Callable[[], Iterator[Row]], path: Path, size: int) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from longshore.producers.results import results_table
+
+    # Two passes: the type of a column is known when its last value has been seen, and they need not fit into memory.
+    schema = results_table([]).schema
+    for chunk in _chunks(rows(), size):
+        schema = pa.unify_schemas([schema, results_table(chunk).schema], promote_options="permissive")
+    with pq.ParquetWriter(path, schema) as writer:
+        for chunk in _chunks(rows(), size):
+            table = results_table(chunk)
+            missing = [field for field in schema if field.name not in table.column_names]
+            for field in missing:
+                table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+            writer.write_table(table.select(schema.names).cast(schema))
+
+
+def _chunks(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
+    while chunk := list(itertools.islice(rows, size)):
+        yield chunk

@@ -1,0 +1,182 @@
+"""Links of a chain: jobs that wait for another, and run on the version that it has made or used."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from longshore.producers.planning.evaluate import check_target, plan_evaluation
+from longshore.producers.planning.infer import InferencePlanner, check_free_unless_known, cut_file
+from longshore.producers.planning.inline_rows import InputBlocks
+from longshore.producers.planning.job_builder import Draft
+from longshore.producers.planning.options import sort_options
+from longshore.producers.planning.output_files import check_apart, check_kept, settle_output
+from longshore.producers.planning.queues import QueueChoice
+from longshore.producers.requests import Data, Evaluate, Infer
+from longshore.producers.ttl_cache import Remembered
+from longshore.shared.conditions.language import parse
+from longshore.shared.datasets.detect import detect
+from longshore.shared.datasets.inline import encode_block, to_table
+from longshore.shared.datasets.outputs.pattern import OutputPattern
+from longshore.shared.datasets.segments import choose_rows_per_shard
+from longshore.shared.datasets.source import open_source, settle
+from longshore.shared.errors import InvalidInput
+from longshore.shared.ledger.chains import MAKING
+from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.records import JobRecord, NewJob, NewShard
+from longshore.shared.references import check_alias
+from longshore.shared.specs.jobs import EvaluateSpec, InferSpec, Input, JobOptions, PromoteSpec, State
+from longshore.shared.specs.validation import build
+
+#: Kinds that make no version and run none.
+_WITHOUT_VERSION = ("cross_validate",)
+
+
+@dataclass(frozen=True)
+class Promote:
+    """A request for a promotion, after another job."""
+
+    alias: str
+    if_: str | None = None
+    options: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Data that was looked into."""
+
+    data: Input
+    rows: int | None
+    shards: list[NewShard]
+    columns: Sequence[str]
+    content: bytes
+
+
+class LinkPlanner:
+    """Plans one link. While the version is not known, what depends on it is left to the worker to check."""
+
+    def __init__(self, ledger: Ledger, producer: str, blocks: InputBlocks, after: JobRecord) -> None:
+        if after.kind in _WITHOUT_VERSION:
+            raise InvalidInput("job", f"{after.id} is of kind {after.kind}, which makes no version to go on with")
+        if after.state in (State.FAILED, State.CANCELLED):
+            raise InvalidInput("job", f"{after.id} is {after.state}; retry it first")
+        self._ledger = ledger
+        self._producer = producer
+        self._blocks = blocks
+        self._after = after
+        self._queues = QueueChoice(ledger.fleet)
+        self._version = _known_version(after)
+
+    def promote(self, request: Promote) -> NewJob:
+        """:raises InvalidInput: the alias or the condition is wrong; names it."""
+        check_alias(request.alias)
+        if request.if_ is not None:
+            parse(request.if_, "if_")
+        options = sort_options(request.options or {}, PromoteSpec, frozenset({"alias", "condition"}))
+        _no_format(options.format)
+        spec = PromoteSpec(alias=request.alias, condition=request.if_).model_dump_json(exclude_defaults=True)
+        draft = self._draft("promote", options.job)
+        return self._link(draft.job(spec, [NewShard(task="promote", start=0, stop=1)], 1, self._same(spec.encode())))
+
+    def evaluate(self, data: Data, target: str | None, given: Mapping[str, object]) -> NewJob:
+        """:raises InvalidInput: an option or the data is wrong; names it."""
+        if self._version is not None:
+            request = Evaluate(self._version, data, target, given)
+            models = self._ledger.models
+            return self._link(plan_evaluation(request, models, self._queues, self._producer, self._blocks))
+        options = sort_options(given, EvaluateSpec, frozenset({"data", "target"}))
+        column = target or self._trained_target()
+        spec = build(EvaluateSpec, {"data": {"uri": "/", "format": "csv"}, "target": column, **options.spec})
+        opened = self._open(data, options.format, None)
+        check_target(opened.columns, column, f"the version of {self._after.model}")
+        spec = spec.model_copy(update={"data": opened.data})
+        same = self._same(spec.model_dump_json(exclude={"data"}, exclude_defaults=True).encode() + opened.content)
+        shard = NewShard(task="evaluate", start=0, stop=opened.rows or 0)
+        draft = self._draft("evaluate", options.job)
+        return self._link(draft.job(spec.model_dump_json(exclude_defaults=True), [shard], opened.rows, same))
+
+    def infer(self, data: Data, given: Mapping[str, object]) -> NewJob:
+        """:raises InvalidInput: an option or the data is wrong; names it."""
+        if self._version is not None:
+            planner = InferencePlanner(
+                *(self._ledger.models, self._ledger.submissions, self._queues, self._producer, self._blocks),
+                Remembered(),
+            )
+            return self._link(planner.plan([Infer(self._version, data, given)])[0])
+        options = sort_options(given, InferSpec, frozenset({"data"}))
+        spec = build(InferSpec, {"data": {"uri": "/", "format": "csv"}, **options.spec})
+        spec, output = settle_output(spec)
+        if output is not None:
+            check_free_unless_known(output, options.job.idempotency_key, self._producer, self._ledger.submissions)
+        opened = self._open(data, options.format, options.job.rows_per_shard, spec.keep, output)
+        spec = spec.model_copy(update={"data": opened.data})
+        same = self._same(spec.model_dump_json(exclude={"data"}, exclude_defaults=True).encode() + opened.content)
+        draft = self._draft("infer", options.job)
+        return self._link(draft.job(spec.model_dump_json(exclude_defaults=True), opened.shards, opened.rows, same))
+
+    def _open(
+        self,
+        data: object,
+        form: str | None,
+        rows_per_shard: int | None,
+        keep: Sequence[str] = (),
+        output: OutputPattern | None = None,
+    ) -> Opened:
+        if isinstance(data, str | os.PathLike):
+            file = detect(data, form)
+            source = open_source(file, "data")
+            file = settle(file, source)
+            if output is not None:
+                check_apart(output, file)
+                check_kept(keep, source.schema, output)
+            shards = cut_file(source, rows_per_shard)
+            return Opened(file, source.rows, shards, source.schema.names, file.model_dump_json().encode())
+        _no_format(form)
+        table = to_table(data)
+        if output is not None:
+            check_kept(keep, table.schema, output)
+        step = rows_per_shard or choose_rows_per_shard(table.num_rows)
+        starts = range(0, table.num_rows, step)
+        shards = [NewShard(task="infer", start=first, stop=min(first + step, table.num_rows)) for first in starts]
+        inline = self._blocks.take(table, [table.num_rows])[0]
+        return Opened(inline, table.num_rows, shards, table.column_names, encode_block(table))
+
+    def _trained_target(self) -> str:
+        """The column that the version will have been trained to predict."""
+        for job in self._ledger.chains.of(self._after.id):
+            record = self._ledger.queries.job(job)
+            found = record.spec.get("train") if record.kind == "tune" else record.spec
+            if record.kind in MAKING and isinstance(found, dict):
+                return str(found["target"])
+        raise InvalidInput("target", "required: the chain does not say what its version predicts")
+
+    def _draft(self, kind: str, options: JobOptions) -> Draft:
+        return Draft(
+            kind=kind,
+            model=self._after.model,
+            version=None,
+            digest=None,
+            options=options,
+            queue=self._queues.choose(options.device),
+            producer=self._producer,
+        )
+
+    def _same(self, content: bytes) -> bytes:
+        return f"after {self._after.id}\n".encode() + content
+
+    def _link(self, job: NewJob) -> NewJob:
+        """The job as a link. Its version comes from the job before, and it runs alone."""
+        shards = [replace(shard, company=None) for shard in job.shards]
+        return replace(job, after=self._after.id, version=None, digest=None, shards=shards)
+
+
+def _known_version(after: JobRecord) -> str | None:
+    """The version that the job before uses, or has made."""
+    made = (after.outcome or {}).get("version") if after.kind in MAKING else after.version
+    return None if made is None else f"{after.model}:{made}"
+
+
+def _no_format(form: str | None) -> None:
+    if form is not None:
+        raise InvalidInput("format", "it is of a file, and none is given; leave it out")

@@ -1,0 +1,67 @@
+"""Conditions of promotions, checked before anything is queued."""
+
+from __future__ import annotations
+
+import difflib
+
+from longshore.shared.conditions.language import metrics, parse
+from longshore.shared.conditions.names import METRICS, PARTS, base_of
+from longshore.shared.errors import InvalidInput
+from longshore.shared.specs.train import TrainSpec
+
+#: Metrics that only some tasks have.
+_OF_CLASSES = frozenset({"perplexity", "balanced_accuracy", "top5_accuracy"})
+_OF_SETS = frozenset({"subset_accuracy", "micro_f1"})
+_OF_BOTH = frozenset({"accuracy", "precision", "recall", "f1", "auroc"})
+_OF_VALUES = frozenset({"mae", "mse", "rmse", "r2"})
+_OF_VECTORS = frozenset({"recall_at_1"})
+#: What is not measured, by the task.
+_NOT_OF = {
+    "classification": _OF_VALUES | _OF_SETS | _OF_VECTORS,
+    "regression": _OF_CLASSES | _OF_BOTH | _OF_SETS | _OF_VECTORS,
+    "multilabel": _OF_VALUES | _OF_CLASSES | _OF_VECTORS,
+    "embedding": _OF_VALUES | _OF_CLASSES | _OF_BOTH | _OF_SETS,
+}
+_NAMED = {
+    "classification": "a classification",
+    "regression": "a regression",
+    "multilabel": "a multilabel training",
+    "embedding": "an embedding",
+}
+
+
+def check_gate(spec: TrainSpec) -> None:
+    """Whether the condition of a training's alias can be read, and names metrics that the training can give.
+
+    :raises InvalidInput: it does not; points at the place, or names the metric.
+    """
+    if spec.promote_if is None:
+        return
+    if spec.alias is None:
+        raise InvalidInput("promote_if", "no alias is given that could be promoted; give alias, or leave this out")
+    for metric in metrics(parse(spec.promote_if, "promote_if")):
+        if metric.alias is None:
+            _check_metric(metric.name, spec)
+
+
+def _check_metric(name: str, spec: TrainSpec) -> None:
+    base = base_of(name)
+    if base not in METRICS:
+        near = difflib.get_close_matches(base, sorted(METRICS), n=1)
+        meant = (
+            f"did you mean {name.removesuffix(base)}{near[0]}?" if near else f"there are {', '.join(sorted(METRICS))}"
+        )
+        raise InvalidInput("promote_if", f"{name!r} is no metric of a training; {meant}")
+    if not name.startswith(PARTS):
+        raise InvalidInput(
+            "promote_if",
+            f"{name!r} is of an evaluation; a training gives val_{name}, or with test rows test_{name}",
+        )
+    for part, given in (("val_", spec.validation), ("test_", spec.test)):
+        if name.startswith(part) and spec.split is None and given == 0.0:
+            option = "validation" if part == "val_" else "test"
+            raise InvalidInput("promote_if", f"{name!r} needs rows that are held out for it; give {option}")
+    if name.startswith("train_") and base != "loss" and not spec.train_metrics:
+        raise InvalidInput("promote_if", f"{name!r} is measured where train_metrics=True is given; give that, too")
+    if base in _NOT_OF.get(spec.task, frozenset()):
+        raise InvalidInput("promote_if", f"{name!r} is not measured in {_NAMED[spec.task]}")

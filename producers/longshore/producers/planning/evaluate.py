@@ -1,0 +1,126 @@
+"""Checking requests for evaluation."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from longshore.producers.planning.infer import LOOKED_AT, check_first_rows
+from longshore.producers.planning.inline_rows import InputBlocks
+from longshore.producers.planning.job_builder import Draft
+from longshore.producers.planning.options import sort_options
+from longshore.producers.planning.queues import QueueChoice
+from longshore.producers.requests import Evaluate
+from longshore.shared.datasets.columns.types import described, is_list, is_number, is_text, stored
+from longshore.shared.datasets.detect import detect
+from longshore.shared.datasets.inline import encode_block, to_table
+from longshore.shared.datasets.schemas import check_schema, list_columns
+from longshore.shared.datasets.source import open_source, settle
+from longshore.shared.errors import DataError, InvalidInput
+from longshore.shared.ledger.models import Models
+from longshore.shared.ledger.records import NewJob, NewShard
+from longshore.shared.references import ModelReference
+from longshore.shared.specs.jobs import EvaluateSpec, FileInput, Input
+from longshore.shared.specs.signature import Signature
+from longshore.shared.specs.validation import build
+
+
+def plan_evaluation(
+    request: Evaluate, models: Models, queues: QueueChoice, producer: str, blocks: InputBlocks
+) -> NewJob:
+    """One evaluation job.
+
+    :raises InvalidInput: the version cannot be measured, an option is wrong, or the data does not fit; names it.
+    """
+    options = sort_options(request.options, EvaluateSpec, frozenset({"data", "target"}))
+    version = models.resolve(ModelReference.parse(request.model))
+    signature = Signature.model_validate(version.manifest["signature"])
+    name = f"{version.model}:{version.version}"
+    if signature.task == "embedding":
+        raise InvalidInput("model", f"{name} gives embeddings, which no column can be compared with")
+    if signature.target_width is not None:
+        raise InvalidInput("model", f"{name} predicts lists of numbers; train with a test to measure such a model")
+    target = signature.target if request.target is None else request.target
+    # Anything but the data is checked before the data is looked at.
+    spec = build(EvaluateSpec, {"data": {"uri": "/", "format": "csv"}, "target": target, **options.spec})
+    spec.inference().check(signature, str(version.manifest.get("runtime", "family")))
+    data, rows, content = _take(request.data, options.format, signature, target, name, blocks)
+    spec = spec.model_copy(update={"data": data})
+    draft = Draft(
+        kind="evaluate",
+        model=version.model,
+        version=version.version,
+        digest=version.digest,
+        options=options.job,
+        queue=queues.choose(options.job.device),
+        producer=producer,
+    )
+    same = spec.model_dump_json(exclude={"data"}, exclude_defaults=True).encode() + content
+    shard = NewShard(task="evaluate", start=0, stop=rows or 0)
+    return draft.job(spec.model_dump_json(exclude_defaults=True), [shard], rows, same)
+
+
+def _take(
+    data: object, form: str | None, signature: Signature, target: str, name: str, blocks: InputBlocks
+) -> tuple[Input, int | None, bytes]:
+    """The input, how many rows it has if that is known, and what tells it from others."""
+    if isinstance(data, str | os.PathLike):
+        file = detect(data, form)
+        source = open_source(file, "data")
+        _check(source.schema, signature, target, name)
+        try:
+            check_first_rows(source.head(LOOKED_AT), signature)
+        except DataError as error:
+            raise InvalidInput("data", str(error)) from None
+        settled: FileInput = settle(file, source)
+        return settled, source.rows, settled.model_dump_json().encode()
+    if form is not None:
+        raise InvalidInput("format", "rows that come with the call have no file format; leave it out")
+    table = to_table(data)
+    _check(table.schema, signature, target, name)
+    table = table.select(list(dict.fromkeys([*(feature.name for feature in signature.features), target])))
+    check_first_rows(table.slice(0, LOOKED_AT).combine_chunks().to_batches()[0], signature)
+    return blocks.take(table, [table.num_rows])[0], table.num_rows, encode_block(table)
+
+
+def check_target(columns: Sequence[str], target: str, name: str) -> None:
+    """:raises InvalidInput: there is no column, or more than one, with what ``name`` should have predicted."""
+    times = Counter(columns)[target]
+    if times != 1:
+        said = f"no column {target!r}" if not times else f"{times} columns are called {target!r}"
+        raise InvalidInput("target", f"{said}; {list_columns(columns)}. It holds what {name} should predict")
+
+
+def _label_of(kind: pa.DataType, target: str, name: str) -> pa.DataType:
+    """Of lists of labels, the type of these."""
+    if not is_list(kind):
+        raise InvalidInput(
+            "target", f"column {target!r} holds {described(kind)}, and {name} predicts several labels a row; give lists"
+        )
+    return stored(kind.value_type)
+
+
+def _check(schema: pa.Schema, signature: Signature, target: str, name: str) -> None:
+    """Whether there are the version's columns, and one with what it should have predicted."""
+    check_target(schema.names, target, name)
+    check_schema(schema, signature)
+    kind = stored(schema.field(target).type)
+    if signature.task == "multilabel":
+        kind = _label_of(kind, target, name)
+    number = is_number(kind) or pa.types.is_boolean(kind)
+    if signature.labels is None:
+        fits, wanted = is_number(kind), "numbers"
+    elif all(isinstance(label, str) for label in signature.labels):
+        fits, wanted = is_text(kind), "text"
+    elif any(isinstance(label, str) for label in signature.labels):
+        fits, wanted = is_text(kind) or number, "text or numbers"
+    elif all(isinstance(label, bool) for label in signature.labels):
+        fits, wanted = pa.types.is_boolean(kind), "booleans"
+    else:
+        fits, wanted = is_number(kind), "numbers"
+    if not fits and not (signature.task == "multilabel" and pa.types.is_null(kind)):
+        what = "predicts values" if signature.labels is None else f"has labels such as {signature.labels[0]!r}"
+        raise InvalidInput("target", f"column {target!r} holds {described(kind)}, and {name} {what}; give {wanted}")

@@ -1,0 +1,241 @@
+"""Checking requests for inference, and cutting their rows into shards."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from longshore.producers.planning.inline_rows import InputBlocks, joined
+from longshore.producers.planning.job_builder import Draft
+from longshore.producers.planning.options import sort_options
+from longshore.producers.planning.output_files import check_apart, check_free, check_kept, settle_output
+from longshore.producers.planning.queues import QueueChoice
+from longshore.producers.requests import Data, Infer
+from longshore.producers.ttl_cache import Remembered
+from longshore.shared.datasets.columns.arrays import plain_rows, rename_to, takes_names
+from longshore.shared.datasets.columns.matrix import to_matrix
+from longshore.shared.datasets.columns.texts import to_texts
+from longshore.shared.datasets.detect import detect
+from longshore.shared.datasets.inline import encode_block, to_table
+from longshore.shared.datasets.outputs.pattern import OutputPattern
+from longshore.shared.datasets.schemas import check_schema
+from longshore.shared.datasets.segments import choose_rows_per_shard
+from longshore.shared.datasets.source import Source, open_source, settle
+from longshore.shared.errors import DataError, InvalidInput
+from longshore.shared.ledger.batch_key import SMALL_ROWS, company_of
+from longshore.shared.ledger.models import Models
+from longshore.shared.ledger.records import NewJob, NewShard
+from longshore.shared.ledger.submission import Submissions
+from longshore.shared.references import ModelReference
+from longshore.shared.specs.jobs import FileInput, InferSpec, Input
+from longshore.shared.specs.signature import Signature
+from longshore.shared.specs.validation import build
+
+#: Rows looked at when all rows of a call could be of the wrong shape.
+LOOKED_AT = 1024
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the jobs of some requests have in common: version, options, and what a row of theirs is."""
+
+    draft: Draft
+    signature: Signature
+    #: The spec as JSON, without its data.
+    rest: str
+    format: str | None
+    #: Of its small shards; ``None`` where they run alone.
+    company: str | None = None
+    #: Columns that are carried into output files, and where these lie.
+    keep: tuple[str, ...] = ()
+    output: OutputPattern | None = None
+
+    @property
+    def name(self) -> str:
+        """How the version is called in an error, as in ``digits:3``."""
+        return f"{self.draft.model}:{self.draft.version}"
+
+    def company_for(self, rows: int) -> str | None:
+        """The company of a shard of so many rows."""
+        return self.company if rows <= SMALL_ROWS else None
+
+
+class InferencePlanner:
+    """Plans the inference requests of one call; each version and set of options is looked up once."""
+
+    def __init__(
+        self,
+        models: Models,
+        submissions: Submissions,
+        queues: QueueChoice,
+        producer: str,
+        blocks: InputBlocks,
+        known: Remembered[Target],
+    ) -> None:
+        self._models = models
+        self._submissions = submissions
+        self._queues = queues
+        self._producer = producer
+        self._blocks = blocks
+        self._known = known
+        self._targets: dict[str, Target] = {}
+
+    def target(self, request: Infer) -> Target:
+        """The version and the options of a request.
+
+        :raises InvalidInput: one of them is wrong; names it.
+        """
+        key = f"{request.model} {sorted(request.options.items())!r}"
+        found = self._targets.get(key) or self._known.get(key)
+        if found is None:
+            reference = ModelReference.parse(request.model)
+            found = self._make_target(request, reference)
+            # What an alias means is asked at each submission.
+            if reference.version is not None and found.company is not None:
+                self._known.put(key, found)
+        self._targets[key] = found
+        return found
+
+    def plan(self, requests: Sequence[Infer]) -> list[NewJob]:
+        """The jobs of requests that have the same target: one by one for files, together for rows.
+
+        :raises InvalidInput: the data does not fit the version.
+        """
+        target = self.target(requests[0])
+        if isinstance(requests[0].data, str | os.PathLike):
+            return [self._plan_file(target, request.data) for request in requests]  # type: ignore[arg-type]
+        together = joined([request.data for request in requests]) if len(requests) > 1 else None
+        if together is not None:
+            return self._plan_rows(target, *together)
+        return [job for request in requests for job in self._plan_table(target, request.data)]
+
+    def _make_target(self, request: Infer, reference: ModelReference) -> Target:
+        options = sort_options(request.options, InferSpec, frozenset({"data"}))
+        version = self._models.resolve(reference)
+        draft = Draft(
+            kind="infer",
+            model=version.model,
+            version=version.version,
+            digest=version.digest,
+            options=options.job,
+            queue=self._queues.choose(options.job.device),
+            producer=self._producer,
+        )
+        # Anything but the data is checked before the data is looked at.
+        spec = build(InferSpec, {"data": FileInput(uri="/", format="csv"), **options.spec})
+        signature = Signature.model_validate(version.manifest["signature"])
+        spec.check(signature, str(version.manifest.get("runtime", "family")))
+        spec, output = settle_output(spec)
+        if output is not None:
+            check_free_unless_known(output, options.job.idempotency_key, self._producer, self._submissions)
+        rest = spec.model_dump_json(exclude={"data"}, exclude_defaults=True)
+        company = company_of(version.digest, rest) if output is None else None
+        return Target(draft, signature, rest, options.format, company, spec.keep, output)
+
+    def _plan_file(self, target: Target, path: str | os.PathLike[str]) -> NewJob:
+        data = detect(path, target.format)
+        source = open_source(data, "data")
+        if data.format == "npy" and takes_names(source.schema, target.signature, target.name):
+            data = data.model_copy(update={"features": target.signature.features})
+            source = open_source(data, "data")
+        data = settle(data, source)
+        check_schema(source.schema, target.signature)
+        if target.output is not None:
+            check_apart(target.output, data)
+            check_kept(target.keep, source.schema, target.output)
+        with _refused():
+            check_first_rows(source.head(LOOKED_AT), target.signature)
+            shards = cut_file(source, target.draft.options.rows_per_shard)
+        spec = _spec(data, target)
+        return target.draft.job(spec, shards, source.rows, spec.encode())
+
+    def _plan_table(self, target: Target, data: Data) -> list[NewJob]:
+        ready = plain_rows(data, target.signature, LOOKED_AT) if target.output is None else None
+        if ready is not None:
+            return self._plan_fitted(target, ready, [ready.num_rows])
+        table = to_table(data)
+        return self._plan_rows(target, table, [table.num_rows])
+
+    def _plan_rows(self, target: Target, table: pa.Table, counts: Sequence[int]) -> list[NewJob]:
+        return self._plan_fitted(target, _fitted(table, target), counts)
+
+    def _plan_fitted(self, target: Target, table: pa.Table, counts: Sequence[int]) -> list[NewJob]:
+        if target.format is not None:
+            raise InvalidInput("format", "rows that come with the call have no file format; leave it out")
+        options = target.draft.options
+        same = target.rest.encode() if options.idempotency_key is not None else None
+        jobs = []
+        start = 0
+        for data in self._blocks.take(table, counts):
+            content = b"" if same is None else same + encode_block(table.slice(start, data.rows))
+            step = options.rows_per_shard or choose_rows_per_shard(data.rows)
+            shards = [
+                NewShard(task="infer", start=first, stop=stop, company=target.company_for(stop - first))
+                for first in range(0, data.rows, step)
+                for stop in (min(first + step, data.rows),)
+            ]
+            jobs.append(target.draft.job(_spec(data, target), shards, data.rows, content))
+            start += data.rows
+        return jobs
+
+
+def check_free_unless_known(output: OutputPattern, key: str | None, producer: str, submissions: Submissions) -> None:
+    """:raises InvalidInput: there are files already; but not those of the job that this request made before."""
+    try:
+        check_free(output)
+    except InvalidInput:
+        if key is None or submissions.find_key(producer, key) is None:
+            raise
+
+
+def _spec(data: Input, target: Target) -> str:
+    """The job's spec as JSON; by hand, since thousands of them differ in their data alone."""
+    comma = "" if target.rest == "{}" else ","
+    return f'{{"data":{data.model_dump_json()}{comma}{target.rest[1:]}'
+
+
+def _fitted(table: pa.Table, target: Target) -> pa.Table:
+    """The columns that the version reads, and those that are kept.
+
+    :raises InvalidInput: there is one missing or of another type, or no row looked at can be used.
+    """
+    signature = target.signature
+    table = rename_to(table, signature, target.name)
+    check_schema(table.schema, signature)
+    if target.output is not None:
+        check_kept(target.keep, table.schema, target.output)
+    table = table.select(list(dict.fromkeys([*(feature.name for feature in signature.features), *target.keep])))
+    check_first_rows(table.slice(0, LOOKED_AT).combine_chunks().to_batches()[0], signature)
+    return table
+
+
+def check_first_rows(first: pa.RecordBatch, signature: Signature) -> None:
+    """:raises InvalidInput: none of the first rows can be used. A few bad ones will be errors of their own."""
+    if any(feature.kind == "image" for feature in signature.features):
+        return  # what decodes images is on the workers
+    errors = to_texts(first, signature).errors if signature.is_text else to_matrix(first, signature).errors
+    if first.num_rows and len(errors) == first.num_rows:
+        raise InvalidInput("data", f"row 0: {errors[0]}; the first {first.num_rows} rows are all unusable")
+
+
+def cut_file(source: Source, rows_per_shard: int | None) -> list[NewShard]:
+    """The shards of a file, or the one that will cut it, where only reading all of it tells how many rows it has."""
+    if source.rows is None:
+        return [NewShard(task="plan", start=0, stop=0)]
+    return [
+        NewShard(task="infer", start=cut.start, stop=cut.stop, offset=cut.offset, length=cut.length)
+        for cut in source.segments(rows_per_shard)
+    ]
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """At submission, data that cannot be read is a wrong argument."""
+    try:
+        yield
+    except DataError as error:
+        raise InvalidInput("data", str(error)) from None

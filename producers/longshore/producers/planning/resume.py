@@ -1,0 +1,45 @@
+"""From a training that has ended to one that goes on from its end."""
+
+from __future__ import annotations
+
+from longshore.producers.planning.job_builder import Draft
+from longshore.shared.errors import InvalidInput, ResultsPruned
+from longshore.shared.ledger.records import CheckpointRecord, JobRecord, NewJob, NewShard
+from longshore.shared.specs.jobs import JobOptions, State
+from longshore.shared.specs.train import TrainSpec
+from longshore.shared.specs.validation import build, shorten
+
+
+def extension(record: JobRecord, last: CheckpointRecord | None, epochs: int) -> NewJob:
+    """The job that trains so many epochs more.
+
+    :param last: the checkpoint that the ended job has kept.
+    :raises InvalidInput: it is no training that has succeeded, or has kept none.
+    :raises ResultsPruned: its rows are not there any more.
+    """
+    if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
+        raise InvalidInput("epochs", f"{shorten(epochs)}: give 1 or more")
+    if record.kind != "train" or record.state is not State.SUCCEEDED:
+        said = f"is of kind {record.kind}" if record.kind != "train" else f"is {record.state}"
+        raise InvalidInput("job", f"{record.id} {said}; a training that has succeeded can be extended")
+    if last is None:
+        raise InvalidInput("job", f"{record.id} has kept no checkpoint (keep_checkpoints=0), so it cannot go on")
+    if record.pruned_at is not None:
+        raise ResultsPruned("job", f"the rows that came with {record.id} were pruned; submit a training anew")
+    before = build(TrainSpec, record.spec)
+    if before.schedule in ("cosine", "linear", "one_cycle"):
+        raise InvalidInput(
+            "schedule", f"the learning rate of {before.schedule} ended with the job; train from its version with base="
+        )
+    spec = build(TrainSpec, {**record.spec, "epochs": before.epochs + epochs, "extends": record.id})
+    draft = Draft(
+        kind="train",
+        model=record.model,
+        version=None,
+        digest=None,
+        options=JobOptions(priority=record.priority),
+        queue=record.queue,
+        producer=record.producer,
+    )
+    shards = [NewShard(task="train", start=before.epochs, stop=spec.epochs)]
+    return draft.job(spec.model_dump_json(), shards, epochs, b"")

@@ -1,0 +1,115 @@
+"""Checking requests for many trainings in one job: tuning and cross-validation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from longshore.producers.planning.inline_rows import InputBlocks
+from longshore.producers.planning.job_builder import Draft
+from longshore.producers.planning.queues import QueueChoice
+from longshore.producers.planning.texts import are_texts, check_text_config
+from longshore.producers.planning.train import CheckedTraining, check_family, check_training
+from longshore.producers.requests import CrossValidate, Train, Tune
+from longshore.shared.errors import InvalidInput
+from longshore.shared.ledger.models import Models
+from longshore.shared.ledger.records import NewJob, NewShard
+from longshore.shared.ledger.workers import Fleet
+from longshore.shared.specs.search import CONFIG, Choices, CrossValidateSpec, TuneSpec, applied
+from longshore.shared.specs.validation import build, shorten
+
+#: Trials of a search that says nothing of them; a grid has as many as it has combinations.
+TRIALS = 16
+
+
+def plan_tuning(
+    request: Tune, fleet: Fleet, models: Models, queues: QueueChoice, producer: str, blocks: InputBlocks
+) -> NewJob:
+    """One job with a shard for each trial.
+
+    :raises InvalidInput: the space, or an option, or what is trained is wrong; names it.
+    """
+    own, rest = _own_options(request.options, TuneSpec)
+    # The metric is one of held-out rows.
+    if rest.get("validation") == 0:
+        raise InvalidInput("validation", "0: trials are compared on held-out rows; hold some out")
+    _refuse_devices(rest, "trials")
+    checked = check_training(
+        Train(request.model, request.family, request.data, request.target, rest), fleet, models, blocks
+    )
+    spec = build(TuneSpec, {"trials": TRIALS, **own, "space": request.space, "train": checked.spec})
+    spec.check()
+    _check_families(spec, checked, fleet)
+    if spec.sampler == "grid":
+        combinations = len(spec.grid())
+        given = int(str(own.get("trials") or combinations))
+        spec = spec.model_copy(update={"trials": min(given, combinations)})
+    return _job("tune", spec, checked, spec.trials, queues, producer)
+
+
+def plan_cross_validation(
+    request: CrossValidate, fleet: Fleet, models: Models, queues: QueueChoice, producer: str, blocks: InputBlocks
+) -> NewJob:
+    """One job with a shard for each fold.
+
+    :raises InvalidInput: the number of folds, or an option, or what is trained is wrong; names it.
+    """
+    own, rest = _own_options(request.options, CrossValidateSpec)
+    for name in ("validation", "test", "split", "alias", "promote_if"):
+        if rest.get(name) is not None:
+            raise InvalidInput(name, f"{rest[name]!r}: cross-validation holds out each fold in turn; leave it out")
+    _refuse_devices(rest, "folds")
+    checked = check_training(
+        Train(request.model, request.family, request.data, request.target, rest), fleet, models, blocks
+    )
+    spec = build(CrossValidateSpec, {**own, "train": checked.spec})
+    return _job("cross_validate", spec, checked, spec.folds, queues, producer)
+
+
+def _job(
+    kind: str,
+    spec: TuneSpec | CrossValidateSpec,
+    checked: CheckedTraining,
+    count: int,
+    queues: QueueChoice,
+    producer: str,
+) -> NewJob:
+    draft = Draft(
+        kind=kind,
+        model=spec.train.model,
+        version=None,
+        digest=None,
+        options=checked.options,
+        queue=queues.choose(checked.options.device),
+        producer=producer,
+    )
+    shards = [NewShard(task=kind, start=number, stop=number + 1) for number in range(count)]
+    same = spec.model_dump_json(exclude={"train"}, exclude_defaults=True).encode() + checked.content
+    return draft.job(spec.model_dump_json(exclude_defaults=True), shards, count, same)
+
+
+def _refuse_devices(options: Mapping[str, object], each: str) -> None:
+    if options.get("devices", 1) != 1:
+        raise InvalidInput(
+            "devices", f"{options['devices']!r}: {each} already run on all workers at once; leave it out"
+        )
+
+
+def _own_options(
+    options: Mapping[str, object], spec: type[TuneSpec | CrossValidateSpec]
+) -> tuple[dict[str, object], dict[str, object]]:
+    """The options of the search, and those of the training."""
+    names = set(spec.model_fields) - {"train", "space"}
+    own = {name: value for name, value in options.items() if name in names}
+    return own, {name: value for name, value in options.items() if name not in names}
+
+
+def _check_families(spec: TuneSpec, checked: CheckedTraining, fleet: Fleet) -> None:
+    """Whether the family takes every value that is searched."""
+    for name, part in spec.space.items():
+        for value in part.choices if isinstance(part, Choices) else (part.low, part.high):
+            try:
+                if are_texts(checked.features) and name.startswith(CONFIG):
+                    check_text_config({name.removeprefix(CONFIG): value})
+                check_family(applied(spec.train, {name: value}), checked.features, fleet)
+            except InvalidInput as error:
+                raise InvalidInput(f"space.{name}", f"{shorten(value)} cannot be given: {error}") from None

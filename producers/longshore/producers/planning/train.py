@@ -1,0 +1,163 @@
+"""Checking requests for training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from longshore.producers.planning.base_models import check_versions, find_versions, with_versions
+from longshore.producers.planning.conditions import check_gate
+from longshore.producers.planning.devices import check_devices
+from longshore.producers.planning.inline_rows import InputBlocks
+from longshore.producers.planning.job_builder import Draft
+from longshore.producers.planning.options import sort_options
+from longshore.producers.planning.queues import QueueChoice
+from longshore.producers.planning.streaming import settle_stream
+from longshore.producers.planning.texts import check_told, settle_tokenizer, tokens_of
+from longshore.producers.planning.training_data import check_rows, take
+from longshore.producers.planning.training_task import check_task
+from longshore.producers.requests import Train
+from longshore.shared.datasets.schemas import check_held_out, infer_features
+from longshore.shared.errors import InvalidInput
+from longshore.shared.ledger.models import Models
+from longshore.shared.ledger.records import NewJob, NewShard
+from longshore.shared.ledger.workers import Fleet
+from longshore.shared.references import check_alias, check_name
+from longshore.shared.specs.families import BUILT_IN, image_shape
+from longshore.shared.specs.jobs import JobOptions
+from longshore.shared.specs.signature import Feature
+from longshore.shared.specs.train import TrainSpec
+from longshore.shared.specs.validation import build
+
+#: Fields of the spec that are arguments of their own, or that only Longshore sets.
+ARGUMENTS = frozenset(
+    {"model", "family", "data", "target", "extends", "base_digest", "teacher_digest", "tokenizer_digest"}
+)
+#: Options that take a fraction, or data.
+HELD_OUT = ("validation", "test")
+
+
+@dataclass(frozen=True)
+class CheckedTraining:
+    """A request for training in which nothing was found wrong."""
+
+    spec: TrainSpec
+    options: JobOptions
+    #: What tells two requests apart: the same bytes, the same request.
+    content: bytes
+    #: What a row is made of.
+    features: tuple[Feature, ...]
+
+
+def plan_training(
+    request: Train, fleet: Fleet, models: Models, queues: QueueChoice, producer: str, blocks: InputBlocks
+) -> NewJob:
+    """One training job.
+
+    :raises InvalidInput: the name, the family, an option or the data is wrong; names it.
+    """
+    checked = check_training(request, fleet, models, blocks)
+    spec = checked.spec
+    queue = queues.choose(checked.options.device)
+    check_devices(spec, queue, fleet)
+    draft = Draft(
+        kind="train",
+        model=spec.model,
+        version=None,
+        digest=None,
+        options=checked.options,
+        queue=queue,
+        producer=producer,
+    )
+    shards = [NewShard(task="train", start=0, stop=spec.epochs)]
+    return draft.job(spec.model_dump_json(), shards, spec.epochs, checked.content)
+
+
+def check_training(request: Train, fleet: Fleet, models: Models, blocks: InputBlocks) -> CheckedTraining:
+    """Look for everything that can be wrong with a training, before anything is queued.
+
+    :raises InvalidInput: the name, the family, an option or the data is wrong; names it.
+    """
+    options = sort_options(request.options, TrainSpec, ARGUMENTS)
+    check_name(request.model)
+    held_out = {name: value for name, value in options.spec.items() if name in HELD_OUT and not _is_fraction(value)}
+    rest = {name: value for name, value in options.spec.items() if name not in held_out}
+    for name in HELD_OUT:
+        if name in rest:
+            _check_fraction(name, rest[name])
+    given = {"model": request.model, "family": request.family, "target": request.target, **rest}
+    # Anything but the data is checked before the data is looked at.
+    spec = build(TrainSpec, {**given, "data": {"uri": "/", "format": "csv"}})
+    versions, asked = find_versions(spec, models), spec
+    spec = settle_tokenizer(with_versions(spec, versions), versions, models)
+    _check_split(spec, options.spec, held_out)
+    spec.check()
+    if spec.alias is not None:
+        check_alias(spec.alias)
+    check_gate(spec)
+    data = take(request.data, "data", options.format, blocks)
+    others = [take(value, name, None, blocks) for name, value in held_out.items()]
+    head = data.rows.slice(0, 1024).combine_chunks().to_batches()[0]
+    features = infer_features(
+        data.schema, head, spec.target, spec.features, image_shape(spec.config), spec.split, tokens_of(spec)
+    )
+    check_task(spec, data)
+    spec = check_told(spec, asked, features)
+    check_family(spec, features, fleet)
+    check_versions(spec, versions, features)
+    if spec.augment is not None:
+        spec.augment.check(image_shape(spec.config), features)
+    spec = settle_stream(spec, data, features)
+    for other in others:
+        check_held_out(other.schema, features, spec.target, data.schema.field(spec.target).type, other.field)
+    for each in (data, *others):
+        check_rows(each, features, spec)
+    fields = {each.field for each in (data, *others)}
+    same = spec.model_dump_json(exclude=fields, exclude_defaults=True).encode() + data.content
+    same += b"".join(f"\n{each.field}\n".encode() + each.content for each in others)
+    found = spec.model_copy(update={each.field: each.data for each in (data, *others)})
+    return CheckedTraining(found, options.job, same, features)
+
+
+def _is_fraction(value: object) -> bool:
+    return isinstance(value, int | float | np.number) or value is None
+
+
+def _check_fraction(name: str, value: object) -> None:
+    if not (isinstance(value, int | float | np.number) and 0 <= float(value) < 1):
+        raise InvalidInput(name, f"{value!r}: give a fraction, 0 or more and less than 1, or rows of their own")
+
+
+def _check_split(spec: TrainSpec, given: Mapping[str, object], held_out: Mapping[str, object]) -> None:
+    """Whether it is said in one way alone which rows are held out."""
+    if spec.split is not None:
+        for name in (*HELD_OUT, "stratify"):
+            if name in given:
+                raise InvalidInput(name, f"the column {spec.split!r} says which rows are held out; leave it out")
+    drawn = [name for name in HELD_OUT if name not in held_out and getattr(spec, name) > 0]
+    if spec.stratify and (not drawn or spec.task in ("regression", "multilabel")):
+        said = f"{spec.task} has no classes to draw from" if drawn else "no fraction of the rows is drawn"
+        raise InvalidInput("stratify", f"{said}; leave it out")
+
+
+def check_family(spec: TrainSpec, features: Sequence[Feature], fleet: Fleet) -> None:
+    """Whether there is a family of the name, and it takes its configuration and such rows.
+
+    :raises InvalidInput: no; names the option.
+    """
+    if spec.family in BUILT_IN:
+        told = spec.config
+        if spec.tokenizer is not None:
+            # How many there are is known when the tokenizer is.
+            told = {**told, "vocabulary": spec.tokenizer.vocabulary}
+        config = build(BUILT_IN[spec.family], told, "config.")
+        config.check_width(sum(feature.size for feature in features))
+        config.check_columns([feature.name for feature in features])
+        return
+    known = {*BUILT_IN, *fleet.families()}
+    if spec.family not in known:
+        raise InvalidInput(
+            "family", f"{spec.family!r} is none that a worker can train; there are {', '.join(sorted(known))}"
+        )

@@ -1,0 +1,153 @@
+"""The rows of a training job at submission: where they lie, and whether the first of them can be trained on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from longshore.producers.planning.inline_rows import InputBlocks
+from longshore.producers.planning.texts import refuse_missing
+from longshore.shared.datasets.columns.label_lists import is_label_lists, read_label_lists
+from longshore.shared.datasets.columns.matrix import to_matrix
+from longshore.shared.datasets.columns.types import described, is_list, is_text, stored
+from longshore.shared.datasets.detect import detect
+from longshore.shared.datasets.inline import encode_block, to_table
+from longshore.shared.datasets.source import open_source, settle
+from longshore.shared.errors import DataError, InvalidInput
+from longshore.shared.specs.jobs import Input
+from longshore.shared.specs.signature import Feature, Signature
+from longshore.shared.specs.train import TrainSpec
+
+#: Rows looked at in one step.
+_CHUNK = 8192
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Rows that were found."""
+
+    #: The argument that brought them.
+    field: str
+    data: Input
+    #: What tells them from others, for idempotency keys.
+    content: bytes
+    schema: pa.Schema
+    #: The first of a file, or all that came with the call.
+    rows: pa.Table
+    #: Whether ``rows`` is all there is.
+    whole: bool
+    #: How many there are; ``None`` where only reading the whole file can tell.
+    count: int | None
+
+
+def take(given: object, field: str, form: str | None, blocks: InputBlocks) -> Taken:
+    """Look into a file, or take the rows that came with the call.
+
+    :param field: the argument that brought them.
+    :raises InvalidInput: there are none, or they cannot be read.
+    """
+    with _named(field):
+        if isinstance(given, str | os.PathLike):
+            file = detect(given, form)
+            source = open_source(file, "data")
+            head = pa.Table.from_batches([source.head()])
+            return Taken(
+                field, settle(file, source), file.uri.encode(), source.schema, head, whole=False, count=source.rows
+            )
+        if form is not None and field == "data":
+            raise InvalidInput("format", "rows that come with the call have no file format; leave it out")
+        table = to_table(given)
+        inline = blocks.take(table, [table.num_rows])[0]
+        return Taken(field, inline, encode_block(table), table.schema, table, whole=True, count=table.num_rows)
+
+
+def check_rows(taken: Taken, features: tuple[Feature, ...], spec: TrainSpec) -> None:
+    """Look for what cannot be trained on, so that it is refused before anything is queued; workers look at all rows.
+
+    :raises InvalidInput: a row is bad, or there is but one class.
+    """
+    target = taken.rows[spec.target]
+    if pa.types.is_dictionary(target.type):
+        target = target.cast(target.type.value_type)
+    where = "" if taken.field == "data" else f" of {taken.field}"
+    _refuse(pc.is_null(target, nan_is_null=True), spec.target, "has no value", where)
+    if pa.types.is_floating(target.type):
+        infinite = pc.invert(pc.is_finite(target.cast(pa.float64())))
+        _refuse(infinite, spec.target, "is not a finite number", where)
+    _check_kind(target.type, spec)
+    if is_label_lists(target.type, spec.task):
+        _check_sets(target, spec, taken, where)
+    elif taken.whole and taken.field == "data" and spec.task != "regression" and not _is_float(target.type):
+        _refuse_one_class(target, spec.target)
+    signature = Signature(features=features, task="regression", target=spec.target)
+    if signature.is_text:
+        refuse_missing(taken.rows, signature, taken.field)
+    if any(feature.kind != "number" for feature in features):
+        return  # what decodes images is on the workers
+    columns = taken.rows.select([feature.name for feature in features])
+    offset = 0
+    for batch in columns.to_batches(max_chunksize=_CHUNK):
+        with _named(taken.field):
+            errors = to_matrix(batch, signature).errors
+        if errors:
+            row = min(errors)
+            raise InvalidInput(taken.field, f"row {offset + row}: {errors[row]}; mend or remove it")
+        offset += batch.num_rows
+
+
+def _check_kind(kind: pa.DataType, spec: TrainSpec) -> None:
+    if spec.task == "embedding" and is_list(stored(kind)):
+        raise InvalidInput(
+            "target", f"column {spec.target!r} holds {described(kind)}; an embedding is learned from one label a row"
+        )
+    if spec.stratify and is_label_lists(kind, spec.task):
+        raise InvalidInput("stratify", "rows with several labels are of no one class; leave it out")
+
+
+def _check_sets(target: pa.ChunkedArray, spec: TrainSpec, taken: Taken, where: str) -> None:
+    """Lists of labels."""
+    start, labels = 0, 0
+    for chunk in target.chunks:
+        labels += len(read_label_lists(chunk, spec.target, start, where).labels)
+        start += len(chunk)
+    if taken.whole and taken.field == "data" and not labels:
+        raise InvalidInput(
+            "target", f"column {spec.target!r} has an empty list in every row; there is no label to learn"
+        )
+
+
+def _is_float(kind: pa.DataType) -> bool:
+    return not (is_text(kind) or pa.types.is_boolean(kind) or pa.types.is_integer(kind))
+
+
+def _refuse_one_class(target: pa.ChunkedArray, name: str) -> None:
+    if pc.count_distinct(target).as_py() == 1:
+        raise InvalidInput(
+            "target", f"column {name!r} has the one label {target[0].as_py()!r}; a classifier needs two or more"
+        )
+
+
+def _refuse(bad: pa.ChunkedArray, target: str, what: str, where: str) -> None:
+    row = pc.index(bad, True).as_py()
+    if row >= 0:
+        count = pc.sum(bad).as_py()
+        others = f" (and {count - 1} rows more)" if count > 1 else ""
+        raise InvalidInput("target", f"column {target!r} {what} in row {row}{where}{others}; mend or remove such rows")
+
+
+@contextmanager
+def _named(field: str) -> Iterator[None]:
+    """What is wrong with rows is the fault of the argument that brought them."""
+    try:
+        yield
+    except InvalidInput as error:
+        if error.field != "data":
+            raise
+        raise InvalidInput(field, error.reason) from None
+    except DataError as error:
+        raise InvalidInput(field, str(error)) from None

@@ -1,0 +1,113 @@
+"""From what a caller names to a file that the workers can open."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path, PurePosixPath
+from typing import get_args
+
+from longshore.shared.datasets.files import remote_info
+from longshore.shared.datasets.parts import IMAGES, PARQUET, digest, is_glob, list_parts
+from longshore.shared.errors import DataError, InvalidInput
+from longshore.shared.specs.jobs import DataFormat, FileInput
+from longshore.shared.specs.validation import build
+from longshore.shared.store.address import is_remote, public
+
+_SUFFIXES: dict[str, DataFormat] = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json-lines": "jsonl",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+    ".npy": "npy",
+    ".npz": "npz",
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+    ".tar": "images",
+    ".tgz": "images",
+    ".tar.gz": "images",
+}
+#: Instead of a size.
+_FOLDER = -1
+#: For messages: ``parquet, csv, ... or jsonl``.
+_FORMATS = " or ".join(", ".join(get_args(DataFormat)).rsplit(", ", 1))
+
+
+def detect(uri: str | os.PathLike[str], format: str | None = None) -> FileInput:
+    """The file at ``uri``, found to be there; its format is given, or told by the suffix.
+
+    :param uri: a path, made absolute here, or any fsspec URL. A folder or a glob stands for its Parquet files, or if
+        it has none, for its images.
+    :param format: one of ``DataFormat``.
+    :raises InvalidInput: the file is missing, empty or unreadable, nothing says its format, or a folder has none.
+    """
+    address = os.fspath(uri)
+    if not address:
+        raise InvalidInput("data", "empty; give a path or a URL")
+    if not is_remote(address):
+        plain = address.removeprefix("file://").removeprefix("local://")
+        address = str(Path(plain).expanduser().absolute())
+    if is_glob(address):
+        return _many(address, format)
+    size = _remote_size(address) if is_remote(address) else _local_size(address)
+    if size == _FOLDER:
+        return _many(address, format)
+    found = build(FileInput, {"uri": address, "format": format or _by_suffix(address), "size": size})
+    if size == 0:
+        raise InvalidInput("data", f"{public(address)} is empty")
+    return found
+
+
+def _many(address: str, format: str | None) -> FileInput:
+    found = build(FileInput, {"uri": address, "format": format or "parquet"})
+    if found.format not in ("parquet", "images"):
+        raise InvalidInput(
+            "format", f"a folder or a pattern of {found.format} files; only Parquet files and images go together"
+        )
+    if "::" in address or (is_remote(address) and "?" in address):
+        raise InvalidInput("data", f"{public(address)} is a folder or a pattern within a URL that cannot be split")
+    try:
+        suffixes = (IMAGES if found.format == "images" else PARQUET) if format else PARQUET + IMAGES
+        parts = list_parts(address, suffixes)
+        of_rows = [part for part in parts if part.name.lower().endswith(PARQUET)]
+        kind = "parquet" if of_rows else "images"
+        return found.model_copy(update={"format": kind, "listing": digest(of_rows or parts)})
+    except DataError as error:
+        raise InvalidInput("data", str(error)) from None
+
+
+def _by_suffix(address: str) -> DataFormat:
+    name = PurePosixPath(public(address)).name.lower()
+    suffix = ".tar.gz" if name.endswith(".tar.gz") else PurePosixPath(name).suffix
+    if suffix not in _SUFFIXES:
+        raise InvalidInput(
+            "data",
+            f"{public(address)}: the suffix {suffix!r} says no known format; use one of {', '.join(_SUFFIXES)}, "
+            f"or give the format: {_FORMATS}",
+        )
+    return _SUFFIXES[suffix]
+
+
+def _local_size(address: str) -> int:
+    try:
+        status = os.stat(address)  # noqa: PTH116 - a path that holds a null byte is a ValueError in both
+        if stat.S_ISDIR(status.st_mode):
+            return _FOLDER
+        with Path(address).open("rb"):
+            return status.st_size
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        raise InvalidInput("data", f"cannot read {address}: {said}") from None
+
+
+def _remote_size(address: str) -> int | None:
+    try:
+        info = remote_info(address)
+    except DataError as error:
+        raise InvalidInput("data", str(error)) from None
+    return _FOLDER if info.is_folder else info.size

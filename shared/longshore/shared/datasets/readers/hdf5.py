@@ -1,0 +1,81 @@
+"""Rows of an HDF5 file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from longshore.shared.datasets.checks import check_request
+from longshore.shared.datasets.files import open_bytes, reading
+from longshore.shared.datasets.segments import Segment, cut
+from longshore.shared.errors import DataError, InvalidInput
+from longshore.shared.store.address import is_remote, public
+
+if TYPE_CHECKING:
+    from longshore.shared.datasets.readers.hdf5_columns import Hdf5Column
+
+
+class Hdf5Source:
+    """Datasets whose first axis is the rows, a column each; of which only the shapes are read when it is opened.
+
+    :raises InvalidInput: the package h5py is not installed.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        with reading(uri), _open(uri) as columns:
+            self.rows = next(iter(columns.values())).rows
+            self.schema: pa.Schema = _schema(columns)
+
+    def head(self, rows: int = 1024) -> pa.RecordBatch:
+        segment = Segment(0, min(rows, self.rows))
+        first = next(self.batches(segment, self.schema.names, rows), None)
+        return first or pa.RecordBatch.from_pylist([], schema=self.schema)
+
+    def segments(self, rows_per_shard: int | None) -> list[Segment]:
+        return cut([0, self.rows], rows_per_shard)
+
+    def batches(
+        self, segment: Segment, columns: Sequence[str], batch_rows: int, strict: bool = True
+    ) -> Iterator[pa.RecordBatch]:
+        check_request(self._uri, self.schema, self.rows, segment, columns)
+        size = self._size()
+        with reading(self._uri), _open(self._uri) as there:
+            if _schema(there) != self.schema or next(iter(there.values())).rows != self.rows:
+                raise DataError(f"{public(self._uri)} was replaced while it was read")
+            for start in range(segment.start, segment.stop, batch_rows):
+                stop = min(start + batch_rows, segment.stop)
+                arrays = [there[name].read(start, stop) for name in columns]
+                # Where a file ends too early, HDF5 gives zeros and says nothing.
+                if self._size() < size:
+                    raise DataError(f"{public(self._uri)} was shortened while it was read")
+                yield pa.RecordBatch.from_arrays(arrays, names=list(columns))
+
+    def _size(self) -> int:
+        if is_remote(self._uri):
+            return 0
+        with reading(self._uri):
+            return Path(self._uri).stat().st_size
+
+
+def _schema(columns: dict[str, Hdf5Column]) -> pa.Schema:
+    return pa.schema([(name, column.type) for name, column in columns.items()])
+
+
+@contextmanager
+def _open(uri: str) -> Iterator[dict[str, Hdf5Column]]:
+    try:
+        import h5py
+    except ImportError:
+        raise InvalidInput("format", "hdf5 needs the package h5py: pip install 'longshore[hdf5]'") from None
+    from longshore.shared.datasets.readers.hdf5_columns import find_columns
+
+    with ExitStack() as stack:
+        place = stack.enter_context(open_bytes(uri)) if is_remote(uri) else uri
+        # Nobody writes it meanwhile, and network file systems often cannot lock.
+        file = stack.enter_context(h5py.File(place, "r", locking=False))
+        yield {column.name: column for column in find_columns(file)}

@@ -1,0 +1,111 @@
+"""What an evaluation found: the outcome of its job, as workers write it and producers read it."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt, StrictStr, field_validator
+
+from longshore.shared.specs.signature import Task
+
+#: Classes in the table, and in the confusion matrix: of more, those with the most rows.
+CLASSES_KEPT, CONFUSION_KEPT = 1000, 100
+#: Unknown labels that are named.
+UNKNOWN_KEPT = 20
+#: Stands in the confusion matrix for labels that the version does not know, and for classes that have no line there.
+UNKNOWN, OTHERS = "(unknown)", "(others)"
+
+#: Metrics in the order in which they are shown.
+METRICS = (
+    *("accuracy", "subset_accuracy", "precision", "recall", "f1", "micro_f1", "auroc", "log_loss"),
+    *("mae", "mse", "r2"),
+)
+
+N = TypeVar("N")
+#: A class name, as signatures have them.
+Label = StrictBool | StrictInt | StrictStr
+
+
+class _Found(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ClassReport(_Found):
+    """How one class fared, or one label of multilabel. A rate whose denominator is 0 is 0."""
+
+    label: Label
+    precision: float
+    recall: float
+    f1: float
+    #: Rows whose target is this class, or has this label.
+    support: int
+
+
+class ConfusionMatrix(_Found):
+    """How often rows of a class were given each class."""
+
+    labels: tuple[Label, ...]
+    #: ``counts[true][predicted]``, square.
+    counts: tuple[tuple[int, ...], ...]
+
+
+class WorstRow(_Found):
+    """A row on which the version was far off."""
+
+    #: Its number in the data, from 0.
+    row: int
+    #: Of multilabel all labels, in the order of the version's; of the prediction those of a probability of 0.5 or more.
+    target: Label | float | tuple[Label, ...]
+    prediction: Label | float | tuple[Label, ...]
+    #: Classification: minus the natural logarithm of the probability given to the target. Regression: squared error.
+    #: Multilabel: binary cross entropy, mean over the labels.
+    loss: float
+
+
+class Evaluation(_Found):
+    """A version measured on data.
+
+    Definitions follow scikit-learn (https://scikit-learn.org/stable/modules/model_evaluation.html): ``accuracy``,
+    macro averages ``precision``, ``recall`` and ``f1`` over the classes that occur as targets or predictions, ``auroc``
+    (one class against the rest, averaged over the classes of which there are rows and others), ``log_loss``; or
+    ``mae``, ``mse`` and ``r2``.
+
+    Of multilabel: ``accuracy`` (of all pairs of a row and a label), ``subset_accuracy`` (of rows that are right as a
+    whole), averages over all labels ``precision``, ``recall`` and ``f1``, ``micro_f1`` (of all pairs), ``auroc``
+    (averaged over the labels that some rows have and others have not) and ``log_loss`` (binary cross entropy, mean over
+    rows and labels). A metric that is not defined on the data is left out.
+    """
+
+    task: Task
+    #: The column that the predictions were compared with.
+    target: str
+    #: Rows that were measured.
+    rows: int
+    #: Rows that could not be computed, or have no target.
+    failed: int
+    metrics: dict[str, float]
+    #: By metric: the 2.5 % and 97.5 % quantiles of its bootstrap distribution.
+    intervals: dict[str, tuple[float, float]]
+    #: Classification and multilabel, in the order of the version's labels.
+    classes: tuple[ClassReport, ...] = ()
+    #: How many classes the version has; ``classes`` holds at most 1,000 of them.
+    classes_total: int = 0
+    #: Classification; of more than 100 classes, the others are put together.
+    confusion_matrix: ConfusionMatrix | None = None
+    #: The largest losses first.
+    worst: tuple[WorstRow, ...] = ()
+    #: Rows whose target is, or has, a label that the version does not know, and the first such labels.
+    unknown_rows: int = 0
+    unknown_labels: tuple[str, ...] = ()
+    bootstrap: int
+    seed: int
+
+    @field_validator("metrics", "intervals")
+    @classmethod
+    def _in_order(cls, found: dict[str, N]) -> dict[str, N]:
+        """As they are named above: JSON in Postgres has an order of its own."""
+        return {name: found[name] for name in sorted(found, key=_place)}
+
+
+def _place(name: str) -> tuple[int, str]:
+    return (METRICS.index(name) if name in METRICS else len(METRICS)), name

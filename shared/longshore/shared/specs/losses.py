@@ -1,0 +1,66 @@
+"""The losses by name, what each is for, and which arguments each of them has.
+
+Names and meanings are PyTorch's: https://docs.pytorch.org/docs/stable/nn.html#loss-functions
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from longshore.shared.errors import InvalidInput
+from longshore.shared.specs.validation import shorten
+
+LossName = Literal["cross_entropy", "mse", "l1", "smooth_l1", "huber"]
+
+#: The task that each loss is for.
+TASKS: Final[Mapping[LossName, str]] = {
+    "cross_entropy": "classification",
+    "mse": "regression",
+    "l1": "regression",
+    "smooth_l1": "regression",
+    "huber": "regression",
+}
+#: What each can be told.
+ARGUMENTS: Final[Mapping[LossName, tuple[str, ...]]] = {
+    "cross_entropy": ("label_smoothing", "class_weights"),
+    "mse": (),
+    "l1": (),
+    "smooth_l1": ("beta",),
+    "huber": ("delta",),
+}
+#: The loss of a task where none is named.
+DEFAULTS: Final[Mapping[str, LossName]] = {"classification": "cross_entropy", "regression": "mse"}
+
+
+def short_name(given: str) -> str:
+    """``smooth_l1`` for ``SmoothL1Loss``, ``smooth_l1_loss`` or ``smoothl1``; what is no loss stays as it is."""
+    bare = given.lower().replace("_", "").removesuffix("loss")
+    return next((name for name in TASKS if name.replace("_", "") == bare), given)
+
+
+def check_loss(loss: LossName | None, given: Mapping[str, object], task: str) -> None:
+    """Whether ``loss`` is for ``task`` and has the arguments ``given``.
+
+    :param loss: ``None`` is the task's own.
+    :param task: ``auto`` where it is not known yet: what cannot be told then is not looked at.
+    :raises InvalidInput: names the option, and the losses that would do.
+    """
+    if loss is not None and task not in ("auto", TASKS[loss]):
+        fitting = " or ".join(name for name, of in TASKS.items() if of == task)
+        do = f"use {fitting}, or leave it out" if fitting else "leave it out"
+        raise InvalidInput("loss", f"{loss} is for {TASKS[loss]}, and the task is {task}; {do}")
+    chosen = loss or DEFAULTS.get(task)
+    for name, value in given.items():
+        having = [each for each, has in ARGUMENTS.items() if name in has]
+        if chosen is None and task != "auto":
+            raise InvalidInput(
+                name, f"{shorten(value)}: it is of the loss {', '.join(having)}, and the task is {task}; leave it out"
+            )
+        if chosen is not None and chosen not in having:
+            said = ", ".join(ARGUMENTS[chosen]) or "no arguments"
+            raise InvalidInput(
+                name, f"{shorten(value)}: it is of the loss {', '.join(having)}; {chosen} has {said}; leave it out"
+            )
+        if chosen is None and not set(having) & set(DEFAULTS.values()):
+            raise InvalidInput(name, f"{shorten(value)}: it is of the loss {', '.join(having)}; give that, too")

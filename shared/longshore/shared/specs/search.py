@@ -1,0 +1,221 @@
+"""What is searched for the best training: the space of its options, and how."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag, field_validator, model_validator
+
+from longshore.shared.errors import InvalidInput
+from longshore.shared.specs.train import TrainSpec
+from longshore.shared.specs.validation import build, shorten
+
+#: Options that say what is trained and not how; they are the same for every trial.
+FIXED = frozenset(
+    {
+        "model",
+        "family",
+        "data",
+        "target",
+        "task",
+        "features",
+        "alias",
+        "promote_if",
+        "validation",
+        "test",
+        "split",
+        "stratify",
+        "stream",
+        "shuffle_window",
+        "tokenizer",
+        "tokenizer_digest",
+        "devices",
+        "strategy",
+        "extends",
+        "base",
+        "base_digest",
+        "teacher",
+        "teacher_digest",
+    }
+)
+#: Options that change what ``val_loss`` is; class weights do not.
+OF_LOSS = frozenset({"loss", "label_smoothing", "beta", "delta"})
+#: Begins the name of an option that the family is told: ``config.hidden``.
+CONFIG = "config."
+#: A fold has a part of the rows, so there are as many folds as this at most.
+MOST_FOLDS = 100
+
+#: Parameters of a trial by name: options of :class:`~longshore.shared.specs.train.TrainSpec`, or ``config.`` and a key.
+Parameters = dict[str, JsonValue]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Choices(_Part):
+    """One of some values, in no order."""
+
+    choices: tuple[JsonValue, ...] = Field(min_length=1)
+
+
+class Interval(_Part):
+    """A number from ``low`` to ``high``, both included: whole where both are whole numbers."""
+
+    low: int | float
+    high: int | float
+    #: Equally likely by orders of magnitude.
+    log: bool = False
+    #: Only ``low``, ``low + step``, ...; of whole numbers 1 if not given.
+    step: Annotated[int | float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Interval:
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low <= self.high):
+            raise ValueError(f"low {self.low} and high {self.high} are no interval; low must not be above high")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low {self.low}: a logarithmic interval begins above 0")
+        if self.log and self.step is not None:
+            raise ValueError("a logarithmic interval has no step; leave one of the two out")
+        return self
+
+    @property
+    def whole(self) -> bool:
+        """Whether its numbers are whole."""
+        return all(isinstance(number, int) for number in (self.low, self.high, self.step or 1))
+
+
+def _kind(value: object) -> str:
+    given = value if isinstance(value, Mapping) else vars(value)
+    return "choices" if "choices" in given else "interval"
+
+
+#: What is tried of one option.
+Part = Annotated[
+    Annotated[Choices, Tag("choices")] | Annotated[Interval, Tag("interval")],
+    Discriminator(_kind),
+]
+
+
+class TuneSpec(_Part):
+    """Train with many combinations of options, and keep the best version."""
+
+    #: What every trial begins with.
+    train: TrainSpec
+    #: What is tried, by the name of the option.
+    space: dict[str, Part] = Field(min_length=1)
+    trials: Annotated[int, Field(ge=1, le=10_000)]
+    #: ``tpe`` learns from the trials before, ``random`` does not, ``grid`` tries every combination.
+    sampler: Literal["tpe", "random", "grid"] = "tpe"
+    #: What is best, of the metrics that a training reports: the lowest loss or error, or the highest of anything else.
+    metric: str = "val_loss"
+    #: Ends a trial early that is worse than the median, or than the best quarter, of the others at the same epoch.
+    pruner: Literal["none", "median", "quarter"] = "none"
+    #: Epochs that a trial has before it can be ended early.
+    pruner_warmup: Annotated[int, Field(ge=0)] = 1
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _read_space(cls, value: object) -> object:
+        """A plain list is a choice."""
+        if not isinstance(value, Mapping):
+            return value
+        return {key: one if isinstance(one, Mapping | _Part) else {"choices": one} for key, one in value.items()}
+
+    @property
+    def minimise(self) -> bool:
+        """Whether lower is better."""
+        return lower_is_better(self.metric)
+
+    def check(self) -> None:
+        """Whether each option can be searched, and every value of it be given.
+
+        :raises InvalidInput: names the option or the value.
+        """
+        if not self.metric.startswith("val_"):
+            raise InvalidInput("metric", f"{self.metric!r}: give one of the held-out rows, as val_loss or val_accuracy")
+        other = sorted(OF_LOSS & self.space.keys())
+        if other and self.metric == "val_loss":
+            raise InvalidInput(
+                "metric",
+                f"'val_loss' is of another loss in each trial, since {', '.join(other)} is searched; give another",
+            )
+        for name, part in self.space.items():
+            if name in FIXED or name == "config" or not _known(name):
+                raise InvalidInput(f"space.{name}", _unknown(name))
+            values = part.choices if isinstance(part, Choices) else (part.low, part.high)
+            for value in values:
+                try:
+                    applied(self.train, {name: value})
+                except InvalidInput as error:
+                    raise InvalidInput(f"space.{name}", f"{shorten(value)} cannot be given: {error}") from None
+        if self.sampler == "grid":
+            self.grid()
+
+    def grid(self) -> list[Parameters]:
+        """Every combination, the last option changing fastest.
+
+        :raises InvalidInput: an interval has no step, so that its values cannot be counted; or there are too many.
+        """
+        combinations: list[Parameters] = [{}]
+        for name, part in self.space.items():
+            values = part.choices if isinstance(part, Choices) else _steps(name, part)
+            if len(combinations) * len(values) > 10_000:
+                raise InvalidInput("space", "a grid has at most 10000 combinations; leave values out")
+            combinations = [{**before, name: value} for before in combinations for value in values]
+        return combinations
+
+
+class CrossValidateSpec(_Part):
+    """Train on all rows but one part of them, once for each part, and measure on that part."""
+
+    train: TrainSpec
+    folds: Annotated[int, Field(ge=2, le=MOST_FOLDS)] = 5
+
+
+def applied(spec: TrainSpec, parameters: Parameters) -> TrainSpec:
+    """``spec`` with the parameters of a trial. Whether they go together is for :meth:`TrainSpec.check`.
+
+    :raises InvalidInput: one cannot be given.
+    """
+    config = {name.removeprefix(CONFIG): value for name, value in parameters.items() if name.startswith(CONFIG)}
+    options = {name: value for name, value in parameters.items() if not name.startswith(CONFIG)}
+    given = {**spec.model_dump(mode="json", exclude_defaults=True), **options}
+    if config:
+        given["config"] = {**spec.config, **config}
+    return build(TrainSpec, given)
+
+
+def lower_is_better(metric: str) -> bool:
+    """Of losses and errors; of anything else higher is."""
+    return metric.rpartition("_")[2] in ("loss", "mae", "mse", "rmse", "perplexity")
+
+
+def shown(parameters: Parameters) -> str:
+    """Parameters in one line: ``learning_rate=0.01 config.hidden=[64]``."""
+    return " ".join(
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={json.dumps(value, ensure_ascii=False)}"
+        for name, value in parameters.items()
+    )
+
+
+def _known(name: str) -> bool:
+    return (name.startswith(CONFIG) and len(name) > len(CONFIG)) or name in TrainSpec.model_fields
+
+
+def _unknown(name: str) -> str:
+    options = sorted(set(TrainSpec.model_fields) - FIXED - {"config"})
+    return f"cannot be searched; the options are {', '.join(options)}, and {CONFIG}KEY of the family"
+
+
+def _steps(name: str, part: Interval) -> list[JsonValue]:
+    if part.step is None and not part.whole:
+        raise InvalidInput(f"space.{name}", "a grid needs its values: give a list, or an interval with a step")
+    step = part.step or 1
+    count = int((part.high - part.low) / step + 1e-9) + 1
+    if count > 10_000:
+        raise InvalidInput(f"space.{name}", f"{count} values are too many for a grid; give a larger step")
+    return [part.low + place * step for place in range(count)]

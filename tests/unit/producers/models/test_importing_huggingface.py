@@ -1,0 +1,262 @@
+"""What ``models import`` makes of a Hugging Face folder, and what it refuses before anything is stored."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from longshore.producers.models.importing import read_import
+from longshore.shared.errors import InvalidInput
+from longshore.shared.model_formats.huggingface.files import find_files
+from longshore.shared.model_formats.huggingface.model import read_model
+from longshore.shared.store.manifest import Manifest
+from tests.unit.shared.model_formats.huggingface_files import (
+    CONFIG,
+    MODULES,
+    Json,
+    module,
+    tensors,
+    write,
+    write_classifier,
+    write_sentence,
+)
+
+INDEX = "model.safetensors.index.json"
+
+
+def refused(folder: Path, said: str) -> None:
+    with pytest.raises(InvalidInput, match=said) as caught:
+        read_import(folder, None)
+    assert caught.value.field == "path"
+
+
+def test_a_classifier_is_a_version_of_its_needed_files(tmp_path: Path) -> None:
+    write_classifier(tmp_path, id2label={"0": "bad", "1": "good"})
+    write(tmp_path, "README.md", b"#")
+    write(tmp_path, "optimizer.json", {})
+    write(tmp_path, "pytorch_model.bin", b"\x80\x02")
+    write(tmp_path, "modeling_mine.py", b"raise SystemExit")
+    found = read_import(tmp_path, None)
+    assert list(found.manifest.blobs) == ["config.json", "model.safetensors", "tokenizer.json"]
+    assert found.files == {name: tmp_path / name for name in found.manifest.blobs}
+    signature = found.manifest.signature
+    assert (signature.task, signature.target, signature.labels) == ("classification", "label", ("bad", "good"))
+    assert [(feature.name, feature.kind) for feature in signature.features] == [("text", "text")]
+    assert Manifest.parse(found.manifest.canonical()) == found.manifest
+
+
+def test_an_embedding_model_is_a_version(tmp_path: Path) -> None:
+    write_sentence(tmp_path)
+    write(tmp_path, "sentence_bert_config.json", {"max_seq_length": 16})
+    write(tmp_path, "tokenizer_config.json", {"model_max_length": 32})
+    found = read_import(tmp_path, None).manifest
+    assert (found.signature.task, found.signature.labels) == ("embedding", None)
+    assert {"modules.json", "1_Pooling/config.json", "sentence_bert_config.json"} < found.blobs.keys()
+
+
+def test_the_smallest_limit_of_tokens_holds(tmp_path: Path) -> None:
+    write_sentence(tmp_path)
+
+    def limit() -> int:
+        return read_model(find_files(tmp_path, "path"), "path").max_tokens
+
+    assert limit() == 64
+    write(tmp_path, "tokenizer_config.json", {"model_max_length": int(1e30)})
+    assert limit() == 64
+    write(tmp_path, "tokenizer_config.json", {"model_max_length": 32})
+    assert limit() == 32
+    write(tmp_path, "sentence_bert_config.json", {"max_seq_length": 16})
+    assert limit() == 16
+    write(tmp_path, "config.json", CONFIG | {"model_type": "roberta", "max_position_embeddings": 12})
+    assert limit() == 10
+
+
+def test_one_output_is_a_regression(tmp_path: Path) -> None:
+    write_classifier(tmp_path, id2label={"0": "LABEL_0"})
+    signature = read_import(tmp_path, None).manifest.signature
+    assert (signature.task, signature.target, signature.labels) == ("regression", "value", None)
+
+
+def test_tensors_may_lie_in_several_files(tmp_path: Path) -> None:
+    write_classifier(tmp_path)
+    (tmp_path / "model.safetensors").rename(tmp_path / "a.safetensors")
+    write(tmp_path, INDEX, {"weight_map": {"w": "a.safetensors"}})
+    names = list(read_import(tmp_path, None).manifest.blobs)
+    assert names == ["a.safetensors", "config.json", INDEX, "tokenizer.json"]
+
+
+@pytest.mark.parametrize("placed", ["../a.safetensors", "/etc/passwd", "b.safetensors", "config.json", 3, None])
+def test_an_index_names_files_of_the_folder_alone(tmp_path: Path, placed: object) -> None:
+    write_classifier(tmp_path / "model")
+    (tmp_path / "model/model.safetensors").rename(tmp_path / "a.safetensors")
+    write(tmp_path / "model", INDEX, {"weight_map": {"w": placed}})
+    refused(tmp_path / "model", "which is no safetensors file of the folder")
+
+
+@pytest.mark.parametrize("placed", [{"v": "a.safetensors"}, {"w": "a.safetensors", "v": "a.safetensors"}])
+def test_an_index_goes_with_its_files(tmp_path: Path, placed: Json) -> None:
+    write_classifier(tmp_path)
+    (tmp_path / "model.safetensors").rename(tmp_path / "a.safetensors")
+    write(tmp_path, INDEX, {"weight_map": placed})
+    refused(tmp_path, "does not go with the files")
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"auto_map": {"AutoModel": "mine.Model"}}, r"config\.json has 'auto_map'"),
+        ({"quantization_config": {"quant_method": "x"}}, "has 'quantization_config'"),
+        ({"_attn_implementation": "someone/kernel"}, "has '_attn_implementation'"),
+        ({"model_type": "mine"}, "model_type 'mine' is not one of albert, bert"),
+        ({"model_type": ["bert"]}, "model_type .* is not one of"),
+        ({"model_type": "gpt2"}, "model_type 'gpt2' is not one of"),
+        ({"is_decoder": True}, "it generates text"),
+        ({"architectures": ["BertModel"]}, r"there is no modules\.json"),
+        ({"architectures": "BertForSequenceClassification"}, r"there is no modules\.json"),
+        ({"problem_type": "multi_label_classification"}, "a text has one label"),
+        ({"problem_type": "regression"}, "a regression to 2 numbers"),
+        ({"id2label": {"1": "a", "2": "b"}}, "id2label .* does not name the outputs"),
+        ({"id2label": {"0": "a", "1": "a"}}, "gives two outputs one name"),
+        ({"id2label": ["a", "b"]}, "id2label"),
+        ({"max_position_embeddings": "64"}, "max_position_embeddings '64' is no number"),
+        ({"max_position_embeddings": 2}, "leave no room"),
+        ({"num_hidden_layers": 10**12}, "num_hidden_layers 1000000000000 is no number"),
+    ],
+)
+def test_a_configuration_that_cannot_be_run_is_refused(tmp_path: Path, config: Json, said: str) -> None:
+    write_classifier(tmp_path, **config)
+    refused(tmp_path, said)
+
+
+@pytest.mark.parametrize(
+    ("modules", "pooling", "said"),
+    [
+        ([*MODULES[:2], module("Dense", "2_Dense")], {}, "other modules are not"),
+        ([module("Transformer"), module("Pooling", "1_Pooling", "mine")], {}, "other modules are not"),
+        (MODULES[1:], {}, "other modules are not"),
+        ({}, {}, "other modules are not"),
+        ([module("Transformer", "0_T"), *MODULES[1:]], {}, "must lie in the folder itself"),
+        ([MODULES[0], module("Pooling", "../x")], {}, r"the path '\.\./x' is no folder"),
+        ([MODULES[0], module("Pooling", "absent")], {}, r"there is no absent/config\.json"),
+        (MODULES, {"pooling_mode_cls_token": True}, "pooling .* cannot be run"),
+        (MODULES, {"pooling_mode_mean_tokens": False, "pooling_mode_weightedmean_tokens": True}, "cannot be run"),
+        (MODULES, {"pooling_mode_mean_tokens": False}, "cannot be run"),
+        (MODULES, {"word_embedding_dimension": 12}, "vectors of 12 numbers"),
+        (MODULES, {"include_prompt": False}, "include_prompt"),
+    ],
+)
+def test_a_pooling_that_cannot_be_run_is_refused(tmp_path: Path, modules: object, pooling: Json, said: str) -> None:
+    write_sentence(tmp_path, modules, **pooling)
+    refused(tmp_path, said)
+
+
+HUGE = (100_000_001).to_bytes(8, "little")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "its header would have"),
+        (tensors()[:7], "its header would have"),
+        (tensors()[:-1], "7 bytes of numbers"),
+        (tensors() + b"x", "9 bytes of numbers"),
+        (HUGE + bytes(100), "its header would have 100000001 bytes"),
+        (b"\xff" * 16, "its header would have"),
+        (b"\x80\x02}q\x00." + bytes(20), "its header would have"),
+        ((9).to_bytes(8, "little") + b'{"a":1,"a', "is no safetensors file"),
+        ((15).to_bytes(8, "little") + b'{"a":{},"a":{}}', "'a' is given more than once"),
+        (tensors({}, b""), "holds no tensors"),
+        (tensors({"w": 1}), "says of tensor 'w' is damaged"),
+        (tensors({"w": {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}}), "is damaged"),
+        (tensors({"w": {"dtype": "F32", "shape": [-2, -1], "data_offsets": [0, 8]}}), "is damaged"),
+        (tensors({"w": {"dtype": "F32", "shape": [2], "data_offsets": [8, 16]}}), "begins at byte 8, not 0"),
+        (tensors({"w": {"dtype": "F8_E4M3", "shape": [8], "data_offsets": [0, 8]}}), "of the type 'F8_E4M3'"),
+    ],
+)
+def test_a_file_of_tensors_is_looked_at(tmp_path: Path, content: bytes, said: str) -> None:
+    write_classifier(tmp_path)
+    write(tmp_path, "model.safetensors", content)
+    refused(tmp_path, said)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "model.pkl"])
+def test_pickles_are_never_read(tmp_path: Path, name: str) -> None:
+    write_classifier(tmp_path)
+    (tmp_path / "model.safetensors").rename(tmp_path / name)
+    refused(tmp_path, "pickles .* are never read.*safe_serialization=True")
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "config.json"])
+@pytest.mark.parametrize("content", [b'{"a": 1, "a": 2}', b"[]", b"{", b"\xff", b'{"a": NaN}', b"[" * 100_000])
+def test_json_that_can_be_read_in_two_ways_or_not_at_all_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+    write_classifier(tmp_path)
+    write(tmp_path, name, content)
+    refused(tmp_path, f"{name} (is not JSON|does not hold a JSON object)")
+
+
+def test_a_folder_needs_its_tokenizer(tmp_path: Path) -> None:
+    write_classifier(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    refused(tmp_path, r"there is no tokenizer\.json")
+    write(tmp_path, "tokenizer.json", {})
+    write(tmp_path, "tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["mine.T", None]}})
+    refused(tmp_path, r"tokenizer_config\.json has 'auto_map'")
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "model.safetensors", "1_Pooling"])
+def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "model"
+    write_sentence(folder)
+    (folder / name).rename(tmp_path / "outside")
+    (folder / name).symlink_to(tmp_path / "outside")
+    refused(folder, f"{name} is a link that leads out of")
+
+
+def test_a_link_within_the_folder_is_followed(tmp_path: Path) -> None:
+    write_classifier(tmp_path)
+    (tmp_path / "tokenizer.json").rename(tmp_path / "kept")
+    (tmp_path / "tokenizer.json").symlink_to("kept")
+    assert "tokenizer.json" in read_import(tmp_path, None).manifest.blobs
+
+
+def test_an_exported_folder_is_read_back(tmp_path: Path) -> None:
+    write_sentence(tmp_path / "given")
+    manifest = read_import(tmp_path / "given", None).manifest
+    exported = tmp_path / "exported"
+    shutil.copytree(tmp_path / "given", exported)
+    write(exported, "manifest.json", manifest.canonical())
+    assert read_import(exported, None).manifest.digest == manifest.digest
+
+    other = json.loads(manifest.canonical())
+    other["signature"] = {**other["signature"], "target": "another"}
+    write(exported, "manifest.json", other)
+    refused(exported, "has another signature than its model")
+    write(exported, "manifest.json", manifest.canonical())
+    (exported / "tokenizer.json").unlink()
+    refused(exported, r"tokenizer\.json: there is no such file")
+
+
+@pytest.mark.parametrize("path", ["../x", "/x", "a/../x", "", "a//b", ".", "a b", "manifest.json"])
+def test_a_manifest_names_plain_files_alone(tmp_path: Path, path: str) -> None:
+    write_classifier(tmp_path)
+    values = json.loads(read_import(tmp_path, None).manifest.canonical())
+    values["files"][path] = values["files"].pop("config.json")
+    with pytest.raises(InvalidInput, match="manifest"):
+        Manifest.parse(json.dumps(values).encode())
+
+
+def test_a_manifest_has_files_or_weights(tmp_path: Path) -> None:
+    write_classifier(tmp_path)
+    values = json.loads(read_import(tmp_path, None).manifest.canonical())
+    blob = values["files"]["config.json"]
+    for changes, said in (
+        ({"weights": blob}, r"manifest\.weights: a version of the runtime huggingface has none"),
+        ({"files": {}}, "names its files"),
+        ({"runtime": "onnx"}, r"manifest\.weights: required"),
+        ({"runtime": "onnx", "weights": blob}, r"manifest\.files: a version of the runtime onnx has none"),
+    ):
+        with pytest.raises(InvalidInput, match=said):
+            Manifest.parse(json.dumps({**values, **changes}).encode())

@@ -1,0 +1,92 @@
+"""How fast a job goes and how long it has left, from what the ledger shows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from longshore.producers.reporting.progress import WINDOW, Progress, RateWindow, progress_of, rate_text, time_text
+from longshore.shared.ledger.records import JobRecord
+from longshore.shared.specs.jobs import State
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+RECORD = JobRecord(
+    **{"id": UUID(int=1), "kind": "infer", "producer": "tests", "queue": "cpu", "priority": 4, "spec": {}},  # type: ignore[arg-type]
+    **{"model": "digits", "version": 1, "digest": None, "shards_total": 1, "shards_done": 0, "shards_failed": 0},  # type: ignore[arg-type]
+    **{"outcome": None, "error": None, "created_at": START, "deadline": None},  # type: ignore[arg-type]
+    state=State.SUCCEEDED,
+    rows_total=100,
+    rows_done=90,
+    rows_failed=10,
+    started_at=START,
+    finished_at=START + timedelta(seconds=50),
+)
+
+
+def running(done: int, total: int | None = 100) -> Progress:
+    return Progress(State.RUNNING, done, total, 0, 1.0)
+
+
+def test_a_job_that_has_ended_has_its_mean_speed_and_no_time_left() -> None:
+    progress = progress_of(RECORD)
+    assert (progress.done, progress.rate, progress.remaining, progress.seconds) == (100, 2.0, None, 50.0)
+
+
+def test_rows_from_before_a_retry_are_no_part_of_the_speed() -> None:
+    assert progress_of(replace(RECORD, rows_before=95)).rate == 0.1
+    assert progress_of(replace(RECORD, rows_before=100)).rate is None
+
+
+def test_a_job_that_waits_has_neither() -> None:
+    for state, started in ((State.QUEUED, None), (State.QUEUED, START), (State.CANCELLED, None)):
+        progress = progress_of(replace(RECORD, state=state, started_at=started))
+        assert (progress.rate, progress.remaining, progress.seconds) == (None, None, 0.0)
+
+
+def test_a_running_job_has_the_time_left_that_its_speed_says() -> None:
+    started = datetime.now(UTC) - timedelta(hours=1)
+    record = replace(RECORD, state=State.RUNNING, rows_done=10, rows_failed=5, started_at=started, finished_at=None)
+    progress = progress_of(replace(record, rows_running=10))
+    assert progress.done == 25
+    assert progress.rate == pytest.approx(25 / 3600, rel=0.1)
+    assert progress.remaining == pytest.approx(3 * 3600, rel=0.1)
+    counting = progress_of(replace(record, rows_total=None))
+    assert counting.rate is not None
+    assert counting.remaining is None
+
+
+def test_a_watched_job_has_the_speed_of_the_recent_past() -> None:
+    window = RateWindow()
+    assert window.look(running(0), 0.0).rate is None
+    assert window.look(running(10), 1.0).rate == 10.0
+    for second in range(2, 60):
+        window.look(running(8 + second), float(second))
+    found = window.look(running(68), 60.0)
+    assert found.rate == pytest.approx(1.0)
+    assert found.remaining == pytest.approx(32.0)
+
+
+def test_steps_rarer_than_the_window_have_a_speed_too() -> None:
+    window = RateWindow()
+    window.look(running(0), 0.0)
+    assert window.look(running(30), 3 * WINDOW).rate == pytest.approx(30 / (3 * WINDOW))
+    assert window.look(running(90), 6 * WINDOW).rate == pytest.approx(60 / (3 * WINDOW))
+
+
+def test_rows_that_are_run_again_begin_a_new_window() -> None:
+    window = RateWindow()
+    window.look(running(50), 0.0)
+    assert window.look(running(20), 1.0).rate is None
+    assert window.look(running(24), 2.0).rate == 4.0
+
+
+def test_speeds_and_times_are_short() -> None:
+    assert [rate_text(rate, "infer") for rate in (None, 0.123, 9.96, 1234.5)] == [
+        *("", "0.12 rows/s", "10 rows/s", "1,234 rows/s"),
+    ]
+    assert rate_text(0.5, "train") == "0.5 epochs/s"
+    texts = [time_text(seconds) for seconds in (None, 0.2, 59.7, 200, 18_600, 187_200)]
+    assert texts == ["", "0s", "1m 0s", "3m 20s", "5h 10m", "2d 4h"]

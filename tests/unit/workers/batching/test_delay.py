@@ -1,0 +1,75 @@
+"""When small shards wait for others unasked."""
+
+from __future__ import annotations
+
+import time
+from uuid import uuid4
+
+import pytest
+
+from longshore.shared.ledger.batch_key import GROUP_SHARDS
+from longshore.shared.ledger.records import Claim
+from longshore.workers.batching.delay import PAUSE, Pace
+from longshore.workers.process.draining import Draining
+
+
+class Watched(Draining):
+    """Tells what was waited."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    def wait(self, seconds: float) -> bool:
+        self.waits.append(seconds)
+        return super().wait(0)
+
+
+def claimed(count: int) -> list[Claim]:
+    return [
+        Claim(
+            job_id=uuid4(),
+            shard=0,
+            attempt=1,
+            attempt_limit=3,
+            task="infer",
+            start=0,
+            stop=1,
+            offset=None,
+            length=None,
+            kind="infer",
+            model="m",
+            version=1,
+            digest="d",
+            spec={},
+            rows_per_shard=None,
+            max_attempts=3,
+            producer="p",
+            queue="cpu",
+            priority=4,
+            company="c",
+            only_failed=False,
+            part=None,
+        )
+        for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("together", "waits"), [(0, []), (1, []), (2, [PAUSE]), (GROUP_SHARDS - 1, [PAUSE]), (GROUP_SHARDS, [])]
+)
+def test_only_after_several_that_left_room(together: int, waits: list[float]) -> None:
+    pace, draining = Pace(), Watched()
+    pace.pause(draining)
+    pace.ran(claimed(together))
+    pace.pause(draining)
+    assert draining.waits == waits
+
+
+def test_not_when_it_has_been_quiet_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    pace, draining = Pace(), Watched()
+    pace.ran(claimed(2))
+    later = time.monotonic() + 1
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    pace.pause(draining)
+    assert draining.waits == []

@@ -1,0 +1,102 @@
+"""What monitors are told of a task that runs."""
+
+from __future__ import annotations
+
+import queue
+from dataclasses import dataclass
+from uuid import UUID
+
+import pytest
+from celery import Celery
+
+from longshore.shared.ledger.records import Claim
+from longshore.workers.process.progress_reporter import TaskEvents, Telling, Told
+
+#: Seconds for anything that is waited for.
+PATIENCE = 30.0
+
+
+@dataclass
+class Count:
+    """Rows that were computed."""
+
+    rows: int = 0
+
+
+def claim(kind: str = "infer", *, only_failed: bool = False) -> Claim:
+    """Of a hundred rows."""
+    return Claim(
+        job_id=UUID(int=1),
+        shard=0,
+        attempt=1,
+        attempt_limit=3,
+        task=kind,
+        start=100,
+        stop=200,
+        offset=None,
+        length=None,
+        kind=kind,
+        spec={},
+        model="digits",
+        version=1,
+        digest=None,
+        rows_per_shard=None,
+        max_attempts=3,
+        producer="tests",
+        queue="cpu",
+        priority=4,
+        only_failed=only_failed,
+    )
+
+
+def test_it_is_told_whenever_rows_were_computed_and_never_after_the_end() -> None:
+    told: queue.Queue[Told] = queue.Queue()
+    count = Count(10)
+    with Telling(told.put, claim(), count, every=0.001):
+        first = told.get(timeout=PATIENCE)
+        count.rows = 30
+        second = told.get(timeout=PATIENCE)
+    count.rows = 50
+    assert (first.rows, first.total, second.rows, second.total) == (10, 100, 30, 100)
+    assert first.rate > 0
+    assert second.rate > 0
+    assert told.empty()
+
+
+def test_a_short_task_tells_nothing() -> None:
+    told: list[Told] = []
+    with Telling(told.append, claim(), Count(10), every=PATIENCE):
+        pass
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    ("told", "text"),
+    [
+        (Told(4096, 100_000, 3200.4), "4,096 of 100,000 rows, 3,200 rows/s"),
+        (Told(7, None, 0.123), "7 rows, 0.12 rows/s"),
+        (Told(1, 20, 0.5, "epochs"), "1 of 20 epochs, 0.5 epochs/s"),
+    ],
+)
+def test_it_is_told_in_one_line(told: Told, text: str) -> None:
+    assert told.text == text
+
+
+@pytest.mark.parametrize(
+    ("of", "total", "unit"),
+    [(claim("train"), 100, "epochs"), (claim(only_failed=True), None, "rows")],
+)
+def test_epochs_are_called_so_and_a_total_that_is_not_known_is_left_out(
+    of: Claim, total: int | None, unit: str
+) -> None:
+    told: queue.Queue[Told] = queue.Queue()
+    with Telling(told.put, of, Count(3), every=0.001):
+        found = told.get(timeout=PATIENCE)
+    assert (found.total, found.unit) == (total, unit)
+
+
+def test_a_redis_that_is_not_there_ends_nothing() -> None:
+    app = Celery("tests", broker="redis://127.0.0.1:1/0", set_as_current=False)
+    app.conf.broker_transport_options = {"max_retries": 0}
+    TaskEvents(app, "cpu:0@tests").send(str(UUID(int=1)), Told(1, 2, 3.0))
+    app.close()

@@ -1,0 +1,31 @@
+"""The environment of a worker's process."""
+
+from __future__ import annotations
+
+import pytest
+
+from longshore.workers.process.devices import DeviceSlot
+from longshore.workers.process.supervisor import MEMORY, SPINS, worker_environment
+
+
+def slot() -> DeviceSlot:
+    return DeviceSlot(name="cpu:0", queue="cpu", cores=(0, 1), threads=2)
+
+
+def test_a_worker_is_made_fast_and_told_its_threads() -> None:
+    found = worker_environment(slot(), 20.0, {"HOME": "/nowhere", "OMP_NUM_THREADS": "64"})
+    assert found["HOME"] == "/nowhere"
+    assert found["OMP_NUM_THREADS"] == "2"
+    assert found["GOMP_SPINCOUNT"] == SPINS
+    assert {name: found[name] for name in MEMORY} == MEMORY
+
+
+@pytest.mark.parametrize("name", [*MEMORY, "GOMP_SPINCOUNT"])
+def test_what_is_set_where_it_is_started_stays(name: str) -> None:
+    assert worker_environment(slot(), 20.0, {name: "12345"})[name] == "12345"
+
+
+def test_threads_that_are_told_how_to_wait_are_not_told_twice() -> None:
+    found = worker_environment(slot(), 20.0, {"OMP_WAIT_POLICY": "PASSIVE"})
+    assert found["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert "GOMP_SPINCOUNT" not in found

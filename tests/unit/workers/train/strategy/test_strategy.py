@@ -1,0 +1,117 @@
+"""Several processes train what one does, to the rounding of sums, whatever their batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import torch
+from torch import nn
+
+from longshore.shared.errors import InvalidInput
+from longshore.shared.specs.optimizers import Optimizer
+from longshore.workers.train.checkpoint.state_file import read_state
+from longshore.workers.train.strategy.fsdp import units
+from longshore.workers.train.strategy.process_group import Group, refuse_batch_norm
+from longshore.workers.train.strategy.rank_sharding import dealt, present
+from tests.unit.workers.train.ranks import Asked, alone, together
+
+#: How far weights may be apart, where one sum is made in another order.
+NEAR = 5e-6
+IMAGES: dict[str, object] = {
+    **{"family": "cnn", "config": {"input_shape": [1, 3, 4], "channels": [4], "kernel_size": 2, "pool": 1}},
+    "augment": {"horizontal_flip": 0.5, "random_erasing": {}},
+}
+SMALL = {"d_model": 8, "nhead": 2, "num_layers": 2, "dim_feedforward": 16, "dropout": 0.0}
+TRANSFORMER = {"input_shape": [4, 3], **SMALL}
+EVERYTHING: dict[str, object] = {
+    **{"accumulate": 2, "clip_grad_norm": 0.1, "schedule": "step", "step_size": 1, "early_stopping": 1, "epochs": 6},
+    **{"metrics": ["accuracy", "f1", "auroc", "perplexity"], "test": 0.1, "optimizer": "adamw", "weight_decay": 0.1},
+}
+
+
+class At(Group):
+    """One of some ranks, that has no others."""
+
+    def __init__(self, rank: int, size: int) -> None:
+        self.rank, self.size = rank, size
+
+
+OPTIONS: list[dict[str, object]] = [
+    EVERYTHING,
+    # The last batch is of one row: the second rank has none of it.
+    {"batch_size": 6, "epochs": 1, "validation": 0.2},
+    # Of some of its parameters the gradients are rounding alone, which Adam would make as large as others.
+    {"family": "transformer", "config": TRANSFORMER, "optimizer": "sgd", "epochs": 1},
+    {"family": "rnn", "config": {"input_shape": [4, 3], "hidden_size": 8}, "precision": "bf16", "epochs": 1},
+    IMAGES,
+    *({"family": "linear", "config": {}, "optimizer": name, "epochs": 1} for name in get_args(Optimizer)),
+]
+
+
+@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+def test_two_devices_train_what_one_does(tmp_path: Path, kind: str) -> None:
+    asked = [Asked({**options, "devices": 2, "strategy": kind}) for options in OPTIONS]
+    for options, two in zip(OPTIONS, together(asked, kind, 2, tmp_path), strict=True):
+        one = alone(Asked(options))
+        near = 2e-3 if "precision" in options else NEAR
+        assert two.distance(one) < near, options
+        assert len(two.metrics) == len(one.metrics)
+        for found, wanted in zip(two.metrics, one.metrics, strict=True):
+            assert found == pytest.approx(wanted, abs=near), options
+        assert two.confusion == one.confusion
+        assert two.notes == one.notes
+
+
+@pytest.mark.parametrize(("kind", "size"), [("ddp", 3), ("fsdp", 2)])
+def test_a_training_goes_on_with_the_same_bits(tmp_path: Path, kind: str, size: int) -> None:
+    spread = {"devices": size, "strategy": kind}
+    options = {**EVERYTHING, **spread, "config": {"hidden": [16], "dropout": 0.4}, "early_stopping": 5, "epochs": 4}
+    asked = [Asked(options, keep_at=5), Asked(options, keep_at=1000, resume=True), Asked(IMAGES)]
+    whole, rest, images = together(asked, kind, size, tmp_path)
+    # Two steps an epoch: it went on in the middle of the third.
+    assert rest.metrics == whole.metrics[2:]
+    assert rest.distance(whole) == 0
+    kept: Any = read_state(tmp_path / "state")
+    assert len(kept["random"]) == size
+    assert not torch.equal(kept["random"][0], kept["random"][1]), "ranks drop out other units"
+    assert images.distance(alone(Asked(IMAGES))) < NEAR, "of three ranks, too"
+
+
+def test_every_row_is_dealt_to_one_rank_and_the_first_has_the_most() -> None:
+    for size in (2, 3, 7):
+        for rows in range(1, 20):
+            parts = [At(rank, size).own(rows) for rank in range(size)]
+            assert [row for part in parts for row in range(rows)[part]] == list(range(rows))
+            counts = [part.stop - part.start for part in parts]
+            assert max(counts) - min(counts) <= 1
+            assert counts[0] == max(counts)
+
+
+def test_a_rank_without_rows_computes_one_that_does_not_count() -> None:
+    rows, targets = torch.arange(4.0).reshape(2, 2), torch.tensor([5, 6])
+    last = At(2, 3)
+    assert (last.own(2), present(last, 2)) == (slice(2, 2), slice(0, 1))  # type: ignore[arg-type]
+    (inputs, given), count = dealt(last, rows, targets)  # type: ignore[arg-type]
+    assert (inputs.tolist(), given.tolist(), count) == ([[0, 1]], [5], 0)
+
+
+def test_layers_that_measure_a_batch_are_refused() -> None:
+    refuse_batch_norm(nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2)))
+    with pytest.raises(InvalidInput, match=r"^devices: layer 1 of the network is a BatchNorm1d"):
+        refuse_batch_norm(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)))
+
+
+def test_a_checkpoint_of_other_devices_is_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"^devices: 2: the checkpoint to go on from is of 3; give as many"):
+        At(0, 2).mine(torch.zeros(3, 8))
+    with pytest.raises(InvalidInput, match=r"is of 1; give as many"):
+        At(0, 2).mine(torch.zeros(8))
+
+
+def test_layers_are_sharded_one_by_one() -> None:
+    layer = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+    network = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.TransformerEncoder(layer, 2), nn.Linear(4, 2))
+    names = [type(each).__name__ for each in units(network)]
+    assert names == ["Linear", "TransformerEncoderLayer", "TransformerEncoderLayer", "Linear"]

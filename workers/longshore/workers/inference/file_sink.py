@@ -1,0 +1,67 @@
+"""Computed windows into one output file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from longshore.shared.datasets.outputs.folder import PartFolder
+from longshore.shared.datasets.outputs.pattern import ROW, output_columns
+from longshore.shared.datasets.outputs.writers import PartWriter
+from longshore.shared.errors import LongshoreError
+from longshore.workers.inference.sinks import Computed
+
+log = logging.getLogger("longshore.worker")
+
+
+class PartSink:
+    """Writes the rows that have outputs to an attempt's hidden file, which is begun with the first of them.
+
+    :param hidden: the file's name below the folder.
+    :param keep: columns of the input that stand between the row's number and its outputs.
+    """
+
+    def __init__(self, folder: PartFolder, hidden: str, keep: Sequence[str]) -> None:
+        self._folder = folder
+        self._hidden = hidden
+        self._keep = keep
+        self._writer: PartWriter | None = None
+
+    def take(self, window: Computed) -> None:
+        """Write one window."""
+        rows = pa.table(
+            {ROW: pa.array(window.rows, pa.int64()), **{name: window.inputs.column(name) for name in self._keep}}
+        )
+        outputs = window.outputs
+        if window.errors:
+            kept = outputs.is_valid()
+            rows, outputs = rows.filter(kept), outputs.filter(kept)
+        if not len(outputs):
+            return
+        for name, column in output_columns(outputs).items():
+            rows = rows.append_column(name, column)
+        if self._writer is None:
+            self._writer = self._folder.open(self._hidden)
+        self._writer.write(rows)
+
+    def finish(self) -> str:
+        """Bring the file to the disk. Returns its name, or an empty one where no row had an output."""
+        if self._writer is None:
+            return ""
+        self._writer.close()
+        return self._hidden
+
+    def discard(self) -> None:
+        """Remove what was written; what else goes wrong is logged, as another error is on its way already."""
+        if self._writer is None:
+            return
+        try:
+            self._writer.close()
+        except LongshoreError as error:
+            log.warning("%s", error)
+        try:
+            self._folder.remove(self._hidden)
+        except LongshoreError as error:
+            log.warning("%s", error)

@@ -1,0 +1,77 @@
+"""Export a family's version as a program: ``python -m longshore.workers.jobs.export FORMAT MANIFEST WEIGHTS TARGET``.
+
+A process of its own, started where a version is exported, because only this part of Longshore knows PyTorch. What is
+wrong is written to standard error as JSON with ``field`` and ``reason``, and ends it with 2.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from longshore.shared.errors import CorruptBlob, InvalidInput
+from longshore.shared.specs.signature import Signature
+from longshore.shared.store.manifest import Manifest
+from longshore.workers.runtimes.family import build_module
+
+#: Rows of the example; a program for any number of them is made of it. One would be taken for a size of its own.
+_EXAMPLE = 2
+
+
+def write_program(form: str, manifest: Manifest, weights: Path, target: Path) -> None:
+    """Write a version as ``onnx`` or ``pt2``: a program from float32 ``(rows, width)`` to ``(rows, outputs)``.
+
+    For classification the outputs are logits. What was standardised in training is standardised by the program.
+
+    :raises InvalidInput: its network cannot be exported.
+    :raises CorruptBlob: the weights do not fit.
+    """
+    module = build_module(manifest, weights)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the exporters use what PyTorch itself has deprecated
+            (_write_onnx if form == "onnx" else _write_pt2)(module, manifest.signature, target)
+    except Exception as error:  # exporters, and the networks of packages, can raise anything
+        first = next(iter(str(error).splitlines()), "")
+        raise InvalidInput(
+            "format", f"PyTorch cannot write family {manifest.family!r} as {form}: {type(error).__name__}: {first}"
+        ) from error
+
+
+def _write_onnx(module: nn.Module, signature: Signature, target: Path) -> None:
+    """https://docs.pytorch.org/docs/stable/onnx_export.html"""
+    example = (torch.zeros(_EXAMPLE, signature.width),)
+    names = {"input_names": ["input"], "output_names": ["output"]}
+    rows = ({0: torch.export.Dim("rows")},)
+    torch.onnx.export(module, example, target, **names, dynamic_shapes=rows, external_data=False, verbose=False)  # type: ignore[arg-type]
+
+
+def _write_pt2(module: nn.Module, signature: Signature, target: Path) -> None:
+    """https://docs.pytorch.org/docs/stable/export.html"""
+    example = (torch.zeros(_EXAMPLE, signature.width),)
+    program = torch.export.export(module, example, dynamic_shapes=({0: torch.export.Dim("rows")},))
+    torch.export.save(program.run_decompositions({}), target)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Returns what the process ends with."""
+    form, manifest, weights, target = arguments
+    try:
+        write_program(form, Manifest.parse(Path(manifest).read_bytes()), Path(weights), Path(target))
+    except InvalidInput as error:
+        json.dump({"field": error.field, "reason": error.reason}, sys.stderr)
+        return 2
+    except CorruptBlob as error:
+        json.dump({"field": "reference", "reason": str(error)}, sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

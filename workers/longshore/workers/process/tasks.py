@@ -1,0 +1,56 @@
+"""The Celery tasks: thin, for all a message says is which shards to look at.
+
+The parent imports this module too, to know the tasks' names; what needs torch is imported by the child alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from celery import Task, shared_task
+from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
+
+from longshore.broker.logs import configure_logging
+from longshore.broker.tickets import TASK_PREFIX, parse_names
+
+if TYPE_CHECKING:
+    from longshore.workers.context import WorkerContext
+
+log = logging.getLogger("longshore.worker")
+
+#: What this child process holds between two messages. A Celery task is a function, so it has nowhere else to be.
+_held: list[WorkerContext] = []
+
+
+def _configure_logging(**_: object) -> None:
+    configure_logging()
+
+
+def _start_child(**_: object) -> None:
+    from longshore.workers.process.child import start_child
+
+    context = start_child()
+    _held[:] = [context]
+    log.info("%s is ready on %s", context.worker.name, context.device)
+
+
+def _stop_child(**_: object) -> None:
+    while _held:
+        _held.pop().close()
+
+
+def run(task: Task, names: Sequence[Sequence[str | int]], wake: str | None = None) -> None:
+    """The body of every task."""
+    from longshore.broker.coalescing import Wake
+    from longshore.workers.execution import run_message
+
+    run_message(_held[0], parse_names(names), str(task.request.id), None if wake is None else Wake.parse(wake))
+
+
+setup_logging.connect(_configure_logging)
+worker_process_init.connect(_start_child)
+worker_process_shutdown.connect(_stop_child)
+for kind in ("infer", "train", "evaluate", "promote", "plan", "tune", "cross_validate"):
+    shared_task(name=TASK_PREFIX + kind, bind=True)(run)

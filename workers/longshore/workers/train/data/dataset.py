@@ -1,0 +1,216 @@
+"""From tables to what the loop trains on: a matrix of features, targets, and who is held out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from longshore.shared.datasets.columns.matrix import to_matrix
+from longshore.shared.datasets.schemas import check_held_out, infer_features
+from longshore.shared.datasets.split_names import TEST, VALIDATION
+from longshore.shared.errors import InvalidInput
+from longshore.shared.specs.families import image_shape
+from longshore.shared.specs.signature import Feature, Signature
+from longshore.shared.specs.tokenizer import LENGTH
+from longshore.shared.specs.train import TrainSpec
+from longshore.workers.train.data.signing import make_signature
+from longshore.workers.train.data.split import Parts, Rows, split_by_column, split_by_fold, split_by_fraction
+from longshore.workers.train.data.targets import Targets, Values, make_coding, unseen
+from longshore.workers.train.data.texts import Fitted, tokenise
+
+#: Rows turned into numbers in one step, which bounds the memory this takes beside the matrix itself.
+_CHUNK = 8192
+#: Bytes of numbers in one step, likewise.
+_CHUNK_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The rows of ``spec.data``, and those held out where they have a table of their own."""
+
+    data: pa.Table
+    validation: pa.Table | None = None
+    test: pa.Table | None = None
+
+    def __iter__(self) -> Iterator[tuple[str, pa.Table]]:
+        """Those there are, each with the field of the spec that names it; ``data`` first."""
+        for field, table in (("data", self.data), (VALIDATION, self.validation), (TEST, self.test)):
+            if table is not None:
+                yield field, table
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Tables as numbers: the rows of ``data``, then those of ``validation``, then those of ``test``."""
+
+    signature: Signature
+    #: float32 ``(n, width)``, all finite; of texts their ids, as wide as the longest.
+    features: npt.NDArray[np.float32]
+    targets: Targets
+    #: Row numbers to train on, and those held out to measure each epoch and the end on (maybe none).
+    train_rows: Rows
+    held_out_rows: Rows
+    test_rows: Rows
+    #: What is odd about the data and no reason to refuse it, a sentence each.
+    notes: tuple[str, ...] = ()
+    #: Of texts.
+    fitted: Fitted | None = None
+
+    @property
+    def outputs(self) -> int:
+        """Numbers the network gives for a row."""
+        assert self.signature.outputs is not None
+        return self.signature.outputs
+
+    @property
+    def class_counts(self) -> tuple[int, ...]:
+        """Of a classifier: rows to train on of each class."""
+        codes = self.targets.values[self.train_rows].astype(np.int64)
+        return tuple(np.bincount(codes, minlength=self.outputs).tolist())
+
+
+def read_training_data(
+    spec: TrainSpec, tables: Tables, fold: tuple[int, int] | None = None, tokenizer: str | None = None
+) -> TrainingData:
+    """Check and convert every row of ``tables``.
+
+    :param fold: (i, k) validates on the i-th (from 0) of k equal parts of ``data``, and not as ``spec`` says.
+    :param tokenizer: the content of the one that ``spec`` names, for texts; ``None`` trains one.
+    :raises InvalidInput: names the field of ``spec`` that does not fit the tables, or a bad row by its number (from 0).
+    """
+    data = tables.data
+    if data.num_rows < 2:
+        raise InvalidInput("data", f"rows: {data.num_rows}; training needs at least 2")
+    first = data.slice(0, _CHUNK).combine_chunks().to_batches()[0]
+    shape = image_shape(spec.config)
+    tokens = None if spec.tokenizer is None else spec.tokenizer.length or LENGTH
+    features = infer_features(data.schema, first, spec.target, spec.features, shape, spec.split, tokens)
+    targets = _read_targets(spec, tables, features)
+    signature = make_signature(spec, features, targets)
+    parts = _split(spec, tables, targets, fold)
+    if signature.is_text:
+        rows, fitted = tokenise(spec, list(tables), parts.train, signature, tokenizer)
+        return TrainingData(signature, rows, targets, parts.train, parts.validation, parts.test, fitted.notes, fitted)
+    matrix = _read_features(tables, signature)
+    notes = tuple(_odd(matrix, parts.train, signature))
+    return TrainingData(signature, matrix, targets, parts.train, parts.validation, parts.test, notes)
+
+
+def _read_targets(spec: TrainSpec, tables: Tables, features: tuple[Feature, ...]) -> Targets:
+    column = tables.data[spec.target]
+    coding = make_coding(column, spec.target, spec.task)
+    for field, table in list(tables)[1:]:
+        check_held_out(table.schema, features, spec.target, column.type, field)
+        if coding.task == "embedding":
+            coding = coding.widened(table[spec.target])
+    values = [coding.encode(column)]
+    for field, table in list(tables)[1:]:
+        values.append(coding.encode(table[spec.target], where=f" of {field}"))
+    return Targets(coding.task, cast(Values, np.concatenate(values)), coding.labels)
+
+
+def _split(spec: TrainSpec, tables: Tables, targets: Targets, fold: tuple[int, int] | None) -> Parts:
+    """Part the rows of ``data``, and put those of the other tables where they belong."""
+    count = tables.data.num_rows
+    grouped = targets.task in ("classification", "embedding")
+    if spec.stratify and not grouped:
+        what = "whose rows are of no one class" if targets.task == "multilabel" else "which has no classes"
+        raise InvalidInput("stratify", f"the task is {targets.task}, {what}; leave it out")
+    if spec.split is not None:
+        parts = split_by_column(tables.data[spec.split], spec.split)
+    else:
+        stratified = grouped and spec.stratify is not False
+        groups = targets.values[:count].astype(np.int64) if stratified else np.zeros(count, np.int64)
+        drawn = [part if isinstance(part, float) else 0.0 for part in (spec.validation, spec.test)]
+        parts = (
+            split_by_fraction(groups, drawn[0], drawn[1], spec.seed)
+            if fold is None
+            else split_by_fold(groups, fold, spec.seed)
+        )
+    if targets.task == "embedding":
+        _refuse_lone(spec.target, targets.values[parts.train])
+    else:
+        _refuse_unseen(spec.target, targets, parts)
+    start = count
+    added = {VALIDATION: parts.validation, TEST: parts.test}
+    for field, table in list(tables)[1:]:
+        added[field] = np.arange(start, start + table.num_rows)
+        start += table.num_rows
+    return Parts(parts.train, added[VALIDATION], added[TEST])
+
+
+def _refuse_unseen(name: str, targets: Targets, parts: Parts) -> None:
+    if targets.labels is None:
+        return
+    sets = targets.task == "multilabel"
+    missing = ~_there(targets, parts.train)
+    for rows, where in ((parts.validation, f" for {VALIDATION}"), (parts.test, f" for {TEST}")):
+        values = targets.values[rows]
+        bad = np.flatnonzero((values[:, missing] if sets else missing[values.astype(np.int64)][:, None]).any(axis=1))
+        if len(bad):
+            first = values[bad[0]]
+            code = int(np.flatnonzero(first & missing)[0]) if sets else int(first)
+            count = int((values[:, code] if sets else values == code).sum())
+            raise unseen(name, targets.labels[code], int(rows[bad[0]]), where, count)
+
+
+def _there(targets: Targets, rows: Rows) -> npt.NDArray[np.bool_]:
+    """Which labels some of ``rows`` have, ``(labels,)``."""
+    assert targets.labels is not None
+    values = targets.values[rows]
+    if targets.task == "multilabel":
+        return np.asarray(values.any(axis=0), np.bool_)
+    return np.bincount(values.astype(np.int64), minlength=len(targets.labels)) > 0
+
+
+def _refuse_lone(name: str, codes: Values) -> None:
+    """An embedding is learned from rows of one class that should be near each other."""
+    if len(np.unique(codes)) == len(codes):
+        raise InvalidInput(
+            "target",
+            f"column {name!r} has another label in each of the {len(codes)} rows to train on; "
+            "an embedding is learned from rows that have the same",
+        )
+
+
+def _read_features(tables: Tables, signature: Signature) -> npt.NDArray[np.float32]:
+    matrix = np.empty((sum(table.num_rows for _, table in tables), signature.width), dtype=np.float32)
+    start = 0
+    for field, table in tables:
+        read_matrix(table, signature, matrix[start : start + table.num_rows], field)
+        start += table.num_rows
+    return matrix
+
+
+def read_matrix(table: pa.Table, signature: Signature, out: npt.NDArray[np.float32], field: str = "data") -> None:
+    """Write the columns of ``signature`` into ``out``, float32 ``(n, width)``.
+
+    :param field: the argument that brought the table, for errors.
+    :raises InvalidInput: a value is missing, unreadable or not finite.
+    """
+    offset = 0
+    columns = table.select([feature.name for feature in signature.features])
+    for batch in columns.to_batches(max_chunksize=max(1, min(_CHUNK, _CHUNK_BYTES // (4 * signature.width)))):
+        part = to_matrix(batch, signature)
+        if part.errors:
+            row = min(part.errors)
+            raise InvalidInput(field, f"row {offset + row}: {part.errors[row]}; mend or remove it")
+        out[offset : offset + batch.num_rows] = part.values
+        offset += batch.num_rows
+
+
+def _odd(matrix: npt.NDArray[np.float32], rows: Rows, signature: Signature) -> Iterator[str]:
+    """Columns of one number a row that hold the same one in all ``rows``. Of lists and images this is common."""
+    position = 0
+    for feature in signature.features:
+        if feature.width is None:
+            column = matrix[:, position]
+            # Most columns differ in their first rows.
+            if (column[rows[:100]] == column[rows[0]]).all() and (column[rows] == column[rows[0]]).all():
+                yield f"column {feature.name!r} is {column[rows[0]]:g} in every row to train on, so it teaches nothing"
+        position += feature.size

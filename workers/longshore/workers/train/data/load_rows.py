@@ -1,0 +1,24 @@
+"""Where the rows of a training job come from: memory, or a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from longshore.shared.specs.train import TrainSpec
+from longshore.workers.inputs.inline_blocks import Blocks
+from longshore.workers.train.data.dataset import Tables
+from longshore.workers.train.data.stream.open import open_streams
+from longshore.workers.train.data.stream.reader import StreamSource
+from longshore.workers.train.data.tables import read_tables
+
+#: Read whole, or opened to be read again and again.
+Opened: TypeAlias = Tables | Sequence[StreamSource]
+
+
+def open_rows(spec: TrainSpec, blocks: Blocks) -> Opened:
+    """The rows that ``spec`` names.
+
+    :raises DataError: a file cannot be read, or is not what it was at submission.
+    """
+    return open_streams(spec, blocks) if spec.stream else read_tables(spec, blocks)

@@ -1,0 +1,72 @@
+"""From a spec to the streams that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from longshore.shared.datasets.segments import Segment
+from longshore.shared.datasets.source import open_source
+from longshore.shared.specs.jobs import FileInput, Input
+from longshore.shared.specs.train import TrainSpec
+from longshore.workers.inputs.inline_blocks import Blocks
+from longshore.workers.train.data.stream.reader import StreamSource, cut_runs
+from longshore.workers.train.data.stream.splitting import TEST, VALIDATION, AllOf, ByColumn, ByHash, Parting
+
+
+def open_streams(spec: TrainSpec, blocks: Blocks) -> list[StreamSource]:
+    """The stream of ``spec.data``, then those of rows held out that lie elsewhere.
+
+    :raises DataError: a file cannot be read, or is not what it was at submission.
+    """
+    streams = [_open("data", spec.data, _parting(spec), blocks)]
+    for name, held_out, part in (("validation", spec.validation, VALIDATION), ("test", spec.test, TEST)):
+        if not isinstance(held_out, float):
+            streams.append(_open(name, held_out, AllOf(part), blocks))
+    return streams
+
+
+def _parting(spec: TrainSpec) -> Parting:
+    if spec.split is not None:
+        return ByColumn(spec.split)
+    validation, test = (part if isinstance(part, float) else 0.0 for part in (spec.validation, spec.test))
+    return ByHash(validation, test, spec.seed)
+
+
+def _open(field: str, data: Input, parting: Parting, blocks: Blocks) -> StreamSource:
+    source = open_source(data) if isinstance(data, FileInput) else TableSource(blocks.rows(data))
+    return StreamSource(field, source, cut_runs(source), parting)
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """Rows in memory, read like those of a file: see :class:`~longshore.shared.datasets.source.Source`."""
+
+    table: pa.Table
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns."""
+        return self.table.schema
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+        return int(self.table.num_rows)
+
+    def head(self, rows: int = 1024) -> pa.RecordBatch:
+        """The first rows."""
+        return self.table.slice(0, rows).combine_chunks().to_batches()[0]
+
+    def segments(self, rows_per_shard: int | None) -> list[Segment]:
+        """All rows in one run."""
+        return [Segment(0, self.rows)]
+
+    def batches(
+        self, segment: Segment, columns: Sequence[str], batch_rows: int, strict: bool = True
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of a run, in order."""
+        rows = self.table.select(list(columns)).slice(segment.start, segment.rows)
+        yield from rows.combine_chunks().to_batches(max_chunksize=batch_rows)

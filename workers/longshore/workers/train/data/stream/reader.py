@@ -1,0 +1,104 @@
+"""Rows of one part of a source as numbers, in the order of its runs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from longshore.shared.datasets.columns.matrix import to_matrix
+from longshore.shared.datasets.segments import Segment
+from longshore.shared.datasets.source import Source
+from longshore.shared.errors import InvalidInput
+from longshore.shared.specs.signature import Signature
+from longshore.workers.train.data.stream.splitting import Parting
+from longshore.workers.train.data.targets import Coding, Values
+
+#: Rows read at a time, and the bytes of numbers that they make, at most.
+_ROWS, _BYTES = 8192, 16 << 20
+#: Rows in a run, where the file's layout does not say: few enough that there are many to shuffle.
+RUN_ROWS = 16_384
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class StreamSource:
+    """A file to stream from, cut into runs of rows that are read in one go."""
+
+    #: The argument that named it: ``data``, ``validation`` or ``test``.
+    field: str
+    source: Source
+    runs: Sequence[Segment]
+    parting: Parting
+
+    @property
+    def rows(self) -> int:
+        """In all."""
+        return self.runs[-1].stop if self.runs else 0
+
+
+def cut_runs(source: Source) -> Sequence[Segment]:
+    """Cut a file: by row groups where it has such, since these are decoded from their beginnings."""
+    borders = getattr(source, "borders", None)
+    if borders is None:
+        return source.segments(RUN_ROWS)
+    return [Segment(start, stop) for start, stop in itertools.pairwise(borders) if stop > start]
+
+
+def batches(stream: StreamSource, run: int, columns: Sequence[str], width: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """The batches of a run, each with the number of its first row.
+
+    :param columns: those wanted besides what the parting must see.
+    :param width: numbers that a row makes.
+    """
+    start = stream.runs[run].start
+    wanted = list(dict.fromkeys([*columns, *stream.parting.columns]))
+    rows = max(1, min(_ROWS, _BYTES // (4 * max(width, 1))))
+    for batch in stream.source.batches(stream.runs[run], wanted, rows):
+        yield start, batch
+        start += batch.num_rows
+
+
+def part_rows(
+    stream: StreamSource, part: int, order: Sequence[int], skip: int, signature: Signature, coding: Coding
+) -> Iterator[tuple[Floats, Values]]:
+    """The features, float32 ``(n, width)``, and the targets of the rows of ``part``, some at a time.
+
+    :param order: the runs to go through.
+    :param skip: rows of the part to leave out at the beginning.
+    :raises InvalidInput: a row is bad, though none was when the data was surveyed.
+    """
+    names = [feature.name for feature in signature.features]
+    for run in order:
+        for start, batch in batches(stream, run, [*names, coding.name], signature.width):
+            picked = np.flatnonzero(stream.parting.parts(batch, start) == part)
+            left_out = min(skip, len(picked))
+            skip -= left_out
+            picked = picked[left_out:]
+            if not len(picked):
+                continue
+            if len(picked) < batch.num_rows:
+                batch = batch.take(pa.array(picked))
+            yield features_of(stream, batch, start, picked, signature), encode(stream, batch, start, coding)
+
+
+def features_of(
+    stream: StreamSource, batch: pa.RecordBatch, start: int, picked: npt.NDArray[np.int64], signature: Signature
+) -> Floats:
+    """:raises InvalidInput: a row is bad; names it by ``start`` and its place among the ``picked``."""
+    made = to_matrix(batch, signature)
+    if made.errors:
+        row = min(made.errors)
+        raise InvalidInput(stream.field, f"row {start + int(picked[row])}: {made.errors[row]}; mend or remove it")
+    return made.values
+
+
+def encode(stream: StreamSource, batch: pa.RecordBatch, start: int, coding: Coding) -> Values:
+    """:raises InvalidInput: a target is bad."""
+    where = "" if stream.field == "data" else f" of {stream.field}"
+    return coding.encode(pa.chunked_array([batch.column(coding.name)]), start, where)

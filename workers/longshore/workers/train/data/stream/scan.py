@@ -1,0 +1,184 @@
+"""The first pass over a stream: checks every row, and measures what training must know before it begins."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from longshore.shared.datasets.columns.label_lists import is_label_lists, read_label_lists
+from longshore.shared.datasets.columns.types import is_list, is_text, stored
+from longshore.shared.errors import InvalidInput
+from longshore.shared.specs.signature import Feature, Signature
+from longshore.shared.specs.train import TrainSpec, TrainTask
+from longshore.workers.families.standardize import Standardize
+from longshore.workers.train.data.signing import make_signature
+from longshore.workers.train.data.split import Codes
+from longshore.workers.train.data.stream.reader import StreamSource, batches, features_of
+from longshore.workers.train.data.stream.splitting import TEST, TRAIN, VALIDATION
+from longshore.workers.train.data.targets import MAX_LABELS, Coding, make_coding, refuse_missing, unseen
+from longshore.workers.train.loop.result import Check
+
+_NAMES = {VALIDATION: "validation", TEST: "test"}
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one pass has found."""
+
+    signature: Signature
+    coding: Coding
+    #: Measured on the rows to train on.
+    standardize: Standardize
+    #: Of each source, the rows of each part in each run: int64 ``(runs, 3)``.
+    counts: Sequence[npt.NDArray[np.int64]]
+    notes: tuple[str, ...]
+    #: Rows to train on of each class, where the spec asks for balanced weights.
+    class_counts: tuple[int, ...] = ()
+
+
+def survey(spec: TrainSpec, sources: Sequence[StreamSource], features: tuple[Feature, ...], check: Check) -> Survey:
+    """Read every row of ``sources`` once.
+
+    :raises InvalidInput: a row is bad, or the parts or the labels are not such that one can train on them.
+    """
+    plain = Signature(features=features, task="regression", target=spec.target)
+    scale, labels = _Scale(plain.width), _Labels(spec.target, spec.task, spec.class_weights == "balanced")
+    counts = [np.zeros((len(stream.runs), 3), np.int64) for stream in sources]
+    for stream, counted in zip(sources, counts, strict=True):
+        for run in range(len(stream.runs)):
+            for start, batch in batches(stream, run, [*(each.name for each in features), spec.target], plain.width):
+                check()
+                parts = stream.parting.parts(batch, start)
+                counted[run] += np.bincount(parts, minlength=3)
+                matrix = features_of(stream, batch, start, np.arange(batch.num_rows), plain)
+                scale.add(matrix[parts == TRAIN])
+                labels.add(stream, batch.column(spec.target), parts, start)
+    _check_parts(spec, np.sum([each.sum(axis=0) for each in counts], axis=0))
+    coding = labels.coding()
+    signature = make_signature(spec, features, coding)
+    return Survey(signature, coding, scale.measured(), counts, tuple(scale.odd(features)), labels.class_counts(coding))
+
+
+def _check_parts(spec: TrainSpec, counts: npt.NDArray[np.int64]) -> None:
+    total = int(counts.sum())
+    if spec.split is not None and not counts[TRAIN]:
+        raise InvalidInput("split", f"column {spec.split!r} calls no row train; there must be rows to train on")
+    if counts[TRAIN] < 2:
+        raise InvalidInput("data", f"rows to train on: {counts[TRAIN]} of {total}; training needs at least 2")
+    for part, name in _NAMES.items():
+        fraction = getattr(spec, name)
+        if spec.split is None and isinstance(fraction, float) and fraction > 0 and not counts[part]:
+            raise InvalidInput(name, f"{fraction} of {total} rows holds none out; give a larger fraction, or 0")
+
+
+class _Scale:
+    """Mean and standard deviation as :meth:`Standardize.measure` has them, from rows that pass by once."""
+
+    def __init__(self, width: int) -> None:
+        self._count = 0
+        self._first = torch.zeros(width, dtype=torch.float64)
+        self._total, self._squares = torch.zeros_like(self._first), torch.zeros_like(self._first)
+
+    def add(self, rows: npt.NDArray[np.float32]) -> None:
+        if not len(rows):
+            return
+        away = torch.from_numpy(np.asarray(rows, np.float64))
+        if not self._count:
+            self._first = away[0].clone()
+        away.sub_(self._first)
+        self._count += len(rows)
+        self._total += away.sum(dim=0)
+        self._squares += away.square_().sum(dim=0)
+
+    def measured(self) -> Standardize:
+        mean = self._total / self._count
+        std = (self._squares / self._count - mean.square()).clamp_(min=0).sqrt_().float()
+        return Standardize((self._first + mean).float(), torch.where((self._squares == 0) | (std == 0), 1, std))
+
+    def odd(self, features: Sequence[Feature]) -> Iterator[str]:
+        position = 0
+        for feature in features:
+            if feature.width is None and not self._squares[position]:
+                value = float(self._first[position])
+                yield f"column {feature.name!r} is {value:g} in every row to train on, so it teaches nothing"
+            position += feature.size
+
+
+class _Labels:
+    """The distinct values of the target among the rows to train on, and where others were first seen."""
+
+    def __init__(self, name: str, task: TrainTask, count: bool) -> None:
+        self._name = name
+        self._task: TrainTask = task
+        #: Rows to train on by their value; ``None`` where nobody asks.
+        self._counts: Counter[object] | None = Counter() if count else None
+        #: Whether a row has a list of labels.
+        self._sets = False
+        #: Of a target that is no label: a row, which says its type.
+        self._known: pa.Array | None = None
+        #: Distinct values that are held out, each with the part and the row where it was first seen.
+        self._held_out: dict[object, tuple[str, int]] = {}
+
+    def add(self, stream: StreamSource, column: pa.Array, parts: Codes, start: int) -> None:
+        """:raises InvalidInput: a value is missing or not finite."""
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        where = "" if stream.field == "data" else f" of {stream.field}"
+        refuse_missing(pa.chunked_array([column]), self._name, start, where)
+        if not self._may_be_labels(column.type):
+            self._known = column.slice(0, 1) if self._known is None else self._known
+            one = pa.chunked_array([self._known])
+            make_coding(one, self._name, self._task).encode(pa.chunked_array([column]), start, where)
+            return
+        rows = np.arange(len(column))
+        if is_label_lists(column.type, self._task):
+            found = read_label_lists(column, self._name, start, where)
+            self._sets, column, rows, parts = True, found.labels, found.rows, parts[found.rows]
+        trained = column.filter(pa.array(parts == TRAIN))
+        if self._counts is not None:
+            self._counts.update({each["values"]: each["counts"] for each in pc.value_counts(trained).to_pylist()})
+        # What an embedding was never trained on can be told apart by it, too.
+        self._learn(column if self._task == "embedding" else trained)
+        for part, name in _NAMES.items():
+            places = np.flatnonzero(parts == part)
+            if len(places) and len(self._held_out) <= MAX_LABELS:
+                values = column.take(pa.array(places)).to_pylist()
+                for value in set(values) - self._held_out.keys():
+                    self._held_out[value] = (name, start + int(rows[places[values.index(value)]]))
+
+    def _learn(self, values: pa.Array) -> None:
+        if self._known is None or pa.types.is_null(self._known.type):
+            self._known = pc.unique(values)
+        elif len(self._known) <= MAX_LABELS and not pa.types.is_null(values.type):
+            self._known = pc.unique(pa.concat_arrays([self._known, values]))
+
+    def coding(self) -> Coding:
+        """:raises InvalidInput: the values are no targets, or one to be held out is in no row to train on."""
+        known = self._known
+        if self._sets and known is not None:
+            # As of one row that has all labels.
+            known = pa.LargeListArray.from_arrays(pa.array([0, len(known)], pa.int64()), known)
+        coding = make_coding(pa.chunked_array([known]), self._name, self._task)
+        if coding.labels is not None:
+            for label in self._held_out.keys() - set(coding.labels):
+                part, row = self._held_out[label]
+                raise unseen(self._name, label, row, f" for {part}", 1)
+        return coding
+
+    def class_counts(self, coding: Coding) -> tuple[int, ...]:
+        """Rows to train on of each of its labels; empty where nobody asks."""
+        counts = self._counts
+        return () if counts is None else tuple(counts[label] for label in coding.labels or ())
+
+    def _may_be_labels(self, kind: pa.DataType) -> bool:
+        whole = is_text(kind) or pa.types.is_boolean(kind) or pa.types.is_integer(kind)
+        one = self._task in ("classification", "embedding") and not is_list(stored(kind))
+        labels = one or is_label_lists(kind, self._task)
+        return labels or (self._task == "auto" and whole)

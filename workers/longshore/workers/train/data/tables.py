@@ -1,0 +1,41 @@
+"""The rows of a training job, read whole into memory."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from longshore.shared.datasets.source import open_source
+from longshore.shared.specs.jobs import FileInput, Input
+from longshore.shared.specs.train import TrainSpec
+from longshore.workers.inputs.inline_blocks import Blocks
+from longshore.workers.train.data.dataset import Tables
+
+#: Rows read at a time.
+READ_ROWS = 65_536
+
+
+def read_tables(spec: TrainSpec, blocks: Blocks) -> Tables:
+    """The rows that ``spec`` names.
+
+    :raises DataError: a file cannot be read, or is not what it was at submission.
+    """
+    data = _read(spec.data, columns_of(spec), blocks)
+    names = columns_of(spec) or data.schema.names
+    held_out = [None if isinstance(part, float) else part for part in (spec.validation, spec.test)]
+    return Tables(data, *(None if part is None else _read(part, names, blocks) for part in held_out))
+
+
+def columns_of(spec: TrainSpec) -> list[str] | None:
+    """The columns that ``spec`` names; ``None`` where it takes what there is."""
+    if spec.features is None:
+        return None
+    return [*spec.features, spec.target, *([] if spec.split is None else [spec.split])]
+
+
+def _read(data: Input, names: list[str] | None, blocks: Blocks) -> pa.Table:
+    if not isinstance(data, FileInput):
+        return blocks.rows(data)
+    source = open_source(data)
+    columns = source.schema.names if names is None else [name for name in names if name in source.schema.names]
+    batches = [batch for segment in source.segments(None) for batch in source.batches(segment, columns, READ_ROWS)]
+    return pa.Table.from_batches(batches, schema=pa.schema([source.schema.field(name) for name in columns]))

@@ -1,0 +1,280 @@
+"""The column to predict: which task it poses, and as the numbers a loss takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from longshore.shared.datasets.columns.label_lists import is_label_lists, read_label_lists
+from longshore.shared.datasets.columns.numbers import convert
+from longshore.shared.datasets.columns.types import described, is_list, is_number, is_text, shape_of, stored
+from longshore.shared.errors import InvalidInput
+from longshore.shared.specs.signature import Feature, Task
+from longshore.shared.specs.train import TrainTask
+from longshore.shared.specs.validation import shorten
+
+#: Integers of more distinct values than this are quantities rather than labels, unless ``task`` says otherwise.
+MAX_INTEGER_LABELS = 1000
+#: Classes one model can have. Beyond it the column is most likely an id.
+MAX_LABELS = 100_000
+#: Of which any number can hold for a row: each takes a byte of every row.
+MAX_LABELS_TOGETHER = 10_000
+
+Rows = npt.NDArray[np.int64]
+Values = npt.NDArray[np.int64] | npt.NDArray[np.float32] | npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What to predict, for n rows."""
+
+    task: Task
+    #: Classification and embedding: int64 ``(n,)`` indexes into ``labels``. Regression: float32 ``(n,)``, or of lists
+    #: of k numbers ``(n, k)``. Multilabel: bool ``(n, labels)``, whether the label holds.
+    values: Values
+    #: Sorted; ``None`` for regression.
+    labels: tuple[str | int | bool, ...] | None
+
+    @property
+    def outputs(self) -> int:
+        """Numbers the network gives for a row."""
+        return len(self.labels) if self.labels is not None else self.width or 1
+
+    @property
+    def width(self) -> int | None:
+        """Of regression on lists: numbers in each."""
+        return self.values.shape[1] if self.task == "regression" and self.values.ndim == 2 else None
+
+
+@dataclass(frozen=True)
+class Coding:
+    """What the values of a target column mean: how they become the numbers that a loss takes."""
+
+    #: The column's name.
+    name: str
+    task: Task
+    #: Sorted; ``None`` for regression.
+    labels: tuple[str | int | bool, ...] | None
+    #: What labels are looked up as.
+    kind: pa.DataType
+    #: Of regression on lists: numbers in each.
+    width: int | None = None
+
+    @property
+    def outputs(self) -> int:
+        """Numbers the network gives for a row."""
+        return len(self.labels) if self.labels is not None else self.width or 1
+
+    def encode(self, column: pa.ChunkedArray, row: int = 0, where: str = "") -> Values:
+        """The numbers of some rows.
+
+        :param row: the number of the first, for errors; ``where`` follows it there, as in ``" of validation"``.
+        :raises InvalidInput: a value is missing, not finite, or a label that this does not know.
+        """
+        column = _decoded(column)
+        refuse_missing(column, self.name, row, where)
+        if self.task == "multilabel":
+            return self._sets(column, row, where)
+        if self.width is not None:
+            return _vectors(column, Feature(name=self.name, width=self.width), row, where)
+        if self.labels is None:
+            return _quantities(column, self.name, row, where)
+        return self._codes(column, range(row, row + len(column)), where)
+
+    def widened(self, column: pa.ChunkedArray) -> Coding:
+        """One that knows the labels of ``column``, too: those of an embedding need not have been trained on."""
+        assert self.labels is not None
+        column = _as_labels(pc.drop_null(_decoded(column)), self.name)
+        if pa.types.is_boolean(column.type) != pa.types.is_boolean(self.kind):
+            return self
+        labels = tuple(sorted({*self.labels, *pc.unique(column).to_pylist()}))
+        return replace(self, labels=labels, kind=pa.array(labels).type)
+
+    def _codes(self, column: pa.ChunkedArray, rows: Sequence[int] | Rows, where: str) -> Rows:
+        """The places of labels, ``(n,)``.
+
+        :param rows: the number of each one's row.
+        """
+        column = _as_labels(column, self.name)
+        # The wider type of both: 300 is an unknown label to a column of 8 bits, and no error of its own.
+        known = pa.chunked_array([pa.array(self.labels, self.kind)])
+        codes = pc.index_in(column, value_set=known.cast(column.type, safe=False).combine_chunks())
+        unknown = pc.index(pc.is_null(codes), True).as_py()
+        if unknown >= 0:
+            raise unseen(self.name, column[unknown].as_py(), int(rows[unknown]), where, codes.null_count)
+        values: Rows = codes.to_numpy().astype(np.int64)
+        return values
+
+    def _sets(self, column: pa.ChunkedArray, row: int, where: str) -> npt.NDArray[np.bool_]:
+        """Bool ``(n, labels)``. A label that a row has twice holds once."""
+        values = np.zeros((len(column), len(self.labels or ())), np.bool_)
+        start = 0
+        for chunk in column.chunks:
+            found = read_label_lists(chunk, self.name, row + start, where)
+            if len(found.labels):
+                rows = found.rows + start
+                values[rows, self._codes(pa.chunked_array([found.labels]), rows + row, where)] = True
+            start += len(chunk)
+        return values
+
+
+def unseen(name: str, label: object, row: int, where: str, count: int) -> InvalidInput:
+    """The error for a label that is held out and that no row to train on has."""
+    others = f" (and {count - 1} rows more)" if count > 1 else ""
+    return InvalidInput(
+        "target",
+        f"column {name!r} has {shorten(label)} in row {row}{where}{others}, and in no row to train on; "
+        "a label that is never seen cannot be learned: train on rows that have it, or remove those",
+    )
+
+
+def read_targets(column: pa.ChunkedArray, name: str, task: TrainTask) -> Targets:
+    """Read the target column ``name``.
+
+    :raises InvalidInput: a value is missing or not finite, the type does not fit the task, or there is but one class.
+    """
+    coding = make_coding(column, name, task)
+    return Targets(coding.task, coding.encode(column), coding.labels)
+
+
+def make_coding(column: pa.ChunkedArray, name: str, task: TrainTask) -> Coding:
+    """Find out what the target column ``name`` means. Every value of it must be there, in any order.
+
+    :raises InvalidInput: a value is missing, the type does not fit the task, or there is but one class.
+    """
+    column = _decoded(column)
+    refuse_missing(column, name)
+    if is_label_lists(column.type, task):
+        return _code_sets(column, name)
+    if is_list(stored(column.type)):
+        return _code_lists(column, name, task)
+    chosen = _chosen_task(column, name, task)
+    if chosen == "regression":
+        return Coding(name, "regression", None, column.type)
+    column = _as_labels(column, name)
+    labels = tuple(sorted(pc.unique(column).to_pylist()))
+    if len(labels) < 2:
+        needs = "a classifier" if chosen == "classification" else "an embedding"
+        raise InvalidInput(
+            "target", f"column {name!r} has the one label {shorten(labels[0])}; {needs} needs two or more"
+        )
+    _check_labels(labels, name, MAX_LABELS)
+    return Coding(name, chosen, labels, column.type)
+
+
+def _code_sets(column: pa.ChunkedArray, name: str) -> Coding:
+    """Any number of labels a row."""
+    parts, start = [], 0
+    for chunk in column.chunks:
+        parts.append(read_label_lists(chunk, name, start).labels)
+        start += len(chunk)
+    found = _as_labels(pa.chunked_array(parts), name)
+    labels = tuple(sorted(pc.unique(found).to_pylist()))
+    if not labels:
+        raise InvalidInput("target", f"column {name!r} has an empty list in every row; there is no label to learn")
+    _check_labels(labels, name, MAX_LABELS_TOGETHER)
+    return Coding(name, "multilabel", labels, found.type)
+
+
+def _code_lists(column: pa.ChunkedArray, name: str, task: str) -> Coding:
+    """Several quantities a row."""
+    if task in ("classification", "embedding") or shape_of(column.type) is None:
+        raise InvalidInput(
+            "target",
+            f"column {name!r} holds {described(column.type)}; lists of numbers are predicted by regression, "
+            "and lists of labels by multilabel",
+        )
+    width = int(pc.list_value_length(column.slice(0, 1).cast(pa.list_(pa.float64()), safe=False))[0].as_py())
+    if width < 1:
+        raise InvalidInput("target", f"column {name!r} holds an empty list in row 0")
+    return Coding(name, "regression", None, column.type, width)
+
+
+def _vectors(column: pa.ChunkedArray, feature: Feature, row: int, where: str) -> npt.NDArray[np.float32]:
+    """Float32 ``(n, width)``."""
+    values = np.empty((len(column), feature.size), np.float32)
+    start = 0
+    for chunk in column.chunks:
+        part = convert(chunk, feature)
+        for number, reason in part.errors.items():
+            raise InvalidInput(
+                "target", f"column {feature.name!r}: {reason} in row {row + start + number}{where}; mend or remove it"
+            )
+        values[start : start + len(chunk)] = part.values
+        start += len(chunk)
+    bad = pa.array(~np.isfinite(values).all(axis=1))
+    _refuse_rows(bad, f"column {feature.name!r} is not made of finite 32-bit floats", row, where)
+    return values
+
+
+def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
+def _chosen_task(column: pa.ChunkedArray, name: str, task: TrainTask) -> Task:
+    kind = column.type
+    if not (is_text(kind) or is_number(kind)):
+        raise InvalidInput(
+            "target", f"column {name!r} holds {kind}; a target holds strings, booleans, integers or floats"
+        )
+    if task == "regression" and is_text(kind):
+        raise InvalidInput("task", f"regression needs numbers, and column {name!r} holds {kind}; use classification")
+    if task != "auto":
+        return task
+    if pa.types.is_integer(kind):
+        return "classification" if pc.count_distinct(column).as_py() <= MAX_INTEGER_LABELS else "regression"
+    return "classification" if is_text(kind) or pa.types.is_boolean(kind) else "regression"
+
+
+def _quantities(column: pa.ChunkedArray, name: str, row: int, where: str) -> npt.NDArray[np.float32]:
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())
+    with np.errstate(over="ignore"):
+        values: npt.NDArray[np.float32] = column.cast(pa.float64(), safe=False).to_numpy().astype(np.float32)
+    _refuse_rows(pa.array(~np.isfinite(values)), f"column {name!r} is not a finite 32-bit float", row, where)
+    return values
+
+
+def _as_labels(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    """Strings, booleans or integers. Whole floats are integers: so pandas keeps labels where some were missing."""
+    if is_text(column.type):
+        return column.cast(pa.large_string())
+    if pa.types.is_boolean(column.type) or pa.types.is_integer(column.type):
+        return column
+    try:
+        return column.cast(pa.int64())
+    except pa.ArrowInvalid as error:
+        raise InvalidInput(
+            "task",
+            f"labels are text, booleans or integers; column {name!r} holds {column.type} values that are not whole: "
+            f"{error}",
+        ) from None
+
+
+def _check_labels(labels: tuple[str | int | bool, ...], name: str, most: int) -> None:
+    if len(labels) > most:
+        raise InvalidInput(
+            "target", f"column {name!r} has {len(labels)} labels; a model has at most {most}. Is the column an id?"
+        )
+    # JSON in Postgres cannot hold this character.
+    nul = next((label for label in labels if isinstance(label, str) and "\0" in label), None)
+    if nul is not None:
+        raise InvalidInput("target", f"column {name!r} has the label {shorten(nul)}; a label has no NUL character")
+
+
+def refuse_missing(column: pa.ChunkedArray, name: str, row: int = 0, where: str = "") -> None:
+    """:raises InvalidInput: a value is missing; ``row`` is the number of the first, and ``where`` follows it."""
+    _refuse_rows(pc.is_null(column), f"column {name!r} has no value", row, where)
+
+
+def _refuse_rows(bad: pa.Array | pa.ChunkedArray, reason: str, row: int, where: str) -> None:
+    first = pc.index(bad, True).as_py()
+    if first >= 0:
+        count = pc.sum(bad).as_py()
+        others = f" (and {count - 1} rows more)" if count > 1 else ""
+        raise InvalidInput("target", f"{reason} in row {row + first}{where}{others}; mend or remove such rows")

@@ -1,0 +1,157 @@
+"""What a training begins with, and learns from, besides its rows: the weights of a version, and a teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from longshore.shared.errors import CorruptBlob, InvalidInput
+from longshore.shared.specs.signature import Signature
+from longshore.shared.specs.tokenizer import TOKENIZER_FILE
+from longshore.shared.specs.train import TrainSpec
+from longshore.shared.store.manifest import Manifest
+from longshore.shared.store.store import Store
+from longshore.workers.families.model import NETWORK, STANDARDIZE
+from longshore.workers.families.standardize import Standardize
+from longshore.workers.families.weights import read_weights
+from longshore.workers.runtimes.family import build_module
+from longshore.workers.train.objective.multilabel import binary_divergence
+
+#: Names listed in an error or a note before it says only how many more there are.
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Nothing, by default."""
+
+    #: Tensors of the module of a version, by name.
+    base: Mapping[str, torch.Tensor] | None = None
+    #: From raw rows to outputs, in evaluation mode.
+    teacher: nn.Module | None = None
+    #: What the teacher takes and gives.
+    taught: Signature | None = None
+    #: The content of the tokenizer that texts are read by; ``None`` trains one.
+    tokenizer: str | None = None
+
+    def standardize(self, width: int) -> Standardize | None:
+        """That of the base, so that its network sees what it has learned from; ``None`` where it has none."""
+        if self.base is None or f"{STANDARDIZE}.mean" not in self.base:
+            return None
+        return Standardize(self.base[f"{STANDARDIZE}.mean"], self.base[f"{STANDARDIZE}.std"])
+
+    def fill(self, network: nn.Module) -> tuple[str, ...]:
+        """Put the base's weights into ``network``, wherever name and shape are the same.
+
+        :returns: what to tell the job's owner: which parts are new.
+        """
+        if self.base is None:
+            return ()
+        own = network.state_dict()
+        known = {
+            name.removeprefix(f"{NETWORK}."): tensor
+            for name, tensor in self.base.items()
+            if name.startswith(f"{NETWORK}.")
+        }
+        fitting = {name: tensor for name, tensor in known.items() if name in own and own[name].shape == tensor.shape}
+        network.load_state_dict(fitting, strict=False)
+        fresh = [name for name in own if name not in fitting]
+        return (f"not taken from the base, whose shapes differ: {_named(fresh)}",) if fresh else ()
+
+
+def load_prior(spec: TrainSpec, store: Store) -> Prior:
+    """What ``spec`` names.
+
+    :raises CorruptBlob: a version cannot be read.
+    """
+    base = teacher = taught = tokenizer = None
+    if spec.base_digest is not None:
+        base = read_weights(_weights(store, store.get_manifest(spec.base_digest)))
+    if spec.teacher_digest is not None:
+        manifest = store.get_manifest(spec.teacher_digest)
+        teacher, taught = build_module(manifest, _weights(store, manifest)), manifest.signature
+    if spec.tokenizer_digest is not None:
+        blob = store.get_manifest(spec.tokenizer_digest).blobs.get(TOKENIZER_FILE)
+        if blob is None:
+            raise CorruptBlob(f"the manifest {spec.tokenizer_digest} names no tokenizer")
+        tokenizer = store.read_blob(blob.digest).decode(errors="replace")
+    return Prior(base, teacher, taught, tokenizer)
+
+
+def _weights(store: Store, manifest: Manifest) -> Path:
+    if manifest.weights is None:
+        raise CorruptBlob("the manifest of a family's version names no weights")
+    return store.fetch_blob(manifest.weights)
+
+
+def freeze(network: nn.Module, patterns: tuple[str, ...]) -> None:
+    """Take the parameters whose names match out of the training.
+
+    :raises InvalidInput: a pattern matches none, or nothing is left to train.
+    """
+    names = [name for name, _ in network.named_parameters()]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise InvalidInput("freeze", f"{pattern!r} matches no parameter; there are {_named(names)}")
+    for name, parameter in network.named_parameters():
+        if any(fnmatchcase(name, pattern) for pattern in patterns):
+            parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise InvalidInput("freeze", f"{', '.join(patterns)} leaves nothing to train")
+
+
+class Teaching:
+    """The loss of a network that learns from another one's outputs as well as from the targets.
+
+    Of classes: the cross entropy of the targets, and the Kullback-Leibler divergence of both distributions at a higher
+    temperature. Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015,
+    https://arxiv.org/abs/1503.02531. Of several labels a row: that of each label's two outcomes, likewise. Of numbers:
+    their squared error against the teacher's.
+
+    :param standardize: what was done to the rows, which the teacher takes raw.
+    """
+
+    def __init__(self, spec: TrainSpec, prior: Prior, signature: Signature, standardize: Standardize | None) -> None:
+        assert prior.teacher is not None
+        assert prior.taught is not None
+        if (prior.taught.task, prior.taught.labels) != (signature.task, signature.labels):
+            raise InvalidInput(
+                "teacher", f"{spec.teacher} predicts other classes, or another kind of target, than this training"
+            )
+        self._teacher = prior.teacher.requires_grad_(False)
+        self._temperature, self._mix = spec.temperature, spec.mix
+        self._task = signature.task
+        self._standardize = standardize
+
+    def loss(self, inputs: torch.Tensor, outputs: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+        """The mixed loss.
+
+        :param inputs: rows as the network takes them.
+        :param outputs: what it gives for them.
+        :param own: its mean loss against the targets.
+        """
+        with torch.no_grad():
+            raw = inputs if self._standardize is None else inputs * self._standardize.std + self._standardize.mean
+            taught = self._teacher(raw)
+        if self._task == "regression":
+            return (1 - self._mix) * own + self._mix * functional.mse_loss(outputs, taught)
+        at = self._temperature
+        if self._task == "multilabel":
+            return (1 - self._mix) * own + self._mix * at * at * binary_divergence(outputs, taught, at)
+        divergence = functional.kl_div(
+            *(functional.log_softmax(outputs / at, 1), functional.log_softmax(taught / at, 1)),
+            reduction="batchmean",
+            log_target=True,
+        )
+        return (1 - self._mix) * own + self._mix * at * at * divergence
+
+
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"

@@ -1,0 +1,119 @@
+"""Metrics on held-out rows, computed by torchmetrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import nn
+from torchmetrics import Metric
+
+from longshore.shared.specs.signature import Task
+from longshore.workers.train.data.batches import HeldOutRows
+from longshore.workers.train.loop.result import Check
+from longshore.workers.train.objective.losses import Loss
+from longshore.workers.train.objective.metrics import WeightedMean, make_metrics
+from longshore.workers.train.strategy.base import Strategy
+from longshore.workers.train.strategy.rank_sharding import dealt
+from longshore.workers.train.strategy.single import Single
+
+#: Rows in one forward pass, at least: without gradients more fit than in training.
+_MIN_BATCH = 1024
+
+
+class Evaluation:
+    """Loss and quality of a network on held-out rows.
+
+    :param rows: those to evaluate on.
+    :param classes: of a classifier, or the labels of multilabel; ``None`` for regression.
+    :param prefix: of the metrics' names: ``val_`` or ``test_``.
+    :param names: the metrics besides the loss; as of :func:`make_metrics`, like ``task``.
+    :param strategy: the devices that the rows are dealt out to. torchmetrics adds up what each has found.
+    """
+
+    def __init__(
+        self,
+        rows: HeldOutRows,
+        classes: int | None,
+        loss: Loss,
+        batch: int,
+        device: torch.device,
+        prefix: str = "val_",
+        names: Sequence[str] | None = None,
+        task: Task | None = None,
+        strategy: Strategy | None = None,
+    ) -> None:
+        self._rows = rows
+        self._classes = classes
+        self._batch = max(batch, _MIN_BATCH)
+        self._loss = loss
+        self._prefix = prefix
+        self._strategy = strategy or Single()
+        # Fewer rows than devices: each measures all of them, which changes no mean.
+        self._dealt = rows.count >= self._strategy.size
+        self._mean_loss = WeightedMean().to(device)
+        made = make_metrics(names, classes, rows.count, task)
+        self._quality = {name: metric.to(device) for name, metric in made.items()}
+        self._sets = task == "multilabel"
+
+    @torch.no_grad()
+    def run(self, network: nn.Module, check: Check) -> dict[str, float]:
+        """Give ``loss`` and the metrics, each with the prefix.
+
+        ``network`` is left in evaluation mode. A metric that is not defined for these rows is left out.
+        """
+        network.eval()
+        for inputs, targets, own in self._batches():
+            check()
+            outputs = network(inputs)
+            if not own:
+                continue
+            self._mean_loss.update(self._loss(outputs, targets), len(targets))
+            given, wanted = self._compared(outputs, targets)
+            for metric in self._quality.values():
+                metric.update(given, wanted)
+        quality = {name: _take(metric) for name, metric in self._quality.items()}
+        found = {"loss": _take(self._mean_loss)} | {key: it for key, it in quality.items() if math.isfinite(it)}
+        return {self._prefix + name: value for name, value in found.items()}
+
+    def _compared(self, outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As the metrics take them."""
+        if self._sets:
+            # Said here: torchmetrics takes logits that all happen to lie between 0 and 1 for probabilities.
+            return outputs.sigmoid(), targets.long()
+        single = outputs.shape[1] == 1 and targets.ndim == 1
+        return outputs.squeeze(1) if single else outputs, targets
+
+    def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, int]]:
+        """Inputs, targets, and how many of them count."""
+        for inputs, targets in self._rows.in_order(self._batch):
+            if self._dealt:
+                (inputs, targets), own = dealt(self._strategy, inputs, targets)
+                yield inputs, targets, own
+            else:
+                yield inputs, targets, len(targets)
+
+    @torch.no_grad()
+    def confusion(self, network: nn.Module, check: Check) -> list[list[int]]:
+        """How often rows of a class were given each class: by the true class, then by the predicted one.
+
+        Of a classifier. ``network`` is left in evaluation mode.
+        """
+        assert self._classes is not None
+        network.eval()
+        counts = torch.zeros(self._classes * self._classes, dtype=torch.int64)
+        for inputs, targets, own in self._batches():
+            check()
+            pairs = targets * self._classes + network(inputs).argmax(dim=1)
+            counts += torch.bincount(pairs[:own].cpu(), minlength=len(counts))
+        if self._dealt:
+            counts = self._strategy.total(counts)
+        found: list[list[int]] = counts.reshape(self._classes, self._classes).tolist()
+        return found
+
+
+def _take(metric: Metric) -> float:
+    value = float(metric.compute())
+    metric.reset()
+    return value
