@@ -20,7 +20,7 @@ import redis
 from longshore.producers import Client
 from longshore.shared.settings import load_settings
 from longshore.workers.process.devices import detect_machine
-from tests.integration.deployment import SERVICES, START, Site, make_database, make_site
+from tests.integration.deployment.site import SERVICES, START, Site, make_database, make_site
 from tests.integration.support import PATIENCE
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.cluster import Cluster
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 PRODUCER = """
 import importlib.util, json

@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.cluster import Cluster
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[3] / "README.md"
 
 
 def test_the_example_prints_what_the_readme_shows(cluster: Cluster) -> None:

@@ -16,7 +16,7 @@ from tests.images import encoded, write_folder
 from tests.integration.cluster import Cluster
 from tests.topics import make_texts
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 #: Seconds for one of them, on small sizes.
 PATIENCE = 300.0
 
