@@ -200,3 +200,14 @@ def test_tokenised_columns_come_in_order() -> None:
     config.check_columns(("input_ids", "attention_mask", "token_type_ids"))
     with pytest.raises(InvalidInput, match="in this order"):
         config.check_columns(("attention_mask", "input_ids", "token_type_ids"))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("make", [token_rnn, mean_rnn])
+def test_bfloat16_runs_on_every_cpu(make: Callable[[str, int], nn.Module], cell: str) -> None:
+    """Also on one for which oneDNN has no bfloat16 LSTM; the outputs are those of float32 but for rounding."""
+    torch.manual_seed(0)
+    network, rows = make(cell, 6).eval(), texts(6)
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = network(rows)
+    torch.testing.assert_close(outputs.float(), network(rows), rtol=0.05, atol=0.05)

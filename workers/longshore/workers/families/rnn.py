@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
@@ -37,12 +39,13 @@ class _Recurrent(nn.Module):
 
         :param lengths: int64 ``(n,)``, 1 or more: the steps of each row that are no padding; ``None``: all.
         """
-        if lengths is None:
-            states, state = self.cell(steps)
-        else:
-            # Packed, so that the network never steps over padding, in either direction.
-            packed = pack_padded_sequence(steps, lengths.cpu(), batch_first=True, enforce_sorted=False)
-            states, state = self.cell(packed)
+        with _without_bfloat16_lstm(steps.device):
+            if lengths is None:
+                states, state = self.cell(steps)
+            else:
+                # Packed, so that the network never steps over padding, in either direction.
+                packed = pack_padded_sequence(steps, lengths.cpu(), batch_first=True, enforce_sorted=False)
+                states, state = self.cell(packed)
         if self.pooling == "last":
             last: torch.Tensor = state[0] if isinstance(state, tuple) else state
             pooled = last[-self.directions :].transpose(0, 1).flatten(1)
@@ -59,6 +62,15 @@ class _Recurrent(nn.Module):
         if self.pooling == "max":
             return states.amax(dim=1)
         return states.mean(dim=1) if lengths is None else states.sum(dim=1) / lengths[:, None]
+
+
+def _without_bfloat16_lstm(device: torch.device) -> AbstractContextManager[object]:
+    """Compute the cell in float32 on CPUs without AVX-512: oneDNN has no bfloat16 LSTM for them, and raises."""
+    if device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return nullcontext()
+    if torch.get_autocast_dtype("cpu") != torch.bfloat16 or torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return nullcontext()
+    return torch.autocast("cpu", enabled=False)
 
 
 class _TokenRnn(nn.Module):
