@@ -37,7 +37,7 @@ def test_it_follows_the_compose_specification(tmp_path: Path) -> None:
 
 
 def test_so_does_what_the_docs_add_to_it(tmp_path: Path) -> None:
-    added = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "deployment.md").read_text(), re.DOTALL)
+    added = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "how-to" / "deployment.md").read_text(), re.DOTALL)
     assert len(added) == 3
     for number, text in enumerate(added):
         file = tmp_path / f"{number}.yaml"

@@ -24,7 +24,7 @@ from tests.integration.command_line import CommandLine
 
 Numbers: TypeAlias = npt.NDArray[np.float32]
 
-DOCS = Path(__file__).parents[3] / "docs" / "training.md"
+DOCS = Path(__file__).parents[3] / "docs" / "reference" / "training.md"
 #: Seconds.
 PATIENCE = 120.0
 
