@@ -72,8 +72,9 @@ class Client:
         """Submit a batch-inference job. When this returns, the job is durable.
 
         :param model: ``digits``, ``digits:3`` or ``digits@production``; an alias is resolved now, for good.
-        :param data: a path or URI of a file or a folder that the workers can reach (docs/data.md); or rows: a list of
-            dict, a dict of columns, a NumPy array of shape (n, ...), an Arrow table, a pandas frame.
+        :param data: a path or URI of a file or a folder that the workers can reach
+            (docs/reference/data-formats.md); or rows: a list of dict, a dict of columns, a NumPy array of shape
+            (n, ...), an Arrow table, a pandas frame.
         :param options: ``format`` of a file (told by its suffix); ``batch_size`` in rows; ``rows_per_shard``;
             ``priority`` 0 to 9 with 9 the most urgent (4); ``device`` auto, cpu or gpu; ``max_attempts`` of a shard
             (3); ``timeout`` in seconds; ``idempotency_key``. ``output`` of files, ``folder/*.parquet`` or
@@ -91,8 +92,8 @@ class Client:
         :param data: as for :meth:`infer`.
         :param target: the column to predict.
         :param options: ``validation`` and ``test``, each a fraction of the rows or data like ``data``, ``split`` (a
-            column that says which rows they are) and ``stratify``: see docs/training.md; ``features``, ``task`` (of
-            embeddings with ``embedding_width`` and ``contrast_temperature``),
+            column that says which rows they are) and ``stratify``: see docs/how-to/training/data.md; ``features``,
+            ``task`` (of embeddings with ``embedding_width`` and ``contrast_temperature``),
             ``epochs``, ``batch_size``, ``learning_rate``, ``weight_decay``, ``optimizer`` and its
             arguments ``momentum``, ``nesterov``, ``betas``, ``eps``, ``amsgrad``, ``alpha``, ``centered``; ``loss`` and
             its arguments ``label_smoothing``, ``class_weights``, ``beta``, ``delta``; ``init`` and

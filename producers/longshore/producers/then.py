@@ -47,7 +47,7 @@ class Then:
         """Point an alias at the version.
 
         :param if_: a condition on what was measured of it, by its training and its newest evaluation; where it is
-            false, the job fails, and with it the rest of the chain. See docs/training.md.
+            false, the job fails, and with it the rest of the chain. See docs/reference/conditions.md.
         :param options: ``priority``, ``device``, ``max_attempts``, ``timeout``, ``idempotency_key``.
         :raises InvalidInput: as :meth:`evaluate`.
         """

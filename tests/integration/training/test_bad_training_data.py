@@ -1,4 +1,4 @@
-"""The table "Bad data" of docs/training.md, row by row, where no other test has it: through the client, to the end."""
+"""The table of docs/reference/data-checks.md, row by row, if no other test does: through the client, to the end."""
 
 from __future__ import annotations
 

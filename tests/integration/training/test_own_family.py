@@ -24,7 +24,7 @@ from tests.integration.command_line import CommandLine
 
 Numbers: TypeAlias = npt.NDArray[np.float32]
 
-DOCS = Path(__file__).parents[3] / "docs" / "reference" / "training.md"
+GUIDE = Path(__file__).parents[3] / "docs" / "how-to" / "training" / "custom-family.md"
 #: Seconds.
 PATIENCE = 120.0
 
@@ -33,10 +33,9 @@ PATIENCE = 120.0
 def worker_environment(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     """Workers that have the package of the documentation."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("installed")
-    text = DOCS.read_text()
-    section = text[text.index("## A family of your own") : text.index("## Fine-tuning")]
+    text = GUIDE.read_text()
     for language, name in (("toml", "pyproject.toml"), ("python", "residual_family.py")):
-        [block] = re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
+        [block] = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
         (source / name).write_text(block)
     # With what is installed here, and nothing from elsewhere.
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]

@@ -50,7 +50,7 @@ class ModelsClient:
         """Point an alias at a version; jobs that were submitted before keep theirs.
 
         :param if_: a condition on what was measured of the version, when it was made or by its newest evaluation, as in
-            ``"accuracy >= 0.97 and accuracy >= production"``; see docs/training.md.
+            ``"accuracy >= 0.97 and accuracy >= production"``; see docs/reference/conditions.md.
         :raises UnknownModel: there is no such version.
         :raises InvalidInput: the condition cannot be read; points at the place.
         :raises NotPromoted: the condition is false; the alias stays where it was.

@@ -42,8 +42,8 @@ def count_or_fraction(text: str) -> int | float:
 def infer(options: Options, /, model: str, data: str, wait: bool, **given: object) -> None:
     """Run MODEL (digits, digits:3 or digits@production) on every row of DATA.
 
-    DATA is a file, a folder or a URL that the workers can reach; docs/data.md lists the formats. Prints the
-    job's id; `longshore results` and the table `results` have what it computed.
+    DATA is a file, a folder or a URL that the workers can reach; docs/reference/data-formats.md lists the formats.
+    Prints the job's id; `longshore results` and the table `results` have what it computed.
     """
     with connected(options) as client:
         from longshore.producers.cli.views.job_view import tell_submitted
