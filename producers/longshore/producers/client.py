@@ -247,7 +247,7 @@ class Client:
     def _job(self, id: UUID, record: JobRecord | None = None) -> Job:
         return Job(id, self._ledger, self._requeue, record, self._then)
 
-    def _then(self, after: UUID) -> Then:
+    def _then(self, after: UUID) -> Then[Job]:
         """What submits links after a job."""
 
         def submit(plan: Callable[[LinkPlanner], NewJob]) -> Job:

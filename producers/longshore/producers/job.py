@@ -46,7 +46,7 @@ class Job:
         ledger: Ledger,
         publish: Callable[[Sequence[Ticket]], None],
         record: JobRecord | None = None,
-        then: Callable[[UUID], Then] | None = None,
+        then: Callable[[UUID], Then[Job]] | None = None,
     ) -> None:
         self.id = id
         self._then = then
@@ -160,7 +160,7 @@ class Job:
         return Evaluation.model_validate(record.outcome)
 
     @property
-    def then(self) -> Then:
+    def then(self) -> Then[Job]:
         """What comes after this job: ``job.then.evaluate(...)``, ``.infer(...)`` or ``.promote(...)``."""
         if self._then is None:
             raise InvalidInput("job", f"{self.id} was not made by a client")

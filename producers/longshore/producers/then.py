@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from longshore.producers.job import Job
     from longshore.producers.planning.chain import LinkPlanner
     from longshore.producers.requests import Data
     from longshore.shared.ledger.records import NewJob
 
-#: Submits what a planner makes of a link after the job.
-Submit: TypeAlias = "Callable[[Callable[[LinkPlanner], NewJob]], Job]"
+#: The class of the submitted job. It has a property of type ``Then[JobT]``, so this module does not import it.
+JobT = TypeVar("JobT")
+#: Plans the next job of a chain, submits it and returns it.
+Submit: TypeAlias = "Callable[[Callable[[LinkPlanner], NewJob]], JobT]"
 
 
-class Then:
+class Then(Generic[JobT]):
     """Submits the next link of a chain. When a call returns, the link is durable, whoever is left to see it run.
 
     A link waits until the job before has succeeded, and runs on the version that this has made or used. Where that
@@ -26,24 +27,24 @@ class Then:
     checked by the worker; everything else, as ever, by the call.
     """
 
-    def __init__(self, submit: Submit) -> None:
+    def __init__(self, submit: Submit[JobT]) -> None:
         self._submit = submit
 
-    def evaluate(self, data: Data, target: str | None = None, **options: object) -> Job:
+    def evaluate(self, data: Data, target: str | None = None, **options: object) -> JobT:
         """Measure the version; see :meth:`Client.evaluate`.
 
         :raises InvalidInput: names the option and the reason; or the job before has failed, or makes no version.
         """
         return self._submit(lambda planner: planner.evaluate(data, target, options))
 
-    def infer(self, data: Data, **options: object) -> Job:
+    def infer(self, data: Data, **options: object) -> JobT:
         """Run the version; see :meth:`Client.infer`.
 
         :raises InvalidInput: as :meth:`evaluate`.
         """
         return self._submit(lambda planner: planner.infer(data, options))
 
-    def promote(self, alias: str, *, if_: str | None = None, **options: object) -> Job:
+    def promote(self, alias: str, *, if_: str | None = None, **options: object) -> JobT:
         """Point an alias at the version.
 
         :param if_: a condition on what was measured of it, by its training and its newest evaluation; where it is
