@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from longshore.producers.planning.infer import Target
     from longshore.shared.ledger.records import JobRecord, NewJob, Ticket
     from longshore.shared.ledger.retention import Pruned
-    from longshore.shared.store_gc import Swept
+    from longshore.shared.store_gc import StoreSweep
 
 log = logging.getLogger("longshore.client")
 
@@ -222,7 +222,7 @@ class Client:
 
         return prune(self._ledger, self.settings, parse_duration(older_than, "older_than"), dry_run=dry_run)
 
-    def sweep_store(self, grace: str | timedelta = GRACE, *, dry_run: bool = False) -> Swept:
+    def sweep_store(self, grace: str | timedelta = GRACE, *, dry_run: bool = False) -> StoreSweep:
         """Remove the blobs in the store that no version, no job that can still run and no inline rows name.
 
         :param grace: blobs that were put within this time stay, as what will name them may not be committed yet.

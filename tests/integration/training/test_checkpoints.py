@@ -16,7 +16,7 @@ from longshore.producers import Client, Job
 from longshore.shared.errors import InvalidInput, JobFailed
 from longshore.shared.specs.jobs import State
 from longshore.shared.store.store import Store
-from longshore.shared.store_gc import named_blobs
+from longshore.shared.store_gc import referenced_blobs
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
@@ -160,7 +160,7 @@ def test_one_checkpoint_stays_and_the_store_keeps_it(cluster: Cluster, client: C
     assert found.epoch == EPOCHS + 1
     assert not cluster.ledger.checkpoints.prune(undisturbed.id, 1), "it is the only one"
     store = Store(client.settings.store)
-    assert found.blob in named_blobs(store, cluster.ledger)
+    assert found.blob in referenced_blobs(store, cluster.ledger)
     assert len(store.read_blob(found.blob)) == found.size
     # Those before it went with it: nothing is left for a sweep.
     swept = client.sweep_store(timedelta(hours=2), dry_run=True)

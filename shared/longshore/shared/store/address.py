@@ -1,28 +1,28 @@
-"""How an address is shown: without what opens it."""
+"""Addresses of files and stores, and how to display them without credentials."""
 
 from __future__ import annotations
 
 import re
 
-#: ``user:password@`` of a URL. Also after ``::``, for a URL that goes through another one.
+#: ``user:password@`` in a URL. Also after ``::``, for chained fsspec URLs.
 _USER = re.compile(r"(?<=://)[^/]*@")
 #: Signed URLs carry their key in the query.
 _QUERY = re.compile(r"\?.*", re.DOTALL)
 
 
 def is_remote(address: str) -> bool:
-    """Whether fsspec must open it; a plain path and ``file://`` are local."""
+    """Whether the address needs fsspec; a plain path, ``file://`` and ``local://`` are local."""
     scheme, mark, _ = address.partition("://")
     return "::" in scheme or (bool(mark) and scheme not in ("file", "local"))
 
 
 def public(address: str) -> str:
-    """``address`` for messages and logs: a URL without user, password and query."""
+    """The address for messages and logs: a URL without user, password and query."""
     return _QUERY.sub("", _USER.sub("", address)) if is_remote(address) else address
 
 
 def without_secrets(text: str, address: str) -> str:
-    """``text`` of a driver about ``address``, with what ``public`` leaves out of it blotted out."""
+    """A driver's message about ``address``, with everything that :func:`public` omits replaced by ``***``."""
     if not is_remote(address):
         return text
     for secret in [*_USER.findall(address), *_QUERY.findall(address)]:

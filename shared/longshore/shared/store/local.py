@@ -1,4 +1,4 @@
-"""A store in a folder of this machine, or of a file server mounted on it."""
+"""A store in a folder on this machine, or on a mounted file server."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from longshore.shared.errors import ServiceUnavailable
-from longshore.shared.store.folder import BLOCK
+from longshore.shared.store.folder import BLOCK_BYTES
 
-#: Holds files that are being written; what is in it is part of nothing.
-TEMPORARY = "tmp"
+#: The subfolder for files that are still being written; nothing refers to its content.
+TEMPORARY_FOLDER = "tmp"
 
 
 class LocalFolder:
-    """Files are written under another name, brought to the disk, and renamed: a crash leaves the old or the new."""
+    """Writes each file under a temporary name, syncs it to disk and renames it: a crash leaves the old or the new."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = str(path)
 
     def size(self, path: str) -> int | None:
-        with self._translated("look at", path):
+        with self._store_errors("access", path):
             try:
                 return (self.path / path).stat().st_size
             except FileNotFoundError:
                 return None
 
     def blocks(self, path: str) -> Iterator[bytes]:
-        with self._translated("read", path), (self.path / path).open("rb") as file:
-            while block := file.read(BLOCK):
+        with self._store_errors("read", path), (self.path / path).open("rb") as file:
+            while block := file.read(BLOCK_BYTES):
                 yield block
 
     def read(self, path: str) -> bytes:
-        with self._translated("read", path):
+        with self._store_errors("read", path):
             return (self.path / path).read_bytes()
 
     def write(self, path: str, blocks: Iterator[bytes]) -> None:
         target = self.path / path
-        # In a folder of its own, so that what a killed process leaves is found in one place and never listed.
-        temporary = self.path / TEMPORARY / uuid.uuid4().hex
-        with self._translated("write", path):
+        # In a folder of its own, so that the leftovers of killed processes are in one place and are never listed.
+        temporary = self.path / TEMPORARY_FOLDER / uuid.uuid4().hex
+        with self._store_errors("write", path):
             make_folder(temporary.parent)
             make_folder(target.parent)
             try:
@@ -58,52 +58,53 @@ class LocalFolder:
                 temporary.unlink(missing_ok=True)
 
     def delete(self, path: str) -> None:
-        with self._translated("delete", path):
+        with self._store_errors("delete", path):
             (self.path / path).unlink(missing_ok=True)
 
     def modified(self, path: str) -> datetime | None:
-        with self._translated("look at", path):
+        with self._store_errors("access", path):
             return _modified(self.path / path)
 
     def refresh(self, path: str) -> bool:
-        # A file of another user can only be replaced.
-        with self._translated("look at", path), suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+        # A file that another user owns can be replaced, but not touched.
+        with self._store_errors("access", path), suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             os.utime(self.path / path)
             return True
         return False
 
     def delete_old(self, path: str, before: datetime) -> bool:
-        file, aside = self.path / path, self.path / TEMPORARY / uuid.uuid4().hex
-        with self._translated("delete", path):
-            if (found := _modified(file)) is None or found >= before:
+        file, aside = self.path / path, self.path / TEMPORARY_FOLDER / uuid.uuid4().hex
+        with self._store_errors("delete", path):
+            if (modified := _modified(file)) is None or modified >= before:
                 return False
             make_folder(aside.parent)
             try:
                 file.rename(aside)
             except FileNotFoundError:
                 return False
-            # Whoever refreshed it since it was looked at counts on it; whoever comes now finds that it is not there.
-            if (found := _modified(aside)) is None or found >= before:
+            # Check again: a process that refreshed the file after the first check relies on it. Processes that look
+            # for it from now on do not find it.
+            if (modified := _modified(aside)) is None or modified >= before:
                 aside.replace(file)
                 return False
             aside.unlink()
             return True
 
     def names(self, path: str) -> list[str]:
-        with self._translated("list", path):
+        with self._store_errors("list", path):
             try:
                 return sorted(entry.name for entry in (self.path / path).iterdir())
             except (FileNotFoundError, NotADirectoryError):
                 return []
 
     @contextmanager
-    def _translated(self, doing: str, path: str) -> Iterator[None]:
+    def _store_errors(self, action: str, path: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            if isinstance(error, FileNotFoundError) and doing == "read":
+            if isinstance(error, FileNotFoundError) and action == "read":
                 raise
-            raise ServiceUnavailable(f"store {self.name}: cannot {doing} {path}: {error.strerror or error}") from error
+            raise ServiceUnavailable(f"store {self.name}: cannot {action} {path}: {error.strerror or error}") from error
 
 
 def _modified(path: Path) -> datetime | None:
@@ -114,7 +115,7 @@ def _modified(path: Path) -> datetime | None:
 
 
 def make_folder(path: Path) -> None:
-    """Like ``mkdir -p``, and each new folder's entry is on the disk before anything is put into it."""
+    """Like ``mkdir -p``, but syncs the entry of each new folder to disk before anything is written into it."""
     if path.is_dir():
         return
     make_folder(path.parent)
@@ -123,7 +124,7 @@ def make_folder(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Bring the names in a folder to the disk."""
+    """Sync a folder's directory entries to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""What one version is: canonical JSON, whose SHA-256 is the version's digest."""
+"""The description of one version: canonical JSON, whose SHA-256 is the version's digest."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ from longshore.shared.specs.validation import build
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _PATH = re.compile(r"[A-Za-z0-9._-]{1,120}(/[A-Za-z0-9._-]{1,120}){0,3}")
 
-#: What the one file of a version, of a family the first, is called in its folder, by runtime; others have several.
+#: The name of the weights file in a version's folder, by runtime. Other runtimes have several files, with their own
+#: names.
 CONTENT_FILES = {"family": "weights.safetensors", "onnx": "model.onnx"}
-#: What a manifest itself is called there.
+#: The name of the manifest in a version's folder.
 MANIFEST_FILE = "manifest.json"
-#: What a manifest must have and must not have, by runtime.
+#: The fields that a manifest must have and must not have, by runtime.
 _REQUIRED = {
     "family": ("family", "config", "weights"),
     "onnx": ("weights",),
@@ -48,21 +49,29 @@ _FORBIDDEN = {
 
 
 def check_digest(digest: str) -> str:
-    """:raises ValueError: it is no digest. Checked before a digest from outside becomes part of a path."""
+    """Validate a digest; call it before a digest from outside becomes part of a path.
+
+    :raises ValueError: it is not a digest.
+    """
     if not _DIGEST.fullmatch(digest):
-        raise ValueError(f"{digest[:80]!r} is not a digest, sha256: and 64 hexadecimal digits")
+        raise ValueError(f"{digest[:80]!r} is not a digest (sha256: and 64 hexadecimal digits)")
     return digest
 
 
 def digest_of(content: bytes | memoryview) -> str:
-    """``sha256:<hex>`` of some bytes."""
+    """The digest of bytes, as ``sha256:<hex>``."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def check_path(path: str) -> str:
-    """:raises ValueError: it is no plain path below a folder. Checked before a file is written there."""
+    """Validate a relative path below a version's folder; call it before a file is written there.
+
+    :raises ValueError: it is not a plain relative path.
+    """
     if not _PATH.fullmatch(path) or any(part.strip(".") == "" for part in path.split("/")):
-        raise ValueError(f"{path[:80]!r} is no path of letters, digits, '.', '_' and '-' below the version's folder")
+        raise ValueError(
+            f"{path[:80]!r} is not a relative path of letters, digits, '.', '_' and '-' in the version's folder"
+        )
     return path
 
 
@@ -70,38 +79,38 @@ Digest = Annotated[str, AfterValidator(check_digest)]
 
 
 class Blob(BaseModel):
-    """Some bytes in the store, named by what they are."""
+    """Content-addressed bytes in the store."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     digest: Digest
-    #: Bytes.
+    #: In bytes.
     size: int = Field(ge=0)
 
 
 class Manifest(BaseModel):
-    """All of a version: how to build it, its weights, what it takes and gives, and where it comes from."""
+    """The full description of a version: how to build it, its weights, its signature and its lineage."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
-    #: What executes the version.
+    #: What runs the version.
     runtime: Literal["family", "onnx", "huggingface", "pt2"] = "family"
-    #: Of the runtime ``family``; others have none, and write neither this nor ``config``.
+    #: Only for the runtime ``family``; the others write neither this nor ``config``.
     family: str = ""
-    #: What the family was told.
+    #: The family's configuration.
     config: dict[str, JsonValue] = Field(default_factory=dict)
-    #: Safetensors of a family; the whole program of ``onnx``. Others have none.
+    #: For ``family`` the weights as safetensors, for ``onnx`` the whole program. Not written by other runtimes.
     weights: Blob | None = None
-    #: Of a family that reads texts: what makes ids of them, as the library tokenizers writes it. Others write none.
+    #: Only for a family that reads texts: the tokenizer, as the library tokenizers serialises it.
     tokenizer: Blob | None = None
-    #: Of ``huggingface`` every file of its folder that is needed, of ``pt2`` the program and its weights; by the path
-    #: of each. Others write none.
+    #: By path in the version's folder: for ``huggingface`` every file that is needed, for ``pt2`` the program and its
+    #: weights. Not written by other runtimes.
     files: dict[Annotated[str, AfterValidator(check_path)], Blob] = Field(default_factory=dict)
     signature: Signature
-    #: Name to value, as measured when the version was made.
+    #: Name to value, as measured when the version was created.
     metrics: dict[str, FiniteFloat] = Field(default_factory=dict)
-    #: Where it comes from: job, data, seed, ...
+    #: Its origin: job, data, seed, ...
     lineage: dict[str, JsonValue] = Field(default_factory=dict)
     #: ISO 8601, UTC.
     created_at: str
@@ -109,40 +118,40 @@ class Manifest(BaseModel):
     @model_validator(mode="after")
     def _check_runtime(self) -> Manifest:
         if self.runtime == "family" and not self.family:
-            raise ValueError("a version of the runtime family names its family")
+            raise ValueError("a version of the runtime family must name its family")
         wrong = [field for field in _FORBIDDEN[self.runtime] if getattr(self, field)]
         if wrong:
-            raise ValueError(f"a version of the runtime {self.runtime} has no {wrong[0]}")
+            raise ValueError(f"a version of the runtime {self.runtime} must not have {wrong[0]}")
         if not self.blobs:
-            raise ValueError(f"a version of the runtime {self.runtime} names its {_REQUIRED[self.runtime][-1]}")
+            raise ValueError(f"a version of the runtime {self.runtime} must have {_REQUIRED[self.runtime][-1]}")
         if (self.tokenizer is not None) != (self.runtime == "family" and self.signature.is_text):
-            raise ValueError("a version of a family has a tokenizer if it reads texts, and only then")
+            raise ValueError("a tokenizer is required for a family that reads texts, and not allowed otherwise")
         if MANIFEST_FILE in self.files:
-            raise ValueError(f"{MANIFEST_FILE} is the manifest itself")
+            raise ValueError(f"{MANIFEST_FILE} is reserved for the manifest itself")
         return self
 
     @model_serializer(mode="wrap")
     def _serialize(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
-        # A runtime writes its own fields alone, so that the digests of older versions stay as new ones are added.
-        written: dict[str, object] = handler(self)
+        # Each runtime writes only its own fields, so that the digests of older versions do not change with new fields.
+        fields: dict[str, object] = handler(self)
         for field in _FORBIDDEN[self.runtime]:
-            del written[field]
+            del fields[field]
         if self.tokenizer is None:
-            written.pop("tokenizer", None)
-        return written
+            fields.pop("tokenizer", None)
+        return fields
 
     @property
     def blobs(self) -> dict[str, Blob]:
-        """Every blob of the version, by the path of its file in an exported folder; sorted."""
+        """Every blob of the version, by the path of its file in an exported folder, sorted."""
         if self.weights is not None:
             content = {CONTENT_FILES[self.runtime]: self.weights}
             return content if self.tokenizer is None else {TOKENIZER_FILE: self.tokenizer, **content}
         return dict(sorted(self.files.items()))
 
     def canonical(self) -> bytes:
-        """The one way to write it: UTF-8 JSON, keys sorted, no spaces, floats in their shortest exact form.
+        """The canonical form: UTF-8 JSON, keys sorted, no spaces, floats in their shortest exact form.
 
-        :raises InvalidInput: a value has no place in JSON (NaN, infinity, half of a surrogate pair).
+        :raises InvalidInput: a value cannot be written as JSON (NaN, infinity, a lone surrogate).
         """
         try:
             text = json.dumps(
@@ -159,7 +168,10 @@ class Manifest(BaseModel):
 
     @classmethod
     def parse(cls, content: bytes) -> Manifest:
-        """:raises InvalidInput: it is no manifest that this release of Longshore can read."""
+        """Read the JSON of a manifest.
+
+        :raises InvalidInput: it is not a manifest that this release of Longshore can read.
+        """
         try:
             values = from_json(content, allow_inf_nan=False)
         except ValueError as error:
@@ -169,13 +181,14 @@ class Manifest(BaseModel):
         if values.get("format") != 1:
             raise InvalidInput(
                 "manifest.format",
-                f"{values.get('format')!r}: this Longshore reads format 1; use the one that wrote it, or a newer one",
+                f"{values.get('format')!r}: this release of Longshore reads format 1; use the release that wrote it, "
+                "or a newer one",
             )
         runtime = str(values.get("runtime", "family"))
         for field in _REQUIRED.get(runtime, ()):
             if field not in values:
-                raise InvalidInput(f"manifest.{field}", "required, and not given")
+                raise InvalidInput(f"manifest.{field}", "required, but missing")
         for field in _FORBIDDEN.get(runtime, ()):
             if field in values:
-                raise InvalidInput(f"manifest.{field}", f"a version of the runtime {runtime} has none")
+                raise InvalidInput(f"manifest.{field}", f"not allowed for a version of the runtime {runtime}")
         return build(cls, values, prefix="manifest.")

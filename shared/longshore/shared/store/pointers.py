@@ -1,12 +1,12 @@
-"""Small files that say which digest a version number or an alias stands for.
+"""Small files that map version numbers and aliases to digests.
 
 models/<name>/versions/<n>.json      {"digest": "sha256:...", "created_at": "2026-..."}
 models/<name>/aliases/<alias>.json   {"version": 3, "history": [{"version": 2, "at": "2026-..."}, ...]}
 
-An alias that was taken away stays, with null for its version.
+The file of a removed alias stays, with null as its version.
 
-Postgres decides about them; they stand here so that its rows can be rebuilt from the store alone. In a path, the ``/``
-of a model name is written ``~``, which no name holds.
+Postgres is the authority; these files allow its rows to be rebuilt from the store alone. In a path, the ``/`` of a
+model name is written as ``~``, which no name contains.
 """
 
 from __future__ import annotations
@@ -32,25 +32,26 @@ class _Pointer(BaseModel):
 
 
 class VersionPointer(_Pointer):
-    """What a version number stands for. It never changes."""
+    """The manifest digest of a version number. It never changes."""
 
     digest: Digest
     #: ISO 8601, UTC.
     created_at: str
 
 
-class AliasMove(_Pointer):
-    """That an alias was set to a version, or taken away (``None``), and when (ISO 8601, UTC)."""
+class AliasChange(_Pointer):
+    """An alias was set to a version, or removed (``None``)."""
 
     version: Annotated[int, Field(ge=1)] | None
+    #: ISO 8601, UTC.
     at: str
 
 
 class AliasPointer(_Pointer):
-    """What an alias stands for now, and all it stood for, oldest first. The last move is the one that holds."""
+    """The version that an alias points at now, and its history, oldest first. The last entry is the current one."""
 
     version: Annotated[int, Field(ge=1)] | None
-    history: tuple[AliasMove, ...]
+    history: tuple[AliasChange, ...]
 
 
 P = TypeVar("P", bound=_Pointer)
@@ -63,20 +64,20 @@ class Pointers:
         self._folder = folder
 
     def write_version(self, name: str, version: int, digest: str, created_at: str | None) -> None:
-        """Say what a number stands for. The ledger numbers; what stands there already an attempt left that was lost."""
+        """Set the digest of a version number. The ledger assigns numbers: an existing file is from a lost attempt."""
         path = _path(name, "versions", str(version))
-        present = self._read(path, VersionPointer)
-        if present is None or present.digest != digest:
+        current = self._read(path, VersionPointer)
+        if current is None or current.digest != digest:
             self._write(path, VersionPointer(digest=digest, created_at=created_at or now()))
 
     def write_alias(self, name: str, alias: str, version: int | None, at: str | None) -> AliasPointer:
-        """Point an alias at a version, or at none, and add it to the history, unless it points there already."""
+        """Point an alias at a version (``None`` removes it) and extend its history, unless it points there already."""
         path = _path(name, "aliases", check_alias(alias))
-        present = self._read(path, AliasPointer)
-        if present is not None and present.version == version:
-            return present
-        earlier = () if present is None else present.history
-        pointer = AliasPointer(version=version, history=(*earlier, AliasMove(version=version, at=at or now())))
+        current = self._read(path, AliasPointer)
+        if current is not None and current.version == version:
+            return current
+        history = () if current is None else current.history
+        pointer = AliasPointer(version=version, history=(*history, AliasChange(version=version, at=at or now())))
         self._write(path, pointer)
         return pointer
 
@@ -84,15 +85,15 @@ class Pointers:
         self._folder.delete(_path(name, "versions", str(version)))
 
     def versions(self) -> Iterator[tuple[str, int, VersionPointer]]:
-        """Name, number and pointer of every version, by name and number."""
+        """Name, number and pointer of every version, ordered by name and number."""
         for name, stems in self._listed("versions"):
             for version in sorted(int(stem) for stem in stems if _VERSION.fullmatch(stem)):
                 pointer = self._read(_path(name, "versions", str(version)), VersionPointer)
-                if pointer is not None:  # deleted between the listing and the reading
+                if pointer is not None:  # None: deleted between listing and reading
                     yield name, version, pointer
 
     def aliases(self) -> Iterator[tuple[str, str, AliasPointer]]:
-        """Name, alias and pointer of every alias, by name and alias."""
+        """Name, alias and pointer of every alias, ordered by name and alias."""
         for name, stems in self._listed("aliases"):
             for alias in filter(_is_alias, stems):
                 pointer = self._read(_path(name, "aliases", alias), AliasPointer)
@@ -118,12 +119,12 @@ class Pointers:
 
 
 def now() -> str:
-    """The present in ISO 8601, UTC, to the second."""
+    """The current time in ISO 8601, UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _is_name(text: str) -> bool:
-    """Other files may lie in the store, too; they are passed over."""
+    """Whether a folder is that of a model; other folders in the store are skipped."""
     try:
         return bool(check_name(text))
     except InvalidInput:

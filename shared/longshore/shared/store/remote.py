@@ -1,4 +1,4 @@
-"""A store behind any URL that fsspec reaches."""
+"""A store behind any URL that fsspec can open."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import fsspec.core
 
 from longshore.shared.errors import InvalidInput, LongshoreError, ServiceUnavailable
 from longshore.shared.store.address import without_secrets
-from longshore.shared.store.folder import BLOCK
+from longshore.shared.store.folder import BLOCK_BYTES
 
-#: What is younger is not refreshed. It is half of the shortest grace that a sweep can be given.
+#: Younger files are not refreshed. This is half of the shortest grace period that a sweep accepts.
 REFRESH_AFTER = timedelta(hours=1)
 
 
 class RemoteFolder:
-    """Files are uploaded under another name and then moved, for the file systems whose uploads are seen half done."""
+    """Uploads each file under a temporary name and moves it, because some file systems show unfinished uploads."""
 
     path: Path | None = None
 
@@ -32,13 +32,13 @@ class RemoteFolder:
             raise InvalidInput("store", f"{name}: {error}") from None
         except ValueError as error:
             raise InvalidInput("store", f"{name}: {without_secrets(str(error), url)}") from None
-        except Exception as error:  # a driver may connect at once, and each has its own errors
+        except Exception as error:  # a driver may connect here, and each driver has its own exception classes
             raise self._unavailable("open", "it", error) from None
         self._root = str(root).rstrip("/")
 
     def size(self, path: str) -> int | None:
-        with self._translated("look at", path):
-            # Other processes write too: what this one saw before says nothing.
+        with self._store_errors("access", path):
+            # Other processes write to the store too, so that a cached listing may be out of date.
             self._files.invalidate_cache(self._parent(path))
             try:
                 return int(self._files.info(self._at(path))["size"])
@@ -46,17 +46,17 @@ class RemoteFolder:
                 return None
 
     def blocks(self, path: str) -> Iterator[bytes]:
-        with self._translated("read", path), self._files.open(self._at(path), "rb") as file:
-            while block := file.read(BLOCK):
+        with self._store_errors("read", path), self._files.open(self._at(path), "rb") as file:
+            while block := file.read(BLOCK_BYTES):
                 yield bytes(block)
 
     def read(self, path: str) -> bytes:
-        with self._translated("read", path):
+        with self._store_errors("read", path):
             return bytes(self._files.cat_file(self._at(path)))
 
     def write(self, path: str, blocks: Iterator[bytes]) -> None:
         temporary = f"{self._at(path)}.{uuid.uuid4().hex}.tmp"
-        with self._translated("write", path):
+        with self._store_errors("write", path):
             self._files.makedirs(self._parent(path), exist_ok=True)
             try:
                 with self._files.open(temporary, "wb") as file:
@@ -70,7 +70,7 @@ class RemoteFolder:
             self._files.invalidate_cache(self._parent(path))
 
     def delete(self, path: str) -> None:
-        with self._translated("delete", path):
+        with self._store_errors("delete", path):
             try:
                 self._files.rm_file(self._at(path))
             except FileNotFoundError:
@@ -78,23 +78,23 @@ class RemoteFolder:
             self._files.invalidate_cache(self._parent(path))
 
     def modified(self, path: str) -> datetime | None:
-        with self._translated("look at", path):
+        with self._store_errors("access", path):
             self._files.invalidate_cache(self._parent(path))
             try:
-                found = self._files.modified(self._at(path))
+                modified = self._files.modified(self._at(path))
             except (FileNotFoundError, NotImplementedError):
                 return None
-            if not isinstance(found, datetime):
+            if not isinstance(modified, datetime):
                 return None
-            return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+            return modified if modified.tzinfo is not None else modified.replace(tzinfo=UTC)
 
     def refresh(self, path: str) -> bool:
-        found = self.modified(path)
-        # Most object stores have no way to do it but to copy the file, so what is young enough is left.
-        if found is None or datetime.now(UTC) - found < REFRESH_AFTER:
+        modified = self.modified(path)
+        # Most object stores can only change the time by a copy of the file, so skip files that are young enough.
+        if modified is None or datetime.now(UTC) - modified < REFRESH_AFTER:
             return True
         temporary = f"{self._at(path)}.{uuid.uuid4().hex}.tmp"
-        with self._translated("write", path):
+        with self._store_errors("write", path):
             try:
                 self._files.cp_file(self._at(path), temporary)
             except FileNotFoundError:
@@ -104,20 +104,20 @@ class RemoteFolder:
         return True
 
     def delete_old(self, path: str, before: datetime) -> bool:
-        found = self.modified(path)
-        if found is None or found >= before:
+        modified = self.modified(path)
+        if modified is None or modified >= before:
             return False
         self.delete(path)
         return True
 
     def names(self, path: str) -> list[str]:
-        with self._translated("list", path):
+        with self._store_errors("list", path):
             self._files.invalidate_cache(self._at(path))
             try:
-                found = self._files.ls(self._at(path), detail=False)
+                paths = self._files.ls(self._at(path), detail=False)
             except FileNotFoundError:
                 return []
-            return sorted(str(name).rstrip("/").rpartition("/")[2] for name in found)
+            return sorted(str(name).rstrip("/").rpartition("/")[2] for name in paths)
 
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}"
@@ -125,17 +125,19 @@ class RemoteFolder:
     def _parent(self, path: str) -> str:
         return self._at(path).rpartition("/")[0]
 
-    def _unavailable(self, doing: str, path: str, error: Exception) -> ServiceUnavailable:
-        said = without_secrets(str(error), self._url)
-        return ServiceUnavailable(f"store {self.name}: cannot {doing} {path}: {type(error).__name__} {said}".rstrip())
+    def _unavailable(self, action: str, path: str, error: Exception) -> ServiceUnavailable:
+        reason = without_secrets(str(error), self._url)
+        return ServiceUnavailable(
+            f"store {self.name}: cannot {action} {path}: {type(error).__name__} {reason}".rstrip()
+        )
 
     @contextmanager
-    def _translated(self, doing: str, path: str) -> Iterator[None]:
+    def _store_errors(self, action: str, path: str) -> Iterator[None]:
         try:
             yield
         except LongshoreError:
             raise
-        except Exception as error:  # each driver has its own errors; without their cause, which can hold keys
-            if isinstance(error, FileNotFoundError) and doing == "read":
+        except Exception as error:  # each driver has its own exception classes; drop the cause, it can contain keys
+            if isinstance(error, FileNotFoundError) and action == "read":
                 raise
-            raise self._unavailable(doing, path, error) from None
+            raise self._unavailable(action, path, error) from None

@@ -8,7 +8,7 @@ import pytest
 
 from longshore.shared.errors import DataError, InvalidInput, ServiceUnavailable
 from longshore.shared.store.address import is_remote, public, without_secrets
-from longshore.shared.store.folder import open_folder
+from longshore.shared.store.open import open_folder
 from longshore.shared.store.store import Store
 
 
@@ -65,7 +65,7 @@ def test_a_store_in_the_place_of_a_file_is_unavailable(tmp_path: Path) -> None:
 
 def test_whatever_a_driver_raises_is_unavailable() -> None:
     store = Store("data://text/plain,abc")
-    with pytest.raises(ServiceUnavailable, match="cannot look at"):
+    with pytest.raises(ServiceUnavailable, match="cannot access"):
         store.put_blob(b"x")
 
 

@@ -10,7 +10,7 @@ import fsspec
 import pytest
 
 from longshore.shared.store.blobs import blob_path
-from longshore.shared.store.folder import open_folder
+from longshore.shared.store.open import open_folder
 from longshore.shared.store.store import Store
 
 HOUR = timedelta(hours=1)

@@ -6,7 +6,7 @@ import fsspec
 import pytest
 
 from longshore.shared.errors import CorruptBlob, InvalidInput
-from longshore.shared.store.pointers import AliasMove, AliasPointer
+from longshore.shared.store.pointers import AliasChange, AliasPointer
 from longshore.shared.store.store import Store
 
 ONE, TWO = "sha256:" + "1" * 64, "sha256:" + "2" * 64
@@ -44,8 +44,8 @@ def test_an_alias_keeps_its_history(store: Store) -> None:
     store.write_alias_pointer("digits", "production", 2, at="2026-02-01T00:00:00+00:00")
     store.write_alias_pointer("digits", "production", 2, at="2026-03-01T00:00:00+00:00")
     history = (
-        AliasMove(version=1, at="2026-01-01T00:00:00+00:00"),
-        AliasMove(version=2, at="2026-02-01T00:00:00+00:00"),
+        AliasChange(version=1, at="2026-01-01T00:00:00+00:00"),
+        AliasChange(version=2, at="2026-02-01T00:00:00+00:00"),
     )
     assert list(store.list_aliases()) == [("digits", "production", AliasPointer(version=2, history=history))]
     store.write_alias_pointer("digits", "production", None, at="2026-04-01T00:00:00+00:00")

@@ -11,7 +11,7 @@ import redis
 from longshore.producers.cli.checks.check import Check, Level
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.settings import Settings
-from longshore.shared.store.folder import open_folder
+from longshore.shared.store.open import open_folder
 
 Info = Mapping[str, object]
 
