@@ -15,6 +15,7 @@ import yaml
 
 from longshore.producers.cli.catalog import COMMANDS
 from longshore.producers.cli.main import cli
+from longshore.shared.specs.families import BUILT_IN
 from tests.compose_file import ROOT
 
 DOCS = ROOT / "docs"
@@ -133,3 +134,35 @@ def test_commands_exist_and_have_the_options_that_are_shown(page: Path) -> None:
 def test_every_command_is_in_the_reference() -> None:
     table = (DOCS / "reference" / "command-line.md").read_text()
     assert {name for name in COMMANDS if not re.search(rf"`{name}\b", table)} == set()
+
+
+def written(default: object) -> str:
+    """A default value as the reference writes it."""
+    if isinstance(default, str):
+        return f"`{default}`"
+    return json.dumps(list(default) if isinstance(default, tuple) else default).replace(".0", "")
+
+
+@pytest.mark.parametrize("family", list(BUILT_IN))
+def test_every_key_of_a_family_is_in_the_reference_with_its_default(family: str) -> None:
+    text = (DOCS / "reference" / "families.md").read_text()
+    # From the line that introduces the family to the next one that introduces another.
+    introduction = rf"^(?:## {family}\n|\*\*`{family}`\*\*)"
+    [section] = re.findall(rf"{introduction}.*?(?=^## |^\*\*`|\Z)", text, re.DOTALL | re.MULTILINE)
+    shared = text[text.index("## rnn and transformer") : text.index("**`rnn`**")]
+    for key, field in BUILT_IN[family].model_fields.items():
+        if field.is_required():
+            assert f"`{key}` (required)" in section
+        elif field.default is None:
+            assert f"`{key}` |" in shared
+        else:
+            assert f"`{key}` ({written(field.default)})" in section.replace("(1.0)", "(1)")
+
+
+def test_every_variable_of_the_environment_is_in_the_reference() -> None:
+    text = (DOCS / "reference" / "settings.md").read_text() + (DOCS / "how-to" / "deployment.md").read_text()
+    variables = {name for source in SOURCES if "tests" not in source.parts
+                 for name in re.findall(r"\bLONGSHORE_[A-Z_]+\b", source.read_text())}  # fmt: skip
+    # What a supervisor passes to its own child processes.
+    internal = {name for name in variables if name.startswith("LONGSHORE_WORKER_")} | {"LONGSHORE_UP_RUN"}
+    assert {name for name in variables - internal if name not in text} == set()
