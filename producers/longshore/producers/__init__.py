@@ -1,6 +1,6 @@
-"""What producers use: :class:`Client`, its jobs, and the command line.
+"""The producer side: :class:`Client`, its jobs, and the command line.
 
-Names are loaded when first used, so that a command that needs none of them starts at once.
+Names are imported on first use, so that a command that needs none of them starts fast.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Client", "CrossValidate", "Evaluate", "Infer", "Job", "JobError", "Progress", "Train", "Tune"]
 
-_PLACES = {
+_MODULES = {
     "Client": "client",
     "CrossValidate": "requests",
     "Evaluate": "requests",
@@ -30,6 +30,6 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _PLACES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

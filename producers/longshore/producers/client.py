@@ -17,7 +17,7 @@ from longshore.producers.job import Job
 from longshore.producers.models.client import ModelsClient
 from longshore.producers.requests import CrossValidate, Data, Evaluate, Infer, Request, Train, Tune
 from longshore.producers.then import Then
-from longshore.producers.ttl_cache import Remembered
+from longshore.producers.ttl_cache import TtlCache
 from longshore.producers.waiting import wait_all
 from longshore.shared.durations import parse_duration
 from longshore.shared.errors import InvalidInput, ServiceUnavailable, UnknownJob
@@ -66,7 +66,7 @@ class Client:
         )
         self._ledger = Ledger(self.settings.database_url, "longshore client")
         #: What was looked up for the last requests, so that the next of the same version need not.
-        self._targets: Remembered[Target] = Remembered()
+        self._targets: TtlCache[Target] = TtlCache()
 
     def infer(self, model: str, data: Data, **options: object) -> Job:
         """Submit a batch-inference job. When this returns, the job is durable.

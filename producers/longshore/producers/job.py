@@ -1,4 +1,4 @@
-"""A job as its producer sees it."""
+"""A job, as its producer uses it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
     from longshore.shared.specs.evaluate import Evaluation
 
-#: Results of a job of more rows are streamed.
-FEW_ROWS = 1024
+#: The results of jobs with at most this many rows are read in one query; those of larger jobs are streamed.
+MAX_ROWS_PER_QUERY = 1024
 
 
 @dataclass(frozen=True)
 class JobError:
-    """One thing that went wrong: with a row, or with an attempt at a shard."""
+    """An error of a row, or of an attempt at a shard."""
 
     message: str
     row: int | None = None
@@ -38,7 +38,7 @@ class JobError:
 
 
 class Job:
-    """A job in the ledger. Its attributes ask the ledger each time, so they are never stale."""
+    """A job in the ledger. Its attributes query the ledger on each access, so they are never stale."""
 
     def __init__(
         self,
@@ -55,9 +55,9 @@ class Job:
         self._final = record if record is not None and record.state.final else None
 
     def record(self) -> JobRecord:
-        """Everything the ledger knows of the job itself.
+        """The job's record in the ledger.
 
-        :raises UnknownJob: it is not there any more.
+        :raises UnknownJob: the job no longer exists.
         """
         if self._final is None:
             record = self._ledger.queries.job(self.id)
@@ -68,63 +68,63 @@ class Job:
 
     @property
     def state(self) -> State:
-        """queued, running, succeeded, failed or cancelled; waiting, for the job before it in a chain."""
+        """queued, running, succeeded, failed or cancelled; or waiting, for the previous job of its chain."""
         return self.record().state
 
     @property
     def progress(self) -> Progress:
-        """How far it is, and how fast."""
+        """How much of the job is done, its speed and the time left."""
         return progress_of(self.record())
 
     @property
     def notes(self) -> list[str]:
-        """What one should know though nothing failed, a sentence each."""
+        """Remarks on the job that are not errors, one sentence each."""
         return list(self.record().notes)
 
     def wait(self, timeout: float | None = None, progress: bool | None = None) -> Job:
         """Wait until the job has ended.
 
-        :param timeout: seconds; ``None`` waits for ever.
-        :param progress: draw a progress bar, with the newest metrics of a training; ``None`` does if standard error is
-            a terminal.
+        :param timeout: seconds; ``None`` waits forever.
+        :param progress: whether to show a progress bar, with the latest metrics of a training job. ``None`` shows it
+            if standard error is a terminal.
         :returns: the job itself.
-        :raises JobFailed: it failed or was cancelled.
-        :raises WaitTimeout: it has not ended in time; it goes on.
+        :raises JobFailed: the job failed or was cancelled.
+        :raises WaitTimeout: the job did not end in time; it continues to run.
         """
         from longshore.producers.reporting.progress_bar import progress_display
 
         with progress_display(self.id, progress, self.metrics) as show:
             record = self._final = wait_for(self._ledger, self.id, timeout, show)
         if record.state is not State.SUCCEEDED:
-            raise JobFailed(f"job {self.id} {record.state}: {record.error or 'no reason was given'}")
+            raise JobFailed(f"job {self.id} {record.state}: {record.error or 'no reason recorded'}")
         return self
 
     def results(self) -> pa.Table:
-        """The results so far, by row: a column ``row``, and one for each key of the outputs.
+        """The results so far, ordered by row: a column ``row``, and one column for each key of the outputs.
 
-        Of a running or failed job these are the rows of the shards that are done.
+        For a running or failed job these are the rows of the finished shards.
 
         :raises InvalidInput: the job writes files only; see :meth:`parts`.
-        :raises ResultsPruned: they were removed because of their age; see :meth:`Client.prune`.
+        :raises ResultsPruned: the results were removed because of their age; see :meth:`Client.prune`.
         """
         from longshore.producers.results import check_in_table, results_table
 
         record = self.record()
         check_in_table(record)
-        few = record.rows_total is not None and record.rows_total <= FEW_ROWS
-        read = self._ledger.queries.few_results if few else self._ledger.queries.results
+        is_small = record.rows_total is not None and record.rows_total <= MAX_ROWS_PER_QUERY
+        read = self._ledger.queries.few_results if is_small else self._ledger.queries.results
         return results_table(read(self.id))
 
     def parts(self) -> list[str]:
-        """The output files of the shards that are done: paths or URLs, by the number of the shard.
+        """The output files of the finished shards: paths or URLs, ordered by shard index.
 
-        A shard of which every row has failed has none.
+        A shard whose rows all failed has no file.
 
         :raises InvalidInput: the job writes no files; see :meth:`results`.
         """
-        from longshore.producers.results import output_of
+        from longshore.producers.results import output_pattern
 
-        pattern = output_of(self.record())
+        pattern = output_pattern(self.record())
         if pattern is None:
             raise InvalidInput("job", f"{self.id} writes no files; its outputs are in job.results()")
         return [
@@ -134,49 +134,49 @@ class Job:
         ]
 
     def metrics(self) -> list[MetricRecord]:
-        """What a training job has reported, by epoch and name, while it runs and after."""
+        """The metrics of a training job so far, ordered by epoch and name."""
         return self._ledger.queries.metrics(self.id)
 
     def trials(self) -> list[TrialRecord]:
-        """What a search has tried so far, or the folds of a cross-validation, by number."""
+        """The trials of a search so far, or the folds of a cross-validation, ordered by number."""
         return self._ledger.trials.of(self.id)
 
     def evaluation(self) -> Evaluation:
-        """What an evaluation job has found.
+        """The result of an evaluation job.
 
-        It is there once every row was measured, also where the job failed because more rows had errors than it allowed.
+        It is available once every row has been evaluated, even if the job failed because too many rows had errors.
 
-        :raises InvalidInput: the job is of another kind, or has found nothing yet.
+        :raises InvalidInput: the job is of another kind, or has no result yet.
         """
         from longshore.shared.specs.evaluate import Evaluation
 
         record = self.record()
         if record.kind != "evaluate":
             raise InvalidInput(
-                "job", f"{self.id} is one of kind {record.kind}; client.evaluate makes those that measure"
+                "job", f"{self.id} is a job of kind {record.kind}; only jobs from client.evaluate have an evaluation"
             )
         if record.outcome is None:
-            raise InvalidInput("job", f"{self.id} is {record.state} and has measured nothing; wait for it to succeed")
+            raise InvalidInput("job", f"{self.id} is {record.state} and has no evaluation yet; wait for it to succeed")
         return Evaluation.model_validate(record.outcome)
 
     @property
     def then(self) -> Then[Job]:
-        """What comes after this job: ``job.then.evaluate(...)``, ``.infer(...)`` or ``.promote(...)``."""
+        """Chain another job after this one: ``job.then.evaluate(...)``, ``.infer(...)`` or ``.promote(...)``."""
         if self._then is None:
-            raise InvalidInput("job", f"{self.id} was not made by a client")
+            raise InvalidInput("job", f"{self.id} was not created by a client, so no job can be chained to it")
         return self._then(self.id)
 
     def chain(self) -> list[Job]:
-        """Every job of the chain that this one is part of, each after the one that it waits for; itself at least."""
-        found = self._ledger.chains.of(self.id)
-        return [Job(job, self._ledger, self._publish, then=self._then) for job in found]
+        """The jobs of the chain that this job belongs to, at least itself, each after the one it waits for."""
+        ids = self._ledger.chains.of(self.id)
+        return [Job(id_, self._ledger, self._publish, then=self._then) for id_ in ids]
 
     def plot(self, path: str | Path) -> Path:
-        """Draw what a training job has reported so far.
+        """Plot the metrics of a training job so far.
 
-        :param path: a .png, .svg or .pdf file; one that is there is replaced.
-        :returns: the file.
-        :raises InvalidInput: nothing has been measured, the extra ``plot`` is not installed, or the file cannot be
+        :param path: a .png, .svg or .pdf file. An existing file is replaced.
+        :returns: the path of the file.
+        :raises InvalidInput: there are no metrics yet, the extra ``plot`` is not installed, or the file cannot be
             written.
         """
         from longshore.producers.reporting.curves import panels
@@ -185,28 +185,29 @@ class Job:
         return save_plot(panels(self.metrics()), path, f"{self.record().model}, job {self.id}")
 
     def report(self, path: str | Path) -> Path:
-        """Write a page on a training job that needs nothing beside it: curves, metrics, confusion matrix,
-        configuration and lineage.
+        """Write a self-contained HTML report on a training job: curves, metrics, confusion matrix, configuration and
+        lineage.
 
-        :param path: an .html file; one that is there is replaced.
-        :returns: the file.
-        :raises InvalidInput: as :meth:`plot`.
+        :param path: an .html file. An existing file is replaced.
+        :returns: the path of the file.
+        :raises InvalidInput: as for :meth:`plot`.
         """
         from longshore.producers.reporting.html_report import save_report
 
         record = self.record()
-        made = (record.outcome or {}).get("version")
+        number = (record.outcome or {}).get("version")
         version = None
-        if record.kind == "train" and isinstance(made, int):
-            version = self._ledger.models.resolve(ModelReference(record.model, made))
+        if record.kind == "train" and isinstance(number, int):
+            version = self._ledger.models.resolve(ModelReference(record.model, number))
         return save_report(path, record, version, self.metrics(), [error.message for error in self.errors()])
 
     def tensorboard(self, folder: str | Path) -> Path:
-        """Write what a training job has reported as an event file for TensorBoard.
+        """Write the metrics of a training job as an event file for TensorBoard.
 
-        :param folder: a new file is added to it; it is made if need be. A folder for each job keeps them apart.
-        :returns: the folder.
-        :raises InvalidInput: as :meth:`plot`, of the extra ``tensorboard``.
+        :param folder: gets a new file; created if it does not exist. Use one folder per job to keep jobs apart.
+        :returns: the path of the folder.
+        :raises InvalidInput: there are no metrics yet, the extra ``tensorboard`` is not installed, or the folder
+            cannot be written.
         """
         from longshore.producers.reporting.tensorboard import write_event_file
 
@@ -215,11 +216,11 @@ class Job:
         return target
 
     def shards(self) -> list[ShardRecord]:
-        """The shards, by index."""
+        """The shards, ordered by index."""
         return self._ledger.queries.shards(self.id)
 
     def errors(self, limit: int = 1000) -> list[JobError]:
-        """What went wrong: attempts at shards first, then rows, of these at most ``limit``; none of a pruned job."""
+        """The errors of attempts at shards, then those of rows, at most ``limit``. A pruned job has no errors of rows."""
         attempts = [
             JobError(
                 message=str(error["error"]),
@@ -234,37 +235,38 @@ class Job:
         return attempts + [JobError(message=message, row=row) for row, message in rows]
 
     def cancel(self) -> bool:
-        """End the job now; what runs stops within about a second and writes nothing more.
+        """Cancel the job. Running shards stop within about a second and write nothing more.
 
-        :returns: ``False`` where it had ended before.
+        :returns: ``False`` if the job had already ended.
         """
         return self._ledger.control.cancel(self.id)
 
     def retry(self, rows: Literal["failed"] | None = None) -> Job:
-        """Run again every shard of a failed or cancelled job that did not succeed.
+        """Run the shards of a failed or cancelled job that did not succeed again.
 
-        :param rows: ``"failed"`` runs also the rows that have errors, and no others of their shards. It is for every
-            job that has ended, one that succeeded with allowed errors too. The errors stay until the rows have run.
-        :raises InvalidInput: the job has not ended, there is nothing of it to run again, or with ``rows``, it writes
+        :param rows: ``"failed"`` also runs the rows that have errors, without the other rows of their shards. It works
+            for every job that has ended, including one that succeeded with allowed errors. The errors stay until the
+            rows have run again.
+        :raises InvalidInput: the job has not ended, there is nothing to run again, or, with ``rows``, the job writes
             files.
-        :raises ResultsPruned: what had succeeded of it was removed because of its age.
+        :raises ResultsPruned: the results of its finished shards were removed because of their age.
         """
         if rows not in (None, "failed"):
-            raise InvalidInput("rows", f"{rows!r}: give 'failed', or leave it out")
+            raise InvalidInput("rows", f"{rows!r}: must be 'failed' or None")
         control = self._ledger.control
         self._publish(control.retry(self.id) if rows is None else control.retry_failed_rows(self.id))
         self._final = None
         return self
 
     def extend(self, epochs: int) -> Job:
-        """Train on, in a new job that begins where this one ended, with its data and options. It makes a new version.
+        """Continue a training job in a new job, with the same data and options. It creates a new version.
 
-        Where the learning rate does not depend on the number of epochs, it ends where a single job of all the epochs
-        would have.
+        If the learning rate does not depend on the number of epochs, the result is the same as that of a single job
+        with all the epochs.
 
-        :param epochs: how many more.
-        :raises InvalidInput: this is no training that has succeeded, or its last checkpoint was not kept.
-        :raises ResultsPruned: the rows that came with its call are not there any more.
+        :param epochs: the number of additional epochs.
+        :raises InvalidInput: this is not a training job that succeeded, or its last checkpoint no longer exists.
+        :raises ResultsPruned: the inline rows that it was submitted with were pruned.
         """
         from longshore.producers.planning.resume import extension
         from longshore.shared.ledger.submission import tickets_of

@@ -1,4 +1,4 @@
-"""Results as a table."""
+"""The results of a job as an Arrow table."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from longshore.shared.ledger.records import JobRecord
 from longshore.shared.specs.jobs import InferSpec
 from longshore.shared.store.address import public
 
-#: Bytes of JSON in one block for the parser; a longer single output makes the block grow.
-BLOCK = 1 << 24
+#: Size in bytes of a block of JSON for the parser; it grows if a single output is longer.
+MIN_BLOCK_BYTES = 1 << 24
 
 
 def results_table(rows: Iterable[tuple[int, str]]) -> pa.Table:
-    """A column ``row`` (int64), and one for each key that the outputs have.
+    """Results as a table: a column ``row`` (int64), and one column for each key of the outputs.
 
-    :param rows: (row, output as JSON text of an object).
+    :param rows: pairs of a row number and its output, the JSON text of an object.
     """
     numbers: list[int] = []
     text = io.StringIO()
@@ -32,19 +32,22 @@ def results_table(rows: Iterable[tuple[int, str]]) -> pa.Table:
     if not numbers:
         return pa.table({"row": pa.array([], pa.int64())})
     content = text.getvalue().encode()
-    options = pa.json.ReadOptions(block_size=min(max(BLOCK, len(content) // 64), len(content) + 1, 2**31 - 1))
+    options = pa.json.ReadOptions(block_size=min(max(MIN_BLOCK_BYTES, len(content) // 64), len(content) + 1, 2**31 - 1))
     table = pa.json.read_json(pa.BufferReader(content), read_options=options)
     return table.add_column(0, "row", pa.array(numbers, pa.int64()))
 
 
-def output_of(record: JobRecord) -> OutputPattern | None:
-    """Where a job writes its files; ``None`` for one that writes none."""
-    given = record.spec.get("output")
-    return None if given is None else OutputPattern.parse(str(given))
+def output_pattern(record: JobRecord) -> OutputPattern | None:
+    """The pattern of a job's output files; ``None`` if it writes none."""
+    pattern = record.spec.get("output")
+    return None if pattern is None else OutputPattern.parse(str(pattern))
 
 
 def check_in_table(record: JobRecord) -> None:
-    """:raises InvalidInput: the job's rows are not in the table ``results``; says where they are."""
+    """Check that a job writes its rows to the table ``results``.
+
+    :raises InvalidInput: it writes them to files only; the message says where.
+    """
     if record.kind == "infer" and not InferSpec.model_validate(record.spec).in_table:
         raise InvalidInput(
             "job",

@@ -1,4 +1,4 @@
-"""Pruning: what old jobs have left in Postgres, and in the store."""
+"""Pruning: removing the results of old jobs from Postgres and from the store."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from longshore.shared.store_gc import sweep
 
 
 def prune(ledger: Ledger, settings: Settings, older_than: timedelta, *, dry_run: bool) -> Pruned:
-    """Prune the ledger, then those blobs that held its rows and that nothing else names.
+    """Prune the ledger, then delete the blobs that held the pruned rows, if nothing else refers to them.
 
-    :returns: as ``blobs``, those that are gone; a sweep of the store takes what was put less than a day ago.
+    :returns: what was removed. ``blobs`` lists the deleted blobs; blobs younger than a day are left to a later sweep
+        of the store.
     """
     pruned = ledger.pruning.prune(older_than, dry_run=dry_run)
     if dry_run or not pruned.blobs:

@@ -1,4 +1,4 @@
-"""Answers that stay right for a while."""
+"""A cache whose entries expire."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
-#: Seconds: within these a worker may come or go, and a version be deleted, without a producer's noticing.
-KEPT: Final = 2.0
-#: Answers kept at a time.
-MOST: Final = 256
+#: Seconds. A worker that comes or goes, or a deleted version, can go unnoticed by a producer for this long.
+ENTRY_TTL_S: Final = 2.0
+#: The cache is cleared when it reaches this size.
+MAX_ENTRIES: Final = 256
 
 
-class Remembered(Generic[T]):
-    """Answers by what was asked. Threads may share one."""
+class TtlCache(Generic[T]):
+    """Values by key, each for :data:`ENTRY_TTL_S` seconds. Threads may share one."""
 
     def __init__(self) -> None:
-        self._answers: dict[str, tuple[float, T]] = {}
+        self._entries: dict[str, tuple[float, T]] = {}
 
-    def get(self, asked: str) -> T | None:
-        """What was put there in the last :data:`KEPT` seconds."""
-        found = self._answers.get(asked)
-        return found[1] if found is not None and time.monotonic() < found[0] else None
+    def get(self, key: str) -> T | None:
+        """The value of a key; ``None`` if there is none, or if it has expired."""
+        entry = self._entries.get(key)
+        return entry[1] if entry is not None and time.monotonic() < entry[0] else None
 
-    def put(self, asked: str, answer: T) -> T:
-        """Keep an answer, and give it back."""
-        if len(self._answers) >= MOST:
-            self._answers = {}
-        self._answers[asked] = (time.monotonic() + KEPT, answer)
-        return answer
+    def put(self, key: str, value: T) -> T:
+        """Store a value and return it."""
+        if len(self._entries) >= MAX_ENTRIES:
+            self._entries = {}
+        self._entries[key] = (time.monotonic() + ENTRY_TTL_S, value)
+        return value

@@ -1,4 +1,4 @@
-"""Waiting for jobs to end, by listening."""
+"""Waiting for jobs to end, by listening for notifications from Postgres."""
 
 from __future__ import annotations
 
@@ -11,59 +11,64 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.notifications import JobWatch
 from longshore.shared.ledger.records import JobRecord
 
-#: Seconds an outage of Postgres is waited out before waiting is given up.
-PATIENCE = 60.0
-#: Seconds between two tries to reach it again.
-PAUSE = 0.5
+#: Seconds for which Postgres may be unreachable before waiting fails.
+OUTAGE_TIMEOUT_S = 60.0
+#: Seconds between two attempts to reconnect.
+RECONNECT_INTERVAL_S = 0.5
 
 
-def wait_for(ledger: Ledger, job: UUID, timeout: float | None, show: Callable[[JobRecord], None]) -> JobRecord:
-    """Wait for one job, showing it whenever it changes.
+def wait_for(ledger: Ledger, job: UUID, timeout: float | None, on_change: Callable[[JobRecord], None]) -> JobRecord:
+    """Wait until a job has ended.
 
-    :raises WaitTimeout: it has not ended after ``timeout`` seconds.
+    :param timeout: seconds; ``None`` waits forever.
+    :param on_change: is called with the job's record at the start and after each change.
+    :returns: the record of the ended job.
+    :raises WaitTimeout: the job has not ended after ``timeout`` seconds.
     """
 
     ended: list[JobRecord] = []
 
-    def look(pending: set[UUID]) -> set[UUID]:
+    def check(pending: set[UUID]) -> set[UUID]:
         record = ledger.queries.job(job)
-        show(record)
+        on_change(record)
         if record.state.final:
             ended.append(record)
         return pending if ended else set()
 
-    _wait(ledger, {job}, timeout, look)
+    _wait(ledger, {job}, timeout, check)
     return ended[0]
 
 
 def wait_all(ledger: Ledger, jobs: Sequence[UUID], timeout: float | None) -> None:
-    """Wait for all of many jobs.
+    """Wait until all the jobs have ended.
 
-    :raises WaitTimeout: some have not ended after ``timeout`` seconds.
+    :param timeout: seconds; ``None`` waits forever.
+    :raises WaitTimeout: some jobs have not ended after ``timeout`` seconds.
     """
 
-    def look(pending: set[UUID]) -> set[UUID]:
-        # A job that is not there any more has ended too.
+    def check(pending: set[UUID]) -> set[UUID]:
+        # A job that no longer exists counts as ended.
         return pending - ledger.queries.not_ended(list(pending))
 
-    _wait(ledger, set(jobs), timeout, look)
+    _wait(ledger, set(jobs), timeout, check)
 
 
-def _wait(ledger: Ledger, pending: set[UUID], timeout: float | None, look: Callable[[set[UUID]], set[UUID]]) -> None:
+def _wait(ledger: Ledger, pending: set[UUID], timeout: float | None, check: Callable[[set[UUID]], set[UUID]]) -> None:
+    """Call ``check``, which returns the jobs that have ended, at the start and after each notification."""
     deadline = None if timeout is None else time.monotonic() + timeout
-    reached = time.monotonic()
+    last_contact = time.monotonic()
     while pending:
         try:
             with ledger.watching.jobs() as watch:
-                pending -= look(pending)
-                reached = time.monotonic()
+                pending -= check(pending)
+                last_contact = time.monotonic()
                 while pending:
-                    pending -= look(_changed(watch, pending, deadline))
-                    reached = time.monotonic()
+                    pending -= check(_changed(watch, pending, deadline))
+                    last_contact = time.monotonic()
         except ServiceUnavailable:
-            if time.monotonic() > min(reached + PATIENCE, deadline or float("inf")):
+            if time.monotonic() > min(last_contact + OUTAGE_TIMEOUT_S, deadline or float("inf")):
                 raise
-            time.sleep(PAUSE)
+            time.sleep(RECONNECT_INTERVAL_S)
 
 
 def _changed(watch: JobWatch, pending: set[UUID], deadline: float | None) -> set[UUID]:
@@ -72,4 +77,4 @@ def _changed(watch: JobWatch, pending: set[UUID], deadline: float | None) -> set
         if changed & pending:
             return changed & pending
         if deadline is not None and time.monotonic() >= deadline:
-            raise WaitTimeout(f"{len(pending)} jobs have not ended; they go on")
+            raise WaitTimeout(f"{len(pending)} jobs have not ended; they go on running")

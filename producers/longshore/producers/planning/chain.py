@@ -14,7 +14,7 @@ from longshore.producers.planning.options import sort_options
 from longshore.producers.planning.output_files import check_apart, check_kept, settle_output
 from longshore.producers.planning.queues import QueueChoice
 from longshore.producers.requests import Data, Evaluate, Infer
-from longshore.producers.ttl_cache import Remembered
+from longshore.producers.ttl_cache import TtlCache
 from longshore.shared.conditions.language import parse
 from longshore.shared.datasets.detect import detect
 from longshore.shared.datasets.inline import encode_block, to_table
@@ -101,7 +101,7 @@ class LinkPlanner:
         if self._version is not None:
             planner = InferencePlanner(
                 *(self._ledger.models, self._ledger.submissions, self._queues, self._producer, self._blocks),
-                Remembered(),
+                TtlCache(),
             )
             return self._link(planner.plan([Infer(self._version, data, given)])[0])
         options = sort_options(given, InferSpec, frozenset({"data"}))

@@ -15,7 +15,7 @@ from longshore.producers.planning.options import sort_options
 from longshore.producers.planning.output_files import check_apart, check_free, check_kept, settle_output
 from longshore.producers.planning.queues import QueueChoice
 from longshore.producers.requests import Data, Infer
-from longshore.producers.ttl_cache import Remembered
+from longshore.producers.ttl_cache import TtlCache
 from longshore.shared.datasets.columns.arrays import plain_rows, rename_to, takes_names
 from longshore.shared.datasets.columns.matrix import to_matrix
 from longshore.shared.datasets.columns.texts import to_texts
@@ -74,7 +74,7 @@ class InferencePlanner:
         queues: QueueChoice,
         producer: str,
         blocks: InputBlocks,
-        known: Remembered[Target],
+        known: TtlCache[Target],
     ) -> None:
         self._models = models
         self._submissions = submissions

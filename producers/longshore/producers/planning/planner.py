@@ -13,7 +13,7 @@ from longshore.producers.planning.queues import QueueChoice
 from longshore.producers.planning.search import plan_cross_validation, plan_tuning
 from longshore.producers.planning.train import plan_training
 from longshore.producers.requests import CrossValidate, Evaluate, Infer, Request, Train, Tune
-from longshore.producers.ttl_cache import Remembered
+from longshore.producers.ttl_cache import TtlCache
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import NewInput, NewJob
@@ -30,7 +30,7 @@ class Prepared:
 
 
 def prepare(
-    requests: Sequence[Request], ledger: Ledger, settings: Settings, targets: Remembered[Target] | None = None
+    requests: Sequence[Request], ledger: Ledger, settings: Settings, targets: TtlCache[Target] | None = None
 ) -> Prepared:
     """Check every request.
 
@@ -40,7 +40,7 @@ def prepare(
     blocks = InputBlocks(lambda: Store(settings.store))
     queues = QueueChoice(ledger.fleet)
     planner = InferencePlanner(
-        *(ledger.models, ledger.submissions, queues, settings.producer, blocks, targets or Remembered())
+        *(ledger.models, ledger.submissions, queues, settings.producer, blocks, targets or TtlCache())
     )
     jobs: list[NewJob] = []
     for start, alike in _runs(requests):

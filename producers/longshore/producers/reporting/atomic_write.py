@@ -1,4 +1,4 @@
-"""Writing a file that people asked for."""
+"""Writing a file atomically."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from longshore.shared.errors import InvalidInput
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A file beside ``path`` that takes its place when all went well: it is written whole, or not at all.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """A temporary file that replaces ``path`` on success, so that ``path`` is written completely or not at all.
 
-    :raises InvalidInput: it cannot be written.
+    :raises InvalidInput: the file cannot be written.
     """
     path = path.resolve()
     if path.exists() and not path.is_file():
-        raise InvalidInput("output", f"{path} is no file that could be replaced; name another")
+        raise InvalidInput("output", f"{path} is not a regular file, so it cannot be replaced; choose another path")
     temporary: Path | None = None
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        # As open files are made: mkstemp lets only the owner read.
+        # The permissions that open() would give; mkstemp lets only the owner read.
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)

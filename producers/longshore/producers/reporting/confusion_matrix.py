@@ -7,24 +7,26 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 
-class Confusion(BaseModel):
-    """How often rows of a class were given each class."""
+class ConfusionMatrix(BaseModel):
+    """How often each class was predicted for the rows of each class."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    #: By index, as text.
+    #: The classes as text, by index.
     labels: tuple[str, ...]
-    #: ``counts[true][predicted]``.
+    #: ``counts[target][prediction]``.
     counts: tuple[tuple[int, ...], ...]
 
 
-def find_confusion(outcome: Mapping[str, JsonValue]) -> Confusion | None:
-    """That of an outcome; ``None`` for one without."""
-    found = outcome.get("confusion_matrix")
-    if not isinstance(found, dict):
+def parse_confusion_matrix(outcome: Mapping[str, JsonValue]) -> ConfusionMatrix | None:
+    """The confusion matrix of an outcome; ``None`` if it has none."""
+    document = outcome.get("confusion_matrix")
+    if not isinstance(document, dict):
         return None
-    labels = found.get("labels")
+    labels = document.get("labels")
     try:
-        return Confusion.model_validate({**found, "labels": list(map(str, labels)) if isinstance(labels, list) else ()})
+        return ConfusionMatrix.model_validate(
+            {**document, "labels": list(map(str, labels)) if isinstance(labels, list) else ()}
+        )
     except ValidationError:
         return None

@@ -1,4 +1,4 @@
-"""What a training job has reported, as curves."""
+"""The metrics of a training job, grouped into curves and panels."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from dataclasses import dataclass
 
 from longshore.shared.ledger.records import MetricRecord
 
-#: Metrics that a step has, and not an epoch, begin with it.
+#: The prefix of metrics that are recorded by step instead of by epoch.
 STEP_PREFIX = "step/"
-#: What a metric was measured on; the rest of its name says what was measured.
-PARTS = ("train", "val", "test")
+#: The prefixes of metrics that name the split they were measured on.
+SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One metric over a training. There are as many steps as values, one or more."""
+    """One metric over the course of a training job. ``steps`` and ``values`` have the same length, at least 1."""
 
-    #: As in ``job.metrics()``: ``val_loss``.
+    #: The name of the metric as in ``job.metrics()``, such as ``val_loss``.
     name: str
-    #: Epochs, or steps of the optimizer; ascending.
+    #: Epochs or optimizer steps, ascending.
     steps: tuple[int, ...]
     values: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Curves that belong into one drawing: the same quantity, over the same axis."""
+    """Curves that share one plot: the same quantity over the same axis."""
 
-    #: ``loss``.
+    #: The quantity, such as ``loss``.
     title: str
     #: ``epoch`` or ``step``.
     axis: str
@@ -36,23 +36,23 @@ class Panel:
 
 
 def panels(metrics: Iterable[MetricRecord]) -> list[Panel]:
-    """The drawings of a job: by epoch first, the loss before all others.
+    """Group metrics into panels: those by epoch come first, and among them the loss.
 
-    ``train_loss`` and ``val_loss`` share one.
+    ``train_loss`` and ``val_loss`` share a panel.
     """
     points: dict[str, list[tuple[int, float]]] = {}
     for metric in metrics:
         points.setdefault(metric.name, []).append((metric.step, metric.value))
-    found: dict[tuple[str, str], list[Curve]] = {}
-    for name in sorted(points, key=_order):
+    curves: dict[tuple[str, str], list[Curve]] = {}
+    for name in sorted(points, key=_sort_key):
         steps, values = zip(*sorted(points[name]), strict=True)
-        found.setdefault((_axis(name), _quantity(name)), []).append(Curve(name, steps, values))
-    order = sorted(found, key=lambda key: (key[0] != "epoch", key[1] != "loss", key[1]))
-    return [Panel(title, axis, tuple(found[axis, title])) for axis, title in order]
+        curves.setdefault((_axis(name), _quantity(name)), []).append(Curve(name, steps, values))
+    order = sorted(curves, key=lambda key: (key[0] != "epoch", key[1] != "loss", key[1]))
+    return [Panel(title, axis, tuple(curves[axis, title])) for axis, title in order]
 
 
 def latest(metrics: Iterable[MetricRecord]) -> dict[str, float]:
-    """The newest value of each metric, in the order of :func:`panels`."""
+    """The latest value of each metric, in the order of :func:`panels`."""
     return {curve.name: curve.values[-1] for panel in panels(metrics) for curve in panel.curves}
 
 
@@ -62,10 +62,10 @@ def _axis(name: str) -> str:
 
 def _quantity(name: str) -> str:
     name = name.removeprefix(STEP_PREFIX)
-    part, _, rest = name.partition("_")
-    return rest if part in PARTS and rest else name
+    split, _, rest = name.partition("_")
+    return rest if split in SPLITS and rest else name
 
 
-def _order(name: str) -> tuple[int, str]:
-    part = name.removeprefix(STEP_PREFIX).partition("_")[0]
-    return (PARTS.index(part) if part in PARTS else len(PARTS), name)
+def _sort_key(name: str) -> tuple[int, str]:
+    split = name.removeprefix(STEP_PREFIX).partition("_")[0]
+    return (SPLITS.index(split) if split in SPLITS else len(SPLITS), name)

@@ -1,4 +1,4 @@
-"""A training job as one HTML page that needs nothing beside it: no script, no font, no picture from elsewhere."""
+"""A training job as a self-contained HTML page, without scripts, fonts or images from elsewhere."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from longshore.producers.reporting.atomic_write import replacing
-from longshore.producers.reporting.confusion_matrix import Confusion, find_confusion
+from longshore.producers.reporting.atomic_write import atomic_write
+from longshore.producers.reporting.confusion_matrix import ConfusionMatrix, parse_confusion_matrix
 from longshore.producers.reporting.curves import Panel, panels
 from longshore.producers.reporting.plots import svg
 from longshore.producers.reporting.redaction import public_spec
@@ -20,8 +20,8 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 td, th { padding: .2rem .6rem; border: 1px solid #ddd; text-align: left; vertical-align: top }
 td.n { text-align: right } code { overflow-wrap: anywhere } svg { max-width: 100%; height: auto }
 """
-#: Beyond so many classes a table of them all cannot be read.
-_MOST_CLASSES = 50
+#: A confusion matrix of more classes is not shown as a table, because nobody could read it.
+_MAX_CLASSES = 50
 
 
 def save_report(
@@ -31,13 +31,13 @@ def save_report(
     metrics: Sequence[MetricRecord],
     errors: Sequence[str],
 ) -> Path:
-    """Write :func:`report_html` to a file.
+    """Write the page that :func:`report_html` returns to a file.
 
-    :raises InvalidInput: the file cannot be written, or as there.
+    :raises InvalidInput: the file cannot be written, or matplotlib is not installed.
     """
     target = Path(path).expanduser()
     page = report_html(record, version, metrics, errors)
-    with replacing(target) as temporary:
+    with atomic_write(target) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return target
 
@@ -45,20 +45,20 @@ def save_report(
 def report_html(
     record: JobRecord, version: VersionRecord | None, metrics: Sequence[MetricRecord], errors: Sequence[str]
 ) -> str:
-    """The page: what came of the job, its curves and numbers, the confusion matrix, configuration and lineage.
+    """The page: state and result of the job, curves, metrics, confusion matrix, configuration and lineage.
 
-    :param version: what the job has made; ``None`` where it has made none.
-    :param errors: what went wrong, a sentence each.
+    :param version: the version that the job created; ``None`` if it created none.
+    :param errors: error messages.
     :raises InvalidInput: matplotlib is not installed.
     """
-    drawn = panels(metrics)
-    confusion = find_confusion(record.outcome or {})
+    metric_panels = panels(metrics)
+    matrix = parse_confusion_matrix(record.outcome or {})
     sections = [
-        ("Job", _fields(_about(record))),
-        ("Curves", svg(drawn) if drawn else ""),
-        ("Metrics by epoch", _epochs(drawn)),
-        ("Confusion matrix", "" if confusion is None else _matrix(confusion)),
-        ("What went wrong", "".join(f"<p>{escape(error)}</p>" for error in errors)),
+        ("Job", _fields(_job_fields(record))),
+        ("Curves", svg(metric_panels) if metric_panels else ""),
+        ("Metrics by epoch", _epochs(metric_panels)),
+        ("Confusion matrix", "" if matrix is None else _matrix(matrix)),
+        ("Errors", "".join(f"<p>{escape(error)}</p>" for error in errors)),
         ("Configuration", _fields(_flat(public_spec(record)))),
         ("Lineage", "" if version is None else _fields(_lineage(version))),
     ]
@@ -70,41 +70,41 @@ def report_html(
     )
 
 
-def _about(record: JobRecord) -> dict[str, object]:
+def _job_fields(record: JobRecord) -> dict[str, object]:
     outcome = record.outcome or {}
-    made = f"{record.model}:{outcome['version']}" if "version" in outcome else None
-    measured = outcome.get("metrics")
+    version = f"{record.model}:{outcome['version']}" if "version" in outcome else None
+    metrics = outcome.get("metrics")
     return {
         "state": record.state,
         "error": record.error,
-        "made": made,
+        "version": version,
         "notes": "; ".join(record.notes),
         "producer": record.producer,
         "submitted": record.created_at.isoformat(timespec="seconds"),
         "started": None if record.started_at is None else record.started_at.isoformat(timespec="seconds"),
         "ended": None if record.finished_at is None else record.finished_at.isoformat(timespec="seconds"),
-        **(measured if isinstance(measured, dict) else {}),
+        **(metrics if isinstance(metrics, dict) else {}),
     }
 
 
 def _lineage(version: VersionRecord) -> dict[str, object]:
     manifest = version.manifest
     lineage = manifest.get("lineage")
-    known = dict(lineage) if isinstance(lineage, dict) else {}
-    # The configuration stands above already.
-    known.pop("spec", None)
-    kept: dict[str, object] = {
+    origin = dict(lineage) if isinstance(lineage, dict) else {}
+    # The section "Configuration" already shows it.
+    origin.pop("spec", None)
+    about: dict[str, object] = {
         key: manifest[key] for key in ("runtime", "family", "weights", "created_at") if key in manifest
     }
-    return _flat({"version": f"{version.model}:{version.version}", "digest": version.digest, **kept, **known})
+    return _flat({"version": f"{version.model}:{version.version}", "digest": version.digest, **about, **origin})
 
 
 def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """Nested mappings as one: ``{"data": {"uri": ...}}`` becomes ``data.uri``."""
-    found: dict[str, object] = {}
+    """Flatten nested mappings: ``{"data": {"uri": ...}}`` becomes ``{"data.uri": ...}``."""
+    flat: dict[str, object] = {}
     for key, value in values.items():
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return found
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
 
 
 def _fields(values: Mapping[str, object]) -> str:
@@ -116,8 +116,8 @@ def _fields(values: Mapping[str, object]) -> str:
     return f"<table>\n{rows}\n</table>"
 
 
-def _epochs(drawn: Sequence[Panel]) -> str:
-    curves = [curve for panel in drawn if panel.axis == "epoch" for curve in panel.curves]
+def _epochs(metric_panels: Sequence[Panel]) -> str:
+    curves = [curve for panel in metric_panels if panel.axis == "epoch" for curve in panel.curves]
     if not curves:
         return ""
     by_epoch = [dict(zip(curve.steps, curve.values, strict=True)) for curve in curves]
@@ -131,20 +131,20 @@ def _epochs(drawn: Sequence[Panel]) -> str:
     return f"<table>\n<tr><th>epoch</th>{head}</tr>\n{lines}\n</table>"
 
 
-def _matrix(confusion: Confusion) -> str:
-    if len(confusion.labels) > _MOST_CLASSES:
-        return f"<p>{len(confusion.labels)} classes are too many for a table; see the job's outcome.</p>"
-    head = "".join(f"<th>{escape(label)}</th>" for label in confusion.labels)
+def _matrix(matrix: ConfusionMatrix) -> str:
+    if len(matrix.labels) > _MAX_CLASSES:
+        return f"<p>{len(matrix.labels)} classes are too many for a table; see the job's outcome.</p>"
+    head = "".join(f"<th>{escape(label)}</th>" for label in matrix.labels)
     lines = "\n".join(
         f"<tr><th>{escape(label)}</th>" + "".join(_cell(count, sum(counts)) for count in counts) + "</tr>"
-        for label, counts in zip(confusion.labels, confusion.counts, strict=True)
+        for label, counts in zip(matrix.labels, matrix.counts, strict=True)
     )
-    note = "<p>Rows: the true class; columns: the predicted one.</p>"
+    note = "<p>Rows: target. Columns: prediction.</p>"
     return f"{note}\n<table>\n<tr><th></th>{head}</tr>\n{lines}\n</table>"
 
 
 def _cell(count: int, total: int) -> str:
-    """Shaded by its share of the true class."""
+    """A cell, shaded by its share of the target class."""
     return f'<td class="n" style="background: rgb(70 130 200 / {count / max(total, 1):.2f})">{count}</td>'
 
 

@@ -1,4 +1,4 @@
-"""How far a job is, how fast it goes, and how long it has left."""
+"""The progress of a job: how much is done, its speed and the time left."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ from datetime import UTC, datetime
 from longshore.shared.ledger.records import JobRecord
 from longshore.shared.specs.jobs import State
 
-#: Seconds of the past that the speed of a job which is watched is taken from.
-WINDOW = 15.0
+#: Seconds over which the speed of a watched job is averaged.
+RATE_WINDOW_S = 15.0
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job is. A training job counts epochs."""
+    """The progress of a job. It counts rows; that of a training job counts epochs (see :func:`unit`)."""
 
     state: State
     done: int
-    #: ``None`` while the input is being counted.
+    #: ``None`` until the rows of the input have been counted.
     total: int | None
-    #: Rows that have an error in place of a result.
+    #: Rows that have an error instead of a result.
     failed: int
-    #: Seconds since the first worker took it, or took it again after a retry; 0 before.
+    #: Seconds since a worker started the job, or restarted it after a retry; 0 before that.
     seconds: float
-    #: Rows a second: the mean since then, of rows computed since then. ``None`` before the first.
+    #: Mean rows per second since then, without the rows computed before a retry. ``None`` before the first row.
     rate: float | None = None
-    #: Seconds it has left at that rate; ``None`` while that is unknown, and once the job has ended.
+    #: Seconds left at that rate; ``None`` if unknown, and after the job has ended.
     remaining: float | None = None
 
     @property
     def fraction(self) -> float:
-        """0 to 1."""
+        """The completed fraction, 0 to 1."""
         if self.state is State.SUCCEEDED:
             return 1.0
         return min(self.done / self.total, 1.0) if self.total else 0.0
 
-    def at(self, rate: float | None) -> Progress:
-        """The same with another rate, and the time left at that."""
-        left = None
+    def with_rate(self, rate: float | None) -> Progress:
+        """A copy with another rate, and the time left at that rate."""
+        remaining = None
         if rate and self.total is not None and self.state is State.RUNNING:
-            left = max(self.total - self.done, 0) / rate
-        return replace(self, rate=rate, remaining=left)
+            remaining = max(self.total - self.done, 0) / rate
+        return replace(self, rate=rate, remaining=remaining)
 
 
 def progress_of(record: JobRecord) -> Progress:
-    """The progress that a job's record shows."""
+    """The progress of a job, computed from its record."""
     seconds = 0.0
     if record.started_at is not None and record.state is not State.QUEUED:
         seconds = max(((record.finished_at or datetime.now(UTC)) - record.started_at).total_seconds(), 0.0)
@@ -56,51 +56,52 @@ def progress_of(record: JobRecord) -> Progress:
         state=record.state, done=done, total=record.rows_total, failed=record.rows_failed, seconds=seconds
     )
     new = done - record.rows_before
-    return progress.at(new / seconds if new > 0 and seconds > 0 else None)
+    return progress.with_rate(new / seconds if new > 0 and seconds > 0 else None)
 
 
 class RateWindow:
-    """The speed of a job over the last :data:`WINDOW` seconds, from looks at its progress."""
+    """The speed of a job over the last :data:`RATE_WINDOW_S` seconds, from samples of its progress."""
 
     def __init__(self) -> None:
-        self._looks: deque[tuple[float, int]] = deque()
+        self._samples: deque[tuple[float, int]] = deque()
 
-    def look(self, progress: Progress, now: float | None = None) -> Progress:
-        """The progress at the window's rate; at its own, while the window holds no time or the job has ended.
+    def update(self, progress: Progress, now: float | None = None) -> Progress:
+        """Add a sample. Returns the progress with the rate over the window, or unchanged if the window spans no time
+        or the job has ended.
 
-        :param now: seconds of a clock that never goes back; ``None`` takes ``time.monotonic()``.
+        :param now: seconds of a monotonic clock; ``None`` uses ``time.monotonic()``.
         """
         moment = time.monotonic() if now is None else now
-        if self._looks and progress.done < self._looks[-1][1]:
-            self._looks.clear()  # an attempt was lost, and its rows are run again
-        self._looks.append((moment, progress.done))
-        # One look older than the window stays, so that rows which come in rare, large steps have a rate too.
-        while len(self._looks) > 2 and self._looks[1][0] <= moment - WINDOW:
-            self._looks.popleft()
-        (first, before), (last, after) = self._looks[0], self._looks[-1]
+        if self._samples and progress.done < self._samples[-1][1]:
+            self._samples.clear()  # an attempt was lost, and its rows run again
+        self._samples.append((moment, progress.done))
+        # Keep one sample older than the window, so that jobs that progress in rare, large steps have a rate, too.
+        while len(self._samples) > 2 and self._samples[1][0] <= moment - RATE_WINDOW_S:
+            self._samples.popleft()
+        (first, before), (last, after) = self._samples[0], self._samples[-1]
         if progress.state is not State.RUNNING or last <= first or after == before:
             return progress
-        return progress.at((after - before) / (last - first))
+        return progress.with_rate((after - before) / (last - first))
 
 
 def rate_text(rate: float | None, kind: str) -> str:
-    """``1,234 rows/s``, ``0.25 epochs/s``; nothing where it is unknown."""
+    """A rate as text, such as ``1,234 rows/s`` or ``0.25 epochs/s``; empty if unknown."""
     if rate is None:
         return ""
     return f"{rate:,.0f} {unit(kind)}/s" if rate >= 10 else f"{rate:.2g} {unit(kind)}/s"
 
 
 def time_text(seconds: float | None) -> str:
-    """``48s``, ``3m 20s``, ``5h 10m``, ``2d 4h``; nothing where it is unknown."""
+    """A duration as text, such as ``48s``, ``3m 20s``, ``5h 10m`` or ``2d 4h``; empty if unknown."""
     if seconds is None:
         return ""
     whole = round(seconds)
-    for size, big, small, unit_size in ((86400, "d", "h", 3600), (3600, "h", "m", 60), (60, "m", "s", 1)):
+    for size, major, minor, minor_size in ((86400, "d", "h", 3600), (3600, "h", "m", 60), (60, "m", "s", 1)):
         if whole >= size:
-            return f"{whole // size}{big} {whole % size // unit_size}{small}"
+            return f"{whole // size}{major} {whole % size // minor_size}{minor}"
     return f"{whole}s"
 
 
 def unit(kind: str) -> str:
-    """What a job of a kind counts."""
+    """The unit in which the progress of a kind of job is counted."""
     return {"train": "epochs", "promote": "aliases", "tune": "trials", "cross_validate": "folds"}.get(kind, "rows")

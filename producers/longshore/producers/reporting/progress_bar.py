@@ -1,4 +1,4 @@
-"""The progress bar of a job, on a terminal; nothing in a pipe."""
+"""The progress bar of a job."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from longshore.shared.ledger.records import JobRecord, MetricRecord
 
 @contextmanager
 def progress_display(
-    job: UUID, wanted: bool | None, metrics: Callable[[], Sequence[MetricRecord]]
+    job: UUID, enabled: bool | None, metrics: Callable[[], Sequence[MetricRecord]]
 ) -> Iterator[Callable[[JobRecord], None]]:
-    """Gives what to call whenever the job's record changes.
+    """Show a progress bar on standard error. Yields a function to be called whenever the job's record changes.
 
-    :param wanted: ``None`` draws if standard error is a terminal.
-    :param metrics: reads what the job has reported; of training jobs the newest values are shown.
+    :param enabled: whether to show the bar; ``None`` shows it if standard error is a terminal.
+    :param metrics: reads the metrics of the job. The bar of a training job shows their latest values.
     """
-    if not (sys.stderr.isatty() if wanted is None else wanted):
+    if not (sys.stderr.isatty() if enabled is None else enabled):
         yield lambda record: None
         return
     from rich.console import Console
@@ -32,25 +32,25 @@ def progress_display(
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
-        TextColumn("{task.fields[left]}"),
-        TextColumn("{task.fields[measured]}", style="cyan"),
+        TextColumn("{task.fields[remaining]}"),
+        TextColumn("{task.fields[metrics]}", style="cyan"),
     )
     with Progress(*columns, console=Console(stderr=True)) as display:
-        task = display.add_task(str(job), total=None, rate="", left="", measured="")
+        task = display.add_task(str(job), total=None, rate="", remaining="", metrics="")
         window = RateWindow()
 
         def show(record: JobRecord) -> None:
-            now = window.look(progress_of(record))
-            rate, left = rate_text(now.rate, record.kind), time_text(now.remaining)
+            current = window.update(progress_of(record))
+            rate, remaining = rate_text(current.rate, record.kind), time_text(current.remaining)
             name = record.model if record.version is None else f"{record.model}:{record.version}"
             text = f"{record.kind} {name} {record.state}"
-            measured = _measured(metrics()) if record.kind == "train" else ""
-            display.update(task, description=text, completed=now.done, total=now.total)
-            display.update(task, rate=rate, left=left, measured=measured)
+            latest_metrics = _latest_metrics(metrics()) if record.kind == "train" else ""
+            display.update(task, description=text, completed=current.done, total=current.total)
+            display.update(task, rate=rate, remaining=remaining, metrics=latest_metrics)
 
         yield show
 
 
-def _measured(metrics: Sequence[MetricRecord]) -> str:
-    """The newest values: ``train_loss 0.31  val_loss 0.35``."""
+def _latest_metrics(metrics: Sequence[MetricRecord]) -> str:
+    """The latest value of each metric, as in ``train_loss 0.31  val_loss 0.35``."""
     return "  ".join(f"{name} {value:.4g}" for name, value in latest(metrics).items())

@@ -1,4 +1,4 @@
-"""What a job was told, as others than its producer may see it."""
+"""Removing secrets from the spec of a job."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from longshore.shared.store.address import public
 
 
 def public_spec(record: JobRecord) -> dict[str, object]:
-    """The spec. The addresses of its data and output can hold keys, which its producer knows, and others need not."""
-    return _public(record.spec)
+    """The spec of a job without the credentials that the URLs of its data and output can contain."""
+    return _redact(record.spec)
 
 
-def _public(found: Mapping[str, object]) -> dict[str, object]:
-    spec = dict(found)
+def _redact(full: Mapping[str, object]) -> dict[str, object]:
+    spec = dict(full)
     for name in ("data", "validation", "test"):
         data = spec.get(name)
         if isinstance(data, dict) and "uri" in data:
             spec[name] = {**data, "uri": public(str(data["uri"]))}
     if spec.get("output") is not None:
         spec["output"] = public(str(spec["output"]))
-    # Jobs of many trainings hold the spec of one.
+    # Searches and cross-validations contain the spec of a training job.
     training = spec.get("train")
     if isinstance(training, dict):
-        spec["train"] = _public(training)
+        spec["train"] = _redact(training)
     return spec

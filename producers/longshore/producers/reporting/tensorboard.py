@@ -1,4 +1,4 @@
-"""TensorBoard's event files, of what a training job has reported (extra ``tensorboard``).
+"""The metrics of a training job as an event file for TensorBoard (extra ``tensorboard``).
 
 https://www.tensorflow.org/tensorboard/scalars_and_keras
 """
@@ -14,10 +14,10 @@ from longshore.shared.ledger.records import MetricRecord
 
 
 def write_event_file(metrics: Iterable[MetricRecord], folder: Path) -> int:
-    """Add a new event file to ``folder``, which is made if need be.
+    """Write a new event file to ``folder``, which is created if it does not exist.
 
-    :returns: how many numbers it holds.
-    :raises InvalidInput: nothing has been measured, TensorBoard is not installed, or the folder cannot be written.
+    :returns: the number of values written.
+    :raises InvalidInput: there are no metrics, TensorBoard is not installed, or the folder cannot be written.
     """
     try:
         from tensorboard.compat.proto.event_pb2 import Event
@@ -25,23 +25,23 @@ def write_event_file(metrics: Iterable[MetricRecord], folder: Path) -> int:
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
     except ImportError:
         raise InvalidInput("tensorboard", "not installed; run: pip install 'longshore[tensorboard]'") from None
-    numbers = list(metrics)
-    if not numbers:
-        raise InvalidInput("job", "it has measured nothing yet, so there is nothing to write")
+    records = list(metrics)
+    if not records:
+        raise InvalidInput("job", "there are no metrics to write yet")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         writer = EventFileWriter(str(folder))
     except OSError as error:
         raise InvalidInput("output", f"cannot write {folder}: {error.strerror}") from None
-    for metric in numbers:
+    for metric in records:
         value = Summary.Value(tag=_tag(metric.name), simple_value=metric.value)
         writer.add_event(
             Event(wall_time=metric.recorded_at.timestamp(), step=metric.step, summary=Summary(value=[value]))
         )
     writer.close()
-    return len(numbers)
+    return len(records)
 
 
 def _tag(name: str) -> str:
-    """Tags before a slash are groups there: ``val_loss`` lies in ``epoch``, ``step/loss`` in ``step``."""
+    """TensorBoard groups tags by the text before a slash: ``epoch`` for ``val_loss``, ``step`` for ``step/loss``."""
     return name if name.startswith(STEP_PREFIX) else f"epoch/{name}"

@@ -1,4 +1,4 @@
-"""How fast a job goes and how long it has left, from what the ledger shows."""
+"""The speed of a job and the time left, computed from its record."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from uuid import UUID
 
 import pytest
 
-from longshore.producers.reporting.progress import WINDOW, Progress, RateWindow, progress_of, rate_text, time_text
+from longshore.producers.reporting.progress import (
+    RATE_WINDOW_S,
+    Progress,
+    RateWindow,
+    progress_of,
+    rate_text,
+    time_text,
+)
 from longshore.shared.ledger.records import JobRecord
 from longshore.shared.specs.jobs import State
 
@@ -35,18 +42,18 @@ def test_a_job_that_has_ended_has_its_mean_speed_and_no_time_left() -> None:
     assert (progress.done, progress.rate, progress.remaining, progress.seconds) == (100, 2.0, None, 50.0)
 
 
-def test_rows_from_before_a_retry_are_no_part_of_the_speed() -> None:
+def test_rows_before_a_retry_do_not_count_for_the_speed() -> None:
     assert progress_of(replace(RECORD, rows_before=95)).rate == 0.1
     assert progress_of(replace(RECORD, rows_before=100)).rate is None
 
 
-def test_a_job_that_waits_has_neither() -> None:
+def test_a_waiting_job_has_neither_speed_nor_time_left() -> None:
     for state, started in ((State.QUEUED, None), (State.QUEUED, START), (State.CANCELLED, None)):
         progress = progress_of(replace(RECORD, state=state, started_at=started))
         assert (progress.rate, progress.remaining, progress.seconds) == (None, None, 0.0)
 
 
-def test_a_running_job_has_the_time_left_that_its_speed_says() -> None:
+def test_the_time_left_of_a_running_job_follows_from_its_speed() -> None:
     started = datetime.now(UTC) - timedelta(hours=1)
     record = replace(RECORD, state=State.RUNNING, rows_done=10, rows_failed=5, started_at=started, finished_at=None)
     progress = progress_of(replace(record, rows_running=10))
@@ -58,29 +65,29 @@ def test_a_running_job_has_the_time_left_that_its_speed_says() -> None:
     assert counting.remaining is None
 
 
-def test_a_watched_job_has_the_speed_of_the_recent_past() -> None:
+def test_a_watched_job_shows_its_recent_speed() -> None:
     window = RateWindow()
-    assert window.look(running(0), 0.0).rate is None
-    assert window.look(running(10), 1.0).rate == 10.0
+    assert window.update(running(0), 0.0).rate is None
+    assert window.update(running(10), 1.0).rate == 10.0
     for second in range(2, 60):
-        window.look(running(8 + second), float(second))
-    found = window.look(running(68), 60.0)
-    assert found.rate == pytest.approx(1.0)
-    assert found.remaining == pytest.approx(32.0)
+        window.update(running(8 + second), float(second))
+    progress = window.update(running(68), 60.0)
+    assert progress.rate == pytest.approx(1.0)
+    assert progress.remaining == pytest.approx(32.0)
 
 
-def test_steps_rarer_than_the_window_have_a_speed_too() -> None:
+def test_progress_rarer_than_the_window_has_a_speed_too() -> None:
     window = RateWindow()
-    window.look(running(0), 0.0)
-    assert window.look(running(30), 3 * WINDOW).rate == pytest.approx(30 / (3 * WINDOW))
-    assert window.look(running(90), 6 * WINDOW).rate == pytest.approx(60 / (3 * WINDOW))
+    window.update(running(0), 0.0)
+    assert window.update(running(30), 3 * RATE_WINDOW_S).rate == pytest.approx(30 / (3 * RATE_WINDOW_S))
+    assert window.update(running(90), 6 * RATE_WINDOW_S).rate == pytest.approx(60 / (3 * RATE_WINDOW_S))
 
 
-def test_rows_that_are_run_again_begin_a_new_window() -> None:
+def test_rows_that_run_again_start_a_new_window() -> None:
     window = RateWindow()
-    window.look(running(50), 0.0)
-    assert window.look(running(20), 1.0).rate is None
-    assert window.look(running(24), 2.0).rate == 4.0
+    window.update(running(50), 0.0)
+    assert window.update(running(20), 1.0).rate is None
+    assert window.update(running(24), 2.0).rate == 4.0
 
 
 def test_speeds_and_times_are_short() -> None:

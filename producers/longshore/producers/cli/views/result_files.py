@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from longshore.producers.cli.output import print_table
-from longshore.producers.reporting.atomic_write import replacing
+from longshore.producers.reporting.atomic_write import atomic_write
 from longshore.shared.errors import InvalidInput
 
 #: (row, output as JSON text).
@@ -39,7 +39,7 @@ def save(form: str, rows: Callable[[], Iterator[Row]], path: Path, chunk: int = 
     :param chunk: rows turned into Arrow at a time.
     :raises InvalidInput: the file cannot be written.
     """
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         if form == "parquet":
             _write_parquet(rows, temporary, chunk)
         elif form == "table":

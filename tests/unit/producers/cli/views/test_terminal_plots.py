@@ -8,11 +8,11 @@ import pytest
 
 from longshore.producers.cli.views.terminal_plots import HEIGHT, WIDTH, draw, print_curves
 from longshore.producers.reporting.curves import panels
-from tests.unit.producers.reporting.measured import reported
+from tests.unit.producers.reporting.metric_records import metric_records
 
 
 def test_a_falling_line_goes_from_the_top_left_to_the_bottom_right() -> None:
-    title, *plot, axis = (line.plain for line in draw(panels(reported(train_loss=[3, 2, 1]))[0]))
+    title, *plot, axis = (line.plain for line in draw(panels(metric_records(train_loss=[3, 2, 1]))[0]))
     assert title.strip() == "train_loss 1"
     assert len(plot) == HEIGHT
     assert [line.split("│")[0].strip() for line in plot] == ["3", *[""] * (HEIGHT - 2), "1"]
@@ -28,26 +28,26 @@ def test_a_falling_line_goes_from_the_top_left_to_the_bottom_right() -> None:
 
 
 def test_a_flat_line_lies_in_the_middle() -> None:
-    _, *plot, _ = (line.plain for line in draw(panels(reported(val_accuracy=[1, 1, 1]))[0]))
+    _, *plot, _ = (line.plain for line in draw(panels(metric_records(val_accuracy=[1, 1, 1]))[0]))
     marked = [row for row, line in enumerate(plot) if line.split("│")[1].strip()]
     assert marked in ([HEIGHT // 2 - 1], [HEIGHT // 2])
 
 
 def test_one_epoch_is_no_curve() -> None:
-    assert [line.plain.strip() for line in draw(panels(reported(train_loss=[0.5], val_loss=[0.25]))[0])] == [
+    assert [line.plain.strip() for line in draw(panels(metric_records(train_loss=[0.5], val_loss=[0.25]))[0])] == [
         "train_loss 0.5  val_loss 0.25"
     ]
 
 
 def test_curves_have_colours_and_names_are_no_markup() -> None:
-    metrics = reported(**{"train_[red]x": [1.0, 2.0], "val_[red]x": [2.0, 1.0]})
+    metrics = metric_records(**{"train_[red]x": [1.0, 2.0], "val_[red]x": [2.0, 1.0]})
     title = draw(panels(metrics)[0])[0]
     assert title.plain.strip() == "train_[red]x 2  val_[red]x 1"
     assert len({str(span.style) for span in title.spans}) == 2
 
 
 def test_in_a_pipe_there_is_the_table_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    print_curves(reported(train_loss=[3, 2.5], val_loss=[4]))
+    print_curves(metric_records(train_loss=[3, 2.5], val_loss=[4]))
     assert capsys.readouterr().out.splitlines() == [
         "",
         "EPOCH  train_loss  val_loss",

@@ -1,4 +1,4 @@
-"""Metrics as a training reports them."""
+"""Metric records for tests."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from longshore.shared.ledger.records import MetricRecord
 NOW = datetime(2030, 1, 2, tzinfo=UTC)
 
 
-def reported(**series: list[float]) -> list[MetricRecord]:
-    """Metrics by name: the values of the epochs from 1."""
+def metric_records(**series: list[float]) -> list[MetricRecord]:
+    """Metrics by name: the values of the epochs, starting with epoch 1."""
     return [
         MetricRecord(step=step, name=name, value=value, recorded_at=NOW)
         for name, values in series.items()
