@@ -14,7 +14,7 @@ import psutil
 from longshore.producers.client import Client
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.settings import Settings
-from tests.integration.support import PATIENCE, wait_until
+from tests.waiting import TIMEOUT_S, wait_until
 
 #: Seconds the supervisor and the relay get to stop before they are killed, and the test run fails.
 STOP = 45.0
@@ -154,7 +154,7 @@ class Cluster:
         lines = [" ".join(_command(process)) for process in left]
         for process in left:
             process.kill()
-        psutil.wait_procs(left, timeout=PATIENCE)
+        psutil.wait_procs(left, timeout=TIMEOUT_S)
         return lines
 
     def _is_ours(self, process: psutil.Process) -> bool:

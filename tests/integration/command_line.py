@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from tests.integration.support import PATIENCE
+from tests.waiting import TIMEOUT_S
 
 PROGRAM = (sys.executable, "-m", "longshore.producers.cli.main")
 
@@ -53,7 +53,7 @@ class CommandLine:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = {**environment, "PYTHONUNBUFFERED": "1"}
 
-    def __call__(self, *arguments: str | Path, timeout: float = 2 * PATIENCE) -> Done:
+    def __call__(self, *arguments: str | Path, timeout: float = 2 * TIMEOUT_S) -> Done:
         """Run one command to its end."""
         done = subprocess.run(
             [*PROGRAM, *map(str, arguments)],
@@ -92,5 +92,5 @@ def read_until(stream: IO[str] | None, text: str) -> str:
 def stop(process: subprocess.Popen[str], number: signal.Signals = signal.SIGINT) -> Done:
     """Send a signal, and wait for the end."""
     process.send_signal(number)
-    out, err = process.communicate(timeout=PATIENCE)
+    out, err = process.communicate(timeout=TIMEOUT_S)
     return Done(process.returncode, out, err)

@@ -24,7 +24,8 @@ from longshore.shared.ledger.migrate import migrate
 from longshore.shared.settings import Settings, load_settings
 from tests.integration import digits
 from tests.integration.cluster import Cluster
-from tests.integration.support import PATIENCE, empty_database
+from tests.integration.support import empty_database
+from tests.waiting import TIMEOUT_S
 
 #: The Redis database of clusters, apart from the one (0) of the other tests.
 CLUSTER_REDIS = "/1"
@@ -116,7 +117,7 @@ def client(cluster: Cluster) -> Iterator[Client]:
 def digits_version(client: Client) -> None:
     """``digits:1`` on :func:`cluster`, by the quickest training."""
     images, labels = digits.digits()
-    client.train("digits", "linear", digits.table(images, labels), "label", epochs=1).wait(PATIENCE)
+    client.train("digits", "linear", digits.table(images, labels), "label", epochs=1).wait(TIMEOUT_S)
 
 
 @pytest.hookimpl(wrapper=True)

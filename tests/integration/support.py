@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -22,23 +21,14 @@ from longshore.shared.ledger.copy_rows import result_lines
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim, NewJob, NewShard
 from longshore.shared.settings import Settings
+from tests.waiting import TIMEOUT_S, wait_until
 
 T = TypeVar("T")
 
-#: Seconds for anything that is waited for.
-PATIENCE = 60.0
-#: Seconds between two looks at what is waited for.
-LOOK = 0.02
 #: Seconds: long enough that no lease runs out by itself.
 LEASE = 600.0
-
-
-def wait_until(true: Callable[[], object], what: str = "it", patience: float = PATIENCE) -> None:
-    """Look until ``true()`` is; fails after ``patience`` seconds."""
-    deadline = time.monotonic() + patience
-    while not true():
-        assert time.monotonic() < deadline, f"{what} did not happen in {patience:g} s"
-        time.sleep(LOOK)
+#: The name that the tests of the ledger use.
+PATIENCE = TIMEOUT_S
 
 
 def together(*functions: Callable[[], T]) -> list[T]:
@@ -46,11 +36,11 @@ def together(*functions: Callable[[], T]) -> list[T]:
     barrier = Barrier(len(functions))
 
     def start(function: Callable[[], T]) -> T:
-        barrier.wait(PATIENCE)
+        barrier.wait(TIMEOUT_S)
         return function()
 
     with ThreadPoolExecutor(len(functions)) as pool:
-        return [future.result(PATIENCE) for future in [pool.submit(start, function) for function in functions]]
+        return [future.result(TIMEOUT_S) for future in [pool.submit(start, function) for function in functions]]
 
 
 def new_job(

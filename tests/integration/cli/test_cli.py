@@ -18,7 +18,7 @@ from longshore.shared.settings import Settings
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine, read_until, stop, without_settings
-from tests.integration.support import PATIENCE
+from tests.waiting import TIMEOUT_S
 
 #: Enough for its results not to fit into a pipe.
 ROWS = 4000
@@ -121,7 +121,7 @@ def test_a_reader_who_stops_is_no_error(longshore: CommandLine, inferred: str) -
         assert json.loads(process.stdout.readline())["row"] == 0
         process.stdout.close()
         assert process.stderr.read() == ""
-        assert process.wait(PATIENCE) == 141
+        assert process.wait(TIMEOUT_S) == 141
 
 
 def test_a_training_job_has_no_results(longshore: CommandLine, trained: str) -> None:

@@ -24,7 +24,7 @@ from longshore.broker.embedded.services.postgres_binaries import find_binaries
 from longshore.broker.embedded.services.redis_server import find_program
 from tests import compose_file
 from tests.compose_file import ROOT, Service
-from tests.integration.support import PATIENCE, wait_until
+from tests.waiting import TIMEOUT_S, wait_until
 
 SERVICES = compose_file.load().services
 #: Seconds a service may take to be at work: a worker imports PyTorch, here beside everything else.
@@ -96,7 +96,7 @@ class Site:
 
     def run(self, name: str) -> int:
         """Run the command of a service to its end; returns the exit code."""
-        code = self.start(name).wait(PATIENCE)
+        code = self.start(name).wait(TIMEOUT_S)
         del self.running[name]
         return code
 
@@ -113,7 +113,7 @@ class Site:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                timeout=PATIENCE,
+                timeout=TIMEOUT_S,
                 check=False,
             ).returncode
 
@@ -143,7 +143,7 @@ class Site:
             tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
             process.terminate()
             try:
-                process.wait(PATIENCE)
+                process.wait(TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

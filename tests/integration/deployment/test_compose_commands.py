@@ -21,7 +21,7 @@ from longshore.producers import Client
 from longshore.shared.settings import load_settings
 from longshore.workers.process.devices import detect_machine
 from tests.integration.deployment.site import SERVICES, START, Site, make_database, make_site
-from tests.integration.support import PATIENCE
+from tests.waiting import TIMEOUT_S
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_redis_does_not_start_without_a_password_it_can_read(servers: Site, tmp_
     (tmp_path / "redis_password").write_text(password)
     command = [servers.here(part).replace(str(servers.secrets), str(tmp_path)) for part in SERVICES["redis"].command]
     told = servers.environment(SERVICES["redis"])
-    ended = subprocess.run(command, env=told, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    ended = subprocess.run(command, env=told, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert ended.returncode == 1
     assert ended.stderr == "redis_password: write letters, digits, - and _ only\n"
 
@@ -97,18 +97,18 @@ def test_a_job_goes_through_and_is_listed_where_there_is_no_store(deployment: Si
 
     told = {**deployment.environment(SERVICES["relay"]), "LONGSHORE_STORE": "file:///proc/not-mounted"}
     command = ["longshore", "jobs", "list", "--json"]
-    listed = subprocess.run(command, env=told, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
+    listed = subprocess.run(command, env=told, capture_output=True, text=True, timeout=TIMEOUT_S, check=True).stdout
     assert [job["kind"] for job in json.loads(listed)] == ["infer", "train"]
 
 
 def test_flower_asks_for_the_password_of_its_secret(deployment: Site) -> None:
     url = f"http://127.0.0.1:{deployment.ports['flower']}/workers"
     with pytest.raises(urllib.error.HTTPError, match="401") as caught:
-        urllib.request.urlopen(url, timeout=PATIENCE)
+        urllib.request.urlopen(url, timeout=TIMEOUT_S)
     caught.value.close()
     token = b64encode(f"longshore:{deployment.password('flower_password')}".encode()).decode()
     request = urllib.request.Request(url, headers={"Authorization": f"Basic {token}"})
-    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
         assert answer.status == 200
 
 

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
@@ -25,6 +24,7 @@ from longshore.broker.embedded.home import Home
 from longshore.broker.embedded.plan import FLOWER, Service
 from longshore.broker.embedded.services.ports import any_free_port
 from longshore.shared.settings import load_settings
+from tests.waiting import TIMEOUT_S, wait_until
 
 #: A worker without tasks, to be looked at.
 WORKER = """
@@ -32,7 +32,6 @@ from longshore.broker.app import make_app
 from longshore.shared.settings import load_settings
 make_app(load_settings()).Worker(pool="solo", concurrency=1, hostname="looked-at@here").start()
 """
-PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -84,18 +83,21 @@ def site() -> Iterator[Site]:
 
 def await_worker(site: Site) -> None:
     """Until Flower answers, and knows the worker."""
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
+
+    def knows_the_worker() -> bool:
         try:
             status, body = site.read("/api/workers?refresh=1")
         except OSError:
-            time.sleep(0.1)
-            continue
-        if status == 200 and all("conf" in known and "stats" in known for known in json.loads(body).values() or [{}]):
-            return
-    raise AssertionError(
-        (site.home / "logs" / "flower.log").read_text() + (site.home / "logs" / "worker.log").read_text()
-    )
+            return False
+        return status == 200 and all(
+            "conf" in worker and "stats" in worker for worker in json.loads(body).values() or [{}]
+        )
+
+    try:
+        wait_until(knows_the_worker, "the worker's registration with Flower")
+    except AssertionError as error:
+        logs = [(site.home / "logs" / f"{name}.log").read_text() for name in ("flower", "worker")]
+        raise AssertionError(f"{error}\n{''.join(logs)}") from None
 
 
 READS = [
@@ -181,7 +183,7 @@ def test_it_takes_the_password_from_a_file_and_ends_on_sigterm(site: Site, tmp_p
         second = Site(site.home, port, "from-a-file")
         assert second.read("/tasks")[0] == 200
         flower.send_signal(signal.SIGTERM)
-        rest = flower.communicate(timeout=PATIENCE_S)[0]
+        rest = flower.communicate(timeout=TIMEOUT_S)[0]
     assert flower.returncode == 0
     assert "from-a-file" not in said + rest
 
@@ -190,6 +192,6 @@ def test_a_taken_port_is_named(site: Site) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with start_flower(site, "--port", str(port)) as flower:
-            said = flower.communicate(timeout=PATIENCE_S)[0]
+            said = flower.communicate(timeout=TIMEOUT_S)[0]
     assert flower.returncode == 2
     assert f"--port: cannot listen on 127.0.0.1:{port}" in said

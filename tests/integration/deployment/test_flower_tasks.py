@@ -20,7 +20,7 @@ import pytest
 from longshore.broker.embedded.services.ports import any_free_port
 from tests.integration import digits
 from tests.integration.cluster import Cluster
-from tests.integration.support import wait_until
+from tests.waiting import wait_until
 
 PASSWORD = "for-the-tests-alone"
 #: Enough, one by one, for a while: the job is ended when it was seen.

@@ -15,10 +15,9 @@ import pyarrow.parquet as pq
 from tests.images import encoded, write_folder
 from tests.integration.cluster import Cluster
 from tests.topics import make_texts
+from tests.waiting import TIMEOUT_S
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-#: Seconds for one of them, on small sizes.
-PATIENCE = 300.0
 
 
 def run(cluster: Cluster, name: str, *options: object) -> str:
@@ -30,7 +29,7 @@ def run(cluster: Cluster, name: str, *options: object) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=PATIENCE,
+        timeout=TIMEOUT_S,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

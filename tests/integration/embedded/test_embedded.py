@@ -13,8 +13,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -29,10 +28,9 @@ from longshore.broker.embedded.process.identity import is_alive
 from longshore.broker.embedded.report import Status
 from longshore.shared.errors import HomeError, InvalidInput
 from longshore.shared.settings import Settings, load_settings
+from tests.waiting import TIMEOUT_S, wait_until
 
 IDLE = Service(name="idle", argv=(sys.executable, "-c", "import signal; signal.pause()"))
-#: Seconds for anything that is waited for.
-PATIENCE_S = 60.0
 
 
 @pytest.fixture
@@ -54,13 +52,6 @@ def start(home: Path, *services: Service, redis_port: int | None = None) -> Stat
 
 def settings_of(home: Path) -> Settings:
     return load_settings(home=home, environ={})
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.02)
 
 
 def write_row(home: Path, text: str) -> None:
@@ -341,7 +332,7 @@ def test_ctrl_c_stops_everything_in_order(place: Path) -> None:
         wait_until(lambda: embedded.status(home).ready)
         processes = all_processes(embedded.status(home))
         os.killpg(up.pid, signal.SIGINT)
-        last = up.communicate(timeout=PATIENCE_S)[0]
+        last = up.communicate(timeout=TIMEOUT_S)[0]
 
     assert up.returncode == 0
     assert "stopped" in last
@@ -358,7 +349,7 @@ def test_a_second_ctrl_c_waits_for_nothing(place: Path) -> None:
         os.killpg(up.pid, signal.SIGINT)
         read_to(up, "stopping")
         os.killpg(up.pid, signal.SIGINT)
-        up.communicate(timeout=PATIENCE_S)
+        up.communicate(timeout=TIMEOUT_S)
 
     assert up.returncode == 0
     assert not any(is_alive(process) for process in processes)

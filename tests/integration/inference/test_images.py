@@ -12,9 +12,8 @@ import pytest
 from longshore.producers import Client
 from longshore.shared.errors import InvalidInput
 from tests.images import encoded, write_archive, write_folder
+from tests.waiting import TIMEOUT_S
 
-#: Seconds for a job to end.
-PATIENCE = 120.0
 SHAPE = [3, 8, 8]
 CONFIG = {"input_shape": SHAPE, "channels": [4], "kernel_size": 3, "hidden": [16]}
 
@@ -39,7 +38,7 @@ def folder(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that shades:1 was trained on."""
     path = write_folder(tmp_path_factory.mktemp("images"), shades())
     job = client.train("shades", "cnn", path, target="label", config=CONFIG, epochs=30, batch_size=10)
-    job.wait(PATIENCE)
+    job.wait(TIMEOUT_S)
     assert job.metrics()[-1].value >= 0
     return path
 
@@ -76,14 +75,14 @@ def as_glob(folder: Path, base: Path) -> Path:
 def test_the_same_images_give_the_same_results(
     client: Client, folder: Path, labels: list[str], tmp_path: Path, write: Callable[[Path, Path], Path]
 ) -> None:
-    results = client.infer("shades:1", write(folder, tmp_path), rows_per_shard=15).wait(PATIENCE).results()
+    results = client.infer("shades:1", write(folder, tmp_path), rows_per_shard=15).wait(TIMEOUT_S).results()
     assert results.column("row").to_pylist() == list(range(40))
     assert results.column("label").to_pylist() == labels
 
 
 def test_rows_in_memory(client: Client, folder: Path) -> None:
     rows = [{"image": (folder / name).read_bytes()} for name in ("dark/00.png", "bright/39.webp")]
-    results = client.infer("shades:1", rows).wait(PATIENCE).results()
+    results = client.infer("shades:1", rows).wait(TIMEOUT_S).results()
     assert results.column("label").to_pylist() == ["dark", "bright"]
 
 
@@ -96,7 +95,7 @@ def test_a_corrupt_image_fails_alone(
     files[names[17]] = files[names[17]][:30]
     files[names[31]] = b""
     job = client.infer("shades:1", write(tmp_path / "x.tar", files), rows_per_shard=10, max_row_errors=2)
-    results = job.wait(PATIENCE).results()
+    results = job.wait(TIMEOUT_S).results()
     errors = {error.row: error.message for error in job.errors() if error.row is not None}
     assert sorted(errors) == [17, 31]
     assert errors[31] == "column 'image': cannot be decoded: the file is empty"
@@ -115,7 +114,7 @@ def test_what_images_cannot_be_used_for(client: Client, folder: Path, tmp_path: 
         with pytest.raises(InvalidInput, match=said) as refused:
             client.train("shades", family, folder, target="label", config=config)
         assert refused.value.field == field
-    client.train("numbers", "linear", {"pixels": [[0.0, 1.0]] * 20, "y": [0, 1] * 10}, "y", epochs=1).wait(PATIENCE)
+    client.train("numbers", "linear", {"pixels": [[0.0, 1.0]] * 20, "y": [0, 1] * 10}, "y", epochs=1).wait(TIMEOUT_S)
     with pytest.raises(InvalidInput, match=r"data: no column 'pixels'; the data has 'path', 'label', 'image'"):
         client.infer("numbers", folder)
     pq.write_table(pa.table({"image": [[0.0] * 192]}), tmp_path / "x.parquet")

@@ -20,9 +20,8 @@ from longshore.shared.errors import InvalidInput, JobFailed
 from longshore.shared.ledger.ledger import Ledger
 from tests.integration.cluster import Cluster
 from tests.unit.shared.model_formats.onnx.files import program
+from tests.waiting import TIMEOUT_S
 
-#: Seconds for a job to end.
-PATIENCE = 120.0
 WHOLE = {"features": [{"name": "x"}], "task": "regression", "target": "y"}
 CLASSES = {"features": [{"name": "x"}], "task": "classification", "target": "y", "labels": ["no", "maybe", "yes"]}
 VECTOR = {"features": [{"name": "x"}], "task": "embedding", "target": "embedding"}
@@ -41,7 +40,7 @@ def client(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             path.write_bytes(times(weights).SerializeToString())
             client.models.import_(path, name, signature=signature)
         table = pa.table({"x": np.arange(64, dtype=np.float32), "y": np.arange(64) % 2})
-        client.train("learned", "mlp", table, "y", epochs=1).wait(PATIENCE)
+        client.train("learned", "mlp", table, "y", epochs=1).wait(TIMEOUT_S)
         yield client
 
 
@@ -71,14 +70,14 @@ def test_rows_keep_their_numbers_under_every_sharding(
         data = tmp_path / "rows.csv"
         pyarrow.csv.write_csv(table, data)
     job = client.infer("same", data, rows_per_shard=per_shard, batch_size=batch_size)
-    found = job.wait(PATIENCE).results()
+    found = job.wait(TIMEOUT_S).results()
     assert found["row"].to_pylist() == list(range(rows))
     assert found["value"].to_pylist() == list(range(rows))
 
 
 def test_more_than_the_label_can_be_asked_for(client: Client) -> None:
     job = client.infer("classes", [{"x": 1.0}, {"x": -2.0}], top_k=2, logits=True)
-    first, second = job.wait(PATIENCE).results().to_pylist()
+    first, second = job.wait(TIMEOUT_S).results().to_pylist()
     assert (first["label"], second["label"]) == ("yes", "no")
     assert [each["label"] for each in first["top_k"]] == ["yes", "maybe"]
     assert first["top_k"][0]["score"] == first["score"]
@@ -86,7 +85,7 @@ def test_more_than_the_label_can_be_asked_for(client: Client) -> None:
 
 
 def test_an_embedding_is_a_list(client: Client) -> None:
-    found = client.infer("vector", [{"x": 1.0}, {"x": 3.0}]).wait(PATIENCE).results()
+    found = client.infer("vector", [{"x": 1.0}, {"x": 3.0}]).wait(TIMEOUT_S).results()
     assert found["embedding"].to_pylist() == [[1.0, 2.0], [3.0, 6.0]]
 
 
@@ -94,17 +93,17 @@ def test_outputs_that_are_not_finite_are_errors_unless_allowed(client: Client) -
     rows = [{"x": 1.0}, {"x": 3e38}]
     job = client.infer("vector", rows)
     with pytest.raises(JobFailed, match="1 of 2 rows failed"):
-        job.wait(PATIENCE)
+        job.wait(TIMEOUT_S)
     assert [(error.row, error.message) for error in job.errors()] == [(1, "the model's output is not a finite number")]
-    allowed = client.infer("vector", rows, allow_nan=True).wait(PATIENCE).results()
+    allowed = client.infer("vector", rows, allow_nan=True).wait(TIMEOUT_S).results()
     assert allowed["embedding"][1].as_py()[1] is None
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_precision_is_what_was_asked_for(client: Client, precision: str) -> None:
     rows = [{"x": float(number)} for number in range(50)]
-    exact = client.infer("learned", rows).wait(PATIENCE).results()["score"].to_numpy()
-    found = client.infer("learned", rows, precision=precision).wait(PATIENCE).results()["score"].to_numpy()
+    exact = client.infer("learned", rows).wait(TIMEOUT_S).results()["score"].to_numpy()
+    found = client.infer("learned", rows, precision=precision).wait(TIMEOUT_S).results()["score"].to_numpy()
     if precision == "fp32":
         np.testing.assert_allclose(found, exact, rtol=1e-6)
     else:
@@ -134,7 +133,7 @@ def test_what_a_version_cannot_do_is_refused_at_once(
 
 def test_what_is_learned_is_kept_for_all_workers(client: Client) -> None:
     table = pa.table({"x": np.arange(2_000_000, dtype=np.float32)})
-    client.infer("learned", table, rows_per_shard=1_000_000).wait(PATIENCE)
+    client.infer("learned", table, rows_per_shard=1_000_000).wait(TIMEOUT_S)
     digest = client.models.get("learned").digest
     with Ledger(client.settings.database_url) as ledger:
         [found] = ledger.batch_sizes.read(digest, "cpu")

@@ -14,10 +14,9 @@ import pytest
 from longshore.producers import Client
 from longshore.shared.errors import InvalidInput
 from tests.integration import digits
+from tests.waiting import TIMEOUT_S
 
 ROWS = 250
-#: Seconds.
-PATIENCE = 120
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +29,8 @@ def rows() -> pa.Table:
 @pytest.fixture(scope="module")
 def expected(client: Client, rows: pa.Table) -> pa.Table:
     """What ``digits:1``, trained here, says to the rows in memory."""
-    client.train("digits", "linear", rows, "label", epochs=2).wait(PATIENCE)
-    return client.infer("digits:1", rows).wait(PATIENCE).results()
+    client.train("digits", "linear", rows, "label", epochs=2).wait(TIMEOUT_S)
+    return client.infer("digits:1", rows).wait(TIMEOUT_S).results()
 
 
 def write_arrow(rows: pa.Table, folder: Path) -> Path:
@@ -82,7 +81,7 @@ def test_inference_is_as_from_memory(
     rows_per_shard: int | None,
 ) -> None:
     job = client.infer("digits:1", write(rows, tmp_path), rows_per_shard=rows_per_shard, batch_size=32)
-    results = job.wait(PATIENCE).results()
+    results = job.wait(TIMEOUT_S).results()
     assert results.column("row").to_pylist() == list(range(ROWS))
     assert results.column("label") == expected.column("label")
     # Batches of another size may be summed in another order.
@@ -94,8 +93,8 @@ def test_training_is_as_from_memory(
     client: Client, rows: pa.Table, tmp_path: Path, write: Callable[[pa.Table, Path], Path]
 ) -> None:
     options = {"epochs": 1, "batch_size": 50}
-    memory = client.train("from-memory", "linear", rows, "label", **options).wait(PATIENCE)
-    file = client.train("from-file", "linear", write(rows, tmp_path), "label", **options).wait(PATIENCE)
+    memory = client.train("from-memory", "linear", rows, "label", **options).wait(TIMEOUT_S)
+    file = client.train("from-file", "linear", write(rows, tmp_path), "label", **options).wait(TIMEOUT_S)
     found, wanted = ([(metric.name, metric.value) for metric in job.metrics()] for job in (file, memory))
     assert found == wanted
 

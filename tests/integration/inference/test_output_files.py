@@ -23,12 +23,10 @@ from longshore.shared.specs.jobs import State
 from longshore.workers.process.draining import DRAIN_SIGNAL
 from tests.integration import digits
 from tests.integration.cluster import Cluster
-from tests.integration.support import wait_until
+from tests.waiting import TIMEOUT_S, wait_until
 
 #: Rows of the inputs here, and in a shard where it matters: so many that shards do not share a message.
 ROWS, SHARD = 1700, 700
-#: Seconds.
-PATIENCE = 120.0
 MOMENTS = ("before the decision", "before the rename", "after the rename")
 
 
@@ -53,7 +51,7 @@ def worker_environment(gates: Path) -> Mapping[str, str]:
 @pytest.fixture(scope="module")
 def client(cluster: Cluster) -> Iterator[Client]:
     with cluster.client() as client:
-        client.train("digits", "linear", _rows(), "label", epochs=2, features=["pixels"]).wait(PATIENCE)
+        client.train("digits", "linear", _rows(), "label", epochs=2, features=["pixels"]).wait(TIMEOUT_S)
         yield client
 
 
@@ -67,7 +65,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def expected(client: Client, data: Path) -> pa.Table:
     """The same rows' results in the table."""
-    return client.infer("digits:1", data, rows_per_shard=SHARD).wait(PATIENCE).results()
+    return client.infer("digits:1", data, rows_per_shard=SHARD).wait(TIMEOUT_S).results()
 
 
 def _rows() -> pa.Table:
@@ -108,7 +106,7 @@ def test_parquet_has_the_kept_columns_and_the_outputs_in_order(
     client: Client, data: Path, expected: pa.Table, tmp_path: Path
 ) -> None:
     job = client.infer("digits:1", data, output=f"{tmp_path}/new/o-*.parquet", keep=["tags", "pixels", "day"])
-    table = read(job.wait(PATIENCE))
+    table = read(job.wait(TIMEOUT_S))
     assert table.drop_columns(["row", "label", "score"]) == _rows().select(["tags", "pixels", "day"])
     assert table.schema.field("row").type == pa.int64()
     assert table["label"].to_pylist() == expected["label"].to_pylist()
@@ -120,12 +118,12 @@ def test_parquet_has_the_kept_columns_and_the_outputs_in_order(
 def test_a_job_of_several_shards_writes_a_part_for_each(
     client: Client, data: Path, expected: pa.Table, tmp_path: Path
 ) -> None:
-    check_whole(submit(client, data, tmp_path).wait(PATIENCE), expected)
+    check_whole(submit(client, data, tmp_path).wait(TIMEOUT_S), expected)
 
 
 def test_json_lines_say_the_same(client: Client, data: Path, expected: pa.Table, tmp_path: Path) -> None:
     job = client.infer("digits:1", data, output=f"{tmp_path}/*.jsonl", keep=["id", "day", "tags"], rows_per_shard=SHARD)
-    job.wait(PATIENCE)
+    job.wait(TIMEOUT_S)
     rows = [json.loads(line) for part in job.parts() for line in Path(part).read_text().splitlines()]
     assert [list(row) for row in rows[:1]] == [["row", "id", "day", "tags", "label", "score"]]
     wanted = _rows().select(["id", "day", "tags"]).to_pylist()
@@ -136,7 +134,7 @@ def test_json_lines_say_the_same(client: Client, data: Path, expected: pa.Table,
 
 
 def test_both_the_table_and_files(client: Client, data: Path, expected: pa.Table, tmp_path: Path) -> None:
-    job = submit(client, data, tmp_path, results=True, top_k=2).wait(PATIENCE)
+    job = submit(client, data, tmp_path, results=True, top_k=2).wait(TIMEOUT_S)
     table, rows = job.results(), read(job)
     assert table["row"].to_pylist() == rows["row"].to_pylist() == list(range(ROWS))
     assert table["label"].to_pylist() == rows["label"].to_pylist() == expected["label"].to_pylist()
@@ -147,7 +145,7 @@ def test_both_the_table_and_files(client: Client, data: Path, expected: pa.Table
 
 def test_rows_with_the_call_keep_columns_that_the_model_does_not_read(client: Client, tmp_path: Path) -> None:
     rows = [{"id": None if row == 1 else str(row), "pixels": [float(row)] * digits.WIDTH} for row in range(3)]
-    job = client.infer("digits:1", rows, output=f"{tmp_path}/*.parquet", keep=["id"]).wait(PATIENCE)
+    job = client.infer("digits:1", rows, output=f"{tmp_path}/*.parquet", keep=["id"]).wait(TIMEOUT_S)
     assert read(job)["id"].to_pylist() == ["0", None, "2"]
 
 
@@ -158,7 +156,7 @@ def test_rows_with_errors_are_left_out_and_a_shard_of_them_has_no_part(client: C
         "digits:1", rows, output=f"{tmp_path}/out/*.parquet", keep=["id"], rows_per_shard=3, results=True
     )
     with pytest.raises(JobFailed):
-        job.wait(PATIENCE)
+        job.wait(TIMEOUT_S)
     assert len(job.parts()) == 1
     assert read(job)["id"].to_pylist() == read(job)["row"].to_pylist() == [0, 2]
     assert job.results()["row"].to_pylist() == [0, 2]
@@ -169,7 +167,7 @@ def test_rows_with_errors_are_left_out_and_a_shard_of_them_has_no_part(client: C
 
 def test_a_kept_value_of_another_type_than_the_column_fails_alone(client: Client, tmp_path: Path) -> None:
     client.train("points", "linear", [{"x": 1.0, "y": 1.0}, {"x": 2.0, "y": 2.0}], "y", epochs=1, validation=0).wait(
-        PATIENCE
+        TIMEOUT_S
     )
     # More than the block of a text file that settles the types of its columns.
     lines = [f"{row % 7},{row},{'.' * 300}" for row in range(30_000)]
@@ -177,7 +175,7 @@ def test_a_kept_value_of_another_type_than_the_column_fails_alone(client: Client
     (tmp_path / "rows.csv").write_text("x,number,filler\n" + "\n".join(lines) + "\n")
     job = client.infer("points", tmp_path / "rows.csv", output=f"{tmp_path}/out/*.parquet", keep=["number"])
     with pytest.raises(JobFailed, match="1 of 30000 rows failed"):
-        job.wait(PATIENCE)
+        job.wait(TIMEOUT_S)
     assert [(error.row, error.message) for error in job.errors()] == [
         (29_000, "column 'number': 'odd' is no int64, and is kept")
     ]
@@ -202,7 +200,7 @@ def test_a_worker_is_killed(
             os.kill(pid, signal.SIGKILL)
     finally:
         open_gate(gates, moment)
-    check_whole(job.wait(PATIENCE), expected)
+    check_whole(job.wait(TIMEOUT_S), expected)
     assert any("lease ran out" in error.message for error in job.errors())
     if results:
         assert job.results()["row"].to_pylist() == list(range(ROWS))
@@ -233,7 +231,7 @@ def test_a_shard_that_is_held_while_another_is_written_is_not_lost(
         for pid in parents:
             os.kill(pid, signal.SIGTERM)
         cluster.wait_for_workers(other_than=parents)
-    check_whole(job.wait(PATIENCE), expected)
+    check_whole(job.wait(TIMEOUT_S), expected)
     assert [shard.attempt for shard in job.shards()] == [2, 2, 2]
     assert len(job.errors()) == (3 if ending is signal.SIGKILL else 0)
 
@@ -247,12 +245,12 @@ def test_a_frozen_worker_wakes_beside_a_newer_attempt(
     os.kill(frozen, signal.SIGSTOP)
     try:
         open_gate(gates, moment)
-        job.wait(PATIENCE)
+        job.wait(TIMEOUT_S)
         before = {part: (Path(part).stat().st_ino, Path(part).read_bytes()) for part in job.parts()}
     finally:
         os.kill(frozen, signal.SIGCONT)
     # The worker that was frozen is one of the two that take these.
-    client.wait([client.infer("digits:1", _rows().slice(0, 2), rows_per_shard=1) for _ in range(4)], PATIENCE)
+    client.wait([client.infer("digits:1", _rows().slice(0, 2), rows_per_shard=1) for _ in range(4)], TIMEOUT_S)
     assert {part: (Path(part).stat().st_ino, Path(part).read_bytes()) for part in job.parts()} == before
     check_whole(job, expected)
 
@@ -265,7 +263,7 @@ def test_a_cancelled_job_leaves_nothing_that_readers_see_and_can_be_retried(
     open_gate(gates, "before the decision")
     wait_until(lambda: not list(tmp_path.iterdir()), "the removal of what was written")
     assert job.parts() == []
-    check_whole(job.retry().wait(PATIENCE), expected)
+    check_whole(job.retry().wait(TIMEOUT_S), expected)
 
 
 def test_a_part_that_cannot_be_published_fails_the_job_and_a_retry_publishes_it(
@@ -276,10 +274,10 @@ def test_a_part_that_cannot_be_published_fails_the_job_and_a_retry_publishes_it(
     obstacle.mkdir()
     open_gate(gates, "before the rename")
     with pytest.raises(JobFailed, match=f"cannot write {obstacle}"):
-        job.wait(PATIENCE)
+        job.wait(TIMEOUT_S)
     assert str(obstacle) not in job.parts()
     obstacle.rmdir()
-    check_whole(job.retry().wait(PATIENCE), expected)
+    check_whole(job.retry().wait(TIMEOUT_S), expected)
 
 
 def test_doubled_tickets_write_nothing_twice(
@@ -296,7 +294,7 @@ def test_doubled_tickets_write_nothing_twice(
         publish(app, cluster.ledger, tickets)
     app.close()
     open_gate(gates, "before the decision")
-    check_whole(job.wait(PATIENCE), expected)
+    check_whole(job.wait(TIMEOUT_S), expected)
     assert [shard.attempt for shard in job.shards()] == [1, 1, 1]
 
 
@@ -308,7 +306,7 @@ def test_a_part_that_was_removed_after_the_decision_fails_the_job(
         path.unlink()
     open_gate(gates, "before the rename")
     with pytest.raises(JobFailed, match="was written, and is gone"):
-        job.wait(PATIENCE)
+        job.wait(TIMEOUT_S)
 
 
 def reach(

@@ -17,9 +17,8 @@ from longshore.shared.errors import InvalidInput
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
 from tests.integration.s3_server import s3_server
+from tests.waiting import TIMEOUT_S
 
-#: Seconds.
-PATIENCE = 120.0
 ROWS = 5
 
 
@@ -38,7 +37,7 @@ def worker_environment(s3: Mapping[str, str]) -> Mapping[str, str]:
 @pytest.fixture(scope="module")
 def client(cluster: Cluster) -> Iterator[Client]:
     with cluster.client() as client:
-        client.train("points", "linear", _rows(), "y", epochs=1, features=["x"], validation=0).wait(PATIENCE)
+        client.train("points", "linear", _rows(), "y", epochs=1, features=["x"], validation=0).wait(TIMEOUT_S)
         yield client
 
 
@@ -69,7 +68,7 @@ def test_parts_in_a_bucket(client: Client, data: Path, s3: Mapping[str, str]) ->
     files, _ = url_to_fs("s3://bucket/")
     files.mkdir("bucket")
     job = client.infer("points:1", data, output="s3://bucket/a/b/*.parquet", keep=["id"], rows_per_shard=2)
-    assert job.wait(PATIENCE).parts() == [f"s3://bucket/a/b/{job.id}-{number:05}.parquet" for number in range(3)]
+    assert job.wait(TIMEOUT_S).parts() == [f"s3://bucket/a/b/{job.id}-{number:05}.parquet" for number in range(3)]
     rows = pa.concat_tables([pq.read_table(part) for part in _opened(job.parts())])
     assert rows.column_names == ["row", "id", "value"]
     assert rows["id"].to_pylist() == rows["row"].to_pylist() == list(range(ROWS))
@@ -88,7 +87,7 @@ def _opened(uris: list[str]) -> Iterator[pa.BufferReader]:
 
 def test_a_bucket_that_is_not_there_fails_the_job_and_is_not_made(client: Client, data: Path, cluster: Cluster) -> None:
     job = client.infer("points:1", data, output="s3://no-such-bucket/*.parquet", max_attempts=1)
-    client.wait([job], PATIENCE)
+    client.wait([job], TIMEOUT_S)
     assert "cannot write s3://no-such-bucket/_longshore-" in job.errors()[0].message
     assert not url_to_fs("s3://no-such-bucket/")[0].exists("no-such-bucket")
 
@@ -153,7 +152,7 @@ def test_files_beside_those_of_the_input_are_not(client: Client, data: Path) -> 
     outputs = [f"{place}/*.jsonl", f"{place}/_hidden/*.parquet", f"{place}-of/*.parquet", f"{place}/deeper/*.jsonl"]
     jobs = [client.infer("points:1", f"{place}/", output=output) for output in outputs]
     jobs.append(client.infer("points:1", f"{place}/*.parquet", output=f"{place}/deeper/*.parquet"))
-    client.wait(jobs, PATIENCE)
+    client.wait(jobs, TIMEOUT_S)
     assert [len(job.parts()) for job in jobs] == [1] * len(jobs)
 
 
@@ -161,7 +160,7 @@ def test_files_that_match_already_are_refused_but_to_the_request_that_made_them(
     client: Client, data: Path, tmp_path: Path
 ) -> None:
     output = f"{tmp_path}/out/*.parquet"
-    job = client.infer("points:1", data, output=output, idempotency_key=f"once in {tmp_path}").wait(PATIENCE)
+    job = client.infer("points:1", data, output=output, idempotency_key=f"once in {tmp_path}").wait(TIMEOUT_S)
     part = re.escape(job.parts()[0])
     with pytest.raises(InvalidInput, match=f"^output: {part} is there already.*choose another folder, or remove"):
         client.infer("points:1", data, output=output)
@@ -169,13 +168,13 @@ def test_files_that_match_already_are_refused_but_to_the_request_that_made_them(
     with pytest.raises(InvalidInput, match="idempotency_key"):
         client.infer("points:1", data, output=output, keep=["id"], idempotency_key=f"once in {tmp_path}")
     # What the pattern does not match is nobody's.
-    client.infer("points:1", data, output=f"{tmp_path}/out/*.jsonl").wait(PATIENCE)
+    client.infer("points:1", data, output=f"{tmp_path}/out/*.jsonl").wait(TIMEOUT_S)
 
 
 def test_jobs_of_one_call_share_a_folder(client: Client, tmp_path: Path) -> None:
     options = {"output": f"{tmp_path}/*.parquet", "keep": ["id"]}
     jobs = client.submit_many([Infer("points:1", [{"x": 1.0, "id": str(number)}], options) for number in range(20)])
-    client.wait(jobs, PATIENCE)
+    client.wait(jobs, TIMEOUT_S)
     assert [pq.read_table(job.parts()[0])["id"].to_pylist() for job in jobs] == [[str(row)] for row in range(20)]
     assert len({part for job in jobs for part in job.parts()}) == 20
 
@@ -200,6 +199,6 @@ def test_the_command_line_tells_where_the_parts_are(run_command: CommandLine, da
 
 
 def test_a_job_without_files_says_so(client: Client) -> None:
-    job = client.infer("points:1", [{"x": 1.0}]).wait(PATIENCE)
+    job = client.infer("points:1", [{"x": 1.0}]).wait(TIMEOUT_S)
     with pytest.raises(InvalidInput, match="writes no files"):
         job.parts()

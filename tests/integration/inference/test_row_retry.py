@@ -17,18 +17,16 @@ from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
 from tests.integration.ledger import invariants
-from tests.integration.support import wait_until
+from tests.waiting import TIMEOUT_S, wait_until
 
 #: Rows of a job, and of each of its shards; the killed one's take a while with the batches below.
 ROWS, SHARD, BATCH = 40_000, 20_000, 1
-#: Seconds for a job to end, killed workers started again included.
-PATIENCE = 180.0
 
 
 @pytest.fixture(scope="module")
 def trained(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = digits.write(tmp_path_factory.mktemp("data") / "train.parquet")
-    client.train("digits", "mlp", path, "label", epochs=2).wait(PATIENCE)
+    client.train("digits", "mlp", path, "label", epochs=2).wait(TIMEOUT_S)
     return path
 
 
@@ -44,18 +42,18 @@ def write(path: Path, rows: int, bad: range = range(0)) -> Path:
 
 def test_rows_that_were_mended_run_alone(cluster: Cluster, client: Client, trained: Path, tmp_path: Path) -> None:
     path = write(tmp_path / "rows.npy", 300, range(90, 120))
-    job = client.infer("digits", path, rows_per_shard=100, max_row_errors=0.2).wait(PATIENCE)
+    job = client.infer("digits", path, rows_per_shard=100, max_row_errors=0.2).wait(TIMEOUT_S)
     assert job.notes == ["30 of 300 rows failed, up to 60 were allowed"]
     write(path, 300, range(110, 112))
-    job.retry(rows="failed").wait(PATIENCE)
+    job.retry(rows="failed").wait(TIMEOUT_S)
     assert job.notes == ["2 of 300 rows failed, up to 60 were allowed"]
     assert [error.row for error in job.errors()] == [110, 111]
     assert [shard.attempt for shard in job.shards()] == [2, 2, 1]
     record = job.record()
     assert (record.rows_done, record.rows_failed, record.rows_before) == (298, 2, 270)
     write(path, 300)
-    assert job.retry(rows="failed").wait(PATIENCE).notes == []
-    again = client.infer("digits", path).wait(PATIENCE)
+    assert job.retry(rows="failed").wait(TIMEOUT_S).notes == []
+    again = client.infer("digits", path).wait(TIMEOUT_S)
     ours, whole = job.results(), again.results()
     assert ours.select(["row", "label"]).equals(whole.select(["row", "label"]))
     # Rows that are computed in another batch differ in the last digits.
@@ -80,7 +78,7 @@ def test_on_the_command_line(cluster: Cluster, trained: Path, tmp_path: Path) ->
 
 
 def test_a_wrong_choice_of_rows_is_refused(client: Client, trained: Path) -> None:
-    job = client.infer("digits", digits.digits()[0][:1]).wait(PATIENCE)
+    job = client.infer("digits", digits.digits()[0][:1]).wait(TIMEOUT_S)
     with pytest.raises(InvalidInput, match="rows: 'all': give 'failed'"):
         job.retry(rows="all")  # type: ignore[arg-type]
 
@@ -91,11 +89,11 @@ def test_a_small_job_whose_rows_fail_again_fails_again(client: Client, trained: 
     job = client.infer("digits", rows)
     for _ in range(2):
         with pytest.raises(JobFailed, match="1 of 4 rows failed"):
-            job.wait(PATIENCE)
+            job.wait(TIMEOUT_S)
         assert job.results()["row"].to_pylist() == [0, 1, 3]
         job.retry(rows="failed")
     with pytest.raises(JobFailed, match="1 of 4 rows failed"):
-        job.wait(PATIENCE)
+        job.wait(TIMEOUT_S)
     assert [shard.attempt for shard in job.shards()] == [3]
 
 
@@ -104,14 +102,14 @@ def test_the_worker_is_killed_while_failed_rows_run(
 ) -> None:
     bad = range(100, ROWS - 100)
     path = write(tmp_path / "rows.npy", ROWS, bad)
-    job = client.infer("digits", path, rows_per_shard=SHARD, batch_size=BATCH, max_row_errors=ROWS).wait(PATIENCE)
+    job = client.infer("digits", path, rows_per_shard=SHARD, batch_size=BATCH, max_row_errors=ROWS).wait(TIMEOUT_S)
     assert job.progress.failed == len(bad)
     write(path, ROWS)
     job.retry(rows="failed")
     wait_until(lambda: job.record().rows_running > 0, "the first progress of the retry")
     child = cluster.child_pids()[0]
     os.kill(child, signal.SIGKILL)
-    job.wait(PATIENCE)
+    job.wait(TIMEOUT_S)
     assert any("lease ran out" in error.message for error in job.errors())
     table = job.results()
     assert table["row"].to_numpy().tolist() == list(range(ROWS))

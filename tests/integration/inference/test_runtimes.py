@@ -19,9 +19,8 @@ from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
 from tests.pt2_files import save
 from tests.unit.shared.model_formats.onnx.files import program
+from tests.waiting import TIMEOUT_S
 
-#: Seconds for a job to end.
-PATIENCE = 120.0
 CNN = {"input_shape": [1, 8, 8], "channels": [4], "kernel_size": 3, "hidden": [16]}
 NAMES = [f"digit {number}" for number in range(10)]
 SIGNATURE = {
@@ -68,7 +67,7 @@ def test_an_exported_program_gives_what_the_network_gives(
     assert longshore("models", "versions", "shapes").out.splitlines()[1].split()[:3] == ["1", "best", "onnx"]
 
     data = digits.write(folder / "digits.parquet")
-    found = client.infer("shapes@best", data, rows_per_shard=500, batch_size=77).wait(PATIENCE).results()
+    found = client.infer("shapes@best", data, rows_per_shard=500, batch_size=77).wait(TIMEOUT_S).results()
     with torch.inference_mode():
         scores, classes = network(shaped).softmax(1).max(1)
     assert found["row"].to_pylist() == list(range(len(images)))
@@ -79,7 +78,7 @@ def test_an_exported_program_gives_what_the_network_gives(
     assert sorted(file.name for file in exported.iterdir()) == ["manifest.json", "model.onnx"]
     copy = client.models.import_(exported, "copied")
     assert copy.digest == client.models.get("shapes:1").digest
-    one = client.infer("copied:1", images[:9]).wait(PATIENCE).results()
+    one = client.infer("copied:1", images[:9]).wait(TIMEOUT_S).results()
     assert one["label"].to_pylist() == found["label"].to_pylist()[:9]
 
 
@@ -105,7 +104,7 @@ def test_a_program_of_torch_export_gives_what_the_network_gives(
     assert sorted(file.name for file in exported.iterdir()) == ["manifest.json", "program.json", "weights.safetensors"]
     copy = client.models.import_(exported, "graphs-copied")
     assert copy.digest == client.models.get("graphs:1").digest
-    one = client.infer("graphs-copied:1", images[:9], precision="bf16").wait(PATIENCE).results()
+    one = client.infer("graphs-copied:1", images[:9], precision="bf16").wait(TIMEOUT_S).results()
     np.testing.assert_allclose(one["score"].to_numpy(), scores.numpy()[:9], rtol=0.05)
     with pytest.raises(InvalidInput, match="compile: True: a version of the runtime pt2 has its own"):
         client.infer("graphs:1", images[:9], compile=True)
@@ -114,8 +113,8 @@ def test_a_program_of_torch_export_gives_what_the_network_gives(
 def test_a_trained_version_is_exported_for_others(client: Client, longshore: CommandLine, folder: Path) -> None:
     images, _ = digits.digits()
     data = digits.write(folder / "train.parquet")
-    client.train("trained", "cnn", data, "label", config=CNN, epochs=1, seed=0).wait(PATIENCE)
-    wanted = client.infer("trained", images[:64], logits=True).wait(PATIENCE).results()
+    client.train("trained", "cnn", data, "label", config=CNN, epochs=1, seed=0).wait(TIMEOUT_S)
+    wanted = client.infer("trained", images[:64], logits=True).wait(TIMEOUT_S).results()
     signature = client.models.get("trained").manifest["signature"]
     (folder / "trained.json").write_text(json.dumps(signature))
 
@@ -130,7 +129,7 @@ def test_a_trained_version_is_exported_for_others(client: Client, longshore: Com
     for name in ("trained.onnx", "graph"):
         given = ("models", "import", folder / name, "--name", "back", "--signature", folder / "trained.json")
         assert longshore(*given).code == 0
-        again = client.infer("back", images[:64], logits=True).wait(PATIENCE).results()
+        again = client.infer("back", images[:64], logits=True).wait(TIMEOUT_S).results()
         assert again["label"].to_pylist() == wanted["label"].to_pylist()
         np.testing.assert_allclose(np.array(again["logits"].to_pylist(), np.float32), logits, rtol=1e-4, atol=1e-4)
 
@@ -154,7 +153,7 @@ def test_a_program_that_cannot_be_loaded_ends_its_job_once(client: Client, folde
     client.models.import_(path, "broken", signature=SIGNATURE)
     job = client.infer("broken", digits.write(folder / "rows.parquet"), rows_per_shard=500)
     with pytest.raises(JobFailed, match="ONNX Runtime cannot load the program"):
-        job.wait(PATIENCE)
+        job.wait(TIMEOUT_S)
     assert max(shard.attempt for shard in job.shards()) == 1
 
 

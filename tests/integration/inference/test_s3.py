@@ -19,9 +19,8 @@ from tests.images import encoded
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.s3_server import SECRET, s3_server
+from tests.waiting import TIMEOUT_S
 
-#: Seconds for a job to end.
-PATIENCE = 120.0
 BUCKET = "s3://longshore-data"
 ROWS = 300
 
@@ -58,8 +57,8 @@ def rows() -> pa.Table:
 def expected(client: Client, files: fsspec.AbstractFileSystem, rows: pa.Table) -> pa.Table:
     """What ``digits:1``, trained on a file in S3, says to the rows in memory."""
     put(files, "digits.parquet", rows)
-    client.train("digits", "linear", f"{BUCKET}/digits.parquet", "label", epochs=2).wait(PATIENCE)
-    return client.infer("digits:1", rows).wait(PATIENCE).results()
+    client.train("digits", "linear", f"{BUCKET}/digits.parquet", "label", epochs=2).wait(TIMEOUT_S)
+    return client.infer("digits:1", rows).wait(TIMEOUT_S).results()
 
 
 def put(files: fsspec.AbstractFileSystem, name: str, rows: pa.Table) -> None:
@@ -69,7 +68,7 @@ def put(files: fsspec.AbstractFileSystem, name: str, rows: pa.Table) -> None:
 
 
 def check(client: Client, url: str, expected: pa.Table) -> None:
-    results = client.infer("digits:1", url, rows_per_shard=110).wait(PATIENCE).results()
+    results = client.infer("digits:1", url, rows_per_shard=110).wait(TIMEOUT_S).results()
     assert results.column("row").to_pylist() == list(range(ROWS))
     assert results.column("label") == expected.column("label")
 
@@ -95,11 +94,11 @@ def test_a_csv_file_that_a_worker_counts(client: Client, files: fsspec.AbstractF
     writer.writerows([row, "z" * 5000, 2 * row] for row in range(1200))
     files.pipe(f"{BUCKET}/line.csv", sink.getvalue().encode())
     options: dict[str, object] = {"epochs": 20, "learning_rate": 0.5}
-    client.train("line", "linear", f"{BUCKET}/line.csv", "y", features=["x"], **options).wait(PATIENCE)
-    expected = client.infer("line:1", {"x": list(range(1200))}).wait(PATIENCE).results().column("value").to_numpy()
+    client.train("line", "linear", f"{BUCKET}/line.csv", "y", features=["x"], **options).wait(TIMEOUT_S)
+    expected = client.infer("line:1", {"x": list(range(1200))}).wait(TIMEOUT_S).results().column("value").to_numpy()
     assert len(set(expected)) == 1200
     job = client.infer("line:1", f"{BUCKET}/line.csv", rows_per_shard=500)
-    results = job.wait(PATIENCE).results()
+    results = job.wait(TIMEOUT_S).results()
     assert results.column("row").to_pylist() == list(range(1200))
     np.testing.assert_allclose(results.column("value").to_numpy(), expected, rtol=1e-5)
 
@@ -110,8 +109,8 @@ def test_a_folder_of_images(client: Client, files: fsspec.AbstractFileSystem, mo
     files.pipe({f"{BUCKET}/photos/{path}": content for path, content in shades.items()})
     config = {"input_shape": [3, 4, 4], "channels": [4], "kernel_size": 3, "pool": 1, "hidden": [8]}
     job = client.train(model, "cnn", f"{BUCKET}/{name}", "label", config=config, epochs=30, batch_size=8)
-    job.wait(PATIENCE)
-    results = client.infer(f"{model}:1", f"{BUCKET}/photos", rows_per_shard=15).wait(PATIENCE).results()
+    job.wait(TIMEOUT_S)
+    results = client.infer(f"{model}:1", f"{BUCKET}/photos", rows_per_shard=15).wait(TIMEOUT_S).results()
     assert results.column("row").to_pylist() == list(range(40))
     assert results.column("label").to_pylist() == ["bright"] * 20 + ["dark"] * 20
 
@@ -129,7 +128,7 @@ def test_files_that_are_not_there_or_change(
     put(files, "changes.parquet", rows.slice(0, 200))
     cluster.start_workers()
     with pytest.raises(JobFailed):
-        job.wait(PATIENCE)
+        job.wait(TIMEOUT_S)
     assert any("changes.parquet has" in error.message and "submit again" in error.message for error in job.errors())
 
 
@@ -140,7 +139,7 @@ def test_what_a_worker_remembers_of_a_folder_is_not_trusted(
         put(files, "again/x.parquet", rows.slice(0, count))
         put(files, "again/y.parquet", rows.slice(count))
         check(client, f"{BUCKET}/again", expected)
-        results = client.infer("digits:1", f"{BUCKET}/again/x.parquet").wait(PATIENCE).results()
+        results = client.infer("digits:1", f"{BUCKET}/again/x.parquet").wait(TIMEOUT_S).results()
         assert results.num_rows == count
 
 

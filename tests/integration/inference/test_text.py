@@ -19,9 +19,7 @@ from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
 from tests.text_models import TEXTS, save_model, save_sentence
 from tests.unit.shared.model_formats.huggingface_files import write_sentence
-
-#: Seconds for a job to end.
-PATIENCE = 120.0
+from tests.waiting import TIMEOUT_S
 
 
 def computed(folder: Path, texts: list[str]) -> list[dict[str, object]]:
@@ -41,16 +39,16 @@ def test_texts_of_a_file_and_of_a_call_are_embedded(cluster: Cluster, client: Cl
     data = tmp_path / "texts.csv"
     with data.open("w", newline="") as file:
         csv.writer(file).writerows([["id", "text"], *([number, text] for number, text in enumerate(texts))])
-    found = client.infer("sentences@best", data, rows_per_shard=70).wait(PATIENCE).results()
+    found = client.infer("sentences@best", data, rows_per_shard=70).wait(TIMEOUT_S).results()
     assert found["row"].to_pylist() == list(range(len(texts)))
     wanted = np.array([output["embedding"] for output in computed(folder, texts)])
     np.testing.assert_allclose(np.array(found["embedding"].to_pylist()), wanted, atol=1e-5)
 
     for rows in (texts[:5], [{"text": text, "id": 1} for text in texts[:5]], {"text": texts[:5]}):
-        inline = client.infer("sentences", rows).wait(PATIENCE).results()
+        inline = client.infer("sentences", rows).wait(TIMEOUT_S).results()
         np.testing.assert_allclose(np.array(inline["embedding"].to_pylist()), wanted[:5], atol=1e-5)
 
-    whole = client.infer("sentences", data).wait(PATIENCE)
+    whole = client.infer("sentences", data).wait(TIMEOUT_S)
     assert list(whole.notes) == ["texts of more than 12 tokens are cut there"]
     np.testing.assert_allclose(np.array(whole.results()["embedding"].to_pylist()), wanted, atol=1e-5)
 
@@ -69,9 +67,9 @@ def test_texts_are_classified(client: Client, tmp_path: Path) -> None:
     client.models.import_(tmp_path, "topics")
     job = client.infer("topics", [*TEXTS, None], top_k=2)
     with pytest.raises(JobFailed):
-        job.wait(PATIENCE)
+        job.wait(TIMEOUT_S)
     assert [(error.row, error.message) for error in job.errors()] == [(len(TEXTS), "column 'text': null")]
-    found = client.infer("topics", TEXTS, top_k=2).wait(PATIENCE).results()
+    found = client.infer("topics", TEXTS, top_k=2).wait(TIMEOUT_S).results()
     wanted = computed(tmp_path, TEXTS)
     assert found["label"].to_pylist() == [output["label"] for output in wanted]
     np.testing.assert_allclose(found["score"].to_numpy(), [float(str(output["score"])) for output in wanted], atol=1e-5)
@@ -85,7 +83,7 @@ def test_of_texts_that_run_together_those_that_are_cut_are_noted(client: Client,
     client.models.import_(tmp_path, "cutting")
     long, short = ["cat " * 50], ["a cat"]
     jobs = client.submit_many([Infer("cutting", long if number % 3 else short) for number in range(30)])
-    client.wait(jobs, PATIENCE)
+    client.wait(jobs, TIMEOUT_S)
     cut = ["texts of more than 12 tokens are cut there"]
     assert [list(job.notes) for job in jobs] == [cut if number % 3 else [] for number in range(30)]
 
@@ -95,5 +93,5 @@ def test_a_model_that_cannot_be_loaded_ends_its_job_once(client: Client, tmp_pat
     client.models.import_(tmp_path, "broken")
     job = client.infer("broken", ["a"])
     with pytest.raises(JobFailed, match=r"tokenizer\.json cannot be loaded"):
-        job.wait(PATIENCE)
+        job.wait(TIMEOUT_S)
     assert max(shard.attempt for shard in job.shards()) == 1

@@ -18,10 +18,7 @@ from longshore.shared.specs.jobs import State
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
-from tests.integration.support import wait_until
-
-#: Seconds for a job to end.
-PATIENCE = 120.0
+from tests.waiting import TIMEOUT_S, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +36,7 @@ def chain(client: Client, model: str, data: Path, output: Path, condition: str, 
 
 def test_from_data_to_results_with_one_wait(client: Client, cluster: Cluster, data: Path, tmp_path: Path) -> None:
     jobs = chain(client, "whole", data, tmp_path / "out", "accuracy >= 0.5 and accuracy >= production")
-    assert jobs[-1].wait(PATIENCE).state is State.SUCCEEDED
+    assert jobs[-1].wait(TIMEOUT_S).state is State.SUCCEEDED
     assert [job.state for job in jobs] == [State.SUCCEEDED] * 4
     assert [job.record().version for job in jobs] == [None, 1, 1, 1]
     assert client.models.get("whole@production").version == 1
@@ -57,7 +54,7 @@ def test_from_data_to_results_with_one_wait(client: Client, cluster: Cluster, da
 def test_a_condition_that_is_false_ends_the_chain(client: Client, data: Path, tmp_path: Path) -> None:
     jobs = chain(client, "refused", data, tmp_path / "out", "accuracy > 1")
     with pytest.raises(JobFailed, match=rf"job {jobs[2].id} failed: refused@production points at no version: accuracy"):
-        jobs[-1].wait(PATIENCE)
+        jobs[-1].wait(TIMEOUT_S)
     assert [job.state for job in jobs] == [State.SUCCEEDED, State.SUCCEEDED, State.FAILED, State.FAILED]
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").glob("*.parquet"))
 
@@ -81,11 +78,11 @@ def test_a_chain_outlives_its_producer_the_relay_and_a_worker(
         assert {job.state for job in jobs[1:]} == {State.WAITING}
     finally:
         cluster.start_relay()
-    jobs[0].wait(PATIENCE)
+    jobs[0].wait(TIMEOUT_S)
     # Between the links.
     cluster.kill_relay()
     cluster.start_relay()
-    assert jobs[-1].wait(PATIENCE).record().version == 1
+    assert jobs[-1].wait(TIMEOUT_S).record().version == 1
     assert [job.state for job in jobs] == [State.SUCCEEDED] * 4
     assert [len(move) for move in [client.models.history("outlives", "production")]] == [1]
 
@@ -96,11 +93,11 @@ def test_the_retry_of_a_link_runs_the_rest(client: Client, data: Path) -> None:
     third = second.then.promote("production")
     second.cancel()
     with pytest.raises(JobFailed, match=f"job {second.id} cancelled"):
-        third.wait(PATIENCE)
+        third.wait(TIMEOUT_S)
     with pytest.raises(InvalidInput, match="retry that one"):
         third.retry()
     second.retry()
-    third.wait(PATIENCE)
+    third.wait(TIMEOUT_S)
     assert client.models.get("again@production").version == 1
 
 
@@ -119,21 +116,21 @@ def test_what_cannot_come_after_a_job_is_refused(client: Client, data: Path) -> 
             make()
         assert refused.value.field == field
     assert len(job.chain()) == 1
-    job.wait(PATIENCE)
+    job.wait(TIMEOUT_S)
     # Its version is known now, and with it the columns.
     with pytest.raises(InvalidInput, match="no column 'pixels'"):
         job.then.infer([{"a": 1.0}])
     # Of one that is not made yet the worker finds out, at its first attempt.
     late = client.train("late", "mlp", data, "label", epochs=1).then.infer([{"a": 1.0}])
     with pytest.raises(JobFailed, match="the data has no column 'pixels'"):
-        late.wait(PATIENCE)
+        late.wait(TIMEOUT_S)
     assert [shard.attempt for shard in late.shards()] == [1]
     odd = client.train("odd", "mlp", data, "label", epochs=1).then.infer(data, threshold=0.3)
     with pytest.raises(JobFailed, match=r"threshold: 0\.3: of multilabel alone"):
-        odd.wait(PATIENCE)
+        odd.wait(TIMEOUT_S)
     made = [job.then.evaluate(data, idempotency_key="once") for _ in range(2)]
     assert made[0].id == made[1].id
-    assert made[0].wait(PATIENCE).evaluation().rows == 1797
+    assert made[0].wait(TIMEOUT_S).evaluation().rows == 1797
     folds = client.cross_validate("head", "mlp", data, "label", epochs=1, folds=2)
     with pytest.raises(InvalidInput, match="makes no version"):
         folds.then.promote("production")

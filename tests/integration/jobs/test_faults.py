@@ -15,18 +15,16 @@ from longshore.producers import Client, Job
 from longshore.shared.specs.jobs import State
 from tests.integration import digits
 from tests.integration.cluster import Cluster
-from tests.integration.support import wait_until
+from tests.waiting import TIMEOUT_S, wait_until
 
 #: Rows of the job that is disturbed, and of each of its shards: each takes a while with the batches below.
 ROWS, SHARD, BATCH = 40_000, 20_000, 1
-#: Seconds for a job to end, killed workers started again included.
-PATIENCE = 180.0
 
 
 @pytest.fixture(scope="module")
 def data(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    client.train("digits", "mlp", digits.write(folder / "train.parquet"), "label", epochs=2).wait(PATIENCE)
+    client.train("digits", "mlp", digits.write(folder / "train.parquet"), "label", epochs=2).wait(TIMEOUT_S)
     return digits.write(folder / "rows.parquet", ROWS)
 
 
@@ -40,7 +38,7 @@ def running(client: Client, data: Path) -> Job:
 
 def check_complete(job: Job) -> None:
     """Every row has its result, once, and it is the right row's."""
-    job.wait(PATIENCE)
+    job.wait(TIMEOUT_S)
     table = job.results()
     assert table["row"].to_numpy().tolist() == list(range(ROWS))
     labels = table["label"].to_numpy()
@@ -88,7 +86,7 @@ def test_a_cancelled_job_stops_and_writes_nothing_more(client: Client, running: 
     assert running.state is State.CANCELLED
     written = running.results().num_rows
     # The worker is free at once for the next job.
-    client.infer("digits", digits.digits()[0][:1]).wait(PATIENCE)
+    client.infer("digits", digits.digits()[0][:1]).wait(TIMEOUT_S)
     assert running.results().num_rows == written
     running.retry()
     check_complete(running)
@@ -98,7 +96,7 @@ def test_redis_forgets_twenty_waiting_shards(cluster: Cluster, client: Client, r
     waiting = [client.infer("digits", digits.digits()[0][:2], rows_per_shard=1) for _ in range(10)]
     with redis.Redis.from_url(cluster.settings.redis_url) as connection:
         connection.flushall()
-    client.wait([running, *waiting], PATIENCE)
+    client.wait([running, *waiting], TIMEOUT_S)
     check_complete(running)
     for job in waiting:
         assert [shard.state for shard in job.shards()] == [State.SUCCEEDED] * 2

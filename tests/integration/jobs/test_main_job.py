@@ -19,9 +19,7 @@ from longshore.shared.errors import InvalidInput, JobFailed
 from longshore.shared.specs.jobs import State
 from tests.integration import digits
 from tests.integration.cluster import Cluster
-
-#: Seconds for a job to end.
-PATIENCE = 120.0
+from tests.waiting import TIMEOUT_S
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +31,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(client: Client, data: Path) -> UUID:
     """The job that made digits:1, which is in production."""
     job = client.train("digits", "mlp", data, "label", epochs=20, alias="production", seed=1)
-    return job.wait(PATIENCE).id
+    return job.wait(TIMEOUT_S).id
 
 
 def test_training_ends_in_a_version_with_metrics(client: Client, trained: UUID) -> None:
@@ -52,7 +50,7 @@ def test_training_ends_in_a_version_with_metrics(client: Client, trained: UUID) 
 def test_every_row_of_a_file_is_in_postgres_in_order(
     cluster: Cluster, client: Client, trained: UUID, data: Path
 ) -> None:
-    job = client.infer("digits@production", data, rows_per_shard=500).wait(PATIENCE)
+    job = client.infer("digits@production", data, rows_per_shard=500).wait(TIMEOUT_S)
     assert len(job.shards()) == 4
     _, labels = digits.digits()
     with psycopg.connect(cluster.settings.database_url) as link:
@@ -73,7 +71,7 @@ def test_files_and_memory_give_the_same_results(client: Client, trained: UUID, d
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lists))
     ways = [tmp_path / "rows.jsonl", lists, few, digits.table(few), pd.DataFrame({"pixels": list(few)})]
     jobs = client.submit_many([Infer("digits:1", way, {"batch_size": size}) for size, way in enumerate(ways, 7)])
-    results = [job.wait(PATIENCE).results() for job in jobs]
+    results = [job.wait(TIMEOUT_S).results() for job in jobs]
     labels = [table["label"].to_pylist() for table in results]
     assert all(other == labels[0] for other in labels)
     scores = np.array([table["score"].to_pylist() for table in results])
@@ -90,8 +88,8 @@ def test_columns_of_numbers_and_labels_of_text(client: Client, tmp_path: Path) -
         writer = csv.writer(file)
         writer.writerow(["a", "b", "c", "way"])
         writer.writerows([*row, name] for row, name in zip(rows.tolist(), names, strict=True))
-    client.train("ways", "linear", path, "way", epochs=30, learning_rate=0.05).wait(PATIENCE)
-    job = client.infer("ways", path, rows_per_shard=100).wait(PATIENCE)
+    client.train("ways", "linear", path, "way", epochs=30, learning_rate=0.05).wait(TIMEOUT_S)
+    job = client.infer("ways", path, rows_per_shard=100).wait(TIMEOUT_S)
     found = job.results()["label"].to_pylist()
     assert np.mean(np.array(found) == names) > 0.95
     assert set(found) == set(names)
@@ -100,9 +98,9 @@ def test_columns_of_numbers_and_labels_of_text(client: Client, tmp_path: Path) -
 def test_many_small_jobs_each_have_their_own_results(client: Client, trained: UUID) -> None:
     images, _ = digits.digits()
     jobs = client.submit_many(Infer("digits@production", images[place : place + 1]) for place in range(300))
-    client.wait(jobs, PATIENCE)
+    client.wait(jobs, TIMEOUT_S)
     assert {job.state for job in jobs} == {State.SUCCEEDED}
-    together = client.infer("digits@production", images[:300]).wait(PATIENCE).results()["label"].to_pylist()
+    together = client.infer("digits@production", images[:300]).wait(TIMEOUT_S).results()["label"].to_pylist()
     assert [job.results()["label"].to_pylist() for job in jobs[::29]] == [[label] for label in together[::29]]
 
 
@@ -112,7 +110,7 @@ def test_a_bad_job_among_small_ones_fails_alone(client: Client, trained: UUID) -
     other_type = Infer("digits:1", pa.table({"pixels": pa.array([image[0].astype(float).tolist()])}))
     nulls = pa.table({"pixels": pa.array([[0.0] * 64, None], pa.list_(pa.float32(), 64))})
     jobs = client.submit_many([*[good] * 30, Infer("digits:1", nulls), other_type, *[good] * 30])
-    client.wait(jobs, PATIENCE)
+    client.wait(jobs, TIMEOUT_S)
     assert [job.state for job in jobs] == [State.SUCCEEDED] * 30 + [State.FAILED] + [State.SUCCEEDED] * 31
     assert [error.row for error in jobs[30].errors()] == [1]
     assert jobs[30].results()["row"].to_pylist() == [0]
@@ -124,7 +122,7 @@ def test_a_bad_row_fails_alone(client: Client, trained: UUID) -> None:
     rows[7] = {"pixels": None}
     job = client.infer("digits:1", rows)
     with pytest.raises(JobFailed, match="2 of 20 rows failed"):
-        job.wait(PATIENCE)
+        job.wait(TIMEOUT_S)
     assert {error.row for error in job.errors()} == {3, 7}
     assert job.results()["row"].to_pylist() == [row for row in range(20) if row not in (3, 7)]
     with pytest.raises(InvalidInput, match="rows that failed"):
@@ -138,7 +136,7 @@ def test_a_file_that_must_be_counted_first_is_planned_by_a_worker(
     path = tmp_path / "many.jsonl"
     rows = 5 * 2**20 // len(line)  # more than the block that is read at submission
     path.write_text(line * rows)
-    job = client.infer("digits@production", path, rows_per_shard=4000).wait(PATIENCE)
+    job = client.infer("digits@production", path, rows_per_shard=4000).wait(TIMEOUT_S)
     shards = job.shards()
     assert [shard.task for shard in shards] == ["plan"] + ["infer"] * (len(shards) - 1)
     assert job.record().rows_total == rows
@@ -146,7 +144,7 @@ def test_a_file_that_must_be_counted_first_is_planned_by_a_worker(
 
 
 def test_a_bad_version_ends_its_job_once(client: Client, cluster: Cluster, trained: UUID, data: Path) -> None:
-    client.train("broken", "linear", data, "label", epochs=1).wait(PATIENCE)
+    client.train("broken", "linear", data, "label", epochs=1).wait(TIMEOUT_S)
     manifest = client.models.get("broken:1").manifest
     digest = str(manifest["weights"]["digest"]).removeprefix("sha256:")  # type: ignore[index,call-overload]
     store = Path(cluster.settings.store.removeprefix("file://"))
@@ -154,7 +152,7 @@ def test_a_bad_version_ends_its_job_once(client: Client, cluster: Cluster, train
     blob.write_bytes(b"x" + blob.read_bytes()[1:])
     job = client.infer("broken:1", data, rows_per_shard=100)
     with pytest.raises(JobFailed, match=digest[:12]):
-        job.wait(PATIENCE)
+        job.wait(TIMEOUT_S)
     assert len(job.errors()) == 1
     assert max(shard.attempt for shard in job.shards()) == 1
     assert job.results().num_rows == 0
@@ -162,7 +160,7 @@ def test_a_bad_version_ends_its_job_once(client: Client, cluster: Cluster, train
 
 def test_an_alias_is_resolved_at_submission(client: Client, trained: UUID, data: Path) -> None:
     client.submit_many([Train("moved", "linear", data, "label", {"epochs": epochs}) for epochs in (1, 2)])
-    client.wait(client.jobs(kind="train", limit=2), PATIENCE)
+    client.wait(client.jobs(kind="train", limit=2), TIMEOUT_S)
     first = client.models.promote("moved:1", "best")
     job = client.infer("moved@best", data)
     client.models.promote("moved:2", "best")
@@ -177,7 +175,7 @@ def test_a_version_moves_to_another_name_by_its_folder(client: Client, trained: 
     copy = client.models.import_(folder, "copies/digits", alias="production")
     assert copy.digest == client.models.get("digits:1").digest
     image = digits.digits()[0][:1]
-    one, other = (client.infer(name, image).wait(PATIENCE) for name in ("digits:1", "copies/digits@production"))
+    one, other = (client.infer(name, image).wait(TIMEOUT_S) for name in ("digits:1", "copies/digits@production"))
     assert one.results() == other.results()
 
 
@@ -186,6 +184,6 @@ def test_regression_gives_values(client: Client, tmp_path: Path) -> None:
     path = tmp_path / "line.parquet"
     pq.write_table(pa.table({"x": x, "y": 3 * x + 2}), path)
     options = {"epochs": 60, "learning_rate": 0.05, "standardize": False, "batch_size": 32}
-    client.train("line", "linear", path, "y", **options).wait(PATIENCE)
-    values = client.infer("line", [{"x": 0.0}, {"x": 1.0}]).wait(PATIENCE).results()["value"].to_pylist()
+    client.train("line", "linear", path, "y", **options).wait(TIMEOUT_S)
+    values = client.infer("line", [{"x": 0.0}, {"x": 1.0}]).wait(TIMEOUT_S).results()["value"].to_pylist()
     assert values == pytest.approx([2.0, 5.0], abs=0.05)

@@ -12,7 +12,8 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.migrate import newest_revision
 from longshore.shared.ledger.workers import Presence
 from longshore.shared.specs.jobs import State
-from tests.integration.support import claim, commit, new_job, run, submit, wait_until
+from tests.integration.support import claim, commit, new_job, run, submit
+from tests.waiting import wait_until
 
 WORKER = Presence(name="cpu:0@tests", device="cpu:0", queue="cpu", host="tests", pid=4711, families=["mlp", "linear"])
 

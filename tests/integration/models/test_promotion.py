@@ -18,9 +18,7 @@ from longshore.shared.references import ModelReference
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
 from tests.integration.support import together
-
-#: Seconds for a job to end.
-PATIENCE = 120.0
+from tests.waiting import TIMEOUT_S
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +29,7 @@ def rows() -> pa.Table:
 
 def test_an_alias_moves_with_the_version_or_not_at_all(client: Client, cluster: Cluster, rows: pa.Table) -> None:
     def train(**options: object) -> dict[str, object]:
-        job = client.train("gated", "mlp", rows, "y", alias="production", seed=1, **options).wait(PATIENCE)
+        job = client.train("gated", "mlp", rows, "y", alias="production", seed=1, **options).wait(TIMEOUT_S)
         return {**(job.record().outcome or {}), "id": str(job.id)}
 
     good = "val_accuracy >= 0.8 and val_accuracy >= production"
@@ -68,17 +66,17 @@ def test_a_promotion_by_hand_asks_the_newest_evaluation(
 ) -> None:
     pq.write_table(rows, tmp_path / "rows.parquet")
     for epochs in (30, 1):
-        client.train("byhand", "mlp", rows, "y", epochs=epochs, learning_rate=0.01, seed=1).wait(PATIENCE)
+        client.train("byhand", "mlp", rows, "y", epochs=epochs, learning_rate=0.01, seed=1).wait(TIMEOUT_S)
     assert client.models.promote("byhand:1", "production", if_="val_accuracy >= 0.5").version == 1
     with pytest.raises(NotPromoted, match=r"accuracy .*was not measured"):
         client.models.promote("byhand:2", "production", if_="accuracy >= production")
     # On other rows a version can look better than it is.
-    client.evaluate("byhand:1", rows.slice(0, 10)).wait(PATIENCE)
-    client.evaluate("byhand:2", tmp_path / "rows.parquet").wait(PATIENCE)
+    client.evaluate("byhand:1", rows.slice(0, 10)).wait(TIMEOUT_S)
+    client.evaluate("byhand:2", tmp_path / "rows.parquet").wait(TIMEOUT_S)
     with pytest.raises(NotPromoted, match=r"production.accuracy \(byhand:1\) was not measured on the same data"):
         client.models.promote("byhand:2", "production", if_="accuracy >= production")
-    client.evaluate("byhand:1", tmp_path / "rows.parquet").wait(PATIENCE)
-    client.evaluate("byhand:1", rows.slice(0, 10)).wait(PATIENCE)
+    client.evaluate("byhand:1", tmp_path / "rows.parquet").wait(TIMEOUT_S)
+    client.evaluate("byhand:1", rows.slice(0, 10)).wait(TIMEOUT_S)
     with pytest.raises(NotPromoted, match=r"byhand@production stays at version 1: accuracy 0.* is false"):
         client.models.promote("byhand:2", "production", if_="accuracy > production")
     line = CommandLine(cluster.environment)

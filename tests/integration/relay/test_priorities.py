@@ -12,7 +12,8 @@ from longshore.shared.ledger.batch_key import GROUP_SHARDS
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import NewJob
 from longshore.shared.ledger.submission import tickets_of
-from tests.integration.support import PATIENCE, new_job
+from tests.integration.support import new_job
+from tests.waiting import TIMEOUT_S
 
 
 def publish_jobs(app: Celery, ledger: Ledger, *jobs: NewJob) -> None:
@@ -32,7 +33,7 @@ def consume(app: Celery, count: int, *queues: str) -> list[Delivered]:
         wanted = [app.amqp.queues[queue] for queue in queues]
         with connection.Consumer(wanted, on_message=keep, prefetch_count=1, accept=["msgpack"]):
             while len(found) < count:
-                connection.drain_events(timeout=PATIENCE)
+                connection.drain_events(timeout=TIMEOUT_S)
     return found
 
 

@@ -24,7 +24,8 @@ from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.settings import Settings
 from tests.integration.queued import flat, message_count, pass_time, submit_published, take_all, train_jobs
-from tests.integration.support import submit, wait_until
+from tests.integration.support import submit
+from tests.waiting import wait_until
 
 
 @pytest.fixture

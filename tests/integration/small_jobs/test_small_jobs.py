@@ -16,11 +16,10 @@ from longshore.shared.specs.jobs import State
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.support import together
+from tests.waiting import TIMEOUT_S
 
 pytestmark = pytest.mark.usefixtures("digits_version")
 
-#: Seconds for all jobs to end, killed workers started again included.
-PATIENCE = 180.0
 PRODUCERS, JOBS = 4, 60
 
 
@@ -32,7 +31,7 @@ def devices() -> str:
 @pytest.fixture(scope="module")
 def expected(client: Client) -> list[str]:
     """What each of the first images is told to be, by one job of all."""
-    found = client.infer("digits:1", digits.digits()[0][:JOBS]).wait(PATIENCE).results()
+    found = client.infer("digits:1", digits.digits()[0][:JOBS]).wait(TIMEOUT_S).results()
     return [str(label) for label in found["label"].to_pylist()]
 
 
@@ -70,7 +69,7 @@ def test_each_job_of_each_producer_is_done_once(
         for number in range(PRODUCERS)
     ]
     for jobs in together(*producers):
-        client.wait([client.job(job.id) for job in jobs], PATIENCE)
+        client.wait([client.job(job.id) for job in jobs], TIMEOUT_S)
         for job, label in zip(jobs, expected, strict=True):
             own = client.job(job.id)
             assert own.state is State.SUCCEEDED

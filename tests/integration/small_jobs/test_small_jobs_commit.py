@@ -12,7 +12,7 @@ from longshore.producers import Client, Infer, Job
 from longshore.shared.specs.jobs import State
 from tests.integration import digits
 from tests.integration.cluster import Cluster
-from tests.integration.support import PATIENCE, wait_until
+from tests.waiting import TIMEOUT_S, wait_until
 
 pytestmark = pytest.mark.usefixtures("digits_version")
 
@@ -44,7 +44,7 @@ def test_a_group_whose_commit_breaks_runs_again_job_by_job(cluster: Cluster, cli
         link.execute(f"SELECT pg_terminate_backend(pid) FROM ({WAITING}) AS waiting")
         # A try that is handed back does not count: there is one more.
         wait_until(lambda: {job.shards()[0].attempt_limit for job in jobs} == {4}, "their way back")
-    client.wait(jobs, PATIENCE)
+    client.wait(jobs, TIMEOUT_S)
     for job in jobs:
         assert job.state is State.SUCCEEDED
         assert job.results().num_rows == 1
@@ -58,7 +58,7 @@ def test_the_next_group_is_computed_meanwhile(cluster: Cluster, client: Client) 
         second = submit(client, 20)
         wait_until(lambda: {job.shards()[0].state for job in second} == {State.RUNNING}, "the next claim")
         assert {job.shards()[0].state for job in first} == {State.RUNNING}
-    client.wait([*first, *second], PATIENCE)
+    client.wait([*first, *second], TIMEOUT_S)
     assert {job.shards()[0].attempt for job in (*first, *second)} == {1}
 
 

@@ -9,7 +9,7 @@ from longshore.shared.ledger.batch_key import GROUP_SHARDS
 from longshore.shared.specs.jobs import State
 from tests.integration import digits
 from tests.integration.cluster import Cluster
-from tests.integration.support import wait_until
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("digits_version")
 

@@ -13,9 +13,8 @@ import pytest
 
 from longshore.producers import Client, Job
 from longshore.shared.errors import InvalidInput, JobFailed
+from tests.waiting import TIMEOUT_S
 
-#: Seconds for a job to end.
-PATIENCE = 120.0
 INFINITE = float("inf")
 
 Columns = Mapping[str, list[object]]
@@ -38,7 +37,7 @@ def last(job: Job) -> dict[str, float]:
 def fails(job: Job, reason: str) -> None:
     """By the worker, with these words, and at once: it would be no better the second time."""
     with pytest.raises(JobFailed, match=reason):
-        job.wait(PATIENCE)
+        job.wait(TIMEOUT_S)
     assert [shard.attempt for shard in job.shards()] == [1]
 
 
@@ -114,13 +113,13 @@ def test_fewer_than_two_rows(client: Client) -> None:
 
 
 def test_one_value_of_a_regression_s_target(client: Client) -> None:
-    job = client.train("constant", "linear", rows(y=[2.5] * 40), "y", epochs=2).wait(PATIENCE)
+    job = client.train("constant", "linear", rows(y=[2.5] * 40), "y", epochs=2).wait(TIMEOUT_S)
     assert last(job)["val_r2"] == 0
 
 
 def test_a_class_with_a_single_row_is_trained_on(client: Client) -> None:
     table = rows(y=["p", "q"] * 19 + ["p", "single"])
-    job = client.train("single", "linear", table, "y", epochs=2, validation=0.3).wait(PATIENCE)
+    job = client.train("single", "linear", table, "y", epochs=2, validation=0.3).wait(TIMEOUT_S)
     assert "val_accuracy" in last(job)
     signature = client.models.get("single:1").manifest["signature"]
     assert isinstance(signature, dict)
@@ -136,7 +135,7 @@ def test_a_class_with_a_single_row_is_trained_on(client: Client) -> None:
 def test_as_many_classes_as_rows_are_trained_without_validation(client: Client) -> None:
     table = rows(y=[f"c{n}" for n in range(40)])
     fails(client.train("each", "linear", table, "y"), r"validation: 0.1 of 40 rows in 40 classes holds none out")
-    job = client.train("each", "linear", table, "y", epochs=1, validation=0).wait(PATIENCE)
+    job = client.train("each", "linear", table, "y", epochs=1, validation=0).wait(TIMEOUT_S)
     assert list(last(job)) == ["train_loss"]
 
 
@@ -144,7 +143,7 @@ def test_integers_of_many_values_are_a_quantity_unless_told(client: Client) -> N
     table = rows(1200, y=list(range(1200)))
     found = []
     for task in ("auto", "classification"):
-        client.train("many", "linear", table, "y", epochs=1, validation=0, task=task).wait(PATIENCE)
+        client.train("many", "linear", table, "y", epochs=1, validation=0, task=task).wait(TIMEOUT_S)
         signature = client.models.get("many").manifest["signature"]
         assert isinstance(signature, dict)
         found.append((signature["task"], len(signature["labels"] or ())))  # type: ignore[arg-type]
@@ -152,7 +151,7 @@ def test_integers_of_many_values_are_a_quantity_unless_told(client: Client) -> N
 
 
 def test_a_split_column_may_hold_nothing_out(client: Client) -> None:
-    job = client.train("all", "linear", rows(part=["train"] * 40), "y", epochs=1, split="part").wait(PATIENCE)
+    job = client.train("all", "linear", rows(part=["train"] * 40), "y", epochs=1, split="part").wait(TIMEOUT_S)
     assert list(last(job)) == ["train_loss"]
 
 

@@ -20,12 +20,10 @@ from longshore.shared.store_gc import referenced_blobs
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
-from tests.integration.support import wait_until
+from tests.waiting import TIMEOUT_S, wait_until
 
 log = logging.getLogger(__name__)
 
-#: Seconds.
-PATIENCE = 200.0
 EPOCHS = 40
 OPTIONS: dict[str, object] = {
     **{"config": {"hidden": [64], "dropout": 0.3}, "batch_size": 8, "accumulate": 2, "clip_grad_norm": 1.0, "seed": 5},
@@ -43,7 +41,7 @@ def table() -> pa.Table:
 @pytest.fixture(scope="module")
 def undisturbed(cluster: Cluster, table: pa.Table) -> Job:
     with cluster.client() as client:
-        return client.train("undisturbed", "mlp", table, "label", epochs=EPOCHS, **OPTIONS).wait(PATIENCE)
+        return client.train("undisturbed", "mlp", table, "label", epochs=EPOCHS, **OPTIONS).wait(TIMEOUT_S)
 
 
 def weights(client: Client, job: Job) -> object:
@@ -80,7 +78,7 @@ def test_so_does_one_of_batch_norm_and_a_rate_of_one_cycle(
         **{"schedule": "one_cycle", "optimizer": "adamw", "weight_decay": 0.01, "class_weights": "balanced"},
         **{"augment": {"random_crop": {"padding": 1}}, "early_stopping": EPOCHS, "seed": 5},
     }
-    whole = client.train(f"whole-{seed}", "cnn", table, "label", epochs=EPOCHS, **options).wait(PATIENCE)
+    whole = client.train(f"whole-{seed}", "cnn", table, "label", epochs=EPOCHS, **options).wait(TIMEOUT_S)
 
     def submit(asked: dict[str, object]) -> Job:
         return client.train(f"cnn-{seed}", "cnn", table, "label", **{**options, **asked})
@@ -95,13 +93,13 @@ def killed(cluster: Cluster, submit: Callable[[dict[str, object]], Job], seed: i
     step = random.Random(seed).randrange(1, 1500)
     # Kept at this very step, in the middle of an epoch, so that it is where the next attempt goes on.
     job = submit({"epochs": EPOCHS, "checkpoint_seconds": None, "checkpoint_steps": step})
-    wait_until(lambda: newest_step(cluster, job) >= step, f"step {step}", PATIENCE)
+    wait_until(lambda: newest_step(cluster, job) >= step, f"step {step}", TIMEOUT_S)
     for pid in cluster.child_pids():
         os.kill(pid, signal.SIGKILL)
     kept = newest_step(cluster, job)
     log.warning("seed %d: killed after step %d; the last checkpoint is of step %d", seed, step, kept)
     assert job.state is not State.SUCCEEDED
-    job.wait(PATIENCE)
+    job.wait(TIMEOUT_S)
     assert job.shards()[0].attempt == 2
     assert not kept % step
     return job
@@ -116,18 +114,18 @@ def test_a_cancelled_training_goes_on_when_it_is_retried(
     cluster: Cluster, client: Client, table: pa.Table, undisturbed: Job
 ) -> None:
     job = client.train("cancelled", "mlp", table, "label", epochs=EPOCHS, **OPTIONS)
-    wait_until(lambda: newest_step(cluster, job) >= 100, "a checkpoint", PATIENCE)
+    wait_until(lambda: newest_step(cluster, job) >= 100, "a checkpoint", TIMEOUT_S)
     job.cancel()
     kept = newest_step(cluster, job)
     assert kept >= 100
-    job.retry().wait(PATIENCE)
+    job.retry().wait(TIMEOUT_S)
     assert weights(client, job) == weights(client, undisturbed)
     assert reported(job) == reported(undisturbed)
 
 
 def test_training_on_is_training_longer(cluster: Cluster, client: Client, table: pa.Table, undisturbed: Job) -> None:
-    first = client.train("extended", "mlp", table, "label", epochs=EPOCHS - 10, **OPTIONS).wait(PATIENCE)
-    second = first.extend(4).wait(PATIENCE)
+    first = client.train("extended", "mlp", table, "label", epochs=EPOCHS - 10, **OPTIONS).wait(TIMEOUT_S)
+    second = first.extend(4).wait(TIMEOUT_S)
     assert (second.progress.done, second.progress.total) == (4, 4)
     longshore = CommandLine(cluster.environment)
     third = longshore("jobs", "extend", str(second.id), "--epochs", "6", "--wait", "--json").fields
@@ -139,13 +137,13 @@ def test_training_on_is_training_longer(cluster: Cluster, client: Client, table:
 
 
 def test_what_cannot_be_extended_says_why(client: Client, table: pa.Table) -> None:
-    without = client.train("without", "linear", table, "label", epochs=1, keep_checkpoints=0).wait(PATIENCE)
+    without = client.train("without", "linear", table, "label", epochs=1, keep_checkpoints=0).wait(TIMEOUT_S)
     with pytest.raises(InvalidInput, match=r"has kept no checkpoint \(keep_checkpoints=0\)"):
         without.extend(1)
-    inferred = client.infer("without", table).wait(PATIENCE)
+    inferred = client.infer("without", table).wait(TIMEOUT_S)
     with pytest.raises(InvalidInput, match=r"is of kind infer; a training that has succeeded can be extended"):
         inferred.extend(1)
-    cosine = client.train("without", "linear", table, "label", epochs=2, schedule="cosine").wait(PATIENCE)
+    cosine = client.train("without", "linear", table, "label", epochs=2, schedule="cosine").wait(TIMEOUT_S)
     with pytest.raises(InvalidInput, match=r"^schedule: the learning rate of cosine ended with the job"):
         cosine.extend(1)
     with pytest.raises(InvalidInput, match=r"^epochs: 0: give 1 or more"):
@@ -173,4 +171,4 @@ def test_a_loss_that_is_no_number_names_step_rate_and_checkpoint(client: Client)
     job = client.train("diverging", "linear", rows, "y", **options)
     where = r"epoch \d+, step \d+; the last good checkpoint is of epoch \d+, step \d+"
     with pytest.raises(JobFailed, match=rf"learning_rate: 1\.2: the loss.* became .* in {where}"):
-        job.wait(PATIENCE)
+        job.wait(TIMEOUT_S)

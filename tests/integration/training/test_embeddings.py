@@ -18,9 +18,7 @@ from longshore.shared.ledger.ledger import Ledger
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
-
-#: Seconds for a job to end.
-PATIENCE = 120.0
+from tests.waiting import TIMEOUT_S
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +38,7 @@ def trained(client: Client) -> Job:
         test=0.1,
         alias="best",
         promote_if="test_recall_at_1 > 0.9",
-    ).wait(PATIENCE)
+    ).wait(TIMEOUT_S)
 
 
 def test_vectors_of_one_class_are_near_each_other_in_postgres(client: Client, trained: Job) -> None:
@@ -52,7 +50,7 @@ def test_vectors_of_one_class_are_near_each_other_in_postgres(client: Client, tr
     signature = client.models.get("digits@best").manifest["signature"]
     assert isinstance(signature, dict)
     assert (signature["task"], signature["embedding_width"], signature["labels"]) == ("embedding", 16, None)
-    job = client.infer("digits@best", digits.table(images)).wait(PATIENCE)
+    job = client.infer("digits@best", digits.table(images)).wait(TIMEOUT_S)
     with Ledger(client.settings.database_url) as ledger:
         stored = [json.loads(output) for _, output in ledger.queries.results(job.id)]
     assert {tuple(output) for output in stored} == {("embedding",)}
@@ -68,7 +66,7 @@ def test_an_exported_program_gives_the_same_vectors(client: Client, trained: Job
     client.models.export("digits:1", str(tmp_path / "digits.onnx"))
     session = onnxruntime.InferenceSession(tmp_path / "digits.onnx", providers=["CPUExecutionProvider"])
     [found] = session.run(None, {session.get_inputs()[0].name: images[:20]})
-    own = client.infer("digits:1", digits.table(images[:20])).wait(PATIENCE).results()["embedding"].to_pylist()
+    own = client.infer("digits:1", digits.table(images[:20])).wait(TIMEOUT_S).results()["embedding"].to_pylist()
     np.testing.assert_allclose(found, np.array(own), atol=1e-5)
 
 
@@ -90,7 +88,7 @@ def test_the_command_line_trains_them_also_from_a_stream(client: Client, cluster
     shown = line("models", "show", "kinds:1").out
     assert "kind (embedding)" in shown
     options = {"task": "embedding", "embedding_width": 3, "base": "kinds:1", "epochs": 1}
-    again = client.train("kinds", "mlp", tmp_path / "rows.csv", "kind", **options).wait(PATIENCE)
+    again = client.train("kinds", "mlp", tmp_path / "rows.csv", "kind", **options).wait(TIMEOUT_S)
     assert {metric.name: metric.value for metric in again.metrics()}["val_recall_at_1"] > 0.5
     assert again.notes == []
 
@@ -118,7 +116,7 @@ def test_what_does_not_go_with_embeddings_is_refused(client: Client, trained: Jo
         client.infer("digits:1", digits.table(images), top_k=3)
     train = client.train("links", "linear", {**few, "y": [1, 2, 1]}, "y", task="embedding", validation=0, epochs=1)
     with pytest.raises(JobFailed, match=r"model: the version gives embeddings"):
-        train.then.evaluate({**few, "y": [1, 2, 1]}).wait(PATIENCE)
+        train.then.evaluate({**few, "y": [1, 2, 1]}).wait(TIMEOUT_S)
     alone = {**few, "y": ["a", "b", "c"]}
     with pytest.raises(JobFailed, match=r"has another label in each of the 3 rows to train on"):
-        client.train("m", "linear", alone, "y", task="embedding", validation=0).wait(PATIENCE)
+        client.train("m", "linear", alone, "y", task="embedding", validation=0).wait(TIMEOUT_S)

@@ -20,11 +20,9 @@ from longshore.shared.errors import InvalidInput, JobFailed
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
-from tests.integration.support import wait_until
 from tests.unit.shared.model_formats.onnx.files import program
+from tests.waiting import TIMEOUT_S, wait_until
 
-#: Seconds for a job to end.
-PATIENCE = 120.0
 CLASSES = {"features": [{"name": "x"}], "task": "classification", "target": "y", "labels": ["no", "maybe", "yes"]}
 VALUES = {"features": [{"name": "x"}], "task": "regression", "target": "y"}
 VECTORS = {"features": [{"name": "x"}], "task": "embedding", "target": "embedding"}
@@ -50,10 +48,10 @@ def client(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def test_a_trained_version_is_measured_as_its_predictions_say(client: Client, tmp_path: Path) -> None:
     data = digits.write(tmp_path / "digits.parquet")
-    client.train("digits", "mlp", data, "label", epochs=5).wait(PATIENCE)
-    job = client.evaluate("digits", data, bootstrap=200, worst=3).wait(PATIENCE)
+    client.train("digits", "mlp", data, "label", epochs=5).wait(TIMEOUT_S)
+    job = client.evaluate("digits", data, bootstrap=200, worst=3).wait(TIMEOUT_S)
     found = job.evaluation()
-    predicted = client.infer("digits", data).wait(PATIENCE).results()["label"].to_pylist()
+    predicted = client.infer("digits", data).wait(TIMEOUT_S).results()["label"].to_pylist()
     _, labels = digits.digits()
     assert found.metrics["accuracy"] == sk.accuracy_score(labels, predicted)
     assert found.metrics["f1"] == pytest.approx(sk.f1_score(labels, predicted, average="macro"))
@@ -62,7 +60,7 @@ def test_a_trained_version_is_measured_as_its_predictions_say(client: Client, tm
     assert found.rows == len(labels) == sum(each.support for each in found.classes)
     assert [each.target for each in found.worst] == [labels[each.row] for each in found.worst]
     assert {metric.name: metric.value for metric in job.metrics()} == pytest.approx(found.metrics)
-    assert client.evaluate("digits", data, bootstrap=200, worst=3).wait(PATIENCE).evaluation() == found
+    assert client.evaluate("digits", data, bootstrap=200, worst=3).wait(TIMEOUT_S).evaluation() == found
     record = job.record()
     assert (record.kind, record.version, record.rows_total, record.rows_done) == ("evaluate", 1, 1797, 1797)
 
@@ -77,7 +75,7 @@ def test_a_program_with_labels_of_text_and_rows_that_are_bad(client: Client, tmp
     pq.write_table(rows, tmp_path / "rows.parquet")
     job = client.evaluate("classes:1", tmp_path / "rows.parquet", target="way")
     with pytest.raises(JobFailed, match="2 of 6 rows failed"):
-        job.wait(PATIENCE)
+        job.wait(TIMEOUT_S)
     found = job.evaluation()
     assert (found.rows, found.failed, found.unknown_rows, found.unknown_labels) == (4, 2, 1, ("'never'",))
     assert found.metrics["accuracy"] == 0.5
@@ -85,7 +83,7 @@ def test_a_program_with_labels_of_text_and_rows_that_are_bad(client: Client, tmp
     assert [error.row for error in job.errors()] == [3, 4]
     with pytest.raises(InvalidInput, match="runs as a whole"):
         job.retry(rows="failed")
-    allowed = client.evaluate("classes", rows, "way", max_row_errors=2).wait(PATIENCE)
+    allowed = client.evaluate("classes", rows, "way", max_row_errors=2).wait(TIMEOUT_S)
     assert allowed.evaluation() == found
     assert any("does not know ('never')" in note for note in allowed.notes)
 
@@ -94,7 +92,7 @@ def test_a_regression_from_text_whose_rows_were_not_counted(client: Client, tmp_
     lines = [f"{x},{2 * x + (x % 2)}" for x in range(400_000)]
     path = tmp_path / "rows.csv"
     path.write_text("\n".join(["x,y", *lines[:-1], "5,five", ""]))
-    job = client.evaluate("values", path, max_row_errors=1).wait(PATIENCE)
+    job = client.evaluate("values", path, max_row_errors=1).wait(TIMEOUT_S)
     found = job.evaluation()
     assert (found.rows, found.failed) == (399_999, 1)
     assert found.metrics["mae"] == pytest.approx(199_999 / 399_999)
@@ -110,11 +108,11 @@ def test_an_evaluation_whose_worker_was_killed_finds_the_same(client: Client, cl
     wait_until(lambda: job.progress.done, "the first rows")
     for pid in cluster.child_pids():
         os.kill(pid, signal.SIGKILL)
-    found = job.wait(PATIENCE).evaluation()
+    found = job.wait(TIMEOUT_S).evaluation()
     assert [shard.attempt for shard in job.shards()] == [2]
     assert found.rows == 40_000
     assert found.metrics["mae"] == pytest.approx(float(rows.astype(np.float64).mean()))
-    again = client.evaluate("values", tmp_path / "rows.parquet", bootstrap=100).wait(PATIENCE)
+    again = client.evaluate("values", tmp_path / "rows.parquet", bootstrap=100).wait(TIMEOUT_S)
     assert again.evaluation().intervals == found.intervals
 
 
@@ -136,7 +134,7 @@ def test_what_cannot_be_measured_is_refused(client: Client) -> None:
     with pytest.raises(InvalidInput, match="no column 'y'"):
         client.evaluate("classes", rows.drop(["y"]))
     with pytest.raises(JobFailed, match="none of 2 rows can be measured"):
-        client.evaluate("values", {"x": [1.0, 2.0], "y": [None, None]}).wait(PATIENCE)
+        client.evaluate("values", {"x": [1.0, 2.0], "y": [None, None]}).wait(TIMEOUT_S)
 
 
 def test_the_command_line_shows_tables_and_json(client: Client, cluster: Cluster, tmp_path: Path) -> None:

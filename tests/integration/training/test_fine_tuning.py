@@ -15,12 +15,10 @@ from longshore.shared.errors import InvalidInput, UnknownModel
 from longshore.shared.store.store import Store
 from tests.integration import digits
 from tests.integration.cluster import Cluster
+from tests.waiting import TIMEOUT_S
 
 Numbers: TypeAlias = npt.NDArray[np.generic]
 Images: TypeAlias = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
-
-#: Seconds.
-PATIENCE = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +31,7 @@ def big(cluster: Cluster, images: Images) -> Job:
     """digits:1, of two hidden layers."""
     with cluster.client() as client:
         config = {"hidden": [64, 32]}
-        return client.train("digits", "mlp", digits.table(*images), "label", epochs=25, config=config).wait(PATIENCE)
+        return client.train("digits", "mlp", digits.table(*images), "label", epochs=25, config=config).wait(TIMEOUT_S)
 
 
 def tensors(client: Client, reference: str) -> dict[str, Numbers]:
@@ -54,9 +52,9 @@ def test_a_version_is_trained_on_and_frozen_layers_stay(
     table = digits.table(*images).slice(0, 300)
     options = {"epochs": 1, "learning_rate": 1e-4, "seed": 4}
     tuned = client.train("tuned", "mlp", table, "label", base="digits:1", freeze=["0.*", "2.*"], **options).wait(
-        PATIENCE
+        TIMEOUT_S
     )
-    scratch = client.train("scratch", "mlp", table, "label", config={"hidden": [64, 32]}, **options).wait(PATIENCE)
+    scratch = client.train("scratch", "mlp", table, "label", config={"hidden": [64, 32]}, **options).wait(TIMEOUT_S)
     assert first(tuned, "val_accuracy") > 0.9 > 0.5 > first(scratch, "val_accuracy")
     before, after = tensors(client, "digits:1"), tensors(client, "tuned:1")
     same = {name for name in before if np.array_equal(before[name], after[name])}
@@ -75,7 +73,7 @@ def test_other_classes_get_a_layer_of_their_own(
 ) -> None:
     pixels, labels = images
     table = pa.table({"pixels": digits.table(pixels, labels)["pixels"], "odd": np.isin(labels, [1, 3, 5, 7, 9])})
-    job = client.train("odd", "mlp", table, "odd", base="digits", freeze=["0.*"], epochs=10).wait(PATIENCE)
+    job = client.train("odd", "mlp", table, "odd", base="digits", freeze=["0.*"], epochs=10).wait(TIMEOUT_S)
     assert job.notes == ["not taken from the base, whose shapes differ: 4.weight, 4.bias"]
     assert [metric.value for metric in job.metrics() if metric.name == "val_accuracy"][-1] > 0.8
 
@@ -90,11 +88,11 @@ def test_a_student_learns_what_its_teacher_says(
     wrong = np.random.default_rng(0).permutation(labels)
     options = {"epochs": 25, "config": {"hidden": [16]}, "standardize": True}
     client.train("student", "mlp", digits.table(pixels, wrong), "label", teacher="digits:1", mix=1.0, **options).wait(
-        PATIENCE
+        TIMEOUT_S
     )
-    client.train("alone", "mlp", digits.table(pixels, wrong), "label", **options).wait(PATIENCE)
+    client.train("alone", "mlp", digits.table(pixels, wrong), "label", **options).wait(TIMEOUT_S)
     right = {
-        name: np.mean(client.infer(name, pixels).wait(PATIENCE).results()["label"].to_numpy() == labels)
+        name: np.mean(client.infer(name, pixels).wait(TIMEOUT_S).results()["label"].to_numpy() == labels)
         for name in ("student", "alone")
     }
     assert right["student"] > 0.9 > 0.5 > right["alone"]
@@ -116,7 +114,7 @@ def test_what_does_not_go_together_is_refused(
         client.train("m", "mlp", table, "label", mix=0.2)
     job = client.train("m", "mlp", table, "label", base="digits:1", freeze=["layer1.*"])
     with pytest.raises(Exception, match=r"freeze: 'layer1.\*' matches no parameter; there are 0.weight"):
-        job.wait(PATIENCE)
+        job.wait(TIMEOUT_S)
     odd = pa.table({"pixels": table["pixels"], "label": table["label"].to_numpy() > 4})
     with pytest.raises(Exception, match=r"teacher: digits:1 predicts other classes"):
-        client.train("m", "mlp", odd, "label", teacher="digits:1").wait(PATIENCE)
+        client.train("m", "mlp", odd, "label", teacher="digits:1").wait(TIMEOUT_S)

@@ -18,9 +18,8 @@ from longshore.shared.ledger.ledger import Ledger
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
+from tests.waiting import TIMEOUT_S
 
-#: Seconds for a job to end.
-PATIENCE = 120.0
 LABELS = ("big", "odd", "prime")
 
 
@@ -45,7 +44,7 @@ def trained(client: Client, rows: pa.Table) -> Job:
     """sets:1, from rows in memory; the task is told by the column."""
     options = {"epochs": 12, "test": 0.1, "learning_rate": 3e-3, "metrics": ["f1", "subset_accuracy"]}
     gate = {"alias": "production", "promote_if": "test_f1 > 0.5 and val_subset_accuracy > 0.5"}
-    return client.train("sets", "mlp", rows, "true", **options, **gate).wait(PATIENCE)
+    return client.train("sets", "mlp", rows, "true", **options, **gate).wait(TIMEOUT_S)
 
 
 def test_rows_get_labels_in_postgres(client: Client, trained: Job, rows: pa.Table) -> None:
@@ -58,7 +57,7 @@ def test_rows_get_labels_in_postgres(client: Client, trained: Job, rows: pa.Tabl
     assert isinstance(signature, dict)
     assert (signature["task"], signature["labels"]) == ("multilabel", list(LABELS))
 
-    job = client.infer("sets@production", rows, top_k=1).wait(PATIENCE)
+    job = client.infer("sets@production", rows, top_k=1).wait(TIMEOUT_S)
     with Ledger(client.settings.database_url) as ledger:
         stored = [json.loads(output) for _, output in ledger.queries.results(job.id)]
     assert len(stored) == len(rows)
@@ -74,7 +73,7 @@ def test_rows_get_labels_in_postgres(client: Client, trained: Job, rows: pa.Tabl
     assert found["labels"].to_pylist() == [output["labels"] for output in stored]
     assert found.schema.field("labels").type == pa.list_(pa.string())
 
-    strict = client.infer("sets", rows, threshold=0.9).wait(PATIENCE).results()["labels"].to_pylist()
+    strict = client.infer("sets", rows, threshold=0.9).wait(TIMEOUT_S).results()["labels"].to_pylist()
     for few, many in zip(strict, found["labels"].to_pylist(), strict=True):
         assert few == many[: len(few)]
     assert sum(map(len, strict)) < sum(len(output["labels"]) for output in stored)
@@ -82,8 +81,8 @@ def test_rows_get_labels_in_postgres(client: Client, trained: Job, rows: pa.Tabl
 
 def test_files_and_single_rows(client: Client, trained: Job, rows: pa.Table, tmp_path: Path) -> None:
     pq.write_table(rows, tmp_path / "rows.parquet")
-    client.infer("sets", tmp_path / "rows.parquet", output=str(tmp_path / "out/*.parquet")).wait(PATIENCE)
-    client.infer("sets", tmp_path / "rows.parquet", output=str(tmp_path / "lines/*.jsonl")).wait(PATIENCE)
+    client.infer("sets", tmp_path / "rows.parquet", output=str(tmp_path / "out/*.parquet")).wait(TIMEOUT_S)
+    client.infer("sets", tmp_path / "rows.parquet", output=str(tmp_path / "lines/*.jsonl")).wait(TIMEOUT_S)
     table = pq.read_table(tmp_path / "out")
     lines = [
         json.loads(line)
@@ -93,7 +92,7 @@ def test_files_and_single_rows(client: Client, trained: Job, rows: pa.Table, tmp
     assert table["labels"].to_pylist() == [line["labels"] for line in lines]
     with pytest.raises(InvalidInput, match=r"^keep: 'labels' is a column of the outputs"):
         client.infer("sets", tmp_path / "rows.parquet", output=str(tmp_path / "k/*.parquet"), keep=["labels"])
-    one = client.infer("sets", rows.slice(3, 1).to_pylist()).wait(PATIENCE).results()
+    one = client.infer("sets", rows.slice(3, 1).to_pylist()).wait(TIMEOUT_S).results()
     assert one["labels"].to_pylist() == table["labels"].to_pylist()[3:4]
 
 
@@ -101,10 +100,10 @@ def test_a_version_is_measured_as_its_predictions_say(
     client: Client, cluster: Cluster, trained: Job, rows: pa.Table, tmp_path: Path
 ) -> None:
     pq.write_table(rows, tmp_path / "rows.parquet")
-    job = client.evaluate("sets", tmp_path / "rows.parquet", bootstrap=200, worst=3).wait(PATIENCE)
+    job = client.evaluate("sets", tmp_path / "rows.parquet", bootstrap=200, worst=3).wait(TIMEOUT_S)
     found = job.evaluation()
     assert found is not None
-    outputs = client.infer("sets", rows).wait(PATIENCE).results()["labels"].to_pylist()
+    outputs = client.infer("sets", rows).wait(TIMEOUT_S).results()["labels"].to_pylist()
     truth, given = matrix(rows["true"].to_pylist()), matrix(outputs)
     assert found.metrics["subset_accuracy"] == pytest.approx(sk.accuracy_score(truth, given))
     assert found.metrics["accuracy"] == pytest.approx((truth == given).mean())
@@ -125,12 +124,12 @@ def test_a_version_is_measured_as_its_predictions_say(
 
     odd = [*rows.slice(0, 4).to_pylist(), {"pixels": rows["pixels"][0].as_py(), "true": ["odd", "new"]}]
     odd.append({"pixels": rows["pixels"][0].as_py(), "true": None})
-    measured = client.evaluate("sets", odd, max_row_errors=1).wait(PATIENCE)
+    measured = client.evaluate("sets", odd, max_row_errors=1).wait(TIMEOUT_S)
     few = measured.evaluation()
     assert few is not None
     assert (few.rows, few.failed, few.unknown_rows, few.unknown_labels) == (5, 1, 1, ("'new'",))
     assert any("does not know ('new')" in note for note in measured.notes)
-    nothing = client.evaluate("sets", rows.slice(0, 1).to_pylist(), bootstrap=10).wait(PATIENCE).evaluation()
+    nothing = client.evaluate("sets", rows.slice(0, 1).to_pylist(), bootstrap=10).wait(TIMEOUT_S).evaluation()
     assert nothing is not None
     assert nothing.worst[0].target == (), "a column of empty lists alone"
     with pytest.raises(InvalidInput, match=r"^target: column 'true' holds text .*, and sets:1 predicts several labels"):
@@ -171,11 +170,11 @@ def test_an_exported_program_gives_the_same_labels(
     session = onnxruntime.InferenceSession(tmp_path / "sets.onnx", providers=["CPUExecutionProvider"])
     pixels = np.array(rows["pixels"].to_pylist()[:50], np.float32)
     [logits] = session.run(None, {session.get_inputs()[0].name: pixels})
-    own = client.infer("sets", rows.slice(0, 50), logits=True).wait(PATIENCE).results()
+    own = client.infer("sets", rows.slice(0, 50), logits=True).wait(TIMEOUT_S).results()
     np.testing.assert_allclose(logits, np.array(own["logits"].to_pylist()), atol=1e-4)
     signature = client.models.get("sets:1").manifest["signature"]
     client.models.import_(tmp_path / "sets.onnx", "program", signature=signature)  # type: ignore[arg-type]
-    again = client.infer("program", rows.slice(0, 50)).wait(PATIENCE).results()
+    again = client.infer("program", rows.slice(0, 50)).wait(TIMEOUT_S).results()
     assert again["labels"].to_pylist() == own["labels"].to_pylist()
 
 
@@ -203,14 +202,14 @@ def test_what_cannot_be_learned_is_refused_at_the_call(client: Client, rows: pa.
     ):
         with pytest.raises(InvalidInput, match=f"^{said}"):
             client.train("m", "linear", data, "y", **options)
-    client.train("one", "linear", {**few, "y": ["a", "b", "a"]}, "y", validation=0, epochs=1).wait(PATIENCE)
+    client.train("one", "linear", {**few, "y": ["a", "b", "a"]}, "y", validation=0, epochs=1).wait(TIMEOUT_S)
     with pytest.raises(InvalidInput, match=r"^threshold: 0.4: of multilabel alone"):
         client.infer("one", few, threshold=0.4)
     lone = {"x": [1.0, 2.0], "y": [["a"], ["b"]], "part": ["train", "val"]}
     with pytest.raises(JobFailed, match=r"has 'b' in row 1 for validation, and in no row to train on"):
-        client.train("m", "linear", lone, "y", split="part").wait(PATIENCE)
+        client.train("m", "linear", lone, "y", split="part").wait(TIMEOUT_S)
     with pytest.raises(JobFailed, match=r"metrics: 'mae' is none of several labels a row") as error:
-        client.train("m", "linear", rows, "true", metrics=["mae"], epochs=1).wait(PATIENCE)
+        client.train("m", "linear", rows, "true", metrics=["mae"], epochs=1).wait(TIMEOUT_S)
     assert "subset_accuracy" in str(error.value)
 
 
@@ -218,9 +217,9 @@ def test_a_single_label_is_a_yes_or_no(client: Client) -> None:
     x = np.linspace(-1, 1, 400, dtype=np.float32)
     y = [["hot"] if value > 0.2 else [] for value in x]
     options = {"epochs": 40, "learning_rate": 0.1}
-    job = client.train("hot", "linear", {"x": x, "y": y}, "y", **options).wait(PATIENCE)
+    job = client.train("hot", "linear", {"x": x, "y": y}, "y", **options).wait(TIMEOUT_S)
     assert {metric.name: metric.value for metric in job.metrics()}["val_f1"] > 0.9
-    found = client.infer("hot", [{"x": 0.9}, {"x": -0.9}]).wait(PATIENCE).results()
+    found = client.infer("hot", [{"x": 0.9}, {"x": -0.9}]).wait(TIMEOUT_S).results()
     assert found["labels"].to_pylist() == [["hot"], []]
 
 
@@ -228,13 +227,13 @@ def test_a_chain_measures_and_promotes_and_infers(client: Client, rows: pa.Table
     pq.write_table(rows, tmp_path / "rows.parquet")
     train = client.train("links", "mlp", tmp_path / "rows.parquet", "true", epochs=6, learning_rate=3e-3)
     promote = train.then.evaluate(tmp_path / "rows.parquet", bootstrap=10).then.promote("good", if_="micro_f1 > 0.8")
-    last = promote.then.infer(tmp_path / "rows.parquet", threshold=0.3).wait(PATIENCE)
+    last = promote.then.infer(tmp_path / "rows.parquet", threshold=0.3).wait(TIMEOUT_S)
     assert client.models.get("links@good").version == 1
     assert last.results().column_names == ["row", "labels", "scores"]
     kept = client.train("kept", "linear", {"x": [1.0, 2.0, 3.0], "y": [["a"], [], ["b"]]}, "y", validation=0, epochs=1)
     named = {"x": [1.0, 2.0], "labels": ["p", "q"]}
     with pytest.raises(JobFailed, match=r"keep: 'labels' is a column of the outputs"):
-        kept.then.infer(named, output=str(tmp_path / "out/*.parquet"), keep=["labels"]).wait(PATIENCE)
+        kept.then.infer(named, output=str(tmp_path / "out/*.parquet"), keep=["labels"]).wait(TIMEOUT_S)
 
 
 def test_a_search_finds_the_best_of_them(client: Client, rows: pa.Table) -> None:
@@ -247,7 +246,7 @@ def test_a_search_finds_the_best_of_them(client: Client, rows: pa.Table) -> None
         sampler="grid",
         metric="val_f1",
         epochs=3,
-    ).wait(PATIENCE)
+    ).wait(TIMEOUT_S)
     outcome = job.record().outcome or {}
     best = outcome["best"]
     assert isinstance(best, dict)
@@ -255,6 +254,6 @@ def test_a_search_finds_the_best_of_them(client: Client, rows: pa.Table) -> None
     measured = outcome["metrics"]
     assert isinstance(measured, dict)
     assert float(str(measured["val_f1"])) > 0.6
-    folds = client.cross_validate("folded", "linear", rows, "true", folds=2, epochs=2).wait(PATIENCE).record().outcome
+    folds = client.cross_validate("folded", "linear", rows, "true", folds=2, epochs=2).wait(TIMEOUT_S).record().outcome
     assert folds is not None
     assert "val_f1" in folds["metrics"]  # type: ignore[operator]

@@ -21,12 +21,11 @@ from longshore.shared.errors import InvalidInput, JobFailed
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
+from tests.waiting import TIMEOUT_S
 
 Numbers: TypeAlias = npt.NDArray[np.float32]
 
 GUIDE = Path(__file__).parents[3] / "docs" / "how-to" / "training" / "custom-family.md"
-#: Seconds.
-PATIENCE = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +53,7 @@ def test_a_family_of_a_package_is_trained_and_inferred_with(
 ) -> None:
     config = {"units": 32, "blocks": 1}
     options = {"epochs": 20, "learning_rate": 0.003, "test": 0.2, "init": "kaiming_normal", "config": config}
-    job = client.train("own", "residual", table, "label", **options).wait(PATIENCE)
+    job = client.train("own", "residual", table, "label", **options).wait(TIMEOUT_S)
     metrics = {metric.name: metric.value for metric in job.metrics()}
     assert metrics["test_accuracy"] > 0.9
     manifest = client.models.get("own:1").manifest
@@ -67,7 +66,7 @@ def test_a_family_of_a_package_is_trained_and_inferred_with(
     }
     # What is inferred is what these numbers say.
     pixels, labels = digits.digits()
-    found = client.infer("own", pixels[:300], logits=True).wait(PATIENCE).results()
+    found = client.infer("own", pixels[:300], logits=True).wait(TIMEOUT_S).results()
     assert np.mean(found["label"].to_numpy() == labels[:300]) > 0.9
 
     def affine(rows: Numbers, layer: str) -> Numbers:
@@ -79,7 +78,7 @@ def test_a_family_of_a_package_is_trained_and_inferred_with(
     expected = affine(np.maximum(rows, 0), "3")
     np.testing.assert_allclose(np.array(found["logits"].to_pylist()), expected, atol=1e-3)
     # It goes on from its version, as any other.
-    based = client.train("based", "residual", table, "label", base="own:1", freeze=["0.*"], epochs=1).wait(PATIENCE)
+    based = client.train("based", "residual", table, "label", base="own:1", freeze=["0.*"], epochs=1).wait(TIMEOUT_S)
     assert not based.notes
     assert next(metric.value for metric in based.metrics() if metric.name == "val_accuracy") > 0.9
     # And through files: producers need not have the package.
@@ -100,7 +99,7 @@ def test_what_the_family_does_not_take_ends_the_job_at_once(
 ) -> None:
     job = client.train("refused", "residual", table, "label", config=config)
     with pytest.raises(JobFailed, match=reason):
-        job.wait(PATIENCE)
+        job.wait(TIMEOUT_S)
     assert [shard.attempt for shard in job.shards()] == [1]
 
 

@@ -17,10 +17,8 @@ from longshore.shared.errors import InvalidInput, JobFailed
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
-from tests.integration.support import wait_until
+from tests.waiting import TIMEOUT_S, wait_until
 
-#: Seconds.
-PATIENCE = 200.0
 LINE = {"x": [float(x) for x in range(640)], "y": [3.0 * x for x in range(640)]}
 #: Plain steps of a rate like 1000 leave the numbers that there are.
 DIVERGING = {"task": "regression", "sampler": "grid", "optimizer": "sgd", "epochs": 30}
@@ -40,7 +38,7 @@ def table() -> pa.Table:
 
 def test_the_best_of_the_trials_becomes_a_version(client: Client, table: pa.Table) -> None:
     space = {"learning_rate": RATES, "config.hidden": [[4], [32]]}
-    job = client.tune("tuned", "mlp", table, "label", space, trials=6, epochs=3, alias="best").wait(PATIENCE)
+    job = client.tune("tuned", "mlp", table, "label", space, trials=6, epochs=3, alias="best").wait(TIMEOUT_S)
     trials = job.trials()
     assert [trial.number for trial in trials] == list(range(6))
     assert {trial.state for trial in trials} == {"complete"}
@@ -62,13 +60,13 @@ def test_the_best_of_the_trials_becomes_a_version(client: Client, table: pa.Tabl
     assert (version.version, version.digest, version.job_id) == (1, outcome["digest"], job.id)
     assert version.manifest["config"]["hidden"] == best.parameters["config.hidden"]  # type: ignore[index,call-overload]
     # It is the trial's own network: what it measured can be measured again.
-    found = client.infer("tuned@best", table).wait(PATIENCE).results()
+    found = client.infer("tuned@best", table).wait(TIMEOUT_S).results()
     assert np.mean(found["label"].to_numpy() == table["label"].to_numpy()) > 0.5
     assert (job.progress.done, job.progress.total) == (6, 6)
 
 
 def test_a_trial_whose_loss_is_no_number_fails_alone(client: Client) -> None:
-    job = client.tune("rates", "linear", LINE, "y", {"learning_rate": [1e-3, 1000.0]}, **DIVERGING).wait(PATIENCE)
+    job = client.tune("rates", "linear", LINE, "y", {"learning_rate": [1e-3, 1000.0]}, **DIVERGING).wait(TIMEOUT_S)
     good, bad = job.trials()
     assert (good.state, bad.state, bad.value) == ("complete", "failed", None)
     assert bad.error is not None
@@ -79,7 +77,7 @@ def test_a_trial_whose_loss_is_no_number_fails_alone(client: Client) -> None:
 def test_without_a_good_trial_the_job_fails_and_says_why(client: Client) -> None:
     job = client.tune("rates-2", "linear", LINE, "y", {"learning_rate": [1000.0]}, **DIVERGING)
     with pytest.raises(JobFailed, match=r"space: no trial came to an end; learning_rate: 1000.0"):
-        job.wait(PATIENCE)
+        job.wait(TIMEOUT_S)
     assert not any(model.name == "rates-2" for model in client.models.list())
 
 
@@ -87,7 +85,7 @@ def test_a_pruned_trial_ends_early(client: Client, table: pa.Table) -> None:
     # Good ones first: a grid is tried in its order, and the pruner looks at those that have ended.
     space = {"learning_rate": [0.01, 0.011, 0.012, 0.013, 1e-7, 1e-7]}
     job = client.tune("pruned", "linear", table, "label", space, sampler="grid", pruner="median", epochs=8)
-    trials = job.wait(PATIENCE).trials()
+    trials = job.wait(TIMEOUT_S).trials()
     assert trials[-1].state == "pruned"
     assert len(trials[-1].history) < 8
     assert {trial.state for trial in trials[:4]} == {"complete"}
@@ -99,7 +97,7 @@ def test_a_killed_trial_is_tried_again_as_it_was(cluster: Cluster, client: Clien
     before = {trial.number: trial.parameters for trial in job.trials()}
     for pid in cluster.child_pids():
         os.kill(pid, signal.SIGKILL)
-    trials = job.wait(PATIENCE).trials()
+    trials = job.wait(TIMEOUT_S).trials()
     assert {trial.state for trial in trials} == {"complete"}
     assert {number: trials[number].parameters for number in before} == before
     assert {shard.attempt for shard in job.shards()} == {1, 2}
@@ -107,7 +105,7 @@ def test_a_killed_trial_is_tried_again_as_it_was(cluster: Cluster, client: Clien
 
 
 def test_every_fold_is_held_out_once(client: Client, table: pa.Table) -> None:
-    job = client.cross_validate("digits", "linear", table, "label", folds=3, epochs=3).wait(PATIENCE)
+    job = client.cross_validate("digits", "linear", table, "label", folds=3, epochs=3).wait(TIMEOUT_S)
     folds = job.trials()
     assert [fold.parameters for fold in folds] == [{"fold": number} for number in range(3)]
     outcome = job.record().outcome

@@ -18,10 +18,8 @@ from longshore.shared.specs.jobs import State
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
-from tests.integration.support import wait_until
+from tests.waiting import TIMEOUT_S, wait_until
 
-#: Seconds.
-PATIENCE = 200.0
 #: 719 rows are trained on: the last batch is smaller, and leaves an odd row.
 OPTIONS: dict[str, object] = {
     **{"config": {"hidden": [32]}, "batch_size": 48, "epochs": 4, "seed": 5, "test": 0.1, "clip_grad_norm": 1.0},
@@ -43,7 +41,7 @@ def table() -> pa.Table:
 @pytest.fixture(scope="module")
 def undisturbed(cluster: Cluster, table: pa.Table) -> Job:
     with cluster.client() as client:
-        return client.train("undisturbed", "mlp", table, "label", **LONG).wait(PATIENCE)
+        return client.train("undisturbed", "mlp", table, "label", **LONG).wait(TIMEOUT_S)
 
 
 def weights(client: Client, job: Job) -> object:
@@ -82,8 +80,8 @@ def newest_step(cluster: Cluster, job: Job) -> int:
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_two_devices_train_what_one_does(cluster: Cluster, client: Client, table: pa.Table, strategy: str) -> None:
-    one = client.train("one", "mlp", table, "label", **OPTIONS).wait(PATIENCE)
-    two = client.train("two", "mlp", table, "label", devices=2, strategy=strategy, **OPTIONS).wait(PATIENCE)
+    one = client.train("one", "mlp", table, "label", **OPTIONS).wait(TIMEOUT_S)
+    two = client.train("two", "mlp", table, "label", devices=2, strategy=strategy, **OPTIONS).wait(TIMEOUT_S)
     wanted, found = reported(one), reported(two)
     assert found.keys() == wanted.keys()
     assert (4, "test_f1") in found
@@ -96,7 +94,7 @@ def test_two_devices_train_what_one_does(cluster: Cluster, client: Client, table
     assert isinstance(stored, dict)
     assert stored["val_loss"] == found[4, "val_loss"]
     rows = table.slice(0, 50)
-    answers = [client.infer(name, rows).wait(PATIENCE).results()["label"].to_pylist() for name in ("one", "two")]
+    answers = [client.infer(name, rows).wait(TIMEOUT_S).results()["label"].to_pylist() for name in ("one", "two")]
     assert answers[0] == answers[1]
     assert not processes(cluster)
 
@@ -105,11 +103,11 @@ def test_a_killed_process_ends_the_attempt_and_the_next_goes_on(
     cluster: Cluster, client: Client, table: pa.Table, undisturbed: Job
 ) -> None:
     job = client.train("killed-rank", "mlp", table, "label", **LONG)
-    wait_until(lambda: newest_step(cluster, job) >= 100, "a checkpoint", PATIENCE)
+    wait_until(lambda: newest_step(cluster, job) >= 100, "a checkpoint", TIMEOUT_S)
     killed = ranks(cluster)[-1]
     rank = killed.environ()["RANK"]
     killed.kill()
-    job.wait(PATIENCE)
+    job.wait(TIMEOUT_S)
     shard = job.shards()[0]
     assert shard.attempt == 2
     assert f"rank {rank} (SIGKILL) of 2 was killed" in str(shard.errors)
@@ -122,7 +120,7 @@ def test_a_killed_worker_leaves_no_process_and_its_training_goes_on(
     cluster: Cluster, client: Client, table: pa.Table, undisturbed: Job
 ) -> None:
     job = client.train("killed-worker", "mlp", table, "label", **LONG)
-    wait_until(lambda: newest_step(cluster, job) >= 100, "a checkpoint", PATIENCE)
+    wait_until(lambda: newest_step(cluster, job) >= 100, "a checkpoint", TIMEOUT_S)
     before = processes(cluster)
     assert len(before) == 3
     folder = Path(before[0].cmdline()[-1])
@@ -131,7 +129,7 @@ def test_a_killed_worker_leaves_no_process_and_its_training_goes_on(
     gone, alive = psutil.wait_procs(before, timeout=10)
     assert (len(gone), alive) == (3, [])
     assert not folder.exists()
-    job.wait(PATIENCE)
+    job.wait(TIMEOUT_S)
     assert job.shards()[0].attempt >= 2
     assert weights(client, job) == weights(client, undisturbed)
     assert reported(job) == reported(undisturbed)
@@ -141,20 +139,20 @@ def test_a_training_that_is_handed_back_goes_on(
     cluster: Cluster, client: Client, table: pa.Table, undisturbed: Job
 ) -> None:
     job = client.train("handed-back", "mlp", table, "label", **LONG)
-    wait_until(lambda: newest_step(cluster, job) >= 100, "a checkpoint", PATIENCE)
+    wait_until(lambda: newest_step(cluster, job) >= 100, "a checkpoint", TIMEOUT_S)
     before = processes(cluster)
     cluster.restart_workers()
     assert not any(each.is_running() for each in before)
-    job.wait(PATIENCE)
+    job.wait(TIMEOUT_S)
     assert weights(client, job) == weights(client, undisturbed)
     assert reported(job) == reported(undisturbed)
-    longer = job.extend(1).wait(PATIENCE)
+    longer = job.extend(1).wait(TIMEOUT_S)
     assert {step for step, _ in reported(longer)} == {31}
 
 
 def test_a_cancelled_training_leaves_no_process(cluster: Cluster, client: Client, table: pa.Table) -> None:
     job = client.train("cancelled", "mlp", table, "label", **{**LONG, "epochs": 10_000})
-    wait_until(lambda: newest_step(cluster, job) >= 20, "a checkpoint", PATIENCE)
+    wait_until(lambda: newest_step(cluster, job) >= 20, "a checkpoint", TIMEOUT_S)
     assert len(processes(cluster)) == 3
     job.cancel()
     wait_until(lambda: not processes(cluster), "the end of the processes", 15)
@@ -168,7 +166,7 @@ def test_what_a_process_refuses_ends_the_job_at_once(cluster: Cluster, client: C
     path.write_text("\n".join(["x,y", *lines]))
     job = client.train("bad", "linear", path, "y", devices=2, epochs=1)
     with pytest.raises(JobFailed, match=r"data: row 15000: .*mend or remove it"):
-        job.wait(PATIENCE)
+        job.wait(TIMEOUT_S)
     assert job.shards()[0].attempt == 1
     assert not processes(cluster)
 
@@ -186,10 +184,10 @@ def test_streamed_rows_and_a_teacher_are_shared_too(
     cluster: Cluster, client: Client, table: pa.Table, tmp_path: Path
 ) -> None:
     pq.write_table(table, tmp_path / "rows.parquet", row_group_size=100)
-    client.train("teacher", "linear", table, "label", epochs=1).wait(PATIENCE)
+    client.train("teacher", "linear", table, "label", epochs=1).wait(TIMEOUT_S)
     options: dict[str, object] = {**OPTIONS, "stream": True, "shuffle_window": 96, "teacher": "teacher:1", "epochs": 2}
     one, two = (
-        client.train("taught", "mlp", tmp_path / "rows.parquet", "label", devices=devices, **options).wait(PATIENCE)
+        client.train("taught", "mlp", tmp_path / "rows.parquet", "label", devices=devices, **options).wait(TIMEOUT_S)
         for devices in (1, 2)
     )
     wanted, found = reported(one), reported(two)

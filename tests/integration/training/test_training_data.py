@@ -20,10 +20,7 @@ from longshore.shared.ledger.records import MetricRecord
 from tests.images import encoded, write_folder
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
-from tests.integration.support import wait_until
-
-#: Seconds for a job to end.
-PATIENCE = 120.0
+from tests.waiting import TIMEOUT_S, wait_until
 
 
 def clouds(count: int, far: float = 4.0, **more: object) -> dict[str, list[object]]:
@@ -52,7 +49,7 @@ def test_rows_of_their_own_to_validate_and_to_test_on(client: Client, tmp_path: 
     # These are labelled the wrong way round: nothing but the test metrics may tell.
     wrong = clouds(20, far=-4.0)
     options = {"epochs": 5, "batch_size": 10, "learning_rate": 0.05}
-    job = client.train("own", "linear", train, "y", validation=validation, test=wrong, **options).wait(PATIENCE)
+    job = client.train("own", "linear", train, "y", validation=validation, test=wrong, **options).wait(TIMEOUT_S)
     found = last(job.metrics())
     assert found["val_accuracy"] >= 0.95
     assert 0 <= found["test_accuracy"] <= 0.75
@@ -62,7 +59,7 @@ def test_rows_of_their_own_to_validate_and_to_test_on(client: Client, tmp_path: 
     assert {name for name in metrics if name.startswith("test_")} == {"test_accuracy", "test_loss"}
     assert metrics["test_accuracy"] == found["test_accuracy"]
     # Without the test the same version comes out, but for its metrics.
-    client.train("own", "linear", train, "y", validation=validation, **options).wait(PATIENCE)
+    client.train("own", "linear", train, "y", validation=validation, **options).wait(TIMEOUT_S)
     assert manifest["weights"] == client.models.get("own:2").manifest["weights"]
 
 
@@ -89,14 +86,14 @@ def test_fractions_from_the_command_line(cluster: Cluster, tmp_path: Path) -> No
 
 
 def test_a_column_of_one_value_is_noted(client: Client) -> None:
-    job = client.train("flat", "linear", clouds(40, c=[7] * 40), "y", epochs=1).wait(PATIENCE)
+    job = client.train("flat", "linear", clouds(40, c=[7] * 40), "y", epochs=1).wait(TIMEOUT_S)
     assert job.record().notes == ["column 'c' is 7 in every row to train on, so it teaches nothing"]
 
 
 def test_the_scale_is_that_of_the_rows_to_train_on(client: Client, tmp_path: Path) -> None:
     rows = clouds(100)
     held_out = {**clouds(20), "a": [1e6] * 20}
-    client.train("scale", "linear", rows, "y", validation=held_out, test=held_out, epochs=1).wait(PATIENCE)
+    client.train("scale", "linear", rows, "y", validation=held_out, test=held_out, epochs=1).wait(TIMEOUT_S)
     tensors = load_file(Path(client.models.export("scale:1", tmp_path / "out")) / "weights.safetensors")
     a = torch.tensor(rows["a"])
     assert tensors["standardize.mean"][0].item() == pytest.approx(a.mean().item(), rel=1e-4)
@@ -165,7 +162,7 @@ def test_what_only_the_worker_can_find(
 ) -> None:
     job = client.train("worse", "linear", columns, "y", **options)
     with pytest.raises(JobFailed) as failed:
-        job.wait(PATIENCE)
+        job.wait(TIMEOUT_S)
     assert reason in str(failed.value)
     # It would be no better the second time.
     assert [shard.attempt for shard in job.shards()] == [1]
@@ -174,7 +171,7 @@ def test_what_only_the_worker_can_find(
 def test_a_bad_row_far_down_in_a_file(client: Client, tmp_path: Path) -> None:
     path = write(tmp_path / "rows.parquet", clouds(5000, c=[1.0] * 4999 + [NAN]))
     with pytest.raises(JobFailed, match=r"data: row 4999: column 'c': nan"):
-        client.train("far", "linear", path, "y").wait(PATIENCE)
+        client.train("far", "linear", path, "y").wait(TIMEOUT_S)
 
 
 def test_columns_that_share_a_name(client: Client, tmp_path: Path) -> None:
@@ -191,7 +188,7 @@ def test_an_image_that_cannot_be_decoded(client: Client, tmp_path: Path) -> None
     folder = write_folder(tmp_path / "images", files)
     config = {"input_shape": [3, 4, 4], "kernel_size": 3, "channels": [2], "hidden": []}
     with pytest.raises(JobFailed, match=r"data: row 8: column 'image': cannot be decoded"):
-        client.train("images", "cnn", folder, "label", config=config).wait(PATIENCE)
+        client.train("images", "cnn", folder, "label", config=config).wait(TIMEOUT_S)
 
 
 def test_a_file_that_changes_after_submission(client: Client, cluster: Cluster, tmp_path: Path) -> None:
@@ -204,14 +201,14 @@ def test_a_file_that_changes_after_submission(client: Client, cluster: Cluster, 
     finally:
         cluster.start_workers()
     with pytest.raises(JobFailed, match=r"val\.parquet has \d+ bytes and had \d+ when the job was submitted"):
-        jobs[0].wait(PATIENCE)
+        jobs[0].wait(TIMEOUT_S)
 
 
 def test_a_file_that_is_streamed(client: Client, cluster: Cluster, tmp_path: Path) -> None:
     train = write(tmp_path / "train.csv", clouds(3000))
     held_out = write(tmp_path / "val.parquet", clouds(200))
     options = {"epochs": 3, "learning_rate": 0.05, "stream": True, "shuffle_window": 300}
-    job = client.train("streamed", "linear", train, "y", validation=held_out, test=0.1, **options).wait(PATIENCE)
+    job = client.train("streamed", "linear", train, "y", validation=held_out, test=0.1, **options).wait(TIMEOUT_S)
     found = last(job.metrics())
     assert found["val_accuracy"] >= 0.95
     assert found["test_accuracy"] >= 0.95
@@ -229,7 +226,7 @@ def test_a_stream_is_checked_before_it_is_trained_on(client: Client, tmp_path: P
     path = write(tmp_path / "rows.parquet", clouds(5000, c=[1.0] * 4999 + [NAN]))
     job = client.train("far", "linear", path, "y", stream=True)
     with pytest.raises(JobFailed, match=r"data: row 4999: column 'c': nan"):
-        job.wait(PATIENCE)
+        job.wait(TIMEOUT_S)
     assert not job.metrics()
 
 
@@ -277,7 +274,7 @@ def test_images_that_are_changed_at_random(client: Client, cluster: Cluster, tmp
         *(("--stream",) if stream else ()),
     )
     assert done.code == 0, done.err
-    results = client.infer(model, folder).wait(PATIENCE).results()
+    results = client.infer(model, folder).wait(TIMEOUT_S).results()
     wanted = [name.partition("/")[0] for name in sorted(files)]
     assert sum(found == name for found, name in zip(results["label"].to_pylist(), wanted, strict=True)) >= 38
 
@@ -285,12 +282,12 @@ def test_images_that_are_changed_at_random(client: Client, cluster: Cluster, tmp
 def test_a_killed_worker_costs_a_stream_time_and_nothing_else(client: Client, cluster: Cluster, tmp_path: Path) -> None:
     path = write(tmp_path / "rows.parquet", clouds(4000))
     options = {"epochs": 60, "stream": True, "shuffle_window": 500, "test": 0.1}
-    client.train("undisturbed", "mlp", path, "y", **options).wait(PATIENCE)
+    client.train("undisturbed", "mlp", path, "y", **options).wait(TIMEOUT_S)
     job = client.train("killed", "mlp", path, "y", **options)
     wait_until(job.metrics, "an epoch")
     [child] = cluster.child_pids()
     os.kill(child, signal.SIGKILL)
-    job.wait(PATIENCE)
+    job.wait(TIMEOUT_S)
     assert [shard.attempt for shard in job.shards()] == [2]
     one, other = (client.models.get(f"{name}:1").manifest for name in ("undisturbed", "killed"))
     assert one["weights"] == other["weights"]

@@ -21,9 +21,8 @@ from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
 from tests.text_models import save_model
 from tests.topics import make_texts
+from tests.waiting import TIMEOUT_S
 
-#: Seconds for a job to end.
-PATIENCE = 180.0
 SMALL = {"embedding": 16, "hidden_size": 16, "pooling": "max"}
 #: What learns the topics in a few seconds.
 FAST = {"learning_rate": 0.01, "batch_size": 16, "epochs": 6}
@@ -52,7 +51,7 @@ def trained(cluster: Cluster, files: tuple[Path, Path]) -> Job:
     """topics:1."""
     options = {**FAST, "tokenizer": {"length": 24}, "config": SMALL, "test": str(files[1])}
     with cluster.client() as client:
-        return client.train("topics", "rnn", str(files[0]), "topic", features=["title"], **options).wait(PATIENCE)
+        return client.train("topics", "rnn", str(files[0]), "topic", features=["title"], **options).wait(TIMEOUT_S)
 
 
 def computed(client: Client, reference: str, texts: Sequence[str], folder: Path) -> list[str]:
@@ -78,20 +77,20 @@ def test_texts_are_learned_and_classified_in_order(
     assert version.manifest["signature"]["features"] == [  # type: ignore[index,call-overload]
         {"name": "title", "width": 24, "kind": "text", "shape": None}
     ]
-    found = client.evaluate("topics:1", str(files[1])).wait(PATIENCE).evaluation()
+    found = client.evaluate("topics:1", str(files[1])).wait(TIMEOUT_S).evaluation()
     assert found.metrics["accuracy"] == pytest.approx(metrics["test_accuracy"])
 
     texts = [*make_texts(60, seed=2)[0], "", "nothing of it known", "moon " * 50]
     wanted = computed(client, "topics:1", texts, tmp_path / "exported")
     job = client.infer("topics:1", {"title": [*texts[:10], None, *texts[10:]], "id": list(range(len(texts) + 1))})
     with pytest.raises(JobFailed):
-        job.wait(PATIENCE)
+        job.wait(TIMEOUT_S)
     assert [(error.row, error.message) for error in job.errors()] == [(10, "column 'title': null")]
     results = job.results()
     assert results["row"].to_pylist() == [row for row in range(len(texts) + 1) if row != 10]
     assert results["label"].to_pylist() == wanted
     # A list of strings is the one column of text, whatever it is called.
-    plain = client.infer("topics:1", texts, rows_per_shard=17).wait(PATIENCE)
+    plain = client.infer("topics:1", texts, rows_per_shard=17).wait(TIMEOUT_S)
     assert plain.results()["label"].to_pylist() == wanted
     with pytest.raises(InvalidInput, match="data: no column 'title'; the data has 'name'"):
         client.infer("topics:1", [{"name": "a"}])
@@ -114,7 +113,7 @@ def test_a_version_of_texts_can_be_carried_elsewhere(client: Client, trained: Jo
     assert client.models.import_(client.models.export("topics:1", tmp_path / "topics.h5"), "carried").digest == digest
     texts = make_texts(20, seed=3)[0]
     labels = [
-        client.infer(name, texts).wait(PATIENCE).results()["label"].to_pylist() for name in ("topics:1", "carried")
+        client.infer(name, texts).wait(TIMEOUT_S).results()["label"].to_pylist() for name in ("topics:1", "carried")
     ]
     assert labels[0] == labels[1]
     with pytest.raises(InvalidInput, match="format: PyTorch cannot write family 'rnn' as onnx"):
@@ -134,19 +133,19 @@ def tokenizer_of(client: Client, reference: str) -> object:
 def test_ids_keep_their_meaning(client: Client, files: tuple[Path, Path], trained: Job, tmp_path: Path) -> None:
     texts, labels = make_texts(120, seed=5)
     other = pa.table({"title": [f"Unheard {text}" for text in texts], "topic": labels})
-    based = client.train("based", "rnn", other, "topic", features=["title"], base="topics:1", epochs=1).wait(PATIENCE)
+    based = client.train("based", "rnn", other, "topic", features=["title"], base="topics:1", epochs=1).wait(TIMEOUT_S)
     assert tokenizer_of(client, "based:1") == tokenizer_of(client, "topics:1")
     accuracy = next(metric.value for metric in based.metrics() if metric.name == "val_accuracy")
     assert accuracy > 0.9
     small = {"embedding": 8, "hidden_size": 8, "pooling": "max"}
-    client.train("taught", "rnn", other, "topic", teacher="topics:1", config=small, **FAST).wait(PATIENCE)
+    client.train("taught", "rnn", other, "topic", teacher="topics:1", config=small, **FAST).wait(TIMEOUT_S)
     assert tokenizer_of(client, "taught:1") == tokenizer_of(client, "topics:1")
     # A transformer that uses the words of an rnn, with another length.
     config = {"d_model": 16, "nhead": 2, "num_layers": 1, "dim_feedforward": 16}
     options = {**FAST, "epochs": 2, "tokenizer": {"version": "topics:1", "length": 12}}
-    client.train("borrowed", "transformer", other, "topic", config=config, **options).wait(PATIENCE)
+    client.train("borrowed", "transformer", other, "topic", config=config, **options).wait(TIMEOUT_S)
     assert tokenizer_of(client, "borrowed:1") == tokenizer_of(client, "topics:1")
-    found = client.infer("borrowed:1", texts[:5]).wait(PATIENCE).results()
+    found = client.infer("borrowed:1", texts[:5]).wait(TIMEOUT_S).results()
     assert found["label"].to_pylist() == computed(client, "borrowed:1", texts[:5], tmp_path / "borrowed")
 
     # Others can run it on ids.
@@ -155,12 +154,12 @@ def test_ids_keep_their_meaning(client: Client, files: tuple[Path, Path], traine
     tokenizer.enable_padding(length=12, pad_id=0)
     ids = np.array([each.ids for each in tokenizer.encode_batch(texts[:5])], np.float32)
     program = onnxruntime.InferenceSession(client.models.export("borrowed:1", tmp_path / "borrowed.onnx"))
-    logits = client.infer("borrowed:1", texts[:5], logits=True).wait(PATIENCE).results()["logits"].to_pylist()
+    logits = client.infer("borrowed:1", texts[:5], logits=True).wait(TIMEOUT_S).results()["logits"].to_pylist()
     np.testing.assert_allclose(program.run(None, {"input": ids})[0], np.array(logits), atol=1e-4)
 
     save_model(tmp_path / "bert", head=True, id2label={0: "a", 1: "b"})
     client.models.import_(tmp_path / "bert", "bert")
-    client.train("pieces", "rnn", other, "topic", tokenizer="bert:1", config=SMALL, **FAST).wait(PATIENCE)
+    client.train("pieces", "rnn", other, "topic", tokenizer="bert:1", config=SMALL, **FAST).wait(TIMEOUT_S)
     files_of = client.models.get("bert:1").manifest["files"]
     assert isinstance(files_of, dict)
     assert tokenizer_of(client, "pieces:1") == files_of["tokenizer.json"]
@@ -169,15 +168,15 @@ def test_ids_keep_their_meaning(client: Client, files: tuple[Path, Path], traine
 def test_trials_folds_and_chains_read_texts(client: Client, files: tuple[Path, Path]) -> None:
     data, options = str(files[0]), {**FAST, "features": ["title"], "config": SMALL}
     space = {"config.pooling": ["mean", "max"]}
-    tuned = client.tune("tuned", "rnn", data, "topic", space, sampler="grid", **options).wait(PATIENCE)
+    tuned = client.tune("tuned", "rnn", data, "topic", space, sampler="grid", **options).wait(TIMEOUT_S)
     assert len(tuned.trials()) == 2
     last = (
         tuned.then.evaluate(str(files[1]))
         .then.promote("best", if_="accuracy > 0.8")
         .then.infer([{"title": "the moon"}])
     )
-    assert last.wait(PATIENCE).results()["label"].to_pylist() == ["sky"]
-    folds = client.cross_validate("folded", "rnn", data, "topic", folds=2, **options).wait(PATIENCE)
+    assert last.wait(TIMEOUT_S).results()["label"].to_pylist() == ["sky"]
+    folds = client.cross_validate("folded", "rnn", data, "topic", folds=2, **options).wait(TIMEOUT_S)
     outcome = folds.record().outcome
     assert outcome is not None
     assert outcome["metrics"]["val_accuracy"] > 0.8  # type: ignore[index,call-overload,operator]
@@ -208,5 +207,5 @@ def test_what_does_not_go_together_is_refused_at_the_call(
         InvalidInput, match=r"^space.config.vocabulary: 9 cannot be given: .*follows from the tokenizer"
     ):
         client.tune("m", "rnn", data, "topic", {"config.vocabulary": [9]}, features=["title"])
-    client.train("numbers", "mlp", {"a": np.arange(8), "y": ["x", "y"] * 4}, "y", epochs=1).wait(PATIENCE)
+    client.train("numbers", "mlp", {"a": np.arange(8), "y": ["x", "y"] * 4}, "y", epochs=1).wait(TIMEOUT_S)
     refused(r"^tokenizer: numbers:1 reads no texts, so has none", tokenizer="numbers:1")

@@ -19,9 +19,7 @@ from longshore.shared.errors import InvalidInput, JobFailed
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
-
-#: Seconds for a job to end.
-PATIENCE = 120.0
+from tests.waiting import TIMEOUT_S
 
 
 def last(job: Job) -> dict[str, float]:
@@ -37,17 +35,17 @@ def outliers(rows: int) -> pa.Table:
 def test_a_loss_by_its_name(client: Client, cluster: Cluster, tmp_path: Path) -> None:
     held_out = outliers(200)
     options = {"validation": held_out, "test": held_out, "epochs": 30, "batch_size": 20, "learning_rate": 0.1}
-    job = client.train("huber", "linear", outliers(1000), "y", loss="HuberLoss", delta=0.5, **options).wait(PATIENCE)
-    values = client.infer("huber", held_out.select(["x"])).wait(PATIENCE).results()["value"].to_numpy()
+    job = client.train("huber", "linear", outliers(1000), "y", loss="HuberLoss", delta=0.5, **options).wait(TIMEOUT_S)
+    values = client.infer("huber", held_out.select(["x"])).wait(TIMEOUT_S).results()["value"].to_numpy()
     wanted = nn.HuberLoss(delta=0.5)(torch.tensor(values), torch.tensor(held_out["y"].to_numpy())).item()
     found = last(job)
     assert found["val_loss"] == pytest.approx(wanted, rel=1e-4)
     assert found["test_loss"] == pytest.approx(wanted, rel=1e-4)
     # What is far off draws the mean to itself, and hardly the line that this loss finds.
     at_zero = {}
-    client.train("squared", "linear", outliers(1000), "y", **options).wait(PATIENCE)
+    client.train("squared", "linear", outliers(1000), "y", **options).wait(TIMEOUT_S)
     for model in ("huber", "squared"):
-        [at_zero[model]] = client.infer(model, {"x": [0.0]}).wait(PATIENCE).results()["value"].to_pylist()
+        [at_zero[model]] = client.infer(model, {"x": [0.0]}).wait(TIMEOUT_S).results()["value"].to_pylist()
     assert abs(at_zero["huber"]) < 1 < 8 < at_zero["squared"]
     # The same again, from the command line.
     pq.write_table(outliers(1000), tmp_path / "rows.parquet")
@@ -72,7 +70,7 @@ def test_a_loss_of_another_task_is_refused(client: Client) -> None:
     # Whether integers are classes is known when all rows have been seen.
     job = client.train("wrong", "linear", {"x": texts["x"], "y": [0, 1, 0, 1]}, "y", loss="l1", validation=0)
     with pytest.raises(JobFailed, match=r"loss: l1 is for regression, and the task is classification"):
-        job.wait(PATIENCE)
+        job.wait(TIMEOUT_S)
     assert [shard.attempt for shard in job.shards()] == [1]
 
 
@@ -96,11 +94,11 @@ def test_classes_of_few_rows_count_as_much(client: Client, cluster: Cluster, tmp
         )
         for name, model in names.items()
     }
-    found = {name: last(job.wait(PATIENCE)) for name, job in jobs.items()}
+    found = {name: last(job.wait(TIMEOUT_S)) for name, job in jobs.items()}
     assert found["plain"]["val_recall"] < 0.6 < 0.7 < found["balanced"]["val_recall"]
     assert found["balanced"]["val_accuracy"] < found["plain"]["val_accuracy"]
     # Each held-out row counts the same in the loss.
-    results = client.infer(names["balanced"], held_out.select(["x"]), top_k=2).wait(PATIENCE).results()
+    results = client.infer(names["balanced"], held_out.select(["x"]), top_k=2).wait(TIMEOUT_S).results()
     scores = [
         next(each["score"] for each in row if each["label"] == label)
         for row, label in zip(results["top_k"].to_pylist(), held_out["y"].to_pylist(), strict=True)
@@ -137,7 +135,7 @@ def test_weights_that_are_none_are_refused(client: Client, tmp_path: Path) -> No
     pq.write_table(pa.table(texts), tmp_path / "rows.parquet")
     job = client.train("wrong", "linear", tmp_path / "rows.parquet", "y", class_weights={"r": 2}, validation=0)
     with pytest.raises(JobFailed, match=r"class_weights: 'r' is no label of the target; there are p, q"):
-        job.wait(PATIENCE)
+        job.wait(TIMEOUT_S)
     assert [shard.attempt for shard in job.shards()] == [1]
 
 
@@ -145,7 +143,7 @@ def test_weights_begin_as_asked(client: Client, cluster: Cluster, tmp_path: Path
     rows = {"x": [[float(a * b % 7) for b in range(8)] for a in range(40)], "y": ["p", "q"] * 20}
     # Steps that are far too small to change a number.
     still = {"epochs": 1, "learning_rate": 1e-30, "optimizer": "sgd", "config": {"hidden": [8]}, "validation": 0}
-    client.train("begun", "mlp", rows, "y", init="orthogonal_", **still).wait(PATIENCE)
+    client.train("begun", "mlp", rows, "y", init="orthogonal_", **still).wait(TIMEOUT_S)
     tensors = load_file(Path(client.models.export("begun:1", tmp_path / "out")) / "weights.safetensors")
     torch.testing.assert_close(tensors["network.0.weight"] @ tensors["network.0.weight"].T, torch.eye(8))
     assert tensors["network.0.bias"].abs().max() < 1e-20
@@ -169,10 +167,10 @@ def test_batch_norm_is_part_of_a_version_and_of_its_checkpoints(
     shape = {"channels": [8, 16], "kernel_size": [5, 3], "padding": [2, 1], "norm": "batch", "global_pool": True}
     config = {"input_shape": [1, 8, 8], "hidden": [], **shape}
     options = {"config": config, "batch_size": 60, "learning_rate": 0.01, "validation": 0, "test": 200 / 601}
-    whole = client.train("normed", "cnn", tmp_path / "rows.parquet", "label", epochs=12, **options).wait(PATIENCE)
+    whole = client.train("normed", "cnn", tmp_path / "rows.parquet", "label", epochs=12, **options).wait(TIMEOUT_S)
     # 401 rows in batches of 60 leave one of 41 over; what goes on from a checkpoint has the same bits.
-    part = client.train("partly", "cnn", tmp_path / "rows.parquet", "label", epochs=5, **options).wait(PATIENCE)
-    part.extend(7).wait(PATIENCE)
+    part = client.train("partly", "cnn", tmp_path / "rows.parquet", "label", epochs=5, **options).wait(TIMEOUT_S)
+    part.extend(7).wait(TIMEOUT_S)
     assert client.models.get("normed:1").manifest["weights"] == client.models.get("partly:2").manifest["weights"]
     assert last(whole)["test_accuracy"] > 0.8
     manifest = client.models.get("normed:1").manifest
@@ -194,16 +192,16 @@ def test_batch_norm_is_part_of_a_version_and_of_its_checkpoints(
 
 
 def logits(client: Client, model: str, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    results = client.infer(model, pixels, logits=True).wait(PATIENCE).results()
+    results = client.infer(model, pixels, logits=True).wait(TIMEOUT_S).results()
     return np.array(results["logits"].to_pylist(), np.float32)
 
 
 def test_rows_that_are_trained_on_are_measured_too(client: Client, cluster: Cluster, tmp_path: Path) -> None:
     rows = rare(400)
-    job = client.train("measured", "mlp", rows, "y", epochs=3, train_metrics=True, validation=0).wait(PATIENCE)
+    job = client.train("measured", "mlp", rows, "y", epochs=3, train_metrics=True, validation=0).wait(TIMEOUT_S)
     names = [(metric.step, metric.name) for metric in job.metrics() if not metric.name.startswith("step/")]
     assert sorted(names) == [(epoch, f"train_{name}") for epoch in (1, 2, 3) for name in ("accuracy", "loss")]
-    labels = client.infer("measured", rows.select(["x"])).wait(PATIENCE).results()["label"]
+    labels = client.infer("measured", rows.select(["x"])).wait(TIMEOUT_S).results()["label"]
     right = np.mean(labels.to_numpy(zero_copy_only=False) == rows["y"].to_numpy(zero_copy_only=False))
     assert last(job)["train_accuracy"] == pytest.approx(right)
     assert client.models.get("measured:1").manifest["metrics"] == pytest.approx(last(job))

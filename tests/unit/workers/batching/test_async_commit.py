@@ -8,9 +8,7 @@ from threading import Event
 import pytest
 
 from longshore.workers.batching.async_commit import Tail
-
-#: Seconds for anything that is waited for.
-PATIENCE = 30.0
+from tests.waiting import TIMEOUT_S
 
 
 def test_a_commit_is_made_beside_other_work_and_the_next_one_waits_for_it() -> None:
@@ -18,7 +16,7 @@ def test_a_commit_is_made_beside_other_work_and_the_next_one_waits_for_it() -> N
     may = Event()
 
     def first() -> None:
-        assert may.wait(PATIENCE)
+        assert may.wait(TIMEOUT_S)
         done.append("first")
 
     tail = Tail()

@@ -11,9 +11,7 @@ from celery import Celery
 
 from longshore.shared.ledger.records import Claim
 from longshore.workers.process.progress_reporter import TaskEvents, Telling, Told
-
-#: Seconds for anything that is waited for.
-PATIENCE = 30.0
+from tests.waiting import TIMEOUT_S
 
 
 @dataclass
@@ -53,9 +51,9 @@ def test_it_is_told_whenever_rows_were_computed_and_never_after_the_end() -> Non
     told: queue.Queue[Told] = queue.Queue()
     count = Count(10)
     with Telling(told.put, claim(), count, every=0.001):
-        first = told.get(timeout=PATIENCE)
+        first = told.get(timeout=TIMEOUT_S)
         count.rows = 30
-        second = told.get(timeout=PATIENCE)
+        second = told.get(timeout=TIMEOUT_S)
     count.rows = 50
     assert (first.rows, first.total, second.rows, second.total) == (10, 100, 30, 100)
     assert first.rate > 0
@@ -65,7 +63,7 @@ def test_it_is_told_whenever_rows_were_computed_and_never_after_the_end() -> Non
 
 def test_a_short_task_tells_nothing() -> None:
     told: list[Told] = []
-    with Telling(told.append, claim(), Count(10), every=PATIENCE):
+    with Telling(told.append, claim(), Count(10), every=TIMEOUT_S):
         pass
     assert told == []
 
@@ -91,7 +89,7 @@ def test_epochs_are_called_so_and_a_total_that_is_not_known_is_left_out(
 ) -> None:
     told: queue.Queue[Told] = queue.Queue()
     with Telling(told.put, of, Count(3), every=0.001):
-        found = told.get(timeout=PATIENCE)
+        found = told.get(timeout=TIMEOUT_S)
     assert (found.total, found.unit) == (total, unit)
 
 

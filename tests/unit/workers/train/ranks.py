@@ -25,10 +25,9 @@ from longshore.workers.train.loop.trainer import train
 from longshore.workers.train.strategy.base import Strategy
 from longshore.workers.train.strategy.ddp import Ddp
 from longshore.workers.train.strategy.fsdp import Fsdp
+from tests.waiting import TIMEOUT_S
 
 ROWS, WIDTH = 203, 12
-#: Seconds.
-PATIENCE = 120.0
 
 
 @dataclass(frozen=True)
@@ -96,12 +95,13 @@ def together(asked: Sequence[Asked], kind: str, size: int, folder: Path) -> list
     """Train one after the other in so many processes; gives what rank 0 has."""
     tasks = json.dumps([vars(each) for each in asked])
     command = [sys.executable, "-P", __file__, kind, str(size), tasks, str(folder)]
-    # LOCAL_RANK: by which torchmetrics knows who is to warn.
+    # LOCAL_RANK: by which torchmetrics knows who is to warn. PYTHONPATH: this file imports others of the tests.
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
     ranks = [
-        subprocess.Popen([*command, str(rank)], env={**os.environ, "LOCAL_RANK": str(rank)}) for rank in range(size)
+        subprocess.Popen([*command, str(rank)], env={**environment, "LOCAL_RANK": str(rank)}) for rank in range(size)
     ]
     try:
-        assert [rank.wait(PATIENCE) for rank in ranks] == [0] * size
+        assert [rank.wait(TIMEOUT_S) for rank in ranks] == [0] * size
     finally:
         for rank in ranks:
             rank.kill()

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-#: Seconds.
-PATIENCE = 60.0
+from tests.waiting import TIMEOUT_S
+
 WAIT = """
 import sys, threading
 from pathlib import Path
@@ -33,5 +33,5 @@ def test_all_who_share_the_pipe_end_and_the_folder_goes(tmp_path: Path) -> None:
         assert first.poll() is None
         assert folder.exists()
         first.stdin.close()
-        assert first.wait(PATIENCE) == -signal.SIGKILL
+        assert first.wait(TIMEOUT_S) == -signal.SIGKILL
     assert not folder.exists()
