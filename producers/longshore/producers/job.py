@@ -128,7 +128,7 @@ class Job:
         if pattern is None:
             raise InvalidInput("job", f"{self.id} writes no files; its outputs are in job.results()")
         return [
-            pattern.uri(pattern.part(self.id, shard.index))
+            pattern.uri(pattern.output_file(self.id, shard.index))
             for shard in self.shards()
             if shard.state is State.SUCCEEDED and shard.part
         ]

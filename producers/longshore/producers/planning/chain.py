@@ -18,9 +18,9 @@ from longshore.producers.ttl_cache import TtlCache
 from longshore.shared.conditions.language import parse
 from longshore.shared.datasets.detect import detect
 from longshore.shared.datasets.inline import encode_block, to_table
+from longshore.shared.datasets.open import open_source, with_listing
 from longshore.shared.datasets.outputs.pattern import OutputPattern
 from longshore.shared.datasets.segments import choose_rows_per_shard
-from longshore.shared.datasets.source import open_source, settle
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.chains import MAKING
 from longshore.shared.ledger.ledger import Ledger
@@ -126,7 +126,7 @@ class LinkPlanner:
         if isinstance(data, str | os.PathLike):
             file = detect(data, form)
             source = open_source(file, "data")
-            file = settle(file, source)
+            file = with_listing(file, source)
             if output is not None:
                 check_apart(output, file)
                 check_kept(keep, source.schema, output)

@@ -14,11 +14,11 @@ from longshore.producers.planning.job_builder import Draft
 from longshore.producers.planning.options import sort_options
 from longshore.producers.planning.queues import QueueChoice
 from longshore.producers.requests import Evaluate
-from longshore.shared.datasets.columns.types import described, is_list, is_number, is_text, stored
+from longshore.shared.datasets.columns.types import is_list, is_number, is_text, stored, type_name
 from longshore.shared.datasets.detect import detect
 from longshore.shared.datasets.inline import encode_block, to_table
+from longshore.shared.datasets.open import open_source, with_listing
 from longshore.shared.datasets.schemas import check_schema, list_columns
-from longshore.shared.datasets.source import open_source, settle
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.ledger.models import Models
 from longshore.shared.ledger.records import NewJob, NewShard
@@ -75,7 +75,7 @@ def _take(
             check_first_rows(source.head(LOOKED_AT), signature)
         except DataError as error:
             raise InvalidInput("data", str(error)) from None
-        settled: FileInput = settle(file, source)
+        settled: FileInput = with_listing(file, source)
         return settled, source.rows, settled.model_dump_json().encode()
     if form is not None:
         raise InvalidInput("format", "rows that come with the call have no file format; leave it out")
@@ -98,7 +98,8 @@ def _label_of(kind: pa.DataType, target: str, name: str) -> pa.DataType:
     """Of lists of labels, the type of these."""
     if not is_list(kind):
         raise InvalidInput(
-            "target", f"column {target!r} holds {described(kind)}, and {name} predicts several labels a row; give lists"
+            "target",
+            f"column {target!r} holds {type_name(kind)}, and {name} predicts several labels a row; give lists",
         )
     return stored(kind.value_type)
 
@@ -123,4 +124,4 @@ def _check(schema: pa.Schema, signature: Signature, target: str, name: str) -> N
         fits, wanted = is_number(kind), "numbers"
     if not fits and not (signature.task == "multilabel" and pa.types.is_null(kind)):
         what = "predicts values" if signature.labels is None else f"has labels such as {signature.labels[0]!r}"
-        raise InvalidInput("target", f"column {target!r} holds {described(kind)}, and {name} {what}; give {wanted}")
+        raise InvalidInput("target", f"column {target!r} holds {type_name(kind)}, and {name} {what}; give {wanted}")

@@ -16,15 +16,16 @@ from longshore.producers.planning.output_files import check_apart, check_free, c
 from longshore.producers.planning.queues import QueueChoice
 from longshore.producers.requests import Data, Infer
 from longshore.producers.ttl_cache import TtlCache
-from longshore.shared.datasets.columns.arrays import plain_rows, rename_to, takes_names
+from longshore.shared.datasets.columns.arrays import needs_names, plain_rows, rename_to
 from longshore.shared.datasets.columns.matrix import to_matrix
 from longshore.shared.datasets.columns.texts import to_texts
 from longshore.shared.datasets.detect import detect
 from longshore.shared.datasets.inline import encode_block, to_table
+from longshore.shared.datasets.open import open_source, with_listing
 from longshore.shared.datasets.outputs.pattern import OutputPattern
 from longshore.shared.datasets.schemas import check_schema
 from longshore.shared.datasets.segments import choose_rows_per_shard
-from longshore.shared.datasets.source import Source, open_source, settle
+from longshore.shared.datasets.source import Source
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.ledger.batch_key import SMALL_ROWS, company_of
 from longshore.shared.ledger.models import Models
@@ -139,10 +140,10 @@ class InferencePlanner:
     def _plan_file(self, target: Target, path: str | os.PathLike[str]) -> NewJob:
         data = detect(path, target.format)
         source = open_source(data, "data")
-        if data.format == "npy" and takes_names(source.schema, target.signature, target.name):
+        if data.format == "npy" and needs_names(source.schema, target.signature, target.name):
             data = data.model_copy(update={"features": target.signature.features})
             source = open_source(data, "data")
-        data = settle(data, source)
+        data = with_listing(data, source)
         check_schema(source.schema, target.signature)
         if target.output is not None:
             check_apart(target.output, data)

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from uuid_utils.compat import uuid7
 
-from longshore.shared.datasets.outputs.folder import PartFolder
-from longshore.shared.datasets.outputs.pattern import RESERVED, OutputPattern, PartFormat
-from longshore.shared.datasets.outputs.writers import lines_of
-from longshore.shared.datasets.parts import PARQUET, is_glob
+from longshore.shared.datasets.file_listing import PARQUET, is_glob
+from longshore.shared.datasets.outputs.folder import OutputFolder
+from longshore.shared.datasets.outputs.pattern import RESERVED, OutputFormat, OutputPattern
+from longshore.shared.datasets.outputs.writers import to_json_lines
 from longshore.shared.datasets.schemas import list_columns
 from longshore.shared.errors import DataError, InvalidInput, ServiceUnavailable
 from longshore.shared.specs.jobs import FileInput, InferSpec
@@ -60,7 +60,7 @@ def check_apart(pattern: OutputPattern, data: FileInput) -> None:
     """:raises InvalidInput: the output would become part of the job's own input, or is it."""
     if is_remote(pattern.folder) != is_remote(data.uri):
         return
-    uri, part = _comparable(data.uri), _comparable(pattern.uri(pattern.part(uuid7(), 0)))
+    uri, part = _comparable(data.uri), _comparable(pattern.uri(pattern.output_file(uuid7(), 0)))
     folder, _, name = uri.rpartition("/")
     if data.listing is None or data.format != "parquet":
         if folder == part.rpartition("/")[0] and pattern.matches(name):
@@ -87,11 +87,11 @@ def check_kept(keep: Sequence[str], schema: pa.Schema, pattern: OutputPattern) -
             raise InvalidInput("keep", f"column {name!r} holds {kind}, which {pattern.format} files cannot")
 
 
-def _can_be_written(kind: pa.DataType, form: PartFormat) -> bool:
+def _can_be_written(kind: pa.DataType, form: OutputFormat) -> bool:
     try:
         empty = pa.RecordBatch.from_arrays([pa.array([], kind)], ["column"])
         if form == "jsonl":
-            lines_of(empty)
+            to_json_lines(empty)
         else:
             pq.write_table(pa.Table.from_batches([empty]), pa.BufferOutputStream())
     except (pa.ArrowException, TypeError, NotImplementedError):
@@ -117,7 +117,7 @@ def _check_place(pattern: OutputPattern) -> None:
 
 def _listed(pattern: OutputPattern) -> list[str]:
     try:
-        return PartFolder(pattern, uuid7()).published()
+        return OutputFolder(pattern, uuid7()).published()
     except (DataError, ServiceUnavailable) as error:
         raise InvalidInput("output", str(error)) from None
 

@@ -14,10 +14,10 @@ from longshore.producers.planning.inline_rows import InputBlocks
 from longshore.producers.planning.texts import refuse_missing
 from longshore.shared.datasets.columns.label_lists import is_label_lists, read_label_lists
 from longshore.shared.datasets.columns.matrix import to_matrix
-from longshore.shared.datasets.columns.types import described, is_list, is_text, stored
+from longshore.shared.datasets.columns.types import is_list, is_text, stored, type_name
 from longshore.shared.datasets.detect import detect
 from longshore.shared.datasets.inline import encode_block, to_table
-from longshore.shared.datasets.source import open_source, settle
+from longshore.shared.datasets.open import open_source, with_listing
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.specs.jobs import Input
 from longshore.shared.specs.signature import Feature, Signature
@@ -57,7 +57,13 @@ def take(given: object, field: str, form: str | None, blocks: InputBlocks) -> Ta
             source = open_source(file, "data")
             head = pa.Table.from_batches([source.head()])
             return Taken(
-                field, settle(file, source), file.uri.encode(), source.schema, head, whole=False, count=source.rows
+                field,
+                with_listing(file, source),
+                file.uri.encode(),
+                source.schema,
+                head,
+                whole=False,
+                count=source.rows,
             )
         if form is not None and field == "data":
             raise InvalidInput("format", "rows that come with the call have no file format; leave it out")
@@ -103,7 +109,8 @@ def check_rows(taken: Taken, features: tuple[Feature, ...], spec: TrainSpec) -> 
 def _check_kind(kind: pa.DataType, spec: TrainSpec) -> None:
     if spec.task == "embedding" and is_list(stored(kind)):
         raise InvalidInput(
-            "target", f"column {spec.target!r} holds {described(kind)}; an embedding is learned from one label a row"
+            "target",
+            f"column {spec.target!r} holds {type_name(kind)}; an embedding is learned from one label a row",
         )
     if spec.stratify and is_label_lists(kind, spec.task):
         raise InvalidInput("stratify", "rows with several labels are of no one class; leave it out")

@@ -7,8 +7,8 @@ import stat
 from pathlib import Path, PurePosixPath
 from typing import get_args
 
+from longshore.shared.datasets.file_listing import IMAGES, PARQUET, digest, is_glob, list_files
 from longshore.shared.datasets.files import remote_info
-from longshore.shared.datasets.parts import IMAGES, PARQUET, digest, is_glob, list_parts
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.specs.jobs import DataFormat, FileInput
 from longshore.shared.specs.validation import build
@@ -73,7 +73,7 @@ def _many(address: str, format: str | None) -> FileInput:
         raise InvalidInput("data", f"{public(address)} is a folder or a pattern within a URL that cannot be split")
     try:
         suffixes = (IMAGES if found.format == "images" else PARQUET) if format else PARQUET + IMAGES
-        parts = list_parts(address, suffixes)
+        parts = list_files(address, suffixes)
         of_rows = [part for part in parts if part.name.lower().endswith(PARQUET)]
         kind = "parquet" if of_rows else "images"
         return found.model_copy(update={"format": kind, "listing": digest(of_rows or parts)})

@@ -35,10 +35,10 @@ def reading(uri: str) -> Iterator[None]:
     except FileNotFoundError:
         raise DataError(f"cannot read {public(uri)}: No such file") from None
     except (OSError, ImportError) as error:
-        said = getattr(error, "strerror", None) or told(error)
+        said = getattr(error, "strerror", None) or one_line(error)
         raise DataError(f"cannot read {public(uri)}: {without_secrets(said, uri)}") from None
     except Exception as error:  # each fsspec driver and Arrow have their own; without their cause, which can hold keys
-        raise DataError(f"cannot read {public(uri)}: {without_secrets(told(error), uri)}") from None
+        raise DataError(f"cannot read {public(uri)}: {without_secrets(one_line(error), uri)}") from None
 
 
 def remote_info(uri: str) -> RemoteInfo:
@@ -86,7 +86,7 @@ def open_arrow(uri: str) -> pa.NativeFile:
     return pa.OSFile(uri)
 
 
-def told(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """What a reader says in one line."""
     if isinstance(error, UnicodeDecodeError):
         return f"byte {error.object[error.start]:#04x} is not UTF-8; save the file as UTF-8"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 
-def regroup(tables: Iterator[pa.Table], batch_rows: int) -> Iterator[pa.RecordBatch]:
+def rebatch(tables: Iterator[pa.Table], batch_rows: int) -> Iterator[pa.RecordBatch]:
     """The same rows in batches of ``batch_rows``; fewer only at the end, and where the types of the columns change."""
     held: list[pa.Table] = []
     rows = 0

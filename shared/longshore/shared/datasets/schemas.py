@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from longshore.shared.datasets.columns.label_lists import holds_texts
 from longshore.shared.datasets.columns.nested_lists import flatten
-from longshore.shared.datasets.columns.types import described, is_image, is_list, is_text, shape_of, stored
+from longshore.shared.datasets.columns.types import is_image, is_list, is_text, shape_of, stored, type_name
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Feature, Signature
 
@@ -34,7 +34,7 @@ def check_schema(schema: pa.Schema, signature: Signature, field: str = "data") -
         if shape is None or shape.scalar != (feature.width is None) or shape.size not in (None, feature.size):
             if shape is not None and pa.types.is_null(kind):
                 continue  # nothing but nulls: each row says so for itself
-            raise InvalidInput(field, f"column {feature.name!r} holds {described(kind)}, not {wanted}")
+            raise InvalidInput(field, f"column {feature.name!r} holds {type_name(kind)}, not {wanted}")
 
 
 def _check_other(kind: pa.DataType, feature: Feature, field: str) -> None:
@@ -42,7 +42,7 @@ def _check_other(kind: pa.DataType, feature: Feature, field: str) -> None:
     fits = is_text(stored(kind)) if feature.kind == "text" else is_image(kind)
     if not fits and not pa.types.is_null(kind):
         wanted = "text" if feature.kind == "text" else "image files"
-        raise InvalidInput(field, f"column {feature.name!r} holds {described(kind)}, not {wanted}")
+        raise InvalidInput(field, f"column {feature.name!r} holds {type_name(kind)}, not {wanted}")
 
 
 def infer_features(
@@ -92,7 +92,8 @@ def check_held_out(schema: pa.Schema, features: Sequence[Feature], target: str, 
     given = _type_of(schema, Counter(schema.names), target, field)
     if is_text(stored(given)) != is_text(stored(kind)) or _is_scalar(given) != _is_scalar(kind) or _differ(given, kind):
         raise InvalidInput(
-            field, f"the target {target!r} holds {described(given)}, and {described(kind)} in the rows to train on"
+            field,
+            f"the target {target!r} holds {type_name(given)}, and {type_name(kind)} in the rows to train on",
         )
 
 
@@ -116,7 +117,8 @@ def _check_split(kind: pa.DataType, split: str, target: str, names: Sequence[str
         raise InvalidInput("features", f"{split!r} says which rows are held out, and is nothing to predict from")
     if not is_text(stored(kind)):
         raise InvalidInput(
-            "split", f"column {split!r} holds {described(kind)}, not text; its values are train, validation and test"
+            "split",
+            f"column {split!r} holds {type_name(kind)}, not text; its values are train, validation and test",
         )
 
 
@@ -156,7 +158,7 @@ def _feature(kind: pa.DataType, first: pa.RecordBatch, name: str, image_shape: t
     if shape is None or pa.types.is_null(kind):
         raise InvalidInput(
             "features",
-            f"column {name!r} holds {described(kind) if shape is None else 'nothing but nulls'}, not numbers; "
+            f"column {name!r} holds {type_name(kind) if shape is None else 'nothing but nulls'}, not numbers; "
             "name the columns to predict from, without it",
         )
     if shape.scalar:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 #: Rows in a shard, where the caller leaves the choice to us: fewer cost too much bookkeeping, more too much of a retry.
-FEWEST, MOST = 4096, 65_536
+MIN_SHARD_ROWS, MAX_SHARD_ROWS = 4096, 65_536
 #: Shards aimed at between those bounds, so that some devices can share a job and its progress is seen.
-WANTED = 8
+TARGET_SHARDS = 8
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Segment:
 
 def choose_rows_per_shard(rows: int) -> int:
     """Rows in one shard of a file that has ``rows``."""
-    return min(max(-(-rows // WANTED), FEWEST), MOST)
+    return min(max(-(-rows // TARGET_SHARDS), MIN_SHARD_ROWS), MAX_SHARD_ROWS)
 
 
 def cut(borders: Sequence[int], rows_per_shard: int | None) -> list[Segment]:
@@ -47,7 +47,7 @@ def cut(borders: Sequence[int], rows_per_shard: int | None) -> list[Segment]:
 def _choose_borders(borders: Sequence[int]) -> list[int]:
     rows = borders[-1]
     wanted = choose_rows_per_shard(rows)
-    largest = min(wanted * 3 // 2, MOST)
+    largest = min(wanted * 3 // 2, MAX_SHARD_ROWS)
     chosen = [0]
     for start, stop in itertools.pairwise(borders):
         if stop - chosen[-1] > wanted:

@@ -9,7 +9,7 @@ VALIDATION: Final = "validation"
 TEST: Final = "test"
 
 #: The values of a column that ``split`` names, in small letters, and what each means.
-PARTS: Final = {
+SPLITS: Final = {
     "train": TRAIN,
     "training": TRAIN,
     "validation": VALIDATION,

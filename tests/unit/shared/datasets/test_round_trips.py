@@ -17,7 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longshore.shared.datasets.source import Source, open_source
+from longshore.shared.datasets.open import open_source
+from longshore.shared.datasets.source import Source
 from longshore.shared.specs.jobs import DataFormat, FileInput
 
 #: Text that is hard on readers, but nothing that CSV takes for a missing value or a number.

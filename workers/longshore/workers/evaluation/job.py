@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import JsonValue
 
-from longshore.shared.datasets.source import open_source
+from longshore.shared.datasets.open import open_source
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.ledger.records import Claim
 from longshore.shared.specs.evaluate import Evaluation

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from longshore.shared.datasets.columns.nested_lists import flatten
-from longshore.shared.datasets.columns.types import described, is_list, stored
+from longshore.shared.datasets.columns.types import is_list, stored, type_name
 from longshore.shared.errors import DataError
 from longshore.shared.specs.signature import Signature
 from longshore.workers.evaluation.known import MISSING, Known, KnownTargets
@@ -32,7 +32,7 @@ class KnownSets:
         """
         kind = stored(column.type)
         if not (pa.types.is_null(kind) or (is_list(kind) and not is_list(stored(kind.value_type)))):
-            raise DataError(f"the target holds {described(kind)}, and the version predicts several labels a row")
+            raise DataError(f"the target holds {type_name(kind)}, and the version predicts several labels a row")
         leaves = flatten(column)
         rows = np.repeat(np.arange(len(column)), np.diff(leaves.offsets))
         values: npt.NDArray[np.float64] = np.zeros((len(column), self._labels + 1))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack
 
-from longshore.shared.datasets.outputs.folder import PartFolder
+from longshore.shared.datasets.outputs.folder import OutputFolder
 from longshore.shared.datasets.outputs.pattern import OutputPattern
 from longshore.shared.errors import AttemptLost, LongshoreError
 from longshore.shared.ledger.records import Claim
@@ -36,7 +36,7 @@ def run_to_files(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
     """
     spec = InferSpec.model_validate(claim.spec)
     pattern = OutputPattern.parse(str(spec.output))
-    folder = PartFolder(pattern, claim.job_id)
+    folder = OutputFolder(pattern, claim.job_id)
     part = claim.part
     if part is None:
         if claim.attempt > 1:
@@ -81,7 +81,7 @@ def _compute(context: WorkerContext, claim: Claim, spec: InferSpec, beat: Heartb
     return part
 
 
-def _clean(folder: PartFolder) -> None:
+def _clean(folder: OutputFolder) -> None:
     try:
         folder.clean()
     except LongshoreError as error:  # the job has its files; what is left over is hidden

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from longshore.shared.datasets.outputs.folder import PartFolder
+from longshore.shared.datasets.outputs.folder import OutputFolder
 from longshore.shared.datasets.outputs.pattern import ROW, output_columns
-from longshore.shared.datasets.outputs.writers import PartWriter
+from longshore.shared.datasets.outputs.writers import RowWriter
 from longshore.shared.errors import LongshoreError
 from longshore.workers.inference.sinks import Computed
 
@@ -23,11 +23,11 @@ class PartSink:
     :param keep: columns of the input that stand between the row's number and its outputs.
     """
 
-    def __init__(self, folder: PartFolder, hidden: str, keep: Sequence[str]) -> None:
+    def __init__(self, folder: OutputFolder, hidden: str, keep: Sequence[str]) -> None:
         self._folder = folder
         self._hidden = hidden
         self._keep = keep
-        self._writer: PartWriter | None = None
+        self._writer: RowWriter | None = None
 
     def take(self, window: Computed) -> None:
         """Write one window."""

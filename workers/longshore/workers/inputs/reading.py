@@ -9,8 +9,9 @@ from uuid import UUID
 import pyarrow as pa
 
 from longshore.shared.datasets.files import check_size
+from longshore.shared.datasets.open import open_source
 from longshore.shared.datasets.segments import Segment
-from longshore.shared.datasets.source import Source, open_source
+from longshore.shared.datasets.source import Source
 from longshore.shared.errors import DataError
 from longshore.shared.ledger.records import Claim
 from longshore.shared.specs.jobs import FileInput, Input

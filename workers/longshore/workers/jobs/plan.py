@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from longshore.shared.datasets.source import open_source
+from longshore.shared.datasets.open import open_source
 from longshore.shared.errors import DataError
 from longshore.shared.ledger.records import Claim, NewShard, Ticket
 from longshore.shared.specs.jobs import FileInput, InferSpec

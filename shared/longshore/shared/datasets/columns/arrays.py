@@ -62,10 +62,10 @@ def rename_to(table: pa.Table, signature: Signature, name: str) -> pa.Table:
     """
     if signature.is_text and table.column_names == [TEXT]:
         return table.rename_columns([signature.features[0].name])
-    return give_names(table, signature.features) if takes_names(table.schema, signature, name) else table
+    return give_names(table, signature.features) if needs_names(table.schema, signature, name) else table
 
 
-def takes_names(schema: pa.Schema, signature: Signature, name: str) -> bool:
+def needs_names(schema: pa.Schema, signature: Signature, name: str) -> bool:
     """Whether the only column of an array is what a version calls otherwise.
 
     :param name: how the version is called in an error.

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from longshore.shared.datasets.columns.nested_lists import flatten
-from longshore.shared.datasets.columns.types import described, is_list, is_number, is_text, stored
+from longshore.shared.datasets.columns.types import is_list, is_number, is_text, stored, type_name
 from longshore.shared.errors import InvalidInput
 
 
@@ -44,7 +44,7 @@ def check_label_lists(kind: pa.DataType, name: str) -> None:
     if inner is None:
         raise InvalidInput(
             "target",
-            f"column {name!r} holds {described(kind)}, and multilabel takes lists of labels, as JSON Lines, Parquet "
+            f"column {name!r} holds {type_name(kind)}, and multilabel takes lists of labels, as JSON Lines, Parquet "
             "and rows in memory have them",
         )
     if pa.types.is_boolean(inner):

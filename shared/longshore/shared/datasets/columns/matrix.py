@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from longshore.shared.datasets.columns.numbers import Column, Floats, convert
-from longshore.shared.datasets.columns.types import described
+from longshore.shared.datasets.columns.types import type_name
 from longshore.shared.datasets.images.columns import to_pixels
 from longshore.shared.errors import DataError
 from longshore.shared.specs.signature import Feature, Signature
@@ -61,7 +61,7 @@ def _column(batch: pa.RecordBatch, position: int | None, feature: Feature) -> Co
     except TypeError:
         wanted = "numbers" if feature.width is None else f"lists of {feature.width} numbers"
         wanted = "image files" if feature.kind == "image" else wanted
-        raise DataError(f"column {feature.name!r} holds {described(array.type)}, not {wanted}") from None
+        raise DataError(f"column {feature.name!r} holds {type_name(array.type)}, not {wanted}") from None
 
 
 def _joined(columns: list[Floats], rows: int) -> Floats:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from longshore.shared.datasets.columns.nested_lists import unwrap
-from longshore.shared.datasets.columns.types import described, is_text
+from longshore.shared.datasets.columns.types import is_text, type_name
 from longshore.shared.errors import DataError
 from longshore.shared.specs.signature import Signature
 
@@ -33,7 +33,7 @@ def to_texts(batch: pa.RecordBatch, signature: Signature) -> Texts:
     if pa.types.is_null(column.type):
         column = column.cast(pa.string())
     if not is_text(column.type):
-        raise DataError(f"column {feature.name!r} holds {described(column.type)}, not text")
+        raise DataError(f"column {feature.name!r} holds {type_name(column.type)}, not text")
     given = _decoded(column)
     errors = {
         row: f"column {feature.name!r}: {'null' if value is None else 'not UTF-8'}"

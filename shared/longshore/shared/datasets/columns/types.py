@@ -87,7 +87,7 @@ def is_image(kind: pa.DataType) -> bool:
     return is_binary(kind)
 
 
-def described(kind: pa.DataType) -> str:
+def type_name(kind: pa.DataType) -> str:
     """For an error: what people call the type, and what Arrow does."""
     plain = stored(kind)
     if is_text(plain):

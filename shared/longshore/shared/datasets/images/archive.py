@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import IO, BinaryIO, cast
 
+from longshore.shared.datasets.file_listing import IMAGES
 from longshore.shared.datasets.files import open_bytes, reading
 from longshore.shared.datasets.images.rows import ImageSource, Member, Reader
-from longshore.shared.datasets.parts import IMAGES
 from longshore.shared.errors import DataError
 from longshore.shared.store.address import public
 
@@ -23,7 +23,7 @@ _STEP = 1 << 20
 _SHORT = 64
 
 
-def open_archive(uri: str, listing: str | None) -> ImageSource:
+def open_image_archive(uri: str, listing: str | None) -> ImageSource:
     """Go once through an archive for what lies where in it: of a plain one, only the headers are read.
 
     :raises DataError: it is damaged, holds no images, or others than at submission.

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from longshore.shared.datasets.columns.nested_lists import unwrap
 from longshore.shared.datasets.columns.numbers import Column
 from longshore.shared.datasets.columns.types import is_binary
-from longshore.shared.datasets.files import told
+from longshore.shared.datasets.files import one_line
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Feature
 
@@ -52,7 +52,7 @@ def to_pixels(array: pa.Array, feature: Feature) -> Column:
             try:
                 values[row] = decode(content.as_py(), shape).reshape(-1)
             except Exception as error:  # damaged files make Pillow raise nearly anything
-                errors[row] = f"cannot be decoded: {told(error)}"
+                errors[row] = f"cannot be decoded: {one_line(error)}"
 
     threads = min(THREADS, os.cpu_count() or 1) if files.nbytes > _SMALL * len(files) else 1
     with ThreadPoolExecutor(threads) as pool:

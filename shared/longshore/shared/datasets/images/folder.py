@@ -9,9 +9,9 @@ from pathlib import Path
 
 import fsspec.core
 
+from longshore.shared.datasets.file_listing import IMAGES, list_files
 from longshore.shared.datasets.files import reading
 from longshore.shared.datasets.images.rows import ImageSource, Member, Reader
-from longshore.shared.datasets.parts import IMAGES, list_parts
 from longshore.shared.errors import DataError
 from longshore.shared.store.address import is_remote, public
 
@@ -21,9 +21,9 @@ TOGETHER = 8
 _STEP = 16
 
 
-def open_folder(uri: str, listing: str | None) -> ImageSource:
+def open_image_folder(uri: str, listing: str | None) -> ImageSource:
     """:raises DataError: there are no images, or others than at submission."""
-    members = [Member(part.name, part.uri, part.size) for part in list_parts(uri, IMAGES)]
+    members = [Member(part.name, part.uri, part.size) for part in list_files(uri, IMAGES)]
     return ImageSource(uri, members, _reader, listing)
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from longshore.shared.datasets.checks import check_request
+from longshore.shared.datasets.file_listing import digest
 from longshore.shared.datasets.files import reading
-from longshore.shared.datasets.parts import digest
 from longshore.shared.datasets.segments import Segment, cut
 from longshore.shared.errors import DataError
 from longshore.shared.store.address import public

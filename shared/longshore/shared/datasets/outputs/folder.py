@@ -14,7 +14,7 @@ from uuid import UUID
 import fsspec.core
 
 from longshore.shared.datasets.outputs.pattern import OutputPattern
-from longshore.shared.datasets.outputs.writers import PartWriter, open_writer, writing
+from longshore.shared.datasets.outputs.writers import RowWriter, open_writer, writing
 from longshore.shared.errors import DataError
 from longshore.shared.store.address import is_remote, public
 from longshore.shared.store.local import make_folder, sync_folder
@@ -31,7 +31,7 @@ class _Files(Protocol):
     def remove_folder(self, name: str) -> None: ...
 
 
-class PartFolder:
+class OutputFolder:
     """One job's output files. Errors are those of :func:`~longshore.shared.datasets.outputs.writers.writing`."""
 
     def __init__(self, pattern: OutputPattern, job: UUID) -> None:
@@ -40,7 +40,7 @@ class PartFolder:
         with writing(pattern.folder):
             self._files: _Files = _Remote(pattern) if is_remote(pattern.folder) else _Local(Path(pattern.folder))
 
-    def open(self, hidden: str) -> PartWriter:
+    def open(self, hidden: str) -> RowWriter:
         """Begin an attempt's file; folders are made as needed."""
         with writing(self._pattern.uri(hidden)):
             self._files.make_folder(self._pattern.hidden_folder(self._job))
@@ -51,7 +51,7 @@ class PartFolder:
 
         :raises DataError: neither the hidden file nor the part is there.
         """
-        part = self._pattern.part(self._job, shard)
+        part = self._pattern.output_file(self._job, shard)
         with writing(self._pattern.uri(part)):
             if self._files.exists(hidden):
                 with suppress(FileNotFoundError):  # somebody else was quicker

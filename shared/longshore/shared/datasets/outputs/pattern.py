@@ -13,8 +13,8 @@ import pyarrow as pa
 from longshore.shared.errors import InvalidInput
 from longshore.shared.store.address import is_remote, public
 
-PartFormat = Literal["parquet", "jsonl"]
-_FORMATS: Final[dict[str, PartFormat]] = {".parquet": "parquet", ".jsonl": "jsonl"}
+OutputFormat = Literal["parquet", "jsonl"]
+_FORMATS: Final[dict[str, OutputFormat]] = {".parquet": "parquet", ".jsonl": "jsonl"}
 #: File systems that cannot be written to, or that other processes do not see.
 _UNFIT = ("http", "https", "memory", "data")
 #: The column of row numbers.
@@ -32,7 +32,7 @@ class OutputPattern:
     before: str
     #: With the suffix.
     after: str
-    format: PartFormat
+    format: OutputFormat
 
     @classmethod
     def parse(cls, address: str) -> OutputPattern:
@@ -68,7 +68,7 @@ class OutputPattern:
         """As it was given, but absolute."""
         return f"{self.folder.removesuffix('/')}/{self.before}*{self.after}"
 
-    def part(self, job: UUID, shard: int) -> str:
+    def output_file(self, job: UUID, shard: int) -> str:
         """The name of a shard's file. No two jobs have one in common."""
         return f"{self.before}{job}-{shard:05}{self.after}"
 

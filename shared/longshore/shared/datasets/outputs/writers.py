@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from longshore.shared.datasets.files import told
+from longshore.shared.datasets.files import one_line
 from longshore.shared.datasets.outputs.json_text import json_texts
-from longshore.shared.datasets.outputs.pattern import PartFormat
+from longshore.shared.datasets.outputs.pattern import OutputFormat
 from longshore.shared.errors import DataError, LongshoreError, ServiceUnavailable
 from longshore.shared.store.address import is_remote, public, without_secrets
 from longshore.shared.store.local import sync_folder
@@ -26,7 +26,7 @@ GROUP_ROWS = 65_536
 GROUP_BYTES = 128 * 2**20
 
 
-class PartWriter(Protocol):
+class RowWriter(Protocol):
     """Takes rows in order. Its methods raise what :func:`writing` says."""
 
     def write(self, rows: pa.Table) -> None:
@@ -50,14 +50,14 @@ def writing(uri: str) -> Iterator[None]:
     except LongshoreError:
         raise
     except Exception as error:  # each fsspec driver and Arrow have their own; without their cause, which can hold keys
-        said = getattr(error, "strerror", None) or told(error)
+        said = getattr(error, "strerror", None) or one_line(error)
         reason = f"cannot write {public(uri)}: {without_secrets(said, uri)}"
         if isinstance(error, PermissionError | NotADirectoryError | FileExistsError | ImportError):
             raise DataError(reason) from None
         raise ServiceUnavailable(reason) from None
 
 
-def open_writer(uri: str, form: PartFormat) -> PartWriter:
+def open_writer(uri: str, form: OutputFormat) -> RowWriter:
     """A new file, in the place of one that may be there. Its folder must exist."""
     return ParquetWriter(uri) if form == "parquet" else JsonLinesWriter(uri)
 
@@ -116,7 +116,7 @@ class JsonLinesWriter:
     def write(self, rows: pa.Table) -> None:
         with writing(self._uri):
             for batch in rows.to_batches():
-                self._file.write(lines_of(batch))
+                self._file.write(to_json_lines(batch))
 
     def close(self) -> None:
         with writing(self._uri):
@@ -124,7 +124,7 @@ class JsonLinesWriter:
             _sync(self._uri)
 
 
-def lines_of(rows: pa.RecordBatch) -> memoryview:
+def to_json_lines(rows: pa.RecordBatch) -> memoryview:
     """Rows as JSON Lines.
 
     :raises TypeError: a column's type has no place in JSON.

@@ -11,7 +11,7 @@ import pyarrow as pa
 from longshore.shared.datasets.checks import check_request
 from longshore.shared.datasets.files import open_arrow, reading
 from longshore.shared.datasets.readers.arrow_footer import MAGIC, batch_lengths
-from longshore.shared.datasets.rebatch import regroup
+from longshore.shared.datasets.rebatch import rebatch
 from longshore.shared.datasets.segments import Segment, cut
 from longshore.shared.errors import DataError
 from longshore.shared.store.address import public
@@ -60,7 +60,7 @@ class ArrowSource:
     ) -> Iterator[pa.RecordBatch]:
         check_request(self._uri, self.schema, self.rows, segment, columns)
         with reading(self._uri):
-            yield from regroup(self._tables(segment, tuple(columns)), batch_rows)
+            yield from rebatch(self._tables(segment, tuple(columns)), batch_rows)
 
     def _tables(self, segment: Segment, columns: tuple[str, ...]) -> Iterator[pa.Table]:
         wanted = pa.ipc.IpcReadOptions(included_fields=sorted(map(self.schema.names.index, columns)))

@@ -11,10 +11,10 @@ from typing import Protocol, TypeAlias
 
 import pyarrow as pa
 
-from longshore.shared.datasets.files import open_bytes, reading, told
+from longshore.shared.datasets.files import one_line, open_bytes, reading
 from longshore.shared.datasets.readers.lines import Piece, Positions, check_borders, first_piece, read_pieces
-from longshore.shared.datasets.rebatch import regroup
-from longshore.shared.datasets.segments import FEWEST, Segment, choose_rows_per_shard
+from longshore.shared.datasets.rebatch import rebatch
+from longshore.shared.datasets.segments import MIN_SHARD_ROWS, Segment, choose_rows_per_shard
 from longshore.shared.errors import DataError
 from longshore.shared.store.address import public
 
@@ -69,7 +69,7 @@ class TextSource:
         return table.slice(0, rows).combine_chunks().to_batches()[0]
 
     def segments(self, rows_per_shard: int | None) -> list[Segment]:
-        step = FEWEST if rows_per_shard is None else rows_per_shard
+        step = MIN_SHARD_ROWS if rows_per_shard is None else rows_per_shard
         rows, end, marks = self._scan(step)
         if rows_per_shard is None:
             every = -(-choose_rows_per_shard(rows) // step)
@@ -89,7 +89,7 @@ class TextSource:
             if column not in there:
                 raise DataError(f"{public(self.uri)} has no column {column!r}")
         with reading(self.uri):
-            yield from regroup(self._tables(segment, columns, strict), batch_rows)
+            yield from rebatch(self._tables(segment, columns, strict), batch_rows)
 
     def _scan(self, step: int) -> tuple[int, int, list[tuple[int, int]]]:
         """All rows, the byte after them, and (row, byte) of every ``step``-th one."""
@@ -136,7 +136,7 @@ def parse_rows(uri: str, piece: Piece, row: int, parse: Parser, otherwise: Parse
         if otherwise is not None:
             return parse_rows(uri, piece, row, otherwise)
         bad, why = _first_bad(piece, parse, error)
-        raise DataError(f"{public(uri)}, row {row + bad}: {_ROW.sub('', told(why))}") from None
+        raise DataError(f"{public(uri)}, row {row + bad}: {_ROW.sub('', one_line(why))}") from None
 
 
 def _parse(piece: Piece, start: int, stop: int, parse: Parser) -> pa.Table:

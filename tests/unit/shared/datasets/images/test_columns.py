@@ -16,8 +16,8 @@ from PIL import Image
 
 from longshore.shared.datasets.columns.matrix import Matrix, to_matrix
 from longshore.shared.datasets.detect import detect
+from longshore.shared.datasets.open import open_source
 from longshore.shared.datasets.schemas import check_schema, infer_features
-from longshore.shared.datasets.source import open_source
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.specs.signature import Feature, Signature
 from tests.images import encoded, write_folder

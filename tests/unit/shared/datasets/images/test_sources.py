@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from longshore.shared.datasets.detect import detect
 from longshore.shared.datasets.images import rows as image_rows
+from longshore.shared.datasets.open import open_source, with_listing
 from longshore.shared.datasets.segments import Segment
-from longshore.shared.datasets.source import Source, open_source, settle
+from longshore.shared.datasets.source import Source
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.specs.jobs import FileInput
 from tests.images import encoded, write_archive, write_folder
@@ -65,7 +66,7 @@ Writer = Callable[[Path, dict[str, bytes]], Path]
 def opened(path: Path | str) -> tuple[FileInput, Source]:
     data = detect(path)
     source = open_source(data, "data")
-    return settle(data, source), source
+    return with_listing(data, source), source
 
 
 def read(source: Source, step: int | None = None, batch_rows: int = 4) -> list[dict[str, object]]:

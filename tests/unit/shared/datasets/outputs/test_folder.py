@@ -11,20 +11,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from longshore.shared.datasets.outputs.folder import PartFolder
+from longshore.shared.datasets.outputs.folder import OutputFolder
 from longshore.shared.datasets.outputs.pattern import OutputPattern
-from longshore.shared.datasets.outputs.writers import GROUP_BYTES, GROUP_ROWS, lines_of, open_writer
+from longshore.shared.datasets.outputs.writers import GROUP_BYTES, GROUP_ROWS, open_writer, to_json_lines
 from longshore.shared.errors import DataError, ServiceUnavailable
 
 JOB = UUID(int=1)
 
 
-def make(folder: Path | str) -> tuple[OutputPattern, PartFolder]:
+def make(folder: Path | str) -> tuple[OutputPattern, OutputFolder]:
     pattern = OutputPattern.parse(f"{folder}/*.parquet")
-    return pattern, PartFolder(pattern, JOB)
+    return pattern, OutputFolder(pattern, JOB)
 
 
-def write(pattern: OutputPattern, folder: PartFolder, shard: int = 0, attempt: int = 1, value: int = 1) -> str:
+def write(pattern: OutputPattern, folder: OutputFolder, shard: int = 0, attempt: int = 1, value: int = 1) -> str:
     hidden = pattern.hidden(JOB, shard, attempt)
     writer = folder.open(hidden)
     writer.write(pa.table({"x": [value]}))
@@ -71,10 +71,10 @@ def test_json_lines_are_an_object_a_line(tmp_path: Path) -> None:
 
 def test_lines_of_a_slice_are_its_own() -> None:
     batch = pa.RecordBatch.from_pydict({"x": [1, 2, 3]})
-    assert bytes(lines_of(batch.slice(1, 1))) == b'{"x": 2}\n'
-    assert bytes(lines_of(batch.slice(0, 0))) == b""
+    assert bytes(to_json_lines(batch.slice(1, 1))) == b'{"x": 2}\n'
+    assert bytes(to_json_lines(batch.slice(0, 0))) == b""
     with pytest.raises(TypeError):
-        lines_of(pa.RecordBatch.from_pydict({"x": [b"bytes"]}))
+        to_json_lines(pa.RecordBatch.from_pydict({"x": [b"bytes"]}))
 
 
 def test_a_file_is_seen_when_it_is_published(tmp_path: Path) -> None:
@@ -83,11 +83,11 @@ def test_a_file_is_seen_when_it_is_published(tmp_path: Path) -> None:
     hidden = write(pattern, folder)
     assert folder.published() == []
     folder.publish(hidden, 0)
-    assert folder.published() == [pattern.part(JOB, 0)]
+    assert folder.published() == [pattern.output_file(JOB, 0)]
     folder.publish(hidden, 0)
     folder.clean()
     folder.clean()
-    assert [path.name for path in (tmp_path / "not" / "there").iterdir()] == [pattern.part(JOB, 0)]
+    assert [path.name for path in (tmp_path / "not" / "there").iterdir()] == [pattern.output_file(JOB, 0)]
 
 
 def test_a_late_publication_does_not_replace_the_part(tmp_path: Path) -> None:
@@ -96,9 +96,9 @@ def test_a_late_publication_does_not_replace_the_part(tmp_path: Path) -> None:
     folder.publish(hidden, 0)
     late = write(pattern, folder, attempt=2, value=2)
     folder.publish(hidden, 0)
-    assert values(tmp_path / pattern.part(JOB, 0)) == [1]
+    assert values(tmp_path / pattern.output_file(JOB, 0)) == [1]
     folder.remove(late)
-    assert folder.published() == [path.name for path in tmp_path.iterdir()] == [pattern.part(JOB, 0)]
+    assert folder.published() == [path.name for path in tmp_path.iterdir()] == [pattern.output_file(JOB, 0)]
 
 
 def test_what_is_nowhere_cannot_be_published(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ JOB = UUID(int=1)
 
 def test_the_star_stands_for_the_job_and_the_shard() -> None:
     pattern = OutputPattern.parse("s3://bucket/out/day=1/part-*.v2.parquet")
-    assert pattern.part(JOB, 7) == f"part-{JOB}-00007.v2.parquet"
-    assert pattern.uri(pattern.part(JOB, 7)) == f"s3://bucket/out/day=1/part-{JOB}-00007.v2.parquet"
+    assert pattern.output_file(JOB, 7) == f"part-{JOB}-00007.v2.parquet"
+    assert pattern.uri(pattern.output_file(JOB, 7)) == f"s3://bucket/out/day=1/part-{JOB}-00007.v2.parquet"
     assert pattern.hidden(JOB, 7, 2) == f"_longshore-{JOB}/7-2.parquet"
     assert pattern.address == "s3://bucket/out/day=1/part-*.v2.parquet"
     assert OutputPattern.parse(pattern.address) == pattern

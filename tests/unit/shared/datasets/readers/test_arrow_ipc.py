@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from longshore.shared.datasets.open import open_source
 from longshore.shared.datasets.readers.arrow_footer import batch_lengths
 from longshore.shared.datasets.readers.arrow_ipc import ArrowSource
 from longshore.shared.datasets.segments import Segment
-from longshore.shared.datasets.source import open_source
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.specs.jobs import FileInput
 

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from longshore.shared.datasets.detect import detect
+from longshore.shared.datasets.open import open_source
 from longshore.shared.datasets.segments import Segment
-from longshore.shared.datasets.source import Source, open_source
+from longshore.shared.datasets.source import Source
 from longshore.shared.errors import DataError, InvalidInput
 from tests.images import write_archive, write_folder
 

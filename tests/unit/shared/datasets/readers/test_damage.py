@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from longshore.shared.datasets.source import Source, open_source
+from longshore.shared.datasets.open import open_source
+from longshore.shared.datasets.source import Source
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.specs.jobs import DataFormat, FileInput
 

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from longshore.shared.datasets.detect import detect
 from longshore.shared.datasets.inline import to_table
+from longshore.shared.datasets.open import open_source
 from longshore.shared.datasets.segments import Segment
-from longshore.shared.datasets.source import Source, open_source
+from longshore.shared.datasets.source import Source
 from longshore.shared.errors import DataError, InvalidInput
 from tests.unit.shared.datasets.readers.test_numpy_files import DTYPES, numbers, read
 

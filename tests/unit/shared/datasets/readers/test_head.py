@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from longshore.shared.datasets.detect import detect
-from longshore.shared.datasets.source import open_source
+from longshore.shared.datasets.open import open_source
 
 
 def write(folder: Path, suffix: str, rows: int) -> Path:

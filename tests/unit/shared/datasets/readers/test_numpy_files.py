@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from longshore.shared.datasets.detect import detect
 from longshore.shared.datasets.inline import to_table
-from longshore.shared.datasets.source import Source, open_source
+from longshore.shared.datasets.open import open_source
+from longshore.shared.datasets.source import Source
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.specs.jobs import DataFormat, FileInput
 from longshore.shared.specs.signature import Feature

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from longshore.shared.datasets.split_names import PARTS, TEST, TRAIN, VALIDATION
+from longshore.shared.datasets.split_names import SPLITS, TEST, TRAIN, VALIDATION
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.validation import shorten
 
@@ -64,7 +64,7 @@ def split_by_fold(groups: Rows, fold: tuple[int, int], seed: int) -> Parts:
 
 
 def split_by_column(column: pa.ChunkedArray, name: str) -> Parts:
-    """Part rows by what a column of text calls them: see ``PARTS``. Case does not matter.
+    """Part rows by what a column of text calls them: see ``SPLITS``. Case does not matter.
 
     :raises InvalidInput: a value is none of these, or no row is to be trained on.
     """
@@ -82,15 +82,15 @@ def named_parts(column: pa.ChunkedArray, name: str, row: int = 0) -> Codes:
     :raises InvalidInput: a value names none.
     """
     named = pc.utf8_lower(pc.utf8_trim_whitespace(column.cast(pa.large_string())))
-    found = pc.index_in(named, value_set=pa.array(list(PARTS), pa.large_string()))
+    found = pc.index_in(named, value_set=pa.array(list(SPLITS), pa.large_string()))
     first = pc.index(pc.is_null(found), True).as_py()
     if first >= 0:
         raise InvalidInput(
             "split",
             f"column {name!r} has {shorten(column[first].as_py())} in row {row + first}; "
-            f"the names of the parts are {', '.join(PARTS)}",
+            f"the names of the parts are {', '.join(SPLITS)}",
         )
-    codes = np.array([(TRAIN, VALIDATION, TEST).index(part) for part in PARTS.values()], np.int8)
+    codes = np.array([(TRAIN, VALIDATION, TEST).index(part) for part in SPLITS.values()], np.int8)
     parts: Codes = codes[found.to_numpy()]
     return parts
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from longshore.shared.datasets.source import open_source
+from longshore.shared.datasets.open import open_source
 from longshore.shared.specs.jobs import FileInput, Input
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.inputs.inline_blocks import Blocks

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from longshore.shared.datasets.columns.label_lists import is_label_lists, read_label_lists
 from longshore.shared.datasets.columns.numbers import convert
-from longshore.shared.datasets.columns.types import described, is_list, is_number, is_text, shape_of, stored
+from longshore.shared.datasets.columns.types import is_list, is_number, is_text, shape_of, stored, type_name
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Feature, Task
 from longshore.shared.specs.train import TrainTask
@@ -186,7 +186,7 @@ def _code_lists(column: pa.ChunkedArray, name: str, task: str) -> Coding:
     if task in ("classification", "embedding") or shape_of(column.type) is None:
         raise InvalidInput(
             "target",
-            f"column {name!r} holds {described(column.type)}; lists of numbers are predicted by regression, "
+            f"column {name!r} holds {type_name(column.type)}; lists of numbers are predicted by regression, "
             "and lists of labels by multilabel",
         )
     width = int(pc.list_value_length(column.slice(0, 1).cast(pa.list_(pa.float64()), safe=False))[0].as_py())

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from longshore.shared.datasets.detect import detect
-from longshore.shared.datasets.source import open_source
+from longshore.shared.datasets.open import open_source
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.train.data.stream.dataset import StreamedData, read_streams

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from longshore.shared.datasets.detect import detect
-from longshore.shared.datasets.source import open_source
+from longshore.shared.datasets.open import open_source
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Feature
 from longshore.shared.specs.train import TrainSpec

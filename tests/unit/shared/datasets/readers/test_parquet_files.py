@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longshore.shared.datasets.detect import detect
+from longshore.shared.datasets.open import open_source
 from longshore.shared.datasets.segments import Segment
-from longshore.shared.datasets.source import Source, open_source
+from longshore.shared.datasets.source import Source
 from longshore.shared.errors import DataError, InvalidInput
 
 FILES = st.lists(st.integers(0, 12), min_size=1, max_size=6).filter(any)

@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 
 from longshore.shared.datasets.checks import check_request
+from longshore.shared.datasets.file_listing import DatasetFile, digest, list_files
 from longshore.shared.datasets.partitions import read_partitions
-from longshore.shared.datasets.parts import Part, digest, list_parts
 from longshore.shared.datasets.readers.parquet import ParquetSource
-from longshore.shared.datasets.rebatch import regroup
+from longshore.shared.datasets.rebatch import rebatch
 from longshore.shared.datasets.segments import Segment, cut
 from longshore.shared.errors import DataError
 from longshore.shared.store.address import public
@@ -22,7 +22,7 @@ from longshore.shared.store.address import public
 TOGETHER = 8
 
 
-class ParquetParts:
+class ParquetFiles:
     """The Parquet files of a folder or a glob, of which only the footers are read when it is opened.
 
     :param listing: the digest of the files at submission.
@@ -30,7 +30,7 @@ class ParquetParts:
 
     def __init__(self, uri: str, listing: str) -> None:
         self._uri = uri
-        self._parts = list_parts(uri)
+        self._parts = list_files(uri)
         if digest(self._parts) != listing:
             raise DataError(f"{public(uri)}: files were added, removed or written again since the job was submitted")
         with ThreadPoolExecutor(TOGETHER) as pool:
@@ -66,7 +66,7 @@ class ParquetParts:
         self, segment: Segment, columns: Sequence[str], batch_rows: int, strict: bool = True
     ) -> Iterator[pa.RecordBatch]:
         check_request(self._uri, self.schema, self.rows, segment, columns)
-        yield from regroup(self._tables(segment, columns, batch_rows), batch_rows)
+        yield from rebatch(self._tables(segment, columns, batch_rows), batch_rows)
 
     def _tables(self, segment: Segment, columns: Sequence[str], batch_rows: int) -> Iterator[pa.Table]:
         for number in range(bisect_right(self._starts, segment.start) - 1, len(self._sources)):
@@ -95,7 +95,7 @@ class ParquetParts:
         return pa.table(arrays, names=list(columns))
 
 
-def _check_same(parts: Sequence[Part], sources: Sequence[ParquetSource]) -> None:
+def _check_same(parts: Sequence[DatasetFile], sources: Sequence[ParquetSource]) -> None:
     """:raises DataError: a file has other columns than the first. Their order does not matter."""
     first = _columns(sources[0])
     for part, source in zip(parts, sources, strict=True):

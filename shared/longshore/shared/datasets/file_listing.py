@@ -35,7 +35,7 @@ class Listed(Protocol):
 
 
 @dataclass(frozen=True)
-class Part:
+class DatasetFile:
     """One file of a dataset."""
 
     #: Its path below the folder, or below the last folder of a glob without wildcards; with ``/``.
@@ -52,7 +52,7 @@ def is_glob(address: str) -> bool:
     return bool(_MAGIC.search(address)) and not os.path.lexists(address)
 
 
-def list_parts(address: str, suffixes: tuple[str, ...] = PARQUET) -> list[Part]:
+def list_files(address: str, suffixes: tuple[str, ...] = PARQUET) -> list[DatasetFile]:
     """The files with some suffixes that an address stands for, sorted by name.
 
     Hidden ones, whose name or whose folder's begins with ``.``, are left out. So are Parquet files where it begins
@@ -88,7 +88,7 @@ def _wanted(name: str, suffixes: tuple[str, ...]) -> bool:
     return not hidden and name.lower().endswith(suffixes)
 
 
-def _local(address: str) -> Iterator[Part]:
+def _local(address: str) -> Iterator[DatasetFile]:
     root = root_of(address)
     # Unlike Path.glob, takes an absolute pattern.
     for match in glob.iglob(address, recursive=True) if is_glob(address) else [address]:  # noqa: PTH207
@@ -98,10 +98,10 @@ def _local(address: str) -> Iterator[Part]:
             paths = [str(Path(folder, name)) for folder, _, names in os.walk(match) for name in names]
         for path in paths:
             if path.lower().endswith(PARQUET + IMAGES) and Path(path).is_file():
-                yield Part(path[len(root) :].lstrip("/"), path, Path(path).stat().st_size)
+                yield DatasetFile(path[len(root) :].lstrip("/"), path, Path(path).stat().st_size)
 
 
-def _remote(address: str) -> Iterator[Part]:
+def _remote(address: str) -> Iterator[DatasetFile]:
     root = root_of(address)
     files, path = fsspec.core.url_to_fs(address)
     files.invalidate_cache()  # of earlier listings, in this process, of folders at any depth
@@ -110,4 +110,4 @@ def _remote(address: str) -> Iterator[Part]:
     for name, info in found.items():
         if info["type"] == "file":
             relative = name[len(below) :].lstrip("/")
-            yield Part(relative, f"{root}/{relative}", int(info["size"] or 0))
+            yield DatasetFile(relative, f"{root}/{relative}", int(info["size"] or 0))

@@ -1,0 +1,88 @@
+"""Opening a file, or a folder of files, with the reader for its format."""
+
+from __future__ import annotations
+
+from longshore.shared.datasets.file_listing import is_glob
+from longshore.shared.datasets.files import check_size, is_folder
+from longshore.shared.datasets.source import Source
+from longshore.shared.errors import DataError, InvalidInput
+from longshore.shared.specs.jobs import FileInput
+from longshore.shared.store.address import public
+
+
+def open_source(data: FileInput, field: str | None = None) -> Source:
+    """Open a file. This reads its footer or its first block.
+
+    :param field: at submission, the argument that named the file; errors are then reported as invalid input.
+    :raises DataError: the file cannot be read, and ``field`` is ``None``.
+    :raises InvalidInput: the file cannot be read or has no rows, and ``field`` is set; names ``field``.
+    """
+    try:
+        if field is None:
+            check_size(data)
+        source = _open(data)
+    except DataError as error:
+        if field is None:
+            raise
+        raise InvalidInput(field, str(error)) from None
+    if field is not None and source.rows == 0:
+        raise InvalidInput(field, f"{public(data.uri)} has no rows")
+    return source
+
+
+def with_listing(data: FileInput, source: Source) -> FileInput:
+    """At submission: add the listing digest of an image archive, which is known only once it is open."""
+    if data.format != "images":
+        return data
+    from longshore.shared.datasets.images.rows import ImageSource
+
+    return data.model_copy(update={"listing": source.listing}) if isinstance(source, ImageSource) else data
+
+
+def _open(data: FileInput) -> Source:
+    # Import each reader only when it is needed: each loads a different part of Arrow.
+    if data.format == "images":
+        return _open_images(data)
+    if data.listing is not None:
+        from longshore.shared.datasets.readers.parquet_files import ParquetFiles
+
+        return ParquetFiles(data.uri, data.listing)
+    if data.format == "parquet":
+        from longshore.shared.datasets.readers.parquet import ParquetSource
+
+        return ParquetSource(data.uri)
+    if data.format == "arrow":
+        from longshore.shared.datasets.readers.arrow_ipc import ArrowSource
+
+        return ArrowSource(data.uri)
+    if data.format in ("npy", "npz"):
+        return _open_numpy(data)
+    if data.format == "hdf5":
+        from longshore.shared.datasets.readers.hdf5 import Hdf5Source
+
+        return Hdf5Source(data.uri)
+    if data.format == "csv":
+        from longshore.shared.datasets.readers.delimited import open_delimited
+
+        return open_delimited(data.uri)
+    from longshore.shared.datasets.readers.json_lines import open_json_lines
+
+    return open_json_lines(data.uri)
+
+
+def _open_images(data: FileInput) -> Source:
+    from longshore.shared.datasets.images.archive import open_image_archive
+    from longshore.shared.datasets.images.folder import open_image_folder
+
+    if is_glob(data.uri) or is_folder(data.uri):
+        return open_image_folder(data.uri, data.listing)
+    return open_image_archive(data.uri, data.listing)
+
+
+def _open_numpy(data: FileInput) -> Source:
+    from longshore.shared.datasets.named_arrays import NamedArrays
+    from longshore.shared.datasets.readers.numpy_files import open_npy, open_npz
+
+    if data.format == "npz":
+        return open_npz(data.uri)
+    return open_npy(data.uri) if data.features is None else NamedArrays(open_npy(data.uri), data.features)
