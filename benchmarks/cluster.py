@@ -51,7 +51,7 @@ def wait_for_worker(client: Client) -> None:
 
     deadline = time.monotonic() + PATIENCE
     with Ledger(client.settings.database_url) as ledger:
-        while not any(worker.alive for worker in ledger.fleet.workers()):
+        while not any(worker.alive for worker in ledger.workers.workers()):
             if time.monotonic() > deadline:
                 raise TimeoutError("no worker came")
             time.sleep(0.1)

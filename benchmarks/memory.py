@@ -40,7 +40,7 @@ def peak(rows: int) -> float:
 
 def _children(client: Client) -> list[psutil.Process]:
     with Ledger(client.settings.database_url) as ledger:
-        parents = [worker.pid for worker in ledger.fleet.workers()]
+        parents = [worker.pid for worker in ledger.workers.workers()]
     return [child for pid in parents for child in psutil.Process(pid).children(recursive=True)]
 
 

@@ -56,7 +56,7 @@ def wait_for(client: Client, count: int) -> None:
 
     deadline = time.monotonic() + PATIENCE
     with Ledger(client.settings.database_url) as ledger:
-        while sum(worker.alive for worker in ledger.fleet.workers()) != count:
+        while sum(worker.alive for worker in ledger.workers.workers()) != count:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"there were never {count} workers")
             time.sleep(0.1)

@@ -52,13 +52,13 @@ def find_relay_trouble() -> str | None:
     ledger = Ledger(load_settings().database_url, "longshore health")
     with ledger, ledger.database.own_connection() as link:
         # The lead goes back at once, with the connection; a relay that wants it just then waits one second more.
-        return "no relay leads" if ledger.upkeep.try_lead(link) else None
+        return "no relay leads" if ledger.maintenance.try_lead(link) else None
 
 
 def find_worker_trouble() -> str | None:
     """A worker is well when the ledger has heard of it lately."""
     with Ledger(load_settings().database_url, "longshore health") as ledger:
-        workers = [worker for worker in ledger.fleet.workers() if worker.host == socket.gethostname()]
+        workers = [worker for worker in ledger.workers.workers() if worker.host == socket.gethostname()]
     if any(worker.alive for worker in workers):
         return None
     return f"{len(workers)} workers are known on this host, and none has been heard of lately"

@@ -79,7 +79,7 @@ class Cluster:
             for name, process in self._processes.items():
                 assert process.poll() is None, f"{name} ended with {process.returncode}:\n{self.log(name)}"
             pids = set(self.worker_pids())
-            known = {worker.pid for worker in self.ledger.fleet.workers() if worker.alive}
+            known = {worker.pid for worker in self.ledger.workers.workers() if worker.alive}
             return bool(pids) and pids <= known and pids.isdisjoint(other_than)
 
         wait_until(ready, "the start of the workers")

@@ -146,6 +146,6 @@ def empty_tables(database_url: str) -> None:
         # A test that left a transaction open must fail here, not hang.
         link.execute("SET lock_timeout = '10s'")
         link.execute(
-            """TRUNCATE jobs, shards, inputs, results, row_errors, metrics, checkpoints, trials, links, models,
-                        model_versions, model_aliases, workers RESTART IDENTITY"""
+            """TRUNCATE jobs, shards, inputs, results, row_errors, metrics, checkpoints, trials, job_dependencies,
+                        models, model_versions, model_aliases, workers RESTART IDENTITY"""
         )

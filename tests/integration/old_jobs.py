@@ -38,14 +38,14 @@ def done_at(ledger: Ledger, moment: datetime, *rows: int, errors: dict[int, str]
 def where(ledger: Ledger, table: str = "results") -> dict[UUID, str]:
     """The partition that each job's rows lie in."""
     query = sql.SQL("SELECT DISTINCT job_id, tableoid::regclass::text FROM {}").format(sql.Identifier(table))
-    with ledger.database.connection() as link:
-        return dict(link.execute(query).fetchall())
+    with ledger.database.connection() as conn:
+        return dict(conn.execute(query).fetchall())
 
 
 def run_sql(ledger: Ledger, statement: str, *values: object) -> list[tuple[object, ...]]:
     """What a statement of a test returns."""
-    with ledger.database.connection() as link:
-        found = link.execute(sql.SQL(statement), values)
+    with ledger.database.connection() as conn:
+        found = conn.execute(sql.SQL(statement), values)
         return found.fetchall() if found.description else []
 
 

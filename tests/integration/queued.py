@@ -41,9 +41,9 @@ def lose_all(settings: Settings) -> None:
 
 def pass_time(ledger: Ledger) -> None:
     """Make everything one hour older, so that no grace is left."""
-    with ledger.database.connection() as link:
-        link.execute("UPDATE jobs SET created_at = created_at - interval '1 hour'")
-        link.execute("UPDATE shards SET published_at = published_at - interval '1 hour'")
+    with ledger.database.connection() as conn:
+        conn.execute("UPDATE jobs SET created_at = created_at - interval '1 hour'")
+        conn.execute("UPDATE shards SET published_at = published_at - interval '1 hour'")
 
 
 def submit_published(app: Celery, ledger: Ledger, *jobs: NewJob) -> list[Name]:

@@ -46,7 +46,7 @@ def together(*functions: Callable[[], T]) -> list[T]:
 def new_job(
     *rows: int,
     kind: str = "infer",
-    task: str | None = None,
+    action: str | None = None,
     model: str = "digits",
     version: int | None = 1,
     queue: str = "cpu",
@@ -57,18 +57,20 @@ def new_job(
     request: str | None = None,
     producer: str = "tests",
     max_row_errors: float = 0,
-    company: str | None = None,
-    after: UUID | None = None,
+    batch_key: str | None = None,
+    depends_on: UUID | None = None,
 ) -> NewJob:
     """A job with a shard of so many rows each; without any, with one planning shard.
 
     :param max_row_errors: a count, or a fraction; 0 is left out of its spec, as defaults are.
-    :param after: the job that must succeed before; give no ``version`` then.
+    :param depends_on: the job that must succeed before; give no ``version`` then.
     :param key: its idempotency key, and ``request`` the digest of what was asked for.
     """
     bounds = [sum(rows[:number]) for number in range(len(rows) + 1)]
     allowed = f', "max_row_errors": {max_row_errors}' if max_row_errors else ""
-    shards = [NewShard(task=task or kind, start=start, stop=stop, company=company) for start, stop in pairwise(bounds)]
+    shards = [
+        NewShard(action=action or kind, start=start, stop=stop, batch_key=batch_key) for start, stop in pairwise(bounds)
+    ]
     return NewJob(
         id=uuid7(),
         kind=kind,
@@ -83,10 +85,10 @@ def new_job(
         rows_per_shard=None,
         timeout=timeout,
         rows_total=sum(rows) if rows else None,
-        shards=shards or [NewShard(task="plan", start=0, stop=0)],
+        shards=shards or [NewShard(action="plan", start=0, stop=0)],
         idempotency_key=key,
         request_digest=request,
-        after=after,
+        depends_on=depends_on,
     )
 
 
@@ -150,13 +152,13 @@ def run(ledger: Ledger, job: UUID, shard: int = 0) -> None:
 
 def expire(ledger: Ledger, job: UUID, shard: int = 0) -> int:
     """Let the lease of a running shard run out now; returns how many attempts were lost by it."""
-    with ledger.database.connection() as link:
-        link.execute(
+    with ledger.database.connection() as conn:
+        conn.execute(
             """UPDATE shards SET lease_until = now() - interval '1 second'
                WHERE job_id = %s AND index = %s AND state = 'running'""",
             [job, shard],
         )
-    return ledger.upkeep.expire_leases()
+    return ledger.maintenance.expire_leases()
 
 
 def rows_of(ledger: Ledger, job: UUID) -> list[int]:
@@ -173,8 +175,8 @@ def wait_for_lock(ledger: Ledger, waiting: int = 1) -> None:
     """Until so many connections to the ledger's database wait for another's lock."""
 
     def held_up() -> bool:
-        with ledger.database.connection() as link:
-            found = link.execute(
+        with ledger.database.connection() as conn:
+            found = conn.execute(
                 "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
             )
             return found.rowcount >= waiting
@@ -186,9 +188,9 @@ def wait_for_lock(ledger: Ledger, waiting: int = 1) -> None:
 def empty_database(services: Settings) -> Iterator[Settings]:
     """A database of its own on the same Postgres, without tables; gone afterwards, whoever is still connected."""
     name = f"tests_{uuid4().hex}"
-    with psycopg.connect(services.database_url, autocommit=True) as link:
-        link.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    with psycopg.connect(services.database_url, autocommit=True) as conn:
+        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         try:
             yield replace(services, database_url=urlsplit(services.database_url)._replace(path=f"/{name}").geturl())
         finally:
-            link.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+            conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

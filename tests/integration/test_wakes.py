@@ -14,7 +14,7 @@ from longshore.broker.coalescing import KEPT, Wake, Wakes
 from longshore.broker.relay import Relay
 from longshore.broker.tickets import Message
 from longshore.shared.errors import ServiceUnavailable
-from longshore.shared.ledger.batch_key import company_of
+from longshore.shared.ledger.batch_key import batch_key_of
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import NewJob
 from longshore.shared.ledger.submission import tickets_of
@@ -22,8 +22,8 @@ from longshore.shared.settings import Settings
 from tests.integration.queued import flat, lose_all, message_count, pass_time, take_all
 from tests.integration.support import LEASE, new_job
 
-COMPANY = company_of("sha256:1", "{}")
-WAKE = Wake("cpu", 4, COMPANY)
+BATCH_KEY = batch_key_of("sha256:1", "{}")
+WAKE = Wake("cpu", 4, BATCH_KEY)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def connection(services: Settings) -> Iterator[redis.Redis]:
 
 def submit(ledger: Ledger, wakes: Wakes, job: NewJob | None = None) -> tuple[UUID, bool]:
     """As a producer does; the job, and whether a message was published for it."""
-    made = job or new_job(1, company=COMPANY)
+    made = job or new_job(1, batch_key=BATCH_KEY)
     ledger.submissions.submit([made])
     return made.id, wakes.call(Message(tuple(tickets_of([made]))))
 
@@ -72,11 +72,11 @@ def test_a_job_submitted_between_the_answer_and_the_claim_is_claimed_or_publishe
 
 @pytest.mark.parametrize(
     "other",
-    [{"priority": 9}, {"queue": "gpu"}, {"company": company_of("sha256:1", '{"logits":true}')}],
+    [{"priority": 9}, {"queue": "gpu"}, {"batch_key": batch_key_of("sha256:1", '{"logits":true}')}],
 )
 def test_what_differs_has_a_message_of_its_own(ledger: Ledger, wakes: Wakes, other: dict[str, str | int]) -> None:
     assert submit(ledger, wakes)[1]
-    assert submit(ledger, wakes, new_job(1, **{"company": COMPANY, **other}))[1]  # type: ignore[arg-type]
+    assert submit(ledger, wakes, new_job(1, **{"batch_key": BATCH_KEY, **other}))[1]  # type: ignore[arg-type]
 
 
 def test_the_relay_publishes_what_relied_on_a_lost_message(
@@ -123,11 +123,11 @@ def test_the_message_says_what_relies_on_it(app: Celery, ledger: Ledger, wakes: 
 
 
 def test_shards_with_nothing_in_common_wake_nobody(wakes: Wakes) -> None:
-    tickets = tickets_of([new_job(1, company=COMPANY), new_job(1)])
+    tickets = tickets_of([new_job(1, batch_key=BATCH_KEY), new_job(1)])
     with pytest.raises(ValueError, match="nothing in common"):
         wakes.call(Message(tuple(tickets)))
     tried = replace(tickets[0], attempt=1)
-    assert Message((tried,)).company is None
+    assert Message((tried,)).batch_key is None
 
 
 def test_a_redis_that_is_away_is_told_in_our_words(services: Settings, ledger: Ledger) -> None:

@@ -1,8 +1,8 @@
-"""Wake-ups: while a message for a company of small shards is on its way, those that come after it need none.
+"""Wake-ups: while a message for small shards with one batch key is on its way, later shards with that key need none.
 
 A key in Redis says that a message is on its way and not yet taken:
 
-    longshore:wake:{queue}:{priority}:{company}    string, the id of the message; set if absent, gone after KEPT seconds
+    longshore:wake:{queue}:{priority}:{batch_key}    string, the id of the message; set if absent, expires after KEPT s
 
 A producer commits its shard, then sets the key: only who has set it publishes a message. The worker that takes the
 message removes the key before it claims. So a shard whose producer found the key was committed before the key was
@@ -34,16 +34,16 @@ class Wake:
 
     queue: str
     priority: int
-    company: str
+    batch_key: str
 
     @classmethod
     def parse(cls, text: str) -> Wake:
         """:raises ValueError: it is not what ``str`` makes of one."""
-        queue, priority, company = text.split(":")
-        return cls(queue, int(priority), company)
+        queue, priority, batch_key = text.split(":")
+        return cls(queue, int(priority), batch_key)
 
     def __str__(self) -> str:
-        return f"{self.queue}:{self.priority}:{self.company}"
+        return f"{self.queue}:{self.priority}:{self.batch_key}"
 
 
 class Wakes:
@@ -55,16 +55,16 @@ class Wakes:
         self._redis: Redis = Redis.from_url(app.conf.broker_url, socket_connect_timeout=CONNECTING)
 
     def call(self, message: Message) -> bool:
-        """Publish a message, unless another for the same company, queue and priority is on its way.
+        """Publish a message, unless another for the same batch key, queue and priority is on its way.
 
-        :param message: of shards that have one company, and are in the ledger.
+        :param message: of shards that have one batch key, and are in the ledger.
         :returns: whether it was published.
         :raises ServiceUnavailable: Redis cannot be reached.
         """
         first = message.tickets[0]
-        if message.company is None:
+        if message.batch_key is None:
             raise ValueError(f"the shards of message {message.id} have nothing in common")
-        wake = str(Wake(first.queue, first.priority, message.company))
+        wake = str(Wake(first.queue, first.priority, message.batch_key))
         with reaching_redis():
             if not self._redis.set(_PREFIX + wake, str(message.id), nx=True, ex=KEPT):
                 return False

@@ -27,7 +27,7 @@ from longshore.broker.app import make_app
 from longshore.broker.logs import configure_logging
 from longshore.broker.publishing import publish
 from longshore.shared.errors import LongshoreError, ServiceUnavailable
-from longshore.shared.ledger.database import Link
+from longshore.shared.ledger.database import Connection
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.statements.channels import TICKETS_CHANNEL
 from longshore.shared.settings import load_settings
@@ -70,17 +70,17 @@ class Relay:
         """Wait for the lead, then act until :meth:`stop`. Outages are waited out."""
         while not self._stopping.is_set():
             try:
-                with self._ledger.database.own_connection() as link:
-                    if self._ledger.upkeep.try_lead(link):
+                with self._ledger.database.own_connection() as conn:
+                    if self._ledger.maintenance.try_lead(conn):
                         log.info("leading")
-                        self._lead(link)
+                        self._lead(conn)
             except ServiceUnavailable as error:
                 log.warning("%s; trying again", error)
             self._stopping.wait(PAUSE)
 
     def step(self) -> None:
         """One round."""
-        upkeep = self._ledger.upkeep
+        upkeep = self._ledger.maintenance
         if lost := upkeep.expire_leases():
             log.warning("%d attempts were lost with their worker", lost)
         if overdue := upkeep.end_overdue():
@@ -114,17 +114,17 @@ class Relay:
         more than was lost.
         """
         replaced = 0
-        for queue, waiting in self._ledger.upkeep.count_waiting(grace=CLAIM_GRACE).items():
+        for queue, waiting in self._ledger.maintenance.count_waiting(grace=CLAIM_GRACE).items():
             missing = waiting - self._queued(queue)
             if missing > 0:
-                tickets = self._ledger.upkeep.longest_waiting(queue, grace=CLAIM_GRACE, messages=missing)
+                tickets = self._ledger.maintenance.longest_waiting(queue, grace=CLAIM_GRACE, messages=missing)
                 publish(self._app, self._ledger, tickets)
                 log.warning("published %d shards again: their tickets are not in Redis", len(tickets))
                 replaced += len(tickets)
         return replaced
 
-    def _lead(self, link: Link) -> None:
-        link.execute(f"LISTEN {TICKETS_CHANNEL}")
+    def _lead(self, conn: Connection) -> None:
+        conn.execute(f"LISTEN {TICKETS_CHANNEL}")
         while not self._stopping.is_set():
             try:
                 self.step()
@@ -132,7 +132,7 @@ class Relay:
                 log.warning("%s; trying again", error)
                 self._stopping.wait(PAUSE)
             # Fails when the connection is gone, and with it the lead.
-            for _ in link.notifies(timeout=ROUND, stop_after=1):
+            for _ in conn.notifies(timeout=ROUND, stop_after=1):
                 pass
 
     def _queued(self, queue: str) -> int:

@@ -30,7 +30,7 @@ class Message:
     @property
     def task(self) -> str:
         """The name of the Celery task."""
-        return TASK_PREFIX + self.tickets[0].task
+        return TASK_PREFIX + self.tickets[0].action
 
     @property
     def names(self) -> list[list[str | int]]:
@@ -38,18 +38,18 @@ class Message:
         return [[str(ticket.job_id), ticket.shard] for ticket in self.tickets]
 
     @property
-    def company(self) -> str | None:
+    def batch_key(self) -> str | None:
         """What all of its shards have in common with others that can run with them."""
-        first = self.tickets[0].company
-        return first if all(ticket.company == first and not ticket.attempt for ticket in self.tickets) else None
+        first = self.tickets[0].batch_key
+        return first if all(ticket.batch_key == first and not ticket.attempt for ticket in self.tickets) else None
 
     @property
     def label(self) -> str:
         """``digits:3 rows 0-4096``, ``digits:3 64 jobs``, ``train digits``: names and numbers, no user data."""
         first = self.tickets[0]
         name = first.model if first.version is None else f"{first.model}:{first.version}"
-        if first.task != "infer":
-            return f"{first.task} {name}"
+        if first.action != "infer":
+            return f"{first.action} {name}"
         if len(self.tickets) > 1:
             return f"{name} {len(self.tickets)} shards"
         return f"{name} rows {first.start}-{first.stop}"
@@ -87,7 +87,7 @@ def _alike(one: Ticket, other: Ticket) -> bool:
     # A shard that was tried before may be what ended its worker: it must not take others with it again.
     if one.attempt or other.attempt:
         return False
-    return one.task == "infer" == other.task and (one.queue, one.priority, one.model, one.version) == (
+    return one.action == "infer" == other.action and (one.queue, one.priority, one.model, one.version) == (
         other.queue,
         other.priority,
         other.model,

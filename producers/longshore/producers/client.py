@@ -167,7 +167,7 @@ class Client:
         wanted = list(requests)
         prepared = prepare(wanted, self._ledger, self.settings, self._targets)
         messages = list(group(tickets_of(prepared.jobs)))
-        if len(messages) == 1 and messages[0].company is not None:
+        if len(messages) == 1 and messages[0].batch_key is not None:
             ids = self._ledger.submissions.submit(prepared.jobs, prepared.inputs)
             self._wake(messages[0], set(ids))
         else:

@@ -130,7 +130,7 @@ class Job:
         return [
             pattern.uri(pattern.output_file(self.id, shard.index))
             for shard in self.shards()
-            if shard.state is State.SUCCEEDED and shard.part
+            if shard.state is State.SUCCEEDED and shard.output_file
         ]
 
     def metrics(self) -> list[MetricRecord]:

@@ -59,7 +59,7 @@ def _wait(ledger: Ledger, pending: set[UUID], timeout: float | None, check: Call
     last_contact = time.monotonic()
     while pending:
         try:
-            with ledger.watching.jobs() as watch:
+            with ledger.notifications.jobs() as watch:
                 pending -= check(pending)
                 last_contact = time.monotonic()
                 while pending:

@@ -137,5 +137,5 @@ def test_what_is_learned_is_kept_for_all_workers(client: Client) -> None:
     digest = client.models.get("learned").digest
     with Ledger(client.settings.database_url) as ledger:
         [found] = ledger.batch_sizes.read(digest, "cpu")
-    assert (found.length, found.rate > 0) == (0, True)
-    assert found.rows & (found.rows - 1) == 0
+    assert (found.length, found.rows_per_second > 0) == (0, True)
+    assert found.batch_size & (found.batch_size - 1) == 0

@@ -286,7 +286,7 @@ def test_doubled_tickets_write_nothing_twice(
     job = reach(client, data, gates, tmp_path, "before the decision")
     record = job.record()
     tickets = [
-        Ticket(job.id, shard.index, shard.task, record.queue, 4, shard.start, shard.stop, "digits", 1)
+        Ticket(job.id, shard.index, shard.action, record.queue, 4, shard.start, shard.stop, "digits", 1)
         for shard in job.shards()
     ]
     app = make_app(cluster.settings)

@@ -50,7 +50,7 @@ def test_rows_that_were_mended_run_alone(cluster: Cluster, client: Client, train
     assert [error.row for error in job.errors()] == [110, 111]
     assert [shard.attempt for shard in job.shards()] == [2, 2, 1]
     record = job.record()
-    assert (record.rows_done, record.rows_failed, record.rows_before) == (298, 2, 270)
+    assert (record.rows_done, record.rows_failed, record.rows_before_retry) == (298, 2, 270)
     write(path, 300)
     assert job.retry(rows="failed").wait(TIMEOUT_S).notes == []
     again = client.infer("digits", path).wait(TIMEOUT_S)

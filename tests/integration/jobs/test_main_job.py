@@ -138,7 +138,7 @@ def test_a_file_that_must_be_counted_first_is_planned_by_a_worker(
     path.write_text(line * rows)
     job = client.infer("digits@production", path, rows_per_shard=4000).wait(TIMEOUT_S)
     shards = job.shards()
-    assert [shard.task for shard in shards] == ["plan"] + ["infer"] * (len(shards) - 1)
+    assert [shard.action for shard in shards] == ["plan"] + ["infer"] * (len(shards) - 1)
     assert job.record().rows_total == rows
     assert job.results()["row"].to_numpy().tolist() == list(range(rows))
 

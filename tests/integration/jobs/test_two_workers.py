@@ -23,7 +23,7 @@ def test_each_worker_is_pinned_to_cores_of_its_own(cluster: Cluster) -> None:
     assert len(shares) == 2
     assert not shares[0] & shares[1]
     assert shares[0] | shares[1] == os.sched_getaffinity(0)
-    assert {worker.device for worker in cluster.ledger.fleet.workers()} == {"cpu:0", "cpu:1"}
+    assert {worker.device for worker in cluster.ledger.workers.workers()} == {"cpu:0", "cpu:1"}
 
 
 def test_both_work_on_one_job_and_no_row_is_lost_or_doubled(cluster: Cluster) -> None:

@@ -12,7 +12,7 @@ from longshore.shared.specs.jobs import State
 from tests.integration.support import LEASE, commit
 
 #: The shards that a plan cuts in these tests: 2 and 1 rows.
-PLAN = (NewShard(task="infer", start=0, stop=2), NewShard(task="infer", start=2, stop=3))
+PLAN = (NewShard(action="infer", start=0, stop=2), NewShard(action="infer", start=2, stop=3))
 #: More rounds than any chain here has shards or tries.
 ROUNDS = 60
 
@@ -30,9 +30,9 @@ class Snapshot:
 
 def look(ledger: Ledger) -> list[Snapshot]:
     """Every job as it is now."""
-    with ledger.database.connection() as link:
-        written = _by_job(link.execute("SELECT job_id, row FROM results ORDER BY row").fetchall())
-        failed = _by_job(link.execute("SELECT job_id, row FROM row_errors ORDER BY row").fetchall())
+    with ledger.database.connection() as conn:
+        written = _by_job(conn.execute("SELECT job_id, row FROM results ORDER BY row").fetchall())
+        failed = _by_job(conn.execute("SELECT job_id, row FROM row_errors ORDER BY row").fetchall())
     return [
         Snapshot(job, ledger.queries.shards(job.id), written.get(job.id, []), failed.get(job.id, []))
         for job in ledger.queries.jobs(limit=1000)
@@ -55,7 +55,7 @@ def finish(ledger: Ledger, claim: Claim) -> None:
 
     :raises AttemptLost: it is not the current one.
     """
-    if claim.task == "plan":
+    if claim.action == "plan":
         ledger.attempts.plan(claim, PLAN, rows_total=3)
     else:
         commit(ledger, claim)
@@ -64,9 +64,9 @@ def finish(ledger: Ledger, claim: Claim) -> None:
 def bring_to_the_end(ledger: Ledger) -> None:
     """Do what a relay and a worker do, until no job is left that has not ended."""
     for _ in range(ROUNDS):
-        with ledger.database.connection() as link:
-            link.execute("UPDATE shards SET lease_until = now() - interval '1 second' WHERE state = 'running'")
-        ledger.upkeep.expire_leases()
+        with ledger.database.connection() as conn:
+            conn.execute("UPDATE shards SET lease_until = now() - interval '1 second' WHERE state = 'running'")
+        ledger.maintenance.expire_leases()
         ledger.chains.advance()
         if all(job.state.final for job in ledger.queries.jobs(limit=1000)):
             return
@@ -110,7 +110,7 @@ def _check_counters(of: Snapshot) -> None:
     for shard in of.shards:
         if shard.state is State.SUCCEEDED:
             assert shard.rows_done == shard.stop - shard.start - _failed_in(of, shard)
-    assert of.job.rows_before <= of.job.rows_done + of.job.rows_failed
+    assert of.job.rows_before_retry <= of.job.rows_done + of.job.rows_failed
 
 
 def _failed_in(of: Snapshot, shard: ShardRecord) -> int:
@@ -128,7 +128,7 @@ def _check_state(job: JobRecord, shards: list[ShardRecord]) -> None:
     assert (job.state is State.WAITING) == (State.WAITING in states)
     if job.state is State.WAITING:
         assert states == {State.WAITING}
-        assert job.after is not None
+        assert job.depends_on is not None
         assert (job.version, job.digest, job.started_at, job.deadline) == (None, None, None, None)
     elif not job.state.final:
         assert job.version is not None

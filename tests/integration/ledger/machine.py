@@ -44,11 +44,11 @@ class LedgerMachine(RuleBasedStateMachine):
         tries=st.integers(1, 4),
         timeout=st.sampled_from([None, 600.0]),
         allowed=st.sampled_from([0, 1, 0.5]),
-        company=st.sampled_from([None, "a"]),
+        batch_key=st.sampled_from([None, "a"]),
     )
-    def submit(self, rows: list[int], tries: int, timeout: float | None, allowed: float, company: str | None) -> None:
+    def submit(self, rows: list[int], tries: int, timeout: float | None, allowed: float, batch_key: str | None) -> None:
         """A job of one to three shards, or one whose shards are planned."""
-        new = new_job(*rows, max_attempts=tries, timeout=timeout, max_row_errors=allowed, company=company)
+        new = new_job(*rows, max_attempts=tries, timeout=timeout, max_row_errors=allowed, batch_key=batch_key)
         self.jobs += self.ledger.submissions.submit([new])
 
     @precondition(lambda self: 0 < len(self.jobs) < JOBS)
@@ -56,7 +56,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def submit_after(self, pick: int, rows: list[int], timeout: float | None) -> None:
         """A link of a chain, after any job."""
         after = self.pick_of(self.jobs, pick)
-        self.jobs += self.ledger.submissions.submit([new_job(*rows, version=None, timeout=timeout, after=after)])
+        self.jobs += self.ledger.submissions.submit([new_job(*rows, version=None, timeout=timeout, depends_on=after)])
 
     @precondition(lambda self: self.jobs)
     @rule()
@@ -66,8 +66,8 @@ class LedgerMachine(RuleBasedStateMachine):
         states = {job: self.ledger.queries.job(job) for job in self.jobs}
         for record in states.values():
             if record.state is State.WAITING:
-                assert record.after is not None
-                assert not states[record.after].state.final
+                assert record.depends_on is not None
+                assert not states[record.depends_on].state.final
         assert self.ledger.chains.advance() == 0
 
     @precondition(lambda self: self.seen)
@@ -83,7 +83,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.seen)
     @rule(pick=PICK)
-    def claim_company(self, pick: int) -> None:
+    def claim_batch(self, pick: int) -> None:
         """As a message does, with those that can run with the shard that it names."""
         name = self.pick_of(list(self.seen), pick)
         found = self.ledger.attempts.claim_many([name], worker="machine", lease=LEASE)
@@ -92,7 +92,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert before.state is State.QUEUED
             assert claim.attempt == before.attempt + 1
             if (claim.job_id, claim.shard) != name:
-                assert (claim.attempt, claim.company) == (1, "a")
+                assert (claim.attempt, claim.batch_key) == (1, "a")
         assert self.seen[name].state is not State.QUEUED or name in [(each.job_id, each.shard) for each in found]
         self.claims += found
 
@@ -112,7 +112,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(pick=PICK, bad_row=st.booleans())
     def commit_in_time(self, pick: int, bad_row: bool) -> None:
         current = self.pick_of(self.current(), pick)
-        if bad_row and current.task != "plan":
+        if bad_row and current.action != "plan":
             commit(self.ledger, current, {current.stop - 1: "not a number"})
         else:
             invariants.finish(self.ledger, current)
@@ -141,7 +141,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """Of any attempt there ever was, most of them too late."""
         old, current = self.take(pick)
         with contextlib.nullcontext() if current else pytest.raises(AttemptLost):
-            if bad_row and old.task != "plan":
+            if bad_row and old.action != "plan":
                 commit(self.ledger, old, {old.start: "not a number"})
             else:
                 invariants.finish(self.ledger, old)
@@ -208,10 +208,10 @@ class LedgerMachine(RuleBasedStateMachine):
     def waits_again(self, job: UUID, retry: Callable[[UUID], list[Ticket]]) -> bool:
         """Whether a job is a link that was ended before it was ready; then that is what a retry of it does."""
         record = self.ledger.queries.job(job)
-        if not record.state.final or record.version is not None or record.after is None:
+        if not record.state.final or record.version is not None or record.depends_on is None:
             return False
-        prior = self.ledger.queries.job(record.after).state
-        if prior in (State.FAILED, State.CANCELLED):
+        upstream = self.ledger.queries.job(record.depends_on).state
+        if upstream in (State.FAILED, State.CANCELLED):
             with pytest.raises(InvalidInput, match="retry that one"):
                 retry(job)
         else:
@@ -222,16 +222,16 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.jobs)
     @rule()
     def run_out_of_time(self) -> None:
-        with self.ledger.database.connection() as link:
-            link.execute("UPDATE jobs SET deadline = created_at + interval '1 microsecond' WHERE deadline IS NOT NULL")
-        self.ledger.upkeep.end_overdue()
+        with self.ledger.database.connection() as conn:
+            conn.execute("UPDATE jobs SET deadline = created_at + interval '1 microsecond' WHERE deadline IS NOT NULL")
+        self.ledger.maintenance.end_overdue()
 
     @precondition(lambda self: self.jobs)
     @rule()
     def publish(self) -> None:
-        tickets = self.ledger.upkeep.unpublished(grace=0)
+        tickets = self.ledger.maintenance.unpublished(grace=0)
         self.ledger.submissions.mark_published([(uuid4(), [ticket]) for ticket in tickets])
-        assert self.ledger.upkeep.unpublished(grace=0) == []
+        assert self.ledger.maintenance.unpublished(grace=0) == []
 
     @precondition(lambda self: self.claims)
     @rule(pick=PICK)

@@ -44,11 +44,18 @@ def test_a_claim_says_all_that_a_worker_needs(ledger: Ledger) -> None:
     new = new_job(2, 3, version=7, queue="gpu", priority=9, max_attempts=5)
     ledger.submissions.submit([new])
     assert vars(claim(ledger, new.id, 1)) == {
-        **{"job_id": new.id, "shard": 1, "attempt": 1, "attempt_limit": 5, "task": "infer", "start": 2, "stop": 5},
+        **{"job_id": new.id, "shard": 1, "attempt": 1, "attempt_limit": 5, "action": "infer", "start": 2, "stop": 5},
         **{"offset": None, "length": None, "kind": "infer", "model": "digits", "version": 7, "digest": new.digest},
         **{"spec": {"data": {"uri": "file:///rows.parquet", "format": "parquet"}}, "rows_per_shard": None},
-        **{"max_attempts": 5, "producer": "tests", "queue": "gpu", "priority": 9, "only_failed": False, "part": None},
-        "company": None,
+        **{
+            "max_attempts": 5,
+            "producer": "tests",
+            "queue": "gpu",
+            "priority": 9,
+            "only_failed": False,
+            "output_file": None,
+        },
+        "batch_key": None,
     }
     job = ledger.queries.job(new.id)
     assert job.state is State.RUNNING
@@ -157,7 +164,7 @@ def test_renewing_keeps_the_lease_and_reports_progress(ledger: Ledger) -> None:
     current = ledger.attempts.claim(job, 0, worker="a", lease=0.001)
     assert current is not None
     assert ledger.attempts.renew(current, lease=LEASE, rows=3, changed=True) is True
-    assert ledger.upkeep.expire_leases() == 0
+    assert ledger.maintenance.expire_leases() == 0
     assert ledger.queries.job(job).rows_running == 3
 
     assert expire(ledger, job) == 1
@@ -184,7 +191,7 @@ def test_an_attempt_takes_back_what_earlier_ones_reported_of_what_it_does_again(
     with pytest.raises(AttemptLost):
         ledger.checkpoints.rewind(first, step=0, epochs=0)
     with pytest.raises(AttemptLost):
-        ledger.checkpoints.add(first, step=120, epoch=1, blob="sha256:0", size=1, keep=1)
+        ledger.checkpoints.add(first, step=120, epoch=1, blob="sha256:0", size_bytes=1, keep=1)
     found = [(each.step, each.name, each.value) for each in ledger.queries.metrics(job)]
     assert found == [(0, "accuracy", 0.25), (0, "loss", 2.0), (1, "loss", 0.5), (90, "step/loss", 1.5)]
 
@@ -194,13 +201,13 @@ def test_the_newest_checkpoints_are_kept(ledger: Ledger) -> None:
     own = claim(ledger, job)
     assert ledger.checkpoints.newest(job) is None
     gone = [
-        ledger.checkpoints.add(own, step=step, epoch=1, blob=f"sha256:{step}", size=step, keep=2)
+        ledger.checkpoints.add(own, step=step, epoch=1, blob=f"sha256:{step}", size_bytes=step, keep=2)
         for step in (10, 20, 30, 40)
     ]
     assert gone == [[], [], ["sha256:10"], ["sha256:20"]]
     newest = ledger.checkpoints.newest(job)
     assert newest is not None
-    assert (newest.step, newest.blob, newest.size) == (40, "sha256:40", 40)
+    assert (newest.step, newest.blob, newest.size_bytes) == (40, "sha256:40", 40)
     assert {"sha256:30", "sha256:40"} <= ledger.queries.named_blobs()
     assert ledger.checkpoints.prune(job, 0) == ["sha256:30", "sha256:40"]
     assert ledger.checkpoints.newest(job) is None

@@ -15,7 +15,7 @@ from tests.integration.support import claim, commit, new_job, run, submit, toget
 
 
 def link(ledger: Ledger, after: UUID, timeout: float | None = None, **options: str) -> UUID:
-    new = new_job(1, version=None, after=after, timeout=timeout, **options)  # type: ignore[arg-type]
+    new = new_job(1, version=None, depends_on=after, timeout=timeout, **options)  # type: ignore[arg-type]
     return ledger.submissions.submit([new])[0]
 
 
@@ -30,16 +30,16 @@ def test_a_link_runs_when_the_job_before_has_succeeded(ledger: Ledger) -> None:
     run(ledger, first, 0)
     assert ledger.chains.advance() == 0
     assert ledger.attempts.claim(second, 0, worker="w", lease=60) is None
-    assert [ticket.job_id for ticket in ledger.upkeep.unpublished(grace=0)] == [first]
+    assert [ticket.job_id for ticket in ledger.maintenance.unpublished(grace=0)] == [first]
     run(ledger, first, 1)
     assert ledger.chains.advance() == 1
     assert states(ledger, first, second, third) == [State.SUCCEEDED, State.QUEUED, State.WAITING]
-    assert [ticket.job_id for ticket in ledger.upkeep.unpublished(grace=0)] == [second]
+    assert [ticket.job_id for ticket in ledger.maintenance.unpublished(grace=0)] == [second]
     found = ledger.queries.job(second)
     assert (found.version, found.digest) == (1, f"sha256:{1:064x}")
     # The time that it waited does not count.
     with ledger.database.connection() as connection:
-        row = connection.execute("SELECT ready_at FROM links WHERE job_id = %s", [second]).fetchone()
+        row = connection.execute("SELECT ready_at FROM job_dependencies WHERE job_id = %s", [second]).fetchone()
     assert row is not None
     assert found.deadline == row[0] + timedelta(seconds=60)
     run(ledger, second)

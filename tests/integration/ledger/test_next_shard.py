@@ -58,8 +58,8 @@ def test_what_is_more_urgent_goes_first(ledger: Ledger, queue: str, priority: in
 
 @pytest.mark.parametrize("what", ["cancelled", "tried before", "small", "of another job"])
 def test_what_is_left_alone(ledger: Ledger, what: str) -> None:
-    company = "a" * 32 if what == "small" else None
-    [job] = ledger.submissions.submit([new_job(2, 2, company=company)])
+    batch_key = "a" * 32 if what == "small" else None
+    [job] = ledger.submissions.submit([new_job(2, 2, batch_key=batch_key)])
     present = ledger.attempts.claim(job, 0, worker="a", lease=LEASE)
     assert present is not None
     if what == "cancelled":

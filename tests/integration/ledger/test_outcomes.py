@@ -15,9 +15,9 @@ from tests.integration.support import claim, commit, expire, new_job, rows_of, r
 
 def overdue(ledger: Ledger) -> int:
     """Let every job's timeout run out now."""
-    with ledger.database.connection() as link:
-        link.execute("UPDATE jobs SET deadline = created_at + interval '1 microsecond' WHERE deadline IS NOT NULL")
-    return ledger.upkeep.end_overdue()
+    with ledger.database.connection() as conn:
+        conn.execute("UPDATE jobs SET deadline = created_at + interval '1 microsecond' WHERE deadline IS NOT NULL")
+    return ledger.maintenance.end_overdue()
 
 
 def errors_of(ledger: Ledger, job: object) -> list[tuple[object, object, object]]:
@@ -28,7 +28,7 @@ def errors_of(ledger: Ledger, job: object) -> list[tuple[object, object, object]
 def test_a_shard_is_tried_to_its_limit_and_keeps_every_error(ledger: Ledger) -> None:
     job = submit(ledger, 1, 1, max_attempts=3)
     assert ledger.attempts.fail(claim(ledger, job, worker="a"), "one", permanent=False) is State.QUEUED
-    assert [ticket.shard for ticket in ledger.upkeep.unpublished(grace=60)] == [0]
+    assert [ticket.shard for ticket in ledger.maintenance.unpublished(grace=60)] == [0]
     claim(ledger, job, worker="b")
     assert expire(ledger, job) == 1
     assert ledger.attempts.fail(claim(ledger, job, worker="c"), "three", permanent=False) is State.FAILED
@@ -60,7 +60,7 @@ def test_handing_back_does_not_count_as_a_try(ledger: Ledger) -> None:
     job = submit(ledger, 1, max_attempts=1)
     for _ in range(3):
         assert ledger.attempts.release(claim(ledger, job)) is True
-        assert [ticket.shard for ticket in ledger.upkeep.unpublished(grace=60)] == [0]
+        assert [ticket.shard for ticket in ledger.maintenance.unpublished(grace=60)] == [0]
     assert errors_of(ledger, job) == []
     last = claim(ledger, job)
     assert last.attempt == 4
@@ -74,7 +74,7 @@ def test_what_a_worker_did_not_get_to_is_published_again(ledger: Ledger) -> None
     ledger.submissions.mark_published([(uuid4(), tickets)])
     claim(ledger, new.id, 0)
     ledger.attempts.give_back([(new.id, 0), (new.id, 1)])
-    assert ledger.upkeep.unpublished(grace=0) == [tickets[1]]
+    assert ledger.maintenance.unpublished(grace=0) == [tickets[1]]
 
 
 def test_cancelling_ends_a_job_once(ledger: Ledger) -> None:
@@ -91,7 +91,7 @@ def test_cancelling_ends_a_job_once(ledger: Ledger) -> None:
     with pytest.raises(AttemptLost):
         commit(ledger, running)
     assert rows_of(ledger, job) == [0]
-    assert ledger.upkeep.unpublished(grace=0) == []
+    assert ledger.maintenance.unpublished(grace=0) == []
 
 
 def test_a_job_that_has_succeeded_stays_so(ledger: Ledger) -> None:
@@ -116,8 +116,8 @@ def test_a_retry_runs_only_what_did_not_succeed(ledger: Ledger) -> None:
     for _ in range(2):
         ledger.attempts.fail(claim(ledger, job, 1), "broken", permanent=False)
     ledger.control.cancel(job)
-    with ledger.database.connection() as link:
-        first = link.execute("SELECT xmin::text FROM results").fetchall()
+    with ledger.database.connection() as conn:
+        first = conn.execute("SELECT xmin::text FROM results").fetchall()
 
     tickets = ledger.control.retry(job)
     assert [(ticket.shard, ticket.start, ticket.stop) for ticket in tickets] == [(1, 1, 2), (2, 2, 3)]
@@ -131,8 +131,8 @@ def test_a_retry_runs_only_what_did_not_succeed(ledger: Ledger) -> None:
     run(ledger, job, 2)
     assert ledger.queries.job(job).state is State.SUCCEEDED
     assert rows_of(ledger, job) == [0, 1, 2]
-    with ledger.database.connection() as link:
-        assert link.execute("SELECT xmin::text FROM results WHERE row = 0").fetchall() == first
+    with ledger.database.connection() as conn:
+        assert conn.execute("SELECT xmin::text FROM results WHERE row = 0").fetchall() == first
 
 
 def test_rows_that_fail_fail_the_job_and_keep_the_others(ledger: Ledger) -> None:
@@ -155,7 +155,7 @@ def test_a_job_past_its_deadline_is_ended(ledger: Ledger) -> None:
     done, endless = submit(ledger, 1, timeout=600), submit(ledger, 1)
     run(ledger, done)
     late = claim(ledger, running)
-    assert ledger.upkeep.end_overdue() == 0
+    assert ledger.maintenance.end_overdue() == 0
 
     assert overdue(ledger) == 2
     assert overdue(ledger) == 0

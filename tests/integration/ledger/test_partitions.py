@@ -26,8 +26,8 @@ def own(services: Settings) -> Iterator[Ledger]:
 
 
 def this_week(ledger: Ledger) -> datetime:
-    with ledger.database.connection() as link:
-        return start_of_week(read_clock(link))
+    with ledger.database.connection() as conn:
+        return start_of_week(read_clock(conn))
 
 
 def names(ledger: Ledger) -> set[str]:
@@ -63,8 +63,8 @@ def test_rows_of_before_stay_where_they_are(fresh: Settings, revision: str) -> N
 def test_the_migration_waits_for_who_writes(fresh: Settings) -> None:
     migrate(fresh.database_url, "0003")
     with Ledger(fresh.database_url) as ledger:
-        with ledger.database.own_connection() as link, link.transaction():
-            link.execute("INSERT INTO results VALUES (gen_random_uuid(), 0, '1')")
+        with ledger.database.own_connection() as conn, conn.transaction():
+            conn.execute("INSERT INTO results VALUES (gen_random_uuid(), 0, '1')")
             migrating = Thread(target=migrate, args=[fresh.database_url])
             migrating.start()
             wait_for_lock(ledger)
@@ -138,8 +138,8 @@ def test_a_week_waits_for_who_writes_into_the_default_partition(own: Ledger) -> 
     now = this_week(own)
     drop_weeks(own)
     job = id_at(now)
-    with own.database.own_connection() as link, link.transaction():
-        link.execute("INSERT INTO results VALUES (%s, 0, '1')", [job])
+    with own.database.own_connection() as conn, conn.transaction():
+        conn.execute("INSERT INTO results VALUES (%s, 0, '1')", [job])
         left = own.partitions.keep(ahead=0, patience=50).left
         assert left == {f"results_{week_name(now)}": "results_default is being written or read"}
     assert own.partitions.keep(ahead=0).made == [f"results_{week_name(now)}"]

@@ -50,23 +50,23 @@ def test_a_decision_leaves_the_shard_running_until_its_file_is_published(ledger:
     record = ledger.queries.job(job)
     assert (record.rows_done, record.rows_failed, record.shards_done) == (0, 0, 0)
 
-    assert ledger.attempts.finish_part(first) is False
+    assert ledger.attempts.finish_output_file(first) is False
     record = ledger.queries.job(job)
     assert (record.state, record.rows_done, record.rows_failed, record.shards_done) == (State.RUNNING, 2, 1, 1)
     second = claim(ledger, job, 1)
     decide(ledger, second)
-    assert ledger.attempts.finish_part(second) is True
+    assert ledger.attempts.finish_output_file(second) is True
     record = ledger.queries.job(job)
     assert (record.state, record.rows_done, record.rows_failed) == (State.FAILED, 4, 1)
     assert record.notes == ["a batch did not fit"]
-    assert [shard.part for shard in ledger.queries.shards(job)] == [part_of(first), part_of(second)]
+    assert [shard.output_file for shard in ledger.queries.shards(job)] == [part_of(first), part_of(second)]
 
 
 @pytest.mark.parametrize("ending", ["lost", "released", "failed for now"])
 def test_the_next_attempt_is_told_of_the_decision_and_can_finish_it(ledger: Ledger, ending: str) -> None:
     job = submit(ledger, 3)
     first = claim(ledger, job)
-    assert first.part is None
+    assert first.output_file is None
     decide(ledger, first, {0: "is null", 2: "is null"}, results=True)
     if ending == "lost":
         expire(ledger, job)
@@ -75,10 +75,10 @@ def test_the_next_attempt_is_told_of_the_decision_and_can_finish_it(ledger: Ledg
     else:
         ledger.attempts.fail(first, "the disk is full", permanent=False)
     second = claim(ledger, job)
-    assert second.part == part_of(first)
+    assert second.output_file == part_of(first)
     with pytest.raises(AttemptLost):
-        ledger.attempts.finish_part(first)
-    assert ledger.attempts.finish_part(second) is True
+        ledger.attempts.finish_output_file(first)
+    assert ledger.attempts.finish_output_file(second) is True
     record = ledger.queries.job(job)
     assert (record.rows_done, record.rows_failed, record.shards_done) == (1, 2, 1)
     assert rows_of(ledger, job) == [1]
@@ -92,8 +92,8 @@ def test_a_decision_stands_through_the_failure_and_the_retry_of_its_job(ledger: 
     assert ledger.queries.job(job).state is State.FAILED
     ledger.control.retry(job)
     second = claim(ledger, job)
-    assert second.part == part_of(first)
-    ledger.attempts.finish_part(second)
+    assert second.output_file == part_of(first)
+    ledger.attempts.finish_output_file(second)
     assert ledger.queries.job(job).state is State.SUCCEEDED
 
 
@@ -132,7 +132,7 @@ def test_a_frozen_attempt_that_wakes_beside_a_newer_one_decides_nothing(ledger: 
             return True
 
         assert together(partial(try_to, old), partial(try_to, new)) == [False, True]
-        assert only_shard(ledger, job).part == part_of(new)
+        assert only_shard(ledger, job).output_file == part_of(new)
         assert ledger.queries.row_errors(job) == [(0, "by attempt 2")]
 
 
@@ -140,11 +140,11 @@ def test_nothing_is_finished_before_it_is_decided_or_after_it_was_cancelled(ledg
     job = submit(ledger, 2)
     current = claim(ledger, job)
     with pytest.raises(AttemptLost, match="nothing to finish"):
-        ledger.attempts.finish_part(current)
+        ledger.attempts.finish_output_file(current)
     decide(ledger, current)
     ledger.control.cancel(job)
     with pytest.raises(AttemptLost):
-        ledger.attempts.finish_part(current)
+        ledger.attempts.finish_output_file(current)
     assert ledger.queries.job(job).rows_done == 0
 
 
@@ -152,12 +152,12 @@ def test_a_lease_that_runs_out_at_the_decision_is_passed_over(ledger: Ledger) ->
     job = submit(ledger, 2)
     current = claim(ledger, job)
     with ledger.attempts.writing(current) as writer:
-        with ledger.database.connection() as link:
-            link.execute("UPDATE shards SET lease_until = now() - interval '1 second'")
+        with ledger.database.connection() as conn:
+            conn.execute("UPDATE shards SET lease_until = now() - interval '1 second'")
         writer.decide(part_of(current))
-        assert ledger.upkeep.expire_leases() == 0
-    assert ledger.upkeep.expire_leases() == 1
-    assert claim(ledger, job).part == part_of(current)
+        assert ledger.maintenance.expire_leases() == 0
+    assert ledger.maintenance.expire_leases() == 1
+    assert claim(ledger, job).output_file == part_of(current)
 
 
 def test_a_cancel_waits_for_a_decision_and_stops_what_follows(ledger: Ledger) -> None:
@@ -170,8 +170,8 @@ def test_a_cancel_waits_for_a_decision_and_stops_what_follows(ledger: Ledger) ->
             wait_for_lock(ledger)
         assert cancelled.result(PATIENCE) is True
     with pytest.raises(AttemptLost):
-        ledger.attempts.finish_part(current)
-    assert only_shard(ledger, job).part == part_of(current)
+        ledger.attempts.finish_output_file(current)
+    assert only_shard(ledger, job).output_file == part_of(current)
 
 
 def test_two_who_finish_at_once_count_the_shard_once(ledger: Ledger) -> None:
@@ -182,7 +182,7 @@ def test_two_who_finish_at_once_count_the_shard_once(ledger: Ledger) -> None:
 
         def try_to(of: Claim = current) -> bool:
             try:
-                ledger.attempts.finish_part(of)
+                ledger.attempts.finish_output_file(of)
             except AttemptLost:
                 return False
             return True

@@ -11,8 +11,8 @@ from longshore.shared.specs.jobs import State
 from tests.integration.support import claim, commit, expire, new_job, rows_of, run, states_of
 
 CUT = [
-    NewShard(task="infer", start=0, stop=3, offset=10, length=30),
-    NewShard(task="infer", start=3, stop=5, offset=40, length=20),
+    NewShard(action="infer", start=0, stop=3, offset=10, length=30),
+    NewShard(action="infer", start=3, stop=5, offset=40, length=20),
 ]
 
 
@@ -20,12 +20,12 @@ def test_the_shards_of_a_plan_are_run_and_end_the_job(ledger: Ledger) -> None:
     new = new_job(queue="gpu", priority=8, max_attempts=5)
     ledger.submissions.submit([new])
     plan = claim(ledger, new.id)
-    assert (plan.task, plan.kind) == ("plan", "infer")
+    assert (plan.action, plan.kind) == ("plan", "infer")
     ledger.attempts.plan(plan, CUT, rows_total=5)
 
     found = ledger.queries.job(new.id)
     assert (found.state, found.rows_total, found.shards_total, found.shards_done) == (State.RUNNING, 5, 3, 1)
-    assert ledger.upkeep.unpublished(grace=0) == [
+    assert ledger.maintenance.unpublished(grace=0) == [
         Ticket(new.id, 1, "infer", "gpu", 8, 0, 3, "digits", 1),
         Ticket(new.id, 2, "infer", "gpu", 8, 3, 5, "digits", 1),
     ]

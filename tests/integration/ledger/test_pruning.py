@@ -50,8 +50,8 @@ def own(services: Settings) -> Iterator[Ledger]:
 
 
 def clock(ledger: Ledger) -> datetime:
-    with ledger.database.connection() as link:
-        return read_clock(link)
+    with ledger.database.connection() as conn:
+        return read_clock(conn)
 
 
 def add_week(ledger: Ledger, week: datetime, tables: tuple[str, ...] = ("results", "row_errors")) -> None:
@@ -184,9 +184,9 @@ def test_a_retry_that_comes_first_keeps_the_week(own: Ledger) -> None:
     done, failed = done_at(own, week), submit_at(own, week)
     own.attempts.fail(claim(own, failed), "broken", permanent=True)
     found: list[Pruned] = []
-    with own.database.own_connection() as link, link.transaction():
+    with own.database.own_connection() as conn, conn.transaction():
         # What a retry does last, before it commits.
-        link.execute("UPDATE jobs SET state = 'queued', finished_at = NULL WHERE id = %s", [failed])
+        conn.execute("UPDATE jobs SET state = 'queued', finished_at = NULL WHERE id = %s", [failed])
         pruning = Thread(target=lambda: found.append(own.pruning.prune(30 * DAY, patience=60_000)))
         pruning.start()
         wait_for_lock(own)
@@ -207,8 +207,8 @@ def test_a_retry_that_comes_second_is_refused(own: Ledger) -> None:
         except InvalidInput as error:
             raised.append(error)
 
-    with own.database.own_connection() as link, link.transaction():
-        link.execute("UPDATE jobs SET pruned_at = now() WHERE id = %s", [failed])
+    with own.database.own_connection() as conn, conn.transaction():
+        conn.execute("UPDATE jobs SET pruned_at = now() WHERE id = %s", [failed])
         retrying = Thread(target=retry)
         retrying.start()
         wait_for_lock(own)
@@ -229,8 +229,8 @@ def test_two_prunes_at_once_prune_each_job_once(own: Ledger) -> None:
 
 
 def test_who_waits_too_long_for_another_prune_is_told(own: Ledger) -> None:
-    with own.database.own_connection() as link:
-        link.execute("SELECT pg_advisory_lock(%s)", [PRUNE_LOCK])
+    with own.database.own_connection() as conn:
+        conn.execute("SELECT pg_advisory_lock(%s)", [PRUNE_LOCK])
         with pytest.raises(LedgerBusy, match="another prune"):
             own.pruning.prune(30 * DAY, turn=50)
 
@@ -239,7 +239,7 @@ def test_an_attempt_that_writes_elsewhere_neither_waits_nor_is_waited_for(own: L
     now = clock(own)
     old = done_at(own, now - 6 * WEEK)
     of = claim(own, submit_at(own, now, 2))
-    with own.database.own_connection() as link, link.transaction(), link.cursor() as cursor:
+    with own.database.own_connection() as conn, conn.transaction(), conn.cursor() as cursor:
         with cursor.copy("COPY results FROM STDIN") as copy:
             copy.write(lines(of))
         pruned = own.pruning.prune(30 * DAY)
@@ -256,8 +256,8 @@ def test_an_attempt_that_writes_elsewhere_neither_waits_nor_is_waited_for(own: L
 def test_who_reads_an_old_week_for_long_is_not_disturbed(own: Ledger) -> None:
     week = clock(own) - 6 * WEEK
     old = done_at(own, week)
-    with own.database.own_connection() as link, link.transaction():
-        link.execute(f"SELECT FROM results_{week_name(week)}")
+    with own.database.own_connection() as conn, conn.transaction():
+        conn.execute(f"SELECT FROM results_{week_name(week)}")
         with pytest.raises(LedgerBusy, match=f"results_{week_name(week)}"):
             own.pruning.prune(30 * DAY, patience=20)
     assert rows_of(own, old) == [0, 1]

@@ -76,36 +76,36 @@ def test_few_results_are_the_same_read_at_once(ledger: Ledger) -> None:
 
 
 def test_workers_come_are_heard_of_and_go(ledger: Ledger) -> None:
-    assert ledger.fleet.workers() == []
-    ledger.fleet.see(WORKER)
-    (first,) = ledger.fleet.workers()
+    assert ledger.workers.workers() == []
+    ledger.workers.see(WORKER)
+    (first,) = ledger.workers.workers()
     assert {name: getattr(first, name) for name in vars(WORKER)} == vars(WORKER)
     assert first.alive
 
-    ledger.fleet.see(WORKER)
-    (second,) = ledger.fleet.workers()
+    ledger.workers.see(WORKER)
+    (second,) = ledger.workers.workers()
     assert (second.started_at, second.seen_at > first.seen_at) == (first.started_at, True)
-    ledger.fleet.see(replace(WORKER, pid=4712))
-    (third,) = ledger.fleet.workers()
+    ledger.workers.see(replace(WORKER, pid=4712))
+    (third,) = ledger.workers.workers()
     assert third.started_at > first.started_at
 
-    ledger.fleet.forget(WORKER.name)
-    assert ledger.fleet.workers() == []
+    ledger.workers.forget(WORKER.name)
+    assert ledger.workers.workers() == []
 
 
 def test_a_silent_worker_counts_as_gone_but_its_families_are_known(ledger: Ledger) -> None:
-    ledger.fleet.see(WORKER)
-    ledger.fleet.see(replace(WORKER, name="cuda:0@tests", queue="gpu", families=["mlp", "cnn"]))
-    assert ledger.fleet.live_queues() == {"cpu", "gpu"}
-    with ledger.database.connection() as link:
-        link.execute("UPDATE workers SET seen_at = now() - interval '1 hour' WHERE queue = 'gpu'")
+    ledger.workers.see(WORKER)
+    ledger.workers.see(replace(WORKER, name="cuda:0@tests", queue="gpu", families=["mlp", "cnn"]))
+    assert ledger.workers.live_queues() == {"cpu", "gpu"}
+    with ledger.database.connection() as conn:
+        conn.execute("UPDATE workers SET seen_at = now() - interval '1 hour' WHERE queue = 'gpu'")
 
-    assert ledger.fleet.live_queues() == {"cpu"}
-    assert [(worker.name, worker.alive) for worker in ledger.fleet.workers()] == [
+    assert ledger.workers.live_queues() == {"cpu"}
+    assert [(worker.name, worker.alive) for worker in ledger.workers.workers()] == [
         ("cpu:0@tests", True),
         ("cuda:0@tests", False),
     ]
-    assert ledger.fleet.families() == {"linear", "mlp", "cnn"}
+    assert ledger.workers.families() == {"linear", "mlp", "cnn"}
 
 
 def test_the_installation_is_described(ledger: Ledger) -> None:
@@ -117,7 +117,7 @@ def test_the_installation_is_described(ledger: Ledger) -> None:
     assert ledger.queries.schema_revision() == newest_revision()
 
     assert not ledger.queries.relay_leads()
-    with ledger.database.own_connection() as link:
-        assert ledger.upkeep.try_lead(link)
+    with ledger.database.own_connection() as conn:
+        assert ledger.maintenance.try_lead(conn)
         assert ledger.queries.relay_leads()
     wait_until(lambda: not ledger.queries.relay_leads())

@@ -46,9 +46,9 @@ def test_a_commit_that_meets_a_cancel_at_the_fence_is_lost(ledger: Ledger) -> No
     job = submit(ledger, 2)
     current = claim(ledger, job)
     with ThreadPoolExecutor(2) as pool:
-        with ledger.database.transaction() as link:
+        with ledger.database.transaction() as conn:
             # Whoever cancels holds the shards, and waits here for the job.
-            link.execute("SELECT FROM jobs WHERE id = %s FOR UPDATE", [job])
+            conn.execute("SELECT FROM jobs WHERE id = %s FOR UPDATE", [job])
             cancelled = pool.submit(ledger.control.cancel, job)
             wait_for_lock(ledger)
             committed = pool.submit(commit, ledger, current)
@@ -65,12 +65,12 @@ def test_a_lease_that_runs_out_while_its_attempt_commits_is_passed_over(ledger: 
     current = claim(ledger, job)
     with ledger.attempts.writing(current) as writer:
         writer.results(lines(current))
-        with ledger.database.connection() as link:
-            link.execute("UPDATE shards SET lease_until = now() - interval '1 second'")
+        with ledger.database.connection() as conn:
+            conn.execute("UPDATE shards SET lease_until = now() - interval '1 second'")
         writer.fence(2)
-        assert ledger.upkeep.expire_leases() == 0
+        assert ledger.maintenance.expire_leases() == 0
         writer.finish()
-    assert ledger.upkeep.expire_leases() == 0
+    assert ledger.maintenance.expire_leases() == 0
     assert ledger.queries.job(job).state is State.SUCCEEDED
 
 

@@ -115,15 +115,15 @@ def test_notes_of_attempts_are_kept_once_each(ledger: Ledger) -> None:
 def test_only_the_failed_rows_run_again(ledger: Ledger) -> None:
     job = half_failed(ledger, 3, 2, 2, max_row_errors=0.5)
     assert ledger.queries.job(job).notes == ["2 of 7 rows failed, up to 3 were allowed"]
-    with ledger.database.connection() as link:
-        before = link.execute("SELECT row, xmin::text FROM results ORDER BY row").fetchall()
+    with ledger.database.connection() as conn:
+        before = conn.execute("SELECT row, xmin::text FROM results ORDER BY row").fetchall()
 
     tickets = ledger.control.retry_failed_rows(job)
     assert [ticket.shard for ticket in tickets] == [0, 1]
     assert [len(message.tickets) for message in group(tickets)] == [1, 1]
     waiting = ledger.queries.job(job)
     assert (waiting.state, waiting.error, waiting.finished_at, waiting.notes) == (State.QUEUED, None, None, [])
-    assert (waiting.rows_done, waiting.rows_failed, waiting.shards_done, waiting.rows_before) == (5, 0, 1, 5)
+    assert (waiting.rows_done, waiting.rows_failed, waiting.shards_done, waiting.rows_before_retry) == (5, 0, 1, 5)
     assert ledger.queries.row_errors(job) == [(0, BAD), (3, BAD)]
     invariants.check(ledger)
 
@@ -138,8 +138,8 @@ def test_only_the_failed_rows_run_again(ledger: Ledger) -> None:
     assert found.notes == ["1 of 7 rows failed, up to 3 were allowed"]
     assert ledger.queries.row_errors(job) == [(3, "still not a number")]
     assert rows_of(ledger, job) == [0, 1, 2, 4, 5, 6]
-    with ledger.database.connection() as link:
-        after = link.execute("SELECT row, xmin::text FROM results WHERE row > 0 ORDER BY row").fetchall()
+    with ledger.database.connection() as conn:
+        after = conn.execute("SELECT row, xmin::text FROM results WHERE row > 0 ORDER BY row").fetchall()
     assert after == before
     invariants.check(ledger)
 
@@ -211,8 +211,8 @@ def test_what_cannot_be_run_again_is_refused(ledger: Ledger) -> None:
     with pytest.raises(InvalidInput, match=f"no row of {whole} failed"):
         ledger.control.retry_failed_rows(whole)
     files = half_failed(ledger, 1, 1)
-    with ledger.database.connection() as link:
-        link.execute("""UPDATE jobs SET spec = spec || '{"output": "out/*.parquet"}' WHERE id = %s""", [files])
+    with ledger.database.connection() as conn:
+        conn.execute("""UPDATE jobs SET spec = spec || '{"output": "out/*.parquet"}' WHERE id = %s""", [files])
     with pytest.raises(InvalidInput, match="writes files") as refused:
         ledger.control.retry_failed_rows(files)
     assert refused.value.field == "rows"

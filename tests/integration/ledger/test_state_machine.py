@@ -68,8 +68,8 @@ class Crowd:
         often = [self.claim, self.claim, self.claim, self.commit, self.lose, self.retry]
         self.steps = [*often, *often, self.submit, self.renew, self.write_and_break, self.fail, self.release]
         self.steps += [
-            self.claim_company,
-            self.claim_company,
+            self.claim_batch,
+            self.claim_batch,
             self.retry_rows,
             self.retry_rows,
             self.cancel,
@@ -94,13 +94,13 @@ class Crowd:
         rows = self.random.choice([(), (1, 1), (2, 1, 2)])
         tries, timeout = self.random.randint(1, 5), self.random.choice([None, None, 600.0])
         allowed = self.random.choice([0, 1, 0.5])
-        company = self.random.choice([None, "a"])
-        new = new_job(*rows, max_attempts=tries, timeout=timeout, max_row_errors=allowed, company=company)
+        batch_key = self.random.choice([None, "a"])
+        new = new_job(*rows, max_attempts=tries, timeout=timeout, max_row_errors=allowed, batch_key=batch_key)
         self.jobs += self.ledger.submissions.submit([new])
 
     def submit_after(self) -> None:
         if self.random.random() < 0.1:  # a link waits, so that too many of them leave nothing to claim
-            self.jobs += self.ledger.submissions.submit([new_job(1, 1, version=None, after=self.job())])
+            self.jobs += self.ledger.submissions.submit([new_job(1, 1, version=None, depends_on=self.job())])
 
     def advance(self) -> None:
         self.ledger.chains.advance()
@@ -110,13 +110,13 @@ class Crowd:
         if found is not None:
             self.claims.append(found)
 
-    def claim_company(self) -> None:
+    def claim_batch(self) -> None:
         name = (self.job(), self.random.randrange(3))
         self.claims += self.ledger.attempts.claim_many([name], worker="crowd", lease=LEASE)
 
     def commit(self) -> None:
         for old in self.some_claim():
-            if old.task == "plan":
+            if old.action == "plan":
                 invariants.finish(self.ledger, old)
             else:
                 commit(self.ledger, old, {old.start: "not a number"} if self.random.random() < 0.4 else None)
@@ -150,9 +150,9 @@ class Crowd:
         self.ledger.control.retry_failed_rows(self.job())
 
     def run_out_of_time(self) -> None:
-        with self.ledger.database.connection() as link:
-            link.execute("UPDATE jobs SET deadline = created_at + interval '1 microsecond' WHERE deadline IS NOT NULL")
-        self.ledger.upkeep.end_overdue()
+        with self.ledger.database.connection() as conn:
+            conn.execute("UPDATE jobs SET deadline = created_at + interval '1 microsecond' WHERE deadline IS NOT NULL")
+        self.ledger.maintenance.end_overdue()
 
     def job(self) -> UUID:
         """One of the newest, so that all do it to the same."""

@@ -30,7 +30,7 @@ def test_what_was_submitted_is_there(ledger: Ledger) -> None:
     shards = ledger.queries.shards(job)
     assert [(shard.index, shard.start, shard.stop) for shard in shards] == [(0, 0, 3), (1, 3, 5)]
     assert all(shard.attempt == 0 and shard.attempt_limit == 3 for shard in shards)
-    assert ledger.upkeep.unpublished(grace=0) == tickets_of([new])
+    assert ledger.maintenance.unpublished(grace=0) == tickets_of([new])
 
 
 def test_one_bad_job_keeps_all_of_a_call_out(ledger: Ledger) -> None:
@@ -39,7 +39,7 @@ def test_one_bad_job_keeps_all_of_a_call_out(ledger: Ledger) -> None:
         ledger.submissions.submit([new_job(1), new_job(1, priority=10)], [block])
 
     assert ledger.queries.jobs() == []
-    assert ledger.upkeep.unpublished(grace=0) == []
+    assert ledger.maintenance.unpublished(grace=0) == []
     assert ledger.submissions.read_inputs([block.id]) == {}
 
 
@@ -118,7 +118,7 @@ def test_what_waits_to_be_published_is_listed_most_urgent_first(ledger: Ledger) 
     expected = [name for index in (1, 3, 0, 2) for name in ((jobs[index].id, 0), (jobs[index].id, 1))]
 
     def listed(limit: int) -> list[tuple[UUID, int]]:
-        return [(ticket.job_id, ticket.shard) for ticket in ledger.upkeep.unpublished(grace=0, limit=limit)]
+        return [(ticket.job_id, ticket.shard) for ticket in ledger.maintenance.unpublished(grace=0, limit=limit)]
 
     assert listed(100) == expected
     assert listed(3) == expected[:3]
@@ -130,7 +130,7 @@ def test_marking_as_published_leaves_claimed_shards_alone(ledger: Ledger) -> Non
     ledger.attempts.claim(new.id, 0, worker="cpu:0", lease=60)
     ledger.submissions.mark_published([(uuid4(), tickets_of([new]))])
 
-    assert ledger.upkeep.unpublished(grace=0) == []
-    with ledger.database.connection() as link:
-        published = link.execute("SELECT index FROM shards WHERE published_at IS NOT NULL").fetchall()
+    assert ledger.maintenance.unpublished(grace=0) == []
+    with ledger.database.connection() as conn:
+        published = conn.execute("SELECT index FROM shards WHERE published_at IS NOT NULL").fetchall()
     assert published == [(1,)]

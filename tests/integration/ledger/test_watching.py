@@ -27,7 +27,7 @@ def silent(watch: JobWatch) -> bool:
 
 def test_every_change_of_a_job_is_announced(ledger: Ledger) -> None:
     job = submit(ledger, 2, 2, 2, max_attempts=1, timeout=600)
-    with ledger.watching.jobs() as watch:
+    with ledger.notifications.jobs() as watch:
         first = claim(ledger, job, 0)
         assert heard(watch) == {job}, "it runs"
         ledger.attempts.renew(first, lease=LEASE, rows=1, changed=True)
@@ -49,18 +49,18 @@ def test_every_change_of_a_job_is_announced(ledger: Ledger) -> None:
 
 def test_the_relay_s_changes_are_announced_too(ledger: Ledger) -> None:
     lost, late = submit(ledger, 1, max_attempts=1), submit(ledger, 1, timeout=0.001)
-    with ledger.watching.jobs() as watch:
+    with ledger.notifications.jobs() as watch:
         claim(ledger, lost)
         assert heard(watch) == {lost}
         expire(ledger, lost)
         assert heard(watch) == {lost}
-        ledger.upkeep.end_overdue()
+        ledger.maintenance.end_overdue()
         assert heard(watch) == {late}
 
 
 def test_what_arrives_together_is_handled_together(ledger: Ledger) -> None:
     jobs = {submit(ledger, 1) for _ in range(3)}
-    with ledger.watching.jobs() as watch:
+    with ledger.notifications.jobs() as watch:
         for job in jobs:
             ledger.control.cancel(job)
         found = heard(watch)
@@ -73,7 +73,7 @@ def test_what_arrives_together_is_handled_together(ledger: Ledger) -> None:
 def test_nothing_is_announced_of_what_does_not_change(ledger: Ledger) -> None:
     job = submit(ledger, 2)
     current = claim(ledger, job)
-    with ledger.watching.jobs() as watch:
+    with ledger.notifications.jobs() as watch:
         ledger.attempts.renew(current, lease=LEASE, rows=0, changed=False)
         write_and_break(ledger, current)
         assert silent(watch)
@@ -81,32 +81,32 @@ def test_nothing_is_announced_of_what_does_not_change(ledger: Ledger) -> None:
 
 def test_shards_that_wait_to_be_published_call_the_relay(ledger: Ledger) -> None:
     job = ledger.submissions.submit([new_job(max_attempts=1)])[0]
-    with ledger.database.own_connection() as link:
-        link.execute(f"LISTEN {TICKETS_CHANNEL}")
+    with ledger.database.own_connection() as conn:
+        conn.execute(f"LISTEN {TICKETS_CHANNEL}")
 
         def called() -> bool:
-            return bool(list(link.notifies(timeout=PATIENCE, stop_after=1)))
+            return bool(list(conn.notifies(timeout=PATIENCE, stop_after=1)))
 
         ledger.attempts.release(claim(ledger, job))
         assert called(), "handed back"
-        shard = NewShard(task="infer", start=0, stop=1)
+        shard = NewShard(action="infer", start=0, stop=1)
         ledger.attempts.plan(claim(ledger, job), [shard, shard], rows_total=2)
         assert called(), "planned"
         ledger.attempts.give_back([(job, 1)])
         assert called(), "not got to"
     again = submit(ledger, 1, max_attempts=2)
-    with ledger.database.own_connection() as link:
-        link.execute(f"LISTEN {TICKETS_CHANNEL}")
+    with ledger.database.own_connection() as conn:
+        conn.execute(f"LISTEN {TICKETS_CHANNEL}")
         claim(ledger, again)
         expire(ledger, again)
-        assert list(link.notifies(timeout=PATIENCE, stop_after=1)), "lost"
+        assert list(conn.notifies(timeout=PATIENCE, stop_after=1)), "lost"
 
 
 def test_a_watch_whose_connection_breaks_says_so(ledger: Ledger) -> None:
     def listen_and_break() -> None:
-        with ledger.watching.jobs() as watch:
-            with ledger.database.connection() as link:
-                link.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
+        with ledger.notifications.jobs() as watch:
+            with ledger.database.connection() as conn:
+                conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
             heard(watch)
 
     with pytest.raises(ServiceUnavailable):

@@ -55,7 +55,7 @@ def test_nine_comes_first_and_equals_in_their_order(app: Celery, ledger: Ledger)
 def test_what_the_relay_publishes_is_ordered_too(app: Celery, ledger: Ledger) -> None:
     jobs = [new_job(1, kind="train", version=None, priority=priority) for priority in (4, 9, 0, 5, 9, 4)]
     ledger.submissions.submit(jobs)
-    publish(app, ledger, ledger.upkeep.unpublished(grace=0))
+    publish(app, ledger, ledger.maintenance.unpublished(grace=0))
     expected = [str(job.id) for job in sorted(jobs, key=lambda job: -job.priority)]
     assert jobs_of(consume(app, len(jobs), "cpu")) == expected
 

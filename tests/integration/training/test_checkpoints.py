@@ -159,7 +159,7 @@ def test_one_checkpoint_stays_and_the_store_keeps_it(cluster: Cluster, client: C
     assert not cluster.ledger.checkpoints.prune(undisturbed.id, 1), "it is the only one"
     store = Store(client.settings.store)
     assert found.blob in referenced_blobs(store, cluster.ledger)
-    assert len(store.read_blob(found.blob)) == found.size
+    assert len(store.read_blob(found.blob)) == found.size_bytes
     # Those before it went with it: nothing is left for a sweep.
     swept = client.sweep_store(timedelta(hours=2), dry_run=True)
     assert not swept.blobs

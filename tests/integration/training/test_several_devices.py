@@ -201,7 +201,7 @@ def test_more_gpus_than_any_worker_has_are_refused_at_the_call(
 ) -> None:
     name = f"{device}@tests"
     there = Presence(name=name, device=device, queue="gpu", host="tests", pid=1, families=["mlp"])
-    cluster.ledger.fleet.see(there)
+    cluster.ledger.workers.see(there)
     try:
         with pytest.raises(InvalidInput, match=rf"^devices: 4: no worker has more than {has}; .*cuda:2\+cuda:3"):
             client.train("wide", "mlp", table, "label", devices=4)
@@ -212,7 +212,7 @@ def test_more_gpus_than_any_worker_has_are_refused_at_the_call(
         # A worker on CPUs takes any number.
         client.train("wide", "mlp", table, "label", devices=4, device="cpu").cancel()
     finally:
-        cluster.ledger.fleet.forget(name)
+        cluster.ledger.workers.forget(name)
 
 
 def test_what_does_not_go_together_is_refused_at_the_call(client: Client, table: pa.Table) -> None:

@@ -20,7 +20,7 @@ TICKETS = st.builds(
     Ticket,
     job_id=st.uuids(),
     shard=st.integers(0, 2**31 - 1),
-    task=st.sampled_from(["infer", "infer", "infer", "train", "plan"]),
+    action=st.sampled_from(["infer", "infer", "infer", "train", "plan"]),
     queue=st.sampled_from(["cpu", "gpu"]),
     priority=st.sampled_from([4, 9]),
     start=st.integers(0, 10),
@@ -45,7 +45,7 @@ def test_no_ticket_is_lost_doubled_or_moved(tickets: list[Ticket]) -> None:
         assert len(message.tickets) <= GROUP_SHARDS
         assert sum(ticket.stop - ticket.start for ticket in message.tickets) <= GROUP_ROWS
         assert len({(each.queue, each.priority, each.model, each.version) for each in message.tickets}) == 1
-        assert {each.task for each in message.tickets} == {"infer"}
+        assert {each.action for each in message.tickets} == {"infer"}
 
 
 def test_small_shards_fill_a_message_before_the_next() -> None:
@@ -55,7 +55,7 @@ def test_small_shards_fill_a_message_before_the_next() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("task", "train"), ("queue", "gpu"), ("priority", 9), ("model", "letters"), ("version", 4)]
+    ("name", "value"), [("action", "train"), ("queue", "gpu"), ("priority", 9), ("model", "letters"), ("version", 4)]
 )
 def test_what_differs_is_not_put_together(name: str, value: str | int) -> None:
     other = replace(TICKET, **{name: value})  # type: ignore[arg-type]
@@ -63,8 +63,8 @@ def test_what_differs_is_not_put_together(name: str, value: str | int) -> None:
 
 
 def test_training_and_planning_stand_alone() -> None:
-    for task in ("train", "plan"):
-        ticket = replace(TICKET, task=task)
+    for action in ("train", "plan"):
+        ticket = replace(TICKET, action=action)
         assert [len(message.tickets) for message in group([ticket, ticket])] == [1, 1]
     assert list(group([])) == []
 
@@ -74,8 +74,8 @@ def test_training_and_planning_stand_alone() -> None:
     [
         ([replace(TICKET, start=4096, stop=8192)], "longshore.infer", "digits:3 rows 4096-8192"),
         (small(64), "longshore.infer", "digits:3 64 shards"),
-        ([replace(TICKET, task="train", version=None)], "longshore.train", "train digits"),
-        ([replace(TICKET, task="plan")], "longshore.plan", "plan digits:3"),
+        ([replace(TICKET, action="train", version=None)], "longshore.train", "train digits"),
+        ([replace(TICKET, action="plan")], "longshore.plan", "plan digits:3"),
     ],
 )
 def test_a_message_is_named_for_people(tickets: list[Ticket], task: str, label: str) -> None:

@@ -126,7 +126,7 @@ def _run(context: WorkerContext, claim: Claim, beat: Heartbeat, task: str) -> bo
     """Whether it was committed."""
     try:
         with beat, Telling(partial(context.events.send, task), claim, beat):
-            HANDLERS[claim.task](context, claim, beat)
+            HANDLERS[claim.action](context, claim, beat)
         log.info("done %s", claim.token)
     except AttemptLost as error:
         log.info("stopped: %s", error)

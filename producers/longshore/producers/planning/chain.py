@@ -22,7 +22,7 @@ from longshore.shared.datasets.open import open_source, with_listing
 from longshore.shared.datasets.outputs.pattern import OutputPattern
 from longshore.shared.datasets.segments import choose_rows_per_shard
 from longshore.shared.errors import InvalidInput
-from longshore.shared.ledger.chains import MAKING
+from longshore.shared.ledger.chains import VERSION_MAKING_KINDS
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import JobRecord, NewJob, NewShard
 from longshore.shared.references import check_alias
@@ -65,7 +65,7 @@ class LinkPlanner:
         self._producer = producer
         self._blocks = blocks
         self._after = after
-        self._queues = QueueChoice(ledger.fleet)
+        self._queues = QueueChoice(ledger.workers)
         self._version = _known_version(after)
 
     def promote(self, request: Promote) -> NewJob:
@@ -77,7 +77,7 @@ class LinkPlanner:
         _no_format(options.format)
         spec = PromoteSpec(alias=request.alias, condition=request.if_).model_dump_json(exclude_defaults=True)
         draft = self._draft("promote", options.job)
-        return self._link(draft.job(spec, [NewShard(task="promote", start=0, stop=1)], 1, self._same(spec.encode())))
+        return self._link(draft.job(spec, [NewShard(action="promote", start=0, stop=1)], 1, self._same(spec.encode())))
 
     def evaluate(self, data: Data, target: str | None, given: Mapping[str, object]) -> NewJob:
         """:raises InvalidInput: an option or the data is wrong; names it."""
@@ -92,7 +92,7 @@ class LinkPlanner:
         check_target(opened.columns, column, f"the version of {self._after.model}")
         spec = spec.model_copy(update={"data": opened.data})
         same = self._same(spec.model_dump_json(exclude={"data"}, exclude_defaults=True).encode() + opened.content)
-        shard = NewShard(task="evaluate", start=0, stop=opened.rows or 0)
+        shard = NewShard(action="evaluate", start=0, stop=opened.rows or 0)
         draft = self._draft("evaluate", options.job)
         return self._link(draft.job(spec.model_dump_json(exclude_defaults=True), [shard], opened.rows, same))
 
@@ -138,7 +138,7 @@ class LinkPlanner:
             check_kept(keep, table.schema, output)
         step = rows_per_shard or choose_rows_per_shard(table.num_rows)
         starts = range(0, table.num_rows, step)
-        shards = [NewShard(task="infer", start=first, stop=min(first + step, table.num_rows)) for first in starts]
+        shards = [NewShard(action="infer", start=first, stop=min(first + step, table.num_rows)) for first in starts]
         inline = self._blocks.take(table, [table.num_rows])[0]
         return Opened(inline, table.num_rows, shards, table.column_names, encode_block(table))
 
@@ -147,7 +147,7 @@ class LinkPlanner:
         for job in self._ledger.chains.of(self._after.id):
             record = self._ledger.queries.job(job)
             found = record.spec.get("train") if record.kind == "tune" else record.spec
-            if record.kind in MAKING and isinstance(found, dict):
+            if record.kind in VERSION_MAKING_KINDS and isinstance(found, dict):
                 return str(found["target"])
         raise InvalidInput("target", "required: the chain does not say what its version predicts")
 
@@ -167,13 +167,13 @@ class LinkPlanner:
 
     def _link(self, job: NewJob) -> NewJob:
         """The job as a link. Its version comes from the job before, and it runs alone."""
-        shards = [replace(shard, company=None) for shard in job.shards]
-        return replace(job, after=self._after.id, version=None, digest=None, shards=shards)
+        shards = [replace(shard, batch_key=None) for shard in job.shards]
+        return replace(job, depends_on=self._after.id, version=None, digest=None, shards=shards)
 
 
 def _known_version(after: JobRecord) -> str | None:
     """The version that the job before uses, or has made."""
-    made = (after.outcome or {}).get("version") if after.kind in MAKING else after.version
+    made = (after.outcome or {}).get("version") if after.kind in VERSION_MAKING_KINDS else after.version
     return None if made is None else f"{after.model}:{made}"
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.ledger.workers import Fleet, joined
+from longshore.shared.ledger.workers import Workers, joined
 from longshore.shared.specs.train import TrainSpec
 
 
-def check_devices(spec: TrainSpec, queue: str, fleet: Fleet) -> None:
+def check_devices(spec: TrainSpec, queue: str, fleet: Workers) -> None:
     """A worker on CPUs runs any number of processes; on GPUs there must be one that sees so many.
 
     :raises InvalidInput: those that are alive see fewer. Where none is, one may yet come.

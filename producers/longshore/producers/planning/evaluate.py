@@ -59,7 +59,7 @@ def plan_evaluation(
         producer=producer,
     )
     same = spec.model_dump_json(exclude={"data"}, exclude_defaults=True).encode() + content
-    shard = NewShard(task="evaluate", start=0, stop=rows or 0)
+    shard = NewShard(action="evaluate", start=0, stop=rows or 0)
     return draft.job(spec.model_dump_json(exclude_defaults=True), [shard], rows, same)
 
 

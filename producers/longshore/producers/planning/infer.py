@@ -27,7 +27,7 @@ from longshore.shared.datasets.schemas import check_schema
 from longshore.shared.datasets.segments import choose_rows_per_shard
 from longshore.shared.datasets.source import Source
 from longshore.shared.errors import DataError, InvalidInput
-from longshore.shared.ledger.batch_key import SMALL_ROWS, company_of
+from longshore.shared.ledger.batch_key import SMALL_ROWS, batch_key_of
 from longshore.shared.ledger.models import Models
 from longshore.shared.ledger.records import NewJob, NewShard
 from longshore.shared.ledger.submission import Submissions
@@ -50,7 +50,7 @@ class Target:
     rest: str
     format: str | None
     #: Of its small shards; ``None`` where they run alone.
-    company: str | None = None
+    batch_key: str | None = None
     #: Columns that are carried into output files, and where these lie.
     keep: tuple[str, ...] = ()
     output: OutputPattern | None = None
@@ -60,9 +60,9 @@ class Target:
         """How the version is called in an error, as in ``digits:3``."""
         return f"{self.draft.model}:{self.draft.version}"
 
-    def company_for(self, rows: int) -> str | None:
-        """The company of a shard of so many rows."""
-        return self.company if rows <= SMALL_ROWS else None
+    def batch_key_for(self, rows: int) -> str | None:
+        """The batch key of a shard of so many rows; ``None`` for a shard that is too large to be batched."""
+        return self.batch_key if rows <= SMALL_ROWS else None
 
 
 class InferencePlanner:
@@ -96,7 +96,7 @@ class InferencePlanner:
             reference = ModelReference.parse(request.model)
             found = self._make_target(request, reference)
             # What an alias means is asked at each submission.
-            if reference.version is not None and found.company is not None:
+            if reference.version is not None and found.batch_key is not None:
                 self._known.put(key, found)
         self._targets[key] = found
         return found
@@ -134,8 +134,8 @@ class InferencePlanner:
         if output is not None:
             check_free_unless_known(output, options.job.idempotency_key, self._producer, self._submissions)
         rest = spec.model_dump_json(exclude={"data"}, exclude_defaults=True)
-        company = company_of(version.digest, rest) if output is None else None
-        return Target(draft, signature, rest, options.format, company, spec.keep, output)
+        batch_key = batch_key_of(version.digest, rest) if output is None else None
+        return Target(draft, signature, rest, options.format, batch_key, spec.keep, output)
 
     def _plan_file(self, target: Target, path: str | os.PathLike[str]) -> NewJob:
         data = detect(path, target.format)
@@ -175,7 +175,7 @@ class InferencePlanner:
             content = b"" if same is None else same + encode_block(table.slice(start, data.rows))
             step = options.rows_per_shard or choose_rows_per_shard(data.rows)
             shards = [
-                NewShard(task="infer", start=first, stop=stop, company=target.company_for(stop - first))
+                NewShard(action="infer", start=first, stop=stop, batch_key=target.batch_key_for(stop - first))
                 for first in range(0, data.rows, step)
                 for stop in (min(first + step, data.rows),)
             ]
@@ -226,9 +226,9 @@ def check_first_rows(first: pa.RecordBatch, signature: Signature) -> None:
 def cut_file(source: Source, rows_per_shard: int | None) -> list[NewShard]:
     """The shards of a file, or the one that will cut it, where only reading all of it tells how many rows it has."""
     if source.rows is None:
-        return [NewShard(task="plan", start=0, stop=0)]
+        return [NewShard(action="plan", start=0, stop=0)]
     return [
-        NewShard(task="infer", start=cut.start, stop=cut.stop, offset=cut.offset, length=cut.length)
+        NewShard(action="infer", start=cut.start, stop=cut.stop, offset=cut.offset, length=cut.length)
         for cut in source.segments(rows_per_shard)
     ]
 

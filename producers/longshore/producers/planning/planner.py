@@ -38,7 +38,7 @@ def prepare(
     :raises InvalidInput: one is wrong; where there are several, the field names which.
     """
     blocks = InputBlocks(lambda: Store(settings.store))
-    queues = QueueChoice(ledger.fleet)
+    queues = QueueChoice(ledger.workers)
     planner = InferencePlanner(
         *(ledger.models, ledger.submissions, queues, settings.producer, blocks, targets or TtlCache())
     )
@@ -60,10 +60,10 @@ def _plan(
     request: Train | Tune | CrossValidate, ledger: Ledger, queues: QueueChoice, producer: str, blocks: InputBlocks
 ) -> NewJob:
     if isinstance(request, Train):
-        return plan_training(request, ledger.fleet, ledger.models, queues, producer, blocks)
+        return plan_training(request, ledger.workers, ledger.models, queues, producer, blocks)
     if isinstance(request, Tune):
-        return plan_tuning(request, ledger.fleet, ledger.models, queues, producer, blocks)
-    return plan_cross_validation(request, ledger.fleet, ledger.models, queues, producer, blocks)
+        return plan_tuning(request, ledger.workers, ledger.models, queues, producer, blocks)
+    return plan_cross_validation(request, ledger.workers, ledger.models, queues, producer, blocks)
 
 
 def _runs(requests: Sequence[Request]) -> Iterator[tuple[int, Sequence[Request]]]:

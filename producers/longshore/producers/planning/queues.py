@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Literal
 
-from longshore.shared.ledger.workers import Fleet
+from longshore.shared.ledger.workers import Workers
 
 
 class QueueChoice:
     """Chooses for the jobs of one call; asks once which workers are alive."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Workers) -> None:
         self._fleet = fleet
 
     def choose(self, device: Literal["auto", "cpu", "gpu"]) -> str:

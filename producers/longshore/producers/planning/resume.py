@@ -41,5 +41,5 @@ def extension(record: JobRecord, last: CheckpointRecord | None, epochs: int) -> 
         queue=record.queue,
         producer=record.producer,
     )
-    shards = [NewShard(task="train", start=before.epochs, stop=spec.epochs)]
+    shards = [NewShard(action="train", start=before.epochs, stop=spec.epochs)]
     return draft.job(spec.model_dump_json(), shards, epochs, b"")

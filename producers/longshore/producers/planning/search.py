@@ -13,7 +13,7 @@ from longshore.producers.requests import CrossValidate, Train, Tune
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.models import Models
 from longshore.shared.ledger.records import NewJob, NewShard
-from longshore.shared.ledger.workers import Fleet
+from longshore.shared.ledger.workers import Workers
 from longshore.shared.specs.search import CONFIG, Choices, CrossValidateSpec, TuneSpec, applied
 from longshore.shared.specs.validation import build, shorten
 
@@ -22,7 +22,7 @@ TRIALS = 16
 
 
 def plan_tuning(
-    request: Tune, fleet: Fleet, models: Models, queues: QueueChoice, producer: str, blocks: InputBlocks
+    request: Tune, fleet: Workers, models: Models, queues: QueueChoice, producer: str, blocks: InputBlocks
 ) -> NewJob:
     """One job with a shard for each trial.
 
@@ -47,7 +47,7 @@ def plan_tuning(
 
 
 def plan_cross_validation(
-    request: CrossValidate, fleet: Fleet, models: Models, queues: QueueChoice, producer: str, blocks: InputBlocks
+    request: CrossValidate, fleet: Workers, models: Models, queues: QueueChoice, producer: str, blocks: InputBlocks
 ) -> NewJob:
     """One job with a shard for each fold.
 
@@ -82,7 +82,7 @@ def _job(
         queue=queues.choose(checked.options.device),
         producer=producer,
     )
-    shards = [NewShard(task=kind, start=number, stop=number + 1) for number in range(count)]
+    shards = [NewShard(action=kind, start=number, stop=number + 1) for number in range(count)]
     same = spec.model_dump_json(exclude={"train"}, exclude_defaults=True).encode() + checked.content
     return draft.job(spec.model_dump_json(exclude_defaults=True), shards, count, same)
 
@@ -103,7 +103,7 @@ def _own_options(
     return own, {name: value for name, value in options.items() if name not in names}
 
 
-def _check_families(spec: TuneSpec, checked: CheckedTraining, fleet: Fleet) -> None:
+def _check_families(spec: TuneSpec, checked: CheckedTraining, fleet: Workers) -> None:
     """Whether the family takes every value that is searched."""
     for name, part in spec.space.items():
         for value in part.choices if isinstance(part, Choices) else (part.low, part.high):

@@ -23,7 +23,7 @@ from longshore.shared.datasets.schemas import check_held_out, infer_features
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.models import Models
 from longshore.shared.ledger.records import NewJob, NewShard
-from longshore.shared.ledger.workers import Fleet
+from longshore.shared.ledger.workers import Workers
 from longshore.shared.references import check_alias, check_name
 from longshore.shared.specs.families import BUILT_IN, image_shape
 from longshore.shared.specs.jobs import JobOptions
@@ -52,7 +52,7 @@ class CheckedTraining:
 
 
 def plan_training(
-    request: Train, fleet: Fleet, models: Models, queues: QueueChoice, producer: str, blocks: InputBlocks
+    request: Train, fleet: Workers, models: Models, queues: QueueChoice, producer: str, blocks: InputBlocks
 ) -> NewJob:
     """One training job.
 
@@ -71,11 +71,11 @@ def plan_training(
         queue=queue,
         producer=producer,
     )
-    shards = [NewShard(task="train", start=0, stop=spec.epochs)]
+    shards = [NewShard(action="train", start=0, stop=spec.epochs)]
     return draft.job(spec.model_dump_json(), shards, spec.epochs, checked.content)
 
 
-def check_training(request: Train, fleet: Fleet, models: Models, blocks: InputBlocks) -> CheckedTraining:
+def check_training(request: Train, fleet: Workers, models: Models, blocks: InputBlocks) -> CheckedTraining:
     """Look for everything that can be wrong with a training, before anything is queued.
 
     :raises InvalidInput: the name, the family, an option or the data is wrong; names it.
@@ -142,7 +142,7 @@ def _check_split(spec: TrainSpec, given: Mapping[str, object], held_out: Mapping
         raise InvalidInput("stratify", f"{said}; leave it out")
 
 
-def check_family(spec: TrainSpec, features: Sequence[Feature], fleet: Fleet) -> None:
+def check_family(spec: TrainSpec, features: Sequence[Feature], fleet: Workers) -> None:
     """Whether there is a family of the name, and it takes its configuration and such rows.
 
     :raises InvalidInput: no; names the option.

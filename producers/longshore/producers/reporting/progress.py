@@ -55,7 +55,7 @@ def progress_of(record: JobRecord) -> Progress:
     progress = Progress(
         state=record.state, done=done, total=record.rows_total, failed=record.rows_failed, seconds=seconds
     )
-    new = done - record.rows_before
+    new = done - record.rows_before_retry
     return progress.with_rate(new / seconds if new > 0 and seconds > 0 else None)
 
 

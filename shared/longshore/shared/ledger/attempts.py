@@ -43,13 +43,13 @@ class Attempts:
 
     def _claim(self, names: Sequence[tuple[UUID, int]], worker: str, lease: float, *, shards: int) -> list[Claim]:
         keys = {"jobs": [job for job, _ in names], "shards": [shard for _, shard in names]}
-        values = {**keys, "worker": worker, "lease": lease, "most_shards": shards, "most_rows": GROUP_ROWS}
-        with self._database.connection() as link:
-            found = records(link, Claim).execute(statements.attempts.CLAIM, values).fetchall()
+        values = {**keys, "worker": worker, "lease": lease, "max_shards": shards, "max_rows": GROUP_ROWS}
+        with self._database.connection() as conn:
+            found = records(conn, Claim).execute(statements.attempts.CLAIM, values).fetchall()
             for claim in found:
                 if claim.attempt > 1:
                     prefix = session_name(f"{claim.job_id}/{claim.shard}/")
-                    link.execute(statements.attempts.END_EARLIER_ATTEMPTS, {"prefix": prefix})
+                    conn.execute(statements.attempts.END_EARLIER_ATTEMPTS, {"prefix": prefix})
         return found
 
     def claim_more(self, first: Claim, shards: int, rows: int, *, worker: str, lease: float) -> list[Claim]:
@@ -58,11 +58,11 @@ class Attempts:
         :param shards: at most so many, with at most so many ``rows`` together.
         """
         values = {
-            **{"company": first.company, "queue": first.queue, "priority": first.priority},
-            **{"worker": worker, "lease": lease, "most_shards": shards, "most_rows": rows},
+            **{"batch_key": first.batch_key, "queue": first.queue, "priority": first.priority},
+            **{"worker": worker, "lease": lease, "max_shards": shards, "max_rows": rows},
         }
-        with self._database.connection() as link:
-            return records(link, Claim).execute(statements.attempts.CLAIM_COMPANY, values).fetchall()
+        with self._database.connection() as conn:
+            return records(conn, Claim).execute(statements.attempts.CLAIM_BATCH, values).fetchall()
 
     def claim_next(self, present: Claim, *, worker: str, lease: float) -> Claim | None:
         """Start the first attempt at the next shard of a claim's job, before its ticket has come.
@@ -70,9 +70,9 @@ class Attempts:
         :returns: ``None`` where none waits that was never tried, or something more urgent waits.
         """
         values = {"job": present.job_id, "queue": present.queue, "priority": present.priority}
-        with self._database.connection() as link:
+        with self._database.connection() as conn:
             named = {**values, "worker": worker, "lease": lease}
-            return records(link, Claim).execute(statements.attempts.CLAIM_NEXT, named).fetchone()
+            return records(conn, Claim).execute(statements.attempts.CLAIM_NEXT, named).fetchone()
 
     def commit_together(self, finished: Sequence[Finished], lines: memoryview) -> set[tuple[UUID, int]]:
         """Commit the outputs of several shards in one transaction; see :func:`commit_together`."""
@@ -86,33 +86,35 @@ class Attempts:
         :returns: ``False`` where the attempt has lost the shard: to a newer one, or because the job was cancelled.
         """
         values = {**claim_key(claim), "lease": lease, "rows": rows}
-        with self._database.connection() as link:
-            kept = link.execute(statements.attempts.RENEW, values).fetchone() is not None
+        with self._database.connection() as conn:
+            kept = conn.execute(statements.attempts.RENEW, values).fetchone() is not None
             if kept and changed:
-                link.execute(statements.attempts.NOTIFY_JOB, {"job": claim.job_id})
+                conn.execute(statements.attempts.NOTIFY_JOB, {"job": claim.job_id})
         return kept
 
     def failed_rows(self, claim: Claim) -> list[int]:
         """The rows of a shard that have errors, by their number in the job: those an ``only_failed`` claim runs."""
-        with self._database.connection() as link:
-            return [row for (row,) in link.execute(statements.attempts.FAILED_ROWS, row_range(claim))]
+        with self._database.connection() as conn:
+            return [row for (row,) in conn.execute(statements.attempts.FAILED_ROWS, row_range(claim))]
 
     def writing(self, claim: Claim) -> AbstractContextManager[AttemptWriter]:
         """One transaction for what the attempt puts out."""
         return open_writer(self._database, claim)
 
-    def finish_part(self, claim: Claim) -> bool:
+    def finish_output_file(self, claim: Claim) -> bool:
         """Count a shard as done whose file is published, whichever attempt has written it.
 
         :returns: whether all shards of the job are done.
         :raises AttemptLost: the attempt is not the current one; or no attempt has decided on a file.
         """
-        with self._database.transaction() as link:
-            found = link.execute(statements.attempts.FINISH_PART, {**claim_key(claim), **row_range(claim)}).fetchone()
+        with self._database.transaction() as conn:
+            found = conn.execute(
+                statements.attempts.FINISH_OUTPUT_FILE, {**claim_key(claim), **row_range(claim)}
+            ).fetchone()
             if found is None:
                 raise AttemptLost(f"attempt {claim.token} is not the current one, or has nothing to finish")
-            count_done(link, claim, rows=found[0], failed=found[1])
-            ended = link.execute(statements.attempts.ALL_SHARDS_DONE, {"job": claim.job_id}).fetchone()
+            count_done(conn, claim, rows=found[0], failed=found[1])
+            ended = conn.execute(statements.attempts.ALL_SHARDS_DONE, {"job": claim.job_id}).fetchone()
         return ended is not None and bool(ended[0])
 
     def plan(self, claim: Claim, shards: Sequence[NewShard], rows_total: int) -> None:
@@ -121,7 +123,7 @@ class Attempts:
         :raises AttemptLost: the attempt is not the current one; nothing is written.
         """
         values = {
-            **{"job": claim.job_id, "queue": claim.queue, "priority": claim.priority, "task": claim.kind},
+            **{"job": claim.job_id, "queue": claim.queue, "priority": claim.priority, "action": claim.kind},
             "tries": claim.max_attempts,
             "indexes": [claim.shard + 1 + number for number in range(len(shards))],
             "starts": [shard.start for shard in shards],
@@ -129,25 +131,25 @@ class Attempts:
             "offsets": [shard.offset for shard in shards],
             "lengths": [shard.length for shard in shards],
         }
-        with self._database.transaction() as link:
-            pass_fence(link, claim, rows=0)
-            link.execute(statements.attempts.ADD_SHARDS, values)
-            count_done(link, claim, rows=0, added=len(shards), rows_total=rows_total)
-            link.execute(statements.attempts.NOTIFY_TICKETS)
+        with self._database.transaction() as conn:
+            pass_fence(conn, claim, rows=0)
+            conn.execute(statements.attempts.ADD_SHARDS, values)
+            count_done(conn, claim, rows=0, added=len(shards), rows_total=rows_total)
+            conn.execute(statements.attempts.NOTIFY_TICKETS)
 
     def record_metrics(self, claim: Claim, step: int, values: Mapping[str, float]) -> None:
         """Report numbers of a training attempt while it runs.
 
         :raises AttemptLost: the attempt is not the current one.
         """
-        with self._database.transaction() as link:
-            if link.execute(statements.attempts.STILL_CURRENT, claim_key(claim)).fetchone() is None:
+        with self._database.transaction() as conn:
+            if conn.execute(statements.attempts.STILL_CURRENT, claim_key(claim)).fetchone() is None:
                 raise AttemptLost(f"attempt {claim.token} is not the current one")
-            with link.cursor().copy(statements.attempts.COPY_METRICS) as copy:
+            with conn.cursor().copy(statements.attempts.COPY_METRICS) as copy:
                 copy.set_types(["uuid", "int4", "int8", "text", "float8"])
                 for name, value in values.items():
                     copy.write_row((claim.job_id, claim.attempt, step, name, float(value)))
-            link.execute(statements.attempts.NOTIFY_JOB, {"job": claim.job_id})
+            conn.execute(statements.attempts.NOTIFY_JOB, {"job": claim.job_id})
 
     def fail(self, claim: Claim, error: str, *, permanent: bool) -> State | None:
         """End an attempt without a result.
@@ -156,21 +158,21 @@ class Attempts:
         :param permanent: trying again cannot help: the whole job ends now.
         :returns: the shard's state, queued again or failed; ``None`` where the attempt is not the current one.
         """
-        with self._database.transaction() as link:
+        with self._database.transaction() as conn:
             if permanent:
-                link.execute(statements.control.LOCK_SHARDS, {"job": claim.job_id})
-            return fail_shard(link, claim.job_id, claim.shard, claim.attempt, error, permanent=permanent)
+                conn.execute(statements.cancel_retry.LOCK_SHARDS, {"job": claim.job_id})
+            return fail_shard(conn, claim.job_id, claim.shard, claim.attempt, error, permanent=permanent)
 
     def give_back(self, names: Sequence[tuple[UUID, int]]) -> None:
         """Have shards published again that a message named and its worker did not get to."""
         values = {"jobs": [job for job, _ in names], "shards": [shard for _, shard in names]}
-        with self._database.transaction() as link:
-            link.execute(statements.attempts.GIVE_BACK, values)
-            link.execute(statements.attempts.NOTIFY_TICKETS)
+        with self._database.transaction() as conn:
+            conn.execute(statements.attempts.GIVE_BACK, values)
+            conn.execute(statements.attempts.NOTIFY_TICKETS)
 
     def release(self, claim: Claim) -> bool:
         """Hand a shard back untouched: it is queued again, and the try does not count."""
-        with self._database.transaction() as link:
-            released = link.execute(statements.attempts.RELEASE_SHARD, claim_key(claim)).fetchone() is not None
-            link.execute(statements.attempts.NOTIFY_TICKETS)
+        with self._database.transaction() as conn:
+            released = conn.execute(statements.attempts.RELEASE_SHARD, claim_key(claim)).fetchone() is not None
+            conn.execute(statements.attempts.NOTIFY_TICKETS)
         return released

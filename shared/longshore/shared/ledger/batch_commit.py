@@ -10,7 +10,7 @@ from uuid import UUID
 from psycopg import Rollback
 
 from longshore.shared.ledger import statements
-from longshore.shared.ledger.database import Database, Link
+from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.records import Claim
 from longshore.shared.ledger.transitions import add_notes
 
@@ -92,27 +92,27 @@ def commit_together(database: Database, finished: Sequence[Finished], lines: mem
         "rows": [each.rows for each in finished],
         "failed": [len(each.errors) for each in finished],
     }
-    with database.transaction() as link:
-        link.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, true)", [f"{PATIENCE}s"])
-        current = set(link.execute(_FINISH_SHARDS, values).fetchall())
+    with database.transaction() as conn:
+        conn.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, true)", [f"{PATIENCE}s"])
+        current = set(conn.execute(_FINISH_SHARDS, values).fetchall())
         lost = {each.name for each in finished} - current
         if lost:
             raise Rollback
-        _write(link, finished, lines)
-        with link.pipeline():
-            link.execute(_COUNT_SHARDS, values)
+        _write(conn, finished, lines)
+        with conn.pipeline():
+            conn.execute(_COUNT_SHARDS, values)
             for each in finished:
-                add_notes(link, each.claim.job_id, each.notes)
-            link.execute(statements.attempts.SETTLE_JOBS, {"jobs": sorted({claim.job_id for claim in claims})})
+                add_notes(conn, each.claim.job_id, each.notes)
+            conn.execute(statements.attempts.SETTLE_JOBS, {"jobs": sorted({claim.job_id for claim in claims})})
     return lost
 
 
-def _write(link: Link, finished: Sequence[Finished], lines: memoryview) -> None:
+def _write(conn: Connection, finished: Sequence[Finished], lines: memoryview) -> None:
     if lines:
-        with link.cursor().copy(statements.attempts.COPY_RESULTS) as copy:
+        with conn.cursor().copy(statements.attempts.COPY_RESULTS) as copy:
             copy.write(lines)
     if any(each.errors for each in finished):
-        with link.cursor().copy(statements.attempts.COPY_ROW_ERRORS) as copy:
+        with conn.cursor().copy(statements.attempts.COPY_ROW_ERRORS) as copy:
             copy.set_types(["uuid", "int8", "text"])
             for each in finished:
                 for row, error in each.errors.items():

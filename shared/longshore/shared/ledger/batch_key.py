@@ -16,7 +16,7 @@ GROUP_SHARDS: Final = 512
 GROUP_ROWS: Final = 1024
 
 
-def company_of(digest: str, told: str) -> str:
+def batch_key_of(digest: str, told: str) -> str:
     """What names a company, 32 characters.
 
     :param digest: of the version.

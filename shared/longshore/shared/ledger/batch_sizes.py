@@ -17,14 +17,14 @@ class BatchSizeTable:
 
     def read(self, digest: str, device: str) -> list[BatchSizeRecord]:
         """What is known, by length; nothing if nobody has run the version on such a device."""
-        with self._database.connection() as link:
+        with self._database.connection() as conn:
             values = {"digest": digest, "device": device}
-            return records(link, BatchSizeRecord).execute(statements.batch_sizes.READ_BATCH_SIZES, values).fetchall()
+            return records(conn, BatchSizeRecord).execute(statements.batch_sizes.READ_BATCH_SIZES, values).fetchall()
 
     def write(self, digest: str, device: str, found: Sequence[BatchSizeRecord]) -> None:
         """Replace what is known of some lengths: the newest measurement is the best."""
-        with self._database.transaction() as link:
+        with self._database.transaction() as conn:
             for each in sorted(found, key=lambda record: record.length):
-                link.execute(
+                conn.execute(
                     statements.batch_sizes.WRITE_BATCH_SIZE, {"digest": digest, "device": device, **vars(each)}
                 )

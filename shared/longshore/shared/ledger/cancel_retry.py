@@ -8,8 +8,8 @@ from uuid import UUID
 
 from longshore.shared.errors import InvalidInput, UnknownJob
 from longshore.shared.ledger import statements
-from longshore.shared.ledger.chains import is_unready, revive_later, wait_again
-from longshore.shared.ledger.database import Database, Link
+from longshore.shared.ledger.chains import is_unready, revive_downstream, wait_again
+from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.records import Ticket
 from longshore.shared.ledger.transitions import check_not_pruned, end_job
 from longshore.shared.specs.jobs import State
@@ -27,11 +27,11 @@ class Control:
         :returns: ``False`` where the job had ended before.
         :raises UnknownJob: there is no such job.
         """
-        with self._database.transaction() as link:
-            link.execute(statements.control.LOCK_SHARDS, {"job": job})
-            ended = end_job(link, job, State.CANCELLED, reason)
+        with self._database.transaction() as conn:
+            conn.execute(statements.cancel_retry.LOCK_SHARDS, {"job": job})
+            ended = end_job(conn, job, State.CANCELLED, reason)
             if not ended:
-                read_state(link, job)
+                read_state(conn, job)
         return ended
 
     def retry(self, job: UUID) -> list[Ticket]:
@@ -44,14 +44,14 @@ class Control:
         :raises InvalidInput: the job has not ended, has succeeded, or no shard of it is left to run.
         :raises ResultsPruned: what has succeeded of it is not there any more.
         """
-        with self._held(job) as link:
-            if link is None:
+        with self._held(job) as conn:
+            if conn is None:
                 return []
-            check_not_pruned(link, job)
-            rows = link.execute(statements.control.RETRY_SHARDS, {"job": job}).fetchall()
+            check_not_pruned(conn, job)
+            rows = conn.execute(statements.cancel_retry.RETRY_SHARDS, {"job": job}).fetchall()
             if not rows:
-                raise InvalidInput("job", _why_not(job, read_state(link, job)))
-            _queue_again(link, job)
+                raise InvalidInput("job", _why_not(job, read_state(conn, job)))
+            _queue_again(conn, job)
         return [Ticket(*row) for row in rows]
 
     def retry_failed_rows(self, job: UUID) -> list[Ticket]:
@@ -64,53 +64,53 @@ class Control:
         :raises InvalidInput: the job has not ended, nothing of it failed, or it writes files.
         :raises ResultsPruned: its results and errors are not there any more.
         """
-        with self._held(job) as link:
-            if link is None:
+        with self._held(job) as conn:
+            if conn is None:
                 return []
-            check_not_pruned(link, job)
-            _check_rows(link, job)
-            rows = link.execute(statements.control.RETRY_FAILED_ROWS, {"job": job}).fetchall()
+            check_not_pruned(conn, job)
+            _check_rows(conn, job)
+            rows = conn.execute(statements.cancel_retry.RETRY_FAILED_ROWS, {"job": job}).fetchall()
             if not rows:
-                state = read_state(link, job)
+                state = read_state(conn, job)
                 ended = f"no row of {job} failed" if state.final else f"{job} is {state}; wait until it has ended"
                 raise InvalidInput("job", ended)
             again = [failed for *_, done, failed in rows if done]
-            _queue_again(link, job, shards=len(again), rows=sum(again))
+            _queue_again(conn, job, shards=len(again), rows=sum(again))
         return [Ticket(*row) for *row, _, _ in rows]
 
     @contextmanager
-    def _held(self, job: UUID) -> Iterator[Link | None]:
+    def _held(self, job: UUID) -> Iterator[Connection | None]:
         """A transaction that holds the shards of a job; ``None`` where it is a link, and waits again."""
         while True:
-            with self._database.transaction() as link:
-                if wait_again(link, job):
+            with self._database.transaction() as conn:
+                if wait_again(conn, job):
                     yield None
                     return
-                link.execute(statements.control.LOCK_SHARDS, {"job": job})
+                conn.execute(statements.cancel_retry.LOCK_SHARDS, {"job": job})
                 # Somebody may have ended a link that waited until it was held.
-                if not is_unready(link, job):
-                    yield link
+                if not is_unready(conn, job):
+                    yield conn
                     return
 
 
-def read_state(link: Link, job: UUID) -> State:
+def read_state(conn: Connection, job: UUID) -> State:
     """:raises UnknownJob: there is no such job."""
-    found = link.execute(statements.questions.READ_STATE, {"job": job}).fetchone()
+    found = conn.execute(statements.queries.READ_STATE, {"job": job}).fetchone()
     if found is None:
         raise UnknownJob("job", f"there is no job {job}")
     return State(found[0])
 
 
-def _queue_again(link: Link, job: UUID, shards: int = 0, rows: int = 0) -> None:
+def _queue_again(conn: Connection, job: UUID, shards: int = 0, rows: int = 0) -> None:
     """:raises ResultsPruned: in this moment."""
-    if link.execute(statements.control.RETRY_JOB, {"job": job, "shards": shards, "rows": rows}).fetchone() is None:
-        check_not_pruned(link, job)
-    revive_later(link, job)
+    if conn.execute(statements.cancel_retry.RETRY_JOB, {"job": job, "shards": shards, "rows": rows}).fetchone() is None:
+        check_not_pruned(conn, job)
+    revive_downstream(conn, job)
 
 
-def _check_rows(link: Link, job: UUID) -> None:
+def _check_rows(conn: Connection, job: UUID) -> None:
     """:raises InvalidInput: rows of the job cannot be run by themselves."""
-    found = link.execute(statements.control.READ_OUTPUT, {"job": job}).fetchone()
+    found = conn.execute(statements.cancel_retry.READ_OUTPUT, {"job": job}).fetchone()
     if found is not None and found[0] != "infer":
         raise InvalidInput(
             "rows", f"{job} is one of kind {found[0]}, which runs as a whole; mend the rows and submit it again"

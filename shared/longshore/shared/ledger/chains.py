@@ -1,9 +1,10 @@
-"""Chains: jobs that wait until another has succeeded, and run on the version that it used or made.
+"""Chains: jobs that wait until another job has succeeded, and run on the version that it has used or made.
 
-A link is a job in the state ``waiting``, with its shards, and a row in ``links`` that names the job before it. Nothing
-but the ledger knows of it: whoever looks after the ledger makes it ready, or ends it, once the job before has ended.
+A job that depends on another is in the state ``waiting``, as its shards are, and has a row in ``job_dependencies`` that
+names its upstream job. Only the ledger knows of it: the relay calls :meth:`Chains.advance`, which queues the job once
+the upstream job has succeeded, or ends it if the upstream job did not succeed.
 
-Locks go down a chain: a job, then the shards of the next, then that job.
+Locks go down a chain: a job, then the shards of the next job, then that job.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from pydantic import JsonValue
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger import statements
-from longshore.shared.ledger.database import Database, Link, records
+from longshore.shared.ledger.database import Connection, Database, records
 from longshore.shared.ledger.transitions import end_job
 from longshore.shared.specs.jobs import FINAL, State
 
-#: Kinds whose outcome names a version that they have made; the others pass on the one that they ran.
-MAKING: Final = frozenset({"train", "tune"})
+#: Kinds whose outcome names a new version. A job of another kind passes on the version that it ran.
+VERSION_MAKING_KINDS: Final = frozenset({"train", "tune"})
 
 
 @dataclass(frozen=True)
-class _Prior:
-    """The job before a link, which stays as it is until the transaction ends."""
+class _Upstream:
+    """The job that another depends on. It does not change until the transaction ends."""
 
     state: State
     error: str | None
@@ -34,8 +35,8 @@ class _Prior:
     version: int | None
     digest: str | None
     outcome: dict[str, JsonValue] | None
-    #: It was ended because of the job before it.
-    broken: bool
+    #: It ended because the job upstream of it did.
+    upstream_failed: bool
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "state", State(self.state))
@@ -48,86 +49,92 @@ class Chains:
         self._database = database
 
     def advance(self) -> int:
-        """Make ready, or end, every link whose job before has ended. Returns how many. Can be done twice or by two."""
+        """Queue or end every waiting job whose upstream job has ended.
+
+        Calls can be repeated and can run in parallel without harm.
+
+        :returns: the number of jobs that were queued or ended.
+        """
         advanced = 0
         while True:
-            with self._database.connection() as link:
-                due = link.execute(statements.chains.DUE_LINKS).fetchall()
+            with self._database.connection() as conn:
+                due = conn.execute(statements.chains.DUE_JOBS).fetchall()
             moved = 0
-            for job, after in due:
-                with self._database.transaction() as link:
-                    moved += _advance(link, job, after)
+            for job, depends_on in due:
+                with self._database.transaction() as conn:
+                    moved += _advance(conn, job, depends_on)
             advanced += moved
             if not moved:
                 return advanced
 
     def of(self, job: UUID) -> list[UUID]:
-        """Every job of a chain, whichever of them is asked for: each after the one that it waits for."""
-        with self._database.connection() as link:
-            return [row[0] for row in link.execute(statements.chains.WHOLE_CHAIN, {"job": job})]
+        """Every job of the chain that a job is part of, each after the job that it depends on."""
+        with self._database.connection() as conn:
+            return [row[0] for row in conn.execute(statements.chains.LIST_CHAIN, {"job": job})]
 
 
-def is_unready(link: Link, job: UUID) -> bool:
-    """Whether a job is a link that was ended before it was ready."""
-    return link.execute(statements.chains.UNREADY_LINK, {"job": job}).fetchone() is not None
+def is_unready(conn: Connection, job: UUID) -> bool:
+    """Whether a job of a chain has ended before its upstream job had succeeded."""
+    return conn.execute(statements.chains.READ_UNREADY, {"job": job}).fetchone() is not None
 
 
-def wait_again(link: Link, job: UUID) -> bool:
-    """Of a link that was ended before it was ready: let it wait again, and those after it.
+def wait_again(conn: Connection, job: UUID) -> bool:
+    """Let a job that has ended before it was ready wait again, and with it the jobs that depend on it.
 
-    :returns: ``False`` where the job is no such link.
-    :raises InvalidInput: the job before it has failed, or was cancelled.
+    :returns: ``False`` if the job has not ended that way.
+    :raises InvalidInput: its upstream job has failed or was cancelled.
     """
-    row = link.execute(statements.chains.UNREADY_LINK, {"job": job}).fetchone()
+    row = conn.execute(statements.chains.READ_UNREADY, {"job": job}).fetchone()
     if row is None:
         return False
-    prior = _read_prior(link, row[0])
-    if prior is not None and prior.state in FINAL and prior.state is not State.SUCCEEDED:
+    upstream = _read_upstream(conn, row[0])
+    if upstream is not None and upstream.state in FINAL and upstream.state is not State.SUCCEEDED:
         raise InvalidInput(
-            "job", f"{job} comes after {row[0]}, which is {prior.state}; retry that one, and this one waits again"
+            "job", f"{job} comes after {row[0]}, which is {upstream.state}; retry that one, and this one waits again"
         )
-    _wait(link, job)
-    revive_later(link, job)
+    _wait(conn, job)
+    revive_downstream(conn, job)
     return True
 
 
-def revive_later(link: Link, job: UUID) -> None:
-    """Let the links wait again that were ended because of a job. The caller holds the job."""
-    for (later,) in link.execute(statements.chains.BROKEN_LATER, {"job": job}).fetchall():
-        _wait(link, later)
+def revive_downstream(conn: Connection, job: UUID) -> None:
+    """Let the jobs that ended because of this one wait again. The caller has locked the job."""
+    for (downstream,) in conn.execute(statements.chains.LIST_DOWNSTREAM_FAILED, {"job": job}).fetchall():
+        _wait(conn, downstream)
 
 
-def _wait(link: Link, job: UUID) -> None:
-    link.execute(statements.control.LOCK_SHARDS, {"job": job})
-    link.execute(statements.chains.WAIT_JOB, {"job": job})
-    link.execute(statements.chains.WAIT_SHARDS, {"job": job})
-    link.execute(statements.chains.MEND_LINK, {"job": job})
+def _wait(conn: Connection, job: UUID) -> None:
+    conn.execute(statements.cancel_retry.LOCK_SHARDS, {"job": job})
+    conn.execute(statements.chains.WAIT_JOB, {"job": job})
+    conn.execute(statements.chains.WAIT_SHARDS, {"job": job})
+    conn.execute(statements.chains.SET_UPSTREAM_FAILED, {"job": job, "failed": False})
 
 
-def _advance(link: Link, job: UUID, after: UUID) -> bool:
-    prior = _read_prior(link, after)
-    if prior is None or prior.state not in FINAL:
+def _advance(conn: Connection, job: UUID, depends_on: UUID) -> bool:
+    upstream = _read_upstream(conn, depends_on)
+    if upstream is None or upstream.state not in FINAL:
         return False
-    link.execute(statements.control.LOCK_SHARDS, {"job": job})
-    if prior.state is not State.SUCCEEDED:
-        ended = end_job(link, job, prior.state, prior.error if prior.broken else _reason(after, prior))
+    conn.execute(statements.cancel_retry.LOCK_SHARDS, {"job": job})
+    if upstream.state is not State.SUCCEEDED:
+        error = upstream.error if upstream.upstream_failed else _reason(depends_on, upstream)
+        ended = end_job(conn, job, upstream.state, error)
         if ended:
-            link.execute(statements.chains.BREAK_LINK, {"job": job})
+            conn.execute(statements.chains.SET_UPSTREAM_FAILED, {"job": job, "failed": True})
         return ended
-    made = prior.outcome if prior.kind in MAKING and prior.outcome is not None else {}
-    version, digest = made.get("version", prior.version), made.get("digest", prior.digest)
+    outcome = upstream.outcome if upstream.kind in VERSION_MAKING_KINDS and upstream.outcome is not None else {}
+    version, digest = outcome.get("version", upstream.version), outcome.get("digest", upstream.digest)
     values = {"job": job, "version": version, "digest": digest}
-    if link.execute(statements.chains.READY_JOB, values).fetchone() is None:
+    if conn.execute(statements.chains.READY_JOB, values).fetchone() is None:
         return False
-    link.execute(statements.chains.READY_SHARDS, {"job": job})
-    link.execute(statements.chains.READY_LINK, {"job": job})
+    conn.execute(statements.chains.READY_SHARDS, {"job": job})
+    conn.execute(statements.chains.READY_DEPENDENCY, {"job": job})
     return True
 
 
-def _read_prior(link: Link, job: UUID) -> _Prior | None:
-    return records(link, _Prior).execute(statements.chains.READ_PRIOR, {"job": job}).fetchone()
+def _read_upstream(conn: Connection, job: UUID) -> _Upstream | None:
+    return records(conn, _Upstream).execute(statements.chains.READ_UPSTREAM, {"job": job}).fetchone()
 
 
-def _reason(job: UUID, prior: _Prior) -> str:
-    said = "" if prior.error in (None, str(prior.state)) else f": {prior.error}"
-    return f"job {job} {prior.state}{said}"
+def _reason(job: UUID, upstream: _Upstream) -> str:
+    detail = "" if upstream.error in (None, str(upstream.state)) else f": {upstream.error}"
+    return f"job {job} {upstream.state}{detail}"

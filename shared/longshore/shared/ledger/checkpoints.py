@@ -15,14 +15,14 @@ from longshore.shared.ledger.database import Database, records
 from longshore.shared.ledger.records import CheckpointRecord, Claim
 from longshore.shared.ledger.transitions import claim_key
 
-_COLUMNS: Final = "job_id, step, attempt, epoch, blob, size, created_at"
+_COLUMNS: Final = "job_id, step, attempt, epoch, blob, size_bytes, created_at"
 _NEWEST: Final = f"SELECT {_COLUMNS} FROM checkpoints WHERE job_id = %(job)s ORDER BY step DESC LIMIT 1"
 #: An attempt that began anew reaches the same steps again.
 _ADD: Final = """
-    INSERT INTO checkpoints (job_id, step, attempt, epoch, blob, size)
-    VALUES (%(job)s, %(step)s, %(attempt)s, %(epoch)s, %(blob)s, %(size)s)
+    INSERT INTO checkpoints (job_id, step, attempt, epoch, blob, size_bytes)
+    VALUES (%(job)s, %(step)s, %(attempt)s, %(epoch)s, %(blob)s, %(size_bytes)s)
     ON CONFLICT (job_id, step) DO UPDATE
-    SET attempt = excluded.attempt, epoch = excluded.epoch, blob = excluded.blob, size = excluded.size,
+    SET attempt = excluded.attempt, epoch = excluded.epoch, blob = excluded.blob, size_bytes = excluded.size_bytes,
         created_at = now()
 """
 #: All but the newest so many. Gives the blobs that nothing names any more.
@@ -47,30 +47,37 @@ class Checkpoints:
 
     def newest(self, job: UUID) -> CheckpointRecord | None:
         """The one to go on from; ``None`` for a job that has none."""
-        with self._database.connection() as link:
-            return records(link, CheckpointRecord).execute(_NEWEST, {"job": job}).fetchone()
+        with self._database.connection() as conn:
+            return records(conn, CheckpointRecord).execute(_NEWEST, {"job": job}).fetchone()
 
-    def add(self, claim: Claim, *, step: int, epoch: int, blob: str, size: int, keep: int) -> list[str]:
+    def add(self, claim: Claim, *, step: int, epoch: int, blob: str, size_bytes: int, keep: int) -> list[str]:
         """Publish a checkpoint whose blob is in the store.
 
         :param step: steps of the optimizer that are done.
         :param epoch: the one that it is in, from 1.
-        :param size: of the blob, in bytes.
+        :param size_bytes: of the blob.
         :param keep: how many the job has afterwards, at most.
         :returns: the blobs of those that were taken away; nothing names them any more.
         :raises AttemptLost: the attempt is not the current one.
         """
-        values = {**claim_key(claim), "step": step, "epoch": epoch, "blob": blob, "size": size, "keep": keep}
-        with self._database.transaction() as link:
-            if link.execute(statements.attempts.STILL_CURRENT, claim_key(claim)).fetchone() is None:
+        values = {
+            **claim_key(claim),
+            "step": step,
+            "epoch": epoch,
+            "blob": blob,
+            "size_bytes": size_bytes,
+            "keep": keep,
+        }
+        with self._database.transaction() as conn:
+            if conn.execute(statements.attempts.STILL_CURRENT, claim_key(claim)).fetchone() is None:
                 raise AttemptLost(f"attempt {claim.token} is not the current one")
-            link.execute(_ADD, values)
-            return [blob for (blob,) in link.execute(_PRUNE, values) if blob != values["blob"]]
+            conn.execute(_ADD, values)
+            return [blob for (blob,) in conn.execute(_PRUNE, values) if blob != values["blob"]]
 
     def prune(self, job: UUID, keep: int) -> list[str]:
         """Keep the newest so many of a job. Gives the blobs that nothing names any more."""
-        with self._database.connection() as link:
-            return [blob for (blob,) in link.execute(_PRUNE, {"job": job, "keep": keep})]
+        with self._database.connection() as conn:
+            return [blob for (blob,) in conn.execute(_PRUNE, {"job": job, "keep": keep})]
 
     def rewind(self, claim: Claim, *, step: int, epochs: int) -> None:
         """Take back what earlier attempts have reported beyond the place where this one begins.
@@ -79,7 +86,7 @@ class Checkpoints:
         :param epochs: how many were ended before.
         :raises AttemptLost: the attempt is not the current one.
         """
-        with self._database.transaction() as link:
-            if link.execute(statements.attempts.STILL_CURRENT, claim_key(claim)).fetchone() is None:
+        with self._database.transaction() as conn:
+            if conn.execute(statements.attempts.STILL_CURRENT, claim_key(claim)).fetchone() is None:
                 raise AttemptLost(f"attempt {claim.token} is not the current one")
-            link.execute(_REWIND, {"job": claim.job_id, "step": step, "epochs": epochs})
+            conn.execute(_REWIND, {"job": claim.job_id, "step": step, "epochs": epochs})

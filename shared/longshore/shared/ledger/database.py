@@ -6,10 +6,9 @@ import select
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import psycopg
-from psycopg import Connection, Cursor
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import InsufficientPrivilege, UndefinedTable
 from psycopg.rows import TupleRow, class_row
@@ -21,8 +20,8 @@ from longshore.shared.errors import InvalidInput, ServiceUnavailable
 CONNECT_TIMEOUT = 10.0
 
 R = TypeVar("R")
-#: A connection, as every part of the ledger is handed one.
-Link = Connection[TupleRow]
+#: A connection whose rows are tuples.
+Connection: TypeAlias = psycopg.Connection[TupleRow]
 
 
 class Database:
@@ -46,12 +45,12 @@ class Database:
         self._conninfo = make_conninfo(url, application_name=application, connect_timeout=int(CONNECT_TIMEOUT))
         self._max_size = max_size
         self._configure = _plan_anew if plan_anew else None
-        self._pool: ConnectionPool[Link] | None = None
+        self._pool: ConnectionPool[Connection] | None = None
         # Threads that use it for the first time together must not open two pools.
         self._opening = threading.Lock()
 
     @contextmanager
-    def connection(self) -> Iterator[Link]:
+    def connection(self) -> Iterator[Connection]:
         """A connection in autocommit mode.
 
         :raises ServiceUnavailable: Postgres cannot be reached, refuses the login, or has no tables yet.
@@ -59,20 +58,20 @@ class Database:
         with self.translated():
             with self._opening:
                 pool = self._pool = self._pool or self._open()
-            with pool.connection(timeout=CONNECT_TIMEOUT) as link:
-                yield link
+            with pool.connection(timeout=CONNECT_TIMEOUT) as conn:
+                yield conn
 
     @contextmanager
-    def transaction(self) -> Iterator[Link]:
+    def transaction(self) -> Iterator[Connection]:
         """A connection inside one transaction: committed at the end, rolled back by any exception."""
-        with self.connection() as link, link.transaction():
-            yield link
+        with self.connection() as conn, conn.transaction():
+            yield conn
 
     @contextmanager
-    def own_connection(self) -> Iterator[Link]:
+    def own_connection(self) -> Iterator[Connection]:
         """A connection outside the pool, for what holds on to it: an advisory lock, LISTEN, a long COPY."""
-        with self.translated(), psycopg.connect(self._conninfo, autocommit=True) as link:
-            yield link
+        with self.translated(), psycopg.connect(self._conninfo, autocommit=True) as conn:
+            yield conn
 
     def close(self) -> None:
         """Give every connection back. The object can be used again."""
@@ -81,7 +80,7 @@ class Database:
         if pool is not None:
             pool.close()
 
-    def _open(self) -> ConnectionPool[Link]:
+    def _open(self) -> ConnectionPool[Connection]:
         with psycopg.connect(self._conninfo):
             pass  # A wrong address or password fails here at once and in its own words, not after the pool's retries.
         return ConnectionPool(
@@ -115,31 +114,31 @@ class Database:
             raise ServiceUnavailable(f"Postgres at {self.address} cannot be reached: {_first_line(error)}") from error
 
 
-def _plan_anew(link: Link) -> None:
+def _plan_anew(conn: Connection) -> None:
     """Keep no plans. One that was made when the tables were nearly empty reads them from end to end, until Postgres
     analyzes them: with ten thousand small jobs soon after a start, workers took five times as long.
     """
-    link.execute("SET plan_cache_mode = force_custom_plan")
+    conn.execute("SET plan_cache_mode = force_custom_plan")
 
 
-def is_alive(link: Link) -> bool:
+def is_alive(conn: Connection) -> bool:
     """Whether a connection that nobody uses can be used; asks Postgres only where something has come in unasked."""
     try:
-        _check(link)
+        _check(conn)
     except psycopg.OperationalError:
         return False
     return True
 
 
-def _check(link: Link) -> None:
+def _check(conn: Connection) -> None:
     # The end of a connection arrives like any message.
-    if link.closed or select.select([link.fileno()], [], [], 0)[0]:
-        ConnectionPool.check_connection(link)
+    if conn.closed or select.select([conn.fileno()], [], [], 0)[0]:
+        ConnectionPool.check_connection(conn)
 
 
-def records(link: Link, kind: type[R]) -> Cursor[R]:
+def records(conn: Connection, kind: type[R]) -> psycopg.Cursor[R]:
     """A cursor that makes a ``kind`` of each row, by column names."""
-    return link.cursor(row_factory=class_row(kind))
+    return conn.cursor(row_factory=class_row(kind))
 
 
 def _first_line(error: Exception) -> str:

@@ -10,15 +10,15 @@ from longshore.shared.ledger.cancel_retry import Control
 from longshore.shared.ledger.chains import Chains
 from longshore.shared.ledger.checkpoints import Checkpoints
 from longshore.shared.ledger.database import Database
-from longshore.shared.ledger.maintenance import Upkeep
+from longshore.shared.ledger.maintenance import Maintenance
 from longshore.shared.ledger.models import Models
-from longshore.shared.ledger.notifications import Watching
+from longshore.shared.ledger.notifications import Notifications
 from longshore.shared.ledger.partitions import Partitions
 from longshore.shared.ledger.pruning import Pruning
 from longshore.shared.ledger.queries import Queries
 from longshore.shared.ledger.submission import Submissions
 from longshore.shared.ledger.trials import Trials
-from longshore.shared.ledger.workers import Fleet
+from longshore.shared.ledger.workers import Workers
 
 
 class Ledger:
@@ -39,18 +39,18 @@ class Ledger:
         self.queries = Queries(self.database)
         self.models = Models(self.database)
         self.attempts = Attempts(self.database)
-        self.upkeep = Upkeep(self.database)
+        self.maintenance = Maintenance(self.database)
         self.checkpoints = Checkpoints(self.database)
         self.trials = Trials(self.database)
         self.partitions = Partitions(self.database)
         self.pruning = Pruning(self.database)
-        self.fleet = Fleet(self.database)
+        self.workers = Workers(self.database)
         self.batch_sizes = BatchSizeTable(self.database)
-        self.watching = Watching(self.database)
+        self.notifications = Notifications(self.database)
 
     def close(self) -> None:
         """Give the connections back."""
-        self.watching.close()
+        self.notifications.close()
         self.database.close()
 
     def __enter__(self) -> Ledger:

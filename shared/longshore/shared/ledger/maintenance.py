@@ -5,14 +5,14 @@ from __future__ import annotations
 from uuid import UUID
 
 from longshore.shared.ledger import statements
-from longshore.shared.ledger.database import Database, Link
+from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.locks import RELAY_LOCK
 from longshore.shared.ledger.records import Ticket
 from longshore.shared.ledger.transitions import end_job, fail_shard
 from longshore.shared.specs.jobs import State
 
 
-class Upkeep:
+class Maintenance:
     """The part of the ledger that the relay writes with. Each step can be done twice or by two without harm."""
 
     def __init__(self, database: Database) -> None:
@@ -27,13 +27,13 @@ class Upkeep:
 
     def end_overdue(self) -> int:
         """End the jobs that are past their deadline. Returns how many."""
-        with self._database.connection() as link:
-            overdue: list[UUID] = [row[0] for row in link.execute(statements.upkeep.PAST_DEADLINE)]
+        with self._database.connection() as conn:
+            overdue: list[UUID] = [row[0] for row in conn.execute(statements.maintenance.PAST_DEADLINE)]
         ended = 0
         for job in overdue:
-            with self._database.transaction() as link:
-                link.execute(statements.control.LOCK_SHARDS, {"job": job})
-                ended += end_job(link, job, State.FAILED, "the job's timeout ran out before it was done")
+            with self._database.transaction() as conn:
+                conn.execute(statements.cancel_retry.LOCK_SHARDS, {"job": job})
+                ended += end_job(conn, job, State.FAILED, "the job's timeout ran out before it was done")
         return ended
 
     def unpublished(self, *, grace: float, limit: int = 5000) -> list[Ticket]:
@@ -41,34 +41,35 @@ class Upkeep:
 
         :param grace: seconds a new job is left to its producer, who is about to publish.
         """
-        with self._database.connection() as link:
+        with self._database.connection() as conn:
             return [
-                Ticket(*row) for row in link.execute(statements.upkeep.UNPUBLISHED, {"grace": grace, "limit": limit})
+                Ticket(*row)
+                for row in conn.execute(statements.maintenance.UNPUBLISHED, {"grace": grace, "limit": limit})
             ]
 
     def count_waiting(self, *, grace: float) -> dict[str, int]:
         """By queue, the messages published more than ``grace`` seconds ago with shards that nobody has claimed."""
-        with self._database.connection() as link:
-            rows = link.execute(statements.upkeep.COUNT_WAITING, {"grace": grace}).fetchall()
+        with self._database.connection() as conn:
+            rows = conn.execute(statements.maintenance.COUNT_WAITING, {"grace": grace}).fetchall()
         return {queue: int(count) for queue, count in rows}
 
     def longest_waiting(self, queue: str, *, grace: float, messages: int) -> list[Ticket]:
         """The unclaimed shards of the messages of a queue that were published longest ago."""
         values = {"queue": queue, "grace": grace, "messages": messages}
-        with self._database.connection() as link:
-            return [Ticket(*row) for row in link.execute(statements.upkeep.LONGEST_WAITING, values)]
+        with self._database.connection() as conn:
+            return [Ticket(*row) for row in conn.execute(statements.maintenance.LONGEST_WAITING, values)]
 
     @staticmethod
-    def try_lead(link: Link) -> bool:
+    def try_lead(conn: Connection) -> bool:
         """Become the one relay that acts, for as long as ``link`` stays open."""
-        found = link.execute(statements.upkeep.TRY_LEAD, {"key": RELAY_LOCK}).fetchone()
+        found = conn.execute(statements.maintenance.TRY_LEAD, {"key": RELAY_LOCK}).fetchone()
         return found is not None and bool(found[0])
 
     def _expire_one(self) -> bool:
-        with self._database.transaction() as link:
-            row = link.execute(statements.upkeep.LOCK_EXPIRED).fetchone()
+        with self._database.transaction() as conn:
+            row = conn.execute(statements.maintenance.LOCK_EXPIRED).fetchone()
             if row is None:
                 return False
             job, shard, attempt = row
-            fail_shard(link, job, shard, attempt, "the worker was lost: its lease ran out", permanent=False)
+            fail_shard(conn, job, shard, attempt, "the worker was lost: its lease ran out", permanent=False)
         return True

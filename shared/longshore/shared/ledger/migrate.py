@@ -27,13 +27,16 @@ def migrate(database_url: str, revision: str = "head") -> str:
     :param revision: where to stop; the newest by default.
     :raises ServiceUnavailable: the database cannot be reached.
     """
-    with _connect(database_url) as connection:
-        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
-        connection.commit()
-        config = _config(connection)
-        command.upgrade(config, revision)
-        connection.commit()
-        return str(MigrationContext.configure(connection).get_current_revision())
+    return _run(database_url, lambda config: command.upgrade(config, revision))
+
+
+def downgrade(database_url: str, revision: str) -> str:
+    """Take migrations back, for an older Longshore, and return the revision the database is at now.
+
+    :param revision: the newest migration that stays.
+    :raises ServiceUnavailable: the database cannot be reached.
+    """
+    return _run(database_url, lambda config: command.downgrade(config, revision))
 
 
 def pending_changes(database_url: str) -> list[object]:
@@ -58,6 +61,15 @@ def leave_out_partitions(connection: Connection) -> Callable[[str | None, str, o
 def newest_revision() -> str:
     """The revision this Longshore needs."""
     return str(ScriptDirectory.from_config(_config(None)).get_current_head())
+
+
+def _run(database_url: str, change: Callable[[Config], None]) -> str:
+    with _connect(database_url) as connection:
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+        connection.commit()
+        change(_config(connection))
+        connection.commit()
+        return str(MigrationContext.configure(connection).get_current_revision())
 
 
 def _config(connection: Connection | None) -> Config:

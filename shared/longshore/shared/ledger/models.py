@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from longshore.shared.errors import InvalidInput, UnknownModel
 from longshore.shared.ledger import statements
-from longshore.shared.ledger.database import Database, Link, records
+from longshore.shared.ledger.database import Connection, Database, records
 from longshore.shared.ledger.promotion import Promotion, move_alias
 from longshore.shared.ledger.records import AliasMove, ModelRecord, VersionRecord
 from longshore.shared.references import ModelReference, check_alias
@@ -49,35 +49,35 @@ class Models:
             statement = statements.models.RESOLVE_VERSION
         elif reference.alias is not None:
             statement = statements.models.RESOLVE_ALIAS
-        with self._database.connection() as link:
-            found = records(link, VersionRecord).execute(statement, values).fetchone()
+        with self._database.connection() as conn:
+            found = records(conn, VersionRecord).execute(statement, values).fetchone()
             if found is None:
-                raise UnknownModel(field, self._what_there_is(link, reference))
+                raise UnknownModel(field, self._what_there_is(conn, reference))
         return found
 
     def names(self) -> list[ModelRecord]:
         """Every model, by name."""
-        with self._database.connection() as link:
-            return records(link, ModelRecord).execute(statements.models.LIST_MODELS).fetchall()
+        with self._database.connection() as conn:
+            return records(conn, ModelRecord).execute(statements.models.LIST_MODELS).fetchall()
 
     def versions(self, model: str) -> list[VersionRecord]:
         """Every version of a model, oldest first; none where there is no such model."""
-        with self._database.connection() as link:
-            return records(link, VersionRecord).execute(statements.models.LIST_VERSIONS, {"model": model}).fetchall()
+        with self._database.connection() as conn:
+            return records(conn, VersionRecord).execute(statements.models.LIST_VERSIONS, {"model": model}).fetchall()
 
     def alias_history(self, model: str, alias: str) -> list[AliasMove]:
         """Every move of an alias, oldest first."""
-        with self._database.connection() as link:
+        with self._database.connection() as conn:
             values = {"model": model, "alias": alias}
-            return records(link, AliasMove).execute(statements.models.ALIAS_HISTORY, values).fetchall()
+            return records(conn, AliasMove).execute(statements.models.ALIAS_HISTORY, values).fetchall()
 
     def add(self, new: NewVersion, before_commit: Callable[[int], None]) -> int:
         """Number and add a version; returns its number.
 
         :param before_commit: told the number; what it raises takes the version back.
         """
-        with self._database.transaction() as link:
-            added = add_version(link, new, None)
+        with self._database.transaction() as conn:
+            added = add_version(conn, new, None)
             before_commit(added.version)
         return added.version
 
@@ -92,12 +92,12 @@ class Models:
         """
         check_alias(alias)
         version = self.resolve(reference)
-        with self._database.transaction() as link:
+        with self._database.transaction() as conn:
             values = {"model": version.model, "version": version.version}
-            link.execute(statements.models.LOCK_MODEL, values)
-            if link.execute(statements.models.LOCK_VERSION, values).fetchone() is None:
+            conn.execute(statements.models.LOCK_MODEL, values)
+            if conn.execute(statements.models.LOCK_VERSION, values).fetchone() is None:
                 raise UnknownModel("model", f"{version.model}:{version.version} was deleted in this moment")
-            promotion = move_alias(link, alias, version, set_by, condition)
+            promotion = move_alias(conn, alias, version, set_by, condition)
         return version, promotion
 
     def remove_alias(self, model: str, alias: str, set_by: str) -> VersionRecord:
@@ -107,11 +107,11 @@ class Models:
         """
         reference = ModelReference(model, alias=alias)
         version = self.resolve(reference, "alias")
-        with self._database.transaction() as link:
+        with self._database.transaction() as conn:
             values = {"model": model, "alias": alias, "by": set_by}
-            link.execute(statements.models.LOCK_MODEL, values)
-            if link.execute(statements.models.REMOVE_ALIAS, values).fetchone() is None:
-                raise UnknownModel("alias", self._what_there_is(link, reference))
+            conn.execute(statements.models.LOCK_MODEL, values)
+            if conn.execute(statements.models.REMOVE_ALIAS, values).fetchone() is None:
+                raise UnknownModel("alias", self._what_there_is(conn, reference))
         return version
 
     def delete(self, reference: ModelReference) -> VersionRecord:
@@ -123,27 +123,27 @@ class Models:
             raise InvalidInput("model", f"{str(reference)!r}: name the version to delete, as in {reference.name}:3")
         version = self.resolve(reference)
         values = {"model": version.model, "version": version.version}
-        with self._database.transaction() as link:
-            link.execute(statements.models.LOCK_VERSION, values)
-            aliases = [row[0] for row in link.execute(statements.models.ALIASES_OF_VERSION, values)]
+        with self._database.transaction() as conn:
+            conn.execute(statements.models.LOCK_VERSION, values)
+            aliases = [row[0] for row in conn.execute(statements.models.ALIASES_OF_VERSION, values)]
             if aliases:
                 raise InvalidInput(
                     "model",
                     f"{reference} is {', '.join(aliases)}; point that at another version first, or take it away",
                 )
-            waiting = link.execute(statements.models.JOBS_OF_VERSION, values).fetchone()
+            waiting = conn.execute(statements.models.JOBS_OF_VERSION, values).fetchone()
             if waiting is not None and waiting[0]:
                 raise InvalidInput("model", f"{waiting[0]} jobs use {reference} and have not ended; wait or cancel")
-            link.execute(statements.models.DELETE_VERSION, values)
+            conn.execute(statements.models.DELETE_VERSION, values)
         return version
 
     @staticmethod
-    def _what_there_is(link: Link, reference: ModelReference) -> str:
+    def _what_there_is(conn: Connection, reference: ModelReference) -> str:
         versions = (
-            records(link, VersionRecord).execute(statements.models.LIST_VERSIONS, {"model": reference.name}).fetchall()
+            records(conn, VersionRecord).execute(statements.models.LIST_VERSIONS, {"model": reference.name}).fetchall()
         )
         if not versions:
-            names = [row.name for row in records(link, ModelRecord).execute(statements.models.LIST_MODELS)]
+            names = [row.name for row in records(conn, ModelRecord).execute(statements.models.LIST_MODELS)]
             known = f"the models are {', '.join(names[:10])}" if names else "no model has been trained or imported yet"
             return f"there is no model {reference.name!r}; {known}"
         aliases = sorted({alias for version in versions for alias in version.aliases})
@@ -160,15 +160,15 @@ class AddedVersion:
     promotion: Promotion | None
 
 
-def add_version(link: Link, new: NewVersion, job: UUID | None) -> AddedVersion:
+def add_version(conn: Connection, new: NewVersion, job: UUID | None) -> AddedVersion:
     """Within a transaction: number and add a version, and point its alias at it, if its condition holds."""
-    row = link.execute(statements.models.TAKE_VERSION, {"model": new.model}).fetchone()
+    row = conn.execute(statements.models.TAKE_VERSION, {"model": new.model}).fetchone()
     assert row is not None  # an INSERT ... DO UPDATE returns its row
     version = int(row[0])
     values = {"model": new.model, "version": version, "digest": new.digest, "manifest": Jsonb(new.manifest), "job": job}
-    link.execute(statements.models.ADD_VERSION, values)
+    conn.execute(statements.models.ADD_VERSION, values)
     if new.alias is None:
         return AddedVersion(version, None)
-    made = records(link, VersionRecord).execute(statements.models.RESOLVE_VERSION, values).fetchone()
+    made = records(conn, VersionRecord).execute(statements.models.RESOLVE_VERSION, values).fetchone()
     assert made is not None  # it was added this moment
-    return AddedVersion(version, move_alias(link, new.alias, made, new.set_by, new.promote_if))
+    return AddedVersion(version, move_alias(conn, new.alias, made, new.set_by, new.promote_if))

@@ -9,14 +9,14 @@ from contextlib import ExitStack, contextmanager
 from uuid import UUID
 
 from longshore.shared.ledger import statements
-from longshore.shared.ledger.database import Database, Link, is_alive
+from longshore.shared.ledger.database import Connection, Database, is_alive
 
 
 class JobWatch:
     """Announcements about jobs, from the moment it was opened."""
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
 
     def changed(self, deadline: float | None = None) -> set[UUID]:
         """The jobs whose state or progress changed; sleeps until there is one.
@@ -25,13 +25,13 @@ class JobWatch:
         :raises ServiceUnavailable: the connection broke. Open another watch, and look at the jobs once again.
         """
         timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
-        first = list(self._link.notifies(timeout=timeout, stop_after=1))
+        first = list(self._conn.notifies(timeout=timeout, stop_after=1))
         # Whatever has arrived together is handled together.
-        notices = (*first, *self._link.notifies(timeout=0)) if first else ()
+        notices = (*first, *self._conn.notifies(timeout=0)) if first else ()
         return {UUID(id_) for notice in notices for id_ in notice.payload.split(",")}
 
 
-class Watching:
+class Notifications:
     """The part of the ledger that listens.
 
     It keeps the connection that was used last: to open one takes longer than a small job does.
@@ -39,7 +39,7 @@ class Watching:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._spare: list[tuple[ExitStack, Link]] = []
+        self._spare: list[tuple[ExitStack, Connection]] = []
         self._sparing = threading.Lock()
 
     @contextmanager
@@ -47,21 +47,21 @@ class Watching:
         """Listen for jobs. Read what they are now only after this, so that no change falls in between."""
         with self._sparing:
             held = self._spare.pop() if self._spare else None
-        stack, link = held or self._open()
+        stack, conn = held or self._open()
         with ExitStack() as closing:
             closing.push(stack)
-            if held is not None and not is_alive(link):
+            if held is not None and not is_alive(conn):
                 closing.close()
-                stack, link = self._open()
+                stack, conn = self._open()
                 closing.push(stack)
             with self._database.translated():
-                link.execute(f"LISTEN {statements.channels.JOBS_CHANNEL}")
-                yield JobWatch(link)
+                conn.execute(f"LISTEN {statements.channels.JOBS_CHANNEL}")
+                yield JobWatch(conn)
                 # What is announced while nobody reads would pile up.
-                link.execute("UNLISTEN *")
+                conn.execute("UNLISTEN *")
             with self._sparing:
                 if not self._spare:
-                    self._spare.append((stack, link))
+                    self._spare.append((stack, conn))
                     closing.pop_all()
 
     def close(self) -> None:
@@ -71,6 +71,6 @@ class Watching:
         for stack, _ in spare:
             stack.close()
 
-    def _open(self) -> tuple[ExitStack, Link]:
+    def _open(self) -> tuple[ExitStack, Connection]:
         stack = ExitStack()
         return stack, stack.enter_context(self._database.own_connection())

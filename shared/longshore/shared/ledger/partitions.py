@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.errors import LockNotAvailable, QueryCanceled
 
 from longshore.shared.ledger import statements
-from longshore.shared.ledger.database import Database, Link
+from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.uuid7_time import WEEK, first_id, start_of_week, week_name
 
 #: The partitioned tables, in the order in which attempts write them, and so the order in which they are locked.
@@ -76,9 +76,9 @@ class Partitions:
         :param patience: milliseconds to wait for those who use the default partition now.
         """
         kept = Kept()
-        with self._database.connection() as link:
-            this_week = start_of_week(read_clock(link))
-            there = list_partitions(link)
+        with self._database.connection() as conn:
+            this_week = start_of_week(read_clock(conn))
+            there = list_partitions(conn)
             for week in [this_week + number * WEEK for number in range(ahead + 1)]:
                 span = Span(first_id(week), first_id(week + WEEK))
                 for table in TABLES:
@@ -86,9 +86,9 @@ class Partitions:
                         continue
                     new = Partition(table, f"{table}_{week_name(week)}", span)
                     try:
-                        with link.transaction():
-                            limit_waiting(link, patience, STEP_TIMEOUT)
-                            kept.made.extend(_make(link, new, moved))
+                        with conn.transaction():
+                            limit_waiting(conn, patience, STEP_TIMEOUT)
+                            kept.made.extend(_make(conn, new, moved))
                     except _Left as reason:
                         kept.left[new.name] = str(reason)
                     except LockNotAvailable:
@@ -99,54 +99,54 @@ class Partitions:
 
     def list(self) -> list[Partition]:
         """Every partition but the default ones, oldest first."""
-        with self._database.connection() as link:
-            return list_partitions(link)
+        with self._database.connection() as conn:
+            return list_partitions(conn)
 
 
-def list_partitions(link: Link) -> list[Partition]:
+def list_partitions(conn: Connection) -> list[Partition]:
     """Every partition but the default ones, oldest first."""
     found = []
-    for table, name, bound in link.execute(statements.partitions.LIST_PARTITIONS, {"tables": list(TABLES)}):
+    for table, name, bound in conn.execute(statements.partitions.LIST_PARTITIONS, {"tables": list(TABLES)}):
         if match := _BOUND.fullmatch(bound):
             found.append(Partition(table, name, Span(UUID(match[1] or UUID(int=0).hex), UUID(match[2]))))
     return sorted(found, key=lambda each: (each.span, TABLES.index(each.table)))
 
 
-def read_clock(link: Link) -> datetime:
+def read_clock(conn: Connection) -> datetime:
     """The time by Postgres."""
-    row = link.execute(statements.submission.READ_CLOCK).fetchone()
+    row = conn.execute(statements.submission.READ_CLOCK).fetchone()
     assert row is not None  # now() is one row
     moment: datetime = row[0]
     return moment
 
 
-def limit_waiting(link: Link, lock: int, step: int = 0) -> None:
+def limit_waiting(conn: Connection, lock: int, step: int = 0) -> None:
     """Within a transaction: fail rather than wait longer.
 
     :param lock: milliseconds for each lock.
     :param step: milliseconds for each statement; 0 for no limit.
     """
-    link.execute(statements.partitions.LIMIT_WAITING, {"lock": f"{lock}ms", "step": f"{step}ms"})
+    conn.execute(statements.partitions.LIMIT_WAITING, {"lock": f"{lock}ms", "step": f"{step}ms"})
 
 
 class _Left(Exception):
     """A week is left to the default partition; says why."""
 
 
-def _make(link: Link, new: Partition, moved: int) -> list[str]:
+def _make(conn: Connection, new: Partition, moved: int) -> list[str]:
     """Make a partition, unless it is there. Attached, not created in place: that would wait for all who write."""
     # Also keeps another relay, which has lost the lead but does not know it yet, from making the same.
-    link.execute(_named("LOCK TABLE ONLY {table} IN SHARE UPDATE EXCLUSIVE MODE", new))
-    if new in list_partitions(link):
+    conn.execute(_named("LOCK TABLE ONLY {table} IN SHARE UPDATE EXCLUSIVE MODE", new))
+    if new in list_partitions(conn):
         return []
-    link.execute(_named("LOCK TABLE {default} IN ACCESS EXCLUSIVE MODE", new))
+    conn.execute(_named("LOCK TABLE {default} IN ACCESS EXCLUSIVE MODE", new))
     bounds = {"lower": new.span.lower, "upper": new.span.upper, "limit": moved + 1}
-    row = link.execute(_named(statements.partitions.COUNT_IN_DEFAULT, new), bounds).fetchone()
+    row = conn.execute(_named(statements.partitions.COUNT_IN_DEFAULT, new), bounds).fetchone()
     if row is not None and row[0] > moved:
         raise _Left(f"more than {moved:,} rows of it are in {new.table}_default, and stay there")
-    link.execute(_named("CREATE TABLE {name} (LIKE {table} INCLUDING ALL)", new))
-    link.execute(_named(statements.partitions.MOVE_OUT_OF_DEFAULT, new), bounds)
-    link.execute(_named(statements.partitions.ATTACH_PARTITION, new))
+    conn.execute(_named("CREATE TABLE {name} (LIKE {table} INCLUDING ALL)", new))
+    conn.execute(_named(statements.partitions.MOVE_OUT_OF_DEFAULT, new), bounds)
+    conn.execute(_named(statements.partitions.ATTACH_PARTITION, new))
     return [new.name]
 
 

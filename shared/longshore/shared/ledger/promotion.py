@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from longshore.shared.conditions.decision import Decision, Measured, decide
 from longshore.shared.conditions.language import parse
 from longshore.shared.ledger import statements
-from longshore.shared.ledger.database import Link, records
+from longshore.shared.ledger.database import Connection, records
 from longshore.shared.ledger.records import VersionRecord
 
 
@@ -60,7 +60,7 @@ class _Evaluated:
 
 
 def move_alias(
-    link: Link,
+    conn: Connection,
     alias: str,
     version: VersionRecord,
     by: str,
@@ -71,24 +71,24 @@ def move_alias(
     Evaluations of two versions are compared where they are on the same data: the newest of ``version``, and the newest
     of the other that is like it.
     """
-    link.execute(statements.models.LOCK_MODEL, {"model": version.model})
+    conn.execute(statements.models.LOCK_MODEL, {"model": version.model})
     values = {"model": version.model, "version": version.version, "alias": alias, "by": by}
     if condition is None:
-        link.execute(statements.models.MOVE_ALIAS, values)
+        conn.execute(statements.models.MOVE_ALIAS, values)
         return Promotion(alias, True)
 
-    newest = _newest_evaluation(link, version)
+    newest = _newest_evaluation(conn, version)
 
     def lookup(name: str) -> Measured | None:
-        found = _pointed(link, version.model, name)
-        like = None if found is None or newest is None else _newest_evaluation(link, found, newest)
+        found = _pointed(conn, version.model, name)
+        like = None if found is None or newest is None else _newest_evaluation(conn, found, newest)
         return None if found is None else Measured(_name(found), _metrics(found, like))
 
     candidate = Measured(_name(version), _metrics(version, newest))
     decision = decide(parse(condition, "condition"), candidate, lookup)
-    before = _pointed(link, version.model, alias)
+    before = _pointed(conn, version.model, alias)
     if decision.holds:
-        link.execute(statements.models.MOVE_ALIAS, values)
+        conn.execute(statements.models.MOVE_ALIAS, values)
     return Promotion(alias, decision.holds, None if before is None else before.version, condition, decision)
 
 
@@ -99,19 +99,19 @@ def _metrics(version: VersionRecord, evaluation: _Evaluated | None) -> dict[str,
     return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
 
 
-def _newest_evaluation(link: Link, version: VersionRecord, like: _Evaluated | None = None) -> _Evaluated | None:
+def _newest_evaluation(conn: Connection, version: VersionRecord, like: _Evaluated | None = None) -> _Evaluated | None:
     """:param like: only on the same data, and against the same target."""
     values = {
         **{"model": version.model, "version": version.version},
         "data": None if like is None else Jsonb(like.data),
         "target": None if like is None else like.target,
     }
-    return records(link, _Evaluated).execute(statements.models.NEWEST_EVALUATION, values).fetchone()
+    return records(conn, _Evaluated).execute(statements.models.NEWEST_EVALUATION, values).fetchone()
 
 
-def _pointed(link: Link, model: str, alias: str) -> VersionRecord | None:
+def _pointed(conn: Connection, model: str, alias: str) -> VersionRecord | None:
     return (
-        records(link, VersionRecord)
+        records(conn, VersionRecord)
         .execute(statements.models.RESOLVE_ALIAS, {"model": model, "alias": alias})
         .fetchone()
     )

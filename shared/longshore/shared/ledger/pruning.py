@@ -11,7 +11,7 @@ from psycopg.errors import LockNotAvailable
 
 from longshore.shared.errors import LedgerBusy
 from longshore.shared.ledger import statements
-from longshore.shared.ledger.database import Database, Link
+from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.locks import PRUNE_LOCK
 from longshore.shared.ledger.partitions import limit_waiting, read_clock
 from longshore.shared.ledger.retention import OldResults, Pruned
@@ -44,19 +44,19 @@ class Pruning:
         :raises LedgerBusy: somebody uses an old partition all the time, or another prune takes long. What was removed
             before that is removed.
         """
-        with self._database.own_connection() as link, _turn(link, turn):
-            cut = read_clock(link) - older_than
-            found = OldResults(link, first_id(cut), patience)
+        with self._database.own_connection() as conn, _turn(conn, turn):
+            cut = read_clock(conn) - older_than
+            found = OldResults(conn, first_id(cut), patience)
             return found.count(cut) if dry_run else found.remove(cut)
 
 
 @contextmanager
-def _turn(link: Link, patience: int) -> Iterator[None]:
+def _turn(conn: Connection, patience: int) -> Iterator[None]:
     """Wait until no other prune is at work. The lock is held for as long as ``link`` is open."""
     try:
-        with link.transaction():
-            limit_waiting(link, patience)
-            link.execute(statements.pruning.TAKE_TURN, {"key": PRUNE_LOCK})
+        with conn.transaction():
+            limit_waiting(conn, patience)
+            conn.execute(statements.retention.TAKE_TURN, {"key": PRUNE_LOCK})
     except LockNotAvailable:
         raise LedgerBusy("another prune is at work; prune again when it is done") from None
     yield

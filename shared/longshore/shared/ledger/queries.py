@@ -22,8 +22,8 @@ class Queries:
 
     def job(self, job: UUID) -> JobRecord:
         """:raises UnknownJob: there is no such job."""
-        with self._database.connection() as link:
-            found = records(link, JobRecord).execute(statements.questions.READ_JOB, {"job": job}).fetchone()
+        with self._database.connection() as conn:
+            found = records(conn, JobRecord).execute(statements.queries.READ_JOB, {"job": job}).fetchone()
         if found is None:
             raise UnknownJob("job", f"there is no job {job}")
         return found
@@ -31,77 +31,75 @@ class Queries:
     def jobs(self, *, state: State | None = None, kind: str | None = None, limit: int = 100) -> list[JobRecord]:
         """The newest jobs, newest first."""
         values = {"state": state, "kind": kind, "limit": limit}
-        with self._database.connection() as link:
-            return records(link, JobRecord).execute(statements.questions.LIST_JOBS, values).fetchall()
+        with self._database.connection() as conn:
+            return records(conn, JobRecord).execute(statements.queries.LIST_JOBS, values).fetchall()
 
     def not_ended(self, jobs: list[UUID]) -> set[UUID]:
         """Those of many jobs that have not ended; jobs that do not exist are left out."""
-        with self._database.connection() as link:
-            return {id_ for (id_,) in link.execute(statements.questions.READ_NOT_ENDED, {"jobs": jobs})}
+        with self._database.connection() as conn:
+            return {id_ for (id_,) in conn.execute(statements.queries.READ_NOT_ENDED, {"jobs": jobs})}
 
     def shards(self, job: UUID) -> list[ShardRecord]:
         """The shards of a job, by index."""
-        with self._database.connection() as link:
-            return records(link, ShardRecord).execute(statements.questions.LIST_SHARDS, {"job": job}).fetchall()
+        with self._database.connection() as conn:
+            return records(conn, ShardRecord).execute(statements.queries.LIST_SHARDS, {"job": job}).fetchall()
 
     def results(self, job: UUID) -> Iterator[tuple[int, str]]:
         """(row, output as JSON text) of every row that has a result, by row. Streams: it holds one row at a time.
 
         :raises ResultsPruned: they were removed.
         """
-        with self._database.own_connection() as link:
-            check_not_pruned(link, job)
-            with link.cursor().copy(statements.questions.COPY_OUT_RESULTS, {"job": job}) as copy:
+        with self._database.own_connection() as conn:
+            check_not_pruned(conn, job)
+            with conn.cursor().copy(statements.queries.COPY_OUT_RESULTS, {"job": job}) as copy:
                 copy.set_types(["int8", "text"])
                 found = 0
                 for found, (row, output) in enumerate(copy.rows(), start=1):  # noqa: B007 - told apart from none
                     yield row, output
             if not found:  # they may have been removed since: all of them, or none
-                check_not_pruned(link, job)
+                check_not_pruned(conn, job)
 
     def few_results(self, job: UUID) -> list[tuple[int, str]]:
         """As :meth:`results`, all at once: of few rows that is quicker, for it opens no connection of its own.
 
         :raises ResultsPruned: they were removed.
         """
-        with self._database.connection() as link:
-            found = [
-                (int(row), str(text)) for row, text in link.execute(statements.questions.READ_RESULTS, {"job": job})
-            ]
+        with self._database.connection() as conn:
+            found = [(int(row), str(text)) for row, text in conn.execute(statements.queries.READ_RESULTS, {"job": job})]
             if not found:  # all of them are there, or none
-                check_not_pruned(link, job)
+                check_not_pruned(conn, job)
         return found
 
     def row_errors(self, job: UUID, limit: int = 1000) -> list[tuple[int, str]]:
         """(row, error) of the first rows that failed, by row."""
-        with self._database.connection() as link:
+        with self._database.connection() as conn:
             values = {"job": job, "limit": limit}
-            return [(row, error) for row, error in link.execute(statements.questions.LIST_ROW_ERRORS, values)]
+            return [(row, error) for row, error in conn.execute(statements.queries.LIST_ROW_ERRORS, values)]
 
     def metrics(self, job: UUID) -> list[MetricRecord]:
         """What the newest training attempt has reported, by step and name."""
-        with self._database.connection() as link:
-            return records(link, MetricRecord).execute(statements.questions.LIST_METRICS, {"job": job}).fetchall()
+        with self._database.connection() as conn:
+            return records(conn, MetricRecord).execute(statements.queries.LIST_METRICS, {"job": job}).fetchall()
 
     def named_blobs(self) -> set[str]:
         """The digests of all blobs in the store that versions of models and blocks of inline rows name."""
-        with self._database.connection() as link:
-            return {row[0] for row in link.execute(statements.pruning.NAMED_BLOBS)}
+        with self._database.connection() as conn:
+            return {row[0] for row in conn.execute(statements.retention.NAMED_BLOBS)}
 
     def digests_of_jobs(self) -> set[str]:
         """The versions of jobs that run or can be retried, whether they are still in the ledger or not."""
-        with self._database.connection() as link:
-            return {row[0] for row in link.execute(statements.pruning.DIGESTS_OF_JOBS)}
+        with self._database.connection() as conn:
+            return {row[0] for row in conn.execute(statements.retention.DIGESTS_OF_JOBS)}
 
     def count_jobs(self) -> dict[str, int]:
         """How many jobs there are in each state that has some."""
-        with self._database.connection() as link:
-            return {str(state): int(count) for state, count in link.execute(statements.installation.COUNT_JOBS)}
+        with self._database.connection() as conn:
+            return {str(state): int(count) for state, count in conn.execute(statements.installation.COUNT_JOBS)}
 
     def server_version(self) -> str:
         """Of Postgres, as it names itself: ``16.3``."""
-        with self._database.connection() as link:
-            found = link.execute(statements.installation.SERVER_VERSION).fetchone()
+        with self._database.connection() as conn:
+            found = conn.execute(statements.installation.SERVER_VERSION).fetchone()
         return "" if found is None else str(found[0]).split()[0]
 
     def schema_revision(self) -> str | None:
@@ -109,13 +107,13 @@ class Queries:
 
         :raises ServiceUnavailable: there are no tables.
         """
-        with self._database.connection() as link:
-            found = link.execute(statements.installation.SCHEMA_REVISION).fetchone()
+        with self._database.connection() as conn:
+            found = conn.execute(statements.installation.SCHEMA_REVISION).fetchone()
         return None if found is None else str(found[0])
 
     def relay_leads(self) -> bool:
         """Whether some relay is at work."""
         halves = {"high": RELAY_LOCK >> 32, "low": RELAY_LOCK & 0xFFFF_FFFF}
-        with self._database.connection() as link:
-            found = link.execute(statements.installation.COUNT_LOCK_HOLDERS, halves).fetchone()
+        with self._database.connection() as conn:
+            found = conn.execute(statements.installation.COUNT_LOCK_HOLDERS, halves).fetchone()
         return found is not None and bool(found[0])

@@ -19,13 +19,14 @@ Json: TypeAlias = Mapping[str, JsonValue]
 class NewShard:
     """A shard to be queued. ``offset`` and ``length`` (bytes) are of text formats."""
 
-    task: str
+    #: The Celery task that runs it is ``longshore.<action>``.
+    action: str
     start: int
     stop: int
     offset: int | None = None
     length: int | None = None
-    #: What it has in common with shards that can run with it; see :mod:`~longshore.shared.ledger.batch_key`.
-    company: str | None = None
+    #: Shards with the same key can be claimed and computed together; see :mod:`~longshore.shared.ledger.batch_key`.
+    batch_key: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +50,8 @@ class NewJob:
     shards: Sequence[NewShard]
     idempotency_key: str | None = None
     request_digest: str | None = None
-    #: Of a link of a chain: the job that must succeed before. Its version, digest and deadline come then.
-    after: UUID | None = None
+    #: The upstream job, which must succeed first. The version, the digest and the deadline are set then.
+    depends_on: UUID | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ class Ticket:
 
     job_id: UUID
     shard: int
-    task: str
+    action: str
     queue: str
     priority: int
     start: int
@@ -78,7 +79,7 @@ class Ticket:
     #: Tries that the shard has had before.
     attempt: int = 0
     #: Of a shard that was never tried: which others can run with it.
-    company: str | None = None
+    batch_key: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,7 @@ class Claim:
     shard: int
     attempt: int
     attempt_limit: int
-    task: str
+    action: str
     start: int
     stop: int
     offset: int | None
@@ -105,11 +106,11 @@ class Claim:
     queue: str
     priority: int
     #: Which shards can run with it, as was settled at submission.
-    company: str | None = None
+    batch_key: str | None = None
     #: Run only the rows of the shard that have errors: the others have results already.
     only_failed: bool = False
     #: The file that an earlier attempt has decided on; empty where no row of the shard has an output.
-    part: str | None = None
+    output_file: str | None = None
 
     @property
     def token(self) -> str:
@@ -148,11 +149,11 @@ class JobRecord:
     #: Rows computed by attempts that have not committed yet.
     rows_running: int = 0
     #: Rows that were done or had failed when it was last retried.
-    rows_before: int = 0
+    rows_before_retry: int = 0
     #: What its owner should know though nothing failed, a sentence each.
     notes: list[str] = field(default_factory=list)
-    #: Of a link of a chain: the job before.
-    after: UUID | None = None
+    #: The upstream job of a job that is part of a chain.
+    depends_on: UUID | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "state", State(self.state))
@@ -163,7 +164,7 @@ class ShardRecord:
     """A shard as it stands in the ledger."""
 
     index: int
-    task: str
+    action: str
     state: State
     start: int
     stop: int
@@ -175,7 +176,7 @@ class ShardRecord:
     only_failed: bool = False
     errors: list[dict[str, JsonValue]] = field(default_factory=list)
     #: The output file that was decided on; empty where no row of the shard has an output.
-    part: str | None = None
+    output_file: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "state", State(self.state))
@@ -203,7 +204,7 @@ class CheckpointRecord:
     epoch: int
     #: In the store.
     blob: str
-    size: int
+    size_bytes: int
     created_at: datetime
 
 
@@ -287,8 +288,8 @@ class BatchSizeRecord:
     """Rows in a forward pass that were found fastest, for rows of up to ``length`` tokens (0: rows of numbers)."""
 
     length: int
-    rows: int
-    #: Rows a second; 0 where it was not measured.
-    rate: float
+    batch_size: int
+    #: 0 if it was not measured.
+    rows_per_second: float
     #: Larger ones were tried.
     settled: bool

@@ -20,7 +20,7 @@ from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 from longshore.shared.errors import LedgerBusy
 from longshore.shared.ledger import statements
-from longshore.shared.ledger.database import Link
+from longshore.shared.ledger.database import Connection
 from longshore.shared.ledger.partitions import TABLES, Span, limit_waiting, list_partitions
 
 T = TypeVar("T")
@@ -61,13 +61,13 @@ class OldResults:
     :param cut: the first id that is too young.
     """
 
-    def __init__(self, link: Link, cut: UUID, patience: int) -> None:
-        self._link = link
+    def __init__(self, conn: Connection, cut: UUID, patience: int) -> None:
+        self._conn = conn
         self._cut = cut
         self._patience = patience
         #: The partitions of each week: by table, their names.
         self._weeks: dict[Span, dict[str, str]] = {}
-        for each in list_partitions(link):
+        for each in list_partitions(conn):
             if each.span.upper <= cut:
                 self._weeks.setdefault(each.span, {})[each.table] = each.name
         #: Unfinished jobs of the weeks that stay.
@@ -76,10 +76,10 @@ class OldResults:
     def count(self, cut: datetime) -> Pruned:
         """Change nothing."""
         for span in self._weeks:
-            if unfinished := self._count(statements.pruning.COUNT_UNFINISHED, span):
+            if unfinished := self._count(statements.retention.COUNT_UNFINISHED, span):
                 self._kept[span] = unfinished
-        jobs = self._count(statements.pruning.COUNT_PRUNABLE)
-        blocks = self._link.execute(statements.pruning.FIND_UNUSED_INPUTS, self._values()).fetchall()
+        jobs = self._count(statements.retention.COUNT_PRUNABLE)
+        blocks = self._conn.execute(statements.retention.FIND_UNUSED_INPUTS, self._values()).fetchall()
         gone = [name for span, names in self._weeks.items() if span not in self._kept for name in names.values()]
         return self._pruned(cut, jobs, blocks, dropped=gone, emptied=[], dry_run=True)
 
@@ -102,19 +102,19 @@ class OldResults:
         """Empty a week's partitions. Returns of how many jobs; none where the week stays."""
         marked = 0
         with self._transaction():
-            unfinished = self._count(statements.pruning.COUNT_UNFINISHED, span)
+            unfinished = self._count(statements.retention.COUNT_UNFINISHED, span)
             if not unfinished:
                 # Before the jobs are looked at once more: whoever has written into it has committed then.
                 for name in names.values():
-                    self._link.execute(_named("LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE", name))
-                marked = self._link.execute(statements.pruning.MARK_WEEK_PRUNED, self._values(span)).rowcount
-                unfinished = self._count(statements.pruning.COUNT_UNFINISHED, span)
+                    self._conn.execute(_named("LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE", name))
+                marked = self._conn.execute(statements.retention.MARK_WEEK_PRUNED, self._values(span)).rowcount
+                unfinished = self._count(statements.retention.COUNT_UNFINISHED, span)
             if unfinished:
                 self._kept[span] = unfinished
                 raise Rollback
             for table in TABLES:
-                statement = "TRUNCATE {name}" if table in names else statements.pruning.DELETE_WEEK
-                self._link.execute(_named(statement, names.get(table, table)), self._values(span))
+                statement = "TRUNCATE {name}" if table in names else statements.retention.DELETE_WEEK
+                self._conn.execute(_named(statement, names.get(table, table)), self._values(span))
         return 0 if unfinished else marked
 
     def _drop(self, table: str, name: str) -> bool:
@@ -122,10 +122,10 @@ class OldResults:
         for _ in range(TRIES):
             try:
                 with self._transaction(DROP_TIMEOUT):
-                    self._link.execute(_named("LOCK TABLE ONLY {name} IN ACCESS EXCLUSIVE MODE", table))
-                    if self._link.execute(_named("SELECT FROM {name} LIMIT 1", name)).fetchone() is not None:
+                    self._conn.execute(_named("LOCK TABLE ONLY {name} IN ACCESS EXCLUSIVE MODE", table))
+                    if self._conn.execute(_named("SELECT FROM {name} LIMIT 1", name)).fetchone() is not None:
                         return False  # a job that was submitted with an old id in this moment
-                    self._link.execute(_named("DROP TABLE {name}", name))
+                    self._conn.execute(_named("DROP TABLE {name}", name))
                 return True
             except (LockNotAvailable, DeadlockDetected):
                 time.sleep(PAUSE)
@@ -134,14 +134,14 @@ class OldResults:
     def _remove_batch(self) -> int:
         """Delete the rows of some jobs that lie in no week to be dropped. Returns of how many."""
         with self._transaction():
-            jobs = [row[0] for row in self._link.execute(statements.pruning.MARK_JOBS_PRUNED, self._values())]
+            jobs = [row[0] for row in self._conn.execute(statements.retention.MARK_JOBS_PRUNED, self._values())]
             for table in TABLES:
-                self._link.execute(_named(statements.pruning.DELETE_JOBS, table), {"jobs": jobs})
+                self._conn.execute(_named(statements.retention.DELETE_JOBS, table), {"jobs": jobs})
         return len(jobs)
 
     def _remove_inputs(self) -> list[tuple[str | None]]:
         with self._transaction():
-            return self._link.execute(statements.pruning.DELETE_UNUSED_INPUTS, self._values()).fetchall()
+            return self._conn.execute(statements.retention.DELETE_UNUSED_INPUTS, self._values()).fetchall()
 
     def _pruned(
         self,
@@ -173,12 +173,12 @@ class OldResults:
 
     @contextmanager
     def _transaction(self, patience: int | None = None) -> Iterator[None]:
-        with self._link.transaction():
-            limit_waiting(self._link, self._patience if patience is None else patience)
+        with self._conn.transaction():
+            limit_waiting(self._conn, self._patience if patience is None else patience)
             yield
 
     def _count(self, statement: LiteralString, span: Span | None = None) -> int:
-        row = self._link.execute(statement, self._values(span)).fetchone()
+        row = self._conn.execute(statement, self._values(span)).fetchone()
         return 0 if row is None else int(row[0])
 
     def _values(self, span: Span | None = None) -> dict[str, object]:

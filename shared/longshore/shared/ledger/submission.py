@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger import statements
-from longshore.shared.ledger.database import Database, Link
+from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.records import NewInput, NewJob, Ticket
 from longshore.shared.specs.jobs import State
 
@@ -63,11 +63,11 @@ class Submissions:
             return [jobs[0].id]
         while True:
             try:
-                with self._database.transaction() as link:
-                    known = self._known(link, jobs)
+                with self._database.transaction() as conn:
+                    known = self._known(conn, jobs)
                     new = [job for job in jobs if job.id not in known]
                     # In the order of their keys, so that no two who use the same ones wait for each other in a circle.
-                    _write(link, sorted(new, key=lambda job: job.idempotency_key or ""), inputs, messages)
+                    _write(conn, sorted(new, key=lambda job: job.idempotency_key or ""), inputs, messages)
             except UniqueViolation as error:
                 if error.diag.constraint_name != _KEYS:
                     raise
@@ -76,8 +76,8 @@ class Submissions:
 
     def find_key(self, producer: str, key: str) -> UUID | None:
         """The job that an idempotency key has made."""
-        with self._database.connection() as link:
-            found = link.execute(statements.submission.FIND_KEYS, {"producer": producer, "keys": [key]}).fetchone()
+        with self._database.connection() as conn:
+            found = conn.execute(statements.submission.FIND_KEYS, {"producer": producer, "keys": [key]}).fetchone()
         return None if found is None else cast(UUID, found[1])
 
     def mark_published(self, published: Published) -> None:
@@ -87,13 +87,13 @@ class Submissions:
             "shards": [ticket.shard for _, tickets in published for ticket in tickets],
             "messages": [message for message, tickets in published for _ in tickets],
         }
-        with self._database.connection() as link:
-            link.execute(statements.submission.MARK_PUBLISHED, keys)
+        with self._database.connection() as conn:
+            conn.execute(statements.submission.MARK_PUBLISHED, keys)
 
     def read_inputs(self, blocks: Sequence[UUID]) -> dict[UUID, NewInput]:
         """Blocks by id; those that are not there are left out."""
-        with self._database.connection() as link:
-            rows = link.execute(statements.submission.READ_INPUTS, {"ids": list(blocks)}, binary=True)
+        with self._database.connection() as conn:
+            rows = conn.execute(statements.submission.READ_INPUTS, {"ids": list(blocks)}, binary=True)
             return {id_: NewInput(id=id_, data=data, blob=blob) for id_, data, blob in rows}
 
     def _submit_one(self, job: NewJob, given: NewInput | None) -> None:
@@ -105,16 +105,16 @@ class Submissions:
             "data": None if given is None else given.data,
             "blob": None if given is None else given.blob,
         }
-        with self._database.connection() as link:
-            link.execute(statements.submission.SUBMIT_ONE, values, prepare=True)
+        with self._database.connection() as conn:
+            conn.execute(statements.submission.SUBMIT_ONE, values, prepare=True)
 
     @staticmethod
-    def _known(link: Link, jobs: Sequence[NewJob]) -> dict[UUID, UUID]:
+    def _known(conn: Connection, jobs: Sequence[NewJob]) -> dict[UUID, UUID]:
         keyed = [job for job in jobs if job.idempotency_key is not None]
         if not keyed:
             return {}
         values = {"producer": keyed[0].producer, "keys": [job.idempotency_key for job in keyed]}
-        made = {key: (id_, digest) for key, id_, digest in link.execute(statements.submission.FIND_KEYS, values)}
+        made = {key: (id_, digest) for key, id_, digest in conn.execute(statements.submission.FIND_KEYS, values)}
         known = {}
         for job in keyed:
             if job.idempotency_key in made:
@@ -133,11 +133,11 @@ def tickets_of(jobs: Sequence[NewJob]) -> list[Ticket]:
     """The tickets that lead to the shards of new jobs, of those that need not wait."""
     return [
         Ticket(
-            *(job.id, index, shard.task, job.queue, job.priority, shard.start, shard.stop, job.model, job.version),
-            company=shard.company,
+            *(job.id, index, shard.action, job.queue, job.priority, shard.start, shard.stop, job.model, job.version),
+            batch_key=shard.batch_key,
         )
         for job in jobs
-        if job.after is None
+        if job.depends_on is None
         for index, shard in enumerate(job.shards)
     ]
 
@@ -145,22 +145,22 @@ def tickets_of(jobs: Sequence[NewJob]) -> list[Ticket]:
 def _is_simple(jobs: Sequence[NewJob], inputs: Sequence[NewInput]) -> bool:
     return (
         len(jobs) == 1
-        and jobs[0].after is None
+        and jobs[0].depends_on is None
         and len(jobs[0].shards) == 1
         and jobs[0].idempotency_key is None
         and len(inputs) <= 1
     )
 
 
-def _write(link: Link, jobs: Sequence[NewJob], inputs: Sequence[NewInput], messages: Published) -> None:
-    with link.cursor() as cursor:
+def _write(conn: Connection, jobs: Sequence[NewJob], inputs: Sequence[NewInput], messages: Published) -> None:
+    with conn.cursor() as cursor:
         if inputs:
             with cursor.copy(statements.submission.COPY_INPUTS) as copy:
                 copy.set_types(["uuid", "bytea", "text"])
                 for block in inputs:
                     copy.write_row((block.id, block.data, block.blob))
         # Times are kept by Postgres' clock, so they are set by it: the producer's may be wrong.
-        now = _read_clock(link)
+        now = _read_clock(conn)
         with cursor.copy(statements.submission.COPY_JOBS) as copy:
             copy.set_types(_JOB_TYPES)
             for job in jobs:
@@ -173,32 +173,32 @@ def _write(link: Link, jobs: Sequence[NewJob], inputs: Sequence[NewInput], messa
                     message = message_of.get((job.id, index))
                     copy.write_row(
                         (
-                            *(job.id, index, shard.task, _first_state(job), job.queue, job.priority),
+                            *(job.id, index, shard.action, _first_state(job), job.queue, job.priority),
                             *(shard.start, shard.stop, shard.offset, shard.length, job.max_attempts),
-                            *(None if message is None else now, message, shard.company),
+                            *(None if message is None else now, message, shard.batch_key),
                         )
                     )
 
-        links = [job for job in jobs if job.after is not None]
-        if links:
-            with cursor.copy(statements.chains.COPY_LINKS) as copy:
+        dependent = [job for job in jobs if job.depends_on is not None]
+        if dependent:
+            with cursor.copy(statements.chains.COPY_DEPENDENCIES) as copy:
                 copy.set_types(["uuid", "uuid", "float8"])
-                for job in links:
-                    copy.write_row((job.id, job.after, job.timeout))
+                for job in dependent:
+                    copy.write_row((job.id, job.depends_on, job.timeout))
 
 
 def _first_state(job: NewJob) -> str:
-    return (State.QUEUED if job.after is None else State.WAITING).value
+    return (State.QUEUED if job.depends_on is None else State.WAITING).value
 
 
-def _read_clock(link: Link) -> datetime:
-    row = link.execute(statements.submission.READ_CLOCK).fetchone()
+def _read_clock(conn: Connection) -> datetime:
+    row = conn.execute(statements.submission.READ_CLOCK).fetchone()
     assert row is not None  # now() is one row
     return cast(datetime, row[0])
 
 
 def _job_row(job: NewJob, now: datetime) -> tuple[object, ...]:
-    deadline = None if job.timeout is None or job.after is not None else now + timedelta(seconds=job.timeout)
+    deadline = None if job.timeout is None or job.depends_on is not None else now + timedelta(seconds=job.timeout)
     return (
         *(job.id, job.kind, _first_state(job), job.producer, job.queue, job.priority, _raw(job.spec), job.model),
         *(job.version, job.digest, job.max_attempts, job.rows_per_shard, job.rows_total, len(job.shards)),

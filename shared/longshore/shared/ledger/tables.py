@@ -9,7 +9,7 @@ metrics         numbers a training attempt reports while it runs
 models          names
 model_versions  numbered, immutable; the manifest as the store has it
 model_aliases   every move of every alias; the newest row of a (model, alias) is where it points, or that it is gone
-links           jobs that wait for another to succeed, and run on its version
+job_dependencies  which job a waiting job depends on; it runs on the version that the other has used or made
 workers         who is there, and when they were last heard of
 checkpoints     places in a training from which it can go on; the bytes are in the store
 trials          combinations of options that a job has tried, and folds of cross-validation; one a shard
@@ -93,7 +93,7 @@ jobs = Table(
     # What its owner should know though nothing failed, one sentence each.
     Column("notes", JSONB, nullable=False, server_default=text("'[]'")),
     # Rows that were done or had failed when it was last retried, so that its speed is that of the run since then.
-    Column("rows_before", BigInteger, nullable=False, server_default=_zero),
+    Column("rows_before_retry", BigInteger, nullable=False, server_default=_zero),
     _moment("created_at", required=True),
     _moment("started_at"),
     _moment("finished_at"),
@@ -113,8 +113,8 @@ shards = Table(
     metadata,
     Column("job_id", Uuid, primary_key=True),
     Column("index", Integer, primary_key=True, autoincrement=False),
-    # infer, train or plan: the Celery task is longshore.<task>.
-    Column("task", Text, nullable=False),
+    # infer, plan, train, tune, cross_validate, evaluate or promote: the Celery task is longshore.<action>.
+    Column("action", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("queue", Text, nullable=False),
     Column("priority", SmallInteger, nullable=False),
@@ -130,11 +130,11 @@ shards = Table(
     _moment("lease_until"),
     # When it was last published, and in which message: one message can name many shards.
     _moment("published_at"),
-    Column("message", Uuid),
-    # What a small shard has in common with those that can run with it; NULL for one that runs alone.
-    Column("company", Text),
+    Column("message_id", Uuid),
+    # Small shards with the same key can be claimed and computed together; NULL for a shard that runs alone.
+    Column("batch_key", Text),
     # The output file that an attempt has decided on; later attempts only publish it.
-    Column("part", Text),
+    Column("output_file", Text),
     # Runs again only the rows that have errors.
     Column("only_failed", Boolean, nullable=False, server_default=text("false")),
     Column("rows_done", BigInteger, nullable=False, server_default=_zero),
@@ -142,32 +142,32 @@ shards = Table(
     Column("errors", JSONB, nullable=False, server_default=text("'[]'")),
     CheckConstraint(f"state IN ({_STATES})", name="state"),
 )
-Index("shards_waiting_idx", shards.c.queue, shards.c.published_at, postgresql_where=text("state = 'queued'"))
+Index("shards_queued_idx", shards.c.queue, shards.c.published_at, postgresql_where=text("state = 'queued'"))
 Index(
-    "shards_company_idx",
-    shards.c.company,
+    "shards_batch_key_idx",
+    shards.c.batch_key,
     shards.c.queue,
     shards.c.priority.desc(),
     shards.c.job_id,
     shards.c.index,
-    postgresql_where=text("state = 'queued' AND company IS NOT NULL"),
+    postgresql_where=text("state = 'queued' AND batch_key IS NOT NULL"),
 )
 Index("shards_lease_idx", shards.c.lease_until, postgresql_where=text("state = 'running'"))
 
-links = Table(
-    "links",
+job_dependencies = Table(
+    "job_dependencies",
     metadata,
     Column("job_id", Uuid, primary_key=True),
-    # The job that must succeed before.
-    Column("after", Uuid, nullable=False),
-    # Seconds from when it is ready to its deadline.
+    # The upstream job, which must succeed first.
+    Column("depends_on", Uuid, nullable=False),
+    # Seconds from when the job is ready to its deadline.
     Column("timeout", Double),
-    # When the job before had succeeded; from then on it is a job like any other.
+    # When the upstream job had succeeded; from then on this job is like any other.
     _moment("ready_at"),
-    # Ended because of the job before, and not for itself.
-    Column("broken", Boolean, nullable=False, server_default=text("false")),
+    # Whether the job ended because the upstream job did not succeed.
+    Column("upstream_failed", Boolean, nullable=False, server_default=text("false")),
 )
-Index("links_after_idx", links.c.after)
+Index("job_dependencies_depends_on_idx", job_dependencies.c.depends_on)
 
 inputs = Table(
     "inputs",
@@ -219,7 +219,7 @@ checkpoints = Table(
     # The one that it is in, from 1.
     Column("epoch", Integer, nullable=False),
     Column("blob", Text, nullable=False),
-    Column("size", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
     _moment("created_at", required=True),
 )
 
@@ -302,9 +302,9 @@ batch_sizes = Table(
     Column("device", Text, primary_key=True),
     # Tokens in the longest row, rounded up to a power of two; 0 where rows have no length.
     Column("length", Integer, primary_key=True, autoincrement=False),
-    Column("rows", Integer, nullable=False),
-    # Rows a second that were measured with it.
-    Column("rate", Double, nullable=False),
+    Column("batch_size", Integer, nullable=False),
+    # Measured with that batch size.
+    Column("rows_per_second", Double, nullable=False),
     # Whether larger batches were tried and are slower, or do not fit.
     Column("settled", Boolean, nullable=False),
     _moment("measured_at", required=True),

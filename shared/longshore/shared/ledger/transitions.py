@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from longshore.shared.errors import AttemptLost, ResultsPruned
 from longshore.shared.ledger import statements
-from longshore.shared.ledger.database import Link
+from longshore.shared.ledger.database import Connection
 from longshore.shared.ledger.records import Claim
 from longshore.shared.specs.jobs import State
 
@@ -26,35 +26,40 @@ def row_range(claim: Claim) -> dict[str, object]:
     return {"job": claim.job_id, "start": claim.start, "stop": claim.stop}
 
 
-def pass_fence(link: Link, claim: Claim, rows: int) -> None:
+def pass_fence(conn: Connection, claim: Claim, rows: int) -> None:
     """Mark the shard as succeeded, which only its current attempt can.
 
     :param rows: rows that the attempt has results of.
     :raises AttemptLost: the attempt is not the current one.
     """
-    if link.execute(statements.attempts.FINISH_SHARD, {**claim_key(claim), "rows": rows}).fetchone() is None:
+    if conn.execute(statements.attempts.FINISH_SHARD, {**claim_key(claim), "rows": rows}).fetchone() is None:
         raise AttemptLost(f"attempt {claim.token} is not the current one; nothing of it is kept")
 
 
-def decide_part(link: Link, claim: Claim, part: str, notes: Sequence[str]) -> None:
+def decide_output_file(conn: Connection, claim: Claim, output_file: str, notes: Sequence[str]) -> None:
     """Settle which file is the shard's, which only its current attempt can, and only once.
 
     :param notes: as of :func:`count_done`.
     :raises AttemptLost: the attempt is not the current one.
     """
-    if link.execute(statements.attempts.DECIDE_PART, {**claim_key(claim), "part": part}).fetchone() is None:
+    if (
+        conn.execute(
+            statements.attempts.DECIDE_OUTPUT_FILE, {**claim_key(claim), "output_file": output_file}
+        ).fetchone()
+        is None
+    ):
         raise AttemptLost(f"attempt {claim.token} is not the current one; nothing of it is kept")
-    add_notes(link, claim.job_id, notes)
+    add_notes(conn, claim.job_id, notes)
 
 
-def add_notes(link: Link, job: UUID, notes: Sequence[str]) -> None:
+def add_notes(conn: Connection, job: UUID, notes: Sequence[str]) -> None:
     """Add sentences to a job's, each once."""
     if notes:
-        link.execute(statements.attempts.ADD_NOTES, {"job": job, "notes": _distinct(notes)})
+        conn.execute(statements.attempts.ADD_NOTES, {"job": job, "notes": _distinct(notes)})
 
 
 def count_done(
-    link: Link,
+    conn: Connection,
     claim: Claim,
     *,
     rows: int,
@@ -76,45 +81,45 @@ def count_done(
         "outcome": None if outcome is None else Jsonb(outcome),
         "notes": _distinct(notes),
     }
-    link.execute(statements.attempts.COUNT_SHARD_DONE, values)
-    link.execute(statements.attempts.SETTLE_JOBS, {"jobs": [claim.job_id]})
+    conn.execute(statements.attempts.COUNT_SHARD_DONE, values)
+    conn.execute(statements.attempts.SETTLE_JOBS, {"jobs": [claim.job_id]})
 
 
-def fail_shard(link: Link, job: UUID, shard: int, attempt: int, error: str, *, permanent: bool) -> State | None:
+def fail_shard(conn: Connection, job: UUID, shard: int, attempt: int, error: str, *, permanent: bool) -> State | None:
     """Count one attempt as failed: its shard is queued again while it has tries left, else given up.
 
     :param permanent: no try can succeed; the job ends now. The caller holds all shards of the job then.
     :returns: the shard's state, or ``None`` where the attempt is not the current one.
     """
     values = {"job": job, "shard": shard, "attempt": attempt, "error": error, "permanent": permanent}
-    row = link.execute(statements.attempts.FAIL_SHARD, values).fetchone()
+    row = conn.execute(statements.attempts.FAIL_SHARD, values).fetchone()
     if row is None:
         return None
     state = State(row[0])
     if state is State.QUEUED:
-        link.execute(statements.attempts.NOTIFY_TICKETS)
+        conn.execute(statements.attempts.NOTIFY_TICKETS)
         return state
-    link.execute(statements.attempts.COUNT_SHARD_FAILED, {"job": job, "error": error})
+    conn.execute(statements.attempts.COUNT_SHARD_FAILED, {"job": job, "error": error})
     if permanent:
-        end_job(link, job, State.FAILED, error)
+        end_job(conn, job, State.FAILED, error)
     else:
-        link.execute(statements.attempts.SETTLE_JOBS, {"jobs": [job]})
+        conn.execute(statements.attempts.SETTLE_JOBS, {"jobs": [job]})
     return state
 
 
-def end_job(link: Link, job: UUID, state: State, error: str | None) -> bool:
+def end_job(conn: Connection, job: UUID, state: State, error: str | None) -> bool:
     """End a job and all of its shards that have not ended. The caller holds the shards.
 
     :returns: ``False`` where the job had ended before.
     """
-    link.execute(statements.control.CANCEL_SHARDS, {"job": job})
+    conn.execute(statements.cancel_retry.CANCEL_SHARDS, {"job": job})
     values = {"job": job, "state": state.value, "error": error}
-    return link.execute(statements.control.END_JOB, values).fetchone() is not None
+    return conn.execute(statements.cancel_retry.END_JOB, values).fetchone() is not None
 
 
-def check_not_pruned(link: Link, job: UUID) -> None:
+def check_not_pruned(conn: Connection, job: UUID) -> None:
     """:raises ResultsPruned: the results of the job were removed."""
-    row = link.execute(statements.questions.READ_PRUNED, {"job": job}).fetchone()
+    row = conn.execute(statements.queries.READ_PRUNED, {"job": job}).fetchone()
     if row is not None and row[0] is not None:
         moment = row[0].astimezone(UTC).isoformat(sep=" ", timespec="seconds")
         raise ResultsPruned("job", f"the results and the inline rows of {job} were pruned at {moment}; submit it again")

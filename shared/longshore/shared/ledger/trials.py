@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from longshore.shared.errors import AttemptLost
 from longshore.shared.ledger import statements
-from longshore.shared.ledger.database import Database, Link, records
+from longshore.shared.ledger.database import Connection, Database, records
 from longshore.shared.ledger.models import AddedVersion, NewVersion, add_version
 from longshore.shared.ledger.records import Claim, TrialRecord
 from longshore.shared.ledger.transitions import claim_key, count_done, pass_fence
@@ -53,22 +53,22 @@ _IS_LAST: Final = "SELECT shards_done + 1 >= shards_total AND shards_failed = 0 
 class Conclusion:
     """What the last trial to end sees, within the transaction that ends the job."""
 
-    def __init__(self, link: Link, job: UUID, trials: Sequence[TrialRecord]) -> None:
-        self._link = link
+    def __init__(self, conn: Connection, job: UUID, trials: Sequence[TrialRecord]) -> None:
+        self._conn = conn
         self._job = job
         #: All of them, by number.
         self.trials = trials
 
     def manifest(self, number: int) -> dict[str, JsonValue]:
         """The version that a trial has made and stored."""
-        row = self._link.execute(_MANIFEST, {"job": self._job, "number": number}).fetchone()
+        row = self._conn.execute(_MANIFEST, {"job": self._job, "number": number}).fetchone()
         assert row is not None
         found: dict[str, JsonValue] = row[0]
         return found
 
     def version(self, new: NewVersion) -> AddedVersion:
         """Number and add a version of a model."""
-        return add_version(self._link, new, self._job)
+        return add_version(self._conn, new, self._job)
 
 
 class Trials:
@@ -79,8 +79,8 @@ class Trials:
 
     def of(self, job: UUID) -> list[TrialRecord]:
         """Those that have begun, by number."""
-        with self._database.connection() as link:
-            return self._list(link, job)
+        with self._database.connection() as conn:
+            return self._list(conn, job)
 
     def begin(self, claim: Claim, worker: str, suggest: Callable[[Sequence[TrialRecord]], Parameters]) -> Parameters:
         """Begin the trial of a shard, and settle what it tries.
@@ -89,13 +89,13 @@ class Trials:
             earlier attempt had begun: that is tried again as it was.
         :raises AttemptLost: the attempt is not the current one.
         """
-        with self._database.transaction() as link:
-            link.execute(_LOCK, {"job": claim.job_id})
-            _check_current(link, claim)
-            known = self._list(link, claim.job_id)
+        with self._database.transaction() as conn:
+            conn.execute(_LOCK, {"job": claim.job_id})
+            _check_current(conn, claim)
+            known = self._list(conn, claim.job_id)
             own = next((trial for trial in known if trial.number == claim.shard), None)
             parameters = suggest(known) if own is None else own.parameters
-            link.execute(_BEGIN, {**claim_key(claim), "worker": worker, "parameters": Jsonb(parameters)})
+            conn.execute(_BEGIN, {**claim_key(claim), "worker": worker, "parameters": Jsonb(parameters)})
         return parameters
 
     def report(self, claim: Claim, step: int, value: float) -> None:
@@ -104,9 +104,9 @@ class Trials:
         :param step: the epoch.
         :raises AttemptLost: the attempt is not the current one.
         """
-        with self._database.transaction() as link:
-            _check_current(link, claim)
-            link.execute(_REPORT, {**claim_key(claim), "step": str(step), "value": value})
+        with self._database.transaction() as conn:
+            _check_current(conn, claim)
+            conn.execute(_REPORT, {**claim_key(claim), "step": str(step), "value": value})
 
     def settle(
         self,
@@ -130,9 +130,9 @@ class Trials:
             "digest": None if version is None else version[0],
             "manifest": None if version is None else Jsonb(dict(version[1])),
         }
-        with self._database.transaction() as link:
-            _check_current(link, claim)
-            link.execute(_SETTLE, values)
+        with self._database.transaction() as conn:
+            _check_current(conn, claim)
+            conn.execute(_SETTLE, values)
 
     def finish(self, claim: Claim, conclude: Callable[[Conclusion], Mapping[str, JsonValue]]) -> None:
         """Count the shard of a settled trial as done.
@@ -141,20 +141,20 @@ class Trials:
             leaves the shard running.
         :raises AttemptLost: the attempt is not the current one.
         """
-        with self._database.transaction() as link:
-            pass_fence(link, claim, rows=1)
-            row = link.execute(_IS_LAST, {"job": claim.job_id}).fetchone()
+        with self._database.transaction() as conn:
+            pass_fence(conn, claim, rows=1)
+            row = conn.execute(_IS_LAST, {"job": claim.job_id}).fetchone()
             outcome = None
             if row is not None and row[0]:
-                outcome = conclude(Conclusion(link, claim.job_id, self._list(link, claim.job_id)))
-            count_done(link, claim, rows=1, outcome=outcome)
-            link.execute(statements.attempts.NOTIFY_JOB, {"job": claim.job_id})
+                outcome = conclude(Conclusion(conn, claim.job_id, self._list(conn, claim.job_id)))
+            count_done(conn, claim, rows=1, outcome=outcome)
+            conn.execute(statements.attempts.NOTIFY_JOB, {"job": claim.job_id})
 
     @staticmethod
-    def _list(link: Link, job: UUID) -> list[TrialRecord]:
-        return records(link, TrialRecord).execute(_LIST, {"job": job}).fetchall()
+    def _list(conn: Connection, job: UUID) -> list[TrialRecord]:
+        return records(conn, TrialRecord).execute(_LIST, {"job": job}).fetchall()
 
 
-def _check_current(link: Link, claim: Claim) -> None:
-    if link.execute(statements.attempts.STILL_CURRENT, claim_key(claim)).fetchone() is None:
+def _check_current(conn: Connection, claim: Claim) -> None:
+    if conn.execute(statements.attempts.STILL_CURRENT, claim_key(claim)).fetchone() is None:
         raise AttemptLost(f"attempt {claim.token} is not the current one")

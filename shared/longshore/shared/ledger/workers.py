@@ -37,7 +37,7 @@ def joined(count: int) -> str:
     return "+".join(f"cuda:{number}" for number in range(count))
 
 
-class Fleet:
+class Workers:
     """The part of the ledger that keeps the workers' list."""
 
     def __init__(self, database: Database) -> None:
@@ -45,23 +45,23 @@ class Fleet:
 
     def see(self, presence: Presence) -> None:
         """Note that a worker is there now."""
-        with self._database.connection() as link:
-            link.execute(statements.workers.SEE_WORKER, vars(presence))
+        with self._database.connection() as conn:
+            conn.execute(statements.workers.SEE_WORKER, vars(presence))
 
     def forget(self, name: str) -> None:
         """Take a worker that stops off the list."""
-        with self._database.connection() as link:
-            link.execute(statements.workers.FORGET_WORKER, {"name": name})
+        with self._database.connection() as conn:
+            conn.execute(statements.workers.FORGET_WORKER, {"name": name})
 
     def workers(self) -> list[WorkerRecord]:
         """Every worker that was ever heard of and has not said goodbye."""
-        with self._database.connection() as link:
-            return records(link, WorkerRecord).execute(statements.workers.LIST_WORKERS, {"silence": SILENCE}).fetchall()
+        with self._database.connection() as conn:
+            return records(conn, WorkerRecord).execute(statements.workers.LIST_WORKERS, {"silence": SILENCE}).fetchall()
 
     def live_queues(self) -> frozenset[str]:
         """The queues that some living worker takes from."""
-        with self._database.connection() as link:
-            return frozenset(row[0] for row in link.execute(statements.workers.LIVE_QUEUES, {"silence": SILENCE}))
+        with self._database.connection() as conn:
+            return frozenset(row[0] for row in conn.execute(statements.workers.LIVE_QUEUES, {"silence": SILENCE}))
 
     def most_devices(self, queue: str) -> int | None:
         """The most devices that a living worker has whose own queue this is; ``None`` where there is no such worker."""
@@ -70,5 +70,5 @@ class Fleet:
 
     def families(self) -> frozenset[str]:
         """The families that some worker has said it can train."""
-        with self._database.connection() as link:
-            return frozenset(row[0] for row in link.execute(statements.workers.KNOWN_FAMILIES))
+        with self._database.connection() as conn:
+            return frozenset(row[0] for row in conn.execute(statements.workers.KNOWN_FAMILIES))

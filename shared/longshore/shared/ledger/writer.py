@@ -11,11 +11,11 @@ from pydantic import JsonValue
 
 from longshore.shared.errors import AttemptLost, UnknownModel
 from longshore.shared.ledger import statements
-from longshore.shared.ledger.database import Database, Link, records
+from longshore.shared.ledger.database import Connection, Database, records
 from longshore.shared.ledger.models import NewVersion, add_version
 from longshore.shared.ledger.promotion import Promotion, move_alias
 from longshore.shared.ledger.records import Claim, VersionRecord
-from longshore.shared.ledger.transitions import claim_key, count_done, decide_part, pass_fence, row_range
+from longshore.shared.ledger.transitions import claim_key, count_done, decide_output_file, pass_fence, row_range
 
 
 class AttemptWriter:
@@ -30,8 +30,8 @@ class AttemptWriter:
     until :meth:`~longshore.shared.ledger.attempts.Attempts.finish_part`.
     """
 
-    def __init__(self, link: Link, claim: Claim, stack: ExitStack) -> None:
-        self._link = link
+    def __init__(self, conn: Connection, claim: Claim, stack: ExitStack) -> None:
+        self._conn = conn
         self._claim = claim
         self._stack = stack
         self._copy: Copy | None = None
@@ -45,7 +45,7 @@ class AttemptWriter:
     def results(self, lines: bytes | memoryview) -> None:
         """Send rows, as :func:`~longshore.shared.ledger.copy_rows.result_lines` makes them."""
         if self._copy is None:
-            self._copy = self._stack.enter_context(self._link.cursor().copy(statements.attempts.COPY_RESULTS))
+            self._copy = self._stack.enter_context(self._conn.cursor().copy(statements.attempts.COPY_RESULTS))
         self._copy.write(lines)
 
     def fence(self, rows: int) -> None:
@@ -55,29 +55,29 @@ class AttemptWriter:
         :raises AttemptLost: it is not.
         """
         self._stack.close()
-        pass_fence(self._link, self._claim, rows)
+        pass_fence(self._conn, self._claim, rows)
         self._rows = rows
         if self._claim.only_failed:
-            self._tried_again = self._link.execute(
+            self._tried_again = self._conn.execute(
                 statements.attempts.FORGET_ROW_ERRORS, row_range(self._claim)
             ).rowcount
 
-    def decide(self, part: str, notes: Sequence[str] = ()) -> None:
-        """End the rows, and settle that ``part`` is the shard's file; no attempt computes it again.
+    def decide(self, output_file: str, notes: Sequence[str] = ()) -> None:
+        """End the rows, and settle that ``output_file`` is the shard's file; no attempt computes it again.
 
-        :param part: the attempt's file; empty where no row has an output.
+        :param output_file: the attempt's file; empty where no row has an output.
         :param notes: see :meth:`notes`.
         :raises AttemptLost: the attempt is not the current one.
         """
         self._stack.close()
-        decide_part(self._link, self._claim, part, notes)
+        decide_output_file(self._conn, self._claim, output_file, notes)
         self.finished = True
 
     def row_errors(self, errors: Mapping[int, str]) -> None:
         """Rows that have no result, and why."""
         self._failed = len(errors)
         if errors:
-            with self._link.cursor().copy(statements.attempts.COPY_ROW_ERRORS) as copy:
+            with self._conn.cursor().copy(statements.attempts.COPY_ROW_ERRORS) as copy:
                 copy.set_types(["uuid", "int8", "text"])
                 for row, error in errors.items():
                     copy.write_row((self._claim.job_id, row, error))
@@ -88,7 +88,7 @@ class AttemptWriter:
 
     def version(self, new: NewVersion) -> int:
         """Add a version of a model and return its number. ``promotion`` tells what became of its alias."""
-        added = add_version(self._link, new, self._claim.job_id)
+        added = add_version(self._conn, new, self._claim.job_id)
         self.promotion = added.promotion
         if added.promotion is not None:
             self.notes(added.promotion.notes)
@@ -100,10 +100,10 @@ class AttemptWriter:
         :raises UnknownModel: the version was deleted.
         """
         values = {"model": model, "version": version}
-        found = records(self._link, VersionRecord).execute(statements.models.RESOLVE_VERSION, values).fetchone()
+        found = records(self._conn, VersionRecord).execute(statements.models.RESOLVE_VERSION, values).fetchone()
         if found is None:
             raise UnknownModel("model", f"{model}:{version} was deleted")
-        return move_alias(self._link, alias, found, self._claim.producer, condition)
+        return move_alias(self._conn, alias, found, self._claim.producer, condition)
 
     def finish(self, outcome: Mapping[str, JsonValue] | None = None, rows_total: int | None = None) -> None:
         """Count the shard as done. The transaction commits when the ``with`` block ends.
@@ -114,7 +114,7 @@ class AttemptWriter:
         if self._claim.only_failed and came != self._tried_again:
             raise RuntimeError(f"attempt {self._claim.token} had {self._tried_again} rows to run again, and ran {came}")
         count_done(
-            *(self._link, self._claim),
+            *(self._conn, self._claim),
             rows=self._rows,
             failed=self._failed,
             rows_total=rows_total,
@@ -131,16 +131,16 @@ def open_writer(database: Database, claim: Claim) -> Iterator[AttemptWriter]:
     By that name a later attempt finds and ends it, should its worker hang with rows half written.
     """
     try:
-        with database.transaction() as link, ExitStack() as stack:
-            link.execute("SELECT set_config('application_name', %s, true)", [session_name(claim.token)])
-            writer = AttemptWriter(link, claim, stack)
+        with database.transaction() as conn, ExitStack() as stack:
+            conn.execute("SELECT set_config('application_name', %s, true)", [session_name(claim.token)])
+            writer = AttemptWriter(conn, claim, stack)
             yield writer
             if not writer.finished:
                 raise RuntimeError(f"attempt {claim.token} ended its writing without finish()")
     except UniqueViolation:
         # Another attempt has committed these rows already; Postgres sees that before the fence does.
-        with database.connection() as link:
-            if link.execute(statements.attempts.STILL_CURRENT, claim_key(claim)).fetchone() is None:
+        with database.connection() as conn:
+            if conn.execute(statements.attempts.STILL_CURRENT, claim_key(claim)).fetchone() is None:
                 raise AttemptLost(f"attempt {claim.token} is not the current one; nothing of it is kept") from None
         raise
 

@@ -43,8 +43,8 @@ def test_a_job_that_has_ended_has_its_mean_speed_and_no_time_left() -> None:
 
 
 def test_rows_before_a_retry_do_not_count_for_the_speed() -> None:
-    assert progress_of(replace(RECORD, rows_before=95)).rate == 0.1
-    assert progress_of(replace(RECORD, rows_before=100)).rate is None
+    assert progress_of(replace(RECORD, rows_before_retry=95)).rate == 0.1
+    assert progress_of(replace(RECORD, rows_before_retry=100)).rate is None
 
 
 def test_a_waiting_job_has_neither_speed_nor_time_left() -> None:

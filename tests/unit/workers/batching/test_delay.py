@@ -32,7 +32,7 @@ def claimed(count: int) -> list[Claim]:
             shard=0,
             attempt=1,
             attempt_limit=3,
-            task="infer",
+            action="infer",
             start=0,
             stop=1,
             offset=None,
@@ -47,9 +47,9 @@ def claimed(count: int) -> list[Claim]:
             producer="p",
             queue="cpu",
             priority=4,
-            company="c",
+            batch_key="c",
             only_failed=False,
-            part=None,
+            output_file=None,
         )
         for _ in range(count)
     ]

@@ -28,7 +28,7 @@ def claim(kind: str = "infer", *, only_failed: bool = False) -> Claim:
         shard=0,
         attempt=1,
         attempt_limit=3,
-        task=kind,
+        action=kind,
         start=100,
         stop=200,
         offset=None,

@@ -40,8 +40,8 @@ def pass_on(wakes: Wakes, wake: Wake, name: tuple[UUID, int], claims: Sequence[C
         return
     first = claims[0]
     ticket = Ticket(
-        *(*name, first.task, wake.queue, wake.priority, first.start, first.stop, first.model, first.version),
-        company=wake.company,
+        *(*name, first.action, wake.queue, wake.priority, first.start, first.stop, first.model, first.version),
+        batch_key=wake.batch_key,
     )
     try:
         wakes.call(Message((ticket,)))
@@ -50,13 +50,13 @@ def pass_on(wakes: Wakes, wake: Wake, name: tuple[UUID, int], claims: Sequence[C
 
 
 def gather(context: WorkerContext, claims: Sequence[Claim]) -> Sequence[Claim]:
-    """Wait for more shards of a company, as long as its jobs allow; not at all by default.
+    """Wait for more shards with the same batch key, as long as its jobs allow; not at all by default.
 
     Ends when the group is full or the worker is to stop. What was lost meanwhile is found out at the commit.
     """
     first = claims[0]
     allowed = first.spec.get("max_wait_ms", 0)
-    if first.company is None or first.attempt > 1 or not isinstance(allowed, int) or not allowed:
+    if first.batch_key is None or first.attempt > 1 or not isinstance(allowed, int) or not allowed:
         return claims
     found = list(claims)
     until = time.monotonic() + allowed / 1000

@@ -78,15 +78,15 @@ def compute_group(context: WorkerContext, claims: Sequence[Claim], beat: Heartbe
 
 
 def _likeness(claim: Claim) -> tuple[object, ...]:
-    if claim.task != "infer" or claim.only_failed or "output" in claim.spec:
+    if claim.action != "infer" or claim.only_failed or "output" in claim.spec:
         return (claim.job_id, claim.shard)  # like no other
     if claim.attempt > 1:  # it may be what ended its worker
         return (claim.job_id, claim.shard)
-    if claim.company is not None:
-        return (claim.company,)
+    if claim.batch_key is not None:
+        return (claim.batch_key,)
     # Everything a job was told but its rows.
     told = sorted((name, repr(value)) for name, value in claim.spec.items() if name != "data")
-    return (claim.task, claim.digest, *told)
+    return (claim.action, claim.digest, *told)
 
 
 def _row_notes(runtime: Runtime, table: pa.Table, rows: int) -> list[str]:

@@ -37,7 +37,7 @@ def run_to_files(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
     spec = InferSpec.model_validate(claim.spec)
     pattern = OutputPattern.parse(str(spec.output))
     folder = OutputFolder(pattern, claim.job_id)
-    part = claim.part
+    part = claim.output_file
     if part is None:
         if claim.attempt > 1:
             folder.remove_earlier(claim.shard, claim.attempt)
@@ -46,7 +46,7 @@ def run_to_files(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
     beat.check()
     if part:
         folder.publish(part, claim.shard)
-    if context.ledger.attempts.finish_part(claim):
+    if context.ledger.attempts.finish_output_file(claim):
         _clean(folder)
 
 

@@ -19,7 +19,7 @@ def begin_next(context: WorkerContext, claim: Claim, spec: InferSpec) -> Held | 
     """The next shard of a claim's job, claimed and being read; none where something else may have to run first."""
     # Small shards run with others of their kind. A worker with a GPU takes what is for GPUs before what is for any.
     elsewhere = claim.queue == "cpu" and context.device.type != "cpu"
-    if claim.company is not None or claim.only_failed or elsewhere or context.draining.asked:
+    if claim.batch_key is not None or claim.only_failed or elsewhere or context.draining.asked:
         return None
     try:
         found = context.ledger.attempts.claim_next(claim, worker=context.worker.name, lease=context.worker.lease)

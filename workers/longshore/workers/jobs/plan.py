@@ -22,7 +22,9 @@ def run_planning(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
     if not segments:
         raise DataError(f"{data.uri}: has no rows")
     shards = [
-        NewShard(task=claim.kind, start=segment.start, stop=segment.stop, offset=segment.offset, length=segment.length)
+        NewShard(
+            action=claim.kind, start=segment.start, stop=segment.stop, offset=segment.offset, length=segment.length
+        )
         for segment in segments
     ]
     beat.check()
@@ -30,7 +32,7 @@ def run_planning(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
     context.publish(
         [
             Ticket(
-                *(claim.job_id, claim.shard + 1 + number, shard.task, claim.queue, claim.priority),
+                *(claim.job_id, claim.shard + 1 + number, shard.action, claim.queue, claim.priority),
                 *(shard.start, shard.stop, claim.model, claim.version),
             )
             for number, shard in enumerate(shards)

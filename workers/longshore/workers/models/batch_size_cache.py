@@ -41,7 +41,7 @@ class KnownBatchSizes:
         digest, device = self._key(claim, spec)
         self._known.setdefault((digest, device), {}).update(sizes.found)
         found = [
-            BatchSizeRecord(length=length, rows=each.rows, rate=each.rate, settled=each.settled)
+            BatchSizeRecord(length=length, batch_size=each.rows, rows_per_second=each.rate, settled=each.settled)
             for length, each in sizes.found.items()
         ]
         try:
@@ -53,7 +53,9 @@ class KnownBatchSizes:
         key = self._key(claim, spec)
         if key not in self._known:
             rows = self._ledger.batch_sizes.read(*key)
-            self._known[key] = {each.length: Learned(each.rows, each.rate, each.settled) for each in rows}
+            self._known[key] = {
+                each.length: Learned(each.batch_size, each.rows_per_second, each.settled) for each in rows
+            }
         return self._known[key]
 
     def _key(self, claim: Claim, spec: InferSpec) -> tuple[str, str]:

@@ -46,7 +46,7 @@ class PresenceThread(threading.Thread):
     def run(self) -> None:
         while True:
             with suppress(ServiceUnavailable):  # the next time may go better; a silent worker counts as gone
-                self._ledger.fleet.see(self._presence)
+                self._ledger.workers.see(self._presence)
             if self._over.wait(SEEN_EVERY):
                 return
 
@@ -55,7 +55,7 @@ class PresenceThread(threading.Thread):
         self._over.set()
         self.join()
         with suppress(ServiceUnavailable):
-            self._ledger.fleet.forget(self._presence.name)
+            self._ledger.workers.forget(self._presence.name)
 
 
 def serve(queues: list[str], slot: str) -> int:

@@ -85,7 +85,7 @@ def _train(
     record, state = checkpoints.locate() or (None, None)
     _rewind(context, claim, record)
     if spec.devices > 1:
-        most = partial(context.ledger.fleet.most_devices, claim.queue)
+        most = partial(context.ledger.workers.most_devices, claim.queue)
         order = plan(claim, spec, context.worker, most, state, checkpoints.last)
         return train_on_devices(order, spec, progress, beat.check)
     keeping = Keeping(checkpoints, None if state is None else read_checkpoint(state), report_step)

@@ -38,7 +38,7 @@ def check_relay(settings: Settings) -> Check:
 def check_workers(settings: Settings) -> Check:
     """Whether somebody is there to run jobs."""
     with open_ledger(settings) as ledger:
-        workers = ledger.fleet.workers()
+        workers = ledger.workers.workers()
     alive = [worker.name for worker in workers if worker.alive]
     silent = [worker.name for worker in workers if not worker.alive]
     if not alive:

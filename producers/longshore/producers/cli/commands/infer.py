@@ -35,7 +35,9 @@ def count_or_fraction(text: str) -> int | float:
 @click.option(
     "--results/--no-results", default=None, help="Write into the table; if neither is said: without --output."
 )
-@click.option("--max-wait-ms", type=int, metavar="MS", help="How long a small shard may wait for company.")
+@click.option(
+    "--max-wait-ms", type=int, metavar="MS", help="How long a small shard may wait for others to share its batch."
+)
 @click.option("--rows-per-shard", type=int, metavar="ROWS", help="Default: by the size of the input.")
 @job_options
 @with_options

@@ -60,7 +60,9 @@ def show(options: Options, job: str) -> None:
             from longshore.shared.store.address import public
 
             details: dict[str, object] = {
-                "chain": [{"id": each.id, "state": each.state, "after": each.record().after} for each in found.chain()],
+                "chain": [
+                    {"id": each.id, "state": each.state, "after": each.record().depends_on} for each in found.chain()
+                ],
                 **{"shards": found.shards(), "errors": found.errors(), "metrics": found.metrics()},
                 "trials": found.trials(),
                 "parts": [public(part) for part in found.parts()] if found.record().spec.get("output") else None,
@@ -142,7 +144,7 @@ def _print_chain(job: Job) -> None:
             (
                 f"{places[each.id]}{' *' if each.id == job.id else ''}",
                 *(each.id, each.kind, named(each.model, each.version), each.state),
-                places.get(each.after, "") if each.after is not None else "",
+                places.get(each.depends_on, "") if each.depends_on is not None else "",
             )
             for each in chain
         ]

@@ -90,7 +90,7 @@ def _print_status(options: Options, settings: Settings) -> None:
 def _ask(settings: Settings) -> tuple[list[WorkerRecord], dict[str, int]]:
     """The workers, and how many jobs are in which state."""
     with open_ledger(settings) as ledger:
-        return ledger.fleet.workers(), ledger.queries.count_jobs()
+        return ledger.workers.workers(), ledger.queries.count_jobs()
 
 
 def _print_password(options: Options, settings: Settings) -> None:

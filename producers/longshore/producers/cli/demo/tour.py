@@ -13,7 +13,7 @@ from longshore.producers.cli.output import to_json
 from longshore.producers.cli.views.addresses import FLOWER_USER
 from longshore.producers.cli.views.json_documents import measured
 from longshore.producers.client import Client
-from longshore.shared.ledger.database import Database, Link
+from longshore.shared.ledger.database import Connection, Database
 
 if TYPE_CHECKING:
     from longshore.producers.cli.demo.home import Place
@@ -111,21 +111,21 @@ class Tour:
     def _look(self, database_url: str, job: UUID, labels: Sequence[str]) -> float:
         database = Database(database_url, "longshore demo")
         try:
-            with database.connection() as link:
-                self._show_rows(link, SOME_ROWS.format(job=job))
-                return self._show_accuracy(link, ACCURACY.format(job=job), labels)
+            with database.connection() as conn:
+                self._show_rows(conn, SOME_ROWS.format(job=job))
+                return self._show_accuracy(conn, ACCURACY.format(job=job), labels)
         finally:
             database.close()
 
-    def _show_rows(self, link: Link, statement: str) -> None:
+    def _show_rows(self, conn: Connection, statement: str) -> None:
         self.say("Results   in Postgres, for anyone who knows SQL:\n")
         self.say(f"  {statement};\n")
-        for row, output in link.execute(statement):
+        for row, output in conn.execute(statement):
             self.say(f"    {row} | {to_json(output)}")
 
-    def _show_accuracy(self, link: Link, statement: str, labels: Sequence[str]) -> float:
+    def _show_accuracy(self, conn: Connection, statement: str, labels: Sequence[str]) -> float:
         self.say("\n  " + statement.replace("\n", "\n  ") + ";\n")
-        found = link.execute(statement, {"labels": list(labels)}).fetchone()
+        found = conn.execute(statement, {"labels": list(labels)}).fetchone()
         assert found is not None  # an aggregate gives a row
         accuracy = float(found[0])
         self.say(f"    {accuracy:.4f} of the held-out images are recognised\n")

@@ -96,7 +96,7 @@ def summary(record: JobRecord) -> dict[str, object]:
         "promotion": _promoted(outcome.get("promotion")),
         "metrics": measured(outcome.get("metrics")),
         "deviation": measured(outcome.get("std")),
-        "after": record.after,
+        "after": record.depends_on,
         "error": record.error,
         "notes": "; ".join(record.notes),
         "producer": record.producer,

@@ -36,7 +36,7 @@ def job_document(record: JobRecord) -> dict[str, object]:
         "shards_total": record.shards_total,
         "shards_done": record.shards_done,
         "shards_failed": record.shards_failed,
-        "after": record.after,
+        "after": record.depends_on,
         "error": record.error,
         "notes": record.notes,
         "outcome": record.outcome,

@@ -6,18 +6,19 @@ from typing import Final
 
 from longshore.shared.ledger.statements.channels import IDS_PER_NOTICE
 
-#: Shards of the companies in ``asked`` that wait. Those that somebody else holds are passed over, so that nobody waits.
-_COMPANY: Final = """
-    SELECT waiting.job_id, waiting.index, waiting.rows, waiting.priority
-    FROM asked CROSS JOIN LATERAL (
+#: Queued shards with the batch keys in ``batch``. Shards that another transaction has locked are skipped, so that no
+#: claim waits for another.
+_SAME_BATCH_KEY: Final = """
+    SELECT queued.job_id, queued.index, queued.rows, queued.priority
+    FROM batch CROSS JOIN LATERAL (
         SELECT job_id, index, stop - start AS rows, shards.priority FROM shards
-        WHERE state = 'queued' AND attempt = 0 AND shards.company = asked.company AND shards.queue = asked.queue
-          AND shards.priority >= asked.priority
-        ORDER BY shards.priority DESC, job_id, index LIMIT %(most_shards)s FOR UPDATE SKIP LOCKED
-    ) AS waiting
+        WHERE state = 'queued' AND attempt = 0 AND shards.batch_key = batch.batch_key AND shards.queue = batch.queue
+          AND shards.priority >= batch.priority
+        ORDER BY shards.priority DESC, job_id, index LIMIT %(max_shards)s FOR UPDATE SKIP LOCKED
+    ) AS queued
 """
-#: Starts the next attempt at the shards in ``free``. Of jobs that are taken many at a time only the end is announced:
-#: it is a moment away.
+#: Starts the next attempt at the shards in ``free``. The start of a job is announced only if it is claimed alone: jobs
+#: that are claimed together end a moment later, and that is announced.
 _CLAIMED: Final = """
     claimed AS (
         UPDATE shards
@@ -32,60 +33,61 @@ _CLAIMED: Final = """
         FROM waiting WHERE jobs.id = waiting.id AND jobs.state = 'queued'
         RETURNING CASE WHEN (SELECT count(*) FROM waiting) = 1 THEN pg_notify('longshore_jobs', jobs.id::text) END
     )
-    SELECT claimed.job_id, claimed.index AS shard, claimed.attempt, claimed.attempt_limit, claimed.task,
+    SELECT claimed.job_id, claimed.index AS shard, claimed.attempt, claimed.attempt_limit, claimed.action,
            claimed.start, claimed.stop, claimed."offset", claimed.length, claimed.queue, claimed.priority,
-           claimed.company, claimed.only_failed, claimed.part, jobs.kind, jobs.spec, jobs.model, jobs.version,
-           jobs.digest, jobs.rows_per_shard, jobs.max_attempts, jobs.producer
+           claimed.batch_key, claimed.only_failed, claimed.output_file, jobs.kind, jobs.spec, jobs.model,
+           jobs.version, jobs.digest, jobs.rows_per_shard, jobs.max_attempts, jobs.producer
     FROM claimed JOIN jobs ON jobs.id = claimed.job_id
     LEFT JOIN (SELECT count(*) FROM started) AS notified ON true
     ORDER BY claimed.job_id, claimed.index
 """
 
-#: The one place that knows which shards a message leads to: those that it names, and others of their company that wait
-#: and are as urgent, the most urgent and oldest first. Whether the named ones wait still does not matter to the others:
-#: they may have been submitted while the message was on its way, and have none of their own. A shard that was tried
-#: before brings nobody, for it may be what ended its worker. No row: the message is stale.
-#: The named ones are looked up one by one (LIMIT), in one order for all: however many wait, only these are read.
+#: The one place that decides which shards a message leads to: the shards that it names, and other queued shards with
+#: the same batch key and at least the same priority, the most urgent and oldest first. The others are claimed even if
+#: the named ones are not queued any more: they may have been submitted while the message was on its way, and then have
+#: no message of their own. A shard that was tried before is claimed alone, because it may have ended its worker. No
+#: row: the message is stale. The named shards are looked up one by one (LIMIT) and always in the same order, so the
+#: number of rows read does not depend on how many shards are queued.
 CLAIM: Final = f"""
     WITH name AS MATERIALIZED (
         SELECT job_id, index FROM unnest(%(jobs)b::uuid[], %(shards)b::int[]) AS name (job_id, index)
         ORDER BY job_id, index
     ), named AS MATERIALIZED (
-        SELECT waiting.job_id, waiting.index, waiting.attempt, waiting.rows
+        SELECT queued.job_id, queued.index, queued.attempt, queued.rows
         FROM name CROSS JOIN LATERAL (
             SELECT job_id, index, attempt, stop - start AS rows FROM shards
             WHERE shards.job_id = name.job_id AND shards.index = name.index AND state = 'queued' LIMIT 1 FOR UPDATE
-        ) AS waiting
-    ), known AS MATERIALIZED (
-        SELECT count(*) AS shards, coalesce(sum(rows), 0) AS rows, coalesce(max(attempt), 0) AS tries FROM named
-    ), asked AS MATERIALIZED (
-        SELECT shards.company, shards.queue, min(shards.priority) AS priority
-        FROM shards JOIN name USING (job_id, index), known
-        WHERE shards.company IS NOT NULL AND known.tries = 0 AND known.shards < %(most_shards)s
-        GROUP BY shards.company, shards.queue
-    ), company AS MATERIALIZED ({_COMPANY}), taken AS (
+        ) AS queued
+    ), total AS MATERIALIZED (
+        SELECT count(*) AS shards, coalesce(sum(rows), 0) AS rows, coalesce(max(attempt), 0) AS attempts FROM named
+    ), batch AS MATERIALIZED (
+        SELECT shards.batch_key, shards.queue, min(shards.priority) AS priority
+        FROM shards JOIN name USING (job_id, index), total
+        WHERE shards.batch_key IS NOT NULL AND total.attempts = 0 AND total.shards < %(max_shards)s
+        GROUP BY shards.batch_key, shards.queue
+    ), batchable AS MATERIALIZED ({_SAME_BATCH_KEY}), added AS (
         SELECT job_id, index
         FROM (
             SELECT job_id, index, row_number() OVER urgency AS shards, sum(rows) OVER urgency AS rows
-            FROM company WHERE (job_id, index) NOT IN (SELECT job_id, index FROM named)
+            FROM batchable WHERE (job_id, index) NOT IN (SELECT job_id, index FROM named)
             WINDOW urgency AS (ORDER BY priority DESC, job_id, index)
-        ) AS others, known
-        WHERE others.shards + known.shards <= %(most_shards)s AND others.rows + known.rows <= %(most_rows)s
+        ) AS others, total
+        WHERE others.shards + total.shards <= %(max_shards)s AND others.rows + total.rows <= %(max_rows)s
     ), free AS (
-        SELECT job_id, index FROM named UNION ALL SELECT job_id, index FROM taken
+        SELECT job_id, index FROM named UNION ALL SELECT job_id, index FROM added
     ), {_CLAIMED}
 """
 
-#: More of one company, for a worker that waits for them.
-CLAIM_COMPANY: Final = f"""
-    WITH asked AS MATERIALIZED (
-        SELECT %(company)s::text AS company, %(queue)s::text AS queue, %(priority)s::int AS priority
-    ), company AS MATERIALIZED ({_COMPANY}), free AS (
+#: More shards with one batch key, for a worker that waits for them.
+CLAIM_BATCH: Final = f"""
+    WITH batch AS MATERIALIZED (
+        SELECT %(batch_key)s::text AS batch_key, %(queue)s::text AS queue, %(priority)s::int AS priority
+    ), batchable AS MATERIALIZED ({_SAME_BATCH_KEY}), free AS (
         SELECT job_id, index
         FROM (
-            SELECT job_id, index, sum(rows) OVER (ORDER BY priority DESC, job_id, index) AS rows FROM company
+            SELECT job_id, index, sum(rows) OVER (ORDER BY priority DESC, job_id, index) AS rows FROM batchable
         ) AS others
-        WHERE rows <= %(most_rows)s
+        WHERE rows <= %(max_rows)s
     ), {_CLAIMED}
 """
 
@@ -94,7 +96,7 @@ CLAIM_COMPANY: Final = f"""
 CLAIM_NEXT: Final = f"""
     WITH free AS MATERIALIZED (
         SELECT job_id, index FROM shards
-        WHERE job_id = %(job)s AND state = 'queued' AND attempt = 0 AND task = 'infer' AND company IS NULL
+        WHERE job_id = %(job)s AND state = 'queued' AND attempt = 0 AND action = 'infer' AND batch_key IS NULL
           AND NOT EXISTS (
               SELECT FROM shards AS urgent
               WHERE urgent.state = 'queued' AND urgent.priority > %(priority)s AND urgent.queue IN ('cpu', %(queue)s)
@@ -146,19 +148,21 @@ FINISH_SHARD: Final = """
 """
 
 #: The fence of an attempt that has written a file: from here on, every attempt at the shard only publishes that file.
-DECIDE_PART: Final = """
-    UPDATE shards SET part = %(part)s
-    WHERE job_id = %(job)s AND index = %(shard)s AND attempt = %(attempt)s AND state = 'running' AND part IS NULL
+DECIDE_OUTPUT_FILE: Final = """
+    UPDATE shards SET output_file = %(output_file)s
+    WHERE job_id = %(job)s AND index = %(shard)s AND attempt = %(attempt)s AND state = 'running'
+      AND output_file IS NULL
     RETURNING 1
 """
 #: The fence of an attempt that has published the file; whoever decided on it has written the errors of its rows.
-FINISH_PART: Final = """
+FINISH_OUTPUT_FILE: Final = """
     WITH failed AS (
         SELECT count(*) AS rows FROM row_errors WHERE job_id = %(job)s AND row >= %(start)s AND row < %(stop)s
     )
     UPDATE shards SET state = 'succeeded', lease_until = NULL, rows_done = stop - start - failed.rows
     FROM failed
-    WHERE job_id = %(job)s AND index = %(shard)s AND attempt = %(attempt)s AND state = 'running' AND part IS NOT NULL
+    WHERE job_id = %(job)s AND index = %(shard)s AND attempt = %(attempt)s AND state = 'running'
+      AND output_file IS NOT NULL
     RETURNING rows_done, failed.rows
 """
 ALL_SHARDS_DONE: Final = "SELECT shards_done >= shards_total FROM jobs WHERE id = %(job)s"
@@ -166,8 +170,8 @@ ALL_SHARDS_DONE: Final = "SELECT shards_done >= shards_total FROM jobs WHERE id 
 #: Those of a job, and new ones that are not among them.
 _NOTED: Final = """
     notes || (
-        SELECT coalesce(jsonb_agg(note ORDER BY place), '[]')
-        FROM jsonb_array_elements(%(notes)s::jsonb) WITH ORDINALITY AS new (note, place) WHERE NOT notes @> note
+        SELECT coalesce(jsonb_agg(note ORDER BY position), '[]')
+        FROM jsonb_array_elements(%(notes)s::jsonb) WITH ORDINALITY AS new (note, position) WHERE NOT notes @> note
     )
 """
 ADD_NOTES: Final = f"UPDATE jobs SET notes = {_NOTED} WHERE id = %(job)s"
@@ -210,14 +214,14 @@ SETTLE_JOBS: Final = f"""
     )
     SELECT count(pg_notify('longshore_jobs', ids))
     FROM (
-        SELECT string_agg(id::text, ',') AS ids FROM unnest(%(jobs)s::uuid[]) WITH ORDINALITY AS changed (id, place)
-        GROUP BY place / {IDS_PER_NOTICE}
+        SELECT string_agg(id::text, ',') AS ids FROM unnest(%(jobs)s::uuid[]) WITH ORDINALITY AS changed (id, position)
+        GROUP BY position / {IDS_PER_NOTICE}
     ) AS notices
 """
 
 ADD_SHARDS: Final = """
-    INSERT INTO shards (job_id, index, task, state, queue, priority, start, stop, "offset", length, attempt_limit)
-    SELECT %(job)s, index, %(task)s, 'queued', %(queue)s, %(priority)s, start, stop, "offset", length, %(tries)s
+    INSERT INTO shards (job_id, index, action, state, queue, priority, start, stop, "offset", length, attempt_limit)
+    SELECT %(job)s, index, %(action)s, 'queued', %(queue)s, %(priority)s, start, stop, "offset", length, %(tries)s
     FROM unnest(%(indexes)s::int[], %(starts)s::bigint[], %(stops)s::bigint[], %(offsets)s::bigint[],
                 %(lengths)s::bigint[]) AS new (index, start, stop, "offset", length)
 """

@@ -1,40 +1,41 @@
-"""Jobs that wait for another."""
+"""Jobs that depend on another job."""
 
 from __future__ import annotations
 
 from typing import Final
 
-COPY_LINKS: Final = "COPY links (job_id, after, timeout) FROM STDIN (FORMAT BINARY)"
-#: Links that wait for a job which has ended.
-DUE_LINKS: Final = """
-    SELECT links.job_id, links.after
-    FROM jobs JOIN links ON links.job_id = jobs.id JOIN jobs AS prior ON prior.id = links.after
-    WHERE jobs.state = 'waiting' AND prior.state IN ('succeeded', 'failed', 'cancelled')
-    ORDER BY links.job_id LIMIT 100
+COPY_DEPENDENCIES: Final = "COPY job_dependencies (job_id, depends_on, timeout) FROM STDIN (FORMAT BINARY)"
+#: Waiting jobs whose upstream job has ended, with that job.
+DUE_JOBS: Final = """
+    SELECT dependency.job_id, dependency.depends_on
+    FROM jobs
+    JOIN job_dependencies AS dependency ON dependency.job_id = jobs.id
+    JOIN jobs AS upstream ON upstream.id = dependency.depends_on
+    WHERE jobs.state = 'waiting' AND upstream.state IN ('succeeded', 'failed', 'cancelled')
+    ORDER BY dependency.job_id LIMIT 100
 """
-#: Nobody can retry it until the transaction ends.
-READ_PRIOR: Final = """
+#: The lock keeps others from retrying the upstream job until the transaction ends.
+READ_UPSTREAM: Final = """
     SELECT state, error, kind, version, digest, outcome,
-           EXISTS (SELECT FROM links WHERE links.job_id = jobs.id AND links.broken) AS broken
+           EXISTS (SELECT FROM job_dependencies WHERE job_id = jobs.id AND upstream_failed) AS upstream_failed
     FROM jobs WHERE id = %(job)s FOR SHARE
 """
 READY_JOB: Final = """
     UPDATE jobs
     SET state = 'queued', version = %(version)s, digest = %(digest)s,
-        deadline = now() + (SELECT make_interval(secs => timeout) FROM links WHERE job_id = jobs.id)
+        deadline = now() + (SELECT make_interval(secs => timeout) FROM job_dependencies WHERE job_id = jobs.id)
     WHERE id = %(job)s AND state = 'waiting'
     RETURNING pg_notify('longshore_jobs', id::text)
 """
 READY_SHARDS: Final = """
     UPDATE shards SET state = 'queued', published_at = NULL WHERE job_id = %(job)s AND state = 'waiting'
 """
-READY_LINK: Final = "UPDATE links SET ready_at = now() WHERE job_id = %(job)s"
-BREAK_LINK: Final = "UPDATE links SET broken = true WHERE job_id = %(job)s"
-MEND_LINK: Final = "UPDATE links SET broken = false WHERE job_id = %(job)s"
-#: The job before a link that was never ready.
-UNREADY_LINK: Final = """
-    SELECT links.after FROM links JOIN jobs ON jobs.id = links.job_id
-    WHERE links.job_id = %(job)s AND links.ready_at IS NULL AND jobs.state IN ('failed', 'cancelled')
+READY_DEPENDENCY: Final = "UPDATE job_dependencies SET ready_at = now() WHERE job_id = %(job)s"
+SET_UPSTREAM_FAILED: Final = "UPDATE job_dependencies SET upstream_failed = %(failed)s WHERE job_id = %(job)s"
+#: The upstream job of a job that has ended before it was ready.
+READ_UNREADY: Final = """
+    SELECT dependency.depends_on FROM job_dependencies AS dependency JOIN jobs ON jobs.id = dependency.job_id
+    WHERE dependency.job_id = %(job)s AND dependency.ready_at IS NULL AND jobs.state IN ('failed', 'cancelled')
 """
 WAIT_JOB: Final = """
     UPDATE jobs SET state = 'waiting', error = NULL, finished_at = NULL
@@ -42,24 +43,29 @@ WAIT_JOB: Final = """
     RETURNING pg_notify('longshore_jobs', id::text)
 """
 WAIT_SHARDS: Final = "UPDATE shards SET state = 'waiting' WHERE job_id = %(job)s AND state = 'cancelled'"
-#: The links that were ended because of a job, the next ones first.
-BROKEN_LATER: Final = """
-    WITH RECURSIVE later (job_id, place) AS (
-        SELECT job_id, 1 FROM links WHERE after = %(job)s AND broken
+#: Every job that ended because this one did, the nearest first.
+LIST_DOWNSTREAM_FAILED: Final = """
+    WITH RECURSIVE downstream (job_id, depth) AS (
+        SELECT job_id, 1 FROM job_dependencies WHERE depends_on = %(job)s AND upstream_failed
         UNION ALL
-        SELECT links.job_id, place + 1 FROM links JOIN later ON links.after = later.job_id WHERE links.broken
+        SELECT dependency.job_id, depth + 1
+        FROM job_dependencies AS dependency JOIN downstream ON dependency.depends_on = downstream.job_id
+        WHERE dependency.upstream_failed
     )
-    SELECT job_id FROM later ORDER BY place, job_id
+    SELECT job_id FROM downstream ORDER BY depth, job_id
 """
-WHOLE_CHAIN: Final = """
-    WITH RECURSIVE earlier (job_id, place) AS (
+#: From any job of a chain up to the first one, and from there down to every job.
+LIST_CHAIN: Final = """
+    WITH RECURSIVE upstream (job_id, height) AS (
         SELECT %(job)s::uuid, 0
         UNION ALL
-        SELECT links.after, place + 1 FROM links JOIN earlier ON links.job_id = earlier.job_id
-    ), chain (job_id, place) AS (
-        (SELECT job_id, 0 FROM earlier ORDER BY place DESC LIMIT 1)
+        SELECT dependency.depends_on, height + 1
+        FROM job_dependencies AS dependency JOIN upstream ON dependency.job_id = upstream.job_id
+    ), chain (job_id, depth) AS (
+        (SELECT job_id, 0 FROM upstream ORDER BY height DESC LIMIT 1)
         UNION ALL
-        SELECT links.job_id, place + 1 FROM links JOIN chain ON links.after = chain.job_id
+        SELECT dependency.job_id, depth + 1
+        FROM job_dependencies AS dependency JOIN chain ON dependency.depends_on = chain.job_id
     )
-    SELECT job_id FROM chain ORDER BY place, job_id
+    SELECT job_id FROM chain ORDER BY depth, job_id
 """

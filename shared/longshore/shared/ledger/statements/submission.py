@@ -10,8 +10,8 @@ COPY_JOBS: Final = """
     FROM STDIN (FORMAT BINARY)
 """
 COPY_SHARDS: Final = """
-    COPY shards (job_id, index, task, state, queue, priority, start, stop, "offset", length, attempt_limit,
-                 published_at, message, company)
+    COPY shards (job_id, index, action, state, queue, priority, start, stop, "offset", length, attempt_limit,
+                 published_at, message_id, batch_key)
     FROM STDIN (FORMAT BINARY)
 """
 COPY_INPUTS: Final = "COPY inputs (id, data, blob) FROM STDIN (FORMAT BINARY)"
@@ -25,8 +25,8 @@ FIND_KEYS: Final = """
 """
 
 MARK_PUBLISHED: Final = """
-    UPDATE shards SET published_at = now(), message = ticket.message
-    FROM unnest(%(jobs)b::uuid[], %(shards)b::int[], %(messages)b::uuid[]) AS ticket (job_id, shard, message)
+    UPDATE shards SET published_at = now(), message_id = ticket.message_id
+    FROM unnest(%(jobs)b::uuid[], %(shards)b::int[], %(messages)b::uuid[]) AS ticket (job_id, shard, message_id)
     WHERE shards.job_id = ticket.job_id AND shards.index = ticket.shard AND shards.state = 'queued'
 """
 
@@ -42,10 +42,10 @@ SUBMIT_ONE: Final = """
                 %(digest)s, %(max_attempts)s, %(rows_per_shard)s, %(rows_total)s, 1,
                 now() + make_interval(secs => %(timeout)s))
     )
-    INSERT INTO shards (job_id, index, task, state, queue, priority, start, stop, "offset", length, attempt_limit,
-                        company)
-    VALUES (%(id)s, 0, %(task)s, 'queued', %(queue)s, %(priority)s, %(start)s, %(stop)s, %(offset)s, %(length)s,
-            %(max_attempts)s, %(company)s)
+    INSERT INTO shards (job_id, index, action, state, queue, priority, start, stop, "offset", length, attempt_limit,
+                        batch_key)
+    VALUES (%(id)s, 0, %(action)s, 'queued', %(queue)s, %(priority)s, %(start)s, %(stop)s, %(offset)s, %(length)s,
+            %(max_attempts)s, %(batch_key)s)
 """
 
 READ_INPUTS: Final = "SELECT id, data, blob FROM inputs WHERE id = ANY(%(ids)b::uuid[])"

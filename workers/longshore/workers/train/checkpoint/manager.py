@@ -55,7 +55,7 @@ class Checkpoints:
                 raise InvalidInput("extends", f"job {self._spec.extends} has no checkpoint any more; train anew")
         if record is None:
             return None
-        path = self._store.fetch_blob(Blob(digest=record.blob, size=record.size))
+        path = self._store.fetch_blob(Blob(digest=record.blob, size=record.size_bytes))
         self._last = f"epoch {record.epoch}, step {record.step}"
         return record, path
 
@@ -100,7 +100,7 @@ class Checkpoints:
                 step=done,
                 epoch=epoch,
                 blob=blob.digest,
-                size=blob.size,
+                size_bytes=blob.size,
                 keep=self._spec.keep_checkpoints,
             )
             self._last = f"epoch {epoch}, step {done}"

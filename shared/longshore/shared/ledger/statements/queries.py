@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from longshore.shared.ledger.statements.pruning import ENDED
+from longshore.shared.ledger.statements.retention import ENDED
 
 #: With the rows computed by attempts that have not committed yet.
 _JOB_COLUMNS: Final = """
@@ -12,7 +12,7 @@ _JOB_COLUMNS: Final = """
     jobs.digest, jobs.rows_total, jobs.rows_done, jobs.rows_failed, jobs.shards_total, jobs.shards_done,
     jobs.shards_failed, jobs.outcome, jobs.error, jobs.created_at, jobs.started_at, jobs.finished_at, jobs.deadline,
     jobs.pruned_at,
-    jobs.notes, jobs.rows_before, (SELECT after FROM links WHERE links.job_id = jobs.id) AS after,
+    jobs.notes, jobs.rows_before_retry, (SELECT depends_on FROM job_dependencies WHERE job_id = jobs.id),
     CASE WHEN jobs.state = 'running' THEN coalesce(
         (SELECT sum(rows_done) FROM shards WHERE job_id = jobs.id AND state = 'running'), 0)::bigint
     ELSE 0 END AS rows_running
@@ -28,7 +28,8 @@ READ_STATE: Final = "SELECT state FROM jobs WHERE id = %(job)s"
 READ_NOT_ENDED: Final = f"SELECT id FROM jobs WHERE id = ANY(%(jobs)b::uuid[]) AND NOT {ENDED}"
 READ_PRUNED: Final = "SELECT pruned_at FROM jobs WHERE id = %(job)s"
 LIST_SHARDS: Final = """
-    SELECT index, task, state, start, stop, attempt, attempt_limit, worker, rows_done, only_failed, errors, part
+    SELECT index, action, state, start, stop, attempt, attempt_limit, worker, rows_done, only_failed, errors,
+           output_file
     FROM shards WHERE job_id = %(job)s ORDER BY index
 """
 READ_RESULTS: Final = "SELECT row, output::text FROM results WHERE job_id = %(job)s ORDER BY row"

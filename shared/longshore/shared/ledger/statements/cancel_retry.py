@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from longshore.shared.ledger.statements.attempts import ALLOWED_NOTE
+from longshore.shared.ledger.statements.tickets import TICKET_COLUMNS
 
 LOCK_SHARDS: Final = "SELECT 1 FROM shards WHERE job_id = %(job)s ORDER BY index FOR UPDATE"
 
@@ -21,21 +22,20 @@ END_JOB: Final = """
 """
 
 #: Everything that did not succeed runs again, with as many tries as at first.
-RETRY_SHARDS: Final = """
+RETRY_SHARDS: Final = f"""
     UPDATE shards
     SET state = 'queued', published_at = NULL, lease_until = NULL, rows_done = 0,
         attempt_limit = attempt + jobs.max_attempts
     FROM jobs
     WHERE shards.job_id = %(job)s AND shards.state IN ('failed', 'cancelled')
       AND jobs.id = shards.job_id AND jobs.state IN ('failed', 'cancelled') AND jobs.pruned_at IS NULL
-    RETURNING shards.job_id, shards.index AS shard, shards.task, shards.queue, shards.priority, shards.start,
-              shards.stop, jobs.model, jobs.version, shards.attempt
+    RETURNING {TICKET_COLUMNS}
 """
 #: Also those that succeeded but for some rows, which alone run again: the others have their results. A shard that
 #: failed while it ran only such rows goes on with these. Returns, after the tickets' columns, whether the shard had
 #: succeeded, and how many rows of it have errors.
-RETRY_FAILED_ROWS: Final = """
-    WITH found AS MATERIALIZED (
+RETRY_FAILED_ROWS: Final = f"""
+    WITH ended AS MATERIALIZED (
         SELECT index, state = 'succeeded' AS done, (
                    SELECT count(*) FROM row_errors
                    WHERE row_errors.job_id = %(job)s AND row >= shards.start AND row < shards.stop
@@ -43,14 +43,13 @@ RETRY_FAILED_ROWS: Final = """
         FROM shards WHERE job_id = %(job)s AND state IN ('succeeded', 'failed', 'cancelled')
     )
     UPDATE shards
-    SET state = 'queued', published_at = NULL, lease_until = NULL, rows_done = 0, company = NULL,
-        only_failed = only_failed OR found.done, attempt_limit = attempt + jobs.max_attempts
-    FROM found, jobs
-    WHERE shards.job_id = %(job)s AND shards.index = found.index AND (found.failed > 0 OR NOT found.done)
+    SET state = 'queued', published_at = NULL, lease_until = NULL, rows_done = 0, batch_key = NULL,
+        only_failed = only_failed OR ended.done, attempt_limit = attempt + jobs.max_attempts
+    FROM ended, jobs
+    WHERE shards.job_id = %(job)s AND shards.index = ended.index AND (ended.failed > 0 OR NOT ended.done)
       AND jobs.id = shards.job_id AND jobs.state IN ('succeeded', 'failed', 'cancelled')
       AND jobs.pruned_at IS NULL
-    RETURNING shards.job_id, shards.index AS shard, shards.task, shards.queue, shards.priority, shards.start,
-              shards.stop, jobs.model, jobs.version, shards.attempt, found.done, found.failed
+    RETURNING {TICKET_COLUMNS}, ended.done, ended.failed
 """
 #: Whether rows of a job can be run again by themselves.
 READ_OUTPUT: Final = "SELECT kind, spec->>'output' FROM jobs WHERE id = %(job)s"
@@ -60,9 +59,9 @@ RETRY_JOB: Final = f"""
     UPDATE jobs
     SET state = 'queued', error = NULL, finished_at = NULL, shards_failed = 0, notes = notes - {ALLOWED_NOTE},
         shards_done = shards_done - %(shards)s, rows_failed = rows_failed - %(rows)s,
-        rows_before = rows_done + rows_failed - %(rows)s,
+        rows_before_retry = rows_done + rows_failed - %(rows)s,
         deadline = now() + coalesce(
-            (SELECT make_interval(secs => links.timeout) FROM links WHERE links.job_id = jobs.id),
+            (SELECT make_interval(secs => timeout) FROM job_dependencies WHERE job_dependencies.job_id = jobs.id),
             deadline - created_at)
     WHERE id = %(job)s AND state IN ('succeeded', 'failed', 'cancelled') AND pruned_at IS NULL
     RETURNING pg_notify('longshore_jobs', id::text)

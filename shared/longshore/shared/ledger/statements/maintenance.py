@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from longshore.shared.ledger.statements.tickets import TICKET_COLUMNS
+
 #: One shard whose worker has not been heard of. Locked ones are being committed this moment: they are passed over.
 LOCK_EXPIRED: Final = """
     SELECT job_id, index, attempt FROM shards
@@ -16,9 +18,8 @@ PAST_DEADLINE: Final = """
 """
 
 #: Shards whose tickets were never published, after a grace for the producer that is about to do it.
-UNPUBLISHED: Final = """
-    SELECT shards.job_id, shards.index AS shard, shards.task, shards.queue, shards.priority, shards.start, shards.stop,
-           jobs.model, jobs.version, shards.attempt
+UNPUBLISHED: Final = f"""
+    SELECT {TICKET_COLUMNS}
     FROM shards JOIN jobs ON jobs.id = shards.job_id
     WHERE shards.state = 'queued' AND shards.published_at IS NULL
       AND (shards.attempt > 0 OR jobs.created_at < now() - make_interval(secs => %(grace)s))
@@ -28,21 +29,20 @@ UNPUBLISHED: Final = """
 
 #: Messages published before the grace that still name a shard nobody has claimed, by queue.
 COUNT_WAITING: Final = """
-    SELECT queue, count(DISTINCT message) FROM shards
+    SELECT queue, count(DISTINCT message_id) FROM shards
     WHERE state = 'queued' AND published_at < now() - make_interval(secs => %(grace)s)
     GROUP BY queue
 """
 
 #: The shards of those messages that were published longest ago.
-LONGEST_WAITING: Final = """
+LONGEST_WAITING: Final = f"""
     WITH oldest AS (
-        SELECT message FROM shards
+        SELECT message_id FROM shards
         WHERE state = 'queued' AND queue = %(queue)s AND published_at < now() - make_interval(secs => %(grace)s)
-        GROUP BY message ORDER BY min(published_at), message LIMIT %(messages)s
+        GROUP BY message_id ORDER BY min(published_at), message_id LIMIT %(messages)s
     )
-    SELECT shards.job_id, shards.index AS shard, shards.task, shards.queue, shards.priority, shards.start, shards.stop,
-           jobs.model, jobs.version, shards.attempt
-    FROM shards JOIN oldest ON oldest.message = shards.message JOIN jobs ON jobs.id = shards.job_id
+    SELECT {TICKET_COLUMNS}
+    FROM shards JOIN oldest ON oldest.message_id = shards.message_id JOIN jobs ON jobs.id = shards.job_id
     WHERE shards.state = 'queued'
     ORDER BY shards.priority DESC, shards.job_id, shards.index
 """

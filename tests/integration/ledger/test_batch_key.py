@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from longshore.shared.ledger.batch_key import GROUP_ROWS, GROUP_SHARDS, company_of, is_full
+from longshore.shared.ledger.batch_key import GROUP_ROWS, GROUP_SHARDS, batch_key_of, is_full
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim, NewJob
 from longshore.shared.specs.jobs import State
@@ -15,12 +15,12 @@ from tests.integration.ledger import invariants
 from tests.integration.ledger.test_group import finished, lines
 from tests.integration.support import LEASE, expire, new_job, states_of, together
 
-COMPANY = company_of("sha256:1", "{}")
-OTHER = company_of("sha256:1", '{"logits":true}')
+BATCH_KEY = batch_key_of("sha256:1", "{}")
+OTHER = batch_key_of("sha256:1", '{"logits":true}')
 
 
-def small(rows: int = 1, company: str | None = COMPANY, priority: int = 4, queue: str = "cpu") -> NewJob:
-    return new_job(rows, company=company, priority=priority, queue=queue)
+def small(rows: int = 1, batch_key: str | None = BATCH_KEY, priority: int = 4, queue: str = "cpu") -> NewJob:
+    return new_job(rows, batch_key=batch_key, priority=priority, queue=queue)
 
 
 def submit_all(ledger: Ledger, *jobs: NewJob) -> list[UUID]:
@@ -37,7 +37,7 @@ def jobs_of(claims: list[Claim]) -> list[UUID]:
 
 def test_a_claim_takes_its_company_along_and_nobody_else(ledger: Ledger) -> None:
     first, same, other, alone, elsewhere = submit_all(
-        ledger, small(), small(), small(company=OTHER), small(company=None), small(queue="gpu")
+        ledger, small(), small(), small(batch_key=OTHER), small(batch_key=None), small(queue="gpu")
     )
     assert jobs_of(take(ledger, first)) == [first, same]
     assert [states_of(ledger, job) for job in (other, alone, elsewhere)] == [["queued"]] * 3
@@ -81,7 +81,7 @@ def test_rows_are_limited_too(ledger: Ledger) -> None:
 def test_more_can_be_claimed_for_a_group_that_waits(ledger: Ledger) -> None:
     [job] = submit_all(ledger, small())
     [first] = take(ledger, job)
-    late = submit_all(ledger, small(), small(company=OTHER), small(priority=3), small(rows=2), small())
+    late = submit_all(ledger, small(), small(batch_key=OTHER), small(priority=3), small(rows=2), small())
     more = ledger.attempts.claim_more(first, 2, 100, worker="a", lease=LEASE)
     assert jobs_of(more) == [late[0], late[3]]
     assert ledger.attempts.claim_more(first, 10, 0, worker="a", lease=LEASE) == []
