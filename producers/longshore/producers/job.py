@@ -220,7 +220,7 @@ class Job:
         return self._ledger.queries.shards(self.id)
 
     def errors(self, limit: int = 1000) -> list[JobError]:
-        """The errors of attempts at shards, then those of rows, at most ``limit``. A pruned job has no errors of rows."""
+        """The errors of attempts at shards, then at most ``limit`` errors of rows; a pruned job has none of these."""
         attempts = [
             JobError(
                 message=str(error["error"]),

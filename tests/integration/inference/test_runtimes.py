@@ -137,7 +137,7 @@ def test_a_trained_version_is_exported_for_others(client: Client, longshore: Com
     parameters = client.models.import_(folder / "trained.h5", "parameters")
     assert parameters.digest == client.models.get("trained:1").digest
     for arguments, said in (
-        (("trained:1", folder / "trained.h5"), "it is there already"),
+        (("trained:1", folder / "trained.h5"), "it already exists"),
         (("trained:1", folder / "x", "--format", "tf"), "'tf' is none"),
         (("trained:1",), "give PATH once"),
         (("back:2", folder / "back.onnx"), "a version of the runtime pt2 is written as a folder"),

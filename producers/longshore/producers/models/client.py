@@ -1,4 +1,4 @@
-"""Models, versions and aliases, as producers see them."""
+"""Models, versions and aliases, as producers use them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from longshore.shared.store.store import Store
 
 
 class ModelsClient:
-    """``client.models``."""
+    """The models of a cluster: ``client.models``."""
 
     def __init__(self, ledger: Ledger, store: Store, producer: str) -> None:
         self._ledger = ledger
@@ -26,34 +26,34 @@ class ModelsClient:
         self._producer = producer
 
     def list(self) -> Sequence[ModelRecord]:
-        """Every model, by name."""
+        """All models, ordered by name."""
         return self._ledger.models.names()
 
     def versions(self, model: str) -> Sequence[VersionRecord]:
-        """Every version of a model, oldest first.
+        """All versions of a model, oldest first.
 
         :raises UnknownModel: there is no such model.
         """
-        found = self._ledger.models.versions(check_name(model))
-        if not found:
+        versions = self._ledger.models.versions(check_name(model))
+        if not versions:
             self.get(model)
-        return found
+        return versions
 
     def get(self, reference: str) -> VersionRecord:
-        """The version that ``digits``, ``digits:3`` or ``digits@production`` means now.
+        """The version that a reference currently resolves to: ``digits``, ``digits:3`` or ``digits@production``.
 
-        :raises UnknownModel: there is none.
+        :raises UnknownModel: there is no such version.
         """
         return self._ledger.models.resolve(ModelReference.parse(reference))
 
     def promote(self, reference: str, alias: str, *, if_: str | None = None) -> VersionRecord:
-        """Point an alias at a version; jobs that were submitted before keep theirs.
+        """Point an alias at a version. Jobs that are already submitted keep their version.
 
-        :param if_: a condition on what was measured of the version, when it was made or by its newest evaluation, as in
+        :param if_: a condition on the metrics of the version, from its training or its newest evaluation, such as
             ``"accuracy >= 0.97 and accuracy >= production"``; see docs/reference/conditions.md.
         :raises UnknownModel: there is no such version.
-        :raises InvalidInput: the condition cannot be read; points at the place.
-        :raises NotPromoted: the condition is false; the alias stays where it was.
+        :raises InvalidInput: the condition is not valid; the message shows the position.
+        :raises NotPromoted: the condition is false; the alias is unchanged.
         """
         if if_ is not None:
             parse(if_, "if_")
@@ -64,9 +64,9 @@ class ModelsClient:
         return version
 
     def remove_alias(self, model: str, alias: str) -> VersionRecord:
-        """Take an alias away; jobs that were submitted with it keep their version, and its history is kept.
+        """Remove an alias. Jobs that are already submitted keep their version, and the history of the alias remains.
 
-        :returns: the version that it pointed at.
+        :returns: the version that the alias pointed at.
         :raises UnknownModel: there is no such alias.
         """
         version = self._ledger.models.remove_alias(check_name(model), check_alias(alias), self._producer)
@@ -74,34 +74,37 @@ class ModelsClient:
         return version
 
     def history(self, model: str, alias: str) -> Sequence[AliasMove]:
-        """Every move of an alias, oldest first; one without a version has taken it away."""
+        """All moves of an alias, oldest first. A move without a version removed the alias."""
         return self._ledger.models.alias_history(check_name(model), check_alias(alias))
 
     def delete(self, reference: str) -> VersionRecord:
-        """Remove a version; its number is never given out again. Its bytes stay in the store.
+        """Delete a version. Its number is never reused. Its blobs stay in the store until a sweep.
 
-        :raises InvalidInput: no version is named, an alias points at it, or jobs that have not ended use it.
+        :raises InvalidInput: the reference names no version, an alias points at it, or jobs that have not ended use it.
         """
         version = self._ledger.models.delete(ModelReference.parse(reference))
         self._store.delete_version_pointer(version.model, version.version)
         return version
 
     def export(self, reference: str, path: str | os.PathLike[str], format: str | None = None) -> Path:
-        """Write a version into a new folder or file.
+        """Export a version to a new folder or file.
 
-        :param format: ``folder``: its manifest, with its weights as safetensors, its program as ONNX or JSON, or the
-            files of its Hugging Face folder. Of a family's version also ``hdf5``, its parameters; and ``onnx`` and
-            ``pt2``, a program from float32 ``(rows, width)`` to logits or values, for which PyTorch must be installed
-            here. ``None``: by how the path ends, in ``.onnx``, ``.pt2``, ``.h5`` or ``.hdf5``, or else a folder.
-        :raises InvalidInput: the path is there already, or cannot be made; or the version has no such format.
-        :raises CorruptBlob: the store's bytes are not what their digest says.
+        :param format: ``folder`` for the manifest with the weights as safetensors, the program as ONNX or JSON, or the
+            files of the Hugging Face folder. A version of a family can also be exported as ``hdf5``, its parameters,
+            and as ``onnx`` or ``pt2``, a program from float32 ``(rows, width)`` to logits or values. These two need
+            PyTorch on this machine. ``None`` chooses by the suffix of the path: ``.onnx``, ``.pt2``, ``.h5`` or
+            ``.hdf5``; otherwise a folder.
+        :returns: the absolute path.
+        :raises InvalidInput: the path already exists or cannot be created, or the version cannot be exported in this
+            format.
+        :raises CorruptBlob: a blob in the store does not match its digest.
         """
         target = Path(path).expanduser().absolute()
-        form = choose_format(target, format)
+        export_format = choose_format(target, format)
         version = self.get(reference)
         manifest = self._store.get_manifest(version.digest)
         files = {file: self._store.fetch_blob(blob) for file, blob in manifest.blobs.items()}
-        write_export(form, manifest, files, target)
+        write_export(export_format, manifest, files, target)
         return target
 
     def import_(
@@ -112,19 +115,23 @@ class ModelsClient:
         *,
         signature: SignatureLike | None = None,
     ) -> VersionRecord:
-        """Make a version of a folder or an HDF5 file that :meth:`export` wrote, here or elsewhere, of a Hugging Face
-        folder that classifies or embeds texts, or of an ONNX file or a program of ``torch.export``.
+        """Import a version from a folder or an HDF5 file that :meth:`export` wrote, on any cluster; from a Hugging Face
+        folder that classifies or embeds texts; or from an ONNX file or a ``.pt2`` program of ``torch.export``.
 
-        Nothing in it is executed. A Hugging Face folder holds a ``config.json`` of a built-in encoder, its weights as
-        safetensors, and a ``tokenizer.json``; for embeddings also what sentence-transformers writes. An ONNX file has
-        all its tensors in itself, one input and one output, both float32, and rows as their first dimension. For
-        classification and multilabel it puts out logits, one for each label.
+        Nothing in the file is executed. A Hugging Face folder needs the ``config.json`` of a built-in encoder, its
+        weights as safetensors and a ``tokenizer.json``; for embeddings also the files of sentence-transformers. An
+        ONNX file must contain all its tensors. It has one input and one output, both float32 with rows as the first
+        dimension. For classification and multilabel the output has one logit for each label.
 
-        A ``.pt2`` file, as ``torch.export.save`` writes it, has the same ends; it is neither unpickled nor evaluated.
+        A ``.pt2`` file is one that ``torch.export.save`` wrote, with the same input and output. It is neither unpickled
+        nor evaluated.
 
-        :param signature: of an ONNX or ``.pt2`` file: what it takes and gives, as a Signature, a mapping, or a JSON
-            file.
-        :raises InvalidInput: it is none of these, or does not go with its manifest or signature; names the file.
+        :param name: the model that gets the new version.
+        :param alias: an alias to point at the new version.
+        :param signature: the inputs and outputs of an ONNX or ``.pt2`` file, as a Signature, a mapping, or the path of
+            a JSON file. Required for these, and not allowed for anything else.
+        :raises InvalidInput: the path is none of these, or does not match its manifest or signature; the message names
+            the file.
         """
         check_name(name, "name")
         if alias is not None:
@@ -135,7 +142,9 @@ class ModelsClient:
             for file, blob in manifest.blobs.items():
                 stored = self._store.put_blob(imported.files[file])
                 if stored != blob:
-                    raise InvalidInput("path", f"{imported.files[file]} is not what its manifest says: {stored.digest}")
+                    raise InvalidInput(
+                        "path", f"{imported.files[file]} does not match its manifest: its digest is {stored.digest}"
+                    )
         finally:
             imported.close()
         digest = self._store.put_manifest(manifest)

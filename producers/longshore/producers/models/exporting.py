@@ -1,4 +1,4 @@
-"""What ``models export`` writes: the folder of a version, its parameters, or a program for others."""
+"""Exporting a version: as a folder, as its parameters, or as a program for other runtimes."""
 
 from __future__ import annotations
 
@@ -17,50 +17,56 @@ from typing import Literal, get_args
 from longshore.shared.errors import InvalidInput
 from longshore.shared.store.manifest import CONTENT_FILES, MANIFEST_FILE, Manifest
 
-#: What a version can be written as.
-Format = Literal["folder", "onnx", "pt2", "hdf5"]
-#: The format that a name stands for, by how it ends; any other is that of a folder.
-_SUFFIXES: dict[str, Format] = {".onnx": "onnx", ".pt2": "pt2", ".h5": "hdf5", ".hdf5": "hdf5"}
-#: The packages that write a format, and the extras that bring them.
-_NEEDED = {"onnx": ("torch", "onnx", "onnxscript"), "pt2": ("torch",)}
+#: The formats a version can be exported in.
+ExportFormat = Literal["folder", "onnx", "pt2", "hdf5"]
+#: Formats by the suffix of the path; any other suffix means a folder.
+_FORMAT_BY_SUFFIX: dict[str, ExportFormat] = {".onnx": "onnx", ".pt2": "pt2", ".h5": "hdf5", ".hdf5": "hdf5"}
+#: The packages that a format needs, and the extras that install them.
+_PACKAGES = {"onnx": ("torch", "onnx", "onnxscript"), "pt2": ("torch",)}
 _EXTRAS = {"onnx": "worker,export", "pt2": "worker"}
 
 
-def choose_format(target: Path, given: str | None) -> Format:
-    """:raises InvalidInput: there is no such format."""
-    if given is None:
-        return _SUFFIXES.get(target.suffix.lower(), "folder")
-    for known in get_args(Format):
-        if given == known:
-            found: Format = known
-            return found
-    raise InvalidInput("format", f"{given!r} is none; the formats are {', '.join(get_args(Format))}")
+def choose_format(target: Path, name: str | None) -> ExportFormat:
+    """The format with this name, or, if there is no name, that of the target's suffix.
+
+    :raises InvalidInput: there is no such format.
+    """
+    if name is None:
+        return _FORMAT_BY_SUFFIX.get(target.suffix.lower(), "folder")
+    export_format: ExportFormat
+    for export_format in get_args(ExportFormat):
+        if name == export_format:
+            return export_format
+    raise InvalidInput("format", f"{name!r} is not a format; the formats are {', '.join(get_args(ExportFormat))}")
 
 
-def write_export(form: Format, manifest: Manifest, files: Mapping[str, Path], target: Path) -> None:
-    """Write a version. What is there already is never written over, and nothing is left of what fails.
+def write_export(export_format: ExportFormat, manifest: Manifest, files: Mapping[str, Path], target: Path) -> None:
+    """Write a version to ``target``. Nothing is overwritten, and a failed export leaves no file behind.
 
-    :param files: local files by their path in the version's folder.
-    :raises InvalidInput: it cannot be written in this format, or there.
+    :param files: local files by their path in the folder of the version.
+    :raises InvalidInput: the target exists or cannot be written, or the version cannot be exported in this format.
     """
     if target.exists():
-        raise InvalidInput("path", f"cannot write {target}: it is there already")
+        raise InvalidInput("path", f"cannot write {target}: it already exists")
     try:
-        if form == "folder":
+        if export_format == "folder":
             _write_folder(manifest, files, target)
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Beside the target: it appears when it is complete.
+        # Next to the target, which appears only when it is complete.
         with tempfile.TemporaryDirectory(prefix=".longshore-", dir=target.parent) as folder:
-            made = Path(folder) / f"made.{form}"
-            _write_file(form, manifest, files, made, Path(folder))
-            os.link(made, target)  # unlike a rename, not over another file
+            temporary = Path(folder) / f"export.{export_format}"
+            _write_file(export_format, manifest, files, temporary, Path(folder))
+            os.link(temporary, target)  # unlike a rename, it never overwrites a file
     except OSError as error:
         raise InvalidInput("path", f"cannot write {target}: {error.strerror or error}") from None
 
 
 def hdf5_module() -> ModuleType:
-    """:raises InvalidInput: h5py is not installed."""
+    """Import the module that reads and writes HDF5 files.
+
+    :raises InvalidInput: h5py is not installed.
+    """
     try:
         from longshore.shared.model_formats import hdf5
     except ImportError:
@@ -76,48 +82,48 @@ def _write_folder(manifest: Manifest, files: Mapping[str, Path], target: Path) -
     (target / MANIFEST_FILE).write_bytes(manifest.canonical())
 
 
-def _write_file(form: Format, manifest: Manifest, files: Mapping[str, Path], made: Path, folder: Path) -> None:
-    if form == manifest.runtime == "onnx":
-        shutil.copyfile(files[CONTENT_FILES["onnx"]], made)
+def _write_file(
+    export_format: ExportFormat, manifest: Manifest, files: Mapping[str, Path], target: Path, folder: Path
+) -> None:
+    if export_format == manifest.runtime == "onnx":
+        shutil.copyfile(files[CONTENT_FILES["onnx"]], target)
         return
     if manifest.runtime != "family":
         raise InvalidInput(
             "format",
-            f"{form}: a version of the runtime {manifest.runtime} is written as a folder, with what it is made of",
+            f"{export_format}: a version of the runtime {manifest.runtime} can only be exported as a folder",
         )
-    if form == "hdf5":
-        hdf5_module().write_hdf5(manifest, files, made)
+    if export_format == "hdf5":
+        hdf5_module().write_hdf5(manifest, files, target)
         return
-    _run(form, manifest, files[CONTENT_FILES["family"]], made, folder)
+    _run_export(export_format, manifest, files[CONTENT_FILES["family"]], target, folder)
 
 
-def _run(form: Format, manifest: Manifest, weights: Path, made: Path, folder: Path) -> None:
-    """In a process of its own: a producer knows nothing of the workers' code, and has no PyTorch in its memory."""
-    missing = [package for package in _NEEDED[form] if find_spec(package) is None]
+def _run_export(export_format: ExportFormat, manifest: Manifest, weights: Path, target: Path, folder: Path) -> None:
+    """Run the export in its own process: producers do not import the code of the workers, or PyTorch."""
+    missing = [package for package in _PACKAGES[export_format] if find_spec(package) is None]
     if missing:
-        raise InvalidInput(
-            "format",
-            f"{form} needs {missing[0]}, which is not installed; run: pip install 'longshore[{_EXTRAS[form]}]'",
-        )
+        install = f"pip install 'longshore[{_EXTRAS[export_format]}]'"
+        raise InvalidInput("format", f"{export_format} needs {missing[0]}, which is not installed; run: {install}")
     (folder / MANIFEST_FILE).write_bytes(manifest.canonical())
-    # -P: a file in this folder that is named like a package must not take that package's place.
-    command = [sys.executable, "-P", "-m", "longshore.workers.jobs.export", form]
-    done = subprocess.run(
-        [*command, folder / MANIFEST_FILE, weights, made],
+    # -P: files in the current folder must not shadow packages.
+    command = [sys.executable, "-P", "-m", "longshore.workers.jobs.export", export_format]
+    process = subprocess.run(
+        [*command, folder / MANIFEST_FILE, weights, target],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         errors="replace",
         check=False,
     )
-    if done.returncode != 0 or not made.is_file():
-        raise _failure(form, done)
+    if process.returncode != 0 or not target.is_file():
+        raise _failure(export_format, process)
 
 
-def _failure(form: Format, done: subprocess.CompletedProcess[str]) -> InvalidInput:
-    last = next(reversed(done.stderr.strip().splitlines()), f"it ended with {done.returncode}")
+def _failure(export_format: ExportFormat, process: subprocess.CompletedProcess[str]) -> InvalidInput:
+    last_line = next(reversed(process.stderr.strip().splitlines()), f"it exited with code {process.returncode}")
     try:
-        said = json.loads(last)
-        return InvalidInput(str(said["field"]), str(said["reason"]))
+        document = json.loads(last_line)
+        return InvalidInput(str(document["field"]), str(document["reason"]))
     except (ValueError, TypeError, KeyError):
-        return InvalidInput("format", f"cannot write {form}: {last[:300]}")
+        return InvalidInput("format", f"cannot write {export_format}: {last_line[:300]}")

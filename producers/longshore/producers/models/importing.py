@@ -1,7 +1,7 @@
-"""What ``models import`` is given: an exported folder, a Hugging Face folder, an exported HDF5 file, or an ONNX
-file or a program of ``torch.export`` with its signature.
+"""Reading a version to import: an exported folder, a Hugging Face folder, an exported HDF5 file, or an ONNX file or a
+program of ``torch.export`` with its signature.
 
-Nothing in it is run.
+Nothing in it is executed.
 """
 
 from __future__ import annotations
@@ -29,57 +29,55 @@ from longshore.shared.specs.validation import build
 from longshore.shared.store.blobs import describe
 from longshore.shared.store.manifest import CONTENT_FILES, MANIFEST_FILE, Blob, Manifest, digest_of
 
-#: How every HDF5 file begins.
-HDF5 = b"\x89HDF\r\n\x1a\n"
-#: A signature, its JSON as a mapping, or a file that holds it.
+#: The first bytes of every HDF5 file.
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+#: A signature, its JSON document as a mapping, or the path of a JSON file.
 SignatureLike = Signature | Mapping[str, object] | str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A version that can be put into the store."""
+    """A version that can be added to the store."""
 
     manifest: Manifest
-    #: Where the files that ``manifest.blobs`` names are.
+    #: The local path of each file in ``manifest.blobs``.
     files: Mapping[str, Path]
-    #: A folder with those of them that were made for this, until :meth:`close`.
-    made: tempfile.TemporaryDirectory[str] | None = None
+    #: The folder of the files that were written during the import; :meth:`close` deletes it.
+    temporary: tempfile.TemporaryDirectory[str] | None = None
 
     def close(self) -> None:
-        """Remove what was made."""
-        if self.made is not None:
-            self.made.cleanup()
+        """Delete the temporary files."""
+        if self.temporary is not None:
+            self.temporary.cleanup()
 
 
 def read_import(path: Path, signature: SignatureLike | None) -> Imported:
-    """Look at what is to be imported. Close what comes back.
+    """Read and check what is to be imported. The caller must close the result.
 
-    :raises InvalidInput: it is no version and no program, or the signature does not go with it.
+    :raises InvalidInput: the path is neither a version nor a program, or does not match the signature.
     """
     if path.is_dir():
         if signature is not None:
-            raise InvalidInput("signature", f"the version in {path} has its own; leave this one out")
+            raise InvalidInput("signature", f"the version in {path} has its own; omit this option")
         if (path / CONFIG).is_file() and not (path / MANIFEST_FILE).exists():
             return _read_hugging_face(path)
         return _read_folder(path)
-    if _begins_with(path, HDF5):
+    if _begins_with(path, HDF5_MAGIC):
         if signature is not None:
-            raise InvalidInput("signature", f"the version in {path} has its own; leave this one out")
+            raise InvalidInput("signature", f"the version in {path} has its own; omit this option")
         return _read_hdf5(path)
     is_archive = _begins_with(path, ZIP)
     content = b"" if is_archive else _read(path)
     if signature is None:
-        raise InvalidInput(
-            "signature", "required for a program, and not given; it says what the program takes and gives"
-        )
-    found = _read_signature(signature)
+        raise InvalidInput("signature", "required for a program; it describes the inputs and outputs")
+    parsed = _read_signature(signature)
     if is_archive:
-        return _read_archive(path, found)
-    read_program(content, found, "path")
+        return _read_archive(path, parsed)
+    read_program(content, parsed, "path")
     manifest = Manifest(
         runtime="onnx",
         weights=Blob(digest=digest_of(content), size=len(content)),
-        signature=found,
+        signature=parsed,
         lineage={"imported": path.name},
         created_at=datetime.now(UTC).isoformat(),
     )
@@ -87,8 +85,8 @@ def read_import(path: Path, signature: SignatureLike | None) -> Imported:
 
 
 def _read_archive(path: Path, signature: Signature) -> Imported:
-    with _making() as made:
-        files = unpack(path, signature, Path(made.name), "path")
+    with _temporary_folder() as temporary:
+        files = unpack(path, signature, Path(temporary.name), "path")
         manifest = Manifest(
             runtime="pt2",
             files={name: describe(file) for name, file in files.items()},
@@ -96,32 +94,32 @@ def _read_archive(path: Path, signature: Signature) -> Imported:
             lineage={"imported": path.name},
             created_at=datetime.now(UTC).isoformat(),
         )
-        return Imported(manifest, files, made)
+        return Imported(manifest, files, temporary)
 
 
 def _read_hdf5(path: Path) -> Imported:
     reader = hdf5_module()
-    with _making() as made:
-        manifest, files = reader.read_hdf5(path, Path(made.name), "path")
+    with _temporary_folder() as temporary:
+        manifest, files = reader.read_hdf5(path, Path(temporary.name), "path")
         manifest.signature.check("manifest.signature")
-        return Imported(manifest, files, made)
+        return Imported(manifest, files, temporary)
 
 
 @contextmanager
-def _making() -> Iterator[tempfile.TemporaryDirectory[str]]:
-    """A folder that stays unless an error goes through here."""
-    made = tempfile.TemporaryDirectory(prefix="longshore-import-")
+def _temporary_folder() -> Iterator[tempfile.TemporaryDirectory[str]]:
+    """A temporary folder that is deleted only if an error is raised."""
+    temporary = tempfile.TemporaryDirectory(prefix="longshore-import-")
     try:
-        yield made
+        yield temporary
     except BaseException:
-        made.cleanup()
+        temporary.cleanup()
         raise
 
 
 def _read_hugging_face(folder: Path) -> Imported:
-    found = find_files(folder, "path")
-    model = read_model(found, "path")
-    files = {name: found[name] for name in model.files}
+    available = find_files(folder, "path")
+    model = read_model(available, "path")
+    files = {name: available[name] for name in model.files}
     manifest = Manifest(
         runtime="huggingface",
         files={name: describe(path) for name, path in files.items()},
@@ -137,7 +135,7 @@ def _read_folder(folder: Path) -> Imported:
     files = {name: folder / name for name in manifest.blobs}
     for path in files.values():
         if not path.is_file():
-            raise InvalidInput("path", f"cannot read {path}: there is no such file; give an exported folder")
+            raise InvalidInput("path", f"cannot read {path}: there is no such file; specify an exported folder")
     if manifest.runtime == "onnx":
         manifest.signature.check("manifest.signature")
         read_program(_read(files[CONTENT_FILES["onnx"]]), manifest.signature, "path")
@@ -147,46 +145,48 @@ def _read_folder(folder: Path) -> Imported:
     elif manifest.tokenizer is not None:
         read_object(files, TOKENIZER_FILE, "path")
     elif manifest.runtime == "huggingface":
-        found = find_files(folder, "path")
-        model = read_model({name: path for name, path in found.items() if name in manifest.files}, "path")
+        available = find_files(folder, "path")
+        model = read_model({name: path for name, path in available.items() if name in manifest.files}, "path")
         if model.signature != manifest.signature:
-            raise InvalidInput("path", f"{folder / MANIFEST_FILE} has another signature than its model")
+            raise InvalidInput("path", f"{folder / MANIFEST_FILE} has a different signature from its model")
     return Imported(manifest, files)
 
 
-def _read_signature(given: SignatureLike) -> Signature:
-    if isinstance(given, str | os.PathLike):
-        path = Path(given).expanduser().absolute()
+def _read_signature(source: SignatureLike) -> Signature:
+    if isinstance(source, str | os.PathLike):
+        path = Path(source).expanduser().absolute()
         try:
-            given = json.loads(_read(path, "signature"))
+            source = json.loads(_read(path, "signature"))
         except ValueError as error:
             raise InvalidInput("signature", f"{path} is not JSON: {error}") from None
-        if not isinstance(given, dict):
-            raise InvalidInput("signature", f"{path} does not hold a JSON object")
-    signature = given if isinstance(given, Signature) else build(Signature, given, "signature.")
+        if not isinstance(source, dict):
+            raise InvalidInput("signature", f"{path} does not contain a JSON object")
+    signature = source if isinstance(source, Signature) else build(Signature, source, "signature.")
     signature.check("signature")
     return signature
 
 
-def _begins_with(path: Path, start: bytes) -> bool:
-    """``False`` of what cannot be read, too."""
+def _begins_with(path: Path, magic: bytes) -> bool:
+    """Whether a file begins with these bytes; ``False`` if it cannot be read."""
     try:
         if not path.is_file():
             return False
         with path.open("rb") as file:
-            return file.read(len(start)) == start
+            return file.read(len(magic)) == magic
     except OSError:
         return False
 
 
 def _read(path: Path, field: str = "path") -> bytes:
-    hint = "; give an exported folder, a Hugging Face folder, or an .onnx, .pt2 or .h5 file" if field == "path" else ""
+    hint = (
+        "; specify an exported folder, a Hugging Face folder, or an .onnx, .pt2 or .h5 file" if field == "path" else ""
+    )
     try:
         if path.exists() and not path.is_file():
-            # A device or a pipe may have no end.
+            # A device or a pipe may never end.
             raise InvalidInput(field, f"{path} is not a file{hint}")
         if path.stat().st_size > MAX_SIZE:
-            raise InvalidInput(field, f"{path} is larger than the {MAX_SIZE} bytes that can be read{hint}")
+            raise InvalidInput(field, f"{path} is larger than the {MAX_SIZE} bytes allowed{hint}")
         return path.read_bytes()
     except OSError as error:
         raise InvalidInput(field, f"cannot read {path}: {error.strerror}{hint}") from None

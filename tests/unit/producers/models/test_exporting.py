@@ -66,8 +66,8 @@ class Version:
 
     def outputs(self, rows: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode():
-            found: torch.Tensor = self.module(rows)
-        return found
+            outputs: torch.Tensor = self.module(rows)
+        return outputs
 
 
 @pytest.fixture
@@ -87,10 +87,10 @@ def test_a_program_has_the_head_of_its_task(tmp_path: Path, form: Literal["onnx"
     own = load(version.manifest, lambda _: version.files["weights.safetensors"], CPU, Execution())
     rows = version.rows(7)
     for runtime in (program, own):
-        found = runtime.forward(Matrix(rows, {}), slice(0, 7))
-        torch.testing.assert_close(found, version.outputs(rows), rtol=1e-5, atol=1e-5)
+        outputs = runtime.forward(Matrix(rows, {}), slice(0, 7))
+        torch.testing.assert_close(outputs, version.outputs(rows), rtol=1e-5, atol=1e-5)
         if task == "embedding":
-            torch.testing.assert_close(found.norm(dim=1), torch.ones(7))
+            torch.testing.assert_close(outputs.norm(dim=1), torch.ones(7))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -102,8 +102,8 @@ def test_onnx_runtime_gives_what_the_version_gives(tmp_path: Path, family: str) 
     session = onnxruntime.InferenceSession(target.read_bytes(), providers=["CPUExecutionProvider"])
     for number in (1, 2, 7, 64):
         rows = version.rows(number)
-        [found] = session.run(["output"], {"input": rows.numpy()})
-        np.testing.assert_allclose(found, version.outputs(rows).numpy(), rtol=1e-4, atol=1e-5)
+        [outputs] = session.run(["output"], {"input": rows.numpy()})
+        np.testing.assert_allclose(outputs, version.outputs(rows).numpy(), rtol=1e-4, atol=1e-5)
     again = read_import(target, version.manifest.signature).manifest
     assert again.runtime == "onnx"
     copied = tmp_path / "copied.onnx"
@@ -121,8 +121,8 @@ def test_a_program_of_torch_export_gives_what_the_version_gives(tmp_path: Path, 
     imported.close()
     for number in (1, 7):
         rows = version.rows(number)
-        found = runtime.forward(Matrix(rows, {}), slice(0, number))
-        torch.testing.assert_close(found, version.outputs(rows), rtol=1e-5, atol=1e-5)
+        outputs = runtime.forward(Matrix(rows, {}), slice(0, number))
+        torch.testing.assert_close(outputs, version.outputs(rows), rtol=1e-5, atol=1e-5)
 
 
 def test_hdf5_holds_the_parameters_and_what_they_belong_to(version: Version, tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_a_format_is_chosen_by_the_end_of_the_path() -> None:
     for name, form in (("a.onnx", "onnx"), ("a.PT2", "pt2"), ("a.h5", "hdf5"), ("a.hdf5", "hdf5"), ("a", "folder")):
         assert choose_format(Path(name), None) == form
     assert choose_format(Path("a.onnx"), "folder") == "folder"
-    with pytest.raises(InvalidInput, match="format: 'tf' is none; the formats are folder, onnx, pt2, hdf5"):
+    with pytest.raises(InvalidInput, match="format: 'tf' is not a format; the formats are folder, onnx, pt2, hdf5"):
         choose_format(Path("a"), "tf")
 
 
@@ -265,7 +265,7 @@ def test_nothing_is_written_over_and_nothing_is_left_of_a_failure(version: Versi
         write_export("onnx", stranger, version.files, target)
     assert list(target.parent.iterdir()) == []
     target.write_bytes(b"mine")
-    with pytest.raises(InvalidInput, match=r"path: cannot write .*model\.onnx: it is there already"):
+    with pytest.raises(InvalidInput, match=r"path: cannot write .*model\.onnx: it already exists"):
         write_export("onnx", version.manifest, version.files, target)
     assert target.read_bytes() == b"mine"
 
@@ -273,5 +273,7 @@ def test_nothing_is_written_over_and_nothing_is_left_of_a_failure(version: Versi
 def test_what_a_runtime_is_not_written_as_is_said(version: Version, tmp_path: Path) -> None:
     manifest = version.manifest.model_copy(update={"runtime": "pt2"})
     for form in ("onnx", "pt2", "hdf5"):
-        with pytest.raises(InvalidInput, match=f"format: {form}: a version of the runtime pt2"):
+        with pytest.raises(
+            InvalidInput, match=f"format: {form}: a version of the runtime pt2 can only be exported as a folder"
+        ):
             write_export(choose_format(Path("a"), form), manifest, version.files, tmp_path / "out")

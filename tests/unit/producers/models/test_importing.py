@@ -25,13 +25,13 @@ def model(tmp_path: Path) -> Path:
 
 def test_a_program_and_its_signature_are_a_version(model: Path, tmp_path: Path) -> None:
     (tmp_path / "signature.json").write_text(JSON)
-    ways: list[SignatureLike] = [tmp_path / "signature.json", str(tmp_path / "signature.json"), REGRESSOR]
-    for given in [*ways, json.loads(JSON)]:
-        found = read_import(model, given)
-        assert found.files == {"model.onnx": model}
-        assert (found.manifest.runtime, found.manifest.signature) == ("onnx", REGRESSOR)
-        assert found.manifest.blobs["model.onnx"].digest == digest_of(model.read_bytes())
-        assert found.manifest.lineage == {"imported": "sum.onnx"}
+    signatures: list[SignatureLike] = [tmp_path / "signature.json", str(tmp_path / "signature.json"), REGRESSOR]
+    for signature in [*signatures, json.loads(JSON)]:
+        imported = read_import(model, signature)
+        assert imported.files == {"model.onnx": model}
+        assert (imported.manifest.runtime, imported.manifest.signature) == ("onnx", REGRESSOR)
+        assert imported.manifest.blobs["model.onnx"].digest == digest_of(model.read_bytes())
+        assert imported.manifest.lineage == {"imported": "sum.onnx"}
 
 
 def test_an_exported_program_is_read_back(model: Path, tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_an_exported_program_is_read_back(model: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("[]", "signature: .* does not hold a JSON object"),
+        ("[]", "signature: .* does not contain a JSON object"),
         ("{", "signature: .* is not JSON"),
         ("{}", r"signature\.features: required"),
         (JSON.replace('"regression"', '"classification"'), r"signature\.labels: a classification has two or more"),
@@ -86,7 +86,7 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "large.onnx"
     with path.open("wb") as file:
         file.truncate(2**31)  # takes no room on the disk
-    with pytest.raises(InvalidInput, match=r"path: .*larger than the 2147483647 bytes"):
+    with pytest.raises(InvalidInput, match=r"path: .*larger than the 2147483647 bytes allowed"):
         read_import(path, REGRESSOR)
 
 

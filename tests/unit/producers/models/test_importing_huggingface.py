@@ -233,7 +233,7 @@ def test_an_exported_folder_is_read_back(tmp_path: Path) -> None:
     other = json.loads(manifest.canonical())
     other["signature"] = {**other["signature"], "target": "another"}
     write(exported, "manifest.json", other)
-    refused(exported, "has another signature than its model")
+    refused(exported, "has a different signature from its model")
     write(exported, "manifest.json", manifest.canonical())
     (exported / "tokenizer.json").unlink()
     refused(exported, r"tokenizer\.json: there is no such file")
