@@ -8,7 +8,7 @@ import redis
 from celery import Celery
 
 from longshore.broker.publishing import publish
-from longshore.broker.tickets import parse_names
+from longshore.broker.tickets import parse_shard_ids
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import NewJob
 from longshore.shared.ledger.submission import tickets_of
@@ -30,7 +30,7 @@ def take_all(app: Celery, queue: str = "cpu") -> list[list[Name]]:
     with app.connection_for_read() as connection:
         bound = app.amqp.queues[queue](connection.default_channel)
         while (message := bound.get(no_ack=True, accept=["msgpack"])) is not None:
-            found.append(parse_names(message.payload[0][0]))
+            found.append(parse_shard_ids(message.payload[0][0]))
     return found
 
 

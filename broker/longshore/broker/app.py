@@ -1,29 +1,28 @@
 """The Celery app: the one place where Celery is configured.
 
-Producers publish with it, workers consume with it, Flower watches with it. A message is a ticket: it names shards,
-and carries neither data nor authority, so losing or doubling one does no harm.
+Producers publish with it, workers consume with it, Flower monitors with it. A message is a ticket: it names shards,
+and contains neither data nor authority, so losing or duplicating one does no harm.
 """
 
 from __future__ import annotations
 
 from celery import Celery
 
-from longshore.broker.priorities import STEPS
+from longshore.broker.priorities import PRIORITY_STEPS
 from longshore.broker.transport import AMQP
 from longshore.shared.settings import Settings
 
-#: The queues, by class of device.
+#: The queues, one for each class of device.
 QUEUES = ("cpu", "gpu")
-#: Seconds after which Redis hands an unanswered ticket to another worker. A run that takes longer is not disturbed:
-#: the doubled ticket finds its shard claimed. The shortest of all clients wins, so it stands here, once.
-VISIBILITY_TIMEOUT = 3600
-#: Seconds for a connection to Redis. A producer tells its caller that the job is safe when this has passed: it must not
-#: be long.
-CONNECTING = 2
+#: Seconds after which Redis delivers an unacknowledged ticket again. A run that takes longer is not disturbed: the
+#: duplicate finds its shard claimed. The shortest timeout of all clients applies, so it is set only here.
+VISIBILITY_TIMEOUT_S = 3600
+#: Seconds to connect to Redis. If Redis is down, a submit call returns only after this time: keep it short.
+CONNECT_TIMEOUT_S = 2
 
 
 def make_app(settings: Settings) -> Celery:
-    """A Celery app for one cluster. Connects to nothing until it is used."""
+    """Make the Celery app of one cluster. It connects when it is first used."""
     app = Celery("longshore", broker=settings.redis_url, amqp=AMQP, set_as_current=False)
     app.conf.update(
         task_default_queue=QUEUES[0],
@@ -31,7 +30,7 @@ def make_app(settings: Settings) -> Celery:
         task_serializer="msgpack",
         accept_content=["msgpack"],
         event_serializer="json",
-        # The ledger holds the results and does the retries.
+        # The ledger stores the results and does the retries.
         task_ignore_result=True,
         task_acks_late=True,
         task_reject_on_worker_lost=False,
@@ -49,10 +48,10 @@ def make_app(settings: Settings) -> Celery:
         worker_redirect_stdouts=False,
         broker_connection_retry_on_startup=True,
         broker_transport_options={
-            "visibility_timeout": VISIBILITY_TIMEOUT,
-            "priority_steps": list(STEPS),
+            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            "priority_steps": list(PRIORITY_STEPS),
             "queue_order_strategy": "priority",
-            "socket_connect_timeout": CONNECTING,
+            "socket_connect_timeout": CONNECT_TIMEOUT_S,
             "connect_retries_timeout": 1,
             "interval_start": 0.1,
             "interval_step": 0.2,

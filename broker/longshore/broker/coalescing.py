@@ -1,14 +1,14 @@
-"""Wake-ups: while a message for small shards with one batch key is on its way, later shards with that key need none.
+"""Coalescing: a small shard whose batch key has a message in the queue needs no message of its own.
 
-A key in Redis says that a message is on its way and not yet taken:
+A key in Redis says that a message is in the queue and no worker has taken it yet:
 
-    longshore:wake:{queue}:{priority}:{batch_key}    string, the id of the message; set if absent, expires after KEPT s
+    longshore:coalesce:{queue}:{priority}:{batch_key}    string, the message's id; set if absent, expires in KEY_TTL_S
 
-A producer commits its shard, then sets the key: only who has set it publishes a message. The worker that takes the
-message removes the key before it claims. So a shard whose producer found the key was committed before the key was
-removed, and the claim that follows sees it; a claim that had no room for all calls once more. Whatever is lost here
-(the key, the message, Redis) costs time alone: the ledger holds these shards as unpublished, and the relay publishes
-them.
+A producer commits its shard and then sets the key; only the producer that has set it publishes a message. The worker
+that takes the message deletes the key before it claims. A producer that saw the key committed its shard before the key
+was deleted, so the claim that follows sees the shard; a claim without room for all shards publishes once more. Losing
+the key, the message or all of Redis costs only time: the ledger records these shards as unpublished, and the relay
+publishes them.
 """
 
 from __future__ import annotations
@@ -19,26 +19,29 @@ from typing import Final
 from celery import Celery
 from redis import Redis
 
-from longshore.broker.app import CONNECTING
-from longshore.broker.publishing import put, reaching_redis
+from longshore.broker.app import CONNECT_TIMEOUT_S
+from longshore.broker.publishing import put, redis_errors
 from longshore.broker.tickets import Message
 
-#: Seconds after which a message that nobody has taken is not relied on any more.
-KEPT: Final = 5
-_PREFIX: Final = "longshore:wake:"
+#: Seconds until a message that no worker has taken no longer stands for others.
+KEY_TTL_S: Final = 5
+_PREFIX: Final = "longshore:coalesce:"
 
 
 @dataclass(frozen=True)
-class Wake:
-    """What a message is relied on for: the text after the prefix of its key."""
+class CoalescingKey:
+    """Which shards one message stands for: those with this queue, priority and batch key."""
 
     queue: str
     priority: int
     batch_key: str
 
     @classmethod
-    def parse(cls, text: str) -> Wake:
-        """:raises ValueError: it is not what ``str`` makes of one."""
+    def parse(cls, text: str) -> CoalescingKey:
+        """The inverse of ``str(key)``.
+
+        :raises ValueError: ``text`` is not such a key.
+        """
         queue, priority, batch_key = text.split(":")
         return cls(queue, int(priority), batch_key)
 
@@ -46,40 +49,42 @@ class Wake:
         return f"{self.queue}:{self.priority}:{self.batch_key}"
 
 
-class Wakes:
-    """The keys of one cluster. Threads may share one, and a forked process may go on with it."""
+class Coalescer:
+    """The coalescing keys of one cluster. Safe to share between threads, and usable after a fork."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
-        # Of its own: most calls find a message on its way, and taking a producer from the pool costs as much as asking.
-        self._redis: Redis = Redis.from_url(app.conf.broker_url, socket_connect_timeout=CONNECTING)
+        # A client of its own: most publishes find the key set, and taking a producer from Celery's pool costs as much
+        # as asking Redis.
+        self._redis: Redis = Redis.from_url(app.conf.broker_url, socket_connect_timeout=CONNECT_TIMEOUT_S)
 
-    def call(self, message: Message) -> bool:
-        """Publish a message, unless another for the same batch key, queue and priority is on its way.
+    def publish(self, message: Message) -> bool:
+        """Publish a message, unless one with the same batch key, queue and priority is in the queue already.
 
-        :param message: of shards that have one batch key, and are in the ledger.
+        :param message: its shards are in the ledger and have one batch key.
         :returns: whether it was published.
+        :raises ValueError: the shards have no batch key in common.
         :raises ServiceUnavailable: Redis cannot be reached.
         """
         first = message.tickets[0]
         if message.batch_key is None:
-            raise ValueError(f"the shards of message {message.id} have nothing in common")
-        wake = str(Wake(first.queue, first.priority, message.batch_key))
-        with reaching_redis():
-            if not self._redis.set(_PREFIX + wake, str(message.id), nx=True, ex=KEPT):
+            raise ValueError(f"the shards of message {message.id} have no batch key in common")
+        key = str(CoalescingKey(first.queue, first.priority, message.batch_key))
+        with redis_errors():
+            if not self._redis.set(_PREFIX + key, str(message.id), nx=True, ex=KEY_TTL_S):
                 return False
             with self._app.producer_pool.acquire(block=True) as producer:
-                put(self._app, producer, replace(message, wake=wake))
+                put(self._app, producer, replace(message, coalescing_key=key))
         return True
 
-    def answer(self, wake: Wake) -> None:
-        """Say that a message was taken: from here on, who commits a shard publishes again. Claim only after this.
+    def release(self, key: CoalescingKey) -> None:
+        """Delete the key of a message that was taken, so that later shards publish again. Claim only after this.
 
         :raises ServiceUnavailable: Redis cannot be reached.
         """
-        with reaching_redis():
-            self._redis.delete(f"{_PREFIX}{wake}")
+        with redis_errors():
+            self._redis.delete(f"{_PREFIX}{key}")
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._redis.close()

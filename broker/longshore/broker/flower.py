@@ -1,7 +1,8 @@
-"""Flower, to look on and nothing else: read-only, behind a password, keeping no file.
+"""Flower, the monitor of Celery: read-only, behind a password, storing no file.
 
 Run as ``python -m longshore.broker.flower [--address ADDRESS] [--port PORT]``. The user is ``longshore``; the password
-is ``LONGSHORE_FLOWER_PASSWORD``, else the content of the file ``LONGSHORE_FLOWER_PASSWORD_FILE``, else the home's.
+is ``LONGSHORE_FLOWER_PASSWORD``, or else the content of the file ``LONGSHORE_FLOWER_PASSWORD_FILE``, or else the one of
+the home.
 """
 
 from __future__ import annotations
@@ -24,23 +25,23 @@ from longshore.shared.settings import Settings, load_settings
 if TYPE_CHECKING:
     from celery import Celery
 
-logger = logging.getLogger("longshore.flower")
+logger = logging.getLogger(__name__)
 
-#: Who signs in.
+#: The user name to sign in with.
 USER = "longshore"
 PASSWORD_VARIABLE = "LONGSHORE_FLOWER_PASSWORD"
 PASSWORD_FILE_VARIABLE = "LONGSHORE_FLOWER_PASSWORD_FILE"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Show the cluster that the environment or the home names, until SIGTERM or Ctrl-C.
+    """Serve Flower for the cluster that the environment or the home names, until SIGTERM or Ctrl-C.
 
     :returns: the exit code.
     """
     parser = argparse.ArgumentParser(prog="python -m longshore.broker.flower", description="Flower, read-only.")
     parser.add_argument("--address", default="127.0.0.1", help="where to listen (default: %(default)s)")
     parser.add_argument("--port", type=int, default=5555, help="default: %(default)s")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     configure_logging()
     try:
         require_flower()
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         password = find_password(settings, os.environ)
         from longshore.broker.app import make_app
 
-        serve(make_app(settings), address=given.address, port=given.port, password=password)
+        serve(make_app(settings), address=options.address, port=options.port, password=password)
     except LongshoreError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
@@ -56,10 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def serve(app: Celery, *, address: str, port: int, password: str) -> None:
-    """Serve Flower's pages until SIGTERM or SIGINT. In the main thread only.
+    """Serve Flower's pages until SIGTERM or SIGINT. Call it in the main thread.
 
-    :param app: the Celery application whose broker is looked at.
-    :raises InvalidInput: one cannot listen there.
+    :param app: the Celery application whose broker Flower monitors.
+    :raises InvalidInput: the port cannot be listened on.
     """
     from flower.app import Flower
     from flower.options import default_options
@@ -69,7 +70,7 @@ def serve(app: Celery, *, address: str, port: int, password: str) -> None:
 
     from longshore.broker.flower_guard import Guard
 
-    # Flower's pages read some of these from this one global, whatever options their application was given.
+    # Flower's pages read some options from this global, whatever options their application has.
     default_options.read_only = True
     default_options.basic_auth = [f"{USER}:{password}"]
     default_options.persistent = False
@@ -77,7 +78,7 @@ def serve(app: Celery, *, address: str, port: int, password: str) -> None:
     loop = IOLoop.current()
     flower = Flower(capp=app, options=default_options, io_loop=loop, **pages)
     logging.getLogger("tornado.access").propagate = False
-    # It warns each time no worker answers, as before the first one is up.
+    # It logs a warning each time no worker answers, for example before the first one is up.
     logging.getLogger("flower.inspector").setLevel(logging.ERROR)
     try:
         HTTPServer(Guard(flower, USER, password)).listen(port, address)
@@ -92,9 +93,9 @@ def serve(app: Celery, *, address: str, port: int, password: str) -> None:
 
 
 def find_password(settings: Settings, environ: Mapping[str, str]) -> str:
-    """Where the password comes from: the environment, a file it names, or the home.
+    """The password: from the environment, from a file it names, or from the home.
 
-    :raises InvalidInput: none is set, or an empty one: Flower is never open to all.
+    :raises InvalidInput: no password is set, or it is empty: Flower never runs without one.
     """
     password = environ.get(PASSWORD_VARIABLE)
     file = environ.get(PASSWORD_FILE_VARIABLE)

@@ -10,16 +10,21 @@ from longshore.shared.errors import LongshoreError
 from longshore.shared.ledger.migrate import migrate
 from longshore.shared.settings import load_settings
 
+logger = logging.getLogger(__name__)
+
 
 def main() -> int:
-    """Migrate and say so."""
+    """Migrate the database and log its revision.
+
+    :returns: the exit code.
+    """
     configure_logging()
     try:
         revision = migrate(load_settings().database_url)
     except LongshoreError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    logging.getLogger("longshore.migrate").info("the tables are at revision %s", revision)
+    logger.info("the tables are at revision %s", revision)
     return 0
 
 

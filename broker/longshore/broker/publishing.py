@@ -1,4 +1,4 @@
-"""Putting tickets into Redis, many to a round trip."""
+"""Publishing tickets to Redis, many in one round trip."""
 
 from __future__ import annotations
 
@@ -11,44 +11,48 @@ from kombu.messaging import Producer
 from redis.exceptions import RedisError
 
 from longshore.broker.priorities import to_broker
-from longshore.broker.tickets import Message, carried, group
+from longshore.broker.tickets import Message, pack_messages, tickets_by_message
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Ticket
 
 #: Messages in one round trip to Redis.
-BATCH = 500
+MAX_BATCH_MESSAGES = 500
 
 
 def publish(app: Celery, ledger: Ledger, tickets: Sequence[Ticket]) -> int:
-    """Publish tickets and mark them so; the work they name is safe in the ledger already.
+    """Publish tickets and mark them as published. The ledger has recorded the shards they name already.
 
-    :returns: how many messages that made.
+    :returns: how many messages were published.
     :raises ServiceUnavailable: Redis or Postgres cannot be reached. Some tickets may have been published; the relay
-        publishes the others, and doubled ones do no harm.
+        publishes the others, and duplicates do no harm.
     """
-    messages = list(group(tickets))
+    messages = list(pack_messages(tickets))
     send(app, messages)
-    ledger.submissions.mark_published(carried(messages))
+    ledger.submissions.mark_published(tickets_by_message(messages))
     return len(messages)
 
 
 def send(app: Celery, messages: Sequence[Message]) -> None:
-    """Put messages into Redis that the ledger knows of already.
+    """Put messages into Redis whose tickets the ledger has marked as published.
 
-    :raises ServiceUnavailable: Redis cannot be reached; some may have been put there.
+    :raises ServiceUnavailable: Redis cannot be reached; some messages may have been put there.
     """
-    with reaching_redis(), app.producer_pool.acquire(block=True) as producer, producer.batch(max_size=BATCH):
+    with (
+        redis_errors(),
+        app.producer_pool.acquire(block=True) as producer,
+        producer.batch(max_size=MAX_BATCH_MESSAGES),
+    ):
         for message in messages:
             put(app, producer, message)
 
 
 def put(app: Celery, producer: Producer, message: Message) -> None:
-    """Put one message into Redis, by a connection that the caller holds."""
+    """Put one message into Redis over the caller's connection."""
     task = app.amqp.as_task_v2(
         str(message.id),
-        message.task,
-        args=(message.names,) if message.wake is None else (message.names, message.wake),
+        message.task_name,
+        args=(message.shard_ids,) if message.coalescing_key is None else (message.shard_ids, message.coalescing_key),
         argsrepr=message.label,
         kwargsrepr="",
         ignore_result=True,
@@ -66,7 +70,7 @@ def put(app: Celery, producer: Producer, message: Message) -> None:
 
 
 @contextmanager
-def reaching_redis() -> Iterator[None]:
+def redis_errors() -> Iterator[None]:
     """:raises ServiceUnavailable: Redis cannot be reached."""
     try:
         yield

@@ -1,14 +1,14 @@
-"""The relay: whatever happened to a ticket, a worker or a producer, what was submitted is run.
+"""The relay: it makes sure that submitted work runs, whatever happens to a ticket, a worker or a producer.
 
-Run it with ``longshore relay``. Any number may run; an advisory lock lets one of them act, and when that one is gone
-another takes over. Once a second, and at once when the ledger says that shards wait to be published, the leader
+Run it with ``longshore relay``. Any number may run; an advisory lock makes one of them the leader, and another takes
+over when the leader is gone. Once a second, and at once when the ledger notifies it of unpublished shards, the leader
 
-- counts attempts whose lease ran out as lost, so that their shards are queued again or given up;
+- marks attempts whose lease has expired as lost, so that their shards are queued again or fail;
 - ends jobs that are past their deadline;
-- makes jobs ready that waited for another which has succeeded, and ends those whose job before has failed;
-- publishes shards nobody has published: the producer died in between, or an attempt was lost or handed back;
+- queues jobs whose upstream job has succeeded, and ends those whose upstream job has failed;
+- publishes unpublished shards: their producer died after submitting, or an attempt was lost or handed back;
 - compares the messages in Redis with the shards that wait, and publishes again what Redis has lost;
-- at first and every hour, makes the partitions that the results of this week and the next ones will lie in.
+- at the start and every hour, makes the partitions for the results of this week and the next ones.
 """
 
 from __future__ import annotations
@@ -32,94 +32,101 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.statements.channels import TICKETS_CHANNEL
 from longshore.shared.settings import load_settings
 
-log = logging.getLogger("longshore.relay")
+logger = logging.getLogger(__name__)
 
-#: Seconds between two rounds when nothing calls for one earlier.
-ROUND = 1.0
-#: Seconds a new job is left to its producer, who is about to publish it.
-PUBLISH_GRACE = 2.0
+#: Seconds between two rounds, unless a notification starts one earlier.
+ROUND_INTERVAL_S = 1.0
+#: Seconds that the producer of a new job has to publish it.
+PUBLISH_GRACE_S = 2.0
 #: Seconds between two comparisons with Redis.
-COMPARE_EVERY = 3.0
-#: Seconds a published shard is left to the worker that has just taken its ticket.
-CLAIM_GRACE = 5.0
-#: Seconds between two looks at the partitions of results, and before trying again where one could not be made.
-KEEP_EVERY, KEEP_AGAIN = 3600.0, 60.0
-#: Seconds before trying again when Redis or Postgres cannot be reached, or another relay leads.
-PAUSE = 1.0
+COMPARE_INTERVAL_S = 3.0
+#: Seconds that a worker has to claim a shard after taking its ticket.
+CLAIM_GRACE_S = 5.0
+#: Seconds between two checks of the partitions of results.
+PARTITION_INTERVAL_S = 3600.0
+#: Seconds until the next check if a partition could not be made.
+PARTITION_RETRY_S = 60.0
+#: Seconds before trying again if Redis or Postgres cannot be reached, or another relay leads.
+RETRY_INTERVAL_S = 1.0
 
 
 class Relay:
     """One candidate for the lead.
 
-    :param ledger: the ledger it looks after.
-    :param app: where it publishes.
+    :param ledger: the ledger of its cluster.
+    :param app: the Celery app it publishes with.
     """
 
     def __init__(self, ledger: Ledger, app: Celery) -> None:
         self._ledger = ledger
         self._app = app
         self._stopping = threading.Event()
-        self._compared = 0.0
-        self._keep_at = 0.0
+        self._compared_at = 0.0
+        self._partitions_due_at = 0.0
 
     def stop(self) -> None:
-        """Make :meth:`run` return within a round."""
+        """Make :meth:`run` return after the present round."""
         self._stopping.set()
 
     def run(self) -> None:
-        """Wait for the lead, then act until :meth:`stop`. Outages are waited out."""
+        """Wait for the lead, then do rounds until :meth:`stop`. During an outage, try again and again."""
         while not self._stopping.is_set():
             try:
                 with self._ledger.database.own_connection() as conn:
                     if self._ledger.maintenance.try_lead(conn):
-                        log.info("leading")
+                        logger.info("leading")
                         self._lead(conn)
             except ServiceUnavailable as error:
-                log.warning("%s; trying again", error)
-            self._stopping.wait(PAUSE)
+                logger.warning("%s; trying again", error)
+            self._stopping.wait(RETRY_INTERVAL_S)
 
     def step(self) -> None:
-        """One round."""
-        upkeep = self._ledger.maintenance
-        if lost := upkeep.expire_leases():
-            log.warning("%d attempts were lost with their worker", lost)
-        if overdue := upkeep.end_overdue():
-            log.warning("%d jobs were ended past their deadline", overdue)
+        """Do one round."""
+        maintenance = self._ledger.maintenance
+        if lost := maintenance.expire_leases():
+            logger.warning("%d attempts were lost with their worker", lost)
+        if overdue := maintenance.end_overdue():
+            logger.warning("%d jobs were ended past their deadline", overdue)
         if advanced := self._ledger.chains.advance():
-            log.info("%d links of chains were made ready, or ended with the job before them", advanced)
-        while tickets := upkeep.unpublished(grace=PUBLISH_GRACE):
+            logger.info("%d chained jobs were queued, or ended with the job before them", advanced)
+        while tickets := maintenance.unpublished(grace=PUBLISH_GRACE_S):
             publish(self._app, self._ledger, tickets)
-            log.info("published %d shards", len(tickets))
-        if time.monotonic() - self._compared >= COMPARE_EVERY:
+            logger.info("published %d shards", len(tickets))
+        if time.monotonic() - self._compared_at >= COMPARE_INTERVAL_S:
             self.replace_lost_tickets()
-            self._compared = time.monotonic()
-        if time.monotonic() >= self._keep_at:
+            self._compared_at = time.monotonic()
+        if time.monotonic() >= self._partitions_due_at:
             complete = self.keep_partitions()
-            self._keep_at = time.monotonic() + (KEEP_EVERY if complete else KEEP_AGAIN)
+            self._partitions_due_at = time.monotonic() + (PARTITION_INTERVAL_S if complete else PARTITION_RETRY_S)
 
     def keep_partitions(self) -> bool:
-        """Make the partitions that will be needed. Returns whether all are there; results can be written anyway."""
-        kept = self._ledger.partitions.keep()
-        for name in kept.made:
-            log.info("made partition %s", name)
-        for name, reason in kept.left.items():
-            log.warning("did not make partition %s: %s", name, reason)
-        return not kept.left
+        """Make the partitions that will be needed.
+
+        :returns: whether all exist. Results can be written even if one is missing.
+        """
+        partitions = self._ledger.partitions.keep()
+        for name in partitions.made:
+            logger.info("made partition %s", name)
+        for name, reason in partitions.left.items():
+            logger.warning("did not make partition %s: %s", name, reason)
+        return not partitions.left
 
     def replace_lost_tickets(self) -> int:
-        """Publish again as many messages as Redis has too few of. Returns how many shards that were.
+        """Publish again as many messages as are missing in Redis.
 
-        A queue that holds at least as many messages as shards wait for has lost none, or hides it behind doubled
-        ones: then the difference shows when those are used up. So nothing stays behind, and a queue cannot grow by
-        more than was lost.
+        A queue with at least as many messages as shards wait for has lost none, or has duplicates that hide the loss;
+        the difference shows once workers have taken those. So no shard is forgotten, and a queue cannot grow by more
+        than was lost.
+
+        :returns: how many shards were published again.
         """
         replaced = 0
-        for queue, waiting in self._ledger.maintenance.count_waiting(grace=CLAIM_GRACE).items():
+        for queue, waiting in self._ledger.maintenance.count_waiting(grace=CLAIM_GRACE_S).items():
             missing = waiting - self._queued(queue)
             if missing > 0:
-                tickets = self._ledger.maintenance.longest_waiting(queue, grace=CLAIM_GRACE, messages=missing)
+                tickets = self._ledger.maintenance.longest_waiting(queue, grace=CLAIM_GRACE_S, messages=missing)
                 publish(self._app, self._ledger, tickets)
-                log.warning("published %d shards again: their tickets are not in Redis", len(tickets))
+                logger.warning("published %d shards again: their tickets are not in Redis", len(tickets))
                 replaced += len(tickets)
         return replaced
 
@@ -129,10 +136,10 @@ class Relay:
             try:
                 self.step()
             except ServiceUnavailable as error:
-                log.warning("%s; trying again", error)
-                self._stopping.wait(PAUSE)
-            # Fails when the connection is gone, and with it the lead.
-            for _ in conn.notifies(timeout=ROUND, stop_after=1):
+                logger.warning("%s; trying again", error)
+                self._stopping.wait(RETRY_INTERVAL_S)
+            # Raises if the connection is gone, and with it the lead.
+            for _ in conn.notifies(timeout=ROUND_INTERVAL_S, stop_after=1):
                 pass
 
     def _queued(self, queue: str) -> int:
@@ -144,7 +151,10 @@ class Relay:
 
 
 def main() -> int:
-    """The process behind ``longshore relay``. SIGTERM and SIGINT end it."""
+    """Run the process behind ``longshore relay`` until SIGTERM or SIGINT.
+
+    :returns: the exit code.
+    """
     configure_logging()
     try:
         settings = load_settings()

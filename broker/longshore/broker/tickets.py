@@ -1,4 +1,4 @@
-"""What a message in Redis says: the names of shards, and one line for people."""
+"""What a message in Redis contains: the ids of shards, and one line for people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from longshore.shared.ledger.batch_key import GROUP_ROWS, GROUP_SHARDS
 from longshore.shared.ledger.records import Ticket
 
-#: Every task is ``longshore.<what the shard does>``.
+#: The name of a Celery task is this and the action of the shard: ``longshore.infer``.
 TASK_PREFIX = "longshore."
 
 
@@ -18,34 +18,34 @@ class Message:
     """One Celery message: shards that one worker takes together, each with its own state and results.
 
     Small inference shards of the same version share a message, because a message costs the broker and the worker more
-    than a row costs the model. All other shards have one of their own.
+    than a row costs the model. Any other shard has a message of its own.
     """
 
     tickets: tuple[Ticket, ...]
     #: The Celery task's id, by which Flower shows it.
     id: UUID = field(default_factory=uuid4)
-    #: What others wait for that have no message of their own; see :mod:`longshore.broker.coalescing`.
-    wake: str | None = None
+    #: Set if the message also stands for shards that have no message; see :mod:`longshore.broker.coalescing`.
+    coalescing_key: str | None = None
 
     @property
-    def task(self) -> str:
+    def task_name(self) -> str:
         """The name of the Celery task."""
         return TASK_PREFIX + self.tickets[0].action
 
     @property
-    def names(self) -> list[list[str | int]]:
-        """The arguments: (job, shard) of each."""
+    def shard_ids(self) -> list[list[str | int]]:
+        """The task's arguments: ``[job id, shard index]`` of each ticket."""
         return [[str(ticket.job_id), ticket.shard] for ticket in self.tickets]
 
     @property
     def batch_key(self) -> str | None:
-        """What all of its shards have in common with others that can run with them."""
+        """The batch key of all its shards; ``None`` if they differ, or if one was tried before."""
         first = self.tickets[0].batch_key
         return first if all(ticket.batch_key == first and not ticket.attempt for ticket in self.tickets) else None
 
     @property
     def label(self) -> str:
-        """``digits:3 rows 0-4096``, ``digits:3 64 jobs``, ``train digits``: names and numbers, no user data."""
+        """``digits:3 rows 0-4096``, ``digits:3 64 shards``, ``train digits``: names and numbers, no user data."""
         first = self.tickets[0]
         name = first.model if first.version is None else f"{first.model}:{first.version}"
         if first.action != "infer":
@@ -55,36 +55,38 @@ class Message:
         return f"{name} rows {first.start}-{first.stop}"
 
 
-def parse_names(names: Sequence[Sequence[str | int]]) -> list[tuple[UUID, int]]:
-    """The arguments of a message, back to names of shards.
+def parse_shard_ids(shard_ids: Sequence[Sequence[str | int]]) -> list[tuple[UUID, int]]:
+    """The inverse of :attr:`Message.shard_ids`: (job id, shard index) of each.
 
-    :raises ValueError: they are not what :attr:`Message.names` makes.
+    :raises ValueError: ``shard_ids`` has another form.
     """
-    return [(UUID(str(job)), int(shard)) for job, shard in names]
+    return [(UUID(str(job)), int(shard)) for job, shard in shard_ids]
 
 
-def group(tickets: Iterable[Ticket]) -> Iterator[Message]:
-    """Put tickets into messages, in their order."""
-    held: list[Ticket] = []
+def pack_messages(tickets: Iterable[Ticket]) -> Iterator[Message]:
+    """Put tickets into as few messages as allowed, in their order."""
+    packed: list[Ticket] = []
     rows = 0
     for ticket in tickets:
         size = ticket.stop - ticket.start
-        if held and not (_alike(held[0], ticket) and len(held) < GROUP_SHARDS and rows + size <= GROUP_ROWS):
-            yield Message(tuple(held))
-            held, rows = [], 0
-        held.append(ticket)
+        fits = len(packed) < GROUP_SHARDS and rows + size <= GROUP_ROWS
+        if packed and not (fits and _may_share(packed[0], ticket)):
+            yield Message(tuple(packed))
+            packed, rows = [], 0
+        packed.append(ticket)
         rows += size
-    if held:
-        yield Message(tuple(held))
+    if packed:
+        yield Message(tuple(packed))
 
 
-def carried(messages: Sequence[Message]) -> list[tuple[UUID, Sequence[Ticket]]]:
-    """What the ledger is told of messages: the id of each, and its tickets."""
+def tickets_by_message(messages: Sequence[Message]) -> list[tuple[UUID, Sequence[Ticket]]]:
+    """The id of each message with its tickets, as the ledger records them."""
     return [(message.id, message.tickets) for message in messages]
 
 
-def _alike(one: Ticket, other: Ticket) -> bool:
-    # A shard that was tried before may be what ended its worker: it must not take others with it again.
+def _may_share(one: Ticket, other: Ticket) -> bool:
+    """Whether two tickets may share a message."""
+    # A shard that was tried before may be what killed its worker: it must not take others with it again.
     if one.attempt or other.attempt:
         return False
     return one.action == "infer" == other.action and (one.queue, one.priority, one.model, one.version) == (

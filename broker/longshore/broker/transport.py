@@ -1,7 +1,7 @@
-"""kombu's Redis transport for putting messages, with one client a channel.
+"""kombu's Redis transport for publishing, with one Redis client per channel.
 
-kombu makes a client for each message that it puts, and redis-py's constructor takes about half a millisecond: as long
-as all the rest of publishing. Consumers and Flower use kombu's own, which they know by its name.
+kombu makes a client for each message that it publishes, and redis-py's constructor takes about half a millisecond: as
+long as everything else in publishing. Consumers and Flower use kombu's own transport, which they look up by name.
 """
 
 from __future__ import annotations
@@ -13,37 +13,37 @@ from redis import Redis
 
 
 class Channel(kombu_redis.Channel):
-    """Keeps the client that it puts messages with, as long as its connections are the same."""
+    """Reuses the client that it publishes with while its connection pool stays the same."""
 
-    _kept: Redis | None = None
+    _publish_client: Redis | None = None
 
     def _create_client(self, asynchronous: bool = False) -> Redis:
         if asynchronous:
-            made: Redis = super()._create_client(asynchronous=True)  # type: ignore[no-untyped-call]
-            return made
-        if self._kept is None or self._kept.connection_pool is not self.pool:
-            self._kept = super()._create_client()  # type: ignore[no-untyped-call]
-        return self._kept
+            client: Redis = super()._create_client(asynchronous=True)  # type: ignore[no-untyped-call]
+            return client
+        if self._publish_client is None or self._publish_client.connection_pool is not self.pool:
+            self._publish_client = super()._create_client()  # type: ignore[no-untyped-call]
+        return self._publish_client
 
 
 class Transport(kombu_redis.Transport):
-    """Makes such channels."""
+    """kombu's Redis transport with :class:`Channel`."""
 
     Channel = Channel
 
 
 class AMQP(CeleryAMQP):  # type: ignore[misc]
-    """What an app puts messages with."""
+    """Celery's AMQP layer, publishing over :class:`Transport`."""
 
-    #: Forgotten by Celery after a fork.
+    #: Celery resets it after a fork.
     _producer_pool: pools.ProducerPool | None = None
 
     @property
     def producer_pool(self) -> pools.ProducerPool:
-        """As Celery has it, over this transport."""
-        kept: pools.ProducerPool | None = self._producer_pool
-        if kept is None:
-            kept = pools.producers[self.app.connection_for_write(transport=Transport)]
-            kept.limit = self.app.pool.limit
-            self._producer_pool = kept
-        return kept
+        """The pool of producers, as in Celery, over :class:`Transport`."""
+        pool: pools.ProducerPool | None = self._producer_pool
+        if pool is None:
+            pool = pools.producers[self.app.connection_for_write(transport=Transport)]
+            pool.limit = self.app.pool.limit
+            self._producer_pool = pool
+        return pool

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from longshore.broker.tickets import Message, carried, group
+from longshore.broker.tickets import Message, pack_messages, tickets_by_message
 from longshore.producers.job import Job
 from longshore.producers.models.client import ModelsClient
 from longshore.producers.requests import CrossValidate, Data, Evaluate, Infer, Request, Train, Tune
@@ -31,7 +31,7 @@ from longshore.shared.store_gc import GRACE
 if TYPE_CHECKING:
     from celery import Celery
 
-    from longshore.broker.coalescing import Wakes
+    from longshore.broker.coalescing import Coalescer
     from longshore.producers.planning.chain import LinkPlanner
     from longshore.producers.planning.infer import Target
     from longshore.shared.ledger.records import JobRecord, NewJob, Ticket
@@ -166,12 +166,12 @@ class Client:
 
         wanted = list(requests)
         prepared = prepare(wanted, self._ledger, self.settings, self._targets)
-        messages = list(group(tickets_of(prepared.jobs)))
+        messages = list(pack_messages(tickets_of(prepared.jobs)))
         if len(messages) == 1 and messages[0].batch_key is not None:
             ids = self._ledger.submissions.submit(prepared.jobs, prepared.inputs)
-            self._wake(messages[0], set(ids))
+            self._publish_coalesced(messages[0], set(ids))
         else:
-            ids = self._ledger.submissions.submit(prepared.jobs, prepared.inputs, carried(messages))
+            ids = self._ledger.submissions.submit(prepared.jobs, prepared.inputs, tickets_by_message(messages))
             self._send(messages)
         return [self._job(id_) for id_ in ids]
 
@@ -239,8 +239,8 @@ class Client:
     def close(self) -> None:
         """Give the connections back."""
         self._ledger.close()
-        if "_wakes" in self.__dict__:
-            self._wakes.close()
+        if "_coalescer" in self.__dict__:
+            self._coalescer.close()
         if "_app" in self.__dict__:
             self._app.close()
 
@@ -268,23 +268,23 @@ class Client:
         return make_app(self.settings)
 
     @cached_property
-    def _wakes(self) -> Wakes:
-        from longshore.broker.coalescing import Wakes
+    def _coalescer(self) -> Coalescer:
+        from longshore.broker.coalescing import Coalescer
 
-        return Wakes(self._app)
+        return Coalescer(self._app)
 
     def _requeue(self, tickets: Sequence[Ticket]) -> None:
-        messages = list(group(tickets))
-        self._ledger.submissions.mark_published(carried(messages))
+        messages = list(pack_messages(tickets))
+        self._ledger.submissions.mark_published(tickets_by_message(messages))
         self._send(messages)
 
-    def _wake(self, message: Message, made: AbstractSet[UUID]) -> None:
+    def _publish_coalesced(self, message: Message, made: AbstractSet[UUID]) -> None:
         """Have small shards run that the ledger holds as unpublished: the relay would do it too, a little later."""
         tickets = tuple(ticket for ticket in message.tickets if ticket.job_id in made)
         if not tickets:  # idempotency keys had made all of the jobs before
             return
         try:
-            self._wakes.call(Message(tickets))
+            self._coalescer.publish(Message(tickets))
         except ServiceUnavailable as error:
             log.warning("%s; the jobs are safe, and the relay will queue them", error)
 

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from psycopg.errors import UniqueViolation
 
-from longshore.broker.tickets import group
+from longshore.broker.tickets import pack_messages
 from longshore.shared.errors import AttemptLost, InvalidInput, UnknownJob
 from longshore.shared.ledger.batch_commit import Finished
 from longshore.shared.ledger.ledger import Ledger
@@ -120,7 +120,7 @@ def test_only_the_failed_rows_run_again(ledger: Ledger) -> None:
 
     tickets = ledger.control.retry_failed_rows(job)
     assert [ticket.shard for ticket in tickets] == [0, 1]
-    assert [len(message.tickets) for message in group(tickets)] == [1, 1]
+    assert [len(message.tickets) for message in pack_messages(tickets)] == [1, 1]
     waiting = ledger.queries.job(job)
     assert (waiting.state, waiting.error, waiting.finished_at, waiting.notes) == (State.QUEUED, None, None, [])
     assert (waiting.rows_done, waiting.rows_failed, waiting.shards_done, waiting.rows_before_retry) == (5, 0, 1, 5)

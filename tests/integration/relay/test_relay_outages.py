@@ -31,7 +31,7 @@ from tests.waiting import wait_until
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Relays that wait for no longer than they must."""
-    for name in ("ROUND", "PAUSE"):
+    for name in ("ROUND_INTERVAL_S", "RETRY_INTERVAL_S"):
         monkeypatch.setattr(relay_module, name, 0.05)
 
 
@@ -146,7 +146,7 @@ def own_redis(tmp_path: Path) -> Iterator[OwnRedis]:
 def test_a_restart_of_redis_with_the_loss_of_all_is_waited_out(
     ledger: Ledger, services: Settings, own_redis: OwnRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay_module, "COMPARE_EVERY", 0.05)
+    monkeypatch.setattr(relay_module, "COMPARE_INTERVAL_S", 0.05)
     app = make_app(replace(services, redis_url=own_redis.url))
     names = submit_published(app, ledger, *train_jobs(20))
     relay = Relay(ledger, app)
@@ -178,7 +178,7 @@ def test_the_process_leads_publishes_and_ends_by_sigterm(ledger: Ledger, app: Ce
             process.send_signal(signal.SIGTERM)
             _, log = process.communicate(timeout=30)
     assert process.returncode == 0
-    assert "longshore.relay: leading" in log
+    assert "longshore.broker.relay: leading" in log
     assert "published 1 shards" in log
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore.broker.tickets import Message, group, parse_names
+from longshore.broker.tickets import Message, pack_messages, parse_shard_ids
 from longshore.shared.ledger.batch_key import GROUP_ROWS, GROUP_SHARDS
 from longshore.shared.ledger.records import Ticket
 
@@ -36,7 +36,7 @@ def small(count: int, rows: int = 1) -> list[Ticket]:
 
 @given(st.lists(TICKETS, max_size=200))
 def test_no_ticket_is_lost_doubled_or_moved(tickets: list[Ticket]) -> None:
-    messages = list(group(tickets))
+    messages = list(pack_messages(tickets))
     assert [ticket for message in messages for ticket in message.tickets] == tickets
     assert len({message.id for message in messages}) == len(messages)
     for message in messages:
@@ -49,9 +49,9 @@ def test_no_ticket_is_lost_doubled_or_moved(tickets: list[Ticket]) -> None:
 
 
 def test_small_shards_fill_a_message_before_the_next() -> None:
-    assert [len(message.tickets) for message in group(small(600))] == [512, 88]
-    assert [len(message.tickets) for message in group(small(5, rows=400))] == [2, 2, 1]
-    assert [len(message.tickets) for message in group(small(3, rows=GROUP_ROWS + 1))] == [1, 1, 1]
+    assert [len(message.tickets) for message in pack_messages(small(600))] == [512, 88]
+    assert [len(message.tickets) for message in pack_messages(small(5, rows=400))] == [2, 2, 1]
+    assert [len(message.tickets) for message in pack_messages(small(3, rows=GROUP_ROWS + 1))] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -59,14 +59,14 @@ def test_small_shards_fill_a_message_before_the_next() -> None:
 )
 def test_what_differs_is_not_put_together(name: str, value: str | int) -> None:
     other = replace(TICKET, **{name: value})  # type: ignore[arg-type]
-    assert next(group([TICKET, other, other])).tickets == (TICKET,)
+    assert next(pack_messages([TICKET, other, other])).tickets == (TICKET,)
 
 
 def test_training_and_planning_stand_alone() -> None:
     for action in ("train", "plan"):
         ticket = replace(TICKET, action=action)
-        assert [len(message.tickets) for message in group([ticket, ticket])] == [1, 1]
-    assert list(group([])) == []
+        assert [len(message.tickets) for message in pack_messages([ticket, ticket])] == [1, 1]
+    assert list(pack_messages([])) == []
 
 
 @pytest.mark.parametrize(
@@ -80,24 +80,24 @@ def test_training_and_planning_stand_alone() -> None:
 )
 def test_a_message_is_named_for_people(tickets: list[Ticket], task: str, label: str) -> None:
     message = Message(tuple(tickets))
-    assert (message.task, message.label) == (task, label)
+    assert (message.task_name, message.label) == (task, label)
 
 
 @given(st.lists(TICKETS, min_size=1, max_size=5))
 def test_names_survive_the_way(tickets: list[Ticket]) -> None:
-    sent = msgpack.unpackb(msgpack.packb(Message(tuple(tickets)).names))
-    assert parse_names(sent) == [(ticket.job_id, ticket.shard) for ticket in tickets]
+    sent = msgpack.unpackb(msgpack.packb(Message(tuple(tickets)).shard_ids))
+    assert parse_shard_ids(sent) == [(ticket.job_id, ticket.shard) for ticket in tickets]
 
 
 @pytest.mark.parametrize("names", [[["nobody", 0]], [["0" * 32, "first"]], [["0" * 32]], [["0" * 32, 0, 1]]])
 def test_what_is_no_name_is_refused(names: list[list[str | int]]) -> None:
     with pytest.raises(ValueError, match=r"."):
-        parse_names(names)
+        parse_shard_ids(names)
 
 
 def test_a_shard_that_was_tried_before_travels_alone() -> None:
     first, again, last = small(2), [replace(ticket, attempt=1) for ticket in small(2)], small(2)
-    assert [message.tickets for message in group([*first, *again, *last])] == [
+    assert [message.tickets for message in pack_messages([*first, *again, *last])] == [
         tuple(first),
         (again[0],),
         (again[1],),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import psutil
 import torch
 
-from longshore.broker.coalescing import Wakes
+from longshore.broker.coalescing import Coalescer
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim, Ticket
 from longshore.shared.settings import Settings
@@ -37,7 +37,7 @@ class WorkerContext:
     """One worker's ledger, store, device and loaded models.
 
     :param publish: puts tickets into the queue, for shards that this worker has cut.
-    :param wakes: where messages are answered that small shards rely on which have none of their own.
+    :param coalescer: publishes one message for many small shards.
     :param events: tells monitors how far a task is.
     """
 
@@ -46,7 +46,7 @@ class WorkerContext:
         settings: Settings,
         worker: WorkerSettings,
         publish: Callable[[Sequence[Ticket]], None],
-        wakes: Wakes,
+        coalescer: Coalescer,
         events: TaskEvents,
     ) -> None:
         self.worker = worker
@@ -61,7 +61,7 @@ class WorkerContext:
         self.upcoming = Upcoming()
         self.tail = Tail()
         self.publish = publish
-        self.wakes = wakes
+        self.coalescer = coalescer
         self.pace = Pace()
         self.events = events
 

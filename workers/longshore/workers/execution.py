@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from uuid import UUID
 
-from longshore.broker.coalescing import Wake
+from longshore.broker.coalescing import CoalescingKey
 from longshore.shared.errors import AttemptLost, CorruptBlob, DataError, InvalidInput, NotPromoted, ServiceUnavailable
 from longshore.shared.ledger.records import Claim
-from longshore.workers.batching.collect import answer, gather, pass_on
+from longshore.workers.batching.collect import gather, publish_rest, release_key
 from longshore.workers.batching.run import ComputedGroup, commit_group, compute_group, groups
 from longshore.workers.context import WorkerContext
 from longshore.workers.evaluation.job import run_evaluation
@@ -42,22 +42,24 @@ PERMANENT = (InvalidInput, NotPromoted, CorruptBlob, DataError)
 LONGEST_ERROR = 2000
 
 
-def run_message(context: WorkerContext, names: Sequence[tuple[UUID, int]], task: str, wake: Wake | None = None) -> None:
+def run_message(
+    context: WorkerContext, names: Sequence[tuple[UUID, int]], task: str, key: CoalescingKey | None = None
+) -> None:
     """Run the shards that a message leads to. Never raises what one of them ends with.
 
     :param task: the id of the Celery task, by which monitors are told how far it is.
-    :param wake: what others rely on that have no message of their own.
+    :param key: set if the message also stands for shards that have no message of their own.
     """
-    if wake is not None:
+    if key is not None:
         context.pace.pause(context.draining)
-        answer(context.wakes, wake)
+        release_key(context.coalescer, key)
     if context.draining.asked:
         context.ledger.attempts.give_back(names)
         return
     claims = context.ledger.attempts.claim_many(names, worker=context.worker.name, lease=context.worker.lease)
     log.debug("%d of %d shards wait", len(claims), len(names))
-    if wake is not None:
-        pass_on(context.wakes, wake, names[0], claims)
+    if key is not None:
+        publish_rest(context.coalescer, key, names[0], claims)
         context.pace.ran(claims)
     found = list(groups(claims))
     for alike in [gather(context, found[0])] if len(found) == 1 else found:

@@ -1,6 +1,7 @@
 """A whole cluster on one machine, in one folder: what ``longshore up``, ``down`` and ``status`` do.
 
-The services need packages that the client does not; they are imported when asked for, so that importing this is cheap.
+The services need packages that the client does not. They are imported when a function is called, so that importing this
+package is cheap.
 """
 
 from __future__ import annotations
@@ -33,20 +34,21 @@ def up(
     services: Sequence[Service] | None = None,
     migrate: Sequence[str] | None = None,
 ) -> Status:
-    """Start everything in ``home``, and unless ``detach`` is set, stay until Ctrl-C or SIGTERM and stop it all again.
+    """Start a cluster in ``home``. Unless ``detach`` is set, run until Ctrl-C or SIGTERM, then stop it.
 
-    :param devices: which devices get a worker: ``auto``, ``cpu``, ``cpu:2``, ``cuda:0,cuda:1``.
-    :param redis_port: 1 to 65535; ``None`` takes the home's last if it is free, else any free one. So do the others.
-    :param flower: start Flower too, if it is installed.
-    :param detach: return as soon as everything listens, and leave it running in the background.
-    :param output: where each line of each process is repeated, behind its name; ``None`` leaves them to ``home/logs``.
-        Of the foreground only.
-    :param on_ready: called once everything listens.
-    :param services: what to start besides Redis and Postgres; ``None`` for the relay, the workers and Flower.
-    :param migrate: the command that brings the schema up to date; ``None`` for the usual one, empty for none.
-    :returns: what runs; after a stay in the foreground, nothing does.
+    :param devices: the devices that get a worker: ``auto``, ``cpu``, ``cpu:2``, ``cuda:0,cuda:1``.
+    :param redis_port: 1 to 65535; ``None`` takes the last port of this home if it is free, or else any free port. The
+        same holds for ``postgres_port`` and ``flower_port``.
+    :param flower: also start Flower, if it is installed.
+    :param detach: return as soon as every service listens, and leave the cluster running in the background.
+    :param output: where each line of each log is repeated after the name of its process; ``None`` writes them to
+        ``home/logs`` only. Ignored if ``detach`` is set.
+    :param on_ready: called once every service listens.
+    :param services: the services besides Redis and Postgres; ``None`` for the relay, the workers and Flower.
+    :param migrate: the command that migrates the database; ``None`` for ``longshore migrate``, empty for none.
+    :returns: what runs in the home; nothing, unless ``detach`` is set.
     :raises HomeError: the home cannot be used as it is, it is up already, or a service did not start.
-    :raises InvalidInput: a port is none.
+    :raises InvalidInput: a port is out of range, or used twice.
     """
     _require_embedded()
     from longshore.broker.embedded import cluster, plan
@@ -54,7 +56,7 @@ def up(
     from longshore.broker.embedded.services import ports
 
     ports.check_numbers(redis=redis_port, postgres=postgres_port, flower=flower_port)
-    wanted = plan.Plan(
+    up_plan = plan.Plan(
         home=home,
         devices=devices,
         redis_port=redis_port,
@@ -65,19 +67,19 @@ def up(
         migrate=plan.MIGRATE if migrate is None else tuple(migrate),
     )
     if detach:
-        found = daemon.start(wanted)
+        running = daemon.start(up_plan)
         if on_ready is not None:
-            on_ready(found)
-        return found
-    cluster.run(wanted, output=output, on_ready=on_ready)
+            on_ready(running)
+        return running
+    cluster.run(up_plan, output=output, on_ready=on_ready)
     return status(home)
 
 
 def down(home: Path) -> bool:
-    """Stop everything that runs in ``home``, whatever became of the ``up`` that started it.
+    """Stop everything that runs in ``home``, even if the ``up`` that started it was killed.
 
     :returns: whether anything ran.
-    :raises HomeError: ``home`` belongs to another user, or another command holds it.
+    :raises HomeError: ``home`` belongs to another user, or another command has locked it.
     """
     _require_embedded()
     from longshore.broker.embedded.stopping import stop_home

@@ -1,4 +1,4 @@
-"""The process that ``up`` in the background becomes. It is started by ``daemon.start`` only."""
+"""The background process of ``up --detach``. Only ``daemon.start`` starts it."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from longshore.shared.errors import LongshoreError
 def main(report: int) -> None:
     """Read a plan from standard input, go to the background, and run it.
 
-    :param report: the descriptor of a pipe that is told once: ready, or why not.
+    :param report: the descriptor of a pipe for one JSON object: ``{"error": null}`` when ready, else with the reason.
     """
     plan = Plan.model_validate_json(sys.stdin.read())
-    if os.fork() != 0:  # the parent's parent collects this process; the one that stays belongs to nobody
+    if os.fork() != 0:  # the parent waits for this process; its child has no parent any more
         os._exit(0)
     os.set_inheritable(report, False)
     with os.fdopen(report, "w") as pipe:
         try:
-            run(plan, output=None, on_ready=lambda _: _tell(pipe, None))
+            run(plan, output=None, on_ready=lambda _: _send_report(pipe, None))
         except LongshoreError as error:
-            _tell(pipe, str(error))
+            _send_report(pipe, str(error))
             sys.exit(error.exit_code)
 
 
-def _tell(pipe: TextIO, error: str | None) -> None:
+def _send_report(pipe: TextIO, error: str | None) -> None:
     if not pipe.closed:
         pipe.write(json.dumps({"error": error}))
         pipe.close()

@@ -1,4 +1,4 @@
-"""One ``up``, from the lock on the home to the last process stopped."""
+"""The whole of one ``up``: lock the home, start its services, supervise them, stop them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TextIO
 from longshore.broker.embedded.files import home_errors, write_private
 from longshore.broker.embedded.home import Home
 from longshore.broker.embedded.lock import HomeLock
-from longshore.broker.embedded.logs import Echo, bound
+from longshore.broker.embedded.logs import Echo, rotate
 from longshore.broker.embedded.plan import Plan
 from longshore.broker.embedded.process.leftovers import stop_leftovers
 from longshore.broker.embedded.process.processes import Children
@@ -26,20 +26,22 @@ from longshore.broker.embedded.services.ports import LOOPBACK, Ports
 from longshore.broker.embedded.startup import Startup
 from longshore.shared.settings import Settings
 
-logger = logging.getLogger("longshore.up")
+logger = logging.getLogger(__name__)
+#: The parent of the loggers of all modules here. What it logs goes to the log of ``up``.
+_package_logger = logging.getLogger("longshore.broker.embedded")
 
 
 def run(plan: Plan, *, output: TextIO | None, on_ready: Callable[[Status], None] | None) -> None:
-    """Bring a home up and keep it up until Ctrl-C, SIGTERM or SIGHUP; then stop everything. In the main thread only.
+    """Start a home and keep it up until Ctrl-C, SIGTERM or SIGHUP; then stop everything. Call it in the main thread.
 
     :param output: where the lines of all logs are repeated.
-    :param on_ready: called when everything listens.
+    :param on_ready: called when every service listens.
     :raises HomeError: the home cannot be used, is up already, or a service did not start; what was started is stopped.
     """
     home = Home(plan.home)
     home.prepare()
-    # The signals first: from the moment others see the lock held, a SIGTERM is heard.
-    with StopSignals() as stop, HomeLock(home.lock_file, "up"), _narrated(home, plan, output) as logs:
+    # The signal handlers first: once others see the lock taken, they may send SIGTERM.
+    with StopSignals() as stop, HomeLock(home.lock_file, "up"), _logged(home, plan, output) as logs:
         if stop_leftovers(home):
             logger.info("stopped what an earlier `up` had left running")
         children = Children(home, uuid.uuid4().hex)
@@ -53,7 +55,7 @@ def run(plan: Plan, *, output: TextIO | None, on_ready: Callable[[Status], None]
                 on_ready(read_status(home.path))
             Supervisor(children, logs).watch(stop)
         except Stopped:
-            pass  # asked to stop before everything listened: stop what does
+            pass  # a signal came before every service listened: stop those that run
         finally:
             home.cluster_file.unlink(missing_ok=True)
             logger.info("stopping", extra={"action": "stopping"})
@@ -62,7 +64,7 @@ def run(plan: Plan, *, output: TextIO | None, on_ready: Callable[[Status], None]
 
 
 def _publish(home: Home, plan: Plan, settings: Settings, ports: Ports) -> None:
-    """Tell where everything listens. The file holds passwords, so only its owner can read it."""
+    """Write where every service listens. The file contains passwords, so only its owner can read it."""
     content = {
         "redis_url": settings.redis_url,
         "database_url": settings.database_url,
@@ -77,21 +79,21 @@ def _publish(home: Home, plan: Plan, settings: Settings, ports: Ports) -> None:
 
 
 @contextmanager
-def _narrated(home: Home, plan: Plan, output: TextIO | None) -> Iterator[list[Path]]:
-    """Write what ``up`` does to its log, and repeat all logs on ``output``. Yields the logs."""
+def _logged(home: Home, plan: Plan, output: TextIO | None) -> Iterator[list[Path]]:
+    """Write what ``up`` does to its log, and repeat all logs on ``output``. Yields the paths of the logs."""
     names = ["up", "redis", "postgres", "initdb", "migrate", *(service.name for service in plan.build_services(0))]
     logs = [home.log(name) for name in names]
-    bound(home.log("up"))
+    rotate(home.log("up"))
     with Echo(output, logs):
         with home_errors(home.log("up")):
             handler = logging.FileHandler(home.log("up"))
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        before = logger.level
-        logger.setLevel(logging.INFO)
-        logger.addHandler(handler)
+        level = _package_logger.level
+        _package_logger.setLevel(logging.INFO)
+        _package_logger.addHandler(handler)
         try:
             yield logs
         finally:
-            logger.removeHandler(handler)
-            logger.setLevel(before)
+            _package_logger.removeHandler(handler)
+            _package_logger.setLevel(level)
             handler.close()

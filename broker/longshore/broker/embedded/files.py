@@ -1,4 +1,4 @@
-"""Small files that must never be half-written or readable by others, and the errors of a folder one cannot use."""
+"""Small files that must never be half-written or readable by others, and errors for folders that cannot be used."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ _REASONS = {
 
 @contextmanager
 def home_errors(path: Path) -> Iterator[None]:
-    """:raises HomeError: the operating system refused something inside; names the file, or ``path``, and a way out."""
+    """Turn an ``OSError`` inside the block into a ``HomeError``.
+
+    :raises HomeError: names the file, or ``path`` if the error names none, and a remedy.
+    """
     try:
         yield
     except OSError as error:
@@ -34,18 +37,18 @@ def home_errors(path: Path) -> Iterator[None]:
         raise HomeError(f"{error.filename or path}: {reason}") from error
 
 
-def check_space(folder: Path, needed: int) -> None:
-    """:raises HomeError: fewer than ``needed`` bytes are free where ``folder`` is."""
+def check_space(folder: Path, needed_bytes: int) -> None:
+    """:raises HomeError: fewer than ``needed_bytes`` are free on the file system of ``folder``."""
     free = shutil.disk_usage(folder).free
-    if free < needed:
+    if free < needed_bytes:
         raise HomeError(
-            f"{folder}: {free // 2**20} MiB are free and a new home needs {needed // 2**20} MiB; "
+            f"{folder}: {free // 2**20} MiB are free and a new home needs {needed_bytes // 2**20} MiB; "
             "free some, or choose another home with --home or LONGSHORE_HOME"
         )
 
 
 def write_private(path: Path, content: str) -> None:
-    """Replace a file as a whole; only its owner can read it, from the first byte on."""
+    """Replace a file atomically. Only its owner can read it, from the first byte on."""
     partial = path.with_name(path.name + ".partial")
     partial.unlink(missing_ok=True)
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -62,7 +65,7 @@ def write_private(path: Path, content: str) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make new names in a folder survive a loss of power."""
+    """Make new names in a folder survive a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -71,7 +74,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def last_lines(path: Path, count: int = 6) -> str:
-    """The end of a log, as text for an error."""
+    """The last ``count`` non-empty lines of a log, for an error message."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 8192))

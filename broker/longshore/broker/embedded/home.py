@@ -1,13 +1,13 @@
-"""The home: the one folder that holds the services, the store and the logs of an embedded cluster.
+"""The home: the one folder with the services, the store and the logs of an embedded cluster.
 
 home/                 0700; 0711 for root, so that the user Postgres runs as can pass through
-├── .longshore-home   says that this folder is a home
+├── .longshore-home   marks this folder as a home
 ├── secrets.json      0600, made once: the passwords of Redis, Postgres and Flower
-├── cluster.json      0600, while it is up: where the services listen
-├── up.lock           held by the running ``up``
-├── run/              processes.json: what runs; ports.json: the last ports
+├── cluster.json      0600, only while the cluster is up: where the services listen
+├── up.lock           locked by the running ``up``
+├── run/              processes.json: the running processes; ports.json: the last ports
 ├── redis/  postgres/  store/
-└── logs/             one file per process
+└── logs/             one file for each process
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from longshore.shared.errors import HomeError
 from longshore.shared.settings import CLUSTER_FILE
 
 _MARKER = ".longshore-home"
-#: What the marker holds: the number of this layout.
+#: The content of the marker: the version of this layout.
 _LAYOUT = "1"
 
 
@@ -38,7 +38,7 @@ class Secrets:
 
 @dataclass(frozen=True)
 class Home:
-    """A home folder and the names of what is in it."""
+    """A home folder and the paths in it."""
 
     path: Path
 
@@ -75,13 +75,13 @@ class Home:
         return self.path / "logs"
 
     def log(self, name: str) -> Path:
-        """Where the process ``name`` writes."""
+        """The log file of the process ``name``."""
         return self.logs / f"{name}.log"
 
     def exists(self) -> bool:
         """Whether there is a home in this folder.
 
-        :raises HomeError: it is another user's.
+        :raises HomeError: the folder belongs to another user.
         """
         with home_errors(self.path):
             if not self.path.is_dir():
@@ -92,7 +92,7 @@ class Home:
     def prepare(self) -> None:
         """Make the folder a home, or check that it is one.
 
-        :raises HomeError: it is a file, another user's, in use for something else, or cannot be written.
+        :raises HomeError: it is a file, belongs to another user, contains other things, or cannot be written.
         """
         with home_errors(self.path):
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -103,7 +103,7 @@ class Home:
                 folder.mkdir(mode=0o700, exist_ok=True)
 
     def load_secrets(self) -> Secrets:
-        """:raises HomeError: they are missing or damaged."""
+        """:raises HomeError: the file is missing or damaged."""
         try:
             with home_errors(self.secrets_file):
                 return Secrets(**json.loads(self.secrets_file.read_text()))
@@ -111,9 +111,9 @@ class Home:
             raise HomeError(f"{self.secrets_file} is damaged; restore it from a backup") from None
 
     def ensure_secrets(self) -> Secrets:
-        """The passwords, made now if this home is new.
+        """The passwords, generated if this home is new.
 
-        :raises HomeError: they are damaged, or gone while the database that asks for them is still there.
+        :raises HomeError: the file is damaged, or it is missing although the database exists.
         """
         if self.secrets_file.exists():
             with home_errors(self.secrets_file):
@@ -121,10 +121,10 @@ class Home:
             return self.load_secrets()
         if (self.postgres / "PG_VERSION").exists():
             raise HomeError(f"{self.secrets_file} is gone, and {self.postgres} opens with it only; restore it")
-        made = Secrets(*(secrets.token_urlsafe(32) for _ in range(3)))
+        generated = Secrets(*(secrets.token_urlsafe(32) for _ in range(3)))
         with home_errors(self.secrets_file):
-            write_private(self.secrets_file, json.dumps(asdict(made)))
-        return made
+            write_private(self.secrets_file, json.dumps(asdict(generated)))
+        return generated
 
     def _check_owner(self) -> None:
         owner = self.path.stat().st_uid
@@ -141,7 +141,7 @@ class Home:
             if layout not in ("", _LAYOUT):  # empty: the first `up` was stopped in the middle of writing it
                 raise HomeError(f"{self.path} was made by a newer Longshore (layout {layout}); upgrade this one")
             return
-        # `up` changes modes and owners in here, so a folder with anything else in it is never taken over.
+        # `up` changes modes and owners in here, so a folder with other content never becomes a home.
         others = sorted(entry.name for entry in self.path.iterdir() if entry.name != "lost+found")
         if others:
             raise HomeError(

@@ -1,4 +1,4 @@
-"""One ``up`` (or ``down``) at a time in a home."""
+"""The lock of a home: only one ``up`` or ``down`` runs in it at a time."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from longshore.broker.embedded.files import home_errors
 from longshore.broker.embedded.process.identity import Identity
 from longshore.shared.errors import HomeError
 
-#: Seconds between two looks at a lock somebody else holds.
-_PAUSE_S = 0.05
+#: Seconds between two tries to take a lock that another process has.
+_RETRY_INTERVAL_S = 0.05
 
-Task = Literal["up", "down"]
+Command = Literal["up", "down"]
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a home, and what for."""
+    """The process that has locked a home, and the command it runs."""
 
-    who: Identity
-    task: str
+    identity: Identity
+    command: str
 
 
 class HomeLock:
-    """The lock on a home. The system lets go of it when its holder ends, however it ends.
+    """The lock of a home. The operating system releases it when its holder ends, however it ends.
 
     :param wait_s: seconds to wait for another holder.
-    :raises HomeError: on entering, when another process holds it; names its pid.
+    :raises HomeError: on entering, if another process has the lock; names its pid.
     """
 
-    def __init__(self, path: Path, task: Task, *, wait_s: float = 0.0) -> None:
+    def __init__(self, path: Path, command: Command, *, wait_s: float = 0.0) -> None:
         self._path = path
-        self._task = task
+        self._command = command
         self._wait_s = wait_s
         self._descriptor: int | None = None
 
@@ -50,7 +50,7 @@ class HomeLock:
             own = Identity.own()
             with home_errors(self._path):
                 os.ftruncate(descriptor, 0)
-                content = {"task": self._task, "pid": own.pid, "created": own.created}
+                content = {"task": self._command, "pid": own.pid, "created": own.created}
                 os.pwrite(descriptor, json.dumps(content).encode(), 0)
         except BaseException:
             os.close(descriptor)
@@ -74,16 +74,16 @@ class HomeLock:
                 return
             except BlockingIOError:
                 if time.monotonic() >= deadline:
-                    raise self._held() from None
+                    raise self._busy_error() from None
             except OSError as error:
                 reason = f"it cannot be locked ({error.strerror}); choose a home on a local disk"
                 raise HomeError(f"{self._path}: {reason}") from None
-            time.sleep(_PAUSE_S)
+            time.sleep(_RETRY_INTERVAL_S)
 
-    def _held(self) -> HomeError:
+    def _busy_error(self) -> HomeError:
         holder = lock_holder(self._path)
-        pid = holder.who.pid if holder else "unknown"
-        if holder and holder.task == "down":
+        pid = holder.identity.pid if holder else "unknown"
+        if holder and holder.command == "down":
             return HomeError(
                 f"{self._path.parent} is being stopped (pid {pid}); wait for it, then run the command again"
             )
@@ -92,10 +92,10 @@ class HomeLock:
 
 
 def lock_holder(path: Path) -> Holder | None:
-    """Who holds the lock at ``path``; ``None`` when nobody that is alive does."""
+    """The holder of the lock at ``path``; ``None`` if no live process has it."""
     try:
         content = json.loads(path.read_text())
         holder = Holder(Identity(int(content["pid"]), float(content["created"])), str(content["task"]))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    return holder if holder.who.find() else None
+    return holder if holder.identity.find() else None

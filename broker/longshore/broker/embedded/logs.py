@@ -1,4 +1,4 @@
-"""The logs of a home: kept within bounds, and repeated on the terminal while one looks on."""
+"""The logs of a home: limited in size, and repeated on the terminal while ``up`` runs in the foreground."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
-#: Bytes a log may have; then it is moved to ``<name>.log.1`` and begun again.
-LOG_BYTES = 16 * 2**20
-#: Seconds between two looks at the logs.
-_PAUSE_S = 0.2
+#: The size in bytes at which a log is rotated to ``<name>.log.1``.
+MAX_LOG_BYTES = 16 * 2**20
+#: Seconds between two reads of the logs.
+_POLL_INTERVAL_S = 0.2
 
 
-def bound(path: Path, limit: int = LOG_BYTES) -> None:
-    """Start a log again that has grown beyond ``limit`` bytes, keeping the old one as ``<name>.log.1``.
+def rotate(path: Path, limit: int = MAX_LOG_BYTES) -> None:
+    """Move the content of a log of more than ``limit`` bytes to ``<name>.log.1``.
 
-    Its content is copied, not renamed: a process that writes to it keeps the file open.
+    The content is copied and the file emptied, because the process that writes to it has the file open.
     """
     try:
         if path.stat().st_size <= limit:
@@ -27,15 +27,15 @@ def bound(path: Path, limit: int = LOG_BYTES) -> None:
             shutil.copyfile(path, old)
             old.chmod(0o600)
         except OSError:
-            old.unlink(missing_ok=True)  # no space: a bounded log matters more than an old one
+            old.unlink(missing_ok=True)  # no space: the limit matters more than the old log
         with path.open("r+b") as file:
             file.truncate(0)
     except OSError:
-        return  # there is no log yet; or none can be written, which whoever writes it will say
+        return  # there is no log yet, or it cannot be written: its writer reports that
 
 
-class Tail:
-    """What was added to one log since the last look, line by line."""
+class LogReader:
+    """Reads the lines added to one log since the last read."""
 
     def __init__(self, path: Path) -> None:
         self.name = path.stem
@@ -44,7 +44,7 @@ class Tail:
         self._rest = b""
 
     def lines(self) -> list[str]:
-        """The complete lines that are new."""
+        """The new lines that are complete."""
         try:
             with self._path.open("rb") as file:
                 if self._path.stat().st_size < self._position:
@@ -59,17 +59,17 @@ class Tail:
 
 
 class Echo:
-    """Repeats the lines of logs on a terminal, each behind the name of its process, until it is left.
+    """Repeats the lines of logs on a terminal, each after the name of its process, until the block ends.
 
     :param output: ``None`` repeats nothing.
-    :param logs: also those that do not exist yet. What they hold already is not repeated.
+    :param logs: may include logs that do not exist yet. Lines written before the start are not repeated.
     """
 
     def __init__(self, output: TextIO | None, logs: Iterable[Path]) -> None:
         self._output = output
-        self._tails = [Tail(path) for path in logs]
-        self._width = max((len(tail.name) for tail in self._tails), default=0)
-        self._leave = threading.Event()
+        self._readers = [LogReader(path) for path in logs]
+        self._width = max((len(reader.name) for reader in self._readers), default=0)
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="echo", daemon=True)
 
     def __enter__(self) -> Echo:
@@ -79,18 +79,18 @@ class Echo:
 
     def __exit__(self, *_: object) -> None:
         if self._output is not None:
-            self._leave.set()
+            self._stop.set()
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._leave.wait(_PAUSE_S):
+        while not self._stop.wait(_POLL_INTERVAL_S):
             self._repeat()
         self._repeat()
 
     def _repeat(self) -> None:
-        for tail in self._tails:
-            for line in tail.lines():
-                self._write(f"{tail.name:<{self._width}} | {line}\n")
+        for reader in self._readers:
+            for line in reader.lines():
+                self._write(f"{reader.name:<{self._width}} | {line}\n")
 
     def _write(self, line: str) -> None:
         if self._output is None:
@@ -99,4 +99,4 @@ class Echo:
             self._output.write(line)
             self._output.flush()
         except (OSError, ValueError):
-            self._output = None  # the terminal was closed; the logs go on
+            self._output = None  # the terminal was closed; the log files go on

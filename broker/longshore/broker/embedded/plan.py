@@ -1,4 +1,4 @@
-"""What one ``up`` is asked to run, and the command lines of Longshore's own processes."""
+"""What one ``up`` runs, and the command lines of Longshore's own processes."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-#: Brings the schema up to date, then ends.
+#: Migrates the database, then ends.
 MIGRATE = (sys.executable, "-m", "longshore.broker.migrate")
 RELAY = (sys.executable, "-m", "longshore.broker.relay")
 WORKERS = (sys.executable, "-m", "longshore.workers.process.supervisor")
 FLOWER = (sys.executable, "-m", "longshore.broker.flower")
 
-#: Seconds the workers get to finish or hand back what they run.
+#: Seconds that the workers have to finish or hand back their shards.
 WORKERS_GRACE_S = 60.0
 
 
 class Service(BaseModel):
-    """A process that runs as long as the cluster does, and is started again when it ends by itself."""
+    """A process that runs as long as the cluster does; it is restarted if it exits."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    #: Names its log file and its lines on the terminal.
+    #: The name of its log file, and before its lines on the terminal.
     name: str
     argv: tuple[str, ...]
     #: Seconds between SIGTERM and SIGKILL.
@@ -31,25 +31,25 @@ class Service(BaseModel):
 
 
 class Plan(BaseModel):
-    """One ``up``, as a value that can be handed to a process in the background."""
+    """The options of one ``up``, as a value that can be passed to a background process."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     home: Path
     devices: str = "auto"
-    #: ``None``: the last one if it is free, else any free one.
+    #: ``None``: the last port of this home if it is free, or else any free port.
     redis_port: int | None = None
     postgres_port: int | None = None
     flower_port: int | None = None
     flower: bool = True
-    #: In the order of starting; they are stopped the other way round. ``None`` for Longshore's own.
+    #: In the order of starting; they are stopped in reverse order. ``None`` for Longshore's own.
     services: tuple[Service, ...] | None = None
-    #: Empty for none.
+    #: The command that migrates the database; empty for none.
     migrate: tuple[str, ...] = MIGRATE
 
     @property
     def with_flower(self) -> bool:
-        """Whether Flower is among the services."""
+        """Whether the services include Flower."""
         return self.flower and self.services is None and flower_installed()
 
     def build_services(self, flower_port: int) -> tuple[Service, ...]:
@@ -65,5 +65,5 @@ class Plan(BaseModel):
 
 
 def flower_installed() -> bool:
-    """Whether the extra ``monitor`` is there."""
+    """Whether the extra ``monitor`` is installed."""
     return importlib.util.find_spec("flower") is not None

@@ -1,4 +1,4 @@
-"""What runs in a home, for people and programs to read: no passwords."""
+"""The status of a home, for people and programs to read: no passwords."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class ProcessStatus:
 class Status:
     """What runs in a home.
 
-    :param running: an ``up`` is at work in it. If not, processes that are alive were left by one that was killed.
-    :param ready: everything listens, and jobs can be submitted.
-    :param pid: of the ``up``.
-    :param started_at: when everything listened, in ISO 8601 and UTC.
-    :param redis: ``host:port``; so is ``postgres``.
+    :param running: an ``up`` is running in it. If not, live processes were left over by one that was killed.
+    :param ready: every service listens, and jobs can be submitted.
+    :param pid: the process id of the ``up``.
+    :param started_at: when every service listened, in ISO 8601 and UTC.
+    :param redis: ``host:port``; ``postgres`` likewise.
     """
 
     home: Path
@@ -45,15 +45,18 @@ class Status:
 
 
 def read_status(path: Path) -> Status:
-    """:raises HomeError: the home belongs to another user."""
+    """The status of the home at ``path``.
+
+    :raises HomeError: the home belongs to another user.
+    """
     home = Home(path)
     if not home.exists():
         return Status(home=path, running=False, ready=False)
     holder = lock_holder(home.lock_file)
-    up = holder.who.pid if holder is not None and holder.task == "up" else None
+    up = holder.identity.pid if holder is not None and holder.command == "up" else None
     record = Record.read(home)
     processes = tuple(
-        ProcessStatus(child.name, child.who.pid, child.who.find() is not None)
+        ProcessStatus(child.name, child.identity.pid, child.identity.find() is not None)
         for child in (record.children if record else ())
     )
     cluster = _read_cluster(home.cluster_file)

@@ -1,4 +1,4 @@
-"""Bringing the services of a home up, in order, each ready before the next."""
+"""Starting the services of a home, in order, each ready before the next starts."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from longshore.broker.embedded.plan import Plan
 from longshore.broker.embedded.process.processes import Child, Children, Command
 from longshore.broker.embedded.process.signals import StopSignals
 from longshore.broker.embedded.services.account import server_account
-from longshore.broker.embedded.services.ports import LOOPBACK, Ports, any_free_port, choose_ports, is_free, remember
+from longshore.broker.embedded.services.ports import LOOPBACK, Ports, any_free_port, choose_ports, is_free, save_ports
 from longshore.broker.embedded.services.postgres_server import PostgresServer
 from longshore.broker.embedded.services.redis_server import RedisServer
 from longshore.shared.errors import HomeError
 from longshore.shared.settings import Settings, default_producer
 
-logger = logging.getLogger("longshore.up")
+logger = logging.getLogger(__name__)
 
-#: Seconds Redis or Postgres gets to answer. After a crash they first read their logs.
-_START_S = 300.0
-#: Seconds Flower gets before ``up`` goes on without it.
-_FLOWER_S = 30.0
+#: Seconds for Redis or Postgres to answer. After a crash they first read their logs.
+_SERVER_TIMEOUT_S = 300.0
+#: Seconds for Flower to answer, before ``up`` goes on without it.
+_FLOWER_TIMEOUT_S = 30.0
 #: Seconds between two tries to reach a service.
-_PAUSE_S = 0.05
-#: How often a port that is taken in the last moment is replaced.
-_TRIES = 3
+_POLL_INTERVAL_S = 0.05
+#: How often to start a server, with another port if its port was taken in the last moment.
+_MAX_STARTS = 3
 
 
 class Server(Protocol):
-    """Redis or Postgres, as far as starting it goes."""
+    """The part of Redis or Postgres that is needed to start it."""
 
     @property
     def name(self) -> str: ...
@@ -43,10 +43,10 @@ class Server(Protocol):
 
 
 class Startup:
-    """The steps of one ``up``.
+    """The steps of one ``up``. Each of them raises:
 
-    :raises Stopped: by each step, when stopping was asked for.
-    :raises HomeError: by each step, when it cannot be done.
+    :raises Stopped: a signal to stop was received.
+    :raises HomeError: the step failed.
     """
 
     def __init__(self, home: Home, plan: Plan, children: Children, stop: StopSignals) -> None:
@@ -56,7 +56,10 @@ class Startup:
         self._stop = stop
 
     def start_servers(self) -> tuple[Settings, Ports]:
-        """Redis and Postgres; what is known afterwards is where they are."""
+        """Start Redis and Postgres.
+
+        :returns: the settings of the cluster, and the ports.
+        """
         plan = self._plan
         secrets = self._home.ensure_secrets()
         file = self._home.run / "ports.json"
@@ -65,11 +68,11 @@ class Startup:
         postgres = PostgresServer(self._home, secrets.postgres_password, server_account())
         postgres.prepare(lambda command: self._children.run(command, self._stop))
         ports = Ports(
-            redis=self._start_server(redis, ports.redis, given=plan.redis_port is not None),
-            postgres=self._start_server(postgres, ports.postgres, given=plan.postgres_port is not None),
+            redis=self._start_server(redis, ports.redis, fixed=plan.redis_port is not None),
+            postgres=self._start_server(postgres, ports.postgres, fixed=plan.postgres_port is not None),
             flower=ports.flower,
         )
-        remember(file, ports)
+        save_ports(file, ports)
         settings = Settings(
             redis_url=redis.url(ports.redis),
             database_url=postgres.url(ports.postgres),
@@ -80,12 +83,12 @@ class Startup:
         return settings, ports
 
     def start_services(self, settings: Settings, ports: Ports) -> None:
-        """The schema, then what works on it."""
+        """Migrate the database, then start the services that use it."""
         environ = {
             **os.environ,
             **settings.environment(),
             "PYTHONUNBUFFERED": "1",
-            # A file named like a package, in the folder `up` was called in, must not take that package's place.
+            # A file in the working folder must not shadow a package of the same name.
             "PYTHONSAFEPATH": "1",
         }
         if self._plan.migrate:
@@ -100,38 +103,40 @@ class Startup:
         elif self._plan.flower and self._plan.services is None:
             logger.info("flower is not installed, so there is none; to have it: pip install 'longshore[monitor]'")
 
-    def _start_server(self, server: Server, port: int, *, given: bool) -> int:
-        for _ in range(_TRIES):
+    def _start_server(self, server: Server, port: int, *, fixed: bool) -> int:
+        for _ in range(_MAX_STARTS):
             child = self._children.start(server.command(port))
             if self._await_answer(child, server, port):
                 logger.info("%s listens on %s:%d, pid %d", server.name, LOOPBACK, port, child.popen.pid)
                 return port
             failure = self._children.failure(child, "did not start")
             self._children.discard(server.name)
-            if given or is_free(port):
+            if fixed or is_free(port):
                 raise failure
             port = any_free_port()
         raise failure
 
     def _await_answer(self, child: Child, server: Server, port: int) -> bool:
-        """False when it ends instead."""
-        deadline = time.monotonic() + _START_S
+        """Wait until a server answers. Returns ``False`` if its process exits first."""
+        deadline = time.monotonic() + _SERVER_TIMEOUT_S
         while child.exit_code is None:
             if server.answers(port):
                 return True
             if time.monotonic() > deadline:
                 log = self._home.log(server.name)
-                raise HomeError(f"{server.name} does not answer on {LOOPBACK}:{port} after {_START_S:.0f} s; see {log}")
-            self._stop.pause(_PAUSE_S)
+                raise HomeError(
+                    f"{server.name} does not answer on {LOOPBACK}:{port} after {_SERVER_TIMEOUT_S:.0f} s; see {log}"
+                )
+            self._stop.pause(_POLL_INTERVAL_S)
         return False
 
     def _await_flower(self, child: Child, port: int) -> None:
-        """Not being able to look on is no reason not to work, so this never fails."""
-        deadline = time.monotonic() + _FLOWER_S
+        """Wait for Flower. It is only a monitor, so this never fails."""
+        deadline = time.monotonic() + _FLOWER_TIMEOUT_S
         while time.monotonic() < deadline and child.exit_code is None:
             try:
                 socket.create_connection((LOOPBACK, port), timeout=1).close()
                 return
             except OSError:
-                self._stop.pause(_PAUSE_S)
+                self._stop.pause(_POLL_INTERVAL_S)
         logger.warning("flower does not answer yet; see %s", self._home.log("flower"))

@@ -1,4 +1,4 @@
-"""Stopping a home from outside."""
+"""Stopping a home from another process."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from longshore.broker.embedded.lock import HomeLock, lock_holder
 from longshore.broker.embedded.process.identity import end
 from longshore.broker.embedded.process.leftovers import stop_leftovers
 
-#: Seconds an ``up`` gets to stop everything: more than all its processes may take together.
+#: Seconds that an ``up`` has to stop everything: more than the grace periods of all its processes together.
 _UP_GRACE_S = 180.0
 #: Seconds to wait for another ``down``.
-_WAIT_S = 30.0
+_LOCK_TIMEOUT_S = 30.0
 
 
 def stop_home(path: Path) -> bool:
     """Stop what runs in a home.
 
     :returns: whether anything ran.
-    :raises HomeError: it belongs to another user, or another command holds it.
+    :raises HomeError: it belongs to another user, or another command has locked it.
     """
     home = Home(path)
     if not home.exists():
         return False
     holder = lock_holder(home.lock_file)
-    was_up = holder is not None and holder.task == "up"
-    process = holder.who.find() if holder is not None and was_up else None
+    was_up = holder is not None and holder.command == "up"
+    process = holder.identity.find() if holder is not None and was_up else None
     if process is not None:
         end(process, signal.SIGTERM, _UP_GRACE_S)
-    with HomeLock(home.lock_file, "down", wait_s=_WAIT_S):
+    with HomeLock(home.lock_file, "down", wait_s=_LOCK_TIMEOUT_S):
         return stop_leftovers(home) or was_up

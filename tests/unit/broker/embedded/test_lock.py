@@ -34,7 +34,7 @@ def test_the_holder_is_known_while_it_holds(tmp_path: Path) -> None:
     with HomeLock(path, "up"):
         holder = lock_holder(path)
         assert holder is not None
-        assert (holder.who, holder.task) == (Identity.own(), "up")
+        assert (holder.identity, holder.command) == (Identity.own(), "up")
     assert lock_holder(path) is None
 
 
@@ -48,7 +48,7 @@ def test_a_second_one_is_refused_until_the_first_is_killed(tmp_path: Path, task:
         with HomeLock(path, "up", wait_s=30):
             holder = lock_holder(path)
             assert holder is not None
-            assert holder.who.pid == os.getpid()
+            assert holder.identity.pid == os.getpid()
 
 
 def test_a_damaged_lock_file_has_no_holder(tmp_path: Path) -> None:

@@ -3,14 +3,14 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from longshore.broker.embedded.logs import Echo, Tail, bound
+from longshore.broker.embedded.logs import Echo, LogReader, rotate
 
 
 def test_a_log_within_bounds_is_left_alone(tmp_path: Path) -> None:
     log = tmp_path / "relay.log"
     log.write_text("short")
-    bound(log, limit=5)
-    bound(tmp_path / "none.log", limit=5)
+    rotate(log, limit=5)
+    rotate(tmp_path / "none.log", limit=5)
     assert [entry.name for entry in tmp_path.iterdir()] == ["relay.log"]
 
 
@@ -18,7 +18,7 @@ def test_a_large_log_starts_again_for_the_process_that_holds_it_open(tmp_path: P
     log = tmp_path / "relay.log"
     with log.open("ab", buffering=0) as held:
         held.write(b"first\n")
-        bound(log, limit=5)
+        rotate(log, limit=5)
         held.write(b"second\n")
     assert log.read_text() == "second\n"
     assert (tmp_path / "relay.log.1").read_text() == "first\n"
@@ -27,16 +27,16 @@ def test_a_large_log_starts_again_for_the_process_that_holds_it_open(tmp_path: P
 def test_a_tail_gives_complete_new_lines_once(tmp_path: Path) -> None:
     log = tmp_path / "relay.log"
     log.write_text("before\n")
-    tail = Tail(log)
-    assert tail.lines() == []
+    reader = LogReader(log)
+    assert reader.lines() == []
     with log.open("ab", buffering=0) as held:
         held.write(b"one\ntw")
-        assert tail.lines() == ["one"]
+        assert reader.lines() == ["one"]
         held.write("o ü\n".encode())
-        assert tail.lines() == ["two ü"]
-        bound(log, limit=1)
+        assert reader.lines() == ["two ü"]
+        rotate(log, limit=1)
         held.write(b"after\n")
-        assert tail.lines() == ["after"]
+        assert reader.lines() == ["after"]
 
 
 def test_lines_are_repeated_behind_names_in_a_column(tmp_path: Path) -> None:

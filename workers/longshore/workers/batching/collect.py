@@ -1,4 +1,4 @@
-"""Small shards that come together: those that rely on another's message, and those that are worth a short wait."""
+"""Small shards that are batched: those coalesced behind one message, and those worth a short wait."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from longshore.broker.coalescing import Wake, Wakes
+from longshore.broker.coalescing import Coalescer, CoalescingKey
 from longshore.broker.tickets import Message
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.batch_key import GROUP_ROWS, GROUP_SHARDS, is_full
@@ -22,16 +22,16 @@ log = logging.getLogger("longshore.worker")
 LOOK: Final = 0.01
 
 
-def answer(wakes: Wakes, wake: Wake) -> None:
-    """Say that a message was taken, before its shards are claimed."""
+def release_key(coalescer: Coalescer, key: CoalescingKey) -> None:
+    """Delete the coalescing key of a message that was taken, before its shards are claimed."""
     try:
-        wakes.answer(wake)
+        coalescer.release(key)
     except ServiceUnavailable as error:
         log.warning("%s; for some seconds small shards wait for the relay", error)
 
 
-def pass_on(wakes: Wakes, wake: Wake, name: tuple[UUID, int], claims: Sequence[Claim]) -> None:
-    """Call again where the claim may have left behind some that relied on its message.
+def publish_rest(coalescer: Coalescer, key: CoalescingKey, name: tuple[UUID, int], claims: Sequence[Claim]) -> None:
+    """Publish again if the claim may have left behind shards that have no message of their own.
 
     :param name: a shard that the message named: it leads to the others, whatever has become of it.
     """
@@ -40,11 +40,11 @@ def pass_on(wakes: Wakes, wake: Wake, name: tuple[UUID, int], claims: Sequence[C
         return
     first = claims[0]
     ticket = Ticket(
-        *(*name, first.action, wake.queue, wake.priority, first.start, first.stop, first.model, first.version),
-        batch_key=wake.batch_key,
+        *(*name, first.action, key.queue, key.priority, first.start, first.stop, first.model, first.version),
+        batch_key=key.batch_key,
     )
     try:
-        wakes.call(Message((ticket,)))
+        coalescer.publish(Message((ticket,)))
     except ServiceUnavailable as error:
         log.warning("%s; the relay will publish what is left", error)
 

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Sequence
 
 from longshore.broker.app import make_app
-from longshore.broker.coalescing import Wakes
+from longshore.broker.coalescing import Coalescer
 from longshore.broker.publishing import publish
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.records import Ticket
@@ -31,7 +31,7 @@ def start_child() -> WorkerContext:
     # Loaded now, so that a worker which says that it is ready does not make the first job wait for it.
     importlib.import_module("longshore.workers.execution")
     worker = WorkerSettings.load()
-    context = WorkerContext(settings, worker, publish_cut, Wakes(app), TaskEvents(app, worker.name))
+    context = WorkerContext(settings, worker, publish_cut, Coalescer(app), TaskEvents(app, worker.name))
     context.draining.listen()
     keep()
     return context

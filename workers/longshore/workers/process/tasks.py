@@ -13,7 +13,7 @@ from celery import Task, shared_task
 from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
 
 from longshore.broker.logs import configure_logging
-from longshore.broker.tickets import TASK_PREFIX, parse_names
+from longshore.broker.tickets import TASK_PREFIX, parse_shard_ids
 
 if TYPE_CHECKING:
     from longshore.workers.context import WorkerContext
@@ -41,12 +41,13 @@ def _stop_child(**_: object) -> None:
         _held.pop().close()
 
 
-def run(task: Task, names: Sequence[Sequence[str | int]], wake: str | None = None) -> None:
+def run(task: Task, shard_ids: Sequence[Sequence[str | int]], coalescing_key: str | None = None) -> None:
     """The body of every task."""
-    from longshore.broker.coalescing import Wake
+    from longshore.broker.coalescing import CoalescingKey
     from longshore.workers.execution import run_message
 
-    run_message(_held[0], parse_names(names), str(task.request.id), None if wake is None else Wake.parse(wake))
+    key = None if coalescing_key is None else CoalescingKey.parse(coalescing_key)
+    run_message(_held[0], parse_shard_ids(shard_ids), str(task.request.id), key)
 
 
 setup_logging.connect(_configure_logging)

@@ -1,4 +1,4 @@
-"""``up`` in the background: the same runner, in a session of its own, that says when it is ready."""
+"""``up --detach``: the same cluster, run by a background process in a session of its own."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from longshore.shared.errors import HomeError
 
 
 def start(plan: Plan) -> Status:
-    """Start an ``up`` that outlives this process, and wait until everything listens.
+    """Start an ``up`` that outlives this process, and wait until every service listens.
 
-    :raises HomeError: it did not come up; says why.
+    :raises HomeError: it did not start; contains the reason.
     """
     home = Home(plan.home)
     home.prepare()
@@ -29,22 +29,22 @@ def start(plan: Plan) -> Status:
         finally:
             os.close(write)
         try:
-            said = report.read()  # until it is ready, or gone
-        except BaseException:  # Ctrl-C, too: what one does not wait for any more is not left half up
+            answer = report.read()  # returns when it is ready, or has exited
+        except BaseException:  # includes Ctrl-C: do not leave a cluster half started
             stop_home(home.path)
             raise
-    if not said:
+    if not answer:
         raise HomeError(f"`up` ended before it was ready; the end of {home.log('up')}:\n{last_lines(home.log('up'))}")
-    content = json.loads(said)
+    content = json.loads(answer)
     if content["error"] is not None:
         raise HomeError(content["error"])
     return read_status(home.path)
 
 
 def _launch(home: Home, plan: Plan, report: int) -> None:
-    """Start the process that becomes the daemon; returns when it has, or has failed to."""
+    """Start the process that forks the daemon; returns when it has exited."""
     log = home.log("up")
-    # The home stands in the arguments only to be seen in a list of processes; the plan itself comes on standard input.
+    # The home is an argument only so that lists of processes show it; the plan is passed on standard input.
     argv = [sys.executable, "-P", "-m", "longshore.broker.embedded", str(report), str(home.path)]
     with home_errors(log), log.open("ab") as output:
         subprocess.run(

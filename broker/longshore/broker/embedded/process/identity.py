@@ -1,6 +1,6 @@
-"""Which process a number meant when it was written down.
+"""Processes identified by their pid and start time.
 
-The system gives a number to a new process once the old one is gone, so a number alone never stops anything here.
+The operating system reuses pids, so nothing here signals a process by its pid alone.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from dataclasses import dataclass
 
 import psutil
 
-#: Seconds by which two readings of one process's start can differ, as the clock is adjusted.
-_SAME_START_S = 2.0
-#: Seconds between two looks at a process that is ending.
-_PAUSE_S = 0.05
+#: Seconds by which two readings of a process's start time may differ, because the clock is adjusted.
+_START_TOLERANCE_S = 2.0
+#: Seconds between two checks of a process that is ending.
+_POLL_INTERVAL_S = 0.05
 #: Seconds to wait for a killed process to be gone.
-_KILL_S = 10.0
+_KILL_TIMEOUT_S = 10.0
 
-#: In the environment of everything a cluster starts, and of all that starts in turn: which ``up`` it belongs to.
+#: The variable that marks every process of an ``up``, and all their descendants, with the id of the ``up``.
 RUN_VARIABLE = "LONGSHORE_UP_RUN"
 
 
 @dataclass(frozen=True)
 class Identity:
-    """A process, told apart from later ones with the same number.
+    """A process, distinguished from later ones with the same pid.
 
     :param created: when it was started, in seconds since 1970.
     """
@@ -40,21 +40,21 @@ class Identity:
 
     @classmethod
     def own(cls) -> Identity:
-        """The process this runs in."""
+        """The identity of the current process."""
         return cls.of(psutil.Process())
 
     def find(self) -> psutil.Process | None:
-        """The process, or ``None`` when it is gone."""
+        """The process, or ``None`` if it is gone."""
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.created) < _SAME_START_S
+            same = abs(process.create_time() - self.created) < _START_TOLERANCE_S
         except psutil.NoSuchProcess:
             return None
         return process if same and is_alive(process) else None
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Whether it still runs. One that has ended and that nobody has collected yet does not."""
+    """Whether a process still runs. A zombie does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -62,44 +62,48 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def end(
-    process: psutil.Process, how: signal.Signals, grace_s: float, *, impatient: Callable[[], bool] = lambda: False
+    process: psutil.Process,
+    stop_signal: signal.Signals,
+    grace_s: float,
+    *,
+    impatient: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Ask a process to end, wait, then kill what is left of it and of all it started.
+    """Send a process a signal, wait for its end, then kill what is left of it and its descendants.
 
-    :param grace_s: seconds it gets.
-    :param impatient: asked while waiting; when true, the waiting is over.
+    :param grace_s: seconds to wait.
+    :param impatient: called while waiting; ``True`` ends the wait.
     """
     tree = [process, *_descendants(process)]
-    _send(process, how)
+    _send(process, stop_signal)
     deadline = time.monotonic() + grace_s
     while is_alive(process) and time.monotonic() < deadline and not impatient():
-        time.sleep(_PAUSE_S)
+        time.sleep(_POLL_INTERVAL_S)
     kill(tree)
 
 
 def kill(processes: Iterable[psutil.Process]) -> None:
-    """Kill, and wait until they are gone."""
-    left = [process for process in processes if is_alive(process)]
-    for process in left:
+    """Kill processes and wait until they are gone."""
+    alive = [process for process in processes if is_alive(process)]
+    for process in alive:
         _send(process, signal.SIGKILL)
-    deadline = time.monotonic() + _KILL_S
-    while any(is_alive(process) for process in left) and time.monotonic() < deadline:
-        time.sleep(_PAUSE_S)
+    deadline = time.monotonic() + _KILL_TIMEOUT_S
+    while any(is_alive(process) for process in alive) and time.monotonic() < deadline:
+        time.sleep(_POLL_INTERVAL_S)
 
 
 def belonging_to(run: str) -> list[psutil.Process]:
-    """Every process that an ``up`` started, itself or through others, wherever it has moved since.
+    """Every process that an ``up`` started, directly or indirectly, including daemons that left their parent.
 
-    Redis and Postgres overwrite their environment with their title; they are known by their number.
+    Redis and Postgres overwrite their environment with their title, so they are identified by their pid instead.
     """
-    found = []
+    processes = []
     for process in psutil.process_iter():
         try:
             if process.environ().get(RUN_VARIABLE) == run and process.pid != os.getpid():
-                found.append(process)
+                processes.append(process)
         except (psutil.Error, OSError):
-            continue  # gone meanwhile, or another user's: none of ours
-    return found
+            continue  # it has exited, or belongs to another user
+    return processes
 
 
 def _descendants(process: psutil.Process) -> list[psutil.Process]:
@@ -109,8 +113,8 @@ def _descendants(process: psutil.Process) -> list[psutil.Process]:
         return []
 
 
-def _send(process: psutil.Process, how: signal.Signals) -> None:
+def _send(process: psutil.Process, stop_signal: signal.Signals) -> None:
     try:
-        process.send_signal(how)
+        process.send_signal(stop_signal)
     except psutil.NoSuchProcess:
         return

@@ -1,4 +1,4 @@
-"""The processes of one ``up``: started in a session of their own, recorded, and stopped in turn."""
+"""The processes of one ``up``: each started in a session of its own, recorded, and stopped in order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psutil
 
 from longshore.broker.embedded.files import home_errors, last_lines
 from longshore.broker.embedded.home import Home
-from longshore.broker.embedded.logs import bound
+from longshore.broker.embedded.logs import rotate
 from longshore.broker.embedded.process.identity import RUN_VARIABLE, Identity, belonging_to, end, kill
 from longshore.broker.embedded.process.record import Record, Recorded, record_file
 from longshore.broker.embedded.process.signals import StopSignals
@@ -25,8 +25,8 @@ from longshore.shared.errors import HomeError
 class Command:
     """How to start one process, and how to stop it.
 
-    :param environ: its whole environment. Passwords travel here or in files, never in ``argv``.
-    :param account: the user it runs as; ``None`` for the present one.
+    :param environ: its whole environment. Passwords are passed here or in files, never in ``argv``.
+    :param account: the user it runs as; ``None`` for the current one.
     :param grace_s: seconds between ``stop_signal`` and SIGKILL.
     """
 
@@ -40,21 +40,21 @@ class Command:
 
 @dataclass(frozen=True)
 class Child:
-    """A process that was started here."""
+    """A process that :func:`spawn` started."""
 
     command: Command
     popen: subprocess.Popen[bytes]
     identity: Identity
-    #: ``time.monotonic()`` of its start.
-    started: float
+    #: ``time.monotonic()`` at its start.
+    started_at: float
 
     @property
     def exit_code(self) -> int | None:
-        """``None`` while it runs; minus the signal's number when a signal ended it."""
+        """``None`` while it runs; the negative signal number if a signal ended it."""
         return self.popen.poll()
 
     def stop(self, impatient: Callable[[], bool]) -> None:
-        """End it and all it started. Its number is its own until it is waited for, here."""
+        """End it and its descendants. Its pid cannot be reused before it is waited for here."""
         if self.exit_code is None:
             process = psutil.Process(self.popen.pid)
             end(process, self.command.stop_signal, self.command.grace_s, impatient=impatient)
@@ -64,7 +64,7 @@ class Child:
 class Children:
     """All processes of one ``up``.
 
-    :param run: marks the environment of each, and of all they start.
+    :param run: the id of the ``up``, which marks the environment of each process and its descendants.
     """
 
     def __init__(self, home: Home, run: str) -> None:
@@ -74,12 +74,15 @@ class Children:
         self._save()
 
     def start(self, command: Command) -> Child:
-        """:raises HomeError: it cannot be started, or not be recorded."""
+        """Start a process and record it.
+
+        :raises HomeError: it cannot be started or recorded.
+        """
         child = spawn(command, self._home.log(command.name), self._run)
         self._children[command.name] = child
         try:
             self._save()
-        except HomeError:  # what no later command would find is not left running
+        except HomeError:  # no later command could find a process without a record
             self._children.pop(command.name).stop(lambda: True)
             raise
         return child
@@ -87,8 +90,8 @@ class Children:
     def run(self, command: Command, stop: StopSignals) -> None:
         """Start a process and wait for its end.
 
-        :raises HomeError: it failed; with the end of its log.
-        :raises Stopped: stopping was asked for meanwhile.
+        :raises HomeError: it failed; contains the end of its log.
+        :raises Stopped: a signal to stop was received.
         """
         child = self.start(command)
         while child.exit_code is None:
@@ -98,21 +101,21 @@ class Children:
             raise self.failure(child, "failed")
 
     def ended(self) -> list[Child]:
-        """Those that have ended by themselves; each is told once."""
-        gone = [child for child in self._children.values() if child.exit_code is not None]
-        for child in gone:
+        """The processes that have exited since the last call."""
+        exited = [child for child in self._children.values() if child.exit_code is not None]
+        for child in exited:
             del self._children[child.command.name]
-        return gone
+        return exited
 
     def discard(self, name: str) -> None:
-        """Stop one if it runs, and forget it."""
+        """Stop a process if it runs, and remove its record."""
         self._children.pop(name).stop(lambda: False)
         self._save()
 
     def stop(self, impatient: Callable[[], bool]) -> None:
-        """Stop all, the last started first, and whatever they left behind.
+        """Stop all processes, the last started first, and then their remaining descendants.
 
-        :param impatient: when it turns true, nothing is waited for any more.
+        :param impatient: once it returns ``True``, processes are killed without waiting.
         """
         for child in reversed(self._children.values()):
             child.stop(impatient)
@@ -121,7 +124,7 @@ class Children:
         record_file(self._home).unlink(missing_ok=True)
 
     def failure(self, child: Child, what: str) -> HomeError:
-        """The error for a process that is no more, with the end of its log."""
+        """The error for a process that has exited, with the end of its log."""
         log = self._home.log(child.command.name)
         return HomeError(
             f"{child.command.name} {what} (exit code {child.exit_code}); the end of {log}:\n{last_lines(log)}"
@@ -136,16 +139,16 @@ class Children:
 
 
 def spawn(command: Command, log: Path, run: str) -> Child:
-    """Start a process whose output goes to the end of ``log``.
+    """Start a process whose output is appended to ``log``.
 
-    It gets a session of its own, so that Ctrl-C on the terminal reaches ``up`` alone, which decides who stops when. It
-    writes to the file itself, so that it can go on if ``up`` is killed.
+    It has a session of its own, so that Ctrl-C on the terminal reaches only ``up``, which stops the processes in order.
+    It writes to the file itself, so that it can go on if ``up`` is killed.
 
     :raises HomeError: it cannot be started.
     """
-    bound(log)
+    rotate(log)
     account = command.account
-    # An account is given by root only, and none of root's groups go with it.
+    # Only root sets an account, and the process must not inherit root's groups.
     groups: list[int] | None = None if account is None else []
     with home_errors(log), log.open("ab") as output:
         try:

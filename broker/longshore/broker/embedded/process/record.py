@@ -1,4 +1,4 @@
-"""What runs in a home, written down so that a later command finds it even if ``up`` was killed."""
+"""The record of what runs in a home, by which a later command finds it even if ``up`` was killed."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from longshore.broker.embedded.process.identity import Identity
 
 @dataclass(frozen=True)
 class Recorded:
-    """One process, and how it wants to be stopped.
+    """One process, and how to stop it.
 
     :param grace_s: seconds between ``stop_signal`` and SIGKILL.
     """
 
     name: str
-    who: Identity
+    identity: Identity
     stop_signal: signal.Signals = signal.SIGTERM
     grace_s: float = 10.0
 
@@ -29,7 +29,7 @@ class Recorded:
 class Record:
     """What one ``up`` started.
 
-    :param run: marks the environment of all that this ``up`` started.
+    :param run: the id of the ``up``, which marks the environment of all its processes.
     :param children: in the order of starting.
     """
 
@@ -41,8 +41,8 @@ class Record:
         rows = [
             {
                 "name": child.name,
-                "pid": child.who.pid,
-                "created": child.who.created,
+                "pid": child.identity.pid,
+                "created": child.identity.created,
                 "stop_signal": child.stop_signal.value,
                 "grace_s": child.grace_s,
             }
@@ -53,7 +53,7 @@ class Record:
 
     @classmethod
     def read(cls, home: Home) -> Record | None:
-        """``None`` when nothing was recorded, or nothing that can be understood."""
+        """Read the record of a home; ``None`` if there is none, or it cannot be parsed."""
         try:
             content = json.loads(record_file(home).read_text())
             children = tuple(
@@ -71,5 +71,5 @@ class Record:
 
 
 def record_file(home: Home) -> Path:
-    """Where it stands."""
+    """The path of the record."""
     return home.run / "processes.json"

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP, as something one can wait for."""
+"""Waiting for Ctrl-C, SIGTERM or SIGHUP."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import select
 import signal
 from types import FrameType, TracebackType
 
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(Exception):
-    """Stopping was asked for while something was being waited for; it never leaves this package."""
+    """A signal to stop was received during a wait. It never leaves this package."""
 
 
 class StopSignals:
-    """Collects the signals that ask to stop, in the main thread, from entering to leaving.
+    """Receives the signals to stop while its block runs, in the main thread.
 
-    A second Ctrl-C asks not to wait for anything any more. The end of a child process ends a wait, too.
+    A second Ctrl-C sets :attr:`hard`: stop without waiting. The end of a child process also ends a wait.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class StopSignals:
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
-        for number in (*_STOPPING, signal.SIGCHLD):
+        for number in (*_STOP_SIGNALS, signal.SIGCHLD):
             if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
                 continue  # nohup
             self._before[number] = signal.signal(number, self._receive)  # type: ignore[assignment]
@@ -53,9 +53,9 @@ class StopSignals:
             os.read(self._read, 4096)
 
     def pause(self, timeout_s: float) -> None:
-        """Wait, unless stopping was asked for.
+        """Wait, unless a signal to stop was received.
 
-        :raises Stopped: it was, before or meanwhile.
+        :raises Stopped: a signal to stop was received before or during the wait.
         """
         if not self.requested:
             self.wait(timeout_s)
@@ -69,4 +69,4 @@ class StopSignals:
         try:
             os.write(self._write, b"!")
         except BlockingIOError:
-            return  # the pipe is full of signals nobody looked at yet: the wait ends anyway
+            return  # the pipe is full of unread signals: the wait ends anyway

@@ -1,4 +1,4 @@
-"""Starts again what ends by itself."""
+"""Restarts processes that exit."""
 
 from __future__ import annotations
 
@@ -7,55 +7,55 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from longshore.broker.embedded.logs import bound
+from longshore.broker.embedded.logs import rotate
 from longshore.broker.embedded.process.processes import Child, Children, Command
 from longshore.broker.embedded.process.signals import StopSignals
 from longshore.shared.errors import HomeError
 
-logger = logging.getLogger("longshore.up")
+logger = logging.getLogger(__name__)
 
-#: Seconds before the first, and at most before any, new start.
-FIRST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 30.0
-#: Seconds a process must have run for its earlier ends to be forgotten.
+#: Seconds before the first restart of a process, and at most before any restart.
+MIN_RESTART_DELAY_S = 1.0
+MAX_RESTART_DELAY_S = 30.0
+#: Seconds that a process must run for the delay to be reset.
 _HEALTHY_S = 60.0
-#: Seconds between two looks at the size of the logs.
-_LOGS_S = 60.0
+#: Seconds between two checks of the size of the logs.
+_LOG_CHECK_INTERVAL_S = 60.0
 
 
 class Supervisor:
-    """Keeps the processes of an ``up`` running until stopping is asked for.
+    """Keeps the processes of an ``up`` running until a signal to stop is received.
 
-    A process that ends again and again is started after longer and longer pauses.
+    A process that exits again and again is restarted after longer and longer delays.
     """
 
     def __init__(self, children: Children, logs: Iterable[Path]) -> None:
         self._children = children
         self._logs = tuple(logs)
-        self._pauses: dict[str, float] = {}
-        #: What to start again, and from when on.
+        self._delays: dict[str, float] = {}
+        #: What to restart, and from when on.
         self._due: dict[str, tuple[float, Command]] = {}
 
     def watch(self, stop: StopSignals) -> None:
-        """Returns when stopping is asked for."""
+        """Supervise until a signal to stop is received."""
         while not stop.requested:
             now = time.monotonic()
             for child in self._children.ended():
                 self._plan(child, now)
             self._start_due(now)
             for log in self._logs:
-                bound(log)
+                rotate(log)
             stop.wait(self._next(now))
 
     def _plan(self, child: Child, now: float) -> None:
         command = child.command
-        last = 0.0 if now - child.started > _HEALTHY_S else self._pauses.get(command.name, 0.0)
-        self._delay(command, now, FIRST_PAUSE_S if last == 0 else min(2 * last, LONGEST_PAUSE_S))
+        last = 0.0 if now - child.started_at > _HEALTHY_S else self._delays.get(command.name, 0.0)
+        self._delay(command, now, MIN_RESTART_DELAY_S if last == 0 else min(2 * last, MAX_RESTART_DELAY_S))
         logger.warning(
             "%s ended with code %s; starting it again in %.0f s",
             command.name,
             child.exit_code,
-            self._pauses[command.name],
+            self._delays[command.name],
             extra={"action": "restart", "service": command.name, "exit_code": child.exit_code},
         )
 
@@ -66,15 +66,15 @@ class Supervisor:
             del self._due[name]
             try:
                 child = self._children.start(command)
-            except HomeError as error:  # no space or no memory just now: that may pass
-                self._delay(command, now, LONGEST_PAUSE_S)
+            except HomeError as error:  # no space or no memory: that may pass
+                self._delay(command, now, MAX_RESTART_DELAY_S)
                 logger.warning("%s", error, extra={"action": "restart_failed", "service": name})
             else:
                 logger.info("%s is back, pid %d", name, child.popen.pid, extra={"action": "started", "service": name})
 
-    def _delay(self, command: Command, now: float, pause_s: float) -> None:
-        self._pauses[command.name] = pause_s
-        self._due[command.name] = (now + pause_s, command)
+    def _delay(self, command: Command, now: float, delay_s: float) -> None:
+        self._delays[command.name] = delay_s
+        self._due[command.name] = (now + delay_s, command)
 
     def _next(self, now: float) -> float:
-        return min([_LOGS_S, *(max(0.0, when - now) for when, _ in self._due.values())])
+        return min([_LOG_CHECK_INTERVAL_S, *(max(0.0, when - now) for when, _ in self._due.values())])

