@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import click
 
-from longshore.producers.cli.submitting import given_options, job_options, parse_config
+from longshore.producers.cli.job_options import explicit_options, job_options, parse_config
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -135,7 +135,7 @@ def training_options(function: F) -> F:
 
 def training_request(given: Mapping[str, object]) -> dict[str, object]:
     """Those options that were given, as :meth:`Client.train` takes them."""
-    asked = given_options({name: value for name, value in given.items() if name not in _READ_HERE})
+    asked = explicit_options({name: value for name, value in given.items() if name not in _READ_HERE})
     for name in ("validation", "test"):
         if name in asked:
             asked[name] = _fraction_or_file(str(asked[name]))

@@ -7,7 +7,7 @@ import typing
 import click
 import pytest
 
-from longshore.producers.cli import submitting, training_options
+from longshore.producers.cli import job_options, training_options
 from longshore.producers.cli.catalog import COMMANDS
 from longshore.producers.cli.commands import jobs as jobs_module
 from longshore.producers.cli.main import cli, run
@@ -88,8 +88,8 @@ def test_choices_are_those_of_the_specs() -> None:
     fields = TrainSpec.model_fields
     assert typing.get_args(fields["optimizer"].annotation) == training_options.OPTIMIZERS
     assert typing.get_args(fields["task"].annotation) == training_options.TASKS
-    assert typing.get_args(JobOptions.model_fields["device"].annotation) == submitting.DEVICES
-    assert typing.get_args(DataFormat) == submitting.FORMATS
+    assert typing.get_args(JobOptions.model_fields["device"].annotation) == job_options.DEVICES
+    assert typing.get_args(DataFormat) == job_options.FORMATS
     assert tuple(State) == jobs_module.STATES
 
 
@@ -114,7 +114,7 @@ def test_the_defaults_in_the_help_are_those_of_the_specs() -> None:
 
 
 def test_the_family_s_configuration_is_json_or_a_word() -> None:
-    given = submitting.parse_config(["hidden=[128,64]", "activation=gelu", "dropout=0.1", "bias=false", "x=a=b"])
+    given = job_options.parse_config(["hidden=[128,64]", "activation=gelu", "dropout=0.1", "bias=false", "x=a=b"])
     assert given == {"hidden": [128, 64], "activation": "gelu", "dropout": 0.1, "bias": False, "x": "a=b"}
 
 
@@ -123,7 +123,7 @@ def test_the_family_s_configuration_is_json_or_a_word() -> None:
 )
 def test_a_configuration_that_cannot_be_read(wrong: list[str], reason: str) -> None:
     with pytest.raises(click.UsageError, match=reason):
-        submitting.parse_config(wrong)
+        job_options.parse_config(wrong)
 
 
 def test_parquet_needs_a_file_and_a_suffix_says_the_format(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,8 +6,8 @@ import click
 
 from longshore.producers.cli.commands.infer import count_or_fraction
 from longshore.producers.cli.connect import connected
+from longshore.producers.cli.job_options import explicit_options, job_options
 from longshore.producers.cli.options import Options, with_options
-from longshore.producers.cli.submitting import given_options, job_options
 
 
 @click.command()
@@ -31,9 +31,9 @@ def evaluate(options: Options, /, model: str, data: str, target: str | None, wai
     """
     with connected(options) as client:
         from longshore.producers.cli.views.evaluation_tables import print_evaluation
-        from longshore.producers.cli.views.job_view import tell_submitted
+        from longshore.producers.cli.views.job_view import print_submitted
 
-        job = client.evaluate(model, data, target, **given_options(given))
-        tell_submitted(options, job, wait)
+        job = client.evaluate(model, data, target, **explicit_options(given))
+        print_submitted(options, job, wait)
         if wait and not options.as_json:
             print_evaluation(job.evaluation())

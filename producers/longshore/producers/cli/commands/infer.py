@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from longshore.producers.cli.connect import connected
+from longshore.producers.cli.job_options import explicit_options, job_options
 from longshore.producers.cli.options import Options, with_options
-from longshore.producers.cli.submitting import given_options, job_options
 
 
 def count_or_fraction(text: str) -> int | float:
@@ -48,6 +48,6 @@ def infer(options: Options, /, model: str, data: str, wait: bool, **given: objec
     Prints the job's id; `longshore results` and the table `results` have what it computed.
     """
     with connected(options) as client:
-        from longshore.producers.cli.views.job_view import tell_submitted
+        from longshore.producers.cli.views.job_view import print_submitted
 
-        tell_submitted(options, client.infer(model, data, **given_options(given)), wait)
+        print_submitted(options, client.infer(model, data, **explicit_options(given)), wait)

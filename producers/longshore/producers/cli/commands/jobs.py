@@ -109,9 +109,9 @@ def cancel(options: Options, job: str) -> None:
 def retry(options: Options, job: str, rows: Literal["failed"] | None, wait: bool) -> None:
     """Run again what did not succeed of a failed or cancelled job; with --rows failed, of any that has ended."""
     with connected(options) as client:
-        from longshore.producers.cli.views.job_view import tell_submitted
+        from longshore.producers.cli.views.job_view import print_submitted
 
-        tell_submitted(options, client.job(job).retry(rows), wait)
+        print_submitted(options, client.job(job).retry(rows), wait)
 
 
 def _print_trials(job: Job) -> None:
@@ -159,9 +159,9 @@ def _print_chain(job: Job) -> None:
 def extend(options: Options, job: str, epochs: int, wait: bool) -> None:
     """Train on from where a training job has ended; makes a new version."""
     with connected(options) as client:
-        from longshore.producers.cli.views.job_view import tell_submitted
+        from longshore.producers.cli.views.job_view import print_submitted
 
-        tell_submitted(options, client.job(job).extend(epochs), wait)
+        print_submitted(options, client.job(job).extend(epochs), wait)
 
 
 def _print_details(options: Options, job: Job) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from longshore.producers.cli.connect import connected
+from longshore.producers.cli.job_options import parse_config
 from longshore.producers.cli.options import Options, with_options
-from longshore.producers.cli.submitting import parse_config
 from longshore.producers.cli.training_options import training_options, training_request
 
 SAMPLERS = ("tpe", "random", "grid")
@@ -47,10 +47,10 @@ def tune(
     """
     asked = training_request(given)
     with connected(options) as client:
-        from longshore.producers.cli.views.job_view import tell_submitted
+        from longshore.producers.cli.views.job_view import print_submitted
 
         found = parse_config(space, "--search")
-        tell_submitted(options, client.tune(model, family, data, target, found, **asked), wait)
+        print_submitted(options, client.tune(model, family, data, target, found, **asked), wait)
 
 
 @click.command("cross-validate")
@@ -66,6 +66,6 @@ def cross_validate(
     """
     asked = training_request(given)
     with connected(options) as client:
-        from longshore.producers.cli.views.job_view import tell_submitted
+        from longshore.producers.cli.views.job_view import print_submitted
 
-        tell_submitted(options, client.cross_validate(model, family, data, target, **asked), wait)
+        print_submitted(options, client.cross_validate(model, family, data, target, **asked), wait)

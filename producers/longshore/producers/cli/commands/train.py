@@ -19,6 +19,6 @@ def train(options: Options, /, data: str, model: str, family: str, target: str, 
     """
     asked = training_request(given)
     with connected(options) as client:
-        from longshore.producers.cli.views.job_view import tell_submitted
+        from longshore.producers.cli.views.job_view import print_submitted
 
-        tell_submitted(options, client.train(model, family, data, target, **asked), wait)
+        print_submitted(options, client.train(model, family, data, target, **asked), wait)

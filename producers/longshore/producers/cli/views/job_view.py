@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from longshore.shared.ledger.records import JobRecord
 
 
-def tell_submitted(options: Options, job: Job, wait: bool) -> None:
+def print_submitted(options: Options, job: Job, wait: bool) -> None:
     """Answer a submission: the job's id, or after waiting, how it ended.
 
     :raises JobFailed: it was waited for, and failed.

@@ -29,7 +29,7 @@ def job_options(function: F) -> F:
     return function
 
 
-def given_options(options: Mapping[str, object]) -> dict[str, object]:
+def explicit_options(options: Mapping[str, object]) -> dict[str, object]:
     """Those that were given."""
     return {name: value for name, value in options.items() if value is not None and value != ()}
 
