@@ -1,0 +1,42 @@
+# The commands of a developer's day; .ci/run calls the same ones. `make` alone lists them.
+
+# The tools in .venv if `make setup` has made it, else those on the PATH: an environment of your own, activated.
+BIN ?= $(if $(wildcard .venv/bin/python),.venv/bin/)
+# Python for `make setup`; constraints.txt is tested with 3.11.
+PYTHON ?= python3.11
+# More arguments for pytest: `make unit ARGS="-k tickets -x"`.
+ARGS ?=
+# The benchmarks that `make bench` runs, in turn.
+BENCHMARKS ?= inference small_jobs training
+
+.DEFAULT_GOAL := help
+.PHONY: help setup unit test lint format docs bench
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+setup: ## make .venv with Longshore, its extras and the tools, in the versions of constraints.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install -c constraints.txt -e ".[all,dev]"
+
+unit: ## run the unit tests: no services, under a minute
+	$(BIN)pytest tests/unit $(ARGS)
+
+test: ## run all tests: each starts the services it needs
+	$(BIN)pytest $(ARGS)
+
+lint: ## check style, formatting, types and the layers of imports
+	$(BIN)ruff check .
+	$(BIN)ruff format --check .
+	$(BIN)mypy
+	$(BIN)lint-imports
+
+format: ## format the sources and fix what ruff can fix
+	$(BIN)ruff format .
+	$(BIN)ruff check --fix .
+
+docs: ## check the documentation: links, and the reference pages against the code
+	$(BIN)pytest tests/unit/test_docs.py $(ARGS)
+
+bench: ## run the benchmarks; BENCHMARKS="inference" for some of them
+	@for name in $(BENCHMARKS); do echo "+ benchmarks.$$name"; $(BIN)python -m benchmarks.$$name || exit 1; done
