@@ -52,7 +52,7 @@ def inferred(longshore: CommandLine, trained: str, data: Path) -> str:
     done = longshore("infer", "digits@first", data, "--rows-per-shard", "1500", "--priority", "9")
     assert done.code == 0, done.err
     job = done.out.strip()
-    assert done.err == f"submitted; to see it end: longshore jobs wait {job}\n"
+    assert done.err == f"submitted; to wait for it: longshore jobs wait {job}\n"
     assert longshore("jobs", "wait", job, "--timeout", "60").code == 0
     return job
 
@@ -75,7 +75,7 @@ def test_a_training_job_is_shown_with_its_metrics(longshore: CommandLine, traine
     assert isinstance(metrics, list)
     assert {metric["step"] for metric in metrics} == {1, 2}
     shown = longshore("jobs", "show", trained).out
-    assert "made       digits:1\n" in shown
+    assert "version    digits:1\n" in shown
     assert "EPOCH" in shown
     assert "\x1b" not in shown
 
@@ -88,7 +88,20 @@ def test_jobs_are_listed_newest_first(longshore: CommandLine, trained: str, infe
     assert (job["priority"], job["shards_done"], job["total"]) == (9, 3, ROWS)
     assert [job["id"] for job in json.loads(longshore("jobs", "list", "--kind", "train", "--json").out)] == [trained]
     lines = longshore("jobs", "list", "--limit", "1", "--state", "succeeded").out.splitlines()
-    columns = ["JOB", "KIND", "MODEL", "STATE", "DONE", "OF", "FAILED", "SPEED", "LEFT", "PRIORITY", "PRODUCER", "AGE"]
+    columns = [
+        "JOB",
+        "KIND",
+        "MODEL",
+        "STATE",
+        "DONE",
+        "TOTAL",
+        "FAILED",
+        "SPEED",
+        "LEFT",
+        "PRIORITY",
+        "PRODUCER",
+        "AGE",
+    ]
     assert lines[0].split() == columns
     assert lines[1].split()[:6] == [inferred, "infer", "digits:1", "succeeded", str(ROWS), str(ROWS)]
 
@@ -110,7 +123,7 @@ def test_results_in_every_format(longshore: CommandLine, inferred: str, tmp_path
 
     table = longshore("results", inferred)
     assert len(table.out.splitlines()) == 101
-    assert table.err == f"these are 100 of {ROWS:,} rows; all of them: --format jsonl, csv, or -o FILE\n"
+    assert table.err == f"showing 100 of {ROWS:,} rows; for all rows use --format jsonl, --format csv or -o FILE\n"
     assert len(longshore("results", inferred, "--format", "csv", "--limit", "7").out.splitlines()) == 8
 
 
@@ -131,7 +144,7 @@ def test_a_training_job_has_no_results(longshore: CommandLine, trained: str) -> 
 
 
 def test_models_from_promotion_to_deletion(longshore: CommandLine, trained: str, tmp_path: Path) -> None:
-    assert longshore("models", "promote", "digits:1", "production").out == "digits@production is digits:1 now\n"
+    assert longshore("models", "promote", "digits:1", "production").out == "digits@production now points to digits:1\n"
     [model] = json.loads(longshore("models", "list", "--json").out)
     assert (model["name"], model["aliases"]) == ("digits", {"first": 1, "production": 1})
     assert longshore("models", "list").out.splitlines()[1].split()[:5] == [
@@ -145,17 +158,17 @@ def test_models_from_promotion_to_deletion(longshore: CommandLine, trained: str,
     shown = longshore("models", "show", "digits@production", "--json").fields
     assert (shown["version"], shown["aliases"], shown["job"]) == (1, ["first", "production"], trained)
     text = longshore("models", "show", "digits").out
-    assert "reads     pixels[64]\n" in text
+    assert "features  pixels[64]\n" in text
     assert 'config    {"hidden": [16], "dropout": 0.0, "activation": "gelu"}\n' in text
 
     folder = tmp_path / "exported"
-    assert longshore("models", "export", "digits", folder).out == f"digits:1 is in {folder}\n"
+    assert longshore("models", "export", "digits", folder).out == f"exported digits:1 to {folder}\n"
     assert longshore("models", "import", folder, "--name", "copied", "--alias", "kept").out == "copied:1\n"
     assert longshore("models", "import", folder, "--name", "copied", "--json").fields["version"] == 2
     refused = longshore("models", "delete", "copied:1")
     assert refused.code == 2
     assert "copied:1 is kept" in refused.err
-    assert longshore("models", "delete", "copied:2").out == "copied:2 is deleted\n"
+    assert longshore("models", "delete", "copied:2").out == "copied:2 deleted\n"
     assert [line.split()[0] for line in longshore("models", "versions", "copied").out.splitlines()] == ["VERSION", "1"]
     shutil.rmtree(folder)
 
@@ -164,7 +177,7 @@ def test_waiting_for_a_job_that_does_not_end(longshore: CommandLine, waiting: st
     late = longshore("jobs", "wait", waiting, "--timeout", "0.1")
     assert (late.code, late.out) == (1, "")
     assert late.err.startswith("longshore: ")
-    assert "go on" in late.err
+    assert "go on running" in late.err
 
     retried = longshore("jobs", "retry", waiting)
     assert (retried.code, retried.out) == (2, "")
@@ -177,12 +190,12 @@ def test_ctrl_c_while_waiting_leaves_the_job_alone(longshore: CommandLine, train
     done = stop(process)
     assert done.code == 130
     assert done.err == (
-        f"longshore: the job goes on; to wait again: longshore jobs wait {job}; "
-        f"to end it: longshore jobs cancel {job}\n"
+        f"longshore: the job continues to run; to wait again: longshore jobs wait {job}; "
+        f"to cancel it: longshore jobs cancel {job}\n"
     )
     assert longshore("jobs", "show", job, "--json").fields["state"] == "queued"
     assert longshore("jobs", "cancel", job).out == f"{job} cancelled\n"
-    assert longshore("jobs", "cancel", job).out == f"{job} had ended before: cancelled\n"
+    assert longshore("jobs", "cancel", job).out == f"{job} had already ended: cancelled\n"
     failed = longshore("jobs", "wait", job, "--json")
     assert failed.code == 1
     assert json.loads(failed.out)["state"] == "cancelled"

@@ -75,7 +75,7 @@ def test_up_in_the_background_status_and_down(longshore: CommandLine, place: Pat
     assert again.code == 3
     assert again.err.startswith(f"longshore: {home} is already up (pid ")
 
-    assert longshore("down").out == f"stopped what ran in {home}\n"
+    assert longshore("down").out == f"stopped the cluster in {home}\n"
     assert longshore("down", "--json").fields == {"home": str(home), "stopped": False}
     gone = longshore("status")
     assert gone.code == 3
@@ -103,11 +103,16 @@ def test_the_demonstration(longshore: CommandLine) -> None:
     done = longshore("demo", timeout=180)
     assert done.code == 0, done.err
     assert done.err == ""
-    for said in ("1,438 images", "digits:1 after", "digits@production is digits:1 now", "Flower    http://127.0.0.1:"):
+    for said in (
+        "1,438 images",
+        "digits:1 after",
+        "digits@production now points to digits:1",
+        "Flower    http://127.0.0.1:",
+    ):
         assert said in done.out
     assert "SELECT row, output FROM results WHERE job_id = '" in done.out
     assert '    0 | {"label": "' in done.out
-    accuracy = float(done.out.partition(" of the held-out images are recognised")[0].split()[-1])
+    accuracy = float(done.out.partition(" of the held-out images are classified correctly")[0].split()[-1])
     assert 0.95 <= accuracy <= 1
     assert demo_folders() == before
 
@@ -128,7 +133,7 @@ def test_the_demonstration_can_be_kept_and_repeated(longshore: CommandLine, plac
         # In a home that is up it runs there, and leaves it up.
         second = longshore("demo", "--home", home, timeout=180)
         assert second.code == 0, second.err
-        assert "digits@production is digits:2 now" in second.out
+        assert "digits@production now points to digits:2" in second.out
         assert longshore("status", "--json").fields["ready"] is True
     finally:
         shutil.rmtree(data)

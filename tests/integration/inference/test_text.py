@@ -33,7 +33,7 @@ def test_texts_of_a_file_and_of_a_call_are_embedded(cluster: Cluster, client: Cl
     save_sentence(folder)
     longshore = CommandLine(cluster.environment)
     assert longshore("models", "import", folder, "--name", "sentences", "--alias", "best").out == "sentences:1\n"
-    assert "reads     text\n" in longshore("models", "show", "sentences@best").out
+    assert "features  text\n" in longshore("models", "show", "sentences@best").out
 
     texts = [f"{text} {'cat ' * (number % 7)}" for number, text in enumerate(TEXTS * 40)]
     data = tmp_path / "texts.csv"

@@ -49,7 +49,7 @@ def test_an_alias_moves_with_the_version_or_not_at_all(client: Client, cluster: 
     assert note.startswith("production stays at version 1: val_accuracy ")
     assert "(gated:1) is false" in note
     shown = CommandLine(cluster.environment)("jobs", "show", str(worse["id"])).out
-    assert "production stayed" in shown
+    assert "production not moved" in shown
     assert "production stays at version 1" in shown
     with pytest.raises(InvalidInput, match="at character 10"):
         client.train("gated", "mlp", rows, "y", alias="production", promote_if="val_loss 3")

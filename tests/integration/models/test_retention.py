@@ -164,7 +164,7 @@ def test_an_alias_is_taken_away(client: Client, settings: Settings, store: Store
     add_version(own, "digits", digest, manifest)
     client.models.promote("digits:1", "production")
     done = command_line(settings)("models", "unalias", "digits", "production")
-    assert (done.code, done.out) == (0, "digits@production, which was digits:1, is gone\n")
+    assert (done.code, done.out) == (0, "digits@production removed; it pointed to digits:1\n")
     assert [move.version for move in client.models.history("digits", "production")] == [1, None]
     assert [(alias, pointer.version) for _, alias, pointer in store.list_aliases()] == [("production", None)]
     with pytest.raises(UnknownModel, match="there is no digits@production"):

@@ -142,11 +142,11 @@ def test_the_command_line_shows_tables_and_json(client: Client, cluster: Cluster
     pq.write_table(pa.table({"x": [-3.0, 3.0, 3.0], "y": ["no", "yes", "no"]}), tmp_path / "rows.parquet")
     said = line("evaluate", "classes", tmp_path / "rows.parquet", "--wait")
     assert said.code == 0, said.err
-    for part in ("METRIC", "accuracy", "PRECISION", "most wrong"):
+    for part in ("METRIC", "accuracy", "PRECISION", "rows with the largest losses"):
         assert part in said.out
     told = line("evaluate", "classes", tmp_path / "rows.parquet", "--wait", "--json").fields
     outcome = told["outcome"]
     assert isinstance(outcome, dict)
     assert outcome["metrics"]["accuracy"] == pytest.approx(2 / 3)
     assert "confusion_matrix" in outcome
-    assert "most wrong" in line("jobs", "show", str(told["id"])).out
+    assert "rows with the largest losses" in line("jobs", "show", str(told["id"])).out

@@ -117,7 +117,7 @@ def test_a_version_is_measured_as_its_predictions_say(
         assert set(each.prediction) == set(outputs[each.row])  # type: ignore[arg-type]
     assert {metric.name: metric.value for metric in job.metrics()} == pytest.approx(found.metrics)
     shown = CommandLine(cluster.environment)("jobs", "show", str(job.id)).out
-    for part in ("subset_accuracy", "PRECISION", "most wrong"):
+    for part in ("subset_accuracy", "PRECISION", "rows with the largest losses"):
         assert part in shown
     promoted = client.models.promote("sets:1", "best", if_="micro_f1 >= 0.9 and subset_accuracy > 0.5")
     assert promoted.version == 1

@@ -72,7 +72,7 @@ def test_a_column_that_says_who_is_held_out(client: Client, cluster: Cluster, tm
     assert "test_accuracy=" in done.out
     shown = run("models", "show", "parts")
     assert "test_accuracy=" in shown.out
-    assert shown.out.partition("reads")[2].partition("\n")[0].split() == ["a,", "b"]
+    assert shown.out.partition("features")[2].partition("\n")[0].split() == ["a,", "b"]
 
 
 def test_fractions_from_the_command_line(cluster: Cluster, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
 """The command line, ``longshore``.
 
-Each command stands in a module that is imported when it is called, so that ``longshore --help`` starts at once.
+The module of a command is imported only when the command is called, so that ``longshore --help`` starts fast.
 """

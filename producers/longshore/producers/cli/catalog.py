@@ -1,4 +1,4 @@
-"""Every command: where it is, and its line in ``longshore --help``. Nothing is imported to show that help."""
+"""All commands: the module of each, and its line in ``longshore --help``, which is printed without imports."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Entry:
-    """One command, or group of commands."""
+    """A command or a group of commands."""
 
-    #: The module of this package it stands in; what it is called there is its name.
+    #: The module in ``cli/commands``. The function in it has the name of the command, with ``_`` for ``-``.
     module: str
     help: str
 
 
-#: The sections of the help, in order, and the commands of each.
+#: The sections of the help, in order, with their commands.
 SECTIONS: dict[str, dict[str, Entry]] = {
-    "A cluster on this machine": {
-        "up": Entry("services", "Start everything, and stay until Ctrl-C."),
-        "down": Entry("services", "Stop everything."),
-        "status": Entry("status", "Show what runs, and where."),
-        "demo": Entry("demo", "Train and use a model on real data, in about a minute."),
+    "Cluster on this machine": {
+        "up": Entry("services", "Start a cluster and run it until Ctrl-C."),
+        "down": Entry("services", "Stop the cluster."),
+        "status": Entry("status", "Show services, workers and job counts."),
+        "demo": Entry("demo", "Train and use a model on real data in about a minute."),
         "doctor": Entry("doctor", "Check the installation and the cluster."),
     },
     "Jobs": {
         "train": Entry("train", "Submit a training job."),
-        "tune": Entry("search", "Search for the best training."),
-        "cross-validate": Entry("search", "Train on all folds of the data but one, for each."),
+        "tune": Entry("search", "Search for the best training options."),
+        "cross-validate": Entry("search", "Train and evaluate on each fold of the data."),
         "infer": Entry("infer", "Submit a batch-inference job."),
-        "evaluate": Entry("evaluate", "Measure a version on data whose targets are known."),
-        "jobs": Entry("jobs", "List, show, wait for, cancel and retry jobs."),
-        "results": Entry("results", "Print or save the results of a job, or prune old ones."),
+        "evaluate": Entry("evaluate", "Evaluate a version on labelled data."),
+        "jobs": Entry("jobs", "List, show, plot, wait for, cancel and retry jobs."),
+        "results": Entry("results", "Print, save and prune results of jobs."),
     },
     "Models": {
-        "models": Entry("models", "List, show, promote, import, export and delete versions."),
-        "store": Entry("pruning", "Remove from the store what nothing names."),
+        "models": Entry("models", "Manage models, versions and aliases."),
+        "store": Entry("pruning", "Remove unused blobs from the store."),
     },
-    "Processes of a cluster of your own": {
-        "worker": Entry("processes", "Run a worker on each device."),
-        "relay": Entry("processes", "Run the relay, which publishes what waits."),
-        "flower": Entry("processes", "Run Flower, to watch the workers."),
-        "migrate": Entry("processes", "Bring the database's tables up to date."),
+    "Processes of a production cluster": {
+        "worker": Entry("processes", "Run one worker per device."),
+        "relay": Entry("processes", "Run the relay, which publishes waiting jobs."),
+        "flower": Entry("processes", "Run Flower, the web monitor of the workers."),
+        "migrate": Entry("processes", "Create or upgrade the database tables."),
     },
 }
 

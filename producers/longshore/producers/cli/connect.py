@@ -1,4 +1,4 @@
-"""Finding and reaching the cluster."""
+"""Finding the cluster and connecting to it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ if TYPE_CHECKING:
 
 
 def find_settings(options: Options) -> Settings:
-    """:raises NoCluster: no addresses are given and no home is up."""
+    """The settings of the cluster, from the options and the environment.
+
+    :raises NoCluster: there are no addresses, and no home is up.
+    """
     return load_settings(home=options.home)
 
 
 @contextmanager
 def connected(options: Options) -> Iterator[Client]:
-    """A client of the cluster.
+    """Connect a client to the cluster.
 
-    :raises NoCluster: there is none; said before anything large is imported.
+    :raises NoCluster: there is no cluster; raised before heavy packages are imported.
     """
     find_settings(options)
     from longshore.producers.client import Client
@@ -34,7 +37,7 @@ def connected(options: Options) -> Iterator[Client]:
 
 @contextmanager
 def open_ledger(settings: Settings) -> Iterator[Ledger]:
-    """The ledger, for what a client does not answer."""
+    """Open the ledger, for queries that a client does not offer."""
     from longshore.shared.ledger.ledger import Ledger
 
     with Ledger(settings.database_url, "longshore command line") as ledger:

@@ -1,4 +1,4 @@
-"""From what a command ended with to one line on standard error and an exit code."""
+"""Turning the exception of a command into one line on standard error and an exit code."""
 
 from __future__ import annotations
 
@@ -9,60 +9,60 @@ import click
 
 from longshore.shared.errors import LongshoreError
 
-FAILED, USAGE = 1, 2
-#: 128 and the number of the signal, as shells count: SIGINT, SIGPIPE.
-INTERRUPTED, BROKEN_PIPE = 130, 141
+EXIT_FAILED = 1
+#: 128 plus the number of the signal, as in shells: SIGINT, SIGPIPE.
+EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 130, 141
 
 
 def exit_code(error: BaseException, *, debug: bool = False) -> int:
-    """Tell people about an error; returns what the process ends with.
+    """Print an error to standard error and return the exit code.
 
-    :param debug: show the traceback of an error nobody foresaw.
+    :param debug: print the traceback of an unexpected error.
     """
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, BrokenPipeError):
-        return _end_pipe()
+        return _handle_broken_pipe()
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        return _end_pipe()
+        return _handle_broken_pipe()
     if isinstance(error, click.ClickException):
-        _say(_usage(error))
+        _print_error(_usage_message(error))
         return error.exit_code
     if isinstance(error, LongshoreError):
-        _say(str(error))
+        _print_error(str(error))
         return error.exit_code
     if isinstance(error, KeyboardInterrupt | click.Abort):
-        _say(str(error) or "interrupted")
-        return INTERRUPTED
-    _say_unexpected(error, debug)
-    return FAILED
+        _print_error(str(error) or "interrupted")
+        return EXIT_INTERRUPTED
+    _print_unexpected(error, debug)
+    return EXIT_FAILED
 
 
-def _usage(error: click.ClickException) -> str:
+def _usage_message(error: click.ClickException) -> str:
     message = " ".join(error.format_message().split())
     context = error.ctx if isinstance(error, click.UsageError) else None
     return message if context is None else f"{message} (see {context.command_path} --help)"
 
 
-def _say_unexpected(error: BaseException, debug: bool) -> None:
+def _print_unexpected(error: BaseException, debug: bool) -> None:
     if debug:
         import traceback
 
         traceback.print_exception(error)
         return
-    first = str(error).strip().splitlines()
-    said = f": {first[0]}" if first else ""
-    _say(f"unexpected {type(error).__name__}{said}; the same command with --debug shows where it comes from")
+    lines = str(error).strip().splitlines()
+    first_line = f": {lines[0]}" if lines else ""
+    _print_error(f"unexpected {type(error).__name__}{first_line}; run the command with --debug for the traceback")
 
 
-def _say(message: str) -> None:
+def _print_error(message: str) -> None:
     sys.stderr.write(f"longshore: {message}\n")
 
 
-def _end_pipe() -> int:
-    """Nobody reads on, which is no error: `longshore jobs list | head`."""
-    # What is still buffered is flushed when Python ends, and must not fail again.
+def _handle_broken_pipe() -> int:
+    """The reader of the output has stopped, which is not an error: ``longshore jobs list | head``."""
+    # Python flushes buffered output at exit; that must not fail again.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return BROKEN_PIPE
+    return EXIT_BROKEN_PIPE

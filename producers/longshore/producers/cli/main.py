@@ -17,14 +17,14 @@ PROGRAM = "longshore"
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called."""
+    """A group that imports a command only when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of the commands, in the order of the help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command; ``None`` where there is none of this name."""
+        """The command with this name; ``None`` if there is none."""
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"longshore.producers.cli.commands.{COMMANDS[cmd_name].module}")
@@ -33,7 +33,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The sections of the help."""
+        """Write the commands, grouped into sections."""
         for title, entries in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(name.ljust(8), entry.help) for name, entry in entries.items()])
@@ -41,14 +41,17 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """:raises UsageError: there is no such command; names the nearest one."""
+        """Find the command to run.
+
+        :raises UsageError: there is no such command; the message suggests a similar one.
+        """
         name = args[0]
         if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
             import difflib
 
-            near = difflib.get_close_matches(name, COMMANDS, n=1)
-            meant = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
-            raise click.UsageError(f"no command {name!r}; {meant}", ctx)
+            matches = difflib.get_close_matches(name, COMMANDS, n=1)
+            hint = f"did you mean {matches[0]}?" if matches else f"the commands are {', '.join(COMMANDS)}"
+            raise click.UsageError(f"no command {name!r}; {hint}", ctx)
         return super().resolve_command(ctx, args)
 
 
@@ -72,7 +75,7 @@ def _print_version(context: click.Context, _: click.Parameter, value: bool) -> N
 @shared_options
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Train models and run batch inference, on Redis, Celery and Postgres."""
+    """Train models and run batch inference on Redis, Celery and Postgres."""
     if context.invoked_subcommand is None:
         from longshore.producers.cli.commands.status import overview
 
@@ -80,21 +83,24 @@ def cli(context: click.Context) -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line; returns the exit code."""
+    """Run one command line and return the exit code."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a terminal that cannot show a character gets another one in its place
+        if hasattr(stream, "reconfigure"):  # a terminal that lacks a character shows an escape sequence
             stream.reconfigure(errors="backslashreplace")
     try:
         with cli.make_context(PROGRAM, list(arguments)) as context:
             cli.invoke(context)
         sys.stdout.flush()
         return 0
-    except (Exception, KeyboardInterrupt) as error:  # here, at the very edge, every one becomes a line and a number
+    except (
+        Exception,
+        KeyboardInterrupt,
+    ) as error:  # the outermost handler: every exception becomes one line and an exit code
         return exit_code(error, debug="--debug" in arguments)
 
 
 def main() -> None:
-    """``longshore``: exit codes 0, 1 (the job failed), 2 (wrong usage), 3 (a service cannot be reached)."""
+    """Run ``longshore``. Exit codes: 0, 1 (the job failed), 2 (wrong usage), 3 (a service cannot be reached)."""
     if f"_{PROGRAM.upper()}_COMPLETE" in os.environ:
         cli.main(prog_name=PROGRAM)
     sys.exit(run(sys.argv[1:]))

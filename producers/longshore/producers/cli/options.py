@@ -1,4 +1,4 @@
-"""The options that every command takes, before or after its name."""
+"""The options of every command. They can stand before or after its name."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ _HOME, _JSON = "longshore.home", "longshore.json"
 
 @dataclass(frozen=True)
 class Options:
-    """What was said on the command line that is not of one command alone."""
+    """The values of the options that every command has."""
 
-    #: ``None``: the home or the addresses that the environment names.
+    #: ``None`` uses the home or the addresses in the environment.
     home: Path | None = None
     as_json: bool = False
 
 
 def shared_options(function: F) -> F:
-    """Add the options; what they say is kept with the invocation."""
+    """Add the options to a command. Their values are stored in the click context."""
     for option in (
-        click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an unexpected error."),
+        click.option("--debug", is_flag=True, expose_value=False, help="Print the traceback of an unexpected error."),
         click.option(
-            "--json", is_flag=True, expose_value=False, callback=_keep_json, help="Write JSON, for programs to read."
+            "--json", is_flag=True, expose_value=False, callback=_store_json, help="Print JSON instead of tables."
         ),
         click.option(
             "--home",
             metavar="FOLDER",
             expose_value=False,
-            callback=_keep_home,
-            help="The home of the cluster; before LONGSHORE_HOME and LONGSHORE_* addresses.",
+            callback=_store_home,
+            help="Home of the cluster. Overrides LONGSHORE_HOME and LONGSHORE_* addresses.",
         ),
     ):
         function = option(function)
@@ -45,7 +45,7 @@ def shared_options(function: F) -> F:
 
 
 def with_options(function: Callable[Concatenate[Options, P], None]) -> Callable[P, None]:
-    """Add the options to a command, and hand them to it as its first argument."""
+    """Add the options to a command and pass their values as its first argument."""
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -55,18 +55,18 @@ def with_options(function: Callable[Concatenate[Options, P], None]) -> Callable[
 
 
 def current() -> Options:
-    """The options of the command that runs."""
+    """The options of the running command."""
     meta = click.get_current_context().meta
     return Options(home=meta.get(_HOME), as_json=meta.get(_JSON, False))
 
 
-def _keep_home(context: click.Context, _: click.Parameter, value: str | None) -> None:
+def _store_home(context: click.Context, _: click.Parameter, value: str | None) -> None:
     if value is not None:
         if not value:
-            raise click.BadParameter("give a folder", context)
+            raise click.BadParameter("must not be empty; specify a folder", context)
         context.meta[_HOME] = Path(value).expanduser().absolute()
 
 
-def _keep_json(context: click.Context, _: click.Parameter, value: bool) -> None:
+def _store_json(context: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
         context.meta[_JSON] = True

@@ -1,4 +1,4 @@
-"""How commands answer: tables for people, JSON for programs, and notes aside on standard error."""
+"""The output of commands: tables for people, JSON for programs, and notes on standard error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from uuid import UUID
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _NUMBER = re.compile(r"[-+]?[\d,.]+%?|")
-#: The colours of words that say how things are, on a terminal.
+#: The colours of state names on a terminal.
 _STYLES = {
     **dict.fromkeys(("succeeded", "ok", "alive"), "green"),
     **dict.fromkeys(("failed", "fail", "dead", "silent"), "red"),
@@ -24,41 +24,43 @@ _STYLES = {
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Columns with a header: drawn on a terminal, plain text in a pipe."""
+    """Print a table: with rules and colours on a terminal, as aligned plain text in a pipe."""
     cells = [[clean(cell) for cell in row] for row in rows]
-    right = [bool(cells) and all(_NUMBER.fullmatch(row[place]) for row in cells) for place in range(len(headers))]
+    right_aligned = [
+        bool(cells) and all(_NUMBER.fullmatch(row[column]) for row in cells) for column in range(len(headers))
+    ]
     if sys.stdout.isatty():
-        _draw(headers, cells, right)
+        _print_rich_table(headers, cells, right_aligned)
         return
-    for line in _plain([list(headers), *cells], right):
+    for line in _plain_lines([list(headers), *cells], right_aligned):
         sys.stdout.write(line + "\n")
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
-    """One thing: its attributes, one to a line. Empty ones are left out."""
-    shown = {name: clean(value) for name, value in fields.items() if value not in (None, "")}
-    width = max((len(name) for name in shown), default=0)
-    for name, value in shown.items():
+    """Print fields, one per line. Empty fields are omitted."""
+    values = {name: clean(value) for name, value in fields.items() if value not in (None, "")}
+    width = max((len(name) for name in values), default=0)
+    for name, value in values.items():
         sys.stdout.write(f"{name:<{width}}  {value}\n")
 
 
 def print_json(document: object) -> None:
-    """One JSON document."""
+    """Print a JSON document."""
     sys.stdout.write(to_json(document, indent=2) + "\n")
 
 
 def to_json(document: object, indent: int | None = None) -> str:
-    """JSON of records, times, ids and paths, too. Numbers that JSON has no way to write become null."""
+    """Serialize to JSON, including dataclasses, datetimes, UUIDs and paths. NaN and infinity become null."""
     return json.dumps(_jsonable(document), ensure_ascii=False, allow_nan=False, indent=indent)
 
 
 def note(message: str) -> None:
-    """Tell people something that is not the answer itself."""
+    """Print a remark to standard error, so that standard output contains only the result."""
     sys.stderr.write(f"{clean(message)}\n")
 
 
 def clean(value: object) -> str:
-    """Text that stays in its line and cannot steer a terminal, wherever it comes from."""
+    """The value as text on one line, without control characters, so that untrusted text cannot control the terminal."""
     return _CONTROL.sub(" ", "" if value is None else str(value))
 
 
@@ -70,33 +72,33 @@ def _jsonable(value: object) -> object:
     if isinstance(value, UUID | Path):
         return str(value)
     if isinstance(value, Mapping):
-        return {str(key): _jsonable(each) for key, each in value.items()}
+        return {str(key): _jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_jsonable(each) for each in value]
+        return [_jsonable(item) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {each.name: _jsonable(getattr(value, each.name)) for each in dataclasses.fields(value)}
+        return {field.name: _jsonable(getattr(value, field.name)) for field in dataclasses.fields(value)}
     return value
 
 
-def _plain(lines: Sequence[Sequence[str]], right: Sequence[bool]) -> Iterable[str]:
-    widths = [max(len(line[place]) for line in lines) for place in range(len(right))]
+def _plain_lines(lines: Sequence[Sequence[str]], right_aligned: Sequence[bool]) -> Iterable[str]:
+    widths = [max(len(line[column]) for line in lines) for column in range(len(right_aligned))]
     for line in lines:
         padded = [
-            cell.rjust(width) if at_right else cell.ljust(width)
-            for cell, width, at_right in zip(line, widths, right, strict=True)
+            cell.rjust(width) if is_right else cell.ljust(width)
+            for cell, width, is_right in zip(line, widths, right_aligned, strict=True)
         ]
         yield "  ".join(padded).rstrip()
 
 
-def _draw(headers: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
+def _print_rich_table(headers: Sequence[str], cells: Sequence[Sequence[str]], right_aligned: Sequence[bool]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for header, at_right in zip(headers, right, strict=True):
-        table.add_column(Text(header), justify="right" if at_right else "left", overflow="fold")
+    for header, is_right in zip(headers, right_aligned, strict=True):
+        table.add_column(Text(header), justify="right" if is_right else "left", overflow="fold")
     for row in cells:
         table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
     Console().print(table)

@@ -1,4 +1,4 @@
-"""Exit codes, and the one line that goes with them."""
+"""The exit code and the message of each kind of error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from longshore.shared.errors import HomeError, InvalidInput, JobFailed, NoCluste
         (HomeError("taken"), 3, "longshore: taken\n"),
         (click.UsageError("no such\n  option"), 2, "longshore: no such option\n"),
         (click.exceptions.Exit(5), 5, ""),
-        (KeyboardInterrupt("the job goes on"), 130, "longshore: the job goes on\n"),
+        (KeyboardInterrupt("the job continues to run"), 130, "longshore: the job continues to run\n"),
         (KeyboardInterrupt(), 130, "longshore: interrupted\n"),
     ],
 )
@@ -31,16 +31,16 @@ def test_every_error_has_its_code_and_one_line(
     assert capsys.readouterr().err == line
 
 
-def test_an_error_nobody_foresaw_shows_its_traceback_only_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unexpected_error_shows_its_traceback_only_with_debug(capsys: pytest.CaptureFixture[str]) -> None:
     try:
         raise KeyError("key")
     except KeyError as caught:
         error = caught
     assert exit_code(error) == 1
     assert capsys.readouterr().err == (
-        "longshore: unexpected KeyError: 'key'; the same command with --debug shows where it comes from\n"
+        "longshore: unexpected KeyError: 'key'; run the command with --debug for the traceback\n"
     )
     assert exit_code(error, debug=True) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("Traceback")
-    assert said.endswith("KeyError: 'key'\n")
+    output = capsys.readouterr().err
+    assert output.startswith("Traceback")
+    assert output.endswith("KeyError: 'key'\n")

@@ -95,13 +95,13 @@ def test_it_answers_quickly(tmp_path: Path, arguments: tuple[str, ...], limit: f
         (("jbos",), "no command 'jbos'; did you mean jobs? (see longshore --help)"),
         (
             ("jobs",),
-            "list, show, wait, cancel, retry, plot, report, tensorboard, extend (see longshore jobs --help)",
+            "list, show, wait, cancel, retry, extend, plot, report, tensorboard (see longshore jobs --help)",
         ),
         (("jobs", "list", "--state", "done"), "'done' is not one of"),
         (("jobs", "list", "--limit", "0"), "--limit"),
         (("infer", "digits"), "Missing argument 'DATA'"),
         (("train", "x", "--model", "m", "--target", "t", "--set", "hidden"), "KEY=VALUE"),
-        (("--home", "", "status"), "give a folder"),
+        (("--home", "", "status"), "must not be empty; specify a folder"),
         (("up", "--redis-port", "0"), "--redis-port: 0 is no port"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What one look at one thing found."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from longshore.shared.errors import LongshoreError
 
 
 class Level(StrEnum):
-    """How bad it is: only ``fail`` keeps jobs from being run."""
+    """The severity of a result. Only ``fail`` means that jobs cannot run."""
 
     OK = "ok"
     WARN = "warn"
@@ -26,5 +26,5 @@ class Check:
 
 
 def failed(name: str, error: LongshoreError) -> Check:
-    """The check that ended with an error."""
+    """The result of a check that raised an error."""
     return Check(name, Level.FAIL, str(error))

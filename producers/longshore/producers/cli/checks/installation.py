@@ -1,4 +1,4 @@
-"""What is installed on this machine, and whether it has room."""
+"""Checks of the installed packages and the free disk space."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from longshore.producers.cli.checks.versions import installed, own_version
 from longshore.shared.settings import Settings
 from longshore.shared.store.address import is_remote
 
-#: What every producer needs; reported because problems are often those of one release of these.
-CLIENT = ("celery", "kombu", "redis", "psycopg", "sqlalchemy", "pyarrow", "numpy", "pydantic")
-#: The extras, and the packages of each.
+#: The packages that every producer needs. Their versions are shown because problems are often specific to one.
+CLIENT_PACKAGES = ("celery", "kombu", "redis", "psycopg", "sqlalchemy", "pyarrow", "numpy", "pydantic")
+#: The packages of each extra.
 EXTRAS = {
     "worker": ("psutil", "safetensors", "torch", "torchmetrics"),
     "monitor": ("flower",),
@@ -31,30 +31,30 @@ EXTRAS = {
     "tune": ("optuna",),
     "s3": ("s3fs",),
 }
-#: Bytes free below which the disk of a home is nearly, and too, full.
-LITTLE_SPACE, NO_SPACE = 2 * 2**30, 200 * 2**20
+#: Below this much free disk space, the check warns or fails.
+WARN_FREE_BYTES, FAIL_FREE_BYTES = 2 * 2**30, 200 * 2**20
 
 
 def check_installation() -> Iterator[Check]:
-    """Longshore, Python, the client's packages, and each extra."""
+    """Check Longshore, Python, the packages of the client, and each extra."""
     yield Check("longshore", Level.OK, own_version())
     yield Check("python", Level.OK, f"{platform.python_version()} on {platform.system()} {platform.machine()}")
-    found = {package: installed(package) for package in CLIENT}
-    missing = [package for package, version in found.items() if version is None]
+    versions = {package: installed(package) for package in CLIENT_PACKAGES}
+    missing = [package for package, version in versions.items() if version is None]
     if missing:
         yield Check("client", Level.FAIL, f"{', '.join(missing)} not installed; run: pip install longshore")
     else:
-        yield Check("client", Level.OK, _listed(found))
+        yield Check("client", Level.OK, _versions_text(versions))
     for extra, packages in EXTRAS.items():
         yield check_extra(extra, packages)
 
 
 def check_space(settings: Settings) -> Check:
-    """The disk of the home, or of a store on this machine."""
+    """Check the free space on the disk of the home, or of a store on this machine."""
     folder = settings.home
     if folder is None or not folder.exists():
         if is_remote(settings.store):
-            return Check("disk", Level.OK, "nothing of this cluster is on this machine's disk")
+            return Check("disk", Level.OK, "this cluster stores nothing on this machine")
         folder = Path(settings.store.removeprefix("file://"))
     while not folder.exists():
         folder = folder.parent
@@ -63,23 +63,23 @@ def check_space(settings: Settings) -> Check:
 
 
 def space_level(free: int) -> Level:
-    """How bad it is that only ``free`` bytes are left."""
-    return Level.FAIL if free < NO_SPACE else Level.WARN if free < LITTLE_SPACE else Level.OK
+    """The severity of having ``free`` bytes left."""
+    return Level.FAIL if free < FAIL_FREE_BYTES else Level.WARN if free < WARN_FREE_BYTES else Level.OK
 
 
 def check_extra(extra: str, packages: tuple[str, ...]) -> Check:
-    """An extra that is not there is no fault: a producer needs none. One that is there in part is."""
+    """Check an extra. A missing extra is fine, as producers need none; an incomplete one is a warning."""
     name = f"extra {extra}"
-    found = {package: installed(package) for package in packages}
-    missing = [package for package, version in found.items() if version is None]
-    advice = f"run: pip install 'longshore[{extra}]'"
-    # psutil comes with many things: it alone is no sign that the extra was wanted.
-    if all(version is None for package, version in found.items() if package != "psutil"):
-        return Check(name, Level.OK, f"not installed; to have it, {advice}")
+    versions = {package: installed(package) for package in packages}
+    missing = [package for package, version in versions.items() if version is None]
+    fix = f"run: pip install 'longshore[{extra}]'"
+    # Many packages depend on psutil: alone, it does not mean that the extra is installed.
+    if all(version is None for package, version in versions.items() if package != "psutil"):
+        return Check(name, Level.OK, f"not installed; to install it, {fix}")
     if missing:
-        return Check(name, Level.WARN, f"{', '.join(missing)} not installed; {advice}")
-    return Check(name, Level.OK, _listed(found))
+        return Check(name, Level.WARN, f"{', '.join(missing)} not installed; {fix}")
+    return Check(name, Level.OK, _versions_text(versions))
 
 
-def _listed(found: dict[str, str | None]) -> str:
-    return ", ".join(f"{package} {version}" for package, version in found.items())
+def _versions_text(versions: dict[str, str | None]) -> str:
+    return ", ".join(f"{package} {version}" for package, version in versions.items())

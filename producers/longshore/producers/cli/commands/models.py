@@ -1,4 +1,4 @@
-"""``longshore models``: the versions there are, and which alias means which."""
+"""``longshore models``: models, versions and aliases."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 def models(context: click.Context) -> None:
     """List, show, promote, import, export and delete versions of models.
 
-    A version is named digits:3 or by an alias, digits@production; digits alone means the newest.
+    A version is written digits:3, or digits@production by an alias; digits alone is the newest version.
     """
     if context.invoked_subcommand is None:
-        raise click.UsageError(f"give a command: {', '.join(models.commands)}", context)
+        raise click.UsageError(f"missing command, one of: {', '.join(models.commands)}", context)
 
 
 @models.command("list")
@@ -35,11 +35,11 @@ def list_models(options: Options) -> None:
     with connected(options) as client:
         from longshore.producers.cli.views.json_documents import MODEL_HEADERS, model_row
 
-        found = client.models.list()
+        records = client.models.list()
     if options.as_json:
-        print_json(found)
+        print_json(records)
     else:
-        print_table(MODEL_HEADERS, [model_row(record) for record in found])
+        print_table(MODEL_HEADERS, [model_row(record) for record in records])
 
 
 @models.command()
@@ -50,35 +50,42 @@ def versions(options: Options, name: str) -> None:
     with connected(options) as client:
         from longshore.producers.cli.views.json_documents import VERSION_HEADERS, version_document, version_row
 
-        found = client.models.versions(name)
+        records = client.models.versions(name)
     if options.as_json:
-        print_json([version_document(record) for record in found])
+        print_json([version_document(record) for record in records])
     else:
-        print_table(VERSION_HEADERS, [version_row(record) for record in found])
+        print_table(VERSION_HEADERS, [version_row(record) for record in records])
 
 
 @models.command()
 @click.argument("reference")
 @with_options
 def show(options: Options, reference: str) -> None:
-    """Show one version: what it reads and gives, what was measured, and where it comes from."""
+    """Show a version: signature, metrics and origin."""
     with connected(options) as client:
-        found = client.models.get(reference)
-        # The list knows the aliases, too.
-        same = [each for each in client.models.versions(found.model) if each.version == found.version]
-    _print_version(options, same[0] if same else found)
+        record = client.models.get(reference)
+        # Only the list contains the aliases.
+        listed = [each for each in client.models.versions(record.model) if each.version == record.version]
+    _print_version(options, listed[0] if listed else record)
 
 
 @models.command()
 @click.argument("reference")
 @click.argument("alias")
-@click.option("--if", "if_", metavar="CONDITION", help="On its metrics: 'accuracy >= 0.97 and accuracy >= production'.")
+@click.option(
+    "--if", "if_", metavar="CONDITION", help="Promote only if true, e.g. 'accuracy >= 0.97 and accuracy >= production'."
+)
 @with_options
 def promote(options: Options, reference: str, alias: str, if_: str | None) -> None:
-    """Point ALIAS at a version; jobs that were submitted before keep theirs. Ends with 1 where --if is false."""
+    """Point ALIAS at a version. Submitted jobs keep their version.
+
+    The exit code is 1 if the condition of --if is false.
+    """
     with connected(options) as client:
-        found = client.models.promote(reference, alias, if_=if_)
-    _tell(options, found, f"{found.model}@{alias} is {found.model}:{found.version} now", {"alias": alias})
+        record = client.models.promote(reference, alias, if_=if_)
+    _print_done(
+        options, record, f"{record.model}@{alias} now points to {record.model}:{record.version}", {"alias": alias}
+    )
 
 
 @models.command()
@@ -86,60 +93,63 @@ def promote(options: Options, reference: str, alias: str, if_: str | None) -> No
 @click.argument("alias")
 @with_options
 def unalias(options: Options, model: str, alias: str) -> None:
-    """Take ALIAS away from a model; jobs that were submitted with it keep their version."""
+    """Remove ALIAS from a model. Submitted jobs keep their version."""
     with connected(options) as client:
-        found = client.models.remove_alias(model, alias)
-    _tell(options, found, f"{model}@{alias}, which was {model}:{found.version}, is gone", {"removed": alias})
+        record = client.models.remove_alias(model, alias)
+    _print_done(options, record, f"{model}@{alias} removed; it pointed to {model}:{record.version}", {"removed": alias})
 
 
 @models.command()
 @click.argument("reference")
 @click.argument("path", required=False)
 @click.option("-o", "--output", metavar="PATH", help="The same as PATH.")
-@click.option("--format", "form", help="folder, onnx, pt2 or hdf5; if not given, by how PATH ends.")
+@click.option("--format", "export_format", help="folder, onnx, pt2 or hdf5. Default: by the suffix of PATH.")
 @with_options
-def export(options: Options, reference: str, path: str | None, output: str | None, form: str | None) -> None:
-    """Write a version into a new PATH.
+def export(options: Options, reference: str, path: str | None, output: str | None, export_format: str | None) -> None:
+    """Export a version to a new file or folder PATH.
 
-    A folder holds its manifest, and its weights, its program or its files. A version of a family can be written as a
-    program (model.onnx, model.pt2; with PyTorch installed) and as its parameters (model.h5), too.
+    A folder contains the manifest and the weights, the program or the files of the version. A version of a family can
+    also be exported as a program (model.onnx or model.pt2; needs PyTorch) or as its parameters (model.h5).
     """
     if (path is None) == (output is None):
-        raise click.UsageError("give PATH once, as an argument or after -o")
+        raise click.UsageError("specify PATH once, as an argument or with -o")
     with connected(options) as client:
-        found = client.models.get(reference)
-        written = client.models.export(f"{found.model}:{found.version}", str(path or output), form)
-    _tell(options, found, f"{found.model}:{found.version} is in {written}", {"path": written})
+        record = client.models.get(reference)
+        target = client.models.export(f"{record.model}:{record.version}", str(path or output), export_format)
+    _print_done(options, record, f"exported {record.model}:{record.version} to {target}", {"path": target})
 
 
 @models.command("import")
 @click.argument("path")
-@click.option("--name", required=True, help="The model that gets a new version.")
-@click.option("--signature", metavar="FILE", help="Of an ONNX or .pt2 file: JSON that says what it takes and gives.")
-@click.option("--alias", help="Points at the new version.")
+@click.option("--name", required=True, help="Model that gets the new version.")
+@click.option(
+    "--signature", metavar="FILE", help="JSON file that describes inputs and outputs. Only for ONNX and .pt2 files."
+)
+@click.option("--alias", help="Alias to point at the new version.")
 @with_options
 def import_(options: Options, path: str, name: str, signature: str | None, alias: str | None) -> None:
-    """Make a version of an exported folder or HDF5 file, a Hugging Face folder, an ONNX or a .pt2 file.
+    """Import a version from PATH.
 
-    Nothing in it is run.
+    PATH is an exported folder or HDF5 file, a Hugging Face folder, an ONNX file or a .pt2 file. Nothing in it is
+    executed.
     """
     with connected(options) as client:
-        found = client.models.import_(path, name, alias, signature=signature)
-    _tell(options, found, f"{found.model}:{found.version}", {"alias": alias})
+        record = client.models.import_(path, name, alias, signature=signature)
+    _print_done(options, record, f"{record.model}:{record.version}", {"alias": alias})
 
 
 @models.command()
 @click.argument("reference")
 @with_options
 def delete(options: Options, reference: str) -> None:
-    """Delete one version, as in digits:3; its number is never given out again."""
+    """Delete a version, such as digits:3. Its number is never reused."""
     with connected(options) as client:
-        found = client.models.delete(reference)
-    _tell(options, found, f"{found.model}:{found.version} is deleted", {"deleted": True})
+        record = client.models.delete(reference)
+    _print_done(options, record, f"{record.model}:{record.version} deleted", {"deleted": True})
 
 
 def _print_version(options: Options, record: VersionRecord) -> None:
-    from longshore.producers.cli.views.json_documents import local_time, measured, named, version_document
+    from longshore.producers.cli.views.json_documents import local_time, metrics_text, version_document, version_text
     from longshore.shared.specs.signature import Signature
 
     if options.as_json:
@@ -147,28 +157,30 @@ def _print_version(options: Options, record: VersionRecord) -> None:
         return
     manifest = record.manifest
     signature = Signature.model_validate(manifest["signature"])
-    features = [each.name if each.width is None else f"{each.name}[{each.width}]" for each in signature.features]
+    features = [
+        feature.name if feature.width is None else f"{feature.name}[{feature.width}]" for feature in signature.features
+    ]
     lineage = manifest.get("lineage")
     print_fields(
         {
-            "version": named(record.model, record.version),
+            "version": version_text(record.model, record.version),
             "aliases": ", ".join(sorted(record.aliases)),
             "runtime": manifest.get("runtime"),
             "family": manifest.get("family"),
             "config": to_json(manifest["config"]) if "config" in manifest else None,
-            "reads": ", ".join(features),
-            "predicts": f"{signature.target} ({signature.task})",
+            "features": ", ".join(features),
+            "target": f"{signature.target} ({signature.task})",
             "labels": None if signature.labels is None else ", ".join(map(str, signature.labels)),
-            "metrics": measured(manifest.get("metrics")),
+            "metrics": metrics_text(manifest.get("metrics")),
             "job": record.job_id or (lineage.get("job") if isinstance(lineage, Mapping) else None),
             "digest": record.digest,
-            "made": local_time(record.created_at),
+            "created": local_time(record.created_at),
         }
     )
 
 
-def _tell(options: Options, record: VersionRecord, line: str, more: Mapping[str, object]) -> None:
-    """What was done to a version."""
+def _print_done(options: Options, record: VersionRecord, line: str, more: Mapping[str, object]) -> None:
+    """Print what a command did to a version."""
     if options.as_json:
         print_json({"model": record.model, "version": record.version, "digest": record.digest, **more})
     else:

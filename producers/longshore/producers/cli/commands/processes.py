@@ -1,7 +1,7 @@
-"""``longshore worker``, ``relay``, ``flower`` and ``migrate``: this process becomes the one that was asked for.
+"""``longshore worker``, ``relay``, ``flower`` and ``migrate``: each replaces this process by another program.
 
-They are replaced rather than called, because a producer knows nothing of the workers' code. The addresses of the
-cluster go along in the environment, so that no password stands in a list of processes.
+The programs are executed instead of imported, because producers do not import the code of the workers. They get the
+addresses of the cluster through the environment, so that no password is visible in the list of processes.
 """
 
 from __future__ import annotations
@@ -24,47 +24,50 @@ from longshore.shared.errors import InvalidInput
     default="auto",
     show_default=True,
     metavar="auto|cpu|cpu:N|cuda:I|cuda:I+cuda:J,...",
-    help="One worker on each: every GPU, or else the CPU; N CPU workers; some GPUs; several GPUs at once.",
+    help="auto: one worker per GPU, or one on the CPU. cpu:N: N workers on the CPU. cuda:I,...: one worker per entry; "
+    "cuda:I+cuda:J: one worker with several GPUs.",
 )
 @with_options
 def worker(options: Options, devices: str) -> None:
-    """Run one worker on each device of this machine, until Ctrl-C or SIGTERM."""
+    """Run one worker per device of this machine until Ctrl-C or SIGTERM."""
     _require("torch", "worker")
-    _become(options, "longshore.workers.process.supervisor", "--devices", devices)
+    _exec_module(options, "longshore.workers.process.supervisor", "--devices", devices)
 
 
 @click.command()
 @with_options
 def relay(options: Options) -> None:
-    """Publish what waits, replace what Redis lost, end what is overdue. Several may run; one of them acts."""
-    _become(options, "longshore.broker.relay")
+    """Publish waiting jobs, republish lost ones, and fail overdue ones.
+
+    Several relays can run at the same time; one of them leads.
+    """
+    _exec_module(options, "longshore.broker.relay")
 
 
 @click.command()
-@click.option("--address", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option("--port", type=click.IntRange(1, 65535), default=5555, show_default=True)
+@click.option("--address", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=5555, show_default=True, help="Port to listen on.")
 @with_options
 def flower(options: Options, address: str, port: int) -> None:
-    """Run Flower, read-only, for the user `longshore`.
+    """Run Flower, the web monitor, read-only. Sign in as `longshore`.
 
-    The password is LONGSHORE_FLOWER_PASSWORD, or stands in the file that LONGSHORE_FLOWER_PASSWORD_FILE names, or is
-    the home's.
+    The password is read from LONGSHORE_FLOWER_PASSWORD, from the file LONGSHORE_FLOWER_PASSWORD_FILE, or from the home.
     """
     _require("flower", "monitor")
-    _become(options, "longshore.broker.flower", "--address", address, "--port", str(port))
+    _exec_module(options, "longshore.broker.flower", "--address", address, "--port", str(port))
 
 
 @click.command()
 @with_options
 def migrate(options: Options) -> None:
-    """Create the database's tables, or bring them up to date. Safe to run by many at once."""
-    _become(options, "longshore.broker.migrate")
+    """Create or upgrade the database tables. Safe to run several times at once."""
+    _exec_module(options, "longshore.broker.migrate")
 
 
-def _become(options: Options, module: str, *arguments: str) -> NoReturn:
+def _exec_module(options: Options, module: str, *arguments: str) -> NoReturn:
     environ = {**os.environ, **find_settings(options).environment()}
     sys.stdout.flush()
-    # -P: a file in this folder that is named like a package must not take that package's place.
+    # -P: files in the current folder must not shadow packages.
     os.execve(sys.executable, [sys.executable, "-P", "-m", module, *arguments], environ)
 
 

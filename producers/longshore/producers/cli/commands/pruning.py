@@ -1,4 +1,4 @@
-"""``longshore results prune`` and ``longshore store sweep``: making room."""
+"""``longshore results prune`` and ``longshore store sweep``: freeing space."""
 
 from __future__ import annotations
 
@@ -15,15 +15,19 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--older-than", required=True, metavar="AGE", help="Of jobs, since they were submitted: 30d, 12h, 2w.")
-@click.option("--dry-run", is_flag=True, help="Remove nothing; say what would be.")
+@click.option(
+    "--older-than", required=True, metavar="AGE", help="Minimum age since submission, such as 30d, 12h or 2w."
+)
+@click.option("--dry-run", is_flag=True, help="Only print what would be removed.")
 @with_options
 def prune(options: Options, older_than: str, dry_run: bool) -> None:
-    """Remove the results of old jobs, and the rows that came with them. The jobs themselves stay."""
+    """Remove the results, row errors and inline rows of old jobs. The jobs themselves stay."""
     with connected(options) as client:
         pruned = client.prune(older_than, dry_run=dry_run)
     if options.as_json:
-        print_json(pruned)
+        from longshore.producers.cli.views.json_documents import pruned_document
+
+        print_json(pruned_document(pruned))
     else:
         _print_pruned(pruned)
 
@@ -32,19 +36,19 @@ def prune(options: Options, older_than: str, dry_run: bool) -> None:
 @shared_options
 @click.pass_context
 def store(context: click.Context) -> None:
-    """Look after the store of models and large inputs."""
+    """Maintain the store of models and large inputs."""
     if context.invoked_subcommand is None:
-        raise click.UsageError(f"give a command: {', '.join(store.commands)}", context)
+        raise click.UsageError(f"missing command, one of: {', '.join(store.commands)}", context)
 
 
 @store.command("sweep")
-@click.option("--grace", default="1d", show_default=True, metavar="AGE", help="Leave what was put within this time.")
-@click.option("--dry-run", is_flag=True, help="Remove nothing; say what would be.")
+@click.option("--grace", default="1d", show_default=True, metavar="AGE", help="Keep blobs that are younger than this.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be removed.")
 @with_options
 def sweep_store(options: Options, grace: str, dry_run: bool) -> None:
-    """Remove the blobs that no version, no job that can still run and no inline rows name.
+    """Remove unused blobs: those that no version, unfinished job or inline rows refer to.
 
-    The store must belong to this cluster alone.
+    Only run this if no other cluster uses the store.
     """
     with connected(options) as client:
         swept = client.sweep_store(grace, dry_run=dry_run)
@@ -52,8 +56,8 @@ def sweep_store(options: Options, grace: str, dry_run: bool) -> None:
         blobs = [{"digest": blob.digest, "size": blob.size} for blob in swept.blobs]
         print_json({"dry_run": dry_run, "before": swept.before, "size": swept.size, "blobs": blobs})
         return
-    verb = "would be removed" if dry_run else "removed"
-    print_fields({verb: f"{len(swept.blobs):,} blobs, {swept.size / 2**20:,.1f} MiB"})
+    label = "would be removed" if dry_run else "removed"
+    print_fields({label: f"{len(swept.blobs):,} blobs, {swept.size / 2**20:,.1f} MiB"})
 
 
 def _print_pruned(pruned: Pruned) -> None:
@@ -70,6 +74,6 @@ def _print_pruned(pruned: Pruned) -> None:
         }
     )
     for name, jobs in pruned.kept.items():
-        note(f"{name} stays: {jobs:,} jobs submitted in its time have not ended")
+        note(f"{name} is kept: it contains {jobs:,} jobs that have not ended")
     if pruned.emptied:
-        note("emptied partitions could not be dropped while results are written; the next prune tries again")
+        note("emptied partitions could not be dropped while results are being written; the next prune tries again")

@@ -1,4 +1,4 @@
-"""``longshore results``: what a job computed, streamed."""
+"""``longshore results``: the results of a job, streamed."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from longshore.shared.ledger.records import JobRecord
 
 FORMATS = ("table", "jsonl", "csv", "parquet")
-#: Rows a table shows when nothing else is said: people read no more.
-TABLE_ROWS = 100
-_SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
+#: The default number of rows in a table; people do not read more.
+DEFAULT_TABLE_ROWS = 100
+_FORMAT_BY_SUFFIX = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
 
 
 class ResultsGroup(click.Group):
     """``longshore results JOB`` means ``longshore results show JOB``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the command in that was left out."""
-        asks_for_help = args[:1] and args[0] in ctx.help_option_names
-        if not asks_for_help and not any(arg in self.commands for arg in args):
+        """Insert the command ``show`` if no command is given."""
+        is_help = args[:1] and args[0] in ctx.help_option_names
+        if not is_help and not any(arg in self.commands for arg in args):
             args = ["show", *args]
         return super().parse_args(ctx, args)
 
@@ -39,7 +39,10 @@ class ResultsGroup(click.Group):
 @click.group(cls=ResultsGroup, subcommand_metavar="JOB | COMMAND")
 @shared_options
 def results() -> None:
-    """Print or save the results of a job: `longshore results JOB`. Or prune those of old jobs."""
+    """Print or save the results of a job, or prune the results of old jobs.
+
+    `longshore results JOB` is short for `longshore results show JOB`.
+    """
 
 
 results.add_command(prune)
@@ -49,24 +52,32 @@ results.add_command(prune)
 @click.argument("job")
 @click.option(
     "--format",
-    "form",
+    "output_format",
     type=click.Choice(FORMATS),
-    help="Default: by FILE's suffix; jsonl with --json; else a table.",
+    help="Default: by the suffix of FILE, or jsonl with --json, or table.",
 )
-@click.option("-o", "--output", metavar="FILE", help="Write a file, whole or not at all.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="ROWS", help=f"Default: all; {TABLE_ROWS} in a table.")
+@click.option("-o", "--output", metavar="FILE", help="File to write instead of printing.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="ROWS",
+    help=f"Maximum number of rows. Default: {DEFAULT_TABLE_ROWS} for a table, otherwise all.",
+)
 @with_options
-def show_results(options: Options, job: str, form: str | None, output: str | None, limit: int | None) -> None:
-    """Print or save the results of an inference job, by row. Of a job that runs, those that are there."""
-    form = form or _default_format(options, output)
-    if form == "parquet" and output is None:
-        raise InvalidInput("output", "parquet is not written to a terminal or a pipe; name a file with -o")
+def show_results(options: Options, job: str, output_format: str | None, output: str | None, limit: int | None) -> None:
+    """Print or save the results of an inference job, ordered by row.
+
+    For a running job these are the rows of the finished shards.
+    """
+    output_format = output_format or _default_format(options, output)
+    if output_format == "parquet" and output is None:
+        raise InvalidInput("output", "parquet cannot be written to standard output; specify a file with -o")
     with connected(options) as client:
         record = client.job(job).record()
     if record.kind != "infer":
         raise InvalidInput("job", f"{record.id} is a {record.kind} job, which has no results; see longshore jobs show")
-    if form == "table" and output is None and limit is None:
-        limit = TABLE_ROWS
+    if output_format == "table" and output is None and limit is None:
+        limit = DEFAULT_TABLE_ROWS
     from longshore.producers.cli.views.result_files import save, write
     from longshore.producers.results import check_in_table
 
@@ -78,27 +89,27 @@ def show_results(options: Options, job: str, form: str | None, output: str | Non
             return itertools.islice(ledger.queries.results(record.id), limit)
 
         if output is None:
-            write(form, rows(), sys.stdout)
+            write(output_format, rows(), sys.stdout)
         else:
-            save(form, rows, Path(output).expanduser())
+            save(output_format, rows, Path(output).expanduser())
     _note_missing(record, limit if output is None else None)
 
 
 def _default_format(options: Options, output: str | None) -> str:
     if output is not None:
         suffix = Path(output).suffix.lower()
-        if suffix not in _SUFFIXES:
-            raise InvalidInput(
-                "output", f"{output}: the suffix says no format; use .jsonl, .csv or .parquet, or --format"
-            )
-        return _SUFFIXES[suffix]
+        if suffix not in _FORMAT_BY_SUFFIX:
+            raise InvalidInput("output", f"{output}: unknown suffix; use .jsonl, .csv or .parquet, or specify --format")
+        return _FORMAT_BY_SUFFIX[suffix]
     return "jsonl" if options.as_json else "table"
 
 
 def _note_missing(record: JobRecord, limit: int | None) -> None:
-    """Say, aside, what the rows are not."""
+    """Print a note on the rows that are missing from the output."""
     if limit is not None and record.rows_done > limit:
-        note(f"these are {limit:,} of {record.rows_done:,} rows; all of them: --format jsonl, csv, or -o FILE")
+        note(
+            f"showing {limit:,} of {record.rows_done:,} rows; for all rows use --format jsonl, --format csv or -o FILE"
+        )
     if record.rows_failed:
         note(f"{record.rows_failed:,} rows failed: longshore jobs show {record.id}")
     if not record.state.final:

@@ -1,4 +1,4 @@
-"""``longshore up`` and ``longshore down``: the cluster of one machine."""
+"""``longshore up`` and ``longshore down``: a cluster on this machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from longshore.producers.cli.options import Options, with_options
 from longshore.producers.cli.output import print_fields, print_json
-from longshore.producers.cli.views.addresses import in_home, places
+from longshore.producers.cli.views.addresses import address_fields, in_home
 from longshore.shared.settings import home_folder
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     default="auto",
     show_default=True,
     metavar="auto|cpu|cpu:N|cuda:I,...",
-    help="Which devices get a worker.",
+    help="Devices that get a worker.",
 )
-@click.option("--redis-port", type=int, metavar="PORT", help="Default: the last one, or any that is free.")
-@click.option("--postgres-port", type=int, metavar="PORT", help="As for Redis.")
-@click.option("--flower-port", type=int, metavar="PORT", help="As for Redis.")
-@click.option("--no-flower", is_flag=True, help="Do without Flower.")
-@click.option("--detach", is_flag=True, help="Return when everything listens; `longshore down` stops it.")
+@click.option("--redis-port", type=int, metavar="PORT", help="Default: the previous port, or a free one.")
+@click.option("--postgres-port", type=int, metavar="PORT", help="As for --redis-port.")
+@click.option("--flower-port", type=int, metavar="PORT", help="As for --redis-port.")
+@click.option("--no-flower", is_flag=True, help="Do not start Flower.")
+@click.option("--detach", is_flag=True, help="Run in the background. Stop it with `longshore down`.")
 @with_options
 def up(
     options: Options,
@@ -40,9 +40,9 @@ def up(
     no_flower: bool,
     detach: bool,
 ) -> None:
-    """Start Redis, Postgres, the relay, a worker on each device, and Flower, in the home folder.
+    """Start Redis, Postgres, the relay, one worker per device and Flower in the home folder.
 
-    It stays until Ctrl-C and then stops everything; what the home holds is kept.
+    Runs until Ctrl-C, then stops everything. The data in the home is kept.
     """
     from longshore.broker import embedded
 
@@ -50,9 +50,9 @@ def up(
 
     def ready(status: Status) -> None:
         if options.as_json:
-            print_json(places(status))
+            print_json(address_fields(status))
         else:
-            _say_ready(home, status, detach)
+            _print_ready(home, status, detach)
         sys.stdout.flush()
 
     embedded.up(
@@ -71,7 +71,7 @@ def up(
 @click.command()
 @with_options
 def down(options: Options) -> None:
-    """Stop everything that runs in the home folder; what it holds is kept."""
+    """Stop the cluster in the home folder. Its data is kept."""
     from longshore.broker import embedded
 
     home = home_folder(options.home)
@@ -79,12 +79,12 @@ def down(options: Options) -> None:
     if options.as_json:
         print_json({"home": home, "stopped": stopped})
     else:
-        sys.stdout.write(f"stopped what ran in {home}\n" if stopped else f"nothing runs in {home}\n")
+        sys.stdout.write(f"stopped the cluster in {home}\n" if stopped else f"no cluster is running in {home}\n")
 
 
-def _say_ready(home: Path, status: Status, detach: bool) -> None:
+def _print_ready(home: Path, status: Status, detach: bool) -> None:
     sys.stdout.write("Longshore is up.\n\n")
-    print_fields(places(status))
+    print_fields(address_fields(status))
     sys.stdout.write("\n")
     if status.flower_url:
         sys.stdout.write(f"Flower's password:  {in_home(home, 'longshore status --show-password')}\n")

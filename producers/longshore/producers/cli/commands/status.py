@@ -1,4 +1,4 @@
-"""``longshore status``: what runs, who works, and how many jobs there are."""
+"""``longshore status``: the services, the workers and the number of jobs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from longshore.producers.cli.connect import find_settings, open_ledger
 from longshore.producers.cli.options import Options, with_options
 from longshore.producers.cli.output import print_fields, print_json, print_table
-from longshore.producers.cli.views.addresses import FLOWER_USER, places
+from longshore.producers.cli.views.addresses import FLOWER_USER, address_fields
 from longshore.shared.errors import InvalidInput, LongshoreError, NoCluster
 from longshore.shared.settings import Settings, home_folder, load_settings
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from longshore.broker.embedded.report import Status
     from longshore.shared.ledger.records import WorkerRecord
 
-_NEXT = """\
+_GETTING_STARTED = """\
 No cluster is up in {home}.
 
-  longshore up       start Redis, Postgres and a worker here, and stay until Ctrl-C (--detach: in the background)
-  longshore demo     see it train and use a model on real data, in about a minute
-  longshore --help   everything else
+  longshore up       start Redis, Postgres and a worker on this machine (--detach: in the background)
+  longshore demo     train and use a model on real data, in about a minute
+  longshore --help   list all commands
 
-To use a cluster elsewhere, set LONGSHORE_REDIS_URL, LONGSHORE_DATABASE_URL and LONGSHORE_STORE.
+To use another cluster, set LONGSHORE_REDIS_URL, LONGSHORE_DATABASE_URL and LONGSHORE_STORE.
 """
 
 
 @click.command()
-@click.option("--show-password", is_flag=True, help="Print the password of Flower, and nothing else.")
+@click.option("--show-password", is_flag=True, help="Print only the password of Flower.")
 @with_options
 def status(options: Options, show_password: bool) -> None:
-    """Show the services and where they listen, the workers, and how many jobs are in which state."""
+    """Show the services and their addresses, the workers, and the number of jobs by state."""
     settings = find_settings(options)
     if show_password:
         _print_password(options, settings)
@@ -43,7 +43,7 @@ def status(options: Options, show_password: bool) -> None:
 
 
 def overview(options: Options) -> None:
-    """What ``longshore`` alone says: the status, or what to do where there is no cluster."""
+    """The output of ``longshore`` without a command: the status, or how to start if there is no cluster."""
     try:
         settings = find_settings(options)
     except NoCluster:
@@ -51,33 +51,35 @@ def overview(options: Options) -> None:
         if options.as_json:
             print_json({"running": False, "home": home})
         else:
-            sys.stdout.write(_NEXT.format(home=home))
+            sys.stdout.write(_GETTING_STARTED.format(home=home))
         return
     _print_status(options, settings)
 
 
 def _print_status(options: Options, settings: Settings) -> None:
     home = _read_home(settings)
-    document = _addresses(settings) if home is None else places(home)
+    document = _addresses(settings) if home is None else address_fields(home)
     services = () if home is None else home.processes
     if not options.as_json:
-        # Before Postgres is asked: where it should be matters most when it cannot be reached.
+        # Printed before the query to Postgres: its address matters most when it cannot be reached.
         print_fields(document)
         sys.stdout.write("\n")
         if services:
-            rows = [(each.name, each.pid, "alive" if each.alive else "dead") for each in services]
+            rows = [(service.name, service.pid, "alive" if service.alive else "dead") for service in services]
             print_table(("SERVICE", "PID", "STATE"), rows)
             sys.stdout.write("\n")
-    workers, counts = _ask(settings)
+    workers, counts = _query_ledger(settings)
     if options.as_json:
         ready = home.ready if home else True
         print_json(
             {"running": True, "ready": ready, **document, "services": services, "workers": workers, "jobs": counts}
         )
         return
-    found = [(each.name, each.device, each.queue, "alive" if each.alive else "silent") for each in workers]
-    if found:
-        print_table(("WORKER", "DEVICE", "QUEUE", "STATE"), found)
+    if workers:
+        print_table(
+            ("WORKER", "DEVICE", "QUEUE", "STATE"),
+            [(each.name, each.device, each.queue, "alive" if each.alive else "silent") for each in workers],
+        )
     else:
         sys.stdout.write("no workers\n")
     sys.stdout.write("\n")
@@ -87,8 +89,8 @@ def _print_status(options: Options, settings: Settings) -> None:
         sys.stdout.write("no jobs yet\n")
 
 
-def _ask(settings: Settings) -> tuple[list[WorkerRecord], dict[str, int]]:
-    """The workers, and how many jobs are in which state."""
+def _query_ledger(settings: Settings) -> tuple[list[WorkerRecord], dict[str, int]]:
+    """The workers, and the number of jobs by state."""
     with open_ledger(settings) as ledger:
         return ledger.workers.workers(), ledger.queries.count_jobs()
 
@@ -96,7 +98,8 @@ def _ask(settings: Settings) -> tuple[list[WorkerRecord], dict[str, int]]:
 def _print_password(options: Options, settings: Settings) -> None:
     if settings.home is None:
         raise InvalidInput(
-            "--show-password", "this cluster has no home here; its Flower was given a password elsewhere"
+            "--show-password",
+            "this cluster has no home on this machine, so the password of its Flower is not stored here",
         )
     from longshore.broker.embedded.home import Home
 
@@ -108,13 +111,13 @@ def _print_password(options: Options, settings: Settings) -> None:
 
 
 def _read_home(settings: Settings) -> Status | None:
-    """The home whose addresses these are, where the extra ``embedded`` is there to look at its processes."""
+    """The status of the home with these addresses; ``None`` if there is none, or ``embedded`` is not installed."""
     if settings.home is None or find_spec("psutil") is None:
         return None
     try:
         up = load_settings(home=settings.home)
     except LongshoreError:
-        return None  # LONGSHORE_HOME names a home that is not up, or is another user's; the addresses are others
+        return None  # the home is not up or belongs to another user; the addresses come from elsewhere
     if up.database_url != settings.database_url:
         return None
     from longshore.broker.embedded.report import read_status
@@ -129,10 +132,10 @@ def _addresses(settings: Settings) -> dict[str, object]:
     from longshore.shared.store.address import public
 
     redis = urlsplit(settings.redis_url)
-    found = {
+    fields = {
         "home": settings.home,
         "redis": f"{redis.hostname or 'localhost'}:{redis.port or 6379}",
         "postgres": Database(settings.database_url).address,
         "store": public(settings.store),
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,4 +1,4 @@
-"""``longshore jobs plot``, ``report`` and ``tensorboard``: what a training measured, to be looked at."""
+"""``longshore jobs plot``, ``report`` and ``tensorboard``: the metrics of a training job as files."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from longshore.producers.cli.output import print_json
 
 @click.command()
 @click.argument("job")
-@click.option("-o", "--output", required=True, metavar="FILE", help="A .png, .svg or .pdf file.")
+@click.option("-o", "--output", required=True, metavar="FILE", help="File to write: .png, .svg or .pdf.")
 @with_options
 def plot(options: Options, job: str, output: str) -> None:
-    """Draw what a training job has measured, by epoch."""
+    """Plot the metrics of a training job."""
     with connected(options) as client:
-        written = client.job(job).plot(output)
-    _tell(options, written)
+        path = client.job(job).plot(output)
+    _print_written(options, path)
 
 
 @click.command()
 @click.argument("job")
-@click.option("-o", "--output", default="report.html", show_default=True, metavar="FILE", help="An .html file.")
+@click.option("-o", "--output", default="report.html", show_default=True, metavar="FILE", help="HTML file to write.")
 @with_options
 def report(options: Options, job: str, output: str) -> None:
-    """Write a page on a training job: curves, confusion matrix, configuration, lineage."""
+    """Write an HTML report: curves, metrics, confusion matrix, configuration, lineage."""
     with connected(options) as client:
-        written = client.job(job).report(output)
-    _tell(options, written)
+        path = client.job(job).report(output)
+    _print_written(options, path)
 
 
 @click.command()
 @click.argument("job")
-@click.option("-o", "--output", required=True, metavar="FOLDER", help="Made if need be.")
+@click.option("-o", "--output", required=True, metavar="FOLDER", help="Folder for the file; created if needed.")
 @with_options
 def tensorboard(options: Options, job: str, output: str) -> None:
-    """Write what a training job has measured as an event file for TensorBoard."""
+    """Write the metrics of a training job as an event file for TensorBoard."""
     with connected(options) as client:
-        written = client.job(job).tensorboard(output)
-    _tell(options, written)
+        path = client.job(job).tensorboard(output)
+    _print_written(options, path)
 
 
-def _tell(options: Options, written: Path) -> None:
+def _print_written(options: Options, path: Path) -> None:
     if options.as_json:
-        print_json({"output": written})
+        print_json({"output": path})
     else:
-        sys.stdout.write(f"wrote {written}\n")
+        sys.stdout.write(f"wrote {path}\n")

@@ -1,4 +1,4 @@
-"""The data of the demonstration: handwritten digits, 8 by 8 pixels, from the UCI repository by way of scikit-learn.
+"""The data of the demo: images of handwritten digits, 8 by 8 pixels, from the UCI repository via scikit-learn.
 
 https://scikit-learn.org/stable/datasets/toy_dataset.html#digits-dataset
 """
@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-#: Every fifth image, after shuffling, is held out.
-HELD_OUT = 0.2
+#: The fraction of images that are not used for training.
+HELD_OUT_FRACTION = 0.2
 SEED = 7
 
 
@@ -24,27 +24,27 @@ class Digits:
     train: Path
     held_out: Path
     train_rows: int
-    #: The truth of the held-out rows, in their order.
+    #: The labels of the held-out rows, in their order.
     labels: list[str]
 
 
 def write_digits(folder: Path) -> Digits:
-    """Write both files; the same ones each time."""
+    """Write both files. Their content is always the same."""
     from sklearn.datasets import load_digits
 
     images = load_digits()
     pixels = np.asarray(images.data, dtype=np.float32)
     labels = np.asarray(images.target)
     order = np.random.default_rng(SEED).permutation(len(labels))
-    count = int(len(labels) * HELD_OUT)
+    count = int(len(labels) * HELD_OUT_FRACTION)
     train, held_out = order[count:], order[:count]
-    found = Digits(
+    digits = Digits(
         train=folder / "digits-train.parquet",
         held_out=folder / "digits-held-out.parquet",
         train_rows=len(train),
         labels=[str(label) for label in labels[held_out]],
     )
-    for path, rows in ((found.train, train), (found.held_out, held_out)):
+    for path, rows in ((digits.train, train), (digits.held_out, held_out)):
         column = pa.FixedSizeListArray.from_arrays(pa.array(pixels[rows].reshape(-1)), pixels.shape[1])
         pq.write_table(pa.table({"pixels": column, "label": pa.array([str(label) for label in labels[rows]])}), path)
-    return found
+    return digits

@@ -1,4 +1,4 @@
-"""Where the demonstration runs, and its removal however it ends."""
+"""The cluster of the demo, which is removed however the demo ends."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A cluster that is up, and a folder for files."""
+class DemoCluster:
+    """A running cluster, and a folder for data files."""
 
     home: Path
     data: Path
@@ -32,64 +32,68 @@ class Place:
 
 
 @contextmanager
-def demo_place(given: Path | None, devices: str, keep: bool, say: Callable[[str], None]) -> Iterator[Place]:
-    """A cluster in a new folder, or in the home that is given. What was made or started for it goes again.
+def demo_cluster(
+    existing_home: Path | None, devices: str, keep: bool, say: Callable[[str], None]
+) -> Iterator[DemoCluster]:
+    """A cluster in a temporary folder or in an existing home. Everything that this started or created is stopped and
+    removed at the end.
 
-    :param given: is used as it is if it is up.
-    :param keep: once the cluster is up, leave everything.
-    :raises HomeError: no folder can be made, or the cluster does not start.
+    :param existing_home: is used without a restart if it is up; ``None`` creates a temporary home.
+    :param keep: keep everything once the cluster is up.
+    :param say: prints a line.
+    :raises HomeError: the folder cannot be created, or the cluster does not start.
     """
-    with ExitStack() as made:
-        made.enter_context(_ended_by_signals())
+    with ExitStack() as cleanup:
+        cleanup.enter_context(_exit_on_signals())
         folder = _new_folder()
-        made.callback(shutil.rmtree, folder, ignore_errors=True)
-        home = folder / "home" if given is None else given
+        cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
+        home = folder / "home" if existing_home is None else existing_home
         status = embedded.status(home)
         if not status.ready:
             say("Starting Redis, Postgres, a relay, a worker and Flower ...")
-            if given is not None and not home.exists():
-                made.callback(shutil.rmtree, home, ignore_errors=True)
-            # An `up` that fails or is interrupted stops what it started, and nothing that others started in this home.
+            if existing_home is not None and not home.exists():
+                cleanup.callback(shutil.rmtree, home, ignore_errors=True)
+            # If it fails or is interrupted, `up` stops what it started, but nothing that others started in this home.
             status = embedded.up(home, devices=devices, detach=True)
-            made.callback(embedded.down, home)
-            made.enter_context(_undisturbed_end())
+            cleanup.callback(embedded.down, home)
+            cleanup.enter_context(_ignore_signals_at_exit())
         try:
-            yield Place(home, folder, status)
+            yield DemoCluster(home, folder, status)
         finally:
             if keep:
-                made.pop_all()
+                cleanup.pop_all()
 
 
 def _new_folder() -> Path:
-    """Beside the default home, where a home can be: Postgres, which refuses root, runs as another user."""
+    """Create a folder next to the default home. The user that Postgres runs as, never root, can access it."""
     parent = home_folder(environ={}).parent
     try:
         parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="longshore-demo-", dir=parent))
         folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
     except OSError as error:
-        raise HomeError(f"{parent}: no folder can be made here ({error.strerror}); name one with --home") from None
+        raise HomeError(f"{parent}: cannot create a folder here ({error.strerror}); specify one with --home") from None
     return folder
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM and a closed terminal end it as Ctrl-C does: after cleaning up."""
+def _exit_on_signals() -> Iterator[None]:
+    """Clean up on SIGTERM and SIGHUP (the terminal was closed), as on Ctrl-C."""
 
-    def end(number: int, _: FrameType | None) -> NoReturn:
+    def exit_process(number: int, _: FrameType | None) -> NoReturn:
         sys.exit(128 + number)
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    previous = {number: signal.signal(number, exit_process) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 @contextmanager
-def _undisturbed_end() -> Iterator[None]:
-    """After this, what is registered before it is undone to its end: an impatient second Ctrl-C leaves nothing."""
+def _ignore_signals_at_exit() -> Iterator[None]:
+    """Ignore signals while the exit stack unwinds further, so that a second Ctrl-C does not interrupt the cleanup."""
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""The steps of the demonstration, each told in a line."""
+"""The steps of the demo. Each prints a line."""
 
 from __future__ import annotations
 
@@ -11,46 +11,46 @@ from uuid import UUID
 from longshore.producers.cli.demo.data import Digits, write_digits
 from longshore.producers.cli.output import to_json
 from longshore.producers.cli.views.addresses import FLOWER_USER
-from longshore.producers.cli.views.json_documents import measured
+from longshore.producers.cli.views.json_documents import metrics_text
 from longshore.producers.client import Client
 from longshore.shared.ledger.database import Connection, Database
 
 if TYPE_CHECKING:
-    from longshore.producers.cli.demo.home import Place
+    from longshore.producers.cli.demo.home import DemoCluster
     from longshore.producers.job import Job
 
 MODEL, ALIAS = "digits", "production"
-#: Seconds a job of this size never needs.
-PATIENCE = 300.0
-SOME_ROWS = "SELECT row, output FROM results WHERE job_id = '{job}' ORDER BY row LIMIT 5"
-#: A row without a result counts as wrong.
-ACCURACY = """\
+#: Seconds; far more than a job of this size needs.
+JOB_TIMEOUT_S = 300.0
+SAMPLE_ROWS_QUERY = "SELECT row, output FROM results WHERE job_id = '{job}' ORDER BY row LIMIT 5"
+#: Rows without a result count as wrong.
+ACCURACY_QUERY = """\
 SELECT avg(coalesce((output->>'label' = truth.label)::int, 0))
-FROM unnest(%(labels)s::text[]) WITH ORDINALITY AS truth (label, place)
-LEFT JOIN results ON results.row = place - 1 AND results.job_id = '{job}'"""
+FROM unnest(%(labels)s::text[]) WITH ORDINALITY AS truth (label, position)
+LEFT JOIN results ON results.row = position - 1 AND results.job_id = '{job}'"""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What came out of it."""
+    """The results of the demo."""
 
     model: str
     alias: str
     train_job: UUID
     infer_job: UUID
     train_rows: int
-    #: Held-out images, none of which was trained on.
+    #: The number of held-out images, which are not used for training.
     rows: int
-    #: The share of them that was recognised, as Postgres computed it from the results.
+    #: The fraction of them that was classified correctly, computed by Postgres from the results.
     accuracy: float
     flower_url: str | None
     seconds: float
 
 
 class Tour:
-    """Goes through the steps.
+    """Runs the steps of the demo.
 
-    :param stream: where they are told.
+    :param stream: the output for people.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -58,29 +58,29 @@ class Tour:
         self._started = time.monotonic()
 
     def say(self, text: str = "") -> None:
-        """Tell people something, now."""
+        """Print a line at once."""
         self._stream.write(f"{text}\n")
         self._stream.flush()
 
-    def take(self, place: Place) -> Summary:
+    def run(self, cluster: DemoCluster) -> Summary:
         """Train, promote, infer, and look at the results.
 
         :raises JobFailed: a job failed.
-        :raises WaitTimeout: a job does not end.
+        :raises WaitTimeout: a job did not end in time.
         """
-        status = place.status
+        status = cluster.status
         self.say(f"Cluster   Redis at {status.redis}, Postgres at {status.postgres}, store in {status.store}")
-        digits = write_digits(place.data)
-        self.say(f"Data      {digits.train_rows:,} images to train on: {digits.train}")
-        self.say(f"          {len(digits.labels):,} images held out:    {digits.held_out}")
-        with Client(home=place.home) as client:
+        digits = write_digits(cluster.data)
+        self.say(f"Data      {digits.train_rows:,} images for training: {digits.train}")
+        self.say(f"          {len(digits.labels):,} images held out:     {digits.held_out}")
+        with Client(home=cluster.home) as client:
             trained, version = self._train(client, digits)
             promoted = client.models.promote(version, ALIAS)
-            self.say(f"Promote   {promoted.model}@{ALIAS} is {version} now")
+            self.say(f"Promote   {promoted.model}@{ALIAS} now points to {version}")
             inferred = self._infer(client, digits)
-            accuracy = self._look(client.settings.database_url, inferred.id, digits.labels)
+            accuracy = self._evaluate(client.settings.database_url, inferred.id, digits.labels)
         if status.flower_url:
-            self.say(f"Flower    {status.flower_url} shows the workers, to the user {FLOWER_USER}")
+            self.say(f"Flower    {status.flower_url} shows the workers (user {FLOWER_USER})")
         return Summary(
             model=version,
             alias=f"{MODEL}@{ALIAS}",
@@ -94,39 +94,39 @@ class Tour:
         )
 
     def _train(self, client: Client, digits: Digits) -> tuple[Job, str]:
-        self.say(f"Train     an mlp for {MODEL}, 30 epochs ...")
+        self.say(f"Train     an MLP as {MODEL}, 30 epochs ...")
         job = client.train(
             MODEL, "mlp", str(digits.train), "label", epochs=30, batch_size=64, config={"hidden": [128]}
-        ).wait(timeout=PATIENCE)
+        ).wait(timeout=JOB_TIMEOUT_S)
         outcome = job.record().outcome or {}
         version = f"{MODEL}:{outcome['version']}"
-        self.say(f"          {version} after {job.progress.seconds:.1f} s: {measured(outcome.get('metrics'))}")
+        self.say(f"          {version} after {job.progress.seconds:.1f} s: {metrics_text(outcome.get('metrics'))}")
         return job, version
 
     def _infer(self, client: Client, digits: Digits) -> Job:
-        job = client.infer(f"{MODEL}@{ALIAS}", str(digits.held_out)).wait(timeout=PATIENCE)
+        job = client.infer(f"{MODEL}@{ALIAS}", str(digits.held_out)).wait(timeout=JOB_TIMEOUT_S)
         self.say(f"Infer     {job.progress.done:,} rows in {job.progress.seconds:.2f} s, as job {job.id}")
         return job
 
-    def _look(self, database_url: str, job: UUID, labels: Sequence[str]) -> float:
+    def _evaluate(self, database_url: str, job: UUID, labels: Sequence[str]) -> float:
         database = Database(database_url, "longshore demo")
         try:
             with database.connection() as conn:
-                self._show_rows(conn, SOME_ROWS.format(job=job))
-                return self._show_accuracy(conn, ACCURACY.format(job=job), labels)
+                self._show_rows(conn, SAMPLE_ROWS_QUERY.format(job=job))
+                return self._show_accuracy(conn, ACCURACY_QUERY.format(job=job), labels)
         finally:
             database.close()
 
     def _show_rows(self, conn: Connection, statement: str) -> None:
-        self.say("Results   in Postgres, for anyone who knows SQL:\n")
+        self.say("Results   in Postgres, where you can query them with SQL:\n")
         self.say(f"  {statement};\n")
         for row, output in conn.execute(statement):
             self.say(f"    {row} | {to_json(output)}")
 
     def _show_accuracy(self, conn: Connection, statement: str, labels: Sequence[str]) -> float:
         self.say("\n  " + statement.replace("\n", "\n  ") + ";\n")
-        found = conn.execute(statement, {"labels": list(labels)}).fetchone()
-        assert found is not None  # an aggregate gives a row
-        accuracy = float(found[0])
-        self.say(f"    {accuracy:.4f} of the held-out images are recognised\n")
+        row = conn.execute(statement, {"labels": list(labels)}).fetchone()
+        assert row is not None  # an aggregate always returns a row
+        accuracy = float(row[0])
+        self.say(f"    {accuracy:.4f} of the held-out images are classified correctly\n")
         return accuracy

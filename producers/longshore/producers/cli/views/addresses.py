@@ -1,4 +1,4 @@
-"""Where the services of a home are, as they are shown: never with a password."""
+"""The addresses of the services of a home, for display. They contain no passwords."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from longshore.shared.settings import home_folder
 if TYPE_CHECKING:
     from longshore.broker.embedded.report import Status
 
-#: Where the passwords of a home are.
+#: The file in the home that contains the passwords.
 SECRETS_FILE = "secrets.json"
-#: Who signs in at Flower.
+#: The user name for Flower.
 FLOWER_USER = "longshore"
 
 
-def places(status: Status) -> dict[str, object]:
-    """Addresses, by name; those that there are."""
-    found: dict[str, object] = {
+def address_fields(status: Status) -> dict[str, object]:
+    """The addresses by name, without those that do not exist."""
+    fields: dict[str, object] = {
         "home": status.home,
         "redis": status.redis,
         "postgres": status.postgres,
@@ -27,12 +27,12 @@ def places(status: Status) -> dict[str, object]:
         "flower": status.flower_url,
     }
     if status.flower_url:
-        found |= {"flower_user": FLOWER_USER, "passwords_in": status.home / SECRETS_FILE}
-    return {name: value for name, value in found.items() if value is not None}
+        fields |= {"flower_user": FLOWER_USER, "passwords_in": status.home / SECRETS_FILE}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def in_home(home: Path | None, command: str) -> str:
-    """A command line that means the cluster in ``home``, to be shown and copied."""
+    """A command line that uses the cluster in ``home``, for people to copy."""
     if home is None or home == home_folder():
         return command
     return f"{command} --home {quote(str(home))}"

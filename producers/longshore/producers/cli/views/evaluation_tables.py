@@ -1,4 +1,4 @@
-"""What an evaluation found, as tables."""
+"""The result of an evaluation as tables."""
 
 from __future__ import annotations
 
@@ -7,38 +7,45 @@ import sys
 from longshore.producers.cli.output import print_table
 from longshore.shared.specs.evaluate import Evaluation
 
-#: Classes that tables for people show; ``--json`` has all that are kept.
-SHOWN = 30
+#: The maximum number of classes in a table; ``--json`` shows all that the evaluation has.
+MAX_CLASSES = 30
 
 
-def print_evaluation(found: Evaluation) -> None:
-    """Metrics, classes, confusion matrix and worst rows, each that there is."""
-    _headed(f"measured on {found.rows:,} rows, 95 % intervals from {found.bootstrap:,} resamples")
-    metrics = [(name, _short(value), *_bounds(found, name)) for name, value in found.metrics.items()]
-    print_table(("METRIC", "VALUE", "FROM", "TO"), metrics)
-    if found.classes:
-        by_rows = sorted(found.classes, key=lambda each: -each.support)[:SHOWN]
-        shown = [each for each in found.classes if each in by_rows]
-        _headed(f"{len(shown)} of {found.classes_total} classes" if len(shown) < found.classes_total else "classes")
-        rows = [(each.label, *map(_short, (each.precision, each.recall, each.f1)), each.support) for each in shown]
+def print_evaluation(evaluation: Evaluation) -> None:
+    """Print the metrics and, if the evaluation has them, the classes, the confusion matrix and the worst rows."""
+    _print_heading(f"{evaluation.rows:,} rows, 95 % confidence intervals from {evaluation.bootstrap:,} resamples")
+    metrics = [(name, _short(value), *_bounds(evaluation, name)) for name, value in evaluation.metrics.items()]
+    print_table(("METRIC", "VALUE", "LOW", "HIGH"), metrics)
+    if evaluation.classes:
+        largest = sorted(evaluation.classes, key=lambda scores: -scores.support)[:MAX_CLASSES]
+        shown = [scores for scores in evaluation.classes if scores in largest]
+        _print_heading(
+            f"{len(shown)} of {evaluation.classes_total} classes"
+            if len(shown) < evaluation.classes_total
+            else "classes"
+        )
+        rows = [
+            (scores.label, *map(_short, (scores.precision, scores.recall, scores.f1)), scores.support)
+            for scores in shown
+        ]
         print_table(("CLASS", "PRECISION", "RECALL", "F1", "ROWS"), rows)
-    matrix = found.confusion_matrix
-    if matrix is not None and len(matrix.labels) <= SHOWN:
-        _headed("target (down) against prediction (across)")
+    matrix = evaluation.confusion_matrix
+    if matrix is not None and len(matrix.labels) <= MAX_CLASSES:
+        _print_heading("confusion matrix (rows: target, columns: prediction)")
         lines = [(label, *counts) for label, counts in zip(matrix.labels, matrix.counts, strict=True)]
         print_table(("", *map(str, matrix.labels)), lines)
-    if found.worst:
-        _headed("most wrong")
-        worst = [(each.row, _text(each.target), _text(each.prediction), _short(each.loss)) for each in found.worst]
+    if evaluation.worst:
+        _print_heading("rows with the largest losses")
+        worst = [(row.row, _text(row.target), _text(row.prediction), _short(row.loss)) for row in evaluation.worst]
         print_table(("ROW", "TARGET", "PREDICTION", "LOSS"), worst)
 
 
-def _headed(line: str) -> None:
+def _print_heading(line: str) -> None:
     sys.stdout.write(f"\n{line}\n")
 
 
-def _bounds(found: Evaluation, name: str) -> tuple[str, str]:
-    bounds = found.intervals.get(name)
+def _bounds(evaluation: Evaluation, name: str) -> tuple[str, str]:
+    bounds = evaluation.intervals.get(name)
     return ("", "") if bounds is None else (_short(bounds[0]), _short(bounds[1]))
 
 

@@ -1,4 +1,4 @@
-"""Showing one job, and waiting for it."""
+"""Printing a job, and waiting for it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from longshore.producers.cli.options import Options
 from longshore.producers.cli.output import note, print_fields, print_json
 from longshore.producers.cli.views.addresses import in_home
-from longshore.producers.cli.views.json_documents import job_document, local_time, measured, named
+from longshore.producers.cli.views.json_documents import job_document, local_time, metrics_text, version_text
 from longshore.producers.reporting.progress import progress_of, rate_text, time_text, unit
 from longshore.shared.errors import JobFailed
 from longshore.shared.store.address import public
@@ -21,28 +21,29 @@ if TYPE_CHECKING:
 
 
 def print_submitted(options: Options, job: Job, wait: bool) -> None:
-    """Answer a submission: the job's id, or after waiting, how it ended.
+    """Print the id of a submitted job, or, with ``wait``, wait for it and print how it ended.
 
-    :raises JobFailed: it was waited for, and failed.
+    :raises JobFailed: the job failed or was cancelled while this waited for it.
     """
     if wait:
         with interruptible(options, job):
-            # Inside: who reads this may press Ctrl-C at once.
+            # Inside the handler: people can press Ctrl-C as soon as they read this.
             note(f"submitted {job.id}")
             follow(options, job)
     elif options.as_json:
         print_json(job_document(job.record()))
     else:
         sys.stdout.write(f"{job.id}\n")
-        note(f"submitted; to see it end: {in_home(options.home, f'longshore jobs wait {job.id}')}")
+        note(f"submitted; to wait for it: {in_home(options.home, f'longshore jobs wait {job.id}')}")
 
 
 def follow(options: Options, job: Job, timeout: float | None = None) -> None:
-    """Wait for a job with a progress bar, if people look on, and show it.
+    """Wait for a job, with a progress bar on a terminal, and print it.
 
-    :raises JobFailed: it failed or was cancelled.
-    :raises WaitTimeout: it has not ended in time.
-    :raises KeyboardInterrupt: on Ctrl-C; says that the job goes on.
+    :param timeout: seconds; ``None`` waits forever.
+    :raises JobFailed: the job failed or was cancelled.
+    :raises WaitTimeout: the job did not end in time.
+    :raises KeyboardInterrupt: on Ctrl-C; the message says that the job continues to run.
     """
     sys.stdout.flush()
     try:
@@ -57,17 +58,17 @@ def follow(options: Options, job: Job, timeout: float | None = None) -> None:
 
 @contextmanager
 def interruptible(options: Options, job: Job) -> Iterator[None]:
-    """Tell who presses Ctrl-C that the job goes on, and what to do about it."""
+    """On Ctrl-C, say that the job continues to run, and how to wait for it or cancel it."""
     try:
         yield
     except KeyboardInterrupt:
-        again = in_home(options.home, f"longshore jobs wait {job.id}")
-        stop = in_home(options.home, f"longshore jobs cancel {job.id}")
-        raise KeyboardInterrupt(f"the job goes on; to wait again: {again}; to end it: {stop}") from None
+        wait = in_home(options.home, f"longshore jobs wait {job.id}")
+        cancel = in_home(options.home, f"longshore jobs cancel {job.id}")
+        raise KeyboardInterrupt(f"the job continues to run; to wait again: {wait}; to cancel it: {cancel}") from None
 
 
 def print_job(options: Options, record: JobRecord) -> None:
-    """The job itself."""
+    """Print a job."""
     if options.as_json:
         print_json(job_document(record))
     else:
@@ -75,27 +76,27 @@ def print_job(options: Options, record: JobRecord) -> None:
 
 
 def summary(record: JobRecord) -> dict[str, object]:
-    """A job as people read it."""
+    """The fields of a job for people."""
     progress = progress_of(record)
     total = "?" if record.rows_total is None else f"{record.rows_total:,}"
     failed = f", {record.rows_failed:,} failed" if record.rows_failed else ""
     outcome = record.outcome or {}
-    made = named(record.model, int(str(outcome["version"]))) if "version" in outcome else None
+    new_version = version_text(record.model, int(str(outcome["version"]))) if "version" in outcome else None
     return {
         "job": record.id,
         "kind": record.kind,
-        "model": named(record.model, record.version),
+        "model": version_text(record.model, record.version),
         "state": record.state,
         "progress": f"{progress.done:,} of {total} {unit(record.kind)}{failed}",
         "speed": rate_text(progress.rate, record.kind),
         "time left": time_text(progress.remaining),
         "shards": f"{record.shards_done} of {record.shards_total} done",
         "output": None if record.spec.get("output") is None else public(str(record.spec["output"])),
-        "made": made,
+        "version": new_version,
         "best": best["shown"] if isinstance(best := outcome.get("best"), dict) else None,
-        "promotion": _promoted(outcome.get("promotion")),
-        "metrics": measured(outcome.get("metrics")),
-        "deviation": measured(outcome.get("std")),
+        "promotion": _promotion_text(outcome.get("promotion")),
+        "metrics": metrics_text(outcome.get("metrics")),
+        "deviation": metrics_text(outcome.get("std")),
         "after": record.depends_on,
         "error": record.error,
         "notes": "; ".join(record.notes),
@@ -109,10 +110,10 @@ def summary(record: JobRecord) -> dict[str, object]:
     }
 
 
-def _promoted(promotion: object) -> str | None:
-    """What became of the alias of a training with a condition; why it stayed stands in the notes."""
+def _promotion_text(promotion: object) -> str | None:
+    """Whether a training job with a condition moved its alias. The notes of the job give the reason if it did not."""
     if not isinstance(promotion, dict):
         return None
-    alias, before = promotion.get("alias"), promotion.get("previous")
-    was = "" if before is None else f", before version {before}"
-    return f"{alias} moved{was}" if promotion.get("promoted") else f"{alias} stayed"
+    alias, previous = promotion.get("alias"), promotion.get("previous")
+    change = "" if previous is None else f", previously version {previous}"
+    return f"{alias} moved{change}" if promotion.get("promoted") else f"{alias} not moved"

@@ -1,21 +1,42 @@
-"""Jobs and versions as JSON documents and as lines of tables."""
+"""Jobs and versions as JSON documents and as table rows.
+
+The keys of the documents are an interface for programs: they stay when attributes of records are renamed.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from longshore.producers.reporting.progress import progress_of, rate_text, time_text
-from longshore.producers.reporting.progress import unit as counted
+from longshore.producers.reporting.progress import progress_of, rate_text, time_text, unit
 from longshore.producers.reporting.redaction import public_spec
-from longshore.shared.ledger.records import JobRecord, ModelRecord, VersionRecord
+from longshore.shared.ledger.records import JobRecord, ModelRecord, ShardRecord, VersionRecord
+from longshore.shared.store.address import public
 
-JOB_HEADERS = ("JOB", "KIND", "MODEL", "STATE", "DONE", "OF", "FAILED", "SPEED", "LEFT", "PRIORITY", "PRODUCER", "AGE")
+if TYPE_CHECKING:
+    from longshore.producers.job import Job
+    from longshore.shared.ledger.retention import Pruned
+
+JOB_HEADERS = (
+    "JOB",
+    "KIND",
+    "MODEL",
+    "STATE",
+    "DONE",
+    "TOTAL",
+    "FAILED",
+    "SPEED",
+    "LEFT",
+    "PRIORITY",
+    "PRODUCER",
+    "AGE",
+)
 VERSION_HEADERS = ("VERSION", "ALIASES", "FAMILY", "METRICS", "AGE")
 MODEL_HEADERS = ("MODEL", "VERSIONS", "NEWEST", "ALIASES", "AGE")
 
 
 def job_document(record: JobRecord) -> dict[str, object]:
-    """A job as programs read it. Rows of a training job are its epochs; times are in seconds."""
+    """A job as a JSON document. ``rate`` is in units per second, ``remaining`` in seconds."""
     progress = progress_of(record)
     return {
         "id": record.id,
@@ -27,7 +48,7 @@ def job_document(record: JobRecord) -> dict[str, object]:
         "producer": record.producer,
         "queue": record.queue,
         "priority": record.priority,
-        "unit": counted(record.kind),
+        "unit": unit(record.kind),
         "done": progress.done,
         "total": record.rows_total,
         "failed": record.rows_failed,
@@ -49,13 +70,60 @@ def job_document(record: JobRecord) -> dict[str, object]:
     }
 
 
+def job_details_document(job: Job) -> dict[str, object]:
+    """A job as a JSON document, with its chain, shards, errors, metrics, trials and output files."""
+    record = job.record()
+    chain = [each.record() for each in job.chain()]
+    return {
+        **job_document(record),
+        "chain": [{"id": each.id, "state": each.state, "after": each.depends_on} for each in chain],
+        "shards": [shard_document(shard) for shard in job.shards()],
+        "errors": job.errors(),
+        "metrics": job.metrics(),
+        "trials": job.trials(),
+        "parts": [public(uri) for uri in job.parts()] if record.spec.get("output") else None,
+    }
+
+
+def shard_document(record: ShardRecord) -> dict[str, object]:
+    """A shard as a JSON document."""
+    return {
+        "index": record.index,
+        "task": record.action,
+        "state": record.state,
+        "start": record.start,
+        "stop": record.stop,
+        "attempt": record.attempt,
+        "attempt_limit": record.attempt_limit,
+        "worker": record.worker,
+        "rows_done": record.rows_done,
+        "only_failed": record.only_failed,
+        "errors": record.errors,
+        "part": record.output_file,
+    }
+
+
+def pruned_document(pruned: Pruned) -> dict[str, object]:
+    """What was pruned as a JSON document."""
+    return {
+        "dry_run": pruned.dry_run,
+        "cut": pruned.cut,
+        "jobs": pruned.jobs,
+        "dropped": pruned.dropped,
+        "emptied": pruned.emptied,
+        "kept": pruned.kept,
+        "inputs": pruned.inputs,
+        "blobs": pruned.blobs,
+    }
+
+
 def job_row(record: JobRecord) -> tuple[object, ...]:
-    """A job as one line of a table."""
+    """A job as a table row."""
     progress = progress_of(record)
     return (
         record.id,
         record.kind,
-        named(record.model, record.version),
+        version_text(record.model, record.version),
         record.state,
         progress.done,
         "" if record.rows_total is None else record.rows_total,
@@ -69,7 +137,7 @@ def job_row(record: JobRecord) -> tuple[object, ...]:
 
 
 def version_document(record: VersionRecord) -> dict[str, object]:
-    """A version as programs read it, with its manifest."""
+    """A version as a JSON document, with its manifest."""
     return {
         "model": record.model,
         "version": record.version,
@@ -82,41 +150,41 @@ def version_document(record: VersionRecord) -> dict[str, object]:
 
 
 def version_row(record: VersionRecord) -> tuple[object, ...]:
-    """A version as one line of a table."""
+    """A version as a table row."""
     manifest = record.manifest
     aliases = ", ".join(sorted(record.aliases))
     family = manifest.get("family") or manifest.get("runtime")
-    return record.version, aliases, family, measured(manifest.get("metrics")), age(record.created_at)
+    return record.version, aliases, family, metrics_text(manifest.get("metrics")), age(record.created_at)
 
 
 def model_row(record: ModelRecord) -> tuple[object, ...]:
-    """A model as one line of a table."""
+    """A model as a table row."""
     aliases = ", ".join(f"{alias}={version}" for alias, version in sorted(record.aliases.items()))
     return record.name, record.versions, record.newest, aliases, age(record.created_at)
 
 
-def measured(metrics: object) -> str:
-    """What was measured when a version was made, in one line: ``accuracy=0.974 loss=0.09``."""
+def metrics_text(metrics: object) -> str:
+    """Metrics on one line, such as ``accuracy=0.974 loss=0.09``."""
     if not isinstance(metrics, dict):
         return ""
     numbers = {name: value for name, value in sorted(metrics.items()) if isinstance(value, int | float)}
     return " ".join(f"{name}={value:.4g}" for name, value in numbers.items())
 
 
-def named(model: str, version: int | None) -> str:
-    """``digits:3``."""
+def version_text(model: str, version: int | None) -> str:
+    """A model and a version, such as ``digits:3``."""
     return model if version is None else f"{model}:{version}"
 
 
 def age(moment: datetime) -> str:
-    """How long ago, in one unit: ``12s``, ``3m``, ``5h``, ``2d``."""
+    """The time since ``moment`` in one unit: ``12s``, ``3m``, ``5h``, ``2d``."""
     seconds = max((datetime.now(UTC) - moment).total_seconds(), 0.0)
-    for unit, size, limit in (("s", 1, 120), ("m", 60, 120 * 60), ("h", 3600, 48 * 3600)):
+    for suffix, size, limit in (("s", 1, 120), ("m", 60, 120 * 60), ("h", 3600, 48 * 3600)):
         if seconds < limit:
-            return f"{int(seconds // size)}{unit}"
+            return f"{int(seconds // size)}{suffix}"
     return f"{int(seconds // 86400)}d"
 
 
 def local_time(moment: datetime | None) -> str | None:
-    """A time as people read it, in their own zone."""
+    """A time in the local time zone; ``None`` if there is none."""
     return None if moment is None else moment.astimezone().isoformat(sep=" ", timespec="seconds")

@@ -1,4 +1,4 @@
-"""The formats results are written in. All but the table are written as the rows arrive."""
+"""Writing results as a table, JSON lines, CSV or Parquet. All but the table are written as the rows arrive."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from longshore.producers.cli.output import print_table
 from longshore.producers.reporting.atomic_write import atomic_write
 from longshore.shared.errors import InvalidInput
 
-#: (row, output as JSON text).
+#: A row number and its output as JSON text.
 Row = tuple[int, str]
-#: Rows turned into Arrow at a time.
-CHUNK = 65_536
+#: The number of rows converted to Arrow at a time.
+CHUNK_ROWS = 65_536
 
 
-def write(form: str, rows: Iterable[Row], stream: TextIO) -> None:
-    """Write ``table``, ``jsonl`` or ``csv``."""
-    if form == "jsonl":
+def write(output_format: str, rows: Iterable[Row], stream: TextIO) -> None:
+    """Write rows to a stream.
+
+    :param output_format: ``table``, ``jsonl`` or ``csv``.
+    """
+    if output_format == "jsonl":
         for row, output in rows:
             stream.write(_line(row, output))
-    elif form == "csv":
+    elif output_format == "csv":
         _write_csv(rows, stream)
     else:
         decoded = [(row, _cells(output)) for row, output in rows]
@@ -32,32 +35,33 @@ def write(form: str, rows: Iterable[Row], stream: TextIO) -> None:
         print_table(["ROW", *names], [(row, *(cells.get(name, "") for name in names)) for row, cells in decoded])
 
 
-def save(form: str, rows: Callable[[], Iterator[Row]], path: Path, chunk: int = CHUNK) -> None:
-    """Write a file; whoever reads it meanwhile finds the old one or none.
+def save(output_format: str, rows: Callable[[], Iterator[Row]], path: Path, chunk: int = CHUNK_ROWS) -> None:
+    """Write rows to a file atomically.
 
-    :param rows: gives them from the first on, each time it is called.
-    :param chunk: rows turned into Arrow at a time.
+    :param output_format: ``jsonl``, ``csv`` or ``parquet``.
+    :param rows: returns a new iterator over all rows each time it is called.
+    :param chunk: the number of rows converted to Arrow at a time.
     :raises InvalidInput: the file cannot be written.
     """
     with atomic_write(path) as temporary:
-        if form == "parquet":
+        if output_format == "parquet":
             _write_parquet(rows, temporary, chunk)
-        elif form == "table":
-            raise InvalidInput("format", "a table is for people to look at; save jsonl, csv or parquet")
+        elif output_format == "table":
+            raise InvalidInput("format", "a table cannot be saved to a file; use jsonl, csv or parquet")
         else:
             with temporary.open("w", encoding="utf-8", newline="") as stream:
-                write(form, rows(), stream)
+                write(output_format, rows(), stream)
 
 
 def _line(row: int, output: str) -> str:
-    # The output is JSON already: it is not taken apart only to be put together again.
+    # The output is JSON already, so there is no need to parse and serialize it.
     if output.startswith("{"):
         return f'{{"row": {row}, {output[1:]}\n' if output != "{}" else f'{{"row": {row}}}\n'
     return f'{{"row": {row}, "output": {output}}}\n'
 
 
 def _cells(output: str) -> dict[str, object]:
-    """The columns of one output; what is nested stays JSON."""
+    """The columns of an output. Nested values stay JSON."""
     decoded = json.loads(output)
     if not isinstance(decoded, dict):
         decoded = {"output": decoded}
@@ -81,7 +85,7 @@ def _write_csv(rows: Iterable[Row], stream: TextIO) -> None:
             writer.writerow({**_cells(output), "row": row})
         except ValueError:
             raise InvalidInput(
-                "format", f"row {row} has other columns than the first, which CSV has no place for; use jsonl"
+                "format", f"row {row} has other columns than the first row, which CSV cannot represent; use jsonl"
             ) from None
 
 
@@ -91,7 +95,7 @@ def _write_parquet(rows: Callable[[], Iterator[Row]], path: Path, size: int) -> 
 
     from longshore.producers.results import results_table
 
-    # Two passes: the type of a column is known when its last value has been seen, and they need not fit into memory.
+    # Two passes: the type of a column is known only after its last value, and the rows may not fit into memory.
     schema = results_table([]).schema
     for chunk in _chunks(rows(), size):
         schema = pa.unify_schemas([schema, results_table(chunk).schema], promote_options="permissive")

@@ -1,4 +1,4 @@
-"""What a training measured: a table of epochs, and on a terminal its curves, drawn with characters."""
+"""The metrics of a training job: a table by epoch, and on a terminal also plots of characters."""
 
 from __future__ import annotations
 
@@ -14,42 +14,43 @@ from longshore.shared.ledger.records import MetricRecord
 if TYPE_CHECKING:
     from rich.text import Text
 
-#: Characters of a drawing, without its axes.
+#: The size of a plot in characters, without its axes.
 WIDTH, HEIGHT = 64, 8
-#: Each character holds 2 by 4 dots: https://www.unicode.org/charts/PDF/U2800.pdf. The bit of a dot, by row and column.
+#: Braille characters have 2 by 4 dots each: https://www.unicode.org/charts/PDF/U2800.pdf.
 _BLANK = 0x2800
-_BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+#: The bit of a dot, by row and column.
+_DOT_BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 _COLORS = ("cyan", "magenta", "yellow", "green")
 
 
 def print_curves(metrics: Sequence[MetricRecord]) -> None:
-    """Print what there is, after an empty line; nothing of a job that has measured nothing."""
-    found = panels(metrics)
-    curves = [curve for panel in found if panel.axis == "epoch" for curve in panel.curves]
+    """Print the metrics after an empty line; nothing if there are none."""
+    metric_panels = panels(metrics)
+    curves = [curve for panel in metric_panels if panel.axis == "epoch" for curve in panel.curves]
     if curves:
         by_epoch = [dict(zip(curve.steps, curve.values, strict=True)) for curve in curves]
         epochs = sorted({epoch for values in by_epoch for epoch in values})
         rows = [(epoch, *(f"{at[epoch]:.4g}" if epoch in at else "" for at in by_epoch)) for epoch in epochs]
         sys.stdout.write("\n")
         print_table(("EPOCH", *(curve.name for curve in curves)), rows)
-    if sys.stdout.isatty() and found:
+    if sys.stdout.isatty() and metric_panels:
         from rich.console import Console
 
         console = Console()
-        for panel in found:
-            console.print("", *draw(panel), sep="\n", soft_wrap=True)
+        for panel in metric_panels:
+            console.print("", *plot_lines(panel), sep="\n", soft_wrap=True)
 
 
-def draw(panel: Panel) -> list[Text]:
-    """A panel as lines of text: title, plot, axis.
+def plot_lines(panel: Panel) -> list[Text]:
+    """A panel as lines of text: title, plot and axis.
 
-    A panel whose curves have a single point each has nothing to draw: only its title comes, with the values.
+    If each curve has a single point, there is nothing to plot: the result is only the title with the values.
     """
     from rich.text import Text
 
-    newest = [(f"{curve.name} {curve.values[-1]:.4g}  ", color) for curve, color in _colored(panel)]
+    title = [(f"{curve.name} {curve.values[-1]:.4g}  ", color) for curve, color in _colored(panel)]
     if max(len(curve.steps) for curve in panel.curves) < 2:
-        return [Text.assemble(*newest)]
+        return [Text.assemble(*title)]
     low, high = _range([value for curve in panel.curves for value in curve.values])
     first = min(curve.steps[0] for curve in panel.curves)
     last = max(curve.steps[-1] for curve in panel.curves)
@@ -61,7 +62,7 @@ def draw(panel: Panel) -> list[Text]:
     margin = max(map(len, labels))
     plot = [Text.assemble(f"{label:>{margin}} │", *canvas.line(row)) for row, label in enumerate(labels)]
     ends = f"{panel.axis} {first}"
-    return [Text.assemble(*newest), *plot, Text(f"{'':>{margin}} └{ends}{last:>{WIDTH - len(ends)}}")]
+    return [Text.assemble(*title), *plot, Text(f"{'':>{margin}} └{ends}{last:>{WIDTH - len(ends)}}")]
 
 
 def _colored(panel: Panel) -> Iterator[tuple[Curve, str]]:
@@ -70,29 +71,29 @@ def _colored(panel: Panel) -> Iterator[tuple[Curve, str]]:
 
 def _range(values: list[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
-    # A flat curve lies in the middle.
+    # A flat curve is in the middle.
     margin = 0.0 if low < high else abs(low) / 2 or 1.0
     return low - margin, high + margin
 
 
 def _dots(curve: Curve, steps: tuple[int, int], values: tuple[float, float]) -> Iterator[tuple[int, int]]:
     """The dots of a curve, column by column, joined by straight lines. (0, 0) is at the top left."""
-    places = [
+    points = [
         (
             round((step - steps[0]) / max(steps[1] - steps[0], 1) * (2 * WIDTH - 1)),
             round((values[1] - value) / (values[1] - values[0]) * (4 * HEIGHT - 1)),
         )
         for step, value in zip(curve.steps, curve.values, strict=True)
     ]
-    yield places[0]
-    for (x0, y0), (x1, y1) in itertools.pairwise(places):
-        long = max(x1 - x0, abs(y1 - y0), 1)
-        for part in range(1, long + 1):
-            yield round(x0 + (x1 - x0) * part / long), round(y0 + (y1 - y0) * part / long)
+    yield points[0]
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
+        length = max(x1 - x0, abs(y1 - y0), 1)
+        for dot in range(1, length + 1):
+            yield round(x0 + (x1 - x0) * dot / length), round(y0 + (y1 - y0) * dot / length)
 
 
 class _Canvas:
-    """Dots, each character in the colour of the last curve that crossed it."""
+    """A grid of dots. Each character has the colour of the last curve that crossed it."""
 
     def __init__(self) -> None:
         self._cells: dict[tuple[int, int], tuple[int, str]] = {}
@@ -100,10 +101,10 @@ class _Canvas:
     def set(self, x: int, y: int, color: str) -> None:
         cell = (y // 4, x // 2)
         bits = self._cells.get(cell, (0, ""))[0]
-        self._cells[cell] = (bits | _BITS[y % 4][x % 2], color)
+        self._cells[cell] = (bits | _DOT_BITS[y % 4][x % 2], color)
 
     def line(self, row: int) -> list[tuple[str, str]]:
-        """One line of characters, as runs of a colour."""
+        """One line of characters, as runs of the same colour."""
         cells = [self._cells.get((row, column), (0, "")) for column in range(WIDTH)]
         return [
             ("".join(chr(_BLANK + bits) if bits else " " for bits, _ in run), color)

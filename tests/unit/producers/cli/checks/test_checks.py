@@ -1,4 +1,4 @@
-"""What ``longshore doctor`` knows without asking a service."""
+"""The checks of ``longshore doctor`` that need no service."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 
 from longshore.producers.cli.checks.check import Level
 from longshore.producers.cli.checks.installation import (
-    CLIENT,
+    CLIENT_PACKAGES,
     EXTRAS,
     check_extra,
     check_installation,
     check_space,
     space_level,
 )
-from longshore.producers.cli.checks.services import check_store, release
+from longshore.producers.cli.checks.services import check_store, parse_release
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.settings import Settings
 
@@ -37,7 +37,7 @@ def test_the_extras_are_the_project_s() -> None:
     assert {extra: set(packages) for extra, packages in EXTRAS.items()} == {
         extra: names(declared[extra]) for extra in declared if extra not in ("all", "dev")
     }
-    assert set(CLIENT) <= names(PROJECT["dependencies"])
+    assert set(CLIENT_PACKAGES) <= names(PROJECT["dependencies"])
 
 
 def test_everything_is_installed_here() -> None:
@@ -46,11 +46,11 @@ def test_everything_is_installed_here() -> None:
     assert "torch 2" in checks["extra worker"].detail
 
 
-def test_an_extra_that_is_there_in_part_is_a_warning() -> None:
+def test_an_incomplete_extra_is_a_warning() -> None:
     half = check_extra("half", ("torch", "not-there"))
     assert half.level is Level.WARN
     assert half.detail == "not-there not installed; run: pip install 'longshore[half]'"
-    # psutil comes with many things: it alone is no sign of an extra.
+    # Many packages depend on psutil: alone, it does not mean that the extra is installed.
     assert check_extra("none", ("not-there", "psutil")).level is Level.OK
 
 
@@ -66,12 +66,12 @@ def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:
         check_store(settings(tmp_path / "store"))
 
 
-def test_space_is_looked_at_where_the_store_will_be(tmp_path: Path) -> None:
-    found = check_space(settings(tmp_path / "not" / "yet"))
-    assert found.level is not Level.FAIL
-    assert str(tmp_path) in found.detail
+def test_space_is_checked_where_the_store_will_be(tmp_path: Path) -> None:
+    check = check_space(settings(tmp_path / "not" / "yet"))
+    assert check.level is not Level.FAIL
+    assert str(tmp_path) in check.detail
     assert [space_level(free) for free in (0, 2**30, 2**40)] == [Level.FAIL, Level.WARN, Level.OK]
 
 
 def test_releases_are_compared_as_numbers() -> None:
-    assert release("6.2.9") < release("6.2.14") < release("7.4") < release("10.0.1-rc1")
+    assert parse_release("6.2.9") < parse_release("6.2.14") < parse_release("7.4") < parse_release("10.0.1-rc1")

@@ -1,4 +1,4 @@
-"""The data of the demonstration."""
+"""The data of the demo."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from longshore.producers.cli.views.job_view import summary
-from longshore.producers.cli.views.json_documents import age, job_document, job_row, measured
+from longshore.producers.cli.views.json_documents import age, job_document, job_row, metrics_text
 from longshore.shared.ledger.records import JobRecord
 from longshore.shared.specs.jobs import State
 
@@ -63,5 +63,5 @@ def test_ages_have_one_unit(seconds: int, said: str) -> None:
 
 
 def test_metrics_are_one_line() -> None:
-    assert measured({"loss": 0.123456, "accuracy": 1}) == "accuracy=1 loss=0.1235"
-    assert measured(None) == ""
+    assert metrics_text({"loss": 0.123456, "accuracy": 1}) == "accuracy=1 loss=0.1235"
+    assert metrics_text(None) == ""

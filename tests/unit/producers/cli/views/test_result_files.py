@@ -46,7 +46,7 @@ def test_csv_quotes_and_keeps_what_is_nested_as_json() -> None:
 
 
 def test_csv_refuses_columns_it_has_no_place_for() -> None:
-    with pytest.raises(InvalidInput, match="row 2 has other columns"):
+    with pytest.raises(InvalidInput, match="row 2 has other columns than the first row, which CSV cannot represent"):
         written("csv", [(1, '{"a": 1}'), (2, '{"b": 1}')])
 
 

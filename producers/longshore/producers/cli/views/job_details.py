@@ -1,0 +1,77 @@
+"""The output of ``longshore jobs show``: a job with its chain, files, metrics, trials and errors."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from longshore.producers.cli.output import print_fields, print_table
+from longshore.producers.cli.views.evaluation_tables import print_evaluation
+from longshore.producers.cli.views.job_view import summary
+from longshore.producers.cli.views.json_documents import metrics_text, version_text
+from longshore.producers.cli.views.terminal_plots import print_curves
+from longshore.shared.specs.search import shown
+from longshore.shared.store.address import public
+
+if TYPE_CHECKING:
+    from longshore.producers.job import Job
+
+
+def print_job_details(job: Job, *, max_errors: int) -> None:
+    """Print a job for people.
+
+    :param max_errors: the number of errors to print at most.
+    """
+    record = job.record()
+    print_fields(summary(record))
+    _print_chain(job)
+    if record.spec.get("output") is not None:
+        sys.stdout.write("\n")
+        print_table(("OUTPUT FILE",), [(public(uri),) for uri in job.parts()])
+    if record.kind != "evaluate":
+        print_curves(job.metrics())
+    elif record.outcome is not None:
+        print_evaluation(job.evaluation())
+    if record.kind in ("tune", "cross_validate"):
+        _print_trials(job)
+    _print_errors(job, max_errors)
+
+
+def _print_chain(job: Job) -> None:
+    records = [each.record() for each in job.chain()]
+    if len(records) == 1:
+        return
+    positions = {record.id: position for position, record in enumerate(records, 1)}
+    rows = [
+        (
+            f"{positions[record.id]}{' *' if record.id == job.id else ''}",
+            *(record.id, record.kind, version_text(record.model, record.version), record.state),
+            positions.get(record.depends_on, "") if record.depends_on is not None else "",
+        )
+        for record in records
+    ]
+    sys.stdout.write("\n")
+    print_table(("POSITION", "JOB", "KIND", "MODEL", "STATE", "AFTER"), rows)
+
+
+def _print_trials(job: Job) -> None:
+    trials = job.trials()
+    if not trials:
+        return
+    rows = [
+        (
+            *(trial.number, trial.state, shown(trial.parameters), metrics_text(trial.metrics)),
+            *(trial.worker, trial.error or ""),
+        )
+        for trial in trials
+    ]
+    sys.stdout.write("\n")
+    print_table(("TRIAL", "STATE", "PARAMETERS", "METRICS", "WORKER", "ERROR"), rows)
+
+
+def _print_errors(job: Job, max_errors: int) -> None:
+    errors = job.errors(limit=max_errors)[:max_errors]
+    if errors:
+        sys.stdout.write("\n")
+        rows = [(error.row, error.shard, error.attempt, error.worker, error.message) for error in errors]
+        print_table(("ROW", "SHARD", "ATTEMPT", "WORKER", "ERROR"), rows)
