@@ -13,7 +13,7 @@ from psycopg import sql
 
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.migrate import migrate
-from longshore.shared.ledger.uuid7_time import first_id
+from longshore.shared.ledger.retention.uuid7_time import first_id
 from longshore.shared.settings import Settings
 from tests.integration.support import claim, commit, empty_database, new_job
 

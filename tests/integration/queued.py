@@ -9,9 +9,9 @@ from celery import Celery
 
 from longshore.broker.publishing import publish
 from longshore.broker.tickets import parse_shard_ids
+from longshore.shared.ledger.jobs.submission import tickets_of
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import NewJob
-from longshore.shared.ledger.submission import tickets_of
 from longshore.shared.settings import Settings
 from tests.integration.support import new_job
 

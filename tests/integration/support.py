@@ -17,9 +17,9 @@ import pyarrow as pa
 from psycopg import sql
 from uuid_utils.compat import uuid7
 
-from longshore.shared.ledger.copy_rows import result_lines
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim, NewJob, NewShard
+from longshore.shared.ledger.shards.copy_rows import result_lines
 from longshore.shared.settings import Settings
 from tests.waiting import TIMEOUT_S, wait_until
 

@@ -27,9 +27,9 @@ from longshore.broker.app import make_app
 from longshore.broker.logs import configure_logging
 from longshore.broker.publishing import publish
 from longshore.shared.errors import LongshoreError, ServiceUnavailable
+from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.statements.channels import TICKETS_CHANNEL
 from longshore.shared.settings import load_settings
 
 logger = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ class Relay:
         return replaced
 
     def _lead(self, conn: Connection) -> None:
-        conn.execute(f"LISTEN {TICKETS_CHANNEL}")
+        conn.execute(statements.channels.LISTEN_TICKETS)
         while not self._stopping.is_set():
             try:
                 self.step()

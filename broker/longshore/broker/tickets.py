@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from longshore.shared.ledger.batch_key import GROUP_ROWS, GROUP_SHARDS
 from longshore.shared.ledger.records import Ticket
+from longshore.shared.ledger.shards.batching import MAX_BATCH_ROWS, MAX_BATCH_SHARDS
 
 #: The name of a Celery task is this and the action of the shard: ``longshore.infer``.
 TASK_PREFIX = "longshore."
@@ -69,7 +69,7 @@ def pack_messages(tickets: Iterable[Ticket]) -> Iterator[Message]:
     rows = 0
     for ticket in tickets:
         size = ticket.stop - ticket.start
-        fits = len(packed) < GROUP_SHARDS and rows + size <= GROUP_ROWS
+        fits = len(packed) < MAX_BATCH_SHARDS and rows + size <= MAX_BATCH_ROWS
         if packed and not (fits and _may_share(packed[0], ticket)):
             yield Message(tuple(packed))
             packed, rows = [], 0

@@ -21,8 +21,8 @@ from longshore.producers.ttl_cache import TtlCache
 from longshore.producers.waiting import wait_all
 from longshore.shared.durations import parse_duration
 from longshore.shared.errors import InvalidInput, ServiceUnavailable, UnknownJob
+from longshore.shared.ledger.jobs.submission import tickets_of
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.submission import tickets_of
 from longshore.shared.settings import load_settings
 from longshore.shared.specs.jobs import State
 from longshore.shared.store.store import Store
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from longshore.producers.planning.chain import LinkPlanner
     from longshore.producers.planning.infer import Target
     from longshore.shared.ledger.records import JobRecord, NewJob, Ticket
-    from longshore.shared.ledger.retention import Pruned
+    from longshore.shared.ledger.retention.removal import Pruned
     from longshore.shared.store_gc import StoreSweep
 
 log = logging.getLogger("longshore.client")

@@ -269,7 +269,7 @@ class Job:
         :raises ResultsPruned: the inline rows that it was submitted with were pruned.
         """
         from longshore.producers.planning.resume import extension
-        from longshore.shared.ledger.submission import tickets_of
+        from longshore.shared.ledger.jobs.submission import tickets_of
 
         new = extension(self.record(), self._ledger.checkpoints.newest(self.id), epochs)
         ids = self._ledger.submissions.submit([new], [])

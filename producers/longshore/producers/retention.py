@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.retention import Pruned
+from longshore.shared.ledger.retention.removal import Pruned
 from longshore.shared.settings import Settings
 from longshore.shared.store.store import Store
 from longshore.shared.store_gc import sweep

@@ -7,9 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from longshore.shared.ledger.batch_key import GROUP_ROWS, GROUP_SHARDS, batch_key_of, is_full
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim, NewJob
+from longshore.shared.ledger.shards.batching import MAX_BATCH_ROWS, MAX_BATCH_SHARDS, batch_key_of, is_full
 from longshore.shared.specs.jobs import State
 from tests.integration.ledger import invariants
 from tests.integration.ledger.test_group import finished, lines
@@ -53,17 +53,17 @@ def test_less_urgent_work_does_not_come_along(ledger: Ledger) -> None:
 def test_a_message_leads_to_its_company_when_its_own_shard_has_ended(ledger: Ledger) -> None:
     [ended] = submit_all(ledger, small())
     claims = take(ledger, ended)
-    ledger.attempts.commit_together([finished(claim) for claim in claims], lines(claims))
+    ledger.attempts.commit_batch([finished(claim) for claim in claims], lines(claims))
     late = submit_all(ledger, small(), small())
     assert jobs_of(take(ledger, ended)) == late
 
 
 def test_the_most_urgent_and_oldest_come_first_while_there_is_room(ledger: Ledger) -> None:
-    jobs = submit_all(ledger, *(small(priority=4 + number % 2) for number in range(GROUP_SHARDS + 44)))
+    jobs = submit_all(ledger, *(small(priority=4 + number % 2) for number in range(MAX_BATCH_SHARDS + 44)))
     urgent, others = jobs[1::2], jobs[2::2]
     claims = take(ledger, jobs[0])
     assert is_full(len(claims), len(claims))
-    room = GROUP_SHARDS - 1 - len(urgent)
+    room = MAX_BATCH_SHARDS - 1 - len(urgent)
     assert sorted(jobs_of(claims)) == sorted([jobs[0], *urgent, *others[:room]])
     rest = take(ledger, jobs[0])
     assert jobs_of(rest) == others[room:]
@@ -73,7 +73,7 @@ def test_the_most_urgent_and_oldest_come_first_while_there_is_room(ledger: Ledge
 def test_rows_are_limited_too(ledger: Ledger) -> None:
     jobs = submit_all(ledger, *(small(rows=200) for _ in range(8)))
     first, second = take(ledger, jobs[0]), take(ledger, jobs[0])
-    assert sum(claim.stop for claim in first) <= GROUP_ROWS
+    assert sum(claim.stop for claim in first) <= MAX_BATCH_ROWS
     assert is_full(len(first), sum(claim.stop for claim in first))
     assert jobs_of([*first, *second]) == jobs
 
@@ -126,7 +126,7 @@ def test_producers_and_workers_at_once_lose_and_double_nothing(ledger: Ledger, s
             if not names:
                 continue
             claims = take(ledger, chance.choice(names))
-            lost = ledger.attempts.commit_together([finished(each) for each in claims], lines(claims))
+            lost = ledger.attempts.commit_batch([finished(each) for each in claims], lines(claims))
             assert lost == set()
             done += len(claims)
         return done

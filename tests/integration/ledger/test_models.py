@@ -9,7 +9,7 @@ import pytest
 
 from longshore.shared.errors import AttemptLost, InvalidInput, UnknownModel
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.models import NewVersion
+from longshore.shared.ledger.models.registry import NewVersion
 from longshore.shared.ledger.records import Claim
 from longshore.shared.references import ModelReference
 from tests.integration.support import PATIENCE, claim, expire, new_job, run, submit, together, wait_for_lock

@@ -12,8 +12,8 @@ from celery import Celery
 from longshore.broker.relay import Relay
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.migrate import migrate, newest_revision, pending_changes
-from longshore.shared.ledger.partitions import TABLES, Kept, read_clock
-from longshore.shared.ledger.uuid7_time import WEEK, start_of_week, week_name
+from longshore.shared.ledger.retention.partitions import TABLES, Kept, read_clock
+from longshore.shared.ledger.retention.uuid7_time import WEEK, start_of_week, week_name
 from longshore.shared.settings import Settings
 from tests.integration.old_jobs import done_at, id_at, own_ledger, run_sql, submit_at, where
 from tests.integration.support import PATIENCE, claim, commit, lines, rows_of, together, wait_for_lock

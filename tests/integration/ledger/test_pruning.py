@@ -13,10 +13,10 @@ import pytest
 from longshore.shared.errors import InvalidInput, LedgerBusy, ResultsPruned
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.locks import PRUNE_LOCK
-from longshore.shared.ledger.partitions import read_clock
 from longshore.shared.ledger.records import NewInput
-from longshore.shared.ledger.retention import Pruned
-from longshore.shared.ledger.uuid7_time import WEEK, first_id, start_of_week, week_name
+from longshore.shared.ledger.retention.partitions import read_clock
+from longshore.shared.ledger.retention.removal import Pruned
+from longshore.shared.ledger.retention.uuid7_time import WEEK, first_id, start_of_week, week_name
 from longshore.shared.settings import Settings
 from longshore.shared.specs.jobs import State
 from tests.integration.old_jobs import done_at, id_at, own_ledger, run_sql, submit_at, where

@@ -11,8 +11,8 @@ from psycopg.errors import UniqueViolation
 
 from longshore.broker.tickets import pack_messages
 from longshore.shared.errors import AttemptLost, InvalidInput, UnknownJob
-from longshore.shared.ledger.batch_commit import Finished
 from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.shards.batching import Finished
 from longshore.shared.specs.jobs import State
 from tests.integration.ledger import invariants
 from tests.integration.support import (
@@ -74,7 +74,7 @@ def test_shards_that_are_committed_together_are_counted_the_same(ledger: Ledger)
     ledger.submissions.submit(new)
     claims = [claim(ledger, job.id) for job in new]
     text = b"".join(bytes(lines(each, [1])) for each in claims)
-    ledger.attempts.commit_together([Finished(each, 1, {0: BAD}) for each in claims], memoryview(text))
+    ledger.attempts.commit_batch([Finished(each, 1, {0: BAD}) for each in claims], memoryview(text))
     strict, lenient = (ledger.queries.job(job.id) for job in new)
     assert (strict.state, strict.notes) == (State.FAILED, [])
     assert (lenient.state, lenient.notes) == (State.SUCCEEDED, ["1 of 2 rows failed, up to 1 were allowed"])
@@ -195,7 +195,7 @@ def test_an_attempt_commits_exactly_the_rows_that_failed(ledger: Ledger) -> None
     with pytest.raises(UniqueViolation):
         write([0, 1])
     with pytest.raises(ValueError, match="committed alone"):
-        ledger.attempts.commit_together([Finished(current, 3)], memoryview(b""))
+        ledger.attempts.commit_batch([Finished(current, 3)], memoryview(b""))
     invariants.check(ledger)
     commit(ledger, current)
     assert ledger.queries.job(job).state is State.SUCCEEDED

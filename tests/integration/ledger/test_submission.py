@@ -10,9 +10,9 @@ import psycopg
 import pytest
 
 from longshore.shared.errors import InvalidInput
+from longshore.shared.ledger.jobs.submission import tickets_of
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import NewInput
-from longshore.shared.ledger.submission import tickets_of
 from longshore.shared.specs.jobs import State
 from tests.integration.support import new_job, together
 

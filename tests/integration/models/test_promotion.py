@@ -13,7 +13,7 @@ import pytest
 from longshore.producers import Client
 from longshore.shared.errors import InvalidInput, NotPromoted
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.models import NewVersion
+from longshore.shared.ledger.models.registry import NewVersion
 from longshore.shared.references import ModelReference
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine

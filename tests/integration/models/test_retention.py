@@ -15,7 +15,7 @@ from longshore.producers import Client
 from longshore.shared.errors import CorruptBlob, InvalidInput, ResultsPruned, UnknownModel
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.migrate import migrate
-from longshore.shared.ledger.models import NewVersion
+from longshore.shared.ledger.models.registry import NewVersion
 from longshore.shared.ledger.records import NewInput
 from longshore.shared.references import ModelReference
 from longshore.shared.settings import Settings

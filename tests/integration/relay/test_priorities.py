@@ -8,10 +8,10 @@ from celery import Celery
 from kombu.message import Message as Delivered
 
 from longshore.broker.publishing import publish
-from longshore.shared.ledger.batch_key import GROUP_SHARDS
+from longshore.shared.ledger.jobs.submission import tickets_of
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import NewJob
-from longshore.shared.ledger.submission import tickets_of
+from longshore.shared.ledger.shards.batching import MAX_BATCH_SHARDS
 from tests.integration.support import new_job
 from tests.waiting import TIMEOUT_S
 
@@ -94,10 +94,10 @@ def test_a_message_holds_names_of_shards_and_a_line_for_people(app: Celery, ledg
 
 
 def test_small_jobs_of_one_version_share_a_message(app: Celery, ledger: Ledger) -> None:
-    jobs = [new_job(1, version=3) for _ in range(GROUP_SHARDS + 1)]
+    jobs = [new_job(1, version=3) for _ in range(MAX_BATCH_SHARDS + 1)]
     publish_jobs(app, ledger, *jobs)
     first, second = consume(app, 2, "cpu")
     assert first.payload[0] == [[[str(job.id), 0] for job in jobs[:-1]]]
-    assert first.headers["argsrepr"] == f"digits:3 {GROUP_SHARDS} shards"
+    assert first.headers["argsrepr"] == f"digits:3 {MAX_BATCH_SHARDS} shards"
     assert second.payload[0] == [[[str(jobs[-1].id), 0]]]
     assert second.headers["argsrepr"] == "digits:3 rows 0-1"

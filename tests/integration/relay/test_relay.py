@@ -9,9 +9,9 @@ from celery import Celery
 
 from longshore.broker.publishing import publish
 from longshore.broker.relay import Relay
-from longshore.shared.ledger.batch_key import GROUP_SHARDS
+from longshore.shared.ledger.jobs.submission import tickets_of
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.submission import tickets_of
+from longshore.shared.ledger.shards.batching import MAX_BATCH_SHARDS
 from longshore.shared.settings import Settings
 from longshore.shared.specs.jobs import State
 from tests.integration.queued import flat, lose_all, message_count, pass_time, submit_published, take_all, train_jobs
@@ -94,7 +94,7 @@ def test_doubled_tickets_do_not_multiply(app: Celery, ledger: Ledger) -> None:
 
 
 def test_a_message_of_many_shards_counts_once(app: Celery, ledger: Ledger, services: Settings) -> None:
-    names = submit_published(app, ledger, *(new_job(1) for _ in range(GROUP_SHARDS + 44)))
+    names = submit_published(app, ledger, *(new_job(1) for _ in range(MAX_BATCH_SHARDS + 44)))
     relay = Relay(ledger, app)
     assert message_count(app) == 2
     assert relay.replace_lost_tickets() == 0

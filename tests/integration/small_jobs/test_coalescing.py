@@ -14,10 +14,10 @@ from longshore.broker.coalescing import KEY_TTL_S, Coalescer, CoalescingKey
 from longshore.broker.relay import Relay
 from longshore.broker.tickets import Message
 from longshore.shared.errors import ServiceUnavailable
-from longshore.shared.ledger.batch_key import batch_key_of
+from longshore.shared.ledger.jobs.submission import tickets_of
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import NewJob
-from longshore.shared.ledger.submission import tickets_of
+from longshore.shared.ledger.shards.batching import batch_key_of
 from longshore.shared.settings import Settings
 from tests.integration.queued import flat, lose_all, message_count, pass_time, take_all
 from tests.integration.support import LEASE, new_job

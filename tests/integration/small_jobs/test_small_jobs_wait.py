@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from longshore.producers import Client, Infer
-from longshore.shared.ledger.batch_key import GROUP_SHARDS
+from longshore.shared.ledger.shards.batching import MAX_BATCH_SHARDS
 from longshore.shared.specs.jobs import State
 from tests.integration import digits
 from tests.integration.cluster import Cluster
@@ -19,7 +19,7 @@ def test_a_job_that_may_wait_runs_with_those_that_come_later(client: Client) -> 
     first = client.infer("digits:1", image, max_wait_ms=60_000)
     wait_until(lambda: first.state is State.RUNNING, "the claim of the first")
     # Full, it runs at once: nobody waits for the minute to pass.
-    others = client.submit_many([Infer("digits:1", image, {"max_wait_ms": 60_000})] * (GROUP_SHARDS - 1))
+    others = client.submit_many([Infer("digits:1", image, {"max_wait_ms": 60_000})] * (MAX_BATCH_SHARDS - 1))
     client.wait([first, *others], 45)
     ends = {job.record().finished_at for job in (first, *others)}
     assert len(ends) <= 2

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longshore.broker.tickets import Message, pack_messages, parse_shard_ids
-from longshore.shared.ledger.batch_key import GROUP_ROWS, GROUP_SHARDS
 from longshore.shared.ledger.records import Ticket
+from longshore.shared.ledger.shards.batching import MAX_BATCH_ROWS, MAX_BATCH_SHARDS
 
 TICKET = Ticket(UUID(int=1), 0, "infer", "cpu", 4, 0, 1, "digits", 3)
 
@@ -42,8 +42,8 @@ def test_no_ticket_is_lost_doubled_or_moved(tickets: list[Ticket]) -> None:
     for message in messages:
         if len(message.tickets) == 1:
             continue
-        assert len(message.tickets) <= GROUP_SHARDS
-        assert sum(ticket.stop - ticket.start for ticket in message.tickets) <= GROUP_ROWS
+        assert len(message.tickets) <= MAX_BATCH_SHARDS
+        assert sum(ticket.stop - ticket.start for ticket in message.tickets) <= MAX_BATCH_ROWS
         assert len({(each.queue, each.priority, each.model, each.version) for each in message.tickets}) == 1
         assert {each.action for each in message.tickets} == {"infer"}
 
@@ -51,7 +51,7 @@ def test_no_ticket_is_lost_doubled_or_moved(tickets: list[Ticket]) -> None:
 def test_small_shards_fill_a_message_before_the_next() -> None:
     assert [len(message.tickets) for message in pack_messages(small(600))] == [512, 88]
     assert [len(message.tickets) for message in pack_messages(small(5, rows=400))] == [2, 2, 1]
-    assert [len(message.tickets) for message in pack_messages(small(3, rows=GROUP_ROWS + 1))] == [1, 1, 1]
+    assert [len(message.tickets) for message in pack_messages(small(3, rows=MAX_BATCH_ROWS + 1))] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from longshore.producers.models.importing import SignatureLike, read_import
 from longshore.shared.conditions.language import parse
 from longshore.shared.errors import InvalidInput, NotPromoted
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.models import NewVersion
+from longshore.shared.ledger.models.registry import NewVersion
 from longshore.shared.ledger.records import AliasMove, ModelRecord, VersionRecord
 from longshore.shared.references import ModelReference, check_alias, check_name
 from longshore.shared.store.store import Store

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.ledger.models import Models
+from longshore.shared.ledger.models.registry import Models
 from longshore.shared.ledger.records import VersionRecord
 from longshore.shared.references import ModelReference
 from longshore.shared.specs.signature import Feature, Signature

@@ -22,7 +22,7 @@ from longshore.shared.datasets.open import open_source, with_listing
 from longshore.shared.datasets.outputs.pattern import OutputPattern
 from longshore.shared.datasets.segments import choose_rows_per_shard
 from longshore.shared.errors import InvalidInput
-from longshore.shared.ledger.chains import VERSION_MAKING_KINDS
+from longshore.shared.ledger.jobs.chains import VERSION_MAKING_KINDS
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import JobRecord, NewJob, NewShard
 from longshore.shared.references import check_alias

@@ -20,7 +20,7 @@ from longshore.shared.datasets.inline import encode_block, to_table
 from longshore.shared.datasets.open import open_source, with_listing
 from longshore.shared.datasets.schemas import check_schema, list_columns
 from longshore.shared.errors import DataError, InvalidInput
-from longshore.shared.ledger.models import Models
+from longshore.shared.ledger.models.registry import Models
 from longshore.shared.ledger.records import NewJob, NewShard
 from longshore.shared.references import ModelReference
 from longshore.shared.specs.jobs import EvaluateSpec, FileInput, Input

@@ -27,10 +27,10 @@ from longshore.shared.datasets.schemas import check_schema
 from longshore.shared.datasets.segments import choose_rows_per_shard
 from longshore.shared.datasets.source import Source
 from longshore.shared.errors import DataError, InvalidInput
-from longshore.shared.ledger.batch_key import SMALL_ROWS, batch_key_of
-from longshore.shared.ledger.models import Models
+from longshore.shared.ledger.jobs.submission import Submissions
+from longshore.shared.ledger.models.registry import Models
 from longshore.shared.ledger.records import NewJob, NewShard
-from longshore.shared.ledger.submission import Submissions
+from longshore.shared.ledger.shards.batching import MAX_SMALL_SHARD_ROWS, batch_key_of
 from longshore.shared.references import ModelReference
 from longshore.shared.specs.jobs import FileInput, InferSpec, Input
 from longshore.shared.specs.signature import Signature
@@ -62,7 +62,7 @@ class Target:
 
     def batch_key_for(self, rows: int) -> str | None:
         """The batch key of a shard of so many rows; ``None`` for a shard that is too large to be batched."""
-        return self.batch_key if rows <= SMALL_ROWS else None
+        return self.batch_key if rows <= MAX_SMALL_SHARD_ROWS else None
 
 
 class InferencePlanner:

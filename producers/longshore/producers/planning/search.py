@@ -11,7 +11,7 @@ from longshore.producers.planning.texts import are_texts, check_text_config
 from longshore.producers.planning.train import CheckedTraining, check_family, check_training
 from longshore.producers.requests import CrossValidate, Train, Tune
 from longshore.shared.errors import InvalidInput
-from longshore.shared.ledger.models import Models
+from longshore.shared.ledger.models.registry import Models
 from longshore.shared.ledger.records import NewJob, NewShard
 from longshore.shared.ledger.workers import Workers
 from longshore.shared.specs.search import CONFIG, Choices, CrossValidateSpec, TuneSpec, applied

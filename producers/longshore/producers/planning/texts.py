@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from longshore.shared.datasets.columns.texts import to_texts
 from longshore.shared.errors import InvalidInput
-from longshore.shared.ledger.models import Models
+from longshore.shared.ledger.models.registry import Models
 from longshore.shared.ledger.records import VersionRecord
 from longshore.shared.references import ModelReference
 from longshore.shared.specs.families import BUILT_IN

@@ -21,7 +21,7 @@ from longshore.producers.planning.training_task import check_task
 from longshore.producers.requests import Train
 from longshore.shared.datasets.schemas import check_held_out, infer_features
 from longshore.shared.errors import InvalidInput
-from longshore.shared.ledger.models import Models
+from longshore.shared.ledger.models.registry import Models
 from longshore.shared.ledger.records import NewJob, NewShard
 from longshore.shared.ledger.workers import Workers
 from longshore.shared.references import check_alias, check_name

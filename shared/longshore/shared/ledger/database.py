@@ -15,6 +15,7 @@ from psycopg.rows import TupleRow, class_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from longshore.shared.errors import InvalidInput, ServiceUnavailable
+from longshore.shared.ledger import statements
 
 #: Seconds to wait for a connection before Postgres counts as unreachable.
 CONNECT_TIMEOUT = 10.0
@@ -118,7 +119,7 @@ def _plan_anew(conn: Connection) -> None:
     """Keep no plans. One that was made when the tables were nearly empty reads them from end to end, until Postgres
     analyzes them: with ten thousand small jobs soon after a start, workers took five times as long.
     """
-    conn.execute("SET plan_cache_mode = force_custom_plan")
+    conn.execute(statements.sessions.PLAN_EVERY_TIME)
 
 
 def is_alive(conn: Connection) -> bool:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from longshore.shared.ledger.attempts import Attempts
 from longshore.shared.ledger.batch_sizes import BatchSizeTable
-from longshore.shared.ledger.cancel_retry import Control
-from longshore.shared.ledger.chains import Chains
-from longshore.shared.ledger.checkpoints import Checkpoints
 from longshore.shared.ledger.database import Database
+from longshore.shared.ledger.jobs.cancel_retry import Control
+from longshore.shared.ledger.jobs.chains import Chains
+from longshore.shared.ledger.jobs.submission import Submissions
+from longshore.shared.ledger.jobs.trials import Trials
 from longshore.shared.ledger.maintenance import Maintenance
-from longshore.shared.ledger.models import Models
+from longshore.shared.ledger.models.registry import Models
 from longshore.shared.ledger.notifications import Notifications
-from longshore.shared.ledger.partitions import Partitions
-from longshore.shared.ledger.pruning import Pruning
 from longshore.shared.ledger.queries import Queries
-from longshore.shared.ledger.submission import Submissions
-from longshore.shared.ledger.trials import Trials
+from longshore.shared.ledger.retention.partitions import Partitions
+from longshore.shared.ledger.retention.pruning import Pruning
+from longshore.shared.ledger.shards.attempts import Attempts
+from longshore.shared.ledger.shards.checkpoints import Checkpoints
 from longshore.shared.ledger.workers import Workers
 
 

@@ -8,7 +8,7 @@ from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.locks import RELAY_LOCK
 from longshore.shared.ledger.records import Ticket
-from longshore.shared.ledger.transitions import end_job, fail_shard
+from longshore.shared.ledger.shards.transitions import end_job, fail_shard
 from longshore.shared.specs.jobs import State
 
 
@@ -62,7 +62,7 @@ class Maintenance:
     @staticmethod
     def try_lead(conn: Connection) -> bool:
         """Become the one relay that acts, for as long as ``link`` stays open."""
-        found = conn.execute(statements.maintenance.TRY_LEAD, {"key": RELAY_LOCK}).fetchone()
+        found = conn.execute(statements.sessions.TRY_LOCK, {"key": RELAY_LOCK}).fetchone()
         return found is not None and bool(found[0])
 
     def _expire_one(self) -> bool:

@@ -12,12 +12,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from longshore.shared.errors import ServiceUnavailable
+from longshore.shared.ledger import statements
 from longshore.shared.ledger.locks import MIGRATION_LOCK
 
 
@@ -53,7 +54,7 @@ def pending_changes(database_url: str) -> list[object]:
 
 def leave_out_partitions(connection: Connection) -> Callable[[str | None, str, object], bool]:
     """For Alembic's comparison: which names of a database it looks at. Partitions come and go with time."""
-    found = connection.execute(text("SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r'"))
+    found = connection.exec_driver_sql(statements.partitions.LIST_PARTITION_NAMES)
     partitions = frozenset(found.scalars())
     return lambda name, kind, _: kind != "table" or name not in partitions
 
@@ -65,7 +66,7 @@ def newest_revision() -> str:
 
 def _run(database_url: str, change: Callable[[Config], None]) -> str:
     with _connect(database_url) as connection:
-        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+        connection.exec_driver_sql(statements.sessions.LOCK, {"key": MIGRATION_LOCK})
         connection.commit()
         change(_config(connection))
         connection.commit()

@@ -55,10 +55,10 @@ class Notifications:
                 stack, conn = self._open()
                 closing.push(stack)
             with self._database.translated():
-                conn.execute(f"LISTEN {statements.channels.JOBS_CHANNEL}")
+                conn.execute(statements.channels.LISTEN_JOBS)
                 yield JobWatch(conn)
                 # What is announced while nobody reads would pile up.
-                conn.execute("UNLISTEN *")
+                conn.execute(statements.channels.UNLISTEN)
             with self._sparing:
                 if not self._spare:
                     self._spare.append((stack, conn))

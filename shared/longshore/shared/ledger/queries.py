@@ -10,7 +10,7 @@ from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, records
 from longshore.shared.ledger.locks import RELAY_LOCK
 from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord
-from longshore.shared.ledger.transitions import check_not_pruned
+from longshore.shared.ledger.shards.transitions import check_not_pruned
 from longshore.shared.specs.jobs import State
 
 
@@ -115,5 +115,5 @@ class Queries:
         """Whether some relay is at work."""
         halves = {"high": RELAY_LOCK >> 32, "low": RELAY_LOCK & 0xFFFF_FFFF}
         with self._database.connection() as conn:
-            found = conn.execute(statements.installation.COUNT_LOCK_HOLDERS, halves).fetchone()
+            found = conn.execute(statements.sessions.COUNT_LOCK_HOLDERS, halves).fetchone()
         return found is not None and bool(found[0])

@@ -25,7 +25,7 @@ class NewShard:
     stop: int
     offset: int | None = None
     length: int | None = None
-    #: Shards with the same key can be claimed and computed together; see :mod:`~longshore.shared.ledger.batch_key`.
+    #: Shards with the same key can run together; see :mod:`~longshore.shared.ledger.shards.batching`.
     batch_key: str | None = None
 
 

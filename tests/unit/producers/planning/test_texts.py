@@ -12,7 +12,7 @@ from longshore.producers.planning.texts import check_text_config, check_told, se
 from longshore.producers.planning.training_data import Taken
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.database import Database
-from longshore.shared.ledger.models import Models
+from longshore.shared.ledger.models.registry import Models
 from longshore.shared.ledger.records import VersionRecord
 from longshore.shared.specs.jobs import FileInput, InlineInput
 from longshore.shared.specs.signature import Feature

@@ -9,7 +9,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore.shared.ledger.copy_rows import result_lines
+from longshore.shared.ledger.shards.copy_rows import result_lines
 
 JOB = UUID(int=7)
 JSON = st.recursive(

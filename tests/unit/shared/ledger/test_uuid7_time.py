@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
-from longshore.shared.ledger.uuid7_time import WEEK, first_id, start_of_week, week_name
+from longshore.shared.ledger.retention.uuid7_time import WEEK, first_id, start_of_week, week_name
 
 MOMENTS = st.datetimes(datetime(1970, 1, 5), datetime(2900, 1, 1), timezones=st.just(UTC))
 

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from longshore.shared.ledger.batch_key import GROUP_SHARDS
 from longshore.shared.ledger.records import Claim
+from longshore.shared.ledger.shards.batching import MAX_BATCH_SHARDS
 from longshore.workers.batching.delay import PAUSE, Pace
 from longshore.workers.process.draining import Draining
 
@@ -56,7 +56,7 @@ def claimed(count: int) -> list[Claim]:
 
 
 @pytest.mark.parametrize(
-    ("together", "waits"), [(0, []), (1, []), (2, [PAUSE]), (GROUP_SHARDS - 1, [PAUSE]), (GROUP_SHARDS, [])]
+    ("together", "waits"), [(0, []), (1, []), (2, [PAUSE]), (MAX_BATCH_SHARDS - 1, [PAUSE]), (MAX_BATCH_SHARDS, [])]
 )
 def test_only_after_several_that_left_room(together: int, waits: list[float]) -> None:
     pace, draining = Pace(), Watched()

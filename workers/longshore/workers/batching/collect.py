@@ -11,8 +11,8 @@ from uuid import UUID
 from longshore.broker.coalescing import Coalescer, CoalescingKey
 from longshore.broker.tickets import Message
 from longshore.shared.errors import ServiceUnavailable
-from longshore.shared.ledger.batch_key import GROUP_ROWS, GROUP_SHARDS, is_full
 from longshore.shared.ledger.records import Claim, Ticket
+from longshore.shared.ledger.shards.batching import MAX_BATCH_ROWS, MAX_BATCH_SHARDS, is_full
 from longshore.workers.context import WorkerContext
 from longshore.workers.process.heartbeat import Heartbeat
 
@@ -73,7 +73,7 @@ def gather(context: WorkerContext, claims: Sequence[Claim]) -> Sequence[Claim]:
 def _more(context: WorkerContext, found: Sequence[Claim]) -> list[Claim]:
     try:
         return context.ledger.attempts.claim_more(
-            *(found[0], GROUP_SHARDS - len(found), GROUP_ROWS - _rows(found)),
+            *(found[0], MAX_BATCH_SHARDS - len(found), MAX_BATCH_ROWS - _rows(found)),
             worker=context.worker.name,
             lease=context.worker.lease,
         )

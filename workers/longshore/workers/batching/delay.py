@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from longshore.shared.ledger.batch_key import is_full
 from longshore.shared.ledger.records import Claim
+from longshore.shared.ledger.shards.batching import is_full
 from longshore.workers.process.draining import Draining
 
 #: Seconds that a message of small shards is left lying while many come.

@@ -10,10 +10,10 @@ import pyarrow as pa
 from pydantic import TypeAdapter
 
 from longshore.shared.datasets.outputs.json_text import json_texts
-from longshore.shared.ledger.batch_commit import Finished
-from longshore.shared.ledger.copy_rows import result_lines
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim
+from longshore.shared.ledger.shards.batching import Finished
+from longshore.shared.ledger.shards.copy_rows import result_lines
 from longshore.shared.specs.jobs import InferSpec, Input
 from longshore.workers.context import WorkerContext
 from longshore.workers.inference.batch_runner import Computer
@@ -113,7 +113,7 @@ def commit_group(ledger: Ledger, computed: ComputedGroup) -> None:
     }
     while parts:
         finished = [_finished(*part, errors, noted[name]) for name, part in parts.items()]
-        lost = ledger.attempts.commit_together(finished, _lines(list(parts.values()), outputs))
+        lost = ledger.attempts.commit_batch(finished, _lines(list(parts.values()), outputs))
         if not lost:
             return
         for name in lost:

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from longshore.shared.datasets.outputs.json_text import json_texts
-from longshore.shared.ledger.copy_rows import result_lines
 from longshore.shared.ledger.records import Claim
-from longshore.shared.ledger.writer import AttemptWriter
+from longshore.shared.ledger.shards.copy_rows import result_lines
+from longshore.shared.ledger.shards.writer import AttemptWriter
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
+from longshore.shared.ledger.jobs.trials import Conclusion
 from longshore.shared.ledger.records import Claim
-from longshore.shared.ledger.trials import Conclusion
 from longshore.shared.specs.search import CrossValidateSpec
 from longshore.workers.context import WorkerContext
 from longshore.workers.process.heartbeat import Heartbeat

@@ -8,9 +8,9 @@ from functools import partial
 from pydantic import JsonValue
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.ledger.models import NewVersion
+from longshore.shared.ledger.jobs.trials import Conclusion
+from longshore.shared.ledger.models.registry import NewVersion
 from longshore.shared.ledger.records import Claim, TrialRecord
-from longshore.shared.ledger.trials import Conclusion
 from longshore.shared.specs.search import TuneSpec, applied, shown
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.context import WorkerContext

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from pydantic import JsonValue
 
-from longshore.shared.ledger.models import NewVersion
+from longshore.shared.ledger.models.registry import NewVersion
 from longshore.shared.ledger.records import CheckpointRecord, Claim
 from longshore.shared.specs.jobs import FileInput
 from longshore.shared.specs.tokenizer import TOKENIZER_FILE

@@ -18,6 +18,7 @@ from longshore.broker.embedded.services.account import Account, check_reachable
 from longshore.broker.embedded.services.ports import LOOPBACK
 from longshore.broker.embedded.services.postgres_binaries import MAJOR, find_binaries
 from longshore.shared.errors import HomeError
+from longshore.shared.ledger import statements
 
 #: The database, and the user that owns it.
 DATABASE = "longshore"
@@ -170,9 +171,9 @@ class PostgresServer:
             autocommit=True,
         )
         with connection:
-            if connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).rowcount == 0:
+            if connection.execute(statements.installation.FIND_DATABASE, {"name": DATABASE}).rowcount == 0:
                 with suppress(psycopg.errors.DuplicateDatabase):
-                    connection.execute(f"CREATE DATABASE {DATABASE}")
+                    connection.execute(statements.installation.CREATE_DATABASE)
 
 
 def _environ() -> dict[str, str]:

@@ -11,7 +11,7 @@ from longshore.producers.cli.options import Options, shared_options, with_option
 from longshore.producers.cli.output import note, print_fields, print_json
 
 if TYPE_CHECKING:
-    from longshore.shared.ledger.retention import Pruned
+    from longshore.shared.ledger.retention.removal import Pruned
 
 
 @click.command()

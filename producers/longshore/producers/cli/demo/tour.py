@@ -14,6 +14,7 @@ from longshore.producers.cli.views.addresses import FLOWER_USER
 from longshore.producers.cli.views.json_documents import metrics_text
 from longshore.producers.client import Client
 from longshore.shared.ledger.database import Connection, Database
+from longshore.shared.ledger.statements.demo import ACCURACY_QUERY, SAMPLE_ROWS_QUERY
 
 if TYPE_CHECKING:
     from longshore.producers.cli.demo.home import DemoCluster
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
 MODEL, ALIAS = "digits", "production"
 #: Seconds; far more than a job of this size needs.
 JOB_TIMEOUT_S = 300.0
-SAMPLE_ROWS_QUERY = "SELECT row, output FROM results WHERE job_id = '{job}' ORDER BY row LIMIT 5"
-#: Rows without a result count as wrong.
-ACCURACY_QUERY = """\
-SELECT avg(coalesce((output->>'label' = truth.label)::int, 0))
-FROM unnest(%(labels)s::text[]) WITH ORDINALITY AS truth (label, position)
-LEFT JOIN results ON results.row = position - 1 AND results.job_id = '{job}'"""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from longshore.shared.store.address import is_remote, public, without_secrets
 from longshore.shared.store.local import sync_folder
 
 #: Rows in a row group of Parquet.
-GROUP_ROWS = 65_536
+MAX_BATCH_ROWS = 65_536
 #: Bytes of rows after which a row group ends all the same: so much is held in memory.
 GROUP_BYTES = 128 * 2**20
 
@@ -63,7 +63,7 @@ def open_writer(uri: str, form: OutputFormat) -> RowWriter:
 
 
 class ParquetWriter:
-    """Row groups of :data:`GROUP_ROWS` rows, Snappy, with Arrow's schema."""
+    """Row groups of :data:`MAX_BATCH_ROWS` rows, Snappy, with Arrow's schema."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
@@ -78,8 +78,8 @@ class ParquetWriter:
         self._waiting.append(rows)
         self._rows += rows.num_rows
         self._bytes += rows.nbytes
-        while self._rows >= GROUP_ROWS:
-            self._end_group(GROUP_ROWS)
+        while self._rows >= MAX_BATCH_ROWS:
+            self._end_group(MAX_BATCH_ROWS)
         if self._bytes >= GROUP_BYTES:
             self._end_group(self._rows)
 

@@ -1,7 +1,7 @@
-"""Every statement the ledger sends, by name, a module for each thing that is done.
+"""Every SQL statement of Longshore but the migrations, each once and by name.
 
-Locks are always taken in this order, so that no two transactions wait for each other in a circle:
-the shards of a job by index, then the job.
+Locks are always taken in one order, so that no two transactions wait for each other in a circle: the shards of a job by
+index, then the job.
 """
 
 from __future__ import annotations
@@ -9,31 +9,45 @@ from __future__ import annotations
 from longshore.shared.ledger.statements import (
     attempts,
     batch_sizes,
+    batching,
     cancel_retry,
     chains,
     channels,
+    checkpoints,
+    demo,
+    fence,
     installation,
     maintenance,
     models,
     partitions,
     queries,
     retention,
+    sessions,
     submission,
+    tickets,
+    trials,
     workers,
 )
 
 __all__ = [
     "attempts",
     "batch_sizes",
+    "batching",
     "cancel_retry",
     "chains",
     "channels",
+    "checkpoints",
+    "demo",
+    "fence",
     "installation",
     "maintenance",
     "models",
     "partitions",
     "queries",
     "retention",
+    "sessions",
     "submission",
+    "tickets",
+    "trials",
     "workers",
 ]

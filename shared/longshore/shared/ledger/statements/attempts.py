@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from longshore.shared.ledger.statements.channels import IDS_PER_NOTICE
+from longshore.shared.ledger.statements.fence import FENCE
 
 #: Queued shards with the batch keys in ``batch``. Shards that another transaction has locked are skipped, so that no
 #: claim waits for another.
-_SAME_BATCH_KEY: Final = """
+SAME_BATCH_KEY: Final = """
     SELECT queued.job_id, queued.index, queued.rows, queued.priority
     FROM batch CROSS JOIN LATERAL (
         SELECT job_id, index, stop - start AS rows, shards.priority FROM shards
@@ -19,19 +20,19 @@ _SAME_BATCH_KEY: Final = """
 """
 #: Starts the next attempt at the shards in ``free``. The start of a job is announced only if it is claimed alone: jobs
 #: that are claimed together end a moment later, and that is announced.
-_CLAIMED: Final = """
+CLAIMED: Final = """
     claimed AS (
         UPDATE shards
         SET state = 'running', attempt = attempt + 1, worker = %(worker)s, rows_done = 0,
             lease_until = now() + make_interval(secs => %(lease)s)
         FROM free WHERE shards.job_id = free.job_id AND shards.index = free.index AND shards.state = 'queued'
         RETURNING shards.*
-    ), waiting AS MATERIALIZED (
+    ), queued_jobs AS MATERIALIZED (
         SELECT id FROM jobs WHERE id IN (SELECT job_id FROM claimed) AND state = 'queued' ORDER BY id FOR UPDATE
     ), started AS (
         UPDATE jobs SET state = 'running', started_at = now()
-        FROM waiting WHERE jobs.id = waiting.id AND jobs.state = 'queued'
-        RETURNING CASE WHEN (SELECT count(*) FROM waiting) = 1 THEN pg_notify('longshore_jobs', jobs.id::text) END
+        FROM queued_jobs WHERE jobs.id = queued_jobs.id AND jobs.state = 'queued'
+        RETURNING CASE WHEN (SELECT count(*) FROM queued_jobs) = 1 THEN pg_notify('longshore_jobs', jobs.id::text) END
     )
     SELECT claimed.job_id, claimed.index AS shard, claimed.attempt, claimed.attempt_limit, claimed.action,
            claimed.start, claimed.stop, claimed."offset", claimed.length, claimed.queue, claimed.priority,
@@ -65,7 +66,7 @@ CLAIM: Final = f"""
         FROM shards JOIN name USING (job_id, index), total
         WHERE shards.batch_key IS NOT NULL AND total.attempts = 0 AND total.shards < %(max_shards)s
         GROUP BY shards.batch_key, shards.queue
-    ), batchable AS MATERIALIZED ({_SAME_BATCH_KEY}), added AS (
+    ), batchable AS MATERIALIZED ({SAME_BATCH_KEY}), added AS (
         SELECT job_id, index
         FROM (
             SELECT job_id, index, row_number() OVER urgency AS shards, sum(rows) OVER urgency AS rows
@@ -75,20 +76,7 @@ CLAIM: Final = f"""
         WHERE others.shards + total.shards <= %(max_shards)s AND others.rows + total.rows <= %(max_rows)s
     ), free AS (
         SELECT job_id, index FROM named UNION ALL SELECT job_id, index FROM added
-    ), {_CLAIMED}
-"""
-
-#: More shards with one batch key, for a worker that waits for them.
-CLAIM_BATCH: Final = f"""
-    WITH batch AS MATERIALIZED (
-        SELECT %(batch_key)s::text AS batch_key, %(queue)s::text AS queue, %(priority)s::int AS priority
-    ), batchable AS MATERIALIZED ({_SAME_BATCH_KEY}), free AS (
-        SELECT job_id, index
-        FROM (
-            SELECT job_id, index, sum(rows) OVER (ORDER BY priority DESC, job_id, index) AS rows FROM batchable
-        ) AS others
-        WHERE rows <= %(max_rows)s
-    ), {_CLAIMED}
+    ), {CLAIMED}
 """
 
 #: The next shard of a job, for a worker that has just computed one; what is more urgent goes first, as it does in the
@@ -102,26 +90,15 @@ CLAIM_NEXT: Final = f"""
               WHERE urgent.state = 'queued' AND urgent.priority > %(priority)s AND urgent.queue IN ('cpu', %(queue)s)
           )
         ORDER BY index LIMIT 1 FOR UPDATE SKIP LOCKED
-    ), {_CLAIMED}
-"""
-
-#: Ends what an earlier attempt at the shard still holds open: its half-written rows would make the new one wait.
-END_EARLIER_ATTEMPTS: Final = """
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
-      AND starts_with(application_name, %(prefix)s)
+    ), {CLAIMED}
 """
 
 #: No row: a newer attempt has the shard, or the job was cancelled.
-RENEW: Final = """
+RENEW: Final = f"""
     UPDATE shards
     SET lease_until = now() + make_interval(secs => %(lease)s), rows_done = %(rows)s
-    WHERE job_id = %(job)s AND index = %(shard)s AND attempt = %(attempt)s AND state = 'running'
+    WHERE {FENCE}
     RETURNING 1
-"""
-STILL_CURRENT: Final = """
-    SELECT 1 FROM shards WHERE job_id = %(job)s AND index = %(shard)s AND attempt = %(attempt)s AND state = 'running'
-    FOR SHARE
 """
 
 COPY_RESULTS: Final = "COPY results (job_id, row, output) FROM STDIN"
@@ -136,33 +113,31 @@ FORGET_ROW_ERRORS: Final = "DELETE FROM row_errors WHERE job_id = %(job)s AND ro
 
 #: The fence: only the current attempt passes. One that ran only the failed rows joins those that had results before.
 #: The job is named, and not taken from the shard, so that Postgres locks no other partition than the job's.
-FINISH_SHARD: Final = """
+FINISH_SHARD: Final = f"""
     UPDATE shards
     SET state = 'succeeded', lease_until = NULL, only_failed = false,
         rows_done = %(rows)s + CASE WHEN only_failed THEN stop - start - (
             SELECT count(*) FROM row_errors
             WHERE row_errors.job_id = %(job)s AND row >= shards.start AND row < shards.stop
         ) ELSE 0 END
-    WHERE job_id = %(job)s AND index = %(shard)s AND attempt = %(attempt)s AND state = 'running'
+    WHERE {FENCE}
     RETURNING 1
 """
 
 #: The fence of an attempt that has written a file: from here on, every attempt at the shard only publishes that file.
-DECIDE_OUTPUT_FILE: Final = """
+DECIDE_OUTPUT_FILE: Final = f"""
     UPDATE shards SET output_file = %(output_file)s
-    WHERE job_id = %(job)s AND index = %(shard)s AND attempt = %(attempt)s AND state = 'running'
-      AND output_file IS NULL
+    WHERE {FENCE} AND output_file IS NULL
     RETURNING 1
 """
 #: The fence of an attempt that has published the file; whoever decided on it has written the errors of its rows.
-FINISH_OUTPUT_FILE: Final = """
+FINISH_OUTPUT_FILE: Final = f"""
     WITH failed AS (
         SELECT count(*) AS rows FROM row_errors WHERE job_id = %(job)s AND row >= %(start)s AND row < %(stop)s
     )
     UPDATE shards SET state = 'succeeded', lease_until = NULL, rows_done = stop - start - failed.rows
     FROM failed
-    WHERE job_id = %(job)s AND index = %(shard)s AND attempt = %(attempt)s AND state = 'running'
-      AND output_file IS NOT NULL
+    WHERE {FENCE} AND output_file IS NOT NULL
     RETURNING rows_done, failed.rows
 """
 ALL_SHARDS_DONE: Final = "SELECT shards_done >= shards_total FROM jobs WHERE id = %(job)s"
@@ -221,27 +196,28 @@ SETTLE_JOBS: Final = f"""
 
 ADD_SHARDS: Final = """
     INSERT INTO shards (job_id, index, action, state, queue, priority, start, stop, "offset", length, attempt_limit)
-    SELECT %(job)s, index, %(action)s, 'queued', %(queue)s, %(priority)s, start, stop, "offset", length, %(tries)s
+    SELECT %(job)s, index, %(action)s, 'queued', %(queue)s, %(priority)s, start, stop, "offset", length,
+           %(max_attempts)s
     FROM unnest(%(indexes)s::int[], %(starts)s::bigint[], %(stops)s::bigint[], %(offsets)s::bigint[],
                 %(lengths)s::bigint[]) AS new (index, start, stop, "offset", length)
 """
 
 #: An attempt that failed: queued again while tries are left, else given up.
-FAIL_SHARD: Final = """
+FAIL_SHARD: Final = f"""
     UPDATE shards
     SET state = CASE WHEN attempt < attempt_limit AND NOT %(permanent)s THEN 'queued' ELSE 'failed' END,
         lease_until = NULL, published_at = NULL, rows_done = 0,
         errors = errors || jsonb_build_object(
             'attempt', attempt, 'worker', worker, 'error', %(error)s::text, 'at', now())
-    WHERE job_id = %(job)s AND index = %(shard)s AND attempt = %(attempt)s AND state = 'running'
+    WHERE {FENCE}
     RETURNING state
 """
 
 #: Handed back by a worker that stops: the try does not count.
-RELEASE_SHARD: Final = """
+RELEASE_SHARD: Final = f"""
     UPDATE shards
     SET state = 'queued', lease_until = NULL, published_at = NULL, rows_done = 0, attempt_limit = attempt_limit + 1
-    WHERE job_id = %(job)s AND index = %(shard)s AND attempt = %(attempt)s AND state = 'running'
+    WHERE {FENCE}
     RETURNING 1
 """
 

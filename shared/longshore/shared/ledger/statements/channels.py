@@ -10,5 +10,8 @@ from typing import Final
 
 JOBS_CHANNEL: Final = "longshore_jobs"
 TICKETS_CHANNEL: Final = "longshore_tickets"
+LISTEN_JOBS: Final = f"LISTEN {JOBS_CHANNEL}"
+LISTEN_TICKETS: Final = f"LISTEN {TICKETS_CHANNEL}"
+UNLISTEN: Final = "UNLISTEN *"
 #: Postgres takes less than 8000 bytes in one notice.
 IDS_PER_NOTICE: Final = 200

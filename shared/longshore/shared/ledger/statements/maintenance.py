@@ -46,5 +46,3 @@ LONGEST_WAITING: Final = f"""
     WHERE shards.state = 'queued'
     ORDER BY shards.priority DESC, shards.job_id, shards.index
 """
-
-TRY_LEAD: Final = "SELECT pg_try_advisory_lock(%(key)s)"

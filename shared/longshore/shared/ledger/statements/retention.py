@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-TAKE_TURN: Final = "SELECT pg_advisory_lock(%(key)s)"
-
 ENDED: Final = "state IN ('succeeded', 'failed', 'cancelled')"
 #: Old enough, and in no week that is kept for a job that has not ended.
 _PRUNABLE: Final = f"""

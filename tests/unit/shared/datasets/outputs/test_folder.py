@@ -13,7 +13,7 @@ import pytest
 
 from longshore.shared.datasets.outputs.folder import OutputFolder
 from longshore.shared.datasets.outputs.pattern import OutputPattern
-from longshore.shared.datasets.outputs.writers import GROUP_BYTES, GROUP_ROWS, open_writer, to_json_lines
+from longshore.shared.datasets.outputs.writers import GROUP_BYTES, MAX_BATCH_ROWS, open_writer, to_json_lines
 from longshore.shared.errors import DataError, ServiceUnavailable
 
 JOB = UUID(int=1)
@@ -44,7 +44,7 @@ def test_row_groups_are_of_one_size_however_rows_come(tmp_path: Path) -> None:
     writer.close()
     file = pq.ParquetFile(tmp_path / "a.parquet")
     groups = [file.metadata.row_group(number).num_rows for number in range(file.metadata.num_row_groups)]
-    assert groups == [GROUP_ROWS] * 3 + [200_000 - 3 * GROUP_ROWS]
+    assert groups == [MAX_BATCH_ROWS] * 3 + [200_000 - 3 * MAX_BATCH_ROWS]
     assert file.read() == rows
 
 

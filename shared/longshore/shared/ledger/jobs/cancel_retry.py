@@ -8,10 +8,10 @@ from uuid import UUID
 
 from longshore.shared.errors import InvalidInput, UnknownJob
 from longshore.shared.ledger import statements
-from longshore.shared.ledger.chains import is_unready, revive_downstream, wait_again
 from longshore.shared.ledger.database import Connection, Database
+from longshore.shared.ledger.jobs.chains import is_unready, revive_downstream, wait_again
 from longshore.shared.ledger.records import Ticket
-from longshore.shared.ledger.transitions import check_not_pruned, end_job
+from longshore.shared.ledger.shards.transitions import check_not_pruned, end_job
 from longshore.shared.specs.jobs import State
 
 

@@ -21,7 +21,7 @@ from psycopg.errors import DeadlockDetected, LockNotAvailable
 from longshore.shared.errors import LedgerBusy
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection
-from longshore.shared.ledger.partitions import TABLES, Span, limit_waiting, list_partitions
+from longshore.shared.ledger.retention.partitions import TABLES, Span, limit_waiting, list_partitions
 
 T = TypeVar("T")
 
@@ -106,14 +106,16 @@ class OldResults:
             if not unfinished:
                 # Before the jobs are looked at once more: whoever has written into it has committed then.
                 for name in names.values():
-                    self._conn.execute(_named("LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE", name))
+                    self._conn.execute(_named(statements.partitions.LOCK_TABLE, name))
                 marked = self._conn.execute(statements.retention.MARK_WEEK_PRUNED, self._values(span)).rowcount
                 unfinished = self._count(statements.retention.COUNT_UNFINISHED, span)
             if unfinished:
                 self._kept[span] = unfinished
                 raise Rollback
             for table in TABLES:
-                statement = "TRUNCATE {name}" if table in names else statements.retention.DELETE_WEEK
+                statement = (
+                    statements.partitions.EMPTY_PARTITION if table in names else statements.retention.DELETE_WEEK
+                )
                 self._conn.execute(_named(statement, names.get(table, table)), self._values(span))
         return 0 if unfinished else marked
 
@@ -122,10 +124,10 @@ class OldResults:
         for _ in range(TRIES):
             try:
                 with self._transaction(DROP_TIMEOUT):
-                    self._conn.execute(_named("LOCK TABLE ONLY {name} IN ACCESS EXCLUSIVE MODE", table))
-                    if self._conn.execute(_named("SELECT FROM {name} LIMIT 1", name)).fetchone() is not None:
+                    self._conn.execute(_named(statements.partitions.LOCK_TABLE, table))
+                    if self._conn.execute(_named(statements.partitions.HAS_ROWS, name)).fetchone() is not None:
                         return False  # a job that was submitted with an old id in this moment
-                    self._conn.execute(_named("DROP TABLE {name}", name))
+                    self._conn.execute(_named(statements.partitions.DROP_PARTITION, name))
                 return True
             except (LockNotAvailable, DeadlockDetected):
                 time.sleep(PAUSE)

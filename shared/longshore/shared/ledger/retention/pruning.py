@@ -13,9 +13,9 @@ from longshore.shared.errors import LedgerBusy
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.locks import PRUNE_LOCK
-from longshore.shared.ledger.partitions import limit_waiting, read_clock
-from longshore.shared.ledger.retention import OldResults, Pruned
-from longshore.shared.ledger.uuid7_time import first_id
+from longshore.shared.ledger.retention.partitions import limit_waiting, read_clock
+from longshore.shared.ledger.retention.removal import OldResults, Pruned
+from longshore.shared.ledger.retention.uuid7_time import first_id
 
 #: Milliseconds to wait for a lock, some times.
 LOCK_TIMEOUT: Final = 2_000
@@ -56,7 +56,7 @@ def _turn(conn: Connection, patience: int) -> Iterator[None]:
     try:
         with conn.transaction():
             limit_waiting(conn, patience)
-            conn.execute(statements.retention.TAKE_TURN, {"key": PRUNE_LOCK})
+            conn.execute(statements.sessions.LOCK, {"key": PRUNE_LOCK})
     except LockNotAvailable:
         raise LedgerBusy("another prune is at work; prune again when it is done") from None
     yield

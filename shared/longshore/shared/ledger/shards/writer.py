@@ -1,4 +1,4 @@
-"""What an attempt writes: one transaction, invisible until it ends, and ended only by the current attempt."""
+"""What an attempt writes: one transaction, invisible until it commits, and committed only by the current attempt."""
 
 from __future__ import annotations
 
@@ -9,25 +9,32 @@ from psycopg import Copy
 from psycopg.errors import UniqueViolation
 from pydantic import JsonValue
 
-from longshore.shared.errors import AttemptLost, UnknownModel
+from longshore.shared.errors import UnknownModel
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database, records
-from longshore.shared.ledger.models import NewVersion, add_version
-from longshore.shared.ledger.promotion import Promotion, move_alias
+from longshore.shared.ledger.models.promotion import Promotion, move_alias
+from longshore.shared.ledger.models.registry import NewVersion, add_version
 from longshore.shared.ledger.records import Claim, VersionRecord
-from longshore.shared.ledger.transitions import claim_key, count_done, decide_output_file, pass_fence, row_range
+from longshore.shared.ledger.shards.transitions import (
+    attempt_lost,
+    check_fence,
+    count_done,
+    decide_output_file,
+    pass_fence,
+    row_range,
+)
 
 
 class AttemptWriter:
     """Takes result rows while they are computed, then the outcome.
 
-    The order is: any number of :meth:`results`, then :meth:`fence`, then :meth:`row_errors` and :meth:`version` as
-    needed, then :meth:`finish`. Leaving without ``finish`` leaves nothing behind.
+    Call :meth:`results` any number of times, then :meth:`fence`, then :meth:`row_errors` and :meth:`version` as needed,
+    then :meth:`finish`. Without ``finish``, nothing is written.
 
-    Of a claim with ``only_failed`` it takes results and errors of exactly those rows that have errors in the ledger.
+    For a claim with ``only_failed``, it takes results and errors of exactly the rows that have errors in the ledger.
 
-    An attempt that writes a file calls :meth:`decide` in place of ``fence`` and ``finish``: the shard goes on running
-    until :meth:`~longshore.shared.ledger.attempts.Attempts.finish_part`.
+    An attempt that writes a file calls :meth:`decide` instead of ``fence`` and ``finish``: the shard stays running
+    until :meth:`~longshore.shared.ledger.shards.attempts.Attempts.finish_part`.
     """
 
     def __init__(self, conn: Connection, claim: Claim, stack: ExitStack) -> None:
@@ -37,35 +44,35 @@ class AttemptWriter:
         self._copy: Copy | None = None
         self._rows = 0
         self._failed = 0
-        self._tried_again = 0
+        self._rows_to_retry = 0
         self._notes: list[str] = []
         self.promotion: Promotion | None = None
         self.finished = False
 
     def results(self, lines: bytes | memoryview) -> None:
-        """Send rows, as :func:`~longshore.shared.ledger.copy_rows.result_lines` makes them."""
+        """Send rows, as :func:`~longshore.shared.ledger.shards.copy_rows.result_lines` makes them."""
         if self._copy is None:
             self._copy = self._stack.enter_context(self._conn.cursor().copy(statements.attempts.COPY_RESULTS))
         self._copy.write(lines)
 
     def fence(self, rows: int) -> None:
-        """End the rows, and make sure that this attempt is the current one; from here on no other can be.
+        """End the rows, and make sure that this attempt is the current one. From here on, no other can become so.
 
         :param rows: how many rows have results by this attempt.
-        :raises AttemptLost: it is not.
+        :raises AttemptLost: it is not the current one.
         """
         self._stack.close()
         pass_fence(self._conn, self._claim, rows)
         self._rows = rows
         if self._claim.only_failed:
-            self._tried_again = self._conn.execute(
+            self._rows_to_retry = self._conn.execute(
                 statements.attempts.FORGET_ROW_ERRORS, row_range(self._claim)
             ).rowcount
 
     def decide(self, output_file: str, notes: Sequence[str] = ()) -> None:
-        """End the rows, and settle that ``output_file`` is the shard's file; no attempt computes it again.
+        """End the rows, and decide that ``output_file`` is the shard's file. No attempt computes the shard again.
 
-        :param output_file: the attempt's file; empty where no row has an output.
+        :param output_file: the attempt's file; empty if no row has an output.
         :param notes: see :meth:`notes`.
         :raises AttemptLost: the attempt is not the current one.
         """
@@ -74,7 +81,7 @@ class AttemptWriter:
         self.finished = True
 
     def row_errors(self, errors: Mapping[int, str]) -> None:
-        """Rows that have no result, and why."""
+        """Write why rows have no result, by their number in the job."""
         self._failed = len(errors)
         if errors:
             with self._conn.cursor().copy(statements.attempts.COPY_ROW_ERRORS) as copy:
@@ -83,11 +90,11 @@ class AttemptWriter:
                     copy.write_row((self._claim.job_id, row, error))
 
     def notes(self, sentences: Sequence[str]) -> None:
-        """What the job's owner should know though nothing failed; kept with the job, each sentence once."""
+        """Add sentences to the job's notes: what its owner should know though nothing failed. Each is added once."""
         self._notes += sentences
 
     def version(self, new: NewVersion) -> int:
-        """Add a version of a model and return its number. ``promotion`` tells what became of its alias."""
+        """Add a version of a model and return its number. :attr:`promotion` says whether its alias was moved."""
         added = add_version(self._conn, new, self._claim.job_id)
         self.promotion = added.promotion
         if added.promotion is not None:
@@ -95,24 +102,26 @@ class AttemptWriter:
         return added.version
 
     def promote(self, model: str, version: int, alias: str, condition: str | None) -> Promotion:
-        """Point an alias at a version, if the condition holds.
+        """Point an alias at a version if the condition holds.
 
         :raises UnknownModel: the version was deleted.
         """
         values = {"model": model, "version": version}
-        found = records(self._conn, VersionRecord).execute(statements.models.RESOLVE_VERSION, values).fetchone()
-        if found is None:
+        record = records(self._conn, VersionRecord).execute(statements.models.RESOLVE_VERSION, values).fetchone()
+        if record is None:
             raise UnknownModel("model", f"{model}:{version} was deleted")
-        return move_alias(self._conn, alias, found, self._claim.producer, condition)
+        return move_alias(self._conn, alias, record, self._claim.producer, condition)
 
     def finish(self, outcome: Mapping[str, JsonValue] | None = None, rows_total: int | None = None) -> None:
         """Count the shard as done. The transaction commits when the ``with`` block ends.
 
-        :param rows_total: rows of the job, where only reading them has told.
+        :param rows_total: rows of the job, if they were not known before they were read.
         """
-        came = self._rows + self._failed
-        if self._claim.only_failed and came != self._tried_again:
-            raise RuntimeError(f"attempt {self._claim.token} had {self._tried_again} rows to run again, and ran {came}")
+        ran = self._rows + self._failed
+        if self._claim.only_failed and ran != self._rows_to_retry:
+            raise RuntimeError(
+                f"attempt {self._claim.token} had {self._rows_to_retry} rows to run again, and ran {ran}"
+            )
         count_done(
             *(self._conn, self._claim),
             rows=self._rows,
@@ -128,11 +137,12 @@ class AttemptWriter:
 def open_writer(database: Database, claim: Claim) -> Iterator[AttemptWriter]:
     """A writer for one attempt, in a transaction that carries the attempt's name.
 
-    By that name a later attempt finds and ends it, should its worker hang with rows half written.
+    If the attempt's worker hangs with rows half written, a later attempt finds the transaction by that name and ends
+    it.
     """
     try:
         with database.transaction() as conn, ExitStack() as stack:
-            conn.execute("SELECT set_config('application_name', %s, true)", [session_name(claim.token)])
+            conn.execute(statements.sessions.SET_SESSION_NAME, {"name": session_name(claim.token)})
             writer = AttemptWriter(conn, claim, stack)
             yield writer
             if not writer.finished:
@@ -140,11 +150,11 @@ def open_writer(database: Database, claim: Claim) -> Iterator[AttemptWriter]:
     except UniqueViolation:
         # Another attempt has committed these rows already; Postgres sees that before the fence does.
         with database.connection() as conn:
-            if conn.execute(statements.attempts.STILL_CURRENT, claim_key(claim)).fetchone() is None:
-                raise AttemptLost(f"attempt {claim.token} is not the current one; nothing of it is kept") from None
+            if not check_fence(conn, claim):
+                raise attempt_lost(claim) from None
         raise
 
 
 def session_name(token: str) -> str:
-    """How Postgres shows a connection of an attempt. It keeps 63 bytes of a name; this is at most 61."""
+    """The name of an attempt's connection in Postgres, at most 61 bytes long. Postgres keeps 63."""
     return f"ls:{token}"

@@ -1,4 +1,4 @@
-"""The steps of the state machine, each within a transaction that somebody else opened."""
+"""The steps of the state machine. Each runs within the caller's transaction."""
 
 from __future__ import annotations
 
@@ -17,43 +17,49 @@ from longshore.shared.specs.jobs import State
 
 
 def claim_key(claim: Claim) -> dict[str, object]:
-    """What names an attempt in a statement."""
+    """The parameters that name an attempt in a statement."""
     return {"job": claim.job_id, "shard": claim.shard, "attempt": claim.attempt}
 
 
 def row_range(claim: Claim) -> dict[str, object]:
-    """What names the rows of a shard in a statement."""
+    """The parameters that name the rows of a shard in a statement."""
     return {"job": claim.job_id, "start": claim.start, "stop": claim.stop}
+
+
+def attempt_lost(claim: Claim) -> AttemptLost:
+    """The error of an attempt that is not the current one."""
+    return AttemptLost(f"attempt {claim.token} is not the current one; nothing of it is committed")
+
+
+def check_fence(conn: Connection, claim: Claim) -> bool:
+    """Whether the attempt is the current one. If it is, no other can become so until the transaction ends."""
+    return conn.execute(statements.fence.CHECK_FENCE, claim_key(claim)).fetchone() is not None
 
 
 def pass_fence(conn: Connection, claim: Claim, rows: int) -> None:
     """Mark the shard as succeeded, which only its current attempt can.
 
-    :param rows: rows that the attempt has results of.
+    :param rows: rows for which the attempt has results.
     :raises AttemptLost: the attempt is not the current one.
     """
     if conn.execute(statements.attempts.FINISH_SHARD, {**claim_key(claim), "rows": rows}).fetchone() is None:
-        raise AttemptLost(f"attempt {claim.token} is not the current one; nothing of it is kept")
+        raise attempt_lost(claim)
 
 
 def decide_output_file(conn: Connection, claim: Claim, output_file: str, notes: Sequence[str]) -> None:
-    """Settle which file is the shard's, which only its current attempt can, and only once.
+    """Decide which file is the shard's output file. Only the current attempt can, and only once.
 
-    :param notes: as of :func:`count_done`.
+    :param notes: see :func:`count_done`.
     :raises AttemptLost: the attempt is not the current one.
     """
-    if (
-        conn.execute(
-            statements.attempts.DECIDE_OUTPUT_FILE, {**claim_key(claim), "output_file": output_file}
-        ).fetchone()
-        is None
-    ):
-        raise AttemptLost(f"attempt {claim.token} is not the current one; nothing of it is kept")
+    values = {**claim_key(claim), "output_file": output_file}
+    if conn.execute(statements.attempts.DECIDE_OUTPUT_FILE, values).fetchone() is None:
+        raise attempt_lost(claim)
     add_notes(conn, claim.job_id, notes)
 
 
 def add_notes(conn: Connection, job: UUID, notes: Sequence[str]) -> None:
-    """Add sentences to a job's, each once."""
+    """Add sentences to a job's notes, each once."""
     if notes:
         conn.execute(statements.attempts.ADD_NOTES, {"job": job, "notes": _distinct(notes)})
 
@@ -69,12 +75,12 @@ def count_done(
     outcome: Mapping[str, JsonValue] | None = None,
     notes: Sequence[str] = (),
 ) -> None:
-    """Add a shard that passed the fence to its job, and end the job with its last one.
+    """Count a shard that has passed the fence as done. The job ends with its last shard.
 
     :param rows: rows that have results.
     :param failed: rows that have errors.
-    :param added: shards that a planning shard cut.
-    :param notes: sentences to add to the job's, each once.
+    :param added: shards that a planning shard has added.
+    :param notes: sentences to add to the job's notes, each once.
     """
     values = {
         **{"job": claim.job_id, "rows": rows, "failed": failed, "added": added, "rows_total": rows_total},
@@ -86,10 +92,10 @@ def count_done(
 
 
 def fail_shard(conn: Connection, job: UUID, shard: int, attempt: int, error: str, *, permanent: bool) -> State | None:
-    """Count one attempt as failed: its shard is queued again while it has tries left, else given up.
+    """Count one attempt as failed: its shard is queued again if it has attempts left, or else fails.
 
-    :param permanent: no try can succeed; the job ends now. The caller holds all shards of the job then.
-    :returns: the shard's state, or ``None`` where the attempt is not the current one.
+    :param permanent: another attempt cannot succeed, so the job ends now. The caller has locked all its shards.
+    :returns: the shard's state; ``None`` if the attempt is not the current one.
     """
     values = {"job": job, "shard": shard, "attempt": attempt, "error": error, "permanent": permanent}
     row = conn.execute(statements.attempts.FAIL_SHARD, values).fetchone()
@@ -108,9 +114,9 @@ def fail_shard(conn: Connection, job: UUID, shard: int, attempt: int, error: str
 
 
 def end_job(conn: Connection, job: UUID, state: State, error: str | None) -> bool:
-    """End a job and all of its shards that have not ended. The caller holds the shards.
+    """End a job and all of its shards that have not ended. The caller has locked the shards.
 
-    :returns: ``False`` where the job had ended before.
+    :returns: ``False`` if the job had ended before.
     """
     conn.execute(statements.cancel_retry.CANCEL_SHARDS, {"job": job})
     values = {"job": job, "state": state.value, "error": error}

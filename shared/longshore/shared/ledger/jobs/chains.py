@@ -18,7 +18,7 @@ from pydantic import JsonValue
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database, records
-from longshore.shared.ledger.transitions import end_job
+from longshore.shared.ledger.shards.transitions import end_job
 from longshore.shared.specs.jobs import FINAL, State
 
 #: Kinds whose outcome names a new version. A job of another kind passes on the version that it ran.

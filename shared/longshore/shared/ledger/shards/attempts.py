@@ -1,6 +1,6 @@
 """One attempt at a shard: claim, renew, write and commit, fail, hand back.
 
-Every step passes the fence (the attempt's number is the shard's newest) or changes nothing.
+Every step but the claim passes the fence (see :mod:`longshore.shared.ledger.statements.fence`) or changes nothing.
 """
 
 from __future__ import annotations
@@ -11,12 +11,19 @@ from uuid import UUID
 
 from longshore.shared.errors import AttemptLost
 from longshore.shared.ledger import statements
-from longshore.shared.ledger.batch_commit import Finished, commit_together
-from longshore.shared.ledger.batch_key import GROUP_ROWS, GROUP_SHARDS
 from longshore.shared.ledger.database import Database, records
 from longshore.shared.ledger.records import Claim, NewShard
-from longshore.shared.ledger.transitions import claim_key, count_done, fail_shard, pass_fence, row_range
-from longshore.shared.ledger.writer import AttemptWriter, open_writer, session_name
+from longshore.shared.ledger.shards.batching import MAX_BATCH_ROWS, MAX_BATCH_SHARDS, Finished, commit_batch
+from longshore.shared.ledger.shards.transitions import (
+    attempt_lost,
+    check_fence,
+    claim_key,
+    count_done,
+    fail_shard,
+    pass_fence,
+    row_range,
+)
+from longshore.shared.ledger.shards.writer import AttemptWriter, open_writer, session_name
 from longshore.shared.specs.jobs import State
 
 
@@ -30,101 +37,105 @@ class Attempts:
         """Start the next attempt at a shard.
 
         :param lease: seconds after which the attempt counts as lost, unless it is renewed.
-        :returns: ``None`` where there is nothing to do: the shard runs, has ended, or was never there.
+        :returns: ``None`` if there is nothing to do: the shard is running, has ended, or does not exist.
         """
-        return next(iter(self._claim([(job, shard)], worker, lease, shards=0)), None)
+        return next(iter(self._claim([(job, shard)], worker, lease, max_shards=0)), None)
 
     def claim_many(self, names: Sequence[tuple[UUID, int]], *, worker: str, lease: float) -> list[Claim]:
-        """Start the next attempts at those of some shards that wait, by job and index.
+        """Start the next attempts at those of the named shards that are queued.
 
-        Others of their company come with them while there is room; see :mod:`~longshore.shared.ledger.batch_key`.
+        Other queued shards with the same batch key are claimed with them, up to the limits of
+        :mod:`~longshore.shared.ledger.shards.batching`.
+
+        :param names: the job and the index of each shard.
         """
-        return self._claim(names, worker, lease, shards=GROUP_SHARDS)
+        return self._claim(names, worker, lease, max_shards=MAX_BATCH_SHARDS)
 
-    def _claim(self, names: Sequence[tuple[UUID, int]], worker: str, lease: float, *, shards: int) -> list[Claim]:
+    def _claim(self, names: Sequence[tuple[UUID, int]], worker: str, lease: float, *, max_shards: int) -> list[Claim]:
         keys = {"jobs": [job for job, _ in names], "shards": [shard for _, shard in names]}
-        values = {**keys, "worker": worker, "lease": lease, "max_shards": shards, "max_rows": GROUP_ROWS}
+        values = {**keys, "worker": worker, "lease": lease, "max_shards": max_shards, "max_rows": MAX_BATCH_ROWS}
         with self._database.connection() as conn:
-            found = records(conn, Claim).execute(statements.attempts.CLAIM, values).fetchall()
-            for claim in found:
+            claims = records(conn, Claim).execute(statements.attempts.CLAIM, values).fetchall()
+            for claim in claims:
                 if claim.attempt > 1:
                     prefix = session_name(f"{claim.job_id}/{claim.shard}/")
-                    conn.execute(statements.attempts.END_EARLIER_ATTEMPTS, {"prefix": prefix})
-        return found
+                    conn.execute(statements.sessions.END_SESSIONS, {"prefix": prefix})
+        return claims
 
     def claim_more(self, first: Claim, shards: int, rows: int, *, worker: str, lease: float) -> list[Claim]:
-        """Start attempts at others of a claim's company that wait and are as urgent.
+        """Start attempts at other queued shards with a claim's batch key and at least its priority.
 
-        :param shards: at most so many, with at most so many ``rows`` together.
+        :param shards: the most shards to claim.
+        :param rows: the most rows that they have together.
         """
         values = {
             **{"batch_key": first.batch_key, "queue": first.queue, "priority": first.priority},
             **{"worker": worker, "lease": lease, "max_shards": shards, "max_rows": rows},
         }
         with self._database.connection() as conn:
-            return records(conn, Claim).execute(statements.attempts.CLAIM_BATCH, values).fetchall()
+            return records(conn, Claim).execute(statements.batching.CLAIM_BATCH, values).fetchall()
 
     def claim_next(self, present: Claim, *, worker: str, lease: float) -> Claim | None:
-        """Start the first attempt at the next shard of a claim's job, before its ticket has come.
+        """Start the first attempt at the next shard of a claim's job, before the shard's ticket has arrived.
 
-        :returns: ``None`` where none waits that was never tried, or something more urgent waits.
+        :returns: ``None`` if no shard is queued that was never tried, or a more urgent shard is queued.
         """
         values = {"job": present.job_id, "queue": present.queue, "priority": present.priority}
         with self._database.connection() as conn:
-            named = {**values, "worker": worker, "lease": lease}
-            return records(conn, Claim).execute(statements.attempts.CLAIM_NEXT, named).fetchone()
+            values = {**values, "worker": worker, "lease": lease}
+            return records(conn, Claim).execute(statements.attempts.CLAIM_NEXT, values).fetchone()
 
-    def commit_together(self, finished: Sequence[Finished], lines: memoryview) -> set[tuple[UUID, int]]:
-        """Commit the outputs of several shards in one transaction; see :func:`commit_together`."""
-        return commit_together(self._database, finished, lines)
+    def commit_batch(self, finished: Sequence[Finished], lines: memoryview) -> set[tuple[UUID, int]]:
+        """Commit the outputs of several shards in one transaction; see :func:`commit_batch`."""
+        return commit_batch(self._database, finished, lines)
 
     def renew(self, claim: Claim, *, lease: float, rows: int, changed: bool) -> bool:
-        """Keep an attempt's lease and report how far it is.
+        """Extend an attempt's lease and report its progress.
 
+        :param lease: seconds from now.
         :param rows: rows computed so far.
-        :param changed: tell those who watch the job.
-        :returns: ``False`` where the attempt has lost the shard: to a newer one, or because the job was cancelled.
+        :param changed: notify those who wait for the job.
+        :returns: ``False`` if the attempt has lost the shard: to a newer attempt, or because the job was cancelled.
         """
         values = {**claim_key(claim), "lease": lease, "rows": rows}
         with self._database.connection() as conn:
-            kept = conn.execute(statements.attempts.RENEW, values).fetchone() is not None
-            if kept and changed:
+            renewed = conn.execute(statements.attempts.RENEW, values).fetchone() is not None
+            if renewed and changed:
                 conn.execute(statements.attempts.NOTIFY_JOB, {"job": claim.job_id})
-        return kept
+        return renewed
 
     def failed_rows(self, claim: Claim) -> list[int]:
-        """The rows of a shard that have errors, by their number in the job: those an ``only_failed`` claim runs."""
+        """The rows of a shard that have errors, by their number in the job: an ``only_failed`` claim runs these."""
         with self._database.connection() as conn:
             return [row for (row,) in conn.execute(statements.attempts.FAILED_ROWS, row_range(claim))]
 
     def writing(self, claim: Claim) -> AbstractContextManager[AttemptWriter]:
-        """One transaction for what the attempt puts out."""
+        """One transaction for what the attempt writes."""
         return open_writer(self._database, claim)
 
     def finish_output_file(self, claim: Claim) -> bool:
-        """Count a shard as done whose file is published, whichever attempt has written it.
+        """Count a shard as done whose output file is published, whichever attempt has written the file.
 
         :returns: whether all shards of the job are done.
-        :raises AttemptLost: the attempt is not the current one; or no attempt has decided on a file.
+        :raises AttemptLost: the attempt is not the current one, or no attempt has decided on a file.
         """
+        values = {**claim_key(claim), **row_range(claim)}
         with self._database.transaction() as conn:
-            found = conn.execute(
-                statements.attempts.FINISH_OUTPUT_FILE, {**claim_key(claim), **row_range(claim)}
-            ).fetchone()
-            if found is None:
+            counts = conn.execute(statements.attempts.FINISH_OUTPUT_FILE, values).fetchone()
+            if counts is None:
                 raise AttemptLost(f"attempt {claim.token} is not the current one, or has nothing to finish")
-            count_done(conn, claim, rows=found[0], failed=found[1])
-            ended = conn.execute(statements.attempts.ALL_SHARDS_DONE, {"job": claim.job_id}).fetchone()
-        return ended is not None and bool(ended[0])
+            count_done(conn, claim, rows=counts[0], failed=counts[1])
+            done = conn.execute(statements.attempts.ALL_SHARDS_DONE, {"job": claim.job_id}).fetchone()
+        return done is not None and bool(done[0])
 
     def plan(self, claim: Claim, shards: Sequence[NewShard], rows_total: int) -> None:
-        """Commit a planning shard: the shards that it cut join the job.
+        """Commit a planning shard: its new shards join the job.
 
         :raises AttemptLost: the attempt is not the current one; nothing is written.
         """
         values = {
             **{"job": claim.job_id, "queue": claim.queue, "priority": claim.priority, "action": claim.kind},
-            "tries": claim.max_attempts,
+            "max_attempts": claim.max_attempts,
             "indexes": [claim.shard + 1 + number for number in range(len(shards))],
             "starts": [shard.start for shard in shards],
             "stops": [shard.stop for shard in shards],
@@ -138,13 +149,13 @@ class Attempts:
             conn.execute(statements.attempts.NOTIFY_TICKETS)
 
     def record_metrics(self, claim: Claim, step: int, values: Mapping[str, float]) -> None:
-        """Report numbers of a training attempt while it runs.
+        """Report metrics of a training attempt while it runs.
 
         :raises AttemptLost: the attempt is not the current one.
         """
         with self._database.transaction() as conn:
-            if conn.execute(statements.attempts.STILL_CURRENT, claim_key(claim)).fetchone() is None:
-                raise AttemptLost(f"attempt {claim.token} is not the current one")
+            if not check_fence(conn, claim):
+                raise attempt_lost(claim)
             with conn.cursor().copy(statements.attempts.COPY_METRICS) as copy:
                 copy.set_types(["uuid", "int4", "int8", "text", "float8"])
                 for name, value in values.items():
@@ -155,8 +166,8 @@ class Attempts:
         """End an attempt without a result.
 
         :param error: one sentence for the person who reads ``job.errors()``.
-        :param permanent: trying again cannot help: the whole job ends now.
-        :returns: the shard's state, queued again or failed; ``None`` where the attempt is not the current one.
+        :param permanent: another attempt cannot succeed, so the whole job ends now.
+        :returns: the shard's state, queued again or failed; ``None`` if the attempt is not the current one.
         """
         with self._database.transaction() as conn:
             if permanent:
@@ -164,14 +175,17 @@ class Attempts:
             return fail_shard(conn, claim.job_id, claim.shard, claim.attempt, error, permanent=permanent)
 
     def give_back(self, names: Sequence[tuple[UUID, int]]) -> None:
-        """Have shards published again that a message named and its worker did not get to."""
+        """Have the relay publish shards again whose message a worker has taken without claiming them."""
         values = {"jobs": [job for job, _ in names], "shards": [shard for _, shard in names]}
         with self._database.transaction() as conn:
             conn.execute(statements.attempts.GIVE_BACK, values)
             conn.execute(statements.attempts.NOTIFY_TICKETS)
 
     def release(self, claim: Claim) -> bool:
-        """Hand a shard back untouched: it is queued again, and the try does not count."""
+        """Hand a shard back untouched: it is queued again, and the attempt does not count.
+
+        :returns: ``False`` if the attempt is not the current one.
+        """
         with self._database.transaction() as conn:
             released = conn.execute(statements.attempts.RELEASE_SHARD, claim_key(claim)).fetchone() is not None
             conn.execute(statements.attempts.NOTIFY_TICKETS)

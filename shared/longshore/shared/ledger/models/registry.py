@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from longshore.shared.errors import InvalidInput, UnknownModel
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database, records
-from longshore.shared.ledger.promotion import Promotion, move_alias
+from longshore.shared.ledger.models.promotion import Promotion, move_alias
 from longshore.shared.ledger.records import AliasMove, ModelRecord, VersionRecord
 from longshore.shared.references import ModelReference, check_alias
 

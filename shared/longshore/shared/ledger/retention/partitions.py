@@ -18,7 +18,7 @@ from psycopg.errors import LockNotAvailable, QueryCanceled
 
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database
-from longshore.shared.ledger.uuid7_time import WEEK, first_id, start_of_week, week_name
+from longshore.shared.ledger.retention.uuid7_time import WEEK, first_id, start_of_week, week_name
 
 #: The partitioned tables, in the order in which attempts write them, and so the order in which they are locked.
 TABLES: Final = ("results", "row_errors")
@@ -126,7 +126,7 @@ def limit_waiting(conn: Connection, lock: int, step: int = 0) -> None:
     :param lock: milliseconds for each lock.
     :param step: milliseconds for each statement; 0 for no limit.
     """
-    conn.execute(statements.partitions.LIMIT_WAITING, {"lock": f"{lock}ms", "step": f"{step}ms"})
+    conn.execute(statements.sessions.LIMIT_WAITING, {"lock": f"{lock}ms", "step": f"{step}ms"})
 
 
 class _Left(Exception):
@@ -136,15 +136,15 @@ class _Left(Exception):
 def _make(conn: Connection, new: Partition, moved: int) -> list[str]:
     """Make a partition, unless it is there. Attached, not created in place: that would wait for all who write."""
     # Also keeps another relay, which has lost the lead but does not know it yet, from making the same.
-    conn.execute(_named("LOCK TABLE ONLY {table} IN SHARE UPDATE EXCLUSIVE MODE", new))
+    conn.execute(_named(statements.partitions.LOCK_PARTITIONS, new))
     if new in list_partitions(conn):
         return []
-    conn.execute(_named("LOCK TABLE {default} IN ACCESS EXCLUSIVE MODE", new))
+    conn.execute(_named(statements.partitions.LOCK_DEFAULT, new))
     bounds = {"lower": new.span.lower, "upper": new.span.upper, "limit": moved + 1}
     row = conn.execute(_named(statements.partitions.COUNT_IN_DEFAULT, new), bounds).fetchone()
     if row is not None and row[0] > moved:
         raise _Left(f"more than {moved:,} rows of it are in {new.table}_default, and stay there")
-    conn.execute(_named("CREATE TABLE {name} (LIKE {table} INCLUDING ALL)", new))
+    conn.execute(_named(statements.partitions.CREATE_PARTITION, new))
     conn.execute(_named(statements.partitions.MOVE_OUT_OF_DEFAULT, new), bounds)
     conn.execute(_named(statements.partitions.ATTACH_PARTITION, new))
     return [new.name]

@@ -1,0 +1,1 @@
+"""Old results: the partitions that hold them, and their removal."""

@@ -1,0 +1,32 @@
+"""Settings and locks of a connection: time limits, its name, advisory locks."""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: Plan each statement for the tables as they are when it runs; see :class:`~longshore.shared.ledger.database.Database`.
+PLAN_EVERY_TIME: Final = "SET plan_cache_mode = force_custom_plan"
+
+# The settings below hold until the transaction ends.
+LIMIT_WAITING: Final = """
+    SELECT set_config('lock_timeout', %(lock)s, true), set_config('statement_timeout', %(step)s, true)
+"""
+LIMIT_IDLING: Final = "SELECT set_config('idle_in_transaction_session_timeout', %(limit)s, true)"
+SET_SESSION_NAME: Final = "SELECT set_config('application_name', %(name)s, true)"
+#: Ends what an earlier attempt at a shard still has open: its half-written rows would make the new attempt wait.
+END_SESSIONS: Final = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
+      AND starts_with(application_name, %(prefix)s)
+"""
+
+# Locks of a session, by the numbers in :mod:`longshore.shared.ledger.locks`.
+LOCK: Final = "SELECT pg_advisory_lock(%(key)s)"
+TRY_LOCK: Final = "SELECT pg_try_advisory_lock(%(key)s)"
+#: A lock on one 64-bit number is shown in two halves.
+COUNT_LOCK_HOLDERS: Final = """
+    SELECT count(*) FROM pg_locks
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1
+      AND classid = %(high)s::oid AND objid = %(low)s::oid
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
