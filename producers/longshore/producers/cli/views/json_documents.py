@@ -15,7 +15,7 @@ from longshore.shared.store.address import public
 
 if TYPE_CHECKING:
     from longshore.producers.job import Job
-    from longshore.shared.ledger.retention import Pruned
+    from longshore.shared.ledger.retention.removal import Pruned
 
 JOB_HEADERS = (
     "JOB",
