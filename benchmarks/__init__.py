@@ -1,1 +1,1 @@
-"""What Longshore's speed is measured by: each command runs both sides in one run and prints the ratio."""
+"""Benchmarks: each command measures Longshore and an alternative in one run, and prints the ratio."""

@@ -1,6 +1,6 @@
-"""How well news are classified by a network that is trained from nothing: from the file to the evaluation.
+"""The accuracy of a news classifier trained from scratch, from the CSV file to the evaluation.
 
-Rows are drawn by a seed: those to train on, a tenth of which decide when to stop, and all others to test on.
+A seed selects the rows to train on; a tenth of them decide when to stop. All other rows are the test set.
 
 usage: python -m benchmarks.ag_news AG_NEWS.csv [--rows 6000] [--family rnn] [--seed 0]
 
@@ -19,10 +19,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.cluster import PATIENCE, running_cluster
+from benchmarks.cluster import TIMEOUT_S, running_cluster
 from longshore.producers import Client
 
-#: What each family is told.
+#: The configuration of each family.
 CONFIGS: dict[str, dict[str, object]] = {
     "rnn": {
         "cell": "lstm",
@@ -34,22 +34,22 @@ CONFIGS: dict[str, dict[str, object]] = {
     },
     "transformer": {"d_model": 64, "dim_feedforward": 128, "num_layers": 1, "dropout": 0.5},
 }
-RATES = {"rnn": 0.003, "transformer": 0.001}
+LEARNING_RATES = {"rnn": 0.003, "transformer": 0.001}
 
 
 def write(data: Path, rows: int, seed: int, folder: Path) -> tuple[Path, Path]:
-    """The rows to train on, and the others."""
+    """Write the training set and the test set. Returns their paths."""
     with data.open(newline="", encoding="utf-8") as file:
-        found = [(f"{title} {text}", label) for label, title, text in csv.reader(file)]
-    random.Random(seed).shuffle(found)
+        examples = [(f"{title} {text}", label) for label, title, text in csv.reader(file)]
+    random.Random(seed).shuffle(examples)
     paths = folder / "train.parquet", folder / "test.parquet"
-    for path, part in zip(paths, (found[:rows], found[rows:]), strict=True):
-        pq.write_table(pa.table({"text": [text for text, _ in part], "label": [label for _, label in part]}), path)
+    for path, split in zip(paths, (examples[:rows], examples[rows:]), strict=True):
+        pq.write_table(pa.table({"text": [text for text, _ in split], "label": [label for _, label in split]}), path)
     return paths
 
 
 def measure(client: Client, family: str, train: Path, test: Path, epochs: int) -> None:
-    """Train, evaluate, and print what came of it."""
+    """Train, evaluate, and print the times and the accuracy."""
     start = time.perf_counter()
     job = client.train(
         "news",
@@ -58,21 +58,22 @@ def measure(client: Client, family: str, train: Path, test: Path, epochs: int) -
         "label",
         features=["text"],
         config=CONFIGS[family],
-        learning_rate=RATES[family],
+        learning_rate=LEARNING_RATES[family],
         batch_size=32,
         epochs=epochs,
         early_stopping=2,
-    ).wait(PATIENCE, progress=False)
+    ).wait(TIMEOUT_S, progress=False)
     trained = time.perf_counter() - start
     start = time.perf_counter()
-    found = client.evaluate("news", test).wait(PATIENCE, progress=False).evaluation()
-    low, high = found.intervals["accuracy"]
-    print(f"{family}: trained in {trained:.0f} s, evaluated {found.rows:,} rows in {time.perf_counter() - start:.1f} s")
-    print(f"test accuracy {found.metrics['accuracy']:.4f} (95 %: {low:.3f} to {high:.3f}); {'; '.join(job.notes)}")
+    evaluation = client.evaluate("news", test).wait(TIMEOUT_S, progress=False).evaluation()
+    low, high = evaluation.intervals["accuracy"]
+    evaluated = time.perf_counter() - start
+    print(f"{family}: trained in {trained:.0f} s, evaluated {evaluation.rows:,} rows in {evaluated:.1f} s")
+    print(f"test accuracy {evaluation.metrics['accuracy']:.4f} (95 %: {low:.3f} to {high:.3f}); {'; '.join(job.notes)}")
 
 
 def main() -> None:
-    """Run it and print the accuracy."""
+    """Run the benchmark and print the accuracy."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--rows", type=int, default=6_000)

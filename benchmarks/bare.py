@@ -1,4 +1,4 @@
-"""The other sides of the inference benchmarks: a plain PyTorch loop over the same file, and a raw COPY."""
+"""The alternatives in the inference benchmarks: a plain PyTorch loop over the same file, and a raw COPY."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 import torch
 from torch import nn
 
-#: Rows of the loop's forward pass.
-BATCH = 1024
+#: Rows in a forward pass of the loop.
+BATCH_SIZE = 1024
 
 
-def to_parquet(model: nn.Module, source: Path, batch: int = BATCH) -> Callable[[], float]:
-    """Reads, computes and writes ``id`` and label, one batch after the other; gives its seconds."""
+def to_parquet(model: nn.Module, source: Path, batch: int = BATCH_SIZE) -> Callable[[], float]:
+    """A function that reads, computes and writes ``id`` and label batch by batch, and returns the seconds it took."""
     target = source.with_name("bare.parquet")
     schema = pa.schema({"id": pa.int64(), "label": pa.int64()})
 
@@ -34,8 +34,8 @@ def to_parquet(model: nn.Module, source: Path, batch: int = BATCH) -> Callable[[
     return run
 
 
-def without_output(model: nn.Module, source: Path, batch: int = BATCH) -> Callable[[], float]:
-    """Reads and computes; gives its seconds."""
+def without_output(model: nn.Module, source: Path, batch: int = BATCH_SIZE) -> Callable[[], float]:
+    """A function that reads and computes, and returns the seconds it took."""
 
     def run() -> float:
         start = time.perf_counter()
@@ -47,21 +47,24 @@ def without_output(model: nn.Module, source: Path, batch: int = BATCH) -> Callab
 
 
 def copy(url: str, rows: int) -> Callable[[], float]:
-    """So many outputs into a table like ``results``, as text in blocks of 5,000 lines; gives its seconds."""
+    """A function that copies ``rows`` outputs into a table like ``results``, as text in blocks of 5,000 lines.
+
+    :returns: a function that returns the seconds it took.
+    """
     output = json.dumps({"label": 3, "score": 0.91234567})
 
     def run() -> float:
         job = uuid4()
-        with psycopg.connect(url, autocommit=True) as link:
-            link.execute("DROP TABLE IF EXISTS bare_results")
-            link.execute("CREATE TABLE bare_results (job uuid, row bigint, output jsonb, PRIMARY KEY (job, row))")
+        with psycopg.connect(url, autocommit=True) as conn:
+            conn.execute("DROP TABLE IF EXISTS bare_results")
+            conn.execute("CREATE TABLE bare_results (job uuid, row bigint, output jsonb, PRIMARY KEY (job, row))")
             start = time.perf_counter()
-            with link.cursor().copy("COPY bare_results FROM STDIN") as lines:
+            with conn.cursor().copy("COPY bare_results FROM STDIN") as lines:
                 for first in range(0, rows, 5000):
                     block = range(first, min(rows, first + 5000))
                     lines.write("".join(f"{job}\t{row}\t{output}\n" for row in block))
             seconds = time.perf_counter() - start
-            link.execute("DROP TABLE bare_results")
+            conn.execute("DROP TABLE bare_results")
         return seconds
 
     return run

@@ -1,4 +1,4 @@
-"""What a team writes itself: one Celery task a request, the model kept in the worker, an INSERT a result."""
+"""A typical hand-written service: one Celery task per request, the model loaded in the worker, an INSERT per result."""
 
 from __future__ import annotations
 
@@ -26,50 +26,50 @@ TASKS = """
     app = Celery("by_hand", broker=os.environ["BROKER"])
     app.conf.update(task_serializer="msgpack", accept_content=["msgpack"], task_ignore_result=True, task_acks_late=True,
                     task_default_queue="by-hand")
-    held = {}
+    cache = {}
 
     @app.task(name="by_hand.infer")
     def infer(number, row):
-        if not held:
+        if not cache:
             torch.set_num_threads(2)
-            held["model"] = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10)).eval()
-            held["link"] = psycopg.connect(os.environ["DATABASE"], autocommit=True)
+            cache["model"] = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10)).eval()
+            cache["conn"] = psycopg.connect(os.environ["DATABASE"], autocommit=True)
         with torch.inference_mode():
-            scores = held["model"](torch.tensor([row])).softmax(1)[0]
+            scores = cache["model"](torch.tensor([row])).softmax(1)[0]
         label = int(scores.argmax())
         output = json.dumps({"label": label, "score": float(scores[label])})
-        held["link"].execute("INSERT INTO by_hand VALUES (%s, %s)", (number, output))
+        cache["conn"].execute("INSERT INTO by_hand VALUES (%s, %s)", (number, output))
 """
 
 
 class ByHand:
-    """A worker of that kind at work; each measure gives requests a second, from the first to the last result."""
+    """Such a worker. Each method returns requests per second, from the first submission to the last result."""
 
-    def __init__(self, redis_url: str, link: psycopg.Connection[tuple[object, ...]]) -> None:
+    def __init__(self, redis_url: str, conn: psycopg.Connection[tuple[object, ...]]) -> None:
         self._redis_url = redis_url
-        self._link = link
+        self._conn = conn
 
     def alone(self, tasks: int) -> float:
-        """From this process."""
-        self._link.execute("TRUNCATE by_hand")
+        """Send ``tasks`` requests from this process."""
+        self._conn.execute("TRUNCATE by_hand")
         start = time.perf_counter()
         send(self._redis_url, tasks)
         return self._until_the_last(tasks, start)
 
     def crowded(self, crowd: Crowd, tasks: int) -> float:
-        """From many processes at once."""
-        self._link.execute("TRUNCATE by_hand")
+        """Let the processes of ``crowd`` send ``tasks`` requests at once."""
+        self._conn.execute("TRUNCATE by_hand")
         start = crowd.start()
         return self._until_the_last(tasks, start)
 
     def _until_the_last(self, tasks: int, start: float) -> float:
-        while self._link.execute("SELECT count(*) FROM by_hand").fetchall()[0][0] != tasks:
+        while self._conn.execute("SELECT count(*) FROM by_hand").fetchall()[0][0] != tasks:
             time.sleep(0.005)
         return tasks / (time.perf_counter() - start)
 
 
 def send(redis_url: str, tasks: int, begin: Callable[[], object] = lambda: None) -> None:
-    """One ``apply_async`` a request.
+    """Call ``apply_async`` for each request.
 
     :param begin: called once the app has a connection to Redis, before the first request.
     """
@@ -87,18 +87,18 @@ def send(redis_url: str, tasks: int, begin: Callable[[], object] = lambda: None)
 
 
 def _not_here(number: int, row: list[float]) -> None:
-    raise NotImplementedError("the worker has it")
+    raise NotImplementedError("the task is defined in the worker")
 
 
 @contextmanager
 def by_hand(client: Client) -> Iterator[ByHand]:
-    """With its worker and its table."""
+    """Run such a worker, and make its table."""
     settings = client.settings
     with (
         tempfile.TemporaryDirectory() as folder,
-        psycopg.connect(settings.database_url, autocommit=True) as link,
+        psycopg.connect(settings.database_url, autocommit=True) as conn,
     ):
-        link.execute("CREATE TABLE by_hand (number bigint, output jsonb)")
+        conn.execute("CREATE TABLE by_hand (number bigint, output jsonb)")
         Path(folder, "by_hand.py").write_text(textwrap.dedent(TASKS))
         worker = subprocess.Popen(
             [sys.executable, "-m", "celery", "-A", "by_hand", "worker", "-c", "1", "-l", "ERROR", "-Q", "by-hand"],
@@ -111,7 +111,7 @@ def by_hand(client: Client) -> Iterator[ByHand]:
             stderr=subprocess.DEVNULL,
         )
         try:
-            yield ByHand(settings.redis_url, link)
+            yield ByHand(settings.redis_url, conn)
         finally:
             worker.terminate()
             worker.wait()

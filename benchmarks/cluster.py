@@ -1,4 +1,4 @@
-"""A cluster for the length of one benchmark, and versions to run on it."""
+"""A cluster for one benchmark, and model versions to run on it."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from longshore.broker import embedded
 from longshore.broker.embedded.plan import Service
 from longshore.producers import Client
 
-#: Seconds for a worker to be there, or a job to end.
-PATIENCE = 600.0
+#: Seconds for a worker to start, or a job to end.
+TIMEOUT_S = 600.0
 
 
 @contextmanager
 def running_cluster(
     *, workers: bool = True, devices: str = "cpu", services: Sequence[Service] | None = None
 ) -> Iterator[Client]:
-    """An embedded cluster in a folder of its own, without Flower.
+    """An embedded cluster in a temporary folder, without Flower.
 
-    :param workers: ``False`` runs Redis and Postgres alone.
-    :param services: runs these besides Redis and Postgres, and waits for none.
+    :param workers: ``False`` runs only Redis and Postgres.
+    :param services: the services to run besides Redis and Postgres. The function does not wait for them.
     """
-    # Not in TMPDIR: run by root, Postgres is another user, who must be able to reach it.
+    # Not in TMPDIR: for root, Postgres runs as another user, who must be able to reach the folder.
     folder = Path(tempfile.mkdtemp(prefix="longshore-benchmark-", dir="/tmp"))
     folder.chmod(0o711)
     home = folder / "home"
@@ -46,14 +46,14 @@ def running_cluster(
 
 
 def wait_for_worker(client: Client) -> None:
-    """Until one takes messages."""
+    """Wait until a worker is ready."""
     from longshore.shared.ledger.ledger import Ledger
 
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT_S
     with Ledger(client.settings.database_url) as ledger:
         while not any(worker.alive for worker in ledger.workers.workers()):
             if time.monotonic() > deadline:
-                raise TimeoutError("no worker came")
+                raise TimeoutError("no worker started")
             time.sleep(0.1)
 
 
@@ -64,8 +64,8 @@ def float_rows(rows: int, width: int, seed: int = 0) -> pa.FixedSizeListArray:
 
 
 def train_mlp(client: Client, name: str, width: int, hidden: int, classes: int) -> None:
-    """Make ``name:1``, a width-hidden-classes ``mlp`` on raw rows. What it learns does not matter here."""
+    """Train ``name:1``, an ``mlp`` of sizes width-hidden-classes on raw rows. Its accuracy does not matter here."""
     labels = np.arange(20 * classes) % classes
     table = pa.table({"x": float_rows(len(labels), width), "y": labels})
     options = {"epochs": 1, "standardize": False, "config": {"hidden": [hidden]}}
-    client.train(name, "mlp", table, "y", **options).wait(PATIENCE, progress=False)
+    client.train(name, "mlp", table, "y", **options).wait(TIMEOUT_S, progress=False)

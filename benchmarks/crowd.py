@@ -1,4 +1,4 @@
-"""Many processes that begin to submit at the same moment."""
+"""Processes that start to submit at the same moment."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from multiprocessing.synchronize import Barrier
 from typing import TypeAlias
 
-#: What each process does when it is ready, and again when all are to begin.
-Work: TypeAlias = Callable[..., object]
+#: The function that each process runs. It calls its first argument when it is ready, which returns when all start.
+Target: TypeAlias = Callable[..., object]
 
 
 class Crowd:
@@ -22,21 +22,21 @@ class Crowd:
         self._members = members
 
     def start(self) -> float:
-        """Let all begin; returns the moment, of ``time.perf_counter``."""
+        """Let all processes start. Returns the time of ``time.perf_counter``."""
         self._barrier.wait()
         return time.perf_counter()
 
     def answers(self) -> list[object]:
-        """What the work of each has returned; waits for all."""
+        """The return value of each process; waits for all of them."""
         return [self._answers.get() for _ in range(self._members)]
 
 
 @contextmanager
-def crowd(members: int, work: Work, *arguments: object) -> Iterator[Crowd]:
-    """So many processes that each call ``work(begin, *arguments)``, which calls ``begin()`` when it is ready."""
+def crowd(members: int, target: Target, *arguments: object) -> Iterator[Crowd]:
+    """Start ``members`` processes that call ``target(begin, *arguments)``, which calls ``begin()`` when it is ready."""
     context = multiprocessing.get_context("spawn")
     barrier, answers = context.Barrier(members + 1), context.Queue()
-    processes = [context.Process(target=_run, args=(barrier, answers, work, arguments)) for _ in range(members)]
+    processes = [context.Process(target=_run, args=(barrier, answers, target, arguments)) for _ in range(members)]
     for process in processes:
         process.start()
     try:
@@ -46,5 +46,7 @@ def crowd(members: int, work: Work, *arguments: object) -> Iterator[Crowd]:
             process.join()
 
 
-def _run(barrier: Barrier, answers: multiprocessing.Queue[object], work: Work, arguments: tuple[object, ...]) -> None:
-    answers.put(work(barrier.wait, *arguments))
+def _run(
+    barrier: Barrier, answers: multiprocessing.Queue[object], target: Target, arguments: tuple[object, ...]
+) -> None:
+    answers.put(target(barrier.wait, *arguments))

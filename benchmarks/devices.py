@@ -1,10 +1,10 @@
-"""One training on two devices of a warm CPU worker, a core each, against one device with as many threads as cores.
+"""Training on two devices of a warm CPU worker, one core each, against one device with as many threads as cores.
 
 usage: python -m benchmarks.devices [--only mlp,cnn] [--rounds 3] [--epochs 6] [--batch ROWS] [--devices 2]
        [--strategy ddp|fsdp]
 
-Rows a second of all epochs but the first, from the times at which the epochs were reported; both have the same global
-batch.
+Rows per second of all epochs but the first, from the times at which the epochs were reported. Both sides have the same
+global batch.
 """
 
 from __future__ import annotations
@@ -16,38 +16,40 @@ from pathlib import Path
 
 from benchmarks.cluster import running_cluster
 from benchmarks.report import Comparison, in_turn, show
-from benchmarks.training import WORKS, Work, ours, write
+from benchmarks.training import CASES, TrainingCase, ours, write
 from longshore.producers import Client
 
 
-def compared(client: Client, work: Work, path: Path, rounds: int, epochs: int, **options: object) -> Comparison:
-    """Several devices and one, in turn."""
+def compared(
+    client: Client, case: TrainingCase, path: Path, rounds: int, epochs: int, spread: dict[str, object]
+) -> Comparison:
+    """Compare several devices with one, in turn."""
 
     def several() -> float:
-        return ours(client, work, path, epochs, **options)
+        return ours(client, case, path, epochs, **spread)
 
     def one() -> float:
-        return ours(client, work, path, epochs)
+        return ours(client, case, path, epochs)
 
-    what = f"train {work.name}, batch {work.batch}, {options['devices']} devices, {options['strategy']}"
+    what = f"train {case.name}, batch {case.batch}, {spread['devices']} devices, {spread['strategy']}"
     return Comparison(what, "rows", *in_turn(rounds, several, one), "one device", 1.0)
 
 
 def main() -> None:
-    """Compare, and show."""
+    """Run the comparisons and print their tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default=",".join(WORKS))
+    parser.add_argument("--only", default=",".join(CASES))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--batch", type=int)
     parser.add_argument("--devices", type=int, default=2)
     parser.add_argument("--strategy", default="ddp")
-    asked = parser.parse_args()
-    spread = {"devices": asked.devices, "strategy": asked.strategy}
+    options = parser.parse_args()
+    spread: dict[str, object] = {"devices": options.devices, "strategy": options.strategy}
     with tempfile.TemporaryDirectory() as name, running_cluster() as client:
-        for each in asked.only.split(","):
-            work = replace(WORKS[each], batch=asked.batch or WORKS[each].batch)
-            show([compared(client, work, write(work, Path(name)), asked.rounds, asked.epochs, **spread)])
+        for each in options.only.split(","):
+            case = replace(CASES[each], batch=options.batch or CASES[each].batch)
+            show([compared(client, case, write(case, Path(name)), options.rounds, options.epochs, spread)])
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Networks of the family ``cnn`` laid out with channels last against the same in PyTorch's own layout.
+"""Networks of the family ``cnn`` in the channels-last layout against PyTorch's default layout.
 
 usage: python -m benchmarks.layout [--rounds 3] [--batch 64]
 
-Needs no service. Rows a second in this process, forward alone and whole steps of training. The workers' memory settings
-are not set here: to have them, set MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_
-as longshore.workers.process.supervisor does.
+Needs no service. Rows per second in this process, for the forward pass and for training steps. To use the memory
+settings of the workers, set MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_ as longshore.workers.process.supervisor
+does.
 """
 
 from __future__ import annotations
@@ -28,34 +28,34 @@ CLASSES = 10
 
 
 @dataclass(frozen=True)
-class Work:
-    """A network, and how many rows a measurement has."""
+class LayoutCase:
+    """A network, and the number of rows in a measurement."""
 
     config: CnnConfig
     rows: int
 
 
-WORKS = {
-    "tutorial's, 3x32x32": Work(CnnConfig(input_shape=(3, 32, 32)), 4096),
-    "16-32, kernel 3": Work(CnnConfig(input_shape=(3, 32, 32), channels=(16, 32), kernel_size=3), 4096),
-    "32-64-128, kernel 3, batch norm": Work(
+CASES = {
+    "PyTorch tutorial, 3x32x32": LayoutCase(CnnConfig(input_shape=(3, 32, 32)), 4096),
+    "16-32, kernel 3": LayoutCase(CnnConfig(input_shape=(3, 32, 32), channels=(16, 32), kernel_size=3), 4096),
+    "32-64-128, kernel 3, batch norm": LayoutCase(
         CnnConfig(input_shape=(3, 32, 32), channels=(32, 64, 128), kernel_size=3, padding=1, norm="batch"), 1024
     ),
-    "8-16, 1x28x28": Work(CnnConfig(input_shape=(1, 28, 28), channels=(8, 16), kernel_size=3), 4096),
+    "8-16, 1x28x28": LayoutCase(CnnConfig(input_shape=(1, 28, 28), channels=(8, 16), kernel_size=3), 4096),
 }
 
 
-def build(work: Work, *, last: bool) -> nn.Module:
-    """The network with channels last, or as PyTorch has it."""
-    channels, height, width = work.config.input_shape
-    network = CNN.build(work.config, channels * height * width, CLASSES)
+def build(case: LayoutCase, *, last: bool) -> nn.Module:
+    """The network with channels last, or in PyTorch's default layout."""
+    channels, height, width = case.config.input_shape
+    network = CNN.build(case.config, channels * height * width, CLASSES)
     if last:
         channels_last(network, CNN)
     return network
 
 
 def running(network: nn.Module, rows: torch.Tensor, batch: int) -> Callable[[], float]:
-    """Rows a second forward."""
+    """A function that returns the rows per second of the forward pass."""
     network = network.eval()
 
     @torch.inference_mode()
@@ -69,7 +69,7 @@ def running(network: nn.Module, rows: torch.Tensor, batch: int) -> Callable[[], 
 
 
 def training(network: nn.Module, rows: torch.Tensor, batch: int) -> Callable[[], float]:
-    """Rows a second of steps of Adam."""
+    """A function that returns the rows per second of training steps with Adam."""
     network, classes = network.train(), torch.arange(len(rows)) % CLASSES
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
 
@@ -92,15 +92,15 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     options = parser.parse_args()
     torch.set_num_threads(os.cpu_count() or 1)
-    found = []
-    for name, work in WORKS.items():
-        channels, height, width = work.config.input_shape
-        rows = torch.rand(work.rows, channels * height * width)
+    comparisons = []
+    for name, case in CASES.items():
+        channels, height, width = case.config.input_shape
+        rows = torch.rand(case.rows, channels * height * width)
         for what, side in (("run", running), ("train", training)):
-            last, plain = (side(build(work, last=last), rows, options.batch) for last in (True, False))
-            measured = in_turn(options.rounds, last, plain)
-            found.append(Comparison(f"{what} {name}", "rows", *measured, "PyTorch's own", 1.0))
-    show(found)
+            last, default = (side(build(case, last=last), rows, options.batch) for last in (True, False))
+            rates = in_turn(options.rounds, last, default)
+            comparisons.append(Comparison(f"{what} {name}", "rows", *rates, "default layout", 1.0))
+    show(comparisons)
 
 
 if __name__ == "__main__":

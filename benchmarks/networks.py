@@ -1,4 +1,4 @@
-"""The networks that the benchmarks run on both sides. Needs torch alone."""
+"""The networks that the benchmarks run on both sides. Needs only torch."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The other side of ``benchmarks.ray_data``, run by the Python of an environment that has Ray.
+"""Ray's side of ``benchmarks.ray_data``, run by the Python of an environment that has Ray.
 
 usage: python -m benchmarks.ray_side mlp|cnn FOLDER THREADS
 
-For each line on standard input, the Parquet files of FOLDER go through the network into Parquet files; then one line
-says how many seconds that took from the moment at which the model was loaded, and how many with the loading. The first
-run of a process pays for starting Ray's workers, too.
+For each line on standard input, it runs the Parquet files of FOLDER through the network into Parquet files, and prints
+one line: the seconds since the model was loaded, and the seconds including the loading. The first run also includes the
+start of Ray's workers.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from ray.data.datasource import PathPartitionFilter  # type: ignore[import-not-f
 
 from benchmarks.networks import cnn, mlp
 
-#: The network, and rows in a batch: what the bare loop takes.
+#: The network and the rows in a batch, as in the bare loop.
 WORK = {"mlp": (mlp, 1024), "cnn": (cnn, 256)}
 
 #: Seconds for an actor to load the model.
-PATIENCE = 120.0
+TIMEOUT_S = 120.0
 
 Batch = dict[str, npt.NDArray[np.generic]]
 
 
 class Predictor:
-    """The class of an actor that holds the model, as Ray's guide to batch inference has it.
+    """The class of an actor with the model, as in Ray's guide to batch inference.
 
     https://docs.ray.io/en/latest/data/batch_inference.html
 
@@ -59,14 +59,14 @@ class Predictor:
 
 
 def wait_for(ready: Path) -> Callable[[dict[str, str]], bool]:
-    """Has the task that lists the files wait for the model, so that nothing is read before the clock starts.
+    """A filter that delays the task that lists the files until the model is loaded: nothing is read before that.
 
-    It takes every file. The driver, which looks at the files too, does not wait.
+    It accepts every file. The driver, which also lists the files, does not wait.
     """
     driver = os.getpid()
 
     def take(_: dict[str, str]) -> bool:
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + TIMEOUT_S
         while os.getpid() != driver and not ready.exists():
             if time.monotonic() > until:
                 raise TimeoutError("Ray has started no actor")
@@ -77,7 +77,7 @@ def wait_for(ready: Path) -> Callable[[dict[str, str]], bool]:
 
 
 def run(kind: str, source: Path, threads: int) -> tuple[float, float]:
-    """Seconds from the loaded model on, and from the call on."""
+    """Run once. Returns the seconds since the model was loaded, and since the call."""
     target, ready = source.with_name("ray-outputs"), source.with_name("ray-ready")
     shutil.rmtree(target, ignore_errors=True)
     ready.unlink(missing_ok=True)
@@ -91,9 +91,9 @@ def run(kind: str, source: Path, threads: int) -> tuple[float, float]:
         num_cpus=1,
     ).write_parquet(str(target))
     end = time.time()
-    written, wanted = (ds.dataset(folder, format="parquet").count_rows() for folder in (target, source))
-    if written != wanted:
-        raise RuntimeError(f"Ray wrote {written} of {wanted} rows")
+    written, expected = (ds.dataset(folder, format="parquet").count_rows() for folder in (target, source))
+    if written != expected:
+        raise RuntimeError(f"Ray wrote {written} of {expected} rows")
     return end - ready.stat().st_mtime, end - start
 
 

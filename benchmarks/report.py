@@ -1,4 +1,4 @@
-"""How the benchmarks say what they saw."""
+"""The tables that the benchmarks print."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Comparison:
-    """Rates of two sides, measured in turn in one run."""
+    """The rates of both sides, measured in turn in one run."""
 
     work: str
     unit: str
     ours: Sequence[float]
     theirs: Sequence[float]
-    #: What the other side is.
+    #: The name of the alternative.
     against: str
     #: The ratio to reach.
-    wanted: float
+    target: float
 
     @property
     def ratio(self) -> float:
-        """Median of the ratios of neighbouring rounds: the machine's speed can drift between rounds."""
+        """The median of the ratios of the rounds, because the speed of the machine can drift between rounds."""
         return statistics.median(one / other for one, other in zip(self.ours, self.theirs, strict=True))
 
 
 def in_turn(rounds: int, ours: Callable[[], float], theirs: Callable[[], float]) -> tuple[list[float], list[float]]:
-    """Measure both sides one after the other, ``rounds`` times, after a round that does not count."""
+    """Measure both sides one after the other, ``rounds`` times, after one round of warm-up."""
     theirs()
     ours()
-    measured = [(theirs(), ours()) for _ in range(rounds)]
-    return [one for _, one in measured], [other for other, _ in measured]
+    rates = [(theirs(), ours()) for _ in range(rounds)]
+    return [one for _, one in rates], [other for other, _ in rates]
 
 
 def show(comparisons: Sequence[Comparison]) -> None:
-    """Print a table: medians, smallest to largest, and the ratios."""
-    table = Table(title="medians (smallest to largest); the ratio is the median of each round's")
-    for column in ("work", "longshore", "against", "ratio", "wanted"):
-        table.add_column(column, justify="right" if column in ("ratio", "wanted") else "left")
+    """Print a table: medians, smallest to largest rates, and ratios."""
+    table = Table(title="medians (smallest to largest); the ratio is the median of the rounds")
+    for column in ("work", "longshore", "against", "ratio", "target"):
+        table.add_column(column, justify="right" if column in ("ratio", "target") else "left")
     for each in comparisons:
         table.add_row(
             each.work,
             _rates(each.ours, each.unit),
             f"{each.against}: {_rates(each.theirs, each.unit)}",
             f"{each.ratio:.2f}",
-            f">= {each.wanted:g}",
+            f">= {each.target:g}",
         )
     Console(file=sys.stdout, width=max(Console().width, 150)).print(table)
 

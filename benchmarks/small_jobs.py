@@ -1,4 +1,4 @@
-"""Ten thousand jobs of one row against Celery by hand, and how soon a single one is done.
+"""Ten thousand jobs of one row against hand-written Celery tasks, and the latency of a single job.
 
 usage: python -m benchmarks.small_jobs [--rounds 3] [--jobs 10000] [--tasks 2000] [--only together|crowd|single]
 """
@@ -14,7 +14,7 @@ from uuid import UUID
 import numpy as np
 
 from benchmarks.by_hand import ByHand, by_hand, send
-from benchmarks.cluster import PATIENCE, running_cluster, train_mlp
+from benchmarks.cluster import TIMEOUT_S, running_cluster, train_mlp
 from benchmarks.crowd import crowd
 from benchmarks.report import Comparison, in_turn, show
 from longshore.producers import Client, Infer
@@ -25,29 +25,29 @@ ROW = np.full((1, 784), 0.5, np.float32)
 
 
 def together(client: Client, theirs: ByHand, rounds: int, jobs: int, tasks: int) -> Comparison:
-    """One ``submit_many`` against one process that sends tasks."""
+    """Compare one ``submit_many`` with one process that sends tasks."""
     requests = [Infer("mlp:1", ROW)] * jobs
 
     def ours() -> float:
         start = time.perf_counter()
-        client.wait(client.submit_many(requests), PATIENCE)
+        client.wait(client.submit_many(requests), TIMEOUT_S)
         return jobs / (time.perf_counter() - start)
 
-    measured = in_turn(rounds, ours, lambda: theirs.alone(tasks))
-    return Comparison(f"{jobs:,} jobs of one row at once", "jobs", *measured, "one Celery task and INSERT each", 10.0)
+    rates = in_turn(rounds, ours, lambda: theirs.alone(tasks))
+    return Comparison(f"{jobs:,} jobs of one row at once", "jobs", *rates, "one Celery task and INSERT each", 10.0)
 
 
 def one_by_one(client: Client, theirs: ByHand, rounds: int, jobs: int, tasks: int) -> Comparison:
-    """Eight processes that call ``infer`` for each row, against as many that call ``apply_async``."""
+    """Compare eight processes that call ``infer`` for each row with eight that call ``apply_async``."""
     each, each_task = jobs // MEMBERS, tasks // MEMBERS
 
     def ours() -> float:
         with crowd(MEMBERS, submit_each, client.settings.home, each) as members:
             start = members.start()
-            found = [id_ for ids in members.answers() if isinstance(ids, list) for id_ in ids]
-            client.wait([client.job(id_) for id_ in found[-1:]], PATIENCE)
-            wait_for_all(client, found)
-            return len(found) / (time.perf_counter() - start)
+            job_ids = [id_ for ids in members.answers() if isinstance(ids, list) for id_ in ids]
+            client.wait([client.job(id_) for id_ in job_ids[-1:]], TIMEOUT_S)
+            wait_for_all(client, job_ids)
+            return len(job_ids) / (time.perf_counter() - start)
 
     def by_apply_async() -> float:
         with crowd(MEMBERS, send_each, client.settings.redis_url, each_task) as members:
@@ -58,41 +58,43 @@ def one_by_one(client: Client, theirs: ByHand, rounds: int, jobs: int, tasks: in
 
 
 def wait_for_all(client: Client, ids: list[UUID]) -> None:
-    """Until all jobs have ended."""
+    """Wait until all jobs have ended."""
     from longshore.producers.waiting import wait_all
     from longshore.shared.ledger.ledger import Ledger
 
     with Ledger(client.settings.database_url) as ledger:
-        wait_all(ledger, ids, PATIENCE)
+        wait_all(ledger, ids, TIMEOUT_S)
 
 
 def submit_each(begin: Callable[[], object], home: Path, jobs: int) -> list[UUID]:
-    """A process of ours."""
+    """What a process of Longshore's side does."""
     with Client(home=home) as client:
-        client.infer("mlp:1", ROW).wait(PATIENCE, progress=False)
+        client.infer("mlp:1", ROW).wait(TIMEOUT_S, progress=False)
         begin()
         return [client.infer("mlp:1", ROW).id for _ in range(jobs)]
 
 
 def send_each(begin: Callable[[], object], redis_url: str, tasks: int) -> None:
-    """A process of theirs."""
+    """What a process of the other side does."""
     send(redis_url, tasks, begin)
 
 
 def single(client: Client, times: int) -> str:
-    """How long one job takes from submission to its result on an idle cluster."""
-    taken = []
+    """The time from the submission of one job to its result, on an idle cluster."""
+    times_ms = []
     for _ in range(times):
         start = time.perf_counter()
-        job = client.infer("mlp:1", ROW).wait(PATIENCE, progress=False)
+        job = client.infer("mlp:1", ROW).wait(TIMEOUT_S, progress=False)
         assert job.results().num_rows == 1
-        taken.append(1000 * (time.perf_counter() - start))
-    middle, late = np.percentile(taken, [50, 99])
-    return f"one job of one row, {times} in turn: p50 {middle:.1f} ms (wanted <= 30), p99 {late:.1f} ms (wanted <= 100)"
+        times_ms.append(1000 * (time.perf_counter() - start))
+    middle, late = np.percentile(times_ms, [50, 99])
+    return (
+        f"one job of one row, {times} in turn: p50 {middle:.1f} ms (target: <= 30), p99 {late:.1f} ms (target: <= 100)"
+    )
 
 
 def main() -> None:
-    """Run it and print a table."""
+    """Run the benchmark and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=10_000)
@@ -108,9 +110,9 @@ def main() -> None:
         if options.only == "single":
             return
         with by_hand(client) as theirs:
-            measures = {"together": together, "crowd": one_by_one}
-            wanted = [options.only] if options.only else list(measures)
-            show([measures[name](client, theirs, *sizes) for name in wanted])
+            measurements = {"together": together, "crowd": one_by_one}
+            names = [options.only] if options.only else list(measurements)
+            show([measurements[name](client, theirs, *sizes) for name in names])
 
 
 if __name__ == "__main__":

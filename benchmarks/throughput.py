@@ -1,4 +1,4 @@
-"""Submission against a loop over Celery's ``apply_async``.
+"""Submitting jobs against calling Celery's ``apply_async`` in a loop.
 
 usage: python -m benchmarks.throughput [--rounds 5] [--jobs 10000]
 """
@@ -15,12 +15,12 @@ from benchmarks.cluster import running_cluster, train_mlp
 from benchmarks.report import Comparison, in_turn, show
 from longshore.producers import Infer
 
-#: Calls of ``apply_async`` that are timed: it is slow, and each costs the same.
+#: Timed calls of ``apply_async``: it is slow, and each call costs the same.
 CALLS = 2000
 
 
 def submission(rounds: int, jobs: int) -> Comparison:
-    """One-row jobs: durable in Postgres and published, against messages that carry the row and lie in Redis alone."""
+    """Compare one-row jobs, durable in Postgres and published, with messages in Redis that contain the row."""
     with running_cluster() as client:
         train_mlp(client, "wide", 8, 16, 3)
         home = client.settings.home
@@ -29,7 +29,7 @@ def submission(rounds: int, jobs: int) -> Comparison:
         app.conf.update(task_ignore_result=True, task_serializer="msgpack", task_default_queue="by-hand")
 
         def infer(number: int, row: list[float]) -> None:
-            """Never run: the rate of submission is what is measured."""
+            """Never runs: only submission is measured."""
 
         task = app.task(name="by-hand.infer")(infer)
         row = [0.5] * 8
@@ -40,7 +40,7 @@ def submission(rounds: int, jobs: int) -> Comparison:
                 task.apply_async((number, row))
             return CALLS / (time.perf_counter() - start)
 
-        # Nobody takes from this queue, as nobody takes from that of the other side: submission alone is measured.
+        # No worker takes from this queue or from that of the other side: only submission is measured.
         request = Infer("wide:1", np.full((1, 8), 0.5, np.float32), {"device": "gpu"})
         requests = [request] * jobs
 
@@ -49,13 +49,13 @@ def submission(rounds: int, jobs: int) -> Comparison:
             client.submit_many(requests)
             return jobs / (time.perf_counter() - start)
 
-        measured = in_turn(rounds, ours, by_hand)
+        rates = in_turn(rounds, ours, by_hand)
         app.close()
-    return Comparison(f"submit {jobs:,} one-row jobs", "jobs", *measured, "apply_async in a loop", 10.0)
+    return Comparison(f"submit {jobs:,} one-row jobs", "jobs", *rates, "apply_async in a loop", 10.0)
 
 
 def main() -> None:
-    """Run it and print the table."""
+    """Run the benchmark and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=10_000)

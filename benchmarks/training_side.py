@@ -1,8 +1,8 @@
-"""What training is compared with: a bare PyTorch loop, or Lightning's Trainer.
+"""The other side of ``benchmarks.training``: a bare PyTorch loop, or Lightning's Trainer.
 
 usage: python -m benchmarks.training_side mlp|cnn bare|lightning EPOCHS
 
-Prints rows a second of all epochs but the first.
+Prints the rows per second of all epochs but the first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def work(name: str) -> tuple[nn.Module, torch.Tensor, torch.Tensor, int]:
 
 
 def bare(network: nn.Module, rows: torch.Tensor, classes: torch.Tensor, batch: int, epochs: int) -> list[float]:
-    """When each epoch had ended."""
+    """Train. Returns the time at the end of each epoch."""
     optimizer, ends = torch.optim.Adam(network.parameters()), []
     for _ in range(epochs):
         order = torch.randperm(len(rows))
@@ -41,7 +41,7 @@ def bare(network: nn.Module, rows: torch.Tensor, classes: torch.Tensor, batch: i
 
 
 def lightning(network: nn.Module, rows: torch.Tensor, classes: torch.Tensor, batch: int, epochs: int) -> list[float]:
-    """When each epoch had ended."""
+    """Train. Returns the time at the end of each epoch."""
     import logging
     import warnings
 
@@ -56,8 +56,8 @@ def lightning(network: nn.Module, rows: torch.Tensor, classes: torch.Tensor, bat
             super().__init__()
             self.network = network
 
-        def training_step(self, given: tuple[torch.Tensor, torch.Tensor], _: int) -> torch.Tensor:
-            return functional.cross_entropy(self.network(given[0]), given[1])
+        def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> torch.Tensor:
+            return functional.cross_entropy(self.network(batch[0]), batch[1])
 
         def on_train_epoch_end(self) -> None:
             ends.append(time.perf_counter())

@@ -1,8 +1,8 @@
-"""What the health checks of compose.yaml ask, from inside the container in question.
+"""The health checks of compose.yaml, run inside the container that they check.
 
     python health.py relay | worker | flower PORT
 
-Ends with 0 when the service is at work, else with 1 and a line that says why.
+Exits with 0 if the service is healthy, else with 1 and a line with the reason.
 """
 
 from __future__ import annotations
@@ -16,52 +16,52 @@ from longshore.shared.errors import LongshoreError
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.settings import load_settings
 
-#: Seconds Flower may take to answer.
-TIMEOUT = 10.0
+#: Seconds for Flower to answer.
+FLOWER_TIMEOUT_S = 10.0
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Ask once; returns the exit code."""
+    """Check once. Returns the exit code."""
     try:
-        trouble = find_trouble(arguments)
+        problem = find_problem(arguments)
     except (LongshoreError, OSError) as error:
-        trouble = str(error)
-    sys.stdout.write(f"{trouble or 'at work'}\n")
-    return 1 if trouble else 0
+        problem = str(error)
+    sys.stdout.write(f"{problem or 'at work'}\n")
+    return 1 if problem else 0
 
 
-def find_trouble(arguments: Sequence[str]) -> str | None:
-    """What keeps the service from its work, if anything does.
+def find_problem(arguments: Sequence[str]) -> str | None:
+    """Why the service is not healthy; ``None`` if it is.
 
-    :raises LongshoreError: Postgres cannot be asked.
+    :raises LongshoreError: Postgres cannot be reached.
     :raises OSError: Flower does not answer.
     """
     match list(arguments):
         case ["flower", port]:
-            urllib.request.urlopen(f"http://127.0.0.1:{int(port)}/healthcheck", timeout=TIMEOUT).close()
+            urllib.request.urlopen(f"http://127.0.0.1:{int(port)}/healthcheck", timeout=FLOWER_TIMEOUT_S).close()
             return None
         case ["relay"]:
-            return find_relay_trouble()
+            return find_relay_problem()
         case ["worker"]:
-            return find_worker_trouble()
+            return find_worker_problem()
     return "usage: health.py relay | worker | flower PORT"
 
 
-def find_relay_trouble() -> str | None:
-    """A relay is well as long as one of them leads: this one, or another one for which it stands by."""
+def find_relay_problem() -> str | None:
+    """A relay is healthy if any relay leads: this one, or another that it stands by for."""
     ledger = Ledger(load_settings().database_url, "longshore health")
     with ledger, ledger.database.own_connection() as link:
-        # The lead goes back at once, with the connection; a relay that wants it just then waits one second more.
+        # Closing the connection releases the lead; a relay that tries to lead meanwhile tries again a second later.
         return "no relay leads" if ledger.maintenance.try_lead(link) else None
 
 
-def find_worker_trouble() -> str | None:
-    """A worker is well when the ledger has heard of it lately."""
+def find_worker_problem() -> str | None:
+    """A worker is healthy if the ledger has a recent heartbeat from it."""
     with Ledger(load_settings().database_url, "longshore health") as ledger:
         workers = [worker for worker in ledger.workers.workers() if worker.host == socket.gethostname()]
     if any(worker.alive for worker in workers):
         return None
-    return f"{len(workers)} workers are known on this host, and none has been heard of lately"
+    return f"{len(workers)} workers are registered on this host, and none has a recent heartbeat"
 
 
 if __name__ == "__main__":
