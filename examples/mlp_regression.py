@@ -1,5 +1,5 @@
-"""A network of 10 inputs, 20 hidden units and 10 outputs: trained with Adam on the mean squared error, saved into a
-folder, loaded from it as another model, and predicted with.
+"""A network with 10 inputs, 20 hidden units and 10 outputs: train it with Adam on the mean squared error, save it to a
+folder, load it from there as another model, and run both.
 
 Start a cluster with `longshore up`, then run `python examples/mlp_regression.py` in another terminal.
 """
@@ -19,14 +19,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train, save, load and use a 10-20-10 network.")
     parser.add_argument("--rows", type=int, default=4000)
     parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--folder", type=Path, help="where to save it; default: a temporary one")
+    parser.add_argument("--folder", type=Path, help="folder to save the model in; default: a temporary folder")
     options = parser.parse_args()
 
-    # What is to be learned: ten smooth functions of ten numbers.
-    draw = np.random.default_rng(0)
-    mixing = draw.normal(0, 0.4, (10, 10))
-    inputs = draw.normal(size=(options.rows, 10))
-    outputs = np.tanh(inputs @ mixing)
+    # The functions to learn: ten smooth functions of ten numbers.
+    rng = np.random.default_rng(0)
+    mixing_matrix = rng.normal(0, 0.4, (10, 10))
+    inputs = rng.normal(size=(options.rows, 10))
+    outputs = np.tanh(inputs @ mixing_matrix)
 
     with Client() as client, tempfile.TemporaryDirectory() as temporary:
         job = client.train(
@@ -53,8 +53,8 @@ def main() -> None:
             np.array(client.infer(name, {"inputs": inputs[:100]}).wait().results()["value"].to_pylist())
             for name in (trained, again)
         )
-        print(f"loaded as {again}: the same predictions: {np.array_equal(before, after)}")
-        print(f"wanted:    {np.array2string(outputs[0], precision=2)}")
+        print(f"loaded as {again}: same predictions: {np.array_equal(before, after)}")
+        print(f"target:    {np.array2string(outputs[0], precision=2)}")
         print(f"predicted: {np.array2string(after[0], precision=2)}")
 
 

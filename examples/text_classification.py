@@ -1,8 +1,8 @@
-"""Text classification: an embedding, an LSTM and a dense layer, trained on news such as AG News.
+"""Text classification: train an embedding, an LSTM and a dense layer on news articles such as AG News.
 
 Start a cluster with `longshore up`, then run `python examples/text_classification.py FILE.csv` in another terminal. The
-file has no header; a row is the class, the title and the description. The words are numbered by a tokenizer that is
-trained with the network and is part of the version, so that predictions take plain text.
+file has no header; each row has a class, a title and a description. A tokenizer that is trained with the network turns
+words into ids. It is part of the version, so inference takes plain text.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from pathlib import Path
 from longshore.producers import Client
 
 
-def read(path: Path, rows: int | None) -> tuple[list[str], list[str]]:
-    """Texts and their classes, in random order."""
+def read_news(path: Path, rows: int | None) -> tuple[list[str], list[str]]:
+    """Read the texts and their classes, in random order."""
     with path.open(newline="", encoding="utf-8") as file:
-        found = [(f"{title} {description}", label) for label, title, description in csv.reader(file)]
-    random.Random(0).shuffle(found)
-    found = found[:rows]
-    return [text for text, _ in found], [label for _, label in found]
+        articles = [(f"{title} {description}", label) for label, title, description in csv.reader(file)]
+    random.Random(0).shuffle(articles)
+    articles = articles[:rows]
+    return [text for text, _ in articles], [label for _, label in articles]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Learn the classes of news by an LSTM.")
-    parser.add_argument("path", type=Path, help="a CSV file without a header: class, title, description")
-    parser.add_argument("--rows", type=int, help="use so many rows of the file")
+    parser = argparse.ArgumentParser(description="Train an LSTM to classify news articles.")
+    parser.add_argument("path", type=Path, help="CSV file without a header: class, title, description")
+    parser.add_argument("--rows", type=int, help="maximum number of rows to use")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--hidden-size", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=0.003)
     options = parser.parse_args()
-    texts, labels = read(options.path, options.rows)
+    texts, labels = read_news(options.path, options.rows)
 
     with Client() as client:
         job = client.train(
@@ -59,18 +59,18 @@ def main() -> None:
         for metric in job.metrics():
             if not metric.name.startswith("step/"):
                 epochs.setdefault(metric.step, {})[metric.name] = metric.value
-        for epoch, found in epochs.items():
+        for epoch, metrics in epochs.items():
             print(
-                f"epoch {epoch}: training loss {found['train_loss']:.3f}, "
-                f"validation loss {found['val_loss']:.3f}, accuracy {found['val_accuracy']:.3f}"
+                f"epoch {epoch}: training loss {metrics['train_loss']:.3f}, "
+                f"validation loss {metrics['val_loss']:.3f}, accuracy {metrics['val_accuracy']:.3f}"
             )
         version = f"news:{client.models.get('news').version}"  # the newest
         print(f"{version}: test accuracy {epochs[max(epochs)]['test_accuracy']:.3f}")
 
-        some = texts[:2]
-        results = client.infer(version, some).wait().results()
-        for text, label, score in zip(some, results["label"], results["score"], strict=True):
-            print(f"{text[:60]!r} is of class {label} ({score.as_py():.2f})")
+        sample = texts[:2]
+        results = client.infer(version, sample).wait().results()
+        for text, label, score in zip(sample, results["label"], results["score"], strict=True):
+            print(f"{text[:60]!r} has class {label} ({score.as_py():.2f})")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The examples run from their files, as a new user would run them, and print what they are to show."""
+"""The examples run as a new user would run them, and print what they demonstrate."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_mlp_regression(cluster: Cluster, tmp_path: Path) -> None:
     assert error < 0.02
     assert quality > 0.9
     assert "saved: manifest.json, weights.safetensors" in said
-    assert re.search(r"loaded as ten-again:\d+: the same predictions: True", said)
+    assert re.search(r"loaded as ten-again:\d+: same predictions: True", said)
     assert sorted(path.name for path in (tmp_path / "ten").iterdir()) == ["manifest.json", "weights.safetensors"]
 
 
@@ -72,7 +72,7 @@ def test_text_classification(cluster: Cluster, tmp_path: Path) -> None:
     assert len(epochs) == 6
     [accuracy] = numbers(said, r"news:\d+: test accuracy (\S+)")
     assert accuracy >= 0.9
-    predicted = re.findall(r"^'Today: .*' is of class (food|sea|sky) \(\d\.\d\d\)$", said, re.MULTILINE)
+    predicted = re.findall(r"^'Today: .*' has class (food|sea|sky) \(\d\.\d\d\)$", said, re.MULTILINE)
     assert len(predicted) == 2
 
 
@@ -87,7 +87,9 @@ def test_image_classification(cluster: Cluster, tmp_path: Path) -> None:
     assert len(epochs) == 12
     [accuracy] = numbers(said, r"images:\d+: test accuracy (\S+)")
     assert accuracy >= 0.9
-    count, apart = numbers(said, r"ONNX Runtime on (\d+) images: outputs at most (\S+) apart")
+    count, apart = numbers(
+        said, r"ONNX Runtime on (\d+) images: outputs differ from those of Longshore by at most (\S+)$"
+    )
     assert count >= 20
     assert apart < 1e-4
 
@@ -104,11 +106,11 @@ def test_transformer_classification(cluster: Cluster, tmp_path: Path) -> None:
     assert min(last[1], last[3]) >= 0.95
     [accuracy] = numbers(said, r"pairs:\d+: test loss \S+, accuracy (\S+)")
     assert accuracy >= 0.95
-    written, count = numbers(said, r"written to pairs\.h5: (\d+) numbers in (\d+) parameters")
+    written, count = numbers(said, r"exported to pairs\.h5: (\d+) numbers in (\d+) parameters")
     with h5py.File(tmp_path / "pairs.h5") as file:
         datasets = list(file["parameters"].values())
         assert (sum(each.size for each in datasets), len(datasets)) == (written, count)
-    assert re.search(r"read as pairs-again:\d+: the same predictions of 200 rows: True", said)
+    assert re.search(r"imported as pairs-again:\d+: same predictions for 200 rows: True", said)
 
 
 def test_transformer_classification_of_a_file(cluster: Cluster, tmp_path: Path) -> None:
@@ -120,4 +122,4 @@ def test_transformer_classification_of_a_file(cluster: Cluster, tmp_path: Path) 
     }
     pq.write_table(pa.table(rows), tmp_path / "pairs.parquet")
     said = run(*(cluster, "transformer_classification", tmp_path / "pairs.parquet"), "--vocabulary", 8, "--epochs", 1)
-    assert re.search(r"read as pairs-again:\d+: the same predictions of 60 rows: True", said)
+    assert re.search(r"imported as pairs-again:\d+: same predictions for 60 rows: True", said)

@@ -98,9 +98,9 @@ def cancel(options: Options, job: str) -> None:
 @click.option("--wait/--no-wait", default=False, help="Wait until the job has ended.")
 @with_options
 def retry(options: Options, job: str, rows: Literal["failed"] | None, wait: bool) -> None:
-    """Run the shards of a failed or cancelled job that did not succeed again.
+    """Run the unsuccessful shards of a job again.
 
-    With --rows failed, also works for jobs that succeeded with errors.
+    The job must have failed or been cancelled. With --rows failed, it can also have succeeded with errors.
     """
     with connected(options) as client:
         from longshore.producers.cli.views.job_view import print_submitted
@@ -114,7 +114,10 @@ def retry(options: Options, job: str, rows: Literal["failed"] | None, wait: bool
 @click.option("--wait/--no-wait", default=False, help="Wait until the job has ended.")
 @with_options
 def extend(options: Options, job: str, epochs: int, wait: bool) -> None:
-    """Continue a training job in a new job, which creates a new version."""
+    """Continue a training job for more epochs.
+
+    This is a new job, which creates a new version.
+    """
     with connected(options) as client:
         from longshore.producers.cli.views.job_view import print_submitted
 

@@ -28,7 +28,10 @@ def plot(options: Options, job: str, output: str) -> None:
 @click.option("-o", "--output", default="report.html", show_default=True, metavar="FILE", help="HTML file to write.")
 @with_options
 def report(options: Options, job: str, output: str) -> None:
-    """Write an HTML report: curves, metrics, confusion matrix, configuration, lineage."""
+    """Write an HTML report on a training job.
+
+    It contains curves, metrics, the confusion matrix, the configuration and the lineage.
+    """
     with connected(options) as client:
         path = client.job(job).report(output)
     _print_written(options, path)
@@ -39,7 +42,7 @@ def report(options: Options, job: str, output: str) -> None:
 @click.option("-o", "--output", required=True, metavar="FOLDER", help="Folder for the file; created if needed.")
 @with_options
 def tensorboard(options: Options, job: str, output: str) -> None:
-    """Write the metrics of a training job as an event file for TensorBoard."""
+    """Write metrics as an event file for TensorBoard."""
     with connected(options) as client:
         path = client.job(job).tensorboard(output)
     _print_written(options, path)

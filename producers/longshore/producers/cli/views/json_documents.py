@@ -18,19 +18,8 @@ if TYPE_CHECKING:
     from longshore.shared.ledger.retention.removal import Pruned
 
 JOB_HEADERS = (
-    "JOB",
-    "KIND",
-    "MODEL",
-    "STATE",
-    "DONE",
-    "TOTAL",
-    "FAILED",
-    "SPEED",
-    "LEFT",
-    "PRIORITY",
-    "PRODUCER",
-    "AGE",
-)
+    "JOB", "KIND", "MODEL", "STATE", "DONE", "TOTAL", "FAILED", "SPEED", "LEFT", "PRIORITY", "PRODUCER", "AGE"
+)  # fmt: skip
 VERSION_HEADERS = ("VERSION", "ALIASES", "FAMILY", "METRICS", "AGE")
 MODEL_HEADERS = ("MODEL", "VERSIONS", "NEWEST", "ALIASES", "AGE")
 
