@@ -15,14 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.cluster import running_cluster
-from benchmarks.report import Comparison, in_turn, show
+from benchmarks.report import SpeedComparison, in_turn, show
 from benchmarks.training import CASES, TrainingCase, ours, write
 from longshore.producers import Client
 
 
 def compared(
     client: Client, case: TrainingCase, path: Path, rounds: int, epochs: int, spread: dict[str, object]
-) -> Comparison:
+) -> SpeedComparison:
     """Compare several devices with one, in turn."""
 
     def several() -> float:
@@ -32,7 +32,7 @@ def compared(
         return ours(client, case, path, epochs)
 
     what = f"train {case.name}, batch {case.batch}, {spread['devices']} devices, {spread['strategy']}"
-    return Comparison(what, "rows", *in_turn(rounds, several, one), "one device", 1.0)
+    return SpeedComparison(what, "rows", *in_turn(rounds, several, one), "one device", 1.0)
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ import torch
 from benchmarks import bare
 from benchmarks.cluster import TIMEOUT_S, float_rows, running_cluster, train_mlp
 from benchmarks.networks import cnn, mlp
-from benchmarks.report import Comparison, in_turn, show
+from benchmarks.report import SpeedComparison, in_turn, show
 from longshore.producers import Client
 
 #: Rows in a row group of the input.
@@ -57,7 +57,7 @@ def write_rows(path: Path, rows: int, width: int, group: int = ROW_GROUP) -> Non
             writer.write_table(pa.table([ids, float_rows(count, width, seed=start)], schema=schema), group)
 
 
-def compare(name: str, case: InferenceCase, rows: int, rounds: int) -> Comparison:
+def compare(name: str, case: InferenceCase, rows: int, rounds: int) -> SpeedComparison:
     """Measure both sides of a case in turn."""
     with _input(rows, case.width) as source, running_cluster() as client:
         kind = name.partition("-")[0]
@@ -65,7 +65,7 @@ def compare(name: str, case: InferenceCase, rows: int, rounds: int) -> Compariso
         ours = job_rate(client, kind, source, rows, case.files)
         rates = in_turn(rounds, ours, _alternative(name, client, source, rows))
     against = "loop, then COPY" if name == "mlp-table" else "bare loop to Parquet"
-    return Comparison(f"{name}, {rows:,} rows", "rows", *rates, against, case.target)
+    return SpeedComparison(f"{name}, {rows:,} rows", "rows", *rates, against, case.target)
 
 
 def _alternative(name: str, client: Client, source: Path, rows: int) -> Callable[[], float]:

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.report import Comparison, in_turn, show
+from benchmarks.report import SpeedComparison, in_turn, show
 from longshore.shared.specs.families import CnnConfig
 from longshore.workers.families.cnn import CNN
 from longshore.workers.families.layout import channels_last
@@ -99,7 +99,7 @@ def main() -> None:
         for what, side in (("run", running), ("train", training)):
             last, default = (side(build(case, last=last), rows, options.batch) for last in (True, False))
             rates = in_turn(options.rounds, last, default)
-            comparisons.append(Comparison(f"{what} {name}", "rows", *rates, "default layout", 1.0))
+            comparisons.append(SpeedComparison(f"{what} {name}", "rows", *rates, "default layout", 1.0))
     show(comparisons)
 
 

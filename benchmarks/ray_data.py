@@ -27,7 +27,7 @@ from pathlib import Path
 
 from benchmarks.cluster import running_cluster
 from benchmarks.inference import job_rate, make_version, write_rows
-from benchmarks.report import Comparison, in_turn, show
+from benchmarks.report import SpeedComparison, in_turn, show
 
 #: Rows in a file of the input.
 FILE_ROWS = 50_000
@@ -49,13 +49,13 @@ class RayCase:
 CASES = {"mlp": RayCase("mlp", 784, True), "cnn": RayCase("cnn", 3072, False)}
 
 
-def compare(case: RayCase, python: Path, rows: int, rounds: int) -> Comparison:
+def compare(case: RayCase, python: Path, rows: int, rounds: int) -> SpeedComparison:
     """Measure both sides in turn. They do not run at the same time, but both keep their models loaded."""
     with _input(case, rows) as source, running_cluster() as client, ray_rate(python, case, source, rows) as theirs:
         make_version(client, case.kind)
         ours = job_rate(client, case.kind, source, rows, case.files)
         rates = in_turn(rounds, ours, theirs)
-    return Comparison(f"{case.kind}, {rows:,} rows", "rows", *rates, "Ray Data", TARGET_RATIO)
+    return SpeedComparison(f"{case.kind}, {rows:,} rows", "rows", *rates, "Ray Data", TARGET_RATIO)
 
 
 @contextmanager

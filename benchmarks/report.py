@@ -12,7 +12,7 @@ from rich.table import Table
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SpeedComparison:
     """The rates of both sides, measured in turn in one run."""
 
     work: str
@@ -38,7 +38,7 @@ def in_turn(rounds: int, ours: Callable[[], float], theirs: Callable[[], float])
     return [one for _, one in rates], [other for other, _ in rates]
 
 
-def show(comparisons: Sequence[Comparison]) -> None:
+def show(comparisons: Sequence[SpeedComparison]) -> None:
     """Print a table: medians, smallest to largest rates, and ratios."""
     table = Table(title="medians (smallest to largest); the ratio is the median of the rounds")
     for column in ("work", "longshore", "against", "ratio", "target"):

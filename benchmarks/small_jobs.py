@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.by_hand import ByHand, by_hand, send
 from benchmarks.cluster import TIMEOUT_S, running_cluster, train_mlp
 from benchmarks.crowd import crowd
-from benchmarks.report import Comparison, in_turn, show
+from benchmarks.report import SpeedComparison, in_turn, show
 from longshore.producers import Client, Infer
 
 #: Processes that submit at the same time.
@@ -24,7 +24,7 @@ MEMBERS = 8
 ROW = np.full((1, 784), 0.5, np.float32)
 
 
-def together(client: Client, theirs: ByHand, rounds: int, jobs: int, tasks: int) -> Comparison:
+def together(client: Client, theirs: ByHand, rounds: int, jobs: int, tasks: int) -> SpeedComparison:
     """Compare one ``submit_many`` with one process that sends tasks."""
     requests = [Infer("mlp:1", ROW)] * jobs
 
@@ -34,10 +34,10 @@ def together(client: Client, theirs: ByHand, rounds: int, jobs: int, tasks: int)
         return jobs / (time.perf_counter() - start)
 
     rates = in_turn(rounds, ours, lambda: theirs.alone(tasks))
-    return Comparison(f"{jobs:,} jobs of one row at once", "jobs", *rates, "one Celery task and INSERT each", 10.0)
+    return SpeedComparison(f"{jobs:,} jobs of one row at once", "jobs", *rates, "one Celery task and INSERT each", 10.0)
 
 
-def one_by_one(client: Client, theirs: ByHand, rounds: int, jobs: int, tasks: int) -> Comparison:
+def one_by_one(client: Client, theirs: ByHand, rounds: int, jobs: int, tasks: int) -> SpeedComparison:
     """Compare eight processes that call ``infer`` for each row with eight that call ``apply_async``."""
     each, each_task = jobs // MEMBERS, tasks // MEMBERS
 
@@ -54,7 +54,7 @@ def one_by_one(client: Client, theirs: ByHand, rounds: int, jobs: int, tasks: in
             return theirs.crowded(members, each_task * MEMBERS)
 
     work = f"{each * MEMBERS:,} jobs of one row, {MEMBERS} processes"
-    return Comparison(work, "jobs", *in_turn(rounds, ours, by_apply_async), "apply_async and INSERT each", 3.0)
+    return SpeedComparison(work, "jobs", *in_turn(rounds, ours, by_apply_async), "apply_async and INSERT each", 3.0)
 
 
 def wait_for_all(client: Client, ids: list[UUID]) -> None:

@@ -30,7 +30,7 @@ from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel
 from transformers.utils import logging
 
 from benchmarks.cluster import TIMEOUT_S, running_cluster
-from benchmarks.report import Comparison, in_turn, show
+from benchmarks.report import SpeedComparison, in_turn, show
 from longshore.producers import Client
 
 #: Rows in a forward pass of the bare loop; tokens of a text; size of the tokenizer's vocabulary.
@@ -102,7 +102,7 @@ def job(client: Client, source: Path) -> Callable[[], float]:
     return run
 
 
-def compare(data: Path, rows: int, rounds: int, model: Path | None) -> Comparison:
+def compare(data: Path, rows: int, rounds: int, model: Path | None) -> SpeedComparison:
     """Measure both sides in turn, in one run."""
     torch.set_num_threads(os.cpu_count() or 1)
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -120,7 +120,7 @@ def compare(data: Path, rows: int, rounds: int, model: Path | None) -> Compariso
         client.models.import_(folder, "news")
         ours, theirs = job(client, source), bare_loop(folder, source)
         rates = in_turn(rounds, lambda: len(texts) / ours(), lambda: len(texts) / theirs())
-    return Comparison(f"embed {len(texts):,} news", "rows", *rates, "bare loop to Parquet", 1.25)
+    return SpeedComparison(f"embed {len(texts):,} news", "rows", *rates, "bare loop to Parquet", 1.25)
 
 
 def main() -> None:

@@ -12,14 +12,14 @@ import numpy as np
 from celery import Celery
 
 from benchmarks.cluster import running_cluster, train_mlp
-from benchmarks.report import Comparison, in_turn, show
+from benchmarks.report import SpeedComparison, in_turn, show
 from longshore.producers import Infer
 
 #: Timed calls of ``apply_async``: it is slow, and each call costs the same.
 CALLS = 2000
 
 
-def submission(rounds: int, jobs: int) -> Comparison:
+def submission(rounds: int, jobs: int) -> SpeedComparison:
     """Compare one-row jobs, durable in Postgres and published, with messages in Redis that contain the row."""
     with running_cluster() as client:
         train_mlp(client, "wide", 8, 16, 3)
@@ -51,7 +51,7 @@ def submission(rounds: int, jobs: int) -> Comparison:
 
         rates = in_turn(rounds, ours, by_hand)
         app.close()
-    return Comparison(f"submit {jobs:,} one-row jobs", "jobs", *rates, "apply_async in a loop", 10.0)
+    return SpeedComparison(f"submit {jobs:,} one-row jobs", "jobs", *rates, "apply_async in a loop", 10.0)
 
 
 def main() -> None:

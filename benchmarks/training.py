@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.cluster import TIMEOUT_S, float_rows, running_cluster
-from benchmarks.report import Comparison, in_turn, show
+from benchmarks.report import SpeedComparison, in_turn, show
 from longshore.producers import Client
 
 #: The folder from which ``benchmarks`` can be imported.
@@ -72,7 +72,7 @@ def theirs(python: str, case: TrainingCase, runner: str, epochs: int) -> float:
 
 def compared(
     client: Client, case: TrainingCase, path: Path, python: str, runner: str, rounds: int, epochs: int
-) -> Comparison:
+) -> SpeedComparison:
     """Compare both sides in turn."""
 
     def one() -> float:
@@ -82,16 +82,18 @@ def compared(
         return theirs(python, case, runner, epochs)
 
     target = 0.95 if runner == "bare" else 1.0
-    return Comparison(f"train {case.name}, batch {case.batch}", "rows", *in_turn(rounds, one, other), runner, target)
+    return SpeedComparison(
+        f"train {case.name}, batch {case.batch}", "rows", *in_turn(rounds, one, other), runner, target
+    )
 
 
-def checkpoints(client: Client, path: Path, rounds: int, epochs: int) -> Comparison:
+def checkpoints(client: Client, path: Path, rounds: int, epochs: int) -> SpeedComparison:
     """Compare the mlp with a checkpoint every 10 s and without checkpoints."""
 
     def every(seconds: float | None) -> Callable[[], float]:
         return lambda: ours(client, CASES["mlp"], path, epochs, checkpoint_seconds=seconds)
 
-    return Comparison(
+    return SpeedComparison(
         "train mlp, checkpoint every 10 s", "rows", *in_turn(rounds, every(10.0), every(None)), "no checkpoints", 0.97
     )
 

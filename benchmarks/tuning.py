@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.cluster import TIMEOUT_S, float_rows, running_cluster
-from benchmarks.report import Comparison, show
+from benchmarks.report import SpeedComparison, show
 from longshore.broker.embedded.plan import RELAY, Service
 from longshore.producers import Client
 
@@ -92,7 +92,7 @@ def main() -> None:
     for _ in range(options.rounds):
         one.append(measure(1, options.trials, options.epochs))
         two.append(measure(2, options.trials, options.epochs))
-    comparison = Comparison(
+    comparison = SpeedComparison(
         f"tune, {options.trials} trials, two workers", "trials", two, one, "one worker", 1 / TARGET_TIME_RATIO
     )
     show([comparison])

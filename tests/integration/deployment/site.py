@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from longshore.broker.embedded.home import Home
-from longshore.broker.embedded.services.account import Account, server_account
+from longshore.broker.embedded.process.account import Account, server_account
 from longshore.broker.embedded.services.ports import any_free_port
 from longshore.broker.embedded.services.postgres_binaries import find_binaries
 from longshore.broker.embedded.services.redis_server import find_program

@@ -51,8 +51,7 @@ def up(
     :raises InvalidInput: a port is out of range, or used twice.
     """
     _require_embedded()
-    from longshore.broker.embedded import cluster, plan
-    from longshore.broker.embedded.process import daemon
+    from longshore.broker.embedded import cluster, daemon, plan
     from longshore.broker.embedded.services import ports
 
     ports.check_numbers(redis=redis_port, postgres=postgres_port, flower=flower_port)

@@ -20,7 +20,7 @@ from longshore.broker.embedded.plan import Plan
 from longshore.broker.embedded.process.leftovers import stop_leftovers
 from longshore.broker.embedded.process.processes import Children
 from longshore.broker.embedded.process.signals import Stopped, StopSignals
-from longshore.broker.embedded.process.supervisor import Supervisor
+from longshore.broker.embedded.process.supervisor import ServiceSupervisor
 from longshore.broker.embedded.report import Status, read_status
 from longshore.broker.embedded.services.ports import LOOPBACK, Ports
 from longshore.broker.embedded.startup import Startup
@@ -53,7 +53,7 @@ def run(plan: Plan, *, output: TextIO | None, on_ready: Callable[[Status], None]
             logger.info("ready in %s", home.path, extra={"action": "ready"})
             if on_ready is not None:
                 on_ready(read_status(home.path))
-            Supervisor(children, logs).watch(stop)
+            ServiceSupervisor(children, logs).watch(stop)
         except Stopped:
             pass  # a signal came before every service listened: stop those that run
         finally:

@@ -10,9 +10,9 @@ from typing import Protocol
 
 from longshore.broker.embedded.home import Home
 from longshore.broker.embedded.plan import Plan
+from longshore.broker.embedded.process.account import server_account
 from longshore.broker.embedded.process.processes import Child, Children, Command
 from longshore.broker.embedded.process.signals import StopSignals
-from longshore.broker.embedded.services.account import server_account
 from longshore.broker.embedded.services.ports import LOOPBACK, Ports, any_free_port, choose_ports, is_free, save_ports
 from longshore.broker.embedded.services.postgres_server import PostgresServer
 from longshore.broker.embedded.services.redis_server import RedisServer

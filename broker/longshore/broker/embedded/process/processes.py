@@ -14,10 +14,10 @@ import psutil
 from longshore.broker.embedded.files import home_errors, last_lines
 from longshore.broker.embedded.home import Home
 from longshore.broker.embedded.logs import rotate
+from longshore.broker.embedded.process.account import Account
 from longshore.broker.embedded.process.identity import RUN_VARIABLE, Identity, belonging_to, end, kill
 from longshore.broker.embedded.process.record import Record, Recorded, record_file
 from longshore.broker.embedded.process.signals import StopSignals
-from longshore.broker.embedded.services.account import Account
 from longshore.shared.errors import HomeError
 
 

@@ -23,7 +23,7 @@ _HEALTHY_S = 60.0
 _LOG_CHECK_INTERVAL_S = 60.0
 
 
-class Supervisor:
+class ServiceSupervisor:
     """Keeps the processes of an ``up`` running until a signal to stop is received.
 
     A process that exits again and again is restarted after longer and longer delays.

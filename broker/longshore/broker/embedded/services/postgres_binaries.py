@@ -15,7 +15,7 @@ from pathlib import Path
 
 from longshore.broker.embedded.files import home_errors, sync_folder
 from longshore.broker.embedded.home import Home
-from longshore.broker.embedded.services.account import Account
+from longshore.broker.embedded.process.account import Account
 from longshore.shared.errors import HomeError
 
 #: The major version of PostgreSQL. The data of a home opens only with the version that made it.

@@ -13,8 +13,8 @@ import psycopg
 
 from longshore.broker.embedded.files import check_space, home_errors, sync_folder, write_private
 from longshore.broker.embedded.home import Home
+from longshore.broker.embedded.process.account import Account, check_reachable
 from longshore.broker.embedded.process.processes import Command
-from longshore.broker.embedded.services.account import Account, check_reachable
 from longshore.broker.embedded.services.ports import LOOPBACK
 from longshore.broker.embedded.services.postgres_binaries import MAJOR, find_binaries
 from longshore.shared.errors import HomeError

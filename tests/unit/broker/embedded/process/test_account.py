@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from longshore.broker.embedded.services.account import Account, check_reachable, server_account
+from longshore.broker.embedded.process.account import Account, check_reachable, server_account
 from longshore.shared.errors import HomeError
 
 NOBODY = Account("nobody", 65534, 65534)

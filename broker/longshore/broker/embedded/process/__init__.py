@@ -1,0 +1,1 @@
+"""The processes of an embedded cluster: started, recorded, supervised and stopped."""

@@ -1,0 +1,1 @@
+"""The servers of an embedded cluster: Redis and Postgres."""

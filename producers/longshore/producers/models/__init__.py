@@ -1,0 +1,1 @@
+"""Registering, importing and exporting model versions."""

@@ -1,0 +1,1 @@
+"""From a request to the jobs and shards that the ledger stores."""

@@ -1,0 +1,1 @@
+"""Progress, metrics, plots and reports of jobs."""

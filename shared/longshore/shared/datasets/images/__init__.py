@@ -1,0 +1,1 @@
+"""Image files as datasets: folders, archives and columns of encoded images."""

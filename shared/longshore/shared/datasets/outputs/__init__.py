@@ -1,0 +1,1 @@
+"""Output files: their names and formats."""

@@ -1,0 +1,1 @@
+"""What a job is to do, as a checked value that is stored with the job."""

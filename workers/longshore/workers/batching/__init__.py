@@ -1,0 +1,1 @@
+"""Running small shards of several jobs as one batch."""

@@ -1,0 +1,1 @@
+"""The handlers of small job kinds: planning, promotion and export."""
