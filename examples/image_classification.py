@@ -32,8 +32,8 @@ def sample_images(path: Path) -> list[bytes]:
         return [file.read_bytes() for file in files[:: max(len(files) // SAMPLE_SIZE, 1)]]
     with tarfile.open(path) as archive:
         members = [member for member in archive if member.isfile()]
-        files = [archive.extractfile(member) for member in members[:: max(len(members) // SAMPLE_SIZE, 1)]]
-        return [file.read() for file in files if file is not None]
+        streams = [archive.extractfile(member) for member in members[:: max(len(members) // SAMPLE_SIZE, 1)]]
+        return [stream.read() for stream in streams if stream is not None]
 
 
 def pixels(image: bytes, size: int) -> npt.NDArray[np.float32]:
