@@ -1,0 +1,273 @@
+"""No hot statement reads a table from end to end, or more of it the larger it is.
+
+Each statement is explained on a database in which nearly everything has ended (:mod:`.filled_database`), with real
+parameters, within a transaction that is rolled back. Rows that were read to be thrown away count as visited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import LiteralString, TypeAlias, cast
+from uuid import uuid4
+
+import pytest
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from longshore.shared.ledger import statements
+from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.settings import Settings
+from tests.integration.ledger.filled_database import ACTIVE_JOBS, BATCH_KEY, ENDED_JOBS, IDS, ROWS_PER_JOB, fill
+from tests.integration.old_jobs import own_ledger
+
+#: A node of a plan, as EXPLAIN writes it in JSON.
+Node: TypeAlias = Mapping[str, object]
+
+#: Tables that do not grow with the number of jobs, results or versions: a scan of them is fine.
+SMALL_TABLES = {"workers", "pg_locks", "pg_stat_activity"}
+#: Rows that a statement may visit, and pages of 8 KiB: some for each row it returns or changes, whatever the tables
+#: hold. The jobs alone are 20,000 rows, their shards 100,000.
+MAX_ROWS, MAX_PAGES = 400, 1500
+
+LEASE = {"worker": "cpu:0@tests", "lease": 60.0}
+CLAIM = {**LEASE, "max_shards": 512, "max_rows": 1024}
+ATTEMPT = {"job": IDS.running, "shard": 0, "attempt": 1}
+RANGE = {"start": 0, "stop": ROWS_PER_JOB}
+ALIAS = {"model": "model7", "alias": "production", "version": 3, "by": "tests"}
+TRIAL = {"job": IDS.ended, "shard": 3, "number": 3}
+MESSAGE = {"jobs": [IDS.queued, IDS.small], "shards": [0, 0], "messages": [uuid4(), uuid4()]}
+COUNTS = {"rows": 1, "failed": 0}
+
+#: Every hot statement with its parameters: what workers, the relay, producers and those who wait send all the time.
+HOT: dict[str, Mapping[str, object]] = {
+    "attempts.CLAIM": {**CLAIM, **MESSAGE},
+    "attempts.CLAIM_NEXT": {**LEASE, "job": IDS.queued, "queue": "cpu", "priority": 4},
+    "attempts.RENEW": {**ATTEMPT, "lease": 60.0, "rows": 1},
+    "attempts.FAILED_ROWS": {"job": IDS.ended, **RANGE},
+    "attempts.FORGET_ROW_ERRORS": {"job": IDS.ended, **RANGE},
+    "attempts.FINISH_SHARD": {**ATTEMPT, "rows": 1},
+    "attempts.DECIDE_OUTPUT_FILE": {**ATTEMPT, "output_file": "part"},
+    "attempts.FINISH_OUTPUT_FILE": {**ATTEMPT, **RANGE},
+    "attempts.ALL_SHARDS_DONE": {"job": IDS.running},
+    "attempts.ADD_NOTES": {"job": IDS.running, "notes": Jsonb(["a note"])},
+    "attempts.COUNT_SHARD_DONE": {
+        **{"job": IDS.running, **COUNTS, "added": 0, "rows_total": None, "outcome": None, "notes": Jsonb([])}
+    },
+    "attempts.SETTLE_JOBS": {"jobs": [IDS.running]},
+    "attempts.ADD_SHARDS": {
+        **{"job": IDS.running, "action": "infer", "queue": "cpu", "priority": 4, "max_attempts": 3},
+        **{"indexes": [7], "starts": [7], "stops": [8], "offsets": [None], "lengths": [None]},
+    },
+    "attempts.FAIL_SHARD": {**ATTEMPT, "error": "x", "permanent": False},
+    "attempts.RELEASE_SHARD": ATTEMPT,
+    "attempts.GIVE_BACK": MESSAGE,
+    "attempts.COUNT_SHARD_FAILED": {"job": IDS.running, "error": "x"},
+    "attempts.NOTIFY_JOB": {"job": IDS.running},
+    "attempts.NOTIFY_TICKETS": {},
+    "batch_sizes.READ_BATCH_SIZES": {"digest": "sha256:1", "device": "cpu"},
+    "batch_sizes.WRITE_BATCH_SIZE": {
+        **{"digest": "sha256:1", "device": "cpu", "length": 0},
+        **{"batch_size": 8, "rows_per_second": 1.0, "settled": True},
+    },
+    "batching.CLAIM_BATCH": {**CLAIM, "batch_key": BATCH_KEY, "queue": "cpu", "priority": 4},
+    "batching.FINISH_SHARDS": {"jobs": [IDS.running], "shards": [0], "attempts": [1], "rows": [1]},
+    "batching.COUNT_SHARDS_DONE": {"jobs": [IDS.running], "rows": [1], "failed": [0]},
+    "cancel_retry.LOCK_SHARDS": {"job": IDS.running},
+    "cancel_retry.CANCEL_SHARDS": {"job": IDS.running},
+    "cancel_retry.END_JOB": {"job": IDS.running, "state": "cancelled", "error": "x"},
+    "cancel_retry.RETRY_SHARDS": {"job": IDS.ended},
+    "cancel_retry.RETRY_FAILED_ROWS": {"job": IDS.ended},
+    "cancel_retry.READ_OUTPUT": {"job": IDS.ended},
+    "cancel_retry.RETRY_JOB": {"job": IDS.ended, "shards": 0, "rows": 0},
+    "chains.DUE_JOBS": {},
+    "chains.READ_UPSTREAM": {"job": IDS.ended},
+    "chains.READY_JOB": {"job": IDS.waiting, "version": 1, "digest": "sha256:1"},
+    "chains.READY_SHARDS": {"job": IDS.waiting},
+    "chains.READY_DEPENDENCY": {"job": IDS.waiting},
+    "chains.SET_UPSTREAM_FAILED": {"job": IDS.waiting, "failed": True},
+    "chains.READ_UNREADY": {"job": IDS.waiting},
+    "chains.WAIT_JOB": {"job": IDS.waiting},
+    "chains.WAIT_SHARDS": {"job": IDS.waiting},
+    "chains.LIST_DOWNSTREAM_FAILED": {"job": IDS.ended},
+    "chains.LIST_CHAIN": {"job": IDS.ended},
+    "checkpoints.NEWEST_CHECKPOINT": {"job": IDS.ended_training},
+    "checkpoints.ADD_CHECKPOINT": {
+        **{"job": IDS.ended_training, "step": 5, "attempt": 1, "epoch": 1, "blob": "sha256:1", "size_bytes": 1}
+    },
+    "checkpoints.PRUNE_CHECKPOINTS": {"job": IDS.ended_training, "keep": 1},
+    "checkpoints.REWIND_METRICS": {"job": IDS.ended_training, "step": 5, "epochs": 5},
+    "fence.CHECK_FENCE": ATTEMPT,
+    "maintenance.LOCK_EXPIRED": {},
+    "maintenance.PAST_DEADLINE": {},
+    "maintenance.UNPUBLISHED": {"grace": 5.0, "limit": 5000},
+    "maintenance.COUNT_WAITING": {"grace": 5.0},
+    "maintenance.LONGEST_WAITING": {"grace": 5.0, "queue": "cpu", "messages": 100},
+    "models.RESOLVE_VERSION": ALIAS,
+    "models.RESOLVE_ALIAS": ALIAS,
+    "models.RESOLVE_NEWEST": ALIAS,
+    "models.LIST_VERSIONS": ALIAS,
+    "models.ALIAS_HISTORY": ALIAS,
+    "models.TAKE_VERSION": ALIAS,
+    "models.ADD_VERSION": {**ALIAS, "version": 99, "digest": "sha256:1", "manifest": Jsonb({}), "job": None},
+    "models.MOVE_ALIAS": ALIAS,
+    "models.REMOVE_ALIAS": ALIAS,
+    "models.LOCK_MODEL": ALIAS,
+    "models.NEWEST_EVALUATION": {**ALIAS, "model": "model1", "version": 1, "target": None, "data": None},
+    "models.LOCK_VERSION": ALIAS,
+    "models.ALIASES_OF_VERSION": ALIAS,
+    "models.JOBS_OF_VERSION": ALIAS,
+    "models.DELETE_VERSION": ALIAS,
+    "queries.READ_JOB": {"job": IDS.running},
+    "queries.LIST_JOBS": {"state": None, "kind": None, "limit": 50},
+    "queries.READ_STATE": {"job": IDS.running},
+    "queries.READ_NOT_ENDED": {"jobs": [IDS.running, IDS.ended, IDS.queued]},
+    "queries.READ_PRUNED": {"job": IDS.ended},
+    "queries.LIST_SHARDS": {"job": IDS.ended},
+    "queries.READ_RESULTS": {"job": IDS.ended},
+    "queries.LIST_ROW_ERRORS": {"job": IDS.ended, "limit": 1000},
+    "queries.LIST_METRICS": {"job": IDS.ended_training},
+    "submission.FIND_KEYS": {"producer": "tests", "keys": ["key77", "new"]},
+    "submission.MARK_PUBLISHED": MESSAGE,
+    "submission.SUBMIT_ONE": {
+        **{"id": uuid4(), "input": uuid4(), "data": b"rows", "blob": None, "kind": "infer", "producer": "tests"},
+        **{"queue": "cpu", "priority": 4, "spec": Jsonb({}), "model": "model1", "version": 1, "digest": "sha256:1"},
+        **{"max_attempts": 3, "rows_per_shard": None, "rows_total": 1, "timeout": None, "action": "infer"},
+        **{"start": 0, "stop": 1, "offset": None, "length": None, "batch_key": BATCH_KEY},
+    },
+    "submission.READ_INPUTS": {"ids": [IDS.ended]},
+    "trials.LIST_TRIALS": TRIAL,
+    "trials.BEGIN_TRIAL": {**TRIAL, "worker": "cpu:0@tests", "parameters": Jsonb({})},
+    "trials.REPORT_TRIAL": {**TRIAL, "step": "1", "value": 0.5},
+    "trials.SETTLE_TRIAL": {
+        **TRIAL,
+        **{"state": "complete", "value": 0.5, "metrics": Jsonb({}), "error": None, "digest": None, "manifest": None},
+    },
+    "trials.READ_TRIAL_MANIFEST": TRIAL,
+    "trials.IS_LAST_TRIAL": TRIAL,
+    "workers.SEE_WORKER": {
+        **{"name": "cpu:0@tests", "device": "cpu", "queue": "cpu", "host": "tests", "pid": 1, "families": ["mlp"]}
+    },
+    "workers.FORGET_WORKER": {"name": "cpu:0@tests"},
+    "workers.LIST_WORKERS": {"silence": 20.0},
+    "workers.LIVE_QUEUES": {"silence": 20.0},
+    "workers.KNOWN_FAMILIES": {},
+}
+
+#: Hot statements that visit more rows than the others, and how many.
+KNOWN_EXCEPTIONS = {
+    # For each running job that is listed, the running shards of all jobs: there are as many as devices.
+    "queries.LIST_JOBS": 50 + 2 * ACTIVE_JOBS * (2 * ACTIVE_JOBS + 1),
+    # Also all jobs, until enough of the kind are found: what a person asks for with --kind, now and then.
+    "queries.LIST_JOBS of a rare kind": ENDED_JOBS + 10 * ACTIVE_JOBS,
+}
+
+#: Statements that are not explained, and why.
+COLD = {
+    "demo": "a tour of one job's results",
+    "installation": "for the start, the status and the doctor: they look at the whole",
+    "partitions": "alters tables, once a week",
+    "retention": "removes old results, and looks for them in all jobs, at a person's command",
+    "sessions": "settings, locks and catalogs",
+    "channels": "no query",
+    "models.LIST_MODELS": "lists all models",
+    "submission.READ_CLOCK": "reads no table",
+    "trials.LOCK_TRIALS": "reads no table",
+}
+
+
+@pytest.fixture(scope="module")
+def filled(services: Settings) -> Iterator[Ledger]:
+    with own_ledger(services) as ledger:
+        fill(ledger)
+        yield ledger
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What the execution of a statement has read."""
+
+    #: Of tables that grow, with the reason why each is too much.
+    scans: list[str]
+    rows: int
+    #: Of 8 KiB.
+    pages: int
+
+
+def explain(ledger: Ledger, statement: str, values: Mapping[str, object]) -> Visit:
+    """Run a statement, and take back what it has done."""
+    with ledger.database.own_connection() as conn, conn.transaction(force_rollback=True):
+        command = sql.SQL("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) ") + sql.SQL(
+            cast("LiteralString", statement)
+        )
+        row = conn.execute(command, values or None).fetchone()
+    assert row is not None
+    plan = cast(Node, row[0][0]["Plan"])
+    nodes = list(nodes_of(plan))
+    scans = [
+        f"{node['Node Type']} of {node['Relation Name']}"
+        for node in nodes
+        if node["Node Type"] == "Seq Scan" and node["Relation Name"] not in SMALL_TABLES and visited(node) > 0
+    ]
+    pages = int(str(plan["Shared Hit Blocks"])) + int(str(plan["Shared Read Blocks"]))
+    return Visit(scans, sum(visited(node) for node in nodes if "Relation Name" in node or "Index Name" in node), pages)
+
+
+def nodes_of(plan: Node) -> Iterator[Node]:
+    yield plan
+    for child in cast("list[Node]", plan.get("Plans", [])):
+        yield from nodes_of(child)
+
+
+def visited(node: Node) -> int:
+    """Rows that a scan has read, whether it has passed them on or not."""
+    removed = ("Rows Removed by Filter", "Rows Removed by Index Recheck")
+    each = float(str(node["Actual Rows"])) + sum(float(str(node.get(name, 0))) for name in removed)
+    return round(each * float(str(node["Actual Loops"])))
+
+
+def statement_of(name: str) -> str:
+    module, constant = name.split(".")
+    return str(getattr(getattr(statements, module), constant))
+
+
+@pytest.mark.parametrize("name", HOT)
+def test_a_hot_statement_visits_few_rows(filled: Ledger, name: str) -> None:
+    visit = explain(filled, statement_of(name), HOT[name])
+    assert not visit.scans
+    assert visit.rows <= KNOWN_EXCEPTIONS.get(name, MAX_ROWS)
+    assert visit.pages <= MAX_PAGES
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "waiting", "succeeded", "cancelled"])
+def test_so_does_the_list_of_jobs_in_a_state(filled: Ledger, state: str) -> None:
+    visit = explain(filled, statements.queries.LIST_JOBS, {"state": state, "kind": None, "limit": 50})
+    assert not visit.scans
+    assert visit.rows <= KNOWN_EXCEPTIONS["queries.LIST_JOBS"]
+
+
+def test_the_list_of_jobs_of_a_rare_kind_reads_the_jobs_once(filled: Ledger) -> None:
+    visit = explain(filled, statements.queries.LIST_JOBS, {"state": None, "kind": "tune", "limit": 100})
+    assert visit.rows <= KNOWN_EXCEPTIONS["queries.LIST_JOBS of a rare kind"]
+
+
+def test_a_scan_of_a_growing_table_is_seen(filled: Ledger) -> None:
+    visit = explain(filled, "SELECT count(*) FROM shards WHERE worker = %(worker)s", {"worker": "nobody"})
+    assert visit.scans == ["Seq Scan of shards"]
+    assert visit.rows > 100_000
+
+
+def test_every_statement_is_hot_or_cold() -> None:
+    modules = {name: module for name, module in vars(statements).items() if isinstance(module, ModuleType)}
+    missing = []
+    # The last two are one: a part of the claims.
+    known = {*HOT, *COLD, "attempts.SAME_BATCH_KEY", "batching.SAME_BATCH_KEY"}
+    for module, loaded in modules.items():
+        for constant, value in vars(loaded).items():
+            name = f"{module}.{constant}"
+            text = value.strip() if isinstance(value, str) else ""
+            is_query = text.startswith(("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")) and constant.isupper()
+            if is_query and not constant.startswith("_") and not {name, module} & known:
+                missing.append(name)
+    assert not missing
