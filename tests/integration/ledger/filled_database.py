@@ -28,8 +28,8 @@ _FILL = (
                          created_at, started_at, finished_at, deadline)
        SELECT job_id(0, n), CASE mod(n, 20) WHEN 0 THEN 'train' WHEN 1 THEN 'evaluate' ELSE 'infer' END, 'succeeded',
               'tests', 'cpu', 4, '{"data": {"block": "b", "offset": 0, "rows": 1}, "target": "y"}',
-              'model' || mod(n, 400), 1 + mod(n / 400, 8), 'sha256:' || md5(n::text), 3, 500, 500, %(shards)s, %(shards)s,
-              '{"metrics": {"a": 1}}',
+              'model' || mod(n, 400), 1 + mod(n / 400, 8), 'sha256:' || md5(n::text), 3, 500, 500, %(shards)s,
+              %(shards)s, '{"metrics": {"a": 1}}',
               'key' || n, 'request', now() - interval '2 hours', now() - interval '1 hour', now() - interval '1 hour',
               now() + interval '1 day'
        FROM generate_series(1, %(ended)s) AS n""",

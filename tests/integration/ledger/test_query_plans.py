@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import LiteralString, TypeAlias, cast
+from typing import TypeAlias, cast
 from uuid import uuid4
 
 import pytest
@@ -198,9 +198,7 @@ class Visit:
 def explain(ledger: Ledger, statement: str, values: Mapping[str, object]) -> Visit:
     """Run a statement, and take back what it has done."""
     with ledger.database.own_connection() as conn, conn.transaction(force_rollback=True):
-        command = sql.SQL("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) ") + sql.SQL(
-            cast("LiteralString", statement)
-        )
+        command = sql.SQL("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) ") + sql.SQL(statement)
         row = conn.execute(command, values or None).fetchone()
     assert row is not None
     plan = cast(Node, row[0][0]["Plan"])
