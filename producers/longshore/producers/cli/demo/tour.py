@@ -14,7 +14,7 @@ from longshore.producers.cli.views.addresses import FLOWER_USER
 from longshore.producers.cli.views.json_documents import metrics_text
 from longshore.producers.client import Client
 from longshore.shared.ledger.database import Connection, Database
-from longshore.shared.ledger.statements.demo import ACCURACY_QUERY, SAMPLE_ROWS_QUERY
+from longshore.shared.ledger.statements.queries import ACCURACY_QUERY, SAMPLE_ROWS_QUERY
 
 if TYPE_CHECKING:
     from longshore.producers.cli.demo.home import DemoCluster

@@ -42,3 +42,11 @@ LIST_METRICS: Final = """
     SELECT DISTINCT ON (step, name) step, name, value, recorded_at FROM metrics
     WHERE job_id = %(job)s ORDER BY step, name, attempt DESC
 """
+
+# ``longshore demo`` shows these to people; ``{job}`` is replaced by the id of a job.
+SAMPLE_ROWS_QUERY: Final = "SELECT row, output FROM results WHERE job_id = '{job}' ORDER BY row LIMIT 5"
+#: Rows without a result count as wrong.
+ACCURACY_QUERY: Final = """\
+SELECT avg(coalesce((output->>'label' = truth.label)::int, 0))
+FROM unnest(%(labels)s::text[]) WITH ORDINALITY AS truth (label, position)
+LEFT JOIN results ON results.row = position - 1 AND results.job_id = '{job}'"""
