@@ -40,6 +40,15 @@ class Cluster:
         own = {**settings.environment(), "PYTHONSAFEPATH": "1", "TMPDIR": str(temporary)}
         self.environment = {**inherited, **own, **environment}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        #: Whether a test has stopped a process, or knows the ids by which to kill one.
+        self.disturbed = False
+        #: Bytes of each log that are of modules before this one.
+        self._log_start: dict[str, int] = {}
+
+    def begin(self) -> None:
+        """Check for a module that all processes are at work, and begin its logs."""
+        self.wait_for_workers()
+        self._log_start = {name: self._log_path(name).stat().st_size for name in self._processes}
 
     def start_relay(self) -> None:
         """Start the relay; it leads a moment later."""
@@ -52,16 +61,19 @@ class Cluster:
 
     def stop_relay(self) -> None:
         """Stop the relay by SIGTERM."""
+        self.disturbed = True
         self._stop("relay")
 
     def kill_relay(self) -> None:
         """End the relay by SIGKILL."""
+        self.disturbed = True
         process = self._processes.pop("relay")
         process.kill()
         process.wait()
 
     def stop_workers(self) -> None:
         """Stop the supervisor and its workers by SIGTERM."""
+        self.disturbed = True
         self._stop("workers")
 
     def restart_workers(self) -> None:
@@ -78,7 +90,7 @@ class Cluster:
         def ready() -> bool:
             for name, process in self._processes.items():
                 assert process.poll() is None, f"{name} ended with {process.returncode}:\n{self.log(name)}"
-            pids = set(self.worker_pids())
+            pids = set(self._worker_pids())
             known = {worker.pid for worker in self.ledger.workers.workers() if worker.alive}
             return bool(pids) and pids <= known and pids.isdisjoint(other_than)
 
@@ -86,15 +98,13 @@ class Cluster:
 
     def worker_pids(self) -> list[int]:
         """The Celery parent of each device, as the supervisor has started it."""
-        supervisor = self._processes.get("workers")
-        if supervisor is None:
-            return []
-        children = psutil.Process(supervisor.pid).children()
-        return [child.pid for child in children if "longshore.workers.process.main" in _command(child)]
+        self.disturbed = True
+        return self._worker_pids()
 
     def child_pids(self) -> list[int]:
         """The processes that compute: the pool child of each worker."""
-        parents = [psutil.Process(pid) for pid in self.worker_pids()]
+        self.disturbed = True
+        parents = [psutil.Process(pid) for pid in self._worker_pids()]
         children = [child for parent in parents for child in parent.children()]
         return [child.pid for child in children if any("spawn_main" in part for part in _command(child))]
 
@@ -109,9 +119,9 @@ class Cluster:
         )
 
     def log(self, name: str) -> str:
-        """What ``relay`` or ``workers`` have written so far."""
-        path = self.folder / f"{name}.log"
-        return path.read_text(errors="replace") if path.exists() else ""
+        """What ``relay`` or ``workers`` have written since the module began."""
+        path = self._log_path(name)
+        return path.read_bytes()[self._log_start.get(name, 0) :].decode(errors="replace") if path.exists() else ""
 
     def close(self) -> None:
         """Stop everything. Fails when a process of the cluster outlives that, after killing it."""
@@ -123,8 +133,15 @@ class Cluster:
             left = self._survivors()
         assert not left, f"left behind, and killed now: {left}"
 
+    def _worker_pids(self) -> list[int]:
+        supervisor = self._processes.get("workers")
+        if supervisor is None:
+            return []
+        children = psutil.Process(supervisor.pid).children()
+        return [child.pid for child in children if "longshore.workers.process.main" in _command(child)]
+
     def _start(self, name: str, module: str, *arguments: str) -> None:
-        with (self.folder / f"{name}.log").open("ab") as log:
+        with self._log_path(name).open("ab") as log:
             self._processes[name] = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
                 env=self.environment,
@@ -145,6 +162,9 @@ class Cluster:
             process.kill()
             process.wait()
             raise AssertionError(f"{name} did not stop in {STOP:g} s:\n{self.log(name)}") from None
+
+    def _log_path(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
 
     def _survivors(self) -> list[str]:
         """The command lines of processes with this cluster's environment; they are killed."""

@@ -1,4 +1,6 @@
-"""Real services for every test here: one Redis and one Postgres for the whole run, emptied between tests."""
+"""Real services for every test here: one Redis and one Postgres for each process of the test run, emptied between
+tests.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,8 @@ import sys
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import psycopg
 import pytest
 import redis
 from celery import Celery
@@ -20,15 +19,12 @@ from longshore.broker import embedded
 from longshore.broker.app import make_app
 from longshore.producers import Client
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.migrate import migrate
 from longshore.shared.settings import Settings, load_settings
 from tests.integration import digits
 from tests.integration.cluster import Cluster
-from tests.integration.support import empty_database
+from tests.integration.cluster_pool import SHARED_DEVICES, SHARED_ENVIRONMENT, ClusterPool
+from tests.integration.support import empty_database, empty_tables
 from tests.waiting import TIMEOUT_S
-
-#: The Redis database of clusters, apart from the one (0) of the other tests.
-CLUSTER_REDIS = "/1"
 
 
 @pytest.fixture(scope="session")
@@ -69,41 +65,40 @@ def fresh(services: Settings) -> Iterator[Settings]:
 
 @pytest.fixture(scope="module")
 def devices() -> str:
-    """The devices of :func:`cluster`. A module can have its own."""
-    return "cpu"
+    """The devices of :func:`cluster`. A module can have its own, and then has a cluster of its own."""
+    return SHARED_DEVICES
 
 
 @pytest.fixture(scope="module")
 def worker_environment() -> Mapping[str, str]:
-    """What the processes of :func:`cluster` are told besides the addresses. A module can have its own.
+    """Variables of the processes of :func:`cluster`, besides the addresses.
 
-    A short lease, in seconds, so that what a killed worker held is soon free.
+    A module can have its own, and then has a cluster of its own.
     """
-    return {"LONGSHORE_LEASE": "2"}
+    return SHARED_ENVIRONMENT
+
+
+@pytest.fixture(scope="session")
+def cluster_pool(services: Settings) -> Iterator[ClusterPool]:
+    """The clusters of this process of the test run."""
+    assert services.home is not None
+    folder = services.home.parent / "clusters"
+    folder.mkdir(exist_ok=True)
+    pool = ClusterPool(services, folder)
+    try:
+        yield pool
+    finally:
+        pool.close()
 
 
 @pytest.fixture(scope="module")
-def cluster(services: Settings, devices: str, worker_environment: Mapping[str, str]) -> Iterator[Cluster]:
-    """A relay and workers at work, with a database, a Redis database and a store of their own."""
-    assert services.home is not None
-    clusters = services.home.parent / "clusters"
-    clusters.mkdir(exist_ok=True)
-    with (
-        empty_database(services) as settings,
-        tempfile.TemporaryDirectory(dir=clusters) as folder,
-    ):
-        redis_url = urlsplit(services.redis_url)._replace(path=CLUSTER_REDIS).geturl()
-        with redis.Redis.from_url(redis_url) as client:
-            client.flushdb()
-        settings = replace(settings, redis_url=redis_url, store=f"file://{folder}/store", home=None)
-        migrate(settings.database_url)
-        cluster = Cluster(settings, Path(folder), devices, worker_environment)
-        try:
-            cluster.start_relay()
-            cluster.start_workers()
-            yield cluster
-        finally:
-            cluster.close()
+def cluster(cluster_pool: ClusterPool, devices: str, worker_environment: Mapping[str, str]) -> Iterator[Cluster]:
+    """A relay and workers at work, with an empty database, Redis database and store."""
+    cluster = cluster_pool.acquire(devices, worker_environment)
+    try:
+        yield cluster
+    finally:
+        cluster_pool.release(cluster)
 
 
 @pytest.fixture(scope="module")
@@ -138,14 +133,3 @@ def kept(folder: Path) -> Iterator[None]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as keeper:
         yield
     assert keeper.returncode == 0, "the services were not stopped"
-
-
-def empty_tables(database_url: str) -> None:
-    """Remove every row that tests have written."""
-    with psycopg.connect(database_url, autocommit=True) as link:
-        # A test that left a transaction open must fail here, not hang.
-        link.execute("SET lock_timeout = '10s'")
-        link.execute(
-            """TRUNCATE jobs, shards, inputs, results, row_errors, metrics, checkpoints, trials, job_dependencies,
-                        models, model_versions, model_aliases, workers RESTART IDENTITY"""
-        )

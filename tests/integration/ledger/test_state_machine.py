@@ -15,10 +15,9 @@ from longshore.shared.errors import AttemptLost, InvalidInput, ServiceUnavailabl
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim
 from longshore.shared.settings import Settings
-from tests.integration.conftest import empty_tables
 from tests.integration.ledger import invariants
 from tests.integration.ledger.machine import LedgerMachine
-from tests.integration.support import LEASE, commit, expire, new_job, together, write_and_break
+from tests.integration.support import LEASE, commit, empty_tables, expire, new_job, together, write_and_break
 
 BOUNDED = settings(
     max_examples=30,

@@ -1,0 +1,26 @@
+"""How the tests are spread over processes."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+#: Each process of the test run has services, and workers that load PyTorch: about 2 GiB.
+MAX_PROCESSES = 4
+
+# Several processes share the cores: a thread of PyTorch that has nothing to do must sleep, not spin.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One process for each core, and no other process than this one where a single file is to be run."""
+    if len(config.args) == 1 and ".py" in config.args[0]:
+        return 0
+    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, MAX_PROCESSES)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Bring the files with slow tests to the front, so that no process waits at the end for the one that runs them."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
