@@ -27,8 +27,6 @@ T = TypeVar("T")
 
 #: Seconds: long enough that no lease runs out by itself.
 LEASE = 600.0
-#: The name that the tests of the ledger use.
-PATIENCE = TIMEOUT_S
 
 
 def together(*functions: Callable[[], T]) -> list[T]:

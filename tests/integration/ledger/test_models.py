@@ -12,7 +12,8 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.models.registry import NewVersion
 from longshore.shared.ledger.records import Claim
 from longshore.shared.references import ModelReference
-from tests.integration.support import PATIENCE, claim, expire, new_job, run, submit, together, wait_for_lock
+from tests.integration.support import claim, expire, new_job, run, submit, together, wait_for_lock
+from tests.waiting import TIMEOUT_S
 
 
 def new_version(model: str = "digits", alias: str | None = None) -> NewVersion:
@@ -70,17 +71,17 @@ def test_versions_added_together_are_numbered_in_turn(ledger: Ledger) -> None:
 
     def hold(number: int) -> None:
         first_has_number.set()
-        assert first_may_go_on.wait(PATIENCE)
+        assert first_may_go_on.wait(TIMEOUT_S)
 
     with ThreadPoolExecutor(3) as pool:
         first = pool.submit(ledger.models.add, new_version(), before_commit=hold)
-        assert first_has_number.wait(PATIENCE)
+        assert first_has_number.wait(TIMEOUT_S)
         second = pool.submit(add, ledger)
         other = pool.submit(add, ledger, "letters")
         wait_for_lock(ledger)
-        assert other.result(PATIENCE) == 1
+        assert other.result(TIMEOUT_S) == 1
         first_may_go_on.set()
-        assert (first.result(PATIENCE), second.result(PATIENCE)) == (1, 2)
+        assert (first.result(TIMEOUT_S), second.result(TIMEOUT_S)) == (1, 2)
 
 
 def test_a_version_that_is_taken_back_leaves_its_number_to_the_next(ledger: Ledger) -> None:

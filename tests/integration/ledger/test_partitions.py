@@ -16,7 +16,8 @@ from longshore.shared.ledger.retention.partitions import TABLES, Kept, read_cloc
 from longshore.shared.ledger.retention.uuid7_time import WEEK, start_of_week, week_name
 from longshore.shared.settings import Settings
 from tests.integration.old_jobs import done_at, id_at, own_ledger, run_sql, submit_at, where
-from tests.integration.support import PATIENCE, claim, commit, lines, rows_of, together, wait_for_lock
+from tests.integration.support import claim, commit, lines, rows_of, together, wait_for_lock
+from tests.waiting import TIMEOUT_S
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_the_migration_waits_for_who_writes(fresh: Settings) -> None:
             migrating = Thread(target=migrate, args=[fresh.database_url])
             migrating.start()
             wait_for_lock(ledger)
-        migrating.join(PATIENCE)
+        migrating.join(TIMEOUT_S)
         assert not migrating.is_alive()
         assert run_sql(ledger, "SELECT version_num FROM alembic_version") == [(newest_revision(),)]
         assert run_sql(ledger, "SELECT count(*) FROM results") == [(1,)]

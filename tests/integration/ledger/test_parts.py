@@ -13,7 +13,6 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim, ShardRecord
 from longshore.shared.specs.jobs import State
 from tests.integration.support import (
-    PATIENCE,
     claim,
     expire,
     lines,
@@ -23,6 +22,7 @@ from tests.integration.support import (
     together,
     wait_for_lock,
 )
+from tests.waiting import TIMEOUT_S
 
 
 def part_of(of: Claim) -> str:
@@ -168,7 +168,7 @@ def test_a_cancel_waits_for_a_decision_and_stops_what_follows(ledger: Ledger) ->
             writer.decide(part_of(current))
             cancelled = pool.submit(ledger.control.cancel, job)
             wait_for_lock(ledger)
-        assert cancelled.result(PATIENCE) is True
+        assert cancelled.result(TIMEOUT_S) is True
     with pytest.raises(AttemptLost):
         ledger.attempts.finish_output_file(current)
     assert only_shard(ledger, job).output_file == part_of(current)

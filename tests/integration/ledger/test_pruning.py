@@ -21,7 +21,6 @@ from longshore.shared.settings import Settings
 from longshore.shared.specs.jobs import State
 from tests.integration.old_jobs import done_at, id_at, own_ledger, run_sql, submit_at, where
 from tests.integration.support import (
-    PATIENCE,
     claim,
     commit,
     expire,
@@ -32,6 +31,7 @@ from tests.integration.support import (
     together,
     wait_for_lock,
 )
+from tests.waiting import TIMEOUT_S
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -190,7 +190,7 @@ def test_a_retry_that_comes_first_keeps_the_week(own: Ledger) -> None:
         pruning = Thread(target=lambda: found.append(own.pruning.prune(30 * DAY, patience=60_000)))
         pruning.start()
         wait_for_lock(own)
-    pruning.join(PATIENCE)
+    pruning.join(TIMEOUT_S)
     assert found[0].kept == dict.fromkeys(of_weeks(week), 1)
     assert rows_of(own, done) == [0, 1]
     assert pruned_jobs(own) == set()
@@ -212,7 +212,7 @@ def test_a_retry_that_comes_second_is_refused(own: Ledger) -> None:
         retrying = Thread(target=retry)
         retrying.start()
         wait_for_lock(own)
-    retrying.join(PATIENCE)
+    retrying.join(TIMEOUT_S)
     assert [type(error) for error in raised] == [ResultsPruned]
     assert own.queries.job(failed).state is State.FAILED
     assert [shard.state for shard in own.queries.shards(failed)] == [State.FAILED]

@@ -13,7 +13,6 @@ from longshore.shared.errors import AttemptLost, ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.specs.jobs import State
 from tests.integration.support import (
-    PATIENCE,
     claim,
     commit,
     expire,
@@ -25,6 +24,7 @@ from tests.integration.support import (
     together,
     wait_for_lock,
 )
+from tests.waiting import TIMEOUT_S
 
 
 def test_a_cancel_waits_for_a_commit_that_has_passed_the_fence(ledger: Ledger) -> None:
@@ -37,7 +37,7 @@ def test_a_cancel_waits_for_a_commit_that_has_passed_the_fence(ledger: Ledger) -
             cancelled = pool.submit(ledger.control.cancel, job)
             wait_for_lock(ledger)
             writer.finish()
-        assert cancelled.result(PATIENCE) is False
+        assert cancelled.result(TIMEOUT_S) is False
     assert ledger.queries.job(job).state is State.SUCCEEDED
     assert rows_of(ledger, job) == [0, 1]
 
@@ -53,9 +53,9 @@ def test_a_commit_that_meets_a_cancel_at_the_fence_is_lost(ledger: Ledger) -> No
             wait_for_lock(ledger)
             committed = pool.submit(commit, ledger, current)
             wait_for_lock(ledger, waiting=2)
-        assert cancelled.result(PATIENCE) is True
+        assert cancelled.result(TIMEOUT_S) is True
         with pytest.raises(AttemptLost):
-            committed.result(PATIENCE)
+            committed.result(TIMEOUT_S)
     assert ledger.queries.job(job).state is State.CANCELLED
     assert rows_of(ledger, job) == []
 

@@ -16,7 +16,6 @@ from longshore.shared.ledger.shards.batching import Finished
 from longshore.shared.specs.jobs import State
 from tests.integration.ledger import invariants
 from tests.integration.support import (
-    PATIENCE,
     claim,
     commit,
     expire,
@@ -30,6 +29,7 @@ from tests.integration.support import (
     wait_for_lock,
     write_and_break,
 )
+from tests.waiting import TIMEOUT_S
 
 BAD = "pixels: not a number"
 
@@ -267,7 +267,7 @@ def test_a_cancel_waits_for_failed_rows_that_have_passed_the_fence(ledger: Ledge
             cancelled = pool.submit(ledger.control.cancel, job)
             wait_for_lock(ledger)
             writer.finish()
-        assert cancelled.result(PATIENCE) is False
+        assert cancelled.result(TIMEOUT_S) is False
     assert ledger.queries.job(job).state is State.SUCCEEDED
     invariants.check(ledger)
 

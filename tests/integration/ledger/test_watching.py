@@ -12,12 +12,13 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.notifications import JobWatch
 from longshore.shared.ledger.records import NewShard
 from longshore.shared.ledger.statements.channels import TICKETS_CHANNEL
-from tests.integration.support import LEASE, PATIENCE, claim, commit, expire, new_job, submit, write_and_break
+from tests.integration.support import LEASE, claim, commit, expire, new_job, submit, write_and_break
+from tests.waiting import TIMEOUT_S
 
 
 def heard(watch: JobWatch) -> set[UUID]:
     """What has been announced, after waiting for the first."""
-    return watch.changed(time.monotonic() + PATIENCE)
+    return watch.changed(time.monotonic() + TIMEOUT_S)
 
 
 def silent(watch: JobWatch) -> bool:
@@ -85,7 +86,7 @@ def test_shards_that_wait_to_be_published_call_the_relay(ledger: Ledger) -> None
         conn.execute(f"LISTEN {TICKETS_CHANNEL}")
 
         def called() -> bool:
-            return bool(list(conn.notifies(timeout=PATIENCE, stop_after=1)))
+            return bool(list(conn.notifies(timeout=TIMEOUT_S, stop_after=1)))
 
         ledger.attempts.release(claim(ledger, job))
         assert called(), "handed back"
@@ -99,7 +100,7 @@ def test_shards_that_wait_to_be_published_call_the_relay(ledger: Ledger) -> None
         conn.execute(f"LISTEN {TICKETS_CHANNEL}")
         claim(ledger, again)
         expire(ledger, again)
-        assert list(conn.notifies(timeout=PATIENCE, stop_after=1)), "lost"
+        assert list(conn.notifies(timeout=TIMEOUT_S, stop_after=1)), "lost"
 
 
 def test_a_watch_whose_connection_breaks_says_so(ledger: Ledger) -> None:
