@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import psutil
 
 from longshore.broker.embedded.process.identity import RUN_VARIABLE, Identity, belonging_to, end, is_alive, kill
+from tests.waiting import wait_until
 
 IDLE = "print(flush=True); import signal; signal.pause()"
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + IDLE
@@ -38,9 +39,7 @@ def test_a_process_is_found_until_it_ends() -> None:
         assert who.find() == process
         process.kill()
         # Not yet collected: its number is still there, the process is not.
-        process_gone_by = time.monotonic() + 10
-        while is_alive(process):
-            assert time.monotonic() < process_gone_by
+        wait_until(lambda: not is_alive(process), "the end of the process")
         assert who.find() is None
 
 

@@ -4,11 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from longshore.broker.embedded.process.signals import Stopped, StopSignals
+
+#: Seconds: a wait that is not ended by a signal fails by the timeout of pytest.
+LONGER_THAN_A_TEST_S = 3600
 
 
 def test_sigterm_ends_a_wait_and_is_not_lost_before_one() -> None:
@@ -17,10 +19,8 @@ def test_sigterm_ends_a_wait_and_is_not_lost_before_one() -> None:
         assert not stop.requested
         stop.pause(0)
         os.kill(os.getpid(), signal.SIGTERM)
-        begin = time.monotonic()
         with pytest.raises(Stopped):
-            stop.pause(60)
-        assert time.monotonic() - begin < 30
+            stop.pause(LONGER_THAN_A_TEST_S)
         assert not stop.hard
         os.kill(os.getpid(), signal.SIGTERM)
         assert not stop.hard
@@ -37,8 +37,6 @@ def test_a_second_ctrl_c_is_hard() -> None:
 
 def test_the_end_of_a_child_ends_a_wait_but_asks_for_nothing() -> None:
     with StopSignals() as stop:
-        begin = time.monotonic()
         with subprocess.Popen([sys.executable, "-c", ""]):
-            stop.wait(60)
-        assert time.monotonic() - begin < 30
+            stop.wait(LONGER_THAN_A_TEST_S)
         assert not stop.requested
