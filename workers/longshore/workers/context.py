@@ -16,8 +16,8 @@ from longshore.shared.specs.jobs import InferSpec
 from longshore.shared.store.store import Store
 from longshore.workers.batching.async_commit import Tail
 from longshore.workers.batching.delay import Pace
-from longshore.workers.inference.prefetch import Upcoming
 from longshore.workers.inputs.inline_blocks import Blocks
+from longshore.workers.inputs.prefetch import Upcoming
 from longshore.workers.inputs.reading import Inputs
 from longshore.workers.models.batch_size_cache import KnownBatchSizes
 from longshore.workers.models.cache import Resident, Residents

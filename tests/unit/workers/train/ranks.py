@@ -19,9 +19,8 @@ from torch import distributed, nn
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.train.checkpoint.state_file import State, read_state, write_state
 from longshore.workers.train.data.dataset import Tables
-from longshore.workers.train.loop.fitting import Keeping
 from longshore.workers.train.loop.result import TrainedModel
-from longshore.workers.train.loop.trainer import train
+from longshore.workers.train.loop.trainer import CheckpointConfig, train
 from longshore.workers.train.strategy.base import Strategy
 from longshore.workers.train.strategy.ddp import Ddp
 from longshore.workers.train.strategy.fsdp import Fsdp
@@ -55,7 +54,7 @@ class Trained:
         return max(float((self.weights[name] - other.weights[name]).abs().max()) for name in other.weights)
 
 
-class Keeper:
+class FileCheckpointer:
     """Keeps a state in a file at a step; of the ranks other than 0 takes part in it."""
 
     last: str | None = None
@@ -66,7 +65,7 @@ class Keeper:
     def due(self, done: int) -> bool:
         return self._path is not None and done == self._at
 
-    def keep(self, take: Callable[[], State], epoch: int, done: int) -> None:
+    def save(self, take: Callable[[], State], epoch: int, done: int) -> None:
         state = take()
         if self._path is not None and done == self._at:
             write_state(state, self._path)
@@ -127,18 +126,18 @@ def main() -> None:
 def _train(asked: Asked, strategy: Strategy | None, folder: Path | None) -> Trained:
     torch.set_num_threads(1)
     metrics: list[dict[str, float]] = []
-    keeping = Keeping()
+    checkpoints = CheckpointConfig()
     if folder is not None and strategy is not None:
         path = folder / "state"
         state: Any = read_state(path) if asked.resume else None
-        keeper = None
+        checkpointer = None
         if asked.keep_at is not None:
-            keeper = Keeper(path if strategy.rank == 0 else None, asked.keep_at)
-        keeping = Keeping(keeper, state)
+            checkpointer = FileCheckpointer(path if strategy.rank == 0 else None, asked.keep_at)
+        checkpoints = CheckpointConfig(checkpointer, state)
     trained: TrainedModel = train(
         *(spec(asked.options), Tables(table()), torch.device("cpu")),
         *(lambda epoch, found: metrics.append(found), lambda: None),
-        keeping=keeping,
+        checkpoints=checkpoints,
         strategy=strategy,
     )
     return Trained(_tensors(trained.module), metrics, trained.confusion, trained.notes)

@@ -20,10 +20,9 @@ from longshore.shared.specs.train import TrainSpec
 from longshore.workers.train.checkpoint.state_file import read_state, write_state
 from longshore.workers.train.data.dataset import Tables
 from longshore.workers.train.data.stream.open import open_streams
-from longshore.workers.train.loop.fitting import Keeping as Kept
-from longshore.workers.train.loop.pretrained import Prior
+from longshore.workers.train.loop.pretrained import Pretrained
 from longshore.workers.train.loop.result import TrainedModel
-from longshore.workers.train.loop.trainer import train
+from longshore.workers.train.loop.trainer import CheckpointConfig, train
 
 CPU = torch.device("cpu")
 IMAGES = load_digits()
@@ -43,8 +42,8 @@ def spec(**options: object) -> TrainSpec:
     return asked
 
 
-def run(asked: TrainSpec, table: pa.Table, prior: Prior | None = None) -> TrainedModel:
-    return train(asked, Tables(table), CPU, lambda epoch, metrics: None, lambda: None, prior=prior)
+def run(asked: TrainSpec, table: pa.Table, pretrained: Pretrained | None = None) -> TrainedModel:
+    return train(asked, Tables(table), CPU, lambda epoch, metrics: None, lambda: None, pretrained=pretrained)
 
 
 def table(y: object) -> pa.Table:
@@ -115,7 +114,7 @@ def test_the_same_seed_gives_the_same_bits_also_of_a_stream(
         assert one.metrics["test_recall_at_1" if options else "test_f1"] > 0.85
 
 
-class Keeping:
+class FileCheckpointer:
     """Keeps a state in a file at one step, and is asked to stop there."""
 
     last: str | None = None
@@ -126,7 +125,7 @@ class Keeping:
     def due(self, done: int) -> bool:
         return done == self._at
 
-    def keep(self, take: Callable[[], object], epoch: int, done: int) -> None:
+    def save(self, take: Callable[[], object], epoch: int, done: int) -> None:
         if done == self._at:
             write_state(take(), self._path)
             raise Stopped
@@ -144,14 +143,14 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
     asked = spec(epochs=4, config={"hidden": [32], "dropout": 0.2}, **options)
     whole = run(asked, rows)
 
-    def go(keeping: Kept) -> TrainedModel:
-        return train(asked, Tables(rows), CPU, lambda epoch, metrics: None, lambda: None, keeping=keeping)
+    def go(checkpoints: CheckpointConfig) -> TrainedModel:
+        return train(asked, Tables(rows), CPU, lambda epoch, metrics: None, lambda: None, checkpoints=checkpoints)
 
     with pytest.raises(Stopped):
-        go(Kept(keeper=Keeping(tmp_path / "state", 17)))
+        go(CheckpointConfig(checkpointer=FileCheckpointer(tmp_path / "state", 17)))
     state = read_state(tmp_path / "state")
     assert isinstance(state, dict)
-    again = go(Kept(state=state))
+    again = go(CheckpointConfig(state=state))
     assert again.metrics == whole.metrics
     tensors = again.module.state_dict()
     assert all(torch.equal(tensor, tensors[name]) for name, tensor in whole.module.state_dict().items())
@@ -169,7 +168,7 @@ def test_metrics_of_other_tasks_are_refused(sets: pa.Table, digits: pa.Table) ->
 
 def test_a_student_learns_sets_of_labels_from_its_teacher(sets: pa.Table) -> None:
     teacher = run(spec(epochs=15), sets)
-    prior = Prior(teacher=teacher.module, taught=teacher.signature)
+    pretrained = Pretrained(teacher=teacher.module, teacher_signature=teacher.signature)
     # Targets that teach nothing: what is right comes from the teacher alone.
     order = np.random.default_rng(0).permutation(len(sets))
     wrong = sets.set_column(1, "y", sets["y"].take(pa.array(order)))
@@ -179,10 +178,10 @@ def test_a_student_learns_sets_of_labels_from_its_teacher(sets: pa.Table) -> Non
         found: torch.Tensor = ((model.module(rows) > 0) == (teacher.module(rows) > 0)).float().mean()
         return float(found.detach())
 
-    student = run(spec(epochs=15, mix=1.0, teacher="t:1"), wrong, prior)
+    student = run(spec(epochs=15, mix=1.0, teacher="t:1"), wrong, pretrained)
     assert agreement(student) > 0.95 > 0.8 > agreement(run(spec(epochs=15), wrong))
     other = Signature(
         features=(Feature(name="pixels", width=64),), task="multilabel", target="y", labels=("big", "odd")
     )
     with pytest.raises(InvalidInput, match=r"^teacher: t:1 predicts other classes"):
-        run(spec(teacher="t:1"), sets, Prior(teacher=nn.Linear(64, 2), taught=other))
+        run(spec(teacher="t:1"), sets, Pretrained(teacher=nn.Linear(64, 2), teacher_signature=other))

@@ -25,11 +25,11 @@ from longshore.workers.evaluation.rows import Collector, Measured
 from longshore.workers.evaluation.values import ValueRows
 from longshore.workers.inference.batch_runner import Computer
 from longshore.workers.inference.heads import Heads, VectorHead
-from longshore.workers.inference.pipeline import ahead
-from longshore.workers.inference.shard_reader import prepared
 from longshore.workers.inference.table_job import Steps
 from longshore.workers.inputs.reading import window_rows
 from longshore.workers.inputs.row_numbers import number
+from longshore.workers.inputs.shard_reader import prepared
+from longshore.workers.pipeline import ahead
 from longshore.workers.process.heartbeat import Heartbeat
 
 #: Outputs in a window, in numbers: of many classes, a window has fewer rows.

@@ -8,8 +8,8 @@ from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.records import Claim
 from longshore.shared.specs.jobs import InferSpec
 from longshore.workers.context import WorkerContext
-from longshore.workers.inference.prefetch import Held
-from longshore.workers.inference.shard_reader import Reading
+from longshore.workers.inputs.prefetch import Held
+from longshore.workers.inputs.shard_reader import Reading
 from longshore.workers.process.heartbeat import Heartbeat
 
 log = logging.getLogger("longshore.worker")

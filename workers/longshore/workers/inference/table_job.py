@@ -12,9 +12,9 @@ from longshore.workers.context import WorkerContext
 from longshore.workers.inference.batch_runner import Computer
 from longshore.workers.inference.heads import make_heads
 from longshore.workers.inference.next_shard import begin_next
-from longshore.workers.inference.pipeline import Ahead, Behind
-from longshore.workers.inference.shard_reader import Reading, Window
 from longshore.workers.inference.sinks import Computed, ErrorSink, Sink, TableSink
+from longshore.workers.inputs.shard_reader import Reading, Window
+from longshore.workers.pipeline import Ahead, Behind
 from longshore.workers.process.heartbeat import Heartbeat
 
 #: Seconds of computing that are left of a shard when its worker takes the next one, if all is read. A shard that is

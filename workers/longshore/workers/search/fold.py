@@ -13,7 +13,7 @@ from longshore.shared.specs.search import CrossValidateSpec
 from longshore.workers.context import WorkerContext
 from longshore.workers.process.heartbeat import Heartbeat
 from longshore.workers.train.data.load_rows import open_rows
-from longshore.workers.train.loop.pretrained import load_prior
+from longshore.workers.train.loop.pretrained import load_pretrained
 from longshore.workers.train.loop.trainer import train
 
 
@@ -39,7 +39,7 @@ def run_fold(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
         report,
         beat.check,
         (claim.shard, spec.folds),
-        prior=load_prior(spec.train, context.store),
+        pretrained=load_pretrained(spec.train, context.store),
     )
     trials.settle(claim, "complete", value=trained.metrics.get("val_loss"), metrics=trained.metrics)
     trials.finish(claim, _sum_up)

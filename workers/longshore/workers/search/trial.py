@@ -18,7 +18,7 @@ from longshore.workers.process.heartbeat import Heartbeat
 from longshore.workers.search.study import should_prune, suggest
 from longshore.workers.train.data.load_rows import open_rows
 from longshore.workers.train.job import store_version
-from longshore.workers.train.loop.pretrained import load_prior
+from longshore.workers.train.loop.pretrained import load_pretrained
 from longshore.workers.train.loop.result import TrainedModel
 from longshore.workers.train.loop.trainer import train
 
@@ -75,7 +75,7 @@ def _train(context: WorkerContext, claim: Claim, beat: Heartbeat, spec: TuneSpec
         context.device,
         report,
         beat.check,
-        prior=load_prior(tried, context.store),
+        pretrained=load_pretrained(tried, context.store),
     )
 
 

@@ -20,13 +20,12 @@ from longshore.shared.store.manifest import Manifest
 from longshore.workers.context import WorkerContext
 from longshore.workers.families.weights import save_weights
 from longshore.workers.process.heartbeat import Heartbeat
-from longshore.workers.train.checkpoint.manager import Checkpoints, read_checkpoint
+from longshore.workers.train.checkpoint.manager import CheckpointManager, read_checkpoint
 from longshore.workers.train.data.load_rows import open_rows
-from longshore.workers.train.distributed.run import plan, train_on_devices
-from longshore.workers.train.loop.fitting import Keeping
-from longshore.workers.train.loop.pretrained import load_prior
+from longshore.workers.train.distributed.run import plan_launch, train_on_devices
+from longshore.workers.train.loop.pretrained import load_pretrained
 from longshore.workers.train.loop.result import TrainedModel
-from longshore.workers.train.loop.trainer import train
+from longshore.workers.train.loop.trainer import CheckpointConfig, train
 
 
 def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
@@ -36,7 +35,7 @@ def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
     :raises InvalidInput: the data and the spec do not go together.
     """
     spec = TrainSpec.model_validate(claim.spec)
-    checkpoints = Checkpoints(context.ledger, context.store, claim, spec)
+    checkpoints = CheckpointManager(context.ledger, context.store, claim, spec)
     trained = _train(context, claim, spec, beat, checkpoints)
     manifest, digest = store_version(context, claim, spec, trained)
     new = NewVersion(
@@ -63,11 +62,11 @@ def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
                 **({} if promotion is None else promotion.document()),
             }
         )
-    checkpoints.forget()
+    checkpoints.prune()
 
 
 def _train(
-    context: WorkerContext, claim: Claim, spec: TrainSpec, beat: Heartbeat, checkpoints: Checkpoints
+    context: WorkerContext, claim: Claim, spec: TrainSpec, beat: Heartbeat, checkpoints: CheckpointManager
 ) -> TrainedModel:
     """From the last checkpoint, if there is one."""
 
@@ -82,16 +81,16 @@ def _train(
     def report_step(step: int, metrics: dict[str, float]) -> None:
         context.ledger.attempts.record_metrics(claim, step, metrics)
 
-    record, state = checkpoints.locate() or (None, None)
+    record, state = checkpoints.latest() or (None, None)
     _rewind(context, claim, record)
     if spec.devices > 1:
         most = partial(context.ledger.workers.most_devices, claim.queue)
-        order = plan(claim, spec, context.worker, most, state, checkpoints.last)
-        return train_on_devices(order, spec, progress, beat.check)
-    keeping = Keeping(checkpoints, None if state is None else read_checkpoint(state), report_step)
-    rows, prior = open_rows(spec, context.inputs.blocks), load_prior(spec, context.store)
+        launch = plan_launch(claim, spec, context.worker, most, state, checkpoints.last)
+        return train_on_devices(launch, spec, progress, beat.check)
+    config = CheckpointConfig(checkpoints, None if state is None else read_checkpoint(state), report_step)
+    rows, pretrained = open_rows(spec, context.inputs.blocks), load_pretrained(spec, context.store)
     try:
-        return train(spec, rows, context.device, report, beat.check, keeping=keeping, prior=prior)
+        return train(spec, rows, context.device, report, beat.check, checkpoints=config, pretrained=pretrained)
     finally:
         # A later attempt must find what this one has kept.
         checkpoints.wait()

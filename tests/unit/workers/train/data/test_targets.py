@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from longshore.shared.errors import InvalidInput
-from longshore.workers.train.data.targets import Targets, make_coding, read_targets
+from longshore.workers.train.data.targets import Targets, make_target_encoder, read_targets
 
 
 def read(values: pa.Array, task: str = "auto") -> Targets:
@@ -151,17 +151,17 @@ def test_labels_that_cannot_be_learned_are_refused(values: pa.Array, task: str, 
 
 
 def test_labels_that_are_no_label_of_any_row_are_refused_by_row() -> None:
-    coding = make_coding(pa.chunked_array([pa.array([["a"], ["b"]])]), "y", "auto")
+    encoder = make_target_encoder(pa.chunked_array([pa.array([["a"], ["b"]])]), "y", "auto")
     more = pa.chunked_array([pa.array([["a"], []]), pa.array([["b", "z"]])])
     with pytest.raises(InvalidInput, match=r"^target: column 'y' has 'z' in row 12 of test, and in no row to train on"):
-        coding.encode(more, 10, " of test")
-    assert coding.encode(pa.chunked_array([pa.array([[], []])])).tolist() == [[False, False]] * 2
+        encoder.encode(more, 10, " of test")
+    assert encoder.encode(pa.chunked_array([pa.array([[], []])])).tolist() == [[False, False]] * 2
 
 
 def test_an_embedding_s_classes_can_be_widened_by_rows_that_are_held_out() -> None:
-    coding = make_coding(pa.chunked_array([pa.array([3, 1, 3], pa.int8())]), "y", "embedding")
-    assert (coding.task, coding.labels) == ("embedding", (1, 3))
-    wide = coding.widened(pa.chunked_array([pa.array([300, 1, None])]))
+    encoder = make_target_encoder(pa.chunked_array([pa.array([3, 1, 3], pa.int8())]), "y", "embedding")
+    assert (encoder.task, encoder.labels) == ("embedding", (1, 3))
+    wide = encoder.widened(pa.chunked_array([pa.array([300, 1, None])]))
     assert wide.labels == (1, 3, 300)
     assert wide.encode(pa.chunked_array([pa.array([300, 3])])).tolist() == [2, 1]
     assert wide.encode(pa.chunked_array([pa.array([3], pa.int8())])).tolist() == [1]

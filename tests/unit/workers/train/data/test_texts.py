@@ -25,11 +25,10 @@ from longshore.workers.runtimes.loading import load
 from longshore.workers.runtimes.tokens import Tokens
 from longshore.workers.train.checkpoint.state_file import State, read_state, write_state
 from longshore.workers.train.data.dataset import Tables, read_training_data
-from longshore.workers.train.data.on_device import place
-from longshore.workers.train.loop.fitting import Keeping as Kept
-from longshore.workers.train.loop.pretrained import Prior
+from longshore.workers.train.data.on_device import put_on_device
+from longshore.workers.train.loop.pretrained import Pretrained
 from longshore.workers.train.loop.result import TrainedModel
-from longshore.workers.train.loop.trainer import train
+from longshore.workers.train.loop.trainer import CheckpointConfig, train
 from tests.computing import compute
 from tests.topics import make_texts
 
@@ -56,9 +55,20 @@ def spec(**options: object) -> TrainSpec:
 
 
 def run(
-    asked: TrainSpec, tables: Tables | None = None, prior: Prior | None = None, keeping: Kept | None = None
+    asked: TrainSpec,
+    tables: Tables | None = None,
+    pretrained: Pretrained | None = None,
+    checkpoints: CheckpointConfig | None = None,
 ) -> TrainedModel:
-    return train(asked, tables or Tables(table()), CPU, lambda *_: None, lambda: None, prior=prior, keeping=keeping)
+    return train(
+        asked,
+        tables or Tables(table()),
+        CPU,
+        lambda *_: None,
+        lambda: None,
+        pretrained=pretrained,
+        checkpoints=checkpoints,
+    )
 
 
 def opened(folder: Path, family: str, model: TrainedModel) -> Runtime:
@@ -143,7 +153,7 @@ def test_no_batch_is_wider_than_its_longest_text() -> None:
     asked = spec(test=0.2, tokenizer={"length": 18})
     data = read_training_data(asked, Tables(table()))
     assert data.features.shape == (240, 18)
-    placed = place(asked.model_copy(update={"standardize": False}), data, CPU)
+    placed = put_on_device(asked.model_copy(update={"standardize": False}), data, CPU)
     batches = [*placed.train.batches(1, 4), *placed.train.batches(1, 4, start=2)]
     assert placed.validation is not None
     held_out = list(placed.validation.in_order(4))
@@ -156,17 +166,19 @@ def test_no_batch_is_wider_than_its_longest_text() -> None:
 
 def test_a_base_and_a_teacher_bring_their_tokenizer() -> None:
     first = run(spec())
-    prior = Prior(first.module.state_dict(), tokenizer=first.tokenizer)
+    pretrained = Pretrained(first.module.state_dict(), tokenizer=first.tokenizer)
     other = table(120, seed=7)
     other = other.set_column(0, "title", [[f"Unheard {text}" for text in other["title"].to_pylist()]])
     told = first.config.model_dump(mode="json")
-    on = run(spec(base="m:1", tokenizer={"version": "m:1", "length": 20}, config=told, epochs=1), Tables(other), prior)
+    on = run(
+        spec(base="m:1", tokenizer={"version": "m:1", "length": 20}, config=told, epochs=1), Tables(other), pretrained
+    )
     assert on.tokenizer == first.tokenizer
     assert on.notes == ("texts of more than 20 tokens are cut there",)
     assert on.metrics["val_accuracy"] > 0.9
-    prior = Prior(teacher=first.module, taught=first.signature, tokenizer=first.tokenizer)
+    pretrained = Pretrained(teacher=first.module, teacher_signature=first.signature, tokenizer=first.tokenizer)
     options = {"teacher": "m:1", "tokenizer": {"version": "m:1", "length": 20}}
-    student = run(spec(**options, epochs=10), Tables(table(seed=7)), prior)
+    student = run(spec(**options, epochs=10), Tables(table(seed=7)), pretrained)
     assert student.tokenizer == first.tokenizer
     assert student.metrics["val_accuracy"] > 0.9
 
@@ -185,9 +197,9 @@ def test_what_is_wrong_is_said() -> None:
     content = json.loads(str(run(spec(epochs=1)).tokenizer))
     content["model"]["vocab"] = {"<s>": 0, "[UNK]": 1}
     with pytest.raises(InvalidInput, match=r"^tokenizer: id 0 of roberta:1 is '<s>', and a family takes 0 for padding"):
-        run(spec(tokenizer="roberta:1"), prior=Prior(tokenizer=json.dumps(content)))
+        run(spec(tokenizer="roberta:1"), pretrained=Pretrained(tokenizer=json.dumps(content)))
     with pytest.raises(InvalidInput, match=r"^tokenizer: of roberta:1: tokenizer.json cannot be loaded"):
-        run(spec(tokenizer="roberta:1"), prior=Prior(tokenizer="{}"))
+        run(spec(tokenizer="roberta:1"), pretrained=Pretrained(tokenizer="{}"))
 
 
 def test_a_worker_without_tokenizers_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -196,7 +208,7 @@ def test_a_worker_without_tokenizers_says_what_it_lacks(monkeypatch: pytest.Monk
     with pytest.raises(InvalidInput, match=r"^tokenizer: tokenizers is not installed .* 'longshore\[text\]'"):
         run(spec())
     with pytest.raises(InvalidInput, match=r"^tokenizer: tokenizers is not installed"):
-        run(spec(tokenizer="m:1"), prior=Prior(tokenizer=model.tokenizer))
+        run(spec(tokenizer="m:1"), pretrained=Pretrained(tokenizer=model.tokenizer))
     with pytest.raises(InvalidInput, match=r"^runtime: tokenizers is not installed"):
         opened(tmp_path, "rnn", model)
 
@@ -209,7 +221,7 @@ def test_a_damaged_tokenizer_ends_the_loading(tmp_path: Path) -> None:
     assert read_weights(tmp_path / "weights.safetensors")
 
 
-class Keeping:
+class FileCheckpointer:
     """Keeps the state after so many steps, and nothing after that."""
 
     def __init__(self, path: Path, at: int) -> None:
@@ -219,7 +231,7 @@ class Keeping:
     def due(self, done: int) -> bool:
         return done == self._at
 
-    def keep(self, take: Callable[[], State], epoch: int, done: int) -> None:
+    def save(self, take: Callable[[], State], epoch: int, done: int) -> None:
         if done == self._at:
             write_state(take(), self._path)
 
@@ -227,10 +239,10 @@ class Keeping:
 @pytest.mark.parametrize("family", SMALL)
 def test_going_on_from_a_checkpoint_changes_no_bit(tmp_path: Path, family: str) -> None:
     asked = spec(family=family, epochs=2, config={**SMALL[family], "dropout": 0.3})
-    kept = run(asked, keeping=Kept(Keeping(tmp_path / "state", 19)))
+    kept = run(asked, checkpoints=CheckpointConfig(FileCheckpointer(tmp_path / "state", 19)))
     state = read_state(tmp_path / "state")
     assert isinstance(state, dict)
-    again = run(asked, keeping=Kept(state=state))
+    again = run(asked, checkpoints=CheckpointConfig(state=state))
     assert again.tokenizer == kept.tokenizer
     assert again.metrics == kept.metrics
     tensors = again.module.state_dict()

@@ -22,7 +22,7 @@ threading.Event().wait()
 def test_all_who_share_the_pipe_end_and_the_folder_goes(tmp_path: Path) -> None:
     folder = tmp_path / "private"
     folder.mkdir()
-    (folder / "order.json").write_text("{}")
+    (folder / "launch.json").write_text("{}")
     first = subprocess.Popen([sys.executable, "-c", WAIT, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with first:
         assert first.stdin is not None

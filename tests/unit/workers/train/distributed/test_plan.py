@@ -12,8 +12,8 @@ from longshore.shared.ledger.records import Claim
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.process.draining import HandBack
 from longshore.workers.process.settings import WorkerSettings
-from longshore.workers.train.distributed.launch_spec import Order, read_order, write_order
-from longshore.workers.train.distributed.run import plan
+from longshore.workers.train.distributed.launch_spec import LaunchSpec, read_launch_spec, write_launch_spec
+from longshore.workers.train.distributed.run import plan_launch
 
 SPEC = TrainSpec.model_validate(
     {"model": "m", "family": "mlp", "data": {"uri": "/", "format": "csv"}, "target": "y", "devices": 2}
@@ -44,8 +44,8 @@ def claim(queue: str = "gpu") -> Claim:
     )
 
 
-def planned(worker: WorkerSettings, queue: str = "gpu", most: int | None = None) -> Order:
-    return plan(claim(queue), SPEC, worker, lambda: most)
+def planned(worker: WorkerSettings, queue: str = "gpu", most: int | None = None) -> LaunchSpec:
+    return plan_launch(claim(queue), SPEC, worker, lambda: most)
 
 
 def gpus(count: int) -> WorkerSettings:
@@ -54,8 +54,8 @@ def gpus(count: int) -> WorkerSettings:
 
 @pytest.mark.parametrize(("threads", "each"), [(1, 1), (5, 2), (8, 4)])
 def test_on_cpus_threads_are_shared_out(threads: int, each: int) -> None:
-    order = planned(WorkerSettings(name="cpu@tests", device="cpu", threads=threads), "cpu")
-    assert (order.device, order.devices, order.threads) == ("cpu", 2, each)
+    launch = planned(WorkerSettings(name="cpu@tests", device="cpu", threads=threads), "cpu")
+    assert (launch.device, launch.devices, launch.threads) == ("cpu", 2, each)
 
 
 def test_gpus_are_taken_where_there_are_enough() -> None:
@@ -74,6 +74,6 @@ def test_a_worker_with_too_few_leaves_the_job_to_another_that_has_enough() -> No
 
 
 def test_an_order_is_read_as_it_was_written(tmp_path: Path) -> None:
-    order = plan(claim(), SPEC, gpus(2), lambda: None, tmp_path / "state", "epoch 3, step 120")
-    write_order(order, tmp_path)
-    assert read_order(tmp_path) == order
+    launch = plan_launch(claim(), SPEC, gpus(2), lambda: None, tmp_path / "state", "epoch 3, step 120")
+    write_launch_spec(launch, tmp_path)
+    assert read_launch_spec(tmp_path) == launch

@@ -18,7 +18,7 @@ from longshore.shared.specs.validation import build
 from longshore.workers.families.registry import get_family
 from longshore.workers.train.data.dataset import Tables
 from longshore.workers.train.loop.initialize import initialize
-from longshore.workers.train.loop.pretrained import Prior
+from longshore.workers.train.loop.pretrained import Pretrained
 from longshore.workers.train.loop.result import TrainedModel
 from longshore.workers.train.loop.trainer import train
 
@@ -123,9 +123,9 @@ def test_the_global_generator_and_the_default_stay() -> None:
     torch.set_rng_state(before)
 
 
-def run(asked: TrainSpec, prior: Prior | None = None) -> TrainedModel:
+def run(asked: TrainSpec, pretrained: Pretrained | None = None) -> TrainedModel:
     table = pa.table({"a": [1.0, 2.0, 3.0, 5.0], "b": [4.0, 1.0, 0.0, 2.0], "y": [1.0, 0.0, 2.0, 4.0]})
-    return train(asked, Tables(table), torch.device("cpu"), lambda *_: None, lambda: None, prior=prior)
+    return train(asked, Tables(table), torch.device("cpu"), lambda *_: None, lambda: None, pretrained=pretrained)
 
 
 def test_a_training_begins_so_and_a_base_comes_after() -> None:
@@ -135,7 +135,7 @@ def test_a_training_begins_so_and_a_base_comes_after() -> None:
     torch.testing.assert_close(weights["network.0.weight"].T @ weights["network.0.weight"], torch.eye(2))
     assert weights["network.0.bias"].abs().max() < 1e-20
     base = {"network.0.weight": torch.full((3, 2), 7.0), "network.2.weight": torch.zeros(9, 9)}
-    based = run(asked, Prior(base)).module.state_dict()
+    based = run(asked, Pretrained(base)).module.state_dict()
     assert torch.equal(based["network.0.weight"], base["network.0.weight"])
     torch.testing.assert_close(based["network.2.weight"], weights["network.2.weight"])
 

@@ -17,9 +17,9 @@ from longshore.workers.families.cnn import CNN
 from longshore.workers.families.layout import channels_last
 from longshore.workers.train.checkpoint.state_file import read_state, write_state
 from longshore.workers.train.data.batches import InMemoryRows
-from longshore.workers.train.loop.early_stopping import Stopping
-from longshore.workers.train.loop.loop import Loop
-from longshore.workers.train.loop.lr_schedule import Schedule
+from longshore.workers.train.loop.early_stopping import EarlyStopping
+from longshore.workers.train.loop.loop import TrainingLoop
+from longshore.workers.train.loop.lr_schedule import LRSchedule
 from longshore.workers.train.loop.precision import Precision
 
 CPU = torch.device("cpu")
@@ -28,7 +28,7 @@ FEATURES = torch.randn(ROWS, 5, generator=torch.Generator().manual_seed(1))
 CLASSES = (FEATURES.sum(dim=1) > 0).long()
 
 
-class Keeping:
+class FileCheckpointer:
     """Keeps a state in a file at some steps."""
 
     def __init__(self, path: Path, at: int) -> None:
@@ -38,33 +38,35 @@ class Keeping:
     def due(self, done: int) -> bool:
         return done == self._at
 
-    def keep(self, take: Callable[[], object], epoch: int, done: int) -> None:
+    def save(self, take: Callable[[], object], epoch: int, done: int) -> None:
         write_state(take(), self._path)
         self.last = f"epoch {epoch}, step {done}"
 
 
-def loop(batch: int = 10, dropout: float = 0.0, precision: str = "fp32", rate: float = 0.1, **options: object) -> Loop:
+def loop(
+    batch: int = 10, dropout: float = 0.0, precision: str = "fp32", rate: float = 0.1, **options: object
+) -> TrainingLoop:
     torch.manual_seed(3)
     network = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Dropout(dropout), nn.Linear(8, 2))
-    return Loop(
+    return TrainingLoop(
         network=network,
         optimizer=torch.optim.SGD(network.parameters(), lr=rate, momentum=0.9),
         loss=functional.cross_entropy,
         rows=InMemoryRows(FEATURES, CLASSES, torch.arange(ROWS), 5),
         batch_size=batch,
         device=CPU,
-        evaluation=None,
+        evaluator=None,
         check=lambda: None,
         precision=Precision(precision, CPU),
         **options,  # type: ignore[arg-type]
     )
 
 
-def weights(of: Loop) -> torch.Tensor:
+def weights(of: TrainingLoop) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in of.network.parameters()])
 
 
-def run(of: Loop, epochs: int = 2) -> torch.Tensor:
+def run(of: TrainingLoop, epochs: int = 2) -> torch.Tensor:
     of.run(epochs, lambda epoch, metrics: None)
     return weights(of)
 
@@ -109,28 +111,28 @@ def test_going_on_from_any_step_ends_with_the_same_bits(tmp_path: Path, at: int,
     whole: list[tuple[int, dict[str, float]]] = []
     undisturbed = loop(**options)  # type: ignore[arg-type]
     undisturbed.run(3, lambda epoch, metrics: whole.append((epoch, metrics)))
-    if at > undisturbed.place.done:
-        at = undisturbed.place.done
-    kept = loop(**options, keeper=Keeping(tmp_path / "x", at))  # type: ignore[arg-type]
+    if at > undisturbed.position.done:
+        at = undisturbed.position.done
+    kept = loop(**options, checkpointer=FileCheckpointer(tmp_path / "x", at))  # type: ignore[arg-type]
     run(kept, 3)
     torch.manual_seed(99)
     again = loop(**options)  # type: ignore[arg-type]
     again.restore(read_state(tmp_path / "x"))  # type: ignore[arg-type]
-    assert again.place.done == at
+    assert again.position.done == at
     rest: list[tuple[int, dict[str, float]]] = []
     again.run(3, lambda epoch, metrics: rest.append((epoch, metrics)))
     assert torch.equal(weights(again), weights(undisturbed))
     assert rest == whole[-len(rest) :]
 
 
-def convolutions(keeper: Keeping | None = None) -> Loop:
+def convolutions(checkpointer: FileCheckpointer | None = None) -> TrainingLoop:
     """Two of them, laid out with channels last, and the optimizer that goes through weights as they lie in memory."""
     torch.manual_seed(3)
     layers = [nn.Unflatten(1, (3, 6, 6)), nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.Flatten()]
     network = nn.Sequential(*layers, nn.Linear(20, 2))
     channels_last(network, CNN)
     images = torch.randn(ROWS, 108, generator=torch.Generator().manual_seed(1))
-    one = loop(keeper=keeper)
+    one = loop(checkpointer=checkpointer)
     one.network = network
     one.optimizer = torch.optim.Adam(network.parameters(), lr=0.01, fused=True)
     one.rows = InMemoryRows(images, CLASSES, torch.arange(ROWS), 5)
@@ -139,7 +141,7 @@ def convolutions(keeper: Keeping | None = None) -> Loop:
 
 def test_convolutions_go_on_with_the_same_bits_though_files_know_no_layout(tmp_path: Path) -> None:
     undisturbed = run(convolutions(), 3)
-    run(convolutions(Keeping(tmp_path / "x", 29)), 3)
+    run(convolutions(FileCheckpointer(tmp_path / "x", 29)), 3)
     again = convolutions()
     again.restore(read_state(tmp_path / "x"))  # type: ignore[arg-type]
     assert torch.equal(run(again, 3), undisturbed)
@@ -162,14 +164,14 @@ def spec(**options: object) -> TrainSpec:
     ],
 )
 def test_schedules_and_stopping_go_on_where_they_were(tmp_path: Path, options: dict[str, object]) -> None:
-    def made(keeper: Keeping | None = None) -> Loop:
-        one = loop(dropout=0.3, keeper=keeper)
-        one.schedule = Schedule(spec(**options), one.optimizer, 3 * 21)
-        one.stopping = Stopping(2, "train_loss")
+    def made(checkpointer: FileCheckpointer | None = None) -> TrainingLoop:
+        one = loop(dropout=0.3, checkpointer=checkpointer)
+        one.schedule = LRSchedule(spec(**options), one.optimizer, 3 * 21)
+        one.early_stopping = EarlyStopping(2, "train_loss")
         return one
 
     undisturbed = run(made(), 3)
-    run(made(Keeping(tmp_path / "x", 29)), 3)
+    run(made(FileCheckpointer(tmp_path / "x", 29)), 3)
     again = made()
     again.restore(read_state(tmp_path / "x"))  # type: ignore[arg-type]
     assert torch.equal(run(again, 3), undisturbed)
@@ -190,7 +192,7 @@ def test_schedules_and_stopping_go_on_where_they_were(tmp_path: Path, options: d
 def test_the_learning_rate_of_each_step(options: dict[str, object], rates: list[float]) -> None:
     """Six steps, two to an epoch."""
     one = loop()
-    schedule = Schedule(spec(**options), one.optimizer, 6)
+    schedule = LRSchedule(spec(**options), one.optimizer, 6)
     seen = []
     for step in range(6):
         seen.append(one.optimizer.param_groups[0]["lr"] / 0.1)
@@ -203,7 +205,7 @@ def test_the_learning_rate_of_each_step(options: dict[str, object], rates: list[
 
 def test_one_cycle_rises_to_the_learning_rate_and_falls() -> None:
     one = loop()
-    schedule = Schedule(spec(schedule="one_cycle"), one.optimizer, 100)
+    schedule = LRSchedule(spec(schedule="one_cycle"), one.optimizer, 100)
     seen = []
     for _ in range(100):
         seen.append(one.optimizer.param_groups[0]["lr"])
@@ -216,7 +218,7 @@ def test_one_cycle_rises_to_the_learning_rate_and_falls() -> None:
 
 def test_the_rate_is_lowered_where_the_loss_stays() -> None:
     one = loop()
-    schedule = Schedule(spec(schedule="plateau", patience=1, gamma=0.5), one.optimizer, 100)
+    schedule = LRSchedule(spec(schedule="plateau", patience=1, gamma=0.5), one.optimizer, 100)
     seen = []
     for loss in (3.0, 2.0, 2.0, 2.0, 2.0, 2.0):
         schedule.epoch({"train_loss": 9.0, "val_loss": loss})
@@ -226,7 +228,7 @@ def test_the_rate_is_lowered_where_the_loss_stays() -> None:
 
 def test_the_best_epoch_is_kept() -> None:
     one = loop()
-    stopping = Stopping(2, "val_accuracy")
+    stopping = EarlyStopping(2, "val_accuracy")
     kept = []
     for epoch, value in enumerate((0.5, 0.9, 0.8, 0.85), start=1):
         with torch.no_grad():
@@ -258,13 +260,13 @@ def test_options_that_do_not_go_together_are_refused(options: dict[str, object],
 
 
 def test_a_loss_that_is_no_number_names_the_last_good_checkpoint(tmp_path: Path) -> None:
-    broken = loop(rate=0.1, keeper=Keeping(tmp_path / "x", 3))
+    broken = loop(rate=0.1, checkpointer=FileCheckpointer(tmp_path / "x", 3))
     rows = FEATURES.clone()
     broken.rows = InMemoryRows(rows, CLASSES, torch.arange(ROWS), 5)
     # Poisoned after the checkpoint.
 
     def poison() -> None:
-        if broken.place.done > 4:
+        if broken.position.done > 4:
             rows.fill_(float("nan"))
 
     broken.check = poison

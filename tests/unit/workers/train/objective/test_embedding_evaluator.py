@@ -15,7 +15,7 @@ from longshore.shared.errors import InvalidInput
 from longshore.workers.train.data.batches import InMemoryRows
 from longshore.workers.train.objective import embedding_evaluator as neighbours
 from longshore.workers.train.objective.contrastive import SupervisedContrastive
-from longshore.workers.train.objective.embedding_evaluator import VectorEvaluation, recall_at_1
+from longshore.workers.train.objective.embedding_evaluator import EmbeddingEvaluator, recall_at_1
 
 CPU = torch.device("cpu")
 ROWS = torch.randn(3000, 6, generator=torch.Generator().manual_seed(0))
@@ -35,9 +35,9 @@ def by_scikit_learn(rows: torch.Tensor, classes: torch.Tensor) -> float:
     return float(right[paired].mean())
 
 
-def evaluation(batch: int = 128, *names: str) -> VectorEvaluation:
+def evaluation(batch: int = 128, *names: str) -> EmbeddingEvaluator:
     rows = InMemoryRows(ROWS, CLASSES, torch.arange(len(ROWS)))
-    return VectorEvaluation(rows, SupervisedContrastive(0.1), batch, CPU, "val_", names or None)
+    return EmbeddingEvaluator(rows, SupervisedContrastive(0.1), batch, CPU, "val_", names or None)
 
 
 def test_the_recall_is_that_of_the_nearest_other_rows() -> None:
@@ -75,7 +75,7 @@ def test_rows_without_another_of_their_class_have_no_recall() -> None:
     assert math.isnan(recall_at_1(units, torch.arange(5), nothing))
     assert recall_at_1(units[[0, 0, 1]], torch.tensor([1, 1, 2]), nothing) == 1.0
     rows = InMemoryRows(ROWS, torch.arange(3000), torch.arange(3))
-    assert VectorEvaluation(rows, SupervisedContrastive(0.1), 8, CPU).run(nn.Identity(), nothing) == {"val_loss": 0.0}
+    assert EmbeddingEvaluator(rows, SupervisedContrastive(0.1), 8, CPU).run(nn.Identity(), nothing) == {"val_loss": 0.0}
 
 
 def test_other_metrics_are_refused() -> None:

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from longshore.shared.errors import InvalidInput
 from longshore.workers.train.data.batches import InMemoryRows
-from longshore.workers.train.objective.evaluator import Evaluation
+from longshore.workers.train.objective.evaluator import MetricsEvaluator
 from longshore.workers.train.objective.losses import squared_error
 from longshore.workers.train.objective.multilabel import binary_cross_entropy
 
@@ -20,10 +20,10 @@ ROWS = torch.randn(3000, 4, generator=torch.Generator().manual_seed(2))
 CLASSES = torch.randint(0, 4, (3000,), generator=torch.Generator().manual_seed(3))
 
 
-def evaluation(targets: torch.Tensor, classes: int | None, *names: str) -> Evaluation:
+def evaluation(targets: torch.Tensor, classes: int | None, *names: str) -> MetricsEvaluator:
     rows = InMemoryRows(ROWS, targets, torch.arange(len(ROWS)))
     loss = squared_error if classes is None else functional.cross_entropy
-    return Evaluation(rows, classes, loss, 64, CPU, "val_", names or None)
+    return MetricsEvaluator(rows, classes, loss, 64, CPU, "val_", names or None)
 
 
 def test_of_classes() -> None:
@@ -127,9 +127,9 @@ def test_what_is_for_other_targets_is_refused() -> None:
         sets(ROWS[:, :2] > 0, "perplexity")
 
 
-def sets(targets: torch.Tensor, *names: str) -> Evaluation:
+def sets(targets: torch.Tensor, *names: str) -> MetricsEvaluator:
     rows = InMemoryRows(ROWS, targets, torch.arange(len(ROWS)))
-    return Evaluation(rows, targets.shape[1], binary_cross_entropy, 64, CPU, "val_", names or None, "multilabel")
+    return MetricsEvaluator(rows, targets.shape[1], binary_cross_entropy, 64, CPU, "val_", names or None, "multilabel")
 
 
 class Given(nn.Module):

@@ -12,9 +12,9 @@ from torch import nn
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.optimizers import Optimizer
 from longshore.workers.train.checkpoint.state_file import read_state
+from longshore.workers.train.data.rank_sharding import computed_rows, rank_batch
 from longshore.workers.train.strategy.fsdp import units
-from longshore.workers.train.strategy.process_group import Group, refuse_batch_norm
-from longshore.workers.train.strategy.rank_sharding import dealt, present
+from longshore.workers.train.strategy.process_group import ProcessGroup, refuse_batch_norm
 from tests.unit.workers.train.ranks import Asked, alone, together
 
 #: How far weights may be apart, where one sum is made in another order.
@@ -31,11 +31,11 @@ EVERYTHING: dict[str, object] = {
 }
 
 
-class At(Group):
+class At(ProcessGroup):
     """One of some ranks, that has no others."""
 
     def __init__(self, rank: int, size: int) -> None:
-        self.rank, self.size = rank, size
+        self.rank, self.world_size = rank, size
 
 
 OPTIONS: list[dict[str, object]] = [
@@ -82,7 +82,7 @@ def test_a_training_goes_on_with_the_same_bits(tmp_path: Path, kind: str, size: 
 def test_every_row_is_dealt_to_one_rank_and_the_first_has_the_most() -> None:
     for size in (2, 3, 7):
         for rows in range(1, 20):
-            parts = [At(rank, size).own(rows) for rank in range(size)]
+            parts = [At(rank, size).local_rows(rows) for rank in range(size)]
             assert [row for part in parts for row in range(rows)[part]] == list(range(rows))
             counts = [part.stop - part.start for part in parts]
             assert max(counts) - min(counts) <= 1
@@ -92,8 +92,8 @@ def test_every_row_is_dealt_to_one_rank_and_the_first_has_the_most() -> None:
 def test_a_rank_without_rows_computes_one_that_does_not_count() -> None:
     rows, targets = torch.arange(4.0).reshape(2, 2), torch.tensor([5, 6])
     last = At(2, 3)
-    assert (last.own(2), present(last, 2)) == (slice(2, 2), slice(0, 1))  # type: ignore[arg-type]
-    (inputs, given), count = dealt(last, rows, targets)  # type: ignore[arg-type]
+    assert (last.local_rows(2), computed_rows(last, 2)) == (slice(2, 2), slice(0, 1))  # type: ignore[arg-type]
+    (inputs, given), count = rank_batch(last, rows, targets)  # type: ignore[arg-type]
     assert (inputs.tolist(), given.tolist(), count) == ([[0, 1]], [5], 0)
 
 
@@ -105,9 +105,9 @@ def test_layers_that_measure_a_batch_are_refused() -> None:
 
 def test_a_checkpoint_of_other_devices_is_refused() -> None:
     with pytest.raises(InvalidInput, match=r"^devices: 2: the checkpoint to go on from is of 3; give as many"):
-        At(0, 2).mine(torch.zeros(3, 8))
+        At(0, 2).local_shard(torch.zeros(3, 8))
     with pytest.raises(InvalidInput, match=r"is of 1; give as many"):
-        At(0, 2).mine(torch.zeros(8))
+        At(0, 2).local_shard(torch.zeros(8))
 
 
 def test_layers_are_sharded_one_by_one() -> None:

@@ -22,7 +22,7 @@ from longshore.workers.train.checkpoint.state_file import State, copied, read_st
 log = logging.getLogger("longshore.worker")
 
 
-class Checkpoints:
+class CheckpointManager:
     """Takes, keeps and finds them.
 
     A copy of the state is taken between two steps; a thread writes it. While one is being written no other is taken.
@@ -39,10 +39,10 @@ class Checkpoints:
 
     @property
     def last(self) -> str | None:
-        """See :class:`~longshore.workers.train.loop.loop.Keeper`."""
+        """See :class:`~longshore.workers.train.loop.loop.Checkpointer`."""
         return self._last
 
-    def locate(self) -> tuple[CheckpointRecord, Path] | None:
+    def latest(self) -> tuple[CheckpointRecord, Path] | None:
         """From where this attempt goes on: the newest of its job, or of the job that it extends, and its file.
 
         :raises InvalidInput: that job has none.
@@ -60,15 +60,15 @@ class Checkpoints:
         return record, path
 
     def due(self, done: int) -> bool:
-        """See :class:`~longshore.workers.train.loop.loop.Keeper`."""
+        """See :class:`~longshore.workers.train.loop.loop.Checkpointer`."""
         if self._spec.keep_checkpoints == 0 or (self._writing is not None and self._writing.is_alive()):
             return False
         if self._spec.checkpoint_steps is not None and done % self._spec.checkpoint_steps == 0:
             return True
         return self._spec.checkpoint_seconds is not None and time.monotonic() >= self._next
 
-    def keep(self, take: Callable[[], State], epoch: int, done: int) -> None:
-        """See :class:`~longshore.workers.train.loop.loop.Keeper`."""
+    def save(self, take: Callable[[], State], epoch: int, done: int) -> None:
+        """See :class:`~longshore.workers.train.loop.loop.Checkpointer`."""
         if self._spec.keep_checkpoints == 0:
             return
         self.wait()
@@ -84,7 +84,7 @@ class Checkpoints:
             self._writing.join()
             self._writing = None
 
-    def forget(self) -> None:
+    def prune(self) -> None:
         """Remove all of the job, but what another job needs to go on from its end."""
         self.wait()
         self._remove(self._ledger.checkpoints.prune(self._claim.job_id, min(self._spec.keep_checkpoints, 1)))

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from longshore.shared.specs.augment import Augment, ColorJitter, RandomCrop, RandomErasing, RandomResizedCrop
 from longshore.workers.families.standardize import Standardize
-from longshore.workers.train.loop.seeds import derived
+from longshore.workers.train.seeds import derive_seed
 
 #: Draws numbers from 0 to 1, of the shape asked for, on the device of the images.
 Draw = Callable[..., torch.Tensor]
@@ -55,7 +55,7 @@ class Augmentation:
 
         :param count: rows of the whole batch, if others are elsewhere; what is drawn for a row is the same anywhere.
         """
-        generator = torch.Generator().manual_seed(derived("augment", self._seed, epoch, step))
+        generator = torch.Generator().manual_seed(derive_seed("augment", self._seed, epoch, step))
 
         def draw(*size: int) -> torch.Tensor:
             # Drawn on the CPU: the same numbers on every device.

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 
 from longshore.workers.train.data.augment import Augmentation
-from longshore.workers.train.loop.seeds import derived
+from longshore.workers.train.seeds import derive_seed
 
 #: Inputs, float32 ``(n, width)``, and targets, ``(n,)``, on the device, as the network and the loss take them.
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -64,7 +64,7 @@ class InMemoryRows:
 
     def batches(self, epoch: int, size: int, start: int = 0) -> Iterator[Batch]:
         """See :class:`TrainingRows`."""
-        generator = torch.Generator().manual_seed(derived("order", self.seed, epoch))
+        generator = torch.Generator().manual_seed(derive_seed("order", self.seed, epoch))
         shuffled = self.picked[torch.randperm(len(self.picked), generator=generator)]
         yield from self._taken(shuffled[start * size :], size)
 

@@ -18,10 +18,9 @@ from longshore.shared.specs.families import image_shape
 from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.specs.tokenizer import LENGTH
 from longshore.shared.specs.train import TrainSpec
-from longshore.workers.train.data.signing import make_signature
-from longshore.workers.train.data.split import Parts, Rows, split_by_column, split_by_fold, split_by_fraction
-from longshore.workers.train.data.targets import Targets, Values, make_coding, unseen
-from longshore.workers.train.data.texts import Fitted, tokenise
+from longshore.workers.train.data.split import Rows, SplitIndices, split_by_column, split_by_fold, split_by_fraction
+from longshore.workers.train.data.targets import Targets, Values, make_signature, make_target_encoder, unseen
+from longshore.workers.train.data.texts import FittedTokenizer, tokenise
 
 #: Rows turned into numbers in one step, which bounds the memory this takes beside the matrix itself.
 _CHUNK = 8192
@@ -59,7 +58,7 @@ class TrainingData:
     #: What is odd about the data and no reason to refuse it, a sentence each.
     notes: tuple[str, ...] = ()
     #: Of texts.
-    fitted: Fitted | None = None
+    tokenizer: FittedTokenizer | None = None
 
     @property
     def outputs(self) -> int:
@@ -103,18 +102,18 @@ def read_training_data(
 
 def _read_targets(spec: TrainSpec, tables: Tables, features: tuple[Feature, ...]) -> Targets:
     column = tables.data[spec.target]
-    coding = make_coding(column, spec.target, spec.task)
+    encoder = make_target_encoder(column, spec.target, spec.task)
     for field, table in list(tables)[1:]:
         check_held_out(table.schema, features, spec.target, column.type, field)
-        if coding.task == "embedding":
-            coding = coding.widened(table[spec.target])
-    values = [coding.encode(column)]
+        if encoder.task == "embedding":
+            encoder = encoder.widened(table[spec.target])
+    values = [encoder.encode(column)]
     for field, table in list(tables)[1:]:
-        values.append(coding.encode(table[spec.target], where=f" of {field}"))
-    return Targets(coding.task, cast(Values, np.concatenate(values)), coding.labels)
+        values.append(encoder.encode(table[spec.target], where=f" of {field}"))
+    return Targets(encoder.task, cast(Values, np.concatenate(values)), encoder.labels)
 
 
-def _split(spec: TrainSpec, tables: Tables, targets: Targets, fold: tuple[int, int] | None) -> Parts:
+def _split(spec: TrainSpec, tables: Tables, targets: Targets, fold: tuple[int, int] | None) -> SplitIndices:
     """Part the rows of ``data``, and put those of the other tables where they belong."""
     count = tables.data.num_rows
     grouped = targets.task in ("classification", "embedding")
@@ -141,10 +140,10 @@ def _split(spec: TrainSpec, tables: Tables, targets: Targets, fold: tuple[int, i
     for field, table in list(tables)[1:]:
         added[field] = np.arange(start, start + table.num_rows)
         start += table.num_rows
-    return Parts(parts.train, added[VALIDATION], added[TEST])
+    return SplitIndices(parts.train, added[VALIDATION], added[TEST])
 
 
-def _refuse_unseen(name: str, targets: Targets, parts: Parts) -> None:
+def _refuse_unseen(name: str, targets: Targets, parts: SplitIndices) -> None:
     if targets.labels is None:
         return
     sets = targets.task == "multilabel"

@@ -13,10 +13,10 @@ from longshore.workers.train.data.stream.reader import StreamSource
 from longshore.workers.train.data.tables import read_tables
 
 #: Read whole, or opened to be read again and again.
-Opened: TypeAlias = Tables | Sequence[StreamSource]
+OpenedRows: TypeAlias = Tables | Sequence[StreamSource]
 
 
-def open_rows(spec: TrainSpec, blocks: Blocks) -> Opened:
+def open_rows(spec: TrainSpec, blocks: Blocks) -> OpenedRows:
     """The rows that ``spec`` names.
 
     :raises DataError: a file cannot be read, or is not what it was at submission.

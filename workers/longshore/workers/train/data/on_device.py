@@ -14,17 +14,17 @@ from longshore.workers.families.standardize import Standardize
 from longshore.workers.train.data.augment import Augmentation
 from longshore.workers.train.data.batches import AugmentedRows, HeldOutRows, InMemoryRows, TrainingRows
 from longshore.workers.train.data.dataset import TrainingData
+from longshore.workers.train.data.rank_sharding import RankRows, computed_rows
 from longshore.workers.train.data.split import Rows
 from longshore.workers.train.data.stream.batches import StreamedRows
 from longshore.workers.train.data.stream.dataset import StreamedData
 from longshore.workers.train.data.stream.splitting import TEST, TRAIN, VALIDATION
 from longshore.workers.train.strategy.base import Strategy
-from longshore.workers.train.strategy.rank_sharding import DealtRows, present
 from longshore.workers.train.strategy.single import Single
 
 
 @dataclass(frozen=True)
-class Placed:
+class DeviceRows:
     """Rows on a device."""
 
     train: TrainingRows
@@ -37,13 +37,13 @@ class Placed:
     standardize: Standardize | None
 
 
-def place(
+def put_on_device(
     spec: TrainSpec,
     data: TrainingData | StreamedData,
     device: torch.device,
     given: Standardize | None = None,
     strategy: Strategy | None = None,
-) -> Placed:
+) -> DeviceRows:
     """Put the rows on ``device``, or make ready to. On the CPU, features in memory are standardised in place.
 
     :param given: how they are; ``None`` measures it.
@@ -54,18 +54,18 @@ def place(
     else:
         placed = _streamed(spec, data, device, given)
     strategy = strategy or Single()
-    if strategy.size > 1:
-        placed = replace(placed, train=DealtRows(placed.train, strategy))
+    if strategy.world_size > 1:
+        placed = replace(placed, train=RankRows(placed.train, strategy))
     shape = image_shape(spec.config)
     if spec.augment is None:
         return placed
     spec.augment.check(shape, data.signature.features)
     assert shape is not None
-    augmentation = Augmentation(spec.augment, shape, spec.seed, placed.standardize, partial(present, strategy))
+    augmentation = Augmentation(spec.augment, shape, spec.seed, placed.standardize, partial(computed_rows, strategy))
     return replace(placed, train=AugmentedRows(placed.train, augmentation))
 
 
-def _in_memory(spec: TrainSpec, data: TrainingData, device: torch.device, given: Standardize | None) -> Placed:
+def _in_memory(spec: TrainSpec, data: TrainingData, device: torch.device, given: Standardize | None) -> DeviceRows:
     rows = torch.from_numpy(data.features).to(device)
     targets = torch.from_numpy(data.targets.values).to(device)
     standardize = None
@@ -76,25 +76,25 @@ def _in_memory(spec: TrainSpec, data: TrainingData, device: torch.device, given:
         standardize.to(device)
         standardize.apply_(rows)
 
-    lengths = None if data.fitted is None else torch.from_numpy(data.fitted.lengths)
+    lengths = None if data.tokenizer is None else torch.from_numpy(data.tokenizer.lengths)
 
     def some(numbers: Rows) -> InMemoryRows:
         return InMemoryRows(rows, targets, torch.from_numpy(numbers), spec.seed, lengths)
 
     def held_out(numbers: Rows) -> InMemoryRows | None:
-        if data.fitted is not None:
+        if data.tokenizer is not None:
             # Rows of like length together, so that little padding is computed.
-            numbers = numbers[np.argsort(data.fitted.lengths[numbers], kind="stable")]
+            numbers = numbers[np.argsort(data.tokenizer.lengths[numbers], kind="stable")]
         return some(numbers) if len(numbers) else None
 
     train = some(data.train_rows)
     measured = held_out(data.train_rows) or train
-    return Placed(train, measured, held_out(data.held_out_rows), held_out(data.test_rows), standardize)
+    return DeviceRows(train, measured, held_out(data.held_out_rows), held_out(data.test_rows), standardize)
 
 
-def _streamed(spec: TrainSpec, data: StreamedData, device: torch.device, given: Standardize | None) -> Placed:
+def _streamed(spec: TrainSpec, data: StreamedData, device: torch.device, given: Standardize | None) -> DeviceRows:
     standardize = (given or data.survey.standardize).to(device) if spec.standardize else None
     parts = [data.part(part, standardize, device) for part in (TRAIN, VALIDATION, TEST)]
     train = StreamedRows(parts[0], data.window(spec), spec.seed)
     held_out, tested = (part if part.count else None for part in parts[1:])
-    return Placed(train, parts[0], held_out, tested, standardize)
+    return DeviceRows(train, parts[0], held_out, tested, standardize)

@@ -22,7 +22,7 @@ _TEST_SEED = 0x7E57
 
 
 @dataclass(frozen=True)
-class Parts:
+class SplitIndices:
     """Row numbers, each ascending. Together they are all rows, and no row is in two parts."""
 
     train: Rows
@@ -30,7 +30,7 @@ class Parts:
     test: Rows
 
 
-def split_by_fraction(groups: Rows, validation: float, test: float, seed: int) -> Parts:
+def split_by_fraction(groups: Rows, validation: float, test: float, seed: int) -> SplitIndices:
     """Draw the rows to validate on and to test on by ``seed``, from each group in proportion (stratified).
 
     At least one row of every group is trained on, so that no class is held out altogether.
@@ -41,10 +41,10 @@ def split_by_fraction(groups: Rows, validation: float, test: float, seed: int) -
     """
     rest, tested = _hold_out(np.arange(len(groups)), groups, test, (seed + _TEST_SEED) % 2**63, TEST)
     train, held_out = _hold_out(rest, groups, validation, seed, VALIDATION)
-    return Parts(train, held_out, tested)
+    return SplitIndices(train, held_out, tested)
 
 
-def split_by_fold(groups: Rows, fold: tuple[int, int], seed: int) -> Parts:
+def split_by_fold(groups: Rows, fold: tuple[int, int], seed: int) -> SplitIndices:
     """Validate on one of k parts, drawn by ``seed`` from each group in proportion (stratified).
 
     :param groups: as of :func:`split_by_fraction`.
@@ -60,22 +60,22 @@ def split_by_fold(groups: Rows, fold: tuple[int, int], seed: int) -> Parts:
     mask = np.zeros(len(groups), dtype=bool)
     # Dealt out like cards, group after group.
     mask[order[number::count]] = True
-    return Parts(np.flatnonzero(~mask), np.flatnonzero(mask), np.empty(0, np.int64))
+    return SplitIndices(np.flatnonzero(~mask), np.flatnonzero(mask), np.empty(0, np.int64))
 
 
-def split_by_column(column: pa.ChunkedArray, name: str) -> Parts:
+def split_by_column(column: pa.ChunkedArray, name: str) -> SplitIndices:
     """Part rows by what a column of text calls them: see ``SPLITS``. Case does not matter.
 
     :raises InvalidInput: a value is none of these, or no row is to be trained on.
     """
-    found = named_parts(column, name)
-    parts = Parts(*(np.flatnonzero(found == part) for part in range(3)))
+    found = named_splits(column, name)
+    parts = SplitIndices(*(np.flatnonzero(found == part) for part in range(3)))
     if not len(parts.train):
         raise InvalidInput("split", f"column {name!r} calls no row {TRAIN}; there must be rows to train on")
     return parts
 
 
-def named_parts(column: pa.ChunkedArray, name: str, row: int = 0) -> Codes:
+def named_splits(column: pa.ChunkedArray, name: str, row: int = 0) -> Codes:
     """The part of each row: 0 to train on, 1 for validation, 2 for the test.
 
     :param row: the number of the first, for errors.

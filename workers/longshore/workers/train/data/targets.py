@@ -14,8 +14,8 @@ from longshore.shared.datasets.columns.label_lists import is_label_lists, read_l
 from longshore.shared.datasets.columns.numbers import convert
 from longshore.shared.datasets.columns.types import is_list, is_number, is_text, shape_of, stored, type_name
 from longshore.shared.errors import InvalidInput
-from longshore.shared.specs.signature import Feature, Task
-from longshore.shared.specs.train import TrainTask
+from longshore.shared.specs.signature import Feature, Signature, Task
+from longshore.shared.specs.train import TrainSpec, TrainTask
 from longshore.shared.specs.validation import shorten
 
 #: Integers of more distinct values than this are quantities rather than labels, unless ``task`` says otherwise.
@@ -52,7 +52,7 @@ class Targets:
 
 
 @dataclass(frozen=True)
-class Coding:
+class TargetEncoder:
     """What the values of a target column mean: how they become the numbers that a loss takes."""
 
     #: The column's name.
@@ -86,7 +86,7 @@ class Coding:
             return _quantities(column, self.name, row, where)
         return self._codes(column, range(row, row + len(column)), where)
 
-    def widened(self, column: pa.ChunkedArray) -> Coding:
+    def widened(self, column: pa.ChunkedArray) -> TargetEncoder:
         """One that knows the labels of ``column``, too: those of an embedding need not have been trained on."""
         assert self.labels is not None
         column = _as_labels(pc.drop_null(_decoded(column)), self.name)
@@ -123,6 +123,19 @@ class Coding:
         return values
 
 
+def make_signature(spec: TrainSpec, features: tuple[Feature, ...], target: TargetEncoder | Targets) -> Signature:
+    """What the version reads and gives. Of an embedding the classes are gone: its vectors tell others apart, too."""
+    embedding = target.task == "embedding"
+    return Signature(
+        features=features,
+        task=target.task,
+        target=spec.target,
+        labels=None if embedding else target.labels,
+        target_width=target.width,
+        embedding_width=spec.embedding_width if embedding else None,
+    )
+
+
 def unseen(name: str, label: object, row: int, where: str, count: int) -> InvalidInput:
     """The error for a label that is held out and that no row to train on has."""
     others = f" (and {count - 1} rows more)" if count > 1 else ""
@@ -138,11 +151,11 @@ def read_targets(column: pa.ChunkedArray, name: str, task: TrainTask) -> Targets
 
     :raises InvalidInput: a value is missing or not finite, the type does not fit the task, or there is but one class.
     """
-    coding = make_coding(column, name, task)
-    return Targets(coding.task, coding.encode(column), coding.labels)
+    encoder = make_target_encoder(column, name, task)
+    return Targets(encoder.task, encoder.encode(column), encoder.labels)
 
 
-def make_coding(column: pa.ChunkedArray, name: str, task: TrainTask) -> Coding:
+def make_target_encoder(column: pa.ChunkedArray, name: str, task: TrainTask) -> TargetEncoder:
     """Find out what the target column ``name`` means. Every value of it must be there, in any order.
 
     :raises InvalidInput: a value is missing, the type does not fit the task, or there is but one class.
@@ -155,7 +168,7 @@ def make_coding(column: pa.ChunkedArray, name: str, task: TrainTask) -> Coding:
         return _code_lists(column, name, task)
     chosen = _chosen_task(column, name, task)
     if chosen == "regression":
-        return Coding(name, "regression", None, column.type)
+        return TargetEncoder(name, "regression", None, column.type)
     column = _as_labels(column, name)
     labels = tuple(sorted(pc.unique(column).to_pylist()))
     if len(labels) < 2:
@@ -164,10 +177,10 @@ def make_coding(column: pa.ChunkedArray, name: str, task: TrainTask) -> Coding:
             "target", f"column {name!r} has the one label {shorten(labels[0])}; {needs} needs two or more"
         )
     _check_labels(labels, name, MAX_LABELS)
-    return Coding(name, chosen, labels, column.type)
+    return TargetEncoder(name, chosen, labels, column.type)
 
 
-def _code_sets(column: pa.ChunkedArray, name: str) -> Coding:
+def _code_sets(column: pa.ChunkedArray, name: str) -> TargetEncoder:
     """Any number of labels a row."""
     parts, start = [], 0
     for chunk in column.chunks:
@@ -178,10 +191,10 @@ def _code_sets(column: pa.ChunkedArray, name: str) -> Coding:
     if not labels:
         raise InvalidInput("target", f"column {name!r} has an empty list in every row; there is no label to learn")
     _check_labels(labels, name, MAX_LABELS_TOGETHER)
-    return Coding(name, "multilabel", labels, found.type)
+    return TargetEncoder(name, "multilabel", labels, found.type)
 
 
-def _code_lists(column: pa.ChunkedArray, name: str, task: str) -> Coding:
+def _code_lists(column: pa.ChunkedArray, name: str, task: str) -> TargetEncoder:
     """Several quantities a row."""
     if task in ("classification", "embedding") or shape_of(column.type) is None:
         raise InvalidInput(
@@ -192,7 +205,7 @@ def _code_lists(column: pa.ChunkedArray, name: str, task: str) -> Coding:
     width = int(pc.list_value_length(column.slice(0, 1).cast(pa.list_(pa.float64()), safe=False))[0].as_py())
     if width < 1:
         raise InvalidInput("target", f"column {name!r} holds an empty list in row 0")
-    return Coding(name, "regression", None, column.type, width)
+    return TargetEncoder(name, "regression", None, column.type, width)
 
 
 def _vectors(column: pa.ChunkedArray, feature: Feature, row: int, where: str) -> npt.NDArray[np.float32]:

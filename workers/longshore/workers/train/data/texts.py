@@ -26,11 +26,11 @@ from longshore.workers.train.data.tokenizer_training import train_tokenizer
 _CHUNK = 8192
 
 #: Tables, each with the field of the spec that names it; the rows to train on are of the first.
-Named: TypeAlias = list[tuple[str, pa.Table]]
+NamedTables: TypeAlias = list[tuple[str, pa.Table]]
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedTokenizer:
     """A tokenizer, and how long it makes each row."""
 
     #: Of ``tokenizer.json``.
@@ -41,7 +41,7 @@ class Fitted:
     lengths: npt.NDArray[np.int64]
     notes: tuple[str, ...]
 
-    def told(self, family: type[FamilyConfig], config: FamilyConfig) -> FamilyConfig:
+    def with_vocabulary(self, family: type[FamilyConfig], config: FamilyConfig) -> FamilyConfig:
         """A family's configuration with the vocabulary.
 
         :raises InvalidInput: it says another, or is of a family that reads no texts.
@@ -57,8 +57,8 @@ class Fitted:
 
 
 def tokenise(
-    spec: TrainSpec, tables: Named, train: Rows, signature: Signature, known: str | None
-) -> tuple[npt.NDArray[np.float32], Fitted]:
+    spec: TrainSpec, tables: NamedTables, train: Rows, signature: Signature, known: str | None
+) -> tuple[npt.NDArray[np.float32], FittedTokenizer]:
     """Rows of ids, float32 ``(n, longest)``, padded with 0 on the right.
 
     :param train: of the first table: the rows that a tokenizer is trained on. No other is looked at for it.
@@ -83,7 +83,7 @@ def tokenise(
         rows[start : start + len(part), : padded.shape[1]] = padded
         start += len(part)
     notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
-    return rows, Fitted(known, reader.vocabulary, lengths, notes)
+    return rows, FittedTokenizer(known, reader.vocabulary, lengths, notes)
 
 
 def _texts(table: pa.Table, signature: Signature, rows: Rows) -> list[str]:

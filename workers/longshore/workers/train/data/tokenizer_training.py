@@ -67,7 +67,7 @@ def _word_pieces(options: Tokenizer, texts: Sequence[str]) -> tokenizers.Tokeniz
         vocab_size=options.vocabulary,
         min_frequency=options.min_frequency,
         show_progress=False,
-        # Named, because the trainer numbers those that it finds itself in an order that differs from run to run.
+        # NamedTables, because the trainer numbers those that it finds itself in an order that differs from run to run.
         special_tokens=[PAD, UNKNOWN, *alphabet, *(_INNER + each for each in alphabet)],
         initial_alphabet=alphabet,
         limit_alphabet=len(alphabet),

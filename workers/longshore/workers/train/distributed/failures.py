@@ -20,7 +20,7 @@ from longshore.shared.errors import (
 )
 
 _FOLDER = "failures"
-_EXITS = "exits.json"
+_EXIT_CODES = "exits.json"
 #: Errors whose words are for the job's owner as they are.
 _OWN: dict[str, type[LongshoreError]] = {
     "AttemptLost": AttemptLost,
@@ -70,16 +70,16 @@ def write_failure(error: Exception, rank: int, folder: Path) -> None:
     path.with_suffix(".part").rename(path)
 
 
-def write_exits(codes: Mapping[int, int], folder: Path) -> None:
+def write_exit_codes(codes: Mapping[int, int], folder: Path) -> None:
     """Say with which status (or, below 0, by which signal) the ranks ended that were the first to fail."""
-    (folder / _EXITS).write_bytes(_CODES.dump_json(dict(codes)))
+    (folder / _EXIT_CODES).write_bytes(_CODES.dump_json(dict(codes)))
 
 
-def reason(folder: Path, size: int) -> Exception:
+def attempt_error(folder: Path, size: int) -> Exception:
     """What the attempt ends with: an error with which any rank refuses the job; else a rank that was killed, as
     the others fail because of that; else the first that failed.
     """
-    path = folder / _EXITS
+    path = folder / _EXIT_CODES
     codes = _CODES.validate_json(path.read_bytes()) if path.exists() else {}
     said = [_FAILURE.validate_json(each.read_bytes()) for each in (folder / _FOLDER).glob("*.json")]
     said.sort(key=lambda each: (each.kind not in ("InvalidInput", *_OWN), each.rank if each.field else 0, each.at))

@@ -10,11 +10,11 @@ from pydantic import TypeAdapter
 
 from longshore.shared.ledger.records import Claim
 
-_FILE = "order.json"
+_FILE = "launch.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class LaunchSpec:
     """One attempt at a training job. It may name keys: it is for a private folder."""
 
     claim: Claim
@@ -28,14 +28,14 @@ class Order:
     last: str | None
 
 
-_ORDER = TypeAdapter(Order)
+_LAUNCH_SPEC = TypeAdapter(LaunchSpec)
 
 
-def write_order(order: Order, folder: Path) -> None:
+def write_launch_spec(launch: LaunchSpec, folder: Path) -> None:
     """Put it there."""
-    (folder / _FILE).write_bytes(_ORDER.dump_json(order))
+    (folder / _FILE).write_bytes(_LAUNCH_SPEC.dump_json(launch))
 
 
-def read_order(folder: Path) -> Order:
+def read_launch_spec(folder: Path) -> LaunchSpec:
     """Read it there."""
-    return _ORDER.validate_json((folder / _FILE).read_bytes())
+    return _LAUNCH_SPEC.validate_json((folder / _FILE).read_bytes())

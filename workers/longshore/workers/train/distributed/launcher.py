@@ -20,22 +20,22 @@ _HERE = "127.0.0.1"
 
 
 def main() -> int:
-    """Run the ranks of the order in a folder to their end; 0 if all of them succeeded."""
+    """Run the ranks of the launch in a folder to their end; 0 if all of them succeeded."""
     folder = Path(sys.argv[1])
     end_with_worker(folder)
     # Imported now: torch takes seconds, in which the worker may end.
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    from longshore.workers.train.distributed.failures import write_exits
-    from longshore.workers.train.distributed.launch_spec import read_order
+    from longshore.workers.train.distributed.failures import write_exit_codes
+    from longshore.workers.train.distributed.launch_spec import read_launch_spec
 
-    order = read_order(folder)
+    launch = read_launch_spec(folder)
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
-        nproc_per_node=order.devices,
-        run_id=order.claim.token.replace("/", "-"),
+        nproc_per_node=launch.devices,
+        run_id=launch.claim.token.replace("/", "-"),
         # Not c10d's: that unpickles what any process of this machine may have put into its store.
         rdzv_backend="static",
         rdzv_endpoint=f"{_HERE}:{_free_port()}",
@@ -52,7 +52,7 @@ def main() -> int:
     try:
         elastic_launch(config, sys.executable)("-m", "longshore.workers.train.distributed.rank", str(folder))
     except ChildFailedError as error:
-        write_exits({rank: failure.exitcode for rank, failure in error.failures.items()}, folder)
+        write_exit_codes({rank: failure.exitcode for rank, failure in error.failures.items()}, folder)
         return 1
     return 0
 

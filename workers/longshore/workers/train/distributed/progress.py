@@ -7,7 +7,7 @@ from pathlib import Path
 _FILE = "progress"
 
 
-def tell(epochs: int, folder: Path) -> None:
+def write_progress(epochs: int, folder: Path) -> None:
     """Say that so many epochs are done."""
     # Renamed, so that whoever reads it reads all of it.
     path = folder / _FILE
@@ -15,7 +15,7 @@ def tell(epochs: int, folder: Path) -> None:
     path.with_suffix(".part").rename(path)
 
 
-def told(folder: Path) -> int:
+def read_progress(folder: Path) -> int:
     """The epochs that are done; 0 where nothing was said yet."""
     path = folder / _FILE
     return int(path.read_text()) if path.exists() else 0

@@ -11,7 +11,7 @@ from longshore.workers.train.distributed.lifeline import end_with_worker
 
 
 def main() -> None:
-    """Take part in the training that the order in a folder asks for."""
+    """Take part in the training that the launch in a folder asks for."""
     folder = Path(sys.argv[1])
     end_with_worker()
     status = 1

@@ -18,16 +18,15 @@ from longshore.shared.settings import load_settings
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.store.store import Store
 from longshore.workers.inputs.inline_blocks import Blocks
-from longshore.workers.train.checkpoint.manager import Checkpoints, read_checkpoint
+from longshore.workers.train.checkpoint.manager import CheckpointManager, read_checkpoint
 from longshore.workers.train.checkpoint.state_file import State
 from longshore.workers.train.data.load_rows import open_rows
 from longshore.workers.train.distributed.failures import write_failure
-from longshore.workers.train.distributed.launch_spec import Order, read_order
-from longshore.workers.train.distributed.progress import tell
+from longshore.workers.train.distributed.launch_spec import LaunchSpec, read_launch_spec
+from longshore.workers.train.distributed.progress import write_progress
 from longshore.workers.train.distributed.result import write_result
-from longshore.workers.train.loop.fitting import Keeping
-from longshore.workers.train.loop.pretrained import load_prior
-from longshore.workers.train.loop.trainer import train
+from longshore.workers.train.loop.pretrained import load_pretrained
+from longshore.workers.train.loop.trainer import CheckpointConfig, train
 from longshore.workers.train.strategy.base import Strategy
 from longshore.workers.train.strategy.ddp import Ddp
 from longshore.workers.train.strategy.fsdp import Fsdp
@@ -35,8 +34,8 @@ from longshore.workers.train.strategy.fsdp import Fsdp
 log = logging.getLogger("longshore.worker")
 
 
-class Follower:
-    """The keeper of the ranks other than 0: takes part in taking a checkpoint, and keeps none."""
+class NullCheckpointer:
+    """The checkpointer of the ranks other than 0: takes part in taking a checkpoint, and keeps none."""
 
     def __init__(self, spec: TrainSpec, last: str | None) -> None:
         self._keeps = spec.keep_checkpoints > 0
@@ -46,8 +45,8 @@ class Follower:
         """Rank 0 says when."""
         return False
 
-    def keep(self, take: Callable[[], State], epoch: int, done: int) -> None:
-        """See :class:`~longshore.workers.train.loop.loop.Keeper`."""
+    def save(self, take: Callable[[], State], epoch: int, done: int) -> None:
+        """See :class:`~longshore.workers.train.loop.loop.Checkpointer`."""
         if self._keeps:
             take()
             self.last = f"epoch {epoch}, step {done}"
@@ -56,7 +55,7 @@ class Follower:
         """Nothing is being written."""
 
 
-class Reports:
+class LedgerReporter:
     """What rank 0 reports: in the ledger before the next checkpoint, as who goes on from that does not repeat it."""
 
     def __init__(self, ledger: Ledger, claim: Claim, folder: Path) -> None:
@@ -65,64 +64,68 @@ class Reports:
     def epoch(self, number: int, metrics: dict[str, float]) -> None:
         """After each epoch."""
         self._ledger.attempts.record_metrics(self._claim, number, metrics)
-        tell(number, self._folder)
+        write_progress(number, self._folder)
 
     def step(self, number: int, metrics: dict[str, float]) -> None:
         """After some steps."""
         self._ledger.attempts.record_metrics(self._claim, number, metrics)
 
 
-class Silence:
+class NullReporter:
     """The ranks other than 0 report nothing: they would say the same."""
 
     def epoch(self, number: int, metrics: dict[str, float]) -> None:
-        """See :class:`Reports`."""
+        """See :class:`LedgerReporter`."""
 
     def step(self, number: int, metrics: dict[str, float]) -> None:
-        """See :class:`Reports`."""
+        """See :class:`LedgerReporter`."""
 
 
 def take_part(folder: Path) -> int:
     """Train with the others. Gives the status to end with; what went wrong is left in ``folder``."""
     configure_logging()
-    order, rank = read_order(folder), int(os.environ["RANK"])
+    launch, rank = read_launch_spec(folder), int(os.environ["RANK"])
     try:
-        _join(order)
-        _train(order, folder, rank)
+        _join(launch)
+        _train(launch, folder, rank)
         distributed.destroy_process_group()
     except LongshoreError as error:
         write_failure(error, rank, folder)
         return 1
     except Exception as error:  # whatever it is, the job's owner must read it
-        log.exception("rank %d of %s failed", rank, order.claim.token)
+        log.exception("rank %d of %s failed", rank, launch.claim.token)
         write_failure(error, rank, folder)
         return 1
     return 0
 
 
-def _join(order: Order) -> None:
-    torch.set_num_threads(order.threads)
-    if order.device == "cuda":
+def _join(launch: LaunchSpec) -> None:
+    torch.set_num_threads(launch.threads)
+    if launch.device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     # Gloo takes what is agreed on the CPU, also where the network is on GPUs.
-    distributed.init_process_group("gloo" if order.device == "cpu" else "cpu:gloo,cuda:nccl")
+    distributed.init_process_group("gloo" if launch.device == "cpu" else "cpu:gloo,cuda:nccl")
 
 
-def _train(order: Order, folder: Path, rank: int) -> None:
-    settings, claim = load_settings(), order.claim
+def _train(launch: LaunchSpec, folder: Path, rank: int) -> None:
+    settings, claim = load_settings(), launch.claim
     spec = TrainSpec.model_validate(claim.spec)
     strategy: Strategy = Fsdp() if spec.strategy == "fsdp" else Ddp()
-    device = torch.device("cpu" if order.device == "cpu" else f"cuda:{os.environ['LOCAL_RANK']}")
-    state = None if order.state is None else read_checkpoint(order.state)
+    device = torch.device("cpu" if launch.device == "cpu" else f"cuda:{os.environ['LOCAL_RANK']}")
+    state = None if launch.state is None else read_checkpoint(launch.state)
     with Ledger(settings.database_url, f"longshore rank {rank} of {claim.token}") as ledger:
         store = Store(settings.store)
-        checkpoints = Checkpoints(ledger, store, claim, spec, order.last) if rank == 0 else Follower(spec, order.last)
-        reports = Reports(ledger, claim, folder) if rank == 0 else Silence()
+        checkpoints = (
+            CheckpointManager(ledger, store, claim, spec, launch.last)
+            if rank == 0
+            else NullCheckpointer(spec, launch.last)
+        )
+        reports = LedgerReporter(ledger, claim, folder) if rank == 0 else NullReporter()
         try:
             trained = train(
                 *(spec, open_rows(spec, Blocks(ledger, store)), device, reports.epoch, _never),
-                keeping=Keeping(checkpoints, state, reports.step),
-                prior=load_prior(spec, store),
+                checkpoints=CheckpointConfig(checkpoints, state, reports.step),
+                pretrained=load_pretrained(spec, store),
                 strategy=strategy,
             )
         finally:

@@ -18,11 +18,12 @@ from longshore.shared.ledger.workers import joined
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.process.draining import HandBack
 from longshore.workers.process.settings import WorkerSettings
-from longshore.workers.train.distributed.failures import reason
-from longshore.workers.train.distributed.launch_spec import Order, write_order
-from longshore.workers.train.distributed.progress import told
+from longshore.workers.train.callbacks import Check
+from longshore.workers.train.distributed.failures import attempt_error
+from longshore.workers.train.distributed.launch_spec import LaunchSpec, write_launch_spec
+from longshore.workers.train.distributed.progress import read_progress
 from longshore.workers.train.distributed.result import read_result
-from longshore.workers.train.loop.result import Check, TrainedModel
+from longshore.workers.train.loop.result import TrainedModel
 
 #: Seconds between two looks at the processes and at what they tell.
 _LOOK = 0.1
@@ -30,14 +31,14 @@ _LOOK = 0.1
 _GONE = 10.0
 
 
-def plan(
+def plan_launch(
     claim: Claim,
     spec: TrainSpec,
     worker: WorkerSettings,
     most: Callable[[], int | None],
     state: Path | None = None,
     last: str | None = None,
-) -> Order:
+) -> LaunchSpec:
     """How a worker runs a training on several devices.
 
     On CPUs it runs as many processes as are asked for, and its threads are shared out among them.
@@ -57,7 +58,7 @@ def plan(
             f"{spec.devices}: {worker.name}, which took the job, has {has}, and no other has enough; ask for "
             f"fewer, or start one: longshore worker --devices {joined(spec.devices)}",
         )
-    return Order(
+    return LaunchSpec(
         claim=claim,
         devices=spec.devices,
         device="cuda" if on_gpus else "cpu",
@@ -67,8 +68,10 @@ def plan(
     )
 
 
-def train_on_devices(order: Order, spec: TrainSpec, progress: Callable[[int], None], check: Check) -> TrainedModel:
-    """Train in as many processes as the order says. None of them is left when this returns or raises.
+def train_on_devices(
+    launch: LaunchSpec, spec: TrainSpec, progress: Callable[[int], None], check: Check
+) -> TrainedModel:
+    """Train in as many processes as the launch says. None of them is left when this returns or raises.
 
     :param progress: told the epochs that are done. Metrics and checkpoints are rank 0's to write.
     :param check: what it raises ends them.
@@ -77,25 +80,25 @@ def train_on_devices(order: Order, spec: TrainSpec, progress: Callable[[int], No
     """
     with tempfile.TemporaryDirectory(prefix="longshore-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        write_order(order, folder)
-        with _launched(order, folder) as launcher:
+        write_launch_spec(launch, folder)
+        with _launch(launch, folder) as launcher:
             while True:
                 check()
-                progress(told(folder))
+                progress(read_progress(folder))
                 with suppress(subprocess.TimeoutExpired):
                     status = launcher.wait(_LOOK)
                     break
         if status:
-            raise reason(folder, order.devices)
+            raise attempt_error(folder, launch.devices)
         return read_result(spec, folder)
 
 
 @contextmanager
-def _launched(order: Order, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _launch(launch: LaunchSpec, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The launcher; it and all that it has started are gone at the end."""
     command = [sys.executable, "-m", "longshore.workers.train.distributed.launcher", str(folder)]
     # Their temporary files go with the folder, also when they are killed.
-    environment = {**os.environ, "OMP_NUM_THREADS": str(order.threads), "TMPDIR": str(folder)}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(launch.threads), "TMPDIR": str(folder)}
     # A session of its own, as a worker has; the pipe is what ends it with this process.
     launcher = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, start_new_session=True)
     assert launcher.stdin is not None

@@ -17,7 +17,7 @@ from longshore.workers.train.checkpoint.state_file import copied
 from longshore.workers.train.strategy.base import Strategy
 
 
-class Stopping:
+class EarlyStopping:
     """Remembers the best epoch.
 
     :param patience: epochs without a better one after which the training ends.
@@ -61,11 +61,11 @@ class Stopping:
         """What is remembered; of every device."""
         return {
             **{"best": self._best, "epoch": self.epoch, "metrics": self.metrics, "stopped": self.stopped},
-            "weights": copied(dict(strategy.whole(self._weights))),
+            "weights": copied(dict(strategy.full_state_dict(self._weights))),
         }
 
     def load_state_dict(self, state: Mapping[str, Any], strategy: Strategy, network: nn.Module) -> None:
         """The other way round."""
         self._best, self.epoch = state["best"], state["epoch"]
         self.metrics, self.stopped = dict(state["metrics"]), state["stopped"]
-        self._weights = dict(strategy.part(network, state["weights"]))
+        self._weights = dict(strategy.local_state_dict(network, state["weights"]))

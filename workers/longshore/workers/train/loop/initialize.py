@@ -9,7 +9,7 @@ from torch import nn
 
 from longshore.shared.specs.initialization import STD, InitName
 from longshore.shared.specs.train import TrainSpec
-from longshore.workers.train.loop.seeds import derived
+from longshore.workers.train.seeds import derive_seed
 
 #: Fills a tensor in place: of two or more dimensions, by a standard deviation if it takes one.
 _Fill = Callable[[torch.Tensor, float, torch.Generator], object]
@@ -44,7 +44,7 @@ def initialize(network: nn.Module, spec: TrainSpec) -> None:
     if spec.init == "default":
         return
     fill, std = _FILLS[spec.init], spec.init_std or STD
-    draw = torch.Generator().manual_seed(derived("init", spec.seed))
+    draw = torch.Generator().manual_seed(derive_seed("init", spec.seed))
     with torch.no_grad():
         for name, parameter in _own(network):
             if parameter.dim() > 1:

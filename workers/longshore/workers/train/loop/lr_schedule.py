@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, O
 from longshore.shared.specs.train import TrainSpec
 
 
-class Schedule:
+class LRSchedule:
     """The learning rate of an optimizer, by step and by epoch.
 
     :param steps: of the optimizer, of the whole training.

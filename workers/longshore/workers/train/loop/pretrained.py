@@ -28,7 +28,7 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Prior:
+class Pretrained:
     """Nothing, by default."""
 
     #: Tensors of the module of a version, by name.
@@ -36,7 +36,7 @@ class Prior:
     #: From raw rows to outputs, in evaluation mode.
     teacher: nn.Module | None = None
     #: What the teacher takes and gives.
-    taught: Signature | None = None
+    teacher_signature: Signature | None = None
     #: The content of the tokenizer that texts are read by; ``None`` trains one.
     tokenizer: str | None = None
 
@@ -65,23 +65,23 @@ class Prior:
         return (f"not taken from the base, whose shapes differ: {_named(fresh)}",) if fresh else ()
 
 
-def load_prior(spec: TrainSpec, store: Store) -> Prior:
+def load_pretrained(spec: TrainSpec, store: Store) -> Pretrained:
     """What ``spec`` names.
 
     :raises CorruptBlob: a version cannot be read.
     """
-    base = teacher = taught = tokenizer = None
+    base = teacher = teacher_signature = tokenizer = None
     if spec.base_digest is not None:
         base = read_weights(_weights(store, store.get_manifest(spec.base_digest)))
     if spec.teacher_digest is not None:
         manifest = store.get_manifest(spec.teacher_digest)
-        teacher, taught = build_module(manifest, _weights(store, manifest)), manifest.signature
+        teacher, teacher_signature = build_module(manifest, _weights(store, manifest)), manifest.signature
     if spec.tokenizer_digest is not None:
         blob = store.get_manifest(spec.tokenizer_digest).blobs.get(TOKENIZER_FILE)
         if blob is None:
             raise CorruptBlob(f"the manifest {spec.tokenizer_digest} names no tokenizer")
         tokenizer = store.read_blob(blob.digest).decode(errors="replace")
-    return Prior(base, teacher, taught, tokenizer)
+    return Pretrained(base, teacher, teacher_signature, tokenizer)
 
 
 def _weights(store: Store, manifest: Manifest) -> Path:
@@ -106,7 +106,7 @@ def freeze(network: nn.Module, patterns: tuple[str, ...]) -> None:
         raise InvalidInput("freeze", f"{', '.join(patterns)} leaves nothing to train")
 
 
-class Teaching:
+class Distillation:
     """The loss of a network that learns from another one's outputs as well as from the targets.
 
     Of classes: the cross entropy of the targets, and the Kullback-Leibler divergence of both distributions at a higher
@@ -117,14 +117,19 @@ class Teaching:
     :param standardize: what was done to the rows, which the teacher takes raw.
     """
 
-    def __init__(self, spec: TrainSpec, prior: Prior, signature: Signature, standardize: Standardize | None) -> None:
-        assert prior.teacher is not None
-        assert prior.taught is not None
-        if (prior.taught.task, prior.taught.labels) != (signature.task, signature.labels):
+    def __init__(
+        self, spec: TrainSpec, pretrained: Pretrained, signature: Signature, standardize: Standardize | None
+    ) -> None:
+        assert pretrained.teacher is not None
+        assert pretrained.teacher_signature is not None
+        if (pretrained.teacher_signature.task, pretrained.teacher_signature.labels) != (
+            signature.task,
+            signature.labels,
+        ):
             raise InvalidInput(
                 "teacher", f"{spec.teacher} predicts other classes, or another kind of target, than this training"
             )
-        self._teacher = prior.teacher.requires_grad_(False)
+        self._teacher = pretrained.teacher.requires_grad_(False)
         self._temperature, self._mix = spec.temperature, spec.mix
         self._task = signature.task
         self._standardize = standardize

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import nn
 
 from longshore.shared.specs.families import FamilyConfig
 from longshore.shared.specs.signature import Signature
-
-#: Told after each epoch: its number, from 1, and its metrics by name, all finite.
-Report = Callable[[int, dict[str, float]], None]
-#: Called between batches; raises to stop the run.
-Check = Callable[[], None]
 
 
 @dataclass(frozen=True)

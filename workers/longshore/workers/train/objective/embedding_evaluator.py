@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn import functional
 
 from longshore.shared.errors import InvalidInput
+from longshore.workers.train.callbacks import Check
 from longshore.workers.train.data.batches import HeldOutRows
-from longshore.workers.train.loop.result import Check
 from longshore.workers.train.objective.losses import Loss
 
 #: The one metric besides the loss.
@@ -22,7 +22,7 @@ MOST_ROWS = 20_000
 _BATCH = 1024
 
 
-class VectorEvaluation:
+class EmbeddingEvaluator:
     """Loss and ``recall_at_1`` of a network on held-out rows.
 
     The loss is of batches as large as those of training, in an order drawn once, so that it can be compared with that.

@@ -10,19 +10,19 @@ from torch import nn
 from torchmetrics import Metric
 
 from longshore.shared.specs.signature import Task
+from longshore.workers.train.callbacks import Check
 from longshore.workers.train.data.batches import HeldOutRows
-from longshore.workers.train.loop.result import Check
+from longshore.workers.train.data.rank_sharding import rank_batch
 from longshore.workers.train.objective.losses import Loss
 from longshore.workers.train.objective.metrics import WeightedMean, make_metrics
 from longshore.workers.train.strategy.base import Strategy
-from longshore.workers.train.strategy.rank_sharding import dealt
 from longshore.workers.train.strategy.single import Single
 
 #: Rows in one forward pass, at least: without gradients more fit than in training.
 _MIN_BATCH = 1024
 
 
-class Evaluation:
+class MetricsEvaluator:
     """Loss and quality of a network on held-out rows.
 
     :param rows: those to evaluate on.
@@ -51,7 +51,7 @@ class Evaluation:
         self._prefix = prefix
         self._strategy = strategy or Single()
         # Fewer rows than devices: each measures all of them, which changes no mean.
-        self._dealt = rows.count >= self._strategy.size
+        self._dealt = rows.count >= self._strategy.world_size
         self._mean_loss = WeightedMean().to(device)
         made = make_metrics(names, classes, rows.count, task)
         self._quality = {name: metric.to(device) for name, metric in made.items()}
@@ -89,7 +89,7 @@ class Evaluation:
         """Inputs, targets, and how many of them count."""
         for inputs, targets in self._rows.in_order(self._batch):
             if self._dealt:
-                (inputs, targets), own = dealt(self._strategy, inputs, targets)
+                (inputs, targets), own = rank_batch(self._strategy, inputs, targets)
                 yield inputs, targets, own
             else:
                 yield inputs, targets, len(targets)
@@ -108,7 +108,7 @@ class Evaluation:
             pairs = targets * self._classes + network(inputs).argmax(dim=1)
             counts += torch.bincount(pairs[:own].cpu(), minlength=len(counts))
         if self._dealt:
-            counts = self._strategy.total(counts)
+            counts = self._strategy.all_reduce(counts)
         found: list[list[int]] = counts.reshape(self._classes, self._classes).tolist()
         return found
 

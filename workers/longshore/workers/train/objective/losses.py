@@ -30,7 +30,7 @@ LOSSES: dict[Task, Loss] = {
 
 
 @dataclass(frozen=True)
-class NotFinite:
+class NonFiniteLoss:
     """What is said of a loss that is no longer a number."""
 
     #: Which loss.
@@ -41,7 +41,7 @@ class NotFinite:
     checkpoint: str | None
 
 
-def refuse_not_finite(losses: torch.Tensor, said: NotFinite) -> None:
+def refuse_non_finite_loss(losses: torch.Tensor, said: NonFiniteLoss) -> None:
     """Look at the losses of an epoch's first batches. Waits for the device.
 
     :raises InvalidInput: one is infinite or NaN; no later step mends the weights, and the same spec ends the same way.

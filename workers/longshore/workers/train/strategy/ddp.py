@@ -12,21 +12,21 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from longshore.workers.train.strategy.process_group import Group, refuse_batch_norm
+from longshore.workers.train.strategy.process_group import ProcessGroup, refuse_batch_norm
 from longshore.workers.train.strategy.single import Single
 
 
-class Ddp(Group, Single):
+class Ddp(ProcessGroup, Single):
     """See :class:`~longshore.workers.train.strategy.base.Strategy`. What is kept is kept as of a single device."""
 
     rank: int
-    size: int
+    world_size: int
 
-    def place(self, network: nn.Module, device: torch.device, seed: int) -> None:
-        """See :meth:`Strategy.place`."""
+    def prepare(self, network: nn.Module, device: torch.device, seed: int) -> None:
+        """See :meth:`Strategy.prepare`."""
         refuse_batch_norm(network)
         network.to(device)
-        self.draw_apart(seed)
+        self.seed_rank(seed)
 
     def wrap(self, network: nn.Module, width: int) -> nn.Module:
         """A module over the same parameters; states are taken from ``network``.
@@ -42,7 +42,7 @@ class Ddp(Group, Single):
         model.zero_grad()
         return model
 
-    def adding_up(self, model: nn.Module, now: bool) -> AbstractContextManager[object]:
-        """See :meth:`Strategy.adding_up`."""
+    def gradient_sync(self, model: nn.Module, sync: bool) -> AbstractContextManager[object]:
+        """See :meth:`Strategy.gradient_sync`."""
         assert isinstance(model, DistributedDataParallel)
-        return nullcontext() if now else model.no_sync()
+        return nullcontext() if sync else model.no_sync()

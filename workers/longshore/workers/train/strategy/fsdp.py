@@ -25,95 +25,95 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from longshore.workers.train.checkpoint.state_file import State
 from longshore.workers.train.strategy.base import Weights
-from longshore.workers.train.strategy.process_group import Group, refuse_batch_norm
+from longshore.workers.train.strategy.process_group import ProcessGroup, refuse_batch_norm
 
 #: Everything, in the memory of rank 0's CPU.
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
-class Fsdp(Group):
+class Fsdp(ProcessGroup):
     """See :class:`~longshore.workers.train.strategy.base.Strategy`."""
 
-    def place(self, network: nn.Module, device: torch.device, seed: int) -> None:
+    def prepare(self, network: nn.Module, device: torch.device, seed: int) -> None:
         """Shard every layer that has parameters of its own, and what is left with the whole.
 
         Layer by layer, so that a network that no single device can hold never lies on one.
         """
         refuse_batch_norm(network)
-        mesh = init_device_mesh(device.type, (self.size,))
+        mesh = init_device_mesh(device.type, (self.world_size,))
         for unit in units(network):
             fully_shard(unit, mesh=mesh)
         fully_shard(network, mesh=mesh)
         network.to(device)  # buffers
-        self.draw_apart(seed)
+        self.seed_rank(seed)
 
     def wrap(self, network: nn.Module, width: int) -> nn.Module:
         """The network itself: it is sharded in place."""
         return network
 
     @contextmanager
-    def adding_up(self, model: nn.Module, now: bool) -> Iterator[None]:
-        """See :meth:`Strategy.adding_up`."""
+    def gradient_sync(self, model: nn.Module, sync: bool) -> Iterator[None]:
+        """See :meth:`Strategy.gradient_sync`."""
         assert isinstance(model, FSDPModule)
-        model.set_requires_gradient_sync(now)
+        model.set_requires_gradient_sync(sync)
         yield
 
-    def weights(self, network: nn.Module) -> Weights:
-        """See :meth:`Strategy.weights`."""
-        found: Weights = get_model_state_dict(network, options=_WHOLE)  # type: ignore[assignment]
-        return found
+    def network_state_dict(self, network: nn.Module) -> Weights:
+        """See :meth:`Strategy.network_state_dict`."""
+        state: Weights = get_model_state_dict(network, options=_WHOLE)  # type: ignore[assignment]
+        return state
 
-    def load_weights(self, network: nn.Module, weights: Weights) -> None:
-        """See :meth:`Strategy.load_weights`."""
+    def load_network_state_dict(self, network: nn.Module, weights: Weights) -> None:
+        """See :meth:`Strategy.load_network_state_dict`."""
         set_model_state_dict(network, dict(weights), options=StateDictOptions(full_state_dict=True))
 
-    def optimizer_state(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> State:
+    def optimizer_state_dict(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> State:
         """By the names of the parameters."""
         return get_optimizer_state_dict(network, optimizer, options=_WHOLE)
 
-    def load_optimizer_state(
+    def load_optimizer_state_dict(
         self, network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
     ) -> None:
-        """See :meth:`Strategy.load_optimizer_state`."""
+        """See :meth:`Strategy.load_optimizer_state_dict`."""
         options = StateDictOptions(full_state_dict=True)
         set_optimizer_state_dict(network, optimizer, dict(state), options=options)
 
-    def plain(self, network: nn.Module, build: Callable[[], nn.Module]) -> nn.Module:
-        """See :meth:`Strategy.plain`."""
-        weights, fresh = self.weights(network), build()
+    def unwrap(self, network: nn.Module, build: Callable[[], nn.Module]) -> nn.Module:
+        """See :meth:`Strategy.unwrap`."""
+        weights, fresh = self.network_state_dict(network), build()
         if self.rank == 0:
             fresh.load_state_dict(weights)
         return fresh
 
-    def whole(self, part: Weights) -> Weights:
-        """See :meth:`Strategy.whole`."""
-        found: dict[str, torch.Tensor] = {}
-        for name, tensor in part.items():
+    def full_state_dict(self, local: Weights) -> Weights:
+        """See :meth:`Strategy.full_state_dict`."""
+        gathered: dict[str, torch.Tensor] = {}
+        for name, tensor in local.items():
             full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
             if self.rank == 0:
-                found[name] = full.cpu()
-        return found
+                gathered[name] = full.cpu()
+        return gathered
 
-    def part(self, network: nn.Module, whole: Weights) -> Weights:
-        """See :meth:`Strategy.part`."""
+    def local_state_dict(self, network: nn.Module, full: Weights) -> Weights:
+        """See :meth:`Strategy.local_state_dict`."""
         own = network.state_dict()
-        found: dict[str, torch.Tensor] = {}
-        for name, tensor in whole.items():
+        shards: dict[str, torch.Tensor] = {}
+        for name, tensor in full.items():
             like = own[name]
-            found[name] = tensor
+            shards[name] = tensor
             if isinstance(like, DTensor):
                 # Each rank has read the whole: nothing need be sent.
-                whole_there = tensor.to(like.device)
-                found[name] = distribute_tensor(whole_there, like.device_mesh, like.placements, src_data_rank=None)
-        return found
+                on_device = tensor.to(like.device)
+                shards[name] = distribute_tensor(on_device, like.device_mesh, like.placements, src_data_rank=None)
+        return shards
 
 
 def units(network: nn.Module) -> list[nn.Module]:
     """The layers that are sharded by themselves: those of a container, and blocks of a transformer as a whole."""
-    found: list[nn.Module] = []
+    layers: list[nn.Module] = []
     for child in network.children():
         if isinstance(child, nn.Sequential | nn.ModuleList | nn.TransformerEncoder):
-            found += units(child)
+            layers += units(child)
         elif any(True for _ in child.parameters()):
-            found.append(child)
-    return found
+            layers.append(child)
+    return layers

@@ -6,10 +6,10 @@ import torch
 from torch import distributed, nn
 
 from longshore.shared.errors import InvalidInput
-from longshore.workers.train.loop.seeds import derived
+from longshore.workers.train.seeds import derive_seed
 
 
-class Group:
+class ProcessGroup:
     """The process group of this process; see :class:`~longshore.workers.train.strategy.base.Strategy`.
 
     https://docs.pytorch.org/docs/stable/distributed.html
@@ -17,42 +17,42 @@ class Group:
 
     def __init__(self) -> None:
         self.rank = distributed.get_rank()
-        self.size = distributed.get_world_size()
+        self.world_size = distributed.get_world_size()
 
-    def own(self, rows: int) -> slice:
+    def local_rows(self, rows: int) -> slice:
         """Neighbouring rows; ranks differ by one at most, and the first has the most."""
-        return slice(-(-self.rank * rows // self.size), -(-(self.rank + 1) * rows // self.size))
+        return slice(-(-self.rank * rows // self.world_size), -(-(self.rank + 1) * rows // self.world_size))
 
-    def total(self, values: torch.Tensor) -> torch.Tensor:
-        """See :meth:`Strategy.total`."""
+    def all_reduce(self, values: torch.Tensor) -> torch.Tensor:
+        """See :meth:`Strategy.all_reduce`."""
         summed = values.clone()
         distributed.all_reduce(summed)
         return summed
 
-    def agree(self, *wishes: bool) -> tuple[bool, ...]:
-        """See :meth:`Strategy.agree`. On the CPU, so that nobody waits for a device."""
+    def broadcast(self, *wishes: bool) -> tuple[bool, ...]:
+        """See :meth:`Strategy.broadcast`. On the CPU, so that nobody waits for a device."""
         said = torch.tensor(wishes, dtype=torch.uint8)
         distributed.broadcast(said, 0)
         return tuple(map(bool, said.tolist()))
 
-    def gather(self, value: torch.Tensor) -> torch.Tensor:
-        """See :meth:`Strategy.gather`."""
-        found = [torch.empty_like(value) for _ in range(self.size)]
+    def all_gather(self, value: torch.Tensor) -> torch.Tensor:
+        """See :meth:`Strategy.all_gather`."""
+        found = [torch.empty_like(value) for _ in range(self.world_size)]
         distributed.all_gather(found, value.contiguous())
         return torch.stack(found)
 
-    def mine(self, gathered: torch.Tensor) -> torch.Tensor:
-        """See :meth:`Strategy.mine`."""
-        if gathered.ndim != 2 or len(gathered) != self.size:
+    def local_shard(self, gathered: torch.Tensor) -> torch.Tensor:
+        """See :meth:`Strategy.local_shard`."""
+        if gathered.ndim != 2 or len(gathered) != self.world_size:
             of = len(gathered) if gathered.ndim == 2 else 1
-            raise InvalidInput("devices", f"{self.size}: the checkpoint to go on from is of {of}; give as many")
+            raise InvalidInput("devices", f"{self.world_size}: the checkpoint to go on from is of {of}; give as many")
         # Copied: torch sets a generator to what begins at the storage, wherever a view of it begins.
         return gathered[self.rank].clone()
 
-    def draw_apart(self, seed: int) -> None:
+    def seed_rank(self, seed: int) -> None:
         """Make random numbers (dropout) differ between ranks."""
         if self.rank:
-            torch.manual_seed(derived("rank", seed, self.rank))
+            torch.manual_seed(derive_seed("rank", seed, self.rank))
 
 
 def refuse_batch_norm(network: nn.Module) -> None:

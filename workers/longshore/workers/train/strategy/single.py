@@ -17,9 +17,9 @@ class Single:
     """See :class:`~longshore.workers.train.strategy.base.Strategy`. Nothing here copies or waits."""
 
     rank = 0
-    size = 1
+    world_size = 1
 
-    def place(self, network: nn.Module, device: torch.device, seed: int) -> None:
+    def prepare(self, network: nn.Module, device: torch.device, seed: int) -> None:
         """Put it there."""
         network.to(device)
 
@@ -27,43 +27,43 @@ class Single:
         """The network itself."""
         return network
 
-    def adding_up(self, model: nn.Module, now: bool) -> AbstractContextManager[object]:
+    def gradient_sync(self, model: nn.Module, sync: bool) -> AbstractContextManager[object]:
         """Nothing to add up."""
         return nullcontext()
 
-    def own(self, rows: int) -> slice:
+    def local_rows(self, rows: int) -> slice:
         """All of them."""
         return slice(0, rows)
 
-    def total(self, values: torch.Tensor) -> torch.Tensor:
+    def all_reduce(self, values: torch.Tensor) -> torch.Tensor:
         """As they are."""
         return values
 
-    def agree(self, *wishes: bool) -> tuple[bool, ...]:
+    def broadcast(self, *wishes: bool) -> tuple[bool, ...]:
         """As it is wished."""
         return wishes
 
-    def gather(self, value: torch.Tensor) -> torch.Tensor:
+    def all_gather(self, value: torch.Tensor) -> torch.Tensor:
         """As it is."""
         return value
 
-    def mine(self, gathered: torch.Tensor) -> torch.Tensor:
+    def local_shard(self, gathered: torch.Tensor) -> torch.Tensor:
         """As it is."""
         return gathered
 
-    def weights(self, network: nn.Module) -> Weights:
+    def network_state_dict(self, network: nn.Module) -> Weights:
         """As torch gives it."""
         return dict(network.state_dict())
 
-    def load_weights(self, network: nn.Module, weights: Weights) -> None:
+    def load_network_state_dict(self, network: nn.Module, weights: Weights) -> None:
         """As torch takes it."""
         network.load_state_dict(weights)
 
-    def optimizer_state(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> State:
+    def optimizer_state_dict(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> State:
         """As torch gives it."""
         return optimizer.state_dict()
 
-    def load_optimizer_state(
+    def load_optimizer_state_dict(
         self, network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
     ) -> None:
         """As torch takes it, each tensor laid out as its parameter: fused optimizers go through both side by side."""
@@ -73,14 +73,14 @@ class Single:
                 if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
                     kept[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
-    def plain(self, network: nn.Module, build: Callable[[], nn.Module]) -> nn.Module:
+    def unwrap(self, network: nn.Module, build: Callable[[], nn.Module]) -> nn.Module:
         """The network itself."""
         return network
 
-    def whole(self, part: Weights) -> Weights:
+    def full_state_dict(self, local: Weights) -> Weights:
         """As they are."""
-        return part
+        return local
 
-    def part(self, network: nn.Module, whole: Weights) -> Weights:
+    def local_state_dict(self, network: nn.Module, full: Weights) -> Weights:
         """As they are."""
-        return whole
+        return full

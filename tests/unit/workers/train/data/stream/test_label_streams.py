@@ -16,7 +16,7 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.train.data.stream.dataset import StreamedData, read_streams
 from longshore.workers.train.data.stream.reader import StreamSource, cut_runs
-from longshore.workers.train.data.stream.splitting import TRAIN, VALIDATION, ByColumn
+from longshore.workers.train.data.stream.splitting import TRAIN, VALIDATION, ColumnSplitter
 
 CPU = torch.device("cpu")
 ROWS = 3000
@@ -32,7 +32,7 @@ def opened(path: Path, y: object, **options: object) -> StreamedData:
         {**given, "data": {"uri": str(path / "rows.parquet"), "format": "parquet"}, **options}
     )
     source = open_source(detect(path / "rows.parquet"))
-    return read_streams(spec, [StreamSource("data", source, cut_runs(source), ByColumn("part"))], lambda: None)
+    return read_streams(spec, [StreamSource("data", source, cut_runs(source), ColumnSplitter("part"))], lambda: None)
 
 
 def some_sets() -> list[list[str]]:

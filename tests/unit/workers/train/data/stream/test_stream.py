@@ -17,11 +17,11 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Feature
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.families.standardize import Standardize
-from longshore.workers.train.data.stream.batches import PartRows, StreamedRows
+from longshore.workers.train.data.stream.batches import SplitRows, StreamedRows
 from longshore.workers.train.data.stream.open import TableSource
 from longshore.workers.train.data.stream.reader import StreamSource, cut_runs
-from longshore.workers.train.data.stream.scan import Survey, survey
-from longshore.workers.train.data.stream.splitting import TEST, TRAIN, VALIDATION, AllOf, ByHash
+from longshore.workers.train.data.stream.scan import DataScan, survey
+from longshore.workers.train.data.stream.splitting import TEST, TRAIN, VALIDATION, ConstantSplitter, HashSplitter
 
 CPU = torch.device("cpu")
 ROWS = 5000
@@ -42,21 +42,21 @@ def spec(path: Path, **options: object) -> TrainSpec:
 FEATURES = (Feature(name="a"), Feature(name="b"))
 
 
-class Opened:
+class OpenedRows:
     """A stream that was surveyed."""
 
     def __init__(
         self, path: Path, validation: float = 0.1, test: float = 0.1, seed: int = 3, **options: object
     ) -> None:
         source = open_source(detect(path))
-        self.stream = StreamSource("data", source, cut_runs(source), ByHash(validation, test, seed))
-        self.survey: Survey = survey(
+        self.stream = StreamSource("data", source, cut_runs(source), HashSplitter(validation, test, seed))
+        self.survey: DataScan = survey(
             spec(path, validation=validation, test=test, seed=seed, **options), [self.stream], FEATURES, lambda: None
         )
 
-    def part(self, part: int, standardize: Standardize | None = None) -> PartRows:
+    def part(self, part: int, standardize: Standardize | None = None) -> SplitRows:
         counts = self.survey.counts[0][:, part]
-        return PartRows([(self.stream, counts)], part, self.survey.signature, self.survey.coding, standardize, CPU)
+        return SplitRows([(self.stream, counts)], part, self.survey.signature, self.survey.encoder, standardize, CPU)
 
     def train(self, window: int = 500, seed: int = 3) -> StreamedRows:
         return StreamedRows(self.part(TRAIN), window, seed)
@@ -78,7 +78,7 @@ def numbers(batches: list[tuple[torch.Tensor, torch.Tensor]]) -> list[int]:
 
 
 def test_each_row_comes_once_an_epoch_with_its_target(path: Path) -> None:
-    opened = Opened(path)
+    opened = OpenedRows(path)
     parts = {part: list(opened.part(part).in_order(64)) for part in (VALIDATION, TEST)}
     rows = opened.train()
     batches = list(rows.batches(1, 64))
@@ -95,7 +95,7 @@ def test_each_row_comes_once_an_epoch_with_its_target(path: Path) -> None:
 
 def test_the_order_depends_on_the_seed_and_the_epoch(path: Path) -> None:
     orders = [
-        numbers(list(Opened(path).train(seed=seed).batches(epoch, 64)))
+        numbers(list(OpenedRows(path).train(seed=seed).batches(epoch, 64)))
         for seed, epoch in [(3, 1), (3, 1), (3, 2), (4, 1)]
     ]
     assert orders[0] == orders[1]
@@ -106,10 +106,10 @@ def test_the_order_depends_on_the_seed_and_the_epoch(path: Path) -> None:
 
 @pytest.mark.parametrize("window", [100, 500, 100_000])
 def test_an_epoch_goes_on_from_any_step(path: Path, window: int) -> None:
-    rows = Opened(path).train(window)
+    rows = OpenedRows(path).train(window)
     whole = list(rows.batches(2, 64))
     for start in (0, 1, 7, 8, 9, 31, len(whole) - 1, len(whole)):
-        rest = list(Opened(path).train(window).batches(2, 64, start))
+        rest = list(OpenedRows(path).train(window).batches(2, 64, start))
         assert len(rest) == len(whole) - start
         for (inputs, targets), (wanted, labels) in zip(rest, whole[start:], strict=True):
             assert torch.equal(inputs, wanted)
@@ -118,12 +118,12 @@ def test_an_epoch_goes_on_from_any_step(path: Path, window: int) -> None:
 
 def test_many_runs_are_mixed_far_beyond_the_window(tmp_path: Path) -> None:
     pq.write_table(columns(), tmp_path / "rows.parquet", row_group_size=100)
-    first = numbers(list(Opened(tmp_path / "rows.parquet").train(500).batches(1, 50)))[:500]
+    first = numbers(list(OpenedRows(tmp_path / "rows.parquet").train(500).batches(1, 50)))[:500]
     assert max(first) - min(first) > 4000
 
 
 def test_the_scale_is_that_of_the_rows_to_train_on(path: Path) -> None:
-    opened = Opened(path)
+    opened = OpenedRows(path)
     trained = torch.cat([inputs for inputs, _ in opened.part(TRAIN).in_order(1000)])
     wanted = Standardize.measure(trained, torch.arange(len(trained)))
     assert torch.equal(opened.survey.standardize.mean, wanted.mean)
@@ -134,9 +134,11 @@ def test_the_scale_is_that_of_the_rows_to_train_on(path: Path) -> None:
 
 def test_rows_of_their_own_are_held_out_whole(tmp_path: Path) -> None:
     pq.write_table(columns(), tmp_path / "rows.parquet")
-    own = StreamSource("validation", TableSource(columns(20)), [*cut_runs(TableSource(columns(20)))], AllOf(VALIDATION))
+    own = StreamSource(
+        "validation", TableSource(columns(20)), [*cut_runs(TableSource(columns(20)))], ConstantSplitter(VALIDATION)
+    )
     source = open_source(detect(tmp_path / "rows.parquet"))
-    data = StreamSource("data", source, cut_runs(source), ByHash(0, 0, 0))
+    data = StreamSource("data", source, cut_runs(source), HashSplitter(0, 0, 0))
     found = survey(spec(tmp_path, validation=0), [data, own], FEATURES, lambda: None)
     assert [counts.sum(axis=0).tolist() for counts in found.counts] == [[ROWS, 0, 0], [0, 20, 0]]
 
@@ -172,19 +174,19 @@ def test_what_is_wrong_is_found_in_the_first_pass(
     tmp_path: Path, changed: dict[str, object], field: str, reason: str
 ) -> None:
     with pytest.raises(InvalidInput, match=reason) as refused:
-        Opened(write(tmp_path, **changed))
+        OpenedRows(write(tmp_path, **changed))
     assert refused.value.field == field
 
 
 def test_a_label_that_no_row_to_train_on_has_is_refused(tmp_path: Path) -> None:
-    held_out = numbers(list(Opened(write(tmp_path)).part(VALIDATION).in_order(100)))[5]
+    held_out = numbers(list(OpenedRows(write(tmp_path)).part(VALIDATION).in_order(100)))[5]
     with pytest.raises(InvalidInput, match=f"target: column 'y' has 'odd' in row {held_out} for validation, and in no"):
-        Opened(write(tmp_path, y=with_one("odd", held_out, "y")))
+        OpenedRows(write(tmp_path, y=with_one("odd", held_out, "y")))
 
 
 def test_a_fraction_that_holds_nothing_out_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"test: 1e-09 of 5000 rows holds none out"):
-        Opened(write(tmp_path), test=1e-9)
+        OpenedRows(write(tmp_path), test=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -197,22 +199,22 @@ def test_a_fraction_that_holds_nothing_out_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_the_task_is_told_as_it_is_without_streaming(tmp_path: Path, y: object, task: str, labels: int | None) -> None:
-    found = Opened(write(tmp_path, y=y), validation=0, test=0).survey
-    assert found.coding.task == task
-    assert (None if found.coding.labels is None else len(found.coding.labels)) == labels
+    found = OpenedRows(write(tmp_path, y=y), validation=0, test=0).survey
+    assert found.encoder.task == task
+    assert (None if found.encoder.labels is None else len(found.encoder.labels)) == labels
 
 
 def test_constant_columns_are_noted(tmp_path: Path) -> None:
-    notes = Opened(write(tmp_path, b=[2.5] * ROWS)).survey.notes
+    notes = OpenedRows(write(tmp_path, b=[2.5] * ROWS)).survey.notes
     assert notes == ("column 'b' is 2.5 in every row to train on, so it teaches nothing",)
 
 
 def test_balanced_weights_are_of_the_rows_to_train_on(path: Path) -> None:
-    opened = Opened(path, class_weights="balanced")
+    opened = OpenedRows(path, class_weights="balanced")
     targets = torch.cat([targets for _, targets in opened.train().batches(1, 64)])
     assert opened.survey.class_counts == tuple(torch.bincount(targets).tolist())
     assert sum(opened.survey.class_counts) == opened.train().count < ROWS
-    assert Opened(path).survey.class_counts == ()
+    assert OpenedRows(path).survey.class_counts == ()
 
 
 @pytest.mark.parametrize(
@@ -221,8 +223,8 @@ def test_balanced_weights_are_of_the_rows_to_train_on(path: Path) -> None:
 def test_classes_of_any_type_are_counted(values: list[object]) -> None:
     table = pa.table({"a": [float(a) for a in range(6)], "y": values})
     source = TableSource(table)
-    stream = StreamSource("data", source, cut_runs(source), AllOf(TRAIN))
+    stream = StreamSource("data", source, cut_runs(source), ConstantSplitter(TRAIN))
     asked = spec(Path("/x"), validation=0.0, class_weights="balanced", task="classification")
     found = survey(asked, [stream], (Feature(name="a"),), lambda: None)
-    assert found.class_counts == tuple(values.count(label) for label in found.coding.labels or ())
+    assert found.class_counts == tuple(values.count(label) for label in found.encoder.labels or ())
     assert sum(found.class_counts) == 6

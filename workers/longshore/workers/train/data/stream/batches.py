@@ -11,11 +11,11 @@ import torch
 
 from longshore.shared.specs.signature import Signature
 from longshore.workers.families.standardize import Standardize
-from longshore.workers.inference.pipeline import ahead
-from longshore.workers.train.data.stream.reader import StreamSource, part_rows
+from longshore.workers.pipeline import ahead
+from longshore.workers.train.data.stream.reader import StreamSource, split_rows
 from longshore.workers.train.data.stream.splitting import TRAIN
-from longshore.workers.train.data.targets import Coding
-from longshore.workers.train.loop.seeds import derived
+from longshore.workers.train.data.targets import TargetEncoder
+from longshore.workers.train.seeds import derive_seed
 
 #: Windows that wait, besides the one in use and the one that is being read.
 _WAITING = 1
@@ -24,14 +24,14 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class PartRows:
+class SplitRows:
     """The rows of one part, wherever they lie."""
 
     #: Each with how many rows of the part each of its runs has, int64 ``(runs,)``.
     sources: Sequence[tuple[StreamSource, npt.NDArray[np.int64]]]
     part: int
     signature: Signature
-    coding: Coding
+    encoder: TargetEncoder
     standardize: Standardize | None
     device: torch.device
 
@@ -50,7 +50,7 @@ class PartRows:
     def windows(self, rows: int, start: int, epoch: int, seed: int) -> Iterator[Batch]:
         """Windows of ``rows`` rows on the device, from window ``start`` on, runs in an order of the epoch's own."""
         (stream, counts) = self.sources[0]
-        order = _shuffled(len(stream.runs), derived("runs", seed, epoch))
+        order = _shuffled(len(stream.runs), derive_seed("runs", seed, epoch))
         before = np.concatenate([[0], np.cumsum(counts[order])])
         # Runs that are over by then need not be read.
         first = int(np.searchsorted(before, start * rows, side="right")) - 1
@@ -74,7 +74,7 @@ class PartRows:
         rows = min(rows, self.count)
         window = _Window(rows, self.signature.width)
         for stream, order, skip in orders:
-            for features, targets in part_rows(stream, self.part, order, skip, self.signature, self.coding):
+            for features, targets in split_rows(stream, self.part, order, skip, self.signature, self.encoder):
                 taken = 0
                 while taken < len(features):
                     taken += window.put(features[taken:], targets[taken:])
@@ -116,7 +116,7 @@ class StreamedRows:
     :param window: rows that are shuffled together; made a multiple of the batch, so that no batch lies in two.
     """
 
-    def __init__(self, rows: PartRows, window: int, seed: int) -> None:
+    def __init__(self, rows: SplitRows, window: int, seed: int) -> None:
         assert rows.part == TRAIN
         self._rows = rows
         self._window = window
@@ -132,7 +132,7 @@ class StreamedRows:
         per_window = window // size
         number, skipped = divmod(start, per_window)
         for inputs, targets in self._rows.windows(window, number, epoch, self._seed):
-            order = _shuffled(len(targets), derived("window", self._seed, epoch, number))
+            order = _shuffled(len(targets), derive_seed("window", self._seed, epoch, number))
             for picked in torch.split(torch.from_numpy(order).to(inputs.device), size)[skipped:]:
                 yield inputs.index_select(0, picked), targets.index_select(0, picked)
             number, skipped = number + 1, 0

@@ -12,11 +12,11 @@ from longshore.shared.specs.families import image_shape
 from longshore.shared.specs.signature import Signature
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.families.standardize import Standardize
-from longshore.workers.train.data.stream.batches import PartRows
+from longshore.workers.train.callbacks import Check
+from longshore.workers.train.data.stream.batches import SplitRows
 from longshore.workers.train.data.stream.reader import StreamSource
-from longshore.workers.train.data.stream.scan import Survey, survey
-from longshore.workers.train.data.stream.splitting import TRAIN, ByFold
-from longshore.workers.train.loop.result import Check
+from longshore.workers.train.data.stream.scan import DataScan, survey
+from longshore.workers.train.data.stream.splitting import TRAIN, FoldSplitter
 
 #: Bytes of numbers in a window, and the most rows in one, where the job does not say how many.
 WINDOW_BYTES, WINDOW_ROWS = 128 << 20, 262_144
@@ -27,7 +27,7 @@ class StreamedData:
     """Streams, and what the first pass over them has found."""
 
     streams: Sequence[StreamSource]
-    survey: Survey
+    survey: DataScan
 
     @property
     def signature(self) -> Signature:
@@ -50,7 +50,7 @@ class StreamedData:
         """What is odd about the data and no reason to refuse it, a sentence each."""
         return self.survey.notes
 
-    def part(self, part: int, standardize: Standardize | None, device: torch.device) -> PartRows:
+    def part(self, part: int, standardize: Standardize | None, device: torch.device) -> SplitRows:
         """The rows of one part: those to train on from ``data`` alone, others from wherever they are."""
         sources = [
             (stream, counts[:, part])
@@ -58,7 +58,7 @@ class StreamedData:
             if part == TRAIN or counts[:, part].any()
         ]
         sources = sources[:1] if part == TRAIN else sources
-        return PartRows(sources, part, self.signature, self.survey.coding, standardize, device)
+        return SplitRows(sources, part, self.signature, self.survey.encoder, standardize, device)
 
     def window(self, spec: TrainSpec) -> int:
         """Rows that are shuffled together."""
@@ -77,7 +77,7 @@ def read_streams(
     :raises InvalidInput: the spec does not fit the data, or a row is bad.
     """
     if fold is not None:
-        streams = [replace(streams[0], parting=ByFold(*fold, spec.seed)), *streams[1:]]
+        streams = [replace(streams[0], splitter=FoldSplitter(*fold, spec.seed)), *streams[1:]]
     data = streams[0].source
     features = infer_features(
         data.schema, data.head(), spec.target, spec.features, image_shape(spec.config), spec.split

@@ -13,7 +13,14 @@ from longshore.shared.specs.jobs import FileInput, Input
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.inputs.inline_blocks import Blocks
 from longshore.workers.train.data.stream.reader import StreamSource, cut_runs
-from longshore.workers.train.data.stream.splitting import TEST, VALIDATION, AllOf, ByColumn, ByHash, Parting
+from longshore.workers.train.data.stream.splitting import (
+    TEST,
+    VALIDATION,
+    ColumnSplitter,
+    ConstantSplitter,
+    HashSplitter,
+    Splitter,
+)
 
 
 def open_streams(spec: TrainSpec, blocks: Blocks) -> list[StreamSource]:
@@ -24,20 +31,20 @@ def open_streams(spec: TrainSpec, blocks: Blocks) -> list[StreamSource]:
     streams = [_open("data", spec.data, _parting(spec), blocks)]
     for name, held_out, part in (("validation", spec.validation, VALIDATION), ("test", spec.test, TEST)):
         if not isinstance(held_out, float):
-            streams.append(_open(name, held_out, AllOf(part), blocks))
+            streams.append(_open(name, held_out, ConstantSplitter(part), blocks))
     return streams
 
 
-def _parting(spec: TrainSpec) -> Parting:
+def _parting(spec: TrainSpec) -> Splitter:
     if spec.split is not None:
-        return ByColumn(spec.split)
+        return ColumnSplitter(spec.split)
     validation, test = (part if isinstance(part, float) else 0.0 for part in (spec.validation, spec.test))
-    return ByHash(validation, test, spec.seed)
+    return HashSplitter(validation, test, spec.seed)
 
 
-def _open(field: str, data: Input, parting: Parting, blocks: Blocks) -> StreamSource:
+def _open(field: str, data: Input, splitter: Splitter, blocks: Blocks) -> StreamSource:
     source = open_source(data) if isinstance(data, FileInput) else TableSource(blocks.rows(data))
-    return StreamSource(field, source, cut_runs(source), parting)
+    return StreamSource(field, source, cut_runs(source), splitter)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from longshore.shared.datasets.segments import Segment
 from longshore.shared.datasets.source import Source
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Signature
-from longshore.workers.train.data.stream.splitting import Parting
-from longshore.workers.train.data.targets import Coding, Values
+from longshore.workers.train.data.stream.splitting import Splitter
+from longshore.workers.train.data.targets import TargetEncoder, Values
 
 #: Rows read at a time, and the bytes of numbers that they make, at most.
 _ROWS, _BYTES = 8192, 16 << 20
@@ -34,7 +34,7 @@ class StreamSource:
     field: str
     source: Source
     runs: Sequence[Segment]
-    parting: Parting
+    splitter: Splitter
 
     @property
     def rows(self) -> int:
@@ -53,19 +53,19 @@ def cut_runs(source: Source) -> Sequence[Segment]:
 def batches(stream: StreamSource, run: int, columns: Sequence[str], width: int) -> Iterator[tuple[int, pa.RecordBatch]]:
     """The batches of a run, each with the number of its first row.
 
-    :param columns: those wanted besides what the parting must see.
+    :param columns: those wanted besides what the splitter must see.
     :param width: numbers that a row makes.
     """
     start = stream.runs[run].start
-    wanted = list(dict.fromkeys([*columns, *stream.parting.columns]))
+    wanted = list(dict.fromkeys([*columns, *stream.splitter.columns]))
     rows = max(1, min(_ROWS, _BYTES // (4 * max(width, 1))))
     for batch in stream.source.batches(stream.runs[run], wanted, rows):
         yield start, batch
         start += batch.num_rows
 
 
-def part_rows(
-    stream: StreamSource, part: int, order: Sequence[int], skip: int, signature: Signature, coding: Coding
+def split_rows(
+    stream: StreamSource, part: int, order: Sequence[int], skip: int, signature: Signature, encoder: TargetEncoder
 ) -> Iterator[tuple[Floats, Values]]:
     """The features, float32 ``(n, width)``, and the targets of the rows of ``part``, some at a time.
 
@@ -75,8 +75,8 @@ def part_rows(
     """
     names = [feature.name for feature in signature.features]
     for run in order:
-        for start, batch in batches(stream, run, [*names, coding.name], signature.width):
-            picked = np.flatnonzero(stream.parting.parts(batch, start) == part)
+        for start, batch in batches(stream, run, [*names, encoder.name], signature.width):
+            picked = np.flatnonzero(stream.splitter.parts(batch, start) == part)
             left_out = min(skip, len(picked))
             skip -= left_out
             picked = picked[left_out:]
@@ -84,7 +84,7 @@ def part_rows(
                 continue
             if len(picked) < batch.num_rows:
                 batch = batch.take(pa.array(picked))
-            yield features_of(stream, batch, start, picked, signature), encode(stream, batch, start, coding)
+            yield features_of(stream, batch, start, picked, signature), encode(stream, batch, start, encoder)
 
 
 def features_of(
@@ -98,7 +98,7 @@ def features_of(
     return made.values
 
 
-def encode(stream: StreamSource, batch: pa.RecordBatch, start: int, coding: Coding) -> Values:
+def encode(stream: StreamSource, batch: pa.RecordBatch, start: int, encoder: TargetEncoder) -> Values:
     """:raises InvalidInput: a target is bad."""
     where = "" if stream.field == "data" else f" of {stream.field}"
-    return coding.encode(pa.chunked_array([batch.column(coding.name)]), start, where)
+    return encoder.encode(pa.chunked_array([batch.column(encoder.name)]), start, where)

@@ -18,22 +18,28 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.specs.train import TrainSpec, TrainTask
 from longshore.workers.families.standardize import Standardize
-from longshore.workers.train.data.signing import make_signature
+from longshore.workers.train.callbacks import Check
 from longshore.workers.train.data.split import Codes
 from longshore.workers.train.data.stream.reader import StreamSource, batches, features_of
 from longshore.workers.train.data.stream.splitting import TEST, TRAIN, VALIDATION
-from longshore.workers.train.data.targets import MAX_LABELS, Coding, make_coding, refuse_missing, unseen
-from longshore.workers.train.loop.result import Check
+from longshore.workers.train.data.targets import (
+    MAX_LABELS,
+    TargetEncoder,
+    make_signature,
+    make_target_encoder,
+    refuse_missing,
+    unseen,
+)
 
 _NAMES = {VALIDATION: "validation", TEST: "test"}
 
 
 @dataclass(frozen=True)
-class Survey:
+class DataScan:
     """What one pass has found."""
 
     signature: Signature
-    coding: Coding
+    encoder: TargetEncoder
     #: Measured on the rows to train on.
     standardize: Standardize
     #: Of each source, the rows of each part in each run: int64 ``(runs, 3)``.
@@ -43,7 +49,7 @@ class Survey:
     class_counts: tuple[int, ...] = ()
 
 
-def survey(spec: TrainSpec, sources: Sequence[StreamSource], features: tuple[Feature, ...], check: Check) -> Survey:
+def survey(spec: TrainSpec, sources: Sequence[StreamSource], features: tuple[Feature, ...], check: Check) -> DataScan:
     """Read every row of ``sources`` once.
 
     :raises InvalidInput: a row is bad, or the parts or the labels are not such that one can train on them.
@@ -55,15 +61,17 @@ def survey(spec: TrainSpec, sources: Sequence[StreamSource], features: tuple[Fea
         for run in range(len(stream.runs)):
             for start, batch in batches(stream, run, [*(each.name for each in features), spec.target], plain.width):
                 check()
-                parts = stream.parting.parts(batch, start)
+                parts = stream.splitter.parts(batch, start)
                 counted[run] += np.bincount(parts, minlength=3)
                 matrix = features_of(stream, batch, start, np.arange(batch.num_rows), plain)
                 scale.add(matrix[parts == TRAIN])
                 labels.add(stream, batch.column(spec.target), parts, start)
     _check_parts(spec, np.sum([each.sum(axis=0) for each in counts], axis=0))
-    coding = labels.coding()
-    signature = make_signature(spec, features, coding)
-    return Survey(signature, coding, scale.measured(), counts, tuple(scale.odd(features)), labels.class_counts(coding))
+    encoder = labels.encoder()
+    signature = make_signature(spec, features, encoder)
+    return DataScan(
+        signature, encoder, scale.measured(), counts, tuple(scale.odd(features)), labels.class_counts(encoder)
+    )
 
 
 def _check_parts(spec: TrainSpec, counts: npt.NDArray[np.int64]) -> None:
@@ -135,7 +143,7 @@ class _Labels:
         if not self._may_be_labels(column.type):
             self._known = column.slice(0, 1) if self._known is None else self._known
             one = pa.chunked_array([self._known])
-            make_coding(one, self._name, self._task).encode(pa.chunked_array([column]), start, where)
+            make_target_encoder(one, self._name, self._task).encode(pa.chunked_array([column]), start, where)
             return
         rows = np.arange(len(column))
         if is_label_lists(column.type, self._task):
@@ -159,23 +167,23 @@ class _Labels:
         elif len(self._known) <= MAX_LABELS and not pa.types.is_null(values.type):
             self._known = pc.unique(pa.concat_arrays([self._known, values]))
 
-    def coding(self) -> Coding:
+    def encoder(self) -> TargetEncoder:
         """:raises InvalidInput: the values are no targets, or one to be held out is in no row to train on."""
         known = self._known
         if self._sets and known is not None:
             # As of one row that has all labels.
             known = pa.LargeListArray.from_arrays(pa.array([0, len(known)], pa.int64()), known)
-        coding = make_coding(pa.chunked_array([known]), self._name, self._task)
-        if coding.labels is not None:
-            for label in self._held_out.keys() - set(coding.labels):
+        encoder = make_target_encoder(pa.chunked_array([known]), self._name, self._task)
+        if encoder.labels is not None:
+            for label in self._held_out.keys() - set(encoder.labels):
                 part, row = self._held_out[label]
                 raise unseen(self._name, label, row, f" for {part}", 1)
-        return coding
+        return encoder
 
-    def class_counts(self, coding: Coding) -> tuple[int, ...]:
+    def class_counts(self, encoder: TargetEncoder) -> tuple[int, ...]:
         """Rows to train on of each of its labels; empty where nobody asks."""
         counts = self._counts
-        return () if counts is None else tuple(counts[label] for label in coding.labels or ())
+        return () if counts is None else tuple(counts[label] for label in encoder.labels or ())
 
     def _may_be_labels(self, kind: pa.DataType) -> bool:
         whole = is_text(kind) or pa.types.is_boolean(kind) or pa.types.is_integer(kind)

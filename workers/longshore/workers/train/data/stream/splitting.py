@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from longshore.workers.train.data.split import Codes, named_parts
-from longshore.workers.train.loop.seeds import derived
+from longshore.workers.train.data.split import Codes, named_splits
+from longshore.workers.train.seeds import derive_seed
 
 #: What a row is, as a number.
 TRAIN, VALIDATION, TEST = 0, 1, 2
@@ -21,7 +21,7 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
-class Parting(Protocol):
+class Splitter(Protocol):
     """Tells the parts of a source's rows."""
 
     @property
@@ -39,19 +39,19 @@ class Parting(Protocol):
 
 
 @dataclass(frozen=True)
-class AllOf:
+class ConstantSplitter:
     """Every row is of the one part."""
 
     part: int
     columns: Sequence[str] = ()
 
     def parts(self, batch: pa.RecordBatch, start: int) -> Codes:
-        """See :class:`Parting`."""
+        """See :class:`Splitter`."""
         return np.full(batch.num_rows, self.part, np.int8)
 
 
 @dataclass(frozen=True)
-class ByHash:
+class HashSplitter:
     """A hash of a row's number and the seed decides, so that about the fractions asked for are held out."""
 
     validation: float
@@ -60,8 +60,8 @@ class ByHash:
     columns: Sequence[str] = ()
 
     def parts(self, batch: pa.RecordBatch, start: int) -> Codes:
-        """See :class:`Parting`."""
-        drawn = _drawn(derived("part", self.seed), start, batch.num_rows)
+        """See :class:`Splitter`."""
+        drawn = _drawn(derive_seed("part", self.seed), start, batch.num_rows)
         parts = np.full(batch.num_rows, TRAIN, np.int8)
         parts[drawn < self.test + self.validation] = VALIDATION
         parts[drawn < self.test] = TEST
@@ -69,7 +69,7 @@ class ByHash:
 
 
 @dataclass(frozen=True)
-class ByFold:
+class FoldSplitter:
     """The same hash decides which of ``folds`` parts a row belongs to; those of the part ``number`` validate."""
 
     number: int
@@ -78,25 +78,25 @@ class ByFold:
     columns: Sequence[str] = ()
 
     def parts(self, batch: pa.RecordBatch, start: int) -> Codes:
-        """See :class:`Parting`."""
-        of = (_drawn(derived("part", self.seed), start, batch.num_rows) * self.folds).astype(np.int64)
+        """See :class:`Splitter`."""
+        of = (_drawn(derive_seed("part", self.seed), start, batch.num_rows) * self.folds).astype(np.int64)
         return np.where(of == self.number, VALIDATION, TRAIN).astype(np.int8)
 
 
 @dataclass(frozen=True)
-class ByColumn:
+class ColumnSplitter:
     """A column says it."""
 
     name: str
 
     @property
     def columns(self) -> Sequence[str]:
-        """See :class:`Parting`."""
+        """See :class:`Splitter`."""
         return (self.name,)
 
     def parts(self, batch: pa.RecordBatch, start: int) -> Codes:
-        """See :class:`Parting`."""
-        return named_parts(pa.chunked_array([batch.column(self.name)]), self.name, start)
+        """See :class:`Splitter`."""
+        return named_splits(pa.chunked_array([batch.column(self.name)]), self.name, start)
 
 
 def _drawn(seed: int, start: int, count: int) -> npt.NDArray[np.float64]:

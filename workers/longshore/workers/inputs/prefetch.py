@@ -14,7 +14,7 @@ from longshore.shared.ledger.records import Claim
 from longshore.workers.process.heartbeat import Heartbeat
 
 if TYPE_CHECKING:
-    from longshore.workers.inference.shard_reader import Reading
+    from longshore.workers.inputs.shard_reader import Reading
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from longshore.workers.inference.passthrough import KeptColumns
+from longshore.workers.inputs.passthrough import KeptColumns
 
 
 def test_text_becomes_the_column_s_type_and_what_does_not_fit_an_error() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 
-def derived(what: str, *numbers: int) -> int:
+def derive_seed(what: str, *numbers: int) -> int:
     """A seed of 63 bits.
 
     :param what: keeps draws for different ends apart.

@@ -12,7 +12,7 @@ from longshore.workers.train.strategy.base import Strategy
 
 
 @dataclass(frozen=True)
-class DealtRows:
+class RankRows:
     """This rank's part of each batch of others' rows, in the order that they have on one device."""
 
     rows: TrainingRows
@@ -24,21 +24,21 @@ class DealtRows:
         return self.rows.count
 
     def batches(self, epoch: int, size: int, start: int = 0) -> Iterator[Batch]:
-        """See :class:`TrainingRows`; ``size`` is of all ranks. See :func:`dealt` for a rank without rows."""
+        """See :class:`TrainingRows`; ``size`` is of all ranks. See :func:`rank_batch` for a rank without rows."""
         for inputs, targets in self.rows.batches(epoch, size, start):
-            yield dealt(self.strategy, inputs, targets)[0]
+            yield rank_batch(self.strategy, inputs, targets)[0]
 
 
-def dealt(strategy: Strategy, inputs: torch.Tensor, targets: torch.Tensor) -> tuple[Batch, int]:
+def rank_batch(strategy: Strategy, inputs: torch.Tensor, targets: torch.Tensor) -> tuple[Batch, int]:
     """This rank's rows of a batch, and how many they are.
 
     Where they are none there is one all the same, which must not count: all ranks have to compute at the same time.
     """
-    own, given = strategy.own(len(targets)), present(strategy, len(targets))
+    own, given = strategy.local_rows(len(targets)), computed_rows(strategy, len(targets))
     return (inputs[given], targets[given]), own.stop - own.start
 
 
-def present(strategy: Strategy, rows: int) -> slice:
+def computed_rows(strategy: Strategy, rows: int) -> slice:
     """Which of so many rows this rank computes: its own, or where these are none, the first."""
-    own = strategy.own(rows)
+    own = strategy.local_rows(rows)
     return own if own.stop > own.start else slice(0, 1)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from longshore.shared.ledger.records import Claim
 from longshore.shared.specs.jobs import InferSpec
 from longshore.workers.context import WorkerContext
-from longshore.workers.inference.passthrough import KeptColumns
-from longshore.workers.inference.pipeline import Ahead
+from longshore.workers.inputs.passthrough import KeptColumns
 from longshore.workers.inputs.reading import window_rows
 from longshore.workers.inputs.row_numbers import Numbered, number, pick
+from longshore.workers.pipeline import Ahead
 from longshore.workers.runtimes.base import Prepared, Runtime
 
 
