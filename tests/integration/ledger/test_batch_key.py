@@ -1,4 +1,4 @@
-"""A claim takes others of a company along, and never those that it must leave."""
+"""A claim takes other shards with the same batch key along, and never those that it must leave."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_cancelled_job_is_left_out(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_producers_and_workers_at_once_lose_and_double_nothing(ledger: Ledger, seed: int) -> None:
-    """Whoever takes a message of a company takes what is there of it; in the end each is done once."""
+    """A worker that takes a message also takes the waiting shards with its batch key; in the end each is done once."""
     names: list[UUID] = []
 
     def produce(member: int) -> int:

@@ -1,4 +1,4 @@
-"""Small jobs that may wait for company, on one worker: which of several would hold a group is not for a test to say."""
+"""Small jobs that may wait to be batched, on one worker: with several, no test could say which of them runs a batch."""
 
 from __future__ import annotations
 
