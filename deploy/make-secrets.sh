@@ -1,8 +1,8 @@
 #!/bin/sh
-# Makes the passwords that compose.yaml reads, in deploy/secrets or the folder given. Those that are there stay.
+# Generates the passwords that compose.yaml reads, in deploy/secrets or the folder in $1. Keeps passwords that exist.
 #
-# The folder is closed to others. The files in it are not: a container sees its files only, with the mode they have
-# here, and reads them as a user that this machine does not know.
+# Only the owner can enter the folder. The files in it are readable for all, because a container reads them as a user
+# that this machine does not know.
 set -eu
 
 folder=${1:-$(dirname "$0")/secrets}
