@@ -106,7 +106,7 @@ def test_a_corrupt_image_fails_alone(
 
 def test_what_images_cannot_be_used_for(client: Client, folder: Path, tmp_path: Path) -> None:
     for family, config, field, said in [
-        ("mlp", {}, "features", "holds image files"),
+        ("mlp", {}, "features", "has image files"),
         ("cnn", {}, "features", "input_shape"),
         ("cnn", CONFIG | {"input_shape": [2, 8, 8]}, "config.input_shape", "2 channels"),
         ("cnn", CONFIG | {"input_shape": [3, 2, 2]}, "config.kernel_size", "larger than the image"),
@@ -118,5 +118,5 @@ def test_what_images_cannot_be_used_for(client: Client, folder: Path, tmp_path: 
     with pytest.raises(InvalidInput, match=r"data: no column 'pixels'; the data has 'path', 'label', 'image'"):
         client.infer("numbers", folder)
     pq.write_table(pa.table({"image": [[0.0] * 192]}), tmp_path / "x.parquet")
-    with pytest.raises(InvalidInput, match="data: column 'image' holds lists of numbers, not image files"):
+    with pytest.raises(InvalidInput, match="data: column 'image' has lists of numbers, not image files"):
         client.infer("shades", tmp_path / "x.parquet")

@@ -305,7 +305,7 @@ def test_a_part_that_was_removed_after_the_decision_fails_the_job(
     for path in (tmp_path / f"_longshore-{job.id}").iterdir():
         path.unlink()
     open_gate(gates, "before the rename")
-    with pytest.raises(JobFailed, match="was written, and is gone"):
+    with pytest.raises(JobFailed, match="was written, but does not exist any more"):
         job.wait(TIMEOUT_S)
 
 

@@ -54,7 +54,7 @@ def test_texts_of_a_file_and_of_a_call_are_embedded(cluster: Cluster, client: Cl
 
     with pytest.raises(InvalidInput, match="data: no column 'text'; the data has 'title'"):
         client.infer("sentences", [{"title": "a cat"}])
-    with pytest.raises(InvalidInput, match=r"column 'text' holds one number a row .*, not text"):
+    with pytest.raises(InvalidInput, match=r"column 'text' has one number per row .*, not text"):
         client.infer("sentences", [{"text": 1}])
 
     exported = client.models.export("sentences:1", tmp_path / "exported")

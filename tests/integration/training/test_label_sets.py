@@ -187,12 +187,12 @@ def test_what_cannot_be_learned_is_refused_at_the_call(client: Client, rows: pa.
         ({**few, "y": [[], [], []]}, {"task": "multilabel"}, r"target: column 'y' has an empty list in every row"),
         ({**few, "y": [["a"], ["b"], []]}, {"stratify": True}, r"stratify: rows with several labels are of no one"),
         ({**few, "y": [["a"], ["b"], []]}, {"task": "multilabel", "stratify": True}, r"stratify: multilabel has no"),
-        ({**few, "y": ["a", "b", "a"]}, {"task": "multilabel"}, r"target: column 'y' holds text .*takes lists"),
-        (tmp_path / "rows.csv", {"task": "multilabel"}, r"target: column 'y' holds text .*JSON Lines, Parquet"),
+        ({**few, "y": ["a", "b", "a"]}, {"task": "multilabel"}, r"target: column 'y' has text .*needs lists"),
+        (tmp_path / "rows.csv", {"task": "multilabel"}, r"target: column 'y' has text .*JSON Lines, Parquet"),
         (
             {**few, "y": [["a"], ["b"], []]},
             {"validation": {**few, "y": [[1], [2], []]}},
-            r"validation: the target 'y' holds lists of numbers",
+            r"validation: the target 'y' has lists of numbers",
         ),
         (
             {**few, "y": [["a"], ["b"], []]},

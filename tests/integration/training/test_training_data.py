@@ -110,13 +110,13 @@ NAN, INFINITE = float("nan"), float("inf")
         (clouds(40, c=[1.0] * 39 + [INFINITE]), {}, "data", "row 39: column 'c': inf is not a finite"),
         (clouds(40, c=[1.0] * 39 + [None]), {}, "data", "row 39: column 'c'"),
         (clouds(40, c=[[1, 2]] * 39 + [[1]]), {}, "data", "row 39: column 'c'"),
-        (clouds(40, c=["red"] * 40), {}, "features", "column 'c' holds text"),
+        (clouds(40, c=["red"] * 40), {}, "features", "column 'c' has text"),
         (clouds(40, y=["near"] * 40), {}, "target", "the one label 'near'"),
         (clouds(40, y=["near", "far"] * 19 + ["near", None]), {}, "target", "'y' has no value in row 39;"),
         (clouds(40, y=[0.5] * 39 + [NAN]), {}, "target", "'y' has no value in row 39;"),
-        (clouds(40), {"features": ["a", "a"]}, "features", "'a' stands there 2 times"),
+        (clouds(40), {"features": ["a", "a"]}, "features", "'a' is listed 2 times"),
         (clouds(40), {"split": "part"}, "split", "no column 'part'"),
-        (clouds(40, part=[1] * 40), {"split": "part"}, "split", "holds one number a row"),
+        (clouds(40, part=[1] * 40), {"split": "part"}, "split", "has one number per row"),
         (clouds(40, part=["train"] * 40), {"split": "part", "test": 0.1}, "test", "'part' says which rows"),
         (
             clouds(40, part=["train"] * 40),
@@ -131,7 +131,7 @@ NAN, INFINITE = float("nan"), float("inf")
         (clouds(40), {"validation": []}, "validation", "there are no rows"),
         (clouds(40), {"validation": "/nowhere/val.csv"}, "validation", "/nowhere/val.csv"),
         (clouds(40), {"test": {"a": [1.0], "y": ["near"]}}, "test", "no column 'b'"),
-        (clouds(40), {"test": clouds(4, y=[0, 1] * 2)}, "test", "the target 'y' holds one number a row"),
+        (clouds(40), {"test": clouds(4, y=[0, 1] * 2)}, "test", "the target 'y' has one number per row"),
         (clouds(40), {"test": clouds(4, b=[NAN] * 4)}, "test", "row 0: column 'b': nan"),
     ],
 )
@@ -176,7 +176,7 @@ def test_a_bad_row_far_down_in_a_file(client: Client, tmp_path: Path) -> None:
 
 def test_columns_that_share_a_name(client: Client, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("a,a,y\n1,2,0\n3,4,1\n")
-    with pytest.raises(InvalidInput, match=r"data: .*the header names 'a' 2 times"):
+    with pytest.raises(InvalidInput, match=r"data: .*the header has 'a' 2 times"):
         client.train("twice", "linear", tmp_path / "rows.csv", "y")
 
 
@@ -200,7 +200,7 @@ def test_a_file_that_changes_after_submission(client: Client, cluster: Cluster, 
         os.replace(tmp_path / "new.parquet", held_out)  # noqa: PTH105
     finally:
         cluster.start_workers()
-    with pytest.raises(JobFailed, match=r"val\.parquet has \d+ bytes and had \d+ when the job was submitted"):
+    with pytest.raises(JobFailed, match=r"val\.parquet has \d+ bytes, but had \d+ when the job was submitted"):
         jobs[0].wait(TIMEOUT_S)
 
 

@@ -1,4 +1,4 @@
-"""Whether a file still has the rows and the columns that are to be read from it."""
+"""Checks that a file still has the rows and columns that are requested from it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from longshore.shared.store.address import public
 
 
 def check_request(uri: str, schema: pa.Schema, rows: int, segment: Segment, columns: Sequence[str]) -> None:
-    """:raises DataError: the file ends before the segment does, or has not exactly one column of each name."""
+    """Check a request for rows before the file is read.
+
+    :raises DataError: the file ends before the segment, or does not have exactly one column of each name.
+    """
     if segment.stop > rows:
-        raise DataError(f"{public(uri)} has {rows} rows and had at least {segment.stop} when the job was submitted")
-    there = Counter(schema.names)
+        raise DataError(f"{public(uri)} has {rows} rows, but had at least {segment.stop} when the job was submitted")
+    counts = Counter(schema.names)
     for column in columns:
-        if there[column] != 1:
-            raise DataError(f"{public(uri)} has {there[column] or 'no'} columns called {column!r}")
+        if counts[column] != 1:
+            raise DataError(f"{public(uri)} has {counts[column] or 'no'} columns called {column!r}")

@@ -1,4 +1,4 @@
-"""From what a caller names to a file that the workers can open."""
+"""Turns the path or URL that a caller gives into the description of a file that workers can open."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import stat
 from pathlib import Path, PurePosixPath
 from typing import get_args
 
-from longshore.shared.datasets.file_listing import IMAGES, PARQUET, digest, is_glob, list_files
+from longshore.shared.datasets.file_listing import IMAGES, PARQUET, is_glob, list_files, listing_digest
 from longshore.shared.datasets.files import remote_info
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.specs.jobs import DataFormat, FileInput
@@ -32,51 +32,51 @@ _SUFFIXES: dict[str, DataFormat] = {
     ".tgz": "images",
     ".tar.gz": "images",
 }
-#: Instead of a size.
+#: Returned in place of a size, for a folder.
 _FOLDER = -1
 #: For messages: ``parquet, csv, ... or jsonl``.
 _FORMATS = " or ".join(", ".join(get_args(DataFormat)).rsplit(", ", 1))
 
 
 def detect(uri: str | os.PathLike[str], format: str | None = None) -> FileInput:
-    """The file at ``uri``, found to be there; its format is given, or told by the suffix.
+    """Check that a file exists, and determine its format.
 
-    :param uri: a path, made absolute here, or any fsspec URL. A folder or a glob stands for its Parquet files, or if
-        it has none, for its images.
-    :param format: one of ``DataFormat``.
-    :raises InvalidInput: the file is missing, empty or unreadable, nothing says its format, or a folder has none.
+    :param uri: a path, which is made absolute, or any fsspec URL. A folder or a glob stands for its Parquet files, or
+        if it has none, for its images.
+    :param format: one of ``DataFormat``. Default: determined by the suffix.
+    :raises InvalidInput: the file is missing, empty or unreadable, its format is unknown, or a folder has no files.
     """
     address = os.fspath(uri)
     if not address:
         raise InvalidInput("data", "empty; give a path or a URL")
     if not is_remote(address):
-        plain = address.removeprefix("file://").removeprefix("local://")
-        address = str(Path(plain).expanduser().absolute())
+        path = address.removeprefix("file://").removeprefix("local://")
+        address = str(Path(path).expanduser().absolute())
     if is_glob(address):
         return _many(address, format)
     size = _remote_size(address) if is_remote(address) else _local_size(address)
     if size == _FOLDER:
         return _many(address, format)
-    found = build(FileInput, {"uri": address, "format": format or _by_suffix(address), "size": size})
+    data = build(FileInput, {"uri": address, "format": format or _by_suffix(address), "size": size})
     if size == 0:
         raise InvalidInput("data", f"{public(address)} is empty")
-    return found
+    return data
 
 
 def _many(address: str, format: str | None) -> FileInput:
-    found = build(FileInput, {"uri": address, "format": format or "parquet"})
-    if found.format not in ("parquet", "images"):
+    data = build(FileInput, {"uri": address, "format": format or "parquet"})
+    if data.format not in ("parquet", "images"):
         raise InvalidInput(
-            "format", f"a folder or a pattern of {found.format} files; only Parquet files and images go together"
+            "format", f"a folder or a pattern of {data.format} files; only Parquet files and images can be combined"
         )
     if "::" in address or (is_remote(address) and "?" in address):
-        raise InvalidInput("data", f"{public(address)} is a folder or a pattern within a URL that cannot be split")
+        raise InvalidInput("data", f"{public(address)}: a chained or signed URL cannot be a folder or a pattern")
     try:
-        suffixes = (IMAGES if found.format == "images" else PARQUET) if format else PARQUET + IMAGES
-        parts = list_files(address, suffixes)
-        of_rows = [part for part in parts if part.name.lower().endswith(PARQUET)]
-        kind = "parquet" if of_rows else "images"
-        return found.model_copy(update={"format": kind, "listing": digest(of_rows or parts)})
+        suffixes = (IMAGES if data.format == "images" else PARQUET) if format else PARQUET + IMAGES
+        files = list_files(address, suffixes)
+        parquet = [file for file in files if file.name.lower().endswith(PARQUET)]
+        kind = "parquet" if parquet else "images"
+        return data.model_copy(update={"format": kind, "listing": listing_digest(parquet or files)})
     except DataError as error:
         raise InvalidInput("data", str(error)) from None
 
@@ -87,7 +87,7 @@ def _by_suffix(address: str) -> DataFormat:
     if suffix not in _SUFFIXES:
         raise InvalidInput(
             "data",
-            f"{public(address)}: the suffix {suffix!r} says no known format; use one of {', '.join(_SUFFIXES)}, "
+            f"{public(address)}: the suffix {suffix!r} is not a known format; use one of {', '.join(_SUFFIXES)}, "
             f"or give the format: {_FORMATS}",
         )
     return _SUFFIXES[suffix]
@@ -95,14 +95,14 @@ def _by_suffix(address: str) -> DataFormat:
 
 def _local_size(address: str) -> int:
     try:
-        status = os.stat(address)  # noqa: PTH116 - a path that holds a null byte is a ValueError in both
+        status = os.stat(address)  # noqa: PTH116 - a null byte in the path is a ValueError in both
         if stat.S_ISDIR(status.st_mode):
             return _FOLDER
         with Path(address).open("rb"):
             return status.st_size
     except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else error
-        raise InvalidInput("data", f"cannot read {address}: {said}") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InvalidInput("data", f"cannot read {address}: {reason}") from None
 
 
 def _remote_size(address: str) -> int | None:

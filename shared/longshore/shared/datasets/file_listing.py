@@ -1,4 +1,4 @@
-"""The files of a folder or a glob, in order."""
+"""Lists the files of a folder or a glob pattern."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from longshore.shared.datasets.files import reading
 from longshore.shared.errors import DataError
 from longshore.shared.store.address import is_remote, public
 
-#: Of the files that go together.
+#: Suffixes of files that can be read together as one dataset.
 PARQUET = (".parquet", ".pq")
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif")
-_MAGIC = re.compile(r"[*?\[]")
+_WILDCARD = re.compile(r"[*?\[]")
 
 
-class Listed(Protocol):
-    """What is known of a file before it is read."""
+class FileEntry(Protocol):
+    """The name and size of a file, known before it is read."""
 
     @property
     def name(self) -> str: ...
@@ -38,59 +38,63 @@ class Listed(Protocol):
 class DatasetFile:
     """One file of a dataset."""
 
-    #: Its path below the folder, or below the last folder of a glob without wildcards; with ``/``.
+    #: Its path relative to the folder, or to the part of a glob before the first wildcard; with ``/`` as separator.
     name: str
     uri: str
-    #: Bytes.
+    #: In bytes.
     size: int
 
 
 def is_glob(address: str) -> bool:
-    """Whether an address has wildcards. A local file of just that name is no glob; in a URL, only ``*`` is one."""
+    """Whether an address has wildcards: ``*`` in a URL; ``*``, ``?`` or ``[`` in a path that does not exist as such."""
     if is_remote(address):
         return "*" in urlsplit(address).path
-    return bool(_MAGIC.search(address)) and not os.path.lexists(address)
+    return bool(_WILDCARD.search(address)) and not os.path.lexists(address)
 
 
 def list_files(address: str, suffixes: tuple[str, ...] = PARQUET) -> list[DatasetFile]:
-    """The files with some suffixes that an address stands for, sorted by name.
+    """The files with one of the suffixes in a folder or glob, sorted by name.
 
-    Hidden ones, whose name or whose folder's begins with ``.``, are left out. So are Parquet files where it begins
-    with ``_``, as writers call what they are not done with; cameras call good images so.
+    Hidden files are skipped: those whose name, or whose folder's name, begins with ``.``. Parquet files are also
+    skipped if it begins with ``_``, because writers use that for unfinished files; cameras use it for normal images.
 
-    :raises DataError: there are none, or they cannot be listed.
+    :param address: a path or a URL, of a folder or with wildcards.
+    :param suffixes: lower-case suffixes. Default: those of Parquet files.
+    :raises DataError: there are no such files, or they cannot be listed.
     """
     with reading(address):
-        found = _remote(address) if is_remote(address) else _local(address)
-        parts = sorted({part for part in found if _wanted(part.name, suffixes)}, key=lambda part: part.name.split("/"))
-    if not parts:
+        listed = _remote(address) if is_remote(address) else _local(address)
+        files = sorted(
+            {file for file in listed if _matches(file.name, suffixes)}, key=lambda file: file.name.split("/")
+        )
+    if not files:
         kinds = {PARQUET: "Parquet files", IMAGES: "images"}.get(suffixes, "Parquet files and no images")
-        raise DataError(f"{public(address)} is a folder or a pattern that holds no {kinds}")
-    return parts
+        raise DataError(f"{public(address)} is a folder or a pattern with no {kinds}")
+    return files
 
 
-def digest(parts: Sequence[Listed]) -> str:
-    """Of the names and sizes: another one tells that files were added, removed or written again."""
-    listing = "".join(f"{part.name}\0{part.size}\0" for part in parts)
+def listing_digest(files: Sequence[FileEntry]) -> str:
+    """The SHA-256 of the names and sizes: it changes if files are added, removed or resized."""
+    listing = "".join(f"{file.name}\0{file.size}\0" for file in files)
     return hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def root_of(address: str) -> str:
-    """A folder's address, or the folders of a glob before the first wildcard."""
-    wildcard = _MAGIC.search(address) if is_glob(address) else None
+def root_folder(address: str) -> str:
+    """The folder itself, or the folder of a glob before the first wildcard."""
+    wildcard = _WILDCARD.search(address) if is_glob(address) else None
     return address.rstrip("/") if wildcard is None else address[: wildcard.start()].rpartition("/")[0]
 
 
-def _wanted(name: str, suffixes: tuple[str, ...]) -> bool:
-    marks = "._" if name.lower().endswith(PARQUET) else "."
+def _matches(name: str, suffixes: tuple[str, ...]) -> bool:
+    prefixes = "._" if name.lower().endswith(PARQUET) else "."
     # A partition's folder may be called ``_year=2024``.
-    hidden = any(step[:1] in marks and "=" not in step for step in name.split("/"))
+    hidden = any(step[:1] in prefixes and "=" not in step for step in name.split("/"))
     return not hidden and name.lower().endswith(suffixes)
 
 
 def _local(address: str) -> Iterator[DatasetFile]:
-    root = root_of(address)
-    # Unlike Path.glob, takes an absolute pattern.
+    root = root_folder(address)
+    # Path.glob does not accept an absolute pattern.
     for match in glob.iglob(address, recursive=True) if is_glob(address) else [address]:  # noqa: PTH207
         if Path(match).is_file():
             paths = [match]
@@ -102,12 +106,12 @@ def _local(address: str) -> Iterator[DatasetFile]:
 
 
 def _remote(address: str) -> Iterator[DatasetFile]:
-    root = root_of(address)
-    files, path = fsspec.core.url_to_fs(address)
-    files.invalidate_cache()  # of earlier listings, in this process, of folders at any depth
-    below = files._strip_protocol(root)
-    found = files.glob(path, detail=True) if is_glob(address) else files.find(path, detail=True)
-    for name, info in found.items():
+    root = root_folder(address)
+    filesystem, path = fsspec.core.url_to_fs(address)
+    filesystem.invalidate_cache()  # this process may have cached older listings of folders at any depth
+    prefix = filesystem._strip_protocol(root)
+    listing = filesystem.glob(path, detail=True) if is_glob(address) else filesystem.find(path, detail=True)
+    for name, info in listing.items():
         if info["type"] == "file":
-            relative = name[len(below) :].lstrip("/")
+            relative = name[len(prefix) :].lstrip("/")
             yield DatasetFile(relative, f"{root}/{relative}", int(info["size"] or 0))

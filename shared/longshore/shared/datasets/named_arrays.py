@@ -1,4 +1,4 @@
-"""An array without column names, read under the names that a version knows."""
+"""An array without column names, split into the columns of a model version."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from longshore.shared.specs.signature import Feature
 
 @dataclass(frozen=True)
 class NamedArrays:
-    """A file whose only column, ``features``, is split into the columns of a version."""
+    """A source whose only column, ``features``, is split into the columns of a version."""
 
     source: Source
     features: tuple[Feature, ...]
@@ -44,7 +44,7 @@ class NamedArrays:
     def _named(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         width = sum(feature.size for feature in self.features)
         kind = batch.schema.field(FEATURES).type
-        found = kind.list_size if pa.types.is_fixed_size_list(kind) else 1
-        if found != width:
-            raise DataError(f"rows of {found} numbers, and there were {width} when the job was submitted")
+        current_width = kind.list_size if pa.types.is_fixed_size_list(kind) else 1
+        if current_width != width:
+            raise DataError(f"a row has {current_width} numbers, but had {width} when the job was submitted")
         return give_names(pa.Table.from_batches([batch]), self.features).combine_chunks().to_batches()[0]

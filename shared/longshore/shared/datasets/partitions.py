@@ -1,4 +1,4 @@
-"""Columns that stand in folder names, as Hive writes them: ``year=2024/month=5``."""
+"""Partition columns, which Hive stores in folder names: ``year=2024/month=5``."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ import pyarrow as pa
 
 from longshore.shared.errors import DataError
 
-#: What Hive calls a folder for rows without a value.
+#: Hive's folder name for rows without a value.
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 _INTEGER = re.compile(r"-?[0-9]{1,18}\Z")
 
 
 @dataclass(frozen=True)
-class Partitions:
-    """Some columns that have one value in each file."""
+class HivePartitions:
+    """Columns with one value per file."""
 
     schema: pa.Schema
     #: The values of each file, in the order of the columns.
     values: tuple[tuple[str | int | None, ...], ...]
 
 
-def read_partitions(names: Sequence[str]) -> Partitions:
-    """The partition columns of files: integers where every value is one, else text.
+def read_partitions(names: Sequence[str]) -> HivePartitions:
+    """The partition columns of files: integers if every value is an integer, otherwise text.
 
-    :param names: the files' paths below the dataset's folder.
-    :raises DataError: the files do not have the same partition columns; names one that differs.
+    :param names: the files' paths relative to the dataset's folder.
+    :raises DataError: the files do not have the same partition columns; names a file that differs.
     """
     pairs = [[step.split("=", 1) for step in name.split("/")[:-1] if "=" in step] for name in names]
     keys = [key for key, _ in pairs[0]]
-    for name, found in zip(names, pairs, strict=True):
-        if [key for key, _ in found] != keys or len(set(keys)) < len(keys):
+    for name, file_pairs in zip(names, pairs, strict=True):
+        if [key for key, _ in file_pairs] != keys or len(set(keys)) < len(keys):
             raise DataError(f"{name!r} and {names[0]!r} are not in folders of the same partition columns")
-    columns = [_typed([found[place][1] for found in pairs]) for place in range(len(keys))]
-    kinds = [pa.int64() if any(isinstance(v, int) for v in column) else pa.string() for column in columns]
-    schema = pa.schema(list(zip(keys, kinds, strict=True)))
-    return Partitions(schema, tuple(zip(*columns, strict=True)) if keys else ((),) * len(names))
+    columns = [_typed([file_pairs[index][1] for file_pairs in pairs]) for index in range(len(keys))]
+    types = [pa.int64() if any(isinstance(v, int) for v in column) else pa.string() for column in columns]
+    schema = pa.schema(list(zip(keys, types, strict=True)))
+    return HivePartitions(schema, tuple(zip(*columns, strict=True)) if keys else ((),) * len(names))
 
 
 def _typed(texts: Sequence[str]) -> list[str | int | None]:

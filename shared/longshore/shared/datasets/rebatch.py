@@ -1,4 +1,4 @@
-"""Batches of an even size, whatever size the rows come in."""
+"""Regroups tables of any size into batches of a fixed size."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import pyarrow as pa
 
 
 def rebatch(tables: Iterator[pa.Table], batch_rows: int) -> Iterator[pa.RecordBatch]:
-    """The same rows in batches of ``batch_rows``; fewer only at the end, and where the types of the columns change."""
-    held: list[pa.Table] = []
+    """The same rows in batches of ``batch_rows``; smaller only at the end, and where the types of columns change."""
+    pending: list[pa.Table] = []
     rows = 0
     for table in tables:
-        if held and held[0].schema != table.schema:
-            yield from _batches(held, rows, batch_rows)
-            held, rows = [], 0
-        held.append(table)
+        if pending and pending[0].schema != table.schema:
+            yield from _batches(pending, rows, batch_rows)
+            pending, rows = [], 0
+        pending.append(table)
         rows += table.num_rows
         if rows >= batch_rows:
-            joined = pa.concat_tables(held)
+            joined = pa.concat_tables(pending)
             full = rows // batch_rows * batch_rows
             yield from _batches([joined.slice(0, full)], full, batch_rows)
-            held, rows = [joined.slice(full)], rows - full
-    yield from _batches(held, rows, batch_rows)
+            pending, rows = [joined.slice(full)], rows - full
+    yield from _batches(pending, rows, batch_rows)
 
 
 def _batches(tables: list[pa.Table], rows: int, batch_rows: int) -> Iterator[pa.RecordBatch]:

@@ -1,4 +1,4 @@
-"""How a file is cut into shards."""
+"""Splits the rows of a file into shards."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: Rows in a shard, where the caller leaves the choice to us: fewer cost too much bookkeeping, more too much of a retry.
-MIN_SHARD_ROWS, MAX_SHARD_ROWS = 4096, 65_536
-#: Shards aimed at between those bounds, so that some devices can share a job and its progress is seen.
+#: Bounds of an automatic choice: smaller shards cost too much bookkeeping, larger ones make a retry too expensive.
+MIN_ROWS_PER_SHARD, MAX_ROWS_PER_SHARD = 4096, 65_536
+#: The number of shards to aim for within these bounds, so that devices can share a job and its progress is visible.
 TARGET_SHARDS = 8
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A run of a file's rows: those numbered ``start`` to ``stop``, the latter left out."""
+    """Consecutive rows of a file: ``start`` (inclusive) to ``stop`` (exclusive)."""
 
     start: int
     stop: int
-    #: Of a text file: the first byte of row ``start``, and the bytes from there on. Other formats need neither.
+    #: Only for text files: the byte offset of row ``start``, and the size of the segment in bytes.
     offset: int | None = None
     length: int | None = None
 
@@ -28,16 +28,16 @@ class Segment:
 
 
 def choose_rows_per_shard(rows: int) -> int:
-    """Rows in one shard of a file that has ``rows``."""
-    return min(max(-(-rows // TARGET_SHARDS), MIN_SHARD_ROWS), MAX_SHARD_ROWS)
+    """The number of rows per shard for a file of ``rows`` rows."""
+    return min(max(-(-rows // TARGET_SHARDS), MIN_ROWS_PER_SHARD), MAX_ROWS_PER_SHARD)
 
 
 def cut(borders: Sequence[int], rows_per_shard: int | None) -> list[Segment]:
-    """Segments of a file whose rows lie in groups.
+    """Split a file whose rows are stored in groups into segments.
 
-    :param borders: the first row of each group, from 0, and the number of rows at the end.
-    :param rows_per_shard: rows in each but the last; ``None`` puts small groups together and cuts a large one into
-        equal parts.
+    :param borders: the first row of each group, from 0, followed by the total number of rows.
+    :param rows_per_shard: rows in each segment but the last; ``None`` merges small groups and splits large ones
+        evenly.
     """
     rows = borders[-1]
     chosen = _choose_borders(borders) if rows_per_shard is None else [*range(0, rows, rows_per_shard), rows]
@@ -46,12 +46,12 @@ def cut(borders: Sequence[int], rows_per_shard: int | None) -> list[Segment]:
 
 def _choose_borders(borders: Sequence[int]) -> list[int]:
     rows = borders[-1]
-    wanted = choose_rows_per_shard(rows)
-    largest = min(wanted * 3 // 2, MAX_SHARD_ROWS)
+    target = choose_rows_per_shard(rows)
+    largest = min(target * 3 // 2, MAX_ROWS_PER_SHARD)
     chosen = [0]
     for start, stop in itertools.pairwise(borders):
-        if stop - chosen[-1] > wanted:
+        if stop - chosen[-1] > target:
             chosen.append(start)
-        parts = -(-(stop - start) // largest)
-        chosen += [start + (stop - start) * part // parts for part in range(1, parts)]
+        pieces = -(-(stop - start) // largest)
+        chosen += [start + (stop - start) * piece // pieces for piece in range(1, pieces)]
     return [*chosen, rows]

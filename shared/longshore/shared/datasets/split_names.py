@@ -1,4 +1,4 @@
-"""What a column may call the parts of a data set."""
+"""The names of the splits of a dataset, as a split column may contain them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ TRAIN: Final = "train"
 VALIDATION: Final = "validation"
 TEST: Final = "test"
 
-#: The values of a column that ``split`` names, in small letters, and what each means.
+#: The values of a split column, in lower case, and the split that each stands for.
 SPLITS: Final = {
     "train": TRAIN,
     "training": TRAIN,

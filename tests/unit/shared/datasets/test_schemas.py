@@ -30,14 +30,14 @@ def test_data_that_fits(number: pa.DataType, values: pa.DataType) -> None:
 @pytest.mark.parametrize(
     ("number", "values", "said"),
     [
-        (pa.string(), pa.list_(pa.int8()), "column 'n' holds text (string), not one number a row"),
-        (pa.date32(), pa.list_(pa.int8()), "column 'n' holds dates or times"),
-        (pa.list_(pa.int8()), pa.list_(pa.int8()), "column 'n' holds lists of numbers"),
-        (pa.int8(), pa.int8(), "column 'l' holds one number a row (int8), not lists of 4 numbers"),
-        (pa.int8(), pa.list_(pa.int8(), 5), "column 'l' holds lists of 5 numbers, not lists of 4 numbers"),
+        (pa.string(), pa.list_(pa.int8()), "column 'n' has text (string), not one number per row"),
+        (pa.date32(), pa.list_(pa.int8()), "column 'n' has dates or times"),
+        (pa.list_(pa.int8()), pa.list_(pa.int8()), "column 'n' has lists of numbers"),
+        (pa.int8(), pa.int8(), "column 'l' has one number per row (int8), not lists of 4 numbers"),
+        (pa.int8(), pa.list_(pa.int8(), 5), "column 'l' has lists of 5 numbers, not lists of 4 numbers"),
         (pa.int8(), pa.list_(pa.list_(pa.int8(), 3), 2), "lists of 6 numbers"),
-        (pa.int8(), pa.list_(pa.string()), "column 'l' holds list<item: string>"),
-        (pa.int8(), pa.struct({"a": pa.int8()}), "column 'l' holds struct<a: int8>"),
+        (pa.int8(), pa.list_(pa.string()), "column 'l' has list<item: string>"),
+        (pa.int8(), pa.struct({"a": pa.int8()}), "column 'l' has struct<a: int8>"),
     ],
 )
 def test_a_column_of_another_kind_is_named(number: pa.DataType, values: pa.DataType, said: str) -> None:
@@ -82,7 +82,7 @@ def test_a_text_is_read_alone() -> None:
         Feature(name="label", width=64, kind="text"),
     )
     assert infer_features(batch().schema, batch(), "label", ["n"], tokens=64) == (Feature(name="n"),)
-    with pytest.raises(InvalidInput, match="features: 'label' of 3 columns hold text; one is read alone"):
+    with pytest.raises(InvalidInput, match="features: 'label' of 3 columns have text; a text must be the only feature"):
         infer_features(batch().schema, batch(), "n", tokens=64)
 
 
@@ -90,10 +90,10 @@ def test_a_text_is_read_alone() -> None:
     ("target", "wanted", "said"),
     [
         ("y", None, "target: no column 'y'; the data has 'label', 'n'"),
-        ("n", None, r"features: column 'label' holds text \(string\), not numbers"),
+        ("n", None, r"features: column 'label' has text \(string\), not numbers"),
         ("label", ["z"], "features: no column 'z'"),
         ("label", ["n", "label"], "features: 'label' is the target"),
-        ("label", ["n", "n"], "features: 'n' stands there 2 times"),
+        ("label", ["n", "n"], "features: 'n' is listed 2 times"),
         ("label", [], "features: none are left"),
     ],
 )
@@ -105,7 +105,7 @@ def test_what_cannot_be_learned_from(target: str, wanted: list[str] | None, said
 @pytest.mark.parametrize(
     ("column", "said"),
     [
-        (pa.nulls(2), "nothing but nulls"),
+        (pa.nulls(2), "only nulls"),
         (pa.array([None, [None]], pa.list_(pa.int8())), "none of the first 2 rows"),
         (pa.array([[], []], pa.list_(pa.int8())), "empty lists"),
     ],
@@ -120,5 +120,5 @@ def test_texts_are_taken_by_a_version_that_reads_texts() -> None:
     texts = Signature(features=(Feature(name="t", kind="text"),), task="regression", target="y")
     for kind in (pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string()), pa.null()):
         check_schema(pa.schema({"t": kind}), texts)
-    with pytest.raises(InvalidInput, match=r"data: column 't' holds one number a row \(int64\), not text"):
+    with pytest.raises(InvalidInput, match=r"data: column 't' has one number per row \(int64\), not text"):
         check_schema(pa.schema({"t": pa.int64()}), texts)

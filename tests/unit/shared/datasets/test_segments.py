@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from longshore.shared.datasets.open import open_source
-from longshore.shared.datasets.segments import MAX_SHARD_ROWS, MIN_SHARD_ROWS, Segment, choose_rows_per_shard
+from longshore.shared.datasets.segments import MAX_ROWS_PER_SHARD, MIN_ROWS_PER_SHARD, Segment, choose_rows_per_shard
 from longshore.shared.specs.jobs import FileInput
 
 
@@ -16,7 +16,9 @@ def parquet_segments(path: Path, rows: int, group: int) -> list[Segment]:
     return open_source(FileInput(uri=str(path), format="parquet")).segments(None)
 
 
-@pytest.mark.parametrize(("rows", "chosen"), [(1, MIN_SHARD_ROWS), (100_000, 12_500), (10_000_000, MAX_SHARD_ROWS)])
+@pytest.mark.parametrize(
+    ("rows", "chosen"), [(1, MIN_ROWS_PER_SHARD), (100_000, 12_500), (10_000_000, MAX_ROWS_PER_SHARD)]
+)
 def test_the_size_of_a_shard(rows: int, chosen: int) -> None:
     assert choose_rows_per_shard(rows) == chosen
 

@@ -33,12 +33,12 @@ class KnownSets:
         kind = stored(column.type)
         if not (pa.types.is_null(kind) or (is_list(kind) and not is_list(stored(kind.value_type)))):
             raise DataError(f"the target holds {type_name(kind)}, and the version predicts several labels a row")
-        leaves = flatten(column)
-        rows = np.repeat(np.arange(len(column)), np.diff(leaves.offsets))
+        lists = flatten(column)
+        rows = np.repeat(np.arange(len(column)), np.diff(lists.offsets))
         values: npt.NDArray[np.float64] = np.zeros((len(column), self._labels + 1))
-        errors = dict.fromkeys(np.flatnonzero(leaves.null).tolist(), MISSING)
-        if len(leaves.values):
-            found = self._single.read(leaves.values)
+        errors = dict.fromkeys(np.flatnonzero(lists.is_null).tolist(), MISSING)
+        if len(lists.values):
+            found = self._single.read(lists.values)
             for place in found.errors:
                 errors.setdefault(int(rows[place]), "a label of the target is missing")
             codes = found.values.astype(np.int64)

@@ -1,4 +1,4 @@
-"""From a batch of rows to the float32 matrix a model takes."""
+"""Converts a batch of rows to the float32 matrix that is a model's input."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from longshore.shared.datasets.images.columns import to_pixels
 from longshore.shared.errors import DataError
 from longshore.shared.specs.signature import Feature, Signature
 
-#: Columns laid side by side at a time: 16 float32 fill a cache line, so that each line of the matrix is written once.
-TOGETHER = 16
+#: Columns that are concatenated at a time: 16 float32 fill a cache line, so each line of the matrix is written once.
+COLUMNS_PER_BLOCK = 16
 
 
 @dataclass(frozen=True)
-class Matrix:
-    """A batch of n rows. Rows that cannot be used are all zeros, and good rows do not suffer from them."""
+class FeatureMatrix:
+    """The features of n rows. Bad rows are all zeros and do not affect good rows."""
 
-    #: Shape (n, width), C-contiguous. Read-only where it is the batch's own memory.
+    #: Shape (n, width), C-contiguous. Read-only if it shares the batch's memory.
     values: Floats
-    #: Row in the batch to what is wrong with it, naming the column.
+    #: Index of each bad row in the batch, with an error that names the column.
     errors: dict[int, str]
 
 
-def to_matrix(batch: pa.RecordBatch, signature: Signature) -> Matrix:
-    """The features of a batch, side by side in the signature's order.
+def to_matrix(batch: pa.RecordBatch, signature: Signature) -> FeatureMatrix:
+    """The features of a batch of n rows, concatenated in the signature's order; shape (n, width).
 
-    One column of float32 lists is taken as it lies in memory; everything else is one copy. Image files are decoded,
-    see ``to_pixels``. A null, a list of another length, a text that is no number, a number that is not finite as
-    float32 and an image that cannot be decoded make their row bad.
+    A single column of float32 lists is used without a copy; everything else is copied once. Image files are decoded,
+    see ``to_pixels``. A row is bad if it has a null, a list of the wrong length, a text that is not a number, a number
+    that is not finite as float32, or an image that cannot be decoded.
 
-    :raises DataError: a column is missing, or holds something else. :raises InvalidInput: nothing here decodes images.
+    :raises DataError: a column is missing or has the wrong type.
+    :raises InvalidInput: there are images and the package pillow is not installed.
     """
-    there = {name: position for position, name in enumerate(batch.schema.names)}
-    columns = [_column(batch, there.get(feature.name), feature) for feature in signature.features]
+    positions = {name: position for position, name in enumerate(batch.schema.names)}
+    columns = [_column(batch, positions.get(feature.name), feature) for feature in signature.features]
     errors: dict[int, str] = {}
     for feature, column in zip(signature.features, columns, strict=True):
         for row, reason in column.errors.items():
@@ -49,7 +50,7 @@ def to_matrix(batch: pa.RecordBatch, signature: Signature) -> Matrix:
     if errors:
         values = values if values.flags.writeable else values.copy()
         values[list(errors)] = 0
-    return Matrix(values, dict(sorted(errors.items())))
+    return FeatureMatrix(values, dict(sorted(errors.items())))
 
 
 def _column(batch: pa.RecordBatch, position: int | None, feature: Feature) -> Column:
@@ -59,9 +60,9 @@ def _column(batch: pa.RecordBatch, position: int | None, feature: Feature) -> Co
     try:
         return to_pixels(array, feature) if feature.kind == "image" else convert(array, feature)
     except TypeError:
-        wanted = "numbers" if feature.width is None else f"lists of {feature.width} numbers"
-        wanted = "image files" if feature.kind == "image" else wanted
-        raise DataError(f"column {feature.name!r} holds {type_name(array.type)}, not {wanted}") from None
+        expected = "numbers" if feature.width is None else f"lists of {feature.width} numbers"
+        expected = "image files" if feature.kind == "image" else expected
+        raise DataError(f"column {feature.name!r} has {type_name(array.type)}, not {expected}") from None
 
 
 def _joined(columns: list[Floats], rows: int) -> Floats:
@@ -69,17 +70,17 @@ def _joined(columns: list[Floats], rows: int) -> Floats:
         return np.ascontiguousarray(columns[0])
     values = np.empty((rows, sum(column.shape[1] for column in columns)), np.float32)
     start = 0
-    for first in range(0, len(columns), TOGETHER):
-        part = np.concatenate(columns[first : first + TOGETHER], axis=1)
-        values[:, start : start + part.shape[1]] = part
-        start += part.shape[1]
+    for first in range(0, len(columns), COLUMNS_PER_BLOCK):
+        block = np.concatenate(columns[first : first + COLUMNS_PER_BLOCK], axis=1)
+        values[:, start : start + block.shape[1]] = block
+        start += block.shape[1]
     return values
 
 
 def _not_finite(values: Floats) -> list[tuple[int, int]]:
-    """Row and first position of each row that holds a NaN or an infinity."""
+    """Each row that has a NaN or an infinity, and the first position of one in it."""
     with np.errstate(all="ignore"):
-        # Such a value makes its row's sum one, too: most batches are done with one pass that allocates next to nothing.
+        # Such a value makes its row's sum not finite: for most batches, one pass that allocates little is enough.
         suspects: npt.NDArray[np.int64] = np.flatnonzero(~np.isfinite(values.sum(axis=1)))
     bad = ~np.isfinite(values[suspects])
     return [(int(row), int(flags.argmax())) for row, flags in zip(suspects, bad, strict=True) if flags.any()]

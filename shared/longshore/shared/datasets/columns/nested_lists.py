@@ -1,4 +1,4 @@
-"""The numbers below lists, however deep, and which of them belong to which row."""
+"""Flattens columns of nested lists, and maps the values back to rows."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from longshore.shared.datasets.columns.types import is_list
 
 
 @dataclass(frozen=True)
-class Leaves:
-    """Row i of n holds ``values[offsets[i]:offsets[i + 1]]``."""
+class NestedLists:
+    """A flattened column of n rows: row i has the values ``values[offsets[i]:offsets[i + 1]]``."""
 
-    #: An Arrow array that holds no lists, of any type.
+    #: The innermost values: an Arrow array of any type but lists.
     values: pa.Array
     #: Shape (n + 1,).
     offsets: npt.NDArray[np.int64]
-    #: Shape (n,): rows that are null.
-    null: npt.NDArray[np.bool_]
-    #: Shape (n,): rows that hold a null, at whatever depth.
-    holed: npt.NDArray[np.bool_]
+    #: Shape (n,): whether the row is null.
+    is_null: npt.NDArray[np.bool_]
+    #: Shape (n,): whether the row contains a null at any depth.
+    has_null: npt.NDArray[np.bool_]
 
 
-def flatten(array: pa.Array) -> Leaves:
-    """Take the lists off a column, without looking at single rows."""
+def flatten(array: pa.Array) -> NestedLists:
+    """Flatten a column of lists of any depth. Vectorised: no Python code runs per row."""
     array = unwrap(array)
     rows = len(array)
     offsets = np.arange(rows + 1, dtype=np.int64)
-    null = nulls(array)
-    holed = np.zeros(rows, np.bool_)
+    is_null = nulls(array)
+    has_null = np.zeros(rows, np.bool_)
     while is_list(array.type):
-        array, below = _below(array)
-        offsets = below[offsets]
+        array, inner_offsets = _unnest(array)
+        offsets = inner_offsets[offsets]
         if array.null_count:
             before = np.concatenate([[0], np.cumsum(nulls(array))])
-            holed |= before[offsets[1:]] > before[offsets[:-1]]
-    return Leaves(array, offsets, null, holed)
+            has_null |= before[offsets[1:]] > before[offsets[:-1]]
+    return NestedLists(array, offsets, is_null, has_null)
 
 
 def unwrap(array: pa.Array) -> pa.Array:
@@ -54,22 +54,22 @@ def unwrap(array: pa.Array) -> pa.Array:
 
 
 def nulls(array: pa.Array) -> npt.NDArray[np.bool_]:
-    """Shape (n,): which values are null."""
+    """Which values are null; shape (n,)."""
     if not array.null_count:
         return np.zeros(len(array), np.bool_)
     return np.asarray(pc.is_null(array).to_numpy(zero_copy_only=False), np.bool_)
 
 
-def _below(array: pa.Array) -> tuple[pa.Array, npt.NDArray[np.int64]]:
-    """The values of all lists one after another, and where each list begins in them (and the last one ends)."""
+def _unnest(array: pa.Array) -> tuple[pa.Array, npt.NDArray[np.int64]]:
+    """The concatenated values of all lists, and the n + 1 offsets at which each list begins and the last one ends."""
     if pa.types.is_fixed_size_list(array.type):
         width = array.type.list_size
         offsets = (np.arange(len(array) + 1, dtype=np.int64) + array.offset) * width
     elif pa.types.is_list_view(array.type) or pa.types.is_large_list_view(array.type):
         lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy()
-        return unwrap(array.flatten()), np.concatenate([[0], np.cumsum(lengths)])  # views may lie in any order
+        return unwrap(array.flatten()), np.concatenate([[0], np.cumsum(lengths)])  # list views can be in any order
     else:
         offsets = array.offsets.to_numpy().astype(np.int64) if len(array) else np.zeros(1, np.int64)
-    # A slice of a column still refers to the values of all of it.
+    # A slice of a column still refers to the values of the whole column.
     first, last = int(offsets[0]), int(offsets[-1])
     return unwrap(array.values.slice(first, last - first)), offsets - first

@@ -1,4 +1,4 @@
-"""One column of a batch as float32, with the rows that cannot be."""
+"""Converts one column of a batch to float32, and reports the rows that cannot be converted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from longshore.shared.datasets.columns.nested_lists import Leaves, flatten, nulls, unwrap
+from longshore.shared.datasets.columns.nested_lists import NestedLists, flatten, nulls, unwrap
 from longshore.shared.datasets.columns.types import is_list, is_number, is_text
 from longshore.shared.specs.signature import Feature
 from longshore.shared.specs.validation import shorten
@@ -19,35 +19,40 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Column:
-    """Shape (n, size) of numbers; rows in ``errors`` are zero there, with the reason. May be read-only."""
+    """One feature of n rows."""
 
+    #: Shape (n, size). Bad rows are zero. May be read-only.
     values: Floats
+    #: Index of each bad row, with the reason.
     errors: dict[int, str]
 
 
 def convert(array: pa.Array, feature: Feature) -> Column:
-    """:raises TypeError: no row of the column can be what the feature asks for."""
-    plain = unwrap(array)
-    if feature.width is not None and is_list(plain.type):
-        leaves = flatten(plain)
-        if is_number(leaves.values.type):
-            return _lists(leaves, feature.width)
-    elif feature.width is None and is_text(plain.type):
-        return _texts(plain)
-    elif feature.width is None and is_number(plain.type):
-        return _numbers(plain)
-    raise TypeError(f"holds {array.type}")
+    """Convert a column to the numbers of a feature.
+
+    :raises TypeError: the type of the column does not fit the feature.
+    """
+    inner = unwrap(array)
+    if feature.width is not None and is_list(inner.type):
+        lists = flatten(inner)
+        if is_number(lists.values.type):
+            return _lists(lists, feature.width)
+    elif feature.width is None and is_text(inner.type):
+        return _texts(inner)
+    elif feature.width is None and is_number(inner.type):
+        return _numbers(inner)
+    raise TypeError(f"has the type {array.type}")
 
 
 def to_floats(array: pa.Array) -> Floats:
-    """Numbers, without nulls, as float32, shape (n,): the same memory where they are that already."""
+    """Numbers without nulls as float32, shape (n,); without a copy if they are float32 already."""
     return np.asarray(_as_floats(array).to_numpy(zero_copy_only=True))
 
 
 def _as_floats(array: pa.Array) -> pa.Array:
     if array.type == pa.float32():
         return array
-    if pa.types.is_decimal(array.type):  # goes to float32 only by way of float64
+    if pa.types.is_decimal(array.type):  # Arrow can cast it to float32 only via float64
         array = array.cast(pa.float64())
     return array.cast(pa.float32(), safe=False)
 
@@ -60,7 +65,7 @@ def _numbers(array: pa.Array) -> Column:
 
 
 def _texts(array: pa.Array) -> Column:
-    """Text that spells numbers. Only a batch in which some does not is looked at row by row."""
+    """Parse texts as numbers. Only a batch in which one is not a number is examined row by row."""
     try:
         return _numbers(array.cast(pa.float64()))
     except pa.ArrowInvalid:
@@ -69,7 +74,7 @@ def _texts(array: pa.Array) -> Column:
     for row, text in enumerate(array.to_pylist()):
         try:
             with np.errstate(over="ignore"):
-                values[row] = float(text.replace("_", "?"))  # Python takes 1_000 for a number; nobody else does
+                values[row] = float(text.replace("_", "?"))  # Python accepts 1_000 as a number; other parsers do not
         except AttributeError:
             errors[row] = "null"
         except ValueError:
@@ -77,21 +82,21 @@ def _texts(array: pa.Array) -> Column:
     return Column(values, errors)
 
 
-def _lists(leaves: Leaves, width: int) -> Column:
-    lengths = np.diff(leaves.offsets)
-    bad = leaves.null | leaves.holed | (lengths != width)
+def _lists(lists: NestedLists, width: int) -> Column:
+    lengths = np.diff(lists.offsets)
+    bad = lists.is_null | lists.has_null | (lengths != width)
     if not bad.any():
-        return Column(to_floats(leaves.values).reshape(-1, width), {})
-    numbers = to_floats(_filled(leaves.values))
+        return Column(to_floats(lists.values).reshape(-1, width), {})
+    numbers = to_floats(_filled(lists.values))
     values = np.zeros((len(bad), width), np.float32)
     good = np.flatnonzero(~bad)
     if len(good):
-        values[good] = numbers[leaves.offsets[good][:, None] + np.arange(width)]
+        values[good] = numbers[lists.offsets[good][:, None] + np.arange(width)]
     errors = {}
     for row in np.flatnonzero(bad).tolist():
-        if leaves.null[row]:
+        if lists.is_null[row]:
             errors[row] = "null"
-        elif leaves.holed[row]:
+        elif lists.has_null[row]:
             errors[row] = "a null in the list"
         else:
             errors[row] = f"a list of length {lengths[row]}, not {width}"
@@ -99,7 +104,7 @@ def _lists(leaves: Leaves, width: int) -> Column:
 
 
 def _filled(array: pa.Array) -> pa.Array:
-    """Zero instead of null."""
+    """The array with zeros in place of nulls."""
     if pa.types.is_null(array.type):
         return pa.array(np.zeros(len(array), np.float32))
     return pc.fill_null(_as_floats(array), 0.0) if array.null_count else array

@@ -1,4 +1,4 @@
-"""From a batch of rows to the texts that a model reads."""
+"""Converts a batch of rows to the texts that are a model's input."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from longshore.shared.specs.signature import Signature
 
 @dataclass(frozen=True)
 class Texts:
-    """A batch of n rows. Rows that cannot be used are empty."""
+    """The texts of n rows. The text of a bad row is empty."""
 
     values: list[str]
-    #: Row in the batch to what is wrong with it, naming the column.
+    #: Index of each bad row in the batch, with an error that names the column.
     errors: dict[int, str]
 
 
 def to_texts(batch: pa.RecordBatch, signature: Signature) -> Texts:
-    """The one column of a version that reads texts. A null makes its row bad; an empty text does not.
+    """The only feature of a version that reads texts. A null makes its row bad; an empty text does not.
 
-    :raises DataError: the column is missing, or holds something else than text.
+    :raises DataError: the column is missing or does not have text.
     """
     [feature] = signature.features
     if feature.name not in batch.schema.names:
@@ -33,18 +33,18 @@ def to_texts(batch: pa.RecordBatch, signature: Signature) -> Texts:
     if pa.types.is_null(column.type):
         column = column.cast(pa.string())
     if not is_text(column.type):
-        raise DataError(f"column {feature.name!r} holds {type_name(column.type)}, not text")
-    given = _decoded(column)
+        raise DataError(f"column {feature.name!r} has {type_name(column.type)}, not text")
+    values = _decoded(column)
     errors = {
         row: f"column {feature.name!r}: {'null' if value is None else 'not UTF-8'}"
-        for row, value in enumerate(given)
+        for row, value in enumerate(values)
         if not isinstance(value, str)
     }
-    return Texts([value if isinstance(value, str) else "" for value in given], errors)
+    return Texts([value if isinstance(value, str) else "" for value in values], errors)
 
 
 def _decoded(column: pa.Array) -> list[object]:
-    """Strings, ``None`` for null, and bytes where a file calls text what is none."""
+    """Strings, ``None`` for null, and bytes for values that are not valid UTF-8."""
     try:
         values: list[object] = column.to_pylist()
     except UnicodeDecodeError:

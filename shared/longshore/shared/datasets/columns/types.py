@@ -1,4 +1,4 @@
-"""What column types mean to a model: numbers, lists of numbers, or neither."""
+"""Classifies column types: numbers, lists of numbers, texts, images or others."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import pyarrow as pa
 
 @dataclass(frozen=True)
 class Shape:
-    """What a row of a column of numbers holds."""
+    """The shape of the rows of a numeric column."""
 
-    #: One number, not a list.
+    #: Whether a row is one number, not a list.
     scalar: bool
-    #: Numbers in each row; ``None`` where rows may differ.
+    #: How many numbers each row has; ``None`` if rows can differ.
     size: int | None
 
 
 def shape_of(kind: pa.DataType) -> Shape | None:
-    """The shape of a column's rows; ``None`` if they are not made of numbers. Nested lists count as flattened."""
+    """The shape of a column's rows, with nested lists flattened; ``None`` if they are not numbers."""
     kind = stored(kind)
     size: int | None = 1
     scalar = True
@@ -31,7 +31,7 @@ def shape_of(kind: pa.DataType) -> Shape | None:
 
 
 def stored(kind: pa.DataType) -> pa.DataType:
-    """The type below extensions (as tensors are) and dictionaries."""
+    """The storage type below extension types (such as tensors) and dictionaries."""
     while True:
         if isinstance(kind, pa.BaseExtensionType):
             kind = kind.storage_type
@@ -42,6 +42,7 @@ def stored(kind: pa.DataType) -> pa.DataType:
 
 
 def is_list(kind: pa.DataType) -> bool:
+    """Whether it is a list type of any kind."""
     kinds = pa.types
     return bool(
         kinds.is_list(kind)
@@ -53,7 +54,7 @@ def is_list(kind: pa.DataType) -> bool:
 
 
 def is_number(kind: pa.DataType) -> bool:
-    """Booleans are 0 and 1; a column of nulls may be numbers that are all missing."""
+    """Whether values can be numbers. Booleans count as 0 and 1, and a column of nulls as missing numbers."""
     kinds = pa.types
     return bool(
         kinds.is_integer(kind)
@@ -65,11 +66,13 @@ def is_number(kind: pa.DataType) -> bool:
 
 
 def is_text(kind: pa.DataType) -> bool:
+    """Whether it is a string type of any kind."""
     kinds = pa.types
     return bool(kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind))
 
 
 def is_binary(kind: pa.DataType) -> bool:
+    """Whether it is a bytes type of any kind."""
     kinds = pa.types
     return bool(
         kinds.is_binary(kind)
@@ -80,7 +83,7 @@ def is_binary(kind: pa.DataType) -> bool:
 
 
 def is_image(kind: pa.DataType) -> bool:
-    """Whether a column can hold image files: bytes, or structs with a field ``bytes``, as Hugging Face writes them."""
+    """Whether a column can contain image files: bytes, or structs with a field ``bytes`` as in Hugging Face data."""
     kind = stored(kind)
     if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
         kind = stored(kind.field("bytes").type)
@@ -88,17 +91,17 @@ def is_image(kind: pa.DataType) -> bool:
 
 
 def type_name(kind: pa.DataType) -> str:
-    """For an error: what people call the type, and what Arrow does."""
-    plain = stored(kind)
-    if is_text(plain):
+    """The type for an error message: its common name, and Arrow's name in parentheses."""
+    storage = stored(kind)
+    if is_text(storage):
         return f"text ({kind})"
-    if pa.types.is_temporal(plain):
+    if pa.types.is_temporal(storage):
         return f"dates or times ({kind})"
-    if is_image(plain):
-        return f"bytes, as of image files ({kind})"
+    if is_image(storage):
+        return f"bytes, such as image files ({kind})"
     shape = shape_of(kind)
     if shape is None:
         return str(kind)
     if shape.scalar:
-        return f"one number a row ({kind})"
+        return f"one number per row ({kind})"
     return "lists of numbers" if shape.size is None else f"lists of {shape.size} numbers"

@@ -1,4 +1,4 @@
-"""The images of a folder or a glob."""
+"""Reads the images of a folder or a glob."""
 
 from __future__ import annotations
 
@@ -11,44 +11,48 @@ import fsspec.core
 
 from longshore.shared.datasets.file_listing import IMAGES, list_files
 from longshore.shared.datasets.files import reading
-from longshore.shared.datasets.images.rows import ImageSource, Member, Reader
+from longshore.shared.datasets.images.rows import ImageFile, ImageSource, Reader
 from longshore.shared.errors import DataError
 from longshore.shared.store.address import is_remote, public
 
-#: Files read at a time: each is a request of its own where they are far away.
-TOGETHER = 8
-#: Files that a thread takes at a time.
+#: How many files are read at a time: for remote files, each is a separate request.
+MAX_CONCURRENT_READS = 8
+#: How many files a thread reads at a time.
 _STEP = 16
 
 
 def open_image_folder(uri: str, listing: str | None) -> ImageSource:
-    """:raises DataError: there are no images, or others than at submission."""
-    members = [Member(part.name, part.uri, part.size) for part in list_files(uri, IMAGES)]
+    """Open a folder or a glob: lists its images, and reads none.
+
+    :param listing: the digest of the file listing at submission; ``None`` if it is not known yet.
+    :raises DataError: there are no images, or different ones than at submission.
+    """
+    members = [ImageFile(file.name, file.uri, file.size) for file in list_files(uri, IMAGES)]
     return ImageSource(uri, members, _reader, listing)
 
 
 @contextmanager
 def _reader() -> Iterator[Reader]:
-    with ThreadPoolExecutor(TOGETHER) as pool:
+    with ThreadPoolExecutor(MAX_CONCURRENT_READS) as pool:
 
-        def read(members: Sequence[Member]) -> list[bytes]:
-            parts = [members[start : start + _STEP] for start in range(0, len(members), _STEP)]
-            return [content for part in pool.map(_read_some, parts) for content in part]
+        def read(members: Sequence[ImageFile]) -> list[bytes]:
+            chunks = [members[start : start + _STEP] for start in range(0, len(members), _STEP)]
+            return [content for contents in pool.map(_read_some, chunks) for content in contents]
 
         yield read
 
 
-def _read_some(members: Sequence[Member]) -> list[bytes]:
+def _read_some(members: Sequence[ImageFile]) -> list[bytes]:
     return [_read(member) for member in members]
 
 
-def _read(member: Member) -> bytes:
-    """:raises DataError: the file is not as long as it was when it was listed."""
-    uri = str(member.place)
+def _read(member: ImageFile) -> bytes:
+    """:raises DataError: the file has a different size than when it was listed."""
+    uri = str(member.location)
     with reading(uri):
         content = _remote(uri, member.size) if is_remote(uri) else _local(uri, member.size)
     if len(content) != member.size:
-        raise DataError(f"{public(uri)} is not as long as it was when the folder was listed: it was written again")
+        raise DataError(f"{public(uri)} has a different size than when the folder was listed: it was rewritten")
     return content
 
 
@@ -58,7 +62,7 @@ def _local(uri: str, size: int) -> bytes:
 
 
 def _remote(uri: str, size: int) -> bytes:
-    if not size:  # servers refuse a range of nothing
+    if not size:  # servers reject an empty range
         return b""
-    files, path = fsspec.core.url_to_fs(uri)
-    return bytes(files.cat_file(path, start=0, end=size + 1))
+    filesystem, path = fsspec.core.url_to_fs(uri)
+    return bytes(filesystem.cat_file(path, start=0, end=size + 1))

@@ -1,4 +1,4 @@
-"""One encoded image file as pixels of a given shape, with Pillow."""
+"""Decodes one image file to pixels of a given shape, with Pillow."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-#: What is taken for an image. Of an animation, the first picture counts.
+#: The formats that are decoded. Only the first frame of an animation is used.
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF")
 #: The largest image that is decoded: 8192 x 8192. A few hundred bytes can claim billions of pixels.
 MAX_PIXELS = 2**26
 
 
 def ignore_warnings() -> None:
-    """What Pillow warns of (odd metadata, odd palettes, sizes that are checked here) says nothing about the pixels.
+    """Silence Pillow's warnings: they concern metadata, palettes and sizes (checked here), not the pixels.
 
-    For the whole process: nothing narrower is safe beside other threads.
+    Affects the whole process, because warning filters are not safe to change per thread.
     """
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def decode(content: bytes, shape: tuple[int, int, int]) -> npt.NDArray[np.float32]:
-    """Values 0 to 1 of ``shape``: (channels, height, width), with 3 channels for RGB and 1 for grey.
+    """Decode an image to values from 0 to 1 of shape (channels, height, width): 3 channels for RGB, 1 for grey.
 
-    An image of another size is scaled with bilinear filtering.
+    An image of a different size is scaled with bilinear filtering.
 
-    :raises ValueError: it is no image, or too large a one. Damaged files make Pillow raise nearly anything.
+    :raises ValueError: it is not an image, or it is too large. Pillow raises many other types for damaged files.
     """
     channels, height, width = shape
     if not content:
@@ -41,7 +41,7 @@ def decode(content: bytes, shape: tuple[int, int, int]) -> npt.NDArray[np.float3
         raise ValueError(f"it claims more than {MAX_PIXELS} pixels") from None
     with opened as image:
         if image.width * image.height > MAX_PIXELS:
-            raise ValueError(f"it claims {image.width} x {image.height} pixels; the most are {MAX_PIXELS}")
+            raise ValueError(f"it claims {image.width} x {image.height} pixels; at most {MAX_PIXELS} are allowed")
         pixels = _eight_bits(image).convert("RGB" if channels == 3 else "L")
         if pixels.size != (width, height):
             pixels = pixels.resize((width, height), Image.Resampling.BILINEAR)
@@ -50,7 +50,7 @@ def decode(content: bytes, shape: tuple[int, int, int]) -> npt.NDArray[np.float3
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Grey of 16 bits is scaled; Pillow would cut it off at 255."""
+    """Scale 16-bit grey to 8 bits; Pillow itself would clip it at 255."""
     if not image.mode.startswith("I"):
         return image
     return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))

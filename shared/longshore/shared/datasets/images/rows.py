@@ -1,4 +1,4 @@
-"""Rows that are image files: where each lies, what it is called, and its bytes."""
+"""Rows that are image files: the path, the folder name and the bytes of each."""
 
 from __future__ import annotations
 
@@ -9,44 +9,45 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from longshore.shared.datasets.checks import check_request
-from longshore.shared.datasets.file_listing import digest
+from longshore.shared.datasets.file_listing import listing_digest
 from longshore.shared.datasets.files import reading
 from longshore.shared.datasets.segments import Segment, cut
 from longshore.shared.errors import DataError
 from longshore.shared.store.address import public
 
-#: The columns: the path below the folder or in the archive, the folder the file lies in, and the file's own bytes.
+#: The columns: the path in the folder or archive, the name of the file's own folder, and the file's bytes.
 SCHEMA = pa.schema([("path", pa.string()), ("label", pa.string()), ("image", pa.binary())])
-#: Bytes of files that are read at a time: one file more than this, at most, is held in memory.
+#: How much is read at a time; at most one more file than this is in memory.
 GROUP_BYTES = 32 << 20
-#: The largest file that is read. A larger one is null, and so an error of its row.
-LARGEST = 64 << 20
-#: Images in the first rows that are looked at.
-HEAD = 32
+#: The largest file that is read. A larger one becomes null, which makes its row bad.
+MAX_FILE_BYTES = 64 << 20
+#: The most rows that ``head`` reads.
+MAX_HEAD_ROWS = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class ImageFile:
     """One image file."""
 
-    #: Its path below the folder, or in the archive; with ``/``.
+    #: Its path in the folder or archive, with ``/`` as the separator.
     name: str
-    #: Where it is: the address of a file of its own, or its first byte in an archive.
-    place: str | int
-    #: Bytes.
+    #: The address of a separate file, or the byte offset in an archive.
+    location: str | int
+    #: In bytes.
     size: int
 
 
-#: The content of some files, in their order.
-Reader = Callable[[Sequence[Member]], list[bytes]]
+#: Returns the contents of files, in the given order.
+Reader = Callable[[Sequence[ImageFile]], list[bytes]]
 
 
 class ImageSource:
-    """Image files in the order of their paths, none of which is read when it is opened.
+    """Image files ordered by path. Opening it reads none of them.
 
-    :param members: sorted.
-    :param open_reader: gives what reads the files of one segment, group by group.
-    :param listing: the digest of the files at submission; ``None`` where it is not known yet.
+    :param members: the files, sorted by path.
+    :param open_reader: opens a reader for the files of one segment.
+    :param listing: the digest of the file listing at submission; ``None`` if it is not known yet.
+    :raises DataError: the listing has changed.
     """
 
     schema = SCHEMA
@@ -54,7 +55,7 @@ class ImageSource:
     def __init__(
         self,
         uri: str,
-        members: list[Member],
+        members: list[ImageFile],
         open_reader: Callable[[], AbstractContextManager[Reader]],
         listing: str | None,
     ) -> None:
@@ -62,15 +63,15 @@ class ImageSource:
         self._members = members
         self._open_reader = open_reader
         self.rows = len(members)
-        #: Of the files that are there now.
-        self.listing = digest(members)
+        #: The digest of the current file listing.
+        self.listing = listing_digest(members)
         if listing not in (None, self.listing):
-            raise DataError(f"{public(uri)}: files were added, removed or written again since the job was submitted")
+            raise DataError(f"{public(uri)}: files were added, removed or rewritten after the job was submitted")
 
     def head(self, rows: int = 1024) -> pa.RecordBatch:
-        """The first rows, and of images no more than are quickly read."""
-        segment = Segment(0, min(rows, HEAD, self.rows))
-        return next(self.batches(segment, SCHEMA.names, HEAD))
+        """The first rows, at most :data:`MAX_HEAD_ROWS` so that it is quick."""
+        segment = Segment(0, min(rows, MAX_HEAD_ROWS, self.rows))
+        return next(self.batches(segment, SCHEMA.names, MAX_HEAD_ROWS))
 
     def segments(self, rows_per_shard: int | None) -> list[Segment]:
         return cut([0, self.rows], rows_per_shard)
@@ -87,34 +88,34 @@ class ImageSource:
                 for start in range(0, len(group), batch_rows):
                     yield batch.slice(start, batch_rows)
 
-    def _groups(self, members: Sequence[Member]) -> Iterator[tuple[Sequence[Member], pa.Array]]:
+    def _groups(self, members: Sequence[ImageFile]) -> Iterator[tuple[Sequence[ImageFile], pa.Array]]:
         with self._open_reader() as read:
             for group in grouped(members):
-                small = [member for member in group if member.size <= LARGEST]
-                found = dict(zip((member.name for member in small), read(small), strict=True))
-                yield group, pa.array([found.get(member.name) for member in group], pa.binary())
+                readable = [member for member in group if member.size <= MAX_FILE_BYTES]
+                contents = dict(zip((member.name for member in readable), read(readable), strict=True))
+                yield group, pa.array([contents.get(member.name) for member in group], pa.binary())
 
 
-def grouped(members: Sequence[Member]) -> Iterator[Sequence[Member]]:
-    """Runs of files of about ``GROUP_BYTES`` together."""
-    start = held = 0
+def grouped(members: Sequence[ImageFile]) -> Iterator[Sequence[ImageFile]]:
+    """Split files into consecutive groups of about :data:`GROUP_BYTES`."""
+    start = group_bytes = 0
     for stop, member in enumerate(members, 1):
-        held += member.size if member.size <= LARGEST else 0
-        if held >= GROUP_BYTES or stop == len(members):
+        group_bytes += member.size if member.size <= MAX_FILE_BYTES else 0
+        if group_bytes >= GROUP_BYTES or stop == len(members):
             yield members[start:stop]
-            start, held = stop, 0
+            start, group_bytes = stop, 0
 
 
-def _paths(members: Sequence[Member]) -> pa.Array:
+def _paths(members: Sequence[ImageFile]) -> pa.Array:
     return pa.array([_text(member.name) for member in members], pa.string())
 
 
-def _labels(members: Sequence[Member]) -> pa.Array:
-    """The folder that each lies in; null at the top."""
+def _labels(members: Sequence[ImageFile]) -> pa.Array:
+    """The name of the folder of each file; null for files at the top level."""
     steps = [member.name.split("/") for member in members]
     return pa.array([_text(path[-2]) if len(path) > 1 else None for path in steps], pa.string())
 
 
 def _text(name: str) -> str:
-    """A name that is no UTF-8 is one all the same."""
+    """A file name as valid UTF-8; undecodable bytes become replacement characters."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

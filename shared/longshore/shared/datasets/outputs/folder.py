@@ -1,6 +1,7 @@
-"""The folder of a job's output files: hidden while they are written, then published by one rename.
+"""The folder of a job's output files: each is hidden while it is written, then published by one rename.
 
-Publishing can be tried again, by anybody: who finds the hidden file gone and the part there has nothing left to do.
+Publishing is idempotent, and any process can repeat it: if the hidden file is gone and the output file exists, nothing
+is left to do.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from longshore.shared.store.local import make_folder, sync_folder
 
 
 class _Files(Protocol):
-    """What is done with files; names are below the folder, and what is not there is no error."""
+    """The file operations; names are relative to the folder, and a missing file is not an error."""
 
     def make_folder(self, name: str) -> None: ...
     def move(self, old: str, new: str) -> None: ...
@@ -32,7 +33,7 @@ class _Files(Protocol):
 
 
 class OutputFolder:
-    """One job's output files. Errors are those of :func:`~longshore.shared.datasets.outputs.writers.writing`."""
+    """One job's output files. Raises the errors of :func:`~longshore.shared.datasets.outputs.writers.writing`."""
 
     def __init__(self, pattern: OutputPattern, job: UUID) -> None:
         self._pattern = pattern
@@ -41,43 +42,44 @@ class OutputFolder:
             self._files: _Files = _Remote(pattern) if is_remote(pattern.folder) else _Local(Path(pattern.folder))
 
     def open(self, hidden: str) -> RowWriter:
-        """Begin an attempt's file; folders are made as needed."""
+        """Create an attempt's hidden file, and its folders if they do not exist."""
         with writing(self._pattern.uri(hidden)):
             self._files.make_folder(self._pattern.hidden_folder(self._job))
         return open_writer(self._pattern.uri(hidden), self._pattern.format)
 
     def publish(self, hidden: str, shard: int) -> None:
-        """Give a finished file its name.
+        """Rename a finished hidden file to the shard's output file.
 
-        :raises DataError: neither the hidden file nor the part is there.
+        :raises DataError: neither the hidden file nor the output file exists.
         """
-        part = self._pattern.output_file(self._job, shard)
-        with writing(self._pattern.uri(part)):
+        output_file = self._pattern.output_file(self._job, shard)
+        with writing(self._pattern.uri(output_file)):
             if self._files.exists(hidden):
-                with suppress(FileNotFoundError):  # somebody else was quicker
-                    self._files.move(hidden, part)
-            if not self._files.exists(part):
-                raise DataError(f"{public(self._pattern.uri(part))}: was written, and is gone; submit the job again")
+                with suppress(FileNotFoundError):  # another process has published it meanwhile
+                    self._files.move(hidden, output_file)
+            if not self._files.exists(output_file):
+                address = public(self._pattern.uri(output_file))
+                raise DataError(f"{address}: was written, but does not exist any more; submit the job again")
 
     def remove(self, hidden: str) -> None:
-        """Remove an attempt's file, and the hidden folder if nothing is left in it."""
+        """Remove an attempt's hidden file, and the hidden folder if it is then empty."""
         with writing(self._pattern.uri(hidden)):
             self._files.remove(hidden)
             if not self._files.names(self._pattern.hidden_folder(self._job)):
                 self._files.remove_folder(self._pattern.hidden_folder(self._job))
 
     def remove_earlier(self, shard: int, attempt: int) -> None:
-        """Remove what earlier attempts at a shard have left behind; none of it was decided on."""
+        """Remove the hidden files of earlier attempts at a shard; none of them was committed."""
         folder = self._pattern.hidden_folder(self._job)
         with writing(self._pattern.uri(folder)):
             for name in self._files.names(folder):
-                found, _, rest = name.partition("-")
+                file_shard, _, rest = name.partition("-")
                 number = rest.partition(".")[0]
-                if found == str(shard) and number.isdecimal() and int(number) < attempt:
+                if file_shard == str(shard) and number.isdecimal() and int(number) < attempt:
                     self._files.remove(f"{folder}/{name}")
 
     def clean(self) -> None:
-        """Remove all that is hidden, once every shard is done."""
+        """Remove the hidden folder and its files, after every shard is done."""
         folder = self._pattern.hidden_folder(self._job)
         with writing(self._pattern.uri(folder)):
             for name in self._files.names(folder):
@@ -85,7 +87,7 @@ class OutputFolder:
             self._files.remove_folder(folder)
 
     def published(self) -> list[str]:
-        """The names of files that match the pattern, sorted, whoever wrote them; none where there is no folder."""
+        """The sorted names of all files that match the pattern, of any job; empty if the folder does not exist."""
         with writing(self._pattern.folder):
             return [name for name in self._files.names("") if self._pattern.matches(name)]
 
@@ -120,11 +122,11 @@ class _Local:
             pass
         except OSError:
             if not self.names(name):
-                raise  # else another attempt has begun a file
+                raise  # not empty: another attempt has created a file
 
 
 class _Remote:
-    """Where a rename is a copy and a removal, either may be done twice."""
+    """Object stores have no rename: a move is a copy and a removal, each of which can safely be repeated."""
 
     def __init__(self, pattern: OutputPattern) -> None:
         self._files, root = fsspec.core.url_to_fs(pattern.folder, skip_instance_cache=True)
@@ -148,10 +150,10 @@ class _Remote:
     def names(self, folder: str) -> list[str]:
         self._files.invalidate_cache()
         try:
-            found = self._files.ls(self._at(folder), detail=False)
+            paths = self._files.ls(self._at(folder), detail=False)
         except FileNotFoundError:
             return []
-        return sorted(str(name).rstrip("/").rpartition("/")[2] for name in found)
+        return sorted(str(path).rstrip("/").rpartition("/")[2] for path in paths)
 
     def remove(self, name: str) -> None:
         try:
@@ -167,6 +169,6 @@ class _Remote:
         return f"{self._root}/{name}" if name else self._root
 
     def _is_store(self) -> bool:
-        """Object stores have no folders; asked to make one, their drivers would make a bucket."""
+        """Whether it is an object store: these have no folders, and ``makedirs`` would create a bucket."""
         names = [self._files.protocol] if isinstance(self._files.protocol, str) else list(self._files.protocol)
         return not {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}.isdisjoint(names)

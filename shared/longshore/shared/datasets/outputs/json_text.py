@@ -1,4 +1,4 @@
-"""Arrow values as JSON text, column by column: no Python runs for a row."""
+"""Converts Arrow values to JSON text by column: no Python code runs per row."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import pyarrow.compute as pc
 
 from longshore.shared.datasets.columns.types import is_list
 
-#: Control characters, which JSON escapes; each is looked for only where there is one at all.
-_CONTROLS = "[\\x00-\\x1f]"
+#: Control characters, which JSON escapes; they are replaced one by one only if a value contains any.
+_CONTROL_CHARACTERS = "[\\x00-\\x1f]"
 
 
 def json_texts(values: pa.Array) -> pa.LargeStringArray:
-    """The JSON of each value, shape (n,), in Python's spacing; null where the value is.
+    """The JSON of each value, shape (n,), with the spacing of Python's ``json``; null if the value is null.
 
-    Numbers are the shortest text that reads back as the same value of their type. Nulls within a value, and numbers
+    Numbers are the shortest text that reads back as the same value of their type. Nulls inside a value, and numbers
     that are not finite, are ``null``. Dates and times are ISO 8601 strings.
 
-    :raises TypeError: the type has no place in JSON (bytes, for one).
+    :raises TypeError: the type cannot be written as JSON (for example bytes).
     """
     return pc.if_else(values.is_valid(), _texts(values), None)
 
 
 def _texts(values: pa.Array) -> pa.LargeStringArray:
-    """The same, with ``null`` for null."""
+    """The JSON of each value, with the text ``null`` for nulls."""
     kinds, kind = pa.types, values.type
     if isinstance(kind, pa.BaseExtensionType):
         return _texts(values.storage)
@@ -38,8 +38,8 @@ def _texts(values: pa.Array) -> pa.LargeStringArray:
     if is_list(kind):
         return _or_null(_lists(values))
     if kinds.is_floating(kind):
-        plain = values.cast(pa.float32()) if kinds.is_float16(kind) else values
-        return _or_null(pc.if_else(pc.is_finite(plain), plain, None).cast(pa.large_string()))
+        floats = values.cast(pa.float32()) if kinds.is_float16(kind) else values
+        return _or_null(pc.if_else(pc.is_finite(floats), floats, None).cast(pa.large_string()))
     if kinds.is_integer(kind) or kinds.is_boolean(kind) or kinds.is_decimal(kind):
         return _or_null(values.cast(pa.large_string()))
     return _or_null(_quoted(values))
@@ -56,9 +56,9 @@ def _objects(values: pa.StructArray) -> pa.LargeStringArray:
         head = f"{opening}{json.dumps(field.name, ensure_ascii=False)}: "
         column = values.field(number)
         if pa.types.is_dictionary(column.type) and not column.null_count:
-            # Few values, many rows: what stands before the value is joined to each of the few.
-            few = pc.binary_join_element_wise(_large(head), _texts(column.dictionary), _large(""))
-            parts.append(few.take(column.indices))
+            # Few distinct values and many rows: join the key to each distinct value once.
+            distinct = pc.binary_join_element_wise(_large(head), _texts(column.dictionary), _large(""))
+            parts.append(distinct.take(column.indices))
         else:
             parts += [_large(head), _texts(column)]
         opening = ", "
@@ -78,13 +78,13 @@ def _lists(values: pa.Array) -> pa.LargeStringArray:
 def _quoted(values: pa.Array) -> pa.LargeStringArray:
     kinds, kind = pa.types, values.type
     if kinds.is_binary(kind) or kinds.is_large_binary(kind) or kinds.is_fixed_size_binary(kind):
-        raise TypeError(f"{kind} has no place in JSON")
+        raise TypeError(f"{kind} cannot be written as JSON")
     try:
         texts = values.cast(pa.large_string())
     except pa.ArrowNotImplementedError:
-        raise TypeError(f"{kind} has no place in JSON") from None
+        raise TypeError(f"{kind} cannot be written as JSON") from None
     escaped = pc.replace_substring(pc.replace_substring(texts, "\\", "\\\\"), '"', '\\"')
-    if pc.any(pc.match_substring_regex(escaped, _CONTROLS)).as_py():
+    if pc.any(pc.match_substring_regex(escaped, _CONTROL_CHARACTERS)).as_py():
         for code in range(0x20):
             escaped = pc.replace_substring(escaped, chr(code), json.dumps(chr(code))[1:-1])
     return pc.binary_join_element_wise(_large('"'), escaped, _large('"'), _large(""))

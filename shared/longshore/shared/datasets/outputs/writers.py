@@ -1,4 +1,4 @@
-"""Writing rows to one file, block by block: Parquet or JSON Lines, on this machine or behind a URL."""
+"""Writes rows to a Parquet or JSON Lines file, local or remote, block by block."""
 
 from __future__ import annotations
 
@@ -20,67 +20,67 @@ from longshore.shared.errors import DataError, LongshoreError, ServiceUnavailabl
 from longshore.shared.store.address import is_remote, public, without_secrets
 from longshore.shared.store.local import sync_folder
 
-#: Rows in a row group of Parquet.
-MAX_BATCH_ROWS = 65_536
-#: Bytes of rows after which a row group ends all the same: so much is held in memory.
-GROUP_BYTES = 128 * 2**20
+#: Rows in a Parquet row group.
+ROW_GROUP_ROWS = 65_536
+#: A row group also ends after this much data, because it is buffered in memory.
+ROW_GROUP_BYTES = 128 * 2**20
 
 
 class RowWriter(Protocol):
-    """Takes rows in order. Its methods raise what :func:`writing` says."""
+    """Writes rows in order. Methods raise the errors of :func:`writing`."""
 
     def write(self, rows: pa.Table) -> None:
-        """Write some rows; all calls have the same columns."""
+        """Write rows; every call must have the same columns."""
         ...
 
     def close(self) -> None:
-        """End the file, and bring it to the disk or the store."""
+        """Finish the file, and sync it to disk or upload it."""
         ...
 
 
 @contextmanager
 def writing(uri: str) -> Iterator[None]:
-    """Turn what drivers raise into errors that name the file.
+    """Convert the errors of drivers into errors that name the file.
 
-    :raises DataError: it may not be written.
-    :raises ServiceUnavailable: it cannot be written now.
+    :raises DataError: writing is not permitted or not possible.
+    :raises ServiceUnavailable: the file cannot be written at the moment.
     """
     try:
         yield
     except LongshoreError:
         raise
-    except Exception as error:  # each fsspec driver and Arrow have their own; without their cause, which can hold keys
-        said = getattr(error, "strerror", None) or one_line(error)
-        reason = f"cannot write {public(uri)}: {without_secrets(said, uri)}"
+    except Exception as error:  # fsspec drivers and Arrow have their own classes; drop the cause, it can contain keys
+        reason = getattr(error, "strerror", None) or one_line(error)
+        message = f"cannot write {public(uri)}: {without_secrets(reason, uri)}"
         if isinstance(error, PermissionError | NotADirectoryError | FileExistsError | ImportError):
-            raise DataError(reason) from None
-        raise ServiceUnavailable(reason) from None
+            raise DataError(message) from None
+        raise ServiceUnavailable(message) from None
 
 
-def open_writer(uri: str, form: OutputFormat) -> RowWriter:
-    """A new file, in the place of one that may be there. Its folder must exist."""
-    return ParquetWriter(uri) if form == "parquet" else JsonLinesWriter(uri)
+def open_writer(uri: str, format: OutputFormat) -> RowWriter:
+    """Create a file, replacing an existing one. Its folder must exist."""
+    return ParquetWriter(uri) if format == "parquet" else JsonLinesWriter(uri)
 
 
 class ParquetWriter:
-    """Row groups of :data:`MAX_BATCH_ROWS` rows, Snappy, with Arrow's schema."""
+    """Parquet with Snappy compression, Arrow's schema and row groups of :data:`ROW_GROUP_ROWS` rows."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
         with writing(uri):
             self._file = _open(uri)
         self._writer: pq.ParquetWriter | None = None
-        self._waiting: list[pa.Table] = []
+        self._pending: list[pa.Table] = []
         self._rows = 0
         self._bytes = 0
 
     def write(self, rows: pa.Table) -> None:
-        self._waiting.append(rows)
+        self._pending.append(rows)
         self._rows += rows.num_rows
         self._bytes += rows.nbytes
-        while self._rows >= MAX_BATCH_ROWS:
-            self._end_group(MAX_BATCH_ROWS)
-        if self._bytes >= GROUP_BYTES:
+        while self._rows >= ROW_GROUP_ROWS:
+            self._end_group(ROW_GROUP_ROWS)
+        if self._bytes >= ROW_GROUP_BYTES:
             self._end_group(self._rows)
 
     def close(self) -> None:
@@ -95,9 +95,9 @@ class ParquetWriter:
             _sync(self._uri)
 
     def _end_group(self, rows: int) -> None:
-        table = pa.concat_tables(self._waiting)
+        table = pa.concat_tables(self._pending)
         rest = table.slice(rows)
-        self._waiting = [rest] if rest.num_rows else []
+        self._pending = [rest] if rest.num_rows else []
         self._rows, self._bytes = rest.num_rows, rest.nbytes
         with writing(self._uri):
             if self._writer is None:
@@ -106,7 +106,7 @@ class ParquetWriter:
 
 
 class JsonLinesWriter:
-    """An object a line, UTF-8."""
+    """JSON Lines: one object per line, UTF-8."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
@@ -127,10 +127,10 @@ class JsonLinesWriter:
 def to_json_lines(rows: pa.RecordBatch) -> memoryview:
     """Rows as JSON Lines.
 
-    :raises TypeError: a column's type has no place in JSON.
+    :raises TypeError: the type of a column cannot be written as JSON.
     """
     texts = json_texts(rows.to_struct_array())
-    # The values of a string array lie one after the other: joined to their ends of line, its data is the text itself.
+    # The values of a string array are contiguous in memory: with line ends appended, its buffer is the text itself.
     lines = pc.binary_join_element_wise(texts, pa.scalar("\n", pa.large_string()), pa.scalar("", pa.large_string()))
     _, offsets, data = lines.buffers()
     bounds = memoryview(offsets).cast("q")
@@ -138,7 +138,7 @@ def to_json_lines(rows: pa.RecordBatch) -> memoryview:
 
 
 def _sync(uri: str) -> None:
-    """Bring a local file and its name to the disk. What lies behind a URL is its server's."""
+    """Sync a local file and its directory entry to disk. For a URL, durability is up to the server."""
     if is_remote(uri):
         return
     descriptor = os.open(uri, os.O_RDONLY)

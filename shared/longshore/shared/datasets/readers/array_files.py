@@ -1,4 +1,4 @@
-"""The header of a NumPy file, and any of its rows."""
+"""Reads the header of a NumPy file, and any range of its rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NUMBERS = "biuf"
 
 
 class Readable(Protocol):
-    """A file, or a member of an archive."""
+    """A file, or a member of an archive, opened for reading."""
 
     def seek(self, offset: int, whence: int = 0, /) -> int: ...
     def read(self, size: int = -1, /) -> bytes: ...
@@ -24,13 +24,13 @@ class Readable(Protocol):
 
 @dataclass(frozen=True)
 class ArrayHeader:
-    """What stands before the values of an array."""
+    """The header of an array file."""
 
     dtype: np.dtype[np.generic]
     shape: tuple[int, ...]
-    #: The first axis changes fastest.
+    #: Whether the values are in Fortran order, the first axis changing fastest.
     fortran: bool
-    #: Bytes before the values.
+    #: Position of the first value in the file, in bytes.
     offset: int
 
     @property
@@ -39,27 +39,27 @@ class ArrayHeader:
 
     @property
     def width(self) -> int:
-        """Numbers in a row."""
+        """How many numbers each row has."""
         return math.prod(self.shape[1:])
 
     @property
     def type(self) -> pa.DataType:
-        """Of the column: what ``array_column`` makes of such an array."""
+        """The type of the column that ``array_column`` makes of such an array."""
         return column_type(self.dtype, self.shape)
 
 
 def column_type(dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> pa.DataType:
-    """What ``array_column`` makes of an array of numbers, whose first axis is the rows."""
-    kind = dtype.newbyteorder("=") if dtype.itemsize <= 8 else np.dtype(np.float64)
-    plain = pa.from_numpy_dtype(kind)
-    return plain if len(shape) == 1 else pa.list_(plain, math.prod(shape[1:]))
+    """The type of the column that ``array_column`` makes of an array of numbers, whose first axis is the rows."""
+    native = dtype.newbyteorder("=") if dtype.itemsize <= 8 else np.dtype(np.float64)
+    number = pa.from_numpy_dtype(native)
+    return number if len(shape) == 1 else pa.list_(number, math.prod(shape[1:]))
 
 
 def read_header(file: Readable, size: int) -> ArrayHeader:
-    """The header of an array; nothing of it is ever unpickled.
+    """Read the header of an array, without unpickling anything.
 
-    :param size: bytes of the file.
-    :raises ValueError: it is no array of numbers with rows of at least one value, or shorter than it says.
+    :param size: size of the file in bytes.
+    :raises ValueError: it is not an array of numbers with at least one value per row, or the file is cut off.
     """
     content = io.BytesIO(file.read(1 << 16))
     version = np.lib.format.read_magic(content)
@@ -68,7 +68,7 @@ def read_header(file: Readable, size: int) -> ArrayHeader:
     elif version == (2, 0):
         shape, fortran, dtype = np.lib.format.read_array_header_2_0(content)
     else:
-        raise ValueError(f"version {version} of the format; save plain numbers")
+        raise ValueError(f"unsupported format version {version}; save plain numbers")
     if dtype.kind not in NUMBERS:
         raise ValueError(f"an array of {dtype}; save numbers (integers, floats or booleans)")
     header = ArrayHeader(dtype, tuple(map(int, shape)), bool(fortran), content.tell())
@@ -81,9 +81,9 @@ def read_header(file: Readable, size: int) -> ArrayHeader:
 
 
 def read_rows(file: Readable, header: ArrayHeader, start: int, stop: int) -> npt.NDArray[np.generic]:
-    """Rows ``start`` to ``stop``, the latter left out; shape (stop - start, ...).
+    """Rows ``start`` (inclusive) to ``stop`` (exclusive); shape (stop - start, ...).
 
-    The file is read and not mapped: a mapped file that is shortened meanwhile ends the process.
+    The file is read, not memory-mapped: if another process shortens a mapped file, this process crashes.
 
     :raises ValueError: the file has become shorter.
     """
@@ -97,7 +97,7 @@ def read_rows(file: Readable, header: ArrayHeader, start: int, stop: int) -> npt
 
 
 def _read(file: Readable, header: ArrayHeader, first: int, count: int) -> npt.NDArray[np.generic]:
-    """``count`` values from the one numbered ``first`` on, as they lie in the file."""
+    """``count`` values from index ``first`` on, in file order."""
     item = header.dtype.itemsize
     file.seek(header.offset + first * item)
     content = file.read(count * item)

@@ -1,7 +1,7 @@
-"""How many rows each batch of an Arrow IPC file has, without reading the batches.
+"""The row count of each batch in an Arrow IPC file, without reading the batches.
 
-Arrow's own reader tells it only by reading them. The numbers stand in small FlatBuffers tables, laid out as in
-https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format and ``File.fbs`` and ``Message.fbs`` of the format.
+Arrow's own reader reads the batches to count their rows. The counts are in small FlatBuffers tables, described in
+https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format and in the format's ``File.fbs`` and ``Message.fbs``.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 MAGIC = b"ARROW1"
-#: The most rows that the format advises for a batch. A damaged length is often more, and more shards than can be made.
-LONGEST = 2**31 - 1
-#: Since version 0.15 of the format, stands before the length of a message.
+#: The largest batch that the format recommends. A damaged length is often larger, and would need too many shards.
+MAX_BATCH_ROWS = 2**31 - 1
+#: Precedes the length of a message since format version 0.15.
 _CONTINUATION = 0xFFFFFFFF
-#: Fields of the FlatBuffers tables, by their place in the schema.
+#: Fields of the FlatBuffers tables, by their index in the schema.
 _FOOTER_BATCHES, _MESSAGE_HEADER, _BATCH_LENGTH = 3, 2, 0
-#: A block: where a message begins, the bytes of its metadata, and those of its body.
+#: A block: offset of a message, then the sizes of its metadata and of its body, all in bytes.
 _BLOCK = struct.Struct("<qi4xq")
 
 
 def batch_lengths(file: pa.NativeFile) -> list[int]:
-    """Rows of each batch, in the order of the footer.
+    """The number of rows in each batch, in the order of the footer.
 
-    :raises ValueError: the file is damaged. :raises struct.error: likewise.
+    :raises ValueError: the file is damaged.
+    :raises struct.error: the file is damaged.
     """
     end = file.size() - len(MAGIC) - 4
     (size,) = struct.unpack("<i", _read(file, end, 4))
@@ -47,44 +48,44 @@ def _length(message: bytes) -> int:
     batch = _Table(table.content, header)
     length = batch.field(_BATCH_LENGTH)
     rows = 0 if length is None else batch.number("<q", length)
-    if not 0 <= rows <= LONGEST:
+    if not 0 <= rows <= MAX_BATCH_ROWS:
         raise ValueError(f"a batch of {rows} rows")
     return rows
 
 
 @dataclass(frozen=True)
 class _Table:
-    """A FlatBuffers table that begins at ``at``."""
+    """A FlatBuffers table that begins at byte ``offset``."""
 
     content: bytes
-    at: int
+    offset: int
 
     @classmethod
     def root(cls, content: bytes) -> _Table:
         return cls(content, struct.unpack_from("<I", content)[0])
 
-    def number(self, form: str, at: int) -> int:
-        if at < 0:  # struct would count from the end
-            raise ValueError("an offset leads out of the file")
-        return int(struct.unpack_from(form, self.content, at)[0])
+    def number(self, format: str, offset: int) -> int:
+        if offset < 0:  # struct would count from the end
+            raise ValueError("an offset points outside the file")
+        return int(struct.unpack_from(format, self.content, offset)[0])
 
-    def field(self, place: int) -> int | None:
-        """Where a field lies; ``None`` if it has its default."""
-        layout = self.at - self.number("<i", self.at)
-        slot = 4 + 2 * place
-        if slot >= self.number("<H", layout):
+    def field(self, index: int) -> int | None:
+        """The offset of a field; ``None`` if it has its default value."""
+        vtable = self.offset - self.number("<i", self.offset)
+        slot = 4 + 2 * index
+        if slot >= self.number("<H", vtable):
             return None
-        offset = self.number("<H", layout + slot)
-        return self.at + offset if offset else None
+        relative = self.number("<H", vtable + slot)
+        return self.offset + relative if relative else None
 
-    def follow(self, place: int) -> int | None:
-        """Where the table or vector begins that a field points to."""
-        at = self.field(place)
-        return None if at is None else at + self.number("<I", at)
+    def follow(self, index: int) -> int | None:
+        """The offset of the table or vector that a field points to."""
+        offset = self.field(index)
+        return None if offset is None else offset + self.number("<I", offset)
 
 
 def _read(file: pa.NativeFile, offset: int, size: int) -> bytes:
     if offset < 0 or size < 0:
-        raise ValueError("an offset leads out of the file")
+        raise ValueError("an offset points outside the file")
     file.seek(offset)
     return bytes(file.read(size))

@@ -1,4 +1,4 @@
-"""Rows of an Arrow IPC file (also called Feather, version 2)."""
+"""Reads rows of an Arrow IPC file (also called Feather version 2)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from longshore.shared.datasets.segments import Segment, cut
 from longshore.shared.errors import DataError
 from longshore.shared.store.address import public
 
-#: How Feather files of version 1 begin.
+#: The first bytes of a Feather version 1 file.
 _OLD_FEATHER = b"FEA1"
-#: Some columns of one batch, as it was read: the columns, and the number of the batch.
+#: Identifies a batch that was read: its columns, and its index in the file.
 _Key = tuple[tuple[str, ...], int]
 
 
 class ArrowSource:
-    """An Arrow IPC file, of which only the footer and the heads of its batches are read when it is opened.
+    """An Arrow IPC file. Opening it reads only the footer and the metadata of the batches.
 
-    Of a batch, the columns that are asked for are read whole.
+    The requested columns of a batch are always read for the whole batch.
     """
 
     def __init__(self, uri: str) -> None:
@@ -37,10 +37,10 @@ class ArrowSource:
                 self.schema: pa.Schema = reader.schema
                 if len(lengths) != reader.num_record_batches:
                     raise ValueError("its footer is damaged")
-            self.schema.names  # noqa: B018 - a name that is no UTF-8 is found when it is read
-        #: The first row of each batch, and the number of rows at the end.
+            self.schema.names  # noqa: B018 - names are decoded here, which fails if one is not UTF-8
+        #: The first row of each batch, followed by the total number of rows.
         self._borders: list[int] = [0, *itertools.accumulate(lengths)]
-        #: The batch that was read last: the next segment often begins in it.
+        #: The batch that was read last: the next segment often starts in it.
         self._last: tuple[_Key, pa.RecordBatch] | None = None
 
     @property
@@ -63,27 +63,27 @@ class ArrowSource:
             yield from rebatch(self._tables(segment, tuple(columns)), batch_rows)
 
     def _tables(self, segment: Segment, columns: tuple[str, ...]) -> Iterator[pa.Table]:
-        wanted = pa.ipc.IpcReadOptions(included_fields=sorted(map(self.schema.names.index, columns)))
+        options = pa.ipc.IpcReadOptions(included_fields=sorted(map(self.schema.names.index, columns)))
         first = bisect_right(self._borders, segment.start) - 1
-        with open_arrow(self._uri) as file, pa.ipc.open_file(file, options=wanted) as reader:
-            for number in range(first, len(self._borders) - 1):
-                begin, end = self._borders[number : number + 2]
+        with open_arrow(self._uri) as file, pa.ipc.open_file(file, options=options) as reader:
+            for index in range(first, len(self._borders) - 1):
+                begin, end = self._borders[index : index + 2]
                 if begin >= segment.stop:
                     return
-                batch = self._batch(reader, columns, number)
+                batch = self._batch(reader, columns, index)
                 start = max(segment.start - begin, 0)
                 yield pa.Table.from_batches([batch.slice(start, min(segment.stop, end) - begin - start)])
 
-    def _batch(self, reader: pa.ipc.RecordBatchFileReader, columns: tuple[str, ...], number: int) -> pa.RecordBatch:
-        key = columns, number
+    def _batch(self, reader: pa.ipc.RecordBatchFileReader, columns: tuple[str, ...], index: int) -> pa.RecordBatch:
+        key = columns, index
         last = self._last
         if last is not None and last[0] == key:
             return last[1]
-        self._last = None  # before the next one takes as much memory
-        batch = reader.get_batch(number).select(list(columns))
-        if batch.num_rows != self._borders[number + 1] - self._borders[number]:
-            raise DataError(f"{public(self._uri)}: batch {number} is not as long as it was when the file was opened")
-        # Offsets that lead out of the buffers would end the process later on.
+        self._last = None  # free its memory before the next batch is read
+        batch = reader.get_batch(index).select(list(columns))
+        if batch.num_rows != self._borders[index + 1] - self._borders[index]:
+            raise DataError(f"{public(self._uri)}: batch {index} changed its length after the file was opened")
+        # Offsets that point outside the buffers would crash the process later.
         batch.validate(full=True)
         self._last = key, batch
         return batch
@@ -93,6 +93,6 @@ def _check_magic(uri: str, file: pa.NativeFile) -> None:
     begin = bytes(file.read(len(MAGIC)))
     file.seek(0)
     if begin.startswith(_OLD_FEATHER):
-        raise DataError(f"{public(uri)} is a Feather file of version 1; write it again as version 2 (Arrow IPC)")
+        raise DataError(f"{public(uri)} is a Feather version 1 file; save it as version 2 (Arrow IPC)")
     if begin != MAGIC:
-        raise DataError(f"{public(uri)} is no Arrow IPC file; an Arrow stream must be written again in the file format")
+        raise DataError(f"{public(uri)} is not an Arrow IPC file; save an Arrow stream in the file format")

@@ -1,4 +1,4 @@
-"""Rows of a CSV file (RFC 4180): a header, commas, double quotes."""
+"""Reads rows of a CSV file (RFC 4180): a header, commas, double quotes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from longshore.shared.datasets.readers.text import TextSource, parse_rows, settl
 from longshore.shared.errors import DataError
 from longshore.shared.store.address import public
 
-_MARK = b"\xef\xbb\xbf"
-_WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_UTF8_BOM = b"\xef\xbb\xbf"
+_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _PARSE = pc.ParseOptions(newlines_in_values=True)
 
 
 @dataclass(frozen=True)
 class Delimited:
-    """How the rows of one CSV file are read."""
+    """Parses the rows of one CSV file."""
 
     schema: pa.Schema
 
@@ -48,7 +48,10 @@ class Delimited:
 
 
 def open_delimited(uri: str) -> TextSource:
-    """:raises DataError: the file cannot be read, or its header is none."""
+    """Open a CSV file: reads the header, and the first block to infer the types.
+
+    :raises DataError: the file cannot be read, or its header is not valid.
+    """
     with reading(uri), open_bytes(uri) as file:
         names, begin = _header(uri, file)
         first = first_piece(file, begin, split_delimited)
@@ -63,22 +66,22 @@ def _source(uri: str, schema: pa.Schema, begin: int, rows: int | None) -> TextSo
 
 
 def _header(uri: str, file: BinaryIO) -> tuple[list[str], int]:
-    """The columns' names, and the byte after them."""
+    """The column names, and the offset of the byte after the header."""
     first = first_piece(file, 0, split_delimited)
     if first is None:
         raise DataError(f"{public(uri)} has no header: it is empty")
-    if first.content.startswith(_WIDE_MARKS):
+    if first.content.startswith(_UTF16_BOMS):
         raise DataError(f"{public(uri)} is UTF-16; save it as UTF-8")
     end = int(first.starts[1]) if first.rows > 1 else len(first.content)
-    header = first.content[int(first.starts[0]) : end].removeprefix(_MARK)
+    header = first.content[int(first.starts[0]) : end].removeprefix(_UTF8_BOM)
     names = [str(name) for name in pc.read_csv(pa.BufferReader(header), parse_options=_PARSE).column_names]
     repeated, times = Counter(names).most_common(1)[0]
     if times > 1:
-        raise DataError(f"{public(uri)}: the header names {repeated!r} {times} times")
+        raise DataError(f"{public(uri)}: the header has {repeated!r} {times} times")
     return names, first.offset + end
 
 
 def _read(content: bytes, names: list[str], convert: pc.ConvertOptions) -> pa.Table:
-    # One block: the caller has cut the file so that it is small, and rows of any length fit.
+    # One block: the caller passes small pieces, and rows of any length must fit.
     options = pc.ReadOptions(column_names=names, block_size=len(content) + 1)
     return pc.read_csv(pa.BufferReader(content), read_options=options, parse_options=_PARSE, convert_options=convert)

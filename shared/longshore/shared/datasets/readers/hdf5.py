@@ -1,4 +1,4 @@
-"""Rows of an HDF5 file."""
+"""Reads rows of an HDF5 file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Hdf5Source:
-    """Datasets whose first axis is the rows, a column each; of which only the shapes are read when it is opened.
+    """An HDF5 file; each dataset is a column, its first axis the rows. Opening it reads only shapes and types.
 
     :raises InvalidInput: the package h5py is not installed.
     """
@@ -44,13 +44,13 @@ class Hdf5Source:
     ) -> Iterator[pa.RecordBatch]:
         check_request(self._uri, self.schema, self.rows, segment, columns)
         size = self._size()
-        with reading(self._uri), _open(self._uri) as there:
-            if _schema(there) != self.schema or next(iter(there.values())).rows != self.rows:
+        with reading(self._uri), _open(self._uri) as datasets:
+            if _schema(datasets) != self.schema or next(iter(datasets.values())).rows != self.rows:
                 raise DataError(f"{public(self._uri)} was replaced while it was read")
             for start in range(segment.start, segment.stop, batch_rows):
                 stop = min(start + batch_rows, segment.stop)
-                arrays = [there[name].read(start, stop) for name in columns]
-                # Where a file ends too early, HDF5 gives zeros and says nothing.
+                arrays = [datasets[name].read(start, stop) for name in columns]
+                # If a file is cut off, HDF5 silently returns zeros.
                 if self._size() < size:
                     raise DataError(f"{public(self._uri)} was shortened while it was read")
                 yield pa.RecordBatch.from_arrays(arrays, names=list(columns))
@@ -75,7 +75,7 @@ def _open(uri: str) -> Iterator[dict[str, Hdf5Column]]:
     from longshore.shared.datasets.readers.hdf5_columns import find_columns
 
     with ExitStack() as stack:
-        place = stack.enter_context(open_bytes(uri)) if is_remote(uri) else uri
-        # Nobody writes it meanwhile, and network file systems often cannot lock.
-        file = stack.enter_context(h5py.File(place, "r", locking=False))
+        location = stack.enter_context(open_bytes(uri)) if is_remote(uri) else uri
+        # No locking: the file is not being written, and many network file systems cannot lock.
+        file = stack.enter_context(h5py.File(location, "r", locking=False))
         yield {column.name: column for column in find_columns(file)}

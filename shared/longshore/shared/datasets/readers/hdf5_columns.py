@@ -1,7 +1,7 @@
-"""The datasets of an HDF5 file that are columns, and rows of one.
+"""Finds the datasets of an HDF5 file that are columns, and reads their rows.
 
-Whoever wrote the file can have made it lead elsewhere: through links, external storage and virtual datasets. None of
-these is followed, and nothing is ever unpickled.
+A hostile file can refer to other files through links, external storage and virtual datasets. None of these is followed,
+and nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import pyarrow as pa
 from longshore.shared.datasets.columns.arrays import array_column
 from longshore.shared.datasets.readers.array_files import NUMBERS, column_type
 
-#: The most rows. A damaged or hostile file can claim any number without holding them.
-LONGEST = 2**31 - 1
-#: The most bytes in one row of a column, likewise.
-WIDEST = 256 << 20
+#: The most rows of a file. A damaged or hostile file can claim any number without storing them.
+MAX_ROWS = 2**31 - 1
+#: The largest row of a column, for the same reason.
+MAX_ROW_BYTES = 256 << 20
 
 
 class Dataset(Protocol):
-    """The part of ``h5py.Dataset`` that is used here."""
+    """The subset of ``h5py.Dataset`` that is used here."""
 
     name: str
     shape: tuple[int, ...]
@@ -48,7 +48,7 @@ class Hdf5Column:
         return self.dataset.shape[0]
 
     def read(self, start: int, stop: int) -> pa.Array:
-        """Rows ``start`` to ``stop``, the latter left out.
+        """Rows ``start`` (inclusive) to ``stop`` (exclusive).
 
         :raises ValueError: a text is not UTF-8; names the row.
         """
@@ -64,26 +64,26 @@ class Hdf5Column:
 
 
 def find_columns(file: h5py.File) -> list[Hdf5Column]:
-    """Every dataset with rows, in the order of their names; those in groups are called ``group/name``.
+    """Every dataset with rows, ordered by name; a dataset in a group is called ``group/name``.
 
-    Single values and what is not a dataset are left out, and so are soft links, which name what is there anyway.
+    Scalars and other objects are skipped, and so are soft links, because their targets are listed anyway.
 
-    :raises ValueError: a dataset is of a type that is no column, or leads out of the file; or there is none.
+    :raises ValueError: there are no datasets, or one has an unsupported type or refers to another file.
     """
-    columns = [_column(name, found) for name, found in _walk(file, "", set()) if found.shape]
+    columns = [_column(name, dataset) for name, dataset in _walk(file, "", set()) if dataset.shape]
     if not columns:
-        raise ValueError("it holds no datasets with rows")
+        raise ValueError("it has no datasets with rows")
     lengths = {column.name: column.rows for column in columns}
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{name!r} {rows}" for name, rows in lengths.items())
-        raise ValueError(f"it holds datasets of different lengths: {told}")
-    if columns[0].rows > LONGEST:
-        raise ValueError(f"it claims {columns[0].rows} rows; the most are {LONGEST}")
+        listed = ", ".join(f"{name!r} {rows}" for name, rows in lengths.items())
+        raise ValueError(f"it has datasets of different lengths: {listed}")
+    if columns[0].rows > MAX_ROWS:
+        raise ValueError(f"it claims {columns[0].rows} rows; at most {MAX_ROWS} are allowed")
     return columns
 
 
 def _walk(group: h5py.Group, path: str, above: set[int]) -> Iterator[tuple[str, h5py.Dataset]]:
-    # A group can hold itself, however far down.
+    # A group can contain itself at any depth.
     address = h5py.h5o.get_info(group.id).addr
     if address in above:
         return
@@ -92,26 +92,26 @@ def _walk(group: h5py.Group, path: str, above: set[int]) -> Iterator[tuple[str, 
         if isinstance(link, h5py.SoftLink):
             continue
         if not isinstance(link, h5py.HardLink):
-            raise ValueError(f"{path + name!r} is a link out of the file; such links are not followed")
-        found = group[name]
-        if isinstance(found, h5py.Group):
-            yield from _walk(found, f"{path}{name}/", above | {address})
-        elif isinstance(found, h5py.Dataset):
-            yield path + name, found
+            raise ValueError(f"{path + name!r} is a link to another file; such links are not followed")
+        child = group[name]
+        if isinstance(child, h5py.Group):
+            yield from _walk(child, f"{path}{name}/", above | {address})
+        elif isinstance(child, h5py.Dataset):
+            yield path + name, child
 
 
 def _column(name: str, dataset: h5py.Dataset) -> Hdf5Column:
     if dataset.external or dataset.is_virtual:
-        raise ValueError(f"dataset {name!r} lies in other files; copy its values into this one")
+        raise ValueError(f"dataset {name!r} is stored in other files; copy its values into this file")
     shape, dtype = dataset.shape, dataset.dtype
     if h5py.check_string_dtype(dtype) is not None and len(shape) == 1:
         return Hdf5Column(name, dataset, pa.string())
     if dtype.kind not in NUMBERS or dtype.shape:
-        what = "lists of different lengths or references" if dtype.kind == "O" else str(dtype)
-        raise ValueError(f"dataset {name!r} holds {what}, shape {shape}; store numbers, or one text a row")
-    if not math.prod(shape[1:]) or math.prod(shape[1:]) * dtype.itemsize > WIDEST:
+        content = "lists of different lengths or references" if dtype.kind == "O" else str(dtype)
+        raise ValueError(f"dataset {name!r} has {content}, shape {shape}; store numbers, or one text per row")
+    if not math.prod(shape[1:]) or math.prod(shape[1:]) * dtype.itemsize > MAX_ROW_BYTES:
         raise ValueError(
-            f"dataset {name!r} of shape {shape}; a row holds at least one value and at most {WIDEST} bytes"
+            f"dataset {name!r} has shape {shape}; a row must have at least one value and at most {MAX_ROW_BYTES} bytes"
         )
     return Hdf5Column(name, dataset, column_type(dtype, shape))
 

@@ -1,4 +1,4 @@
-"""Rows of a JSON Lines file: an object a line."""
+"""Reads rows of a JSON Lines file: one object per line."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from longshore.shared.errors import DataError
 from longshore.shared.specs.validation import shorten
 from longshore.shared.store.address import public
 
-_MARK = b"\xef\xbb\xbf"
+_UTF8_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
 class JsonLines:
-    """How the rows of one JSON Lines file are read."""
+    """Parses the rows of one JSON Lines file."""
 
     schema: pa.Schema
 
@@ -38,20 +38,23 @@ class JsonLines:
 
     def parse_loosely(self, content: bytes, columns: Sequence[str]) -> pa.Table:
         rows = [json.loads(line) for line in content.split(b"\n") if line.strip()]
-        misfit = next((row for row in rows if not isinstance(row, dict)), None)
-        if misfit is not None:
-            raise ValueError(f"{shorten(misfit)} is not an object")
-        kinds = [self.schema.field(column).type for column in columns]
+        invalid = next((row for row in rows if not isinstance(row, dict)), None)
+        if invalid is not None:
+            raise ValueError(f"{shorten(invalid)} is not an object")
+        types = [self.schema.field(column).type for column in columns]
         return pa.table(
-            [_loose([row.get(name) for row in rows], kind) for name, kind in zip(columns, kinds, strict=True)],
+            [_loose([row.get(name) for row in rows], kind) for name, kind in zip(columns, types, strict=True)],
             names=list(columns),
         )
 
 
 def open_json_lines(uri: str) -> TextSource:
-    """:raises DataError: the file cannot be read, or does not begin with objects."""
+    """Open a JSON Lines file: reads the first block to infer the columns and types.
+
+    :raises DataError: the file cannot be read, has no rows, or does not begin with objects.
+    """
     with reading(uri), open_bytes(uri) as file:
-        begin = len(_MARK) if file.read(len(_MARK)) == _MARK else 0
+        begin = len(_UTF8_BOM) if file.read(len(_UTF8_BOM)) == _UTF8_BOM else 0
         first = first_piece(file, begin, split_json_lines)
         if first is None:
             raise DataError(f"{public(uri)} has no rows")
@@ -60,7 +63,7 @@ def open_json_lines(uri: str) -> TextSource:
 
 
 def _loose(values: list[object], kind: pa.DataType) -> pa.Array:
-    """Text, or lists and objects of which those that do not fit are null."""
+    """Numbers as text; lists and objects as they are, with null for those that do not fit the type."""
     if not pa.types.is_nested(kind):
         return pa.array([None if value is None else str(value) for value in values], pa.string())
     return pa.array([value if _fits(value, kind) else None for value in values], kind)
@@ -75,7 +78,7 @@ def _fits(value: object, kind: pa.DataType) -> bool:
 
 
 def _read(content: bytes, options: pj.ParseOptions) -> pa.Table:
-    # One block: the caller has cut the file so that it is small, and rows of any length fit.
+    # One block: the caller passes small pieces, and rows of any length must fit.
     return pj.read_json(
         pa.BufferReader(content), read_options=pj.ReadOptions(block_size=len(content) + 1), parse_options=options
     )

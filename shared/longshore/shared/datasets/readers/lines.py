@@ -1,4 +1,4 @@
-"""Where the rows of a text file begin, found a block at a time."""
+"""Finds the start of each row in a text file, block by block."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from typing import BinaryIO, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-#: Bytes read at a time.
-BLOCK = 4 << 20
-#: The longest row, in bytes: past it, a quote that is never closed is likelier than a row.
-LONGEST = 256 << 20
+#: How much is read at a time.
+BLOCK_BYTES = 4 << 20
+#: The longest row. Beyond it, an unclosed quote is more likely than a longer row.
+MAX_ROW_BYTES = 256 << 20
 
 Positions: TypeAlias = npt.NDArray[np.int64]
 Octets: TypeAlias = npt.NDArray[np.uint8]
-#: From some bytes that begin with a row, and whether the file ends with them, to where its rows (not its blank lines)
-#: begin, and how many bytes its whole rows take.
+#: Takes bytes that begin with a row, and whether the file ends with them. Returns the offsets at which rows begin,
+#: without blank lines, and the number of bytes that the complete rows take.
 Splitter: TypeAlias = Callable[[bytes, bool], tuple[Positions, int]]
 
 _NEWLINE, _RETURN, _QUOTE, _COMMA = b'\n\r",'
-#: Bytes of the mark that UTF-8 can begin with.
-_MARK = 3
+#: Size of the UTF-8 byte order mark.
+_BOM_BYTES = 3
 #: A quoted field: a quote that begins a field, up to the next one that is not doubled.
 _QUOTED = re.compile(rb'(?:(?<![^,\r\n]))"[^"]*+(?:""[^"]*+)*+("|\Z)')
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Some whole rows of a text file."""
+    """A run of complete rows of a text file."""
 
     content: bytes
-    #: Where ``content`` begins in the file, in bytes.
+    #: Offset of ``content`` in the file, in bytes.
     offset: int
-    #: Where each row begins in ``content``.
+    #: Offset of each row in ``content``, in bytes.
     starts: Positions
 
     @property
@@ -44,12 +44,12 @@ class Piece:
 
 
 def read_pieces(
-    file: BinaryIO, offset: int, length: int | None, split: Splitter, block: int = BLOCK
+    file: BinaryIO, offset: int, length: int | None, split: Splitter, block: int = BLOCK_BYTES
 ) -> Iterator[Piece]:
-    """The bytes from ``offset`` on, ``length`` of them or all, in pieces of whole rows.
+    """Read ``length`` bytes from ``offset`` on, or the rest of the file, in pieces of complete rows.
 
-    :param block: bytes read at a time.
-    :raises ValueError: there are fewer bytes, or a row does not end.
+    :param block: how much is read at a time, in bytes. Default: 4 MiB.
+    :raises ValueError: the file ends too early, or a row does not end.
     """
     file.seek(offset)
     rest, ahead, left = b"", block, length
@@ -60,7 +60,7 @@ def read_pieces(
         if left is not None:
             left -= len(chunk)
             if left and last:
-                raise ValueError(f"it ends {left} bytes too early; it was shortened since the job was submitted")
+                raise ValueError(f"it ends {left} bytes too early; it was shortened after the job was submitted")
         content = rest + chunk
         if not content:
             return
@@ -70,35 +70,38 @@ def read_pieces(
         if last:
             return
         offset, rest = offset + end, content[end:]
-        # Where no row ended, read as much again, so that a long row is not looked through over and over.
+        # If no row ended, double the amount, so that a long row is not scanned again and again.
         ahead = block if end else max(block, len(rest))
-        if len(rest) > LONGEST:
-            raise ValueError(f"the row at byte {offset} does not end; is there a quote that is never closed?")
+        if len(rest) > MAX_ROW_BYTES:
+            raise ValueError(f"the row at byte {offset} does not end; check for a quote that is not closed")
 
 
 def first_piece(file: BinaryIO, offset: int, split: Splitter) -> Piece | None:
-    """The first piece that has rows; ``None`` if there are none."""
+    """The first piece that has rows; ``None`` if the file has none."""
     return next((piece for piece in read_pieces(file, offset, None, split) if piece.rows), None)
 
 
 def check_borders(file: BinaryIO, offset: int, length: int) -> None:
-    """:raises ValueError: some bytes do not begin and end with rows any more, as they did when they were counted."""
+    """Check that a byte range still begins and ends at row boundaries.
+
+    :raises ValueError: it does not: the file has changed since its rows were counted.
+    """
     for border in (offset, offset + length):
         file.seek(max(border - 1, 0))
         around = file.read(2)
-        # A row ends with a line break, but the last one need not; and nothing but a mark is before the first.
-        if border > _MARK and len(around) == 2 and around[0] not in (_NEWLINE, _RETURN):
-            raise ValueError(f"no row begins at byte {border}; it was written again since the job was submitted")
+        # Every row but the last must end with a line break; before the first row there can be a byte order mark.
+        if border > _BOM_BYTES and len(around) == 2 and around[0] not in (_NEWLINE, _RETURN):
+            raise ValueError(f"no row begins at byte {border}; the file was rewritten after the job was submitted")
 
 
 def is_last(file: BinaryIO, piece: Piece) -> bool:
-    """Whether the file ends with a piece."""
+    """Whether a piece is at the end of the file."""
     file.seek(piece.offset + len(piece.content))
     return not file.read(1)
 
 
 def split_json_lines(content: bytes, last: bool) -> tuple[Positions, int]:
-    """A row a line; lines of white space alone are none."""
+    """Split JSON Lines: every line is a row, except lines of only white space."""
     octets = np.frombuffer(content, np.uint8)
     ends = np.flatnonzero(octets == _NEWLINE)
     starts, ends, end = _lines(ends, len(content), last)
@@ -109,9 +112,9 @@ def split_json_lines(content: bytes, last: bool) -> tuple[Positions, int]:
 
 
 def split_delimited(content: bytes, last: bool) -> tuple[Positions, int]:
-    """A row a line, but that line breaks within quotes do not count; empty lines are none.
+    """Split CSV: every line is a row, except empty lines. Line breaks inside quotes do not end a row.
 
-    :raises ValueError: the file ends within quotes.
+    :raises ValueError: the file ends inside quotes.
     """
     octets = np.frombuffer(content, np.uint8)
     ends = _line_ends(octets, last)
@@ -119,7 +122,7 @@ def split_delimited(content: bytes, last: bool) -> tuple[Positions, int]:
     if len(quotes):
         ends = ends[np.searchsorted(quotes, ends) % 2 == 0]
         if last and len(quotes) % 2:
-            raise ValueError("it ends within quotes")
+            raise ValueError("it ends inside quotes")
     starts, ends, end = _lines(ends, len(content), last)
     lengths = ends - starts
     empty = (lengths == 0) | ((lengths == 1) & (octets[starts] == _RETURN))
@@ -127,7 +130,7 @@ def split_delimited(content: bytes, last: bool) -> tuple[Positions, int]:
 
 
 def _lines(ends: Positions, size: int, last: bool) -> tuple[Positions, Positions, int]:
-    """Where lines begin, where they end, and the bytes they take; the end of the file ends a line, too."""
+    """The offsets at which lines begin and end, and the bytes they take. The end of the file also ends a line."""
     end = int(ends[-1]) + 1 if len(ends) else 0
     if last and end < size:
         ends, end = np.append(ends, size), size
@@ -137,39 +140,39 @@ def _lines(ends: Positions, size: int, last: bool) -> tuple[Positions, Positions
 
 
 def _line_ends(octets: Octets, last: bool) -> Positions:
-    """The last byte of each line break: a line feed, or a carriage return that none follows."""
+    """The last byte of each line break: a line feed, or a carriage return that no line feed follows."""
     breaks = octets == _NEWLINE
     returns = octets == _RETURN
     if returns.any():
         alone = returns.copy()
         alone[:-1] &= ~breaks[1:]
-        # What follows the last byte is not known yet.
+        # The byte after the block is not known yet.
         alone[-1] &= last
         breaks |= alone
     return np.flatnonzero(breaks)
 
 
 def _quotes(octets: Octets, content: bytes) -> Positions:
-    """The quotes that open and close fields, in turn: what lies between two such is quoted."""
+    """The quotes that open and close fields, alternating: the bytes between such a pair are quoted."""
     quotes = np.flatnonzero(octets == _QUOTE)
     opening = quotes[::2]
     before = octets[opening - 1]
     proper = (opening == 0) | (before == _COMMA) | (before == _NEWLINE) | (before == _RETURN)
-    # The second of a doubled quote opens again what the first one closed.
+    # The second quote of a doubled quote reopens the field that the first one closed.
     proper[1:] |= quotes[1::2][: len(opening) - 1] == opening[1:] - 1
     if proper.all():
         return quotes
-    # A quote within a field that does not begin with one is a character like any other: look at each field.
-    found: list[int] = []
+    # A quote inside an unquoted field is an ordinary character: examine each field.
+    positions: list[int] = []
     for field in _QUOTED.finditer(content):
-        found.append(field.start())
+        positions.append(field.start())
         if field.group(1):
-            found.append(field.start(1))
-    return np.array(found, np.int64)
+            positions.append(field.start(1))
+    return np.array(positions, np.int64)
 
 
 def _read(file: BinaryIO, size: int) -> bytes:
-    """``size`` bytes, or what is left: an unbuffered file may give fewer at a time."""
+    """``size`` bytes, or the rest of the file. A single read of an unbuffered file may return fewer."""
     chunks = []
     while size and (chunk := file.read(size)):
         chunks.append(chunk)

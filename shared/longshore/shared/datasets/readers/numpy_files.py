@@ -1,4 +1,4 @@
-"""Rows of NumPy files: one array (``.npy``), or an archive of arrays of equal length (``.npz``)."""
+"""Reads rows of NumPy files: one array (``.npy``), or an archive of arrays of equal length (``.npz``)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from longshore.shared.store.address import public
 
 _MEMBER = ".npy"
 
-#: Opens the files of some columns, in the order of their names.
+#: Opens the files of the named columns, in that order.
 Opener = Callable[[Sequence[str]], AbstractContextManager[list[Readable]]]
 
 
 class ArraySource:
-    """Arrays whose first axis is the rows, a column each; of which only the headers are read when it is opened."""
+    """Arrays whose first axis is the rows; each array is a column. Opening it reads only the headers."""
 
     def __init__(self, uri: str, headers: Mapping[str, ArrayHeader], open_columns: Opener) -> None:
         self._uri = uri
@@ -56,9 +56,9 @@ class ArraySource:
 
 
 def open_npy(uri: str) -> ArraySource:
-    """One column, called ``features``.
+    """Open an array as one column, called ``features``.
 
-    :raises DataError: the file cannot be read, or is no array of numbers.
+    :raises DataError: the file cannot be read, or is not an array of numbers.
     """
     with reading(uri), open_arrow(uri) as file:
         header = read_header(file, file.size())
@@ -66,25 +66,25 @@ def open_npy(uri: str) -> ArraySource:
 
 
 def open_npz(uri: str) -> ArraySource:
-    """One column for each array of the archive.
+    """Open an archive with one column for each array.
 
-    :raises DataError: the file cannot be read, or its members are not arrays of numbers of one length.
+    :raises DataError: the file cannot be read, or its members are not arrays of numbers of equal length.
     """
     headers: dict[str, ArrayHeader] = {}
     with reading(uri), open_bytes(uri) as file, zipfile.ZipFile(file) as archive:
         for member in archive.infolist():
             name = member.filename.removesuffix(_MEMBER)
             if name == member.filename or name in headers:
-                said = "no array" if name == member.filename else "in it twice"
-                raise DataError(f"{public(uri)}: {member.filename!r} is {said}")
+                reason = "not an array" if name == member.filename else "in it twice"
+                raise DataError(f"{public(uri)}: {member.filename!r} is {reason}")
             with archive.open(member) as content:
                 headers[name] = _member_header(uri, name, content, member.file_size)
     if not headers:
-        raise DataError(f"{public(uri)} holds no arrays")
+        raise DataError(f"{public(uri)} has no arrays")
     lengths = {name: header.rows for name, header in headers.items()}
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{name!r} {rows}" for name, rows in lengths.items())
-        raise DataError(f"{public(uri)} holds arrays of different lengths: {told}")
+        listed = ", ".join(f"{name!r} {rows}" for name, rows in lengths.items())
+        raise DataError(f"{public(uri)} has arrays of different lengths: {listed}")
     return ArraySource(uri, headers, partial(_open_members, uri))
 
 

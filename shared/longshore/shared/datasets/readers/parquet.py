@@ -1,4 +1,4 @@
-"""Rows of a Parquet file."""
+"""Reads rows of a Parquet file."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from longshore.shared.datasets.segments import Segment, cut
 from longshore.shared.errors import DataError
 from longshore.shared.store.address import is_remote, public
 
-#: Bytes of a column read at a time. Without it, a whole column of a row group is held in memory, however large.
-BUFFER = 4 << 20
-#: What a reader remembers of how it was asked to read.
+#: How much of a column is read at a time. Without this, a whole column of a row group is in memory, however large.
+BUFFER_BYTES = 4 << 20
+#: The columns and the batch size of a reader.
 _Key = tuple[tuple[str, ...], int]
 
 
 class ParquetSource:
-    """A Parquet file, of which only the footer is read when it is opened."""
+    """A Parquet file. Opening it reads only the footer."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
@@ -33,7 +33,7 @@ class ParquetSource:
             self.schema: pa.Schema = parquet.schema_arrow
         groups = range(self._metadata.num_row_groups)
         sizes = (self._metadata.row_group(group).num_rows for group in groups)
-        #: The first row of each row group, and the number of rows at the end.
+        #: The first row of each row group, followed by the total number of rows.
         self.borders: list[int] = [0, *itertools.accumulate(sizes)]
         self._parked: tuple[_Key, _Reader] | None = None
         self._lock = threading.Lock()
@@ -58,12 +58,12 @@ class ParquetSource:
         with reading(self._uri):
             reader = self._resume(key, segment) or self._reader(segment, columns, batch_rows)
             yield from reader.read(segment.start, segment.stop)
-        if reader.position < reader.stop:  # else there is nothing to go on with, and a file to close
+        if reader.position < reader.stop:  # otherwise no rows are left to continue with: let the file close
             with self._lock:
                 self._parked = key, reader
 
     def _resume(self, key: _Key, segment: Segment) -> _Reader | None:
-        """The reader of the segment before, where it can go on: a new one decodes a row group from its start."""
+        """The reader of the previous segment, if it can continue: a new one decodes a row group from its start."""
         with self._lock:
             if self._parked is None or self._parked[0] != key:
                 return None
@@ -76,13 +76,13 @@ class ParquetSource:
     def _reader(self, segment: Segment, columns: Sequence[str], batch_rows: int) -> _Reader:
         first = bisect_right(self.borders, segment.start) - 1
         last = bisect_right(self.borders, segment.stop - 1)
-        # What is far away is fetched ahead, in few requests; what is near is read as it is needed.
-        far = is_remote(self._uri)
+        # Prefetch remote files with few requests; read local files on demand.
+        remote = is_remote(self._uri)
         file = pq.ParquetFile(
             open_arrow(self._uri),
             metadata=self._metadata,
-            pre_buffer=far,
-            buffer_size=0 if far else BUFFER,
+            pre_buffer=remote,
+            buffer_size=0 if remote else BUFFER_BYTES,
             page_checksum_verification=True,
         )
         batches = file.iter_batches(batch_rows, row_groups=range(first, last), columns=list(columns))
@@ -90,7 +90,7 @@ class ParquetSource:
 
 
 class _Reader:
-    """Goes once through some row groups, and can stop on the way."""
+    """Reads a range of row groups once, and can pause in between."""
 
     def __init__(
         self, name: str, batches: Iterator[pa.RecordBatch], columns: Sequence[str], start: int, stop: int
@@ -99,20 +99,20 @@ class _Reader:
         self._batches = batches
         self._columns = list(columns)
         self._rest: pa.RecordBatch | None = None
-        #: The row that comes next.
+        #: The next row.
         self.position = start
-        #: The row after the last one it can reach.
+        #: The row after the last one that it can read.
         self.stop = stop
 
     def read(self, start: int, stop: int) -> Iterator[pa.RecordBatch]:
         while self.position < stop:
             batch = next(self._batches, None) if self._rest is None else self._rest
             if batch is None:
-                raise DataError(f"{self._name}: its rows end at {self.position}, though its footer says {self.stop}")
+                raise DataError(f"{self._name}: its rows end at {self.position}, but its footer says {self.stop}")
             begin = min(max(start - self.position, 0), batch.num_rows)
             end = min(stop - self.position, batch.num_rows)
             self._rest = batch.slice(end) if end < batch.num_rows else None
             self.position += end
             if begin < end:
-                # A column's name can be the beginning of another's path, which then comes along.
+                # Parquet matches columns by path prefix, so that more columns than requested can be returned.
                 yield batch.slice(begin, end - begin).select(self._columns)

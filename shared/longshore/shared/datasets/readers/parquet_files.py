@@ -1,4 +1,4 @@
-"""Many Parquet files as one dataset, whose rows are numbered through."""
+"""Reads several Parquet files as one dataset with continuous row numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 
 from longshore.shared.datasets.checks import check_request
-from longshore.shared.datasets.file_listing import DatasetFile, digest, list_files
+from longshore.shared.datasets.file_listing import DatasetFile, list_files, listing_digest
 from longshore.shared.datasets.partitions import read_partitions
 from longshore.shared.datasets.readers.parquet import ParquetSource
 from longshore.shared.datasets.rebatch import rebatch
@@ -18,31 +18,32 @@ from longshore.shared.datasets.segments import Segment, cut
 from longshore.shared.errors import DataError
 from longshore.shared.store.address import public
 
-#: Footers read at a time.
-TOGETHER = 8
+#: How many footers are read at a time.
+MAX_CONCURRENT_READS = 8
 
 
 class ParquetFiles:
-    """The Parquet files of a folder or a glob, of which only the footers are read when it is opened.
+    """The Parquet files of a folder or a glob. Opening it reads only the footers.
 
-    :param listing: the digest of the files at submission.
+    :param listing: the digest of the file listing at submission.
+    :raises DataError: the listing has changed, or the files do not have the same columns.
     """
 
     def __init__(self, uri: str, listing: str) -> None:
         self._uri = uri
-        self._parts = list_files(uri)
-        if digest(self._parts) != listing:
-            raise DataError(f"{public(uri)}: files were added, removed or written again since the job was submitted")
-        with ThreadPoolExecutor(TOGETHER) as pool:
-            self._sources = list(pool.map(lambda part: ParquetSource(part.uri), self._parts))
-        _check_same(self._parts, self._sources)
-        own = self._sources[0].schema.remove_metadata()
-        self._partitions = read_partitions([part.name for part in self._parts])
-        self._own = frozenset(own.names)
-        #: A column of the files themselves goes before one of the folders' names.
-        added = [field for field in self._partitions.schema if field.name not in self._own]
-        self.schema: pa.Schema = pa.schema([*own, *added])
-        #: The first row of each file, and the number of rows at the end.
+        files = list_files(uri)
+        if listing_digest(files) != listing:
+            raise DataError(f"{public(uri)}: files were added, removed or rewritten after the job was submitted")
+        with ThreadPoolExecutor(MAX_CONCURRENT_READS) as pool:
+            self._sources = list(pool.map(lambda file: ParquetSource(file.uri), files))
+        _check_same(files, self._sources)
+        schema = self._sources[0].schema.remove_metadata()
+        self._partitions = read_partitions([file.name for file in files])
+        self._file_columns = frozenset(schema.names)
+        #: A column in the files takes precedence over a partition column of the same name.
+        added = [field for field in self._partitions.schema if field.name not in self._file_columns]
+        self.schema: pa.Schema = pa.schema([*schema, *added])
+        #: The first row of each file, followed by the total number of rows.
         self._starts: list[int] = [0, *itertools.accumulate(source.rows for source in self._sources)]
 
     @property
@@ -69,42 +70,45 @@ class ParquetFiles:
         yield from rebatch(self._tables(segment, columns, batch_rows), batch_rows)
 
     def _tables(self, segment: Segment, columns: Sequence[str], batch_rows: int) -> Iterator[pa.Table]:
-        for number in range(bisect_right(self._starts, segment.start) - 1, len(self._sources)):
-            begin, end = self._starts[number : number + 2]
+        for index in range(bisect_right(self._starts, segment.start) - 1, len(self._sources)):
+            begin, end = self._starts[index : index + 2]
             if begin >= segment.stop:
                 return
             inner = Segment(max(segment.start - begin, 0), min(segment.stop, end) - begin)
             if inner.rows > 0:
-                for batch in self._read(number, inner, columns, batch_rows):
-                    yield self._with_partitions(number, batch, columns)
+                for batch in self._read(index, inner, columns, batch_rows):
+                    yield self._with_partitions(index, batch, columns)
 
-    def _read(self, number: int, segment: Segment, columns: Sequence[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
-        # Where only partition columns are wanted, some column must still count the rows.
-        own = [column for column in columns if column in self._own] or self._sources[number].schema.names[:1]
-        yield from self._sources[number].batches(segment, own, batch_rows)
+    def _read(self, index: int, segment: Segment, columns: Sequence[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
+        # If only partition columns are requested, read one column of the file to count its rows.
+        names = [column for column in columns if column in self._file_columns] or self._sources[index].schema.names[:1]
+        yield from self._sources[index].batches(segment, names, batch_rows)
 
-    def _with_partitions(self, number: int, batch: pa.RecordBatch, columns: Sequence[str]) -> pa.Table:
+    def _with_partitions(self, index: int, batch: pa.RecordBatch, columns: Sequence[str]) -> pa.Table:
         arrays = []
         for column in columns:
-            if column in self._own:
+            if column in self._file_columns:
                 arrays.append(batch.column(column))
             else:
-                place = self._partitions.schema.get_field_index(column)
-                value = pa.scalar(self._partitions.values[number][place], self.schema.field(column).type)
+                position = self._partitions.schema.get_field_index(column)
+                value = pa.scalar(self._partitions.values[index][position], self.schema.field(column).type)
                 arrays.append(pa.repeat(value, batch.num_rows))
         return pa.table(arrays, names=list(columns))
 
 
-def _check_same(parts: Sequence[DatasetFile], sources: Sequence[ParquetSource]) -> None:
-    """:raises DataError: a file has other columns than the first. Their order does not matter."""
+def _check_same(files: Sequence[DatasetFile], sources: Sequence[ParquetSource]) -> None:
+    """Check that all files have the same columns, in any order.
+
+    :raises DataError: a file has different columns from the first.
+    """
     first = _columns(sources[0])
-    for part, source in zip(parts, sources, strict=True):
-        found = _columns(source)
-        if found != first:
-            name = next(name for name in {**first, **found} if first.get(name) != found.get(name))
+    for file, source in zip(files, sources, strict=True):
+        columns = _columns(source)
+        if columns != first:
+            name = next(name for name in {**first, **columns} if first.get(name) != columns.get(name))
             raise DataError(
-                f"{public(part.uri)}: column {name!r} is {found.get(name, 'missing')}, "
-                f"and {first.get(name, 'missing')} in {public(parts[0].uri)}; all files must have the same columns"
+                f"{public(file.uri)}: column {name!r} is {columns.get(name, 'missing')}, "
+                f"and {first.get(name, 'missing')} in {public(files[0].uri)}; all files must have the same columns"
             )
 
 

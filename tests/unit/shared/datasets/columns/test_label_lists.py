@@ -43,10 +43,10 @@ def test_lists_of_numbers_are_labels_only_if_that_is_said() -> None:
 @pytest.mark.parametrize(
     ("column", "said"),
     [
-        (pa.array(["a;b"]), "holds text .*, and multilabel takes lists of labels, as JSON Lines, Parquet"),
-        (pa.array([[True, False]]), "lists of booleans; give lists of the labels that hold"),
-        (pa.array([[["a"]]]), "labels are strings or integers"),
-        (pa.array([["a"], ["b", None], [None]]), r"a list with a null in row 8 of test \(and 1 rows more\)"),
+        (pa.array(["a;b"]), "has text .*, but multilabel needs lists of labels; give them as JSON Lines, Parquet"),
+        (pa.array([[True, False]]), "lists of booleans; give lists of the labels that apply"),
+        (pa.array([[["a"]]]), "labels must be strings or integers"),
+        (pa.array([["a"], ["b", None], [None]]), r"a list with a null in row 8 of test \(and in 1 more\)"),
     ],
 )
 def test_what_is_no_list_of_labels_is_refused(column: pa.Array, said: str) -> None:

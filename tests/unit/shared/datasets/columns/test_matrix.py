@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore.shared.datasets.columns.matrix import Matrix, to_matrix
+from longshore.shared.datasets.columns.matrix import FeatureMatrix, to_matrix
 from longshore.shared.errors import DataError
 from longshore.shared.specs.signature import Feature, Signature
 
@@ -19,7 +19,7 @@ def signature(**widths: int | None) -> Signature:
     return Signature(features=features, task="regression", target="y")
 
 
-def matrix(array: pa.Array, width: int | None = None) -> Matrix:
+def matrix(array: pa.Array, width: int | None = None) -> FeatureMatrix:
     made = to_matrix(pa.record_batch({"x": array}), signature(x=width))
     assert made.values.dtype == np.float32
     assert made.values.flags.c_contiguous
@@ -172,12 +172,12 @@ def test_many_columns_keep_their_order() -> None:
     [
         (pa.array(["a"]), 2, "text"),
         (pa.array([[1]]), None, "lists of numbers, not numbers"),
-        (pa.array([1]), 2, "one number a row"),
+        (pa.array([1]), 2, "one number per row"),
         (pa.array([["a"]]), 1, "list<item: string>"),
     ],
 )
 def test_a_column_of_another_kind_is_the_datas_fault(array: pa.Array, width: int | None, said: str) -> None:
-    with pytest.raises(DataError, match=f"column 'x' holds .*{said}"):
+    with pytest.raises(DataError, match=f"column 'x' has .*{said}"):
         matrix(array, width)
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from longshore.shared.datasets.columns.matrix import Matrix, to_matrix
+from longshore.shared.datasets.columns.matrix import FeatureMatrix, to_matrix
 from longshore.shared.datasets.detect import detect
 from longshore.shared.datasets.open import open_source
 from longshore.shared.datasets.schemas import check_schema, infer_features
@@ -32,7 +32,7 @@ def signature(*shape: int) -> Signature:
 RGB = signature(3, 4, 4)
 
 
-def matrix(images: pa.Array, made_for: Signature = RGB) -> Matrix:
+def matrix(images: pa.Array, made_for: Signature = RGB) -> FeatureMatrix:
     return to_matrix(pa.record_batch({"image": images}), made_for)
 
 
@@ -108,7 +108,7 @@ def test_structs_as_hugging_face_writes_them() -> None:
     array = pa.array([None, *({"bytes": content, "path": "x"} for content in GOOD[:3]), {"bytes": None, "path": "x"}])
     made = matrix(array.slice(0, 5))
     assert list(made.errors) == [0, 4]
-    assert made.errors[4] == "column 'image': no image: null, or a file of more than 64 MiB"
+    assert made.errors[4] == "column 'image': no image: null, or a file larger than 64 MiB"
     assert np.rint(made.values[1:4, 0] * 255).tolist() == [0, 1, 2]
     assert np.rint(matrix(array.slice(2)).values[:2, 0] * 255).tolist() == [1, 2]
     check_schema(pa.schema({"image": array.type}), RGB)
@@ -159,9 +159,9 @@ def test_images_and_numbers_do_not_go_together() -> None:
     numbers = Signature(features=(Feature(name="image", width=48),), task="regression", target="y")
     lists = pa.array([[0.5] * 48])
     for array, made_for, said in [
-        (pa.array(GOOD), numbers, r"holds bytes, as of image files \(binary\), not lists of 48 numbers"),
-        (lists, RGB, "holds lists of numbers, not image files"),
-        (pa.array(["a"]), RGB, r"holds text \(string\), not image files"),
+        (pa.array(GOOD), numbers, r"has bytes, such as image files \(binary\), not lists of 48 numbers"),
+        (lists, RGB, "has lists of numbers, not image files"),
+        (pa.array(["a"]), RGB, r"has text \(string\), not image files"),
     ]:
         with pytest.raises(DataError, match=said):
             matrix(array, made_for)
@@ -182,15 +182,15 @@ def test_what_is_learned_from_a_folder_of_images(tmp_path: Path) -> None:
     expected = Feature(name="image", width=48, kind="image", shape=(3, 4, 4))
     assert infer_features(source.schema, first, "label", None, (3, 4, 4)) == (expected,)
     assert infer_features(source.schema, first, "label", ["image"], (3, 4, 4)) == (expected,)
-    with pytest.raises(InvalidInput, match=r"features: column 'image' holds image files; .*input_shape"):
+    with pytest.raises(InvalidInput, match=r"features: column 'image' has image files; .*input_shape"):
         infer_features(source.schema, first, "label")
     with pytest.raises(InvalidInput, match=r"config\.input_shape: 4 channels"):
         infer_features(source.schema, first, "label", None, (4, 4, 4))
-    with pytest.raises(InvalidInput, match="features: column 'path' holds text"):
+    with pytest.raises(InvalidInput, match="features: column 'path' has text"):
         infer_features(source.schema, first, "label", ["path"], (3, 4, 4))
 
 
 def test_texts_beside_lists_called_image_are_no_features() -> None:
     rows = pa.record_batch({"image": [[1.0]], "name": ["a"], "y": [1]})
-    with pytest.raises(InvalidInput, match="features: column 'name' holds text"):
+    with pytest.raises(InvalidInput, match="features: column 'name' has text"):
         infer_features(rows.schema, rows, "y")

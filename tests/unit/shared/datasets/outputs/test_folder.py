@@ -13,7 +13,7 @@ import pytest
 
 from longshore.shared.datasets.outputs.folder import OutputFolder
 from longshore.shared.datasets.outputs.pattern import OutputPattern
-from longshore.shared.datasets.outputs.writers import GROUP_BYTES, MAX_BATCH_ROWS, open_writer, to_json_lines
+from longshore.shared.datasets.outputs.writers import ROW_GROUP_BYTES, ROW_GROUP_ROWS, open_writer, to_json_lines
 from longshore.shared.errors import DataError, ServiceUnavailable
 
 JOB = UUID(int=1)
@@ -44,12 +44,12 @@ def test_row_groups_are_of_one_size_however_rows_come(tmp_path: Path) -> None:
     writer.close()
     file = pq.ParquetFile(tmp_path / "a.parquet")
     groups = [file.metadata.row_group(number).num_rows for number in range(file.metadata.num_row_groups)]
-    assert groups == [MAX_BATCH_ROWS] * 3 + [200_000 - 3 * MAX_BATCH_ROWS]
+    assert groups == [ROW_GROUP_ROWS] * 3 + [200_000 - 3 * ROW_GROUP_ROWS]
     assert file.read() == rows
 
 
 def test_wide_rows_end_a_row_group_early(tmp_path: Path) -> None:
-    wide = pa.table({"x": pa.array([b"x" * (GROUP_BYTES // 4)])})
+    wide = pa.table({"x": pa.array([b"x" * (ROW_GROUP_BYTES // 4)])})
     writer = open_writer(str(tmp_path / "a.parquet"), "parquet")
     for _ in range(5):
         writer.write(wide)
@@ -103,7 +103,7 @@ def test_a_late_publication_does_not_replace_the_part(tmp_path: Path) -> None:
 
 def test_what_is_nowhere_cannot_be_published(tmp_path: Path) -> None:
     pattern, folder = make(tmp_path)
-    with pytest.raises(DataError, match="was written, and is gone"):
+    with pytest.raises(DataError, match="was written, but does not exist any more"):
         folder.publish(pattern.hidden(JOB, 0, 1), 0)
 
 

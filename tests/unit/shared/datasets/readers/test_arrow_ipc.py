@@ -99,7 +99,7 @@ def test_a_remote_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"FEA1", "version 1"), (b"hello", "no Arrow IPC file"), (b"ARROW1", "x.arrow"), (b"ARROW1" * 20, "x.arrow")],
+    [(b"FEA1", "version 1"), (b"hello", "not an Arrow IPC file"), (b"ARROW1", "x.arrow"), (b"ARROW1" * 20, "x.arrow")],
 )
 def test_what_is_no_such_file_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "x.arrow").write_bytes(content)
@@ -112,7 +112,7 @@ def test_a_stream_is_refused_with_what_to_do(tmp_path: Path) -> None:
     table = pa.table({"a": [1]})
     with pa.ipc.new_stream(str(path), table.schema) as stream:
         stream.write_table(table)
-    with pytest.raises(DataError, match="must be written again in the file format"):
+    with pytest.raises(DataError, match="save an Arrow stream in the file format"):
         ArrowSource(str(path))
 
 
@@ -135,7 +135,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, kept: float) -> None:
 
 def test_fewer_rows_or_other_columns_than_were_planned(tmp_path: Path) -> None:
     source = ArrowSource(str(write(tmp_path / "x.arrow", [3])))
-    with pytest.raises(DataError, match="has 3 rows and had at least 4"):
+    with pytest.raises(DataError, match="has 3 rows, but had at least 4"):
         [*source.batches(Segment(2, 4), ["number"], 10)]
     with pytest.raises(DataError, match="no columns called 'b'"):
         [*source.batches(Segment(0, 1), ["b"], 10)]

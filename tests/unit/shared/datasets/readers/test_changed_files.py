@@ -112,7 +112,7 @@ def test_a_file_that_changes_before_a_worker_opens_it(tmp_path: Path, write: Wri
     path = write(tmp_path, CHANGED[change])
     if before is not None and path.stat().st_size == before:
         return  # of the very same size: the next test says what is read then
-    with pytest.raises(DataError, match=r"was changed, so submit again|added, removed or written again"):
+    with pytest.raises(DataError, match=r"submit the job again|added, removed or rewritten"):
         read(open_source(data), segments[0])
 
 

@@ -31,13 +31,13 @@ def exhaust(source: Source, strict: bool = True) -> list[pa.RecordBatch]:
         ("short.csv", b"a,b\n1,2\n1\n", "row 1: .*Expected 2 columns, got 1"),
         ("latin.csv", b"a,b\n1,x\n\n2,\xfc\n", "row 1: byte 0xfc is not UTF-8"),
         ("header.csv", b"\xfc,b\n1,x\n", "byte 0xfc is not UTF-8"),
-        ("twice.csv", b"a,a\n1,2\n", "names 'a' 2 times"),
-        ("quote.csv", b'a\n"1\n', "within quotes"),
+        ("twice.csv", b"a,a\n1,2\n", "the header has 'a' 2 times"),
+        ("quote.csv", b'a\n"1\n', "inside quotes"),
         ("blank.csv", b"\n\n", "no header"),
         ("wide.csv", "a,b\n1,2\n".encode("utf-16"), "UTF-16"),
         ("cut.jsonl", b'{"a": 1}\n{"a": ', "row 1"),
         ("array.jsonl", b"[1, 2]\n", "row 0"),
-        ("two.jsonl", b'{"a": 1}\n{"a": 2} {"a": 3}\n', "row 1: 3 rows, where its lines say 2"),
+        ("two.jsonl", b'{"a": 1}\n{"a": 2} {"a": 3}\n', "row 1: parsed 3 rows from 2 lines"),
         ("latin.jsonl", b'{"a": "x"}\n{"a": "\xfc"}\n', "row 1: byte 0xfc is not UTF-8"),
         ("mixed.jsonl", b'{"a": 1}\n{"a": 2}\n{"a": "x"}\n', "row 2: .*from number to string"),
         ("blank.jsonl", b"\n \n", "no rows"),
@@ -98,7 +98,7 @@ def test_parquet_that_has_fewer_rows_than_were_planned(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1, 2, 3]}), path)
     (segment,) = opened(path).segments(3)
     pq.write_table(pa.table({"a": [1]}), path)
-    with pytest.raises(DataError, match="has 1 rows and had at least 3"):
+    with pytest.raises(DataError, match="has 1 rows, but had at least 3"):
         [*opened(path).batches(segment, ["a"], 10)]
 
 
@@ -111,7 +111,7 @@ def test_text_that_was_changed_after_it_was_planned(tmp_path: Path, name: str, l
     with pytest.raises(DataError, match="too early"):
         [*opened(path).batches(segment, ["a"], 10)]
     path.write_bytes(head + line * 5 + b"\n" * len(line) + line * 4)
-    with pytest.raises(DataError, match="4 rows where 5 were"):
+    with pytest.raises(DataError, match="4 rows, but had 5"):
         [*opened(path).batches(segment, ["a"], 10)]
 
 

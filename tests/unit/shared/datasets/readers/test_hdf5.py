@@ -132,14 +132,14 @@ def nothing(file: h5py.File) -> None:
 @pytest.mark.parametrize(
     ("write", "said"),
     [
-        (external_storage, "'x' lies in other files"),
-        (virtual, "'x' lies in other files"),
-        (external_link, "'y' is a link out of the file"),
-        (references, "'x' holds lists of different lengths or references"),
-        (ragged, "'x' holds lists of different lengths or references"),
-        (opaque, "'x' holds datetime64"),
-        (compound, "'x' holds .*'a'"),
-        (nested_texts, "one text a row"),
+        (external_storage, "'x' is stored in other files"),
+        (virtual, "'x' is stored in other files"),
+        (external_link, "'y' is a link to another file"),
+        (references, "'x' has lists of different lengths or references"),
+        (ragged, "'x' has lists of different lengths or references"),
+        (opaque, "'x' has datetime64"),
+        (compound, "'x' has .*'a'"),
+        (nested_texts, "one text per row"),
         (lengths, "different lengths: 'g/y' 4, 'x' 3"),
         (claims, "claims 1000000000000000 rows"),
         (wide, "at most 268435456 bytes"),
@@ -178,7 +178,7 @@ def test_a_file_that_is_cut_off_or_replaced(tmp_path: Path) -> None:
         file["x"] = np.arange(7)
     with pytest.raises(DataError, match="was replaced"):
         next(source.batches(Segment(0, 1), ["x"], 1))
-    with pytest.raises(DataError, match="has 7 rows and had at least 9"):
+    with pytest.raises(DataError, match="has 7 rows, but had at least 9"):
         [*opened(path).batches(Segment(0, 9), ["x"], 10)]
 
 

@@ -13,7 +13,7 @@ JSON_TEXT = st.text(alphabet="a{ \t\r\n", max_size=40).map(str.encode)
 
 
 def csv_rows(content: bytes) -> list[int] | None:
-    """Where rows begin, one byte after the other as RFC 4180 reads; ``None`` if the content ends within quotes."""
+    """Where rows begin, one byte after the other as RFC 4180 reads; ``None`` if the content ends inside quotes."""
     starts, start, position, quoted, fresh = [], 0, 0, False, True
     while position < len(content):
         byte = content[position : position + 1]
@@ -49,7 +49,7 @@ def begins(found: list[Piece]) -> list[int]:
 def test_csv_rows_begin_where_a_plain_reading_says(content: bytes, block: int) -> None:
     expected = csv_rows(content)
     if expected is None:
-        with pytest.raises(ValueError, match="within quotes"):
+        with pytest.raises(ValueError, match="inside quotes"):
             pieces(content, split_delimited, block)
         return
     found = pieces(content, split_delimited, block)

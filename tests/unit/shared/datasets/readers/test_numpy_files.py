@@ -82,7 +82,7 @@ def test_rows_are_split_into_the_columns_of_a_version(tmp_path: Path) -> None:
     assert read(source, 3, 2).to_pylist() == [{"a": row[0], "bc": [*row[1:]]} for row in array.tolist()]
     np.save(tmp_path / "x.npy", array[:, :2])
     changed = open_source(FileInput(uri=str(tmp_path / "x.npy"), format="npy", features=features))
-    with pytest.raises(DataError, match="rows of 2 numbers, and there were 3"):
+    with pytest.raises(DataError, match="a row has 2 numbers, but had 3"):
         [*changed.batches(changed.segments(None)[0], ["a"], 9)]
 
 
@@ -128,7 +128,7 @@ def npz(**members: bytes) -> bytes:
         ("x.npy", b"\x93NUMPY\x09\x00", "version"),
         ("x.npz", b"hello", "zip"),
         ("x.npz", npz(), "no arrays"),
-        ("x.npz", npz(a_txt=b"x"), "'a.txt' is no array"),
+        ("x.npz", npz(a_txt=b"x"), "'a.txt' is not an array"),
         ("x.npz", npz(a_npy=b"x"), "array 'a'"),
     ],
 )
@@ -160,7 +160,7 @@ def test_fewer_rows_than_were_planned(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros(4))
     (segment,) = opened(tmp_path / "x.npy").segments(None)
     np.save(tmp_path / "x.npy", np.zeros(3))
-    with pytest.raises(DataError, match="has 3 rows and had at least 4"):
+    with pytest.raises(DataError, match="has 3 rows, but had at least 4"):
         [*opened(tmp_path / "x.npy").batches(segment, ["features"], 10)]
 
 

@@ -116,12 +116,12 @@ def test_files_that_come_go_or_change_after_submission(tmp_path: Path) -> None:
     write(tmp_path / "b.parquet", 0, 5)
     data = detect(tmp_path)
     write(tmp_path / "a.parquet", 0, 5)
-    with pytest.raises(DataError, match="added, removed or written again"):
+    with pytest.raises(DataError, match="added, removed or rewritten"):
         open_source(data)
     (tmp_path / "a.parquet").unlink()
     assert open_source(data).rows == 5
     write(tmp_path / "b.parquet", 0, 500)
-    with pytest.raises(DataError, match="added, removed or written again"):
+    with pytest.raises(DataError, match="added, removed or rewritten"):
         open_source(data)
 
 

@@ -122,7 +122,7 @@ def test_a_plain_draw_does_not_look_at_the_classes() -> None:
             "target",
             "not a finite 32-bit float in row 1 of test;",
         ),
-        (Tables(other("p", "q"), other(0, 1)), {"validation": OWN}, "validation", "holds one number a row"),
+        (Tables(other("p", "q"), other(0, 1)), {"validation": OWN}, "validation", "has one number per row"),
         (Tables(other("p", "q"), other("p", name="z")), {"validation": OWN}, "validation", "no column 'y'"),
         (
             Tables(pa.table({"a": [1, 2, 3], "y": ["p", "q", "r"], "part": ["train", "train", "test"]})),

@@ -85,7 +85,7 @@ def test_what_is_wrong_is_found_in_the_first_pass(
 def test_there_must_be_labels(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"^target: column 'y' has an empty list in every row"):
         opened(tmp_path, pa.array([[]] * ROWS, pa.list_(pa.string())))
-    with pytest.raises(InvalidInput, match=r"^target: column 'y' holds text .*, and multilabel takes lists"):
+    with pytest.raises(InvalidInput, match=r"^target: column 'y' has text .*, but multilabel needs lists"):
         opened(tmp_path, pa.array(["a"] * ROWS), task="multilabel")
 
 
