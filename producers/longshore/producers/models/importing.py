@@ -20,7 +20,7 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.model_formats.huggingface.files import find_files, read_object
 from longshore.shared.model_formats.huggingface.model import read_model
 from longshore.shared.model_formats.huggingface.network import CONFIG
-from longshore.shared.model_formats.onnx.program import MAX_SIZE, read_program
+from longshore.shared.model_formats.onnx.program import MAX_BYTES, read_program
 from longshore.shared.model_formats.pt2.archive import ZIP
 from longshore.shared.model_formats.pt2.reading import check_files, unpack
 from longshore.shared.specs.signature import Signature
@@ -185,8 +185,8 @@ def _read(path: Path, field: str = "path") -> bytes:
         if path.exists() and not path.is_file():
             # A device or a pipe may never end.
             raise InvalidInput(field, f"{path} is not a file{hint}")
-        if path.stat().st_size > MAX_SIZE:
-            raise InvalidInput(field, f"{path} is larger than the {MAX_SIZE} bytes allowed{hint}")
+        if path.stat().st_size > MAX_BYTES:
+            raise InvalidInput(field, f"{path} is larger than the {MAX_BYTES} bytes allowed{hint}")
         return path.read_bytes()
     except OSError as error:
         raise InvalidInput(field, f"cannot read {path}: {error.strerror}{hint}") from None

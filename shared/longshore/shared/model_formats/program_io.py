@@ -1,4 +1,4 @@
-"""What a program from elsewhere takes and gives, and whether that is what a signature says."""
+"""The input and output of an imported program, and whether they match a signature."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from longshore.shared.specs.signature import Signature
 
 
 @dataclass(frozen=True)
-class Port:
-    """One input or output."""
+class TensorSpec:
+    """One input or output of a program."""
 
     name: str
-    #: Whether it is a tensor of float32.
+    #: Whether it is a float32 tensor.
     is_float: bool
-    #: Its dimensions, ``None`` for one of any size; ``None`` as a whole where the file does not say.
+    #: Its dimensions, with ``None`` for a dynamic one; ``None`` as a whole if the file does not define a shape.
     shape: tuple[int | None, ...] | None
 
     def __str__(self) -> str:
@@ -26,66 +26,68 @@ class Port:
 
 
 @dataclass(frozen=True)
-class Ends:
-    """The one input and the one output of a program."""
+class ProgramIO:
+    """The only input and the only output of a program."""
 
-    input: Port
-    output: Port
-    #: Rows in one run: 1, or ``None`` for any number.
+    input: TensorSpec
+    output: TensorSpec
+    #: Rows per run: 1, or ``None`` for any number.
     batch: int | None
-    #: Dimensions of one row of the input; their product is the signature's width.
+    #: The shape of one input row; the product of its dimensions is the signature's width.
     row_shape: tuple[int, ...]
 
 
-def fit(inputs: Sequence[Port], outputs: Sequence[Port], signature: Signature, field: str) -> Ends:
-    """The ends of a program that can be run for a signature.
+def match_signature(
+    inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], signature: Signature, field: str
+) -> ProgramIO:
+    """Check that a program can be run for a signature, and return its input and output.
 
     :param field: names the program in an error.
-    :raises InvalidInput: it cannot be.
+    :raises InvalidInput: the program does not have one input and one output that match the signature.
     """
     if signature.is_text:
         raise InvalidInput(
-            "signature.features", "a program takes numbers, and one of these is a text; give its numbers"
+            "signature.features", "a program takes numbers, but one of the features is a text; use numeric features"
         )
     source, output = _only(inputs, "input", field), _only(outputs, "output", field)
     if not source.shape:
-        raise InvalidInput(field, f"input {source} has no shape; export it with one, its first dimension the rows")
+        raise InvalidInput(field, f"input {source} has no shape; export it with one whose first dimension is the rows")
     batch, *rest = source.shape
     if batch not in (None, 1):
         raise InvalidInput(
             field,
-            f"input {source} takes {batch} rows at a time, no more and no fewer; export it with a dynamic batch size, "
-            'as dynamic_shapes=({0: torch.export.Dim("batch")},)',
+            f"input {source} takes exactly {batch} rows at a time; export it with a dynamic batch size: "
+            'dynamic_shapes=({0: torch.export.Dim("batch")},)',
         )
     row_shape = tuple(size for size in rest if size is not None)
     if len(row_shape) != len(rest):
-        raise InvalidInput(field, f"input {source} must have fixed sizes but for its first dimension, the rows")
+        raise InvalidInput(field, f"input {source} must have a fixed size in every dimension but the first, the rows")
     if math.prod(row_shape) != signature.width:
         raise InvalidInput(
             field,
-            f"input {source} takes {math.prod(row_shape)} numbers a row, but the signature's features give "
+            f"input {source} takes {math.prod(row_shape)} numbers per row, but the signature's features give "
             f"{signature.width}; make them equal",
         )
     _check_output(output, signature, field)
-    return Ends(source, output, batch, row_shape)
+    return ProgramIO(source, output, batch, row_shape)
 
 
-def _check_output(output: Port, signature: Signature, field: str) -> None:
-    """:raises InvalidInput: its sizes, as far as they are known, are not those that the signature asks for."""
-    wanted = signature.outputs
-    if wanted is None:  # an embedding, of any width
+def _check_output(output: TensorSpec, signature: Signature, field: str) -> None:
+    """:raises InvalidInput: its shape, as far as it is known, does not match the signature."""
+    width = signature.outputs
+    if width is None:  # an embedding of any width
         if output.shape and len(output.shape) != 2:
-            raise InvalidInput(field, f"output {output} is not (rows, numbers), as an embedding is")
+            raise InvalidInput(field, f"output {output} must have the shape (rows, numbers) for an embedding")
         return
-    fits = not output.shape or output.shape[1:] in ((wanted,), (None,)) or (wanted == 1 and len(output.shape) == 1)
+    fits = not output.shape or output.shape[1:] in ((width,), (None,)) or (width == 1 and len(output.shape) == 1)
     if not fits:
-        raise InvalidInput(field, f"output {output} is not (rows, {wanted}), as the signature asks for")
+        raise InvalidInput(field, f"output {output} must have the shape (rows, {width}) to match the signature")
 
 
-def _only(ports: Sequence[Port], what: str, field: str) -> Port:
-    if len(ports) != 1:
-        names = ", ".join(repr(port.name) for port in ports) or "none"
-        raise InvalidInput(field, f"it must have one {what}, and has {names}")
-    if not ports[0].is_float:
-        raise InvalidInput(field, f"{what} {ports[0].name!r} must be a float32 tensor; export it as one")
-    return ports[0]
+def _only(specs: Sequence[TensorSpec], role: str, field: str) -> TensorSpec:
+    if len(specs) != 1:
+        names = ", ".join(repr(spec.name) for spec in specs) or "none"
+        raise InvalidInput(field, f"it must have one {role}, but has {names}")
+    if not specs[0].is_float:
+        raise InvalidInput(field, f"{role} {specs[0].name!r} must be a float32 tensor; export it as one")
+    return specs[0]

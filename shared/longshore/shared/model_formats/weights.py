@@ -1,4 +1,4 @@
-"""The safetensors format, as far as weights files are written without PyTorch.
+"""Writes the header of a safetensors file without PyTorch.
 
 https://huggingface.co/docs/safetensors
 """
@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-#: Bytes of a number, by the types of a file that are read and written.
+#: Size of a number in bytes, for each type that is read and written.
 SIZES = {
     "BOOL": 1,
     "U8": 1,
@@ -25,24 +25,24 @@ SIZES = {
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One tensor of a file."""
+class TensorEntry:
+    """The header entry of one tensor."""
 
     name: str
     #: A key of :data:`SIZES`.
     dtype: str
     shape: tuple[int, ...]
-    #: Of its numbers.
+    #: Size of its values in bytes.
     nbytes: int
 
 
-def header(entries: Iterable[Entry]) -> bytes:
-    """The beginning of a file; the tensors' numbers follow, one after the other and little-endian."""
-    told: dict[str, object] = {}
+def header(entries: Iterable[TensorEntry]) -> bytes:
+    """The header of a file. The values of the tensors follow it, in the same order, little-endian."""
+    fields: dict[str, object] = {}
     end = 0
     for entry in entries:
         start, end = end, end + entry.nbytes
-        told[entry.name] = {"dtype": entry.dtype, "shape": entry.shape, "data_offsets": [start, end]}
-    written = json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode()
-    written += b" " * (-len(written) % 8)  # numbers begin at a multiple of 8
-    return len(written).to_bytes(8, "little") + written
+        fields[entry.name] = {"dtype": entry.dtype, "shape": entry.shape, "data_offsets": [start, end]}
+    content = json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
+    content += b" " * (-len(content) % 8)  # align the values to 8 bytes
+    return len(content).to_bytes(8, "little") + content

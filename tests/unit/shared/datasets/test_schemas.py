@@ -94,7 +94,7 @@ def test_a_text_is_read_alone() -> None:
         ("label", ["z"], "features: no column 'z'"),
         ("label", ["n", "label"], "features: 'label' is the target"),
         ("label", ["n", "n"], "features: 'n' is listed 2 times"),
-        ("label", [], "features: none are left"),
+        ("label", [], "features: there are no columns besides"),
     ],
 )
 def test_what_cannot_be_learned_from(target: str, wanted: list[str] | None, said: str) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.shared.model_formats.onnx.program import read_program
-from longshore.shared.model_formats.program_io import Ends
+from longshore.shared.model_formats.program_io import ProgramIO
 from longshore.shared.specs.signature import Signature
 from longshore.shared.store.manifest import Manifest
 from longshore.workers.runtimes.base import Execution
@@ -32,7 +32,7 @@ class Session(Protocol):
 class OnnxNetwork:
     """A loaded program as a function: float32 ``(n, width)`` to ``(n, outputs)``, both on the CPU."""
 
-    def __init__(self, session: Session, program: Ends, signature: Signature) -> None:
+    def __init__(self, session: Session, program: ProgramIO, signature: Signature) -> None:
         self._session = session
         self._program = program
         #: ``None``: of an embedding, whatever comes.

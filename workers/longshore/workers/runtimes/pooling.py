@@ -8,10 +8,10 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import normalize
 
-from longshore.shared.model_formats.huggingface.sentence import Sentence
+from longshore.shared.model_formats.huggingface.sentence import SentenceConfig
 
 
-def embed(vectors: torch.Tensor, real: torch.Tensor | None, sentence: Sentence) -> torch.Tensor:
+def embed(vectors: torch.Tensor, real: torch.Tensor | None, sentence: SentenceConfig) -> torch.Tensor:
     """Embeddings, ``(k, width)``.
 
     :param vectors: of tokens, ``(k, longest, width)``.

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.model_formats.program_io import Ends
+from longshore.shared.model_formats.program_io import ProgramIO
 from longshore.shared.model_formats.pt2.program import PROGRAM, WEIGHTS, Program
 from longshore.shared.model_formats.pt2.reading import check_files
 from longshore.shared.specs.signature import Signature
@@ -30,7 +30,7 @@ class ProgramNetwork:
     """
 
     def __init__(
-        self, graph: Callable[[torch.Tensor], torch.Tensor], program: Program, ends: Ends, signature: Signature
+        self, graph: Callable[[torch.Tensor], torch.Tensor], program: Program, ends: ProgramIO, signature: Signature
     ) -> None:
         self._graph = graph
         self._least, self._most = program.min_rows, program.max_rows

@@ -7,7 +7,14 @@ from typing import TypeAlias
 
 import torch
 
-from longshore.shared.model_formats.pt2.arguments import Argument, OptionalTensor, SymBool, SymFloat, SymInt, Tensor
+from longshore.shared.model_formats.pt2.arguments import (
+    Argument,
+    OptionalTensor,
+    SymBool,
+    SymFloat,
+    SymInt,
+    TensorArgument,
+)
 from longshore.shared.model_formats.pt2.model import SCALAR_TYPES
 
 #: A value of a graph: a tensor, or a size or another number.
@@ -59,7 +66,7 @@ def _item(value: object, places: Mapping[str, int]) -> tuple[int | None, object]
     """The place of a value, or what it is."""
     if isinstance(value, OptionalTensor):
         return (None, None) if value.as_tensor is None else (places[value.as_tensor.name], None)
-    if isinstance(value, Tensor):
+    if isinstance(value, TensorArgument):
         return places[value.name], None
     if isinstance(value, SymInt | SymFloat | SymBool):
         return (places[value.as_name], None) if value.as_name is not None else _item(getattr(value, value.kind), places)

@@ -1,1 +1,1 @@
-"""Folders as Hugging Face's libraries save them: looked at without those libraries, and without running anything."""
+"""Inspects folders that Hugging Face's libraries saved, without those libraries and without running anything."""

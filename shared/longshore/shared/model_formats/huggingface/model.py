@@ -1,4 +1,4 @@
-"""All that a folder says of its model, as producers check it and workers run it."""
+"""The description of a text model in a folder, which producers check and workers run."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from longshore.shared.datasets.columns.arrays import TEXT
 from longshore.shared.errors import InvalidInput
 from longshore.shared.model_formats.huggingface.files import Files, read_object, read_optional
-from longshore.shared.model_formats.huggingface.network import CONFIG, Network, read_network
-from longshore.shared.model_formats.huggingface.sentence import MODULES, Sentence, read_sentence
+from longshore.shared.model_formats.huggingface.network import CONFIG, NetworkConfig, read_network
+from longshore.shared.model_formats.huggingface.sentence import MODULES, SentenceConfig, read_sentence
 from longshore.shared.model_formats.huggingface.tensors import find_weights
 from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.specs.tokenizer import TOKENIZER_FILE
@@ -21,12 +21,12 @@ TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS = TOKENIZER_FILE, "tokenizer_config.
 class TextModel:
     """A network over the tokens of a text."""
 
-    network: Network
-    #: How an embedding is made; ``None`` where the network has a head.
-    sentence: Sentence | None
-    #: Tokens of a text that are used, with the special ones.
+    network: NetworkConfig
+    #: How an embedding is computed; ``None`` if the network has a head.
+    sentence: SentenceConfig | None
+    #: How many tokens of a text are used, including special tokens.
     max_tokens: int
-    #: From which end the others are left out.
+    #: Whether a longer text is cut at its start rather than at its end.
     keep_end: bool
     signature: Signature
     #: The safetensors files, by their path in the folder.
@@ -36,17 +36,17 @@ class TextModel:
 
 
 def read_model(files: Files, field: str) -> TextModel:
-    """Look at the files of a folder. Nothing in them is run.
+    """Inspect the files of a folder, without running anything in them.
 
     :param field: names the folder in an error.
-    :raises InvalidInput: one is missing or damaged, or asks for what is not done; names it.
+    :raises InvalidInput: a file is missing, damaged, or needs something that is not supported; names the file.
     """
     config = read_object(files, CONFIG, field)
     network = read_network(config, field, encoder=MODULES in files)
     sentence = read_sentence(files, network.width, field) if MODULES in files else None
     read_object(files, TOKENIZER, field)
-    told = read_optional(files, TOKENIZER_CONFIG, field)
-    if told.get("auto_map") is not None:
+    tokenizer_config = read_optional(files, TOKENIZER_CONFIG, field)
+    if tokenizer_config.get("auto_map") is not None:
         raise InvalidInput(field, f"{TOKENIZER_CONFIG} has 'auto_map': code that is not Longshore's own is never run")
     weights = find_weights(files, field)
     signature = _signature(network)
@@ -56,20 +56,20 @@ def read_model(files: Files, field: str) -> TextModel:
     return TextModel(
         network,
         sentence,
-        _max_tokens(network, sentence, told.get("model_max_length"), field),
-        told.get("truncation_side") == "left",
+        _max_tokens(network, sentence, tokenizer_config.get("model_max_length"), field),
+        tokenizer_config.get("truncation_side") == "left",
         signature,
         tuple(name for name in weights if name.endswith(".safetensors")),
         tuple(sorted(used)),
     )
 
 
-def _max_tokens(network: Network, sentence: Sentence | None, tokenizer: object, field: str) -> int:
-    """The smallest of what network, tokenizer and sentence-transformers say."""
+def _max_tokens(network: NetworkConfig, sentence: SentenceConfig | None, tokenizer: object, field: str) -> int:
+    """The smallest of the limits of network, tokenizer and sentence-transformers."""
     limits = [network.positions]
     if sentence is not None and sentence.max_tokens is not None:
         limits.append(sentence.max_tokens)
-    # Tokenizers without a limit write 1e30.
+    # Tokenizers without a limit have 1e30 here.
     if isinstance(tokenizer, int | float) and not isinstance(tokenizer, bool):
         limits.append(int(min(tokenizer, network.positions)))
     if min(limits) < 3:
@@ -77,7 +77,7 @@ def _max_tokens(network: Network, sentence: Sentence | None, tokenizer: object, 
     return min(limits)
 
 
-def _signature(network: Network) -> Signature:
+def _signature(network: NetworkConfig) -> Signature:
     text = (Feature(name=TEXT, kind="text"),)
     if network.head == "encoder":
         return Signature(features=text, task="embedding", target="embedding")

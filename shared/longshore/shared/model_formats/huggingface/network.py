@@ -1,4 +1,4 @@
-"""What ``config.json`` says: which built-in network it is, and what its outputs mean."""
+"""Reads ``config.json``: which built-in network it is, and what its outputs mean."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.validation import shorten
 
 CONFIG = "config.json"
-#: Networks of the library that take ``input_ids`` and ``attention_mask`` and look both ways.
+#: Bidirectional networks of the library transformers that take ``input_ids`` and ``attention_mask``.
 MODEL_TYPES = ("albert", "bert", "camembert", "distilbert", "electra", "mpnet", "roberta", "xlm-roberta")
-#: Those that begin to count positions after the number of the padding token, which leaves fewer for the text.
-_LATE = ("camembert", "mpnet", "roberta", "xlm-roberta")
-#: Keys that would have code of the folder, of another package or of a server take part.
-_CODE = (
+#: Networks whose positions start after the id of the padding token, so that fewer are left for the text.
+_OFFSET_POSITIONS = ("camembert", "mpnet", "roberta", "xlm-roberta")
+#: Keys that would run code of the folder, of another package or of a server.
+_CODE_KEYS = (
     "auto_map",
     "custom_pipelines",
     "quantization_config",
@@ -25,54 +25,54 @@ _CODE = (
     "_attn_implementation_internal",
     "kernel_config",
 )
-#: More would take a worker's memory before the weights are looked at.
-_LARGEST = 2**24
+#: A larger size would exhaust a worker's memory before the weights are checked.
+_MAX_DIMENSION = 2**24
 _SIZES = ("num_hidden_layers", "n_layers", "hidden_size", "dim", "intermediate_size", "hidden_dim", "vocab_size")
 
 
 @dataclass(frozen=True)
-class Network:
-    """A built-in network, as configured."""
+class NetworkConfig:
+    """The configuration of a built-in network."""
 
     model_type: str
-    #: ``encoder`` puts out a vector for each token; the others one row of numbers for each text.
+    #: ``encoder`` returns a vector for each token; the others return one row of numbers for each text.
     head: Literal["encoder", "classification", "regression"]
-    #: Class names by output; of classification.
+    #: Only for classification: class names by output.
     labels: tuple[str, ...] | None
-    #: Tokens that it can tell the places of.
+    #: The most tokens of a text, without truncation.
     positions: int
-    #: Numbers in the vector of a token.
+    #: The size of a token's vector.
     width: int
-    #: ``config.json`` itself.
+    #: The content of ``config.json``.
     config: Mapping[str, object]
 
 
-def read_network(config: Mapping[str, object], field: str, *, encoder: bool) -> Network:
-    """Look at a configuration.
+def read_network(config: Mapping[str, object], field: str, *, encoder: bool) -> NetworkConfig:
+    """Validate a configuration.
 
-    :param encoder: whether the folder says how to make an embedding of the tokens' vectors.
-    :raises InvalidInput: it asks for code, or is of a kind that cannot be run.
+    :param encoder: whether the folder defines how token vectors are combined to an embedding.
+    :raises InvalidInput: it would run code, or is of a kind that is not supported.
     """
-    for key in _CODE:
+    for key in _CODE_KEYS:
         if config.get(key) is not None:
             raise InvalidInput(field, f"{CONFIG} has {key!r}: code that is not Longshore's own is never run; use a "
-                               f"model that the library transformers has built in, without it")  # fmt: skip
+                               f"model that is built into the library transformers, without this key")  # fmt: skip
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or model_type not in MODEL_TYPES:
         raise InvalidInput(field, f"{CONFIG}: model_type {shorten(model_type)} is not one of {', '.join(MODEL_TYPES)}")
     if config.get("is_decoder") or config.get("is_encoder_decoder"):
-        raise InvalidInput(field, f"{CONFIG}: it generates text; only encoders can be run")
+        raise InvalidInput(field, f"{CONFIG}: it generates text; only encoders are supported")
     for key in _SIZES:
         if key in config:
             _size(config, key, field)
     positions = _size(config, "max_position_embeddings", field, 512)
-    if model_type in _LATE:
+    if model_type in _OFFSET_POSITIONS:
         pad = config.get("pad_token_id")
         positions -= 2 if model_type == "mpnet" or not isinstance(pad, int) else max(pad, 0) + 1
     width = _size(config, "dim" if model_type == "distilbert" else "hidden_size", field, 768)
     if encoder:
-        return Network(model_type, "encoder", None, positions, width, config)
-    return Network(model_type, *_head(config, field), positions, width, config)
+        return NetworkConfig(model_type, "encoder", None, positions, width, config)
+    return NetworkConfig(model_type, *_head(config, field), positions, width, config)
 
 
 def _head(
@@ -83,16 +83,16 @@ def _head(
     if not any(isinstance(name, str) and name.endswith("ForSequenceClassification") for name in names):
         raise InvalidInput(
             field,
-            f"{CONFIG}: architectures {shorten(names)} is no classifier of texts, and there is no modules.json that "
-            "says how an embedding is made; give a ...ForSequenceClassification, or save it with sentence-transformers",
+            f"{CONFIG}: architectures {shorten(names)} is not a text classifier, and there is no modules.json that "
+            "defines an embedding; use a ...ForSequenceClassification, or save the model with sentence-transformers",
         )
     labels = _labels(config, field)
     problem = config.get("problem_type")
     if problem == "multi_label_classification":
-        raise InvalidInput(field, f"{CONFIG}: problem_type {problem!r}: a text has one label here, not several")
+        raise InvalidInput(field, f"{CONFIG}: problem_type {problem!r} is not supported: a text must have one label")
     if len(labels) == 1 or problem == "regression":
         if len(labels) > 1:
-            raise InvalidInput(field, f"{CONFIG}: a regression to {len(labels)} numbers; one can be put out")
+            raise InvalidInput(field, f"{CONFIG}: a regression to {len(labels)} numbers is not supported; use one")
         return "regression", None
     return "classification", labels
 
@@ -105,13 +105,13 @@ def _labels(config: Mapping[str, object], field: str) -> tuple[str, ...]:
         labels = [named.get(str(number)) for number in range(len(named))]
         if labels and all(isinstance(label, str) for label in labels):
             if len(set(labels)) < len(labels):
-                raise InvalidInput(field, f"{CONFIG}: id2label {shorten(named)} gives two outputs one name")
+                raise InvalidInput(field, f"{CONFIG}: id2label {shorten(named)} gives two outputs the same name")
             return tuple(map(str, labels))
     raise InvalidInput(field, f"{CONFIG}: id2label {shorten(named)} does not name the outputs from 0")
 
 
 def _size(config: Mapping[str, object], key: str, field: str, default: int = 0) -> int:
     value = config.get(key, default)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= _LARGEST:
-        raise InvalidInput(field, f"{CONFIG}: {key} {shorten(value)} is no number from 1 to {_LARGEST}")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= _MAX_DIMENSION:
+        raise InvalidInput(field, f"{CONFIG}: {key} {shorten(value)} is not a number from 1 to {_MAX_DIMENSION}")
     return value

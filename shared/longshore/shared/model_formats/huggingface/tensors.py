@@ -1,4 +1,4 @@
-"""The header of a safetensors file, and the files that a model's tensors lie in.
+"""Reads the header of a safetensors file, and finds the files that contain a model's tensors.
 
 https://huggingface.co/docs/safetensors
 """
@@ -14,25 +14,25 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.model_formats.huggingface.files import Files, parse_json, read_object
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-#: Bytes of the largest header that the format allows.
-_MAX_HEADER = 100_000_000
-#: Bytes of a number, by the types that the weights of a text model have. Quantised ones need code of their own.
+#: The largest header that the format allows.
+_MAX_HEADER_BYTES = 100_000_000
+#: Size of a number in bytes, for the types that a text model's weights can have. Quantised types would need code.
 _SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "U8": 1, "BOOL": 1}
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "model.pkl", "tf_model.h5")
 
 
 @dataclass(frozen=True)
-class Tensor:
-    """What a header says of one tensor."""
+class TensorHeader:
+    """Type and shape of one tensor, from the header."""
 
     dtype: str
     shape: tuple[int, ...]
 
 
 def find_weights(files: Files, field: str) -> tuple[str, ...]:
-    """The files that hold the tensors, and the index if there is one.
+    """The files that contain the tensors, and the index if there is one.
 
-    :raises InvalidInput: there are none, or the index does not go with them.
+    :raises InvalidInput: there are none, or the index does not match them.
     """
     if WEIGHTS in files:
         _check_tensors(files, (WEIGHTS,), field)
@@ -41,73 +41,73 @@ def find_weights(files: Files, field: str) -> tuple[str, ...]:
         raise InvalidInput(
             field,
             f"there is no {WEIGHTS} and no {INDEX}; pickles ({', '.join(_PICKLES[:1])}, *.pt, *.pkl) are never read, "
-            "as to load one can run code that is hidden in it: save the model with "
+            "because loading one can run code that is hidden in it: save the model with "
             "save_pretrained(folder, safe_serialization=True)",
         )
-    placed = read_object(files, INDEX, field).get("weight_map")
-    if not isinstance(placed, dict) or not placed:
+    weight_map = read_object(files, INDEX, field).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
         raise InvalidInput(field, f"{INDEX} has no weight_map")
-    for shard in placed.values():
+    for shard in weight_map.values():
         if not isinstance(shard, str) or "/" in shard or not shard.endswith(".safetensors") or shard not in files:
-            raise InvalidInput(field, f"{INDEX} names {str(shard)[:80]!r}, which is no safetensors file of the folder")
-    shards = tuple(sorted(set(placed.values())))
-    found = _check_tensors(files, shards, field)
-    if found != placed:
-        wrong = sorted(found.items() ^ placed.items())[0][0]
-        raise InvalidInput(field, f"{INDEX} does not go with the files that it names: see {wrong[:80]!r}")
+            raise InvalidInput(field, f"{INDEX} names {str(shard)[:80]!r}, which is not a safetensors file in it")
+    shards = tuple(sorted(set(weight_map.values())))
+    tensors = _check_tensors(files, shards, field)
+    if tensors != weight_map:
+        wrong = sorted(tensors.items() ^ weight_map.items())[0][0]
+        raise InvalidInput(field, f"{INDEX} does not match the files that it names: see {wrong[:80]!r}")
     return (INDEX, *shards)
 
 
 def _check_tensors(files: Files, names: tuple[str, ...], field: str) -> dict[str, str]:
-    """The file of every tensor."""
-    found: dict[str, str] = {}
+    """The file of every tensor, by the tensor's name."""
+    tensors: dict[str, str] = {}
     for name in names:
         try:
             header = read_header(files[name])
         except OSError as error:
             raise InvalidInput(field, f"cannot read {name}: {error.strerror}") from None
         except (ValueError, RecursionError) as error:
-            raise InvalidInput(field, f"{name} is no safetensors file of a text model: {error}") from None
-        found |= dict.fromkeys(header, name)
-    if not found:
-        raise InvalidInput(field, f"{names[0]} holds no tensors")
-    return found
+            raise InvalidInput(field, f"{name} is not a valid safetensors file of a text model: {error}") from None
+        tensors |= dict.fromkeys(header, name)
+    if not tensors:
+        raise InvalidInput(field, f"{names[0]} has no tensors")
+    return tensors
 
 
-def read_header(path: Path, types: Mapping[str, int] = _SIZES) -> dict[str, Tensor]:
-    """The tensors of a file, in the order in which they lie. Of its contents, the header alone is read.
+def read_header(path: Path, types: Mapping[str, int] = _SIZES) -> dict[str, TensorHeader]:
+    """The tensors of a file, in file order. Only the header is read.
 
-    :param types: bytes of a number by its type, of the types that a tensor may have.
-    :raises ValueError: it is cut, its header is damaged, or a tensor is not where it should be.
+    :param types: the allowed types, each with the size of a number in bytes. Default: those of text models.
+    :raises ValueError: the file is cut off, its header is damaged, or a tensor has a wrong offset.
     """
     total = path.stat().st_size
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
-        if total < 8 or size > min(_MAX_HEADER, total - 8):
+        if total < 8 or size > min(_MAX_HEADER_BYTES, total - 8):
             raise ValueError(f"its header would have {size} bytes, in a file of {total}")
         header = parse_json(file.read(size))
     if not isinstance(header, dict):
-        raise ValueError("its header is no JSON object")
+        raise ValueError("its header is not a JSON object")
     header.pop("__metadata__", None)
-    places = {name: _place(name, entry, types) for name, entry in header.items()}
-    placed = sorted(places.items(), key=lambda item: item[1][1:])
+    entries = {name: _parse_entry(name, entry, types) for name, entry in header.items()}
+    in_order = sorted(entries.items(), key=lambda item: item[1][1:])
     end = 0
-    for name, (_, start, stop) in placed:
+    for name, (_, start, stop) in in_order:
         if start != end:
             raise ValueError(f"tensor {name[:80]!r} begins at byte {start}, not {end}")
         end = stop
     if end != total - 8 - size:
-        raise ValueError(f"it has {total - 8 - size} bytes of numbers, and its header says {end}")
-    return {name: tensor for name, (tensor, _, _) in placed}
+        raise ValueError(f"it has {total - 8 - size} bytes of values, but its header says {end}")
+    return {name: tensor for name, (tensor, _, _) in in_order}
 
 
-def _place(name: str, entry: object, types: Mapping[str, int]) -> tuple[Tensor, int, int]:
-    """A tensor, and its first byte and the one after its last."""
+def _parse_entry(name: str, entry: object, types: Mapping[str, int]) -> tuple[TensorHeader, int, int]:
+    """A tensor, and the offsets of its first byte and of the byte after it."""
     match entry:
         case {"dtype": str(dtype), "shape": [*shape], "data_offsets": [int(start), int(stop)]}:
             sizes = tuple(size for size in shape if isinstance(size, int) and size >= 0)
             if dtype not in types:
-                raise ValueError(f"tensor {name[:80]!r} is of the type {dtype[:20]!r}, not one of {', '.join(types)}")
+                raise ValueError(f"tensor {name[:80]!r} has the type {dtype[:20]!r}, not one of {', '.join(types)}")
             if len(sizes) == len(shape) and stop - start == math.prod(sizes) * types[dtype]:
-                return Tensor(dtype, sizes), start, stop
-    raise ValueError(f"what its header says of tensor {name[:80]!r} is damaged")
+                return TensorHeader(dtype, sizes), start, stop
+    raise ValueError(f"the header entry of tensor {name[:80]!r} is damaged")

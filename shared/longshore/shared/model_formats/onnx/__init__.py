@@ -1,1 +1,1 @@
-"""What can be said of an ONNX file without running it. Needs no package: producers look before they send."""
+"""Inspects ONNX files without running them. It needs no extra package, so that producers can check before sending."""

@@ -1,1 +1,1 @@
-"""Programs of ``torch.export``, read without PyTorch and without running or unpickling anything of them."""
+"""Reads programs of ``torch.export`` without PyTorch, and without running or unpickling anything."""

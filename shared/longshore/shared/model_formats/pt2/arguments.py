@@ -1,7 +1,7 @@
-"""The arguments of a node, as ``torch.export`` writes them: objects with one key, which says what the value is.
+"""The arguments of a node, as ``torch.export`` writes them: objects with one key, which is the type of the value.
 
-torch/_export/serde/schema.py, version 8. What stands there and not here (graphs, objects of custom classes,
-operators as values, complex numbers) is refused.
+See torch/_export/serde/schema.py, version 8. Types that are not defined here (graphs, objects of custom classes,
+operators as values, complex numbers) are rejected.
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-#: A value in a graph. Nothing is ever made of it but a key to find the value by.
+#: The name of a value in a graph. It is only used as a dictionary key.
 Name = Annotated[str, Field(min_length=1, max_length=1000)]
 Int = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
-#: JSON has no word for the last three.
+#: The last three cannot be written as JSON numbers.
 Float = Annotated[float, Field(allow_inf_nan=False)] | Literal["Infinity", "-Infinity", "NaN"]
 
-#: Fields of the schema that are refused, and what they would be.
+#: Fields of the schema that are rejected, and what they contain.
 REFUSED = {
-    "as_graph": "a graph within the graph, as torch.cond and other higher-order operators have; write it without them",
-    "as_custom_obj": "an object of a class of its own, which only code of its own could make",
+    "as_graph": "a nested graph, as used by torch.cond and other higher-order operators; write it without them; it",
+    "as_custom_obj": "an object of a custom class, which only its own code could create,",
     "as_operator": "an operator as a value",
-    "custom_obj": "an object of a class of its own, which only code of its own could make",
+    "custom_obj": "an object of a custom class, which only its own code could create,",
 }
 
 
-class Part(BaseModel):
-    """The base of all of these: frozen, and no value is taken for another's type."""
+class SchemaModel(BaseModel):
+    """The base of all of these: frozen, and without conversion between types."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
-class Tagged(Part):
-    """One of its fields, and no other."""
+class Tagged(SchemaModel):
+    """A union: exactly one of its fields is set."""
 
     @model_validator(mode="after")
     def _check_one(self) -> Tagged:
@@ -43,23 +43,23 @@ class Tagged(Part):
 
     @property
     def kind(self) -> str:
-        """The one field that is set."""
+        """The name of the field that is set."""
         return next(iter(self.model_fields_set))
 
 
-class Tensor(Part):
+class TensorArgument(SchemaModel):
     """A tensor of the graph."""
 
     name: Name
 
 
 class OptionalTensor(Tagged):
-    as_tensor: Tensor | None = None
+    as_tensor: TensorArgument | None = None
     as_none: bool | None = None
 
 
 class SymInt(Tagged):
-    """A size that is known when the program runs, by its name; or a number."""
+    """A number, or the name of a size that is known when the program runs."""
 
     as_name: Name | None = None
     as_int: Int | None = None
@@ -75,19 +75,19 @@ class SymBool(Tagged):
     as_bool: bool | None = None
 
 
-class Device(Part):
-    """Where the tensor was on the machine that exported; workers put it on their own device."""
+class Device(SchemaModel):
+    """The device of the tensor at export; workers use their own device instead."""
 
     type: str
     index: int | None = None
 
 
 class Argument(Tagged):
-    """What a node is given, or gives."""
+    """An input or an output of a node."""
 
     as_none: bool | None = None
-    as_tensor: Tensor | None = None
-    as_tensors: tuple[Tensor, ...] | None = None
+    as_tensor: TensorArgument | None = None
+    as_tensors: tuple[TensorArgument, ...] | None = None
     as_optional_tensor: OptionalTensor | None = None
     as_optional_tensors: tuple[OptionalTensor, ...] | None = None
     as_int: Int | None = None
@@ -105,35 +105,35 @@ class Argument(Tagged):
     as_sym_bools: tuple[SymBool, ...] | None = None
     #: One of :data:`SCALAR_TYPES`.
     as_scalar_type: int | None = None
-    #: 1 contiguous, 2 channels last, 3 channels last in three dimensions, 4 as it was.
+    #: 1 contiguous, 2 channels last, 3 channels last in three dimensions, 4 preserved.
     as_memory_format: Annotated[int, Field(ge=1, le=4)] | None = None
-    #: 7: dense. No other is run.
+    #: 7: dense, the only layout that is supported.
     as_layout: Literal[7] | None = None
     as_device: Device | None = None
 
     def names(self) -> Iterator[tuple[str, bool]]:
-        """The values of the graph in it, each with whether it is a tensor."""
+        """The names of the graph's values in the argument, each with whether the value is a tensor."""
         value = getattr(self, self.kind)
-        for each in value if isinstance(value, tuple) else (value,):
-            if isinstance(each, OptionalTensor):
-                each = each.as_tensor
-            if isinstance(each, Tensor):
-                yield each.name, True
-            elif isinstance(each, SymInt | SymFloat | SymBool) and each.as_name is not None:
-                yield each.as_name, False
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, OptionalTensor):
+                item = item.as_tensor
+            if isinstance(item, TensorArgument):
+                yield item.name, True
+            elif isinstance(item, SymInt | SymFloat | SymBool) and item.as_name is not None:
+                yield item.as_name, False
 
 
-class NamedArgument(Part):
-    """An argument by the name that it has in the operator's schema."""
+class NamedArgument(SchemaModel):
+    """An argument with its name in the operator's schema."""
 
     name: Name
     arg: Argument
-    #: 1: by its place, 2: by its name. The schema says it, too.
+    #: 1: positional, 2: by keyword. The operator's schema defines it, too.
     kind: int | None = None
 
 
 class Node(BaseModel):
-    """One call of an operator. What else is written of it (stack traces, module names) is neither read nor kept."""
+    """One call of an operator, without its metadata (stack traces, module names)."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 

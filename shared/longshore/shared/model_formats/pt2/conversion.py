@@ -1,4 +1,4 @@
-"""From what ``torch.export`` writes to a program that can be kept and run."""
+"""Converts what ``torch.export`` writes to a program that can be stored and run."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from longshore.shared.model_formats.pt2.model import FLOAT32, ExportedProgram, I
 from longshore.shared.model_formats.pt2.operators import HARMLESS, IGNORED, aten_name
 from longshore.shared.model_formats.pt2.program import Program
 
-#: What takes any number of rows has no range, or one to the largest int.
-_LARGEST = 2**62
+#: A program that takes any number of rows has no range, or one up to about the largest int.
+_UNBOUNDED_ROWS = 2**62
 
 
 def convert(exported: ExportedProgram, field: str) -> Program:
-    """Keep what is computed, and leave out what is not: what is said about it, and weights that nothing uses.
+    """Keep what the program computes, and drop metadata and unused weights.
 
-    :raises InvalidInput: it has not one input and one output of float32, or changes its weights or its input.
+    :raises InvalidInput: it does not have one float32 input and one float32 output, or it changes its weights or input.
     """
     graph, specs = exported.graph_module.graph, exported.graph_module.signature
     [source, *more] = list(_user_inputs(specs.input_specs)) or [None]
     if source is None or more:
-        raise InvalidInput(field, f"it must have one input, a tensor, and has {1 + len(more) if source else 'none'}")
+        raise InvalidInput(field, f"it must have one input, a tensor, but has {1 + len(more) if source else 'none'}")
     output = _output(specs.output_specs, field)
-    taken, given = _meta(graph.tensor_values, source, field), _meta(graph.tensor_values, output, field)
-    low, high = _rows(taken, exported, field)
-    if high != 1 and given.sizes and given.sizes[0].as_int is not None:
+    input_meta, output_meta = _meta(graph.tensor_values, source, field), _meta(graph.tensor_values, output, field)
+    low, high = _rows(input_meta, exported, field)
+    if high != 1 and output_meta.sizes and output_meta.sizes[0].as_int is not None:
         raise InvalidInput(
             field,
-            f"its output has {given.sizes[0].as_int} rows, whatever the number of rows of its input; make it the same",
+            f"its output always has {output_meta.sizes[0].as_int} rows; it must have as many rows as the input",
         )
     nodes = tuple(_node(node) for node in graph.nodes if not _is_ignored(node))
     used = {name for node in nodes for argument in node.inputs for name, _ in argument.arg.names()} | {output}
     weights = {graph_name: name for graph_name, name in _weights(specs.input_specs) if graph_name in used}
     return Program(
         input=source,
-        row_shape=_fixed(taken.sizes[1:], field),
+        row_shape=_fixed(input_meta.sizes[1:], field),
         min_rows=low,
         max_rows=high,
         output=output,
-        output_shape=tuple(size.as_int for size in given.sizes),
+        output_shape=tuple(size.as_int for size in output_meta.sizes),
         weights=weights,
         nodes=nodes,
     )
@@ -54,7 +54,7 @@ def _user_inputs(specs: tuple[InputSpec, ...]) -> Iterator[str | None]:
 
 
 def _weights(specs: tuple[InputSpec, ...]) -> Iterator[tuple[str, str]]:
-    """What the graph calls its weights, and what the archive calls them."""
+    """The name of each weight in the graph, and in the archive."""
     for spec in specs:
         if spec.parameter is not None:
             yield spec.parameter.arg.name, spec.parameter.parameter_name
@@ -70,63 +70,67 @@ def _output(specs: tuple[OutputSpec, ...], field: str) -> str:
         if mutated is not None:
             raise InvalidInput(
                 field,
-                f"it changes {mutated.what[:80]!r} whenever it runs; "
-                "call network.eval() before torch.export.export, and write the network without that",
+                f"it changes {mutated.target[:80]!r} whenever it runs; "
+                "call network.eval() before torch.export.export, or remove the change from the network",
             )
     outputs = [spec.user_output.arg for spec in specs if spec.user_output is not None]
     if len(outputs) != 1 or outputs[0].as_tensor is None:
-        raise InvalidInput(field, f"it must have one output, a tensor, and has {len(outputs)}")
+        raise InvalidInput(field, f"it must have one output, a tensor, but has {len(outputs)}")
     return outputs[0].as_tensor.name
 
 
 def _meta(values: Mapping[str, TensorMeta], name: str, field: str) -> TensorMeta:
-    found = values.get(name)
-    if found is None:
-        raise InvalidInput(field, f"it says nothing of the tensor {name[:80]!r}")
-    if found.dtype != FLOAT32:
+    meta = values.get(name)
+    if meta is None:
+        raise InvalidInput(field, f"it has no metadata of the tensor {name[:80]!r}")
+    if meta.dtype != FLOAT32:
         raise InvalidInput(field, f"{name[:80]!r} must be a float32 tensor; export it as one")
-    return found
+    return meta
 
 
-def _rows(taken: TensorMeta, exported: ExportedProgram, field: str) -> tuple[int, int | None]:
-    """Rows that one run may have, least and most."""
-    dynamic = 'as dynamic_shapes=({0: torch.export.Dim("batch")},)'
-    if not taken.sizes:
-        raise InvalidInput(field, f"its input has no dimensions; give it one for the rows, {dynamic}")
-    rows = taken.sizes[0]
+def _rows(meta: TensorMeta, exported: ExportedProgram, field: str) -> tuple[int, int | None]:
+    """The smallest and the largest number of rows in one run."""
+    dynamic = 'with dynamic_shapes=({0: torch.export.Dim("batch")},)'
+    if not meta.sizes:
+        raise InvalidInput(field, f"its input has no dimensions; export it with a first dimension for rows, {dynamic}")
+    rows = meta.sizes[0]
     if rows.as_expr is None:
         if rows.as_int != 1:
             raise InvalidInput(
                 field,
-                f"it takes {rows.as_int} rows at a time, no more and no fewer; export it for any number, {dynamic}",
+                f"it takes exactly {rows.as_int} rows at a time; export it for any number, {dynamic}",
             )
         return 1, 1
     symbol = rows.as_expr.symbol
     if symbol is None:
         raise InvalidInput(field, f"the number of its rows is an expression; export it for any number, {dynamic}")
-    found = exported.range_constraints.get(symbol)
-    low, high = (0, None) if found is None else (found.min_val or 0, found.max_val)
+    limits = exported.range_constraints.get(symbol)
+    low, high = (0, None) if limits is None else (limits.min_val or 0, limits.max_val)
     if low > 2:
-        raise InvalidInput(field, f"it takes no fewer than {low} rows; export it for any number, {dynamic}")
+        raise InvalidInput(field, f"it takes at least {low} rows; export it for any number, {dynamic}")
     if high is not None and high < max(low, 2):
-        raise InvalidInput(field, f"it takes no more than {high} rows; export it for any number, {dynamic}")
-    return low, None if high is None or high >= _LARGEST else high
+        raise InvalidInput(field, f"it takes at most {high} rows; export it for any number, {dynamic}")
+    return low, None if high is None or high >= _UNBOUNDED_ROWS else high
 
 
 def _fixed(sizes: tuple[Size, ...], field: str) -> tuple[int, ...]:
-    found = tuple(size.as_int for size in sizes if size.as_int is not None)
-    if len(found) != len(sizes):
-        raise InvalidInput(field, "its input must have fixed sizes but for its first dimension, the rows")
-    return found
+    fixed = tuple(size.as_int for size in sizes if size.as_int is not None)
+    if len(fixed) != len(sizes):
+        raise InvalidInput(field, "its input must have a fixed size in every dimension but the first, the rows")
+    return fixed
 
 
 def _is_ignored(node: Node) -> bool:
-    found = aten_name(node.target)
-    return found is not None and found[0] in IGNORED and not any(True for each in node.outputs for _ in each.names())
+    operator = aten_name(node.target)
+    return (
+        operator is not None
+        and operator[0] in IGNORED
+        and not any(True for output in node.outputs for _ in output.names())
+    )
 
 
 def _node(node: Node) -> Node:
     target = HARMLESS.get(node.target, node.target)
-    # An operator that gives nothing is written with no outputs, or with one that is none.
+    # An operator without a result is written with no outputs, or with one output that is None.
     outputs: tuple[Argument, ...] = tuple(output for output in node.outputs if output.kind != "as_none")
     return node.model_copy(update={"target": target, "outputs": outputs})

@@ -1,7 +1,7 @@
-"""The files of an archive that ``torch.export.save`` writes, as far as they are read.
+"""The schema of the files in an archive of ``torch.export.save``, as far as they are read.
 
-torch/_export/serde/schema.py, version 8; torch/export/pt2_archive. Fields that say nothing of what the program computes
-are left out. Expressions over sizes are never evaluated: one that is a single symbol is told by how it is written.
+See torch/_export/serde/schema.py, version 8, and torch/export/pt2_archive. Fields that do not affect what the program
+computes are left out. Expressions over sizes are never evaluated: a single symbol is recognised by its text.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.model_formats.pt2.arguments import REFUSED, Argument, Int, Name, Node, Tagged, Tensor
+from longshore.shared.model_formats.pt2.arguments import REFUSED, Argument, Int, Name, Node, Tagged, TensorArgument
 
 M = TypeVar("M", bound=BaseModel)
 
-#: Names of types by the number that the schema gives them. Others have no place in a weights file.
+#: Type names by their number in the schema. Other types cannot be in a weights file.
 SCALAR_TYPES = {
     1: "uint8",
     2: "int8",
@@ -33,35 +33,35 @@ SCALAR_TYPES = {
     13: "bfloat16",
 }
 FLOAT32 = 7
-#: The only layout there is numbers of: dense, with strides.
+#: The only layout that is supported: dense, with strides.
 STRIDED = 7
 
 _SYMBOL = re.compile(r"Symbol\('(\w{1,40})'(?:, (?:positive|nonnegative|integer)=True)*\)|(\w{1,40})")
 
 
-class _Read(BaseModel):
+class _SchemaModel(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
-class Expression(_Read):
-    """A size as a text. It is compared with others, and never evaluated."""
+class Expression(_SchemaModel):
+    """A size as text. It is compared with others, and never evaluated."""
 
     expr_str: Annotated[str, Field(max_length=100_000)]
 
     @property
     def symbol(self) -> str | None:
-        """The symbol that it is; ``None`` where it is computed of some."""
-        found = _SYMBOL.fullmatch(self.expr_str)
-        return found and (found[1] or found[2])
+        """The name of the symbol; ``None`` if it is a compound expression."""
+        match = _SYMBOL.fullmatch(self.expr_str)
+        return match and (match[1] or match[2])
 
 
-class Size(_Read, Tagged):
+class Size(_SchemaModel, Tagged):
     as_expr: Expression | None = None
     as_int: Int | None = None
 
 
-class TensorMeta(_Read):
-    """Type and sizes of a tensor, and how it lies in its storage."""
+class TensorMeta(_SchemaModel):
+    """Type and sizes of a tensor, and its layout in the storage."""
 
     dtype: int
     sizes: tuple[Size, ...]
@@ -70,37 +70,37 @@ class TensorMeta(_Read):
     layout: int
 
 
-class Graph(_Read):
+class GraphData(_SchemaModel):
     inputs: tuple[Argument, ...]
     outputs: tuple[Argument, ...]
     nodes: Annotated[tuple[Node, ...], Field(max_length=200_000)]
     tensor_values: dict[str, TensorMeta]
 
 
-class UserInput(_Read):
+class UserInput(_SchemaModel):
     arg: Argument
 
 
-class Parameter(_Read):
-    arg: Tensor
+class Parameter(_SchemaModel):
+    arg: TensorArgument
     parameter_name: Name
 
 
-class Buffer(_Read):
-    arg: Tensor
+class Buffer(_SchemaModel):
+    arg: TensorArgument
     buffer_name: Name
 
 
-class TensorConstant(_Read):
-    arg: Tensor
+class TensorConstant(_SchemaModel):
+    arg: TensorArgument
     tensor_constant_name: Name
 
 
-class Constant(_Read):
+class Constant(_SchemaModel):
     name: str
 
 
-class InputSpec(_Read, Tagged):
+class InputSpec(_SchemaModel, Tagged):
     user_input: UserInput | None = None
     parameter: Parameter | None = None
     buffer: Buffer | None = None
@@ -108,82 +108,86 @@ class InputSpec(_Read, Tagged):
     constant_input: Constant | None = None
 
 
-class UserOutput(_Read):
+class UserOutput(_SchemaModel):
     arg: Argument
 
 
-class Mutation(_Read):
+class Mutation(_SchemaModel):
     buffer_name: str = ""
     parameter_name: str = ""
     user_input_name: str = ""
 
     @property
-    def what(self) -> str:
-        """What is changed."""
+    def target(self) -> str:
+        """The name of the buffer, parameter or input that is changed."""
         return self.buffer_name or self.parameter_name or self.user_input_name
 
 
-class OutputSpec(_Read, Tagged):
+class OutputSpec(_SchemaModel, Tagged):
     user_output: UserOutput | None = None
     buffer_mutation: Mutation | None = None
     parameter_mutation: Mutation | None = None
     user_input_mutation: Mutation | None = None
 
 
-class Signature(_Read):
+class GraphSignature(_SchemaModel):
     input_specs: tuple[InputSpec, ...]
     output_specs: tuple[OutputSpec, ...]
 
 
-class GraphModule(_Read):
-    graph: Graph
-    signature: Signature
+class GraphModule(_SchemaModel):
+    graph: GraphData
+    signature: GraphSignature
 
 
-class Range(_Read):
+class Range(_SchemaModel):
     min_val: int | None = None
     max_val: int | None = None
 
 
-class SchemaVersion(_Read):
+class SchemaVersion(_SchemaModel):
     major: int
 
 
-class ExportedProgram(_Read):
+class ExportedProgram(_SchemaModel):
     """``models/model.json``."""
 
     graph_module: GraphModule
     range_constraints: dict[str, Range]
 
 
-class Payload(_Read):
-    """Where a tensor lies in the archive."""
+class Payload(_SchemaModel):
+    """The location of a tensor in the archive."""
 
     path_name: Name
     use_pickle: bool
     tensor_meta: TensorMeta | None = None
 
 
-class Payloads(_Read):
-    """``data/weights/model_weights_config.json``, and the same of constants."""
+class Payloads(_SchemaModel):
+    """``data/weights/model_weights_config.json``, and the equivalent file for constants."""
 
     config: dict[str, Payload]
 
 
-class Version(_Read):
-    """What is looked at first of ``models/model.json``."""
+class Version(_SchemaModel):
+    """The part of ``models/model.json`` that is read first."""
 
     schema_version: SchemaVersion
 
 
 def parse(kind: type[M], content: bytes, file: str, field: str) -> M:
-    """:raises InvalidInput: the file does not hold a ``kind``; names the place in it."""
+    """Parse the JSON of a file of the archive.
+
+    :param file: the name of the file, for errors.
+    :raises InvalidInput: the content does not match the schema; names the position in the file.
+    """
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        said = first["msg"].removeprefix("Value error, ")
+        location = ".".join(str(step) for step in first["loc"])
+        reason = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
-            said = f"{REFUSED.get(str(first['loc'][-1]), 'this')} is nothing that can be run"
-        raise InvalidInput(field, f"{file} cannot be read{f' at {place}' if place else ''}: {said}") from None
+            reason = f"{REFUSED.get(str(first['loc'][-1]), 'this')} cannot be run"
+        raise InvalidInput(field, f"{file} cannot be read{f' at {location}' if location else ''}: {reason}") from None

@@ -1,17 +1,17 @@
 """The operators that a program may call.
 
-Those of PyTorch's library ``aten`` that compute tensors from tensors and numbers and do nothing else. They are listed
-by name, because others read files, return memory as they find it, change what they are given, or trust their arguments
-and read beyond tensors where these are wrong.
-Every operator that PyTorch calls core is among them, but those that do such a thing, draw random numbers, or give sizes
-that depend on numbers: https://docs.pytorch.org/docs/stable/torch.compiler_ir.html
+These are the operators of PyTorch's library ``aten`` that only compute tensors from tensors and numbers. They are
+listed by name, because others read files, return uninitialised memory, change their arguments, or do not validate them
+and read outside of tensors.
+All of PyTorch's core operators are included, except those that do such a thing, draw random numbers, or return sizes
+that depend on values: https://docs.pytorch.org/docs/stable/torch.compiler_ir.html
 """
 
 from __future__ import annotations
 
 import re
 
-#: How a call of one is written; its overload stands after its name.
+#: The target of a call: the name of the operator, followed by its overload.
 _ATEN = re.compile(r"torch\.ops\.aten\.(?P<name>[A-Za-z0-9_]{1,80})\.(?P<overload>[A-Za-z0-9_]{1,80})")
 
 _ELEMENTWISE = """
@@ -78,17 +78,17 @@ _FOURIER = """
     isreal polar real resolve_conj resolve_neg view_as_complex view_as_real stft istft hann_window
     hamming_window
 """
-#: They give a number and not a tensor.
+#: Operators that return a number, not a tensor.
 SIZES = frozenset({"sym_size.int", "sym_numel.default"})
-#: They give nothing, and stop the program where what it relies on is not so.
+#: Operators that return nothing, and stop the program if an assumption does not hold.
 ASSERTS = frozenset({"_assert_async", "_assert_scalar"})
-#: They only say what the exporter has found out. Not run: precision and device may be others on a worker.
+#: They only state what the exporter inferred. Not run, because precision and device can differ on a worker.
 IGNORED = frozenset({"_assert_tensor_metadata", "sym_constrain_range", "sym_constrain_range_for_size"})
 
 _LISTS = (_ELEMENTWISE, _ACTIVATIONS, _REDUCTIONS, _PRODUCTS, _SHAPES, _CREATION, _TYPES, _LAYERS, _FOURIER)
 #: Names of the operators of aten.
 ATEN = ASSERTS | {"sym_size", "sym_numel"} | frozenset(name for names in _LISTS for name in names.split())
-#: Arithmetic on sizes, by the names that Python and PyTorch give it.
+#: Arithmetic on sizes, by its names in Python and PyTorch.
 ON_SIZES = frozenset(
     {f"_operator.{name}" for name in ("add", "sub", "mul", "floordiv", "mod", "truediv", "neg", "pos")}
     | {f"_operator.{name}" for name in ("eq", "ne", "lt", "le", "gt", "ge", "and_", "or_")}
@@ -96,32 +96,32 @@ ON_SIZES = frozenset(
     | {"math.trunc", "math.ceil", "math.floor"}
 )
 
-#: An operator that changes what autograd knows of a tensor, which here is nothing, and one that returns it as it is.
+#: An operator that only changes autograd state, which does not exist here, and its equivalent that does not mutate.
 HARMLESS = {"torch.ops.aten.detach_.default": "torch.ops.aten.detach.default"}
 
 _RANDOM = re.compile(r"(rand.*|normal.*|bernoulli|multinomial|poisson|native_dropout|rrelu.*|exponential|geometric)")
-_DECOMPOSE = "export it with torch.export.export(...).run_decompositions({}), which writes it without such operators"
+_DECOMPOSE = "export it with torch.export.export(...).run_decompositions({}), which removes such operators"
 
 
 def aten_name(target: str) -> tuple[str, str] | None:
-    """Name and overload of an operator of aten; ``None`` of another library's, or of Python's."""
-    found = _ATEN.fullmatch(target)
-    return (found["name"], found["overload"]) if found else None
+    """Name and overload of an aten operator; ``None`` for any other function."""
+    match = _ATEN.fullmatch(target)
+    return (match["name"], match["overload"]) if match else None
 
 
 def refusal(target: str) -> str | None:
-    """Why an operator is not called, and what to do; ``None`` where it is."""
+    """Why an operator may not be called, and the remedy; ``None`` if it may."""
     if target in ON_SIZES:
         return None
     shown = repr(target)[:120]
     if target.startswith("torch.ops.higher_order."):
-        return f"{shown} runs graphs within the graph, which is not done; write the network without it"
-    found = aten_name(target)
-    if found is None:
-        return f"{shown} is no operator of PyTorch's aten; those of other libraries and of your own are never called"
-    name, overload = found
+        return f"{shown} runs nested graphs, which is not supported; write the network without it"
+    operator = aten_name(target)
+    if operator is None:
+        return f"{shown} is not an operator of PyTorch's aten; other libraries' and custom operators are never called"
+    name, overload = operator
     if overload.startswith("prim"):
-        return f"{shown} is of TorchScript, not of torch.export"
+        return f"{shown} is an operator of TorchScript, not of torch.export"
     if name in ATEN and not overload.endswith("out"):
         return None
     if name.endswith("_") or overload.endswith("out"):
@@ -129,6 +129,6 @@ def refusal(target: str) -> str | None:
     if _RANDOM.fullmatch(name):
         return f"{shown} draws random numbers; call network.eval() before the export, or write the network without it"
     return (
-        f"{shown} is not among the operators that are called; export it with run_decompositions({{}}) or "
-        "run_decompositions(), which write it with others"
+        f"{shown} is not a supported operator; export it with run_decompositions({{}}) or "
+        "run_decompositions(), which replace it by others"
     )

@@ -1,4 +1,4 @@
-"""What an archive of ``torch.export`` becomes in the store."""
+"""Converts an archive of ``torch.export`` to the files of a version, and checks them."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from pathlib import Path
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.model_formats.huggingface.tensors import read_header
-from longshore.shared.model_formats.program_io import Ends
+from longshore.shared.model_formats.program_io import ProgramIO
 from longshore.shared.model_formats.pt2.archive import open_archive
 from longshore.shared.model_formats.pt2.conversion import convert
-from longshore.shared.model_formats.pt2.program import MAX_PROGRAM, PROGRAM, WEIGHTS, Program
+from longshore.shared.model_formats.pt2.program import MAX_PROGRAM_BYTES, PROGRAM, WEIGHTS, Program
 from longshore.shared.model_formats.pt2.tensors import locate, write_tensors
 from longshore.shared.model_formats.weights import SIZES
 from longshore.shared.specs.signature import Signature
 
 
 def unpack(path: Path, signature: Signature, folder: Path, field: str) -> dict[str, Path]:
-    """Write the program and the weights of an archive into a folder. Nothing of it is run or unpickled.
+    """Write the program and the weights of an archive to a folder, without running or unpickling anything.
 
     :param field: names the archive in an error.
     :returns: the files of the version, by their path in it.
-    :raises InvalidInput: it is none that can be run for the signature; says what to do.
+    :raises InvalidInput: the archive cannot be read, or the program cannot be run for the signature.
+    :raises ServiceUnavailable: the files cannot be written.
     """
     with open_archive(path, field) as archive:
         model, exported = archive.program()
@@ -30,7 +31,7 @@ def unpack(path: Path, signature: Signature, folder: Path, field: str) -> dict[s
         payloads = archive.payloads(model)
         missing = sorted(set(program.weights.values()) - payloads.keys())
         if missing:
-            raise InvalidInput(field, f"there is no weight {missing[0][:80]!r} in it")
+            raise InvalidInput(field, f"the weight {missing[0][:80]!r} is missing")
         names = sorted(set(program.weights.values()))
         tensors = [locate(name, *payloads[name], archive, field) for name in names]
         write_tensors(tensors, archive, folder / WEIGHTS)
@@ -38,23 +39,23 @@ def unpack(path: Path, signature: Signature, folder: Path, field: str) -> dict[s
     return {name: folder / name for name in (PROGRAM, WEIGHTS)}
 
 
-def check_files(files: Mapping[str, Path], signature: Signature, field: str) -> tuple[Program, Ends]:
-    """Look at the files of a version once more.
+def check_files(files: Mapping[str, Path], signature: Signature, field: str) -> tuple[Program, ProgramIO]:
+    """Check the files of a version again, before they are run.
 
-    :raises InvalidInput: they do not go with each other or the signature.
+    :raises InvalidInput: they do not match each other or the signature.
     """
     if set(files) != {PROGRAM, WEIGHTS}:
-        raise InvalidInput(field, f"a version of the runtime pt2 has the files {PROGRAM} and {WEIGHTS}")
+        raise InvalidInput(field, f"a version of the runtime pt2 must have the files {PROGRAM} and {WEIGHTS}")
     try:
-        if files[PROGRAM].stat().st_size > MAX_PROGRAM:
-            raise InvalidInput(field, f"{PROGRAM} has more than {MAX_PROGRAM} bytes")
+        if files[PROGRAM].stat().st_size > MAX_PROGRAM_BYTES:
+            raise InvalidInput(field, f"{PROGRAM} has more than {MAX_PROGRAM_BYTES} bytes")
         program = Program.parse(files[PROGRAM].read_bytes(), field)
         tensors = read_header(files[WEIGHTS], SIZES)
     except OSError as error:
         raise InvalidInput(field, f"cannot read {error.filename}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise InvalidInput(field, f"{WEIGHTS} is no safetensors file: {error}") from None
-    ends = program.check(signature, field)
+        raise InvalidInput(field, f"{WEIGHTS} is not a valid safetensors file: {error}") from None
+    program_io = program.check(signature, field)
     if tensors.keys() != set(program.weights.values()):
-        raise InvalidInput(field, f"{WEIGHTS} does not hold the weights that {PROGRAM} names")
-    return program, ends
+        raise InvalidInput(field, f"{WEIGHTS} does not have exactly the weights that {PROGRAM} names")
+    return program, program_io

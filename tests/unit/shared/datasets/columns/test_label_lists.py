@@ -74,5 +74,5 @@ def test_rows_that_are_held_out_have_lists_of_the_same(trained: pa.DataType, hel
     if fits:
         check()
         return
-    with pytest.raises(InvalidInput, match=r"^validation: the target 'y' holds"):
+    with pytest.raises(InvalidInput, match=r"^validation: the target 'y' has"):
         check()

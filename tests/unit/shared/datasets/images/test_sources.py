@@ -224,7 +224,7 @@ def test_a_folder_with_parquet_files_is_taken_for_those_unless_told(tmp_path: Pa
     assert detect(tmp_path).format == "parquet"
     assert detect(tmp_path, "images").format == "images"
     assert detect(tmp_path / "**" / "*.jpg").format == "images"
-    with pytest.raises(InvalidInput, match="has no images|with no images"):
+    with pytest.raises(InvalidInput, match="with no images"):
         detect(tmp_path / "*.parquet", "images")
     with pytest.raises(InvalidInput, match="with no Parquet files"):
         detect(tmp_path / "*.png", "parquet")
