@@ -1,4 +1,4 @@
-"""Durations as people write them: ``30d``, ``12h``, ``2w``."""
+"""Parses durations such as ``30d``, ``12h`` and ``2w``."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from longshore.shared.specs.validation import shorten
 
 _UNITS: Final = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _TEXT = re.compile(r"\s*([0-9]{1,6})\s*([hdw])\s*")
-#: Longer ones reach back before there were computers to submit jobs.
-LONGEST: Final = timedelta(days=50 * 365)
+MAX_DURATION: Final = timedelta(days=50 * 365)
 
 
 def parse_duration(value: str | timedelta, field: str) -> timedelta:
-    """A duration of which there is any.
+    """Parse a duration above zero.
 
     :param value: a whole number of hours, days or weeks, as in ``12h``, ``30d`` or ``2w``; or a timedelta.
-    :raises InvalidInput: it is none, not above zero, or over 50 years; names ``field``.
+    :param field: the argument to name in an error.
+    :raises InvalidInput: it is not a duration, not above zero, or over 50 years; names ``field``.
     """
     if isinstance(value, timedelta):
-        found = value
+        duration = value
     elif isinstance(value, str) and (match := _TEXT.fullmatch(value)):
-        found = int(match[1]) * _UNITS[match[2]]
+        duration = int(match[1]) * _UNITS[match[2]]
     else:
         raise InvalidInput(
             field, f"{shorten(value)} is not a duration; write hours, days or weeks, as in 12h, 30d or 2w"
         )
-    if not timedelta(0) < found <= LONGEST:
-        raise InvalidInput(field, f"{shorten(value)}: give more than nothing, and at most 50 years")
-    return found
+    if not timedelta(0) < duration <= MAX_DURATION:
+        raise InvalidInput(field, f"{shorten(value)}: give a duration above zero and of at most 50 years")
+    return duration

@@ -1,29 +1,29 @@
-"""Every error Longshore raises on purpose.
+"""The exceptions of Longshore.
 
 LongshoreError
-├── InvalidInput            what was asked for cannot be done as given (exit code 2)
+├── InvalidInput            an argument or option is wrong (exit code 2)
 │   ├── UnknownModel
 │   ├── UnknownJob
 │   └── ResultsPruned
 ├── ServiceUnavailable      Redis, Postgres, the store or the home cannot be reached (exit code 3)
 │   ├── NoCluster
 │   └── LedgerBusy
-├── HomeError               the embedded home cannot be used as it is (exit code 3)
-├── JobFailed               a job one waited for did not succeed (exit code 1)
-├── WaitTimeout             a job one waited for has not ended yet (exit code 1)
+├── HomeError               the embedded home cannot be used in its current state (exit code 3)
+├── JobFailed               a job that was waited for did not succeed (exit code 1)
+├── WaitTimeout             a job that was waited for has not ended yet (exit code 1)
 ├── NotPromoted             the condition of a promotion is false (exit code 1)
-├── CorruptBlob             bytes in the store are not what their digest says
+├── CorruptBlob             bytes in the store do not match their digest
 ├── DataError               data that was readable at submission cannot be read now
-└── AttemptLost             an attempt at a shard is not the current one any more (inside workers)
+└── AttemptLost             an attempt at a shard is no longer the current one (inside workers)
 """
 
 from __future__ import annotations
 
 
 class LongshoreError(Exception):
-    """The root: catch it to catch everything Longshore raises on purpose."""
+    """The base class of all exceptions of Longshore."""
 
-    #: What the command line ends with when this error reaches it.
+    #: The exit code of the command line when it ends with this error.
     exit_code = 1
 
 
@@ -43,7 +43,7 @@ class InvalidInput(LongshoreError):
 
 
 class UnknownModel(InvalidInput):
-    """Check the name, version or alias with ``longshore models list``; nothing was queued."""
+    """Check the name, version or alias with ``longshore models list``. Nothing was queued."""
 
 
 class UnknownJob(InvalidInput):
@@ -51,39 +51,39 @@ class UnknownJob(InvalidInput):
 
 
 class ResultsPruned(InvalidInput):
-    """Submit the job's data again: its results were removed because of their age."""
+    """Submit the job's data again: its results were removed because they were too old."""
 
 
 class ServiceUnavailable(LongshoreError):
-    """Start the named service or correct its address, then call again; nothing that was submitted is lost."""
+    """Start the named service or correct its address, then call again. Submitted jobs are not lost."""
 
     exit_code = 3
 
 
 class NoCluster(ServiceUnavailable):
-    """Start a cluster with ``longshore up``, or point ``LONGSHORE_*`` at one."""
+    """Start a cluster with ``longshore up``, or set the ``LONGSHORE_*`` variables to the addresses of one."""
 
 
 class LedgerBusy(ServiceUnavailable):
-    """Call again when those who use the named table are done; what was done so far is kept."""
+    """Call again when the named table is no longer in use. Work that was done so far is not lost."""
 
 
 class HomeError(LongshoreError):
-    """Mend or choose another home folder as the message says; what it holds is left untouched."""
+    """Repair the home folder or choose another one, as the message says. Its content was not changed."""
 
     exit_code = 3
 
 
 class JobFailed(LongshoreError):
-    """Look at ``job.errors()``; ``job.retry()`` runs what did not succeed."""
+    """See ``job.errors()`` for the cause; ``job.retry()`` runs the failed shards again."""
 
 
 class WaitTimeout(LongshoreError):
-    """Wait again: the job goes on."""
+    """Wait again: the job continues to run."""
 
 
 class NotPromoted(LongshoreError):
-    """Promote another version, or ask for less; the alias points where it did."""
+    """Promote another version, or relax the condition. The alias was not changed."""
 
 
 class CorruptBlob(LongshoreError):
@@ -91,8 +91,8 @@ class CorruptBlob(LongshoreError):
 
 
 class DataError(LongshoreError):
-    """Mend the named file; if it was changed after submission, submit again."""
+    """Correct the named file; if it was changed after submission, submit the job again."""
 
 
 class AttemptLost(LongshoreError):
-    """Stop and write nothing: a newer attempt has the shard, or the job was cancelled."""
+    """Stop and write nothing: a newer attempt runs the shard, or the job was cancelled."""

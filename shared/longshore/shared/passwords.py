@@ -1,4 +1,4 @@
-"""Passwords that stand in files of their own, as container platforms hand them out."""
+"""Passwords in separate files, as container platforms provide them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from longshore.shared.errors import InvalidInput
 
 
 def add_password(url: str, file: str, *, url_name: str, file_name: str) -> str:
-    """Put the password of a file into a URL that has none.
+    """Insert the password from a file into a URL that has none.
 
-    :param url: ``scheme://host`` or ``scheme://user@host``, with whatever follows.
-    :param file: holds the password and nothing else; line ends after it do not count.
-    :param url_name: what the URL is called in an error; so is ``file_name``. Errors repeat neither URL nor password.
-    :raises InvalidInput: the file cannot be read or is empty, or the URL is none or holds a password already.
+    :param url: ``scheme://host...`` or ``scheme://user@host...``.
+    :param file: contains only the password; trailing line ends are ignored.
+    :param url_name: the name of the URL in errors, which contain neither URL nor password.
+    :param file_name: the name of the file setting in errors.
+    :raises InvalidInput: the file cannot be read or is empty, or the URL is invalid or already has a password.
     """
     scheme, mark, rest = url.partition("://")
     if not mark:
@@ -23,7 +24,7 @@ def add_password(url: str, file: str, *, url_name: str, file_name: str) -> str:
     user, _, host = rest[:end].rpartition("@")
     name, _, password = user.partition(":")
     if password:
-        raise InvalidInput(url_name, f"holds a password, and {file_name} is set too; give one of the two")
+        raise InvalidInput(url_name, f"has a password, but {file_name} is set too; give only one of the two")
     return f"{scheme}://{name}:{quote(_read(file, file_name), safe='')}@{host}{rest[end:]}"
 
 
@@ -33,7 +34,7 @@ def _read(file: str, file_name: str) -> str:
     except OSError as error:
         raise InvalidInput(file_name, f"{file}: {error.strerror}; make it readable for this user") from None
     except UnicodeDecodeError:
-        raise InvalidInput(file_name, f"{file}: not text in UTF-8") from None
+        raise InvalidInput(file_name, f"{file}: not UTF-8 text; save it as UTF-8") from None
     if not password:
         raise InvalidInput(file_name, f"{file}: empty; write the password into it")
     return password

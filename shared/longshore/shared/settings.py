@@ -1,11 +1,11 @@
-"""Where a cluster is: read once at the edge, then passed on.
+"""The addresses of a cluster, read once at the edge and then passed on.
 
-Three addresses make a cluster. They come, in this order, from arguments, from ``LONGSHORE_REDIS_URL``,
-``LONGSHORE_DATABASE_URL`` and ``LONGSHORE_STORE``, or from the home that is up (``home/cluster.json``, which
-``longshore up`` writes and only its owner can read).
+A cluster has three addresses. They come, in this order, from arguments, from ``LONGSHORE_REDIS_URL``,
+``LONGSHORE_DATABASE_URL`` and ``LONGSHORE_STORE``, or from the home that is up (``cluster.json`` in the home folder,
+which ``longshore up`` writes and only its owner can read).
 
-An address from the environment need not hold its password: ``LONGSHORE_REDIS_PASSWORD_FILE`` and
-``LONGSHORE_DATABASE_PASSWORD_FILE`` name files that do.
+The password of an address from the environment can be in a separate file, named by ``LONGSHORE_REDIS_PASSWORD_FILE``
+or ``LONGSHORE_DATABASE_PASSWORD_FILE``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from longshore.shared.errors import HomeError, InvalidInput, NoCluster
 from longshore.shared.passwords import add_password
 
-#: The file in a home that says where its services listen, while they are up.
+#: The file in a home folder with the addresses of its services, while they are up.
 CLUSTER_FILE = "cluster.json"
 
 _ADDRESSES = {
@@ -37,9 +37,9 @@ _PASSWORD_FILES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The addresses of one cluster and the name of who uses it.
+    """The addresses of one cluster, and the name of its user.
 
-    The addresses can hold passwords, so they do not appear in ``repr``.
+    The addresses can contain passwords, so ``repr`` does not show them.
     """
 
     redis_url: str = field(repr=False)
@@ -49,16 +49,16 @@ class Settings:
     home: Path | None = None
 
     def environment(self) -> dict[str, str]:
-        """What a child process needs to find the same cluster. Passwords travel here, never in arguments."""
-        found = {
+        """Environment variables for a child process, which pass the addresses. Passwords are never in arguments."""
+        variables = {
             "LONGSHORE_REDIS_URL": self.redis_url,
             "LONGSHORE_DATABASE_URL": self.database_url,
             "LONGSHORE_STORE": self.store,
             "LONGSHORE_PRODUCER": self.producer,
-            # The addresses are complete: the child must not add what these name once more.
+            # The addresses include the passwords already, so the child must not read the files.
             **dict.fromkeys(_PASSWORD_FILES.values(), ""),
         }
-        return found if self.home is None else {**found, "LONGSHORE_HOME": str(self.home)}
+        return variables if self.home is None else {**variables, "LONGSHORE_HOME": str(self.home)}
 
 
 def load_settings(
@@ -70,21 +70,24 @@ def load_settings(
     home: str | os.PathLike[str] | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Settings:
-    """Find the cluster.
+    """Find the addresses of the cluster.
 
-    :param home: a home folder; asking for one leaves the ``LONGSHORE_*`` addresses aside.
-    :raises NoCluster: no addresses are given and no home is up.
-    :raises InvalidInput: some of the three addresses are given and others are not, or a password file is of no use.
+    :param redis_url: the address of Redis; ``database_url`` and ``store`` likewise. Default: from the environment.
+    :param producer: the name of the submitting user. Default: ``LONGSHORE_PRODUCER``, or ``user@host``.
+    :param home: a home folder. If it is given, the addresses in the environment are ignored.
+    :param environ: the environment variables. Default: those of this process.
+    :raises NoCluster: there are no addresses, and no home is up.
+    :raises InvalidInput: only some of the three addresses are set, or a password file cannot be used.
     :raises HomeError: the home belongs to another user, or its ``cluster.json`` is damaged.
     """
     producer = producer or environ.get("LONGSHORE_PRODUCER") or default_producer()
-    given = {"redis_url": redis_url, "database_url": database_url, "store": store}
+    arguments = {"redis_url": redis_url, "database_url": database_url, "store": store}
     if home is None:
-        given = {key: value or _from_environment(key, environ) for key, value in given.items()}
-    addresses = {key: value for key, value in given.items() if value}
+        arguments = {key: value or _from_environment(key, environ) for key, value in arguments.items()}
+    addresses = {key: value for key, value in arguments.items() if value}
     if len(addresses) == len(_ADDRESSES):
-        where = environ.get("LONGSHORE_HOME")
-        return Settings(**addresses, producer=producer, home=Path(where) if where else None)
+        home_variable = environ.get("LONGSHORE_HOME")
+        return Settings(**addresses, producer=producer, home=Path(home_variable) if home_variable else None)
     if addresses:
         missing = [key for key in _ADDRESSES if key not in addresses]
         raise InvalidInput(
@@ -97,10 +100,10 @@ def load_settings(
 
 
 def home_folder(home: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ) -> Path:
-    """The home in question: the one given, else ``LONGSHORE_HOME``, else the default.
+    """The home folder: ``home`` if it is given, otherwise ``LONGSHORE_HOME``, otherwise the default.
 
     The default is ``longshore`` in the user's data folder. For root it is ``/var/lib/longshore``: Postgres then runs as
-    another user, who must be able to reach it without the root's own folder being opened.
+    another user, who must be able to access the folder without access to root's own home.
     """
     chosen = home or environ.get("LONGSHORE_HOME")
     if chosen:
@@ -113,10 +116,10 @@ def home_folder(home: str | os.PathLike[str] | None = None, environ: Mapping[str
 
 
 def default_producer() -> str:
-    """``user@host``: who submits, where nothing else is said."""
+    """The default name of the submitting user: ``user@host``."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user id without a name
+    except (KeyError, OSError):  # a user id without a name, as in containers
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"
 
@@ -144,4 +147,6 @@ def _read_cluster(home: Path) -> dict[str, str]:
             f"{path} belongs to another user; use --home or LONGSHORE_HOME for a home of your own"
         ) from None
     except (ValueError, KeyError, TypeError):
-        raise HomeError(f"{path} is damaged; `longshore down --home {home}` and `longshore up` write it anew") from None
+        raise HomeError(
+            f"{path} is damaged; run `longshore down --home {home}` and `longshore up` to write it again"
+        ) from None

@@ -163,7 +163,7 @@ def test_what_cannot_be_run_is_refused_at_import(longshore: CommandLine, folder:
     arguments = ("models", "import", path, "--name", "fixed")
     for more, said in (
         ((), "signature: required"),
-        (("--signature", folder / "signature.json"), "path: input 'input' (32, 64) takes 32 rows at a time"),
+        (("--signature", folder / "signature.json"), "path: input 'input' (32, 64) takes exactly 32 rows at a time"),
     ):
         done = longshore(*arguments, *more)
         assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.references import MAX_NAME, ModelReference, check_alias, check_name
+from longshore.shared.references import MAX_NAME_LENGTH, ModelReference, check_alias, check_name
 
 PART = st.from_regex(r"[a-z0-9]{1,8}([._-][a-z0-9]{1,8}){0,2}", fullmatch=True)
 NAMES = st.lists(PART, min_size=1, max_size=3).map("/".join)
@@ -55,12 +55,12 @@ def test_what_is_no_name_is_refused(name: str) -> None:
 
 
 def test_the_longest_name_is_allowed() -> None:
-    assert check_name("a" * MAX_NAME) == "a" * MAX_NAME
+    assert check_name("a" * MAX_NAME_LENGTH) == "a" * MAX_NAME_LENGTH
 
 
 @pytest.mark.parametrize("version", ["", "0", "-1", "+1", "1.0", "x", "²", "٣", "1_0", str(2**31), "9" * 5000])
 def test_what_is_no_version_is_refused(version: str) -> None:
-    with pytest.raises(InvalidInput, match="after the colon comes a version number from 1, as in digits:3"):
+    with pytest.raises(InvalidInput, match="write a version number from 1 after the colon, as in digits:3"):
         ModelReference.parse(f"digits:{version}")
 
 

@@ -71,7 +71,7 @@ def test_no_cluster_is_said_with_what_to_do(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"redis_url": "redis://h"}'])
 def test_a_damaged_cluster_file_is_named(tmp_path: Path, content: str) -> None:
-    with pytest.raises(HomeError, match=rf"{CLUSTER_FILE} is damaged; `longshore down --home {tmp_path}`"):
+    with pytest.raises(HomeError, match=rf"{CLUSTER_FILE} is damaged; run `longshore down --home {tmp_path}`"):
         load_settings(home=write_home(tmp_path, content), environ={})
 
 
@@ -114,10 +114,10 @@ def test_a_password_file_is_not_for_an_address_given_as_an_argument() -> None:
 @pytest.mark.parametrize(
     ("url", "content", "field", "reason"),
     [
-        ("redis://:known@redis/0", b"secret", "URL", "holds a password, and .*_FILE is set too"),
+        ("redis://:known@redis/0", b"secret", "URL", "has a password, but .*_FILE is set too"),
         ("known-host", b"secret", "URL", "not a URL"),
         ("redis://redis/0", b"\n", "PASSWORD_FILE", "empty; write the password into it"),
-        ("redis://redis/0", b"\xff", "PASSWORD_FILE", "not text in UTF-8"),
+        ("redis://redis/0", b"\xff", "PASSWORD_FILE", "not UTF-8 text"),
         ("redis://redis/0", None, "PASSWORD_FILE", "No such file or directory; make it readable"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 from longshore.shared.conditions.language import metrics, parse
-from longshore.shared.conditions.names import METRICS, PARTS, base_of
+from longshore.shared.conditions.names import METRICS, SPLIT_PREFIXES, base_of
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.train import TrainSpec
 
@@ -52,7 +52,7 @@ def _check_metric(name: str, spec: TrainSpec) -> None:
             f"did you mean {name.removesuffix(base)}{near[0]}?" if near else f"there are {', '.join(sorted(METRICS))}"
         )
         raise InvalidInput("promote_if", f"{name!r} is no metric of a training; {meant}")
-    if not name.startswith(PARTS):
+    if not name.startswith(SPLIT_PREFIXES):
         raise InvalidInput(
             "promote_if",
             f"{name!r} is of an evaluation; a training gives val_{name}, or with test rows test_{name}",

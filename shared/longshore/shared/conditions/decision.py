@@ -1,4 +1,4 @@
-"""Whether a condition holds, and why not."""
+"""Evaluates a condition, and explains why it is false."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from longshore.shared.conditions.language import AnyOf, Comparison, Metric, Node, Not, Value, comparisons
-from longshore.shared.conditions.names import PARTS
+from longshore.shared.conditions.names import SPLIT_PREFIXES
 
 _SIGNS: Final[Mapping[str, Callable[[float, float], bool]]] = {
     ">=": operator.ge,
@@ -23,102 +23,105 @@ _SIGNS: Final[Mapping[str, Callable[[float, float], bool]]] = {
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A version and what was measured of it."""
+class VersionMetrics:
+    """A version and its metrics."""
 
     #: As in ``digits:3``.
     version: str
     metrics: Mapping[str, float]
 
 
-#: The version that an alias points at now; ``None`` where it points at none.
-Lookup = Callable[[str], Measured | None]
+#: Returns the version that an alias points at; ``None`` if it does not point at a version.
+Lookup = Callable[[str], VersionMetrics | None]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """One comparison, decided."""
+class ComparisonResult:
+    """The result of one comparison."""
 
     text: str
-    #: ``None``: the alias that it names points at no version, so it asks nothing.
+    #: ``None`` if its alias does not point at a version, so that the comparison is ignored.
     holds: bool | None
-    #: With the numbers: ``val_accuracy 0.95 >= production.val_accuracy 0.96 (digits:3)``.
-    said: str
-    #: A metric that it names was not measured.
+    #: The comparison with its numbers: ``val_accuracy 0.95 >= production.val_accuracy 0.96 (digits:3)``.
+    explanation: str
+    #: Whether one of its metrics was not measured.
     missing: bool = False
 
 
 @dataclass(frozen=True)
 class Decision:
-    """A condition, decided."""
+    """The result of a condition."""
 
     holds: bool
-    parts: tuple[Outcome, ...]
+    comparisons: tuple[ComparisonResult, ...]
 
     @property
     def reason(self) -> str:
-        """The comparisons that are false, with their numbers."""
-        wrong = [part for part in self.parts if part.missing] or [part for part in self.parts if part.holds is False]
-        return "; ".join(part.said if part.missing else f"{part.said} is false" for part in wrong)
+        """Why the condition is false: the comparisons that are false, with their numbers."""
+        missing = [result for result in self.comparisons if result.missing]
+        failed = missing or [result for result in self.comparisons if result.holds is False]
+        return "; ".join(
+            result.explanation if result.missing else f"{result.explanation} is false" for result in failed
+        )
 
     def document(self) -> list[JsonValue]:
-        """As it is kept with a job."""
-        return [{"text": part.text, "holds": part.holds, "said": part.said} for part in self.parts]
+        """The JSON document that is stored with a job."""
+        return [{"text": result.text, "holds": result.holds, "said": result.explanation} for result in self.comparisons]
 
 
-def decide(node: Node, candidate: Measured, lookup: Lookup) -> Decision:
-    """Whether a condition holds for a version.
+def decide(node: Node, candidate: VersionMetrics, lookup: Lookup) -> Decision:
+    """Evaluate a condition for a version.
 
-    A comparison with an alias that points at no version asks nothing: it is left out, whatever stands around it. Where
-    a metric was not measured, of either version, the condition is false.
+    A comparison with an alias that does not point at a version is ignored, wherever it is in the condition. If a metric
+    of either version was not measured, the condition is false.
     """
-    versions: dict[str | None, Measured | None] = {None: candidate}
+    versions: dict[str | None, VersionMetrics | None] = {None: candidate}
     for comparison in comparisons(node):
         for value in (comparison.left, comparison.right):
             if isinstance(value, Metric) and value.alias not in versions:
                 assert value.alias is not None
                 versions[value.alias] = lookup(value.alias)
-    parts = {comparison: _compare(comparison, versions) for comparison in comparisons(node)}
-    holds = _holds(node, parts) is not False and not any(part.missing for part in parts.values())
-    return Decision(holds, tuple(parts.values()))
+    results = {comparison: _compare(comparison, versions) for comparison in comparisons(node)}
+    holds = _holds(node, results) is not False and not any(result.missing for result in results.values())
+    return Decision(holds, tuple(results.values()))
 
 
-def _holds(node: Node, parts: Mapping[Comparison, Outcome]) -> bool | None:
-    """Kleene's logic: what is not asked decides nothing."""
+def _holds(node: Node, results: Mapping[Comparison, ComparisonResult]) -> bool | None:
+    """Three-valued logic after Kleene: an ignored comparison is unknown."""
     if isinstance(node, Comparison):
-        return parts[node].holds
+        return results[node].holds
     if isinstance(node, Not):
-        inner = _holds(node.of, parts)
+        inner = _holds(node.operand, results)
         return None if inner is None else not inner
-    found = [_holds(part, parts) for part in node.parts]
+    operands = [_holds(operand, results) for operand in node.operands]
     decisive = isinstance(node, AnyOf)
-    if decisive in found:
+    if decisive in operands:
         return decisive
-    return None if None in found else not decisive
+    return None if None in operands else not decisive
 
 
-def _compare(comparison: Comparison, versions: Mapping[str | None, Measured | None]) -> Outcome:
-    sides = [_look(value, versions) for value in (comparison.left, comparison.right)]
+def _compare(comparison: Comparison, versions: Mapping[str | None, VersionMetrics | None]) -> ComparisonResult:
+    sides = [_evaluate(value, versions) for value in (comparison.left, comparison.right)]
     for value, _, _ in sides:
         if isinstance(value, Metric) and versions[value.alias] is None:
-            return Outcome(comparison.text, None, f"{value.alias} points at no version yet")
-    for value, number, named in sides:
+            return ComparisonResult(comparison.text, None, f"{value.alias} points at no version yet")
+    for value, number, label in sides:
         if number is None:
             # Evaluations of two versions can only be compared on the same rows.
-            same = isinstance(value, Metric) and value.alias is not None and not value.name.startswith(PARTS)
+            same = isinstance(value, Metric) and value.alias is not None and not value.name.startswith(SPLIT_PREFIXES)
             where = " on the same data" if same else ""
-            return Outcome(comparison.text, None, f"{named} was not measured{where}", missing=True)
+            return ComparisonResult(comparison.text, None, f"{label} was not measured{where}", missing=True)
     numbers = [number for _, number, _ in sides if number is not None]
-    said = f"{sides[0][2]} {comparison.sign} {sides[1][2]}"
-    return Outcome(comparison.text, _SIGNS[comparison.sign](*numbers), said)
+    explanation = f"{sides[0][2]} {comparison.sign} {sides[1][2]}"
+    return ComparisonResult(comparison.text, _SIGNS[comparison.sign](*numbers), explanation)
 
 
-def _look(value: Value, versions: Mapping[str | None, Measured | None]) -> tuple[Value, float | None, str]:
-    """The value, its number if there is one, and how it is named."""
+def _evaluate(value: Value, versions: Mapping[str | None, VersionMetrics | None]) -> tuple[Value, float | None, str]:
+    """The value, its number (``None`` if it was not measured), and its label."""
     if not isinstance(value, Metric):
         return value, value.value, f"{value.value:g}"
     version = versions[value.alias]
     number = None if version is None else version.metrics.get(value.name)
     shown = "" if number is None else f" {number:.6g}"
-    of = "" if version is None or (value.alias is None and number is not None) else f" ({version.version})"
-    return value, number, f"{value}{shown}{of}"
+    name = "" if version is None or (value.alias is None and number is not None) else f" ({version.version})"
+    return value, number, f"{value}{shown}{name}"

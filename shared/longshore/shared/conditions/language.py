@@ -1,4 +1,4 @@
-"""The language: from text to a tree.
+"""The grammar of conditions, and its parser.
 
 ::
 
@@ -8,8 +8,8 @@
     comparison = value ( ">=" | "<=" | ">" | "<" | "==" | "!=" ) value
     value      = number | metric | alias | alias "." metric
 
-A name is a metric where it stands first in a comparison, or is called like one; any other name is an alias, and means
-the metric on the other side, of the version that the alias points at.
+A name is a metric if it is a known metric, or if it is compared with a number. Any other name is an alias: it means the
+metric on the other side of the comparison, of the version that the alias points at.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from longshore.shared.conditions.names import is_metric
 from longshore.shared.errors import InvalidInput
 from longshore.shared.references import check_alias
 
-#: The longest condition, in characters; what nests can nest no deeper than it is long.
-LONGEST = 1000
-#: Parentheses and ``not`` within each other, at most.
-DEEPEST = 50
+#: The longest condition, in characters.
+MAX_LENGTH = 1000
+#: The deepest nesting of parentheses and ``not``.
+MAX_DEPTH = 50
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.]))"
     r"|(?P<name>[A-Za-z_][\w.-]*)|(?P<sign>>=|<=|==|!=|>|<|\(|\)))"
@@ -44,7 +44,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric of the version that is to be promoted, or of the one that ``alias`` points at."""
+    """A metric of the version to be promoted, or of the version that ``alias`` points at."""
 
     name: str
     alias: str | None = None
@@ -58,7 +58,7 @@ Value: TypeAlias = Number | Metric
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two values and the sign between them; the text is as it was written."""
+    """Two values and the operator between them, with the original text."""
 
     left: Value
     sign: str
@@ -68,52 +68,52 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Not:
-    """The opposite."""
+    """``not``."""
 
-    of: Node
+    operand: Node
 
 
 @dataclass(frozen=True)
 class AllOf:
     """``and``."""
 
-    parts: tuple[Node, ...]
+    operands: tuple[Node, ...]
 
 
 @dataclass(frozen=True)
 class AnyOf:
     """``or``."""
 
-    parts: tuple[Node, ...]
+    operands: tuple[Node, ...]
 
 
 Node: TypeAlias = Comparison | Not | AllOf | AnyOf
 
 
 def parse(text: str, field: str) -> Node:
-    """Read a condition.
+    """Parse a condition.
 
-    :param field: the argument that brought it, for errors.
-    :raises InvalidInput: it is none; points at the place.
+    :param field: the argument to name in an error.
+    :raises InvalidInput: it is not a valid condition; shows the position of the error.
     """
-    if len(text) > LONGEST:
-        raise InvalidInput(field, f"a condition has at most {LONGEST} characters, and this one {len(text)}")
+    if len(text) > MAX_LENGTH:
+        raise InvalidInput(field, f"a condition can have at most {MAX_LENGTH} characters, and this one has {len(text)}")
     return _Parser(text, field).whole()
 
 
 def comparisons(node: Node) -> Iterator[Comparison]:
-    """Those of a condition, in the order in which they are written."""
+    """The comparisons of a condition, in the order of the text."""
     if isinstance(node, Comparison):
         yield node
     elif isinstance(node, Not):
-        yield from comparisons(node.of)
+        yield from comparisons(node.operand)
     else:
-        for part in node.parts:
-            yield from comparisons(part)
+        for operand in node.operands:
+            yield from comparisons(operand)
 
 
 def metrics(node: Node) -> Iterator[Metric]:
-    """Those that a condition names, of whichever version."""
+    """The metrics in a condition, of any version."""
     for comparison in comparisons(node):
         yield from (value for value in (comparison.left, comparison.right) if isinstance(value, Metric))
 
@@ -131,7 +131,7 @@ class _Parser:
         self._text = text
         self._field = field
         self._tokens = list(self._read())
-        self._place = 0
+        self._index = 0
         self._depth = 0
 
     def whole(self) -> Node:
@@ -141,26 +141,26 @@ class _Parser:
         return node
 
     def _read(self) -> Iterator[_Token]:
-        place = 0
+        position = 0
         end = len(self._text.rstrip())
-        while place < end:
-            found = _TOKEN.match(self._text, place)
-            if found is None or found.lastgroup is None:
-                while self._text[place].isspace():
-                    place += 1
-                self._refuse(place, f"{self._text[place]!r} is no part of a condition")
-            kind, said = found.lastgroup, found[found.lastgroup]
-            yield _Token("word" if said in _WORDS else kind, said, found.start(found.lastgroup), found.end())
-            place = found.end()
+        while position < end:
+            match = _TOKEN.match(self._text, position)
+            if match is None or match.lastgroup is None:
+                while self._text[position].isspace():
+                    position += 1
+                self._refuse(position, f"{self._text[position]!r} is not allowed in a condition")
+            kind, text = match.lastgroup, match[match.lastgroup]
+            yield _Token("word" if text in _WORDS else kind, text, match.start(match.lastgroup), match.end())
+            position = match.end()
         yield _Token("end", "the end", end, end)
 
     @property
     def _next(self) -> _Token:
-        return self._tokens[self._place]
+        return self._tokens[self._index]
 
     def _take(self, *texts: str) -> bool:
         if self._next.kind in ("word", "sign") and self._next.text in texts:
-            self._place += 1
+            self._index += 1
             return True
         return False
 
@@ -170,16 +170,16 @@ class _Parser:
     def _all(self) -> Node:
         return self._joined("and", self._one, AllOf)
 
-    def _joined(self, word: str, part: Callable[[], Node], join: Callable[[tuple[Node, ...]], Node]) -> Node:
-        parts = [part()]
+    def _joined(self, word: str, operand: Callable[[], Node], join: Callable[[tuple[Node, ...]], Node]) -> Node:
+        operands = [operand()]
         while self._take(word):
-            parts.append(part())
-        return parts[0] if len(parts) == 1 else join(tuple(parts))
+            operands.append(operand())
+        return operands[0] if len(operands) == 1 else join(tuple(operands))
 
     def _one(self) -> Node:
         self._depth += 1
-        if self._depth > DEEPEST:
-            self._fail(f"more than {DEEPEST} parentheses and nots within each other")
+        if self._depth > MAX_DEPTH:
+            self._fail(f"parentheses and not are nested more than {MAX_DEPTH} deep")
         node = self._inner()
         self._depth -= 1
         return node
@@ -213,11 +213,11 @@ class _Parser:
         token = self._next
         if token.kind not in ("number", "name"):
             self._fail(f"expected a metric, an alias or a number, not {token.text!r}")
-        self._place += 1
+        self._index += 1
         return token
 
     def _named(self, token: _Token) -> Value | str:
-        """A value; the name itself where the other side decides what it is."""
+        """The value of a token; the name itself if its meaning depends on the other side."""
         if token.kind == "number":
             return Number(float(token.text))
         if is_metric(token.text):
@@ -229,18 +229,18 @@ class _Parser:
 
     def _of_alias(self, name: str, other: Value | str, token: _Token) -> Metric:
         if not isinstance(other, Metric):
-            self._refuse(token.start, f"{name!r} is no metric, and the other side says none either")
+            self._refuse(token.start, f"{name!r} is not a metric, and neither is the other side")
         return Metric(other.name, self._alias(name, token))
 
     def _alias(self, name: str, token: _Token) -> str:
         try:
             return check_alias(name, self._field)
         except InvalidInput:
-            self._refuse(token.start, f"{name!r} is no metric and cannot be an alias")
+            self._refuse(token.start, f"{name!r} is not a metric and cannot be an alias")
 
     def _fail(self, reason: str) -> NoReturn:
         self._refuse(self._next.start, reason)
 
-    def _refuse(self, place: int, reason: str) -> NoReturn:
-        shown = f"{self._text[max(place - 40, 0) : place]}⟶{self._text[place : place + 40]}"
-        raise InvalidInput(self._field, f"at character {place + 1} ({shown.strip()}): {reason}")
+    def _refuse(self, position: int, reason: str) -> NoReturn:
+        shown = f"{self._text[max(position - 40, 0) : position]}⟶{self._text[position : position + 40]}"
+        raise InvalidInput(self._field, f"at character {position + 1} ({shown.strip()}): {reason}")

@@ -1,10 +1,11 @@
-"""What metrics are called."""
+"""The names of metrics."""
 
 from __future__ import annotations
 
 from typing import Final
 
-#: Of an evaluation, and behind one of :data:`PARTS` of a training. Names by torchmetrics and scikit-learn.
+#: Metrics of an evaluation, and with one of :data:`SPLIT_PREFIXES` of a training. Named as in torchmetrics and
+#: scikit-learn.
 METRICS: Final = frozenset(
     {
         *("loss", "log_loss", "accuracy", "precision", "recall", "f1", "auroc", "perplexity"),
@@ -12,16 +13,16 @@ METRICS: Final = frozenset(
         *("subset_accuracy", "micro_f1", "recall_at_1"),
     }
 )
-#: Of a training: the rows that a metric was measured on.
-PARTS: Final = ("train_", "val_", "test_")
+#: Prefixes of the metrics of a training: the split that a metric was measured on.
+SPLIT_PREFIXES: Final = ("train_", "val_", "test_")
 
 
 def is_metric(name: str) -> bool:
-    """Whether a name is that of a metric: of a training, or of an evaluation."""
-    return name in METRICS or name.startswith(PARTS)
+    """Whether a name is a metric of a training or of an evaluation."""
+    return name in METRICS or name.startswith(SPLIT_PREFIXES)
 
 
 def base_of(name: str) -> str:
-    """The metric without the rows that it was measured on."""
-    part = next((part for part in PARTS if name.startswith(part)), "")
-    return name.removeprefix(part)
+    """The name of a metric without the prefix of its split."""
+    prefix = next((prefix for prefix in SPLIT_PREFIXES if name.startswith(prefix)), "")
+    return name.removeprefix(prefix)

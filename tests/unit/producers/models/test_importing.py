@@ -56,7 +56,7 @@ def test_an_exported_program_is_read_back(model: Path, tmp_path: Path) -> None:
         ("{}", r"signature\.features: required"),
         (JSON.replace('"regression"', '"classification"'), r"signature\.labels: a classification has two or more"),
         (JSON.replace('"width":3', '"kind":"text"'), r"signature\.features: a program takes numbers"),
-        (JSON.replace("3", "4"), "path: .*takes 3 numbers a row, .* give 4"),
+        (JSON.replace("3", "4"), "path: .*takes 3 numbers per row, .* give 4"),
     ],
 )
 def test_a_wrong_signature_is_refused(model: Path, tmp_path: Path, content: str, said: str) -> None:

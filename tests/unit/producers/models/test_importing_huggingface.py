@@ -93,7 +93,7 @@ def test_an_index_names_files_of_the_folder_alone(tmp_path: Path, placed: object
     write_classifier(tmp_path / "model")
     (tmp_path / "model/model.safetensors").rename(tmp_path / "a.safetensors")
     write(tmp_path / "model", INDEX, {"weight_map": {"w": placed}})
-    refused(tmp_path / "model", "which is no safetensors file of the folder")
+    refused(tmp_path / "model", "which is not a safetensors file in it")
 
 
 @pytest.mark.parametrize("placed", [{"v": "a.safetensors"}, {"w": "a.safetensors", "v": "a.safetensors"}])
@@ -101,7 +101,7 @@ def test_an_index_goes_with_its_files(tmp_path: Path, placed: Json) -> None:
     write_classifier(tmp_path)
     (tmp_path / "model.safetensors").rename(tmp_path / "a.safetensors")
     write(tmp_path, INDEX, {"weight_map": placed})
-    refused(tmp_path, "does not go with the files")
+    refused(tmp_path, "does not match the files")
 
 
 @pytest.mark.parametrize(
@@ -116,14 +116,14 @@ def test_an_index_goes_with_its_files(tmp_path: Path, placed: Json) -> None:
         ({"is_decoder": True}, "it generates text"),
         ({"architectures": ["BertModel"]}, r"there is no modules\.json"),
         ({"architectures": "BertForSequenceClassification"}, r"there is no modules\.json"),
-        ({"problem_type": "multi_label_classification"}, "a text has one label"),
+        ({"problem_type": "multi_label_classification"}, "a text must have one label"),
         ({"problem_type": "regression"}, "a regression to 2 numbers"),
         ({"id2label": {"1": "a", "2": "b"}}, "id2label .* does not name the outputs"),
-        ({"id2label": {"0": "a", "1": "a"}}, "gives two outputs one name"),
+        ({"id2label": {"0": "a", "1": "a"}}, "gives two outputs the same name"),
         ({"id2label": ["a", "b"]}, "id2label"),
-        ({"max_position_embeddings": "64"}, "max_position_embeddings '64' is no number"),
+        ({"max_position_embeddings": "64"}, "max_position_embeddings '64' is not a number"),
         ({"max_position_embeddings": 2}, "leave no room"),
-        ({"num_hidden_layers": 10**12}, "num_hidden_layers 1000000000000 is no number"),
+        ({"num_hidden_layers": 10**12}, "num_hidden_layers 1000000000000 is not a number"),
     ],
 )
 def test_a_configuration_that_cannot_be_run_is_refused(tmp_path: Path, config: Json, said: str) -> None:
@@ -134,16 +134,24 @@ def test_a_configuration_that_cannot_be_run_is_refused(tmp_path: Path, config: J
 @pytest.mark.parametrize(
     ("modules", "pooling", "said"),
     [
-        ([*MODULES[:2], module("Dense", "2_Dense")], {}, "other modules are not"),
-        ([module("Transformer"), module("Pooling", "1_Pooling", "mine")], {}, "other modules are not"),
-        (MODULES[1:], {}, "other modules are not"),
-        ({}, {}, "other modules are not"),
-        ([module("Transformer", "0_T"), *MODULES[1:]], {}, "must lie in the folder itself"),
-        ([MODULES[0], module("Pooling", "../x")], {}, r"the path '\.\./x' is no folder"),
+        ([*MODULES[:2], module("Dense", "2_Dense")], {}, "is not supported; use Transformer, Pooling"),
+        (
+            [module("Transformer"), module("Pooling", "1_Pooling", "mine")],
+            {},
+            "is not supported; use Transformer, Pooling",
+        ),
+        (MODULES[1:], {}, "is not supported; use Transformer, Pooling"),
+        ({}, {}, "is not supported; use Transformer, Pooling"),
+        ([module("Transformer", "0_T"), *MODULES[1:]], {}, "must be in the folder itself"),
+        ([MODULES[0], module("Pooling", "../x")], {}, r"the path '\.\./x' is not a folder"),
         ([MODULES[0], module("Pooling", "absent")], {}, r"there is no absent/config\.json"),
-        (MODULES, {"pooling_mode_cls_token": True}, "pooling .* cannot be run"),
-        (MODULES, {"pooling_mode_mean_tokens": False, "pooling_mode_weightedmean_tokens": True}, "cannot be run"),
-        (MODULES, {"pooling_mode_mean_tokens": False}, "cannot be run"),
+        (MODULES, {"pooling_mode_cls_token": True}, "pooling .* is not supported"),
+        (
+            MODULES,
+            {"pooling_mode_mean_tokens": False, "pooling_mode_weightedmean_tokens": True},
+            "pooling .* is not supported",
+        ),
+        (MODULES, {"pooling_mode_mean_tokens": False}, "pooling .* is not supported"),
         (MODULES, {"word_embedding_dimension": 12}, "vectors of 12 numbers"),
         (MODULES, {"include_prompt": False}, "include_prompt"),
     ],
@@ -161,19 +169,19 @@ HUGE = (100_000_001).to_bytes(8, "little")
     [
         (b"", "its header would have"),
         (tensors()[:7], "its header would have"),
-        (tensors()[:-1], "7 bytes of numbers"),
-        (tensors() + b"x", "9 bytes of numbers"),
+        (tensors()[:-1], "7 bytes of values"),
+        (tensors() + b"x", "9 bytes of values"),
         (HUGE + bytes(100), "its header would have 100000001 bytes"),
         (b"\xff" * 16, "its header would have"),
         (b"\x80\x02}q\x00." + bytes(20), "its header would have"),
-        ((9).to_bytes(8, "little") + b'{"a":1,"a', "is no safetensors file"),
+        ((9).to_bytes(8, "little") + b'{"a":1,"a', "is not a valid safetensors file"),
         ((15).to_bytes(8, "little") + b'{"a":{},"a":{}}', "'a' is given more than once"),
-        (tensors({}, b""), "holds no tensors"),
-        (tensors({"w": 1}), "says of tensor 'w' is damaged"),
+        (tensors({}, b""), "has no tensors"),
+        (tensors({"w": 1}), "entry of tensor 'w' is damaged"),
         (tensors({"w": {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}}), "is damaged"),
         (tensors({"w": {"dtype": "F32", "shape": [-2, -1], "data_offsets": [0, 8]}}), "is damaged"),
         (tensors({"w": {"dtype": "F32", "shape": [2], "data_offsets": [8, 16]}}), "begins at byte 8, not 0"),
-        (tensors({"w": {"dtype": "F8_E4M3", "shape": [8], "data_offsets": [0, 8]}}), "of the type 'F8_E4M3'"),
+        (tensors({"w": {"dtype": "F8_E4M3", "shape": [8], "data_offsets": [0, 8]}}), "has the type 'F8_E4M3'"),
     ],
 )
 def test_a_file_of_tensors_is_looked_at(tmp_path: Path, content: bytes, said: str) -> None:
@@ -194,7 +202,7 @@ def test_pickles_are_never_read(tmp_path: Path, name: str) -> None:
 def test_json_that_can_be_read_in_two_ways_or_not_at_all_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
     write_classifier(tmp_path)
     write(tmp_path, name, content)
-    refused(tmp_path, f"{name} (is not JSON|does not hold a JSON object)")
+    refused(tmp_path, f"{name} (is not JSON|is not a JSON object)")
 
 
 def test_a_folder_needs_its_tokenizer(tmp_path: Path) -> None:
@@ -212,7 +220,7 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path, name: str) -> 
     write_sentence(folder)
     (folder / name).rename(tmp_path / "outside")
     (folder / name).symlink_to(tmp_path / "outside")
-    refused(folder, f"{name} is a link that leads out of")
+    refused(folder, f"{name} is a link to a target outside")
 
 
 def test_a_link_within_the_folder_is_followed(tmp_path: Path) -> None:

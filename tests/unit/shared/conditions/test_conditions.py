@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longshore.producers.planning.conditions import check_gate
-from longshore.shared.conditions.decision import Decision, Measured, decide
+from longshore.shared.conditions.decision import Decision, VersionMetrics, decide
 from longshore.shared.conditions.language import SIGNS, parse
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.jobs import FileInput
@@ -18,10 +18,10 @@ OLD = {"val_accuracy": 0.96, "val_loss": 0.3}
 
 
 def decided(text: str) -> Decision:
-    def lookup(alias: str) -> Measured | None:
-        return Measured("digits:3", OLD) if alias in ("production", "best.one-2") else None
+    def lookup(alias: str) -> VersionMetrics | None:
+        return VersionMetrics("digits:3", OLD) if alias in ("production", "best.one-2") else None
 
-    return decide(parse(text, "promote_if"), Measured("digits:4", NEW), lookup)
+    return decide(parse(text, "promote_if"), VersionMetrics("digits:4", NEW), lookup)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_the_reason_has_the_numbers_of_the_parts_that_are_false() -> None:
     assert (
         decided("accuracy >= production").reason == "production.accuracy (digits:3) was not measured on the same data"
     )
-    assert [part.holds for part in decided("val_loss < 1 or val_loss < staging").parts] == [True, None]
+    assert [part.holds for part in decided("val_loss < 1 or val_loss < staging").comparisons] == [True, None]
 
 
 @pytest.mark.parametrize(
@@ -75,18 +75,18 @@ def test_the_reason_has_the_numbers_of_the_parts_that_are_false() -> None:
         ("", 1, "expected a metric"),
         ("val_accuracy", 13, "expected one of"),
         ("val_accuracy >=", 16, "expected a metric"),
-        ("val_accuracy = 0.9", 14, "no part"),
+        ("val_accuracy = 0.9", 14, "not allowed in a condition"),
         ("val_accuracy >= 0.9 production", 21, "expected and, or"),
         ("val_accuracy >= 0.9 and", 24, "expected a metric"),
         ("(val_accuracy >= 0.9", 21, "expected )"),
         ("val_accuracy >= 0.9)", 20, "expected and, or"),
-        ("1 < 2", 1, "compares no metric"),
-        ("production >= staging", 1, "no metric"),
+        ("1 < 2", 1, "compares not a metric"),
+        ("production >= staging", 1, "not a metric"),
         ("val_accuracy >= Production", 17, "cannot be an alias"),
-        ("__import__('os').system('x')", 12, "no part"),
-        ("val_loss < 1; drop", 13, "no part"),
-        ("val_loss < 1e", 12, "no part"),
-        ("(" * 60 + "val_loss < 1" + ")" * 60, 51, "within each other"),
+        ("__import__('os').system('x')", 12, "not allowed in a condition"),
+        ("val_loss < 1; drop", 13, "not allowed in a condition"),
+        ("val_loss < 1e", 12, "not allowed in a condition"),
+        ("(" * 60 + "val_loss < 1" + ")" * 60, 51, "nested more than"),
     ],
 )
 def test_errors_point_at_the_place(text: str, place: int, reason: str) -> None:
@@ -108,13 +108,13 @@ def test_any_text_is_a_condition_or_refused(text: str) -> None:
         node = parse(text, "promote_if")
     except InvalidInput:
         return
-    assert isinstance(decide(node, Measured("digits:4", NEW), lambda _: None).holds, bool)
+    assert isinstance(decide(node, VersionMetrics("digits:4", NEW), lambda _: None).holds, bool)
 
 
 @given(left=st.floats(-9, 9), right=st.floats(-9, 9), sign=st.sampled_from(sorted(SIGNS)))
 def test_signs_are_those_of_python(left: float, right: float, sign: str) -> None:
     node = parse(f"val_loss {sign} {right!r}", "promote_if")
-    found = decide(node, Measured("digits:4", {"val_loss": left}), lambda _: None)
+    found = decide(node, VersionMetrics("digits:4", {"val_loss": left}), lambda _: None)
     # Both come from this test alone.
     assert found.holds is eval(f"{left!r} {sign} {right!r}")
 

@@ -116,7 +116,7 @@ def test_a_bad_row_fails_alone(tmp_path: Path) -> None:
     [
         (b"", InvalidInput, "not an ONNX file"),
         (regressor().SerializeToString()[:-5], InvalidInput, "not an ONNX file"),
-        (regressor((32, 3)), InvalidInput, "takes 32 rows at a time"),
+        (regressor((32, 3)), InvalidInput, "takes exactly 32 rows at a time"),
         (program([helper.make_node("Absent", ["input"], ["output"])]), CorruptBlob, "cannot load the program"),
         (
             program([helper.make_node("Absent", ["input"], ["output"], domain="custom.library")]),
@@ -138,7 +138,7 @@ def test_a_file_beside_the_program_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "w.bin").write_bytes(weights.tobytes())
     node = helper.make_node("MatMul", ["input", "w"], ["output"])
     tensor = external(numpy_helper.from_array(weights, "w"), "w.bin")
-    with pytest.raises(InvalidInput, match="keeps tensors in other files"):
+    with pytest.raises(InvalidInput, match="stores tensors in other files"):
         opened(tmp_path / "model", program([node], initializers=[tensor]))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
-from longshore.shared.conditions.decision import Decision, Measured, decide
+from longshore.shared.conditions.decision import Decision, VersionMetrics, decide
 from longshore.shared.conditions.language import parse
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, records
@@ -79,12 +79,12 @@ def move_alias(
 
     newest = _newest_evaluation(conn, version)
 
-    def lookup(name: str) -> Measured | None:
+    def lookup(name: str) -> VersionMetrics | None:
         found = _pointed(conn, version.model, name)
         like = None if found is None or newest is None else _newest_evaluation(conn, found, newest)
-        return None if found is None else Measured(_name(found), _metrics(found, like))
+        return None if found is None else VersionMetrics(_name(found), _metrics(found, like))
 
-    candidate = Measured(_name(version), _metrics(version, newest))
+    candidate = VersionMetrics(_name(version), _metrics(version, newest))
     decision = decide(parse(condition, "condition"), candidate, lookup)
     before = _pointed(conn, version.model, alias)
     if decision.holds:

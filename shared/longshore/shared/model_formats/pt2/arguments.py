@@ -19,7 +19,7 @@ Float = Annotated[float, Field(allow_inf_nan=False)] | Literal["Infinity", "-Inf
 
 #: Fields of the schema that are rejected, and what they contain.
 REFUSED = {
-    "as_graph": "a nested graph, as used by torch.cond and other higher-order operators; write it without them; it",
+    "as_graph": "a nested graph, as used by torch.cond and other higher-order operators,",
     "as_custom_obj": "an object of a custom class, which only its own code could create,",
     "as_operator": "an operator as a value",
     "custom_obj": "an object of a custom class, which only its own code could create,",

@@ -189,5 +189,5 @@ def parse(kind: type[M], content: bytes, file: str, field: str) -> M:
         location = ".".join(str(step) for step in first["loc"])
         reason = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
-            reason = f"{REFUSED.get(str(first['loc'][-1]), 'this')} cannot be run"
+            reason = f"{REFUSED.get(str(first['loc'][-1]), 'this')} cannot be run; write the network without it"
         raise InvalidInput(field, f"{file} cannot be read{f' at {location}' if location else ''}: {reason}") from None

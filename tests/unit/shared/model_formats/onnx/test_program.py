@@ -50,11 +50,11 @@ def test_weights_that_are_listed_as_inputs_are_none() -> None:
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        (regressor((32, 3)), "takes 32 rows at a time"),
-        (regressor(("n", 4)), "takes 4 numbers a row, .* give 3"),
-        (regressor(("n", "m")), "fixed sizes but for its first"),
+        (regressor((32, 3)), "takes exactly 32 rows at a time"),
+        (regressor(("n", 4)), "takes 4 numbers per row, .* give 3"),
+        (regressor(("n", "m")), "a fixed size in every dimension but the first"),
         (regressor(()), "has no shape"),
-        (regressor(given=("n", 5)), r"output 'output' \(\?, 5\) is not \(rows, 1\)"),
+        (regressor(given=("n", 5)), r"output 'output' \(\?, 5\) must have the shape \(rows, 1\)"),
         (program(linear(WEIGHTS), element=TensorProto.DOUBLE), "input 'input' must be a float32 tensor"),
         (onnx.ModelProto(), "0 graphs"),
     ],
@@ -65,14 +65,14 @@ def test_what_does_not_go_with_the_signature_is_refused(model: onnx.ModelProto, 
 
 
 def test_a_classifier_has_an_output_for_each_label() -> None:
-    with pytest.raises(InvalidInput, match=r"is not \(rows, 2\)"):
+    with pytest.raises(InvalidInput, match=r"must have the shape \(rows, 2\)"):
         read_program(regressor().SerializeToString(), CLASSIFIER, "path")
 
 
 def test_more_than_one_input_is_refused() -> None:
     model = regressor()
     model.graph.input.append(helper.make_tensor_value_info("mask", TensorProto.FLOAT, ["n", 3]))
-    with pytest.raises(InvalidInput, match="one input, and has 'input', 'mask'"):
+    with pytest.raises(InvalidInput, match="one input, but has 'input', 'mask'"):
         read_program(model.SerializeToString(), REGRESSOR, "path")
 
 
@@ -126,7 +126,7 @@ def hidden_in_training() -> onnx.ModelProto:
     ],
 )
 def test_a_file_that_points_at_another_is_refused(model: Callable[[], onnx.ModelProto]) -> None:
-    with pytest.raises(InvalidInput, match=r"^path: it keeps tensors in other files.*external_data=False"):
+    with pytest.raises(InvalidInput, match=r"^path: it stores tensors in other files.*external_data=False"):
         read_program(model().SerializeToString(), REGRESSOR, "path")
 
 
