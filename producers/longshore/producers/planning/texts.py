@@ -13,7 +13,7 @@ from longshore.shared.ledger.records import VersionRecord
 from longshore.shared.references import ModelReference
 from longshore.shared.specs.families import BUILT_IN
 from longshore.shared.specs.signature import Feature, Signature
-from longshore.shared.specs.tokenizer import LENGTH, TOKENIZER_FILE, Tokenizer
+from longshore.shared.specs.tokenizer import DEFAULT_LENGTH, TOKENIZER_FILE, Tokenizer
 from longshore.shared.specs.train import TrainSpec
 
 
@@ -55,7 +55,7 @@ def settle_tokenizer(spec: TrainSpec, versions: Mapping[str, VersionRecord], mod
 def _asked_for(spec: TrainSpec, models: Models) -> TrainSpec:
     asked = spec.tokenizer or Tokenizer()
     if asked.version is None:
-        length = asked.length or LENGTH
+        length = asked.length or DEFAULT_LENGTH
         return spec.model_copy(update={"tokenizer": asked.model_copy(update={"length": length})})
     version = models.resolve(ModelReference.parse(asked.version, "tokenizer"), "tokenizer")
     if _digest(version) is None:
@@ -66,7 +66,7 @@ def _asked_for(spec: TrainSpec, models: Models) -> TrainSpec:
 def _taken(spec: TrainSpec, version: VersionRecord, name: str, length: int | None) -> TrainSpec:
     """With the tokenizer of a version, and its length where none is asked for."""
     [feature] = Signature.model_validate(version.manifest["signature"]).features
-    tokenizer = Tokenizer(version=name, length=length or feature.width or LENGTH)
+    tokenizer = Tokenizer(version=name, length=length or feature.width or DEFAULT_LENGTH)
     return spec.model_copy(update={"tokenizer": tokenizer, "tokenizer_digest": version.digest})
 
 

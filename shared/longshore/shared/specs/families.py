@@ -1,6 +1,6 @@
-"""What each built-in family can be told. The networks themselves are built by the workers.
+"""The configuration of each built-in family. Workers build the networks themselves.
 
-The configurations stand here, without torch, so that a producer can refuse a wrong one before anything is queued.
+The configurations are defined here, without torch, so that producers can reject a wrong one before a job is queued.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ Activation = Literal["relu", "gelu", "silu", "tanh", "sigmoid"]
 
 
 class FamilyConfig(BaseModel):
-    """The base of every family's configuration: frozen, and unknown keys are refused."""
+    """The base class of every family's configuration: frozen, and without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    #: Whether texts can be read, as token ids padded with 0: the configuration has a ``vocabulary``, which is then the
-    #: tokenizer's, and the network takes rows of fewer ids than its width, whose padding was cut off.
+    #: Whether the family can read texts, as token ids padded with 0: the configuration has a ``vocabulary``, which is
+    #: set from the tokenizer, and the network accepts rows shorter than its width, without padding.
     reads_tokens: ClassVar[bool] = False
 
     def check_width(self, width: int) -> None:
-        """Whether rows of ``width`` numbers can be run; most families take any.
+        """Check that the family can read rows of ``width`` numbers. By default every width is allowed.
 
-        :raises InvalidInput: they cannot; names the option of the configuration.
+        :raises InvalidInput: it cannot; names the option of the configuration.
         """
 
     def check_columns(self, names: Sequence[str]) -> None:
-        """Whether the columns that rows are made of, in order, can be what the family reads; most take any.
+        """Check that the family can read these columns, in this order. By default all are allowed.
 
-        :raises InvalidInput: they cannot.
+        :raises InvalidInput: it cannot.
         """
 
     @property
     def takes_ids(self) -> bool:
-        """Whether the numbers of a row are the ids of tokens, of which no mean is taken."""
+        """Whether the numbers of a row are token ids, which must not be standardised."""
         return False
 
 
 def image_shape(config: Mapping[str, object]) -> tuple[int, int, int] | None:
-    """The ``input_shape`` that any family's configuration names; ``None`` if it names no proper one."""
+    """The ``input_shape`` of a configuration as (channels, height, width); ``None`` if it has no valid one."""
     shape = config.get("input_shape")
     if not isinstance(shape, list | tuple) or len(shape) != 3:
         return None
@@ -70,39 +70,39 @@ class LinearConfig(FamilyConfig):
 class MlpConfig(FamilyConfig):
     """Fully connected layers with an activation between them."""
 
-    #: Units of each hidden layer, first to last.
+    #: Units of each hidden layer, from first to last.
     hidden: tuple[Units, ...] = (256,)
     activation: Activation = "relu"
-    #: Probability that a hidden unit is dropped in training, 0 to 1.
+    #: Probability that a hidden unit is dropped in training, from 0 to below 1.
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
-#: Side of a square kernel, and zero padding on each side, in pixels.
+#: Size of a square kernel, and zero padding on each side, both in pixels.
 Kernel = Annotated[int, Field(ge=1, le=31)]
 Padding = Annotated[int, Field(ge=0, le=15)]
 
 
-#: Tells one number for all blocks from one for each, so that an error is of what was meant.
-_ONE_OR_EACH = Discriminator(lambda given: "each" if isinstance(given, list | tuple) else "all")
+#: Distinguishes one number for all blocks from one number per block, so that errors refer to the intended form.
+_ONE_OR_EACH = Discriminator(lambda value: "each" if isinstance(value, list | tuple) else "all")
 
 
 class CnnConfig(FamilyConfig):
-    """Blocks of convolution, norm, activation and max-pooling, then fully connected layers."""
+    """Blocks of convolution, normalization, activation and max-pooling, then fully connected layers."""
 
     #: Shape of one row as (channels, height, width).
     input_shape: tuple[Units, Units, Units]
-    #: Output channels of each convolution, first to last.
+    #: Output channels of each convolution, from first to last.
     channels: tuple[Units, ...] = Field(default=(6, 16), min_length=1)
-    #: Side of the square kernels, in pixels: of all blocks, or of each.
+    #: Size of the square kernels, in pixels: one number for all blocks, or one per block.
     kernel_size: Annotated[Annotated[Kernel, Tag("all")] | Annotated[tuple[Kernel, ...], Tag("each")], _ONE_OR_EACH] = 5
-    #: Zero padding on each side, in pixels: of all blocks, or of each.
+    #: Zero padding on each side, in pixels: one number for all blocks, or one per block.
     padding: Annotated[Annotated[Padding, Tag("all")] | Annotated[tuple[Padding, ...], Tag("each")], _ONE_OR_EACH] = 0
-    #: Of each convolution's output: ``batch`` scales every channel by its mean and deviation in the batch, and at
-    #: inference by those of the training.
+    #: Normalization of each convolution's output. ``batch``: by each channel's mean and standard deviation in the
+    #: batch, and at inference by the running statistics of the training.
     norm: Literal["none", "batch"] = "none"
-    #: Side of the max-pooling windows, in pixels; 1 for none.
+    #: Size of the max-pooling windows, in pixels; 1 for no pooling.
     pool: Annotated[int, Field(ge=1, le=8)] = 2
-    #: Take the mean of each channel over the image after the blocks, so that one number a channel is left.
+    #: After the blocks, average each channel over the image, so that one number per channel remains.
     global_pool: bool = False
     #: Units of each hidden fully connected layer.
     hidden: tuple[Units, ...] = (120, 84)
@@ -111,22 +111,22 @@ class CnnConfig(FamilyConfig):
 
     @model_serializer(mode="wrap")
     def _serialize(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
-        # Written only where they are set, so that a version without them is what it always was.
-        written: dict[str, object] = handler(self)
+        # Written only if they are set, so that the digests of older versions do not change.
+        fields: dict[str, object] = handler(self)
         return {
             key: value
-            for key, value in written.items()
+            for key, value in fields.items()
             if key not in ("norm", "global_pool") or value != type(self).model_fields[key].default
         }
 
     @property
     def kernels(self) -> tuple[tuple[int, int], ...]:
-        """Of each block the side of the kernel and the padding.
+        """Kernel size and padding of each block.
 
-        :raises InvalidInput: there are not as many as blocks.
+        :raises InvalidInput: their number differs from the number of blocks.
         """
-        given = [self._each("kernel_size", self.kernel_size), self._each("padding", self.padding)]
-        return tuple(zip(*given, strict=True))
+        sizes, paddings = self._each("kernel_size", self.kernel_size), self._each("padding", self.padding)
+        return tuple(zip(sizes, paddings, strict=True))
 
     def _each(self, name: str, value: int | tuple[int, ...]) -> tuple[int, ...]:
         blocks = len(self.channels)
@@ -135,7 +135,7 @@ class CnnConfig(FamilyConfig):
         if len(value) != blocks:
             raise InvalidInput(
                 f"config.{name}",
-                f"{list(value)}: {len(value)} of them for {blocks} blocks (channels); give one number, or one for each",
+                f"{list(value)}: {len(value)} numbers for {blocks} blocks (channels); give one number or one per block",
             )
         return value
 
@@ -145,27 +145,27 @@ class CnnConfig(FamilyConfig):
             shape = " x ".join(map(str, self.input_shape))
             raise InvalidInput(
                 "config.input_shape",
-                f"{shape} is {pixels} numbers a row, but the features give {width}; make them equal",
+                f"{shape} is {pixels} numbers per row, but the features give {width}; make them equal",
             )
         self.flattened()
 
     def flattened(self) -> int:
-        """Numbers a row that the convolution blocks hand to the fully connected layers.
+        """How many numbers per row the convolution blocks pass to the fully connected layers.
 
-        :raises InvalidInput: a kernel or a pooling window is larger than what it is moved over.
+        :raises InvalidInput: a kernel or a pooling window is larger than its input.
         """
         _, height, width = self.input_shape
         for block, (kernel, padding) in enumerate(self.kernels):
-            height, width = (self._shrunk(side, block, kernel, padding) for side in (height, width))
+            height, width = (self._output_side(side, block, kernel, padding) for side in (height, width))
         return self.channels[-1] * (1 if self.global_pool else height * width)
 
-    def _shrunk(self, side: int, block: int, kernel: int, padding: int) -> int:
-        """Pixels that one block leaves of a side of the image."""
+    def _output_side(self, side: int, block: int, kernel: int, padding: int) -> int:
+        """The side of the image after one block, in pixels."""
         padded, where = side + 2 * padding, f"block {block + 1} of {len(self.channels)}"
         if padded < kernel:
             raise InvalidInput(
                 "config.kernel_size",
-                f"{kernel} is larger than the image of {padded} pixels (padding included) before {where}; "
+                f"{kernel} is larger than the image of {padded} pixels (including padding) before {where}; "
                 "use a smaller kernel, more padding or fewer channels",
             )
         convolved = padded - kernel + 1
@@ -178,19 +178,19 @@ class CnnConfig(FamilyConfig):
         return convolved // self.pool
 
 
-#: What a tokenizer makes of a text, in the order in which the rows of a transformer hold it.
+#: The columns of a tokenized text, in the order in which the rows of a transformer contain them.
 TOKENISED = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class SequenceConfig(FamilyConfig):
-    """The base of the families that read a sequence: of numbers (``input_shape``), or of tokens (``vocabulary``)."""
+    """The base class of families that read sequences of numbers (``input_shape``) or of tokens (``vocabulary``)."""
 
     reads_tokens: ClassVar[bool] = True
 
-    #: Of numbers: shape of one row as (steps, features).
+    #: Only for numbers: shape of one row as (steps, features).
     input_shape: tuple[Units, Units] | None = None
-    #: Of tokens: ids are 0 to one less than this. Id 0 is padding, on the right. Ids are float32 in a row, which holds
-    #: whole numbers up to 2^24.
+    #: Only for tokens: the number of ids. Id 0 is padding, on the right. Ids in a row are float32, which is exact for
+    #: integers up to 2^24.
     vocabulary: Annotated[int, Field(ge=2, le=2**24)] | None = None
 
     def check_width(self, width: int) -> None:
@@ -204,7 +204,7 @@ class SequenceConfig(FamilyConfig):
             steps, features = self.input_shape
             raise InvalidInput(
                 "config.input_shape",
-                f"{steps} x {features} is {steps * features} numbers a row, but the features give {width}; make them "
+                f"{steps} x {features} is {steps * features} numbers per row, but the features give {width}; make them "
                 "equal",
             )
 
@@ -214,48 +214,48 @@ class SequenceConfig(FamilyConfig):
 
 
 class RnnConfig(SequenceConfig):
-    """A recurrent network over a sequence, then fully connected layers over its last state, or over all of them."""
+    """A recurrent network over a sequence, then fully connected layers over its pooled states."""
 
     cell: Literal["rnn", "gru", "lstm"] = "lstm"
-    #: Numbers that each token is embedded as; of ``vocabulary`` alone.
+    #: Only with ``vocabulary``: size of a token's embedding.
     embedding: Annotated[int, Field(ge=1, le=65_536)] = 128
-    #: Standard deviation of these numbers before training. With few rows, 0.1 leaves less of chance in rare tokens.
+    #: Standard deviation of the embeddings before training. With few rows, 0.1 reduces the noise of rare tokens.
     embedding_std: Annotated[float, Field(gt=0, le=100)] = 1.0
-    #: Numbers in the state of each direction.
+    #: Size of the state of each direction.
     hidden_size: Annotated[int, Field(ge=1, le=65_536)] = 128
     num_layers: Annotated[int, Field(ge=1, le=64)] = 1
-    #: Also from the end to the beginning; the two last states are one row.
+    #: Also run from the end to the start, and concatenate the states of both directions.
     bidirectional: bool = False
-    #: What is predicted from: the last state, or the mean or the largest of each number over all steps but padding.
+    #: What is predicted from: the last state, or the mean or maximum over all steps without padding.
     pooling: Literal["last", "mean", "max"] = "last"
-    #: Units of each hidden fully connected layer after the last state.
+    #: Units of each hidden fully connected layer after the pooling.
     hidden: tuple[Units, ...] = ()
     activation: Activation = "relu"
-    #: Probability that a number is dropped in training: of the embedding, between layers, and of the last state.
+    #: Dropout probability in training: of the embedding, between layers, and of the pooled state.
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class TransformerConfig(SequenceConfig):
-    """A transformer encoder over a sequence; the mean of its outputs, without padding, is what is predicted from."""
+    """A transformer encoder over a sequence, which predicts from the mean of its outputs without padding."""
 
-    #: Numbers in the vector of each step.
+    #: Size of the vector of each step.
     d_model: Annotated[int, Field(ge=1, le=65_536)] = 128
-    #: Attention heads; a divisor of ``d_model``.
+    #: Number of attention heads; must divide ``d_model``.
     nhead: Annotated[int, Field(ge=1, le=1024)] = 4
     num_layers: Annotated[int, Field(ge=1, le=256)] = 2
-    #: Units of the fully connected layer within each layer.
+    #: Units of the feed-forward network in each layer.
     dim_feedforward: Units = 512
     activation: Literal["relu", "gelu"] = "gelu"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    #: Of ``vocabulary``, if a row is ``input_ids``, ``attention_mask`` and ``token_type_ids`` of equal length, one
-    #: after the other: the number of token types. 0: a row is ids alone, and id 0 is padding.
+    #: Only with ``vocabulary``: the number of token types. Rows are then ``input_ids``, ``attention_mask`` and
+    #: ``token_type_ids`` of equal length, concatenated. 0: rows are ids only, and id 0 is padding.
     token_types: Annotated[int, Field(ge=0, le=1024)] = 0
 
     def check_width(self, width: int) -> None:
         super().check_width(width)
         if self.d_model % self.nhead:
             raise InvalidInput(
-                "config.nhead", f"{self.nhead} is no divisor of d_model, {self.d_model}; each head takes an equal part"
+                "config.nhead", f"{self.nhead} does not divide d_model, {self.d_model}; choose a divisor"
             )
         if not self.token_types:
             return
@@ -265,26 +265,26 @@ class TransformerConfig(SequenceConfig):
             raise InvalidInput(
                 "config.token_types",
                 f"rows of {width} numbers are not {', '.join(TOKENISED)} of equal length; pad them to one length, or "
-                "leave token_types out for ids alone",
+                "leave token_types out for rows of only ids",
             )
 
     def check_columns(self, names: Sequence[str]) -> None:
         if self.token_types and names and set(names) <= set(TOKENISED) and tuple(names) != TOKENISED:
             raise InvalidInput(
-                "features", f"{', '.join(names)}: token_types asks for {list(TOKENISED)}, in this order; name them so"
+                "features", f"{', '.join(names)}: token_types needs {list(TOKENISED)}, in this order; list them so"
             )
 
     def length(self, width: int) -> int:
-        """Steps in a row of ``width`` numbers."""
+        """The number of steps in a row of ``width`` numbers."""
         if self.input_shape is not None:
             return self.input_shape[0]
         return width // len(TOKENISED) if self.token_types else width
 
 
-#: The entry-point group of families that other packages bring.
+#: The entry-point group for families from other packages.
 FAMILY_GROUP = "longshore.families"
 
-#: The families every worker has. Others come with packages installed on the workers.
+#: The families that every worker has. Other families come with packages installed on the workers.
 BUILT_IN: dict[str, type[FamilyConfig]] = {
     "linear": LinearConfig,
     "mlp": MlpConfig,

@@ -1,4 +1,4 @@
-"""How texts become the ids that a family reads."""
+"""The tokenizer option: how texts are converted to the ids that a family reads."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-#: What the tokenizer is called in the folder of a version.
+#: The name of the tokenizer in a version's folder.
 TOKENIZER_FILE = "tokenizer.json"
-#: Tokens of a text that are read, where nothing else is said.
-LENGTH = 256
-#: Entries that the smallest tokenizer of a kind has: padding, and the unknown word or all bytes.
-_SMALLEST = {"words": 3, "wordpiece": 3, "bpe": 257}
+#: How many tokens of a text are read by default.
+DEFAULT_LENGTH = 256
+#: The smallest vocabulary of each kind: padding, the unknown word or all bytes, and one entry.
+_MIN_VOCABULARY = {"words": 3, "wordpiece": 3, "bpe": 257}
 
 
 class Tokenizer(BaseModel):
-    """A tokenizer that is trained on the rows to train on, or that of a version.
+    """A tokenizer that is trained on the training rows, or the tokenizer of an existing version.
 
-    A string stands for ``{"version": ...}``.
+    A string is short for ``{"version": ...}``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    #: ``words``: whole words and punctuation; those that are not known are one id. ``wordpiece``: parts of words, as
-    #: BERT has them (https://arxiv.org/abs/1609.08144). ``bpe``: parts of words made of bytes, as GPT-2 has them
-    #: (https://arxiv.org/abs/1508.07909), so that nothing is unknown.
+    #: ``words``: whole words and punctuation; all unknown words share one id. ``wordpiece``: subwords as in BERT
+    #: (https://arxiv.org/abs/1609.08144). ``bpe``: byte-level subwords as in GPT-2 (https://arxiv.org/abs/1508.07909),
+    #: so that no text is unknown.
     kind: Literal["words", "wordpiece", "bpe"] = "words"
-    #: Entries at most, padding included.
+    #: The largest number of entries, including padding.
     vocabulary: Annotated[int, Field(ge=3, le=2**24)] = 20_000
-    #: Tokens of a text that are read; the rest is cut. ``None``: 256, or those of the version.
+    #: How many tokens of a text are read; the rest is cut off. ``None``: 256, or the length of the version.
     length: Annotated[int, Field(ge=1, le=65_536)] | None = None
-    #: Capital letters are read as small ones.
+    #: Convert texts to lower case.
     lowercase: bool = True
-    #: Words, or pairs of parts, that occur less often are no entries.
+    #: Words, or pairs of subwords, that occur less often get no entry.
     min_frequency: Annotated[int, Field(ge=1)] = 2
-    #: The version whose tokenizer is used, in place of all but ``length``.
+    #: The version whose tokenizer is used; replaces all options but ``length``.
     version: str | None = None
 
     @model_validator(mode="before")
@@ -47,7 +47,7 @@ class Tokenizer(BaseModel):
         if self.version is not None:
             for name in ("kind", "vocabulary", "lowercase", "min_frequency"):
                 if getattr(self, name) != type(self).model_fields[name].default:
-                    raise ValueError(f"the tokenizer of {self.version} is as it is; leave {name} out")
-        if self.vocabulary < _SMALLEST[self.kind]:
-            raise ValueError(f"a vocabulary of {self.kind} has {_SMALLEST[self.kind]} entries or more")
+                    raise ValueError(f"the tokenizer of {self.version} cannot be changed; leave {name} out")
+        if self.vocabulary < _MIN_VOCABULARY[self.kind]:
+            raise ValueError(f"a vocabulary of {self.kind} needs at least {_MIN_VOCABULARY[self.kind]} entries")
         return self

@@ -54,7 +54,7 @@ def test_an_exported_program_is_read_back(model: Path, tmp_path: Path) -> None:
         ("[]", "signature: .* does not contain a JSON object"),
         ("{", "signature: .* is not JSON"),
         ("{}", r"signature\.features: required"),
-        (JSON.replace('"regression"', '"classification"'), r"signature\.labels: a classification has two or more"),
+        (JSON.replace('"regression"', '"classification"'), r"signature\.labels: classification needs two or more"),
         (JSON.replace('"width":3', '"kind":"text"'), r"signature\.features: a program takes numbers"),
         (JSON.replace("3", "4"), "path: .*takes 3 numbers per row, .* give 4"),
     ],

@@ -80,7 +80,7 @@ def test_the_reason_has_the_numbers_of_the_parts_that_are_false() -> None:
         ("val_accuracy >= 0.9 and", 24, "expected a metric"),
         ("(val_accuracy >= 0.9", 21, "expected )"),
         ("val_accuracy >= 0.9)", 20, "expected and, or"),
-        ("1 < 2", 1, "compares not a metric"),
+        ("1 < 2", 1, "compares no metric"),
         ("production >= staging", 1, "not a metric"),
         ("val_accuracy >= Production", 17, "cannot be an alias"),
         ("__import__('os').system('x')", 12, "not allowed in a condition"),

@@ -33,9 +33,9 @@ def test_it_survives_the_way_to_a_worker(options: dict[str, object]) -> None:
         ({"kind": "letters"}, "at tokenizer.kind"),
         ({"size": 3}, "unknown key size"),
         ({"vocabulary": 2}, "at tokenizer.vocabulary"),
-        ({"kind": "bpe", "vocabulary": 256}, "a vocabulary of bpe has 257 entries or more"),
+        ({"kind": "bpe", "vocabulary": 256}, "a vocabulary of bpe needs at least 257 entries"),
         ({"length": 0}, "at tokenizer.length"),
-        ({"version": "news:1", "kind": "bpe"}, "the tokenizer of news:1 is as it is; leave kind out"),
+        ({"version": "news:1", "kind": "bpe"}, "the tokenizer of news:1 cannot be changed; leave kind out"),
         (3, "3"),
     ],
 )

@@ -8,7 +8,7 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.families import CnnConfig
 from longshore.shared.specs.jobs import FileInput, JobOptions
 from longshore.shared.specs.train import TrainSpec
-from longshore.shared.specs.validation import SHOWN, build, shorten, unknown_option
+from longshore.shared.specs.validation import MAX_SHOWN_LENGTH, build, shorten, unknown_option
 
 TRAIN = {"model": "digits", "family": "mlp", "data": {"uri": "a.csv", "format": "csv"}, "target": "label"}
 
@@ -42,8 +42,8 @@ def test_an_unknown_option_is_answered_with_the_nearest() -> None:
 
 
 def test_a_missing_value_is_named() -> None:
-    assert refused(TrainSpec, {"model": "digits"}) == "family: required, and not given"
-    assert refused(CnnConfig, {}, "config.") == "config.input_shape: required, and not given"
+    assert refused(TrainSpec, {"model": "digits"}) == "family: required, but missing"
+    assert refused(CnnConfig, {}, "config.") == "config.input_shape: required, but missing"
 
 
 def test_a_wrong_value_inside_another_says_where() -> None:
@@ -59,6 +59,6 @@ def test_an_unknown_key_inside_another_is_named() -> None:
 
 def test_a_long_value_is_cut_to_one_line() -> None:
     assert shorten("x" * 78) == repr("x" * 78)
-    assert len(shorten("x" * 79)) == SHOWN
+    assert len(shorten("x" * 79)) == MAX_SHOWN_LENGTH
     assert shorten("x" * 79).endswith("…")
     assert len(refused(JobOptions, {"device": "line\n" * 1000})) < 200

@@ -156,7 +156,7 @@ def test_every_block_of_a_cnn_can_be_told() -> None:
 @pytest.mark.parametrize("name", ["kernel_size", "padding"])
 def test_as_many_kernels_as_blocks(name: str) -> None:
     config = CnnConfig.model_validate({**OLD, name: [1, 1, 1]})
-    with pytest.raises(InvalidInput, match=rf"config\.{name}: \[1, 1, 1\]: 3 of them for 2 blocks"):
+    with pytest.raises(InvalidInput, match=rf"config\.{name}: \[1, 1, 1\]: 3 numbers for 2 blocks"):
         CNN.build(config, 192, 2)
     with pytest.raises(InvalidInput, match=rf"config\.{name}: 99 \(at {name}\.each\.1\): Input should be less than or"):
         build(CnnConfig, {**OLD, name: [1, 99]}, "config.")

@@ -16,7 +16,7 @@ from longshore.shared.datasets.split_names import TEST, VALIDATION
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.families import image_shape
 from longshore.shared.specs.signature import Feature, Signature
-from longshore.shared.specs.tokenizer import LENGTH
+from longshore.shared.specs.tokenizer import DEFAULT_LENGTH
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.train.data.split import Rows, SplitIndices, split_by_column, split_by_fold, split_by_fraction
 from longshore.workers.train.data.targets import Targets, Values, make_signature, make_target_encoder, unseen
@@ -87,7 +87,7 @@ def read_training_data(
         raise InvalidInput("data", f"rows: {data.num_rows}; training needs at least 2")
     first = data.slice(0, _CHUNK).combine_chunks().to_batches()[0]
     shape = image_shape(spec.config)
-    tokens = None if spec.tokenizer is None else spec.tokenizer.length or LENGTH
+    tokens = None if spec.tokenizer is None else spec.tokenizer.length or DEFAULT_LENGTH
     features = infer_features(data.schema, first, spec.target, spec.features, shape, spec.split, tokens)
     targets = _read_targets(spec, tables, features)
     signature = make_signature(spec, features, targets)
