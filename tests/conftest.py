@@ -14,8 +14,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One process for each core, and no other process than this one where a single file is to be run."""
-    if len(config.args) == 1 and ".py" in config.args[0]:
+    """One process for each core, and no other process than this one where single files are to be run."""
+    if any(".py" in argument for argument in config.args):
         return 0
     return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, MAX_PROCESSES)
 
