@@ -140,7 +140,7 @@ def test_lists_of_labels_are_sets(
         (pa.array([["a"], ["b\0"]]), "auto", "NUL"),
         (pa.array([["a"], ["b"]]), "classification", "lists of labels by multilabel"),
         (pa.array([["a"], ["b"]]), "embedding", "lists of labels by multilabel"),
-        (pa.array(["a", "b"]), "multilabel", "takes lists of labels"),
+        (pa.array(["a", "b"]), "multilabel", "needs lists of labels"),
         (pa.array([[str(n) for n in range(10_001)], []]), "auto", "10001 labels; a model has at most 10000"),
         (pa.array(["a", "a"]), "embedding", "the one label 'a'; an embedding needs two or more"),
     ],
