@@ -21,9 +21,10 @@ import pyarrow.parquet as pq
 
 from benchmarks.cluster import TIMEOUT_S, running_cluster
 from longshore.producers import Client
+from longshore.producers.options.keywords import Json
 
 #: The configuration of each family.
-CONFIGS: dict[str, dict[str, object]] = {
+CONFIGS: dict[str, dict[str, Json]] = {
     "rnn": {
         "cell": "lstm",
         "embedding": 128,

@@ -15,6 +15,7 @@ import pyarrow as pa
 from longshore.broker import embedded
 from longshore.broker.embedded.plan import Service
 from longshore.producers import Client
+from longshore.producers.options.keywords import TrainOptions
 
 #: Seconds for a worker to start, or a job to end.
 TIMEOUT_S = 600.0
@@ -67,5 +68,5 @@ def train_mlp(client: Client, name: str, width: int, hidden: int, classes: int) 
     """Train ``name:1``, an ``mlp`` of sizes width-hidden-classes on raw rows. Its accuracy does not matter here."""
     labels = np.arange(20 * classes) % classes
     table = pa.table({"x": float_rows(len(labels), width), "y": labels})
-    options = {"epochs": 1, "standardize": False, "config": {"hidden": [hidden]}}
+    options: TrainOptions = {"epochs": 1, "standardize": False, "config": {"hidden": [hidden]}}
     client.train(name, "mlp", table, "y", **options).wait(TIMEOUT_S, progress=False)

@@ -18,15 +18,16 @@ from benchmarks.cluster import running_cluster
 from benchmarks.report import SpeedComparison, in_turn, show
 from benchmarks.training import CASES, TrainingCase, ours, write
 from longshore.producers import Client
+from longshore.producers.options.keywords import TrainOptions
 
 
 def compared(
-    client: Client, case: TrainingCase, path: Path, rounds: int, epochs: int, spread: dict[str, object]
+    client: Client, case: TrainingCase, path: Path, rounds: int, epochs: int, spread: TrainOptions
 ) -> SpeedComparison:
     """Compare several devices with one, in turn."""
 
     def several() -> float:
-        return ours(client, case, path, epochs, **spread)
+        return ours(client, case, path, epochs, spread)
 
     def one() -> float:
         return ours(client, case, path, epochs)
@@ -45,7 +46,7 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=2)
     parser.add_argument("--strategy", default="ddp")
     options = parser.parse_args()
-    spread: dict[str, object] = {"devices": options.devices, "strategy": options.strategy}
+    spread: TrainOptions = {"devices": options.devices, "strategy": options.strategy}
     with tempfile.TemporaryDirectory() as name, running_cluster() as client:
         for each in options.only.split(","):
             case = replace(CASES[each], batch=options.batch or CASES[each].batch)

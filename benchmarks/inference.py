@@ -24,6 +24,7 @@ from benchmarks.cluster import TIMEOUT_S, float_rows, running_cluster, train_mlp
 from benchmarks.networks import cnn, mlp
 from benchmarks.report import SpeedComparison, in_turn, show
 from longshore.producers import Client
+from longshore.producers.options.keywords import InferOptions, TrainOptions
 
 #: Rows in a row group of the input.
 ROW_GROUP = 8192
@@ -83,7 +84,7 @@ def job_rate(client: Client, model: str, source: Path, rows: int, files: bool) -
 
     def run() -> float:
         shutil.rmtree(folder, ignore_errors=True)
-        options: dict[str, object] = {"output": str(folder / "*.parquet"), "keep": ["id"]} if files else {}
+        options: InferOptions = {"output": str(folder / "*.parquet"), "keep": ["id"]} if files else {}
         job = client.infer(f"{model}:1", source, **options).wait(TIMEOUT_S, progress=False)
         record = job.record()
         assert record.finished_at is not None
@@ -98,7 +99,7 @@ def make_version(client: Client, kind: str) -> None:
         train_mlp(client, "mlp", 784, 256, 10)
         return
     table = pa.table({"x": float_rows(200, 3072), "y": np.arange(200) % 10})
-    options = {"epochs": 1, "standardize": False, "config": {"input_shape": [3, 32, 32]}}
+    options: TrainOptions = {"epochs": 1, "standardize": False, "config": {"input_shape": [3, 32, 32]}}
     client.train("cnn", "cnn", table, "y", **options).wait(TIMEOUT_S, progress=False)
 
 

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from benchmarks.cluster import TIMEOUT_S, float_rows, running_cluster
 from benchmarks.report import SpeedComparison, in_turn, show
 from longshore.producers import Client
+from longshore.producers.options.keywords import Json, TrainOptions
 
 #: The folder from which ``benchmarks`` can be imported.
 ROOT = Path(__file__).parent.parent
@@ -38,7 +39,7 @@ class TrainingCase:
     rows: int
     width: int
     batch: int
-    config: dict[str, object] = field(default_factory=dict)
+    config: dict[str, Json] = field(default_factory=dict)
 
 
 CASES = {
@@ -55,10 +56,17 @@ def write(case: TrainingCase, folder: Path) -> Path:
     return path
 
 
-def ours(client: Client, case: TrainingCase, path: Path, epochs: int, **options: object) -> float:
+def ours(client: Client, case: TrainingCase, path: Path, epochs: int, options: TrainOptions | None = None) -> float:
     """Rows per second of Longshore."""
-    all_options = {"epochs": epochs, "batch_size": case.batch, "validation": 0, "standardize": False, **options}
-    job = client.train(case.name, case.family, path, "y", config=case.config, **all_options)
+    all_options: TrainOptions = {
+        "epochs": epochs,
+        "batch_size": case.batch,
+        "validation": 0.0,
+        "standardize": False,
+        "config": case.config,
+        **(options or {}),
+    }
+    job = client.train(case.name, case.family, path, "y", **all_options)
     job.wait(TIMEOUT_S, progress=False)
     ends = [metric.recorded_at for metric in job.metrics() if metric.name == "train_loss"]
     return (epochs - 1) * case.rows / (ends[-1] - ends[0]).total_seconds()
@@ -91,7 +99,7 @@ def checkpoints(client: Client, path: Path, rounds: int, epochs: int) -> SpeedCo
     """Compare the mlp with a checkpoint every 10 s and without checkpoints."""
 
     def every(seconds: float | None) -> Callable[[], float]:
-        return lambda: ours(client, CASES["mlp"], path, epochs, checkpoint_seconds=seconds)
+        return lambda: ours(client, CASES["mlp"], path, epochs, {"checkpoint_seconds": seconds})
 
     return SpeedComparison(
         "train mlp, checkpoint every 10 s", "rows", *in_turn(rounds, every(10.0), every(None)), "no checkpoints", 0.97

@@ -24,6 +24,7 @@ from benchmarks.cluster import TIMEOUT_S, float_rows, running_cluster
 from benchmarks.report import SpeedComparison, show
 from longshore.broker.embedded.plan import RELAY, Service
 from longshore.producers import Client
+from longshore.producers.options.keywords import SearchSpace, TuneOptions
 
 WIDTH, CLASSES, ROWS = 64, 10, 20_000
 WORKERS_COMMAND = ("longshore.producers.cli.main", "worker")
@@ -66,8 +67,8 @@ def search(client: Client, trials: int, epochs: int) -> float:
     """Run a search. Returns trials per second."""
     labels = np.arange(ROWS) % CLASSES
     table = pa.table({"x": float_rows(ROWS, WIDTH), "y": labels})
-    space = {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
-    options = {"trials": trials, "sampler": "random", "epochs": epochs, "config": {"hidden": [256]}}
+    space: SearchSpace = {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
+    options: TuneOptions = {"trials": trials, "sampler": "random", "epochs": epochs, "config": {"hidden": [256]}}
     start = time.perf_counter()
     client.tune("searched", "mlp", table, "y", space, **options).wait(TIMEOUT_S, progress=False)
     return trials / (time.perf_counter() - start)

@@ -1,15 +1,15 @@
-"""The way in for producers."""
+"""The client: what producers call."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 from uuid import UUID
 
 from longshore.broker.tickets import Message, pack_messages, tickets_by_message
@@ -24,21 +24,29 @@ from longshore.shared.errors import InvalidInput, ServiceUnavailable, UnknownJob
 from longshore.shared.ledger.jobs.submission import tickets_of
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.settings import load_settings
-from longshore.shared.specs.jobs import State
 from longshore.shared.store.store import Store
 from longshore.shared.store_gc import GRACE
+from longshore.shared.vocabulary import State
 
 if TYPE_CHECKING:
     from celery import Celery
 
     from longshore.broker.coalescing import Coalescer
+    from longshore.producers.options.keywords import (
+        CrossValidateOptions,
+        EvaluateOptions,
+        InferOptions,
+        SearchSpace,
+        TrainOptions,
+        TuneOptions,
+    )
     from longshore.producers.planning.chain import LinkPlanner
     from longshore.producers.planning.infer import Target
     from longshore.shared.ledger.records import JobRecord, NewJob, Ticket
     from longshore.shared.ledger.retention.removal import Pruned
     from longshore.shared.store_gc import StoreSweep
 
-log = logging.getLogger("longshore.client")
+log = logging.getLogger(__name__)
 
 
 class Client:
@@ -68,88 +76,80 @@ class Client:
         #: What was looked up for the last requests, so that the next of the same version need not.
         self._targets: TtlCache[Target] = TtlCache()
 
-    def infer(self, model: str, data: Data, **options: object) -> Job:
+    def infer(self, model: str, data: Data, **options: Unpack[InferOptions]) -> Job:
         """Submit a batch-inference job. When this returns, the job is durable.
 
-        :param model: ``digits``, ``digits:3`` or ``digits@production``; an alias is resolved now, for good.
+        :param model: ``digits``, ``digits:3`` or ``digits@production``. An alias is resolved once, by this call.
         :param data: a path or URI of a file or a folder that the workers can reach
             (docs/reference/data-formats.md); or rows: a list of dict, a dict of columns, a NumPy array of shape
             (n, ...), an Arrow table, a pandas frame.
-        :param options: ``format`` of a file (told by its suffix); ``batch_size`` in rows; ``rows_per_shard``;
-            ``priority`` 0 to 9 with 9 the most urgent (4); ``device`` auto, cpu or gpu; ``max_attempts`` of a shard
-            (3); ``timeout`` in seconds; ``idempotency_key``. ``output`` of files, ``folder/*.parquet`` or
-            ``folder/*.jsonl``; ``keep``, the columns carried into them; ``results``, whether rows go into the table as
-            well.
+        :param options: each has its type, default and meaning in
+            :class:`~longshore.producers.options.keywords.InferOptions` (docs/reference/options.md).
         :raises InvalidInput: names the option and the reason; nothing was queued.
         :raises ServiceUnavailable: Postgres cannot be reached; nothing was queued.
         """
         return self.submit_many([Infer(model, data, options)])[0]
 
-    def train(self, model: str, family: str, data: Data, target: str, **options: object) -> Job:
-        """Submit a training job; it ends in a new version of ``model``.
+    def train(self, model: str, family: str, data: Data, target: str, **options: Unpack[TrainOptions]) -> Job:
+        """Submit a training job. It makes a new version of ``model``.
 
-        :param family: ``linear``, ``mlp``, ``cnn``, or one that a package on the workers brings.
+        :param family: ``linear``, ``mlp``, ``cnn``, ``rnn``, ``transformer``, or one that a package on the workers
+            adds.
         :param data: as for :meth:`infer`.
         :param target: the column to predict.
-        :param options: ``validation`` and ``test``, each a fraction of the rows or data like ``data``, ``split`` (a
-            column that says which rows they are) and ``stratify``: see docs/how-to/training/data.md; ``features``,
-            ``task`` (of embeddings with ``embedding_width`` and ``contrast_temperature``),
-            ``epochs``, ``batch_size``, ``learning_rate``, ``weight_decay``, ``optimizer`` and its
-            arguments ``momentum``, ``nesterov``, ``betas``, ``eps``, ``amsgrad``, ``alpha``, ``centered``; ``loss`` and
-            its arguments ``label_smoothing``, ``class_weights``, ``beta``, ``delta``; ``init`` and
-            ``init_std``; ``train_metrics``;
-            ``devices`` and ``strategy`` (on how many devices of a worker, and what each of them holds),
-            ``standardize``, ``augment``, ``tokenizer`` (how texts become ids), ``stream``, ``shuffle_window``,
-            ``seed``, ``alias``,
-            ``promote_if`` (a condition on metrics) and ``config`` (what the family is told) of
-            :class:`~longshore.shared.specs.train.TrainSpec`; and ``format``, ``priority``, ``device``,
-            ``max_attempts``, ``timeout``, ``idempotency_key`` as for :meth:`infer`.
+        :param options: each has its type, default and meaning in
+            :class:`~longshore.producers.options.keywords.TrainOptions` (docs/reference/options.md).
         :raises InvalidInput: names the option and the reason; nothing was queued.
         :raises ServiceUnavailable: Postgres cannot be reached; nothing was queued.
         """
         return self.submit_many([Train(model, family, data, target, options)])[0]
 
     def tune(
-        self, model: str, family: str, data: Data, target: str, space: Mapping[str, object], **options: object
+        self,
+        model: str,
+        family: str,
+        data: Data,
+        target: str,
+        space: SearchSpace,
+        **options: Unpack[TuneOptions],
     ) -> Job:
         """Submit a search for the best training: many trials, on all devices at once. The best of them becomes a
-        version of ``model``. ``job.trials()`` tells what was tried.
+        version of ``model``. ``job.trials()`` lists them.
 
         :param model: as for :meth:`train`, and so are ``family``, ``data`` and ``target``.
-        :param space: what is tried, by the name of an option of :meth:`train`, or ``config.`` and a key of the family:
-            a list of values, or an interval as ``{"low": 1e-4, "high": 0.1, "log": True}``, with ``step`` if only every
-            so many numbers; of whole numbers if both ends are.
-        :param options: ``trials`` (16; of a grid all); ``sampler`` tpe, random or grid (tpe); ``metric``, what is best
-            (``val_loss``); ``pruner`` none, median or quarter, which ends trials that do worse than so many others at
-            the same epoch (none), and ``pruner_warmup``, the epochs it waits (1). All others are what every trial
-            begins with, as for :meth:`train`.
+        :param space: the values to try, by the name of an option of :meth:`train`, or by ``config.`` and a key of the
+            family: a list of values, or an interval such as ``{"low": 1e-4, "high": 0.1, "log": True}``. ``step``
+            leaves only every so many numbers. The numbers are whole if both ends are.
+        :param options: the options of the search, and those that every trial has in common. Each has its type, default
+            and meaning in :class:`~longshore.producers.options.keywords.TuneOptions` (docs/reference/options.md).
         :raises InvalidInput: names the option and the reason; nothing was queued.
         :raises ServiceUnavailable: Postgres cannot be reached; nothing was queued.
         """
         return self.submit_many([Tune(model, family, data, target, space, options)])[0]
 
-    def cross_validate(self, model: str, family: str, data: Data, target: str, **options: object) -> Job:
-        """Submit a cross-validation: trains once for each fold, on all devices at once, and measures on that fold. No
-        version is made; ``job.record().outcome`` has mean and deviation of each metric, ``job.trials()`` every fold.
+    def cross_validate(
+        self, model: str, family: str, data: Data, target: str, **options: Unpack[CrossValidateOptions]
+    ) -> Job:
+        """Submit a cross-validation. It trains once for each fold, on all devices at once, and measures on that fold.
+        It makes no version. ``job.record().outcome`` has the mean and the deviation of each metric, ``job.trials()``
+        every fold.
 
         :param model: as for :meth:`train`, and so are ``family``, ``data`` and ``target``.
-        :param options: ``folds`` (5), each of as many rows of each class; all others as for :meth:`train`, but
-            ``validation`` and ``alias``.
+        :param options: each has its type, default and meaning in
+            :class:`~longshore.producers.options.keywords.CrossValidateOptions` (docs/reference/options.md).
         :raises InvalidInput: names the option and the reason; nothing was queued.
         :raises ServiceUnavailable: Postgres cannot be reached; nothing was queued.
         """
         return self.submit_many([CrossValidate(model, family, data, target, options)])[0]
 
-    def evaluate(self, model: str, data: Data, target: str | None = None, **options: object) -> Job:
+    def evaluate(self, model: str, data: Data, target: str | None = None, **options: Unpack[EvaluateOptions]) -> Job:
         """Submit a job that measures a version on data whose targets are known; see :meth:`Job.evaluation`.
 
         :param model: as for :meth:`infer`.
         :param data: as for :meth:`infer`.
-        :param target: the column with what should be predicted; ``None`` is the one that the version was trained on.
-        :param options: ``bootstrap``, resamples that the 95 % confidence intervals come from (1000; 0 for none);
-            ``worst``, rows with the largest losses that are kept (20); ``seed`` of the resamples (0);
-            ``max_row_errors``, ``batch_size``, ``precision``, ``compile``, ``format``, ``priority``, ``device``,
-            ``max_attempts``, ``timeout`` and ``idempotency_key`` as for :meth:`infer`.
+        :param target: the column with the expected values; ``None`` is the column that the version was trained on.
+        :param options: each has its type, default and meaning in
+            :class:`~longshore.producers.options.keywords.EvaluateOptions` (docs/reference/options.md).
         :raises InvalidInput: names the option and the reason; nothing was queued.
         :raises ServiceUnavailable: Postgres cannot be reached; nothing was queued.
         """
@@ -164,8 +164,7 @@ class Client:
         # Brings NumPy and Arrow, which a client that only looks at jobs does not need.
         from longshore.producers.planning.planner import prepare
 
-        wanted = list(requests)
-        prepared = prepare(wanted, self._ledger, self.settings, self._targets)
+        prepared = prepare(list(requests), self._ledger, self.settings, self._targets)
         messages = list(pack_messages(tickets_of(prepared.jobs)))
         if len(messages) == 1 and messages[0].batch_key is not None:
             ids = self._ledger.submissions.submit(prepared.jobs, prepared.inputs)

@@ -15,7 +15,7 @@ from longshore.shared.errors import InvalidInput, JobFailed
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord, Ticket, TrialRecord
 from longshore.shared.references import ModelReference
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -1,19 +1,28 @@
-"""What a producer asks for, before it is checked."""
+"""Requests of :meth:`Client.submit_many`, before they are checked."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from os import PathLike
-from typing import TYPE_CHECKING, TypeAlias, Union
+from typing import TYPE_CHECKING, TypeAlias, Union, Unpack
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import pyarrow as pa
 
+    from longshore.producers.options.keywords import (
+        CrossValidateOptions,
+        EvaluateOptions,
+        InferOptions,
+        SearchSpace,
+        TrainOptions,
+        TuneOptions,
+    )
+
 #: A path or URI of a file, or rows: a list of dict, a dict of columns, a NumPy array whose first axis counts rows, an
-#: Arrow table or a pandas frame.
+#: Arrow table or a pandas frame. The values are any that Arrow can convert.
 Data: TypeAlias = Union[
     str,
     "PathLike[str]",
@@ -26,58 +35,118 @@ Data: TypeAlias = Union[
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Infer:
-    """A request for inference: the options are those of :meth:`Client.infer`."""
+    """A request for inference, as :meth:`Client.infer` takes it."""
 
     model: str
     data: Data
-    options: Mapping[str, object] = field(default_factory=dict)
+    options: InferOptions
+
+    def __init__(
+        self, model: str, data: Data, options: InferOptions | None = None, **keywords: Unpack[InferOptions]
+    ) -> None:
+        """:param options: the options as a dict; they can also be given as keywords."""
+        _set(self, model=model, data=data, options={**(options or {}), **keywords})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Train:
-    """A request for training: the options are those of :meth:`Client.train`."""
+    """A request for training, as :meth:`Client.train` takes it."""
 
     model: str
     family: str
     data: Data
     target: str
-    options: Mapping[str, object] = field(default_factory=dict)
+    options: TrainOptions
+
+    def __init__(
+        self,
+        model: str,
+        family: str,
+        data: Data,
+        target: str,
+        options: TrainOptions | None = None,
+        **keywords: Unpack[TrainOptions],
+    ) -> None:
+        """:param options: the options as a dict; they can also be given as keywords."""
+        _set(self, model=model, family=family, data=data, target=target, options={**(options or {}), **keywords})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Tune:
-    """A request for a search: the options are those of :meth:`Client.tune`."""
+    """A request for a search, as :meth:`Client.tune` takes it."""
 
     model: str
     family: str
     data: Data
     target: str
-    space: Mapping[str, object]
-    options: Mapping[str, object] = field(default_factory=dict)
+    space: SearchSpace
+    options: TuneOptions
+
+    def __init__(
+        self,
+        model: str,
+        family: str,
+        data: Data,
+        target: str,
+        space: SearchSpace,
+        options: TuneOptions | None = None,
+        **keywords: Unpack[TuneOptions],
+    ) -> None:
+        """:param options: the options as a dict; they can also be given as keywords."""
+        _set(self, model=model, family=family, data=data, target=target, space=space)
+        _set(self, options={**(options or {}), **keywords})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class CrossValidate:
-    """A request for cross-validation: the options are those of :meth:`Client.cross_validate`."""
+    """A request for cross-validation, as :meth:`Client.cross_validate` takes it."""
 
     model: str
     family: str
     data: Data
     target: str
-    options: Mapping[str, object] = field(default_factory=dict)
+    options: CrossValidateOptions
+
+    def __init__(
+        self,
+        model: str,
+        family: str,
+        data: Data,
+        target: str,
+        options: CrossValidateOptions | None = None,
+        **keywords: Unpack[CrossValidateOptions],
+    ) -> None:
+        """:param options: the options as a dict; they can also be given as keywords."""
+        _set(self, model=model, family=family, data=data, target=target, options={**(options or {}), **keywords})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Evaluate:
-    """A request for evaluation: the options are those of :meth:`Client.evaluate`."""
+    """A request for evaluation, as :meth:`Client.evaluate` takes it."""
 
     model: str
     data: Data
     #: ``None``: the column that the version was trained to predict.
-    target: str | None = None
-    options: Mapping[str, object] = field(default_factory=dict)
+    target: str | None
+    options: EvaluateOptions
+
+    def __init__(
+        self,
+        model: str,
+        data: Data,
+        target: str | None = None,
+        options: EvaluateOptions | None = None,
+        **keywords: Unpack[EvaluateOptions],
+    ) -> None:
+        """:param options: the options as a dict; they can also be given as keywords."""
+        _set(self, model=model, data=data, target=target, options={**(options or {}), **keywords})
 
 
 Request: TypeAlias = Infer | Train | Evaluate | Tune | CrossValidate
+
+
+def _set(request: Request, **values: object) -> None:
+    """Set the fields of a frozen request."""
+    request.__dict__.update(values)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, Unpack
 
 if TYPE_CHECKING:
+    from longshore.producers.options.keywords import EvaluateOptions, InferOptions, PromoteOptions
     from longshore.producers.planning.chain import LinkPlanner
     from longshore.producers.requests import Data
     from longshore.shared.ledger.records import NewJob
@@ -30,21 +31,21 @@ class Then(Generic[JobT]):
     def __init__(self, submit: Submit[JobT]) -> None:
         self._submit = submit
 
-    def evaluate(self, data: Data, target: str | None = None, **options: object) -> JobT:
+    def evaluate(self, data: Data, target: str | None = None, **options: Unpack[EvaluateOptions]) -> JobT:
         """Measure the version; see :meth:`Client.evaluate`.
 
         :raises InvalidInput: names the option and the reason; or the job before has failed, or makes no version.
         """
         return self._submit(lambda planner: planner.evaluate(data, target, options))
 
-    def infer(self, data: Data, **options: object) -> JobT:
+    def infer(self, data: Data, **options: Unpack[InferOptions]) -> JobT:
         """Run the version; see :meth:`Client.infer`.
 
         :raises InvalidInput: as :meth:`evaluate`.
         """
         return self._submit(lambda planner: planner.infer(data, options))
 
-    def promote(self, alias: str, *, if_: str | None = None, **options: object) -> JobT:
+    def promote(self, alias: str, *, if_: str | None = None, **options: Unpack[PromoteOptions]) -> JobT:
         """Point an alias at the version.
 
         :param if_: a condition on what was measured of it, by its training and its newest evaluation; where it is

@@ -111,7 +111,7 @@ def test_a_training_that_gets_no_better_ends_with_its_best_epoch(client: Client)
     images, labels = digits.digits()
     table = digits.table(images[:300], labels[:300])
     options = {"epochs": 200, "learning_rate": 0.03, "early_stopping": 3, "monitor": "val_accuracy"}
-    job = client.train("stopped", "mlp", table, "label", **options).wait(120)
+    job = client.train("stopped", "mlp", table, "label", **options).wait(120)  # type: ignore[arg-type]
     accuracies = [metric.value for metric in job.metrics() if metric.name == "val_accuracy"]
     best = accuracies.index(max(accuracies)) + 1
     assert len(accuracies) == best + 3 < 200

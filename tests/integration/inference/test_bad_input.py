@@ -75,7 +75,7 @@ IMAGE = np.zeros((2, 64), np.float32)
 )
 def test_inference(client: Client, model: str, rows: Data, options: dict[str, object], field: str, reason: str) -> None:
     with pytest.raises(InvalidInput) as refused:
-        client.infer(model, rows, **options)
+        client.infer(model, rows, **options)  # type: ignore[arg-type]
     assert refused.value.field == field
     assert reason in refused.value.reason
     assert refused.value.exit_code == 2

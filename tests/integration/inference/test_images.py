@@ -37,7 +37,7 @@ def labels() -> list[str]:
 def folder(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that shades:1 was trained on."""
     path = write_folder(tmp_path_factory.mktemp("images"), shades())
-    job = client.train("shades", "cnn", path, target="label", config=CONFIG, epochs=30, batch_size=10)
+    job = client.train("shades", "cnn", path, target="label", config=CONFIG, epochs=30, batch_size=10)  # type: ignore[arg-type]
     job.wait(TIMEOUT_S)
     assert job.metrics()[-1].value >= 0
     return path
@@ -112,7 +112,7 @@ def test_what_images_cannot_be_used_for(client: Client, folder: Path, tmp_path: 
         ("cnn", CONFIG | {"input_shape": [3, 2, 2]}, "config.kernel_size", "larger than the image"),
     ]:
         with pytest.raises(InvalidInput, match=said) as refused:
-            client.train("shades", family, folder, target="label", config=config)
+            client.train("shades", family, folder, target="label", config=config)  # type: ignore[arg-type]
         assert refused.value.field == field
     client.train("numbers", "linear", {"pixels": [[0.0, 1.0]] * 20, "y": [0, 1] * 10}, "y", epochs=1).wait(TIMEOUT_S)
     with pytest.raises(InvalidInput, match=r"data: no column 'pixels'; the data has 'path', 'label', 'image'"):

@@ -69,7 +69,7 @@ def test_rows_keep_their_numbers_under_every_sharding(
     elif form == "csv":
         data = tmp_path / "rows.csv"
         pyarrow.csv.write_csv(table, data)
-    job = client.infer("same", data, rows_per_shard=per_shard, batch_size=batch_size)
+    job = client.infer("same", data, rows_per_shard=per_shard, batch_size=batch_size)  # type: ignore[arg-type]
     found = job.wait(TIMEOUT_S).results()
     assert found["row"].to_pylist() == list(range(rows))
     assert found["value"].to_pylist() == list(range(rows))
@@ -103,7 +103,7 @@ def test_outputs_that_are_not_finite_are_errors_unless_allowed(client: Client) -
 def test_precision_is_what_was_asked_for(client: Client, precision: str) -> None:
     rows = [{"x": float(number)} for number in range(50)]
     exact = client.infer("learned", rows).wait(TIMEOUT_S).results()["score"].to_numpy()
-    found = client.infer("learned", rows, precision=precision).wait(TIMEOUT_S).results()["score"].to_numpy()
+    found = client.infer("learned", rows, precision=precision).wait(TIMEOUT_S).results()["score"].to_numpy()  # type: ignore[arg-type]
     if precision == "fp32":
         np.testing.assert_allclose(found, exact, rtol=1e-6)
     else:
@@ -128,7 +128,7 @@ def test_what_a_version_cannot_do_is_refused_at_once(
     client: Client, model: str, options: dict[str, object], said: str
 ) -> None:
     with pytest.raises(InvalidInput, match=f"^{said}"):
-        client.infer(model, [{"x": 1.0}], **options)
+        client.infer(model, [{"x": 1.0}], **options)  # type: ignore[arg-type]
 
 
 def test_what_is_learned_is_kept_for_all_workers(client: Client) -> None:

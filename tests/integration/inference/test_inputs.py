@@ -93,8 +93,8 @@ def test_training_is_as_from_memory(
     client: Client, rows: pa.Table, tmp_path: Path, write: Callable[[pa.Table, Path], Path]
 ) -> None:
     options = {"epochs": 1, "batch_size": 50}
-    memory = client.train("from-memory", "linear", rows, "label", **options).wait(TIMEOUT_S)
-    file = client.train("from-file", "linear", write(rows, tmp_path), "label", **options).wait(TIMEOUT_S)
+    memory = client.train("from-memory", "linear", rows, "label", **options).wait(TIMEOUT_S)  # type: ignore[arg-type]
+    file = client.train("from-file", "linear", write(rows, tmp_path), "label", **options).wait(TIMEOUT_S)  # type: ignore[arg-type]
     found, wanted = ([(metric.name, metric.value) for metric in job.metrics()] for job in (file, memory))
     assert found == wanted
 

@@ -19,7 +19,7 @@ from longshore.broker.publishing import publish
 from longshore.producers import Client, Job
 from longshore.shared.errors import InvalidInput, JobFailed
 from longshore.shared.ledger.records import Ticket
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 from longshore.workers.process.draining import DRAIN_SIGNAL
 from tests.integration import digits
 from tests.integration.cluster import Cluster
@@ -99,7 +99,7 @@ def check_whole(job: Job, expected: pa.Table) -> None:
 
 
 def submit(client: Client, data: Path, folder: Path, **options: object) -> Job:
-    return client.infer("digits:1", data, output=f"{folder}/*.parquet", keep=["id"], rows_per_shard=SHARD, **options)
+    return client.infer("digits:1", data, output=f"{folder}/*.parquet", keep=["id"], rows_per_shard=SHARD, **options)  # type: ignore[arg-type]
 
 
 def test_parquet_has_the_kept_columns_and_the_outputs_in_order(

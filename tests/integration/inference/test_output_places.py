@@ -123,7 +123,7 @@ def test_what_cannot_be_written_is_refused(
             "output": str(output).replace("{in}", str(data.parent)).replace("{out}", f"{tmp_path}/out"),
         }
     with pytest.raises(InvalidInput, match=reason) as error:
-        client.infer("points:1", data, **options)
+        client.infer("points:1", data, **options)  # type: ignore[arg-type]
     assert error.value.field == field
     assert job_count(cluster) == before
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
@@ -173,7 +173,7 @@ def test_files_that_match_already_are_refused_but_to_the_request_that_made_them(
 
 def test_jobs_of_one_call_share_a_folder(client: Client, tmp_path: Path) -> None:
     options = {"output": f"{tmp_path}/*.parquet", "keep": ["id"]}
-    jobs = client.submit_many([Infer("points:1", [{"x": 1.0, "id": str(number)}], options) for number in range(20)])
+    jobs = client.submit_many([Infer("points:1", [{"x": 1.0, "id": str(number)}], options) for number in range(20)])  # type: ignore[arg-type]
     client.wait(jobs, TIMEOUT_S)
     assert [pq.read_table(job.parts()[0])["id"].to_pylist() for job in jobs] == [[str(row)] for row in range(20)]
     assert len({part for job in jobs for part in job.parts()}) == 20

@@ -12,7 +12,7 @@ import pytest
 
 from longshore.producers import Client
 from longshore.shared.errors import InvalidInput, JobFailed
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine

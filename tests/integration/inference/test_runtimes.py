@@ -113,7 +113,7 @@ def test_a_program_of_torch_export_gives_what_the_network_gives(
 def test_a_trained_version_is_exported_for_others(client: Client, longshore: CommandLine, folder: Path) -> None:
     images, _ = digits.digits()
     data = digits.write(folder / "train.parquet")
-    client.train("trained", "cnn", data, "label", config=CNN, epochs=1, seed=0).wait(TIMEOUT_S)
+    client.train("trained", "cnn", data, "label", config=CNN, epochs=1, seed=0).wait(TIMEOUT_S)  # type: ignore[arg-type]
     wanted = client.infer("trained", images[:64], logits=True).wait(TIMEOUT_S).results()
     signature = client.models.get("trained").manifest["signature"]
     (folder / "trained.json").write_text(json.dumps(signature))

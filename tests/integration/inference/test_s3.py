@@ -94,7 +94,7 @@ def test_a_csv_file_that_a_worker_counts(client: Client, files: fsspec.AbstractF
     writer.writerows([row, "z" * 5000, 2 * row] for row in range(1200))
     files.pipe(f"{BUCKET}/line.csv", sink.getvalue().encode())
     options: dict[str, object] = {"epochs": 20, "learning_rate": 0.5}
-    client.train("line", "linear", f"{BUCKET}/line.csv", "y", features=["x"], **options).wait(TIMEOUT_S)
+    client.train("line", "linear", f"{BUCKET}/line.csv", "y", features=["x"], **options).wait(TIMEOUT_S)  # type: ignore[arg-type]
     expected = client.infer("line:1", {"x": list(range(1200))}).wait(TIMEOUT_S).results().column("value").to_numpy()
     assert len(set(expected)) == 1200
     job = client.infer("line:1", f"{BUCKET}/line.csv", rows_per_shard=500)
@@ -108,7 +108,7 @@ def test_a_folder_of_images(client: Client, files: fsspec.AbstractFileSystem, mo
     shades = {f"{'bright' if n % 2 else 'dark'}/{n}.png": encoded(150 + n if n % 2 else n) for n in range(40)}
     files.pipe({f"{BUCKET}/photos/{path}": content for path, content in shades.items()})
     config = {"input_shape": [3, 4, 4], "channels": [4], "kernel_size": 3, "pool": 1, "hidden": [8]}
-    job = client.train(model, "cnn", f"{BUCKET}/{name}", "label", config=config, epochs=30, batch_size=8)
+    job = client.train(model, "cnn", f"{BUCKET}/{name}", "label", config=config, epochs=30, batch_size=8)  # type: ignore[arg-type]
     job.wait(TIMEOUT_S)
     results = client.infer(f"{model}:1", f"{BUCKET}/photos", rows_per_shard=15).wait(TIMEOUT_S).results()
     assert results.column("row").to_pylist() == list(range(40))

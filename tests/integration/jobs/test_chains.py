@@ -14,7 +14,7 @@ import pytest
 from longshore.producers import Client
 from longshore.producers.job import Job
 from longshore.shared.errors import InvalidInput, JobFailed
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
@@ -105,11 +105,11 @@ def test_what_cannot_come_after_a_job_is_refused(client: Client, data: Path) -> 
     job = client.train("head", "mlp", data, "label", epochs=1)
     wrong: list[tuple[Callable[[], Job], str]] = [
         (lambda: job.then.evaluate(data, "nothing"), "target"),
-        (lambda: job.then.evaluate(data, epochs=2), "epochs"),
+        (lambda: job.then.evaluate(data, epochs=2), "epochs"),  # type: ignore[call-arg]
         (lambda: job.then.infer("/no/such/file.parquet"), "data"),
         (lambda: job.then.promote("Production"), "alias"),
         (lambda: job.then.promote("production", if_="accuracy >="), "if_"),
-        (lambda: job.then.promote("production", format="csv"), "format"),
+        (lambda: job.then.promote("production", format="csv"), "format"),  # type: ignore[call-arg]
     ]
     for make, field in wrong:
         with pytest.raises(InvalidInput) as refused:

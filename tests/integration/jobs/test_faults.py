@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from longshore.producers import Client, Job
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.waiting import TIMEOUT_S, wait_until

@@ -16,7 +16,7 @@ import pytest
 
 from longshore.producers import Client, Infer, Train
 from longshore.shared.errors import InvalidInput, JobFailed
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.waiting import TIMEOUT_S
@@ -184,6 +184,6 @@ def test_regression_gives_values(client: Client, tmp_path: Path) -> None:
     path = tmp_path / "line.parquet"
     pq.write_table(pa.table({"x": x, "y": 3 * x + 2}), path)
     options = {"epochs": 60, "learning_rate": 0.05, "standardize": False, "batch_size": 32}
-    client.train("line", "linear", path, "y", **options).wait(TIMEOUT_S)
+    client.train("line", "linear", path, "y", **options).wait(TIMEOUT_S)  # type: ignore[arg-type]
     values = client.infer("line", [{"x": 0.0}, {"x": 1.0}]).wait(TIMEOUT_S).results()["value"].to_pylist()
     assert values == pytest.approx([2.0, 5.0], abs=0.05)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim, JobRecord, NewShard, ShardRecord
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 from tests.integration.support import LEASE, commit
 
 #: The shards that a plan cuts in these tests: 2 and 1 rows.

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from longshore.shared.errors import AttemptLost, InvalidInput
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim, ShardRecord, Ticket
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 from tests.integration.ledger import invariants
 from tests.integration.support import LEASE, commit, expire, new_job, write_and_break
 

@@ -15,7 +15,7 @@ from longshore.shared.errors import AttemptLost
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim
 from longshore.shared.ledger.shards.copy_rows import result_lines
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 from tests.integration.support import (
     LEASE,
     claim,

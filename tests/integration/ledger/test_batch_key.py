@@ -10,7 +10,7 @@ import pytest
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim, NewJob
 from longshore.shared.ledger.shards.batching import MAX_BATCH_ROWS, MAX_BATCH_SHARDS, batch_key_of, is_full
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 from tests.integration.ledger import invariants
 from tests.integration.ledger.test_group import finished, lines
 from tests.integration.support import LEASE, expire, new_job, states_of, together

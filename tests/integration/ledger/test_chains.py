@@ -9,7 +9,7 @@ import pytest
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 from tests.integration.ledger import invariants
 from tests.integration.support import claim, commit, new_job, run, submit, together
 

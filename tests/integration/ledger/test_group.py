@@ -12,7 +12,7 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim
 from longshore.shared.ledger.shards.batching import Finished
 from longshore.shared.ledger.shards.copy_rows import result_lines
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 from tests.integration.support import LEASE, expire, new_job, rows_of, states_of, submit, together
 
 WORKER = "cpu:0@tests"

@@ -9,7 +9,7 @@ import pytest
 from longshore.shared.errors import AttemptLost, InvalidInput, UnknownJob
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Ticket
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 from tests.integration.support import claim, commit, expire, new_job, rows_of, run, states_of, submit
 
 

@@ -11,7 +11,7 @@ import pytest
 from longshore.shared.errors import AttemptLost
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim, ShardRecord
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 from tests.integration.support import (
     claim,
     expire,

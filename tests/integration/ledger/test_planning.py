@@ -7,7 +7,7 @@ import pytest
 from longshore.shared.errors import AttemptLost
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import NewShard, Ticket
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 from tests.integration.support import claim, commit, expire, new_job, rows_of, run, states_of
 
 CUT = [

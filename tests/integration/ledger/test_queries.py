@@ -11,7 +11,7 @@ from uuid import uuid4
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.migrate import newest_revision
 from longshore.shared.ledger.workers import Presence
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 from tests.integration.support import claim, commit, new_job, run, submit
 from tests.waiting import wait_until
 

@@ -10,7 +10,7 @@ import pytest
 
 from longshore.shared.errors import AttemptLost, ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 from tests.integration.support import (
     claim,
     commit,

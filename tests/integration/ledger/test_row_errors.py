@@ -13,7 +13,7 @@ from longshore.broker.tickets import pack_messages
 from longshore.shared.errors import AttemptLost, InvalidInput, UnknownJob
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.shards.batching import Finished
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 from tests.integration.ledger import invariants
 from tests.integration.support import (
     claim,

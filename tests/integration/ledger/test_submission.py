@@ -13,7 +13,7 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.jobs.submission import tickets_of
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import NewInput
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 from tests.integration.support import new_job, together
 
 

@@ -29,7 +29,7 @@ def rows() -> pa.Table:
 
 def test_an_alias_moves_with_the_version_or_not_at_all(client: Client, cluster: Cluster, rows: pa.Table) -> None:
     def train(**options: object) -> dict[str, object]:
-        job = client.train("gated", "mlp", rows, "y", alias="production", seed=1, **options).wait(TIMEOUT_S)
+        job = client.train("gated", "mlp", rows, "y", alias="production", seed=1, **options).wait(TIMEOUT_S)  # type: ignore[arg-type]
         return {**(job.record().outcome or {}), "id": str(job.id)}
 
     good = "val_accuracy >= 0.8 and val_accuracy >= production"

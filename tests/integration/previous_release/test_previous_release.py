@@ -27,7 +27,7 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.migrate import downgrade, migrate, newest_revision, pending_changes
 from longshore.shared.ledger.records import BatchSizeRecord
 from longshore.shared.settings import Settings
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine, without_settings
 from tests.integration.support import empty_database
@@ -206,7 +206,7 @@ def test_old_versions_compute_what_they_did(
         record = jobs[name].record()
         if record.kind == "infer":
             reference = f"{record.model}:{record.version}"
-            again[name] = client.infer(reference, cast("list[Document]", rows), **options.get(name, {}))
+            again[name] = client.infer(reference, cast("list[Document]", rows), **options.get(name, {}))  # type: ignore[arg-type]
     for name, job in again.items():
         results = plain(job.wait(JOB_TIMEOUT_S).results().to_pylist())
         assert_near(results, cast(Document, expected["jobs"][name])["results"], name)

@@ -13,7 +13,7 @@ from longshore.shared.ledger.jobs.submission import tickets_of
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.shards.batching import MAX_BATCH_SHARDS
 from longshore.shared.settings import Settings
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 from tests.integration.queued import flat, lose_all, message_count, pass_time, submit_published, take_all, train_jobs
 from tests.integration.support import LEASE, claim, expire, new_job, submit
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from longshore.producers import Client, Infer, Job
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.waiting import TIMEOUT_S, wait_until

@@ -6,7 +6,7 @@ import pytest
 
 from longshore.producers import Client, Infer
 from longshore.shared.ledger.shards.batching import MAX_BATCH_SHARDS
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.waiting import wait_until

@@ -14,9 +14,9 @@ import pytest
 
 from longshore.producers import Client, Job
 from longshore.shared.errors import InvalidInput, JobFailed
-from longshore.shared.specs.jobs import State
 from longshore.shared.store.store import Store
 from longshore.shared.store_gc import referenced_blobs
+from longshore.shared.vocabulary import State
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
@@ -41,7 +41,7 @@ def table() -> pa.Table:
 @pytest.fixture(scope="module")
 def undisturbed(cluster: Cluster, table: pa.Table) -> Job:
     with cluster.client() as client:
-        return client.train("undisturbed", "mlp", table, "label", epochs=EPOCHS, **OPTIONS).wait(TIMEOUT_S)
+        return client.train("undisturbed", "mlp", table, "label", epochs=EPOCHS, **OPTIONS).wait(TIMEOUT_S)  # type: ignore[arg-type]
 
 
 def weights(client: Client, job: Job) -> object:
@@ -61,7 +61,7 @@ def test_a_killed_training_ends_with_the_same_bits(
     cluster: Cluster, client: Client, table: pa.Table, undisturbed: Job, seed: int
 ) -> None:
     def submit(asked: dict[str, object]) -> Job:
-        return client.train(f"killed-{seed}", "mlp", table, "label", **{**OPTIONS, **asked})
+        return client.train(f"killed-{seed}", "mlp", table, "label", **{**OPTIONS, **asked})  # type: ignore[arg-type]
 
     job = killed(cluster, submit, seed)
     assert weights(client, job) == weights(client, undisturbed)
@@ -78,10 +78,10 @@ def test_so_does_one_of_batch_norm_and_a_rate_of_one_cycle(
         **{"schedule": "one_cycle", "optimizer": "adamw", "weight_decay": 0.01, "class_weights": "balanced"},
         **{"augment": {"random_crop": {"padding": 1}}, "early_stopping": EPOCHS, "seed": 5},
     }
-    whole = client.train(f"whole-{seed}", "cnn", table, "label", epochs=EPOCHS, **options).wait(TIMEOUT_S)
+    whole = client.train(f"whole-{seed}", "cnn", table, "label", epochs=EPOCHS, **options).wait(TIMEOUT_S)  # type: ignore[arg-type]
 
     def submit(asked: dict[str, object]) -> Job:
-        return client.train(f"cnn-{seed}", "cnn", table, "label", **{**options, **asked})
+        return client.train(f"cnn-{seed}", "cnn", table, "label", **{**options, **asked})  # type: ignore[arg-type]
 
     job = killed(cluster, submit, seed)
     assert weights(client, job) == weights(client, whole)
@@ -113,7 +113,7 @@ def newest_step(cluster: Cluster, job: Job) -> int:
 def test_a_cancelled_training_goes_on_when_it_is_retried(
     cluster: Cluster, client: Client, table: pa.Table, undisturbed: Job
 ) -> None:
-    job = client.train("cancelled", "mlp", table, "label", epochs=EPOCHS, **OPTIONS)
+    job = client.train("cancelled", "mlp", table, "label", epochs=EPOCHS, **OPTIONS)  # type: ignore[arg-type]
     wait_until(lambda: newest_step(cluster, job) >= 100, "a checkpoint", TIMEOUT_S)
     job.cancel()
     kept = newest_step(cluster, job)
@@ -124,7 +124,7 @@ def test_a_cancelled_training_goes_on_when_it_is_retried(
 
 
 def test_training_on_is_training_longer(cluster: Cluster, client: Client, table: pa.Table, undisturbed: Job) -> None:
-    first = client.train("extended", "mlp", table, "label", epochs=EPOCHS - 10, **OPTIONS).wait(TIMEOUT_S)
+    first = client.train("extended", "mlp", table, "label", epochs=EPOCHS - 10, **OPTIONS).wait(TIMEOUT_S)  # type: ignore[arg-type]
     second = first.extend(4).wait(TIMEOUT_S)
     assert (second.progress.done, second.progress.total) == (4, 4)
     longshore = CommandLine(cluster.environment)
@@ -149,7 +149,7 @@ def test_what_cannot_be_extended_says_why(client: Client, table: pa.Table) -> No
     with pytest.raises(InvalidInput, match=r"^epochs: 0: give 1 or more"):
         without.extend(0)
     with pytest.raises(InvalidInput, match=r"^extends: unknown option"):
-        client.train("without", "linear", table, "label", extends=without.id)
+        client.train("without", "linear", table, "label", extends=without.id)  # type: ignore[call-arg]
 
 
 def test_one_checkpoint_stays_and_the_store_keeps_it(cluster: Cluster, client: Client, undisturbed: Job) -> None:
@@ -168,7 +168,7 @@ def test_one_checkpoint_stays_and_the_store_keeps_it(cluster: Cluster, client: C
 def test_a_loss_that_is_no_number_names_step_rate_and_checkpoint(client: Client) -> None:
     rows = {"x": [float(x) for x in range(640)], "y": [3.0 * x for x in range(640)]}
     options = {"task": "regression", "optimizer": "sgd", "learning_rate": 1.2, "epochs": 200, "checkpoint_steps": 3}
-    job = client.train("diverging", "linear", rows, "y", **options)
+    job = client.train("diverging", "linear", rows, "y", **options)  # type: ignore[arg-type]
     where = r"epoch \d+, step \d+; the last good checkpoint is of epoch \d+, step \d+"
     with pytest.raises(JobFailed, match=rf"learning_rate: 1\.2: the loss.* became .* in {where}"):
         job.wait(TIMEOUT_S)

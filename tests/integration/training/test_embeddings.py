@@ -33,7 +33,7 @@ def trained(client: Client) -> Job:
         "mlp",
         digits.table(images[seen], labels[seen]),
         "label",
-        **options,
+        **options,  # type: ignore[arg-type]
         validation=unseen,
         test=0.1,
         alias="best",
@@ -88,7 +88,7 @@ def test_the_command_line_trains_them_also_from_a_stream(client: Client, cluster
     shown = line("models", "show", "kinds:1").out
     assert "kind (embedding)" in shown
     options = {"task": "embedding", "embedding_width": 3, "base": "kinds:1", "epochs": 1}
-    again = client.train("kinds", "mlp", tmp_path / "rows.csv", "kind", **options).wait(TIMEOUT_S)
+    again = client.train("kinds", "mlp", tmp_path / "rows.csv", "kind", **options).wait(TIMEOUT_S)  # type: ignore[arg-type]
     assert {metric.name: metric.value for metric in again.metrics()}["val_recall_at_1"] > 0.5
     assert again.notes == []
 
@@ -107,7 +107,7 @@ def test_what_does_not_go_with_embeddings_is_refused(client: Client, trained: Jo
         ),
     ):
         with pytest.raises(InvalidInput, match=f"^{said}"):
-            client.train("m", "linear", data, "y", task="embedding", **options)
+            client.train("m", "linear", data, "y", task="embedding", **options)  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match=r"^embedding_width: 8: of task='embedding' alone, and it is auto"):
         client.train("m", "linear", {**few, "y": ["a", "b", "a"]}, "y", embedding_width=8)
     with pytest.raises(InvalidInput, match=r"^model: digits:1 gives embeddings"):

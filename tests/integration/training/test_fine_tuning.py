@@ -51,10 +51,10 @@ def test_a_version_is_trained_on_and_frozen_layers_stay(
 ) -> None:
     table = digits.table(*images).slice(0, 300)
     options = {"epochs": 1, "learning_rate": 1e-4, "seed": 4}
-    tuned = client.train("tuned", "mlp", table, "label", base="digits:1", freeze=["0.*", "2.*"], **options).wait(
+    tuned = client.train("tuned", "mlp", table, "label", base="digits:1", freeze=["0.*", "2.*"], **options).wait(  # type: ignore[arg-type]
         TIMEOUT_S
     )
-    scratch = client.train("scratch", "mlp", table, "label", config={"hidden": [64, 32]}, **options).wait(TIMEOUT_S)
+    scratch = client.train("scratch", "mlp", table, "label", config={"hidden": [64, 32]}, **options).wait(TIMEOUT_S)  # type: ignore[arg-type]
     assert first(tuned, "val_accuracy") > 0.9 > 0.5 > first(scratch, "val_accuracy")
     before, after = tensors(client, "digits:1"), tensors(client, "tuned:1")
     same = {name for name in before if np.array_equal(before[name], after[name])}
@@ -87,10 +87,10 @@ def test_a_student_learns_what_its_teacher_says(
     # Targets that teach nothing: what is right comes from the teacher alone.
     wrong = np.random.default_rng(0).permutation(labels)
     options = {"epochs": 25, "config": {"hidden": [16]}, "standardize": True}
-    client.train("student", "mlp", digits.table(pixels, wrong), "label", teacher="digits:1", mix=1.0, **options).wait(
+    client.train("student", "mlp", digits.table(pixels, wrong), "label", teacher="digits:1", mix=1.0, **options).wait(  # type: ignore[arg-type]
         TIMEOUT_S
     )
-    client.train("alone", "mlp", digits.table(pixels, wrong), "label", **options).wait(TIMEOUT_S)
+    client.train("alone", "mlp", digits.table(pixels, wrong), "label", **options).wait(TIMEOUT_S)  # type: ignore[arg-type]
     right = {
         name: np.mean(client.infer(name, pixels).wait(TIMEOUT_S).results()["label"].to_numpy() == labels)
         for name in ("student", "alone")

@@ -44,7 +44,7 @@ def trained(client: Client, rows: pa.Table) -> Job:
     """sets:1, from rows in memory; the task is told by the column."""
     options = {"epochs": 12, "test": 0.1, "learning_rate": 3e-3, "metrics": ["f1", "subset_accuracy"]}
     gate = {"alias": "production", "promote_if": "test_f1 > 0.5 and val_subset_accuracy > 0.5"}
-    return client.train("sets", "mlp", rows, "true", **options, **gate).wait(TIMEOUT_S)
+    return client.train("sets", "mlp", rows, "true", **options, **gate).wait(TIMEOUT_S)  # type: ignore[arg-type]
 
 
 def test_rows_get_labels_in_postgres(client: Client, trained: Job, rows: pa.Table) -> None:
@@ -217,7 +217,7 @@ def test_a_single_label_is_a_yes_or_no(client: Client) -> None:
     x = np.linspace(-1, 1, 400, dtype=np.float32)
     y = [["hot"] if value > 0.2 else [] for value in x]
     options = {"epochs": 40, "learning_rate": 0.1}
-    job = client.train("hot", "linear", {"x": x, "y": y}, "y", **options).wait(TIMEOUT_S)
+    job = client.train("hot", "linear", {"x": x, "y": y}, "y", **options).wait(TIMEOUT_S)  # type: ignore[arg-type]
     assert {metric.name: metric.value for metric in job.metrics()}["val_f1"] > 0.9
     found = client.infer("hot", [{"x": 0.9}, {"x": -0.9}]).wait(TIMEOUT_S).results()
     assert found["labels"].to_pylist() == [["hot"], []]

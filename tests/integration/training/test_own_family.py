@@ -53,7 +53,7 @@ def test_a_family_of_a_package_is_trained_and_inferred_with(
 ) -> None:
     config = {"units": 32, "blocks": 1}
     options = {"epochs": 20, "learning_rate": 0.003, "test": 0.2, "init": "kaiming_normal", "config": config}
-    job = client.train("own", "residual", table, "label", **options).wait(TIMEOUT_S)
+    job = client.train("own", "residual", table, "label", **options).wait(TIMEOUT_S)  # type: ignore[arg-type]
     metrics = {metric.name: metric.value for metric in job.metrics()}
     assert metrics["test_accuracy"] > 0.9
     manifest = client.models.get("own:1").manifest
@@ -97,7 +97,7 @@ def test_a_family_of_a_package_is_trained_and_inferred_with(
 def test_what_the_family_does_not_take_ends_the_job_at_once(
     client: Client, table: pa.Table, config: dict[str, object], reason: str
 ) -> None:
-    job = client.train("refused", "residual", table, "label", config=config)
+    job = client.train("refused", "residual", table, "label", config=config)  # type: ignore[arg-type]
     with pytest.raises(JobFailed, match=reason):
         job.wait(TIMEOUT_S)
     assert [shard.attempt for shard in job.shards()] == [1]

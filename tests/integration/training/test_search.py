@@ -38,7 +38,7 @@ def table() -> pa.Table:
 
 def test_the_best_of_the_trials_becomes_a_version(client: Client, table: pa.Table) -> None:
     space = {"learning_rate": RATES, "config.hidden": [[4], [32]]}
-    job = client.tune("tuned", "mlp", table, "label", space, trials=6, epochs=3, alias="best").wait(TIMEOUT_S)
+    job = client.tune("tuned", "mlp", table, "label", space, trials=6, epochs=3, alias="best").wait(TIMEOUT_S)  # type: ignore[arg-type]
     trials = job.trials()
     assert [trial.number for trial in trials] == list(range(6))
     assert {trial.state for trial in trials} == {"complete"}
@@ -66,7 +66,7 @@ def test_the_best_of_the_trials_becomes_a_version(client: Client, table: pa.Tabl
 
 
 def test_a_trial_whose_loss_is_no_number_fails_alone(client: Client) -> None:
-    job = client.tune("rates", "linear", LINE, "y", {"learning_rate": [1e-3, 1000.0]}, **DIVERGING).wait(TIMEOUT_S)
+    job = client.tune("rates", "linear", LINE, "y", {"learning_rate": [1e-3, 1000.0]}, **DIVERGING).wait(TIMEOUT_S)  # type: ignore[arg-type]
     good, bad = job.trials()
     assert (good.state, bad.state, bad.value) == ("complete", "failed", None)
     assert bad.error is not None
@@ -75,7 +75,7 @@ def test_a_trial_whose_loss_is_no_number_fails_alone(client: Client) -> None:
 
 
 def test_without_a_good_trial_the_job_fails_and_says_why(client: Client) -> None:
-    job = client.tune("rates-2", "linear", LINE, "y", {"learning_rate": [1000.0]}, **DIVERGING)
+    job = client.tune("rates-2", "linear", LINE, "y", {"learning_rate": [1000.0]}, **DIVERGING)  # type: ignore[arg-type]
     with pytest.raises(JobFailed, match=r"space: no trial came to an end; learning_rate: 1000.0"):
         job.wait(TIMEOUT_S)
     assert not any(model.name == "rates-2" for model in client.models.list())
@@ -131,9 +131,9 @@ def test_what_cannot_be_tried_is_refused_and_nothing_is_queued(client: Client, t
         ({"epochs": [1]}, {"epoch": 3}, r"^epoch: unknown option; did you mean epochs"),
     ):
         with pytest.raises(InvalidInput, match=said):
-            client.tune("refused", "mlp", table, "label", space, **options)
+            client.tune("refused", "mlp", table, "label", space, **options)  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match=r"^validation: 0.2: cross-validation holds out each fold"):
-        client.cross_validate("refused", "mlp", table, "label", validation=0.2)
+        client.cross_validate("refused", "mlp", table, "label", validation=0.2)  # type: ignore[call-arg]
     with pytest.raises(InvalidInput, match=r"^folds: 1"):
         client.cross_validate("refused", "mlp", table, "label", folds=1)
     assert not [job for job in client.jobs() if job.record().model == "refused"]

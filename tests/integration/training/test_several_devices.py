@@ -14,7 +14,7 @@ import pytest
 from longshore.producers import Client, Job
 from longshore.shared.errors import InvalidInput, JobFailed
 from longshore.shared.ledger.workers import Presence
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
@@ -41,7 +41,7 @@ def table() -> pa.Table:
 @pytest.fixture(scope="module")
 def undisturbed(cluster: Cluster, table: pa.Table) -> Job:
     with cluster.client() as client:
-        return client.train("undisturbed", "mlp", table, "label", **LONG).wait(TIMEOUT_S)
+        return client.train("undisturbed", "mlp", table, "label", **LONG).wait(TIMEOUT_S)  # type: ignore[arg-type]
 
 
 def weights(client: Client, job: Job) -> object:
@@ -80,8 +80,8 @@ def newest_step(cluster: Cluster, job: Job) -> int:
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_two_devices_train_what_one_does(cluster: Cluster, client: Client, table: pa.Table, strategy: str) -> None:
-    one = client.train("one", "mlp", table, "label", **OPTIONS).wait(TIMEOUT_S)
-    two = client.train("two", "mlp", table, "label", devices=2, strategy=strategy, **OPTIONS).wait(TIMEOUT_S)
+    one = client.train("one", "mlp", table, "label", **OPTIONS).wait(TIMEOUT_S)  # type: ignore[arg-type]
+    two = client.train("two", "mlp", table, "label", devices=2, strategy=strategy, **OPTIONS).wait(TIMEOUT_S)  # type: ignore[arg-type]
     wanted, found = reported(one), reported(two)
     assert found.keys() == wanted.keys()
     assert (4, "test_f1") in found
@@ -102,7 +102,7 @@ def test_two_devices_train_what_one_does(cluster: Cluster, client: Client, table
 def test_a_killed_process_ends_the_attempt_and_the_next_goes_on(
     cluster: Cluster, client: Client, table: pa.Table, undisturbed: Job
 ) -> None:
-    job = client.train("killed-rank", "mlp", table, "label", **LONG)
+    job = client.train("killed-rank", "mlp", table, "label", **LONG)  # type: ignore[arg-type]
     wait_until(lambda: newest_step(cluster, job) >= 100, "a checkpoint", TIMEOUT_S)
     killed = ranks(cluster)[-1]
     rank = killed.environ()["RANK"]
@@ -119,7 +119,7 @@ def test_a_killed_process_ends_the_attempt_and_the_next_goes_on(
 def test_a_killed_worker_leaves_no_process_and_its_training_goes_on(
     cluster: Cluster, client: Client, table: pa.Table, undisturbed: Job
 ) -> None:
-    job = client.train("killed-worker", "mlp", table, "label", **LONG)
+    job = client.train("killed-worker", "mlp", table, "label", **LONG)  # type: ignore[arg-type]
     wait_until(lambda: newest_step(cluster, job) >= 100, "a checkpoint", TIMEOUT_S)
     before = processes(cluster)
     assert len(before) == 3
@@ -138,7 +138,7 @@ def test_a_killed_worker_leaves_no_process_and_its_training_goes_on(
 def test_a_training_that_is_handed_back_goes_on(
     cluster: Cluster, client: Client, table: pa.Table, undisturbed: Job
 ) -> None:
-    job = client.train("handed-back", "mlp", table, "label", **LONG)
+    job = client.train("handed-back", "mlp", table, "label", **LONG)  # type: ignore[arg-type]
     wait_until(lambda: newest_step(cluster, job) >= 100, "a checkpoint", TIMEOUT_S)
     before = processes(cluster)
     cluster.restart_workers()
@@ -151,7 +151,7 @@ def test_a_training_that_is_handed_back_goes_on(
 
 
 def test_a_cancelled_training_leaves_no_process(cluster: Cluster, client: Client, table: pa.Table) -> None:
-    job = client.train("cancelled", "mlp", table, "label", **{**LONG, "epochs": 10_000})
+    job = client.train("cancelled", "mlp", table, "label", **{**LONG, "epochs": 10_000})  # type: ignore[arg-type]
     wait_until(lambda: newest_step(cluster, job) >= 20, "a checkpoint", TIMEOUT_S)
     assert len(processes(cluster)) == 3
     job.cancel()
@@ -187,7 +187,7 @@ def test_streamed_rows_and_a_teacher_are_shared_too(
     client.train("teacher", "linear", table, "label", epochs=1).wait(TIMEOUT_S)
     options: dict[str, object] = {**OPTIONS, "stream": True, "shuffle_window": 96, "teacher": "teacher:1", "epochs": 2}
     one, two = (
-        client.train("taught", "mlp", tmp_path / "rows.parquet", "label", devices=devices, **options).wait(TIMEOUT_S)
+        client.train("taught", "mlp", tmp_path / "rows.parquet", "label", devices=devices, **options).wait(TIMEOUT_S)  # type: ignore[arg-type]
         for devices in (1, 2)
     )
     wanted, found = reported(one), reported(two)
@@ -218,7 +218,7 @@ def test_more_gpus_than_any_worker_has_are_refused_at_the_call(
 def test_what_does_not_go_together_is_refused_at_the_call(client: Client, table: pa.Table) -> None:
     def refused(field: str, reason: str, **options: object) -> None:
         with pytest.raises(InvalidInput, match=reason) as error:
-            client.train("refused", "linear", table, "label", **options)
+            client.train("refused", "linear", table, "label", **options)  # type: ignore[arg-type]
         assert error.value.field == field
 
     refused("devices", "leaves some without any", devices=8, batch_size=4)
@@ -228,6 +228,6 @@ def test_what_does_not_go_together_is_refused_at_the_call(client: Client, table:
     refused("strategy", "for several devices", strategy="fsdp")
     refused("precision", "not with the strategy fsdp", strategy="fsdp", devices=2, precision="fp16")
     with pytest.raises(InvalidInput, match=r"^devices: 2: trials already run on all workers"):
-        client.tune("refused", "linear", table, "label", {"learning_rate": [0.1, 0.2]}, devices=2)
+        client.tune("refused", "linear", table, "label", {"learning_rate": [0.1, 0.2]}, devices=2)  # type: ignore[call-arg]
     with pytest.raises(InvalidInput, match=r"^devices: 2: folds already run on all workers"):
-        client.cross_validate("refused", "linear", table, "label", devices=2)
+        client.cross_validate("refused", "linear", table, "label", devices=2)  # type: ignore[call-arg]

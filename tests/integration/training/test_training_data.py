@@ -49,7 +49,7 @@ def test_rows_of_their_own_to_validate_and_to_test_on(client: Client, tmp_path: 
     # These are labelled the wrong way round: nothing but the test metrics may tell.
     wrong = clouds(20, far=-4.0)
     options = {"epochs": 5, "batch_size": 10, "learning_rate": 0.05}
-    job = client.train("own", "linear", train, "y", validation=validation, test=wrong, **options).wait(TIMEOUT_S)
+    job = client.train("own", "linear", train, "y", validation=validation, test=wrong, **options).wait(TIMEOUT_S)  # type: ignore[arg-type]
     found = last(job.metrics())
     assert found["val_accuracy"] >= 0.95
     assert 0 <= found["test_accuracy"] <= 0.75
@@ -59,7 +59,7 @@ def test_rows_of_their_own_to_validate_and_to_test_on(client: Client, tmp_path: 
     assert {name for name in metrics if name.startswith("test_")} == {"test_accuracy", "test_loss"}
     assert metrics["test_accuracy"] == found["test_accuracy"]
     # Without the test the same version comes out, but for its metrics.
-    client.train("own", "linear", train, "y", validation=validation, **options).wait(TIMEOUT_S)
+    client.train("own", "linear", train, "y", validation=validation, **options).wait(TIMEOUT_S)  # type: ignore[arg-type]
     assert manifest["weights"] == client.models.get("own:2").manifest["weights"]
 
 
@@ -139,7 +139,7 @@ def test_what_is_refused_at_submission(
     client: Client, columns: dict[str, list[object]], options: dict[str, object], field: str, reason: str
 ) -> None:
     with pytest.raises(InvalidInput) as refused:
-        client.train("bad", "linear", columns, "y", **options)
+        client.train("bad", "linear", columns, "y", **options)  # type: ignore[arg-type]
     assert refused.value.field == field
     assert reason in refused.value.reason
     assert not [job for job in client.jobs(kind="train") if job.record().model == "bad"]
@@ -160,7 +160,7 @@ def test_what_is_refused_at_submission(
 def test_what_only_the_worker_can_find(
     client: Client, columns: dict[str, list[object]], options: dict[str, object], reason: str
 ) -> None:
-    job = client.train("worse", "linear", columns, "y", **options)
+    job = client.train("worse", "linear", columns, "y", **options)  # type: ignore[arg-type]
     with pytest.raises(JobFailed) as failed:
         job.wait(TIMEOUT_S)
     assert reason in str(failed.value)
@@ -188,7 +188,7 @@ def test_an_image_that_cannot_be_decoded(client: Client, tmp_path: Path) -> None
     folder = write_folder(tmp_path / "images", files)
     config = {"input_shape": [3, 4, 4], "kernel_size": 3, "channels": [2], "hidden": []}
     with pytest.raises(JobFailed, match=r"data: row 8: column 'image': cannot be decoded"):
-        client.train("images", "cnn", folder, "label", config=config).wait(TIMEOUT_S)
+        client.train("images", "cnn", folder, "label", config=config).wait(TIMEOUT_S)  # type: ignore[arg-type]
 
 
 def test_a_file_that_changes_after_submission(client: Client, cluster: Cluster, tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_file_that_is_streamed(client: Client, cluster: Cluster, tmp_path: Pat
     train = write(tmp_path / "train.csv", clouds(3000))
     held_out = write(tmp_path / "val.parquet", clouds(200))
     options = {"epochs": 3, "learning_rate": 0.05, "stream": True, "shuffle_window": 300}
-    job = client.train("streamed", "linear", train, "y", validation=held_out, test=0.1, **options).wait(TIMEOUT_S)
+    job = client.train("streamed", "linear", train, "y", validation=held_out, test=0.1, **options).wait(TIMEOUT_S)  # type: ignore[arg-type]
     found = last(job.metrics())
     assert found["val_accuracy"] >= 0.95
     assert found["test_accuracy"] >= 0.95
@@ -246,7 +246,7 @@ def test_options_that_do_not_go_together(
 ) -> None:
     path = write(tmp_path / "rows.parquet", clouds(40))
     with pytest.raises(InvalidInput) as refused:
-        client.train("bad", "linear", path, "y", **options)
+        client.train("bad", "linear", path, "y", **options)  # type: ignore[arg-type]
     assert refused.value.field == field
     assert reason in refused.value.reason
     with pytest.raises(InvalidInput, match="stream: rows that come with the call are in memory"):
@@ -282,8 +282,8 @@ def test_images_that_are_changed_at_random(client: Client, cluster: Cluster, tmp
 def test_a_killed_worker_costs_a_stream_time_and_nothing_else(client: Client, cluster: Cluster, tmp_path: Path) -> None:
     path = write(tmp_path / "rows.parquet", clouds(4000))
     options = {"epochs": 60, "stream": True, "shuffle_window": 500, "test": 0.1}
-    client.train("undisturbed", "mlp", path, "y", **options).wait(TIMEOUT_S)
-    job = client.train("killed", "mlp", path, "y", **options)
+    client.train("undisturbed", "mlp", path, "y", **options).wait(TIMEOUT_S)  # type: ignore[arg-type]
+    job = client.train("killed", "mlp", path, "y", **options)  # type: ignore[arg-type]
     wait_until(job.metrics, "an epoch")
     [child] = cluster.child_pids()
     os.kill(child, signal.SIGKILL)

@@ -51,7 +51,7 @@ def trained(cluster: Cluster, files: tuple[Path, Path]) -> Job:
     """topics:1."""
     options = {**FAST, "tokenizer": {"length": 24}, "config": SMALL, "test": str(files[1])}
     with cluster.client() as client:
-        return client.train("topics", "rnn", str(files[0]), "topic", features=["title"], **options).wait(TIMEOUT_S)
+        return client.train("topics", "rnn", str(files[0]), "topic", features=["title"], **options).wait(TIMEOUT_S)  # type: ignore[arg-type]
 
 
 def computed(client: Client, reference: str, texts: Sequence[str], folder: Path) -> list[str]:
@@ -138,12 +138,12 @@ def test_ids_keep_their_meaning(client: Client, files: tuple[Path, Path], traine
     accuracy = next(metric.value for metric in based.metrics() if metric.name == "val_accuracy")
     assert accuracy > 0.9
     small = {"embedding": 8, "hidden_size": 8, "pooling": "max"}
-    client.train("taught", "rnn", other, "topic", teacher="topics:1", config=small, **FAST).wait(TIMEOUT_S)
+    client.train("taught", "rnn", other, "topic", teacher="topics:1", config=small, **FAST).wait(TIMEOUT_S)  # type: ignore[arg-type]
     assert tokenizer_of(client, "taught:1") == tokenizer_of(client, "topics:1")
     # A transformer that uses the words of an rnn, with another length.
     config = {"d_model": 16, "nhead": 2, "num_layers": 1, "dim_feedforward": 16}
     options = {**FAST, "epochs": 2, "tokenizer": {"version": "topics:1", "length": 12}}
-    client.train("borrowed", "transformer", other, "topic", config=config, **options).wait(TIMEOUT_S)
+    client.train("borrowed", "transformer", other, "topic", config=config, **options).wait(TIMEOUT_S)  # type: ignore[arg-type]
     assert tokenizer_of(client, "borrowed:1") == tokenizer_of(client, "topics:1")
     found = client.infer("borrowed:1", texts[:5]).wait(TIMEOUT_S).results()
     assert found["label"].to_pylist() == computed(client, "borrowed:1", texts[:5], tmp_path / "borrowed")
@@ -159,7 +159,7 @@ def test_ids_keep_their_meaning(client: Client, files: tuple[Path, Path], traine
 
     save_model(tmp_path / "bert", head=True, id2label={0: "a", 1: "b"})
     client.models.import_(tmp_path / "bert", "bert")
-    client.train("pieces", "rnn", other, "topic", tokenizer="bert:1", config=SMALL, **FAST).wait(TIMEOUT_S)
+    client.train("pieces", "rnn", other, "topic", tokenizer="bert:1", config=SMALL, **FAST).wait(TIMEOUT_S)  # type: ignore[arg-type]
     files_of = client.models.get("bert:1").manifest["files"]
     assert isinstance(files_of, dict)
     assert tokenizer_of(client, "pieces:1") == files_of["tokenizer.json"]
@@ -168,7 +168,7 @@ def test_ids_keep_their_meaning(client: Client, files: tuple[Path, Path], traine
 def test_trials_folds_and_chains_read_texts(client: Client, files: tuple[Path, Path]) -> None:
     data, options = str(files[0]), {**FAST, "features": ["title"], "config": SMALL}
     space = {"config.pooling": ["mean", "max"]}
-    tuned = client.tune("tuned", "rnn", data, "topic", space, sampler="grid", **options).wait(TIMEOUT_S)
+    tuned = client.tune("tuned", "rnn", data, "topic", space, sampler="grid", **options).wait(TIMEOUT_S)  # type: ignore[arg-type]
     assert len(tuned.trials()) == 2
     last = (
         tuned.then.evaluate(str(files[1]))
@@ -176,7 +176,7 @@ def test_trials_folds_and_chains_read_texts(client: Client, files: tuple[Path, P
         .then.infer([{"title": "the moon"}])
     )
     assert last.wait(TIMEOUT_S).results()["label"].to_pylist() == ["sky"]
-    folds = client.cross_validate("folded", "rnn", data, "topic", folds=2, **options).wait(TIMEOUT_S)
+    folds = client.cross_validate("folded", "rnn", data, "topic", folds=2, **options).wait(TIMEOUT_S)  # type: ignore[arg-type]
     outcome = folds.record().outcome
     assert outcome is not None
     assert outcome["metrics"]["val_accuracy"] > 0.8  # type: ignore[index,call-overload,operator]
@@ -189,7 +189,7 @@ def test_what_does_not_go_together_is_refused_at_the_call(
 
     def refused(said: str, family: str = "rnn", given: object = data, **options: object) -> None:
         with pytest.raises(InvalidInput, match=said):
-            client.train("m", family, given, "topic", **{"features": ["title"], **options})
+            client.train("m", family, given, "topic", **{"features": ["title"], **options})  # type: ignore[arg-type]
 
     refused(r"^features: column 'title' has text \(string\), not numbers", "mlp")
     refused(r"^features: 'title' of 2 columns have text; a text must be the only feature", features=["id", "title"])

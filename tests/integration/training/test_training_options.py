@@ -66,7 +66,7 @@ def test_a_loss_of_another_task_is_refused(client: Client) -> None:
     with pytest.raises(InvalidInput, match=r"^loss: cross_entropy is for classification, and the task is regression"):
         client.train("wrong", "linear", {"x": texts["x"], "y": texts["x"]}, "y", loss="cross_entropy")
     with pytest.raises(InvalidInput, match=r"^loss: 'hinge': Input should be 'cross_entropy', 'mse'"):
-        client.train("wrong", "linear", texts, "y", loss="hinge")
+        client.train("wrong", "linear", texts, "y", loss="hinge")  # type: ignore[arg-type]
     # Whether integers are classes is known when all rows have been seen.
     job = client.train("wrong", "linear", {"x": texts["x"], "y": [0, 1, 0, 1]}, "y", loss="l1", validation=0)
     with pytest.raises(JobFailed, match=r"loss: l1 is for regression, and the task is classification"):
@@ -143,7 +143,7 @@ def test_weights_begin_as_asked(client: Client, cluster: Cluster, tmp_path: Path
     rows = {"x": [[float(a * b % 7) for b in range(8)] for a in range(40)], "y": ["p", "q"] * 20}
     # Steps that are far too small to change a number.
     still = {"epochs": 1, "learning_rate": 1e-30, "optimizer": "sgd", "config": {"hidden": [8]}, "validation": 0}
-    client.train("begun", "mlp", rows, "y", init="orthogonal_", **still).wait(TIMEOUT_S)
+    client.train("begun", "mlp", rows, "y", init="orthogonal_", **still).wait(TIMEOUT_S)  # type: ignore[arg-type]
     tensors = load_file(Path(client.models.export("begun:1", tmp_path / "out")) / "weights.safetensors")
     torch.testing.assert_close(tensors["network.0.weight"] @ tensors["network.0.weight"].T, torch.eye(8))
     assert tensors["network.0.bias"].abs().max() < 1e-20
@@ -167,9 +167,9 @@ def test_batch_norm_is_part_of_a_version_and_of_its_checkpoints(
     shape = {"channels": [8, 16], "kernel_size": [5, 3], "padding": [2, 1], "norm": "batch", "global_pool": True}
     config = {"input_shape": [1, 8, 8], "hidden": [], **shape}
     options = {"config": config, "batch_size": 60, "learning_rate": 0.01, "validation": 0, "test": 200 / 601}
-    whole = client.train("normed", "cnn", tmp_path / "rows.parquet", "label", epochs=12, **options).wait(TIMEOUT_S)
+    whole = client.train("normed", "cnn", tmp_path / "rows.parquet", "label", epochs=12, **options).wait(TIMEOUT_S)  # type: ignore[arg-type]
     # 401 rows in batches of 60 leave one of 41 over; what goes on from a checkpoint has the same bits.
-    part = client.train("partly", "cnn", tmp_path / "rows.parquet", "label", epochs=5, **options).wait(TIMEOUT_S)
+    part = client.train("partly", "cnn", tmp_path / "rows.parquet", "label", epochs=5, **options).wait(TIMEOUT_S)  # type: ignore[arg-type]
     part.extend(7).wait(TIMEOUT_S)
     assert client.models.get("normed:1").manifest["weights"] == client.models.get("partly:2").manifest["weights"]
     assert last(whole)["test_accuracy"] > 0.8

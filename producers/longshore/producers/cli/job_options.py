@@ -1,4 +1,4 @@
-"""The options of every command that submits a job."""
+"""The options of the commands that submit jobs: how click reads them, and how the client takes them."""
 
 from __future__ import annotations
 
@@ -8,46 +8,60 @@ from typing import TypeVar
 
 import click
 
+from longshore.producers.cli.option_table import OPTIONS
+from longshore.producers.cli.option_types import add_option
+
 F = TypeVar("F", bound=Callable[..., object])
 
-DEVICES = ("auto", "cpu", "gpu")
-FORMATS = ("parquet", "csv", "jsonl", "arrow", "npy", "npz", "hdf5", "images")
+
+def job_options(command: str) -> Callable[[F], F]:
+    """Add the options of a kind of job, and ``--wait``. An option that is not used is left to the default of its spec.
+
+    :param command: a key of :data:`~longshore.producers.cli.option_table.OPTIONS`.
+    """
+
+    def add(function: F) -> F:
+        wait = click.option("--wait/--no-wait", default=False, help="Wait until the job has ended.")
+        function = wait(function)
+        for row in reversed(OPTIONS[command]):
+            function = add_option(row, function)
+        return function
+
+    return add
 
 
-def job_options(function: F) -> F:
-    """Add the options that every kind of job has. Omitted options have the defaults of the job's spec."""
-    for option in (
-        click.option("--wait/--no-wait", default=False, help="Wait until the job has ended."),
-        click.option("--idempotency-key", metavar="KEY", help="Submitting again with this key returns the first job."),
-        click.option("--max-attempts", type=int, help="Maximum attempts per shard. Default: 3."),
-        click.option("--timeout", type=float, metavar="SECONDS", help="Fail the job after this time. Default: never."),
-        click.option("--device", type=click.Choice(DEVICES), help="Device to run on. Default: auto."),
-        click.option("--priority", type=int, help="Priority from 0 to 9 (most urgent). Default: 4."),
-        click.option("--format", type=click.Choice(FORMATS), help="Format of DATA. Default: by its suffix."),
-    ):
-        function = option(function)
-    return function
+def used_options(command: str, values: Mapping[str, object]) -> dict[str, object]:
+    """The options that are used, as the client takes them.
 
-
-def explicit_options(options: Mapping[str, object]) -> dict[str, object]:
-    """The options that are on the command line; the others have the value ``None`` or ``()``."""
-    return {name: value for name, value in options.items() if value is not None and value != ()}
+    :param values: what click read, by the name of the option.
+    :raises UsageError: a setting is not written as KEY=VALUE.
+    """
+    options: dict[str, object] = {}
+    for row in OPTIONS[command]:
+        value = values[row.name]
+        if value is None or value == ():
+            continue
+        if row.reader == "class_weights" and value == ("balanced",):
+            value = "balanced"
+        elif row.reader in ("settings", "class_weights") and isinstance(value, tuple):
+            value = parse_config(value, row.flag)
+        options[row.name] = value
+    return options
 
 
 def parse_config(settings: Iterable[str], option: str = "--set") -> dict[str, object]:
-    """Parse settings such as ``hidden=[128,64]``. Values are JSON; anything else is a string, so ``activation=gelu``
-    needs no quotes.
+    """``hidden=[128,64]`` as JSON. A value that is not JSON is a string, so that ``activation=gelu`` needs no quotes.
 
-    :param option: the name of the option, for error messages.
-    :raises UsageError: a setting has no ``=``, or a key occurs twice.
+    :param option: the option that has the settings.
+    :raises UsageError: there is no ``=``, or a key is given twice.
     """
     config: dict[str, object] = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not (key and equals):
-            raise click.BadParameter(f"{setting!r}: must be KEY=VALUE, as in hidden=[128,64]", param_hint=option)
+            raise click.BadParameter(f"{setting!r}: write KEY=VALUE, as in hidden=[128,64]", param_hint=option)
         if key in config:
-            raise click.BadParameter(f"{key} occurs twice", param_hint=option)
+            raise click.BadParameter(f"{key} is given twice", param_hint=option)
         try:
             config[key] = json.loads(text)
         except ValueError:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from longshore.producers.options.keywords import EvaluateOptions, InferOptions, PromoteOptions
 from longshore.producers.planning.evaluate import check_target, plan_evaluation
 from longshore.producers.planning.infer import InferencePlanner, check_free_unless_known, cut_file
 from longshore.producers.planning.inline_rows import InputBlocks
@@ -26,8 +27,9 @@ from longshore.shared.ledger.jobs.chains import VERSION_MAKING_KINDS
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import JobRecord, NewJob, NewShard
 from longshore.shared.references import check_alias
-from longshore.shared.specs.jobs import EvaluateSpec, InferSpec, Input, JobOptions, PromoteSpec, State
+from longshore.shared.specs.jobs import EvaluateSpec, InferSpec, Input, JobOptions, PromoteSpec
 from longshore.shared.specs.validation import build
+from longshore.shared.vocabulary import State
 
 #: Kinds that make no version and run none.
 _WITHOUT_VERSION = ("cross_validate",)
@@ -39,7 +41,7 @@ class Promote:
 
     alias: str
     if_: str | None = None
-    options: Mapping[str, object] | None = None
+    options: PromoteOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -73,46 +75,46 @@ class LinkPlanner:
         check_alias(request.alias)
         if request.if_ is not None:
             parse(request.if_, "if_")
-        options = sort_options(request.options or {}, PromoteSpec, frozenset({"alias", "condition"}))
+        options = sort_options(request.options or {}, PromoteSpec)
         _no_format(options.format)
         spec = PromoteSpec(alias=request.alias, condition=request.if_).model_dump_json(exclude_defaults=True)
         draft = self._draft("promote", options.job)
         return self._link(draft.job(spec, [NewShard(action="promote", start=0, stop=1)], 1, self._same(spec.encode())))
 
-    def evaluate(self, data: Data, target: str | None, given: Mapping[str, object]) -> NewJob:
+    def evaluate(self, data: Data, target: str | None, options: EvaluateOptions) -> NewJob:
         """:raises InvalidInput: an option or the data is wrong; names it."""
         if self._version is not None:
-            request = Evaluate(self._version, data, target, given)
+            request = Evaluate(self._version, data, target, options)
             models = self._ledger.models
             return self._link(plan_evaluation(request, models, self._queues, self._producer, self._blocks))
-        options = sort_options(given, EvaluateSpec, frozenset({"data", "target"}))
+        parsed = sort_options(options, EvaluateSpec)
         column = target or self._trained_target()
-        spec = build(EvaluateSpec, {"data": {"uri": "/", "format": "csv"}, "target": column, **options.spec})
-        opened = self._open(data, options.format, None)
+        spec = build(EvaluateSpec, {"data": {"uri": "/", "format": "csv"}, "target": column, **parsed.spec})
+        opened = self._open(data, parsed.format, None)
         check_target(opened.columns, column, f"the version of {self._after.model}")
         spec = spec.model_copy(update={"data": opened.data})
         same = self._same(spec.model_dump_json(exclude={"data"}, exclude_defaults=True).encode() + opened.content)
         shard = NewShard(action="evaluate", start=0, stop=opened.rows or 0)
-        draft = self._draft("evaluate", options.job)
+        draft = self._draft("evaluate", parsed.job)
         return self._link(draft.job(spec.model_dump_json(exclude_defaults=True), [shard], opened.rows, same))
 
-    def infer(self, data: Data, given: Mapping[str, object]) -> NewJob:
+    def infer(self, data: Data, options: InferOptions) -> NewJob:
         """:raises InvalidInput: an option or the data is wrong; names it."""
         if self._version is not None:
             planner = InferencePlanner(
                 *(self._ledger.models, self._ledger.submissions, self._queues, self._producer, self._blocks),
                 TtlCache(),
             )
-            return self._link(planner.plan([Infer(self._version, data, given)])[0])
-        options = sort_options(given, InferSpec, frozenset({"data"}))
-        spec = build(InferSpec, {"data": {"uri": "/", "format": "csv"}, **options.spec})
+            return self._link(planner.plan([Infer(self._version, data, options)])[0])
+        parsed = sort_options(options, InferSpec)
+        spec = build(InferSpec, {"data": {"uri": "/", "format": "csv"}, **parsed.spec})
         spec, output = settle_output(spec)
         if output is not None:
-            check_free_unless_known(output, options.job.idempotency_key, self._producer, self._ledger.submissions)
-        opened = self._open(data, options.format, options.job.rows_per_shard, spec.keep, output)
+            check_free_unless_known(output, parsed.job.idempotency_key, self._producer, self._ledger.submissions)
+        opened = self._open(data, parsed.format, parsed.job.rows_per_shard, spec.keep, output)
         spec = spec.model_copy(update={"data": opened.data})
         same = self._same(spec.model_dump_json(exclude={"data"}, exclude_defaults=True).encode() + opened.content)
-        draft = self._draft("infer", options.job)
+        draft = self._draft("infer", parsed.job)
         return self._link(draft.job(spec.model_dump_json(exclude_defaults=True), opened.shards, opened.rows, same))
 
     def _open(

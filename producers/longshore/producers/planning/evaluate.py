@@ -35,7 +35,7 @@ def plan_evaluation(
 
     :raises InvalidInput: the version cannot be measured, an option is wrong, or the data does not fit; names it.
     """
-    options = sort_options(request.options, EvaluateSpec, frozenset({"data", "target"}))
+    options = sort_options(request.options, EvaluateSpec)
     version = models.resolve(ModelReference.parse(request.model))
     signature = Signature.model_validate(version.manifest["signature"])
     name = f"{version.model}:{version.version}"

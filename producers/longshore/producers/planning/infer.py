@@ -115,7 +115,7 @@ class InferencePlanner:
         return [job for request in requests for job in self._plan_table(target, request.data)]
 
     def _make_target(self, request: Infer, reference: ModelReference) -> Target:
-        options = sort_options(request.options, InferSpec, frozenset({"data"}))
+        options = sort_options(request.options, InferSpec)
         version = self._models.resolve(reference)
         draft = Draft(
             kind="infer",

@@ -1,4 +1,4 @@
-"""Sorting a request's options: those of the job, those of its spec, and those nobody knows."""
+"""Divides the options of a request: those of the job, those of its spec, and unknown ones."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from longshore.shared.specs.jobs import JobOptions
+from longshore.shared.specs.base import NOT_AN_OPTION
+from longshore.shared.specs.jobs import InferSpec, JobOptions
 from longshore.shared.specs.validation import build, unknown_option
 
-#: The option that says what a file is, where its suffix does not.
+#: The option that names the format of a file whose suffix does not.
 FORMAT = "format"
 
 
 @dataclass(frozen=True)
-class Sorted:
-    """One request's options, the job's checked already."""
+class SortedOptions:
+    """The options of one request. Those of the job are checked already."""
 
     job: JobOptions
     spec: dict[str, object]
     format: str | None
 
 
-def sort_options(options: Mapping[str, object], spec: type[BaseModel], given: frozenset[str]) -> Sorted:
-    """Tell the options apart.
+def sort_options(options: Mapping[str, object], spec: type[BaseModel]) -> SortedOptions:
+    """Divide the options of a request.
 
-    :param given: fields of the spec that are arguments of their own, and no options.
-    :raises InvalidInput: an option is unknown, or one of the job's has a wrong value.
+    :raises InvalidInput: an option is unknown, or an option of the job has a wrong value.
     """
-    of_spec = [name for name in spec.model_fields if name not in given]
-    of_job = [name for name in JobOptions.model_fields if spec.__name__ == "InferSpec" or name != "rows_per_shard"]
+    of_spec = [name for name, field in spec.model_fields.items() if NOT_AN_OPTION not in field.metadata]
+    of_job = [name for name in JobOptions.model_fields if spec is InferSpec or name != "rows_per_shard"]
     for name in options:
         if name not in of_spec and name not in of_job and name != FORMAT:
             raise unknown_option(name, "", [*of_spec, *of_job, FORMAT])
     job = build(JobOptions, {name: value for name, value in options.items() if name in of_job})
     form = options.get(FORMAT)
-    return Sorted(
+    return SortedOptions(
         job=job,
         spec={name: value for name, value in options.items() if name in of_spec},
         format=None if form is None else str(form),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from longshore.producers.planning.job_builder import Draft
 from longshore.shared.errors import InvalidInput, ResultsPruned
 from longshore.shared.ledger.records import CheckpointRecord, JobRecord, NewJob, NewShard
-from longshore.shared.specs.jobs import JobOptions, State
+from longshore.shared.specs.jobs import JobOptions
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.specs.validation import build, shorten
+from longshore.shared.vocabulary import State
 
 
 def extension(record: JobRecord, last: CheckpointRecord | None, epochs: int) -> NewJob:

@@ -9,7 +9,7 @@ from longshore.producers.planning.job_builder import Draft
 from longshore.producers.planning.queues import QueueChoice
 from longshore.producers.planning.texts import are_texts, check_text_config
 from longshore.producers.planning.train import CheckedTraining, check_family, check_training
-from longshore.producers.requests import CrossValidate, Train, Tune
+from longshore.producers.requests import CrossValidate, Tune
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.models.registry import Models
 from longshore.shared.ledger.records import NewJob, NewShard
@@ -33,9 +33,7 @@ def plan_tuning(
     if rest.get("validation") == 0:
         raise InvalidInput("validation", "0: trials are compared on held-out rows; hold some out")
     _refuse_devices(rest, "trials")
-    checked = check_training(
-        Train(request.model, request.family, request.data, request.target, rest), fleet, models, blocks
-    )
+    checked = check_training(request, rest, fleet, models, blocks)
     spec = build(TuneSpec, {"trials": TRIALS, **own, "space": request.space, "train": checked.spec})
     spec.check()
     _check_families(spec, checked, fleet)
@@ -58,9 +56,7 @@ def plan_cross_validation(
         if rest.get(name) is not None:
             raise InvalidInput(name, f"{rest[name]!r}: cross-validation holds out each fold in turn; leave it out")
     _refuse_devices(rest, "folds")
-    checked = check_training(
-        Train(request.model, request.family, request.data, request.target, rest), fleet, models, blocks
-    )
+    checked = check_training(request, rest, fleet, models, blocks)
     spec = build(CrossValidateSpec, {**own, "train": checked.spec})
     return _job("cross_validate", spec, checked, spec.folds, queues, producer)
 

@@ -18,7 +18,7 @@ from longshore.producers.planning.streaming import settle_stream
 from longshore.producers.planning.texts import check_told, settle_tokenizer, tokens_of
 from longshore.producers.planning.training_data import check_rows, take
 from longshore.producers.planning.training_task import check_task
-from longshore.producers.requests import Train
+from longshore.producers.requests import CrossValidate, Train, Tune
 from longshore.shared.datasets.schemas import check_held_out, infer_features
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.models.registry import Models
@@ -31,10 +31,6 @@ from longshore.shared.specs.signature import Feature
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.specs.validation import build
 
-#: Fields of the spec that are arguments of their own, or that only Longshore sets.
-ARGUMENTS = frozenset(
-    {"model", "family", "data", "target", "extends", "base_digest", "teacher_digest", "tokenizer_digest"}
-)
 #: Options that take a fraction, or data.
 HELD_OUT = ("validation", "test")
 
@@ -58,7 +54,7 @@ def plan_training(
 
     :raises InvalidInput: the name, the family, an option or the data is wrong; names it.
     """
-    checked = check_training(request, fleet, models, blocks)
+    checked = check_training(request, request.options, fleet, models, blocks)
     spec = checked.spec
     queue = queues.choose(checked.options.device)
     check_devices(spec, queue, fleet)
@@ -75,15 +71,23 @@ def plan_training(
     return draft.job(spec.model_dump_json(), shards, spec.epochs, checked.content)
 
 
-def check_training(request: Train, fleet: Workers, models: Models, blocks: InputBlocks) -> CheckedTraining:
+def check_training(
+    request: Train | Tune | CrossValidate,
+    options: Mapping[str, object],
+    fleet: Workers,
+    models: Models,
+    blocks: InputBlocks,
+) -> CheckedTraining:
     """Look for everything that can be wrong with a training, before anything is queued.
 
+    :param request: which model is trained on which data.
+    :param options: the options of the training.
     :raises InvalidInput: the name, the family, an option or the data is wrong; names it.
     """
-    options = sort_options(request.options, TrainSpec, ARGUMENTS)
+    parsed = sort_options(options, TrainSpec)
     check_name(request.model)
-    held_out = {name: value for name, value in options.spec.items() if name in HELD_OUT and not _is_fraction(value)}
-    rest = {name: value for name, value in options.spec.items() if name not in held_out}
+    held_out = {name: value for name, value in parsed.spec.items() if name in HELD_OUT and not _is_fraction(value)}
+    rest = {name: value for name, value in parsed.spec.items() if name not in held_out}
     for name in HELD_OUT:
         if name in rest:
             _check_fraction(name, rest[name])
@@ -92,12 +96,12 @@ def check_training(request: Train, fleet: Workers, models: Models, blocks: Input
     spec = build(TrainSpec, {**given, "data": {"uri": "/", "format": "csv"}})
     versions, asked = find_versions(spec, models), spec
     spec = settle_tokenizer(with_versions(spec, versions), versions, models)
-    _check_split(spec, options.spec, held_out)
+    _check_split(spec, parsed.spec, held_out)
     spec.check()
     if spec.alias is not None:
         check_alias(spec.alias)
     check_gate(spec)
-    data = take(request.data, "data", options.format, blocks)
+    data = take(request.data, "data", parsed.format, blocks)
     others = [take(value, name, None, blocks) for name, value in held_out.items()]
     head = data.rows.slice(0, 1024).combine_chunks().to_batches()[0]
     features = infer_features(
@@ -118,7 +122,7 @@ def check_training(request: Train, fleet: Workers, models: Models, blocks: Input
     same = spec.model_dump_json(exclude=fields, exclude_defaults=True).encode() + data.content
     same += b"".join(f"\n{each.field}\n".encode() + each.content for each in others)
     found = spec.model_copy(update={each.field: each.data for each in (data, *others)})
-    return CheckedTraining(found, options.job, same, features)
+    return CheckedTraining(found, parsed.job, same, features)
 
 
 def _is_fraction(value: object) -> bool:

@@ -10,7 +10,8 @@ from longshore.shared.datasets.columns.label_lists import is_label_lists
 from longshore.shared.datasets.columns.types import is_list, is_text, stored
 from longshore.shared.specs.class_weights import by_class
 from longshore.shared.specs.losses import check_loss
-from longshore.shared.specs.train import TrainSpec, TrainTask
+from longshore.shared.specs.train import TrainSpec
+from longshore.shared.vocabulary import TrainTask
 
 
 def task_of(spec: TrainSpec, kind: pa.DataType) -> TrainTask:

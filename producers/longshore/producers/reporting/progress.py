@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from longshore.shared.ledger.records import JobRecord
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 
 #: Seconds over which the speed of a watched job is averaged.
 RATE_WINDOW_S = 15.0

@@ -10,9 +10,10 @@ from typing import get_args
 from longshore.shared.datasets.file_listing import IMAGES, PARQUET, is_glob, list_files, listing_digest
 from longshore.shared.datasets.files import remote_info
 from longshore.shared.errors import DataError, InvalidInput
-from longshore.shared.specs.jobs import DataFormat, FileInput
+from longshore.shared.specs.jobs import FileInput
 from longshore.shared.specs.validation import build
 from longshore.shared.store.address import is_remote, public
+from longshore.shared.vocabulary import DataFormat
 
 _SUFFIXES: dict[str, DataFormat] = {
     ".parquet": "parquet",

@@ -9,7 +9,7 @@ from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.locks import RELAY_LOCK
 from longshore.shared.ledger.records import Ticket
 from longshore.shared.ledger.shards.transitions import end_job, fail_shard
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 
 
 class Maintenance:

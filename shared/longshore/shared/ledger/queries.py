@@ -11,7 +11,7 @@ from longshore.shared.ledger.database import Database, records
 from longshore.shared.ledger.locks import RELAY_LOCK
 from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord
 from longshore.shared.ledger.shards.transitions import check_not_pruned
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 
 
 class Queries:

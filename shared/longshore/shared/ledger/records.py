@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 
 Json: TypeAlias = Mapping[str, JsonValue]
 

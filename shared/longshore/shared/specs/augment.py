@@ -1,4 +1,4 @@
-"""What can be done to the images that a network is trained on, so that it sees more of them than there are."""
+"""Random changes of training images (data augmentation)."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class _Options(BaseModel):
 
 
 class RandomResizedCrop(_Options):
-    """A part of the image, scaled to the whole. Szegedy et al., 2014, https://arxiv.org/abs/1409.4842."""
+    """A random part of the image, scaled to the whole. Szegedy et al., 2014, https://arxiv.org/abs/1409.4842."""
 
-    #: The part's share of the image's area, at least and at most.
     scale: tuple[Area, Area] = (0.08, 1.0)
-    #: Its width by its height, likewise, relative to the image's.
+    """The smallest and the largest share of the image's area."""
     ratio: tuple[Ratio, Ratio] = (3 / 4, 4 / 3)
+    """The smallest and the largest ratio of width to height, relative to the image's."""
 
     @model_validator(mode="after")
     def _in_order(self) -> RandomResizedCrop:
@@ -38,8 +38,8 @@ class RandomResizedCrop(_Options):
 class RandomCrop(_Options):
     """The image, moved within a black border. As for CIFAR in He et al., 2015, https://arxiv.org/abs/1512.03385."""
 
-    #: Pixels of the border on each side.
     padding: Annotated[int, Field(ge=1, le=1024)] = 4
+    """The width of the border on each side, in pixels."""
 
 
 class ColorJitter(_Options):
@@ -48,19 +48,22 @@ class ColorJitter(_Options):
     """
 
     brightness: Strength = 0.0
+    """The strength of the change of brightness."""
     contrast: Strength = 0.0
+    """The strength of the change of contrast."""
     saturation: Strength = 0.0
+    """The strength of the change of saturation; only for images with three channels."""
 
 
 class RandomErasing(_Options):
     """A rectangle, set to the mean of the training rows. Zhong et al., 2017, https://arxiv.org/abs/1708.04896."""
 
-    #: Of an image, that it loses one.
     p: Probability = 0.5
-    #: The rectangle's share of the image's area, at least and at most.
+    """The probability that an image loses a rectangle."""
     scale: tuple[Area, Area] = (0.02, 0.33)
-    #: Its height by its width, likewise.
+    """The smallest and the largest share of the image's area."""
     ratio: tuple[Ratio, Ratio] = (0.3, 3.3)
+    """The smallest and the largest ratio of height to width."""
 
     @model_validator(mode="after")
     def _in_order(self) -> RandomErasing:
@@ -68,21 +71,26 @@ class RandomErasing(_Options):
 
 
 class Augment(_Options):
-    """Random changes of each training image, anew in each epoch, in the order in which they stand here.
+    """Random changes of each training image, drawn again in each epoch, in the order of these fields.
 
-    What is left out is not done. The names and the defaults are those of torchvision's transforms,
+    Changes that are not given are not made. The names and the defaults are those of torchvision's transforms,
     https://docs.pytorch.org/vision/stable/transforms.html.
     """
 
     random_resized_crop: RandomResizedCrop | None = None
+    """Scale a random part of the image to the whole."""
     random_crop: RandomCrop | None = None
-    #: The probability that an image is mirrored left to right; and upside down.
+    """Move the image within a black border."""
     horizontal_flip: Probability = 0.0
+    """The probability that an image is mirrored left to right."""
     vertical_flip: Probability = 0.0
-    #: Degrees that an image is turned at most, either way, about its centre; the corners become black.
+    """The probability that an image is mirrored upside down."""
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
+    """The largest angle in degrees by which an image is turned about its centre, either way. Corners become black."""
     color_jitter: ColorJitter | None = None
+    """Change brightness, contrast and saturation."""
     random_erasing: RandomErasing | None = None
+    """Replace a rectangle by the mean of the training rows."""
 
     def check(self, shape: tuple[int, int, int] | None, features: Sequence[Feature]) -> None:
         """Whether the rows are images that this can be done to.

@@ -5,20 +5,10 @@ Names and meanings are PyTorch's: https://docs.pytorch.org/docs/stable/nn.init.h
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
 from longshore.shared.errors import InvalidInput
-
-InitName = Literal[
-    "default",
-    "xavier_uniform",
-    "xavier_normal",
-    "kaiming_uniform",
-    "kaiming_normal",
-    "orthogonal",
-    "normal",
-    "trunc_normal",
-]
+from longshore.shared.vocabulary import InitName
 
 #: Those that have a standard deviation to choose, and what it is where none is given, as of BERT.
 SPREAD: Final = ("normal", "trunc_normal")

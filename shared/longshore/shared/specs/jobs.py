@@ -1,47 +1,18 @@
-"""What a producer can ask for, and the states of it.
+"""The specs of inference, evaluation and promotion, and the options of every job.
 
-A spec is checked where it is made, kept as JSON with the job, and never changes.
+A spec is checked where it is made. It is stored as JSON with the job and never changes.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from longshore.shared.errors import InvalidInput
+from longshore.shared.specs.base import NOT_AN_OPTION, Option, Spec
 from longshore.shared.specs.signature import Feature, Signature
-
-
-class State(StrEnum):
-    """Of a job and of a shard: ``queued -> running -> succeeded | failed | cancelled``.
-
-    A link of a chain begins as ``waiting``, and is queued when the job before it has succeeded.
-    """
-
-    WAITING = "waiting"
-    QUEUED = "queued"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-    @property
-    def final(self) -> bool:
-        """Nothing changes it any more, but a retry."""
-        return self in FINAL
-
-
-FINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
-
-DataFormat = Literal["parquet", "csv", "jsonl", "arrow", "npy", "npz", "hdf5", "images"]
-
-
-class Spec(BaseModel):
-    """The base of what can be asked for: frozen, and unknown fields are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from longshore.shared.vocabulary import DataFormat, Device, Precision
 
 
 class FileInput(Spec):
@@ -49,12 +20,12 @@ class FileInput(Spec):
 
     uri: str
     format: DataFormat
-    #: Of an array, which names no columns (``npy``): the version's columns that its rows are split into.
+    #: Only for an array, which has no column names (``npy``): the columns of the version that its rows are split into.
     features: tuple[Feature, ...] | None = None
-    #: Of a folder, a glob or an archive: the digest of its files' names and sizes, which must still be so when rows
-    #: are read.
+    #: Only for a folder, a glob or an archive: the digest of the names and sizes of its files. Reading fails if they
+    #: have changed.
     listing: str | None = None
-    #: Of a single file: its bytes, which must still be as many when it is opened to read rows.
+    #: Only for a single file: its size in bytes. Reading fails if it has changed.
     size: int | None = None
 
 
@@ -71,38 +42,43 @@ class InlineInput(Spec):
 
 Input = FileInput | InlineInput
 
-#: The options that a runtime decides by itself. Compiling gains little where nodes are run one by one.
+#: The options that a runtime decides by itself. Compiling gains little if nodes run one by one.
 _OWN: dict[str, tuple[str, ...]] = {"onnx": ("precision", "compile"), "pt2": ("compile",)}
 
 
 class InferSpec(Spec):
     """Run one version over the rows of an input."""
 
-    data: Input
-    #: Rows in one forward pass. ``"auto"`` lets the worker learn what is fastest. Halved where memory runs out.
-    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["auto"] = "auto"
-    #: What the network computes in; ``auto`` takes the type of the version's weights.
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    #: Compile the network before the first batch (``torch.compile``).
+    data: Annotated[Input, NOT_AN_OPTION]
+    batch_size: Annotated[
+        Annotated[int, Field(ge=1, le=1_000_000)] | Literal["auto"], Option(metavar="ROWS|auto", reader="int_or_auto")
+    ] = "auto"
+    """Rows in one forward pass. ``auto`` lets the worker find the fastest size. It is halved if memory runs out."""
+    precision: Precision = "auto"
+    """The type in which the network computes. ``auto`` is the type of the version's weights."""
     compile: bool = False
-    #: Of classification and multilabel: also the k most probable classes, most probable first.
-    top_k: Annotated[int, Field(ge=1, le=1000)] | None = None
-    #: Also what the network puts out, before any postprocessing.
+    """Compile the network before the first batch (torch.compile)."""
+    top_k: Annotated[Annotated[int, Field(ge=1, le=1000)] | None, Option(metavar="K")] = None
+    """Only for classification and multilabel: also return the K most probable classes, most probable first."""
     logits: bool = False
-    #: Of several labels a row: the probability from which on a label is given.
+    """Also return the output of the network before any postprocessing."""
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
-    #: Outputs that are NaN or infinite are written as null; otherwise they are an error of their row.
+    """Only for multilabel: the least probability of a label that is returned."""
     allow_nan: bool = False
-    #: Rows that may fail, as a count or as a fraction below 1, for the job to be called succeeded all the same.
-    max_row_errors: Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0, lt=1)] = 0
-    #: Files to write, as ``folder/*.parquet`` or ``folder/*.jsonl``: one a shard.
-    output: str | None = None
-    #: Columns of the input that are carried into the output files.
-    keep: tuple[str, ...] = ()
-    #: Whether rows go into the table ``results``; ``None``: unless there are output files.
+    """Write outputs that are NaN or infinite as null. Otherwise such a row has an error."""
+    max_row_errors: Annotated[
+        Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0, lt=1)],
+        Option(metavar="N", reader="count_or_fraction"),
+    ] = 0
+    """Rows that may fail before the job fails: a count, or a fraction of the rows below 1."""
+    output: Annotated[str | None, Option(metavar="PATTERN")] = None
+    """Files to write, one for each shard: folder/*.parquet or folder/*.jsonl."""
+    keep: Annotated[tuple[str, ...], Option(metavar="COLUMN", reader="repeated")] = ()
+    """Columns of the input that are copied into the output files."""
     results: bool | None = None
-    #: Milliseconds that a small shard may wait for others to share its forward pass.
-    max_wait_ms: Annotated[int, Field(ge=0, le=60_000)] = 0
+    """Write rows into the table ``results``. Default: true unless ``output`` is given."""
+    max_wait_ms: Annotated[int, Field(ge=0, le=60_000), Option(metavar="MS")] = 0
+    """Milliseconds that a small shard may wait for other shards to share its batch."""
 
     @field_validator("batch_size", mode="before")
     @classmethod
@@ -145,21 +121,28 @@ class InferSpec(Spec):
 class EvaluateSpec(Spec):
     """Measure one version on rows whose targets are known."""
 
-    data: Input
-    #: The column that holds what should be predicted.
-    target: str
-    #: As of :class:`InferSpec`, these three.
-    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["auto"] = "auto"
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    data: Annotated[Input, NOT_AN_OPTION]
+    #: The column that holds the expected values.
+    target: Annotated[str, NOT_AN_OPTION]
+    batch_size: Annotated[
+        Annotated[int, Field(ge=1, le=1_000_000)] | Literal["auto"], Option(metavar="ROWS|auto", reader="int_or_auto")
+    ] = "auto"
+    """Rows in one forward pass. ``auto`` lets the worker find the fastest size. It is halved if memory runs out."""
+    precision: Precision = "auto"
+    """The type in which the network computes. ``auto`` is the type of the version's weights."""
     compile: bool = False
-    #: Resamples that the confidence intervals are taken from; 0 leaves them out.
-    bootstrap: Annotated[int, Field(ge=0, le=100_000)] = 1000
-    #: The rows with the largest losses that are kept: so many.
-    worst: Annotated[int, Field(ge=0, le=1000)] = 20
-    #: Of the resamples.
+    """Compile the network before the first batch (torch.compile)."""
+    bootstrap: Annotated[int, Field(ge=0, le=100_000), Option(metavar="N")] = 1000
+    """Resamples for the confidence intervals. 0 leaves the intervals out."""
+    worst: Annotated[int, Field(ge=0, le=1000), Option(metavar="ROWS")] = 20
+    """How many of the rows with the largest losses are stored."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    #: Rows that may fail, as a count or as a fraction below 1, for the job to be called succeeded all the same.
-    max_row_errors: Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0, lt=1)] = 0
+    """The seed of the resamples."""
+    max_row_errors: Annotated[
+        Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0, lt=1)],
+        Option(metavar="N", reader="count_or_fraction"),
+    ] = 0
+    """Rows that may fail before the job fails: a count, or a fraction of the rows below 1."""
 
     def inference(self) -> InferSpec:
         """How the version is run: it gives its logits, or its values."""
@@ -169,24 +152,32 @@ class EvaluateSpec(Spec):
 class PromoteSpec(Spec):
     """Point an alias at the version of the job before."""
 
-    alias: str
-    #: Only if this condition on metrics holds; the job fails if not. See :mod:`longshore.shared.conditions.language`.
-    condition: str | None = None
+    alias: Annotated[str, NOT_AN_OPTION]
+    #: The condition on metrics; the job fails if it is false. See :mod:`longshore.shared.conditions.language`.
+    condition: Annotated[str | None, NOT_AN_OPTION] = None
+
+
+class DataOptions(Spec):
+    """Input."""
+
+    format: DataFormat | None = None
+    """The format of the input file. Default: by its suffix."""
 
 
 class JobOptions(Spec):
-    """What every kind of job can be told besides its own spec."""
+    """Job."""
 
-    #: 0 to 9; 9 is the most urgent.
     priority: Annotated[int, Field(ge=0, le=9)] = 4
-    #: Which workers run it; ``auto`` takes a GPU worker if one is alive at submission, else a CPU worker.
-    device: Literal["auto", "cpu", "gpu"] = "auto"
-    #: Tries of one shard before it is given up.
+    """0 to 9; 9 is the most urgent."""
+    device: Device = "auto"
+    """Which workers run the job. ``auto`` is a GPU worker if one is alive at submission, else a CPU worker."""
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
-    #: Seconds from submission after which the job is ended; ``None`` for no limit. Of a link of a chain, from when the
-    #: job before it has succeeded.
-    timeout: Annotated[float, Field(gt=0, le=10 * 365 * 86400)] | None = None
-    #: Rows in one shard; ``None`` chooses by the size of the input. Of inference only.
-    rows_per_shard: Annotated[int, Field(ge=1)] | None = None
-    #: A second submission by the same producer with the same key returns the first one's job.
-    idempotency_key: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """Attempts at one shard before it fails."""
+    timeout: Annotated[Annotated[float, Field(gt=0, le=10 * 365 * 86400)] | None, Option(metavar="SECONDS")] = None
+    """Seconds from submission after which the job is ended; for a job in a chain, from when the job before it has
+    succeeded. Default: no limit.
+    """
+    rows_per_shard: Annotated[Annotated[int, Field(ge=1)] | None, Option(metavar="ROWS")] = None
+    """Rows in one shard. Default: by the size of the input."""
+    idempotency_key: Annotated[Annotated[str, Field(min_length=1, max_length=200)] | None, Option(metavar="KEY")] = None
+    """A second submission by the same producer with the same key returns the first job."""

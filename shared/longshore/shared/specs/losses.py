@@ -6,12 +6,11 @@ Names and meanings are PyTorch's: https://docs.pytorch.org/docs/stable/nn.html#l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.validation import shorten
-
-LossName = Literal["cross_entropy", "mse", "l1", "smooth_l1", "huber"]
+from longshore.shared.vocabulary import LossName
 
 #: The task that each loss is for.
 TASKS: Final[Mapping[LossName, str]] = {

@@ -6,11 +6,9 @@ Names and meanings are PyTorch's: https://docs.pytorch.org/docs/stable/optim.htm
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 from longshore.shared.errors import InvalidInput
-
-Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "adagrad", "nadam", "radam"]
+from longshore.shared.vocabulary import Optimizer
 
 #: What each optimizer can be told, besides the learning rate and the weight decay that all of them have.
 ARGUMENTS: Mapping[Optimizer, tuple[str, ...]] = {

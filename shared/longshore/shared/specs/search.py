@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag, field_validator, model_validator
 
 from longshore.shared.errors import InvalidInput
+from longshore.shared.specs.base import NOT_AN_OPTION, Option
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.specs.validation import build, shorten
+from longshore.shared.vocabulary import Pruner, Sampler
 
 #: Options that say what is trained and not how; they are the same for every trial.
 FIXED = frozenset(
@@ -103,19 +105,20 @@ Part = Annotated[
 class TuneSpec(_Part):
     """Train with many combinations of options, and keep the best version."""
 
-    #: What every trial begins with.
-    train: TrainSpec
-    #: What is tried, by the name of the option.
-    space: dict[str, Part] = Field(min_length=1)
+    #: The options of every trial, except those that are searched.
+    train: Annotated[TrainSpec, NOT_AN_OPTION]
+    #: The values to try, by the name of the option.
+    space: Annotated[dict[str, Part], NOT_AN_OPTION] = Field(min_length=1)
     trials: Annotated[int, Field(ge=1, le=10_000)]
-    #: ``tpe`` learns from the trials before, ``random`` does not, ``grid`` tries every combination.
-    sampler: Literal["tpe", "random", "grid"] = "tpe"
-    #: What is best, of the metrics that a training reports: the lowest loss or error, or the highest of anything else.
-    metric: str = "val_loss"
-    #: Ends a trial early that is worse than the median, or than the best quarter, of the others at the same epoch.
-    pruner: Literal["none", "median", "quarter"] = "none"
-    #: Epochs that a trial has before it can be ended early.
-    pruner_warmup: Annotated[int, Field(ge=0)] = 1
+    """How many trainings to run. Default: 16; all combinations of a grid."""
+    sampler: Sampler = "tpe"
+    """``tpe`` learns from earlier trials, ``random`` does not, ``grid`` tries every combination."""
+    metric: Annotated[str, Option(metavar="NAME")] = "val_loss"
+    """The metric that decides which trial is best: the lowest loss or error, the highest value of anything else."""
+    pruner: Pruner = "none"
+    """End a trial early if it is worse than the median, or than the best quarter, of the others at the same epoch."""
+    pruner_warmup: Annotated[int, Field(ge=0), Option(metavar="EPOCHS")] = 1
+    """Epochs that a trial runs before it can be ended early."""
 
     @field_validator("space", mode="before")
     @classmethod
@@ -172,8 +175,9 @@ class TuneSpec(_Part):
 class CrossValidateSpec(_Part):
     """Train on all rows but one part of them, once for each part, and measure on that part."""
 
-    train: TrainSpec
+    train: Annotated[TrainSpec, NOT_AN_OPTION]
     folds: Annotated[int, Field(ge=2, le=MOST_FOLDS)] = 5
+    """How many parts the rows are divided into. Each part measures one training."""
 
 
 def applied(spec: TrainSpec, parameters: Parameters) -> TrainSpec:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from longshore.shared.vocabulary import TokenizerKind
 
 #: The name of the tokenizer in a version's folder.
 TOKENIZER_FILE = "tokenizer.json"
@@ -22,20 +24,21 @@ class Tokenizer(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    #: ``words``: whole words and punctuation; all unknown words share one id. ``wordpiece``: subwords as in BERT
-    #: (https://arxiv.org/abs/1609.08144). ``bpe``: byte-level subwords as in GPT-2 (https://arxiv.org/abs/1508.07909),
-    #: so that no text is unknown.
-    kind: Literal["words", "wordpiece", "bpe"] = "words"
-    #: The largest number of entries, including padding.
+    kind: TokenizerKind = "words"
+    """``words``: whole words and punctuation; all unknown words have one id. ``wordpiece``: subwords, as in BERT
+    (https://arxiv.org/abs/1609.08144). ``bpe``: byte-level subwords, as in GPT-2
+    (https://arxiv.org/abs/1508.07909), so that no text is unknown.
+    """
     vocabulary: Annotated[int, Field(ge=3, le=2**24)] = 20_000
-    #: How many tokens of a text are read; the rest is cut off. ``None``: 256, or the length of the version.
+    """The largest number of entries, padding included."""
     length: Annotated[int, Field(ge=1, le=65_536)] | None = None
-    #: Convert texts to lower case.
+    """Tokens that are read of a text; the rest is cut. Default: 256, or the length of the version."""
     lowercase: bool = True
-    #: Words, or pairs of subwords, that occur less often get no entry.
+    """Convert texts to lower case."""
     min_frequency: Annotated[int, Field(ge=1)] = 2
-    #: The version whose tokenizer is used; replaces all options but ``length``.
+    """Words, or pairs of subwords, that occur less often are not in the vocabulary."""
     version: str | None = None
+    """The version whose tokenizer is used. It replaces all options but ``length``."""
 
     @model_validator(mode="before")
     @classmethod

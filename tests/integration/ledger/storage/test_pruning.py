@@ -18,7 +18,7 @@ from longshore.shared.ledger.retention.partitions import read_clock
 from longshore.shared.ledger.retention.removal import Pruned
 from longshore.shared.ledger.retention.uuid7_time import WEEK, first_id, start_of_week, week_name
 from longshore.shared.settings import Settings
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 from tests.integration.old_jobs import done_at, id_at, own_ledger, run_sql, submit_at, where
 from tests.integration.support import (
     claim,

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import typing
+from typing import get_args
 
 import click
 import pytest
 
-from longshore.producers.cli import job_options, training_options
+from longshore.producers.cli import job_options
 from longshore.producers.cli.catalog import COMMANDS
 from longshore.producers.cli.commands import jobs as jobs_module
 from longshore.producers.cli.main import cli, run
 from longshore.shared.errors import InvalidInput
-from longshore.shared.specs.jobs import DataFormat, EvaluateSpec, InferSpec, JobOptions, State
+from longshore.shared.specs.jobs import EvaluateSpec, InferSpec, JobOptions
 from longshore.shared.specs.search import CrossValidateSpec, TuneSpec
 from longshore.shared.specs.train import TrainSpec
+from longshore.shared.vocabulary import DataFormat, Device, Optimizer, Precision, Schedule, State, Strategy, TrainTask
 
 SHARED = {"home", "json", "debug"}
 
@@ -85,11 +86,20 @@ def test_every_option_of_a_job_can_be_given() -> None:
 
 
 def test_choices_are_those_of_the_specs() -> None:
-    fields = TrainSpec.model_fields
-    assert typing.get_args(fields["optimizer"].annotation) == training_options.OPTIMIZERS
-    assert typing.get_args(fields["task"].annotation) == training_options.TASKS
-    assert typing.get_args(JobOptions.model_fields["device"].annotation) == job_options.DEVICES
-    assert typing.get_args(DataFormat) == job_options.FORMATS
+    choices = {
+        parameter.name: tuple(parameter.type.choices)
+        for parameter in command("train").params
+        if isinstance(parameter.type, click.Choice)
+    }
+    assert choices == {
+        "optimizer": get_args(Optimizer),
+        "task": get_args(TrainTask),
+        "schedule": get_args(Schedule),
+        "strategy": get_args(Strategy),
+        "precision": get_args(Precision),
+        "device": get_args(Device),
+        "format": get_args(DataFormat),
+    }
     assert tuple(State) == jobs_module.STATES
 
 

@@ -17,7 +17,7 @@ from longshore.producers.reporting.progress import (
     time_text,
 )
 from longshore.shared.ledger.records import JobRecord
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RECORD = JobRecord(

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from longshore.shared.datasets.open import open_source
 from longshore.shared.datasets.source import Source
-from longshore.shared.specs.jobs import DataFormat, FileInput
+from longshore.shared.specs.jobs import FileInput
+from longshore.shared.vocabulary import DataFormat
 
 #: Text that is hard on readers, but nothing that CSV takes for a missing value or a number.
 TEXT = st.text(alphabet="xüß,\"\n\r 漢'", max_size=6).map(lambda text: f"t{text}")

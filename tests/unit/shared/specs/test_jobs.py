@@ -6,16 +6,17 @@ import pytest
 from pydantic import ValidationError
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.specs.jobs import FINAL, FileInput, InferSpec, InlineInput, JobOptions, State
+from longshore.shared.specs.jobs import FileInput, InferSpec, InlineInput, JobOptions
 from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.specs.train import TrainSpec
+from longshore.shared.vocabulary import FINAL_STATES, State
 
 FILE = FileInput(uri="file:///digits.parquet", format="parquet")
 TRAIN = TrainSpec(model="digits", family="mlp", data=FILE, target="label", config={"hidden": [64]}, alias="production")
 
 
 def test_a_job_that_has_ended_stays_so() -> None:
-    assert {state for state in State if state.final} == FINAL == {"succeeded", "failed", "cancelled"}
+    assert {state for state in State if state.final} == FINAL_STATES == {"succeeded", "failed", "cancelled"}
     assert str(State.QUEUED) == "queued"
 
 

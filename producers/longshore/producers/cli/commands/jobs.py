@@ -36,7 +36,7 @@ def list_jobs(options: Options, state: str | None, kind: str | None, limit: int)
     """List jobs, newest first."""
     with open_ledger(find_settings(options)) as ledger:
         from longshore.producers.cli.views.json_documents import JOB_HEADERS, job_document, job_row
-        from longshore.shared.specs.jobs import State
+        from longshore.shared.vocabulary import State
 
         records = ledger.queries.jobs(state=None if state is None else State(state), kind=kind, limit=limit)
     if options.as_json:

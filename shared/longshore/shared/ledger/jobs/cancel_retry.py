@@ -12,7 +12,7 @@ from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.jobs.chains import is_unready, revive_downstream, wait_again
 from longshore.shared.ledger.records import Ticket
 from longshore.shared.ledger.shards.transitions import check_not_pruned, end_job
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 
 
 class Control:

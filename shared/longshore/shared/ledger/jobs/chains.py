@@ -19,7 +19,7 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database, records
 from longshore.shared.ledger.shards.transitions import end_job
-from longshore.shared.specs.jobs import FINAL, State
+from longshore.shared.vocabulary import FINAL_STATES, State
 
 #: Kinds whose outcome names a new version. A job of another kind passes on the version that it ran.
 VERSION_MAKING_KINDS: Final = frozenset({"train", "tune"})
@@ -88,7 +88,7 @@ def wait_again(conn: Connection, job: UUID) -> bool:
     if row is None:
         return False
     upstream = _read_upstream(conn, row[0])
-    if upstream is not None and upstream.state in FINAL and upstream.state is not State.SUCCEEDED:
+    if upstream is not None and upstream.state in FINAL_STATES and upstream.state is not State.SUCCEEDED:
         raise InvalidInput(
             "job", f"{job} comes after {row[0]}, which is {upstream.state}; retry that one, and this one waits again"
         )
@@ -112,7 +112,7 @@ def _wait(conn: Connection, job: UUID) -> None:
 
 def _advance(conn: Connection, job: UUID, depends_on: UUID) -> bool:
     upstream = _read_upstream(conn, depends_on)
-    if upstream is None or upstream.state not in FINAL:
+    if upstream is None or upstream.state not in FINAL_STATES:
         return False
     conn.execute(statements.cancel_retry.LOCK_SHARDS, {"job": job})
     if upstream.state is not State.SUCCEEDED:

@@ -14,7 +14,7 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.records import NewInput, NewJob, Ticket
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 
 _JOB_TYPES = (
     *("uuid", "text", "text", "text", "text", "int2", "jsonb", "text", "int4", "text", "int2", "int8"),

@@ -24,7 +24,7 @@ from longshore.shared.ledger.shards.transitions import (
     row_range,
 )
 from longshore.shared.ledger.shards.writer import AttemptWriter, open_writer, session_name
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 
 
 class Attempts:

@@ -13,7 +13,7 @@ from longshore.shared.errors import AttemptLost, ResultsPruned
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection
 from longshore.shared.ledger.records import Claim
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 
 
 def claim_key(claim: Claim) -> dict[str, object]:

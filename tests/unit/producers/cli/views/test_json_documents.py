@@ -11,7 +11,7 @@ import pytest
 from longshore.producers.cli.views.job_view import summary
 from longshore.producers.cli.views.json_documents import age, job_document, job_row, metrics_text
 from longshore.shared.ledger.records import JobRecord
-from longshore.shared.specs.jobs import State
+from longshore.shared.vocabulary import State
 
 JOB = JobRecord(
     id=UUID(int=1),

@@ -11,7 +11,8 @@ import pytest
 from longshore.shared.datasets.open import open_source
 from longshore.shared.datasets.source import Source
 from longshore.shared.errors import DataError, InvalidInput
-from longshore.shared.specs.jobs import DataFormat, FileInput
+from longshore.shared.specs.jobs import FileInput
+from longshore.shared.vocabulary import DataFormat
 
 
 def opened(path: Path, field: str | None = None) -> Source:

@@ -20,8 +20,9 @@ from longshore.shared.datasets.inline import to_table
 from longshore.shared.datasets.open import open_source
 from longshore.shared.datasets.source import Source
 from longshore.shared.errors import DataError, InvalidInput
-from longshore.shared.specs.jobs import DataFormat, FileInput
+from longshore.shared.specs.jobs import FileInput
 from longshore.shared.specs.signature import Feature
+from longshore.shared.vocabulary import DataFormat
 
 DTYPES = ["?", "i1", "<u2", ">i4", "<i8", "<f2", ">f4", "<f8", "g"]
 SHAPES = st.lists(st.integers(1, 4), max_size=2).flatmap(lambda rest: st.tuples(st.integers(1, 30), st.just(rest)))

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.specs.initialization import InitName
 from longshore.shared.specs.jobs import InlineInput
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.specs.validation import build
+from longshore.shared.vocabulary import InitName
 from longshore.workers.families.registry import get_family
 from longshore.workers.train.data.dataset import Tables
 from longshore.workers.train.loop.initialize import initialize

@@ -10,8 +10,9 @@ from torch import nn
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.jobs import InlineInput
-from longshore.shared.specs.optimizers import ARGUMENTS, Optimizer
+from longshore.shared.specs.optimizers import ARGUMENTS
 from longshore.shared.specs.train import TrainSpec
+from longshore.shared.vocabulary import Optimizer
 from longshore.workers.train.loop.optimizers import make_optimizer
 
 GIVEN = {

@@ -11,10 +11,11 @@ from torch import nn
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.jobs import InlineInput
-from longshore.shared.specs.losses import ARGUMENTS, TASKS, LossName
+from longshore.shared.specs.losses import ARGUMENTS, TASKS
 from longshore.shared.specs.signature import Task
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.specs.validation import build
+from longshore.shared.vocabulary import LossName
 from longshore.workers.train.data.dataset import Tables, read_training_data
 from longshore.workers.train.objective.criteria import CrossEntropy, make_loss, make_training_loss
 

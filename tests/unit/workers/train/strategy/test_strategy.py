@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.specs.optimizers import Optimizer
+from longshore.shared.vocabulary import Optimizer
 from longshore.workers.train.checkpoint.state_file import read_state
 from longshore.workers.train.data.rank_sharding import computed_rows, rank_batch
 from longshore.workers.train.strategy.fsdp import units

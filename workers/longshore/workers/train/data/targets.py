@@ -15,8 +15,9 @@ from longshore.shared.datasets.columns.numbers import convert
 from longshore.shared.datasets.columns.types import is_list, is_number, is_text, shape_of, stored, type_name
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Feature, Signature, Task
-from longshore.shared.specs.train import TrainSpec, TrainTask
+from longshore.shared.specs.train import TrainSpec
 from longshore.shared.specs.validation import shorten
+from longshore.shared.vocabulary import TrainTask
 
 #: Integers of more distinct values than this are quantities rather than labels, unless ``task`` says otherwise.
 MAX_INTEGER_LABELS = 1000

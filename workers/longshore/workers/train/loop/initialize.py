@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import nn
 
-from longshore.shared.specs.initialization import STD, InitName
+from longshore.shared.specs.initialization import STD
 from longshore.shared.specs.train import TrainSpec
+from longshore.shared.vocabulary import InitName
 from longshore.workers.train.seeds import derive_seed
 
 #: Fills a tensor in place: of two or more dimensions, by a standard deviation if it takes one.

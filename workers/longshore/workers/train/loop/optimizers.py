@@ -7,10 +7,10 @@ from typing import Any
 from torch import nn
 from torch.optim import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RAdam, RMSprop
 
-from longshore.shared.specs import optimizers
 from longshore.shared.specs.train import TrainSpec
+from longshore.shared.vocabulary import Optimizer as OptimizerName
 
-_CLASSES: dict[optimizers.Optimizer, type[Optimizer]] = {
+_CLASSES: dict[OptimizerName, type[Optimizer]] = {
     "adam": Adam,
     "adamw": AdamW,
     "sgd": SGD,

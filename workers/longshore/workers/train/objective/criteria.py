@@ -9,9 +9,10 @@ import torch
 from torch.nn import functional
 
 from longshore.shared.specs.class_weights import balanced, by_class
-from longshore.shared.specs.losses import DEFAULTS, LossName, check_loss
+from longshore.shared.specs.losses import DEFAULTS, check_loss
 from longshore.shared.specs.signature import Task
 from longshore.shared.specs.train import TrainSpec
+from longshore.shared.vocabulary import LossName
 from longshore.workers.train.data.dataset import TrainingData
 from longshore.workers.train.data.stream.dataset import StreamedData
 from longshore.workers.train.objective.contrastive import SupervisedContrastive

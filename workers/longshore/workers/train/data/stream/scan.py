@@ -16,7 +16,8 @@ from longshore.shared.datasets.columns.label_lists import is_label_lists, read_l
 from longshore.shared.datasets.columns.types import is_list, is_text, stored
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Feature, Signature
-from longshore.shared.specs.train import TrainSpec, TrainTask
+from longshore.shared.specs.train import TrainSpec
+from longshore.shared.vocabulary import TrainTask
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.train.callbacks import Check
 from longshore.workers.train.data.split import Codes
