@@ -53,7 +53,7 @@ class CommandLine:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = {**environment, "PYTHONUNBUFFERED": "1"}
 
-    def __call__(self, *arguments: str | Path, timeout: float = 2 * TIMEOUT_S) -> Done:
+    def __call__(self, *arguments: str | Path, timeout: float = TIMEOUT_S) -> Done:
         """Run one command to its end."""
         done = subprocess.run(
             [*PROGRAM, *map(str, arguments)],

@@ -17,6 +17,8 @@ from longshore.broker.embedded.home import Home
 from longshore.shared.settings import home_folder
 from tests.integration.command_line import CommandLine, read_until, stop, without_settings
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def place() -> Iterator[Path]:

@@ -12,6 +12,8 @@ import pytest
 
 from tests.integration.cluster import Cluster
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 
 PRODUCER = """

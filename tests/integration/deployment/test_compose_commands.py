@@ -23,6 +23,8 @@ from longshore.workers.process.devices import detect_machine
 from tests.integration.deployment.site import SERVICES, START, Site, make_database, make_site
 from tests.waiting import TIMEOUT_S
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[Site]:

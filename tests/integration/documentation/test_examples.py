@@ -11,11 +11,14 @@ from pathlib import Path
 import h5py
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from tests.images import encoded, write_folder
 from tests.integration.cluster import Cluster
 from tests.topics import make_texts
 from tests.waiting import TIMEOUT_S
+
+pytestmark = pytest.mark.slow
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 

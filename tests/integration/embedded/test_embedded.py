@@ -30,6 +30,8 @@ from longshore.shared.errors import HomeError, InvalidInput
 from longshore.shared.settings import Settings, load_settings
 from tests.waiting import TIMEOUT_S, wait_until
 
+pytestmark = pytest.mark.slow
+
 IDLE = Service(name="idle", argv=(sys.executable, "-c", "import signal; signal.pause()"))
 
 

@@ -25,6 +25,8 @@ from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.waiting import TIMEOUT_S, wait_until
 
+pytestmark = pytest.mark.slow
+
 #: Rows of the inputs here, and in a shard where it matters: so many that shards do not share a message.
 ROWS, SHARD = 1700, 700
 MOMENTS = ("before the decision", "before the rename", "after the rename")

@@ -17,6 +17,8 @@ from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.waiting import TIMEOUT_S, wait_until
 
+pytestmark = pytest.mark.slow
+
 #: Rows of the job that is disturbed, and of each of its shards: each takes a while with the batches below.
 ROWS, SHARD, BATCH = 40_000, 20_000, 1
 

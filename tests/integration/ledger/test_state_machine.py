@@ -19,6 +19,8 @@ from tests.integration.ledger import invariants
 from tests.integration.ledger.machine import LedgerMachine
 from tests.integration.support import LEASE, commit, empty_tables, expire, new_job, together, write_and_break
 
+pytestmark = pytest.mark.slow
+
 BOUNDED = settings(
     max_examples=30,
     stateful_step_count=40,

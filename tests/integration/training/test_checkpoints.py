@@ -22,6 +22,8 @@ from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
 from tests.waiting import TIMEOUT_S, wait_until
 
+pytestmark = pytest.mark.slow
+
 log = logging.getLogger(__name__)
 
 EPOCHS = 40

@@ -19,6 +19,8 @@ from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
 from tests.waiting import TIMEOUT_S, wait_until
 
+pytestmark = pytest.mark.slow
+
 LINE = {"x": [float(x) for x in range(640)], "y": [3.0 * x for x in range(640)]}
 #: Plain steps of a rate like 1000 leave the numbers that there are.
 DIVERGING = {"task": "regression", "sampler": "grid", "optimizer": "sgd", "epochs": 30}

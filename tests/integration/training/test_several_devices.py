@@ -20,6 +20,8 @@ from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
 from tests.waiting import TIMEOUT_S, wait_until
 
+pytestmark = pytest.mark.slow
+
 #: 719 rows are trained on: the last batch is smaller, and leaves an odd row.
 OPTIONS: dict[str, object] = {
     **{"config": {"hidden": [32]}, "batch_size": 48, "epochs": 4, "seed": 5, "test": 0.1, "clip_grad_norm": 1.0},

@@ -17,6 +17,8 @@ from longshore.workers.train.strategy.fsdp import units
 from longshore.workers.train.strategy.process_group import ProcessGroup, refuse_batch_norm
 from tests.unit.workers.train.ranks import Asked, alone, together
 
+pytestmark = pytest.mark.slow
+
 #: How far weights may be apart, where one sum is made in another order.
 NEAR = 5e-6
 IMAGES: dict[str, object] = {

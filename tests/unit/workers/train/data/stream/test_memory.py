@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
+
+pytestmark = pytest.mark.slow
 
 MIB = 1 << 20
 WIDTH, GROUP, GROUPS = 256, 20_000, 20
