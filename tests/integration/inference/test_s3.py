@@ -129,7 +129,8 @@ def test_files_that_are_not_there_or_change(
     cluster.start_workers()
     with pytest.raises(JobFailed):
         job.wait(TIMEOUT_S)
-    assert any("changes.parquet has" in error.message and "submit the job again" in error.message for error in job.errors())
+    messages = [error.message for error in job.errors()]
+    assert any("changes.parquet has" in message and "submit the job again" in message for message in messages)
 
 
 def test_what_a_worker_remembers_of_a_folder_is_not_trusted(
