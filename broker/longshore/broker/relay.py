@@ -104,12 +104,12 @@ class Relay:
 
         :returns: whether all exist. Results can be written even if one is missing.
         """
-        partitions = self._ledger.partitions.keep()
-        for name in partitions.made:
+        partitions = self._ledger.partitions.create_missing()
+        for name in partitions.created:
             logger.info("made partition %s", name)
-        for name, reason in partitions.left.items():
+        for name, reason in partitions.skipped.items():
             logger.warning("did not make partition %s: %s", name, reason)
-        return not partitions.left
+        return not partitions.skipped
 
     def replace_lost_tickets(self) -> int:
         """Publish again as many messages as are missing in Redis.

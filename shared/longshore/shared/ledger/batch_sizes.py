@@ -1,4 +1,4 @@
-"""What workers learned about batch sizes, for all of them."""
+"""Batch sizes that workers have measured, shared by all workers."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from longshore.shared.ledger.records import BatchSizeRecord
 
 
 class BatchSizeTable:
-    """By version digest and device: ``cpu``, or what a GPU is called."""
+    """Batch sizes by the digest of a version and the kind of device: ``cpu``, or the name of a GPU."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def read(self, digest: str, device: str) -> list[BatchSizeRecord]:
-        """What is known, by length; nothing if nobody has run the version on such a device."""
+        """The measurements, one for each length; empty if no worker has run the version on such a device."""
         with self._database.connection() as conn:
             values = {"digest": digest, "device": device}
             return records(conn, BatchSizeRecord).execute(statements.batch_sizes.READ_BATCH_SIZES, values).fetchall()
 
-    def write(self, digest: str, device: str, found: Sequence[BatchSizeRecord]) -> None:
-        """Replace what is known of some lengths: the newest measurement is the best."""
+    def write(self, digest: str, device: str, measured: Sequence[BatchSizeRecord]) -> None:
+        """Replace the measurements of some lengths. The newest one counts."""
         with self._database.transaction() as conn:
-            for each in sorted(found, key=lambda record: record.length):
+            for each in sorted(measured, key=lambda record: record.length):
                 conn.execute(
                     statements.batch_sizes.WRITE_BATCH_SIZE, {"digest": digest, "device": device, **vars(each)}
                 )

@@ -1,4 +1,4 @@
-"""What the relay does: nothing that was submitted stays behind, whatever happened to its ticket or its worker."""
+"""What the relay does so that every job ends, whatever happened to its tickets or its workers."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from longshore.shared.vocabulary import State
 
 
 class Maintenance:
-    """The part of the ledger that the relay writes with. Each step can be done twice or by two without harm."""
+    """The part of the ledger that the relay writes with. Steps can be repeated and can run in parallel without harm."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def expire_leases(self) -> int:
-        """Count the attempts whose worker has not been heard of as failed. Returns how many."""
+        """Count the attempts whose lease has run out as failed. Returns how many."""
         expired = 0
         while self._expire_one():
             expired += 1
@@ -37,9 +37,9 @@ class Maintenance:
         return ended
 
     def unpublished(self, *, grace: float, limit: int = 5000) -> list[Ticket]:
-        """Tickets nobody has published, most urgent first.
+        """The tickets of queued shards that nobody has published, most urgent first.
 
-        :param grace: seconds a new job is left to its producer, who is about to publish.
+        :param grace: seconds that a new job is left to its producer, which is about to publish.
         """
         with self._database.connection() as conn:
             return [
@@ -48,22 +48,22 @@ class Maintenance:
             ]
 
     def count_waiting(self, *, grace: float) -> dict[str, int]:
-        """By queue, the messages published more than ``grace`` seconds ago with shards that nobody has claimed."""
+        """By queue, the number of messages published more than ``grace`` seconds ago that name unclaimed shards."""
         with self._database.connection() as conn:
             rows = conn.execute(statements.maintenance.COUNT_WAITING, {"grace": grace}).fetchall()
         return {queue: int(count) for queue, count in rows}
 
     def longest_waiting(self, queue: str, *, grace: float, messages: int) -> list[Ticket]:
-        """The unclaimed shards of the messages of a queue that were published longest ago."""
+        """The tickets of unclaimed shards in the ``messages`` oldest messages of a queue."""
         values = {"queue": queue, "grace": grace, "messages": messages}
         with self._database.connection() as conn:
             return [Ticket(*row) for row in conn.execute(statements.maintenance.LONGEST_WAITING, values)]
 
     @staticmethod
     def try_lead(conn: Connection) -> bool:
-        """Become the one relay that acts, for as long as ``link`` stays open."""
-        found = conn.execute(statements.sessions.TRY_LOCK, {"key": RELAY_LOCK}).fetchone()
-        return found is not None and bool(found[0])
+        """Become the one relay that leads, for as long as ``conn`` stays open."""
+        row = conn.execute(statements.sessions.TRY_LOCK, {"key": RELAY_LOCK}).fetchone()
+        return row is not None and bool(row[0])
 
     def _expire_one(self) -> bool:
         with self._database.transaction() as conn:

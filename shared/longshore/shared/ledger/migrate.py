@@ -1,6 +1,6 @@
-"""Bring a database's tables to the version this Longshore needs.
+"""Bring the tables of a database to the revision that this release needs.
 
-Run by `longshore up` and `longshore migrate`. Safe to run by many at once: an advisory lock lets one at a time through.
+`longshore up` and `longshore migrate` run it. Several can run at once: an advisory lock lets one through at a time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from longshore.shared.ledger.locks import MIGRATION_LOCK
 
 
 def migrate(database_url: str, revision: str = "head") -> str:
-    """Apply what is missing and return the revision the database is at now.
+    """Apply the missing migrations, and return the revision that the database is at now.
 
     :param revision: where to stop; the newest by default.
     :raises ServiceUnavailable: the database cannot be reached.
@@ -32,7 +32,7 @@ def migrate(database_url: str, revision: str = "head") -> str:
 
 
 def downgrade(database_url: str, revision: str) -> str:
-    """Take migrations back, for an older Longshore, and return the revision the database is at now.
+    """Undo migrations, for an older release, and return the revision that the database is at now.
 
     :param revision: the newest migration that stays.
     :raises ServiceUnavailable: the database cannot be reached.
@@ -41,7 +41,7 @@ def downgrade(database_url: str, revision: str) -> str:
 
 
 def pending_changes(database_url: str) -> list[object]:
-    """How the tables of a database differ from :mod:`~longshore.shared.ledger.tables`; for tests and `doctor`."""
+    """The differences between the tables of a database and :mod:`~longshore.shared.ledger.tables`, for tests."""
     from alembic.autogenerate import compare_metadata
 
     from longshore.shared.ledger.tables import metadata
@@ -53,14 +53,13 @@ def pending_changes(database_url: str) -> list[object]:
 
 
 def leave_out_partitions(connection: Connection) -> Callable[[str | None, str, object], bool]:
-    """For Alembic's comparison: which names of a database it looks at. Partitions come and go with time."""
-    found = connection.exec_driver_sql(statements.partitions.LIST_PARTITION_NAMES)
-    partitions = frozenset(found.scalars())
+    """The filter of names for Alembic's comparison. It leaves out partitions, which come and go with time."""
+    partitions = frozenset(connection.exec_driver_sql(statements.partitions.LIST_PARTITION_NAMES).scalars())
     return lambda name, kind, _: kind != "table" or name not in partitions
 
 
 def newest_revision() -> str:
-    """The revision this Longshore needs."""
+    """The revision that this release needs."""
     return str(ScriptDirectory.from_config(_config(None)).get_current_head())
 
 

@@ -1,4 +1,4 @@
-"""Waiting for what Postgres announces, without asking it again and again."""
+"""Waiting for changes that Postgres announces, without polling."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from longshore.shared.ledger.database import Connection, Database, is_alive
 
 
 class JobWatch:
-    """Announcements about jobs, from the moment it was opened."""
+    """Announcements about jobs, from the moment on at which this was opened."""
 
     def __init__(self, conn: Connection) -> None:
         self._conn = conn
 
     def changed(self, deadline: float | None = None) -> set[UUID]:
-        """The jobs whose state or progress changed; sleeps until there is one.
+        """The jobs whose state or progress has changed. Blocks until there is at least one.
 
-        :param deadline: ``time.monotonic()`` after which to return an empty set; ``None`` waits for ever.
-        :raises ServiceUnavailable: the connection broke. Open another watch, and look at the jobs once again.
+        :param deadline: the ``time.monotonic()`` after which to return an empty set; ``None`` waits for ever.
+        :raises ServiceUnavailable: the connection was lost. Open another watch, and read the jobs again.
         """
         timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
         first = list(self._conn.notifies(timeout=timeout, stop_after=1))
-        # Whatever has arrived together is handled together.
+        # Notices that have arrived together are returned together.
         notices = (*first, *self._conn.notifies(timeout=0)) if first else ()
         return {UUID(id_) for notice in notices for id_ in notice.payload.split(",")}
 
@@ -34,7 +34,7 @@ class JobWatch:
 class Notifications:
     """The part of the ledger that listens.
 
-    It keeps the connection that was used last: to open one takes longer than a small job does.
+    It keeps one connection for the next caller, because opening one takes longer than a small job.
     """
 
     def __init__(self, database: Database) -> None:
@@ -44,20 +44,20 @@ class Notifications:
 
     @contextmanager
     def jobs(self) -> Iterator[JobWatch]:
-        """Listen for jobs. Read what they are now only after this, so that no change falls in between."""
+        """Listen for changes of jobs. Read the jobs after this call, so that no change is missed in between."""
         with self._sparing:
-            held = self._spare.pop() if self._spare else None
-        stack, conn = held or self._open()
+            reused = self._spare.pop() if self._spare else None
+        stack, conn = reused or self._open()
         with ExitStack() as closing:
             closing.push(stack)
-            if held is not None and not is_alive(conn):
+            if reused is not None and not is_alive(conn):
                 closing.close()
                 stack, conn = self._open()
                 closing.push(stack)
             with self._database.translated():
                 conn.execute(statements.channels.LISTEN_JOBS)
                 yield JobWatch(conn)
-                # What is announced while nobody reads would pile up.
+                # Notices that nobody reads would pile up.
                 conn.execute(statements.channels.UNLISTEN)
             with self._sparing:
                 if not self._spare:
@@ -65,7 +65,7 @@ class Notifications:
                     closing.pop_all()
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         with self._sparing:
             spare, self._spare = self._spare, []
         for stack, _ in spare:

@@ -1,4 +1,4 @@
-"""Questions to the ledger."""
+"""Reading the ledger."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Queries:
     def job(self, job: UUID) -> JobRecord:
         """:raises UnknownJob: there is no such job."""
         with self._database.connection() as conn:
-            found = records(conn, JobRecord).execute(statements.queries.READ_JOB, {"job": job}).fetchone()
-        if found is None:
+            record = records(conn, JobRecord).execute(statements.queries.READ_JOB, {"job": job}).fetchone()
+        if record is None:
             raise UnknownJob("job", f"there is no job {job}")
-        return found
+        return record
 
     def jobs(self, *, state: State | None = None, kind: str | None = None, limit: int = 100) -> list[JobRecord]:
         """The newest jobs, newest first."""
@@ -35,7 +35,7 @@ class Queries:
             return records(conn, JobRecord).execute(statements.queries.LIST_JOBS, values).fetchall()
 
     def not_ended(self, jobs: list[UUID]) -> set[UUID]:
-        """Those of many jobs that have not ended; jobs that do not exist are left out."""
+        """The jobs among these that have not ended; jobs that do not exist are left out."""
         with self._database.connection() as conn:
             return {id_ for (id_,) in conn.execute(statements.queries.READ_NOT_ENDED, {"jobs": jobs})}
 
@@ -45,30 +45,30 @@ class Queries:
             return records(conn, ShardRecord).execute(statements.queries.LIST_SHARDS, {"job": job}).fetchall()
 
     def results(self, job: UUID) -> Iterator[tuple[int, str]]:
-        """(row, output as JSON text) of every row that has a result, by row. Streams: it holds one row at a time.
+        """(row, output as JSON text) of every row that has a result, by row. The rows are streamed, one at a time.
 
-        :raises ResultsPruned: they were removed.
+        :raises ResultsPruned: the results were removed.
         """
         with self._database.own_connection() as conn:
             check_not_pruned(conn, job)
             with conn.cursor().copy(statements.queries.COPY_OUT_RESULTS, {"job": job}) as copy:
                 copy.set_types(["int8", "text"])
-                found = 0
-                for found, (row, output) in enumerate(copy.rows(), start=1):  # noqa: B007 - told apart from none
+                count = 0
+                for count, (row, output) in enumerate(copy.rows(), start=1):  # noqa: B007 - read below
                     yield row, output
-            if not found:  # they may have been removed since: all of them, or none
+            if not count:  # pruning removes all results of a job at once, and may have done so since
                 check_not_pruned(conn, job)
 
     def few_results(self, job: UUID) -> list[tuple[int, str]]:
-        """As :meth:`results`, all at once: of few rows that is quicker, for it opens no connection of its own.
+        """Like :meth:`results`, but all rows at once. For few rows this is faster: it opens no new connection.
 
-        :raises ResultsPruned: they were removed.
+        :raises ResultsPruned: the results were removed.
         """
         with self._database.connection() as conn:
-            found = [(int(row), str(text)) for row, text in conn.execute(statements.queries.READ_RESULTS, {"job": job})]
-            if not found:  # all of them are there, or none
+            rows = conn.execute(statements.queries.READ_RESULTS, {"job": job}).fetchall()
+            if not rows:  # pruning removes all results of a job at once
                 check_not_pruned(conn, job)
-        return found
+        return [(int(row), str(output)) for row, output in rows]
 
     def row_errors(self, job: UUID, limit: int = 1000) -> list[tuple[int, str]]:
         """(row, error) of the first rows that failed, by row."""
@@ -77,43 +77,43 @@ class Queries:
             return [(row, error) for row, error in conn.execute(statements.queries.LIST_ROW_ERRORS, values)]
 
     def metrics(self, job: UUID) -> list[MetricRecord]:
-        """What the newest training attempt has reported, by step and name."""
+        """The metrics of a training job, by step and name. If two attempts have reported one, the later one counts."""
         with self._database.connection() as conn:
             return records(conn, MetricRecord).execute(statements.queries.LIST_METRICS, {"job": job}).fetchall()
 
     def named_blobs(self) -> set[str]:
-        """The digests of all blobs in the store that versions of models and blocks of inline rows name."""
+        """The digests of all blobs that models, checkpoints, trials and blocks of inline rows name."""
         with self._database.connection() as conn:
             return {row[0] for row in conn.execute(statements.retention.NAMED_BLOBS)}
 
     def digests_of_jobs(self) -> set[str]:
-        """The versions of jobs that run or can be retried, whether they are still in the ledger or not."""
+        """The digests of versions that jobs run or can run again, even if the versions were deleted since."""
         with self._database.connection() as conn:
             return {row[0] for row in conn.execute(statements.retention.DIGESTS_OF_JOBS)}
 
     def count_jobs(self) -> dict[str, int]:
-        """How many jobs there are in each state that has some."""
+        """The number of jobs in each state. States without jobs are left out."""
         with self._database.connection() as conn:
             return {str(state): int(count) for state, count in conn.execute(statements.installation.COUNT_JOBS)}
 
     def server_version(self) -> str:
-        """Of Postgres, as it names itself: ``16.3``."""
+        """The version of Postgres, such as ``16.3``."""
         with self._database.connection() as conn:
-            found = conn.execute(statements.installation.SERVER_VERSION).fetchone()
-        return "" if found is None else str(found[0]).split()[0]
+            row = conn.execute(statements.installation.SERVER_VERSION).fetchone()
+        return "" if row is None else str(row[0]).split()[0]
 
     def schema_revision(self) -> str | None:
-        """The newest migration that was run; ``None`` for none.
+        """The newest migration that was applied; ``None`` if there is none.
 
         :raises ServiceUnavailable: there are no tables.
         """
         with self._database.connection() as conn:
-            found = conn.execute(statements.installation.SCHEMA_REVISION).fetchone()
-        return None if found is None else str(found[0])
+            row = conn.execute(statements.installation.SCHEMA_REVISION).fetchone()
+        return None if row is None else str(row[0])
 
     def relay_leads(self) -> bool:
-        """Whether some relay is at work."""
+        """Whether a relay is running and leads."""
         halves = {"high": RELAY_LOCK >> 32, "low": RELAY_LOCK & 0xFFFF_FFFF}
         with self._database.connection() as conn:
-            found = conn.execute(statements.sessions.COUNT_LOCK_HOLDERS, halves).fetchone()
-        return found is not None and bool(found[0])
+            row = conn.execute(statements.sessions.COUNT_LOCK_HOLDERS, halves).fetchone()
+        return row is not None and bool(row[0])

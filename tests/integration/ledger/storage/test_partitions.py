@@ -12,7 +12,7 @@ from celery import Celery
 from longshore.broker.relay import Relay
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.migrate import migrate, newest_revision, pending_changes
-from longshore.shared.ledger.retention.partitions import TABLES, Kept, read_clock
+from longshore.shared.ledger.retention.partitions import TABLES, PartitionChanges, read_clock
 from longshore.shared.ledger.retention.uuid7_time import WEEK, start_of_week, week_name
 from longshore.shared.settings import Settings
 from tests.integration.old_jobs import done_at, id_at, own_ledger, run_sql, submit_at, where
@@ -77,7 +77,7 @@ def test_the_migration_waits_for_who_writes(fresh: Settings) -> None:
 
 def test_attempts_write_into_the_week_of_their_job(own: Ledger) -> None:
     now = this_week(own)
-    own.partitions.keep(ahead=3)
+    own.partitions.create_missing(ahead=3)
     moments = [now + timedelta(days=days) for days in (-30, 6, 7, 13, 14, 200)]
     jobs = [done_at(own, moment, 3, errors={1: "bad"}) for moment in moments]
     weeks = ["first", "first", *(week_name(moment) for moment in moments[2:5]), "default"]
@@ -90,12 +90,12 @@ def test_the_migration_and_the_relay_keep_this_week_and_the_next_two(own: Ledger
     now = this_week(own)
     weeks = [week_name(now + number * WEEK) for number in (0, 1, 2)]
     assert names(own) == {f"{table}_{week}" for table in TABLES for week in ("first", *weeks[1:])}
-    assert own.partitions.keep() == Kept()
+    assert own.partitions.create_missing() == PartitionChanges()
 
     drop_weeks(own)
     Relay(own, app).step()
     assert names(own) == {f"{table}_{week}" for table in TABLES for week in weeks}
-    assert own.partitions.keep().made == []
+    assert own.partitions.create_missing().created == []
 
 
 def test_a_new_week_takes_its_rows_out_of_the_default_partition(own: Ledger) -> None:
@@ -104,7 +104,7 @@ def test_a_new_week_takes_its_rows_out_of_the_default_partition(own: Ledger) -> 
     jobs = [done_at(own, now + timedelta(days=days), 3, errors={0: "bad"}) for days in (-1, 0, 6, 7)]
     assert set(where(own).values()) == {"results_default"}
 
-    own.partitions.keep(ahead=0)
+    own.partitions.create_missing(ahead=0)
     for table in TABLES:
         week, default = f"{table}_{week_name(now)}", f"{table}_default"
         assert where(own, table) == dict(zip(jobs, (default, week, week, default), strict=True))
@@ -116,9 +116,9 @@ def test_a_week_with_many_rows_in_the_default_partition_stays_there(own: Ledger)
     now = this_week(own)
     drop_weeks(own)
     job = done_at(own, now, 5)
-    kept = own.partitions.keep(ahead=0, moved=4)
-    assert kept.made == [f"row_errors_{week_name(now)}"]
-    assert "more than 4 rows of it are in results_default" in kept.left[f"results_{week_name(now)}"]
+    kept = own.partitions.create_missing(ahead=0, moved=4)
+    assert kept.created == [f"row_errors_{week_name(now)}"]
+    assert "more than 4 rows of it are in results_default" in kept.skipped[f"results_{week_name(now)}"]
     assert where(own) == {job: "results_default"}
     assert rows_of(own, job) == [0, 1, 2, 3, 4]
 
@@ -129,7 +129,7 @@ def test_a_week_is_made_while_attempts_write(own: Ledger) -> None:
     of = claim(own, job)
     with own.attempts.writing(of) as writer:
         writer.results(lines(of))
-        assert len(own.partitions.keep(ahead=4).made) == 2 * len(TABLES)
+        assert len(own.partitions.create_missing(ahead=4).created) == 2 * len(TABLES)
         writer.fence(2)
         writer.finish()
     assert rows_of(own, job) == [0, 1]
@@ -141,16 +141,16 @@ def test_a_week_waits_for_who_writes_into_the_default_partition(own: Ledger) -> 
     job = id_at(now)
     with own.database.own_connection() as conn, conn.transaction():
         conn.execute("INSERT INTO results VALUES (%s, 0, '1')", [job])
-        left = own.partitions.keep(ahead=0, patience=50).left
+        left = own.partitions.create_missing(ahead=0, lock_timeout_ms=50).skipped
         assert left == {f"results_{week_name(now)}": "results_default is being written or read"}
-    assert own.partitions.keep(ahead=0).made == [f"results_{week_name(now)}"]
+    assert own.partitions.create_missing(ahead=0).created == [f"results_{week_name(now)}"]
     assert where(own) == {job: f"results_{week_name(now)}"}
 
 
 def test_two_relays_at_once_make_each_week_once(own: Ledger) -> None:
     drop_weeks(own)
-    kept = together(*[own.partitions.keep] * 3)
-    assert sorted(name for each in kept for name in each.made) == sorted(names(own))
+    kept = together(*[own.partitions.create_missing] * 3)
+    assert sorted(name for each in kept for name in each.created) == sorted(names(own))
     assert len(names(own)) == 3 * len(TABLES)
 
 
@@ -158,6 +158,6 @@ def test_an_attempt_that_began_before_a_week_was_made_ends_well(own: Ledger) -> 
     now = this_week(own)
     drop_weeks(own)
     of = claim(own, submit_at(own, now, 2))
-    own.partitions.keep(ahead=0)
+    own.partitions.create_missing(ahead=0)
     commit(own, of)
     assert where(own) == {of.job_id: f"results_{week_name(now)}"}

@@ -187,7 +187,7 @@ def test_a_retry_that_comes_first_keeps_the_week(own: Ledger) -> None:
     with own.database.own_connection() as conn, conn.transaction():
         # What a retry does last, before it commits.
         conn.execute("UPDATE jobs SET state = 'queued', finished_at = NULL WHERE id = %s", [failed])
-        pruning = Thread(target=lambda: found.append(own.pruning.prune(30 * DAY, patience=60_000)))
+        pruning = Thread(target=lambda: found.append(own.pruning.prune(30 * DAY, lock_timeout_ms=60_000)))
         pruning.start()
         wait_for_lock(own)
     pruning.join(TIMEOUT_S)
@@ -232,7 +232,7 @@ def test_who_waits_too_long_for_another_prune_is_told(own: Ledger) -> None:
     with own.database.own_connection() as conn:
         conn.execute("SELECT pg_advisory_lock(%s)", [PRUNE_LOCK])
         with pytest.raises(LedgerBusy, match="another prune"):
-            own.pruning.prune(30 * DAY, turn=50)
+            own.pruning.prune(30 * DAY, turn_timeout_ms=50)
 
 
 def test_an_attempt_that_writes_elsewhere_neither_waits_nor_is_waited_for(own: Ledger) -> None:
@@ -259,7 +259,7 @@ def test_who_reads_an_old_week_for_long_is_not_disturbed(own: Ledger) -> None:
     with own.database.own_connection() as conn, conn.transaction():
         conn.execute(f"SELECT FROM results_{week_name(week)}")
         with pytest.raises(LedgerBusy, match=f"results_{week_name(week)}"):
-            own.pruning.prune(30 * DAY, patience=20)
+            own.pruning.prune(30 * DAY, lock_timeout_ms=20)
     assert rows_of(own, old) == [0, 1]
     assert own.pruning.prune(30 * DAY).jobs == 1
 

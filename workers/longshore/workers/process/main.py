@@ -25,7 +25,7 @@ from longshore.broker.app import make_app
 from longshore.broker.logs import configure_logging
 from longshore.shared.errors import LongshoreError, ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.workers import SEEN_EVERY, Presence
+from longshore.shared.ledger.workers import PRESENCE_INTERVAL_S, Presence
 from longshore.shared.settings import load_settings
 from longshore.shared.specs.families import BUILT_IN, FAMILY_GROUP
 from longshore.workers.process.draining import DRAIN_SIGNAL
@@ -47,7 +47,7 @@ class PresenceThread(threading.Thread):
         while True:
             with suppress(ServiceUnavailable):  # the next time may go better; a silent worker counts as gone
                 self._ledger.workers.see(self._presence)
-            if self._over.wait(SEEN_EVERY):
+            if self._over.wait(PRESENCE_INTERVAL_S):
                 return
 
     def stop(self) -> None:

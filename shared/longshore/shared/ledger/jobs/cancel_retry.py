@@ -1,4 +1,4 @@
-"""What a producer does to a job that it has submitted."""
+"""Cancelling and retrying jobs."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from longshore.shared.vocabulary import State
 
 
 class Control:
-    """Cancel and retry."""
+    """The part of the ledger that cancels and retries jobs."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def cancel(self, job: UUID, reason: str = "cancelled") -> bool:
-        """End a job now. Attempts that run notice at their next renewal, and can commit nothing from here on.
+        """End a job now. Running attempts notice at their next renewal, and can commit nothing from here on.
 
-        :returns: ``False`` where the job had ended before.
+        :returns: ``False`` if the job had ended before.
         :raises UnknownJob: there is no such job.
         """
         with self._database.transaction() as conn:
@@ -35,16 +35,16 @@ class Control:
         return ended
 
     def retry(self, job: UUID) -> list[Ticket]:
-        """Queue again every shard of a failed or cancelled job that did not succeed.
+        """Queue every shard of a failed or cancelled job again that has not succeeded.
 
-        The links of its chain that were ended because of it wait again; so does one that was ended before it was ready.
+        Jobs of its chain that ended because of it wait again. A job that ended before it was ready waits again, too.
 
         :returns: the tickets to publish.
         :raises UnknownJob: there is no such job.
-        :raises InvalidInput: the job has not ended, has succeeded, or no shard of it is left to run.
-        :raises ResultsPruned: what has succeeded of it is not there any more.
+        :raises InvalidInput: the job has not ended, has succeeded, or all its shards have succeeded.
+        :raises ResultsPruned: the results of its succeeded shards were removed.
         """
-        with self._held(job) as conn:
+        with self._locked(job) as conn:
             if conn is None:
                 return []
             check_not_pruned(conn, job)
@@ -55,16 +55,16 @@ class Control:
         return [Ticket(*row) for row in rows]
 
     def retry_failed_rows(self, job: UUID) -> list[Ticket]:
-        """Queue again the rows of an ended job that have errors, and the shards that did not succeed.
+        """Queue the rows of an ended job again that have errors, and the shards that have not succeeded.
 
         The errors stay until the rows have run again.
 
         :returns: the tickets to publish.
         :raises UnknownJob: there is no such job.
         :raises InvalidInput: the job has not ended, nothing of it failed, or it writes files.
-        :raises ResultsPruned: its results and errors are not there any more.
+        :raises ResultsPruned: its results and errors were removed.
         """
-        with self._held(job) as conn:
+        with self._locked(job) as conn:
             if conn is None:
                 return []
             check_not_pruned(conn, job)
@@ -72,60 +72,71 @@ class Control:
             rows = conn.execute(statements.cancel_retry.RETRY_FAILED_ROWS, {"job": job}).fetchall()
             if not rows:
                 state = read_state(conn, job)
-                ended = f"no row of {job} failed" if state.final else f"{job} is {state}; wait until it has ended"
-                raise InvalidInput("job", ended)
-            again = [failed for *_, done, failed in rows if done]
-            _queue_again(conn, job, shards=len(again), rows=sum(again))
+                reason = f"no row of {job} failed" if state.final else f"{job} is {state}; wait until it has ended"
+                raise InvalidInput("job", reason)
+            failed_rows = [failed for *_, succeeded, failed in rows if succeeded]
+            _queue_again(conn, job, shards=len(failed_rows), rows=sum(failed_rows))
         return [Ticket(*row) for *row, _, _ in rows]
 
     @contextmanager
-    def _held(self, job: UUID) -> Iterator[Connection | None]:
-        """A transaction that holds the shards of a job; ``None`` where it is a link, and waits again."""
+    def _locked(self, job: UUID) -> Iterator[Connection | None]:
+        """A transaction that has locked the shards of a job; ``None`` if the job is not ready, and waits again."""
         while True:
             with self._database.transaction() as conn:
                 if wait_again(conn, job):
                     yield None
                     return
                 conn.execute(statements.cancel_retry.LOCK_SHARDS, {"job": job})
-                # Somebody may have ended a link that waited until it was held.
+                # Another may have ended the job while it was waiting and not yet locked.
                 if not is_unready(conn, job):
                     yield conn
                     return
 
 
 def read_state(conn: Connection, job: UUID) -> State:
-    """:raises UnknownJob: there is no such job."""
-    found = conn.execute(statements.queries.READ_STATE, {"job": job}).fetchone()
-    if found is None:
+    """The state of a job.
+
+    :raises UnknownJob: there is no such job.
+    """
+    row = conn.execute(statements.queries.READ_STATE, {"job": job}).fetchone()
+    if row is None:
         raise UnknownJob("job", f"there is no job {job}")
-    return State(found[0])
+    return State(row[0])
 
 
 def _queue_again(conn: Connection, job: UUID, shards: int = 0, rows: int = 0) -> None:
-    """:raises ResultsPruned: in this moment."""
+    """Queue the job.
+
+    :raises ResultsPruned: its results were removed in the meantime.
+    """
     if conn.execute(statements.cancel_retry.RETRY_JOB, {"job": job, "shards": shards, "rows": rows}).fetchone() is None:
         check_not_pruned(conn, job)
     revive_downstream(conn, job)
 
 
 def _check_rows(conn: Connection, job: UUID) -> None:
-    """:raises InvalidInput: rows of the job cannot be run by themselves."""
-    found = conn.execute(statements.cancel_retry.READ_OUTPUT, {"job": job}).fetchone()
-    if found is not None and found[0] != "infer":
+    """Make sure that rows of a job can run again by themselves.
+
+    :raises InvalidInput: they cannot.
+    """
+    row = conn.execute(statements.cancel_retry.READ_OUTPUT, {"job": job}).fetchone()
+    kind, output = row or (None, None)
+    if kind not in (None, "infer"):
         raise InvalidInput(
-            "rows", f"{job} is one of kind {found[0]}, which runs as a whole; mend the rows and submit it again"
+            "rows", f"{job} is of kind {kind}, which runs as a whole; correct the rows and submit it again"
         )
-    if found is not None and found[1] is not None:
+    if output is not None:
         raise InvalidInput(
-            "rows", f"{job} writes files, to which rows cannot be added; mend the rows and submit them as another job"
+            "rows",
+            f"{job} writes files, to which rows cannot be added; correct the rows and submit them as a new job",
         )
 
 
 def _why_not(job: UUID, state: State) -> str:
     if state is State.FAILED:
         again = (
-            "to run the rows that failed once more, retry with rows='failed' (--rows failed); where that is refused, "
-            "mend the rows and submit it again"
+            "to run the rows that failed once more, retry with rows='failed' (--rows failed); if that is refused, "
+            "correct the rows and submit it again"
         )
         return f"every shard of {job} was run; {again}"
     return f"{job} is {state}; only a failed or cancelled job can be retried"

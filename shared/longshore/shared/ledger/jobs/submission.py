@@ -1,4 +1,4 @@
-"""Writing jobs. What :meth:`Submissions.submit` returned for is durable."""
+"""Submitting jobs. A job is durable when :meth:`Submissions.submit` returns."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class Submissions:
         """Write jobs, their shards and their inputs in one transaction: all of them, or none.
 
         :param jobs: of one producer.
-        :param messages: what the caller publishes as soon as this returns. Shards that are in none of them count as
-            unpublished. A caller that dies before it publishes costs the time in which the relay finds that Redis
-            lacks these messages.
-        :returns: the id of each job. It differs from the one given where its idempotency key had made a job before.
+        :param messages: the messages that the caller publishes as soon as this returns. Shards that no message names
+            count as unpublished. If the caller dies before it publishes, the relay finds that Redis lacks these
+            messages, and publishes them.
+        :returns: the id of each job. If its idempotency key was used before, it is the id of the earlier job.
         :raises InvalidInput: a key was used before for something else.
         """
         if _is_simple(jobs, inputs) and not messages:
@@ -66,22 +66,22 @@ class Submissions:
                 with self._database.transaction() as conn:
                     known = self._known(conn, jobs)
                     new = [job for job in jobs if job.id not in known]
-                    # In the order of their keys, so that no two who use the same ones wait for each other in a circle.
+                    # In the order of their keys, so that no two transactions with the same keys wait for each other.
                     _write(conn, sorted(new, key=lambda job: job.idempotency_key or ""), inputs, messages)
             except UniqueViolation as error:
                 if error.diag.constraint_name != _KEYS:
                     raise
-                continue  # somebody used the same key in this moment: now it is known
+                continue  # another transaction has used the key in the meantime: now it is known
             return [known.get(job.id, job.id) for job in jobs]
 
     def find_key(self, producer: str, key: str) -> UUID | None:
-        """The job that an idempotency key has made."""
+        """The job that was submitted with an idempotency key; ``None`` if there is none."""
         with self._database.connection() as conn:
-            found = conn.execute(statements.submission.FIND_KEYS, {"producer": producer, "keys": [key]}).fetchone()
-        return None if found is None else cast(UUID, found[1])
+            row = conn.execute(statements.submission.FIND_KEYS, {"producer": producer, "keys": [key]}).fetchone()
+        return None if row is None else cast(UUID, row[1])
 
     def mark_published(self, published: Published) -> None:
-        """Note that tickets are in the queue, so that the relay need not publish them."""
+        """Record that tickets are in the queue, so that the relay does not publish them."""
         keys = {
             "jobs": [ticket.job_id for _, tickets in published for ticket in tickets],
             "shards": [ticket.shard for _, tickets in published for ticket in tickets],
@@ -91,19 +91,19 @@ class Submissions:
             conn.execute(statements.submission.MARK_PUBLISHED, keys)
 
     def read_inputs(self, blocks: Sequence[UUID]) -> dict[UUID, NewInput]:
-        """Blocks by id; those that are not there are left out."""
+        """Blocks of inline rows by id; blocks that do not exist are left out."""
         with self._database.connection() as conn:
             rows = conn.execute(statements.submission.READ_INPUTS, {"ids": list(blocks)}, binary=True)
             return {id_: NewInput(id=id_, data=data, blob=blob) for id_, data, blob in rows}
 
-    def _submit_one(self, job: NewJob, given: NewInput | None) -> None:
+    def _submit_one(self, job: NewJob, block: NewInput | None) -> None:
         values: dict[str, object] = {
             **vars(job),
             **vars(job.shards[0]),
             "spec": _raw(job.spec),
-            "input": None if given is None else given.id,
-            "data": None if given is None else given.data,
-            "blob": None if given is None else given.blob,
+            "input": None if block is None else block.id,
+            "data": None if block is None else block.data,
+            "blob": None if block is None else block.blob,
         }
         with self._database.connection() as conn:
             conn.execute(statements.submission.SUBMIT_ONE, values, prepare=True)
@@ -130,7 +130,7 @@ class Submissions:
 
 
 def tickets_of(jobs: Sequence[NewJob]) -> list[Ticket]:
-    """The tickets that lead to the shards of new jobs, of those that need not wait."""
+    """The tickets of the shards of new jobs. Jobs that depend on another have none yet."""
     return [
         Ticket(
             *(job.id, index, shard.action, job.queue, job.priority, shard.start, shard.stop, job.model, job.version),
@@ -159,7 +159,7 @@ def _write(conn: Connection, jobs: Sequence[NewJob], inputs: Sequence[NewInput],
                 copy.set_types(["uuid", "bytea", "text"])
                 for block in inputs:
                     copy.write_row((block.id, block.data, block.blob))
-        # Times are kept by Postgres' clock, so they are set by it: the producer's may be wrong.
+        # Postgres' clock sets all times: the producer's may be wrong.
         now = _read_clock(conn)
         with cursor.copy(statements.submission.COPY_JOBS) as copy:
             copy.set_types(_JOB_TYPES)
@@ -207,5 +207,5 @@ def _job_row(job: NewJob, now: datetime) -> tuple[object, ...]:
 
 
 def _raw(text: str) -> Jsonb:
-    # The spec is JSON already, and thousands of jobs share it: it is not encoded again.
+    # The spec is JSON already. Thousands of jobs share it, so it is not encoded again.
     return Jsonb(text, dumps=str.__str__)

@@ -1,4 +1,4 @@
-"""Moving an alias if a condition on metrics holds, within a transaction that somebody else opened."""
+"""Moving an alias if a condition on metrics holds. It runs within the caller's transaction."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from longshore.shared.ledger.records import VersionRecord
 
 @dataclass(frozen=True)
 class Promotion:
-    """What was decided about an alias."""
+    """The decision about an alias."""
 
     alias: str
-    #: Whether it points at the new version now.
+    #: Whether the alias points at the new version now.
     promoted: bool
-    #: The version that it pointed at before; ``None`` for none.
+    #: The version that the alias pointed at before; ``None`` if there was none.
     previous: int | None = None
-    #: ``None`` where nothing was asked.
+    #: ``None`` if there was no condition.
     condition: str | None = None
     decision: Decision | None = None
 
     @property
     def notes(self) -> list[str]:
-        """What the job's owner should know: why the alias has not moved."""
+        """Why the alias was not moved, for the job's owner; empty if it was."""
         if self.promoted or self.decision is None:
             return []
         where = "points at no version" if self.previous is None else f"stays at version {self.previous}"
         return [f"{self.alias} {where}: {self.decision.reason or f'{self.condition} is false'}"]
 
     def document(self) -> dict[str, JsonValue]:
-        """As it stands in a job's outcome, below ``promotion``; empty where nothing was asked."""
+        """As it is stored in a job's outcome, under ``promotion``; empty if there was no condition."""
         if self.decision is None:
             return {}
         return {
@@ -66,10 +66,10 @@ def move_alias(
     by: str,
     condition: str | None = None,
 ) -> Promotion:
-    """Point an alias at a version, if the condition holds. No other can move it until the transaction ends.
+    """Point an alias at a version if the condition holds. No other can move it until the transaction ends.
 
-    Evaluations of two versions are compared where they are on the same data: the newest of ``version``, and the newest
-    of the other that is like it.
+    Evaluations of two versions are compared only on the same data: the newest evaluation of ``version``, and the newest
+    one of the other version on that data.
     """
     conn.execute(statements.models.LOCK_MODEL, {"model": version.model})
     values = {"model": version.model, "version": version.version, "alias": alias, "by": by}
@@ -80,27 +80,32 @@ def move_alias(
     newest = _newest_evaluation(conn, version)
 
     def lookup(name: str) -> VersionMetrics | None:
-        found = _pointed(conn, version.model, name)
-        like = None if found is None or newest is None else _newest_evaluation(conn, found, newest)
-        return None if found is None else VersionMetrics(_name(found), _metrics(found, like))
+        other = _read_alias(conn, version.model, name)
+        if other is None:
+            return None
+        same_data = None if newest is None else _newest_evaluation(conn, other, newest)
+        return VersionMetrics(_name(other), _metrics(other, same_data))
 
     candidate = VersionMetrics(_name(version), _metrics(version, newest))
     decision = decide(parse(condition, "condition"), candidate, lookup)
-    before = _pointed(conn, version.model, alias)
+    before = _read_alias(conn, version.model, alias)
     if decision.holds:
         conn.execute(statements.models.MOVE_ALIAS, values)
     return Promotion(alias, decision.holds, None if before is None else before.version, condition, decision)
 
 
 def _metrics(version: VersionRecord, evaluation: _Evaluated | None) -> dict[str, float]:
-    """What was measured of a version when it was made, and by an evaluation."""
+    """The metrics of a version, by its training and by an evaluation."""
     made = version.manifest.get("metrics")
-    found = {**(made if isinstance(made, dict) else {}), **({} if evaluation is None else evaluation.metrics)}
-    return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
+    metrics = {**(made if isinstance(made, dict) else {}), **({} if evaluation is None else evaluation.metrics)}
+    return {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
 
 
 def _newest_evaluation(conn: Connection, version: VersionRecord, like: _Evaluated | None = None) -> _Evaluated | None:
-    """:param like: only on the same data, and against the same target."""
+    """The newest evaluation of a version.
+
+    :param like: only on the data of this evaluation, and against its target.
+    """
     values = {
         **{"model": version.model, "version": version.version},
         "data": None if like is None else Jsonb(like.data),
@@ -109,7 +114,7 @@ def _newest_evaluation(conn: Connection, version: VersionRecord, like: _Evaluate
     return records(conn, _Evaluated).execute(statements.models.NEWEST_EVALUATION, values).fetchone()
 
 
-def _pointed(conn: Connection, model: str, alias: str) -> VersionRecord | None:
+def _read_alias(conn: Connection, model: str, alias: str) -> VersionRecord | None:
     return (
         records(conn, VersionRecord)
         .execute(statements.models.RESOLVE_ALIAS, {"model": model, "alias": alias})

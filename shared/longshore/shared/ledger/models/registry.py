@@ -1,4 +1,4 @@
-"""Models, versions and aliases. The database numbers the versions; aliases move, and every move is kept."""
+"""Models, versions and aliases. The database numbers the versions, and records every move of an alias."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class NewVersion:
     manifest: dict[str, JsonValue]
     #: Points at the new version at once.
     alias: str | None = None
-    #: Only if this condition on metrics holds; see :mod:`longshore.shared.conditions`.
+    #: Points the alias only if this condition on metrics holds; see :mod:`longshore.shared.conditions`.
     promote_if: str | None = None
     #: Who moved the alias.
     set_by: str = ""
 
 
 class Models:
-    """The part of the ledger that knows which versions there are."""
+    """The part of the ledger that holds models, versions and aliases."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -41,7 +41,7 @@ class Models:
     def resolve(self, reference: ModelReference, field: str = "model") -> VersionRecord:
         """The version that a reference means now.
 
-        :raises UnknownModel: there is none; names ``field``.
+        :raises UnknownModel: there is no such version; names ``field``.
         """
         values: dict[str, object] = {"model": reference.name, "version": reference.version, "alias": reference.alias}
         statement = statements.models.RESOLVE_NEWEST
@@ -50,10 +50,10 @@ class Models:
         elif reference.alias is not None:
             statement = statements.models.RESOLVE_ALIAS
         with self._database.connection() as conn:
-            found = records(conn, VersionRecord).execute(statement, values).fetchone()
-            if found is None:
+            version = records(conn, VersionRecord).execute(statement, values).fetchone()
+            if version is None:
                 raise UnknownModel(field, self._what_there_is(conn, reference))
-        return found
+        return version
 
     def names(self) -> list[ModelRecord]:
         """Every model, by name."""
@@ -61,7 +61,7 @@ class Models:
             return records(conn, ModelRecord).execute(statements.models.LIST_MODELS).fetchall()
 
     def versions(self, model: str) -> list[VersionRecord]:
-        """Every version of a model, oldest first; none where there is no such model."""
+        """Every version of a model, oldest first; empty if there is no such model."""
         with self._database.connection() as conn:
             return records(conn, VersionRecord).execute(statements.models.LIST_VERSIONS, {"model": model}).fetchall()
 
@@ -74,7 +74,7 @@ class Models:
     def add(self, new: NewVersion, before_commit: Callable[[int], None]) -> int:
         """Number and add a version; returns its number.
 
-        :param before_commit: told the number; what it raises takes the version back.
+        :param before_commit: called with the number. If it raises, the version is not added.
         """
         with self._database.transaction() as conn:
             added = add_version(conn, new, None)
@@ -86,9 +86,9 @@ class Models:
     ) -> tuple[VersionRecord, Promotion]:
         """Point an alias at the version that ``reference`` means, if a condition on metrics holds.
 
-        :returns: the version, and what was decided.
+        :returns: the version and the decision.
         :raises UnknownModel: there is no such version.
-        :raises InvalidInput: ``alias`` cannot be a name of an alias.
+        :raises InvalidInput: ``alias`` is not a valid name.
         """
         check_alias(alias)
         version = self.resolve(reference)
@@ -96,12 +96,12 @@ class Models:
             values = {"model": version.model, "version": version.version}
             conn.execute(statements.models.LOCK_MODEL, values)
             if conn.execute(statements.models.LOCK_VERSION, values).fetchone() is None:
-                raise UnknownModel("model", f"{version.model}:{version.version} was deleted in this moment")
+                raise UnknownModel("model", f"{version.model}:{version.version} was deleted in the meantime")
             promotion = move_alias(conn, alias, version, set_by, condition)
         return version, promotion
 
     def remove_alias(self, model: str, alias: str, set_by: str) -> VersionRecord:
-        """Take an alias away; its history is kept, and says so. Returns the version that it pointed at.
+        """Remove an alias. Its history stays, with the removal. Returns the version that it pointed at.
 
         :raises UnknownModel: there is no such alias.
         """
@@ -115,7 +115,7 @@ class Models:
         return version
 
     def delete(self, reference: ModelReference) -> VersionRecord:
-        """Remove a version from the ledger. Its number is never given out again.
+        """Remove a version from the ledger. Its number is never used again.
 
         :raises InvalidInput: no version is named, an alias points at it, or jobs that have not ended use it.
         """
@@ -131,9 +131,9 @@ class Models:
                     "model",
                     f"{reference} is {', '.join(aliases)}; point that at another version first, or take it away",
                 )
-            waiting = conn.execute(statements.models.JOBS_OF_VERSION, values).fetchone()
-            if waiting is not None and waiting[0]:
-                raise InvalidInput("model", f"{waiting[0]} jobs use {reference} and have not ended; wait or cancel")
+            jobs = conn.execute(statements.models.JOBS_OF_VERSION, values).fetchone()
+            if jobs is not None and jobs[0]:
+                raise InvalidInput("model", f"{jobs[0]} jobs use {reference} and have not ended; wait or cancel")
             conn.execute(statements.models.DELETE_VERSION, values)
         return version
 
@@ -153,15 +153,18 @@ class Models:
 
 @dataclass(frozen=True)
 class AddedVersion:
-    """A version that has its number."""
+    """A version that was added."""
 
     version: int
-    #: What was decided about its alias; ``None`` without one.
+    #: The decision about its alias; ``None`` if it has none.
     promotion: Promotion | None
 
 
 def add_version(conn: Connection, new: NewVersion, job: UUID | None) -> AddedVersion:
-    """Within a transaction: number and add a version, and point its alias at it, if its condition holds."""
+    """Number and add a version, and point its alias at it if the condition holds.
+
+    It runs within the caller's transaction.
+    """
     row = conn.execute(statements.models.TAKE_VERSION, {"model": new.model}).fetchone()
     assert row is not None  # an INSERT ... DO UPDATE returns its row
     version = int(row[0])

@@ -2,7 +2,7 @@
 
 results_first     every id up to the end of the week in which the table was partitioned
 results_2026w48   the ids of one week, Monday to Sunday, UTC
-results_default   ids for which there is no week: the relay was off, or a producer's clock is far from the truth
+results_default   ids without a week: the relay was not running, or a producer's clock is far off
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from longshore.shared.ledger.retention.uuid7_time import WEEK, first_id, start_o
 
 #: The partitioned tables, in the order in which attempts write them, and so the order in which they are locked.
 TABLES: Final = ("results", "row_errors")
-#: Weeks after the present one that are kept ready.
-AHEAD: Final = 2
-#: Rows of a new week that are moved out of the default partition; more would keep those who write there waiting.
-MOVED: Final = 100_000
-#: Milliseconds to wait for a lock, for which others who want the same table wait too; and for a whole step.
-LOCK_TIMEOUT, STEP_TIMEOUT = 2_000, 60_000
+#: Weeks after the present one that have partitions.
+WEEKS_AHEAD: Final = 2
+#: The most rows of a new week that are moved out of the default partition. More rows would block writers too long.
+MAX_MOVED_ROWS: Final = 100_000
+#: How long to wait for a lock, while others wait behind; and for a whole step.
+LOCK_TIMEOUT_MS, STEP_TIMEOUT_MS = 2_000, 60_000
 
 _BOUND = re.compile(r"FOR VALUES FROM \((?:MINVALUE|'([0-9a-f-]{36})')\) TO \('([0-9a-f-]{36})'\)")
 
@@ -51,51 +51,55 @@ class Partition:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What was done to have a partition for every week."""
+class PartitionChanges:
+    """The partitions that were created, and those that are missing."""
 
-    made: list[str] = field(default_factory=list)
-    #: Those that could not be made now, and why.
-    left: dict[str, str] = field(default_factory=dict)
+    created: list[str] = field(default_factory=list)
+    #: Partitions that could not be created now, and why.
+    skipped: dict[str, str] = field(default_factory=dict)
 
 
 class Partitions:
-    """The part of the ledger that knows where results lie."""
+    """The part of the ledger that keeps a partition for every week."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def keep(self, ahead: int = AHEAD, *, moved: int = MOVED, patience: int = LOCK_TIMEOUT) -> Kept:
-        """Make the partitions of this week, by the database's clock, and of the next ones where they are missing.
+    def create_missing(
+        self, ahead: int = WEEKS_AHEAD, *, moved: int = MAX_MOVED_ROWS, lock_timeout_ms: int = LOCK_TIMEOUT_MS
+    ) -> PartitionChanges:
+        """Create the missing partitions of this week, by the database's clock, and of the next weeks.
 
-        Nobody who writes or reads results waits for it, but those at the default partition, for at most
-        ``STEP_TIMEOUT``. Rows of the week that lie there already are moved; an attempt that is about to write there
-        fails, and is tried again.
+        Only readers and writers of the default partition have to wait, for at most ``STEP_TIMEOUT_MS``. Rows of the
+        week that are in the default partition are moved. An attempt that is about to write such rows fails, and is
+        tried again.
 
-        :param moved: the most rows to move; a week with more is left to the default partition.
-        :param patience: milliseconds to wait for those who use the default partition now.
+        :param moved: the most rows to move. A week with more rows stays in the default partition.
+        :param lock_timeout_ms: how long to wait for those who use the default partition now.
         """
-        kept = Kept()
+        changes = PartitionChanges()
         with self._database.connection() as conn:
             this_week = start_of_week(read_clock(conn))
-            there = list_partitions(conn)
+            existing = list_partitions(conn)
             for week in [this_week + number * WEEK for number in range(ahead + 1)]:
                 span = Span(first_id(week), first_id(week + WEEK))
                 for table in TABLES:
-                    if any(of.table == table and of.span.lower <= span.lower < of.span.upper for of in there):
+                    if any(
+                        each.table == table and each.span.lower <= span.lower < each.span.upper for each in existing
+                    ):
                         continue
                     new = Partition(table, f"{table}_{week_name(week)}", span)
                     try:
                         with conn.transaction():
-                            limit_waiting(conn, patience, STEP_TIMEOUT)
-                            kept.made.extend(_make(conn, new, moved))
-                    except _Left as reason:
-                        kept.left[new.name] = str(reason)
+                            limit_waiting(conn, lock_timeout_ms, STEP_TIMEOUT_MS)
+                            changes.created.extend(_make(conn, new, moved))
+                    except _Skipped as reason:
+                        changes.skipped[new.name] = str(reason)
                     except LockNotAvailable:
-                        kept.left[new.name] = f"{table}_default is being written or read"
+                        changes.skipped[new.name] = f"{table}_default is being written or read"
                     except QueryCanceled:
-                        kept.left[new.name] = f"{table}_default cannot be looked through in {STEP_TIMEOUT // 1000} s"
-        return kept
+                        changes.skipped[new.name] = f"{table}_default cannot be searched in {STEP_TIMEOUT_MS // 1000} s"
+        return changes
 
     def list(self) -> list[Partition]:
         """Every partition but the default ones, oldest first."""
@@ -105,15 +109,15 @@ class Partitions:
 
 def list_partitions(conn: Connection) -> list[Partition]:
     """Every partition but the default ones, oldest first."""
-    found = []
+    partitions = []
     for table, name, bound in conn.execute(statements.partitions.LIST_PARTITIONS, {"tables": list(TABLES)}):
         if match := _BOUND.fullmatch(bound):
-            found.append(Partition(table, name, Span(UUID(match[1] or UUID(int=0).hex), UUID(match[2]))))
-    return sorted(found, key=lambda each: (each.span, TABLES.index(each.table)))
+            partitions.append(Partition(table, name, Span(UUID(match[1] or UUID(int=0).hex), UUID(match[2]))))
+    return sorted(partitions, key=lambda each: (each.span, TABLES.index(each.table)))
 
 
 def read_clock(conn: Connection) -> datetime:
-    """The time by Postgres."""
+    """The time by Postgres' clock."""
     row = conn.execute(statements.submission.READ_CLOCK).fetchone()
     assert row is not None  # now() is one row
     moment: datetime = row[0]
@@ -121,7 +125,7 @@ def read_clock(conn: Connection) -> datetime:
 
 
 def limit_waiting(conn: Connection, lock: int, step: int = 0) -> None:
-    """Within a transaction: fail rather than wait longer.
+    """Limit how long the statements of the caller's transaction wait.
 
     :param lock: milliseconds for each lock.
     :param step: milliseconds for each statement; 0 for no limit.
@@ -129,13 +133,13 @@ def limit_waiting(conn: Connection, lock: int, step: int = 0) -> None:
     conn.execute(statements.sessions.LIMIT_WAITING, {"lock": f"{lock}ms", "step": f"{step}ms"})
 
 
-class _Left(Exception):
-    """A week is left to the default partition; says why."""
+class _Skipped(Exception):
+    """A week stays in the default partition; the message says why."""
 
 
 def _make(conn: Connection, new: Partition, moved: int) -> list[str]:
-    """Make a partition, unless it is there. Attached, not created in place: that would wait for all who write."""
-    # Also keeps another relay, which has lost the lead but does not know it yet, from making the same.
+    """Create a partition unless it exists. It is attached, because creating it in place would wait for all writers."""
+    # This also keeps a relay that has lost the lead, and does not know it yet, from creating the same partition.
     conn.execute(_named(statements.partitions.LOCK_PARTITIONS, new))
     if new in list_partitions(conn):
         return []
@@ -143,19 +147,19 @@ def _make(conn: Connection, new: Partition, moved: int) -> list[str]:
     bounds = {"lower": new.span.lower, "upper": new.span.upper, "limit": moved + 1}
     row = conn.execute(_named(statements.partitions.COUNT_IN_DEFAULT, new), bounds).fetchone()
     if row is not None and row[0] > moved:
-        raise _Left(f"more than {moved:,} rows of it are in {new.table}_default, and stay there")
+        raise _Skipped(f"more than {moved:,} rows of it are in {new.table}_default, and stay there")
     conn.execute(_named(statements.partitions.CREATE_PARTITION, new))
     conn.execute(_named(statements.partitions.MOVE_OUT_OF_DEFAULT, new), bounds)
     conn.execute(_named(statements.partitions.ATTACH_PARTITION, new))
     return [new.name]
 
 
-def _named(statement: LiteralString, of: Partition) -> sql.Composed:
-    """A statement with names of tables in it, and bounds, which cannot be parameters where a table is altered."""
+def _named(statement: LiteralString, partition: Partition) -> sql.Composed:
+    """Fill in names of tables, and bounds, which cannot be parameters of ALTER TABLE."""
     return sql.SQL(statement).format(
-        table=sql.Identifier(of.table),
-        name=sql.Identifier(of.name),
-        default=sql.Identifier(f"{of.table}_default"),
-        lower=sql.Literal(str(of.span.lower)),
-        upper=sql.Literal(str(of.span.upper)),
+        table=sql.Identifier(partition.table),
+        name=sql.Identifier(partition.name),
+        default=sql.Identifier(f"{partition.table}_default"),
+        lower=sql.Literal(str(partition.span.lower)),
+        upper=sql.Literal(str(partition.span.upper)),
     )

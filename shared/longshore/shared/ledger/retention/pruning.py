@@ -1,4 +1,4 @@
-"""Pruning: the results of old jobs, and the rows that came with them, are removed. The jobs themselves stay."""
+"""Pruning: removing the results of old jobs, and the inline rows that came with them. The jobs themselves stay."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from longshore.shared.ledger.retention.partitions import limit_waiting, read_clo
 from longshore.shared.ledger.retention.removal import OldResults, Pruned
 from longshore.shared.ledger.retention.uuid7_time import first_id
 
-#: Milliseconds to wait for a lock, some times.
-LOCK_TIMEOUT: Final = 2_000
-#: Milliseconds to wait for another prune to end.
-TURN_TIMEOUT: Final = 60_000
+#: How long each try waits for a lock.
+LOCK_TIMEOUT_MS: Final = 2_000
+#: How long to wait for another prune to end.
+TURN_TIMEOUT_MS: Final = 60_000
 
 
 class Pruning:
-    """The part of the ledger that forgets."""
+    """The part of the ledger that removes old results."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -34,29 +34,30 @@ class Pruning:
         older_than: timedelta,
         *,
         dry_run: bool = False,
-        patience: int = LOCK_TIMEOUT,
-        turn: int = TURN_TIMEOUT,
+        lock_timeout_ms: int = LOCK_TIMEOUT_MS,
+        turn_timeout_ms: int = TURN_TIMEOUT_MS,
     ) -> Pruned:
-        """Remove what jobs submitted longer ago have left in Postgres.
+        """Remove the results, row errors and inline rows of jobs that were submitted longer ago.
 
-        :param patience: milliseconds to wait, a few times, for those who use a partition.
-        :param turn: milliseconds to wait for another prune.
-        :raises LedgerBusy: somebody uses an old partition all the time, or another prune takes long. What was removed
-            before that is removed.
+        :param dry_run: remove nothing, and return what would be removed.
+        :param lock_timeout_ms: how long each try waits for those who use a partition.
+        :param turn_timeout_ms: how long to wait for another prune.
+        :raises LedgerBusy: an old partition is in use all the time, or another prune takes long. What was removed
+            before stays removed.
         """
-        with self._database.own_connection() as conn, _turn(conn, turn):
+        with self._database.own_connection() as conn, _turn(conn, turn_timeout_ms):
             cut = read_clock(conn) - older_than
-            found = OldResults(conn, first_id(cut), patience)
-            return found.count(cut) if dry_run else found.remove(cut)
+            old = OldResults(conn, first_id(cut), lock_timeout_ms)
+            return old.count(cut) if dry_run else old.remove(cut)
 
 
 @contextmanager
-def _turn(conn: Connection, patience: int) -> Iterator[None]:
-    """Wait until no other prune is at work. The lock is held for as long as ``link`` is open."""
+def _turn(conn: Connection, timeout_ms: int) -> Iterator[None]:
+    """Wait until no other prune is running. The lock is released when ``conn`` is closed."""
     try:
         with conn.transaction():
-            limit_waiting(conn, patience)
+            limit_waiting(conn, timeout_ms)
             conn.execute(statements.sessions.LOCK, {"key": PRUNE_LOCK})
     except LockNotAvailable:
-        raise LedgerBusy("another prune is at work; prune again when it is done") from None
+        raise LedgerBusy("another prune is running; prune again when it is done") from None
     yield

@@ -1,7 +1,8 @@
-"""What old jobs have left in Postgres: found, and removed, in steps that each wait for little.
+"""Finding and removing old results, in steps that each wait for a short time only.
 
-A job is as old as its id says. Whole weeks go at once: their partitions are truncated, which disturbs nobody who works
-with others, and then dropped. Of the week of the cut, and of ids without a week, rows are deleted job by job.
+The id of a job says when it was submitted. Whole weeks are removed at once: their partitions are truncated, which
+blocks no one who uses other partitions, and then dropped. Rows of the week that the cut falls in, and of ids without a
+week, are deleted job by job.
 """
 
 from __future__ import annotations
@@ -25,92 +26,92 @@ from longshore.shared.ledger.retention.partitions import TABLES, Span, limit_wai
 
 T = TypeVar("T")
 
-#: How often a step that found something locked is tried, and seconds between two tries.
-TRIES: Final = 5
-PAUSE: Final = 0.5
-#: Milliseconds to wait for everybody who writes results, which dropping a partition needs; who comes later waits too.
-DROP_TIMEOUT: Final = 200
+#: How often a step is tried that does not get a lock, and how long to wait between two tries.
+MAX_TRIES: Final = 5
+RETRY_INTERVAL_S: Final = 0.5
+#: How long dropping a partition waits for everybody who writes results. Later writers wait behind it.
+DROP_TIMEOUT_MS: Final = 200
 #: Jobs whose rows are deleted in one transaction.
-BATCH: Final = 100
+JOBS_PER_TRANSACTION: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pruned:
-    """What was removed, or with ``dry_run``, what would be."""
+    """What was removed, or with ``dry_run``, what would be removed."""
 
     dry_run: bool
-    #: Jobs submitted before this moment were looked at.
+    #: Jobs that were submitted before this moment were considered.
     cut: datetime
-    #: How many jobs have lost their results, row errors and inline rows.
+    #: The number of jobs whose results, row errors and inline rows were removed.
     jobs: int = 0
-    #: Partitions that are gone.
+    #: Partitions that were dropped.
     dropped: Sequence[str] = ()
-    #: Partitions that are empty, and were not dropped because results are written all the time; the next prune tries.
+    #: Partitions that were emptied, but not dropped, because results are written all the time. The next prune tries.
     emptied: Sequence[str] = ()
-    #: Partitions that are old enough, but hold jobs that have not ended: how many.
+    #: Partitions that are old enough, but hold jobs that have not ended, with the number of these jobs.
     kept: Mapping[str, int]
-    #: Blocks of inline rows that only pruned jobs used.
+    #: The number of blocks of inline rows that only pruned jobs used.
     inputs: int = 0
-    #: Digests of blobs in the store that held such blocks.
+    #: The digests of blobs in the store that held such blocks.
     blobs: Sequence[str] = ()
 
 
 class OldResults:
-    """What is old enough in one database.
+    """The old results of one database.
 
     :param cut: the first id that is too young.
     """
 
-    def __init__(self, conn: Connection, cut: UUID, patience: int) -> None:
+    def __init__(self, conn: Connection, cut: UUID, lock_timeout_ms: int) -> None:
         self._conn = conn
         self._cut = cut
-        self._patience = patience
-        #: The partitions of each week: by table, their names.
+        self._lock_timeout_ms = lock_timeout_ms
+        #: The names of the partitions of each week, by table.
         self._weeks: dict[Span, dict[str, str]] = {}
         for each in list_partitions(conn):
             if each.span.upper <= cut:
                 self._weeks.setdefault(each.span, {})[each.table] = each.name
-        #: Unfinished jobs of the weeks that stay.
-        self._kept: dict[Span, int] = {}
+        #: The number of unfinished jobs of each week that stays.
+        self._unfinished: dict[Span, int] = {}
 
     def count(self, cut: datetime) -> Pruned:
-        """Change nothing."""
+        """What would be removed. Changes nothing."""
         for span in self._weeks:
             if unfinished := self._count(statements.retention.COUNT_UNFINISHED, span):
-                self._kept[span] = unfinished
+                self._unfinished[span] = unfinished
         jobs = self._count(statements.retention.COUNT_PRUNABLE)
         blocks = self._conn.execute(statements.retention.FIND_UNUSED_INPUTS, self._values()).fetchall()
-        gone = [name for span, names in self._weeks.items() if span not in self._kept for name in names.values()]
+        gone = [name for span, names in self._weeks.items() if span not in self._unfinished for name in names.values()]
         return self._pruned(cut, jobs, blocks, dropped=gone, emptied=[], dry_run=True)
 
     def remove(self, cut: datetime) -> Pruned:
-        """Remove it, the oldest first."""
+        """Remove the old results, the oldest first."""
         jobs = 0
         dropped: list[str] = []
         emptied: list[str] = []
         for span, names in self._weeks.items():
-            jobs += _insist(partial(self._empty, span, names), " or ".join(names.values()))
-            if span not in self._kept:
+            jobs += _retry(partial(self._empty, span, names), " or ".join(names.values()))
+            if span not in self._unfinished:
                 for table, name in names.items():
                     (dropped if self._drop(table, name) else emptied).append(name)
-        while batch := _insist(self._remove_batch, "results"):
+        while batch := _retry(self._remove_batch, "results"):
             jobs += batch
-        blocks = _insist(self._remove_inputs, "inputs")
+        blocks = _retry(self._remove_inputs, "inputs")
         return self._pruned(cut, jobs, blocks, dropped=dropped, emptied=emptied)
 
     def _empty(self, span: Span, names: Mapping[str, str]) -> int:
-        """Empty a week's partitions. Returns of how many jobs; none where the week stays."""
+        """Empty the partitions of a week. Returns the number of its jobs; 0 if the week stays."""
         marked = 0
         with self._transaction():
             unfinished = self._count(statements.retention.COUNT_UNFINISHED, span)
             if not unfinished:
-                # Before the jobs are looked at once more: whoever has written into it has committed then.
+                # The lock comes before the jobs are counted again: whoever has written into them has committed by then.
                 for name in names.values():
                     self._conn.execute(_named(statements.partitions.LOCK_TABLE, name))
                 marked = self._conn.execute(statements.retention.MARK_WEEK_PRUNED, self._values(span)).rowcount
                 unfinished = self._count(statements.retention.COUNT_UNFINISHED, span)
             if unfinished:
-                self._kept[span] = unfinished
+                self._unfinished[span] = unfinished
                 raise Rollback
             for table in TABLES:
                 statement = (
@@ -120,21 +121,21 @@ class OldResults:
         return 0 if unfinished else marked
 
     def _drop(self, table: str, name: str) -> bool:
-        """Drop an emptied partition, if that can be done without keeping those who write results waiting."""
-        for _ in range(TRIES):
+        """Drop an emptied partition, if that does not make writers of results wait for long."""
+        for _ in range(MAX_TRIES):
             try:
-                with self._transaction(DROP_TIMEOUT):
+                with self._transaction(DROP_TIMEOUT_MS):
                     self._conn.execute(_named(statements.partitions.LOCK_TABLE, table))
                     if self._conn.execute(_named(statements.partitions.HAS_ROWS, name)).fetchone() is not None:
-                        return False  # a job that was submitted with an old id in this moment
+                        return False  # a job was submitted with an old id in the meantime
                     self._conn.execute(_named(statements.partitions.DROP_PARTITION, name))
                 return True
             except (LockNotAvailable, DeadlockDetected):
-                time.sleep(PAUSE)
+                time.sleep(RETRY_INTERVAL_S)
         return False
 
     def _remove_batch(self) -> int:
-        """Delete the rows of some jobs that lie in no week to be dropped. Returns of how many."""
+        """Delete the rows of some jobs outside the weeks that are dropped. Returns the number of jobs."""
         with self._transaction():
             jobs = [row[0] for row in self._conn.execute(statements.retention.MARK_JOBS_PRUNED, self._values())]
             for table in TABLES:
@@ -155,10 +156,10 @@ class OldResults:
         emptied: Sequence[str],
         dry_run: bool = False,
     ) -> Pruned:
-        kept = {
-            name: self._kept[span]
+        staying = {
+            name: self._unfinished[span]
             for span, names in self._weeks.items()
-            if span in self._kept
+            if span in self._unfinished
             for name in names.values()
         }
         blobs = sorted({blob for (blob,) in blocks if blob is not None})
@@ -168,15 +169,15 @@ class OldResults:
             jobs=jobs,
             dropped=dropped,
             emptied=emptied,
-            kept=kept,
+            kept=staying,
             inputs=len(blocks),
             blobs=blobs,
         )
 
     @contextmanager
-    def _transaction(self, patience: int | None = None) -> Iterator[None]:
+    def _transaction(self, lock_timeout_ms: int | None = None) -> Iterator[None]:
         with self._conn.transaction():
-            limit_waiting(self._conn, self._patience if patience is None else patience)
+            limit_waiting(self._conn, self._lock_timeout_ms if lock_timeout_ms is None else lock_timeout_ms)
             yield
 
     def _count(self, statement: LiteralString, span: Span | None = None) -> int:
@@ -184,28 +185,29 @@ class OldResults:
         return 0 if row is None else int(row[0])
 
     def _values(self, span: Span | None = None) -> dict[str, object]:
-        """What the statements are told: a week, or the cut and the weeks that stay."""
+        """The parameters of the statements: a week, or the cut and the weeks that stay."""
         if span is not None:
             return {"lower": span.lower, "upper": span.upper}
-        kept = {"lowers": [span.lower for span in self._kept], "uppers": [span.upper for span in self._kept]}
-        return {"cut": self._cut, "batch": BATCH, **kept}
+        staying = {
+            "lowers": [span.lower for span in self._unfinished],
+            "uppers": [span.upper for span in self._unfinished],
+        }
+        return {"cut": self._cut, "batch": JOBS_PER_TRANSACTION, **staying}
 
 
-def _insist(step: Callable[[], T], what: str) -> T:
-    """Try a step a few times.
+def _retry(step: Callable[[], T], what: str) -> T:
+    """Try a step several times.
 
-    :raises LedgerBusy: others held what it needs each time.
+    :raises LedgerBusy: others had locked what it needs each time.
     """
-    for number in range(TRIES):
+    for number in range(MAX_TRIES):
         if number:
-            time.sleep(PAUSE)
+            time.sleep(RETRY_INTERVAL_S)
         try:
             return step()
         except (LockNotAvailable, DeadlockDetected):
             pass
-    raise LedgerBusy(
-        f"somebody reads or writes {what} all the time; what is left of the old results stays, so prune again"
-    )
+    raise LedgerBusy(f"{what} are in use all the time; some old results were not removed, so prune again")
 
 
 def _named(statement: LiteralString, name: str) -> sql.Composed:

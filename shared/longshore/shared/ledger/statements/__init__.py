@@ -23,7 +23,6 @@ from longshore.shared.ledger.statements import (
     retention,
     sessions,
     submission,
-    tickets,
     trials,
     workers,
 )
@@ -45,7 +44,6 @@ __all__ = [
     "retention",
     "sessions",
     "submission",
-    "tickets",
     "trials",
     "workers",
 ]

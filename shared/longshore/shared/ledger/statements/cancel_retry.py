@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from longshore.shared.ledger.statements.attempts import ALLOWED_NOTE
-from longshore.shared.ledger.statements.tickets import TICKET_COLUMNS
+from longshore.shared.ledger.statements.submission import TICKET_COLUMNS
 
 LOCK_SHARDS: Final = "SELECT 1 FROM shards WHERE job_id = %(job)s ORDER BY index FOR UPDATE"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from longshore.shared.ledger.statements.tickets import TICKET_COLUMNS
+from longshore.shared.ledger.statements.submission import TICKET_COLUMNS
 
 #: One shard whose worker has not been heard of. Locked ones are being committed this moment: they are passed over.
 LOCK_EXPIRED: Final = """

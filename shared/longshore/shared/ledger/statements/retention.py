@@ -1,23 +1,23 @@
-"""The removal of old results, and of rows and blobs that nothing names."""
+"""The removal of old results, and of inline rows and blobs that nothing uses."""
 
 from __future__ import annotations
 
 from typing import Final
 
 ENDED: Final = "state IN ('succeeded', 'failed', 'cancelled')"
-#: Old enough, and in no week that is kept for a job that has not ended.
+#: Jobs that are old enough, and in no week that stays because of a job that has not ended.
 _PRUNABLE: Final = f"""
     jobs.id < %(cut)s AND jobs.pruned_at IS NULL AND jobs.{ENDED}
     AND NOT EXISTS (
-        SELECT FROM unnest(%(lowers)s::uuid[], %(uppers)s::uuid[]) AS kept (lower, upper)
-        WHERE jobs.id >= kept.lower AND jobs.id < kept.upper
+        SELECT FROM unnest(%(lowers)s::uuid[], %(uppers)s::uuid[]) AS staying (lower, upper)
+        WHERE jobs.id >= staying.lower AND jobs.id < staying.upper
     )
 """
 COUNT_PRUNABLE: Final = f"SELECT count(*) FROM jobs WHERE {_PRUNABLE}"
 COUNT_UNFINISHED: Final = """
     SELECT count(*) FROM jobs WHERE id >= %(lower)s AND id < %(upper)s AND state IN ('waiting', 'queued', 'running')
 """
-#: Waits for who retries one of them; the job counts as unfinished then.
+#: Waits for a retry of one of them. The job counts as unfinished then.
 MARK_WEEK_PRUNED: Final = f"""
     UPDATE jobs SET pruned_at = now()
     WHERE id >= %(lower)s AND id < %(upper)s AND pruned_at IS NULL AND {ENDED}
@@ -34,7 +34,7 @@ DELETE_WEEK: Final = """
 """
 DELETE_JOBS: Final = "DELETE FROM {name} WHERE job_id = ANY(%(jobs)s)"
 
-#: Blocks of inline rows, wherever a spec names them. A block is committed together with the jobs that use it.
+#: Blocks of inline rows, wherever in a spec they are named. A block is committed together with the jobs that use it.
 _USED: Final = (
     "SELECT DISTINCT jsonb_path_query(spec, '$.**.block') #>> '{}' AS block FROM jobs WHERE pruned_at IS NULL"
 )
@@ -46,18 +46,18 @@ DELETE_UNUSED_INPUTS: Final = f"""
     WITH used AS MATERIALIZED ({_USED}) DELETE FROM inputs WHERE {_UNUSED} RETURNING blob
 """
 
-#: Blobs that are named: blocks of inline rows, manifests, and every digest that a manifest holds; of trials, as long as
-#: their job can still choose the best.
+#: Blobs that are in use: blocks of inline rows, manifests, every digest in a manifest, and checkpoints. The manifest of
+#: a trial counts as long as its job has not succeeded, and so can still choose it.
 NAMED_BLOBS: Final = """
     SELECT blob FROM inputs WHERE blob IS NOT NULL
     UNION SELECT digest FROM model_versions
-    UNION SELECT found[1] FROM model_versions, regexp_matches(manifest::text, 'sha256:[0-9a-f]{64}', 'g') AS found
+    UNION SELECT matches[1] FROM model_versions, regexp_matches(manifest::text, 'sha256:[0-9a-f]{64}', 'g') AS matches
     UNION SELECT blob FROM checkpoints
-    UNION SELECT found[1] FROM trials JOIN jobs ON jobs.id = job_id,
-        regexp_matches(trials.manifest::text || trials.digest, 'sha256:[0-9a-f]{64}', 'g') AS found
+    UNION SELECT matches[1] FROM trials JOIN jobs ON jobs.id = job_id,
+        regexp_matches(trials.manifest::text || trials.digest, 'sha256:[0-9a-f]{64}', 'g') AS matches
     WHERE jobs.state <> 'succeeded'
 """
-#: The versions of jobs that can run again, even if they were deleted since.
+#: The digests of versions that jobs run or can run again, even if the versions were deleted since.
 DIGESTS_OF_JOBS: Final = """
     SELECT DISTINCT digest FROM jobs
     WHERE digest IS NOT NULL AND pruned_at IS NULL AND (state <> 'succeeded' OR rows_failed > 0)

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+#: In the order of the fields of :class:`~longshore.shared.ledger.records.Ticket`.
+TICKET_COLUMNS: Final = """
+    shards.job_id, shards.index AS shard, shards.action, shards.queue, shards.priority, shards.start, shards.stop,
+    jobs.model, jobs.version, shards.attempt
+"""
+
 COPY_JOBS: Final = """
     COPY jobs (id, kind, state, producer, queue, priority, spec, model, version, digest, max_attempts, rows_per_shard,
                rows_total, shards_total, deadline, idempotency_key, request_digest)

@@ -1,4 +1,4 @@
-"""Workers, as they say that they are there."""
+"""Workers, as they report that they are running."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ SEE_WORKER: Final = """
 FORGET_WORKER: Final = "DELETE FROM workers WHERE name = %(name)s"
 LIST_WORKERS: Final = """
     SELECT name, device, queue, host, pid, families, started_at, seen_at,
-           seen_at > now() - make_interval(secs => %(silence)s) AS alive
+           seen_at > now() - make_interval(secs => %(timeout)s) AS alive
     FROM workers ORDER BY name
 """
 LIVE_QUEUES: Final = """
-    SELECT DISTINCT queue FROM workers WHERE seen_at > now() - make_interval(secs => %(silence)s)
+    SELECT DISTINCT queue FROM workers WHERE seen_at > now() - make_interval(secs => %(timeout)s)
 """
 KNOWN_FAMILIES: Final = "SELECT DISTINCT unnest(families) FROM workers"
