@@ -100,6 +100,16 @@ def test_sources_name_pages_that_exist() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_pages_name_sources_and_modules_that_exist(page: Path) -> None:
+    text = page.read_text()
+    paths = re.findall(r"(?:shared|broker|producers|workers)/longshore/[\w/.]*\w", text)
+    assert {path for path in paths if not (ROOT / path).exists()} == set()
+    imports = re.findall(r"^from (longshore[\w.]*) import ", text, re.MULTILINE)
+    folders = {name: ROOT / name.split(".")[1] / Path(*name.split(".")) for name in imports}
+    assert {name for name, path in folders.items() if not (path.is_dir() or path.with_suffix(".py").exists())} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
 def test_programs_and_documents_can_be_parsed(page: Path) -> None:
     for program in blocks(page, "python"):
         ast.parse(program)
