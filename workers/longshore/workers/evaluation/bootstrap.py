@@ -50,11 +50,11 @@ class Bootstrap:
             for name, values in columns.items():
                 means[name].append(values[places].mean(axis=1))
         scale = np.sqrt(drawn / rows)
-        found = {}
+        intervals = {}
         for name, values in columns.items():
             moved = (np.concatenate(means[name]) - values.mean()) * scale
-            found[name] = _interval(estimates[name] + moved)
-        return found
+            intervals[name] = _interval(estimates[name] + moved)
+        return intervals
 
     def of_counts(self, counts: Counts, metrics: Callable[[Counts], dict[str, Floats]]) -> dict[str, Interval]:
         """Intervals of metrics of how many rows lie in each of k cells: the counts of a resample are multinomial.

@@ -38,7 +38,7 @@ class ClassRows:
         self._predicted: list[npt.NDArray[np.int64]] = []
         self._losses: list[npt.NDArray[np.float32]] = []
         self._scores: list[npt.NDArray[np.float32]] | None = []
-        self._held = 0
+        self._stored = 0
 
     def add(
         self, rows: npt.NDArray[np.int64], outputs: npt.NDArray[np.float32], targets: npt.NDArray[np.float64]
@@ -54,9 +54,9 @@ class ClassRows:
         self._losses.append(np.where(codes < len(self._labels), losses, np.float32(np.nan)))
         if self._scores is not None:
             # Of two classes, one tells the other.
-            kept = chances[:, 1:] if len(self._labels) == 2 else chances
-            self._held += kept.size
-            self._scores = [*self._scores, kept] if self._held <= MOST_SCORES else None
+            columns = chances[:, 1:] if len(self._labels) == 2 else chances
+            self._stored += columns.size
+            self._scores = [*self._scores, columns] if self._stored <= MOST_SCORES else None
 
     def measure(self, bootstrap: Bootstrap, worst: int) -> Measured:
         """The metrics of all rows, one or more."""
@@ -127,8 +127,8 @@ class ClassRows:
         return [auroc(scores[:, code], targets == code) for code in there]
 
     def _table(self, cells: Cells) -> tuple[ClassReport, ...]:
-        true, given, support = cells.by_class()
-        precision, recall, f1 = rate(true, given), rate(true, support), rate(2 * true, given + support)
+        true, predicted, support = cells.by_class()
+        precision, recall, f1 = rate(true, predicted), rate(true, support), rate(2 * true, predicted + support)
         return tuple(
             ClassReport(
                 label=self._labels[code],
@@ -142,12 +142,12 @@ class ClassRows:
 
     def _confusion(self, cells: Cells, unknown: bool) -> ConfusionMatrix:
         _, _, support = cells.by_class()
-        kept = _most(support, CONFUSION_KEPT)
-        labels: list[str | int | bool] = [self._labels[code] for code in kept]
+        largest = _most(support, CONFUSION_KEPT)
+        labels: list[str | int | bool] = [self._labels[code] for code in largest]
         # Where each class stands, and labels that are none.
-        place = np.full(len(self._labels) + 1, len(kept), np.int64)
-        place[kept] = np.arange(len(kept))
-        if len(kept) < len(self._labels):
+        place = np.full(len(self._labels) + 1, len(largest), np.int64)
+        place[largest] = np.arange(len(largest))
+        if len(largest) < len(self._labels):
             labels.append(OTHERS)
         if unknown:
             place[-1] = len(labels)

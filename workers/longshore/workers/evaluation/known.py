@@ -44,11 +44,11 @@ class KnownTargets:
     def read(self, column: pa.Array) -> Known:
         """The targets of a window. A value that cannot be one is its row's error."""
         encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-        found = [self._one(value) for value in encoded.dictionary.to_pylist()]
+        values = [self._one(value) for value in encoded.dictionary.to_pylist()]
         # One more, for nulls.
-        places = np.asarray(encoded.indices.fill_null(len(found)))
-        numbers = np.array([0.0 if isinstance(each, str) else each for each in found] + [0.0])
-        reasons = [each if isinstance(each, str) else None for each in found] + [MISSING]
+        places = np.asarray(encoded.indices.fill_null(len(values)))
+        numbers = np.array([0.0 if isinstance(each, str) else each for each in values] + [0.0])
+        reasons = [each if isinstance(each, str) else None for each in values] + [MISSING]
         bad = np.array([reason is not None for reason in reasons])[places]
         return Known(numbers[places], {int(row): str(reasons[places[row]]) for row in np.flatnonzero(bad)})
 

@@ -38,10 +38,10 @@ class KnownSets:
         values: npt.NDArray[np.float64] = np.zeros((len(column), self._labels + 1))
         errors = dict.fromkeys(np.flatnonzero(lists.is_null).tolist(), MISSING)
         if len(lists.values):
-            found = self._single.read(lists.values)
-            for place in found.errors:
+            single = self._single.read(lists.values)
+            for place in single.errors:
                 errors.setdefault(int(rows[place]), "a label of the target is missing")
-            codes = found.values.astype(np.int64)
+            codes = single.values.astype(np.int64)
             known = codes < self._labels
             values[rows[known], codes[known]] = 1.0
             np.add.at(values[:, self._labels], rows[~known], 1.0)

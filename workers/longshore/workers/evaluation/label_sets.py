@@ -88,16 +88,16 @@ class SetRows:
 
     def _areas(self, pairs: Pairs, logits: npt.NDArray[np.float32]) -> list[tuple[float, npt.NDArray[np.float64]]]:
         """Of each label that some rows have and others have not. Logits rank as probabilities do, with fewer ties."""
-        found = []
+        scores = []
         for code in range(len(self._labels)):
             positive = pairs.has(code)
             if positive.any() and not positive.all():
-                found.append(auroc(logits[:, code], positive))
-        return found
+                scores.append(auroc(logits[:, code], positive))
+        return scores
 
     def _table(self, pairs: Pairs) -> tuple[ClassReport, ...]:
         rates = pairs.by_label()
-        kept = np.sort(np.argsort(-rates.support, kind="stable")[:CLASSES_KEPT])
+        largest = np.sort(np.argsort(-rates.support, kind="stable")[:CLASSES_KEPT])
         return tuple(
             ClassReport(
                 label=self._labels[code],
@@ -106,7 +106,7 @@ class SetRows:
                 f1=float(rates.f1[code]),
                 support=int(rates.support[code]),
             )
-            for code in kept
+            for code in largest
         )
 
 

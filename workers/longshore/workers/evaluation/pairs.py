@@ -37,9 +37,9 @@ class Pairs:
     #: The row's place and the label's number, ``(k,)``.
     place: npt.NDArray[np.int64]
     label: npt.NDArray[np.int32]
-    #: Whether the row has the label, and whether it is given to it; one of both at least.
+    #: Whether the row has the label, and whether the version predicts it; at least one is true.
     true: Bools
-    given: Bools
+    predicted: Bools
 
     def metrics(self, unknown: Bools) -> tuple[dict[str, float], dict[str, Floats]]:
         """The metrics of all rows, and columns ``(n,)`` whose means move as they do when rows are drawn again.
@@ -48,7 +48,7 @@ class Pairs:
 
         :param unknown: rows that have other labels besides, ``(n,)``.
         """
-        wrong = self._by_row(self.true != self.given)
+        wrong = self._by_row(self.true != self.predicted)
         columns = {
             "accuracy": 1.0 - wrong / self.labels,
             "subset_accuracy": ((wrong == 0) & ~unknown).astype(np.float64),
@@ -68,20 +68,20 @@ class Pairs:
     def has(self, label: int) -> Bools:
         """Which rows have a label, ``(n,)``."""
         first, last = np.searchsorted(self.label, [label, label + 1])
-        found = np.zeros(self.rows, np.bool_)
-        found[self.place[first:last][self.true[first:last]]] = True
-        return found
+        has_label = np.zeros(self.rows, np.bool_)
+        has_label[self.place[first:last][self.true[first:last]]] = True
+        return has_label
 
     def of_row(self, place: int) -> tuple[list[int], list[int]]:
-        """The labels that a row has, and those that it is given."""
+        """The labels that a row has, and those that the version predicts."""
         own = self.place == place
-        return self.label[own & self.true].tolist(), self.label[own & self.given].tolist()
+        return self.label[own & self.true].tolist(), self.label[own & self.predicted].tolist()
 
     def _quotients(self) -> dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
         """What a pair adds to the numerator and to the denominator of each rate, ``(k,)``."""
-        true, given = self.true.astype(np.int64), self.given.astype(np.int64)
-        both = true * given
-        return {"precision": (both, given), "recall": (both, true), "f1": (2 * both, true + given)}
+        true, predicted = self.true.astype(np.int64), self.predicted.astype(np.int64)
+        both = true * predicted
+        return {"precision": (both, predicted), "recall": (both, true), "f1": (2 * both, true + predicted)}
 
     def _macro(self, part: npt.NDArray[np.int64], of: npt.NDArray[np.int64]) -> tuple[float, Floats]:
         """The mean of a rate over all labels."""
@@ -113,20 +113,20 @@ class PairCollector:
         self._place: list[npt.NDArray[np.int64]] = []
         self._label: list[npt.NDArray[np.int32]] = []
         self._true: list[Bools] = []
-        self._given: list[Bools] = []
+        self._predicted: list[Bools] = []
 
-    def add(self, true: Bools, given: Bools) -> None:
+    def add(self, true: Bools, predicted: Bools) -> None:
         """Take k rows, both ``(k, labels)``."""
-        places, labels = np.nonzero(true | given)
+        places, labels = np.nonzero(true | predicted)
         self._place.append(places + self._rows)
         self._label.append(labels.astype(np.int32))
         self._true.append(true[places, labels])
-        self._given.append(given[places, labels])
+        self._predicted.append(predicted[places, labels])
         self._rows += len(true)
 
     def collected(self) -> Pairs:
         """Those of all rows, one or more."""
         label = whole(self._label)
         order = np.argsort(label, kind="stable")
-        found = (whole(self._place)[order], label[order], whole(self._true)[order], whole(self._given)[order])
-        return Pairs(self._rows, self._labels, *found)
+        columns = (whole(self._place)[order], label[order], whole(self._true)[order], whole(self._predicted)[order])
+        return Pairs(self._rows, self._labels, *columns)

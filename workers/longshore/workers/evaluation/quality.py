@@ -42,10 +42,10 @@ class Cells:
         occurring = np.union1d(self._by_target.labels, self._by_prediction.labels)
         occurring = occurring[occurring < self._classes]
         true = self._by_target.of(right, occurring)
-        support, given = self._by_target.of(counts, occurring), self._by_prediction.of(counts, occurring)
-        there = (support + given) > 0
+        support, predicted = self._by_target.of(counts, occurring), self._by_prediction.of(counts, occurring)
+        there = (support + predicted) > 0
         classes = np.maximum(there.sum(axis=1), 1)
-        rates = {"precision": (true, given), "recall": (true, support), "f1": (2 * true, given + support)}
+        rates = {"precision": (true, predicted), "recall": (true, support), "f1": (2 * true, predicted + support)}
         averages = {name: rate(*pair).sum(axis=1) / classes for name, pair in rates.items()}
         return {"accuracy": right.sum(axis=1) / total, **averages}
 
@@ -57,13 +57,13 @@ class _Sums:
         self._order = np.argsort(labels, kind="stable")
         self.labels, self._starts = np.unique(labels[self._order], return_index=True)
 
-    def of(self, counts: Counts, wanted: npt.NDArray[np.int64]) -> Counts:
-        """``(r, k)`` to ``(r, len(wanted))``; 0 for a label without columns."""
+    def of(self, counts: Counts, labels: npt.NDArray[np.int64]) -> Counts:
+        """``(r, k)`` to ``(r, len(labels))``; 0 for a label without columns."""
         sums = np.add.reduceat(counts[:, self._order], self._starts, axis=1)
-        found = np.zeros((len(counts), len(wanted)), np.int64)
-        _, to, of = np.intersect1d(wanted, self.labels, assume_unique=True, return_indices=True)
-        found[:, to] = sums[:, of]
-        return found
+        by_label = np.zeros((len(counts), len(labels)), np.int64)
+        _, to, of = np.intersect1d(labels, self.labels, assume_unique=True, return_indices=True)
+        by_label[:, to] = sums[:, of]
+        return by_label
 
 
 def rate(part: Counts, whole: Counts) -> Floats:

@@ -39,5 +39,5 @@ def _load(entry: EntryPoint) -> Family:
         ) from error
     if not (callable(getattr(family, "build", None)) and hasattr(family, "config") and hasattr(family, "name")):
         raise InvalidInput("family", f"{entry.name!r} ({entry.value}) has no name, config and build, so is no family")
-    found: Family = family
-    return found
+    loaded: Family = family
+    return loaded

@@ -55,14 +55,14 @@ def fill(module: nn.Module, tensors: Mapping[str, torch.Tensor], what: str) -> N
 
 def check_fit(module: nn.Module, tensors: Mapping[str, torch.Tensor], what: str) -> None:
     """As :func:`fill`, but look only: the module may be on the device ``meta``, which takes no memory."""
-    wanted = {name: _describe(tensor) for name, tensor in module.state_dict().items()}
-    given = {name: _describe(tensor) for name, tensor in tensors.items()}
-    faults = [f"{name} is missing" for name in wanted.keys() - given.keys()]
-    faults += [f"{name} is not part of it" for name in given.keys() - wanted.keys()]
+    expected = {name: _describe(tensor) for name, tensor in module.state_dict().items()}
+    actual = {name: _describe(tensor) for name, tensor in tensors.items()}
+    faults = [f"{name} is missing" for name in expected.keys() - actual.keys()]
+    faults += [f"{name} is not part of it" for name in actual.keys() - expected.keys()]
     faults += [
-        f"{name} is {given[name]}, not {wanted[name]}"
-        for name in wanted.keys() & given.keys()
-        if wanted[name] != given[name]
+        f"{name} is {actual[name]}, not {expected[name]}"
+        for name in expected.keys() & actual.keys()
+        if expected[name] != actual[name]
     ]
     if faults:
         more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""

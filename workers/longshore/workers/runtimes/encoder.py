@@ -56,10 +56,10 @@ def _empty(model: TextModel) -> nn.Module:
     try:
         # Keys that the class itself does not write are none that its network asks for.
         known = set(AutoConfig.for_model(network.model_type).to_dict()) - _NOT_ASKED
-        asked = {key: value for key, value in network.config.items() if key in known and not key.startswith("_")}
+        options = {key: value for key, value in network.config.items() if key in known and not key.startswith("_")}
         if network.head != "encoder":
-            asked["num_labels"] = model.signature.outputs
-        config = AutoConfig.for_model(network.model_type, **asked)
+            options["num_labels"] = model.signature.outputs
+        config = AutoConfig.for_model(network.model_type, **options)
         if network.head != "encoder":
             made: nn.Module = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
             return made
@@ -73,17 +73,17 @@ def _empty(model: TextModel) -> nn.Module:
 
 def _own(tensors: Mapping[str, torch.Tensor], module: nn.Module, prefix: str, *, bare: bool) -> dict[str, torch.Tensor]:
     """The tensors of the network under its own names, without those that other uses of it have."""
-    wanted = module.state_dict().keys()
+    needed = module.state_dict().keys()
     inner = {name.removeprefix(f"{prefix}."): each for name, each in tensors.items() if name.startswith(f"{prefix}.")}
     tensors = inner if bare and inner else tensors
-    found: dict[str, torch.Tensor] = {}
+    renamed: dict[str, torch.Tensor] = {}
     for name, tensor in tensors.items():
         for old, new in _OLD_NAMES.items():
             name = name.replace(old, new)
         unused = name.endswith("position_ids") or name.removeprefix(f"{prefix}.").startswith("pooler.")
-        if name in wanted or not unused:
-            found[name] = tensor
-    return found
+        if name in needed or not unused:
+            renamed[name] = tensor
+    return renamed
 
 
 def _common(tensors: Mapping[str, torch.Tensor]) -> torch.dtype:

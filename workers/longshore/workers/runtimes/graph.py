@@ -112,13 +112,13 @@ class Graph(nn.Module):
     def _step(self, node: Node) -> tuple[Step, set[int]]:
         """A node, and the values that it needs."""
         call, positional, named = _operator(node)
-        given = {argument.name: argument.arg for argument in node.inputs}
-        used = {self._places[name] for each in given.values() for name, _ in each.names()}
+        arguments = {argument.name: argument.arg for argument in node.inputs}
+        used = {self._places[name] for each in arguments.values() for name, _ in each.names()}
         several = len(node.outputs) > 1 or any(output.kind == "as_tensors" for output in node.outputs)
         outputs = tuple(self._place(name) for output in node.outputs for name, _ in output.names())
 
         def readers(names: Sequence[str]) -> tuple[Reader, ...]:
-            return tuple(reader(given[name], self._places, self._device) for name in names)
+            return tuple(reader(arguments[name], self._places, self._device) for name in names)
 
         step = Step(
             call,
@@ -131,27 +131,27 @@ class Graph(nn.Module):
         return step, used
 
 
-def _freeing(steps: Sequence[tuple[Step, set[int]]], kept: set[int]) -> list[Step]:
+def _freeing(steps: Sequence[tuple[Step, set[int]]], outputs: set[int]) -> list[Step]:
     """The same steps, each with the values that are used by it and by none after it, or by none at all."""
-    seen = set(kept)
-    found: list[Step] = []
+    seen = set(outputs)
+    freeing: list[Step] = []
     for step, used in reversed(steps):
         touched = used | set(step.outputs or ())
         last = tuple(sorted(touched - seen))
         seen |= touched
-        found.append(Step(step.call, step.arguments, step.named, step.outputs, step.several, last))
-    return found[::-1]
+        freeing.append(Step(step.call, step.arguments, step.named, step.outputs, step.several, last))
+    return freeing[::-1]
 
 
 def _operator(node: Node) -> tuple[Callable[..., object], list[str], list[str]]:
     """What a node calls, and the names of its arguments: those given by their place, and those by their name."""
     names = [argument.name for argument in node.inputs]
-    found = aten_name(node.target)
-    if found is None:
+    aten = aten_name(node.target)
+    if aten is None:
         return _on_sizes(node.target), names, []
-    if found[0] in ASSERTS:
+    if aten[0] in ASSERTS:
         return _stop_unless, names[:1], []
-    name, overload = _LIKE.get(f"{found[0]}.{found[1]}", f"{found[0]}.{found[1]}").split(".")
+    name, overload = _LIKE.get(f"{aten[0]}.{aten[1]}", f"{aten[0]}.{aten[1]}").split(".")
     packet = getattr(torch.ops.aten, name, None)
     called = getattr(packet, overload, None)
     if not isinstance(called, torch._ops.OpOverload):
@@ -171,10 +171,10 @@ def _operator(node: Node) -> tuple[Callable[..., object], list[str], list[str]]:
     for given_as in node.inputs:
         _check_kind(node, given_as, known[_RENAMED.get((name, given_as.name), given_as.name)])
     positional = []
-    for argument, given, wanted in zip(schema.arguments, renamed, names, strict=False):
-        if argument.name != given or argument.kwarg_only:
+    for argument, renamed_to, name_in_call in zip(schema.arguments, renamed, names, strict=False):
+        if argument.name != renamed_to or argument.kwarg_only:
             break
-        positional.append(wanted)
+        positional.append(name_in_call)
     if name in GATES:
         if overload != "input" or len(positional) != ARGUMENTS or len(names) != ARGUMENTS:
             raise InvalidInput(
@@ -184,21 +184,21 @@ def _operator(node: Node) -> tuple[Callable[..., object], list[str], list[str]]:
     return called, positional, names[len(positional) :]
 
 
-def _check_kind(node: Node, argument: NamedArgument, wanted: torch._C.Argument) -> None:
+def _check_kind(node: Node, argument: NamedArgument, expected: torch._C.Argument) -> None:
     """:raises InvalidInput: a number stands for one of a type's values."""
     kind = argument.arg.kind
     for name, needed in _ENUMERATED.items():
-        if (name in str(wanted.real_type)) != (kind == needed) and kind != "as_none":
+        if (name in str(expected.real_type)) != (kind == needed) and kind != "as_none":
             raise InvalidInput("model", f"{node.target} is given {kind.removeprefix('as_')} as {argument.name}")
 
 
 def _on_sizes(target: str) -> Callable[..., object]:
     compute = _SYM.get(target) or getattr(operator, target.removeprefix("_operator."))
 
-    def checked(*given: Value) -> Value:
-        value: Value = compute(*given)
+    def checked(*values: Value) -> Value:
+        value: Value = compute(*values)
         if isinstance(value, int) and abs(value) >= _LARGEST:
-            raise OverflowError(f"a size of the program is {target} of {given}")
+            raise OverflowError(f"a size of the program is {target} of {values}")
         return value
 
     return checked

@@ -20,8 +20,8 @@ def embed(vectors: torch.Tensor, real: torch.Tensor | None, sentence: SentenceCo
     if sentence.pooling == "cls":
         pooled = vectors[:, 0]
     elif sentence.pooling == "max":
-        kept = vectors if real is None else vectors.masked_fill(~real[..., None], float("-inf"))
-        pooled = kept.amax(dim=1)
+        masked = vectors if real is None else vectors.masked_fill(~real[..., None], float("-inf"))
+        pooled = masked.amax(dim=1)
     elif real is None:
         pooled = vectors.mean(dim=1)
     else:

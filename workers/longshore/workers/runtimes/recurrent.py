@@ -18,9 +18,9 @@ ARGUMENTS = 9
 def guarded(name: str, call: Callable[..., object]) -> Callable[..., object]:
     """The operator, behind a look at what it is given."""
 
-    def checked(*given: object) -> object:
-        _check(name, *given)
-        return call(*given)
+    def checked(*arguments: object) -> object:
+        _check(name, *arguments)
+        return call(*arguments)
 
     return checked
 
@@ -51,14 +51,14 @@ def _check(
     if len(hidden) != (2 if name == "lstm" else 1) or tensors[0].dim() != 3 or not tensors[0].is_floating_point():
         raise ValueError(f"{name} is given other states or inputs than it takes")
     directions = 2 if bidirectional else 1
-    wanted = _shapes(name, tensors[0], tensors[-len(weights) :], layers, directions, bool(biases))
+    expected = _shapes(name, tensors[0], tensors[-len(weights) :], layers, directions, bool(biases))
     batch = tensors[0].shape[0 if batch_first else 1]
-    units, outputs = wanted[0][0] // GATES[name], wanted[1][1]
+    units, outputs = expected[0][0] // GATES[name], expected[1][1]
     sides = [outputs, units][: len(hidden)]
-    wanted = [*((layers * directions, batch, side) for side in sides), *wanted]
-    found = [tuple(each.shape) for each in tensors[1:]]
-    if found != wanted:
-        raise ValueError(f"{name} is given tensors of the shapes {found[:6]}, which do not go together")
+    expected = [*((layers * directions, batch, side) for side in sides), *expected]
+    shapes = [tuple(each.shape) for each in tensors[1:]]
+    if shapes != expected:
+        raise ValueError(f"{name} is given tensors of the shapes {shapes[:6]}, which do not go together")
 
 
 def _shapes(

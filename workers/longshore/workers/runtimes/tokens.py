@@ -99,8 +99,8 @@ class TextReader:
         """See :meth:`Runtime.prepare`."""
         texts = to_texts(batch, self._reading.signature)
         errors = texts.errors
-        found = self._encoded([self._told(text) for text in texts.values], errors)
-        lists = [[] if row in errors or each is None else each.ids for row, each in enumerate(found)]
+        encodings = self._encoded([self._told(text) for text in texts.values], errors)
+        lists = [[] if row in errors or each is None else each.ids for row, each in enumerate(encodings)]
         for row in [row for row, each in enumerate(lists) if not each and row not in errors]:
             if self._reading.empty is None:
                 errors[row] = f"column {self._column!r}: the tokenizer makes no tokens of it"
@@ -109,7 +109,7 @@ class TextReader:
         lengths = np.fromiter(map(len, lists), np.int64, len(lists))
         ids = np.concatenate([np.asarray(each, np.int64) for each in lists]) if lists else np.zeros(0, np.int64)
         longest = self._reading.longest
-        cut = any(each is not None and len(each) == longest and each.overflowing for each in found)
+        cut = any(each is not None and len(each) == longest and each.overflowing for each in encodings)
         notes = (f"texts of more than {longest} tokens are cut there",) if cut else ()
         return Tokens(ids, np.cumsum(lengths) - lengths, lengths, dict(sorted(errors.items())), notes)
 
@@ -120,10 +120,10 @@ class TextReader:
 
     def _encoded(self, texts: list[str], errors: dict[int, str]) -> Sequence[Encoding | None]:
         try:
-            found: Sequence[Encoding] = self._tokenizer.encode_batch_fast(texts)
+            encodings: Sequence[Encoding] = self._tokenizer.encode_batch_fast(texts)
         except Exception:  # of native code, without a class of its own; one text alone is to blame
             return [self._one(row, text, errors) for row, text in enumerate(texts)]
-        return found
+        return encodings
 
     def _one(self, row: int, text: str, errors: dict[int, str]) -> Encoding | None:
         try:

@@ -54,8 +54,8 @@ def reader(argument: Argument, places: Mapping[str, int], device: torch.device) 
     place, constant = _item(value, places)
     if argument.kind == "as_none" or place is None:
         return _constant(None if argument.kind == "as_none" else constant)
-    found = place
-    return lambda values: values[found]
+    position = place
+    return lambda values: values[position]
 
 
 def _constant(value: object) -> Reader:
