@@ -179,7 +179,7 @@ def test_a_kept_value_of_another_type_than_the_column_fails_alone(client: Client
     with pytest.raises(JobFailed, match="1 of 30000 rows failed"):
         job.wait(TIMEOUT_S)
     assert [(error.row, error.message) for error in job.errors()] == [
-        (29_000, "column 'number': 'odd' is no int64, and is kept")
+        (29_000, "column 'number': 'odd' is not int64, and the job keeps this column")
     ]
     assert read(job)["number"].to_pylist() == [row for row in range(30_000) if row != 29_000]
 

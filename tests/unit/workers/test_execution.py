@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from longshore.shared.errors import DataError, InvalidInput
-from longshore.workers.execution import LONGEST_ERROR, describe
+from longshore.workers.execution import MAX_ERROR_CHARS, describe
 
 
 @pytest.mark.parametrize(
@@ -23,4 +23,4 @@ def test_an_error_is_kept_as_its_owner_can_read_it(error: Exception, kept: str) 
 
 
 def test_a_long_error_is_cut() -> None:
-    assert len(describe(ValueError("x" * 10 * LONGEST_ERROR))) == LONGEST_ERROR
+    assert len(describe(ValueError("x" * 10 * MAX_ERROR_CHARS))) == MAX_ERROR_CHARS

@@ -1,4 +1,4 @@
-"""From a message to committed shards, or to a reason why not."""
+"""Runs the shards that a message names: each is committed, or ends with an error."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from uuid import UUID
 from longshore.broker.coalescing import CoalescingKey
 from longshore.shared.errors import AttemptLost, CorruptBlob, DataError, InvalidInput, NotPromoted, ServiceUnavailable
 from longshore.shared.ledger.records import Claim
-from longshore.workers.batching.collect import gather, publish_rest, release_key
-from longshore.workers.batching.run import ComputedGroup, commit_group, compute_group, groups
+from longshore.workers.batching.collect import collect, publish_rest, release_key
+from longshore.workers.batching.run import ComputedBatch, commit_batch, compute_batch, split_into_batches
 from longshore.workers.context import WorkerContext
 from longshore.workers.evaluation.job import run_evaluation
 from longshore.workers.inference.job import run_infer
@@ -19,14 +19,14 @@ from longshore.workers.jobs.plan import run_planning
 from longshore.workers.jobs.promote import run_promotion
 from longshore.workers.process.draining import HandBack
 from longshore.workers.process.heartbeat import Heartbeat
-from longshore.workers.process.progress_reporter import Telling
+from longshore.workers.process.progress_reporter import ProgressReporter
 from longshore.workers.search.fold import run_fold
 from longshore.workers.search.job import run_tuning
 from longshore.workers.train.job import run_training
 
-log = logging.getLogger("longshore.worker")
+log = logging.getLogger(__name__)
 
-#: What can be done with a shard.
+#: The function that runs a shard, by the shard's action.
 HANDLERS: dict[str, Callable[[WorkerContext, Claim, Heartbeat], None]] = {
     "infer": run_infer,
     "train": run_training,
@@ -36,71 +36,71 @@ HANDLERS: dict[str, Callable[[WorkerContext, Claim, Heartbeat], None]] = {
     "tune": run_tuning,
     "cross_validate": run_fold,
 }
-#: Errors that another try would meet again: the job ends at the first.
+#: Errors that another attempt would meet again: the job fails at the first.
 PERMANENT = (InvalidInput, NotPromoted, CorruptBlob, DataError)
-#: The longest error that is kept, in characters.
-LONGEST_ERROR = 2000
+#: Characters of an error that are kept, at most.
+MAX_ERROR_CHARS = 2000
 
 
 def run_message(
     context: WorkerContext, names: Sequence[tuple[UUID, int]], task: str, key: CoalescingKey | None = None
 ) -> None:
-    """Run the shards that a message leads to. Never raises what one of them ends with.
+    """Run the shards that a message leads to. Never raises the error of a shard.
 
-    :param task: the id of the Celery task, by which monitors are told how far it is.
+    :param task: the id of the Celery task, by which monitors show the progress.
     :param key: set if the message also stands for shards that have no message of their own.
     """
     if key is not None:
-        context.pace.pause(context.draining)
+        context.batch_delay.wait(context.draining)
         release_key(context.coalescer, key)
-    if context.draining.asked:
+    if context.draining.requested:
         context.ledger.attempts.give_back(names)
         return
     claims = context.ledger.attempts.claim_many(names, worker=context.worker.name, lease=context.worker.lease)
     log.debug("%d of %d shards wait", len(claims), len(names))
     if key is not None:
         publish_rest(context.coalescer, key, names[0], claims)
-        context.pace.ran(claims)
-    found = list(groups(claims))
-    for alike in [gather(context, found[0])] if len(found) == 1 else found:
-        if len(alike) > 1:
-            run_together(context, alike, task)
+        context.batch_delay.record(claims)
+    batches = list(split_into_batches(claims))
+    for batch in [collect(context, batches[0])] if len(batches) == 1 else batches:
+        if len(batch) > 1:
+            run_together(context, batch, task)
         else:
-            run_claim(context, alike[0], task)
+            run_claim(context, batch[0], task)
 
 
 def run_together(context: WorkerContext, claims: Sequence[Claim], task: str) -> None:
-    """Run small shards as one batch; where that breaks, each by itself, so that it alone ends with its error.
+    """Run small shards as one batch. If that fails, run each alone, so that only the bad one ends with its error.
 
-    Returns when they are computed, and leaves their commit to the worker's tail.
+    Returns when they are computed; the worker's committer commits them.
     """
     beat = Heartbeat(context.ledger, claims, context.worker.lease, context.draining)
     beat.start()
     try:
-        context.inputs.hold(claims)
-        computed = compute_group(context, claims, beat)
+        context.inputs.fetch(claims)
+        computed = compute_batch(context, claims, beat)
     except HandBack:
         beat.stop()
         _release_all(context, claims)
-    except Exception as error:  # whatever it is, it is met again by the shard that it belongs to
+    except Exception as error:  # any error: the shard that causes it meets it again
         beat.stop()
-        log.warning("%d shards together: %s; running each by itself", len(claims), describe(error))
+        log.warning("a batch of %d shards failed: %s; running each alone", len(claims), describe(error))
         for claim in claims:
-            # One that failed for good has ended the others of its job.
+            # A shard that failed permanently has ended the others of its job.
             if context.ledger.attempts.renew(claim, lease=context.worker.lease, rows=0, changed=False):
                 run_claim(context, claim, task)
     else:
-        context.tail.follow(partial(_commit_together, context, computed, beat))
+        context.committer.submit(partial(_commit_together, context, computed, beat))
 
 
-def _commit_together(context: WorkerContext, computed: ComputedGroup, beat: Heartbeat) -> None:
-    """Never raises: the thread that runs it has nobody to tell."""
+def _commit_together(context: WorkerContext, computed: ComputedBatch, beat: Heartbeat) -> None:
+    """Never raises: nothing would catch an error in this thread."""
     claims = computed.claims
     try:
-        commit_group(context.ledger, computed)
-        log.info("done %d shards together", len(claims))
-    except Exception as error:  # as above; a shard that was tried before runs by itself
-        log.warning("%d shards together were not committed: %s; they run again", len(claims), describe(error))
+        commit_batch(context.ledger, computed)
+        log.info("committed a batch of %d shards", len(claims))
+    except Exception as error:  # as above; a shard that was tried before runs alone
+        log.warning("a batch of %d shards was not committed: %s; they run again", len(claims), describe(error))
         _release_all(context, claims)
     finally:
         beat.stop()
@@ -112,22 +112,22 @@ def _release_all(context: WorkerContext, claims: Sequence[Claim]) -> None:
 
 
 def run_claim(context: WorkerContext, claim: Claim, task: str) -> None:
-    """Run one attempt to its end: committed, failed, lost or handed back. Then those that were begun meanwhile."""
+    """Run one attempt until it is committed, failed, lost or released. Then run the shards prefetched meanwhile."""
     done = _run(context, claim, Heartbeat(context.ledger, [claim], context.worker.lease, context.draining), task)
-    while (held := context.upcoming.take()) is not None:
+    while (shard := context.prefetcher.take()) is not None:
         try:
-            if done and not context.draining.asked:
-                done = _run(context, held.claim, held.beat, task)
+            if done and not context.draining.requested:
+                done = _run(context, shard.claim, shard.beat, task)
             else:
-                _release(context, held.claim)
+                _release(context, shard.claim)
         finally:
-            held.close()
+            shard.close()
 
 
 def _run(context: WorkerContext, claim: Claim, beat: Heartbeat, task: str) -> bool:
-    """Whether it was committed."""
+    """Returns whether the attempt was committed."""
     try:
-        with beat, Telling(partial(context.events.send, task), claim, beat):
+        with beat, ProgressReporter(partial(context.progress_events.send, task), claim, beat):
             HANDLERS[claim.action](context, claim, beat)
         log.info("done %s", claim.token)
     except AttemptLost as error:
@@ -138,7 +138,7 @@ def _run(context: WorkerContext, claim: Claim, beat: Heartbeat, task: str) -> bo
         _fail(context, claim, error, permanent=True)
     except ServiceUnavailable as error:
         _fail(context, claim, error, permanent=False)
-    except Exception as error:  # a shard that breaks must end in the ledger, whatever broke, and not end the worker
+    except Exception as error:  # any error must end the shard in the ledger, and must not end the worker
         log.exception("attempt %s failed", claim.token)
         _fail(context, claim, error, permanent=False)
     else:
@@ -150,9 +150,9 @@ def _release(context: WorkerContext, claim: Claim) -> None:
     try:
         context.ledger.attempts.release(claim)
     except ServiceUnavailable as error:
-        log.warning("%s; the lease of %s will run out", error, claim.token)
+        log.warning("%s; the lease of %s will expire", error, claim.token)
         return
-    log.info("handed back %s", claim.token)
+    log.info("released %s", claim.token)
 
 
 def _fail(context: WorkerContext, claim: Claim, error: Exception, *, permanent: bool) -> None:
@@ -161,11 +161,11 @@ def _fail(context: WorkerContext, claim: Claim, error: Exception, *, permanent: 
     try:
         context.ledger.attempts.fail(claim, reason, permanent=permanent)
     except ServiceUnavailable as outage:
-        log.warning("%s; the lease of %s will run out", outage, claim.token)
+        log.warning("%s; the lease of %s will expire", outage, claim.token)
 
 
 def describe(error: Exception) -> str:
-    """An error as the job's owner reads it: no longer than a screen, in characters that Postgres can hold."""
-    ours = isinstance(error, (*PERMANENT, ServiceUnavailable))
-    text = str(error) if ours else f"{type(error).__name__}: {error}"
-    return text.replace("\x00", "").encode("utf-8", "replace").decode()[:LONGEST_ERROR]
+    """The text of an error for the job's owner: no longer than a screen, without characters that Postgres refuses."""
+    readable = isinstance(error, (*PERMANENT, ServiceUnavailable))
+    text = str(error) if readable else f"{type(error).__name__}: {error}"
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()[:MAX_ERROR_CHARS]

@@ -1,4 +1,4 @@
-"""Work in threads beside the computation, with bounded queues between."""
+"""Threads that read and write beside the computation, with bounded queues between."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-#: Batches that wait between two stages.
-DEPTH = 4
-#: Seconds between two looks at whether the other side is still there.
-_LOOK = 0.1
+#: Items that wait between two stages, at most.
+QUEUE_DEPTH = 4
+#: Seconds between two checks that the other side still runs.
+_POLL_INTERVAL_S = 0.1
 
 
 class _End:
-    """Stands in a queue for: nothing more comes, or this error came."""
+    """Marks the end of a queue: no more items come, or an error was raised."""
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
 
 
-class Ahead(Generic[T]):
-    """Draw from ``items`` in a thread, up to ``depth`` ahead. What it raises is raised where the items are used."""
+class Prefetcher(Generic[T]):
+    """Draws from ``items`` in a thread, up to ``depth`` ahead. An error it meets is raised where the items are used."""
 
-    def __init__(self, items: Iterator[T], depth: int = DEPTH) -> None:
+    def __init__(self, items: Iterator[T], depth: int = QUEUE_DEPTH) -> None:
         self._items = items
         self._waiting: queue.Queue[T | _End] = queue.Queue(depth)
         self._closed = threading.Event()
@@ -34,13 +34,13 @@ class Ahead(Generic[T]):
         self._thread = threading.Thread(target=self._draw, name="reader", daemon=True)
 
     def start(self) -> None:
-        """Begin to draw; does nothing where that was done before."""
+        """Begin to draw; does nothing if it has begun already."""
         if self._thread.ident is None:
             self._thread.start()
 
     @property
     def drained(self) -> bool:
-        """Nothing is left to draw, though not everything may be used."""
+        """Whether every item was drawn; some may not be used yet."""
         return self._drained.is_set()
 
     def close(self) -> None:
@@ -62,7 +62,7 @@ class Ahead(Generic[T]):
     def _put(self, item: T | _End) -> bool:
         while not self._closed.is_set():
             try:
-                self._waiting.put(item, timeout=_LOOK)
+                self._waiting.put(item, timeout=_POLL_INTERVAL_S)
             except queue.Full:
                 continue
             return True
@@ -74,27 +74,27 @@ class Ahead(Generic[T]):
                 if not self._put(item):
                     return
             self._drained.set()
-        except BaseException as error:  # whatever it is belongs to the thread that uses the items
+        except BaseException as error:  # any error belongs to the thread that uses the items
             self._put(_End(error))
         else:
             self._put(_End())
 
 
 @contextmanager
-def ahead(items: Iterator[T], depth: int = DEPTH) -> Iterator[Iterator[T]]:
-    """An :class:`Ahead` that is closed at the end."""
-    drawn = Ahead(items, depth)
-    drawn.start()
+def prefetch(items: Iterator[T], depth: int = QUEUE_DEPTH) -> Iterator[Iterator[T]]:
+    """A :class:`Prefetcher` that is closed at the end."""
+    prefetcher = Prefetcher(items, depth)
+    prefetcher.start()
     try:
-        yield iter(drawn)
+        yield iter(prefetcher)
     finally:
-        drawn.close()
+        prefetcher.close()
 
 
-class Behind(Generic[T]):
-    """Hand items to ``take`` in a thread, up to ``depth`` behind. What it raises is raised by the next call here."""
+class BackgroundWriter(Generic[T]):
+    """Passes items to ``take`` in a thread, up to ``depth`` behind. The next call here raises an error of ``take``."""
 
-    def __init__(self, take: Callable[[T], None], depth: int = DEPTH) -> None:
+    def __init__(self, take: Callable[[T], None], depth: int = QUEUE_DEPTH) -> None:
         self._take = take
         self._waiting: queue.Queue[T | _End] = queue.Queue(depth)
         self._error: BaseException | None = None
@@ -102,17 +102,17 @@ class Behind(Generic[T]):
         self._thread.start()
 
     def put(self, item: T) -> None:
-        """Hand over an item; waits while ``depth`` of them are not taken yet."""
+        """Queue an item; waits while ``depth`` items are queued."""
         self._raise()
         self._waiting.put(item)
 
     def finish(self) -> None:
-        """Wait until everything is taken."""
+        """Wait until every item is taken."""
         self._stop()
         self._raise()
 
     def abandon(self) -> None:
-        """Stop without regard to what is not taken yet; raises nothing."""
+        """Drop the items that are not taken yet, and stop; raises nothing."""
         self._error = self._error or RuntimeError("abandoned")
         self._stop()
 
@@ -127,7 +127,7 @@ class Behind(Generic[T]):
 
     def _run(self) -> None:
         while not isinstance(item := self._waiting.get(), _End):
-            # After an error the queue is still emptied, so that nobody waits to put into it.
+            # After an error keep emptying the queue, so that nobody waits to put into it.
             if self._error is None:
                 try:
                     self._take(item)

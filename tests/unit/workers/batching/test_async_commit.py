@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from longshore.workers.batching.async_commit import Tail
+from longshore.workers.batching.async_commit import AsyncCommitter
 from tests.waiting import TIMEOUT_S
 
 
@@ -19,13 +19,13 @@ def test_a_commit_is_made_beside_other_work_and_the_next_one_waits_for_it() -> N
         assert may.wait(TIMEOUT_S)
         done.append("first")
 
-    tail = Tail()
-    tail.follow(first)
+    committer = AsyncCommitter()
+    committer.submit(first)
     assert done == []
     may.set()
-    tail.follow(partial(done.append, "second"))
+    committer.submit(partial(done.append, "second"))
     assert done[0] == "first"
-    tail.close()
+    committer.close()
     assert done == ["first", "second"]
 
 
@@ -33,9 +33,9 @@ def test_what_a_commit_raises_is_raised_to_who_waits_and_only_once() -> None:
     def broken() -> None:
         raise ValueError("broken")
 
-    tail = Tail()
-    tail.follow(broken)
+    committer = AsyncCommitter()
+    committer.submit(broken)
     with pytest.raises(ValueError, match="broken"):
-        tail.wait()
-    tail.wait()
-    tail.close()
+        committer.wait()
+    committer.wait()
+    committer.close()

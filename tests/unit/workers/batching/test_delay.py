@@ -9,7 +9,7 @@ import pytest
 
 from longshore.shared.ledger.records import Claim
 from longshore.shared.ledger.shards.batching import MAX_BATCH_SHARDS
-from longshore.workers.batching.delay import PAUSE, Pace
+from longshore.workers.batching.delay import BATCH_DELAY_S, BatchDelay
 from longshore.workers.process.draining import Draining
 
 
@@ -56,20 +56,21 @@ def claimed(count: int) -> list[Claim]:
 
 
 @pytest.mark.parametrize(
-    ("together", "waits"), [(0, []), (1, []), (2, [PAUSE]), (MAX_BATCH_SHARDS - 1, [PAUSE]), (MAX_BATCH_SHARDS, [])]
+    ("together", "waits"),
+    [(0, []), (1, []), (2, [BATCH_DELAY_S]), (MAX_BATCH_SHARDS - 1, [BATCH_DELAY_S]), (MAX_BATCH_SHARDS, [])],
 )
 def test_only_after_several_that_left_room(together: int, waits: list[float]) -> None:
-    pace, draining = Pace(), Watched()
-    pace.pause(draining)
-    pace.ran(claimed(together))
-    pace.pause(draining)
+    delay, draining = BatchDelay(), Watched()
+    delay.wait(draining)
+    delay.record(claimed(together))
+    delay.wait(draining)
     assert draining.waits == waits
 
 
 def test_not_when_it_has_been_quiet_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    pace, draining = Pace(), Watched()
-    pace.ran(claimed(2))
+    delay, draining = BatchDelay(), Watched()
+    delay.record(claimed(2))
     later = time.monotonic() + 1
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    pace.pause(draining)
+    delay.wait(draining)
     assert draining.waits == []

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.shared.specs.signature import Feature, Signature
-from longshore.workers.runtimes.base import Matrix, Places, Prepared
+from longshore.workers.runtimes.base import Matrix, PreparedRows, RowSelection
 from longshore.workers.runtimes.network import NetworkRuntime
 from tests.computing import compute
 
@@ -54,7 +54,7 @@ class Lengths(NetworkRuntime):
         plain = super().prepare(batch)
         return _Ragged(plain.rows, plain.errors, plain.rows[:, 0].long().numpy())
 
-    def forward(self, prepared: Prepared, places: Places) -> torch.Tensor:
+    def forward(self, prepared: PreparedRows, places: RowSelection) -> torch.Tensor:
         assert isinstance(prepared, Matrix)
         self.batches.append(prepared.take(places)[:, 0].tolist())
         return super().forward(prepared, places)
@@ -81,12 +81,12 @@ def test_every_row_has_its_output_or_its_error(values: list[int | None], bad: se
     # A good row first: a model that fails on all rows is another matter.
     outputs, errors = compute(runtime(failing_on(*bad)), rows(9, *values), size)
     for place, value in enumerate([9, *values]):
-        wanted = expected(value)
-        if isinstance(wanted, str):
+        key = expected(value)
+        if isinstance(key, str):
             assert outputs[place] is None
-            assert wanted in errors[place]
+            assert key in errors[place]
         else:
-            assert outputs[place] == wanted
+            assert outputs[place] == key
             assert place not in errors
 
 
@@ -103,7 +103,7 @@ def test_a_model_that_fails_on_every_row_is_to_blame_itself() -> None:
         calls.append(len(batch))
         raise RuntimeError("wrong shape")
 
-    with pytest.raises(InvalidInput, match="model: it fails on whatever row it is given: RuntimeError: wrong shape"):
+    with pytest.raises(InvalidInput, match="model: it fails on every row: RuntimeError: wrong shape"):
         compute(runtime(network), rows(*range(1000)), 500)
     assert len(calls) == 17, "one batch and 16 rows of it"
 
@@ -177,7 +177,7 @@ import resource
 import numpy as np, pyarrow as pa, torch
 from longshore.shared.specs.signature import Feature, Signature
 from longshore.workers.models.batch_size import BatchSizes
-from longshore.workers.inference.batch_runner import Computer
+from longshore.workers.inference.batch_runner import BatchRunner
 from longshore.workers.inference.heads import make_heads
 from longshore.workers.runtimes.network import NetworkRuntime
 from longshore.shared.specs.jobs import InferSpec
@@ -187,16 +187,16 @@ signature = Signature(features=(Feature(name="x", width=4),), task="regression",
 wide = torch.ones(4, 1_000_000)
 runtime = NetworkRuntime(lambda rows: (rows @ wide).mean(1, keepdim=True), 0, signature, torch.device("cpu"))
 spec = InferSpec.model_validate({"data": {"uri": "/", "format": "csv"}, "batch_size": 4096})
-sizes = BatchSizes(4096, 4096, given=4096)
-computer = Computer(runtime, make_heads(signature, spec), sizes, allow_nan=False, step=lambda rows: None)
+sizes = BatchSizes(4096, 4096, fixed=4096)
+runner = BatchRunner(runtime, make_heads(signature, spec), sizes, allow_nan=False, step=lambda rows: None)
 values = np.arange(4096 * 4, dtype=np.float32).reshape(-1, 4)
 prepared = runtime.prepare(pa.RecordBatch.from_pydict({"x": pa.FixedSizeListArray.from_arrays(values.ravel(), 4)}))
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 2**30, resource.RLIM_INFINITY))  # 4096 rows would take 16 GB
-outputs, errors = computer.run(prepared)
+outputs, errors = runner.run(prepared)
 assert not errors, errors
 np.testing.assert_allclose(outputs.field("value").to_numpy(), values.sum(1), rtol=1e-3)
-print("; ".join(computer.notes))
+print("; ".join(runner.notes))
 """
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from longshore.workers.inputs.row_numbers import Numbered, number, pick
+from longshore.workers.inputs.row_numbers import NumberedRows, number, pick
 
 
 def batches(*sizes: int) -> Iterator[pa.RecordBatch]:
@@ -20,7 +20,7 @@ def batches(*sizes: int) -> Iterator[pa.RecordBatch]:
         start += size
 
 
-def held(found: list[Numbered]) -> list[int]:
+def held(found: list[NumberedRows]) -> list[int]:
     """What the rows hold, which is what they must be numbered by."""
     for each in found:
         assert each.batch["n"].to_pylist() == each.rows.tolist()
@@ -31,10 +31,10 @@ def test_every_row_has_its_number() -> None:
     assert held(list(number(batches(3, 0, 2), 100))) == [100, 101, 102, 103, 104]
 
 
-@pytest.mark.parametrize("wanted", [[], [100], [104], [102, 103], [100, 101, 102, 103, 104]])
-def test_only_what_is_wanted_is_picked(wanted: list[int]) -> None:
-    found = list(pick(batches(3, 0, 2), 100, wanted))
-    assert held(found) == wanted
+@pytest.mark.parametrize("numbers", [[], [100], [104], [102, 103], [100, 101, 102, 103, 104]])
+def test_only_what_is_wanted_is_picked(numbers: list[int]) -> None:
+    found = list(pick(batches(3, 0, 2), 100, numbers))
+    assert held(found) == numbers
     assert all(len(each.rows) for each in found)
 
 
@@ -42,8 +42,8 @@ def test_any_rows_can_be_picked_from_any_batches() -> None:
     chance = random.Random(1)
     for _ in range(50):
         sizes = [chance.randrange(5) for _ in range(6)]
-        wanted = [row for row in range(100, 100 + sum(sizes)) if chance.random() < 0.4]
-        assert held(list(pick(batches(*sizes), 100, wanted))) == wanted
+        numbers = [row for row in range(100, 100 + sum(sizes)) if chance.random() < 0.4]
+        assert held(list(pick(batches(*sizes), 100, numbers))) == numbers
 
 
 def test_nothing_is_read_after_the_last_row() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from longshore.workers.process.gc_tuning import keep, let_go
+from longshore.workers.process.gc_tuning import collect_and_freeze, freeze_heap
 
 
 class Large:
@@ -27,11 +27,11 @@ def _unfrozen() -> Iterator[None]:
 def test_what_is_there_is_not_looked_at_again() -> None:
     large = Large()
     gone = weakref.ref(large)
-    keep()
+    freeze_heap()
     assert gc.get_freeze_count() > 1000
     del large
     gc.collect()
     assert gone() is not None
-    let_go()
+    collect_and_freeze()
     assert gone() is None
     assert gc.get_freeze_count() > 1000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from longshore.workers.process.devices import DeviceSlot
-from longshore.workers.process.supervisor import MEMORY, SPINS, worker_environment
+from longshore.workers.process.supervisor import GOMP_SPIN_COUNT, MALLOC_SETTINGS, worker_environment
 
 
 def slot() -> DeviceSlot:
@@ -16,11 +16,11 @@ def test_a_worker_is_made_fast_and_told_its_threads() -> None:
     found = worker_environment(slot(), 20.0, {"HOME": "/nowhere", "OMP_NUM_THREADS": "64"})
     assert found["HOME"] == "/nowhere"
     assert found["OMP_NUM_THREADS"] == "2"
-    assert found["GOMP_SPINCOUNT"] == SPINS
-    assert {name: found[name] for name in MEMORY} == MEMORY
+    assert found["GOMP_SPINCOUNT"] == GOMP_SPIN_COUNT
+    assert {name: found[name] for name in MALLOC_SETTINGS} == MALLOC_SETTINGS
 
 
-@pytest.mark.parametrize("name", [*MEMORY, "GOMP_SPINCOUNT"])
+@pytest.mark.parametrize("name", [*MALLOC_SETTINGS, "GOMP_SPINCOUNT"])
 def test_what_is_set_where_it_is_started_stays(name: str) -> None:
     assert worker_environment(slot(), 20.0, {name: "12345"})[name] == "12345"
 

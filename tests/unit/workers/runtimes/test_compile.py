@@ -42,8 +42,8 @@ except InvalidInput as error:
     sys.exit(f"refused: {error}")
 for rows in (256, 255, 1, 2, 7, 100, 33, 1024, 999, 3, 64):
     window = Matrix(torch.randn(rows, width), {})
-    wanted, found = (each.forward(window, slice(0, rows)) for each in (plain, compiled))
-    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    key, found = (each.forward(window, slice(0, rows)) for each in (plain, compiled))
+    torch.testing.assert_close(found, key, rtol=1e-4, atol=1e-5)
 print("graphs", counters["stats"]["unique_graphs"])
 """
 

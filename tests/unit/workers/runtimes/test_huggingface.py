@@ -47,14 +47,14 @@ def unit(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 @pytest.mark.parametrize("model_type", TYPES)
 def test_embeddings_are_those_of_transformers(tmp_path: Path, model_type: str) -> None:
     save_sentence(tmp_path, model_type)
-    wanted = [unit(reference(tmp_path, text, "mean")) for text in TEXTS]
+    key = [unit(reference(tmp_path, text, "mean")) for text in TEXTS]
     runtime = opened(tmp_path)
     for batch_size in (1, 2, 4, 100):
         outputs, errors = compute(runtime, ROWS, batch_size)
         assert errors == {len(TEXTS): "column 'text': null"}
         found = [output["embedding"] for output in outputs[: len(TEXTS)] if output is not None]
-        np.testing.assert_allclose(np.array(found), wanted, atol=1e-5)
-    assert np.abs(wanted[0] - wanted[2]).max() > 1e-3
+        np.testing.assert_allclose(np.array(found), key, atol=1e-5)
+    assert np.abs(key[0] - key[2]).max() > 1e-3
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
@@ -95,9 +95,9 @@ def test_one_output_is_a_regression(tmp_path: Path) -> None:
     encoded = AutoTokenizer.from_pretrained(tmp_path)(TEXTS[0], return_tensors="pt")
     outputs, _ = compute(opened(tmp_path), ROWS)
     with torch.inference_mode():
-        wanted = network(input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"]).logits.item()
+        key = network(input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"]).logits.item()
     assert outputs[0] is not None
-    np.testing.assert_allclose(float(str(outputs[0]["value"])), wanted, atol=1e-5)
+    np.testing.assert_allclose(float(str(outputs[0]["value"])), key, atol=1e-5)
 
 
 def test_long_texts_are_cut_and_noted(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from tests.pt2_files import NETWORKS, make, save, signature
 CPU = torch.device("cpu")
 #: Of outputs against those of the network: operators are the same or the same in parts, so that only rounding differs.
 RTOL, ATOL = 1e-5, 1e-5
-BATCHES = (1, 2, 7, 64)
+MIN_BATCHES = (1, 2, 7, 64)
 
 
 class Opened:
@@ -72,7 +72,7 @@ def check(opened: Opened, module: nn.Module, shape: tuple[int, ...], rows: int) 
 def test_outputs_are_those_of_a_plain_forward_pass(tmp_path: Path, network: str, decompose: bool | None) -> None:
     module, shape, outputs = make(network)
     opened = Opened(save(module, shape, tmp_path / "m.pt2", decompose=decompose), signature(shape, outputs))
-    for rows in BATCHES:
+    for rows in MIN_BATCHES:
         check(opened, module, shape, rows)
 
 
@@ -85,7 +85,7 @@ def test_any_number_of_rows_is_run_whatever_the_range_of_the_program(
 ) -> None:
     module, shape, outputs = make(network)
     opened = Opened(save(module, shape, tmp_path / "m.pt2", rows), signature(shape, outputs))
-    for number in (*BATCHES, 16, 17):
+    for number in (*MIN_BATCHES, 16, 17):
         check(opened, module, shape, number)
     assert opened(torch.empty(0, *shape)).shape == (0, outputs)
 
@@ -282,7 +282,7 @@ class Steps(nn.Module):
 def test_recurrent_layers_are_run_in_all_their_forms(tmp_path: Path, layer: nn.RNNBase, width: int) -> None:
     module = Steps(layer, width).eval()
     opened = Opened(save(module, (20,), tmp_path / "m.pt2"), signature((20,), 3))
-    for rows in BATCHES:
+    for rows in MIN_BATCHES:
         check(opened, module, (20,), rows)
 
 

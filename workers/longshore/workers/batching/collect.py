@@ -16,10 +16,10 @@ from longshore.shared.ledger.shards.batching import MAX_BATCH_ROWS, MAX_BATCH_SH
 from longshore.workers.context import WorkerContext
 from longshore.workers.process.heartbeat import Heartbeat
 
-log = logging.getLogger("longshore.worker")
+log = logging.getLogger(__name__)
 
-#: Seconds between two looks for more shards.
-LOOK: Final = 0.01
+#: Seconds between two claims of more shards.
+POLL_INTERVAL_S: Final = 0.01
 
 
 def release_key(coalescer: Coalescer, key: CoalescingKey) -> None:
@@ -33,7 +33,7 @@ def release_key(coalescer: Coalescer, key: CoalescingKey) -> None:
 def publish_rest(coalescer: Coalescer, key: CoalescingKey, name: tuple[UUID, int], claims: Sequence[Claim]) -> None:
     """Publish again if the claim may have left behind shards that have no message of their own.
 
-    :param name: a shard that the message named: it leads to the others, whatever has become of it.
+    :param name: a shard that the message named: it leads to the others, whatever its state.
     """
     tried = any(claim.attempt > 1 for claim in claims)
     if not claims or not (tried or is_full(len(claims), _rows(claims))):
@@ -49,36 +49,36 @@ def publish_rest(coalescer: Coalescer, key: CoalescingKey, name: tuple[UUID, int
         log.warning("%s; the relay will publish what is left", error)
 
 
-def gather(context: WorkerContext, claims: Sequence[Claim]) -> Sequence[Claim]:
+def collect(context: WorkerContext, claims: Sequence[Claim]) -> Sequence[Claim]:
     """Wait for more shards with the same batch key, as long as its jobs allow; not at all by default.
 
-    Ends when the group is full or the worker is to stop. What was lost meanwhile is found out at the commit.
+    Ends when the batch is full or the worker has to stop. The commit notices claims that were lost meanwhile.
     """
     first = claims[0]
-    allowed = first.spec.get("max_wait_ms", 0)
-    if first.batch_key is None or first.attempt > 1 or not isinstance(allowed, int) or not allowed:
+    max_wait_ms = first.spec.get("max_wait_ms", 0)
+    if first.batch_key is None or first.attempt > 1 or not isinstance(max_wait_ms, int) or not max_wait_ms:
         return claims
-    found = list(claims)
-    until = time.monotonic() + allowed / 1000
-    with Heartbeat(context.ledger, found, context.worker.lease, context.draining) as beat:
-        while not is_full(len(found), _rows(found)) and (left := until - time.monotonic()) > 0:
-            if context.draining.wait(min(LOOK, left)):
+    batch = list(claims)
+    deadline = time.monotonic() + max_wait_ms / 1000
+    with Heartbeat(context.ledger, batch, context.worker.lease, context.draining) as beat:
+        while not is_full(len(batch), _rows(batch)) and (left := deadline - time.monotonic()) > 0:
+            if context.draining.wait(min(POLL_INTERVAL_S, left)):
                 break
-            more = _more(context, found)
+            more = _claim_more(context, batch)
             beat.add(more)
-            found += more
-    return found
+            batch += more
+    return batch
 
 
-def _more(context: WorkerContext, found: Sequence[Claim]) -> list[Claim]:
+def _claim_more(context: WorkerContext, batch: Sequence[Claim]) -> list[Claim]:
     try:
         return context.ledger.attempts.claim_more(
-            *(found[0], MAX_BATCH_SHARDS - len(found), MAX_BATCH_ROWS - _rows(found)),
+            *(batch[0], MAX_BATCH_SHARDS - len(batch), MAX_BATCH_ROWS - _rows(batch)),
             worker=context.worker.name,
             lease=context.worker.lease,
         )
     except ServiceUnavailable as error:
-        log.warning("%s; nobody joins %s now", error, found[0].token)
+        log.warning("%s; no shard joins the batch of %s now", error, batch[0].token)
         return []
 
 

@@ -1,4 +1,4 @@
-"""How closely small shards follow each other."""
+"""Delays the claim of small shards while many of them arrive."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from longshore.shared.ledger.records import Claim
 from longshore.shared.ledger.shards.batching import is_full
 from longshore.workers.process.draining import Draining
 
-#: Seconds that a message of small shards is left lying while many come.
-PAUSE: Final = 0.04
-#: Seconds after a group of several in which more are expected.
-BUSY: Final = 0.1
+#: Seconds that a message of small shards waits while many arrive.
+BATCH_DELAY_S: Final = 0.04
+#: Seconds after a batch of several shards in which more are expected.
+BUSY_S: Final = 0.1
 
 
-class Pace:
-    """Whether small shards come faster than one by one. Each claim and commit then waits for some more to share it.
+class BatchDelay:
+    """Waits a moment before a claim if small shards arrive faster than one by one, so that more of them share it.
 
-    The first shards after a while are not held up, and neither are groups that are full without a wait.
+    The first shards after a quiet time do not wait, and neither do batches that are full without a wait.
     """
 
     def __init__(self) -> None:
         self._busy_until = 0.0
 
-    def pause(self, draining: Draining) -> None:
-        """Before a message is answered: those who come meanwhile need none of their own."""
+    def wait(self, draining: Draining) -> None:
+        """Wait before a message's key is released: shards that arrive meanwhile need no message of their own."""
         if time.monotonic() < self._busy_until:
-            draining.wait(PAUSE)
+            draining.wait(BATCH_DELAY_S)
 
-    def ran(self, claims: Sequence[Claim]) -> None:
-        """So many were claimed together."""
+    def record(self, claims: Sequence[Claim]) -> None:
+        """Record the claims of one batch."""
         if len(claims) > 1 and not is_full(len(claims), sum(claim.stop - claim.start for claim in claims)):
-            self._busy_until = time.monotonic() + BUSY
+            self._busy_until = time.monotonic() + BUSY_S

@@ -23,13 +23,13 @@ from longshore.workers.evaluation.known_sets import KnownSets
 from longshore.workers.evaluation.label_sets import SetRows
 from longshore.workers.evaluation.rows import Collector, Measured
 from longshore.workers.evaluation.values import ValueRows
-from longshore.workers.inference.batch_runner import Computer
+from longshore.workers.inference.batch_runner import BatchRunner
 from longshore.workers.inference.heads import Heads, VectorHead
 from longshore.workers.inference.table_job import Steps
 from longshore.workers.inputs.reading import window_rows
 from longshore.workers.inputs.row_numbers import number
-from longshore.workers.inputs.shard_reader import prepared
-from longshore.workers.pipeline import ahead
+from longshore.workers.inputs.shard_reader import prepare_windows
+from longshore.workers.pipeline import prefetch
 from longshore.workers.process.heartbeat import Heartbeat
 
 #: Outputs in a window, in numbers: of many classes, a window has fewer rows.
@@ -62,11 +62,11 @@ class _Run:
         inference = spec.inference()
         self._spec = spec
         self._beat = beat
-        self._runtime = context.runtime(claim, inference)
+        self._runtime = context.models.for_job(claim, inference)
         signature = self._runtime.signature
         rows = max(min(window_rows(signature, spec.batch_size), WINDOW_OUTPUTS // (signature.outputs or 1)), 1)
         sizes = context.batch_sizes.get(claim, inference, self._runtime, rows)
-        self._computer = Computer(
+        self._runner = BatchRunner(
             self._runtime, Heads((VectorHead("outputs"),)), sizes, allow_nan=False, step=Steps(beat).add
         )
         self._batches = _batches(context, spec, signature, rows)
@@ -79,14 +79,14 @@ class _Run:
     @property
     def notes(self) -> list[str]:
         """What the job's owner should know of the computation, a sentence each."""
-        return self._computer.notes
+        return self._runner.notes
 
     def rows(self) -> None:
         """Send every row through the version, and keep what is needed to measure it."""
         done = 0
-        with ahead(prepared(self._runtime, number(self._batches, 0), None)) as ready:
+        with prefetch(prepare_windows(self._runtime, number(self._batches, 0), None)) as ready:
             for window in ready:
-                outputs, errors = self._computer.run(window.prepared)
+                outputs, errors = self._runner.run(window.prepared)
                 known = self._targets.read(window.read.batch.column(self._spec.target))
                 wrong = {**known.errors, **errors}
                 self.errors |= {int(window.read.rows[place]): reason for place, reason in wrong.items()}
@@ -126,7 +126,7 @@ class _Run:
         )
         if found.unknown_rows:
             labels = ", ".join(self._targets.unknown[:5])
-            self._computer.notes.append(
+            self._runner.notes.append(
                 f"{found.unknown_rows} rows have labels that the version does not know ({labels}); they count as wrong"
             )
         return found, evaluation

@@ -1,4 +1,4 @@
-"""Computed windows into one output file."""
+"""Writes computed windows to one output file."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from longshore.shared.datasets.outputs.folder import OutputFolder
 from longshore.shared.datasets.outputs.pattern import ROW, output_columns
 from longshore.shared.datasets.outputs.writers import RowWriter
 from longshore.shared.errors import LongshoreError
-from longshore.workers.inference.sinks import Computed
+from longshore.workers.inference.sinks import ComputedWindow
 
-log = logging.getLogger("longshore.worker")
+log = logging.getLogger(__name__)
 
 
-class PartSink:
-    """Writes the rows that have outputs to an attempt's hidden file, which is begun with the first of them.
+class FileSink:
+    """Writes the rows that have outputs to an attempt's hidden file, which the first of them creates.
 
     :param hidden: the file's name below the folder.
-    :param keep: columns of the input that stand between the row's number and its outputs.
+    :param keep: columns of the input, written between the row number and the outputs.
     """
 
     def __init__(self, folder: OutputFolder, hidden: str, keep: Sequence[str]) -> None:
@@ -29,15 +29,15 @@ class PartSink:
         self._keep = keep
         self._writer: RowWriter | None = None
 
-    def take(self, window: Computed) -> None:
+    def take(self, window: ComputedWindow) -> None:
         """Write one window."""
         rows = pa.table(
             {ROW: pa.array(window.rows, pa.int64()), **{name: window.inputs.column(name) for name in self._keep}}
         )
         outputs = window.outputs
         if window.errors:
-            kept = outputs.is_valid()
-            rows, outputs = rows.filter(kept), outputs.filter(kept)
+            valid = outputs.is_valid()
+            rows, outputs = rows.filter(valid), outputs.filter(valid)
         if not len(outputs):
             return
         for name, column in output_columns(outputs).items():
@@ -47,14 +47,14 @@ class PartSink:
         self._writer.write(rows)
 
     def finish(self) -> str:
-        """Bring the file to the disk. Returns its name, or an empty one where no row had an output."""
+        """Flush and close the file. Returns its name, or an empty string if no row had an output."""
         if self._writer is None:
             return ""
         self._writer.close()
         return self._hidden
 
     def discard(self) -> None:
-        """Remove what was written; what else goes wrong is logged, as another error is on its way already."""
+        """Remove the file. Log further errors, because another error is being raised already."""
         if self._writer is None:
             return
         try:

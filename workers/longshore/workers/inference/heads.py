@@ -1,4 +1,4 @@
-"""From what a network puts out to what a job's owner reads: the columns of a row's output."""
+"""Turns the outputs of a network into the columns of a row's output."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from longshore.shared.specs.jobs import InferSpec
 from longshore.shared.specs.signature import Signature
 
 Floats: TypeAlias = npt.NDArray[np.float32]
-#: What is kept of n rows: arrays whose first axis is n.
-Kept: TypeAlias = Sequence[npt.NDArray[np.generic]]
+#: The reduced outputs of n rows: arrays whose first axis is n.
+HeadArrays: TypeAlias = Sequence[npt.NDArray[np.generic]]
 
 
 class Head(Protocol):
     """Postprocessing, in two steps: on the device, batch by batch; and on the CPU, a window at a time."""
 
     def reduce(self, raw: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """What is worth copying from the device, of the network's ``(k, outputs)``: tensors of k rows."""
+        """Reduce the network's ``(k, outputs)`` to the tensors of k rows that are worth copying from the device."""
 
-    def columns(self, kept: Kept) -> dict[str, pa.Array]:
+    def columns(self, arrays: HeadArrays) -> dict[str, pa.Array]:
         """The columns of n rows, from the reduced tensors. A number that is not finite is null."""
 
 
@@ -47,9 +47,9 @@ class ClassHead:
         best, classes = scores.topk(min(self.top_k, len(self.labels)), dim=1)
         return best, classes
 
-    def columns(self, kept: Kept) -> dict[str, pa.Array]:
+    def columns(self, arrays: HeadArrays) -> dict[str, pa.Array]:
         """See :meth:`Head.columns`."""
-        scores, classes = kept
+        scores, classes = arrays
         if self.top_k is None:
             return self._named(scores, classes)
         each = self._named(scores.reshape(-1), classes.reshape(-1))
@@ -72,31 +72,31 @@ class LabelsHead:
 
     #: Arrow values by output index.
     labels: pa.Array
-    #: The probability from which on a label is given.
+    #: A label is part of the output from this probability on.
     threshold: float
     top_k: int | None
 
     def reduce(self, raw: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Scores float32 and label numbers int32, both ``(k, labels)``, most probable first; of equals the first."""
+        """Scores float32 and label numbers int32, both ``(k, labels)``, most probable first; ties in label order."""
         scores, order = torch.sigmoid(raw.float()).sort(dim=1, descending=True, stable=True)
         return scores, order.to(torch.int32)
 
-    def columns(self, kept: Kept) -> dict[str, pa.Array]:
-        """See :meth:`Head.columns`. What is not finite is of no label, but among the ``top_k``."""
-        scores, order = (np.asarray(array) for array in kept)
-        given = scores >= np.float32(self.threshold)
-        offsets = pa.array(np.concatenate([[0], np.cumsum(given.sum(axis=1))]).astype(np.int32))
-        found = {
-            "labels": pa.ListArray.from_arrays(offsets, self.labels.take(pa.array(order[given]))),
-            "scores": pa.ListArray.from_arrays(offsets, _numbers(scores[given])),
+    def columns(self, arrays: HeadArrays) -> dict[str, pa.Array]:
+        """See :meth:`Head.columns`. A score that is not finite selects no label, but counts for ``top_k``."""
+        scores, order = (np.asarray(array) for array in arrays)
+        selected = scores >= np.float32(self.threshold)
+        offsets = pa.array(np.concatenate([[0], np.cumsum(selected.sum(axis=1))]).astype(np.int32))
+        columns = {
+            "labels": pa.ListArray.from_arrays(offsets, self.labels.take(pa.array(order[selected]))),
+            "scores": pa.ListArray.from_arrays(offsets, _numbers(scores[selected])),
         }
         if self.top_k is not None:
-            best, places = scores[:, : self.top_k], order[:, : self.top_k]
+            best, indexes = scores[:, : self.top_k], order[:, : self.top_k]
             finite = np.isfinite(best.reshape(-1))
-            named = self.labels.take(pa.array(places.reshape(-1), mask=None if finite.all() else ~finite))
+            named = self.labels.take(pa.array(indexes.reshape(-1), mask=None if finite.all() else ~finite))
             pairs = pa.StructArray.from_arrays([named, _numbers(best.reshape(-1))], ["label", "score"])
-            found["top_k"] = _lists(pairs, best.shape)
-        return found
+            columns["top_k"] = _lists(pairs, best.shape)
+        return columns
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,9 @@ class ValueHead:
         """Float32 ``(k,)``."""
         return (raw[:, 0].float(),)
 
-    def columns(self, kept: Kept) -> dict[str, pa.Array]:
+    def columns(self, arrays: HeadArrays) -> dict[str, pa.Array]:
         """See :meth:`Head.columns`."""
-        return {"value": _numbers(kept[0])}
+        return {"value": _numbers(arrays[0])}
 
 
 @dataclass(frozen=True)
@@ -122,14 +122,14 @@ class VectorHead:
         """Float32 ``(k, outputs)``."""
         return (raw.float(),)
 
-    def columns(self, kept: Kept) -> dict[str, pa.Array]:
+    def columns(self, arrays: HeadArrays) -> dict[str, pa.Array]:
         """See :meth:`Head.columns`."""
-        return {self.name: _lists(_numbers(kept[0].reshape(-1)), kept[0].shape)}
+        return {self.name: _lists(_numbers(arrays[0].reshape(-1)), arrays[0].shape)}
 
 
 @dataclass(frozen=True)
 class Heads:
-    """Several of them over one output, each with columns of its own."""
+    """Several heads over one output, each with columns of its own."""
 
     heads: tuple[Head, ...]
 
@@ -137,10 +137,10 @@ class Heads:
         """See :meth:`Head.reduce`, by head."""
         return [head.reduce(raw) for head in self.heads]
 
-    def columns(self, kept: Sequence[Kept]) -> pa.StructArray:
+    def columns(self, by_head: Sequence[HeadArrays]) -> pa.StructArray:
         """The outputs of n rows as one struct, ``(n,)``."""
         named: dict[str, pa.Array] = {}
-        for head, arrays in zip(self.heads, kept, strict=True):
+        for head, arrays in zip(self.heads, by_head, strict=True):
             named |= head.columns(arrays)
         return pa.StructArray.from_arrays(list(named.values()), list(named))
 
@@ -148,7 +148,8 @@ class Heads:
 def make_heads(signature: Signature, spec: InferSpec) -> Heads:
     """The postprocessing that a job asks for; see :meth:`InferSpec.check`.
 
-    :raises InvalidInput: the version does not put out what is asked for; of a link of a chain, only this tells.
+    :raises InvalidInput: the version does not have the outputs that the job asks for. A job in a chain is only checked
+        here.
     """
     spec.check_outputs(signature)
     heads: list[Head] = []
@@ -166,7 +167,7 @@ def make_heads(signature: Signature, spec: InferSpec) -> Heads:
 
 
 def label_values(labels: Sequence[str | int | bool]) -> pa.Array:
-    """Class names as Arrow values; those that are of several types, or too large, as text."""
+    """Class names as Arrow values; as text if they are of several types or too large."""
     if len({type(label) for label in labels}) == 1:
         try:
             return pa.array(labels)
@@ -175,11 +176,11 @@ def label_values(labels: Sequence[str | int | bool]) -> pa.Array:
     return pa.array([str(label) for label in labels])
 
 
-def all_finite(kept: Sequence[Kept]) -> npt.NDArray[np.bool_]:
+def all_finite(by_head: Sequence[HeadArrays]) -> npt.NDArray[np.bool_]:
     """Rows in which every number is finite, ``(n,)``."""
     flags = [
         np.isfinite(array).reshape(len(array), -1).all(axis=1)
-        for arrays in kept
+        for arrays in by_head
         for array in arrays
         if array.dtype.kind == "f"
     ]

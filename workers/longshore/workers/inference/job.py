@@ -1,4 +1,4 @@
-"""A shard of an inference job, wherever its outputs go."""
+"""Runs a shard of an inference job, to the table or to files."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Reading the rows of a shard."""
+"""Reads the rows of a shard."""

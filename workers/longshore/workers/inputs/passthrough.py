@@ -1,4 +1,4 @@
-"""Columns of the input that go into output files."""
+"""Columns of the input that are copied to output files."""
 
 from __future__ import annotations
 
@@ -10,33 +10,36 @@ from longshore.shared.datasets.outputs.pattern import plain
 from longshore.shared.specs.validation import shorten
 
 
-class KeptColumns:
-    """Gives kept columns the same type in every window.
+class PassthroughColumns:
+    """Gives the columns the same type in every window.
 
-    A text file's columns have the types that its first block suggests, and come as text where a value does not fit.
+    The types of a text file's columns are inferred from its first block; a column is text where a value does not fit.
 
     :param schema: of the whole input.
     """
 
     def __init__(self, schema: pa.Schema, names: Sequence[str]) -> None:
-        self._wanted = {name: schema.field(name).type for name in names}
+        self._types = {name: schema.field(name).type for name in names}
 
     def fit(self, window: pa.RecordBatch, errors: dict[int, str]) -> pa.RecordBatch:
-        """The window with kept columns of their types; a row whose value is of another one is added to ``errors``."""
-        for name, kind in self._wanted.items():
+        """Cast the columns of a window to their types; a row whose value does not fit is added to ``errors``."""
+        for name, kind in self._types.items():
             column = window.column(name)
             if column.type != kind:
                 column, misfits = _cast(column, kind)
                 for row in misfits:
-                    errors.setdefault(row, f"column {name!r}: {shorten(column[row].as_py())} is no {kind}, and is kept")
+                    errors.setdefault(
+                        row,
+                        f"column {name!r}: {shorten(column[row].as_py())} is not {kind}, and the job keeps this column",
+                    )
                 column = _emptied(column, misfits).cast(kind)
-            place = window.schema.get_field_index(name)
-            window = window.set_column(place, name, plain(column))
+            index = window.schema.get_field_index(name)
+            window = window.set_column(index, name, plain(column))
         return window
 
 
 def _cast(column: pa.Array, kind: pa.DataType) -> tuple[pa.Array, list[int]]:
-    """The column, and the rows that cannot be cast. Only a window in which one cannot is looked at row by row."""
+    """The column, and the rows that cannot be cast. Checks row by row only if the whole column cannot be cast."""
     try:
         column.cast(kind)
     except pa.ArrowInvalid:

@@ -1,4 +1,4 @@
-"""Rows with their numbers in the job, so that some of a shard's can be run by themselves."""
+"""Rows with their numbers in the job, so that some rows of a shard can run alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 
 @dataclass(frozen=True)
-class Numbered:
+class NumberedRows:
     """Rows that were read together."""
 
     batch: pa.RecordBatch
@@ -19,30 +19,30 @@ class Numbered:
     rows: npt.NDArray[np.int64]
 
 
-def number(batches: Iterable[pa.RecordBatch], start: int) -> Iterator[Numbered]:
-    """Every row.
+def number(batches: Iterable[pa.RecordBatch], start: int) -> Iterator[NumberedRows]:
+    """Number every row.
 
-    :param start: the row number of the first.
+    :param start: the number of the first row.
     """
     for batch in batches:
-        yield Numbered(batch, np.arange(start, start + batch.num_rows))
+        yield NumberedRows(batch, np.arange(start, start + batch.num_rows))
         start += batch.num_rows
 
 
-def pick(batches: Iterable[pa.RecordBatch], start: int, wanted: Sequence[int]) -> Iterator[Numbered]:
-    """Only some rows; nothing is read after the last of them.
+def pick(batches: Iterable[pa.RecordBatch], start: int, numbers: Sequence[int]) -> Iterator[NumberedRows]:
+    """Select some rows; reads nothing after the last of them.
 
     :param start: the row number of the first row.
-    :param wanted: row numbers, ascending.
+    :param numbers: row numbers, ascending.
     """
-    left = np.asarray(wanted, np.int64)
+    left = np.asarray(numbers, np.int64)
     if not len(left):
         return
     for each in number(batches, start):
-        # Ascending on both sides: those of this batch stand at the front.
+        # Both sides are ascending: the numbers of this batch come first.
         own, left = np.split(left, np.searchsorted(left, [start + each.batch.num_rows]))
         start += each.batch.num_rows
         if len(own):
-            yield Numbered(each.batch.take(pa.array(own - each.rows[0])), own)
+            yield NumberedRows(each.batch.take(pa.array(own - each.rows[0])), own)
         if not len(left):
             return

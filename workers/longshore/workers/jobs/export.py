@@ -1,7 +1,7 @@
 """Export a family's version as a program: ``python -m longshore.workers.jobs.export FORMAT MANIFEST WEIGHTS TARGET``.
 
-A process of its own, started where a version is exported, because only this part of Longshore knows PyTorch. What is
-wrong is written to standard error as JSON with ``field`` and ``reason``, and ends it with 2.
+It runs as a process of its own on the machine that exports, because only this part of Longshore imports PyTorch. An
+error is written to standard error as JSON with ``field`` and ``reason``, and the exit status is 2.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from longshore.shared.specs.signature import Signature
 from longshore.shared.store.manifest import Manifest
 from longshore.workers.runtimes.family import build_module
 
-#: Rows of the example; a program for any number of them is made of it. One would be taken for a size of its own.
+#: Rows of the example input. The program takes any number of rows; an example of one row would fix the number to 1.
 _EXAMPLE = 2
 
 
 def write_program(form: str, manifest: Manifest, weights: Path, target: Path) -> None:
     """Write a version as ``onnx`` or ``pt2``: a program from float32 ``(rows, width)`` to ``(rows, outputs)``.
 
-    For classification the outputs are logits. What was standardised in training is standardised by the program.
+    For classification the outputs are logits. The program standardises its inputs if the training did.
 
     :raises InvalidInput: its network cannot be exported.
     :raises CorruptBlob: the weights do not fit.
@@ -37,7 +37,7 @@ def write_program(form: str, manifest: Manifest, weights: Path, target: Path) ->
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporters use what PyTorch itself has deprecated
             (_write_onnx if form == "onnx" else _write_pt2)(module, manifest.signature, target)
-    except Exception as error:  # exporters, and the networks of packages, can raise anything
+    except Exception as error:  # exporters, and networks from other packages, can raise any error
         first = next(iter(str(error).splitlines()), "")
         raise InvalidInput(
             "format", f"PyTorch cannot write family {manifest.family!r} as {form}: {type(error).__name__}: {first}"
@@ -60,7 +60,7 @@ def _write_pt2(module: nn.Module, signature: Signature, target: Path) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns what the process ends with."""
+    """Export; returns the exit status."""
     form, manifest, weights, target = arguments
     try:
         write_program(form, Manifest.parse(Path(manifest).read_bytes()), Path(weights), Path(target))

@@ -1,4 +1,4 @@
-"""The planning shard: count the rows of an input and cut it into shards."""
+"""Runs the planning shard: counts the rows of an input and divides it into shards."""
 
 from __future__ import annotations
 

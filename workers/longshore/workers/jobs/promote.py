@@ -1,4 +1,4 @@
-"""A promotion: the link of a chain that points an alias at the version of the job before."""
+"""Runs a promotion: the job of a chain that points an alias at the version of the previous job."""
 
 from __future__ import annotations
 

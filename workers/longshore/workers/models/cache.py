@@ -1,4 +1,4 @@
-"""Versions that stay loaded on the device, the least recently used one leaving first."""
+"""Loaded versions on the device. If memory runs short, the least recently used one is unloaded first."""
 
 from __future__ import annotations
 
@@ -9,41 +9,52 @@ from dataclasses import dataclass
 
 import torch
 
-from longshore.workers.process.gc_tuning import keep, let_go
+from longshore.shared.ledger.records import Claim
+from longshore.shared.specs.jobs import InferSpec
+from longshore.workers.process.gc_tuning import collect_and_freeze, freeze_heap
 from longshore.workers.runtimes.base import Execution, Runtime
 
-log = logging.getLogger("longshore.worker")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Resident:
-    """What is loaded once: a version, as it is computed."""
+class ModelKey:
+    """What is loaded once: a version, together with how it is computed."""
 
     digest: str
     execution: Execution
 
 
-class Residents:
-    """Loaded versions.
+class ModelCache:
+    """Loaded versions, least recently used first.
 
-    :param capacity: bytes they may take together. A single larger one is loaded all the same, alone.
+    :param capacity: bytes that they may take together. A single larger version is loaded all the same, alone.
     :param load: loads a version onto the device.
     """
 
-    def __init__(self, capacity: int, load: Callable[[Resident], Runtime]) -> None:
+    def __init__(self, capacity: int, load: Callable[[ModelKey], Runtime]) -> None:
         self._capacity = capacity
         self._load = load
-        self._loaded: OrderedDict[Resident, Runtime] = OrderedDict()
+        self._loaded: OrderedDict[ModelKey, Runtime] = OrderedDict()
 
-    def get(self, wanted: Resident) -> Runtime:
-        """The version, loaded now if it is not resident."""
-        runtime = self._loaded.get(wanted)
+    def for_job(self, claim: Claim, spec: InferSpec) -> Runtime:
+        """The version that a shard runs, loaded with the precision and the compilation that its job asks for.
+
+        :raises CorruptBlob: the version cannot be loaded.
+        """
+        if claim.digest is None:
+            raise ValueError(f"job {claim.job_id} has no version to run")
+        return self.get(ModelKey(claim.digest, Execution(spec.precision, spec.compile)))
+
+    def get(self, key: ModelKey) -> Runtime:
+        """The version; loads it if it is not in the cache."""
+        runtime = self._loaded.get(key)
         if runtime is None:
-            runtime = self._load_into_room(wanted)
-            self._make_room(runtime.nbytes)
-            self._loaded[wanted] = runtime
-            keep()
-        self._loaded.move_to_end(wanted)
+            runtime = self._load_or_evict(key)
+            self._evict_for(runtime.nbytes)
+            self._loaded[key] = runtime
+            freeze_heap()
+        self._loaded.move_to_end(key)
         return runtime
 
     @property
@@ -51,22 +62,22 @@ class Residents:
         """Bytes in use."""
         return sum(runtime.nbytes for runtime in self._loaded.values())
 
-    def __contains__(self, wanted: Resident) -> bool:
-        return wanted in self._loaded
+    def __contains__(self, key: ModelKey) -> bool:
+        return key in self._loaded
 
-    def _load_into_room(self, wanted: Resident) -> Runtime:
+    def _load_or_evict(self, key: ModelKey) -> Runtime:
         try:
-            return self._load(wanted)
+            return self._load(key)
         except torch.OutOfMemoryError:
             if not self._loaded:
                 raise
-            log.info("unloading every version to make room for %s", wanted.digest)
+            log.info("unloading every version to make room for %s", key.digest)
             self._loaded.clear()
-            let_go()
-            return self._load(wanted)
+            collect_and_freeze()
+            return self._load(key)
 
-    def _make_room(self, needed: int) -> None:
+    def _evict_for(self, needed: int) -> None:
         while self._loaded and self.nbytes + needed > self._capacity:
-            left, _ = self._loaded.popitem(last=False)
-            log.info("unloaded %s to make room", left.digest)
-            let_go()
+            evicted, _ = self._loaded.popitem(last=False)
+            log.info("unloaded %s to make room", evicted.digest)
+            collect_and_freeze()

@@ -1,4 +1,4 @@
-"""What it means when a forward pass raises."""
+"""Classifies the errors of a forward pass."""
 
 from __future__ import annotations
 
@@ -10,27 +10,29 @@ import torch
 
 from longshore.shared.errors import CorruptBlob, LongshoreError, ServiceUnavailable
 
-#: How allocators that have no exception of their own say that there is no memory left.
+#: Texts by which allocators without an exception class report that no memory is left.
 _NO_MEMORY = ("can't allocate memory", "bad_alloc", "failed to allocate memory", "out of memory")
-#: The longest reason that is kept for a row, in characters.
-_LONGEST = 300
+#: Characters of a row's error that are kept, at most.
+_MAX_REASON_CHARS = 300
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """The batch does not fit; a smaller one may."""
+    """Whether the batch does not fit into memory; a smaller one may."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return any(said in str(error).lower() for said in _NO_MEMORY)
+    return any(text in str(error).lower() for text in _NO_MEMORY)
 
 
 def is_fatal(error: Exception) -> bool:
-    """No other batch can be computed by this process, or by this version, either."""
+    """Whether this process, or this version, can compute no other batch either."""
     # After a fault on a GPU every further call raises it again.
     return isinstance(error, (torch.AcceleratorError, CorruptBlob, ServiceUnavailable))
 
 
-def is_the_model_s(forward: Callable[[npt.NDArray[np.int64]], object], rows: Iterable[npt.NDArray[np.int64]]) -> bool:
-    """Whether each of some rows fails by itself, so that no row is to blame."""
+def fails_on_every_row(
+    forward: Callable[[npt.NDArray[np.int64]], object], rows: Iterable[npt.NDArray[np.int64]]
+) -> bool:
+    """Whether each row fails alone, so that the model is to blame."""
     for row in rows:
         try:
             forward(row)
@@ -43,6 +45,6 @@ def is_the_model_s(forward: Callable[[npt.NDArray[np.int64]], object], rows: Ite
 
 
 def reason(error: Exception) -> str:
-    """The error in one line, for the one who sent the row."""
+    """The error in one line, for the job's owner."""
     first = next(iter(str(error).splitlines()), "")
-    return (first if isinstance(error, LongshoreError) else f"{type(error).__name__}: {first}")[:_LONGEST]
+    return (first if isinstance(error, LongshoreError) else f"{type(error).__name__}: {first}")[:_MAX_REASON_CHARS]

@@ -1,8 +1,9 @@
-"""The child of a worker: the process that holds the models and computes."""
+"""The child of a worker: the process that loads the models and computes."""
 
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Sequence
 
 from longshore.broker.app import make_app
@@ -11,27 +12,30 @@ from longshore.broker.publishing import publish
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.records import Ticket
 from longshore.shared.settings import load_settings
-from longshore.workers.context import WorkerContext, log
-from longshore.workers.process.gc_tuning import keep
-from longshore.workers.process.progress_reporter import TaskEvents
+from longshore.workers.context import WorkerContext
+from longshore.workers.process.assemble import assemble_context
+from longshore.workers.process.gc_tuning import freeze_heap
+from longshore.workers.process.progress_reporter import ProgressEvents
 from longshore.workers.process.settings import WorkerSettings
+
+log = logging.getLogger(__name__)
 
 
 def start_child() -> WorkerContext:
-    """Read the environment, take the device, and listen for the wish to stop."""
+    """Read the environment, take the device, and listen for the signal to drain."""
     settings = load_settings()
     app = make_app(settings)
 
-    def publish_cut(tickets: Sequence[Ticket]) -> None:
+    def publish_planned(tickets: Sequence[Ticket]) -> None:
         try:
             publish(app, context.ledger, tickets)
         except ServiceUnavailable as error:
             log.warning("%s; the relay will publish %d shards", error, len(tickets))
 
-    # Loaded now, so that a worker which says that it is ready does not make the first job wait for it.
+    # Import now, so that a worker that reports ready does not make its first job wait for the import.
     importlib.import_module("longshore.workers.execution")
     worker = WorkerSettings.load()
-    context = WorkerContext(settings, worker, publish_cut, Coalescer(app), TaskEvents(app, worker.name))
+    context = assemble_context(settings, worker, publish_planned, Coalescer(app), ProgressEvents(app, worker.name))
     context.draining.listen()
-    keep()
+    freeze_heap()
     return context

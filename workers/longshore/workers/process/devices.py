@@ -21,13 +21,13 @@ FORMS = (
     "several GPUs, joined by commas"
 )
 #: Seconds that ``nvidia-smi`` may take; a driver that hangs must not hang the supervisor.
-_SMI_TIMEOUT = 20.0
-_PART = re.compile(r"(cpu|cuda)(?::([0-9]{1,4}))?")
+_NVIDIA_SMI_TIMEOUT_S = 20.0
+_DEVICE = re.compile(r"(cpu|cuda)(?::([0-9]{1,4}))?")
 
 
 @dataclass(frozen=True)
 class DeviceSlot:
-    """The place of one worker."""
+    """The device and the cores of one worker."""
 
     #: ``cpu:0``, ``cuda:1``, ``cuda:2+cuda:3``, ...: unique on this machine.
     name: str
@@ -43,13 +43,13 @@ class DeviceSlot:
 
     @property
     def devices(self) -> int:
-        """How many it has."""
+        """How many devices it has."""
         return count_devices(self.name)
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What there is to share out."""
+    """The cores and GPUs that workers share."""
 
     #: Cores this process may run on.
     cores: tuple[int, ...]
@@ -69,7 +69,7 @@ def parse_devices(text: str, machine: Machine) -> tuple[DeviceSlot, ...]:
     repeated = next((name for name in single if single.count(name) > 1), None)
     if repeated:
         raise InvalidInput("devices", f"{text!r} names {repeated} twice")
-    return tuple(_slot(name, machine, place, len(names)) for place, name in enumerate(names))
+    return tuple(_slot(name, machine, index, len(names)) for index, name in enumerate(names))
 
 
 def detect_machine(environ: Mapping[str, str] = os.environ) -> Machine:
@@ -100,7 +100,7 @@ def _names(text: str, machine: Machine) -> list[str]:
         if "+" in part:
             names.append(_several(part, text, machine))
             continue
-        match = _PART.fullmatch(part.strip())
+        match = _DEVICE.fullmatch(part.strip())
         if match is None:
             raise InvalidInput("devices", f"{text!r} is not understood; the forms are {FORMS}")
         kind, number = match[1], None if match[2] is None else int(match[2])
@@ -109,7 +109,7 @@ def _names(text: str, machine: Machine) -> list[str]:
 
 
 def _several(part: str, text: str, machine: Machine) -> str:
-    matches = [_PART.fullmatch(each.strip()) for each in part.split("+")]
+    matches = [_DEVICE.fullmatch(each.strip()) for each in part.split("+")]
     if not all(match is not None and match[1] == "cuda" and match[2] is not None for match in matches):
         raise InvalidInput("devices", f"{text!r} is not understood; the forms are {FORMS}")
     return "+".join(name for match in matches if match for name in _cuda_names(int(match[2]), machine))
@@ -126,18 +126,18 @@ def _cpu_names(count: int | None, machine: Machine) -> list[str]:
 
 
 def _cuda_names(index: int | None, machine: Machine) -> list[str]:
-    wanted = range(len(machine.gpus)) if index is None else [index]
+    indices = range(len(machine.gpus)) if index is None else [index]
     if not machine.gpus:
         raise InvalidInput(
             "devices", "cuda: this process sees no GPU; use cpu, or look at nvidia-smi and CUDA_VISIBLE_DEVICES"
         )
     if index is not None and index >= len(machine.gpus):
         raise InvalidInput("devices", f"cuda:{index}: this process sees {len(machine.gpus)} GPUs, counted from 0")
-    return [f"cuda:{each}" for each in wanted]
+    return [f"cuda:{each}" for each in indices]
 
 
-def _slot(name: str, machine: Machine, place: int, places: int) -> DeviceSlot:
-    cores = _share(machine.cores, place, places)
+def _slot(name: str, machine: Machine, index: int, count: int) -> DeviceSlot:
+    cores = _share(machine.cores, index, count)
     if name.startswith("cpu"):
         return DeviceSlot(name, "cpu", cores, len(cores))
     indices = [int(each.removeprefix("cuda:")) for each in name.split("+")]
@@ -145,11 +145,11 @@ def _slot(name: str, machine: Machine, place: int, places: int) -> DeviceSlot:
     return DeviceSlot(name, "gpu", cores, len(cores), indices[0], visible)
 
 
-def _share(cores: tuple[int, ...], place: int, places: int) -> tuple[int, ...]:
+def _share(cores: tuple[int, ...], index: int, count: int) -> tuple[int, ...]:
     """Neighbouring cores, which mostly share a cache; with fewer cores than workers, one core each, in turn."""
-    if places > len(cores):
-        return (cores[place % len(cores)],)
-    return cores[place * len(cores) // places : (place + 1) * len(cores) // places]
+    if count > len(cores):
+        return (cores[index % len(cores)],)
+    return cores[index * len(cores) // count : (index + 1) * len(cores) // count]
 
 
 def _usable_cores() -> tuple[int, ...]:
@@ -161,7 +161,9 @@ def _usable_cores() -> tuple[int, ...]:
 def _count_gpus() -> int:
     """GPUs whose driver answers. Without one there is nothing to run ``nvidia-smi`` for."""
     try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=_SMI_TIMEOUT, check=False)
+        listed = subprocess.run(
+            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=_NVIDIA_SMI_TIMEOUT_S, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         folder = Path("/proc/driver/nvidia/gpus")
         return len(list(folder.iterdir())) if folder.is_dir() else 0

@@ -1,4 +1,4 @@
-"""The wish that a worker stop soon: set by a signal, seen between two batches."""
+"""The request that a worker stop soon: a signal sets it, and the worker checks it between two batches."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ from types import FrameType
 
 from longshore.shared.errors import LongshoreError
 
-#: What the worker's parent sends its child when it is asked to stop.
+#: The worker's parent sends it to its child to make it stop.
 DRAIN_SIGNAL = signal.SIGUSR2
 
 
 class HandBack(LongshoreError):
-    """Give the shard back and return: the worker is stopping (inside workers)."""
+    """Release the shard and return, because the worker stops. Raised inside workers only."""
 
 
 class Draining:
-    """Whether this process is to stop taking work."""
+    """Whether this process has to stop taking work."""
 
     def __init__(self) -> None:
-        self._asked = threading.Event()
+        self._requested = threading.Event()
 
     def listen(self) -> None:
-        """Take the parent's signal. Call from the main thread."""
+        """Handle the parent's signal. Call this from the main thread."""
         signal.signal(DRAIN_SIGNAL, self._on_signal)
 
-    def ask(self) -> None:
-        """Ask for it."""
-        self._asked.set()
+    def request(self) -> None:
+        """Request that the process stop."""
+        self._requested.set()
 
     @property
-    def asked(self) -> bool:
-        """It was asked for."""
-        return self._asked.is_set()
+    def requested(self) -> bool:
+        """Whether a stop was requested."""
+        return self._requested.is_set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for so long, or until it was asked for; returns whether it was."""
-        return self._asked.wait(seconds)
+        """Wait for some seconds, or until a stop is requested. Returns whether it was."""
+        return self._requested.wait(seconds)
 
     def check(self) -> None:
-        """:raises HandBack: it was asked for."""
-        if self._asked.is_set():
+        """:raises HandBack: a stop was requested."""
+        if self._requested.is_set():
             raise HandBack("the worker is stopping")
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.ask()
+        self.request()

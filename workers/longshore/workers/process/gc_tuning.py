@@ -1,7 +1,7 @@
-"""Python's garbage collector, kept from looking at what stays.
+"""Keeps Python's garbage collector from scanning objects that stay.
 
-torch alone has some hundred thousand objects. To look through them takes a third of a second, whenever the collector
-comes by, in the middle of a shard. https://docs.python.org/3/library/gc.html#gc.freeze
+torch alone has some hundred thousand objects. To scan them takes a third of a second at each full collection, in the
+middle of a shard. https://docs.python.org/3/library/gc.html#gc.freeze
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import gc
 
 
-def keep() -> None:
-    """Leave out all that is there now from later collections. Takes no time."""
+def freeze_heap() -> None:
+    """Exclude all objects that exist now from later collections. Takes no time."""
     gc.freeze()
 
 
-def let_go() -> None:
-    """Look at everything once more, for something large is not needed any more."""
+def collect_and_freeze() -> None:
+    """Scan everything once more, after something large was dropped."""
     gc.unfreeze()
     gc.collect()
     gc.freeze()

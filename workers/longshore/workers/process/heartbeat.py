@@ -1,4 +1,4 @@
-"""Keeping attempts' leases while they run, and noticing when they are lost."""
+"""Renews the leases of attempts while they run, and notices when they are lost."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim
 from longshore.workers.process.draining import Draining
 
-log = logging.getLogger("longshore.worker")
+log = logging.getLogger(__name__)
 
-#: Leases are renewed this many times before they would run out.
-RENEWALS = 4
-#: And at least this often, in seconds: a cancelled job stops within it, and progress is reported.
-LONGEST_PAUSE = 1.0
+#: A lease is renewed this many times before it would expire.
+RENEWALS_PER_LEASE = 4
+#: Seconds between two renewals, at most: within it a cancelled job stops, and progress is reported.
+MAX_RENEWAL_INTERVAL_S = 1.0
 
 
 class Heartbeat:
-    """A thread that renews leases, as a context manager around the run.
+    """Renews leases in a thread; a context manager around the run.
 
     :param claims: one attempt, or several that run together.
     :param lease: seconds from a renewal to the loss of an attempt.
@@ -31,15 +31,15 @@ class Heartbeat:
     def __init__(self, ledger: Ledger, claims: Sequence[Claim], lease: float, draining: Draining) -> None:
         self._ledger = ledger
         self._claims = list(claims)
-        self._changing = threading.Lock()
+        self._claims_lock = threading.Lock()
         self._name = claims[0].token if len(claims) == 1 else f"{len(claims)} attempts from {claims[0].token}"
         self._lease = lease
         self._draining = draining
-        self._kept_until = time.monotonic() + lease
+        self._valid_until = time.monotonic() + lease
         self._lost = threading.Event()
-        self._over = threading.Event()
+        self._stopped = threading.Event()
         self._rows = 0
-        self._told = 0
+        self._reported_rows = 0
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def progress(self, rows: int) -> None:
@@ -47,33 +47,33 @@ class Heartbeat:
         self._rows = rows
 
     def add(self, claims: Sequence[Claim]) -> None:
-        """Renew these too, which were claimed just now."""
-        with self._changing:
+        """Also renew these claims, which were made just now."""
+        with self._claims_lock:
             self._claims += claims
 
     @property
     def rows(self) -> int:
-        """What was last reported by :meth:`progress`."""
+        """Rows computed so far, as :meth:`progress` last set them."""
         return self._rows
 
     def check(self) -> None:
-        """Cheap; to be called between batches.
+        """Check the lease; cheap, to be called between batches.
 
-        :raises AttemptLost: no attempt is the current one any more, or could be renewed in time.
+        :raises AttemptLost: no attempt is the current one any more, or the lease expired.
         :raises HandBack: the worker is stopping.
         """
-        if self._lost.is_set() or time.monotonic() > self._kept_until:
+        if self._lost.is_set() or time.monotonic() > self._valid_until:
             raise AttemptLost(f"{self._name}: not the current one any more")
         self._draining.check()
 
     def start(self) -> None:
-        """Begin to renew; does nothing where that was done before."""
+        """Begin to renew; does nothing if it has begun already."""
         if self._thread.ident is None:
             self._thread.start()
 
     def stop(self) -> None:
-        """Renew no more."""
-        self._over.set()
+        """Stop renewing."""
+        self._stopped.set()
         self._thread.join()
 
     def __enter__(self) -> Heartbeat:
@@ -86,22 +86,22 @@ class Heartbeat:
         self.stop()
 
     def _run(self) -> None:
-        while not self._over.wait(min(self._lease / RENEWALS, LONGEST_PAUSE)):
+        while not self._stopped.wait(min(self._lease / RENEWALS_PER_LEASE, MAX_RENEWAL_INTERVAL_S)):
             rows = self._rows
             sent = time.monotonic()
             try:
                 lost = {claim.token for claim in list(self._claims) if not self._renew(claim, rows)}
             except ServiceUnavailable as error:
-                # The lease still stands for a while: check() gives up when it has run out.
+                # The lease is still valid for a while: check() raises when it has expired.
                 log.warning("%s; the lease of %s was not renewed", error, self._name)
                 continue
-            with self._changing:
+            with self._claims_lock:
                 self._claims = [claim for claim in self._claims if claim.token not in lost]
             if not self._claims:
                 self._lost.set()
                 return
-            self._kept_until = sent + self._lease
-            self._told = rows
+            self._valid_until = sent + self._lease
+            self._reported_rows = rows
 
     def _renew(self, claim: Claim, rows: int) -> bool:
-        return self._ledger.attempts.renew(claim, lease=self._lease, rows=rows, changed=rows != self._told)
+        return self._ledger.attempts.renew(claim, lease=self._lease, rows=rows, changed=rows != self._reported_rows)

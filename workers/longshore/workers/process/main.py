@@ -31,35 +31,35 @@ from longshore.shared.specs.families import BUILT_IN, FAMILY_GROUP
 from longshore.workers.process.draining import DRAIN_SIGNAL
 from longshore.workers.process.settings import WorkerSettings
 
-log = logging.getLogger("longshore.worker")
+log = logging.getLogger("longshore.workers.process.main")
 
 
 class PresenceThread(threading.Thread):
-    """Says every few seconds that the worker is there, and at the end that it has gone."""
+    """Records every few seconds that the worker is present, and at the end that it has left."""
 
     def __init__(self, ledger: Ledger, presence: Presence) -> None:
         super().__init__(name="presence", daemon=True)
         self._ledger = ledger
         self._presence = presence
-        self._over = threading.Event()
+        self._stopped = threading.Event()
 
     def run(self) -> None:
         while True:
-            with suppress(ServiceUnavailable):  # the next time may go better; a silent worker counts as gone
+            with suppress(ServiceUnavailable):  # try again next time; a worker that stays silent counts as gone
                 self._ledger.workers.see(self._presence)
-            if self._over.wait(PRESENCE_INTERVAL_S):
+            if self._stopped.wait(PRESENCE_INTERVAL_S):
                 return
 
     def stop(self) -> None:
-        """Say goodbye."""
-        self._over.set()
+        """Record that the worker has left, and stop."""
+        self._stopped.set()
         self.join()
         with suppress(ServiceUnavailable):
             self._ledger.workers.forget(self._presence.name)
 
 
 def serve(queues: list[str], slot: str) -> int:
-    """Run a Celery worker until it is told to stop; returns its exit status."""
+    """Run a Celery worker until it is stopped. Returns its exit status."""
     settings = load_settings()
     worker = WorkerSettings.load()
     app = make_app(settings)
@@ -75,7 +75,7 @@ def serve(queues: list[str], slot: str) -> int:
     )
     with Ledger(settings.database_url, f"longshore presence {worker.name}") as ledger:
         thread = PresenceThread(ledger, presence)
-        # Held by name: Celery keeps only weak references to receivers.
+        # In variables, because Celery keeps only weak references to receivers.
         ready, stopping = _on_ready(thread), _drain_children
         worker_ready.connect(ready)
         worker_shutting_down.connect(stopping)
@@ -94,7 +94,7 @@ def serve(queues: list[str], slot: str) -> int:
 
 
 def family_names() -> list[str]:
-    """The families this worker can train, found without importing any of them."""
+    """The families this worker can train, listed without importing any of them."""
     return sorted({*BUILT_IN, *(point.name for point in entry_points(group=FAMILY_GROUP))})
 
 
@@ -113,16 +113,16 @@ def _drain_children(**_: object) -> None:
 
 
 def main() -> int:
-    """The command line that the supervisor uses. Secrets come by the environment."""
+    """The command line that the supervisor uses. Secrets come from the environment."""
     parser = argparse.ArgumentParser(prog="python -m longshore.workers.process.main")
     parser.add_argument("--queues", required=True, help="names joined by commas, the device's own first")
     parser.add_argument("--slot", required=True, help="the device, as `longshore worker --devices` names it")
     parser.add_argument("--cores", default="", help="cores to be pinned to, joined by commas")
     options = parser.parse_args()
-    # A Ctrl-C on the terminal is the supervisor's to handle.
+    # The supervisor handles a Ctrl-C of the terminal.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     configure_logging()
-    # Celery warns root of messages that run code when they are unpickled; ours are never unpickled.
+    # Celery warns root about messages that run code when unpickled; ours are never unpickled.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     if options.cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(core) for core in options.cores.split(",")})

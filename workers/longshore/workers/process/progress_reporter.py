@@ -1,4 +1,4 @@
-"""Telling monitors how far a task is, while it runs, by a Celery event that Flower shows with the task."""
+"""Reports the progress of a running task to monitors, as a Celery event that Flower shows with the task."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from redis.exceptions import RedisError
 
 from longshore.shared.ledger.records import Claim
 
-log = logging.getLogger("longshore.worker")
+log = logging.getLogger(__name__)
 
-#: Seconds between two events of a task; one that ends earlier sends none.
-EVERY = 1.0
-#: Seconds that the end of a task waits for an event that is being sent, so that it does not come after the end.
-PATIENCE = 2.0
+#: Seconds between two events of a task. A shorter task reports no progress.
+REPORT_INTERVAL_S = 1.0
+#: Seconds that the end of a task waits for an event being sent, so that no event comes after the end.
+STOP_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True)
-class Told:
-    """How far a task is: numbers, and no user data."""
+class Progress:
+    """The progress of a task: numbers, and no user data."""
 
     rows: int
-    #: ``None`` where it is not known: of rows that are run again.
+    #: ``None`` if it is not known: when failed rows run again.
     total: int | None
-    #: Rows a second since the last one that was told.
+    #: Rows per second since the last report.
     rate: float
     unit: str = "rows"
 
@@ -43,15 +43,15 @@ class Told:
         return f"{self.rows:,}{of} {self.unit}, {rate} {self.unit}/s"
 
 
-class Counting(Protocol):
-    """Knows how many rows were computed."""
+class RowCounter(Protocol):
+    """Counts computed rows."""
 
     @property
     def rows(self) -> int:
-        """So far."""
+        """Rows computed so far."""
 
 
-class TaskEvents:
+class ProgressEvents:
     """Sends events as a Celery worker does.
 
     :param worker: the worker's name, by which monitors know it.
@@ -61,51 +61,54 @@ class TaskEvents:
         self._app = app
         self._worker = worker
 
-    def send(self, task: str, told: Told) -> None:
-        """One event ``task-progress``. Flower shows the field ``result``, and the state ``PROGRESS``.
+    def send(self, task: str, progress: Progress) -> None:
+        """Send one event ``task-progress``. Flower shows the field ``result``, and the state ``PROGRESS``.
 
-        Best effort: while Redis cannot be reached, there is nobody to tell.
+        Best effort: if Redis cannot be reached, the event is dropped.
         """
-        fields = {"rows": told.rows, "total": told.total, "rate": told.rate, "result": told.text}
+        fields = {"rows": progress.rows, "total": progress.total, "rate": progress.rate, "result": progress.text}
         try:
             with self._app.events.default_dispatcher(hostname=self._worker) as dispatcher:
                 dispatcher.send("task-progress", uuid=task, retry=False, **fields)
         except (OperationalError, RedisError, OSError) as error:
-            log.debug("progress was not told: %s", type(error).__name__)
+            log.debug("progress was not reported: %s", type(error).__name__)
 
 
-class Telling:
-    """A thread that tells how far an attempt is, as a context manager around the run.
+class ProgressReporter:
+    """Reports the progress of an attempt in a thread; a context manager around the run.
 
-    It is not the heartbeat's: a Redis that hangs must not cost the attempt its lease.
+    The thread is not the heartbeat's: a Redis that hangs must not cost the attempt its lease.
 
-    :param send: takes what is told.
-    :param every: seconds.
+    :param send: takes each report.
+    :param counter: counts the rows of the attempt.
+    :param interval: seconds between two reports.
     """
 
-    def __init__(self, send: Callable[[Told], None], claim: Claim, counting: Counting, every: float = EVERY) -> None:
+    def __init__(
+        self, send: Callable[[Progress], None], claim: Claim, counter: RowCounter, interval: float = REPORT_INTERVAL_S
+    ) -> None:
         self._send = send
         self._total = None if claim.only_failed else claim.stop - claim.start
         self._unit = "epochs" if claim.kind == "train" else "rows"
-        self._counting = counting
-        self._every = every
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="telling", daemon=True)
+        self._counter = counter
+        self._interval = interval
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
 
-    def __enter__(self) -> Telling:
+    def __enter__(self) -> ProgressReporter:
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
-        self._thread.join(PATIENCE)
+        self._stopped.set()
+        self._thread.join(STOP_TIMEOUT_S)
 
     def _run(self) -> None:
-        before, then = 0, time.monotonic()
-        while not self._over.wait(self._every):
-            rows, now = self._counting.rows, time.monotonic()
-            if rows > before:
-                self._send(Told(rows, self._total, (rows - before) / (now - then), self._unit))
-                before, then = rows, now
+        last_rows, last_time = 0, time.monotonic()
+        while not self._stopped.wait(self._interval):
+            rows, now = self._counter.rows, time.monotonic()
+            if rows > last_rows:
+                self._send(Progress(rows, self._total, (rows - last_rows) / (now - last_time), self._unit))
+                last_rows, last_time = rows, now

@@ -1,4 +1,4 @@
-"""What a worker is told by its supervisor: read from the environment once, at the edge."""
+"""The settings that a supervisor passes to a worker, read from the environment once."""
 
 from __future__ import annotations
 
@@ -9,36 +9,40 @@ from dataclasses import dataclass
 from longshore.shared.errors import InvalidInput
 
 #: Seconds without a renewal after which an attempt counts as lost.
-LEASE = 20.0
+DEFAULT_LEASE_S = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSettings:
-    """The place of one worker process."""
+    """The settings of one worker process."""
 
     #: Unique in the cluster: ``cpu:0@host``.
     name: str
-    #: What torch calls its device: ``cpu``, or ``cuda:0`` for the first GPU it sees.
+    #: The device as torch names it: ``cpu``, or ``cuda:0`` for the first GPU it sees.
     device: str
     #: Threads for its computations.
     threads: int
-    #: GPUs that it sees: ``device`` is the first of them. Of a worker on CPUs 1.
+    #: GPUs that it sees: ``device`` is the first of them. 1 for a worker on CPUs.
     devices: int = 1
-    #: Seconds.
-    lease: float = LEASE
+    #: Seconds from a renewal to the loss of an attempt.
+    lease: float = DEFAULT_LEASE_S
     #: Bytes of models that stay loaded; ``None`` for a share of the device's memory.
     resident_bytes: int | None = None
 
     def environment(self) -> dict[str, str]:
         """For the child process; :meth:`load` reads it back."""
-        found = {
+        variables = {
             "LONGSHORE_WORKER_NAME": self.name,
             "LONGSHORE_WORKER_DEVICE": self.device,
             "LONGSHORE_WORKER_THREADS": str(self.threads),
             "LONGSHORE_WORKER_DEVICES": str(self.devices),
             "LONGSHORE_LEASE": str(self.lease),
         }
-        return found if self.resident_bytes is None else {**found, "LONGSHORE_RESIDENT_BYTES": str(self.resident_bytes)}
+        return (
+            variables
+            if self.resident_bytes is None
+            else {**variables, "LONGSHORE_RESIDENT_BYTES": str(self.resident_bytes)}
+        )
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> WorkerSettings:
@@ -56,7 +60,7 @@ class WorkerSettings:
 
 def lease_seconds(environ: Mapping[str, str] = os.environ) -> float:
     """``LONGSHORE_LEASE``, in seconds."""
-    return _positive(environ, "LONGSHORE_LEASE", LEASE)
+    return _positive(environ, "LONGSHORE_LEASE", DEFAULT_LEASE_S)
 
 
 def _positive(environ: Mapping[str, str], name: str, default: float) -> float:

@@ -1,6 +1,6 @@
-"""The Celery tasks: thin, for all a message says is which shards to look at.
+"""The Celery tasks. They are thin: a message only names shards to look at.
 
-The parent imports this module too, to know the tasks' names; what needs torch is imported by the child alone.
+The parent imports this module too, to know the names of the tasks; only the child imports what needs torch.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from longshore.broker.tickets import TASK_PREFIX, parse_shard_ids
 if TYPE_CHECKING:
     from longshore.workers.context import WorkerContext
 
-log = logging.getLogger("longshore.worker")
+log = logging.getLogger(__name__)
 
-#: What this child process holds between two messages. A Celery task is a function, so it has nowhere else to be.
-_held: list[WorkerContext] = []
+#: The context that this child process keeps between two messages. A Celery task is a function, so it is a global.
+_contexts: list[WorkerContext] = []
 
 
 def _configure_logging(**_: object) -> None:
@@ -32,13 +32,15 @@ def _start_child(**_: object) -> None:
     from longshore.workers.process.child import start_child
 
     context = start_child()
-    _held[:] = [context]
+    _contexts[:] = [context]
     log.info("%s is ready on %s", context.worker.name, context.device)
 
 
 def _stop_child(**_: object) -> None:
-    while _held:
-        _held.pop().close()
+    from longshore.workers.process.assemble import close_context
+
+    while _contexts:
+        close_context(_contexts.pop())
 
 
 def run(task: Task, shard_ids: Sequence[Sequence[str | int]], coalescing_key: str | None = None) -> None:
@@ -47,7 +49,7 @@ def run(task: Task, shard_ids: Sequence[Sequence[str | int]], coalescing_key: st
     from longshore.workers.execution import run_message
 
     key = None if coalescing_key is None else CoalescingKey.parse(coalescing_key)
-    run_message(_held[0], parse_shard_ids(shard_ids), str(task.request.id), key)
+    run_message(_contexts[0], parse_shard_ids(shard_ids), str(task.request.id), key)
 
 
 setup_logging.connect(_configure_logging)

@@ -18,7 +18,7 @@ import torch
 from longshore.shared.specs.signature import Signature
 
 #: Which rows of a window: a run of them, or their places, int64 ``(k,)``.
-Places: TypeAlias = slice | npt.NDArray[np.int64]
+RowSelection: TypeAlias = slice | npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Execution:
         return torch.autocast(device.type, dtype=kind)
 
 
-class Prepared(Sized, Protocol):
+class PreparedRows(Sized, Protocol):
     """A window of n rows as its runtime takes it. Its ``len`` is n."""
 
     @property
@@ -68,7 +68,7 @@ class Matrix:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def take(self, places: Places) -> torch.Tensor:
+    def take(self, places: RowSelection) -> torch.Tensor:
         """Some rows; of a run of them, the same memory."""
         return self.rows[places] if isinstance(places, slice) else self.rows.index_select(0, torch.from_numpy(places))
 
@@ -84,13 +84,13 @@ class Runtime(Protocol):
     def nbytes(self) -> int:
         """Bytes it holds on its device while it is loaded."""
 
-    def prepare(self, batch: pa.RecordBatch) -> Prepared:
+    def prepare(self, batch: pa.RecordBatch) -> PreparedRows:
         """Convert a window. A bad row becomes an error of its own and spoils no other.
 
         :raises DataError: a column of the signature is missing, or holds something else.
         """
 
-    def forward(self, prepared: Prepared, places: Places) -> torch.Tensor:
+    def forward(self, prepared: PreparedRows, places: RowSelection) -> torch.Tensor:
         """What the network puts out for k rows of a window that it prepared: ``(k, outputs)``, on its device.
 
         Logits, one for each label; or the one value of a regression; or an embedding.

@@ -11,9 +11,9 @@ from torch import nn
 
 from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.shared.model_formats.huggingface.model import TOKENIZER, TextModel, read_model
-from longshore.workers.runtimes.base import Execution, Places, Prepared
+from longshore.workers.runtimes.base import Execution, PreparedRows, RowSelection
 from longshore.workers.runtimes.pooling import embed
-from longshore.workers.runtimes.tokens import Reading, TextReader, Tokens
+from longshore.workers.runtimes.tokens import TextReader, TokenizationConfig, Tokens
 
 
 class TextRuntime:
@@ -39,7 +39,7 @@ class TextRuntime:
         return self._reader.prepare(batch)
 
     @torch.inference_mode()
-    def forward(self, prepared: Prepared, places: Places) -> torch.Tensor:
+    def forward(self, prepared: PreparedRows, places: RowSelection) -> torch.Tensor:
         """See :meth:`Runtime.forward`. The batch is as long as its longest text."""
         if not isinstance(prepared, Tokens):
             raise TypeError(f"{type(prepared).__name__} was prepared by another runtime")
@@ -71,7 +71,7 @@ def load(files: Mapping[str, Path], device: torch.device, execution: Execution |
     execution = execution or Execution()
     model = read_model(files, "model")
     try:
-        reader = TextReader(files[TOKENIZER].read_text("utf-8"), _reading(model))
+        reader = TextReader(files[TOKENIZER].read_text("utf-8"), _config(model))
     except ImportError as error:
         raise InvalidInput(
             "runtime", f"tokenizers is not installed on this worker; pip install 'longshore[huggingface]' ({error})"
@@ -86,9 +86,9 @@ def load(files: Mapping[str, Path], device: torch.device, execution: Execution |
     return runtime
 
 
-def _reading(model: TextModel) -> Reading:
+def _config(model: TextModel) -> TokenizationConfig:
     sentence = model.sentence
-    return Reading(
+    return TokenizationConfig(
         model.signature,
         model.max_tokens,
         keep_end=model.keep_end,

@@ -13,7 +13,7 @@ from torch.utils.dlpack import from_dlpack
 from longshore.shared.datasets.columns.matrix import to_matrix
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Signature
-from longshore.workers.runtimes.base import Execution, Matrix, Places, Prepared
+from longshore.workers.runtimes.base import Execution, Matrix, PreparedRows, RowSelection
 
 
 class NetworkRuntime:
@@ -45,7 +45,7 @@ class NetworkRuntime:
         return Matrix(rows.pin_memory() if self._device.type == "cuda" else rows, matrix.errors)
 
     @torch.inference_mode()
-    def forward(self, prepared: Prepared, places: Places) -> torch.Tensor:
+    def forward(self, prepared: PreparedRows, places: RowSelection) -> torch.Tensor:
         """See :meth:`Runtime.forward`."""
         if not isinstance(prepared, Matrix):
             raise TypeError(f"{type(prepared).__name__} was prepared by another runtime")

@@ -13,9 +13,9 @@ from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.shared.specs.signature import Signature
 from longshore.shared.specs.tokenizer import TOKENIZER_FILE
 from longshore.shared.store.manifest import CONTENT_FILES, Manifest
-from longshore.workers.runtimes.base import Execution, Places, Prepared
+from longshore.workers.runtimes.base import Execution, PreparedRows, RowSelection
 from longshore.workers.runtimes.family import build_module
-from longshore.workers.runtimes.tokens import Reading, TextReader, Tokens
+from longshore.workers.runtimes.tokens import TextReader, TokenizationConfig, Tokens
 
 #: The id of padding, and of what stands for a text without tokens.
 PADDING = 0
@@ -44,7 +44,7 @@ class TextFamilyRuntime:
         return self._reader.prepare(batch)
 
     @torch.inference_mode()
-    def forward(self, prepared: Prepared, places: Places) -> torch.Tensor:
+    def forward(self, prepared: PreparedRows, places: RowSelection) -> torch.Tensor:
         """See :meth:`Runtime.forward`. The batch is as long as its longest text."""
         if not isinstance(prepared, Tokens):
             raise TypeError(f"{type(prepared).__name__} was prepared by another runtime")
@@ -63,7 +63,7 @@ def make_reader(content: str, signature: Signature, field: str) -> TextReader:
     :raises CorruptBlob: the tokenizer cannot be made of it.
     """
     try:
-        return TextReader(content, Reading(signature, signature.width, empty=PADDING))
+        return TextReader(content, TokenizationConfig(signature, signature.width, empty=PADDING))
     except ImportError as error:
         raise missing(field, error) from error
 

@@ -13,14 +13,14 @@ import pyarrow as pa
 from longshore.shared.datasets.columns.texts import to_texts
 from longshore.shared.errors import CorruptBlob
 from longshore.shared.specs.signature import Signature
-from longshore.workers.runtimes.base import Places
+from longshore.workers.runtimes.base import RowSelection
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
 
 @dataclass(frozen=True)
-class Reading:
+class TokenizationConfig:
     """How a model has its texts tokenized."""
 
     #: With the one column that it reads.
@@ -52,7 +52,7 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def padded(self, places: Places, pad: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    def padded(self, places: RowSelection, pad: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         """Ids of k rows with ``pad`` behind the shorter ones, and which are tokens: both ``(k, longest)``."""
         lengths = self.lengths[places][:, None]
         steps = np.arange(lengths.max(initial=0))
@@ -68,7 +68,7 @@ class TextReader:
     :raises CorruptBlob: the tokenizer cannot be made of it.
     """
 
-    def __init__(self, content: str, reading: Reading) -> None:
+    def __init__(self, content: str, reading: TokenizationConfig) -> None:
         from tokenizers import Tokenizer
 
         try:
@@ -82,7 +82,7 @@ class TextReader:
             raise CorruptBlob(f"tokenizer.json cannot be loaded: {error}") from None
         if several:
             raise CorruptBlob("tokenizer.json gives a single text token types other than 0; mend its post_processor")
-        self._reading = reading
+        self._config = reading
         self._column = reading.signature.features[0].name
 
     @property
@@ -97,26 +97,26 @@ class TextReader:
 
     def prepare(self, batch: pa.RecordBatch) -> Tokens:
         """See :meth:`Runtime.prepare`."""
-        texts = to_texts(batch, self._reading.signature)
+        texts = to_texts(batch, self._config.signature)
         errors = texts.errors
         encodings = self._encoded([self._told(text) for text in texts.values], errors)
         lists = [[] if row in errors or each is None else each.ids for row, each in enumerate(encodings)]
         for row in [row for row, each in enumerate(lists) if not each and row not in errors]:
-            if self._reading.empty is None:
+            if self._config.empty is None:
                 errors[row] = f"column {self._column!r}: the tokenizer makes no tokens of it"
             else:
-                lists[row] = [self._reading.empty]
+                lists[row] = [self._config.empty]
         lengths = np.fromiter(map(len, lists), np.int64, len(lists))
         ids = np.concatenate([np.asarray(each, np.int64) for each in lists]) if lists else np.zeros(0, np.int64)
-        longest = self._reading.longest
+        longest = self._config.longest
         cut = any(each is not None and len(each) == longest and each.overflowing for each in encodings)
         notes = (f"texts of more than {longest} tokens are cut there",) if cut else ()
         return Tokens(ids, np.cumsum(lengths) - lengths, lengths, dict(sorted(errors.items())), notes)
 
     def _told(self, text: str) -> str:
         """The text as sentence-transformers gives it to the tokenizer."""
-        text = self._reading.prompt + text
-        return text.lower() if self._reading.lowercase else text
+        text = self._config.prompt + text
+        return text.lower() if self._config.lowercase else text
 
     def _encoded(self, texts: list[str], errors: dict[int, str]) -> Sequence[Encoding | None]:
         try:

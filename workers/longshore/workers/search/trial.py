@@ -23,7 +23,7 @@ from longshore.workers.train.loop.result import TrainedModel
 from longshore.workers.train.loop.trainer import train
 
 
-class Pruned(Exception):
+class TrialPruned(Exception):
     """The trial is not worth going on with."""
 
 
@@ -51,7 +51,7 @@ def run_trial(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
             manifest, digest = store_version(context, claim, tried, trained)
             version = (digest, manifest.model_dump(mode="json"))
         trials.settle(claim, "complete", value=value, metrics=trained.metrics, version=version)
-    except Pruned:
+    except TrialPruned:
         trials.settle(claim, "pruned")
     except InvalidInput as error:
         trials.settle(claim, "failed", error=str(error))
@@ -67,7 +67,7 @@ def _train(context: WorkerContext, claim: Claim, beat: Heartbeat, spec: TuneSpec
             known = context.ledger.trials.of(claim.job_id)
             own = next(trial for trial in known if trial.number == claim.shard)
             if should_prune(spec, own, [trial for trial in known if trial is not own]):
-                raise Pruned
+                raise TrialPruned
 
     return train(
         tried,

@@ -136,7 +136,7 @@ def test_the_training_loss_is_weighted_as_pytorch_does(given: object, weights: l
     made = make_training_loss(asked, data, CPU)(logits, targets)
     reference = nn.CrossEntropyLoss(weight=torch.tensor(weights), label_smoothing=smoothing)
     assert torch.equal(made, reference(logits, targets))
-    # Held-out rows all count the same.
+    # PrefetchedShard-out rows all count the same.
     measured = make_loss(asked, "classification")(logits, targets)
     assert torch.equal(measured, nn.CrossEntropyLoss(label_smoothing=smoothing)(logits, targets))
 

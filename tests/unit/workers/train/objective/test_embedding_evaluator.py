@@ -60,10 +60,10 @@ def test_the_loss_is_that_of_batches_as_large_as_those_of_training() -> None:
 
 
 def test_of_more_rows_than_are_compared_some_that_are_evenly_spaced_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbours, "MOST_ROWS", 1500)
+    monkeypatch.setattr(neighbours, "MAX_ROWS", 1500)
     found = evaluation().run(nn.Identity(), nothing)
     assert found["val_recall_at_1"] == by_scikit_learn(ROWS[::2], CLASSES[::2])
-    monkeypatch.setattr(neighbours, "MOST_ROWS", 7)
+    monkeypatch.setattr(neighbours, "MAX_ROWS", 7)
     few = torch.arange(7) * 3000 // 7
     seen: list[int] = []
     evaluation().run(_Noting(seen), nothing)

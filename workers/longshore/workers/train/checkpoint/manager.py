@@ -19,7 +19,7 @@ from longshore.shared.store.manifest import Blob
 from longshore.shared.store.store import Store
 from longshore.workers.train.checkpoint.state_file import State, copied, read_state, write_state
 
-log = logging.getLogger("longshore.worker")
+log = logging.getLogger(__name__)
 
 
 class CheckpointManager:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from longshore.shared.specs.train import TrainSpec
-from longshore.workers.inputs.inline_blocks import Blocks
+from longshore.workers.inputs.inline_blocks import InlineBlocks
 from longshore.workers.train.data.dataset import Tables
 from longshore.workers.train.data.stream.open import open_streams
 from longshore.workers.train.data.stream.reader import StreamSource
@@ -16,7 +16,7 @@ from longshore.workers.train.data.tables import read_tables
 OpenedRows: TypeAlias = Tables | Sequence[StreamSource]
 
 
-def open_rows(spec: TrainSpec, blocks: Blocks) -> OpenedRows:
+def open_rows(spec: TrainSpec, blocks: InlineBlocks) -> OpenedRows:
     """The rows that ``spec`` names.
 
     :raises DataError: a file cannot be read, or is not what it was at submission.

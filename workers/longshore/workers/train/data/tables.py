@@ -7,14 +7,14 @@ import pyarrow as pa
 from longshore.shared.datasets.open import open_source
 from longshore.shared.specs.jobs import FileInput, Input
 from longshore.shared.specs.train import TrainSpec
-from longshore.workers.inputs.inline_blocks import Blocks
+from longshore.workers.inputs.inline_blocks import InlineBlocks
 from longshore.workers.train.data.dataset import Tables
 
 #: Rows read at a time.
 READ_ROWS = 65_536
 
 
-def read_tables(spec: TrainSpec, blocks: Blocks) -> Tables:
+def read_tables(spec: TrainSpec, blocks: InlineBlocks) -> Tables:
     """The rows that ``spec`` names.
 
     :raises DataError: a file cannot be read, or is not what it was at submission.
@@ -32,7 +32,7 @@ def columns_of(spec: TrainSpec) -> list[str] | None:
     return [*spec.features, spec.target, *([] if spec.split is None else [spec.split])]
 
 
-def _read(data: Input, names: list[str] | None, blocks: Blocks) -> pa.Table:
+def _read(data: Input, names: list[str] | None, blocks: InlineBlocks) -> pa.Table:
     if not isinstance(data, FileInput):
         return blocks.rows(data)
     source = open_source(data)

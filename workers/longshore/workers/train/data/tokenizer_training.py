@@ -67,7 +67,7 @@ def _word_pieces(options: Tokenizer, texts: Sequence[str]) -> tokenizers.Tokeniz
         vocab_size=options.vocabulary,
         min_frequency=options.min_frequency,
         show_progress=False,
-        # NamedTables, because the trainer numbers those that it finds itself in an order that differs from run to run.
+        # List them, because the trainer numbers characters that it finds itself in a different order in each run.
         special_tokens=[PAD, UNKNOWN, *alphabet, *(_INNER + each for each in alphabet)],
         initial_alphabet=alphabet,
         limit_alphabet=len(alphabet),

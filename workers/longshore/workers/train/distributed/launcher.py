@@ -13,9 +13,9 @@ from pathlib import Path
 from longshore.workers.train.distributed.lifeline import end_with_worker
 
 #: Seconds between two looks at the processes.
-_LOOK = 0.05
+_POLL_INTERVAL_S = 0.05
 #: Seconds that the others have to end when one has failed, before they are killed.
-_GRACE = 5
+_STOP_TIMEOUT_S = 5
 _HERE = "127.0.0.1"
 
 
@@ -43,8 +43,8 @@ def main() -> int:
         local_addr=_HERE,
         # Another attempt at the job is the ledger's to begin.
         max_restarts=0,
-        monitor_interval=_LOOK,
-        shutdown_timeout=_GRACE,
+        monitor_interval=_POLL_INTERVAL_S,
+        shutdown_timeout=_STOP_TIMEOUT_S,
     )
     if Path("/sys/class/net/lo").exists():
         # Gloo listens at the address of the host's name otherwise.

@@ -21,7 +21,7 @@ def main() -> None:
 
         status = take_part(folder)
     except Exception:
-        logging.getLogger("longshore.worker").exception("a process of a training failed")
+        logging.getLogger("longshore.workers.train.distributed.rank").exception("a process of a training failed")
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

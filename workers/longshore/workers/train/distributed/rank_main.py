@@ -17,7 +17,7 @@ from longshore.shared.ledger.records import Claim
 from longshore.shared.settings import load_settings
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.store.store import Store
-from longshore.workers.inputs.inline_blocks import Blocks
+from longshore.workers.inputs.inline_blocks import InlineBlocks
 from longshore.workers.train.checkpoint.manager import CheckpointManager, read_checkpoint
 from longshore.workers.train.checkpoint.state_file import State
 from longshore.workers.train.data.load_rows import open_rows
@@ -31,7 +31,7 @@ from longshore.workers.train.strategy.base import Strategy
 from longshore.workers.train.strategy.ddp import Ddp
 from longshore.workers.train.strategy.fsdp import Fsdp
 
-log = logging.getLogger("longshore.worker")
+log = logging.getLogger(__name__)
 
 
 class NullCheckpointer:
@@ -123,7 +123,7 @@ def _train(launch: LaunchSpec, folder: Path, rank: int) -> None:
         reports = LedgerReporter(ledger, claim, folder) if rank == 0 else NullReporter()
         try:
             trained = train(
-                *(spec, open_rows(spec, Blocks(ledger, store)), device, reports.epoch, _never),
+                *(spec, open_rows(spec, InlineBlocks(ledger, store)), device, reports.epoch, _never),
                 checkpoints=CheckpointConfig(checkpoints, state, reports.step),
                 pretrained=load_pretrained(spec, store),
                 strategy=strategy,

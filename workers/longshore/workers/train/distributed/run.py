@@ -26,9 +26,9 @@ from longshore.workers.train.distributed.result import read_result
 from longshore.workers.train.loop.result import TrainedModel
 
 #: Seconds between two looks at the processes and at what they tell.
-_LOOK = 0.1
+_POLL_INTERVAL_S = 0.1
 #: Seconds in which processes that were killed are gone.
-_GONE = 10.0
+_KILL_TIMEOUT_S = 10.0
 
 
 def plan_launch(
@@ -86,7 +86,7 @@ def train_on_devices(
                 check()
                 progress(read_progress(folder))
                 with suppress(subprocess.TimeoutExpired):
-                    status = launcher.wait(_LOOK)
+                    status = launcher.wait(_POLL_INTERVAL_S)
                     break
         if status:
             raise attempt_error(folder, launch.devices)
@@ -113,7 +113,7 @@ def _launch(launch: LaunchSpec, folder: Path) -> Iterator[subprocess.Popen[bytes
                 process.kill()
         launcher.kill()
         launcher.wait()
-        psutil.wait_procs(started, timeout=_GONE)
+        psutil.wait_procs(started, timeout=_KILL_TIMEOUT_S)
 
 
 def _descendants(pid: int) -> list[psutil.Process]:

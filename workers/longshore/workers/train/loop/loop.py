@@ -89,7 +89,7 @@ class TrainingLoop:
     #: Mixes what a teacher says into the loss.
     distillation: Distillation | None = None
     checkpointer: Checkpointer | None = None
-    #: Told the steps that are done, and ``step/loss`` and ``step/learning_rate``.
+    #: Progress the steps that are done, and ``step/loss`` and ``step/learning_rate``.
     report_step: Report | None = None
     #: Over which devices; ``rows`` gives those of this process, and counts those of all.
     strategy: Strategy = field(default_factory=Single)

@@ -17,7 +17,7 @@ from longshore.workers.train.objective.losses import Loss
 #: The one metric besides the loss.
 RECALL = "recall_at_1"
 #: Rows that are compared with each other, at most: of more, so many that are evenly spaced. Their vectors are held.
-MOST_ROWS = 20_000
+MAX_ROWS = 20_000
 #: Rows in one forward pass, and those compared with all others at a time.
 _BATCH = 1024
 
@@ -68,7 +68,7 @@ class EmbeddingEvaluator:
     def _vectors(self, network: nn.Module, check: Check) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Of length 1, with their classes."""
         count = self._rows.count
-        kept = min(count, MOST_ROWS)
+        kept = min(count, MAX_ROWS)
         picked = (torch.arange(kept) * count) // kept
         start = 0
         for inputs, classes in self._rows.in_order(_BATCH):

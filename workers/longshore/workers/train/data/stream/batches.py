@@ -11,7 +11,7 @@ import torch
 
 from longshore.shared.specs.signature import Signature
 from longshore.workers.families.standardize import Standardize
-from longshore.workers.pipeline import ahead
+from longshore.workers.pipeline import prefetch
 from longshore.workers.train.data.stream.reader import StreamSource, split_rows
 from longshore.workers.train.data.stream.splitting import TRAIN
 from longshore.workers.train.data.targets import TargetEncoder
@@ -43,7 +43,7 @@ class SplitRows:
     def in_order(self, size: int) -> Iterator[Batch]:
         """All rows, in batches of ``size`` on the device; read ahead in a thread."""
         orders = [(stream, list(range(len(stream.runs))), 0) for stream, _ in self.sources]
-        with ahead(self._windows(orders, size), _WAITING) as windows:
+        with prefetch(self._windows(orders, size), _WAITING) as windows:
             for window in windows:
                 yield self._on_device(*window)
 
@@ -57,7 +57,7 @@ class SplitRows:
         if first >= len(order):
             return
         orders = [(stream, order[first:].tolist(), start * rows - int(before[first]))]
-        with ahead(self._windows(orders, rows), _WAITING) as windows:
+        with prefetch(self._windows(orders, rows), _WAITING) as windows:
             for window in windows:
                 yield self._on_device(*window)
 
@@ -72,7 +72,7 @@ class SplitRows:
     ) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.generic]]]:
         """Fill one window after another; the last may be smaller. Each has memory of its own."""
         rows = min(rows, self.count)
-        window = _Window(rows, self.signature.width)
+        window = _WindowBuffer(rows, self.signature.width)
         for stream, order, skip in orders:
             for features, targets in split_rows(stream, self.part, order, skip, self.signature, self.encoder):
                 taken = 0
@@ -80,12 +80,12 @@ class SplitRows:
                     taken += window.put(features[taken:], targets[taken:])
                     if window.full:
                         yield window.done()
-                        window = _Window(rows, self.signature.width)
+                        window = _WindowBuffer(rows, self.signature.width)
         if window.filled:
             yield window.done()
 
 
-class _Window:
+class _WindowBuffer:
     def __init__(self, rows: int, width: int) -> None:
         self._features = np.empty((rows, width), np.float32)
         self._targets: list[npt.NDArray[np.generic]] = []

@@ -11,7 +11,7 @@ from longshore.shared.datasets.open import open_source
 from longshore.shared.datasets.segments import Segment
 from longshore.shared.specs.jobs import FileInput, Input
 from longshore.shared.specs.train import TrainSpec
-from longshore.workers.inputs.inline_blocks import Blocks
+from longshore.workers.inputs.inline_blocks import InlineBlocks
 from longshore.workers.train.data.stream.reader import StreamSource, cut_runs
 from longshore.workers.train.data.stream.splitting import (
     TEST,
@@ -23,7 +23,7 @@ from longshore.workers.train.data.stream.splitting import (
 )
 
 
-def open_streams(spec: TrainSpec, blocks: Blocks) -> list[StreamSource]:
+def open_streams(spec: TrainSpec, blocks: InlineBlocks) -> list[StreamSource]:
     """The stream of ``spec.data``, then those of rows held out that lie elsewhere.
 
     :raises DataError: a file cannot be read, or is not what it was at submission.
@@ -42,7 +42,7 @@ def _parting(spec: TrainSpec) -> Splitter:
     return HashSplitter(validation, test, spec.seed)
 
 
-def _open(field: str, data: Input, splitter: Splitter, blocks: Blocks) -> StreamSource:
+def _open(field: str, data: Input, splitter: Splitter, blocks: InlineBlocks) -> StreamSource:
     source = open_source(data) if isinstance(data, FileInput) else TableSource(blocks.rows(data))
     return StreamSource(field, source, cut_runs(source), splitter)
 
