@@ -23,7 +23,9 @@ from longshore.shared.durations import parse_duration
 from longshore.shared.errors import InvalidInput, ServiceUnavailable, UnknownJob
 from longshore.shared.ledger.jobs.submission import tickets_of
 from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.notebook import html_table
 from longshore.shared.settings import load_settings
+from longshore.shared.store.address import is_remote, public
 from longshore.shared.store.store import Store
 from longshore.shared.store_gc import GRACE
 from longshore.shared.vocabulary import State
@@ -297,6 +299,19 @@ class Client:
             tickets = [ticket for message in messages for ticket in message.tickets]
             self._ledger.attempts.give_back([(ticket.job_id, ticket.shard) for ticket in tickets])
 
+    def __repr__(self) -> str:
+        return f"<Client {_location(self.settings.database_url)} as {self.settings.producer}>"
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "producer": self.settings.producer,
+            "home": self.settings.home,
+            "Postgres": _location(self.settings.database_url),
+            "Redis": _location(self.settings.redis_url),
+            "store": public(self.settings.store),
+        }
+        return html_table("Longshore client", rows)
+
     def __enter__(self) -> Client:
         return self
 
@@ -304,6 +319,11 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _location(url: str) -> str:
+    """The URL of a service without user, password and query."""
+    return public(url) if is_remote(url) else "a connection string"
 
 
 def parse_job_id(id: str | UUID) -> UUID:

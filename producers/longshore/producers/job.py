@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
-from longshore.producers.reporting.progress import Progress, progress_of
+from longshore.producers.reporting.progress import Progress, progress_of, unit
 from longshore.producers.then import Then
 from longshore.producers.waiting import wait_for
 from longshore.shared.errors import InvalidInput, JobFailed
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord, Ticket, TrialRecord
+from longshore.shared.notebook import html_table
 from longshore.shared.references import ModelReference
 from longshore.shared.vocabulary import State
 
@@ -53,6 +54,7 @@ class Job:
         self._ledger = ledger
         self._publish = publish
         self._final = record if record is not None and record.state.final else None
+        self._last = record
 
     def record(self) -> JobRecord:
         """The job's record in the ledger.
@@ -60,7 +62,7 @@ class Job:
         :raises UnknownJob: the job no longer exists.
         """
         if self._final is None:
-            record = self._ledger.queries.job(self.id)
+            record = self._last = self._ledger.queries.job(self.id)
             if not record.state.final:
                 return record
             self._final = record
@@ -277,4 +279,23 @@ class Job:
         return Job(ids[0], self._ledger, self._publish)
 
     def __repr__(self) -> str:
-        return f"Job({str(self.id)!r})"
+        # Without a query: a repr must work in logs and tracebacks, and when Postgres is away.
+        known = "" if self._last is None else f" {self._last.kind} {self._last.model} {self._last.state}"
+        return f"<Job {self.id}{known}>"
+
+    def _repr_html_(self) -> str:
+        record = self.record()
+        progress = progress_of(record)
+        rows = {
+            "id": self.id,
+            "state": record.state,
+            "progress": f"{progress.done} of {'?' if progress.total is None else progress.total} {unit(record.kind)}",
+            "failed": progress.failed or None,
+            "version": record.version,
+            "producer": record.producer,
+            "submitted": f"{record.created_at:%Y-%m-%d %H:%M:%S} UTC",
+            "seconds": f"{progress.seconds:.1f}",
+            "error": record.error,
+            "notes": " ".join(record.notes) or None,
+        }
+        return html_table(f"{record.kind} {record.model}", rows)

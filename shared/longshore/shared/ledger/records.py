@@ -10,6 +10,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from longshore.shared.notebook import html_table
 from longshore.shared.vocabulary import State
 
 Json: TypeAlias = Mapping[str, JsonValue]
@@ -128,7 +129,8 @@ class JobRecord:
     producer: str
     queue: str
     priority: int
-    spec: dict[str, JsonValue]
+    #: URLs in it can contain passwords, so ``repr`` does not show it.
+    spec: dict[str, JsonValue] = field(repr=False)
     model: str
     version: int | None
     digest: str | None
@@ -240,10 +242,21 @@ class VersionRecord:
     model: str
     version: int
     digest: str
-    manifest: dict[str, JsonValue]
+    manifest: dict[str, JsonValue] = field(repr=False)
     job_id: UUID | None
     created_at: datetime
     aliases: list[str] = field(default_factory=list)
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "family": self.manifest.get("family"),
+            "runtime": self.manifest.get("runtime"),
+            "aliases": ", ".join(self.aliases) or None,
+            "created": f"{self.created_at:%Y-%m-%d %H:%M:%S} UTC",
+            "job": self.job_id,
+            "digest": self.digest,
+        }
+        return html_table(f"{self.model}:{self.version}", rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,6 +279,15 @@ class ModelRecord:
     newest: int | None
     aliases: dict[str, int]
     created_at: datetime
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "versions": self.versions,
+            "newest": self.newest,
+            "aliases": ", ".join(f"{alias} -> {version}" for alias, version in self.aliases.items()) or None,
+            "created": f"{self.created_at:%Y-%m-%d %H:%M:%S} UTC",
+        }
+        return html_table(self.name, rows)
 
 
 @dataclass(frozen=True, kw_only=True)

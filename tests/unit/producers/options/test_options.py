@@ -50,9 +50,6 @@ def test_every_field_is_a_keyword(kind: str) -> None:
     assert set(typed_dict.__annotations__) == fields_of(kind) - absent
 
 
-# type: ignore[attr-defined]
-
-
 @pytest.mark.parametrize("kind", sorted(TYPED_DICTS))
 def test_every_keyword_has_a_type_that_exists_and_a_docstring(kind: str) -> None:
     typed_dict, _ = TYPED_DICTS[kind]
