@@ -1,4 +1,4 @@
-"""What commands print."""
+"""The output of commands."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def test_an_empty_table_has_its_header(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_fields_without_a_value_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
-    print_fields({"job": 3, "error": None, "made": "", "rows_done": 0})
+    print_fields({"job": 3, "error": None, "version": "", "rows_done": 0})
     assert capsys.readouterr().out == "job        3\nrows_done  0\n"
 
 
-def test_what_users_wrote_cannot_steer_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_untrusted_text_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert clean("a\x1b[31mb\r\nc\x9b") == "a [31mb c "
     note("an error:\n\x1b]0;title\x07")
     assert capsys.readouterr().err == "an error: ]0;title \n"
 
 
-def test_json_has_no_numbers_that_json_cannot_hold() -> None:
+def test_numbers_that_json_cannot_represent_become_null() -> None:
     document = {
         "id": UUID(int=7),
         "at": datetime(2030, 1, 2, tzinfo=UTC),
@@ -64,13 +64,13 @@ def test_json_has_no_numbers_that_json_cannot_hold() -> None:
 
 
 def test_on_a_terminal_states_have_colours_and_brackets_are_no_markup() -> None:
-    here, there = pty.openpty()
+    parent, child = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"}
     environment.pop("NO_COLOR", None)
-    with subprocess.Popen([sys.executable, "-c", TABLE], stdout=there, env=environment) as process:
+    with subprocess.Popen([sys.executable, "-c", TABLE], stdout=child, env=environment) as process:
         assert process.wait(30) == 0
-    os.close(there)
-    shown = os.read(here, 65536).decode()
-    os.close(here)
+    os.close(child)
+    shown = os.read(parent, 65536).decode()
+    os.close(parent)
     assert "\x1b[31mfailed" in shown
     assert "[b]" in shown

@@ -79,14 +79,14 @@ def processor_time(home: Path, program: list[str]) -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def test_without_a_cluster_it_says_what_to_do(tmp_path: Path) -> None:
+def test_without_a_cluster_it_says_how_to_start_one(tmp_path: Path) -> None:
     done = longshore(tmp_path / "home")
     assert done.returncode == 0
     assert done.stderr == ""
     assert f"No cluster is up in {tmp_path}/home" in done.stdout
     assert "longshore up" in done.stdout
-    said = longshore(tmp_path / "home", "--json")
-    assert json.loads(said.stdout) == {"running": False, "home": f"{tmp_path}/home"}
+    with_json = longshore(tmp_path / "home", "--json")
+    assert json.loads(with_json.stdout) == {"running": False, "home": f"{tmp_path}/home"}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_without_a_cluster_it_says_what_to_do(tmp_path: Path) -> None:
         "train x --model m --target t", "relay", "migrate", "status --show-password",
     ],
 )  # fmt: skip
-def test_what_needs_a_cluster_says_so_at_once(tmp_path: Path, arguments: str) -> None:
+def test_commands_that_need_a_cluster_fail_before_heavy_imports(tmp_path: Path, arguments: str) -> None:
     done = longshore(tmp_path / "home", *arguments.split(), script=CHECK)
     assert done.returncode == 3
     assert done.stdout == ""
@@ -129,7 +129,7 @@ def test_it_loads_few_modules_and_waits_for_nothing(tmp_path: Path, arguments: t
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("jbos",), "no command 'jbos'; did you mean jobs? (see longshore --help)"),
         (
@@ -144,16 +144,16 @@ def test_it_loads_few_modules_and_waits_for_nothing(tmp_path: Path, arguments: t
         (("up", "--redis-port", "0"), "--redis-port: 0 is no port"),
     ],
 )
-def test_wrong_usage_is_one_line_and_exit_code_2(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+def test_wrong_usage_is_one_line_and_exit_code_2(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     done = longshore(tmp_path / "home", *arguments)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("longshore: ")
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_the_shared_options_stand_before_or_after_the_command(tmp_path: Path) -> None:
+def test_the_shared_options_can_stand_before_or_after_the_command(tmp_path: Path) -> None:
     other = tmp_path / "other"
     for arguments in (
         ("--home", other, "jobs", "list"),
@@ -165,7 +165,7 @@ def test_the_shared_options_stand_before_or_after_the_command(tmp_path: Path) ->
         assert f"no cluster is up in {other};" in done.stderr
 
 
-def test_a_damaged_home_and_half_the_addresses_are_told(tmp_path: Path) -> None:
+def test_a_damaged_home_is_reported(tmp_path: Path) -> None:
     (tmp_path / "cluster.json").write_text("{")
     done = longshore(tmp_path, "jobs", "list")
     assert done.returncode == 3

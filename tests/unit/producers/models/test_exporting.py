@@ -1,4 +1,4 @@
-"""What ``models export`` writes, and that others read the same numbers in it."""
+"""The files that ``models export`` writes give the same numbers in other programs."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_program_has_the_head_of_its_task(tmp_path: Path, form: Literal["onnx"
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_onnx_runtime_gives_what_the_version_gives(tmp_path: Path, family: str) -> None:
+def test_onnx_runtime_has_the_same_outputs(tmp_path: Path, family: str) -> None:
     version = Version(tmp_path, family)
     target = tmp_path / "new" / "model.onnx"
     write_export("onnx", version.manifest, version.files, target)
@@ -112,7 +112,7 @@ def test_onnx_runtime_gives_what_the_version_gives(tmp_path: Path, family: str) 
 
 
 @pytest.mark.parametrize("family", ["mlp", "cnn"])
-def test_a_program_of_torch_export_gives_what_the_version_gives(tmp_path: Path, family: str) -> None:
+def test_a_program_of_torch_export_has_the_same_outputs(tmp_path: Path, family: str) -> None:
     version = Version(tmp_path, family)
     write_export("pt2", version.manifest, version.files, tmp_path / "model.pt2")
     imported = read_import(tmp_path / "model.pt2", version.manifest.signature)
@@ -125,7 +125,7 @@ def test_a_program_of_torch_export_gives_what_the_version_gives(tmp_path: Path, 
         torch.testing.assert_close(outputs, version.outputs(rows), rtol=1e-5, atol=1e-5)
 
 
-def test_hdf5_holds_the_parameters_and_what_they_belong_to(version: Version, tmp_path: Path) -> None:
+def test_hdf5_contains_the_parameters_and_the_manifest(version: Version, tmp_path: Path) -> None:
     write_export("hdf5", version.manifest, version.files, tmp_path / "model.h5")
     with h5py.File(tmp_path / "model.h5") as file:
         assert file.attrs["family"] == "mlp"
@@ -138,7 +138,7 @@ def test_hdf5_holds_the_parameters_and_what_they_belong_to(version: Version, tmp
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_hdf5_is_read_back_as_the_same_version(tmp_path: Path, family: str) -> None:
+def test_importing_hdf5_gives_the_same_version(tmp_path: Path, family: str) -> None:
     version = Version(tmp_path, family)
     write_export("hdf5", version.manifest, version.files, tmp_path / "model.h5")
     imported = read_import(tmp_path / "model.h5", None)
@@ -162,7 +162,7 @@ class Types(nn.Module):
             self.register_buffer(str(kind).replace("torch.", "as_"), torch.randn(3, 2).to(kind))
 
 
-def test_every_type_of_number_comes_back(version: Version, tmp_path: Path) -> None:
+def test_every_data_type_round_trips(version: Version, tmp_path: Path) -> None:
     weights = tmp_path / "types.safetensors"
     save_weights(Types(), weights)
     manifest = version.manifest.model_copy(update={"weights": describe(weights)})
@@ -172,7 +172,7 @@ def test_every_type_of_number_comes_back(version: Version, tmp_path: Path) -> No
     imported.close()
 
 
-def test_changed_numbers_are_a_new_version(version: Version, tmp_path: Path) -> None:
+def test_changed_parameters_are_a_new_version(version: Version, tmp_path: Path) -> None:
     write_export("hdf5", version.manifest, version.files, tmp_path / "model.h5")
     with h5py.File(tmp_path / "model.h5", "r+") as file:
         file["parameters/network.0.bias"][:] = 7
@@ -181,7 +181,7 @@ def test_changed_numbers_are_a_new_version(version: Version, tmp_path: Path) -> 
     imported.close()
     assert manifest.digest != version.manifest.digest
     assert (manifest.config, manifest.signature) == (version.manifest.config, version.manifest.signature)
-    assert manifest.metrics == {}  # they were another's
+    assert manifest.metrics == {}  # those of the original do not apply
     assert manifest.lineage == {"imported": "model.h5", "changed": version.manifest.digest}
     assert weights["network.0.bias"].tolist() == [7.0] * 16
 
@@ -215,7 +215,7 @@ def _without(name: str) -> Callable[[h5py.File], None]:
 
 
 @pytest.mark.parametrize(
-    ("edit", "said"),
+    ("edit", "message"),
     [
         (_external, "'network.0.bias' is chunked, compressed or in another file"),
         (_replaced(shape=(2**40,), dtype="<f4"), "is chunked, compressed or in another file"),
@@ -232,17 +232,17 @@ def _without(name: str) -> Callable[[h5py.File], None]:
         (lambda file: file.attrs.update(manifest="{}"), r"manifest\.format"),
     ],
 )
-def test_a_file_that_is_not_as_it_was_written_is_refused(
-    version: Version, tmp_path: Path, edit: Callable[[h5py.File], object], said: str
+def test_a_modified_file_is_refused(
+    version: Version, tmp_path: Path, edit: Callable[[h5py.File], object], message: str
 ) -> None:
     write_export("hdf5", version.manifest, version.files, tmp_path / "model.h5")
     with h5py.File(tmp_path / "model.h5", "r+") as file:
         edit(file)
-    with pytest.raises(InvalidInput, match=said):
+    with pytest.raises(InvalidInput, match=message):
         read_import(tmp_path / "model.h5", None)
 
 
-def test_a_cut_file_is_refused(version: Version, tmp_path: Path) -> None:
+def test_a_truncated_file_is_refused(version: Version, tmp_path: Path) -> None:
     write_export("hdf5", version.manifest, version.files, tmp_path / "model.h5")
     content = (tmp_path / "model.h5").read_bytes()
     (tmp_path / "model.h5").write_bytes(content[: len(content) // 2])
@@ -250,7 +250,7 @@ def test_a_cut_file_is_refused(version: Version, tmp_path: Path) -> None:
         read_import(tmp_path / "model.h5", None)
 
 
-def test_a_format_is_chosen_by_the_end_of_the_path() -> None:
+def test_the_format_follows_from_the_suffix() -> None:
     for name, form in (("a.onnx", "onnx"), ("a.PT2", "pt2"), ("a.h5", "hdf5"), ("a.hdf5", "hdf5"), ("a", "folder")):
         assert choose_format(Path(name), None) == form
     assert choose_format(Path("a.onnx"), "folder") == "folder"
@@ -258,7 +258,7 @@ def test_a_format_is_chosen_by_the_end_of_the_path() -> None:
         choose_format(Path("a"), "tf")
 
 
-def test_nothing_is_written_over_and_nothing_is_left_of_a_failure(version: Version, tmp_path: Path) -> None:
+def test_nothing_is_overwritten_and_a_failure_leaves_no_file(version: Version, tmp_path: Path) -> None:
     target = tmp_path / "out" / "model.onnx"
     stranger = version.manifest.model_copy(update={"family": "absent"})
     with pytest.raises(InvalidInput, match="family: 'absent' is not known on this worker"):
@@ -270,7 +270,7 @@ def test_nothing_is_written_over_and_nothing_is_left_of_a_failure(version: Versi
     assert target.read_bytes() == b"mine"
 
 
-def test_what_a_runtime_is_not_written_as_is_said(version: Version, tmp_path: Path) -> None:
+def test_formats_that_a_runtime_does_not_support_are_refused(version: Version, tmp_path: Path) -> None:
     manifest = version.manifest.model_copy(update={"runtime": "pt2"})
     for form in ("onnx", "pt2", "hdf5"):
         with pytest.raises(

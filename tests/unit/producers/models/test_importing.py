@@ -1,4 +1,4 @@
-"""What ``models import`` takes, and what it refuses before anything is stored."""
+"""What ``models import`` accepts, and what it refuses before anything is stored."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_program_and_its_signature_are_a_version(model: Path, tmp_path: Path) -> None:
+def test_import_a_program_with_a_signature(model: Path, tmp_path: Path) -> None:
     (tmp_path / "signature.json").write_text(JSON)
     signatures: list[SignatureLike] = [tmp_path / "signature.json", str(tmp_path / "signature.json"), REGRESSOR]
     for signature in [*signatures, json.loads(JSON)]:
@@ -34,7 +34,7 @@ def test_a_program_and_its_signature_are_a_version(model: Path, tmp_path: Path) 
         assert imported.manifest.lineage == {"imported": "sum.onnx"}
 
 
-def test_an_exported_program_is_read_back(model: Path, tmp_path: Path) -> None:
+def test_importing_an_exported_program_gives_the_same_version(model: Path, tmp_path: Path) -> None:
     manifest = read_import(model, REGRESSOR).manifest
     folder = tmp_path / "exported"
     folder.mkdir()
@@ -49,7 +49,7 @@ def test_an_exported_program_is_read_back(model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("[]", "signature: .* does not contain a JSON object"),
         ("{", "signature: .* is not JSON"),
@@ -59,14 +59,14 @@ def test_an_exported_program_is_read_back(model: Path, tmp_path: Path) -> None:
         (JSON.replace("3", "4"), "path: .*takes 3 numbers per row, .* give 4"),
     ],
 )
-def test_a_wrong_signature_is_refused(model: Path, tmp_path: Path, content: str, said: str) -> None:
+def test_a_wrong_signature_is_refused(model: Path, tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "signature.json"
     path.write_text(content)
-    with pytest.raises(InvalidInput, match=said):
+    with pytest.raises(InvalidInput, match=message):
         read_import(model, path)
 
 
-def test_what_is_missing_is_named(model: Path, tmp_path: Path) -> None:
+def test_the_error_names_what_is_missing(model: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="signature: required for a program"):
         read_import(model, None)
     with pytest.raises(InvalidInput, match=r"signature: cannot read .*absent\.json"):
@@ -85,7 +85,7 @@ def test_what_is_missing_is_named(model: Path, tmp_path: Path) -> None:
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "large.onnx"
     with path.open("wb") as file:
-        file.truncate(2**31)  # takes no room on the disk
+        file.truncate(2**31)  # a sparse file
     with pytest.raises(InvalidInput, match=r"path: .*larger than the 2147483647 bytes allowed"):
         read_import(path, REGRESSOR)
 

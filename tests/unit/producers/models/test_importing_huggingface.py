@@ -1,4 +1,4 @@
-"""What ``models import`` makes of a Hugging Face folder, and what it refuses before anything is stored."""
+"""Importing a Hugging Face folder, and what is refused before anything is stored."""
 
 from __future__ import annotations
 
@@ -27,37 +27,37 @@ from tests.unit.shared.model_formats.huggingface_files import (
 INDEX = "model.safetensors.index.json"
 
 
-def refused(folder: Path, said: str) -> None:
-    with pytest.raises(InvalidInput, match=said) as caught:
+def refused(folder: Path, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message) as caught:
         read_import(folder, None)
     assert caught.value.field == "path"
 
 
-def test_a_classifier_is_a_version_of_its_needed_files(tmp_path: Path) -> None:
+def test_a_classifier_is_imported_without_unused_files(tmp_path: Path) -> None:
     write_classifier(tmp_path, id2label={"0": "bad", "1": "good"})
     write(tmp_path, "README.md", b"#")
     write(tmp_path, "optimizer.json", {})
     write(tmp_path, "pytorch_model.bin", b"\x80\x02")
     write(tmp_path, "modeling_mine.py", b"raise SystemExit")
-    found = read_import(tmp_path, None)
-    assert list(found.manifest.blobs) == ["config.json", "model.safetensors", "tokenizer.json"]
-    assert found.files == {name: tmp_path / name for name in found.manifest.blobs}
-    signature = found.manifest.signature
+    imported = read_import(tmp_path, None)
+    assert list(imported.manifest.blobs) == ["config.json", "model.safetensors", "tokenizer.json"]
+    assert imported.files == {name: tmp_path / name for name in imported.manifest.blobs}
+    signature = imported.manifest.signature
     assert (signature.task, signature.target, signature.labels) == ("classification", "label", ("bad", "good"))
     assert [(feature.name, feature.kind) for feature in signature.features] == [("text", "text")]
-    assert Manifest.parse(found.manifest.canonical()) == found.manifest
+    assert Manifest.parse(imported.manifest.canonical()) == imported.manifest
 
 
-def test_an_embedding_model_is_a_version(tmp_path: Path) -> None:
+def test_import_an_embedding_model(tmp_path: Path) -> None:
     write_sentence(tmp_path)
     write(tmp_path, "sentence_bert_config.json", {"max_seq_length": 16})
     write(tmp_path, "tokenizer_config.json", {"model_max_length": 32})
-    found = read_import(tmp_path, None).manifest
-    assert (found.signature.task, found.signature.labels) == ("embedding", None)
-    assert {"modules.json", "1_Pooling/config.json", "sentence_bert_config.json"} < found.blobs.keys()
+    imported = read_import(tmp_path, None).manifest
+    assert (imported.signature.task, imported.signature.labels) == ("embedding", None)
+    assert {"modules.json", "1_Pooling/config.json", "sentence_bert_config.json"} < imported.blobs.keys()
 
 
-def test_the_smallest_limit_of_tokens_holds(tmp_path: Path) -> None:
+def test_the_smallest_token_limit_applies(tmp_path: Path) -> None:
     write_sentence(tmp_path)
 
     def limit() -> int:
@@ -80,7 +80,7 @@ def test_one_output_is_a_regression(tmp_path: Path) -> None:
     assert (signature.task, signature.target, signature.labels) == ("regression", "value", None)
 
 
-def test_tensors_may_lie_in_several_files(tmp_path: Path) -> None:
+def test_tensors_can_be_in_several_files(tmp_path: Path) -> None:
     write_classifier(tmp_path)
     (tmp_path / "model.safetensors").rename(tmp_path / "a.safetensors")
     write(tmp_path, INDEX, {"weight_map": {"w": "a.safetensors"}})
@@ -89,7 +89,7 @@ def test_tensors_may_lie_in_several_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("placed", ["../a.safetensors", "/etc/passwd", "b.safetensors", "config.json", 3, None])
-def test_an_index_names_files_of_the_folder_alone(tmp_path: Path, placed: object) -> None:
+def test_an_index_can_only_name_files_of_the_folder(tmp_path: Path, placed: object) -> None:
     write_classifier(tmp_path / "model")
     (tmp_path / "model/model.safetensors").rename(tmp_path / "a.safetensors")
     write(tmp_path / "model", INDEX, {"weight_map": {"w": placed}})
@@ -97,7 +97,7 @@ def test_an_index_names_files_of_the_folder_alone(tmp_path: Path, placed: object
 
 
 @pytest.mark.parametrize("placed", [{"v": "a.safetensors"}, {"w": "a.safetensors", "v": "a.safetensors"}])
-def test_an_index_goes_with_its_files(tmp_path: Path, placed: Json) -> None:
+def test_an_index_must_match_its_files(tmp_path: Path, placed: Json) -> None:
     write_classifier(tmp_path)
     (tmp_path / "model.safetensors").rename(tmp_path / "a.safetensors")
     write(tmp_path, INDEX, {"weight_map": placed})
@@ -105,7 +105,7 @@ def test_an_index_goes_with_its_files(tmp_path: Path, placed: Json) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "message"),
     [
         ({"auto_map": {"AutoModel": "mine.Model"}}, r"config\.json has 'auto_map'"),
         ({"quantization_config": {"quant_method": "x"}}, "has 'quantization_config'"),
@@ -126,13 +126,13 @@ def test_an_index_goes_with_its_files(tmp_path: Path, placed: Json) -> None:
         ({"num_hidden_layers": 10**12}, "num_hidden_layers 1000000000000 is not a number"),
     ],
 )
-def test_a_configuration_that_cannot_be_run_is_refused(tmp_path: Path, config: Json, said: str) -> None:
+def test_a_configuration_that_cannot_be_run_is_refused(tmp_path: Path, config: Json, message: str) -> None:
     write_classifier(tmp_path, **config)
-    refused(tmp_path, said)
+    refused(tmp_path, message)
 
 
 @pytest.mark.parametrize(
-    ("modules", "pooling", "said"),
+    ("modules", "pooling", "message"),
     [
         ([*MODULES[:2], module("Dense", "2_Dense")], {}, "is not supported; use Transformer, Pooling"),
         (
@@ -156,16 +156,16 @@ def test_a_configuration_that_cannot_be_run_is_refused(tmp_path: Path, config: J
         (MODULES, {"include_prompt": False}, "include_prompt"),
     ],
 )
-def test_a_pooling_that_cannot_be_run_is_refused(tmp_path: Path, modules: object, pooling: Json, said: str) -> None:
+def test_a_pooling_that_cannot_be_run_is_refused(tmp_path: Path, modules: object, pooling: Json, message: str) -> None:
     write_sentence(tmp_path, modules, **pooling)
-    refused(tmp_path, said)
+    refused(tmp_path, message)
 
 
 HUGE = (100_000_001).to_bytes(8, "little")
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "its header would have"),
         (tensors()[:7], "its header would have"),
@@ -184,10 +184,10 @@ HUGE = (100_000_001).to_bytes(8, "little")
         (tensors({"w": {"dtype": "F8_E4M3", "shape": [8], "data_offsets": [0, 8]}}), "has the type 'F8_E4M3'"),
     ],
 )
-def test_a_file_of_tensors_is_looked_at(tmp_path: Path, content: bytes, said: str) -> None:
+def test_a_damaged_file_of_tensors_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     write_classifier(tmp_path)
     write(tmp_path, "model.safetensors", content)
-    refused(tmp_path, said)
+    refused(tmp_path, message)
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "model.pkl"])
@@ -199,7 +199,7 @@ def test_pickles_are_never_read(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "config.json"])
 @pytest.mark.parametrize("content", [b'{"a": 1, "a": 2}', b"[]", b"{", b"\xff", b'{"a": NaN}', b"[" * 100_000])
-def test_json_that_can_be_read_in_two_ways_or_not_at_all_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+def test_ambiguous_or_invalid_json_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
     write_classifier(tmp_path)
     write(tmp_path, name, content)
     refused(tmp_path, f"{name} (is not JSON|is not a JSON object)")
@@ -225,16 +225,16 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path, name: str) -> 
 
 def test_a_link_within_the_folder_is_followed(tmp_path: Path) -> None:
     write_classifier(tmp_path)
-    (tmp_path / "tokenizer.json").rename(tmp_path / "kept")
-    (tmp_path / "tokenizer.json").symlink_to("kept")
+    (tmp_path / "tokenizer.json").rename(tmp_path / "target")
+    (tmp_path / "tokenizer.json").symlink_to("target")
     assert "tokenizer.json" in read_import(tmp_path, None).manifest.blobs
 
 
-def test_an_exported_folder_is_read_back(tmp_path: Path) -> None:
-    write_sentence(tmp_path / "given")
-    manifest = read_import(tmp_path / "given", None).manifest
+def test_importing_an_exported_folder_gives_the_same_version(tmp_path: Path) -> None:
+    write_sentence(tmp_path / "original")
+    manifest = read_import(tmp_path / "original", None).manifest
     exported = tmp_path / "exported"
-    shutil.copytree(tmp_path / "given", exported)
+    shutil.copytree(tmp_path / "original", exported)
     write(exported, "manifest.json", manifest.canonical())
     assert read_import(exported, None).manifest.digest == manifest.digest
 
@@ -248,7 +248,7 @@ def test_an_exported_folder_is_read_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["../x", "/x", "a/../x", "", "a//b", ".", "a b", "manifest.json"])
-def test_a_manifest_names_plain_files_alone(tmp_path: Path, path: str) -> None:
+def test_a_manifest_can_only_name_plain_files(tmp_path: Path, path: str) -> None:
     write_classifier(tmp_path)
     values = json.loads(read_import(tmp_path, None).manifest.canonical())
     values["files"][path] = values["files"].pop("config.json")
@@ -260,11 +260,11 @@ def test_a_manifest_has_files_or_weights(tmp_path: Path) -> None:
     write_classifier(tmp_path)
     values = json.loads(read_import(tmp_path, None).manifest.canonical())
     blob = values["files"]["config.json"]
-    for changes, said in (
+    for changes, message in (
         ({"weights": blob}, r"manifest\.weights: not allowed for a version of the runtime huggingface"),
         ({"files": {}}, "must have files"),
         ({"runtime": "onnx"}, r"manifest\.weights: required"),
         ({"runtime": "onnx", "weights": blob}, r"manifest\.files: not allowed for a version of the runtime onnx"),
     ):
-        with pytest.raises(InvalidInput, match=said):
+        with pytest.raises(InvalidInput, match=message):
             Manifest.parse(json.dumps({**values, **changes}).encode())

@@ -38,8 +38,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(module, shape, tmp_path_factory.mktemp("pt2") / "mlp.pt2")
 
 
-def refused(path: Path, said: str, of: Signature = SIGNATURE) -> None:
-    with pytest.raises(InvalidInput, match=said) as caught:
+def refused(path: Path, message: str, of: Signature = SIGNATURE) -> None:
+    with pytest.raises(InvalidInput, match=message) as caught:
         read_import(path, of)
     assert caught.value.field == "path"
 
@@ -59,7 +59,7 @@ def nodes(edit: Callable[[Any], object]) -> Change:
 
 
 def weight(**values: object) -> Change:
-    """Change what is said of one weight."""
+    """Change what is message of one weight."""
     return lambda files: edited(files, WEIGHTS, lambda document: document["config"]["0.weight"].update(values))
 
 
@@ -74,7 +74,7 @@ def sizes(*numbers: int) -> list[dict[str, int]]:
     return [{"as_int": number} for number in numbers]
 
 
-def test_an_archive_is_a_version_of_its_program_and_its_weights(archive: Path) -> None:
+def test_import_an_archive(archive: Path) -> None:
     found = read_import(archive, SIGNATURE)
     made = list(found.files.values())
     assert (found.manifest.runtime, found.manifest.signature) == ("pt2", SIGNATURE)
@@ -88,7 +88,7 @@ def test_an_archive_is_a_version_of_its_program_and_its_weights(archive: Path) -
     assert not any(path.exists() for path in made)
 
 
-def test_an_exported_version_is_read_back(archive: Path, tmp_path: Path) -> None:
+def test_importing_an_exported_version_gives_the_same_version(archive: Path, tmp_path: Path) -> None:
     found = read_import(archive, SIGNATURE)
     for name, path in found.files.items():
         path.rename(tmp_path / name)
@@ -97,7 +97,7 @@ def test_an_exported_version_is_read_back(archive: Path, tmp_path: Path) -> None
     assert read_import(tmp_path, None).manifest == found.manifest
     program = tmp_path / "program.json"
     whole = program.read_text()
-    for content, said in (
+    for content, message in (
         (whole[:-5], r"program\.json cannot be read"),
         (whole.replace('"format":1', '"format":2'), r"program\.json cannot be read at format"),
         (whole.replace("relu.default", "relu_.default"), "changes a tensor in place"),
@@ -105,13 +105,13 @@ def test_an_exported_version_is_read_back(archive: Path, tmp_path: Path) -> None
         (whole.replace('"as_tensor"', '"as_graph"', 1), "a nested graph"),
     ):
         program.write_text(content)
-        refused_folder(tmp_path, said)
+        refused_folder(tmp_path, message)
     program.unlink()
     refused_folder(tmp_path, r"cannot read .*program\.json: there is no such file")
 
 
-def refused_folder(folder: Path, said: str) -> None:
-    with pytest.raises(InvalidInput, match=said):
+def refused_folder(folder: Path, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
         read_import(folder, None)
 
 
@@ -162,7 +162,7 @@ def test_nothing_in_an_archive_is_unpickled_or_evaluated(archive: Path, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (weight(use_pickle=True), "'0.weight' is pickled"),
         (weight(tensor_meta=None), "'0.weight' is pickled"),
@@ -184,10 +184,10 @@ def test_nothing_in_an_archive_is_unpickled_or_evaluated(archive: Path, tmp_path
         (lambda files: files.update({WEIGHTS: b"{"}), r"weights_config\.json cannot be read"),
     ],
 )
-def test_a_weight_that_is_no_plain_tensor_in_its_file_is_refused(
-    archive: Path, tmp_path: Path, change: Change, said: str
+def test_a_weight_that_is_not_a_plain_tensor_is_refused(
+    archive: Path, tmp_path: Path, change: Change, message: str
 ) -> None:
-    refused(changed(archive, tmp_path, change), said)
+    refused(changed(archive, tmp_path, change), message)
 
 
 def calls(target: str) -> Change:
@@ -199,7 +199,7 @@ def given(**argument: object) -> Change:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (calls("torch.ops.aten.relu_.default"), r"changes a tensor in place; .*run_decompositions\(\{\}\)"),
         (calls("torch.ops.aten.relu.out"), "changes a tensor in place"),
@@ -236,8 +236,8 @@ def given(**argument: object) -> Change:
         (model(lambda document: document["schema_version"].update(major=9)), "version 9 of the schema"),
     ],
 )
-def test_a_program_that_is_not_understood_is_refused(archive: Path, tmp_path: Path, change: Change, said: str) -> None:
-    refused(changed(archive, tmp_path, change), said)
+def test_an_unsupported_program_is_refused(archive: Path, tmp_path: Path, change: Change, message: str) -> None:
+    refused(changed(archive, tmp_path, change), message)
 
 
 def with_specs(*, inputs: int = 0, output: Mapping[str, object] | None = None) -> Change:
@@ -256,7 +256,7 @@ CUSTOM = {"custom_obj": {"arg": {"name": "o", "class_fqn": "c"}, "custom_obj_nam
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (with_specs(inputs=1), "it must have one input, a tensor, but has 2"),
         (with_specs(output={"user_output": {"arg": {"as_tensor": {"name": "linear"}}}}), "one output, .* has 2"),
@@ -269,9 +269,9 @@ CUSTOM = {"custom_obj": {"arg": {"name": "o", "class_fqn": "c"}, "custom_obj_nam
     ],
 )
 def test_a_program_has_one_input_and_one_output_and_changes_nothing(
-    archive: Path, tmp_path: Path, change: Change, said: str
+    archive: Path, tmp_path: Path, change: Change, message: str
 ) -> None:
-    refused(changed(archive, tmp_path, change), said)
+    refused(changed(archive, tmp_path, change), message)
 
 
 def more(name: str, content: bytes = b"") -> Change:
@@ -279,7 +279,7 @@ def more(name: str, content: bytes = b"") -> Change:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (more("../../outside"), "is not a name that"),
         (more("data/weights/../../../outside"), "is not a name that"),
@@ -297,18 +297,18 @@ def more(name: str, content: bytes = b"") -> Change:
         (more("archive_format", b"x" * 1000), "archive_format has more than 100 bytes"),
     ],
 )
-def test_an_archive_with_other_files_is_refused(archive: Path, tmp_path: Path, change: Change, said: str) -> None:
-    refused(changed(archive, tmp_path, change), said)
+def test_an_archive_with_other_files_is_refused(archive: Path, tmp_path: Path, change: Change, message: str) -> None:
+    refused(changed(archive, tmp_path, change), message)
 
 
-def test_an_archive_cannot_grow_when_it_is_read(archive: Path, tmp_path: Path) -> None:
+def test_decompression_bombs_are_refused(archive: Path, tmp_path: Path) -> None:
     bomb = rewrite(archive, tmp_path / "bomb.pt2", more("extra/zeros", bytes(10**7)), zipfile.ZIP_DEFLATED)
     assert bomb.stat().st_size < 10**6
     refused(bomb, "is compressed or encrypted")
 
 
 @pytest.mark.parametrize("field", [20, 24])
-def test_a_declared_size_is_not_believed(archive: Path, tmp_path: Path, field: int) -> None:
+def test_a_wrong_declared_size_is_refused(archive: Path, tmp_path: Path, field: int) -> None:
     """Both sizes of an entry in the directory at the archive's end."""
     content = bytearray(rewrite(archive, tmp_path / "a.pt2", lambda files: None).read_bytes())
     end = content.rindex(b"PK\x05\x06")
@@ -321,7 +321,7 @@ def test_a_declared_size_is_not_believed(archive: Path, tmp_path: Path, field: i
     refused(tmp_path / "a.pt2", "larger in total than the archive itself")
 
 
-def test_one_name_stands_for_one_file(archive: Path, tmp_path: Path) -> None:
+def test_duplicate_names_are_refused(archive: Path, tmp_path: Path) -> None:
     path = rewrite(archive, tmp_path / "twice.pt2", lambda files: None)
     with zipfile.ZipFile(path, "a") as file, pytest.warns(UserWarning, match="Duplicate name"):
         file.writestr(file.namelist()[0], b"other")
@@ -353,7 +353,7 @@ class Fixed(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("module", "rows", "of", "said"),
+    ("module", "rows", "of", "message"),
     [
         (nn.ReLU(), None, signature((3,), 3), r"it takes exactly 3 rows at a time; .*Dim\(\"batch\"\)"),
         (nn.ReLU(), torch.export.Dim("rows", min=3), signature((3,), 3), "it takes at least 3 rows"),
@@ -364,10 +364,10 @@ class Fixed(nn.Module):
         (nn.ReLU(inplace=True), "any", signature((3,), 3), "in place"),
     ],
 )
-def test_a_program_goes_with_its_signature(
-    tmp_path: Path, module: nn.Module, rows: object, of: Signature, said: str
+def test_a_program_must_match_its_signature(
+    tmp_path: Path, module: nn.Module, rows: object, of: Signature, message: str
 ) -> None:
-    refused(save(module, (3,), tmp_path / "m.pt2", rows), said, of)
+    refused(save(module, (3,), tmp_path / "m.pt2", rows), message, of)
 
 
 def test_a_program_needs_a_signature(archive: Path) -> None:

@@ -32,7 +32,7 @@ def names(requirements: list[str]) -> set[str]:
     return {re.split(r"[^\w.-]", requirement)[0] for requirement in requirements}
 
 
-def test_the_extras_are_the_project_s() -> None:
+def test_the_extras_match_the_project_file() -> None:
     declared = PROJECT["optional-dependencies"]
     assert {extra: set(packages) for extra, packages in EXTRAS.items()} == {
         extra: names(declared[extra]) for extra in declared if extra not in ("all", "dev")
@@ -54,7 +54,7 @@ def test_an_incomplete_extra_is_a_warning() -> None:
     assert check_extra("none", ("not-there", "psutil")).level is Level.OK
 
 
-def test_the_store_is_written_read_and_left_as_it_was(tmp_path: Path) -> None:
+def test_the_check_of_the_store_leaves_no_file(tmp_path: Path) -> None:
     store = tmp_path / "store"
     assert check_store(settings(store)).level is Level.OK
     assert [path for path in store.rglob("*") if path.is_file()] == []

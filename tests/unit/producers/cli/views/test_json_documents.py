@@ -1,4 +1,4 @@
-"""Jobs as programs and people are shown them."""
+"""Jobs as JSON documents and as text for people."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ JOB = JobRecord(
 )
 
 
-def test_the_key_in_an_address_is_not_shown() -> None:
+def test_credentials_in_urls_are_removed() -> None:
     document = job_document(JOB)
     assert "secret" not in repr(document)
     assert document["spec"] == {"data": {"uri": "s3://bucket/rows.csv", "format": "csv"}}
@@ -48,7 +48,7 @@ def test_the_key_in_an_address_is_not_shown() -> None:
     assert "secret" not in repr(job_document(trained))
 
 
-def test_rows_that_run_count_as_done() -> None:
+def test_running_rows_count_as_done() -> None:
     assert job_document(JOB)["done"] == 1023
     assert job_row(JOB)[4:7] == (1023, "", 20)
     assert summary(JOB)["progress"] == "1,023 of ? rows, 20 failed"
@@ -56,10 +56,10 @@ def test_rows_that_run_count_as_done() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(-5, "0s"), (119, "119s"), (120, "2m"), (7199, "119m"), (7200, "2h"), (172800, "2d")]
+    ("seconds", "text"), [(-5, "0s"), (119, "119s"), (120, "2m"), (7199, "119m"), (7200, "2h"), (172800, "2d")]
 )
-def test_ages_have_one_unit(seconds: int, said: str) -> None:
-    assert age(datetime.now(UTC) - timedelta(seconds=seconds)) == said
+def test_ages_have_one_unit(seconds: int, text: str) -> None:
+    assert age(datetime.now(UTC) - timedelta(seconds=seconds)) == text
 
 
 def test_metrics_are_one_line() -> None:

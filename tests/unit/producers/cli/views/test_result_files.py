@@ -1,4 +1,4 @@
-"""The formats results are written in."""
+"""The formats of results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def written(form: str, rows: list[Row]) -> str:
     return stream.getvalue()
 
 
-def test_json_lines_hold_the_row_and_the_output() -> None:
+def test_json_lines_contain_the_row_and_the_output() -> None:
     assert [json.loads(line) for line in written("jsonl", [*ROWS, (5, "{}"), (6, "[1]")]).splitlines()] == [
         {"row": 0, "label": 'sei, "x"', "score": 0.5},
         {"row": 4, "label": "é", "score": 1},
@@ -38,19 +38,19 @@ def test_json_lines_hold_the_row_and_the_output() -> None:
     ]
 
 
-def test_csv_quotes_and_keeps_what_is_nested_as_json() -> None:
+def test_csv_quotes_text_and_writes_nested_values_as_json() -> None:
     rows = [(1, '{"a": null, "b": [1, 2]}'), (2, '{"b": {"c": true}, "a": "x"}')]
     assert written("csv", ROWS).splitlines() == ["row,label,score", '0,"sei, ""x""",0.5', "4,é,1"]
     assert written("csv", rows).splitlines() == ["row,a,b", '1,,"[1, 2]"', '2,x,"{""c"": true}"']
     assert written("csv", []) == "row\n"
 
 
-def test_csv_refuses_columns_it_has_no_place_for() -> None:
+def test_csv_refuses_rows_with_other_columns() -> None:
     with pytest.raises(InvalidInput, match="row 2 has other columns than the first row, which CSV cannot represent"):
         written("csv", [(1, '{"a": 1}'), (2, '{"b": 1}')])
 
 
-def test_parquet_finds_the_type_of_a_column_in_all_of_its_chunks(tmp_path: Path) -> None:
+def test_the_type_of_a_parquet_column_comes_from_all_chunks(tmp_path: Path) -> None:
     rows = [(0, '{"value": 1}'), (1, '{"value": 2}'), (2, '{"value": 0.5}'), (3, '{"value": null, "note": "n"}')]
     save("parquet", giving(rows), tmp_path / "out.parquet", chunk=2)
     table = pq.read_table(tmp_path / "out.parquet")
@@ -58,19 +58,17 @@ def test_parquet_finds_the_type_of_a_column_in_all_of_its_chunks(tmp_path: Path)
 
 
 @given(st.lists(st.tuples(st.text(), st.integers(-(2**53), 2**53)), max_size=20))
-def test_every_format_gives_back_what_went_in(
-    tmp_path_factory: pytest.TempPathFactory, cells: list[tuple[str, int]]
-) -> None:
+def test_every_format_round_trips(tmp_path_factory: pytest.TempPathFactory, cells: list[tuple[str, int]]) -> None:
     # Text that cannot be encoded never gets into Postgres.
     cells = [(text.encode(errors="ignore").decode(), number) for text, number in cells]
-    rows = [(place, json.dumps({"a": text, "b": number})) for place, (text, number) in enumerate(cells)]
+    rows = [(row, json.dumps({"a": text, "b": number})) for row, (text, number) in enumerate(cells)]
     assert [(row["a"], row["b"]) for row in map(json.loads, written("jsonl", rows).split("\n")[:-1])] == cells
     path = tmp_path_factory.mktemp("out") / "out.parquet"
     save("parquet", giving(rows), path)
     assert [(row["a"], row["b"]) for row in pq.read_table(path).to_pylist()] == cells
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_file_is_replaced_completely_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     path.write_text("old\n")
 
@@ -86,7 +84,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["out.jsonl"]
 
 
-def test_what_a_link_points_at_is_replaced(tmp_path: Path) -> None:
+def test_the_target_of_a_symlink_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "link.csv").symlink_to("real.csv")
     save("csv", giving(ROWS), tmp_path / "link.csv")
     assert (tmp_path / "link.csv").is_symlink()
@@ -102,7 +100,7 @@ def test_a_device_or_a_folder_is_never_replaced(tmp_path: Path) -> None:
         assert str(path) in caught.value.reason
 
 
-def test_a_table_is_not_saved(tmp_path: Path) -> None:
+def test_a_table_cannot_be_saved(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="format"):
         save("table", giving(ROWS), tmp_path / "out.txt")
     assert list(tmp_path.iterdir()) == []

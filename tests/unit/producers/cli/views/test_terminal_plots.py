@@ -27,13 +27,13 @@ def test_a_falling_line_goes_from_the_top_left_to_the_bottom_right() -> None:
     assert axis.endswith(" 3")
 
 
-def test_a_flat_line_lies_in_the_middle() -> None:
+def test_a_flat_line_is_in_the_middle() -> None:
     _, *plot, _ = (line.plain for line in plot_lines(panels(metric_records(val_accuracy=[1, 1, 1]))[0]))
     marked = [row for row, line in enumerate(plot) if line.split("│")[1].strip()]
     assert marked in ([HEIGHT // 2 - 1], [HEIGHT // 2])
 
 
-def test_one_epoch_is_no_curve() -> None:
+def test_a_single_epoch_is_not_plotted() -> None:
     assert [
         line.plain.strip() for line in plot_lines(panels(metric_records(train_loss=[0.5], val_loss=[0.25]))[0])
     ] == ["train_loss 0.5  val_loss 0.25"]
@@ -46,7 +46,7 @@ def test_curves_have_colours_and_names_are_no_markup() -> None:
     assert len({str(span.style) for span in title.spans}) == 2
 
 
-def test_in_a_pipe_there_is_the_table_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pipe_gets_only_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     print_curves(metric_records(train_loss=[3, 2.5], val_loss=[4]))
     assert capsys.readouterr().out.splitlines() == [
         "",
