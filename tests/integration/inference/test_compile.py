@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 #: Loads a version plainly and compiled, and compares them on batches of many sizes, as the last of a window are.
 PROGRAM = """
 import json
