@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
-    from longshore.producers.requests import Data
+    from longshore.producers.data import Data
     from longshore.shared.vocabulary import (
         DataFormat,
         Device,
