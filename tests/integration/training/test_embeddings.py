@@ -118,5 +118,5 @@ def test_what_does_not_go_with_embeddings_is_refused(client: Client, trained: Jo
     with pytest.raises(JobFailed, match=r"model: the version gives embeddings"):
         train.then.evaluate({**few, "y": [1, 2, 1]}).wait(TIMEOUT_S)
     alone = {**few, "y": ["a", "b", "c"]}
-    with pytest.raises(JobFailed, match=r"has another label in each of the 3 rows to train on"):
+    with pytest.raises(JobFailed, match=r"has a different label in each of the 3 rows to train on"):
         client.train("m", "linear", alone, "y", task="embedding", validation=0).wait(TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""A training job: from its rows to a version in the store and the ledger."""
+"""Runs a training job and stores its result as a version."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from longshore.workers.train.loop.trainer import CheckpointConfig, train
 
 
 def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
-    """Train, and commit the new version with its metrics. A lost attempt leaves no version behind.
+    """Train, and commit the new version with its metrics. A lost attempt creates no version.
 
     :raises AttemptLost: a newer attempt has the shard, or the job was cancelled.
-    :raises InvalidInput: the data and the spec do not go together.
+    :raises InvalidInput: the spec does not fit the data.
     """
     spec = TrainSpec.model_validate(claim.spec)
     checkpoints = CheckpointManager(context.ledger, context.store, claim, spec)
@@ -49,7 +49,7 @@ def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
     with context.ledger.attempts.writing(claim) as writer:
         writer.fence(claim.stop - claim.start)
         version = writer.version(new)
-        # In the transaction, so that there is no version in the ledger that the store does not know.
+        # Inside the transaction, so that the store knows every version of the ledger.
         context.store.write_version_pointer(spec.model, version, digest)
         promotion = writer.promotion
         if promotion is not None and promotion.promoted:
@@ -68,10 +68,10 @@ def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
 def _train(
     context: WorkerContext, claim: Claim, spec: TrainSpec, beat: Heartbeat, checkpoints: CheckpointManager
 ) -> TrainedModel:
-    """From the last checkpoint, if there is one."""
+    """Train from the last checkpoint, if there is one."""
 
     def progress(epoch: int) -> None:
-        # One that extends another begins after the epochs of that.
+        # A job that extends another begins after the epochs of the other.
         beat.progress(max(0, epoch - claim.start))
 
     def report(epoch: int, metrics: dict[str, float]) -> None:
@@ -92,7 +92,7 @@ def _train(
     try:
         return train(spec, rows, context.device, report, beat.check, checkpoints=config, pretrained=pretrained)
     finally:
-        # A later attempt must find what this one has kept.
+        # A later attempt must find the last checkpoint of this one.
         checkpoints.wait()
 
 
@@ -103,16 +103,16 @@ def _confusion(trained: TrainedModel) -> dict[str, JsonValue]:
     return {"confusion_matrix": {"labels": list(labels), "counts": [list(row) for row in trained.confusion]}}
 
 
-def _rewind(context: WorkerContext, claim: Claim, found: CheckpointRecord | None) -> None:
-    """Take back what earlier attempts of the job have reported of what comes now."""
-    if found is None or found.job_id != claim.job_id:
+def _rewind(context: WorkerContext, claim: Claim, checkpoint: CheckpointRecord | None) -> None:
+    """Delete the metrics that earlier attempts reported for epochs and steps that run again."""
+    if checkpoint is None or checkpoint.job_id != claim.job_id:
         context.ledger.checkpoints.rewind(claim, step=0, epochs=0)
         return
-    context.ledger.checkpoints.rewind(claim, step=found.step, epochs=found.epoch - 1)
+    context.ledger.checkpoints.rewind(claim, step=checkpoint.step, epochs=checkpoint.epoch - 1)
 
 
 def store_version(context: WorkerContext, claim: Claim, spec: TrainSpec, trained: TrainedModel) -> tuple[Manifest, str]:
-    """Put what was trained into the store, where nothing names it yet. Gives its manifest and digest."""
+    """Put a trained model into the store, without a name yet. Returns its manifest and digest."""
     with tempfile.TemporaryDirectory(prefix="longshore-") as folder:
         path = Path(folder) / "weights.safetensors"
         save_weights(trained.module, path)
@@ -138,10 +138,10 @@ def store_version(context: WorkerContext, claim: Claim, spec: TrainSpec, trained
 
 
 def _public(spec: TrainSpec) -> dict[str, JsonValue]:
-    """The spec as anybody who sees the version may see it: a URL can hold a key."""
-    found = spec.model_dump(mode="json")
+    """The spec without secrets of URLs, for everyone who can see the version."""
+    document = spec.model_dump(mode="json")
     for name in ("data", "validation", "test"):
         part = getattr(spec, name)
         if isinstance(part, FileInput):
-            found[name]["uri"] = public(part.uri)
-    return found
+            document[name]["uri"] = public(part.uri)
+    return document

@@ -40,7 +40,7 @@ def test_a_copy_does_not_change_with_its_original() -> None:
 
 
 def test_what_cannot_be_kept_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="object is no part of a state"):
+    with pytest.raises(TypeError, match="object cannot be part of a saved state"):
         write_state({"x": object()}, tmp_path / "x")
 
 

@@ -200,7 +200,9 @@ def test_an_embedding_is_measured_on_classes_that_it_was_not_trained_on() -> Non
     data = read_training_data(spec(task="embedding", embedding_width=5, validation=OWN), tables)
     assert (data.signature.labels, data.signature.embedding_width, data.outputs) == (None, 5, 5)
     assert data.targets.values.tolist() == [0, 1, 0, 2, 2, 0]
-    with pytest.raises(InvalidInput, match=r"^target: column 'y' has another label in each of the 3 rows to train on"):
+    with pytest.raises(
+        InvalidInput, match=r"^target: column 'y' has a different label in each of the 3 rows to train on"
+    ):
         read_training_data(spec(task="embedding", validation=0), Tables(other("p", "q", "r")))
 
 

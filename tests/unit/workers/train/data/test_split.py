@@ -112,5 +112,5 @@ def test_folds_part_all_rows_and_each_class(groups: list[int], count: int, seed:
 
 
 def test_more_folds_than_rows_are_refused() -> None:
-    with pytest.raises(InvalidInput, match=r"^folds: 5: there are but 3 rows"):
+    with pytest.raises(InvalidInput, match=r"^folds: 5: there are only 3 rows"):
         split_by_fold(np.zeros(3, dtype=np.int64), (0, 5), 1)

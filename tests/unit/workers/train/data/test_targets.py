@@ -161,7 +161,7 @@ def test_labels_that_are_no_label_of_any_row_are_refused_by_row() -> None:
 def test_an_embedding_s_classes_can_be_widened_by_rows_that_are_held_out() -> None:
     encoder = make_target_encoder(pa.chunked_array([pa.array([3, 1, 3], pa.int8())]), "y", "embedding")
     assert (encoder.task, encoder.labels) == ("embedding", (1, 3))
-    wide = encoder.widened(pa.chunked_array([pa.array([300, 1, None])]))
+    wide = encoder.with_labels_of(pa.chunked_array([pa.array([300, 1, None])]))
     assert wide.labels == (1, 3, 300)
     assert wide.encode(pa.chunked_array([pa.array([300, 3])])).tolist() == [2, 1]
     assert wide.encode(pa.chunked_array([pa.array([3], pa.int8())])).tolist() == [1]

@@ -233,14 +233,14 @@ def test_the_best_epoch_is_kept() -> None:
     for epoch, value in enumerate((0.5, 0.9, 0.8, 0.85), start=1):
         with torch.no_grad():
             one.network[0].bias.fill_(epoch)  # type: ignore[index]
-        kept.append(stopping.look(epoch, {"val_accuracy": value}, one.network))
+        kept.append(stopping.update(epoch, {"val_accuracy": value}, one.network))
     assert kept == [False, False, False, True]
     stopping.restore(one.network)
     assert weights(one)[40:48].tolist() == [2.0] * 8
     assert (stopping.epoch, stopping.metrics) == (2, {"val_accuracy": 0.9})
     assert stopping.note(4) == "the version has the weights of epoch 2 of 4, whose val_accuracy was the best"
     with pytest.raises(InvalidInput, match=r"^monitor: 'val_accuracy' is not measured; there are val_loss"):
-        stopping.look(5, {"val_loss": 1.0}, one.network)
+        stopping.update(5, {"val_loss": 1.0}, one.network)
 
 
 @pytest.mark.parametrize(

@@ -328,7 +328,7 @@ def test_a_fold_of_a_stream_is_held_out(digits: pa.Table, tmp_path: Path) -> Non
     counts = []
     for fold in range(3):
         data = read_streams(asked, open_streams(asked, None), lambda: None, (fold, 3))  # type: ignore[arg-type]
-        counts.append(data.survey.counts[0].sum(axis=0).tolist())
+        counts.append(data.scan.counts[0].sum(axis=0).tolist())
     assert sum(each[1] for each in counts) == 1797
     assert all(each[0] + each[1] == 1797 and 500 < each[1] < 700 for each in counts)
 

@@ -44,9 +44,9 @@ def test_layers_that_measure_a_batch_are_refused() -> None:
 
 
 def test_a_checkpoint_of_other_devices_is_refused() -> None:
-    with pytest.raises(InvalidInput, match=r"^devices: 2: the checkpoint to go on from is of 3; give as many"):
+    with pytest.raises(InvalidInput, match=r"^devices: 2: the checkpoint to resume from has devices=3; use as many"):
         At(0, 2).local_shard(torch.zeros(3, 8))
-    with pytest.raises(InvalidInput, match=r"is of 1; give as many"):
+    with pytest.raises(InvalidInput, match=r"has devices=1; use as many"):
         At(0, 2).local_shard(torch.zeros(8))
 
 

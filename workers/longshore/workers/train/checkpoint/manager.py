@@ -1,4 +1,4 @@
-"""The checkpoints of one attempt at a training: written beside it, and published by the ledger."""
+"""Checkpoints of one training attempt: a thread writes them to the store, and the ledger publishes them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ log = logging.getLogger(__name__)
 
 
 class CheckpointManager:
-    """Takes, keeps and finds them.
+    """Saves, finds and prunes checkpoints.
 
-    A copy of the state is taken between two steps; a thread writes it. While one is being written no other is taken.
+    It copies the state between two steps, and a thread writes the copy. It saves no other until the thread has ended.
     """
 
     def __init__(self, ledger: Ledger, store: Store, claim: Claim, spec: TrainSpec, last: str | None = None) -> None:
@@ -43,16 +43,18 @@ class CheckpointManager:
         return self._last
 
     def latest(self) -> tuple[CheckpointRecord, Path] | None:
-        """From where this attempt goes on: the newest of its job, or of the job that it extends, and its file.
+        """The checkpoint to resume from and its file: the newest of the job, or of the job that it extends.
 
-        :raises InvalidInput: that job has none.
+        :raises InvalidInput: the extended job has no checkpoint.
         """
         known = self._ledger.checkpoints
         record = known.newest(self._claim.job_id)
         if record is None and self._spec.extends is not None:
             record = known.newest(self._spec.extends)
             if record is None:
-                raise InvalidInput("extends", f"job {self._spec.extends} has no checkpoint any more; train anew")
+                raise InvalidInput(
+                    "extends", f"job {self._spec.extends} no longer has a checkpoint; train from the beginning"
+                )
         if record is None:
             return None
         path = self._store.fetch_blob(Blob(digest=record.blob, size=record.size_bytes))
@@ -73,19 +75,19 @@ class CheckpointManager:
             return
         self.wait()
         self._next = time.monotonic() + (self._spec.checkpoint_seconds or 0)
-        # The job and the attempt make the blob this attempt's own, so that it can be removed with it.
+        # The attempt's token makes the blob unique to this attempt, so that it can be removed with it.
         state: State = {"attempt": self._claim.token, "state": copied(take())}
         self._writing = threading.Thread(target=self._write, args=(state, epoch, done), name="checkpoint", daemon=True)
         self._writing.start()
 
     def wait(self) -> None:
-        """Until the last one is written."""
+        """Wait until the last checkpoint is written."""
         if self._writing is not None:
             self._writing.join()
             self._writing = None
 
     def prune(self) -> None:
-        """Remove all of the job, but what another job needs to go on from its end."""
+        """Remove the job's checkpoints, except the last, which another job may extend."""
         self.wait()
         self._remove(self._ledger.checkpoints.prune(self._claim.job_id, min(self._spec.keep_checkpoints, 1)))
 
@@ -95,7 +97,7 @@ class CheckpointManager:
                 path = Path(folder) / "checkpoint.safetensors"
                 write_state(state, path)
                 blob = self._store.put_blob(path)
-            gone = self._ledger.checkpoints.add(
+            removed = self._ledger.checkpoints.add(
                 *(self._claim,),
                 step=done,
                 epoch=epoch,
@@ -104,27 +106,27 @@ class CheckpointManager:
                 keep=self._spec.keep_checkpoints,
             )
             self._last = f"epoch {epoch}, step {done}"
-            self._remove(gone)
+            self._remove(removed)
         except AttemptLost:
-            log.info("a checkpoint of %s came too late", self._claim.token)
+            log.info("a checkpoint of %s was dropped: the attempt is lost", self._claim.token)
         except (ServiceUnavailable, CorruptBlob) as error:
-            # The training is what matters: the next one may be kept again.
-            log.warning("a checkpoint of %s was not kept: %s", self._claim.token, error)
+            # Training goes on; the next checkpoint may be saved again.
+            log.warning("a checkpoint of %s was not saved: %s", self._claim.token, error)
 
     def _remove(self, blobs: Sequence[str]) -> None:
         for digest in blobs:
             try:
                 self._store.delete_old_blob(digest, datetime.now(UTC) + timedelta(days=1))
             except ServiceUnavailable as error:
-                log.warning("an old checkpoint stays in the store until it is swept: %s", error)
+                log.warning("an old checkpoint stays in the store until garbage collection: %s", error)
 
 
 def read_checkpoint(path: Path) -> Mapping[str, Any]:
-    """The state of the loop.
+    """Read the state of the training loop.
 
-    :raises CorruptBlob: the file cannot be read, or holds none.
+    :raises CorruptBlob: the file cannot be read, or is not a checkpoint.
     """
-    held = read_state(path)
-    if not isinstance(held, dict) or not isinstance(held.get("state"), dict):
-        raise CorruptBlob(f"{path} is no checkpoint of a training")
-    return cast(Mapping[str, Any], held["state"])
+    content = read_state(path)
+    if not isinstance(content, dict) or not isinstance(content.get("state"), dict):
+        raise CorruptBlob(f"{path} is not a checkpoint of a training")
+    return cast(Mapping[str, Any], content["state"])

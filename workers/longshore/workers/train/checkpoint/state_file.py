@@ -1,4 +1,4 @@
-"""The state of a training as a file: tensors as safetensors, all else as JSON in its head. Nothing is pickled."""
+"""The state of a training as a file: tensors as safetensors, the rest as JSON in the metadata. Nothing is pickled."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write_state(state: State, path: Path) -> None:
     tensors: dict[str, torch.Tensor] = {}
     head = json.dumps(_packed(state, tensors))
     try:
-        # A file without tensors is none to safetensors.
+        # safetensors accepts no file without tensors.
         save_file(tensors or {"none": torch.zeros(0)}, path, metadata={_HEAD: head})
     except (OSError, SafetensorError) as error:
         raise ServiceUnavailable(f"cannot write a checkpoint to {path}: {error}; is the disk full?") from error
@@ -35,7 +35,7 @@ def write_state(state: State, path: Path) -> None:
 def read_state(path: Path) -> State:
     """Read a state, its tensors on the CPU.
 
-    :raises CorruptBlob: the file holds none.
+    :raises CorruptBlob: the file is not a state.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -47,7 +47,7 @@ def read_state(path: Path) -> State:
 
 
 def copied(state: State) -> State:
-    """A copy on the CPU that later steps do not change."""
+    """Copy a state to the CPU, so that later steps do not change it."""
     if isinstance(state, torch.Tensor):
         return state.detach().to("cpu", copy=True)
     if isinstance(state, dict):
@@ -58,7 +58,7 @@ def copied(state: State) -> State:
 
 
 def _packed(state: State, tensors: dict[str, torch.Tensor]) -> object:
-    """JSON that refers to ``tensors``. What JSON has no form for is an object with one key."""
+    """JSON that refers to ``tensors``. A value without a JSON form becomes an object with one key."""
     if isinstance(state, torch.Tensor):
         name = str(len(tensors))
         tensors[name] = state.detach().to("cpu").contiguous()
@@ -73,17 +73,17 @@ def _packed(state: State, tensors: dict[str, torch.Tensor]) -> object:
         return {"float": repr(state)}
     if state is None or isinstance(state, str | int | float):
         return state
-    raise TypeError(f"{type(state).__name__} is no part of a state that can be kept")
+    raise TypeError(f"{type(state).__name__} cannot be part of a saved state")
 
 
-def _unpacked(found: object, tensors: dict[str, torch.Tensor]) -> State:
-    if isinstance(found, list):
-        return [_unpacked(value, tensors) for value in found]
-    if not isinstance(found, dict):
-        if found is None or isinstance(found, str | int | float):
-            return found
-        raise ValueError(f"{type(found).__name__} is no part of a state")
-    ((kind, value),) = found.items()
+def _unpacked(content: object, tensors: dict[str, torch.Tensor]) -> State:
+    if isinstance(content, list):
+        return [_unpacked(value, tensors) for value in content]
+    if not isinstance(content, dict):
+        if content is None or isinstance(content, str | int | float):
+            return content
+        raise ValueError(f"{type(content).__name__} cannot be part of a state")
+    ((kind, value),) = content.items()
     if kind == "tensor":
         return tensors[value]
     if kind == "dict":
@@ -92,4 +92,4 @@ def _unpacked(found: object, tensors: dict[str, torch.Tensor]) -> State:
         return tuple(_unpacked(each, tensors) for each in value)
     if kind == "float":
         return float(value)
-    raise ValueError(f"{kind!r} is no part of a state")
+    raise ValueError(f"{kind!r} cannot be part of a state")

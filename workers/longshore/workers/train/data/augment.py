@@ -1,6 +1,6 @@
-"""Random changes of the images of a batch, on whatever device it lies.
+"""Random augmentation of the images of a batch, on the device of the batch.
 
-What is drawn depends on the seed, the epoch and the step alone: a run that goes on from a checkpoint draws the same.
+The random numbers depend only on the seed, the epoch and the step, so a resumed training draws the same.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from longshore.shared.specs.augment import Augment, ColorJitter, RandomCrop, Ran
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.train.seeds import derive_seed
 
-#: Draws numbers from 0 to 1, of the shape asked for, on the device of the images.
+#: Draws numbers from 0 to 1 in a shape, on the device of the images.
 Draw = Callable[..., torch.Tensor]
-#: From images ``(n, C, H, W)`` to as many of the same shape.
+#: From images ``(n, C, H, W)`` to images of the same shape.
 Transform = Callable[[torch.Tensor, Draw], torch.Tensor]
 
-#: Share of red, green and blue in grey, https://www.itu.int/rec/R-REC-BT.601.
+#: Weights of red, green and blue in grey, https://www.itu.int/rec/R-REC-BT.601.
 _GREY = (0.299, 0.587, 0.114)
 
 
 class Augmentation:
-    """Changes rows as a network takes them, float32 ``(n, width)``: standardised, if ``standardize`` is given.
+    """Augments rows as a network takes them, float32 ``(n, width)``: standardised, if ``standardize`` is given.
 
-    Pixels are changed as they were before: each has a scale of its own, which does not move with it.
+    It changes the raw pixels, because each pixel has a scale of its own, which must not move with it.
 
     :param shape: (channels, height, width) of a row.
-    :param own: which of so many rows of a batch are given; by default all.
+    :param own: the rows of a batch that this rank gets; by default all.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class Augmentation:
         self._own = own
 
     def __call__(self, rows: torch.Tensor, epoch: int, step: int, count: int | None = None) -> torch.Tensor:
-        """New rows; those given stay as they are.
+        """Return augmented copies of rows.
 
-        :param count: rows of the whole batch, if others are elsewhere; what is drawn for a row is the same anywhere.
+        :param count: rows of the whole batch, if other ranks have some; a row gets the same numbers on every rank.
         """
         generator = torch.Generator().manual_seed(derive_seed("augment", self._seed, epoch, step))
 
         def draw(*size: int) -> torch.Tensor:
-            # Drawn on the CPU: the same numbers on every device.
+            # Draw on the CPU, for the same numbers on every device.
             if count is None:
                 return torch.rand(*size, generator=generator).to(rows.device)
             return torch.rand(count, *size[1:], generator=generator)[self._own(count)].to(rows.device)
@@ -98,10 +98,10 @@ def flip(probability: float, axis: int, images: torch.Tensor, draw: Draw) -> tor
 
 
 def crop(options: RandomCrop, images: torch.Tensor, draw: Draw) -> torch.Tensor:
-    """Move each image by up to ``padding`` pixels each way; what is uncovered is black."""
+    """Move each image by up to ``padding`` pixels each way; the uncovered part is black."""
     count, _, height, width = images.shape
-    places = 2 * options.padding + 1
-    moved = (draw(count, 2) * places).long().clamp_(max=places - 1)
+    offsets = 2 * options.padding + 1
+    moved = (draw(count, 2) * offsets).long().clamp_(max=offsets - 1)
     down = moved[:, :1] + torch.arange(height, device=images.device)
     right = moved[:, 1:] + torch.arange(width, device=images.device)
     padded = functional.pad(images, [options.padding] * 4)
@@ -110,10 +110,10 @@ def crop(options: RandomCrop, images: torch.Tensor, draw: Draw) -> torch.Tensor:
 
 
 def rotate(degrees: float, images: torch.Tensor, draw: Draw) -> torch.Tensor:
-    """Turn each image about its centre, by up to ``degrees`` either way; the corners become black."""
+    """Rotate each image about its centre, by up to ``degrees`` either way; the corners become black."""
     angle = (draw(len(images)) * 2 - 1) * math.radians(degrees)
     cosine, sine = angle.cos(), angle.sin()
-    # The grid's coordinates go from -1 to 1 along both sides, whatever their lengths.
+    # The grid's coordinates go from -1 to 1 along both sides, for any lengths.
     stretch = images.shape[2] / images.shape[3]
     zero = torch.zeros_like(angle)
     return _warp(images, [[cosine, -sine * stretch, zero], [sine / stretch, cosine, zero]], "zeros")
@@ -152,7 +152,7 @@ def _grey(images: torch.Tensor) -> torch.Tensor:
 
 
 def erase(options: RandomErasing, images: torch.Tensor, draw: Draw) -> torch.Tensor:
-    """Set a rectangle of some images to 0: of standardised ones, to the mean."""
+    """Set a rectangle of some images to 0, which is the mean if they are standardised."""
     count, _, height, width = images.shape
     chosen = draw(count) < options.p
     area = _between(draw(count), *options.scale) * height * width
@@ -175,12 +175,12 @@ def _between(drawn: torch.Tensor, low: float, high: float) -> torch.Tensor:
 
 
 def _each(values: torch.Tensor) -> torch.Tensor:
-    """One value an image, beside all its pixels."""
+    """One value per image, in the shape ``(n, 1, 1, 1)``."""
     return values[:, None, None, None]
 
 
 def _warp(images: torch.Tensor, rows: list[list[torch.Tensor]], outside: Literal["zeros", "border"]) -> torch.Tensor:
-    """Take each pixel from elsewhere: two rows of three numbers an image, as ``affine_grid`` takes them, say where."""
+    """Sample each pixel from elsewhere. ``rows``: the two rows of each image's matrix for ``affine_grid``."""
     theta = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
     grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, mode="bilinear", padding_mode=outside, align_corners=False)

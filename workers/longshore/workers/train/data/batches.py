@@ -1,4 +1,4 @@
-"""The rows that a network is trained on and measured on, batch by batch."""
+"""Batches of the rows that a network is trained and measured on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 class TrainingRows(Protocol):
-    """Rows to train on. Their order depends on the seed and the epoch alone."""
+    """Rows to train on. Their order depends only on the seed and the epoch."""
 
     @property
     def count(self) -> int:
@@ -26,7 +26,7 @@ class TrainingRows(Protocol):
     def batches(self, epoch: int, size: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch; the last may be smaller.
 
-        :param start: the step to begin with, from 0.
+        :param start: the first step, from 0.
         """
         ...
 
@@ -36,25 +36,26 @@ class HeldOutRows(Protocol):
 
     @property
     def count(self) -> int:
-        """How many, one or more."""
+        """The number of rows, one or more."""
         ...
 
     def in_order(self, size: int) -> Iterator[Batch]:
-        """All of them, in batches of ``size``."""
+        """All rows in order, in batches of ``size``."""
         ...
 
 
 @dataclass(frozen=True)
 class InMemoryRows:
-    """Some rows of tensors that lie on the device."""
+    """Selected rows of tensors on the device."""
 
     #: float32 ``(n, width)`` and ``(n,)``: all rows.
     rows: torch.Tensor
     targets: torch.Tensor
-    #: int64, on the CPU: the numbers of those meant.
+    #: int64, on the CPU: the indexes of the selected rows.
     picked: torch.Tensor
     seed: int = 0
-    #: Of rows of ids, int64 ``(n,)``, on the CPU: all behind is padding. A batch is as wide as its longest row.
+    #: Only for rows of token ids: their lengths without padding, int64 ``(n,)``, on the CPU. A batch is as wide as its
+    #: longest row.
     lengths: torch.Tensor | None = None
 
     @property
@@ -75,17 +76,17 @@ class InMemoryRows:
     def _taken(self, numbers: torch.Tensor, size: int) -> Iterator[Batch]:
         if not len(numbers):
             return
-        for place, picked in enumerate(torch.split(numbers.to(self.rows.device), size)):
+        for number, picked in enumerate(torch.split(numbers.to(self.rows.device), size)):
             inputs = self.rows.index_select(0, picked)
             if self.lengths is not None:
-                # Asked on the CPU: nothing waits for the device.
-                inputs = inputs[:, : int(self.lengths[numbers[place * size : place * size + size]].max())]
+                # The lengths are on the CPU, so nothing waits for the device.
+                inputs = inputs[:, : int(self.lengths[numbers[number * size : number * size + size]].max())]
             yield inputs, self.targets.index_select(0, picked)
 
 
 @dataclass(frozen=True)
 class AugmentedRows:
-    """Others' rows, each changed at random."""
+    """Rows to train on, each augmented at random."""
 
     rows: TrainingRows
     augmentation: Augmentation
@@ -98,5 +99,5 @@ class AugmentedRows:
     def batches(self, epoch: int, size: int, start: int = 0) -> Iterator[Batch]:
         """See :class:`TrainingRows`."""
         for step, (inputs, targets) in enumerate(self.rows.batches(epoch, size, start), start):
-            of_all = min(size, self.count - step * size)
-            yield self.augmentation(inputs, epoch, step, of_all), targets
+            batch_rows = min(size, self.count - step * size)
+            yield self.augmentation(inputs, epoch, step, batch_rows), targets

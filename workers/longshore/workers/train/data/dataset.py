@@ -1,4 +1,4 @@
-"""From tables to what the loop trains on: a matrix of features, targets, and who is held out."""
+"""Converts tables to training data: a matrix of features, targets, and the rows that are held out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from longshore.workers.train.data.split import Rows, SplitIndices, split_by_colu
 from longshore.workers.train.data.targets import Targets, Values, make_signature, make_target_encoder, unseen
 from longshore.workers.train.data.texts import FittedTokenizer, tokenise
 
-#: Rows turned into numbers in one step, which bounds the memory this takes beside the matrix itself.
+#: Rows converted in one step, which bounds the memory needed beside the matrix itself.
 _CHUNK = 8192
 #: Bytes of numbers in one step, likewise.
 _CHUNK_BYTES = 256 << 20
@@ -30,14 +30,14 @@ _CHUNK_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class Tables:
-    """The rows of ``spec.data``, and those held out where they have a table of their own."""
+    """The rows of ``spec.data``, and held-out rows that have a table of their own."""
 
     data: pa.Table
     validation: pa.Table | None = None
     test: pa.Table | None = None
 
     def __iter__(self) -> Iterator[tuple[str, pa.Table]]:
-        """Those there are, each with the field of the spec that names it; ``data`` first."""
+        """Yield the tables, each with the field of the spec that names it; ``data`` first."""
         for field, table in (("data", self.data), (VALIDATION, self.validation), (TEST, self.test)):
             if table is not None:
                 yield field, table
@@ -48,27 +48,27 @@ class TrainingData:
     """Tables as numbers: the rows of ``data``, then those of ``validation``, then those of ``test``."""
 
     signature: Signature
-    #: float32 ``(n, width)``, all finite; of texts their ids, as wide as the longest.
+    #: float32 ``(n, width)``, all finite; for texts, token ids, as wide as the longest text.
     features: npt.NDArray[np.float32]
     targets: Targets
-    #: Row numbers to train on, and those held out to measure each epoch and the end on (maybe none).
+    #: Indexes of the rows to train on, and of those held out for validation and for the test (may be empty).
     train_rows: Rows
     held_out_rows: Rows
     test_rows: Rows
-    #: What is odd about the data and no reason to refuse it, a sentence each.
+    #: Notes on unusual data, a sentence each.
     notes: tuple[str, ...] = ()
-    #: Of texts.
+    #: Only for texts.
     tokenizer: FittedTokenizer | None = None
 
     @property
     def outputs(self) -> int:
-        """Numbers the network gives for a row."""
+        """Outputs of the network for a row."""
         assert self.signature.outputs is not None
         return self.signature.outputs
 
     @property
     def class_counts(self) -> tuple[int, ...]:
-        """Of a classifier: rows to train on of each class."""
+        """Only for classifiers: rows to train on of each class."""
         codes = self.targets.values[self.train_rows].astype(np.int64)
         return tuple(np.bincount(codes, minlength=self.outputs).tolist())
 
@@ -79,7 +79,7 @@ def read_training_data(
     """Check and convert every row of ``tables``.
 
     :param fold: (i, k) validates on the i-th (from 0) of k equal parts of ``data``, and not as ``spec`` says.
-    :param tokenizer: the content of the one that ``spec`` names, for texts; ``None`` trains one.
+    :param tokenizer: only for texts: the content of the tokenizer that ``spec`` names; ``None`` trains one.
     :raises InvalidInput: names the field of ``spec`` that does not fit the tables, or a bad row by its number (from 0).
     """
     data = tables.data
@@ -96,7 +96,7 @@ def read_training_data(
         rows, fitted = tokenise(spec, list(tables), parts.train, signature, tokenizer)
         return TrainingData(signature, rows, targets, parts.train, parts.validation, parts.test, fitted.notes, fitted)
     matrix = _read_features(tables, signature)
-    notes = tuple(_odd(matrix, parts.train, signature))
+    notes = tuple(_constant_columns(matrix, parts.train, signature))
     return TrainingData(signature, matrix, targets, parts.train, parts.validation, parts.test, notes)
 
 
@@ -106,7 +106,7 @@ def _read_targets(spec: TrainSpec, tables: Tables, features: tuple[Feature, ...]
     for field, table in list(tables)[1:]:
         check_held_out(table.schema, features, spec.target, column.type, field)
         if encoder.task == "embedding":
-            encoder = encoder.widened(table[spec.target])
+            encoder = encoder.with_labels_of(table[spec.target])
     values = [encoder.encode(column)]
     for field, table in list(tables)[1:]:
         values.append(encoder.encode(table[spec.target], where=f" of {field}"))
@@ -114,7 +114,7 @@ def _read_targets(spec: TrainSpec, tables: Tables, features: tuple[Feature, ...]
 
 
 def _split(spec: TrainSpec, tables: Tables, targets: Targets, fold: tuple[int, int] | None) -> SplitIndices:
-    """Part the rows of ``data``, and put those of the other tables where they belong."""
+    """Split the rows of ``data``, and add the rows of the other tables to their splits."""
     count = tables.data.num_rows
     grouped = targets.task in ("classification", "embedding")
     if spec.stratify and not grouped:
@@ -159,7 +159,7 @@ def _refuse_unseen(name: str, targets: Targets, parts: SplitIndices) -> None:
 
 
 def _there(targets: Targets, rows: Rows) -> npt.NDArray[np.bool_]:
-    """Which labels some of ``rows`` have, ``(labels,)``."""
+    """Whether a label occurs in ``rows``, bool ``(labels,)``."""
     assert targets.labels is not None
     values = targets.values[rows]
     if targets.task == "multilabel":
@@ -168,12 +168,12 @@ def _there(targets: Targets, rows: Rows) -> npt.NDArray[np.bool_]:
 
 
 def _refuse_lone(name: str, codes: Values) -> None:
-    """An embedding is learned from rows of one class that should be near each other."""
+    """Refuse targets without two rows of one class: an embedding is learned from pairs of these."""
     if len(np.unique(codes)) == len(codes):
         raise InvalidInput(
             "target",
-            f"column {name!r} has another label in each of the {len(codes)} rows to train on; "
-            "an embedding is learned from rows that have the same",
+            f"column {name!r} has a different label in each of the {len(codes)} rows to train on; "
+            "an embedding is learned from rows with the same label",
         )
 
 
@@ -203,8 +203,8 @@ def read_matrix(table: pa.Table, signature: Signature, out: npt.NDArray[np.float
         offset += batch.num_rows
 
 
-def _odd(matrix: npt.NDArray[np.float32], rows: Rows, signature: Signature) -> Iterator[str]:
-    """Columns of one number a row that hold the same one in all ``rows``. Of lists and images this is common."""
+def _constant_columns(matrix: npt.NDArray[np.float32], rows: Rows, signature: Signature) -> Iterator[str]:
+    """Yield a note for each scalar column that is constant in ``rows``. In lists and images this is common."""
     position = 0
     for feature in signature.features:
         if feature.width is None:

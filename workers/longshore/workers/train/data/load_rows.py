@@ -1,4 +1,4 @@
-"""Where the rows of a training job come from: memory, or a stream."""
+"""Opens the rows of a training job: in memory, or as a stream."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from longshore.workers.train.data.stream.open import open_streams
 from longshore.workers.train.data.stream.reader import StreamSource
 from longshore.workers.train.data.tables import read_tables
 
-#: Read whole, or opened to be read again and again.
+#: Tables in memory, or streams that are read in each epoch.
 OpenedRows: TypeAlias = Tables | Sequence[StreamSource]
 
 
 def open_rows(spec: TrainSpec, blocks: InlineBlocks) -> OpenedRows:
-    """The rows that ``spec`` names.
+    """Open the rows that ``spec`` names.
 
     :raises DataError: a file cannot be read, or is not what it was at submission.
     """

@@ -1,4 +1,4 @@
-"""From data that was read to rows on a device, standardised, to train and to measure on."""
+"""Puts data on a device and standardises it, for training and for measuring."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class DeviceRows:
     """Rows on a device."""
 
     train: TrainingRows
-    #: The same rows, to measure on: as they are, not changed at random.
+    #: The same rows to measure on, without augmentation.
     trained: HeldOutRows
-    #: ``None`` where none are held out.
+    #: ``None`` if no rows are held out.
     validation: HeldOutRows | None
     test: HeldOutRows | None
-    #: What was done to the rows, if anything was.
+    #: How the rows are standardised, if they are.
     standardize: Standardize | None
 
 
@@ -41,18 +41,18 @@ def put_on_device(
     spec: TrainSpec,
     data: TrainingData | StreamedData,
     device: torch.device,
-    given: Standardize | None = None,
+    standardize: Standardize | None = None,
     strategy: Strategy | None = None,
 ) -> DeviceRows:
-    """Put the rows on ``device``, or make ready to. On the CPU, features in memory are standardised in place.
+    """Put the rows on ``device``, or prepare to stream them. On the CPU, features in memory are standardised in place.
 
-    :param given: how they are; ``None`` measures it.
-    :param strategy: the devices that batches to train on are dealt out to.
+    :param standardize: how to standardise; ``None`` measures the rows.
+    :param strategy: divides the batches to train on among devices.
     """
     if isinstance(data, TrainingData):
-        placed = _in_memory(spec, data, device, given)
+        placed = _in_memory(spec, data, device, standardize)
     else:
-        placed = _streamed(spec, data, device, given)
+        placed = _streamed(spec, data, device, standardize)
     strategy = strategy or Single()
     if strategy.world_size > 1:
         placed = replace(placed, train=RankRows(placed.train, strategy))
@@ -65,12 +65,12 @@ def put_on_device(
     return replace(placed, train=AugmentedRows(placed.train, augmentation))
 
 
-def _in_memory(spec: TrainSpec, data: TrainingData, device: torch.device, given: Standardize | None) -> DeviceRows:
+def _in_memory(spec: TrainSpec, data: TrainingData, device: torch.device, fixed: Standardize | None) -> DeviceRows:
     rows = torch.from_numpy(data.features).to(device)
     targets = torch.from_numpy(data.targets.values).to(device)
     standardize = None
     if spec.standardize:
-        standardize = given
+        standardize = fixed
         if standardize is None:
             standardize = Standardize.measure(rows, torch.from_numpy(data.train_rows).to(device))
         standardize.to(device)
@@ -83,7 +83,7 @@ def _in_memory(spec: TrainSpec, data: TrainingData, device: torch.device, given:
 
     def held_out(numbers: Rows) -> InMemoryRows | None:
         if data.tokenizer is not None:
-            # Rows of like length together, so that little padding is computed.
+            # Rows of similar length share a batch, so that little padding is computed.
             numbers = numbers[np.argsort(data.tokenizer.lengths[numbers], kind="stable")]
         return some(numbers) if len(numbers) else None
 
@@ -92,8 +92,8 @@ def _in_memory(spec: TrainSpec, data: TrainingData, device: torch.device, given:
     return DeviceRows(train, measured, held_out(data.held_out_rows), held_out(data.test_rows), standardize)
 
 
-def _streamed(spec: TrainSpec, data: StreamedData, device: torch.device, given: Standardize | None) -> DeviceRows:
-    standardize = (given or data.survey.standardize).to(device) if spec.standardize else None
+def _streamed(spec: TrainSpec, data: StreamedData, device: torch.device, fixed: Standardize | None) -> DeviceRows:
+    standardize = (fixed or data.scan.standardize).to(device) if spec.standardize else None
     parts = [data.part(part, standardize, device) for part in (TRAIN, VALIDATION, TEST)]
     train = StreamedRows(parts[0], data.window(spec), spec.seed)
     held_out, tested = (part if part.count else None for part in parts[1:])

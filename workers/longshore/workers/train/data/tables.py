@@ -1,4 +1,4 @@
-"""The rows of a training job, read whole into memory."""
+"""Reads the rows of a training job into memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ READ_ROWS = 65_536
 
 
 def read_tables(spec: TrainSpec, blocks: InlineBlocks) -> Tables:
-    """The rows that ``spec`` names.
+    """Read the rows that ``spec`` names.
 
     :raises DataError: a file cannot be read, or is not what it was at submission.
     """
@@ -26,7 +26,7 @@ def read_tables(spec: TrainSpec, blocks: InlineBlocks) -> Tables:
 
 
 def columns_of(spec: TrainSpec) -> list[str] | None:
-    """The columns that ``spec`` names; ``None`` where it takes what there is."""
+    """The columns that ``spec`` names; ``None`` if it uses all columns."""
     if spec.features is None:
         return None
     return [*spec.features, spec.target, *([] if spec.split is None else [spec.split])]

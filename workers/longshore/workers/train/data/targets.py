@@ -1,4 +1,4 @@
-"""The column to predict: which task it poses, and as the numbers a loss takes."""
+"""The target column: the task that it implies, and its values as the numbers that a loss takes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from longshore.shared.vocabulary import TrainTask
 
 #: Integers of more distinct values than this are quantities rather than labels, unless ``task`` says otherwise.
 MAX_INTEGER_LABELS = 1000
-#: Classes one model can have. Beyond it the column is most likely an id.
+#: Classes of a model, at most. A column with more is most likely an id.
 MAX_LABELS = 100_000
-#: Of which any number can hold for a row: each takes a byte of every row.
-MAX_LABELS_TOGETHER = 10_000
+#: Labels of a multilabel model, at most: each takes a byte of every row.
+MAX_MULTILABEL_LABELS = 10_000
 
 Rows = npt.NDArray[np.int64]
 Values = npt.NDArray[np.int64] | npt.NDArray[np.float32] | npt.NDArray[np.bool_]
@@ -32,50 +32,50 @@ Values = npt.NDArray[np.int64] | npt.NDArray[np.float32] | npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Targets:
-    """What to predict, for n rows."""
+    """The targets of n rows."""
 
     task: Task
     #: Classification and embedding: int64 ``(n,)`` indexes into ``labels``. Regression: float32 ``(n,)``, or of lists
     #: of k numbers ``(n, k)``. Multilabel: bool ``(n, labels)``, whether the label holds.
     values: Values
-    #: Sorted; ``None`` for regression.
+    #: The labels, sorted; ``None`` for regression.
     labels: tuple[str | int | bool, ...] | None
 
     @property
     def outputs(self) -> int:
-        """Numbers the network gives for a row."""
+        """Outputs of the network for a row."""
         return len(self.labels) if self.labels is not None else self.width or 1
 
     @property
     def width(self) -> int | None:
-        """Of regression on lists: numbers in each."""
+        """Only for regression on lists: numbers in each list."""
         return self.values.shape[1] if self.task == "regression" and self.values.ndim == 2 else None
 
 
 @dataclass(frozen=True)
 class TargetEncoder:
-    """What the values of a target column mean: how they become the numbers that a loss takes."""
+    """Encodes the values of a target column as the numbers that a loss takes."""
 
     #: The column's name.
     name: str
     task: Task
-    #: Sorted; ``None`` for regression.
+    #: The labels, sorted; ``None`` for regression.
     labels: tuple[str | int | bool, ...] | None
-    #: What labels are looked up as.
+    #: The type in which labels are looked up.
     kind: pa.DataType
-    #: Of regression on lists: numbers in each.
+    #: Only for regression on lists: numbers in each list.
     width: int | None = None
 
     @property
     def outputs(self) -> int:
-        """Numbers the network gives for a row."""
+        """Outputs of the network for a row."""
         return len(self.labels) if self.labels is not None else self.width or 1
 
     def encode(self, column: pa.ChunkedArray, row: int = 0, where: str = "") -> Values:
-        """The numbers of some rows.
+        """Encode some rows.
 
         :param row: the number of the first, for errors; ``where`` follows it there, as in ``" of validation"``.
-        :raises InvalidInput: a value is missing, not finite, or a label that this does not know.
+        :raises InvalidInput: a value is missing, not finite, or an unknown label.
         """
         column = _decoded(column)
         refuse_missing(column, self.name, row, where)
@@ -87,8 +87,8 @@ class TargetEncoder:
             return _quantities(column, self.name, row, where)
         return self._codes(column, range(row, row + len(column)), where)
 
-    def widened(self, column: pa.ChunkedArray) -> TargetEncoder:
-        """One that knows the labels of ``column``, too: those of an embedding need not have been trained on."""
+    def with_labels_of(self, column: pa.ChunkedArray) -> TargetEncoder:
+        """An encoder that also knows the labels of ``column``: an embedding may be tested on new labels."""
         assert self.labels is not None
         column = _as_labels(pc.drop_null(_decoded(column)), self.name)
         if pa.types.is_boolean(column.type) != pa.types.is_boolean(self.kind):
@@ -97,12 +97,12 @@ class TargetEncoder:
         return replace(self, labels=labels, kind=pa.array(labels).type)
 
     def _codes(self, column: pa.ChunkedArray, rows: Sequence[int] | Rows, where: str) -> Rows:
-        """The places of labels, ``(n,)``.
+        """The indexes of labels, ``(n,)``.
 
-        :param rows: the number of each one's row.
+        :param rows: the row number of each label.
         """
         column = _as_labels(column, self.name)
-        # The wider type of both: 300 is an unknown label to a column of 8 bits, and no error of its own.
+        # Use the wider type of both: 300 is an unknown label for a column of 8 bits, not an error.
         known = pa.chunked_array([pa.array(self.labels, self.kind)])
         codes = pc.index_in(column, value_set=known.cast(column.type, safe=False).combine_chunks())
         unknown = pc.index(pc.is_null(codes), True).as_py()
@@ -112,20 +112,20 @@ class TargetEncoder:
         return values
 
     def _sets(self, column: pa.ChunkedArray, row: int, where: str) -> npt.NDArray[np.bool_]:
-        """Bool ``(n, labels)``. A label that a row has twice holds once."""
+        """Bool ``(n, labels)``. A label that a row lists twice counts once."""
         values = np.zeros((len(column), len(self.labels or ())), np.bool_)
         start = 0
         for chunk in column.chunks:
-            found = read_label_lists(chunk, self.name, row + start, where)
-            if len(found.labels):
-                rows = found.rows + start
-                values[rows, self._codes(pa.chunked_array([found.labels]), rows + row, where)] = True
+            lists = read_label_lists(chunk, self.name, row + start, where)
+            if len(lists.labels):
+                rows = lists.rows + start
+                values[rows, self._codes(pa.chunked_array([lists.labels]), rows + row, where)] = True
             start += len(chunk)
         return values
 
 
 def make_signature(spec: TrainSpec, features: tuple[Feature, ...], target: TargetEncoder | Targets) -> Signature:
-    """What the version reads and gives. Of an embedding the classes are gone: its vectors tell others apart, too."""
+    """The signature of the trained version. An embedding has no labels: its vectors also separate other classes."""
     embedding = target.task == "embedding"
     return Signature(
         features=features,
@@ -138,7 +138,7 @@ def make_signature(spec: TrainSpec, features: tuple[Feature, ...], target: Targe
 
 
 def unseen(name: str, label: object, row: int, where: str, count: int) -> InvalidInput:
-    """The error for a label that is held out and that no row to train on has."""
+    """The error for a held-out label that occurs in no training row."""
     others = f" (and {count - 1} rows more)" if count > 1 else ""
     return InvalidInput(
         "target",
@@ -150,16 +150,16 @@ def unseen(name: str, label: object, row: int, where: str, count: int) -> Invali
 def read_targets(column: pa.ChunkedArray, name: str, task: TrainTask) -> Targets:
     """Read the target column ``name``.
 
-    :raises InvalidInput: a value is missing or not finite, the type does not fit the task, or there is but one class.
+    :raises InvalidInput: a value is missing or not finite, the type does not fit the task, or there is only one class.
     """
     encoder = make_target_encoder(column, name, task)
     return Targets(encoder.task, encoder.encode(column), encoder.labels)
 
 
 def make_target_encoder(column: pa.ChunkedArray, name: str, task: TrainTask) -> TargetEncoder:
-    """Find out what the target column ``name`` means. Every value of it must be there, in any order.
+    """Make the encoder of the target column ``name``. The column must have every value, in any order.
 
-    :raises InvalidInput: a value is missing, the type does not fit the task, or there is but one class.
+    :raises InvalidInput: a value is missing, the type does not fit the task, or there is only one class.
     """
     column = _decoded(column)
     refuse_missing(column, name)
@@ -182,21 +182,21 @@ def make_target_encoder(column: pa.ChunkedArray, name: str, task: TrainTask) -> 
 
 
 def _code_sets(column: pa.ChunkedArray, name: str) -> TargetEncoder:
-    """Any number of labels a row."""
+    """Multilabel: any number of labels per row."""
     parts, start = [], 0
     for chunk in column.chunks:
         parts.append(read_label_lists(chunk, name, start).labels)
         start += len(chunk)
-    found = _as_labels(pa.chunked_array(parts), name)
-    labels = tuple(sorted(pc.unique(found).to_pylist()))
+    values = _as_labels(pa.chunked_array(parts), name)
+    labels = tuple(sorted(pc.unique(values).to_pylist()))
     if not labels:
         raise InvalidInput("target", f"column {name!r} has an empty list in every row; there is no label to learn")
-    _check_labels(labels, name, MAX_LABELS_TOGETHER)
-    return TargetEncoder(name, "multilabel", labels, found.type)
+    _check_labels(labels, name, MAX_MULTILABEL_LABELS)
+    return TargetEncoder(name, "multilabel", labels, values.type)
 
 
 def _code_lists(column: pa.ChunkedArray, name: str, task: str) -> TargetEncoder:
-    """Several quantities a row."""
+    """Regression on lists: several numbers per row."""
     if task in ("classification", "embedding") or shape_of(column.type) is None:
         raise InvalidInput(
             "target",
@@ -255,7 +255,8 @@ def _quantities(column: pa.ChunkedArray, name: str, row: int, where: str) -> npt
 
 
 def _as_labels(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    """Strings, booleans or integers. Whole floats are integers: so pandas keeps labels where some were missing."""
+    """Cast labels to strings, booleans or integers. Whole floats become integers: pandas stores integers with
+    nulls as floats."""
     if is_text(column.type):
         return column.cast(pa.large_string())
     if pa.types.is_boolean(column.type) or pa.types.is_integer(column.type):
@@ -278,7 +279,9 @@ def _check_labels(labels: tuple[str | int | bool, ...], name: str, most: int) ->
     # JSON in Postgres cannot hold this character.
     nul = next((label for label in labels if isinstance(label, str) and "\0" in label), None)
     if nul is not None:
-        raise InvalidInput("target", f"column {name!r} has the label {shorten(nul)}; a label has no NUL character")
+        raise InvalidInput(
+            "target", f"column {name!r} has the label {shorten(nul)}; a label must not have a NUL character"
+        )
 
 
 def refuse_missing(column: pa.ChunkedArray, name: str, row: int = 0, where: str = "") -> None:

@@ -1,4 +1,4 @@
-"""From a column of text to rows of ids, and the tokenizer that made them."""
+"""Tokenizes a column of text to rows of ids."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from longshore.workers.runtimes.tokens import TextReader, Tokens
 from longshore.workers.train.data.split import Rows
 from longshore.workers.train.data.tokenizer_training import train_tokenizer
 
-#: Texts in one step.
+#: Texts tokenized in one step.
 _CHUNK = 8192
 
 #: Tables, each with the field of the spec that names it; the rows to train on are of the first.
@@ -31,27 +31,27 @@ NamedTables: TypeAlias = list[tuple[str, pa.Table]]
 
 @dataclass(frozen=True)
 class FittedTokenizer:
-    """A tokenizer, and how long it makes each row."""
+    """A tokenizer, and the length of each row in tokens."""
 
-    #: Of ``tokenizer.json``.
+    #: The content of ``tokenizer.json``.
     content: str
-    #: Ids are less.
+    #: One more than the largest id.
     vocabulary: int
     #: Ids of each row, padding left out, int64 ``(n,)``; 1 or more.
     lengths: npt.NDArray[np.int64]
     notes: tuple[str, ...]
 
     def with_vocabulary(self, family: type[FamilyConfig], config: FamilyConfig) -> FamilyConfig:
-        """A family's configuration with the vocabulary.
+        """A family's configuration with the vocabulary set.
 
-        :raises InvalidInput: it says another, or is of a family that reads no texts.
+        :raises InvalidInput: it has another vocabulary, or the family reads no texts.
         """
         if not family.reads_tokens:
             raise InvalidInput("features", "the family reads no texts; name the columns to predict from, without them")
-        said = getattr(config, "vocabulary", None)
-        if said not in (None, self.vocabulary):
+        configured = getattr(config, "vocabulary", None)
+        if configured not in (None, self.vocabulary):
             raise InvalidInput(
-                "config.vocabulary", f"{said}: the tokenizer has {self.vocabulary} entries; leave it out"
+                "config.vocabulary", f"{configured}: the tokenizer has {self.vocabulary} entries; leave it out"
             )
         return build(family, {**config.model_dump(), "vocabulary": self.vocabulary}, "config.")
 
@@ -61,8 +61,8 @@ def tokenise(
 ) -> tuple[npt.NDArray[np.float32], FittedTokenizer]:
     """Rows of ids, float32 ``(n, longest)``, padded with 0 on the right.
 
-    :param train: of the first table: the rows that a tokenizer is trained on. No other is looked at for it.
-    :param known: the content of the tokenizer that ``spec`` names; ``None``: it names none.
+    :param train: the rows of the first table that a tokenizer is trained on. It sees no others.
+    :param known: the content of the tokenizer that ``spec`` names; ``None`` to train one.
     :raises InvalidInput: a row has no text, or the tokenizer cannot be used.
     """
     name = signature.features[0].name
@@ -87,18 +87,18 @@ def tokenise(
 
 
 def _texts(table: pa.Table, signature: Signature, rows: Rows) -> list[str]:
-    """Those of some rows."""
-    wanted = np.zeros(table.num_rows, bool)
-    wanted[rows] = True
+    """The texts of some rows."""
+    selected = np.zeros(table.num_rows, bool)
+    selected[rows] = True
     return [
         text
         for start, part in _batches(table)
-        for text in to_texts(part.filter(pa.array(wanted[start : start + part.num_rows])), signature).values
+        for text in to_texts(part.filter(pa.array(selected[start : start + part.num_rows])), signature).values
     ]
 
 
 def _open(options: Tokenizer, known: str, signature: Signature) -> TextReader:
-    """:raises InvalidInput: it is none that can be used, or pads otherwise."""
+    """:raises InvalidInput: the tokenizer cannot be used, or has another id for padding."""
     try:
         reader = make_reader(known, signature, "tokenizer")
     except CorruptBlob as error:
@@ -131,7 +131,7 @@ def _refuse_missing(table: pa.Table, signature: Signature, field: str) -> None:
 
 
 def _batches(table: pa.Table) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Some rows at a time, each with the number of the first."""
+    """Yield the batches of a table, each with the number of its first row."""
     start = 0
     for batch in table.to_batches(max_chunksize=_CHUNK):
         yield start, batch

@@ -1,4 +1,4 @@
-"""Making a tokenizer of texts. The same texts in the same order give the same tokenizer, byte for byte.
+"""Trains tokenizers. The same texts in the same order give the same tokenizer, byte for byte.
 
 https://huggingface.co/docs/tokenizers
 """
@@ -16,18 +16,18 @@ from longshore.workers.runtimes.text_family import missing
 if TYPE_CHECKING:
     import tokenizers
 
-#: Entries that no text can make: what stands behind shorter texts, with id 0, and what is not known.
+#: Entries that no text produces: padding, with id 0, and unknown words.
 PAD, UNKNOWN = "[PAD]", "[UNK]"
-#: Characters that parts of words are made of: so many of the most frequent.
+#: Most frequent characters that word pieces are made of, at most.
 _ALPHABET = 1000
-#: Before a part of a word that does not begin it.
+#: Prefix of a word piece that does not begin its word.
 _INNER = "##"
 
 
 def train_tokenizer(options: Tokenizer, texts: Sequence[str]) -> str:
-    """A tokenizer of some texts, as the content of ``tokenizer.json``.
+    """Train a tokenizer on texts. Returns the content of ``tokenizer.json``.
 
-    :raises InvalidInput: this worker has no tokenizers.
+    :raises InvalidInput: tokenizers is not installed on this worker.
     """
     try:
         import tokenizers  # noqa: F401
@@ -35,7 +35,7 @@ def train_tokenizer(options: Tokenizer, texts: Sequence[str]) -> str:
         raise missing("tokenizer", error) from error
     made = {"words": _words, "wordpiece": _word_pieces, "bpe": _bytes}[options.kind](options, texts)
     content = json.loads(made.to_str())
-    # Else a text that says "[PAD]" would be taken for padding.
+    # Otherwise a text "[PAD]" would count as padding.
     content["added_tokens"] = []
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
@@ -100,7 +100,7 @@ def _bytes(options: Tokenizer, texts: Sequence[str]) -> tokenizers.Tokenizer:
 def _split_at_words(
     model: tokenizers.models.WordLevel | tokenizers.models.WordPiece, options: Tokenizer
 ) -> tokenizers.Tokenizer:
-    """At spaces and around each punctuation mark, and each Chinese character; accents stay."""
+    """Split at spaces, and around each punctuation mark and Chinese character; keep accents."""
     from tokenizers import Tokenizer as Made
     from tokenizers import normalizers, pre_tokenizers
 

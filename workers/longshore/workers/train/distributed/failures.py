@@ -1,4 +1,4 @@
-"""Why a training in several processes failed: what each process says, what the launcher saw, and which of it counts."""
+"""Why a training in several processes failed: the errors of the processes, their exit codes, and which one counts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from longshore.shared.errors import (
 
 _FOLDER = "failures"
 _EXIT_CODES = "exits.json"
-#: Errors whose words are for the job's owner as they are.
+#: Errors whose text is written for the job's owner.
 _OWN: dict[str, type[LongshoreError]] = {
     "AttemptLost": AttemptLost,
     "CorruptBlob": CorruptBlob,
@@ -31,18 +31,18 @@ _OWN: dict[str, type[LongshoreError]] = {
 
 
 class ProcessFailed(LongshoreError):
-    """One of a training's processes ended before its time; the attempt may be repeated (inside workers)."""
+    """A process of a training ended early; the attempt may be repeated. Raised inside workers only."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What ended a process, as it says itself."""
+    """The error that ended a process, as the process reports it."""
 
     rank: int
-    #: The name of the error, and what it says.
+    #: The name and the text of the error.
     kind: str
     text: str
-    #: Of an ``InvalidInput``.
+    #: The field, only for ``InvalidInput``.
     field: str | None
     #: Seconds since the epoch.
     at: float
@@ -53,7 +53,7 @@ _CODES = TypeAdapter(dict[int, int])
 
 
 def write_failure(error: Exception, rank: int, folder: Path) -> None:
-    """Say what ends this process."""
+    """Report the error that ends this process."""
     bad = isinstance(error, InvalidInput)
     own = next((name for name, kind in _OWN.items() if isinstance(error, kind)), type(error).__name__)
     failure = Failure(
@@ -64,32 +64,32 @@ def write_failure(error: Exception, rank: int, folder: Path) -> None:
         at=time.time(),
     )
     (folder / _FOLDER).mkdir(exist_ok=True)
-    # Renamed, so that whoever reads it reads all of it.
+    # Renamed into place, so that a reader never sees half of it.
     path = folder / _FOLDER / f"{rank}.json"
     path.with_suffix(".part").write_bytes(_FAILURE.dump_json(failure))
     path.with_suffix(".part").rename(path)
 
 
 def write_exit_codes(codes: Mapping[int, int], folder: Path) -> None:
-    """Say with which status (or, below 0, by which signal) the ranks ended that were the first to fail."""
+    """Write the exit codes (or, below 0, the signals) of the ranks that failed first."""
     (folder / _EXIT_CODES).write_bytes(_CODES.dump_json(dict(codes)))
 
 
 def attempt_error(folder: Path, size: int) -> Exception:
-    """What the attempt ends with: an error with which any rank refuses the job; else a rank that was killed, as
-    the others fail because of that; else the first that failed.
+    """The error of the attempt: one with which any rank refuses the job; else a rank that was killed, because
+    that makes the others fail; else the first failure.
     """
     path = folder / _EXIT_CODES
     codes = _CODES.validate_json(path.read_bytes()) if path.exists() else {}
-    said = [_FAILURE.validate_json(each.read_bytes()) for each in (folder / _FOLDER).glob("*.json")]
-    said.sort(key=lambda each: (each.kind not in ("InvalidInput", *_OWN), each.rank if each.field else 0, each.at))
-    if said and said[0].kind in ("InvalidInput", *_OWN):
-        return _error(said[0], size)
+    failures = [_FAILURE.validate_json(each.read_bytes()) for each in (folder / _FOLDER).glob("*.json")]
+    failures.sort(key=lambda each: (each.kind not in ("InvalidInput", *_OWN), each.rank if each.field else 0, each.at))
+    if failures and failures[0].kind in ("InvalidInput", *_OWN):
+        return _error(failures[0], size)
     killed = [rank for rank, code in sorted(codes.items()) if code < 0]
     if killed:
         return ProcessFailed(_killed(killed, codes, size))
-    if said:
-        return _error(said[0], size)
+    if failures:
+        return _error(failures[0], size)
     ended = ", ".join(f"rank {rank} with status {code}" for rank, code in sorted(codes.items()))
     return ProcessFailed(f"the processes of the training ended: {ended or 'the launcher did not say why'}; see the log")
 

@@ -1,4 +1,4 @@
-"""What the processes of a training are told to do."""
+"""The file that tells the processes of a training what to run."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _FILE = "launch.json"
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchSpec:
-    """One attempt at a training job. It may name keys: it is for a private folder."""
+    """One attempt at a training job. It may contain secrets, so it is only written to a private folder."""
 
     claim: Claim
-    #: How many processes, of which each has one.
+    #: The number of processes; each has one device.
     devices: int
     device: Literal["cpu", "cuda"]
-    #: Of each process.
+    #: Threads of each process.
     threads: int
-    #: The file of the checkpoint to go on from, and what people call it; ``None``: from the beginning.
+    #: The file of the checkpoint to resume from, and its name for people; ``None`` to train from the beginning.
     state: Path | None
     last: str | None
 
@@ -31,11 +31,11 @@ class LaunchSpec:
 _LAUNCH_SPEC = TypeAdapter(LaunchSpec)
 
 
-def write_launch_spec(launch: LaunchSpec, folder: Path) -> None:
-    """Put it there."""
-    (folder / _FILE).write_bytes(_LAUNCH_SPEC.dump_json(launch))
+def write_launch_spec(spec: LaunchSpec, folder: Path) -> None:
+    """Write the launch spec to a folder."""
+    (folder / _FILE).write_bytes(_LAUNCH_SPEC.dump_json(spec))
 
 
 def read_launch_spec(folder: Path) -> LaunchSpec:
-    """Read it there."""
+    """Read the launch spec of a folder."""
     return _LAUNCH_SPEC.validate_json((folder / _FILE).read_bytes())

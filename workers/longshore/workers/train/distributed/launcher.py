@@ -1,4 +1,4 @@
-"""The process that starts those of a training and watches them: ``python -m ...launcher FOLDER``.
+"""The process that starts and monitors the processes of a training: ``python -m ...launcher FOLDER``.
 
 https://docs.pytorch.org/docs/stable/elastic/agent.html
 """
@@ -12,18 +12,18 @@ from pathlib import Path
 
 from longshore.workers.train.distributed.lifeline import end_with_worker
 
-#: Seconds between two looks at the processes.
+#: Seconds between two checks of the processes.
 _POLL_INTERVAL_S = 0.05
-#: Seconds that the others have to end when one has failed, before they are killed.
+#: Seconds that the other processes have to end after one has failed, before they are killed.
 _STOP_TIMEOUT_S = 5
 _HERE = "127.0.0.1"
 
 
 def main() -> int:
-    """Run the ranks of the launch in a folder to their end; 0 if all of them succeeded."""
+    """Run the ranks that a folder's launch spec names until they end. Returns 0 if all succeeded."""
     folder = Path(sys.argv[1])
     end_with_worker(folder)
-    # Imported now: torch takes seconds, in which the worker may end.
+    # Imported late: torch takes seconds to import, and the worker may end meanwhile.
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -36,18 +36,18 @@ def main() -> int:
         max_nodes=1,
         nproc_per_node=launch.devices,
         run_id=launch.claim.token.replace("/", "-"),
-        # Not c10d's: that unpickles what any process of this machine may have put into its store.
+        # Not c10d: it unpickles what any process of this machine may have put into its store.
         rdzv_backend="static",
         rdzv_endpoint=f"{_HERE}:{_free_port()}",
         rdzv_configs={"rank": 0},
         local_addr=_HERE,
-        # Another attempt at the job is the ledger's to begin.
+        # Only the ledger starts another attempt.
         max_restarts=0,
         monitor_interval=_POLL_INTERVAL_S,
         shutdown_timeout=_STOP_TIMEOUT_S,
     )
     if Path("/sys/class/net/lo").exists():
-        # Gloo listens at the address of the host's name otherwise.
+        # Otherwise Gloo listens at the address of the host name.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     try:
         elastic_launch(config, sys.executable)("-m", "longshore.workers.train.distributed.rank", str(folder))
@@ -58,9 +58,9 @@ def main() -> int:
 
 
 def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind((_HERE, 0))
-        port: int = found.getsockname()[1]
+    with socket.socket() as probe:
+        probe.bind((_HERE, 0))
+        port: int = probe.getsockname()[1]
         return port
 
 

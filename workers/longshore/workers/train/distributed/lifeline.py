@@ -1,4 +1,4 @@
-"""Ending with the worker: no process of a training outlives the one that it works for."""
+"""Ends a process of a training when its worker ends."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 def end_with_worker(folder: Path | None = None) -> None:
     """End this process as soon as its standard input is closed.
 
-    The worker's child alone holds the other end of that pipe, and the system closes it when the child ends, even by
-    SIGKILL. All processes of a training wait for the same pipe.
+    Only the worker's child holds the other end of that pipe, and the system closes it when the child ends, even by
+    SIGKILL. All processes of a training wait on the same pipe.
 
-    :param folder: removed before: what the child can no longer remove.
+    :param folder: removed first, because the child can no longer remove it.
     """
     threading.Thread(target=_wait, args=(folder,), name="lifeline", daemon=True).start()
 

@@ -11,21 +11,21 @@ from longshore.workers.train.distributed.lifeline import end_with_worker
 
 
 def main() -> None:
-    """Take part in the training that the launch in a folder asks for."""
+    """Run this rank of the training that a folder's launch spec describes."""
     folder = Path(sys.argv[1])
     end_with_worker()
     status = 1
     try:
-        # Imported now: torch takes seconds, in which the worker may end.
-        from longshore.workers.train.distributed.rank_main import take_part
+        # Imported late: torch takes seconds to import, and the worker may end meanwhile.
+        from longshore.workers.train.distributed.rank_main import run_rank
 
-        status = take_part(folder)
+        status = run_rank(folder)
     except Exception:
         logging.getLogger("longshore.workers.train.distributed.rank").exception("a process of a training failed")
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        # At once: threads that read ahead, or wait for another process, must not hold it up.
+        # Exit at once: threads that prefetch, or wait for another process, must not delay it.
         os._exit(status)
 
 

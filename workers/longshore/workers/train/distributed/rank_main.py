@@ -1,4 +1,4 @@
-"""What one process of a training does."""
+"""Runs one rank of a training in several processes."""
 
 from __future__ import annotations
 
@@ -35,44 +35,44 @@ log = logging.getLogger(__name__)
 
 
 class NullCheckpointer:
-    """The checkpointer of the ranks other than 0: takes part in taking a checkpoint, and keeps none."""
+    """The checkpointer of the ranks other than 0: takes part in collecting the state, and saves nothing."""
 
     def __init__(self, spec: TrainSpec, last: str | None) -> None:
-        self._keeps = spec.keep_checkpoints > 0
+        self._enabled = spec.keep_checkpoints > 0
         self.last = last
 
     def due(self, done: int) -> bool:
-        """Rank 0 says when."""
+        """Never: rank 0 decides."""
         return False
 
     def save(self, take: Callable[[], State], epoch: int, done: int) -> None:
         """See :class:`~longshore.workers.train.loop.loop.Checkpointer`."""
-        if self._keeps:
+        if self._enabled:
             take()
             self.last = f"epoch {epoch}, step {done}"
 
     def wait(self) -> None:
-        """Nothing is being written."""
+        """Nothing to wait for."""
 
 
 class LedgerReporter:
-    """What rank 0 reports: in the ledger before the next checkpoint, as who goes on from that does not repeat it."""
+    """Writes rank 0's metrics to the ledger before the next checkpoint: a resumed attempt does not repeat them."""
 
     def __init__(self, ledger: Ledger, claim: Claim, folder: Path) -> None:
         self._ledger, self._claim, self._folder = ledger, claim, folder
 
     def epoch(self, number: int, metrics: dict[str, float]) -> None:
-        """After each epoch."""
+        """Report an epoch."""
         self._ledger.attempts.record_metrics(self._claim, number, metrics)
         write_progress(number, self._folder)
 
     def step(self, number: int, metrics: dict[str, float]) -> None:
-        """After some steps."""
+        """Report a step."""
         self._ledger.attempts.record_metrics(self._claim, number, metrics)
 
 
 class NullReporter:
-    """The ranks other than 0 report nothing: they would say the same."""
+    """Ranks other than 0 report nothing: their metrics are the same."""
 
     def epoch(self, number: int, metrics: dict[str, float]) -> None:
         """See :class:`LedgerReporter`."""
@@ -81,8 +81,8 @@ class NullReporter:
         """See :class:`LedgerReporter`."""
 
 
-def take_part(folder: Path) -> int:
-    """Train with the others. Gives the status to end with; what went wrong is left in ``folder``."""
+def run_rank(folder: Path) -> int:
+    """Train together with the other ranks. Returns the exit status; an error is written to ``folder``."""
     configure_logging()
     launch, rank = read_launch_spec(folder), int(os.environ["RANK"])
     try:
@@ -92,7 +92,7 @@ def take_part(folder: Path) -> int:
     except LongshoreError as error:
         write_failure(error, rank, folder)
         return 1
-    except Exception as error:  # whatever it is, the job's owner must read it
+    except Exception as error:  # any error must reach the job's owner
         log.exception("rank %d of %s failed", rank, launch.claim.token)
         write_failure(error, rank, folder)
         return 1
@@ -103,7 +103,7 @@ def _join(launch: LaunchSpec) -> None:
     torch.set_num_threads(launch.threads)
     if launch.device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    # Gloo takes what is agreed on the CPU, also where the network is on GPUs.
+    # Gloo handles tensors on the CPU, even if the network is on GPUs.
     distributed.init_process_group("gloo" if launch.device == "cpu" else "cpu:gloo,cuda:nccl")
 
 
@@ -129,11 +129,11 @@ def _train(launch: LaunchSpec, folder: Path, rank: int) -> None:
                 strategy=strategy,
             )
         finally:
-            # A later attempt must find what this one has kept.
+            # A later attempt must find the last checkpoint of this one.
             checkpoints.wait()
     if rank == 0:
         write_result(trained, folder)
 
 
 def _never() -> None:
-    """The worker's child ends this process when it is to stop."""
+    """Do nothing: the worker's child ends this process to stop it."""

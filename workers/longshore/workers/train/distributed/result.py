@@ -1,4 +1,4 @@
-"""What rank 0 has trained, from its process to the one that stores it."""
+"""The result of rank 0: its process writes it, and the worker's child reads and stores it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FILE, _WEIGHTS = "result.json", "weights.safetensors"
 
 
 class _Result(BaseModel):
-    """All of it but the tensors."""
+    """The result without the tensors."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -31,7 +31,7 @@ class _Result(BaseModel):
 
 
 def write_result(trained: TrainedModel, folder: Path) -> None:
-    """:raises ServiceUnavailable: it cannot be written."""
+    """:raises ServiceUnavailable: the result cannot be written."""
     save_weights(trained.module, folder / _WEIGHTS)
     result = _Result(
         signature=trained.signature,
@@ -45,7 +45,7 @@ def write_result(trained: TrainedModel, folder: Path) -> None:
 
 
 def read_result(spec: TrainSpec, folder: Path) -> TrainedModel:
-    """The other way round."""
+    """Read the result that :func:`write_result` wrote."""
     result = _Result.model_validate_json((folder / _FILE).read_bytes())
     return TrainedModel(
         module=fill_module(spec.family, result.config, result.signature, folder / _WEIGHTS),

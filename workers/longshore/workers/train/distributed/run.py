@@ -1,4 +1,4 @@
-"""A training on several devices, as the worker's child runs it: it starts the processes, listens and ends them."""
+"""Runs a training on several devices from the worker's child: starts the processes, follows them and ends them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from longshore.workers.train.distributed.progress import read_progress
 from longshore.workers.train.distributed.result import read_result
 from longshore.workers.train.loop.result import TrainedModel
 
-#: Seconds between two looks at the processes and at what they tell.
+#: Seconds between two checks of the processes and their progress.
 _POLL_INTERVAL_S = 0.1
-#: Seconds in which processes that were killed are gone.
+#: Seconds in which killed processes must have ended.
 _KILL_TIMEOUT_S = 10.0
 
 
@@ -39,14 +39,14 @@ def plan_launch(
     state: Path | None = None,
     last: str | None = None,
 ) -> LaunchSpec:
-    """How a worker runs a training on several devices.
+    """Plan a training on several devices.
 
-    On CPUs it runs as many processes as are asked for, and its threads are shared out among them.
+    On CPUs the worker runs as many processes as the job asks for, and divides its threads among them.
 
-    :param most: asks how many devices the worker has that has the most, of those that take such jobs.
-    :param state: the checkpoint to go on from, and ``last`` what it is called.
+    :param most: returns the devices of the largest worker that takes such jobs.
+    :param state: the checkpoint to resume from; ``last`` is its name.
     :raises HandBack: the worker has fewer GPUs, and another has enough.
-    :raises InvalidInput: no worker has so many.
+    :raises InvalidInput: no worker has enough devices.
     """
     on_gpus = worker.device != "cpu" and spec.devices <= worker.devices
     if not on_gpus and worker.device != "cpu" and claim.queue != "cpu":
@@ -71,11 +71,11 @@ def plan_launch(
 def train_on_devices(
     launch: LaunchSpec, spec: TrainSpec, progress: Callable[[int], None], check: Check
 ) -> TrainedModel:
-    """Train in as many processes as the launch says. None of them is left when this returns or raises.
+    """Train in the processes that ``launch`` plans. All of them have ended when this returns or raises.
 
-    :param progress: told the epochs that are done. Metrics and checkpoints are rank 0's to write.
-    :param check: what it raises ends them.
-    :raises InvalidInput: as of :func:`~longshore.workers.train.loop.trainer.train`.
+    :param progress: called with the epochs that are done. Rank 0 writes metrics and checkpoints.
+    :param check: an error that it raises ends the processes.
+    :raises InvalidInput: as for :func:`~longshore.workers.train.loop.trainer.train`.
     :raises ProcessFailed: a process was killed, or broke.
     """
     with tempfile.TemporaryDirectory(prefix="longshore-", ignore_cleanup_errors=True) as name:
@@ -95,17 +95,17 @@ def train_on_devices(
 
 @contextmanager
 def _launch(launch: LaunchSpec, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The launcher; it and all that it has started are gone at the end."""
+    """Start the launcher. At the end it and every process that it started have ended."""
     command = [sys.executable, "-m", "longshore.workers.train.distributed.launcher", str(folder)]
-    # Their temporary files go with the folder, also when they are killed.
+    # Temporary files are removed with the folder, even if the processes are killed.
     environment = {**os.environ, "OMP_NUM_THREADS": str(launch.threads), "TMPDIR": str(folder)}
-    # A session of its own, as a worker has; the pipe is what ends it with this process.
+    # A session of its own, as a worker has; the pipe ends it with this process.
     launcher = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, start_new_session=True)
     assert launcher.stdin is not None
     try:
         yield launcher
     finally:
-        # Those that were just begun and are not seen here end by the closed pipe.
+        # Processes that have just started and are missing here end when the pipe closes.
         started = _descendants(launcher.pid)
         launcher.stdin.close()
         for process in started:

@@ -1,4 +1,4 @@
-"""Ending a training that gets no better, with the weights of its best epoch.
+"""Stops a training that no longer improves, and restores the weights of its best epoch.
 
 Prechelt, "Early stopping - but when?", 1998, https://doi.org/10.1007/3-540-49430-8_3
 """
@@ -18,10 +18,10 @@ from longshore.workers.train.strategy.base import Strategy
 
 
 class EarlyStopping:
-    """Remembers the best epoch.
+    """Tracks the best epoch.
 
-    :param patience: epochs without a better one after which the training ends.
-    :param monitor: the metric that says what is better.
+    :param patience: epochs without improvement after which the training stops.
+    :param monitor: the metric that is compared.
     """
 
     def __init__(self, patience: int, monitor: str) -> None:
@@ -32,13 +32,13 @@ class EarlyStopping:
         self._weights: dict[str, torch.Tensor] = {}
         self.epoch = 0
         self.metrics: dict[str, float] = {}
-        #: Whether the training is over.
+        #: Whether the training has stopped.
         self.stopped = False
 
-    def look(self, epoch: int, metrics: Mapping[str, float], network: nn.Module) -> bool:
-        """After an epoch; whether the training is over.
+    def update(self, epoch: int, metrics: Mapping[str, float], network: nn.Module) -> bool:
+        """Record the metrics of an epoch. Returns whether the training stops.
 
-        :raises InvalidInput: what is to be watched is not measured.
+        :raises InvalidInput: the monitored metric is not measured.
         """
         if self._monitor not in metrics:
             raise InvalidInput("monitor", f"{self._monitor!r} is not measured; there are {', '.join(sorted(metrics))}")
@@ -50,22 +50,22 @@ class EarlyStopping:
         return self.stopped
 
     def restore(self, network: nn.Module) -> None:
-        """Give the network the weights of its best epoch."""
+        """Load the weights of the best epoch into the network."""
         network.load_state_dict(self._weights)
 
     def note(self, last: int) -> str:
-        """What its owner should know."""
+        """The note for the job's owner."""
         return f"the version has the weights of epoch {self.epoch} of {last}, whose {self._monitor} was the best"
 
     def state_dict(self, strategy: Strategy) -> dict[str, Any]:
-        """What is remembered; of every device."""
+        """The state for a checkpoint, gathered from every device."""
         return {
             **{"best": self._best, "epoch": self.epoch, "metrics": self.metrics, "stopped": self.stopped},
             "weights": copied(dict(strategy.full_state_dict(self._weights))),
         }
 
     def load_state_dict(self, state: Mapping[str, Any], strategy: Strategy, network: nn.Module) -> None:
-        """The other way round."""
+        """Restore a state of :meth:`state_dict`."""
         self._best, self.epoch = state["best"], state["epoch"]
         self.metrics, self.stopped = dict(state["metrics"]), state["stopped"]
         self._weights = dict(strategy.local_state_dict(network, state["weights"]))

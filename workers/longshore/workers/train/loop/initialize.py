@@ -1,4 +1,4 @@
-"""How a network's weights begin, if not as its family has them. https://docs.pytorch.org/docs/stable/nn.init.html"""
+"""Initial weights of a network, if not the defaults of its family. https://docs.pytorch.org/docs/stable/nn.init.html"""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from longshore.shared.specs.train import TrainSpec
 from longshore.shared.vocabulary import InitName
 from longshore.workers.train.seeds import derive_seed
 
-#: Fills a tensor in place: of two or more dimensions, by a standard deviation if it takes one.
+#: Fills a tensor of two or more dimensions in place; some take a standard deviation.
 _Fill = Callable[[torch.Tensor, float, torch.Generator], object]
 
-#: Where a normal distribution is cut, in standard deviations: as BERT and Keras have it.
+#: Where a normal distribution is truncated, in standard deviations, as in BERT and Keras.
 _CUT = 2.0
 
 #: Xavier: Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010,
@@ -36,9 +36,9 @@ _FILLS: dict[InitName, _Fill] = {
 
 
 def initialize(network: nn.Module, spec: TrainSpec) -> None:
-    """Begin as ``spec.init`` says: weights of two or more dimensions are drawn by the seed, and biases are 0.
+    """Initialize as ``spec.init`` says: draw weights of two or more dimensions with the seed, and set biases to 0.
 
-    What scales a normalised value stays 1, and the embedding of padding 0. ``default`` leaves all as it is.
+    Scales of norms stay 1, and the embedding of padding stays 0. ``default`` changes nothing.
 
     :param network: on the CPU. Torch's global generators are not used.
     """
@@ -58,7 +58,7 @@ def initialize(network: nn.Module, spec: TrainSpec) -> None:
 
 
 def _own(network: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """Each parameter once, by its name in its module; those of norms left out, which may have two dimensions."""
+    """Yield each parameter once, with its name in its module; skip norms, whose parameters may have two dimensions."""
     seen: set[int] = set()
     for module in network.modules():
         if isinstance(module, nn.LayerNorm | nn.RMSNorm):

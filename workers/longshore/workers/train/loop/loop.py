@@ -1,4 +1,4 @@
-"""The training loop: PyTorch's own."""
+"""The training loop in PyTorch."""
 
 from __future__ import annotations
 
@@ -21,52 +21,52 @@ from longshore.workers.train.objective.losses import Loss, NonFiniteLoss, refuse
 from longshore.workers.train.strategy.base import Strategy
 from longshore.workers.train.strategy.single import Single
 
-#: Steps between looks at the loss. Each look waits for the device, so it is not done at every step.
+#: Steps between two checks of the loss. A check waits for the device, so not every step makes one.
 _LOSS_CHECK_STEPS = 200
-#: Seconds between two reports of a step.
+#: Seconds between two reports of steps.
 _REPORT_INTERVAL_S = 1.0
 
 
 class Evaluator(Protocol):
-    """What measures a network on held-out rows."""
+    """Measures a network on held-out rows."""
 
     def run(self, network: nn.Module, check: Check) -> dict[str, float]:
-        """``val_loss`` and other metrics, or those of rows to test on. ``network`` is left in evaluation mode."""
+        """The loss and the metrics by name, with a prefix. Leaves ``network`` in evaluation mode."""
 
 
 class Checkpointer(Protocol):
-    """What keeps checkpoints."""
+    """Saves checkpoints."""
 
     @property
     def last(self) -> str | None:
-        """The last that was kept, as people call it: ``epoch 3, step 120``."""
+        """The name of the last saved checkpoint for people: ``epoch 3, step 120``."""
 
     def due(self, done: int) -> bool:
-        """Whether one is to be taken after so many steps; cheap."""
+        """Whether a checkpoint is due after ``done`` steps; cheap."""
 
     def save(self, take: Callable[[], State], epoch: int, done: int) -> None:
-        """Take one. It may still be being written when this returns."""
+        """Save a checkpoint. Writing may continue after this returns."""
 
 
 @dataclass
 class TrainingPosition:
-    """How far a training is."""
+    """How far a training has come."""
 
-    #: The one that it is in, from 1.
+    #: The current epoch, from 1.
     epoch: int = 1
-    #: Batches of it that are done.
+    #: Batches of the epoch that are done.
     batch: int = 0
-    #: Steps of the optimizer, of all epochs.
+    #: Optimizer steps over all epochs.
     done: int = 0
-    #: Mean losses of the batches of this epoch that are done.
+    #: Mean losses of the finished batches of this epoch.
     losses: torch.Tensor | None = None
-    #: Of the last epoch that was ended.
+    #: Metrics of the last finished epoch.
     metrics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
 class TrainingLoop:
-    """A training from wherever it is to its end. The rows are standardised already, so that no step does it again."""
+    """Runs a training from its position to its end. The rows are standardised already, so no step does it again."""
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
@@ -74,34 +74,34 @@ class TrainingLoop:
     rows: TrainingRows
     batch_size: int
     device: torch.device
-    #: ``None`` where no row is held out.
+    #: ``None`` if no row is held out.
     evaluator: Evaluator | None
     check: Check
     precision: Precision
-    #: Batches whose gradients are added up to one step.
+    #: Batches whose gradients are accumulated for one step.
     accumulate: int = 1
-    #: Of the rows to train on, where they are to be measured, too.
+    #: Measures the training rows, if the job asks for that.
     train_evaluator: Evaluator | None = None
-    #: The norm that gradients are scaled down to; ``None`` leaves them.
+    #: The norm that gradients are clipped to; ``None`` for no clipping.
     clip_grad_norm: float | None = None
     schedule: LRSchedule | None = None
     early_stopping: EarlyStopping | None = None
-    #: Mixes what a teacher says into the loss.
+    #: Adds a teacher's outputs to the loss.
     distillation: Distillation | None = None
     checkpointer: Checkpointer | None = None
-    #: Progress the steps that are done, and ``step/loss`` and ``step/learning_rate``.
+    #: Called with the steps that are done, ``step/loss`` and ``step/learning_rate``.
     report_step: Report | None = None
-    #: Over which devices; ``rows`` gives those of this process, and counts those of all.
+    #: The devices of the training. ``rows`` yields the rows of this process, and counts those of all processes.
     strategy: Strategy = field(default_factory=Single)
-    #: What the forward passes of training go through; ``None``: the network.
+    #: The module that runs the forward passes of training; ``None`` for the network itself.
     model: nn.Module | None = None
     position: TrainingPosition = field(default_factory=TrainingPosition)
     _reported_at: float = 0.0
 
     def run(self, epochs: int, report: Report) -> dict[str, float]:
-        """Train until so many epochs are done.
+        """Train until ``epochs`` epochs are done.
 
-        :returns: the metrics of the last.
+        :returns: the metrics of the last epoch.
         :raises InvalidInput: a loss is not finite.
         """
         self._reported_at = time.monotonic()
@@ -111,12 +111,12 @@ class TrainingLoop:
             if self.schedule is not None:
                 self.schedule.epoch(metrics)
             if self.early_stopping is not None:
-                self.early_stopping.look(self.position.epoch, metrics, self.network)
+                self.early_stopping.update(self.position.epoch, metrics, self.network)
             self.position = TrainingPosition(epoch=self.position.epoch + 1, done=self.position.done, metrics=metrics)
         return self.position.metrics
 
     def state(self) -> dict[str | int, State]:
-        """Everything that the rest of the training depends on, but the rows and the spec."""
+        """Everything that the rest of the training depends on, except the rows and the spec."""
         position = self.position
         return {
             "network": dict(self.strategy.network_state_dict(self.network)),
@@ -138,7 +138,7 @@ class TrainingLoop:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a :meth:`state`."""
+        """Resume from a :meth:`state`."""
         random = self.strategy.local_shard(state["random"])
         self.strategy.load_network_state_dict(self.network, state["network"])
         self.strategy.load_optimizer_state_dict(self.network, self.optimizer, state["optimizer"])
@@ -157,24 +157,24 @@ class TrainingLoop:
         self.position = TrainingPosition(saved["epoch"], saved["batch"], saved["done"], losses, dict(saved["metrics"]))
 
     def _epoch(self) -> dict[str, float]:
-        """Train on the rest of the rows of an epoch, then evaluate."""
+        """Train on the remaining rows of an epoch, then evaluate."""
         losses = self.strategy.all_reduce(self._steps())
-        self._look(losses, "the loss")
+        self._check_finite(losses, "the loss")
         sizes = torch.full_like(losses, self.batch_size)
-        # The last batch may be smaller; every row counts the same.
+        # The last batch may be smaller, and every row counts the same.
         sizes[-1] = self.rows.count - self.batch_size * (len(losses) - 1)
         measured = {} if self.train_evaluator is None else self.train_evaluator.run(self.network, self.check)
-        # The loss is that of the rows as they were trained on.
+        # The loss of the rows as they were trained on replaces the measured one.
         metrics = measured | {"train_loss": float((losses * sizes).sum() / self.rows.count)}
         if self.evaluator is not None:
             metrics |= self.evaluator.run(self.network, self.check)
-            self._look(torch.tensor([metrics["val_loss"]]), "the loss on held-out rows")
+            self._check_finite(torch.tensor([metrics["val_loss"]]), "the loss on held-out rows")
         return metrics
 
     def _steps(self) -> torch.Tensor:
-        """One step for every ``accumulate`` batches. Gives this process's part of the batches' losses, on the device.
+        """Make one step for every ``accumulate`` batches. Returns this process's share of the losses, on the device.
 
-        Nothing here waits for the device but the looks.
+        Only the checks of the loss wait for the device.
         """
         position = self.position
         losses = position.losses = self._no_losses() if position.losses is None else position.losses
@@ -202,11 +202,11 @@ class TrainingLoop:
                 if self.schedule is not None:
                     self.schedule.step()
                 position.batch, position.done = batch + 1, position.done + 1
-                self._between(losses)
+                self._after_step(losses)
         return losses
 
-    def _between(self, losses: torch.Tensor) -> None:
-        """After each step: cheap, but for the moments at which something is to be told, looked at or kept."""
+    def _after_step(self, losses: torch.Tensor) -> None:
+        """Report, check and save after a step, if that is due; otherwise cheap."""
         position = self.position
         report_due = self.report_step is not None and time.monotonic() - self._reported_at >= _REPORT_INTERVAL_S
         checkpoint_due = self.checkpointer is not None and self.checkpointer.due(position.done)
@@ -214,8 +214,8 @@ class TrainingLoop:
         if not (report or checkpoint or position.done % _LOSS_CHECK_STEPS == 0):
             return
         known = self.strategy.all_reduce(losses[: position.batch])
-        # What is kept must be good to go on from.
-        self._look(known, "the loss")
+        # Save only a state that is good to resume from.
+        self._check_finite(known, "the loss")
         if report and self.report_step is not None:
             self._reported_at = time.monotonic()
             rate = float(self.optimizer.param_groups[0]["lr"])
@@ -224,9 +224,9 @@ class TrainingLoop:
             self.checkpointer.save(self.state, position.epoch, position.done)
 
     def _shares(self, batch: int) -> tuple[float, float]:
-        """What this process's mean over a batch counts for: in the mean over the batch, and in that over its step.
+        """The weight of this process's batch mean: in the mean of the batch, and in the mean of its step.
 
-        The second is as much larger as there are processes: their gradients are averaged, not added.
+        The second is multiplied by the number of processes, because gradients are averaged, not added.
         """
         rows = min(self.batch_size, self.rows.count - batch * self.batch_size)
         mine = self.strategy.local_rows(rows)
@@ -238,7 +238,7 @@ class TrainingLoop:
     def _no_losses(self) -> torch.Tensor:
         return torch.zeros(-(-self.rows.count // self.batch_size), device=self.device)
 
-    def _look(self, losses: torch.Tensor, what: str) -> None:
+    def _check_finite(self, losses: torch.Tensor, what: str) -> None:
         rate = float(self.optimizer.param_groups[0]["lr"])
         last = None if self.checkpointer is None else self.checkpointer.last
         refuse_non_finite_loss(losses, NonFiniteLoss(what, rate, self.position.epoch, last))

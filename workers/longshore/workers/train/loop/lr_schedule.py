@@ -1,4 +1,4 @@
-"""How the learning rate changes in the course of a training: PyTorch's schedulers, after a warm-up if one is asked for.
+"""Learning rate schedules: PyTorch's schedulers, after an optional warm-up.
 
 https://docs.pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate
 """
@@ -15,9 +15,9 @@ from longshore.shared.specs.train import TrainSpec
 
 
 class LRSchedule:
-    """The learning rate of an optimizer, by step and by epoch.
+    """Sets the learning rate of an optimizer, by step and by epoch.
 
-    :param steps: of the optimizer, of the whole training.
+    :param steps: optimizer steps of the whole training.
     """
 
     def __init__(self, spec: TrainSpec, optimizer: Optimizer, steps: int) -> None:
@@ -25,13 +25,13 @@ class LRSchedule:
         self._warmup = spec.warmup_steps
         self._rate = spec.learning_rate
         self._done = 0
-        left = max(steps - spec.warmup_steps, 1)
+        remaining = max(steps - spec.warmup_steps, 1)
         self._by_step: LRScheduler | None = None
         self._by_epoch: StepLR | ReduceLROnPlateau | None = None
         if spec.schedule == "cosine":
-            self._by_step = CosineAnnealingLR(optimizer, left)
+            self._by_step = CosineAnnealingLR(optimizer, remaining)
         elif spec.schedule == "linear":
-            self._by_step = LinearLR(optimizer, 1.0, 0.0, left)
+            self._by_step = LinearLR(optimizer, 1.0, 0.0, remaining)
         elif spec.schedule == "one_cycle":
             self._by_step = OneCycleLR(optimizer, spec.learning_rate, max(steps, 2))
         elif spec.schedule == "step":
@@ -42,7 +42,7 @@ class LRSchedule:
             self._set(self._rate / self._warmup)
 
     def step(self) -> None:
-        """After a step of the optimizer."""
+        """Advance after an optimizer step."""
         self._done += 1
         if self._done < self._warmup:
             self._set(self._rate * (self._done + 1) / self._warmup)
@@ -50,7 +50,7 @@ class LRSchedule:
             self._by_step.step()
 
     def epoch(self, metrics: Mapping[str, float]) -> None:
-        """At the end of an epoch."""
+        """Advance after an epoch."""
         if self._by_epoch is None or self._done < self._warmup:
             return
         if isinstance(self._by_epoch, ReduceLROnPlateau):
@@ -59,12 +59,12 @@ class LRSchedule:
             self._by_epoch.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """How far it is."""
+        """The state for a checkpoint."""
         inner = self._by_step or self._by_epoch
         return {"done": self._done, "inner": None if inner is None else inner.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The other way round. The rate itself is the optimizer's to restore."""
+        """Restore a state of :meth:`state_dict`. The optimizer restores the rate itself."""
         self._done = state["done"]
         inner = self._by_step or self._by_epoch
         if inner is not None:

@@ -1,4 +1,4 @@
-"""What a training computes in: float32, or mixed with a type of half the size.
+"""The precision of a training: float32, or mixed with a 16-bit type.
 
 https://docs.pytorch.org/docs/stable/amp.html
 """
@@ -17,11 +17,11 @@ _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Precision:
-    """The context of a forward pass, and what is done with its loss.
+    """Runs forward and backward passes in a precision.
 
-    :param name: ``auto`` and ``fp32`` are float32 throughout; ``bf16`` and ``fp16`` compute matrix products so, and
-        keep the weights in float32. With ``fp16`` losses are scaled up, so that small gradients are not lost.
-    :raises InvalidInput: the device cannot.
+    :param name: ``auto`` and ``fp32`` use float32 throughout; ``bf16`` and ``fp16`` compute matrix products in that
+        type and keep the weights in float32. ``fp16`` scales losses up, so that small gradients are not lost.
+    :raises InvalidInput: the device does not support the precision.
     """
 
     def __init__(self, name: str, device: torch.device) -> None:
@@ -32,17 +32,17 @@ class Precision:
         self._scaler = torch.amp.GradScaler(device.type) if name == "fp16" else None
 
     def context(self) -> AbstractContextManager[object]:
-        """For the forward pass and the loss."""
+        """The context of the forward pass and the loss."""
         return nullcontext() if self._type is None else torch.autocast(self._device, dtype=self._type)
 
     def backward(self, loss: torch.Tensor) -> None:
-        """Add up the gradients of a loss."""
+        """Accumulate the gradients of a loss."""
         torch.autograd.backward(loss if self._scaler is None else self._scaler.scale(loss))
 
     def step(self, optimizer: torch.optim.Optimizer, network: nn.Module, clip: float | None) -> None:
-        """One step of the optimizer.
+        """Make one optimizer step.
 
-        :param clip: the norm that all gradients together are scaled down to. https://arxiv.org/abs/1211.5063
+        :param clip: the norm that the gradients are clipped to. https://arxiv.org/abs/1211.5063
         """
         if self._scaler is not None:
             self._scaler.unscale_(optimizer)
@@ -55,10 +55,10 @@ class Precision:
             self._scaler.update()
 
     def state_dict(self) -> State:
-        """How far losses are scaled."""
+        """The state of the loss scaling."""
         return None if self._scaler is None else dict(self._scaler.state_dict())
 
     def load_state_dict(self, state: object) -> None:
-        """The other way round."""
+        """Restore a state of :meth:`state_dict`."""
         if self._scaler is not None and isinstance(state, dict):
             self._scaler.load_state_dict(state)

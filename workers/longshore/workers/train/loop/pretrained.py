@@ -1,4 +1,4 @@
-"""What a training begins with, and learns from, besides its rows: the weights of a version, and a teacher."""
+"""Fine-tuning and distillation: a training starts from the weights of a version, or learns from a teacher."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ from longshore.workers.families.weights import read_weights
 from longshore.workers.runtimes.family import build_module
 from longshore.workers.train.objective.multilabel import binary_divergence
 
-#: Names listed in an error or a note before it says only how many more there are.
+#: Names that an error or a note lists, at most; it counts the rest.
 _SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Nothing, by default."""
+    """The versions that a training uses; none by default."""
 
-    #: Tensors of the module of a version, by name.
+    #: Tensors of the base version, by name.
     base: Mapping[str, torch.Tensor] | None = None
-    #: From raw rows to outputs, in evaluation mode.
+    #: The teacher: a module from raw rows to outputs, in evaluation mode.
     teacher: nn.Module | None = None
-    #: What the teacher takes and gives.
+    #: The inputs and outputs of the teacher.
     teacher_signature: Signature | None = None
-    #: The content of the tokenizer that texts are read by; ``None`` trains one.
+    #: The content of a tokenizer for texts; ``None`` to train one.
     tokenizer: str | None = None
 
     def standardize(self, width: int) -> Standardize | None:
-        """That of the base, so that its network sees what it has learned from; ``None`` where it has none."""
+        """The standardisation of the base, which gives its network the inputs it knows; ``None`` if it has none."""
         if self.base is None or f"{STANDARDIZE}.mean" not in self.base:
             return None
         return Standardize(self.base[f"{STANDARDIZE}.mean"], self.base[f"{STANDARDIZE}.std"])
 
     def fill(self, network: nn.Module) -> tuple[str, ...]:
-        """Put the base's weights into ``network``, wherever name and shape are the same.
+        """Load the base's weights into ``network`` where name and shape are the same.
 
-        :returns: what to tell the job's owner: which parts are new.
+        :returns: notes for the job's owner: the parts that are new.
         """
         if self.base is None:
             return ()
@@ -66,7 +66,7 @@ class Pretrained:
 
 
 def load_pretrained(spec: TrainSpec, store: Store) -> Pretrained:
-    """What ``spec`` names.
+    """Load the versions that ``spec`` names.
 
     :raises CorruptBlob: a version cannot be read.
     """
@@ -91,9 +91,9 @@ def _weights(store: Store, manifest: Manifest) -> Path:
 
 
 def freeze(network: nn.Module, patterns: tuple[str, ...]) -> None:
-    """Take the parameters whose names match out of the training.
+    """Freeze the parameters whose names match a pattern.
 
-    :raises InvalidInput: a pattern matches none, or nothing is left to train.
+    :raises InvalidInput: a pattern matches no parameter, or nothing is left to train.
     """
     names = [name for name, _ in network.named_parameters()]
     for pattern in patterns:
@@ -107,14 +107,14 @@ def freeze(network: nn.Module, patterns: tuple[str, ...]) -> None:
 
 
 class Distillation:
-    """The loss of a network that learns from another one's outputs as well as from the targets.
+    """The loss of a network that learns from a teacher's outputs as well as from the targets.
 
-    Of classes: the cross entropy of the targets, and the Kullback-Leibler divergence of both distributions at a higher
-    temperature. Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015,
-    https://arxiv.org/abs/1503.02531. Of several labels a row: that of each label's two outcomes, likewise. Of numbers:
-    their squared error against the teacher's.
+    For classes it mixes the cross entropy of the targets with the Kullback-Leibler divergence of both distributions at
+    a higher temperature. Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015,
+    https://arxiv.org/abs/1503.02531. For multilabel it uses the divergence of each label's two outcomes. For regression
+    it uses the squared error against the teacher's outputs.
 
-    :param standardize: what was done to the rows, which the teacher takes raw.
+    :param standardize: the standardisation of the rows; the teacher takes raw rows.
     """
 
     def __init__(
@@ -138,8 +138,8 @@ class Distillation:
         """The mixed loss.
 
         :param inputs: rows as the network takes them.
-        :param outputs: what it gives for them.
-        :param own: its mean loss against the targets.
+        :param outputs: the network's outputs for these rows.
+        :param own: the network's mean loss against the targets.
         """
         with torch.no_grad():
             raw = inputs if self._standardize is None else inputs * self._standardize.std + self._standardize.mean

@@ -1,4 +1,4 @@
-"""What training gives."""
+"""The result of a training."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class TrainedModel:
     signature: Signature
     #: The family's configuration with every default filled in.
     config: FamilyConfig
-    #: Of the last epoch, and of the rows kept for testing.
+    #: Metrics of the last epoch, and of the test rows.
     metrics: dict[str, float]
-    #: What is odd about the data and no reason to refuse it, a sentence each.
+    #: Notes on unusual data, a sentence each.
     notes: tuple[str, ...] = ()
-    #: Of texts: what makes ids of them, the content of ``tokenizer.json``.
+    #: Only for texts: the content of ``tokenizer.json``.
     tokenizer: str | None = None
-    #: Of the held-out rows, in the end: rows by true class and predicted class; ``None`` where there is none.
+    #: The confusion matrix of the held-out rows after the last epoch: rows by true and predicted class, or ``None``.
     confusion: list[list[int]] | None = None

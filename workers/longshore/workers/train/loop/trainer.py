@@ -38,7 +38,7 @@ from longshore.workers.train.objective.evaluator import MetricsEvaluator
 from longshore.workers.train.strategy.base import Strategy
 from longshore.workers.train.strategy.single import Single
 
-#: Classifiers of more have no confusion matrix.
+#: A classifier with more classes has no confusion matrix.
 MAX_CONFUSION_CLASSES = 100
 
 Data: TypeAlias = TrainingData | StreamedData
@@ -46,17 +46,17 @@ Data: TypeAlias = TrainingData | StreamedData
 
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """What makes a training survive its worker; by default nothing does."""
+    """How a training is saved and resumed; by default it is not."""
 
     checkpointer: Checkpointer | None = None
-    #: Of the loop, to go on from.
+    #: The state of the loop to resume from.
     state: Mapping[str, Any] | None = None
     report_step: Report | None = None
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """What became of a network."""
+    """The result of training a network."""
 
     standardize: Standardize | None
     metrics: dict[str, float]
@@ -199,8 +199,8 @@ def train(
 ) -> TrainedModel:
     """Train what ``spec`` asks for on ``rows``, which are those that it names: in memory, or streamed.
 
-    The seed decides the split, the initial weights, the order of rows and the dropout. Two runs on the CPU with as many
-    threads end with the same bits. The state of torch's global generators is left as it was.
+    The seed decides the split, the initial weights, the order of rows and the dropout. Two runs on the CPU with the
+    same number of threads end with the same bits. The state of torch's global generators does not change.
 
     :param report: called after each epoch, from 1, with ``train_loss`` and, if rows are held out, ``val_loss`` and
         ``val_accuracy``, or ``val_loss``, ``val_mae`` and ``val_r2``, say; and at the end, if rows are kept for
@@ -228,10 +228,10 @@ def train(
         spec = spec.model_copy(update={"standardize": False})
     check()
     fitting = Trainer(spec, data, device, report, check, checkpoints or CheckpointConfig(), pretrained, strategy)
-    # Seeded inside and restored after: other work of this process must not depend on which jobs it trained before.
+    # Seed inside and restore after: other work of this process must not depend on earlier trainings.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(spec.seed)
-        network, notes = _begun(fitting, family, config)
+        network, notes = _build_network(fitting, family, config)
         fit = fitting.run(network)
         network = strategy.unwrap(network, lambda: family.build(config, data.signature.width, data.outputs))
     module = assemble(network, fit.standardize, unit_length=data.signature.task == "embedding")
@@ -246,14 +246,14 @@ def train(
     )
 
 
-def _begun(fitting: Trainer, family: Family, config: FamilyConfig) -> tuple[nn.Module, tuple[str, ...]]:
-    """The network with its initial weights, and what is to be said of them."""
-    # Built on the CPU, so that the seed gives the same initial weights for every device.
+def _build_network(fitting: Trainer, family: Family, config: FamilyConfig) -> tuple[nn.Module, tuple[str, ...]]:
+    """Build the network with its initial weights. Returns it with notes on the weights."""
+    # Build on the CPU, so that a seed gives the same initial weights on every device.
     network = family.build(config, fitting.data.signature.width, fitting.data.outputs)
     initialize(network, fitting.spec)
     notes = fitting.pretrained.fill(network)
     freeze(network, fitting.spec.freeze)
-    # FSDP shards no other layout than torch's own.
+    # FSDP shards only the default memory layout.
     if fitting.device.type == "cpu" and fitting.strategy.world_size == 1:
         channels_last(network, family)
     return network, tuple(notes)

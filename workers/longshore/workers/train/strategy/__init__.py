@@ -1,1 +1,1 @@
-"""How one training is spread over devices."""
+"""Strategies that distribute a training over devices."""

@@ -1,4 +1,4 @@
-"""What the training loop asks of how it is spread over devices."""
+"""The interface between the training loop and the devices that it runs on."""
 
 from __future__ import annotations
 
@@ -16,80 +16,80 @@ Weights = Mapping[str, torch.Tensor]
 
 
 class Strategy(Protocol):
-    """One of the processes that train together, its *rank* from 0; each has one device.
+    """One of the processes that train together, each with its own device; ranks count from 0.
 
-    What is called *together* must be called by every rank, in the same order: each waits for the others.
+    Every rank must call a *collective* method, in the same order: each waits for the others.
     """
 
     @property
     def rank(self) -> int:
-        """Which one this is. Rank 0 reports, and keeps checkpoints."""
+        """The rank of this process. Rank 0 reports, and saves checkpoints."""
         ...
 
     @property
     def world_size(self) -> int:
-        """How many there are."""
+        """The number of processes."""
         ...
 
     def prepare(self, network: nn.Module, device: torch.device, seed: int) -> None:
-        """Put a network that is the same on every rank on the devices, before an optimizer is made. Together.
+        """Put a network, which is the same on every rank, on the devices before the optimizer is made. Collective.
 
-        :param seed: of the job. From here on each rank draws random numbers of its own.
-        :raises InvalidInput: the network has parts that would learn something else than on one device.
+        :param seed: the job's seed. From now on each rank draws random numbers of its own.
+        :raises InvalidInput: the network has layers that would learn differently than on one device.
         """
 
     def wrap(self, network: nn.Module, width: int) -> nn.Module:
-        """What the forward passes of training go through, so that gradients are added up. Together.
+        """Wrap the network for the forward passes of training, so that gradients are reduced. Collective.
 
         :param width: numbers in one row.
         """
 
     def gradient_sync(self, model: nn.Module, sync: bool) -> AbstractContextManager[object]:
-        """Around a forward and a backward pass.
+        """The context of a forward and a backward pass.
 
-        :param now: whether gradients are added up over the ranks in it, or wait for a later one.
+        :param sync: reduce gradients over the ranks in this pass; otherwise a later pass does.
         """
 
     def local_rows(self, rows: int) -> slice:
-        """Which of so many rows, dealt out to the ranks in order, are this rank's; rank 0 has some if there are any."""
+        """The share of this rank in ``rows`` rows. Shares follow the order of ranks; rank 0 has some if any has."""
 
     def all_reduce(self, values: torch.Tensor) -> torch.Tensor:
-        """The sum over the ranks, the same bits on each. Together."""
+        """The sum over the ranks, with the same bits on each. Collective."""
 
-    def broadcast(self, *wishes: bool) -> tuple[bool, ...]:
-        """What rank 0 wishes. Together."""
+    def broadcast(self, *flags: bool) -> tuple[bool, ...]:
+        """The flags of rank 0. Collective."""
 
     def all_gather(self, value: torch.Tensor) -> torch.Tensor:
-        """What every rank has of something, to be kept: ``(size, ...)``; of a single one as it is. Together."""
+        """The values of all ranks, ``(world_size, ...)``; on a single device the value itself. Collective."""
 
     def local_shard(self, gathered: torch.Tensor) -> torch.Tensor:
-        """The part of this rank of what :meth:`all_gather` gave.
+        """The value of this rank in a result of :meth:`all_gather`.
 
-        :raises InvalidInput: it is of as many ranks as there are not.
+        :raises InvalidInput: the result has another number of ranks.
         """
 
     def network_state_dict(self, network: nn.Module) -> Weights:
-        """All of a network's state. Together. Where it is sharded, ranks other than 0 get nothing."""
+        """The whole state of a network. Collective. If it is sharded, only rank 0 gets it."""
 
     def load_network_state_dict(self, network: nn.Module, weights: Weights) -> None:
-        """The other way round, on every rank. Together."""
+        """Load a whole state on every rank. Collective."""
 
     def optimizer_state_dict(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> State:
-        """All of an optimizer's state. Together. Where it is sharded, ranks other than 0 get nothing."""
+        """The whole state of an optimizer. Collective. If it is sharded, only rank 0 gets it."""
 
     def load_optimizer_state_dict(
         self, network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
     ) -> None:
-        """The other way round, on every rank. Together."""
+        """Load a whole state on every rank. Collective."""
 
     def unwrap(self, network: nn.Module, build: Callable[[], nn.Module]) -> nn.Module:
-        """A network with all weights. Together. Where it is sharded, that of ranks other than 0 is of no use.
+        """The network with all weights. Collective. If it is sharded, only the network of rank 0 is complete.
 
-        :param build: makes one of the same shape.
+        :param build: makes a network of the same shape.
         """
 
     def full_state_dict(self, local: Weights) -> Weights:
         """The whole of what :meth:`local_state_dict` has split. Collective. If it is sharded, only rank 0 gets it."""
 
     def local_state_dict(self, network: nn.Module, full: Weights) -> Weights:
-        """What a rank holds of a network's weights, as its ``state_dict`` has them."""
+        """This rank's share of a network's weights, as in its ``state_dict``."""

@@ -1,4 +1,4 @@
-"""Every device holds the whole network; gradients are added up: DistributedDataParallel.
+"""Distributed data parallel: every device has the whole network, and gradients are reduced.
 
 Li et al., "PyTorch Distributed: Experiences on Accelerating Data Parallel Training", 2020,
 https://arxiv.org/abs/2006.15704
@@ -17,7 +17,7 @@ from longshore.workers.train.strategy.single import Single
 
 
 class Ddp(ProcessGroup, Single):
-    """See :class:`~longshore.workers.train.strategy.base.Strategy`. What is kept is kept as of a single device."""
+    """See :class:`~longshore.workers.train.strategy.base.Strategy`. Checkpoints are those of a single device."""
 
     rank: int
     world_size: int
@@ -31,8 +31,8 @@ class Ddp(ProcessGroup, Single):
     def wrap(self, network: nn.Module, width: int) -> nn.Module:
         """A module over the same parameters; states are taken from ``network``.
 
-        Before the second pass, DDP orders its buckets anew, and a sum of more than two ranks depends on where in a
-        bucket it stands. So the first pass is made here: a training that goes on adds up as one that never stopped.
+        DDP reorders its buckets before the second pass, and a sum over more than two ranks depends on the position in a
+        bucket. So the first pass happens here: a resumed training then sums exactly as one that never stopped.
         """
         model = DistributedDataParallel(network, gradient_as_bucket_view=True)
         device = next(network.parameters()).device

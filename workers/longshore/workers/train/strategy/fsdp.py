@@ -1,4 +1,4 @@
-"""Every device holds a shard of the network, and gets the rest of a layer only while it computes it: FSDP2.
+"""Fully sharded data parallel (FSDP2): every device has a shard of the network, and gathers a layer to compute it.
 
 https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html; Zhao et al., "PyTorch FSDP", 2023,
 https://arxiv.org/abs/2304.11277
@@ -27,7 +27,7 @@ from longshore.workers.train.checkpoint.state_file import State
 from longshore.workers.train.strategy.base import Weights
 from longshore.workers.train.strategy.process_group import ProcessGroup, refuse_batch_norm
 
-#: Everything, in the memory of rank 0's CPU.
+#: The full state, in the CPU memory of rank 0.
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
@@ -35,9 +35,9 @@ class Fsdp(ProcessGroup):
     """See :class:`~longshore.workers.train.strategy.base.Strategy`."""
 
     def prepare(self, network: nn.Module, device: torch.device, seed: int) -> None:
-        """Shard every layer that has parameters of its own, and what is left with the whole.
+        """Shard every layer that has parameters, and the remaining parameters with the whole network.
 
-        Layer by layer, so that a network that no single device can hold never lies on one.
+        Layers are sharded one by one, so that a network larger than one device never has to fit on it.
         """
         refuse_batch_norm(network)
         mesh = init_device_mesh(device.type, (self.world_size,))
@@ -68,7 +68,7 @@ class Fsdp(ProcessGroup):
         set_model_state_dict(network, dict(weights), options=StateDictOptions(full_state_dict=True))
 
     def optimizer_state_dict(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> State:
-        """By the names of the parameters."""
+        """See :meth:`Strategy.optimizer_state_dict`; keyed by parameter name."""
         return get_optimizer_state_dict(network, optimizer, options=_WHOLE)
 
     def load_optimizer_state_dict(
@@ -102,14 +102,14 @@ class Fsdp(ProcessGroup):
             like = own[name]
             shards[name] = tensor
             if isinstance(like, DTensor):
-                # Each rank has read the whole: nothing need be sent.
+                # Each rank has read the full state, so nothing is sent.
                 on_device = tensor.to(like.device)
                 shards[name] = distribute_tensor(on_device, like.device_mesh, like.placements, src_data_rank=None)
         return shards
 
 
 def units(network: nn.Module) -> list[nn.Module]:
-    """The layers that are sharded by themselves: those of a container, and blocks of a transformer as a whole."""
+    """The layers that are sharded separately: those of a container, and whole transformer blocks."""
     layers: list[nn.Module] = []
     for child in network.children():
         if isinstance(child, nn.Sequential | nn.ModuleList | nn.TransformerEncoder):

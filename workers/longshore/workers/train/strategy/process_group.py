@@ -1,4 +1,4 @@
-"""What the ranks of a training do together, whatever of the network each of them holds."""
+"""Collective operations of the ranks of a training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ProcessGroup:
         self.world_size = distributed.get_world_size()
 
     def local_rows(self, rows: int) -> slice:
-        """Neighbouring rows; ranks differ by one at most, and the first has the most."""
+        """Consecutive rows; shares differ by one row at most, and rank 0 has the largest."""
         return slice(-(-self.rank * rows // self.world_size), -(-(self.rank + 1) * rows // self.world_size))
 
     def all_reduce(self, values: torch.Tensor) -> torch.Tensor:
@@ -29,24 +29,26 @@ class ProcessGroup:
         distributed.all_reduce(summed)
         return summed
 
-    def broadcast(self, *wishes: bool) -> tuple[bool, ...]:
-        """See :meth:`Strategy.broadcast`. On the CPU, so that nobody waits for a device."""
-        said = torch.tensor(wishes, dtype=torch.uint8)
-        distributed.broadcast(said, 0)
-        return tuple(map(bool, said.tolist()))
+    def broadcast(self, *flags: bool) -> tuple[bool, ...]:
+        """See :meth:`Strategy.broadcast`. On the CPU, so that no rank waits for a device."""
+        values = torch.tensor(flags, dtype=torch.uint8)
+        distributed.broadcast(values, 0)
+        return tuple(map(bool, values.tolist()))
 
     def all_gather(self, value: torch.Tensor) -> torch.Tensor:
         """See :meth:`Strategy.all_gather`."""
-        found = [torch.empty_like(value) for _ in range(self.world_size)]
-        distributed.all_gather(found, value.contiguous())
-        return torch.stack(found)
+        values = [torch.empty_like(value) for _ in range(self.world_size)]
+        distributed.all_gather(values, value.contiguous())
+        return torch.stack(values)
 
     def local_shard(self, gathered: torch.Tensor) -> torch.Tensor:
         """See :meth:`Strategy.local_shard`."""
         if gathered.ndim != 2 or len(gathered) != self.world_size:
-            of = len(gathered) if gathered.ndim == 2 else 1
-            raise InvalidInput("devices", f"{self.world_size}: the checkpoint to go on from is of {of}; give as many")
-        # Copied: torch sets a generator to what begins at the storage, wherever a view of it begins.
+            devices = len(gathered) if gathered.ndim == 2 else 1
+            raise InvalidInput(
+                "devices", f"{self.world_size}: the checkpoint to resume from has devices={devices}; use as many"
+            )
+        # Copied, because torch reads a generator's state from the start of the storage, not of the view.
         return gathered[self.rank].clone()
 
     def seed_rank(self, seed: int) -> None:
@@ -56,7 +58,7 @@ class ProcessGroup:
 
 
 def refuse_batch_norm(network: nn.Module) -> None:
-    """:raises InvalidInput: the network has layers that measure a batch, and would each measure a part of it."""
+    """:raises InvalidInput: the network has batch norm layers, which would measure only the rows of one device."""
     for name, layer in network.named_modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             raise InvalidInput(

@@ -1,4 +1,4 @@
-"""A training on one device, which every training is unless it is asked for more."""
+"""Training on one device, the default."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Single:
     world_size = 1
 
     def prepare(self, network: nn.Module, device: torch.device, seed: int) -> None:
-        """Put it there."""
+        """Move the network to the device."""
         network.to(device)
 
     def wrap(self, network: nn.Module, width: int) -> nn.Module:
@@ -28,59 +28,59 @@ class Single:
         return network
 
     def gradient_sync(self, model: nn.Module, sync: bool) -> AbstractContextManager[object]:
-        """Nothing to add up."""
+        """No gradients to reduce."""
         return nullcontext()
 
     def local_rows(self, rows: int) -> slice:
-        """All of them."""
+        """All rows."""
         return slice(0, rows)
 
     def all_reduce(self, values: torch.Tensor) -> torch.Tensor:
-        """As they are."""
+        """The values themselves."""
         return values
 
-    def broadcast(self, *wishes: bool) -> tuple[bool, ...]:
-        """As it is wished."""
-        return wishes
+    def broadcast(self, *flags: bool) -> tuple[bool, ...]:
+        """The flags themselves."""
+        return flags
 
     def all_gather(self, value: torch.Tensor) -> torch.Tensor:
-        """As it is."""
+        """The value itself."""
         return value
 
     def local_shard(self, gathered: torch.Tensor) -> torch.Tensor:
-        """As it is."""
+        """The value itself."""
         return gathered
 
     def network_state_dict(self, network: nn.Module) -> Weights:
-        """As torch gives it."""
+        """The state as torch returns it."""
         return dict(network.state_dict())
 
     def load_network_state_dict(self, network: nn.Module, weights: Weights) -> None:
-        """As torch takes it."""
+        """Load the state with torch."""
         network.load_state_dict(weights)
 
     def optimizer_state_dict(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> State:
-        """As torch gives it."""
+        """The state as torch returns it."""
         return optimizer.state_dict()
 
     def load_optimizer_state_dict(
         self, network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
     ) -> None:
-        """As torch takes it, each tensor laid out as its parameter: fused optimizers go through both side by side."""
+        """Load the state, each tensor in the memory layout of its parameter: fused optimizers need the same layout."""
         optimizer.load_state_dict(dict(state))
-        for parameter, kept in optimizer.state.items():
-            for name, value in kept.items():
+        for parameter, values in optimizer.state.items():
+            for name, value in values.items():
                 if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
-                    kept[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+                    values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
     def unwrap(self, network: nn.Module, build: Callable[[], nn.Module]) -> nn.Module:
         """The network itself."""
         return network
 
     def full_state_dict(self, local: Weights) -> Weights:
-        """As they are."""
+        """The weights themselves."""
         return local
 
     def local_state_dict(self, network: nn.Module, full: Weights) -> Weights:
-        """As they are."""
+        """The weights themselves."""
         return full

@@ -20,7 +20,7 @@ from longshore.workers.families.standardize import Standardize
 from longshore.workers.train.data.stream.batches import SplitRows, StreamedRows
 from longshore.workers.train.data.stream.open import TableSource
 from longshore.workers.train.data.stream.reader import StreamSource, cut_runs
-from longshore.workers.train.data.stream.scan import DataScan, survey
+from longshore.workers.train.data.stream.scan import DataScan, scan_streams
 from longshore.workers.train.data.stream.splitting import TEST, TRAIN, VALIDATION, ConstantSplitter, HashSplitter
 
 CPU = torch.device("cpu")
@@ -50,13 +50,13 @@ class OpenedRows:
     ) -> None:
         source = open_source(detect(path))
         self.stream = StreamSource("data", source, cut_runs(source), HashSplitter(validation, test, seed))
-        self.survey: DataScan = survey(
+        self.scan: DataScan = scan_streams(
             spec(path, validation=validation, test=test, seed=seed, **options), [self.stream], FEATURES, lambda: None
         )
 
     def part(self, part: int, standardize: Standardize | None = None) -> SplitRows:
-        counts = self.survey.counts[0][:, part]
-        return SplitRows([(self.stream, counts)], part, self.survey.signature, self.survey.encoder, standardize, CPU)
+        counts = self.scan.counts[0][:, part]
+        return SplitRows([(self.stream, counts)], part, self.scan.signature, self.scan.encoder, standardize, CPU)
 
     def train(self, window: int = 500, seed: int = 3) -> StreamedRows:
         return StreamedRows(self.part(TRAIN), window, seed)
@@ -126,8 +126,8 @@ def test_the_scale_is_that_of_the_rows_to_train_on(path: Path) -> None:
     opened = OpenedRows(path)
     trained = torch.cat([inputs for inputs, _ in opened.part(TRAIN).in_order(1000)])
     wanted = Standardize.measure(trained, torch.arange(len(trained)))
-    assert torch.equal(opened.survey.standardize.mean, wanted.mean)
-    assert torch.allclose(opened.survey.standardize.std, wanted.std)
+    assert torch.equal(opened.scan.standardize.mean, wanted.mean)
+    assert torch.allclose(opened.scan.standardize.std, wanted.std)
     scaled = torch.cat([inputs for inputs, _ in opened.part(TRAIN, wanted).in_order(1000)])
     assert torch.equal(scaled, wanted(trained))
 
@@ -139,7 +139,7 @@ def test_rows_of_their_own_are_held_out_whole(tmp_path: Path) -> None:
     )
     source = open_source(detect(tmp_path / "rows.parquet"))
     data = StreamSource("data", source, cut_runs(source), HashSplitter(0, 0, 0))
-    found = survey(spec(tmp_path, validation=0), [data, own], FEATURES, lambda: None)
+    found = scan_streams(spec(tmp_path, validation=0), [data, own], FEATURES, lambda: None)
     assert [counts.sum(axis=0).tolist() for counts in found.counts] == [[ROWS, 0, 0], [0, 20, 0]]
 
 
@@ -199,22 +199,22 @@ def test_a_fraction_that_holds_nothing_out_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_the_task_is_told_as_it_is_without_streaming(tmp_path: Path, y: object, task: str, labels: int | None) -> None:
-    found = OpenedRows(write(tmp_path, y=y), validation=0, test=0).survey
+    found = OpenedRows(write(tmp_path, y=y), validation=0, test=0).scan
     assert found.encoder.task == task
     assert (None if found.encoder.labels is None else len(found.encoder.labels)) == labels
 
 
 def test_constant_columns_are_noted(tmp_path: Path) -> None:
-    notes = OpenedRows(write(tmp_path, b=[2.5] * ROWS)).survey.notes
+    notes = OpenedRows(write(tmp_path, b=[2.5] * ROWS)).scan.notes
     assert notes == ("column 'b' is 2.5 in every row to train on, so it teaches nothing",)
 
 
 def test_balanced_weights_are_of_the_rows_to_train_on(path: Path) -> None:
     opened = OpenedRows(path, class_weights="balanced")
     targets = torch.cat([targets for _, targets in opened.train().batches(1, 64)])
-    assert opened.survey.class_counts == tuple(torch.bincount(targets).tolist())
-    assert sum(opened.survey.class_counts) == opened.train().count < ROWS
-    assert OpenedRows(path).survey.class_counts == ()
+    assert opened.scan.class_counts == tuple(torch.bincount(targets).tolist())
+    assert sum(opened.scan.class_counts) == opened.train().count < ROWS
+    assert OpenedRows(path).scan.class_counts == ()
 
 
 @pytest.mark.parametrize(
@@ -225,6 +225,6 @@ def test_classes_of_any_type_are_counted(values: list[object]) -> None:
     source = TableSource(table)
     stream = StreamSource("data", source, cut_runs(source), ConstantSplitter(TRAIN))
     asked = spec(Path("/x"), validation=0.0, class_weights="balanced", task="classification")
-    found = survey(asked, [stream], (Feature(name="a"),), lambda: None)
+    found = scan_streams(asked, [stream], (Feature(name="a"),), lambda: None)
     assert found.class_counts == tuple(values.count(label) for label in found.encoder.labels or ())
     assert sum(found.class_counts) == 6

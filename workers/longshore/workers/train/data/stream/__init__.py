@@ -1,1 +1,1 @@
-"""Training on data that is larger than memory: read again in each epoch, and shuffled within a window."""
+"""Training on data larger than memory: it is read in each epoch, and shuffled within a window."""

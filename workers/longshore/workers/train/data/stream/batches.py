@@ -17,7 +17,7 @@ from longshore.workers.train.data.stream.splitting import TRAIN
 from longshore.workers.train.data.targets import TargetEncoder
 from longshore.workers.train.seeds import derive_seed
 
-#: Windows that wait, besides the one in use and the one that is being read.
+#: Windows that wait, besides the one in use and the one being read.
 _WAITING = 1
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -25,9 +25,9 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 @dataclass(frozen=True)
 class SplitRows:
-    """The rows of one part, wherever they lie."""
+    """The rows of one split, from one or more sources."""
 
-    #: Each with how many rows of the part each of its runs has, int64 ``(runs,)``.
+    #: Each source with the rows of the split in each of its runs, int64 ``(runs,)``.
     sources: Sequence[tuple[StreamSource, npt.NDArray[np.int64]]]
     part: int
     signature: Signature
@@ -52,7 +52,7 @@ class SplitRows:
         (stream, counts) = self.sources[0]
         order = _shuffled(len(stream.runs), derive_seed("runs", seed, epoch))
         before = np.concatenate([[0], np.cumsum(counts[order])])
-        # Runs that are over by then need not be read.
+        # Skip runs that end before the first window.
         first = int(np.searchsorted(before, start * rows, side="right")) - 1
         if first >= len(order):
             return
@@ -70,7 +70,7 @@ class SplitRows:
     def _windows(
         self, orders: Sequence[tuple[StreamSource, Sequence[int], int]], rows: int
     ) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.generic]]]:
-        """Fill one window after another; the last may be smaller. Each has memory of its own."""
+        """Yield windows one after another; the last may be smaller. Each has its own memory."""
         rows = min(rows, self.count)
         window = _WindowBuffer(rows, self.signature.width)
         for stream, order, skip in orders:
@@ -96,7 +96,7 @@ class _WindowBuffer:
         return self.filled == len(self._features)
 
     def put(self, features: npt.NDArray[np.float32], targets: npt.NDArray[np.generic]) -> int:
-        """Take as many rows as there is place for; returns how many."""
+        """Add as many rows as fit. Returns their number."""
         taken = min(len(features), len(self._features) - self.filled)
         self._features[self.filled : self.filled + taken] = features[:taken]
         self._targets.append(targets[:taken])
@@ -108,12 +108,12 @@ class _WindowBuffer:
 
 
 class StreamedRows:
-    """The rows to train on. Their order depends on the seed and the epoch alone.
+    """The rows to train on. Their order depends only on the seed and the epoch.
 
-    The file's runs come in an order of the epoch's own; their rows fill one window after another, and each window is
-    shuffled.
+    Each epoch reads the runs of the file in a random order; their rows fill one window after another, and each window
+    is shuffled.
 
-    :param window: rows that are shuffled together; made a multiple of the batch, so that no batch lies in two.
+    :param window: rows that are shuffled together; rounded up to a multiple of the batch, so that no batch spans two.
     """
 
     def __init__(self, rows: SplitRows, window: int, seed: int) -> None:
@@ -126,7 +126,7 @@ class StreamedRows:
     def batches(self, epoch: int, size: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, inputs and targets, on the device.
 
-        :param start: the step to begin with: batches before it are not read, but for those of its window.
+        :param start: the first step: batches before it are not read, except those of its window.
         """
         window = -(-self._window // size) * size
         per_window = window // size

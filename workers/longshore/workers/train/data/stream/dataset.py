@@ -1,4 +1,4 @@
-"""A stream that was read once, to be trained on."""
+"""Training data that is streamed: it was scanned once, and is read in each epoch."""
 
 from __future__ import annotations
 
@@ -15,50 +15,50 @@ from longshore.workers.families.standardize import Standardize
 from longshore.workers.train.callbacks import Check
 from longshore.workers.train.data.stream.batches import SplitRows
 from longshore.workers.train.data.stream.reader import StreamSource
-from longshore.workers.train.data.stream.scan import DataScan, survey
+from longshore.workers.train.data.stream.scan import DataScan, scan_streams
 from longshore.workers.train.data.stream.splitting import TRAIN, FoldSplitter
 
-#: Bytes of numbers in a window, and the most rows in one, where the job does not say how many.
+#: Default window: bytes of numbers, and rows, at most.
 WINDOW_BYTES, WINDOW_ROWS = 128 << 20, 262_144
 
 
 @dataclass(frozen=True)
 class StreamedData:
-    """Streams, and what the first pass over them has found."""
+    """Streams, and the result of the first pass over them."""
 
     streams: Sequence[StreamSource]
-    survey: DataScan
+    scan: DataScan
 
     @property
     def signature(self) -> Signature:
-        """Of the version to be trained."""
-        return self.survey.signature
+        """The signature of the version."""
+        return self.scan.signature
 
     @property
     def outputs(self) -> int:
-        """Numbers the network gives for a row."""
+        """Outputs of the network for a row."""
         assert self.signature.outputs is not None
         return self.signature.outputs
 
     @property
     def class_counts(self) -> tuple[int, ...]:
-        """Of a classifier: rows to train on of each class, if the spec asks for balanced weights."""
-        return self.survey.class_counts
+        """Only for classifiers with balanced weights: rows to train on of each class."""
+        return self.scan.class_counts
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is odd about the data and no reason to refuse it, a sentence each."""
-        return self.survey.notes
+        """Notes on unusual data, a sentence each."""
+        return self.scan.notes
 
     def part(self, part: int, standardize: Standardize | None, device: torch.device) -> SplitRows:
-        """The rows of one part: those to train on from ``data`` alone, others from wherever they are."""
+        """The rows of one split: training rows only from ``data``, others from every source."""
         sources = [
             (stream, counts[:, part])
-            for stream, counts in zip(self.streams, self.survey.counts, strict=True)
+            for stream, counts in zip(self.streams, self.scan.counts, strict=True)
             if part == TRAIN or counts[:, part].any()
         ]
         sources = sources[:1] if part == TRAIN else sources
-        return SplitRows(sources, part, self.signature, self.survey.encoder, standardize, device)
+        return SplitRows(sources, part, self.signature, self.scan.encoder, standardize, device)
 
     def window(self, spec: TrainSpec) -> int:
         """Rows that are shuffled together."""
@@ -85,4 +85,4 @@ def read_streams(
     for other in streams[1:]:
         kind = data.schema.field(spec.target).type
         check_held_out(other.source.schema, features, spec.target, kind, other.field)
-    return StreamedData(streams, survey(spec, streams, features, check))
+    return StreamedData(streams, scan_streams(spec, streams, features, check))

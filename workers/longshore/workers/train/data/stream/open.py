@@ -1,4 +1,4 @@
-"""From a spec to the streams that it names."""
+"""Opens the streams that a spec names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from longshore.workers.train.data.stream.splitting import (
 
 
 def open_streams(spec: TrainSpec, blocks: InlineBlocks) -> list[StreamSource]:
-    """The stream of ``spec.data``, then those of rows held out that lie elsewhere.
+    """The stream of ``spec.data``, then those of held-out rows from other sources.
 
     :raises DataError: a file cannot be read, or is not what it was at submission.
     """
@@ -55,12 +55,12 @@ class TableSource:
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns."""
+        """The schema of the table."""
         return self.table.schema
 
     @property
     def rows(self) -> int:
-        """How many."""
+        """The number of rows."""
         return int(self.table.num_rows)
 
     def head(self, rows: int = 1024) -> pa.RecordBatch:

@@ -1,4 +1,4 @@
-"""Rows of one part of a source as numbers, in the order of its runs."""
+"""Reads the rows of one split of a source as numbers, run by run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from longshore.workers.train.data.targets import TargetEncoder, Values
 
 #: Rows read at a time, and the bytes of numbers that they make, at most.
 _ROWS, _BYTES = 8192, 16 << 20
-#: Rows in a run, where the file's layout does not say: few enough that there are many to shuffle.
+#: Rows in a run, unless the file's layout decides: few, so that there are many runs to shuffle.
 RUN_ROWS = 16_384
 
 Floats = npt.NDArray[np.float32]
@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class StreamSource:
-    """A file to stream from, cut into runs of rows that are read in one go."""
+    """A file to stream from, divided into runs of rows that are read at once."""
 
     #: The argument that named it: ``data``, ``validation`` or ``test``.
     field: str
@@ -38,12 +38,12 @@ class StreamSource:
 
     @property
     def rows(self) -> int:
-        """In all."""
+        """Rows of all runs."""
         return self.runs[-1].stop if self.runs else 0
 
 
 def cut_runs(source: Source) -> Sequence[Segment]:
-    """Cut a file: by row groups where it has such, since these are decoded from their beginnings."""
+    """Divide a file into runs: its row groups if it has any, because these are decoded from their start."""
     borders = getattr(source, "borders", None)
     if borders is None:
         return source.segments(RUN_ROWS)
@@ -53,13 +53,13 @@ def cut_runs(source: Source) -> Sequence[Segment]:
 def batches(stream: StreamSource, run: int, columns: Sequence[str], width: int) -> Iterator[tuple[int, pa.RecordBatch]]:
     """The batches of a run, each with the number of its first row.
 
-    :param columns: those wanted besides what the splitter must see.
+    :param columns: columns to read, besides those that the splitter needs.
     :param width: numbers that a row makes.
     """
     start = stream.runs[run].start
-    wanted = list(dict.fromkeys([*columns, *stream.splitter.columns]))
+    names = list(dict.fromkeys([*columns, *stream.splitter.columns]))
     rows = max(1, min(_ROWS, _BYTES // (4 * max(width, 1))))
-    for batch in stream.source.batches(stream.runs[run], wanted, rows):
+    for batch in stream.source.batches(stream.runs[run], names, rows):
         yield start, batch
         start += batch.num_rows
 
@@ -67,11 +67,11 @@ def batches(stream: StreamSource, run: int, columns: Sequence[str], width: int) 
 def split_rows(
     stream: StreamSource, part: int, order: Sequence[int], skip: int, signature: Signature, encoder: TargetEncoder
 ) -> Iterator[tuple[Floats, Values]]:
-    """The features, float32 ``(n, width)``, and the targets of the rows of ``part``, some at a time.
+    """The features, float32 ``(n, width)``, and the targets of the rows of ``part``, batch by batch.
 
     :param order: the runs to go through.
-    :param skip: rows of the part to leave out at the beginning.
-    :raises InvalidInput: a row is bad, though none was when the data was surveyed.
+    :param skip: rows of the split to skip at the start.
+    :raises InvalidInput: a row is bad, although the scan found none.
     """
     names = [feature.name for feature in signature.features]
     for run in order:

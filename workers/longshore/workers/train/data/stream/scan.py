@@ -37,23 +37,25 @@ _NAMES = {VALIDATION: "validation", TEST: "test"}
 
 @dataclass(frozen=True)
 class DataScan:
-    """What one pass has found."""
+    """The result of one pass over the data."""
 
     signature: Signature
     encoder: TargetEncoder
-    #: Measured on the rows to train on.
+    #: Mean and standard deviation of the rows to train on.
     standardize: Standardize
-    #: Of each source, the rows of each part in each run: int64 ``(runs, 3)``.
+    #: For each source, the rows of each split in each run: int64 ``(runs, 3)``.
     counts: Sequence[npt.NDArray[np.int64]]
     notes: tuple[str, ...]
-    #: Rows to train on of each class, where the spec asks for balanced weights.
+    #: Rows to train on of each class, only if the spec asks for balanced weights.
     class_counts: tuple[int, ...] = ()
 
 
-def survey(spec: TrainSpec, sources: Sequence[StreamSource], features: tuple[Feature, ...], check: Check) -> DataScan:
+def scan_streams(
+    spec: TrainSpec, sources: Sequence[StreamSource], features: tuple[Feature, ...], check: Check
+) -> DataScan:
     """Read every row of ``sources`` once.
 
-    :raises InvalidInput: a row is bad, or the parts or the labels are not such that one can train on them.
+    :raises InvalidInput: a row is bad, or the splits or labels do not allow training.
     """
     plain = Signature(features=features, task="regression", target=spec.target)
     scale, labels = _Scale(plain.width), _Labels(spec.target, spec.task, spec.class_weights == "balanced")
@@ -88,7 +90,7 @@ def _check_parts(spec: TrainSpec, counts: npt.NDArray[np.int64]) -> None:
 
 
 class _Scale:
-    """Mean and standard deviation as :meth:`Standardize.measure` has them, from rows that pass by once."""
+    """Computes the mean and standard deviation of :meth:`Standardize.measure` in one pass."""
 
     def __init__(self, width: int) -> None:
         self._count = 0
@@ -121,18 +123,18 @@ class _Scale:
 
 
 class _Labels:
-    """The distinct values of the target among the rows to train on, and where others were first seen."""
+    """Collects the labels of the rows to train on, and the row where each held-out label first occurs."""
 
     def __init__(self, name: str, task: TrainTask, count: bool) -> None:
         self._name = name
         self._task: TrainTask = task
-        #: Rows to train on by their value; ``None`` where nobody asks.
+        #: Rows to train on by label; ``None`` if they are not needed.
         self._counts: Counter[object] | None = Counter() if count else None
-        #: Whether a row has a list of labels.
+        #: Whether rows have lists of labels.
         self._sets = False
-        #: Of a target that is no label: a row, which says its type.
+        #: The distinct labels; for a target without labels, one row, for its type.
         self._known: pa.Array | None = None
-        #: Distinct values that are held out, each with the part and the row where it was first seen.
+        #: Held-out labels, each with the split and the row where it first occurs.
         self._held_out: dict[object, tuple[str, int]] = {}
 
     def add(self, stream: StreamSource, column: pa.Array, parts: Codes, start: int) -> None:
@@ -148,12 +150,12 @@ class _Labels:
             return
         rows = np.arange(len(column))
         if is_label_lists(column.type, self._task):
-            found = read_label_lists(column, self._name, start, where)
-            self._sets, column, rows, parts = True, found.labels, found.rows, parts[found.rows]
+            lists = read_label_lists(column, self._name, start, where)
+            self._sets, column, rows, parts = True, lists.labels, lists.rows, parts[lists.rows]
         trained = column.filter(pa.array(parts == TRAIN))
         if self._counts is not None:
             self._counts.update({each["values"]: each["counts"] for each in pc.value_counts(trained).to_pylist()})
-        # What an embedding was never trained on can be told apart by it, too.
+        # An embedding can also separate classes that it was not trained on.
         self._learn(column if self._task == "embedding" else trained)
         for part, name in _NAMES.items():
             places = np.flatnonzero(parts == part)
@@ -169,10 +171,10 @@ class _Labels:
             self._known = pc.unique(pa.concat_arrays([self._known, values]))
 
     def encoder(self) -> TargetEncoder:
-        """:raises InvalidInput: the values are no targets, or one to be held out is in no row to train on."""
+        """:raises InvalidInput: the values are not targets, or a held-out label occurs in no training row."""
         known = self._known
         if self._sets and known is not None:
-            # As of one row that has all labels.
+            # As one row that has all labels.
             known = pa.LargeListArray.from_arrays(pa.array([0, len(known)], pa.int64()), known)
         encoder = make_target_encoder(pa.chunked_array([known]), self._name, self._task)
         if encoder.labels is not None:
@@ -182,7 +184,7 @@ class _Labels:
         return encoder
 
     def class_counts(self, encoder: TargetEncoder) -> tuple[int, ...]:
-        """Rows to train on of each of its labels; empty where nobody asks."""
+        """Rows to train on of each of its labels; empty if they are not needed."""
         counts = self._counts
         return () if counts is None else tuple(counts[label] for label in encoder.labels or ())
 

@@ -1,4 +1,4 @@
-"""Which rows of a stream are trained on and which are held out, told from each row alone."""
+"""Splits the rows of a stream: each row's split depends on that row alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 from longshore.workers.train.data.split import Codes, named_splits
 from longshore.workers.train.seeds import derive_seed
 
-#: What a row is, as a number.
+#: The splits as numbers.
 TRAIN, VALIDATION, TEST = 0, 1, 2
 
 # The constants of SplitMix64, Steele et al., 2014, https://doi.org/10.1145/2714064.2660195
@@ -22,25 +22,25 @@ _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
 class Splitter(Protocol):
-    """Tells the parts of a source's rows."""
+    """Assigns the rows of a source to splits."""
 
     @property
     def columns(self) -> Sequence[str]:
-        """The columns that it must see."""
+        """The columns that the splitter needs."""
         ...
 
     def parts(self, batch: pa.RecordBatch, start: int) -> Codes:
         """``TRAIN``, ``VALIDATION`` or ``TEST`` of each row.
 
         :param start: the number of the batch's first row in the source.
-        :raises InvalidInput: a row says something else.
+        :raises InvalidInput: a row does not name a split.
         """
         ...
 
 
 @dataclass(frozen=True)
 class ConstantSplitter:
-    """Every row is of the one part."""
+    """Assigns every row to one split."""
 
     part: int
     columns: Sequence[str] = ()
@@ -52,7 +52,7 @@ class ConstantSplitter:
 
 @dataclass(frozen=True)
 class HashSplitter:
-    """A hash of a row's number and the seed decides, so that about the fractions asked for are held out."""
+    """Assigns rows by a hash of the row number and the seed, which holds out about the requested fractions."""
 
     validation: float
     test: float
@@ -70,7 +70,7 @@ class HashSplitter:
 
 @dataclass(frozen=True)
 class FoldSplitter:
-    """The same hash decides which of ``folds`` parts a row belongs to; those of the part ``number`` validate."""
+    """Assigns rows to ``folds`` folds by the same hash; fold ``number`` is for validation."""
 
     number: int
     folds: int
@@ -85,7 +85,7 @@ class FoldSplitter:
 
 @dataclass(frozen=True)
 class ColumnSplitter:
-    """A column says it."""
+    """Assigns rows by the names in a column."""
 
     name: str
 
