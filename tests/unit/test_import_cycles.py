@@ -45,7 +45,7 @@ def test_a_cycle_is_detected(tmp_path: Path) -> None:
 
 
 # The roots themselves are layered by import-linter, so that a cycle can only be inside one of them.
-@pytest.mark.parametrize("source", ["shared", "broker", "producers"])
+@pytest.mark.parametrize("source", ["shared", "broker", "producers", "workers"])
 def test_there_are_no_import_cycles(source: str) -> None:
     known = modules(source)
     graph = {name: set(imports(path, known)) - {name} for name, path in known.items()}
