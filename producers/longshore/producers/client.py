@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Unpack
 from uuid import UUID
 
 from longshore.broker.tickets import Message, pack_messages, tickets_by_message
+from longshore.producers.data import Data
 from longshore.producers.job import Job
 from longshore.producers.models.client import ModelsClient
-from longshore.producers.requests import CrossValidate, Data, Evaluate, Infer, Request, Train, Tune
+from longshore.producers.requests import CrossValidate, Evaluate, Infer, Request, Train, Tune
 from longshore.producers.then import Then
 from longshore.producers.ttl_cache import TtlCache
 from longshore.producers.waiting import wait_all

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, Unpack
 
 if TYPE_CHECKING:
+    from longshore.producers.data import Data
     from longshore.producers.options.keywords import EvaluateOptions, InferOptions, PromoteOptions
     from longshore.producers.planning.chain import LinkPlanner
-    from longshore.producers.requests import Data
     from longshore.shared.ledger.records import NewJob
 
 #: The class of the submitted job. It has a property of type ``Then[JobT]``, so this module does not import it.

@@ -59,12 +59,13 @@ class Action(StrEnum):
     PLAN = "plan"
 
 
-class Runtime(StrEnum):
+class RuntimeName(StrEnum):
     """What executes a version. Stored in its manifest."""
 
     FAMILY = "family"
     ONNX = "onnx"
     PT2 = "pt2"
+    HUGGINGFACE = "huggingface"
 
 
 #: Which workers run a job.

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from longshore.producers import Client, Infer, Train
-from longshore.producers.requests import Data
+from longshore.producers.data import Data
 from longshore.shared.errors import InvalidInput, UnknownModel
 from tests.integration import digits
 from tests.integration.cluster import Cluster

@@ -20,7 +20,7 @@ from longshore.shared.specs.train import TrainSpec
 from longshore.workers.train.checkpoint.state_file import State, read_state, write_state
 from longshore.workers.train.data.dataset import Tables
 from longshore.workers.train.loop.result import TrainedModel
-from longshore.workers.train.loop.trainer import CheckpointConfig, train
+from longshore.workers.train.loop.trainer import CheckpointHooks, train
 from longshore.workers.train.strategy.base import Strategy
 from longshore.workers.train.strategy.ddp import Ddp
 from longshore.workers.train.strategy.fsdp import Fsdp
@@ -126,14 +126,14 @@ def main() -> None:
 def _train(asked: Asked, strategy: Strategy | None, folder: Path | None) -> Trained:
     torch.set_num_threads(1)
     metrics: list[dict[str, float]] = []
-    checkpoints = CheckpointConfig()
+    checkpoints = CheckpointHooks()
     if folder is not None and strategy is not None:
         path = folder / "state"
         state: Any = read_state(path) if asked.resume else None
         checkpointer = None
         if asked.keep_at is not None:
             checkpointer = FileCheckpointer(path if strategy.rank == 0 else None, asked.keep_at)
-        checkpoints = CheckpointConfig(checkpointer, state)
+        checkpoints = CheckpointHooks(checkpointer, state)
     trained: TrainedModel = train(
         *(spec(asked.options), Tables(table()), torch.device("cpu")),
         *(lambda epoch, found: metrics.append(found), lambda: None),

@@ -42,7 +42,7 @@ IMPORTED
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
 
-class Interval(TypedDict, total=False):
+class SearchInterval(TypedDict, total=False):
     """Numbers to search from ``low`` to ``high``, both included: whole numbers if both are whole."""
 
     low: int | float
@@ -54,7 +54,7 @@ class Interval(TypedDict, total=False):
 
 
 #: The values to try, by the name of an option, or by ``config.`` and a key of the family.
-SearchSpace: TypeAlias = "Mapping[str, Sequence[Json] | Interval | Mapping[str, float | bool]]"
+SearchSpace: TypeAlias = "Mapping[str, Sequence[Json] | SearchInterval | Mapping[str, float | bool]]"
 '''
 #: Options that only Client.train has, because a search or a cross-validation sets them itself.
 NOT_IN_SEARCH = frozenset({"devices", "strategy"})

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from longshore.producers.data import Data
 from longshore.producers.options.keywords import EvaluateOptions, InferOptions, PromoteOptions
 from longshore.producers.planning.evaluate import check_target, plan_evaluation
 from longshore.producers.planning.infer import InferencePlanner, check_free_unless_known, cut_file
@@ -14,7 +15,7 @@ from longshore.producers.planning.job_builder import Draft
 from longshore.producers.planning.options import sort_options
 from longshore.producers.planning.output_files import check_apart, check_kept, settle_output
 from longshore.producers.planning.queues import QueueChoice
-from longshore.producers.requests import Data, Evaluate, Infer
+from longshore.producers.requests import Evaluate, Infer
 from longshore.producers.ttl_cache import TtlCache
 from longshore.shared.conditions.language import parse
 from longshore.shared.datasets.detect import detect

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from longshore.producers.data import Data
 from longshore.producers.planning.inline_rows import InputBlocks, joined
 from longshore.producers.planning.job_builder import Draft
 from longshore.producers.planning.options import sort_options
 from longshore.producers.planning.output_files import check_apart, check_free, check_kept, settle_output
 from longshore.producers.planning.queues import QueueChoice
-from longshore.producers.requests import Data, Infer
+from longshore.producers.requests import Infer
 from longshore.producers.ttl_cache import TtlCache
 from longshore.shared.datasets.columns.arrays import needs_names, plain_rows, rename_to
 from longshore.shared.datasets.columns.matrix import to_matrix

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from longshore.producers.reporting.atomic_write import atomic_write
-from longshore.producers.reporting.confusion_matrix import ConfusionMatrix, parse_confusion_matrix
+from longshore.producers.reporting.confusion_matrix import ConfusionTable, parse_confusion_matrix
 from longshore.producers.reporting.curves import Panel, panels
 from longshore.producers.reporting.plots import svg
 from longshore.producers.reporting.redaction import public_spec
@@ -131,7 +131,7 @@ def _epochs(metric_panels: Sequence[Panel]) -> str:
     return f"<table>\n<tr><th>epoch</th>{head}</tr>\n{lines}\n</table>"
 
 
-def _matrix(matrix: ConfusionMatrix) -> str:
+def _matrix(matrix: ConfusionTable) -> str:
     if len(matrix.labels) > _MAX_CLASSES:
         return f"<p>{len(matrix.labels)} classes are too many for a table; see the job's outcome.</p>"
     head = "".join(f"<th>{escape(label)}</th>" for label in matrix.labels)

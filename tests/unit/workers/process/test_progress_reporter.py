@@ -10,7 +10,7 @@ import pytest
 from celery import Celery
 
 from longshore.shared.ledger.records import Claim
-from longshore.workers.process.progress_reporter import Progress, ProgressEvents, ProgressReporter
+from longshore.workers.process.progress_reporter import ProgressEvents, ProgressReporter, TaskProgress
 from tests.waiting import TIMEOUT_S
 
 
@@ -48,7 +48,7 @@ def claim(kind: str = "infer", *, only_failed: bool = False) -> Claim:
 
 
 def test_it_is_told_whenever_rows_were_computed_and_never_after_the_end() -> None:
-    told: queue.Queue[Progress] = queue.Queue()
+    told: queue.Queue[TaskProgress] = queue.Queue()
     count = Count(10)
     with ProgressReporter(told.put, claim(), count, interval=0.001):
         first = told.get(timeout=TIMEOUT_S)
@@ -62,7 +62,7 @@ def test_it_is_told_whenever_rows_were_computed_and_never_after_the_end() -> Non
 
 
 def test_a_short_task_tells_nothing() -> None:
-    told: list[Progress] = []
+    told: list[TaskProgress] = []
     with ProgressReporter(told.append, claim(), Count(10), interval=TIMEOUT_S):
         pass
     assert told == []
@@ -71,12 +71,12 @@ def test_a_short_task_tells_nothing() -> None:
 @pytest.mark.parametrize(
     ("told", "text"),
     [
-        (Progress(4096, 100_000, 3200.4), "4,096 of 100,000 rows, 3,200 rows/s"),
-        (Progress(7, None, 0.123), "7 rows, 0.12 rows/s"),
-        (Progress(1, 20, 0.5, "epochs"), "1 of 20 epochs, 0.5 epochs/s"),
+        (TaskProgress(4096, 100_000, 3200.4), "4,096 of 100,000 rows, 3,200 rows/s"),
+        (TaskProgress(7, None, 0.123), "7 rows, 0.12 rows/s"),
+        (TaskProgress(1, 20, 0.5, "epochs"), "1 of 20 epochs, 0.5 epochs/s"),
     ],
 )
-def test_it_is_told_in_one_line(told: Progress, text: str) -> None:
+def test_it_is_told_in_one_line(told: TaskProgress, text: str) -> None:
     assert told.text == text
 
 
@@ -87,7 +87,7 @@ def test_it_is_told_in_one_line(told: Progress, text: str) -> None:
 def test_epochs_are_called_so_and_a_total_that_is_not_known_is_left_out(
     of: Claim, total: int | None, unit: str
 ) -> None:
-    told: queue.Queue[Progress] = queue.Queue()
+    told: queue.Queue[TaskProgress] = queue.Queue()
     with ProgressReporter(told.put, of, Count(3), interval=0.001):
         found = told.get(timeout=TIMEOUT_S)
     assert (found.total, found.unit) == (total, unit)
@@ -96,5 +96,5 @@ def test_epochs_are_called_so_and_a_total_that_is_not_known_is_left_out(
 def test_a_redis_that_is_not_there_ends_nothing() -> None:
     app = Celery("tests", broker="redis://127.0.0.1:1/0", set_as_current=False)
     app.conf.broker_transport_options = {"max_retries": 0}
-    ProgressEvents(app, "cpu:0@tests").send(str(UUID(int=1)), Progress(1, 2, 3.0))
+    ProgressEvents(app, "cpu:0@tests").send(str(UUID(int=1)), TaskProgress(1, 2, 3.0))
     app.close()

@@ -22,7 +22,7 @@ from longshore.workers.train.data.dataset import Tables
 from longshore.workers.train.data.stream.open import open_streams
 from longshore.workers.train.loop.pretrained import Pretrained
 from longshore.workers.train.loop.result import TrainedModel
-from longshore.workers.train.loop.trainer import CheckpointConfig, train
+from longshore.workers.train.loop.trainer import CheckpointHooks, train
 
 CPU = torch.device("cpu")
 IMAGES = load_digits()
@@ -143,14 +143,14 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
     asked = spec(epochs=4, config={"hidden": [32], "dropout": 0.2}, **options)
     whole = run(asked, rows)
 
-    def go(checkpoints: CheckpointConfig) -> TrainedModel:
+    def go(checkpoints: CheckpointHooks) -> TrainedModel:
         return train(asked, Tables(rows), CPU, lambda epoch, metrics: None, lambda: None, checkpoints=checkpoints)
 
     with pytest.raises(Stopped):
-        go(CheckpointConfig(checkpointer=FileCheckpointer(tmp_path / "state", 17)))
+        go(CheckpointHooks(checkpointer=FileCheckpointer(tmp_path / "state", 17)))
     state = read_state(tmp_path / "state")
     assert isinstance(state, dict)
-    again = go(CheckpointConfig(state=state))
+    again = go(CheckpointHooks(state=state))
     assert again.metrics == whole.metrics
     tensors = again.module.state_dict()
     assert all(torch.equal(tensor, tensors[name]) for name, tensor in whole.module.state_dict().items())

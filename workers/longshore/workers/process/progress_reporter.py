@@ -25,7 +25,7 @@ STOP_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True)
-class Progress:
+class TaskProgress:
     """The progress of a task: numbers, and no user data."""
 
     rows: int
@@ -61,7 +61,7 @@ class ProgressEvents:
         self._app = app
         self._worker = worker
 
-    def send(self, task: str, progress: Progress) -> None:
+    def send(self, task: str, progress: TaskProgress) -> None:
         """Send one event ``task-progress``. Flower shows the field ``result``, and the state ``PROGRESS``.
 
         Best effort: if Redis cannot be reached, the event is dropped.
@@ -85,7 +85,11 @@ class ProgressReporter:
     """
 
     def __init__(
-        self, send: Callable[[Progress], None], claim: Claim, counter: RowCounter, interval: float = REPORT_INTERVAL_S
+        self,
+        send: Callable[[TaskProgress], None],
+        claim: Claim,
+        counter: RowCounter,
+        interval: float = REPORT_INTERVAL_S,
     ) -> None:
         self._send = send
         self._total = None if claim.only_failed else claim.stop - claim.start
@@ -110,5 +114,5 @@ class ProgressReporter:
         while not self._stopped.wait(self._interval):
             rows, now = self._counter.rows, time.monotonic()
             if rows > last_rows:
-                self._send(Progress(rows, self._total, (rows - last_rows) / (now - last_time), self._unit))
+                self._send(TaskProgress(rows, self._total, (rows - last_rows) / (now - last_time), self._unit))
                 last_rows, last_time = rows, now

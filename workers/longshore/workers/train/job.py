@@ -25,7 +25,7 @@ from longshore.workers.train.data.load_rows import open_rows
 from longshore.workers.train.distributed.run import plan_launch, train_on_devices
 from longshore.workers.train.loop.pretrained import load_pretrained
 from longshore.workers.train.loop.result import TrainedModel
-from longshore.workers.train.loop.trainer import CheckpointConfig, train
+from longshore.workers.train.loop.trainer import CheckpointHooks, train
 
 
 def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
@@ -87,7 +87,7 @@ def _train(
         most = partial(context.ledger.workers.most_devices, claim.queue)
         launch = plan_launch(claim, spec, context.worker, most, state, checkpoints.last)
         return train_on_devices(launch, spec, progress, beat.check)
-    config = CheckpointConfig(checkpoints, None if state is None else read_checkpoint(state), report_step)
+    config = CheckpointHooks(checkpoints, None if state is None else read_checkpoint(state), report_step)
     rows, pretrained = open_rows(spec, context.inputs.blocks), load_pretrained(spec, context.store)
     try:
         return train(spec, rows, context.device, report, beat.check, checkpoints=config, pretrained=pretrained)

@@ -28,7 +28,7 @@ from longshore.workers.train.data.dataset import Tables, read_training_data
 from longshore.workers.train.data.on_device import put_on_device
 from longshore.workers.train.loop.pretrained import Pretrained
 from longshore.workers.train.loop.result import TrainedModel
-from longshore.workers.train.loop.trainer import CheckpointConfig, train
+from longshore.workers.train.loop.trainer import CheckpointHooks, train
 from tests.computing import compute
 from tests.topics import make_texts
 
@@ -58,7 +58,7 @@ def run(
     asked: TrainSpec,
     tables: Tables | None = None,
     pretrained: Pretrained | None = None,
-    checkpoints: CheckpointConfig | None = None,
+    checkpoints: CheckpointHooks | None = None,
 ) -> TrainedModel:
     return train(
         asked,
@@ -239,10 +239,10 @@ class FileCheckpointer:
 @pytest.mark.parametrize("family", SMALL)
 def test_going_on_from_a_checkpoint_changes_no_bit(tmp_path: Path, family: str) -> None:
     asked = spec(family=family, epochs=2, config={**SMALL[family], "dropout": 0.3})
-    kept = run(asked, checkpoints=CheckpointConfig(FileCheckpointer(tmp_path / "state", 19)))
+    kept = run(asked, checkpoints=CheckpointHooks(FileCheckpointer(tmp_path / "state", 19)))
     state = read_state(tmp_path / "state")
     assert isinstance(state, dict)
-    again = run(asked, checkpoints=CheckpointConfig(state=state))
+    again = run(asked, checkpoints=CheckpointHooks(state=state))
     assert again.tokenizer == kept.tokenizer
     assert again.metrics == kept.metrics
     tensors = again.module.state_dict()

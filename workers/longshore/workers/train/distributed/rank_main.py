@@ -26,7 +26,7 @@ from longshore.workers.train.distributed.launch_spec import LaunchSpec, read_lau
 from longshore.workers.train.distributed.progress import write_progress
 from longshore.workers.train.distributed.result import write_result
 from longshore.workers.train.loop.pretrained import load_pretrained
-from longshore.workers.train.loop.trainer import CheckpointConfig, train
+from longshore.workers.train.loop.trainer import CheckpointHooks, train
 from longshore.workers.train.strategy.base import Strategy
 from longshore.workers.train.strategy.ddp import Ddp
 from longshore.workers.train.strategy.fsdp import Fsdp
@@ -124,7 +124,7 @@ def _train(launch: LaunchSpec, folder: Path, rank: int) -> None:
         try:
             trained = train(
                 *(spec, open_rows(spec, InlineBlocks(ledger, store)), device, reports.epoch, _never),
-                checkpoints=CheckpointConfig(checkpoints, state, reports.step),
+                checkpoints=CheckpointHooks(checkpoints, state, reports.step),
                 pretrained=load_pretrained(spec, store),
                 strategy=strategy,
             )

@@ -45,7 +45,7 @@ Data: TypeAlias = TrainingData | StreamedData
 
 
 @dataclass(frozen=True)
-class CheckpointConfig:
+class CheckpointHooks:
     """How a training is saved and resumed; by default it is not."""
 
     checkpointer: Checkpointer | None = None
@@ -73,7 +73,7 @@ class Trainer:
     device: torch.device
     report: Report
     check: Check
-    checkpoints: CheckpointConfig
+    checkpoints: CheckpointHooks
     pretrained: Pretrained
     strategy: Strategy
 
@@ -193,7 +193,7 @@ def train(
     report: Report,
     check: Check,
     fold: tuple[int, int] | None = None,
-    checkpoints: CheckpointConfig | None = None,
+    checkpoints: CheckpointHooks | None = None,
     pretrained: Pretrained | None = None,
     strategy: Strategy | None = None,
 ) -> TrainedModel:
@@ -227,7 +227,7 @@ def train(
     if config.takes_ids:
         spec = spec.model_copy(update={"standardize": False})
     check()
-    fitting = Trainer(spec, data, device, report, check, checkpoints or CheckpointConfig(), pretrained, strategy)
+    fitting = Trainer(spec, data, device, report, check, checkpoints or CheckpointHooks(), pretrained, strategy)
     # Seed inside and restore after: other work of this process must not depend on earlier trainings.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(spec.seed)
