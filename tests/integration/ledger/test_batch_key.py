@@ -12,7 +12,7 @@ from longshore.shared.ledger.records import Claim, NewJob
 from longshore.shared.ledger.shards.batching import MAX_BATCH_ROWS, MAX_BATCH_SHARDS, batch_key_of, is_full
 from longshore.shared.vocabulary import State
 from tests.integration.ledger import invariants
-from tests.integration.ledger.test_group import finished, lines
+from tests.integration.ledger.test_batch_commit import finished, lines
 from tests.integration.support import LEASE, expire, new_job, states_of, together
 
 BATCH_KEY = batch_key_of("sha256:1", "{}")
@@ -35,7 +35,7 @@ def jobs_of(claims: list[Claim]) -> list[UUID]:
     return [claim.job_id for claim in claims]
 
 
-def test_a_claim_takes_its_company_along_and_nobody_else(ledger: Ledger) -> None:
+def test_a_claim_takes_shards_with_its_batch_key_along_and_no_others(ledger: Ledger) -> None:
     first, same, other, alone, elsewhere = submit_all(
         ledger, small(), small(), small(batch_key=OTHER), small(batch_key=None), small(queue="gpu")
     )
@@ -50,7 +50,7 @@ def test_less_urgent_work_does_not_come_along(ledger: Ledger) -> None:
     assert states_of(ledger, low) == ["queued"]
 
 
-def test_a_message_leads_to_its_company_when_its_own_shard_has_ended(ledger: Ledger) -> None:
+def test_a_message_leads_to_shards_with_its_batch_key_when_its_own_shard_has_ended(ledger: Ledger) -> None:
     [ended] = submit_all(ledger, small())
     claims = take(ledger, ended)
     ledger.attempts.commit_batch([finished(claim) for claim in claims], lines(claims))

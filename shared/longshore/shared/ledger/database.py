@@ -1,4 +1,4 @@
-"""Connections to Postgres, and its errors in our words."""
+"""Connections to Postgres, and the translation of its errors."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from longshore.shared.errors import InvalidInput, ServiceUnavailable
 from longshore.shared.ledger import statements
 
-#: Seconds to wait for a connection before Postgres counts as unreachable.
-CONNECT_TIMEOUT = 10.0
+#: How long to wait for a connection before Postgres counts as unreachable.
+CONNECT_TIMEOUT_S = 10.0
 
 R = TypeVar("R")
 #: A connection whose rows are tuples.
@@ -29,8 +29,8 @@ class Database:
     """A small pool of connections to one database, opened when first used.
 
     :param url: ``postgresql://user:password@host:port/name``.
-    :param application: what Postgres shows as this client's name.
-    :param plan_anew: have statements planned each time, for the tables as they are then.
+    :param application: the client's name in Postgres.
+    :param plan_anew: plan each statement every time it runs; for clients that change many rows at a time.
     """
 
     def __init__(self, url: str, application: str = "longshore", max_size: int = 4, *, plan_anew: bool = False) -> None:
@@ -41,13 +41,13 @@ class Database:
             raise InvalidInput(
                 "database_url", "not a Postgres URL; write postgresql://user:password@host:port/database"
             ) from None
-        #: For messages: no password.
+        #: For messages, so without the password.
         self.address = f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}"
-        self._conninfo = make_conninfo(url, application_name=application, connect_timeout=int(CONNECT_TIMEOUT))
+        self._conninfo = make_conninfo(url, application_name=application, connect_timeout=int(CONNECT_TIMEOUT_S))
         self._max_size = max_size
         self._configure = _plan_anew if plan_anew else None
         self._pool: ConnectionPool[Connection] | None = None
-        # Threads that use it for the first time together must not open two pools.
+        # Two threads that use it for the first time must not open two pools.
         self._opening = threading.Lock()
 
     @contextmanager
@@ -59,7 +59,7 @@ class Database:
         with self.translated():
             with self._opening:
                 pool = self._pool = self._pool or self._open()
-            with pool.connection(timeout=CONNECT_TIMEOUT) as conn:
+            with pool.connection(timeout=CONNECT_TIMEOUT_S) as conn:
                 yield conn
 
     @contextmanager
@@ -70,12 +70,12 @@ class Database:
 
     @contextmanager
     def own_connection(self) -> Iterator[Connection]:
-        """A connection outside the pool, for what holds on to it: an advisory lock, LISTEN, a long COPY."""
+        """A connection outside the pool, for uses that keep it: an advisory lock, LISTEN, a long COPY."""
         with self.translated(), psycopg.connect(self._conninfo, autocommit=True) as conn:
             yield conn
 
     def close(self) -> None:
-        """Give every connection back. The object can be used again."""
+        """Close every connection. The object can be used again."""
         with self._opening:
             pool, self._pool = self._pool, None
         if pool is not None:
@@ -83,7 +83,7 @@ class Database:
 
     def _open(self) -> ConnectionPool[Connection]:
         with psycopg.connect(self._conninfo):
-            pass  # A wrong address or password fails here at once and in its own words, not after the pool's retries.
+            pass  # A wrong address or password fails here at once with its own message, not after the pool's retries.
         return ConnectionPool(
             self._conninfo,
             min_size=1,
@@ -97,7 +97,7 @@ class Database:
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """What the driver raises, in our words."""
+        """Translate the driver's errors into those of Longshore."""
         try:
             yield
         except UndefinedTable:
@@ -107,23 +107,23 @@ class Database:
         except InsufficientPrivilege as error:
             raise ServiceUnavailable(f"Postgres at {self.address}: {_first_line(error)}") from None
         except PoolTimeout:
-            raise ServiceUnavailable(f"Postgres at {self.address} did not answer in {CONNECT_TIMEOUT:g} s") from None
+            raise ServiceUnavailable(f"Postgres at {self.address} did not answer in {CONNECT_TIMEOUT_S:g} s") from None
         except psycopg.DataError as error:
-            # Of what users give, a text with a NUL character is what Postgres cannot hold, and so what comes here.
+            # Of users' input, only a text with a NUL character gets here: Postgres cannot store it.
             raise InvalidInput("text", f"Postgres cannot hold it: {_first_line(error)}") from None
         except psycopg.OperationalError as error:
             raise ServiceUnavailable(f"Postgres at {self.address} cannot be reached: {_first_line(error)}") from error
 
 
 def _plan_anew(conn: Connection) -> None:
-    """Keep no plans. One that was made when the tables were nearly empty reads them from end to end, until Postgres
+    """Cache no plans. A plan that was made when the tables were nearly empty reads them from end to end until Postgres
     analyzes them: with ten thousand small jobs soon after a start, workers took five times as long.
     """
     conn.execute(statements.sessions.PLAN_EVERY_TIME)
 
 
 def is_alive(conn: Connection) -> bool:
-    """Whether a connection that nobody uses can be used; asks Postgres only where something has come in unasked."""
+    """Whether an idle connection still works. Postgres is asked only if the connection has received something."""
     try:
         _check(conn)
     except psycopg.OperationalError:
@@ -132,13 +132,13 @@ def is_alive(conn: Connection) -> bool:
 
 
 def _check(conn: Connection) -> None:
-    # The end of a connection arrives like any message.
+    # The end of a connection is received like any message.
     if conn.closed or select.select([conn.fileno()], [], [], 0)[0]:
         ConnectionPool.check_connection(conn)
 
 
 def records(conn: Connection, kind: type[R]) -> psycopg.Cursor[R]:
-    """A cursor that makes a ``kind`` of each row, by column names."""
+    """A cursor that returns each row as a ``kind``, by column names."""
     return conn.cursor(row_factory=class_row(kind))
 
 

@@ -1,4 +1,4 @@
-"""The ledger: every part of it over one small pool of connections."""
+"""The ledger: all its parts over one small pool of connections."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from longshore.shared.ledger.workers import Workers
 
 
 class Ledger:
-    """What is in Postgres. Threads may share one; connections are made when first needed.
+    """Everything in Postgres. Threads can share one ledger. It connects when it is first used.
 
     :param url: ``postgresql://user:password@host:port/database``.
-    :param application: the name that Postgres shows for its connections.
-    :param plan_anew: for those that change many rows at a time; see
+    :param application: the name of its connections in Postgres.
+    :param plan_anew: for clients that change many rows at a time; see
         :class:`~longshore.shared.ledger.database.Database`.
     :raises InvalidInput: ``url`` is not one of Postgres.
     """
@@ -49,7 +49,7 @@ class Ledger:
         self.notifications = Notifications(self.database)
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self.notifications.close()
         self.database.close()
 

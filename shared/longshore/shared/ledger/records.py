@@ -1,4 +1,4 @@
-"""What the ledger takes and gives: frozen values, one row each."""
+"""The values that the ledger takes and returns. They are frozen, and most are one row of a table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Json: TypeAlias = Mapping[str, JsonValue]
 
 @dataclass(frozen=True, kw_only=True)
 class NewShard:
-    """A shard to be queued. ``offset`` and ``length`` (bytes) are of text formats."""
+    """A shard to be queued. ``offset`` and ``length``, in bytes, are set only for text formats."""
 
     #: The Celery task that runs it is ``longshore.<action>``.
     action: str
@@ -32,14 +32,14 @@ class NewShard:
 
 @dataclass(frozen=True, kw_only=True)
 class NewJob:
-    """A job to be written, with every decision already made."""
+    """A job to be submitted, after all checks."""
 
     id: UUID
     kind: str
     producer: str
     queue: str
     priority: int
-    #: The spec as JSON text: many jobs share it.
+    #: The spec as JSON text. Many jobs share it.
     spec: str
     model: str
     version: int | None
@@ -57,7 +57,7 @@ class NewJob:
 
 @dataclass(frozen=True, kw_only=True)
 class NewInput:
-    """A block of rows: its bytes, or the digest of the blob that holds them."""
+    """A block of inline rows: its bytes, or the digest of the blob that holds them."""
 
     id: UUID
     data: bytes | None = None
@@ -66,7 +66,7 @@ class NewInput:
 
 @dataclass(frozen=True)
 class Ticket:
-    """What is to be published: the name of a shard, how it is queued, and what people are shown of it."""
+    """A message entry to be published: the name of a shard, its queue and priority, and what Flower shows of it."""
 
     job_id: UUID
     shard: int
@@ -77,15 +77,15 @@ class Ticket:
     stop: int
     model: str
     version: int | None
-    #: Tries that the shard has had before.
+    #: The number of attempts that the shard has had.
     attempt: int = 0
-    #: Of a shard that was never tried: which others can run with it.
+    #: Set only for a shard that was never tried; see :class:`NewShard`.
     batch_key: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """One attempt at a shard, held by one worker."""
+    """One attempt at a shard by one worker."""
 
     job_id: UUID
     shard: int
@@ -106,22 +106,22 @@ class Claim:
     producer: str
     queue: str
     priority: int
-    #: Which shards can run with it, as was settled at submission.
+    #: See :class:`NewShard`.
     batch_key: str | None = None
-    #: Run only the rows of the shard that have errors: the others have results already.
+    #: Run only the rows of the shard that have errors. The other rows have results already.
     only_failed: bool = False
-    #: The file that an earlier attempt has decided on; empty where no row of the shard has an output.
+    #: The file that an earlier attempt has decided on; empty if no row of the shard has an output.
     output_file: str | None = None
 
     @property
     def token(self) -> str:
-        """``job/shard/attempt``: names everything this attempt writes before it commits."""
+        """``job/shard/attempt``: the name of everything that this attempt writes before it commits."""
         return f"{self.job_id}/{self.shard}/{self.attempt}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobRecord:
-    """A job as it stands in the ledger. Times are UTC."""
+    """A job in the ledger. Times are UTC."""
 
     id: UUID
     kind: str
@@ -146,11 +146,11 @@ class JobRecord:
     started_at: datetime | None
     finished_at: datetime | None
     deadline: datetime | None
-    #: When its results were removed because of their age.
+    #: When its results were pruned.
     pruned_at: datetime | None = None
     #: Rows computed by attempts that have not committed yet.
     rows_running: int = 0
-    #: Rows that were done or had failed when it was last retried.
+    #: Rows that were done or had failed when the job was last retried.
     rows_before_retry: int = 0
     #: What its owner should know though nothing failed, a sentence each.
     notes: list[str] = field(default_factory=list)
@@ -163,7 +163,7 @@ class JobRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class ShardRecord:
-    """A shard as it stands in the ledger."""
+    """A shard in the ledger."""
 
     index: int
     action: str
@@ -174,10 +174,10 @@ class ShardRecord:
     attempt_limit: int
     worker: str | None
     rows_done: int
-    #: Runs again, or is to run again, only the rows that have errors.
+    #: Only the rows that have errors run again.
     only_failed: bool = False
     errors: list[dict[str, JsonValue]] = field(default_factory=list)
-    #: The output file that was decided on; empty where no row of the shard has an output.
+    #: The output file that an attempt has decided on; empty if no row of the shard has an output.
     output_file: str | None = None
 
     def __post_init__(self) -> None:
@@ -186,7 +186,7 @@ class ShardRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class MetricRecord:
-    """One number of a training attempt."""
+    """One metric that a training attempt has reported."""
 
     step: int
     name: str
@@ -196,15 +196,15 @@ class MetricRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointRecord:
-    """A place in a training from which it can go on."""
+    """A checkpoint, from which a training can be resumed."""
 
     job_id: UUID
-    #: Steps of the optimizer that are done.
+    #: Optimizer steps that are done.
     step: int
     attempt: int
-    #: The epoch that it is in, from 1.
+    #: The epoch that was running, from 1.
     epoch: int
-    #: In the store.
+    #: The digest of its blob in the store.
     blob: str
     size_bytes: int
     created_at: datetime
@@ -212,24 +212,24 @@ class CheckpointRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
-    """One combination of options that a search has tried, or one fold of a cross-validation."""
+    """One trial of a search, or one fold of a cross-validation."""
 
-    #: From 0; the index of its shard.
+    #: From 0; equal to the index of its shard.
     number: int
-    #: running, complete, pruned (ended early, as others were better) or failed.
+    #: running, complete, pruned (ended early because others were better) or failed.
     state: str
     worker: str
-    #: What it tried, by the name of the option.
+    #: The options that it tries, by name.
     parameters: dict[str, JsonValue]
-    #: Of the metric that is searched by; ``None`` until it ends, and where it failed.
+    #: The final value of the searched metric; ``None`` until the trial ends, and if it failed.
     value: float | None
     #: All metrics of its last epoch.
     metrics: dict[str, float]
-    #: The metric that is searched by, by epoch.
+    #: The searched metric by epoch.
     history: dict[str, float]
-    #: Why it failed.
+    #: Why it has failed.
     error: str | None
-    #: Of the version it has stored; ``None`` where one before it was better.
+    #: The digest of the version that it has stored; ``None`` if an earlier trial was better.
     digest: str | None
     started_at: datetime
     finished_at: datetime | None
@@ -237,7 +237,7 @@ class TrialRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class VersionRecord:
-    """A version of a model. ``manifest`` is the store's, as JSON."""
+    """A version of a model. ``manifest`` is the manifest in the store, as JSON."""
 
     model: str
     version: int
@@ -264,7 +264,7 @@ class AliasMove:
     """One entry of an alias's history."""
 
     alias: str
-    #: ``None``: it was taken away.
+    #: ``None`` if the alias was removed.
     version: int | None
     set_by: str
     set_at: datetime
@@ -272,7 +272,7 @@ class AliasMove:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRecord:
-    """A model's name with how many versions it has and where its aliases point."""
+    """A model: how many versions it has, and where its aliases point."""
 
     name: str
     versions: int
@@ -292,7 +292,7 @@ class ModelRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerRecord:
-    """A worker that has been heard of."""
+    """A worker that has reported that it is running."""
 
     name: str
     device: str
@@ -307,11 +307,11 @@ class WorkerRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSizeRecord:
-    """Rows in a forward pass that were found fastest, for rows of up to ``length`` tokens (0: rows of numbers)."""
+    """The fastest measured batch size for rows of up to ``length`` tokens. ``length`` is 0 for rows of numbers."""
 
     length: int
     batch_size: int
     #: 0 if it was not measured.
     rows_per_second: float
-    #: Larger ones were tried.
+    #: Whether larger batch sizes were tried.
     settled: bool

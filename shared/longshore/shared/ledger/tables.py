@@ -1,22 +1,23 @@
-"""The tables, as Alembic compares them with a database.
+"""The tables. Alembic compares them with a database.
 
-jobs            what a producer submitted, its state, its counters
-shards          runs of a job's rows: queued, leased, retried, committed
-inputs          rows that came with a call, many jobs to a block (Arrow IPC; large ones lie in the store)
+jobs            what a producer has submitted, with its state and its counters
+shards          ranges of a job's rows: queued, leased, retried and committed each on its own
+inputs          inline rows in blocks that many jobs share (Arrow IPC; large blocks are in the store)
 results         one JSON value per row of an inference job; a partition for each week in which jobs were submitted
 row_errors      rows that could not be computed, and why; partitioned like results
-metrics         numbers a training attempt reports while it runs
-models          names
-model_versions  numbered, immutable; the manifest as the store has it
-model_aliases   every move of every alias; the newest row of a (model, alias) is where it points, or that it is gone
-job_dependencies  which job a waiting job depends on; it runs on the version that the other has used or made
-workers         who is there, and when they were last heard of
-checkpoints     places in a training from which it can go on; the bytes are in the store
-trials          combinations of options that a job has tried, and folds of cross-validation; one a shard
-batch_sizes     rows in a forward pass that were found fastest, for all workers
+metrics         metrics that a training attempt reports while it runs
+models          the names of models
+model_versions  numbered and immutable, with the manifest as in the store
+model_aliases   every move of every alias; the newest row says where it points, or that it was removed
+job_dependencies
+                the job that another depends on; the other runs on the version that it has used or made
+workers         the workers, and when each last reported that it is running
+checkpoints     from which a training can be resumed; the bytes are in the store
+trials          trials of a search and folds of a cross-validation, one for each shard
+batch_sizes     the fastest batch sizes that workers have measured
 
-``shards``, ``results``, ``row_errors`` and ``metrics`` have no foreign key to ``jobs``: they are only written in a
-transaction that holds the job, and a check for each row would cost a third of a bulk load.
+``shards``, ``results``, ``row_errors`` and ``metrics`` have no foreign key to ``jobs``. They are only written in a
+transaction that has locked the job, and checking a key for each row would take a third of the time of a bulk load.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ jobs = Table(
     Column("queue", Text, nullable=False),
     Column("priority", SmallInteger, nullable=False),
     Column("spec", JSONB, nullable=False),
-    # Which version runs, resolved at submission. A training job has the name alone.
+    # The version to run, resolved at submission. A training job has only the name.
     Column("model", Text, nullable=False),
     Column("version", Integer),
     Column("digest", Text),
@@ -87,18 +88,18 @@ jobs = Table(
     Column("shards_total", Integer, nullable=False),
     Column("shards_done", Integer, nullable=False, server_default=_zero),
     Column("shards_failed", Integer, nullable=False, server_default=_zero),
-    # What a training job made: the version and its metrics.
+    # The result of a job that has no rows of results, such as the version that a training has made and its metrics.
     Column("outcome", JSONB),
     Column("error", Text),
     # What its owner should know though nothing failed, one sentence each.
     Column("notes", JSONB, nullable=False, server_default=text("'[]'")),
-    # Rows that were done or had failed when it was last retried, so that its speed is that of the run since then.
+    # Rows that were done or had failed when the job was last retried, so that its speed counts later rows only.
     Column("rows_before_retry", BigInteger, nullable=False, server_default=_zero),
     _moment("created_at", required=True),
     _moment("started_at"),
     _moment("finished_at"),
     _moment("deadline"),
-    # When its results, row errors and inline rows were removed.
+    # When its results, row errors and inline rows were pruned.
     _moment("pruned_at"),
     UniqueConstraint("producer", "idempotency_key"),
     CheckConstraint(f"state IN ({_STATES})", name="state"),
@@ -118,12 +119,12 @@ shards = Table(
     Column("state", Text, nullable=False),
     Column("queue", Text, nullable=False),
     Column("priority", SmallInteger, nullable=False),
-    # Rows start <= row < stop of the job; for text formats also where they lie in the file, in bytes.
+    # Rows start <= row < stop of the job; for text formats also their position in the file, in bytes.
     Column("start", BigInteger, nullable=False),
     Column("stop", BigInteger, nullable=False),
     Column("offset", BigInteger),
     Column("length", BigInteger),
-    # The fencing token: the number of the newest try.
+    # The fencing token: the number of the newest attempt.
     Column("attempt", Integer, nullable=False, server_default=_zero),
     Column("attempt_limit", Integer, nullable=False),
     Column("worker", Text),
@@ -138,7 +139,7 @@ shards = Table(
     # Runs again only the rows that have errors.
     Column("only_failed", Boolean, nullable=False, server_default=text("false")),
     Column("rows_done", BigInteger, nullable=False, server_default=_zero),
-    # One entry an attempt that failed: {"attempt", "worker", "error", "at"}.
+    # One entry for each attempt that failed: {"attempt", "worker", "error", "at"}.
     Column("errors", JSONB, nullable=False, server_default=text("'[]'")),
     CheckConstraint(f"state IN ({_STATES})", name="state"),
 )
@@ -213,10 +214,10 @@ checkpoints = Table(
     "checkpoints",
     metadata,
     Column("job_id", Uuid, primary_key=True),
-    # Steps of the optimizer that are done.
+    # Optimizer steps that are done.
     Column("step", BigInteger, primary_key=True, autoincrement=False),
     Column("attempt", Integer, nullable=False),
-    # The one that it is in, from 1.
+    # The epoch that was running, from 1.
     Column("epoch", Integer, nullable=False),
     Column("blob", Text, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
@@ -234,10 +235,10 @@ trials = Table(
     Column("parameters", JSONB, nullable=False),
     Column("value", Double),
     Column("metrics", JSONB, nullable=False, server_default=text("'{}'")),
-    # The value by epoch, as far as it is: {"1": 0.7, "2": 0.5}.
+    # The value by epoch so far: {"1": 0.7, "2": 0.5}.
     Column("history", JSONB, nullable=False, server_default=text("'{}'")),
     Column("error", Text),
-    # What it has put into the store, if it was the best when it ended.
+    # The version that it has stored, if it was the best when it ended.
     Column("manifest", JSONB),
     Column("digest", Text),
     _moment("started_at", required=True),
@@ -249,7 +250,7 @@ models = Table(
     "models",
     metadata,
     Column("name", Text, primary_key=True),
-    # The next version's number: one that was deleted is never given out again.
+    # The number of the next version. The number of a deleted version is never used again.
     Column("next_version", Integer, nullable=False, server_default=text("1")),
     _moment("created_at", required=True),
 )
@@ -272,7 +273,7 @@ model_aliases = Table(
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("model", Text, nullable=False),
     Column("alias", Text, nullable=False),
-    # NULL: the alias was taken away.
+    # NULL: the alias was removed.
     Column("version", Integer),
     Column("set_by", Text, nullable=False),
     _moment("set_at", required=True),
@@ -288,7 +289,7 @@ workers = Table(
     Column("queue", Text, nullable=False),
     Column("host", Text, nullable=False),
     Column("pid", Integer, nullable=False),
-    # What it can train, so that a producer can refuse what nobody can.
+    # The families that it can train, so that a producer can refuse what no worker can.
     Column("families", ARRAY(Text), nullable=False),
     _moment("started_at", required=True),
     _moment("seen_at", required=True),
@@ -297,10 +298,10 @@ workers = Table(
 batch_sizes = Table(
     "batch_sizes",
     metadata,
-    # Of a version, on a kind of device ("cpu", or what a GPU is called).
+    # Of a version, on a kind of device: "cpu", or the name of a GPU.
     Column("digest", Text, primary_key=True),
     Column("device", Text, primary_key=True),
-    # Tokens in the longest row, rounded up to a power of two; 0 where rows have no length.
+    # Tokens in the longest row, rounded up to a power of two; 0 if rows have no length.
     Column("length", Integer, primary_key=True, autoincrement=False),
     Column("batch_size", Integer, nullable=False),
     # Measured with that batch size.

@@ -1,4 +1,4 @@
-"""Rows of ``results`` as the text that COPY reads, made by Arrow: no Python per row."""
+"""Rows of ``results`` as the text that COPY reads, encoded by Arrow without a loop over rows."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pyarrow.compute as pc
 
 
 def result_lines(job: UUID | pa.StringArray, rows: pa.Int64Array, outputs: pa.StringArray) -> memoryview:
-    """``job <tab> row <tab> output``, a line each.
+    """A line ``job <tab> row <tab> output`` for each row.
 
-    :param job: one job for all rows, or the id of each row's, shape (n,).
+    :param job: one job for all rows, or the id of the job of each row, shape (n,).
     :param rows: row numbers of the job, shape (n,), no nulls.
-    :param outputs: one JSON text a row, shape (n,), no nulls and no raw control characters, as JSON has it.
+    :param outputs: a JSON text for each row, shape (n,), no nulls and no raw control characters, as JSON demands.
     """
     # In COPY's text format a backslash escapes, so those of the JSON are doubled.
     escaped = pc.replace_substring(outputs.cast(pa.large_string()), "\\", "\\\\")
@@ -23,7 +23,7 @@ def result_lines(job: UUID | pa.StringArray, rows: pa.Int64Array, outputs: pa.St
         *(escaped, pa.scalar("\n", pa.large_string())),
         pa.scalar("", pa.large_string()),
     )
-    # The values of a string array lie one after the other: its data buffer is the text itself.
+    # The values of a string array are contiguous, so its data buffer is the text itself.
     _, offsets, data = lines.buffers()
     bounds = memoryview(offsets).cast("q")
     return memoryview(data)[bounds[lines.offset] : bounds[lines.offset + len(lines)]]

@@ -1,4 +1,4 @@
-"""One attempt at a shard: its claim, its lease, what it writes, its end."""
+"""One attempt at a shard: its claim, its lease, what it writes, and its end."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ CLAIM: Final = f"""
     ), {CLAIMED}
 """
 
-#: The next shard of a job, for a worker that has just computed one; what is more urgent goes first, as it does in the
-#: queue. A shard that was tried before is left to its own ticket.
+#: The next shard of a job, for a worker that has just computed one. More urgent shards go first, as in the queue. A
+#: shard that was tried before is left to its own ticket.
 CLAIM_NEXT: Final = f"""
     WITH free AS MATERIALIZED (
         SELECT job_id, index FROM shards
@@ -105,14 +105,14 @@ COPY_RESULTS: Final = "COPY results (job_id, row, output) FROM STDIN"
 COPY_ROW_ERRORS: Final = "COPY row_errors (job_id, row, error) FROM STDIN (FORMAT BINARY)"
 COPY_METRICS: Final = "COPY metrics (job_id, attempt, step, name, value) FROM STDIN (FORMAT BINARY)"
 
-#: The rows of a shard that have errors, as its last attempt to succeed left them.
+#: The rows of a shard that had errors in its last attempt that succeeded.
 FAILED_ROWS: Final = """
     SELECT row FROM row_errors WHERE job_id = %(job)s AND row >= %(start)s AND row < %(stop)s ORDER BY row
 """
 FORGET_ROW_ERRORS: Final = "DELETE FROM row_errors WHERE job_id = %(job)s AND row >= %(start)s AND row < %(stop)s"
 
-#: The fence: only the current attempt passes. One that ran only the failed rows joins those that had results before.
-#: The job is named, and not taken from the shard, so that Postgres locks no other partition than the job's.
+#: Passes the fence. If the attempt ran only failed rows, the rows that had results before count as well. They are
+#: counted by the parameter ``job``, so that Postgres locks no partition of ``row_errors`` but that of the job.
 FINISH_SHARD: Final = f"""
     UPDATE shards
     SET state = 'succeeded', lease_until = NULL, only_failed = false,
@@ -124,13 +124,13 @@ FINISH_SHARD: Final = f"""
     RETURNING 1
 """
 
-#: The fence of an attempt that has written a file: from here on, every attempt at the shard only publishes that file.
+#: Passes the fence for an attempt that has written a file. From here on, attempts at the shard only publish that file.
 DECIDE_OUTPUT_FILE: Final = f"""
     UPDATE shards SET output_file = %(output_file)s
     WHERE {FENCE} AND output_file IS NULL
     RETURNING 1
 """
-#: The fence of an attempt that has published the file; whoever decided on it has written the errors of its rows.
+#: Passes the fence for an attempt that has published the file. The attempt that decided on it has written its errors.
 FINISH_OUTPUT_FILE: Final = f"""
     WITH failed AS (
         SELECT count(*) AS rows FROM row_errors WHERE job_id = %(job)s AND row >= %(start)s AND row < %(stop)s
@@ -142,7 +142,7 @@ FINISH_OUTPUT_FILE: Final = f"""
 """
 ALL_SHARDS_DONE: Final = "SELECT shards_done >= shards_total FROM jobs WHERE id = %(job)s"
 
-#: Those of a job, and new ones that are not among them.
+#: The notes of a job with the new ones that are not among them yet.
 _NOTED: Final = """
     notes || (
         SELECT coalesce(jsonb_agg(note ORDER BY position), '[]')
@@ -160,15 +160,15 @@ COUNT_SHARD_DONE: Final = f"""
     WHERE id = %(job)s
 """
 
-#: Rows of a job that may fail: a count, or where it is below 1 a fraction of all. A spec leaves out a default of 0.
+#: How many rows of a job may fail: a count, or a fraction of all rows if it is below 1. A spec omits the default 0.
 _ALLOWED: Final = """
     floor(coalesce((spec->>'max_row_errors')::numeric, 0)
           * CASE WHEN (spec->>'max_row_errors')::numeric < 1 THEN rows_total ELSE 1 END)
 """
-#: What is noted of a job whose failed rows were allowed; taken back when they are run again.
+#: The note of a job whose failed rows were allowed. It is removed when they run again.
 ALLOWED_NOTE: Final = f"format('%%s of %%s rows failed, up to %%s were allowed', rows_failed, rows_total, {_ALLOWED})"
 
-#: Ends the jobs whose last shard has ended, and tells who waits for them. The caller holds the jobs.
+#: Ends the jobs whose last shard has ended, and notifies those who wait for them. The caller has locked the jobs.
 SETTLE_JOBS: Final = f"""
     WITH settled AS (
         UPDATE jobs
@@ -202,7 +202,7 @@ ADD_SHARDS: Final = """
                 %(lengths)s::bigint[]) AS new (index, start, stop, "offset", length)
 """
 
-#: An attempt that failed: queued again while tries are left, else given up.
+#: Ends an attempt that has failed. The shard is queued again if it has attempts left, or else fails.
 FAIL_SHARD: Final = f"""
     UPDATE shards
     SET state = CASE WHEN attempt < attempt_limit AND NOT %(permanent)s THEN 'queued' ELSE 'failed' END,
@@ -213,7 +213,7 @@ FAIL_SHARD: Final = f"""
     RETURNING state
 """
 
-#: Handed back by a worker that stops: the try does not count.
+#: Queues a shard again that a stopping worker hands back. The attempt does not count.
 RELEASE_SHARD: Final = f"""
     UPDATE shards
     SET state = 'queued', lease_until = NULL, published_at = NULL, rows_done = 0, attempt_limit = attempt_limit + 1
@@ -221,7 +221,7 @@ RELEASE_SHARD: Final = f"""
     RETURNING 1
 """
 
-#: Named by a message that its worker did not get to.
+#: Marks shards as unpublished whose message a worker has taken without claiming them.
 GIVE_BACK: Final = """
     UPDATE shards SET published_at = NULL
     FROM unnest(%(jobs)b::uuid[], %(shards)b::int[]) AS name (job_id, shard)

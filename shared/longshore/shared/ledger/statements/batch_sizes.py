@@ -1,4 +1,4 @@
-"""Batch sizes that were learned."""
+"""Batch sizes that workers have measured."""
 
 from __future__ import annotations
 

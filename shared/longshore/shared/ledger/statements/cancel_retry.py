@@ -1,4 +1,4 @@
-"""What is done to a job from outside: cancelled, retried."""
+"""Cancelling and retrying jobs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from longshore.shared.ledger.statements.submission import TICKET_COLUMNS
 
 LOCK_SHARDS: Final = "SELECT 1 FROM shards WHERE job_id = %(job)s ORDER BY index FOR UPDATE"
 
-#: Takes every shard that has not ended out of the queue, and the fence away from those that run.
+#: Ends every shard that has not ended. Running attempts do not pass the fence any more.
 CANCEL_SHARDS: Final = """
     UPDATE shards SET state = 'cancelled', lease_until = NULL
     WHERE job_id = %(job)s AND state IN ('waiting', 'queued', 'running')
@@ -21,7 +21,7 @@ END_JOB: Final = """
     RETURNING pg_notify('longshore_jobs', id::text)
 """
 
-#: Everything that did not succeed runs again, with as many tries as at first.
+#: Every shard that has not succeeded runs again, with as many attempts as at first.
 RETRY_SHARDS: Final = f"""
     UPDATE shards
     SET state = 'queued', published_at = NULL, lease_until = NULL, rows_done = 0,
@@ -31,9 +31,9 @@ RETRY_SHARDS: Final = f"""
       AND jobs.id = shards.job_id AND jobs.state IN ('failed', 'cancelled') AND jobs.pruned_at IS NULL
     RETURNING {TICKET_COLUMNS}
 """
-#: Also those that succeeded but for some rows, which alone run again: the others have their results. A shard that
-#: failed while it ran only such rows goes on with these. Returns, after the tickets' columns, whether the shard had
-#: succeeded, and how many rows of it have errors.
+#: Shards with failed rows run again, too, but only these rows: the other rows have their results. A shard that failed
+#: while it ran only such rows runs them again. Returns, after the columns of the ticket, whether the shard had
+#: succeeded, and how many of its rows have errors.
 RETRY_FAILED_ROWS: Final = f"""
     WITH ended AS MATERIALIZED (
         SELECT index, state = 'succeeded' AS done, (
@@ -51,10 +51,10 @@ RETRY_FAILED_ROWS: Final = f"""
       AND jobs.pruned_at IS NULL
     RETURNING {TICKET_COLUMNS}, ended.done, ended.failed
 """
-#: Whether rows of a job can be run again by themselves.
+#: For the check whether rows of a job can run again by themselves.
 READ_OUTPUT: Final = "SELECT kind, spec->>'output' FROM jobs WHERE id = %(job)s"
 
-#: ``shards`` and ``rows``: those that had succeeded or failed, and are undecided again.
+#: ``shards`` and ``rows`` had succeeded or failed, and now run again.
 RETRY_JOB: Final = f"""
     UPDATE jobs
     SET state = 'queued', error = NULL, finished_at = NULL, shards_failed = 0, notes = notes - {ALLOWED_NOTE},

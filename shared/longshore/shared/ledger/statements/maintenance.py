@@ -1,4 +1,4 @@
-"""What the relay looks after."""
+"""What the relay does again and again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from longshore.shared.ledger.statements.submission import TICKET_COLUMNS
 
-#: One shard whose worker has not been heard of. Locked ones are being committed this moment: they are passed over.
+#: One shard whose lease has run out. Locked shards are being committed at this moment, so they are skipped.
 LOCK_EXPIRED: Final = """
     SELECT job_id, index, attempt FROM shards
     WHERE state = 'running' AND lease_until < now()
@@ -17,7 +17,7 @@ PAST_DEADLINE: Final = """
     SELECT id FROM jobs WHERE deadline < now() AND state IN ('queued', 'running') ORDER BY id LIMIT 100
 """
 
-#: Shards whose tickets were never published, after a grace for the producer that is about to do it.
+#: Shards whose tickets were never published. A new job is left to its producer for a grace of some seconds.
 UNPUBLISHED: Final = f"""
     SELECT {TICKET_COLUMNS}
     FROM shards JOIN jobs ON jobs.id = shards.job_id
@@ -27,14 +27,14 @@ UNPUBLISHED: Final = f"""
     LIMIT %(limit)s
 """
 
-#: Messages published before the grace that still name a shard nobody has claimed, by queue.
+#: By queue, the messages that were published before the grace and name a shard that nobody has claimed.
 COUNT_WAITING: Final = """
     SELECT queue, count(DISTINCT message_id) FROM shards
     WHERE state = 'queued' AND published_at < now() - make_interval(secs => %(grace)s)
     GROUP BY queue
 """
 
-#: The shards of those messages that were published longest ago.
+#: The unclaimed shards of the messages that were published longest ago.
 LONGEST_WAITING: Final = f"""
     WITH oldest AS (
         SELECT message_id FROM shards

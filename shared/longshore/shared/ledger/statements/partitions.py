@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-#: The table, the partition and its bounds as Postgres writes them.
+#: The table, the partition, and its bounds as Postgres writes them.
 LIST_PARTITIONS: Final = """
     SELECT parent.relname, child.relname, pg_get_expr(child.relpartbound, child.oid)
     FROM pg_inherits

@@ -1,4 +1,4 @@
-"""What is asked about jobs."""
+"""Reading jobs, their shards, results, errors and metrics."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from longshore.shared.ledger.statements.retention import ENDED
 
-#: With the rows computed by attempts that have not committed yet.
+#: ``rows_running`` are the rows computed by attempts that have not committed yet.
 _JOB_COLUMNS: Final = """
     jobs.id, jobs.kind, jobs.state, jobs.producer, jobs.queue, jobs.priority, jobs.spec, jobs.model, jobs.version,
     jobs.digest, jobs.rows_total, jobs.rows_done, jobs.rows_failed, jobs.shards_total, jobs.shards_done,
@@ -23,7 +23,6 @@ LIST_JOBS: Final = f"""
     WHERE (%(state)s::text IS NULL OR state = %(state)s) AND (%(kind)s::text IS NULL OR kind = %(kind)s)
     ORDER BY id DESC LIMIT %(limit)s
 """
-#: States alone, of many jobs at once.
 READ_STATE: Final = "SELECT state FROM jobs WHERE id = %(job)s"
 READ_NOT_ENDED: Final = f"SELECT id FROM jobs WHERE id = ANY(%(jobs)b::uuid[]) AND NOT {ENDED}"
 READ_PRUNED: Final = "SELECT pruned_at FROM jobs WHERE id = %(job)s"
@@ -37,7 +36,8 @@ COPY_OUT_RESULTS: Final = f"COPY ({READ_RESULTS}) TO STDOUT (FORMAT BINARY)"
 LIST_ROW_ERRORS: Final = """
     SELECT row, error FROM row_errors WHERE job_id = %(job)s ORDER BY row LIMIT %(limit)s
 """
-#: Of what two attempts have reported, the later one's. An attempt takes back what lies beyond where it begins.
+#: If two attempts have reported the same metric, that of the later one. An attempt removes the metrics beyond the point
+#: where it starts.
 LIST_METRICS: Final = """
     SELECT DISTINCT ON (step, name) step, name, value, recorded_at FROM metrics
     WHERE job_id = %(job)s ORDER BY step, name, attempt DESC

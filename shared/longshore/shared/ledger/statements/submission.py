@@ -1,4 +1,4 @@
-"""New jobs, with their shards and rows."""
+"""New jobs with their shards and inline rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COPY_INPUTS: Final = "COPY inputs (id, data, blob) FROM STDIN (FORMAT BINARY)"
 
 READ_CLOCK: Final = "SELECT now()"
 
-#: Jobs an idempotency key has made already.
+#: The jobs that were submitted with some idempotency keys.
 FIND_KEYS: Final = """
     SELECT idempotency_key, id, request_digest FROM jobs
     WHERE producer = %(producer)s AND idempotency_key = ANY(%(keys)s)
@@ -36,7 +36,7 @@ MARK_PUBLISHED: Final = """
     WHERE shards.job_id = ticket.job_id AND shards.index = ticket.shard AND shards.state = 'queued'
 """
 
-#: One small job: what the statements above do, in one round trip.
+#: One small job in one round trip.
 SUBMIT_ONE: Final = """
     WITH input AS (
         INSERT INTO inputs (id, data, blob)
