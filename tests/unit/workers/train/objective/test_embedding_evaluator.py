@@ -79,7 +79,9 @@ def test_rows_without_another_of_their_class_have_no_recall() -> None:
 
 
 def test_other_metrics_are_refused() -> None:
-    with pytest.raises(InvalidInput, match=r"^metrics: 'f1' is none of embeddings; there is recall_at_1"):
+    with pytest.raises(
+        InvalidInput, match=r"^metrics: 'f1' is not a metric of embeddings; the only one is recall_at_1"
+    ):
         evaluation(128, "recall_at_1", "f1")
 
 

@@ -1,4 +1,4 @@
-"""The loss that a training asks for, of PyTorch's."""
+"""The loss functions of a training, from PyTorch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from longshore.workers.train.objective.losses import LOSSES, Loss
 #: https://docs.pytorch.org/docs/stable/generated/torch.nn.L1Loss.html, .MSELoss, .SmoothL1Loss (Girshick, "Fast R-CNN",
 #: 2015, https://arxiv.org/abs/1504.08083) and .HuberLoss (Huber, "Robust estimation of a location parameter", 1964,
 #: https://doi.org/10.1214/aoms/1177703732).
-_OF_NUMBERS: dict[LossName, Callable[..., torch.Tensor]] = {
+_REGRESSION_LOSSES: dict[LossName, Callable[..., torch.Tensor]] = {
     "mse": functional.mse_loss,
     "l1": functional.l1_loss,
     "smooth_l1": functional.smooth_l1_loss,
@@ -38,8 +38,8 @@ class NumbersLoss:
 
     def __call__(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """See :data:`~longshore.workers.train.objective.losses.Loss`."""
-        given = outputs if targets.ndim == 2 else outputs.squeeze(1)
-        return _OF_NUMBERS[self.name](given, targets, **self.arguments)
+        values = outputs if targets.ndim == 2 else outputs.squeeze(1)
+        return _REGRESSION_LOSSES[self.name](values, targets, **self.arguments)
 
 
 @dataclass(frozen=True)
@@ -51,21 +51,21 @@ class CrossEntropy:
     """
 
     label_smoothing: float = 0.0
-    #: float32 ``(classes,)``, on the device; ``None``: each row counts the same.
+    #: float32 ``(classes,)``, on the device; ``None`` if every row counts the same.
     weight: torch.Tensor | None = None
 
     def __call__(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """See :data:`~longshore.workers.train.objective.losses.Loss`."""
-        # Logits of half the size do not go with weights of the full one.
-        given = outputs if self.weight is None else outputs.float()
-        return functional.cross_entropy(given, targets, self.weight, label_smoothing=self.label_smoothing)
+        # 16-bit logits cannot be combined with float32 weights.
+        logits = outputs if self.weight is None else outputs.float()
+        return functional.cross_entropy(logits, targets, self.weight, label_smoothing=self.label_smoothing)
 
 
 def make_loss(spec: TrainSpec, task: Task) -> Loss:
-    """The loss that ``spec`` asks for, to measure with: every row counts the same.
+    """The loss of ``spec`` for measuring: every row counts the same.
 
-    :param task: of the data.
-    :raises InvalidInput: it is for another task, or does not have an argument that is given.
+    :param task: the task of the data.
+    :raises InvalidInput: the loss is for another task, or does not take one of the arguments.
     """
     check_loss(spec.loss, spec.loss_arguments, task)
     if task == "embedding":
@@ -80,9 +80,9 @@ def make_loss(spec: TrainSpec, task: Task) -> Loss:
 
 
 def make_training_loss(spec: TrainSpec, data: TrainingData | StreamedData, device: torch.device) -> Loss:
-    """The loss that ``spec`` asks for, to train with: that of :func:`make_loss`, with the weights of the classes.
+    """The loss of ``spec`` for training: that of :func:`make_loss`, with class weights.
 
-    :raises InvalidInput: as of :func:`make_loss`, or a weight is of no label.
+    :raises InvalidInput: as for :func:`make_loss`, or a weight names an unknown label.
     """
     loss = make_loss(spec, data.signature.task)
     if spec.class_weights is None or not isinstance(loss, CrossEntropy):

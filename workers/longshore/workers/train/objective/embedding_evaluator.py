@@ -1,4 +1,4 @@
-"""How good embeddings are: whether held-out rows lie near those of their class."""
+"""Measures embeddings: whether held-out rows are near rows of their class."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from longshore.workers.train.objective.losses import Loss
 
 #: The one metric besides the loss.
 RECALL = "recall_at_1"
-#: Rows that are compared with each other, at most: of more, so many that are evenly spaced. Their vectors are held.
+#: Rows that are compared with each other, at most; of more rows, an evenly spaced sample. Their vectors stay in memory.
 MAX_ROWS = 20_000
-#: Rows in one forward pass, and those compared with all others at a time.
+#: Rows in one forward pass, and rows compared with all others at a time.
 _BATCH = 1024
 
 
 class EmbeddingEvaluator:
     """Loss and ``recall_at_1`` of a network on held-out rows.
 
-    The loss is of batches as large as those of training, in an order drawn once, so that it can be compared with that.
+    The loss uses batches of the training's size in a fixed random order, so that it can be compared with the training
+    loss.
 
-    :param rows: those to evaluate on.
-    :param loss: of vectors and classes.
+    :param rows: the rows to measure on.
+    :param loss: takes vectors and classes.
     :param batch: rows in a batch of training.
     :param prefix: of the metrics' names: ``val_`` or ``test_``.
     :param names: the metrics besides the loss; ``None`` takes all there are.
-    :raises InvalidInput: one is none of embeddings.
+    :raises InvalidInput: a metric is not for embeddings.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class EmbeddingEvaluator:
     ) -> None:
         for name in names or ():
             if name != RECALL:
-                raise InvalidInput("metrics", f"{name!r} is none of embeddings; there is {RECALL}")
+                raise InvalidInput("metrics", f"{name!r} is not a metric of embeddings; the only one is {RECALL}")
         self._rows = rows
         self._loss = loss
         self._batch = batch
@@ -55,9 +56,9 @@ class EmbeddingEvaluator:
 
     @torch.no_grad()
     def run(self, network: nn.Module, check: Check) -> dict[str, float]:
-        """Give ``loss`` and ``recall_at_1``, each with the prefix. ``network`` is left in evaluation mode.
+        """Returns ``loss`` and ``recall_at_1``, each with the prefix. Leaves ``network`` in evaluation mode.
 
-        Where no two rows have the same class there is no recall, and it is left out.
+        If no two rows have the same class, ``recall_at_1`` is left out.
         """
         network.eval()
         parts = list(self._vectors(network, check))
@@ -66,7 +67,7 @@ class EmbeddingEvaluator:
         return {self._prefix + name: value for name, value in found.items() if name == "loss" or math.isfinite(value)}
 
     def _vectors(self, network: nn.Module, check: Check) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Of length 1, with their classes."""
+        """Yield vectors of length 1, with their classes."""
         count = self._rows.count
         kept = min(count, MAX_ROWS)
         picked = (torch.arange(kept) * count) // kept
@@ -95,12 +96,12 @@ def recall_at_1(vectors: torch.Tensor, classes: torch.Tensor, check: Check) -> f
     Jegou, Douze and Schmid, "Product quantization for nearest neighbor search", 2011; of embeddings: Song et al., 2016,
     https://arxiv.org/abs/1511.06452. Takes n x 1,024 numbers at a time.
 
-    :param vectors: float32 ``(n, width)``, of length 1. Of equally near rows the first counts.
+    :param vectors: float32 ``(n, width)``, of length 1. Among equally near rows the first counts.
     :param classes: ``(n,)``.
-    :returns: NaN where no row has another of its class.
+    :returns: NaN if no row has another of its class.
     """
-    _, places, counts = torch.unique(classes, return_inverse=True, return_counts=True)
-    paired = counts[places] > 1
+    _, indexes, counts = torch.unique(classes, return_inverse=True, return_counts=True)
+    paired = counts[indexes] > 1
     right = torch.zeros((), dtype=torch.int64, device=vectors.device)
     for rows in torch.split(torch.arange(len(vectors), device=vectors.device), _BATCH):
         check()

@@ -25,11 +25,11 @@ _MIN_BATCH = 1024
 class MetricsEvaluator:
     """Loss and quality of a network on held-out rows.
 
-    :param rows: those to evaluate on.
-    :param classes: of a classifier, or the labels of multilabel; ``None`` for regression.
+    :param rows: the rows to measure on.
+    :param classes: the number of classes, or of labels for multilabel; ``None`` for regression.
     :param prefix: of the metrics' names: ``val_`` or ``test_``.
-    :param names: the metrics besides the loss; as of :func:`make_metrics`, like ``task``.
-    :param strategy: the devices that the rows are dealt out to. torchmetrics adds up what each has found.
+    :param names: the metrics besides the loss; see :func:`make_metrics`, also for ``task``.
+    :param strategy: the devices that share the rows. torchmetrics sums their results.
     """
 
     def __init__(
@@ -50,8 +50,8 @@ class MetricsEvaluator:
         self._loss = loss
         self._prefix = prefix
         self._strategy = strategy or Single()
-        # Fewer rows than devices: each measures all of them, which changes no mean.
-        self._dealt = rows.count >= self._strategy.world_size
+        # With fewer rows than devices, each device measures all rows, which changes no mean.
+        self._sharded = rows.count >= self._strategy.world_size
         self._mean_loss = WeightedMean().to(device)
         made = make_metrics(names, classes, rows.count, task)
         self._quality = {name: metric.to(device) for name, metric in made.items()}
@@ -59,9 +59,9 @@ class MetricsEvaluator:
 
     @torch.no_grad()
     def run(self, network: nn.Module, check: Check) -> dict[str, float]:
-        """Give ``loss`` and the metrics, each with the prefix.
+        """Returns ``loss`` and the metrics, each with the prefix, without metrics that are not defined for these rows.
 
-        ``network`` is left in evaluation mode. A metric that is not defined for these rows is left out.
+        Leaves ``network`` in evaluation mode.
         """
         network.eval()
         for inputs, targets, own in self._batches():
@@ -73,14 +73,16 @@ class MetricsEvaluator:
             given, wanted = self._compared(outputs, targets)
             for metric in self._quality.values():
                 metric.update(given, wanted)
-        quality = {name: _take(metric) for name, metric in self._quality.items()}
-        found = {"loss": _take(self._mean_loss)} | {key: it for key, it in quality.items() if math.isfinite(it)}
+        quality = {name: _compute_and_reset(metric) for name, metric in self._quality.items()}
+        found = {"loss": _compute_and_reset(self._mean_loss)} | {
+            key: it for key, it in quality.items() if math.isfinite(it)
+        }
         return {self._prefix + name: value for name, value in found.items()}
 
     def _compared(self, outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """As the metrics take them."""
+        """Outputs and targets as the metrics take them."""
         if self._sets:
-            # Said here: torchmetrics takes logits that all happen to lie between 0 and 1 for probabilities.
+            # Explicit, because torchmetrics takes logits that all lie between 0 and 1 for probabilities.
             return outputs.sigmoid(), targets.long()
         single = outputs.shape[1] == 1 and targets.ndim == 1
         return outputs.squeeze(1) if single else outputs, targets
@@ -88,7 +90,7 @@ class MetricsEvaluator:
     def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, int]]:
         """Inputs, targets, and how many of them count."""
         for inputs, targets in self._rows.in_order(self._batch):
-            if self._dealt:
+            if self._sharded:
                 (inputs, targets), own = rank_batch(self._strategy, inputs, targets)
                 yield inputs, targets, own
             else:
@@ -96,9 +98,9 @@ class MetricsEvaluator:
 
     @torch.no_grad()
     def confusion(self, network: nn.Module, check: Check) -> list[list[int]]:
-        """How often rows of a class were given each class: by the true class, then by the predicted one.
+        """The confusion matrix of a classifier: rows by true class, then by predicted class.
 
-        Of a classifier. ``network`` is left in evaluation mode.
+        Leaves ``network`` in evaluation mode.
         """
         assert self._classes is not None
         network.eval()
@@ -107,13 +109,13 @@ class MetricsEvaluator:
             check()
             pairs = targets * self._classes + network(inputs).argmax(dim=1)
             counts += torch.bincount(pairs[:own].cpu(), minlength=len(counts))
-        if self._dealt:
+        if self._sharded:
             counts = self._strategy.all_reduce(counts)
-        found: list[list[int]] = counts.reshape(self._classes, self._classes).tolist()
-        return found
+        matrix: list[list[int]] = counts.reshape(self._classes, self._classes).tolist()
+        return matrix
 
 
-def _take(metric: Metric) -> float:
+def _compute_and_reset(metric: Metric) -> float:
     value = float(metric.compute())
     metric.reset()
     return value

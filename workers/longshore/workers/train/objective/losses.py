@@ -1,4 +1,4 @@
-"""The loss of each task, and what is done when it is no longer a number."""
+"""The default loss of each task, and the check that losses are finite."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LOSSES: dict[Task, Loss] = {
 
 @dataclass(frozen=True)
 class NonFiniteLoss:
-    """What is said of a loss that is no longer a number."""
+    """Describes a loss that is not finite, for the error message."""
 
     #: Which loss.
     what: str
@@ -41,18 +41,22 @@ class NonFiniteLoss:
     checkpoint: str | None
 
 
-def refuse_non_finite_loss(losses: torch.Tensor, said: NonFiniteLoss) -> None:
-    """Look at the losses of an epoch's first batches. Waits for the device.
+def refuse_non_finite_loss(losses: torch.Tensor, description: NonFiniteLoss) -> None:
+    """Check the losses of an epoch's first batches. Waits for the device.
 
-    :raises InvalidInput: one is infinite or NaN; no later step mends the weights, and the same spec ends the same way.
+    :raises InvalidInput: a loss is infinite or NaN; no later step repairs the weights, and a retry fails the same way.
     """
     if torch.isfinite(losses).all():
         return
     step = int((~torch.isfinite(losses)).nonzero()[0])
-    where = f"epoch {said.epoch}, step {step + 1}"
-    kept = "there is no checkpoint" if said.checkpoint is None else f"the last good checkpoint is of {said.checkpoint}"
+    where = f"epoch {description.epoch}, step {step + 1}"
+    checkpoint = (
+        "there is no checkpoint"
+        if description.checkpoint is None
+        else f"the last good checkpoint is of {description.checkpoint}"
+    )
     raise InvalidInput(
         "learning_rate",
-        f"{said.learning_rate}: {said.what} became {float(losses[step])} in {where}; {kept}; "
+        f"{description.learning_rate}: {description.what} became {float(losses[step])} in {where}; {checkpoint}; "
         "lower it, or look for extreme values in the features and the target",
     )

@@ -25,8 +25,8 @@ from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError, R2Score
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Task
 
-#: Of n classes; means over the classes, but for the accuracy.
-_OF_CLASSES: dict[str, Callable[[int], Metric]] = {
+#: Metrics of n classes. All but the accuracy are means over the classes.
+_CLASS_METRICS: dict[str, Callable[[int], Metric]] = {
     "accuracy": lambda n: MulticlassAccuracy(n, average="micro", validate_args=False),
     "precision": lambda n: MulticlassPrecision(n, average="macro", validate_args=False),
     "recall": lambda n: MulticlassRecall(n, average="macro", validate_args=False),
@@ -35,7 +35,7 @@ _OF_CLASSES: dict[str, Callable[[int], Metric]] = {
     "auroc": lambda n: MulticlassAUROC(n, average="macro", thresholds=200, validate_args=False),
     "perplexity": lambda n: Perplexity(),
 }
-_OF_NUMBERS: dict[str, Callable[[], Metric]] = {
+_REGRESSION_METRICS: dict[str, Callable[[], Metric]] = {
     "mae": MeanAbsoluteError,
     "mse": MeanSquaredError,
     "rmse": lambda: MeanSquaredError(squared=False),
@@ -43,7 +43,7 @@ _OF_NUMBERS: dict[str, Callable[[], Metric]] = {
 }
 #: Of n labels, any number of which hold for a row; from probabilities. Means over the labels, but for the first two
 #: (of all pairs of a row and a label, and of rows that are right as a whole) and ``micro_f1`` (of all pairs).
-_OF_LABELS: dict[str, Callable[[int], Metric]] = {
+_MULTILABEL_METRICS: dict[str, Callable[[int], Metric]] = {
     "accuracy": lambda n: MultilabelAccuracy(n, average="micro", validate_args=False),
     "subset_accuracy": lambda n: MultilabelExactMatch(n, validate_args=False),
     "precision": lambda n: MultilabelPrecision(n, average="macro", validate_args=False),
@@ -117,14 +117,14 @@ def make_metrics(
     :raises InvalidInput: one is not for such targets.
     """
     if classes is None:
-        wanted = _known(names or ("mae", "r2"), _OF_NUMBERS, "numbers")
-        return {name: _OF_NUMBERS[name]() for name in wanted if name != "r2" or count > 1}
+        chosen = _known(names or ("mae", "r2"), _REGRESSION_METRICS, "numbers")
+        return {name: _REGRESSION_METRICS[name]() for name in chosen if name != "r2" or count > 1}
     if task == "multilabel":
         return {
-            name: _OF_LABELS[name](classes)
-            for name in _known(names or ("accuracy", "f1"), _OF_LABELS, "several labels a row")
+            name: _MULTILABEL_METRICS[name](classes)
+            for name in _known(names or ("accuracy", "f1"), _MULTILABEL_METRICS, "several labels a row")
         }
-    return {name: _OF_CLASSES[name](classes) for name in _known(names or ("accuracy",), _OF_CLASSES, "classes")}
+    return {name: _CLASS_METRICS[name](classes) for name in _known(names or ("accuracy",), _CLASS_METRICS, "classes")}
 
 
 def _known(names: Sequence[str], known: Collection[str], what: str) -> Sequence[str]:
