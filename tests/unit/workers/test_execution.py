@@ -1,11 +1,12 @@
-"""What is kept of an error."""
+"""Which function runs a shard, and what is stored of an error."""
 
 from __future__ import annotations
 
 import pytest
 
 from longshore.shared.errors import DataError, InvalidInput
-from longshore.workers.execution import MAX_ERROR_CHARS, describe
+from longshore.shared.vocabulary import Action
+from longshore.workers.execution import HANDLERS, MAX_ERROR_CHARS, describe
 
 
 @pytest.mark.parametrize(
@@ -24,3 +25,7 @@ def test_an_error_is_kept_as_its_owner_can_read_it(error: Exception, kept: str) 
 
 def test_a_long_error_is_cut() -> None:
     assert len(describe(ValueError("x" * 10 * MAX_ERROR_CHARS))) == MAX_ERROR_CHARS
+
+
+def test_every_action_has_a_handler() -> None:
+    assert set(HANDLERS) == set(Action)

@@ -10,6 +10,7 @@ from uuid import UUID
 from longshore.broker.coalescing import CoalescingKey
 from longshore.shared.errors import AttemptLost, CorruptBlob, DataError, InvalidInput, NotPromoted, ServiceUnavailable
 from longshore.shared.ledger.records import Claim
+from longshore.shared.vocabulary import Action
 from longshore.workers.batching.collect import collect, publish_rest, release_key
 from longshore.workers.batching.run import ComputedBatch, commit_batch, compute_batch, split_into_batches
 from longshore.workers.context import WorkerContext
@@ -28,13 +29,13 @@ log = logging.getLogger(__name__)
 
 #: The function that runs a shard, by the shard's action.
 HANDLERS: dict[str, Callable[[WorkerContext, Claim, Heartbeat], None]] = {
-    "infer": run_infer,
-    "train": run_training,
-    "evaluate": run_evaluation,
-    "promote": run_promotion,
-    "plan": run_planning,
-    "tune": run_tuning,
-    "cross_validate": run_fold,
+    Action.INFER: run_infer,
+    Action.TRAIN: run_training,
+    Action.EVALUATE: run_evaluation,
+    Action.PROMOTE: run_promotion,
+    Action.PLAN: run_planning,
+    Action.TUNE: run_tuning,
+    Action.CROSS_VALIDATE: run_fold,
 }
 #: Errors that another attempt would meet again: the job fails at the first.
 PERMANENT = (InvalidInput, NotPromoted, CorruptBlob, DataError)

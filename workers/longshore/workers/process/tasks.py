@@ -14,6 +14,7 @@ from celery.signals import setup_logging, worker_process_init, worker_process_sh
 
 from longshore.broker.logs import configure_logging
 from longshore.broker.tickets import TASK_PREFIX, parse_shard_ids
+from longshore.shared.vocabulary import Action
 
 if TYPE_CHECKING:
     from longshore.workers.context import WorkerContext
@@ -55,5 +56,5 @@ def run(task: Task, shard_ids: Sequence[Sequence[str | int]], coalescing_key: st
 setup_logging.connect(_configure_logging)
 worker_process_init.connect(_start_child)
 worker_process_shutdown.connect(_stop_child)
-for kind in ("infer", "train", "evaluate", "promote", "plan", "tune", "cross_validate"):
-    shared_task(name=TASK_PREFIX + kind, bind=True)(run)
+for action in Action:
+    shared_task(name=TASK_PREFIX + action, bind=True)(run)

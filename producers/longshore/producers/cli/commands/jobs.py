@@ -11,11 +11,12 @@ from longshore.producers.cli.commands.training_reports import plot, report, tens
 from longshore.producers.cli.connect import connected, find_settings, open_ledger
 from longshore.producers.cli.options import Options, shared_options, with_options
 from longshore.producers.cli.output import print_json, print_table
+from longshore.shared.vocabulary import JobKind, State
 
 #: The maximum number of errors that ``show`` prints.
 MAX_ERRORS = 20
-STATES = ("waiting", "queued", "running", "succeeded", "failed", "cancelled")
-KINDS = ("infer", "train", "evaluate", "promote", "tune", "cross_validate")
+STATES = tuple(state.value for state in State)
+KINDS = tuple(kind.value for kind in JobKind)
 
 
 @click.group(invoke_without_command=True)
