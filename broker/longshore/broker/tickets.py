@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from longshore.shared.ledger.records import Ticket
 from longshore.shared.ledger.shards.batching import MAX_BATCH_ROWS, MAX_BATCH_SHARDS
+from longshore.shared.vocabulary import Action
 
 #: The name of a Celery task is this and the action of the shard: ``longshore.infer``.
 TASK_PREFIX = "longshore."
@@ -48,7 +49,7 @@ class Message:
         """``digits:3 rows 0-4096``, ``digits:3 64 shards``, ``train digits``: names and numbers, no user data."""
         first = self.tickets[0]
         name = first.model if first.version is None else f"{first.model}:{first.version}"
-        if first.action != "infer":
+        if first.action != Action.INFER:
             return f"{first.action} {name}"
         if len(self.tickets) > 1:
             return f"{name} {len(self.tickets)} shards"
@@ -89,7 +90,7 @@ def _may_share(one: Ticket, other: Ticket) -> bool:
     # A shard that was tried before may be what killed its worker: it must not take others with it again.
     if one.attempt or other.attempt:
         return False
-    return one.action == "infer" == other.action and (one.queue, one.priority, one.model, one.version) == (
+    return one.action == Action.INFER == other.action and (one.queue, one.priority, one.model, one.version) == (
         other.queue,
         other.priority,
         other.model,

@@ -16,7 +16,7 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord, Ticket, TrialRecord
 from longshore.shared.notebook import html_table
 from longshore.shared.references import ModelReference
-from longshore.shared.vocabulary import State
+from longshore.shared.vocabulary import JobKind, State
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -153,7 +153,7 @@ class Job:
         from longshore.shared.specs.evaluate import Evaluation
 
         record = self.record()
-        if record.kind != "evaluate":
+        if record.kind != JobKind.EVALUATE:
             raise InvalidInput(
                 "job", f"{self.id} is a job of kind {record.kind}; only jobs from client.evaluate have an evaluation"
             )
@@ -199,7 +199,7 @@ class Job:
         record = self.record()
         number = (record.outcome or {}).get("version")
         version = None
-        if record.kind == "train" and isinstance(number, int):
+        if record.kind == JobKind.TRAIN and isinstance(number, int):
             version = self._ledger.models.resolve(ModelReference(record.model, number))
         return save_report(path, record, version, self.metrics(), [error.message for error in self.errors()])
 

@@ -13,6 +13,7 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.records import JobRecord
 from longshore.shared.specs.jobs import InferSpec
 from longshore.shared.store.address import public
+from longshore.shared.vocabulary import JobKind
 
 #: Size in bytes of a block of JSON for the parser; it grows if a single output is longer.
 MIN_BLOCK_BYTES = 1 << 24
@@ -48,7 +49,7 @@ def check_in_table(record: JobRecord) -> None:
 
     :raises InvalidInput: it writes them to files only; the message says where.
     """
-    if record.kind == "infer" and not InferSpec.model_validate(record.spec).in_table:
+    if record.kind == JobKind.INFER and not InferSpec.model_validate(record.spec).in_table:
         raise InvalidInput(
             "job",
             f"{record.id} writes its outputs to {public(str(record.spec['output']))}; job.parts() and "

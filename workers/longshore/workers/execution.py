@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
 
@@ -14,29 +14,13 @@ from longshore.shared.vocabulary import Action
 from longshore.workers.batching.collect import collect, publish_rest, release_key
 from longshore.workers.batching.run import ComputedBatch, commit_batch, compute_batch, split_into_batches
 from longshore.workers.context import WorkerContext
-from longshore.workers.evaluation.job import run_evaluation
-from longshore.workers.inference.job import run_infer
-from longshore.workers.jobs.plan import run_planning
-from longshore.workers.jobs.promote import run_promotion
+from longshore.workers.handlers import HANDLERS
 from longshore.workers.process.draining import HandBack
 from longshore.workers.process.heartbeat import Heartbeat
 from longshore.workers.process.progress_reporter import ProgressReporter
-from longshore.workers.search.fold import run_fold
-from longshore.workers.search.job import run_tuning
-from longshore.workers.train.job import run_training
 
 log = logging.getLogger(__name__)
 
-#: The function that runs a shard, by the shard's action.
-HANDLERS: dict[str, Callable[[WorkerContext, Claim, Heartbeat], None]] = {
-    Action.INFER: run_infer,
-    Action.TRAIN: run_training,
-    Action.EVALUATE: run_evaluation,
-    Action.PROMOTE: run_promotion,
-    Action.PLAN: run_planning,
-    Action.TUNE: run_tuning,
-    Action.CROSS_VALIDATE: run_fold,
-}
 #: Errors that another attempt would meet again: the job fails at the first.
 PERMANENT = (InvalidInput, NotPromoted, CorruptBlob, DataError)
 #: Characters of an error that are kept, at most.
@@ -129,7 +113,7 @@ def _run(context: WorkerContext, claim: Claim, beat: Heartbeat, task: str) -> bo
     """Returns whether the attempt was committed."""
     try:
         with beat, ProgressReporter(partial(context.progress_events.send, task), claim, beat):
-            HANDLERS[claim.action](context, claim, beat)
+            HANDLERS[Action(claim.action)](context, claim, beat)
         log.info("done %s", claim.token)
     except AttemptLost as error:
         log.info("stopped: %s", error)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from longshore.producers.data import Data
 from longshore.producers.options.keywords import EvaluateOptions, InferOptions, PromoteOptions
+from longshore.producers.planning.context import PlanningContext
 from longshore.producers.planning.evaluate import check_target, plan_evaluation
 from longshore.producers.planning.infer import InferencePlanner, check_free_unless_known, cut_file
 from longshore.producers.planning.inline_rows import InputBlocks
@@ -30,10 +31,10 @@ from longshore.shared.ledger.records import JobRecord, NewJob, NewShard
 from longshore.shared.references import check_alias
 from longshore.shared.specs.jobs import EvaluateSpec, InferSpec, Input, JobOptions, PromoteSpec
 from longshore.shared.specs.validation import build
-from longshore.shared.vocabulary import State
+from longshore.shared.vocabulary import Action, JobKind, State
 
 #: Kinds that make no version and run none.
-_WITHOUT_VERSION = ("cross_validate",)
+_WITHOUT_VERSION = (JobKind.CROSS_VALIDATE,)
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class LinkPlanner:
         self._blocks = blocks
         self._after = after
         self._queues = QueueChoice(ledger.workers)
+        self._context = PlanningContext(ledger, self._queues, producer, blocks)
         self._version = _known_version(after)
 
     def promote(self, request: Promote) -> NewJob:
@@ -79,15 +81,15 @@ class LinkPlanner:
         options = sort_options(request.options or {}, PromoteSpec)
         _no_format(options.format)
         spec = PromoteSpec(alias=request.alias, condition=request.if_).model_dump_json(exclude_defaults=True)
-        draft = self._draft("promote", options.job)
-        return self._link(draft.job(spec, [NewShard(action="promote", start=0, stop=1)], 1, self._same(spec.encode())))
+        draft = self._draft(JobKind.PROMOTE, options.job)
+        shard = NewShard(action=Action.PROMOTE, start=0, stop=1)
+        return self._link(draft.job(spec, [shard], 1, self._same(spec.encode())))
 
     def evaluate(self, data: Data, target: str | None, options: EvaluateOptions) -> NewJob:
         """:raises InvalidInput: an option or the data is wrong; names it."""
         if self._version is not None:
             request = Evaluate(self._version, data, target, options)
-            models = self._ledger.models
-            return self._link(plan_evaluation(request, models, self._queues, self._producer, self._blocks))
+            return self._link(plan_evaluation(request, self._context))
         parsed = sort_options(options, EvaluateSpec)
         column = target or self._trained_target()
         spec = build(EvaluateSpec, {"data": {"uri": "/", "format": "csv"}, "target": column, **parsed.spec})
@@ -95,17 +97,14 @@ class LinkPlanner:
         check_target(opened.columns, column, f"the version of {self._after.model}")
         spec = spec.model_copy(update={"data": opened.data})
         same = self._same(spec.model_dump_json(exclude={"data"}, exclude_defaults=True).encode() + opened.content)
-        shard = NewShard(action="evaluate", start=0, stop=opened.rows or 0)
-        draft = self._draft("evaluate", parsed.job)
+        shard = NewShard(action=Action.EVALUATE, start=0, stop=opened.rows or 0)
+        draft = self._draft(JobKind.EVALUATE, parsed.job)
         return self._link(draft.job(spec.model_dump_json(exclude_defaults=True), [shard], opened.rows, same))
 
     def infer(self, data: Data, options: InferOptions) -> NewJob:
         """:raises InvalidInput: an option or the data is wrong; names it."""
         if self._version is not None:
-            planner = InferencePlanner(
-                *(self._ledger.models, self._ledger.submissions, self._queues, self._producer, self._blocks),
-                TtlCache(),
-            )
+            planner = InferencePlanner(self._context, TtlCache())
             return self._link(planner.plan([Infer(self._version, data, options)])[0])
         parsed = sort_options(options, InferSpec)
         spec = build(InferSpec, {"data": {"uri": "/", "format": "csv"}, **parsed.spec})
@@ -115,7 +114,7 @@ class LinkPlanner:
         opened = self._open(data, parsed.format, parsed.job.rows_per_shard, spec.keep, output)
         spec = spec.model_copy(update={"data": opened.data})
         same = self._same(spec.model_dump_json(exclude={"data"}, exclude_defaults=True).encode() + opened.content)
-        draft = self._draft("infer", parsed.job)
+        draft = self._draft(JobKind.INFER, parsed.job)
         return self._link(draft.job(spec.model_dump_json(exclude_defaults=True), opened.shards, opened.rows, same))
 
     def _open(
@@ -140,8 +139,10 @@ class LinkPlanner:
         if output is not None:
             check_kept(keep, table.schema, output)
         step = rows_per_shard or choose_rows_per_shard(table.num_rows)
-        starts = range(0, table.num_rows, step)
-        shards = [NewShard(action="infer", start=first, stop=min(first + step, table.num_rows)) for first in starts]
+        shards = [
+            NewShard(action=Action.INFER, start=first, stop=min(first + step, table.num_rows))
+            for first in range(0, table.num_rows, step)
+        ]
         inline = self._blocks.take(table, [table.num_rows])[0]
         return Opened(inline, table.num_rows, shards, table.column_names, encode_block(table))
 
@@ -149,12 +150,12 @@ class LinkPlanner:
         """The column that the version will have been trained to predict."""
         for job in self._ledger.chains.of(self._after.id):
             record = self._ledger.queries.job(job)
-            found = record.spec.get("train") if record.kind == "tune" else record.spec
+            found = record.spec.get("train") if record.kind == JobKind.TUNE else record.spec
             if record.kind in VERSION_MAKING_KINDS and isinstance(found, dict):
                 return str(found["target"])
         raise InvalidInput("target", "required: the chain does not say what its version predicts")
 
-    def _draft(self, kind: str, options: JobOptions) -> Draft:
+    def _draft(self, kind: JobKind, options: JobOptions) -> Draft:
         return Draft(
             kind=kind,
             model=self._after.model,

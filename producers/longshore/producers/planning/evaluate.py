@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from longshore.producers.planning.context import PlanningContext
 from longshore.producers.planning.infer import LOOKED_AT, check_first_rows
 from longshore.producers.planning.inline_rows import InputBlocks
 from longshore.producers.planning.job_builder import Draft
 from longshore.producers.planning.options import sort_options
-from longshore.producers.planning.queues import QueueChoice
 from longshore.producers.requests import Evaluate
 from longshore.shared.datasets.columns.types import is_list, is_number, is_text, stored, type_name
 from longshore.shared.datasets.detect import detect
@@ -20,23 +20,21 @@ from longshore.shared.datasets.inline import encode_block, to_table
 from longshore.shared.datasets.open import open_source, with_listing
 from longshore.shared.datasets.schemas import check_schema, list_columns
 from longshore.shared.errors import DataError, InvalidInput
-from longshore.shared.ledger.models.registry import Models
 from longshore.shared.ledger.records import NewJob, NewShard
 from longshore.shared.references import ModelReference
 from longshore.shared.specs.jobs import EvaluateSpec, FileInput, Input
 from longshore.shared.specs.signature import Signature
 from longshore.shared.specs.validation import build
+from longshore.shared.vocabulary import Action, JobKind
 
 
-def plan_evaluation(
-    request: Evaluate, models: Models, queues: QueueChoice, producer: str, blocks: InputBlocks
-) -> NewJob:
+def plan_evaluation(request: Evaluate, context: PlanningContext) -> NewJob:
     """One evaluation job.
 
     :raises InvalidInput: the version cannot be measured, an option is wrong, or the data does not fit; names it.
     """
     options = sort_options(request.options, EvaluateSpec)
-    version = models.resolve(ModelReference.parse(request.model))
+    version = context.ledger.models.resolve(ModelReference.parse(request.model))
     signature = Signature.model_validate(version.manifest["signature"])
     name = f"{version.model}:{version.version}"
     if signature.task == "embedding":
@@ -47,19 +45,19 @@ def plan_evaluation(
     # Anything but the data is checked before the data is looked at.
     spec = build(EvaluateSpec, {"data": {"uri": "/", "format": "csv"}, "target": target, **options.spec})
     spec.inference().check(signature, str(version.manifest.get("runtime", "family")))
-    data, rows, content = _take(request.data, options.format, signature, target, name, blocks)
+    data, rows, content = _take(request.data, options.format, signature, target, name, context.blocks)
     spec = spec.model_copy(update={"data": data})
     draft = Draft(
-        kind="evaluate",
+        kind=JobKind.EVALUATE,
         model=version.model,
         version=version.version,
         digest=version.digest,
         options=options.job,
-        queue=queues.choose(options.job.device),
-        producer=producer,
+        queue=context.queues.choose(options.job.device),
+        producer=context.producer,
     )
     same = spec.model_dump_json(exclude={"data"}, exclude_defaults=True).encode() + content
-    shard = NewShard(action="evaluate", start=0, stop=rows or 0)
+    shard = NewShard(action=Action.EVALUATE, start=0, stop=rows or 0)
     return draft.job(spec.model_dump_json(exclude_defaults=True), [shard], rows, same)
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from longshore.producers.data import Data
-from longshore.producers.planning.inline_rows import InputBlocks, joined
+from longshore.producers.planning.context import PlanningContext
+from longshore.producers.planning.inline_rows import joined
 from longshore.producers.planning.job_builder import Draft
 from longshore.producers.planning.options import sort_options
 from longshore.producers.planning.output_files import check_apart, check_free, check_kept, settle_output
-from longshore.producers.planning.queues import QueueChoice
 from longshore.producers.requests import Infer
 from longshore.producers.ttl_cache import TtlCache
 from longshore.shared.datasets.columns.arrays import needs_names, plain_rows, rename_to
@@ -29,13 +29,13 @@ from longshore.shared.datasets.segments import choose_rows_per_shard
 from longshore.shared.datasets.source import Source
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.ledger.jobs.submission import Submissions
-from longshore.shared.ledger.models.registry import Models
 from longshore.shared.ledger.records import NewJob, NewShard
 from longshore.shared.ledger.shards.batching import MAX_SMALL_SHARD_ROWS, batch_key_of
 from longshore.shared.references import ModelReference
 from longshore.shared.specs.jobs import FileInput, InferSpec, Input
 from longshore.shared.specs.signature import Signature
 from longshore.shared.specs.validation import build
+from longshore.shared.vocabulary import Action, JobKind
 
 #: Rows looked at when all rows of a call could be of the wrong shape.
 LOOKED_AT = 1024
@@ -69,20 +69,13 @@ class Target:
 class InferencePlanner:
     """Plans the inference requests of one call; each version and set of options is looked up once."""
 
-    def __init__(
-        self,
-        models: Models,
-        submissions: Submissions,
-        queues: QueueChoice,
-        producer: str,
-        blocks: InputBlocks,
-        known: TtlCache[Target],
-    ) -> None:
-        self._models = models
-        self._submissions = submissions
-        self._queues = queues
-        self._producer = producer
-        self._blocks = blocks
+    def __init__(self, context: PlanningContext, known: TtlCache[Target]) -> None:
+        """:param known: targets that earlier calls looked up."""
+        self._models = context.ledger.models
+        self._submissions = context.ledger.submissions
+        self._queues = context.queues
+        self._producer = context.producer
+        self._blocks = context.blocks
         self._known = known
         self._targets: dict[str, Target] = {}
 
@@ -119,7 +112,7 @@ class InferencePlanner:
         options = sort_options(request.options, InferSpec)
         version = self._models.resolve(reference)
         draft = Draft(
-            kind="infer",
+            kind=JobKind.INFER,
             model=version.model,
             version=version.version,
             digest=version.digest,
@@ -176,7 +169,7 @@ class InferencePlanner:
             content = b"" if same is None else same + encode_block(table.slice(start, data.rows))
             step = options.rows_per_shard or choose_rows_per_shard(data.rows)
             shards = [
-                NewShard(action="infer", start=first, stop=stop, batch_key=target.batch_key_for(stop - first))
+                NewShard(action=Action.INFER, start=first, stop=stop, batch_key=target.batch_key_for(stop - first))
                 for first in range(0, data.rows, step)
                 for stop in (min(first + step, data.rows),)
             ]
@@ -227,9 +220,9 @@ def check_first_rows(first: pa.RecordBatch, signature: Signature) -> None:
 def cut_file(source: Source, rows_per_shard: int | None) -> list[NewShard]:
     """The shards of a file, or the one that will cut it, where only reading all of it tells how many rows it has."""
     if source.rows is None:
-        return [NewShard(action="plan", start=0, stop=0)]
+        return [NewShard(action=Action.PLAN, start=0, stop=0)]
     return [
-        NewShard(action="infer", start=cut.start, stop=cut.stop, offset=cut.offset, length=cut.length)
+        NewShard(action=Action.INFER, start=cut.start, stop=cut.stop, offset=cut.offset, length=cut.length)
         for cut in source.segments(rows_per_shard)
     ]
 

@@ -10,13 +10,14 @@ from uuid_utils.compat import uuid7
 
 from longshore.shared.ledger.records import NewJob, NewShard
 from longshore.shared.specs.jobs import JobOptions
+from longshore.shared.vocabulary import JobKind
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
     """What is the same for every job of the same request: made once, however many there are."""
 
-    kind: str
+    kind: JobKind
     model: str
     version: int | None
     digest: str | None
@@ -34,7 +35,7 @@ class Draft:
         key = options.idempotency_key
         return NewJob(
             id=uuid7(),
-            kind=self.kind,
+            kind=self.kind.value,
             producer=self.producer,
             queue=self.queue,
             priority=options.priority,

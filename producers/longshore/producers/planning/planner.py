@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import singledispatch
 
+from longshore.producers.planning.context import PlanningContext
 from longshore.producers.planning.evaluate import plan_evaluation
 from longshore.producers.planning.infer import InferencePlanner, Target
 from longshore.producers.planning.inline_rows import InputBlocks
@@ -19,6 +21,23 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import NewInput, NewJob
 from longshore.shared.settings import Settings
 from longshore.shared.store.store import Store
+
+
+@singledispatch
+def plan_request(request: Request, context: PlanningContext) -> NewJob:
+    """The job of one request, by the planner that is registered for its class.
+
+    Inference has a planner of its own, :class:`InferencePlanner`, which plans thousands of small requests together.
+
+    :raises InvalidInput: an option or the data is wrong; names it.
+    """
+    raise TypeError(f"{type(request).__name__} is no request")
+
+
+plan_request.register(Train, plan_training)
+plan_request.register(Tune, plan_tuning)
+plan_request.register(CrossValidate, plan_cross_validation)
+plan_request.register(Evaluate, plan_evaluation)
 
 
 @dataclass(frozen=True)
@@ -38,41 +57,27 @@ def prepare(
     :raises InvalidInput: one is wrong; where there are several, the field names which.
     """
     blocks = InputBlocks(lambda: Store(settings.store))
-    queues = QueueChoice(ledger.workers)
-    planner = InferencePlanner(
-        *(ledger.models, ledger.submissions, queues, settings.producer, blocks, targets or TtlCache())
-    )
+    context = PlanningContext(ledger, QueueChoice(ledger.workers), settings.producer, blocks)
+    inference = InferencePlanner(context, targets or TtlCache())
     jobs: list[NewJob] = []
     for start, alike in _runs(requests):
-        first = alike[0]
-        if isinstance(first, Infer):
-            jobs += _plan_alike(planner, start, [each for each in alike if isinstance(each, Infer)], len(requests))
-        elif isinstance(first, Evaluate):
-            with _numbered(start, len(requests)):
-                jobs.append(plan_evaluation(first, ledger.models, queues, settings.producer, blocks))
-        else:
-            with _numbered(start, len(requests)):
-                jobs.append(_plan(first, ledger, queues, settings.producer, blocks))
+        infers = [each for each in alike if isinstance(each, Infer)]
+        if infers:
+            jobs += _plan_alike(inference, start, infers, len(requests))
+            continue
+        for index, request in enumerate(alike, start):
+            with _numbered(index, len(requests)):
+                jobs.append(plan_request(request, context))
     return Prepared(jobs, blocks.made)
 
 
-def _plan(
-    request: Train | Tune | CrossValidate, ledger: Ledger, queues: QueueChoice, producer: str, blocks: InputBlocks
-) -> NewJob:
-    if isinstance(request, Train):
-        return plan_training(request, ledger.workers, ledger.models, queues, producer, blocks)
-    if isinstance(request, Tune):
-        return plan_tuning(request, ledger.workers, ledger.models, queues, producer, blocks)
-    return plan_cross_validation(request, ledger.workers, ledger.models, queues, producer, blocks)
-
-
 def _runs(requests: Sequence[Request]) -> Iterator[tuple[int, Sequence[Request]]]:
-    """Runs of neighbouring requests that can be planned together, each with the place of its first."""
+    """Runs of neighbouring requests that can be planned together, each with the index of its first."""
     start = 0
-    for place, request in enumerate(requests):
-        if place > start and not _alike(requests[start], request):
-            yield start, requests[start:place]
-            start = place
+    for index, request in enumerate(requests):
+        if index > start and not _alike(requests[start], request):
+            yield start, requests[start:index]
+            start = index
     if requests:
         yield start, requests[start:]
 
@@ -95,17 +100,17 @@ def _plan_alike(planner: InferencePlanner, start: int, requests: Sequence[Infer]
             raise
     # Something is wrong with one of them: together they cannot tell with which.
     jobs: list[NewJob] = []
-    for place, request in enumerate(requests):
-        with _numbered(start + place, total):
+    for index, request in enumerate(requests, start):
+        with _numbered(index, total):
             jobs += planner.plan([request])
     return jobs
 
 
 @contextmanager
-def _numbered(place: int, total: int) -> Iterator[None]:
+def _numbered(index: int, total: int) -> Iterator[None]:
     try:
         yield
     except InvalidInput as error:
         if total == 1:
             raise
-        raise type(error)(f"requests[{place}].{error.field}", error.reason) from None
+        raise type(error)(f"requests[{index}].{error.field}", error.reason) from None

@@ -8,7 +8,7 @@ from longshore.shared.ledger.records import CheckpointRecord, JobRecord, NewJob,
 from longshore.shared.specs.jobs import JobOptions
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.specs.validation import build, shorten
-from longshore.shared.vocabulary import State
+from longshore.shared.vocabulary import Action, JobKind, State
 
 
 def extension(record: JobRecord, last: CheckpointRecord | None, epochs: int) -> NewJob:
@@ -20,8 +20,8 @@ def extension(record: JobRecord, last: CheckpointRecord | None, epochs: int) -> 
     """
     if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
         raise InvalidInput("epochs", f"{shorten(epochs)}: give 1 or more")
-    if record.kind != "train" or record.state is not State.SUCCEEDED:
-        said = f"is of kind {record.kind}" if record.kind != "train" else f"is {record.state}"
+    if record.kind != JobKind.TRAIN or record.state is not State.SUCCEEDED:
+        said = f"is of kind {record.kind}" if record.kind != JobKind.TRAIN else f"is {record.state}"
         raise InvalidInput("job", f"{record.id} {said}; a training that has succeeded can be extended")
     if last is None:
         raise InvalidInput("job", f"{record.id} has kept no checkpoint (keep_checkpoints=0), so it cannot go on")
@@ -34,7 +34,7 @@ def extension(record: JobRecord, last: CheckpointRecord | None, epochs: int) -> 
         )
     spec = build(TrainSpec, {**record.spec, "epochs": before.epochs + epochs, "extends": record.id})
     draft = Draft(
-        kind="train",
+        kind=JobKind.TRAIN,
         model=record.model,
         version=None,
         digest=None,
@@ -42,5 +42,5 @@ def extension(record: JobRecord, last: CheckpointRecord | None, epochs: int) -> 
         queue=record.queue,
         producer=record.producer,
     )
-    shards = [NewShard(action="train", start=before.epochs, stop=spec.epochs)]
+    shards = [NewShard(action=Action.TRAIN, start=before.epochs, stop=spec.epochs)]
     return draft.job(spec.model_dump_json(), shards, epochs, b"")

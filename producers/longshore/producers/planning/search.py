@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from longshore.producers.planning.inline_rows import InputBlocks
+from longshore.producers.planning.context import PlanningContext
 from longshore.producers.planning.job_builder import Draft
-from longshore.producers.planning.queues import QueueChoice
 from longshore.producers.planning.texts import are_texts, check_text_config
 from longshore.producers.planning.train import CheckedTraining, check_family, check_training
 from longshore.producers.requests import CrossValidate, Tune
 from longshore.shared.errors import InvalidInput
-from longshore.shared.ledger.models.registry import Models
 from longshore.shared.ledger.records import NewJob, NewShard
 from longshore.shared.ledger.workers import Workers
 from longshore.shared.specs.search import CONFIG, Choices, CrossValidateSpec, TuneSpec, applied
 from longshore.shared.specs.validation import build, shorten
+from longshore.shared.vocabulary import Action, JobKind
 
 #: Trials of a search that says nothing of them; a grid has as many as it has combinations.
 TRIALS = 16
 
 
-def plan_tuning(
-    request: Tune, fleet: Workers, models: Models, queues: QueueChoice, producer: str, blocks: InputBlocks
-) -> NewJob:
+def plan_tuning(request: Tune, context: PlanningContext) -> NewJob:
     """One job with a shard for each trial.
 
     :raises InvalidInput: the space, or an option, or what is trained is wrong; names it.
@@ -33,20 +30,18 @@ def plan_tuning(
     if rest.get("validation") == 0:
         raise InvalidInput("validation", "0: trials are compared on held-out rows; hold some out")
     _refuse_devices(rest, "trials")
-    checked = check_training(request, rest, fleet, models, blocks)
+    checked = check_training(request, rest, context)
     spec = build(TuneSpec, {"trials": TRIALS, **own, "space": request.space, "train": checked.spec})
     spec.check()
-    _check_families(spec, checked, fleet)
+    _check_families(spec, checked, context.ledger.workers)
     if spec.sampler == "grid":
         combinations = len(spec.grid())
         given = int(str(own.get("trials") or combinations))
         spec = spec.model_copy(update={"trials": min(given, combinations)})
-    return _job("tune", spec, checked, spec.trials, queues, producer)
+    return _job(JobKind.TUNE, spec, checked, spec.trials, context)
 
 
-def plan_cross_validation(
-    request: CrossValidate, fleet: Workers, models: Models, queues: QueueChoice, producer: str, blocks: InputBlocks
-) -> NewJob:
+def plan_cross_validation(request: CrossValidate, context: PlanningContext) -> NewJob:
     """One job with a shard for each fold.
 
     :raises InvalidInput: the number of folds, or an option, or what is trained is wrong; names it.
@@ -56,18 +51,17 @@ def plan_cross_validation(
         if rest.get(name) is not None:
             raise InvalidInput(name, f"{rest[name]!r}: cross-validation holds out each fold in turn; leave it out")
     _refuse_devices(rest, "folds")
-    checked = check_training(request, rest, fleet, models, blocks)
+    checked = check_training(request, rest, context)
     spec = build(CrossValidateSpec, {**own, "train": checked.spec})
-    return _job("cross_validate", spec, checked, spec.folds, queues, producer)
+    return _job(JobKind.CROSS_VALIDATE, spec, checked, spec.folds, context)
 
 
 def _job(
-    kind: str,
+    kind: JobKind,
     spec: TuneSpec | CrossValidateSpec,
     checked: CheckedTraining,
     count: int,
-    queues: QueueChoice,
-    producer: str,
+    context: PlanningContext,
 ) -> NewJob:
     draft = Draft(
         kind=kind,
@@ -75,10 +69,10 @@ def _job(
         version=None,
         digest=None,
         options=checked.options,
-        queue=queues.choose(checked.options.device),
-        producer=producer,
+        queue=context.queues.choose(checked.options.device),
+        producer=context.producer,
     )
-    shards = [NewShard(action=kind, start=number, stop=number + 1) for number in range(count)]
+    shards = [NewShard(action=Action(kind), start=number, stop=number + 1) for number in range(count)]
     same = spec.model_dump_json(exclude={"train"}, exclude_defaults=True).encode() + checked.content
     return draft.job(spec.model_dump_json(exclude_defaults=True), shards, count, same)
 

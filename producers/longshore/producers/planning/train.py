@@ -9,11 +9,10 @@ import numpy as np
 
 from longshore.producers.planning.base_models import check_versions, find_versions, with_versions
 from longshore.producers.planning.conditions import check_gate
+from longshore.producers.planning.context import PlanningContext
 from longshore.producers.planning.devices import check_devices
-from longshore.producers.planning.inline_rows import InputBlocks
 from longshore.producers.planning.job_builder import Draft
 from longshore.producers.planning.options import sort_options
-from longshore.producers.planning.queues import QueueChoice
 from longshore.producers.planning.streaming import settle_stream
 from longshore.producers.planning.texts import check_told, settle_tokenizer, tokens_of
 from longshore.producers.planning.training_data import check_rows, take
@@ -21,7 +20,6 @@ from longshore.producers.planning.training_task import check_task
 from longshore.producers.requests import CrossValidate, Train, Tune
 from longshore.shared.datasets.schemas import check_held_out, infer_features
 from longshore.shared.errors import InvalidInput
-from longshore.shared.ledger.models.registry import Models
 from longshore.shared.ledger.records import NewJob, NewShard
 from longshore.shared.ledger.workers import Workers
 from longshore.shared.references import check_alias, check_name
@@ -30,6 +28,7 @@ from longshore.shared.specs.jobs import JobOptions
 from longshore.shared.specs.signature import Feature
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.specs.validation import build
+from longshore.shared.vocabulary import Action, JobKind
 
 #: Options that take a fraction, or data.
 HELD_OUT = ("validation", "test")
@@ -47,36 +46,32 @@ class CheckedTraining:
     features: tuple[Feature, ...]
 
 
-def plan_training(
-    request: Train, fleet: Workers, models: Models, queues: QueueChoice, producer: str, blocks: InputBlocks
-) -> NewJob:
+def plan_training(request: Train, context: PlanningContext) -> NewJob:
     """One training job.
 
     :raises InvalidInput: the name, the family, an option or the data is wrong; names it.
     """
-    checked = check_training(request, request.options, fleet, models, blocks)
+    checked = check_training(request, request.options, context)
     spec = checked.spec
-    queue = queues.choose(checked.options.device)
-    check_devices(spec, queue, fleet)
+    queue = context.queues.choose(checked.options.device)
+    check_devices(spec, queue, context.ledger.workers)
     draft = Draft(
-        kind="train",
+        kind=JobKind.TRAIN,
         model=spec.model,
         version=None,
         digest=None,
         options=checked.options,
         queue=queue,
-        producer=producer,
+        producer=context.producer,
     )
-    shards = [NewShard(action="train", start=0, stop=spec.epochs)]
+    shards = [NewShard(action=Action.TRAIN, start=0, stop=spec.epochs)]
     return draft.job(spec.model_dump_json(), shards, spec.epochs, checked.content)
 
 
 def check_training(
     request: Train | Tune | CrossValidate,
     options: Mapping[str, object],
-    fleet: Workers,
-    models: Models,
-    blocks: InputBlocks,
+    context: PlanningContext,
 ) -> CheckedTraining:
     """Look for everything that can be wrong with a training, before anything is queued.
 
@@ -84,6 +79,7 @@ def check_training(
     :param options: the options of the training.
     :raises InvalidInput: the name, the family, an option or the data is wrong; names it.
     """
+    models, blocks = context.ledger.models, context.blocks
     parsed = sort_options(options, TrainSpec)
     check_name(request.model)
     held_out = {name: value for name, value in parsed.spec.items() if name in HELD_OUT and not _is_fraction(value)}
@@ -109,7 +105,7 @@ def check_training(
     )
     check_task(spec, data)
     spec = check_told(spec, asked, features)
-    check_family(spec, features, fleet)
+    check_family(spec, features, context.ledger.workers)
     check_versions(spec, versions, features)
     if spec.augment is not None:
         spec.augment.check(image_shape(spec.config), features)

@@ -8,8 +8,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from longshore.shared.ledger.records import JobRecord
-from longshore.shared.vocabulary import State
+from longshore.shared.vocabulary import JobKind, State
 
+#: What the progress of a kind of job counts; of other kinds, rows.
+_UNITS: dict[str, str] = {
+    JobKind.TRAIN: "epochs",
+    JobKind.PROMOTE: "aliases",
+    JobKind.TUNE: "trials",
+    JobKind.CROSS_VALIDATE: "folds",
+}
 #: Seconds over which the speed of a watched job is averaged.
 RATE_WINDOW_S = 15.0
 
@@ -104,4 +111,4 @@ def time_text(seconds: float | None) -> str:
 
 def unit(kind: str) -> str:
     """The unit in which the progress of a kind of job is counted."""
-    return {"train": "epochs", "promote": "aliases", "tune": "trials", "cross_validate": "folds"}.get(kind, "rows")
+    return _UNITS.get(kind, "rows")

@@ -10,6 +10,7 @@ from uuid import UUID
 from longshore.producers.reporting.curves import latest
 from longshore.producers.reporting.progress import RateWindow, progress_of, rate_text, time_text
 from longshore.shared.ledger.records import JobRecord, MetricRecord
+from longshore.shared.vocabulary import JobKind
 
 
 @contextmanager
@@ -44,7 +45,7 @@ def progress_display(
             rate, remaining = rate_text(current.rate, record.kind), time_text(current.remaining)
             name = record.model if record.version is None else f"{record.model}:{record.version}"
             text = f"{record.kind} {name} {record.state}"
-            latest_metrics = _latest_metrics(metrics()) if record.kind == "train" else ""
+            latest_metrics = _latest_metrics(metrics()) if record.kind == JobKind.TRAIN else ""
             display.update(task, description=text, completed=current.done, total=current.total)
             display.update(task, rate=rate, remaining=remaining, metrics=latest_metrics)
 

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.base import NOT_AN_OPTION, Option, Spec
 from longshore.shared.specs.signature import Feature, Signature
-from longshore.shared.vocabulary import DataFormat, Device, Precision
+from longshore.shared.vocabulary import DataFormat, Device, Precision, RuntimeName
 
 
 class FileInput(Spec):
@@ -43,7 +43,10 @@ class InlineInput(Spec):
 Input = FileInput | InlineInput
 
 #: The options that a runtime decides by itself. Compiling gains little if nodes run one by one.
-_OWN: dict[str, tuple[str, ...]] = {"onnx": ("precision", "compile"), "pt2": ("compile",)}
+_OWN: dict[str, tuple[str, ...]] = {
+    RuntimeName.ONNX: ("precision", "compile"),
+    RuntimeName.PT2: ("compile",),
+}
 
 
 class InferSpec(Spec):

@@ -15,6 +15,7 @@ from longshore.shared.ledger.records import Claim
 from longshore.shared.ledger.shards.batching import Finished
 from longshore.shared.ledger.shards.copy_rows import result_lines
 from longshore.shared.specs.jobs import InferSpec, Input
+from longshore.shared.vocabulary import Action
 from longshore.workers.context import WorkerContext
 from longshore.workers.inference.batch_runner import BatchRunner
 from longshore.workers.inference.heads import make_heads
@@ -78,7 +79,7 @@ def compute_batch(context: WorkerContext, claims: Sequence[Claim], beat: Heartbe
 
 
 def _compatibility_key(claim: Claim) -> tuple[object, ...]:
-    if claim.action != "infer" or claim.only_failed or "output" in claim.spec:
+    if claim.action != Action.INFER or claim.only_failed or "output" in claim.spec:
         return (claim.job_id, claim.shard)  # runs alone
     if claim.attempt > 1:  # it may be what killed its worker
         return (claim.job_id, claim.shard)

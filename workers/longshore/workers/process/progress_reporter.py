@@ -15,6 +15,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from longshore.shared.ledger.records import Claim
+from longshore.shared.vocabulary import JobKind
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ class ProgressReporter:
     ) -> None:
         self._send = send
         self._total = None if claim.only_failed else claim.stop - claim.start
-        self._unit = "epochs" if claim.kind == "train" else "rows"
+        self._unit = "epochs" if claim.kind == JobKind.TRAIN else "rows"
         self._counter = counter
         self._interval = interval
         self._stopped = threading.Event()

@@ -12,7 +12,7 @@ from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.jobs.chains import is_unready, revive_downstream, wait_again
 from longshore.shared.ledger.records import Ticket
 from longshore.shared.ledger.shards.transitions import check_not_pruned, end_job
-from longshore.shared.vocabulary import State
+from longshore.shared.vocabulary import JobKind, State
 
 
 class Control:
@@ -121,7 +121,7 @@ def _check_rows(conn: Connection, job: UUID) -> None:
     """
     row = conn.execute(statements.cancel_retry.READ_OUTPUT, {"job": job}).fetchone()
     kind, output = row or (None, None)
-    if kind not in (None, "infer"):
+    if kind not in (None, JobKind.INFER):
         raise InvalidInput(
             "rows", f"{job} is of kind {kind}, which runs as a whole; correct the rows and submit it again"
         )

@@ -19,10 +19,10 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database, records
 from longshore.shared.ledger.shards.transitions import end_job
-from longshore.shared.vocabulary import FINAL_STATES, State
+from longshore.shared.vocabulary import FINAL_STATES, JobKind, State
 
 #: Kinds whose outcome names a new version. A job of another kind passes on the version that it ran.
-VERSION_MAKING_KINDS: Final = frozenset({"train", "tune"})
+VERSION_MAKING_KINDS: Final = frozenset({JobKind.TRAIN, JobKind.TUNE})
 
 
 @dataclass(frozen=True)
