@@ -6,7 +6,8 @@ import pytest
 
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.vocabulary import Action
-from longshore.workers.execution import HANDLERS, MAX_ERROR_CHARS, describe
+from longshore.workers.execution import MAX_ERROR_CHARS, describe
+from longshore.workers.handlers import HANDLERS
 
 
 @pytest.mark.parametrize(
