@@ -1,1 +1,1 @@
-"""Measuring a version on data whose targets are known."""
+"""Measures versions on data with known targets."""

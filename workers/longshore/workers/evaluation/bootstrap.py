@@ -1,8 +1,8 @@
-"""Confidence intervals by the bootstrap: how far a metric moves when the rows are drawn again, with replacement.
+"""Bootstrap confidence intervals: how much a metric varies when the rows are resampled with replacement.
 
-A metric that is a mean over rows is resampled as it is; R2 and AUROC by their influence functions, that is, by the
-mean of what each row adds to them (for AUROC these are DeLong's placements). Of more than 10,000 rows, each resample
-draws so many, and its deviations are scaled to the number of rows ("m out of n").
+A metric that is a mean over rows is resampled directly. R2 and AUROC are resampled by their influence functions: the
+mean of the contributions of the rows (for AUROC these are DeLong's placements). With more than 10,000 rows, each
+resample draws 10,000 and its deviations are scaled to the number of rows ("m out of n").
 
 Efron and Tibshirani, An Introduction to the Bootstrap, 1993; Bickel, Gotze and van Zwet, Statistica Sinica 7, 1997.
 """
@@ -18,9 +18,9 @@ Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 Interval = tuple[float, float]
 
-#: Rows that one resample draws, at most.
+#: Maximum rows that one resample draws.
 DRAWN = 10_000
-#: Numbers that are drawn at a time.
+#: Numbers that are drawn at once.
 _CHUNK = 2_000_000
 #: The middle 95 %.
 _QUANTILES = (0.025, 0.975)
@@ -29,8 +29,8 @@ _QUANTILES = (0.025, 0.975)
 class Bootstrap:
     """Resamples of one evaluation.
 
-    :param rounds: how many; 0 gives no intervals.
-    :param check: called between chunks; what it raises ends the work.
+    :param rounds: the number of resamples; 0 gives no intervals.
+    :param check: called between chunks; an exception that it raises ends the computation.
     """
 
     def __init__(self, rounds: int, seed: int, check: Callable[[], None]) -> None:
@@ -39,7 +39,7 @@ class Bootstrap:
         self._check = check
 
     def of_means(self, estimates: dict[str, float], columns: dict[str, Floats]) -> dict[str, Interval]:
-        """Intervals of metrics that move as the means of ``columns``, each ``(n,)``, with n at least 1."""
+        """Intervals of metrics that vary like the means of ``columns``, each ``(n,)``, with n at least 1."""
         if not (self._rounds and columns):
             return {}
         rows = len(next(iter(columns.values())))
@@ -57,10 +57,10 @@ class Bootstrap:
         return intervals
 
     def of_counts(self, counts: Counts, metrics: Callable[[Counts], dict[str, Floats]]) -> dict[str, Interval]:
-        """Intervals of metrics of how many rows lie in each of k cells: the counts of a resample are multinomial.
+        """Intervals of metrics that depend on the counts of rows in k cells. The counts of a resample are multinomial.
 
         :param counts: ``(k,)``.
-        :param metrics: from counts ``(r, k)`` of r resamples to values ``(r,)``.
+        :param metrics: computes values ``(r,)`` from the counts ``(r, k)`` of r resamples.
         """
         if not self._rounds:
             return {}

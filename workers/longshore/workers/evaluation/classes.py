@@ -1,4 +1,4 @@
-"""A classifier's predictions against the targets."""
+"""Compares the predictions of a classifier with the targets."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from longshore.workers.evaluation.bootstrap import Bootstrap, Interval
 from longshore.workers.evaluation.quality import Cells, auroc, rate
 from longshore.workers.evaluation.rows import Measured, largest, whole
 
-#: Probabilities of all classes that are kept for AUROC, in numbers; of more, it is left out.
+#: Maximum number of probabilities stored for AUROC; with more, AUROC is left out.
 MOST_SCORES = 32_000_000
 
 
 class ClassRows:
-    """Collects the rows of a classifier: some 28 bytes of each, and its probabilities while there are not too many.
+    """Collects the rows of a classifier: about 28 bytes per row, plus the probabilities up to ``MOST_SCORES``.
 
     :param labels: two or more.
     """
@@ -43,7 +43,7 @@ class ClassRows:
     def add(
         self, rows: npt.NDArray[np.int64], outputs: npt.NDArray[np.float32], targets: npt.NDArray[np.float64]
     ) -> None:
-        """Take rows ``(k,)``, their logits ``(k, labels)`` and their targets' codes ``(k,)``."""
+        """Add the row numbers ``(k,)``, the logits ``(k, labels)`` and the label codes of the targets ``(k,)``."""
         codes = targets.astype(np.int64)
         chances = torch.log_softmax(torch.from_numpy(outputs), dim=1).numpy()
         known = np.minimum(codes, len(self._labels) - 1)
@@ -53,13 +53,13 @@ class ClassRows:
         self._predicted.append(chances.argmax(axis=1))
         self._losses.append(np.where(codes < len(self._labels), losses, np.float32(np.nan)))
         if self._scores is not None:
-            # Of two classes, one tells the other.
+            # With two classes, one probability determines the other.
             columns = chances[:, 1:] if len(self._labels) == 2 else chances
             self._stored += columns.size
             self._scores = [*self._scores, columns] if self._stored <= MOST_SCORES else None
 
     def measure(self, bootstrap: Bootstrap, worst: int) -> Measured:
-        """The metrics of all rows, one or more."""
+        """Compute the metrics of all rows; there must be at least one."""
         rows, targets, predicted = whole(self._rows), whole(self._targets), whole(self._predicted)
         losses = whole(self._losses)
         cells = Cells(targets, predicted, len(self._labels))
@@ -99,7 +99,7 @@ class ClassRows:
         known: npt.NDArray[np.bool_],
         bootstrap: Bootstrap,
     ) -> tuple[dict[str, float], dict[str, Interval], list[str]]:
-        """Log loss and AUROC, of the rows whose label is known."""
+        """Log loss and AUROC of the rows with a known label."""
         columns = {"log_loss": losses[known].astype(np.float64)}
         metrics = {"log_loss": float(columns["log_loss"].mean())}
         notes = []
@@ -144,7 +144,7 @@ class ClassRows:
         _, _, support = cells.by_class()
         largest = _most(support, CONFUSION_KEPT)
         labels: list[str | int | bool] = [self._labels[code] for code in largest]
-        # Where each class stands, and labels that are none.
+        # The index of each class in the matrix; the last entry is for unknown labels.
         place = np.full(len(self._labels) + 1, len(largest), np.int64)
         place[largest] = np.arange(len(largest))
         if len(largest) < len(self._labels):

@@ -1,4 +1,4 @@
-"""An evaluation job: every row through the version, and what came of it against the targets."""
+"""Runs an evaluation job: runs the version on every row and compares its outputs with the targets."""
 
 from __future__ import annotations
 
@@ -32,31 +32,31 @@ from longshore.workers.inputs.shard_reader import prepare_windows
 from longshore.workers.pipeline import prefetch
 from longshore.workers.process.heartbeat import Heartbeat
 
-#: Outputs in a window, in numbers: of many classes, a window has fewer rows.
+#: Maximum output values in a window. With many classes a window has fewer rows.
 WINDOW_OUTPUTS = 16 * 2**20
 
 
 def run_evaluation(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
-    """Measure, and commit what was found. An attempt that is lost leaves nothing behind but numbers of its own.
+    """Measure the version and commit the result. A lost attempt leaves only its own attempt metrics behind.
 
-    :raises AttemptLost: a newer attempt has the shard, or the job was cancelled.
-    :raises DataError: the input is not what it was at submission, or not one row of it can be measured.
+    :raises AttemptLost: a newer attempt owns the shard, or the job was cancelled.
+    :raises DataError: the input has changed since submission, or no row of it can be measured.
     """
     spec = EvaluateSpec.model_validate(claim.spec)
     run = _Run(context, claim, spec, beat)
     run.rows()
-    found, evaluation = run.measure()
+    measured, evaluation = run.measure()
     context.ledger.attempts.record_metrics(claim, 0, evaluation.metrics)
     outcome: dict[str, JsonValue] = evaluation.model_dump(mode="json")
     with context.ledger.attempts.writing(claim) as writer:
-        writer.fence(found.rows)
+        writer.fence(measured.rows)
         writer.row_errors(run.errors)
-        writer.notes([*run.notes, *found.notes])
-        writer.finish(outcome, rows_total=found.rows + len(run.errors))
+        writer.notes([*run.notes, *measured.notes])
+        writer.finish(outcome, rows_total=measured.rows + len(run.errors))
 
 
 class _Run:
-    """One attempt."""
+    """One attempt at the job."""
 
     def __init__(self, context: WorkerContext, claim: Claim, spec: EvaluateSpec, beat: Heartbeat) -> None:
         inference = spec.inference()
@@ -73,16 +73,16 @@ class _Run:
         sets = signature.task == "multilabel"
         self._targets = KnownSets(signature) if sets else KnownTargets(signature)
         self._collector = _collector(signature)
-        #: By the row's number.
+        #: Error messages by row number.
         self.errors: dict[int, str] = {}
 
     @property
     def notes(self) -> list[str]:
-        """What the job's owner should know of the computation, a sentence each."""
+        """Remarks on the computation for the owner of the job, one sentence each."""
         return self._runner.notes
 
     def rows(self) -> None:
-        """Send every row through the version, and keep what is needed to measure it."""
+        """Run the version on every row and collect what the metrics need."""
         done = 0
         with prefetch(prepare_windows(self._runtime, number(self._batches, 0), None)) as ready:
             for window in ready:
@@ -105,35 +105,36 @@ class _Run:
             )
 
     def measure(self) -> tuple[Measured, Evaluation]:
-        """What the rows come to."""
+        """Compute the metrics of all rows."""
         signature, spec = self._runtime.signature, self._spec
-        found = self._collector.measure(Bootstrap(spec.bootstrap, spec.seed, self._beat.check), spec.worst)
+        measured = self._collector.measure(Bootstrap(spec.bootstrap, spec.seed, self._beat.check), spec.worst)
         evaluation = Evaluation(
             task=signature.task,
             target=spec.target,
-            rows=found.rows,
+            rows=measured.rows,
             failed=len(self.errors),
-            metrics=found.metrics,
-            intervals=found.intervals,
-            classes=found.classes,
+            metrics=measured.metrics,
+            intervals=measured.intervals,
+            classes=measured.classes,
             classes_total=len(signature.labels or ()),
-            confusion_matrix=found.confusion_matrix,
-            worst=found.worst,
-            unknown_rows=found.unknown_rows,
+            confusion_matrix=measured.confusion_matrix,
+            worst=measured.worst,
+            unknown_rows=measured.unknown_rows,
             unknown_labels=tuple(self._targets.unknown),
             bootstrap=spec.bootstrap,
             seed=spec.seed,
         )
-        if found.unknown_rows:
+        if measured.unknown_rows:
             labels = ", ".join(self._targets.unknown[:5])
             self._runner.notes.append(
-                f"{found.unknown_rows} rows have labels that the version does not know ({labels}); they count as wrong"
+                f"{measured.unknown_rows} rows have labels that the version does not know ({labels}); "
+                "they count as wrong"
             )
-        return found, evaluation
+        return measured, evaluation
 
 
 def _collector(signature: Signature) -> Collector:
-    """:raises InvalidInput: no column can be compared with what it gives; of a link of a chain, only this tells."""
+    """:raises InvalidInput: no column can be compared with the outputs. In a chain only this check finds it."""
     if signature.task == "embedding":
         raise InvalidInput("model", "the version gives embeddings, which no column can be compared with")
     if signature.target_width is not None:
@@ -151,12 +152,12 @@ def _batches(context: WorkerContext, spec: EvaluateSpec, signature: Signature, r
         return
     source = open_source(spec.data)
     for segment in source.segments(None):
-        # Not strict: a value that does not fit its column is its row's error and no other's.
+        # Not strict: a value that does not fit its column is an error of its row only.
         yield from source.batches(segment, columns, rows, strict=False)
 
 
 def _matrix(outputs: pa.StructArray) -> npt.NDArray[np.float32]:
-    """The numbers of a window's n rows, ``(n, outputs)``, those of bad rows among them."""
+    """The outputs of the n rows of a window, ``(n, outputs)``, including bad rows."""
     lists = outputs.field(0)
     numbers: npt.NDArray[np.float32] = lists.values.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
     return numbers.reshape(len(lists), -1)

@@ -1,4 +1,4 @@
-"""The target column of an evaluation, as numbers to compare predictions with."""
+"""Converts the target column of an evaluation to numbers that predictions are compared with."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ MISSING = "the target is missing"
 class Known:
     """The targets of n rows."""
 
-    #: Classification: indexes into the labels, float64 ``(n,)``; one past the last for a label that is none of them.
-    #: Regression: the values. Where there is an error, 0. Multilabel: 1 where the label holds, ``(n, labels + 1)``; the
-    #: last is how many labels the row has that are none of them.
+    #: Classification: indexes into the labels, float64 ``(n,)``; one past the last index for an unknown label.
+    #: Regression: the values ``(n,)``. Multilabel: ``(n, labels + 1)``, 1 for each label of the row; the last column is
+    #: the number of unknown labels of the row. A row with an error has 0.
     values: npt.NDArray[np.float64]
-    #: Why a row has none, by its place.
+    #: Why a row has no target, by its index in the window.
     errors: dict[int, str]
 
 
@@ -34,18 +34,18 @@ class KnownTargets:
 
     def __init__(self, signature: Signature) -> None:
         self._labels = signature.labels
-        # By type as well: 1, true and "1" are three labels.
+        # The type is part of the key: 1, true and "1" are three labels.
         self._codes: dict[tuple[type, object], int] = {
             (type(label), label): code for code, label in enumerate(signature.labels or ())
         }
-        #: Labels that the version does not know; the first of them.
+        #: The first labels that the version does not know.
         self.unknown: list[str] = []
 
     def read(self, column: pa.Array) -> Known:
-        """The targets of a window. A value that cannot be one is its row's error."""
+        """Convert the targets of a window. A value that is no valid target is an error of its row."""
         encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
         values = [self._one(value) for value in encoded.dictionary.to_pylist()]
-        # One more, for nulls.
+        # The extra index is for nulls.
         places = np.asarray(encoded.indices.fill_null(len(values)))
         numbers = np.array([0.0 if isinstance(each, str) else each for each in values] + [0.0])
         reasons = [each if isinstance(each, str) else None for each in values] + [MISSING]
@@ -53,7 +53,7 @@ class KnownTargets:
         return Known(numbers[places], {int(row): str(reasons[places[row]]) for row in np.flatnonzero(bad)})
 
     def _one(self, value: object) -> float | str:
-        """A value as a number, or what is wrong with it."""
+        """The value as a number, or an error message."""
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return MISSING
         return self._value(value) if self._labels is None else self._code(value)
@@ -77,7 +77,7 @@ class KnownTargets:
 
 
 def _readings(value: object) -> list[object]:
-    """What a value can mean. Where one value of a block of text is odd, all of them come as text."""
+    """The labels that a value can stand for. If one value of a block of text does not parse, all values are text."""
     if isinstance(value, float) and value.is_integer():
         return [int(value)]
     if not isinstance(value, str):

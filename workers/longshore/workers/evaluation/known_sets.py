@@ -1,4 +1,4 @@
-"""The target column of an evaluation of multilabel: lists of labels."""
+"""Converts the target column of a multilabel evaluation: lists of labels."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class KnownSets:
 
     @property
     def unknown(self) -> list[str]:
-        """Labels that the version does not know; the first of them."""
+        """The first labels that the version does not know."""
         return self._single.unknown
 
     def read(self, column: pa.Array) -> Known:
-        """The targets of a window. A list that is missing, or has a missing label, is its row's error.
+        """Convert the targets of a window. A missing list, or a list with a missing label, is an error of its row.
 
-        :raises DataError: there are no lists at all; of a link of a chain, only this tells.
+        :raises DataError: the column does not hold lists. In a chain only this check finds it.
         """
         kind = stored(column.type)
         if not (pa.types.is_null(kind) or (is_list(kind) and not is_list(stored(kind.value_type)))):

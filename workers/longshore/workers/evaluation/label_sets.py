@@ -1,4 +1,4 @@
-"""The predictions of any number of labels a row against the targets."""
+"""Compares multilabel predictions with the targets."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from longshore.workers.evaluation.pairs import PairCollector, Pairs
 from longshore.workers.evaluation.quality import auroc
 from longshore.workers.evaluation.rows import Measured, largest, whole
 
-#: The probability from which on a label is predicted.
+#: The minimum probability at which a label is predicted.
 THRESHOLD = 0.5
 Label = str | int | bool
 
 
 class SetRows:
-    """Collects the rows of multilabel: 17 bytes of each, 14 of each label that one has or is given, and the logits
-    while there are not too many.
+    """Collects multilabel rows: 17 bytes per row, 14 bytes per true or predicted label, plus the logits up to
+    ``MOST_SCORES``.
 
     :param labels: one or more.
     """
@@ -35,13 +35,13 @@ class SetRows:
         self._unknown: list[npt.NDArray[np.bool_]] = []
         self._logits: list[npt.NDArray[np.float32]] | None = []
         self._pairs = PairCollector(len(labels))
-        self._held = 0
+        self._stored_logits = 0
 
     def add(
         self, rows: npt.NDArray[np.int64], outputs: npt.NDArray[np.float32], targets: npt.NDArray[np.float64]
     ) -> None:
-        """Take rows ``(k,)``, their logits ``(k, labels)``, and which labels they have, ``(k, labels + 1)``; the last
-        is how many more they have that are no labels."""
+        """Add the row numbers ``(k,)``, the logits ``(k, labels)`` and the targets ``(k, labels + 1)``: 1 for each
+        label of the row, and in the last column the number of unknown labels."""
         logits, true = torch.from_numpy(outputs), targets[:, :-1] > 0
         losses = functional.binary_cross_entropy_with_logits(
             logits.double(), torch.from_numpy(true).double(), reduction="none"
@@ -51,11 +51,11 @@ class SetRows:
         self._unknown.append(targets[:, -1] > 0)
         self._pairs.add(true, torch.sigmoid(logits).numpy() >= THRESHOLD)
         if self._logits is not None:
-            self._held += outputs.size
-            self._logits = [*self._logits, outputs] if self._held <= MOST_SCORES else None
+            self._stored_logits += outputs.size
+            self._logits = [*self._logits, outputs] if self._stored_logits <= MOST_SCORES else None
 
     def measure(self, bootstrap: Bootstrap, worst: int) -> Measured:
-        """The metrics of all rows, one or more."""
+        """Compute the metrics of all rows; there must be at least one."""
         rows, losses, unknown = whole(self._rows), whole(self._losses), whole(self._unknown)
         pairs = self._pairs.collected()
         values, columns = pairs.metrics(unknown)
@@ -87,7 +87,10 @@ class SetRows:
         return WorstRow(row=row, target=target, prediction=prediction, loss=loss)
 
     def _areas(self, pairs: Pairs, logits: npt.NDArray[np.float32]) -> list[tuple[float, npt.NDArray[np.float64]]]:
-        """Of each label that some rows have and others have not. Logits rank as probabilities do, with fewer ties."""
+        """The area under the ROC curve of each label that some rows have and others lack, with each row's contribution.
+
+        Logits have the same order as probabilities, with fewer ties.
+        """
         scores = []
         for code in range(len(self._labels)):
             positive = pairs.has(code)
@@ -111,6 +114,6 @@ class SetRows:
 
 
 def _bounded(name: str, bounds: Interval) -> Interval:
-    """By influence functions a share can be moved beyond what a share can be."""
+    """Clip the bounds of a share to [0, 1]; influence functions can exceed them."""
     low, high = bounds
     return (low, high) if name == "log_loss" else (max(low, 0.0), min(high, 1.0))

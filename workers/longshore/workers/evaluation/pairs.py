@@ -1,6 +1,6 @@
-"""Pairs of a row and a label that it has or is given, and the metrics that follow from them alone.
+"""Pairs of a row and a true or predicted label of it, and the metrics that depend on these pairs only.
 
-All other pairs, of which there are many more, are right.
+All other pairs are correct; there are many more of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class LabelRates:
-    """By label, ``(labels,)`` each. A rate whose denominator is 0 is 0."""
+    """Rates by label, ``(labels,)`` each. A rate with denominator 0 is 0."""
 
     precision: Floats
     recall: Floats
@@ -30,11 +30,11 @@ class LabelRates:
 
 @dataclass(frozen=True)
 class Pairs:
-    """The k pairs of n rows, by label and then by row."""
+    """The k pairs of n rows, ordered by label and then by row."""
 
     rows: int
     labels: int
-    #: The row's place and the label's number, ``(k,)``.
+    #: The index of the row and the index of the label, ``(k,)``.
     place: npt.NDArray[np.int64]
     label: npt.NDArray[np.int32]
     #: Whether the row has the label, and whether the version predicts it; at least one is true.
@@ -42,11 +42,11 @@ class Pairs:
     predicted: Bools
 
     def metrics(self, unknown: Bools) -> tuple[dict[str, float], dict[str, Floats]]:
-        """The metrics of all rows, and columns ``(n,)`` whose means move as they do when rows are drawn again.
+        """The metrics of all rows, and columns ``(n,)`` whose means vary like the metrics when rows are resampled.
 
-        Those that are no means over rows move by what each row adds to them: their influence functions.
+        The columns of metrics that are not means over rows hold their influence functions.
 
-        :param unknown: rows that have other labels besides, ``(n,)``.
+        :param unknown: whether the row has unknown labels, ``(n,)``.
         """
         wrong = self._by_row(self.true != self.predicted)
         columns = {
@@ -60,25 +60,25 @@ class Pairs:
         return values, columns
 
     def by_label(self) -> LabelRates:
-        """How each label fared."""
+        """Precision, recall, F1 and support of each label."""
         sums = {name: (self._by_label(part), self._by_label(of)) for name, (part, of) in self._quotients().items()}
         rates = {name: rate(*pair) for name, pair in sums.items()}
         return LabelRates(**rates, support=self._by_label(self.true).astype(np.int64))
 
     def has(self, label: int) -> Bools:
-        """Which rows have a label, ``(n,)``."""
+        """Whether each row has the label, ``(n,)``."""
         first, last = np.searchsorted(self.label, [label, label + 1])
         has_label = np.zeros(self.rows, np.bool_)
         has_label[self.place[first:last][self.true[first:last]]] = True
         return has_label
 
     def of_row(self, place: int) -> tuple[list[int], list[int]]:
-        """The labels that a row has, and those that the version predicts."""
+        """The true labels and the predicted labels of a row."""
         own = self.place == place
         return self.label[own & self.true].tolist(), self.label[own & self.predicted].tolist()
 
     def _quotients(self) -> dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-        """What a pair adds to the numerator and to the denominator of each rate, ``(k,)``."""
+        """The contributions of each pair to the numerator and the denominator of each rate, ``(k,)``."""
         true, predicted = self.true.astype(np.int64), self.predicted.astype(np.int64)
         both = true * predicted
         return {"precision": (both, predicted), "recall": (both, true), "f1": (2 * both, true + predicted)}
@@ -91,7 +91,7 @@ class Pairs:
         return float(rates.mean()), self._by_row(moved) * (self.rows / self.labels)
 
     def _micro(self, part: npt.NDArray[np.int64], of: npt.NDArray[np.int64]) -> tuple[float, Floats]:
-        """A rate of all pairs."""
+        """A rate over all pairs."""
         total = int(of.sum())
         share = int(part.sum()) / total if total else 0.0
         return share, self._by_row(part - share * of) * (self.rows / max(total, 1))
@@ -105,7 +105,7 @@ class Pairs:
 
 
 class PairCollector:
-    """Takes rows, window by window; keeps 14 bytes of each pair."""
+    """Collects rows, window by window. Stores 14 bytes per pair."""
 
     def __init__(self, labels: int) -> None:
         self._labels = labels
@@ -116,7 +116,7 @@ class PairCollector:
         self._predicted: list[Bools] = []
 
     def add(self, true: Bools, predicted: Bools) -> None:
-        """Take k rows, both ``(k, labels)``."""
+        """Add k rows; both arrays are ``(k, labels)``."""
         places, labels = np.nonzero(true | predicted)
         self._place.append(places + self._rows)
         self._label.append(labels.astype(np.int32))
@@ -125,7 +125,7 @@ class PairCollector:
         self._rows += len(true)
 
     def collected(self) -> Pairs:
-        """Those of all rows, one or more."""
+        """The pairs of all rows; there must be at least one row."""
         label = whole(self._label)
         order = np.argsort(label, kind="stable")
         columns = (whole(self._place)[order], label[order], whole(self._true)[order], whole(self._predicted)[order])

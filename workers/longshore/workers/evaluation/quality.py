@@ -1,4 +1,4 @@
-"""The metrics themselves, from what was counted and scored."""
+"""Computes metrics from counts and scores."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from longshore.workers.evaluation.bootstrap import Counts, Floats
 
 
 class Cells:
-    """Rows by target and prediction: the cells of a confusion matrix that hold any.
+    """Counts of rows by target and prediction: the non-empty cells of a confusion matrix.
 
-    :param targets: ``(n,)``, class numbers; ``classes`` for a label that is none.
-    :param predicted: ``(n,)``, class numbers.
+    :param targets: ``(n,)``, class indexes; ``classes`` for an unknown label.
+    :param predicted: ``(n,)``, class indexes.
     """
 
     def __init__(self, targets: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], classes: int) -> None:
@@ -25,7 +25,7 @@ class Cells:
         self._by_prediction = _Sums(self.predicted)
 
     def by_class(self) -> tuple[Counts, Counts, Counts]:
-        """True positives, predictions and targets of each class, ``(classes,)`` each."""
+        """The numbers of true positives, predictions and targets of each class, ``(classes,)`` each."""
         sums = []
         for labels, counts in (
             (self.targets[self._right], self.counts[self._right]),
@@ -36,7 +36,7 @@ class Cells:
         return sums[0], sums[1], sums[2]
 
     def metrics(self, counts: Counts) -> dict[str, Floats]:
-        """Accuracy and the macro averages, ``(r,)``, of r resamples' counts ``(r, k)``."""
+        """Accuracy and the macro averages, ``(r,)``, from the counts ``(r, k)`` of r resamples."""
         right = counts * self._right
         total = counts.sum(axis=1)
         occurring = np.union1d(self._by_target.labels, self._by_prediction.labels)
@@ -51,14 +51,14 @@ class Cells:
 
 
 class _Sums:
-    """Sums of the columns of a matrix that have the same label."""
+    """Sums the columns of a matrix that have the same label."""
 
     def __init__(self, labels: npt.NDArray[np.int64]) -> None:
         self._order = np.argsort(labels, kind="stable")
         self.labels, self._starts = np.unique(labels[self._order], return_index=True)
 
     def of(self, counts: Counts, labels: npt.NDArray[np.int64]) -> Counts:
-        """``(r, k)`` to ``(r, len(labels))``; 0 for a label without columns."""
+        """Sum ``(r, k)`` to ``(r, len(labels))``; a label without columns has 0."""
         sums = np.add.reduceat(counts[:, self._order], self._starts, axis=1)
         by_label = np.zeros((len(counts), len(labels)), np.int64)
         _, to, of = np.intersect1d(labels, self.labels, assume_unique=True, return_indices=True)
@@ -67,21 +67,21 @@ class _Sums:
 
 
 def rate(part: Counts, whole: Counts) -> Floats:
-    """The quotient, 0 where ``whole`` is 0."""
+    """``part / whole``; 0 for entries whose ``whole`` is 0."""
     return np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)
 
 
 def auroc(scores: npt.NDArray[np.float32], positive: npt.NDArray[np.bool_]) -> tuple[float, Floats]:
-    """The area under the ROC curve, and what each row adds to it: of mean 0, ``(n,)``. Ties count half.
+    """The area under the ROC curve, and the contributions of the rows, ``(n,)`` with mean 0. Ties count half.
 
     DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988.
 
-    :param positive: both kinds are there.
+    :param positive: has at least one positive and one negative row.
     """
     _, places = np.unique(scores, return_inverse=True)
     ups, downs = np.bincount(places, positive), np.bincount(places, ~positive)
     n_up, n_down = ups.sum(), downs.sum()
-    # Of each row: the share of the other kind that stands on its right side.
+    # For each row, the share of rows of the other class that it is ranked correctly against.
     above = ((np.cumsum(downs) - downs / 2) / n_down)[places]
     below = ((n_up - np.cumsum(ups) + ups / 2) / n_up)[places]
     area = float(above[positive].mean())
@@ -90,7 +90,7 @@ def auroc(scores: npt.NDArray[np.float32], positive: npt.NDArray[np.bool_]) -> t
 
 
 def r2(targets: Floats, errors: Floats) -> tuple[float, Floats] | None:
-    """The coefficient of determination, and what each row adds to it; ``None`` where the targets do not vary."""
+    """The coefficient of determination and the contributions of the rows; ``None`` if the targets do not vary."""
     spread = (targets - targets.mean()) ** 2
     variance = float(spread.mean())
     if len(targets) < 2 or variance == 0.0:

@@ -1,4 +1,4 @@
-"""What is kept of each row that is measured, and what comes of all of them."""
+"""The interface that collects measured rows, and the metrics of all rows."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ class Measured:
 
 
 class Collector(Protocol):
-    """Takes the outputs of rows, window by window."""
+    """Collects the outputs of rows, window by window."""
 
     def add(
         self, rows: npt.NDArray[np.int64], outputs: npt.NDArray[np.float32], targets: npt.NDArray[np.float64]
     ) -> None:
-        """Take k rows: their numbers ``(k,)``, the network's outputs ``(k, outputs)``, and their targets as of
+        """Add k rows: their numbers ``(k,)``, the outputs of the network ``(k, outputs)``, and the targets as in
         :class:`~longshore.workers.evaluation.known.Known`."""
 
     def measure(self, bootstrap: Bootstrap, worst: int) -> Measured:
-        """The metrics of all rows, one or more."""
+        """Compute the metrics of all rows; there must be at least one."""
 
 
 def whole(parts: Sequence[npt.NDArray[N]]) -> npt.NDArray[N]:
-    """Several arrays as one."""
+    """Concatenate the arrays."""
     return np.concatenate(parts)
 
 
 def largest(values: npt.NDArray[np.floating], count: int) -> npt.NDArray[np.int64]:
-    """The places of the largest values, largest first; of equal ones the first comes first."""
+    """The indexes of the largest values in descending order. Equal values keep their order."""
     if not count:
         return np.empty(0, np.int64)
     border = np.partition(values, len(values) - count)[len(values) - count]

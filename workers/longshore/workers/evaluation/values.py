@@ -1,4 +1,4 @@
-"""A regression's predictions against the targets."""
+"""Compares the predictions of a regression with the targets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from longshore.workers.evaluation.rows import Measured, largest, whole
 
 
 class ValueRows:
-    """Collects the rows of a regression: 24 bytes of each."""
+    """Collects the rows of a regression: 24 bytes per row."""
 
     def __init__(self) -> None:
         self._rows: list[npt.NDArray[np.int64]] = []
@@ -22,13 +22,13 @@ class ValueRows:
     def add(
         self, rows: npt.NDArray[np.int64], outputs: npt.NDArray[np.float32], targets: npt.NDArray[np.float64]
     ) -> None:
-        """Take rows ``(k,)``, their outputs ``(k, 1)`` and their targets ``(k,)``."""
+        """Add the row numbers ``(k,)``, the outputs ``(k, 1)`` and the targets ``(k,)``."""
         self._rows.append(rows)
         self._targets.append(targets)
         self._predicted.append(outputs[:, 0].astype(np.float64))
 
     def measure(self, bootstrap: Bootstrap, worst: int) -> Measured:
-        """The metrics of all rows, one or more."""
+        """Compute the metrics of all rows; there must be at least one."""
         rows, targets, predicted = whole(self._rows), whole(self._targets), whole(self._predicted)
         errors = predicted - targets
         columns = {"mae": np.abs(errors), "mse": errors**2}
@@ -36,7 +36,7 @@ class ValueRows:
         explained = r2(targets, errors)
         if explained is not None:
             metrics["r2"], columns["r2"] = explained
-        # Targets beyond 1e154 have squares that no float holds.
+        # The squares of targets above 1e154 overflow.
         finite = {name: value for name, value in metrics.items() if np.isfinite(value)}
         intervals = bootstrap.of_means(finite, {name: columns[name] for name in finite})
         if "r2" in intervals:

@@ -1,1 +1,1 @@
-"""Searching for the best training, and measuring how well one does: many trainings in one job."""
+"""Hyperparameter search and cross-validation: many trainings in one job."""

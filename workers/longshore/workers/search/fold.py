@@ -1,4 +1,4 @@
-"""One fold of a cross-validation."""
+"""Runs one fold of a cross-validation."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from longshore.workers.train.loop.trainer import train
 
 
 def run_fold(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
-    """Train on all rows but those of the fold, and measure on these. The last fold to end sums all of them up.
+    """Train on all rows outside the fold and measure on the rows of the fold. The last fold to end writes the summary.
 
-    :raises AttemptLost: a newer attempt has the shard, or the job was cancelled.
-    :raises InvalidInput: the data and the spec do not go together; no other fold could be better off.
+    :raises AttemptLost: a newer attempt owns the shard, or the job was cancelled.
+    :raises InvalidInput: the data does not fit the spec; every other fold fails the same way.
     """
     spec = CrossValidateSpec.model_validate(claim.spec)
     trials = context.ledger.trials
@@ -46,11 +46,11 @@ def run_fold(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
 
 
 def _sum_up(end: Conclusion) -> Mapping[str, JsonValue]:
-    """Mean and standard deviation (of the sample) over the folds, of every metric that all of them have."""
+    """Mean and sample standard deviation over the folds, for every metric that all folds have."""
     names = sorted(set.intersection(*(set(trial.metrics) for trial in end.trials)))
     values = {name: [trial.metrics[name] for trial in end.trials] for name in names}
     return {
-        "metrics": {name: statistics.fmean(found) for name, found in values.items()},
-        "std": {name: statistics.stdev(found) for name, found in values.items()},
+        "metrics": {name: statistics.fmean(by_fold) for name, by_fold in values.items()},
+        "std": {name: statistics.stdev(by_fold) for name, by_fold in values.items()},
         "folds": len(end.trials),
     }

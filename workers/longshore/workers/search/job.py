@@ -1,4 +1,4 @@
-"""A trial, where Optuna is installed."""
+"""Runs a trial if Optuna is installed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from longshore.workers.process.heartbeat import Heartbeat
 def run_tuning(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
     """See :func:`~longshore.workers.search.trial.run_trial`.
 
-    :raises InvalidInput: as there, or Optuna is not installed on this worker.
+    :raises InvalidInput: as in ``run_trial``, or Optuna is not installed on this worker.
     """
     try:
         from longshore.workers.search.trial import run_trial

@@ -1,6 +1,6 @@
-"""What a trial tries, and whether it goes on: decided by Optuna from what the ledger knows of the others.
+"""Chooses the parameters of a trial and decides whether to prune it. Optuna decides from the trials in the ledger.
 
-Optuna's own storage is not used. A study is made anew for every trial, so that workers share nothing but the ledger.
+Optuna's own storage is not used. Every trial creates its own study, so that workers share only the ledger.
 https://optuna.readthedocs.io/en/stable/reference/index.html
 """
 
@@ -19,19 +19,19 @@ from pydantic import JsonValue
 from longshore.shared.ledger.records import TrialRecord
 from longshore.shared.specs.search import Choices, Interval, Parameters, TuneSpec
 
-#: Trials a pruner wants to have seen the end of before it ends others.
+#: Trials that must have ended before the pruner ends others.
 _SEEN_FIRST = 3
-#: The share of trials, in percent, that a trial must be among at an epoch to go on.
+#: The best share of trials, in percent, that a trial must belong to at an epoch in order to continue.
 _BEST_SHARE = {"median": 50.0, "quarter": 25.0}
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "running": TrialState.RUNNING}
 
 
 def suggest(spec: TuneSpec, number: int, others: Sequence[TrialRecord]) -> Parameters:
-    """What a trial tries.
+    """Suggest the parameters of a trial.
 
-    Two trials of the same number, seed and others try the same. ``random`` and ``grid`` do not look at the others.
+    The same number, seed and other trials give the same parameters. ``random`` and ``grid`` ignore the other trials.
 
-    :param others: all other trials that have begun.
+    :param others: all other trials that have started.
     """
     if spec.sampler == "grid":
         return spec.grid()[number]
@@ -42,7 +42,7 @@ def suggest(spec: TuneSpec, number: int, others: Sequence[TrialRecord]) -> Param
 
 
 def should_prune(spec: TuneSpec, own: TrialRecord, others: Sequence[TrialRecord]) -> bool:
-    """Whether a trial does so much worse than the others that it is not worth going on with.
+    """Whether a trial is so much worse than the others that it should end early.
 
     :param own: the trial, with its history so far.
     """
@@ -57,7 +57,7 @@ def should_prune(spec: TuneSpec, own: TrialRecord, others: Sequence[TrialRecord]
 def _study(
     spec: TuneSpec, number: int, others: Sequence[TrialRecord], distributions: dict[str, BaseDistribution]
 ) -> optuna.Study:
-    # Optuna tells of every study and trial on standard error.
+    # By default Optuna logs every study and trial to standard error.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         sampler=_sampler(spec, number), pruner=_pruner(spec), direction="minimize" if spec.minimise else "maximize"
@@ -92,7 +92,7 @@ def _frozen(spec: TuneSpec, trial: TrialRecord, distributions: dict[str, BaseDis
 
 def _distribution(part: Choices | Interval) -> BaseDistribution:
     if isinstance(part, Choices):
-        # As text: Optuna's choices are numbers and strings, ours can be lists.
+        # As JSON text: Optuna's choices are numbers and strings, Longshore's can be lists.
         return CategoricalDistribution([json.dumps(choice, sort_keys=True) for choice in part.choices])
     if part.whole:
         return IntDistribution(int(part.low), int(part.high), log=part.log, step=int(part.step or 1))
@@ -100,13 +100,13 @@ def _distribution(part: Choices | Interval) -> BaseDistribution:
 
 
 def _key(part: Choices | Interval, value: JsonValue) -> JsonValue:
-    """A value as Optuna has it."""
+    """Convert a value to the form that Optuna uses."""
     return json.dumps(value, sort_keys=True) if isinstance(part, Choices) else value
 
 
 def _value(part: Choices | Interval, key: JsonValue) -> JsonValue:
-    """The other way round."""
+    """Convert a value from the form that Optuna uses."""
     if not isinstance(part, Choices):
         return key
-    found: JsonValue = json.loads(str(key))
-    return found
+    value: JsonValue = json.loads(str(key))
+    return value

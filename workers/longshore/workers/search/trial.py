@@ -1,4 +1,4 @@
-"""One trial of a search for the best training."""
+"""Runs one trial of a hyperparameter search."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from longshore.workers.train.loop.trainer import train
 
 
 class TrialPruned(Exception):
-    """The trial is not worth going on with."""
+    """The pruner ended the trial."""
 
 
 def run_trial(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
-    """Train with what the sampler suggests. The last trial to end makes a version of the best.
+    """Train with the parameters that the sampler suggests. The last trial to end creates a version from the best trial.
 
-    A training that fails by what was tried (its loss is no longer finite, say) fails its trial alone.
+    A training that fails because of its parameters (for example, its loss is not finite) fails only its own trial.
 
-    :raises AttemptLost: a newer attempt has the shard, or the job was cancelled.
-    :raises InvalidInput: this was the last trial, and none came to an end.
+    :raises AttemptLost: a newer attempt owns the shard, or the job was cancelled.
+    :raises InvalidInput: this was the last trial, and no trial completed.
     """
     spec = TuneSpec.model_validate(claim.spec)
     trials = context.ledger.trials
@@ -80,7 +80,7 @@ def _train(context: WorkerContext, claim: Claim, beat: Heartbeat, spec: TuneSpec
 
 
 def _is_best(spec: TuneSpec, value: float, known: Sequence[TrialRecord]) -> bool:
-    """Of those that have come to an end: no other need be kept, as one of the best always is."""
+    """Whether no completed trial is better. Only then is the version stored, so one of the best is always stored."""
     ended = [trial.value for trial in known if trial.state == "complete" and trial.value is not None]
     return not ended or (value <= min(ended) if spec.minimise else value >= max(ended))
 
@@ -91,7 +91,7 @@ def _conclude(context: WorkerContext, claim: Claim, spec: TuneSpec, end: Conclus
         failed = next((trial for trial in end.trials if trial.error), None)
         raise InvalidInput("space", f"no trial came to an end; {'' if failed is None else failed.error}")
     sign = 1 if spec.minimise else -1
-    # Of equals the first, among those that are stored.
+    # The first of equal trials, among those with a stored version.
     value, best = min(
         (one for one in ended if one[1].digest is not None), key=lambda one: (sign * one[0], one[1].number)
     )
@@ -108,7 +108,7 @@ def _conclude(context: WorkerContext, claim: Claim, spec: TuneSpec, end: Conclus
     )
     added = end.version(new)
     number, promotion = added.version, added.promotion
-    # In the transaction, so that there is no version in the ledger that the store does not know.
+    # Inside the transaction, so that the ledger has no version that is missing from the store.
     context.store.write_version_pointer(model, number, best.digest)
     if promotion is not None and promotion.promoted:
         context.store.write_alias_pointer(model, promotion.alias, number)

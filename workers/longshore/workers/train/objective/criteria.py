@@ -44,7 +44,7 @@ class NumbersLoss:
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Mean cross entropy of logits ``(n, classes)`` and class numbers ``(n,)``: with weights, their weighted mean.
+    """Mean cross entropy of logits ``(n, classes)`` and class indexes ``(n,)``; the weighted mean if there are weights.
 
     https://docs.pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html; label smoothing: Szegedy et al.,
     "Rethinking the inception architecture for computer vision", 2015, https://arxiv.org/abs/1512.00567.
@@ -87,6 +87,6 @@ def make_training_loss(spec: TrainSpec, data: TrainingData | StreamedData, devic
     loss = make_loss(spec, data.signature.task)
     if spec.class_weights is None or not isinstance(loss, CrossEntropy):
         return loss
-    asked, labels = spec.class_weights, data.signature.labels or ()
-    weights = balanced(data.class_counts) if asked == "balanced" else by_class(asked, labels)
+    class_weights, labels = spec.class_weights, data.signature.labels or ()
+    weights = balanced(data.class_counts) if class_weights == "balanced" else by_class(class_weights, labels)
     return replace(loss, weight=torch.tensor(weights, device=device))

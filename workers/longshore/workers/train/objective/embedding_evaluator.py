@@ -16,7 +16,7 @@ from longshore.workers.train.objective.losses import Loss
 
 #: The one metric besides the loss.
 RECALL = "recall_at_1"
-#: Rows that are compared with each other, at most; of more rows, an evenly spaced sample. Their vectors stay in memory.
+#: Maximum rows that are compared with each other; more rows are sampled evenly. Their vectors stay in memory.
 MAX_ROWS = 20_000
 #: Rows in one forward pass, and rows compared with all others at a time.
 _BATCH = 1024
@@ -31,7 +31,7 @@ class EmbeddingEvaluator:
     :param rows: the rows to measure on.
     :param loss: takes vectors and classes.
     :param batch: rows in a batch of training.
-    :param prefix: of the metrics' names: ``val_`` or ``test_``.
+    :param prefix: the prefix of the metric names: ``val_`` or ``test_``.
     :param names: the metrics besides the loss; ``None`` takes all there are.
     :raises InvalidInput: a metric is not for embeddings.
     """
@@ -63,14 +63,14 @@ class EmbeddingEvaluator:
         network.eval()
         parts = list(self._vectors(network, check))
         vectors, classes = (torch.cat(each) for each in zip(*parts, strict=True))
-        found = {"loss": self._mean_loss(vectors, classes, check), RECALL: recall_at_1(vectors, classes, check)}
-        return {self._prefix + name: value for name, value in found.items() if name == "loss" or math.isfinite(value)}
+        metrics = {"loss": self._mean_loss(vectors, classes, check), RECALL: recall_at_1(vectors, classes, check)}
+        return {self._prefix + name: value for name, value in metrics.items() if name == "loss" or math.isfinite(value)}
 
     def _vectors(self, network: nn.Module, check: Check) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield vectors of length 1, with their classes."""
         count = self._rows.count
-        kept = min(count, MAX_ROWS)
-        picked = (torch.arange(kept) * count) // kept
+        sample_size = min(count, MAX_ROWS)
+        picked = (torch.arange(sample_size) * count) // sample_size
         start = 0
         for inputs, classes in self._rows.in_order(_BATCH):
             check()
@@ -91,14 +91,14 @@ class EmbeddingEvaluator:
 
 
 def recall_at_1(vectors: torch.Tensor, classes: torch.Tensor, check: Check) -> float:
-    """The share of rows whose nearest other row is of their class, of those that have another of their class.
+    """The share of rows whose nearest other row has their class. A row that is alone in its class does not count.
 
-    Jegou, Douze and Schmid, "Product quantization for nearest neighbor search", 2011; of embeddings: Song et al., 2016,
-    https://arxiv.org/abs/1511.06452. Takes n x 1,024 numbers at a time.
+    Jegou, Douze and Schmid, "Product quantization for nearest neighbor search", 2011; for embeddings: Song et al.,
+    2016, https://arxiv.org/abs/1511.06452. Uses memory for n x 1,024 numbers.
 
-    :param vectors: float32 ``(n, width)``, of length 1. Among equally near rows the first counts.
+    :param vectors: float32 ``(n, width)``, of length 1. If several rows are equally near, the first counts.
     :param classes: ``(n,)``.
-    :returns: NaN if no row has another of its class.
+    :returns: NaN if no two rows have the same class.
     """
     _, indexes, counts = torch.unique(classes, return_inverse=True, return_counts=True)
     paired = counts[indexes] > 1

@@ -18,7 +18,7 @@ from longshore.workers.train.objective.metrics import WeightedMean, make_metrics
 from longshore.workers.train.strategy.base import Strategy
 from longshore.workers.train.strategy.single import Single
 
-#: Rows in one forward pass, at least: without gradients more fit than in training.
+#: Minimum rows in one forward pass: without gradients more rows fit than in training.
 _MIN_BATCH = 1024
 
 
@@ -27,7 +27,7 @@ class MetricsEvaluator:
 
     :param rows: the rows to measure on.
     :param classes: the number of classes, or of labels for multilabel; ``None`` for regression.
-    :param prefix: of the metrics' names: ``val_`` or ``test_``.
+    :param prefix: the prefix of the metric names: ``val_`` or ``test_``.
     :param names: the metrics besides the loss; see :func:`make_metrics`, also for ``task``.
     :param strategy: the devices that share the rows. torchmetrics sums their results.
     """
@@ -70,14 +70,14 @@ class MetricsEvaluator:
             if not own:
                 continue
             self._mean_loss.update(self._loss(outputs, targets), len(targets))
-            given, wanted = self._compared(outputs, targets)
+            predictions, references = self._compared(outputs, targets)
             for metric in self._quality.values():
-                metric.update(given, wanted)
+                metric.update(predictions, references)
         quality = {name: _compute_and_reset(metric) for name, metric in self._quality.items()}
-        found = {"loss": _compute_and_reset(self._mean_loss)} | {
-            key: it for key, it in quality.items() if math.isfinite(it)
+        metrics = {"loss": _compute_and_reset(self._mean_loss)} | {
+            key: value for key, value in quality.items() if math.isfinite(value)
         }
-        return {self._prefix + name: value for name, value in found.items()}
+        return {self._prefix + name: value for name, value in metrics.items()}
 
     def _compared(self, outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Outputs and targets as the metrics take them."""

@@ -12,7 +12,7 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Task
 from longshore.workers.train.objective.multilabel import binary_cross_entropy
 
-#: From outputs ``(n, outputs)`` and targets ``(n,)`` (of several numbers a row ``(n, outputs)``) to their mean loss.
+#: Computes the mean loss of outputs ``(n, outputs)`` and targets ``(n,)``, or ``(n, outputs)`` if a row has several.
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -21,7 +21,7 @@ def squared_error(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return functional.mse_loss(outputs if targets.ndim == 2 else outputs.squeeze(1), targets)
 
 
-#: Cross entropy takes logits and class numbers. That of embeddings is told a temperature, and is not here.
+#: Cross entropy takes logits and class indexes. The loss of embeddings is not here, because it needs a temperature.
 LOSSES: dict[Task, Loss] = {
     "classification": functional.cross_entropy,
     "regression": squared_error,
@@ -37,7 +37,7 @@ class NonFiniteLoss:
     what: str
     learning_rate: float
     epoch: int
-    #: The last good checkpoint; ``None`` where there is none.
+    #: The last good checkpoint; ``None`` if there is none.
     checkpoint: str | None
 
 

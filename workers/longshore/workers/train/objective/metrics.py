@@ -1,4 +1,4 @@
-"""Metrics of held-out rows by name, computed by torchmetrics. https://lightning.ai/docs/torchmetrics/stable/"""
+"""The metrics of held-out rows, by name, computed by torchmetrics. https://lightning.ai/docs/torchmetrics/stable/"""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError, R2Score
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Task
 
-#: Metrics of n classes. All but the accuracy are means over the classes.
+#: Metrics of n classes. Precision, recall, F1 and AUROC are means over the classes.
 _CLASS_METRICS: dict[str, Callable[[int], Metric]] = {
     "accuracy": lambda n: MulticlassAccuracy(n, average="micro", validate_args=False),
     "precision": lambda n: MulticlassPrecision(n, average="macro", validate_args=False),
     "recall": lambda n: MulticlassRecall(n, average="macro", validate_args=False),
     "f1": lambda n: MulticlassF1Score(n, average="macro", validate_args=False),
-    # In bins: exact areas keep every score in memory.
+    # Binned: an exact area needs every score in memory.
     "auroc": lambda n: MulticlassAUROC(n, average="macro", thresholds=200, validate_args=False),
     "perplexity": lambda n: Perplexity(),
 }
@@ -41,8 +41,8 @@ _REGRESSION_METRICS: dict[str, Callable[[], Metric]] = {
     "rmse": lambda: MeanSquaredError(squared=False),
     "r2": R2Score,
 }
-#: Of n labels, any number of which hold for a row; from probabilities. Means over the labels, but for the first two
-#: (of all pairs of a row and a label, and of rows that are right as a whole) and ``micro_f1`` (of all pairs).
+#: Metrics of n labels for multilabel; they take probabilities. ``accuracy`` and ``micro_f1`` count all pairs of a row
+#: and a label, ``subset_accuracy`` counts rows whose labels are all correct, and the others are means over the labels.
 _MULTILABEL_METRICS: dict[str, Callable[[int], Metric]] = {
     "accuracy": lambda n: MultilabelAccuracy(n, average="micro", validate_args=False),
     "subset_accuracy": lambda n: MultilabelExactMatch(n, validate_args=False),
@@ -55,24 +55,24 @@ _MULTILABEL_METRICS: dict[str, Callable[[int], Metric]] = {
 
 
 class LabelAUROC(MultilabelAUROC):
-    """The mean over the labels that some rows have and others have not; of no other is there an area.
+    """The mean over the labels that some rows have and others lack. Other labels have no area.
 
-    torchmetrics' own mean takes 0 for these.
+    The mean of torchmetrics counts them as 0.
     """
 
     def compute(self) -> torch.Tensor:  # type: ignore[override]
-        """Of all rows since the last reset. NaN where there is no such label."""
+        """The mean area of all rows since the last reset; NaN if there is no such label."""
         areas = torch.as_tensor(super().compute())
-        # By threshold, label, truth and prediction; the first has all rows of both.
+        # Indexed by threshold, label, truth and prediction. The first threshold has all positive and negative rows.
         assert isinstance(self.confmat, torch.Tensor)
         both = (self.confmat[0].sum(dim=2) > 0).all(dim=1)
         return areas[both].mean()
 
 
 class WeightedMean(Metric):
-    """The mean over rows of what is a mean over the rows of each batch. What is no number stays in it.
+    """The mean over all rows, from the means of the batches. NaN propagates.
 
-    torchmetrics' own takes all batches for equal where it is told to let NaN pass.
+    The mean metric of torchmetrics weights all batches equally if it is set to propagate NaN.
     """
 
     total: torch.Tensor
@@ -84,37 +84,37 @@ class WeightedMean(Metric):
         self.add_state("rows", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, mean: torch.Tensor, rows: int) -> None:
-        """The mean of so many rows."""
+        """Add the mean of a batch of ``rows`` rows."""
         self.total += mean.double() * rows
         self.rows += rows
 
     def compute(self) -> torch.Tensor:
-        """Of all rows since the last reset."""
+        """The mean of all rows since the last reset."""
         return self.total / self.rows
 
 
 class Perplexity(WeightedMean):
-    """The exponential of the mean cross entropy, whatever the loss is."""
+    """The exponential of the mean cross entropy, for any training loss."""
 
     def update(self, outputs: torch.Tensor, targets: torch.Tensor) -> None:  # type: ignore[override]
-        """Logits ``(n, classes)`` and classes ``(n,)``."""
+        """Add logits ``(n, classes)`` and class indexes ``(n,)``."""
         super().update(functional.cross_entropy(outputs, targets), len(targets))
 
     def compute(self) -> torch.Tensor:
-        """Of all rows since the last reset."""
+        """The perplexity of all rows since the last reset."""
         return torch.exp(super().compute())
 
 
 def make_metrics(
     names: Sequence[str] | None, classes: int | None, count: int, task: Task | None = None
 ) -> dict[str, Metric]:
-    """Metrics by name, in that order. Those of multilabel take probabilities, and whether each label holds.
+    """Create metrics by name, in the order of the names. Multilabel metrics take probabilities and 0 or 1 per label.
 
-    :param names: ``None`` takes the accuracy, or mean absolute error and R2; of multilabel also F1.
-    :param classes: of a classifier, or the labels of multilabel; ``None`` for regression.
-    :param count: rows; a single one has no variance to explain, so that it has no R2.
-    :param task: ``None``: classification where there are classes, else regression.
-    :raises InvalidInput: one is not for such targets.
+    :param names: default: accuracy for classes, accuracy and F1 for multilabel, mean absolute error and R2 for numbers.
+    :param classes: the number of classes, or of labels for multilabel; ``None`` for regression.
+    :param count: the number of rows. R2 is left out for a single row, which has no variance.
+    :param task: default: classification if there are classes, else regression.
+    :raises InvalidInput: a metric is not defined for these targets.
     """
     if classes is None:
         chosen = _known(names or ("mae", "r2"), _REGRESSION_METRICS, "numbers")

@@ -1,4 +1,4 @@
-"""The loss of any number of labels a row, and what it learns from a teacher."""
+"""The loss of multilabel training, and its distillation loss."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch.nn import functional
 
 
 def binary_cross_entropy(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """The mean over rows and labels of logits ``(n, labels)`` and bools ``(n, labels)``.
+    """Binary cross entropy of logits ``(n, labels)`` and bools ``(n, labels)``, mean over rows and labels.
 
     https://docs.pytorch.org/docs/stable/generated/torch.nn.BCEWithLogitsLoss.html
     """
@@ -15,14 +15,15 @@ def binary_cross_entropy(outputs: torch.Tensor, targets: torch.Tensor) -> torch.
 
 
 def binary_divergence(outputs: torch.Tensor, taught: torch.Tensor, temperature: float) -> torch.Tensor:
-    """The Kullback-Leibler divergence of a label's two outcomes from the teacher's, mean over rows and labels.
+    """The Kullback-Leibler divergence of the student's outputs from the teacher's, mean over rows and labels.
 
-    As the binary cross entropy is such a mean, both can be mixed.
+    The binary cross entropy is a mean over the same, so that the two can be mixed.
 
-    :param outputs: logits ``(n, labels)``; ``taught`` are the teacher's.
+    :param outputs: logits of the student, ``(n, labels)``.
+    :param taught: logits of the teacher, ``(n, labels)``.
     """
-    wanted = (taught / temperature).sigmoid()
-    own = functional.binary_cross_entropy_with_logits(outputs / temperature, wanted)
-    # What is left where both say the same: the teacher's entropy.
-    least = functional.binary_cross_entropy_with_logits(taught / temperature, wanted)
-    return own - least
+    soft_targets = (taught / temperature).sigmoid()
+    cross_entropy = functional.binary_cross_entropy_with_logits(outputs / temperature, soft_targets)
+    # The entropy of the teacher, which is the cross entropy of a student that agrees with it.
+    entropy = functional.binary_cross_entropy_with_logits(taught / temperature, soft_targets)
+    return cross_entropy - entropy
