@@ -1,1 +1,1 @@
-"""Families: named, configurable networks that a worker can build from a configuration and a row's width."""
+"""Families: named networks that a worker builds from a configuration and the width of a row."""

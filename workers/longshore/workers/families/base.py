@@ -1,4 +1,4 @@
-"""What a family is, and how one is made of a configuration class and a function."""
+"""The family interface, and a family defined by a configuration class and a function."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ C = TypeVar("C", bound=FamilyConfig)
 
 
 class Family(Protocol):
-    """A kind of network that a job can name. Packages offer theirs as entry points in ``longshore.families``."""
+    """A kind of network that a job can name. Packages register families as entry points in ``longshore.families``."""
 
     @property
     def name(self) -> str:
-        """What a job calls it, as in ``family="mlp"``."""
+        """The name that jobs use, as in ``family="mlp"``."""
 
     @property
     def config(self) -> type[FamilyConfig]:
-        """What it can be told."""
+        """The class of its configuration."""
 
     def build(self, config: FamilyConfig, width: int, outputs: int) -> nn.Module:
-        """Make a freshly initialised network on the CPU.
+        """Build a newly initialised network on the CPU.
 
         :param config: an instance of this family's ``config``.
-        :param width: numbers in one row.
-        :param outputs: numbers it gives for one row: one logit a class or label, 1 for regression, or the width of
-            an embedding.
+        :param width: the number of values in a row.
+        :param outputs: the number of outputs per row: one logit per class or label, 1 for regression, or the width
+            of an embedding.
         :returns: a module from float32 ``(n, width)`` to float32 ``(n, outputs)``.
-        :raises InvalidInput: the configuration does not fit ``width``, or is another family's.
+        :raises InvalidInput: the configuration does not fit ``width`` or belongs to another family.
         """
 
 
 @dataclass(frozen=True)
 class NetworkFamily(Generic[C]):
-    """A family made of a function: ``NetworkFamily("tiny", TinyConfig, build_tiny)``."""
+    """A family defined by a function: ``NetworkFamily("tiny", TinyConfig, build_tiny)``."""
 
     name: str
     config: type[C]
-    #: From the configuration, the width and the outputs to the network.
+    #: Builds the network from the configuration, the width and the outputs.
     network: Callable[[C, int, int], nn.Module]
-    #: Its 2-d convolutions may be laid out with channels last, which is faster. The network must not ``view`` what they
-    #: put out in another shape, which only ``reshape`` and ``flatten`` can then do.
+    #: Store the weights of 2-d convolutions with channels last, which is faster. The network must then change the shape
+    #: of their outputs with ``reshape`` or ``flatten``, because ``view`` does not work on this layout.
     channels_last: bool = False
 
     def build(self, config: FamilyConfig, width: int, outputs: int) -> nn.Module:

@@ -1,4 +1,4 @@
-"""``cnn``: a convolutional network over rows that are flattened images."""
+"""``cnn``: a convolutional network for rows that are flattened images."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from longshore.workers.families.layers import ACTIVATIONS, BatchNorm2d, fully_co
 def build_cnn(config: CnnConfig, width: int, outputs: int) -> nn.Module:
     """``(n, C*H*W)``, read as images ``(n, C, H, W)``, to ``(n, outputs)``.
 
-    Blocks of convolution, norm, activation and max-pooling; then the pixels of all channels, or with ``global_pool``
-    the mean of each channel (Lin et al., "Network in network", 2013, https://arxiv.org/abs/1312.4400), are one row for
-    the fully connected layers. The defaults on (3, 32, 32) are the network of
+    Blocks of convolution, norm, activation and max-pooling are followed by fully connected layers. These take the
+    pixels of all channels, or with ``global_pool`` the mean of each channel (Lin et al., "Network in network", 2013,
+    https://arxiv.org/abs/1312.4400). The defaults on (3, 32, 32) are the network of
     https://docs.pytorch.org/tutorials/beginner/blitz/cifar10_tutorial.html, after LeCun et al., "Gradient-based
-    learning applied to document recognition", 1998, https://doi.org/10.1109/5.726791. Batch norm stands between
-    convolution and activation, as in https://arxiv.org/abs/1502.03167, and takes the place of the bias.
+    learning applied to document recognition", 1998, https://doi.org/10.1109/5.726791. Batch norm is between
+    convolution and activation, as in https://arxiv.org/abs/1502.03167, and replaces the bias.
 
-    :raises InvalidInput: C*H*W is not ``width``, a kernel or pooling window is larger than what it is moved over, or
-        there are not as many kernels as blocks.
+    :raises InvalidInput: C*H*W is not ``width``, a kernel or pooling window is larger than its input, or the number of
+        kernels is not the number of blocks.
     """
     config.check_width(width)
     channels = config.input_shape[0]

@@ -1,4 +1,4 @@
-"""Pieces that the built-in families share."""
+"""Layers that the built-in families share."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ ACTIVATIONS: dict[Activation, type[nn.Module]] = {
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """PyTorch's batch norm over ``(n, channels, height, width)``, for batches of one row, too.
+    """PyTorch's batch norm over ``(n, channels, height, width)`` that also supports batches of one row.
 
     Ioffe and Szegedy, "Batch normalization", 2015, https://arxiv.org/abs/1502.03167.
     """
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """To the same shape. One value a channel has no deviation: it is scaled by the running mean and variance, as at
-        inference, and does not change them. The last batch of an epoch may be such a one.
+        """Normalise to the same shape. With one value per channel there is no deviation: the value is normalised by
+        the running mean and variance, as at inference, and does not update them. The last batch of an epoch can be so.
         """
         if not (self.training and input.numel() == input.shape[1]):
             return super().forward(input)
@@ -39,7 +39,7 @@ class BatchNorm2d(nn.BatchNorm2d):
 def fully_connected(
     width: int, hidden: Sequence[int], outputs: int, activation: Activation, dropout: float
 ) -> list[nn.Module]:
-    """Affine layers from ``width`` over ``hidden`` to ``outputs``; activation and dropout after each hidden one."""
+    """Linear layers from ``width`` over ``hidden`` to ``outputs``; activation and dropout after each hidden layer."""
     layers: list[nn.Module] = []
     for units in hidden:
         layers += [nn.Linear(width, units), ACTIVATIONS[activation]()]

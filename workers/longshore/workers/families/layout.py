@@ -1,4 +1,4 @@
-"""How the weights of convolutions lie in memory."""
+"""Sets the memory layout of convolution weights."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from longshore.workers.families.base import Family
 
 
 def channels_last(network: nn.Module, family: Family) -> None:
-    """Lay a network's 2-d convolutions out as its family allows: the channels of a pixel side by side.
+    """Store the weights of 2-d convolutions with channels last, if the family allows it.
 
-    PyTorch's convolutions then take and give images laid out so, which is what the kernels of CPUs and the tensor cores
-    of GPUs work on. Numbers and shapes stay.
+    PyTorch's convolutions then use this layout for images too, which suits the kernels of CPUs and the tensor cores of
+    GPUs. Values and shapes do not change.
     https://docs.pytorch.org/tutorials/intermediate/memory_format_tutorial.html
     """
-    if not getattr(family, "channels_last", False):  # a package's family need not know of it
+    if not getattr(family, "channels_last", False):  # families of packages need not define it
         return
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):

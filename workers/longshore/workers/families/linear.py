@@ -1,4 +1,4 @@
-"""``linear``: one affine layer."""
+"""``linear``: one linear layer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from longshore.workers.families.base import NetworkFamily
 
 
 def build_linear(config: LinearConfig, width: int, outputs: int) -> nn.Module:
-    """``(n, width)`` to ``(n, outputs)`` by one matrix: linear regression, or multinomial logistic regression.
+    """``(n, width)`` to ``(n, outputs)`` by one linear layer: linear regression or multinomial logistic regression.
 
     https://docs.pytorch.org/docs/stable/generated/torch.nn.Linear.html
     """

@@ -10,7 +10,7 @@ from longshore.workers.families.layers import fully_connected
 
 
 def build_mlp(config: MlpConfig, width: int, outputs: int) -> nn.Module:
-    """``(n, width)`` over the hidden layers to ``(n, outputs)``.
+    """``(n, width)`` through the hidden layers to ``(n, outputs)``.
 
     ``hidden=(256,)`` with ``relu`` is Linear, ReLU, Linear. Rumelhart, Hinton and Williams, "Learning representations
     by back-propagating errors", 1986, https://doi.org/10.1038/323533a0; dropout: https://jmlr.org/papers/v15/srivastava14a.html

@@ -1,4 +1,4 @@
-"""The whole module of a version: preprocessing, then the family's network."""
+"""Assembles the module of a version: preprocessing, then the network of the family."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch.nn import functional
 
 from longshore.workers.families.standardize import Standardize
 
-#: Names of the two parts; they begin the tensors' names in a weights file.
+#: Names of the two parts; they are the prefixes of the tensor names in a weights file.
 STANDARDIZE = "standardize"
 NETWORK = "network"
-#: Of an embedding: the last part, which has no tensors.
+#: Only for embeddings: the last part, which has no tensors.
 UNIT = "unit"
 
 
 class UnitLength(nn.Module):
-    """Vectors ``(n, width)``, each divided by its length, as float32. One of nothing but zeros stays."""
+    """Vectors ``(n, width)``, each divided by its length, as float32. A zero vector does not change."""
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
         """See the class."""
@@ -26,9 +26,9 @@ class UnitLength(nn.Module):
 
 
 def assemble(network: nn.Module, standardize: Standardize | None, unit_length: bool = False) -> nn.Sequential:
-    """One module from raw rows, float32 ``(n, width)``, to ``(n, outputs)``.
+    """Assemble one module that maps raw rows, float32 ``(n, width)``, to ``(n, outputs)``.
 
-    :param unit_length: divide each row's outputs by their length; of embeddings.
+    :param unit_length: divide the outputs of each row by their length; only for embeddings.
     """
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     if standardize is not None:

@@ -1,4 +1,4 @@
-"""Families by name: the built-in ones, and those of packages installed on this worker."""
+"""Finds families by name: built-in families and those of packages installed on this worker."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _BUILT_IN: dict[str, Family] = {family.name: family for family in (LINEAR, MLP, 
 
 
 def get_family(name: str) -> Family:
-    """Find a family. A built-in name means the built-in family, whatever is installed.
+    """Find a family. A built-in name always means the built-in family.
 
-    :raises InvalidInput: there is none of this name here, or its package cannot be loaded.
+    :raises InvalidInput: this worker has no family of this name, or its package cannot be loaded.
     """
     if name in _BUILT_IN:
         return _BUILT_IN[name]

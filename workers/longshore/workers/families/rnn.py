@@ -1,4 +1,4 @@
-"""``rnn``: a recurrent network over sequences of numbers or of tokens."""
+"""``rnn``: a recurrent network for sequences of numbers or tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CELLS: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {"rnn": nn.RNN,
 
 
 class _Recurrent(nn.Module):
-    """The last state of the top layer, or all of them pooled, of both directions if there are two: ``(n, states)``."""
+    """Computes ``(n, states)``: the last state of the top layer, or all its states pooled, of all directions."""
 
     def __init__(self, config: RnnConfig, features: int) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class _Recurrent(nn.Module):
             config.num_layers,
             batch_first=True,
             bidirectional=config.bidirectional,
-            # Between layers; of a single layer torch warns that there is no place for it.
+            # Dropout is between layers; PyTorch warns if there is only one layer.
             dropout=config.dropout if config.num_layers > 1 else 0.0,
         )
         self.dropout = nn.Dropout(config.dropout)
@@ -37,13 +37,13 @@ class _Recurrent(nn.Module):
     def forward(self, steps: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         """``(n, steps, features)`` to ``(n, states)``.
 
-        :param lengths: int64 ``(n,)``, 1 or more: the steps of each row that are no padding; ``None``: all.
+        :param lengths: int64 ``(n,)``, at least 1: the steps of each row without padding; ``None`` without padding.
         """
         with _without_bfloat16_lstm(steps.device):
             if lengths is None:
                 states, state = self.cell(steps)
             else:
-                # Packed, so that the network never steps over padding, in either direction.
+                # Packed, so that the network never processes padding, in either direction.
                 packed = pack_padded_sequence(steps, lengths.cpu(), batch_first=True, enforce_sorted=False)
                 states, state = self.cell(packed)
         if self.pooling == "last":
@@ -55,7 +55,7 @@ class _Recurrent(nn.Module):
         return dropped
 
     def _pooled(self, states: torch.Tensor | PackedSequence, lengths: torch.Tensor | None) -> torch.Tensor:
-        """``(n, steps, states)`` to ``(n, states)``, without the padding."""
+        """Pool ``(n, steps, states)`` to ``(n, states)``, without the padding."""
         nothing = 0.0 if self.pooling == "mean" else float("-inf")
         if isinstance(states, PackedSequence):
             states, _ = pad_packed_sequence(states, batch_first=True, padding_value=nothing)
@@ -65,7 +65,7 @@ class _Recurrent(nn.Module):
 
 
 def _without_bfloat16_lstm(device: torch.device) -> AbstractContextManager[object]:
-    """Compute the cell in float32 on CPUs without AVX-512: oneDNN has no bfloat16 LSTM for them, and raises."""
+    """Compute the cell in float32 on CPUs without AVX-512: oneDNN has no bfloat16 LSTM for them and raises."""
     if device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return nullcontext()
     if torch.get_autocast_dtype("cpu") != torch.bfloat16 or torch.ops.mkldnn._is_mkldnn_bf16_supported():
@@ -74,7 +74,7 @@ def _without_bfloat16_lstm(device: torch.device) -> AbstractContextManager[objec
 
 
 class _TokenRnn(nn.Module):
-    """Token ids, embedded, to ``(n, outputs)``."""
+    """Embeds token ids and maps them to ``(n, outputs)``."""
 
     def __init__(self, config: RnnConfig, vocabulary: int, head: nn.Module) -> None:
         super().__init__()
@@ -87,10 +87,10 @@ class _TokenRnn(nn.Module):
         self.head = head
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        """float32 ``(n, length)`` of ids to ``(n, outputs)``."""
+        """Token ids, float32 ``(n, length)``, to ``(n, outputs)``."""
         ids, wrong = to_ids(rows, self.embedding.num_embeddings)
         places = torch.arange(1, ids.shape[1] + 1, device=ids.device)
-        # A row of padding alone is run as one step of it.
+        # A row with only padding runs as one step of padding.
         lengths = torch.where(ids != 0, places, 1).amax(dim=1)
         state = self.recurrent(self.dropout(self.embedding(ids)), lengths)
         return without(self.head(state), wrong)
@@ -99,13 +99,14 @@ class _TokenRnn(nn.Module):
 def build_rnn(config: RnnConfig, width: int, outputs: int) -> nn.Module:
     """``(n, steps*features)``, read as ``(n, steps, features)``, or token ids ``(n, length)``, to ``(n, outputs)``.
 
-    An embedding if the row is token ids, then recurrent layers (https://docs.pytorch.org/docs/stable/nn.html#recurrent-layers),
-    then fully connected ones over the last state, or over the mean or maximum of all. LSTM: Hochreiter and Schmidhuber,
-    "Long short-term memory", 1997, https://doi.org/10.1162/neco.1997.9.8.1735; GRU: https://arxiv.org/abs/1406.1078.
-    Tokens with id 0 at the end of a row are padding, and change nothing. A row with an id that is not of the vocabulary
-    gives NaN.
+    Token ids are embedded first. Recurrent layers (https://docs.pytorch.org/docs/stable/nn.html#recurrent-layers) are
+    followed by fully connected layers on the last state, or on the mean or maximum of all states. LSTM: Hochreiter and
+    Schmidhuber, "Long short-term memory", 1997, https://doi.org/10.1162/neco.1997.9.8.1735; GRU: https://arxiv.org/abs/1406.1078.
+    Tokens with id 0 at the end of a row are padding and do not affect the outputs. The outputs of a row with an id
+    outside the vocabulary are NaN.
 
-    :raises InvalidInput: steps*features is not ``width``, or neither or both of input_shape and vocabulary are given.
+    :raises InvalidInput: steps*features is not ``width``, or the configuration does not have exactly one of
+        input_shape and vocabulary.
     """
     config.check_width(width)
     states = config.hidden_size * (2 if config.bidirectional else 1)

@@ -1,11 +1,11 @@
-"""Standardisation as the first layer, so that it is part of the weights and inference takes raw rows."""
+"""Standardisation as the first layer: it is part of the weights, and inference takes raw rows."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-#: Numbers measured in one step: their float64 copy stays in a core's cache, and no more memory is needed.
+#: Values measured in one step. Their float64 copy fits the cache of a core and needs little memory.
 _STEP = 400_000
 
 
@@ -13,7 +13,7 @@ class Standardize(nn.Module):
     """``(x - mean) / std``, column by column: float32 ``(n, width)`` to ``(n, width)``.
 
     :param mean: float32 ``(width,)``.
-    :param std: float32 ``(width,)``, nowhere 0.
+    :param std: float32 ``(width,)``, without zeros.
     """
 
     mean: torch.Tensor
@@ -26,21 +26,21 @@ class Standardize(nn.Module):
 
     @classmethod
     def empty(cls, width: int) -> Standardize:
-        """One that changes nothing, to be filled from a weights file."""
+        """The identity, to be filled from a weights file."""
         return cls(torch.zeros(width), torch.ones(width))
 
     @classmethod
     def measure(cls, rows: torch.Tensor, numbers: torch.Tensor) -> Standardize:
         """Measure mean and (population) standard deviation of some of ``rows``, float32 ``(n, width)``.
 
-        A column that holds one value throughout gets std 1, so that it becomes 0.
+        A constant column gets std 1, so that it becomes 0.
 
-        :param numbers: int64: which rows to measure, one or more.
+        :param numbers: int64 indexes of the rows to measure; at least one.
         """
         first = rows[numbers[0]].double()
         total, squares = torch.zeros_like(first), torch.zeros_like(first)
         for picked in torch.split(numbers, max(1, _STEP // rows.shape[1])):
-            # Float64, and counted from the first row: a column like a timestamp has a mean far above its spread.
+            # Float64, relative to the first row: the mean of a column like a timestamp is far larger than its spread.
             away = rows.index_select(0, picked).double().sub_(first)
             total += away.sum(dim=0)
             squares += away.square_().sum(dim=0)
@@ -49,9 +49,9 @@ class Standardize(nn.Module):
         return cls((first + mean).float(), torch.where((squares == 0) | (std == 0), 1, std))
 
     def apply_(self, rows: torch.Tensor) -> None:
-        """Standardise ``rows`` in place, to the same bits as :meth:`forward` gives."""
+        """Standardise ``rows`` in place, bit-identical to :meth:`forward`."""
         rows.sub_(self.mean).div_(self.std)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        """Standardise ``rows``; they stay as they are."""
+        """Return standardised rows; ``rows`` does not change."""
         return rows.sub(self.mean).div_(self.std)

@@ -1,4 +1,4 @@
-"""Rows of token ids, float32 as all rows are."""
+"""Converts rows of token ids, which are float32 like all rows."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import torch
 
 
 def to_ids(rows: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids that can be looked up in a table of ``count``, and which rows hold others.
+    """Convert to ids that are safe to look up in a table of ``count`` entries, and mark rows with other ids.
 
-    An id outside of a table ends a whole CUDA process, so that it must never be looked up.
+    Looking up an id outside the table breaks the whole CUDA process.
 
     :param rows: float32 ``(n, length)``.
-    :returns: int64 ``(n, length)``, and bool ``(n, 1)``: the row has an id that is none.
+    :returns: int64 ``(n, length)``, and bool ``(n, 1)``: whether the row has an invalid id.
     """
     ids = rows.long()
     wrong = ((rows != ids) | (ids < 0) | (ids >= count)).any(dim=1, keepdim=True)
@@ -19,5 +19,5 @@ def to_ids(rows: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def without(outputs: torch.Tensor, wrong: torch.Tensor) -> torch.Tensor:
-    """``outputs`` with NaN in the ``wrong`` rows: inference makes each an error of its row, training ends."""
+    """``outputs`` with NaN in the ``wrong`` rows: inference reports an error for each of them, and training fails."""
     return outputs.masked_fill(wrong, float("nan"))

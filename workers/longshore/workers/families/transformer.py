@@ -1,4 +1,4 @@
-"""``transformer``: an encoder over sequences of numbers or of tokens."""
+"""``transformer``: an encoder for sequences of numbers or tokens."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from longshore.shared.specs.families import TransformerConfig
 from longshore.workers.families.base import NetworkFamily
 from longshore.workers.families.token_ids import to_ids, without
 
-#: Standard deviation of fresh embeddings, as of BERT.
+#: Standard deviation of newly initialised embeddings, as in BERT.
 _SPREAD = 0.02
 
 
 class _Encoder(nn.Module):
-    """Vectors of steps, ``(n, length, d_model)``, to ``(n, outputs)``."""
+    """Maps the vectors of steps, ``(n, length, d_model)``, to ``(n, outputs)``."""
 
     def __init__(self, config: TransformerConfig, length: int, outputs: int) -> None:
         super().__init__()
@@ -31,15 +31,15 @@ class _Encoder(nn.Module):
         )
         norm = nn.LayerNorm(config.d_model)
         self.layers = nn.TransformerEncoder(layer, config.num_layers, norm, enable_nested_tensor=False)
-        # The layers are copies of one, with its very numbers; each is to begin with its own.
+        # The layers are copies with the same weights; initialise each one separately.
         for parameter in self.layers.layers.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
         self.head = nn.Linear(config.d_model, outputs)
 
     def forward(self, steps: torch.Tensor, padding: torch.Tensor | None = None) -> torch.Tensor:
-        """:param padding: bool ``(n, length)``: which steps are padding; ``None``: none."""
-        # Padding that was cut off has no positions.
+        """:param padding: bool ``(n, length)``: which steps are padding; ``None`` if there is no padding."""
+        # Trimmed padding has no positions.
         vectors = self.layers(self.dropout(steps + self.positions[: steps.shape[1]]), src_key_padding_mask=padding)
         if padding is None:
             pooled = vectors.mean(dim=1)
@@ -51,7 +51,7 @@ class _Encoder(nn.Module):
 
 
 class _TokenTransformer(nn.Module):
-    """Rows of ids, or of ids, mask and token types, to ``(n, outputs)``."""
+    """Maps rows of token ids, or of ids, mask and token types, to ``(n, outputs)``."""
 
     def __init__(self, config: TransformerConfig, vocabulary: int, length: int, outputs: int) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class _TokenTransformer(nn.Module):
             padding = rows[:, self.length : 2 * self.length] == 0
             types, wrong_types = to_ids(rows[:, 2 * self.length :], self.types.num_embeddings)
             steps, wrong = steps + self.types(types), wrong | wrong_types
-        # Attention over nothing is NaN: a row of padding alone is run as one step of it.
+        # Attention over nothing is NaN, so a row with only padding runs as one step of padding.
         empty = padding.all(dim=1, keepdim=True)
         padding = torch.cat([padding[:, :1] & ~empty, padding[:, 1:]], dim=1)
         return without(self.encoder(steps, padding), wrong)
@@ -81,15 +81,15 @@ class _TokenTransformer(nn.Module):
 def build_transformer(config: TransformerConfig, width: int, outputs: int) -> nn.Module:
     """Sequences to ``(n, outputs)``.
 
-    A row is ``(steps*features)`` numbers, of which each step is projected to d_model; or ``(length)`` token ids with 0
-    as padding; or, with token_types, ``(3*length)``: input_ids, attention_mask (1: a token, 0: padding) and
+    A row is ``(steps*features)`` numbers, and each step is projected to d_model; or ``(length)`` token ids with 0 as
+    padding; or, with token_types, ``(3*length)``: input_ids, attention_mask (1: a token, 0: padding) and
     token_type_ids, one after the other. Positions are learned. Vaswani et al., "Attention is all you need", 2017,
     https://arxiv.org/abs/1706.03762, as encoder (Devlin et al., "BERT", 2018, https://arxiv.org/abs/1810.04805) with
-    the norms before each part (https://arxiv.org/abs/2002.04745). Padding changes nothing. A row with an id or type
-    that is not of the vocabulary or the types gives NaN.
+    the norms before each part (https://arxiv.org/abs/2002.04745). Padding does not affect the outputs. The outputs
+    of a row with an id outside the vocabulary or a type outside the token types are NaN.
 
-    :raises InvalidInput: the row is not of ``width``, nhead does not divide d_model, or neither or both of input_shape
-        and vocabulary are given.
+    :raises InvalidInput: the rows do not have ``width``, nhead does not divide d_model, or the configuration does not
+        have exactly one of input_shape and vocabulary.
     """
     config.check_width(width)
     length = config.length(width)

@@ -1,4 +1,4 @@
-"""Weights files: safetensors, which hold tensors and nothing that could be run.
+"""Reads and writes weights files: safetensors, which contain tensors and no code.
 
 https://huggingface.co/docs/safetensors
 """
@@ -15,7 +15,7 @@ from torch import nn
 
 from longshore.shared.errors import CorruptBlob, ServiceUnavailable
 
-#: Names listed in an error before it says only how many more there are.
+#: Maximum faults listed in an error; the rest is only counted.
 _SHOWN = 3
 
 
@@ -24,7 +24,7 @@ def save_weights(module: nn.Module, path: Path) -> None:
 
     :raises ServiceUnavailable: the file cannot be written.
     """
-    # Copied, because tensors that share memory (tied layers) cannot be written otherwise.
+    # Copied, because safetensors cannot write tensors that share memory (tied layers).
     tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in module.state_dict().items()}
     try:
         save_file(tensors, path)
@@ -35,7 +35,7 @@ def save_weights(module: nn.Module, path: Path) -> None:
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """Read a weights file, by tensor name, on the CPU.
 
-    :raises CorruptBlob: it is missing or is no safetensors file.
+    :raises CorruptBlob: the file is missing or is no safetensors file.
     """
     try:
         return load_file(path)
@@ -44,17 +44,17 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def fill(module: nn.Module, tensors: Mapping[str, torch.Tensor], what: str) -> None:
-    """Put ``tensors`` into ``module``: every one of it, nothing else, each with its shape and type.
+    """Load ``tensors`` into ``module``. Names, shapes and types must match exactly.
 
-    :param what: names the module in an error, as in ``family 'mlp'``.
-    :raises CorruptBlob: they do not fit.
+    :param what: the name of the module in the error message, as in ``family 'mlp'``.
+    :raises CorruptBlob: the tensors do not fit.
     """
     check_fit(module, tensors, what)
     module.load_state_dict(dict(tensors), strict=True)
 
 
 def check_fit(module: nn.Module, tensors: Mapping[str, torch.Tensor], what: str) -> None:
-    """As :func:`fill`, but look only: the module may be on the device ``meta``, which takes no memory."""
+    """Check as in :func:`fill`, without loading. The module may be on the device ``meta``, which uses no memory."""
     expected = {name: _describe(tensor) for name, tensor in module.state_dict().items()}
     actual = {name: _describe(tensor) for name, tensor in tensors.items()}
     faults = [f"{name} is missing" for name in expected.keys() - actual.keys()]

@@ -1,1 +1,1 @@
-"""Runtimes: what executes a version on a device."""
+"""Runtimes execute versions on devices."""

@@ -1,6 +1,6 @@
-"""What a runtime is: prepare a window of rows, and compute any of them.
+"""The runtime interface: prepare a window of rows, then compute a selection of them.
 
-The two are apart because they run in two threads: a reader prepares the next window while the device computes this one.
+The two steps run in two threads: a reader prepares the next window while the device computes the current one.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ import torch
 
 from longshore.shared.specs.signature import Signature
 
-#: Which rows of a window: a run of them, or their places, int64 ``(k,)``.
+#: The selected rows of a window: a slice, or their indexes, int64 ``(k,)``.
 RowSelection: TypeAlias = slice | npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Execution:
-    """How a version is computed, as a job can ask for it."""
+    """The precision and compilation of a version, as chosen by the job."""
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: bool = False
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
-        """Within it, layers that gain from it compute in the precision asked for.
+        """A context in which layers that benefit from it compute in ``precision``.
 
         https://docs.pytorch.org/docs/stable/amp.html
         """
@@ -40,24 +40,24 @@ class Execution:
 
 
 class PreparedRows(Sized, Protocol):
-    """A window of n rows as its runtime takes it. Its ``len`` is n."""
+    """A window of n rows, prepared for its runtime. Its ``len`` is n."""
 
     @property
     def errors(self) -> dict[int, str]:
-        """Why a row cannot be run, by its place in the window."""
+        """Why a row cannot be run, by its index in the window."""
 
     @property
     def lengths(self) -> npt.NDArray[np.int64] | None:
-        """Tokens in each row, ``(n,)``; ``None`` where every row costs the same."""
+        """Tokens in each row, ``(n,)``; ``None`` if every row costs the same."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the job's owner should know of the rows though nothing is wrong; the same words in every window."""
+        """Remarks on the rows for the owner of the job that are no errors; the same text in every window."""
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """Rows of numbers."""
+    """A window of numeric rows."""
 
     #: float32 ``(n, width)``, on the CPU. A row with an error is all zeros.
     rows: torch.Tensor
@@ -69,29 +69,29 @@ class Matrix:
         return len(self.rows)
 
     def take(self, places: RowSelection) -> torch.Tensor:
-        """Some rows; of a run of them, the same memory."""
+        """The selected rows; a slice shares memory with ``rows``."""
         return self.rows[places] if isinstance(places, slice) else self.rows.index_select(0, torch.from_numpy(places))
 
 
 class Runtime(Protocol):
-    """A version that is loaded on a device. ``prepare`` may run in a thread beside ``forward``."""
+    """A version loaded on a device. ``prepare`` may run in another thread at the same time as ``forward``."""
 
     @property
     def signature(self) -> Signature:
-        """What it takes and gives."""
+        """The inputs and outputs of the version."""
 
     @property
     def nbytes(self) -> int:
-        """Bytes it holds on its device while it is loaded."""
+        """Bytes of device memory that the loaded version uses."""
 
     def prepare(self, batch: pa.RecordBatch) -> PreparedRows:
-        """Convert a window. A bad row becomes an error of its own and spoils no other.
+        """Convert a window. A bad row becomes an error and does not affect the other rows.
 
-        :raises DataError: a column of the signature is missing, or holds something else.
+        :raises DataError: a column of the signature is missing or has another type.
         """
 
     def forward(self, prepared: PreparedRows, places: RowSelection) -> torch.Tensor:
-        """What the network puts out for k rows of a window that it prepared: ``(k, outputs)``, on its device.
+        """Compute the outputs for k rows of a window from ``prepare``: ``(k, outputs)``, on the device.
 
-        Logits, one for each label; or the one value of a regression; or an embedding.
+        The outputs are one logit per label, the single value of a regression, or an embedding.
         """

@@ -1,6 +1,6 @@
-"""Text networks of the library transformers, built from what is known and filled with tensors that were looked at.
+"""Builds text networks of the library transformers from known options and fills them with checked tensors.
 
-No class, file or address that a folder names is ever followed: the library's own ``from_pretrained`` is not used.
+No class, file or address that a folder names is ever loaded: the library's own ``from_pretrained`` is not used.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.shared.model_formats.huggingface.model import TextModel
 from longshore.workers.families.weights import check_fit, read_weights
 
-#: What a configuration is not asked for: these say how to load, or change what the network returns.
+#: Configuration keys that are ignored: they control loading or change what the network returns.
 _NOT_ASKED = frozenset(
     {"architectures", "dtype", "model_type", "output_attentions", "output_hidden_states", "return_dict", "use_cache"}
 )
-#: How tensors were called in old files, which most libraries still read.
+#: Tensor names in old files, which most libraries still read.
 _OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 
 
 def build_encoder(model: TextModel, files: Mapping[str, Path], dtype: torch.dtype | None) -> nn.Module:
-    """A network on the CPU, ready to be run.
+    """Build a network on the CPU, ready to run.
 
-    :param dtype: of its numbers; ``None`` takes the files'.
+    :param dtype: the type of the weights; default: the type in the files.
     :raises InvalidInput: this worker has no transformers, or the library refuses the configuration.
     :raises CorruptBlob: the weights cannot be read, or do not fit.
     """
-    with torch.device("meta"):  # takes no memory, whatever the configuration says
+    with torch.device("meta"):  # takes no memory, for any configuration
         module = _empty(model)
     read = {name: tensor for file in model.weights for name, tensor in read_weights(files[file]).items()}
     tensors = _own(read, module, str(module.base_model_prefix), bare=model.network.head == "encoder")
@@ -54,7 +54,7 @@ def _empty(model: TextModel) -> nn.Module:
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     network = model.network
     try:
-        # Keys that the class itself does not write are none that its network asks for.
+        # The network uses only keys that its configuration class writes itself.
         known = set(AutoConfig.for_model(network.model_type).to_dict()) - _NOT_ASKED
         options = {key: value for key, value in network.config.items() if key in known and not key.startswith("_")}
         if network.head != "encoder":
@@ -64,15 +64,15 @@ def _empty(model: TextModel) -> nn.Module:
             made: nn.Module = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
             return made
         made = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
-    except Exception as error:  # the library checks little, and fails anywhere
+    except Exception as error:  # the library validates little and can raise anything
         raise InvalidInput("model", f"transformers refuses its config.json: {type(error).__name__}: {error}") from error
     if getattr(made, "pooler", None) is not None:
-        made.pooler = None  # type: ignore[assignment]  # computes what no embedding is made of
+        made.pooler = None  # type: ignore[assignment]  # embeddings do not use its output
     return made
 
 
 def _own(tensors: Mapping[str, torch.Tensor], module: nn.Module, prefix: str, *, bare: bool) -> dict[str, torch.Tensor]:
-    """The tensors of the network under its own names, without those that other uses of it have."""
+    """The tensors of the network under its own names, without those that only other heads use."""
     needed = module.state_dict().keys()
     inner = {name.removeprefix(f"{prefix}."): each for name, each in tensors.items() if name.startswith(f"{prefix}.")}
     tensors = inner if bare and inner else tensors
@@ -87,14 +87,14 @@ def _own(tensors: Mapping[str, torch.Tensor], module: nn.Module, prefix: str, *,
 
 
 def _common(tensors: Mapping[str, torch.Tensor]) -> torch.dtype:
-    """The type of all numbers; float32 where they are of several, or of one that is not computed in."""
+    """The floating-point type of all tensors; float32 if there are several or if it is not bfloat16 or float16."""
     kinds = {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()}
     [kind] = kinds if len(kinds) == 1 else [torch.float32]
     return kind if kind in (torch.bfloat16, torch.float16) else torch.float32
 
 
 def _make_buffers(module: nn.Module) -> None:
-    """Fill what is not kept in files: numbers that count the positions, and token types, which are all 0."""
+    """Fill the buffers that files do not contain: position ids, and token types, which are all 0."""
     for owner in module.modules():
         for name, buffer in owner.named_buffers(recurse=False):
             if buffer.device.type != "meta":

@@ -1,4 +1,4 @@
-"""A version that is a family's network with its weights, run by PyTorch."""
+"""Loads a version that is the network of a family with its weights, run by PyTorch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from longshore.workers.runtimes.network import NetworkRuntime
 
 
 def load(manifest: Manifest, weights: Path, device: torch.device, execution: Execution | None = None) -> NetworkRuntime:
-    """A version on a device. As :func:`build_module`."""
+    """Load a version on a device. Raises the same errors as :func:`build_module`."""
     module = build_module(manifest, weights).to(device)
     nbytes = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
     channels_last(module, get_family(manifest.family))
@@ -42,10 +42,10 @@ def build_module(manifest: Manifest, weights: Path) -> nn.Module:
 
 
 def fill_module(name: str, settings: Mapping[str, JsonValue], signature: Signature, weights: Path) -> nn.Module:
-    """As :func:`build_module`, of a network that no manifest describes yet.
+    """Like :func:`build_module`, for a network that has no manifest yet.
 
-    :param name: of the family.
-    :param settings: its configuration.
+    :param name: the name of the family.
+    :param settings: the configuration of the family.
     """
     family = get_family(name)
     config = build(family.config, settings, "config.")
@@ -69,7 +69,7 @@ def _ready(
     try:
         with torch.inference_mode(), execution.autocast(device):
             compiled(torch.zeros((2, signature.width), device=device))
-    except Exception as error:  # the compiler's own errors, and those of what it calls
+    except Exception as error:  # errors of the compiler and of the libraries it calls
         raise InvalidInput(
             "compile", f"this worker cannot compile the network; leave it out ({type(error).__name__})"
         ) from error

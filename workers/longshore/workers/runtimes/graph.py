@@ -1,7 +1,7 @@
-"""A program of ``torch.export`` as a module: its nodes are run one by one, by the operators that they name.
+"""Runs a program of ``torch.export`` as a module, node by node, with the operators that the nodes name.
 
-No code is made of a program and no text of it is evaluated: a node is an operator out of a list and arguments that were
-parsed. Sizes are those of the tensors that it is given.
+No code is generated from a program and none of its text is evaluated: a node is an operator from a list and parsed
+arguments. Sizes come from the input tensors.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from longshore.shared.model_formats.pt2.program import Program
 from longshore.workers.runtimes.recurrent import ARGUMENTS, GATES, guarded
 from longshore.workers.runtimes.values import Reader, Value, reader
 
-#: Integers on the way to a size stay below this; more is no size, and arithmetic on it could take for ever.
+#: Limit of integers in size computations. Larger integers are no sizes, and arithmetic on them could take forever.
 _LARGEST = 2**63
 _SYM: dict[str, Callable[..., Value]] = {
     "torch.sym_max": max,
@@ -35,42 +35,42 @@ _SYM: dict[str, Callable[..., Value]] = {
     "math.ceil": math.ceil,
     "math.floor": math.floor,
 }
-#: Without tensors that are changed, a view and a copy are the same; a copy can be had of a tensor in any layout.
+#: No operator changes a tensor, so a view and a copy are equivalent; a copy works for a tensor in any layout.
 _LIKE = {"view.default": "reshape.default", "_unsafe_view.default": "reshape.default"}
 
-#: What an argument of the first is called by the second.
+#: New names of arguments, by operator and old name.
 _RENAMED = {("reshape", "size"): "shape"}
-#: Types of a schema that are numbers to PyTorch, and believed whatever number is given; and what gives them here.
+#: Enumerated types that PyTorch takes as unchecked numbers, and the argument kinds that represent them here.
 _ENUMERATED = {
     "ScalarType": "as_scalar_type",
     "MemoryFormat": "as_memory_format",
     "Layout": "as_layout",
     "Device": "as_device",
 }
-#: What operators return, as their schemas write it.
+#: Accepted return types of operators, as written in their schemas.
 _TENSORS = ("Tensor", "List[Tensor]")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One node: which operator, from which values, to which."""
+    """One node: its operator, the values it reads and the values it writes."""
 
     call: Callable[..., Any]
     arguments: tuple[Reader, ...]
     named: tuple[tuple[str, Reader], ...]
-    #: Where the results go; ``None``: there is none.
+    #: Indexes of the result values; ``None`` if there is no result.
     outputs: tuple[int, ...] | None
     #: Whether the operator returns a tuple or list of its outputs.
     several: bool
-    #: Values that nothing needs after this node.
+    #: Indexes of the values that no later node needs.
     last: tuple[int, ...]
 
 
 class Graph(nn.Module):
     """A program on a device: float32 ``(n, *row_shape)`` to its output.
 
-    :param weights: by their name in the weights file, on the device.
-    :raises InvalidInput: this worker's PyTorch has no such operator, or one that changes what it is given.
+    :param weights: tensors on the device, by their name in the weights file.
+    :raises InvalidInput: this worker's PyTorch does not have an operator, or an operator changes its arguments.
     """
 
     def __init__(self, program: Program, weights: Mapping[str, torch.Tensor], device: torch.device) -> None:
@@ -87,7 +87,7 @@ class Graph(nn.Module):
         self.steps = _freeing(steps, {self._output, *range(self._weights)})
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        """Run all nodes. What is not needed any more is let go of at once."""
+        """Run all nodes. A value is released as soon as no later node needs it."""
         values: list[Value] = [None] * len(self._places)
         for number in range(self._weights):
             values[number] = getattr(self, f"weight_{number}")
@@ -110,7 +110,7 @@ class Graph(nn.Module):
         return self._places.setdefault(name, len(self._places))
 
     def _step(self, node: Node) -> tuple[Step, set[int]]:
-        """A node, and the values that it needs."""
+        """The step of a node, and the indexes of the values that it needs."""
         call, positional, named = _operator(node)
         arguments = {argument.name: argument.arg for argument in node.inputs}
         used = {self._places[name] for each in arguments.values() for name, _ in each.names()}
@@ -132,7 +132,7 @@ class Graph(nn.Module):
 
 
 def _freeing(steps: Sequence[tuple[Step, set[int]]], outputs: set[int]) -> list[Step]:
-    """The same steps, each with the values that are used by it and by none after it, or by none at all."""
+    """The same steps, each with the values to release after it: no later step and no output needs them."""
     seen = set(outputs)
     freeing: list[Step] = []
     for step, used in reversed(steps):
@@ -144,7 +144,7 @@ def _freeing(steps: Sequence[tuple[Step, set[int]]], outputs: set[int]) -> list[
 
 
 def _operator(node: Node) -> tuple[Callable[..., object], list[str], list[str]]:
-    """What a node calls, and the names of its arguments: those given by their place, and those by their name."""
+    """The function that a node calls, and the names of its positional and of its keyword arguments."""
     names = [argument.name for argument in node.inputs]
     aten = aten_name(node.target)
     if aten is None:
@@ -185,7 +185,7 @@ def _operator(node: Node) -> tuple[Callable[..., object], list[str], list[str]]:
 
 
 def _check_kind(node: Node, argument: NamedArgument, expected: torch._C.Argument) -> None:
-    """:raises InvalidInput: a number stands for one of a type's values."""
+    """:raises InvalidInput: a number is used in place of a value of an enumerated type."""
     kind = argument.arg.kind
     for name, needed in _ENUMERATED.items():
         if (name in str(expected.real_type)) != (kind == needed) and kind != "as_none":
@@ -205,6 +205,6 @@ def _on_sizes(target: str) -> Callable[..., object]:
 
 
 def _stop_unless(true: Value) -> None:
-    """On a GPU PyTorch's own assertion would end the process."""
+    """Raise if a condition is false. On a GPU PyTorch's own assertion would end the process."""
     if not bool(true):
         raise ValueError("a condition of the program does not hold for these rows")

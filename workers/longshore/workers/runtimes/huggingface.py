@@ -1,4 +1,4 @@
-"""A version that is a Hugging Face folder: a text encoder with its tokenizer, run by PyTorch."""
+"""Loads a version that is a Hugging Face folder: a text encoder with its tokenizer, run by PyTorch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from longshore.workers.runtimes.tokens import TextReader, TokenizationConfig, To
 class TextRuntime:
     """A :class:`~longshore.workers.runtimes.base.Runtime` over texts.
 
-    :param module: a network of transformers, on ``device``.
+    :param module: a network of the library transformers, on ``device``.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class TextRuntime:
             raise TypeError(f"{type(prepared).__name__} was prepared by another runtime")
         padded, tokens = prepared.padded(places, self._pad)
         ids = torch.from_numpy(padded).to(self._device, non_blocking=True)
-        # Without a mask attention takes its fastest way.
+        # Attention is fastest without a mask.
         real = None if tokens.all() else torch.from_numpy(tokens).to(self._device, non_blocking=True)
         with self._execution.autocast(self._device):
             put = self._network(input_ids=ids, attention_mask=None if real is None else real.long(), return_dict=True)
@@ -57,15 +57,15 @@ class TextRuntime:
 
 
 def load(files: Mapping[str, Path], device: torch.device, execution: Execution | None = None) -> TextRuntime:
-    """Look at the files once more, build the network and fill it.
+    """Check the files again, build the network and fill it.
 
-    On a GPU it computes in the type of its weights, on a CPU in float32, unless a precision is asked for.
+    By default it computes in the type of its weights on a GPU, and in float32 on a CPU.
 
     :param files: local files by their path in the folder.
-    :raises InvalidInput: this worker lacks transformers or tokenizers, or the folder is none that can be run.
-    :raises CorruptBlob: a file cannot be loaded, or does not go with the others.
+    :raises InvalidInput: this worker lacks transformers or tokenizers, or the folder cannot be run.
+    :raises CorruptBlob: a file cannot be loaded or does not fit the other files.
     """
-    # Imported here: it takes seconds, and most workers never need it.
+    # Imported here because the import takes seconds and most workers never need it.
     from longshore.workers.runtimes.encoder import build_encoder
 
     execution = execution or Execution()
@@ -101,7 +101,7 @@ def _try(runtime: TextRuntime) -> None:
     """:raises InvalidInput: the network cannot be compiled here."""
     try:
         runtime.forward(runtime.prepare(pa.record_batch({"text": ["a", "b c"]})), slice(0, 2))
-    except Exception as error:  # the compiler's own errors, and those of what it calls
+    except Exception as error:  # errors of the compiler and of the libraries it calls
         raise InvalidInput(
             "compile", f"this worker cannot compile the network; leave it out ({type(error).__name__})"
         ) from error

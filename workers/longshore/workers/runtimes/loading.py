@@ -1,4 +1,4 @@
-"""From a manifest to the runtime that it names."""
+"""Loads the runtime that a manifest names."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from longshore.workers.runtimes.base import Execution, Runtime
 def load(manifest: Manifest, fetch: Callable[[Blob], Path], device: torch.device, execution: Execution) -> Runtime:
     """Load a version.
 
-    :param fetch: gives a local file that holds a blob of the manifest.
-    :param execution: how it is computed.
-    :raises InvalidInput: this worker lacks what the version needs, or the manifest does not go with its files.
+    :param fetch: returns a local file with the content of a blob of the manifest.
+    :param execution: the precision and compilation.
+    :raises InvalidInput: this worker lacks what the version needs, or the manifest does not fit its files.
     :raises CorruptBlob: a file cannot be loaded.
     """
     files = {name: fetch(blob) for name, blob in manifest.blobs.items()}

@@ -1,4 +1,4 @@
-"""What every runtime for rows of numbers has in common."""
+"""The common runtime for numeric rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class NetworkRuntime:
 
     :param network: on ``device``: float32 ``(n, width)`` to floats ``(n, outputs)``. For classification the outputs
         are logits, one for each label.
-    :param nbytes: what it holds on its device.
+    :param nbytes: bytes of device memory that it uses.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class NetworkRuntime:
         self._execution = execution or Execution()
 
     def prepare(self, batch: pa.RecordBatch) -> Matrix:
-        """See :meth:`Runtime.prepare`. For a GPU the rows are put in pinned memory, from which it copies fastest."""
+        """See :meth:`Runtime.prepare`. For a GPU the rows are in pinned memory, which is fastest to copy."""
         matrix = to_matrix(batch, self.signature)
         rows = _borrow(matrix.values)
         return Matrix(rows.pin_memory() if self._device.type == "cuda" else rows, matrix.errors)
@@ -55,11 +55,11 @@ class NetworkRuntime:
 
 
 def check_shape(shape: tuple[int, ...], rows: int, outputs: int | None, what: str) -> None:
-    """Whether a program put out as many numbers for each row as its signature says.
+    """Check the output shape of a program against its signature.
 
-    :param outputs: ``None``: any number. One number a row may come without a dimension of its own.
-    :param what: names the program in an error.
-    :raises InvalidInput: it did not.
+    :param outputs: outputs per row; ``None`` allows any number. For 1 the shape ``(rows,)`` is also valid.
+    :param what: the name of the program in the error message.
+    :raises InvalidInput: the shape does not fit.
     """
     if shape == (rows, outputs) or (outputs == 1 and shape == (rows,)):
         return
@@ -71,5 +71,5 @@ def check_shape(shape: tuple[int, ...], rows: int, outputs: int | None, what: st
 
 
 def _borrow(values: npt.NDArray[np.float32]) -> torch.Tensor:
-    """A tensor over the same memory. Arrow's is read-only, and ``torch.from_numpy`` warns; nothing writes to it."""
+    """A tensor that shares memory. Arrow's is read-only, for which ``torch.from_numpy`` warns; nothing writes to it."""
     return torch.from_numpy(values) if values.flags.writeable else from_dlpack(values)

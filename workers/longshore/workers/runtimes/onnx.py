@@ -1,4 +1,4 @@
-"""A version that is an ONNX program, run by ONNX Runtime on the CPU."""
+"""Loads a version that is an ONNX program, run by ONNX Runtime on the CPU."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from longshore.workers.runtimes.base import Execution
 from longshore.workers.runtimes.network import NetworkRuntime, check_shape
 
 Array = npt.NDArray[np.float32]
-#: Of ONNX Runtime's log: errors. What it warns of is what it could not optimise.
+#: Log level of ONNX Runtime: errors. Its warnings are about missed optimisations.
 _LOG_ERRORS = 3
 
 
@@ -26,7 +26,7 @@ class Session(Protocol):
     """The part of ONNX Runtime's ``InferenceSession`` that is used here."""
 
     def run(self, output_names: list[str], input_feed: dict[str, Array]) -> list[Array]:
-        """The named outputs for the named inputs."""
+        """Compute the named outputs from the named inputs."""
 
 
 class OnnxNetwork:
@@ -35,14 +35,14 @@ class OnnxNetwork:
     def __init__(self, session: Session, program: ProgramIO, signature: Signature) -> None:
         self._session = session
         self._program = program
-        #: ``None``: of an embedding, whatever comes.
+        #: Outputs per row; ``None`` for an embedding, which can have any width.
         self._outputs = signature.outputs
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        """:raises InvalidInput: the program cannot be run on these rows, or puts out another shape."""
+        """:raises InvalidInput: the program fails on these rows, or its output has another shape."""
         n = len(rows)
         if n == 0:
-            # Programs are seldom tried with no rows, and some divide by their number.
+            # Programs are rarely tested without rows, and some divide by the number of rows.
             return torch.empty((0, self._outputs or 1))
         batch = rows.numpy().reshape(n, *self._program.row_shape)
         if self._program.batch == 1:
@@ -59,11 +59,12 @@ class OnnxNetwork:
 
 
 def load(manifest: Manifest, weights: Path, execution: Execution | None = None) -> NetworkRuntime:
-    """Check a program and open it. It runs on the CPU, whatever the device of the worker is.
+    """Check a program and open it. It runs on the CPU, for any device of the worker.
 
     :param weights: the ONNX file that ``manifest.weights`` names.
-    :param execution: as the program says, or else it is refused.
-    :raises InvalidInput: the worker has no ONNX Runtime, or the program is none that can be run for the signature.
+    :param execution: must be the default; the program fixes its precision and compilation.
+    :raises InvalidInput: the worker has no ONNX Runtime, ``execution`` is not the default, or the program does not fit
+        the signature.
     :raises CorruptBlob: ONNX Runtime cannot load it.
     """
     if execution not in (None, Execution()):
@@ -72,8 +73,8 @@ def load(manifest: Manifest, weights: Path, execution: Execution | None = None) 
         content = weights.read_bytes()
     except OSError as error:
         raise CorruptBlob(f"{weights} cannot be read: {error.strerror}") from error
-    # What was looked at is what is loaded: the bytes, and not the file once more. From bytes, nothing beside the file
-    # can be found either.
+    # The checked bytes are loaded, and the file is not read again. A program loaded from bytes cannot read files next
+    # to it either.
     program = read_program(content, manifest.signature, "model")
     network = OnnxNetwork(_open(content), program, manifest.signature)
     return NetworkRuntime(network, len(content), manifest.signature, torch.device("cpu"))
@@ -89,7 +90,7 @@ def _open(content: bytes) -> Session:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _LOG_ERRORS
     options.intra_op_num_threads = torch.get_num_threads()
-    # Threads that wait by spinning would take the cores from those that read and write.
+    # Spinning threads would take cores from the threads that read and write.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session: Session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

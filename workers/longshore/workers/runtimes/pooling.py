@@ -1,4 +1,4 @@
-"""From the vectors of tokens to the embedding of their text.
+"""Pools the vectors of the tokens of a text into its embedding.
 
 https://sbert.net/docs/package_reference/sentence_transformer/models.html#pooling
 """
@@ -12,10 +12,10 @@ from longshore.shared.model_formats.huggingface.sentence import SentenceConfig
 
 
 def embed(vectors: torch.Tensor, real: torch.Tensor | None, sentence: SentenceConfig) -> torch.Tensor:
-    """Embeddings, ``(k, width)``.
+    """Compute embeddings, ``(k, width)``.
 
-    :param vectors: of tokens, ``(k, longest, width)``.
-    :param real: which are tokens and not padding, ``(k, longest)``; ``None``: all are.
+    :param vectors: the vectors of the tokens, ``(k, longest, width)``.
+    :param real: true for tokens, false for padding, ``(k, longest)``; ``None`` if there is no padding.
     """
     if sentence.pooling == "cls":
         pooled = vectors[:, 0]

@@ -1,4 +1,4 @@
-"""A version that is a program of ``torch.export``, run by PyTorch. Its file is never given to ``torch.export.load``."""
+"""Loads a version that is a program of ``torch.export``, run by PyTorch without ``torch.export.load``."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from longshore.workers.runtimes.base import Execution
 from longshore.workers.runtimes.graph import Graph
 from longshore.workers.runtimes.network import NetworkRuntime, check_shape
 
-#: Rows of the first run, which shows whether a program can be run at all.
+#: Rows of the trial run, which checks that the program can run.
 _TRIAL = 2
 
 
 class ProgramNetwork:
-    """A program as a function of rows: float32 ``(n, width)`` to ``(n, outputs)``.
+    """A program as a function: float32 ``(n, width)`` to ``(n, outputs)``.
 
-    :param graph: takes as many rows as the program says.
+    :param graph: takes between ``program.min_rows`` and ``program.max_rows`` rows.
     """
 
     def __init__(
@@ -35,13 +35,13 @@ class ProgramNetwork:
         self._graph = graph
         self._least, self._most = program.min_rows, program.max_rows
         self._row_shape = ends.row_shape
-        #: ``None``: of an embedding, whatever comes.
+        #: Outputs per row; ``None`` for an embedding, which can have any width.
         self._outputs = signature.outputs
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        """:raises InvalidInput: the program puts out another shape."""
+        """:raises InvalidInput: the output of the program has another shape."""
         if len(rows) == 0:
-            # Programs are seldom tried with no rows, and some divide by their number.
+            # Programs are rarely tested without rows, and some divide by the number of rows.
             return rows.new_empty((0, self._outputs or 1))
         shaped = rows.reshape(len(rows), *self._row_shape)
         if self._most is None or len(rows) <= self._most:
@@ -50,7 +50,7 @@ class ProgramNetwork:
 
     def _run(self, rows: torch.Tensor) -> torch.Tensor:
         n = len(rows)
-        if n < self._least:  # exported for two rows or more: the last row once more, and its output left out
+        if n < self._least:  # exported for two rows or more: repeat the last row and drop its outputs
             rows = torch.cat([rows, rows[-1:].expand(self._least - n, *self._row_shape)])
         output = self._graph(rows)
         check_shape(tuple(output.shape), len(rows), self._outputs, "the program")
@@ -63,12 +63,12 @@ def load(
     """Check a program, fill it with its weights, and run it once.
 
     :param files: local files by their path in the version's folder.
-    :raises InvalidInput: the program is none that can be run for the signature, or fails on whatever it is given.
+    :raises InvalidInput: the program does not fit the signature or fails on rows of zeros, or ``execution`` compiles.
     :raises CorruptBlob: the weights cannot be read.
     """
     execution = execution or Execution()
     if execution.compile:
-        # What PyTorch compiles once for each kind of module would be compiled for each program, up to a limit.
+        # PyTorch caches compiled code by kind of module; here every program would compile again, up to PyTorch's limit.
         raise InvalidInput("compile", "a program of torch.export is run node by node; leave it out")
     signature = manifest.signature
     program, ends = check_files(files, signature, "model")
@@ -81,7 +81,7 @@ def load(
 
 
 def _try(network: ProgramNetwork, signature: Signature, device: torch.device, execution: Execution) -> None:
-    """:raises InvalidInput: it fails on rows of zeros."""
+    """:raises InvalidInput: the program fails on rows of zeros."""
     try:
         with torch.inference_mode(), execution.autocast(device):
             network(torch.zeros((_TRIAL, signature.width), device=device))

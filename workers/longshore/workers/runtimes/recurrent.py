@@ -1,6 +1,6 @@
-"""What recurrent operators do not check themselves: with arguments that do not go together they read beyond tensors.
+"""Checks the arguments of recurrent operators, which read out of bounds if their arguments do not fit each other.
 
-https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTM.html says what goes together.
+https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTM.html lists the valid shapes.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from collections.abc import Callable
 
 import torch
 
-#: Rows of a weight matrix for each unit, by operator.
+#: Rows of a weight matrix per unit, by operator.
 GATES = {"lstm": 4, "gru": 3, "rnn_relu": 1, "rnn_tanh": 1}
-#: Arguments of each: input, states, weights, has_biases, num_layers, dropout, train, bidirectional, batch_first.
+#: The number of arguments of each operator: input, states, weights, has_biases, num_layers, dropout, train,
+#: bidirectional, batch_first.
 ARGUMENTS = 9
 
 
 def guarded(name: str, call: Callable[..., object]) -> Callable[..., object]:
-    """The operator, behind a look at what it is given."""
+    """Wrap an operator in a check of its arguments."""
 
     def checked(*arguments: object) -> object:
         _check(name, *arguments)
@@ -37,7 +38,7 @@ def _check(
     bidirectional: object,
     batch_first: object,
 ) -> None:
-    """:raises ValueError: they do not go together."""
+    """:raises ValueError: the arguments do not fit each other."""
     flags = (biases, train, bidirectional, batch_first)
     known = (
         all(isinstance(flag, bool) for flag in flags) and isinstance(layers, int) and isinstance(dropout, float | int)
@@ -64,7 +65,7 @@ def _check(
 def _shapes(
     name: str, rows: torch.Tensor, weights: list[torch.Tensor], layers: int, directions: int, biases: bool
 ) -> list[tuple[int, ...]]:
-    """Of the weights, layer by layer and direction by direction, as the first two and the sizes of the input say."""
+    """The expected weight shapes by layer and direction, from the first two weights and the size of the input."""
     each = len(weights) / (layers * directions)
     # An LSTM can have a projection, after its biases.
     projected = name == "lstm" and each == (5 if biases else 3)

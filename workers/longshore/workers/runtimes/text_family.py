@@ -1,4 +1,4 @@
-"""A version that is a family's network over texts: its tokenizer, then its weights, run by PyTorch."""
+"""Loads a version that is the network of a family over texts: a tokenizer and weights, run by PyTorch."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from longshore.workers.runtimes.base import Execution, PreparedRows, RowSelectio
 from longshore.workers.runtimes.family import build_module
 from longshore.workers.runtimes.tokens import TextReader, TokenizationConfig, Tokens
 
-#: The id of padding, and of what stands for a text without tokens.
+#: The token id of padding, which also stands for a text without tokens.
 PADDING = 0
 
 
 class TextFamilyRuntime:
     """A :class:`~longshore.workers.runtimes.base.Runtime` over texts.
 
-    :param module: on ``device``: ids as float32 ``(n, length)``, padded with 0, to ``(n, outputs)``.
+    :param module: on ``device``: token ids as float32 ``(n, length)``, padded with 0, to ``(n, outputs)``.
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class TextFamilyRuntime:
 
 
 def make_reader(content: str, signature: Signature, field: str) -> TextReader:
-    """What tokenizes texts for a family.
+    """Create the tokenizer of a family.
 
-    :param content: of ``tokenizer.json``.
-    :param field: what asks for it, for an error.
+    :param content: the content of ``tokenizer.json``.
+    :param field: the field that the error names.
     :raises InvalidInput: this worker has no tokenizers.
-    :raises CorruptBlob: the tokenizer cannot be made of it.
+    :raises CorruptBlob: ``content`` is no valid tokenizer.
     """
     try:
         return TextReader(content, TokenizationConfig(signature, signature.width, empty=PADDING))
@@ -69,14 +69,14 @@ def make_reader(content: str, signature: Signature, field: str) -> TextReader:
 
 
 def missing(field: str, error: ImportError) -> InvalidInput:
-    """The error of a worker without tokenizers."""
+    """The error for a worker without the library tokenizers."""
     return InvalidInput(field, f"tokenizers is not installed on this worker; pip install 'longshore[text]' ({error})")
 
 
 def load(
     manifest: Manifest, files: Mapping[str, Path], device: torch.device, execution: Execution
 ) -> TextFamilyRuntime:
-    """A version on a device. As :func:`~longshore.workers.runtimes.family.build_module`.
+    """Load a version on a device; see :func:`~longshore.workers.runtimes.family.build_module`.
 
     :param files: local files by their path in the version's folder.
     :raises InvalidInput: this worker has no tokenizers, or cannot build or compile the network.
@@ -99,7 +99,7 @@ def _try(runtime: TextFamilyRuntime) -> None:
     name = runtime.signature.features[0].name
     try:
         runtime.forward(runtime.prepare(pa.record_batch({name: ["a", "b c"]})), slice(0, 2))
-    except Exception as error:  # the compiler's own errors, and those of what it calls
+    except Exception as error:  # errors of the compiler and of the libraries it calls
         raise InvalidInput(
             "compile", f"this worker cannot compile the network; leave it out ({type(error).__name__})"
         ) from error

@@ -1,4 +1,4 @@
-"""Texts as tokens: what a text model's reader thread makes of a window."""
+"""Tokenizes windows of texts in the reader thread of a text model."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TokenizationConfig:
-    """How a model has its texts tokenized."""
+    """The tokenization settings of a model."""
 
-    #: With the one column that it reads.
+    #: Has the single column that the model reads.
     signature: Signature
-    #: Tokens of a text that are used, with the special ones.
+    #: Maximum tokens of a text, including special tokens.
     longest: int
-    #: The others are left out at the beginning, not at the end.
+    #: Truncate at the beginning of the text instead of the end.
     keep_end: bool = False
-    #: Put before every text.
+    #: Prepended to every text.
     prompt: str = ""
     lowercase: bool = False
-    #: What stands for a text of which the tokenizer makes nothing; ``None``: such a row is an error.
+    #: The token id for a text without tokens; ``None`` makes such a row an error.
     empty: int | None = None
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """A window of n texts."""
+    """A tokenized window of n texts."""
 
-    #: Those of all texts, one after the other, int64.
+    #: The token ids of all texts, concatenated, int64.
     ids: npt.NDArray[np.int64]
-    #: Where each text begins in ``ids``, ``(n,)``.
+    #: The index in ``ids`` at which each text begins, ``(n,)``.
     starts: npt.NDArray[np.int64]
     #: Tokens of each text, ``(n,)``; 0 for a row with an error.
     lengths: npt.NDArray[np.int64]
@@ -53,7 +53,7 @@ class Tokens:
         return len(self.lengths)
 
     def padded(self, places: RowSelection, pad: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        """Ids of k rows with ``pad`` behind the shorter ones, and which are tokens: both ``(k, longest)``."""
+        """The ids of k rows, padded with ``pad`` at the end, and a mask of the tokens; both ``(k, longest)``."""
         lengths = self.lengths[places][:, None]
         steps = np.arange(lengths.max(initial=0))
         real = steps < lengths
@@ -62,10 +62,10 @@ class Tokens:
 
 
 class TextReader:
-    """Tokenizes windows. ``prepare`` runs in native threads, beside the model.
+    """Tokenizes windows. ``prepare`` runs in native threads, in parallel to the model.
 
-    :param content: of ``tokenizer.json``.
-    :raises CorruptBlob: the tokenizer cannot be made of it.
+    :param content: the content of ``tokenizer.json``.
+    :raises CorruptBlob: ``content`` is no valid tokenizer.
     """
 
     def __init__(self, content: str, reading: TokenizationConfig) -> None:
@@ -76,7 +76,7 @@ class TextReader:
             self._tokenizer.no_padding()
             self._tokenizer.enable_truncation(reading.longest, direction="left" if reading.keep_end else "right")
             several = any(self._tokenizer.encode("a").type_ids)
-        except BaseException as error:  # what panics in native code is no Exception
+        except BaseException as error:  # a panic in native code is not an Exception
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
             raise CorruptBlob(f"tokenizer.json cannot be loaded: {error}") from None
@@ -87,7 +87,7 @@ class TextReader:
 
     @property
     def vocabulary(self) -> int:
-        """One more than the largest id."""
+        """The largest token id plus 1."""
         return 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
 
     @property
@@ -99,7 +99,7 @@ class TextReader:
         """See :meth:`Runtime.prepare`."""
         texts = to_texts(batch, self._config.signature)
         errors = texts.errors
-        encodings = self._encoded([self._told(text) for text in texts.values], errors)
+        encodings = self._encoded([self._model_text(text) for text in texts.values], errors)
         lists = [[] if row in errors or each is None else each.ids for row, each in enumerate(encodings)]
         for row in [row for row, each in enumerate(lists) if not each and row not in errors]:
             if self._config.empty is None:
@@ -113,15 +113,15 @@ class TextReader:
         notes = (f"texts of more than {longest} tokens are cut there",) if cut else ()
         return Tokens(ids, np.cumsum(lengths) - lengths, lengths, dict(sorted(errors.items())), notes)
 
-    def _told(self, text: str) -> str:
-        """The text as sentence-transformers gives it to the tokenizer."""
+    def _model_text(self, text: str) -> str:
+        """Prepend the prompt and lowercase the text, as sentence-transformers does."""
         text = self._config.prompt + text
         return text.lower() if self._config.lowercase else text
 
     def _encoded(self, texts: list[str], errors: dict[int, str]) -> Sequence[Encoding | None]:
         try:
             encodings: Sequence[Encoding] = self._tokenizer.encode_batch_fast(texts)
-        except Exception:  # of native code, without a class of its own; one text alone is to blame
+        except Exception:  # a native error without a class of its own, caused by a single text
             return [self._one(row, text, errors) for row, text in enumerate(texts)]
         return encodings
 

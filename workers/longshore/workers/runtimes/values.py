@@ -1,4 +1,4 @@
-"""The arguments of a node as PyTorch takes them: what is known is made once, what is not is looked up in each run."""
+"""Converts the arguments of a node for PyTorch: constants are created once, values are looked up in each run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from longshore.shared.model_formats.pt2.model import SCALAR_TYPES
 
 #: A value of a graph: a tensor, or a size or another number.
 Value: TypeAlias = torch.Tensor | int | float | bool | None
-#: Gives an argument, from the values of a run by their places.
+#: Returns an argument, from the values of a run.
 Reader: TypeAlias = Callable[[Sequence[Value]], object]
 
 _MEMORY_FORMATS = {
@@ -31,10 +31,10 @@ _MEMORY_FORMATS = {
 
 
 def reader(argument: Argument, places: Mapping[str, int], device: torch.device) -> Reader:
-    """How to read an argument.
+    """Create the reader of an argument.
 
-    :param places: of the values, by their names in the graph.
-    :param device: stands for whatever device the argument names.
+    :param places: the indexes of the values, by their names in the graph.
+    :param device: replaces any device that the argument names.
     """
     value = getattr(argument, argument.kind)
     if argument.kind == "as_scalar_type":
@@ -63,7 +63,7 @@ def _constant(value: object) -> Reader:
 
 
 def _item(value: object, places: Mapping[str, int]) -> tuple[int | None, object]:
-    """The place of a value, or what it is."""
+    """The index of a value, or a constant."""
     if isinstance(value, OptionalTensor):
         return (None, None) if value.as_tensor is None else (places[value.as_tensor.name], None)
     if isinstance(value, TensorArgument):
