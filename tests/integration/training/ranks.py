@@ -19,11 +19,13 @@ from torch import distributed, nn
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.train.checkpoint.state_file import State, read_state, write_state
 from longshore.workers.train.data.dataset import Tables
+from longshore.workers.train.loop.context import CheckpointHooks, TrainingContext
 from longshore.workers.train.loop.result import TrainedModel
-from longshore.workers.train.loop.trainer import CheckpointHooks, train
+from longshore.workers.train.loop.trainer import train
 from longshore.workers.train.strategy.base import Strategy
 from longshore.workers.train.strategy.ddp import Ddp
 from longshore.workers.train.strategy.fsdp import Fsdp
+from longshore.workers.train.strategy.single import Single
 from tests.waiting import TIMEOUT_S
 
 ROWS, WIDTH = 203, 12
@@ -134,12 +136,13 @@ def _train(asked: Asked, strategy: Strategy | None, folder: Path | None) -> Trai
         if asked.keep_at is not None:
             checkpointer = FileCheckpointer(path if strategy.rank == 0 else None, asked.keep_at)
         checkpoints = CheckpointHooks(checkpointer, state)
-    trained: TrainedModel = train(
-        *(spec(asked.options), Tables(table()), torch.device("cpu")),
-        *(lambda epoch, found: metrics.append(found), lambda: None),
+    context = TrainingContext(
+        torch.device("cpu"),
+        lambda epoch, measured: metrics.append(measured),
         checkpoints=checkpoints,
-        strategy=strategy,
+        strategy=strategy or Single(),
     )
+    trained: TrainedModel = train(spec(asked.options), Tables(table()), context)
     return Trained(_tensors(trained.module), metrics, trained.confusion, trained.notes)
 
 

@@ -19,6 +19,7 @@ WIDTH, GROUP, GROUPS = 256, 20_000, 20
 TRAIN = """
 import resource, sys, torch
 from longshore.shared.specs.train import TrainSpec
+from longshore.workers.train.loop.context import TrainingContext
 from longshore.workers.train.loop.trainer import train
 from longshore.workers.train.data.stream.open import open_streams
 
@@ -27,7 +28,7 @@ def run(path):
         "model": "m", "family": "linear", "data": {"uri": path, "format": "parquet"}, "target": "y",
         "stream": True, "shuffle_window": 8192, "epochs": 1, "batch_size": 1024,
     })
-    model = train(spec, open_streams(spec, None), torch.device("cpu"), lambda epoch, metrics: None, lambda: None)
+    model = train(spec, open_streams(spec, None), TrainingContext(torch.device("cpu")))
     return model.metrics
 
 run(sys.argv[1])  # what is loaded and cached by then is no part of it

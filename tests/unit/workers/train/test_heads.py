@@ -20,9 +20,10 @@ from longshore.shared.specs.train import TrainSpec
 from longshore.workers.train.checkpoint.state_file import read_state, write_state
 from longshore.workers.train.data.dataset import Tables
 from longshore.workers.train.data.stream.open import open_streams
+from longshore.workers.train.loop.context import CheckpointHooks, TrainingContext
 from longshore.workers.train.loop.pretrained import Pretrained
 from longshore.workers.train.loop.result import TrainedModel
-from longshore.workers.train.loop.trainer import CheckpointHooks, train
+from longshore.workers.train.loop.trainer import train
 
 CPU = torch.device("cpu")
 IMAGES = load_digits()
@@ -43,7 +44,7 @@ def spec(**options: object) -> TrainSpec:
 
 
 def run(asked: TrainSpec, table: pa.Table, pretrained: Pretrained | None = None) -> TrainedModel:
-    return train(asked, Tables(table), CPU, lambda epoch, metrics: None, lambda: None, pretrained=pretrained)
+    return train(asked, Tables(table), TrainingContext(CPU, pretrained=pretrained or Pretrained()))
 
 
 def table(y: object) -> pa.Table:
@@ -105,7 +106,7 @@ def test_the_same_seed_gives_the_same_bits_also_of_a_stream(
 
     def streamed() -> TrainedModel:
         streams = open_streams(asked, None)  # type: ignore[arg-type]  # there are no rows that came with the call
-        return train(asked, streams, CPU, lambda epoch, metrics: None, lambda: None)
+        return train(asked, streams, TrainingContext(CPU))
 
     for one, other in ((streamed(), streamed()), (run(asked, rows), run(asked, rows))):
         assert one.metrics == other.metrics
@@ -144,7 +145,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
     whole = run(asked, rows)
 
     def go(checkpoints: CheckpointHooks) -> TrainedModel:
-        return train(asked, Tables(rows), CPU, lambda epoch, metrics: None, lambda: None, checkpoints=checkpoints)
+        return train(asked, Tables(rows), TrainingContext(CPU, checkpoints=checkpoints))
 
     with pytest.raises(Stopped):
         go(CheckpointHooks(checkpointer=FileCheckpointer(tmp_path / "state", 17)))

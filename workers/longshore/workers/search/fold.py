@@ -13,6 +13,7 @@ from longshore.shared.specs.search import CrossValidateSpec
 from longshore.workers.context import WorkerContext
 from longshore.workers.process.heartbeat import Heartbeat
 from longshore.workers.train.data.load_rows import open_rows
+from longshore.workers.train.loop.context import TrainingContext
 from longshore.workers.train.loop.pretrained import load_pretrained
 from longshore.workers.train.loop.trainer import train
 
@@ -31,16 +32,9 @@ def run_fold(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
         if "val_loss" in metrics:
             trials.report(claim, epoch, metrics["val_loss"])
 
-    rows = open_rows(spec.train, context.inputs.blocks)
-    trained = train(
-        spec.train,
-        rows,
-        context.device,
-        report,
-        beat.check,
-        (claim.shard, spec.folds),
-        pretrained=load_pretrained(spec.train, context.store),
-    )
+    pretrained = load_pretrained(spec.train, context.store)
+    training = TrainingContext(context.device, report, check=beat.check, pretrained=pretrained)
+    trained = train(spec.train, open_rows(spec.train, context.inputs.blocks), training, (claim.shard, spec.folds))
     trials.settle(claim, "complete", value=trained.metrics.get("val_loss"), metrics=trained.metrics)
     trials.finish(claim, _sum_up)
 

@@ -18,6 +18,7 @@ from longshore.workers.process.heartbeat import Heartbeat
 from longshore.workers.search.study import should_prune, suggest
 from longshore.workers.train.data.load_rows import open_rows
 from longshore.workers.train.job import store_version
+from longshore.workers.train.loop.context import TrainingContext
 from longshore.workers.train.loop.pretrained import load_pretrained
 from longshore.workers.train.loop.result import TrainedModel
 from longshore.workers.train.loop.trainer import train
@@ -69,14 +70,9 @@ def _train(context: WorkerContext, claim: Claim, beat: Heartbeat, spec: TuneSpec
             if should_prune(spec, own, [trial for trial in known if trial is not own]):
                 raise TrialPruned
 
-    return train(
-        tried,
-        open_rows(tried, context.inputs.blocks),
-        context.device,
-        report,
-        beat.check,
-        pretrained=load_pretrained(tried, context.store),
-    )
+    pretrained = load_pretrained(tried, context.store)
+    training = TrainingContext(context.device, report, check=beat.check, pretrained=pretrained)
+    return train(tried, open_rows(tried, context.inputs.blocks), training)
 
 
 def _is_best(spec: TuneSpec, value: float, known: Sequence[TrialRecord]) -> bool:

@@ -23,9 +23,10 @@ from longshore.workers.process.heartbeat import Heartbeat
 from longshore.workers.train.checkpoint.manager import CheckpointManager, read_checkpoint
 from longshore.workers.train.data.load_rows import open_rows
 from longshore.workers.train.distributed.run import plan_launch, train_on_devices
+from longshore.workers.train.loop.context import CheckpointHooks, TrainingContext
 from longshore.workers.train.loop.pretrained import load_pretrained
 from longshore.workers.train.loop.result import TrainedModel
-from longshore.workers.train.loop.trainer import CheckpointHooks, train
+from longshore.workers.train.loop.trainer import train
 
 
 def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
@@ -87,10 +88,16 @@ def _train(
         most = partial(context.ledger.workers.most_devices, claim.queue)
         launch = plan_launch(claim, spec, context.worker, most, state, checkpoints.last)
         return train_on_devices(launch, spec, progress, beat.check)
-    config = CheckpointHooks(checkpoints, None if state is None else read_checkpoint(state), report_step)
-    rows, pretrained = open_rows(spec, context.inputs.blocks), load_pretrained(spec, context.store)
+    training = TrainingContext(
+        context.device,
+        report,
+        report_step,
+        beat.check,
+        CheckpointHooks(checkpoints, None if state is None else read_checkpoint(state)),
+        load_pretrained(spec, context.store),
+    )
     try:
-        return train(spec, rows, context.device, report, beat.check, checkpoints=config, pretrained=pretrained)
+        return train(spec, open_rows(spec, context.inputs.blocks), training)
     finally:
         # A later attempt must find the last checkpoint of this one.
         checkpoints.wait()

@@ -26,9 +26,10 @@ from longshore.workers.runtimes.tokens import Tokens
 from longshore.workers.train.checkpoint.state_file import State, read_state, write_state
 from longshore.workers.train.data.dataset import Tables, read_training_data
 from longshore.workers.train.data.on_device import put_on_device
+from longshore.workers.train.loop.context import CheckpointHooks, TrainingContext
 from longshore.workers.train.loop.pretrained import Pretrained
 from longshore.workers.train.loop.result import TrainedModel
-from longshore.workers.train.loop.trainer import CheckpointHooks, train
+from longshore.workers.train.loop.trainer import train
 from tests.computing import compute
 from tests.topics import make_texts
 
@@ -60,15 +61,8 @@ def run(
     pretrained: Pretrained | None = None,
     checkpoints: CheckpointHooks | None = None,
 ) -> TrainedModel:
-    return train(
-        asked,
-        tables or Tables(table()),
-        CPU,
-        lambda *_: None,
-        lambda: None,
-        pretrained=pretrained,
-        checkpoints=checkpoints,
-    )
+    context = TrainingContext(CPU, checkpoints=checkpoints or CheckpointHooks(), pretrained=pretrained or Pretrained())
+    return train(asked, tables or Tables(table()), context)
 
 
 def opened(folder: Path, family: str, model: TrainedModel) -> Runtime:

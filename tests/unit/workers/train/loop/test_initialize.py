@@ -17,6 +17,7 @@ from longshore.shared.specs.validation import build
 from longshore.shared.vocabulary import InitName
 from longshore.workers.families.registry import get_family
 from longshore.workers.train.data.dataset import Tables
+from longshore.workers.train.loop.context import TrainingContext
 from longshore.workers.train.loop.initialize import initialize
 from longshore.workers.train.loop.pretrained import Pretrained
 from longshore.workers.train.loop.result import TrainedModel
@@ -125,7 +126,7 @@ def test_the_global_generator_and_the_default_stay() -> None:
 
 def run(asked: TrainSpec, pretrained: Pretrained | None = None) -> TrainedModel:
     table = pa.table({"a": [1.0, 2.0, 3.0, 5.0], "b": [4.0, 1.0, 0.0, 2.0], "y": [1.0, 0.0, 2.0, 4.0]})
-    return train(asked, Tables(table), torch.device("cpu"), lambda *_: None, lambda: None, pretrained=pretrained)
+    return train(asked, Tables(table), TrainingContext(torch.device("cpu"), pretrained=pretrained or Pretrained()))
 
 
 def test_a_training_begins_so_and_a_base_comes_after() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.families.cnn import CNN
 from longshore.workers.families.layout import channels_last
+from longshore.workers.train.callbacks import Report
 from longshore.workers.train.checkpoint.state_file import read_state, write_state
 from longshore.workers.train.data.batches import InMemoryRows
+from longshore.workers.train.loop.context import CheckpointHooks, TrainingContext
 from longshore.workers.train.loop.early_stopping import EarlyStopping
 from longshore.workers.train.loop.loop import TrainingLoop
 from longshore.workers.train.loop.lr_schedule import LRSchedule
@@ -43,22 +46,28 @@ class FileCheckpointer:
         self.last = f"epoch {epoch}, step {done}"
 
 
+def ignore(epoch: int, metrics: dict[str, float]) -> None:
+    """Reports go nowhere."""
+
+
 def loop(
-    batch: int = 10, dropout: float = 0.0, precision: str = "fp32", rate: float = 0.1, **options: object
+    batch: int = 10,
+    dropout: float = 0.0,
+    rate: float = 0.1,
+    checkpointer: FileCheckpointer | None = None,
+    report: Report = ignore,
+    **options: object,
 ) -> TrainingLoop:
+    """A small classifier. ``options`` are those of its spec."""
     torch.manual_seed(3)
     network = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Dropout(dropout), nn.Linear(8, 2))
     return TrainingLoop(
+        spec=spec(batch_size=batch, **options),
+        context=TrainingContext(CPU, report, checkpoints=CheckpointHooks(checkpointer)),
         network=network,
         optimizer=torch.optim.SGD(network.parameters(), lr=rate, momentum=0.9),
         loss=functional.cross_entropy,
         rows=InMemoryRows(FEATURES, CLASSES, torch.arange(ROWS), 5),
-        batch_size=batch,
-        device=CPU,
-        evaluator=None,
-        check=lambda: None,
-        precision=Precision(precision, CPU),
-        **options,  # type: ignore[arg-type]
     )
 
 
@@ -67,7 +76,7 @@ def weights(of: TrainingLoop) -> torch.Tensor:
 
 
 def run(of: TrainingLoop, epochs: int = 2) -> torch.Tensor:
-    of.run(epochs, lambda epoch, metrics: None)
+    of.run(epochs)
     return weights(of)
 
 
@@ -90,9 +99,9 @@ def test_gradients_are_clipped_to_the_norm() -> None:
 
 
 def test_mixed_precision_keeps_weights_in_float32_and_learns() -> None:
-    mixed, full = loop(precision="bf16"), loop()
     reported: list[dict[str, float]] = []
-    mixed.run(5, lambda epoch, metrics: reported.append(metrics))
+    mixed, full = loop(precision="bf16", report=lambda epoch, metrics: reported.append(metrics)), loop()
+    run(mixed, 5)
     run(full, 5)
     assert {parameter.dtype for parameter in mixed.network.parameters()} == {torch.float32}
     assert reported[-1]["train_loss"] < reported[0]["train_loss"] / 2
@@ -109,18 +118,18 @@ def test_half_precision_is_refused_on_the_cpu() -> None:
 def test_going_on_from_any_step_ends_with_the_same_bits(tmp_path: Path, at: int, accumulate: int) -> None:
     options = {"dropout": 0.3, "accumulate": accumulate}
     whole: list[tuple[int, dict[str, float]]] = []
-    undisturbed = loop(**options)  # type: ignore[arg-type]
-    undisturbed.run(3, lambda epoch, metrics: whole.append((epoch, metrics)))
+    undisturbed = loop(**options, report=lambda epoch, metrics: whole.append((epoch, metrics)))  # type: ignore[arg-type]
+    run(undisturbed, 3)
     if at > undisturbed.position.done:
         at = undisturbed.position.done
     kept = loop(**options, checkpointer=FileCheckpointer(tmp_path / "x", at))  # type: ignore[arg-type]
     run(kept, 3)
     torch.manual_seed(99)
-    again = loop(**options)  # type: ignore[arg-type]
+    rest: list[tuple[int, dict[str, float]]] = []
+    again = loop(**options, report=lambda epoch, metrics: rest.append((epoch, metrics)))  # type: ignore[arg-type]
     again.restore(read_state(tmp_path / "x"))  # type: ignore[arg-type]
     assert again.position.done == at
-    rest: list[tuple[int, dict[str, float]]] = []
-    again.run(3, lambda epoch, metrics: rest.append((epoch, metrics)))
+    run(again, 3)
     assert torch.equal(weights(again), weights(undisturbed))
     assert rest == whole[-len(rest) :]
 
@@ -269,7 +278,7 @@ def test_a_loss_that_is_no_number_names_the_last_good_checkpoint(tmp_path: Path)
         if broken.position.done > 4:
             rows.fill_(float("nan"))
 
-    broken.check = poison
+    broken.context = replace(broken.context, check=poison)
     with pytest.raises(
         InvalidInput,
         match=r"0\.1: the loss became nan in epoch 1, step 7; the last good checkpoint is of epoch 1, step 3;",

@@ -20,6 +20,7 @@ from longshore.shared.specs.train import TrainSpec
 from longshore.workers.train.data.dataset import Tables
 from longshore.workers.train.data.stream.dataset import read_streams
 from longshore.workers.train.data.stream.open import open_streams
+from longshore.workers.train.loop.context import TrainingContext
 from longshore.workers.train.loop.result import TrainedModel
 from longshore.workers.train.loop.trainer import train
 
@@ -37,7 +38,8 @@ def spec(**options: object) -> TrainSpec:
 
 def run(asked: TrainSpec, table: pa.Table) -> tuple[TrainedModel, list[tuple[int, dict[str, float]]]]:
     reported: list[tuple[int, dict[str, float]]] = []
-    model = train(asked, Tables(table), CPU, lambda epoch, metrics: reported.append((epoch, metrics)), lambda: None)
+    context = TrainingContext(CPU, lambda epoch, metrics: reported.append((epoch, metrics)))
+    model = train(asked, Tables(table), context)
     return model, reported
 
 
@@ -160,8 +162,9 @@ def test_check_is_called_between_batches_and_can_stop_the_run(digits: pa.Table) 
             raise Cancelled
 
     reported: list[int] = []
+    context = TrainingContext(CPU, lambda epoch, _: reported.append(epoch), check=check)
     with pytest.raises(Cancelled):
-        train(spec(epochs=1000), Tables(digits), CPU, lambda epoch, _: reported.append(epoch), check)
+        train(spec(epochs=1000), Tables(digits), context)
     # 1,617 rows are 13 batches of 128, and the held-out rows are one more.
     assert reported == [1, 2]
 
@@ -193,7 +196,7 @@ def test_metrics_can_be_written_as_json(line: pa.Table) -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 def test_digits_are_learned_on_a_gpu(digits: pa.Table) -> None:
-    model = train(spec(epochs=15), Tables(digits), torch.device("cuda:0"), lambda epoch, metrics: None, lambda: None)
+    model = train(spec(epochs=15), Tables(digits), TrainingContext(torch.device("cuda:0")))
     assert model.metrics["val_accuracy"] >= 0.95
     assert {tensor.device.type for tensor in model.module.state_dict().values()} == {"cpu"}
 
@@ -280,7 +283,7 @@ def test_rows_that_are_trained_on_can_be_measured(digits: pa.Table, tmp_path: Pa
         asked = spec(family="cnn", data=data, stream=stream, train_metrics=measured, **options)
         # There are no rows that came with the call.
         rows = open_streams(asked, None) if stream else Tables(table)  # type: ignore[arg-type]
-        found[measured] = train(asked, rows, CPU, lambda *_: None, lambda: None)
+        found[measured] = train(asked, rows, TrainingContext(CPU))
     metrics = found[True].metrics
     assert set(metrics) == {f"{part}_{name}" for part in ("train", "val") for name in ("loss", "accuracy", "f1")}
     # It is the last weights that are measured, without dropout and on images as they are.
@@ -310,7 +313,8 @@ def test_a_stream_is_trained_on_as_well_as_rows_in_memory(digits: pa.Table, tmp_
     def stream() -> tuple[TrainedModel, list[tuple[int, dict[str, float]]]]:
         reported: list[tuple[int, dict[str, float]]] = []
         streams = open_streams(asked, None)  # type: ignore[arg-type]  # there are no rows that came with the call
-        model = train(asked, streams, CPU, lambda epoch, metrics: reported.append((epoch, metrics)), lambda: None)
+        context = TrainingContext(CPU, lambda epoch, metrics: reported.append((epoch, metrics)))
+        model = train(asked, streams, context)
         return model, reported
 
     (model, reported), (again, _) = stream(), stream()

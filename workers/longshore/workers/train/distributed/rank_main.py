@@ -25,8 +25,9 @@ from longshore.workers.train.distributed.failures import write_failure
 from longshore.workers.train.distributed.launch_spec import LaunchSpec, read_launch_spec
 from longshore.workers.train.distributed.progress import write_progress
 from longshore.workers.train.distributed.result import write_result
+from longshore.workers.train.loop.context import CheckpointHooks, TrainingContext
 from longshore.workers.train.loop.pretrained import load_pretrained
-from longshore.workers.train.loop.trainer import CheckpointHooks, train
+from longshore.workers.train.loop.trainer import train
 from longshore.workers.train.strategy.base import Strategy
 from longshore.workers.train.strategy.ddp import Ddp
 from longshore.workers.train.strategy.fsdp import Fsdp
@@ -122,18 +123,18 @@ def _train(launch: LaunchSpec, folder: Path, rank: int) -> None:
         )
         reports = LedgerReporter(ledger, claim, folder) if rank == 0 else NullReporter()
         try:
-            trained = train(
-                *(spec, open_rows(spec, InlineBlocks(ledger, store)), device, reports.epoch, _never),
-                checkpoints=CheckpointHooks(checkpoints, state, reports.step),
+            # No check: the worker's child ends this process to stop it.
+            context = TrainingContext(
+                device,
+                reports.epoch,
+                reports.step,
+                checkpoints=CheckpointHooks(checkpoints, state),
                 pretrained=load_pretrained(spec, store),
                 strategy=strategy,
             )
+            trained = train(spec, open_rows(spec, InlineBlocks(ledger, store)), context)
         finally:
             # A later attempt must find the last checkpoint of this one.
             checkpoints.wait()
     if rank == 0:
         write_result(trained, folder)
-
-
-def _never() -> None:
-    """Do nothing: the worker's child ends this process to stop it."""

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
-from longshore.workers.train.callbacks import Check, Report
+from longshore.shared.specs.train import TrainSpec
+from longshore.workers.train.callbacks import Check
 from longshore.workers.train.checkpoint.state_file import State
 from longshore.workers.train.data.batches import TrainingRows
+from longshore.workers.train.loop.context import Checkpointer, TrainingContext
 from longshore.workers.train.loop.early_stopping import EarlyStopping
 from longshore.workers.train.loop.lr_schedule import LRSchedule
 from longshore.workers.train.loop.precision import Precision
 from longshore.workers.train.loop.pretrained import Distillation
 from longshore.workers.train.objective.losses import Loss, NonFiniteLoss, refuse_non_finite_loss
 from longshore.workers.train.strategy.base import Strategy
-from longshore.workers.train.strategy.single import Single
 
 #: Steps between two checks of the loss. A check waits for the device, so not every step makes one.
 _LOSS_CHECK_STEPS = 200
@@ -32,20 +33,6 @@ class Evaluator(Protocol):
 
     def run(self, network: nn.Module, check: Check) -> dict[str, float]:
         """The loss and the metrics by name, with a prefix. Leaves ``network`` in evaluation mode."""
-
-
-class Checkpointer(Protocol):
-    """Saves checkpoints."""
-
-    @property
-    def last(self) -> str | None:
-        """The name of the last saved checkpoint for people: ``epoch 3, step 120``."""
-
-    def due(self, done: int) -> bool:
-        """Whether a checkpoint is due after ``done`` steps; cheap."""
-
-    def save(self, take: Callable[[], State], epoch: int, done: int) -> None:
-        """Save a checkpoint. Writing may continue after this returns."""
 
 
 @dataclass
@@ -64,50 +51,60 @@ class TrainingPosition:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Evaluators:
+    """Run after each epoch."""
+
+    #: ``None`` if no row is held out.
+    validation: Evaluator | None = None
+    #: Measures the training rows, if the job asks for that.
+    train: Evaluator | None = None
+
+
 @dataclass
 class TrainingLoop:
     """Runs a training from its position to its end. The rows are standardised already, so no step does it again."""
 
+    spec: TrainSpec
+    context: TrainingContext
     network: nn.Module
     optimizer: torch.optim.Optimizer
     loss: Loss
+    #: Yields the rows of this process, and counts those of all processes.
     rows: TrainingRows
-    batch_size: int
-    device: torch.device
-    #: ``None`` if no row is held out.
-    evaluator: Evaluator | None
-    check: Check
-    precision: Precision
-    #: Batches whose gradients are accumulated for one step.
-    accumulate: int = 1
-    #: Measures the training rows, if the job asks for that.
-    train_evaluator: Evaluator | None = None
-    #: The norm that gradients are clipped to; ``None`` for no clipping.
-    clip_grad_norm: float | None = None
+    evaluators: Evaluators = field(default_factory=Evaluators)
     schedule: LRSchedule | None = None
     early_stopping: EarlyStopping | None = None
     #: Adds a teacher's outputs to the loss.
     distillation: Distillation | None = None
-    checkpointer: Checkpointer | None = None
-    #: Called with the steps that are done, ``step/loss`` and ``step/learning_rate``.
-    report_step: Report | None = None
-    #: The devices of the training. ``rows`` yields the rows of this process, and counts those of all processes.
-    strategy: Strategy = field(default_factory=Single)
     #: The module that runs the forward passes of training; ``None`` for the network itself.
     model: nn.Module | None = None
     position: TrainingPosition = field(default_factory=TrainingPosition)
-    _reported_at: float = 0.0
+    precision: Precision = field(init=False)
+    _reported_at: float = field(init=False, default=0.0)
 
-    def run(self, epochs: int, report: Report) -> dict[str, float]:
-        """Train until ``epochs`` epochs are done.
+    def __post_init__(self) -> None:
+        self.precision = Precision(self.spec.precision, self.context.device)
+
+    @property
+    def strategy(self) -> Strategy:
+        return self.context.strategy
+
+    @property
+    def checkpointer(self) -> Checkpointer | None:
+        return self.context.checkpoints.checkpointer
+
+    def run(self, epochs: int | None = None) -> dict[str, float]:
+        """Train until ``epochs`` epochs are done. Default: those of the spec.
 
         :returns: the metrics of the last epoch.
         :raises InvalidInput: a loss is not finite.
         """
         self._reported_at = time.monotonic()
+        epochs = self.spec.epochs if epochs is None else epochs
         while self.position.epoch <= epochs and not (self.early_stopping is not None and self.early_stopping.stopped):
             metrics = self._epoch()
-            report(self.position.epoch, dict(metrics))
+            self.context.report(self.position.epoch, dict(metrics))
             if self.schedule is not None:
                 self.schedule.epoch(metrics)
             if self.early_stopping is not None:
@@ -125,8 +122,8 @@ class TrainingLoop:
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
             "stopping": None if self.early_stopping is None else self.early_stopping.state_dict(self.strategy),
             "random": self.strategy.all_gather(torch.get_rng_state()),
-            "random_cuda": self.strategy.all_gather(torch.cuda.get_rng_state(self.device))
-            if self.device.type == "cuda"
+            "random_cuda": self.strategy.all_gather(torch.cuda.get_rng_state(self.context.device))
+            if self.context.device.type == "cuda"
             else None,
             "place": {
                 **{"epoch": position.epoch, "batch": position.batch, "done": position.done},
@@ -148,26 +145,26 @@ class TrainingLoop:
         if self.early_stopping is not None:
             self.early_stopping.load_state_dict(state["stopping"], self.strategy, self.network)
         torch.set_rng_state(random)
-        if state["random_cuda"] is not None and self.device.type == "cuda":
-            torch.cuda.set_rng_state(self.strategy.local_shard(state["random_cuda"]), self.device)
+        if state["random_cuda"] is not None and self.context.device.type == "cuda":
+            torch.cuda.set_rng_state(self.strategy.local_shard(state["random_cuda"]), self.context.device)
         saved = state["place"]
         losses = self._no_losses()
         if saved["losses"] is not None:
-            losses[: saved["batch"]] = self.strategy.local_shard(saved["losses"]).to(self.device)
+            losses[: saved["batch"]] = self.strategy.local_shard(saved["losses"]).to(self.context.device)
         self.position = TrainingPosition(saved["epoch"], saved["batch"], saved["done"], losses, dict(saved["metrics"]))
 
     def _epoch(self) -> dict[str, float]:
         """Train on the remaining rows of an epoch, then evaluate."""
         losses = self.strategy.all_reduce(self._steps())
         self._check_finite(losses, "the loss")
-        sizes = torch.full_like(losses, self.batch_size)
+        sizes = torch.full_like(losses, self.spec.batch_size)
         # The last batch may be smaller, and every row counts the same.
-        sizes[-1] = self.rows.count - self.batch_size * (len(losses) - 1)
-        measured = {} if self.train_evaluator is None else self.train_evaluator.run(self.network, self.check)
+        sizes[-1] = self.rows.count - self.spec.batch_size * (len(losses) - 1)
+        measured = {} if self.evaluators.train is None else self.evaluators.train.run(self.network, self.context.check)
         # The loss of the rows as they were trained on replaces the measured one.
         metrics = measured | {"train_loss": float((losses * sizes).sum() / self.rows.count)}
-        if self.evaluator is not None:
-            metrics |= self.evaluator.run(self.network, self.check)
+        if self.evaluators.validation is not None:
+            metrics |= self.evaluators.validation.run(self.network, self.context.check)
             self._check_finite(torch.tensor([metrics["val_loss"]]), "the loss on held-out rows")
         return metrics
 
@@ -183,10 +180,10 @@ class TrainingLoop:
         model.train()
         self.optimizer.zero_grad()
         for batch, (inputs, targets) in enumerate(
-            self.rows.batches(position.epoch, self.batch_size, position.batch), position.batch
+            self.rows.batches(position.epoch, self.spec.batch_size, position.batch), position.batch
         ):
-            self.check()
-            ends = batch == last or (batch + 1) % self.accumulate == 0
+            self.context.check()
+            ends = batch == last or (batch + 1) % self.spec.accumulate == 0
             own, share = self._shares(batch)
             with self.strategy.gradient_sync(model, ends):
                 with self.precision.context():
@@ -197,7 +194,7 @@ class TrainingLoop:
                 losses[batch] = _scaled(loss.detach(), own)
                 self.precision.backward(_scaled(loss, share))
             if ends:
-                self.precision.step(self.optimizer, self.network, self.clip_grad_norm)
+                self.precision.step(self.optimizer, self.network, self.spec.clip_grad_norm)
                 self.optimizer.zero_grad()
                 if self.schedule is not None:
                     self.schedule.step()
@@ -208,7 +205,7 @@ class TrainingLoop:
     def _after_step(self, losses: torch.Tensor) -> None:
         """Report, check and save after a step, if that is due; otherwise cheap."""
         position = self.position
-        report_due = self.report_step is not None and time.monotonic() - self._reported_at >= _REPORT_INTERVAL_S
+        report_due = self.context.report_step is not None and time.monotonic() - self._reported_at >= _REPORT_INTERVAL_S
         checkpoint_due = self.checkpointer is not None and self.checkpointer.due(position.done)
         report, checkpoint = self.strategy.broadcast(report_due, checkpoint_due)
         if not (report or checkpoint or position.done % _LOSS_CHECK_STEPS == 0):
@@ -216,10 +213,10 @@ class TrainingLoop:
         known = self.strategy.all_reduce(losses[: position.batch])
         # Save only a state that is good to resume from.
         self._check_finite(known, "the loss")
-        if report and self.report_step is not None:
+        if report and self.context.report_step is not None:
             self._reported_at = time.monotonic()
             rate = float(self.optimizer.param_groups[0]["lr"])
-            self.report_step(position.done, {"step/loss": float(known[-1]), "step/learning_rate": rate})
+            self.context.report_step(position.done, {"step/loss": float(known[-1]), "step/learning_rate": rate})
         if checkpoint and self.checkpointer is not None:
             self.checkpointer.save(self.state, position.epoch, position.done)
 
@@ -228,15 +225,15 @@ class TrainingLoop:
 
         The second is multiplied by the number of processes, because gradients are averaged, not added.
         """
-        rows = min(self.batch_size, self.rows.count - batch * self.batch_size)
+        rows = min(self.spec.batch_size, self.rows.count - batch * self.spec.batch_size)
         mine = self.strategy.local_rows(rows)
-        first = batch - batch % self.accumulate
-        of_step = min(self.accumulate * self.batch_size, self.rows.count - first * self.batch_size)
+        first = batch - batch % self.spec.accumulate
+        of_step = min(self.spec.accumulate * self.spec.batch_size, self.rows.count - first * self.spec.batch_size)
         own = mine.stop - mine.start
         return own / rows, own * self.strategy.world_size / of_step
 
     def _no_losses(self) -> torch.Tensor:
-        return torch.zeros(-(-self.rows.count // self.batch_size), device=self.device)
+        return torch.zeros(-(-self.rows.count // self.spec.batch_size), device=self.context.device)
 
     def _check_finite(self, losses: torch.Tensor, what: str) -> None:
         rate = float(self.optimizer.param_groups[0]["lr"])
