@@ -194,8 +194,8 @@ class Client:
         """
         if state is not None and state not in set(State):
             raise InvalidInput("state", f"{state!r}: one of {', '.join(State)}")
-        found = self._ledger.queries.jobs(state=None if state is None else State(state), kind=kind, limit=limit)
-        return [self._job(record.id, record) for record in found]
+        records = self._ledger.queries.jobs(state=None if state is None else State(state), kind=kind, limit=limit)
+        return [self._job(record.id, record) for record in records]
 
     def wait(self, jobs: Sequence[Job], timeout: float | None = None) -> None:
         """Wait until all of many jobs have ended, however they ended.

@@ -16,12 +16,12 @@ NAMING = ("base", "teacher")
 
 
 def find_versions(spec: TrainSpec, models: Models) -> dict[str, VersionRecord]:
-    """What the options mean now, by the name of the option.
+    """Resolve ``base`` and ``teacher`` to versions, by option name.
 
-    :raises UnknownModel: there is no such version. :raises InvalidInput: no training can use it, or an option is given
-        that goes with none.
+    :raises UnknownModel: there is no such version.
+    :raises InvalidInput: no training can use the version, or an option applies only with a teacher.
     """
-    found = {}
+    versions = {}
     for option in NAMING:
         reference = getattr(spec, option)
         if reference is None:
@@ -30,19 +30,19 @@ def find_versions(spec: TrainSpec, models: Models) -> dict[str, VersionRecord]:
         runtime = version.manifest.get("runtime", "family")
         if runtime != "family":
             raise InvalidInput(option, f"{reference} runs by {runtime}; a version that was trained here is needed")
-        found[option] = version
+        versions[option] = version
     if spec.teacher is None:
         for option, default in (("temperature", 2.0), ("mix", 0.5)):
             if getattr(spec, option) != default:
                 raise InvalidInput(option, f"{getattr(spec, option)}: there is no teacher; give one, or leave this out")
-    base = found.get("base")
+    base = versions.get("base")
     if base is not None and base.manifest["family"] != spec.family:
         raise InvalidInput("family", f"{spec.base} is of family {base.manifest['family']!r}, not {spec.family!r}")
-    return found
+    return versions
 
 
 def with_versions(spec: TrainSpec, versions: Mapping[str, VersionRecord]) -> TrainSpec:
-    """The spec with their digests, and with the configuration of its base where it gives none of its own."""
+    """The spec with the digests of the versions; its configuration defaults to that of ``base``."""
     changes: dict[str, object] = {f"{option}_digest": version.digest for option, version in versions.items()}
     base = versions.get("base")
     known = None if base is None else base.manifest.get("config")
@@ -59,9 +59,9 @@ def check_versions(spec: TrainSpec, versions: Mapping[str, VersionRecord], featu
     for option, version in versions.items():
         signature = Signature.model_validate(version.manifest["signature"])
         if tuple(features) != signature.features:
-            wanted = ", ".join(_described(feature) for feature in signature.features)
-            given = ", ".join(_described(feature) for feature in features)
-            raise InvalidInput(option, f"{getattr(spec, option)} takes {wanted}; the data has {given}")
+            expected = ", ".join(_described(feature) for feature in signature.features)
+            actual = ", ".join(_described(feature) for feature in features)
+            raise InvalidInput(option, f"{getattr(spec, option)} takes {expected}; the data has {actual}")
 
 
 def _described(feature: Feature) -> str:

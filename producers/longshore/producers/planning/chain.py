@@ -48,7 +48,7 @@ class Promote:
 
 @dataclass(frozen=True)
 class Opened:
-    """Data that was looked into."""
+    """An input whose columns and shards are known."""
 
     data: Input
     rows: int | None
@@ -58,7 +58,7 @@ class Opened:
 
 
 class LinkPlanner:
-    """Plans one link. While the version is not known, what depends on it is left to the worker to check."""
+    """Plans one link. If the version is not known yet, the worker checks what depends on it."""
 
     def __init__(self, ledger: Ledger, producer: str, blocks: InputBlocks, after: JobRecord) -> None:
         if after.kind in _WITHOUT_VERSION:
@@ -83,7 +83,7 @@ class LinkPlanner:
         spec = PromoteSpec(alias=request.alias, condition=request.if_).model_dump_json(exclude_defaults=True)
         draft = self._draft(JobKind.PROMOTE, options.job)
         shard = NewShard(action=Action.PROMOTE, start=0, stop=1)
-        return self._link(draft.job(spec, [shard], 1, self._same(spec.encode())))
+        return self._link(draft.job(spec, [shard], 1, self._identity(spec.encode())))
 
     def evaluate(self, data: Data, target: str | None, options: EvaluateOptions) -> NewJob:
         """:raises InvalidInput: an option or the data is wrong; names it."""
@@ -96,10 +96,12 @@ class LinkPlanner:
         opened = self._open(data, parsed.format, None)
         check_target(opened.columns, column, f"the version of {self._after.model}")
         spec = spec.model_copy(update={"data": opened.data})
-        same = self._same(spec.model_dump_json(exclude={"data"}, exclude_defaults=True).encode() + opened.content)
+        identity = self._identity(
+            spec.model_dump_json(exclude={"data"}, exclude_defaults=True).encode() + opened.content
+        )
         shard = NewShard(action=Action.EVALUATE, start=0, stop=opened.rows or 0)
         draft = self._draft(JobKind.EVALUATE, parsed.job)
-        return self._link(draft.job(spec.model_dump_json(exclude_defaults=True), [shard], opened.rows, same))
+        return self._link(draft.job(spec.model_dump_json(exclude_defaults=True), [shard], opened.rows, identity))
 
     def infer(self, data: Data, options: InferOptions) -> NewJob:
         """:raises InvalidInput: an option or the data is wrong; names it."""
@@ -113,9 +115,11 @@ class LinkPlanner:
             check_free_unless_known(output, parsed.job.idempotency_key, self._producer, self._ledger.submissions)
         opened = self._open(data, parsed.format, parsed.job.rows_per_shard, spec.keep, output)
         spec = spec.model_copy(update={"data": opened.data})
-        same = self._same(spec.model_dump_json(exclude={"data"}, exclude_defaults=True).encode() + opened.content)
+        identity = self._identity(
+            spec.model_dump_json(exclude={"data"}, exclude_defaults=True).encode() + opened.content
+        )
         draft = self._draft(JobKind.INFER, parsed.job)
-        return self._link(draft.job(spec.model_dump_json(exclude_defaults=True), opened.shards, opened.rows, same))
+        return self._link(draft.job(spec.model_dump_json(exclude_defaults=True), opened.shards, opened.rows, identity))
 
     def _open(
         self,
@@ -147,12 +151,12 @@ class LinkPlanner:
         return Opened(inline, table.num_rows, shards, table.column_names, encode_block(table))
 
     def _trained_target(self) -> str:
-        """The column that the version will have been trained to predict."""
+        """The target column of the training that makes the version."""
         for job in self._ledger.chains.of(self._after.id):
             record = self._ledger.queries.job(job)
-            found = record.spec.get("train") if record.kind == JobKind.TUNE else record.spec
-            if record.kind in VERSION_MAKING_KINDS and isinstance(found, dict):
-                return str(found["target"])
+            train = record.spec.get("train") if record.kind == JobKind.TUNE else record.spec
+            if record.kind in VERSION_MAKING_KINDS and isinstance(train, dict):
+                return str(train["target"])
         raise InvalidInput("target", "required: the chain does not say what its version predicts")
 
     def _draft(self, kind: JobKind, options: JobOptions) -> Draft:
@@ -166,7 +170,7 @@ class LinkPlanner:
             producer=self._producer,
         )
 
-    def _same(self, content: bytes) -> bytes:
+    def _identity(self, content: bytes) -> bytes:
         return f"after {self._after.id}\n".encode() + content
 
     def _link(self, job: NewJob) -> NewJob:
@@ -176,7 +180,7 @@ class LinkPlanner:
 
 
 def _known_version(after: JobRecord) -> str | None:
-    """The version that the job before uses, or has made."""
+    """The version that the previous job uses or made; ``None`` if it is not known yet."""
     made = (after.outcome or {}).get("version") if after.kind in VERSION_MAKING_KINDS else after.version
     return None if made is None else f"{after.model}:{made}"
 

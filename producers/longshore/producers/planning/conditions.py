@@ -15,7 +15,7 @@ _OF_SETS = frozenset({"subset_accuracy", "micro_f1"})
 _OF_BOTH = frozenset({"accuracy", "precision", "recall", "f1", "auroc"})
 _OF_VALUES = frozenset({"mae", "mse", "rmse", "r2"})
 _OF_VECTORS = frozenset({"recall_at_1"})
-#: What is not measured, by the task.
+#: Metrics that are not measured, by task.
 _NOT_OF = {
     "classification": _OF_VALUES | _OF_SETS | _OF_VECTORS,
     "regression": _OF_CLASSES | _OF_BOTH | _OF_SETS | _OF_VECTORS,
@@ -31,9 +31,9 @@ _NAMED = {
 
 
 def check_gate(spec: TrainSpec) -> None:
-    """Whether the condition of a training's alias can be read, and names metrics that the training can give.
+    """Check that ``promote_if`` is valid and uses only metrics that the training measures.
 
-    :raises InvalidInput: it does not; points at the place, or names the metric.
+    :raises InvalidInput: it is not; shows the position of the error, or names the metric.
     """
     if spec.promote_if is None:
         return
@@ -57,9 +57,9 @@ def _check_metric(name: str, spec: TrainSpec) -> None:
             "promote_if",
             f"{name!r} is of an evaluation; a training gives val_{name}, or with test rows test_{name}",
         )
-    for part, given in (("val_", spec.validation), ("test_", spec.test)):
-        if name.startswith(part) and spec.split is None and given == 0.0:
-            option = "validation" if part == "val_" else "test"
+    for prefix, fraction in (("val_", spec.validation), ("test_", spec.test)):
+        if name.startswith(prefix) and spec.split is None and fraction == 0.0:
+            option = "validation" if prefix == "val_" else "test"
             raise InvalidInput("promote_if", f"{name!r} needs rows that are held out for it; give {option}")
     if name.startswith("train_") and base != "loss" and not spec.train_metrics:
         raise InvalidInput("promote_if", f"{name!r} is measured where train_metrics=True is given; give that, too")

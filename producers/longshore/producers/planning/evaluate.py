@@ -29,7 +29,7 @@ from longshore.shared.vocabulary import Action, JobKind
 
 
 def plan_evaluation(request: Evaluate, context: PlanningContext) -> NewJob:
-    """One evaluation job.
+    """Plan one evaluation job.
 
     :raises InvalidInput: the version cannot be measured, an option is wrong, or the data does not fit; names it.
     """
@@ -42,7 +42,7 @@ def plan_evaluation(request: Evaluate, context: PlanningContext) -> NewJob:
     if signature.target_width is not None:
         raise InvalidInput("model", f"{name} predicts lists of numbers; train with a test to measure such a model")
     target = signature.target if request.target is None else request.target
-    # Anything but the data is checked before the data is looked at.
+    # Check all options before reading the data, which can be slow.
     spec = build(EvaluateSpec, {"data": {"uri": "/", "format": "csv"}, "target": target, **options.spec})
     spec.inference().check(signature, str(version.manifest.get("runtime", "family")))
     data, rows, content = _take(request.data, options.format, signature, target, name, context.blocks)
@@ -56,15 +56,15 @@ def plan_evaluation(request: Evaluate, context: PlanningContext) -> NewJob:
         queue=context.queues.choose(options.job.device),
         producer=context.producer,
     )
-    same = spec.model_dump_json(exclude={"data"}, exclude_defaults=True).encode() + content
+    identity = spec.model_dump_json(exclude={"data"}, exclude_defaults=True).encode() + content
     shard = NewShard(action=Action.EVALUATE, start=0, stop=rows or 0)
-    return draft.job(spec.model_dump_json(exclude_defaults=True), [shard], rows, same)
+    return draft.job(spec.model_dump_json(exclude_defaults=True), [shard], rows, identity)
 
 
 def _take(
     data: object, form: str | None, signature: Signature, target: str, name: str, blocks: InputBlocks
 ) -> tuple[Input, int | None, bytes]:
-    """The input, how many rows it has if that is known, and what tells it from others."""
+    """The input, its number of rows (``None`` if unknown), and bytes that identify its content."""
     if isinstance(data, str | os.PathLike):
         file = detect(data, form)
         source = open_source(file, "data")
@@ -93,7 +93,7 @@ def check_target(columns: Sequence[str], target: str, name: str) -> None:
 
 
 def _label_of(kind: pa.DataType, target: str, name: str) -> pa.DataType:
-    """Of lists of labels, the type of these."""
+    """The type of the labels in a column of lists."""
     if not is_list(kind):
         raise InvalidInput(
             "target",
@@ -103,7 +103,7 @@ def _label_of(kind: pa.DataType, target: str, name: str) -> pa.DataType:
 
 
 def _check(schema: pa.Schema, signature: Signature, target: str, name: str) -> None:
-    """Whether there are the version's columns, and one with what it should have predicted."""
+    """Check that the data has the columns of the version and a suitable target column."""
     check_target(schema.names, target, name)
     check_schema(schema, signature)
     kind = stored(schema.field(target).type)
@@ -111,15 +111,15 @@ def _check(schema: pa.Schema, signature: Signature, target: str, name: str) -> N
         kind = _label_of(kind, target, name)
     number = is_number(kind) or pa.types.is_boolean(kind)
     if signature.labels is None:
-        fits, wanted = is_number(kind), "numbers"
+        fits, expected = is_number(kind), "numbers"
     elif all(isinstance(label, str) for label in signature.labels):
-        fits, wanted = is_text(kind), "text"
+        fits, expected = is_text(kind), "text"
     elif any(isinstance(label, str) for label in signature.labels):
-        fits, wanted = is_text(kind) or number, "text or numbers"
+        fits, expected = is_text(kind) or number, "text or numbers"
     elif all(isinstance(label, bool) for label in signature.labels):
-        fits, wanted = pa.types.is_boolean(kind), "booleans"
+        fits, expected = pa.types.is_boolean(kind), "booleans"
     else:
-        fits, wanted = is_number(kind), "numbers"
+        fits, expected = is_number(kind), "numbers"
     if not fits and not (signature.task == "multilabel" and pa.types.is_null(kind)):
         what = "predicts values" if signature.labels is None else f"has labels such as {signature.labels[0]!r}"
-        raise InvalidInput("target", f"column {target!r} holds {type_name(kind)}, and {name} {what}; give {wanted}")
+        raise InvalidInput("target", f"column {target!r} holds {type_name(kind)}, and {name} {what}; give {expected}")

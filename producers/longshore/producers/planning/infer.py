@@ -37,7 +37,7 @@ from longshore.shared.specs.signature import Signature
 from longshore.shared.specs.validation import build
 from longshore.shared.vocabulary import Action, JobKind
 
-#: Rows looked at when all rows of a call could be of the wrong shape.
+#: Number of rows that are checked at submission.
 LOOKED_AT = 1024
 
 
@@ -50,9 +50,9 @@ class Target:
     #: The spec as JSON, without its data.
     rest: str
     format: str | None
-    #: Of its small shards; ``None`` where they run alone.
+    #: The batch key of small shards; ``None`` if they are not batched with other jobs.
     batch_key: str | None = None
-    #: Columns that are carried into output files, and where these lie.
+    #: Columns to copy into the output files, and the path of these files.
     keep: tuple[str, ...] = ()
     output: OutputPattern | None = None
 
@@ -85,15 +85,15 @@ class InferencePlanner:
         :raises InvalidInput: one of them is wrong; names it.
         """
         key = f"{request.model} {sorted(request.options.items())!r}"
-        found = self._targets.get(key) or self._known.get(key)
-        if found is None:
+        target = self._targets.get(key) or self._known.get(key)
+        if target is None:
             reference = ModelReference.parse(request.model)
-            found = self._make_target(request, reference)
-            # What an alias means is asked at each submission.
-            if reference.version is not None and found.batch_key is not None:
-                self._known.put(key, found)
-        self._targets[key] = found
-        return found
+            target = self._make_target(request, reference)
+            # Do not cache an alias: it can move between submissions.
+            if reference.version is not None and target.batch_key is not None:
+                self._known.put(key, target)
+        self._targets[key] = target
+        return target
 
     def plan(self, requests: Sequence[Infer]) -> list[NewJob]:
         """The jobs of requests that have the same target: one by one for files, together for rows.
@@ -120,7 +120,7 @@ class InferencePlanner:
             queue=self._queues.choose(options.job.device),
             producer=self._producer,
         )
-        # Anything but the data is checked before the data is looked at.
+        # Check all options before reading the data, which can be slow.
         spec = build(InferSpec, {"data": FileInput(uri="/", format="csv"), **options.spec})
         signature = Signature.model_validate(version.manifest["signature"])
         spec.check(signature, str(version.manifest.get("runtime", "family")))
@@ -162,11 +162,11 @@ class InferencePlanner:
         if target.format is not None:
             raise InvalidInput("format", "rows that come with the call have no file format; leave it out")
         options = target.draft.options
-        same = target.rest.encode() if options.idempotency_key is not None else None
+        options_content = target.rest.encode() if options.idempotency_key is not None else None
         jobs = []
         start = 0
         for data in self._blocks.take(table, counts):
-            content = b"" if same is None else same + encode_block(table.slice(start, data.rows))
+            content = b"" if options_content is None else options_content + encode_block(table.slice(start, data.rows))
             step = options.rows_per_shard or choose_rows_per_shard(data.rows)
             shards = [
                 NewShard(action=Action.INFER, start=first, stop=stop, batch_key=target.batch_key_for(stop - first))
@@ -179,7 +179,7 @@ class InferencePlanner:
 
 
 def check_free_unless_known(output: OutputPattern, key: str | None, producer: str, submissions: Submissions) -> None:
-    """:raises InvalidInput: there are files already; but not those of the job that this request made before."""
+    """:raises InvalidInput: output files exist already, and no earlier job has the same idempotency key."""
     try:
         check_free(output)
     except InvalidInput:
@@ -194,9 +194,9 @@ def _spec(data: Input, target: Target) -> str:
 
 
 def _fitted(table: pa.Table, target: Target) -> pa.Table:
-    """The columns that the version reads, and those that are kept.
+    """Select the columns that the version reads and those to copy into the output files.
 
-    :raises InvalidInput: there is one missing or of another type, or no row looked at can be used.
+    :raises InvalidInput: a column is missing or has the wrong type, or all of the first rows are unusable.
     """
     signature = target.signature
     table = rename_to(table, signature, target.name)
@@ -209,16 +209,16 @@ def _fitted(table: pa.Table, target: Target) -> pa.Table:
 
 
 def check_first_rows(first: pa.RecordBatch, signature: Signature) -> None:
-    """:raises InvalidInput: none of the first rows can be used. A few bad ones will be errors of their own."""
+    """:raises InvalidInput: all of the first rows are unusable. Single bad rows become row errors later."""
     if any(feature.kind == "image" for feature in signature.features):
-        return  # what decodes images is on the workers
+        return  # only workers can decode images
     errors = to_texts(first, signature).errors if signature.is_text else to_matrix(first, signature).errors
     if first.num_rows and len(errors) == first.num_rows:
         raise InvalidInput("data", f"row 0: {errors[0]}; the first {first.num_rows} rows are all unusable")
 
 
 def cut_file(source: Source, rows_per_shard: int | None) -> list[NewShard]:
-    """The shards of a file, or the one that will cut it, where only reading all of it tells how many rows it has."""
+    """The shards of a file; if its number of rows is unknown, one shard that reads the file and plans the others."""
     if source.rows is None:
         return [NewShard(action=Action.PLAN, start=0, stop=0)]
     return [
@@ -229,7 +229,7 @@ def cut_file(source: Source, rows_per_shard: int | None) -> list[NewShard]:
 
 @contextmanager
 def _refused() -> Iterator[None]:
-    """At submission, data that cannot be read is a wrong argument."""
+    """Report unreadable data as an invalid argument."""
     try:
         yield
     except DataError as error:

@@ -31,8 +31,10 @@ def joined(batches: Sequence[object]) -> tuple[pa.Table, list[int]] | None:
         return (to_table(rows), counts) if all(counts) else None
     arrays = [batch for batch in batches if isinstance(batch, np.ndarray)]
     if len(arrays) == len(batches) and isinstance(first, np.ndarray) and first.ndim > 1:
-        same = all(array.dtype == first.dtype and array.shape[1:] == first.shape[1:] and len(array) for array in arrays)
-        return (to_table(np.concatenate(arrays)), [len(array) for array in arrays]) if same else None
+        same_layout = all(
+            array.dtype == first.dtype and array.shape[1:] == first.shape[1:] and len(array) for array in arrays
+        )
+        return (to_table(np.concatenate(arrays)), [len(array) for array in arrays]) if same_layout else None
     return None
 
 
@@ -54,15 +56,15 @@ class InputBlocks:
         per_row = max(table.nbytes // max(table.num_rows, 1), 1)
         limit = max(BLOCK_BYTES // per_row, 1)
         inputs: list[InlineInput] = []
-        start = held = 0
+        start = row_count = 0
         waiting: list[int] = []
         for count in counts:
-            if waiting and held + count > limit:
-                inputs += self._close(table.slice(start, held), waiting)
-                start, held, waiting = start + held, 0, []
+            if waiting and row_count + count > limit:
+                inputs += self._close(table.slice(start, row_count), waiting)
+                start, row_count, waiting = start + row_count, 0, []
             waiting.append(count)
-            held += count
-        return inputs + self._close(table.slice(start, held), waiting)
+            row_count += count
+        return inputs + self._close(table.slice(start, row_count), waiting)
 
     def _close(self, table: pa.Table, counts: Sequence[int]) -> list[InlineInput]:
         content = encode_block(table)

@@ -15,7 +15,7 @@ from longshore.shared.vocabulary import JobKind
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """What is the same for every job of the same request: made once, however many there are."""
+    """The fields that all jobs of a request share. Built once per request, for speed."""
 
     kind: JobKind
     model: str
@@ -29,7 +29,7 @@ class Draft:
         """The job.
 
         :param spec: as JSON text.
-        :param content: what tells two requests apart, for idempotency keys: the same bytes, the same request.
+        :param content: identifies the request, for idempotency keys: equal bytes mean the same request.
         """
         options = self.options
         key = options.idempotency_key

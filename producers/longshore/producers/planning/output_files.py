@@ -1,4 +1,4 @@
-"""Whether a job can write the files it is asked for: checked before anything is queued."""
+"""Checks, before a job is queued, that it can write its output files."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def settle_output(spec: InferSpec) -> tuple[InferSpec, OutputPattern | None]:
 
 def check_free(pattern: OutputPattern) -> None:
     """:raises InvalidInput: there are files that the pattern matches."""
-    found = _listed(pattern)
-    if found:
+    existing = _listed(pattern)
+    if existing:
         raise InvalidInput(
             "output",
-            f"{public(pattern.uri(found[0]))} is there already, of another job or your own; choose another folder, "
+            f"{public(pattern.uri(existing[0]))} is there already, of another job or your own; choose another folder, "
             "or remove what matches the pattern",
         )
 
@@ -75,7 +75,7 @@ def check_apart(pattern: OutputPattern, data: FileInput) -> None:
 
 
 def check_kept(keep: Sequence[str], schema: pa.Schema, pattern: OutputPattern) -> None:
-    """:raises InvalidInput: the data lacks a column that is to be kept, or it cannot be written."""
+    """:raises InvalidInput: a column in ``keep`` is missing from the data or cannot be written."""
     there = Counter(schema.names)
     for name in keep:
         if not there[name]:
@@ -100,7 +100,7 @@ def _can_be_written(kind: pa.DataType, form: OutputFormat) -> bool:
 
 
 def _check_place(pattern: OutputPattern) -> None:
-    """:raises InvalidInput: it can be told now that no files can be written there."""
+    """:raises InvalidInput: no files can be written there."""
     if is_remote(pattern.folder):
         return
     try:
@@ -123,7 +123,7 @@ def _listed(pattern: OutputPattern) -> list[str]:
 
 
 def _comparable(address: str) -> str:
-    """An address such that the same file has the same one. In a glob, only what stands before the first star is."""
+    """The canonical address of a file. In a glob, only the part before the first wildcard is resolved."""
     if is_remote(address):
         parts = urlsplit(address)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
@@ -135,11 +135,11 @@ def _comparable(address: str) -> str:
 
 
 def _picks_up(uri: str, part: str, *, glob: bool) -> bool:
-    """Whether a folder or a glob takes a file that is not there yet."""
-    found = [part, *map(str, PurePosixPath(part).parents)] if not is_remote(part) else [part]
+    """Whether a folder or a glob would include a file that does not exist yet."""
+    paths = [part, *map(str, PurePosixPath(part).parents)] if not is_remote(part) else [part]
     if glob:
         pattern = re.compile(fsspec.utils.glob_translate(uri))
-        return any(pattern.match(each) for each in found)
+        return any(pattern.match(path) for path in paths)
     root = uri.rstrip("/") + "/"
     below = part.removeprefix(root).split("/")
     return part.startswith(root) and not any(step[:1] in "._" and "=" not in step for step in below)

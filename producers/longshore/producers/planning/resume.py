@@ -14,8 +14,8 @@ from longshore.shared.vocabulary import Action, JobKind, State
 def extension(record: JobRecord, last: CheckpointRecord | None, epochs: int) -> NewJob:
     """The job that trains so many epochs more.
 
-    :param last: the checkpoint that the ended job has kept.
-    :raises InvalidInput: it is no training that has succeeded, or has kept none.
+    :param last: the last checkpoint of the ended job.
+    :raises InvalidInput: the job is not a successful training, or has no checkpoint.
     :raises ResultsPruned: its rows are not there any more.
     """
     if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:

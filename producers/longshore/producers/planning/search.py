@@ -16,7 +16,7 @@ from longshore.shared.specs.search import CONFIG, Choices, CrossValidateSpec, Tu
 from longshore.shared.specs.validation import build, shorten
 from longshore.shared.vocabulary import Action, JobKind
 
-#: Trials of a search that says nothing of them; a grid has as many as it has combinations.
+#: Default number of trials; for a grid, the number of combinations.
 TRIALS = 16
 
 
@@ -26,7 +26,7 @@ def plan_tuning(request: Tune, context: PlanningContext) -> NewJob:
     :raises InvalidInput: the space, or an option, or what is trained is wrong; names it.
     """
     own, rest = _own_options(request.options, TuneSpec)
-    # The metric is one of held-out rows.
+    # The metric is measured on held-out rows.
     if rest.get("validation") == 0:
         raise InvalidInput("validation", "0: trials are compared on held-out rows; hold some out")
     _refuse_devices(rest, "trials")
@@ -36,8 +36,8 @@ def plan_tuning(request: Tune, context: PlanningContext) -> NewJob:
     _check_families(spec, checked, context.ledger.workers)
     if spec.sampler == "grid":
         combinations = len(spec.grid())
-        given = int(str(own.get("trials") or combinations))
-        spec = spec.model_copy(update={"trials": min(given, combinations)})
+        trials = int(str(own.get("trials") or combinations))
+        spec = spec.model_copy(update={"trials": min(trials, combinations)})
     return _job(JobKind.TUNE, spec, checked, spec.trials, context)
 
 
@@ -73,8 +73,8 @@ def _job(
         producer=context.producer,
     )
     shards = [NewShard(action=Action(kind), start=number, stop=number + 1) for number in range(count)]
-    same = spec.model_dump_json(exclude={"train"}, exclude_defaults=True).encode() + checked.content
-    return draft.job(spec.model_dump_json(exclude_defaults=True), shards, count, same)
+    identity = spec.model_dump_json(exclude={"train"}, exclude_defaults=True).encode() + checked.content
+    return draft.job(spec.model_dump_json(exclude_defaults=True), shards, count, identity)
 
 
 def _refuse_devices(options: Mapping[str, object], each: str) -> None:
@@ -94,7 +94,7 @@ def _own_options(
 
 
 def _check_families(spec: TuneSpec, checked: CheckedTraining, fleet: Workers) -> None:
-    """Whether the family takes every value that is searched."""
+    """Check that the family accepts every value in the search space."""
     for name, part in spec.space.items():
         for value in part.choices if isinstance(part, Choices) else (part.low, part.high):
             try:

@@ -11,16 +11,16 @@ from longshore.shared.specs.jobs import FileInput
 from longshore.shared.specs.signature import Feature
 from longshore.shared.specs.train import TrainSpec
 
-#: Bytes of numbers, as float32, up to which the rows of a file are held in memory where nothing else is said. Decided
-#: at submission, so that every attempt does the same wherever it runs.
+#: Bytes of numbers, as float32, up to which the rows of a file are loaded into memory by default. Decided
+#: at submission, so that every attempt behaves the same on every worker.
 IN_MEMORY = 4 << 30
 
 
 def settle_stream(spec: TrainSpec, data: Taken, features: Sequence[Feature]) -> TrainSpec:
-    """Decide what was left open. Texts are held in memory, as a tokenizer is trained on them.
+    """Set ``stream`` if it is not set. Texts are loaded into memory, because a tokenizer is trained on them.
 
-    :param features: what a row is made of.
-    :raises InvalidInput: what was asked for does not go with a stream, or with rows in memory.
+    :param features: the input columns.
+    :raises InvalidInput: an option does not work with a stream, or with rows in memory.
     """
     if spec.stream and not isinstance(data.data, FileInput):
         raise InvalidInput("stream", "rows that come with the call are in memory; leave it out, or give a file")
@@ -41,7 +41,7 @@ def settle_stream(spec: TrainSpec, data: Taken, features: Sequence[Feature]) -> 
 
 
 def _is_large(data: Taken, width: int) -> bool:
-    """By the rows there are; of a text file that was not counted, by its bytes: few numbers take less than four."""
+    """Estimate from the number of rows; if it is unknown, from the file size: most numbers take 4 bytes or more."""
     if not isinstance(data.data, FileInput):
         return False
     if data.count is not None:

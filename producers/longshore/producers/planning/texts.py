@@ -1,4 +1,4 @@
-"""Checking trainings on texts: which tokenizer makes ids of them, and what the family is told."""
+"""Checks for trainings on texts: the tokenizer, and the options of the family."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def are_texts(features: Sequence[Feature]) -> bool:
 
 
 def settle_tokenizer(spec: TrainSpec, versions: Mapping[str, VersionRecord], models: Models) -> TrainSpec:
-    """The spec with a tokenizer in it, where the family can read texts: the one asked for, else that of the version it
-    begins with or learns from, else one to be trained.
+    """Set the tokenizer if the family can read texts: the requested one, else that of ``base`` or ``teacher``, else a
+    new one that is trained on the rows.
 
     :param versions: ``base`` and ``teacher``.
     :raises UnknownModel: there is no such version. :raises InvalidInput: the family reads no texts, or a version has no
@@ -38,7 +38,7 @@ def settle_tokenizer(spec: TrainSpec, versions: Mapping[str, VersionRecord], mod
         return spec
     bringing = {option: version for option, version in versions.items() if _digest(version) is not None}
     if not bringing:
-        return _asked_for(spec, models)
+        return _with_requested_tokenizer(spec, models)
     option, version = next(iter(bringing.items()))
     if spec.tokenizer is not None:
         raise InvalidInput(
@@ -49,55 +49,55 @@ def settle_tokenizer(spec: TrainSpec, versions: Mapping[str, VersionRecord], mod
             "teacher",
             f"{spec.teacher} has another tokenizer than {spec.base}, so that ids mean other words to it; leave one out",
         )
-    return _taken(spec, version, str(getattr(spec, option)), None)
+    return _with_tokenizer_of(spec, version, str(getattr(spec, option)), None)
 
 
-def _asked_for(spec: TrainSpec, models: Models) -> TrainSpec:
-    asked = spec.tokenizer or Tokenizer()
-    if asked.version is None:
-        length = asked.length or DEFAULT_LENGTH
-        return spec.model_copy(update={"tokenizer": asked.model_copy(update={"length": length})})
-    version = models.resolve(ModelReference.parse(asked.version, "tokenizer"), "tokenizer")
+def _with_requested_tokenizer(spec: TrainSpec, models: Models) -> TrainSpec:
+    requested = spec.tokenizer or Tokenizer()
+    if requested.version is None:
+        length = requested.length or DEFAULT_LENGTH
+        return spec.model_copy(update={"tokenizer": requested.model_copy(update={"length": length})})
+    version = models.resolve(ModelReference.parse(requested.version, "tokenizer"), "tokenizer")
     if _digest(version) is None:
-        raise InvalidInput("tokenizer", f"{asked.version} reads no texts, so has none; name a version that does")
-    return _taken(spec, version, asked.version, asked.length)
+        raise InvalidInput("tokenizer", f"{requested.version} reads no texts, so has none; name a version that does")
+    return _with_tokenizer_of(spec, version, requested.version, requested.length)
 
 
-def _taken(spec: TrainSpec, version: VersionRecord, name: str, length: int | None) -> TrainSpec:
-    """With the tokenizer of a version, and its length where none is asked for."""
+def _with_tokenizer_of(spec: TrainSpec, version: VersionRecord, name: str, length: int | None) -> TrainSpec:
+    """Set the tokenizer of a version. ``length`` defaults to the length of that version."""
     [feature] = Signature.model_validate(version.manifest["signature"]).features
     tokenizer = Tokenizer(version=name, length=length or feature.width or DEFAULT_LENGTH)
     return spec.model_copy(update={"tokenizer": tokenizer, "tokenizer_digest": version.digest})
 
 
 def _digest(version: VersionRecord) -> str | None:
-    """Of the tokenizer of a version; ``None`` if it has none."""
+    """The digest of the tokenizer of a version; ``None`` if it has none."""
     files = version.manifest.get("files")
     blob = files.get(TOKENIZER_FILE) if isinstance(files, dict) else version.manifest.get("tokenizer")
     return str(blob["digest"]) if isinstance(blob, dict) else None
 
 
 def tokens_of(spec: TrainSpec) -> int | None:
-    """Tokens of a text that the family reads; ``None`` where it reads no texts."""
+    """How many tokens of a text the family reads; ``None`` if it reads no texts."""
     return None if spec.tokenizer is None else spec.tokenizer.length
 
 
-def check_told(spec: TrainSpec, asked: TrainSpec, features: Sequence[Feature]) -> TrainSpec:
-    """Whether what the family is told goes with texts, or without; the spec without a tokenizer where there are none.
+def check_text_options(spec: TrainSpec, original: TrainSpec, features: Sequence[Feature]) -> TrainSpec:
+    """Check the options that depend on whether the rows are texts; remove the tokenizer if they are not.
 
-    :param asked: as it was given, before a base filled it in.
-    :raises InvalidInput: it does not.
+    :param original: the spec before the options of ``base`` were added.
+    :raises InvalidInput: an option does not fit the rows.
     """
     if not are_texts(features):
-        if asked.tokenizer is not None:
+        if original.tokenizer is not None:
             raise InvalidInput("tokenizer", "the features are no texts; leave it out, or name a column of text")
         return spec.model_copy(update={"tokenizer": None, "tokenizer_digest": None})
-    check_text_config(asked.config)
+    check_text_config(original.config)
     return spec
 
 
 def check_text_config(config: Mapping[str, object]) -> None:
-    """:raises InvalidInput: something is told that a tokenizer decides, or that texts have not."""
+    """:raises InvalidInput: the config sets an option that the tokenizer decides, or that does not apply to texts."""
     if config.get("vocabulary") is not None:
         raise InvalidInput(
             "config.vocabulary",

@@ -14,7 +14,7 @@ from longshore.producers.planning.devices import check_devices
 from longshore.producers.planning.job_builder import Draft
 from longshore.producers.planning.options import sort_options
 from longshore.producers.planning.streaming import settle_stream
-from longshore.producers.planning.texts import check_told, settle_tokenizer, tokens_of
+from longshore.producers.planning.texts import check_text_options, settle_tokenizer, tokens_of
 from longshore.producers.planning.training_data import check_rows, take
 from longshore.producers.planning.training_task import check_task
 from longshore.producers.requests import CrossValidate, Train, Tune
@@ -36,13 +36,13 @@ HELD_OUT = ("validation", "test")
 
 @dataclass(frozen=True)
 class CheckedTraining:
-    """A request for training in which nothing was found wrong."""
+    """A request for training that passed all checks."""
 
     spec: TrainSpec
     options: JobOptions
-    #: What tells two requests apart: the same bytes, the same request.
+    #: Two requests are the same if these bytes are equal.
     content: bytes
-    #: What a row is made of.
+    #: The input columns.
     features: tuple[Feature, ...]
 
 
@@ -73,7 +73,7 @@ def check_training(
     options: Mapping[str, object],
     context: PlanningContext,
 ) -> CheckedTraining:
-    """Look for everything that can be wrong with a training, before anything is queued.
+    """Check a request for training before the job is queued.
 
     :param request: which model is trained on which data.
     :param options: the options of the training.
@@ -87,10 +87,10 @@ def check_training(
     for name in HELD_OUT:
         if name in rest:
             _check_fraction(name, rest[name])
-    given = {"model": request.model, "family": request.family, "target": request.target, **rest}
-    # Anything but the data is checked before the data is looked at.
-    spec = build(TrainSpec, {**given, "data": {"uri": "/", "format": "csv"}})
-    versions, asked = find_versions(spec, models), spec
+    values = {"model": request.model, "family": request.family, "target": request.target, **rest}
+    # Check all options before reading the data, which can be slow.
+    spec = build(TrainSpec, {**values, "data": {"uri": "/", "format": "csv"}})
+    versions, original = find_versions(spec, models), spec
     spec = settle_tokenizer(with_versions(spec, versions), versions, models)
     _check_split(spec, parsed.spec, held_out)
     spec.check()
@@ -104,7 +104,7 @@ def check_training(
         data.schema, head, spec.target, spec.features, image_shape(spec.config), spec.split, tokens_of(spec)
     )
     check_task(spec, data)
-    spec = check_told(spec, asked, features)
+    spec = check_text_options(spec, original, features)
     check_family(spec, features, context.ledger.workers)
     check_versions(spec, versions, features)
     if spec.augment is not None:
@@ -112,13 +112,13 @@ def check_training(
     spec = settle_stream(spec, data, features)
     for other in others:
         check_held_out(other.schema, features, spec.target, data.schema.field(spec.target).type, other.field)
-    for each in (data, *others):
-        check_rows(each, features, spec)
-    fields = {each.field for each in (data, *others)}
-    same = spec.model_dump_json(exclude=fields, exclude_defaults=True).encode() + data.content
-    same += b"".join(f"\n{each.field}\n".encode() + each.content for each in others)
-    found = spec.model_copy(update={each.field: each.data for each in (data, *others)})
-    return CheckedTraining(found, parsed.job, same, features)
+    for taken in (data, *others):
+        check_rows(taken, features, spec)
+    fields = {taken.field for taken in (data, *others)}
+    content = spec.model_dump_json(exclude=fields, exclude_defaults=True).encode() + data.content
+    content += b"".join(f"\n{taken.field}\n".encode() + taken.content for taken in others)
+    settled = spec.model_copy(update={taken.field: taken.data for taken in (data, *others)})
+    return CheckedTraining(settled, parsed.job, content, features)
 
 
 def _is_fraction(value: object) -> bool:
@@ -130,11 +130,11 @@ def _check_fraction(name: str, value: object) -> None:
         raise InvalidInput(name, f"{value!r}: give a fraction, 0 or more and less than 1, or rows of their own")
 
 
-def _check_split(spec: TrainSpec, given: Mapping[str, object], held_out: Mapping[str, object]) -> None:
-    """Whether it is said in one way alone which rows are held out."""
+def _check_split(spec: TrainSpec, options: Mapping[str, object], held_out: Mapping[str, object]) -> None:
+    """Check that at most one option decides which rows are held out."""
     if spec.split is not None:
         for name in (*HELD_OUT, "stratify"):
-            if name in given:
+            if name in options:
                 raise InvalidInput(name, f"the column {spec.split!r} says which rows are held out; leave it out")
     drawn = [name for name in HELD_OUT if name not in held_out and getattr(spec, name) > 0]
     if spec.stratify and (not drawn or spec.task in ("regression", "multilabel")):
@@ -143,16 +143,16 @@ def _check_split(spec: TrainSpec, given: Mapping[str, object], held_out: Mapping
 
 
 def check_family(spec: TrainSpec, features: Sequence[Feature], fleet: Workers) -> None:
-    """Whether there is a family of the name, and it takes its configuration and such rows.
+    """Check that the family exists and accepts its configuration and these rows.
 
-    :raises InvalidInput: no; names the option.
+    :raises InvalidInput: it does not; names the option.
     """
     if spec.family in BUILT_IN:
-        told = spec.config
+        family_config = spec.config
         if spec.tokenizer is not None:
-            # How many there are is known when the tokenizer is.
-            told = {**told, "vocabulary": spec.tokenizer.vocabulary}
-        config = build(BUILT_IN[spec.family], told, "config.")
+            # The tokenizer decides the size of the vocabulary.
+            family_config = {**family_config, "vocabulary": spec.tokenizer.vocabulary}
+        config = build(BUILT_IN[spec.family], family_config, "config.")
         config.check_width(sum(feature.size for feature in features))
         config.check_columns([feature.name for feature in features])
         return

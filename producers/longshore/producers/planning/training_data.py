@@ -29,31 +29,31 @@ _CHUNK = 8192
 
 @dataclass(frozen=True)
 class Taken:
-    """Rows that were found."""
+    """The rows of one argument, with their schema."""
 
     #: The argument that brought them.
     field: str
     data: Input
-    #: What tells them from others, for idempotency keys.
+    #: Bytes that identify the rows, for idempotency keys.
     content: bytes
     schema: pa.Schema
-    #: The first of a file, or all that came with the call.
+    #: The first rows of a file, or all rows that came with the call.
     rows: pa.Table
     #: Whether ``rows`` is all there is.
     whole: bool
-    #: How many there are; ``None`` where only reading the whole file can tell.
+    #: The number of rows; ``None`` if it is unknown until the whole file is read.
     count: int | None
 
 
-def take(given: object, field: str, form: str | None, blocks: InputBlocks) -> Taken:
+def take(value: object, field: str, form: str | None, blocks: InputBlocks) -> Taken:
     """Look into a file, or take the rows that came with the call.
 
     :param field: the argument that brought them.
     :raises InvalidInput: there are none, or they cannot be read.
     """
     with _named(field):
-        if isinstance(given, str | os.PathLike):
-            file = detect(given, form)
+        if isinstance(value, str | os.PathLike):
+            file = detect(value, form)
             source = open_source(file, "data")
             head = pa.Table.from_batches([source.head()])
             return Taken(
@@ -67,13 +67,13 @@ def take(given: object, field: str, form: str | None, blocks: InputBlocks) -> Ta
             )
         if form is not None and field == "data":
             raise InvalidInput("format", "rows that come with the call have no file format; leave it out")
-        table = to_table(given)
+        table = to_table(value)
         inline = blocks.take(table, [table.num_rows])[0]
         return Taken(field, inline, encode_block(table), table.schema, table, whole=True, count=table.num_rows)
 
 
 def check_rows(taken: Taken, features: tuple[Feature, ...], spec: TrainSpec) -> None:
-    """Look for what cannot be trained on, so that it is refused before anything is queued; workers look at all rows.
+    """Reject rows that cannot be trained on before the job is queued. Workers check all rows later.
 
     :raises InvalidInput: a row is bad, or there is but one class.
     """
@@ -94,7 +94,7 @@ def check_rows(taken: Taken, features: tuple[Feature, ...], spec: TrainSpec) -> 
     if signature.is_text:
         refuse_missing(taken.rows, signature, taken.field)
     if any(feature.kind != "number" for feature in features):
-        return  # what decodes images is on the workers
+        return  # only workers can decode images
     columns = taken.rows.select([feature.name for feature in features])
     offset = 0
     for batch in columns.to_batches(max_chunksize=_CHUNK):
@@ -149,7 +149,7 @@ def _refuse(bad: pa.ChunkedArray, target: str, what: str, where: str) -> None:
 
 @contextmanager
 def _named(field: str) -> Iterator[None]:
-    """What is wrong with rows is the fault of the argument that brought them."""
+    """Report errors in rows under the argument that contains them."""
     try:
         yield
     except InvalidInput as error:

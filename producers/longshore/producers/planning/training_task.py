@@ -15,7 +15,7 @@ from longshore.shared.vocabulary import TrainTask
 
 
 def task_of(spec: TrainSpec, kind: pa.DataType) -> TrainTask:
-    """The task of a target of type ``kind``; ``auto`` where only its values can tell, as of integers."""
+    """The task of a target of type ``kind``; ``auto`` if it depends on the values, as for integers."""
     kind = stored(kind)
     if spec.task != "auto":
         return spec.task
@@ -35,6 +35,6 @@ def check_task(spec: TrainSpec, data: Taken) -> None:
     task = task_of(spec, target.type)
     check_loss(spec.loss, spec.loss_arguments, task)
     weights = spec.class_weights
-    # Of a file only the first rows are known, and of fractions not how their labels will be written.
+    # Only the first rows of a file are known, and fractions are converted to labels only later.
     if data.whole and isinstance(weights, dict) and task != "regression" and not pa.types.is_floating(target.type):
         by_class(weights, sorted(pc.unique(target).drop_null().to_pylist()))

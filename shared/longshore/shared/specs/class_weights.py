@@ -17,20 +17,20 @@ ClassWeights: TypeAlias = Literal["balanced"] | dict[str, float]
 _SHOWN = 10
 
 
-def read_weights(given: object) -> ClassWeights | None:
-    """What a caller wrote, with labels of any type.
+def read_weights(weights: object) -> ClassWeights | None:
+    """Read class weights from a caller, with labels of any type.
 
     :raises InvalidInput: it is neither ``balanced`` nor a mapping from labels to finite numbers above 0.
     """
-    if given is None or given == "balanced":
-        return None if given is None else "balanced"
-    if not isinstance(given, Mapping) or not given:
-        raise InvalidInput("class_weights", f"{shorten(given)}: give 'balanced', or a weight by label: {{'spam': 5}}")
-    for label, weight in given.items():
+    if weights is None or weights == "balanced":
+        return None if weights is None else "balanced"
+    if not isinstance(weights, Mapping) or not weights:
+        raise InvalidInput("class_weights", f"{shorten(weights)}: give 'balanced', or a weight by label: {{'spam': 5}}")
+    for label, weight in weights.items():
         proper = isinstance(weight, numbers.Real) and not isinstance(weight, bool)
         if not proper or not math.isfinite(weight) or weight <= 0:
             raise InvalidInput("class_weights", f"{weight!r} of {label!r}: a weight is a finite number above 0")
-    return {str(label): float(weight) for label, weight in given.items()}
+    return {str(label): float(weight) for label, weight in weights.items()}
 
 
 def by_class(weights: Mapping[str, float], labels: Sequence[object]) -> list[float]:

@@ -1,4 +1,4 @@
-"""What an evaluation found: the outcome of its job, as workers write it and producers read it."""
+"""The result of an evaluation: workers write it as the outcome of the job, producers read it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from longshore.shared.specs.signature import Task
 
 #: Classes in the table, and in the confusion matrix: of more, those with the most rows.
 CLASSES_KEPT, CONFUSION_KEPT = 1000, 100
-#: Unknown labels that are named.
+#: Maximum number of unknown labels that are listed.
 UNKNOWN_KEPT = 20
 #: Stands in the confusion matrix for labels that the version does not know, and for classes that have no line there.
 UNKNOWN, OTHERS = "(unknown)", "(others)"
@@ -26,11 +26,11 @@ N = TypeVar("N")
 Label = StrictBool | StrictInt | StrictStr
 
 
-class _Found(BaseModel):
+class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class ClassReport(_Found):
+class ClassReport(_Frozen):
     """How one class fared, or one label of multilabel. A rate whose denominator is 0 is 0."""
 
     label: Label
@@ -41,15 +41,15 @@ class ClassReport(_Found):
     support: int
 
 
-class ConfusionMatrix(_Found):
-    """How often rows of a class were given each class."""
+class ConfusionMatrix(_Frozen):
+    """How often rows of each class were predicted as each class."""
 
     labels: tuple[Label, ...]
     #: ``counts[true][predicted]``, square.
     counts: tuple[tuple[int, ...], ...]
 
 
-class WorstRow(_Found):
+class WorstRow(_Frozen):
     """A row on which the version was far off."""
 
     #: Its number in the data, from 0.
@@ -62,7 +62,7 @@ class WorstRow(_Found):
     loss: float
 
 
-class Evaluation(_Found):
+class Evaluation(_Frozen):
     """A version measured on data.
 
     Definitions follow scikit-learn (https://scikit-learn.org/stable/modules/model_evaluation.html): ``accuracy``,
@@ -102,9 +102,9 @@ class Evaluation(_Found):
 
     @field_validator("metrics", "intervals")
     @classmethod
-    def _in_order(cls, found: dict[str, N]) -> dict[str, N]:
-        """As they are named above: JSON in Postgres has an order of its own."""
-        return {name: found[name] for name in sorted(found, key=_place)}
+    def _in_order(cls, by_metric: dict[str, N]) -> dict[str, N]:
+        """Restore the order of ``METRICS``; JSON in Postgres does not preserve it."""
+        return {name: by_metric[name] for name in sorted(by_metric, key=_place)}
 
 
 def _place(name: str) -> tuple[int, str]:

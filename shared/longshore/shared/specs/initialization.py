@@ -10,7 +10,7 @@ from typing import Final
 from longshore.shared.errors import InvalidInput
 from longshore.shared.vocabulary import InitName
 
-#: Those that have a standard deviation to choose, and what it is where none is given, as of BERT.
+#: The initializations with a standard deviation, and its default, which is that of BERT.
 SPREAD: Final = ("normal", "trunc_normal")
 STD: Final = 0.02
 

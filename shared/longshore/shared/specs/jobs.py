@@ -90,22 +90,22 @@ class InferSpec(Spec):
         return "auto" if value is None else value
 
     def check(self, signature: Signature, runtime: str) -> None:
-        """Whether a version can do what is asked.
+        """Check that a version supports these options.
 
-        :param runtime: what executes it, as its manifest says.
-        :raises InvalidInput: it cannot; names the option.
+        :param runtime: the runtime in the manifest of the version.
+        :raises InvalidInput: it does not; names the option.
         """
         self.check_outputs(signature)
         for name in _OWN.get(runtime, ()):
-            given = getattr(self, name)
-            if given != type(self).model_fields[name].default:
-                raise InvalidInput(name, f"{given!r}: a version of the runtime {runtime} has its own; leave it out")
+            value = getattr(self, name)
+            if value != type(self).model_fields[name].default:
+                raise InvalidInput(name, f"{value!r}: a version of the runtime {runtime} has its own; leave it out")
 
     def check_outputs(self, signature: Signature) -> None:
-        """The part of :meth:`check` that goes by what the version puts out.
+        """The part of :meth:`check` that depends on the outputs of the version.
 
-        :raises InvalidInput: it does not put out what is asked for, or a column that is kept has the name of one that
-            it does.
+        :raises InvalidInput: the version does not have the requested outputs, or a column in ``keep`` has the name of
+            an output.
         """
         if self.top_k is not None and signature.labels is None:
             raise InvalidInput("top_k", f"{self.top_k}: the version's task is {signature.task}, which has no classes")

@@ -20,7 +20,7 @@ TASKS: Final[Mapping[LossName, str]] = {
     "smooth_l1": "regression",
     "huber": "regression",
 }
-#: What each can be told.
+#: The arguments of each loss.
 ARGUMENTS: Final[Mapping[LossName, tuple[str, ...]]] = {
     "cross_entropy": ("label_smoothing", "class_weights"),
     "mse": (),
@@ -28,21 +28,21 @@ ARGUMENTS: Final[Mapping[LossName, tuple[str, ...]]] = {
     "smooth_l1": ("beta",),
     "huber": ("delta",),
 }
-#: The loss of a task where none is named.
+#: The default loss of each task.
 DEFAULTS: Final[Mapping[str, LossName]] = {"classification": "cross_entropy", "regression": "mse"}
 
 
-def short_name(given: str) -> str:
-    """``smooth_l1`` for ``SmoothL1Loss``, ``smooth_l1_loss`` or ``smoothl1``; what is no loss stays as it is."""
-    bare = given.lower().replace("_", "").removesuffix("loss")
-    return next((name for name in TASKS if name.replace("_", "") == bare), given)
+def short_name(name: str) -> str:
+    """``smooth_l1`` for ``SmoothL1Loss``, ``smooth_l1_loss`` or ``smoothl1``; other names are returned unchanged."""
+    bare = name.lower().replace("_", "").removesuffix("loss")
+    return next((loss for loss in TASKS if loss.replace("_", "") == bare), name)
 
 
-def check_loss(loss: LossName | None, given: Mapping[str, object], task: str) -> None:
-    """Whether ``loss`` is for ``task`` and has the arguments ``given``.
+def check_loss(loss: LossName | None, arguments: Mapping[str, object], task: str) -> None:
+    """Check that ``loss`` is for ``task`` and accepts ``arguments``.
 
-    :param loss: ``None`` is the task's own.
-    :param task: ``auto`` where it is not known yet: what cannot be told then is not looked at.
+    :param loss: ``None`` is the default loss of the task.
+    :param task: ``auto`` if it is not known yet; checks that depend on the task are then skipped.
     :raises InvalidInput: names the option, and the losses that would do.
     """
     if loss is not None and task not in ("auto", TASKS[loss]):
@@ -50,7 +50,7 @@ def check_loss(loss: LossName | None, given: Mapping[str, object], task: str) ->
         do = f"use {fitting}, or leave it out" if fitting else "leave it out"
         raise InvalidInput("loss", f"{loss} is for {TASKS[loss]}, and the task is {task}; {do}")
     chosen = loss or DEFAULTS.get(task)
-    for name, value in given.items():
+    for name, value in arguments.items():
         having = [each for each, has in ARGUMENTS.items() if name in has]
         if chosen is None and task != "auto":
             raise InvalidInput(

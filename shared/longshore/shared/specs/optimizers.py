@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from longshore.shared.errors import InvalidInput
 from longshore.shared.vocabulary import Optimizer
 
-#: What each optimizer can be told, besides the learning rate and the weight decay that all of them have.
+#: The arguments of each optimizer, besides the learning rate and the weight decay, which all of them have.
 ARGUMENTS: Mapping[Optimizer, tuple[str, ...]] = {
     "adam": ("betas", "eps", "amsgrad"),
     "adamw": ("betas", "eps", "amsgrad"),
@@ -22,20 +22,20 @@ ARGUMENTS: Mapping[Optimizer, tuple[str, ...]] = {
 }
 
 
-def check_arguments(optimizer: Optimizer, given: Mapping[str, object]) -> None:
-    """Whether ``optimizer`` has the arguments ``given``, and they go together.
+def check_arguments(optimizer: Optimizer, arguments: Mapping[str, object]) -> None:
+    """Check that ``optimizer`` accepts ``arguments``, and that they can be combined.
 
-    :raises InvalidInput: it has not; names the argument and those that it has.
+    :raises InvalidInput: it does not; names the argument and those that it has.
     """
     has = ARGUMENTS[optimizer]
-    for name, value in given.items():
+    for name, value in arguments.items():
         if name not in has:
             raise InvalidInput(
                 name,
                 f"{optimizer} takes none, and {value} is given; leave it out, or use {', '.join(_having(name))}"
                 f"; {optimizer} has {', '.join(has)}",
             )
-    if "nesterov" in given and "momentum" not in given:
+    if "nesterov" in arguments and "momentum" not in arguments:
         raise InvalidInput("nesterov", "True needs a momentum above 0, and none is given; give momentum=0.9")
 
 

@@ -45,7 +45,7 @@ FIXED = frozenset(
 )
 #: Options that change what ``val_loss`` is; class weights do not.
 OF_LOSS = frozenset({"loss", "label_smoothing", "beta", "delta"})
-#: Begins the name of an option that the family is told: ``config.hidden``.
+#: Prefix of the options of the family, as in ``config.hidden``.
 CONFIG = "config."
 #: A fold has a part of the rows, so there are as many folds as this at most.
 MOST_FOLDS = 100
@@ -65,13 +65,13 @@ class Choices(_Part):
 
 
 class Interval(_Part):
-    """A number from ``low`` to ``high``, both included: whole where both are whole numbers."""
+    """A number from ``low`` to ``high``, both included; whole if both are whole numbers."""
 
     low: int | float
     high: int | float
     #: Equally likely by orders of magnitude.
     log: bool = False
-    #: Only ``low``, ``low + step``, ...; of whole numbers 1 if not given.
+    #: Only ``low``, ``low + step``, ...; default for whole numbers: 1.
     step: Annotated[int | float, Field(gt=0)] | None = None
 
     @model_validator(mode="after")
@@ -91,11 +91,11 @@ class Interval(_Part):
 
 
 def _kind(value: object) -> str:
-    given = value if isinstance(value, Mapping) else vars(value)
-    return "choices" if "choices" in given else "interval"
+    fields = value if isinstance(value, Mapping) else vars(value)
+    return "choices" if "choices" in fields else "interval"
 
 
-#: What is tried of one option.
+#: The values to try for one option.
 Part = Annotated[
     Annotated[Choices, Tag("choices")] | Annotated[Interval, Tag("interval")],
     Discriminator(_kind),
@@ -134,7 +134,7 @@ class TuneSpec(_Part):
         return lower_is_better(self.metric)
 
     def check(self) -> None:
-        """Whether each option can be searched, and every value of it be given.
+        """Check that each option can be searched and every value is valid.
 
         :raises InvalidInput: names the option or the value.
         """
@@ -183,18 +183,18 @@ class CrossValidateSpec(_Part):
 def applied(spec: TrainSpec, parameters: Parameters) -> TrainSpec:
     """``spec`` with the parameters of a trial. Whether they go together is for :meth:`TrainSpec.check`.
 
-    :raises InvalidInput: one cannot be given.
+    :raises InvalidInput: a value is not valid.
     """
     config = {name.removeprefix(CONFIG): value for name, value in parameters.items() if name.startswith(CONFIG)}
     options = {name: value for name, value in parameters.items() if not name.startswith(CONFIG)}
-    given = {**spec.model_dump(mode="json", exclude_defaults=True), **options}
+    values = {**spec.model_dump(mode="json", exclude_defaults=True), **options}
     if config:
-        given["config"] = {**spec.config, **config}
-    return build(TrainSpec, given)
+        values["config"] = {**spec.config, **config}
+    return build(TrainSpec, values)
 
 
 def lower_is_better(metric: str) -> bool:
-    """Of losses and errors; of anything else higher is."""
+    """Whether lower values of the metric are better: true for losses and errors."""
     return metric.rpartition("_")[2] in ("loss", "mae", "mse", "rmse", "perplexity")
 
 

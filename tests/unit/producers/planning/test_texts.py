@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from longshore.producers.planning.streaming import settle_stream
-from longshore.producers.planning.texts import check_text_config, check_told, settle_tokenizer, tokens_of
+from longshore.producers.planning.texts import check_text_config, check_text_options, settle_tokenizer, tokens_of
 from longshore.producers.planning.training_data import Taken
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.database import Database
@@ -52,7 +52,7 @@ def test_where_nothing_is_said_one_is_trained() -> None:
     assert tokens_of(settled) == 256
     assert tokens_of(settle_tokenizer(spec(family="mlp"), {}, MODELS)) is None
     # Without texts there is none after all.
-    assert check_told(settled, spec(), [Feature(name="x", width=64)]) == spec()
+    assert check_text_options(settled, spec(), [Feature(name="x", width=64)]) == spec()
 
 
 @pytest.mark.parametrize("option", ["base", "teacher"])
