@@ -50,7 +50,7 @@ def base_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_a_producer_without_torch_trains_and_infers(cluster: Cluster, base_python: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "LONGSHORE_HOME")}
     environment |= cluster.settings.environment()
