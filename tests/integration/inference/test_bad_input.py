@@ -129,7 +129,7 @@ def test_columns_of_a_file(client: Client, tmp_path: Path) -> None:
     wrong = {
         "other.parquet": (pa.table({"image": [[0.0]]}), "no column 'pixels'; the data has 'image'"),
         "narrow.parquet": (digits.table(np.zeros((4, 64), np.float32)).rename_columns(["p"]), "no column 'pixels'"),
-        "text.parquet": (pa.table({"pixels": ["cat"]}), "column 'pixels' holds"),
+        "text.parquet": (pa.table({"pixels": ["cat"]}), "column 'pixels' has text (string)"),
         "width.parquet": (
             pa.table({"pixels": pa.FixedSizeListArray.from_arrays(np.zeros(63, np.float32), 63)}),
             "not lists of 64 numbers",

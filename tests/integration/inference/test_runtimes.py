@@ -119,7 +119,7 @@ def test_a_trained_version_is_exported_for_others(client: Client, longshore: Com
     (folder / "trained.json").write_text(json.dumps(signature))
 
     done = longshore("models", "export", "trained:1", "-o", folder / "trained.onnx")
-    assert done.out == f"trained:1 is in {folder / 'trained.onnx'}\n", done.err
+    assert done.out == f"exported trained:1 to {folder / 'trained.onnx'}\n", done.err
     session = onnxruntime.InferenceSession(folder / "trained.onnx", providers=["CPUExecutionProvider"])
     [found] = session.run(None, {"input": images[:64]})
     logits = np.array(wanted["logits"].to_pylist(), np.float32)

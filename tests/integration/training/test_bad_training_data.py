@@ -44,7 +44,7 @@ def fails(job: Job, reason: str) -> None:
 @pytest.mark.parametrize(
     ("columns", "field", "reason"),
     [
-        (rows(c=[dt.date(2026, 1, 1)] * 40), "features", "column 'c' holds"),
+        (rows(c=[dt.date(2026, 1, 1)] * 40), "features", "column 'c' has"),
         (rows(y=[0.5] * 39 + [INFINITE]), "target", "'y' is not a finite number in row 39;"),
         (rows(y=[0.5] * 37 + [None, 1.0, None]), "target", "has no value in row 37 (and 1 rows more)"),
         (rows(y=[3] * 40), "target", "the one label 3"),

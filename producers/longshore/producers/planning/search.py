@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from longshore.producers.planning.context import PlanningContext
 from longshore.producers.planning.job_builder import Draft
-from longshore.producers.planning.texts import are_texts, check_text_config
 from longshore.producers.planning.train import CheckedTraining, check_family, check_training
+from longshore.producers.planning.training.texts import are_texts, check_text_config
 from longshore.producers.requests import CrossValidate, Tune
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.records import NewJob, NewShard

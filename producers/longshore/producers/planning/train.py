@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from longshore.producers.planning.base_models import check_versions, find_versions, with_versions
 from longshore.producers.planning.conditions import check_gate
 from longshore.producers.planning.context import PlanningContext
 from longshore.producers.planning.devices import check_devices
 from longshore.producers.planning.job_builder import Draft
 from longshore.producers.planning.options import sort_options
-from longshore.producers.planning.streaming import settle_stream
-from longshore.producers.planning.texts import check_text_options, settle_tokenizer, tokens_of
-from longshore.producers.planning.training_data import check_rows, take
-from longshore.producers.planning.training_task import check_task
+from longshore.producers.planning.training.base_models import check_versions, find_versions, with_versions
+from longshore.producers.planning.training.data import check_rows, take
+from longshore.producers.planning.training.streaming import settle_stream
+from longshore.producers.planning.training.task import check_task
+from longshore.producers.planning.training.texts import check_text_options, settle_tokenizer, tokens_of
 from longshore.producers.requests import CrossValidate, Train, Tune
 from longshore.shared.datasets.schemas import check_held_out, infer_features
 from longshore.shared.errors import InvalidInput

@@ -7,9 +7,14 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from longshore.producers.planning.streaming import settle_stream
-from longshore.producers.planning.texts import check_text_config, check_text_options, settle_tokenizer, tokens_of
-from longshore.producers.planning.training_data import Taken
+from longshore.producers.planning.training.data import Taken
+from longshore.producers.planning.training.streaming import settle_stream
+from longshore.producers.planning.training.texts import (
+    check_text_config,
+    check_text_options,
+    settle_tokenizer,
+    tokens_of,
+)
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.database import Database
 from longshore.shared.ledger.models.registry import Models

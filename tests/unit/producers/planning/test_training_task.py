@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from longshore.producers.planning.training_data import Taken
-from longshore.producers.planning.training_task import check_task, task_of
+from longshore.producers.planning.training.data import Taken
+from longshore.producers.planning.training.task import check_task, task_of
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.jobs import InlineInput
 from longshore.shared.specs.train import TrainSpec

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from longshore.producers.planning.training_data import Taken
+from longshore.producers.planning.training.data import Taken
 from longshore.shared.datasets.columns.label_lists import is_label_lists
 from longshore.shared.datasets.columns.types import is_list, is_text, stored
 from longshore.shared.specs.class_weights import by_class

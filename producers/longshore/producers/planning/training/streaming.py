@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from longshore.producers.planning.texts import are_texts
-from longshore.producers.planning.training_data import Taken
+from longshore.producers.planning.training.data import Taken
+from longshore.producers.planning.training.texts import are_texts
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.jobs import FileInput
 from longshore.shared.specs.signature import Feature

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from longshore.producers.planning.inline_rows import InputBlocks
-from longshore.producers.planning.texts import refuse_missing
+from longshore.producers.planning.training.texts import refuse_missing
 from longshore.shared.datasets.columns.label_lists import is_label_lists, read_label_lists
 from longshore.shared.datasets.columns.matrix import to_matrix
 from longshore.shared.datasets.columns.types import is_list, is_text, stored, type_name
