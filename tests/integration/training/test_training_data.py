@@ -122,7 +122,7 @@ NAN, INFINITE = float("nan"), float("inf")
             clouds(40, part=["train"] * 40),
             {"split": "part", "features": ["a", "part"]},
             "features",
-            "'part' says which",
+            "'part' is the split column",
         ),
         (clouds(40), {"validation": 0.5, "test": 0.5}, "test", "leave no rows to train on"),
         (clouds(40), {"validation": 0, "stratify": True}, "stratify", "no fraction of the rows is drawn"),
