@@ -79,7 +79,7 @@ def test_on_the_command_line(cluster: Cluster, trained: Path, tmp_path: Path) ->
 
 def test_a_wrong_choice_of_rows_is_refused(client: Client, trained: Path) -> None:
     job = client.infer("digits", digits.digits()[0][:1]).wait(TIMEOUT_S)
-    with pytest.raises(InvalidInput, match="rows: 'all': give 'failed'"):
+    with pytest.raises(InvalidInput, match="rows: 'all': must be 'failed' or None"):
         job.retry(rows="all")  # type: ignore[arg-type]
 
 

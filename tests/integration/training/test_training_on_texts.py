@@ -119,7 +119,7 @@ def test_a_version_of_texts_can_be_carried_elsewhere(client: Client, trained: Jo
     with pytest.raises(InvalidInput, match="format: PyTorch cannot write family 'rnn' as onnx"):
         client.models.export("topics:1", tmp_path / "topics.onnx")
     (folder / "tokenizer.json").write_text("[]")
-    with pytest.raises(InvalidInput, match=r"path: tokenizer\.json does not hold a JSON object"):
+    with pytest.raises(InvalidInput, match=r"path: tokenizer\.json is not a JSON object"):
         client.models.import_(folder, "carried")
     (folder / "tokenizer.json").unlink()
     with pytest.raises(InvalidInput, match=r"path: cannot read .*tokenizer\.json"):
