@@ -65,11 +65,12 @@ class ClusterPool:
         :raises AssertionError: a process of a cluster that was to stop is still there.
         """
         if self._shared is not None and cluster is self._shared.cluster:
-            if cluster.disturbed or not self._shared.is_idle():
-                entry, self._shared = self._shared, None
+            entry, self._shared = self._shared, None
+            if cluster.disturbed or not entry.is_idle():
                 entry.close()
             else:
-                self._shared.empty()
+                entry.empty()
+                self._shared = entry
         elif self._other is not None:
             entry, self._other = self._other, None
             entry.close()
@@ -115,9 +116,11 @@ class _Entry:
         if unfinished:
             return False
         app = make_app(settings)
+        # A connection of its own: a test may have ended the pooled ones.
+        connection = app.connection_for_write()
         try:
             # A worker still ends what it ran of a job that was cancelled.
-            inspect = app.control.inspect(timeout=5, limit=1)
+            inspect = app.control.inspect(timeout=5, limit=1, connection=connection)
             wait_until(
                 lambda: not any((inspect.active() or {"no answer": ["unknown"]}).values()),
                 "the end of the workers' tasks",
@@ -126,6 +129,7 @@ class _Entry:
         except AssertionError:
             return False
         finally:
+            connection.release()
             app.close()
         return True
 

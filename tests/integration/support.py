@@ -186,11 +186,13 @@ def wait_for_lock(ledger: Ledger, waiting: int = 1) -> None:
 def empty_database(services: Settings) -> Iterator[Settings]:
     """A database of its own on the same Postgres, without tables; gone afterwards, whoever is still connected."""
     name = f"tests_{uuid4().hex}"
+    # Two connections: meanwhile a test may end all that there are.
     with psycopg.connect(services.database_url, autocommit=True) as conn:
         conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        try:
-            yield replace(services, database_url=urlsplit(services.database_url)._replace(path=f"/{name}").geturl())
-        finally:
+    try:
+        yield replace(services, database_url=urlsplit(services.database_url)._replace(path=f"/{name}").geturl())
+    finally:
+        with psycopg.connect(services.database_url, autocommit=True) as conn:
             conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 

@@ -13,7 +13,10 @@ from tests.integration.support import together
 def test_threads_that_start_together_share_one_pool(ledger: Ledger) -> None:
     together(*[lambda: ledger.queries.jobs()] * 8)
     with ledger.database.connection() as conn:
-        count = conn.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'longshore tests'")
+        count = conn.execute(
+            """SELECT count(*) FROM pg_stat_activity
+               WHERE application_name = 'longshore tests' AND datname = current_database()"""
+        )
         found = count.fetchone()
     assert found is not None
     assert found[0] <= 4

@@ -150,8 +150,8 @@ HOT: dict[str, Mapping[str, object]] = {
         **{"name": "cpu:0@tests", "device": "cpu", "queue": "cpu", "host": "tests", "pid": 1, "families": ["mlp"]}
     },
     "workers.FORGET_WORKER": {"name": "cpu:0@tests"},
-    "workers.LIST_WORKERS": {"silence": 20.0},
-    "workers.LIVE_QUEUES": {"silence": 20.0},
+    "workers.LIST_WORKERS": {"timeout": 20.0},
+    "workers.LIVE_QUEUES": {"timeout": 20.0},
     "workers.KNOWN_FAMILIES": {},
 }
 
@@ -172,6 +172,8 @@ COLD = {
     "sessions": "settings, locks and catalogs",
     "channels": "no query",
     "models.LIST_MODELS": "lists all models",
+    "queries.SAMPLE_ROWS_QUERY": "the first rows of the demo's job",
+    "queries.ACCURACY_QUERY": "all rows of the demo's job",
     "submission.READ_CLOCK": "reads no table",
     "trials.LOCK_TRIALS": "reads no table",
 }

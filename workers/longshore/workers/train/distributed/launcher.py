@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import threading
 from pathlib import Path
 
-from longshore.workers.train.distributed.lifeline import end_with_worker
+from longshore.workers.train.distributed.lifeline import end_with_worker, worker_has_ended
 
 #: Seconds between two checks of the processes.
 _POLL_INTERVAL_S = 0.05
@@ -52,6 +53,9 @@ def main() -> int:
     try:
         elastic_launch(config, sys.executable)("-m", "longshore.workers.train.distributed.rank", str(folder))
     except ChildFailedError as error:
+        if worker_has_ended():
+            # So have the ranks, for the same reason. The thread that ends this process removes the folder first.
+            threading.Event().wait()
         write_exit_codes({rank: failure.exitcode for rank, failure in error.failures.items()}, folder)
         return 1
     return 0
