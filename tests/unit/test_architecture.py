@@ -151,6 +151,17 @@ def test_no_module_imports_itself_through_others() -> None:
     assert cycles(graph) == []
 
 
+def test_imports_name_their_whole_module() -> None:
+    """Relative imports hide from a search, and from a reader, where a name comes from."""
+    relative = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in modules().values()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert not relative
+
+
 def test_import_linter_sees_every_module() -> None:
     """It overlooks a folder without ``__init__.py`` in a package. Alembic finds the migrations by their path."""
     folders = {path.parent for path in modules().values()}

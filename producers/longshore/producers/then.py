@@ -1,4 +1,4 @@
-"""What comes after a job: ``client.train(...).then.evaluate(...).then.promote(...).then.infer(...)``."""
+"""The jobs that follow a job: ``client.train(...).then.evaluate(...).then.promote(...).then.infer(...)``."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Submit: TypeAlias = "Callable[[Callable[[LinkPlanner], NewJob]], JobT]"
 
 
 class Then(Generic[JobT]):
-    """Submits the next link of a chain. When a call returns, the link is durable, whoever is left to see it run.
+    """Submits the next job of a chain. When a call returns, the job is durable; no client needs to stay connected.
 
-    A link waits until the job before has succeeded, and runs on the version that this has made or used. Where that
-    fails or is cancelled, so is every later link, with the reason; its retry lets them wait again. ``timeout`` begins
-    when the link is ready. More than one link can come after a job.
+    The next job waits until the previous job has succeeded, and runs on the version that the previous job created or
+    used. If the previous job fails or is cancelled, the rest of the chain ends with the same reason; a retry of it lets
+    them wait again. ``timeout`` starts when the job can run. Several jobs can follow the same job.
 
-    What depends on a version that is not made yet (the columns of the data, options that its runtime has not) is
-    checked by the worker; everything else, as ever, by the call.
+    The call checks everything that it can. What depends on a version that does not exist yet (the columns of the data,
+    the options of its runtime) is checked by the worker.
     """
 
     def __init__(self, submit: Submit[JobT]) -> None:
@@ -34,7 +34,8 @@ class Then(Generic[JobT]):
     def evaluate(self, data: Data, target: str | None = None, **options: Unpack[EvaluateOptions]) -> JobT:
         """Measure the version; see :meth:`Client.evaluate`.
 
-        :raises InvalidInput: names the option and the reason; or the job before has failed, or makes no version.
+        :raises InvalidInput: an option is wrong, and the message names it and the reason; or the previous job has
+            failed, or does not create a version.
         """
         return self._submit(lambda planner: planner.evaluate(data, target, options))
 
@@ -48,8 +49,8 @@ class Then(Generic[JobT]):
     def promote(self, alias: str, *, if_: str | None = None, **options: Unpack[PromoteOptions]) -> JobT:
         """Point an alias at the version.
 
-        :param if_: a condition on what was measured of it, by its training and its newest evaluation; where it is
-            false, the job fails, and with it the rest of the chain. See docs/reference/conditions.md.
+        :param if_: a condition on the metrics of its training and of its newest evaluation. If it is false, the job
+            fails, and with it the rest of the chain. See docs/reference/conditions.md.
         :param options: ``priority``, ``device``, ``max_attempts``, ``timeout``, ``idempotency_key``.
         :raises InvalidInput: as :meth:`evaluate`.
         """

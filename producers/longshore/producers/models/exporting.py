@@ -16,6 +16,7 @@ from typing import Literal, get_args
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.store.manifest import CONTENT_FILES, MANIFEST_FILE, Manifest
+from longshore.shared.vocabulary import RuntimeName
 
 #: The formats a version can be exported in.
 ExportFormat = Literal["folder", "onnx", "pt2", "hdf5"]
@@ -85,10 +86,10 @@ def _write_folder(manifest: Manifest, files: Mapping[str, Path], target: Path) -
 def _write_file(
     export_format: ExportFormat, manifest: Manifest, files: Mapping[str, Path], target: Path, folder: Path
 ) -> None:
-    if export_format == manifest.runtime == "onnx":
-        shutil.copyfile(files[CONTENT_FILES["onnx"]], target)
+    if export_format == manifest.runtime == RuntimeName.ONNX:
+        shutil.copyfile(files[CONTENT_FILES[RuntimeName.ONNX]], target)
         return
-    if manifest.runtime != "family":
+    if manifest.runtime is not RuntimeName.FAMILY:
         raise InvalidInput(
             "format",
             f"{export_format}: a version of the runtime {manifest.runtime} can only be exported as a folder",
@@ -96,7 +97,7 @@ def _write_file(
     if export_format == "hdf5":
         hdf5_module().write_hdf5(manifest, files, target)
         return
-    _run_export(export_format, manifest, files[CONTENT_FILES["family"]], target, folder)
+    _run_export(export_format, manifest, files[CONTENT_FILES[RuntimeName.FAMILY]], target, folder)
 
 
 def _run_export(export_format: ExportFormat, manifest: Manifest, weights: Path, target: Path, folder: Path) -> None:

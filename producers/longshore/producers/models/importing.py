@@ -28,6 +28,7 @@ from longshore.shared.specs.tokenizer import TOKENIZER_FILE
 from longshore.shared.specs.validation import build
 from longshore.shared.store.blobs import describe
 from longshore.shared.store.manifest import CONTENT_FILES, MANIFEST_FILE, Blob, Manifest, digest_of
+from longshore.shared.vocabulary import RuntimeName
 
 #: The first bytes of every HDF5 file.
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -75,20 +76,20 @@ def read_import(path: Path, signature: SignatureLike | None) -> Imported:
         return _read_archive(path, parsed)
     read_program(content, parsed, "path")
     manifest = Manifest(
-        runtime="onnx",
+        runtime=RuntimeName.ONNX,
         weights=Blob(digest=digest_of(content), size=len(content)),
         signature=parsed,
         lineage={"imported": path.name},
         created_at=datetime.now(UTC).isoformat(),
     )
-    return Imported(manifest, {CONTENT_FILES["onnx"]: path})
+    return Imported(manifest, {CONTENT_FILES[RuntimeName.ONNX]: path})
 
 
 def _read_archive(path: Path, signature: Signature) -> Imported:
     with _temporary_folder() as temporary:
         files = unpack(path, signature, Path(temporary.name), "path")
         manifest = Manifest(
-            runtime="pt2",
+            runtime=RuntimeName.PT2,
             files={name: describe(file) for name, file in files.items()},
             signature=signature,
             lineage={"imported": path.name},
@@ -121,7 +122,7 @@ def _read_hugging_face(folder: Path) -> Imported:
     model = read_model(available, "path")
     files = {name: available[name] for name in model.files}
     manifest = Manifest(
-        runtime="huggingface",
+        runtime=RuntimeName.HUGGINGFACE,
         files={name: describe(path) for name, path in files.items()},
         signature=model.signature,
         lineage={"imported": folder.name},
@@ -136,15 +137,15 @@ def _read_folder(folder: Path) -> Imported:
     for path in files.values():
         if not path.is_file():
             raise InvalidInput("path", f"cannot read {path}: there is no such file; specify an exported folder")
-    if manifest.runtime == "onnx":
+    if manifest.runtime is RuntimeName.ONNX:
         manifest.signature.check("manifest.signature")
-        read_program(_read(files[CONTENT_FILES["onnx"]]), manifest.signature, "path")
-    elif manifest.runtime == "pt2":
+        read_program(_read(files[CONTENT_FILES[RuntimeName.ONNX]]), manifest.signature, "path")
+    elif manifest.runtime is RuntimeName.PT2:
         manifest.signature.check("manifest.signature")
         check_files(files, manifest.signature, "path")
     elif manifest.tokenizer is not None:
         read_object(files, TOKENIZER_FILE, "path")
-    elif manifest.runtime == "huggingface":
+    elif manifest.runtime is RuntimeName.HUGGINGFACE:
         available = find_files(folder, "path")
         model = read_model({name: path for name, path in available.items() if name in manifest.files}, "path")
         if model.signature != manifest.signature:

@@ -1,4 +1,4 @@
-"""What every planner needs besides its request."""
+"""What every planner needs in addition to its request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class PlanningContext:
 
     ledger: Ledger
     queues: QueueChoice
-    #: The name of the user who submits.
+    #: The name of the producer that submits.
     producer: str
-    #: Collects the rows that come with the call.
+    #: Collects the rows that are passed in memory.
     blocks: InputBlocks

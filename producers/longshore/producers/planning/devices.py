@@ -1,4 +1,4 @@
-"""Whether some worker has as many devices as a training asks for."""
+"""Checks that a worker has as many devices as a training needs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from longshore.shared.specs.train import TrainSpec
 
 
 def check_devices(spec: TrainSpec, queue: str, fleet: Workers) -> None:
-    """A worker on CPUs runs any number of processes; on GPUs there must be one that sees so many.
+    """Check that a live worker has enough GPUs. A worker on CPUs runs any number of processes.
 
-    :raises InvalidInput: those that are alive see fewer. Where none is, one may yet come.
+    :raises InvalidInput: every live GPU worker has fewer. If none is alive, one may still start: no error.
     """
     if spec.devices == 1 or queue != "gpu":
         return
@@ -19,6 +19,6 @@ def check_devices(spec: TrainSpec, queue: str, fleet: Workers) -> None:
         has = "one GPU" if most == 1 else f"{most} GPUs"
         raise InvalidInput(
             "devices",
-            f"{spec.devices}: no worker has more than {has}; ask for fewer, or start one that sees {spec.devices}: "
+            f"{spec.devices}: no worker has more than {has}; use fewer, or start a worker with {spec.devices}: "
             f"longshore worker --devices {joined(spec.devices)}",
         )

@@ -25,7 +25,7 @@ from longshore.shared.references import ModelReference
 from longshore.shared.specs.jobs import EvaluateSpec, FileInput, Input
 from longshore.shared.specs.signature import Signature
 from longshore.shared.specs.validation import build
-from longshore.shared.vocabulary import Action, JobKind
+from longshore.shared.vocabulary import Action, JobKind, RuntimeName
 
 
 def plan_evaluation(request: Evaluate, context: PlanningContext) -> NewJob:
@@ -44,7 +44,7 @@ def plan_evaluation(request: Evaluate, context: PlanningContext) -> NewJob:
     target = signature.target if request.target is None else request.target
     # Check all options before reading the data, which can be slow.
     spec = build(EvaluateSpec, {"data": {"uri": "/", "format": "csv"}, "target": target, **options.spec})
-    spec.inference().check(signature, str(version.manifest.get("runtime", "family")))
+    spec.inference().check(signature, str(version.manifest.get("runtime", RuntimeName.FAMILY)))
     data, rows, content = _take(request.data, options.format, signature, target, name, context.blocks)
     spec = spec.model_copy(update={"data": data})
     draft = Draft(

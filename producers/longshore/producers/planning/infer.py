@@ -35,7 +35,7 @@ from longshore.shared.references import ModelReference
 from longshore.shared.specs.jobs import FileInput, InferSpec, Input
 from longshore.shared.specs.signature import Signature
 from longshore.shared.specs.validation import build
-from longshore.shared.vocabulary import Action, JobKind
+from longshore.shared.vocabulary import Action, JobKind, RuntimeName
 
 #: Number of rows that are checked at submission.
 LOOKED_AT = 1024
@@ -123,7 +123,7 @@ class InferencePlanner:
         # Check all options before reading the data, which can be slow.
         spec = build(InferSpec, {"data": FileInput(uri="/", format="csv"), **options.spec})
         signature = Signature.model_validate(version.manifest["signature"])
-        spec.check(signature, str(version.manifest.get("runtime", "family")))
+        spec.check(signature, str(version.manifest.get("runtime", RuntimeName.FAMILY)))
         spec, output = settle_output(spec)
         if output is not None:
             check_free_unless_known(output, options.job.idempotency_key, self._producer, self._submissions)

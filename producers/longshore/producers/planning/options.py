@@ -1,4 +1,4 @@
-"""Divides the options of a request: those of the job, those of its spec, and unknown ones."""
+"""Divides the options of a request into those of the job and those of its spec, and refuses unknown ones."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from longshore.shared.specs.base import NOT_AN_OPTION
 from longshore.shared.specs.jobs import InferSpec, JobOptions
 from longshore.shared.specs.validation import build, unknown_option
 
-#: The option that names the format of a file whose suffix does not.
+#: The option for the format of a file whose suffix does not say it.
 FORMAT = "format"
 
 
 @dataclass(frozen=True)
 class SortedOptions:
-    """The options of one request. Those of the job are checked already."""
+    """The options of one request. Those of the job are already checked."""
 
     job: JobOptions
     spec: dict[str, object]

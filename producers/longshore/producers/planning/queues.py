@@ -1,4 +1,4 @@
-"""Which queue a job goes to."""
+"""Chooses the queue of a job."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from longshore.shared.ledger.workers import Workers
 
 
 class QueueChoice:
-    """Chooses for the jobs of one call; asks once which workers are alive."""
+    """Chooses the queues for the jobs of one call. Looks up the live workers once."""
 
     def __init__(self, fleet: Workers) -> None:
         self._fleet = fleet
 
     def choose(self, device: Literal["auto", "cpu", "gpu"]) -> str:
-        """``auto`` is the GPU workers' queue while one of them is alive. They also take from the CPU workers' queue."""
+        """Return the queue: for ``auto`` that of the GPU workers if one is alive.
+
+        They also take from the queue of the CPU workers.
+        """
         if device != "auto":
             return device
         return "gpu" if "gpu" in self._alive else "cpu"

@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt, StrictStr, fi
 
 from longshore.shared.specs.signature import Task
 
-#: Classes in the table, and in the confusion matrix: of more, those with the most rows.
-CLASSES_KEPT, CONFUSION_KEPT = 1000, 100
+#: Maximum numbers of classes in the report and in the confusion matrix. Those with the most rows are kept.
+MAX_REPORTED_CLASSES, MAX_CONFUSION_CLASSES = 1000, 100
 #: Maximum number of unknown labels that are listed.
-UNKNOWN_KEPT = 20
-#: Stands in the confusion matrix for labels that the version does not know, and for classes that have no line there.
+MAX_UNKNOWN_LABELS = 20
+#: Lines of the confusion matrix: labels that the version does not know, and classes beyond the maximum.
 UNKNOWN, OTHERS = "(unknown)", "(others)"
 
 #: Metrics in the order in which they are shown.
@@ -31,7 +31,7 @@ class _Frozen(BaseModel):
 
 
 class ClassReport(_Frozen):
-    """How one class fared, or one label of multilabel. A rate whose denominator is 0 is 0."""
+    """The scores of one class, or of one label of multilabel. A rate whose denominator is 0 is 0."""
 
     label: Label
     precision: float
@@ -50,11 +50,12 @@ class ConfusionMatrix(_Frozen):
 
 
 class WorstRow(_Frozen):
-    """A row on which the version was far off."""
+    """A row with one of the largest losses."""
 
     #: Its number in the data, from 0.
     row: int
-    #: Of multilabel all labels, in the order of the version's; of the prediction those of a probability of 0.5 or more.
+    #: Multilabel: all labels of the row, in the version's order. As a prediction, those with a probability of at least
+    #: 0.5.
     target: Label | float | tuple[Label, ...]
     prediction: Label | float | tuple[Label, ...]
     #: Classification: minus the natural logarithm of the probability given to the target. Regression: squared error.
@@ -81,7 +82,7 @@ class Evaluation(_Frozen):
     target: str
     #: Rows that were measured.
     rows: int
-    #: Rows that could not be computed, or have no target.
+    #: Rows that could not be computed or have no target.
     failed: int
     metrics: dict[str, float]
     #: By metric: the 2.5 % and 97.5 % quantiles of its bootstrap distribution.

@@ -1,4 +1,4 @@
-"""What is searched for the best training: the space of its options, and how."""
+"""Specs of searches: the search space and the strategy; and of cross-validation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from longshore.shared.specs.train import TrainSpec
 from longshore.shared.specs.validation import build, shorten
 from longshore.shared.vocabulary import Pruner, Sampler
 
-#: Options that say what is trained and not how; they are the same for every trial.
+#: Options that cannot be searched: they say what is trained, not how, and are the same for every trial.
 FIXED = frozenset(
     {
         "model",
@@ -43,12 +43,12 @@ FIXED = frozenset(
         "teacher_digest",
     }
 )
-#: Options that change what ``val_loss`` is; class weights do not.
+#: Options that change the meaning of ``val_loss``. Class weights do not.
 OF_LOSS = frozenset({"loss", "label_smoothing", "beta", "delta"})
 #: Prefix of the options of the family, as in ``config.hidden``.
 CONFIG = "config."
-#: A fold has a part of the rows, so there are as many folds as this at most.
-MOST_FOLDS = 100
+#: Maximum number of folds.
+MAX_FOLDS = 100
 
 #: Parameters of a trial by name: options of :class:`~longshore.shared.specs.train.TrainSpec`, or ``config.`` and a key.
 Parameters = dict[str, JsonValue]
@@ -59,25 +59,25 @@ class _Part(BaseModel):
 
 
 class Choices(_Part):
-    """One of some values, in no order."""
+    """A set of values without an order."""
 
     choices: tuple[JsonValue, ...] = Field(min_length=1)
 
 
 class Interval(_Part):
-    """A number from ``low`` to ``high``, both included; whole if both are whole numbers."""
+    """A number from ``low`` to ``high``, both included. An integer if both are integers."""
 
     low: int | float
     high: int | float
-    #: Equally likely by orders of magnitude.
+    #: Sample uniformly on a logarithmic scale.
     log: bool = False
-    #: Only ``low``, ``low + step``, ...; default for whole numbers: 1.
+    #: Only ``low``, ``low + step``, ... Default: 1 for integers, any number otherwise.
     step: Annotated[int | float, Field(gt=0)] | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Interval:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low <= self.high):
-            raise ValueError(f"low {self.low} and high {self.high} are no interval; low must not be above high")
+            raise ValueError(f"low {self.low} and high {self.high} are not an interval; low must not be above high")
         if self.log and self.low <= 0:
             raise ValueError(f"low {self.low}: a logarithmic interval begins above 0")
         if self.log and self.step is not None:
@@ -86,7 +86,7 @@ class Interval(_Part):
 
     @property
     def whole(self) -> bool:
-        """Whether its numbers are whole."""
+        """Whether the numbers are integers."""
         return all(isinstance(number, int) for number in (self.low, self.high, self.step or 1))
 
 
@@ -123,7 +123,7 @@ class TuneSpec(_Part):
     @field_validator("space", mode="before")
     @classmethod
     def _read_space(cls, value: object) -> object:
-        """A plain list is a choice."""
+        """Read a plain list as choices."""
         if not isinstance(value, Mapping):
             return value
         return {key: one if isinstance(one, Mapping | _Part) else {"choices": one} for key, one in value.items()}
@@ -139,12 +139,15 @@ class TuneSpec(_Part):
         :raises InvalidInput: names the option or the value.
         """
         if not self.metric.startswith("val_"):
-            raise InvalidInput("metric", f"{self.metric!r}: give one of the held-out rows, as val_loss or val_accuracy")
+            raise InvalidInput(
+                "metric",
+                f"{self.metric!r} is not measured on the validation rows; give one that is, like val_accuracy",
+            )
         other = sorted(OF_LOSS & self.space.keys())
         if other and self.metric == "val_loss":
             raise InvalidInput(
                 "metric",
-                f"'val_loss' is of another loss in each trial, since {', '.join(other)} is searched; give another",
+                f"'val_loss' is not comparable between trials, because {', '.join(other)} is searched; give another",
             )
         for name, part in self.space.items():
             if name in FIXED or name == "config" or not _known(name):
@@ -154,14 +157,14 @@ class TuneSpec(_Part):
                 try:
                     applied(self.train, {name: value})
                 except InvalidInput as error:
-                    raise InvalidInput(f"space.{name}", f"{shorten(value)} cannot be given: {error}") from None
+                    raise InvalidInput(f"space.{name}", f"{shorten(value)} is not valid: {error}") from None
         if self.sampler == "grid":
             self.grid()
 
     def grid(self) -> list[Parameters]:
         """Every combination, the last option changing fastest.
 
-        :raises InvalidInput: an interval has no step, so that its values cannot be counted; or there are too many.
+        :raises InvalidInput: an interval has no step, or there are too many combinations.
         """
         combinations: list[Parameters] = [{}]
         for name, part in self.space.items():
@@ -173,15 +176,15 @@ class TuneSpec(_Part):
 
 
 class CrossValidateSpec(_Part):
-    """Train on all rows but one part of them, once for each part, and measure on that part."""
+    """Train once for each fold, on all rows except those of the fold, and measure on the fold."""
 
     train: Annotated[TrainSpec, NOT_AN_OPTION]
-    folds: Annotated[int, Field(ge=2, le=MOST_FOLDS)] = 5
-    """How many parts the rows are divided into. Each part measures one training."""
+    folds: Annotated[int, Field(ge=2, le=MAX_FOLDS)] = 5
+    """How many folds the rows are divided into. Each fold measures one training."""
 
 
 def applied(spec: TrainSpec, parameters: Parameters) -> TrainSpec:
-    """``spec`` with the parameters of a trial. Whether they go together is for :meth:`TrainSpec.check`.
+    """Apply the parameters of a trial to ``spec``. :meth:`TrainSpec.check` checks combinations of them.
 
     :raises InvalidInput: a value is not valid.
     """
@@ -199,7 +202,7 @@ def lower_is_better(metric: str) -> bool:
 
 
 def shown(parameters: Parameters) -> str:
-    """Parameters in one line: ``learning_rate=0.01 config.hidden=[64]``."""
+    """Format parameters in one line: ``learning_rate=0.01 config.hidden=[64]``."""
     return " ".join(
         f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={json.dumps(value, ensure_ascii=False)}"
         for name, value in parameters.items()

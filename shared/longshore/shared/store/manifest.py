@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -24,27 +25,28 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Signature
 from longshore.shared.specs.tokenizer import TOKENIZER_FILE
 from longshore.shared.specs.validation import build
+from longshore.shared.vocabulary import RuntimeName
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _PATH = re.compile(r"[A-Za-z0-9._-]{1,120}(/[A-Za-z0-9._-]{1,120}){0,3}")
 
 #: The name of the weights file in a version's folder, by runtime. Other runtimes have several files, with their own
 #: names.
-CONTENT_FILES = {"family": "weights.safetensors", "onnx": "model.onnx"}
+CONTENT_FILES: Mapping[str, str] = {RuntimeName.FAMILY: "weights.safetensors", RuntimeName.ONNX: "model.onnx"}
 #: The name of the manifest in a version's folder.
 MANIFEST_FILE = "manifest.json"
 #: The fields that a manifest must have and must not have, by runtime.
-_REQUIRED = {
-    "family": ("family", "config", "weights"),
-    "onnx": ("weights",),
-    "huggingface": ("files",),
-    "pt2": ("files",),
+_REQUIRED: Mapping[str, tuple[str, ...]] = {
+    RuntimeName.FAMILY: ("family", "config", "weights"),
+    RuntimeName.ONNX: ("weights",),
+    RuntimeName.HUGGINGFACE: ("files",),
+    RuntimeName.PT2: ("files",),
 }
-_FORBIDDEN = {
-    "family": ("files",),
-    "onnx": ("family", "config", "files", "tokenizer"),
-    "huggingface": ("family", "config", "weights", "tokenizer"),
-    "pt2": ("family", "config", "weights", "tokenizer"),
+_FORBIDDEN: Mapping[str, tuple[str, ...]] = {
+    RuntimeName.FAMILY: ("files",),
+    RuntimeName.ONNX: ("family", "config", "files", "tokenizer"),
+    RuntimeName.HUGGINGFACE: ("family", "config", "weights", "tokenizer"),
+    RuntimeName.PT2: ("family", "config", "weights", "tokenizer"),
 }
 
 
@@ -95,7 +97,7 @@ class Manifest(BaseModel):
 
     format: Literal[1] = 1
     #: What runs the version.
-    runtime: Literal["family", "onnx", "huggingface", "pt2"] = "family"
+    runtime: RuntimeName = RuntimeName.FAMILY
     #: Only for the runtime ``family``; the others write neither this nor ``config``.
     family: str = ""
     #: The family's configuration.
@@ -117,14 +119,14 @@ class Manifest(BaseModel):
 
     @model_validator(mode="after")
     def _check_runtime(self) -> Manifest:
-        if self.runtime == "family" and not self.family:
+        if self.runtime is RuntimeName.FAMILY and not self.family:
             raise ValueError("a version of the runtime family must name its family")
         wrong = [field for field in _FORBIDDEN[self.runtime] if getattr(self, field)]
         if wrong:
             raise ValueError(f"a version of the runtime {self.runtime} must not have {wrong[0]}")
         if not self.blobs:
             raise ValueError(f"a version of the runtime {self.runtime} must have {_REQUIRED[self.runtime][-1]}")
-        if (self.tokenizer is not None) != (self.runtime == "family" and self.signature.is_text):
+        if (self.tokenizer is not None) != (self.runtime is RuntimeName.FAMILY and self.signature.is_text):
             raise ValueError("a tokenizer is required for a family that reads texts, and not allowed otherwise")
         if MANIFEST_FILE in self.files:
             raise ValueError(f"{MANIFEST_FILE} is reserved for the manifest itself")
@@ -184,7 +186,7 @@ class Manifest(BaseModel):
                 f"{values.get('format')!r}: this release of Longshore reads format 1; use the release that wrote it, "
                 "or a newer one",
             )
-        runtime = str(values.get("runtime", "family"))
+        runtime = str(values.get("runtime", RuntimeName.FAMILY))
         for field in _REQUIRED.get(runtime, ()):
             if field not in values:
                 raise InvalidInput(f"manifest.{field}", "required, but missing")

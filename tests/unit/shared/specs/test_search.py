@@ -40,9 +40,9 @@ def test_a_list_is_a_choice_and_two_ends_an_interval() -> None:
         ({"learning_rat": [1]}, "space.learning_rat: cannot be searched; the options are accumulate"),
         ({"model": ["a"]}, "space.model: cannot be searched"),
         ({"config": [{}]}, "space.config: cannot be searched"),
-        ({"epochs": [5, "many"]}, "space.epochs: 'many' cannot be given: epochs: 'many'"),
-        ({"learning_rate": {"low": -1, "high": 1}}, "space.learning_rate: -1 cannot be given: learning_rate: "),
-        ({"learning_rate": {"low": 2, "high": 1}}, "low 2 and high 1 are no interval"),
+        ({"epochs": [5, "many"]}, "space.epochs: 'many' is not valid: epochs: 'many'"),
+        ({"learning_rate": {"low": -1, "high": 1}}, "space.learning_rate: -1 is not valid: learning_rate: "),
+        ({"learning_rate": {"low": 2, "high": 1}}, "low 2 and high 1 are not an interval"),
         ({"learning_rate": {"low": 0, "high": 1, "log": True}}, "begins above 0"),
         ({"learning_rate": {"low": 1, "high": 2, "log": True, "step": 1}}, "has no step"),
         ({"learning_rate": {"low": 0.1, "hi": 1}}, "space"),
@@ -63,7 +63,7 @@ def test_the_metric_is_one_of_held_out_rows() -> None:
 @pytest.mark.parametrize("name", ["loss", "label_smoothing", "beta", "delta"])
 def test_losses_are_not_compared_by_themselves(name: str) -> None:
     space: dict[str, object] = {name: ["mse", "huber"] if name == "loss" else [0.1, 0.2]}
-    with pytest.raises(InvalidInput, match=f"^metric: 'val_loss' is of another loss in each trial, since {name} is"):
+    with pytest.raises(InvalidInput, match=f"^metric: 'val_loss' is not comparable between trials, because {name} is"):
         tuning(space)
     assert tuning(space, metric="val_mae").metric == "val_mae"
     # Held-out rows are measured without the weights of classes.

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.store.manifest import Blob, Manifest
+from longshore.shared.vocabulary import RuntimeName
 
 VALUES = st.recursive(
     st.none()
@@ -96,7 +97,7 @@ def test_the_digest_of_a_family_s_version_never_changes(manifest: Manifest) -> N
 
 def test_an_onnx_version_has_no_family(manifest: Manifest) -> None:
     onnx = Manifest(
-        runtime="onnx", weights=manifest.weights, signature=manifest.signature, created_at=manifest.created_at
+        runtime=RuntimeName.ONNX, weights=manifest.weights, signature=manifest.signature, created_at=manifest.created_at
     )
     written = json.loads(onnx.canonical())
     assert written["runtime"] == "onnx"

@@ -108,7 +108,7 @@ def test_rows_with_labels_that_are_unknown_are_wrong_as_a_whole() -> None:
 
 
 def test_many_numbers_are_not_ranked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_SCORES", 10)
+    monkeypatch.setattr(module, "MAX_SCORES", 10)
     found = measure(np.ones((6, 2)), np.eye(6, 2, dtype=bool))
     assert "auroc" not in found.metrics
     assert found.notes == ("auroc is left out: 6 rows of 2 labels are too many to rank",)

@@ -118,7 +118,7 @@ def test_labels_that_are_unknown_count_as_wrong_and_have_no_loss() -> None:
 
 
 def test_many_classes_stay_small_and_without_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classes_module, "MOST_SCORES", 1000)
+    monkeypatch.setattr(classes_module, "MAX_SCORES", 1000)
     random = np.random.default_rng(3)
     found = measure(random.normal(size=(300, 1500)), random.integers(0, 1500, 300))
     assert "auroc" not in found.metrics

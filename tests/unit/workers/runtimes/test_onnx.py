@@ -18,6 +18,7 @@ from torch import nn
 from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.store.manifest import Blob, Manifest
+from longshore.shared.vocabulary import RuntimeName
 from longshore.workers.inference.batch_runner import NOT_FINITE
 from longshore.workers.runtimes.base import Execution, Runtime
 from longshore.workers.runtimes.loading import load
@@ -53,7 +54,7 @@ def opened(path: Path, model: onnx.ModelProto | bytes, signature: Signature = RE
     content = model if isinstance(model, bytes) else model.SerializeToString()
     path.write_bytes(content)
     blob = Blob(digest=f"sha256:{hashlib.sha256(content).hexdigest()}", size=len(content))
-    manifest = Manifest(runtime="onnx", weights=blob, signature=signature, created_at="2026-01-01T00:00:00Z")
+    manifest = Manifest(runtime=RuntimeName.ONNX, weights=blob, signature=signature, created_at="2026-01-01T00:00:00Z")
     return load(manifest, lambda _: path, CPU, Execution())
 
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 
 from longshore.shared.specs.evaluate import (
-    CLASSES_KEPT,
-    CONFUSION_KEPT,
+    MAX_CONFUSION_CLASSES,
+    MAX_REPORTED_CLASSES,
     OTHERS,
     UNKNOWN,
     ClassReport,
@@ -22,11 +22,11 @@ from longshore.workers.evaluation.quality import Cells, auroc, rate
 from longshore.workers.evaluation.rows import Measured, largest, whole
 
 #: Maximum number of probabilities stored for AUROC; with more, AUROC is left out.
-MOST_SCORES = 32_000_000
+MAX_SCORES = 32_000_000
 
 
 class ClassRows:
-    """Collects the rows of a classifier: about 28 bytes per row, plus the probabilities up to ``MOST_SCORES``.
+    """Collects the rows of a classifier: about 28 bytes per row, plus the probabilities up to ``MAX_SCORES``.
 
     :param labels: two or more.
     """
@@ -56,7 +56,7 @@ class ClassRows:
             # With two classes, one probability determines the other.
             columns = chances[:, 1:] if len(self._labels) == 2 else chances
             self._stored += columns.size
-            self._scores = [*self._scores, columns] if self._stored <= MOST_SCORES else None
+            self._scores = [*self._scores, columns] if self._stored <= MAX_SCORES else None
 
     def measure(self, bootstrap: Bootstrap, worst: int) -> Measured:
         """Compute the metrics of all rows; there must be at least one."""
@@ -137,12 +137,12 @@ class ClassRows:
                 f1=float(f1[code]),
                 support=int(support[code]),
             )
-            for code in _most(support, CLASSES_KEPT)
+            for code in _most(support, MAX_REPORTED_CLASSES)
         )
 
     def _confusion(self, cells: Cells, unknown: bool) -> ConfusionMatrix:
         _, _, support = cells.by_class()
-        largest = _most(support, CONFUSION_KEPT)
+        largest = _most(support, MAX_CONFUSION_CLASSES)
         labels: list[str | int | bool] = [self._labels[code] for code in largest]
         # The index of each class in the matrix; the last entry is for unknown labels.
         place = np.full(len(self._labels) + 1, len(largest), np.int64)

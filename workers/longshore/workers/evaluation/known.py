@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from longshore.shared.specs.evaluate import UNKNOWN_KEPT
+from longshore.shared.specs.evaluate import MAX_UNKNOWN_LABELS
 from longshore.shared.specs.signature import Signature
 from longshore.shared.specs.validation import shorten
 
@@ -63,7 +63,7 @@ class KnownTargets:
             if (code := self._codes.get((type(each), each))) is not None:
                 return code
         named = shorten(value)
-        if len(self.unknown) < UNKNOWN_KEPT and named not in self.unknown:
+        if len(self.unknown) < MAX_UNKNOWN_LABELS and named not in self.unknown:
             self.unknown.append(named)
         return len(self._codes)
 

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from longshore.shared.specs.evaluate import CLASSES_KEPT, ClassReport, WorstRow
+from longshore.shared.specs.evaluate import MAX_REPORTED_CLASSES, ClassReport, WorstRow
 from longshore.workers.evaluation.bootstrap import Bootstrap, Interval
-from longshore.workers.evaluation.classes import MOST_SCORES
+from longshore.workers.evaluation.classes import MAX_SCORES
 from longshore.workers.evaluation.pairs import PairCollector, Pairs
 from longshore.workers.evaluation.quality import auroc
 from longshore.workers.evaluation.rows import Measured, largest, whole
@@ -23,7 +23,7 @@ Label = str | int | bool
 
 class SetRows:
     """Collects multilabel rows: 17 bytes per row, 14 bytes per true or predicted label, plus the logits up to
-    ``MOST_SCORES``.
+    ``MAX_SCORES``.
 
     :param labels: one or more.
     """
@@ -52,7 +52,7 @@ class SetRows:
         self._pairs.add(true, torch.sigmoid(logits).numpy() >= THRESHOLD)
         if self._logits is not None:
             self._stored_logits += outputs.size
-            self._logits = [*self._logits, outputs] if self._stored_logits <= MOST_SCORES else None
+            self._logits = [*self._logits, outputs] if self._stored_logits <= MAX_SCORES else None
 
     def measure(self, bootstrap: Bootstrap, worst: int) -> Measured:
         """Compute the metrics of all rows; there must be at least one."""
@@ -100,7 +100,7 @@ class SetRows:
 
     def _table(self, pairs: Pairs) -> tuple[ClassReport, ...]:
         rates = pairs.by_label()
-        largest = np.sort(np.argsort(-rates.support, kind="stable")[:CLASSES_KEPT])
+        largest = np.sort(np.argsort(-rates.support, kind="stable")[:MAX_REPORTED_CLASSES])
         return tuple(
             ClassReport(
                 label=self._labels[code],

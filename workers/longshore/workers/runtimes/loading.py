@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from longshore.shared.store.manifest import CONTENT_FILES, Blob, Manifest
+from longshore.shared.vocabulary import RuntimeName
 from longshore.workers.runtimes import family, huggingface, onnx, pt2, text_family
 from longshore.workers.runtimes.base import Execution, Runtime
 
@@ -21,13 +22,13 @@ def load(manifest: Manifest, fetch: Callable[[Blob], Path], device: torch.device
     :raises CorruptBlob: a file cannot be loaded.
     """
     files = {name: fetch(blob) for name, blob in manifest.blobs.items()}
-    if manifest.runtime == "huggingface":
+    if manifest.runtime is RuntimeName.HUGGINGFACE:
         return huggingface.load(files, device, execution)
-    if manifest.runtime == "pt2":
+    if manifest.runtime is RuntimeName.PT2:
         return pt2.load(manifest, files, device, execution)
-    if manifest.runtime == "family" and manifest.signature.is_text:
+    if manifest.runtime is RuntimeName.FAMILY and manifest.signature.is_text:
         return text_family.load(manifest, files, device, execution)
     content = files[CONTENT_FILES[manifest.runtime]]
-    if manifest.runtime == "onnx":
+    if manifest.runtime is RuntimeName.ONNX:
         return onnx.load(manifest, content, execution)
     return family.load(manifest, content, device, execution)

@@ -13,6 +13,7 @@ from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.shared.specs.signature import Signature
 from longshore.shared.specs.tokenizer import TOKENIZER_FILE
 from longshore.shared.store.manifest import CONTENT_FILES, Manifest
+from longshore.shared.vocabulary import RuntimeName
 from longshore.workers.runtimes.base import Execution, PreparedRows, RowSelection
 from longshore.workers.runtimes.family import build_module
 from longshore.workers.runtimes.tokens import TextReader, TokenizationConfig, Tokens
@@ -87,7 +88,7 @@ def load(
     except (OSError, ValueError) as error:
         raise CorruptBlob(f"{files[TOKENIZER_FILE]} cannot be read: {error}") from error
     reader = make_reader(content, manifest.signature, "runtime")
-    module = build_module(manifest, files[CONTENT_FILES["family"]]).to(device)
+    module = build_module(manifest, files[CONTENT_FILES[RuntimeName.FAMILY]]).to(device)
     runtime = TextFamilyRuntime(module, reader, manifest.signature, device, execution)
     if execution.compile:
         _try(runtime)

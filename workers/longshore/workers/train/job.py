@@ -17,6 +17,7 @@ from longshore.shared.specs.tokenizer import TOKENIZER_FILE
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.store.address import public
 from longshore.shared.store.manifest import Manifest
+from longshore.shared.vocabulary import RuntimeName
 from longshore.workers.context import WorkerContext
 from longshore.workers.families.weights import save_weights
 from longshore.workers.process.heartbeat import Heartbeat
@@ -131,7 +132,7 @@ def store_version(context: WorkerContext, claim: Claim, spec: TrainSpec, trained
             tokenizer = context.store.put_blob(written)
     manifest = Manifest(
         format=1,
-        runtime="family",
+        runtime=RuntimeName.FAMILY,
         family=spec.family,
         config=trained.config.model_dump(mode="json"),
         weights=weights,

@@ -10,6 +10,7 @@ from longshore.shared.ledger.records import VersionRecord
 from longshore.shared.references import ModelReference
 from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.specs.train import TrainSpec
+from longshore.shared.vocabulary import RuntimeName
 
 #: The options that name a version.
 NAMING = ("base", "teacher")
@@ -27,8 +28,8 @@ def find_versions(spec: TrainSpec, models: Models) -> dict[str, VersionRecord]:
         if reference is None:
             continue
         version = models.resolve(ModelReference.parse(reference), option)
-        runtime = version.manifest.get("runtime", "family")
-        if runtime != "family":
+        runtime = version.manifest.get("runtime", RuntimeName.FAMILY)
+        if runtime != RuntimeName.FAMILY:
             raise InvalidInput(option, f"{reference} runs by {runtime}; a version that was trained here is needed")
         versions[option] = version
     if spec.teacher is None:
