@@ -1,0 +1,23 @@
+"""How many random cases the differential tests run.
+
+They compare Longshore with an independent implementation on random inputs. The seeds are fixed: a run repeats the run
+before it. ``make differential`` runs more cases than ``pytest`` does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+#: A multiple of the usual number of cases. Default: 1.
+SCALE_VARIABLE = "LONGSHORE_DIFFERENTIAL_SCALE"
+
+
+def case_count(usual: int) -> int:
+    """The number of cases to run, at least 1, for a test that usually runs ``usual`` of them."""
+    return max(1, round(usual * float(os.environ.get(SCALE_VARIABLE, "1"))))
+
+
+def seeds(usual: int) -> Sequence[int]:
+    """A seed for each case."""
+    return range(case_count(usual))
