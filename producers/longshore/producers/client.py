@@ -121,8 +121,8 @@ class Client:
 
         :param model: as for :meth:`train`, and so are ``family``, ``data`` and ``target``.
         :param space: the values to try, by the name of an option of :meth:`train`, or by ``config.`` and a key of the
-            family: a list of values, or an interval such as ``{"low": 1e-4, "high": 0.1, "log": True}``. ``step``
-            leaves only every so many numbers. The numbers are whole if both ends are.
+            family: a list of values, or an interval such as ``{"low": 1e-4, "high": 0.1, "log": True}``. With ``step``,
+            only ``low``, ``low + step``, ... are tried. The numbers are integers if both ends are.
         :param options: the options of the search, and those that every trial has in common. Each has its type, default
             and meaning in :class:`~longshore.producers.options.keywords.TuneOptions` (docs/reference/options.md).
         :raises InvalidInput: names the option and the reason; nothing was queued.

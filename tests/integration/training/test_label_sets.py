@@ -208,7 +208,7 @@ def test_what_cannot_be_learned_is_refused_at_the_call(client: Client, rows: pa.
     lone = {"x": [1.0, 2.0], "y": [["a"], ["b"]], "part": ["train", "val"]}
     with pytest.raises(JobFailed, match=r"has 'b' in row 1 for validation, and in no row to train on"):
         client.train("m", "linear", lone, "y", split="part").wait(TIMEOUT_S)
-    with pytest.raises(JobFailed, match=r"metrics: 'mae' is none of several labels a row") as error:
+    with pytest.raises(JobFailed, match=r"metrics: 'mae' is not a metric for several labels a row") as error:
         client.train("m", "linear", rows, "true", metrics=["mae"], epochs=1).wait(TIMEOUT_S)
     assert "subset_accuracy" in str(error.value)
 

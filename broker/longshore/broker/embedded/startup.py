@@ -101,7 +101,7 @@ class Startup:
         if self._plan.with_flower:
             self._await_flower(children["flower"], ports.flower)
         elif self._plan.flower and self._plan.services is None:
-            logger.info("flower is not installed, so there is none; to have it: pip install 'longshore[monitor]'")
+            logger.info("flower is not installed and does not run; to install it: pip install 'longshore[monitor]'")
 
     def _start_server(self, server: Server, port: int, *, fixed: bool) -> int:
         for _ in range(_MAX_STARTS):

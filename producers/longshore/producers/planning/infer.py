@@ -62,7 +62,7 @@ class Target:
         return f"{self.draft.model}:{self.draft.version}"
 
     def batch_key_for(self, rows: int) -> str | None:
-        """The batch key of a shard of so many rows; ``None`` for a shard that is too large to be batched."""
+        """The batch key of a shard of ``rows`` rows; ``None`` for a shard that is too large to be batched."""
         return self.batch_key if rows <= MAX_SMALL_SHARD_ROWS else None
 
 

@@ -12,7 +12,7 @@ from longshore.shared.vocabulary import Action, JobKind, State
 
 
 def extension(record: JobRecord, last: CheckpointRecord | None, epochs: int) -> NewJob:
-    """The job that trains so many epochs more.
+    """The job that trains for more epochs.
 
     :param last: the last checkpoint of the ended job.
     :raises InvalidInput: the job is not a successful training, or has no checkpoint.

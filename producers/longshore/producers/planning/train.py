@@ -159,5 +159,6 @@ def check_family(spec: TrainSpec, features: Sequence[Feature], fleet: Workers) -
     known = {*BUILT_IN, *fleet.families()}
     if spec.family not in known:
         raise InvalidInput(
-            "family", f"{spec.family!r} is none that a worker can train; there are {', '.join(sorted(known))}"
+            "family",
+            f"{spec.family!r} is not a family that a worker can train; the families are {', '.join(sorted(known))}",
         )

@@ -298,7 +298,7 @@ workers = Table(
 batch_sizes = Table(
     "batch_sizes",
     metadata,
-    # Of a version, on a kind of device: "cpu", or the name of a GPU.
+    # For a version and a kind of device: "cpu", or the name of a GPU.
     Column("digest", Text, primary_key=True),
     Column("device", Text, primary_key=True),
     # Tokens in the longest row, rounded up to a power of two; 0 if rows have no length.

@@ -10,7 +10,7 @@ from longshore.shared.ledger.records import WorkerRecord
 
 #: Seconds between two reports of a worker that it is running.
 PRESENCE_INTERVAL_S = 5.0
-#: A worker that has not reported for so many seconds counts as gone.
+#: Seconds without a report after which a worker counts as gone.
 PRESENCE_TIMEOUT_S = 20.0
 
 
@@ -33,7 +33,7 @@ def count_devices(device: str) -> int:
 
 
 def joined(count: int) -> str:
-    """The device name of a worker with so many GPUs, as ``longshore worker --devices`` takes it."""
+    """The device name of a worker with this number of GPUs, as ``longshore worker --devices`` takes it."""
     return "+".join(f"cuda:{number}" for number in range(count))
 
 

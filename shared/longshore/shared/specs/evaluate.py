@@ -71,7 +71,7 @@ class Evaluation(_Frozen):
     (one class against the rest, averaged over the classes of which there are rows and others), ``log_loss``; or
     ``mae``, ``mse`` and ``r2``.
 
-    Of multilabel: ``accuracy`` (of all pairs of a row and a label), ``subset_accuracy`` (of rows that are right as a
+    For multilabel: ``accuracy`` (of all pairs of a row and a label), ``subset_accuracy`` (of rows that are right as a
     whole), averages over all labels ``precision``, ``recall`` and ``f1``, ``micro_f1`` (of all pairs), ``auroc``
     (averaged over the labels that some rows have and others have not) and ``log_loss`` (binary cross entropy, mean over
     rows and labels). A metric that is not defined on the data is left out.

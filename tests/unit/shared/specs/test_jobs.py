@@ -86,10 +86,14 @@ def test_what_is_of_embeddings_alone_is_refused_elsewhere(options: dict[str, obj
 @pytest.mark.parametrize(
     ("task", "metrics", "said"),
     [
-        ("classification", ["f1", "mae"], "'mae' is none of classes; there are accuracy, precision"),
-        ("regression", ["f1"], "'f1' is none of numbers; there are mae, mse"),
-        ("multilabel", ["perplexity"], "'perplexity' is none of several labels a row; there are accuracy, subset_acc"),
-        ("embedding", ["f1"], "'f1' is none of embeddings; there are recall_at_1"),
+        ("classification", ["f1", "mae"], "'mae' is not a metric for classes; use accuracy, precision"),
+        ("regression", ["f1"], "'f1' is not a metric for numbers; use mae, mse"),
+        (
+            "multilabel",
+            ["perplexity"],
+            "'perplexity' is not a metric for several labels a row; use accuracy, subset_acc",
+        ),
+        ("embedding", ["f1"], "'f1' is not a metric for embeddings; use recall_at_1"),
         ("multilabel", ["micro_f1", "subset_accuracy"], None),
         ("embedding", ["recall_at_1"], None),
         ("auto", ["mae", "recall_at_1"], None),

@@ -158,12 +158,12 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
 
 
 def test_metrics_of_other_tasks_are_refused(sets: pa.Table, digits: pa.Table) -> None:
-    with pytest.raises(InvalidInput, match=r"^metrics: 'perplexity' is none of several labels a row"):
+    with pytest.raises(InvalidInput, match=r"^metrics: 'perplexity' is not a metric for several labels a row"):
         run(spec(metrics=("perplexity",)), sets)
-    with pytest.raises(InvalidInput, match=r"^metrics: 'subset_accuracy' is none of classes"):
+    with pytest.raises(InvalidInput, match=r"^metrics: 'subset_accuracy' is not a metric for classes"):
         run(spec(metrics=("subset_accuracy",)), digits)
     asked = spec(task="embedding").model_copy(update={"metrics": ("accuracy",)})
-    with pytest.raises(InvalidInput, match=r"^metrics: 'accuracy' is none of embeddings"):
+    with pytest.raises(InvalidInput, match=r"^metrics: 'accuracy' is not a metric for embeddings"):
         run(asked, digits)
 
 

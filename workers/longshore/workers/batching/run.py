@@ -43,7 +43,7 @@ class ComputedBatch:
     counts: Sequence[int]
     #: Outputs and errors of all rows, window by window; errors by the row's index in its window.
     windows: Sequence[tuple[pa.StructArray, dict[int, str]]]
-    #: Of each shard, notes for the job's owner.
+    #: Notes for the job's owner, by shard.
     notes: Sequence[Sequence[str]]
 
 

@@ -58,11 +58,11 @@ class Machine:
 
 
 def parse_devices(text: str, machine: Machine) -> tuple[DeviceSlot, ...]:
-    """Read ``--devices``: ``auto`` takes every GPU, or one CPU worker where there is none.
+    """Read ``--devices``: ``auto`` takes every GPU, or one CPU worker if there is none.
 
     The cores are divided evenly among the slots.
 
-    :raises InvalidInput: ``text`` is none of the forms, or asks for more than the machine has.
+    :raises InvalidInput: ``text`` has none of these forms, or names more than the machine has.
     """
     names = _names(text, machine)
     single = [device for name in names for device in name.split("+")]

@@ -35,7 +35,7 @@ class Control:
         return ended
 
     def retry(self, job: UUID) -> list[Ticket]:
-        """Queue every shard of a failed or cancelled job again that has not succeeded.
+        """Queue again every shard of a failed or cancelled job that has not succeeded.
 
         Jobs of its chain that ended because of it wait again. A job that ended before it was ready waits again, too.
 
@@ -55,7 +55,7 @@ class Control:
         return [Ticket(*row) for row in rows]
 
     def retry_failed_rows(self, job: UUID) -> list[Ticket]:
-        """Queue the rows of an ended job again that have errors, and the shards that have not succeeded.
+        """Queue again the rows of an ended job that have errors, and the shards that have not succeeded.
 
         The errors stay until the rows have run again.
 

@@ -39,4 +39,4 @@ class MetricsConfig(Spec):
         described, names = _METRICS.get(task, ("", ()))
         for name in self.metrics or ():
             if names and name not in names:
-                raise InvalidInput("metrics", f"{name!r} is none of {described}; there are {', '.join(names)}")
+                raise InvalidInput("metrics", f"{name!r} is not a metric for {described}; use {', '.join(names)}")

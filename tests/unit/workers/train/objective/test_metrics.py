@@ -119,11 +119,11 @@ def test_of_labels_that_no_row_or_every_row_has_there_is_no_area() -> None:
 
 
 def test_what_is_for_other_targets_is_refused() -> None:
-    with pytest.raises(InvalidInput, match=r"^metrics: 'mae' is none of classes; there are accuracy, precision"):
+    with pytest.raises(InvalidInput, match=r"^metrics: 'mae' is not a metric for classes; use accuracy, precision"):
         evaluation(CLASSES, 4, "mae")
-    with pytest.raises(InvalidInput, match=r"^metrics: 'f1' is none of numbers; there are mae"):
+    with pytest.raises(InvalidInput, match=r"^metrics: 'f1' is not a metric for numbers; use mae"):
         evaluation(ROWS[:, 0], None, "f1")
-    with pytest.raises(InvalidInput, match=r"^metrics: 'perplexity' is none of several labels a row; there are acc"):
+    with pytest.raises(InvalidInput, match=r"^metrics: 'perplexity' is not a metric for several labels a row; use acc"):
         sets(ROWS[:, :2] > 0, "perplexity")
 
 

@@ -130,5 +130,5 @@ def make_metrics(
 def _known(names: Sequence[str], known: Collection[str], what: str) -> Sequence[str]:
     for name in names:
         if name not in known:
-            raise InvalidInput("metrics", f"{name!r} is none of {what}; there are {', '.join(known)}")
+            raise InvalidInput("metrics", f"{name!r} is not a metric for {what}; use {', '.join(known)}")
     return names
