@@ -29,8 +29,9 @@ def joined(batches: Sequence[object]) -> tuple[pa.Table, list[int]] | None:
         rows = [row for batch in batches if isinstance(batch, list) for row in batch]
         counts = [len(batch) for batch in batches if isinstance(batch, list)]
         return (to_table(rows), counts) if all(counts) else None
-    arrays = [batch for batch in batches if isinstance(batch, np.ndarray)]
-    if len(arrays) == len(batches) and isinstance(first, np.ndarray) and first.ndim > 1:
+    # Concatenating drops the masks of masked arrays, which are a class of their own.
+    arrays = [batch for batch in batches if type(batch) is np.ndarray]
+    if len(arrays) == len(batches) and type(first) is np.ndarray and first.ndim > 1:
         same_layout = all(
             array.dtype == first.dtype and array.shape[1:] == first.shape[1:] and len(array) for array in arrays
         )

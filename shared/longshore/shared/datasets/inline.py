@@ -5,14 +5,19 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pyarrow as pa
 
 from longshore.shared.datasets.columns.arrays import FEATURES, TEXT, array_column
+from longshore.shared.datasets.columns.containers import plain
+from longshore.shared.datasets.conversion import list_column, tensor_column, to_column
 from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.shared.specs.validation import shorten
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Arrow types that have no values in Python.
 _UNSUPPORTED_TYPES = frozenset({pa.lib.Type_INTERVAL_MONTHS, pa.lib.Type_INTERVAL_DAY_TIME})
@@ -72,20 +77,26 @@ def _is_unsupported(kind: pa.DataType) -> bool:
 
 
 def _convert(rows: object) -> pa.Table:
-    pandas = sys.modules.get("pandas")
     if isinstance(rows, pa.Table):
         return rows
     if isinstance(rows, pa.RecordBatch):
         return pa.Table.from_batches([rows])
     if isinstance(rows, np.ndarray):
-        return pa.table({FEATURES: array_column(rows)})
+        names = rows.dtype.names
+        return pa.table({FEATURES: array_column(rows)}) if names is None else _from_columns({n: rows[n] for n in names})
     if isinstance(rows, Mapping):
         return _from_columns(rows)
     if isinstance(rows, Sequence) and not isinstance(rows, str | bytes | bytearray):
         return _from_rows(rows)
+    package = type(rows).__module__.partition(".")[0]
+    if package in ("torch", "scipy"):
+        column = tensor_column(FEATURES, rows)
+        if column is not None:
+            return pa.table({FEATURES: column})
+    _refuse_single(rows, package)
     try:
-        if pandas is not None and isinstance(rows, pandas.DataFrame):
-            return pa.Table.from_pandas(rows, preserve_index=False)
+        if package == "pandas" and isinstance(rows, sys.modules["pandas"].DataFrame):
+            return _from_frame(rows)
         if hasattr(rows, "__arrow_c_stream__"):
             return pa.table(rows)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
@@ -93,17 +104,39 @@ def _convert(rows: object) -> pa.Table:
     raise InvalidInput("data", f"{type(rows).__name__} is not {_SUPPORTED_INPUTS}")
 
 
+def _refuse_single(rows: object, package: str) -> None:
+    """:raises InvalidInput: it is one column without a name, or a frame that was not computed or has Python objects."""
+    name = type(rows).__name__
+    if package in ("pandas", "polars") and name.endswith(("Series", "Index", "Array", "Categorical")):
+        raise InvalidInput("data", f"{name} is one column without a name; give a dict such as {{'text': values}}")
+    if package != "polars":
+        return
+    polars = sys.modules["polars"]
+    if isinstance(rows, polars.LazyFrame):
+        raise InvalidInput("data", "a LazyFrame has no rows yet; call collect()")
+    if isinstance(rows, polars.DataFrame):
+        for column, kind in rows.schema.items():
+            # polars passes the addresses of the objects to Arrow.
+            if kind == polars.Object:
+                raise InvalidInput("data", f"column {column!r} has Python objects; convert it to a type of polars")
+
+
+def _from_frame(frame: pd.DataFrame) -> pa.Table:
+    """Convert a pandas frame. Arrow ignores masks within objects, and refuses sparse columns."""
+    pandas = sys.modules["pandas"]
+    if not any(kind.kind == "O" or isinstance(kind, pandas.SparseDtype) for kind in frame.dtypes):
+        return pa.Table.from_pandas(frame, preserve_index=False)
+    names = [str(name) for name in frame.columns]
+    columns = [to_column(name, frame.iloc[:, position]) for position, name in enumerate(names)]
+    return pa.table(columns, names=names)
+
+
 def _from_columns(columns: Mapping[object, object]) -> pa.Table:
-    arrays: dict[str, pa.Array] = {}
+    arrays: dict[str, pa.Array | pa.ChunkedArray] = {}
     for name, values in columns.items():
         if not isinstance(name, str):
             raise InvalidInput("data", f"the column name {shorten(name)} is not a string")
-        if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
-            arrays[name] = array_column(values, f"data[{name!r}]")
-        elif isinstance(values, list | tuple | np.ndarray | pa.Array | pa.ChunkedArray):
-            arrays[name] = values if isinstance(values, pa.ChunkedArray) else _column(name, values)
-        else:
-            raise InvalidInput("data", f"column {name!r} is {type(values).__name__}, not an array or a list")
+        arrays[name] = to_column(name, values)
     lengths = {name: len(column) for name, column in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise InvalidInput(
@@ -115,7 +148,7 @@ def _from_columns(columns: Mapping[object, object]) -> pa.Table:
 def _from_rows(rows: Sequence[object]) -> pa.Table:
     if not rows:
         raise InvalidInput("data", "there are no rows")
-    if isinstance(rows[0], str):
+    if isinstance(next((row for row in rows if not _is_missing(row)), None), str):
         return _from_texts(rows)
     first: Mapping[str, object] = {}
     for number, row in enumerate(rows):
@@ -132,41 +165,18 @@ def _from_rows(rows: Sequence[object]) -> pa.Table:
         if not isinstance(name, str):
             raise InvalidInput("data", f"row 0: the key {shorten(name)} is not a string")
     mappings = cast(Sequence[Mapping[str, object]], rows)
-    return pa.table({name: _column(name, [row[name] for row in mappings]) for name in first})
+    return pa.table({name: list_column(name, [row[name] for row in mappings]) for name in first})
 
 
 def _from_texts(rows: Sequence[object]) -> pa.Table:
     for number, row in enumerate(rows):
-        if row is not None and not isinstance(row, str):
+        if not isinstance(row, str) and not _is_missing(row):
             raise InvalidInput(
-                "data", f"row {number} is {type(row).__name__}, but row 0 is a text; give {_SUPPORTED_INPUTS}"
+                "data", f"row {number} is {type(row).__name__}, but other rows are texts; give {_SUPPORTED_INPUTS}"
             )
-    return pa.table({TEXT: _column(TEXT, rows)})
+    return pa.table({TEXT: pa.array([row if isinstance(row, str) else None for row in rows], pa.string())})
 
 
-def _column(name: str, values: Sequence[object] | np.ndarray | pa.Array) -> pa.Array:
-    if isinstance(values, pa.Array):
-        return values
-    items = [value.tolist() if isinstance(value, np.ndarray) and value.ndim > 1 else value for value in values]
-    try:
-        return pa.array(items)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        row = _first_misfit(items)
-        reason = next(iter(str(error).splitlines()), "")
-        raise InvalidInput(
-            "data", f"row {row}, column {name!r}: {shorten(items[row])} does not fit: {reason}"
-        ) from None
-
-
-def _first_misfit(values: list[object]) -> int:
-    """The first row whose value does not fit the type of the rows before: by bisection, as Arrow does not report it."""
-    start, stop = 0, len(values)
-    while stop - start > 1:
-        middle = (start + stop) // 2
-        try:
-            pa.array(values[:middle])
-        except (pa.ArrowException, TypeError, ValueError, OverflowError):
-            stop = middle
-        else:
-            start = middle
-    return start
+def _is_missing(row: object) -> bool:
+    """Whether the row of a list of texts is missing: ``None``, NaN, or another mark of a missing value."""
+    return row is None or (not isinstance(row, str | Mapping) and (plain(row) is None or row != row))

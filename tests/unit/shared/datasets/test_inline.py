@@ -97,7 +97,7 @@ def test_what_speaks_arrows_stream_interface_is_taken() -> None:
         ({"a": 1}, "column 'a' is int"),
         ({1: [1]}, "column name 1 is not a string"),
         (pa.table([[1], [2]], names=["a", "a"]), "2 columns are called 'a'"),
-        (pd.DataFrame({"a": [1, "x"]}), "cannot be converted to Arrow"),
+        (pd.DataFrame({"a": [1, "x"]}), "row 1, column 'a': 'x' does not fit"),
         ("rows", "str is not a list of dicts"),
         (None, "NoneType is not a list of dicts"),
     ],

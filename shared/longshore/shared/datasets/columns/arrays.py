@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from longshore.shared.datasets.columns.containers import NUMBERS, native_numbers
 from longshore.shared.datasets.columns.nested_lists import flatten
 from longshore.shared.datasets.columns.types import shape_of
 from longshore.shared.errors import InvalidInput
@@ -25,18 +26,34 @@ def array_column(values: npt.NDArray[np.generic], field: str = "data") -> pa.Arr
     :param field: the argument to name in an error. Default: ``data``.
     :raises InvalidInput: the array does not contain numbers, or has no rows, or rows without values.
     """
-    if values.dtype.kind not in "biuf" or isinstance(values, np.ma.MaskedArray):
-        kind = "a masked array" if isinstance(values, np.ma.MaskedArray) else f"an array of {values.dtype}"
-        raise InvalidInput(field, f"{kind}; give numbers (integers, floats or booleans)")
+    if isinstance(values, np.ma.MaskedArray) or getattr(values, "mask", None) is not None:
+        raise InvalidInput(
+            field,
+            "a masked array; call filled(value) to replace the masked values, or give a dict of columns, in which "
+            "a masked value is missing",
+        )
+    _check_numbers(values, field)
+    flat = native_numbers(np.asarray(values)).reshape(-1)
+    return pa.array(flat) if values.ndim == 1 else _rows_of(pa.array(flat), len(values))
+
+
+def masked_column(values: np.ma.MaskedArray[tuple[int, ...], np.dtype[np.generic]], field: str) -> pa.Array:
+    """Convert a masked array of n rows to a column in which each masked value is null; see :func:`array_column`."""
+    _check_numbers(values, field)
+    flat = native_numbers(np.asarray(values.data)).reshape(-1)
+    column = pa.array(flat, mask=np.ma.getmaskarray(values).reshape(-1))
+    return column if values.ndim == 1 else _rows_of(column, len(values))
+
+
+def _check_numbers(values: npt.NDArray[np.generic], field: str) -> None:
+    if values.dtype.kind not in NUMBERS:
+        raise InvalidInput(field, f"an array of {values.dtype}; give numbers (integers, floats or booleans)")
     if values.ndim == 0 or values.size == 0:
         raise InvalidInput(field, f"an array of shape {values.shape}; give at least one row with at least one value")
-    # Arrow supports neither non-native byte orders nor floats of more than 64 bits.
-    if values.dtype.itemsize > 8:
-        values = values.astype(np.float64)
-    flat = np.ascontiguousarray(values, values.dtype.newbyteorder("=")).reshape(-1)
-    if values.ndim == 1:
-        return pa.array(flat)
-    return pa.FixedSizeListArray.from_arrays(pa.array(flat), len(flat) // len(values))
+
+
+def _rows_of(flat: pa.Array, rows: int) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(flat, len(flat) // rows)
 
 
 def plain_rows(rows: object, signature: Signature, checked_rows: int) -> pa.Table | None:
