@@ -84,21 +84,6 @@ def test_the_metrics_are_those_of_scikit_learn(labels: int, rows: int, seed: int
         assert each.prediction == tuple(f"l{code}" for code in np.flatnonzero(guesses[place]))
 
 
-def test_the_intervals_are_those_of_resampled_rows() -> None:
-    random = np.random.default_rng(3)
-    true = random.random((500, 4)) < (0.2, 0.5, 0.7, 0.1)
-    logits = random.normal(size=(500, 4)) + 2.0 * true - 1
-    found = measure(logits, true, rounds=2000)
-    draws = [random.integers(0, 500, 500) for _ in range(400)]
-    resampled = [by_scikit_learn(logits[draw], true[draw]) for draw in draws]
-    for name, (low, high) in found.intervals.items():
-        wanted = np.quantile([each[name] for each in resampled], (0.025, 0.975))
-        assert low <= found.metrics[name] <= high
-        np.testing.assert_allclose((low, high), wanted, atol=0.012, err_msg=name)
-    assert measure(logits, true, rounds=2000).intervals == found.intervals
-    assert measure(logits, true, rounds=2000, seed=1).intervals != found.intervals
-
-
 def test_rows_with_labels_that_are_unknown_are_wrong_as_a_whole() -> None:
     logits = np.array([[5, -5], [5, 5], [-5, -5]], np.float32)
     found = measure(logits, logits > 0, unknown=[0, 2, 1])

@@ -184,7 +184,7 @@ from longshore.shared.specs.jobs import InferSpec
 
 torch.set_num_threads(1)
 signature = Signature(features=(Feature(name="x", width=4),), task="regression", target="y")
-wide = torch.ones(4, 1_000_000)
+wide = torch.ones(4, 250_000)
 runtime = NetworkRuntime(lambda rows: (rows @ wide).mean(1, keepdim=True), 0, signature, torch.device("cpu"))
 spec = InferSpec.model_validate({"data": {"uri": "/", "format": "csv"}, "batch_size": 4096})
 sizes = BatchSizes(4096, 4096, fixed=4096)
@@ -192,7 +192,7 @@ runner = BatchRunner(runtime, make_heads(signature, spec), sizes, allow_nan=Fals
 values = np.arange(4096 * 4, dtype=np.float32).reshape(-1, 4)
 prepared = runtime.prepare(pa.RecordBatch.from_pydict({"x": pa.FixedSizeListArray.from_arrays(values.ravel(), 4)}))
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + 2**30, resource.RLIM_INFINITY))  # 4096 rows would take 16 GB
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, resource.RLIM_INFINITY))  # 4096 rows would take 4 GB
 outputs, errors = runner.run(prepared)
 assert not errors, errors
 np.testing.assert_allclose(outputs.field("value").to_numpy(), values.sum(1), rtol=1e-3)
