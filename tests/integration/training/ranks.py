@@ -96,11 +96,9 @@ def together(asked: Sequence[Asked], kind: str, size: int, folder: Path) -> list
     """Train one after the other in so many processes; gives what rank 0 has."""
     tasks = json.dumps([vars(each) for each in asked])
     command = [sys.executable, "-P", __file__, kind, str(size), tasks, str(folder)]
-    # LOCAL_RANK: by which torchmetrics knows who is to warn. PYTHONPATH: this file imports others of the tests.
+    # PYTHONPATH: this file imports others of the tests.
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-    ranks = [
-        subprocess.Popen([*command, str(rank)], env={**environment, "LOCAL_RANK": str(rank)}) for rank in range(size)
-    ]
+    ranks = [subprocess.Popen([*command, str(rank)], env=environment) for rank in range(size)]
     try:
         assert [rank.wait(TIMEOUT_S) for rank in ranks] == [0] * size
     finally:

@@ -8,6 +8,7 @@ from longshore.shared.conditions.language import metrics, parse
 from longshore.shared.conditions.names import METRICS, SPLIT_PREFIXES, base_of
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.train import TrainSpec
+from longshore.shared.specs.train.metrics import MEASURABLE, default_metrics
 
 #: Metrics that only some tasks have.
 _OF_CLASSES = frozenset({"perplexity", "balanced_accuracy", "top5_accuracy"})
@@ -65,3 +66,14 @@ def _check_metric(name: str, spec: TrainSpec) -> None:
         raise InvalidInput("promote_if", f"{name!r} is measured where train_metrics=True is given; give that, too")
     if base in _NOT_OF.get(spec.task, frozenset()):
         raise InvalidInput("promote_if", f"{name!r} is not measured in {_NAMED[spec.task]}")
+    _check_measured(name, base, spec)
+
+
+def _check_measured(name: str, base: str, spec: TrainSpec) -> None:
+    """A condition on a metric that the training does not measure would never hold."""
+    if base not in MEASURABLE:
+        raise InvalidInput("promote_if", f"{name!r} is of no training; a training can measure {', '.join(MEASURABLE)}")
+    measured = {"loss", *(spec.metrics or default_metrics(spec.task))}
+    if base not in measured:
+        names = " ".join(sorted({*(spec.metrics or ()), base}))
+        raise InvalidInput("promote_if", f"{name!r} is not measured; add it to the metrics: {names}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-#: Metrics of an evaluation, and with one of :data:`SPLIT_PREFIXES` of a training. Named as in torchmetrics and
+#: Metrics of an evaluation, and with one of :data:`SPLIT_PREFIXES` of a training. Named as in
 #: scikit-learn.
 METRICS: Final = frozenset(
     {

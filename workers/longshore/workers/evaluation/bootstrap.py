@@ -12,10 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.int64]
+from longshore.workers.metrics.rates import Counts, Floats
+
 Interval = tuple[float, float]
 
 #: Maximum rows that one resample draws.

@@ -18,15 +18,15 @@ from longshore.shared.specs.evaluate import (
     WorstRow,
 )
 from longshore.workers.evaluation.bootstrap import Bootstrap, Interval
-from longshore.workers.evaluation.quality import Cells, auroc, rate
+from longshore.workers.evaluation.cells import Cells
 from longshore.workers.evaluation.rows import Measured, largest, whole
-
-#: Maximum number of probabilities stored for AUROC; with more, AUROC is left out.
-MAX_SCORES = 32_000_000
+from longshore.workers.metrics.predictions import class_losses, predicted_classes
+from longshore.workers.metrics.ranking import MAX_SCORES, class_areas, mean_area
+from longshore.workers.metrics.rates import rates
 
 
 class ClassRows:
-    """Collects the rows of a classifier: about 28 bytes per row, plus the probabilities up to ``MAX_SCORES``.
+    """Collects the rows of a classifier: about 32 bytes per row, plus the logits up to ``MAX_SCORES``.
 
     :param labels: two or more.
     """
@@ -36,27 +36,25 @@ class ClassRows:
         self._rows: list[npt.NDArray[np.int64]] = []
         self._targets: list[npt.NDArray[np.int64]] = []
         self._predicted: list[npt.NDArray[np.int64]] = []
-        self._losses: list[npt.NDArray[np.float32]] = []
-        self._scores: list[npt.NDArray[np.float32]] | None = []
-        self._stored = 0
+        self._losses: list[npt.NDArray[np.float64]] = []
+        self._logits: list[npt.NDArray[np.float32]] | None = []
+        self._stored_logits = 0
 
     def add(
         self, rows: npt.NDArray[np.int64], outputs: npt.NDArray[np.float32], targets: npt.NDArray[np.float64]
     ) -> None:
         """Add the row numbers ``(k,)``, the logits ``(k, labels)`` and the label codes of the targets ``(k,)``."""
         codes = targets.astype(np.int64)
-        chances = torch.log_softmax(torch.from_numpy(outputs), dim=1).numpy()
+        logits = torch.from_numpy(outputs)
         known = np.minimum(codes, len(self._labels) - 1)
-        losses = -chances[np.arange(len(codes)), known]
+        losses = class_losses(logits, torch.from_numpy(known)).numpy()
         self._rows.append(rows)
         self._targets.append(codes)
-        self._predicted.append(chances.argmax(axis=1))
-        self._losses.append(np.where(codes < len(self._labels), losses, np.float32(np.nan)))
-        if self._scores is not None:
-            # With two classes, one probability determines the other.
-            columns = chances[:, 1:] if len(self._labels) == 2 else chances
-            self._stored += columns.size
-            self._scores = [*self._scores, columns] if self._stored <= MAX_SCORES else None
+        self._predicted.append(predicted_classes(logits).numpy())
+        self._losses.append(np.where(codes < len(self._labels), losses, np.nan))
+        if self._logits is not None:
+            self._stored_logits += outputs.size
+            self._logits = [*self._logits, outputs] if self._stored_logits <= MAX_SCORES else None
 
     def measure(self, bootstrap: Bootstrap, worst: int) -> Measured:
         """Compute the metrics of all rows; there must be at least one."""
@@ -95,46 +93,35 @@ class ClassRows:
     def _scored(
         self,
         targets: npt.NDArray[np.int64],
-        losses: npt.NDArray[np.float32],
+        losses: npt.NDArray[np.float64],
         known: npt.NDArray[np.bool_],
         bootstrap: Bootstrap,
     ) -> tuple[dict[str, float], dict[str, Interval], list[str]]:
         """Log loss and AUROC of the rows with a known label."""
-        columns = {"log_loss": losses[known].astype(np.float64)}
+        columns = {"log_loss": losses[known]}
         metrics = {"log_loss": float(columns["log_loss"].mean())}
         notes = []
-        if self._scores is None:
+        if self._logits is None:
             notes.append(f"auroc is left out: {len(targets)} rows of {len(self._labels)} classes are too many to rank")
         else:
-            areas = self._areas(whole(self._scores)[known], targets[known])
-            if areas:
-                metrics["auroc"] = float(np.mean([area for area, _ in areas]))
-                columns["auroc"] = np.mean([added for _, added in areas], axis=0)
+            area = mean_area(class_areas(whole(self._logits)[known], targets[known]))
+            if area is not None:
+                metrics["auroc"], columns["auroc"] = area
         intervals = bootstrap.of_means(metrics, columns)
         if "auroc" in intervals:
             low, high = intervals["auroc"]
             intervals["auroc"] = (max(low, 0.0), min(high, 1.0))
         return metrics, intervals, notes
 
-    def _areas(
-        self, scores: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]
-    ) -> list[tuple[float, npt.NDArray[np.float64]]]:
-        there = np.unique(targets)
-        if len(there) < 2:
-            return []
-        if len(self._labels) == 2:
-            return [auroc(scores[:, 0], targets == 1)]
-        return [auroc(scores[:, code], targets == code) for code in there]
-
     def _table(self, cells: Cells) -> tuple[ClassReport, ...]:
         true, predicted, support = cells.by_class()
-        precision, recall, f1 = rate(true, predicted), rate(true, support), rate(2 * true, predicted + support)
+        by_class = rates(true, predicted, support)
         return tuple(
             ClassReport(
                 label=self._labels[code],
-                precision=float(precision[code]),
-                recall=float(recall[code]),
-                f1=float(f1[code]),
+                precision=float(by_class["precision"][code]),
+                recall=float(by_class["recall"][code]),
+                f1=float(by_class["f1"][code]),
                 support=int(support[code]),
             )
             for code in _most(support, MAX_REPORTED_CLASSES)

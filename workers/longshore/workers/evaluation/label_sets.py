@@ -7,17 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn import functional
 
 from longshore.shared.specs.evaluate import MAX_REPORTED_CLASSES, ClassReport, WorstRow
 from longshore.workers.evaluation.bootstrap import Bootstrap, Interval
-from longshore.workers.evaluation.classes import MAX_SCORES
 from longshore.workers.evaluation.pairs import PairCollector, Pairs
-from longshore.workers.evaluation.quality import auroc
 from longshore.workers.evaluation.rows import Measured, largest, whole
+from longshore.workers.metrics.predictions import label_losses, predicted_labels
+from longshore.workers.metrics.ranking import MAX_SCORES, label_areas, mean_area
 
-#: The minimum probability at which a label is predicted.
-THRESHOLD = 0.5
 Label = str | int | bool
 
 
@@ -43,13 +40,10 @@ class SetRows:
         """Add the row numbers ``(k,)``, the logits ``(k, labels)`` and the targets ``(k, labels + 1)``: 1 for each
         label of the row, and in the last column the number of unknown labels."""
         logits, true = torch.from_numpy(outputs), targets[:, :-1] > 0
-        losses = functional.binary_cross_entropy_with_logits(
-            logits.double(), torch.from_numpy(true).double(), reduction="none"
-        )
         self._rows.append(rows)
-        self._losses.append(losses.mean(dim=1).numpy())
+        self._losses.append(label_losses(logits, torch.from_numpy(true)).numpy())
         self._unknown.append(targets[:, -1] > 0)
-        self._pairs.add(true, torch.sigmoid(logits).numpy() >= THRESHOLD)
+        self._pairs.add(true, predicted_labels(logits).numpy())
         if self._logits is not None:
             self._stored_logits += outputs.size
             self._logits = [*self._logits, outputs] if self._stored_logits <= MAX_SCORES else None
@@ -64,10 +58,9 @@ class SetRows:
         if self._logits is None:
             notes.append(f"auroc is left out: {len(rows)} rows of {len(self._labels)} labels are too many to rank")
         else:
-            areas = self._areas(pairs, whole(self._logits))
-            if areas:
-                values["auroc"] = float(np.mean([area for area, _ in areas]))
-                columns["auroc"] = np.mean([added for _, added in areas], axis=0)
+            area = mean_area(label_areas(whole(self._logits), pairs.has))
+            if area is not None:
+                values["auroc"], columns["auroc"] = area
         intervals = bootstrap.of_means(values, columns)
         return Measured(
             rows=len(rows),
@@ -85,18 +78,6 @@ class SetRows:
     def _worst(self, pairs: Pairs, place: int, row: int, loss: float) -> WorstRow:
         target, prediction = (tuple(self._labels[code] for code in codes) for codes in pairs.of_row(place))
         return WorstRow(row=row, target=target, prediction=prediction, loss=loss)
-
-    def _areas(self, pairs: Pairs, logits: npt.NDArray[np.float32]) -> list[tuple[float, npt.NDArray[np.float64]]]:
-        """The area under the ROC curve of each label that some rows have and others lack, with each row's contribution.
-
-        Logits have the same order as probabilities, with fewer ties.
-        """
-        scores = []
-        for code in range(len(self._labels)):
-            positive = pairs.has(code)
-            if positive.any() and not positive.all():
-                scores.append(auroc(logits[:, code], positive))
-        return scores
 
     def _table(self, pairs: Pairs) -> tuple[ClassReport, ...]:
         rates = pairs.by_label()

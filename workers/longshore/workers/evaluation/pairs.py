@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from longshore.workers.evaluation.bootstrap import Counts, Floats
-from longshore.workers.evaluation.quality import rate
 from longshore.workers.evaluation.rows import whole
+from longshore.workers.metrics.rates import Counts, Floats, rate
 
 Bools = npt.NDArray[np.bool_]
 

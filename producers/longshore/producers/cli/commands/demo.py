@@ -27,7 +27,6 @@ REQUIRED_PACKAGES = {
     "safetensors": "safetensors",
     "sklearn": "scikit-learn",
     "torch": "torch",
-    "torchmetrics": "torchmetrics",
 }
 
 

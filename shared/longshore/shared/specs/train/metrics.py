@@ -22,6 +22,21 @@ _METRICS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "multilabel": ("several labels a row", get_args(MultilabelMetric)),
     "embedding": ("embeddings", get_args(EmbeddingMetric)),
 }
+#: The metrics of any training.
+MEASURABLE = ("loss", *dict.fromkeys(name for _, names in _METRICS.values() for name in names))
+_DEFAULTS: Mapping[str, tuple[str, ...]] = {
+    "classification": ("accuracy",),
+    "regression": ("mae", "r2"),
+    "multilabel": ("accuracy", "f1"),
+    "embedding": ("recall_at_1",),
+}
+
+
+def default_metrics(task: TrainTask) -> tuple[str, ...]:
+    """What a training measures besides the loss if ``metrics`` is not given; under ``auto``, what it may measure."""
+    if task in _DEFAULTS:
+        return _DEFAULTS[task]
+    return tuple(name for task_name in ("classification", "regression", "multilabel") for name in _DEFAULTS[task_name])
 
 
 class MetricsConfig(Spec):

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from longshore.shared.errors import InvalidInput
 from longshore.workers.train.data.batches import InMemoryRows
+from longshore.workers.train.objective import evaluator, stored_rows
 from longshore.workers.train.objective.evaluator import MetricsEvaluator
 from longshore.workers.train.objective.losses import squared_error
 from longshore.workers.train.objective.multilabel import binary_cross_entropy
@@ -43,9 +44,8 @@ def test_of_classes() -> None:
         "perplexity": np.exp(reference.log_loss(true, shares)),
     }
     assert {name: given[f"val_{name}"] for name in wanted} == pytest.approx(wanted, rel=1e-5)
-    # It is measured in bins.
     area = reference.roc_auc_score(true, shares, multi_class="ovr", average="macro")
-    assert given["val_auroc"] == pytest.approx(area, abs=0.005)
+    assert given["val_auroc"] == pytest.approx(area, abs=1e-6)
     found.restart()
     assert one.run(found, lambda: None) == given, "nothing stays from one epoch to the next"
     found.restart()
@@ -71,14 +71,14 @@ def test_of_numbers() -> None:
 def test_of_several_labels_a_row(labels: int) -> None:
     names = ("accuracy", "subset_accuracy", "precision", "recall", "f1", "micro_f1", "auroc")
     true = torch.rand(3000, labels, generator=torch.Generator().manual_seed(4)) > 0.7
-    # All of them between 0 and 1, which torchmetrics would take for probabilities.
+    # All of them between 0 and 1: they could be taken for probabilities.
     logits = torch.where(true, 0.6, 0.2) + torch.rand(3000, labels, generator=torch.Generator().manual_seed(5)) * 0.4
     logits -= 0.45 * (ROWS[:, :labels] > 0)
     for outputs in (logits, logits.clamp(0.001, 0.999)):
         found = Given(outputs)
         given = sets(true, *names).run(found, lambda: None)
         assert list(given) == ["val_loss", *(f"val_{name}" for name in names)]
-        predicted = (outputs.sigmoid() > 0.5).numpy()
+        predicted = (outputs.sigmoid() >= 0.5).numpy()
         chances = outputs.sigmoid().double().numpy()
         known = true.numpy()
         areas = [reference.roc_auc_score(known[:, label], chances[:, label]) for label in range(labels)]
@@ -104,7 +104,7 @@ def test_of_several_labels_a_row(labels: int) -> None:
             **averages,
         }
         assert {name: given[f"val_{name}"] for name in wanted} == pytest.approx(wanted, rel=1e-5)
-        assert given["val_auroc"] == pytest.approx(np.mean(areas), abs=0.01)
+        assert given["val_auroc"] == pytest.approx(np.mean(areas), abs=1e-6)
 
 
 def test_of_labels_that_no_row_or_every_row_has_there_is_no_area() -> None:
@@ -113,9 +113,37 @@ def test_of_labels_that_no_row_or_every_row_has_there_is_no_area() -> None:
     logits = ROWS[:, :3] + 2.0 * true
     given = sets(true, "auroc", "f1").run(Given(logits), lambda: None)
     area = reference.roc_auc_score(true[:, 2].numpy(), logits[:, 2].numpy())
-    assert given["val_auroc"] == pytest.approx(area, abs=0.005)
+    assert given["val_auroc"] == pytest.approx(area, abs=1e-9)
     none = sets(true[:, :2], "auroc", "f1").run(Given(logits[:, :2]), lambda: None)
     assert set(none) == {"val_loss", "val_f1"}
+
+
+def test_small_and_equal_numbers_have_the_r2_of_scikit_learn() -> None:
+    """Sums of squares near 0 are no reason for another value."""
+    targets = ROWS[:, 0] * 1e-4
+    outputs = (targets + ROWS[:, 1] * 1e-4).unsqueeze(1)
+    given = evaluation(targets, None, "r2").run(Given(outputs), lambda: None)
+    assert given["val_r2"] == pytest.approx(reference.r2_score(targets.double(), outputs[:, 0].double()), rel=1e-9)
+    equal = torch.full((3000,), 0.1)
+    assert evaluation(equal, None, "r2").run(Given(outputs), lambda: None)["val_r2"] == 0.0
+    assert evaluation(equal, None, "r2").run(Given(equal.unsqueeze(1)), lambda: None)["val_r2"] == 1.0
+
+
+def test_classes_that_are_rarely_probable_are_ranked() -> None:
+    """Every probability of class 1 is below a thousandth; the order of the rows is still right."""
+    rare = (torch.arange(3000) % 100 == 0).long()
+    logits = torch.stack([torch.zeros(3000), rare * 1.5 + ROWS[:, 0] - 12], dim=1)
+    given = evaluation(rare, 2, "auroc").run(Given(logits), lambda: None)
+    assert given["val_auroc"] == pytest.approx(reference.roc_auc_score(rare, logits[:, 1]), rel=1e-9)
+
+
+def test_too_many_logits_to_rank_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (evaluator, stored_rows):
+        monkeypatch.setattr(module, "MAX_SCORES", 11_999)
+    measured = evaluation(CLASSES, 4, "auroc", "f1")
+    assert set(measured.run(Given(ROWS), lambda: None)) == {"val_loss", "val_f1"}
+    assert measured.notes == ["val_auroc is left out: 3000 rows of 4 classes are too many to rank"]
+    assert evaluation(CLASSES, 4, "f1").notes == []
 
 
 def test_what_is_for_other_targets_is_refused() -> None:

@@ -165,7 +165,7 @@ class TrainingLoop:
         metrics = measured | {"train_loss": float((losses * sizes).sum() / self.rows.count)}
         if self.evaluators.validation is not None:
             metrics |= self.evaluators.validation.run(self.network, self.context.check)
-            self._check_finite(torch.tensor([metrics["val_loss"]]), "the loss on held-out rows")
+            self.check_finite(metrics["val_loss"], "the loss on held-out rows")
         return metrics
 
     def _steps(self) -> torch.Tensor:
@@ -234,6 +234,10 @@ class TrainingLoop:
 
     def _no_losses(self) -> torch.Tensor:
         return torch.zeros(-(-self.rows.count // self.spec.batch_size), device=self.context.device)
+
+    def check_finite(self, loss: float, what: str) -> None:
+        """:raises InvalidInput: a measured loss is infinite or NaN."""
+        self._check_finite(torch.tensor([loss]), what)
 
     def _check_finite(self, losses: torch.Tensor, what: str) -> None:
         rate = float(self.optimizer.param_groups[0]["lr"])

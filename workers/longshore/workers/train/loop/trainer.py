@@ -83,8 +83,11 @@ class Trainer:
             metrics = dict(loop.early_stopping.metrics)
             notes = (loop.early_stopping.note(loop.position.epoch - 1),)
         confusion = self._confusion(network, loop)
+        if isinstance(loop.evaluators.validation, MetricsEvaluator):
+            notes = (*notes, *loop.evaluators.validation.notes)
         if rows.test is not None:
             test_metrics = self._make_evaluator(rows.test, "test_").run(network, self.context.check)
+            loop.check_finite(test_metrics["test_loss"], "the loss on test rows")
             self.context.report(self.spec.epochs, dict(test_metrics))
             metrics |= test_metrics
         return FitResult(rows.standardize, metrics, notes, confusion)

@@ -1,20 +1,23 @@
-"""Metrics on held-out rows, computed by torchmetrics."""
+"""Loss and metrics of a network on held-out rows."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import nn
-from torchmetrics import Metric
 
 from longshore.shared.specs.signature import Task
+from longshore.workers.metrics.predictions import predicted_classes
+from longshore.workers.metrics.ranking import MAX_SCORES
 from longshore.workers.train.callbacks import Check
 from longshore.workers.train.data.batches import HeldOutRows
 from longshore.workers.train.data.rank_sharding import rank_batch
 from longshore.workers.train.objective.losses import Loss
-from longshore.workers.train.objective.metrics import WeightedMean, make_metrics
+from longshore.workers.train.objective.metrics import make_metrics
+from longshore.workers.train.objective.rank_totals import RankTotals
 from longshore.workers.train.strategy.base import Strategy
 from longshore.workers.train.strategy.single import Single
 
@@ -29,7 +32,7 @@ class MetricsEvaluator:
     :param classes: the number of classes, or of labels for multilabel; ``None`` for regression.
     :param prefix: the prefix of the metric names: ``val_`` or ``test_``.
     :param names: the metrics besides the loss; see :func:`make_metrics`, also for ``task``.
-    :param strategy: the devices that share the rows. torchmetrics sums their results.
+    :param strategy: the devices that share the rows; each has the metrics of all rows.
     """
 
     def __init__(
@@ -52,10 +55,19 @@ class MetricsEvaluator:
         self._strategy = strategy or Single()
         # With fewer rows than devices, each device measures all rows, which changes no mean.
         self._sharded = rows.count >= self._strategy.world_size
-        self._mean_loss = WeightedMean().to(device)
-        made = make_metrics(names, classes, rows.count, task)
-        self._quality = {name: metric.to(device) for name, metric in made.items()}
-        self._sets = task == "multilabel"
+        self._device = device
+        self._names = names
+        self._task = task
+        make_metrics(names, classes, device, task)  # refuses unknown names before the training
+
+    @property
+    def notes(self) -> list[str]:
+        """Notes on metrics that are left out, a sentence each."""
+        too_many = self._rows.count * (self._classes or 0) > MAX_SCORES
+        if not (too_many and "auroc" in (self._names or ())):
+            return []
+        size = f"{self._rows.count} rows of {self._classes} classes"
+        return [f"{self._prefix}auroc is left out: {size} are too many to rank"]
 
     @torch.no_grad()
     def run(self, network: nn.Module, check: Check) -> dict[str, float]:
@@ -64,28 +76,20 @@ class MetricsEvaluator:
         Leaves ``network`` in evaluation mode.
         """
         network.eval()
+        sums = make_metrics(self._names, self._classes, self._device, self._task)
+        loss = torch.zeros((), dtype=torch.float64, device=self._device)
         for inputs, targets, own in self._batches():
             check()
             outputs = network(inputs)
             if not own:
                 continue
-            self._mean_loss.update(self._loss(outputs, targets), len(targets))
-            predictions, references = self._compared(outputs, targets)
-            for metric in self._quality.values():
-                metric.update(predictions, references)
-        quality = {name: _compute_and_reset(metric) for name, metric in self._quality.items()}
-        metrics = {"loss": _compute_and_reset(self._mean_loss)} | {
-            key: value for key, value in quality.items() if math.isfinite(value)
-        }
+            # In float64, so that the loss does not depend on the batches.
+            loss += self._loss(outputs.double(), _precise(targets)) * len(targets)
+            sums.add(outputs, targets)
+        totals = RankTotals(self._strategy, self._sharded)
+        metrics = {"loss": float(totals.sums(loss).astype(np.float64)) / self._rows.count}
+        metrics |= {name: value for name, value in sums.metrics(totals).items() if math.isfinite(value)}
         return {self._prefix + name: value for name, value in metrics.items()}
-
-    def _compared(self, outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Outputs and targets as the metrics take them."""
-        if self._sets:
-            # Explicit, because torchmetrics takes logits that all lie between 0 and 1 for probabilities.
-            return outputs.sigmoid(), targets.long()
-        single = outputs.shape[1] == 1 and targets.ndim == 1
-        return outputs.squeeze(1) if single else outputs, targets
 
     def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, int]]:
         """Inputs, targets, and how many of them count."""
@@ -107,7 +111,7 @@ class MetricsEvaluator:
         counts = torch.zeros(self._classes * self._classes, dtype=torch.int64)
         for inputs, targets, own in self._batches():
             check()
-            pairs = targets * self._classes + network(inputs).argmax(dim=1)
+            pairs = targets * self._classes + predicted_classes(network(inputs))
             counts += torch.bincount(pairs[:own].cpu(), minlength=len(counts))
         if self._sharded:
             counts = self._strategy.all_reduce(counts)
@@ -115,7 +119,6 @@ class MetricsEvaluator:
         return matrix
 
 
-def _compute_and_reset(metric: Metric) -> float:
-    value = float(metric.compute())
-    metric.reset()
-    return value
+def _precise(targets: torch.Tensor) -> torch.Tensor:
+    """Numbers in float64, and classes and labels as they are."""
+    return targets.double() if targets.is_floating_point() else targets

@@ -1,11 +1,11 @@
-"""Computes metrics from counts and scores."""
+"""Computes the metrics of classes from counts of rows by target and prediction."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from longshore.workers.evaluation.bootstrap import Counts, Floats
+from longshore.workers.metrics.rates import Counts, Floats, macro_rates
 
 
 class Cells:
@@ -43,11 +43,7 @@ class Cells:
         occurring = occurring[occurring < self._classes]
         true = self._by_target.of(right, occurring)
         support, predicted = self._by_target.of(counts, occurring), self._by_prediction.of(counts, occurring)
-        there = (support + predicted) > 0
-        classes = np.maximum(there.sum(axis=1), 1)
-        rates = {"precision": (true, predicted), "recall": (true, support), "f1": (2 * true, predicted + support)}
-        averages = {name: rate(*pair).sum(axis=1) / classes for name, pair in rates.items()}
-        return {"accuracy": right.sum(axis=1) / total, **averages}
+        return {"accuracy": right.sum(axis=1) / total, **macro_rates(true, predicted, support)}
 
 
 class _Sums:
@@ -64,36 +60,3 @@ class _Sums:
         _, to, of = np.intersect1d(labels, self.labels, assume_unique=True, return_indices=True)
         by_label[:, to] = sums[:, of]
         return by_label
-
-
-def rate(part: Counts, whole: Counts) -> Floats:
-    """``part / whole``; 0 for entries whose ``whole`` is 0."""
-    return np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)
-
-
-def auroc(scores: npt.NDArray[np.float32], positive: npt.NDArray[np.bool_]) -> tuple[float, Floats]:
-    """The area under the ROC curve, and the contributions of the rows, ``(n,)`` with mean 0. Ties count half.
-
-    DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988.
-
-    :param positive: has at least one positive and one negative row.
-    """
-    _, places = np.unique(scores, return_inverse=True)
-    ups, downs = np.bincount(places, positive), np.bincount(places, ~positive)
-    n_up, n_down = ups.sum(), downs.sum()
-    # For each row, the share of rows of the other class that it is ranked correctly against.
-    above = ((np.cumsum(downs) - downs / 2) / n_down)[places]
-    below = ((n_up - np.cumsum(ups) + ups / 2) / n_up)[places]
-    area = float(above[positive].mean())
-    added = np.where(positive, (above - area) * (len(scores) / n_up), (below - area) * (len(scores) / n_down))
-    return area, added
-
-
-def r2(targets: Floats, errors: Floats) -> tuple[float, Floats] | None:
-    """The coefficient of determination and the contributions of the rows; ``None`` if the targets do not vary."""
-    spread = (targets - targets.mean()) ** 2
-    variance = float(spread.mean())
-    if len(targets) < 2 or variance == 0.0:
-        return None
-    share = float((errors**2).mean()) / variance
-    return 1.0 - share, (share * spread - errors**2) / variance
