@@ -83,8 +83,12 @@ def check_kept(keep: Sequence[str], schema: pa.Schema, pattern: OutputPattern) -
         if there[name] > 1:
             raise InvalidInput("keep", f"{there[name]} columns are called {name!r}")
         kind = schema.field(name).type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind  # written without the encoding
         if not _can_be_written(kind, pattern.format):
-            raise InvalidInput("keep", f"column {name!r} holds {kind}, which {pattern.format} files cannot")
+            raise InvalidInput(
+                "keep",
+                f"column {name!r} holds {kind}, which {pattern.format} files cannot; convert it, or leave it out",
+            )
 
 
 def _can_be_written(kind: pa.DataType, form: OutputFormat) -> bool:

@@ -12,7 +12,9 @@ import pyarrow as pa
 
 from longshore.shared.datasets.columns.arrays import FEATURES, TEXT, array_column
 from longshore.shared.datasets.columns.containers import plain
+from longshore.shared.datasets.columns.plain_types import plain_table
 from longshore.shared.datasets.conversion import list_column, tensor_column, to_column
+from longshore.shared.datasets.index_columns import keep_index
 from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.shared.specs.validation import shorten
 
@@ -38,8 +40,8 @@ def to_table(rows: object) -> pa.Table:
     repeated, times = Counter(table.column_names).most_common(1)[0]
     if times > 1:
         raise InvalidInput("data", f"{times} columns are called {repeated!r}")
-    # Metadata that other packages add to a schema (such as pandas' index) must not get into the ledger.
-    return table.replace_schema_metadata(None)
+    # Other metadata that packages add to a schema must not get into the ledger.
+    return plain_table(table.replace_schema_metadata(keep_index(table.schema).metadata or None))
 
 
 def encode_block(table: pa.Table) -> bytes:
@@ -66,7 +68,7 @@ def decode_block(content: bytes) -> pa.Table:
     for field in table.schema:
         if _is_unsupported(field.type):
             raise CorruptBlob(f"a block of input rows is damaged: column {field.name!r} has the type {field.type}")
-    return table
+    return plain_table(table)
 
 
 def _is_unsupported(kind: pa.DataType) -> bool:
@@ -98,7 +100,7 @@ def _convert(rows: object) -> pa.Table:
         if package == "pandas" and isinstance(rows, sys.modules["pandas"].DataFrame):
             return _from_frame(rows)
         if hasattr(rows, "__arrow_c_stream__"):
-            return pa.table(rows)
+            return _from_stream(rows, package)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise InvalidInput("data", f"cannot be converted to Arrow: {next(iter(str(error).splitlines()), '')}") from None
     raise InvalidInput("data", f"{type(rows).__name__} is not {_SUPPORTED_INPUTS}")
@@ -119,6 +121,23 @@ def _refuse_single(rows: object, package: str) -> None:
             # polars passes the addresses of the objects to Arrow.
             if kind == polars.Object:
                 raise InvalidInput("data", f"column {column!r} has Python objects; convert it to a type of polars")
+
+
+def _from_stream(rows: object, package: str) -> pa.Table:
+    try:
+        return pa.table(rows)
+    except pa.ArrowException:
+        if package != "polars" or not isinstance(rows, sys.modules["polars"].DataFrame):
+            raise
+    # Arrow does not say which column has a type that it does not know, such as integers of 128 bits.
+    for column in rows:
+        try:
+            pa.table(column.to_frame())
+        except pa.ArrowException:
+            raise InvalidInput(
+                "data", f"column {column.name!r} has {column.dtype}, a type that Arrow does not have; cast it"
+            ) from None
+    return pa.table(rows)
 
 
 def _from_frame(frame: pd.DataFrame) -> pa.Table:

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from longshore.shared.datasets.columns.label_lists import holds_texts
 from longshore.shared.datasets.columns.nested_lists import flatten
-from longshore.shared.datasets.columns.types import is_image, is_list, is_text, shape_of, stored, type_name
+from longshore.shared.datasets.columns.types import is_image, is_list, is_number, is_text, shape_of, stored, type_name
+from longshore.shared.datasets.index_columns import index_columns
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Feature, Signature
 
@@ -60,22 +61,24 @@ def infer_features(
     """The input columns of a version to be trained.
 
     :param first: the first rows; the width of a list column is taken from the first valid list.
-    :param names: the columns to predict from; ``None``: all but ``target`` and ``split``, and no texts if there is a
-        column ``image`` of image files.
+    :param names: the columns to predict from; ``None``: all but ``target``, ``split`` and the columns that are an index
+        of pandas or have no name, and no texts if there is a column ``image`` of image files.
     :param image_shape: (channels, height, width) that images are decoded to; ``None`` if the family takes no images.
     :param split: the column that assigns rows to splits, if there is one; it is not a feature.
     :param tokens: how many tokens of a text the family reads; ``None`` if it does not read texts.
     :raises InvalidInput: ``target`` or one of ``features`` is missing, or cannot be learned from.
     """
     counts = Counter(schema.names)
-    _type_of(schema, counts, target, "target")
+    _check_target(_type_of(schema, counts, target, "target"), target)
     names = _default_names(schema, {target, split}) if names is None else list(names)
     if target in names:
         raise InvalidInput("features", f"{target!r} is the target; leave it out of the features")
     if split is not None:
         _check_split(_type_of(schema, counts, split, "split"), split, target, names)
     if not names:
-        raise InvalidInput("features", f"there are no columns besides the target {target!r}")
+        index = ", ".join(repr(name) for name in index_columns(schema) if name not in (target, split))
+        hint = f" and {index}, an index of the rows; list the features to use it" if index else ""
+        raise InvalidInput("features", f"there are no columns besides the target {target!r}{hint}")
     repeated, times = Counter(names).most_common(1)[0]
     if times > 1:
         raise InvalidInput("features", f"{repeated!r} is listed {times} times")
@@ -83,6 +86,16 @@ def infer_features(
     if tokens is not None and any(is_text(stored(kind)) for kind in types):
         return (_text(names, types, tokens),)
     return tuple(_feature(kind, first, name, image_shape) for name, kind in zip(names, types, strict=True))
+
+
+def _check_target(kind: pa.DataType, target: str) -> None:
+    outer = stored(kind)
+    inner = stored(outer.value_type) if is_list(outer) else outer
+    if not (is_text(inner) or is_number(inner) or is_list(inner)):
+        raise InvalidInput(
+            "target",
+            f"column {target!r} holds {kind}; a target holds strings, booleans, integers or floats, or lists of these",
+        )
 
 
 def check_held_out(schema: pa.Schema, features: Sequence[Feature], target: str, kind: pa.DataType, field: str) -> None:
@@ -126,7 +139,8 @@ def _check_split(kind: pa.DataType, split: str, target: str, names: Sequence[str
 
 
 def _default_names(schema: pa.Schema, excluded: Collection[str | None]) -> list[str]:
-    names = [name for name in schema.names if name not in excluded]
+    index = index_columns(schema)
+    names = [name for name in schema.names if name not in excluded and name not in index]
     if IMAGE not in names or not is_image(schema.field(schema.names.index(IMAGE)).type):
         return names
     return [name for name in names if not is_text(stored(schema.field(schema.names.index(name)).type))]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from longshore.shared.datasets.columns.types import is_list
+from longshore.shared.datasets.columns.types import is_list, is_opaque
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,10 @@ def flatten(array: pa.Array) -> NestedLists:
 
 
 def unwrap(array: pa.Array) -> pa.Array:
-    """The same values without extension types and dictionaries."""
+    """The same values without extension types and dictionaries; opaque values as they are."""
     while True:
+        if is_opaque(array.type):
+            return array
         if isinstance(array, pa.ExtensionArray):
             array = array.storage
         elif pa.types.is_dictionary(array.type):

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+#: Extension types whose storage says nothing about their values.
+_OPAQUE = frozenset({"arrow.opaque", "arrow.uuid", "pandas.interval", "pandas.period"})
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -31,14 +34,28 @@ def shape_of(kind: pa.DataType) -> Shape | None:
 
 
 def stored(kind: pa.DataType) -> pa.DataType:
-    """The storage type below extension types (such as tensors) and dictionaries."""
+    """The storage type below extension types (such as tensors) and dictionaries, and opaque types as they are."""
     while True:
+        if is_opaque(kind):
+            return kind
         if isinstance(kind, pa.BaseExtensionType):
             kind = kind.storage_type
         elif pa.types.is_dictionary(kind):
             kind = kind.value_type
         else:
             return kind
+
+
+def is_opaque(kind: pa.DataType) -> bool:
+    """Whether it is an extension type whose values are not the numbers or bytes that it stores, such as UUIDs.
+
+    Lists of numbers and texts of unknown extension types are read as such: most are tensors and texts.
+    """
+    if not isinstance(kind, pa.BaseExtensionType):
+        return False
+    storage = kind.storage_type
+    single = is_number(storage) or pa.types.is_temporal(storage)
+    return kind.extension_name in _OPAQUE or (kind.extension_name != "arrow.bool8" and single)
 
 
 def is_list(kind: pa.DataType) -> bool:
@@ -93,6 +110,8 @@ def is_image(kind: pa.DataType) -> bool:
 def type_name(kind: pa.DataType) -> str:
     """The type for an error message: its common name, and Arrow's name in parentheses."""
     storage = stored(kind)
+    if is_opaque(storage):
+        return f"values of the extension type {kind.extension_name} ({kind}); convert them to numbers or texts"
     if is_text(storage):
         return f"text ({kind})"
     if pa.types.is_temporal(storage):

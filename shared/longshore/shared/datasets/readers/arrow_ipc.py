@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from longshore.shared.datasets.checks import check_request
+from longshore.shared.datasets.columns.plain_types import plain_batch, plain_schema
 from longshore.shared.datasets.files import open_arrow, reading
 from longshore.shared.datasets.readers.arrow_footer import MAGIC, batch_lengths
 from longshore.shared.datasets.rebatch import rebatch
@@ -34,7 +35,8 @@ class ArrowSource:
             _check_magic(uri, file)
             with pa.ipc.open_file(file) as reader:
                 lengths = batch_lengths(file)
-                self.schema: pa.Schema = reader.schema
+                self.schema: pa.Schema = plain_schema(reader.schema)
+                self._is_plain = self.schema == reader.schema
                 if len(lengths) != reader.num_record_batches:
                     raise ValueError("its footer is damaged")
             self.schema.names  # noqa: B018 - names are decoded here, which fails if one is not UTF-8
@@ -85,6 +87,7 @@ class ArrowSource:
             raise DataError(f"{public(self._uri)}: batch {index} changed its length after the file was opened")
         # Offsets that point outside the buffers would crash the process later.
         batch.validate(full=True)
+        batch = batch if self._is_plain else plain_batch(batch)
         self._last = key, batch
         return batch
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from longshore.shared.datasets.checks import check_request
+from longshore.shared.datasets.columns.plain_types import plain_batch, plain_schema
 from longshore.shared.datasets.files import open_arrow, reading
 from longshore.shared.datasets.segments import Segment, cut
 from longshore.shared.errors import DataError
@@ -30,7 +31,8 @@ class ParquetSource:
         with reading(uri), open_arrow(uri) as file:
             parquet = pq.ParquetFile(file)
             self._metadata = parquet.metadata
-            self.schema: pa.Schema = parquet.schema_arrow
+            self.schema: pa.Schema = plain_schema(parquet.schema_arrow)
+            self._is_plain = self.schema == parquet.schema_arrow
         groups = range(self._metadata.num_row_groups)
         sizes = (self._metadata.row_group(group).num_rows for group in groups)
         #: The first row of each row group, followed by the total number of rows.
@@ -57,7 +59,8 @@ class ParquetSource:
         key = tuple(columns), batch_rows
         with reading(self._uri):
             reader = self._resume(key, segment) or self._reader(segment, columns, batch_rows)
-            yield from reader.read(segment.start, segment.stop)
+            for batch in reader.read(segment.start, segment.stop):
+                yield batch if self._is_plain else plain_batch(batch)
         if reader.position < reader.stop:  # otherwise no rows are left to continue with: let the file close
             with self._lock:
                 self._parked = key, reader

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from longshore.shared.datasets.checks import check_request
 from longshore.shared.datasets.file_listing import DatasetFile, list_files, listing_digest
+from longshore.shared.datasets.index_columns import keep_index
 from longshore.shared.datasets.partitions import read_partitions
 from longshore.shared.datasets.readers.parquet import ParquetSource
 from longshore.shared.datasets.rebatch import rebatch
@@ -37,12 +38,12 @@ class ParquetFiles:
         with ThreadPoolExecutor(MAX_CONCURRENT_READS) as pool:
             self._sources = list(pool.map(lambda file: ParquetSource(file.uri), files))
         _check_same(files, self._sources)
-        schema = self._sources[0].schema.remove_metadata()
+        schema = keep_index(self._sources[0].schema)
         self._partitions = read_partitions([file.name for file in files])
         self._file_columns = frozenset(schema.names)
         #: A column in the files takes precedence over a partition column of the same name.
         added = [field for field in self._partitions.schema if field.name not in self._file_columns]
-        self.schema: pa.Schema = pa.schema([*schema, *added])
+        self.schema: pa.Schema = pa.schema([*schema, *added], metadata=schema.metadata)
         #: The first row of each file, followed by the total number of rows.
         self._starts: list[int] = [0, *itertools.accumulate(source.rows for source in self._sources)]
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from longshore.shared.datasets.columns.matrix import to_matrix
+from longshore.shared.datasets.index_columns import RowCounts, index_notes
 from longshore.shared.datasets.schemas import check_held_out, infer_features
 from longshore.shared.datasets.split_names import TEST, VALIDATION
 from longshore.shared.errors import InvalidInput
@@ -92,11 +93,16 @@ def read_training_data(
     targets = _read_targets(spec, tables, features)
     signature = make_signature(spec, features, targets)
     parts = _split(spec, tables, targets, fold)
+    names = [feature.name for feature in features]
+    notes = index_notes(data.schema, names, (spec.target, spec.split)) if spec.features is None else ()
     if signature.is_text:
         rows, fitted = tokenise(spec, list(tables), parts.train, signature, tokenizer)
-        return TrainingData(signature, rows, targets, parts.train, parts.validation, parts.test, fitted.notes, fitted)
+        notes = (*notes, *fitted.notes)
+        return TrainingData(signature, rows, targets, parts.train, parts.validation, parts.test, notes, fitted)
     matrix = _read_features(tables, signature)
-    notes = tuple(_constant_columns(matrix, parts.train, signature))
+    counts = RowCounts(feature.name for feature in features if feature.kind == "number" and feature.width is None)
+    counts.add(data)
+    notes = (*notes, *counts.notes(), *_constant_columns(matrix, parts.train, signature))
     return TrainingData(signature, matrix, targets, parts.train, parts.validation, parts.test, notes)
 
 

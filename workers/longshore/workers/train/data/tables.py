@@ -37,5 +37,6 @@ def _read(data: Input, names: list[str] | None, blocks: InlineBlocks) -> pa.Tabl
         return blocks.rows(data)
     source = open_source(data)
     columns = source.schema.names if names is None else [name for name in names if name in source.schema.names]
+    schema = pa.schema([source.schema.field(name) for name in columns], metadata=source.schema.metadata)
     batches = [batch for segment in source.segments(None) for batch in source.batches(segment, columns, READ_ROWS)]
-    return pa.Table.from_batches(batches, schema=pa.schema([source.schema.field(name) for name in columns]))
+    return pa.Table.from_batches(batches, schema=schema)

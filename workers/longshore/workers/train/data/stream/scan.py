@@ -14,6 +14,7 @@ import torch
 
 from longshore.shared.datasets.columns.label_lists import is_label_lists, read_label_lists
 from longshore.shared.datasets.columns.types import is_list, is_text, stored
+from longshore.shared.datasets.index_columns import RowCounts, index_notes
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.specs.train import TrainSpec
@@ -60,10 +61,13 @@ def scan_streams(
     plain = Signature(features=features, task="regression", target=spec.target)
     scale, labels = _Scale(plain.width), _Labels(spec.target, spec.task, spec.class_weights == "balanced")
     counts = [np.zeros((len(stream.runs), 3), np.int64) for stream in sources]
+    row_counts = RowCounts(feature.name for feature in features if feature.kind == "number" and feature.width is None)
     for stream, counted in zip(sources, counts, strict=True):
         for run in range(len(stream.runs)):
             for start, batch in batches(stream, run, [*(each.name for each in features), spec.target], plain.width):
                 check()
+                if stream is sources[0]:
+                    row_counts.add(batch)
                 parts = stream.splitter.parts(batch, start)
                 counted[run] += np.bincount(parts, minlength=3)
                 matrix = features_of(stream, batch, start, np.arange(batch.num_rows), plain)
@@ -72,9 +76,11 @@ def scan_streams(
     _check_parts(spec, np.sum([each.sum(axis=0) for each in counts], axis=0))
     encoder = labels.encoder()
     signature = make_signature(spec, features, encoder)
-    return DataScan(
-        signature, encoder, scale.measured(), counts, tuple(scale.odd(features)), labels.class_counts(encoder)
-    )
+    names = [feature.name for feature in features]
+    schema = sources[0].source.schema
+    index = index_notes(schema, names, (spec.target, spec.split)) if spec.features is None else ()
+    notes = (*index, *row_counts.notes(), *scale.odd(features))
+    return DataScan(signature, encoder, scale.measured(), counts, notes, labels.class_counts(encoder))
 
 
 def _check_parts(spec: TrainSpec, counts: npt.NDArray[np.int64]) -> None:
