@@ -6,9 +6,10 @@ import glob
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -20,7 +21,11 @@ from longshore.shared.store.address import is_remote, public
 
 #: Suffixes of files that can be read together as one dataset.
 PARQUET = (".parquet", ".pq")
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif")
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+#: Suffixes of images that earlier releases did not read. The listings of their jobs do not contain such files.
+ADDED_IMAGES = (".tif", ".tiff")
+#: How many suffixes of skipped files are listed at most.
+MAX_LISTED_SUFFIXES = 6
 _WILDCARD = re.compile(r"[*?\[]")
 
 
@@ -45,6 +50,23 @@ class DatasetFile:
     size: int
 
 
+@dataclass(frozen=True)
+class Listing:
+    """The files of a folder or glob, sorted by name."""
+
+    files: list[DatasetFile]
+    #: The names of the files with other suffixes, which are not read.
+    skipped: list[str]
+
+
+def describe_skipped(names: Sequence[str]) -> str:
+    """How many files were skipped, and which: ``3 files of other types: 2 .heic, 1 .txt, such as 'cat/1.heic'``."""
+    counts = Counter(PurePosixPath(name).suffix.lower() or "without a suffix" for name in names)
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(MAX_LISTED_SUFFIXES))
+    more = f" and {len(counts) - MAX_LISTED_SUFFIXES} more types" if len(counts) > MAX_LISTED_SUFFIXES else ""
+    return f"{len(names)} files of other types: {kinds}{more}, such as {names[0]!r}"
+
+
 def is_glob(address: str) -> bool:
     """Whether an address has wildcards: ``*`` in a URL; ``*``, ``?`` or ``[`` in a path that does not exist as such."""
     if is_remote(address):
@@ -62,15 +84,21 @@ def list_files(address: str, suffixes: tuple[str, ...] = PARQUET) -> list[Datase
     :param suffixes: lower-case suffixes. Default: those of Parquet files.
     :raises DataError: there are no such files, or they cannot be listed.
     """
+    return list_all(address, suffixes).files
+
+
+def list_all(address: str, suffixes: tuple[str, ...] = PARQUET) -> Listing:
+    """The files with one of the suffixes, as :func:`list_files` returns them, and the names of the others."""
     with reading(address):
-        listed = _remote(address) if is_remote(address) else _local(address)
-        files = sorted(
-            {file for file in listed if _matches(file.name, suffixes)}, key=lambda file: file.name.split("/")
-        )
+        listed = _remote(address) if is_remote(address) else _local(address, suffixes)
+        visible = sorted({file for file in listed if is_visible(file.name)}, key=lambda file: file.name.split("/"))
+    files = [file for file in visible if file.name.lower().endswith(suffixes)]
+    others = [file.name for file in visible if not file.name.lower().endswith(suffixes)]
     if not files:
         kinds = {PARQUET: "Parquet files", IMAGES: "images"}.get(suffixes, "Parquet files and no images")
-        raise DataError(f"{public(address)} is a folder or a pattern with no {kinds}")
-    return files
+        skipped = "" if not others else f"; it has {describe_skipped(others)}"
+        raise DataError(f"{public(address)} is a folder or a pattern with no {kinds}{skipped}")
+    return Listing(files, others)
 
 
 def listing_digest(files: Sequence[FileEntry]) -> str:
@@ -85,14 +113,14 @@ def root_folder(address: str) -> str:
     return address.rstrip("/") if wildcard is None else address[: wildcard.start()].rpartition("/")[0]
 
 
-def _matches(name: str, suffixes: tuple[str, ...]) -> bool:
+def is_visible(name: str) -> bool:
+    """Whether a file is one that readers of datasets look at, by its path."""
     prefixes = "._" if name.lower().endswith(PARQUET) else "."
     # A partition's folder may be called ``_year=2024``.
-    hidden = any(step[:1] in prefixes and "=" not in step for step in name.split("/"))
-    return not hidden and name.lower().endswith(suffixes)
+    return not any(step[:1] in prefixes and "=" not in step for step in name.split("/"))
 
 
-def _local(address: str) -> Iterator[DatasetFile]:
+def _local(address: str, suffixes: tuple[str, ...]) -> Iterator[DatasetFile]:
     root = root_folder(address)
     # Path.glob does not accept an absolute pattern.
     for match in glob.iglob(address, recursive=True) if is_glob(address) else [address]:  # noqa: PTH207
@@ -101,8 +129,9 @@ def _local(address: str) -> Iterator[DatasetFile]:
         else:
             paths = [str(Path(folder, name)) for folder, _, names in os.walk(match) for name in names]
         for path in paths:
-            if path.lower().endswith(PARQUET + IMAGES) and Path(path).is_file():
-                yield DatasetFile(path[len(root) :].lstrip("/"), path, Path(path).stat().st_size)
+            if Path(path).is_file():
+                size = Path(path).stat().st_size if path.lower().endswith(suffixes) else 0
+                yield DatasetFile(path[len(root) :].lstrip("/"), path, size)
 
 
 def _remote(address: str) -> Iterator[DatasetFile]:

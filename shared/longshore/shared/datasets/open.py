@@ -39,6 +39,11 @@ def with_listing(data: FileInput, source: Source) -> FileInput:
     return data.model_copy(update={"listing": source.listing}) if isinstance(source, ImageSource) else data
 
 
+def notes_of(source: Source) -> tuple[str, ...]:
+    """Notes on the files of a source for the owner of a job, such as which were skipped; a sentence each."""
+    return getattr(source, "notes", ())
+
+
 def _open(data: FileInput) -> Source:
     # Import each reader only when it is needed: each loads a different part of Arrow.
     if data.format == "images":

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import JsonValue
 
-from longshore.shared.datasets.open import open_source
+from longshore.shared.datasets.open import notes_of, open_source
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.ledger.records import Claim
 from longshore.shared.specs.evaluate import Evaluation
@@ -69,7 +69,7 @@ class _Run:
         self._runner = BatchRunner(
             self._runtime, Heads((VectorHead("outputs"),)), sizes, allow_nan=False, step=Steps(beat).add
         )
-        self._batches = _batches(context, spec, signature, rows)
+        self._batches = _batches(context, spec, signature, rows, self._runner.notes)
         sets = signature.task == "multilabel"
         self._targets = KnownSets(signature) if sets else KnownTargets(signature)
         self._collector = _collector(signature)
@@ -144,13 +144,17 @@ def _collector(signature: Signature) -> Collector:
     return SetRows(signature.labels) if signature.task == "multilabel" else ClassRows(signature.labels)
 
 
-def _batches(context: WorkerContext, spec: EvaluateSpec, signature: Signature, rows: int) -> Iterator[pa.RecordBatch]:
+def _batches(
+    context: WorkerContext, spec: EvaluateSpec, signature: Signature, rows: int, notes: list[str]
+) -> Iterator[pa.RecordBatch]:
+    """The rows of the job; notes on their files are appended to ``notes``."""
     columns = list(dict.fromkeys([*(feature.name for feature in signature.features), spec.target]))
     if not isinstance(spec.data, FileInput):
         table = context.inputs.blocks.rows(spec.data).select(columns)
         yield from table.combine_chunks().to_batches(max_chunksize=rows)
         return
     source = open_source(spec.data)
+    notes += notes_of(source)
     for segment in source.segments(None):
         # Not strict: a value that does not fit its column is an error of its row only.
         yield from source.batches(segment, columns, rows, strict=False)

@@ -64,7 +64,7 @@ class Shard:
     @property
     def notes(self) -> list[str]:
         """Notes for the job's owner, a sentence each."""
-        return self._runner.notes
+        return [*self._reader.notes, *self._runner.notes]
 
     def save_sizes(self) -> None:
         """Save the learned batch sizes for later shards."""

@@ -9,7 +9,7 @@ from uuid import UUID
 import pyarrow as pa
 
 from longshore.shared.datasets.files import check_size
-from longshore.shared.datasets.open import open_source
+from longshore.shared.datasets.open import notes_of, open_source
 from longshore.shared.datasets.segments import Segment
 from longshore.shared.datasets.source import Source
 from longshore.shared.errors import DataError
@@ -90,6 +90,12 @@ class Inputs:
         if isinstance(data, FileInput):
             return self._open(claim.job_id, data, reopen=False).schema
         return self.blocks.rows(data).schema
+
+    def notes(self, claim: Claim, data: Input) -> tuple[str, ...]:
+        """Notes on the files of a job's input, a sentence each."""
+        if not (isinstance(data, FileInput) and data.format == "images"):
+            return ()
+        return notes_of(self._open(claim.job_id, data, reopen=False))
 
     def _open(self, job: UUID, data: FileInput, *, reopen: bool) -> Source:
         """Open a file once per job; reopen it when failed rows run again, because it may have been repaired."""

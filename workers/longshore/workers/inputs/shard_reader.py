@@ -38,6 +38,8 @@ class ShardReader:
         columns = list(dict.fromkeys([*(feature.name for feature in signature.features), *spec.keep]))
         passthrough = PassthroughColumns(inputs.schema(claim, spec.data), spec.keep) if spec.keep else None
         batches = inputs.batches(claim, spec.data, columns, self.rows)
+        #: Notes on the input, a sentence each.
+        self.notes = inputs.notes(claim, spec.data)
         numbers = ledger.attempts.failed_rows(claim) if claim.only_failed else None
         rows = number(batches, claim.start) if numbers is None else pick(batches, claim.start, numbers)
         #: Rows of all windows together.

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import IO, BinaryIO, cast
 
-from longshore.shared.datasets.file_listing import IMAGES
+from longshore.shared.datasets.file_listing import IMAGES, describe_skipped
 from longshore.shared.datasets.files import open_bytes, reading
 from longshore.shared.datasets.images.rows import ImageFile, ImageSource, Reader
 from longshore.shared.errors import DataError
@@ -32,10 +32,13 @@ def open_image_archive(uri: str, listing: str | None) -> ImageSource:
     with reading(uri), _opened(uri) as file:
         # If two members have the same name, the last one counts, as in unpacking.
         members_by_name = {member.name: member for member in _scan(file)}
-    if not members_by_name:
-        raise DataError(f"{public(uri)} has no images")
-    members = sorted(members_by_name.values(), key=lambda member: member.name.split("/"))
-    return ImageSource(uri, members, partial(_reader, uri), listing)
+    visible = sorted(members_by_name.values(), key=lambda member: member.name.split("/"))
+    members = [member for member in visible if member.name.lower().endswith(IMAGES)]
+    skipped = [member.name for member in visible if not member.name.lower().endswith(IMAGES)]
+    if not members:
+        others = f"; it has {describe_skipped(skipped)}" if skipped else ""
+        raise DataError(f"{public(uri)} has no images{others}")
+    return ImageSource(uri, members, partial(_reader, uri), listing, skipped)
 
 
 def _scan(file: BinaryIO) -> Iterator[ImageFile]:
@@ -44,7 +47,7 @@ def _scan(file: BinaryIO) -> Iterator[ImageFile]:
             archive.members = []  # type: ignore[attr-defined]  # otherwise tarfile keeps them all in memory
             path = _path(info)
             hidden = any(step.startswith(".") for step in path.split("/"))
-            if info.isreg() and not info.issparse() and path.lower().endswith(IMAGES) and not hidden:
+            if info.isreg() and not info.issparse() and not hidden:
                 yield ImageFile(path, info.offset_data, info.size)
         end = archive.offset
     # tarfile treats a damaged header as the end of the archive; the real end is a block of zeros.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import fsspec.core
 
-from longshore.shared.datasets.file_listing import IMAGES, list_files
+from longshore.shared.datasets.file_listing import IMAGES, list_all
 from longshore.shared.datasets.files import reading
 from longshore.shared.datasets.images.rows import ImageFile, ImageSource, Reader
 from longshore.shared.errors import DataError
@@ -27,8 +27,9 @@ def open_image_folder(uri: str, listing: str | None) -> ImageSource:
     :param listing: the digest of the file listing at submission; ``None`` if it is not known yet.
     :raises DataError: there are no images, or different ones than at submission.
     """
-    members = [ImageFile(file.name, file.uri, file.size) for file in list_files(uri, IMAGES)]
-    return ImageSource(uri, members, _reader, listing)
+    listed = list_all(uri, IMAGES)
+    members = [ImageFile(file.name, file.uri, file.size) for file in listed.files]
+    return ImageSource(uri, members, _reader, listing, listed.skipped)
 
 
 @contextmanager

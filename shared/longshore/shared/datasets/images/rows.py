@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from longshore.shared.datasets.checks import check_request
-from longshore.shared.datasets.file_listing import listing_digest
+from longshore.shared.datasets.file_listing import ADDED_IMAGES, describe_skipped, listing_digest
 from longshore.shared.datasets.files import reading
 from longshore.shared.datasets.segments import Segment, cut
 from longshore.shared.errors import DataError
@@ -47,6 +47,7 @@ class ImageSource:
     :param members: the files, sorted by path.
     :param open_reader: opens a reader for the files of one segment.
     :param listing: the digest of the file listing at submission; ``None`` if it is not known yet.
+    :param skipped: the paths of the files that are not read, because they have other suffixes.
     :raises DataError: the listing has changed.
     """
 
@@ -58,8 +59,12 @@ class ImageSource:
         members: list[ImageFile],
         open_reader: Callable[[], AbstractContextManager[Reader]],
         listing: str | None,
+        skipped: Sequence[str] = (),
     ) -> None:
         self._uri = uri
+        #: Notes on unusual data, a sentence each.
+        self.notes = (f"skipped {describe_skipped(skipped)}",) if skipped else ()
+        members = as_submitted(members, listing)
         self._members = members
         self._open_reader = open_reader
         self.rows = len(members)
@@ -94,6 +99,14 @@ class ImageSource:
                 readable = [member for member in group if member.size <= MAX_FILE_BYTES]
                 contents = dict(zip((member.name for member in readable), read(readable), strict=True))
                 yield group, pa.array([contents.get(member.name) for member in group], pa.binary())
+
+
+def as_submitted(members: list[ImageFile], listing: str | None) -> list[ImageFile]:
+    """The files of a listing. That of a job of an earlier release has no TIFF files."""
+    if listing in (None, listing_digest(members)):
+        return members
+    earlier = [member for member in members if not member.name.lower().endswith(ADDED_IMAGES)]
+    return earlier if listing == listing_digest(earlier) else members
 
 
 def grouped(members: Sequence[ImageFile]) -> Iterator[Sequence[ImageFile]]:

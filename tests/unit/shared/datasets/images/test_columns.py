@@ -123,7 +123,7 @@ def bomb(width: int, height: int) -> bytes:
 
 BAD = [
     (b"", "the file is empty"),
-    (b"hello", "not a JPEG, PNG, BMP, WebP or GIF file"),
+    (b"hello", "not a JPEG, PNG, BMP, WebP, GIF or TIFF file"),
     (encoded(1)[:50], "truncated|damaged"),
     (png(noise(64, 64))[:5000], "truncated"),
     (encoded(1, "jpeg", (64, 64))[:200], "[Tt]runcated"),

@@ -36,6 +36,8 @@ class Tables:
     data: pa.Table
     validation: pa.Table | None = None
     test: pa.Table | None = None
+    #: Notes on the files they were read from, a sentence each.
+    notes: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[tuple[str, pa.Table]]:
         """Yield the tables, each with the field of the spec that names it; ``data`` first."""
@@ -94,7 +96,9 @@ def read_training_data(
     signature = make_signature(spec, features, targets)
     parts = _split(spec, tables, targets, fold)
     names = [feature.name for feature in features]
-    notes = index_notes(data.schema, names, (spec.target, spec.split)) if spec.features is None else ()
+    notes = tables.notes
+    if spec.features is None:
+        notes = (*notes, *index_notes(data.schema, names, (spec.target, spec.split)))
     if signature.is_text:
         rows, fitted = tokenise(spec, list(tables), parts.train, signature, tokenizer)
         notes = (*notes, *fitted.notes)

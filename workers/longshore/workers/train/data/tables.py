@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from longshore.shared.datasets.open import open_source
+from longshore.shared.datasets.open import notes_of, open_source
 from longshore.shared.specs.jobs import FileInput, Input
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.inputs.inline_blocks import InlineBlocks
@@ -19,10 +19,12 @@ def read_tables(spec: TrainSpec, blocks: InlineBlocks) -> Tables:
 
     :raises DataError: a file cannot be read, or is not what it was at submission.
     """
-    data = _read(spec.data, columns_of(spec), blocks)
+    notes: list[str] = []
+    data = _read(spec.data, columns_of(spec), blocks, notes)
     names = columns_of(spec) or data.schema.names
     held_out = [None if isinstance(part, float) else part for part in (spec.validation, spec.test)]
-    return Tables(data, *(None if part is None else _read(part, names, blocks) for part in held_out))
+    validation, test = (None if part is None else _read(part, names, blocks, notes) for part in held_out)
+    return Tables(data, validation, test, tuple(notes))
 
 
 def columns_of(spec: TrainSpec) -> list[str] | None:
@@ -32,10 +34,12 @@ def columns_of(spec: TrainSpec) -> list[str] | None:
     return [*spec.features, spec.target, *([] if spec.split is None else [spec.split])]
 
 
-def _read(data: Input, names: list[str] | None, blocks: InlineBlocks) -> pa.Table:
+def _read(data: Input, names: list[str] | None, blocks: InlineBlocks, notes: list[str]) -> pa.Table:
+    """Read the rows of one argument; notes on its files are appended to ``notes``."""
     if not isinstance(data, FileInput):
         return blocks.rows(data)
     source = open_source(data)
+    notes += notes_of(source)
     columns = source.schema.names if names is None else [name for name in names if name in source.schema.names]
     schema = pa.schema([source.schema.field(name) for name in columns], metadata=source.schema.metadata)
     batches = [batch for segment in source.segments(None) for batch in source.batches(segment, columns, READ_ROWS)]

@@ -15,6 +15,7 @@ import torch
 from longshore.shared.datasets.columns.label_lists import is_label_lists, read_label_lists
 from longshore.shared.datasets.columns.types import is_list, is_text, stored
 from longshore.shared.datasets.index_columns import RowCounts, index_notes
+from longshore.shared.datasets.open import notes_of
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.specs.train import TrainSpec
@@ -79,7 +80,8 @@ def scan_streams(
     names = [feature.name for feature in features]
     schema = sources[0].source.schema
     index = index_notes(schema, names, (spec.target, spec.split)) if spec.features is None else ()
-    notes = (*index, *row_counts.notes(), *scale.odd(features))
+    skipped = [note for stream in sources for note in notes_of(stream.source)]
+    notes = (*skipped, *index, *row_counts.notes(), *scale.odd(features))
     return DataScan(signature, encoder, scale.measured(), counts, notes, labels.class_counts(encoder))
 
 
