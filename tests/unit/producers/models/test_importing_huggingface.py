@@ -70,6 +70,8 @@ def test_the_smallest_token_limit_applies(tmp_path: Path) -> None:
     assert limit() == 32
     write(tmp_path, "sentence_bert_config.json", {"max_seq_length": 16})
     assert limit() == 16
+    write(tmp_path, "sentence_bert_config.json", {"max_seq_length": 40})  # counts instead of that of the tokenizer
+    assert limit() == 40
     write(tmp_path, "config.json", CONFIG | {"model_type": "roberta", "max_position_embeddings": 12})
     assert limit() == 10
 
@@ -78,6 +80,35 @@ def test_one_output_is_a_regression(tmp_path: Path) -> None:
     write_classifier(tmp_path, id2label={"0": "LABEL_0"})
     signature = read_import(tmp_path, None).manifest.signature
     assert (signature.task, signature.target, signature.labels) == ("regression", "value", None)
+
+
+def test_labels_can_be_numbers(tmp_path: Path) -> None:
+    write_classifier(tmp_path, id2label={"0": 1, "1": 5})
+    assert read_import(tmp_path, None).manifest.signature.labels == (1, 5)
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "message"),
+    [
+        ("tokenizer_config.json", {"fast_tokenizer_files": ["a.json"]}, "fast_tokenizer_files"),
+        ("tokenizer_config.json", {"processor_class": "CLIPProcessor"}, "processor_class 'CLIPProcessor' needs"),
+        ("special_tokens_map.json", {"do_lower_case": False}, "the key 'do_lower_case' is not known"),
+        ("sentence_bert_config.json", {"transformer_task": "fill-mask"}, "transformer_task 'fill-mask'"),
+        ("sentence_roberta_config.json", {"mine": 1}, r"sentence_roberta_config\.json: the key 'mine' is not known"),
+        ("1_Pooling/config.json", {"pooling_mode": "lasttoken"}, "pooling_mode 'lasttoken' is not supported"),
+        ("2_Normalize/config.json", {"module_output_name": "x"}, "module_output_name 'x'"),
+        ("config_sentence_transformers.json", {"model_type": "CrossEncoder"}, "scores pairs of texts"),
+        ("config_sentence_transformers.json", {"truncate_dim": 0}, "truncate_dim 0 is not a number from 1"),
+        ("adapter_config.json", {}, r"there is a file adapter_config\.json"),
+        ("modules.json", [MODULES[0], {**MODULES[1], "name": "Transformer"}], "two modules have the same name"),
+    ],
+)
+def test_a_setting_that_would_change_outputs_is_refused_by_name(
+    tmp_path: Path, file: str, values: object, message: str
+) -> None:
+    write_sentence(tmp_path)
+    write(tmp_path, file, values)
+    refused(tmp_path, message)
 
 
 def test_tensors_can_be_in_several_files(tmp_path: Path) -> None:
@@ -120,7 +151,13 @@ def test_an_index_must_match_its_files(tmp_path: Path, placed: Json) -> None:
         ({"problem_type": "regression"}, "a regression to 2 numbers"),
         ({"id2label": {"1": "a", "2": "b"}}, "id2label .* does not name the outputs"),
         ({"id2label": {"0": "a", "1": "a"}}, "gives two outputs the same name"),
-        ({"id2label": ["a", "b"]}, "id2label"),
+        ({"id2label": ["a", "b"]}, "id2label .* is not an object"),
+        ({"id2label": {"0": "a", "1": None}}, "id2label names output 1 None; write a text or a whole number"),
+        ({"id2label": {"0": 1.5, "1": 2}}, "id2label names output 0 1.5; write a text or a whole number"),
+        ({"sentence_transformers": {"activation_fn": "torch.nn.Sigmoid"}}, "sentence_transformers .* pairs of texts"),
+        ({"sbert_ce_default_activation_function": "torch.nn.Identity"}, "cross-encoders are not supported"),
+        ({"tokenizer_class": "Mine"}, "tokenizer_class 'Mine' is not supported; save the tokenizer as"),
+        ({"per_layer_config": {"0": {"num_attention_heads": 1}}}, "per_layer_config"),
         ({"max_position_embeddings": "64"}, "max_position_embeddings '64' is not a number"),
         ({"max_position_embeddings": 2}, "leave no room"),
         ({"num_hidden_layers": 10**12}, "num_hidden_layers 1000000000000 is not a number"),

@@ -13,7 +13,7 @@ POOLING: Json = {"word_embedding_dimension": 768, "pooling_mode_mean_tokens": Tr
 
 def module(kind: str, path: str = "", package: str = "sentence_transformers.models") -> Json:
     """One entry of ``modules.json``."""
-    return {"idx": 0, "name": "0", "path": path, "type": f"{package}.{kind}"}
+    return {"idx": 0, "name": kind, "path": path, "type": f"{package}.{kind}"}
 
 
 MODULES = [module("Transformer"), module("Pooling", "1_Pooling"), module("Normalize", "2_Normalize")]

@@ -17,7 +17,16 @@ from longshore.workers.families.weights import check_fit, read_weights
 
 #: Configuration keys that are ignored: they control loading or change what the network returns.
 _NOT_ASKED = frozenset(
-    {"architectures", "dtype", "model_type", "output_attentions", "output_hidden_states", "return_dict", "use_cache"}
+    {
+        "architectures",
+        "chunk_size_feed_forward",
+        "dtype",
+        "model_type",
+        "output_attentions",
+        "output_hidden_states",
+        "return_dict",
+        "use_cache",
+    }
 )
 #: Tensor names in old files, which most libraries still read.
 _OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
@@ -55,7 +64,8 @@ def _empty(model: TextModel) -> nn.Module:
     network = model.network
     try:
         # The network uses only keys that its configuration class writes itself.
-        known = set(AutoConfig.for_model(network.model_type).to_dict()) - _NOT_ASKED
+        plain = AutoConfig.for_model(network.model_type)
+        known = {*plain.to_dict(), *plain.attribute_map} - _NOT_ASKED
         options = {key: value for key, value in network.config.items() if key in known and not key.startswith("_")}
         if network.head != "encoder":
             options["num_labels"] = model.signature.outputs

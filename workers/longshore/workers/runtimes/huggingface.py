@@ -9,10 +9,11 @@ import pyarrow as pa
 import torch
 from torch import nn
 
-from longshore.shared.errors import CorruptBlob, InvalidInput
-from longshore.shared.model_formats.huggingface.model import TOKENIZER, TextModel, read_model
+from longshore.shared.errors import InvalidInput
+from longshore.shared.model_formats.huggingface.model import TextModel, read_model
 from longshore.workers.runtimes.base import Execution, PreparedRows, RowSelection
 from longshore.workers.runtimes.pooling import embed
+from longshore.workers.runtimes.tokenizer_files import load_tokenizer
 from longshore.workers.runtimes.tokens import TextReader, TokenizationConfig, Tokens
 
 
@@ -70,14 +71,7 @@ def load(files: Mapping[str, Path], device: torch.device, execution: Execution |
 
     execution = execution or Execution()
     model = read_model(files, "model")
-    try:
-        reader = TextReader(files[TOKENIZER].read_text("utf-8"), _config(model))
-    except ImportError as error:
-        raise InvalidInput(
-            "runtime", f"tokenizers is not installed on this worker; pip install 'longshore[huggingface]' ({error})"
-        ) from error
-    except OSError as error:
-        raise CorruptBlob(f"{files[TOKENIZER]} cannot be read: {error.strerror}") from error
+    reader = read_texts(model, files)
     dtype = None if device.type == "cuda" and execution.precision == "auto" else torch.float32
     module = build_encoder(model, files, dtype).to(device)
     runtime = TextRuntime(model, reader, module, device, execution)
@@ -86,14 +80,12 @@ def load(files: Mapping[str, Path], device: torch.device, execution: Execution |
     return runtime
 
 
-def _config(model: TextModel) -> TokenizationConfig:
-    sentence = model.sentence
-    return TokenizationConfig(
-        model.signature,
-        model.max_tokens,
-        keep_end=model.keep_end,
-        prompt="" if sentence is None else sentence.prompt,
-        lowercase=sentence is not None and sentence.lowercase,
+def read_texts(model: TextModel, files: Mapping[str, Path]) -> TextReader:
+    """The tokenizer of a model; see :func:`~longshore.workers.runtimes.tokenizer_files.load_tokenizer`."""
+    tokenizer, keep_end = load_tokenizer(model, files)
+    prompt = "" if model.sentence is None else model.sentence.prompt
+    return TextReader(
+        tokenizer, TokenizationConfig(model.signature, model.max_tokens, keep_end=keep_end, prompt=prompt)
     )
 
 

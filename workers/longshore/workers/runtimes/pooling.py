@@ -27,4 +27,5 @@ def embed(vectors: torch.Tensor, real: torch.Tensor | None, sentence: SentenceCo
     else:
         weights = real[..., None].to(vectors.dtype)
         pooled = (vectors * weights).sum(dim=1) / weights.sum(dim=1)
-    return normalize(pooled, dim=1) if sentence.normalize else pooled
+    scaled = normalize(pooled, dim=1) if sentence.normalize else pooled
+    return scaled if sentence.dimensions is None else scaled[:, : sentence.dimensions]

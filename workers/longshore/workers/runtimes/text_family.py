@@ -16,7 +16,7 @@ from longshore.shared.store.manifest import CONTENT_FILES, Manifest
 from longshore.shared.vocabulary import RuntimeName
 from longshore.workers.runtimes.base import Execution, PreparedRows, RowSelection
 from longshore.workers.runtimes.family import build_module
-from longshore.workers.runtimes.tokens import TextReader, TokenizationConfig, Tokens
+from longshore.workers.runtimes.tokens import TextReader, TokenizationConfig, Tokens, parse_tokenizer
 
 #: The token id of padding, which also stands for a text without tokens.
 PADDING = 0
@@ -64,7 +64,8 @@ def make_reader(content: str, signature: Signature, field: str) -> TextReader:
     :raises CorruptBlob: ``content`` is no valid tokenizer.
     """
     try:
-        return TextReader(content, TokenizationConfig(signature, signature.width, empty=PADDING))
+        tokenizer = parse_tokenizer(content)
+        return TextReader(tokenizer, TokenizationConfig(signature, signature.width, empty=PADDING))
     except ImportError as error:
         raise missing(field, error) from error
 

@@ -31,7 +31,6 @@ class TokenizationConfig:
     keep_end: bool = False
     #: Prepended to every text.
     prompt: str = ""
-    lowercase: bool = False
     #: The token id for a text without tokens; ``None`` makes such a row an error.
     empty: int | None = None
 
@@ -61,18 +60,32 @@ class Tokens:
         return np.where(real, self.ids[where], pad) if len(self.ids) else where, real
 
 
+def parse_tokenizer(content: str) -> Tokenizer:
+    """A tokenizer from the content of ``tokenizer.json``.
+
+    :raises CorruptBlob: it is not valid.
+    """
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer: Tokenizer = Tokenizer.from_str(content)
+    except BaseException as error:  # a panic in native code is not an Exception
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        raise CorruptBlob(f"tokenizer.json cannot be loaded: {error}") from None
+    return tokenizer
+
+
 class TextReader:
     """Tokenizes windows. ``prepare`` runs in native threads, in parallel to the model.
 
-    :param content: the content of ``tokenizer.json``.
-    :raises CorruptBlob: ``content`` is no valid tokenizer.
+    :param tokenizer: its padding and truncation are replaced.
+    :raises CorruptBlob: ``tokenizer`` cannot be used.
     """
 
-    def __init__(self, content: str, reading: TokenizationConfig) -> None:
-        from tokenizers import Tokenizer
-
+    def __init__(self, tokenizer: Tokenizer, reading: TokenizationConfig) -> None:
+        self._tokenizer = tokenizer
         try:
-            self._tokenizer: Tokenizer = Tokenizer.from_str(content)
             self._tokenizer.no_padding()
             self._tokenizer.enable_truncation(reading.longest, direction="left" if reading.keep_end else "right")
             several = any(self._tokenizer.encode("a").type_ids)
@@ -99,7 +112,8 @@ class TextReader:
         """See :meth:`Runtime.prepare`."""
         texts = to_texts(batch, self._config.signature)
         errors = texts.errors
-        encodings = self._encoded([self._model_text(text) for text in texts.values], errors)
+        prompt = self._config.prompt
+        encodings = self._encoded([prompt + text for text in texts.values] if prompt else texts.values, errors)
         lists = [[] if row in errors or each is None else each.ids for row, each in enumerate(encodings)]
         for row in [row for row, each in enumerate(lists) if not each and row not in errors]:
             if self._config.empty is None:
@@ -112,11 +126,6 @@ class TextReader:
         cut = any(each is not None and len(each) == longest and each.overflowing for each in encodings)
         notes = (f"texts of more than {longest} tokens are cut there",) if cut else ()
         return Tokens(ids, np.cumsum(lengths) - lengths, lengths, dict(sorted(errors.items())), notes)
-
-    def _model_text(self, text: str) -> str:
-        """Prepend the prompt and lowercase the text, as sentence-transformers does."""
-        text = self._config.prompt + text
-        return text.lower() if self._config.lowercase else text
 
     def _encoded(self, texts: list[str], errors: dict[int, str]) -> Sequence[Encoding | None]:
         try:

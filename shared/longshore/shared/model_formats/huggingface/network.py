@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from longshore.shared.errors import InvalidInput
+from longshore.shared.model_formats.huggingface.keys import CONFIG_KEYS, CROSS_ENCODER_KEYS
 from longshore.shared.specs.validation import shorten
 
 CONFIG = "config.json"
@@ -38,7 +39,7 @@ class NetworkConfig:
     #: ``encoder`` returns a vector for each token; the others return one row of numbers for each text.
     head: Literal["encoder", "classification", "regression"]
     #: Only for classification: class names by output.
-    labels: tuple[str, ...] | None
+    labels: tuple[str | int | bool, ...] | None
     #: The most tokens of a text, without truncation.
     positions: int
     #: The size of a token's vector.
@@ -60,8 +61,12 @@ def read_network(config: Mapping[str, object], field: str, *, encoder: bool) -> 
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or model_type not in MODEL_TYPES:
         raise InvalidInput(field, f"{CONFIG}: model_type {shorten(model_type)} is not one of {', '.join(MODEL_TYPES)}")
-    if config.get("is_decoder") or config.get("is_encoder_decoder"):
-        raise InvalidInput(field, f"{CONFIG}: it generates text; only encoders are supported")
+    for key in ("is_decoder", "is_encoder_decoder"):
+        if config.get(key):
+            raise InvalidInput(field, f"{CONFIG}: it generates text ({key}); only encoders are supported")
+    CONFIG_KEYS.check(config, CONFIG, field)
+    if not encoder:
+        CROSS_ENCODER_KEYS.check(config, CONFIG, field)
     for key in _SIZES:
         if key in config:
             _size(config, key, field)
@@ -77,7 +82,7 @@ def read_network(config: Mapping[str, object], field: str, *, encoder: bool) -> 
 
 def _head(
     config: Mapping[str, object], field: str
-) -> tuple[Literal["classification", "regression"], tuple[str, ...] | None]:
+) -> tuple[Literal["classification", "regression"], tuple[str | int | bool, ...] | None]:
     architectures = config.get("architectures")
     names = architectures if isinstance(architectures, list) else []
     if not any(isinstance(name, str) and name.endswith("ForSequenceClassification") for name in names):
@@ -92,22 +97,33 @@ def _head(
         raise InvalidInput(field, f"{CONFIG}: problem_type {problem!r} is not supported: a text must have one label")
     if len(labels) == 1 or problem == "regression":
         if len(labels) > 1:
-            raise InvalidInput(field, f"{CONFIG}: a regression to {len(labels)} numbers is not supported; use one")
+            raise InvalidInput(
+                field,
+                f"{CONFIG}: problem_type {problem!r}: a regression to {len(labels)} numbers is not supported; use one",
+            )
         return "regression", None
     return "classification", labels
 
 
-def _labels(config: Mapping[str, object], field: str) -> tuple[str, ...]:
+def _labels(config: Mapping[str, object], field: str) -> tuple[str | int | bool, ...]:
     named = config.get("id2label")
     if named is None:
         return tuple(f"LABEL_{number}" for number in range(_size(config, "num_labels", field, 2)))
     if isinstance(named, dict):
-        labels = [named.get(str(number)) for number in range(len(named))]
-        if labels and all(isinstance(label, str) for label in labels):
-            if len(set(labels)) < len(labels):
-                raise InvalidInput(field, f"{CONFIG}: id2label {shorten(named)} gives two outputs the same name")
-            return tuple(map(str, labels))
-    raise InvalidInput(field, f"{CONFIG}: id2label {shorten(named)} does not name the outputs from 0")
+        if not named or named.keys() != {str(number) for number in range(len(named))}:
+            raise InvalidInput(field, f"{CONFIG}: id2label {shorten(named)} does not name the outputs from 0")
+        labels = [named[str(number)] for number in range(len(named))]
+        for number, label in enumerate(labels):
+            if not isinstance(label, str | int):
+                raise InvalidInput(
+                    field,
+                    f"{CONFIG}: id2label names output {number} {shorten(label)}; write a text or a whole number",
+                )
+        # Compared as they are written in results: 1, true and "1" are three different labels.
+        if len(set(map(repr, labels))) < len(labels):
+            raise InvalidInput(field, f"{CONFIG}: id2label {shorten(named)} gives two outputs the same name")
+        return tuple(labels)
+    raise InvalidInput(field, f"{CONFIG}: id2label {shorten(named)} is not an object that names the outputs from 0")
 
 
 def _size(config: Mapping[str, object], key: str, field: str, default: int = 0) -> int:

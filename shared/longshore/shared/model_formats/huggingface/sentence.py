@@ -11,9 +11,21 @@ from typing import Literal, cast
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.model_formats.huggingface.files import Files, read_json, read_object, read_optional
+from longshore.shared.model_formats.huggingface.keys import (
+    MODULE_KEYS,
+    NORMALIZE_KEYS,
+    POOLING_KEYS,
+    PROMPT_KEYS,
+    SENTENCE_KEYS,
+)
 from longshore.shared.specs.validation import shorten
 
-MODULES, TRANSFORMER = "modules.json", "sentence_bert_config.json"
+MODULES = "modules.json"
+#: The settings of the module Transformer, under the names of all versions of the library. The first one counts.
+TRANSFORMERS = tuple(
+    f"sentence_{kind}_config.json"
+    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
 PROMPTS = "config_sentence_transformers.json"
 
 Pooling = Literal["mean", "cls", "max"]
@@ -22,6 +34,23 @@ _MODES: dict[str, Pooling] = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
 }
+
+
+#: Where the modules are in the versions of the library.
+_PACKAGES = (
+    "sentence_transformers.models",
+    *(
+        f"sentence_transformers.{package}"
+        for name in ("Transformer", "Pooling", "Normalize")
+        for package in (
+            f"models.{name}",
+            f"base.modules.{name.lower()}",
+            f"sentence_transformer.modules.{name.lower()}",
+        )
+    ),
+    "sentence_transformers.base.modules",
+    "sentence_transformers.sentence_transformer.modules",
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +64,8 @@ class SentenceConfig:
     max_tokens: int | None
     #: Whether texts are converted to lower case before tokenization.
     lowercase: bool
+    #: How many numbers of an embedding are returned; ``None`` for all. Applied after scaling.
+    dimensions: int | None
     #: A prefix of every text.
     prompt: str
     #: The files that this was read from.
@@ -47,54 +78,95 @@ def read_sentence(files: Files, width: int, field: str) -> SentenceConfig:
     :param width: the size of a token's vector.
     :raises InvalidInput: a module or a kind of pooling is not supported.
     """
-    pooled, normalize = _modules(read_json(files, MODULES, field), field)
+    pooled, normalized = _modules(read_json(files, MODULES, field), field)
     name = f"{pooled}/config.json"
     pooling = _pooling(read_object(files, name, field), name, width, field)
-    transformer = read_optional(files, TRANSFORMER, field)
-    limit = transformer.get("max_seq_length")
-    if limit is not None and (not isinstance(limit, int) or limit < 1):
-        raise InvalidInput(field, f"{TRANSFORMER}: max_seq_length {shorten(limit)} is not a number of tokens")
-    prompt = _prompt(read_optional(files, PROMPTS, field), field)
-    used = (MODULES, name, *(file for file in (TRANSFORMER, PROMPTS) if file in files))
-    return SentenceConfig(pooling, normalize, limit, bool(transformer.get("do_lower_case")), prompt, used)
+    normalize = f"{normalized}/config.json"
+    NORMALIZE_KEYS.check(read_optional(files, normalize, field), normalize, field)
+    # The library goes on to the next name if a file is missing or has no keys.
+    transformer = next((file for file in TRANSFORMERS if read_optional(files, file, field)), TRANSFORMERS[0])
+    settings = read_optional(files, transformer, field)
+    SENTENCE_KEYS.check(settings, transformer, field)
+    limit = settings.get("max_seq_length")
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+        raise InvalidInput(field, f"{transformer}: max_seq_length {shorten(limit)} is not a number of tokens")
+    prompts = read_optional(files, PROMPTS, field)
+    PROMPT_KEYS.check(prompts, PROMPTS, field)
+    dimensions = prompts.get("truncate_dim")
+    if dimensions is not None and (
+        not isinstance(dimensions, int) or isinstance(dimensions, bool) or not 0 < dimensions <= width
+    ):
+        raise InvalidInput(field, f"{PROMPTS}: truncate_dim {shorten(dimensions)} is not a number from 1 to {width}")
+    used = (MODULES, name, *(file for file in (normalize, transformer, PROMPTS) if file in files))
+    return SentenceConfig(
+        pooling,
+        normalized is not None,
+        limit,
+        bool(settings.get("do_lower_case")),
+        dimensions,
+        _prompt(prompts, field),
+        used,
+    )
 
 
-def _modules(modules: object, field: str) -> tuple[str, bool]:
-    """The folder of the pooling module, and whether embeddings are normalised."""
+def check_model_type(config: Mapping[str, object], field: str) -> None:
+    """:raises InvalidInput: the folder is that of a cross-encoder or another model than an embedding of texts."""
+    if config.get("model_type") == "CrossEncoder":
+        raise InvalidInput(
+            field, f"{PROMPTS}: model_type 'CrossEncoder' scores pairs of texts, which is not supported; use a model "
+            "that reads single texts"
+        )  # fmt: skip
+
+
+def _modules(modules: object, field: str) -> tuple[str, str | None]:
+    """The folder of the pooling module, and that of the module that normalises embeddings, if there is one."""
     entries = [entry for entry in modules if isinstance(entry, dict)] if isinstance(modules, list) else []
     kinds = [str(entry.get("type")) for entry in entries]
-    names = [kind.rpartition(".")[2] for kind in kinds if kind.startswith("sentence_transformers.")]
+    names = [kind.rpartition(".")[2] for kind in kinds if kind.rpartition(".")[0] in _PACKAGES]
     if len(names) != len(kinds) or names not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
         raise InvalidInput(
             field,
             f"{MODULES}: {shorten(kinds)} is not supported; use Transformer, Pooling and optionally Normalize of "
             "sentence_transformers, in this order",
         )
+    if len({str(entry.get("name")) for entry in entries}) < len(entries):
+        raise InvalidInput(field, f"{MODULES}: two modules have the same name, so one would replace the other")
+    for entry in entries:
+        MODULE_KEYS.check(entry, MODULES, field)
     if entries[0].get("path") not in ("", "."):
         raise InvalidInput(field, f"{MODULES}: the network must be in the folder itself; save the model again")
-    path = entries[1].get("path")
-    if not isinstance(path, str) or not path or "/" in path or "\\" in path or path.startswith("."):
-        raise InvalidInput(field, f"{MODULES}: the path {shorten(path)} is not a folder in the model's folder")
-    return path, len(names) == 3
+    paths: list[str] = []
+    for entry in entries[1:]:
+        path = entry.get("path")
+        if not isinstance(path, str) or not path or "/" in path or "\\" in path or path.startswith("."):
+            raise InvalidInput(field, f"{MODULES}: the path {shorten(path)} is not a folder in the model's folder")
+        paths.append(path)
+    return paths[0], paths[1] if len(paths) == 2 else None
 
 
 def _pooling(config: Mapping[str, object], name: str, width: int, field: str) -> Pooling:
-    dimension = config.get("word_embedding_dimension", config.get("embedding_dimension", width))
-    if dimension != width:
-        raise InvalidInput(
-            field, f"{name}: the pooling is for vectors of {shorten(dimension)} numbers, but the network's have {width}"
-        )
+    POOLING_KEYS.check(config, name, field)
+    for key in ("word_embedding_dimension", "embedding_dimension"):
+        if config.get(key, width) != width:
+            raise InvalidInput(
+                field,
+                f"{name}: {key}: the pooling is for vectors of {shorten(config[key])} numbers, but the network's have "
+                f"{width}",
+            )
     mode = config.get("pooling_mode")
+    if mode is not None:  # the library then ignores the older keys
+        modes = mode if isinstance(mode, list) else [mode]
+        if len(modes) != 1 or modes[0] not in _MODES.values():
+            raise InvalidInput(
+                field, f"{name}: pooling_mode {shorten(mode)} is not supported; use one of mean, cls and max"
+            )
+        mode = cast(Pooling, modes[0])
     chosen = [key for key, value in config.items() if key.startswith("pooling_mode_") and value]
-    if isinstance(mode, str) and not chosen:
-        if mode in _MODES.values():
-            return cast(Pooling, mode)
-        chosen = [mode]
-    if len(chosen) != 1 or chosen[0] not in _MODES:
+    if mode is None and (len(chosen) != 1 or chosen[0] not in _MODES):
         raise InvalidInput(field, f"{name}: pooling {shorten(chosen)} is not supported; use one of mean, cls and max")
     if config.get("include_prompt") is False:
         raise InvalidInput(field, f"{name}: include_prompt false is not supported; save the model without a prompt")
-    return _MODES[chosen[0]]
+    return _MODES[chosen[0]] if mode is None else mode
 
 
 def _prompt(config: Mapping[str, object], field: str) -> str:
