@@ -126,7 +126,7 @@ def test_what_cannot_come_after_a_job_is_refused(client: Client, data: Path) -> 
         late.wait(TIMEOUT_S)
     assert [shard.attempt for shard in late.shards()] == [1]
     odd = client.train("odd", "mlp", data, "label", epochs=1).then.infer(data, threshold=0.3)
-    with pytest.raises(JobFailed, match=r"threshold: 0\.3: of multilabel alone"):
+    with pytest.raises(JobFailed, match=r"threshold: 0\.3: only for multilabel"):
         odd.wait(TIMEOUT_S)
     made = [job.then.evaluate(data, idempotency_key="once") for _ in range(2)]
     assert made[0].id == made[1].id

@@ -102,4 +102,4 @@ def _check_families(spec: TuneSpec, checked: CheckedTraining, fleet: Workers) ->
                     check_text_config({name.removeprefix(CONFIG): value})
                 check_family(applied(spec.train, {name: value}), checked.features, fleet)
             except InvalidInput as error:
-                raise InvalidInput(f"space.{name}", f"{shorten(value)} cannot be given: {error}") from None
+                raise InvalidInput(f"space.{name}", f"{shorten(value)} is not valid: {error}") from None

@@ -110,7 +110,7 @@ class InferSpec(Spec):
         if self.top_k is not None and signature.labels is None:
             raise InvalidInput("top_k", f"{self.top_k}: the version's task is {signature.task}, which has no classes")
         if self.threshold != type(self).model_fields["threshold"].default and signature.task != "multilabel":
-            raise InvalidInput("threshold", f"{self.threshold}: of multilabel alone, and the task is {signature.task}")
+            raise InvalidInput("threshold", f"{self.threshold}: only for multilabel; the task is {signature.task}")
         for name in self.keep:
             if signature.task == "multilabel" and name in ("labels", "scores"):
                 raise InvalidInput("keep", f"{name!r} is a column of the outputs; rename it in the data")

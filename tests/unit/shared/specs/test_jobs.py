@@ -117,7 +117,7 @@ def test_a_threshold_is_of_several_labels_a_row_alone() -> None:
     vectors = Signature(features=features, task="embedding", target="y", embedding_width=4)
     asked = InferSpec(data=FILE, threshold=0.25, top_k=2)
     asked.check(sets, "family")
-    with pytest.raises(InvalidInput, match=r"^threshold: 0.25: of multilabel alone, and the task is classification"):
+    with pytest.raises(InvalidInput, match=r"^threshold: 0.25: only for multilabel; the task is classification"):
         asked.check(one, "family")
     with pytest.raises(InvalidInput, match=r"^top_k: 2: the version's task is embedding, which has no classes"):
         asked.check(vectors, "family")
