@@ -108,7 +108,7 @@ def test_what_does_not_go_with_embeddings_is_refused(client: Client, trained: Jo
     ):
         with pytest.raises(InvalidInput, match=f"^{said}"):
             client.train("m", "linear", data, "y", task="embedding", **options)  # type: ignore[arg-type]
-    with pytest.raises(InvalidInput, match=r"^embedding_width: 8: of task='embedding' alone, and it is auto"):
+    with pytest.raises(InvalidInput, match=r"^embedding_width: 8: only for task='embedding', not auto"):
         client.train("m", "linear", {**few, "y": ["a", "b", "a"]}, "y", embedding_width=8)
     with pytest.raises(InvalidInput, match=r"^model: digits:1 gives embeddings"):
         client.evaluate("digits:1", digits.table(images, labels))

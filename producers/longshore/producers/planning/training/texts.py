@@ -109,7 +109,7 @@ def check_text_config(config: Mapping[str, object]) -> None:
     if config.get("token_types"):
         raise InvalidInput(
             "config.token_types",
-            f"{config['token_types']}: of rows that are tokenised already; a text has one type; leave it out",
+            f"{config['token_types']}: only for rows that are already tokenised; a text has one type; leave it out",
         )
 
 

@@ -36,4 +36,4 @@ class TaskConfig(Spec):
             return
         for name in ("embedding_width", "contrast_temperature"):
             if getattr(self, name) != type(self).model_fields[name].default:
-                raise InvalidInput(name, f"{getattr(self, name)}: of task='embedding' alone, and it is {self.task}")
+                raise InvalidInput(name, f"{getattr(self, name)}: only for task='embedding', not {self.task}")

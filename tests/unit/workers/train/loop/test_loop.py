@@ -255,8 +255,8 @@ def test_the_best_epoch_is_kept() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"step_size": 3}, "step_size: 3: of the schedule step, not constant"),
-        ({"schedule": "cosine", "gamma": 0.5}, "gamma: 0.5: of the schedule step or plateau, not cosine"),
+        ({"step_size": 3}, "step_size: 3: only for the schedule step, not constant"),
+        ({"schedule": "cosine", "gamma": 0.5}, "gamma: 0.5: only for the schedule step or plateau, not cosine"),
         ({"schedule": "one_cycle", "warmup_steps": 3}, "warmup_steps: 3: one_cycle warms up by itself"),
         ({"early_stopping": 3, "validation": 0.0}, "early_stopping: val_loss needs held-out rows"),
         ({"monitor": "val_accuracy"}, "monitor: 'val_accuracy': it is what early_stopping watches"),
