@@ -198,7 +198,9 @@ def test_what_does_not_go_together_is_refused_at_the_call(
     refused(r"^tokenizer: unknown key size", tokenizer={"size": 3})
     refused(r"^config.vocabulary: 50: it follows from the tokenizer", config={"vocabulary": 50})
     refused(r"^config.input_shape: texts have no numbers", config={"input_shape": [2, 3]})
-    refused(r"^config.token_types: 2: only for rows that are already tokenised", "transformer", config={"token_types": 2})
+    refused(
+        r"^config.token_types: 2: only for rows that are already tokenised", "transformer", config={"token_types": 2}
+    )
     refused(r"^stream: texts are held in memory", stream=True)
     refused(r"^tokenizer: topics:1 brings its own", base="topics:1", tokenizer={"kind": "bpe"})
     holed = {"title": ["a", None, "b"], "topic": ["x", "y", "x"]}

@@ -35,6 +35,8 @@ class ScheduleConfig(Spec):
         for name, schedules in _SCHEDULES_WITH.items():
             value = getattr(self, name)
             if value != type(self).model_fields[name].default and self.schedule not in schedules:
-                raise InvalidInput(name, f"{value}: only for the schedule {' or '.join(schedules)}, not {self.schedule}")
+                raise InvalidInput(
+                    name, f"{value}: only for the schedule {' or '.join(schedules)}, not {self.schedule}"
+                )
         if self.warmup_steps and self.schedule == "one_cycle":
             raise InvalidInput("warmup_steps", f"{self.warmup_steps}: one_cycle warms up by itself; leave it out")
