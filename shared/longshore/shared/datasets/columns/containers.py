@@ -11,6 +11,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from itertools import chain
 from typing import cast
 
 import numpy as np
@@ -41,8 +42,9 @@ def reads_masked(values: Iterable[object], kind: pa.DataType) -> bool:
     if pa.types.is_map(kind):
         return True
     inner = kind.value_type
-    return pa.types.is_nested(inner) and any(
-        isinstance(value, Iterable) and reads_masked(value, inner) for value in present
+    # All lists of one depth at once, without Python code for each.
+    return pa.types.is_nested(inner) and reads_masked(
+        chain.from_iterable(cast(Iterable[Iterable[object]], present)), inner
     )
 
 
