@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Signature
+
+Activation = Literal["softmax", "sigmoid"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class ProgramIO:
     batch: int | None
     #: The shape of one input row; the product of its dimensions is the signature's width.
     row_shape: tuple[int, ...]
+    #: The function at the end of the program that makes probabilities of logits.
+    activation: Activation | None = None
 
 
 def match_signature(

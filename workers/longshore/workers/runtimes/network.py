@@ -12,8 +12,14 @@ from torch.utils.dlpack import from_dlpack
 
 from longshore.shared.datasets.columns.matrix import to_matrix
 from longshore.shared.errors import InvalidInput
+from longshore.shared.model_formats.program_io import Activation
 from longshore.shared.specs.signature import Signature
 from longshore.workers.runtimes.base import Execution, Matrix, PreparedRows, RowSelection
+
+#: The smallest probability whose logarithm is finite in float32.
+_SMALLEST = torch.finfo(torch.float32).tiny
+#: Between 1 and the largest probability below it, in float32.
+_EPSILON = 2.0**-24
 
 
 class NetworkRuntime:
@@ -22,6 +28,7 @@ class NetworkRuntime:
     :param network: on ``device``: float32 ``(n, width)`` to floats ``(n, outputs)``. For classification the outputs
         are logits, one for each label.
     :param nbytes: bytes of device memory that it uses.
+    :param notes: remarks on every job of this version.
     """
 
     def __init__(
@@ -31,8 +38,10 @@ class NetworkRuntime:
         signature: Signature,
         device: torch.device,
         execution: Execution | None = None,
+        notes: tuple[str, ...] = (),
     ) -> None:
         self.signature = signature
+        self._notes = notes
         self.nbytes = nbytes
         self._network = network
         self._device = device
@@ -42,7 +51,7 @@ class NetworkRuntime:
         """See :meth:`Runtime.prepare`. For a GPU the rows are in pinned memory, which is fastest to copy."""
         matrix = to_matrix(batch, self.signature)
         rows = _borrow(matrix.values)
-        return Matrix(rows.pin_memory() if self._device.type == "cuda" else rows, matrix.errors)
+        return Matrix(rows.pin_memory() if self._device.type == "cuda" else rows, matrix.errors, notes=self._notes)
 
     @torch.inference_mode()
     def forward(self, prepared: PreparedRows, places: RowSelection) -> torch.Tensor:
@@ -52,6 +61,27 @@ class NetworkRuntime:
         rows = prepared.take(places).to(self._device, non_blocking=True)
         with self._execution.autocast(self._device):
             return self._network(rows)
+
+
+def to_logits(outputs: torch.Tensor, activation: Activation | None, signature: Signature) -> torch.Tensor:
+    """The logits of probabilities, of which softmax or sigmoid make the same probabilities; other outputs unchanged."""
+    if activation == "softmax" and signature.task == "classification":
+        return outputs.float().clamp_min(_SMALLEST).log()
+    if activation == "sigmoid" and signature.task == "multilabel":
+        chances = outputs.double().clamp(_SMALLEST, 1 - _EPSILON)
+        return (chances.log() - (-chances).log1p()).float()
+    return outputs
+
+
+def activation_notes(activation: Activation | None, signature: Signature) -> tuple[str, ...]:
+    """A remark if the scores of a program cannot be those that it computes itself."""
+    other = {"classification": "sigmoid", "multilabel": "softmax"}.get(signature.task)
+    if activation is None or activation != other:
+        return ()
+    return (
+        f"the program ends in a {activation}, which does not fit the task {signature.task}; scores are computed from "
+        "its outputs as if they were logits",
+    )
 
 
 def check_shape(shape: tuple[int, ...], rows: int, outputs: int | None, what: str) -> None:

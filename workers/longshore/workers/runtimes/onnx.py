@@ -15,7 +15,8 @@ from longshore.shared.model_formats.program_io import ProgramIO
 from longshore.shared.specs.signature import Signature
 from longshore.shared.store.manifest import Manifest
 from longshore.workers.runtimes.base import Execution
-from longshore.workers.runtimes.network import NetworkRuntime, check_shape
+from longshore.workers.runtimes.network import NetworkRuntime, activation_notes, check_shape, to_logits
+from longshore.workers.runtimes.row_check import ALONE_NOTE, RANDOM_REASON, check_rows
 
 Array = npt.NDArray[np.float32]
 #: Log level of ONNX Runtime: errors. Its warnings are about missed optimisations.
@@ -37,6 +38,9 @@ class OnnxNetwork:
         self._program = program
         #: Outputs per row; ``None`` for an embedding, which can have any width.
         self._outputs = signature.outputs
+        #: Whether each row is run on its own.
+        self.alone = program.batch == 1
+        self._signature = signature
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
         """:raises InvalidInput: the program fails on these rows, or its output has another shape."""
@@ -45,7 +49,7 @@ class OnnxNetwork:
             # Programs are rarely tested without rows, and some divide by the number of rows.
             return torch.empty((0, self._outputs or 1))
         batch = rows.numpy().reshape(n, *self._program.row_shape)
-        if self._program.batch == 1:
+        if self.alone:
             return torch.cat([self._run(batch[row : row + 1]) for row in range(n)])
         return self._run(batch)
 
@@ -55,7 +59,8 @@ class OnnxNetwork:
         except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
             raise InvalidInput("model", f"the ONNX program fails on {len(batch)} rows: {error}") from error
         check_shape(output.shape, len(batch), self._outputs, "the ONNX program")
-        return torch.from_numpy(output.reshape(len(batch), -1))
+        outputs = torch.from_numpy(output.reshape(len(batch), -1))
+        return to_logits(outputs, self._program.activation, self._signature)
 
 
 def load(manifest: Manifest, weights: Path, execution: Execution | None = None) -> NetworkRuntime:
@@ -77,7 +82,14 @@ def load(manifest: Manifest, weights: Path, execution: Execution | None = None) 
     # to it either.
     program = read_program(content, manifest.signature, "model")
     network = OnnxNetwork(_open(content), program, manifest.signature)
-    return NetworkRuntime(network, len(content), manifest.signature, torch.device("cpu"))
+    cpu = torch.device("cpu")
+    effect = check_rows(network, manifest.signature.width, cpu)
+    if effect == "random":
+        raise InvalidInput("model", f"the ONNX program {RANDOM_REASON}")
+    network.alone = network.alone or effect == "mixed"
+    notes = activation_notes(program.activation, manifest.signature)
+    notes += (ALONE_NOTE,) if effect == "mixed" else ()
+    return NetworkRuntime(network, len(content), manifest.signature, cpu, notes=notes)
 
 
 def _open(content: bytes) -> Session:

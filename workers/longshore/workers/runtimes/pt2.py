@@ -17,10 +17,13 @@ from longshore.workers.families.weights import read_weights
 from longshore.workers.models.error_kinds import is_out_of_memory, reason
 from longshore.workers.runtimes.base import Execution
 from longshore.workers.runtimes.graph import Graph
-from longshore.workers.runtimes.network import NetworkRuntime, check_shape
+from longshore.workers.runtimes.network import NetworkRuntime, activation_notes, check_shape, to_logits
+from longshore.workers.runtimes.row_check import ALONE_NOTE, RANDOM_REASON, check_rows
 
 #: Rows of the trial run, which checks that the program can run.
 _TRIAL = 2
+#: Parts of the names of operators that take indexes. On a GPU an index that is out of range ends the process.
+_INDEXING = ("embedding", "index", "gather", "scatter", "take", "one_hot")
 
 
 class ProgramNetwork:
@@ -37,6 +40,7 @@ class ProgramNetwork:
         self._row_shape = ends.row_shape
         #: Outputs per row; ``None`` for an embedding, which can have any width.
         self._outputs = signature.outputs
+        self._signature, self._activation = signature, ends.activation
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
         """:raises InvalidInput: the output of the program has another shape."""
@@ -48,13 +52,26 @@ class ProgramNetwork:
             return self._run(shaped)
         return torch.cat([self._run(part) for part in torch.split(shaped, self._most)])
 
+    def run_alone(self) -> None:
+        """Run each row on its own.
+
+        :raises InvalidInput: the program takes two rows or more.
+        """
+        if self._least > 1:
+            raise InvalidInput(
+                "model",
+                "the program combines the rows of a batch, so the outputs of a row depend on the others; write the "
+                "network without it, or export it from an example of one row without dynamic_shapes",
+            )
+        self._most = 1
+
     def _run(self, rows: torch.Tensor) -> torch.Tensor:
         n = len(rows)
         if n < self._least:  # exported for two rows or more: repeat the last row and drop its outputs
             rows = torch.cat([rows, rows[-1:].expand(self._least - n, *self._row_shape)])
         output = self._graph(rows)
         check_shape(tuple(output.shape), len(rows), self._outputs, "the program")
-        return output.reshape(len(rows), -1)[:n]
+        return to_logits(output.reshape(len(rows), -1)[:n], self._activation, self._signature)
 
 
 def load(
@@ -77,7 +94,15 @@ def load(
     nbytes = sum(tensor.nbytes for tensor in weights.values())
     network = ProgramNetwork(graph, program, ends, signature)
     _try(network, signature, device, execution)
-    return NetworkRuntime(network, nbytes, signature, device, execution)
+    indexes = any(name in node.target for node in program.nodes for name in _INDEXING)
+    effect = check_rows(network, signature.width, device, ids_only=indexes)
+    if effect == "random":
+        raise InvalidInput("model", f"the program {RANDOM_REASON}")
+    if effect == "mixed":
+        network.run_alone()
+    notes = activation_notes(ends.activation, signature)
+    notes += (ALONE_NOTE,) if effect == "mixed" else ()
+    return NetworkRuntime(network, nbytes, signature, device, execution, notes)
 
 
 def _try(network: ProgramNetwork, signature: Signature, device: torch.device, execution: Execution) -> None:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from longshore.shared.errors import InvalidInput
 from longshore.shared.model_formats.onnx.external import has_external_data
 from longshore.shared.model_formats.onnx.protobuf import Value, fields
-from longshore.shared.model_formats.program_io import ProgramIO, TensorSpec, match_signature
+from longshore.shared.model_formats.program_io import Activation, ProgramIO, TensorSpec, match_signature
 from longshore.shared.specs.signature import Signature
 
 #: The largest protobuf message.
 MAX_BYTES = 2**31 - 1
 #: ``TensorProto.FLOAT``.
 _FLOAT = 1
+#: The first number that a varint of 64 bits reads as a negative one.
+_NEGATIVE = 2**63
+#: Operators that draw random numbers whenever they run.
+_RANDOM = frozenset(
+    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+)
+_ACTIVATIONS: dict[str, Activation] = {"Softmax": "softmax", "Sigmoid": "sigmoid"}
+#: Operators that do not change the values of their first input.
+_PASSING = frozenset({"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
 #: Field numbers of onnx.proto.
 _MODEL_GRAPH = 7
+_GRAPH_NODE, _NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR, _NODE_ATTRIBUTE = 1, 1, 2, 4, 5
+_ATTRIBUTE_NAME, _ATTRIBUTE_INT = 1, 3
 _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT, _TENSOR_NAME = 5, 11, 12, 8
 _VALUE_NAME, _VALUE_TYPE, _TYPE_TENSOR, _TENSOR_ELEMENT, _TENSOR_SHAPE = 1, 2, 1, 1, 2
 _SHAPE_DIMENSION, _DIMENSION_VALUE = 1, 1
@@ -36,9 +49,24 @@ def read_program(content: bytes, signature: Signature, field: str) -> ProgramIO:
                 "torch.onnx.export(..., external_data=False) or onnx.save_model",
             )
         inputs, outputs = _tensor_specs(model)
+        random = sorted({op for op, _, _ in _nodes(model)} & _RANDOM)
+        trains = any(map(_in_training, _graph_nodes(model)))
     except ValueError as error:
         raise InvalidInput(field, f"it is not an ONNX file: {error}") from None
-    return match_signature(inputs, outputs, signature, field)
+    if random:
+        raise InvalidInput(
+            field,
+            f"its operator {random[0]} draws random numbers, so the same row would give different outputs; export the "
+            "network without it",
+        )
+    if trains:
+        raise InvalidInput(
+            field,
+            "its operator BatchNormalization runs in training mode, so the outputs of a row would depend on the other "
+            "rows; call network.eval() before the export",
+        )
+    matched = match_signature(inputs, outputs, signature, field)
+    return replace(matched, activation=_activation(model, matched.output.name))
 
 
 def _tensor_specs(model: memoryview) -> tuple[list[TensorSpec], list[TensorSpec]]:
@@ -65,11 +93,48 @@ def _tensor_spec(value: memoryview) -> TensorSpec:
 
 def _size(dimension: memoryview) -> int | None:
     sizes: list[Value] = [value for number, value in fields(dimension) if number == _DIMENSION_VALUE]
-    return sizes[0] if sizes and isinstance(sizes[0], int) and sizes[0] > 0 else None
+    # Some exporters write -1, a very large number here, for any size.
+    return sizes[0] if sizes and isinstance(sizes[0], int) and 0 < sizes[0] < _NEGATIVE else None
+
+
+def _nodes(model: memoryview) -> list[tuple[str, list[str], list[str]]]:
+    """Operator, inputs and outputs of each node of the graph."""
+    return [
+        (_text(node, _NODE_OPERATOR), _texts(node, _NODE_INPUT), _texts(node, _NODE_OUTPUT))
+        for node in _graph_nodes(model)
+    ]
+
+
+def _graph_nodes(model: memoryview) -> list[memoryview]:
+    return [node for graph in _messages(model, _MODEL_GRAPH) for node in _messages(graph, _GRAPH_NODE)]
+
+
+def _in_training(node: memoryview) -> bool:
+    """Whether a node normalises with the statistics of the batch."""
+    return _text(node, _NODE_OPERATOR) == "BatchNormalization" and any(
+        _text(attribute, _ATTRIBUTE_NAME) == "training_mode"
+        and any(number == _ATTRIBUTE_INT and value != 0 for number, value in fields(attribute))
+        for attribute in _messages(node, _NODE_ATTRIBUTE)
+    )
+
+
+def _activation(model: memoryview, output: str) -> Activation | None:
+    """The function that computes the output from logits, if there is one."""
+    producers = {name: (operator, inputs) for operator, inputs, outputs in _nodes(model) for name in outputs}
+    for _ in range(len(producers)):
+        operator, inputs = producers.get(output, ("", []))
+        if operator not in _PASSING or not inputs:
+            return _ACTIVATIONS.get(operator)
+        output = inputs[0]
+    return None
 
 
 def _messages(message: memoryview, field_number: int) -> list[memoryview]:
     return [value for number, value in fields(message) if number == field_number and isinstance(value, memoryview)]
+
+
+def _texts(message: memoryview, field_number: int) -> list[str]:
+    return [bytes(value).decode("utf-8", "replace") for value in _messages(message, field_number)]
 
 
 def _text(message: memoryview, field_number: int) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.model_formats.program_io import ProgramIO, TensorSpec, match_signature
+from longshore.shared.model_formats.program_io import Activation, ProgramIO, TensorSpec, match_signature
 from longshore.shared.model_formats.pt2.arguments import Argument, Name, NamedArgument, Node
 from longshore.shared.model_formats.pt2.model import SCALAR_TYPES, parse
 from longshore.shared.model_formats.pt2.operators import aten_name, refusal
@@ -21,6 +22,7 @@ PROGRAM, WEIGHTS = "program.json", "weights.safetensors"
 MAX_PROGRAM_BYTES = 64 * 2**20
 #: Arguments that put an operator into training mode.
 _TRAINING = ("train", "training")
+_ACTIVATIONS: dict[str, Activation] = {"softmax": "softmax", "_softmax": "softmax", "sigmoid": "sigmoid"}
 
 Side = Annotated[int, Field(ge=0, le=2**40)]
 
@@ -70,7 +72,13 @@ class Program(BaseModel):
         batch = 1 if self.max_rows == 1 else None
         source = TensorSpec(self.input, True, (batch, *self.row_shape))
         output = TensorSpec(self.output, True, self.output_shape)
-        return match_signature([source], [output], signature, field)
+        return replace(match_signature([source], [output], signature, field), activation=self._activation())
+
+    def _activation(self) -> Activation | None:
+        """The function that computes the output from logits, if there is one."""
+        makers = {name: node for node in self.nodes for each in node.outputs for name, _ in each.names()}
+        name = aten_name(makers[self.output].target) if self.output in makers else None
+        return _ACTIVATIONS.get(name[0]) if name is not None else None
 
     def _check_names(self, field: str) -> None:
         """Check that every value is defined once, before it is used, and is used with its type."""
