@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from longshore.shared.errors import InvalidInput
 
@@ -26,6 +26,9 @@ class Feature(BaseModel):
     kind: Literal["number", "text", "image"] = "number"
     #: Only for images: (channels, height, width).
     shape: tuple[int, int, int] | None = None
+    #: Only for numbers, as many as :attr:`size`: they are subtracted from the column in 64 bits, before that becomes
+    #: float32. For numbers far from 0, such as seconds since 1970, whose differences float32 would lose.
+    offsets: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] | None = None
 
     @property
     def size(self) -> int:
@@ -38,6 +41,8 @@ class Feature(BaseModel):
         fields: dict[str, object] = handler(self)
         if self.kind == "number":
             del fields["kind"], fields["shape"]
+        if self.offsets is None:
+            del fields["offsets"]
         return fields
 
 
@@ -72,6 +77,13 @@ class Signature(BaseModel):
         return sum(feature.size for feature in self.features)
 
     @property
+    def offsets(self) -> tuple[float, ...]:
+        """What is subtracted from each number of a row; empty if nothing is."""
+        if all(feature.offsets is None for feature in self.features):
+            return ()
+        return tuple(offset for feature in self.features for offset in feature.offsets or (0.0,) * feature.size)
+
+    @property
     def is_text(self) -> bool:
         """Whether the version reads texts instead of numbers."""
         return any(feature.kind == "text" for feature in self.features)
@@ -95,6 +107,10 @@ class Signature(BaseModel):
         for feature in self.features:
             if not feature.name or (feature.width is not None and feature.width < 1):
                 raise InvalidInput(f"{field}.features", f"{feature.name!r} of width {feature.width} is not a column")
+            if feature.offsets is not None and (feature.kind != "number" or len(feature.offsets) != feature.size):
+                raise InvalidInput(
+                    f"{field}.features", f"{feature.name!r}: give {feature.size} offsets, only to numbers"
+                )
         for name, width, task in (
             ("target_width", self.target_width, "regression"),
             ("embedding_width", self.embedding_width, "embedding"),

@@ -18,6 +18,7 @@ from torch import nn
 from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.shared.specs.signature import Signature
 from longshore.shared.store.manifest import Manifest
+from longshore.workers.families.offsets import Offsets
 from longshore.workers.runtimes.family import build_module
 
 #: Rows of the example input. The program takes any number of rows; an example of one row would fix the number to 1.
@@ -27,12 +28,15 @@ _EXAMPLE = 2
 def write_program(form: str, manifest: Manifest, weights: Path, target: Path) -> None:
     """Write a version as ``onnx`` or ``pt2``: a program from float32 ``(rows, width)`` to ``(rows, outputs)``.
 
-    For classification the outputs are logits. The program standardises its inputs if the training did.
+    For classification the outputs are logits. The program standardises its inputs if the training did. If the version
+    subtracts offsets from its columns, the program takes float64 and subtracts them, too.
 
     :raises InvalidInput: its network cannot be exported.
     :raises CorruptBlob: the weights do not fit.
     """
-    module = build_module(manifest, weights)
+    module, offsets = build_module(manifest, weights), manifest.signature.offsets
+    if offsets:
+        module = nn.Sequential(Offsets(offsets), module).eval()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporters use what PyTorch itself has deprecated
@@ -46,7 +50,7 @@ def write_program(form: str, manifest: Manifest, weights: Path, target: Path) ->
 
 def _write_onnx(module: nn.Module, signature: Signature, target: Path) -> None:
     """https://docs.pytorch.org/docs/stable/onnx_export.html"""
-    example = (torch.zeros(_EXAMPLE, signature.width),)
+    example = _example(signature)
     names = {"input_names": ["input"], "output_names": ["output"]}
     rows = ({0: torch.export.Dim("rows")},)
     torch.onnx.export(module, example, target, **names, dynamic_shapes=rows, external_data=False, verbose=False)  # type: ignore[arg-type]
@@ -54,9 +58,15 @@ def _write_onnx(module: nn.Module, signature: Signature, target: Path) -> None:
 
 def _write_pt2(module: nn.Module, signature: Signature, target: Path) -> None:
     """https://docs.pytorch.org/docs/stable/export.html"""
-    example = (torch.zeros(_EXAMPLE, signature.width),)
+    example = _example(signature)
     program = torch.export.export(module, example, dynamic_shapes=({0: torch.export.Dim("rows")},))
     torch.export.save(program.run_decompositions({}), target)
+
+
+def _example(signature: Signature) -> tuple[torch.Tensor]:
+    """Rows as the program takes them."""
+    kind = torch.float64 if signature.offsets else torch.float32
+    return (torch.zeros(_EXAMPLE, signature.width, dtype=kind),)
 
 
 def main(arguments: Sequence[str]) -> int:

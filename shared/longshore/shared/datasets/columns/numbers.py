@@ -15,6 +15,7 @@ from longshore.shared.specs.signature import Feature
 from longshore.shared.specs.validation import shorten
 
 Floats = npt.NDArray[np.float32]
+Offsets = tuple[float, ...] | None
 
 
 @dataclass(frozen=True)
@@ -36,17 +37,27 @@ def convert(array: pa.Array, feature: Feature) -> Column:
     if feature.width is not None and is_list(inner.type):
         lists = flatten(inner)
         if is_number(lists.values.type):
-            return _lists(lists, feature.width)
+            return _lists(lists, feature.width, feature.offsets)
     elif feature.width is None and is_text(inner.type):
-        return _texts(inner)
+        return _texts(inner, feature.offsets)
     elif feature.width is None and is_number(inner.type):
-        return _numbers(inner)
+        return _numbers(inner, feature.offsets)
     raise TypeError(f"has the type {array.type}")
 
 
 def to_floats(array: pa.Array) -> Floats:
     """Numbers without nulls as float32, shape (n,); without a copy if they are float32 already."""
     return np.asarray(_as_floats(array).to_numpy(zero_copy_only=True))
+
+
+def _shifted(array: pa.Array, offsets: Offsets) -> Floats:
+    """Numbers without nulls as float32, less ``offsets``, which are subtracted in 64 bits; ``(n, len(offsets))``."""
+    if offsets is None:
+        return to_floats(array)[:, None]
+    with np.errstate(over="ignore"):
+        doubles = array.cast(pa.float64(), safe=False).to_numpy().reshape(-1, len(offsets))
+        away: Floats = (doubles - np.array(offsets)).astype(np.float32)
+    return away
 
 
 def _as_floats(array: pa.Array) -> pa.Array:
@@ -57,24 +68,26 @@ def _as_floats(array: pa.Array) -> pa.Array:
     return array.cast(pa.float32(), safe=False)
 
 
-def _numbers(array: pa.Array) -> Column:
+def _numbers(array: pa.Array, offsets: Offsets) -> Column:
     if not array.null_count:
-        return Column(to_floats(array)[:, None], {})
+        return Column(_shifted(array, offsets), {})
     missing = np.flatnonzero(nulls(array))
-    return Column(to_floats(_filled(array))[:, None], dict.fromkeys(missing.tolist(), "null"))
+    return Column(_shifted(_filled(array, offsets), offsets), dict.fromkeys(missing.tolist(), "null"))
 
 
-def _texts(array: pa.Array) -> Column:
+def _texts(array: pa.Array, offsets: Offsets) -> Column:
     """Parse texts as numbers. Only a batch in which one is not a number is examined row by row."""
     try:
-        return _numbers(array.cast(pa.float64()))
+        return _numbers(array.cast(pa.float64()), offsets)
     except pa.ArrowInvalid:
         pass
+    offset = 0.0 if offsets is None else offsets[0]
     values, errors = np.zeros((len(array), 1), np.float32), {}
     for row, text in enumerate(array.to_pylist()):
         try:
             with np.errstate(over="ignore"):
-                values[row] = float(text.replace("_", "?"))  # Python accepts 1_000 as a number; other parsers do not
+                # Python accepts 1_000 as a number; other parsers do not.
+                values[row] = float(text.replace("_", "?")) - offset
         except AttributeError:
             errors[row] = "null"
         except ValueError:
@@ -82,16 +95,19 @@ def _texts(array: pa.Array) -> Column:
     return Column(values, errors)
 
 
-def _lists(lists: NestedLists, width: int) -> Column:
+def _lists(lists: NestedLists, width: int, offsets: Offsets) -> Column:
     lengths = np.diff(lists.offsets)
     bad = lists.is_null | lists.has_null | (lengths != width)
     if not bad.any():
-        return Column(to_floats(lists.values).reshape(-1, width), {})
-    numbers = to_floats(_filled(lists.values))
+        return Column(_shifted(lists.values, offsets).reshape(-1, width), {})
     values = np.zeros((len(bad), width), np.float32)
     good = np.flatnonzero(~bad)
     if len(good):
-        values[good] = numbers[lists.offsets[good][:, None] + np.arange(width)]
+        places = lists.offsets[good][:, None] + np.arange(width)
+        if offsets is None:
+            values[good] = to_floats(_filled(lists.values))[places]
+        else:
+            values[good] = _shifted(lists.values.take(pa.array(places.ravel())), offsets)
     errors = {}
     for row in np.flatnonzero(bad).tolist():
         if lists.is_null[row]:
@@ -103,8 +119,10 @@ def _lists(lists: NestedLists, width: int) -> Column:
     return Column(values, errors)
 
 
-def _filled(array: pa.Array) -> pa.Array:
+def _filled(array: pa.Array, offsets: Offsets = None) -> pa.Array:
     """The array with zeros in place of nulls."""
+    if offsets is not None:
+        return pc.fill_null(array.cast(pa.float64(), safe=False), offsets[0])
     if pa.types.is_null(array.type):
         return pa.array(np.zeros(len(array), np.float32))
     return pc.fill_null(_as_floats(array), 0.0) if array.null_count else array

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from longshore.shared.datasets.columns.matrix import to_matrix
+from longshore.shared.datasets.columns.offsets import sample_rows
 from longshore.shared.datasets.index_columns import RowCounts, index_notes
 from longshore.shared.datasets.schemas import check_held_out, infer_features
 from longshore.shared.datasets.split_names import TEST, VALIDATION
@@ -19,6 +20,7 @@ from longshore.shared.specs.families import image_shape
 from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.specs.tokenizer import DEFAULT_LENGTH
 from longshore.shared.specs.train import TrainSpec
+from longshore.workers.train.data.feature_offsets import BaseFeatures, fit_features
 from longshore.workers.train.data.split import Rows, SplitIndices, split_by_column, split_by_fold, split_by_fraction
 from longshore.workers.train.data.targets import Targets, Values, make_signature, make_target_encoder, unseen
 from longshore.workers.train.data.texts import FittedTokenizer, tokenise
@@ -77,12 +79,17 @@ class TrainingData:
 
 
 def read_training_data(
-    spec: TrainSpec, tables: Tables, fold: tuple[int, int] | None = None, tokenizer: str | None = None
+    spec: TrainSpec,
+    tables: Tables,
+    fold: tuple[int, int] | None = None,
+    tokenizer: str | None = None,
+    base: BaseFeatures | None = None,
 ) -> TrainingData:
     """Check and convert every row of ``tables``.
 
     :param fold: (i, k) validates on the i-th (from 0) of k equal parts of ``data``, and not as ``spec`` says.
     :param tokenizer: only for texts: the content of the tokenizer that ``spec`` names; ``None`` trains one.
+    :param base: gives the features the offsets of a base version; see :func:`fit_features`.
     :raises InvalidInput: names the field of ``spec`` that does not fit the tables, or a bad row by its number (from 0).
     """
     data = tables.data
@@ -92,6 +99,8 @@ def read_training_data(
     shape = image_shape(spec.config)
     tokens = None if spec.tokenizer is None else spec.tokenizer.length or DEFAULT_LENGTH
     features = infer_features(data.schema, first, spec.target, spec.features, shape, spec.split, tokens)
+    fitted_features = fit_features(spec, features, sample_rows(data, [*features, Feature(name=spec.target)]), base)
+    features = fitted_features.features
     targets = _read_targets(spec, tables, features)
     signature = make_signature(spec, features, targets)
     parts = _split(spec, tables, targets, fold)
@@ -106,7 +115,8 @@ def read_training_data(
     matrix = _read_features(tables, signature)
     counts = RowCounts(feature.name for feature in features if feature.kind == "number" and feature.width is None)
     counts.add(data)
-    notes = (*notes, *counts.notes(), *_constant_columns(matrix, parts.train, signature))
+    constant = _constant_columns(matrix, parts.train, signature)
+    notes = (*notes, *counts.notes(), *constant, *fitted_features.notes(targets))
     return TrainingData(signature, matrix, targets, parts.train, parts.validation, parts.test, notes)
 
 
@@ -221,5 +231,6 @@ def _constant_columns(matrix: npt.NDArray[np.float32], rows: Rows, signature: Si
             column = matrix[:, position]
             # Most columns differ in their first rows.
             if (column[rows[:100]] == column[rows[0]]).all() and (column[rows] == column[rows[0]]).all():
-                yield f"column {feature.name!r} is {column[rows[0]]:g} in every row to train on, so it teaches nothing"
+                value = float(column[rows[0]]) + (feature.offsets or (0.0,))[0]
+                yield f"column {feature.name!r} is {value:g} in every row to train on, so it teaches nothing"
         position += feature.size

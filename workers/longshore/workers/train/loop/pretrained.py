@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from longshore.shared.errors import CorruptBlob, InvalidInput
-from longshore.shared.specs.signature import Signature
+from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.specs.tokenizer import TOKENIZER_FILE
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.store.manifest import Manifest
@@ -39,12 +39,26 @@ class Pretrained:
     teacher_signature: Signature | None = None
     #: The content of a tokenizer for texts; ``None`` to train one.
     tokenizer: str | None = None
+    #: The inputs and outputs of the base version.
+    base_signature: Signature | None = None
 
     def standardize(self, width: int) -> Standardize | None:
         """The standardisation of the base, which gives its network the inputs it knows; ``None`` if it has none."""
         if self.base is None or f"{STANDARDIZE}.mean" not in self.base:
             return None
         return Standardize(self.base[f"{STANDARDIZE}.mean"], self.base[f"{STANDARDIZE}.std"])
+
+    def with_offsets(self, features: Sequence[Feature]) -> tuple[Feature, ...] | None:
+        """The features with the offsets of the base, whose standardisation follows them; ``None`` without a base."""
+        if self.base is None:
+            return None
+        offsets = () if self.base_signature is None else self.base_signature.offsets
+        position, fixed = 0, []
+        for feature in features:
+            own = offsets[position : position + feature.size]
+            fixed.append(feature.model_copy(update={"offsets": own if any(own) else None}))
+            position += feature.size
+        return tuple(fixed)
 
     def fill(self, network: nn.Module) -> tuple[str, ...]:
         """Load the base's weights into ``network`` where name and shape are the same.
@@ -70,9 +84,10 @@ def load_pretrained(spec: TrainSpec, store: Store) -> Pretrained:
 
     :raises CorruptBlob: a version cannot be read.
     """
-    base = teacher = teacher_signature = tokenizer = None
+    base = base_signature = teacher = teacher_signature = tokenizer = None
     if spec.base_digest is not None:
-        base = read_weights(_weights(store, store.get_manifest(spec.base_digest)))
+        manifest = store.get_manifest(spec.base_digest)
+        base, base_signature = read_weights(_weights(store, manifest)), manifest.signature
     if spec.teacher_digest is not None:
         manifest = store.get_manifest(spec.teacher_digest)
         teacher, teacher_signature = build_module(manifest, _weights(store, manifest)), manifest.signature
@@ -81,7 +96,7 @@ def load_pretrained(spec: TrainSpec, store: Store) -> Pretrained:
         if blob is None:
             raise CorruptBlob(f"the manifest {spec.tokenizer_digest} names no tokenizer")
         tokenizer = store.read_blob(blob.digest).decode(errors="replace")
-    return Pretrained(base, teacher, teacher_signature, tokenizer)
+    return Pretrained(base, teacher, teacher_signature, tokenizer, base_signature)
 
 
 def _weights(store: Store, manifest: Manifest) -> Path:
@@ -133,6 +148,7 @@ class Distillation:
         self._temperature, self._mix = spec.temperature, spec.mix
         self._task = signature.task
         self._standardize = standardize
+        self._shift = _shift(signature, pretrained.teacher_signature)
 
     def loss(self, inputs: torch.Tensor, outputs: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
         """The mixed loss.
@@ -143,7 +159,7 @@ class Distillation:
         """
         with torch.no_grad():
             raw = inputs if self._standardize is None else inputs * self._standardize.std + self._standardize.mean
-            taught = self._teacher(raw)
+            taught = self._teacher(raw if self._shift is None else raw + self._shift.to(raw.device))
         if self._task == "regression":
             return (1 - self._mix) * own + self._mix * functional.mse_loss(outputs, taught)
         at = self._temperature
@@ -155,6 +171,14 @@ class Distillation:
             log_target=True,
         )
         return (1 - self._mix) * own + self._mix * at * at * divergence
+
+
+def _shift(own: Signature, teacher: Signature) -> torch.Tensor | None:
+    """What the teacher's rows have more than those of this training, float32 ``(width,)``; ``None`` for nothing."""
+    offsets = [signature.offsets or (0.0,) * signature.width for signature in (own, teacher)]
+    if offsets[0] == offsets[1] or own.width != teacher.width:
+        return None
+    return (torch.tensor(offsets[0], dtype=torch.float64) - torch.tensor(offsets[1], dtype=torch.float64)).float()
 
 
 def _named(names: list[str]) -> str:

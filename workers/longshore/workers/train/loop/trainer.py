@@ -180,15 +180,17 @@ def train(
     """
     family = get_family(spec.family)
     config = build(family.config, spec.config, "config.")
+    if config.takes_ids:
+        spec = spec.model_copy(update={"standardize": False})
+    pretrained = context.pretrained
     if isinstance(rows, Tables):
-        data: Data = read_training_data(spec, rows, fold, context.pretrained.tokenizer)
+        data: Data = read_training_data(spec, rows, fold, pretrained.tokenizer, pretrained.with_offsets)
     else:
-        data = read_streams(spec, rows, context.check, fold)
+        data = read_streams(spec, rows, context.check, fold, pretrained.with_offsets)
     tokens = data.tokenizer if isinstance(data, TrainingData) else None
     if tokens is not None:
         config = tokens.with_vocabulary(family.config, config)
-    if config.takes_ids:
-        spec = spec.model_copy(update={"standardize": False})
+        spec = spec.model_copy(update={"standardize": spec.standardize and not config.takes_ids})
     context.check()
     trainer = Trainer(spec, data, context)
     # Seed inside and restore after: other work of this process must not depend on earlier trainings.

@@ -13,6 +13,7 @@ from longshore.shared.specs.signature import Signature
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.train.callbacks import Check
+from longshore.workers.train.data.feature_offsets import BaseFeatures, fit_features
 from longshore.workers.train.data.stream.batches import SplitRows
 from longshore.workers.train.data.stream.reader import StreamSource
 from longshore.workers.train.data.stream.scan import DataScan, scan_streams
@@ -69,20 +70,27 @@ class StreamedData:
 
 
 def read_streams(
-    spec: TrainSpec, streams: Sequence[StreamSource], check: Check, fold: tuple[int, int] | None = None
+    spec: TrainSpec,
+    streams: Sequence[StreamSource],
+    check: Check,
+    fold: tuple[int, int] | None = None,
+    base: BaseFeatures | None = None,
 ) -> StreamedData:
     """Read every row of ``streams`` once, those of ``spec.data`` first.
 
     :param fold: (i, k) validates on the i-th (from 0) of k about equal parts of ``data``, and not as ``spec`` says.
+    :param base: gives the features the offsets of a base version; see :func:`fit_features`.
     :raises InvalidInput: the spec does not fit the data, or a row is bad.
     """
     if fold is not None:
         streams = [replace(streams[0], splitter=FoldSplitter(*fold, spec.seed)), *streams[1:]]
     data = streams[0].source
-    features = infer_features(
-        data.schema, data.head(), spec.target, spec.features, image_shape(spec.config), spec.split
-    )
+    head = data.head()
+    features = infer_features(data.schema, head, spec.target, spec.features, image_shape(spec.config), spec.split)
+    fitted = fit_features(spec, features, head, base)
+    features = fitted.features
     for other in streams[1:]:
         kind = data.schema.field(spec.target).type
         check_held_out(other.source.schema, features, spec.target, kind, other.field)
-    return StreamedData(streams, scan_streams(spec, streams, features, check))
+    scan = scan_streams(spec, streams, features, check)
+    return StreamedData(streams, replace(scan, notes=(*scan.notes, *fitted.notes(scan.encoder))))

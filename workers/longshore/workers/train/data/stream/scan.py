@@ -125,7 +125,7 @@ class _Scale:
         position = 0
         for feature in features:
             if feature.width is None and not self._squares[position]:
-                value = float(self._first[position])
+                value = float(self._first[position]) + (feature.offsets or (0.0,))[0]
                 yield f"column {feature.name!r} is {value:g} in every row to train on, so it teaches nothing"
             position += feature.size
 
