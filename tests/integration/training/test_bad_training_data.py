@@ -74,8 +74,10 @@ def test_a_file_without_rows_is_refused_at_the_call(client: Client, tmp_path: Pa
 def test_a_text_that_is_no_number(client: Client, tmp_path: Path) -> None:
     lines = [*(f"{n % 7}.5,{'pq'[n % 2]}" for n in range(5000)), "high,p"]
     (tmp_path / "rows.csv").write_text("\n".join(["a,y", *lines]))
-    with pytest.raises(InvalidInput, match=r"^features: column 'a' has text"):
+    with pytest.raises(InvalidInput, match=r"^features: column 'a' has text.*: 'high' in row 5000; "):
         client.train("bad", "linear", tmp_path / "rows.csv", "y")
+    with pytest.raises(InvalidInput, match=r"^data: row 5000: column 'a': 'high' is not a number"):
+        client.train("bad", "linear", tmp_path / "rows.csv", "y", features=["a"])
     with pytest.raises(InvalidInput, match=r"^data: .*'a'.*high"):
         client.train("bad", "linear", [{"a": 1.5, "y": "p"}, {"a": 2.5, "y": "q"}, {"a": "high", "y": "p"}], "y")
 

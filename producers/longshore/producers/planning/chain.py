@@ -21,9 +21,10 @@ from longshore.producers.ttl_cache import TtlCache
 from longshore.shared.conditions.language import parse
 from longshore.shared.datasets.detect import detect
 from longshore.shared.datasets.inline import encode_block, to_table
-from longshore.shared.datasets.open import open_source, with_listing
+from longshore.shared.datasets.open import open_source, with_listing, with_uses
 from longshore.shared.datasets.outputs.pattern import OutputPattern
 from longshore.shared.datasets.segments import choose_rows_per_shard
+from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.jobs.chains import VERSION_MAKING_KINDS
 from longshore.shared.ledger.ledger import Ledger
@@ -135,7 +136,7 @@ class LinkPlanner:
             file = with_listing(file, source)
             if output is not None:
                 check_apart(output, file)
-                check_kept(keep, source.schema, output)
+                check_kept(keep, with_uses(source, ColumnUses(written=frozenset(keep))).schema, output)
             shards = cut_file(source, rows_per_shard)
             return Opened(file, source.rows, shards, source.schema.names, file.model_dump_json().encode())
         _no_format(form)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from longshore.producers.planning.context import PlanningContext
 from longshore.producers.planning.infer import LOOKED_AT, check_first_rows
@@ -14,17 +15,20 @@ from longshore.producers.planning.inline_rows import InputBlocks
 from longshore.producers.planning.job_builder import Draft
 from longshore.producers.planning.options import sort_options
 from longshore.producers.requests import Evaluate
+from longshore.shared.datasets.columns.json_values import is_json, plain_texts
+from longshore.shared.datasets.columns.number_texts import to_numbers
 from longshore.shared.datasets.columns.types import is_list, is_number, is_text, stored, type_name
 from longshore.shared.datasets.detect import detect
 from longshore.shared.datasets.inline import encode_block, to_table
-from longshore.shared.datasets.open import open_source, with_listing
+from longshore.shared.datasets.open import is_text_file, open_source, with_listing
 from longshore.shared.datasets.schemas import check_schema, list_columns
+from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.ledger.records import NewJob, NewShard
 from longshore.shared.references import ModelReference
 from longshore.shared.specs.jobs import EvaluateSpec, FileInput, Input
 from longshore.shared.specs.signature import Signature
-from longshore.shared.specs.validation import build
+from longshore.shared.specs.validation import build, shorten
 from longshore.shared.vocabulary import Action, JobKind, RuntimeName
 
 
@@ -67,10 +71,14 @@ def _take(
     """The input, its number of rows (``None`` if unknown), and bytes that identify its content."""
     if isinstance(data, str | os.PathLike):
         file = detect(data, form)
-        source = open_source(file, "data")
-        _check(source.schema, signature, target, name)
+        source = open_source(file, "data", ColumnUses.of(signature, target=target))
+        written = is_text_file(source)
+        _check(source.schema, signature, target, name, written=written)
         try:
-            check_first_rows(source.head(LOOKED_AT), signature)
+            head = source.head(LOOKED_AT)
+            check_first_rows(head, signature)
+            if written:
+                _check_written(head.column(target), signature, target, name)
         except DataError as error:
             raise InvalidInput("data", str(error)) from None
         settled: FileInput = with_listing(file, source)
@@ -78,7 +86,7 @@ def _take(
     if form is not None:
         raise InvalidInput("format", "rows that come with the call have no file format; leave it out")
     table = to_table(data)
-    _check(table.schema, signature, target, name)
+    _check(table.schema, signature, target, name, written=False)
     table = table.select(list(dict.fromkeys([*(feature.name for feature in signature.features), target])))
     check_first_rows(table.slice(0, LOOKED_AT).combine_chunks().to_batches()[0], signature)
     return blocks.take(table, [table.num_rows])[0], table.num_rows, encode_block(table)
@@ -102,11 +110,39 @@ def _label_of(kind: pa.DataType, target: str, name: str) -> pa.DataType:
     return stored(kind.value_type)
 
 
-def _check(schema: pa.Schema, signature: Signature, target: str, name: str) -> None:
-    """Check that the data has the columns of the version and a suitable target column."""
+def _check_written(column: pa.Array, signature: Signature, target: str, name: str) -> None:
+    """Check the first targets of a text file: at least one must be what the version predicts.
+
+    :raises InvalidInput: none of them is.
+    """
+    if is_list(stored(column.type)) or not (is_text(column.type) or is_json(column.type)):
+        return
+    texts = plain_texts(column) if is_json(column.type) else column
+    numbers = to_numbers(texts)
+    missing = numbers.values.null_count - len(numbers.bad)
+    if signature.labels is None or not any(isinstance(label, str) for label in signature.labels):
+        unfit, expected = len(numbers.bad) + missing == len(texts) and len(numbers.bad) > 0, "numbers"
+    else:
+        known = pc.is_in(texts, value_set=pa.array([str(label) for label in signature.labels]))
+        unfit, expected = not pc.any(known).as_py() and not len(numbers.bad), "text"
+    if unfit:
+        what = "predicts values" if signature.labels is None else f"has labels such as {signature.labels[0]!r}"
+        raise InvalidInput(
+            "target",
+            f"column {target!r} holds {shorten(texts[0].as_py())} in row 0, and {name} {what}; give {expected}",
+        )
+
+
+def _check(schema: pa.Schema, signature: Signature, target: str, name: str, *, written: bool) -> None:
+    """Check that the data has the columns of the version and a suitable target column.
+
+    :param written: whether the target is text as it is written, whatever it stands for.
+    """
     check_target(schema.names, target, name)
     check_schema(schema, signature)
     kind = stored(schema.field(target).type)
+    if written and is_text(kind) and signature.task != "multilabel":
+        return
     if signature.task == "multilabel":
         kind = _label_of(kind, target, name)
     number = is_number(kind) or pa.types.is_boolean(kind)

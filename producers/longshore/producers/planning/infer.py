@@ -22,11 +22,12 @@ from longshore.shared.datasets.columns.matrix import to_matrix
 from longshore.shared.datasets.columns.texts import to_texts
 from longshore.shared.datasets.detect import detect
 from longshore.shared.datasets.inline import encode_block, to_table
-from longshore.shared.datasets.open import open_source, with_listing
+from longshore.shared.datasets.open import open_source, with_listing, with_uses
 from longshore.shared.datasets.outputs.pattern import OutputPattern
 from longshore.shared.datasets.schemas import check_schema
 from longshore.shared.datasets.segments import choose_rows_per_shard
 from longshore.shared.datasets.source import Source
+from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.ledger.jobs.submission import Submissions
 from longshore.shared.ledger.records import NewJob, NewShard
@@ -133,7 +134,8 @@ class InferencePlanner:
 
     def _plan_file(self, target: Target, path: str | os.PathLike[str]) -> NewJob:
         data = detect(path, target.format)
-        source = open_source(data, "data")
+        uses = ColumnUses.of(target.signature)
+        source = open_source(data, "data", uses)
         if data.format == "npy" and needs_names(source.schema, target.signature, target.name):
             data = data.model_copy(update={"features": target.signature.features})
             source = open_source(data, "data")
@@ -141,7 +143,7 @@ class InferencePlanner:
         check_schema(source.schema, target.signature)
         if target.output is not None:
             check_apart(target.output, data)
-            check_kept(target.keep, source.schema, target.output)
+            check_kept(target.keep, with_uses(source, ColumnUses(written=frozenset(target.keep))).schema, target.output)
         with _refused():
             check_first_rows(source.head(LOOKED_AT), target.signature)
             shards = cut_file(source, target.draft.options.rows_per_shard)

@@ -19,13 +19,14 @@ from longshore.producers.planning.training.task import check_task
 from longshore.producers.planning.training.texts import check_text_options, settle_tokenizer, tokens_of
 from longshore.producers.requests import CrossValidate, Train, Tune
 from longshore.shared.datasets.schemas import check_held_out, infer_features
+from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.records import NewJob, NewShard
 from longshore.shared.ledger.workers import Workers
 from longshore.shared.references import check_alias, check_name
 from longshore.shared.specs.families import BUILT_IN, image_shape
 from longshore.shared.specs.jobs import JobOptions
-from longshore.shared.specs.signature import Feature
+from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.specs.validation import build
 from longshore.shared.vocabulary import Action, JobKind
@@ -97,12 +98,17 @@ def check_training(
     if spec.alias is not None:
         check_alias(spec.alias)
     check_gate(spec)
-    data = take(request.data, "data", parsed.format, blocks)
-    others = [take(value, name, None, blocks) for name, value in held_out.items()]
-    head = data.rows.slice(0, 1024).combine_chunks().to_batches()[0]
+    # A family that reads texts learns from text or from numbers, whichever a column has.
+    texts = None if tokens_of(spec) is not None else False
+    uses = ColumnUses.for_training(spec.target, spec.features, spec.split, texts=texts)
+    data = take(request.data, "data", parsed.format, blocks, spec, uses)
+    first = data.rows.slice(0, 1024) if data.whole else data.rows
+    head = first.combine_chunks().to_batches()[0]
     features = infer_features(
         data.schema, head, spec.target, spec.features, image_shape(spec.config), spec.split, tokens_of(spec)
     )
+    uses = ColumnUses.of(Signature(features=features, task="regression", target=spec.target), target=spec.target)
+    others = [take(value, name, None, blocks, spec, uses) for name, value in held_out.items()]
     check_task(spec, data)
     spec = check_text_options(spec, original, features)
     check_family(spec, features, context.ledger.workers)
@@ -111,7 +117,9 @@ def check_training(
         spec.augment.check(image_shape(spec.config), features)
     spec = settle_stream(spec, data, features)
     for other in others:
-        check_held_out(other.schema, features, spec.target, data.schema.field(spec.target).type, other.field)
+        # Workers compare targets whose type depends on rows that were not read here.
+        known = data if data.settled and other.settled else other
+        check_held_out(other.schema, features, spec.target, known.schema.field(spec.target).type, other.field)
     for taken in (data, *others):
         check_rows(taken, features, spec)
     fields = {taken.field for taken in (data, *others)}

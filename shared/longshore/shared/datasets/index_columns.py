@@ -84,16 +84,17 @@ class RowCounts:
 
     def _counted(self, column: pa.Array | pa.ChunkedArray, first: int | None) -> int | None:
         """The number of the first row of all; ``None`` if the column does not count the rows."""
-        if not pa.types.is_integer(column.type) or column.null_count or not len(column):
+        whole = pa.types.is_integer(column.type) or pa.types.is_float64(column.type)  # of text files
+        if not whole or column.null_count or not len(column):
             return first if not len(column) else None
-        begin = column[0].as_py() - self._rows
+        begin = column[0].as_py() - self._rows  # NaN is neither 0 nor 1
         if begin not in (0, 1) or first not in (None, begin):
             return None
         # Most columns differ from a count in their second value.
         if len(column) > 1 and column[1].as_py() != self._rows + begin + 1:
             return None
         expected = np.arange(self._rows + begin, self._rows + begin + len(column))
-        return begin if np.array_equal(column.to_numpy(), expected) else None
+        return int(begin) if np.array_equal(column.to_numpy(), expected) else None
 
     def notes(self) -> Iterator[str]:
         """Yield a note for each column that counts all rows."""

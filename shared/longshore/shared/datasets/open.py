@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from longshore.shared.datasets.file_listing import is_glob
 from longshore.shared.datasets.files import check_size, is_folder
+from longshore.shared.datasets.readers.text import TextSource
 from longshore.shared.datasets.source import Source
+from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.specs.jobs import FileInput
 from longshore.shared.store.address import public
 
 
-def open_source(data: FileInput, field: str | None = None) -> Source:
+def open_source(data: FileInput, field: str | None = None, uses: ColumnUses | None = None) -> Source:
     """Open a file. This reads its footer or its first block.
 
     :param field: at submission, the argument that named the file; errors are then reported as invalid input.
+    :param uses: what the columns are used for; only text formats need it. Default: nothing in particular.
     :raises DataError: the file cannot be read, and ``field`` is ``None``.
     :raises InvalidInput: the file cannot be read or has no rows, and ``field`` is set; names ``field``.
     """
@@ -27,7 +32,17 @@ def open_source(data: FileInput, field: str | None = None) -> Source:
         raise InvalidInput(field, str(error)) from None
     if field is not None and source.rows == 0:
         raise InvalidInput(field, f"{public(data.uri)} has no rows")
-    return source
+    return source if uses is None else with_uses(source, uses)
+
+
+def with_uses(source: Source, uses: ColumnUses) -> Source:
+    """The same file, with columns that are read as their uses require. Only text formats depend on them."""
+    return replace(source, uses=uses) if isinstance(source, TextSource) else source
+
+
+def is_text_file(source: Source) -> bool:
+    """Whether the file has no types of its own: CSV or JSON Lines."""
+    return isinstance(source, TextSource)
 
 
 def with_listing(data: FileInput, source: Source) -> FileInput:

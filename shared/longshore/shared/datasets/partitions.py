@@ -13,7 +13,8 @@ from longshore.shared.errors import DataError
 
 #: Hive's folder name for rows without a value.
 _NULL = "__HIVE_DEFAULT_PARTITION__"
-_INTEGER = re.compile(r"-?[0-9]{1,18}\Z")
+#: An integer as Python writes it: others, such as 01234, are texts that would lose their characters.
+_INTEGER = re.compile(r"(0|-?[1-9][0-9]{0,17})\Z")
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class HivePartitions:
 
 
 def read_partitions(names: Sequence[str]) -> HivePartitions:
-    """The partition columns of files: integers if every value is an integer, otherwise text.
+    """The partition columns of files: integers if every value is written as one (``5``, not ``05``), otherwise text.
 
     :param names: the files' paths relative to the dataset's folder.
     :raises DataError: the files do not have the same partition columns; names a file that differs.

@@ -9,12 +9,15 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import pyarrow as pa
 
+from longshore.shared.datasets.columns.json_values import decode_json, is_json
 from longshore.shared.datasets.columns.label_lists import holds_texts
 from longshore.shared.datasets.columns.nested_lists import flatten
+from longshore.shared.datasets.columns.number_texts import to_numbers
 from longshore.shared.datasets.columns.types import is_image, is_list, is_number, is_text, shape_of, stored, type_name
 from longshore.shared.datasets.index_columns import index_columns
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Feature, Signature
+from longshore.shared.specs.validation import shorten
 
 #: The column of image files that a model learns from by default.
 IMAGE = "image"
@@ -174,10 +177,10 @@ def _feature(kind: pa.DataType, first: pa.RecordBatch, name: str, image_shape: t
         return _image(name, image_shape)
     shape = shape_of(kind)
     if shape is None or pa.types.is_null(kind):
+        content = type_name(kind) if shape is None else "only nulls"
+        example = _example(first, name)
         raise InvalidInput(
-            "features",
-            f"column {name!r} has {type_name(kind) if shape is None else 'only nulls'}, not numbers; "
-            "list the features without it",
+            "features", f"column {name!r} has {content}, not numbers{example}; list the features without it"
         )
     if shape.scalar:
         return Feature(name=name)
@@ -187,8 +190,21 @@ def _feature(kind: pa.DataType, first: pa.RecordBatch, name: str, image_shape: t
     return Feature(name=name, width=width)
 
 
+def _example(first: pa.RecordBatch, name: str) -> str:
+    """The first text that is no number, if the column has text: it may be the only one."""
+    column = first.column(name)
+    if not is_text(column.type):
+        return ""
+    bad = to_numbers(column.cast(pa.string())).bad
+    return f": {shorten(column[int(bad[0])].as_py())} in row {bad[0]}" if len(bad) else ""
+
+
 def _first_width(first: pa.RecordBatch, name: str) -> int:
-    lists = flatten(first.column(name))
+    column = first.column(name)
+    if is_json(column.type):  # another row of a JSON Lines file is no list, which is reported with its number
+        rows = (row for row in decode_json(column) if isinstance(row, list))
+        return next((len(row) for row in rows if all(isinstance(item, int | float) for item in row)), 0)
+    lists = flatten(column)
     valid = np.flatnonzero(~(lists.is_null | lists.has_null))
     if not len(valid):
         raise InvalidInput(

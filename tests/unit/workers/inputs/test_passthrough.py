@@ -1,26 +1,26 @@
-"""Kept columns have one type throughout, and what does not fit is its row's error."""
+"""Kept columns have one type throughout, and their values are those of the input."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
+from longshore.shared.datasets.columns.json_values import json_column
 from longshore.workers.inputs.passthrough import PassthroughColumns
 
 
-def test_text_becomes_the_column_s_type_and_what_does_not_fit_an_error() -> None:
-    kept = PassthroughColumns(pa.schema([("n", pa.int64()), ("x", pa.float64()), ("ok", pa.bool_())]), ["n", "ok"])
-    window = pa.RecordBatch.from_pydict({"n": ["1", "one", None], "x": ["1.5", "?", "2"], "ok": ["true", "False", "1"]})
-    errors = {2: "was there before"}
-    fitted = kept.fit(window, errors)
-    assert fitted.to_pydict() == {"n": [1, None, None], "x": ["1.5", "?", "2"], "ok": [True, False, True]}
-    assert errors == {1: "column 'n': 'one' is not int64, and the job keeps this column", 2: "was there before"}
-
-
-def test_columns_of_the_right_type_are_left_as_they_are() -> None:
+def test_columns_with_a_type_of_their_own_are_left_as_they_are() -> None:
     window = pa.RecordBatch.from_pydict({"n": pa.array([1, None]), "d": pa.array(["a", "b"]).dictionary_encode()})
-    errors: dict[int, str] = {}
-    fitted = PassthroughColumns(window.schema, ["n", "d"]).fit(window, errors)
-    assert fitted.column("n").equals(window.column("n"))
-    assert fitted.column("d").to_pylist() == ["a", "b"]
-    assert fitted.schema.field("d").type == pa.string()
-    assert errors == {}
+    converted = PassthroughColumns(["n", "d"], "parquet").convert(window)
+    assert converted.column("n").equals(window.column("n"))
+    assert converted.column("d").to_pylist() == ["a", "b"]
+    assert converted.schema.field("d").type == pa.string()
+
+
+def test_json_is_repeated_in_json_lines_and_is_text_in_parquet() -> None:
+    texts = ["12345678901234567890", '"x\\"y"', '"00042"', "[1, 2.50]", None]
+    window = pa.RecordBatch.from_pydict({"k": json_column(pa.array(texts)), "x": pa.array([1.0] * 5)})
+    repeated = PassthroughColumns(["k"], "jsonl").convert(window)
+    assert repeated.column("k").storage.to_pylist() == texts
+    plain = PassthroughColumns(["k"], "parquet").convert(window)
+    assert plain.schema.field("k").type == pa.string()
+    assert plain.column("k").to_pylist() == ["12345678901234567890", 'x"y', "00042", "[1, 2.50]", None]

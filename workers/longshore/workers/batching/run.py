@@ -10,6 +10,8 @@ import pyarrow as pa
 from pydantic import TypeAdapter
 
 from longshore.shared.datasets.outputs.json_text import json_texts
+from longshore.shared.datasets.rebatch import rebatch
+from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim
 from longshore.shared.ledger.shards.batching import Finished
@@ -57,17 +59,20 @@ def compute_batch(context: WorkerContext, claims: Sequence[Claim], beat: Heartbe
     runtime = context.models.for_job(claims[0], first)
     columns = [feature.name for feature in runtime.signature.features]
     rows = window_rows(runtime.signature, first.batch_size)
+    uses = ColumnUses.of(runtime.signature)
     inputs = [
-        pa.Table.from_batches(context.inputs.batches(claim, _INPUT.validate_python(claim.spec["data"]), columns, rows))
+        [
+            pa.Table.from_batches([batch])
+            for batch in context.inputs.batches(claim, _INPUT.validate_python(claim.spec["data"]), columns, rows, uses)
+        ]
         for claim in claims
     ]
-    table = pa.concat_tables(inputs, promote_options="permissive").combine_chunks()
     sizes = context.batch_sizes.get(claims[0], first, runtime, rows)
     heads = make_heads(runtime.signature, first)
     runner = BatchRunner(runtime, heads, sizes, allow_nan=first.allow_nan, step=lambda _: beat.check())
     computed = []
     row_notes: set[str] = set()
-    for window in table.to_batches(max_chunksize=rows):
+    for window in _windows([table for tables in inputs for table in tables], rows):
         prepared = runtime.prepare(window)
         row_notes |= set(prepared.notes)
         computed.append(runner.run(prepared))
@@ -75,7 +80,8 @@ def compute_batch(context: WorkerContext, claims: Sequence[Claim], beat: Heartbe
     run_notes = [note for note in runner.notes if note not in row_notes]
     # A note on rows may concern one job only, so the rows of each job are prepared again, separately.
     notes = [[*(_row_notes(runtime, each, rows) if row_notes else []), *run_notes] for each in inputs]
-    return ComputedBatch(claims, [rows.num_rows for rows in inputs], computed, notes)
+    counts = [sum(table.num_rows for table in tables) for tables in inputs]
+    return ComputedBatch(claims, counts, computed, notes)
 
 
 def _compatibility_key(claim: Claim) -> tuple[object, ...]:
@@ -90,9 +96,19 @@ def _compatibility_key(claim: Claim) -> tuple[object, ...]:
     return (claim.action, claim.digest, *options)
 
 
-def _row_notes(runtime: Runtime, table: pa.Table, rows: int) -> list[str]:
-    windows = table.combine_chunks().to_batches(max_chunksize=rows)
-    return list(dict.fromkeys(note for window in windows for note in runtime.prepare(window).notes))
+def _row_notes(runtime: Runtime, tables: Sequence[pa.Table], rows: int) -> list[str]:
+    notes = (note for window in _windows(tables, rows) for note in runtime.prepare(window).notes)
+    return list(dict.fromkeys(notes))
+
+
+def _windows(tables: Sequence[pa.Table], rows: int) -> Sequence[pa.RecordBatch]:
+    """The rows of some tables in order, ``rows`` at a time."""
+    try:
+        table = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        # A bad value makes its block of a text file a column of text, which must not change the rows of other jobs.
+        return list(rebatch(iter(tables), rows))
+    return table.to_batches(max_chunksize=rows)  # type: ignore[no-any-return]
 
 
 def commit_batch(ledger: Ledger, computed: ComputedBatch) -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from pydantic import JsonValue
 
 from longshore.shared.datasets.open import notes_of, open_source
+from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.ledger.records import Claim
 from longshore.shared.specs.evaluate import Evaluation
@@ -153,7 +154,7 @@ def _batches(
         table = context.inputs.blocks.rows(spec.data).select(columns)
         yield from table.combine_chunks().to_batches(max_chunksize=rows)
         return
-    source = open_source(spec.data)
+    source = open_source(spec.data, uses=ColumnUses.of(signature, target=spec.target))
     notes += notes_of(source)
     for segment in source.segments(None):
         # Not strict: a value that does not fit its column is an error of its row only.

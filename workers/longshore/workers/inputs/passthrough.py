@@ -6,58 +6,28 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from longshore.shared.datasets.outputs.pattern import plain
-from longshore.shared.specs.validation import shorten
+from longshore.shared.datasets.columns.json_values import is_json, plain_texts
+from longshore.shared.datasets.outputs.pattern import OutputFormat, plain
 
 
 class PassthroughColumns:
-    """Gives the columns the same type in every window.
+    """Gives the columns the same type in every window. Values are not changed.
 
-    The types of a text file's columns are inferred from its first block; a column is text where a value does not fit.
+    A column of a CSV file is text as it is written. A column of a JSON Lines file has JSON texts, which a JSON Lines
+    output repeats as they are; in Parquet it is text, with strings decoded. Other formats have types of their own.
 
-    :param schema: of the whole input.
+    :param names: the columns.
+    :param format: the format of the output files.
     """
 
-    def __init__(self, schema: pa.Schema, names: Sequence[str]) -> None:
-        self._types = {name: schema.field(name).type for name in names}
+    def __init__(self, names: Sequence[str], format: OutputFormat) -> None:
+        self._names = names
+        self._format = format
 
-    def fit(self, window: pa.RecordBatch, errors: dict[int, str]) -> pa.RecordBatch:
-        """Cast the columns of a window to their types; a row whose value does not fit is added to ``errors``."""
-        for name, kind in self._types.items():
+    def convert(self, window: pa.RecordBatch) -> pa.RecordBatch:
+        """A window with the columns as they are written to the output."""
+        for name in self._names:
             column = window.column(name)
-            if column.type != kind:
-                column, misfits = _cast(column, kind)
-                for row in misfits:
-                    errors.setdefault(
-                        row,
-                        f"column {name!r}: {shorten(column[row].as_py())} is not {kind}, and the job keeps this column",
-                    )
-                column = _emptied(column, misfits).cast(kind)
-            index = window.schema.get_field_index(name)
-            window = window.set_column(index, name, plain(column))
+            column = plain_texts(column) if is_json(column.type) and self._format == "parquet" else plain(column)
+            window = window.set_column(window.schema.get_field_index(name), name, column)
         return window
-
-
-def _cast(column: pa.Array, kind: pa.DataType) -> tuple[pa.Array, list[int]]:
-    """The column, and the rows that cannot be cast. Checks row by row only if the whole column cannot be cast."""
-    try:
-        column.cast(kind)
-    except pa.ArrowInvalid:
-        return column, [row for row in range(len(column)) if not _fits(column.slice(row, 1), kind)]
-    return column, []
-
-
-def _fits(value: pa.Array, kind: pa.DataType) -> bool:
-    try:
-        value.cast(kind)
-    except pa.ArrowInvalid:
-        return False
-    return True
-
-
-def _emptied(column: pa.Array, rows: Sequence[int]) -> pa.Array:
-    """The column with nulls in some rows."""
-    if not rows:
-        return column
-    misfit = set(rows)
-    return pa.array([None if row in misfit else value.as_py() for row, value in enumerate(column)], column.type)

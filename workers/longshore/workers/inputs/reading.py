@@ -9,9 +9,10 @@ from uuid import UUID
 import pyarrow as pa
 
 from longshore.shared.datasets.files import check_size
-from longshore.shared.datasets.open import notes_of, open_source
+from longshore.shared.datasets.open import notes_of, open_source, with_uses
 from longshore.shared.datasets.segments import Segment
 from longshore.shared.datasets.source import Source
+from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.errors import DataError
 from longshore.shared.ledger.records import Claim
 from longshore.shared.specs.jobs import FileInput, Input
@@ -64,32 +65,25 @@ class Inputs:
         data = [claim.spec["data"] for claim in claims]
         self.blocks.fetch({str(each["block"]) for each in data if isinstance(each, dict) and "block" in each})
 
-    def batches(self, claim: Claim, data: Input, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, claim: Claim, data: Input, columns: list[str], rows: int, uses: ColumnUses
+    ) -> Iterator[pa.RecordBatch]:
         """The shard's rows in order, in batches of at most ``rows``, with only ``columns``.
 
+        :param uses: what the columns of a text file are used for.
         :raises DataError: the file is not what it was when the shard was cut.
         """
         if isinstance(data, FileInput):
             segment = Segment(claim.start, claim.stop, claim.offset, claim.length)
             # Not strict: a value that does not fit its column is an error of its row alone.
-            yield from self._open(claim.job_id, data, reopen=claim.only_failed).batches(
-                segment, columns, rows, strict=False
-            )
+            source = self._open(claim.job_id, data, reopen=claim.only_failed)
+            yield from with_uses(source, uses).batches(segment, columns, rows, strict=False)
             return
         table = self.blocks.rows(data).slice(claim.start, claim.stop - claim.start)
         for name in columns:
             if name not in table.column_names:
                 raise DataError(f"the data has no column {name!r}")
         yield from table.select(columns).combine_chunks().to_batches(max_chunksize=rows)
-
-    def schema(self, claim: Claim, data: Input) -> pa.Schema:
-        """All columns of a job's input, of one type throughout.
-
-        :raises DataError: the file is not what it was when the shard was cut.
-        """
-        if isinstance(data, FileInput):
-            return self._open(claim.job_id, data, reopen=False).schema
-        return self.blocks.rows(data).schema
 
     def notes(self, claim: Claim, data: Input) -> tuple[str, ...]:
         """Notes on the files of a job's input, a sentence each."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from longshore.shared.datasets.outputs.pattern import OutputPattern
+from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim
 from longshore.shared.specs.jobs import InferSpec
@@ -36,8 +38,10 @@ class ShardReader:
         #: Rows in a window.
         self.rows = window_rows(signature, spec.batch_size)
         columns = list(dict.fromkeys([*(feature.name for feature in signature.features), *spec.keep]))
-        passthrough = PassthroughColumns(inputs.schema(claim, spec.data), spec.keep) if spec.keep else None
-        batches = inputs.batches(claim, spec.data, columns, self.rows)
+        passthrough = None
+        if spec.output is not None and spec.keep:
+            passthrough = PassthroughColumns(spec.keep, OutputPattern.parse(spec.output).format)
+        batches = inputs.batches(claim, spec.data, columns, self.rows, ColumnUses.of(signature, spec.keep))
         #: Notes on the input, a sentence each.
         self.notes = inputs.notes(claim, spec.data)
         numbers = ledger.attempts.failed_rows(claim) if claim.only_failed else None
@@ -55,5 +59,5 @@ def prepare_windows(
     for rows in windows:
         prepared = runtime.prepare(rows.batch)
         if passthrough is not None:
-            rows = NumberedRows(passthrough.fit(rows.batch, prepared.errors), rows.rows)
+            rows = NumberedRows(passthrough.convert(rows.batch), rows.rows)
         yield Window(rows, prepared)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,14 +15,18 @@ from longshore.producers.planning.training.texts import refuse_missing
 from longshore.shared.datasets.columns.label_lists import is_label_lists, read_label_lists
 from longshore.shared.datasets.columns.matrix import to_matrix
 from longshore.shared.datasets.columns.types import is_list, is_text, stored, type_name
+from longshore.shared.datasets.columns.written_targets import WrittenTargets, is_written, read_written
 from longshore.shared.datasets.detect import detect
 from longshore.shared.datasets.inline import encode_block, to_table
-from longshore.shared.datasets.open import open_source, with_listing
+from longshore.shared.datasets.open import is_text_file, open_source, with_listing
+from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.specs.jobs import Input
 from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.specs.train import TrainSpec
 
+#: Rows of a text file that are checked at the call, at most: all of a file that is read as one block.
+_TEXT_ROWS = 1 << 20
 #: Rows looked at in one step.
 _CHUNK = 8192
 
@@ -43,20 +47,24 @@ class Taken:
     whole: bool
     #: The number of rows; ``None`` if it is unknown until the whole file is read.
     count: int | None
+    #: Whether the type of the target is certain: that of a text file depends on all rows.
+    settled: bool = True
 
 
-def take(value: object, field: str, form: str | None, blocks: InputBlocks) -> Taken:
+def take(value: object, field: str, form: str | None, blocks: InputBlocks, spec: TrainSpec, uses: ColumnUses) -> Taken:
     """Look into a file, or take the rows that came with the call.
 
     :param field: the argument that brought them.
+    :param spec: names the target.
+    :param uses: what the columns of a text file are used for.
     :raises InvalidInput: there are none, or they cannot be read.
     """
     with _named(field):
         if isinstance(value, str | os.PathLike):
             file = detect(value, form)
-            source = open_source(file, "data")
-            head = pa.Table.from_batches([source.head()])
-            return Taken(
+            source = open_source(file, "data", uses)
+            head = pa.Table.from_batches([source.head(_TEXT_ROWS) if is_text_file(source) else source.head()])
+            taken = Taken(
                 field,
                 with_listing(file, source),
                 file.uri.encode(),
@@ -65,11 +73,31 @@ def take(value: object, field: str, form: str | None, blocks: InputBlocks) -> Ta
                 whole=False,
                 count=source.rows,
             )
+            return _with_target(taken, spec) if is_text_file(source) else taken
         if form is not None and field == "data":
             raise InvalidInput("format", "rows that come with the call have no file format; leave it out")
         table = to_table(value)
         inline = blocks.take(table, [table.num_rows])[0]
         return Taken(field, inline, encode_block(table), table.schema, table, whole=True, count=table.num_rows)
+
+
+def _with_target(taken: Taken, spec: TrainSpec) -> Taken:
+    """Convert the targets of the first rows of a text file, as far as they tell what they are."""
+    name, schema = spec.target, taken.schema
+    if schema.names.count(name) != 1 or not is_written(schema.field(name).type):
+        return taken
+    column = taken.rows[name].combine_chunks()
+    written = WrittenTargets(name, spec.task)
+    written.add(column)
+    where = "" if taken.field == "data" else f" of {taken.field}"
+    values = read_written(column, written.reading(), name, where=where)
+    index = schema.get_field_index(name)
+    return replace(
+        taken,
+        schema=schema.set(index, pa.field(name, values.type)),
+        rows=taken.rows.set_column(index, name, values),
+        settled=taken.count is not None and taken.count <= len(values),
+    )
 
 
 def check_rows(taken: Taken, features: tuple[Feature, ...], spec: TrainSpec) -> None:

@@ -8,8 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import JsonValue
 
+from longshore.shared.datasets.columns.json_values import decode_json, is_json
 from longshore.shared.datasets.columns.nested_lists import NestedLists, flatten, nulls, unwrap
+from longshore.shared.datasets.columns.number_texts import to_numbers
 from longshore.shared.datasets.columns.types import is_list, is_number, is_text
 from longshore.shared.specs.signature import Feature
 from longshore.shared.specs.validation import shorten
@@ -33,6 +36,8 @@ def convert(array: pa.Array, feature: Feature) -> Column:
 
     :raises TypeError: the type of the column does not fit the feature.
     """
+    if feature.width is not None and is_json(array.type):
+        return _json_lists(array, feature.width, feature.offsets)
     inner = unwrap(array)
     if feature.width is not None and is_list(inner.type):
         lists = flatten(inner)
@@ -76,23 +81,40 @@ def _numbers(array: pa.Array, offsets: Offsets) -> Column:
 
 
 def _texts(array: pa.Array, offsets: Offsets) -> Column:
-    """Parse texts as numbers. Only a batch in which one is not a number is examined row by row."""
-    try:
-        return _numbers(array.cast(pa.float64()), offsets)
-    except pa.ArrowInvalid:
-        pass
-    offset = 0.0 if offsets is None else offsets[0]
-    values, errors = np.zeros((len(array), 1), np.float32), {}
-    for row, text in enumerate(array.to_pylist()):
-        try:
+    """Read texts as numbers."""
+    numbers = to_numbers(array)
+    column = _numbers(numbers.values, offsets)
+    texts = array.take(pa.array(numbers.bad)).to_pylist()
+    bad = {int(row): f"{shorten(text)} is not a number" for row, text in zip(numbers.bad, texts, strict=True)}
+    return Column(column.values, column.errors | bad)
+
+
+def _json_lists(array: pa.Array, width: int, offsets: Offsets) -> Column:
+    """Read JSON texts as lists of numbers. A text file has these only where one of them is not such a list."""
+    values, errors = np.zeros((len(array), width), np.float32), {}
+    for row, value in enumerate(decode_json(array)):
+        items = _flat(value) if isinstance(value, list) else []
+        wrong = next((item for item in items if not isinstance(item, int | float)), 0)
+        if not isinstance(value, list):
+            errors[row] = "null" if value is None else f"{shorten(value)} is not a list of {width} numbers"
+        elif wrong is None:
+            errors[row] = "a null in the list"
+        elif not isinstance(wrong, int | float):
+            errors[row] = f"{shorten(wrong)} in the list is not a number"
+        elif len(items) != width:
+            errors[row] = f"a list of length {len(items)}, not {width}"
+        else:
             with np.errstate(over="ignore"):
-                # Python accepts 1_000 as a number; other parsers do not.
-                values[row] = float(text.replace("_", "?")) - offset
-        except AttributeError:
-            errors[row] = "null"
-        except ValueError:
-            errors[row] = f"{shorten(text)} is not a number"
+                numbers = np.array([float(item) for item in items if isinstance(item, int | float)])
+                values[row] = numbers if offsets is None else numbers - offsets
     return Column(values, errors)
+
+
+def _flat(value: list[JsonValue]) -> list[JsonValue]:
+    items: list[JsonValue] = []
+    for item in value:
+        items += _flat(item) if isinstance(item, list) else [item]
+    return items
 
 
 def _lists(lists: NestedLists, width: int, offsets: Offsets) -> Column:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from longshore.shared.datasets.columns.json_values import is_json, plain_texts
 from longshore.shared.datasets.columns.nested_lists import unwrap
 from longshore.shared.datasets.columns.types import is_text, type_name
 from longshore.shared.errors import DataError
@@ -29,7 +30,8 @@ def to_texts(batch: pa.RecordBatch, signature: Signature) -> Texts:
     [feature] = signature.features
     if feature.name not in batch.schema.names:
         raise DataError(f"the data has no column {feature.name!r}")
-    column = unwrap(batch.column(feature.name))
+    column = batch.column(feature.name)
+    column = plain_texts(column) if is_json(column.type) else unwrap(column)
     if pa.types.is_null(column.type):
         column = column.cast(pa.string())
     if not is_text(column.type):

@@ -7,6 +7,7 @@ import json
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from longshore.shared.datasets.columns.json_values import is_json
 from longshore.shared.datasets.columns.types import is_list
 
 #: Control characters, which JSON escapes; they are replaced one by one only if a value contains any.
@@ -27,6 +28,8 @@ def json_texts(values: pa.Array) -> pa.LargeStringArray:
 def _texts(values: pa.Array) -> pa.LargeStringArray:
     """The JSON of each value, with the text ``null`` for nulls."""
     kinds, kind = pa.types, values.type
+    if is_json(kind):
+        return _or_null(values.storage.cast(pa.large_string()))
     if isinstance(kind, pa.BaseExtensionType):
         return _texts(values.storage)
     if kinds.is_null(kind):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
@@ -11,9 +10,11 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.csv as pc
 
+from longshore.shared.datasets.columns.number_texts import to_numbers
 from longshore.shared.datasets.files import open_bytes, reading
 from longshore.shared.datasets.readers.lines import Positions, first_piece, is_last, split_delimited
-from longshore.shared.datasets.readers.text import TextSource, parse_rows, settle_types
+from longshore.shared.datasets.readers.text import TextSource, parse_rows
+from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.errors import DataError
 from longshore.shared.store.address import public
 
@@ -26,25 +27,31 @@ _PARSE = pc.ParseOptions(newlines_in_values=True)
 class Delimited:
     """Parses the rows of one CSV file."""
 
-    schema: pa.Schema
+    #: The types that Arrow inferred from the first block.
+    inferred: pa.Schema
 
     def split(self, content: bytes, last: bool) -> tuple[Positions, int]:
         return split_delimited(content, last)
 
-    def parse(self, content: bytes, columns: Sequence[str]) -> pa.Table:
-        convert = pc.ConvertOptions(
-            include_columns=list(columns),
-            column_types={column: self.schema.field(column).type for column in columns},
-        )
-        return _read(content, self.schema.names, convert)
+    def types(self, uses: ColumnUses) -> pa.Schema:
+        return pa.schema([(field.name, _type(field, uses)) for field in self.inferred])
 
-    def parse_loosely(self, content: bytes, columns: Sequence[str]) -> pa.Table:
-        convert = pc.ConvertOptions(
-            include_columns=list(columns),
-            column_types={column: pa.string() for column in columns},
-            strings_can_be_null=True,
-        )
-        return _read(content, self.schema.names, convert)
+    def parse(self, content: bytes, schema: pa.Schema) -> pa.Table:
+        types = {field.name: _parsed_as(self.inferred.field(field.name).type, field.type) for field in schema}
+        table = _read(content, self.inferred.names, _options(types))
+        return pa.table([_converted(table[field.name], field.type) for field in schema], names=schema.names)
+
+    def parse_singly(self, content: bytes, schema: pa.Schema) -> pa.Table:
+        table = _read(content, self.inferred.names, _options(dict.fromkeys(schema.names, pa.string())))
+        columns = []
+        for field in schema:
+            texts = table[field.name].combine_chunks()
+            if pa.types.is_string(field.type):
+                columns.append(texts)
+                continue
+            numbers = to_numbers(texts)
+            columns.append(texts if len(numbers.bad) else numbers.values)
+        return pa.table(columns, names=schema.names)
 
 
 def open_delimited(uri: str) -> TextSource:
@@ -57,12 +64,48 @@ def open_delimited(uri: str) -> TextSource:
         first = first_piece(file, begin, split_delimited)
         if first is None:
             return _source(uri, pa.schema([(name, pa.float64()) for name in names]), begin, 0)
-        schema = parse_rows(uri, first, 0, partial(_read, names=names, convert=pc.ConvertOptions())).schema
-        return _source(uri, settle_types(schema), begin, first.rows if is_last(file, first) else None)
+        inferred = parse_rows(uri, first, 0, partial(_read, names=names, convert=pc.ConvertOptions())).schema
+        return _source(uri, inferred, begin, first.rows if is_last(file, first) else None)
 
 
-def _source(uri: str, schema: pa.Schema, begin: int, rows: int | None) -> TextSource:
-    return TextSource(uri, schema, Delimited(schema), begin, rows)
+def _source(uri: str, inferred: pa.Schema, begin: int, rows: int | None) -> TextSource:
+    return TextSource(uri, Delimited(inferred), begin, rows)
+
+
+def _type(field: pa.Field, uses: ColumnUses) -> pa.DataType:
+    """The type that a column is read as: a number or text, from its use, or else from the first block."""
+    name = field.name
+    if name in uses.texts or name in uses.written or name == uses.target:
+        return pa.string()
+    kinds = pa.types
+    # A column that starts empty more often has missing numbers than text.
+    numeric = any(test(field.type) for test in (kinds.is_integer, kinds.is_floating, kinds.is_boolean, kinds.is_null))
+    return pa.float64() if numeric or name in uses.numbers or name in uses.lists else pa.string()
+
+
+def _parsed_as(inferred: pa.DataType, kind: pa.DataType) -> pa.DataType:
+    """The type that Arrow parses a column as: one that most likely all its values fit."""
+    if pa.types.is_string(kind):
+        return kind
+    if pa.types.is_boolean(inferred):
+        return inferred
+    numeric = pa.types.is_integer(inferred) or pa.types.is_floating(inferred) or pa.types.is_null(inferred)
+    return kind if numeric else pa.string()
+
+
+def _converted(column: pa.ChunkedArray, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
+    if column.type == kind:
+        return column
+    if not pa.types.is_string(column.type):
+        return column.cast(kind)
+    numbers = to_numbers(column.combine_chunks())
+    if len(numbers.bad):
+        raise ValueError("a text is not a number")
+    return numbers.values
+
+
+def _options(types: dict[str, pa.DataType]) -> pc.ConvertOptions:
+    return pc.ConvertOptions(include_columns=list(types), column_types=types)
 
 
 def _header(uri: str, file: BinaryIO) -> tuple[list[str], int]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import pyarrow as pa
 import pyarrow.json as pj
 
+from longshore.shared.datasets.columns.json_values import JSON, is_json, json_column
 from longshore.shared.datasets.files import open_bytes, reading
+from longshore.shared.datasets.outputs.json_text import json_texts
+from longshore.shared.datasets.readers.json_objects import column_of, infer_types, read_objects
 from longshore.shared.datasets.readers.lines import Positions, first_piece, is_last, split_json_lines
-from longshore.shared.datasets.readers.text import TextSource, parse_rows, settle_types
+from longshore.shared.datasets.readers.text import TextSource, parse_rows
+from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.errors import DataError
-from longshore.shared.specs.validation import shorten
 from longshore.shared.store.address import public
 
 _UTF8_BOM = b"\xef\xbb\xbf"
@@ -24,28 +25,37 @@ _UTF8_BOM = b"\xef\xbb\xbf"
 class JsonLines:
     """Parses the rows of one JSON Lines file."""
 
-    schema: pa.Schema
+    #: The types that Arrow inferred from the first block.
+    inferred: pa.Schema
 
     def split(self, content: bytes, last: bool) -> tuple[Positions, int]:
         return split_json_lines(content, last)
 
-    def parse(self, content: bytes, columns: Sequence[str]) -> pa.Table:
-        options = pj.ParseOptions(
-            explicit_schema=pa.schema([self.schema.field(column) for column in columns]),
-            unexpected_field_behavior="ignore",
-        )
-        return _read(content, options)
+    def types(self, uses: ColumnUses) -> pa.Schema:
+        return pa.schema([(field.name, _type(field, uses)) for field in self.inferred])
 
-    def parse_loosely(self, content: bytes, columns: Sequence[str]) -> pa.Table:
-        rows = [json.loads(line) for line in content.split(b"\n") if line.strip()]
-        invalid = next((row for row in rows if not isinstance(row, dict)), None)
-        if invalid is not None:
-            raise ValueError(f"{shorten(invalid)} is not an object")
-        types = [self.schema.field(column).type for column in columns]
-        return pa.table(
-            [_loose([row.get(name) for row in rows], kind) for name, kind in zip(columns, types, strict=True)],
-            names=list(columns),
-        )
+    def parse(self, content: bytes, schema: pa.Schema) -> pa.Table:
+        fields = [(field.name, _parsed_as(self.inferred.field(field.name).type, field.type)) for field in schema]
+        parsed = [(name, kind) for name, kind in fields if kind is not None]
+        options = pj.ParseOptions(explicit_schema=pa.schema(parsed), unexpected_field_behavior="ignore")
+        table = _read(content, options) if parsed else None
+        others = [name for name, kind in fields if kind is None]
+        rows = read_objects(content) if others else []
+        columns = []
+        for field in schema:
+            if table is None or field.name in others:
+                column = column_of([row.get(field.name) for row in rows], field.type)
+                if column.type != field.type:
+                    raise ValueError(f"a value of {field.name!r} does not fit")
+            else:
+                column = _converted(table[field.name], field.type)
+            columns.append(column)
+        return pa.table(columns, names=schema.names)
+
+    def parse_singly(self, content: bytes, schema: pa.Schema) -> pa.Table:
+        rows = read_objects(content)
+        columns = [column_of([row.get(field.name) for row in rows], field.type) for field in schema]
+        return pa.table(columns, names=schema.names)
 
 
 def open_json_lines(uri: str) -> TextSource:
@@ -58,23 +68,70 @@ def open_json_lines(uri: str) -> TextSource:
         first = first_piece(file, begin, split_json_lines)
         if first is None:
             raise DataError(f"{public(uri)} has no rows")
-        schema = settle_types(parse_rows(uri, first, 0, partial(_read, options=pj.ParseOptions())).schema)
-        return TextSource(uri, schema, JsonLines(schema), begin, first.rows if is_last(file, first) else None)
+        try:
+            inferred = parse_rows(uri, first, 0, partial(_read, options=pj.ParseOptions())).schema
+        except DataError:
+            try:
+                inferred = infer_types(read_objects(first.content))
+            except ValueError:
+                inferred = None
+            if inferred is None:
+                raise
+        return TextSource(uri, JsonLines(inferred), begin, first.rows if is_last(file, first) else None)
 
 
-def _loose(values: list[object], kind: pa.DataType) -> pa.Array:
-    """Numbers as text; lists and objects as they are, with null for those that do not fit the type."""
-    if not pa.types.is_nested(kind):
-        return pa.array([None if value is None else str(value) for value in values], pa.string())
-    return pa.array([value if _fits(value, kind) else None for value in values], kind)
+def _type(field: pa.Field, uses: ColumnUses) -> pa.DataType:
+    """The type that a column is read as, from the type that Arrow inferred and the use of the column."""
+    name, inferred = field.name, field.type
+    nested = pa.types.is_list(inferred)
+    # Decimals are quantities. Whole numbers may turn out to be labels, and text may too.
+    if name in uses.written or (name == uses.target and not nested and not pa.types.is_floating(inferred)):
+        return JSON
+    if name in uses.texts:
+        return pa.string()
+    if name in uses.lists and (nested or name not in uses.numbers):
+        return _settled(inferred) if nested else pa.list_(pa.float64())
+    return pa.float64() if name in uses.numbers else _settled(inferred)
 
 
-def _fits(value: object, kind: pa.DataType) -> bool:
-    try:
-        pa.array([value], kind)
-    except (pa.ArrowException, OverflowError):
-        return False
-    return True
+def _settled(inferred: pa.DataType) -> pa.DataType:
+    """The type that all rows are read as: numbers are floats, and dates are text."""
+    kinds = pa.types
+    if kinds.is_list(inferred):
+        leaf = inferred.value_type
+        return pa.list_(leaf if kinds.is_boolean(leaf) else _settled(leaf))
+    if kinds.is_struct(inferred):
+        return pa.struct([(field.name, _settled(field.type)) for field in inferred])
+    return pa.string() if kinds.is_temporal(inferred) or kinds.is_string(inferred) else pa.float64()
+
+
+def _parsed_as(inferred: pa.DataType, kind: pa.DataType) -> pa.DataType | None:
+    """The type that Arrow parses a column as; ``None`` if Arrow cannot, or would change the values."""
+    kinds = pa.types
+    text = kinds.is_string(inferred) or kinds.is_temporal(inferred)
+    if is_json(kind):
+        exact = text or kinds.is_integer(inferred) or kinds.is_boolean(inferred)
+        return pa.string() if text else inferred if exact else None
+    if kinds.is_string(kind):
+        return kind if text or kinds.is_null(inferred) else None
+    if kinds.is_floating(kind):
+        if kinds.is_boolean(inferred):
+            return inferred
+        number = kinds.is_integer(inferred) or kinds.is_floating(inferred) or kinds.is_null(inferred)
+        return kind if number else None
+    # Arrow ignores keys of objects inside a row that are not in its schema.
+    return None if _has_struct(kind) else kind
+
+
+def _has_struct(kind: pa.DataType) -> bool:
+    return pa.types.is_struct(kind) or (pa.types.is_list(kind) and _has_struct(kind.value_type))
+
+
+def _converted(column: pa.ChunkedArray, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
+    if not is_json(kind):
+        return column if column.type == kind else column.cast(kind)
+    array = column.combine_chunks()
+    return json_column(json_texts(array))
 
 
 def _read(content: bytes, options: pj.ParseOptions) -> pa.Table:

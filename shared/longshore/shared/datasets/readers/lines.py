@@ -44,13 +44,14 @@ class Piece:
 
 
 def read_pieces(
-    file: BinaryIO, offset: int, length: int | None, split: Splitter, block: int = BLOCK_BYTES
+    file: BinaryIO, offset: int, length: int | None, split: Splitter, block: int | None = None
 ) -> Iterator[Piece]:
     """Read ``length`` bytes from ``offset`` on, or the rest of the file, in pieces of complete rows.
 
     :param block: how much is read at a time, in bytes. Default: 4 MiB.
     :raises ValueError: the file ends too early, or a row does not end.
     """
+    block = BLOCK_BYTES if block is None else block
     file.seek(offset)
     rest, ahead, left = b"", block, length
     while True:

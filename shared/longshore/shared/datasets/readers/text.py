@@ -11,15 +11,23 @@ from typing import Protocol, TypeAlias
 
 import pyarrow as pa
 
+from longshore.shared.datasets.columns.json_values import is_json
+from longshore.shared.datasets.columns.number_texts import to_numbers
+from longshore.shared.datasets.columns.types import type_name
 from longshore.shared.datasets.files import one_line, open_bytes, reading
+from longshore.shared.datasets.readers.json_objects import json_fits
 from longshore.shared.datasets.readers.lines import Piece, Positions, check_borders, first_piece, read_pieces
 from longshore.shared.datasets.rebatch import rebatch
 from longshore.shared.datasets.segments import MIN_ROWS_PER_SHARD, Segment, choose_rows_per_shard
+from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.errors import DataError
+from longshore.shared.specs.validation import shorten
 from longshore.shared.store.address import public
 
 #: The row number in Arrow's messages, which counts from the start of the piece instead of the file.
 _ROW = re.compile(r" in row \d+|Row #\d+: ")
+
+_NO_USES = ColumnUses()
 
 Parser: TypeAlias = Callable[[bytes], pa.Table]
 
@@ -31,18 +39,26 @@ class TextFormat(Protocol):
         """See ``lines.Splitter``."""
         ...
 
-    def parse(self, content: bytes, columns: Sequence[str]) -> pa.Table:
-        """Parse rows into a table of the given columns, with the types of the schema.
+    def types(self, uses: ColumnUses) -> pa.Schema:
+        """The types that all rows of the file are read as. They depend on the first block only for columns without a
+        use."""
+        ...
 
-        :raises pa.ArrowInvalid: a row does not fit.
+    def parse(self, content: bytes, schema: pa.Schema) -> pa.Table:
+        """Parse the columns of a schema, fast.
+
+        :raises pa.ArrowInvalid: a value does not fit, or a row does not have the syntax of the format.
+        :raises ValueError: likewise.
         """
         ...
 
-    def parse_loosely(self, content: bytes, columns: Sequence[str]) -> pa.Table:
-        """Parse rows of which some do not fit: columns of numbers are returned as text.
+    def parse_singly(self, content: bytes, schema: pa.Schema) -> pa.Table:
+        """Parse each value by itself. Every column whose values all fit is as ``parse`` reads it, whatever the other
+        columns have. A column of numbers with a value that does not fit is returned as text, and one of lists or
+        objects as JSON texts; ``columns.numbers.convert`` finds the bad rows in these.
 
-        :raises pa.ArrowInvalid: a row does not even have the syntax of the format.
-        :raises ValueError: a row does not even have the syntax of the format.
+        :raises pa.ArrowInvalid: a row does not have the syntax of the format.
+        :raises ValueError: likewise.
         """
         ...
 
@@ -52,21 +68,24 @@ class TextSource:
     """A text file whose first block has been read."""
 
     uri: str
-    schema: pa.Schema
     format: TextFormat
     #: Offset of the first row, in bytes.
     begin: int
     #: The number of rows; ``None`` if the file is longer than the first block.
     rows: int | None
+    uses: ColumnUses = _NO_USES
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self.format.types(self.uses)
 
     def head(self, rows: int = 1024) -> pa.RecordBatch:
+        schema = self.schema
         with reading(self.uri), open_bytes(self.uri) as file:
             piece = first_piece(file, self.begin, self.format.split)
             if piece is None:
-                return pa.RecordBatch.from_pylist([], schema=self.schema)
-            names = self.schema.names
-            strictly = partial(self.format.parse, columns=names)
-            table = parse_rows(self.uri, piece, 0, strictly, partial(self.format.parse_loosely, columns=names))
+                return pa.RecordBatch.from_pylist([], schema=schema)
+            table = self._table(piece, 0, schema, strict=False)
         return table.slice(0, rows).combine_chunks().to_batches()[0]
 
     def segments(self, rows_per_shard: int | None) -> list[Segment]:
@@ -108,13 +127,13 @@ class TextSource:
         if segment.offset is None or segment.length is None:
             raise DataError(f"{public(self.uri)}: the byte offset of rows {segment.start} to {segment.stop} is missing")
         row = segment.start
-        parse = partial(self.format.parse, columns=columns)
-        loosely = partial(self.format.parse_loosely, columns=columns)
+        types = self.schema
+        schema = pa.schema([types.field(column) for column in columns])
         with open_bytes(self.uri) as file:
             check_borders(file, segment.offset, segment.length)
             for piece in read_pieces(file, segment.offset, segment.length, self.format.split):
                 if piece.rows:
-                    yield parse_rows(self.uri, piece, row, parse, None if strict else loosely).select(list(columns))
+                    yield self._table(piece, row, schema, strict)
                 row += piece.rows
         if row != segment.stop:
             raise DataError(
@@ -122,19 +141,45 @@ class TextSource:
                 "when the job was submitted"
             )
 
+    def _table(self, piece: Piece, row: int, schema: pa.Schema, strict: bool) -> pa.Table:
+        """The rows of a piece; ``row`` is the number of the first.
 
-def parse_rows(uri: str, piece: Piece, row: int, parse: Parser, fallback: Parser | None = None) -> pa.Table:
+        :raises DataError: a row does not have the syntax of the format or, if ``strict``, a value does not fit.
+        """
+        try:
+            return _parse(piece, 0, piece.rows, partial(self.format.parse, schema=schema))
+        except (ValueError, pa.ArrowException):
+            # Read every value by itself: one that does not fit must not change how others are read.
+            table = parse_rows(self.uri, piece, row, partial(self.format.parse_singly, schema=schema))
+        misfits = [misfit for field in schema if (misfit := _first_misfit(table[field.name], field)) is not None]
+        if strict and misfits:
+            first, reason = min(misfits)
+            raise DataError(f"{public(self.uri)}, row {row + first}: {reason}")
+        return table
+
+
+def _first_misfit(column: pa.ChunkedArray, field: pa.Field) -> tuple[int, str] | None:
+    """The first row whose value does not fit the type of its column, and why; ``None`` if all fit."""
+    if column.type == field.type:
+        return None
+    array = column.combine_chunks()
+    if is_json(column.type):
+        values = enumerate(array.storage.to_pylist())
+        row, text = next((row, text) for row, text in values if not json_fits(text, field.type))
+        return row, f"column {field.name!r}: {shorten(text)} is not {type_name(field.type)}"
+    row = int(to_numbers(array).bad[0])
+    return row, f"column {field.name!r}: {shorten(array[row].as_py())} is not a number"
+
+
+def parse_rows(uri: str, piece: Piece, row: int, parse: Parser) -> pa.Table:
     """Parse all rows of a piece.
 
     :param row: the number of its first row in the file, for errors.
-    :param fallback: parses the piece if ``parse`` fails.
     :raises DataError: a row cannot be read; names the first such row.
     """
     try:
         return _parse(piece, 0, piece.rows, parse)
     except (ValueError, pa.ArrowException) as error:
-        if fallback is not None:
-            return parse_rows(uri, piece, row, fallback)
         bad_row, cause = _first_bad_row(piece, parse, error)
         raise DataError(f"{public(uri)}, row {row + bad_row}: {_ROW.sub('', one_line(cause))}") from None
 
@@ -164,14 +209,3 @@ def _first_bad_row(piece: Piece, parse: Parser, error: Exception) -> tuple[int, 
         else:
             start = middle
     return start, error
-
-
-def settle_types(schema: pa.Schema) -> pa.Schema:
-    """The types that all rows are read as, from the types that Arrow inferred from the first rows."""
-
-    def settled(inferred: pa.DataType) -> pa.DataType:
-        if pa.types.is_null(inferred):  # a column that starts empty more often has missing numbers than text
-            return pa.float64()
-        return pa.string() if pa.types.is_temporal(inferred) else inferred
-
-    return pa.schema([(field.name, settled(field.type)) for field in schema])

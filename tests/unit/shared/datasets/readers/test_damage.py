@@ -40,7 +40,6 @@ def exhaust(source: Source, strict: bool = True) -> list[pa.RecordBatch]:
         ("array.jsonl", b"[1, 2]\n", "row 0"),
         ("two.jsonl", b'{"a": 1}\n{"a": 2} {"a": 3}\n', "row 1: parsed 3 rows from 2 lines"),
         ("latin.jsonl", b'{"a": "x"}\n{"a": "\xfc"}\n', "row 1: byte 0xfc is not UTF-8"),
-        ("mixed.jsonl", b'{"a": 1}\n{"a": 2}\n{"a": "x"}\n', "row 2: .*from number to string"),
         ("blank.jsonl", b"\n \n", "no rows"),
         ("text.parquet", b"hello", "text.parquet"),
         ("text2.parquet", b"hello, this is no Parquet file at all", "text2.parquet"),
@@ -136,7 +135,7 @@ def test_a_csv_value_that_does_not_fit_the_type_of_the_first_block(tmp_path: Pat
     lines[97] = "oops,x"
     path.write_text("\n".join(["a,b", *lines]))
     source = opened(path)
-    assert source.schema.field("a").type == pa.int64()
+    assert source.schema.field("a").type == pa.float64()
     with pytest.raises(DataError, match=r"row 97: .*'oops'"):
         exhaust(source)
     loose = pa.Table.from_batches(
@@ -151,10 +150,11 @@ def test_a_json_value_that_does_not_fit_the_type_of_the_first_block(tmp_path: Pa
     lines[97] = '{"a": "oops", "l": "none"}'
     path.write_text("\n".join(lines))
     source = opened(path)
-    with pytest.raises(DataError, match=r"row 97: .*from number to string"):
+    with pytest.raises(DataError, match=r"row 97: column 'a': 'oops' is not a number"):
         exhaust(source)
     found = [row for batch in exhaust(source, strict=False) for row in batch.to_pylist()]
-    assert found[97] == {"a": "oops", "l": None, "b": None}
+    # JSON texts instead of lists, so that the value which does not fit can be reported.
+    assert found[97] == {"a": "oops", "l": '"none"', "b": None}
     assert [int(row["a"]) for row in found[:97]] == list(range(97))
     assert found[98]["l"] == [1.5]
     path.write_text("\n".join([*lines[:99], '{"a": 1']))

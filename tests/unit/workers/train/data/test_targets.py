@@ -165,3 +165,23 @@ def test_an_embedding_s_classes_can_be_widened_by_rows_that_are_held_out() -> No
     assert wide.labels == (1, 3, 300)
     assert wide.encode(pa.chunked_array([pa.array([300, 3])])).tolist() == [2, 1]
     assert wide.encode(pa.chunked_array([pa.array([3], pa.int8())])).tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "column", "row"),
+    [
+        (pa.array([300, 1]), pa.array([1, 44], pa.int8()), 1),
+        (pa.array([2**64 - 1, 1], pa.uint64()), pa.array([1, -1]), 1),
+        (pa.array([-1, 1]), pa.array([1, 2**64 - 1], pa.uint64()), 1),
+    ],
+)
+def test_labels_of_another_integer_type_are_compared_by_value(labels: pa.Array, column: pa.Array, row: int) -> None:
+    encoder = make_target_encoder(pa.chunked_array([labels]), "y", "auto")
+    assert encoder.encode(pa.chunked_array([column.slice(0, 1)])).tolist() == [(encoder.labels or ()).index(1)]
+    with pytest.raises(InvalidInput, match=f"in row {row}"):
+        encoder.encode(pa.chunked_array([column]))
+
+
+def test_labels_that_are_not_exact_as_floats_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="not exact"):
+        read(pa.array([2.0**53, 1.0]), "classification")

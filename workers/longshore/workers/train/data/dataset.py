@@ -38,7 +38,7 @@ class Tables:
     data: pa.Table
     validation: pa.Table | None = None
     test: pa.Table | None = None
-    #: Notes on the files they were read from, a sentence each.
+    #: Notes on the files, and on how they were read, a sentence each.
     notes: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[tuple[str, pa.Table]]:

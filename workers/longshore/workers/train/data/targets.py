@@ -13,14 +13,15 @@ import pyarrow.compute as pc
 from longshore.shared.datasets.columns.label_lists import is_label_lists, read_label_lists
 from longshore.shared.datasets.columns.numbers import convert
 from longshore.shared.datasets.columns.types import is_list, is_number, is_text, shape_of, stored, type_name
+from longshore.shared.datasets.columns.written_targets import MAX_INTEGER_LABELS
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Feature, Signature, Task
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.specs.validation import shorten
 from longshore.shared.vocabulary import TrainTask
 
-#: Integers of more distinct values than this are quantities rather than labels, unless ``task`` says otherwise.
-MAX_INTEGER_LABELS = 1000
+#: Larger whole numbers are not exact as 64-bit floats.
+MAX_EXACT_INTEGER = 2**53
 #: Classes of a model, at most. A column with more is most likely an id.
 MAX_LABELS = 100_000
 #: Labels of a multilabel model, at most: each takes a byte of every row.
@@ -102,12 +103,16 @@ class TargetEncoder:
         :param rows: the row number of each label.
         """
         column = _as_labels(column, self.name)
-        # Use the wider type of both: 300 is an unknown label for a column of 8 bits, not an error.
-        known = pa.chunked_array([pa.array(self.labels, self.kind)])
-        codes = pc.index_in(column, value_set=known.cast(column.type, safe=False).combine_chunks())
+        known, written = pa.chunked_array([pa.array(self.labels, self.kind)]), column
+        if column.type != known.type and pa.types.is_integer(column.type) and pa.types.is_integer(known.type):
+            # A type that holds both: as 8 bits, the label 300 would be 44.
+            common = pa.uint64() if pa.uint64() in (column.type, known.type) else pa.int64()
+            column, known = _widened(column, common), _widened(known, common)
+        value_set = known.cast(column.type).combine_chunks()
+        codes = pc.index_in(column, value_set=value_set, skip_nulls=True)
         unknown = pc.index(pc.is_null(codes), True).as_py()
         if unknown >= 0:
-            raise unseen(self.name, column[unknown].as_py(), int(rows[unknown]), where, codes.null_count)
+            raise unseen(self.name, written[unknown].as_py(), int(rows[unknown]), where, codes.null_count)
         values: Rows = codes.to_numpy().astype(np.int64)
         return values
 
@@ -122,6 +127,13 @@ class TargetEncoder:
                 values[rows, self._codes(pa.chunked_array([lists.labels]), rows + row, where)] = True
             start += len(chunk)
         return values
+
+
+def _widened(integers: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Integers as another type; null if it cannot hold the value."""
+    if pa.types.is_unsigned_integer(kind) and not pa.types.is_unsigned_integer(integers.type):
+        integers = pc.if_else(pc.less(integers, 0), None, integers)
+    return integers.cast(kind)
 
 
 def make_signature(spec: TrainSpec, features: tuple[Feature, ...], target: TargetEncoder | Targets) -> Signature:
@@ -261,6 +273,12 @@ def _as_labels(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
         return column.cast(pa.large_string())
     if pa.types.is_boolean(column.type) or pa.types.is_integer(column.type):
         return column
+    if pa.types.is_floating(column.type) and pc.any(pc.greater_equal(pc.abs(column), MAX_EXACT_INTEGER)).as_py():
+        raise InvalidInput(
+            "target",
+            f"column {name!r} holds {column.type} labels of {MAX_EXACT_INTEGER} or more, which are not exact, so that "
+            "different labels would become one; store them as integers or as text",
+        )
     try:
         return column.cast(pa.int64())
     except pa.ArrowInvalid as error:

@@ -49,7 +49,7 @@ class StreamedData:
     @property
     def notes(self) -> tuple[str, ...]:
         """Notes on unusual data, a sentence each."""
-        return self.scan.notes
+        return (*self.streams[0].notes, *self.scan.notes)
 
     def part(self, part: int, standardize: Standardize | None, device: torch.device) -> SplitRows:
         """The rows of one split: training rows only from ``data``, others from every source."""

@@ -9,10 +9,12 @@ import pyarrow as pa
 
 from longshore.shared.datasets.open import open_source
 from longshore.shared.datasets.segments import Segment
+from longshore.shared.datasets.source import Source
 from longshore.shared.specs.jobs import FileInput, Input
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.inputs.inline_blocks import InlineBlocks
 from longshore.workers.train.data.stream.reader import StreamSource, cut_runs
+from longshore.workers.train.data.stream.settled import settle_targets, with_reading
 from longshore.workers.train.data.stream.splitting import (
     TEST,
     VALIDATION,
@@ -21,17 +23,22 @@ from longshore.workers.train.data.stream.splitting import (
     HashSplitter,
     Splitter,
 )
+from longshore.workers.train.data.tables import uses_of
 
 
 def open_streams(spec: TrainSpec, blocks: InlineBlocks) -> list[StreamSource]:
     """The stream of ``spec.data``, then those of held-out rows from other sources.
 
     :raises DataError: a file cannot be read, or is not what it was at submission.
+    :raises InvalidInput: the targets of a text file are neither all numbers nor all labels.
     """
-    streams = [_open("data", spec.data, _parting(spec), blocks)]
+    data, notes = settle_targets(_source(spec.data, spec, blocks), spec)
+    streams = [StreamSource("data", data, cut_runs(data), _parting(spec), notes)]
+    kind = data.schema.field(spec.target).type if spec.target in data.schema.names else None
     for name, held_out, part in (("validation", spec.validation, VALIDATION), ("test", spec.test, TEST)):
         if not isinstance(held_out, float):
-            streams.append(_open(name, held_out, ConstantSplitter(part), blocks))
+            source = with_reading(_source(held_out, spec, blocks), spec.target, kind, f" of {name}")
+            streams.append(StreamSource(name, source, cut_runs(source), ConstantSplitter(part)))
     return streams
 
 
@@ -42,9 +49,8 @@ def _parting(spec: TrainSpec) -> Splitter:
     return HashSplitter(validation, test, spec.seed)
 
 
-def _open(field: str, data: Input, splitter: Splitter, blocks: InlineBlocks) -> StreamSource:
-    source = open_source(data) if isinstance(data, FileInput) else TableSource(blocks.rows(data))
-    return StreamSource(field, source, cut_runs(source), splitter)
+def _source(data: Input, spec: TrainSpec, blocks: InlineBlocks) -> Source:
+    return open_source(data, uses=uses_of(spec)) if isinstance(data, FileInput) else TableSource(blocks.rows(data))
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ class StreamSource:
     source: Source
     runs: Sequence[Segment]
     splitter: Splitter
+    #: Notes on how the rows are read, a sentence each.
+    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
