@@ -167,7 +167,7 @@ def test_what_a_process_refuses_ends_the_job_at_once(cluster: Cluster, client: C
     lines[15_000] = "nan,1"
     path.write_text("\n".join(["x,y", *lines]))
     job = client.train("bad", "linear", path, "y", devices=2, epochs=1)
-    with pytest.raises(JobFailed, match=r"data: row 15000: .*mend or remove it"):
+    with pytest.raises(JobFailed, match=r"data: row 15000: .*correct or remove it"):
         job.wait(TIMEOUT_S)
     assert job.shards()[0].attempt == 1
     assert not processes(cluster)

@@ -204,7 +204,7 @@ def test_what_does_not_go_together_is_refused_at_the_call(
     refused(r"^stream: texts are held in memory", stream=True)
     refused(r"^tokenizer: topics:1 brings its own", base="topics:1", tokenizer={"kind": "bpe"})
     holed = {"title": ["a", None, "b"], "topic": ["x", "y", "x"]}
-    refused(r"^data: row 1: column 'title': null; mend or remove it", given=holed)
+    refused(r"^data: row 1: column 'title': null; correct or remove it", given=holed)
     with pytest.raises(InvalidInput, match=r"^space.config.vocabulary: 9 is not valid: .*follows from the tokenizer"):
         client.tune("m", "rnn", data, "topic", {"config.vocabulary": [9]}, features=["title"])
     client.train("numbers", "mlp", {"a": np.arange(8), "y": ["x", "y"] * 4}, "y", epochs=1).wait(TIMEOUT_S)

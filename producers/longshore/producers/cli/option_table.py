@@ -641,7 +641,7 @@ OPTIONS: dict[str, tuple[FlagRow, ...]] = {
             flag="--folds",
             reader="int",
             section="Cross-validation",
-            help="How many parts the rows are divided into. Each part measures one training. Default: 5.",
+            help="How many folds the rows are divided into. Each fold measures one training. Default: 5.",
         ),
         *_TRAINING,
         *_DATA,

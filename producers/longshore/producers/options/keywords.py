@@ -345,7 +345,7 @@ class CrossValidateOptions(_TrainingOptions, total=False):
     """The options of :meth:`Client.cross_validate`."""
 
     folds: int
-    """How many parts the rows are divided into. Each part measures one training. Default: 5."""
+    """How many folds the rows are divided into. Each fold measures one training. Default: 5."""
 
 
 class InferOptions(DataJobOptions, total=False):

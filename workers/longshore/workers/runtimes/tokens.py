@@ -94,7 +94,7 @@ class TextReader:
                 raise
             raise CorruptBlob(f"tokenizer.json cannot be loaded: {error}") from None
         if several:
-            raise CorruptBlob("tokenizer.json gives a single text token types other than 0; mend its post_processor")
+            raise CorruptBlob("tokenizer.json gives a single text token types other than 0; correct its post_processor")
         self._config = reading
         self._column = reading.signature.features[0].name
 

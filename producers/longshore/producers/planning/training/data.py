@@ -130,7 +130,7 @@ def check_rows(taken: Taken, features: tuple[Feature, ...], spec: TrainSpec) -> 
             errors = to_matrix(batch, signature).errors
         if errors:
             row = min(errors)
-            raise InvalidInput(taken.field, f"row {offset + row}: {errors[row]}; mend or remove it")
+            raise InvalidInput(taken.field, f"row {offset + row}: {errors[row]}; correct or remove it")
         offset += batch.num_rows
 
 
@@ -172,7 +172,7 @@ def _refuse(bad: pa.ChunkedArray, target: str, what: str, where: str) -> None:
     if row >= 0:
         count = pc.sum(bad).as_py()
         others = f" (and {count - 1} rows more)" if count > 1 else ""
-        raise InvalidInput("target", f"column {target!r} {what} in row {row}{where}{others}; mend or remove such rows")
+        raise InvalidInput("target", f"column {target!r} {what} in row {row}{where}{others}; correct or remove such rows")
 
 
 @contextmanager

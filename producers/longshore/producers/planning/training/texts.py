@@ -119,5 +119,5 @@ def refuse_missing(rows: pa.Table, signature: Signature, field: str) -> None:
     for batch in rows.select([signature.features[0].name]).to_batches():
         errors = to_texts(batch, signature).errors
         if errors:
-            raise InvalidInput(field, f"row {start + min(errors)}: {errors[min(errors)]}; mend or remove it")
+            raise InvalidInput(field, f"row {start + min(errors)}: {errors[min(errors)]}; correct or remove it")
         start += batch.num_rows

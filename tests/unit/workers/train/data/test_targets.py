@@ -100,8 +100,8 @@ def test_lists_of_numbers_are_several_quantities(values: pa.Array) -> None:
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        (pa.array([[1.0, 2.0], [3.0]]), "column 'y': .* in row 1; mend"),
-        (pa.array([[1.0, 2.0], [3.0, None]]), "column 'y': .* in row 1; mend"),
+        (pa.array([[1.0, 2.0], [3.0]]), "column 'y': .* in row 1; correct"),
+        (pa.array([[1.0, 2.0], [3.0, None]]), "column 'y': .* in row 1; correct"),
         (pa.array([[1.0, 2.0], None]), "'y' has no value in row 1;"),
         (pa.array([[1.0, 2.0], [3.0, float("nan")]]), "'y' is not made of finite 32-bit floats in row 1;"),
         (pa.array([[], []], pa.list_(pa.int64())), "empty list"),

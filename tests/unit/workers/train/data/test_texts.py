@@ -180,7 +180,7 @@ def test_a_base_and_a_teacher_bring_their_tokenizer() -> None:
 def test_what_is_wrong_is_said() -> None:
     rows = table(30)
     holed = rows.set_column(0, "title", [[*rows["title"].to_pylist()[:20], None, *rows["title"].to_pylist()[21:]]])
-    with pytest.raises(InvalidInput, match=r"^data: row 20: column 'title': null; mend or remove it"):
+    with pytest.raises(InvalidInput, match=r"^data: row 20: column 'title': null; correct or remove it"):
         run(spec(), Tables(holed))
     with pytest.raises(InvalidInput, match=r"^validation: row 20: column 'title': null"):
         run(spec(validation=OWN), Tables(rows, holed))

@@ -12,11 +12,11 @@ from longshore.workers.train.distributed.failures import ProcessFailed, attempt_
 
 def test_what_one_refuses_goes_before_what_the_others_die_of(tmp_path: Path) -> None:
     write_failure(RuntimeError("Connection closed by peer"), 0, tmp_path)
-    write_failure(InvalidInput("data", "row 7: nan; mend or remove it"), 1, tmp_path)
+    write_failure(InvalidInput("data", "row 7: nan; correct or remove it"), 1, tmp_path)
     write_exit_codes({0: 1, 1: 1}, tmp_path)
     found = attempt_error(tmp_path, 2)
     assert isinstance(found, InvalidInput)
-    assert (found.field, found.reason) == ("data", "row 7: nan; mend or remove it")
+    assert (found.field, found.reason) == ("data", "row 7: nan; correct or remove it")
 
 
 @pytest.mark.parametrize(

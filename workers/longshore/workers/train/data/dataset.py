@@ -218,7 +218,7 @@ def read_matrix(table: pa.Table, signature: Signature, out: npt.NDArray[np.float
         part = to_matrix(batch, signature)
         if part.errors:
             row = min(part.errors)
-            raise InvalidInput(field, f"row {offset + row}: {part.errors[row]}; mend or remove it")
+            raise InvalidInput(field, f"row {offset + row}: {part.errors[row]}; correct or remove it")
         out[offset : offset + batch.num_rows] = part.values
         offset += batch.num_rows
 

@@ -229,7 +229,7 @@ def _vectors(column: pa.ChunkedArray, feature: Feature, row: int, where: str) ->
         part = convert(chunk, feature)
         for number, reason in part.errors.items():
             raise InvalidInput(
-                "target", f"column {feature.name!r}: {reason} in row {row + start + number}{where}; mend or remove it"
+                "target", f"column {feature.name!r}: {reason} in row {row + start + number}{where}; correct or remove it"
             )
         values[start : start + len(chunk)] = part.values
         start += len(chunk)
@@ -312,4 +312,4 @@ def _refuse_rows(bad: pa.Array | pa.ChunkedArray, reason: str, row: int, where: 
     if first >= 0:
         count = pc.sum(bad).as_py()
         others = f" (and {count - 1} rows more)" if count > 1 else ""
-        raise InvalidInput("target", f"{reason} in row {row + first}{where}{others}; mend or remove such rows")
+        raise InvalidInput("target", f"{reason} in row {row + first}{where}{others}; correct or remove such rows")

@@ -115,7 +115,7 @@ def _read(reader: TextReader, part: pa.RecordBatch, field: str, start: int) -> T
     tokens = reader.prepare(part)
     if tokens.errors:
         row = min(tokens.errors)
-        raise InvalidInput(field, f"row {start + row}: {tokens.errors[row]}; mend or remove it")
+        raise InvalidInput(field, f"row {start + row}: {tokens.errors[row]}; correct or remove it")
     return tokens
 
 
@@ -127,7 +127,7 @@ def _refuse_missing(table: pa.Table, signature: Signature, field: str) -> None:
             raise InvalidInput(field, str(error)) from None
         if errors:
             row = min(errors)
-            raise InvalidInput(field, f"row {start + row}: {errors[row]}; mend or remove it")
+            raise InvalidInput(field, f"row {start + row}: {errors[row]}; correct or remove it")
 
 
 def _batches(table: pa.Table) -> Iterator[tuple[int, pa.RecordBatch]]:

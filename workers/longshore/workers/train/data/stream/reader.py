@@ -96,7 +96,7 @@ def features_of(
     made = to_matrix(batch, signature)
     if made.errors:
         row = min(made.errors)
-        raise InvalidInput(stream.field, f"row {start + int(picked[row])}: {made.errors[row]}; mend or remove it")
+        raise InvalidInput(stream.field, f"row {start + int(picked[row])}: {made.errors[row]}; correct or remove it")
     return made.values
 
 
