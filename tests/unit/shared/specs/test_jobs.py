@@ -73,7 +73,10 @@ def test_what_no_job_can_be_told_is_refused(name: str, values: list[object]) -> 
     ("options", "said"),
     [
         ({"embedding_width": 64}, "embedding_width: 64: only for task='embedding', not auto"),
-        ({"contrast_temperature": 0.5, "task": "multilabel"}, "contrast_temperature: 0.5: only for task='embedding', not multilabel"),
+        (
+            {"contrast_temperature": 0.5, "task": "multilabel"},
+            "contrast_temperature: 0.5: only for task='embedding', not multilabel",
+        ),
         ({"task": "embedding", "teacher": "big:1"}, "teacher: big:1: an embedding learns from its targets alone"),
     ],
 )

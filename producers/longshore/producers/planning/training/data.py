@@ -172,7 +172,9 @@ def _refuse(bad: pa.ChunkedArray, target: str, what: str, where: str) -> None:
     if row >= 0:
         count = pc.sum(bad).as_py()
         others = f" (and {count - 1} rows more)" if count > 1 else ""
-        raise InvalidInput("target", f"column {target!r} {what} in row {row}{where}{others}; correct or remove such rows")
+        raise InvalidInput(
+            "target", f"column {target!r} {what} in row {row}{where}{others}; correct or remove such rows"
+        )
 
 
 @contextmanager

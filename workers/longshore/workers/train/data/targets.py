@@ -229,7 +229,8 @@ def _vectors(column: pa.ChunkedArray, feature: Feature, row: int, where: str) ->
         part = convert(chunk, feature)
         for number, reason in part.errors.items():
             raise InvalidInput(
-                "target", f"column {feature.name!r}: {reason} in row {row + start + number}{where}; correct or remove it"
+                "target",
+                f"column {feature.name!r}: {reason} in row {row + start + number}{where}; correct or remove it",
             )
         values[start : start + len(chunk)] = part.values
         start += len(chunk)
