@@ -138,7 +138,9 @@ COLUMNS = {
     "steps of 2": (range(0, 200, 2), False),
     "late gap": ([*range(99), 100], False),
     "a late null": ([*range(99), None], False),
-    "decimals": ([float(row) for row in range(100)], False),
+    # The numbers of text files are floats.
+    "floats": ([float(row) for row in range(100)], True),
+    "decimals": ([row + 0.5 for row in range(100)], False),
     "texts": ([str(row) for row in range(100)], False),
 }
 

@@ -104,5 +104,7 @@ def test_what_the_family_does_not_take_ends_the_job_at_once(
 
 
 def test_a_family_that_no_worker_has_is_refused_at_the_call(client: Client, table: pa.Table) -> None:
-    with pytest.raises(InvalidInput, match=r"^family: 'residuals' is none .* linear, mlp, residual, rnn, transformer"):
+    with pytest.raises(
+        InvalidInput, match=r"^family: 'residuals' is not a family .* linear, mlp, residual, rnn, transformer"
+    ):
         client.train("refused", "residuals", table, "label")

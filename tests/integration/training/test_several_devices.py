@@ -6,6 +6,7 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -162,10 +163,11 @@ def test_a_cancelled_training_leaves_no_process(cluster: Cluster, client: Client
 
 
 def test_what_a_process_refuses_ends_the_job_at_once(cluster: Cluster, client: Client, tmp_path: Path) -> None:
-    path = tmp_path / "rows.csv"
-    lines = [f"{row}.5,{row % 2}" for row in range(20_000)]
-    lines[15_000] = "nan,1"
-    path.write_text("\n".join(["x,y", *lines]))
+    # Not CSV, whose first 4 MiB are checked at the call.
+    path = tmp_path / "rows.parquet"
+    rows = np.arange(20_000) + 0.5
+    rows[15_000] = np.nan
+    pq.write_table(pa.table({"x": rows, "y": np.arange(20_000) % 2}), path)
     job = client.train("bad", "linear", path, "y", devices=2, epochs=1)
     with pytest.raises(JobFailed, match=r"data: row 15000: .*correct or remove it"):
         job.wait(TIMEOUT_S)

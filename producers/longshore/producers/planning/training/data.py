@@ -130,7 +130,11 @@ def check_rows(taken: Taken, features: tuple[Feature, ...], spec: TrainSpec) -> 
             errors = to_matrix(batch, signature).errors
         if errors:
             row = min(errors)
-            raise InvalidInput(taken.field, f"row {offset + row}: {errors[row]}; correct or remove it")
+            one_of_many = len(errors) < batch.num_rows or batch.num_rows == 1
+            remedy = (
+                "correct or remove it" if one_of_many else "and so in every row; list the features without this column"
+            )
+            raise InvalidInput(taken.field, f"row {offset + row}: {errors[row]}; {remedy}")
         offset += batch.num_rows
 
 
