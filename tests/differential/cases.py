@@ -1,4 +1,4 @@
-"""How many random cases the differential tests run.
+"""How many random cases the differential tests run, and how many they have compared.
 
 They compare Longshore with an independent implementation on random inputs. The seeds are fixed: a run repeats the run
 before it. ``make differential`` runs more cases than ``pytest`` does.
@@ -21,3 +21,23 @@ def case_count(usual: int) -> int:
 def seeds(usual: int) -> Sequence[int]:
     """A seed for each case."""
     return range(case_count(usual))
+
+
+class ComparedCases:
+    """Counts the cases of the test that runs in this process."""
+
+    def __init__(self) -> None:
+        self._counted = 0
+
+    def add(self, number: int = 1) -> None:
+        """Count cases of a test that compares several of them."""
+        self._counted += number
+
+    def take(self) -> int:
+        """The cases since the last call; a test that counts none is one case."""
+        counted, self._counted = self._counted, 0
+        return max(1, counted)
+
+
+#: The cases of this process.
+COMPARED = ComparedCases()

@@ -31,6 +31,7 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Feature, Signature
 from longshore.workers.train.data.split import split_by_column
 from longshore.workers.train.data.targets import read_targets
+from tests.differential.cases import COMPARED
 
 #: How a column of a type is read: as numbers, texts, lists of either, or not at all, except that it can be kept.
 Reading = Literal["number", "text", "numbers", "texts", "image", "nulls", "none"]
@@ -243,6 +244,7 @@ def _tables(example: Example, folder: Path) -> Iterator[tuple[pa.Table, list[obj
         for route in ROUTES:
             read = route(table, folder)
             if read is not None:
+                COMPARED.add()
                 yield read, values
 
 

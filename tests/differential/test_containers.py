@@ -22,7 +22,7 @@ from longshore.shared.datasets.columns.matrix import to_matrix
 from longshore.shared.datasets.inline import decode_block, encode_block, to_table
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Feature, Signature
-from tests.differential.cases import seeds
+from tests.differential.cases import COMPARED, seeds
 
 # Without types: those of the stubs are of one container each.
 pd = importlib.import_module("pandas")
@@ -163,13 +163,12 @@ def _nestings(build: Callable[[Values], object], rows: Sequence[Values]) -> Mapp
     }
 
 
-def _check(name: str, build: Callable[[Values], object], rows: Sequence[Values]) -> int:
-    cases = _nestings(build, rows)
-    for place, (data, expected) in cases.items():
+def _check(name: str, build: Callable[[Values], object], rows: Sequence[Values]) -> None:
+    for place, (data, expected) in _nestings(build, rows).items():
         if place == "a column" and "scipy" in name:
             data, expected = {"x": build(rows[0])}, [list(rows[0])]
         assert _read(data) == expected, f"{name}, {place}"
-    return len(cases)
+        COMPARED.add()
 
 
 @pytest.mark.parametrize("seed", seeds(3))
@@ -200,6 +199,7 @@ def test_containers_mix_in_one_column(seed: int) -> None:
         names = random_.choices(list(without_decimals), k=len(rows))
         data = [{"x": NULLABLE[name](row)} for name, row in zip(names, rows, strict=True)]
         assert _read(data) == rows, names
+        COMPARED.add()
 
 
 @pytest.mark.parametrize("name", [name for name in NULLABLE if name not in ("decimals", "numpy NaT", "pandas.NaT")])

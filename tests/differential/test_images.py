@@ -19,7 +19,7 @@ from longshore.shared.datasets.images.pixels import FORMATS
 from longshore.shared.datasets.open import notes_of, open_source
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.specs.signature import Feature
-from tests.differential.cases import seeds
+from tests.differential.cases import COMPARED, seeds
 from tests.images import encoded, write_archive, write_folder
 
 #: Modes that each lossless format can hold.
@@ -88,6 +88,7 @@ def test_pixels_are_those_that_were_saved(form: str, seed: int) -> None:
             # Pillow rounds the product of two inks.
             tolerance = 1.01 if mode == "CMYK" else 1e-4
             assert np.abs(values * 255 - rgb.transpose(2, 0, 1)).max() < tolerance, (mode, compression)
+            COMPARED.add()
 
 
 @pytest.mark.filterwarnings("ignore:'mode' parameter:DeprecationWarning")
@@ -100,6 +101,7 @@ def test_grey_is_the_luma_of_the_colours(seed: int) -> None:
         luma = rgb @ np.array([0.299, 0.587, 0.114])  # ITU-R 601
         assert errors == {}
         assert np.abs(values[0] * 255 - luma).max() < 1.01, mode
+        COMPARED.add()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

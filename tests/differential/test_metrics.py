@@ -40,7 +40,7 @@ from longshore.workers.train.objective.metrics import make_metrics
 from longshore.workers.train.objective.number_sums import NUMBER_METRICS
 from longshore.workers.train.objective.rank_totals import RankTotals
 from longshore.workers.train.strategy.single import Single
-from tests.differential.cases import seeds
+from tests.differential.cases import COMPARED, seeds
 
 CPU = torch.device("cpu")
 Logits = npt.NDArray[np.float32]
@@ -255,6 +255,7 @@ def test_conditions_decide_as_the_same_expression_in_python(seed: int) -> None:
         if len(text) <= 1000:
             expected = eval(value, {"__builtins__": {}})
             assert decide(parse(text, "promote_if"), candidate, lambda _: production).holds == expected, text
+            COMPARED.add()
 
 
 def without(metrics: Mapping[str, float], name: str) -> dict[str, float]:

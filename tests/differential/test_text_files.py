@@ -25,7 +25,7 @@ from longshore.shared.datasets.open import with_uses
 from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.errors import DataError
 from longshore.shared.specs.signature import Feature
-from tests.differential.cases import case_count, seeds
+from tests.differential.cases import COMPARED, case_count, seeds
 from tests.differential.text_files import (
     as_float32,
     blocks_of,
@@ -63,6 +63,7 @@ def csv_tables(draw: st.DrawFn) -> list[list[str]]:
 def test_csv_numbers_depend_on_their_characters_alone(
     folder: Path, columns: list[list[str]], block: int, written: set[int]
 ) -> None:
+    COMPARED.add()
     path = write_csv(folder / "numbers.csv", columns)
     names = [f"c{number}" for number in range(len(columns))]
     others = frozenset(f"c{number}" for number in written)
@@ -92,6 +93,7 @@ def check_strict(path: Path, uses: ColumnUses, block: int, bad: list[bool]) -> N
 @given(csv_tables(), st.integers(1, 200), st.sampled_from(["texts", "written", "target"]))
 @CASES
 def test_csv_texts_are_their_characters(folder: Path, columns: list[list[str]], block: int, use: str) -> None:
+    COMPARED.add()
     path = write_csv(folder / "texts.csv", columns)
     uses = ColumnUses(
         texts=frozenset({"c0"} if use == "texts" else ()),
@@ -108,6 +110,7 @@ def test_csv_texts_are_their_characters(folder: Path, columns: list[list[str]], 
 @given(csv_tables())
 @CASES
 def test_csv_texts_are_those_of_pandas_polars_and_pyarrow(folder: Path, columns: list[list[str]]) -> None:
+    COMPARED.add()
     path = write_csv(folder / "others.csv", columns)
     uses = ColumnUses(written=frozenset(f"c{number}" for number in range(len(columns))))
     names = sorted(uses.written)
@@ -205,6 +208,7 @@ def json_number(value: object) -> float | str:
 @given(json_tables(), st.integers(1, 300))
 @CASES
 def test_json_numbers_depend_on_their_characters_alone(folder: Path, columns: list[list[object]], block: int) -> None:
+    COMPARED.add()
     path = write_json(folder / "numbers.jsonl", columns)
     names = [f"c{number}" for number in range(len(columns))]
     expected = [as_float32(json_number(value)) for value in columns[0]]
@@ -218,6 +222,7 @@ def test_json_numbers_depend_on_their_characters_alone(folder: Path, columns: li
 @given(json_tables(), st.integers(1, 300))
 @CASES
 def test_kept_json_is_repeated_exactly(folder: Path, columns: list[list[object]], block: int) -> None:
+    COMPARED.add()
     path = write_json(folder / "kept.jsonl", columns)
     names = [f"c{number}" for number in range(len(columns))]
     uses = ColumnUses(written=frozenset(names))
@@ -232,6 +237,7 @@ def test_kept_json_is_repeated_exactly(folder: Path, columns: list[list[object]]
 @given(st.data(), st.integers(1, 300))
 @CASES
 def test_json_lists_depend_on_their_characters_alone(folder: Path, data: st.DataObject, block: int) -> None:
+    COMPARED.add()
     rows = data.draw(st.integers(1, 15))
     numbers = st.one_of(st.integers(-9, 9), st.floats(-9, 9))
     items = data.draw(st.sampled_from([st.integers(0, 9), numbers]))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from longshore.shared.errors import CorruptBlob, InvalidInput
-from tests.differential.cases import case_count
+from tests.differential.cases import COMPARED, case_count
 from tests.differential.imported.changes import changes
 from tests.differential.imported.folders import PAIRS, changed, save_folder
 from tests.differential.imported.reference import of_libraries, of_longshore
@@ -63,6 +63,7 @@ def test_every_key_is_honoured_or_refused(tmp_path: Path) -> None:
 
 def _compare(folder: Path, pair: tuple[str, str], head: bool, file: str, key: str, value: object) -> str | None:
     """What is wrong with the outputs of a changed folder."""
+    COMPARED.add()
     folder = changed(_base(folder, pair, head), folder / "changed", file, key, value)
     what = f"{pair} {file}: {key} {value!r}"
     outputs = None

@@ -25,7 +25,7 @@ from longshore.workers.runtimes.base import Execution, Runtime
 from longshore.workers.runtimes.loading import load
 from longshore.workers.runtimes.row_check import ALONE_NOTE
 from tests.computing import compute
-from tests.differential.cases import seeds
+from tests.differential.cases import COMPARED, seeds
 from tests.pt2_files import save
 from tests.unit.shared.model_formats.onnx.files import program
 
@@ -104,6 +104,7 @@ def test_rows_that_see_each_other_are_run_alone(tmp_path: Path, name: str) -> No
         assert prepared.notes == (ALONE_NOTE,)
         outputs = runtime.forward(prepared, slice(0, len(rows))).numpy()
         np.testing.assert_allclose(outputs, row_by_row(MIXED[name], rows), rtol=1e-5, atol=1e-6)
+        COMPARED.add()
 
 
 @pytest.mark.parametrize("name", RANDOM)

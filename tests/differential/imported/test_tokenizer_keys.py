@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from longshore.shared.errors import CorruptBlob, InvalidInput
-from tests.differential.cases import case_count
+from tests.differential.cases import COMPARED, case_count
 from tests.differential.imported.changes import changes
 from tests.differential.imported.folders import PAIRS, POSITIONS, changed, save_folder
 from tests.differential.imported.reference import ids_of_longshore, ids_of_transformers
@@ -60,6 +60,7 @@ def test_every_key_is_honoured_or_refused(
 
 def _compare(base: Path, folder: Path, file: str, key: str, value: object) -> str | None:
     """What is wrong with the tokens of a changed folder."""
+    COMPARED.add()
     folder = changed(base, folder / "changed", file, key, value)
     if file == "special_tokens_map.json":  # read only if the tokenizer's configuration does not name the tokens
         (folder / "tokenizer_config.json").unlink()
