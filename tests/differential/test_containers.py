@@ -263,6 +263,30 @@ def test_texts_and_times_in_containers() -> None:
         assert to_table([{"x": [values]}]).column("x").to_pylist() == [[[day, None]]]
 
 
+TIMES: list[Callable[[str], object]] = [
+    np.datetime64,
+    lambda day: [np.datetime64(day)],
+    lambda day: np.array([day], "M8[us]"),
+    lambda day: np.array([np.datetime64(day)], object),
+    lambda day: ma.array([day], dtype="M8[us]"),
+]
+NUMPY_VALUES = [np.float32(1), np.bool_(True), [np.float32(1)], np.array([1.0]), np.ones(1, "longdouble")]
+
+
+@pytest.mark.parametrize("time", TIMES)
+@pytest.mark.parametrize("value", NUMPY_VALUES, ids=repr)
+@pytest.mark.parametrize("nest", [lambda each: each, lambda each: [each], lambda each: {"a": each}])
+def test_times_beside_numbers(time: Callable[[str], object], value: object, nest: Callable[[object], object]) -> None:
+    """Arrow crashes when it is given both, in this order."""
+    several = isinstance(time("NaT"), list | np.ndarray)
+    number = [1.0] if several else 1.0
+    if several == isinstance(value, list | np.ndarray):
+        missing = [None] if several else None
+        assert _read([{"x": nest(time("NaT"))}, {"x": nest(value)}]) == [nest(missing), nest(number)]
+    with pytest.raises(InvalidInput, match="column 'x'"):
+        to_table([{"x": nest(time("2024-02-29"))}, {"x": nest(value)}])
+
+
 def test_arrays_of_several_axes() -> None:
     values = np.arange(12.0).reshape(2, 3, 2)
     mask = np.zeros(values.shape, bool)

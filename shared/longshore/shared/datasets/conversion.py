@@ -15,6 +15,7 @@ from longshore.shared.datasets.columns.containers import (
     dense_array,
     is_items,
     is_nested_tensor,
+    mixes_times,
     plain,
     reads_masked,
 )
@@ -60,12 +61,13 @@ def list_column(
         value.tolist() if type(value) is np.ndarray and value.ndim > 1 and value.dtype.kind in NUMBERS else value
         for value in values
     ]
-    try:
-        column = pa.array(items, from_pandas=nan_is_null)
-        if not reads_masked(items, column.type):
-            return column
-    except ERRORS:
-        pass
+    if not mixes_times(items):
+        try:
+            column = pa.array(items, from_pandas=nan_is_null)
+            if not reads_masked(items, column.type):
+                return column
+        except ERRORS:
+            pass
     return _converted(name, items)
 
 

@@ -22,6 +22,7 @@ import pyarrow as pa
 NUMBERS = "biuf"
 #: Containers whose items are read one by one.
 _ITEMS = (list, tuple, set, frozenset, deque, range, array)
+_NESTED = (*_ITEMS, Mapping)
 
 
 def reads_masked(values: Iterable[object], kind: pa.DataType) -> bool:
@@ -46,6 +47,37 @@ def reads_masked(values: Iterable[object], kind: pa.DataType) -> bool:
     return pa.types.is_nested(inner) and reads_masked(
         chain.from_iterable(cast(Iterable[Iterable[object]], present)), inner
     )
+
+
+def mixes_times(values: Iterable[object]) -> bool:
+    """Whether times of NumPy and other values of NumPy are among the values, in lists, arrays and dicts of any depth.
+
+    Arrow crashes the process when it is given them.
+    """
+    times = others = False
+    parents: list[Iterable[object]] = [values]
+    while parents:
+        # In two steps, so that numbers, which are most of the values, need no Python code for each.
+        types = set(map(type, chain.from_iterable(parents)))
+        times |= np.datetime64 in types
+        others |= any(issubclass(each, np.generic) and each is not np.datetime64 for each in types)
+        if not any(issubclass(each, (np.ndarray, *_NESTED)) for each in types):
+            break
+        items = [value for value in chain.from_iterable(parents) if isinstance(value, (np.ndarray, *_NESTED))]
+        parents = []
+        for value in items:
+            if isinstance(value, np.ndarray) and value.dtype.kind != "O":
+                times |= value.dtype.kind == "M"
+                others |= value.dtype.kind != "M"
+            else:
+                parents.append(_children(value))
+    return times and others
+
+
+def _children(value: object) -> Iterable[object]:
+    if isinstance(value, np.ndarray):
+        return cast(Iterable[object], value.reshape(-1))
+    return value.values() if isinstance(value, Mapping) else cast(Iterable[object], value)
 
 
 def plain(value: object) -> object:
@@ -86,6 +118,8 @@ def plain_array(values: npt.NDArray[np.generic]) -> object:
     if values.dtype.kind in NUMBERS:
         native = native_numbers(values)
         return native if native.ndim == 1 else native.tolist()
+    if values.dtype.kind in "mM" and values.ndim == 1:
+        return _arrow_times(values)
     return [plain(item) for item in values]
 
 
@@ -140,8 +174,13 @@ def _plain_number(value: np.generic) -> object:
         names = value.dtype.names
         return value.tobytes() if names is None else {name: plain(value[name]) for name in names}
     if isinstance(value, np.datetime64 | np.timedelta64):
-        return None if np.isnat(value) else value
+        return None if np.isnat(value) else _arrow_times(np.array([value]))[0]
     return float(value) if isinstance(value, np.longdouble) else value.item()
+
+
+def _arrow_times(values: npt.NDArray[np.generic]) -> list[pa.Scalar | None]:
+    """Times or durations as scalars of Arrow, which can stand beside other values; see :func:`mixes_times`."""
+    return [value if value.is_valid else None for value in pa.array(values)]
 
 
 def _plain_decimal(value: Decimal) -> Decimal | None:
