@@ -126,3 +126,13 @@ TokenizerKind: TypeAlias = Literal["words", "wordpiece", "bpe"]
 Sampler: TypeAlias = Literal["tpe", "random", "grid"]
 #: When a trial ends early.
 Pruner: TypeAlias = Literal["none", "median", "quarter"]
+
+#: What a column of a table is preprocessed as; ``drop`` leaves it out.
+ColumnKind: TypeAlias = Literal["number", "category", "datetime", "text", "drop"]
+#: How the network gets a category: a number for each, or a vector that is learned.
+Encoding: TypeAlias = Literal["one_hot", "embedding"]
+#: How a number is scaled before it is standardised.
+Scale: TypeAlias = Literal["none", "log", "quantile"]
+#: What is read from a date: the days since a first date; the time of the year and the time of the day, each as a point
+#: on a circle; the day of the week.
+DatePart: TypeAlias = Literal["time", "season", "weekday", "hour"]

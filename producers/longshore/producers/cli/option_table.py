@@ -183,6 +183,17 @@ _TRAINING = (
         metavar="ROWS",
     ),
     FlagRow(
+        name="preprocess",
+        flag="--preprocess",
+        reader="settings",
+        section="Data",
+        help=(
+            "How columns become numbers, such as color=category, when=datetime or age={\"missing\": 0}, by column. "
+            "Default: by the values of the rows to train on."
+        ),
+        metavar="COLUMN=HOW",
+    ),
+    FlagRow(
         name="epochs",
         flag="--epochs",
         reader="int",

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 if TYPE_CHECKING:
     from longshore.producers.data import Data
     from longshore.shared.vocabulary import (
+        ColumnKind,
         DataFormat,
+        DatePart,
         Device,
+        Encoding,
         InitName,
         LossName,
         Metric,
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
         Precision,
         Pruner,
         Sampler,
+        Scale,
         Schedule,
         Strategy,
         TokenizerKind,
@@ -137,6 +141,48 @@ class TokenizerOptions(TypedDict, total=False):
     """The version whose tokenizer is used. It replaces all options but ``length``."""
 
 
+class ColumnPreprocessOptions(TypedDict, total=False):
+    """How one column is preprocessed. A string is short for ``{"kind": ...}``. What is left out is chosen by the values
+    of the rows to train on: see ``docs/how-to/training/tables.md``.
+    """
+
+    kind: ColumnKind | None
+    """``number``, ``category``, ``datetime``, ``text``, or ``drop`` to leave the column out."""
+    missing: Literal["median", "mean", "error"] | float | None
+    """Only for numbers and dates: what a missing value becomes, as measured on the rows to train on; a number is taken
+    as it is, and only for numbers. ``error``: a row without the value is an error. Default: ``median`` if a value is
+    missing in the rows to train on, otherwise ``error``.
+    """
+    indicator: bool | None
+    """Only for numbers and dates: add a number that says whether the value was missing. Default: true if missing values
+    are replaced.
+    """
+    scale: Scale | None
+    """Only for numbers: ``none``, ``log`` for sign(x) · log(1 + |x|), or ``quantile`` for the normal score of the value
+    among those of the rows to train on. Default: by the skewness of the values.
+    """
+    encoding: Encoding | None
+    """Only for categories: ``one_hot`` or ``embedding``, a learned vector. Default: ``one_hot`` for up to 32."""
+    max_categories: int | None
+    """Only for categories: how many are told apart, the most frequent. The others are unknown. Default: 1,000."""
+    min_count: int | None
+    """Only for categories: those in fewer rows are unknown. Default: 2 if there are 100 rows to train on or more,
+    otherwise 1.
+    """
+    width: int | None
+    """Only for categories with learned vectors, and texts: the length of a vector. Default: for categories by their
+    number, for texts 32.
+    """
+    parts: list[DatePart] | tuple[DatePart, ...] | None
+    """Only for dates: ``time``, ``season``, ``weekday`` and ``hour``. Default: those that differ in the rows to train
+    on.
+    """
+    length: int | None
+    """Only for texts: how many words are read of each. Default: as many as 95 % of the texts have, at most 128."""
+    buckets: int | None
+    """Only for texts: how many buckets words are hashed into. Default: 16,384."""
+
+
 class PromoteOptions(TypedDict, total=False):
     """The options of every job."""
 
@@ -188,6 +234,10 @@ class _TrainingOptions(DataJobOptions, total=False):
     """Read the file again in each epoch instead of holding its rows in memory. Default: true if the file is large."""
     shuffle_window: int | None
     """Only for a stream: how many rows are shuffled together. Default: as many as fit into 128 MiB."""
+    preprocess: Mapping[str, ColumnPreprocessOptions | str] | None
+    """How columns become numbers, such as color=category, when=datetime or age={"missing": 0}, by column. Default: by
+    the values of the rows to train on.
+    """
     epochs: int
     """How many times the training passes over its rows. Default: 10."""
     batch_size: int

@@ -23,6 +23,8 @@ from longshore.shared.specs.train import TrainSpec
 
 #: Defaults that say nothing to a reader; the description says what they mean.
 _NO_DEFAULT: tuple[object, ...] = (None, (), {})
+#: Models that a string is short for.
+_SHORT_AS_STRINGS = ("Tokenizer", "ColumnPreprocess")
 #: The names of the literals in the vocabulary, by their values.
 VOCABULARY = {
     value: name for name, value in vars(vocabulary).items() if get_origin(value) in (Literal, Union, types.UnionType)
@@ -162,8 +164,10 @@ def keyword_type(annotation: object) -> str:
         return f"list[{item}] | tuple[{item}, ...]"
     if origin is tuple:
         return f"tuple[{', '.join(keyword_type(each) for each in arguments)}]"
+    if origin is dict:
+        return f"Mapping[{', '.join(keyword_type(each) for each in arguments)}]"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        text = " | str" if annotation.__name__ == "Tokenizer" else ""
+        text = " | str" if annotation.__name__ in _SHORT_AS_STRINGS else ""
         return f"{annotation.__name__}Options{text}"
     if isinstance(annotation, type):
         return annotation.__name__

@@ -26,7 +26,7 @@ from longshore.shared.ledger.workers import Workers
 from longshore.shared.references import check_alias, check_name
 from longshore.shared.specs.families import BUILT_IN, image_shape
 from longshore.shared.specs.jobs import JobOptions
-from longshore.shared.specs.signature import Feature, Signature
+from longshore.shared.specs.signature import UNFITTED, Feature, Signature
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.specs.validation import build
 from longshore.shared.vocabulary import Action, JobKind
@@ -98,14 +98,13 @@ def check_training(
     if spec.alias is not None:
         check_alias(spec.alias)
     check_gate(spec)
-    # A family that reads texts learns from text or from numbers, whichever a column has.
-    texts = None if tokens_of(spec) is not None else False
-    uses = ColumnUses.for_training(spec.target, spec.features, spec.split, texts=texts)
+    uses = ColumnUses.for_training(spec.target, spec.features, spec.split, texts=False, preprocess=spec.preprocess)
     data = take(request.data, "data", parsed.format, blocks, spec, uses)
     first = data.rows.slice(0, 1024) if data.whole else data.rows
     head = first.combine_chunks().to_batches()[0]
     features = infer_features(
-        data.schema, head, spec.target, spec.features, image_shape(spec.config), spec.split, tokens_of(spec)
+        *(data.schema, head, spec.target, spec.features, image_shape(spec.config), spec.split, tokens_of(spec)),
+        preprocess=spec.preprocess,
     )
     uses = ColumnUses.of(Signature(features=features, task="regression", target=spec.target), target=spec.target)
     others = [take(value, name, None, blocks, spec, uses) for name, value in held_out.items()]
@@ -161,7 +160,8 @@ def check_family(spec: TrainSpec, features: Sequence[Feature], fleet: Workers) -
             # The tokenizer decides the size of the vocabulary.
             family_config = {**family_config, "vocabulary": spec.tokenizer.vocabulary}
         config = build(BUILT_IN[spec.family], family_config, "config.")
-        config.check_width(sum(feature.size for feature in features))
+        if all(feature.kind not in UNFITTED for feature in features):
+            config.check_width(sum(feature.size for feature in features))
         config.check_columns([feature.name for feature in features])
         return
     known = {*BUILT_IN, *fleet.families()}

@@ -42,7 +42,7 @@ class NamedArrays:
             yield self._named(batch).select(list(columns))
 
     def _named(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        width = sum(feature.size for feature in self.features)
+        width = sum(feature.numbers for feature in self.features)
         kind = batch.schema.field(FEATURES).type
         current_width = kind.list_size if pa.types.is_fixed_size_list(kind) else 1
         if current_width != width:

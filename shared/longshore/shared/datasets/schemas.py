@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,10 @@ from longshore.shared.datasets.columns.nested_lists import flatten
 from longshore.shared.datasets.columns.number_texts import to_numbers
 from longshore.shared.datasets.columns.types import is_image, is_list, is_number, is_text, shape_of, stored, type_name
 from longshore.shared.datasets.index_columns import index_columns
+from longshore.shared.datasets.preprocess.categories import is_category
+from longshore.shared.datasets.preprocess.dates import is_date
 from longshore.shared.errors import InvalidInput
+from longshore.shared.specs.preprocess import ColumnPreprocess
 from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.specs.validation import shorten
 
@@ -38,17 +41,22 @@ def check_schema(schema: pa.Schema, signature: Signature, field: str = "data") -
             continue
         shape = shape_of(kind)
         expected = "one number per row" if feature.width is None else f"lists of {feature.width} numbers"
-        if shape is None or shape.scalar != (feature.width is None) or shape.size not in (None, feature.size):
+        if shape is None or shape.scalar != (feature.width is None) or shape.size not in (None, feature.numbers):
             if shape is not None and pa.types.is_null(kind):
                 continue  # only nulls: reported for each row
             raise InvalidInput(field, f"column {feature.name!r} has {type_name(kind)}, not {expected}")
 
 
 def _check_other(kind: pa.DataType, feature: Feature, field: str) -> None:
-    """Check a column of texts or images."""
-    fits = is_text(stored(kind)) if feature.kind == "text" else is_image(kind)
+    """Check a column of texts, images, categories or dates."""
+    text = is_text(stored(kind)) or is_json(kind)
+    fits, expected = {
+        "text": (text, "text"),
+        "image": (is_image(kind), "image files"),
+        "category": (text or is_category(kind), "categories (texts, whole numbers or booleans)"),
+        "datetime": (text or is_date(stored(kind)), "dates or times"),
+    }[feature.kind]
     if not fits and not pa.types.is_null(kind):
-        expected = "text" if feature.kind == "text" else "image files"
         raise InvalidInput(field, f"column {feature.name!r} has {type_name(kind)}, not {expected}")
 
 
@@ -60,6 +68,7 @@ def infer_features(
     image_shape: tuple[int, int, int] | None = None,
     split: str | None = None,
     tokens: int | None = None,
+    preprocess: Mapping[str, ColumnPreprocess] | None = None,
 ) -> tuple[Feature, ...]:
     """The input columns of a version to be trained.
 
@@ -69,11 +78,17 @@ def infer_features(
     :param image_shape: (channels, height, width) that images are decoded to; ``None`` if the family takes no images.
     :param split: the column that assigns rows to splits, if there is one; it is not a feature.
     :param tokens: how many tokens of a text the family reads; ``None`` if it does not read texts.
+    :param preprocess: how columns are preprocessed, by name. Without it, a family of numbers learns from texts and
+        dates as the rules say; their features have no transform yet, and a text is a category until its rows are read.
     :raises InvalidInput: ``target`` or one of ``features`` is missing, or cannot be learned from.
     """
     counts = Counter(schema.names)
     _check_target(_type_of(schema, counts, target, "target"), target)
+    preprocess = preprocess or {}
+    listed = names is not None
     names = _default_names(schema, {target, split}) if names is None else list(names)
+    _check_preprocess(schema, names, preprocess, target, listed=listed)
+    names = [name for name in names if name not in preprocess or preprocess[name].kind != "drop"]
     if target in names:
         raise InvalidInput("features", f"{target!r} is the target; leave it out of the features")
     if split is not None:
@@ -88,7 +103,46 @@ def infer_features(
     types = [_type_of(schema, counts, name, "features") for name in names]
     if tokens is not None and any(is_text(stored(kind)) for kind in types):
         return (_text(names, types, tokens),)
-    return tuple(_feature(kind, first, name, image_shape) for name, kind in zip(names, types, strict=True))
+    mixed = tokens is None and image_shape is None
+    return tuple(
+        (_unfitted(kind, name, preprocess.get(name)) if mixed else None) or _feature(kind, first, name, image_shape)
+        for name, kind in zip(names, types, strict=True)
+    )
+
+
+def _check_preprocess(
+    schema: pa.Schema, names: Sequence[str], preprocess: Mapping[str, ColumnPreprocess], target: str, *, listed: bool
+) -> None:
+    for name, how in preprocess.items():
+        if name == target:
+            raise InvalidInput("preprocess", f"{name!r} is the target; only features are preprocessed")
+        if name not in schema.names:
+            raise InvalidInput("preprocess", f"no column {name!r}; {list_columns(schema.names)}")
+        if name not in names and how.kind != "drop":
+            hint = "add it to features" if listed else "name it in features"
+            raise InvalidInput("preprocess", f"column {name!r} is not a feature; {hint}, or leave it out here")
+
+
+def _unfitted(kind: pa.DataType, name: str, how: ColumnPreprocess | None) -> Feature | None:
+    """A column that needs a transform, which is fitted later; ``None`` if it does not."""
+    wanted = None if how is None else how.implied_kind
+    text = is_text(stored(kind)) or is_json(kind)
+    if (wanted is None and is_date(stored(kind))) or wanted == "datetime":
+        if not (text or is_date(stored(kind))):
+            raise InvalidInput("preprocess", f"column {name!r} has {type_name(kind)}, not dates or times")
+        return Feature(name=name, kind="datetime")
+    if wanted == "text" and not text:
+        raise InvalidInput("preprocess", f"column {name!r} has {type_name(kind)}, not text")
+    if wanted in ("category", "text") or (wanted is None and text):
+        if not (text or is_category(kind)):
+            raise InvalidInput("preprocess", f"column {name!r} has {type_name(kind)}, not categories")
+        return Feature(name=name, kind="category")
+    if wanted == "number" and text:
+        return Feature(name=name)
+    shape = shape_of(kind)
+    if how is not None and (shape is None or not shape.scalar):
+        raise InvalidInput("preprocess", f"column {name!r} has {type_name(kind)}, which is not preprocessed")
+    return None
 
 
 def _check_target(kind: pa.DataType, target: str) -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
+import pyarrow as pa
+
+from longshore.shared.datasets.columns.types import is_list, is_number, is_text
+from longshore.shared.specs.preprocess import ColumnPreprocess
 from longshore.shared.specs.signature import Signature
+
+#: Kinds of features whose values are read as text: a category 007 is not 7.
+_WRITTEN = ("text", "category", "datetime")
 
 
 @dataclass(frozen=True)
@@ -37,26 +44,40 @@ class ColumnUses:
         return cls(
             numbers=frozenset(feature.name for feature in numeric if feature.width is None),
             lists=frozenset(feature.name for feature in numeric if feature.width is not None),
-            texts=frozenset(feature.name for feature in signature.features if feature.kind == "text"),
+            texts=frozenset(feature.name for feature in signature.features if feature.kind in _WRITTEN),
             written=frozenset(keep),
             target=target,
         )
 
     @classmethod
     def for_training(
-        cls, target: str, features: Iterable[str] | None, split: str | None, *, texts: bool | None
+        cls,
+        target: str,
+        features: Iterable[str] | None,
+        split: str | None,
+        *,
+        texts: bool,
+        preprocess: Mapping[str, ColumnPreprocess] | None = None,
     ) -> ColumnUses:
         """The uses of the columns that a model is trained on.
 
         :param features: the columns to predict from; ``None``: not known yet.
         :param split: the column that assigns rows to splits, if there is one.
-        :param texts: whether the features are texts; ``None``: they are whatever the first block has.
+        :param texts: whether the features are texts; otherwise they are whatever the first block has.
+        :param preprocess: how columns are preprocessed, by name; if it names the kind of a column, it is read so.
         """
-        names = frozenset(features or ())
-        numbers = names if texts is False else frozenset()
+        kinds = {name: how.implied_kind for name, how in (preprocess or {}).items()}
         return cls(
-            numbers=numbers,
-            lists=numbers,
-            texts=frozenset(() if split is None else (split,)) | (names if texts else frozenset()),
+            numbers=frozenset(name for name, kind in kinds.items() if kind == "number"),
+            texts=frozenset(() if split is None else (split,))
+            | frozenset(name for name, kind in kinds.items() if kind in _WRITTEN)
+            | frozenset((features or ()) if texts else ()),
             target=target,
         )
+
+    def like(self, schema: pa.Schema) -> ColumnUses:
+        """The uses of the same columns of another file, which are read as numbers or text like those of ``schema``."""
+        texts = frozenset(field.name for field in schema if is_text(field.type)) - {self.target}
+        numbers = frozenset(field.name for field in schema if is_number(field.type)) - {self.target}
+        lists = frozenset(field.name for field in schema if is_list(field.type)) - {self.target}
+        return replace(self, numbers=self.numbers | numbers, texts=self.texts | texts, lists=self.lists | lists)

@@ -9,12 +9,15 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from longshore.shared.errors import InvalidInput
+from longshore.shared.specs.transforms import Transform
 
+#: Kinds of columns whose values decide how many numbers they become: a version's have a transform.
+UNFITTED = ("category", "datetime")
 Task = Literal["classification", "regression", "embedding", "multilabel"]
 
 
 class Feature(BaseModel):
-    """One input column: a number, a list of ``width`` numbers, a text, or an image file."""
+    """One input column: a number, a list of ``width`` numbers, a category, a date, a text, or an image file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -23,17 +26,43 @@ class Feature(BaseModel):
     #: how many tokens a family reads; ``None`` if the runtime defines it.
     width: int | None = None
     #: ``image``: the column has encoded image files (JPEG, PNG, ...), which are decoded to ``shape``.
-    kind: Literal["number", "text", "image"] = "number"
+    #: ``category``: a text, a whole number or a boolean; ``datetime``: a date or a time, also as text. Both have a
+    #: ``transform``, and so has a text beside other columns.
+    kind: Literal["number", "text", "image", "category", "datetime"] = "number"
     #: Only for images: (channels, height, width).
     shape: tuple[int, int, int] | None = None
-    #: Only for numbers, as many as :attr:`size`: they are subtracted from the column in 64 bits, before that becomes
+    #: Only for numbers, one for each: they are subtracted from the column in 64 bits, before that becomes
     #: float32. For numbers far from 0, such as seconds since 1970, whose differences float32 would lose.
     offsets: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] | None = None
+    #: Fitted preprocessing, of the same kind; ``None``: the numbers are taken as they are.
+    transform: Transform | None = None
 
     @property
     def size(self) -> int:
         """How many numbers this column adds to a row."""
+        if self.transform is not None:
+            return self.transform.size
+        return self.numbers
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers a value of the column has, before it is preprocessed."""
         return 1 if self.width is None else self.width
+
+    @property
+    def network_size(self) -> int:
+        """How many numbers the network of a family gets, after categories and words are looked up."""
+        return self.size if self.transform is None else self.transform.network_size
+
+    @property
+    def offset(self) -> float:
+        """What is subtracted from a column of one number per row."""
+        return 0.0 if self.offsets is None else self.offsets[0]
+
+    @property
+    def column(self) -> Feature:
+        """The column alone, without what was fitted to its values."""
+        return Feature(name=self.name, width=self.width, kind=self.kind, shape=self.shape)
 
     @model_serializer(mode="wrap")
     def _serialize(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
@@ -41,8 +70,9 @@ class Feature(BaseModel):
         fields: dict[str, object] = handler(self)
         if self.kind == "number":
             del fields["kind"], fields["shape"]
-        if self.offsets is None:
-            del fields["offsets"]
+        for name in ("offsets", "transform"):
+            if getattr(self, name) is None:
+                del fields[name]
         return fields
 
 
@@ -81,12 +111,37 @@ class Signature(BaseModel):
         """What is subtracted from each number of a row; empty if nothing is."""
         if all(feature.offsets is None for feature in self.features):
             return ()
-        return tuple(offset for feature in self.features for offset in feature.offsets or (0.0,) * feature.size)
+        return tuple(
+            offset
+            for feature in self.features
+            for offset in (*(feature.offsets or ()), *(0.0,) * (feature.size - len(feature.offsets or ())))
+        )
+
+    @property
+    def network_width(self) -> int:
+        """How many numbers of a row the network of a family gets, after categories and words are looked up."""
+        return sum(feature.network_size for feature in self.features)
+
+    @property
+    def is_preprocessed(self) -> bool:
+        """Whether a column has fitted preprocessing."""
+        return any(feature.transform is not None for feature in self.features)
+
+    @property
+    def unscaled(self) -> tuple[int, ...]:
+        """The positions of a row that are never standardised: codes, words, and numbers that are 0 or 1."""
+        positions: list[int] = []
+        start = 0
+        for feature in self.features:
+            if feature.transform is not None:
+                positions += range(start + feature.transform.standardized, start + feature.size)
+            start += feature.size
+        return tuple(positions)
 
     @property
     def is_text(self) -> bool:
-        """Whether the version reads texts instead of numbers."""
-        return any(feature.kind == "text" for feature in self.features)
+        """Whether the version reads texts as tokens instead of numbers."""
+        return any(feature.kind == "text" and feature.transform is None for feature in self.features)
 
     @property
     def outputs(self) -> int | None:
@@ -107,9 +162,12 @@ class Signature(BaseModel):
         for feature in self.features:
             if not feature.name or (feature.width is not None and feature.width < 1):
                 raise InvalidInput(f"{field}.features", f"{feature.name!r} of width {feature.width} is not a column")
-            if feature.offsets is not None and (feature.kind != "number" or len(feature.offsets) != feature.size):
+            self._check_transform(feature, field)
+            if feature.offsets is not None and (
+                feature.kind != "number" or len(feature.offsets) != (feature.width or 1)
+            ):
                 raise InvalidInput(
-                    f"{field}.features", f"{feature.name!r}: give {feature.size} offsets, only to numbers"
+                    f"{field}.features", f"{feature.name!r}: give {feature.width or 1} offsets, only to numbers"
                 )
         for name, width, task in (
             ("target_width", self.target_width, "regression"),
@@ -118,6 +176,16 @@ class Signature(BaseModel):
             if width is not None and (self.task != task or width < 1):
                 raise InvalidInput(f"{field}.{name}", f"{width}: not allowed for the task {self.task}; leave it out")
         self._check_labels(f"{field}.labels")
+
+    @staticmethod
+    def _check_transform(feature: Feature, field: str) -> None:
+        kind = None if feature.transform is None else feature.transform.kind
+        if (kind is None and feature.kind in ("category", "datetime")) or kind not in (None, feature.kind):
+            raise InvalidInput(
+                f"{field}.features", f"{feature.name!r}: a column of kind {feature.kind} has a transform of its kind"
+            )
+        if kind is not None and feature.width is not None:
+            raise InvalidInput(f"{field}.features", f"{feature.name!r}: a column with a transform has no width")
 
     def _check_labels(self, field: str) -> None:
         if self.task in ("regression", "embedding"):

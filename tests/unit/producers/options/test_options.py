@@ -98,8 +98,9 @@ def test_the_json_of_a_training_keeps_its_order() -> None:
     """The digest of a request is made of it, and an idempotency key of an earlier release must still match."""
     assert " ".join(TrainSpec.model_fields) == (
         "model family data target task embedding_width contrast_temperature features validation test split stratify "
-        "augment tokenizer tokenizer_digest stream shuffle_window epochs batch_size learning_rate weight_decay "
-        "optimizer momentum nesterov betas eps amsgrad alpha centered loss label_smoothing class_weights beta delta "
+        "augment tokenizer tokenizer_digest stream shuffle_window preprocess epochs batch_size learning_rate "
+        "weight_decay optimizer momentum nesterov betas eps amsgrad alpha centered loss "
+        "label_smoothing class_weights beta delta "
         "init init_std metrics train_metrics schedule warmup_steps step_size gamma patience early_stopping monitor "
         "accumulate clip_grad_norm precision checkpoint_seconds checkpoint_steps keep_checkpoints base base_digest "
         "freeze teacher teacher_digest temperature mix devices strategy extends standardize seed config alias "

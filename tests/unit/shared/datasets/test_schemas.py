@@ -90,7 +90,6 @@ def test_a_text_is_read_alone() -> None:
     ("target", "wanted", "said"),
     [
         ("y", None, "target: no column 'y'; the data has 'label', 'n'"),
-        ("n", None, r"features: column 'label' has text \(string\), not numbers"),
         ("label", ["z"], "features: no column 'z'"),
         ("label", ["n", "label"], "features: 'label' is the target"),
         ("label", ["n", "n"], "features: 'n' is listed 2 times"),

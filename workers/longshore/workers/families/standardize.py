@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -47,6 +49,12 @@ class Standardize(nn.Module):
         mean = total / len(numbers)
         std = (squares / len(numbers) - mean.square()).clamp_(min=0).sqrt_().float()
         return cls((first + mean).float(), torch.where((squares == 0) | (std == 0), 1, std))
+
+    def without(self, positions: Sequence[int]) -> Standardize:
+        """The same, but for some columns, which it leaves as they are."""
+        mean, std = self.mean.clone(), self.std.clone()
+        mean[list(positions)], std[list(positions)] = 0, 1
+        return Standardize(mean, std)
 
     def apply_(self, rows: torch.Tensor) -> None:
         """Standardise ``rows`` in place, bit-identical to :meth:`forward`."""

@@ -14,7 +14,7 @@ from longshore.shared.specs.signature import Signature
 from longshore.shared.specs.validation import build
 from longshore.shared.store.manifest import Manifest
 from longshore.workers.families.layout import channels_last
-from longshore.workers.families.model import STANDARDIZE, assemble
+from longshore.workers.families.model import STANDARDIZE, assemble, build_network
 from longshore.workers.families.registry import get_family
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.families.weights import fill, read_weights
@@ -54,7 +54,7 @@ def fill_module(name: str, settings: Mapping[str, JsonValue], signature: Signatu
     tensors = read_weights(weights)
     # A version trained without standardisation has no such tensors.
     standardize = Standardize.empty(signature.width) if f"{STANDARDIZE}.mean" in tensors else None
-    network = family.build(config, signature.width, signature.outputs)
+    network = build_network(family, config, signature, signature.outputs)
     module = assemble(network, standardize, unit_length=signature.task == "embedding")
     fill(module, tensors, f"family {name!r}")
     return module.eval()

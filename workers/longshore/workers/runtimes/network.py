@@ -51,7 +51,8 @@ class NetworkRuntime:
         """See :meth:`Runtime.prepare`. For a GPU the rows are in pinned memory, which is fastest to copy."""
         matrix = to_matrix(batch, self.signature)
         rows = _borrow(matrix.values)
-        return Matrix(rows.pin_memory() if self._device.type == "cuda" else rows, matrix.errors, notes=self._notes)
+        rows = rows.pin_memory() if self._device.type == "cuda" else rows
+        return Matrix(rows, matrix.errors, notes=(*self._notes, *matrix.notes))
 
     @torch.inference_mode()
     def forward(self, prepared: PreparedRows, places: RowSelection) -> torch.Tensor:

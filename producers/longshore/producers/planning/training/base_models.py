@@ -8,7 +8,7 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.models.registry import Models
 from longshore.shared.ledger.records import VersionRecord
 from longshore.shared.references import ModelReference
-from longshore.shared.specs.signature import Feature, Signature
+from longshore.shared.specs.signature import UNFITTED, Feature, Signature
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.vocabulary import RuntimeName
 
@@ -59,10 +59,17 @@ def check_versions(spec: TrainSpec, versions: Mapping[str, VersionRecord], featu
     """
     for option, version in versions.items():
         signature = Signature.model_validate(version.manifest["signature"])
-        if tuple(features) != signature.features:
+        if len(features) != len(signature.features) or not all(map(_fits, features, signature.features)):
             expected = ", ".join(_described(feature) for feature in signature.features)
             actual = ", ".join(_described(feature) for feature in features)
             raise InvalidInput(option, f"{getattr(spec, option)} takes {expected}; the data has {actual}")
+
+
+def _fits(feature: Feature, known: Feature) -> bool:
+    """Whether a column of the data can be a feature of a version, with its offset and its transform."""
+    if feature.kind in UNFITTED or known.transform is not None:
+        return feature.name == known.name and known.transform is not None and feature.width is None
+    return feature.column == known.column
 
 
 def _described(feature: Feature) -> str:

@@ -19,11 +19,14 @@ from longshore.shared.datasets.columns.written_targets import WrittenTargets, is
 from longshore.shared.datasets.detect import detect
 from longshore.shared.datasets.inline import encode_block, to_table
 from longshore.shared.datasets.open import is_text_file, open_source, with_listing
+from longshore.shared.datasets.preprocess.choice import bad_number, bad_number_reason
 from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.errors import DataError, InvalidInput
+from longshore.shared.specs.families import image_shape
 from longshore.shared.specs.jobs import Input
 from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.specs.train import TrainSpec
+from longshore.shared.specs.transforms import NumberTransform
 
 #: Rows of a text file that are checked at the call, at most: all of a file that is read as one block.
 _TEXT_ROWS = 1 << 20
@@ -121,9 +124,14 @@ def check_rows(taken: Taken, features: tuple[Feature, ...], spec: TrainSpec) -> 
     signature = Signature(features=features, task="regression", target=spec.target)
     if signature.is_text:
         refuse_missing(taken.rows, signature, taken.field)
-    if any(feature.kind != "number" for feature in features):
-        return  # only workers can decode images
-    columns = taken.rows.select([feature.name for feature in features])
+    for feature in features:
+        if feature.kind == "category" and feature.name not in (spec.preprocess or {}):
+            _refuse_bad_numbers(taken, feature.name)
+    numbers = tuple(_checked(feature, spec) for feature in features if feature.kind == "number")
+    if not numbers:
+        return  # only workers can decode images, and fit other columns
+    signature = Signature(features=numbers, task="regression", target=spec.target)
+    columns = taken.rows.select([feature.name for feature in numbers])
     offset = 0
     for batch in columns.to_batches(max_chunksize=_CHUNK):
         with _named(taken.field):
@@ -136,6 +144,22 @@ def check_rows(taken: Taken, features: tuple[Feature, ...], spec: TrainSpec) -> 
             )
             raise InvalidInput(taken.field, f"row {offset + row}: {errors[row]}; {remedy}")
         offset += batch.num_rows
+
+
+def _checked(feature: Feature, spec: TrainSpec) -> Feature:
+    """A column of numbers as it is checked: missing values are replaced, unless the caller refuses them."""
+    how = (spec.preprocess or {}).get(feature.name)
+    strict = feature.width is not None or image_shape(spec.config) is not None or spec.tokenizer is not None
+    if strict or (how is not None and how.missing == "error"):
+        return feature
+    return feature.model_copy(update={"transform": NumberTransform(fill=0)})
+
+
+def _refuse_bad_numbers(taken: Taken, name: str) -> None:
+    """:raises InvalidInput: a column of text has numbers in most rows."""
+    bad = bad_number(taken.rows[name].combine_chunks())
+    if bad is not None:
+        raise InvalidInput(taken.field, bad_number_reason(name, *bad))
 
 
 def _check_kind(kind: pa.DataType, spec: TrainSpec) -> None:

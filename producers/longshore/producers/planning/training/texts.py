@@ -36,6 +36,14 @@ def settle_tokenizer(spec: TrainSpec, versions: Mapping[str, VersionRecord], mod
             reading = ", ".join(name for name, config in BUILT_IN.items() if config.reads_tokens)
             raise InvalidInput("tokenizer", f"family {spec.family!r} reads no texts; leave it out, or use {reading}")
         return spec
+    if spec.preprocess is not None:
+        if family is not None or spec.tokenizer is not None:
+            raise InvalidInput(
+                "preprocess",
+                f"family {spec.family!r} reads a text as tokens, and no other columns; leave it out, or use linear or "
+                "mlp",
+            )
+        return spec
     bringing = {option: version for option, version in versions.items() if _digest(version) is not None}
     if not bringing:
         return _with_requested_tokenizer(spec, models)

@@ -10,7 +10,7 @@ from longshore.shared.datasets.columns.containers import NUMBERS, native_numbers
 from longshore.shared.datasets.columns.nested_lists import flatten
 from longshore.shared.datasets.columns.types import shape_of
 from longshore.shared.errors import InvalidInput
-from longshore.shared.specs.signature import Feature, Signature
+from longshore.shared.specs.signature import UNFITTED, Feature, Signature
 
 #: The name of the only column of an array.
 FEATURES = "features"
@@ -95,13 +95,14 @@ def needs_names(schema: pa.Schema, signature: Signature, name: str) -> bool:
     if schema.names != [FEATURES] or any(feature.name == FEATURES for feature in features):
         return False
     shape = shape_of(schema.field(0).type)
-    if shape is None or shape.size is None:
+    if shape is None or shape.size is None or any(feature.kind in UNFITTED for feature in features):
         return False
+    width = sum(feature.numbers for feature in features)
     one = len(features) == 1 and shape.scalar == (features[0].width is None)
-    if shape.size != signature.width or (shape.scalar and not one):
+    if shape.size != width or (shape.scalar and not one):
         row_shape = "()" if shape.scalar else f"({shape.size},)"
         raise InvalidInput(
-            "data", f"rows of shape {row_shape}, but {name} takes ({signature.width},): {_list_features(features)}"
+            "data", f"rows of shape {row_shape}, but {name} takes ({width},): {_list_features(features)}"
         )
     return True
 
@@ -122,9 +123,9 @@ def _split(column: pa.Array, features: tuple[Feature, ...]) -> pa.Table:
     rows = lists.values.to_numpy(zero_copy_only=False).reshape(len(column), -1)
     columns, start = [], 0
     for feature in features:
-        values = rows[:, start : start + feature.size]
+        values = rows[:, start : start + feature.numbers]
         columns.append(array_column(values[:, 0] if feature.width is None else values))
-        start += feature.size
+        start += feature.numbers
     return pa.table(columns, names=[feature.name for feature in features])
 
 

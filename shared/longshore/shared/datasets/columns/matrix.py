@@ -11,11 +11,20 @@ import pyarrow as pa
 from longshore.shared.datasets.columns.numbers import Column, Floats, convert
 from longshore.shared.datasets.columns.types import type_name
 from longshore.shared.datasets.images.columns import to_pixels
+from longshore.shared.datasets.preprocess.encode import encode_column
+from longshore.shared.datasets.preprocess.encoded import EncodedColumn
 from longshore.shared.errors import DataError
 from longshore.shared.specs.signature import Feature, Signature
 
 #: Columns that are concatenated at a time: 16 float32 fill a cache line, so each line of the matrix is written once.
 COLUMNS_PER_BLOCK = 16
+#: What a column of each kind has, for errors.
+_EXPECTED = {
+    "image": "image files",
+    "category": "categories (texts, whole numbers or booleans)",
+    "datetime": "dates or times",
+    "text": "text",
+}
 
 
 @dataclass(frozen=True)
@@ -26,14 +35,16 @@ class FeatureMatrix:
     values: Floats
     #: Index of each bad row in the batch, with an error that names the column.
     errors: dict[int, str]
+    #: Remarks on columns that are no errors, such as categories that are unknown.
+    notes: tuple[str, ...] = ()
 
 
 def to_matrix(batch: pa.RecordBatch, signature: Signature) -> FeatureMatrix:
     """The features of a batch of n rows, concatenated in the signature's order; shape (n, width).
 
     A single column of float32 lists is used without a copy; everything else is copied once. Image files are decoded,
-    see ``to_pixels``. A row is bad if it has a null, a list of the wrong length, a text that is not a number, a number
-    that is not finite as float32, or an image that cannot be decoded.
+    see ``to_pixels``; columns with a transform are preprocessed. A row is bad if it has a null, a list of the wrong
+    length, a text that is not a number, a number that is not finite as float32, or an image that cannot be decoded.
 
     :raises DataError: a column is missing or has the wrong type.
     :raises InvalidInput: there are images and the package pillow is not installed.
@@ -50,18 +61,25 @@ def to_matrix(batch: pa.RecordBatch, signature: Signature) -> FeatureMatrix:
     if errors:
         values = values if values.flags.writeable else values.copy()
         values[list(errors)] = 0
-    return FeatureMatrix(values, dict(sorted(errors.items())))
+    notes = tuple(
+        f"column {feature.name!r} {column.note}"
+        for feature, column in zip(signature.features, columns, strict=True)
+        if isinstance(column, EncodedColumn) and column.note is not None
+    )
+    return FeatureMatrix(values, dict(sorted(errors.items())), notes)
 
 
-def _column(batch: pa.RecordBatch, position: int | None, feature: Feature) -> Column:
+def _column(batch: pa.RecordBatch, position: int | None, feature: Feature) -> Column | EncodedColumn:
     if position is None:
         raise DataError(f"the data has no column {feature.name!r}")
     array = batch.column(position)
     try:
+        if feature.transform is not None:
+            return encode_column(array, feature)
         return to_pixels(array, feature) if feature.kind == "image" else convert(array, feature)
     except TypeError:
         expected = "numbers" if feature.width is None else f"lists of {feature.width} numbers"
-        expected = "image files" if feature.kind == "image" else expected
+        expected = _EXPECTED.get(feature.kind, expected)
         raise DataError(f"column {feature.name!r} has {type_name(array.type)}, not {expected}") from None
 
 

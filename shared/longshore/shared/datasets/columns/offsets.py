@@ -11,6 +11,7 @@ import pyarrow as pa
 from longshore.shared.datasets.columns.nested_lists import flatten, unwrap
 from longshore.shared.datasets.columns.types import is_list, is_number, is_text
 from longshore.shared.specs.signature import Feature
+from longshore.shared.specs.transforms import NumberTransform
 
 #: Rows, and numbers of lists, in the sample of a column.
 SAMPLE_ROWS, _SAMPLE_NUMBERS = 4096, 1 << 20
@@ -37,6 +38,8 @@ def with_offsets(features: Sequence[Feature], sample: pa.RecordBatch) -> tuple[F
 def lost_values(features: Sequence[Feature], sample: pa.RecordBatch) -> Iterator[str]:
     """A note for each column of numbers of which different values become the same float32 number."""
     for feature in features:
+        if isinstance(feature.transform, NumberTransform) and feature.transform.scale != "none":
+            continue  # scaled in 64 bits, so that only what is equal then is lost
         values = _doubles(sample, feature)
         away = values - np.array(feature.offsets or (0.0,))
         rounded = _rounded(away)
@@ -64,7 +67,7 @@ def sample_rows(table: pa.Table, features: Sequence[Feature]) -> pa.RecordBatch:
 
 def _doubles(sample: pa.RecordBatch, feature: Feature) -> Doubles:
     """The finite rows of a column of numbers, ``(n, size)``; none if it has something else."""
-    none: Doubles = np.empty((0, feature.size))
+    none: Doubles = np.empty((0, feature.numbers))
     if feature.kind != "number":
         return none
     array = unwrap(sample.column(feature.name))
@@ -81,7 +84,7 @@ def _doubles(sample: pa.RecordBatch, feature: Feature) -> Doubles:
         values = array.drop_null().cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # not numbers, as the conversion of the rows says
         return none
-    rows: Doubles = values.reshape(-1, feature.size)
+    rows: Doubles = values.reshape(-1, feature.numbers)
     return rows[np.isfinite(rows).all(axis=1)]
 
 

@@ -10,6 +10,7 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.augment import Augment
 from longshore.shared.specs.base import NOT_AN_OPTION, Option, Spec
 from longshore.shared.specs.jobs import Input
+from longshore.shared.specs.preprocess import ColumnPreprocess
 from longshore.shared.specs.tokenizer import Tokenizer
 
 #: A fraction of the rows, drawn by the seed.
@@ -50,6 +51,10 @@ class DataConfig(Spec):
     """Read the file again in each epoch instead of holding its rows in memory. Default: true if the file is large."""
     shuffle_window: Annotated[Annotated[int, Field(ge=1)] | None, Option(metavar="ROWS")] = None
     """Only for a stream: how many rows are shuffled together. Default: as many as fit into 128 MiB."""
+    preprocess: Annotated[dict[str, ColumnPreprocess] | None, Option(metavar="COLUMN=HOW", reader="settings")] = None
+    """How columns become numbers, such as color=category, when=datetime or age={"missing": 0}, by column. Default: by
+    the values of the rows to train on.
+    """
 
     @property
     def has_validation(self) -> bool:

@@ -190,7 +190,7 @@ def test_what_is_learned_from_a_folder_of_images(tmp_path: Path) -> None:
         infer_features(source.schema, first, "label", ["path"], (3, 4, 4))
 
 
-def test_texts_beside_lists_called_image_are_no_features() -> None:
+def test_texts_beside_lists_called_image_are_categories() -> None:
     rows = pa.record_batch({"image": [[1.0]], "name": ["a"], "y": [1]})
-    with pytest.raises(InvalidInput, match="features: column 'name' has text"):
-        infer_features(rows.schema, rows, "y")
+    features = infer_features(rows.schema, rows, "y")
+    assert features == (Feature(name="image", width=1), Feature(name="name", kind="category"))

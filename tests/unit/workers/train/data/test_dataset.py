@@ -51,8 +51,8 @@ def test_a_bad_row_far_down_is_named_with_its_column() -> None:
         (pa.table({"a": [1, 2], "label": [0, 1]}), "target", "no column 'y'; the data has 'a', 'label'"),
         (pa.table({"a": [1], "y": [0]}), "data", "rows: 1; training needs at least 2"),
         (pa.table({"a": pa.array([], pa.int64()), "y": pa.array([], pa.int64())}), "data", "rows: 0"),
-        (pa.table({"a": [1, None, 3] * 10, "y": [0, 1, 0] * 10}), "data", "row 1: .*a"),
-        (pa.table({"a": [1.0, 2.0, float("nan")] * 10, "y": [0, 1, 0] * 10}), "data", "row 2: .*a"),
+        (pa.table({"a": [[1], None, [3]] * 10, "y": [0, 1, 0] * 10}), "data", "row 1: .*a"),
+        (pa.table({"a": [[1.0], [2.0], [float("nan")]] * 10, "y": [0, 1, 0] * 10}), "data", "row 2: .*a"),
         (pa.table({"a": [1, 2, 3], "y": [0, 1, 0]}), "validation", "holds none out"),
     ],
 )
@@ -60,6 +60,13 @@ def test_a_table_that_cannot_be_trained_on_is_refused(table: pa.Table, field: st
     with pytest.raises(InvalidInput, match=reason) as refused:
         read_training_data(spec(), Tables(table))
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize(("values", "row"), [([1, None, 3] * 10, 1), ([1.0, 2.0, float("nan")] * 10, 2)])
+def test_missing_numbers_are_refused_if_the_caller_says_so(values: list[float | None], row: int) -> None:
+    table = pa.table({"a": values, "y": [0, 1, 0] * 10})
+    with pytest.raises(InvalidInput, match=f"data: row {row}: column 'a'"):
+        read_training_data(spec(preprocess={"a": {"missing": "error"}}), Tables(table))
 
 
 def held_out(data: TrainingData) -> list[list[int]]:

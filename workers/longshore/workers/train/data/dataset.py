@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -20,7 +21,8 @@ from longshore.shared.specs.families import image_shape
 from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.specs.tokenizer import DEFAULT_LENGTH
 from longshore.shared.specs.train import TrainSpec
-from longshore.workers.train.data.feature_offsets import BaseFeatures, fit_features
+from longshore.workers.train.data.bad_rows import bad_row
+from longshore.workers.train.data.fit_features import BaseFeatures, TrainedBatches, fit_features
 from longshore.workers.train.data.split import Rows, SplitIndices, split_by_column, split_by_fold, split_by_fraction
 from longshore.workers.train.data.targets import Targets, Values, make_signature, make_target_encoder, unseen
 from longshore.workers.train.data.texts import FittedTokenizer, tokenise
@@ -89,7 +91,7 @@ def read_training_data(
 
     :param fold: (i, k) validates on the i-th (from 0) of k equal parts of ``data``, and not as ``spec`` says.
     :param tokenizer: only for texts: the content of the tokenizer that ``spec`` names; ``None`` trains one.
-    :param base: gives the features the offsets of a base version; see :func:`fit_features`.
+    :param base: gives the features the offsets and transforms of a base version; see :func:`fit_features`.
     :raises InvalidInput: names the field of ``spec`` that does not fit the tables, or a bad row by its number (from 0).
     """
     data = tables.data
@@ -98,12 +100,15 @@ def read_training_data(
     first = data.slice(0, _CHUNK).combine_chunks().to_batches()[0]
     shape = image_shape(spec.config)
     tokens = None if spec.tokenizer is None else spec.tokenizer.length or DEFAULT_LENGTH
-    features = infer_features(data.schema, first, spec.target, spec.features, shape, spec.split, tokens)
-    fitted_features = fit_features(spec, features, sample_rows(data, [*features, Feature(name=spec.target)]), base)
-    features = fitted_features.features
+    features = infer_features(
+        data.schema, first, spec.target, spec.features, shape, spec.split, tokens, spec.preprocess
+    )
     targets = _read_targets(spec, tables, features)
-    signature = make_signature(spec, features, targets)
     parts = _split(spec, tables, targets, fold)
+    sample = sample_rows(data, [*features, Feature(name=spec.target)])
+    fitted_features = fit_features(spec, features, sample, base, data, partial(_trained_batches, data, parts.train))
+    features = fitted_features.features
+    signature = make_signature(spec, features, targets)
     names = [feature.name for feature in features]
     notes = tables.notes
     if spec.features is None:
@@ -118,6 +123,15 @@ def read_training_data(
     constant = _constant_columns(matrix, parts.train, signature)
     notes = (*notes, *counts.notes(), *constant, *fitted_features.notes(targets))
     return TrainingData(signature, matrix, targets, parts.train, parts.validation, parts.test, notes)
+
+
+def _trained_batches(table: pa.Table, train: Rows, names: Sequence[str]) -> TrainedBatches:
+    trained = np.zeros(table.num_rows, bool)
+    trained[train[train < table.num_rows]] = True
+    start = 0
+    for batch in table.select(list(names)).to_batches(max_chunksize=_CHUNK):
+        yield batch, trained[start : start + batch.num_rows]
+        start += batch.num_rows
 
 
 def _read_targets(spec: TrainSpec, tables: Tables, features: tuple[Feature, ...]) -> Targets:
@@ -218,7 +232,7 @@ def read_matrix(table: pa.Table, signature: Signature, out: npt.NDArray[np.float
         part = to_matrix(batch, signature)
         if part.errors:
             row = min(part.errors)
-            raise InvalidInput(field, f"row {offset + row}: {part.errors[row]}; correct or remove it")
+            raise bad_row(field, offset + row, part.errors[row], signature)
         out[offset : offset + batch.num_rows] = part.values
         offset += batch.num_rows
 
@@ -227,10 +241,10 @@ def _constant_columns(matrix: npt.NDArray[np.float32], rows: Rows, signature: Si
     """Yield a note for each scalar column that is constant in ``rows``. In lists and images this is common."""
     position = 0
     for feature in signature.features:
-        if feature.width is None:
+        if feature.width is None and feature.transform is None:
             column = matrix[:, position]
             # Most columns differ in their first rows.
             if (column[rows[:100]] == column[rows[0]]).all() and (column[rows] == column[rows[0]]).all():
-                value = float(column[rows[0]]) + (feature.offsets or (0.0,))[0]
+                value = float(column[rows[0]]) + feature.offset
                 yield f"column {feature.name!r} is {value:g} in every row to train on, so it teaches nothing"
         position += feature.size

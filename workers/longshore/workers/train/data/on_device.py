@@ -73,6 +73,7 @@ def _in_memory(spec: TrainSpec, data: TrainingData, device: torch.device, fixed:
         standardize = fixed
         if standardize is None:
             standardize = Standardize.measure(rows, torch.from_numpy(data.train_rows).to(device))
+            standardize = standardize.without(data.signature.unscaled)
         standardize.to(device)
         standardize.apply_(rows)
 

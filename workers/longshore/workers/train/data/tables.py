@@ -40,10 +40,12 @@ def read_tables(spec: TrainSpec, blocks: InlineBlocks) -> Tables:
     :raises InvalidInput: the targets of a text file are neither all numbers nor all labels.
     """
     notes: list[str] = []
-    data = _read(spec.data, columns_of(spec), spec, blocks, notes)
+    uses = uses_of(spec)
+    data = _read(spec.data, columns_of(spec), spec, blocks, notes, uses)
     names = columns_of(spec) or data.table.schema.names
+    uses = uses.like(data.table.schema)
     held_out = {
-        field: _read(part, names, spec, blocks, notes)
+        field: _read(part, names, spec, blocks, notes, uses)
         for field, part in (("validation", spec.validation), ("test", spec.test))
         if not isinstance(part, float)
     }
@@ -73,14 +75,18 @@ def columns_of(spec: TrainSpec) -> list[str] | None:
 
 def uses_of(spec: TrainSpec) -> ColumnUses:
     """What ``spec`` uses the columns of a text file for."""
-    return ColumnUses.for_training(spec.target, spec.features, spec.split, texts=spec.tokenizer is not None)
+    return ColumnUses.for_training(
+        spec.target, spec.features, spec.split, texts=spec.tokenizer is not None, preprocess=spec.preprocess
+    )
 
 
-def _read(data: Input, names: list[str] | None, spec: TrainSpec, blocks: InlineBlocks, notes: list[str]) -> _Rows:
+def _read(
+    data: Input, names: list[str] | None, spec: TrainSpec, blocks: InlineBlocks, notes: list[str], uses: ColumnUses
+) -> _Rows:
     """Read the rows of one argument; notes on its files are appended to ``notes``."""
     if not isinstance(data, FileInput):
         return _Rows(blocks.rows(data), written=False)
-    source = open_source(data, uses=uses_of(spec))
+    source = open_source(data, uses=uses)
     notes += notes_of(source)
     columns = source.schema.names if names is None else [name for name in names if name in source.schema.names]
     schema = pa.schema([source.schema.field(name) for name in columns], metadata=source.schema.metadata)

@@ -48,17 +48,19 @@ class Pretrained:
             return None
         return Standardize(self.base[f"{STANDARDIZE}.mean"], self.base[f"{STANDARDIZE}.std"])
 
-    def with_offsets(self, features: Sequence[Feature]) -> tuple[Feature, ...] | None:
-        """The features with the offsets of the base, whose standardisation follows them; ``None`` without a base."""
+    def features(self, features: Sequence[Feature]) -> tuple[Feature, ...] | None:
+        """The same columns with the offsets and transforms of the base, whose weights follow them.
+
+        Without a base, those of a teacher that has transforms, since it reads the same rows; otherwise ``None``.
+        """
+        signature = self.base_signature
         if self.base is None:
-            return None
-        offsets = () if self.base_signature is None else self.base_signature.offsets
-        position, fixed = 0, []
-        for feature in features:
-            own = offsets[position : position + feature.size]
-            fixed.append(feature.model_copy(update={"offsets": own if any(own) else None}))
-            position += feature.size
-        return tuple(fixed)
+            teacher = self.teacher_signature
+            signature = teacher if teacher is not None and teacher.is_preprocessed else None
+            if signature is None:
+                return None
+        known = {} if signature is None else {each.name: each for each in signature.features}
+        return tuple(known.get(feature.name, feature) for feature in features)
 
     def fill(self, network: nn.Module) -> tuple[str, ...]:
         """Load the base's weights into ``network`` where name and shape are the same.

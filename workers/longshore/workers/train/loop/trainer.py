@@ -14,7 +14,7 @@ from longshore.shared.specs.train import TrainSpec
 from longshore.shared.specs.validation import build
 from longshore.workers.families.base import Family
 from longshore.workers.families.layout import channels_last
-from longshore.workers.families.model import assemble
+from longshore.workers.families.model import assemble, build_network
 from longshore.workers.families.registry import get_family
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.train.data.batches import HeldOutRows
@@ -184,9 +184,9 @@ def train(
         spec = spec.model_copy(update={"standardize": False})
     pretrained = context.pretrained
     if isinstance(rows, Tables):
-        data: Data = read_training_data(spec, rows, fold, pretrained.tokenizer, pretrained.with_offsets)
+        data: Data = read_training_data(spec, rows, fold, pretrained.tokenizer, pretrained.features)
     else:
-        data = read_streams(spec, rows, context.check, fold, pretrained.with_offsets)
+        data = read_streams(spec, rows, context.check, fold, pretrained.features)
     tokens = data.tokenizer if isinstance(data, TrainingData) else None
     if tokens is not None:
         config = tokens.with_vocabulary(family.config, config)
@@ -198,7 +198,7 @@ def train(
         torch.manual_seed(spec.seed)
         network, notes = _build_network(trainer, family, config)
         fit = trainer.run(network)
-        network = context.strategy.unwrap(network, lambda: family.build(config, data.signature.width, data.outputs))
+        network = context.strategy.unwrap(network, lambda: build_network(family, config, data.signature, data.outputs))
     module = assemble(network, fit.standardize, unit_length=data.signature.task == "embedding")
     return TrainedModel(
         module=module.to("cpu").eval(),
@@ -214,7 +214,7 @@ def train(
 def _build_network(trainer: Trainer, family: Family, config: FamilyConfig) -> tuple[nn.Module, tuple[str, ...]]:
     """Build the network with its initial weights. Returns it with notes on the weights."""
     # Build on the CPU, so that a seed gives the same initial weights on every device.
-    network = family.build(config, trainer.data.signature.width, trainer.data.outputs)
+    network = build_network(family, config, trainer.data.signature, trainer.data.outputs)
     initialize(network, trainer.spec)
     notes = trainer.context.pretrained.fill(network)
     freeze(network, trainer.spec.freeze)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -13,9 +14,9 @@ from longshore.shared.specs.signature import Signature
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.train.callbacks import Check
-from longshore.workers.train.data.feature_offsets import BaseFeatures, fit_features
+from longshore.workers.train.data.fit_features import BaseFeatures, TrainedBatches, fit_features
 from longshore.workers.train.data.stream.batches import SplitRows
-from longshore.workers.train.data.stream.reader import StreamSource
+from longshore.workers.train.data.stream.reader import StreamSource, batches
 from longshore.workers.train.data.stream.scan import DataScan, scan_streams
 from longshore.workers.train.data.stream.splitting import TRAIN, FoldSplitter
 
@@ -79,18 +80,28 @@ def read_streams(
     """Read every row of ``streams`` once, those of ``spec.data`` first.
 
     :param fold: (i, k) validates on the i-th (from 0) of k about equal parts of ``data``, and not as ``spec`` says.
-    :param base: gives the features the offsets of a base version; see :func:`fit_features`.
+    :param base: gives the features the offsets and transforms of a base version; see :func:`fit_features`.
     :raises InvalidInput: the spec does not fit the data, or a row is bad.
     """
     if fold is not None:
         streams = [replace(streams[0], splitter=FoldSplitter(*fold, spec.seed)), *streams[1:]]
     data = streams[0].source
     head = data.head()
-    features = infer_features(data.schema, head, spec.target, spec.features, image_shape(spec.config), spec.split)
-    fitted = fit_features(spec, features, head, base)
+    features = infer_features(
+        *(data.schema, head, spec.target, spec.features, image_shape(spec.config), spec.split),
+        preprocess=spec.preprocess,
+    )
+    fitted = fit_features(spec, features, head, base, head, partial(_trained_batches, streams[0], check))
     features = fitted.features
     for other in streams[1:]:
         kind = data.schema.field(spec.target).type
         check_held_out(other.source.schema, features, spec.target, kind, other.field)
     scan = scan_streams(spec, streams, features, check)
     return StreamedData(streams, replace(scan, notes=(*scan.notes, *fitted.notes(scan.encoder))))
+
+
+def _trained_batches(stream: StreamSource, check: Check, names: Sequence[str]) -> TrainedBatches:
+    for run in range(len(stream.runs)):
+        for start, batch in batches(stream, run, names, len(names)):
+            check()
+            yield batch, stream.splitter.parts(batch, start) == TRAIN

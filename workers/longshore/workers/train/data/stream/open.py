@@ -10,6 +10,7 @@ import pyarrow as pa
 from longshore.shared.datasets.open import open_source
 from longshore.shared.datasets.segments import Segment
 from longshore.shared.datasets.source import Source
+from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.specs.jobs import FileInput, Input
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.inputs.inline_blocks import InlineBlocks
@@ -32,12 +33,14 @@ def open_streams(spec: TrainSpec, blocks: InlineBlocks) -> list[StreamSource]:
     :raises DataError: a file cannot be read, or is not what it was at submission.
     :raises InvalidInput: the targets of a text file are neither all numbers nor all labels.
     """
-    data, notes = settle_targets(_source(spec.data, spec, blocks), spec)
+    uses = uses_of(spec)
+    data, notes = settle_targets(_source(spec.data, blocks, uses), spec)
+    uses = uses.like(data.schema)
     streams = [StreamSource("data", data, cut_runs(data), _parting(spec), notes)]
     kind = data.schema.field(spec.target).type if spec.target in data.schema.names else None
     for name, held_out, part in (("validation", spec.validation, VALIDATION), ("test", spec.test, TEST)):
         if not isinstance(held_out, float):
-            source = with_reading(_source(held_out, spec, blocks), spec.target, kind, f" of {name}")
+            source = with_reading(_source(held_out, blocks, uses), spec.target, kind, f" of {name}")
             streams.append(StreamSource(name, source, cut_runs(source), ConstantSplitter(part)))
     return streams
 
@@ -49,8 +52,8 @@ def _parting(spec: TrainSpec) -> Splitter:
     return HashSplitter(validation, test, spec.seed)
 
 
-def _source(data: Input, spec: TrainSpec, blocks: InlineBlocks) -> Source:
-    return open_source(data, uses=uses_of(spec)) if isinstance(data, FileInput) else TableSource(blocks.rows(data))
+def _source(data: Input, blocks: InlineBlocks, uses: ColumnUses) -> Source:
+    return open_source(data, uses=uses) if isinstance(data, FileInput) else TableSource(blocks.rows(data))
 
 
 @dataclass(frozen=True)

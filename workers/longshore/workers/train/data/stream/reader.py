@@ -13,8 +13,8 @@ import pyarrow as pa
 from longshore.shared.datasets.columns.matrix import to_matrix
 from longshore.shared.datasets.segments import Segment
 from longshore.shared.datasets.source import Source
-from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Signature
+from longshore.workers.train.data.bad_rows import bad_row
 from longshore.workers.train.data.stream.splitting import Splitter
 from longshore.workers.train.data.targets import TargetEncoder, Values
 
@@ -96,7 +96,7 @@ def features_of(
     made = to_matrix(batch, signature)
     if made.errors:
         row = min(made.errors)
-        raise InvalidInput(stream.field, f"row {start + int(picked[row])}: {made.errors[row]}; correct or remove it")
+        raise bad_row(stream.field, start + int(picked[row]), made.errors[row], signature)
     return made.values
 
 

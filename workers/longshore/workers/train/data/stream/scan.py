@@ -82,7 +82,9 @@ def scan_streams(
     index = index_notes(schema, names, (spec.target, spec.split)) if spec.features is None else ()
     skipped = [note for stream in sources for note in notes_of(stream.source)]
     notes = (*skipped, *index, *row_counts.notes(), *scale.odd(features))
-    return DataScan(signature, encoder, scale.measured(), counts, notes, labels.class_counts(encoder))
+    return DataScan(
+        signature, encoder, scale.measured().without(plain.unscaled), counts, notes, labels.class_counts(encoder)
+    )
 
 
 def _check_parts(spec: TrainSpec, counts: npt.NDArray[np.int64]) -> None:
@@ -124,8 +126,8 @@ class _Scale:
     def odd(self, features: Sequence[Feature]) -> Iterator[str]:
         position = 0
         for feature in features:
-            if feature.width is None and not self._squares[position]:
-                value = float(self._first[position]) + (feature.offsets or (0.0,))[0]
+            if feature.width is None and feature.transform is None and not self._squares[position]:
+                value = float(self._first[position]) + feature.offset
                 yield f"column {feature.name!r} is {value:g} in every row to train on, so it teaches nothing"
             position += feature.size
 

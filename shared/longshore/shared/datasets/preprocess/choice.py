@@ -1,0 +1,43 @@
+"""Whether a column of texts has numbers, of which some are bad."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from longshore.shared.datasets.columns.number_texts import to_numbers
+from longshore.shared.datasets.preprocess.categories import category_texts
+from longshore.shared.specs.validation import shorten
+
+#: The share of numbers from which on a column of texts is one of numbers, and texts among them are mistakes.
+NUMBERS = 0.5
+
+
+def bad_number(column: pa.Array) -> tuple[int, str] | None:
+    """The first row whose text is not a number, and the text, if most texts of a column are numbers; else ``None``."""
+    texts = category_texts(column)
+    bad = to_numbers(texts).bad
+    if not len(bad) or len(texts) - texts.null_count - len(bad) < NUMBERS * (len(texts) - texts.null_count):
+        return None
+    return int(bad[0]), text_at(texts, int(bad[0]))
+
+
+def text_at(texts: pa.Array, row: int) -> str:
+    """A text for an error message."""
+    value = texts.slice(row, 1).cast(pa.large_binary())[0].as_py()
+    return shorten(value.decode(errors="replace"))
+
+
+def bad_number_reason(name: str, row: int, text: str) -> str:
+    """The error for a text in a column of numbers."""
+    return (
+        f"row {row}: column {name!r}: {text} is not a number, as most values of the column are; correct or remove it, "
+        f"or take all of them for categories by preprocess={{{name!r}: 'category'}}"
+    )
+
+
+def are_numbers(texts: pa.Array) -> bool:
+    """Whether all texts are numbers, and none is a code such as 007."""
+    if len(to_numbers(texts).bad):
+        return False
+    return not pc.any(pc.match_substring_regex(texts, r"^\s*[+-]?0[0-9]")).as_py()

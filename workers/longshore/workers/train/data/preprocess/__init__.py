@@ -1,0 +1,1 @@
+"""Fits the preprocessing of a table's columns to the rows to train on."""
