@@ -44,7 +44,7 @@ def fails(job: Job, reason: str) -> None:
 @pytest.mark.parametrize(
     ("columns", "field", "reason"),
     [
-        (rows(c=[dt.date(2026, 1, 1)] * 40), "features", "column 'c' has"),
+        (rows(c=[dt.time(12)] * 40), "features", "column 'c' has"),
         (rows(y=[0.5] * 39 + [INFINITE]), "target", "'y' is not a finite number in row 39;"),
         (rows(y=[0.5] * 37 + [None, 1.0, None]), "target", "has no value in row 37 (and 1 rows more)"),
         (rows(y=[3] * 40), "target", "the one label 3"),
@@ -74,10 +74,12 @@ def test_a_file_without_rows_is_refused_at_the_call(client: Client, tmp_path: Pa
 def test_a_text_that_is_no_number(client: Client, tmp_path: Path) -> None:
     lines = [*(f"{n % 7}.5,{'pq'[n % 2]}" for n in range(5000)), "high,p"]
     (tmp_path / "rows.csv").write_text("\n".join(["a,y", *lines]))
-    with pytest.raises(InvalidInput, match=r"^features: column 'a' has text.*: 'high' in row 5000; "):
-        client.train("bad", "linear", tmp_path / "rows.csv", "y")
-    with pytest.raises(InvalidInput, match=r"^data: row 5000: column 'a': 'high' is not a number"):
-        client.train("bad", "linear", tmp_path / "rows.csv", "y", features=["a"])
+    for features in (None, ["a"]):
+        with pytest.raises(InvalidInput, match=r"^data: row 5000: column 'a': 'high' is not a number, .*'category'"):
+            client.train("bad", "linear", tmp_path / "rows.csv", "y", features=features)
+    number = {"preprocess": {"a": "number"}}
+    with pytest.raises(InvalidInput, match=r"^data: row 5000: column 'a': 'high' is not a number; correct or remove"):
+        client.train("bad", "linear", tmp_path / "rows.csv", "y", **number)  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match=r"^data: .*'a'.*high"):
         client.train("bad", "linear", [{"a": 1.5, "y": "p"}, {"a": 2.5, "y": "q"}, {"a": "high", "y": "p"}], "y")
 

@@ -166,7 +166,7 @@ def test_what_a_process_refuses_ends_the_job_at_once(cluster: Cluster, client: C
     # Not CSV, whose first 4 MiB are checked at the call.
     path = tmp_path / "rows.parquet"
     rows = np.arange(20_000) + 0.5
-    rows[15_000] = np.nan
+    rows[15_000] = np.inf
     pq.write_table(pa.table({"x": rows, "y": np.arange(20_000) % 2}), path)
     job = client.train("bad", "linear", path, "y", devices=2, epochs=1)
     with pytest.raises(JobFailed, match=r"data: row 15000: .*correct or remove it"):

@@ -101,16 +101,20 @@ def test_the_scale_is_that_of_the_rows_to_train_on(client: Client, tmp_path: Pat
 
 
 NAN, INFINITE = float("nan"), float("inf")
+STRICT: dict[str, object] = {"preprocess": {"c": {"missing": "error"}}}
 
 
 @pytest.mark.parametrize(
     ("columns", "options", "field", "reason"),
     [
-        (clouds(40, c=[1.0] * 39 + [NAN]), {}, "data", "row 39: column 'c': nan is not a finite"),
+        (clouds(40, c=[1.0] * 39 + [NAN]), STRICT, "data", "row 39: column 'c': nan is not a finite"),
         (clouds(40, c=[1.0] * 39 + [INFINITE]), {}, "data", "row 39: column 'c': inf is not a finite"),
-        (clouds(40, c=[1.0] * 39 + [None]), {}, "data", "row 39: column 'c'"),
+        (clouds(40, c=[1.0] * 39 + [None]), STRICT, "data", "row 39: column 'c'"),
         (clouds(40, c=[[1, 2]] * 39 + [[1]]), {}, "data", "row 39: column 'c'"),
-        (clouds(40, c=["red"] * 40), {}, "features", "column 'c' has text"),
+        (clouds(40, c=[b"red"] * 40), {}, "features", "column 'c' has image files"),
+        (clouds(40), STRICT, "preprocess", "no column 'c'"),
+        (clouds(40), {"preprocess": {"y": "category"}}, "preprocess", "'y' is the target"),
+        (clouds(40), {"preprocess": {"a": "datetime"}}, "preprocess", "column 'a' has one number per row"),
         (clouds(40, y=["near"] * 40), {}, "target", "the one label 'near'"),
         (clouds(40, y=["near", "far"] * 19 + ["near", None]), {}, "target", "'y' has no value in row 39;"),
         (clouds(40, y=[0.5] * 39 + [NAN]), {}, "target", "'y' has no value in row 39;"),
@@ -132,7 +136,12 @@ NAN, INFINITE = float("nan"), float("inf")
         (clouds(40), {"validation": "/nowhere/val.csv"}, "validation", "/nowhere/val.csv"),
         (clouds(40), {"test": {"a": [1.0], "y": ["near"]}}, "test", "no column 'b'"),
         (clouds(40), {"test": clouds(4, y=[0, 1] * 2)}, "test", "the target 'y' has one number per row"),
-        (clouds(40), {"test": clouds(4, b=[NAN] * 4)}, "test", "row 0: column 'b': nan"),
+        (
+            clouds(40),
+            {"test": clouds(4, b=[NAN] * 4), "preprocess": {"b": {"missing": "error"}}},
+            "test",
+            "row 0: column 'b': nan",
+        ),
     ],
 )
 def test_what_is_refused_at_submission(
@@ -169,8 +178,8 @@ def test_what_only_the_worker_can_find(
 
 
 def test_a_bad_row_far_down_in_a_file(client: Client, tmp_path: Path) -> None:
-    path = write(tmp_path / "rows.parquet", clouds(5000, c=[1.0] * 4999 + [NAN]))
-    with pytest.raises(JobFailed, match=r"data: row 4999: column 'c': nan"):
+    path = write(tmp_path / "rows.parquet", clouds(5000, c=[1.0] * 4999 + [INFINITE]))
+    with pytest.raises(JobFailed, match=r"data: row 4999: column 'c': inf"):
         client.train("far", "linear", path, "y").wait(TIMEOUT_S)
 
 
@@ -223,9 +232,9 @@ def test_a_file_that_is_streamed(client: Client, cluster: Cluster, tmp_path: Pat
 
 
 def test_a_stream_is_checked_before_it_is_trained_on(client: Client, tmp_path: Path) -> None:
-    path = write(tmp_path / "rows.parquet", clouds(5000, c=[1.0] * 4999 + [NAN]))
+    path = write(tmp_path / "rows.parquet", clouds(5000, c=[1.0] * 4999 + [INFINITE]))
     job = client.train("far", "linear", path, "y", stream=True)
-    with pytest.raises(JobFailed, match=r"data: row 4999: column 'c': nan"):
+    with pytest.raises(JobFailed, match=r"data: row 4999: column 'c': inf"):
         job.wait(TIMEOUT_S)
     assert not job.metrics()
 

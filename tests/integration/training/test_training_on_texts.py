@@ -191,7 +191,7 @@ def test_what_does_not_go_together_is_refused_at_the_call(
         with pytest.raises(InvalidInput, match=said):
             client.train("m", family, given, "topic", **{"features": ["title"], **options})  # type: ignore[arg-type]
 
-    refused(r"^data: row 0: column 'title': .* is not a number; and so in every row; list the features", "mlp")
+    refused(r"^preprocess: family 'rnn' reads a text as tokens, and no other columns", preprocess={"title": "text"})
     refused(r"^features: 'title' of 2 columns have text; a text must be the only feature", features=["id", "title"])
     refused(r"^tokenizer: family 'mlp' reads no texts; leave it out, or use rnn, transformer", "mlp", tokenizer={})
     refused(r"^tokenizer: the features are no texts", features=["id"], config={"vocabulary": 400}, tokenizer={})

@@ -23,6 +23,7 @@ from pydantic_core import from_json
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Signature
+from longshore.shared.specs.statistics import ColumnStatistics
 from longshore.shared.specs.tokenizer import TOKENIZER_FILE
 from longshore.shared.specs.validation import build
 from longshore.shared.vocabulary import RuntimeName
@@ -110,6 +111,8 @@ class Manifest(BaseModel):
     #: weights. Not written by other runtimes.
     files: dict[Annotated[str, AfterValidator(check_path)], Blob] = Field(default_factory=dict)
     signature: Signature
+    #: Only for a family: columns of the rows that it was trained on. Not written if there are none.
+    statistics: tuple[ColumnStatistics, ...] = ()
     #: Name to value, as measured when the version was created.
     metrics: dict[str, FiniteFloat] = Field(default_factory=dict)
     #: Its origin: job, data, seed, ...
@@ -140,6 +143,8 @@ class Manifest(BaseModel):
             del fields[field]
         if self.tokenizer is None:
             fields.pop("tokenizer", None)
+        if not self.statistics:
+            del fields["statistics"]
         return fields
 
     @property

@@ -9,6 +9,7 @@ from longshore.shared.ledger.records import Claim
 from longshore.shared.specs.jobs import InferSpec
 from longshore.workers.context import WorkerContext
 from longshore.workers.inference.batch_runner import BatchRunner
+from longshore.workers.inference.drift import DriftMonitor, drift_metrics, drift_notes
 from longshore.workers.inference.heads import make_heads
 from longshore.workers.inference.sinks import ComputedWindow, ErrorSink, Sink, TableSink
 from longshore.workers.inputs.shard_reader import Window
@@ -35,6 +36,7 @@ def run_inference(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None
         writer.fence(done - len(errors.errors))
         writer.row_errors(errors.errors)
         writer.notes(shard.notes)
+        writer.metrics(claim.start, shard.metrics)
         writer.finish()
     shard.save_sizes()
 
@@ -51,12 +53,13 @@ class Shard:
         self._sizes = context.batch_sizes.get(claim, spec, runtime, self._reader.rows)
         heads = make_heads(runtime.signature, spec)
         self._steps = Steps(beat)
+        self._drift = DriftMonitor(runtime)
         self._runner = BatchRunner(runtime, heads, self._sizes, allow_nan=spec.allow_nan, step=self._step)
 
     def run(self, sinks: Sequence[Sink]) -> int:
         """Run every row of the shard and write it to the sinks, once. Returns the number of rows."""
         expected = self._reader.expected
-        done = _run(self._runner, self._reader.windows, sinks, self._prefetch_next)
+        done = _run(self._runner, self._drift, self._reader.windows, sinks, self._prefetch_next)
         if done != expected:
             raise RuntimeError(f"shard {self._claim.token} has {expected} rows to run, but {done} were read")
         return done
@@ -64,7 +67,12 @@ class Shard:
     @property
     def notes(self) -> list[str]:
         """Notes for the job's owner, a sentence each."""
-        return [*self._reader.notes, *self._runner.notes]
+        return [*self._reader.notes, *self._runner.notes, *drift_notes(self._drift.indexes())]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """How far the columns are from those of the training."""
+        return drift_metrics(self._drift.indexes())
 
     def save_sizes(self) -> None:
         """Save the learned batch sizes for later shards."""
@@ -98,7 +106,13 @@ class Steps:
         return (time.monotonic() - self._start) / self._done * (rows - self._done)
 
 
-def _run(runner: BatchRunner, windows: Prefetcher[Window], sinks: Sequence[Sink], computed: Callable[[], None]) -> int:
+def _run(
+    runner: BatchRunner,
+    drift: DriftMonitor,
+    windows: Prefetcher[Window],
+    sinks: Sequence[Sink],
+    computed: Callable[[], None],
+) -> int:
     """Run every window through the model and write it to the sinks. Returns the number of rows.
 
     :param computed: called when only writing is left.
@@ -112,6 +126,7 @@ def _run(runner: BatchRunner, windows: Prefetcher[Window], sinks: Sequence[Sink]
     writer = BackgroundWriter(take)
     try:
         for window in windows:
+            drift.add(window.prepared)
             outputs, errors = runner.run(window.prepared)
             writer.put(ComputedWindow(window.read.rows, window.read.batch, outputs, errors))
             done += len(window.read.rows)

@@ -16,6 +16,7 @@ import pyarrow as pa
 import torch
 
 from longshore.shared.specs.signature import Signature
+from longshore.shared.specs.statistics import ColumnStatistics
 
 #: The selected rows of a window: a slice, or their indexes, int64 ``(k,)``.
 RowSelection: TypeAlias = slice | npt.NDArray[np.int64]
@@ -79,6 +80,10 @@ class Runtime(Protocol):
     @property
     def signature(self) -> Signature:
         """The inputs and outputs of the version."""
+
+    @property
+    def statistics(self) -> tuple[ColumnStatistics, ...]:
+        """Columns of the rows that the version was trained on; empty if they are not known."""
 
     @property
     def nbytes(self) -> int:

@@ -28,7 +28,7 @@ def load(manifest: Manifest, weights: Path, device: torch.device, execution: Exe
     nbytes = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
     channels_last(module, get_family(manifest.family))
     ready = _ready(module, manifest.signature, device, execution)
-    return NetworkRuntime(ready, nbytes, manifest.signature, device, execution)
+    return NetworkRuntime(ready, nbytes, manifest.signature, device, execution, statistics=manifest.statistics)
 
 
 def build_module(manifest: Manifest, weights: Path) -> nn.Module:

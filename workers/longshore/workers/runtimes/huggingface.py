@@ -11,6 +11,7 @@ from torch import nn
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.model_formats.huggingface.model import TextModel, read_model
+from longshore.shared.specs.statistics import ColumnStatistics
 from longshore.workers.runtimes.base import Execution, PreparedRows, RowSelection
 from longshore.workers.runtimes.pooling import embed
 from longshore.workers.runtimes.tokenizer_files import load_tokenizer
@@ -27,6 +28,7 @@ class TextRuntime:
         self, model: TextModel, reader: TextReader, module: nn.Module, device: torch.device, execution: Execution
     ) -> None:
         self.signature = model.signature
+        self.statistics: tuple[ColumnStatistics, ...] = ()
         self.nbytes = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
         self._reader = reader
         self._sentence = model.sentence

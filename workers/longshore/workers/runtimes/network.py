@@ -14,6 +14,7 @@ from longshore.shared.datasets.columns.matrix import to_matrix
 from longshore.shared.errors import InvalidInput
 from longshore.shared.model_formats.program_io import Activation
 from longshore.shared.specs.signature import Signature
+from longshore.shared.specs.statistics import ColumnStatistics
 from longshore.workers.runtimes.base import Execution, Matrix, PreparedRows, RowSelection
 
 #: The smallest probability whose logarithm is finite in float32.
@@ -29,6 +30,7 @@ class NetworkRuntime:
         are logits, one for each label.
     :param nbytes: bytes of device memory that it uses.
     :param notes: remarks on every job of this version.
+    :param statistics: columns of the rows that it was trained on.
     """
 
     def __init__(
@@ -39,8 +41,10 @@ class NetworkRuntime:
         device: torch.device,
         execution: Execution | None = None,
         notes: tuple[str, ...] = (),
+        statistics: tuple[ColumnStatistics, ...] = (),
     ) -> None:
         self.signature = signature
+        self.statistics = statistics
         self._notes = notes
         self.nbytes = nbytes
         self._network = network

@@ -11,6 +11,7 @@ from torch import nn
 
 from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.shared.specs.signature import Signature
+from longshore.shared.specs.statistics import ColumnStatistics
 from longshore.shared.specs.tokenizer import TOKENIZER_FILE
 from longshore.shared.store.manifest import CONTENT_FILES, Manifest
 from longshore.shared.vocabulary import RuntimeName
@@ -32,6 +33,7 @@ class TextFamilyRuntime:
         self, module: nn.Module, reader: TextReader, signature: Signature, device: torch.device, execution: Execution
     ) -> None:
         self.signature = signature
+        self.statistics: tuple[ColumnStatistics, ...] = ()
         self.nbytes = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
         self._reader = reader
         self._device = device

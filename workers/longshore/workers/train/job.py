@@ -138,6 +138,7 @@ def store_version(context: WorkerContext, claim: Claim, spec: TrainSpec, trained
         weights=weights,
         tokenizer=tokenizer,
         signature=trained.signature,
+        statistics=trained.statistics,
         metrics=trained.metrics,
         lineage={"job": str(claim.job_id), "spec": _public(spec), "torch": torch.__version__},
         created_at=datetime.now(UTC).isoformat(),

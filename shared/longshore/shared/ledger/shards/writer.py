@@ -93,6 +93,17 @@ class AttemptWriter:
         """Add sentences to the job's notes: what its owner should know though nothing failed. Each is added once."""
         self._notes += sentences
 
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Report metrics of the shard; they are written with its result.
+
+        :param step: tells the shards of a job apart: the number of the first row.
+        """
+        if values:
+            with self._conn.cursor().copy(statements.attempts.COPY_METRICS) as copy:
+                copy.set_types(["uuid", "int4", "int8", "text", "float8"])
+                for name, value in values.items():
+                    copy.write_row((self._claim.job_id, self._claim.attempt, step, name, float(value)))
+
     def version(self, new: NewVersion) -> int:
         """Add a version of a model and return its number. :attr:`promotion` says whether its alias was moved."""
         added = add_version(self._conn, new, self._claim.job_id)

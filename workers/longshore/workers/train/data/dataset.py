@@ -19,9 +19,11 @@ from longshore.shared.datasets.split_names import TEST, VALIDATION
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.families import image_shape
 from longshore.shared.specs.signature import Feature, Signature
+from longshore.shared.specs.statistics import ColumnStatistics
 from longshore.shared.specs.tokenizer import DEFAULT_LENGTH
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.train.data.bad_rows import bad_row
+from longshore.workers.train.data.column_statistics import evenly, measure_columns
 from longshore.workers.train.data.fit_features import BaseFeatures, TrainedBatches, fit_features
 from longshore.workers.train.data.split import Rows, SplitIndices, split_by_column, split_by_fold, split_by_fraction
 from longshore.workers.train.data.targets import Targets, Values, make_signature, make_target_encoder, unseen
@@ -66,6 +68,8 @@ class TrainingData:
     notes: tuple[str, ...] = ()
     #: Only for texts.
     tokenizer: FittedTokenizer | None = None
+    #: Columns of the rows to train on.
+    statistics: tuple[ColumnStatistics, ...] = ()
 
     @property
     def outputs(self) -> int:
@@ -122,7 +126,10 @@ def read_training_data(
     counts.add(data)
     constant = _constant_columns(matrix, parts.train, signature)
     notes = (*notes, *counts.notes(), *constant, *fitted_features.notes(targets))
-    return TrainingData(signature, matrix, targets, parts.train, parts.validation, parts.test, notes)
+    statistics = measure_columns(signature, (matrix[evenly(parts.train)],))
+    return TrainingData(
+        *(signature, matrix, targets, parts.train, parts.validation, parts.test, notes), statistics=statistics
+    )
 
 
 def _trained_batches(table: pa.Table, train: Rows, names: Sequence[str]) -> TrainedBatches:

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from longshore.shared.specs.signature import Signature
+from longshore.shared.specs.statistics import ColumnStatistics
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.specs.validation import build
 from longshore.workers.families.registry import get_family
@@ -28,6 +29,7 @@ class _Result(BaseModel):
     notes: tuple[str, ...]
     tokenizer: str | None
     confusion: list[list[int]] | None
+    statistics: tuple[ColumnStatistics, ...]
 
 
 def write_result(trained: TrainedModel, folder: Path) -> None:
@@ -40,6 +42,7 @@ def write_result(trained: TrainedModel, folder: Path) -> None:
         notes=trained.notes,
         tokenizer=trained.tokenizer,
         confusion=trained.confusion,
+        statistics=trained.statistics,
     )
     (folder / _FILE).write_text(result.model_dump_json())
 
@@ -55,4 +58,5 @@ def read_result(spec: TrainSpec, folder: Path) -> TrainedModel:
         notes=result.notes,
         tokenizer=result.tokenizer,
         confusion=result.confusion,
+        statistics=result.statistics,
     )

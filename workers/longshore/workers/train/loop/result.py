@@ -8,6 +8,7 @@ from torch import nn
 
 from longshore.shared.specs.families import FamilyConfig
 from longshore.shared.specs.signature import Signature
+from longshore.shared.specs.statistics import ColumnStatistics
 
 
 @dataclass(frozen=True)
@@ -27,3 +28,5 @@ class TrainedModel:
     tokenizer: str | None = None
     #: The confusion matrix of the held-out rows after the last epoch: rows by true and predicted class, or ``None``.
     confusion: list[list[int]] | None = None
+    #: Columns of the rows to train on.
+    statistics: tuple[ColumnStatistics, ...] = ()

@@ -208,6 +208,7 @@ def train(
         notes=(*data.notes, *notes, *fit.notes),
         tokenizer=None if tokens is None else tokens.content,
         confusion=fit.confusion,
+        statistics=data.statistics,
     )
 
 

@@ -11,6 +11,7 @@ import torch
 from longshore.shared.datasets.schemas import check_held_out, infer_features
 from longshore.shared.specs.families import image_shape
 from longshore.shared.specs.signature import Signature
+from longshore.shared.specs.statistics import ColumnStatistics
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.train.callbacks import Check
@@ -46,6 +47,11 @@ class StreamedData:
     def class_counts(self) -> tuple[int, ...]:
         """Only for classifiers with balanced weights: rows to train on of each class."""
         return self.scan.class_counts
+
+    @property
+    def statistics(self) -> tuple[ColumnStatistics, ...]:
+        """Columns of the rows to train on."""
+        return self.scan.statistics
 
     @property
     def notes(self) -> tuple[str, ...]:

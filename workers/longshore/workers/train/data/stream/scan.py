@@ -18,10 +18,12 @@ from longshore.shared.datasets.index_columns import RowCounts, index_notes
 from longshore.shared.datasets.open import notes_of
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Feature, Signature
+from longshore.shared.specs.statistics import ColumnStatistics
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.vocabulary import TrainTask
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.train.callbacks import Check
+from longshore.workers.train.data.column_statistics import RowSample, measure_columns
 from longshore.workers.train.data.split import Codes
 from longshore.workers.train.data.stream.reader import StreamSource, batches, features_of
 from longshore.workers.train.data.stream.splitting import TEST, TRAIN, VALIDATION
@@ -50,6 +52,8 @@ class DataScan:
     notes: tuple[str, ...]
     #: Rows to train on of each class, only if the spec asks for balanced weights.
     class_counts: tuple[int, ...] = ()
+    #: Columns of the rows to train on.
+    statistics: tuple[ColumnStatistics, ...] = ()
 
 
 def scan_streams(
@@ -61,6 +65,7 @@ def scan_streams(
     """
     plain = Signature(features=features, task="regression", target=spec.target)
     scale, labels = _Scale(plain.width), _Labels(spec.target, spec.task, spec.class_weights == "balanced")
+    sampled = RowSample()
     counts = [np.zeros((len(stream.runs), 3), np.int64) for stream in sources]
     row_counts = RowCounts(feature.name for feature in features if feature.kind == "number" and feature.width is None)
     for stream, counted in zip(sources, counts, strict=True):
@@ -72,7 +77,9 @@ def scan_streams(
                 parts = stream.splitter.parts(batch, start)
                 counted[run] += np.bincount(parts, minlength=3)
                 matrix = features_of(stream, batch, start, np.arange(batch.num_rows), plain)
-                scale.add(matrix[parts == TRAIN])
+                trained = matrix[parts == TRAIN]
+                scale.add(trained)
+                sampled.add(trained)
                 labels.add(stream, batch.column(spec.target), parts, start)
     _check_parts(spec, np.sum([each.sum(axis=0) for each in counts], axis=0))
     encoder = labels.encoder()
@@ -83,7 +90,13 @@ def scan_streams(
     skipped = [note for stream in sources for note in notes_of(stream.source)]
     notes = (*skipped, *index, *row_counts.notes(), *scale.odd(features))
     return DataScan(
-        signature, encoder, scale.measured().without(plain.unscaled), counts, notes, labels.class_counts(encoder)
+        signature,
+        encoder,
+        scale.measured().without(plain.unscaled),
+        counts,
+        notes,
+        labels.class_counts(encoder),
+        measure_columns(plain, sampled.rows),
     )
 
 
