@@ -158,7 +158,7 @@ def test_models_from_promotion_to_deletion(longshore: CommandLine, trained: str,
     shown = longshore("models", "show", "digits@production", "--json").fields
     assert (shown["version"], shown["aliases"], shown["job"]) == (1, ["first", "production"], trained)
     text = longshore("models", "show", "digits").out
-    assert "features  pixels[64]\n" in text
+    assert "features  pixels (64)\n" in text
     assert 'config    {"hidden": [16], "dropout": 0.0, "activation": "gelu"}\n' in text
 
     folder = tmp_path / "exported"

@@ -60,6 +60,13 @@ class Feature(BaseModel):
         return 0.0 if self.offsets is None else self.offsets[0]
 
     @property
+    def described(self) -> str:
+        """The name, with the length of lists or the kind in parentheses."""
+        if self.transform is not None and self.kind != "number":
+            return f"{self.name} ({self.kind})"
+        return self.name if self.width is None else f"{self.name} ({self.width})"
+
+    @property
     def column(self) -> Feature:
         """The column alone, without what was fitted to its values."""
         return Feature(name=self.name, width=self.width, kind=self.kind, shape=self.shape)

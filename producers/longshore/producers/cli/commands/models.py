@@ -157,9 +157,7 @@ def _print_version(options: Options, record: VersionRecord) -> None:
         return
     manifest = record.manifest
     signature = Signature.model_validate(manifest["signature"])
-    features = [
-        feature.name if feature.width is None else f"{feature.name}[{feature.width}]" for feature in signature.features
-    ]
+    features = [feature.described for feature in signature.features]
     lineage = manifest.get("lineage")
     print_fields(
         {

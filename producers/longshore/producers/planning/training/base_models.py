@@ -60,8 +60,8 @@ def check_versions(spec: TrainSpec, versions: Mapping[str, VersionRecord], featu
     for option, version in versions.items():
         signature = Signature.model_validate(version.manifest["signature"])
         if len(features) != len(signature.features) or not all(map(_fits, features, signature.features)):
-            expected = ", ".join(_described(feature) for feature in signature.features)
-            actual = ", ".join(_described(feature) for feature in features)
+            expected = ", ".join(feature.described for feature in signature.features)
+            actual = ", ".join(feature.described for feature in features)
             raise InvalidInput(option, f"{getattr(spec, option)} takes {expected}; the data has {actual}")
 
 
@@ -70,7 +70,3 @@ def _fits(feature: Feature, known: Feature) -> bool:
     if feature.kind in UNFITTED or known.transform is not None:
         return feature.name == known.name and known.transform is not None and feature.width is None
     return feature.column == known.column
-
-
-def _described(feature: Feature) -> str:
-    return feature.name if feature.width is None else f"{feature.name} ({feature.width})"

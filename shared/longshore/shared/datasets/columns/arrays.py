@@ -130,5 +130,5 @@ def _split(column: pa.Array, features: tuple[Feature, ...]) -> pa.Table:
 
 
 def _list_features(features: tuple[Feature, ...]) -> str:
-    shown = [feature.name if feature.width is None else f"{feature.name} ({feature.width})" for feature in features[:6]]
+    shown = [feature.described for feature in features[:6]]
     return ", ".join(shown) + (f" and {len(features) - 6} more" if len(features) > 6 else "")
