@@ -36,6 +36,14 @@ class ColumnLookup(nn.Module):
                 parts.append(_Numbers(start, start + feature.size))
             start += feature.size
         self.parts = nn.ModuleList(parts)
+        self.clear_unknown()
+
+    @torch.no_grad()
+    def clear_unknown(self) -> None:
+        """Set the vectors of unknown categories and of no word to 0, after all weights were drawn."""
+        for part in self.parts:
+            if isinstance(part, _Category | _Words):
+                part.vectors.weight[0].zero_()
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """See the class."""
@@ -76,10 +84,7 @@ class _Category(nn.Module):
         assert transform.width is not None
         self.place = place
         self.vectors = nn.Embedding(transform.codes + 1, transform.width)
-        # Inputs of a network are about 1 in size, and an unknown category says nothing until rows to train on have it.
-        nn.init.normal_(self.vectors.weight, std=transform.width**-0.5)
-        with torch.no_grad():
-            self.vectors.weight[0].zero_()
+        nn.init.normal_(self.vectors.weight, std=transform.width**-0.5)  # vectors of length 1, about
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         vectors: torch.Tensor = self.vectors(rows[:, self.place].long())
@@ -91,9 +96,7 @@ class _Words(nn.Module):
         super().__init__()
         self.start, self.stop = start, start + transform.length
         self.vectors = nn.Embedding(transform.buckets + 1, transform.width, padding_idx=0)
-        nn.init.normal_(self.vectors.weight, std=transform.width**-0.5)
-        with torch.no_grad():
-            self.vectors.weight[0].zero_()
+        nn.init.normal_(self.vectors.weight, std=transform.width**-0.5)  # vectors of length 1, about
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         ids = rows[:, self.start : self.stop].long()

@@ -12,9 +12,12 @@ from torch import nn
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.jobs import InlineInput
+from longshore.shared.specs.signature import Feature
 from longshore.shared.specs.train import TrainSpec
+from longshore.shared.specs.transforms import CategoryTransform, TextTransform
 from longshore.shared.specs.validation import build
 from longshore.shared.vocabulary import InitName
+from longshore.workers.families.lookup import ColumnLookup
 from longshore.workers.families.registry import get_family
 from longshore.workers.train.data.dataset import Tables
 from longshore.workers.train.loop.context import TrainingContext
@@ -148,3 +151,18 @@ def test_what_is_no_init_is_refused() -> None:
         spec(init="orthogonal", init_std=0.1).check()
     with pytest.raises(InvalidInput, match=r"init_std: -1"):
         spec(init="normal", init_std=-1)
+
+
+@pytest.mark.parametrize("init", ["default", "normal"])
+def test_an_unknown_category_and_no_word_stay_zero(init: str) -> None:
+    city = CategoryTransform(categories=("a", "b"), encoding="embedding", width=3)
+    words = TextTransform(length=2, buckets=16, width=4)
+    features = (
+        Feature(name="city", kind="category", transform=city),
+        Feature(name="note", kind="text", transform=words),
+    )
+    lookup = ColumnLookup(features)
+    initialize(lookup, spec(init=init))
+    rows = torch.tensor([[0.0, 0.0, 0.0], [1.0, 3.0, 0.0]])
+    assert lookup(rows)[0].tolist() == [0.0] * 7
+    assert (lookup(rows)[1] != 0).all()

@@ -21,6 +21,7 @@ from longshore.workers.train.data.dataset import Tables
 from longshore.workers.train.data.stream.dataset import read_streams
 from longshore.workers.train.data.stream.open import open_streams
 from longshore.workers.train.loop.context import TrainingContext
+from longshore.workers.train.loop.pretrained import Pretrained
 from longshore.workers.train.loop.result import TrainedModel
 from longshore.workers.train.loop.trainer import train
 
@@ -345,3 +346,21 @@ def test_several_numbers_are_learned_at_once(line: pa.Table) -> None:
     assert {"val_r2", "val_mae", "test_r2"} <= set(model.metrics)
     assert model.metrics["val_r2"] >= 0.99
     assert model.module(torch.tensor([[50.0, 0.0]]))[0].tolist() == pytest.approx([151, -146], abs=2)
+
+
+def test_a_teacher_that_preprocesses_its_columns_otherwise_is_refused() -> None:
+    rows = {"a": [1.0, 2.0, 3.0, 4.0] * 10, "y": ["p", "q"] * 20}
+    holed = {**rows, "a": [1.0, 2.0, 3.0, None] * 10}
+    plain, _ = run(spec(family="linear", epochs=1), pa.table(rows))
+    asked = spec(family="linear", epochs=1, teacher="t:1")
+    with pytest.raises(InvalidInput, match="teacher: t:1 preprocesses its columns otherwise"):
+        train(asked, Tables(pa.table(holed)), taught_by(plain))
+    # A teacher with transforms gives them to the training.
+    filling, _ = run(spec(family="linear", epochs=1), pa.table(holed))
+    student = train(asked, Tables(pa.table(rows)), taught_by(filling))
+    assert student.signature.features == filling.signature.features
+
+
+def taught_by(teacher: TrainedModel) -> TrainingContext:
+    pretrained = Pretrained(teacher=teacher.module, teacher_signature=teacher.signature)
+    return TrainingContext(CPU, pretrained=pretrained)

@@ -10,6 +10,7 @@ from torch import nn
 from longshore.shared.specs.initialization import STD
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.vocabulary import InitName
+from longshore.workers.families.lookup import ColumnLookup
 from longshore.workers.train.seeds import derive_seed
 
 #: Fills a tensor of two or more dimensions in place; some take a standard deviation.
@@ -55,6 +56,8 @@ def initialize(network: nn.Module, spec: TrainSpec) -> None:
         for module in network.modules():
             if isinstance(module, nn.Embedding) and module.padding_idx is not None:
                 module.weight[module.padding_idx].zero_()
+            if isinstance(module, ColumnLookup):
+                module.clear_unknown()
 
 
 def _own(network: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:

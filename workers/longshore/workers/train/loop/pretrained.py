@@ -146,6 +146,13 @@ class Distillation:
             raise InvalidInput(
                 "teacher", f"{spec.teacher} predicts other classes, or another kind of target, than this training"
             )
+        own, taught = ([each.transform for each in side.features] for side in (signature, pretrained.teacher_signature))
+        if own != taught:
+            raise InvalidInput(
+                "teacher",
+                f"{spec.teacher} preprocesses its columns otherwise than this training, so that it would read other "
+                "values; train without base, with rows and a preprocess that need what the teacher does",
+            )
         self._teacher = pretrained.teacher.requires_grad_(False)
         self._temperature, self._mix = spec.temperature, spec.mix
         self._task = signature.task
