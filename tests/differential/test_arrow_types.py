@@ -287,7 +287,7 @@ def test_text_features(example: Example, tmp_path: Path) -> None:
             continue  # a column of numbers beside a tokenizer is a feature of numbers: see above
         [feature] = infer_features(table.schema, first, "y", tokens=8)
         assert feature.kind == "text"
-        texts = to_texts(first, signature)
+        texts = to_texts(first, signature.features[0])
         assert texts.values == [value or "" for value in values]
         assert list(texts.errors) == [row for row, value in enumerate(values) if value is None]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from longshore.shared.model_formats.huggingface import keys
 from longshore.shared.model_formats.huggingface.keys import FileKeys
+from tests.differential.imported.folders import FolderKind
 
 #: Of keys that are not listed below. A library that acts on a key mostly fails on some of them.
 OTHER_VALUES: tuple[object, ...] = (True, 3, "left", {"a": 1})
@@ -45,7 +46,11 @@ TOKENIZER_VALUES: dict[str, tuple[object, ...]] = {
     "extra_special_tokens": (["extra", "moon"], {"moon_token": "moon"}),
     "model_specific_special_tokens": ({"moon_token": "moon"},),
     "moon_token": ("moon",),
-    "model_input_names": (["input_ids"],),
+    "model_input_names": (
+        ["input_ids"],
+        ["input_ids", "attention_mask"],
+        ["input_ids", "token_type_ids", "attention_mask"],
+    ),
     "padding_side": ("left",),
     "add_bos_token": (True,),
     "add_eos_token": (True, False),
@@ -98,8 +103,20 @@ CONFIG_VALUES: dict[str, tuple[object, ...]] = {
     "return_dict": (False,),
     "position_embedding_type": ("relative_key", "absolute"),
     "function_to_apply": ("none", "sigmoid"),
-    "sentence_transformers": ({"activation_fn": "torch.nn.modules.activation.Sigmoid"},),
-    "sbert_ce_default_activation_function": ("torch.nn.modules.linear.Identity",),
+    "sentence_transformers": (
+        {"activation_fn": "torch.nn.modules.activation.Sigmoid"},
+        {"activation_fn": "torch.nn.modules.linear.Identity"},
+        {"activation_fn": "torch.nn.modules.activation.Tanh"},
+        {"activation_fn": None},
+        {"version": "5.0.0"},
+    ),
+    "sbert_ce_default_activation_function": (
+        "torch.nn.modules.linear.Identity",
+        "torch.nn.modules.activation.Sigmoid",
+        "torch.nn.ReLU",
+        "mine.Activation",
+        None,
+    ),
     "per_layer_config": ({"0": {"num_attention_heads": 1}},),
     "transformers_weights": ("other.safetensors",),
     "attn_implementation": ("eager",),
@@ -111,9 +128,10 @@ SENTENCE_VALUES: dict[str, tuple[object, ...]] = {
     "transformer_task": ("feature-extraction", "fill-mask", "sequence-classification"),
     "modality_config": (
         {"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
+        {"text": {"method": "forward", "method_output_name": "logits"}},
         {"text": {"method": "forward", "method_output_name": ["hidden_states", 0]}},
     ),
-    "module_output_name": ("token_embeddings", "sentence_embedding"),
+    "module_output_name": ("token_embeddings", "sentence_embedding", "scores"),
     "processing_kwargs": (_PROCESSOR,),
     "processor_kwargs": ({"model_max_length": 4}, {}),
     "tokenizer_args": ({"do_lower_case": False},),
@@ -152,6 +170,8 @@ MODULE_VALUES: dict[str, tuple[object, ...]] = {
     "kwargs": (["task"],),
 }
 PROMPT_VALUES: dict[str, tuple[object, ...]] = {
+    "activation_fn": ("torch.nn.modules.linear.Identity", "torch.nn.Sigmoid", "torch.nn.Tanh", None),
+    "keep_in_fp32_modules": (["0.model.classifier"], []),
     "default_prompt_name": ("query", "absent"),
     "prompts": ({"query": "a "}, {"document": "x"}),
     "truncate_dim": (4, 16, 40),
@@ -160,25 +180,37 @@ PROMPT_VALUES: dict[str, tuple[object, ...]] = {
     "requirements": ({"transformers": ">=99"}, {"transformers": ">=4"}),
 }
 
-#: The keys and the values of each file, and whether a folder with a head reads it.
-FILES: dict[str, tuple[FileKeys, dict[str, tuple[object, ...]], bool]] = {
-    "tokenizer_config.json": (keys.TOKENIZER_KEYS, TOKENIZER_VALUES, True),
-    "special_tokens_map.json": (keys.SPECIAL_TOKENS_KEYS, SPECIAL_VALUES, True),
-    "config.json": (keys.CONFIG_KEYS, CONFIG_VALUES, True),
-    "sentence_bert_config.json": (keys.SENTENCE_KEYS, SENTENCE_VALUES, False),
-    "1_Pooling/config.json": (keys.POOLING_KEYS, POOLING_VALUES, False),
-    "2_Normalize/config.json": (keys.NORMALIZE_KEYS, NORMALIZE_VALUES, False),
-    "modules.json": (keys.MODULE_KEYS, MODULE_VALUES, False),
-    "config_sentence_transformers.json": (keys.PROMPT_KEYS, PROMPT_VALUES, False),
+Values = dict[str, tuple[object, ...]]
+_COMMON: dict[str, tuple[FileKeys, Values]] = {
+    "tokenizer_config.json": (keys.TOKENIZER_KEYS, TOKENIZER_VALUES),
+    "special_tokens_map.json": (keys.SPECIAL_TOKENS_KEYS, SPECIAL_VALUES),
+    "config.json": (keys.CONFIG_KEYS, CONFIG_VALUES),
+}
+#: The keys and the values of each file, by the kind of the folder.
+FILES: dict[FolderKind, dict[str, tuple[FileKeys, Values]]] = {
+    "labels": _COMMON,
+    "sentence": {
+        **_COMMON,
+        "sentence_bert_config.json": (keys.SENTENCE_KEYS, SENTENCE_VALUES),
+        "1_Pooling/config.json": (keys.POOLING_KEYS, POOLING_VALUES),
+        "2_Normalize/config.json": (keys.NORMALIZE_KEYS, NORMALIZE_VALUES),
+        "modules.json": (keys.MODULE_KEYS, MODULE_VALUES),
+        "config_sentence_transformers.json": (keys.PROMPT_KEYS, PROMPT_VALUES),
+    },
+    "pairs": {
+        **_COMMON,
+        "sentence_bert_config.json": (keys.PAIR_KEYS, SENTENCE_VALUES),
+        "modules.json": (keys.MODULE_KEYS, MODULE_VALUES),
+        "config_sentence_transformers.json": (keys.PAIR_PROMPT_KEYS, PROMPT_VALUES),
+    },
 }
 
 
-def changes(*, head: bool) -> list[tuple[str, str, object]]:
+def changes(kind: FolderKind) -> list[tuple[str, str, object]]:
     """All changes of one key: file, key and value."""
     return [
         (file, key, value)
-        for file, (table, values, with_head) in FILES.items()
-        if with_head or not head
+        for file, (table, values) in FILES[kind].items()
         for key in sorted({*table.known, *values})
         for value in values.get(key, OTHER_VALUES)
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -95,3 +96,19 @@ def test_a_model_that_cannot_be_loaded_ends_its_job_once(client: Client, tmp_pat
     with pytest.raises(JobFailed, match=r"tokenizer\.json cannot be loaded"):
         job.wait(TIMEOUT_S)
     assert max(shard.attempt for shard in job.shards()) == 1
+
+
+def test_pairs_of_texts_are_scored(client: Client, tmp_path: Path) -> None:
+    save_model(tmp_path / "model", head=True, num_labels=1, sentence_transformers={"activation_fn": "torch.nn.Sigmoid"})
+    client.models.import_(tmp_path / "model", "reranker")
+    rows = [{"text": TEXTS[0], "text_pair": text, "id": f"0{number}"} for number, text in enumerate(TEXTS)]
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = client.infer("reranker", data).wait(TIMEOUT_S).results()["value"].to_pylist()
+    assert found == client.infer("reranker", rows).wait(TIMEOUT_S).results()["value"].to_pylist()
+    runtime = load(read_import(tmp_path / "model", None).files, torch.device("cpu"))
+    outputs, _ = compute(runtime, pa.RecordBatch.from_pylist(rows))
+    np.testing.assert_allclose(found, [float(str(output["value"])) for output in outputs if output], atol=1e-5)
+    assert all(0 < value < 1 for value in found)
+    with pytest.raises(InvalidInput, match="data: no column 'text_pair'"):
+        client.infer("reranker", TEXTS)

@@ -98,12 +98,14 @@ class Signature(BaseModel):
     target_width: int | None = None
     #: Only for embeddings: how many numbers one has. ``None``: unknown, as for imported versions.
     embedding_width: int | None = None
+    #: Only for regression: the function that turns the outputs of the network into the values. ``None``: they are them.
+    activation: Literal["sigmoid"] | None = None
 
     @model_serializer(mode="wrap")
     def _serialize(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
         # Written only if they are set, so that the digests of older versions do not change.
         fields: dict[str, object] = handler(self)
-        for name in ("target_width", "embedding_width"):
+        for name in ("target_width", "embedding_width", "activation"):
             if fields[name] is None:
                 del fields[name]
         return fields
@@ -182,6 +184,10 @@ class Signature(BaseModel):
         ):
             if width is not None and (self.task != task or width < 1):
                 raise InvalidInput(f"{field}.{name}", f"{width}: not allowed for the task {self.task}; leave it out")
+        if self.activation is not None and self.task != "regression":
+            raise InvalidInput(
+                f"{field}.activation", f"{self.activation}: not allowed for the task {self.task}; leave it out"
+            )
         self._check_labels(f"{field}.labels")
 
     @staticmethod

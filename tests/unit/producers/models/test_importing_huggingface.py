@@ -80,6 +80,36 @@ def test_one_output_is_a_regression(tmp_path: Path) -> None:
     write_classifier(tmp_path, id2label={"0": "LABEL_0"})
     signature = read_import(tmp_path, None).manifest.signature
     assert (signature.task, signature.target, signature.labels) == ("regression", "value", None)
+    assert signature.activation == "sigmoid"
+
+
+@pytest.mark.parametrize(
+    ("config", "task", "outputs"),
+    [
+        ({"problem_type": "multi_label_classification"}, "multilabel", 2),
+        ({"problem_type": "regression"}, "regression", 2),
+        ({"problem_type": "single_label_classification"}, "classification", 2),
+    ],
+)
+def test_a_problem_type_is_a_task(tmp_path: Path, config: Json, task: str, outputs: int) -> None:
+    write_classifier(tmp_path, **config)
+    signature = read_import(tmp_path, None).manifest.signature
+    assert (signature.task, signature.outputs, signature.activation) == (task, outputs, None)
+
+
+@pytest.mark.parametrize(
+    ("statement", "activation"),
+    [
+        ({"sentence_transformers": {"activation_fn": "torch.nn.modules.activation.Sigmoid"}}, "sigmoid"),
+        ({"sbert_ce_default_activation_function": "torch.nn.modules.linear.Identity"}, None),
+        ({"sentence_transformers": {"version": "4.0.0"}}, "sigmoid"),
+    ],
+)
+def test_a_cross_encoder_reads_two_columns(tmp_path: Path, statement: Json, activation: str | None) -> None:
+    write_classifier(tmp_path, id2label={"0": "LABEL_0"}, **statement)
+    signature = read_import(tmp_path, None).manifest.signature
+    assert [(feature.name, feature.kind) for feature in signature.features] == [("text", "text"), ("text_pair", "text")]
+    assert (signature.task, signature.outputs, signature.activation) == ("regression", 1, activation)
 
 
 def test_labels_can_be_numbers(tmp_path: Path) -> None:
@@ -97,7 +127,8 @@ def test_labels_can_be_numbers(tmp_path: Path) -> None:
         ("sentence_roberta_config.json", {"mine": 1}, r"sentence_roberta_config\.json: the key 'mine' is not known"),
         ("1_Pooling/config.json", {"pooling_mode": "lasttoken"}, "pooling_mode 'lasttoken' is not supported"),
         ("2_Normalize/config.json", {"module_output_name": "x"}, "module_output_name 'x'"),
-        ("config_sentence_transformers.json", {"model_type": "CrossEncoder"}, "scores pairs of texts"),
+        ("config_sentence_transformers.json", {"model_type": "CrossEncoder"}, "other modules than Transformer"),
+        ("config_sentence_transformers.json", {"model_type": "SparseEncoder"}, "model_type 'SparseEncoder' is not"),
         ("config_sentence_transformers.json", {"truncate_dim": 0}, "truncate_dim 0 is not a number from 1"),
         ("adapter_config.json", {}, r"there is a file adapter_config\.json"),
         ("modules.json", [MODULES[0], {**MODULES[1], "name": "Transformer"}], "two modules have the same name"),
@@ -147,15 +178,21 @@ def test_an_index_must_match_its_files(tmp_path: Path, placed: Json) -> None:
         ({"is_decoder": True}, "it generates text"),
         ({"architectures": ["BertModel"]}, r"there is no modules\.json"),
         ({"architectures": "BertForSequenceClassification"}, r"there is no modules\.json"),
-        ({"problem_type": "multi_label_classification"}, "a text must have one label"),
-        ({"problem_type": "regression"}, "a regression to 2 numbers"),
+        ({"problem_type": "single_label_classification", "id2label": {"0": "a"}}, "needs two labels or more"),
         ({"id2label": {"1": "a", "2": "b"}}, "id2label .* does not name the outputs"),
         ({"id2label": {"0": "a", "1": "a"}}, "gives two outputs the same name"),
         ({"id2label": ["a", "b"]}, "id2label .* is not an object"),
         ({"id2label": {"0": "a", "1": None}}, "id2label names output 1 None; write a text or a whole number"),
         ({"id2label": {"0": 1.5, "1": 2}}, "id2label names output 0 1.5; write a text or a whole number"),
-        ({"sentence_transformers": {"activation_fn": "torch.nn.Sigmoid"}}, "sentence_transformers .* pairs of texts"),
-        ({"sbert_ce_default_activation_function": "torch.nn.Identity"}, "cross-encoders are not supported"),
+        (
+            {"sentence_transformers": {"activation_fn": "torch.nn.Tanh"}},
+            "activation_fn 'torch.nn.Tanh' is not supported",
+        ),
+        (
+            {"sbert_ce_default_activation_function": "a.B"},
+            "sbert_ce_default_activation_function 'a.B' is not supported",
+        ),
+        ({"model_type": "roberta", "pad_token_id": None}, "pad_token_id None: positions of roberta"),
         ({"tokenizer_class": "Mine"}, "tokenizer_class 'Mine' is not supported; save the tokenizer as"),
         ({"per_layer_config": {"0": {"num_attention_heads": 1}}}, "per_layer_config"),
         ({"max_position_embeddings": "64"}, "max_position_embeddings '64' is not a number"),
@@ -177,7 +214,8 @@ def test_a_configuration_that_cannot_be_run_is_refused(tmp_path: Path, config: J
             {},
             "is not supported; use Transformer, Pooling",
         ),
-        (MODULES[1:], {}, "is not supported; use Transformer, Pooling"),
+        (MODULES[1:], {}, "must be in the folder itself"),
+        (MODULES[:1], {}, "has only Transformer"),
         ({}, {}, "is not supported; use Transformer, Pooling"),
         ([module("Transformer", "0_T"), *MODULES[1:]], {}, "must be in the folder itself"),
         ([MODULES[0], module("Pooling", "../x")], {}, r"the path '\.\./x' is not a folder"),

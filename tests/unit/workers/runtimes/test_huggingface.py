@@ -89,15 +89,35 @@ def test_classes_are_those_of_transformers(tmp_path: Path, model_type: str, shar
         assert [each["label"] for each in top] == [labels[index] for index in best[:2]]
 
 
-def test_one_output_is_a_regression(tmp_path: Path) -> None:
-    save_model(tmp_path, head=True, num_labels=1)
+@pytest.mark.parametrize("problem", [None, "regression"])
+def test_one_output_is_a_regression(tmp_path: Path, problem: str | None) -> None:
+    """With a sigmoid, as in transformers, unless the folder says that it is a regression."""
+    save_model(tmp_path, head=True, num_labels=1, problem_type=problem)
     network = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
     encoded = AutoTokenizer.from_pretrained(tmp_path)(TEXTS[0], return_tensors="pt")
-    outputs, _ = compute(opened(tmp_path), ROWS)
+    outputs, _ = compute(opened(tmp_path), ROWS, logits=True)
     with torch.inference_mode():
-        key = network(input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"]).logits.item()
+        logits = network(input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"]).logits[0]
     assert outputs[0] is not None
-    np.testing.assert_allclose(float(str(outputs[0]["value"])), key, atol=1e-5)
+    expected = logits if problem == "regression" else logits.sigmoid()
+    np.testing.assert_allclose(float(str(outputs[0]["value"])), expected.item(), atol=1e-5)
+    np.testing.assert_allclose(np.array(outputs[0]["logits"]), logits.numpy(), atol=1e-5)
+
+
+def test_pairs_of_texts_are_one_row(tmp_path: Path) -> None:
+    save_model(tmp_path, head=True, num_labels=1, sentence_transformers={"activation_fn": "torch.nn.Identity"})
+    texts = pa.array([*TEXTS, None, "a cat"])
+    pairs = pa.record_batch({"text_pair": texts[::-1], "text": texts})
+    runtime = opened(tmp_path)
+    outputs, errors = compute(runtime, pairs)
+    assert errors == {1: "column 'text_pair': null", len(TEXTS): "column 'text': null"}
+    encoded = AutoTokenizer.from_pretrained(tmp_path)([TEXTS[5]], [TEXTS[2]], truncation=True, return_tensors="pt")
+    network = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
+    with torch.inference_mode():
+        expected = network(**encoded).logits.item()
+    assert outputs[5] is not None
+    np.testing.assert_allclose(float(str(outputs[5]["value"])), expected, atol=1e-5)
+    assert runtime.prepare(pairs).notes == ("texts of more than 24 tokens are cut there",)
 
 
 def test_long_texts_are_cut_and_noted(tmp_path: Path) -> None:

@@ -68,7 +68,11 @@ class _Run:
         rows = max(min(window_rows(signature, spec.batch_size), WINDOW_OUTPUTS // (signature.outputs or 1)), 1)
         sizes = context.batch_sizes.get(claim, inference, self._runtime, rows)
         self._runner = BatchRunner(
-            self._runtime, Heads((VectorHead("outputs"),)), sizes, allow_nan=False, step=Steps(beat).add
+            self._runtime,
+            Heads((VectorHead("outputs", signature.activation),)),
+            sizes,
+            allow_nan=False,
+            step=Steps(beat).add,
         )
         self._batches = _batches(context, spec, signature, rows, self._runner.notes)
         sets = signature.task == "multilabel"

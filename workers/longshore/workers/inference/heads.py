@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,8 @@ from longshore.workers.metrics.predictions import predicted_classes
 Floats: TypeAlias = npt.NDArray[np.float32]
 #: The reduced outputs of n rows: arrays whose first axis is n.
 HeadArrays: TypeAlias = Sequence[npt.NDArray[np.generic]]
+#: The function that turns the outputs of a network into values; ``None``: they are the values.
+Activation: TypeAlias = Literal["sigmoid"] | None
 
 
 class Head(Protocol):
@@ -107,9 +109,11 @@ class LabelsHead:
 class ValueHead:
     """Regression: ``value``."""
 
+    activation: Activation = None
+
     def reduce(self, raw: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Float32 ``(k,)``."""
-        return (raw[:, 0].float(),)
+        return (_activated(raw[:, 0].float(), self.activation),)
 
     def columns(self, arrays: HeadArrays) -> dict[str, pa.Array]:
         """See :meth:`Head.columns`."""
@@ -121,10 +125,11 @@ class VectorHead:
     """All numbers of a row, as a list: an embedding, logits, or the values of a regression of several numbers."""
 
     name: str
+    activation: Activation = None
 
     def reduce(self, raw: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Float32 ``(k, outputs)``."""
-        return (raw.float(),)
+        return (_activated(raw.float(), self.activation),)
 
     def columns(self, arrays: HeadArrays) -> dict[str, pa.Array]:
         """See :meth:`Head.columns`."""
@@ -162,7 +167,8 @@ def make_heads(signature: Signature, spec: InferSpec) -> Heads:
     elif signature.labels is not None:
         heads.append(ClassHead(label_values(signature.labels), spec.top_k))
     elif signature.task == "regression":
-        heads.append(ValueHead() if signature.target_width is None else VectorHead("value"))
+        activation = signature.activation
+        heads.append(ValueHead(activation) if signature.target_width is None else VectorHead("value", activation))
     else:
         heads.append(VectorHead("embedding"))
     if spec.logits:
@@ -190,6 +196,10 @@ def all_finite(by_head: Sequence[HeadArrays]) -> npt.NDArray[np.bool_]:
     ]
     finite: npt.NDArray[np.bool_] = np.logical_and.reduce(flags)
     return finite
+
+
+def _activated(outputs: torch.Tensor, activation: Activation) -> torch.Tensor:
+    return outputs.sigmoid() if activation == "sigmoid" else outputs
 
 
 def _numbers(values: npt.NDArray[np.generic]) -> pa.Array:

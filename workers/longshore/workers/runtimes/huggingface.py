@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 import torch
 from torch import nn
 
-from longshore.shared.errors import InvalidInput
+from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.shared.model_formats.huggingface.model import TextModel, read_model
 from longshore.shared.specs.statistics import ColumnStatistics
 from longshore.workers.runtimes.base import Execution, PreparedRows, RowSelection
@@ -35,6 +36,12 @@ class TextRuntime:
         self._pad = int(getattr(module.config, "pad_token_id", None) or 0)
         self._device = device
         self._execution = execution
+        self._takes_types = "token_type_ids" in inspect.signature(module.forward).parameters
+        known = int(getattr(module.config, "type_vocab_size", None) or 0)
+        if model.pairs is not None and self._takes_types and reader.pair_types > known:
+            raise CorruptBlob(
+                f"the tokenizer gives a pair {reader.pair_types} token types, but the network has {known}"
+            )
         self._network: Callable[..., object] = torch.compile(module, dynamic=True) if execution.compile else module
 
     def prepare(self, batch: pa.RecordBatch) -> Tokens:
@@ -50,8 +57,12 @@ class TextRuntime:
         ids = torch.from_numpy(padded).to(self._device, non_blocking=True)
         # Attention is fastest without a mask.
         real = None if tokens.all() else torch.from_numpy(tokens).to(self._device, non_blocking=True)
+        inputs = {"input_ids": ids, "attention_mask": None if real is None else real.long()}
+        types = prepared.padded_types(places) if self._takes_types else None
+        if types is not None:
+            inputs["token_type_ids"] = torch.from_numpy(types).to(self._device, non_blocking=True)
         with self._execution.autocast(self._device):
-            put = self._network(input_ids=ids, attention_mask=None if real is None else real.long(), return_dict=True)
+            put = self._network(**inputs, return_dict=True)
         if self._sentence is None:
             logits: torch.Tensor = put.logits  # type: ignore[attr-defined]
             return logits
@@ -84,17 +95,22 @@ def load(files: Mapping[str, Path], device: torch.device, execution: Execution |
 
 def read_texts(model: TextModel, files: Mapping[str, Path]) -> TextReader:
     """The tokenizer of a model; see :func:`~longshore.workers.runtimes.tokenizer_files.load_tokenizer`."""
-    tokenizer, keep_end = load_tokenizer(model, files)
-    prompt = "" if model.sentence is None else model.sentence.prompt
-    return TextReader(
-        tokenizer, TokenizationConfig(model.signature, model.max_tokens, keep_end=keep_end, prompt=prompt)
+    loaded = load_tokenizer(model, files)
+    config = TokenizationConfig(
+        model.signature,
+        model.max_tokens,
+        keep_end=loaded.keep_end,
+        prompt=model.prompt,
+        types=loaded.types and model.pairs is not None,
     )
+    return TextReader(loaded.tokenizer, config)
 
 
 def _try(runtime: TextRuntime) -> None:
     """:raises InvalidInput: the network cannot be compiled here."""
     try:
-        runtime.forward(runtime.prepare(pa.record_batch({"text": ["a", "b c"]})), slice(0, 2))
+        texts = {feature.name: ["a", "b c"] for feature in runtime.signature.features}
+        runtime.forward(runtime.prepare(pa.record_batch(texts)), slice(0, 2))
     except Exception as error:  # errors of the compiler and of the libraries it calls
         raise InvalidInput(
             "compile", f"this worker cannot compile the network; leave it out ({type(error).__name__})"

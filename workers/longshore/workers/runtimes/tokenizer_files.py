@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from longshore.shared.model_formats.huggingface.model import (
     TOKENIZER_CONFIG,
     TextModel,
 )
-from longshore.shared.model_formats.huggingface.network import CONFIG
+from longshore.shared.model_formats.huggingface.network import CONFIG, OFFSET_POSITIONS
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -32,8 +33,19 @@ if TYPE_CHECKING:
 _CLASS_KEYS = ("model_type", "tokenizer_class", "transformers_version")
 
 
-def load_tokenizer(model: TextModel, files: Mapping[str, Path]) -> tuple[Tokenizer, bool]:
-    """The tokenizer, and whether a text that is too long is cut at its start rather than at its end.
+@dataclass(frozen=True)
+class LoadedTokenizer:
+    """A tokenizer and the settings that the library keeps beside it."""
+
+    tokenizer: Tokenizer
+    #: Whether a text that is too long is cut at its start rather than at its end.
+    keep_end: bool
+    #: Whether networks get the types of tokens.
+    types: bool
+
+
+def load_tokenizer(model: TextModel, files: Mapping[str, Path]) -> LoadedTokenizer:
+    """Load the tokenizer of a folder.
 
     :raises InvalidInput: this worker has no transformers.
     :raises CorruptBlob: the tokenizer cannot be loaded.
@@ -51,15 +63,23 @@ def load_tokenizer(model: TextModel, files: Mapping[str, Path]) -> tuple[Tokeniz
             loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             tokenizer = loaded.backend_tokenizer
             keep_end = loaded.truncation_side == "left"
+            types = "token_type_ids" in loaded.model_input_names
         except BaseException as error:  # the library can raise anything, and a panic in native code is no Exception
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
             raise CorruptBlob(f"{TOKENIZER} cannot be loaded: {error}") from None
+    pad = model.network.config.get("pad_token_id")
+    if model.network.model_type in OFFSET_POSITIONS and isinstance(pad, int) and loaded.pad_token_id not in (None, pad):
+        raise InvalidInput(
+            "model",
+            f"{CONFIG}: pad_token_id {pad} is not {loaded.pad_token_id}, that of the tokenizer, although the network "
+            "counts positions from it; make them the same",
+        )
     if not isinstance(tokenizer, Tokenizer):
         raise CorruptBlob(f"{TOKENIZER} cannot be loaded as a {type(loaded).__name__}")
-    if model.sentence is not None and model.sentence.lowercase:
+    if model.lowercase:
         _lowercase(tokenizer)
-    return tokenizer, keep_end
+    return LoadedTokenizer(tokenizer, keep_end, types)
 
 
 def _copy(model: TextModel, files: Mapping[str, Path], folder: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from longshore.shared.datasets.columns.texts import to_texts
+from longshore.shared.datasets.columns.texts import text_errors, to_texts
 from longshore.shared.errors import CorruptBlob
 from longshore.shared.specs.signature import Signature
 from longshore.workers.runtimes.base import RowSelection
@@ -23,14 +24,16 @@ if TYPE_CHECKING:
 class TokenizationConfig:
     """The tokenization settings of a model."""
 
-    #: Has the single column that the model reads.
+    #: Has the column of texts that the model reads, or the two of a pair.
     signature: Signature
-    #: Maximum tokens of a text, including special tokens.
+    #: Maximum tokens of a text, or of a pair, including special tokens.
     longest: int
     #: Truncate at the beginning of the text instead of the end.
     keep_end: bool = False
-    #: Prepended to every text.
+    #: Prepended to every text; only to the first one of a pair.
     prompt: str = ""
+    #: Whether the model is told by token types which tokens are those of the second text of a pair.
+    types: bool = False
     #: The token id for a text without tokens; ``None`` makes such a row an error.
     empty: int | None = None
 
@@ -47,17 +50,28 @@ class Tokens:
     lengths: npt.NDArray[np.int64]
     errors: dict[int, str]
     notes: tuple[str, ...] = ()
+    #: The type of each token, like ``ids``; ``None`` if the model takes none.
+    types: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def padded(self, places: RowSelection, pad: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         """The ids of k rows, padded with ``pad`` at the end, and a mask of the tokens; both ``(k, longest)``."""
+        return self._padded(self.ids, places, pad)
+
+    def padded_types(self, places: RowSelection) -> npt.NDArray[np.int64] | None:
+        """The token types of k rows, padded with 0, ``(k, longest)``; ``None`` if the model takes none."""
+        return None if self.types is None else self._padded(self.types, places, 0)[0]
+
+    def _padded(
+        self, values: npt.NDArray[np.int64], places: RowSelection, pad: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         lengths = self.lengths[places][:, None]
         steps = np.arange(lengths.max(initial=0))
         real = steps < lengths
         where = np.where(real, self.starts[places][:, None] + steps, 0)
-        return np.where(real, self.ids[where], pad) if len(self.ids) else where, real
+        return np.where(real, values[where], pad) if len(values) else where, real
 
 
 def parse_tokenizer(content: str) -> Tokenizer:
@@ -93,15 +107,22 @@ class TextReader:
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
             raise CorruptBlob(f"tokenizer.json cannot be loaded: {error}") from None
-        if several:
-            raise CorruptBlob("tokenizer.json gives a single text token types other than 0; correct its post_processor")
         self._config = reading
-        self._column = reading.signature.features[0].name
+        self._columns = reading.signature.features
+        if several and len(self._columns) == 1:
+            raise CorruptBlob("tokenizer.json gives a single text token types other than 0; correct its post_processor")
 
     @property
     def vocabulary(self) -> int:
         """The largest token id plus 1."""
         return 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+
+    @property
+    def pair_types(self) -> int:
+        """The largest type of a token of a pair plus 1; 0 if the model is not told."""
+        return (
+            0 if not self._config.types else 1 + max(self._tokenizer.encode_batch([("a", "b")])[0].type_ids, default=0)
+        )
 
     @property
     def first(self) -> str | None:
@@ -110,14 +131,15 @@ class TextReader:
 
     def prepare(self, batch: pa.RecordBatch) -> Tokens:
         """See :meth:`Runtime.prepare`."""
-        texts = to_texts(batch, self._config.signature)
-        errors = texts.errors
-        prompt = self._config.prompt
-        encodings = self._encoded([prompt + text for text in texts.values] if prompt else texts.values, errors)
+        errors = text_errors(batch, self._columns)
+        first, *second = [to_texts(batch, feature).values for feature in self._columns]
+        if prompt := self._config.prompt:
+            first = [prompt + text for text in first]
+        encodings = self._encoded(list(zip(first, *second, strict=True)) if second else first, errors)
         lists = [[] if row in errors or each is None else each.ids for row, each in enumerate(encodings)]
         for row in [row for row, each in enumerate(lists) if not each and row not in errors]:
             if self._config.empty is None:
-                errors[row] = f"column {self._column!r}: the tokenizer makes no tokens of it"
+                errors[row] = f"column {self._columns[0].name!r}: the tokenizer makes no tokens of it"
             else:
                 lists[row] = [self._config.empty]
         lengths = np.fromiter(map(len, lists), np.int64, len(lists))
@@ -125,18 +147,25 @@ class TextReader:
         longest = self._config.longest
         cut = any(each is not None and len(each) == longest and each.overflowing for each in encodings)
         notes = (f"texts of more than {longest} tokens are cut there",) if cut else ()
-        return Tokens(ids, np.cumsum(lengths) - lengths, lengths, dict(sorted(errors.items())), notes)
+        types = self._types(encodings, lengths) if self._config.types else None
+        return Tokens(ids, np.cumsum(lengths) - lengths, lengths, dict(sorted(errors.items())), notes, types)
 
-    def _encoded(self, texts: list[str], errors: dict[int, str]) -> Sequence[Encoding | None]:
+    @staticmethod
+    def _types(encodings: Sequence[Encoding | None], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The types of the tokens of all rows without an error."""
+        lists = [each.type_ids for each, length in zip(encodings, lengths, strict=True) if each is not None and length]
+        return np.fromiter(chain.from_iterable(lists), np.int64, int(lengths.sum()))
+
+    def _encoded(self, texts: Sequence[str | tuple[str, ...]], errors: dict[int, str]) -> Sequence[Encoding | None]:
         try:
             encodings: Sequence[Encoding] = self._tokenizer.encode_batch_fast(texts)
         except Exception:  # a native error without a class of its own, caused by a single text
             return [self._one(row, text, errors) for row, text in enumerate(texts)]
         return encodings
 
-    def _one(self, row: int, text: str, errors: dict[int, str]) -> Encoding | None:
+    def _one(self, row: int, text: str | tuple[str, ...], errors: dict[int, str]) -> Encoding | None:
         try:
-            return self._tokenizer.encode(text)
+            return self._tokenizer.encode_batch([text])[0]
         except Exception:  # as above
-            errors.setdefault(row, f"column {self._column!r}: the tokenizer fails on it")
+            errors.setdefault(row, f"column {self._columns[0].name!r}: the tokenizer fails on it")
             return None

@@ -125,7 +125,7 @@ def refuse_missing(rows: pa.Table, signature: Signature, field: str) -> None:
     """:raises InvalidInput: a row has no text."""
     start = 0
     for batch in rows.select([signature.features[0].name]).to_batches():
-        errors = to_texts(batch, signature).errors
+        errors = to_texts(batch, signature.features[0]).errors
         if errors:
             raise InvalidInput(field, f"row {start + min(errors)}: {errors[min(errors)]}; correct or remove it")
         start += batch.num_rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ from longshore.shared.datasets.columns.json_values import is_json, plain_texts
 from longshore.shared.datasets.columns.nested_lists import unwrap
 from longshore.shared.datasets.columns.types import is_text, type_name
 from longshore.shared.errors import DataError
-from longshore.shared.specs.signature import Signature
+from longshore.shared.specs.signature import Feature
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,11 @@ class Texts:
     errors: dict[int, str]
 
 
-def to_texts(batch: pa.RecordBatch, signature: Signature) -> Texts:
-    """The only feature of a version that reads texts. A null makes its row bad; an empty text does not.
+def to_texts(batch: pa.RecordBatch, feature: Feature) -> Texts:
+    """A column of texts. A null makes its row bad; an empty text does not.
 
     :raises DataError: the column is missing or does not have text.
     """
-    [feature] = signature.features
     if feature.name not in batch.schema.names:
         raise DataError(f"the data has no column {feature.name!r}")
     column = batch.column(feature.name)
@@ -43,6 +43,17 @@ def to_texts(batch: pa.RecordBatch, signature: Signature) -> Texts:
         if not isinstance(value, str)
     }
     return Texts([value if isinstance(value, str) else "" for value in values], errors)
+
+
+def text_errors(batch: pa.RecordBatch, features: Iterable[Feature]) -> dict[int, str]:
+    """The first error of each bad row of some columns of texts, by its index in the batch.
+
+    :raises DataError: a column is missing or does not have text.
+    """
+    errors: dict[int, str] = {}
+    for feature in features:
+        errors = to_texts(batch, feature).errors | errors
+    return errors
 
 
 def _decoded(column: pa.Array) -> list[object]:

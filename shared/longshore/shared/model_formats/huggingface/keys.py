@@ -8,7 +8,7 @@ to the outputs. Keys that are in none of these lists are ignored by the librarie
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.validation import shorten
@@ -82,6 +82,7 @@ CONFIG_KEYS = FileKeys(
         max_position_embeddings type_vocab_size hidden_size embedding_size intermediate_size num_hidden_layers
         num_attention_heads num_hidden_groups inner_group_num hidden_act layer_norm_eps relative_attention_num_buckets
         dim hidden_dim n_layers n_heads activation sinusoidal_pos_embds transformers_version
+        sentence_transformers sbert_ce_default_activation_function
         """
     ),
     # Dropout and initialisation are used in training only; the summaries by heads that are not supported. The number
@@ -119,17 +120,6 @@ CONFIG_KEYS = FileKeys(
     },
 )
 
-#: A network with a head for pairs of texts.
-CROSS_ENCODER = (
-    "states the activation of a cross-encoder, which scores pairs of texts; cross-encoders are not supported. If the "
-    "model classifies single texts, remove the key"
-)
-#: Keys of ``config.json`` that sentence-transformers writes for a cross-encoder.
-CROSS_ENCODER_KEYS = FileKeys(
-    honoured=frozenset(),
-    refused={"sentence_transformers": CROSS_ENCODER, "sbert_ce_default_activation_function": CROSS_ENCODER},
-)
-
 #: The ending of keys that name a token.
 _TOKEN_SUFFIX = "_token"
 
@@ -140,7 +130,7 @@ TOKENIZER_KEYS = FileKeys(
         """
         tokenizer_class model_max_length max_len truncation_side added_tokens_decoder split_special_tokens do_lower_case
         tokenize_chinese_chars strip_accents add_prefix_space trim_offsets keep_accents model_specific_special_tokens
-        add_bos_token add_eos_token
+        add_bos_token add_eos_token model_input_names
         """
     ),
     # Padding is not part of a text: its outputs are those of the text alone. The paths are those of the machine that
@@ -148,7 +138,7 @@ TOKENIZER_KEYS = FileKeys(
     irrelevant=_words(
         """
         padding padding_side pad_to_multiple_of pad_token_type_id max_length stride truncation truncation_strategy
-        model_input_names clean_up_tokenization_spaces
+        clean_up_tokenization_spaces
         clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output errors verbose name_or_path
         special_tokens_map_file tokenizer_file vocab_file merges_file chat_template chat_control_tokens
         response_template response_schema add_generation_prompt max_target_length backend is_local local_files_only
@@ -216,6 +206,22 @@ SENTENCE_KEYS = FileKeys(
     closed=True,
 )
 
+#: Those of a cross-encoder: its module returns the scores of a pair of texts.
+PAIR_KEYS = replace(
+    SENTENCE_KEYS,
+    refused={
+        **SENTENCE_KEYS.refused,
+        "transformer_task": "is not supported; use sequence-classification",
+        "modality_config": "is not supported; use a model of texts whose output is logits",
+        "module_output_name": "is not supported; use scores",
+    },
+    harmless={
+        "transformer_task": ("sequence-classification",),
+        "modality_config": ({"text": {"method": "forward", "method_output_name": "logits"}},),
+        "module_output_name": ("scores",),
+    },
+)
+
 POOLING_KEYS = FileKeys(
     honoured=_words("pooling_mode word_embedding_dimension embedding_dimension include_prompt")
     | {
@@ -237,13 +243,20 @@ MODULE_KEYS = FileKeys(honoured=_words("type path name"), irrelevant=_words("idx
 
 PROMPT_KEYS = FileKeys(
     honoured=_words("prompts default_prompt_name truncate_dim"),
-    # ``activation_fn`` and ``keep_in_fp32_modules`` are read for a cross-encoder only, which is refused.
+    # ``activation_fn`` and ``keep_in_fp32_modules`` are read for a cross-encoder only.
     irrelevant=_words("__version__ similarity_fn_name activation_fn keep_in_fp32_modules"),
     refused={
-        "model_type": "is not supported; only a SentenceTransformer makes an embedding of a text",
+        "model_type": "is not supported; use a SentenceTransformer or a CrossEncoder",
         "requirements": "states versions of packages, which are not checked; remove it if the workers have them",
     },
     harmless={"model_type": ("SentenceTransformer",)},
+)
+#: Those of a cross-encoder. In which type the network computes is chosen by the job.
+PAIR_PROMPT_KEYS = replace(
+    PROMPT_KEYS,
+    honoured=_words("prompts default_prompt_name activation_fn"),
+    irrelevant=_words("__version__ similarity_fn_name truncate_dim keep_in_fp32_modules"),
+    harmless={"model_type": ("CrossEncoder",)},
 )
 
 #: Files in the folder with which the libraries would compute something else.

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 
 from longshore.shared.datasets.columns.arrays import TEXT
 from longshore.shared.errors import InvalidInput
+from longshore.shared.model_formats.huggingface.cross_encoder import (
+    CrossEncoderConfig,
+    is_cross_encoder,
+    read_cross_encoder,
+)
 from longshore.shared.model_formats.huggingface.files import Files, read_object, read_optional
 from longshore.shared.model_formats.huggingface.keys import REFUSED_FILES, SPECIAL_TOKENS_KEYS, TOKENIZER_KEYS
 from longshore.shared.model_formats.huggingface.network import CONFIG, NetworkConfig, read_network
 from longshore.shared.model_formats.huggingface.sentence import (
     MODULES,
-    PROMPTS,
     SentenceConfig,
-    check_model_type,
     read_sentence,
 )
 from longshore.shared.model_formats.huggingface.tensors import find_weights
@@ -25,6 +28,8 @@ from longshore.shared.specs.validation import shorten
 TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS = TOKENIZER_FILE, "tokenizer_config.json", "special_tokens_map.json"
 #: Ids of special tokens, in folders of old versions of transformers.
 ADDED_TOKENS = "added_tokens.json"
+#: The column of the second text of a pair, under the name that transformers has for it.
+SECOND_TEXT = "text_pair"
 #: The files that define the tokenizer.
 TOKENIZER_FILES = (TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, ADDED_TOKENS)
 #: Classes of the library transformers that read tokenizer.json, without the suffix "Fast" that some versions write.
@@ -50,13 +55,27 @@ class TextModel:
     network: NetworkConfig
     #: How an embedding is computed; ``None`` if the network has a head.
     sentence: SentenceConfig | None
-    #: How many tokens of a text are used, including special tokens.
+    #: How a pair of texts is scored; ``None`` if the network reads single texts.
+    pairs: CrossEncoderConfig | None
+    #: How many tokens of a text, or of a pair, are used, including special tokens.
     max_tokens: int
     signature: Signature
     #: The safetensors files, by their path in the folder.
     weights: tuple[str, ...]
     #: Every file that is needed, sorted.
     files: tuple[str, ...]
+
+    @property
+    def prompt(self) -> str:
+        """A prefix of every text, or of the first one of every pair."""
+        settings = self.sentence or self.pairs
+        return "" if settings is None else settings.prompt
+
+    @property
+    def lowercase(self) -> bool:
+        """Whether texts are converted to lower case before tokenization."""
+        settings = self.sentence or self.pairs
+        return settings is not None and settings.lowercase
 
 
 def read_model(files: Files, field: str) -> TextModel:
@@ -69,19 +88,22 @@ def read_model(files: Files, field: str) -> TextModel:
         if name in files:
             raise InvalidInput(field, f"there is a file {name}: {reason}")
     config = read_object(files, CONFIG, field)
-    check_model_type(read_optional(files, PROMPTS, field), field)
-    network = read_network(config, field, encoder=MODULES in files)
-    sentence = read_sentence(files, network.width, field) if MODULES in files else None
+    paired = is_cross_encoder(files, config, field)
+    network = read_network(config, field, encoder=MODULES in files and not paired)
+    sentence = read_sentence(files, network.width, field) if network.head == "encoder" else None
+    pairs = read_cross_encoder(files, config, len(network.labels), field) if paired else None
+    settings = sentence or pairs
     tokenizer_config = _tokenizer(files, config, field)
     weights = find_weights(files, field)
-    signature = _signature(network)
+    signature = _signature(network, pairs)
     signature.check(field)
-    used = {CONFIG, TOKENIZER, *weights, *(sentence.files if sentence else ())}
+    used = {CONFIG, TOKENIZER, *weights, *(name for name in (settings.files if settings else ()) if name in files)}
     used |= {name for name in TOKENIZER_FILES if name in files}
     return TextModel(
         network,
         sentence,
-        _max_tokens(network, sentence, tokenizer_config, field),
+        pairs,
+        _max_tokens(network, None if settings is None else settings.max_tokens, tokenizer_config, field),
         signature,
         tuple(name for name in weights if name.endswith(".safetensors")),
         tuple(sorted(used)),
@@ -107,14 +129,12 @@ def _tokenizer(files: Files, config: Mapping[str, object], field: str) -> dict[s
     return values
 
 
-def _max_tokens(
-    network: NetworkConfig, sentence: SentenceConfig | None, tokenizer: Mapping[str, object], field: str
-) -> int:
+def _max_tokens(network: NetworkConfig, limit: int | None, tokenizer: Mapping[str, object], field: str) -> int:
     """The limit of sentence-transformers, or else of the tokenizer, but at most the positions of the network."""
     limits = [network.positions]
     named = tokenizer["model_max_length"] if "model_max_length" in tokenizer else tokenizer.get("max_len")
-    if sentence is not None and sentence.max_tokens is not None:
-        limits.append(sentence.max_tokens)
+    if limit is not None:
+        limits.append(limit)
     # Tokenizers without a limit have 1e30 here.
     elif isinstance(named, int | float) and not isinstance(named, bool):
         limits.append(int(min(named, network.positions)))
@@ -123,10 +143,26 @@ def _max_tokens(
     return min(limits)
 
 
-def _signature(network: NetworkConfig) -> Signature:
-    text = (Feature(name=TEXT, kind="text"),)
+def _signature(network: NetworkConfig, pairs: CrossEncoderConfig | None) -> Signature:
+    names = (TEXT,) if pairs is None else (TEXT, SECOND_TEXT)
+    features = tuple(Feature(name=name, kind="text") for name in names)
     if network.head == "encoder":
-        return Signature(features=text, task="embedding", target="embedding")
-    if network.head == "regression":
-        return Signature(features=text, task="regression", target="value")
-    return Signature(features=text, task="classification", target="label", labels=network.labels)
+        return Signature(features=features, task="embedding", target="embedding")
+    outputs = len(network.labels)
+    if network.head == "regression" or (pairs is not None and outputs == 1):
+        # As in the pipeline of transformers, unless it is a cross-encoder.
+        sigmoid = network.config.get("problem_type") != "regression" if pairs is None else pairs.sigmoid
+        return Signature(
+            features=features,
+            task="regression",
+            target="value",
+            target_width=None if outputs == 1 else outputs,
+            activation="sigmoid" if sigmoid else None,
+        )
+    multilabel = network.head == "multilabel" or (pairs is not None and pairs.sigmoid)
+    return Signature(
+        features=features,
+        task="multilabel" if multilabel else "classification",
+        target="labels" if multilabel else "label",
+        labels=network.labels,
+    )

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.model_formats.huggingface.keys import CONFIG_KEYS, CROSS_ENCODER_KEYS
+from longshore.shared.model_formats.huggingface.keys import CONFIG_KEYS
 from longshore.shared.specs.validation import shorten
 
 CONFIG = "config.json"
 #: Bidirectional networks of the library transformers that take ``input_ids`` and ``attention_mask``.
 MODEL_TYPES = ("albert", "bert", "camembert", "distilbert", "electra", "mpnet", "roberta", "xlm-roberta")
 #: Networks whose positions start after the id of the padding token, so that fewer are left for the text.
-_OFFSET_POSITIONS = ("camembert", "mpnet", "roberta", "xlm-roberta")
+OFFSET_POSITIONS = ("camembert", "mpnet", "roberta", "xlm-roberta")
 #: Keys that would run code of the folder, of another package or of a server.
 _CODE_KEYS = (
     "auto_map",
@@ -31,15 +31,19 @@ _MAX_DIMENSION = 2**24
 _SIZES = ("num_hidden_layers", "n_layers", "hidden_size", "dim", "intermediate_size", "hidden_dim", "vocab_size")
 
 
+#: What the outputs of a network are; that of a head is the same as the task.
+HeadName = Literal["encoder", "classification", "multilabel", "regression"]
+
+
 @dataclass(frozen=True)
 class NetworkConfig:
     """The configuration of a built-in network."""
 
     model_type: str
     #: ``encoder`` returns a vector for each token; the others return one row of numbers for each text.
-    head: Literal["encoder", "classification", "regression"]
-    #: Only for classification: class names by output.
-    labels: tuple[str | int | bool, ...] | None
+    head: HeadName
+    #: Names of the outputs, for an encoder none.
+    labels: tuple[str | int | bool, ...]
     #: The most tokens of a text, without truncation.
     positions: int
     #: The size of a token's vector.
@@ -65,24 +69,26 @@ def read_network(config: Mapping[str, object], field: str, *, encoder: bool) -> 
         if config.get(key):
             raise InvalidInput(field, f"{CONFIG}: it generates text ({key}); only encoders are supported")
     CONFIG_KEYS.check(config, CONFIG, field)
-    if not encoder:
-        CROSS_ENCODER_KEYS.check(config, CONFIG, field)
     for key in _SIZES:
         if key in config:
             _size(config, key, field)
     positions = _size(config, "max_position_embeddings", field, 512)
-    if model_type in _OFFSET_POSITIONS:
+    if model_type in OFFSET_POSITIONS:
         pad = config.get("pad_token_id")
+        if "pad_token_id" in config and pad is None and model_type != "mpnet":
+            raise InvalidInput(
+                field,
+                f"{CONFIG}: pad_token_id None: positions of {model_type} are counted from it; write the token's id",
+            )
         positions -= 2 if model_type == "mpnet" or not isinstance(pad, int) else max(pad, 0) + 1
     width = _size(config, "dim" if model_type == "distilbert" else "hidden_size", field, 768)
     if encoder:
-        return NetworkConfig(model_type, "encoder", None, positions, width, config)
+        return NetworkConfig(model_type, "encoder", (), positions, width, config)
     return NetworkConfig(model_type, *_head(config, field), positions, width, config)
 
 
-def _head(
-    config: Mapping[str, object], field: str
-) -> tuple[Literal["classification", "regression"], tuple[str | int | bool, ...] | None]:
+def _head(config: Mapping[str, object], field: str) -> tuple[HeadName, tuple[str | int | bool, ...]]:
+    """The kind of the outputs and their names; one output without a ``problem_type`` is a regression, too."""
     architectures = config.get("architectures")
     names = architectures if isinstance(architectures, list) else []
     if not any(isinstance(name, str) and name.endswith("ForSequenceClassification") for name in names):
@@ -94,15 +100,12 @@ def _head(
     labels = _labels(config, field)
     problem = config.get("problem_type")
     if problem == "multi_label_classification":
-        raise InvalidInput(field, f"{CONFIG}: problem_type {problem!r} is not supported: a text must have one label")
-    if len(labels) == 1 or problem == "regression":
-        if len(labels) > 1:
-            raise InvalidInput(
-                field,
-                f"{CONFIG}: problem_type {problem!r}: a regression to {len(labels)} numbers is not supported; use one",
-            )
-        return "regression", None
-    return "classification", labels
+        return "multilabel", labels
+    if problem == "single_label_classification" and len(labels) == 1:
+        raise InvalidInput(
+            field, f"{CONFIG}: problem_type {problem!r} needs two labels or more; write regression for one output"
+        )
+    return ("regression" if len(labels) == 1 or problem == "regression" else "classification"), labels
 
 
 def _labels(config: Mapping[str, object], field: str) -> tuple[str | int | bool, ...]:

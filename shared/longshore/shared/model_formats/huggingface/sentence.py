@@ -17,6 +17,7 @@ from longshore.shared.model_formats.huggingface.keys import (
     POOLING_KEYS,
     PROMPT_KEYS,
     SENTENCE_KEYS,
+    FileKeys,
 )
 from longshore.shared.specs.validation import shorten
 
@@ -72,6 +73,35 @@ class SentenceConfig:
     files: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class TransformerSettings:
+    """The settings of the module Transformer."""
+
+    #: Their file. It may be missing.
+    name: str
+    values: Mapping[str, object]
+    #: How many tokens of a text are used; ``None`` for the network's maximum.
+    max_tokens: int | None
+    #: Whether texts are converted to lower case before tokenization.
+    lowercase: bool
+
+
+def read_transformer(files: Files, keys: FileKeys, field: str) -> TransformerSettings:
+    """Read the settings of the module Transformer.
+
+    :param keys: what is done with each key.
+    :raises InvalidInput: a setting is not supported.
+    """
+    # The library goes on to the next name if a file is missing or has no keys.
+    name = next((file for file in TRANSFORMERS if read_optional(files, file, field)), TRANSFORMERS[0])
+    settings = read_optional(files, name, field)
+    keys.check(settings, name, field)
+    limit = settings.get("max_seq_length")
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+        raise InvalidInput(field, f"{name}: max_seq_length {shorten(limit)} is not a number of tokens")
+    return TransformerSettings(name, settings, limit, bool(settings.get("do_lower_case")))
+
+
 def read_sentence(files: Files, width: int, field: str) -> SentenceConfig:
     """Read ``modules.json`` and the files that it refers to.
 
@@ -83,13 +113,7 @@ def read_sentence(files: Files, width: int, field: str) -> SentenceConfig:
     pooling = _pooling(read_object(files, name, field), name, width, field)
     normalize = f"{normalized}/config.json"
     NORMALIZE_KEYS.check(read_optional(files, normalize, field), normalize, field)
-    # The library goes on to the next name if a file is missing or has no keys.
-    transformer = next((file for file in TRANSFORMERS if read_optional(files, file, field)), TRANSFORMERS[0])
-    settings = read_optional(files, transformer, field)
-    SENTENCE_KEYS.check(settings, transformer, field)
-    limit = settings.get("max_seq_length")
-    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-        raise InvalidInput(field, f"{transformer}: max_seq_length {shorten(limit)} is not a number of tokens")
+    transformer = read_transformer(files, SENTENCE_KEYS, field)
     prompts = read_optional(files, PROMPTS, field)
     PROMPT_KEYS.check(prompts, PROMPTS, field)
     dimensions = prompts.get("truncate_dim")
@@ -97,44 +121,54 @@ def read_sentence(files: Files, width: int, field: str) -> SentenceConfig:
         not isinstance(dimensions, int) or isinstance(dimensions, bool) or not 0 < dimensions <= width
     ):
         raise InvalidInput(field, f"{PROMPTS}: truncate_dim {shorten(dimensions)} is not a number from 1 to {width}")
-    used = (MODULES, name, *(file for file in (normalize, transformer, PROMPTS) if file in files))
+    used = (MODULES, name, *(file for file in (normalize, transformer.name, PROMPTS) if file in files))
     return SentenceConfig(
         pooling,
         normalized is not None,
-        limit,
-        bool(settings.get("do_lower_case")),
+        transformer.max_tokens,
+        transformer.lowercase,
         dimensions,
-        _prompt(prompts, field),
+        default_prompt(prompts, field),
         used,
     )
 
 
-def check_model_type(config: Mapping[str, object], field: str) -> None:
-    """:raises InvalidInput: the folder is that of a cross-encoder or another model than an embedding of texts."""
-    if config.get("model_type") == "CrossEncoder":
-        raise InvalidInput(
-            field, f"{PROMPTS}: model_type 'CrossEncoder' scores pairs of texts, which is not supported; use a model "
-            "that reads single texts"
-        )  # fmt: skip
+def module_kinds(modules: object, field: str) -> list[str]:
+    """The classes of the modules of sentence-transformers in ``modules.json``; the first one is in the folder itself.
+
+    :raises InvalidInput: a module is of another package.
+    """
+    entries = _entries(modules)
+    kinds = [str(entry.get("type")) for entry in entries]
+    names = [kind.rpartition(".")[2] for kind in kinds if kind.rpartition(".")[0] in _PACKAGES]
+    if not names or len(names) != len(kinds):
+        raise _unsupported(kinds, field)
+    if len({str(entry.get("name")) for entry in entries}) < len(entries):
+        raise InvalidInput(field, f"{MODULES}: two modules have the same name, so one would replace the other")
+    if entries[0].get("path") not in ("", "."):
+        raise InvalidInput(field, f"{MODULES}: the network must be in the folder itself; save the model again")
+    return names
+
+
+def _entries(modules: object) -> list[dict[str, object]]:
+    return [entry for entry in modules if isinstance(entry, dict)] if isinstance(modules, list) else []
+
+
+def _unsupported(kinds: list[str], field: str) -> InvalidInput:
+    return InvalidInput(
+        field,
+        f"{MODULES}: {shorten(kinds)} is not supported; use Transformer, Pooling and optionally Normalize of "
+        "sentence_transformers, in this order",
+    )
 
 
 def _modules(modules: object, field: str) -> tuple[str, str | None]:
     """The folder of the pooling module, and that of the module that normalises embeddings, if there is one."""
-    entries = [entry for entry in modules if isinstance(entry, dict)] if isinstance(modules, list) else []
-    kinds = [str(entry.get("type")) for entry in entries]
-    names = [kind.rpartition(".")[2] for kind in kinds if kind.rpartition(".")[0] in _PACKAGES]
-    if len(names) != len(kinds) or names not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
-        raise InvalidInput(
-            field,
-            f"{MODULES}: {shorten(kinds)} is not supported; use Transformer, Pooling and optionally Normalize of "
-            "sentence_transformers, in this order",
-        )
-    if len({str(entry.get("name")) for entry in entries}) < len(entries):
-        raise InvalidInput(field, f"{MODULES}: two modules have the same name, so one would replace the other")
+    entries = _entries(modules)
+    if module_kinds(modules, field) not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
+        raise _unsupported([str(entry.get("type")) for entry in entries], field)
     for entry in entries:
         MODULE_KEYS.check(entry, MODULES, field)
-    if entries[0].get("path") not in ("", "."):
-        raise InvalidInput(field, f"{MODULES}: the network must be in the folder itself; save the model again")
     paths: list[str] = []
     for entry in entries[1:]:
         path = entry.get("path")
@@ -169,7 +203,8 @@ def _pooling(config: Mapping[str, object], name: str, width: int, field: str) ->
     return _MODES[chosen[0]] if mode is None else mode
 
 
-def _prompt(config: Mapping[str, object], field: str) -> str:
+def default_prompt(config: Mapping[str, object], field: str) -> str:
+    """The prefix of every text that ``config_sentence_transformers.json`` states."""
     name, prompts = config.get("default_prompt_name"), config.get("prompts")
     if name is None:
         return ""

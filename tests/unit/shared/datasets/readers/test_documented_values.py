@@ -75,7 +75,7 @@ def test_a_value_is_read_as_documented(
         column = batch.column("x")
         assert (plain_texts(column) if is_json(column.type) else column).to_pylist() == [row.meaning]
     elif row.use == "text":
-        texts = to_texts(batch, TEXT)
+        texts = to_texts(batch, TEXT.features[0])
         assert (texts.values, texts.errors) == ([row.meaning], {})
     elif row.meaning in ERRORS:
         assert ERRORS[row.meaning] in to_matrix(batch, NUMBER).errors[0]

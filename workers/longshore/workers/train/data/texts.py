@@ -93,7 +93,9 @@ def _texts(table: pa.Table, signature: Signature, rows: Rows) -> list[str]:
     return [
         text
         for start, part in _batches(table)
-        for text in to_texts(part.filter(pa.array(selected[start : start + part.num_rows])), signature).values
+        for text in to_texts(
+            part.filter(pa.array(selected[start : start + part.num_rows])), signature.features[0]
+        ).values
     ]
 
 
@@ -122,7 +124,7 @@ def _read(reader: TextReader, part: pa.RecordBatch, field: str, start: int) -> T
 def _refuse_missing(table: pa.Table, signature: Signature, field: str) -> None:
     for start, part in _batches(table):
         try:
-            errors = to_texts(part, signature).errors
+            errors = to_texts(part, signature.features[0]).errors
         except DataError as error:
             raise InvalidInput(field, str(error)) from None
         if errors:
