@@ -130,6 +130,8 @@ def _unfitted(kind: pa.DataType, name: str, how: ColumnPreprocess | None) -> Fea
     if (wanted is None and is_date(stored(kind))) or wanted == "datetime":
         if not (text or is_date(stored(kind))):
             raise InvalidInput("preprocess", f"column {name!r} has {type_name(kind)}, not dates or times")
+        if how is not None:
+            how.check_kind(name, "datetime")
         return Feature(name=name, kind="datetime")
     if wanted == "text" and not text:
         raise InvalidInput("preprocess", f"column {name!r} has {type_name(kind)}, not text")
@@ -142,6 +144,8 @@ def _unfitted(kind: pa.DataType, name: str, how: ColumnPreprocess | None) -> Fea
     shape = shape_of(kind)
     if how is not None and (shape is None or not shape.scalar):
         raise InvalidInput("preprocess", f"column {name!r} has {type_name(kind)}, which is not preprocessed")
+    if how is not None:
+        how.check_kind(name, "number")
     return None
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
+from longshore.shared.errors import InvalidInput
 from longshore.shared.vocabulary import ColumnKind, DatePart, Encoding, Scale
 
 #: The options of each kind of column.
@@ -16,6 +17,7 @@ _OPTIONS: dict[ColumnKind, tuple[str, ...]] = {
     "text": ("length", "buckets", "width"),
     "drop": (),
 }
+_NO_DATE = "missing: a date cannot be replaced by a number; use median, mean or error"
 
 
 class ColumnPreprocess(BaseModel):
@@ -69,13 +71,13 @@ class ColumnPreprocess(BaseModel):
 
     @model_validator(mode="after")
     def _go_together(self) -> ColumnPreprocess:
-        given = [name for name in type(self).model_fields if name != "kind" and getattr(self, name) is not None]
-        fitting = [kind for kind, options in _OPTIONS.items() if set(given) <= set(options)]
-        if given and (not fitting or (self.kind is not None and self.kind not in fitting)):
-            kinds = " or ".join(kind for kind, options in _OPTIONS.items() if given[0] in options)
-            raise ValueError(f"{given[0]} is only for the kind {kinds}; leave it out, or change the kind")
-        if self.kind == "datetime" and isinstance(self.missing, float):
-            raise ValueError("missing: a date cannot be replaced by a number; use median, mean or error")
+        kinds = set(_OPTIONS) if self.kind is None else {self.kind}
+        for name in self._given():
+            kinds = {kind for kind in kinds if name in _OPTIONS[kind]}
+            if not kinds:
+                raise ValueError(f"{_only_for(name)}; leave it out, or change the kind")
+        if self.implied_kind == "datetime" and isinstance(self.missing, float):
+            raise ValueError(_NO_DATE)
         if self.encoding == "one_hot" and self.width is not None:
             raise ValueError("width is only for learned vectors; leave it out, or use encoding=embedding")
         if self.parts is not None and (not self.parts or len(set(self.parts)) < len(self.parts)):
@@ -89,6 +91,29 @@ class ColumnPreprocess(BaseModel):
         """The kind, also if only options name it; ``None`` if it depends on the values."""
         if self.kind is not None:
             return self.kind
-        given = {name for name in type(self).model_fields if name != "kind" and getattr(self, name) is not None}
+        given = set(self._given())
         kinds = [kind for kind, options in _OPTIONS.items() if given and given <= set(options)]
         return kinds[0] if len(kinds) == 1 else None
+
+    def check_kind(self, column: str, kind: ColumnKind) -> None:
+        """Check the options once the kind of a column is known, which its values can decide.
+
+        :raises InvalidInput: an option is not for this kind.
+        """
+        wrong = [name for name in self._given() if name not in _OPTIONS[kind]]
+        if wrong:
+            raise InvalidInput(
+                "preprocess",
+                f"column {column!r}: {_only_for(wrong[0])}, and this column is taken for the kind {kind}; leave it "
+                "out, or give the kind, too",
+            )
+        if kind == "datetime" and isinstance(self.missing, float):
+            raise InvalidInput("preprocess", f"column {column!r} has dates; {_NO_DATE}")
+
+    def _given(self) -> list[str]:
+        return [name for name in type(self).model_fields if name != "kind" and getattr(self, name) is not None]
+
+
+def _only_for(option: str) -> str:
+    kinds = " or ".join(kind for kind, options in _OPTIONS.items() if option in options)
+    return f"{option} is only for the kind {kinds}"

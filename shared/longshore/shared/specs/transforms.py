@@ -35,7 +35,11 @@ class _Fitted(BaseModel):
         # Values that are the default are left out: a row of the catalogue has the whole signature.
         fields: dict[str, object] = handler(self)
         defaults = type(self).model_fields
-        return {name: value for name, value in fields.items() if name == "kind" or value != defaults[name].default}
+        return {
+            name: value
+            for name, value in fields.items()
+            if name == "kind" or getattr(self, name) != defaults[name].default
+        }
 
 
 class NumberTransform(_Fitted):

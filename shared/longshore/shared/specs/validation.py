@@ -34,7 +34,9 @@ def build(kind: type[M], values: Mapping[str, object], prefix: str = "") -> M:
         inner = f" (at {'.'.join(path)})" if len(path) > 1 else ""
         if first["type"] == "missing":
             raise InvalidInput(field, f"required, but missing{inner}") from None
-        raise InvalidInput(field, f"{shorten(first['input'])}{inner}: {first['msg']}") from None
+        raise InvalidInput(
+            field, f"{shorten(first['input'])}{inner}: {first['msg'].removeprefix('Value error, ')}"
+        ) from None
 
 
 def unknown_option(field: str, prefix: str, known: list[str]) -> InvalidInput:

@@ -14,6 +14,7 @@ from longshore.shared.datasets.columns.json_values import decode_json, is_json
 from longshore.shared.datasets.columns.nested_lists import NestedLists, flatten, nulls, unwrap
 from longshore.shared.datasets.columns.number_texts import to_numbers
 from longshore.shared.datasets.columns.types import is_list, is_number, is_text
+from longshore.shared.datasets.columns.utf8 import valid_texts
 from longshore.shared.specs.signature import Feature
 from longshore.shared.specs.validation import shorten
 
@@ -82,6 +83,7 @@ def _numbers(array: pa.Array, offsets: Offsets) -> Column:
 
 def _texts(array: pa.Array, offsets: Offsets) -> Column:
     """Read texts as numbers."""
+    array = valid_texts(array)
     numbers = to_numbers(array)
     column = _numbers(numbers.values, offsets)
     texts = array.take(pa.array(numbers.bad)).to_pylist()

@@ -9,7 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from longshore.shared.datasets.columns.nested_lists import flatten, unwrap
+from longshore.shared.datasets.columns.number_texts import to_numbers
 from longshore.shared.datasets.columns.types import is_list, is_number, is_text
+from longshore.shared.datasets.columns.utf8 import valid_texts
 from longshore.shared.specs.signature import Feature
 from longshore.shared.specs.transforms import NumberTransform
 
@@ -32,13 +34,19 @@ def with_offsets(features: Sequence[Feature], sample: pa.RecordBatch) -> tuple[F
 
     :param sample: some rows, :data:`SAMPLE_ROWS` or about as many.
     """
-    return tuple(feature.model_copy(update={"offsets": _offsets(_doubles(sample, feature))}) for feature in features)
+    return tuple(
+        feature.model_copy(
+            # Logarithms and scores are small numbers, from which no offset must be subtracted.
+            update={"offsets": None if _is_scaled(feature) else _offsets(_doubles(sample, feature))}
+        )
+        for feature in features
+    )
 
 
 def lost_values(features: Sequence[Feature], sample: pa.RecordBatch) -> Iterator[str]:
     """A note for each column of numbers of which different values become the same float32 number."""
     for feature in features:
-        if isinstance(feature.transform, NumberTransform) and feature.transform.scale != "none":
+        if _is_scaled(feature):
             continue  # scaled in 64 bits, so that only what is equal then is lost
         values = _doubles(sample, feature)
         away = values - np.array(feature.offsets or (0.0,))
@@ -57,10 +65,10 @@ def lost_values(features: Sequence[Feature], sample: pa.RecordBatch) -> Iterator
 
 
 def sample_rows(table: pa.Table, features: Sequence[Feature]) -> pa.RecordBatch:
-    """The columns of numbers of some rows of a table, evenly spaced; the table has at least one row."""
+    """The columns of some rows of a table that are, or can be, numbers, evenly spaced; it has at least one row."""
     count = min(table.num_rows, SAMPLE_ROWS)
     places = pa.array((np.arange(count) * table.num_rows) // count)
-    names = list(dict.fromkeys(feature.name for feature in features if feature.kind == "number"))
+    names = list(dict.fromkeys(feature.name for feature in features if feature.kind in ("number", "category")))
     columns = [table[name].take(places).combine_chunks() for name in names]
     return pa.RecordBatch.from_arrays(columns, names)
 
@@ -78,7 +86,9 @@ def _doubles(sample: pa.RecordBatch, feature: Feature) -> Doubles:
         if lists.has_null.any() or (np.diff(lists.offsets) != feature.width).any():
             return none  # the conversion of the rows says which is bad
         array = lists.values
-    elif not (is_number(array.type) or is_text(array.type)):
+    elif is_text(array.type):
+        array = to_numbers(valid_texts(array)).values
+    elif not is_number(array.type):
         return none
     try:
         values = array.drop_null().cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
@@ -86,6 +96,10 @@ def _doubles(sample: pa.RecordBatch, feature: Feature) -> Doubles:
         return none
     rows: Doubles = values.reshape(-1, feature.numbers)
     return rows[np.isfinite(rows).all(axis=1)]
+
+
+def _is_scaled(feature: Feature) -> bool:
+    return isinstance(feature.transform, NumberTransform) and feature.transform.scale != "none"
 
 
 def _offsets(values: Doubles) -> tuple[float, ...] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from longshore.shared.datasets.columns.number_texts import to_numbers
+from longshore.shared.datasets.columns.number_texts import FALSE_WORDS, NULL_WORDS, TRUE_WORDS, are_words, to_numbers
 from longshore.shared.datasets.preprocess.categories import category_texts
 from longshore.shared.specs.validation import shorten
 
@@ -17,15 +17,14 @@ def bad_number(column: pa.Array) -> tuple[int, str] | None:
     """The first row whose text is not a number, and the text, if most texts of a column are numbers; else ``None``."""
     texts = category_texts(column)
     bad = to_numbers(texts).bad
-    if not len(bad) or len(texts) - texts.null_count - len(bad) < NUMBERS * (len(texts) - texts.null_count):
+    if not len(bad) or count_numbers(texts) < NUMBERS * (len(texts) - texts.null_count):
         return None
     return int(bad[0]), text_at(texts, int(bad[0]))
 
 
 def text_at(texts: pa.Array, row: int) -> str:
     """A text for an error message."""
-    value = texts.slice(row, 1).cast(pa.large_binary())[0].as_py()
-    return shorten(value.decode(errors="replace"))
+    return shorten(texts[row].as_py())
 
 
 def bad_number_reason(name: str, row: int, text: str) -> str:
@@ -34,6 +33,12 @@ def bad_number_reason(name: str, row: int, text: str) -> str:
         f"row {row}: column {name!r}: {text} is not a number, as most values of the column are; correct or remove it, "
         f"or take all of them for categories by preprocess={{{name!r}: 'category'}}"
     )
+
+
+def count_numbers(texts: pa.Array) -> int:
+    """How many texts are numbers, without the words for true, false and a missing value: these can be categories."""
+    present = texts.filter(pc.invert(are_words(texts, (*NULL_WORDS, *TRUE_WORDS, *FALSE_WORDS)))).drop_null()
+    return len(present) - len(to_numbers(present).bad)
 
 
 def are_numbers(texts: pa.Array) -> bool:

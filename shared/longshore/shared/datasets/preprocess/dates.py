@@ -11,6 +11,7 @@ from longshore.shared.datasets.columns.json_values import is_json, plain_texts
 from longshore.shared.datasets.columns.nested_lists import nulls, unwrap
 from longshore.shared.datasets.columns.number_texts import NULL_WORDS, are_words, trimmed
 from longshore.shared.datasets.columns.types import is_text
+from longshore.shared.datasets.columns.utf8 import valid_texts
 from longshore.shared.datasets.preprocess.encoded import Doubles, EncodedColumn, Flags
 from longshore.shared.specs.transforms import PART_SIZES, DateTransform
 from longshore.shared.specs.validation import shorten
@@ -100,40 +101,61 @@ def _days(array: pa.Array) -> Doubles:
         .to_numpy(zero_copy_only=False)
     )
     # Whole days and the rest apart: a fraction of a large number of nanoseconds would be rounded.
-    days: Doubles = whole // unit + (whole % unit) / unit
+    first = whole // unit
+    # The last nanosecond of a day is still that day.
+    days: Doubles = np.minimum(first + (whole % unit) / unit, np.nextafter(first + 1.0, first))
     return days
 
 
 def _parsed(texts: pa.Array, kind: pa.DataType) -> tuple[pa.Array, dict[int, str]]:
     """Texts in the format ISO 8601 as dates, and the rows that are none. Words for a missing value are null."""
-    texts = trimmed(texts)
-    texts = pc.if_else(are_words(texts, NULL_WORDS), pa.scalar(None, texts.type), texts)
+    texts = _plain(texts)
     try:
         return texts.cast(kind), {}
     except pa.ArrowInvalid:
         pass
-    zone = " with a time zone" if kind == _UTC else " without a time zone"
+    zone, example = (" with a time zone", "T10:00Z") if kind == _UTC else (" without a time zone", "")
     values, errors = [], {}
     for row, text in enumerate(texts.to_pylist()):
         try:
             values.append(None if text is None else pa.scalar(text).cast(kind))
         except pa.ArrowInvalid:
             values.append(None)
-            errors[row] = f"{shorten(text)} is not a date in the format ISO 8601{zone}, such as 2024-05-31"
+            errors[row] = f"{shorten(text)} is not a date in the format ISO 8601{zone}, such as 2024-05-31{example}"
     return pa.array([None if value is None else value.value for value in values], pa.int64()).cast(kind), errors
 
 
-def are_dates(texts: pa.Array) -> bool | None:
-    """Whether every text is a date in the format ISO 8601, with a time zone (true) or without one (false).
+def date_zones(texts: pa.Array) -> tuple[bool, ...]:
+    """What texts are as dates in the format ISO 8601: without a time zone (false), or with one (true).
 
-    :returns: ``None`` if one is not, or if there is none.
+    :returns: both if there is no text but words for a missing value; nothing if a text is not such a date, or if some
+        have a time zone and others have none.
     """
-    texts = trimmed(texts.drop_null())
-    texts = texts.filter(pc.invert(are_words(texts, NULL_WORDS)))
+    texts = _plain(texts).drop_null()
+    fitting = []
     for zoned, kind in ((False, _NAIVE), (True, _UTC)):
         try:
-            if len(texts.cast(kind)):
-                return zoned
+            texts.cast(kind)
         except pa.ArrowInvalid:
             continue
+        fitting.append(zoned)
+    return tuple(fitting)
+
+
+def first_zone(texts: pa.Array) -> bool | None:
+    """Whether the first text that is a date has a time zone; ``None`` if there is none."""
+    zones = date_zones(texts)
+    if zones:
+        return zones[0] if len(zones) == 1 else None
+    for row in range(len(texts)):
+        zones = date_zones(texts.slice(row, 1))
+        if len(zones) == 1:
+            return zones[0]
     return None
+
+
+def _plain(texts: pa.Array) -> pa.Array:
+    """Texts as Arrow reads them as dates: words for a missing value are null, and nanoseconds are cut."""
+    texts = trimmed(valid_texts(texts))
+    texts = pc.if_else(are_words(texts, (*NULL_WORDS, "NaT")), pa.scalar(None, texts.type), texts)
+    return pc.replace_substring_regex(texts, r"([.][0-9]{6})[0-9]{1,3}", r"\1")

@@ -10,6 +10,7 @@ import pyarrow as pa
 from longshore.shared.datasets.columns.nested_lists import nulls, unwrap
 from longshore.shared.datasets.columns.number_texts import to_numbers
 from longshore.shared.datasets.columns.types import is_number, is_text
+from longshore.shared.datasets.columns.utf8 import valid_texts
 from longshore.shared.datasets.preprocess.encoded import Doubles, EncodedColumn, Flags
 from longshore.shared.specs.signature import Feature
 from longshore.shared.specs.transforms import NumberTransform
@@ -45,6 +46,7 @@ def read_numbers(array: pa.Array) -> tuple[Doubles, Flags, dict[int, str]]:
     """
     array, errors = unwrap(array), {}
     if is_text(array.type):
+        array = valid_texts(array)
         numbers = to_numbers(array)
         texts = array.take(pa.array(numbers.bad)).to_pylist()
         errors = {int(row): f"{shorten(text)} is not a number" for row, text in zip(numbers.bad, texts, strict=True)}
@@ -78,7 +80,7 @@ def quantile_points(values: Doubles) -> tuple[tuple[float, float], ...]:
 
     :param values: finite, at least one.
     """
-    ranks = np.linspace(0, 1, min(MAX_POINTS, len(values)))
+    ranks = np.linspace(0, 1, min(MAX_POINTS, len(values))) if len(values) > 1 else np.array([0.5])
     at = np.quantile(values, ranks)
     normal = NormalDist()
     scores = np.array([normal.inv_cdf(rank) for rank in np.clip(ranks, _OUTER, 1 - _OUTER)])

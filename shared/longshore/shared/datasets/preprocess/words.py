@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from longshore.shared.datasets.columns.json_values import is_json, plain_texts
 from longshore.shared.datasets.columns.nested_lists import unwrap
 from longshore.shared.datasets.columns.types import is_text
+from longshore.shared.datasets.columns.utf8 import valid_texts
 from longshore.shared.datasets.preprocess.encoded import EncodedColumn
 from longshore.shared.specs.transforms import TextTransform
 
@@ -63,17 +64,7 @@ def split_words(array: pa.Array) -> Words:
     array = plain_texts(array) if is_json(array.type) else unwrap(array)
     if not (is_text(array.type) or pa.types.is_null(array.type)):
         raise TypeError(f"has the type {array.type}")
-    texts = pc.utf8_lower(pc.utf8_normalize(_valid(array), "NFKC"))
+    valid = valid_texts(array.cast(pa.large_string())).fill_null("")
+    texts = pc.utf8_lower(pc.utf8_normalize(valid, "NFKC"))
     spaced = pc.replace_substring_regex(texts, _UNSPACED, r" \1 ")
     return Words(pc.split_pattern_regex(spaced, _BETWEEN))
-
-
-def _valid(array: pa.Array) -> pa.Array:
-    """Texts without nulls, and with the replacement character for bytes that are not UTF-8."""
-    array = array.cast(pa.large_string()).fill_null("")
-    try:
-        array.validate(full=True)
-        return array
-    except pa.ArrowInvalid:
-        values = array.cast(pa.large_binary()).to_pylist()
-        return pa.array([value.decode(errors="replace") for value in values], pa.large_string())

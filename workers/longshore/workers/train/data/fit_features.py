@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -62,11 +62,13 @@ def fit_features(
     fixed = None if base is None else base(features)
     if fixed is not None:
         return FittedFeatures(FittedColumns(fixed), sample, spec.target)
-    features = with_offsets(features, sample) if spec.standardize else features
     mixed = spec.tokenizer is None and image_shape(spec.config) is None
-    if not (mixed and needs_fit(features, spec.preprocess, rows)):
-        return FittedFeatures(FittedColumns(features), sample, spec.target)
-    fitter = TableFitter(features, spec.preprocess)
-    for batch, trained in batches(fitter.columns):
-        fitter.add(batch, trained)
-    return FittedFeatures(fitter.fitted(), sample, spec.target)
+    columns = FittedColumns(features)
+    if mixed and needs_fit(features, spec.preprocess, rows):
+        fitter = TableFitter(features, spec.preprocess)
+        for batch, trained in batches(fitter.columns):
+            fitter.add(batch, trained)
+        columns = fitter.fitted()
+    if spec.standardize:
+        columns = replace(columns, features=with_offsets(columns.features, sample))
+    return FittedFeatures(columns, sample, spec.target)

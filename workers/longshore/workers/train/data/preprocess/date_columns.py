@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from longshore.shared.datasets.columns.json_values import is_json, plain_texts
 from longshore.shared.datasets.columns.nested_lists import unwrap
 from longshore.shared.datasets.columns.types import is_text
-from longshore.shared.datasets.preprocess.dates import YEAR, are_dates, read_dates
+from longshore.shared.datasets.preprocess.dates import YEAR, first_zone, is_date, read_dates
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.preprocess import ColumnPreprocess
 from longshore.shared.specs.signature import Feature
@@ -27,6 +28,7 @@ class DateFitter:
         self._name = name
         self._how = how
         self._sample = Sample()
+        #: Whether the dates have a time zone; ``None`` until there are some.
         self._zoned: bool | None = None
         self.missing = 0
 
@@ -81,7 +83,9 @@ def _choose_parts(days: Doubles) -> tuple[DatePart, ...]:
 
 def _is_zoned(column: pa.Array) -> bool | None:
     """Whether the dates have a time zone; ``None`` if there are none."""
-    column = unwrap(column)
+    column = plain_texts(column) if is_json(column.type) else unwrap(column)
     if pa.types.is_timestamp(column.type):
         return column.type.tz is not None
-    return are_dates(column) if is_text(column.type) else None
+    if not is_text(column.type):
+        return False if is_date(column.type) else None
+    return first_zone(column)

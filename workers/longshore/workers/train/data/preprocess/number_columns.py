@@ -60,13 +60,7 @@ class NumberFitter:
             scale=scale if len(values) else "none",
             points=quantile_points(values) if scale == "quantile" and len(values) else (),
         )
-        return self._feature if transform == NumberTransform() else _with(self._feature, transform)
-
-
-def _with(feature: Feature, transform: NumberTransform) -> Feature:
-    # Logarithms and scores are small numbers, from which no offset must be subtracted.
-    offsets = feature.offsets if transform.scale == "none" else None
-    return feature.model_copy(update={"transform": transform, "offsets": offsets})
+        return self._feature.model_copy(update={"transform": None if transform == NumberTransform() else transform})
 
 
 def _choose_scale(values: Doubles) -> Scale:

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 
 from longshore.shared.datasets.columns.number_texts import to_numbers
 from longshore.shared.datasets.preprocess.categories import category_texts
-from longshore.shared.datasets.preprocess.choice import NUMBERS, are_numbers, bad_number_reason, text_at
-from longshore.shared.datasets.preprocess.dates import are_dates
+from longshore.shared.datasets.preprocess.choice import NUMBERS, are_numbers, bad_number_reason, count_numbers, text_at
+from longshore.shared.datasets.preprocess.dates import date_zones
 from longshore.shared.datasets.preprocess.words import split_words
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.preprocess import ColumnPreprocess
@@ -55,45 +55,47 @@ class TextFitter:
         self._seen, self._numbers, self._bad = 0, 0, (-1, "")
         self._lengths = Sample()
         self._dates: DateFitter | None = DateFitter(name, how) if self._wanted is None else None
+        #: What all texts are as dates: see :func:`date_zones`.
+        self._zones = {False, True}
         self._as_numbers: NumberFitter | None = None
         if self._wanted is None:
             self._as_numbers = NumberFitter(Feature(name=name), how)
 
     def add(self, column: pa.Array, trained: npt.NDArray[np.bool_]) -> None:
         """See the next rows; see :meth:`NumberFitter.add`."""
+        texts = category_texts(column)
         if self._dates is not None:
-            if are_dates(category_texts(column)) is None:
+            self._zones &= set(date_zones(texts))
+            if not self._zones:
                 self._dates = None
             else:
-                self._dates.add(column, trained)
+                self._dates.add(texts, trained)
         if self._as_numbers is not None:
-            if are_numbers(category_texts(column)):
-                self._as_numbers.add(column, trained)
+            if are_numbers(texts):
+                self._as_numbers.add(texts, trained)
             else:
                 self._as_numbers = None
-        self._look_for_bad_numbers(column)
-        column = column.filter(pa.array(trained))
+        self._look_for_bad_numbers(texts)
+        texts = texts.filter(pa.array(trained))
         if self._wanted != "category":
-            self._lengths.add(np.diff(split_words(column).offsets).astype(np.float64))
-        texts = category_texts(column)
+            self._lengths.add(np.diff(split_words(texts).offsets).astype(np.float64))
         self._rows += len(texts)
         self._missing += texts.null_count
         if self._wanted != "text":
             self._count(texts.drop_null())
 
-    def _look_for_bad_numbers(self, column: pa.Array) -> None:
+    def _look_for_bad_numbers(self, texts: pa.Array) -> None:
         if self._wanted is None and not self._bad[1]:
-            texts = category_texts(column)
             bad = to_numbers(texts).bad
             if len(bad):
                 self._bad = (self._seen + int(bad[0]), text_at(texts, int(bad[0])))
-        self._seen += len(column)
+        self._seen += len(texts)
 
     def _count(self, texts: pa.Array) -> None:
         if self._wanted is None:
-            self._numbers += len(texts) - len(to_numbers(texts).bad)
+            self._numbers += count_numbers(texts)
         counted = pc.value_counts(texts)
-        values, counts = _decoded(counted.field(0)), counted.field(1).to_pylist()
+        values, counts = counted.field(0).to_pylist(), counted.field(1).to_pylist()
         for value, count in zip(values, counts, strict=True):
             if value in self._counts or len(self._counts) < _MAX_COUNTED:
                 self._counts[value] += count
@@ -106,9 +108,9 @@ class TextFitter:
         if self._wanted is not None:
             return self._wanted
         present = self._rows - self._missing
-        if self._dates is not None and present:
+        if self._dates is not None and len(self._zones) == 1 and present:
             return "datetime"
-        if self._as_numbers is not None and present:
+        if self._as_numbers is not None and self._numbers:
             return "number"
         if self._numbers >= NUMBERS * present > 0 and self._bad[1]:
             raise InvalidInput("data", bad_number_reason(self._name, *self._bad))
@@ -124,6 +126,7 @@ class TextFitter:
         :raises InvalidInput: no row to train on has a value.
         """
         kind = self.kind()
+        self._how.check_kind(self._name, kind)
         if kind == "datetime":
             assert self._dates is not None
             return self._dates.fitted()
@@ -174,12 +177,3 @@ class TextFitter:
     def different(self) -> int:
         """Different values in the rows to train on."""
         return len(self._counts)
-
-
-def _decoded(texts: pa.Array) -> list[str]:
-    """The texts; those that are not UTF-8 with a replacement character."""
-    try:
-        values: list[str] = texts.to_pylist()
-    except UnicodeDecodeError:
-        values = [value.decode(errors="replace") for value in texts.cast(pa.large_binary()).to_pylist()]
-    return values
