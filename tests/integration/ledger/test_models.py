@@ -49,6 +49,9 @@ def test_references_lead_to_versions(ledger: Ledger) -> None:
     versions = ledger.models.versions("digits")
     assert [(version.version, version.aliases) for version in versions] == [(1, []), (2, ["production"]), (3, [])]
     assert ledger.models.versions("nobody") == []
+    for version in versions:
+        assert ledger.models.get(ModelReference("digits", version.version)) == version
+    assert ledger.models.get(ModelReference.parse("digits@production")).aliases == ["production"]
 
 
 def test_what_does_not_exist_is_answered_with_what_does(ledger: Ledger) -> None:
@@ -115,7 +118,8 @@ def test_only_the_current_attempt_adds_its_version(ledger: Ledger) -> None:
 def test_every_move_of_an_alias_is_kept(ledger: Ledger) -> None:
     add(ledger, alias="production")
     add(ledger)
-    assert ledger.models.promote(ModelReference.parse("digits"), "production", "grace")[0].version == 2
+    promoted, _ = ledger.models.promote(ModelReference.parse("digits"), "production", "grace")
+    assert (promoted.version, promoted.aliases) == (2, ["production"])
     assert ledger.models.promote(ModelReference.parse("digits:1"), "production", "ada")[0].version == 1
 
     history = ledger.models.alias_history("digits", "production")

@@ -68,6 +68,9 @@ def test_a_promotion_by_hand_asks_the_newest_evaluation(
     for epochs in (30, 1):
         client.train("byhand", "mlp", rows, "y", epochs=epochs, learning_rate=0.01, seed=1).wait(TIMEOUT_S)
     assert client.models.promote("byhand:1", "production", if_="val_accuracy >= 0.5").version == 1
+    with pytest.raises(InvalidInput, match="'balanced_accuracy' is no metric of an evaluation; there are accuracy"):
+        client.models.promote("byhand:1", "production", if_="balanced_accuracy >= 0.5")
+    assert client.models.get("byhand@production").aliases == ["production"]
     with pytest.raises(NotPromoted, match=r"accuracy .*was not measured"):
         client.models.promote("byhand:2", "production", if_="accuracy >= production")
     # On other rows a version can look better than it is.

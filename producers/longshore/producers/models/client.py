@@ -8,7 +8,7 @@ from pathlib import Path
 
 from longshore.producers.models.exporting import choose_format, write_export
 from longshore.producers.models.importing import SignatureLike, read_import
-from longshore.shared.conditions.language import parse
+from longshore.producers.planning.conditions import check_condition
 from longshore.shared.errors import InvalidInput, NotPromoted
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.models.registry import NewVersion
@@ -44,7 +44,7 @@ class ModelsClient:
 
         :raises UnknownModel: there is no such version.
         """
-        return self._ledger.models.resolve(ModelReference.parse(reference))
+        return self._ledger.models.get(ModelReference.parse(reference))
 
     def promote(self, reference: str, alias: str, *, if_: str | None = None) -> VersionRecord:
         """Point an alias at a version. Jobs that are already submitted keep their version.
@@ -56,7 +56,7 @@ class ModelsClient:
         :raises NotPromoted: the condition is false; the alias is unchanged.
         """
         if if_ is not None:
-            parse(if_, "if_")
+            check_condition(if_, "if_")
         version, promotion = self._ledger.models.promote(ModelReference.parse(reference), alias, self._producer, if_)
         if not promotion.promoted:
             raise NotPromoted(f"{version.model}@{promotion.notes[0]}")
@@ -158,4 +158,4 @@ class ModelsClient:
                 self._store.write_alias_pointer(name, alias, version)
 
         version = self._ledger.models.add(new, write_pointers)
-        return self._ledger.models.resolve(ModelReference(name, version))
+        return self._ledger.models.get(ModelReference(name, version))

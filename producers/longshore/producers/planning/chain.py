@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from longshore.producers.data import Data
 from longshore.producers.options.keywords import EvaluateOptions, InferOptions, PromoteOptions
+from longshore.producers.planning.conditions import check_condition
 from longshore.producers.planning.context import PlanningContext
 from longshore.producers.planning.evaluate import check_target, plan_evaluation
 from longshore.producers.planning.infer import InferencePlanner, check_free_unless_known, cut_file
@@ -18,7 +19,6 @@ from longshore.producers.planning.output_files import check_apart, check_kept, s
 from longshore.producers.planning.queues import QueueChoice
 from longshore.producers.requests import Evaluate, Infer
 from longshore.producers.ttl_cache import TtlCache
-from longshore.shared.conditions.language import parse
 from longshore.shared.datasets.detect import detect
 from longshore.shared.datasets.inline import encode_block, to_table
 from longshore.shared.datasets.open import open_source, with_listing, with_uses
@@ -78,7 +78,7 @@ class LinkPlanner:
         """:raises InvalidInput: the alias or the condition is wrong; names it."""
         check_alias(request.alias)
         if request.if_ is not None:
-            parse(request.if_, "if_")
+            check_condition(request.if_, "if_")
         options = sort_options(request.options or {}, PromoteSpec)
         _no_format(options.format)
         spec = PromoteSpec(alias=request.alias, condition=request.if_).model_dump_json(exclude_defaults=True)

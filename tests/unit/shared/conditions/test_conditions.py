@@ -6,12 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore.producers.planning.conditions import check_gate
+from longshore.producers.planning.conditions import check_condition, check_gate
 from longshore.shared.conditions.decision import Decision, VersionMetrics, decide
 from longshore.shared.conditions.language import SIGNS, parse
 from longshore.shared.errors import InvalidInput
+from longshore.shared.specs.evaluate import METRICS
 from longshore.shared.specs.jobs import FileInput
 from longshore.shared.specs.train import TrainSpec
+from longshore.shared.specs.train.metrics import MEASURABLE
+from longshore.workers.train.objective.class_sums import CLASS_METRICS
+from longshore.workers.train.objective.label_sums import LABEL_METRICS
+from longshore.workers.train.objective.number_sums import NUMBER_METRICS
 
 NEW = {"val_accuracy": 0.95, "val_loss": 0.2, "train_loss": 0.1, "accuracy": 0.9}
 OLD = {"val_accuracy": 0.96, "val_loss": 0.3}
@@ -120,6 +125,34 @@ def test_signs_are_those_of_python(left: float, right: float, sign: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("condition", "reason"),
+    [
+        ("accuracy > 0.9 and val_loss < production and test_r2 > 0", None),
+        ("recall >= production and old.f1 < 1", None),
+        ("balanced_accuracy > 0.9", "'balanced_accuracy' is no metric of an evaluation; there are accuracy, "),
+        ("rmse < 2", "'rmse' is no metric of an evaluation; a training gives val_rmse"),
+        ("acuracy > 0.9", "did you mean accuracy"),
+        ("not (accuracy > 0.9 or old.top5_accuracy > 0)", "'old.top5_accuracy' is no metric"),
+        ("val_log_loss < production", "'val_log_loss' is no metric of a training; there are val_loss, "),
+        ("test_average_precision > 0.5", "'test_average_precision' is no metric of a training"),
+    ],
+)
+def test_metrics_that_nothing_measures_are_refused(condition: str, reason: str | None) -> None:
+    if reason is None:
+        assert check_condition(condition, "if_")
+        return
+    with pytest.raises(InvalidInput, match=reason) as refused:
+        check_condition(condition, "if_")
+    assert refused.value.field == "if_"
+
+
+def test_what_the_workers_measure_can_be_in_a_condition() -> None:
+    measured = {*CLASS_METRICS, *NUMBER_METRICS, *LABEL_METRICS, "loss", "recall_at_1"}
+    assert measured == set(MEASURABLE)
+    assert measured - {"loss", "rmse", "perplexity", "recall_at_1"} | {"log_loss"} == set(METRICS)
+
+
+@pytest.mark.parametrize(
     ("options", "reason"),
     [
         ({"promote_if": "val_loss < 1"}, "no alias"),
@@ -150,7 +183,10 @@ def test_signs_are_those_of_python(left: float, right: float, sign: str) -> None
         ),
         ({"promote_if": "val_mae < 1 and val_f1 > 0", "alias": "p"}, None),
         ({"promote_if": "val_auroc > 0.9", "alias": "p"}, "'val_auroc' is not measured; add it to the metrics: auroc"),
-        ({"promote_if": "val_balanced_accuracy > 0.9", "alias": "p"}, "is of no training; a training can measure loss"),
+        (
+            {"promote_if": "val_balanced_accuracy > 0.9", "alias": "p"},
+            "is no metric of a training; there are val_loss, ",
+        ),
         ({"promote_if": "val_recall_at_1 > 0", "alias": "production", "task": "embedding"}, None),
         ({"promote_if": "val_loss <", "alias": "production"}, "at character 11"),
         ({"promote_if": "val_loss < 1 and train_loss < 1 and val_loss < production", "alias": "production"}, None),

@@ -64,9 +64,7 @@ def show(options: Options, reference: str) -> None:
     """Show a version: signature, metrics and origin."""
     with connected(options) as client:
         record = client.models.get(reference)
-        # Only the list contains the aliases.
-        listed = [each for each in client.models.versions(record.model) if each.version == record.version]
-    _print_version(options, listed[0] if listed else record)
+    _print_version(options, record)
 
 
 @models.command()

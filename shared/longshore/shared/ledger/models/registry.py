@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -55,6 +55,15 @@ class Models:
                 raise UnknownModel(field, self._what_there_is(conn, reference))
         return version
 
+    def get(self, reference: ModelReference) -> VersionRecord:
+        """Like :meth:`resolve`, with the aliases that point at the version.
+
+        :raises UnknownModel: there is no such version.
+        """
+        version = self.resolve(reference)
+        with self._database.connection() as conn:
+            return replace(version, aliases=_aliases_of(conn, version))
+
     def names(self) -> list[ModelRecord]:
         """Every model, by name."""
         with self._database.connection() as conn:
@@ -86,7 +95,7 @@ class Models:
     ) -> tuple[VersionRecord, Promotion]:
         """Point an alias at the version that ``reference`` means, if a condition on metrics holds.
 
-        :returns: the version and the decision.
+        :returns: the version, with its aliases now, and the decision.
         :raises UnknownModel: there is no such version.
         :raises InvalidInput: ``alias`` is not a valid name.
         """
@@ -98,7 +107,8 @@ class Models:
             if conn.execute(statements.models.LOCK_VERSION, values).fetchone() is None:
                 raise UnknownModel("model", f"{version.model}:{version.version} was deleted in the meantime")
             promotion = move_alias(conn, alias, version, set_by, condition)
-        return version, promotion
+            aliases = _aliases_of(conn, version)
+        return replace(version, aliases=aliases), promotion
 
     def remove_alias(self, model: str, alias: str, set_by: str) -> VersionRecord:
         """Remove an alias. Its history stays, with the removal. Returns the version that it pointed at.
@@ -125,8 +135,7 @@ class Models:
         values = {"model": version.model, "version": version.version}
         with self._database.transaction() as conn:
             conn.execute(statements.models.LOCK_VERSION, values)
-            aliases = [row[0] for row in conn.execute(statements.models.ALIASES_OF_VERSION, values)]
-            if aliases:
+            if aliases := _aliases_of(conn, version):
                 raise InvalidInput(
                     "model",
                     f"{reference} is {', '.join(aliases)}; point that at another version first, or take it away",
@@ -175,3 +184,9 @@ def add_version(conn: Connection, new: NewVersion, job: UUID | None) -> AddedVer
     made = records(conn, VersionRecord).execute(statements.models.RESOLVE_VERSION, values).fetchone()
     assert made is not None  # it was added this moment
     return AddedVersion(version, move_alias(conn, new.alias, made, new.set_by, new.promote_if))
+
+
+def _aliases_of(conn: Connection, version: VersionRecord) -> list[str]:
+    """The aliases that point at a version, by name."""
+    values = {"model": version.model, "version": version.version}
+    return [row[0] for row in conn.execute(statements.models.ALIASES_OF_VERSION, values)]
