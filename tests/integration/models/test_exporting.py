@@ -17,9 +17,10 @@ from longshore.producers.models.exporting import choose_format, write_export
 from longshore.producers.models.importing import read_import
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.signature import Feature, Signature, Task
+from longshore.shared.specs.transforms import CategoryTransform, TextTransform
 from longshore.shared.store.blobs import describe
 from longshore.shared.store.manifest import Manifest
-from longshore.workers.families.model import assemble
+from longshore.workers.families.model import assemble, build_network
 from longshore.workers.families.registry import get_family
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.families.weights import read_weights, save_weights
@@ -277,3 +278,30 @@ def test_formats_that_a_runtime_does_not_support_are_refused(version: Version, t
             InvalidInput, match=f"format: {form}: a version of the runtime pt2 can only be exported as a folder"
         ):
             write_export(choose_format(Path("a"), form), manifest, version.files, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("form", "transform", "message"),
+    [
+        ("onnx", TextTransform(length=3, buckets=16, width=2), "onnx: column 'c' is a text, and programs cannot hash"),
+        ("pt2", TextTransform(length=3, buckets=16, width=2), "pt2: column 'c' is a text, and programs cannot hash"),
+        ("pt2", CategoryTransform(categories=("a",)), "pt2: column 'c' has categories, .* use the format onnx"),
+    ],
+)
+def test_a_column_that_a_program_cannot_preprocess_is_refused_by_name(
+    tmp_path: Path, form: Literal["onnx", "pt2"], transform: TextTransform | CategoryTransform, message: str
+) -> None:
+    signature = Signature(
+        features=(Feature(name="a"), Feature(name="c", kind=transform.kind, transform=transform)),
+        task="regression",
+        target="y",
+    )
+    family = get_family("linear")
+    config = family.config.model_validate({})
+    weights = tmp_path / "weights.safetensors"
+    save_weights(assemble(build_network(family, config, signature, 1), None), weights)
+    manifest = Manifest(
+        family="linear", config={}, weights=describe(weights), signature=signature, created_at="2026-01-01T00:00:00Z"
+    )
+    with pytest.raises(InvalidInput, match=f"format: {message}"):
+        write_export(form, manifest, {"weights.safetensors": weights}, tmp_path / f"model.{form}")

@@ -137,6 +137,8 @@ def _read_folder(folder: Path) -> Imported:
     for path in files.values():
         if not path.is_file():
             raise InvalidInput("path", f"cannot read {path}: there is no such file; specify an exported folder")
+    if manifest.runtime in (RuntimeName.ONNX, RuntimeName.PT2):
+        _check_untransformed(manifest.signature, "manifest.signature")
     if manifest.runtime is RuntimeName.ONNX:
         manifest.signature.check("manifest.signature")
         read_program(_read(files[CONTENT_FILES[RuntimeName.ONNX]]), manifest.signature, "path")
@@ -164,7 +166,19 @@ def _read_signature(source: SignatureLike) -> Signature:
             raise InvalidInput("signature", f"{path} does not contain a JSON object")
     signature = source if isinstance(source, Signature) else build(Signature, source, "signature.")
     signature.check("signature")
+    _check_untransformed(signature, "signature")
     return signature
+
+
+def _check_untransformed(signature: Signature, field: str) -> None:
+    """:raises InvalidInput: a column of a program has preprocessing, as versions have that Longshore trained."""
+    for feature in signature.features:
+        if feature.transform is not None:
+            raise InvalidInput(
+                f"{field}.features",
+                f"{feature.name!r} has a transform, but programs preprocess columns themselves; leave the transform "
+                "out, and declare what the program takes: a category as a text, and a date as a number",
+            )
 
 
 def _begins_with(path: Path, magic: bytes) -> bool:

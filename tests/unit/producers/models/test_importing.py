@@ -56,6 +56,10 @@ def test_importing_an_exported_program_gives_the_same_version(model: Path, tmp_p
         ("{}", r"signature\.features: required"),
         (JSON.replace('"regression"', '"classification"'), r"signature\.labels: classification needs two or more"),
         (JSON.replace('"width":3', '"kind":"text"'), r"signature\.features: a program takes numbers"),
+        (
+            JSON.replace('"width":3', '"transform":{"kind":"number","fill":0}'),
+            r"signature\.features: 'b' has a transform, but programs preprocess columns themselves; leave",
+        ),
         (JSON.replace("3", "4"), "path: .*takes 3 numbers per row, .* give 4"),
     ],
 )

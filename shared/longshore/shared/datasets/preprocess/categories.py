@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -19,6 +21,8 @@ from longshore.shared.specs.transforms import CategoryTransform
 _EXACT = 2.0**53
 #: A whole number with a fraction of zeros.
 _ZEROS = r"^(-?[0-9]+)\.0+$"
+
+_WHOLE = re.compile("-?[0-9]+")
 
 _Codes = npt.NDArray[np.int64]
 
@@ -45,6 +49,21 @@ def encode_categories(array: pa.Array, transform: CategoryTransform) -> EncodedC
     elif missing.any() and not transform.missing:
         note = "has missing values, and no row to train on had; the network gets them as unknown"
     return EncodedColumn(codes.astype(np.float32)[:, None], note=note)
+
+
+def category_codes(transform: CategoryTransform) -> dict[str, int]:
+    """The code of each text that is a category, for programs that look texts up.
+
+    With other ways to write a category: those that :func:`encode_categories` knows, except for fractions of more than
+    one zero. An empty text is a missing category.
+    """
+    codes = {category: code for code, category in enumerate(transform.categories, 1)}
+    usual = _usual(pa.array(transform.categories, pa.large_string())).to_pylist()
+    for code, text in enumerate(usual, 1):
+        words = {"true": TRUE_WORDS, "false": FALSE_WORDS}.get(text, (text,))
+        for word in (*words, f"{text}.0") if _WHOLE.fullmatch(text) else words:
+            codes.setdefault(word, code)
+    return codes | ({"": transform.codes} if transform.missing else {})
 
 
 def category_texts(array: pa.Array) -> pa.Array:

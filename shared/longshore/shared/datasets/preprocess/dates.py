@@ -21,7 +21,7 @@ from longshore.shared.vocabulary import DatePart
 YEAR = 365.2425
 _MICROSECONDS_PER_DAY = 86_400_000_000
 #: 1970-01-01 was a Thursday, and a week begins on Monday.
-_FIRST_WEEKDAY = 3
+FIRST_WEEKDAY = 3
 #: Microseconds from 1970-01-01, naive or in UTC.
 _NAIVE, _UTC = pa.timestamp("us"), pa.timestamp("us", "UTC")
 
@@ -54,7 +54,7 @@ def date_part(days: Doubles, part: DatePart, origin: float) -> Doubles:
     if part == "time":
         return days[:, None] - origin
     if part == "weekday":
-        weekday = (np.floor(days).astype(np.int64) + _FIRST_WEEKDAY) % 7
+        weekday = (np.floor(days).astype(np.int64) + FIRST_WEEKDAY) % 7
         return np.eye(7)[weekday]
     angle = 2 * np.pi * (days / YEAR if part == "season" else days % 1)
     return np.stack([np.sin(angle), np.cos(angle)], axis=1)
