@@ -269,6 +269,53 @@ def lists_of(arrays: list[pa.Array]) -> list[list[float] | None]:
     return lists
 
 
+@pytest.mark.parametrize("seed", seeds(40))
+def test_json_lists_far_from_0_keep_their_differences(folder: Path, seed: int) -> None:
+    """Offsets are subtracted from the numbers of a list in 64 bits, whatever else is in its block."""
+    random = np.random.default_rng(seed)
+    rows, width = int(random.integers(2, 30)), int(random.integers(1, 5))
+    offsets = random.choice([0.0, 1.7e9, -4e12, 0.5], width)
+    values = offsets + random.choice([1e-2, 1.0, 1e6]) * random.normal(size=(rows, width))
+    whole = random.random(rows) < 0.3
+    values[whole] = values[whole].round()
+    lines = [[int(each) if each == round(each) else each for each in row] for row in values.tolist()]
+    wrong: list[object] = ["x", None, [1.0] * (width + 1)]
+    odd = {int(row): wrong[random.integers(len(wrong))] for row in random.integers(0, rows, 2)}
+    path = folder / "far.jsonl"
+    cells = [odd.get(number, row) for number, row in enumerate(lines)]
+    path.write_text("".join(json.dumps({"c0": each, "n": number}) + "\n" for number, each in enumerate(cells)))
+    feature = Feature(name="c0", width=width, offsets=tuple(offsets.tolist()))
+    expected = (values - offsets).astype(np.float32)
+    for block in (int(random.integers(20, 300)), 1 << 20):
+        row = 0
+        for array in read_column(path, "c0", ColumnUses(lists=frozenset({"c0"})), block, ["c0"]):
+            column = convert(array, feature)
+            good = [place for place in range(len(array)) if row + place not in odd]
+            assert sorted(column.errors) == [place for place in range(len(array)) if row + place in odd]
+            np.testing.assert_array_equal(column.values[good], expected[[row + place for place in good]])
+            row += len(array)
+        assert row == rows
+
+
+LINES = ['{"x": 1, "y": 2}'] * 8
+BOTH = frozenset({"x", "y"})
+USES = {"numbers": ColumnUses(numbers=BOTH), "texts": ColumnUses(texts=BOTH), "written": ColumnUses(written=BOTH)}
+TWICE = ['{"x": 1, "x": 2, "y": 3}', '{"x": {"a": 1, "a": 2}, "y": 3}', '{"y": 3, "x": 2, "y": 3}']
+
+
+@pytest.mark.parametrize("line", TWICE)
+@pytest.mark.parametrize("block", [20, 1 << 20])
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("before", [LINES, [*LINES, '{"x": "odd", "y": 2}']], ids=["alike", "with an odd value"])
+def test_a_key_that_occurs_twice_is_refused_with_its_row(
+    folder: Path, line: str, block: int, use: str, before: list[str]
+) -> None:
+    path = folder / "twice.jsonl"
+    path.write_text("".join(f"{each}\n" for each in [*before, line]))
+    with pytest.raises(DataError, match=rf"row {len(before)}: .*(occurs|specified) twice"):
+        read_column(path, "x", USES[use], block, ["x", "y"])
+
+
 def test_a_csv_file_as_people_write_them(folder: Path) -> None:
     file = io.StringIO()
     writer = csv.writer(file)

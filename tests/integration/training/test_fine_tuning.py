@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 import pytest
 from safetensors.numpy import load
@@ -118,3 +120,24 @@ def test_what_does_not_go_together_is_refused(
     odd = pa.table({"pixels": table["pixels"], "label": table["label"].to_numpy() > 4})
     with pytest.raises(Exception, match=r"teacher: digits:1 predicts other classes"):
         client.train("m", "mlp", odd, "label", teacher="digits:1").wait(TIMEOUT_S)
+
+
+def test_a_training_takes_the_columns_of_its_base(client: Client, tmp_path: Path) -> None:
+    """Also those that no training takes by default: an index of pandas in a file."""
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": random.normal(size=200), "z": random.normal(size=200)})
+    frame.index = pd.Index(random.permutation(200), name="rank")
+    frame["y"] = (frame.index.to_numpy() > 100).astype(int)
+    all_columns, fewer = tmp_path / "all.parquet", tmp_path / "fewer.parquet"
+    frame.to_parquet(all_columns)
+    frame[["y", "x"]].to_parquet(fewer)
+    client.train("ranked", "mlp", all_columns, "y", features=["rank", "x"], epochs=1).wait(TIMEOUT_S)
+    with pytest.raises(InvalidInput, match=r"^base: ranked:1 takes rank, x; the data has x, z"):
+        client.train("ranked", "mlp", all_columns, "y", base="ranked:1", epochs=1)
+    client.train("ranked", "mlp", fewer, "y", base="ranked:1", epochs=1).wait(TIMEOUT_S)
+    first, second = (client.models.get(f"ranked:{version}").manifest["signature"] for version in (1, 2))
+    assert isinstance(first, dict)
+    assert isinstance(second, dict)
+    assert second["features"] == first["features"]
+    with pytest.raises(InvalidInput, match=r"^base: ranked:1 takes rank, x; the data has x, z"):
+        client.train("ranked", "mlp", frame, "y", base="ranked:1", epochs=1)

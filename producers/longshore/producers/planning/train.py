@@ -6,13 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from longshore.producers.planning.conditions import check_gate
 from longshore.producers.planning.context import PlanningContext
 from longshore.producers.planning.devices import check_devices
 from longshore.producers.planning.job_builder import Draft
 from longshore.producers.planning.options import sort_options
-from longshore.producers.planning.training.base_models import check_versions, find_versions, with_versions
+from longshore.producers.planning.training.base_models import (
+    check_versions,
+    find_versions,
+    names_of_versions,
+    with_versions,
+)
 from longshore.producers.planning.training.data import check_rows, take
 from longshore.producers.planning.training.streaming import settle_stream
 from longshore.producers.planning.training.task import check_task
@@ -102,10 +108,11 @@ def check_training(
     data = take(request.data, "data", parsed.format, blocks, spec, uses)
     first = data.rows.slice(0, 1024) if data.whole else data.rows
     head = first.combine_chunks().to_batches()[0]
-    features = infer_features(
-        *(data.schema, head, spec.target, spec.features, image_shape(spec.config), spec.split, tokens_of(spec)),
-        preprocess=spec.preprocess,
-    )
+    features = _features(spec, data.schema, head)
+    names = names_of_versions(spec, versions, features, data.schema.names)
+    if names is not None:
+        spec = spec.model_copy(update={"features": names})
+        features = _features(spec, data.schema, head)
     uses = ColumnUses.of(Signature(features=features, task="regression", target=spec.target), target=spec.target)
     others = [take(value, name, None, blocks, spec, uses) for name, value in held_out.items()]
     check_task(spec, data)
@@ -126,6 +133,13 @@ def check_training(
     content += b"".join(f"\n{taken.field}\n".encode() + taken.content for taken in others)
     settled = spec.model_copy(update={taken.field: taken.data for taken in (data, *others)})
     return CheckedTraining(settled, parsed.job, content, features)
+
+
+def _features(spec: TrainSpec, schema: pa.Schema, head: pa.RecordBatch) -> tuple[Feature, ...]:
+    return infer_features(
+        *(schema, head, spec.target, spec.features, image_shape(spec.config), spec.split, tokens_of(spec)),
+        preprocess=spec.preprocess,
+    )
 
 
 def _is_fraction(value: object) -> bool:

@@ -15,7 +15,7 @@ from longshore.shared.datasets.columns.containers import (
     dense_array,
     is_items,
     is_nested_tensor,
-    mixes_times,
+    misreads,
     plain,
     reads_masked,
 )
@@ -61,7 +61,7 @@ def list_column(
         value.tolist() if type(value) is np.ndarray and value.ndim > 1 and value.dtype.kind in NUMBERS else value
         for value in values
     ]
-    if not mixes_times(items):
+    if not misreads(items):
         try:
             column = pa.array(items, from_pandas=nan_is_null)
             if not reads_masked(items, column.type):

@@ -52,6 +52,26 @@ def with_versions(spec: TrainSpec, versions: Mapping[str, VersionRecord]) -> Tra
     return spec.model_copy(update=changes)
 
 
+def names_of_versions(
+    spec: TrainSpec, versions: Mapping[str, VersionRecord], features: Sequence[Feature], columns: Sequence[str]
+) -> tuple[str, ...] | None:
+    """The columns to predict from, in the order of the version that a training begins with, or learns from.
+
+    Such a version can read columns that no training takes by default, such as an index of pandas.
+
+    :param features: the features by default.
+    :param columns: all columns of the data.
+    :returns: ``None`` if the features by default stand: they are named, or the version does not have all of them.
+    """
+    if spec.features is not None or not versions:
+        return None
+    signature = Signature.model_validate(next(iter(versions.values())).manifest["signature"])
+    names = tuple(feature.name for feature in signature.features)
+    default = tuple(feature.name for feature in features)
+    free = set(columns) - {spec.target, spec.split}
+    return names if names != default and set(default) <= set(names) <= free else None
+
+
 def check_versions(spec: TrainSpec, versions: Mapping[str, VersionRecord], features: Sequence[Feature]) -> None:
     """Whether the rows are such as the versions take.
 

@@ -21,7 +21,8 @@ import pyarrow as pa
 #: The kinds of ``numpy.dtype`` that are numbers: booleans, signed and unsigned integers, floats.
 NUMBERS = "biuf"
 #: Containers whose items are read one by one.
-_ITEMS = (list, tuple, set, frozenset, deque, range, array)
+_ITEMS = (list, tuple, deque, range, array)
+_SETS = (set, frozenset)
 _NESTED = (*_ITEMS, Mapping)
 
 
@@ -49,16 +50,18 @@ def reads_masked(values: Iterable[object], kind: pa.DataType) -> bool:
     )
 
 
-def mixes_times(values: Iterable[object]) -> bool:
-    """Whether times of NumPy and other values of NumPy are among the values, in lists, arrays and dicts of any depth.
+def misreads(values: Iterable[object]) -> bool:
+    """Whether Arrow must not be given the values as they are, in lists, arrays and dicts of any depth.
 
-    Arrow crashes the process when it is given them.
+    It crashes the process on times of NumPy beside other values of NumPy, and reads a set in an arbitrary order.
     """
     times = others = False
     parents: list[Iterable[object]] = [values]
     while parents:
         # In two steps, so that numbers, which are most of the values, need no Python code for each.
         types = set(map(type, chain.from_iterable(parents)))
+        if any(issubclass(each, _SETS) for each in types):
+            return True
         times |= np.datetime64 in types
         others |= any(issubclass(each, np.generic) and each is not np.datetime64 for each in types)
         if not any(issubclass(each, (np.ndarray, *_NESTED)) for each in types):
@@ -95,6 +98,8 @@ def plain(value: object) -> object:
         return {name: plain(item) for name, item in value.items()}
     if isinstance(value, _ITEMS):
         return [plain(item) for item in value]
+    if isinstance(value, _SETS):
+        raise ValueError("a set has no order; give a list, such as sorted(values)")
     if isinstance(value, Decimal):
         return _plain_decimal(value)
     if isinstance(value, pa.Scalar):
@@ -179,7 +184,7 @@ def _plain_number(value: np.generic) -> object:
 
 
 def _arrow_times(values: npt.NDArray[np.generic]) -> list[pa.Scalar | None]:
-    """Times or durations as scalars of Arrow, which can stand beside other values; see :func:`mixes_times`."""
+    """Times or durations as scalars of Arrow, which can stand beside other values; see :func:`misreads`."""
     return [value if value.is_valid else None for value in pa.array(values)]
 
 

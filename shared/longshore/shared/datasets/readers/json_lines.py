@@ -71,13 +71,15 @@ def open_json_lines(uri: str) -> TextSource:
         try:
             inferred = parse_rows(uri, first, 0, partial(_read, options=pj.ParseOptions())).schema
         except DataError:
-            try:
-                inferred = infer_types(read_objects(first.content))
-            except ValueError:
-                inferred = None
-            if inferred is None:
-                raise
+            # Arrow also refuses values of several kinds in a column, so that the row it names may be a good one.
+            parse_rows(uri, first, 0, _count)
+            inferred = infer_types(read_objects(first.content))
         return TextSource(uri, JsonLines(inferred), begin, first.rows if is_last(file, first) else None)
+
+
+def _count(content: bytes) -> pa.Table:
+    """A table of as many rows as there are objects."""
+    return pa.table({"row": range(len(read_objects(content)))})
 
 
 def _type(field: pa.Field, uses: ColumnUses) -> pa.DataType:

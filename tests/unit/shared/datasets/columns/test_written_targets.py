@@ -89,6 +89,14 @@ def read_json(values: list[object], task: TrainTask = "auto") -> list[object]:
     return read_written(column, written.reading(), "y").to_pylist()  # type: ignore[no-any-return]
 
 
+def test_decimals_are_texts_as_labels_and_a_note_says_so() -> None:
+    written = WrittenTargets("y", "classification")
+    written.add(pa.array(["1.0", "2.0"]))
+    assert written.reading() == "text"
+    assert "were read as text, exactly as written" in str(written.note())
+    assert "'1.0' in row 0 is text" in str(written.note())
+
+
 def test_json_tells_texts_from_numbers() -> None:
     assert read_json(["1", "2"]) == ["1", "2"]
     assert read_json([1, 2, None]) == [1, 2, None]

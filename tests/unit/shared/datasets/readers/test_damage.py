@@ -38,7 +38,7 @@ def exhaust(source: Source, strict: bool = True) -> list[pa.RecordBatch]:
         ("wide.csv", "a,b\n1,2\n".encode("utf-16"), "UTF-16"),
         ("cut.jsonl", b'{"a": 1}\n{"a": ', "row 1"),
         ("array.jsonl", b"[1, 2]\n", "row 0"),
-        ("two.jsonl", b'{"a": 1}\n{"a": 2} {"a": 3}\n', "row 1: parsed 3 rows from 2 lines"),
+        ("two.jsonl", b'{"a": 1}\n{"a": 2} {"a": 3}\n', "row 1: Extra data: line 1 column 10"),
         ("latin.jsonl", b'{"a": "x"}\n{"a": "\xfc"}\n', "row 1: byte 0xfc is not UTF-8"),
         ("blank.jsonl", b"\n \n", "no rows"),
         ("text.parquet", b"hello", "text.parquet"),
