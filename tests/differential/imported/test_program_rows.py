@@ -158,8 +158,10 @@ def test_a_size_of_minus_one_is_any_size(tmp_path: Path) -> None:
     model = graph(node("Identity"))
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = -1
     assert opened(tmp_path, model, EMBEDDING).signature == EMBEDDING
-    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = -1
-    with pytest.raises(InvalidInput, match=r"input 'input' \(\?, \?\) must have a fixed size in every dimension"):
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = -1  # as many as the features give
+    assert opened(tmp_path, model, EMBEDDING).signature == EMBEDDING
+    model.graph.input[0].type.tensor_type.shape.dim.add().dim_value = -1
+    with pytest.raises(InvalidInput, match=r"input 'input' \(\?, \?, \?\) must have a fixed size in every dimension"):
         opened(tmp_path, model, EMBEDDING)
 
 

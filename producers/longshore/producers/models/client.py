@@ -14,6 +14,7 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.models.registry import NewVersion
 from longshore.shared.ledger.records import AliasMove, ModelRecord, VersionRecord
 from longshore.shared.references import ModelReference, check_alias, check_name
+from longshore.shared.specs.signature import OutputKind
 from longshore.shared.store.store import Store
 
 
@@ -114,29 +115,38 @@ class ModelsClient:
         alias: str | None = None,
         *,
         signature: SignatureLike | None = None,
+        output: str | None = None,
+        output_kind: OutputKind | None = None,
     ) -> VersionRecord:
         """Import a version from a folder or an HDF5 file that :meth:`export` wrote, on any cluster; from a Hugging Face
         folder that classifies or embeds texts; or from an ONNX file or a ``.pt2`` program of ``torch.export``.
 
         Nothing in the file is executed. A Hugging Face folder needs the ``config.json`` of a built-in encoder, its
-        weights as safetensors and a ``tokenizer.json``; for embeddings also the files of sentence-transformers. An
-        ONNX file must contain all its tensors. It has one input and one output, both float32 with rows as the first
-        dimension. For classification and multilabel the output has one logit for each label.
+        weights as safetensors and a ``tokenizer.json``; for embeddings also the files of sentence-transformers.
 
-        A ``.pt2`` file is one that ``torch.export.save`` wrote, with the same input and output. It is neither unpickled
+        The first dimension of the inputs and of the output of an ONNX file is the rows. Its only input takes all
+        features; if it has several, each takes the features that have its name or name it as their ``input``. For
+        classification and multilabel the output has one number for each label. Files beside it in which it stores
+        tensors are imported with it.
+
+        A ``.pt2`` file is one that ``torch.export.save`` wrote, with one input and one output. It is neither unpickled
         nor evaluated.
 
         :param name: the model that gets the new version.
         :param alias: an alias to point at the new version.
         :param signature: the inputs and outputs of an ONNX or ``.pt2`` file, as a Signature, a mapping, or the path of
-            a JSON file. Required for these, and not allowed for anything else.
+            a JSON file. Required for these, and not allowed for anything else. The types of the features, and the
+            labels of a classifier of scikit-learn, are taken from the program.
+        :param output: the output to use of an ONNX file with several. Default: the only one that fits the signature.
+        :param output_kind: what the outputs are: ``logits``, ``probabilities`` or ``scores``, of which none are made.
+            Default: what can be detected, otherwise logits; ``job.notes`` says if trial rows disagree.
         :raises InvalidInput: the path is none of these, or does not match its manifest or signature; the message names
             the file.
         """
         check_name(name, "name")
         if alias is not None:
             check_alias(alias)
-        imported = read_import(Path(path).expanduser().absolute(), signature)
+        imported = read_import(Path(path).expanduser().absolute(), signature, output=output, output_kind=output_kind)
         manifest = imported.manifest
         try:
             for file, blob in manifest.blobs.items():

@@ -87,6 +87,10 @@ def _write_file(
     export_format: ExportFormat, manifest: Manifest, files: Mapping[str, Path], target: Path, folder: Path
 ) -> None:
     if export_format == manifest.runtime == RuntimeName.ONNX:
+        if manifest.files:
+            raise InvalidInput(
+                "format", "onnx: the program stores tensors in other files; export the version as a folder"
+            )
         shutil.copyfile(files[CONTENT_FILES[RuntimeName.ONNX]], target)
         return
     if manifest.runtime is not RuntimeName.FAMILY:

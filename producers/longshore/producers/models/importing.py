@@ -20,10 +20,11 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.model_formats.huggingface.files import find_files, read_object
 from longshore.shared.model_formats.huggingface.model import read_model
 from longshore.shared.model_formats.huggingface.network import CONFIG
+from longshore.shared.model_formats.onnx.external import locate
 from longshore.shared.model_formats.onnx.program import MAX_BYTES, read_program
 from longshore.shared.model_formats.pt2.archive import ZIP
 from longshore.shared.model_formats.pt2.reading import check_files, unpack
-from longshore.shared.specs.signature import Signature
+from longshore.shared.specs.signature import OutputKind, Signature
 from longshore.shared.specs.tokenizer import TOKENIZER_FILE
 from longshore.shared.specs.validation import build
 from longshore.shared.store.blobs import describe
@@ -52,42 +53,64 @@ class Imported:
             self.temporary.cleanup()
 
 
-def read_import(path: Path, signature: SignatureLike | None) -> Imported:
+def read_import(
+    path: Path,
+    signature: SignatureLike | None,
+    *,
+    output: str | None = None,
+    output_kind: OutputKind | None = None,
+) -> Imported:
     """Read and check what is to be imported. The caller must close the result.
 
+    :param output: see ``Signature.output``. Default: that of the signature.
+    :param output_kind: see ``Signature.output_kind``. Default: that of the signature.
     :raises InvalidInput: the path is neither a version nor a program, or does not match the signature.
     """
+    options = {
+        name: value
+        for name, value in (("signature", signature), ("output", output), ("output_kind", output_kind))
+        if value is not None
+    }
     if path.is_dir():
-        if signature is not None:
-            raise InvalidInput("signature", f"the version in {path} has its own; omit this option")
+        _check_none(options, path)
         if (path / CONFIG).is_file() and not (path / MANIFEST_FILE).exists():
             return _read_hugging_face(path)
         return _read_folder(path)
     if _begins_with(path, HDF5_MAGIC):
-        if signature is not None:
-            raise InvalidInput("signature", f"the version in {path} has its own; omit this option")
+        _check_none(options, path)
         return _read_hdf5(path)
     is_archive = _begins_with(path, ZIP)
     content = b"" if is_archive else _read(path)
     if signature is None:
         raise InvalidInput("signature", "required for a program; it describes the inputs and outputs")
-    parsed = _read_signature(signature)
-    if is_archive:
-        return _read_archive(path, parsed)
-    read_program(content, parsed, "path")
+    del options["signature"]
+    parsed = Signature.model_validate({**_read_signature(signature).model_dump(), **options})
+    return _read_archive(path, parsed) if is_archive else _read_onnx(path, content, parsed)
+
+
+def _check_none(options: Mapping[str, object], path: Path) -> None:
+    for name in options:
+        raise InvalidInput(name, f"the version in {path} has its own; omit this option")
+
+
+def _read_onnx(path: Path, content: bytes, signature: Signature) -> Imported:
+    program = read_program(content, signature, "path")
+    files = locate(program.external, path.parent, "path")
     manifest = Manifest(
         runtime=RuntimeName.ONNX,
         weights=Blob(digest=digest_of(content), size=len(content)),
-        signature=parsed,
+        files={name: describe(file) for name, file in files.items()},
+        signature=program.signature,
         lineage={"imported": path.name},
         created_at=datetime.now(UTC).isoformat(),
     )
-    return Imported(manifest, {CONTENT_FILES[RuntimeName.ONNX]: path})
+    return Imported(manifest, {CONTENT_FILES[RuntimeName.ONNX]: path, **files})
 
 
 def _read_archive(path: Path, signature: Signature) -> Imported:
     with _temporary_folder() as temporary:
-        files = unpack(path, signature, Path(temporary.name), "path")
+        signature.check("signature")
+        files, signature = unpack(path, signature, Path(temporary.name), "path")
         manifest = Manifest(
             runtime=RuntimeName.PT2,
             files={name: describe(file) for name, file in files.items()},
@@ -141,7 +164,10 @@ def _read_folder(folder: Path) -> Imported:
         _check_untransformed(manifest.signature, "manifest.signature")
     if manifest.runtime is RuntimeName.ONNX:
         manifest.signature.check("manifest.signature")
-        read_program(_read(files[CONTENT_FILES[RuntimeName.ONNX]]), manifest.signature, "path")
+        program = read_program(_read(files[CONTENT_FILES[RuntimeName.ONNX]]), manifest.signature, "path")
+        if program.external.keys() != manifest.files.keys():
+            raise InvalidInput("path", f"{folder / MANIFEST_FILE} does not name the files with the program's tensors")
+        locate(program.external, folder, "path")
     elif manifest.runtime is RuntimeName.PT2:
         manifest.signature.check("manifest.signature")
         check_files(files, manifest.signature, "path")
@@ -165,7 +191,6 @@ def _read_signature(source: SignatureLike) -> Signature:
         if not isinstance(source, dict):
             raise InvalidInput("signature", f"{path} does not contain a JSON object")
     signature = source if isinstance(source, Signature) else build(Signature, source, "signature.")
-    signature.check("signature")
     _check_untransformed(signature, "signature")
     return signature
 

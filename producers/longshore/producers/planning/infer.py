@@ -18,7 +18,7 @@ from longshore.producers.planning.output_files import check_apart, check_free, c
 from longshore.producers.requests import Infer
 from longshore.producers.ttl_cache import TtlCache
 from longshore.shared.datasets.columns.arrays import needs_names, plain_rows, rename_to
-from longshore.shared.datasets.columns.matrix import to_matrix
+from longshore.shared.datasets.columns.tensors import to_tensors
 from longshore.shared.datasets.columns.texts import text_errors
 from longshore.shared.datasets.detect import detect
 from longshore.shared.datasets.inline import encode_block, to_table
@@ -214,7 +214,7 @@ def check_first_rows(first: pa.RecordBatch, signature: Signature) -> None:
     """:raises InvalidInput: all of the first rows are unusable. Single bad rows become row errors later."""
     if any(feature.kind == "image" for feature in signature.features):
         return  # only workers can decode images
-    errors = text_errors(first, signature.features) if signature.is_text else to_matrix(first, signature).errors
+    errors = text_errors(first, signature.features) if signature.is_text else to_tensors(first, signature).errors
     if first.num_rows and len(errors) == first.num_rows:
         raise InvalidInput("data", f"row 0: {errors[0]}; the first {first.num_rows} rows are all unusable")
 

@@ -40,11 +40,12 @@ class ColumnUses:
         :param keep: columns that are copied to output files. Default: none.
         :param target: the column that predictions are compared with. Default: none.
         """
-        numeric = [feature for feature in signature.features if feature.kind == "number"]
+        digits = frozenset(feature.name for feature in signature.features if feature.reads_digits)
+        numeric = [each for each in signature.features if each.kind == "number" and not each.reads_digits]
         return cls(
             numbers=frozenset(feature.name for feature in numeric if feature.width is None),
             lists=frozenset(feature.name for feature in numeric if feature.width is not None),
-            texts=frozenset(feature.name for feature in signature.features if feature.kind in _WRITTEN),
+            texts=digits | frozenset(feature.name for feature in signature.features if feature.kind in _WRITTEN),
             written=frozenset(keep),
             target=target,
         )

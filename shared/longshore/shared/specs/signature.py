@@ -14,6 +14,26 @@ from longshore.shared.specs.transforms import Transform
 #: Kinds of columns whose values decide how many numbers they become: a version's have a transform.
 UNFITTED = ("category", "datetime")
 Task = Literal["classification", "regression", "embedding", "multilabel"]
+#: The type of the elements of an input tensor.
+TensorType = Literal[
+    "float32",
+    "float64",
+    "float16",
+    "int64",
+    "int32",
+    "int16",
+    "int8",
+    "uint64",
+    "uint32",
+    "uint16",
+    "uint8",
+    "bool",
+    "string",
+]
+#: What the outputs of a classification or multilabel version are. ``logits``: a softmax or a sigmoid makes
+#: probabilities of them. ``scores``: other numbers, such as the distances of a support vector machine; the label with
+#: the largest is predicted.
+OutputKind = Literal["logits", "probabilities", "scores"]
 
 
 class Feature(BaseModel):
@@ -36,6 +56,10 @@ class Feature(BaseModel):
     offsets: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] | None = None
     #: Fitted preprocessing, of the same kind; ``None``: the numbers are taken as they are.
     transform: Transform | None = None
+    #: Only for programs: the type of the tensor that takes the column. ``None``: float32, and anything but a program.
+    dtype: TensorType | None = None
+    #: Only for programs with several inputs: the one that takes the column. ``None``: the program has one input.
+    input: str | None = None
 
     @property
     def size(self) -> int:
@@ -71,13 +95,18 @@ class Feature(BaseModel):
         """The column alone, without what was fitted to its values."""
         return Feature(name=self.name, width=self.width, kind=self.kind, shape=self.shape)
 
+    @property
+    def reads_digits(self) -> bool:
+        """Whether its numbers are read from text files digit by digit: 64-bit floats cannot hold all of them."""
+        return self.width is None and self.dtype in ("int64", "uint64")
+
     @model_serializer(mode="wrap")
     def _serialize(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
         # Leave these fields out for numeric columns, so that the digests of older versions do not change.
         fields: dict[str, object] = handler(self)
         if self.kind == "number":
             del fields["kind"], fields["shape"]
-        for name in ("offsets", "transform"):
+        for name in ("offsets", "transform", "dtype", "input"):
             if getattr(self, name) is None:
                 del fields[name]
         return fields
@@ -100,12 +129,26 @@ class Signature(BaseModel):
     embedding_width: int | None = None
     #: Only for regression: the function that turns the outputs of the network into the values. ``None``: they are them.
     activation: Literal["sigmoid"] | None = None
+    #: Only for programs with several outputs: the one that is used. ``None``: the program has one output.
+    output: str | None = None
+    #: Only for programs that classify, single or multilabel. ``None``: not known; otherwise ``logits``.
+    output_kind: OutputKind | None = None
+    #: Only for programs that classify: the output with the label of a row, which need not be that of its largest
+    #: output. ``None``: it is.
+    label_output: str | None = None
 
     @model_serializer(mode="wrap")
     def _serialize(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
         # Written only if they are set, so that the digests of older versions do not change.
         fields: dict[str, object] = handler(self)
-        for name in ("target_width", "embedding_width", "activation"):
+        for name in (
+            "target_width",
+            "embedding_width",
+            "activation",
+            "output",
+            "output_kind",
+            "label_output",
+        ):
             if fields[name] is None:
                 del fields[name]
         return fields
@@ -150,7 +193,17 @@ class Signature(BaseModel):
     @property
     def is_text(self) -> bool:
         """Whether the version reads texts as tokens instead of numbers."""
-        return any(feature.kind == "text" and feature.transform is None for feature in self.features)
+        return any(
+            feature.kind == "text" and feature.transform is None and feature.dtype is None for feature in self.features
+        )
+
+    @property
+    def inputs(self) -> dict[str | None, tuple[Feature, ...]]:
+        """The features of each input of a program, in order. Everything else has one input, ``None``."""
+        inputs: dict[str | None, list[Feature]] = {}
+        for feature in self.features:
+            inputs.setdefault(feature.input, []).append(feature)
+        return {name: tuple(features) for name, features in inputs.items()}
 
     @property
     def outputs(self) -> int | None:
@@ -188,6 +241,8 @@ class Signature(BaseModel):
             raise InvalidInput(
                 f"{field}.activation", f"{self.activation}: not allowed for the task {self.task}; leave it out"
             )
+        if self.output_kind is not None and self.task not in ("classification", "multilabel"):
+            raise InvalidInput(f"{field}.output_kind", f"not allowed for the task {self.task}; leave it out")
         self._check_labels(f"{field}.labels")
 
     @staticmethod

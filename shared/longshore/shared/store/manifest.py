@@ -45,7 +45,7 @@ _REQUIRED: Mapping[str, tuple[str, ...]] = {
 }
 _FORBIDDEN: Mapping[str, tuple[str, ...]] = {
     RuntimeName.FAMILY: ("files",),
-    RuntimeName.ONNX: ("family", "config", "files", "tokenizer"),
+    RuntimeName.ONNX: ("family", "config", "tokenizer"),
     RuntimeName.HUGGINGFACE: ("family", "config", "weights", "tokenizer"),
     RuntimeName.PT2: ("family", "config", "weights", "tokenizer"),
 }
@@ -108,7 +108,7 @@ class Manifest(BaseModel):
     #: Only for a family that reads texts: the tokenizer, as the library tokenizers serialises it.
     tokenizer: Blob | None = None
     #: By path in the version's folder: for ``huggingface`` every file that is needed, for ``pt2`` the program and its
-    #: weights. Not written by other runtimes.
+    #: weights, for ``onnx`` the files in which the program stores tensors, if there are any. Not written by others.
     files: dict[Annotated[str, AfterValidator(check_path)], Blob] = Field(default_factory=dict)
     signature: Signature
     #: Only for a family: columns of the rows that it was trained on. Not written if there are none.
@@ -131,8 +131,9 @@ class Manifest(BaseModel):
             raise ValueError(f"a version of the runtime {self.runtime} must have {_REQUIRED[self.runtime][-1]}")
         if (self.tokenizer is not None) != (self.runtime is RuntimeName.FAMILY and self.signature.is_text):
             raise ValueError("a tokenizer is required for a family that reads texts, and not allowed otherwise")
-        if MANIFEST_FILE in self.files:
-            raise ValueError(f"{MANIFEST_FILE} is reserved for the manifest itself")
+        reserved = {MANIFEST_FILE, *([CONTENT_FILES[self.runtime]] if self.weights is not None else [])}
+        if not reserved.isdisjoint(self.files):
+            raise ValueError(f"{', '.join(sorted(reserved & self.files.keys()))} is reserved")
         return self
 
     @model_serializer(mode="wrap")
@@ -145,6 +146,8 @@ class Manifest(BaseModel):
             fields.pop("tokenizer", None)
         if not self.statistics:
             del fields["statistics"]
+        if self.runtime is RuntimeName.ONNX and not self.files:
+            del fields["files"]
         return fields
 
     @property
@@ -152,7 +155,9 @@ class Manifest(BaseModel):
         """Every blob of the version, by the path of its file in an exported folder, sorted."""
         if self.weights is not None:
             content = {CONTENT_FILES[self.runtime]: self.weights}
-            return content if self.tokenizer is None else {TOKENIZER_FILE: self.tokenizer, **content}
+            if self.tokenizer is not None:
+                content = {TOKENIZER_FILE: self.tokenizer, **content}
+            return dict(sorted({**content, **self.files}.items()))
         return dict(sorted(self.files.items()))
 
     def canonical(self) -> bytes:

@@ -55,7 +55,10 @@ def test_importing_an_exported_program_gives_the_same_version(model: Path, tmp_p
         ("{", "signature: .* is not JSON"),
         ("{}", r"signature\.features: required"),
         (JSON.replace('"regression"', '"classification"'), r"signature\.labels: classification needs two or more"),
-        (JSON.replace('"width":3', '"kind":"text"'), r"signature\.features: a program takes numbers"),
+        (
+            JSON.replace('"width":3', '"kind":"text"'),
+            r"signature\.features: 'b' is a text, but the input 'input' \(\?, 3\) takes numbers",
+        ),
         (
             JSON.replace('"width":3', '"transform":{"kind":"number","fill":0}'),
             r"signature\.features: 'b' has a transform, but programs preprocess columns themselves; leave",

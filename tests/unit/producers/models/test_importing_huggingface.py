@@ -339,7 +339,7 @@ def test_a_manifest_has_files_or_weights(tmp_path: Path) -> None:
         ({"weights": blob}, r"manifest\.weights: not allowed for a version of the runtime huggingface"),
         ({"files": {}}, "must have files"),
         ({"runtime": "onnx"}, r"manifest\.weights: required"),
-        ({"runtime": "onnx", "weights": blob}, r"manifest\.files: not allowed for a version of the runtime onnx"),
+        ({"runtime": "onnx", "weights": blob, "files": {"model.onnx": blob}}, "model.onnx is reserved"),
     ):
         with pytest.raises(InvalidInput, match=message):
             Manifest.parse(json.dumps({**values, **changes}).encode())

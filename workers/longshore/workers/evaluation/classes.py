@@ -20,7 +20,7 @@ from longshore.shared.specs.evaluate import (
 from longshore.workers.evaluation.bootstrap import Bootstrap, Interval
 from longshore.workers.evaluation.cells import Cells
 from longshore.workers.evaluation.rows import Measured, largest, whole
-from longshore.workers.metrics.predictions import class_losses, predicted_classes
+from longshore.workers.metrics.predictions import class_losses, decided_classes
 from longshore.workers.metrics.ranking import MAX_SCORES, class_areas, mean_area
 from longshore.workers.metrics.rates import rates
 
@@ -43,14 +43,16 @@ class ClassRows:
     def add(
         self, rows: npt.NDArray[np.int64], outputs: npt.NDArray[np.float32], targets: npt.NDArray[np.float64]
     ) -> None:
-        """Add the row numbers ``(k,)``, the logits ``(k, labels)`` and the label codes of the targets ``(k,)``."""
+        """Add the row numbers ``(k,)``, the outputs of the runtime and the label codes of the targets ``(k,)``."""
         codes = targets.astype(np.int64)
+        decided = decided_classes(torch.from_numpy(outputs), len(self._labels)).numpy()
+        outputs = np.ascontiguousarray(outputs[:, : len(self._labels)])
         logits = torch.from_numpy(outputs)
         known = np.minimum(codes, len(self._labels) - 1)
         losses = class_losses(logits, torch.from_numpy(known)).numpy()
         self._rows.append(rows)
         self._targets.append(codes)
-        self._predicted.append(predicted_classes(logits).numpy())
+        self._predicted.append(decided)
         self._losses.append(np.where(codes < len(self._labels), losses, np.nan))
         if self._logits is not None:
             self._stored_logits += outputs.size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
@@ -13,8 +14,8 @@ import pyarrow.compute as pc
 import torch
 
 from longshore.shared.specs.jobs import InferSpec
-from longshore.shared.specs.signature import Signature
-from longshore.workers.metrics.predictions import predicted_classes
+from longshore.shared.specs.signature import OutputKind, Signature
+from longshore.workers.metrics.predictions import decided_classes
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 #: The reduced outputs of n rows: arrays whose first axis is n.
@@ -35,32 +36,48 @@ class Head(Protocol):
 
 @dataclass(frozen=True)
 class ClassHead:
-    """Classification: ``label`` and ``score``, its softmax probability; with ``top_k`` also the k most probable."""
+    """Classification: ``label`` and ``score``, its probability; with ``top_k`` also the k most probable.
+
+    If the version gives scores that are not probabilities, ``score`` is the one of the label.
+    """
 
     #: Arrow values by output index.
     labels: pa.Array
     top_k: int | None
+    #: What the outputs are, as :meth:`Runtime.forward` puts them out.
+    kind: OutputKind = "logits"
 
     def reduce(self, raw: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Scores float32 and classes int64: ``(k,)``, or ``(k, top_k)``, most probable first.
+        """Score float32 and class int64, ``(k,)``; then with ``top_k`` the same, ``(k, top_k)``, most probable first.
 
         Logits decide, not scores: scores can be equal where logits are not.
         """
-        scores = torch.softmax(raw.float(), dim=1)
+        logits = raw[:, : len(self.labels)]
+        scores = self._scores(logits.float())
+        decided = decided_classes(raw, len(self.labels))
+        first = (scores.gather(1, decided[:, None])[:, 0], decided)
         if self.top_k is None:
-            classes = predicted_classes(raw)
-            return scores.gather(1, classes[:, None])[:, 0], classes
-        classes = raw.topk(min(self.top_k, len(self.labels)), dim=1).indices
-        return scores.gather(1, classes), classes
+            return first
+        classes = logits.topk(min(self.top_k, len(self.labels)), dim=1).indices
+        return *first, scores.gather(1, classes), classes
+
+    def _scores(self, logits: torch.Tensor) -> torch.Tensor:
+        if self.kind == "scores":
+            return logits
+        if self.kind == "logits":
+            return torch.softmax(logits, dim=1)
+        # The logarithm of 0 is put out as that of the smallest number.
+        smallest = math.log(torch.finfo(torch.float32).tiny)
+        return torch.where(logits <= smallest, 0.0, logits.exp())
 
     def columns(self, arrays: HeadArrays) -> dict[str, pa.Array]:
         """See :meth:`Head.columns`."""
-        scores, classes = arrays
+        first = self._named(arrays[0], arrays[1])
         if self.top_k is None:
-            return self._named(scores, classes)
+            return first
+        scores, classes = arrays[2:]
         each = self._named(scores.reshape(-1), classes.reshape(-1))
         pairs = pa.StructArray.from_arrays([each["label"].cast(self.labels.type), each["score"]], ["label", "score"])
-        first = self._named(np.ascontiguousarray(scores[:, 0]), np.ascontiguousarray(classes[:, 0]))
         return {**first, "top_k": _lists(pairs, scores.shape)}
 
     def _named(self, scores: npt.NDArray[np.generic], classes: npt.NDArray[np.generic]) -> dict[str, pa.Array]:
@@ -112,8 +129,8 @@ class ValueHead:
     activation: Activation = None
 
     def reduce(self, raw: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Float32 ``(k,)``."""
-        return (_activated(raw[:, 0].float(), self.activation),)
+        """Float32, or float64 if the version computes it, ``(k,)``."""
+        return (_activated(_single(raw[:, 0]), self.activation),)
 
     def columns(self, arrays: HeadArrays) -> dict[str, pa.Array]:
         """See :meth:`Head.columns`."""
@@ -122,14 +139,16 @@ class ValueHead:
 
 @dataclass(frozen=True)
 class VectorHead:
-    """All numbers of a row, as a list: an embedding, logits, or the values of a regression of several numbers."""
+    """Numbers of a row, as a list: an embedding, logits, or the values of a regression of several numbers."""
 
     name: str
     activation: Activation = None
+    #: How many: the first ones. ``None``: all.
+    count: int | None = None
 
     def reduce(self, raw: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Float32 ``(k, outputs)``."""
-        return (_activated(raw.float(), self.activation),)
+        """Float32, or float64 if the version computes it, ``(k, count)``."""
+        return (_activated(_single(raw[:, : self.count]), self.activation),)
 
     def columns(self, arrays: HeadArrays) -> dict[str, pa.Array]:
         """See :meth:`Head.columns`."""
@@ -165,14 +184,14 @@ def make_heads(signature: Signature, spec: InferSpec) -> Heads:
     if signature.task == "multilabel":
         heads.append(LabelsHead(label_values(signature.labels or ()), spec.threshold, spec.top_k))
     elif signature.labels is not None:
-        heads.append(ClassHead(label_values(signature.labels), spec.top_k))
+        heads.append(ClassHead(label_values(signature.labels), spec.top_k, signature.output_kind or "logits"))
     elif signature.task == "regression":
         activation = signature.activation
         heads.append(ValueHead(activation) if signature.target_width is None else VectorHead("value", activation))
     else:
         heads.append(VectorHead("embedding"))
     if spec.logits:
-        heads.append(VectorHead("logits"))
+        heads.append(VectorHead("logits", count=signature.outputs))
     return Heads(tuple(heads))
 
 
@@ -202,8 +221,13 @@ def _activated(outputs: torch.Tensor, activation: Activation) -> torch.Tensor:
     return outputs.sigmoid() if activation == "sigmoid" else outputs
 
 
+def _single(raw: torch.Tensor) -> torch.Tensor:
+    """Float32; float64 as it is, which programs that take float64 put out."""
+    return raw if raw.dtype == torch.float64 else raw.float()
+
+
 def _numbers(values: npt.NDArray[np.generic]) -> pa.Array:
-    numbers = pa.array(values.astype(np.float32, copy=False))
+    numbers = pa.array(values if values.dtype == np.float64 else values.astype(np.float32, copy=False))
     finite = pc.is_finite(numbers)
     return numbers if pc.all(finite).as_py() is not False else pc.if_else(finite, numbers, None)
 

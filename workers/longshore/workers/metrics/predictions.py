@@ -22,6 +22,14 @@ def predicted_classes(logits: torch.Tensor) -> torch.Tensor:
     return logits.argmax(dim=1)
 
 
+def decided_classes(outputs: torch.Tensor, labels: int) -> torch.Tensor:
+    """The class of each row, int64 ``(n,)``: the one that the version puts out itself, or :func:`predicted_classes`.
+
+    :param outputs: of a runtime: ``(n, labels)``, or one more column with the class.
+    """
+    return outputs[:, labels].long() if outputs.shape[1] > labels else predicted_classes(outputs)
+
+
 def predicted_labels(logits: torch.Tensor) -> torch.Tensor:
     """Whether each label is predicted, bool ``(n, labels)``: if its probability is at least ``THRESHOLD``.
 

@@ -60,7 +60,7 @@ class PreparedRows(Sized, Protocol):
 class Matrix:
     """A window of numeric rows."""
 
-    #: float32 ``(n, width)``, on the CPU. A row with an error is all zeros.
+    #: ``(n, width)``, on the CPU: float32, or the type that the program takes. A row with an error is all zeros.
     rows: torch.Tensor
     errors: dict[int, str]
     lengths: None = None
@@ -98,5 +98,7 @@ class Runtime(Protocol):
     def forward(self, prepared: PreparedRows, places: RowSelection) -> torch.Tensor:
         """Compute the outputs for k rows of a window from ``prepare``: ``(k, outputs)``, on the device.
 
-        The outputs are one logit per label, the single value of a regression, or an embedding.
+        The outputs are one logit per label, the single value of a regression, or an embedding. Instead of logits they
+        can be scores, if the signature says so, and probabilities are put out as their logarithms (of the odds for
+        multilabel). If the signature has a ``label_output``, one more column is the index of the label of the row.
         """

@@ -28,7 +28,6 @@ def load(manifest: Manifest, fetch: Callable[[Blob], Path], device: torch.device
         return pt2.load(manifest, files, device, execution)
     if manifest.runtime is RuntimeName.FAMILY and manifest.signature.is_text:
         return text_family.load(manifest, files, device, execution)
-    content = files[CONTENT_FILES[manifest.runtime]]
     if manifest.runtime is RuntimeName.ONNX:
-        return onnx.load(manifest, content, execution)
-    return family.load(manifest, content, device, execution)
+        return onnx.load(manifest, files, execution)
+    return family.load(manifest, files[CONTENT_FILES[manifest.runtime]], device, execution)

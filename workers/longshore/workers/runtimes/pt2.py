@@ -17,8 +17,9 @@ from longshore.workers.families.weights import read_weights
 from longshore.workers.models.error_kinds import is_out_of_memory, reason
 from longshore.workers.runtimes.base import Execution
 from longshore.workers.runtimes.graph import Graph
-from longshore.workers.runtimes.network import NetworkRuntime, activation_notes, check_shape, to_logits
-from longshore.workers.runtimes.row_check import ALONE_NOTE, RANDOM_REASON, check_rows
+from longshore.workers.runtimes.network import NetworkRuntime, check_shape
+from longshore.workers.runtimes.output_kinds import resolve_kind, to_logits
+from longshore.workers.runtimes.row_check import RANDOM_REASON, Forward, check_rows, trial_matrices
 
 #: Rows of the trial run, which checks that the program can run.
 _TRIAL = 2
@@ -27,7 +28,7 @@ _INDEXING = ("embedding", "index", "gather", "scatter", "take", "one_hot")
 
 
 class ProgramNetwork:
-    """A program as a function: float32 ``(n, width)`` to ``(n, outputs)``.
+    """A program as a function: ``(n, width)``, of the type that it takes, to ``(n, outputs)``.
 
     :param graph: takes between ``program.min_rows`` and ``program.max_rows`` rows.
     """
@@ -37,13 +38,24 @@ class ProgramNetwork:
     ) -> None:
         self._graph = graph
         self._least, self._most = program.min_rows, program.max_rows
-        self._row_shape = ends.row_shape
+        self._row_shape = ends.input.row_shape
         #: Outputs per row; ``None`` for an embedding, which can have any width.
         self._outputs = signature.outputs
-        self._signature, self._activation = signature, ends.activation
+        #: With the kind of the outputs.
+        self.signature = signature
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        """:raises InvalidInput: the output of the program has another shape."""
+        """The logits of a classification, whatever its outputs are; otherwise the outputs.
+
+        :raises InvalidInput: the output of the program has another shape.
+        """
+        return to_logits(self.outputs(rows), self.signature.output_kind, self.signature)
+
+    def outputs(self, rows: torch.Tensor) -> torch.Tensor:
+        """The outputs of the program.
+
+        :raises InvalidInput: they have another shape.
+        """
         if len(rows) == 0:
             # Programs are rarely tested without rows, and some divide by the number of rows.
             return rows.new_empty((0, self._outputs or 1))
@@ -70,8 +82,8 @@ class ProgramNetwork:
         if n < self._least:  # exported for two rows or more: repeat the last row and drop its outputs
             rows = torch.cat([rows, rows[-1:].expand(self._least - n, *self._row_shape)])
         output = self._graph(rows)
-        check_shape(tuple(output.shape), len(rows), self._outputs, "the program")
-        return to_logits(output.reshape(len(rows), -1)[:n], self._activation, self._signature)
+        check_shape(tuple(output.shape), len(rows), self.signature, "the program")
+        return output.reshape(len(rows), -1)[:n]
 
 
 def load(
@@ -87,29 +99,37 @@ def load(
     if execution.compile:
         # PyTorch caches compiled code by kind of module; here every program would compile again, up to PyTorch's limit.
         raise InvalidInput("compile", "a program of torch.export is run node by node; leave it out")
-    signature = manifest.signature
-    program, ends = check_files(files, signature, "model")
+    program, ends, signature = check_files(files, manifest.signature, "model")
     weights = {name: tensor.to(device) for name, tensor in read_weights(files[WEIGHTS]).items()}
     graph = Graph(program, weights, device).eval()
     nbytes = sum(tensor.nbytes for tensor in weights.values())
     network = ProgramNetwork(graph, program, ends, signature)
-    _try(network, signature, device, execution)
+    kind = getattr(torch, ends.input.dtype)
+    _try(network, signature, device, execution, kind)
     indexes = any(name in node.target for node in program.nodes for name in _INDEXING)
-    effect = check_rows(network, signature.width, device, ids_only=indexes)
-    if effect == "random":
+    trials = trial_matrices(signature.width, ids_only=indexes or not kind.is_floating_point)
+    check = check_rows(_window(network, rows.to(device, kind)) for rows in trials)
+    if check.effect == "random":
         raise InvalidInput("model", f"the program {RANDOM_REASON}")
-    if effect == "mixed":
+    if check.effect == "mixed":
         network.run_alone()
-    notes = activation_notes(ends.activation, signature)
-    notes += (ALONE_NOTE,) if effect == "mixed" else ()
-    return NetworkRuntime(network, nbytes, signature, device, execution, notes)
+    resolved = resolve_kind(signature, ends.ending, check.outputs, has_label=False)
+    network.signature = signature.model_copy(update={"output_kind": resolved.kind})
+    notes = (*check.notes, *resolved.notes)
+    return NetworkRuntime(network, nbytes, network.signature, device, execution, notes)
 
 
-def _try(network: ProgramNetwork, signature: Signature, device: torch.device, execution: Execution) -> None:
+def _window(network: ProgramNetwork, rows: torch.Tensor) -> Forward:
+    return lambda places: network.outputs(rows[places.to(rows.device)])
+
+
+def _try(
+    network: ProgramNetwork, signature: Signature, device: torch.device, execution: Execution, kind: torch.dtype
+) -> None:
     """:raises InvalidInput: the program fails on rows of zeros."""
     try:
         with torch.inference_mode(), execution.autocast(device):
-            network(torch.zeros((_TRIAL, signature.width), device=device))
+            network(torch.zeros((_TRIAL, signature.width), dtype=kind, device=device))
     except InvalidInput:
         raise
     except Exception as error:  # operators can raise anything

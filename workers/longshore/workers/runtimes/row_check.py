@@ -5,20 +5,26 @@ Such a program gives other numbers whenever rows are batched in another way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
+from longshore.workers.models.error_kinds import reason
+
 #: Rows of a trial batch. Small, since this runs whenever a version is loaded.
 _ROWS = 6
+#: Rows of a trial window: a batch, and as many other rows.
+TRIAL_ROWS = 2 * _ROWS
 #: Runs of the same batch. Random numbers that rarely show need several.
 _REPEATS = 3
 #: Largest difference between equal outputs, as a part of the largest output: batches of other sizes round differently.
 _TOLERANCE = 1e-3
 _SEED = 20_240_601
 
-Network = Callable[[torch.Tensor], torch.Tensor]
+#: Computes some rows of a trial window: their indexes, int64 ``(k,)``, to ``(k, outputs)``.
+Forward = Callable[[torch.Tensor], torch.Tensor]
 #: ``random``: the same batch gives different outputs. ``mixed``: other rows change the outputs of a row.
 RowEffect = Literal["independent", "random", "mixed"]
 
@@ -33,45 +39,72 @@ RANDOM_REASON = (
 )
 
 
-def check_rows(network: Network, width: int, device: torch.device, *, ids_only: bool = False) -> RowEffect:
+@dataclass(frozen=True)
+class RowCheck:
+    """What the trial rows show."""
+
+    #: ``None`` if the program fails on all of them.
+    effect: RowEffect | None
+    #: Outputs for trial rows: ``(n, outputs)`` of a window each, on the CPU.
+    outputs: tuple[torch.Tensor, ...]
+    #: Why the program fails on the last window on which it does.
+    failure: str | None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks for the owner of a job."""
+        if self.effect is None:
+            return (
+                "the program fails on trial rows, so it is not known whether the outputs of a row depend on the other "
+                f"rows: {self.failure}",
+            )
+        return (ALONE_NOTE,) if self.effect == "mixed" else ()
+
+
+def check_rows(windows: Iterable[Forward]) -> RowCheck:
     """Run a program on a few rows alone, together, twice, in another order, and among other rows.
 
-    :param network: float32 ``(n, width)`` to ``(n, outputs)``. Rows on which it fails are left out.
-    :param ids_only: use only rows of 0 and 1, which are valid as indexes.
+    :param windows: :data:`TRIAL_ROWS` rows each. Those on which the program fails are left out.
     """
-    effect: RowEffect = "independent"
-    for rows in _trial_rows(width, ids_only=ids_only):
+    effect: RowEffect | None = None
+    outputs, failure = [], None
+    for forward in windows:
         try:
-            found = _effect(network, rows.to(device))
-        except Exception:  # not made for such rows, which real ones report
+            found, together = _effect(forward)
+        except Exception as error:  # not made for such rows, which real ones report
+            failure = reason(error)
             continue
-        if found == "random":
-            return "random"
-        effect = found if found == "mixed" else effect
-    return effect
+        outputs.append(together.cpu())
+        effect = found if effect is None or found != "independent" else effect
+        if effect == "random":
+            break
+    return RowCheck(effect, tuple(outputs), failure)
 
 
-def _trial_rows(width: int, *, ids_only: bool) -> Iterator[torch.Tensor]:
+def trial_matrices(width: int, *, ids_only: bool) -> Iterator[torch.Tensor]:
+    """Rows for windows: float32 ``(TRIAL_ROWS, width)``.
+
+    :param ids_only: only rows of 0 and 1, which are valid as indexes.
+    """
     generator = torch.Generator().manual_seed(_SEED)
     if not ids_only:
-        yield torch.randn((2 * _ROWS, width), generator=generator)
-    yield torch.randint(0, 2, (2 * _ROWS, width), generator=generator).float()
+        yield torch.randn((TRIAL_ROWS, width), generator=generator)
+    yield torch.randint(0, 2, (TRIAL_ROWS, width), generator=generator).float()
 
 
-def _effect(network: Network, rows: torch.Tensor) -> RowEffect:
-    batch, others = rows[:_ROWS], rows[_ROWS:]
+def _effect(forward: Forward) -> tuple[RowEffect, torch.Tensor]:
+    batch, others = torch.arange(_ROWS), torch.arange(_ROWS, TRIAL_ROWS)
     with torch.inference_mode():
-        together = network(batch).float()
-        if not all(_equal(network(batch).float(), together) for _ in range(_REPEATS)):
-            return "random"
-        order = torch.arange(_ROWS - 1, -1, -1, device=batch.device)
+        together = forward(batch).float()
+        if not all(_equal(forward(batch).float(), together) for _ in range(_REPEATS)):
+            return "random", together
         half = _ROWS // 2
         independent = (
-            _equal(network(batch[order]).float(), together[order])
-            and _equal(network(torch.cat([batch[:half], others])).float()[:half], together[:half])
-            and _equal(torch.cat([network(row).float() for row in torch.split(batch, 1)]), together)
+            _equal(forward(batch.flip(0)).float(), together.flip(0))
+            and _equal(forward(torch.cat([batch[:half], others])).float()[:half], together[:half])
+            and _equal(torch.cat([forward(row).float() for row in torch.split(batch, 1)]), together)
         )
-    return "independent" if independent else "mixed"
+    return "independent" if independent else "mixed", together
 
 
 def _equal(outputs: torch.Tensor, expected: torch.Tensor) -> bool:

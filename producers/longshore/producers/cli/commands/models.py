@@ -14,6 +14,7 @@ from longshore.producers.cli.output import print_fields, print_json, print_table
 
 if TYPE_CHECKING:
     from longshore.shared.ledger.records import VersionRecord
+    from longshore.shared.specs.signature import OutputKind
 
 
 @click.group(invoke_without_command=True)
@@ -124,15 +125,29 @@ def export(options: Options, reference: str, path: str | None, output: str | Non
     "--signature", metavar="FILE", help="JSON file that describes inputs and outputs. Only for ONNX and .pt2 files."
 )
 @click.option("--alias", help="Alias to point at the new version.")
+@click.option("--output", metavar="NAME", help="Output to use of an ONNX file with several.")
+@click.option(
+    "--output-kind",
+    type=click.Choice(["logits", "probabilities", "scores"]),
+    help="What the outputs of a classifier are. Default: detected, or logits. Only for ONNX and .pt2 files.",
+)
 @with_options
-def import_(options: Options, path: str, name: str, signature: str | None, alias: str | None) -> None:
+def import_(
+    options: Options,
+    path: str,
+    name: str,
+    signature: str | None,
+    alias: str | None,
+    output: str | None,
+    output_kind: OutputKind | None,
+) -> None:
     """Import a version from PATH.
 
     PATH is an exported folder or HDF5 file, a Hugging Face folder, an ONNX file or a .pt2 file. Nothing in it is
     executed.
     """
     with connected(options) as client:
-        record = client.models.import_(path, name, alias, signature=signature)
+        record = client.models.import_(path, name, alias, signature=signature, output=output, output_kind=output_kind)
     _print_done(options, record, f"{record.model}:{record.version}", {"alias": alias})
 
 
@@ -148,6 +163,7 @@ def delete(options: Options, reference: str) -> None:
 
 def _print_version(options: Options, record: VersionRecord) -> None:
     from longshore.producers.cli.views.json_documents import local_time, metrics_text, version_document, version_text
+    from longshore.producers.cli.views.signatures import describe_feature, describe_output
     from longshore.shared.specs.signature import Signature
 
     if options.as_json:
@@ -155,7 +171,7 @@ def _print_version(options: Options, record: VersionRecord) -> None:
         return
     manifest = record.manifest
     signature = Signature.model_validate(manifest["signature"])
-    features = [feature.described for feature in signature.features]
+    features = [describe_feature(feature) for feature in signature.features]
     lineage = manifest.get("lineage")
     print_fields(
         {
@@ -166,6 +182,7 @@ def _print_version(options: Options, record: VersionRecord) -> None:
             "config": to_json(manifest["config"]) if "config" in manifest else None,
             "features": ", ".join(features),
             "target": f"{signature.target} ({signature.task})",
+            "output": describe_output(signature, str(manifest.get("runtime"))),
             "labels": None if signature.labels is None else ", ".join(map(str, signature.labels)),
             "metrics": metrics_text(manifest.get("metrics")),
             "job": record.job_id or (lineage.get("job") if isinstance(lineage, Mapping) else None),

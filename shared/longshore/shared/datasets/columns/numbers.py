@@ -95,7 +95,7 @@ def _json_lists(array: pa.Array, width: int, offsets: Offsets) -> Column:
     """Read JSON texts as lists of numbers. A text file has these only where one of them is not such a list."""
     values, errors = np.zeros((len(array), width), np.float32), {}
     for row, value in enumerate(decode_json(array)):
-        items = _flat(value) if isinstance(value, list) else []
+        items = flat_items(value) if isinstance(value, list) else []
         wrong = next((item for item in items if not isinstance(item, int | float)), 0)
         if not isinstance(value, list):
             errors[row] = "null" if value is None else f"{shorten(value)} is not a list of {width} numbers"
@@ -112,16 +112,16 @@ def _json_lists(array: pa.Array, width: int, offsets: Offsets) -> Column:
     return Column(values, errors)
 
 
-def _flat(value: list[JsonValue]) -> list[JsonValue]:
+def flat_items(value: list[JsonValue]) -> list[JsonValue]:
+    """The items of nested lists, in order."""
     items: list[JsonValue] = []
     for item in value:
-        items += _flat(item) if isinstance(item, list) else [item]
+        items += flat_items(item) if isinstance(item, list) else [item]
     return items
 
 
 def _lists(lists: NestedLists, width: int, offsets: Offsets) -> Column:
-    lengths = np.diff(lists.offsets)
-    bad = lists.is_null | lists.has_null | (lengths != width)
+    bad = lists.is_null | lists.has_null | (np.diff(lists.offsets) != width)
     if not bad.any():
         return Column(_shifted(lists.values, offsets).reshape(-1, width), {})
     values = np.zeros((len(bad), width), np.float32)
@@ -132,15 +132,16 @@ def _lists(lists: NestedLists, width: int, offsets: Offsets) -> Column:
             values[good] = to_floats(_filled(lists.values))[places]
         else:
             values[good] = _shifted(lists.values.take(pa.array(places.ravel())), offsets)
-    errors = {}
-    for row in np.flatnonzero(bad).tolist():
-        if lists.is_null[row]:
-            errors[row] = "null"
-        elif lists.has_null[row]:
-            errors[row] = "a null in the list"
-        else:
-            errors[row] = f"a list of length {lengths[row]}, not {width}"
-    return Column(values, errors)
+    return Column(values, {row: list_error(lists, row, width) for row in np.flatnonzero(bad).tolist()})
+
+
+def list_error(lists: NestedLists, row: int, width: int) -> str:
+    """Why a row is not a list of ``width`` numbers."""
+    if lists.is_null[row]:
+        return "null"
+    if lists.has_null[row]:
+        return "a null in the list"
+    return f"a list of length {lists.offsets[row + 1] - lists.offsets[row]}, not {width}"
 
 
 def _filled(array: pa.Array, offsets: Offsets = None) -> pa.Array:

@@ -19,7 +19,7 @@ class Texts:
     """The texts of n rows. The text of a bad row is empty."""
 
     values: list[str]
-    #: Index of each bad row in the batch, with an error that names the column.
+    #: Index of each bad row in the batch, with the reason.
     errors: dict[int, str]
 
 
@@ -30,17 +30,24 @@ def to_texts(batch: pa.RecordBatch, feature: Feature) -> Texts:
     """
     if feature.name not in batch.schema.names:
         raise DataError(f"the data has no column {feature.name!r}")
-    column = batch.column(feature.name)
+    texts = to_strings(batch.column(feature.name), feature.name)
+    return Texts(texts.values, {row: f"column {feature.name!r}: {reason}" for row, reason in texts.errors.items()})
+
+
+def to_strings(column: pa.Array, name: str) -> Texts:
+    """The texts of a column, with errors that do not name it.
+
+    :param name: the column in an error.
+    :raises DataError: the column does not have text.
+    """
     column = plain_texts(column) if is_json(column.type) else unwrap(column)
     if pa.types.is_null(column.type):
         column = column.cast(pa.string())
     if not is_text(column.type):
-        raise DataError(f"column {feature.name!r} has {type_name(column.type)}, not text")
+        raise DataError(f"column {name!r} has {type_name(column.type)}, not text")
     values = _decoded(column)
     errors = {
-        row: f"column {feature.name!r}: {'null' if value is None else 'not UTF-8'}"
-        for row, value in enumerate(values)
-        if not isinstance(value, str)
+        row: "null" if value is None else "not UTF-8" for row, value in enumerate(values) if not isinstance(value, str)
     }
     return Texts([value if isinstance(value, str) else "" for value in values], errors)
 

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import get_args
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.model_formats.pt2.arguments import Argument, Node
-from longshore.shared.model_formats.pt2.model import FLOAT32, ExportedProgram, InputSpec, OutputSpec, Size, TensorMeta
+from longshore.shared.model_formats.pt2.model import (
+    FLOAT32,
+    SCALAR_TYPES,
+    ExportedProgram,
+    InputSpec,
+    OutputSpec,
+    Size,
+    TensorMeta,
+)
 from longshore.shared.model_formats.pt2.operators import HARMLESS, IGNORED, aten_name
 from longshore.shared.model_formats.pt2.program import Program
+from longshore.shared.specs.signature import TensorType
 
 #: A program that takes any number of rows has no range, or one up to about the largest int.
 _UNBOUNDED_ROWS = 2**62
@@ -17,7 +27,7 @@ _UNBOUNDED_ROWS = 2**62
 def convert(exported: ExportedProgram, field: str) -> Program:
     """Keep what the program computes, and drop metadata and unused weights.
 
-    :raises InvalidInput: it does not have one float32 input and one float32 output, or it changes its weights or input.
+    :raises InvalidInput: it does not have one input and one float32 output, or it changes its weights or input.
     """
     graph, specs = exported.graph_module.graph, exported.graph_module.signature
     [source, *more] = list(_user_inputs(specs.input_specs)) or [None]
@@ -25,6 +35,9 @@ def convert(exported: ExportedProgram, field: str) -> Program:
         raise InvalidInput(field, f"it must have one input, a tensor, but has {1 + len(more) if source else 'none'}")
     output = _output(specs.output_specs, field)
     input_meta, output_meta = _meta(graph.tensor_values, source, field), _meta(graph.tensor_values, output, field)
+    input_type = _input_type(input_meta, source, field)
+    if output_meta.dtype != FLOAT32:
+        raise InvalidInput(field, f"{output[:80]!r} must be a float32 tensor; export it as one")
     low, high = _rows(input_meta, exported, field)
     if high != 1 and output_meta.sizes and output_meta.sizes[0].as_int is not None:
         raise InvalidInput(
@@ -34,7 +47,7 @@ def convert(exported: ExportedProgram, field: str) -> Program:
     nodes = tuple(_node(node) for node in graph.nodes if not _is_ignored(node))
     used = {name for node in nodes for argument in node.inputs for name, _ in argument.arg.names()} | {output}
     weights = {graph_name: name for graph_name, name in _weights(specs.input_specs) if graph_name in used}
-    return Program(
+    program = Program(
         input=source,
         row_shape=_fixed(input_meta.sizes[1:], field),
         min_rows=low,
@@ -44,6 +57,8 @@ def convert(exported: ExportedProgram, field: str) -> Program:
         weights=weights,
         nodes=nodes,
     )
+    # Not written for float32, so that the digests of such programs do not change.
+    return program if input_type == "float32" else program.model_copy(update={"input_type": input_type})
 
 
 def _user_inputs(specs: tuple[InputSpec, ...]) -> Iterator[str | None]:
@@ -83,9 +98,16 @@ def _meta(values: Mapping[str, TensorMeta], name: str, field: str) -> TensorMeta
     meta = values.get(name)
     if meta is None:
         raise InvalidInput(field, f"it has no metadata of the tensor {name[:80]!r}")
-    if meta.dtype != FLOAT32:
-        raise InvalidInput(field, f"{name[:80]!r} must be a float32 tensor; export it as one")
     return meta
+
+
+def _input_type(meta: TensorMeta, name: str, field: str) -> TensorType:
+    named = SCALAR_TYPES.get(meta.dtype, "")
+    kind: TensorType
+    for kind in get_args(TensorType):
+        if kind == named:
+            return kind
+    raise InvalidInput(field, f"{name[:80]!r} is a {named or 'unknown'} tensor; export it as float32")
 
 
 def _rows(meta: TensorMeta, exported: ExportedProgram, field: str) -> tuple[int, int | None]:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.model_formats.program_io import Activation, ProgramIO, TensorSpec, match_signature
+from longshore.shared.model_formats.program_io import (
+    Ending,
+    ProgramIO,
+    TensorSpec,
+    check_output,
+    kind_of,
+    match_inputs,
+)
 from longshore.shared.model_formats.pt2.arguments import Argument, Name, NamedArgument, Node
 from longshore.shared.model_formats.pt2.model import SCALAR_TYPES, parse
 from longshore.shared.model_formats.pt2.operators import aten_name, refusal
-from longshore.shared.specs.signature import Signature
+from longshore.shared.specs.signature import Signature, TensorType
 
 #: The names of its files in a version's folder.
 PROGRAM, WEIGHTS = "program.json", "weights.safetensors"
@@ -22,7 +28,7 @@ PROGRAM, WEIGHTS = "program.json", "weights.safetensors"
 MAX_PROGRAM_BYTES = 64 * 2**20
 #: Arguments that put an operator into training mode.
 _TRAINING = ("train", "training")
-_ACTIVATIONS: dict[str, Activation] = {"softmax": "softmax", "_softmax": "softmax", "sigmoid": "sigmoid"}
+_ENDINGS: dict[str, Ending] = {"softmax": "softmax", "_softmax": "softmax", "sigmoid": "sigmoid"}
 
 Side = Annotated[int, Field(ge=0, le=2**40)]
 
@@ -33,8 +39,10 @@ class Program(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     format: Literal[1] = 1
-    #: The name of the input: float32, shape (n, *row_shape).
+    #: The name of the input: shape (n, *row_shape).
     input: Name
+    #: Written only if it is not float32.
+    input_type: TensorType = "float32"
     row_shape: tuple[Side, ...]
     #: How many rows one run may have; ``None`` for no maximum.
     min_rows: Annotated[int, Field(ge=0, le=2)] = 0
@@ -60,25 +68,32 @@ class Program(BaseModel):
             raise InvalidInput(field, f"{PROGRAM} has more than {MAX_PROGRAM_BYTES} bytes")
         return parse(cls, content, PROGRAM, field)
 
-    def check(self, signature: Signature, field: str) -> ProgramIO:
-        """Check that the program can be run for a signature, and return its input and output.
+    def check(self, signature: Signature, field: str) -> tuple[ProgramIO, Signature]:
+        """Check that the program can be run for a signature.
 
         :param field: names the program in an error.
+        :returns: its input and output, and the signature with what the program itself says.
         :raises InvalidInput: it cannot be run; names the node and the remedy.
         """
         self._check_names(field)
         for node in self.nodes:
             _check_node(node, field)
-        batch = 1 if self.max_rows == 1 else None
-        source = TensorSpec(self.input, True, (batch, *self.row_shape))
-        output = TensorSpec(self.output, True, self.output_shape)
-        return replace(match_signature([source], [output], signature, field), activation=self._activation())
+        rows = 1 if self.max_rows == 1 else None
+        source = TensorSpec(self.input, self.input_type, (rows, *self.row_shape))
+        output = TensorSpec(self.output, "float32", self.output_shape)
+        inputs, batch, signature = match_inputs([source], signature, field)
+        if signature.output is not None:
+            raise InvalidInput("signature.output", "only for ONNX files with several outputs; leave it out")
+        ending = self._ending()
+        check_output(output, signature, ending, field)
+        kind = signature.output_kind or kind_of(ending, output, signature)
+        return ProgramIO(inputs, output, batch, ending), signature.model_copy(update={"output_kind": kind})
 
-    def _activation(self) -> Activation | None:
-        """The function that computes the output from logits, if there is one."""
+    def _ending(self) -> Ending | None:
+        """How the output is made, as far as that can be seen."""
         makers = {name: node for node in self.nodes for each in node.outputs for name, _ in each.names()}
         name = aten_name(makers[self.output].target) if self.output in makers else None
-        return _ACTIVATIONS.get(name[0]) if name is not None else None
+        return _ENDINGS.get(name[0]) if name is not None else None
 
     def _check_names(self, field: str) -> None:
         """Check that every value is defined once, before it is used, and is used with its type."""

@@ -16,18 +16,18 @@ from longshore.shared.model_formats.weights import SIZES
 from longshore.shared.specs.signature import Signature
 
 
-def unpack(path: Path, signature: Signature, folder: Path, field: str) -> dict[str, Path]:
+def unpack(path: Path, signature: Signature, folder: Path, field: str) -> tuple[dict[str, Path], Signature]:
     """Write the program and the weights of an archive to a folder, without running or unpickling anything.
 
     :param field: names the archive in an error.
-    :returns: the files of the version, by their path in it.
+    :returns: the files of the version, by their path in it, and the signature with what the program itself says.
     :raises InvalidInput: the archive cannot be read, or the program cannot be run for the signature.
     :raises ServiceUnavailable: the files cannot be written.
     """
     with open_archive(path, field) as archive:
         model, exported = archive.program()
         program = convert(exported, field)
-        program.check(signature, field)
+        _, signature = program.check(signature, field)
         payloads = archive.payloads(model)
         missing = sorted(set(program.weights.values()) - payloads.keys())
         if missing:
@@ -36,12 +36,13 @@ def unpack(path: Path, signature: Signature, folder: Path, field: str) -> dict[s
         tensors = [locate(name, *payloads[name], archive, field) for name in names]
         write_tensors(tensors, archive, folder / WEIGHTS)
     (folder / PROGRAM).write_bytes(program.canonical())
-    return {name: folder / name for name in (PROGRAM, WEIGHTS)}
+    return {name: folder / name for name in (PROGRAM, WEIGHTS)}, signature
 
 
-def check_files(files: Mapping[str, Path], signature: Signature, field: str) -> tuple[Program, ProgramIO]:
+def check_files(files: Mapping[str, Path], signature: Signature, field: str) -> tuple[Program, ProgramIO, Signature]:
     """Check the files of a version again, before they are run.
 
+    :returns: the program, its input and output, and the signature with what the program itself says.
     :raises InvalidInput: they do not match each other or the signature.
     """
     if set(files) != {PROGRAM, WEIGHTS}:
@@ -55,7 +56,7 @@ def check_files(files: Mapping[str, Path], signature: Signature, field: str) -> 
         raise InvalidInput(field, f"cannot read {error.filename}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise InvalidInput(field, f"{WEIGHTS} is not a valid safetensors file: {error}") from None
-    program_io = program.check(signature, field)
+    program_io, signature = program.check(signature, field)
     if tensors.keys() != set(program.weights.values()):
         raise InvalidInput(field, f"{WEIGHTS} does not have exactly the weights that {PROGRAM} names")
-    return program, program_io
+    return program, program_io, signature
