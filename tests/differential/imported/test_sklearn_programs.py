@@ -326,3 +326,20 @@ def test_a_regressor_with_several_values_and_ordinal_texts(tmp_path: Path) -> No
     batch = pa.record_batch({name: pa.array(list(columns[name])) for name in ("colour", "size")})
     found = np.array([output["value"] for output in outputs_of(runtime, batch)])
     np.testing.assert_allclose(found, model.predict(texts), rtol=1e-4)
+
+
+def test_a_pipeline_over_the_columns_of_a_frame(tmp_path: Path) -> None:
+    """As the guide has it: the converter makes an input of each column."""
+    import pandas as pd
+
+    frame = pd.DataFrame({name: table(5)[name] for name in ("colour", "height", "weight")})
+    targets = np.where(frame["height"] > 2.3, "tall", "short")
+    transformer = ColumnTransformer([("texts", OneHotEncoder(), ["colour"]), ("numbers", StandardScaler(), ["weight"])])
+    model = make_pipeline(transformer, RandomForestClassifier(5, random_state=0)).fit(frame, targets)
+    frame = frame[["colour", "weight"]]
+    program = to_onnx(model, pd.DataFrame(frame[:1]))
+    runtime = imported(tmp_path, program, {**signature_of(), "features": [{"name": name} for name in frame.columns]})
+    assert [feature.dtype for feature in runtime.signature.features] == ["string", "float64"]
+    outputs = outputs_of(runtime, pa.RecordBatch.from_pandas(frame), top_k=2)
+    assert runtime.signature.labels == ("short", "tall")
+    assert len(outputs) == ROWS

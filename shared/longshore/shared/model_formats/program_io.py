@@ -154,7 +154,7 @@ def kind_of(ending: Ending | None, output: TensorSpec, signature: Signature) -> 
     if signature.labels is None:
         return None
     if ending == "scores":
-        return "scores"
+        return "scores" if signature.task == "classification" else None
     single = signature.task == "multilabel" or is_single(output, signature)
     return "probabilities" if ending == ("sigmoid" if single else "softmax") else None
 
@@ -211,6 +211,8 @@ def _with_dtype(feature: Feature, dtype: TensorType, spec: TensorSpec) -> Featur
     field = "signature.features"
     if feature.dtype not in (None, dtype):
         raise InvalidInput(field, f"{feature.name!r} is {feature.dtype}, but the input {spec} is {dtype}; omit dtype")
+    if feature.transform is not None and dtype != "float32":
+        raise InvalidInput(field, f"{feature.name!r} is preprocessed, but the input {spec} is not float32")
     if dtype == "string":
         if feature.width is not None or feature.kind == "image":
             raise InvalidInput(field, f"{feature.name!r}: the input {spec} takes texts; give a feature for each column")

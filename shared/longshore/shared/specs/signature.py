@@ -243,6 +243,8 @@ class Signature(BaseModel):
             )
         if self.output_kind is not None and self.task not in ("classification", "multilabel"):
             raise InvalidInput(f"{field}.output_kind", f"not allowed for the task {self.task}; leave it out")
+        if self.output_kind == "scores" and self.task == "multilabel":
+            raise InvalidInput(f"{field}.output_kind", "scores: a multilabel version needs logits or probabilities")
         self._check_labels(f"{field}.labels")
 
     @staticmethod
