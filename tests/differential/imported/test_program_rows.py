@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 import torch
 from onnx import helper, numpy_helper
+from onnxruntime.quantization import quantize_dynamic
 from torch import nn
 
 from longshore.producers.models.importing import read_import
@@ -119,6 +120,108 @@ def test_a_random_operator_is_refused_by_name_at_import(tmp_path: Path, operator
     path.write_bytes(graph(node(operator)).SerializeToString())
     with pytest.raises(InvalidInput, match=f"operator {operator} draws random numbers"):
         read_import(path, EMBEDDING)
+
+
+def inside_branch(operator: str) -> onnx.ModelProto:
+    """The operator runs in one branch of an ``If``."""
+    shape: list[str | int | None] = ["rows", WIDTH]
+    branches = [
+        helper.make_graph(
+            [helper.make_node(kind, ["input"], [name])],
+            name,
+            [],
+            [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)],
+        )
+        for name, kind in (("drawn", operator), ("plain", "Identity"))
+    ]
+    chosen = helper.make_node("If", ["never"], ["output"], then_branch=branches[0], else_branch=branches[1])
+    return graph(chosen, tensors=[constant("never", False, np.bool_)])
+
+
+def inside_loop(operator: str) -> onnx.ModelProto:
+    """The operator runs in the body of a ``Loop`` that never begins."""
+    info = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [helper.make_node(operator, ["state"], ["next"]), helper.make_node("Identity", ["on"], ["go"])],
+        "body",
+        [
+            info("step", onnx.TensorProto.INT64, []),
+            info("on", onnx.TensorProto.BOOL, []),
+            info("state", onnx.TensorProto.FLOAT, ["rows", WIDTH]),
+        ],
+        [info("go", onnx.TensorProto.BOOL, []), info("next", onnx.TensorProto.FLOAT, ["rows", WIDTH])],
+    )
+    loop = helper.make_node("Loop", ["times", "", "input"], ["output"], body=body)
+    return graph(loop, tensors=[constant("times", 0)])
+
+
+def inside_function(operator: str) -> onnx.ModelProto:
+    """The operator runs in a function of the file."""
+    model = graph(helper.make_node("Noisy", ["input"], ["output"], domain="own"))
+    steps = [helper.make_node(operator, ["x"], ["y"])]
+    imports = [helper.make_opsetid("", 17)]
+    model.functions.append(helper.make_function("own", "Noisy", ["x"], ["y"], steps, imports))
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    return model
+
+
+@pytest.mark.parametrize("hidden", [inside_branch, inside_loop, inside_function])
+@pytest.mark.parametrize("operator", DRAWING)
+def test_a_random_operator_inside_another_graph_is_refused_at_import(
+    tmp_path: Path, operator: str, hidden: Callable[[str], onnx.ModelProto]
+) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(hidden(operator).SerializeToString())
+    with pytest.raises(InvalidInput, match=f"operator {operator} draws random numbers"):
+        read_import(path, EMBEDDING)
+    path.write_bytes(hidden("Identity").SerializeToString())
+    runtime = opened(tmp_path, onnx.load(path), EMBEDDING)
+    rows = np.random.default_rng(0).normal(size=(5, WIDTH)).astype(np.float32)
+    outputs = runtime.forward(runtime.prepare(table(rows)), slice(0, 5)).numpy()
+    np.testing.assert_array_equal(outputs, rows)
+
+
+def test_dynamically_quantised_weights_are_noted(tmp_path: Path) -> None:
+    """What ``quantize_dynamic`` makes of a network: its scale is that of all rows of a batch."""
+    random = np.random.default_rng(0)
+    weights = constant("w", random.normal(size=(WIDTH, 4)), np.float32)
+    path, quantised = tmp_path / "plain.onnx", tmp_path / "quantised.onnx"
+    onnx.save(graph(node("MatMul", "input w"), tensors=[weights]), path)
+    quantize_dynamic(path, quantised)
+    model = onnx.load(quantised)
+    assert "DynamicQuantizeLinear" in {each.op_type for each in model.graph.node}
+    runtime = opened(tmp_path, model, EMBEDDING)
+    rows = random.normal(0, 5, (20, WIDTH)).astype(np.float32)
+    prepared = runtime.prepare(table(rows))
+    assert prepared.notes == (ALONE_NOTE,)
+    outputs = runtime.forward(prepared, slice(0, len(rows))).numpy()
+    np.testing.assert_allclose(outputs, row_by_row(model, rows), rtol=1e-5, atol=1e-6)
+
+
+def picky(mixed: bool) -> onnx.ModelProto:
+    """Takes only rows of numbers of 1,000 or more: others are no index of its only table."""
+    nodes = [
+        node("Sub", "input base", "shifted"),
+        node("Cast", "shifted", "index", to=onnx.TensorProto.INT64),
+        helper.make_node("Gather", ["table", "index"], ["looked_up"]),
+        node("Softmax", "looked_up", axis=0 if mixed else -1),
+    ]
+    tensors = [constant("base", 1000, np.float32), constant("table", [0.5, 1.5, 4.0], np.float32)]
+    return graph(*nodes, tensors=tensors)
+
+
+@pytest.mark.parametrize("mixed", [True, False])
+def test_a_program_that_fails_on_trial_rows_is_checked_on_the_first_rows(tmp_path: Path, mixed: bool) -> None:
+    model = picky(mixed)
+    runtime = opened(tmp_path, model, EMBEDDING)
+    rows = np.random.default_rng(0).integers(1000, 1003, (20, WIDTH)).astype(np.float32)
+    bad = runtime.prepare(table(np.zeros((3, WIDTH), np.float32)))
+    [note] = bad.notes
+    assert note.startswith("the program fails on trial rows, so it is not known whether the outputs of a row depend")
+    prepared = runtime.prepare(table(rows))
+    assert prepared.notes == ((ALONE_NOTE,) if mixed else ())
+    outputs = runtime.forward(prepared, slice(0, len(rows))).numpy()
+    np.testing.assert_allclose(outputs, row_by_row(model, rows), rtol=1e-5, atol=1e-6)
 
 
 def test_batch_statistics_are_refused_at_import(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import h5py
 import numpy as np
 import onnxruntime
+import pyarrow as pa
 import pytest
 import torch
 from torch import nn
@@ -24,7 +25,7 @@ from longshore.workers.families.model import assemble, build_network
 from longshore.workers.families.registry import get_family
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.families.weights import read_weights, save_weights
-from longshore.workers.runtimes.base import Execution, Matrix
+from longshore.workers.runtimes.base import Execution
 from longshore.workers.runtimes.loading import load
 
 CPU = torch.device("cpu")
@@ -71,6 +72,11 @@ class Version:
         return outputs
 
 
+def batch_of(rows: torch.Tensor) -> pa.RecordBatch:
+    numbers = pa.array(rows.numpy().ravel())
+    return pa.record_batch({"x": pa.FixedSizeListArray.from_arrays(numbers, rows.shape[1])})
+
+
 @pytest.fixture
 def version(tmp_path: Path) -> Version:
     return Version(tmp_path, "mlp")
@@ -88,10 +94,41 @@ def test_a_program_has_the_head_of_its_task(tmp_path: Path, form: Literal["onnx"
     own = load(version.manifest, lambda _: version.files["weights.safetensors"], CPU, Execution())
     rows = version.rows(7)
     for runtime in (program, own):
-        outputs = runtime.forward(Matrix(rows, {}), slice(0, 7))
+        outputs = runtime.forward(runtime.prepare(batch_of(rows)), slice(0, 7))
         torch.testing.assert_close(outputs, version.outputs(rows), rtol=1e-5, atol=1e-5)
         if task == "embedding":
             torch.testing.assert_close(outputs.norm(dim=1), torch.ones(7))
+
+
+@pytest.mark.parametrize("form", ["onnx", "pt2"])
+def test_a_version_with_offsets_is_imported_again(tmp_path: Path, form: Literal["onnx", "pt2"]) -> None:
+    version = Version(tmp_path, "mlp")
+    features = (
+        Feature(name="at", offsets=(1_700_000_000.0,)),
+        Feature(name="x", width=10),
+        Feature(name="id", offsets=(123_456_789_012.0,)),
+    )
+    signature = version.manifest.signature.model_copy(update={"features": features})
+    manifest = version.manifest.model_copy(update={"signature": signature})
+    write_export(form, manifest, version.files, tmp_path / f"model.{form}")
+    imported = read_import(tmp_path / f"model.{form}", signature)
+    by_blob = {blob: imported.files[name] for name, blob in imported.manifest.blobs.items()}
+    program = load(imported.manifest, by_blob.__getitem__, CPU, Execution())
+    imported.close()
+    assert {feature.dtype for feature in program.signature.features} == {"float64"}
+    assert program.signature.offsets == ()
+    own = load(manifest, lambda _: version.files["weights.safetensors"], CPU, Execution())
+    random = np.random.default_rng(0)
+    batch = pa.record_batch(
+        {
+            "at": 1_700_000_000 + random.normal(0, 1, 9),
+            "x": pa.array(list(random.normal(0, 1, (9, 10)))),
+            "id": 123_456_789_012 + random.integers(-2, 2, 9),
+        }
+    )
+    outputs, expected = (each.forward(each.prepare(batch), slice(0, 9)) for each in (program, own))
+    torch.testing.assert_close(outputs, expected, rtol=1e-4, atol=1e-5)
+    assert len({tuple(row) for row in outputs.tolist()}) == 9
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -122,7 +159,7 @@ def test_a_program_of_torch_export_has_the_same_outputs(tmp_path: Path, family: 
     imported.close()
     for number in (1, 7):
         rows = version.rows(number)
-        outputs = runtime.forward(Matrix(rows, {}), slice(0, number))
+        outputs = runtime.forward(runtime.prepare(batch_of(rows)), slice(0, number))
         torch.testing.assert_close(outputs, version.outputs(rows), rtol=1e-5, atol=1e-5)
 
 
