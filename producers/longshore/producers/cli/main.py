@@ -10,7 +10,7 @@ from importlib import import_module
 import click
 
 from longshore.producers.cli.catalog import COMMANDS, SECTIONS
-from longshore.producers.cli.errors import exit_code
+from longshore.producers.cli.errors import EXIT_INTERRUPTED, exit_code
 from longshore.producers.cli.options import current, shared_options
 
 PROGRAM = "longshore"
@@ -103,7 +103,14 @@ def main() -> None:
     """Run ``longshore``. Exit codes: 0, 1 (the job failed), 2 (wrong usage), 3 (a service cannot be reached)."""
     if f"_{PROGRAM.upper()}_COMPLETE" in os.environ:
         cli.main(prog_name=PROGRAM)
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code == EXIT_INTERRUPTED:
+        # Started by python -m, Python remembers a Ctrl-C that came while it evaluated a string, as late imports do to
+        # make a dataclass, and would end by the signal though the exception was handled.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import click
 import pytest
 
@@ -44,3 +48,29 @@ def test_an_unexpected_error_shows_its_traceback_only_with_debug(capsys: pytest.
     output = capsys.readouterr().err
     assert output.startswith("Traceback")
     assert output.endswith("KeyError: 'key'\n")
+
+
+#: Interrupts itself while a string is evaluated, as when Ctrl-C comes during a late import.
+INTERRUPTED = """
+from longshore.producers.cli import main
+from longshore.producers.cli.errors import exit_code
+
+
+def run(arguments):
+    try:
+        exec("import os, signal\\nos.kill(os.getpid(), signal.SIGINT)\\nwhile True: pass")
+    except KeyboardInterrupt as error:
+        return exit_code(error, debug=False)
+
+
+main.run = run
+main.main()
+"""
+
+
+def test_ctrl_c_during_an_import_ends_with_the_code_of_an_interruption(tmp_path: Path) -> None:
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED)
+    done = subprocess.run(
+        [sys.executable, "-m", "interrupted"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "longshore: interrupted\n")
