@@ -57,7 +57,8 @@ def names_of_versions(
 ) -> tuple[str, ...] | None:
     """The columns to predict from, in the order of the version that a training begins with, or learns from.
 
-    Such a version can read columns that no training takes by default, such as an index of pandas.
+    Such a version can read columns that no training takes by default, such as an index of pandas, or can have left out
+    some of the same table, such as identifiers.
 
     :param features: the features by default.
     :param columns: all columns of the data.
@@ -69,7 +70,8 @@ def names_of_versions(
     names = tuple(feature.name for feature in signature.features)
     default = tuple(feature.name for feature in features)
     free = set(columns) - {spec.target, spec.split}
-    return names if names != default and set(default) <= set(names) <= free else None
+    fewer = signature.is_preprocessed or set(default) <= set(names)
+    return names if names != default and fewer and set(names) <= free else None
 
 
 def check_versions(spec: TrainSpec, versions: Mapping[str, VersionRecord], features: Sequence[Feature]) -> None:
@@ -77,7 +79,14 @@ def check_versions(spec: TrainSpec, versions: Mapping[str, VersionRecord], featu
 
     :raises InvalidInput: no; names the option.
     """
+    named = [name for name, how in (spec.preprocess or {}).items() if how.kind != "drop"]
     for option, version in versions.items():
+        if named:
+            raise InvalidInput(
+                "preprocess",
+                f"column {named[0]!r} is preprocessed as {getattr(spec, option)} does, which is the {option}; leave it "
+                "out, or drop columns only",
+            )
         signature = Signature.model_validate(version.manifest["signature"])
         if len(features) != len(signature.features) or not all(map(_fits, features, signature.features)):
             expected = ", ".join(feature.described for feature in signature.features)

@@ -56,6 +56,16 @@ class Words:
         self.different: list[bytes] = encoded.dictionary.cast(pa.large_binary()).to_pylist()
 
 
+def count_words(texts: pa.Array) -> npt.NDArray[np.int64]:
+    """How many words each text has, if only white space separates them: an identifier such as a UUID is one word.
+
+    :param texts: valid UTF-8, ``large_string``. A missing text has no words.
+    """
+    spaced = pc.replace_substring_regex(texts.fill_null(""), _UNSPACED, r" \1 ")
+    counts: npt.NDArray[np.int64] = pc.count_substring_regex(spaced, r"[^\s\p{Z}]+").to_numpy().astype(np.int64)
+    return counts
+
+
 def split_words(array: pa.Array) -> Words:
     """The words of texts in lower case, with compatible characters made equal (Unicode's NFKC).
 

@@ -10,7 +10,7 @@ import pytest
 
 from longshore.shared.datasets.preprocess.encode import encode_column
 from longshore.shared.datasets.preprocess.encoded import EncodedColumn
-from longshore.shared.datasets.preprocess.words import split_words
+from longshore.shared.datasets.preprocess.words import count_words, split_words
 from longshore.shared.specs.signature import Feature
 from longshore.shared.specs.transforms import TextTransform
 
@@ -54,6 +54,11 @@ def test_words_of_many_scripts(text: str, expected: list[str]) -> None:
     assert words(text) == [[unicodedata.normalize("NFKC", word) for word in expected]]
     # Neighbours do not matter.
     assert words("x y", text, None, text)[1::2] == [words(text)[0]] * 2
+
+
+def test_words_between_spaces() -> None:
+    texts = ["550e8400-e29b-41d4", "one two\tthree\n", None, "", "  ", "a.b@c.de", "我爱 abc", "a\N{NO-BREAK SPACE}b"]
+    assert count_words(pa.array(texts, pa.large_string())).tolist() == [1, 3, 0, 0, 0, 1, 3, 2]
 
 
 def test_ids_are_hashes_in_the_order_of_the_words() -> None:

@@ -168,6 +168,8 @@ def texts_of_words() -> None:
     assert (transform.buckets, transform.width) == (16_384, 32)
     assert transform.length <= 8
     assert note(said, "texts").endswith(f": 'x' ({transform.length} words)")
+    characters = np.array(list("我爱北京天安门上太阳升"))
+    assert one(pa.array(["".join(RANDOM.choice(characters, 6)) for _ in range(ROWS)])).kind == "text"
     # Few different ones are categories.
     assert one(pa.array([said[row % 30].as_py() for row in range(ROWS)])).kind == "category"
     # So are many, if they come again and again.
@@ -175,6 +177,8 @@ def texts_of_words() -> None:
 
 
 def texts_of_identifiers() -> None:
+    for form in ("user-{}-of-site", "{}.user@example.com", "https://example.com/a/b/{}", "550e8400-e29b-{}-a716-4466"):
+        assert fitted(pa.array([form.format(row) for row in range(ROWS)]))[0] == []
     names = pa.array([f"user-{row}" for row in range(ROWS)])
     features, notes = fitted(names)
     assert features == []
@@ -221,7 +225,7 @@ RULES: dict[tuple[str, str], Callable[[], None]] = {
     ): texts_most_of_which_are_numbers,
     (
         "texts of several words",
-        "3 or more on average, more than 32 different ones, and more than 0.3 different ones per row",
+        "3 or more between spaces on average, more than 32 different ones, and more than 0.3 different ones per row",
     ): texts_of_words,
     (
         "texts of which nearly every row has another",

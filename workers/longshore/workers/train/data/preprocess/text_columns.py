@@ -14,7 +14,7 @@ from longshore.shared.datasets.columns.number_texts import to_numbers
 from longshore.shared.datasets.preprocess.categories import category_texts
 from longshore.shared.datasets.preprocess.choice import NUMBERS, are_numbers, bad_number_reason, count_numbers, text_at
 from longshore.shared.datasets.preprocess.dates import date_zones
-from longshore.shared.datasets.preprocess.words import split_words
+from longshore.shared.datasets.preprocess.words import count_words, split_words
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.preprocess import ColumnPreprocess
 from longshore.shared.specs.signature import Feature
@@ -33,7 +33,7 @@ _MAX_CATEGORIES = 1000
 _FEW_ROWS, _FEW_IDENTIFIERS = 100, 50
 #: The share of different values from which on a column of single words is an identifier.
 _IDENTIFIER = 0.9
-#: Mean words of a text, and the share of different values, from which on texts are no categories.
+#: Mean words of a text, between white space, and the share of different values, from which on texts are no categories.
 _WORDS, _DIFFERENT = 3.0, 0.3
 #: Defaults of the words of a text.
 _MAX_LENGTH, _BUCKETS, _WIDTH = 128, 1 << 14, 32
@@ -54,6 +54,8 @@ class TextFitter:
         #: Rows seen; of those trained on, how many are numbers; and the first that is not, with its text.
         self._seen, self._numbers, self._bad = 0, 0, (-1, "")
         self._lengths = Sample()
+        #: Words of all rows to train on, as white space separates them.
+        self._words = 0
         self._dates: DateFitter | None = DateFitter(name, how) if self._wanted is None else None
         #: What all texts are as dates: see :func:`date_zones`.
         self._zones = {False, True}
@@ -79,6 +81,8 @@ class TextFitter:
         texts = texts.filter(pa.array(trained))
         if self._wanted != "category":
             self._lengths.add(np.diff(split_words(texts).offsets).astype(np.float64))
+        if self._wanted is None:
+            self._words += int(count_words(texts).sum())
         self._rows += len(texts)
         self._missing += texts.null_count
         if self._wanted != "text":
@@ -116,7 +120,7 @@ class TextFitter:
             raise InvalidInput("data", bad_number_reason(self._name, *self._bad))
         different = len(self._counts) / max(1, present)
         many = len(self._counts) > _MAX_ONE_HOT
-        if many and different > _DIFFERENT and self._lengths.values.mean() >= _WORDS:
+        if many and different > _DIFFERENT and self._words >= _WORDS * present:
             return "text"
         return "drop" if present >= _FEW_IDENTIFIERS and different >= _IDENTIFIER else "category"
 
