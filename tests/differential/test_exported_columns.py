@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from longshore.shared.datasets.preprocess.categories import category_codes, enco
 from longshore.shared.specs.jobs import InlineInput
 from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.specs.train import TrainSpec
-from longshore.shared.specs.transforms import CategoryTransform
+from longshore.shared.specs.transforms import CategoryTransform, DateTransform, NumberTransform
 from longshore.shared.store.blobs import describe
 from longshore.shared.store.manifest import Manifest
 from longshore.workers.families.model import STANDARDIZE, assemble, build_network
@@ -157,6 +158,7 @@ def make_version(
 def save_version(
     folder: Path, signature: Signature, table: pa.Table, random: np.random.Generator
 ) -> tuple[Manifest, Path]:
+    """A version with random weights that standardises the rows of a table."""
     family = get_family("mlp")
     config = family.config.model_validate({"hidden": [16]})
     torch.manual_seed(int(random.integers(2**31)))
@@ -250,6 +252,27 @@ def test_onnx_runtime_answers_the_same(seed: int, tmp_path: Path) -> None:
         feed = {feature.name: raw(rows, feature) for feature in manifest.signature.features}
         [outputs] = session.run(None, feed)
         assert_same(outputs, manifest, weights, rows)
+
+
+@pytest.mark.parametrize(
+    ("transform", "column"),
+    [
+        (CategoryTransform(categories=("a", "é"), missing=True), ["a", "é", "b", None]),
+        (NumberTransform(scale="quantile", points=((2.0, 0.5),)), [1.0, 2.0, 3.0, np.inf, None]),
+        (DateTransform(parts=("weekday",)), [*map(datetime.fromisoformat, ("1969-12-31", "2024-02-29")), None]),
+    ],
+)
+def test_a_table_of_one_column(
+    tmp_path: Path, transform: CategoryTransform | NumberTransform | DateTransform, column: list[object]
+) -> None:
+    features = (Feature(name="x", kind=transform.kind, transform=transform),)
+    batch = pa.RecordBatch.from_pydict({"x": column})
+    signature = Signature(features=features, task="regression", target="y")
+    manifest, weights = save_version(tmp_path, signature, pa.table(batch), np.random.default_rng(0))
+    write_program("onnx", manifest, weights, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    for rows in (batch, batch.slice(0, 1)):
+        assert_same(session.run(None, {"x": raw(rows, features[0])})[0], manifest, weights, rows)
 
 
 @pytest.mark.parametrize("seed", seeds(2))
