@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import torch
 from torch import nn
 
+from longshore.producers.models.importing import read_import
 from longshore.shared.datasets.columns.matrix import to_matrix
 from longshore.shared.datasets.preprocess.categories import category_codes, encode_categories
 from longshore.shared.specs.jobs import InlineInput
@@ -29,7 +31,9 @@ from longshore.workers.families.registry import get_family
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.families.weights import save_weights
 from longshore.workers.jobs.export import write_program
+from longshore.workers.runtimes.base import Execution
 from longshore.workers.runtimes.family import build_module, load
+from longshore.workers.runtimes.loading import load as load_version
 from longshore.workers.train.data.dataset import Tables, read_training_data
 from tests.differential.cases import COMPARED, seeds
 
@@ -252,6 +256,33 @@ def test_onnx_runtime_answers_the_same(seed: int, tmp_path: Path) -> None:
         feed = {feature.name: raw(rows, feature) for feature in manifest.signature.features}
         [outputs] = session.run(None, feed)
         assert_same(outputs, manifest, weights, rows)
+
+
+def test_an_exported_program_is_imported_again(tmp_path: Path) -> None:
+    random = np.random.default_rng(4000)
+    table = pa.table(
+        {
+            "city": random.choice(["Köln", "Paris", "青森"], size=ROWS),
+            "age": pa.array(random.normal(40, 9, size=ROWS), mask=holes(random, ROWS, 0.1)),
+            "joined": (random.random(ROWS) * 1e8 + 1.5e9).astype("datetime64[s]"),
+            "y": random.normal(size=ROWS),
+        }
+    )
+    manifest, weights = make_version(tmp_path, table, {}, random)
+    write_program("onnx", manifest, weights, tmp_path / "model.onnx")
+    features = (Feature(name="city", kind="text"), Feature(name="age"), Feature(name="joined"))
+    described = Signature(features=features, task="regression", target="y")
+    imported = read_import(tmp_path / "model.onnx", described)
+    by_blob = {blob: imported.files[name] for name, blob in imported.manifest.blobs.items()}
+    runtime = load_version(imported.manifest, by_blob.__getitem__, CPU, Execution())
+    batch = table.drop_columns("y").combine_chunks().to_batches()[0]
+    columns = {feature.name: raw(batch, feature)[:, 0] for feature in manifest.signature.features}
+    prepared = runtime.prepare(pa.RecordBatch.from_pydict(columns))
+    # Programs get no missing values: those that come from elsewhere may have no use for NaN.
+    assert set(prepared.errors) == set(np.flatnonzero(pc.is_null(batch["age"])).tolist())
+    assert set(prepared.errors.values()) == {"column 'age': nan is not a finite float64"}
+    good = np.setdiff1d(np.arange(ROWS), list(prepared.errors))
+    assert_same(runtime.forward(prepared, good).numpy(), manifest, weights, batch.take(pa.array(good)))
 
 
 @pytest.mark.parametrize(

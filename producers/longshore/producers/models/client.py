@@ -92,9 +92,9 @@ class ModelsClient:
 
         :param format: ``folder`` for the manifest with the weights as safetensors, the program as ONNX or JSON, or the
             files of the Hugging Face folder. A version of a family can also be exported as ``hdf5``, its parameters,
-            and as ``onnx`` or ``pt2``, a program from float32 ``(rows, width)`` to logits or values. These two need
-            PyTorch on this machine. ``None`` chooses by the suffix of the path: ``.onnx``, ``.pt2``, ``.h5`` or
-            ``.hdf5``; otherwise a folder.
+            and as ``onnx`` or ``pt2``, a program from float32 ``(rows, width)`` to logits or values, or from the
+            columns of a table that the version preprocesses. These two need PyTorch on this machine. ``None`` chooses
+            by the suffix of the path: ``.onnx``, ``.pt2``, ``.h5`` or ``.hdf5``; otherwise a folder.
         :returns: the absolute path.
         :raises InvalidInput: the path already exists or cannot be created, or the version cannot be exported in this
             format.
