@@ -77,6 +77,11 @@ def test_the_modules_of_sentence_transformers() -> None:
         [base_model, sentence_model, cross_encoder],
     )
     assert read - keys.PROMPT_KEYS.known == set()
+    assert read - keys.PAIR_PROMPT_KEYS.known == set()
+    assert set(Transformer.config_keys) - keys.PAIR_KEYS.known == set()
+    stated = _reads(r"""hasattr\(config, "(\w+)"\)|\bconfig\.([a-z]\w*)""", [cross_encoder])
+    assert {"sentence_transformers", "sbert_ce_default_activation_function"} <= stated
+    assert stated - keys.CONFIG_KEYS.known == {"json"}  # the name of the file
     names = re.findall(r'"(sentence_[\w-]+_config\.json)"', inspect.getsource(Transformer.load_config))
     assert tuple(names) == TRANSFORMERS
 

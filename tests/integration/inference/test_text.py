@@ -98,9 +98,12 @@ def test_a_model_that_cannot_be_loaded_ends_its_job_once(client: Client, tmp_pat
     assert max(shard.attempt for shard in job.shards()) == 1
 
 
-def test_pairs_of_texts_are_scored(client: Client, tmp_path: Path) -> None:
+def test_pairs_of_texts_are_scored(cluster: Cluster, client: Client, tmp_path: Path) -> None:
     save_model(tmp_path / "model", head=True, num_labels=1, sentence_transformers={"activation_fn": "torch.nn.Sigmoid"})
     client.models.import_(tmp_path / "model", "reranker")
+    shown = CommandLine(cluster.environment)("models", "show", "reranker").out
+    assert "features  text, text_pair\n" in shown
+    assert "output    values before a sigmoid\n" in shown
     rows = [{"text": TEXTS[0], "text_pair": text, "id": f"0{number}"} for number, text in enumerate(TEXTS)]
     data = tmp_path / "pairs.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))

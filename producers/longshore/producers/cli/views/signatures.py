@@ -21,7 +21,7 @@ def describe_output(signature: Signature, runtime: str) -> str:
     if signature.task == "embedding":
         kind = "embedding"
     elif signature.labels is None:
-        kind = "values"
+        kind = "values" if signature.activation is None else f"values before a {signature.activation}"
     elif signature.output_kind is not None or runtime not in _PROGRAMS:
         kind = signature.output_kind or "logits"
     else:
