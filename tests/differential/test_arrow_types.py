@@ -13,6 +13,7 @@ from typing import Literal
 from uuid import UUID
 
 import numpy as np
+import pandas
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,9 +22,12 @@ import pytest
 from longshore.producers.planning.output_files import check_kept
 from longshore.shared.datasets.columns.matrix import to_matrix
 from longshore.shared.datasets.columns.texts import to_texts
+from longshore.shared.datasets.columns.types import stored
 from longshore.shared.datasets.inline import decode_block, encode_block, to_table
 from longshore.shared.datasets.outputs.pattern import OutputPattern, plain
 from longshore.shared.datasets.outputs.writers import ParquetWriter, to_json_lines
+from longshore.shared.datasets.preprocess.categories import category_texts
+from longshore.shared.datasets.preprocess.dates import is_date, read_dates
 from longshore.shared.datasets.readers.arrow_ipc import ArrowSource
 from longshore.shared.datasets.readers.parquet import ParquetSource
 from longshore.shared.datasets.schemas import infer_features
@@ -94,6 +98,7 @@ def _categories(values: pa.Array, expected: list[object], reading: Reading) -> E
     return Example(pa.DictionaryArray.from_arrays(pa.array([0, 1, None, 0, 1], pa.uint32()), values), expected, reading)
 
 
+EPOCH = pandas.Timestamp(0)
 DAY, MOMENT = datetime.date(2024, 2, 29), datetime.datetime(2024, 2, 29, 1, 2, 3)
 UUIDS = [UUID(int=1), UUID(int=2**127), None, UUID(int=1), UUID(int=5)]
 ENTRY = {"a": 1, "b": "x"}
@@ -264,8 +269,23 @@ def _present(values: list[object]) -> list[object]:
 
 @pytest.mark.parametrize("example", CASES)
 def test_features(example: Example, tmp_path: Path) -> None:
+    kind = example.array.type
     for table, values in _tables(example, tmp_path):
         first = table.combine_chunks().to_batches()[0]
+        if example.reading == "text":
+            [feature] = infer_features(table.schema, first, "y")
+            assert feature.kind == "category"
+            assert category_texts(first.column("x")).to_pylist() == [value or None for value in values]
+            continue
+        if is_date(stored(kind.value_type if pa.types.is_run_end_encoded(kind) else kind)):
+            [feature] = infer_features(table.schema, first, "y")
+            assert feature.kind == "datetime"
+            days, missing, errors = read_dates(first.column("x"), zoned=False)
+            assert errors == {}
+            assert missing.tolist() == [value is None for value in values]
+            exact = [pandas.Timestamp(value) - EPOCH for value in values if value is not None]  # type: ignore[arg-type]
+            assert days[~missing].tolist() == [each / pandas.Timedelta(days=1) for each in exact]
+            continue
         if example.reading not in ("number", "numbers"):
             with pytest.raises(InvalidInput, match="column 'x'"):
                 infer_features(table.schema, first, "y")
