@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from longshore.shared.datasets.preprocess.scaling import quantile_points, read_numbers, scaled
+from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.preprocess import ColumnPreprocess
 from longshore.shared.specs.signature import Feature
 from longshore.shared.specs.transforms import NumberTransform
@@ -43,13 +44,23 @@ class NumberFitter:
         self._sample.add(values[good])
 
     def fitted(self) -> Feature:
-        """The feature with its transform; without one if it needs none."""
+        """The feature with its transform; without one if it needs none.
+
+        :raises InvalidInput: no row to train on has a number.
+        """
         values, how = self._sample.values, self._how
         replaced = how.missing if how.missing is not None else ("median" if self.missing else "error")
+        if not len(values) and not isinstance(replaced, float):
+            name = self._feature.name
+            raise InvalidInput(
+                "features",
+                f"column {name!r} has no finite number in the rows to train on; list the features without it, or "
+                f"give preprocess={{{name!r}: 'drop'}}",
+            )
         fill: float | None
         if isinstance(replaced, float):
             fill = replaced
-        elif replaced == "error" or not len(values):
+        elif replaced == "error":
             fill = None
         else:
             fill = float(np.median(values) if replaced == "median" else values.mean())
