@@ -27,6 +27,7 @@ from longshore.workers.runtimes.loading import load
 from longshore.workers.runtimes.row_check import ALONE_NOTE
 from tests.computing import compute
 from tests.differential.cases import COMPARED, seeds
+from tests.differential.imported.running import imported
 from tests.pt2_files import save
 from tests.unit.shared.model_formats.onnx.files import program
 
@@ -257,6 +258,51 @@ def test_an_activation_that_does_not_fit_the_task_is_noted(tmp_path: Path, opera
     assert note.startswith(f"the program ends in a {operator.lower()}, which does not fit the task {task}")
 
 
+@pytest.mark.parametrize("ending", ["Sigmoid", "Identity"])
+def test_one_output_for_two_labels_is_that_of_the_second(tmp_path: Path, ending: str) -> None:
+    tensors = [constant("w", [[1.0], [-2.0], [0.5]], np.float32)]
+    model = program(
+        [node("MatMul", "input w", "z"), node(ending, "z")], ("rows", WIDTH), ("rows", 1), initializers=tensors
+    )
+    signature = Signature(features=FEATURES, task="classification", target="y", labels=("no", "yes"))
+    if ending == "Identity":
+        with pytest.raises(InvalidInput, match="if its number is that of 'yes', import it with an output kind"):
+            opened(tmp_path, model, signature)
+        signature = signature.model_copy(update={"output_kind": "logits"})
+    runtime = opened(tmp_path, model, signature)
+    rows = np.random.default_rng(0).normal(0, 2, (30, WIDTH)).astype(np.float32)
+    numbers = row_by_row(model, rows)[:, 0].astype(np.float64)
+    expected = numbers if ending == "Sigmoid" else 1 / (1 + np.exp(-numbers))
+    outputs, errors = compute(runtime, table(rows), top_k=2)
+    assert errors == {}
+    for row, chance in zip(outputs, expected, strict=True):
+        assert row is not None
+        assert row["label"] == ("yes" if chance > 0.5 else "no")
+        np.testing.assert_allclose(float(str(row["score"])), max(chance, 1 - chance), rtol=1e-5)
+
+
+def test_probabilities_that_are_not_seen_in_the_graph_are_noted(tmp_path: Path) -> None:
+    nodes = [
+        node("Exp", output="e"),
+        helper.make_node("ReduceSum", ["e", "axes"], ["sum"], keepdims=1),
+        node("Div", "e sum"),
+    ]
+    model = graph(*nodes, tensors=[constant("axes", [1])])
+    runtime = opened(tmp_path, model, classifier("classification"))
+    rows = np.random.default_rng(0).normal(size=(9, WIDTH)).astype(np.float32)
+    [note] = runtime.prepare(table(rows)).notes
+    assert note.startswith("the outputs of the program for trial rows are probabilities, and are taken for them")
+    outputs, _ = compute(runtime, table(rows))
+    scores = [row["score"] for row in outputs if row is not None]
+    np.testing.assert_allclose(np.array(scores, float), row_by_row(model, rows).max(axis=1), rtol=1e-5)
+
+    stated = classifier("classification").model_copy(update={"output_kind": "logits"})
+    assert opened(tmp_path, model, stated).prepare(table(rows)).notes == ()
+    multilabel = opened(tmp_path, model, classifier("multilabel"))
+    [note] = multilabel.prepare(table(rows)).notes
+    assert "lie between 0 and 1, and are taken for logits" in note
+
+
 def test_a_size_of_minus_one_is_any_size(tmp_path: Path) -> None:
     model = graph(node("Identity"))
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = -1
@@ -306,6 +352,38 @@ def test_rows_of_a_torch_program(tmp_path: Path, name: str, mixed: bool) -> None
     assert prepared.notes == ((ALONE_NOTE,) if mixed else ())
     outputs = runtime.forward(prepared, slice(0, len(rows)))
     torch.testing.assert_close(outputs, torch.cat([Function(name)(row) for row in torch.split(rows, 1)]))
+
+
+class Lookup(nn.Module):
+    """Token ids to the mean of their vectors, float32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(50, 4)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        mean: torch.Tensor = self.table(ids.long()).mean(1)
+        return mean
+
+
+# The exporter itself uses what PyTorch has deprecated.
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.float64])
+def test_a_torch_program_gets_the_type_that_it_takes(tmp_path: Path, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    network = Lookup().eval()
+    ids = torch.randint(0, 50, (20, WIDTH))
+    rows = torch.export.Dim("rows", min=1)
+    exported = torch.export.export(network, (ids[:3].to(dtype),), dynamic_shapes=({0: rows},))
+    torch.export.save(exported.run_decompositions({}), tmp_path / "m.pt2")
+    runtime = imported(tmp_path, tmp_path / "m.pt2", EMBEDDING)
+    assert runtime.signature.features[0].dtype == str(dtype).removeprefix("torch.")
+    columns = pa.record_batch({"b": pa.array(list(ids.numpy()))})
+    outputs = runtime.forward(runtime.prepare(columns), slice(0, 20))
+    with torch.inference_mode():
+        torch.testing.assert_close(outputs, network(ids))
+    bad = runtime.prepare(pa.record_batch({"b": [[1.5, 2, 3]]})).errors
+    assert bad == ({} if dtype is torch.float64 else {0: "column 'b': 1.5 is not a whole number, at position 0"})
 
 
 def test_probabilities_of_a_torch_program_are_the_scores(tmp_path: Path) -> None:

@@ -375,10 +375,25 @@ def test_a_program_needs_a_signature(archive: Path) -> None:
         read_import(archive, None)
 
 
-def test_numbers_must_be_float32(tmp_path: Path) -> None:
+class Doubled(nn.Module):
+    """Puts out float64."""
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        return rows.double()
+
+
+@pytest.mark.parametrize(
+    ("module", "dtype", "message"),
+    [
+        (nn.Identity(), torch.bfloat16, "is a bfloat16 tensor; export it as float32"),
+        (nn.Identity(), torch.complex64, "is a complex64 tensor; export it as float32"),
+        (Doubled(), torch.float32, "must be a float32 tensor"),
+    ],
+)
+def test_other_types_are_refused(tmp_path: Path, module: nn.Module, dtype: torch.dtype, message: str) -> None:
     with io.BytesIO() as buffer:
-        exported = torch.export.export(nn.Identity(), (torch.zeros(2, 3, dtype=torch.float64),))
+        exported = torch.export.export(module, (torch.zeros(2, 3, dtype=dtype),))
         torch.export.save(exported, buffer)
         (tmp_path / "m.pt2").write_bytes(buffer.getvalue())
     embedding = Signature(features=(Feature(name="x", width=3),), task="embedding", target="e")
-    refused(tmp_path / "m.pt2", "must be a float32 tensor", embedding)
+    refused(tmp_path / "m.pt2", message, embedding)

@@ -129,6 +129,10 @@ class _Run:
             bootstrap=spec.bootstrap,
             seed=spec.seed,
         )
+        if signature.output_kind == "scores" and "log_loss" in measured.metrics:
+            self._runner.notes.append(
+                "the version gives scores that are not probabilities; log_loss is that of their softmax"
+            )
         if measured.unknown_rows:
             labels = ", ".join(self._targets.unknown[:5])
             self._runner.notes.append(
