@@ -210,6 +210,24 @@ def test_a_version_is_trained_on_and_taught_with_what_it_has(client: Client) -> 
         assert len(answers(client.infer(name, raw))) == len(raw)
 
 
+def test_numbers_as_texts_are_read_as_the_training_read_them(client: Client, tmp_path: Path) -> None:
+    frame = FRAME.assign(spent=[f"{spent:.2f}" for spent in FRAME["spent"]], age=FRAME["age"].astype("string"))
+    frame.to_parquet(tmp_path / "rows.parquet")
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    options: TrainOptions = {**OPTIONS, "epochs": 1}
+    client.train("texts", "mlp", frame, TARGET, **options).wait(TIMEOUT_S)
+    kinds = {feature.name: feature.kind for feature in signature(client, "texts:1").features}
+    assert (kinds["age"], kinds["spent"]) == ("number", "number")
+    expected = answers(client.infer("texts", frame))
+    for form in (tmp_path / "rows.parquet", tmp_path / "rows.csv", frame.astype({"spent": float, "age": float})):
+        _same(answers(client.infer("texts", form)), expected)
+    client.evaluate("texts", frame).wait(TIMEOUT_S)
+    further: TrainOptions = {**options, "base": "texts:1"}
+    client.train("texts", "mlp", frame, TARGET, **further).wait(TIMEOUT_S)
+    held_out: TrainOptions = {"epochs": 1, "validation": tmp_path / "rows.parquet", "stream": True}
+    client.train("held-out", "mlp", tmp_path / "rows.parquet", TARGET, **held_out).wait(TIMEOUT_S)
+
+
 @pytest.mark.slow
 def test_a_killed_training_fits_and_learns_the_same(client: Client, cluster: Cluster) -> None:
     options: TrainOptions = {**OPTIONS, "epochs": 30, "batch_size": 8, "checkpoint_steps": 50}

@@ -39,8 +39,8 @@ def check_schema(schema: pa.Schema, signature: Signature, field: str = "data") -
         if feature.kind != "number":
             _check_other(kind, feature, field)
             continue
-        if feature.reads_digits and is_text(stored(kind)):
-            continue  # a text file, or whole numbers as text
+        if (feature.reads_digits or feature.transform is not None) and is_text(stored(kind)):
+            continue  # a text file, or numbers as text
         shape = shape_of(kind)
         expected = "one number per row" if feature.width is None else f"lists of {feature.width} numbers"
         if shape is None or shape.scalar != (feature.width is None) or shape.size not in (None, feature.numbers):

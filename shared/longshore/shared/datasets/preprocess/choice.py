@@ -42,7 +42,7 @@ def count_numbers(texts: pa.Array) -> int:
 
 
 def are_numbers(texts: pa.Array) -> bool:
-    """Whether all texts are numbers, and none is a code such as 007."""
+    """Whether all texts are numbers, and none is a code such as 007, or has more digits than a number of 64 bits."""
     if len(to_numbers(texts).bad):
         return False
-    return not pc.any(pc.match_substring_regex(texts, r"^\s*[+-]?0[0-9]")).as_py()
+    return not pc.any(pc.match_substring_regex(texts, r"^\s*[+-]?(0[0-9]|[0-9]{16,}\s*$)")).as_py()

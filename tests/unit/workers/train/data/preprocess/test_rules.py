@@ -142,9 +142,11 @@ def _parts(column: pa.Array) -> tuple[str, ...]:
 
 
 def texts_of_numbers() -> None:
-    assert one(texts("1", "2.5", " -3e2 ")) == Feature(name="x")
+    assert one(texts("1", "2.5", " -3e2 ")) == Feature(name="x", transform=NumberTransform())
     assert one(texts("1", "1", "2", None)).transform == NumberTransform(fill=1.0, indicator=True)
     assert one(texts("007", "1", "2")).kind == "category"
+    assert one(texts("12345678901234567", "12345678901234568")).kind == "category"
+    assert one(texts("123456789012345", "1234567890123456.5")).kind == "number"
     assert one(texts("0.5", "0", "-0.25")).kind == "number"
 
 
@@ -218,7 +220,7 @@ RULES: dict[tuple[str, str], Callable[[], None]] = {
     ): skewed_numbers,
     ("other numbers with heavy tails, likewise", "kurtosis over 30"): heavy_tails,
     ("dates and timestamps, and texts that are all dates in the format ISO 8601", ""): dates,
-    ("texts that are all numbers, without codes such as `007`", ""): texts_of_numbers,
+    ("texts that are all numbers, without codes such as `007` or of 16 digits and more", ""): texts_of_numbers,
     (
         "texts, most of which are numbers",
         "at least half, words such as `NA` and `true` aside",

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from longshore.shared.datasets.columns.types import is_text, stored
 from longshore.shared.datasets.preprocess.scaling import quantile_points, read_numbers, scaled
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.preprocess import ColumnPreprocess
@@ -29,6 +30,8 @@ class NumberFitter:
         self._feature = feature
         self._how = how
         self._sample = Sample()
+        #: Whether the numbers are texts, as which inference gets them, too: then there is always a transform.
+        self._are_texts = False
         #: Missing values among all rows of the data, also those that are held out.
         self.missing = 0
 
@@ -38,6 +41,7 @@ class NumberFitter:
         :param trained: which of them are trained on.
         """
         values, missing, errors = read_numbers(column)
+        self._are_texts |= is_text(stored(column.type))
         self.missing += int(missing.sum())
         good = trained & ~missing & np.isfinite(values)
         good[list(errors)] = False
@@ -71,7 +75,9 @@ class NumberFitter:
             scale=scale if len(values) else "none",
             points=quantile_points(values) if scale == "quantile" and len(values) else (),
         )
-        return self._feature.model_copy(update={"transform": None if transform == NumberTransform() else transform})
+        return self._feature.model_copy(
+            update={"transform": transform if transform != NumberTransform() or self._are_texts else None}
+        )
 
 
 def _choose_scale(values: Doubles) -> Scale:
