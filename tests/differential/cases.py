@@ -24,7 +24,11 @@ def seeds(usual: int) -> Sequence[int]:
 
 
 class ComparedCases:
-    """Counts the cases of the test that runs in this process."""
+    """Counts the cases of the test that runs in this process.
+
+    A case is one input that is compared as a whole: a file, a table, a column, a batch or a folder; not each of its
+    rows.
+    """
 
     def __init__(self) -> None:
         self._counted = 0
