@@ -14,7 +14,8 @@ def bad_row(field: str, row: int, reason: str, signature: Signature) -> InvalidI
     :param reason: what is wrong with it; names the column.
     """
     for feature in signature.features:
-        if feature.kind == "number" and feature.width is None and reason == f"column {feature.name!r}: null":
+        missing = (f"column {feature.name!r}: null", f"column {feature.name!r}: nan is not a finite float32")
+        if feature.kind == "number" and feature.width is None and reason in missing:
             replaced = f"preprocess={{{feature.name!r}: {{'missing': 'median'}}}}"
             return InvalidInput(field, f"row {row}: {reason}; correct or remove it, or give {replaced}")
     return InvalidInput(field, f"row {row}: {reason}; correct or remove it")
