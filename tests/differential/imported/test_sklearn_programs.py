@@ -27,6 +27,7 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier, SGDClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
@@ -262,6 +263,34 @@ def test_a_pipeline_with_an_input_for_each_column(tmp_path: Path, unknown: str, 
         )
         check_probabilities(model, frame, outputs, 1e-5)
         assert [output["label"] for output in outputs] == model.predict(frame).tolist()
+
+
+def test_missing_values_are_put_in_if_the_signature_says_so(tmp_path: Path) -> None:
+    rows, targets = rows_and_labels(0, LABELS["texts"])
+    rows[np.random.default_rng(1).random(rows.shape) < 0.3] = np.nan
+    model = make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression()).fit(rows, targets)
+    program = to_onnx(model, initial_types=[("X", FloatTensorType([None, WIDTH]))])
+    columns = {
+        "f0": pa.array(rows[:, 0]),
+        "f1": pa.array(rows[:, 1], from_pandas=True),
+        "f2": pa.array(["" if np.isnan(value) else repr(float(value)) for value in rows[:, 2]]),
+        "f3": pa.array(rows[:, 3], from_pandas=True),
+    }
+    names = [{"name": name, "missing": "nan"} for name in columns]
+    runtime = imported(tmp_path, program, {**signature_of(), "features": names})
+    check_probabilities(model, rows, outputs_of(runtime, pa.record_batch(columns), top_k=3), 1e-5)
+
+    names[3] = {"name": "f3"}  # the others may have missing values
+    runtime = imported(tmp_path, program, {**signature_of(), "features": names})
+    errors = runtime.prepare(pa.record_batch(columns)).errors
+    assert errors == dict.fromkeys(np.flatnonzero(np.isnan(rows[:, 3])).tolist(), "column 'f3': null")
+
+
+def test_an_input_of_integers_has_no_missing_values(tmp_path: Path) -> None:
+    model = LogisticRegression().fit([[0], [1]], [0, 1])
+    program = to_onnx(model, initial_types=[("n", Int64TensorType([None, 1]))])
+    with pytest.raises(InvalidInput, match=r"'n': the input 'n' int64 \(\?, 1\) cannot have missing values"):
+        imported(tmp_path, program, {**signature_of(), "features": [{"name": "n", "missing": "nan"}]})
 
 
 def test_an_unknown_category_is_zeros_or_an_error_of_its_row(tmp_path: Path) -> None:

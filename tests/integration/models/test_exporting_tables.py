@@ -88,6 +88,15 @@ def test_the_program_of_the_documentation_predicts_as_longshore_does(
 
     with pytest.raises(InvalidInput, match=r"signature\.features: 'plan' has a transform, but programs preprocess"):
         client.models.import_(target, "again", signature=signature)
+    missing = {"plan": {"missing": "nan"}, "age": {"missing": "nan"}}
+    again = {**signature, "features": [{"name": name, **missing.get(name, {})} for name in frame.columns[:-1]]}
+    client.models.import_(target, "again", signature=again)
+    days = (pd.to_datetime(frame["joined"]) - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1)
+    raw = frame.assign(joined=days, store=frame["store"].astype(str)).drop(columns="left")
+    found = client.infer("again", raw, logits=True).wait(TIMEOUT_S).results().to_pandas().sort_values("row")
+    np.testing.assert_allclose(np.stack(found["logits"].tolist()), logits, rtol=1e-4, atol=1e-5)
+    assert found["label"].tolist() == results["label"].tolist()
+
     refused = run("models", "export", "churn", "-o", tmp_path / "churn.pt2")
     assert refused.code == 2
     assert "pt2: column 'plan' has categories" in refused.err

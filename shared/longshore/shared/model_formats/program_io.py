@@ -213,6 +213,8 @@ def _with_dtype(feature: Feature, dtype: TensorType, spec: TensorSpec) -> Featur
         raise InvalidInput(field, f"{feature.name!r} is {feature.dtype}, but the input {spec} is {dtype}; omit dtype")
     if feature.transform is not None and dtype != "float32":
         raise InvalidInput(field, f"{feature.name!r} is preprocessed, but the input {spec} is not float32")
+    if feature.missing is not None and dtype not in (*_FLOATS, "string"):
+        raise InvalidInput(field, f"{feature.name!r}: the input {spec} cannot have missing values; omit missing")
     if dtype == "string":
         if feature.width is not None or feature.kind == "image":
             raise InvalidInput(field, f"{feature.name!r}: the input {spec} takes texts; give a feature for each column")

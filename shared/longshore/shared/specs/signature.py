@@ -60,6 +60,9 @@ class Feature(BaseModel):
     dtype: TensorType | None = None
     #: Only for programs with several inputs: the one that takes the column. ``None``: the program has one input.
     input: str | None = None
+    #: Only for programs that handle missing values: a null is put in as NaN, and in a column of texts as an empty text.
+    #: ``None``: it is an error of its row.
+    missing: Literal["nan"] | None = None
 
     @property
     def size(self) -> int:
@@ -106,7 +109,7 @@ class Feature(BaseModel):
         fields: dict[str, object] = handler(self)
         if self.kind == "number":
             del fields["kind"], fields["shape"]
-        for name in ("offsets", "transform", "dtype", "input"):
+        for name in ("offsets", "transform", "dtype", "input", "missing"):
             if getattr(self, name) is None:
                 del fields[name]
         return fields

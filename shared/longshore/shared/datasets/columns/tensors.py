@@ -35,19 +35,20 @@ class Tensors:
 def to_tensors(batch: pa.RecordBatch, signature: Signature) -> Tensors:
     """The features of a batch of n rows, concatenated for each input in the signature's order.
 
-    Columns of float32 are converted as :func:`to_matrix` does, all others as :func:`convert_typed` does.
+    Columns of float32 without missing values are converted as :func:`to_matrix` does, all others as
+    :func:`convert_typed` does.
 
     :raises DataError: a column is missing or has the wrong type.
     :raises InvalidInput: there are images and the package pillow is not installed.
     """
-    if all(feature.input is None and feature.dtype in (None, "float32") for feature in signature.features):
+    if all(feature.input is None and _is_plain(feature) for feature in signature.features):
         matrix = to_matrix(batch, signature)
         return Tensors({None: matrix.values}, matrix.errors, tuple(matrix.notes))
     values: dict[str | None, Tensor] = {}
     errors: dict[int, str] = {}
     notes: dict[str, None] = {}
     for name, features in signature.inputs.items():
-        if features[0].dtype in (None, "float32"):
+        if all(map(_is_plain, features)):
             matrix = to_matrix(batch, signature.model_copy(update={"features": features}))
             values[name], reasons = matrix.values, matrix.errors
             notes |= dict.fromkeys(matrix.notes)
@@ -55,6 +56,11 @@ def to_tensors(batch: pa.RecordBatch, signature: Signature) -> Tensors:
             values[name], reasons = _typed(batch, features)
         errors = {**reasons, **errors}
     return Tensors(values, dict(sorted(errors.items())), tuple(notes))
+
+
+def _is_plain(feature: Feature) -> bool:
+    """Whether a column is one of a float32 matrix."""
+    return feature.dtype in (None, "float32") and feature.missing is None
 
 
 def _typed(batch: pa.RecordBatch, features: Sequence[Feature]) -> tuple[Tensor, dict[int, str]]:
@@ -74,9 +80,10 @@ def _column(batch: pa.RecordBatch, feature: Feature) -> TypedColumn:
     array = batch.column(feature.name)
     if feature.dtype == "string":
         texts = to_strings(array, feature.name)
-        return TypedColumn(np.array(texts.values, object)[:, None], texts.errors)
+        errors = {row: reason for row, reason in texts.errors.items() if feature.missing is None or array[row].is_valid}
+        return TypedColumn(np.array(texts.values, object)[:, None], errors)
     try:
-        return convert_typed(array, feature, np.dtype(feature.dtype))
+        return convert_typed(array, feature, np.dtype(feature.dtype or "float32"))
     except TypeError:
         expected = "numbers" if feature.width is None else f"lists of {feature.width} numbers"
         raise DataError(f"column {feature.name!r} has {type_name(array.type)}, not {expected}") from None

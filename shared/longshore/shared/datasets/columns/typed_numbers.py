@@ -47,34 +47,40 @@ def convert_typed(array: pa.Array, feature: Feature, dtype: np.dtype[np.generic]
 
     Whole numbers are converted to integers exactly. A row is bad if it has a null, a list of another length, a text
     that is not a number, or a number that the type cannot hold: a fraction or a number out of range for integers,
-    anything but 0, 1, true and false for booleans, and numbers that are not finite for floats. Floats are rounded.
+    anything but 0, 1, true and false for booleans, and numbers that are not finite for floats. Floats are rounded. If
+    the feature has missing values, nulls and NaN become NaN, except for nulls in lists.
 
     :raises TypeError: the type of the column does not fit the feature.
     """
+    missing = feature.missing is not None
     if feature.width is not None and is_json(array.type):
-        return _json_lists(array, feature.width, dtype)
+        return _json_lists(array, feature.width, dtype, missing=missing)
     inner = unwrap(array)
     if feature.width is not None and is_list(inner.type):
-        return _lists(inner, feature.width, dtype)
+        return _lists(inner, feature.width, dtype, missing=missing)
     if feature.width is None and is_text(inner.type):
-        return _texts(inner, dtype)
+        return _texts(inner, dtype, missing=missing)
     if feature.width is None and is_number(inner.type):
-        return _scalars(inner, dtype)
+        return _scalars(inner, dtype, missing=missing)
     raise TypeError(f"has the type {array.type}")
 
 
-def _scalars(array: pa.Array, dtype: np.dtype[np.generic]) -> TypedColumn:
-    missing = nulls(array)
+def _scalars(array: pa.Array, dtype: np.dtype[np.generic], *, missing: bool) -> TypedColumn:
+    null = nulls(array)
     values = np.zeros(len(array), dtype)
-    errors: dict[int, str] = dict.fromkeys(np.flatnonzero(missing).tolist(), "null")
-    present = np.flatnonzero(~missing)
-    cast = _cast(array.drop_null(), dtype)
+    errors: dict[int, str] = {}
+    if missing:
+        values[null] = np.nan
+    else:
+        errors = dict.fromkeys(np.flatnonzero(null).tolist(), "null")
+    present = np.flatnonzero(~null)
+    cast = _cast(array.drop_null(), dtype, missing=missing)
     values[present] = cast.values
     errors |= {int(present[place]): cast.reason(place) for place in np.flatnonzero(cast.bad).tolist()}
     return TypedColumn(values[:, None], errors)
 
 
-def _lists(array: pa.Array, width: int, dtype: np.dtype[np.generic]) -> TypedColumn:
+def _lists(array: pa.Array, width: int, dtype: np.dtype[np.generic], *, missing: bool) -> TypedColumn:
     lists = flatten(array)
     if not is_number(lists.values.type):
         raise TypeError(f"has the type {array.type}")
@@ -83,7 +89,8 @@ def _lists(array: pa.Array, width: int, dtype: np.dtype[np.generic]) -> TypedCol
     values = np.zeros((len(bad), width), dtype)
     errors = {row: list_error(lists, row, width) for row in np.flatnonzero(bad).tolist()}
     places = (lists.offsets[good][:, None] + np.arange(width)).ravel()
-    cast = _cast(lists.values.take(pa.array(places)) if len(places) else lists.values.slice(0, 0), dtype)
+    numbers = lists.values.take(pa.array(places)) if len(places) else lists.values.slice(0, 0)
+    cast = _cast(numbers, dtype, missing=missing)
     values[good] = cast.values.reshape(-1, width)
     for place in np.flatnonzero(cast.bad)[::-1].tolist():  # the first of a row is kept
         errors[int(good[place // width])] = f"{cast.reason(place)}, at position {place % width}"
@@ -91,23 +98,24 @@ def _lists(array: pa.Array, width: int, dtype: np.dtype[np.generic]) -> TypedCol
     return TypedColumn(values, errors)
 
 
-def _texts(array: pa.Array, dtype: np.dtype[np.generic]) -> TypedColumn:
+def _texts(array: pa.Array, dtype: np.dtype[np.generic], *, missing: bool) -> TypedColumn:
     """Read texts as numbers; whole numbers with all their digits."""
     numbers = to_numbers(array)
-    column = _scalars(numbers.values, dtype)
+    column = _scalars(numbers.values, dtype, missing=missing)
     values, errors = column.values, column.errors
     errors |= {int(row): f"{shorten(array[row].as_py())} is not a number" for row in numbers.bad}
+    values[numbers.bad] = 0
     if dtype.kind in "iu":
         large = pc.fill_null(pc.greater_equal(pc.abs(numbers.values), _INEXACT), False)
         for row in np.flatnonzero(large.to_numpy(zero_copy_only=False)).tolist():
             text = array[row].as_py().strip()
             if _WHOLE.fullmatch(text):
                 errors.pop(row, None)
-                _put(values, errors, row, [int(text)])
+                _put(values, errors, row, [int(text)], missing=False)
     return TypedColumn(values, errors)
 
 
-def _json_lists(array: pa.Array, width: int, dtype: np.dtype[np.generic]) -> TypedColumn:
+def _json_lists(array: pa.Array, width: int, dtype: np.dtype[np.generic], *, missing: bool) -> TypedColumn:
     """Read JSON texts as lists of numbers. A text file has these only where one of them is not such a list."""
     values = np.zeros((len(array), width), dtype)
     errors: dict[int, str] = {}
@@ -125,15 +133,17 @@ def _json_lists(array: pa.Array, width: int, dtype: np.dtype[np.generic]) -> Typ
         elif len(items) != width:
             errors[row] = f"a list of length {len(items)}, not {width}"
         else:
-            _put(values, errors, row, items)
+            _put(values, errors, row, items, missing=missing)
     return TypedColumn(values, errors)
 
 
-def _put(values: Numbers, errors: dict[int, str], row: int, items: list[int | float] | list[int]) -> None:
+def _put(
+    values: Numbers, errors: dict[int, str], row: int, items: list[int | float] | list[int], *, missing: bool
+) -> None:
     """Write Python numbers to a row, or the reason why they do not fit."""
     for position, item in enumerate(items):
         reason = _misfit(item, values.dtype)
-        if reason is not None:
+        if reason is not None and not (missing and math.isnan(item)):
             errors[row] = reason if len(items) == 1 else f"{reason}, at position {position}"
             values[row] = 0
             return
@@ -169,8 +179,11 @@ class _Cast:
     reason: Callable[[int], str]
 
 
-def _cast(array: pa.Array, dtype: np.dtype[np.generic]) -> _Cast:
-    """Convert numbers without nulls."""
+def _cast(array: pa.Array, dtype: np.dtype[np.generic], *, missing: bool) -> _Cast:
+    """Convert numbers without nulls.
+
+    :param missing: whether NaN is a value.
+    """
     source = _numpy(array)
     if source.dtype.kind == "O":  # decimals, which no type of NumPy holds
         reasons = [_misfit(value, dtype) for value in source.tolist()]
@@ -178,6 +191,8 @@ def _cast(array: pa.Array, dtype: np.dtype[np.generic]) -> _Cast:
         values = np.array([value if good else 0 for value, good in zip(source.tolist(), fits, strict=True)], dtype)
         return _Cast(values, ~fits, lambda place: str(reasons[place]))
     bad = ~_fits(source, dtype)
+    if missing:
+        bad &= source == source  # not NaN
     with np.errstate(over="ignore", invalid="ignore"):
         values = np.where(bad, np.zeros(1, source.dtype), source).astype(dtype)
 
