@@ -9,17 +9,24 @@ from longshore.shared.datasets.columns.number_texts import FALSE_WORDS, NULL_WOR
 from longshore.shared.datasets.preprocess.categories import category_texts
 from longshore.shared.specs.validation import shorten
 
-#: The share of numbers from which on a column of texts is one of numbers, and texts among them are mistakes.
-NUMBERS = 0.5
+#: The share of numbers from which on a column of texts is one of numbers, and texts among them are mistakes: of many
+#: rows, and of few. Codes such as ticket numbers are numbers for the most part, too.
+_NUMBERS, _FEW_NUMBERS = 0.9, 0.5
+_FEW_ROWS = 20
 
 
 def bad_number(column: pa.Array) -> tuple[int, str] | None:
     """The first row whose text is not a number, and the text, if most texts of a column are numbers; else ``None``."""
     texts = category_texts(column)
     bad = to_numbers(texts).bad
-    if not len(bad) or count_numbers(texts) < NUMBERS * (len(texts) - texts.null_count):
+    if not (len(bad) and texts_are_mistakes(count_numbers(texts), len(texts) - texts.null_count)):
         return None
     return int(bad[0]), text_at(texts, int(bad[0]))
+
+
+def texts_are_mistakes(numbers: int, rows: int) -> bool:
+    """Whether a column is one of numbers, if so many of its rows with a value are."""
+    return numbers > 0 and numbers >= (_FEW_NUMBERS if rows < _FEW_ROWS else _NUMBERS) * rows
 
 
 def text_at(texts: pa.Array, row: int) -> str:

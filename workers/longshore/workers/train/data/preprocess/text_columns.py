@@ -12,7 +12,13 @@ import pyarrow.compute as pc
 
 from longshore.shared.datasets.columns.number_texts import to_numbers
 from longshore.shared.datasets.preprocess.categories import category_texts
-from longshore.shared.datasets.preprocess.choice import NUMBERS, are_numbers, bad_number_reason, count_numbers, text_at
+from longshore.shared.datasets.preprocess.choice import (
+    are_numbers,
+    bad_number_reason,
+    count_numbers,
+    text_at,
+    texts_are_mistakes,
+)
 from longshore.shared.datasets.preprocess.dates import date_zones
 from longshore.shared.datasets.preprocess.words import count_words, split_words
 from longshore.shared.errors import InvalidInput
@@ -116,7 +122,7 @@ class TextFitter:
             return "datetime"
         if self._as_numbers is not None and self._numbers:
             return "number"
-        if self._numbers >= NUMBERS * present > 0 and self._bad[1]:
+        if self._bad[1] and texts_are_mistakes(self._numbers, present):
             raise InvalidInput("data", bad_number_reason(self._name, *self._bad))
         different = len(self._counts) / max(1, present)
         many = len(self._counts) > _MAX_ONE_HOT
