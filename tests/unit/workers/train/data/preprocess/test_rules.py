@@ -151,8 +151,8 @@ def texts_of_numbers() -> None:
 
 
 def texts_most_of_which_are_numbers() -> None:
-    nine = [str(number) for number in range(9)]
-    for column in (texts(*nine, "?"), texts("n.a.", *nine), texts("1", "?", rows=18)):
+    many = [str(number) for number in range(14)]
+    for column in (texts(*many, "?"), texts("n.a.", *many), texts("1", "2", "?", rows=18)):
         with pytest.raises(InvalidInput, match=r"row \d: column 'x': .* is not a number, as most values of the colu"):
             fitted(column)
     with pytest.raises(InvalidInput, match=r"row 399: column 'x': 'oops' is not a number.*preprocess=\{'x': 'category"):
