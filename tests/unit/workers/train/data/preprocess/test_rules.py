@@ -153,7 +153,7 @@ def texts_of_numbers() -> None:
 def texts_most_of_which_are_numbers() -> None:
     many = [str(number) for number in range(14)]
     for column in (texts(*many, "?"), texts("n.a.", *many), texts("1", "2", "?", rows=18)):
-        with pytest.raises(InvalidInput, match=r"row \d: column 'x': .* is not a number, as most values of the colu"):
+        with pytest.raises(InvalidInput, match=r"row \d+: column 'x': .* is not a number, as most values of the colu"):
             fitted(column)
     with pytest.raises(InvalidInput, match=r"row 399: column 'x': 'oops' is not a number.*preprocess=\{'x': 'category"):
         fitted(pa.array([*map(str, range(ROWS - 1)), "oops"]))
