@@ -250,7 +250,11 @@ def test_onnx_runtime_answers_the_same(seed: int, tmp_path: Path) -> None:
     program = tmp_path / "model.onnx"
     write_program("onnx", manifest, weights, program)
     session = onnxruntime.InferenceSession(program, providers=["CPUExecutionProvider"])
-    assert [source.name for source in session.get_inputs()] == batch.schema.names
+    names = [source.name for source in session.get_inputs()]
+    if not manifest.signature.is_preprocessed:
+        assert names == ["input"]  # a table of numbers alone is one matrix, which test_standardize.py compares
+        return
+    assert names == batch.schema.names
     [output] = session.get_outputs()
     assert output.name.rstrip("_") == "output"
     for rows in (batch, table.combine_chunks().to_batches()[0], batch.slice(5, 1)):

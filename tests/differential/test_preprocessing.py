@@ -274,10 +274,7 @@ def test_whole_tables(seed: int) -> None:
     )
     COMPARED.add()
     expected = other.fit(filled[trained]).transform(filled)
-    if not frame["when"].isna().any():
-        expected = expected[:, :-1]
-    if not frame["age"].isna().any():
-        expected = np.delete(expected, 1, axis=1)
+    # Columns whose missing values the caller asked to fill have an indicator, also if no value is missing.
     np.testing.assert_allclose(made, expected.astype(float), atol=2e-3, rtol=1e-3)
 
     # A stream fits the same, and gives the network the same rows.
