@@ -68,7 +68,8 @@ class Input:
             return (base + random.normal(0, 3, size)).astype(dtype)
         limits = np.iinfo(dtype)
         values = random.integers(limits.min, limits.max, size, dtype, endpoint=True)
-        return np.where(random.random(size) < 0.3, random.choice([limits.min, limits.max]), values).astype(dtype)
+        extremes = np.array([limits.min, limits.max], dtype)
+        return np.where(random.random(size) < 0.3, random.choice(extremes), values)
 
     def nodes(self) -> Sequence[onnx.NodeProto]:
         """``<name>_row``, float32: numbers that show whether the values are exact."""

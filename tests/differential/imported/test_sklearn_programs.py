@@ -62,7 +62,6 @@ PROBABLE: dict[str, Make] = {
     "mlp": lambda seed: MLPClassifier(hidden_layer_sizes=(8,), max_iter=20, random_state=seed),
     "calibrated": lambda seed: CalibratedClassifierCV(LinearSVC(random_state=seed), cv=2),
     "pipeline": lambda seed: make_pipeline(StandardScaler(), LogisticRegression()),
-    "scaled forest": lambda seed: make_pipeline(StandardScaler(), RandomForestClassifier(5, random_state=seed)),
 }
 #: With scores that are no probabilities.
 SCORED: dict[str, Make] = {
@@ -155,7 +154,10 @@ def test_scores_are_the_probabilities(tmp_path: Path, name: str, zipmap: bool, l
         check_probabilities(model, rows, outputs, 1e-5)
         found = [str(output["label"]) for output in outputs]
         assert found == own_labels(program, {"X": rows})
-        assert found == [str(label) for label in model.predict(rows)]
+        # Of two labels that are equally probable, 32 and 64 bits can choose different ones.
+        chances = np.sort(model.predict_proba(rows), axis=1)
+        clear = chances[:, -1] - chances[:, -2] > 1e-5
+        assert (np.array(found) == model.predict(rows).astype(str))[clear].all()
 
 
 @pytest.mark.parametrize("labels", LABELS)
