@@ -11,6 +11,7 @@ import pytest
 
 from longshore.producers.cli.errors import exit_code
 from longshore.shared.errors import HomeError, InvalidInput, JobFailed, NoCluster, ServiceUnavailable, WaitTimeout
+from tests.waiting import TIMEOUT_S
 
 
 @pytest.mark.parametrize(
@@ -52,17 +53,20 @@ def test_an_unexpected_error_shows_its_traceback_only_with_debug(capsys: pytest.
 
 #: Interrupts itself while a string is evaluated, as when Ctrl-C comes during a late import.
 INTERRUPTED = """
+import signal
+
 from longshore.producers.cli import main
 from longshore.producers.cli.errors import exit_code
 
 
 def run(arguments):
     try:
-        exec("import os, signal\\nos.kill(os.getpid(), signal.SIGINT)\\nwhile True: pass")
+        exec("import os, signal\\nos.kill(os.getpid(), signal.SIGINT)\\nfor _ in range(10**9): pass")
     except KeyboardInterrupt as error:
         return exit_code(error, debug=False)
 
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
 main.run = run
 main.main()
 """
@@ -71,6 +75,11 @@ main.main()
 def test_ctrl_c_during_an_import_ends_with_the_code_of_an_interruption(tmp_path: Path) -> None:
     (tmp_path / "interrupted.py").write_text(INTERRUPTED)
     done = subprocess.run(
-        [sys.executable, "-m", "interrupted"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "interrupted"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT_S,
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "longshore: interrupted\n")
