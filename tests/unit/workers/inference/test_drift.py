@@ -15,7 +15,7 @@ from longshore.shared.specs.transforms import CategoryTransform, NumberTransform
 from longshore.workers.inference.drift import DriftMonitor, drift_metrics, drift_notes, stability_index
 from longshore.workers.runtimes.base import Execution, Matrix
 from longshore.workers.runtimes.network import NetworkRuntime
-from longshore.workers.train.data.column_statistics import measure_columns
+from longshore.workers.train.data.column_statistics import ColumnMeter
 
 FEATURES = (
     Feature(name="list", width=2),
@@ -45,6 +45,13 @@ def rows(count: int, seed: int) -> npt.NDArray[np.float32]:
     return np.stack(columns, axis=1).astype(np.float32)
 
 
+def measure(*parts: npt.NDArray[np.float32]) -> tuple[ColumnStatistics, ...]:
+    meter = ColumnMeter(SIGNATURE)
+    for part in parts:
+        meter.add(part, np.ones(len(part), bool))
+    return meter.measured()
+
+
 def monitor(statistics: tuple[ColumnStatistics, ...]) -> DriftMonitor:
     device = torch.device("cpu")
     return DriftMonitor(NetworkRuntime(lambda tensor: tensor, 0, SIGNATURE, device, Execution(), statistics=statistics))
@@ -54,7 +61,7 @@ def seen(statistics: tuple[ColumnStatistics, ...], *windows: npt.NDArray[np.floa
     drift = monitor(statistics)
     for window in windows:
         drift.add(Matrix(torch.from_numpy(window), {}))
-    return drift.indexes()
+    return drift.indexes
 
 
 def test_the_index_is_that_of_the_definition() -> None:
@@ -67,7 +74,7 @@ def test_the_index_is_that_of_the_definition() -> None:
 
 
 def test_rows_of_the_same_kind_do_not_drift() -> None:
-    statistics = measure_columns(SIGNATURE, [rows(2000, 1), rows(1000, 2)])
+    statistics = measure(rows(2000, 1), rows(1000, 2))
     assert [column.name for column in statistics] == ["plain", "age", "color", "city"]
     assert [len(column.shares) for column in statistics] == [10, 11, 3, 10]
     for column in statistics:
@@ -81,7 +88,7 @@ def test_rows_of_the_same_kind_do_not_drift() -> None:
 
 @pytest.mark.parametrize(("position", "name"), [(2, "plain"), (3, "age"), (5, "color"), (6, "city")])
 def test_a_column_that_changed_is_named(position: int, name: str) -> None:
-    statistics = measure_columns(SIGNATURE, [rows(3000, 1)])
+    statistics = measure(rows(3000, 1))
     changed = rows(1000, 2)
     changed[:, position] = changed[:, position] / 8 if position != 5 else 0
     indexes = seen(statistics, changed)
@@ -91,22 +98,22 @@ def test_a_column_that_changed_is_named(position: int, name: str) -> None:
 
 
 def test_missing_values_are_a_range_of_their_own() -> None:
-    statistics = measure_columns(SIGNATURE, [rows(3000, 1)])
+    statistics = measure(rows(3000, 1))
     changed = rows(1000, 2)
     changed[:600, 4] = 1  # where the value is does not matter
     assert seen(statistics, changed)["age"] > 0.25
 
 
 def test_few_rows_and_rows_with_errors_say_nothing() -> None:
-    statistics = measure_columns(SIGNATURE, [rows(3000, 1)])
+    statistics = measure(rows(3000, 1))
     assert seen(statistics, rows(400, 2)) == {}
-    assert measure_columns(SIGNATURE, [rows(400, 1)]) == ()
+    assert measure(rows(400, 1)) == ()
     drift = monitor(statistics)
     bad = rows(1000, 2)
     bad[100:] = 0
     drift.add(Matrix(torch.from_numpy(bad), dict.fromkeys(range(100, 1000), "null")))
     drift.add(Matrix(torch.from_numpy(rows(900, 3)), {}))
-    assert max(drift.indexes().values()) < 0.1
+    assert max(drift.indexes.values()) < 0.1
 
 
 def test_a_version_without_statistics_measures_nothing() -> None:

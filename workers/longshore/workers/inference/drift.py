@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import numpy.typing as npt
 
@@ -44,8 +46,9 @@ class DriftMonitor:
         for (column, _, borders), counts in zip(self._columns, self._counts, strict=True):
             counts += count_ranges(rows[:, column.position], column.missing(rows), borders)
 
+    @cached_property
     def indexes(self) -> dict[str, float]:
-        """The index of each column, by name; empty if there were too few rows to tell."""
+        """The index of each column, by name, after the last window; empty if there were too few rows to tell."""
         measured = {}
         for (column, known, _), counts in zip(self._columns, self._counts, strict=True):
             if counts.sum() >= _FEWEST_ROWS:

@@ -67,12 +67,12 @@ class Shard:
     @property
     def notes(self) -> list[str]:
         """Notes for the job's owner, a sentence each."""
-        return [*self._reader.notes, *self._runner.notes, *drift_notes(self._drift.indexes())]
+        return [*self._reader.notes, *self._runner.notes, *drift_notes(self._drift.indexes)]
 
     @property
     def metrics(self) -> dict[str, float]:
         """How far the columns are from those of the training."""
-        return drift_metrics(self._drift.indexes())
+        return drift_metrics(self._drift.indexes)
 
     def save_sizes(self) -> None:
         """Save the learned batch sizes for later shards."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
@@ -11,62 +9,62 @@ from longshore.shared.specs.signature import Signature
 from longshore.shared.specs.statistics import ColumnStatistics
 from longshore.shared.specs.transforms import CategoryTransform
 from longshore.workers.families.column_ranges import count_ranges, single_columns
+from longshore.workers.train.data.sample import Sample
 
 Floats = npt.NDArray[np.float32]
 
-#: Rows that are measured, about; those without which shares are too uncertain; and columns, at most.
-_SAMPLE_ROWS, _FEWEST_ROWS, _MAX_COLUMNS = 20_000, 500, 256
+#: Rows that are measured, and columns that are, at most; and the rows without which shares are too uncertain.
+_MAX_ROWS, _MAX_COLUMNS, _FEWEST_ROWS = 40_000, 256, 500
 #: Ranges of numbers, and categories that have a range of their own.
 _RANGES, _MAX_CATEGORIES = 10, 20
 
 
 def evenly(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Some of the rows, evenly spaced."""
-    return rows[:: max(1, len(rows) // _SAMPLE_ROWS)]
+    """Some of the rows, evenly spaced, so that those of a large table need not be copied."""
+    return rows[:: -(-len(rows) // _MAX_ROWS) or 1]
 
 
-class RowSample:
-    """Some rows of a stream, evenly spaced, added batch by batch."""
+class ColumnMeter:
+    """Sees rows to train on, and measures each column that has one number, a category or a date; of 256 at most.
 
-    def __init__(self) -> None:
-        #: The rows that are kept: each a float32 matrix ``(n, width)``.
-        self.rows: list[Floats] = []
-        self._kept, self._step = 0, 1
-
-    def add(self, rows: Floats) -> None:
-        """Add the next rows."""
-        self.rows.append(rows[:: self._step].copy())
-        self._kept += len(self.rows[-1])
-        while self._kept > 2 * _SAMPLE_ROWS:
-            self.rows = [np.concatenate(self.rows)[::2]]
-            self._kept = len(self.rows[0])
-            self._step *= 2
-
-
-def measure_columns(signature: Signature, rows: Sequence[Floats]) -> tuple[ColumnStatistics, ...]:
-    """The distribution of each column that has one number, a category or a date; of 256 at most, and of
-    500 rows at least.
-
-    :param rows: rows to train on before they are standardised, float32 ``(n, width)`` each.
+    It keeps the numbers of these columns alone: rows of lists and images are wide.
     """
-    columns = single_columns(signature)[:_MAX_COLUMNS]
-    if not columns or sum(map(len, rows)) < _FEWEST_ROWS:
-        return ()
-    measured = []
-    for column in columns:
-        values = np.concatenate([part[:, column.position] for part in rows])
-        missing = np.concatenate([column.missing(part) for part in rows])
-        borders = _borders(values[~missing], column.feature.transform)
-        counts = count_ranges(values, missing, borders)
-        shares = counts if column.indicator is not None else counts[:-1]
-        measured.append(
-            ColumnStatistics(
-                name=column.feature.name,
-                borders=tuple(float(border) for border in borders),
-                shares=tuple((shares / max(1, shares.sum())).round(6).tolist()),
-            )
-        )
-    return tuple(measured)
+
+    def __init__(self, signature: Signature) -> None:
+        self._columns = single_columns(signature)[:_MAX_COLUMNS]
+        places = [place for column in self._columns for place in (column.position, column.indicator)]
+        self._places = sorted({place for place in places if place is not None})
+        self._sample = Sample(_MAX_ROWS, np.empty((0, len(self._places)), np.float32))
+
+    def add(self, rows: Floats, picked: npt.NDArray[np.int64 | np.bool_]) -> None:
+        """See the next rows.
+
+        :param rows: before they are standardised, float32 ``(n, width)``.
+        :param picked: which of them are trained on: their indexes, or flags ``(n,)``.
+        """
+        if self._columns:
+            self._sample.add(rows[np.ix_(picked, np.array(self._places))])
+
+    def measured(self) -> tuple[ColumnStatistics, ...]:
+        """The distribution of each column; empty if there were fewer than 500 rows."""
+        rows = self._sample.values
+        if len(rows) < _FEWEST_ROWS:
+            return ()
+        measured = []
+        for column in self._columns:
+            values = rows[:, self._places.index(column.position)]
+            place = column.indicator
+            missing = np.zeros(len(rows), bool) if place is None else rows[:, self._places.index(place)] != 0
+            borders = _borders(values[~missing], column.feature.transform)
+            counts = count_ranges(values, missing, borders)
+            counts = counts[:-1] if place is None else counts
+            shares = (counts / len(rows)).round(6)
+            measured.append(ColumnStatistics(name=column.feature.name, borders=_tuple(borders), shares=_tuple(shares)))
+        return tuple(measured)
+
+
+def _tuple(values: npt.NDArray[np.floating]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
 
 
 def _borders(values: Floats, transform: object) -> Floats:

@@ -23,7 +23,7 @@ from longshore.shared.specs.statistics import ColumnStatistics
 from longshore.shared.specs.tokenizer import DEFAULT_LENGTH
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.train.data.bad_rows import bad_row
-from longshore.workers.train.data.column_statistics import evenly, measure_columns
+from longshore.workers.train.data.column_statistics import ColumnMeter, evenly
 from longshore.workers.train.data.fit_features import BaseFeatures, TrainedBatches, fit_features
 from longshore.workers.train.data.split import Rows, SplitIndices, split_by_column, split_by_fold, split_by_fraction
 from longshore.workers.train.data.targets import Targets, Values, make_signature, make_target_encoder, unseen
@@ -126,9 +126,10 @@ def read_training_data(
     counts.add(data)
     constant = _constant_columns(matrix, parts.train, signature)
     notes = (*notes, *counts.notes(), *constant, *fitted_features.notes(targets))
-    statistics = measure_columns(signature, (matrix[evenly(parts.train)],))
+    meter = ColumnMeter(signature)
+    meter.add(matrix, evenly(parts.train))
     return TrainingData(
-        *(signature, matrix, targets, parts.train, parts.validation, parts.test, notes), statistics=statistics
+        *(signature, matrix, targets, parts.train, parts.validation, parts.test, notes), statistics=meter.measured()
     )
 
 

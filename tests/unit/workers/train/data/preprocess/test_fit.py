@@ -14,7 +14,7 @@ from longshore.shared.specs.preprocess import ColumnPreprocess
 from longshore.shared.specs.signature import Feature
 from longshore.shared.specs.transforms import CategoryTransform, DateTransform, NumberTransform, TextTransform
 from longshore.workers.train.data.preprocess.fit import FittedColumns, TableFitter, needs_fit
-from longshore.workers.train.data.preprocess.sample import MAX_SAMPLE, Sample
+from longshore.workers.train.data.sample import MAX_NUMBERS, number_sample
 
 
 def fit(
@@ -205,15 +205,15 @@ def test_what_needs_a_fit() -> None:
 
 
 def test_a_sample_keeps_evenly_spaced_numbers() -> None:
-    few = Sample()
+    few = number_sample()
     for start in range(0, 1000, 7):
         few.add(np.arange(start, min(start + 7, 1000), dtype=float))
     assert few.values.tolist() == list(range(1000))
-    many, count = Sample(), 2 * MAX_SAMPLE + 12_345
+    many, count = number_sample(), 2 * MAX_NUMBERS + 12_345
     for start in range(0, count, 99_991):
         many.add(np.arange(start, min(start + 99_991, count), dtype=float))
     kept = many.values
-    assert MAX_SAMPLE / 2 <= len(kept) <= MAX_SAMPLE
+    assert MAX_NUMBERS / 2 <= len(kept) <= MAX_NUMBERS
     assert set(np.diff(kept)) == {4.0}
     assert kept[0] == 0
     assert kept[-1] > count - 5

@@ -10,12 +10,13 @@ from longshore.shared.datasets.columns.json_values import is_json, plain_texts
 from longshore.shared.datasets.columns.nested_lists import unwrap
 from longshore.shared.datasets.columns.types import is_text
 from longshore.shared.datasets.preprocess.dates import YEAR, first_zone, is_date, read_dates
+from longshore.shared.datasets.preprocess.encoded import Doubles
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.preprocess import ColumnPreprocess
 from longshore.shared.specs.signature import Feature
 from longshore.shared.specs.transforms import DateTransform
 from longshore.shared.vocabulary import DatePart
-from longshore.workers.train.data.preprocess.sample import Doubles, Sample
+from longshore.workers.train.data.sample import number_sample
 
 #: Days that the dates must span so that their season, or their weekday, is read.
 _SEASON_DAYS, _WEEKDAY_DAYS = YEAR / 4, 10
@@ -27,7 +28,7 @@ class DateFitter:
     def __init__(self, name: str, how: ColumnPreprocess) -> None:
         self._name = name
         self._how = how
-        self._sample = Sample()
+        self._sample = number_sample()
         #: Whether the dates have a time zone; ``None`` until there are some.
         self._zoned: bool | None = None
         self.missing = 0

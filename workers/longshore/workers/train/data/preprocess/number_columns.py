@@ -7,13 +7,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from longshore.shared.datasets.columns.types import is_text, stored
+from longshore.shared.datasets.preprocess.encoded import Doubles
 from longshore.shared.datasets.preprocess.scaling import quantile_points, read_numbers, scaled
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.preprocess import ColumnPreprocess
 from longshore.shared.specs.signature import Feature
 from longshore.shared.specs.transforms import NumberTransform
 from longshore.shared.vocabulary import Scale
-from longshore.workers.train.data.preprocess.sample import Doubles, Sample
+from longshore.workers.train.data.sample import number_sample
 
 #: A column is scaled if it is this skewed, or has tails this heavy (the kurtosis of a normal distribution is 3), and
 #: has at least as many different values.
@@ -29,7 +30,7 @@ class NumberFitter:
     def __init__(self, feature: Feature, how: ColumnPreprocess) -> None:
         self._feature = feature
         self._how = how
-        self._sample = Sample()
+        self._sample = number_sample()
         #: Whether the numbers are texts, as which inference gets them, too: then there is always a transform.
         self._are_texts = False
         #: Missing values among all rows of the data, also those that are held out.

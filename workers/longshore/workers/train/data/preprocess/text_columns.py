@@ -28,7 +28,7 @@ from longshore.shared.specs.transforms import CategoryTransform, TextTransform
 from longshore.shared.vocabulary import ColumnKind
 from longshore.workers.train.data.preprocess.date_columns import DateFitter
 from longshore.workers.train.data.preprocess.number_columns import NumberFitter
-from longshore.workers.train.data.preprocess.sample import Sample
+from longshore.workers.train.data.sample import number_sample
 
 #: Different values that are counted, at most.
 _MAX_COUNTED = 1 << 20
@@ -59,7 +59,7 @@ class TextFitter:
         self._rows, self._missing = 0, 0
         #: Rows seen; of those trained on, how many are numbers; and the first that is not, with its text.
         self._seen, self._numbers, self._bad = 0, 0, (-1, "")
-        self._lengths = Sample()
+        self._lengths = number_sample()
         #: Words of all rows to train on, as white space separates them.
         self._words = 0
         self._dates: DateFitter | None = DateFitter(name, how) if self._wanted is None else None
@@ -182,8 +182,3 @@ class TextFitter:
         """Rows to train on whose category is unknown; only for categories."""
         known = self._category().categories
         return self._rows - self._missing - sum(self._counts[category] for category in known)
-
-    @property
-    def different(self) -> int:
-        """Different values in the rows to train on."""
-        return len(self._counts)

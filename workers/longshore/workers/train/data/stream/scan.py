@@ -23,7 +23,7 @@ from longshore.shared.specs.train import TrainSpec
 from longshore.shared.vocabulary import TrainTask
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.train.callbacks import Check
-from longshore.workers.train.data.column_statistics import RowSample, measure_columns
+from longshore.workers.train.data.column_statistics import ColumnMeter
 from longshore.workers.train.data.split import Codes
 from longshore.workers.train.data.stream.reader import StreamSource, batches, features_of
 from longshore.workers.train.data.stream.splitting import TEST, TRAIN, VALIDATION
@@ -65,7 +65,7 @@ def scan_streams(
     """
     plain = Signature(features=features, task="regression", target=spec.target)
     scale, labels = _Scale(plain.width), _Labels(spec.target, spec.task, spec.class_weights == "balanced")
-    sampled = RowSample()
+    meter = ColumnMeter(plain)
     counts = [np.zeros((len(stream.runs), 3), np.int64) for stream in sources]
     row_counts = RowCounts(feature.name for feature in features if feature.kind == "number" and feature.width is None)
     for stream, counted in zip(sources, counts, strict=True):
@@ -77,9 +77,8 @@ def scan_streams(
                 parts = stream.splitter.parts(batch, start)
                 counted[run] += np.bincount(parts, minlength=3)
                 matrix = features_of(stream, batch, start, np.arange(batch.num_rows), plain)
-                trained = matrix[parts == TRAIN]
-                scale.add(trained)
-                sampled.add(trained)
+                scale.add(matrix[parts == TRAIN])
+                meter.add(matrix, parts == TRAIN)
                 labels.add(stream, batch.column(spec.target), parts, start)
     _check_parts(spec, np.sum([each.sum(axis=0) for each in counts], axis=0))
     encoder = labels.encoder()
@@ -96,7 +95,7 @@ def scan_streams(
         counts,
         notes,
         labels.class_counts(encoder),
-        measure_columns(plain, sampled.rows),
+        meter.measured(),
     )
 
 
