@@ -152,7 +152,7 @@ def test_what_the_training_did_not_have_is_noted_or_an_error(client: Client) -> 
     reasons = {error.row: error.message for error in failed}
     assert set(reasons) == {1, 2, 3}
     assert "column 'joined': 'soon' is not a date in the format ISO 8601 without a time zone" in reasons[1]
-    assert "column 'joined': no value, and the version was trained without such" in reasons[2]
+    assert "column 'joined': no value, and the version does not replace missing ones" in reasons[2]
 
 
 @pytest.mark.usefixtures("trained")

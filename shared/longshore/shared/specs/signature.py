@@ -228,11 +228,9 @@ class Signature(BaseModel):
             if not feature.name or (feature.width is not None and feature.width < 1):
                 raise InvalidInput(f"{field}.features", f"{feature.name!r} of width {feature.width} is not a column")
             self._check_transform(feature, field)
-            if feature.offsets is not None and (
-                feature.kind != "number" or len(feature.offsets) != (feature.width or 1)
-            ):
+            if feature.offsets is not None and (feature.kind != "number" or len(feature.offsets) != feature.numbers):
                 raise InvalidInput(
-                    f"{field}.features", f"{feature.name!r}: give {feature.width or 1} offsets, only to numbers"
+                    f"{field}.features", f"{feature.name!r}: give {feature.numbers} offsets, only to numbers"
                 )
         for name, width, task in (
             ("target_width", self.target_width, "regression"),
@@ -253,7 +251,7 @@ class Signature(BaseModel):
     @staticmethod
     def _check_transform(feature: Feature, field: str) -> None:
         kind = None if feature.transform is None else feature.transform.kind
-        if (kind is None and feature.kind in ("category", "datetime")) or kind not in (None, feature.kind):
+        if (kind is None and feature.kind in UNFITTED) or kind not in (None, feature.kind):
             raise InvalidInput(
                 f"{field}.features", f"{feature.name!r}: a column of kind {feature.kind} has a transform of its kind"
             )

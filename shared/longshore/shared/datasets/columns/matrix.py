@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from longshore.shared.datasets.columns.numbers import Column, Floats, convert
+from longshore.shared.datasets.columns.column import Column, Floats
+from longshore.shared.datasets.columns.numbers import convert
 from longshore.shared.datasets.columns.types import type_name
 from longshore.shared.datasets.images.columns import to_pixels
 from longshore.shared.datasets.preprocess.encode import encode_column
-from longshore.shared.datasets.preprocess.encoded import EncodedColumn
 from longshore.shared.errors import DataError
 from longshore.shared.specs.signature import Feature, Signature
 
@@ -64,12 +64,12 @@ def to_matrix(batch: pa.RecordBatch, signature: Signature) -> FeatureMatrix:
     notes = tuple(
         f"column {feature.name!r} {column.note}"
         for feature, column in zip(signature.features, columns, strict=True)
-        if isinstance(column, EncodedColumn) and column.note is not None
+        if column.note is not None
     )
     return FeatureMatrix(values, dict(sorted(errors.items())), notes)
 
 
-def _column(batch: pa.RecordBatch, position: int | None, feature: Feature) -> Column | EncodedColumn:
+def _column(batch: pa.RecordBatch, position: int | None, feature: Feature) -> Column:
     if position is None:
         raise DataError(f"the data has no column {feature.name!r}")
     array = batch.column(position)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import JsonValue
 
+from longshore.shared.datasets.columns.column import Column, Floats
 from longshore.shared.datasets.columns.json_values import decode_json, is_json
 from longshore.shared.datasets.columns.nested_lists import NestedLists, flatten, nulls, unwrap
 from longshore.shared.datasets.columns.number_texts import to_numbers
@@ -18,18 +16,7 @@ from longshore.shared.datasets.columns.utf8 import valid_texts
 from longshore.shared.specs.signature import Feature
 from longshore.shared.specs.validation import shorten
 
-Floats = npt.NDArray[np.float32]
 Offsets = tuple[float, ...] | None
-
-
-@dataclass(frozen=True)
-class Column:
-    """One feature of n rows."""
-
-    #: Shape (n, size). Bad rows are zero. May be read-only.
-    values: Floats
-    #: Index of each bad row, with the reason.
-    errors: dict[int, str]
 
 
 def convert(array: pa.Array, feature: Feature) -> Column:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from longshore.shared.datasets.columns.column import Doubles
 from longshore.shared.datasets.columns.nested_lists import flatten, unwrap
 from longshore.shared.datasets.columns.number_texts import to_numbers
 from longshore.shared.datasets.columns.types import is_list, is_number, is_text
@@ -22,8 +23,6 @@ SAMPLE_ROWS, _SAMPLE_NUMBERS = 4096, 1 << 20
 _MAX_ERROR, _MAX_INEXACT_ERROR = 1e-4, 1e-6
 #: Below this share of distinct values that remain, the loss is noted. Few random numbers become equal in 32 bits.
 _MIN_REMAINING = 0.95
-
-Doubles = npt.NDArray[np.float64]
 
 
 def with_offsets(features: Sequence[Feature], sample: pa.RecordBatch) -> tuple[Feature, ...]:

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from longshore.shared.datasets.columns.column import Column
 from longshore.shared.datasets.columns.nested_lists import unwrap
-from longshore.shared.datasets.columns.numbers import Column
 from longshore.shared.datasets.columns.types import is_binary
 from longshore.shared.datasets.files import one_line
 from longshore.shared.errors import InvalidInput

@@ -9,12 +9,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from longshore.shared.datasets.columns.column import Column
 from longshore.shared.datasets.columns.json_values import is_json, plain_texts
 from longshore.shared.datasets.columns.nested_lists import unwrap
 from longshore.shared.datasets.columns.number_texts import FALSE_WORDS, TRUE_WORDS, are_words
 from longshore.shared.datasets.columns.types import is_number, is_text, stored
 from longshore.shared.datasets.columns.utf8 import valid_texts
-from longshore.shared.datasets.preprocess.encoded import EncodedColumn
 from longshore.shared.specs.transforms import CategoryTransform
 
 #: Below 2^53 a whole number is exact as a float.
@@ -27,7 +27,7 @@ _WHOLE = re.compile("-?[0-9]+")
 _Codes = npt.NDArray[np.int64]
 
 
-def encode_categories(array: pa.Array, transform: CategoryTransform) -> EncodedColumn:
+def encode_categories(array: pa.Array, transform: CategoryTransform) -> Column:
     """The code of each category, ``(n, 1)``: see :class:`CategoryTransform`. No row is bad.
 
     :raises TypeError: the column has neither texts, booleans nor numbers.
@@ -48,7 +48,7 @@ def encode_categories(array: pa.Array, transform: CategoryTransform) -> EncodedC
         note = "has categories that no row to train on had, or too few; the network gets them as unknown"
     elif missing.any() and not transform.missing:
         note = "has missing values, and no row to train on had; the network gets them as unknown"
-    return EncodedColumn(codes.astype(np.float32)[:, None], note=note)
+    return Column(codes.astype(np.float32)[:, None], note=note)
 
 
 def category_codes(transform: CategoryTransform) -> dict[str, int]:

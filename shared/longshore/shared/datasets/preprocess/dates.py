@@ -7,12 +7,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from longshore.shared.datasets.columns.column import NOT_REPLACED, Column, Doubles, Flags
 from longshore.shared.datasets.columns.json_values import is_json, plain_texts
 from longshore.shared.datasets.columns.nested_lists import nulls, unwrap
 from longshore.shared.datasets.columns.number_texts import NULL_WORDS, are_words, trimmed
 from longshore.shared.datasets.columns.types import is_text
 from longshore.shared.datasets.columns.utf8 import valid_texts
-from longshore.shared.datasets.preprocess.encoded import Doubles, EncodedColumn, Flags
 from longshore.shared.specs.transforms import PART_SIZES, DateTransform
 from longshore.shared.specs.validation import shorten
 from longshore.shared.vocabulary import DatePart
@@ -26,14 +26,14 @@ FIRST_WEEKDAY = 3
 _NAIVE, _UTC = pa.timestamp("us"), pa.timestamp("us", "UTC")
 
 
-def encode_dates(array: pa.Array, transform: DateTransform) -> EncodedColumn:
+def encode_dates(array: pa.Array, transform: DateTransform) -> Column:
     """Dates as ``(n, size)``: the parts in order, then the indicator.
 
     :raises TypeError: the column has no dates.
     """
     days, missing, errors = read_dates(array, zoned=transform.zoned)
     if transform.fill is None:
-        errors |= dict.fromkeys(np.flatnonzero(missing).tolist(), "no value, and the version was trained without such")
+        errors |= dict.fromkeys(np.flatnonzero(missing).tolist(), NOT_REPLACED)
     days = np.where(missing, transform.fill or 0.0, days)
     out = np.zeros((len(days), transform.size), np.float32)
     start = 0
@@ -43,7 +43,7 @@ def encode_dates(array: pa.Array, transform: DateTransform) -> EncodedColumn:
     if transform.indicator:
         out[:, start] = missing
     out[list(errors)] = 0
-    return EncodedColumn(out, errors)
+    return Column(out, errors)
 
 
 def date_part(days: Doubles, part: DatePart, origin: float) -> Doubles:

@@ -7,11 +7,11 @@ from statistics import NormalDist
 import numpy as np
 import pyarrow as pa
 
+from longshore.shared.datasets.columns.column import NOT_REPLACED, Column, Doubles, Flags
 from longshore.shared.datasets.columns.nested_lists import nulls, unwrap
 from longshore.shared.datasets.columns.number_texts import to_numbers
 from longshore.shared.datasets.columns.types import is_number, is_text
 from longshore.shared.datasets.columns.utf8 import valid_texts
-from longshore.shared.datasets.preprocess.encoded import Doubles, EncodedColumn, Flags
 from longshore.shared.specs.signature import Feature
 from longshore.shared.specs.transforms import NumberTransform
 from longshore.shared.specs.validation import shorten
@@ -21,14 +21,14 @@ from longshore.shared.vocabulary import Scale
 MAX_POINTS, _OUTER = 200, 1e-4
 
 
-def encode_numbers(array: pa.Array, feature: Feature, transform: NumberTransform) -> EncodedColumn:
+def encode_numbers(array: pa.Array, feature: Feature, transform: NumberTransform) -> Column:
     """Numbers as ``(n, 1)``, or ``(n, 2)`` with an indicator. Null and NaN are missing.
 
     :raises TypeError: the column has no numbers.
     """
     values, missing, errors = read_numbers(array)
     if transform.fill is None:
-        errors |= dict.fromkeys(np.flatnonzero(missing).tolist(), "no value, and the version was trained without such")
+        errors |= dict.fromkeys(np.flatnonzero(missing).tolist(), NOT_REPLACED)
     out = np.zeros((len(values), transform.size), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         filled = np.where(missing, transform.fill or 0.0, values)
@@ -36,7 +36,7 @@ def encode_numbers(array: pa.Array, feature: Feature, transform: NumberTransform
     if transform.indicator:
         out[:, 1] = missing
     out[list(errors)] = 0
-    return EncodedColumn(out, errors)
+    return Column(out, errors)
 
 
 def read_numbers(array: pa.Array) -> tuple[Doubles, Flags, dict[int, str]]:

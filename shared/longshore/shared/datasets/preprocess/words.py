@@ -9,18 +9,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from longshore.shared.datasets.columns.column import Column
 from longshore.shared.datasets.columns.json_values import is_json, plain_texts
 from longshore.shared.datasets.columns.nested_lists import unwrap
 from longshore.shared.datasets.columns.types import is_text
 from longshore.shared.datasets.columns.utf8 import valid_texts
-from longshore.shared.datasets.preprocess.encoded import EncodedColumn
 from longshore.shared.specs.transforms import TextTransform
 
 #: What separates words, and the scripts that are written without spaces: each of their characters is a word.
 _BETWEEN, _UNSPACED = r"[^\p{L}\p{M}\p{N}]+", r"([\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}])"
 
 
-def encode_words(array: pa.Array, transform: TextTransform) -> EncodedColumn:
+def encode_words(array: pa.Array, transform: TextTransform) -> Column:
     """The ids of the first words of each text, ``(n, length)``, 0 after the last. A missing text has no words.
 
     :raises TypeError: the column has no texts.
@@ -36,7 +36,7 @@ def encode_words(array: pa.Array, transform: TextTransform) -> EncodedColumn:
         out[rows[read], places[read]] = hashed[words.ids[read]]
     cut = bool((lengths > transform.length).any())
     note = f"has texts of more than {transform.length} words; the rest of such a text is not read" if cut else None
-    return EncodedColumn(out, note=note)
+    return Column(out, note=note)
 
 
 class Words:

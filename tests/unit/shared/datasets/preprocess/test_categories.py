@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from longshore.shared.datasets.columns.column import Column
 from longshore.shared.datasets.columns.json_values import json_column
 from longshore.shared.datasets.preprocess.categories import category_texts
 from longshore.shared.datasets.preprocess.encode import encode_column
-from longshore.shared.datasets.preprocess.encoded import EncodedColumn
 from longshore.shared.specs.signature import Feature
 from longshore.shared.specs.transforms import CategoryTransform
 
@@ -17,12 +17,12 @@ UNKNOWN = "has categories that no row to train on had, or too few; the network g
 MISSING = "has missing values, and no row to train on had; the network gets them as unknown"
 
 
-def encode(array: pa.Array, *categories: str, missing: bool = False) -> EncodedColumn:
+def encode(array: pa.Array, *categories: str, missing: bool = False) -> Column:
     transform = CategoryTransform(categories=categories, missing=missing)
     return encode_column(array, Feature(name="x", kind="category", transform=transform))
 
 
-def codes(made: EncodedColumn) -> list[float]:
+def codes(made: Column) -> list[float]:
     assert made.values.shape == (len(made.values), 1)
     assert made.values.dtype == np.float32
     assert made.errors == {}

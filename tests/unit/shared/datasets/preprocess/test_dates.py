@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from longshore.shared.datasets.columns.column import Column
 from longshore.shared.datasets.columns.json_values import json_column
 from longshore.shared.datasets.preprocess.dates import YEAR, date_zones, first_zone, read_dates
 from longshore.shared.datasets.preprocess.encode import encode_column
-from longshore.shared.datasets.preprocess.encoded import EncodedColumn
 from longshore.shared.specs.signature import Feature
 from longshore.shared.specs.transforms import DateTransform
 
@@ -36,7 +36,7 @@ def days(array: pa.Array, *, zoned: bool = False) -> list[float]:
     return [float(value) for value in values]
 
 
-def encode(array: pa.Array, *parts: str, **options: object) -> EncodedColumn:
+def encode(array: pa.Array, *parts: str, **options: object) -> Column:
     transform = DateTransform.model_validate({"parts": parts, **options})
     return encode_column(array, Feature(name="x", kind="datetime", transform=transform))
 
@@ -126,7 +126,7 @@ def test_words_for_missing_dates(word: str | None) -> None:
     assert made.values[0].tolist() == [2, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0]
     np.testing.assert_allclose(made.values[1], [1.5, 0, 0, 1, 0, 0, 0, 0, 0, -1, 1], atol=1e-6)
     strict = encode(pa.array(["2024-02-29", word]), "time")
-    assert strict.errors == {1: "no value, and the version was trained without such"}
+    assert strict.errors == {1: "no value, and the version does not replace missing ones"}
 
 
 def test_a_zone_that_the_training_did_not_have_is_an_error() -> None:

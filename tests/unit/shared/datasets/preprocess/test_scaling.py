@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from longshore.shared.datasets.columns.column import Column
 from longshore.shared.datasets.preprocess.encode import encode_column
-from longshore.shared.datasets.preprocess.encoded import EncodedColumn
 from longshore.shared.datasets.preprocess.scaling import MAX_POINTS, quantile_points, scaled
 from longshore.shared.specs.signature import Feature
 from longshore.shared.specs.transforms import NumberTransform
@@ -17,7 +17,7 @@ from longshore.shared.specs.transforms import NumberTransform
 NAN, INFINITE = math.nan, math.inf
 
 
-def encode(array: pa.Array, offset: float | None = None, **options: object) -> EncodedColumn:
+def encode(array: pa.Array, offset: float | None = None, **options: object) -> Column:
     transform = NumberTransform.model_validate(options)
     offsets = None if offset is None else (offset,)
     return encode_column(array, Feature(name="x", transform=transform, offsets=offsets))
@@ -43,7 +43,7 @@ def test_missing_numbers_are_replaced_and_marked(array: pa.Array) -> None:
     assert made.errors == {}
     assert encode(array, fill=0.0).values.tolist() == [[1.5], [0], [0], [-2]]
     strict = encode(array)
-    assert strict.errors == dict.fromkeys([1, 2], "no value, and the version was trained without such")
+    assert strict.errors == dict.fromkeys([1, 2], "no value, and the version does not replace missing ones")
     assert strict.values.tolist() == [[1.5], [0], [0], [-2]]
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from longshore.shared.datasets.columns.column import Column
 from longshore.shared.datasets.preprocess.encode import encode_column
-from longshore.shared.datasets.preprocess.encoded import EncodedColumn
 from longshore.shared.datasets.preprocess.words import count_words, split_words
 from longshore.shared.specs.signature import Feature
 from longshore.shared.specs.transforms import TextTransform
@@ -25,7 +25,7 @@ def words(*texts: str | None) -> list[list[str]]:
     ]
 
 
-def encode(array: pa.Array, length: int = 4, buckets: int = 1000) -> EncodedColumn:
+def encode(array: pa.Array, length: int = 4, buckets: int = 1000) -> Column:
     transform = TextTransform(length=length, buckets=buckets, width=8)
     return encode_column(array, Feature(name="x", kind="text", transform=transform))
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.preprocess import ColumnPreprocess
-from longshore.shared.specs.signature import Feature
+from longshore.shared.specs.signature import UNFITTED, Feature
 from longshore.shared.specs.transforms import CategoryTransform, DateTransform, NumberTransform, TextTransform
 from longshore.workers.train.data.preprocess.date_columns import DateFitter
 from longshore.workers.train.data.preprocess.number_columns import NumberFitter
@@ -38,7 +38,7 @@ def needs_fit(
     features: Sequence[Feature], preprocess: Mapping[str, ColumnPreprocess] | None, rows: pa.Table | pa.RecordBatch
 ) -> bool:
     """Whether a table has more than numbers: other columns, missing values in ``rows``, or wishes of the caller."""
-    if preprocess or any(feature.kind in ("category", "datetime") for feature in features):
+    if preprocess or any(feature.kind in UNFITTED for feature in features):
         return True
     return any(_has_missing(rows.column(feature.name)) for feature in features if _is_number(feature))
 
@@ -55,7 +55,7 @@ class TableFitter:
         self._fitters = {
             feature.name: _fitter(feature, (preprocess or {}).get(feature.name, ColumnPreprocess()))
             for feature in features
-            if feature.kind in ("category", "datetime") or _is_number(feature)
+            if feature.kind in UNFITTED or _is_number(feature)
         }
 
     @property
@@ -104,10 +104,9 @@ class TableFitter:
         for what, columns in said.items():
             yield f"{what}: {_listed(columns)}"
         if left_out:
-            different = ", ".join(f"{name!r}" for name in left_out)
             yield (
-                f"left out, because nearly every row has another value: {different}; give preprocess="
-                f"{{{left_out[0]!r}: 'category'}} or 'text' to use such a column"
+                f"left out, because nearly every row has another value: {_listed([*map(repr, left_out)])}; give "
+                f"preprocess={{{left_out[0]!r}: 'category'}} or 'text' to use such a column"
             )
 
     def _said(self, feature: Feature) -> Iterator[tuple[str, str]]:
@@ -123,16 +122,13 @@ class TableFitter:
                 yield "scaled by quantiles, because the values have heavy tails or it was asked for", name
         elif isinstance(transform, CategoryTransform):
             assert isinstance(fitter, TextFitter)
-            rare = f", {fitter.unknown:,} rows of rare ones as unknown" if fitter.unknown else ""
-            missed = ", and missing" if transform.missing else ""
-            if transform.encoding == "one_hot":
-                yield "categories, one number for each", f"{name} ({len(transform.categories):,}{missed}{rare})"
-            else:
-                width = f" in {transform.width} numbers"
-                yield (
-                    "categories, a learned vector for each",
-                    (f"{name} ({len(transform.categories):,}{missed}{width}{rare})"),
-                )
+            unknown = fitter.unknown(transform)
+            said = f"{len(transform.categories):,}"
+            said += ", and missing" if transform.missing else ""
+            said += "" if transform.width is None else f" in {transform.width} numbers"
+            said += f", {unknown:,} rows of rare ones as unknown" if unknown else ""
+            each = "one number" if transform.width is None else "a learned vector"
+            yield f"categories, {each} for each", f"{name} ({said})"
         elif isinstance(transform, DateTransform):
             zone = " in UTC" if transform.zoned else ""
             yield "dates and times", f"{name} ({', '.join(transform.parts)}{zone})"

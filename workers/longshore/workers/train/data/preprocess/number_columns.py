@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from longshore.shared.datasets.columns.column import Doubles
 from longshore.shared.datasets.columns.types import is_text, stored
-from longshore.shared.datasets.preprocess.encoded import Doubles
 from longshore.shared.datasets.preprocess.scaling import quantile_points, read_numbers, scaled
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.preprocess import ColumnPreprocess

@@ -177,8 +177,6 @@ class TextFitter:
             width=width if encoding == "embedding" else None,
         )
 
-    @property
-    def unknown(self) -> int:
-        """Rows to train on whose category is unknown; only for categories."""
-        known = self._category().categories
-        return self._rows - self._missing - sum(self._counts[category] for category in known)
+    def unknown(self, transform: CategoryTransform) -> int:
+        """Rows to train on whose category is unknown."""
+        return self._rows - self._missing - sum(self._counts[category] for category in transform.categories)

@@ -1,19 +1,23 @@
-"""The result of preprocessing one column."""
+"""One column of a batch as numbers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
+Floats: TypeAlias = npt.NDArray[np.float32]
+Doubles: TypeAlias = npt.NDArray[np.float64]
+Flags: TypeAlias = npt.NDArray[np.bool_]
+
+#: The error of a row without a value, if its column has a transform that replaces none.
+NOT_REPLACED = "no value, and the version does not replace missing ones"
 
 
 @dataclass(frozen=True)
-class EncodedColumn:
+class Column:
     """One feature of n rows."""
 
     #: Shape (n, size). Bad rows are zero. May be read-only.
