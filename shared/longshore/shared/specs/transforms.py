@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, SerializerFunctionWrapHandler, model_serializer
@@ -12,18 +13,18 @@ from longshore.shared.vocabulary import DatePart, Encoding, Scale
 PART_SIZES: dict[DatePart, int] = {"time": 1, "season": 2, "weekday": 7, "hour": 2}
 
 
-class _Fitted(BaseModel):
+class _Fitted(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @property
+    @abstractmethod
     def size(self) -> int:
         """How many numbers a value adds to a row."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def standardized(self) -> int:
         """How many of these numbers, from the first on, are standardised if the training standardises."""
-        raise NotImplementedError
 
     @property
     def network_size(self) -> int:
