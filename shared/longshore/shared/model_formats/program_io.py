@@ -218,13 +218,13 @@ def _with_dtype(feature: Feature, dtype: TensorType, spec: TensorSpec) -> Featur
     if dtype == "string":
         if feature.width is not None or feature.kind == "image":
             raise InvalidInput(field, f"{feature.name!r}: the input {spec} takes texts; give a feature for each column")
-        return _replaced(feature, kind="text", dtype=dtype)
+        return feature.model_copy(update={"kind": "text", "dtype": dtype})
     if feature.kind == "text":
         raise InvalidInput(
             field, f"{feature.name!r} is a text, but the input {spec} takes numbers; use numeric features"
         )
     if dtype == "float32":
-        return _replaced(feature, dtype=None)
+        return feature.model_copy(update={"dtype": None})
     if feature.kind == "image":
         raise InvalidInput(
             field, f"{feature.name!r} is an image, but the input {spec} is not float32; export it as one"
@@ -233,12 +233,7 @@ def _with_dtype(feature: Feature, dtype: TensorType, spec: TensorSpec) -> Featur
     offsets = None if dtype == "float64" else feature.offsets
     if offsets is not None:
         raise InvalidInput(field, f"{feature.name!r} has offsets, but the input {spec} is not float32 or float64")
-    return _replaced(feature, dtype=dtype, offsets=None)
-
-
-def _replaced(feature: Feature, **changes: object) -> Feature:
-    """The feature with other values."""
-    return feature.model_copy(update=changes)
+    return feature.model_copy(update={"dtype": dtype, "offsets": None})
 
 
 def _has_numbers(output: TensorSpec, signature: Signature) -> bool:
