@@ -107,10 +107,11 @@ def _convert(rows: object) -> pa.Table:
 
 
 def _refuse_single(rows: object, package: str) -> None:
-    """:raises InvalidInput: it is one column without a name, or a frame that was not computed or has Python objects."""
+    """:raises InvalidInput: it is one column, or a frame that was not computed or has Python objects."""
     name = type(rows).__name__
     if package in ("pandas", "polars") and name.endswith(("Series", "Index", "Array", "Categorical")):
-        raise InvalidInput("data", f"{name} is one column without a name; give a dict such as {{'text': values}}")
+        column = getattr(rows, "name", None) or "text"
+        raise InvalidInput("data", f"{name} is one column, not a table; give a dict such as {{{column!r}: values}}")
     if package != "polars":
         return
     polars = sys.modules["polars"]
