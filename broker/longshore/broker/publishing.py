@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from longshore.broker.priorities import to_broker
 from longshore.broker.tickets import Message, pack_messages, tickets_by_message
 from longshore.shared.errors import ServiceUnavailable
+from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Ticket
 
@@ -29,6 +30,7 @@ def publish(app: Celery, ledger: Ledger, tickets: Sequence[Ticket]) -> int:
     """
     messages = list(pack_messages(tickets))
     send(app, messages)
+    fault_point("publish:sent")
     ledger.submissions.mark_published(tickets_by_message(messages))
     return len(messages)
 
@@ -45,6 +47,7 @@ def send(app: Celery, messages: Sequence[Message]) -> None:
     ):
         for message in messages:
             put(app, producer, message)
+            fault_point("publish:put")
 
 
 def put(app: Celery, producer: Producer, message: Message) -> None:

@@ -14,10 +14,12 @@ over when the leader is gone. Once a second, and at once when the ledger notifie
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -27,6 +29,7 @@ from longshore.broker.app import make_app
 from longshore.broker.logs import configure_logging
 from longshore.broker.publishing import publish
 from longshore.shared.errors import LongshoreError, ServiceUnavailable
+from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection
 from longshore.shared.ledger.ledger import Ledger
@@ -55,14 +58,16 @@ class Relay:
 
     :param ledger: the ledger of its cluster.
     :param app: the Celery app it publishes with.
+    :param clock: seconds that pass as on a clock that nobody sets.
     """
 
-    def __init__(self, ledger: Ledger, app: Celery) -> None:
+    def __init__(self, ledger: Ledger, app: Celery, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._ledger = ledger
         self._app = app
+        self._clock = clock
         self._stopping = threading.Event()
-        self._compared_at = 0.0
-        self._partitions_due_at = 0.0
+        self._compared_at = -math.inf
+        self._partitions_due_at = -math.inf
 
     def stop(self) -> None:
         """Make :meth:`run` return after the present round."""
@@ -85,19 +90,24 @@ class Relay:
         maintenance = self._ledger.maintenance
         if lost := maintenance.expire_leases():
             logger.warning("%d attempts were lost with their worker", lost)
+        fault_point("relay:leases_expired")
         if overdue := maintenance.end_overdue():
             logger.warning("%d jobs were ended past their deadline", overdue)
+        fault_point("relay:overdue_ended")
         if advanced := self._ledger.chains.advance():
             logger.info("%d chained jobs were queued, or ended with the job before them", advanced)
+        fault_point("relay:chains_advanced")
         while tickets := maintenance.unpublished(grace=PUBLISH_GRACE_S):
             publish(self._app, self._ledger, tickets)
             logger.info("published %d shards", len(tickets))
-        if time.monotonic() - self._compared_at >= COMPARE_INTERVAL_S:
+        fault_point("relay:published")
+        if self._clock() - self._compared_at >= COMPARE_INTERVAL_S:
             self.replace_lost_tickets()
-            self._compared_at = time.monotonic()
-        if time.monotonic() >= self._partitions_due_at:
+            self._compared_at = self._clock()
+            fault_point("relay:compared")
+        if self._clock() >= self._partitions_due_at:
             complete = self.keep_partitions()
-            self._partitions_due_at = time.monotonic() + (PARTITION_INTERVAL_S if complete else PARTITION_RETRY_S)
+            self._partitions_due_at = self._clock() + (PARTITION_INTERVAL_S if complete else PARTITION_RETRY_S)
 
     def keep_partitions(self) -> bool:
         """Make the partitions that will be needed.

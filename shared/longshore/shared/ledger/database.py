@@ -15,6 +15,7 @@ from psycopg.rows import TupleRow, class_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from longshore.shared.errors import InvalidInput, ServiceUnavailable
+from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger import statements
 
 #: How long to wait for a connection before Postgres counts as unreachable.
@@ -61,12 +62,16 @@ class Database:
                 pool = self._pool = self._pool or self._open()
             with pool.connection(timeout=CONNECT_TIMEOUT_S) as conn:
                 yield conn
+                fault_point("ledger:answered")
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """A connection inside one transaction: committed at the end, rolled back by any exception."""
-        with self.connection() as conn, conn.transaction():
-            yield conn
+        with self.connection() as conn:
+            with conn.transaction():
+                yield conn
+                fault_point("ledger:before_commit")
+            fault_point("ledger:committed")
 
     @contextmanager
     def own_connection(self) -> Iterator[Connection]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from uuid import UUID
 
 from longshore.shared.errors import InvalidInput, UnknownJob
+from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.jobs.chains import is_unready, revive_downstream, wait_again
@@ -29,6 +30,7 @@ class Control:
         """
         with self._database.transaction() as conn:
             conn.execute(statements.cancel_retry.LOCK_SHARDS, {"job": job})
+            fault_point("ledger:shards_locked")
             ended = end_job(conn, job, State.CANCELLED, reason)
             if not ended:
                 read_state(conn, job)
@@ -109,8 +111,10 @@ def _queue_again(conn: Connection, job: UUID, shards: int = 0, rows: int = 0) ->
 
     :raises ResultsPruned: its results were removed in the meantime.
     """
+    fault_point("ledger:shards_queued_again")
     if conn.execute(statements.cancel_retry.RETRY_JOB, {"job": job, "shards": shards, "rows": rows}).fetchone() is None:
         check_not_pruned(conn, job)
+    fault_point("ledger:job_queued_again")
     revive_downstream(conn, job)
 
 

@@ -16,6 +16,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from longshore.shared.errors import InvalidInput
+from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database, records
 from longshore.shared.ledger.shards.transitions import end_job
@@ -118,6 +119,7 @@ def _advance(conn: Connection, job: UUID, depends_on: UUID) -> bool:
     if upstream.state is not State.SUCCEEDED:
         error = upstream.error if upstream.upstream_failed else _reason(depends_on, upstream)
         ended = end_job(conn, job, upstream.state, error)
+        fault_point("ledger:dependent_job_ended")
         if ended:
             conn.execute(statements.chains.SET_UPSTREAM_FAILED, {"job": job, "failed": True})
         return ended
@@ -126,7 +128,9 @@ def _advance(conn: Connection, job: UUID, depends_on: UUID) -> bool:
     values = {"job": job, "version": version, "digest": digest}
     if conn.execute(statements.chains.READY_JOB, values).fetchone() is None:
         return False
+    fault_point("ledger:dependent_job_ready")
     conn.execute(statements.chains.READY_SHARDS, {"job": job})
+    fault_point("ledger:dependent_shards_ready")
     conn.execute(statements.chains.READY_DEPENDENCY, {"job": job})
     return True
 

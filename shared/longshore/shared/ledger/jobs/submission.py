@@ -11,6 +11,7 @@ from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
 from longshore.shared.errors import InvalidInput
+from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.records import NewInput, NewJob, Ticket
@@ -165,6 +166,7 @@ def _write(conn: Connection, jobs: Sequence[NewJob], inputs: Sequence[NewInput],
             copy.set_types(_JOB_TYPES)
             for job in jobs:
                 copy.write_row(_job_row(job, now))
+        fault_point("ledger:jobs_copied")
         message_of = {(ticket.job_id, ticket.shard): message for message, tickets in messages for ticket in tickets}
         with cursor.copy(statements.submission.COPY_SHARDS) as copy:
             copy.set_types(_SHARD_TYPES)
@@ -179,6 +181,7 @@ def _write(conn: Connection, jobs: Sequence[NewJob], inputs: Sequence[NewInput],
                         )
                     )
 
+        fault_point("ledger:shards_copied")
         dependent = [job for job in jobs if job.depends_on is not None]
         if dependent:
             with cursor.copy(statements.chains.COPY_DEPENDENCIES) as copy:

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from uuid import UUID
 
 from longshore.shared.errors import AttemptLost
+from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, records
 from longshore.shared.ledger.records import Claim, NewShard
@@ -56,6 +57,7 @@ class Attempts:
         values = {**keys, "worker": worker, "lease": lease, "max_shards": max_shards, "max_rows": MAX_BATCH_ROWS}
         with self._database.connection() as conn:
             claims = records(conn, Claim).execute(statements.attempts.CLAIM, values).fetchall()
+            fault_point("ledger:claimed")
             for claim in claims:
                 if claim.attempt > 1:
                     prefix = session_name(f"{claim.job_id}/{claim.shard}/")
@@ -145,6 +147,7 @@ class Attempts:
         with self._database.transaction() as conn:
             pass_fence(conn, claim, rows=0)
             conn.execute(statements.attempts.ADD_SHARDS, values)
+            fault_point("ledger:shards_added")
             count_done(conn, claim, rows=0, added=len(shards), rows_total=rows_total)
             conn.execute(statements.attempts.NOTIFY_TICKETS)
 
@@ -188,5 +191,6 @@ class Attempts:
         """
         with self._database.transaction() as conn:
             released = conn.execute(statements.attempts.RELEASE_SHARD, claim_key(claim)).fetchone() is not None
+            fault_point("ledger:released")
             conn.execute(statements.attempts.NOTIFY_TICKETS)
         return released

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from psycopg import Rollback
 
+from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.records import Claim
@@ -85,7 +86,9 @@ def commit_batch(database: Database, finished: Sequence[Finished], lines: memory
         lost = {each.name for each in finished} - current
         if lost:
             raise Rollback
+        fault_point("ledger:batch_fenced")
         _write(conn, finished, lines)
+        fault_point("ledger:batch_copied")
         with conn.pipeline():
             conn.execute(statements.batching.COUNT_SHARDS_DONE, values)
             for each in finished:

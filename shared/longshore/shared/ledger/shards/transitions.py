@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from longshore.shared.errors import AttemptLost, ResultsPruned
+from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection
 from longshore.shared.ledger.records import Claim
@@ -44,6 +45,7 @@ def pass_fence(conn: Connection, claim: Claim, rows: int) -> None:
     """
     if conn.execute(statements.attempts.FINISH_SHARD, {**claim_key(claim), "rows": rows}).fetchone() is None:
         raise attempt_lost(claim)
+    fault_point("ledger:fenced")
 
 
 def decide_output_file(conn: Connection, claim: Claim, output_file: str, notes: Sequence[str]) -> None:
@@ -88,6 +90,7 @@ def count_done(
         "notes": _distinct(notes),
     }
     conn.execute(statements.attempts.COUNT_SHARD_DONE, values)
+    fault_point("ledger:counted")
     conn.execute(statements.attempts.SETTLE_JOBS, {"jobs": [claim.job_id]})
 
 
@@ -101,6 +104,7 @@ def fail_shard(conn: Connection, job: UUID, shard: int, attempt: int, error: str
     row = conn.execute(statements.attempts.FAIL_SHARD, values).fetchone()
     if row is None:
         return None
+    fault_point("ledger:attempt_failed")
     state = State(row[0])
     if state is State.QUEUED:
         conn.execute(statements.attempts.NOTIFY_TICKETS)
@@ -119,6 +123,7 @@ def end_job(conn: Connection, job: UUID, state: State, error: str | None) -> boo
     :returns: ``False`` if the job had ended before.
     """
     conn.execute(statements.cancel_retry.CANCEL_SHARDS, {"job": job})
+    fault_point("ledger:shards_cancelled")
     values = {"job": job, "state": state.value, "error": error}
     return conn.execute(statements.cancel_retry.END_JOB, values).fetchone() is not None
 

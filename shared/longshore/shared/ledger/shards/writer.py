@@ -10,6 +10,7 @@ from psycopg.errors import UniqueViolation
 from pydantic import JsonValue
 
 from longshore.shared.errors import UnknownModel
+from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database, records
 from longshore.shared.ledger.models.promotion import Promotion, move_alias
@@ -62,6 +63,7 @@ class AttemptWriter:
         :raises AttemptLost: it is not the current one.
         """
         self._stack.close()
+        fault_point("ledger:results_copied")
         pass_fence(self._conn, self._claim, rows)
         self._rows = rows
         if self._claim.only_failed:
@@ -78,6 +80,7 @@ class AttemptWriter:
         """
         self._stack.close()
         decide_output_file(self._conn, self._claim, output_file, notes)
+        fault_point("ledger:file_decided")
         self.finished = True
 
     def row_errors(self, errors: Mapping[int, str]) -> None:
@@ -88,6 +91,7 @@ class AttemptWriter:
                 copy.set_types(["uuid", "int8", "text"])
                 for row, error in errors.items():
                     copy.write_row((self._claim.job_id, row, error))
+            fault_point("ledger:errors_copied")
 
     def notes(self, sentences: Sequence[str]) -> None:
         """Add sentences to the job's notes: what its owner should know though nothing failed. Each is added once."""
