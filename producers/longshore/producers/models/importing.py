@@ -17,15 +17,14 @@ from pathlib import Path
 
 from longshore.producers.models.exporting import hdf5_module
 from longshore.shared.errors import InvalidInput
-from longshore.shared.model_formats.huggingface.files import find_files, read_object
-from longshore.shared.model_formats.huggingface.model import read_model
+from longshore.shared.model_formats.huggingface.files import find_files
+from longshore.shared.model_formats.huggingface.model import check_tokenizer, read_model
 from longshore.shared.model_formats.huggingface.network import CONFIG
 from longshore.shared.model_formats.onnx.external import locate
 from longshore.shared.model_formats.onnx.program import MAX_BYTES, read_program
 from longshore.shared.model_formats.pt2.archive import ZIP
 from longshore.shared.model_formats.pt2.reading import check_files, unpack
 from longshore.shared.specs.signature import OutputKind, Signature
-from longshore.shared.specs.tokenizer import TOKENIZER_FILE
 from longshore.shared.specs.validation import build
 from longshore.shared.store.blobs import describe
 from longshore.shared.store.manifest import CONTENT_FILES, MANIFEST_FILE, Blob, Manifest, digest_of
@@ -126,6 +125,8 @@ def _read_hdf5(path: Path) -> Imported:
     with _temporary_folder() as temporary:
         manifest, files = reader.read_hdf5(path, Path(temporary.name), "path")
         manifest.signature.check("manifest.signature")
+        if manifest.tokenizer is not None:
+            check_tokenizer(files, "path")
         return Imported(manifest, files, temporary)
 
 
@@ -172,7 +173,7 @@ def _read_folder(folder: Path) -> Imported:
         manifest.signature.check("manifest.signature")
         check_files(files, manifest.signature, "path")
     elif manifest.tokenizer is not None:
-        read_object(files, TOKENIZER_FILE, "path")
+        check_tokenizer(files, "path")
     elif manifest.runtime is RuntimeName.HUGGINGFACE:
         available = find_files(folder, "path")
         model = read_model({name: path for name, path in available.items() if name in manifest.files}, "path")

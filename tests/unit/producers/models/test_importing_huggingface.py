@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from longshore.producers.models.importing import read_import
 from longshore.shared.errors import InvalidInput
 from longshore.shared.model_formats.huggingface.files import find_files
 from longshore.shared.model_formats.huggingface.model import read_model
+from longshore.shared.model_formats.weights import TensorEntry, header
 from longshore.shared.store.manifest import Manifest
 from tests.unit.shared.model_formats.huggingface_files import (
     CONFIG,
@@ -198,11 +200,55 @@ def test_an_index_must_match_its_files(tmp_path: Path, placed: Json) -> None:
         ({"max_position_embeddings": "64"}, "max_position_embeddings '64' is not a number"),
         ({"max_position_embeddings": 2}, "leave no room"),
         ({"num_hidden_layers": 10**12}, "num_hidden_layers 1000000000000 is not a number"),
+        ({"num_hidden_layers": 2**24}, "num_hidden_layers 16777216 is not a number from 1 to 1024"),
+        ({"model_type": "albert", "num_hidden_groups": 2**24}, "num_hidden_groups 16777216 is not a number"),
+        ({"model_type": "albert", "inner_group_num": 2**24}, "inner_group_num 16777216 is not a number"),
+        ({"num_labels": 2**24}, "num_labels 16777216 is not a number"),
     ],
 )
 def test_a_configuration_that_cannot_be_run_is_refused(tmp_path: Path, config: Json, message: str) -> None:
     write_classifier(tmp_path, **config)
     refused(tmp_path, message)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"num_hidden_layers": 1000}, "num_hidden_layers is 1000, but the weights have 2; use the configuration"),
+        ({"vocab_size": 2**24}, "vocab_size is 16777216, but the weights have 4"),
+        ({"max_position_embeddings": 2**24}, "max_position_embeddings is 16777216, but the weights have 64"),
+        ({"hidden_size": 16}, "hidden_size is 16, but the weights have 8"),
+        ({"id2label": {"0": "a", "1": "b"}}, "the number of labels is 2, but the weights have 3"),
+        ({"num_labels": 2**20}, "the number of labels is 1048576, but the weights have 3"),
+    ],
+)
+def test_a_configuration_of_another_size_than_the_weights_is_refused(
+    tmp_path: Path, config: Json, message: str
+) -> None:
+    shapes = {
+        "bert.embeddings.word_embeddings.weight": (4, 8),
+        "bert.embeddings.position_embeddings.weight": (64, 8),
+        "bert.encoder.layer.0.intermediate.dense.weight": (2, 8),
+        "bert.encoder.layer.1.intermediate.dense.weight": (2, 8),
+        "classifier.weight": (3, 8),
+    }
+    sizes = {"num_hidden_layers": 2, "vocab_size": 4, "hidden_size": 8, "intermediate_size": 2, "num_labels": 3}
+    write_classifier(tmp_path, **sizes)
+    entries = [TensorEntry(name, "F32", shape, 4 * math.prod(shape)) for name, shape in shapes.items()]
+    write(tmp_path, "model.safetensors", header(entries) + bytes(sum(entry.nbytes for entry in entries)))
+    read_import(tmp_path, None)
+    write(tmp_path, "config.json", CONFIG | sizes | config)
+    refused(tmp_path, message)
+
+
+def test_a_tokenizer_that_makes_texts_much_longer_is_refused(tmp_path: Path) -> None:
+    write_classifier(tmp_path)
+    rules = [
+        {"type": "Replace", "pattern": {"String": letter}, "content": other * 50}
+        for letter, other in (("a", "b"), ("b", "a")) * 6
+    ]
+    write(tmp_path, "tokenizer.json", {"normalizer": {"type": "Sequence", "normalizers": rules}})
+    refused(tmp_path, r"tokenizer\.json: its steps can make a text 2\.44e\+20 times as long")
 
 
 @pytest.mark.parametrize(

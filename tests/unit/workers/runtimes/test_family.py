@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 import torch
+from pydantic import JsonValue
 from torch import nn
 
 from longshore.shared.errors import CorruptBlob, InvalidInput
@@ -23,7 +24,7 @@ from longshore.workers.families.standardize import Standardize
 from longshore.workers.families.weights import save_weights
 from longshore.workers.inference.batch_runner import NOT_FINITE
 from longshore.workers.runtimes.base import Runtime
-from longshore.workers.runtimes.family import load
+from longshore.workers.runtimes.family import fill_module, load
 from longshore.workers.runtimes.network import NetworkRuntime
 from tests.computing import compute
 
@@ -201,3 +202,12 @@ def test_convolutions_on_a_gpu_give_what_those_on_the_cpu_give(tmp_path: Path) -
     cpu, cuda = (runtime.forward(runtime.prepare(wide(images)), ALL).cpu() for runtime in runtimes)
     torch.testing.assert_close(cpu, module(torch.from_numpy(images)))
     torch.testing.assert_close(cpu, cuda, rtol=1e-3, atol=1e-3)  # cuDNN may take TF32
+
+
+def test_a_configuration_of_another_size_than_the_weights_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_weights(assemble(MLP.build(MlpConfig(hidden=(2,)), 3, 1), None), path)
+    # 4 terabytes, if it were built before it is compared.
+    settings: dict[str, JsonValue] = {"hidden": [1_000_000, 1_000_000]}
+    with pytest.raises(CorruptBlob, match="the weights do not fit family 'mlp'"):
+        fill_module("mlp", settings, REGRESSOR, path)

@@ -155,8 +155,7 @@ def test_weights_under_the_names_of_a_larger_network_are_taken(tmp_path: Path) -
 
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     save_sentence(tmp_path)
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "vocab_size": 2**24, "num_hidden_layers": 3}))
+    save_file({**load_file(tmp_path / "model.safetensors"), "more": torch.zeros(1)}, tmp_path / "model.safetensors")
     with pytest.raises(CorruptBlob, match=r"do not fit its config\.json"):
         opened(tmp_path)
 
@@ -175,3 +174,14 @@ def test_a_tokenizer_that_cannot_be_loaded_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text('{"version": "1.0"}')
     with pytest.raises(CorruptBlob, match=r"tokenizer\.json cannot be loaded"):
         opened(tmp_path)
+
+
+def test_a_text_on_which_the_tokenizer_gives_up_fails_alone(tmp_path: Path) -> None:
+    save_sentence(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    tokenizer = json.loads(path.read_text())
+    # Takes twice as long for each "a" more; the library ends it with a panic, which is not an Exception.
+    pattern = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated", "invert": False}
+    path.write_text(json.dumps(tokenizer | {"pre_tokenizer": pattern}))
+    prepared = opened(tmp_path).prepare(pa.record_batch({"text": ["a", "a" * 40 + "b", "the"]}))
+    assert prepared.errors == {1: "column 'text': the tokenizer fails on it"}

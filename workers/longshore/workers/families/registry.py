@@ -30,6 +30,11 @@ def get_family(name: str) -> Family:
     raise InvalidInput("family", f"{name!r} is not known on this worker; it has {known}")
 
 
+def is_built_in(name: str) -> bool:
+    """Whether it is a family of Longshore itself."""
+    return name in _BUILT_IN
+
+
 def _load(entry: EntryPoint) -> Family:
     try:
         family = entry.load()

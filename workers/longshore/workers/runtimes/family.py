@@ -15,9 +15,9 @@ from longshore.shared.specs.validation import build
 from longshore.shared.store.manifest import Manifest
 from longshore.workers.families.layout import channels_last
 from longshore.workers.families.model import STANDARDIZE, assemble, build_network
-from longshore.workers.families.registry import get_family
+from longshore.workers.families.registry import get_family, is_built_in
 from longshore.workers.families.standardize import Standardize
-from longshore.workers.families.weights import fill, read_weights
+from longshore.workers.families.weights import check_fit, fill, read_weights
 from longshore.workers.runtimes.base import Execution
 from longshore.workers.runtimes.network import NetworkRuntime
 
@@ -54,9 +54,15 @@ def fill_module(name: str, settings: Mapping[str, JsonValue], signature: Signatu
     tensors = read_weights(weights)
     # A version trained without standardisation has no such tensors.
     standardize = Standardize.empty(signature.width) if f"{STANDARDIZE}.mean" in tensors else None
+    unit_length, what = signature.task == "embedding", f"family {name!r}"
+    if is_built_in(name):
+        # Takes no memory, whatever sizes the configuration has; those of other packages may need a real device.
+        with torch.device("meta"):
+            empty = build_network(family, config, signature, signature.outputs)
+            check_fit(assemble(empty, standardize, unit_length=unit_length), tensors, what)
     network = build_network(family, config, signature, signature.outputs)
-    module = assemble(network, standardize, unit_length=signature.task == "embedding")
-    fill(module, tensors, f"family {name!r}")
+    module = assemble(network, standardize, unit_length=unit_length)
+    fill(module, tensors, what)
     return module.eval()
 
 

@@ -13,6 +13,8 @@ import pyarrow as pa
 
 from longshore.shared.datasets.columns.texts import text_errors, to_texts
 from longshore.shared.errors import CorruptBlob
+from longshore.shared.model_formats.huggingface.files import parse_json
+from longshore.shared.model_formats.tokenizer_limits import tokenizer_fault
 from longshore.shared.specs.signature import Signature
 from longshore.workers.runtimes.base import RowSelection
 
@@ -82,12 +84,21 @@ def parse_tokenizer(content: str) -> Tokenizer:
     from tokenizers import Tokenizer
 
     try:
+        values = parse_json(content.encode())
+        fault = tokenizer_fault(values) if isinstance(values, dict) else "it is not a JSON object"
+        if fault is not None:
+            raise ValueError(fault)
         tokenizer: Tokenizer = Tokenizer.from_str(content)
-    except BaseException as error:  # a panic in native code is not an Exception
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            raise
+    except BaseException as error:
+        _raise_again(error)
         raise CorruptBlob(f"tokenizer.json cannot be loaded: {error}") from None
     return tokenizer
+
+
+def _raise_again(error: BaseException) -> None:
+    """Raise what is no failure of a native library. A panic in one is not an ``Exception``."""
+    if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError | GeneratorExit):
+        raise error
 
 
 class TextReader:
@@ -103,9 +114,8 @@ class TextReader:
             self._tokenizer.no_padding()
             self._tokenizer.enable_truncation(reading.longest, direction="left" if reading.keep_end else "right")
             several = any(self._tokenizer.encode("a").type_ids)
-        except BaseException as error:  # a panic in native code is not an Exception
-            if isinstance(error, KeyboardInterrupt | SystemExit):
-                raise
+        except BaseException as error:
+            _raise_again(error)
             raise CorruptBlob(f"tokenizer.json cannot be loaded: {error}") from None
         self._config = reading
         self._columns = reading.signature.features
@@ -159,13 +169,15 @@ class TextReader:
     def _encoded(self, texts: Sequence[str | tuple[str, ...]], errors: dict[int, str]) -> Sequence[Encoding | None]:
         try:
             encodings: Sequence[Encoding] = self._tokenizer.encode_batch_fast(texts)
-        except Exception:  # a native error without a class of its own, caused by a single text
+        except BaseException as error:  # an error or a panic in native code, caused by a single text
+            _raise_again(error)
             return [self._one(row, text, errors) for row, text in enumerate(texts)]
         return encodings
 
     def _one(self, row: int, text: str | tuple[str, ...], errors: dict[int, str]) -> Encoding | None:
         try:
             return self._tokenizer.encode_batch([text])[0]
-        except Exception:  # as above
+        except BaseException as error:  # as above
+            _raise_again(error)
             errors.setdefault(row, f"column {self._columns[0].name!r}: the tokenizer fails on it")
             return None

@@ -20,7 +20,9 @@ from longshore.shared.model_formats.huggingface.sentence import (
     SentenceConfig,
     read_sentence,
 )
+from longshore.shared.model_formats.huggingface.sizes import check_sizes
 from longshore.shared.model_formats.huggingface.tensors import find_weights
+from longshore.shared.model_formats.tokenizer_limits import tokenizer_fault
 from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.specs.tokenizer import TOKENIZER_FILE
 from longshore.shared.specs.validation import shorten
@@ -94,7 +96,8 @@ def read_model(files: Files, field: str) -> TextModel:
     pairs = read_cross_encoder(files, config, len(network.labels), field) if paired else None
     settings = sentence or pairs
     tokenizer_config = _tokenizer(files, config, field)
-    weights = find_weights(files, field)
+    weights, tensors = find_weights(files, field)
+    check_sizes(network, tensors, field)
     signature = _signature(network, pairs)
     signature.check(field)
     used = {CONFIG, TOKENIZER, *weights, *(name for name in (settings.files if settings else ()) if name in files)}
@@ -110,9 +113,20 @@ def read_model(files: Files, field: str) -> TextModel:
     )
 
 
+def check_tokenizer(files: Files, field: str) -> None:
+    """Check the limits of ``tokenizer.json``.
+
+    :param field: names the folder in an error.
+    :raises InvalidInput: it is missing or damaged, or could make a text much longer.
+    """
+    fault = tokenizer_fault(read_object(files, TOKENIZER, field))
+    if fault is not None:
+        raise InvalidInput(field, f"{TOKENIZER}: {fault}")
+
+
 def _tokenizer(files: Files, config: Mapping[str, object], field: str) -> dict[str, object]:
     """Check the files of the tokenizer, and return its configuration."""
-    read_object(files, TOKENIZER, field)
+    check_tokenizer(files, field)
     values = read_optional(files, TOKENIZER_CONFIG, field)
     if values.get("auto_map") is not None:
         raise InvalidInput(field, f"{TOKENIZER_CONFIG} has 'auto_map': code that is not Longshore's own is never run")

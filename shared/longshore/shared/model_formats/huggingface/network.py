@@ -26,9 +26,21 @@ _CODE_KEYS = (
     "_attn_implementation_internal",
     "kernel_config",
 )
+#: No network has more layers; those that share their weights are all computed.
+_MAX_LAYERS = 1024
+#: No text classifier has more outputs.
+_MAX_LABELS = 2**20
 #: A larger size would exhaust a worker's memory before the weights are checked.
 _MAX_DIMENSION = 2**24
-_SIZES = ("num_hidden_layers", "n_layers", "hidden_size", "dim", "intermediate_size", "hidden_dim", "vocab_size")
+_LAYERS = ("num_hidden_layers", "n_layers", "num_hidden_groups", "inner_group_num")
+_SIZES = (
+    "hidden_size",
+    "embedding_size",
+    "dim",
+    "intermediate_size",
+    "hidden_dim",
+    "vocab_size",
+)
 
 
 #: What the outputs of a network are; that of a head is the same as the task.
@@ -69,9 +81,10 @@ def read_network(config: Mapping[str, object], field: str, *, encoder: bool) -> 
         if config.get(key):
             raise InvalidInput(field, f"{CONFIG}: it generates text ({key}); only encoders are supported")
     CONFIG_KEYS.check(config, CONFIG, field)
-    for key in _SIZES:
-        if key in config:
-            _size(config, key, field)
+    for keys, largest in ((_SIZES, _MAX_DIMENSION), (_LAYERS, _MAX_LAYERS)):
+        for key in keys:
+            if key in config:
+                _size(config, key, field, largest=largest)
     positions = _size(config, "max_position_embeddings", field, 512)
     if model_type in OFFSET_POSITIONS:
         pad = config.get("pad_token_id")
@@ -111,7 +124,7 @@ def _head(config: Mapping[str, object], field: str) -> tuple[HeadName, tuple[str
 def _labels(config: Mapping[str, object], field: str) -> tuple[str | int | bool, ...]:
     named = config.get("id2label")
     if named is None:
-        return tuple(f"LABEL_{number}" for number in range(_size(config, "num_labels", field, 2)))
+        return tuple(f"LABEL_{number}" for number in range(_size(config, "num_labels", field, 2, _MAX_LABELS)))
     if isinstance(named, dict):
         if not named or named.keys() != {str(number) for number in range(len(named))}:
             raise InvalidInput(field, f"{CONFIG}: id2label {shorten(named)} does not name the outputs from 0")
@@ -129,8 +142,8 @@ def _labels(config: Mapping[str, object], field: str) -> tuple[str | int | bool,
     raise InvalidInput(field, f"{CONFIG}: id2label {shorten(named)} is not an object that names the outputs from 0")
 
 
-def _size(config: Mapping[str, object], key: str, field: str, default: int = 0) -> int:
+def _size(config: Mapping[str, object], key: str, field: str, default: int = 0, largest: int = _MAX_DIMENSION) -> int:
     value = config.get(key, default)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= _MAX_DIMENSION:
-        raise InvalidInput(field, f"{CONFIG}: {key} {shorten(value)} is not a number from 1 to {_MAX_DIMENSION}")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= largest:
+        raise InvalidInput(field, f"{CONFIG}: {key} {shorten(value)} is not a number from 1 to {largest}")
     return value

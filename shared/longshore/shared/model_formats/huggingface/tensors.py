@@ -29,14 +29,13 @@ class TensorHeader:
     shape: tuple[int, ...]
 
 
-def find_weights(files: Files, field: str) -> tuple[str, ...]:
-    """The files that contain the tensors, and the index if there is one.
+def find_weights(files: Files, field: str) -> tuple[tuple[str, ...], dict[str, TensorHeader]]:
+    """The files that contain the tensors, with the index if there is one; and the tensors, by name.
 
     :raises InvalidInput: there are none, or the index does not match them.
     """
     if WEIGHTS in files:
-        _check_tensors(files, (WEIGHTS,), field)
-        return (WEIGHTS,)
+        return (WEIGHTS,), _read_headers(files, (WEIGHTS,), field)[1]
     if INDEX not in files:
         raise InvalidInput(
             field,
@@ -51,16 +50,17 @@ def find_weights(files: Files, field: str) -> tuple[str, ...]:
         if not isinstance(shard, str) or "/" in shard or not shard.endswith(".safetensors") or shard not in files:
             raise InvalidInput(field, f"{INDEX} names {str(shard)[:80]!r}, which is not a safetensors file in it")
     shards = tuple(sorted(set(weight_map.values())))
-    tensors = _check_tensors(files, shards, field)
-    if tensors != weight_map:
-        wrong = sorted(tensors.items() ^ weight_map.items())[0][0]
+    origins, tensors = _read_headers(files, shards, field)
+    if origins != weight_map:
+        wrong = sorted(origins.items() ^ weight_map.items())[0][0]
         raise InvalidInput(field, f"{INDEX} does not match the files that it names: see {wrong[:80]!r}")
-    return (INDEX, *shards)
+    return (INDEX, *shards), tensors
 
 
-def _check_tensors(files: Files, names: tuple[str, ...], field: str) -> dict[str, str]:
-    """The file of every tensor, by the tensor's name."""
-    tensors: dict[str, str] = {}
+def _read_headers(files: Files, names: tuple[str, ...], field: str) -> tuple[dict[str, str], dict[str, TensorHeader]]:
+    """The file of every tensor, and its type and shape, both by its name."""
+    origins: dict[str, str] = {}
+    tensors: dict[str, TensorHeader] = {}
     for name in names:
         try:
             header = read_header(files[name])
@@ -68,10 +68,11 @@ def _check_tensors(files: Files, names: tuple[str, ...], field: str) -> dict[str
             raise InvalidInput(field, f"cannot read {name}: {error.strerror}") from None
         except (ValueError, RecursionError) as error:
             raise InvalidInput(field, f"{name} is not a valid safetensors file of a text model: {error}") from None
-        tensors |= dict.fromkeys(header, name)
+        origins |= dict.fromkeys(header, name)
+        tensors |= header
     if not tensors:
         raise InvalidInput(field, f"{names[0]} has no tensors")
-    return tensors
+    return origins, tensors
 
 
 def read_header(path: Path, types: Mapping[str, int] = _SIZES) -> dict[str, TensorHeader]:
