@@ -6,14 +6,16 @@ and contains neither data nor authority, so losing or duplicating one does no ha
 
 from __future__ import annotations
 
+import os
+
 from celery import Celery
 
+from longshore.broker.inbound.control import remote_control
 from longshore.broker.priorities import PRIORITY_STEPS
+from longshore.broker.queues import QUEUES
 from longshore.broker.transport import AMQP
 from longshore.shared.settings import Settings
 
-#: The queues, one for each class of device.
-QUEUES = ("cpu", "gpu")
 #: Seconds after which Redis delivers an unacknowledged ticket again. A run that takes longer is not disturbed: the
 #: duplicate finds its shard claimed. The shortest timeout of all clients applies, so it is set only here.
 VISIBILITY_TIMEOUT_S = 3600
@@ -47,6 +49,8 @@ def make_app(settings: Settings) -> Celery:
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         broker_connection_retry_on_startup=True,
+        # Redis that refuses a command (read-only, full, no rights) is an outage, and no reason to end a worker.
+        broker_channel_error_retry=True,
         broker_transport_options={
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
             "priority_steps": list(PRIORITY_STEPS),
@@ -56,6 +60,7 @@ def make_app(settings: Settings) -> Celery:
             "interval_start": 0.1,
             "interval_step": 0.2,
             "health_check_interval": 30,
+            "remote_control": str(remote_control(os.environ)),
         },
         enable_utc=True,
     )

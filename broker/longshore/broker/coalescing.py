@@ -13,40 +13,21 @@ publishes them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from celery import Celery
 from redis import Redis
 
 from longshore.broker.app import CONNECT_TIMEOUT_S
-from longshore.broker.publishing import put, redis_errors
+from longshore.broker.coalescing_key import CoalescingKey
+from longshore.broker.publishing import put
+from longshore.broker.redis_errors import redis_errors
 from longshore.broker.tickets import Message
 
 #: Seconds until a message that no worker has taken no longer stands for others.
 KEY_TTL_S: Final = 5
 _PREFIX: Final = "longshore:coalesce:"
-
-
-@dataclass(frozen=True)
-class CoalescingKey:
-    """Which shards one message stands for: those with this queue, priority and batch key."""
-
-    queue: str
-    priority: int
-    batch_key: str
-
-    @classmethod
-    def parse(cls, text: str) -> CoalescingKey:
-        """The inverse of ``str(key)``.
-
-        :raises ValueError: ``text`` is not such a key.
-        """
-        queue, priority, batch_key = text.split(":")
-        return cls(queue, int(priority), batch_key)
-
-    def __str__(self) -> str:
-        return f"{self.queue}:{self.priority}:{self.batch_key}"
 
 
 class Coalescer:

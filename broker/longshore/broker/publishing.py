@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from celery import Celery
-from kombu.exceptions import BatchPublishError, OperationalError
 from kombu.messaging import Producer
-from redis.exceptions import RedisError
 
 from longshore.broker.priorities import to_broker
+from longshore.broker.redis_errors import redis_errors
 from longshore.broker.tickets import Message, pack_messages, tickets_by_message
-from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Ticket
@@ -70,12 +67,3 @@ def put(app: Celery, producer: Producer, message: Message) -> None:
         retry=False,
         **task.properties,
     )
-
-
-@contextmanager
-def redis_errors() -> Iterator[None]:
-    """:raises ServiceUnavailable: Redis cannot be reached."""
-    try:
-        yield
-    except (BatchPublishError, OperationalError, RedisError, OSError) as error:
-        raise ServiceUnavailable(f"Redis cannot be reached: {type(error).__name__}") from error

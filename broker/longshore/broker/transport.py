@@ -1,20 +1,83 @@
-"""kombu's Redis transport for publishing, with one Redis client per channel.
+"""kombu's Redis transport, which checks what it receives, and reuses the client that it publishes with.
 
-kombu makes a client for each message that it publishes, and redis-py's constructor takes about half a millisecond: as
-long as everything else in publishing. Consumers and Flower use kombu's own transport, which they look up by name.
+Every connection of Celery uses it: those of workers, producers, the relay and Flower. kombu makes a client for each
+message that it publishes, and redis-py's constructor takes about half a millisecond: as long as everything else in
+publishing.
 """
 
 from __future__ import annotations
 
+import json
+from queue import Empty
+
 from celery.app.amqp import AMQP as CeleryAMQP
-from kombu import pools
+from kombu import Connection as KombuConnection  # type: ignore[attr-defined]
 from kombu.transport import redis as kombu_redis
 from redis import Redis
+from redis.client import Pipeline
+from redis.exceptions import ResponseError
+
+from longshore.broker.inbound.control import RemoteControl, check_control
+from longshore.broker.inbound.dropped import DROPPED
+from longshore.broker.inbound.malformed import Malformed
+from longshore.broker.inbound.tickets import check_ticket
+from longshore.broker.inbound.unacked import check_unacked
+from longshore.broker.key_types import remove_wrong_types
+from longshore.broker.queues import QUEUES
+from longshore.broker.redis_errors import is_wrong_type
+
+#: The exchange of remote-control messages.
+_CONTROL_EXCHANGE = "celery.pidbox"
 
 
-class Channel(kombu_redis.Channel):
-    """Reuses the client that it publishes with while its connection pool stays the same."""
+class QoS(kombu_redis.QoS):
+    """Puts unacknowledged tickets back into their queue, unless somebody has made something else of them."""
 
+    def append(self, message: object, delivery_tag: str) -> None:
+        try:
+            super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
+        except ResponseError as error:
+            # The ticket is lost, and the relay publishes it again.
+            self.channel.repair(error)
+            raise
+
+    def restore_visible(self, start: int = 0, num: int | None = 10, interval: int = 10) -> None:
+        try:
+            super().restore_visible(start=start, num=num, interval=interval)  # type: ignore[no-untyped-call]
+        except ResponseError as error:
+            self.channel.repair(error)
+
+    def restore_by_tag(self, tag: str, client: Redis | None = None, leftmost: bool = False) -> None:
+        def restore(pipe: Pipeline) -> None:
+            stored = pipe.hget(self.unacked_key, tag)
+            pipe.multi()
+            self._remove_from_indices(tag, pipe)  # type: ignore[no-untyped-call]
+            if stored is None:
+                return
+            try:
+                queue, message = check_unacked(stored)
+            except Malformed as error:
+                DROPPED.add("the unacknowledged messages", str(error))
+                return
+            priority = self.channel._get_message_priority(message, reverse=False)
+            push = pipe.lpush if leftmost else pipe.rpush
+            push(self.channel._q_for_pri(queue, priority), json.dumps(message))
+
+        with self.channel.conn_or_acquire(client) as connected:
+            connected.transaction(restore, self.unacked_key)
+
+
+class CheckedChannel(kombu_redis.Channel):
+    """Drops what is no ticket and no question before anything of kombu or Celery parses it."""
+
+    QoS = QoS
+    from_transport_options = (  # type: ignore[assignment]
+        *kombu_redis.Channel.from_transport_options,
+        "remote_control",
+    )
+    #: Which remote-control messages are obeyed.
+    remote_control: str = RemoteControl.INSPECT
+    #: The client that messages are published with, while its connection pool stays the same.
     _publish_client: Redis | None = None
 
     def _create_client(self, asynchronous: bool = False) -> Redis:
@@ -25,25 +88,84 @@ class Channel(kombu_redis.Channel):
             self._publish_client = super()._create_client()  # type: ignore[no-untyped-call]
         return self._publish_client
 
+    def _brpop_read(self, **options: object) -> bool:
+        # As in kombu, but for the check between Redis and the parsing.
+        try:
+            try:
+                popped = self.client.parse_response(self.client.connection, "BRPOP", **options)
+            except self.connection_errors:
+                self.client.connection.disconnect()
+                raise
+            except ResponseError as error:
+                self.repair(error)
+                raise
+            if not popped:
+                raise Empty
+            key, item = popped
+            queue = _text(key).rsplit(self.sep, 1)[0]
+            self._queue_cycle.rotate(queue)
+            try:
+                message = check_ticket(item, queue) if queue in QUEUES else json.loads(item)
+            except Malformed as error:
+                DROPPED.add(f"queue {queue}", str(error))
+            else:
+                self.connection._deliver(message, queue)
+            return True
+        finally:
+            self._in_poll = False
+            self._flush_brpop_reauth()  # type: ignore[no-untyped-call]
+
+    def _handle_message(self, client: object, response: list[object]) -> dict[str, object]:
+        payload: dict[str, object] = super()._handle_message(client, response)  # type: ignore[no-untyped-call]
+        channel = _text(payload["channel"])
+        exchange = channel.partition(".")[2] if channel.startswith("/") else channel
+        if exchange.split("/", 1)[0] == _CONTROL_EXCHANGE and _text(payload["type"]).endswith("message"):
+            try:
+                payload["data"] = json.dumps(check_control(payload["data"], RemoteControl(self.remote_control)))
+            except Malformed as error:
+                DROPPED.add("the remote control", str(error))
+                payload["data"] = None  # kombu passes over it
+        return payload
+
+    def repair(self, error: ResponseError) -> None:
+        """If somebody has put a value of another type in the place of a queue, remove it: nothing else would."""
+        if is_wrong_type(error):
+            with self.conn_or_acquire() as client:
+                for key in remove_wrong_types(client, self.global_keyprefix):
+                    DROPPED.add(f"key {key}", "a value of another type")
+
+
+class CheckedSentinelChannel(CheckedChannel, kombu_redis.SentinelChannel):
+    """:class:`CheckedChannel` for the Redis that Sentinel names."""
+
+    from_transport_options = (*kombu_redis.SentinelChannel.from_transport_options, "remote_control")  # type: ignore[assignment]
+
 
 class Transport(kombu_redis.Transport):
-    """kombu's Redis transport with :class:`Channel`."""
+    """kombu's Redis transport with :class:`CheckedChannel`."""
 
-    Channel = Channel
+    Channel = CheckedChannel
+
+
+class SentinelTransport(kombu_redis.SentinelTransport):
+    """kombu's Sentinel transport with :class:`CheckedSentinelChannel`."""
+
+    Channel = CheckedSentinelChannel
+
+
+class Connection(KombuConnection):
+    """A connection over :class:`Transport`, whatever the scheme of its URL."""
+
+    def get_transport_cls(self) -> type[kombu_redis.Transport]:
+        return SentinelTransport if self.transport_cls == "sentinel" else Transport
 
 
 class AMQP(CeleryAMQP):  # type: ignore[misc]
-    """Celery's AMQP layer, publishing over :class:`Transport`."""
+    """Celery's AMQP layer over :class:`Transport`."""
 
-    #: Celery resets it after a fork.
-    _producer_pool: pools.ProducerPool | None = None
+    Connection = Connection
+    BrokerConnection = Connection
 
-    @property
-    def producer_pool(self) -> pools.ProducerPool:
-        """The pool of producers, as in Celery, over :class:`Transport`."""
-        pool: pools.ProducerPool | None = self._producer_pool
-        if pool is None:
-            pool = pools.producers[self.app.connection_for_write(transport=Transport)]
-            pool.limit = self.app.pool.limit
-            self._producer_pool = pool
-        return pool
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

@@ -18,13 +18,13 @@ from celery import Celery
 
 from longshore.broker import relay as relay_module
 from longshore.broker.app import make_app
-from longshore.broker.embedded.services.redis_server import find_program
 from longshore.broker.relay import Relay
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.settings import Settings
 from tests.integration.queued import flat, message_count, pass_time, submit_published, take_all, train_jobs
 from tests.integration.support import submit
+from tests.own_redis import OwnRedis
 from tests.waiting import wait_until
 
 
@@ -105,35 +105,6 @@ def test_a_relay_outlives_the_loss_of_its_connections(ledger: Ledger, app: Celer
             wait_until(lambda: message_count(app) == round_, "publishing")  # noqa: B023
 
 
-class OwnRedis:
-    """A Redis that a test may kill, on a socket in ``folder``."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-        self.socket = folder / "redis.sock"
-        self.url = f"redis+socket://{self.socket}"
-
-    def start(self) -> None:
-        program = find_program(os.environ.get("PATH", os.defpath))
-        arguments = ["--port", "0", "--unixsocket", str(self.socket), "--save", "", "--dir", str(self._folder)]
-        self._process = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL)
-        wait_until(self._answers, "the start of Redis")
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def _answers(self) -> bool:
-        try:
-            with redis.Redis(unix_socket_path=str(self.socket)) as client:
-                return bool(client.ping())
-        except redis.ConnectionError:
-            return False
-
-
 @pytest.fixture
 def own_redis(tmp_path: Path) -> Iterator[OwnRedis]:
     own = OwnRedis(tmp_path)
@@ -147,7 +118,7 @@ def test_a_restart_of_redis_with_the_loss_of_all_is_waited_out(
     ledger: Ledger, services: Settings, own_redis: OwnRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relay_module, "COMPARE_INTERVAL_S", 0.05)
-    app = make_app(replace(services, redis_url=own_redis.url))
+    app = make_app(replace(services, redis_url=own_redis.socket_url))
     names = submit_published(app, ledger, *train_jobs(20))
     relay = Relay(ledger, app)
     relay.step()

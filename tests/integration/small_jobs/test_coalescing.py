@@ -10,7 +10,8 @@ import pytest
 import redis
 from celery import Celery
 
-from longshore.broker.coalescing import KEY_TTL_S, Coalescer, CoalescingKey
+from longshore.broker.coalescing import KEY_TTL_S, Coalescer
+from longshore.broker.coalescing_key import CoalescingKey
 from longshore.broker.relay import Relay
 from longshore.broker.tickets import Message
 from longshore.shared.errors import ServiceUnavailable

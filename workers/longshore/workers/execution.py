@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
 
-from longshore.broker.coalescing import CoalescingKey
+from longshore.broker.coalescing_key import CoalescingKey
 from longshore.shared.errors import AttemptLost, CorruptBlob, DataError, InvalidInput, NotPromoted, ServiceUnavailable
 from longshore.shared.ledger.records import Claim
 from longshore.shared.vocabulary import Action

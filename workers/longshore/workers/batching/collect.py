@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from longshore.broker.coalescing import Coalescer, CoalescingKey
+from longshore.broker.coalescing import Coalescer
+from longshore.broker.coalescing_key import CoalescingKey
 from longshore.broker.tickets import Message
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.records import Claim, Ticket

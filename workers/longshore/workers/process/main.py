@@ -64,6 +64,7 @@ def serve(queues: list[str], slot: str) -> int:
     worker = WorkerSettings.load()
     app = make_app(settings)
     app.conf.include = ["longshore.workers.process.tasks"]
+    app.conf.worker_consumer = "longshore.workers.process.consumer:TicketConsumer"
     app.set_current()
     presence = Presence(
         name=worker.name,

@@ -46,7 +46,7 @@ def _stop_child(**_: object) -> None:
 
 def run(task: Task, shard_ids: Sequence[Sequence[str | int]], coalescing_key: str | None = None) -> None:
     """The body of every task."""
-    from longshore.broker.coalescing import CoalescingKey
+    from longshore.broker.coalescing_key import CoalescingKey
     from longshore.workers.execution import run_message
 
     key = None if coalescing_key is None else CoalescingKey.parse(coalescing_key)

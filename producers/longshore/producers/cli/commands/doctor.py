@@ -41,6 +41,7 @@ def _check_cluster(options: Options) -> Iterator[Check]:
         yield failed("cluster", error)
         return
     from longshore.producers.cli.checks.ledger import check_postgres, check_relay, check_schema, check_workers
+    from longshore.producers.cli.checks.remote_control import check_remote_control
     from longshore.producers.cli.checks.services import check_redis, check_store
 
     checks: dict[str, Callable[[Settings], Check]] = {
@@ -51,6 +52,7 @@ def _check_cluster(options: Options) -> Iterator[Check]:
         "store": check_store,
         "relay": check_relay,
         "workers": check_workers,
+        "remote": check_remote_control,
     }
     for name, check in checks.items():
         try:

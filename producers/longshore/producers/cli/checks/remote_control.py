@@ -1,0 +1,35 @@
+"""Check of the remote control of workers over Redis."""
+
+from __future__ import annotations
+
+from longshore.broker.app import make_app
+from longshore.broker.inbound.control import VARIABLE, RemoteControl
+from longshore.broker.redis_errors import redis_errors
+from longshore.producers.cli.checks.check import Check, Level
+from longshore.shared.settings import Settings
+
+#: Seconds that workers have to answer.
+ANSWER_TIMEOUT_S = 1.0
+
+
+def check_remote_control(settings: Settings) -> Check:
+    """Check that the workers that answer obey no commands over Redis.
+
+    :raises ServiceUnavailable: Redis cannot be reached.
+    """
+    app = make_app(settings)
+    try:
+        with redis_errors():
+            answers = app.control.inspect(timeout=ANSWER_TIMEOUT_S).conf() or {}
+    finally:
+        app.close()
+    obeying = sorted(
+        worker
+        for worker, conf in answers.items()
+        # A worker of the first release has no such setting, and obeys.
+        if conf.get("broker_transport_options", {}).get("remote_control") != RemoteControl.INSPECT
+    )
+    if obeying:
+        detail = f"{', '.join(obeying)} obey commands over Redis; remove {VARIABLE}=all, or upgrade the worker"
+        return Check("remote", Level.WARN, detail)
+    return Check("remote", Level.OK, f"{len(answers)} workers answer questions, and obey no commands over Redis")
