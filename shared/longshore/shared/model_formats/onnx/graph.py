@@ -41,7 +41,12 @@ _NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 1, 2,
 _ATTRIBUTE_NAME, _INT, _STRING, _FLOATS, _INTS, _STRINGS = 1, 3, 4, 7, 8, 9
 _VALUE_TYPE, _TYPE_TENSOR, _TENSOR_ELEMENT, _TENSOR_SHAPE = 2, 1, 1, 2
 _SHAPE_DIMENSION, _DIMENSION_VALUE = 1, 1
-_DIMS, _DATA_TYPE, _INT32_DATA, _STRING_DATA, _INT64_DATA, _NAME, _RAW_DATA = 1, 2, 5, 6, 7, 8, 9
+#: Constants with more bytes state no sizes.
+_MAX_NUMBERS_BYTES = 2**20
+_FLOAT_DATA = 4
+#: The types of ``TensorProto`` whose numbers are read.
+_NUMBERS = {1: "<f4", 2: "<u1", 3: "<i1", 4: "<u2", 5: "<i2", 6: "<i4", 7: "<i8", 10: "<f2", 11: "<f8", 12: "<u4"}
+_DIMS, _DATA_TYPE, _INT32_DATA, _STRING_DATA, _INT64_DATA, TENSOR_NAME, _RAW_DATA = 1, 2, 5, 6, 7, 8, 9
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,7 @@ class OnnxGraph:
         graphs = messages(model, MODEL_GRAPH)
         if len(graphs) != 1:
             raise ValueError(f"it has {len(graphs)} graphs instead of one")
-        constants = {text(tensor, _NAME): tensor for tensor in messages(graphs[0], GRAPH_INITIALIZER)}
+        constants = {text(tensor, TENSOR_NAME): tensor for tensor in messages(graphs[0], GRAPH_INITIALIZER)}
         inputs = [_tensor_spec(value) for value in messages(graphs[0], GRAPH_INPUT)]
         nodes = [OnnxNode.parse(node) for node in messages(graphs[0], GRAPH_NODE)]
         return cls(
@@ -136,6 +141,21 @@ def constant_values(tensor: memoryview) -> list[str] | list[int]:
     if raw:
         return [int(value) for value in np.frombuffer(raw[0], dtype)]
     return [int(value) for value in integers(tensor, _INT64_DATA if kind == 7 else _INT32_DATA)]
+
+
+def constant_numbers(tensor: memoryview) -> npt.NDArray[np.float64]:
+    """The numbers of a ``TensorProto`` that is small enough to state a size; empty if it has none."""
+    if len(tensor) > _MAX_NUMBERS_BYTES:
+        return np.zeros(0)
+    kind = next((value for number, value in fields(tensor) if number == _DATA_TYPE and isinstance(value, int)), 0)
+    if kind not in _NUMBERS:
+        return np.zeros(0)
+    raw = messages(tensor, _RAW_DATA)
+    if raw:
+        return np.frombuffer(raw[0], _NUMBERS[kind]).astype(np.float64)
+    if kind == 1:
+        return floats(tensor, _FLOAT_DATA).astype(np.float64)
+    return integers(tensor, _INT64_DATA if kind == 7 else _INT32_DATA).astype(np.float64)
 
 
 def _attribute_name(attribute: memoryview) -> str:

@@ -11,6 +11,7 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.model_formats.onnx.classifiers import Classes, find_classes, find_ending, unzip
 from longshore.shared.model_formats.onnx.external import ExternalFile, check_locations, external_files
 from longshore.shared.model_formats.onnx.graph import OnnxGraph, OnnxNode
+from longshore.shared.model_formats.onnx.limits import find_excess
 from longshore.shared.model_formats.onnx.messages import find
 from longshore.shared.model_formats.onnx.vocabulary import find_vocabulary
 from longshore.shared.model_formats.program_io import (
@@ -64,9 +65,12 @@ def read_program(content: bytes, signature: Signature, field: str) -> OnnxProgra
         check_locations(external, field)
         graph = OnnxGraph.parse(model)
         _check_operators(model, field)
+        fault = find_excess(model)
         classes = find_classes(graph)
         vocabulary = find_vocabulary(graph)
         endings = {spec.name: find_ending(graph, unzip(graph, spec).name) for spec in graph.outputs}
+    if fault is not None:
+        raise InvalidInput(field, fault)
     if classes is not None:
         signature = _with_labels(signature, classes)
     signature.check("signature")
