@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
-from tests.chaos.run import run
+from tests.chaos.faults import FAULTS
+from tests.chaos.run import make_faults, run
 
 
 def say(line: str) -> None:
@@ -31,14 +33,9 @@ def main() -> int:
     parser.add_argument("--kinds", help="names of faults, joined by commas; all by default")
     parser.add_argument("--report", type=Path, help="a file for the outcome as JSON")
     options = parser.parse_args()
-    kinds = options.kinds.split(",") if options.kinds else None
-    outcome = run(
-        seed=options.seed,
-        seconds=60 * options.minutes,
-        rows=options.rows,
-        kinds=kinds,
-        say=say,
-    )
+    kinds = options.kinds.split(",") if options.kinds else list(FAULTS)
+    attack = partial(make_faults, seconds=60 * options.minutes, kinds=kinds, say=say)
+    outcome = run(seed=options.seed, rows=options.rows, during=attack, say=say)
     if options.report is not None:
         options.report.write_text(outcome.as_json())
     report = outcome.report

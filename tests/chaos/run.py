@@ -85,20 +85,14 @@ class Outcome:
 
 
 def run(
-    *,
-    seed: int,
-    seconds: float,
-    rows: int,
-    kinds: list[str] | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    *, seed: int, rows: int, during: Callable[[Deployment, Outcome], None], say: Callable[[str], None] = lambda _: None
 ) -> Outcome:
-    """Run a deployment under faults.
+    """Run a deployment under load, and check it at the end.
 
-    :param seconds: how long faults are made.
     :param rows: of the file that the large jobs read.
-    :param kinds: the faults to make; ``None`` for all, each at least once if time allows.
+    :param during: what is done while producers submit; they stop when it returns.
+    :param say: told what happens, a line at a time.
     """
-    rng = random.Random(seed)
     folder = Path(tempfile.mkdtemp(prefix="longshore-test-", dir="/tmp"))
     folder.chmod(0o711)
     with ExitStack() as stack:
@@ -114,7 +108,7 @@ def run(
             files = (str(deployment.data / "rows.parquet"), str(rows), str(deployment.outputs))
             deployment.run(name, ("tests.chaos.producer", *arguments, *files))
         outcome = Outcome(seed, Report())
-        _make_faults(deployment, rng, seconds, kinds or list(FAULTS), outcome, say)
+        during(deployment, outcome)
         hung = _stop_producers(deployment)
         say("waiting for the end of all jobs")
         _await_end(deployment, say)
@@ -143,14 +137,14 @@ def _prepare(deployment: Deployment, rows: int) -> list[str]:
     return [names[index] for index in np.argmax(logits, axis=1)]
 
 
-def _make_faults(
-    deployment: Deployment,
-    rng: random.Random,
-    seconds: float,
-    kinds: list[str],
-    outcome: Outcome,
-    say: Callable[[str], None],
+def make_faults(
+    deployment: Deployment, outcome: Outcome, *, seconds: float, kinds: list[str], say: Callable[[str], None]
 ) -> None:
+    """Make one fault after another, each after the recovery from the one before.
+
+    :param kinds: of each, in an order by chance, one is made before any is made again.
+    """
+    rng = random.Random(outcome.seed)
     recovery = Recovery(deployment)
     end = time.monotonic() + seconds
     due: list[str] = []
