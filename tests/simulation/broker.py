@@ -1,0 +1,172 @@
+"""A simulated Redis, and the little of Celery's app that the publishing code and the relay use of a real one.
+
+Messages are encoded by a real Celery app. Only the transport is simulated: it loses, doubles and reorders messages,
+forgets everything, and refuses connections for a while.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from random import Random
+from types import SimpleNamespace
+from uuid import UUID
+
+from kombu.exceptions import OperationalError
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from longshore.broker.app import make_app
+from longshore.broker.coalescing import Coalescer, CoalescingKey
+from longshore.broker.tickets import parse_shard_ids
+from longshore.shared.settings import Settings
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A message in a queue."""
+
+    id: UUID
+    queue: str
+    #: 0 is the most urgent.
+    priority: int
+    names: tuple[tuple[UUID, int], ...]
+    key: CoalescingKey | None
+
+
+@dataclass
+class SimulatedRedis:
+    """Queues and coalescing keys.
+
+    :param clock: virtual seconds.
+    """
+
+    clock: Callable[[], float]
+    queue: list[Delivery] = field(default_factory=list)
+    keys: dict[str, float] = field(default_factory=dict)
+    #: Every message that it has ever taken.
+    accepted: set[UUID] = field(default_factory=set)
+    down_until: float = 0.0
+
+    def check(self) -> None:
+        """:raises OperationalError: it is down."""
+        if self.clock() < self.down_until:
+            raise OperationalError("simulated: connection refused")
+
+    def put(self, delivery: Delivery) -> None:
+        """Take a message."""
+        self.check()
+        self.accepted.add(delivery.id)
+        self.queue.append(delivery)
+
+    def take(self, queues: tuple[str, ...]) -> Delivery | None:
+        """The most urgent and oldest message of some queues; ``None`` if there is none or Redis is down."""
+        found = [each for each in self.queue if each.queue in queues]
+        if not found or self.clock() < self.down_until:
+            return None
+        first = min(found, key=lambda each: each.priority)
+        self.queue.remove(first)
+        return first
+
+    def count(self, queue: str) -> int:
+        """The messages in a queue."""
+        self.check()
+        return sum(each.queue == queue for each in self.queue)
+
+    # What the coalescer calls on its client.
+    def set(self, key: str, _: str, *, nx: bool, ex: int) -> bool:
+        """Set a key unless it is set."""
+        assert nx
+        if self.clock() < self.down_until:
+            raise RedisConnectionError("simulated: connection refused")
+        if self.keys.get(key, -1.0) > self.clock():
+            return False
+        self.keys[key] = self.clock() + ex
+        return True
+
+    def delete(self, key: str) -> None:
+        """Delete a key."""
+        if self.clock() < self.down_until:
+            raise RedisConnectionError("simulated: connection refused")
+        self.keys.pop(key, None)
+
+    def disturb(self, random: Random) -> str:
+        """Do to the messages what only an unreliable Redis does; returns what."""
+        what = random.choice(["lose one", "lose half", "lose all", "double", "reorder", "go down", "lose the keys"])
+        if what == "lose one" and self.queue:
+            self.queue.pop(random.randrange(len(self.queue)))
+        elif what == "lose half":
+            self.queue = [each for each in self.queue if random.random() < 0.5]
+        elif what == "lose all":
+            self.queue.clear()
+            self.keys.clear()
+        elif what == "double":
+            self.queue += [each for each in self.queue if random.random() < 0.5]
+        elif what == "reorder":
+            random.shuffle(self.queue)
+        elif what == "go down":
+            self.down_until = self.clock() + random.choice([0.5, 2.0, 5.0])
+        elif what == "lose the keys":
+            self.keys.clear()
+        return what
+
+
+class SimulatedApp:
+    """In place of the Celery app.
+
+    :param encoder: a real one, which encodes the messages.
+    """
+
+    def __init__(self, redis: SimulatedRedis, encoder: SimpleNamespace) -> None:
+        self._redis = redis
+        self.producer_pool = SimpleNamespace(acquire=self._acquire)
+        self.amqp = SimpleNamespace(
+            as_task_v2=encoder.amqp.as_task_v2,
+            queues={queue: lambda _, queue=queue: self._bound(queue) for queue in ("cpu", "gpu")},
+        )
+
+    @contextmanager
+    def connection_for_write(self) -> Iterator[SimpleNamespace]:
+        """A connection of nothing."""
+        yield SimpleNamespace(default_channel=None)
+
+    @contextmanager
+    def _acquire(self, *, block: bool) -> Iterator[SimpleNamespace]:
+        assert block
+        yield SimpleNamespace(batch=self._batch, publish=self._publish)
+
+    @contextmanager
+    def _batch(self, *, max_size: int) -> Iterator[None]:
+        assert max_size > 0
+        self._redis.check()
+        yield
+
+    def _bound(self, queue: str) -> SimpleNamespace:
+        return SimpleNamespace(queue_declare=lambda: SimpleNamespace(message_count=self._redis.count(queue)))
+
+    def _publish(
+        self,
+        body: tuple[list[object], dict[str, object], dict[str, object]],
+        *,
+        routing_key: str,
+        priority: int,
+        headers: dict[str, object],
+        **_: object,
+    ) -> None:
+        arguments = body[0]
+        names = tuple(parse_shard_ids(arguments[0]))  # type: ignore[arg-type]
+        key = CoalescingKey.parse(str(arguments[1])) if len(arguments) > 1 else None
+        self._redis.put(Delivery(UUID(str(headers["id"])), routing_key, priority, names, key))
+
+
+class SimulatedCoalescer(Coalescer):
+    """The real one, with the simulated Redis."""
+
+    def __init__(self, app: SimulatedApp, redis: SimulatedRedis) -> None:
+        self._app = app
+        self._redis = redis  # type: ignore[assignment]
+
+
+def make_encoder(settings: Settings) -> SimpleNamespace:
+    """The Celery app that encodes messages. It never connects."""
+    return make_app(settings)  # type: ignore[no-any-return]

@@ -1,0 +1,79 @@
+"""A bounded number of seeds: nothing is lost, done twice or left unfinished, whatever dies in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+
+from tests.simulation.__main__ import describe
+from tests.simulation.database import create
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.run import World, simulate
+from tests.simulation.server import server
+from tests.simulation.shrink import shrink
+from tests.simulation.workload import draw
+
+pytestmark = pytest.mark.slow
+
+#: Seeds of a usual test run; `python -m tests.simulation --seeds 10000` runs more.
+SEEDS = 100
+#: Seeds within which each mutant is found.
+MUTANT_SEEDS = 500
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with server() as url, World(create(url, "simulation")) as world:
+        yield world
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, 25))
+def test_no_seed_violates_the_guarantee(world: World, first: int) -> None:
+    for seed in range(first, first + 25):
+        outcome = simulate(world, seed)
+        assert not outcome.violations, describe(world, outcome)
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mistake_in_the_product_is_found(world: World, name: str) -> None:
+    with MUTANTS[name]():
+        assert any(simulate(world, seed).violations for seed in range(MUTANT_SEEDS))
+
+
+def test_a_seed_repeats_itself(world: World) -> None:
+    histories = [simulate(world, seed).history for seed in (3, 4, 5)]
+    assert [simulate(world, seed).history for seed in (3, 4, 5)] == histories
+
+
+def test_seeds_reach_every_kind_of_fault(world: World) -> None:
+    """A simulation in which nothing goes wrong proves nothing."""
+    lines = [line for seed in range(30) for line in simulate(world, seed).history]
+    for sign in (
+        "is killed at",
+        "loses its connection at",
+        "stands still",
+        "has lost",
+        "releases",
+        "lose all",
+        "go down",
+    ):
+        assert any(sign in line for line in lines), sign
+    kinds = {
+        job.kind
+        for seed in range(30)
+        for steps in draw(Random(f"{seed} workload")).producers.values()
+        for step in steps
+        for job in step.jobs
+    }
+    assert kinds == {"shards", "small", "plan", "files", "train", "chain"}
+
+
+def test_a_failing_history_becomes_shorter_and_still_fails(world: World) -> None:
+    with MUTANTS["leases that never run out"]():
+        failed = next(outcome for seed in range(50) if (outcome := simulate(world, seed)).violations)
+        shortest, dropped = shrink(world, failed, runs=20)
+        assert shortest.violations
+        assert len(shortest.faults) + len(shortest.steps) < len(failed.faults) + len(failed.steps)
+        assert simulate(world, failed.seed, dropped).violations
