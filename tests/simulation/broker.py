@@ -17,7 +17,8 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from longshore.broker.app import make_app
-from longshore.broker.coalescing import Coalescer, CoalescingKey
+from longshore.broker.coalescing import Coalescer
+from longshore.broker.coalescing_key import CoalescingKey
 from longshore.broker.tickets import parse_shard_ids
 from longshore.shared.settings import Settings
 

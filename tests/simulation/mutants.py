@@ -101,8 +101,8 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "a claim of what is claimed": _text(
         attempts, "CLAIM", "AND state = 'queued' LIMIT 1", "AND state <> 'succeeded' LIMIT 1"
     ),
-    "a lease that has not run out": _text(maintenance, "LOCK_EXPIRED", "AND lease_until < now()", ""),
-    "leases that never run out": _text(maintenance, "LOCK_EXPIRED", "lease_until < now()", "false"),
+    "a lease that has not run out": _text(attempts, "EXPIRE_LEASES", "AND lease_until < now()", ""),
+    "leases that never run out": _text(attempts, "EXPIRE_LEASES", "lease_until < now()", "false"),
     "published first": _published_first,
     "rows committed without the fence": _committed_twice,
     "counted twice": _text(attempts, "COUNT_SHARD_DONE", "rows_done + %(rows)s", "rows_done + 2 * %(rows)s"),

@@ -13,7 +13,7 @@ from uuid import UUID
 import pyarrow as pa
 from pydantic import JsonValue
 
-from longshore.broker.coalescing import CoalescingKey
+from longshore.broker.coalescing_key import CoalescingKey
 from longshore.broker.publishing import publish
 from longshore.broker.tickets import Message
 from longshore.shared.errors import AttemptLost, ServiceUnavailable

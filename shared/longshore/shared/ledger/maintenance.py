@@ -8,8 +8,11 @@ from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.locks import RELAY_LOCK
 from longshore.shared.ledger.records import Ticket
-from longshore.shared.ledger.shards.transitions import end_job, fail_shard
+from longshore.shared.ledger.shards.transitions import end_job, expire_leases
 from longshore.shared.vocabulary import State
+
+#: Attempts that are counted as lost in one transaction.
+MAX_EXPIRED = 500
 
 
 class Maintenance:
@@ -19,11 +22,17 @@ class Maintenance:
         self._database = database
 
     def expire_leases(self) -> int:
-        """Count the attempts whose lease has run out as failed. Returns how many."""
+        """Count the attempts whose lease has run out as failed. Returns how many.
+
+        Those of a lost worker are few, those of an outage thousands: each transaction ends ``MAX_EXPIRED`` of them.
+        """
         expired = 0
-        while self._expire_one():
-            expired += 1
-        return expired
+        while True:
+            with self._database.transaction() as conn:
+                count = expire_leases(conn, "the worker was lost: its lease ran out", MAX_EXPIRED)
+            expired += count
+            if count < MAX_EXPIRED:
+                return expired
 
     def end_overdue(self) -> int:
         """End the jobs that are past their deadline. Returns how many."""
@@ -64,12 +73,3 @@ class Maintenance:
         """Become the one relay that leads, for as long as ``conn`` stays open."""
         row = conn.execute(statements.sessions.TRY_LOCK, {"key": RELAY_LOCK}).fetchone()
         return row is not None and bool(row[0])
-
-    def _expire_one(self) -> bool:
-        with self._database.transaction() as conn:
-            row = conn.execute(statements.maintenance.LOCK_EXPIRED).fetchone()
-            if row is None:
-                return False
-            job, shard, attempt = row
-            fail_shard(conn, job, shard, attempt, "the worker was lost: its lease ran out", permanent=False)
-        return True

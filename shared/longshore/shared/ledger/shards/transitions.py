@@ -109,12 +109,36 @@ def fail_shard(conn: Connection, job: UUID, shard: int, attempt: int, error: str
     if state is State.QUEUED:
         conn.execute(statements.attempts.NOTIFY_TICKETS)
         return state
-    conn.execute(statements.attempts.COUNT_SHARD_FAILED, {"job": job, "error": error})
+    _count_failed(conn, {job: 1}, error)
     if permanent:
         end_job(conn, job, State.FAILED, error)
     else:
         conn.execute(statements.attempts.SETTLE_JOBS, {"jobs": [job]})
     return state
+
+
+def expire_leases(conn: Connection, error: str, limit: int) -> int:
+    """Count attempts whose lease has run out as failed, all in one statement.
+
+    :param error: the sentence that the shards record.
+    :param limit: the most attempts.
+    :returns: how many there were.
+    """
+    counts = conn.execute(statements.attempts.EXPIRE_LEASES, {"error": error, "limit": limit}).fetchall()
+    ended = sum(int(count) for _, count, _ in counts)
+    failed = {job: count for job, _, count in counts if count}
+    fault_point("ledger:leases_expired")
+    if failed:
+        _count_failed(conn, failed, error)
+        conn.execute(statements.attempts.SETTLE_JOBS, {"jobs": list(failed)})
+    if ended > sum(failed.values()):
+        conn.execute(statements.attempts.NOTIFY_TICKETS)
+    return ended
+
+
+def _count_failed(conn: Connection, failed: Mapping[UUID, int], error: str) -> None:
+    values = {"jobs": list(failed), "failed": list(failed.values()), "error": error}
+    conn.execute(statements.attempts.COUNT_SHARDS_FAILED, values)
 
 
 def end_job(conn: Connection, job: UUID, state: State, error: str | None) -> bool:

@@ -202,15 +202,35 @@ ADD_SHARDS: Final = """
                 %(lengths)s::bigint[]) AS new (index, start, stop, "offset", length)
 """
 
+
+#: What an attempt that has failed leaves of its shard. ``permanent`` and ``error`` are expressions.
+def _failed(*, permanent: str, error: str) -> str:
+    return f"""
+        state = CASE WHEN attempt < attempt_limit AND NOT {permanent} THEN 'queued' ELSE 'failed' END,
+        lease_until = NULL, published_at = NULL, rows_done = 0,
+        errors = errors || jsonb_build_object('attempt', attempt, 'worker', worker, 'error', {error}, 'at', now())
+    """
+
+
 #: Ends an attempt that has failed. The shard is queued again if it has attempts left, or else fails.
 FAIL_SHARD: Final = f"""
-    UPDATE shards
-    SET state = CASE WHEN attempt < attempt_limit AND NOT %(permanent)s THEN 'queued' ELSE 'failed' END,
-        lease_until = NULL, published_at = NULL, rows_done = 0,
-        errors = errors || jsonb_build_object(
-            'attempt', attempt, 'worker', worker, 'error', %(error)s::text, 'at', now())
+    UPDATE shards SET {_failed(permanent="%(permanent)s", error="%(error)s::text")}
     WHERE {FENCE}
     RETURNING state
+"""
+
+#: Ends attempts whose lease has run out, those that ran out first. Locked shards are being committed at this moment, so
+#: they are skipped. Returns, by job, how many ended, and how many of their shards have failed.
+EXPIRE_LEASES: Final = f"""
+    WITH expired AS MATERIALIZED (
+        SELECT job_id, index FROM shards WHERE state = 'running' AND lease_until < now()
+        ORDER BY lease_until LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    ), ended AS (
+        UPDATE shards SET {_failed(permanent="false", error="%(error)s::text")}
+        FROM expired WHERE shards.job_id = expired.job_id AND shards.index = expired.index
+        RETURNING shards.job_id, state
+    )
+    SELECT job_id, count(*), count(*) FILTER (WHERE state = 'failed') FROM ended GROUP BY job_id ORDER BY job_id
 """
 
 #: Queues a shard again that a stopping worker hands back. The attempt does not count.
@@ -228,8 +248,14 @@ GIVE_BACK: Final = """
     WHERE shards.job_id = name.job_id AND shards.index = name.shard AND shards.state = 'queued'
 """
 
-COUNT_SHARD_FAILED: Final = """
-    UPDATE jobs SET shards_failed = shards_failed + 1, error = coalesce(error, %(error)s) WHERE id = %(job)s
+#: Of several jobs: they are locked in the order of their ids.
+COUNT_SHARDS_FAILED: Final = """
+    WITH locked AS MATERIALIZED (
+        SELECT id, failed FROM unnest(%(jobs)b::uuid[], %(failed)b::bigint[]) AS each (id, failed)
+        JOIN jobs USING (id) ORDER BY id FOR UPDATE OF jobs
+    )
+    UPDATE jobs SET shards_failed = shards_failed + locked.failed, error = coalesce(error, %(error)s)
+    FROM locked WHERE jobs.id = locked.id
 """
 
 NOTIFY_JOB: Final = "SELECT pg_notify('longshore_jobs', %(job)s::text)"

@@ -6,13 +6,6 @@ from typing import Final
 
 from longshore.shared.ledger.statements.submission import TICKET_COLUMNS
 
-#: One shard whose lease has run out. Locked shards are being committed at this moment, so they are skipped.
-LOCK_EXPIRED: Final = """
-    SELECT job_id, index, attempt FROM shards
-    WHERE state = 'running' AND lease_until < now()
-    ORDER BY lease_until LIMIT 1 FOR UPDATE SKIP LOCKED
-"""
-
 PAST_DEADLINE: Final = """
     SELECT id FROM jobs WHERE deadline < now() AND state IN ('queued', 'running') ORDER BY id LIMIT 100
 """
