@@ -1,7 +1,8 @@
 """The relay: it makes sure that submitted work runs, whatever happens to a ticket, a worker or a producer.
 
 Run it with ``longshore relay``. Any number may run; an advisory lock makes one of them the leader, and another takes
-over when the leader is gone. Once a second, and at once when the ledger notifies it of unpublished shards, the leader
+over when the leader is gone, or has not finished a round for some time. Once a second, and at once when the ledger
+notifies it of unpublished shards, the leader
 
 - marks attempts whose lease has expired as lost, so that their shards are queued again or fail;
 - ends jobs that are past their deadline;
@@ -39,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two rounds, unless a notification starts one earlier.
 ROUND_INTERVAL_S = 1.0
+#: Seconds in which the leader has to finish a round, or at least one of its steps; another relay leads then.
+LEAD_TIMEOUT_S = 20.0
 #: Seconds that the producer of a new job has to publish it.
 PUBLISH_GRACE_S = 2.0
 #: Seconds between two comparisons with Redis.
@@ -78,6 +81,8 @@ class Relay:
         while not self._stopping.is_set():
             try:
                 with self._ledger.database.own_connection() as conn:
+                    if self._ledger.maintenance.end_silent_lead(conn, LEAD_TIMEOUT_S):
+                        logger.warning("the relay that led did nothing for %g s and loses the lead", LEAD_TIMEOUT_S)
                     if self._ledger.maintenance.try_lead(conn):
                         logger.info("leading")
                         self._lead(conn)
@@ -148,6 +153,7 @@ class Relay:
             except ServiceUnavailable as error:
                 logger.warning("%s; trying again", error)
                 self._stopping.wait(RETRY_INTERVAL_S)
+            self._ledger.maintenance.prove_lead(conn)
             # Raises if the connection is gone, and with it the lead.
             for _ in conn.notifies(timeout=ROUND_INTERVAL_S, stop_after=1):
                 pass

@@ -8,3 +8,8 @@ MIGRATION_LOCK = 0x4C4F4E47_0001
 RELAY_LOCK = 0x4C4F4E47_0002
 #: Locked by the one prune that removes old results.
 PRUNE_LOCK = 0x4C4F4E47_0003
+
+
+def lock_halves(lock: int) -> dict[str, int]:
+    """The two numbers under which Postgres lists a lock, as parameters of a statement."""
+    return {"high": lock >> 32, "low": lock & 0xFFFF_FFFF}

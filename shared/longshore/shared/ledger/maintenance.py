@@ -6,7 +6,7 @@ from uuid import UUID
 
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database
-from longshore.shared.ledger.locks import RELAY_LOCK
+from longshore.shared.ledger.locks import RELAY_LOCK, lock_halves
 from longshore.shared.ledger.records import Ticket
 from longshore.shared.ledger.shards.transitions import end_job, expire_leases
 from longshore.shared.vocabulary import State
@@ -67,6 +67,26 @@ class Maintenance:
         values = {"queue": queue, "grace": grace, "messages": messages}
         with self._database.connection() as conn:
             return [Ticket(*row) for row in conn.execute(statements.maintenance.LONGEST_WAITING, values)]
+
+    @staticmethod
+    def prove_lead(conn: Connection) -> None:
+        """Show the other relays that this one goes on; to be called at least every few seconds.
+
+        :param conn: the connection that holds the lead.
+        :raises psycopg.OperationalError: the lead is lost with the connection.
+        """
+        conn.execute(statements.sessions.PROVE_LIFE)
+
+    @staticmethod
+    def end_silent_lead(conn: Connection, timeout: float) -> bool:
+        """Take the lead from a relay that has not proven it for ``timeout`` seconds: it hangs, or is frozen.
+
+        What it does when it goes on is harmless: all steps can run in parallel. Then it finds its connection closed.
+
+        :returns: whether a relay has lost the lead.
+        """
+        values = {**lock_halves(RELAY_LOCK), "timeout": timeout}
+        return any(row[0] for row in conn.execute(statements.sessions.END_SILENT_LOCK_HOLDERS, values))
 
     @staticmethod
     def try_lead(conn: Connection) -> bool:

@@ -8,7 +8,7 @@ from uuid import UUID
 from longshore.shared.errors import UnknownJob
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, records
-from longshore.shared.ledger.locks import RELAY_LOCK
+from longshore.shared.ledger.locks import RELAY_LOCK, lock_halves
 from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord
 from longshore.shared.ledger.shards.transitions import check_not_pruned
 from longshore.shared.vocabulary import State
@@ -111,9 +111,11 @@ class Queries:
             row = conn.execute(statements.installation.SCHEMA_REVISION).fetchone()
         return None if row is None else str(row[0])
 
-    def relay_leads(self) -> bool:
-        """Whether a relay is running and leads."""
-        halves = {"high": RELAY_LOCK >> 32, "low": RELAY_LOCK & 0xFFFF_FFFF}
+    def relay_silence(self) -> float | None:
+        """For how many seconds the relay that leads has done nothing; ``None`` if none leads.
+
+        0 if this user of Postgres may not know.
+        """
         with self._database.connection() as conn:
-            row = conn.execute(statements.sessions.COUNT_LOCK_HOLDERS, halves).fetchone()
-        return row is not None and bool(row[0])
+            row = conn.execute(statements.sessions.LIST_LOCK_HOLDERS, lock_halves(RELAY_LOCK)).fetchone()
+        return None if row is None else float(row[0] or 0)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from longshore.producers.cli.checks.check import Check, Level
 from longshore.producers.cli.connect import open_ledger
 from longshore.shared.ledger.migrate import newest_revision
 from longshore.shared.settings import Settings
+
+#: Workers that are named in one line, at most.
+MAX_NAMES = 5
+#: Seconds without a sign of life of the leading relay, which gives one every second or two.
+MAX_RELAY_SILENCE_S = 15.0
 
 
 def check_postgres(settings: Settings) -> Check:
@@ -33,9 +40,16 @@ def check_schema(settings: Settings) -> Check:
 def check_relay(settings: Settings) -> Check:
     """Check that a relay leads. Without one, jobs run until a ticket, worker or producer is lost."""
     with open_ledger(settings) as ledger:
-        if ledger.queries.relay_leads():
-            return Check("relay", Level.OK, "a relay leads")
-    return Check("relay", Level.FAIL, "no relay is running, so lost work is not run again; run longshore relay")
+        silent_s = ledger.queries.relay_silence()
+    if silent_s is None:
+        return Check("relay", Level.FAIL, "no relay is running, so lost work is not run again; run longshore relay")
+    if silent_s > MAX_RELAY_SILENCE_S:
+        return Check(
+            "relay",
+            Level.FAIL,
+            f"the relay that leads has done nothing for {silent_s:.0f} s, so lost work is not run again; restart it",
+        )
+    return Check("relay", Level.OK, "a relay leads")
 
 
 def check_workers(settings: Settings) -> Check:
@@ -45,8 +59,13 @@ def check_workers(settings: Settings) -> Check:
     alive = [worker.name for worker in workers if worker.alive]
     silent = [worker.name for worker in workers if not worker.alive]
     if not alive:
-        lost = f" (silent: {', '.join(silent)})" if silent else ""
+        lost = f" (silent: {_list_names(silent)})" if silent else ""
         return Check("workers", Level.FAIL, f"no worker is alive{lost}, so jobs wait; run longshore worker")
     if silent:
-        return Check("workers", Level.WARN, f"{len(alive)} alive; silent: {', '.join(silent)}")
-    return Check("workers", Level.OK, f"{len(alive)} alive: {', '.join(alive)}")
+        return Check("workers", Level.WARN, f"{len(alive)} alive; silent: {_list_names(silent)}")
+    return Check("workers", Level.OK, f"{len(alive)} alive: {_list_names(alive)}")
+
+
+def _list_names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more

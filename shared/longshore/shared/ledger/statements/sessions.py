@@ -23,10 +23,17 @@ END_SESSIONS: Final = """
 # Locks of a session, by the numbers in :mod:`longshore.shared.ledger.locks`.
 LOCK: Final = "SELECT pg_advisory_lock(%(key)s)"
 TRY_LOCK: Final = "SELECT pg_try_advisory_lock(%(key)s)"
-#: A lock on one 64-bit number is shown in two halves.
-COUNT_LOCK_HOLDERS: Final = """
-    SELECT count(*) FROM pg_locks
+#: Who holds a lock, and for how many seconds they have asked nothing; NULL if this user may not know. A lock on one
+#: 64-bit number is shown in two halves.
+_LOCK_HOLDERS: Final = """
+    SELECT activity.pid, extract(epoch FROM clock_timestamp() - greatest(query_start, state_change)) AS silent_s
+    FROM pg_locks JOIN pg_stat_activity AS activity USING (pid)
     WHERE locktype = 'advisory' AND granted AND objsubid = 1
       AND classid = %(high)s::oid AND objid = %(low)s::oid
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
+LIST_LOCK_HOLDERS: Final = f"SELECT silent_s FROM ({_LOCK_HOLDERS}) AS holders"
+END_SILENT_LOCK_HOLDERS: Final = f"""
+    SELECT pg_terminate_backend(pid) FROM ({_LOCK_HOLDERS}) AS holders WHERE silent_s > %(timeout)s
+"""
+PROVE_LIFE: Final = "SELECT 1"
