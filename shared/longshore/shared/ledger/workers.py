@@ -12,6 +12,8 @@ from longshore.shared.ledger.records import WorkerRecord
 PRESENCE_INTERVAL_S = 5.0
 #: Seconds without a report after which a worker counts as gone.
 PRESENCE_TIMEOUT_S = 20.0
+#: Seconds without a report after which a worker is not listed any more.
+SILENT_RETENTION_S = 24 * 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +50,15 @@ class Workers:
         with self._database.connection() as conn:
             conn.execute(statements.workers.SEE_WORKER, vars(presence))
 
-    def forget(self, name: str) -> None:
-        """Remove a worker that stops from the list."""
+    def forget(self, presence: Presence) -> None:
+        """Remove a worker that stops from the list, unless another process works under its name by now."""
         with self._database.connection() as conn:
-            conn.execute(statements.workers.FORGET_WORKER, {"name": name})
+            conn.execute(statements.workers.FORGET_WORKER, vars(presence))
+
+    def forget_silent(self) -> None:
+        """Remove the workers from the list that have not reported for a day: machines that do not exist any more."""
+        with self._database.connection() as conn:
+            conn.execute(statements.workers.FORGET_SILENT_WORKERS, {"age": SILENT_RETENTION_S})
 
     def workers(self) -> list[WorkerRecord]:
         """Every worker that has reported and was not removed since, by name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ from longshore.shared.settings import Settings, home_folder, load_settings
 if TYPE_CHECKING:
     from longshore.broker.embedded.report import Status
     from longshore.shared.ledger.records import WorkerRecord
+
+#: Silent workers that are printed, at most.
+MAX_SILENT_WORKERS = 5
 
 _GETTING_STARTED = """\
 No cluster is up in {home}.
@@ -76,10 +80,7 @@ def _print_status(options: Options, settings: Settings) -> None:
         )
         return
     if workers:
-        print_table(
-            ("WORKER", "DEVICE", "QUEUE", "STATE"),
-            [(each.name, each.device, each.queue, "alive" if each.alive else "silent") for each in workers],
-        )
+        _print_workers(workers)
     else:
         sys.stdout.write("no workers\n")
     sys.stdout.write("\n")
@@ -87,6 +88,22 @@ def _print_status(options: Options, settings: Settings) -> None:
         print_table(("JOBS", "COUNT"), sorted(counts.items()))
     else:
         sys.stdout.write("no jobs yet\n")
+
+
+def _print_workers(workers: Sequence[WorkerRecord]) -> None:
+    """Print the workers. Of the silent ones, only those last seen: on a cluster that scales there can be hundreds."""
+    silent = sorted((each for each in workers if not each.alive), key=lambda each: each.seen_at, reverse=True)
+    shown = {each.name for each in silent[:MAX_SILENT_WORKERS]}
+    print_table(
+        ("WORKER", "DEVICE", "QUEUE", "STATE"),
+        [
+            (each.name, each.device, each.queue, "alive" if each.alive else "silent")
+            for each in workers
+            if each.alive or each.name in shown
+        ],
+    )
+    if len(silent) > len(shown):
+        sys.stdout.write(f"and {len(silent) - len(shown)} more that are silent; they are listed for a day\n")
 
 
 def _query_ledger(settings: Settings) -> tuple[list[WorkerRecord], dict[str, int]]:
