@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -52,11 +53,11 @@ class Cluster:
 
     def start_relay(self) -> None:
         """Start the relay; it leads a moment later."""
-        self._start("relay", "longshore.broker.relay")
+        self._start("relay", *_module("longshore.broker.relay"))
 
     def start_workers(self) -> None:
         """Start the supervisor, and return when every device has a worker that takes messages."""
-        self._start("workers", "longshore.workers.process.supervisor", "--devices", self._devices)
+        self._start("workers", *_module("longshore.workers.process.supervisor"), "--devices", self._devices)
         self.wait_for_workers()
 
     def stop_relay(self) -> None:
@@ -75,6 +76,27 @@ class Cluster:
         """Stop the supervisor and its workers by SIGTERM."""
         self.disturbed = True
         self._stop("workers")
+
+    def kill_supervisor(self) -> None:
+        """End the supervisor of the workers by SIGKILL, and nothing else."""
+        self.disturbed = True
+        process = self._processes.pop("workers")
+        process.kill()
+        process.wait()
+
+    @contextmanager
+    def other_workers(
+        self, command: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a process beside the workers; stopped by SIGTERM at the end, if it is still there."""
+        name = "other workers"
+        self._start(name, *command, environment=environment or {})
+        process = self._processes.pop(name)
+        try:
+            yield process
+        finally:
+            self._processes[name] = process
+            self._stop(name)
 
     def restart_workers(self) -> None:
         """Stop all workers and start new ones."""
@@ -140,11 +162,11 @@ class Cluster:
         children = psutil.Process(supervisor.pid).children()
         return [child.pid for child in children if "longshore.workers.process.main" in _command(child)]
 
-    def _start(self, name: str, module: str, *arguments: str) -> None:
+    def _start(self, name: str, *command: str, environment: Mapping[str, str] | None = None) -> None:
         with self._log_path(name).open("ab") as log:
             self._processes[name] = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
-                env=self.environment,
+                command,
+                env={**self.environment, **(environment or {})},
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -182,6 +204,10 @@ class Cluster:
             return process.environ().get("LONGSHORE_STORE") == self.settings.store
         except psutil.Error:  # another user's, a zombie, or gone
             return False
+
+
+def _module(name: str) -> tuple[str, ...]:
+    return sys.executable, "-m", name
 
 
 def _command(process: psutil.Process) -> list[str]:

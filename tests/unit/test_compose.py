@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from longshore.broker.embedded.plan import WORKERS_GRACE_S
-from longshore.workers.process.supervisor import STOP_TIMEOUT_S
+from longshore.workers.process.settings import DEFAULT_GRACE_S
+from longshore.workers.process.supervisor import STOP_MARGIN_S
 from tests import compose_file
 from tests.compose_file import COMPOSE_FILE, ROOT, Service
 
@@ -128,7 +129,7 @@ def test_what_runs_on_has_a_health_check() -> None:
 def test_workers_have_time_to_hand_back_what_they_run() -> None:
     for worker in WORKERS.values():
         assert worker.grace >= WORKERS_GRACE_S
-        assert worker.grace > STOP_TIMEOUT_S
+        assert worker.grace > DEFAULT_GRACE_S + STOP_MARGIN_S
 
 
 def test_each_gpu_worker_has_one_gpu_of_its_own() -> None:

@@ -216,7 +216,7 @@ def test_more_gpus_than_any_worker_has_are_refused_at_the_call(
         # A worker on CPUs takes any number.
         client.train("wide", "mlp", table, "label", devices=4, device="cpu").cancel()
     finally:
-        cluster.ledger.workers.forget(name)
+        cluster.ledger.workers.forget(there)
 
 
 def test_what_does_not_go_together_is_refused_at_the_call(client: Client, table: pa.Table) -> None:

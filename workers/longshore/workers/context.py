@@ -20,6 +20,7 @@ from longshore.workers.models.cache import ModelCache
 from longshore.workers.process.draining import Draining
 from longshore.workers.process.progress_reporter import ProgressEvents
 from longshore.workers.process.settings import WorkerSettings
+from longshore.workers.process.watchdog.show import Shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,3 +46,5 @@ class WorkerContext:
     #: Coalesces the messages of small shards.
     coalescer: Coalescer
     progress_events: ProgressEvents
+    #: What the worker's parent sees.
+    shown: Shown

@@ -16,7 +16,7 @@ from longshore.workers.batching.run import ComputedBatch, commit_batch, compute_
 from longshore.workers.context import WorkerContext
 from longshore.workers.handlers import HANDLERS
 from longshore.workers.process.draining import HandBack
-from longshore.workers.process.heartbeat import Heartbeat
+from longshore.workers.process.heartbeat import Heartbeat, ShardTimedOut
 from longshore.workers.process.progress_reporter import ProgressReporter
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ def run_message(
         context.ledger.attempts.give_back(names)
         return
     claims = context.ledger.attempts.claim_many(names, worker=context.worker.name, lease=context.worker.lease)
+    context.shown.waiting(claims)
     log.debug("%d of %d shards wait", len(claims), len(names))
     if key is not None:
         publish_rest(context.coalescer, key, names[0], claims)
@@ -59,22 +60,27 @@ def run_together(context: WorkerContext, claims: Sequence[Claim], task: str) -> 
 
     Returns when they are computed; the worker's committer commits them.
     """
-    beat = Heartbeat(context.ledger, claims, context.worker.lease, context.draining)
+    beat = _heartbeat(context, claims)
     beat.start()
+    beat.begin_run()
     try:
         context.inputs.fetch(claims)
         computed = compute_batch(context, claims, beat)
     except HandBack:
         beat.stop()
         _release_all(context, claims)
+        context.shown.ended(claims)
     except Exception as error:  # any error: the shard that causes it meets it again
         beat.stop()
         log.warning("a batch of %d shards failed: %s; running each alone", len(claims), describe(error))
+        context.shown.waiting(claims)
         for claim in claims:
             # A shard that failed permanently has ended the others of its job.
             if context.ledger.attempts.renew(claim, lease=context.worker.lease, rows=0, changed=False):
                 run_claim(context, claim, task)
+        context.shown.ended(claims)
     else:
+        context.shown.committing(claims)
         context.committer.submit(partial(_commit_together, context, computed, beat))
 
 
@@ -89,6 +95,7 @@ def _commit_together(context: WorkerContext, computed: ComputedBatch, beat: Hear
         _release_all(context, claims)
     finally:
         beat.stop()
+        context.shown.ended(claims)
 
 
 def _release_all(context: WorkerContext, claims: Sequence[Claim]) -> None:
@@ -98,7 +105,7 @@ def _release_all(context: WorkerContext, claims: Sequence[Claim]) -> None:
 
 def run_claim(context: WorkerContext, claim: Claim, task: str) -> None:
     """Run one attempt until it is committed, failed, lost or released. Then run the shards prefetched meanwhile."""
-    done = _run(context, claim, Heartbeat(context.ledger, [claim], context.worker.lease, context.draining), task)
+    done = _run(context, claim, _heartbeat(context, [claim]), task)
     while (shard := context.prefetcher.take()) is not None:
         try:
             if done and not context.draining.requested:
@@ -107,10 +114,17 @@ def run_claim(context: WorkerContext, claim: Claim, task: str) -> None:
                 _release(context, shard.claim)
         finally:
             shard.close()
+            context.shown.ended([shard.claim])
+
+
+def _heartbeat(context: WorkerContext, claims: Sequence[Claim]) -> Heartbeat:
+    worker = context.worker
+    return Heartbeat(context.ledger, claims, worker.lease, context.draining, context.shown, worker.shard_timeout)
 
 
 def _run(context: WorkerContext, claim: Claim, beat: Heartbeat, task: str) -> bool:
     """Returns whether the attempt was committed."""
+    beat.begin_run()
     try:
         with beat, ProgressReporter(partial(context.progress_events.send, task), claim, beat):
             HANDLERS[Action(claim.action)](context, claim, beat)
@@ -121,13 +135,15 @@ def _run(context: WorkerContext, claim: Claim, beat: Heartbeat, task: str) -> bo
         _release(context, claim)
     except PERMANENT as error:
         _fail(context, claim, error, permanent=True)
-    except ServiceUnavailable as error:
+    except (ServiceUnavailable, ShardTimedOut) as error:
         _fail(context, claim, error, permanent=False)
     except Exception as error:  # any error must end the shard in the ledger, and must not end the worker
         log.exception("attempt %s failed", claim.token)
         _fail(context, claim, error, permanent=False)
     else:
         return True
+    finally:
+        context.shown.ended([claim])
     return False
 
 
@@ -151,6 +167,6 @@ def _fail(context: WorkerContext, claim: Claim, error: Exception, *, permanent: 
 
 def describe(error: Exception) -> str:
     """The text of an error for the job's owner: no longer than a screen, without characters that Postgres refuses."""
-    readable = isinstance(error, (*PERMANENT, ServiceUnavailable))
+    readable = isinstance(error, (*PERMANENT, ServiceUnavailable, ShardTimedOut))
     text = str(error) if readable else f"{type(error).__name__}: {error}"
     return text.replace("\x00", "").encode("utf-8", "replace").decode()[:MAX_ERROR_CHARS]

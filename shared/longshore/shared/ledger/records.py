@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -81,6 +81,19 @@ class Ticket:
     attempt: int = 0
     #: Set only for a shard that was never tried; see :class:`NewShard`.
     batch_key: str | None = None
+
+
+class AttemptId(Protocol):
+    """Names an attempt at a shard."""
+
+    @property
+    def job_id(self) -> UUID: ...
+
+    @property
+    def shard(self) -> int: ...
+
+    @property
+    def attempt(self) -> int: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from longshore.workers.process.devices import DeviceSlot
+from longshore.workers.process.settings import WorkerSettings
 from longshore.workers.process.supervisor import GOMP_SPIN_COUNT, MALLOC_SETTINGS, worker_environment
+
+SETTINGS = WorkerSettings(name="any", device="cpu", threads=1)
 
 
 def slot() -> DeviceSlot:
@@ -13,7 +16,7 @@ def slot() -> DeviceSlot:
 
 
 def test_a_worker_is_made_fast_and_told_its_threads() -> None:
-    found = worker_environment(slot(), 20.0, {"HOME": "/nowhere", "OMP_NUM_THREADS": "64"})
+    found = worker_environment(slot(), SETTINGS, {"HOME": "/nowhere", "OMP_NUM_THREADS": "64"})
     assert found["HOME"] == "/nowhere"
     assert found["OMP_NUM_THREADS"] == "2"
     assert found["GOMP_SPINCOUNT"] == GOMP_SPIN_COUNT
@@ -22,10 +25,10 @@ def test_a_worker_is_made_fast_and_told_its_threads() -> None:
 
 @pytest.mark.parametrize("name", [*MALLOC_SETTINGS, "GOMP_SPINCOUNT"])
 def test_what_is_set_where_it_is_started_stays(name: str) -> None:
-    assert worker_environment(slot(), 20.0, {name: "12345"})[name] == "12345"
+    assert worker_environment(slot(), SETTINGS, {name: "12345"})[name] == "12345"
 
 
 def test_threads_that_are_told_how_to_wait_are_not_told_twice() -> None:
-    found = worker_environment(slot(), 20.0, {"OMP_WAIT_POLICY": "PASSIVE"})
+    found = worker_environment(slot(), SETTINGS, {"OMP_WAIT_POLICY": "PASSIVE"})
     assert found["OMP_WAIT_POLICY"] == "PASSIVE"
     assert "GOMP_SPINCOUNT" not in found

@@ -61,11 +61,13 @@ def collect(context: WorkerContext, claims: Sequence[Claim]) -> Sequence[Claim]:
         return claims
     batch = list(claims)
     deadline = time.monotonic() + max_wait_ms / 1000
-    with Heartbeat(context.ledger, batch, context.worker.lease, context.draining) as beat:
+    with Heartbeat(context.ledger, batch, context.worker.lease, context.draining, context.shown) as beat:
         while not is_full(len(batch), _rows(batch)) and (left := deadline - time.monotonic()) > 0:
+            context.shown.progress()
             if context.draining.wait(min(POLL_INTERVAL_S, left)):
                 break
             more = _claim_more(context, batch)
+            context.shown.waiting(more)
             beat.add(more)
             batch += more
     return batch

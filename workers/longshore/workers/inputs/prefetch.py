@@ -20,6 +20,7 @@ from longshore.workers.models.cache import ModelCache
 from longshore.workers.process.draining import Draining
 from longshore.workers.process.heartbeat import Heartbeat
 from longshore.workers.process.settings import WorkerSettings
+from longshore.workers.process.watchdog.show import Shown
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +46,15 @@ class ShardPrefetcher:
     """Prefetches one worker's next shard. Only the thread that computes calls it."""
 
     def __init__(
-        self, ledger: Ledger, inputs: Inputs, models: ModelCache, draining: Draining, worker: WorkerSettings
+        self,
+        ledger: Ledger,
+        inputs: Inputs,
+        models: ModelCache,
+        draining: Draining,
+        worker: WorkerSettings,
+        shown: Shown,
     ) -> None:
+        self._shown = shown
         self._ledger = ledger
         self._inputs = inputs
         self._models = models
@@ -100,7 +108,10 @@ class ShardPrefetcher:
             return None
         if following is None:
             return None
-        beat = Heartbeat(self._ledger, [following], self._worker.lease, self._draining)
+        self._shown.waiting([following])
+        beat = Heartbeat(
+            *(self._ledger, [following], self._worker.lease, self._draining, self._shown), self._worker.shard_timeout
+        )
         beat.start()
         try:
             reader = ShardReader(self._models.for_job(following, spec), self._inputs, self._ledger, following, spec)

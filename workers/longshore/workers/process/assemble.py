@@ -23,6 +23,7 @@ from longshore.workers.models.cache import ModelCache, ModelKey
 from longshore.workers.process.draining import Draining
 from longshore.workers.process.progress_reporter import ProgressEvents
 from longshore.workers.process.settings import WorkerSettings
+from longshore.workers.process.watchdog.show import Shown
 from longshore.workers.runtimes.base import Runtime
 from longshore.workers.runtimes.loading import load
 
@@ -36,6 +37,7 @@ def assemble_context(
     publish: Callable[[Sequence[Ticket]], None],
     coalescer: Coalescer,
     progress_events: ProgressEvents,
+    shown: Shown,
 ) -> WorkerContext:
     """Connect to the services, take the device and make the caches.
 
@@ -61,12 +63,13 @@ def assemble_context(
         models=models,
         batch_sizes=BatchSizeCache(ledger, device),
         draining=draining,
-        prefetcher=ShardPrefetcher(ledger, inputs, models, draining, worker),
+        prefetcher=ShardPrefetcher(ledger, inputs, models, draining, worker, shown),
         committer=AsyncCommitter(),
         batch_delay=BatchDelay(),
         publish=publish,
         coalescer=coalescer,
         progress_events=progress_events,
+        shown=shown,
     )
 
 

@@ -17,12 +17,16 @@ from longshore.workers.process.assemble import assemble_context
 from longshore.workers.process.gc_tuning import freeze_heap
 from longshore.workers.process.progress_reporter import ProgressEvents
 from longshore.workers.process.settings import WorkerSettings
+from longshore.workers.process.watchdog.show import Shown
 
 log = logging.getLogger(__name__)
 
 
-def start_child() -> WorkerContext:
-    """Read the environment, take the device, and listen for the signal to drain."""
+def start_child(shown: Shown) -> WorkerContext:
+    """Read the environment, take the device, and listen for the signal to drain.
+
+    :param shown: what the parent sees.
+    """
     settings = load_settings()
     app = make_app(settings)
 
@@ -35,7 +39,8 @@ def start_child() -> WorkerContext:
     # Import now, so that a worker that reports ready does not make its first job wait for the import.
     importlib.import_module("longshore.workers.execution")
     worker = WorkerSettings.load()
-    context = assemble_context(settings, worker, publish_planned, Coalescer(app), ProgressEvents(app, worker.name))
+    events = ProgressEvents(app, worker.name)
+    context = assemble_context(settings, worker, publish_planned, Coalescer(app), events, shown)
     context.draining.listen()
     freeze_heap()
     return context

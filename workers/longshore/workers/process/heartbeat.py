@@ -8,10 +8,11 @@ import time
 from collections.abc import Sequence
 from types import TracebackType
 
-from longshore.shared.errors import AttemptLost, ServiceUnavailable
+from longshore.shared.errors import AttemptLost, LongshoreError, ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim
 from longshore.workers.process.draining import Draining
+from longshore.workers.process.watchdog.show import Shown
 
 log = logging.getLogger(__name__)
 
@@ -21,15 +22,38 @@ RENEWALS_PER_LEASE = 4
 MAX_RENEWAL_INTERVAL_S = 1.0
 
 
+class ShardTimedOut(LongshoreError):
+    """A run took longer than its time limit. Raised inside workers only."""
+
+    def __init__(self, limit: float) -> None:
+        super().__init__(
+            f"the shard ran for longer than {limit:g} s, the time limit of its worker (LONGSHORE_SHARD_TIMEOUT); "
+            "make shards smaller (rows_per_shard), or raise the limit"
+        )
+
+
 class Heartbeat:
     """Renews leases in a thread; a context manager around the run.
 
     :param claims: one attempt, or several that run together.
     :param lease: seconds from a renewal to the loss of an attempt.
+    :param shown: what the worker's parent sees of the attempts.
+    :param time_limit: seconds that the run can take from :meth:`begin_run` on; ``None`` for no limit.
     """
 
-    def __init__(self, ledger: Ledger, claims: Sequence[Claim], lease: float, draining: Draining) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        claims: Sequence[Claim],
+        lease: float,
+        draining: Draining,
+        shown: Shown,
+        time_limit: float | None = None,
+    ) -> None:
         self._ledger = ledger
+        self._shown = shown
+        self._time_limit = time_limit
+        self._ends_at = float("inf")
         self._claims = list(claims)
         self._claims_lock = threading.Lock()
         self._name = claims[0].token if len(claims) == 1 else f"{len(claims)} attempts from {claims[0].token}"
@@ -57,14 +81,25 @@ class Heartbeat:
         return self._rows
 
     def check(self) -> None:
-        """Check the lease; cheap, to be called between batches.
+        """Check the lease, and show that the run goes on; cheap, to be called between batches.
 
         :raises AttemptLost: no attempt is the current one any more, or the lease expired.
+        :raises ShardTimedOut: the run took longer than its time limit.
         :raises HandBack: the worker is stopping.
         """
+        self._shown.progress()
         if self._lost.is_set() or time.monotonic() > self._valid_until:
             raise AttemptLost(f"{self._name}: not the current one any more")
+        if time.monotonic() > self._ends_at:
+            assert self._time_limit is not None
+            raise ShardTimedOut(self._time_limit)
         self._draining.check()
+
+    def begin_run(self) -> None:
+        """The attempts run from now on, and not only wait for another one to end."""
+        self._shown.running(self._claims)
+        if self._time_limit is not None:
+            self._ends_at = time.monotonic() + self._time_limit
 
     def start(self) -> None:
         """Begin to renew; does nothing if it has begun already."""
@@ -95,6 +130,8 @@ class Heartbeat:
                 # The lease is still valid for a while: check() raises when it has expired.
                 log.warning("%s; the lease of %s was not renewed", error, self._name)
                 continue
+            if lost:
+                self._shown.stopping([claim for claim in self._claims if claim.token in lost])
             with self._claims_lock:
                 self._claims = [claim for claim in self._claims if claim.token not in lost]
             if not self._claims:

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import signal
 import socket
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from billiard import active_children
 from celery.platforms import SecurityWarning
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import worker_before_create_process, worker_ready, worker_shutting_down
 
 from longshore.broker.app import make_app
 from longshore.broker.logs import configure_logging
@@ -28,25 +31,49 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.workers import PRESENCE_INTERVAL_S, Presence
 from longshore.shared.settings import load_settings
 from longshore.shared.specs.families import BUILT_IN, FAMILY_GROUP
+from longshore.workers.process.consumption import Consumption
 from longshore.workers.process.draining import DRAIN_SIGNAL
+from longshore.workers.process.parent_end import parent_has_ended, request_signal
 from longshore.workers.process.settings import WorkerSettings
+from longshore.workers.process.watchdog.board import SUPERVISOR_BOARD_VARIABLE, Board
+from longshore.workers.process.watchdog.watchdog import Watchdog
 
 log = logging.getLogger("longshore.workers.process.main")
 
 
-class PresenceThread(threading.Thread):
-    """Records every few seconds that the worker is present, and at the end that it has left."""
+#: Seconds between two looks at whether a child is ready.
+READY_POLL_INTERVAL_S = 0.1
+#: Seconds between two removals of workers that are gone for good from the list.
+CLEANING_INTERVAL_S = 600.0
+#: The exit status of a worker that has to be started anew.
+EXIT_RESTART = 1
 
-    def __init__(self, ledger: Ledger, presence: Presence) -> None:
+
+class PresenceThread(threading.Thread):
+    """Records every few seconds that the worker is present, and at the end that it has left.
+
+    :param ready: whether a child can run shards. A worker without one is not present.
+    """
+
+    def __init__(self, ledger: Ledger, presence: Presence, ready: Callable[[], bool]) -> None:
         super().__init__(name="presence", daemon=True)
         self._ledger = ledger
         self._presence = presence
+        self._ready = ready
         self._stopped = threading.Event()
 
     def run(self) -> None:
+        cleaned_at = -math.inf
         while True:
+            if not self._ready():
+                if self._stopped.wait(READY_POLL_INTERVAL_S):
+                    return
+                continue
             with suppress(ServiceUnavailable):  # try again next time; a worker that stays silent counts as gone
                 self._ledger.workers.see(self._presence)
+                if time.monotonic() - cleaned_at > CLEANING_INTERVAL_S:
+                    self._ledger.workers.forget_silent()
+                    cleaned_at = time.monotonic()
             if self._stopped.wait(PRESENCE_INTERVAL_S):
                 return
 
@@ -55,7 +82,7 @@ class PresenceThread(threading.Thread):
         self._stopped.set()
         self.join()
         with suppress(ServiceUnavailable):
-            self._ledger.workers.forget(self._presence.name)
+            self._ledger.workers.forget(self._presence)
 
 
 def serve(queues: list[str], slot: str) -> int:
@@ -75,11 +102,16 @@ def serve(queues: list[str], slot: str) -> int:
         families=family_names(),
     )
     with Ledger(settings.database_url, f"longshore presence {worker.name}") as ledger:
-        thread = PresenceThread(ledger, presence)
+        watchdog = Watchdog(ledger, worker, on_failed_start=_restart, board=_own_board())
+        thread = PresenceThread(ledger, presence, lambda: watchdog.ready)
+        consumption = Consumption(app, queues, lambda: watchdog.ready, lambda: watchdog.idle, worker.stall_timeout)
+        app.steps["consumer"].add(consumption.step())
         # In variables, because Celery keeps only weak references to receivers.
-        ready, stopping = _on_ready(thread), _drain_children
+        ready, stopping, starting = _on_ready(thread, consumption), _on_stopping(watchdog), watchdog.prepare_child
         worker_ready.connect(ready)
         worker_shutting_down.connect(stopping)
+        worker_before_create_process.connect(starting)
+        watchdog.start()
         controller = app.Worker(
             hostname=worker.name,
             queues=queues,
@@ -89,9 +121,26 @@ def serve(queues: list[str], slot: str) -> int:
             quiet=True,
         )
         controller.start()
+        consumption.stop()
+        watchdog.stop()
         if thread.is_alive():
             thread.stop()
     return int(controller.exitcode or 0)
+
+
+def _own_board() -> Board | None:
+    """The board on which the supervisor sees that this process goes on."""
+    path = os.environ.pop(SUPERVISOR_BOARD_VARIABLE, None)
+    return None if path is None else Board.open(Path(path))
+
+
+def _restart(reason: str = "its child could not start") -> None:
+    """End this process at once; the supervisor starts another, after longer and longer delays. Its child is idle or
+    has ended, and the system ends it.
+    """
+    log.error("the worker ends, to be started again: %s", reason)
+    logging.shutdown()
+    os._exit(EXIT_RESTART)
 
 
 def family_names() -> list[str]:
@@ -99,15 +148,24 @@ def family_names() -> list[str]:
     return sorted({*BUILT_IN, *(point.name for point in entry_points(group=FAMILY_GROUP))})
 
 
-def _on_ready(thread: PresenceThread) -> Callable[..., None]:
+def _on_ready(thread: PresenceThread, consumption: Consumption) -> Callable[..., None]:
     def ready(**_: object) -> None:
         if not thread.is_alive():
             thread.start()
+            consumption.watch(_restart)
 
     return ready
 
 
-def _drain_children(**_: object) -> None:
+def _on_stopping(watchdog: Watchdog) -> Callable[..., None]:
+    def stopping(**_: object) -> None:
+        watchdog.drain()
+        _drain_children()
+
+    return stopping
+
+
+def _drain_children() -> None:
     for child in active_children():
         with suppress(ProcessLookupError):
             os.kill(child.pid, DRAIN_SIGNAL)
@@ -122,6 +180,10 @@ def main() -> int:
     options = parser.parse_args()
     # The supervisor handles a Ctrl-C of the terminal.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Without its supervisor it would run beside the workers of the next one: it hands back, and ends.
+    request_signal(signal.SIGTERM)
+    if parent_has_ended():
+        return 0
     configure_logging()
     # Celery warns root about messages that run code when unpickled; ours are never unpickled.
     warnings.filterwarnings("ignore", category=SecurityWarning)

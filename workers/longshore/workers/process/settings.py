@@ -10,6 +10,10 @@ from longshore.shared.errors import InvalidInput
 
 #: Seconds without a renewal after which an attempt counts as lost.
 DEFAULT_LEASE_S = 20.0
+#: Seconds from SIGTERM until what still runs is ended and handed back.
+DEFAULT_GRACE_S = 30.0
+#: Seconds in which a run that neither computes, reads nor writes counts as hanging.
+DEFAULT_STALL_TIMEOUT_S = 45.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +32,14 @@ class WorkerSettings:
     lease: float = DEFAULT_LEASE_S
     #: Bytes of models that stay loaded; ``None`` for a share of the device's memory.
     resident_bytes: int | None = None
+    #: Seconds from SIGTERM until what still runs is ended and handed back.
+    grace: float = DEFAULT_GRACE_S
+    #: Seconds without any sign of progress after which a run is ended.
+    stall_timeout: float = DEFAULT_STALL_TIMEOUT_S
+    #: Seconds that one attempt at a shard can take; ``None`` for no limit.
+    shard_timeout: float | None = None
+    #: Bytes of memory that the child and its processes can take; ``None`` for no limit.
+    memory_limit: int | None = None
 
     def environment(self) -> dict[str, str]:
         """For the child process; :meth:`load` reads it back."""
@@ -37,30 +49,42 @@ class WorkerSettings:
             "LONGSHORE_WORKER_THREADS": str(self.threads),
             "LONGSHORE_WORKER_DEVICES": str(self.devices),
             "LONGSHORE_LEASE": str(self.lease),
+            "LONGSHORE_GRACE": str(self.grace),
+            "LONGSHORE_STALL_TIMEOUT": str(self.stall_timeout),
         }
-        return (
-            variables
-            if self.resident_bytes is None
-            else {**variables, "LONGSHORE_RESIDENT_BYTES": str(self.resident_bytes)}
-        )
+        limits = {
+            "LONGSHORE_RESIDENT_BYTES": self.resident_bytes,
+            "LONGSHORE_SHARD_TIMEOUT": self.shard_timeout,
+            "LONGSHORE_MEMORY_LIMIT_BYTES": self.memory_limit,
+        }
+        return {**variables, **{name: str(value) for name, value in limits.items() if value is not None}}
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> WorkerSettings:
         """:raises InvalidInput: a value is not a number, or not positive."""
-        resident = environ.get("LONGSHORE_RESIDENT_BYTES")
+        resident = _optional(environ, "LONGSHORE_RESIDENT_BYTES")
+        memory = _optional(environ, "LONGSHORE_MEMORY_LIMIT_BYTES")
         return cls(
             name=environ.get("LONGSHORE_WORKER_NAME", f"worker-{os.getpid()}"),
             device=environ.get("LONGSHORE_WORKER_DEVICE", "cpu"),
             threads=int(_positive(environ, "LONGSHORE_WORKER_THREADS", 1)),
             devices=int(_positive(environ, "LONGSHORE_WORKER_DEVICES", 1)),
             lease=lease_seconds(environ),
-            resident_bytes=None if resident is None else int(_positive(environ, "LONGSHORE_RESIDENT_BYTES", 0)),
+            resident_bytes=None if resident is None else int(resident),
+            grace=_positive(environ, "LONGSHORE_GRACE", DEFAULT_GRACE_S),
+            stall_timeout=_positive(environ, "LONGSHORE_STALL_TIMEOUT", DEFAULT_STALL_TIMEOUT_S),
+            shard_timeout=_optional(environ, "LONGSHORE_SHARD_TIMEOUT"),
+            memory_limit=None if memory is None else int(memory),
         )
 
 
 def lease_seconds(environ: Mapping[str, str] = os.environ) -> float:
     """``LONGSHORE_LEASE``, in seconds."""
     return _positive(environ, "LONGSHORE_LEASE", DEFAULT_LEASE_S)
+
+
+def _optional(environ: Mapping[str, str], name: str) -> float | None:
+    return _positive(environ, name, 0) if name in environ else None
 
 
 def _positive(environ: Mapping[str, str], name: str, default: float) -> float:

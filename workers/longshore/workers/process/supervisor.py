@@ -11,14 +11,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 from longshore.broker.logs import configure_logging
 from longshore.shared.errors import LongshoreError
 from longshore.shared.settings import load_settings
 from longshore.workers.process.devices import DeviceSlot, detect_machine, parse_devices
-from longshore.workers.process.settings import WorkerSettings, lease_seconds
+from longshore.workers.process.parent_end import PARENT_VARIABLE
+from longshore.workers.process.settings import WorkerSettings
+from longshore.workers.process.watchdog.board import SUPERVISOR_BOARD_VARIABLE, Board
 
 log = logging.getLogger("longshore.workers.process.supervisor")
 
@@ -26,8 +29,8 @@ log = logging.getLogger("longshore.workers.process.supervisor")
 MIN_RESTART_DELAY_S, MAX_RESTART_DELAY_S = 1.0, 30.0
 #: A worker that has lived this long, in seconds, is started again at once when it dies.
 SETTLED_AFTER_S = 60.0
-#: Seconds a worker has to hand back its shard, before it is killed and its lease runs out.
-STOP_TIMEOUT_S = 30.0
+#: Seconds after the grace in which a worker ends, before it is killed.
+STOP_MARGIN_S = 5.0
 #: How often the threads of one computation spin before they sleep, which takes some microseconds. With more, they take
 #: the cores from the threads that read and write; with none, small networks train half as long again.
 #: https://gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html
@@ -38,6 +41,8 @@ GOMP_SPIN_COUNT = "10000"
 MALLOC_SETTINGS = {"MALLOC_TRIM_THRESHOLD_": str(256 << 20), "MALLOC_MMAP_THRESHOLD_": str(128 << 20)}
 #: Seconds between two checks of the workers.
 POLL_INTERVAL_S = 0.2
+#: A check that comes later than this, in seconds, counts as this late.
+MAX_STEP_S = 1.0
 
 
 @dataclass
@@ -49,15 +54,23 @@ class WorkerProcess:
     started: float = 0.0
     restart_delay: float = MIN_RESTART_DELAY_S
     next_start: float = field(default_factory=time.monotonic)
+    #: Where it shows that it goes on, the last number there, and for how many seconds that has been the same.
+    board: Board = field(default_factory=Board.private)
+    pulse: int = 0
+    silent_s: float = 0.0
 
 
 class WorkerSupervisor:
-    """Keeps a worker running on each of some devices."""
+    """Keeps a worker running on each of some devices.
 
-    def __init__(self, slots: tuple[DeviceSlot, ...], lease: float) -> None:
+    :param settings: of all workers; each gets a name and a device of its own.
+    """
+
+    def __init__(self, slots: tuple[DeviceSlot, ...], settings: WorkerSettings) -> None:
         self._workers = [WorkerProcess(slot) for slot in slots]
-        self._lease = lease
+        self._settings = settings
         self._stopping = threading.Event()
+        self._last_check = time.monotonic()
 
     def stop(self) -> None:
         """Make :meth:`run` stop the workers and return."""
@@ -67,8 +80,13 @@ class WorkerSupervisor:
         """Start the workers, and start again those that die, until :meth:`stop`."""
         try:
             while not self._stopping.is_set():
+                now = time.monotonic()
+                # If this process was frozen, so were the workers, perhaps.
+                step, self._last_check = min(now - self._last_check, MAX_STEP_S), now
                 for worker in self._workers:
                     self._check_worker(worker)
+                    self._check_pulse(worker, step)
+                reap_orphans({worker.process.pid for worker in self._workers if worker.process is not None})
                 self._stopping.wait(POLL_INTERVAL_S)
         finally:
             self._stop_all()
@@ -77,7 +95,9 @@ class WorkerSupervisor:
         now = time.monotonic()
         if worker.process is None:
             if now >= worker.next_start:
-                worker.process, worker.started = self._start(worker.slot), now
+                worker.board.close()
+                worker.board, worker.silent_s = Board.create(), 0.0
+                worker.process, worker.started = self._start(worker), now
         elif (status := worker.process.poll()) is not None:
             if now - worker.started > SETTLED_AFTER_S:
                 worker.restart_delay = MIN_RESTART_DELAY_S
@@ -87,12 +107,28 @@ class WorkerSupervisor:
             worker.process, worker.next_start = None, now + worker.restart_delay
             worker.restart_delay = min(2 * worker.restart_delay, MAX_RESTART_DELAY_S)
 
-    def _start(self, slot: DeviceSlot) -> subprocess.Popen[bytes]:
+    def _check_pulse(self, worker: WorkerProcess, step: float) -> None:
+        """Kill a worker whose parent is frozen: nobody watches its child, and it takes no messages."""
+        if worker.process is None or worker.board.pulse == 0:
+            return
+        worker.silent_s = worker.silent_s + step if worker.board.pulse == worker.pulse else 0.0
+        worker.pulse = worker.board.pulse
+        if worker.silent_s > self._settings.stall_timeout:
+            log.warning("%s did not answer for %g s; killing it", worker.slot.name, self._settings.stall_timeout)
+            with suppress(ProcessLookupError):
+                os.killpg(worker.process.pid, signal.SIGKILL)
+
+    def _start(self, worker: WorkerProcess) -> subprocess.Popen[bytes]:
+        slot = worker.slot
         # A GPU worker also takes jobs for CPUs, after jobs for GPUs.
         queues = "cpu" if slot.queue == "cpu" else "gpu,cpu"
         command = [sys.executable, "-m", "longshore.workers.process.main", "--queues", queues, "--slot", slot.name]
         command += ["--cores", ",".join(map(str, slot.cores))]
-        environment = worker_environment(slot, self._lease, os.environ)
+        environment = {
+            **worker_environment(slot, self._settings, os.environ),
+            PARENT_VARIABLE: str(os.getpid()),
+            SUPERVISOR_BOARD_VARIABLE: str(worker.board.path),
+        }
         log.info("starting %s on cores %s", slot.name, ",".join(map(str, slot.cores)))
         # A session of its own: only the supervisor gets a Ctrl-C of the terminal.
         return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
@@ -102,27 +138,46 @@ class WorkerSupervisor:
         for worker in running:
             assert worker.process is not None
             worker.process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + STOP_TIMEOUT_S
+        timeout_s = self._settings.grace + STOP_MARGIN_S
+        deadline = time.monotonic() + timeout_s
         for worker in running:
             assert worker.process is not None
             try:
                 worker.process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                log.warning("%s did not stop in %g s; killing it", worker.slot.name, STOP_TIMEOUT_S)
+                log.warning("%s did not stop in %g s; killing it", worker.slot.name, timeout_s)
                 os.killpg(worker.process.pid, signal.SIGKILL)
                 worker.process.wait()
+        for worker in self._workers:
+            worker.board.close()
 
 
-def worker_environment(slot: DeviceSlot, lease: float, environ: Mapping[str, str]) -> dict[str, str]:
+def reap_orphans(own: Collection[int]) -> None:
+    """Collect the ends of processes that are no children of ours: as process 1 of a container, the supervisor becomes
+    the parent of every process whose own parent has ended.
+
+    :param own: the processes that somebody else waits for.
+    """
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None or ended.si_pid in own:
+            return
+        os.waitpid(ended.si_pid, os.WNOHANG)
+
+
+def worker_environment(slot: DeviceSlot, settings: WorkerSettings, environ: Mapping[str, str]) -> dict[str, str]:
     """The environment of a worker process: ``environ``, the settings of the worker, and variables that make it fast,
     unless ``environ`` sets them.
     """
-    worker = WorkerSettings(
+    worker = replace(
+        settings,
         name=f"{slot.name}@{socket.gethostname()}",
         device="cpu" if slot.cuda_index is None else "cuda:0",
         threads=slot.threads,
         devices=slot.devices,
-        lease=lease,
     )
     fast = MALLOC_SETTINGS if "OMP_WAIT_POLICY" in environ else {**MALLOC_SETTINGS, "GOMP_SPINCOUNT": GOMP_SPIN_COUNT}
     # The worker sets PyTorch's threads; the libraries under NumPy and Arrow read this variable.
@@ -134,11 +189,15 @@ def main() -> int:
     """Supervise until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(prog="longshore worker")
     parser.add_argument("--devices", default="auto")
+    parser.add_argument("--grace", type=float)
     options = parser.parse_args()
     configure_logging()
     try:
         load_settings()  # report a cluster that is missing once, here, and not in every worker
-        supervisor = WorkerSupervisor(parse_devices(options.devices, detect_machine()), lease_seconds())
+        settings = WorkerSettings.load()
+        if options.grace is not None:
+            settings = replace(settings, grace=options.grace)
+        supervisor = WorkerSupervisor(parse_devices(options.devices, detect_machine()), settings)
     except LongshoreError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

@@ -6,6 +6,7 @@ The parent imports this module too, to know the names of the tasks; only the chi
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from celery.signals import setup_logging, worker_process_init, worker_process_sh
 from longshore.broker.logs import configure_logging
 from longshore.broker.tickets import TASK_PREFIX, parse_shard_ids
 from longshore.shared.vocabulary import Action
+from longshore.workers.process.watchdog.show import Shown
 
 if TYPE_CHECKING:
     from longshore.workers.context import WorkerContext
@@ -30,11 +32,19 @@ def _configure_logging(**_: object) -> None:
 
 
 def _start_child(**_: object) -> None:
-    from longshore.workers.process.child import start_child
+    shown = Shown.from_environment()
+    try:
+        from longshore.workers.process.child import start_child
 
-    context = start_child()
+        context = start_child(shown)
+    except Exception as error:
+        # Celery would go on with a child that can run nothing, and fails every message that it gets.
+        log.error("the child cannot start: %s: %s", type(error).__name__, error)
+        logging.shutdown()
+        os._exit(1)
     _contexts[:] = [context]
     log.info("%s is ready on %s", context.worker.name, context.device)
+    shown.ready()
 
 
 def _stop_child(**_: object) -> None:

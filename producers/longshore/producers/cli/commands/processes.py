@@ -27,11 +27,19 @@ from longshore.shared.errors import InvalidInput
     help="auto: one worker per GPU, or one on the CPU. cpu:N: N workers on the CPU. cuda:I,...: one worker per entry; "
     "cuda:I+cuda:J: one worker with several GPUs.",
 )
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Seconds that a worker has after SIGTERM to hand back its shard before its computation is ended; the shard is "
+    "handed back then, too. Default: LONGSHORE_GRACE, or 30.",
+)
 @with_options
-def worker(options: Options, devices: str) -> None:
+def worker(options: Options, devices: str, grace: float | None) -> None:
     """Run one worker per device of this machine until Ctrl-C or SIGTERM."""
     _require("torch", "worker")
-    _exec_module(options, "longshore.workers.process.supervisor", "--devices", devices)
+    more = () if grace is None else ("--grace", str(grace))
+    _exec_module(options, "longshore.workers.process.supervisor", "--devices", devices, *more)
 
 
 @click.command()

@@ -13,7 +13,7 @@ from longshore.shared.errors import AttemptLost
 from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, records
-from longshore.shared.ledger.records import Claim, NewShard
+from longshore.shared.ledger.records import AttemptId, Claim, NewShard
 from longshore.shared.ledger.shards.batching import MAX_BATCH_ROWS, MAX_BATCH_SHARDS, Finished, commit_batch
 from longshore.shared.ledger.shards.transitions import (
     attempt_lost,
@@ -165,7 +165,7 @@ class Attempts:
                     copy.write_row((claim.job_id, claim.attempt, step, name, float(value)))
             conn.execute(statements.attempts.NOTIFY_JOB, {"job": claim.job_id})
 
-    def fail(self, claim: Claim, error: str, *, permanent: bool) -> State | None:
+    def fail(self, claim: AttemptId, error: str, *, permanent: bool) -> State | None:
         """End an attempt without a result.
 
         :param error: one sentence for the person who reads ``job.errors()``.
@@ -184,7 +184,7 @@ class Attempts:
             conn.execute(statements.attempts.GIVE_BACK, values)
             conn.execute(statements.attempts.NOTIFY_TICKETS)
 
-    def release(self, claim: Claim) -> bool:
+    def release(self, claim: AttemptId) -> bool:
         """Hand a shard back untouched: it is queued again, and the attempt does not count.
 
         :returns: ``False`` if the attempt is not the current one.

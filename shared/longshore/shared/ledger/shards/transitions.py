@@ -13,11 +13,11 @@ from longshore.shared.errors import AttemptLost, ResultsPruned
 from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection
-from longshore.shared.ledger.records import Claim
+from longshore.shared.ledger.records import AttemptId, Claim
 from longshore.shared.vocabulary import State
 
 
-def claim_key(claim: Claim) -> dict[str, object]:
+def claim_key(claim: AttemptId) -> dict[str, object]:
     """The parameters that name an attempt in a statement."""
     return {"job": claim.job_id, "shard": claim.shard, "attempt": claim.attempt}
 

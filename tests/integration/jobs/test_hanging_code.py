@@ -1,0 +1,94 @@
+"""Code that never returns or ends its process: the worker is free again, and the owner learns why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from longshore.producers import Client, Infer, Job
+from longshore.shared.errors import JobFailed
+from longshore.shared.vocabulary import State
+from tests.integration.cluster import Cluster
+from tests.integration.jobs.hostile import Deed, install
+from tests.waiting import TIMEOUT_S, wait_until
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def worker_environment(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    return {
+        "PYTHONPATH": install(tmp_path_factory.mktemp("installed")),
+        "LONGSHORE_LEASE": "12",
+        "LONGSHORE_STALL_TIMEOUT": "4",
+        "LONGSHORE_SHARD_TIMEOUT": "15",
+        "LONGSHORE_MEMORY_LIMIT_BYTES": str(2 * 2**30),
+    }
+
+
+@pytest.fixture(scope="module")
+def client(cluster: Cluster) -> Iterator[Client]:
+    """A producer with a version that does what its rows ask for."""
+    with cluster.client() as client:
+        rows = [{"x": float(number % 2), "y": number % 2} for number in range(20)]
+        client.train("hostile", "hostile", rows, "y", epochs=1, standardize=False, task="regression").wait(TIMEOUT_S)
+        yield client
+
+
+def infer(client: Client, *values: float, max_attempts: int = 1) -> Job:
+    return client.infer("hostile", [{"x": float(value)} for value in values], max_attempts=max_attempts)
+
+
+def check_free(client: Client) -> None:
+    """The worker runs another job, so it was not kept."""
+    infer(client, 0.5).wait(TIMEOUT_S)
+
+
+@pytest.mark.parametrize(
+    ("deed", "reason"),
+    [
+        (Deed.EXIT, "ended with status 7"),
+        (Deed.SEGFAULT, "ended by SIGSEGV"),
+        (Deed.WAIT, "made no progress for 4 s"),
+        (Deed.TAKE_MEMORY, r"GiB of memory, and the limit of its worker is 2.00 GiB"),
+        (Deed.HOLD_INTERPRETER, r"did not answer for 9 s: .* holds the Python interpreter"),
+        (Deed.LOOP, "longer than 15 s, the time limit of its worker"),
+    ],
+)
+def test_the_owner_learns_what_ended_the_process(client: Client, deed: Deed, reason: str) -> None:
+    job = infer(client, deed)
+    with pytest.raises(JobFailed, match=reason):
+        job.wait(TIMEOUT_S)
+    (error,) = job.errors()
+    # Where it was, and its last words, without the password in them.
+    assert f"last log lines: deed {deed:d} at https://***@example.org" in error.message
+    assert "hunter2" not in error.message
+    if deed not in (Deed.EXIT, Deed.HOLD_INTERPRETER):
+        assert "forward (hostile_family.py:" in error.message
+    check_free(client)
+
+
+def test_a_cancelled_job_that_does_not_stop_frees_the_worker(cluster: Cluster, client: Client) -> None:
+    (child,) = cluster.child_pids()
+    job = infer(client, Deed.LOOP, max_attempts=3)
+    wait_until(lambda: job.state is State.RUNNING, "the start of the job")
+    job.cancel()
+    check_free(client)
+    assert cluster.child_pids() != [child]
+    assert [shard.attempt for shard in job.shards()] == [1]
+
+
+def test_a_shard_that_kills_its_worker_takes_no_attempts_of_others(client: Client) -> None:
+    values = [0.0] * 30
+    values[11] = Deed.EXIT
+    jobs = client.submit_many([Infer("hostile", [{"x": float(value)}]) for value in values])
+    poison = jobs.pop(11)
+    for job in jobs:
+        job.wait(TIMEOUT_S)
+        assert job.errors() == []
+        assert job.results().num_rows == 1
+    with pytest.raises(JobFailed, match="ended with status 7"):
+        poison.wait(TIMEOUT_S)
+    # Its own attempts, without the one that ran with others.
+    assert len(poison.errors()) == 3

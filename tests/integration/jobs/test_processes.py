@@ -1,0 +1,126 @@
+"""The processes of the workers, when they are killed, frozen or cannot start: none outlives or misses another."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+
+import psutil
+import pytest
+
+from longshore.broker.app import make_app
+from longshore.producers import Client, Job
+from longshore.shared.vocabulary import State
+from tests.integration.cluster import Cluster
+from tests.integration.jobs.hostile import Deed, install
+from tests.waiting import TIMEOUT_S, wait_until
+
+pytestmark = pytest.mark.slow
+
+#: Runs a supervisor that becomes the parent of orphans, as process 1 of a container does.
+SUBREAPER = """
+import ctypes, runpy, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+sys.argv[:] = ["longshore worker", *sys.argv[1:]]
+runpy.run_module("longshore.workers.process.supervisor", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def worker_environment(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    return {
+        "PYTHONPATH": install(tmp_path_factory.mktemp("installed")),
+        # Long, so that nothing is run again only because a lease has run out.
+        "LONGSHORE_LEASE": "120",
+        "LONGSHORE_STALL_TIMEOUT": "5",
+        "LONGSHORE_GRACE": "5",
+        # To make a worker stop taking messages.
+        "LONGSHORE_REMOTE_CONTROL": "all",
+    }
+
+
+@pytest.fixture(scope="module")
+def client(cluster: Cluster) -> Iterator[Client]:
+    """A producer with a version that does what its rows ask for."""
+    with cluster.client() as client:
+        rows = [{"x": float(number % 2), "y": number % 2} for number in range(20)]
+        client.train("hostile", "hostile", rows, "y", epochs=1, standardize=False, task="regression").wait(TIMEOUT_S)
+        yield client
+
+
+def infer(client: Client, value: float) -> Job:
+    return client.infer("hostile", [{"x": float(value)}])
+
+
+def wait_for_start(job: Job) -> None:
+    wait_until(lambda: job.state is State.RUNNING, "the start of the job")
+
+
+def test_a_stopped_supervisor_hands_back_what_does_not_stop(cluster: Cluster, client: Client) -> None:
+    job = infer(client, Deed.LOOP)
+    wait_for_start(job)
+    cluster.stop_workers()
+    (shard,) = job.shards()
+    # Handed back when the grace had ended, and not lost: no attempt was used up.
+    assert (shard.state, shard.errors) == (State.QUEUED, [])
+    job.cancel()
+    cluster.start_workers()
+    infer(client, 0.5).wait(TIMEOUT_S)
+
+
+def test_workers_do_not_outlive_a_supervisor_that_is_killed(cluster: Cluster, client: Client) -> None:
+    left = [*cluster.worker_pids(), *cluster.child_pids()]
+    cluster.kill_supervisor()
+    wait_until(lambda: not any(map(psutil.pid_exists, left)), "the end of its workers")
+    assert cluster.ledger.workers.workers() == []
+    cluster.start_workers()
+    infer(client, 0.5).wait(TIMEOUT_S)
+
+
+def test_a_frozen_worker_is_replaced(cluster: Cluster, client: Client) -> None:
+    (worker,) = cluster.worker_pids()
+    os.kill(worker, signal.SIGSTOP)
+    job = infer(client, 0.5)
+    cluster.wait_for_workers(other_than=[worker])
+    job.wait(TIMEOUT_S)
+
+
+def test_a_worker_that_takes_no_messages_is_replaced(cluster: Cluster, client: Client) -> None:
+    (worker,) = cluster.worker_pids()
+    app = make_app(cluster.settings)
+    app.control.cancel_consumer("cpu", reply=True, timeout=10)
+    app.close()
+    job = infer(client, 0.5)
+    cluster.wait_for_workers(other_than=[worker])
+    job.wait(TIMEOUT_S)
+
+
+def test_the_supervisor_reaps_orphans(cluster: Cluster) -> None:
+    with cluster.other_workers([sys.executable, "-c", SUBREAPER, "--devices", "cpu"]) as supervisor:
+        process = psutil.Process(supervisor.pid)
+        wait_until(lambda: len(process.children(recursive=True)) >= 2, "its worker")
+        parent = next(child for child in process.children() if "longshore.workers.process.main" in child.cmdline())
+        grandchildren = parent.children(recursive=True)
+        assert grandchildren
+        # Orphans: the system makes the supervisor their parent.
+        parent.kill()
+        wait_until(lambda: not any(each.is_running() for each in grandchildren), "the end of the orphans")
+        assert not [child for child in process.children() if child.status() == psutil.STATUS_ZOMBIE]
+
+
+def test_a_worker_without_its_device_is_not_alive_and_takes_nothing(cluster: Cluster, client: Client) -> None:
+    broken = {"LONGSHORE_WORKER_NAME": "cuda:7@tests", "LONGSHORE_WORKER_DEVICE": "cuda:7"}
+    command = [sys.executable, "-m", "longshore.workers.process.main", "--queues", "cpu", "--slot", "cuda:7"]
+    with cluster.other_workers(command, broken) as worker:
+        started = time.monotonic()
+        while worker.poll() is None:
+            # It takes none of them, so none waits for its end.
+            infer(client, 0.5).wait(TIMEOUT_S)
+            assert time.monotonic() - started < TIMEOUT_S
+        assert worker.returncode == 1
+    assert "cuda:7@tests" not in [each.name for each in cluster.ledger.workers.workers()]
+    assert "the child cannot start" in cluster.log("other workers")
+    assert all(shard.errors == [] for job in client.jobs(kind="infer") for shard in job.shards())

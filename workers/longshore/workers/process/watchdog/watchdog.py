@@ -1,0 +1,212 @@
+"""The watchdog in a worker's parent: it ends a child that hangs, and reports in the ledger why a child has ended.
+
+Without it, the attempts of a child that has ended would wait for their lease, and their owner would not learn why.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from billiard import active_children
+from billiard.process import BaseProcess
+
+from longshore.shared.errors import ServiceUnavailable
+from longshore.shared.ledger.ledger import Ledger
+from longshore.workers.process.parent_end import parent_has_ended
+from longshore.workers.process.settings import WorkerSettings
+from longshore.workers.process.watchdog.board import BOARD_VARIABLE, AttemptState, Board, ShownAttempt
+from longshore.workers.process.watchdog.reasons import describe_exit, exit_reason
+from longshore.workers.process.watchdog.rules import ChildRules, Verdict
+from longshore.workers.process.watchdog.show import STACK_SIGNAL
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two checks.
+CHECK_INTERVAL_S = 0.2
+#: Seconds that a child that hangs has to write its stack.
+STACK_TIMEOUT_S = 0.5
+#: Seconds between two tries to report an end, if Postgres cannot be reached.
+REPORT_RETRY_S = 1.0
+#: Seconds of the grace that remain to hand back what a killed child ran.
+HAND_BACK_S = 3.0
+
+
+@dataclass
+class _Child:
+    """A child that was started, with its board."""
+
+    board: Board
+    process: BaseProcess | None = None
+    rules: ChildRules | None = None
+    verdict: Verdict | None = None
+
+
+@dataclass
+class _Report:
+    """What is left to report of a child that has ended."""
+
+    attempts: list[ShownAttempt]
+    reason: str
+    #: By ``time.monotonic()``: then the leases have run out, and the relay has counted the attempts as lost.
+    until: float
+    next_try: float = field(default=0.0)
+
+
+class Watchdog(threading.Thread):
+    """Watches the children of this process.
+
+    :param on_failed_start: called if a child ends before it was ready.
+    :param board: shows the supervisor that this process goes on.
+    """
+
+    def __init__(
+        self, ledger: Ledger, worker: WorkerSettings, on_failed_start: Callable[[], None], board: Board | None = None
+    ) -> None:
+        super().__init__(name="watchdog", daemon=True)
+        self._ledger = ledger
+        self._worker = worker
+        self._on_failed_start = on_failed_start
+        self._board = board
+        self._children: list[_Child] = []
+        self._children_lock = threading.Lock()
+        self._reports: list[_Report] = []
+        self._stopped = threading.Event()
+        self._drain_deadline: float | None = None
+
+    def prepare_child(self, **_: object) -> None:
+        """Make the board of the child that is started next; a receiver of ``worker_before_create_process``."""
+        with self._children_lock:
+            never_began = any(child.board.pid == 0 for child in self._children)
+        if never_began:
+            self._on_failed_start()
+        board = Board.create()
+        os.environ[BOARD_VARIABLE] = str(board.path)
+        with self._children_lock:
+            self._children.append(_Child(board))
+
+    @property
+    def ready(self) -> bool:
+        """Whether a child can run shards now."""
+        with self._children_lock:
+            return any(child.process is not None and child.board.ready for child in self._children)
+
+    @property
+    def idle(self) -> bool:
+        """Whether the children have no attempts."""
+        with self._children_lock:
+            return not any(child.board.attempts() for child in self._children)
+
+    def drain(self) -> None:
+        """The worker stops: what its child still runs when the grace ends is ended and handed back."""
+        if self._drain_deadline is None:
+            self._drain_deadline = time.monotonic() + max(0.0, self._worker.grace - HAND_BACK_S)
+
+    def stop(self) -> None:
+        """Stop watching, after a last look."""
+        self._stopped.set()
+        self.join()
+        with self._children_lock:
+            for child in self._children:
+                child.board.close()
+
+    def run(self) -> None:
+        while not self._stopped.wait(CHECK_INTERVAL_S):
+            self._check()
+        self._check()
+
+    def _check(self) -> None:
+        if self._board is not None:
+            self._board.beat()
+        if parent_has_ended() and self._drain_deadline is None:
+            log.warning("the supervisor has ended; the worker stops")
+            os.kill(os.getpid(), signal.SIGTERM)
+        self._match_processes()
+        with self._children_lock:
+            children = list(self._children)
+        for child in children:
+            if child.process is None:
+                continue
+            if (code := child.process.exitcode) is not None:
+                self._report_exit(child, int(code))
+            elif child.verdict is None and child.rules is not None:
+                self._apply_rules(child, child.rules)
+        self._send_reports()
+
+    def _match_processes(self) -> None:
+        """Find the process of each board, by the pid that it has written there."""
+        processes = {process.pid: process for process in active_children()}
+        with self._children_lock:
+            for child in self._children:
+                pid = child.board.pid
+                if child.process is None and pid in processes:
+                    child.process = processes[pid]
+                    child.rules = ChildRules(child.board, pid, self._worker)
+
+    def _apply_rules(self, child: _Child, rules: ChildRules) -> None:
+        if self._drain_deadline is not None and time.monotonic() > self._drain_deadline:
+            verdict: Verdict | None = Verdict("the worker stops", with_stack=False)
+        else:
+            verdict = rules.check()
+        if verdict is None:
+            return
+        child.verdict = verdict
+        pid = child.board.pid
+        log.warning("ending the child %d: %s", pid, verdict.cause)
+        with suppress(ProcessLookupError):
+            if verdict.with_stack:
+                # A process that is stopped writes nothing until it goes on.
+                os.kill(pid, signal.SIGCONT)
+                os.kill(pid, STACK_SIGNAL)
+                time.sleep(STACK_TIMEOUT_S)
+            os.kill(pid, signal.SIGKILL)
+
+    def _report_exit(self, child: _Child, code: int) -> None:
+        with self._children_lock:
+            self._children.remove(child)
+        draining = self._drain_deadline is not None
+        cause = child.verdict.cause if child.verdict is not None else describe_exit(code)
+        reason = exit_reason(cause, child.board)
+        attempts = child.board.attempts()
+        if attempts:
+            log.warning("the child %d ended with %d attempts: %s", child.board.pid, len(attempts), reason)
+            self._reports.append(_Report(attempts, reason, time.monotonic() + self._worker.lease))
+        failed = not child.board.ready and not draining
+        child.board.close()
+        if failed:
+            log.error("the child ended before it was ready: %s", reason)
+            self._on_failed_start()
+
+    def _send_reports(self) -> None:
+        now = time.monotonic()
+        for report in [each for each in self._reports if each.next_try <= now]:
+            try:
+                self._send(report)
+            except ServiceUnavailable as error:
+                log.warning("%s; the end of %d attempts is not reported yet", error, len(report.attempts))
+                report.next_try = now + REPORT_RETRY_S
+            if not report.attempts or now > report.until:
+                self._reports.remove(report)
+
+    def _send(self, report: _Report) -> None:
+        guilty = _guilty(report.attempts, draining=self._drain_deadline is not None)
+        while report.attempts:
+            attempt = report.attempts[0]
+            if attempt == guilty:
+                self._ledger.attempts.fail(attempt, f"the worker's process broke off: {report.reason}", permanent=False)
+            elif attempt.state is not AttemptState.STOPPING:
+                # It may be one of several that ran together. Alone, it cannot harm the others again.
+                self._ledger.attempts.release(attempt)
+            report.attempts.pop(0)
+
+
+def _guilty(attempts: Sequence[ShownAttempt], *, draining: bool) -> ShownAttempt | None:
+    """The attempt that ended its child: the one that ran, if it ran alone."""
+    running = [each for each in attempts if each.state is AttemptState.RUNNING]
+    return running[0] if len(running) == 1 and not draining else None
