@@ -6,6 +6,8 @@ forgets everything, and refuses connections for a while.
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +15,7 @@ from random import Random
 from types import SimpleNamespace
 from uuid import UUID
 
+import msgpack
 from kombu.exceptions import OperationalError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -33,6 +36,8 @@ class Delivery:
     priority: int
     names: tuple[tuple[UUID, int], ...]
     key: CoalescingKey | None
+    #: As it lies in Redis.
+    raw: bytes
 
 
 @dataclass
@@ -69,10 +74,10 @@ class SimulatedRedis:
         self.queue.remove(first)
         return first
 
-    def count(self, queue: str) -> int:
-        """The messages in a queue."""
+    def peek(self, queue: str, priority: int, count: int) -> list[bytes]:
+        """The oldest messages of a queue and priority."""
         self.check()
-        return sum(each.queue == queue for each in self.queue)
+        return [each.raw for each in self.queue if (each.queue, each.priority) == (queue, priority)][:count]
 
     # What the coalescer calls on its client.
     def set(self, key: str, _: str, *, nx: bool, ex: int) -> bool:
@@ -121,15 +126,12 @@ class SimulatedApp:
     def __init__(self, redis: SimulatedRedis, encoder: SimpleNamespace) -> None:
         self._redis = redis
         self.producer_pool = SimpleNamespace(acquire=self._acquire)
-        self.amqp = SimpleNamespace(
-            as_task_v2=encoder.amqp.as_task_v2,
-            queues={queue: lambda _, queue=queue: self._bound(queue) for queue in ("cpu", "gpu")},
-        )
+        self.amqp = encoder.amqp
 
     @contextmanager
     def connection_for_write(self) -> Iterator[SimpleNamespace]:
-        """A connection of nothing."""
-        yield SimpleNamespace(default_channel=None)
+        """A connection with which the queues can be read."""
+        yield SimpleNamespace(default_channel=SimpleNamespace(peek=self._redis.peek))
 
     @contextmanager
     def _acquire(self, *, block: bool) -> Iterator[SimpleNamespace]:
@@ -141,9 +143,6 @@ class SimulatedApp:
         assert max_size > 0
         self._redis.check()
         yield
-
-    def _bound(self, queue: str) -> SimpleNamespace:
-        return SimpleNamespace(queue_declare=lambda: SimpleNamespace(message_count=self._redis.count(queue)))
 
     def _publish(
         self,
@@ -157,7 +156,9 @@ class SimulatedApp:
         arguments = body[0]
         names = tuple(parse_shard_ids(arguments[0]))  # type: ignore[arg-type]
         key = CoalescingKey.parse(str(arguments[1])) if len(arguments) > 1 else None
-        self._redis.put(Delivery(UUID(str(headers["id"])), routing_key, priority, names, key))
+        message = {"headers": headers, "body": b64encode(msgpack.packb(body)).decode()}
+        raw = json.dumps(message).encode()
+        self._redis.put(Delivery(UUID(str(headers["id"])), routing_key, priority, names, key, raw))
 
 
 class SimulatedCoalescer(Coalescer):

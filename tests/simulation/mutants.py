@@ -113,7 +113,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         attempts, "FAIL_SHARD", "attempt < attempt_limit AND NOT %(permanent)s", "NOT %(permanent)s"
     ),
     "unpublished shards are forgotten": _text(maintenance, "UNPUBLISHED", "shards.published_at IS NULL", "false"),
-    "lost messages are forgotten": _text(maintenance, "COUNT_WAITING", "state = 'queued'", "false"),
+    "lost messages are forgotten": _text(maintenance, "WAITING_QUEUES", "state = 'queued'", "false"),
     "cancel leaves running shards": _text(cancel_retry, "CANCEL_SHARDS", "'queued', 'running'", "'queued'"),
     "cancel leaves the lease": _text(cancel_retry, "CANCEL_SHARDS", ", lease_until = NULL", ""),
     "a release counts": _text(attempts, "RELEASE_SHARD", ", attempt_limit = attempt_limit + 1", ""),

@@ -112,13 +112,15 @@ def _draw_job(random: Random, queues: Sequence[str]) -> JobPlan:
         rows = [random.randint(1, 3) for _ in range(random.randint(1, 4))]
     total = sum(rows) or 3
     some = random.random() < 0.3 and kind != "train"
+    # A queue that nobody serves: only its deadline ends the job.
+    unserved = "gpu" not in queues and random.random() < 0.1
     return JobPlan(
         kind=kind,
         rows=rows,
         max_attempts=random.randint(1, 4),
-        timeout=random.choice([None, None, None, 3.0, 12.0]),
+        timeout=3.0 if unserved else random.choice([None, None, None, 3.0, 12.0]),
         priority=random.choice([4, 4, 4, 9, 0]),
-        queue=random.choice(queues),
+        queue="gpu" if unserved else random.choice(queues),
         max_row_errors=random.choice([0, 0, 1, 0.5]),
         bad_rows=[row for row in range(total) if random.random() < 0.5] if some else [],
         failing={str(index): random.choice([1, 2, 9]) for index in range(max(1, len(rows))) if random.random() < 0.15},

@@ -8,7 +8,7 @@ notifies it of unpublished shards, the leader
 - ends jobs that are past their deadline;
 - queues jobs whose upstream job has succeeded, and ends those whose upstream job has failed;
 - publishes unpublished shards: their producer died after submitting, or an attempt was lost or handed back;
-- compares the messages in Redis with the shards that wait, and publishes again what Redis has lost;
+- compares the next messages in Redis with the shards that wait, and publishes again what Redis has lost;
 - at the start and every hour, makes the partitions for the results of this week and the next ones.
 """
 
@@ -23,12 +23,12 @@ import time
 from collections.abc import Callable
 
 from celery import Celery
-from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
 
 from longshore.broker.app import make_app
 from longshore.broker.logs import configure_logging
 from longshore.broker.publishing import publish
+from longshore.broker.queues import QUEUES
+from longshore.broker.upcoming import peek
 from longshore.shared.errors import LongshoreError, ServiceUnavailable
 from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger import statements
@@ -46,6 +46,8 @@ LEAD_TIMEOUT_S = 20.0
 PUBLISH_GRACE_S = 2.0
 #: Seconds between two comparisons with Redis.
 COMPARE_INTERVAL_S = 3.0
+#: Batches of unpublished shards that one round publishes. More wait for the next round, after leases and deadlines.
+MAX_PUBLISHED_BATCHES = 4
 #: Seconds that a worker has to claim a shard after taking its ticket.
 CLAIM_GRACE_S = 5.0
 #: Seconds between two checks of the partitions of results.
@@ -90,8 +92,11 @@ class Relay:
                 logger.warning("%s; trying again", error)
             self._stopping.wait(RETRY_INTERVAL_S)
 
-    def step(self) -> None:
-        """Do one round."""
+    def step(self) -> bool:
+        """Do one round.
+
+        :returns: whether there is more to publish.
+        """
         maintenance = self._ledger.maintenance
         if lost := maintenance.expire_leases():
             logger.warning("%d attempts were lost with their worker", lost)
@@ -102,17 +107,28 @@ class Relay:
         if advanced := self._ledger.chains.advance():
             logger.info("%d chained jobs were queued, or ended with the job before them", advanced)
         fault_point("relay:chains_advanced")
-        while tickets := maintenance.unpublished(grace=PUBLISH_GRACE_S):
-            publish(self._app, self._ledger, tickets)
-            logger.info("published %d shards", len(tickets))
+        more = self._publish_new()
         fault_point("relay:published")
         if self._clock() - self._compared_at >= COMPARE_INTERVAL_S:
-            self.replace_lost_tickets()
-            self._compared_at = self._clock()
+            # After Redis has lost everything, each round publishes a part, so that leases do not wait.
+            if self.replace_lost_tickets():
+                more = True
+            else:
+                self._compared_at = self._clock()
             fault_point("relay:compared")
         if self._clock() >= self._partitions_due_at:
             complete = self.keep_partitions()
             self._partitions_due_at = self._clock() + (PARTITION_INTERVAL_S if complete else PARTITION_RETRY_S)
+        return more
+
+    def _publish_new(self) -> bool:
+        for _ in range(MAX_PUBLISHED_BATCHES):
+            tickets = self._ledger.maintenance.unpublished(grace=PUBLISH_GRACE_S)
+            if not tickets:
+                return False
+            publish(self._app, self._ledger, tickets)
+            logger.info("published %d shards", len(tickets))
+        return True
 
     def keep_partitions(self) -> bool:
         """Make the partitions that will be needed.
@@ -127,19 +143,23 @@ class Relay:
         return not partitions.skipped
 
     def replace_lost_tickets(self) -> int:
-        """Publish again as many messages as are missing in Redis.
+        """Publish again what Redis has lost.
 
-        A queue with at least as many messages as shards wait for has lost none, or has duplicates that hide the loss;
-        the difference shows once workers have taken those. So no shard is forgotten, and a queue cannot grow by more
-        than was lost.
+        Redis gives out the messages of a queue and priority in the order in which they were published. So a shard that
+        waits although later messages are next has lost its message, or a worker holds it; publishing it again does no
+        harm. A loss that no later message has overtaken costs nothing yet. However many shards wait, only the next
+        messages and the lost shards are read.
 
-        :returns: how many shards were published again.
+        :returns: how many shards were published again. There may be more.
         """
         replaced = 0
-        for queue, waiting in self._ledger.maintenance.count_waiting(grace=CLAIM_GRACE_S).items():
-            missing = waiting - self._queued(queue)
-            if missing > 0:
-                tickets = self._ledger.maintenance.longest_waiting(queue, grace=CLAIM_GRACE_S, messages=missing)
+        for queue, priority in self._ledger.maintenance.waiting_queues(QUEUES, grace=CLAIM_GRACE_S):
+            upcoming = peek(self._app, queue, priority)
+            fault_point("relay:peeked")
+            tickets = self._ledger.maintenance.lost(
+                *(queue, priority, upcoming.messages), complete=upcoming.complete, grace=CLAIM_GRACE_S
+            )
+            if tickets:
                 publish(self._app, self._ledger, tickets)
                 logger.warning("published %d shards again: their tickets are not in Redis", len(tickets))
                 replaced += len(tickets)
@@ -148,22 +168,16 @@ class Relay:
     def _lead(self, conn: Connection) -> None:
         conn.execute(statements.channels.LISTEN_TICKETS)
         while not self._stopping.is_set():
+            more = False
             try:
-                self.step()
+                more = self.step()
             except ServiceUnavailable as error:
                 logger.warning("%s; trying again", error)
                 self._stopping.wait(RETRY_INTERVAL_S)
             self._ledger.maintenance.prove_lead(conn)
             # Raises if the connection is gone, and with it the lead.
-            for _ in conn.notifies(timeout=ROUND_INTERVAL_S, stop_after=1):
+            for _ in conn.notifies(timeout=0.0 if more else ROUND_INTERVAL_S, stop_after=1):
                 pass
-
-    def _queued(self, queue: str) -> int:
-        try:
-            with self._app.connection_for_write() as connection:
-                return int(self._app.amqp.queues[queue](connection.default_channel).queue_declare().message_count)
-        except (OperationalError, RedisError, OSError) as error:
-            raise ServiceUnavailable(f"Redis cannot be reached: {type(error).__name__}") from error
 
 
 def main() -> int:

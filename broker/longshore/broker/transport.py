@@ -127,6 +127,19 @@ class CheckedChannel(kombu_redis.Channel):
                 payload["data"] = None  # kombu passes over it
         return payload
 
+    def peek(self, queue: str, priority: int, count: int) -> list[bytes]:
+        """The messages that workers take next, in this order, without taking them.
+
+        :param priority: the broker's.
+        :param count: the most messages.
+        """
+        # kombu adds its prefix to the keys of some commands, and not to that of this one.
+        name = self._q_for_pri(queue, priority)  # type: ignore[no-untyped-call]
+        key = f"{self.global_keyprefix}{name}"
+        with self.conn_or_acquire() as client:
+            messages: list[bytes] = client.lrange(key, -count, -1)
+        return messages[::-1]
+
     def repair(self, error: ResponseError) -> None:
         """If somebody has put a value of another type in the place of a queue, remove it: nothing else would."""
         if is_wrong_type(error):

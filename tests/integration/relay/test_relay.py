@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import random
+from base64 import b64decode
+from dataclasses import replace
 
+import msgpack
 import pytest
+import redis
 from celery import Celery
 
 from longshore.broker.publishing import publish
 from longshore.broker.relay import Relay
+from longshore.broker.tickets import parse_shard_ids
+from longshore.broker.upcoming import MAX_PEEKED
 from longshore.shared.ledger.jobs.submission import tickets_of
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.shards.batching import MAX_BATCH_SHARDS
 from longshore.shared.settings import Settings
 from longshore.shared.vocabulary import State
-from tests.integration.queued import flat, lose_all, message_count, pass_time, submit_published, take_all, train_jobs
+from tests.integration.queued import (
+    Name,
+    flat,
+    lose_all,
+    message_count,
+    pass_time,
+    submit_published,
+    take_all,
+    train_jobs,
+)
 from tests.integration.support import LEASE, claim, expire, new_job, submit
 
 
@@ -127,7 +143,7 @@ def test_whichever_tickets_are_lost_all_shards_are_run(app: Celery, ledger: Ledg
     assert waiting == set()
 
 
-def test_what_hides_behind_doubled_tickets_is_found_when_they_are_used_up(app: Celery, ledger: Ledger) -> None:
+def test_what_hides_behind_doubled_tickets_is_found(app: Celery, ledger: Ledger) -> None:
     doubled, hidden = train_jobs(2), train_jobs(1)
     submit_published(app, ledger, *hidden)
     take_all(app)
@@ -135,14 +151,84 @@ def test_what_hides_behind_doubled_tickets_is_found_when_they_are_used_up(app: C
     publish(app, ledger, tickets_of(doubled))
     pass_time(ledger)
     relay = Relay(ledger, app)
+    assert relay.replace_lost_tickets() == 1
+    assert relay.replace_lost_tickets() == 0
+    assert sorted(flat(take_all(app))) == sorted([*names * 2, (hidden[0].id, 0)])
+
+
+def submit_in_turn(app: Celery, ledger: Ledger, count: int, priority: int = 4) -> list[Name]:
+    """More messages than the relay looks at, published a minute apart, the first longest ago."""
+    jobs = [new_job(1, kind="train", version=None, priority=priority) for _ in range(count)]
+    names = submit_published(app, ledger, *jobs)
+    with ledger.database.connection() as conn:
+        for age, (job, _) in enumerate(reversed(names)):
+            conn.execute(
+                "UPDATE shards SET published_at = now() - make_interval(mins => %s) WHERE job_id = %s", [age + 1, job]
+            )
+    return names
+
+
+def lose(settings: Settings, *names: Name) -> None:
+    """Remove the messages of some shards from Redis."""
+    with redis.Redis.from_url(settings.redis_url) as client:
+        for key in client.keys("cpu*"):
+            for raw in client.lrange(key, 0, -1):
+                if parse_shard_ids(msgpack.unpackb(b64decode(json.loads(raw)["body"]))[0][0])[0] in names:
+                    client.lrem(key, 1, raw)
+
+
+def test_of_a_long_queue_a_loss_is_found_when_its_turn_has_come(
+    app: Celery, ledger: Ledger, services: Settings
+) -> None:
+    names = submit_in_turn(app, ledger, MAX_PEEKED + 20)
+    relay = Relay(ledger, app)
+    assert relay.replace_lost_tickets() == 0
+    lose(services, names[0], names[1], names[MAX_PEEKED + 10])
+    assert relay.replace_lost_tickets() == 2
+    assert relay.replace_lost_tickets() == 0
+    assert message_count(app) == MAX_PEEKED + 19
+    taken = flat(take_all(app))
+    assert taken[-2:] == names[:2]
+    assert relay.replace_lost_tickets() == MAX_PEEKED + 18  # all that was published long ago and is not there
+    assert names[MAX_PEEKED + 10] in flat(take_all(app))
+
+
+def test_a_loss_of_one_priority_does_not_hide_behind_a_long_queue_of_another(
+    app: Celery, ledger: Ledger, services: Settings
+) -> None:
+    submit_in_turn(app, ledger, MAX_PEEKED + 20)
+    urgent = submit_in_turn(app, ledger, 3, priority=9)
+    relay = Relay(ledger, app)
+    assert relay.replace_lost_tickets() == 0
+    lose(services, urgent[2])
+    assert relay.replace_lost_tickets() == 1
     assert relay.replace_lost_tickets() == 0
 
-    taken = flat(take_all(app))
-    assert sorted(taken) == sorted(names * 2)
-    for job, shard in names:
-        claim(ledger, job, shard)
+
+def test_a_message_that_was_published_again_does_not_make_others_look_lost(app: Celery, ledger: Ledger) -> None:
+    """The first copy is next, and its shard says that it was published a moment ago."""
+    names = submit_in_turn(app, ledger, MAX_PEEKED + 20)
+    (first,) = tickets_of([new_job(1, kind="train", version=None)])
+    publish(app, ledger, [replace(first, job_id=names[0][0])])
+    assert Relay(ledger, app).replace_lost_tickets() == 0
+
+
+def test_foreign_messages_hide_nothing_and_lead_to_nothing(app: Celery, ledger: Ledger, services: Settings) -> None:
+    names = submit_in_turn(app, ledger, 3)
+    lose(services, names[1])
+    with redis.Redis.from_url(services.redis_url) as client:
+        key = next(iter(client.keys("cpu*")))
+        for raw in (
+            b"",
+            b"{}",
+            b"[" * 5000,
+            b'{"headers": {"id": 7}, "body": "x"}',
+            b'{"headers": [], "body": "kJCQ"}',
+        ):
+            client.rpush(key, raw)
+    relay = Relay(ledger, app)
     assert relay.replace_lost_tickets() == 1
-    assert flat(take_all(app)) == [(hidden[0].id, 0)]
+    assert relay.replace_lost_tickets() == 0
 
 
 def test_shards_that_were_lost_together_travel_alone(app: Celery, ledger: Ledger) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from longshore.shared.ledger import statements
@@ -56,17 +57,39 @@ class Maintenance:
                 for row in conn.execute(statements.maintenance.UNPUBLISHED, {"grace": grace, "limit": limit})
             ]
 
-    def count_waiting(self, *, grace: float) -> dict[str, int]:
-        """By queue, the number of messages published more than ``grace`` seconds ago that name unclaimed shards."""
+    def waiting_queues(self, queues: Sequence[str], *, grace: float) -> list[tuple[str, int]]:
+        """The queues and priorities with shards that were published over ``grace`` seconds ago and are unclaimed."""
         with self._database.connection() as conn:
-            rows = conn.execute(statements.maintenance.COUNT_WAITING, {"grace": grace}).fetchall()
-        return {queue: int(count) for queue, count in rows}
+            values = {"queues": list(queues), "grace": grace}
+            rows = conn.execute(statements.maintenance.WAITING_QUEUES, values).fetchall()
+        return [(str(queue), int(priority)) for queue, priority in rows]
 
-    def longest_waiting(self, queue: str, *, grace: float, messages: int) -> list[Ticket]:
-        """The tickets of unclaimed shards in the ``messages`` oldest messages of a queue."""
-        values = {"queue": queue, "grace": grace, "messages": messages}
+    def lost(
+        self,
+        queue: str,
+        priority: int,
+        upcoming: Sequence[tuple[UUID, UUID, int]],
+        *,
+        complete: bool,
+        grace: float,
+        limit: int = 5000,
+    ) -> list[Ticket]:
+        """The tickets of unclaimed shards whose message is not in Redis, published longest ago first.
+
+        :param upcoming: the messages that workers take next, in this order: the id of each, and the job and the index
+            of a shard that it names.
+        :param complete: these are all messages of the queue and the priority. Otherwise only what should have been
+            taken before them is known to be lost.
+        :param grace: seconds that a worker has to claim a shard after taking its message.
+        """
+        values = {
+            **{"queue": queue, "priority": priority, "grace": grace, "all": complete, "limit": limit},
+            "messages": [message for message, _, _ in upcoming],
+            "jobs": [job for _, job, _ in upcoming],
+            "shards": [shard for _, _, shard in upcoming],
+        }
         with self._database.connection() as conn:
-            return [Ticket(*row) for row in conn.execute(statements.maintenance.LONGEST_WAITING, values)]
+            return [Ticket(*row) for row in conn.execute(statements.maintenance.LOST, values)]
 
     @staticmethod
     def prove_lead(conn: Connection) -> None:

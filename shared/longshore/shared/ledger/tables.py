@@ -143,7 +143,21 @@ shards = Table(
     Column("errors", JSONB, nullable=False, server_default=text("'[]'")),
     CheckConstraint(f"state IN ({_STATES})", name="state"),
 )
-Index("shards_queued_idx", shards.c.queue, shards.c.published_at, postgresql_where=text("state = 'queued'"))
+# A queued shard is in one of these two: they say what comes next without reading the others.
+Index(
+    "shards_published_idx",
+    shards.c.queue,
+    shards.c.priority,
+    shards.c.published_at,
+    postgresql_where=text("state = 'queued' AND published_at IS NOT NULL"),
+)
+Index(
+    "shards_unpublished_idx",
+    shards.c.priority.desc(),
+    shards.c.job_id,
+    shards.c.index,
+    postgresql_where=text("state = 'queued' AND published_at IS NULL"),
+)
 Index(
     "shards_batch_key_idx",
     shards.c.batch_key,

@@ -43,7 +43,7 @@ COUNTS = {"rows": 1, "failed": 0}
 #: Every hot statement with its parameters: what workers, the relay, producers and those who wait send all the time.
 HOT: dict[str, Mapping[str, object]] = {
     "attempts.CLAIM": {**CLAIM, **MESSAGE},
-    "attempts.CLAIM_NEXT": {**LEASE, "job": IDS.queued, "queue": "cpu", "priority": 4},
+    "attempts.CLAIM_NEXT": {**LEASE, "job": IDS.queued, "shard": -1, "queue": "cpu", "priority": 4},
     "attempts.RENEW": {**ATTEMPT, "lease": 60.0, "rows": 1},
     "attempts.FAILED_ROWS": {"job": IDS.ended, **RANGE},
     "attempts.FORGET_ROW_ERRORS": {"job": IDS.ended, **RANGE},
@@ -102,8 +102,8 @@ HOT: dict[str, Mapping[str, object]] = {
     "fence.CHECK_FENCE": ATTEMPT,
     "maintenance.PAST_DEADLINE": {},
     "maintenance.UNPUBLISHED": {"grace": 5.0, "limit": 5000},
-    "maintenance.COUNT_WAITING": {"grace": 5.0},
-    "maintenance.LONGEST_WAITING": {"grace": 5.0, "queue": "cpu", "messages": 100},
+    "maintenance.WAITING_QUEUES": {"grace": 5.0, "queues": ["cpu", "gpu"]},
+    "maintenance.LOST": {**MESSAGE, "grace": 5.0, "queue": "cpu", "priority": 4, "all": False, "limit": 100},
     "models.RESOLVE_VERSION": ALIAS,
     "models.RESOLVE_ALIAS": ALIAS,
     "models.RESOLVE_NEWEST": ALIAS,

@@ -80,11 +80,13 @@ class Attempts:
     def claim_next(self, present: Claim, *, worker: str, lease: float) -> Claim | None:
         """Start the first attempt at the next shard of a claim's job, before the shard's ticket has arrived.
 
-        :returns: ``None`` if no shard is queued that was never tried, or a more urgent shard is queued.
+        :returns: ``None`` if no later shard is queued that was never tried, or a more urgent shard is queued.
         """
-        values = {"job": present.job_id, "queue": present.queue, "priority": present.priority}
+        values = {
+            **{"job": present.job_id, "shard": present.shard, "queue": present.queue, "priority": present.priority},
+            **{"worker": worker, "lease": lease},
+        }
         with self._database.connection() as conn:
-            values = {**values, "worker": worker, "lease": lease}
             return records(conn, Claim).execute(statements.attempts.CLAIM_NEXT, values).fetchone()
 
     def commit_batch(self, finished: Sequence[Finished], lines: memoryview) -> set[tuple[UUID, int]]:

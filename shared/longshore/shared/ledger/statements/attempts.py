@@ -79,16 +79,20 @@ CLAIM: Final = f"""
     ), {CLAIMED}
 """
 
+#: A shard that is more urgent than the present one, for a worker that serves ``queue``.
+_MORE_URGENT: Final = """
+    urgent.state = 'queued' AND urgent.priority > %(priority)s AND urgent.queue = ANY(ARRAY['cpu', %(queue)s])
+"""
 #: The next shard of a job, for a worker that has just computed one. More urgent shards go first, as in the queue. A
-#: shard that was tried before is left to its own ticket.
+#: shard that was tried before is left to its own ticket, and so are those before the present one: looking for them
+#: would read every shard of the job that has ended.
 CLAIM_NEXT: Final = f"""
     WITH free AS MATERIALIZED (
         SELECT job_id, index FROM shards
-        WHERE job_id = %(job)s AND state = 'queued' AND attempt = 0 AND action = 'infer' AND batch_key IS NULL
-          AND NOT EXISTS (
-              SELECT FROM shards AS urgent
-              WHERE urgent.state = 'queued' AND urgent.priority > %(priority)s AND urgent.queue IN ('cpu', %(queue)s)
-          )
+        WHERE job_id = %(job)s AND index > %(shard)s AND state = 'queued' AND attempt = 0 AND action = 'infer'
+          AND batch_key IS NULL
+          AND NOT EXISTS (SELECT FROM shards AS urgent WHERE {_MORE_URGENT} AND published_at IS NOT NULL)
+          AND NOT EXISTS (SELECT FROM shards AS urgent WHERE {_MORE_URGENT} AND published_at IS NULL)
         ORDER BY index LIMIT 1 FOR UPDATE SKIP LOCKED
     ), {CLAIMED}
 """

@@ -20,22 +20,45 @@ UNPUBLISHED: Final = f"""
     LIMIT %(limit)s
 """
 
-#: By queue, the messages that were published before the grace and name a shard that nobody has claimed.
-COUNT_WAITING: Final = """
-    SELECT queue, count(DISTINCT message_id) FROM shards
-    WHERE state = 'queued' AND published_at < now() - make_interval(secs => %(grace)s)
-    GROUP BY queue
+#: The queues and priorities with shards that were published before the grace and that nobody has claimed. Each is
+#: looked up by itself (LIMIT), so the number of rows read does not depend on how many shards are queued.
+WAITING_QUEUES: Final = """
+    SELECT queues.queue, priorities.priority
+    FROM unnest(%(queues)s::text[]) AS queues (queue) CROSS JOIN generate_series(0, 9) AS priorities (priority)
+    CROSS JOIN LATERAL (
+        SELECT FROM shards
+        WHERE state = 'queued' AND shards.queue = queues.queue AND shards.priority = priorities.priority
+          AND published_at < now() - make_interval(secs => %(grace)s)
+        LIMIT 1
+    ) AS waiting
 """
 
-#: The unclaimed shards of the messages that were published longest ago.
-LONGEST_WAITING: Final = f"""
-    WITH oldest AS (
-        SELECT message_id FROM shards
-        WHERE state = 'queued' AND queue = %(queue)s AND published_at < now() - make_interval(secs => %(grace)s)
-        GROUP BY message_id ORDER BY min(published_at), message_id LIMIT %(messages)s
+#: Unclaimed shards of one queue and priority whose messages are not in Redis, those published longest ago first.
+#:
+#: ``messages`` are the messages that workers take next, with one shard of each. Redis gives out messages in the order
+#: in which they were published. So all that was published before the first of them, less the grace, was taken or lost.
+#: A message counts by the moment of its own publication only: ``message_id`` of a shard that was published again is
+#: that of the later message. If no message counts, nothing is known, unless they are ``all`` that the queue has.
+LOST: Final = f"""
+    WITH next AS (
+        SELECT shards.published_at - make_interval(secs => %(grace)s) AS moment
+        FROM unnest(%(messages)b::uuid[], %(jobs)b::uuid[], %(shards)b::int[])
+            WITH ORDINALITY AS peeked (message_id, job_id, index, position)
+        CROSS JOIN LATERAL (
+            SELECT published_at FROM shards
+            WHERE shards.job_id = peeked.job_id AND shards.index = peeked.index
+              AND shards.message_id = peeked.message_id AND published_at IS NOT NULL
+            LIMIT 1
+        ) AS shards
+        ORDER BY position LIMIT 1
     )
     SELECT {TICKET_COLUMNS}
-    FROM shards JOIN oldest ON oldest.message_id = shards.message_id JOIN jobs ON jobs.id = shards.job_id
-    WHERE shards.state = 'queued'
-    ORDER BY shards.priority DESC, shards.job_id, shards.index
+    FROM shards JOIN jobs ON jobs.id = shards.job_id
+    WHERE shards.state = 'queued' AND shards.queue = %(queue)s AND shards.priority = %(priority)s
+      AND shards.published_at < now() - make_interval(secs => %(grace)s)
+      AND shards.published_at < CASE
+          WHEN %(all)s THEN 'infinity' ELSE coalesce((SELECT moment FROM next), '-infinity') END
+      AND shards.message_id <> ALL(%(messages)b::uuid[])
+    ORDER BY shards.published_at, shards.job_id, shards.index
+    LIMIT %(limit)s
 """
