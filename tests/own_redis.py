@@ -18,10 +18,14 @@ class OwnRedis:
     """A Redis without a password, on a socket in ``folder`` and on a port of loopback.
 
     :param arguments: more of its command line.
+    :param program: the server; by default the one that ``longshore up`` would start.
+    :param tls: whether the port needs TLS.
     """
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, program: Path | None = None, tls: bool = False) -> None:
         self._folder = folder
+        self._program = program or find_program(os.environ.get("PATH", os.defpath))
+        self._tls = tls
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
         self.socket = folder / "redis.sock"
@@ -31,10 +35,10 @@ class OwnRedis:
 
     def start(self) -> None:
         """Start it, and return when it answers."""
-        program = find_program(os.environ.get("PATH", os.defpath))
-        arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket)]
+        ports = ["--port", "0", "--tls-port", str(self.port)] if self._tls else ["--port", str(self.port)]
+        arguments = [*ports, "--bind", "127.0.0.1", "--unixsocket", str(self.socket)]
         arguments += ["--save", "", "--dir", str(self._folder), *self._arguments]
-        self._process = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen([self._program, *arguments], stdout=subprocess.DEVNULL)
         wait_until(self._answers, "the start of Redis")
 
     def kill(self) -> None:
@@ -75,6 +79,17 @@ class OwnRedis:
                 return bool(client.ping())
         except redis.ConnectionError:
             return False
+
+
+def require_tls() -> Path:
+    """A server that was built with TLS. The one of the wheel may be without."""
+    candidates = [find_program(os.environ.get("PATH", os.defpath)), Path("/usr/bin/redis-server")]
+    for program in candidates:
+        if program.exists():
+            libraries = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
+            if "libssl" in libraries:
+                return program
+    raise AssertionError("no redis-server with TLS; install Debian's package redis-server")
 
 
 def _free_port() -> int:

@@ -13,20 +13,24 @@ from celery import Celery
 from longshore.broker.inbound.control import remote_control
 from longshore.broker.priorities import PRIORITY_STEPS
 from longshore.broker.queues import QUEUES
+from longshore.broker.redis_address import parse_redis_url
 from longshore.broker.transport import AMQP
 from longshore.shared.settings import Settings
 
 #: Seconds after which Redis delivers an unacknowledged ticket again. A run that takes longer is not disturbed: the
 #: duplicate finds its shard claimed. The shortest timeout of all clients applies, so it is set only here.
 VISIBILITY_TIMEOUT_S = 3600
-#: Seconds to connect to Redis. If Redis is down, a submit call returns only after this time: keep it short.
-CONNECT_TIMEOUT_S = 2
 
 
 def make_app(settings: Settings) -> Celery:
-    """Make the Celery app of one cluster. It connects when it is first used."""
-    app = Celery("longshore", broker=settings.redis_url, amqp=AMQP, set_as_current=False)
+    """Make the Celery app of one cluster. It connects when it is first used.
+
+    :raises InvalidInput: the address of Redis has another form.
+    """
+    address = parse_redis_url(settings.redis_url)
+    app = Celery("longshore", broker=address.broker_url, amqp=AMQP, set_as_current=False)
     app.conf.update(
+        broker_use_ssl=address.tls,
         task_default_queue=QUEUES[0],
         # Nothing is ever unpickled.
         task_serializer="msgpack",
@@ -55,11 +59,10 @@ def make_app(settings: Settings) -> Celery:
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
             "priority_steps": list(PRIORITY_STEPS),
             "queue_order_strategy": "priority",
-            "socket_connect_timeout": CONNECT_TIMEOUT_S,
             "connect_retries_timeout": 1,
             "interval_start": 0.1,
             "interval_step": 0.2,
-            "health_check_interval": 30,
+            **address.transport_options,
             "remote_control": str(remote_control(os.environ)),
         },
         enable_utc=True,

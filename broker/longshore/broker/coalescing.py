@@ -17,13 +17,13 @@ from dataclasses import replace
 from typing import Final
 
 from celery import Celery
-from redis import Redis
 
-from longshore.broker.app import CONNECT_TIMEOUT_S
 from longshore.broker.coalescing_key import CoalescingKey
 from longshore.broker.publishing import put
+from longshore.broker.redis_address import parse_redis_url
 from longshore.broker.redis_errors import redis_errors
 from longshore.broker.tickets import Message
+from longshore.shared.settings import Settings
 
 #: Seconds until a message that no worker has taken no longer stands for others.
 KEY_TTL_S: Final = 5
@@ -33,11 +33,13 @@ _PREFIX: Final = "longshore:coalesce:"
 class Coalescer:
     """The coalescing keys of one cluster. Safe to share between threads, and usable after a fork."""
 
-    def __init__(self, app: Celery) -> None:
+    def __init__(self, app: Celery, settings: Settings) -> None:
         self._app = app
+        address = parse_redis_url(settings.redis_url)
+        self._prefix = address.prefix + _PREFIX
         # A client of its own: most publishes find the key set, and taking a producer from Celery's pool costs as much
         # as asking Redis.
-        self._redis: Redis = Redis.from_url(app.conf.broker_url, socket_connect_timeout=CONNECT_TIMEOUT_S)
+        self._redis = address.client()
 
     def publish(self, message: Message) -> bool:
         """Publish a message, unless one with the same batch key, queue and priority is in the queue already.
@@ -52,7 +54,7 @@ class Coalescer:
             raise ValueError(f"the shards of message {message.id} have no batch key in common")
         key = str(CoalescingKey(first.queue, first.priority, message.batch_key))
         with redis_errors():
-            if not self._redis.set(_PREFIX + key, str(message.id), nx=True, ex=KEY_TTL_S):
+            if not self._redis.set(self._prefix + key, str(message.id), nx=True, ex=KEY_TTL_S):
                 return False
             with self._app.producer_pool.acquire(block=True) as producer:
                 put(self._app, producer, replace(message, coalescing_key=key))
@@ -64,7 +66,7 @@ class Coalescer:
         :raises ServiceUnavailable: Redis cannot be reached.
         """
         with redis_errors():
-            self._redis.delete(f"{_PREFIX}{key}")
+            self._redis.delete(f"{self._prefix}{key}")
 
     def close(self) -> None:
         """Close the connections."""

@@ -17,7 +17,7 @@ _BY_CLASS: tuple[tuple[type[BaseException], str], ...] = (
     (exceptions.ReadOnlyError, "Redis is read-only: it is a replica, or a failover is under way"),
     (exceptions.OutOfMemoryError, "the memory of Redis is full (maxmemory): remove other data, or raise maxmemory"),
     (exceptions.BusyLoadingError, "Redis is loading its data"),
-    (exceptions.AuthenticationError, "Redis refuses the user or the password"),
+    (exceptions.AuthenticationError, "Redis refuses the login: a wrong user or password, or none"),
     (MasterNotFoundError, "no Sentinel knows a reachable master of this name"),
     (exceptions.MovedError, "this is a Redis Cluster, which is not supported: use one Redis, or Sentinel"),
     (exceptions.ClusterDownError, "this is a Redis Cluster, which is not supported: use one Redis, or Sentinel"),
@@ -30,7 +30,6 @@ _BY_TEXT: tuple[tuple[str, str], ...] = (
     ("OOM ", "the memory of Redis is full (maxmemory): remove other data, or raise maxmemory"),
     ("READONLY", "Redis is read-only: it is a replica, or a failover is under way"),
     ("WRONGTYPE", "a key of Longshore holds a value of another type"),
-    ("NOAUTH", "Redis needs a password"),
     ("CERTIFICATE_VERIFY_FAILED", "the certificate of Redis is not valid here: set ssl_ca_certs to its authority"),
     ("MASTERDOWN", "the replica has lost its master"),
     ("SELECT is not allowed in cluster mode", "this is a Redis Cluster, which is not supported: use one Redis"),
@@ -60,13 +59,17 @@ def is_wrong_type(error: BaseException) -> bool:
     return any(str(cause).startswith("WRONGTYPE") or "WRONGTYPE" in str(cause) for cause in _chain(error))
 
 
+class RedisUnavailable(ServiceUnavailable):
+    """Redis cannot be reached, or refuses what is asked of it."""
+
+
 @contextmanager
 def redis_errors() -> Iterator[None]:
-    """:raises ServiceUnavailable: Redis cannot be reached, or refuses what is asked of it."""
+    """:raises RedisUnavailable: Redis cannot be reached, or refuses what is asked of it."""
     try:
         yield
     except (BatchPublishError, OperationalError, exceptions.RedisError, OSError) as error:
-        raise ServiceUnavailable(describe(error)) from error
+        raise RedisUnavailable(describe(error)) from error
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

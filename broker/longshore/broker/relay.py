@@ -26,8 +26,12 @@ from celery import Celery
 
 from longshore.broker.app import make_app
 from longshore.broker.logs import configure_logging
+from longshore.broker.outages import Outage
 from longshore.broker.publishing import publish
 from longshore.broker.queues import QUEUES
+from longshore.broker.redis_address import RedisAddress, parse_redis_url
+from longshore.broker.redis_errors import RedisUnavailable
+from longshore.broker.sharing import OtherCluster
 from longshore.broker.upcoming import peek
 from longshore.shared.errors import LongshoreError, ServiceUnavailable
 from longshore.shared.fault_point import fault_point
@@ -63,13 +67,25 @@ class Relay:
 
     :param ledger: the ledger of its cluster.
     :param app: the Celery app it publishes with.
+    :param address: of Redis, to notice another cluster there; ``None`` to look for none.
     :param clock: seconds that pass as on a clock that nobody sets.
     """
 
-    def __init__(self, ledger: Ledger, app: Celery, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        app: Celery,
+        address: RedisAddress | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._ledger = ledger
         self._app = app
         self._clock = clock
+        self._address = address
+        self._others: OtherCluster | None = None
+        self._shared = False
+        self._outage = Outage("Redis", logger)
         self._stopping = threading.Event()
         self._compared_at = -math.inf
         self._partitions_due_at = -math.inf
@@ -107,18 +123,20 @@ class Relay:
         if advanced := self._ledger.chains.advance():
             logger.info("%d chained jobs were queued, or ended with the job before them", advanced)
         fault_point("relay:chains_advanced")
+        if self._clock() >= self._partitions_due_at:
+            complete = self.keep_partitions()
+            self._partitions_due_at = self._clock() + (PARTITION_INTERVAL_S if complete else PARTITION_RETRY_S)
+        # All that needs Redis comes last: it may fail, or take as long as the limits of its connections.
         more = self._publish_new()
         fault_point("relay:published")
         if self._clock() - self._compared_at >= COMPARE_INTERVAL_S:
+            self._look_for_another_cluster()
             # After Redis has lost everything, each round publishes a part, so that leases do not wait.
             if self.replace_lost_tickets():
                 more = True
             else:
                 self._compared_at = self._clock()
             fault_point("relay:compared")
-        if self._clock() >= self._partitions_due_at:
-            complete = self.keep_partitions()
-            self._partitions_due_at = self._clock() + (PARTITION_INTERVAL_S if complete else PARTITION_RETRY_S)
         return more
 
     def _publish_new(self) -> bool:
@@ -171,6 +189,10 @@ class Relay:
             more = False
             try:
                 more = self.step()
+                self._outage.ended()
+            except RedisUnavailable as error:
+                self._outage.began(str(error))
+                self._stopping.wait(RETRY_INTERVAL_S)
             except ServiceUnavailable as error:
                 logger.warning("%s; trying again", error)
                 self._stopping.wait(RETRY_INTERVAL_S)
@@ -178,6 +200,20 @@ class Relay:
             # Raises if the connection is gone, and with it the lead.
             for _ in conn.notifies(timeout=0.0 if more else ROUND_INTERVAL_S, stop_after=1):
                 pass
+
+    def _look_for_another_cluster(self) -> None:
+        if self._address is None:
+            return
+        if self._others is None:
+            identity = self._ledger.queries.identity()
+            if identity is None:  # this user of Postgres may not know it
+                self._address = None
+                return
+            self._others = OtherCluster(self._address, identity)
+        advice = self._others.mark()
+        if advice is not None and not self._shared:
+            logger.error("%s", advice)
+        self._shared = advice is not None
 
 
 def main() -> int:
@@ -188,11 +224,12 @@ def main() -> int:
     configure_logging()
     try:
         settings = load_settings()
+        address = parse_redis_url(settings.redis_url)
     except LongshoreError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     with Ledger(settings.database_url, "longshore relay", plan_anew=True) as ledger:
-        relay = Relay(ledger, make_app(settings))
+        relay = Relay(ledger, make_app(settings), address)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: relay.stop())
         relay.run()

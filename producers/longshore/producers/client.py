@@ -34,6 +34,7 @@ from longshore.shared.vocabulary import State
 if TYPE_CHECKING:
     from celery import Celery
 
+    from longshore.broker.circuit_breaker import CircuitBreaker
     from longshore.broker.coalescing import Coalescer
     from longshore.producers.options.keywords import (
         CrossValidateOptions,
@@ -270,10 +271,16 @@ class Client:
         return make_app(self.settings)
 
     @cached_property
+    def _redis(self) -> CircuitBreaker:
+        from longshore.broker.circuit_breaker import CircuitBreaker
+
+        return CircuitBreaker()
+
+    @cached_property
     def _coalescer(self) -> Coalescer:
         from longshore.broker.coalescing import Coalescer
 
-        return Coalescer(self._app)
+        return Coalescer(self._app, self.settings)
 
     def _requeue(self, tickets: Sequence[Ticket]) -> None:
         messages = list(pack_messages(tickets))
@@ -286,7 +293,8 @@ class Client:
         if not tickets:  # idempotency keys had made all of the jobs before
             return
         try:
-            self._coalescer.publish(Message(tickets))
+            with self._redis.call():
+                self._coalescer.publish(Message(tickets))
         except ServiceUnavailable as error:
             log.warning("%s; the jobs are safe, and the relay will queue them", error)
 
@@ -294,7 +302,8 @@ class Client:
         from longshore.broker.publishing import send
 
         try:
-            send(self._app, messages)
+            with self._redis.call():
+                send(self._app, messages)
         except ServiceUnavailable as error:
             log.warning("%s; the jobs are safe, and the relay will queue them", error)
             tickets = [ticket for message in messages for ticket in message.tickets]
@@ -304,11 +313,13 @@ class Client:
         return f"<Client {_location(self.settings.database_url)} as {self.settings.producer}>"
 
     def _repr_html_(self) -> str:
+        from longshore.broker.redis_address import parse_redis_url
+
         rows = {
             "producer": self.settings.producer,
             "home": self.settings.home,
             "Postgres": _location(self.settings.database_url),
-            "Redis": _location(self.settings.redis_url),
+            "Redis": parse_redis_url(self.settings.redis_url).location,
             "store": public(self.settings.store),
         }
         return html_table("Longshore client", rows)

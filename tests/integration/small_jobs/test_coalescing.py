@@ -28,8 +28,8 @@ KEY = CoalescingKey("cpu", 4, BATCH_KEY)
 
 
 @pytest.fixture
-def coalescer(app: Celery) -> Coalescer:
-    return Coalescer(app)
+def coalescer(app: Celery, services: Settings) -> Coalescer:
+    return Coalescer(app, services)
 
 
 @pytest.fixture
@@ -138,7 +138,8 @@ def test_shards_without_a_common_batch_key_are_refused(coalescer: Coalescer) -> 
 def test_an_unreachable_redis_raises_service_unavailable(services: Settings, ledger: Ledger) -> None:
     from longshore.broker.app import make_app
 
-    app = make_app(replace(services, redis_url="redis://127.0.0.1:1/0"))
+    away = replace(services, redis_url="redis://127.0.0.1:1/0")
+    app = make_app(away)
     with pytest.raises(ServiceUnavailable, match="Redis cannot be reached"):
-        submit(ledger, Coalescer(app))
+        submit(ledger, Coalescer(app, away))
     app.close()

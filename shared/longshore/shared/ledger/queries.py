@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from uuid import UUID
 
+from psycopg.errors import InsufficientPrivilege
+
 from longshore.shared.errors import UnknownJob
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, records
@@ -101,6 +103,15 @@ class Queries:
         with self._database.connection() as conn:
             row = conn.execute(statements.installation.SERVER_VERSION).fetchone()
         return "" if row is None else str(row[0]).split()[0]
+
+    def identity(self) -> str | None:
+        """What tells this cluster from another; ``None`` if this user of Postgres may not know the server's."""
+        with self._database.connection() as conn:
+            try:
+                row = conn.execute(statements.installation.IDENTITY).fetchone()
+            except InsufficientPrivilege:
+                return None
+        return None if row is None else str(row[0])
 
     def schema_revision(self) -> str | None:
         """The newest migration that was applied; ``None`` if there is none.

@@ -40,7 +40,7 @@ def start_child(shown: Shown) -> WorkerContext:
     importlib.import_module("longshore.workers.execution")
     worker = WorkerSettings.load()
     events = ProgressEvents(app, worker.name)
-    context = assemble_context(settings, worker, publish_planned, Coalescer(app), events, shown)
+    context = assemble_context(settings, worker, publish_planned, Coalescer(app, settings), events, shown)
     context.draining.listen()
     freeze_heap()
     return context

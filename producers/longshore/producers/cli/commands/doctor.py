@@ -41,8 +41,9 @@ def _check_cluster(options: Options) -> Iterator[Check]:
         yield failed("cluster", error)
         return
     from longshore.producers.cli.checks.ledger import check_postgres, check_relay, check_schema, check_workers
+    from longshore.producers.cli.checks.redis import check_redis
     from longshore.producers.cli.checks.remote_control import check_remote_control
-    from longshore.producers.cli.checks.services import check_redis, check_store
+    from longshore.producers.cli.checks.store import check_store
 
     checks: dict[str, Callable[[Settings], Check]] = {
         "home": check_space,

@@ -143,15 +143,13 @@ def _read_home(settings: Settings) -> Status | None:
 
 
 def _addresses(settings: Settings) -> dict[str, object]:
-    from urllib.parse import urlsplit
-
+    from longshore.broker.redis_address import parse_redis_url
     from longshore.shared.ledger.database import Database
     from longshore.shared.store.address import public
 
-    redis = urlsplit(settings.redis_url)
     fields = {
         "home": settings.home,
-        "redis": f"{redis.hostname or 'localhost'}:{redis.port or 6379}",
+        "redis": parse_redis_url(settings.redis_url).location,
         "postgres": Database(settings.database_url).address,
         "store": public(settings.store),
     }

@@ -17,7 +17,8 @@ from longshore.producers.cli.checks.installation import (
     check_space,
     space_level,
 )
-from longshore.producers.cli.checks.services import check_store, parse_release
+from longshore.producers.cli.checks.redis import parse_release
+from longshore.producers.cli.checks.store import check_store
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.settings import Settings
 
