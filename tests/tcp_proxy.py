@@ -79,12 +79,20 @@ class TcpProxy:
     @contextmanager
     def refusing(self) -> Iterator[None]:
         """All connections are cut, and new ones are cut at once."""
-        self._refusing = True
+        self.refuse()
         self.cut()
         try:
             yield
         finally:
-            self._refusing = False
+            self.accept()
+
+    def refuse(self) -> None:
+        """From now on, new connections are cut at once; those that there are stay."""
+        self._refusing = True
+
+    def accept(self) -> None:
+        """From now on, new connections pass again."""
+        self._refusing = False
 
     @contextmanager
     def losing_answers(self, when: Callable[[bytes], bool]) -> Iterator[None]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 
 from celery import Celery
+from kombu import pools
 
 from longshore.broker.inbound.control import remote_control
 from longshore.broker.priorities import PRIORITY_STEPS
 from longshore.broker.queues import QUEUES
 from longshore.broker.redis_address import parse_redis_url
 from longshore.broker.transport import AMQP
+from longshore.shared import forks
 from longshore.shared.settings import Settings
 
 #: Seconds after which Redis delivers an unacknowledged ticket again. A run that takes longer is not disturbed: the
@@ -68,3 +70,15 @@ def make_app(settings: Settings) -> Celery:
         enable_utc=True,
     )
     return app
+
+
+def forget_parent(app: Celery) -> None:
+    """In a forked child: keep an app of the parent from being used or freed; see :mod:`longshore.shared.forks`.
+
+    Celery takes its connections from pools of the whole process, which it empties only after a fork by
+    :mod:`multiprocessing`.
+    """
+    forks.keep(app)
+    for group in (pools.connections, pools.producers):
+        forks.keep(dict(group))
+        group.clear()

@@ -35,9 +35,8 @@ from longshore.broker.sharing import OtherCluster
 from longshore.broker.upcoming import peek
 from longshore.shared.errors import LongshoreError, ServiceUnavailable
 from longshore.shared.fault_point import fault_point
-from longshore.shared.ledger import statements
-from longshore.shared.ledger.database import Connection
 from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.postgres.connection import LedgerConnection
 from longshore.shared.settings import load_settings
 
 logger = logging.getLogger(__name__)
@@ -183,8 +182,8 @@ class Relay:
                 replaced += len(tickets)
         return replaced
 
-    def _lead(self, conn: Connection) -> None:
-        conn.execute(statements.channels.LISTEN_TICKETS)
+    def _lead(self, conn: LedgerConnection) -> None:
+        listener = self._ledger.notifications.tickets(conn)
         while not self._stopping.is_set():
             more = False
             try:
@@ -198,8 +197,7 @@ class Relay:
                 self._stopping.wait(RETRY_INTERVAL_S)
             self._ledger.maintenance.prove_lead(conn)
             # Raises if the connection is gone, and with it the lead.
-            for _ in conn.notifies(timeout=0.0 if more else ROUND_INTERVAL_S, stop_after=1):
-                pass
+            listener.wait(0.0 if more else ROUND_INTERVAL_S)
 
     def _look_for_another_cluster(self) -> None:
         if self._address is None:

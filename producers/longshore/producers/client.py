@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from datetime import timedelta
-from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, NoReturn, Unpack
 from uuid import UUID
 
 from longshore.broker.tickets import Message, pack_messages, tickets_by_message
@@ -20,6 +21,7 @@ from longshore.producers.requests import CrossValidate, Evaluate, Infer, Request
 from longshore.producers.then import Then
 from longshore.producers.ttl_cache import TtlCache
 from longshore.producers.waiting import wait_all
+from longshore.shared import forks
 from longshore.shared.durations import parse_duration
 from longshore.shared.errors import InvalidInput, ServiceUnavailable, UnknownJob
 from longshore.shared.ledger.jobs.submission import tickets_of
@@ -54,7 +56,8 @@ log = logging.getLogger(__name__)
 
 
 class Client:
-    """A producer's connection to a cluster. Threads may share one.
+    """A producer's connection to a cluster. Threads may share one, and so may the children of a fork, which open their
+    own connections. It cannot be pickled.
 
     Without arguments it finds the cluster by ``LONGSHORE_REDIS_URL``, ``LONGSHORE_DATABASE_URL`` and
     ``LONGSHORE_STORE``, or else the home that is up.
@@ -77,6 +80,13 @@ class Client:
             redis_url=redis_url, database_url=database_url, store=store, home=home, producer=producer
         )
         self._ledger = Ledger(self.settings.database_url, "longshore client")
+        # Made when they are first needed.
+        self._making = threading.RLock()
+        self._made_app: Celery | None = None
+        self._made_coalescer: Coalescer | None = None
+        self._made_models: ModelsClient | None = None
+        self._made_breaker: CircuitBreaker | None = None
+        forks.call_after_fork(self)
         #: What was looked up for the last requests, so that the next of the same version need not.
         self._targets: TtlCache[Target] = TtlCache()
 
@@ -162,7 +172,12 @@ class Client:
     def submit_many(self, requests: Iterable[Request]) -> list[Job]:
         """Submit many jobs in one transaction: all of them are durable, or none is.
 
+        If the connection to Postgres is lost meanwhile, the call finds out by itself whether the jobs are there, and
+        submits them if not.
+
         :returns: the jobs, in the order of the requests.
+        :raises SubmissionUncertain: it could not find out for half a minute. The error has the ids that the jobs have
+            if they were submitted.
         :raises InvalidInput: as for :meth:`infer`; of several requests, the field names which: ``requests[7].model``.
         """
         # Brings NumPy and Arrow, which a client that only looks at jobs does not need.
@@ -206,10 +221,13 @@ class Client:
         """
         wait_all(self._ledger, [job.id for job in jobs], timeout)
 
-    @cached_property
+    @property
     def models(self) -> ModelsClient:
         """The models, their versions and aliases."""
-        return ModelsClient(self._ledger, Store(self.settings.store), self.settings.producer)
+        with self._making:
+            if self._made_models is None:
+                self._made_models = ModelsClient(self._ledger, Store(self.settings.store), self.settings.producer)
+            return self._made_models
 
     def prune(self, older_than: str | timedelta, *, dry_run: bool = False) -> Pruned:
         """Remove the results, row errors and inline rows of jobs that were submitted longer ago. The jobs stay.
@@ -242,10 +260,23 @@ class Client:
     def close(self) -> None:
         """Give the connections back."""
         self._ledger.close()
-        if "_coalescer" in self.__dict__:
-            self._coalescer.close()
-        if "_app" in self.__dict__:
-            self._app.close()
+        if self._made_coalescer is not None:
+            self._made_coalescer.close()
+        if self._made_app is not None:
+            self._made_app.close()
+
+    def forget_parent(self) -> None:
+        """In a forked child: see :mod:`longshore.shared.forks`. The ledger forgets its connections itself."""
+        self._making = threading.RLock()
+        forks.keep((self._made_coalescer, self._made_models))
+        if self._made_app is not None:
+            from longshore.broker.app import forget_parent
+
+            forget_parent(self._made_app)
+        self._made_app = self._made_coalescer = self._made_models = self._made_breaker = None
+
+    def __reduce__(self) -> NoReturn:
+        raise forks.refuse_pickling(self, "make a Client in each process; a child of a fork can use this one")
 
     def _job(self, id: UUID, record: JobRecord | None = None) -> Job:
         return Job(id, self._ledger, self._requeue, record, self._then)
@@ -264,27 +295,40 @@ class Client:
 
         return Then(submit)
 
-    @cached_property
+    @property
     def _app(self) -> Celery:
-        from longshore.broker.app import make_app
+        with self._making:
+            if self._made_app is None:
+                from longshore.broker.app import make_app
 
-        return make_app(self.settings)
+                self._made_app = make_app(self.settings)
+            return self._made_app
 
-    @cached_property
+    @property
     def _redis(self) -> CircuitBreaker:
-        from longshore.broker.circuit_breaker import CircuitBreaker
+        with self._making:
+            if self._made_breaker is None:
+                from longshore.broker.circuit_breaker import CircuitBreaker
 
-        return CircuitBreaker()
+                self._made_breaker = CircuitBreaker()
+            return self._made_breaker
 
-    @cached_property
+    @property
     def _coalescer(self) -> Coalescer:
-        from longshore.broker.coalescing import Coalescer
+        with self._making:
+            if self._made_coalescer is None:
+                from longshore.broker.coalescing import Coalescer
 
-        return Coalescer(self._app, self.settings)
+                self._made_coalescer = Coalescer(self._app, self.settings)
+            return self._made_coalescer
 
     def _requeue(self, tickets: Sequence[Ticket]) -> None:
         messages = list(pack_messages(tickets))
-        self._ledger.submissions.mark_published(tickets_by_message(messages))
+        try:
+            self._ledger.submissions.mark_published(tickets_by_message(messages))
+        except ServiceUnavailable as error:
+            log.warning("%s; the jobs are safe, and the relay will queue them", error)
+            return
         self._send(messages)
 
     def _publish_coalesced(self, message: Message, made: AbstractSet[UUID]) -> None:
@@ -307,7 +351,9 @@ class Client:
         except ServiceUnavailable as error:
             log.warning("%s; the jobs are safe, and the relay will queue them", error)
             tickets = [ticket for message in messages for ticket in message.tickets]
-            self._ledger.attempts.give_back([(ticket.job_id, ticket.shard) for ticket in tickets])
+            # Without Postgres, the relay finds that Redis lacks the messages.
+            with suppress(ServiceUnavailable):
+                self._ledger.attempts.give_back([(ticket.job_id, ticket.shard) for ticket in tickets])
 
     def __repr__(self) -> str:
         return f"<Client {_location(self.settings.database_url)} as {self.settings.producer}>"

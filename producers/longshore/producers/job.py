@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 from uuid import UUID
 
 from longshore.producers.reporting.progress import Progress, progress_of, unit
 from longshore.producers.then import Then
 from longshore.producers.waiting import wait_for
+from longshore.shared import forks
 from longshore.shared.errors import InvalidInput, JobFailed
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord, Ticket, TrialRecord
@@ -277,6 +278,9 @@ class Job:
         ids = self._ledger.submissions.submit([new], [])
         self._publish(list(tickets_of([new])))
         return Job(ids[0], self._ledger, self._publish)
+
+    def __reduce__(self) -> NoReturn:
+        raise forks.refuse_pickling(self, "pass job.id, and ask a Client there for client.job(id)")
 
     def __repr__(self) -> str:
         # Without a query: a repr must work in logs and tracebacks, and when Postgres is away.

@@ -56,17 +56,18 @@ def wait_all(ledger: Ledger, jobs: Sequence[UUID], timeout: float | None) -> Non
 def _wait(ledger: Ledger, pending: set[UUID], timeout: float | None, check: Callable[[set[UUID]], set[UUID]]) -> None:
     """Call ``check``, which returns the jobs that have ended, at the start and after each notification."""
     deadline = None if timeout is None else time.monotonic() + timeout
-    last_contact = time.monotonic()
+    away_since: float | None = None
     while pending:
         try:
             with ledger.notifications.jobs() as watch:
                 pending -= check(pending)
-                last_contact = time.monotonic()
+                away_since = None
                 while pending:
                     pending -= check(_changed(watch, pending, deadline))
-                    last_contact = time.monotonic()
         except ServiceUnavailable:
-            if time.monotonic() > min(last_contact + OUTAGE_TIMEOUT_S, deadline or float("inf")):
+            now = time.monotonic()
+            away_since = now if away_since is None else away_since
+            if now > min(away_since + OUTAGE_TIMEOUT_S, float("inf") if deadline is None else deadline):
                 raise
             time.sleep(RECONNECT_INTERVAL_S)
 

@@ -7,7 +7,9 @@ LongshoreError
 │   └── ResultsPruned
 ├── ServiceUnavailable      Redis, Postgres, the store or the home cannot be reached (exit code 3)
 │   ├── NoCluster
-│   └── LedgerBusy
+│   ├── LedgerBusy
+│   └── SubmissionUncertain
+├── LedgerRefused           Postgres refused a statement of Longshore (exit code 1)
 ├── HomeError               the embedded home cannot be used in its current state (exit code 3)
 ├── JobFailed               a job that was waited for did not succeed (exit code 1)
 ├── WaitTimeout             a job that was waited for has not ended yet (exit code 1)
@@ -18,6 +20,9 @@ LongshoreError
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
 
 
 class LongshoreError(Exception):
@@ -66,6 +71,21 @@ class NoCluster(ServiceUnavailable):
 
 class LedgerBusy(ServiceUnavailable):
     """Call again when the named table is no longer in use. Work that was done so far is not lost."""
+
+
+class SubmissionUncertain(ServiceUnavailable):
+    """Ask for the jobs with ``client.job(id)`` before you submit them again: they may have been submitted.
+
+    :param jobs: the ids that the jobs have if they were submitted: all of them, or none.
+    """
+
+    def __init__(self, message: str, jobs: Sequence[UUID]) -> None:
+        super().__init__(message)
+        self.jobs = list(jobs)
+
+
+class LedgerRefused(LongshoreError):
+    """Run ``longshore migrate`` with the release that is in use; if that does not help, report the message."""
 
 
 class HomeError(LongshoreError):

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from longshore.shared.errors import InvalidInput
+from longshore.shared.errors import InvalidInput, LedgerRefused
 from longshore.shared.ledger.jobs.submission import tickets_of
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import NewInput
@@ -35,7 +35,7 @@ def test_what_was_submitted_is_there(ledger: Ledger) -> None:
 
 def test_one_bad_job_keeps_all_of_a_call_out(ledger: Ledger) -> None:
     block = NewInput(id=uuid4(), data=b"rows")
-    with pytest.raises(psycopg.errors.CheckViolation):
+    with pytest.raises(LedgerRefused, match="jobs_priority_check"):
         ledger.submissions.submit([new_job(1), new_job(1, priority=10)], [block])
 
     assert ledger.queries.jobs() == []

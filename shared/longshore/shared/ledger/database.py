@@ -1,55 +1,60 @@
-"""Connections to Postgres, and the translation of its errors."""
+"""The connections to one database."""
 
 from __future__ import annotations
 
-import select
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeAlias, TypeVar
+from typing import Final, NoReturn, TypeVar
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.errors import InsufficientPrivilege, UndefinedTable
-from psycopg.rows import TupleRow, class_row
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg import Cursor
+from psycopg.rows import class_row
 
-from longshore.shared.errors import InvalidInput, ServiceUnavailable
+from longshore.shared import forks
+from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger import statements
+from longshore.shared.ledger.postgres.address import Address
+from longshore.shared.ledger.postgres.connection import ANSWER_TIMEOUT_S, LedgerConnection, connect
+from longshore.shared.ledger.postgres.connection import Connection as Connection
+from longshore.shared.ledger.postgres.errors import ConnectionLost, ReadOnlyServer, translated
+from longshore.shared.ledger.postgres.pool import Pool
+from longshore.shared.ledger.postgres.pooler import check_sessions
+from longshore.shared.ledger.postgres.repeating import pauses, repeat_rolled_back
 
-#: How long to wait for a connection before Postgres counts as unreachable.
-CONNECT_TIMEOUT_S = 10.0
+#: How often a transaction is tried whose connection was lost, and the seconds between two tries at first and at most:
+#: together more than a restart of Postgres takes.
+LOST_TRIES: Final = 8
+LOST_PAUSE_S: Final = 0.1
+LOST_LONGEST_PAUSE_S: Final = 5.0
 
 R = TypeVar("R")
-#: A connection whose rows are tuples.
-Connection: TypeAlias = psycopg.Connection[TupleRow]
+T = TypeVar("T")
 
 
 class Database:
-    """A small pool of connections to one database, opened when first used.
+    """A small pool of connections to one database, opened when first used. A forked child opens its own.
 
     :param url: ``postgresql://user:password@host:port/name``.
     :param application: the client's name in Postgres.
-    :param plan_anew: plan each statement every time it runs; for clients that change many rows at a time.
+    :param plan_anew: plan each statement every time it runs; for clients that change many rows at a time. A plan that
+        was made when the tables were nearly empty reads them from end to end until Postgres analyzes them: with ten
+        thousand small jobs soon after a start, workers took five times as long.
+    :raises InvalidInput: ``url`` is not one of Postgres.
     """
 
     def __init__(self, url: str, application: str = "longshore", max_size: int = 4, *, plan_anew: bool = False) -> None:
-        try:
-            parts = conninfo_to_dict(url)
-        except psycopg.ProgrammingError:
-            # The driver's message would repeat the URL, and with it a password.
-            raise InvalidInput(
-                "database_url", "not a Postgres URL; write postgresql://user:password@host:port/database"
-            ) from None
+        parsed = Address(url, application)
         #: For messages, so without the password.
-        self.address = f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}"
-        self._conninfo = make_conninfo(url, application_name=application, connect_timeout=int(CONNECT_TIMEOUT_S))
-        self._max_size = max_size
-        self._configure = _plan_anew if plan_anew else None
-        self._pool: ConnectionPool[Connection] | None = None
-        # Two threads that use it for the first time must not open two pools.
-        self._opening = threading.Lock()
+        self.address = parsed.name
+        self._conninfo = parsed.conninfo
+        self._plan_anew = plan_anew
+        self._pool = Pool(self._connect, max_size)
+        #: Whether the sessions of a pooler were found to stay.
+        self._checked = False
+        self._checking = threading.Lock()
+        forks.call_after_fork(self)
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
@@ -57,12 +62,18 @@ class Database:
 
         :raises ServiceUnavailable: Postgres cannot be reached, refuses the login, or has no tables yet.
         """
-        with self.translated():
-            with self._opening:
-                pool = self._pool = self._pool or self._open()
-            with pool.connection(timeout=CONNECT_TIMEOUT_S) as conn:
+        with translated(self.address):
+            conn = self._pool.take()
+        try:
+            with translated(self.address, conn):
                 yield conn
                 fault_point("ledger:answered")
+        except ReadOnlyServer:
+            # After a failover, the connections to the old primary are of no use.
+            self._pool.renew()
+            raise
+        finally:
+            self._pool.give_back(conn)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -74,78 +85,94 @@ class Database:
             fault_point("ledger:committed")
 
     @contextmanager
-    def own_connection(self) -> Iterator[Connection]:
-        """A connection outside the pool, for uses that keep it: an advisory lock, LISTEN, a long COPY."""
-        with self.translated(), psycopg.connect(self._conninfo, autocommit=True) as conn:
-            yield conn
+    def own_connection(self, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> Iterator[LedgerConnection]:
+        """A connection outside the pool, for uses that keep it: an advisory lock, LISTEN, a long COPY.
+
+        :param answer_timeout_s: seconds that each answer may take.
+        """
+        with translated(self.address):
+            conn = self._connect()
+        conn.answer_timeout_s = answer_timeout_s
+        try:
+            with translated(self.address, conn):
+                yield conn
+        finally:
+            if not conn.abandoned:
+                conn.close()
+
+    def change(self, work: Callable[[Connection], T]) -> T:
+        """Do ``work`` in a transaction that takes effect once, even if the connection is lost around its COMMIT.
+
+        Postgres is then asked whether the transaction was committed, and if not, it is done again.
+
+        :param work: has no effect outside the transaction; it may be called several times.
+        :raises ConnectionLost: the connection was lost, and Postgres could not be asked for some time. Whether the
+            transaction took effect is not known.
+        """
+        return self._change(work)
+
+    @repeat_rolled_back
+    def _change(self, work: Callable[[Connection], T]) -> T:
+        for pause in [*pauses(LOST_TRIES, LOST_PAUSE_S, LOST_LONGEST_PAUSE_S), None]:
+            done: list[T] = []
+            transaction: str | None = None
+            try:
+                with self.transaction() as conn:
+                    done.append(work(conn))
+                    row = conn.execute(statements.sessions.READ_TRANSACTION).fetchone()
+                    transaction = None if row is None else row[0]
+                return done[0]
+            except ConnectionLost:
+                if done and transaction is not None and self._was_committed(transaction):
+                    return done[0]
+                if pause is None:
+                    raise
+                time.sleep(pause)
+        raise AssertionError("the last try returns or raises")
+
+    def _was_committed(self, transaction: str) -> bool:
+        """Whether a transaction of a lost connection was committed. Waits until it has ended.
+
+        :raises ConnectionLost: Postgres cannot be asked.
+        """
+        last: ServiceUnavailable | None = None
+        for pause in pauses(LOST_TRIES, LOST_PAUSE_S, LOST_LONGEST_PAUSE_S):
+            try:
+                with self.connection() as conn:
+                    row = conn.execute(statements.sessions.READ_OUTCOME, {"transaction": transaction}).fetchone()
+            except ServiceUnavailable as error:
+                last = error
+            else:
+                if row is None or row[0] != "in progress":
+                    return row is not None and row[0] == "committed"
+            time.sleep(pause)
+        reason = last or f"Postgres at {self.address} has not ended the transaction of a lost connection"
+        raise ConnectionLost(f"{reason}; whether the change took effect is not known, so look before you repeat it")
 
     def close(self) -> None:
         """Close every connection. The object can be used again."""
-        with self._opening:
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.close()
+        self._pool.renew()
 
-    def _open(self) -> ConnectionPool[Connection]:
-        with psycopg.connect(self._conninfo):
-            pass  # A wrong address or password fails here at once with its own message, not after the pool's retries.
-        return ConnectionPool(
-            self._conninfo,
-            min_size=1,
-            max_size=self._max_size,
-            open=True,
-            kwargs={"autocommit": True},
-            configure=self._configure,
-            check=_check,
-            name="longshore",
-        )
+    def forget_parent(self) -> None:
+        """In a forked child: see :mod:`longshore.shared.forks`."""
+        self._checking = threading.Lock()
 
-    @contextmanager
-    def translated(self) -> Iterator[None]:
-        """Translate the driver's errors into those of Longshore."""
-        try:
-            yield
-        except UndefinedTable:
-            raise ServiceUnavailable(
-                f"Postgres at {self.address} has no Longshore tables; run `longshore migrate`"
-            ) from None
-        except InsufficientPrivilege as error:
-            raise ServiceUnavailable(f"Postgres at {self.address}: {_first_line(error)}") from None
-        except PoolTimeout:
-            raise ServiceUnavailable(f"Postgres at {self.address} did not answer in {CONNECT_TIMEOUT_S:g} s") from None
-        except psycopg.DataError as error:
-            # Of users' input, only a text with a NUL character gets here: Postgres cannot store it.
-            raise InvalidInput("text", f"Postgres cannot hold it: {_first_line(error)}") from None
-        except psycopg.OperationalError as error:
-            raise ServiceUnavailable(f"Postgres at {self.address} cannot be reached: {_first_line(error)}") from error
+    def __reduce__(self) -> NoReturn:
+        raise forks.refuse_pickling(self, "make one in each process")
+
+    def _connect(self) -> LedgerConnection:
+        conn = connect(self._conninfo, plan_anew=self._plan_anew)
+        if conn.pooled and not self._checked:
+            try:
+                with self._checking:
+                    check_sessions(conn, lambda: connect(self._conninfo), self.address)
+                self._checked = True
+            except BaseException:
+                conn.close()
+                raise
+        return conn
 
 
-def _plan_anew(conn: Connection) -> None:
-    """Cache no plans. A plan that was made when the tables were nearly empty reads them from end to end until Postgres
-    analyzes them: with ten thousand small jobs soon after a start, workers took five times as long.
-    """
-    conn.execute(statements.sessions.PLAN_EVERY_TIME)
-
-
-def is_alive(conn: Connection) -> bool:
-    """Whether an idle connection still works. Postgres is asked only if the connection has received something."""
-    try:
-        _check(conn)
-    except psycopg.OperationalError:
-        return False
-    return True
-
-
-def _check(conn: Connection) -> None:
-    # The end of a connection is received like any message.
-    if conn.closed or select.select([conn.fileno()], [], [], 0)[0]:
-        ConnectionPool.check_connection(conn)
-
-
-def records(conn: Connection, kind: type[R]) -> psycopg.Cursor[R]:
+def records(conn: Connection, kind: type[R]) -> Cursor[R]:
     """A cursor that returns each row as a ``kind``, by column names."""
     return conn.cursor(row_factory=class_row(kind))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -8,6 +8,7 @@ from uuid import UUID
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.locks import RELAY_LOCK, lock_halves
+from longshore.shared.ledger.postgres.repeating import repeat_rolled_back
 from longshore.shared.ledger.records import Ticket
 from longshore.shared.ledger.shards.transitions import end_job, expire_leases
 from longshore.shared.vocabulary import State
@@ -29,8 +30,7 @@ class Maintenance:
         """
         expired = 0
         while True:
-            with self._database.transaction() as conn:
-                count = expire_leases(conn, "the worker was lost: its lease ran out", MAX_EXPIRED)
+            count = self._expire_some()
             expired += count
             if count < MAX_EXPIRED:
                 return expired
@@ -41,9 +41,7 @@ class Maintenance:
             overdue: list[UUID] = [row[0] for row in conn.execute(statements.maintenance.PAST_DEADLINE)]
         ended = 0
         for job in overdue:
-            with self._database.transaction() as conn:
-                conn.execute(statements.cancel_retry.LOCK_SHARDS, {"job": job})
-                ended += end_job(conn, job, State.FAILED, "the job's timeout ran out before it was done")
+            ended += self._end_overdue(job)
         return ended
 
     def unpublished(self, *, grace: float, limit: int = 5000) -> list[Ticket]:
@@ -116,3 +114,14 @@ class Maintenance:
         """Become the one relay that leads, for as long as ``conn`` stays open."""
         row = conn.execute(statements.sessions.TRY_LOCK, {"key": RELAY_LOCK}).fetchone()
         return row is not None and bool(row[0])
+
+    @repeat_rolled_back
+    def _end_overdue(self, job: UUID) -> bool:
+        with self._database.transaction() as conn:
+            conn.execute(statements.cancel_retry.LOCK_SHARDS, {"job": job})
+            return end_job(conn, job, State.FAILED, "the job's timeout ran out before it was done")
+
+    @repeat_rolled_back
+    def _expire_some(self) -> int:
+        with self._database.transaction() as conn:
+            return expire_leases(conn, "the worker was lost: its lease ran out", MAX_EXPIRED)

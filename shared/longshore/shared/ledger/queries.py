@@ -11,6 +11,7 @@ from longshore.shared.errors import UnknownJob
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, records
 from longshore.shared.ledger.locks import RELAY_LOCK, lock_halves
+from longshore.shared.ledger.postgres.repeating import repeat_read
 from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord
 from longshore.shared.ledger.shards.transitions import check_not_pruned
 from longshore.shared.vocabulary import State
@@ -22,6 +23,7 @@ class Queries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @repeat_read
     def job(self, job: UUID) -> JobRecord:
         """:raises UnknownJob: there is no such job."""
         with self._database.connection() as conn:
@@ -30,17 +32,20 @@ class Queries:
             raise UnknownJob("job", f"there is no job {job}")
         return record
 
+    @repeat_read
     def jobs(self, *, state: State | None = None, kind: str | None = None, limit: int = 100) -> list[JobRecord]:
         """The newest jobs, newest first."""
         values = {"state": state, "kind": kind, "limit": limit}
         with self._database.connection() as conn:
             return records(conn, JobRecord).execute(statements.queries.LIST_JOBS, values).fetchall()
 
+    @repeat_read
     def not_ended(self, jobs: list[UUID]) -> set[UUID]:
         """The jobs among these that have not ended; jobs that do not exist are left out."""
         with self._database.connection() as conn:
             return {id_ for (id_,) in conn.execute(statements.queries.READ_NOT_ENDED, {"jobs": jobs})}
 
+    @repeat_read
     def shards(self, job: UUID) -> list[ShardRecord]:
         """The shards of a job, by index."""
         with self._database.connection() as conn:
@@ -61,6 +66,7 @@ class Queries:
             if not count:  # pruning removes all results of a job at once, and may have done so since
                 check_not_pruned(conn, job)
 
+    @repeat_read
     def few_results(self, job: UUID) -> list[tuple[int, str]]:
         """Like :meth:`results`, but all rows at once. For few rows this is faster: it opens no new connection.
 
@@ -72,38 +78,45 @@ class Queries:
                 check_not_pruned(conn, job)
         return [(int(row), str(output)) for row, output in rows]
 
+    @repeat_read
     def row_errors(self, job: UUID, limit: int = 1000) -> list[tuple[int, str]]:
         """(row, error) of the first rows that failed, by row."""
         with self._database.connection() as conn:
             values = {"job": job, "limit": limit}
             return [(row, error) for row, error in conn.execute(statements.queries.LIST_ROW_ERRORS, values)]
 
+    @repeat_read
     def metrics(self, job: UUID) -> list[MetricRecord]:
         """The metrics of a training job, by step and name. If two attempts have reported one, the later one counts."""
         with self._database.connection() as conn:
             return records(conn, MetricRecord).execute(statements.queries.LIST_METRICS, {"job": job}).fetchall()
 
+    @repeat_read
     def named_blobs(self) -> set[str]:
         """The digests of all blobs that models, checkpoints, trials and blocks of inline rows name."""
         with self._database.connection() as conn:
             return {row[0] for row in conn.execute(statements.retention.NAMED_BLOBS)}
 
+    @repeat_read
     def digests_of_jobs(self) -> set[str]:
         """The digests of versions that jobs run or can run again, even if the versions were deleted since."""
         with self._database.connection() as conn:
             return {row[0] for row in conn.execute(statements.retention.DIGESTS_OF_JOBS)}
 
+    @repeat_read
     def count_jobs(self) -> dict[str, int]:
         """The number of jobs in each state. States without jobs are left out."""
         with self._database.connection() as conn:
             return {str(state): int(count) for state, count in conn.execute(statements.installation.COUNT_JOBS)}
 
+    @repeat_read
     def server_version(self) -> str:
         """The version of Postgres, such as ``16.3``."""
         with self._database.connection() as conn:
             row = conn.execute(statements.installation.SERVER_VERSION).fetchone()
         return "" if row is None else str(row[0]).split()[0]
 
+    @repeat_read
     def identity(self) -> str | None:
         """What tells this cluster from another; ``None`` if this user of Postgres may not know the server's."""
         with self._database.connection() as conn:
@@ -113,6 +126,7 @@ class Queries:
                 return None
         return None if row is None else str(row[0])
 
+    @repeat_read
     def schema_revision(self) -> str | None:
         """The newest migration that was applied; ``None`` if there is none.
 
@@ -122,6 +136,7 @@ class Queries:
             row = conn.execute(statements.installation.SCHEMA_REVISION).fetchone()
         return None if row is None else str(row[0])
 
+    @repeat_read
     def relay_silence(self) -> float | None:
         """For how many seconds the relay that leads has done nothing; ``None`` if none leads.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, records
+from longshore.shared.ledger.postgres.repeating import repeat_read
 from longshore.shared.ledger.records import WorkerRecord
 
 #: Seconds between two reports of a worker that it is running.
@@ -45,11 +46,13 @@ class Workers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @repeat_read
     def see(self, presence: Presence) -> None:
         """Record that a worker is running now."""
         with self._database.connection() as conn:
             conn.execute(statements.workers.SEE_WORKER, vars(presence))
 
+    @repeat_read
     def forget(self, presence: Presence) -> None:
         """Remove a worker that stops from the list, unless another process works under its name by now."""
         with self._database.connection() as conn:
@@ -60,6 +63,7 @@ class Workers:
         with self._database.connection() as conn:
             conn.execute(statements.workers.FORGET_SILENT_WORKERS, {"age": SILENT_RETENTION_S})
 
+    @repeat_read
     def workers(self) -> list[WorkerRecord]:
         """Every worker that has reported and was not removed since, by name."""
         with self._database.connection() as conn:
@@ -69,6 +73,7 @@ class Workers:
                 .fetchall()
             )
 
+    @repeat_read
     def live_queues(self) -> frozenset[str]:
         """The queues that at least one live worker takes from."""
         with self._database.connection() as conn:
@@ -81,6 +86,7 @@ class Workers:
         workers = [worker for worker in self.workers() if worker.alive and worker.queue == queue]
         return max((count_devices(worker.device) for worker in workers), default=None)
 
+    @repeat_read
     def families(self) -> frozenset[str]:
         """The families that at least one worker has reported it can train."""
         with self._database.connection() as conn:

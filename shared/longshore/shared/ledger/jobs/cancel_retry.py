@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from uuid import UUID
 
 from longshore.shared.errors import InvalidInput, UnknownJob
@@ -28,13 +27,16 @@ class Control:
         :returns: ``False`` if the job had ended before.
         :raises UnknownJob: there is no such job.
         """
-        with self._database.transaction() as conn:
+
+        def change(conn: Connection) -> bool:
             conn.execute(statements.cancel_retry.LOCK_SHARDS, {"job": job})
             fault_point("ledger:shards_locked")
             ended = end_job(conn, job, State.CANCELLED, reason)
             if not ended:
                 read_state(conn, job)
-        return ended
+            return ended
+
+        return self._database.change(change)
 
     def retry(self, job: UUID) -> list[Ticket]:
         """Queue again every shard of a failed or cancelled job that has not succeeded.
@@ -46,15 +48,7 @@ class Control:
         :raises InvalidInput: the job has not ended, has succeeded, or all its shards have succeeded.
         :raises ResultsPruned: the results of its succeeded shards were removed.
         """
-        with self._locked(job) as conn:
-            if conn is None:
-                return []
-            check_not_pruned(conn, job)
-            rows = conn.execute(statements.cancel_retry.RETRY_SHARDS, {"job": job}).fetchall()
-            if not rows:
-                raise InvalidInput("job", _why_not(job, read_state(conn, job)))
-            _queue_again(conn, job)
-        return [Ticket(*row) for row in rows]
+        return self._queue_again(job, _retry_shards)
 
     def retry_failed_rows(self, job: UUID) -> list[Ticket]:
         """Queue again the rows of an ended job that have errors, and the shards that have not succeeded.
@@ -66,33 +60,43 @@ class Control:
         :raises InvalidInput: the job has not ended, nothing of it failed, or it writes files.
         :raises ResultsPruned: its results and errors were removed.
         """
-        with self._locked(job) as conn:
-            if conn is None:
-                return []
-            check_not_pruned(conn, job)
-            _check_rows(conn, job)
-            rows = conn.execute(statements.cancel_retry.RETRY_FAILED_ROWS, {"job": job}).fetchall()
-            if not rows:
-                state = read_state(conn, job)
-                reason = f"no row of {job} failed" if state.final else f"{job} is {state}; wait until it has ended"
-                raise InvalidInput("job", reason)
-            failed_rows = [failed for *_, succeeded, failed in rows if succeeded]
-            _queue_again(conn, job, shards=len(failed_rows), rows=sum(failed_rows))
-        return [Ticket(*row) for *row, _, _ in rows]
+        return self._queue_again(job, _retry_failed_rows)
 
-    @contextmanager
-    def _locked(self, job: UUID) -> Iterator[Connection | None]:
-        """A transaction that has locked the shards of a job; ``None`` if the job is not ready, and waits again."""
-        while True:
-            with self._database.transaction() as conn:
-                if wait_again(conn, job):
-                    yield None
-                    return
-                conn.execute(statements.cancel_retry.LOCK_SHARDS, {"job": job})
-                # Another may have ended the job while it was waiting and not yet locked.
-                if not is_unready(conn, job):
-                    yield conn
-                    return
+    def _queue_again(self, job: UUID, retry: Callable[[Connection, UUID], list[Ticket]]) -> list[Ticket]:
+        """Call ``retry`` with the shards of a job locked. If the job is not ready, it only waits again."""
+
+        def change(conn: Connection) -> list[Ticket] | None:
+            if wait_again(conn, job):
+                return []
+            conn.execute(statements.cancel_retry.LOCK_SHARDS, {"job": job})
+            # Another may have ended the job while it was waiting and not yet locked.
+            return None if is_unready(conn, job) else retry(conn, job)
+
+        while (tickets := self._database.change(change)) is None:
+            pass
+        return tickets
+
+
+def _retry_shards(conn: Connection, job: UUID) -> list[Ticket]:
+    check_not_pruned(conn, job)
+    rows = conn.execute(statements.cancel_retry.RETRY_SHARDS, {"job": job}).fetchall()
+    if not rows:
+        raise InvalidInput("job", _why_not(job, read_state(conn, job)))
+    _queue_again(conn, job)
+    return [Ticket(*row) for row in rows]
+
+
+def _retry_failed_rows(conn: Connection, job: UUID) -> list[Ticket]:
+    check_not_pruned(conn, job)
+    _check_rows(conn, job)
+    rows = conn.execute(statements.cancel_retry.RETRY_FAILED_ROWS, {"job": job}).fetchall()
+    if not rows:
+        state = read_state(conn, job)
+        reason = f"no row of {job} failed" if state.final else f"{job} is {state}; wait until it has ended"
+        raise InvalidInput("job", reason)
+    failed_rows = [failed for *_, succeeded, failed in rows if succeeded]
+    _queue_again(conn, job, shards=len(failed_rows), rows=sum(failed_rows))
+    return [Ticket(*row) for *row, _, _ in rows]
 
 
 def read_state(conn: Connection, job: UUID) -> State:

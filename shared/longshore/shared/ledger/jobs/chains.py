@@ -19,6 +19,7 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database, records
+from longshore.shared.ledger.postgres.repeating import repeat_read, repeat_rolled_back
 from longshore.shared.ledger.shards.transitions import end_job
 from longshore.shared.vocabulary import FINAL_STATES, JobKind, State
 
@@ -62,12 +63,17 @@ class Chains:
                 due = conn.execute(statements.chains.DUE_JOBS).fetchall()
             moved = 0
             for job, depends_on in due:
-                with self._database.transaction() as conn:
-                    moved += _advance(conn, job, depends_on)
+                moved += self._advance(job, depends_on)
             advanced += moved
             if not moved:
                 return advanced
 
+    @repeat_rolled_back
+    def _advance(self, job: UUID, depends_on: UUID) -> bool:
+        with self._database.transaction() as conn:
+            return _advance(conn, job, depends_on)
+
+    @repeat_read
     def of(self, job: UUID) -> list[UUID]:
         """Every job of the chain that a job is part of, each after the job that it depends on."""
         with self._database.connection() as conn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TypeAlias, cast
@@ -10,10 +11,12 @@ from uuid import UUID
 from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
-from longshore.shared.errors import InvalidInput
+from longshore.shared.errors import InvalidInput, ServiceUnavailable, SubmissionUncertain
 from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger import statements
-from longshore.shared.ledger.database import Connection, Database
+from longshore.shared.ledger.database import LOST_LONGEST_PAUSE_S, LOST_PAUSE_S, LOST_TRIES, Connection, Database
+from longshore.shared.ledger.postgres.errors import ConnectionLost
+from longshore.shared.ledger.postgres.repeating import pauses, repeat_read, repeat_rolled_back
 from longshore.shared.ledger.records import NewInput, NewJob, Ticket
 from longshore.shared.vocabulary import State
 
@@ -58,7 +61,32 @@ class Submissions:
             messages, and publishes them.
         :returns: the id of each job. If its idempotency key was used before, it is the id of the earlier job.
         :raises InvalidInput: a key was used before for something else.
+        :raises SubmissionUncertain: the connection was lost, and Postgres could not be asked for some time what became
+            of the transaction.
+
+        If the connection is lost, the same jobs are written again: their ids keep them from being there twice.
         """
+        lost: ServiceUnavailable | None = None
+        for pause in [*pauses(LOST_TRIES, LOST_PAUSE_S, LOST_LONGEST_PAUSE_S), None]:
+            try:
+                return self._submit(jobs, inputs, messages)
+            except ConnectionLost as error:
+                lost = error
+            except ServiceUnavailable as error:
+                if lost is None:
+                    raise
+                lost = error
+            except UniqueViolation:
+                # The ids are new: if one is there, it is by the try whose answer was lost.
+                if lost is None:
+                    raise
+                return self._known_ids(jobs)
+            if pause is not None:
+                time.sleep(pause)
+        raise _uncertain(jobs, lost)
+
+    @repeat_rolled_back
+    def _submit(self, jobs: Sequence[NewJob], inputs: Sequence[NewInput], messages: Published) -> list[UUID]:
         if _is_simple(jobs, inputs) and not messages:
             self._submit_one(jobs[0], inputs[0] if inputs else None)
             return [jobs[0].id]
@@ -75,12 +103,14 @@ class Submissions:
                 continue  # another transaction has used the key in the meantime: now it is known
             return [known.get(job.id, job.id) for job in jobs]
 
+    @repeat_read
     def find_key(self, producer: str, key: str) -> UUID | None:
         """The job that was submitted with an idempotency key; ``None`` if there is none."""
         with self._database.connection() as conn:
             row = conn.execute(statements.submission.FIND_KEYS, {"producer": producer, "keys": [key]}).fetchone()
         return None if row is None else cast(UUID, row[1])
 
+    @repeat_read
     def mark_published(self, published: Published) -> None:
         """Record that tickets are in the queue, so that the relay does not publish them."""
         keys = {
@@ -91,11 +121,19 @@ class Submissions:
         with self._database.connection() as conn:
             conn.execute(statements.submission.MARK_PUBLISHED, keys)
 
+    @repeat_read
     def read_inputs(self, blocks: Sequence[UUID]) -> dict[UUID, NewInput]:
         """Blocks of inline rows by id; blocks that do not exist are left out."""
         with self._database.connection() as conn:
             rows = conn.execute(statements.submission.READ_INPUTS, {"ids": list(blocks)}, binary=True)
             return {id_: NewInput(id=id_, data=data, blob=blob) for id_, data, blob in rows}
+
+    @repeat_read
+    def _known_ids(self, jobs: Sequence[NewJob]) -> list[UUID]:
+        """The ids of jobs that are there, which are others for keys that were used before."""
+        with self._database.connection() as conn:
+            known = self._known(conn, jobs)
+        return [known.get(job.id, job.id) for job in jobs]
 
     def _submit_one(self, job: NewJob, block: NewInput | None) -> None:
         values: dict[str, object] = {
@@ -141,6 +179,16 @@ def tickets_of(jobs: Sequence[NewJob]) -> list[Ticket]:
         if job.depends_on is None
         for index, shard in enumerate(job.shards)
     ]
+
+
+def _uncertain(jobs: Sequence[NewJob], lost: ServiceUnavailable | None) -> SubmissionUncertain:
+    ids = [job.id for job in jobs]
+    what = f"job {ids[0]}" if len(ids) == 1 else f"{len(ids)} jobs, all or none, of which the first is {ids[0]},"
+    return SubmissionUncertain(
+        f"{lost}; {what} may have been submitted: when Postgres answers, client.job(id) says so, and only if there is "
+        "no such job, submit again",
+        ids,
+    )
 
 
 def _is_simple(jobs: Sequence[NewJob], inputs: Sequence[NewInput]) -> bool:

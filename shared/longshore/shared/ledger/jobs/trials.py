@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database, records
 from longshore.shared.ledger.models.registry import AddedVersion, NewVersion, add_version
+from longshore.shared.ledger.postgres.repeating import repeat_read, repeat_rolled_back
 from longshore.shared.ledger.records import Claim, TrialRecord
 from longshore.shared.ledger.shards.transitions import attempt_lost, check_fence, claim_key, count_done, pass_fence
 from longshore.shared.specs.search import Parameters
@@ -47,11 +48,13 @@ class Trials:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @repeat_read
     def of(self, job: UUID) -> list[TrialRecord]:
         """The trials that have begun, by number."""
         with self._database.connection() as conn:
             return self._list(conn, job)
 
+    @repeat_rolled_back
     def begin(self, claim: Claim, worker: str, suggest: Callable[[Sequence[TrialRecord]], Parameters]) -> Parameters:
         """Begin the trial of a shard and decide what it tries.
 
@@ -70,6 +73,7 @@ class Trials:
             )
         return parameters
 
+    @repeat_rolled_back
     def report(self, claim: Claim, step: int, value: float) -> None:
         """Report the searched metric while a trial runs.
 
@@ -80,6 +84,7 @@ class Trials:
             _check_current(conn, claim)
             conn.execute(statements.trials.REPORT_TRIAL, {**claim_key(claim), "step": str(step), "value": value})
 
+    @repeat_rolled_back
     def settle(
         self,
         claim: Claim,
@@ -106,6 +111,7 @@ class Trials:
             _check_current(conn, claim)
             conn.execute(statements.trials.SETTLE_TRIAL, values)
 
+    @repeat_rolled_back
     def finish(self, claim: Claim, conclude: Callable[[Conclusion], Mapping[str, JsonValue]]) -> None:
         """Count the shard of a settled trial as done.
 

@@ -13,6 +13,7 @@ from longshore.shared.errors import InvalidInput, UnknownModel
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database, records
 from longshore.shared.ledger.models.promotion import Promotion, move_alias
+from longshore.shared.ledger.postgres.repeating import repeat_read
 from longshore.shared.ledger.records import AliasMove, ModelRecord, VersionRecord
 from longshore.shared.references import ModelReference, check_alias
 
@@ -38,6 +39,7 @@ class Models:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @repeat_read
     def resolve(self, reference: ModelReference, field: str = "model") -> VersionRecord:
         """The version that a reference means now.
 
@@ -55,6 +57,7 @@ class Models:
                 raise UnknownModel(field, self._what_there_is(conn, reference))
         return version
 
+    @repeat_read
     def get(self, reference: ModelReference) -> VersionRecord:
         """Like :meth:`resolve`, with the aliases that point at the version.
 
@@ -64,16 +67,19 @@ class Models:
         with self._database.connection() as conn:
             return replace(version, aliases=_aliases_of(conn, version))
 
+    @repeat_read
     def names(self) -> list[ModelRecord]:
         """Every model, by name."""
         with self._database.connection() as conn:
             return records(conn, ModelRecord).execute(statements.models.LIST_MODELS).fetchall()
 
+    @repeat_read
     def versions(self, model: str) -> list[VersionRecord]:
         """Every version of a model, oldest first; empty if there is no such model."""
         with self._database.connection() as conn:
             return records(conn, VersionRecord).execute(statements.models.LIST_VERSIONS, {"model": model}).fetchall()
 
+    @repeat_read
     def alias_history(self, model: str, alias: str) -> list[AliasMove]:
         """Every move of an alias, oldest first."""
         with self._database.connection() as conn:
@@ -85,10 +91,13 @@ class Models:
 
         :param before_commit: called with the number. If it raises, the version is not added.
         """
-        with self._database.transaction() as conn:
+
+        def change(conn: Connection) -> int:
             added = add_version(conn, new, None)
             before_commit(added.version)
-        return added.version
+            return added.version
+
+        return self._database.change(change)
 
     def promote(
         self, reference: ModelReference, alias: str, set_by: str, condition: str | None = None
@@ -101,14 +110,16 @@ class Models:
         """
         check_alias(alias)
         version = self.resolve(reference)
-        with self._database.transaction() as conn:
-            values = {"model": version.model, "version": version.version}
+        values = {"model": version.model, "version": version.version}
+
+        def change(conn: Connection) -> tuple[VersionRecord, Promotion]:
             conn.execute(statements.models.LOCK_MODEL, values)
             if conn.execute(statements.models.LOCK_VERSION, values).fetchone() is None:
                 raise UnknownModel("model", f"{version.model}:{version.version} was deleted in the meantime")
             promotion = move_alias(conn, alias, version, set_by, condition)
-            aliases = _aliases_of(conn, version)
-        return replace(version, aliases=aliases), promotion
+            return replace(version, aliases=_aliases_of(conn, version)), promotion
+
+        return self._database.change(change)
 
     def remove_alias(self, model: str, alias: str, set_by: str) -> VersionRecord:
         """Remove an alias. Its history stays, with the removal. Returns the version that it pointed at.
@@ -117,11 +128,14 @@ class Models:
         """
         reference = ModelReference(model, alias=alias)
         version = self.resolve(reference, "alias")
-        with self._database.transaction() as conn:
-            values = {"model": model, "alias": alias, "by": set_by}
+        values = {"model": model, "alias": alias, "by": set_by}
+
+        def change(conn: Connection) -> None:
             conn.execute(statements.models.LOCK_MODEL, values)
             if conn.execute(statements.models.REMOVE_ALIAS, values).fetchone() is None:
                 raise UnknownModel("alias", self._what_there_is(conn, reference))
+
+        self._database.change(change)
         return version
 
     def delete(self, reference: ModelReference) -> VersionRecord:
@@ -133,7 +147,8 @@ class Models:
             raise InvalidInput("model", f"{str(reference)!r}: name the version to delete, as in {reference.name}:3")
         version = self.resolve(reference)
         values = {"model": version.model, "version": version.version}
-        with self._database.transaction() as conn:
+
+        def change(conn: Connection) -> None:
             conn.execute(statements.models.LOCK_VERSION, values)
             if aliases := _aliases_of(conn, version):
                 raise InvalidInput(
@@ -144,6 +159,8 @@ class Models:
             if jobs is not None and jobs[0]:
                 raise InvalidInput("model", f"{jobs[0]} jobs use {reference} and have not ended; wait or cancel")
             conn.execute(statements.models.DELETE_VERSION, values)
+
+        self._database.change(change)
         return version
 
     @staticmethod

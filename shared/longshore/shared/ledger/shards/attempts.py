@@ -13,6 +13,7 @@ from longshore.shared.errors import AttemptLost
 from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, records
+from longshore.shared.ledger.postgres.repeating import repeat_read, repeat_rolled_back
 from longshore.shared.ledger.records import AttemptId, Claim, NewShard
 from longshore.shared.ledger.shards.batching import MAX_BATCH_ROWS, MAX_BATCH_SHARDS, Finished, commit_batch
 from longshore.shared.ledger.shards.transitions import (
@@ -52,6 +53,7 @@ class Attempts:
         """
         return self._claim(names, worker, lease, max_shards=MAX_BATCH_SHARDS)
 
+    @repeat_rolled_back
     def _claim(self, names: Sequence[tuple[UUID, int]], worker: str, lease: float, *, max_shards: int) -> list[Claim]:
         keys = {"jobs": [job for job, _ in names], "shards": [shard for _, shard in names]}
         values = {**keys, "worker": worker, "lease": lease, "max_shards": max_shards, "max_rows": MAX_BATCH_ROWS}
@@ -64,6 +66,7 @@ class Attempts:
                     conn.execute(statements.sessions.END_SESSIONS, {"prefix": prefix})
         return claims
 
+    @repeat_rolled_back
     def claim_more(self, first: Claim, shards: int, rows: int, *, worker: str, lease: float) -> list[Claim]:
         """Start attempts at other queued shards with a claim's batch key and at least its priority.
 
@@ -77,6 +80,7 @@ class Attempts:
         with self._database.connection() as conn:
             return records(conn, Claim).execute(statements.batching.CLAIM_BATCH, values).fetchall()
 
+    @repeat_rolled_back
     def claim_next(self, present: Claim, *, worker: str, lease: float) -> Claim | None:
         """Start the first attempt at the next shard of a claim's job, before the shard's ticket has arrived.
 
@@ -93,6 +97,7 @@ class Attempts:
         """Commit the outputs of several shards in one transaction; see :func:`commit_batch`."""
         return commit_batch(self._database, finished, lines)
 
+    @repeat_read
     def renew(self, claim: Claim, *, lease: float, rows: int, changed: bool) -> bool:
         """Extend an attempt's lease and report its progress.
 
@@ -108,6 +113,7 @@ class Attempts:
                 conn.execute(statements.attempts.NOTIFY_JOB, {"job": claim.job_id})
         return renewed
 
+    @repeat_read
     def failed_rows(self, claim: Claim) -> list[int]:
         """The rows of a shard that have errors, by their number in the job: an ``only_failed`` claim runs these."""
         with self._database.connection() as conn:
@@ -117,6 +123,7 @@ class Attempts:
         """One transaction for what the attempt writes."""
         return open_writer(self._database, claim)
 
+    @repeat_rolled_back
     def finish_output_file(self, claim: Claim) -> bool:
         """Count a shard as done whose output file is published, whichever attempt has written the file.
 
@@ -132,6 +139,7 @@ class Attempts:
             done = conn.execute(statements.attempts.ALL_SHARDS_DONE, {"job": claim.job_id}).fetchone()
         return done is not None and bool(done[0])
 
+    @repeat_rolled_back
     def plan(self, claim: Claim, shards: Sequence[NewShard], rows_total: int) -> None:
         """Commit a planning shard: its new shards join the job.
 
@@ -153,6 +161,7 @@ class Attempts:
             count_done(conn, claim, rows=0, added=len(shards), rows_total=rows_total)
             conn.execute(statements.attempts.NOTIFY_TICKETS)
 
+    @repeat_rolled_back
     def record_metrics(self, claim: Claim, step: int, values: Mapping[str, float]) -> None:
         """Report metrics of a training attempt while it runs.
 
@@ -167,6 +176,7 @@ class Attempts:
                     copy.write_row((claim.job_id, claim.attempt, step, name, float(value)))
             conn.execute(statements.attempts.NOTIFY_JOB, {"job": claim.job_id})
 
+    @repeat_rolled_back
     def fail(self, claim: AttemptId, error: str, *, permanent: bool) -> State | None:
         """End an attempt without a result.
 
@@ -179,6 +189,7 @@ class Attempts:
                 conn.execute(statements.cancel_retry.LOCK_SHARDS, {"job": claim.job_id})
             return fail_shard(conn, claim.job_id, claim.shard, claim.attempt, error, permanent=permanent)
 
+    @repeat_read
     def give_back(self, names: Sequence[tuple[UUID, int]]) -> None:
         """Have the relay publish shards again whose message a worker has taken without claiming them."""
         values = {"jobs": [job for job, _ in names], "shards": [shard for _, shard in names]}
@@ -186,6 +197,7 @@ class Attempts:
             conn.execute(statements.attempts.GIVE_BACK, values)
             conn.execute(statements.attempts.NOTIFY_TICKETS)
 
+    @repeat_rolled_back
     def release(self, claim: AttemptId) -> bool:
         """Hand a shard back untouched: it is queued again, and the attempt does not count.
 

@@ -17,6 +17,7 @@ from psycopg import Rollback
 from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database
+from longshore.shared.ledger.postgres.repeating import repeat_rolled_back
 from longshore.shared.ledger.records import Claim
 from longshore.shared.ledger.shards.transitions import add_notes
 
@@ -62,6 +63,7 @@ class Finished:
         return self.claim.job_id, self.claim.shard
 
 
+@repeat_rolled_back
 def commit_batch(database: Database, finished: Sequence[Finished], lines: memoryview) -> set[tuple[UUID, int]]:
     """Commit all of some shards in one transaction, or none.
 

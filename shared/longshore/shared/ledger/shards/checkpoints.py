@@ -10,6 +10,7 @@ from uuid import UUID
 
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, records
+from longshore.shared.ledger.postgres.repeating import repeat_read, repeat_rolled_back
 from longshore.shared.ledger.records import CheckpointRecord, Claim
 from longshore.shared.ledger.shards.transitions import attempt_lost, check_fence, claim_key
 
@@ -20,12 +21,14 @@ class Checkpoints:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @repeat_read
     def newest(self, job: UUID) -> CheckpointRecord | None:
         """The checkpoint to resume from; ``None`` if the job has none."""
         with self._database.connection() as conn:
             statement = statements.checkpoints.NEWEST_CHECKPOINT
             return records(conn, CheckpointRecord).execute(statement, {"job": job}).fetchone()
 
+    @repeat_rolled_back
     def add(self, claim: Claim, *, step: int, epoch: int, blob: str, size_bytes: int, keep: int) -> list[str]:
         """Publish a checkpoint whose blob is in the store.
 
@@ -45,6 +48,7 @@ class Checkpoints:
             removed = conn.execute(statements.checkpoints.PRUNE_CHECKPOINTS, values)
             return [name for (name,) in removed if name != blob]
 
+    @repeat_rolled_back
     def prune(self, job: UUID, keep: int) -> list[str]:
         """Remove all but the ``keep`` newest checkpoints of a job.
 
@@ -54,6 +58,7 @@ class Checkpoints:
             removed = conn.execute(statements.checkpoints.PRUNE_CHECKPOINTS, {"job": job, "keep": keep})
             return [blob for (blob,) in removed]
 
+    @repeat_rolled_back
     def rewind(self, claim: Claim, *, step: int, epochs: int) -> None:
         """Remove the metrics that earlier attempts have reported from beyond the point where this attempt starts.
 

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 #: Plan each statement for the tables as they are when it runs; see :class:`~longshore.shared.ledger.database.Database`.
-PLAN_EVERY_TIME: Final = "SET plan_cache_mode = force_custom_plan"
+PLAN_EVERY_TIME: Final[Mapping[str, str]] = {"plan_cache_mode": "force_custom_plan"}
+#: Settings of a session, by name; and the process that serves it.
+BEGIN_SESSION: Final = """
+    SELECT pg_backend_pid(), count(set_config(name, value, false))
+    FROM unnest(%(names)s::text[], %(values)s::text[]) AS setting (name, value)
+"""
+READ_BACKEND: Final = "SELECT pg_backend_pid()"
+#: The number of the present transaction, NULL if it has changed nothing; and what has become of a transaction.
+READ_TRANSACTION: Final = "SELECT pg_current_xact_id_if_assigned()::text"
+READ_OUTCOME: Final = "SELECT pg_xact_status(%(transaction)s::xid8)"
 
 # The settings below hold until the transaction ends.
 LIMIT_WAITING: Final = """

@@ -1,0 +1,133 @@
+"""Connections whose other end is gone without a word, and servers that do not answer: every wait has a limit."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from uuid import UUID
+
+import pytest
+
+from longshore.producers.waiting import wait_all, wait_for
+from longshore.shared.errors import ServiceUnavailable
+from longshore.shared.ledger import notifications
+from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.postgres import connection
+from longshore.shared.settings import Settings
+from tests.integration.support import run, submit
+from tests.tcp_proxy import TcpProxy
+from tests.waiting import TIMEOUT_S, wait_until
+
+
+@pytest.fixture(autouse=True)
+def _short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits of a tenth, so that the tests take seconds."""
+    monkeypatch.setattr(notifications, "SILENCE_S", 0.5)
+    monkeypatch.setattr(connection, "PROBE_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(connection, "PROBE_AFTER_S", 0.5)
+    monkeypatch.setattr(connection.LedgerConnection, "answer_timeout_s", 2.0)
+
+
+def listening(ledger: Ledger) -> bool:
+    """Whether somebody listens for changes of jobs."""
+    with ledger.database.connection() as conn:
+        found = conn.execute("SELECT FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()")
+        return bool(found.rowcount)
+
+
+@pytest.fixture
+def background() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+def test_a_wait_hears_of_the_end_though_its_connections_are_half_open(
+    proxied: Settings, proxy: TcpProxy, ledger: Ledger, background: ThreadPoolExecutor
+) -> None:
+    job = submit(ledger, 1)
+    with Ledger(proxied.database_url) as waiting:
+        waited = background.submit(wait_for, waiting, job, None, lambda _: None)
+        wait_until(lambda: listening(ledger), "the wait")
+        assert proxy.swallow() >= 2
+        run(ledger, job)
+        assert waited.result(TIMEOUT_S).state.final
+
+
+def test_a_wait_outlives_a_restart_after_a_long_silence(
+    proxied: Settings, proxy: TcpProxy, ledger: Ledger, background: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("longshore.producers.waiting.OUTAGE_TIMEOUT_S", 5.0)
+    job = submit(ledger, 1)
+    with Ledger(proxied.database_url) as waiting:
+        waited = background.submit(wait_all, waiting, [job], None)
+        wait_until(lambda: listening(ledger), "the wait")
+        # Longer than an outage may be, and nothing is announced in it.
+        time.sleep(6)
+        with proxy.refusing():
+            time.sleep(1)
+        run(ledger, job)
+        waited.result(TIMEOUT_S)
+
+
+def test_an_idle_connection_that_is_half_open_is_replaced_unseen(proxied_ledger: Ledger, proxy: TcpProxy) -> None:
+    job = submit(proxied_ledger, 1)
+    assert proxy.swallow() == 1
+    time.sleep(0.6)
+    assert proxied_ledger.queries.job(job).id == job
+
+
+def test_a_stalled_server_is_an_error_and_not_a_hang(proxied_ledger: Ledger, proxy: TcpProxy) -> None:
+    job = submit(proxied_ledger, 1)
+    with proxy.stalled(), pytest.raises(ServiceUnavailable, match=r"no answer in 2 s|did not answer|cannot be reached"):
+        proxied_ledger.queries.job(job)
+    assert proxied_ledger.queries.job(job).id == job
+
+
+def test_what_a_stalled_server_was_sent_is_done_once(
+    proxied_ledger: Ledger, proxy: TcpProxy, ledger: Ledger, background: ThreadPoolExecutor
+) -> None:
+    proxied_ledger.queries.jobs()
+    with proxy.stalled():
+        submitted: Future[UUID] = background.submit(submit, proxied_ledger, 1)
+        time.sleep(3)  # it has given up one connection by now
+        assert not submitted.done()
+    assert [record.id for record in ledger.queries.jobs()] == [submitted.result(TIMEOUT_S)]
+
+
+def test_the_listener_of_the_relay_notices_that_its_connection_is_gone(proxied_ledger: Ledger, proxy: TcpProxy) -> None:
+    def listen() -> None:
+        with proxied_ledger.database.own_connection() as conn:
+            listener = proxied_ledger.notifications.tickets(conn)
+            proxy.swallow()
+            while True:
+                listener.wait(0.1)
+
+    with pytest.raises(ServiceUnavailable):
+        listen()
+
+
+def test_threads_that_find_all_connections_in_use_are_told(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("longshore.shared.ledger.postgres.pool.ANSWER_TIMEOUT_S", 0.5)
+    release = threading.Event()
+    taken = threading.Semaphore(0)
+
+    def keep() -> None:
+        with ledger.database.connection():
+            taken.release()
+            release.wait(TIMEOUT_S)
+
+    threads = [threading.Thread(target=keep) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        assert taken.acquire(timeout=TIMEOUT_S)
+    try:
+        with pytest.raises(ServiceUnavailable, match="all 4 connections of this process"):
+            ledger.queries.jobs()
+    finally:
+        release.set()
+        for thread in threads:
+            thread.join()
+    assert ledger.queries.jobs() == []
