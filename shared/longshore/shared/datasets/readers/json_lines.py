@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,6 +20,8 @@ from longshore.shared.errors import DataError
 from longshore.shared.store.address import public
 
 _UTF8_BOM = b"\xef\xbb\xbf"
+#: A line that begins with null.
+_NULL_ROW = re.compile(rb"(?:\A|\n)\s*null")
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,9 @@ def _converted(column: pa.ChunkedArray, kind: pa.DataType) -> pa.Array | pa.Chun
 
 
 def _read(content: bytes, options: pj.ParseOptions) -> pa.Table:
+    # Arrow takes null for a row of nulls, and crashes if it is the first one.
+    if b"null" in content and _NULL_ROW.search(content):
+        raise ValueError("null is not an object")
     # One block: the caller passes small pieces, and rows of any length must fit.
     return pj.read_json(
         pa.BufferReader(content), read_options=pj.ReadOptions(block_size=len(content) + 1), parse_options=options

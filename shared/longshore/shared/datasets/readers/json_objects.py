@@ -20,9 +20,9 @@ def read_objects(content: bytes) -> list[Row]:
     :raises ValueError: a line is not one object, or has a key twice.
     """
     rows = [_DECODER.decode(line) for line in content.decode().split("\n") if line.strip()]
-    invalid = next((row for row in rows if not isinstance(row, dict)), None)
-    if invalid is not None:
-        raise ValueError(f"{shorten(invalid)} is not an object")
+    for row in rows:
+        if not isinstance(row, dict):
+            raise ValueError(f"{shorten(row)} is not an object")
     return rows
 
 
