@@ -6,13 +6,13 @@ BIN ?= $(if $(wildcard .venv/bin/python),.venv/bin/)
 PYTHON ?= python3.11
 # More arguments for pytest: `make unit ARGS="-k tickets -x"`.
 ARGS ?=
-# How many times the random cases of `make test` that `make differential` runs.
+# How many times the random cases of `make test` that `make differential` and `make fuzz` run.
 SCALE ?= 20
 # The benchmarks that `make bench` runs, in turn.
 BENCHMARKS ?= inference small_jobs training
 
 .DEFAULT_GOAL := help
-.PHONY: help setup unit test differential lint format docs bench
+.PHONY: help setup unit test differential fuzz lint format docs bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: ## run all tests: each starts the services it needs
 
 differential: ## compare with other libraries on 20 times as many random cases as `make test`; SCALE=100 for more
 	LONGSHORE_DIFFERENTIAL_SCALE=$(SCALE) $(BIN)pytest tests/differential $(ARGS)
+
+fuzz: ## read 20 times as many damaged inputs as `make test`; SCALE=100 for more
+	$(BIN)python -m tests.fuzz --scale $(SCALE) $(ARGS)
 
 lint: ## check style, formatting, types and the layers of imports
 	$(BIN)ruff check .

@@ -146,7 +146,9 @@ def _read_cluster(home: Path) -> dict[str, str]:
         raise HomeError(
             f"{path} belongs to another user; use --home or LONGSHORE_HOME for a home of your own"
         ) from None
-    except (ValueError, KeyError, TypeError):
+    except OSError as error:
+        raise HomeError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise HomeError(
             f"{path} is damaged; run `longshore down --home {home}` and `longshore up` to write it again"
         ) from None

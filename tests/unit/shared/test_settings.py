@@ -69,7 +69,7 @@ def test_no_cluster_is_said_with_what_to_do(tmp_path: Path) -> None:
         load_settings(home=tmp_path / "home", environ={})
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"redis_url": "redis://h"}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", "[" * 10_000, '{"redis_url": "redis://h"}'])
 def test_a_damaged_cluster_file_is_named(tmp_path: Path, content: str) -> None:
     with pytest.raises(HomeError, match=rf"{CLUSTER_FILE} is damaged; run `longshore down --home {tmp_path}`"):
         load_settings(home=write_home(tmp_path, content), environ={})

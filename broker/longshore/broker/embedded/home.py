@@ -107,7 +107,7 @@ class Home:
         try:
             with home_errors(self.secrets_file):
                 return Secrets(**json.loads(self.secrets_file.read_text()))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             raise HomeError(f"{self.secrets_file} is damaged; restore it from a backup") from None
 
     def ensure_secrets(self) -> Secrets:

@@ -96,6 +96,6 @@ def lock_holder(path: Path) -> Holder | None:
     try:
         content = json.loads(path.read_text())
         holder = Holder(Identity(int(content["pid"]), float(content["created"])), str(content["task"]))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return holder if holder.identity.find() else None

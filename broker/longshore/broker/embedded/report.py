@@ -78,7 +78,7 @@ def _read_cluster(file: Path) -> dict[str, str]:
     try:
         content = json.loads(file.read_text())
         return {str(key): str(value) for key, value in content.items() if value is not None}
-    except (FileNotFoundError, ValueError, AttributeError):
+    except (FileNotFoundError, ValueError, AttributeError, RecursionError):
         return {}
 
 

@@ -64,6 +64,6 @@ def parse_config(settings: Iterable[str], option: str = "--set") -> dict[str, ob
             raise click.BadParameter(f"{key} is given twice", param_hint=option)
         try:
             config[key] = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             config[key] = text
     return config

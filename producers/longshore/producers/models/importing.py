@@ -17,6 +17,7 @@ from pathlib import Path
 
 from longshore.producers.models.exporting import hdf5_module
 from longshore.shared.errors import InvalidInput
+from longshore.shared.model_formats.hdf5_process import read_hdf5
 from longshore.shared.model_formats.huggingface.files import find_files
 from longshore.shared.model_formats.huggingface.model import check_tokenizer, read_model
 from longshore.shared.model_formats.huggingface.network import CONFIG
@@ -121,9 +122,9 @@ def _read_archive(path: Path, signature: Signature) -> Imported:
 
 
 def _read_hdf5(path: Path) -> Imported:
-    reader = hdf5_module()
+    hdf5_module()  # says what is missing
     with _temporary_folder() as temporary:
-        manifest, files = reader.read_hdf5(path, Path(temporary.name), "path")
+        manifest, files = read_hdf5(path, Path(temporary.name), "path")
         manifest.signature.check("manifest.signature")
         if manifest.tokenizer is not None:
             check_tokenizer(files, "path")
@@ -187,7 +188,7 @@ def _read_signature(source: SignatureLike) -> Signature:
         path = Path(source).expanduser().absolute()
         try:
             source = json.loads(_read(path, "signature"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidInput("signature", f"{path} is not JSON: {error}") from None
         if not isinstance(source, dict):
             raise InvalidInput("signature", f"{path} does not contain a JSON object")

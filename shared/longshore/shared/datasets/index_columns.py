@@ -56,7 +56,7 @@ def _described_index(schema: pa.Schema) -> frozenset[str]:
         described = json.loads((schema.metadata or {}).get(_PANDAS, b"{}"))
         # A range is described by a dict, and has no column.
         return frozenset(name for name in described.get("index_columns", []) if isinstance(name, str))
-    except (ValueError, AttributeError, TypeError):  # of another program
+    except (ValueError, AttributeError, TypeError, RecursionError):  # of another program
         return frozenset()
 
 

@@ -66,7 +66,7 @@ class Record:
                 for row in content["children"]
             )
             return cls(str(content["run"]), children)
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+        except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
 

@@ -100,5 +100,5 @@ def _last(file: Path) -> dict[str, int]:
     try:
         content = json.loads(file.read_text())
         return {name: int(content[name]) for name in ("redis", "postgres", "flower")}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}  # without the file, new ports are chosen

@@ -42,7 +42,7 @@ def read_state(path: Path) -> State:
             head = json.loads(file.metadata()[_HEAD])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return _unpacked(head, tensors)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise CorruptBlob(f"{path} cannot be read as a checkpoint: {error}") from error
 
 
