@@ -142,7 +142,9 @@ class _Entry:
             messages = [key for key in client.scan_iter() if not key.startswith((b"_kombu", b"unacked"))]
             if messages:
                 client.delete(*messages)
-        shutil.rmtree(self.cluster.folder / "store", ignore_errors=True)
+        # The mark stays: without it, the workers would take the store for one whose file server is away.
+        for folder in (self.cluster.folder / "store").glob("*/"):
+            shutil.rmtree(folder)
 
     def close(self) -> None:
         self._stack.close()

@@ -7,7 +7,8 @@ notifies it of unpublished shards, the leader
 - marks attempts whose lease has expired as lost, so that their shards are queued again or fail;
 - ends jobs that are past their deadline;
 - queues jobs whose upstream job has succeeded, and ends those whose upstream job has failed;
-- publishes unpublished shards: their producer died after submitting, or an attempt was lost or handed back;
+- publishes unpublished shards: their producer died after submitting, or an attempt was lost or handed back and its
+  pause is over;
 - compares the next messages in Redis with the shards that wait, and publishes again what Redis has lost;
 - at the start and every hour, makes the partitions for the results of this week and the next ones.
 """
@@ -47,6 +48,8 @@ ROUND_INTERVAL_S = 1.0
 LEAD_TIMEOUT_S = 20.0
 #: Seconds that the producer of a new job has to publish it.
 PUBLISH_GRACE_S = 2.0
+#: Seconds by which a round begins after the time of the shard that it is for.
+DUE_MARGIN_S = 0.01
 #: Seconds between two comparisons with Redis.
 COMPARE_INTERVAL_S = 3.0
 #: Batches of unpublished shards that one round publishes. More wait for the next round, after leases and deadlines.
@@ -197,7 +200,15 @@ class Relay:
                 self._stopping.wait(RETRY_INTERVAL_S)
             self._ledger.maintenance.prove_lead(conn)
             # Raises if the connection is gone, and with it the lead.
-            listener.wait(0.0 if more else ROUND_INTERVAL_S)
+            listener.wait(0.0 if more else self._pause())
+
+    def _pause(self) -> float:
+        """Seconds to the next round: less if a shard that waits for its time can run before."""
+        try:
+            due = self._ledger.maintenance.seconds_to_next_due()
+        except ServiceUnavailable:
+            due = None  # the next round reports it
+        return ROUND_INTERVAL_S if due is None else min(ROUND_INTERVAL_S, due + DUE_MARGIN_S)
 
     def _look_for_another_cluster(self) -> None:
         if self._address is None:

@@ -226,7 +226,7 @@ class Client:
         """The models, their versions and aliases."""
         with self._making:
             if self._made_models is None:
-                self._made_models = ModelsClient(self._ledger, Store(self.settings.store), self.settings.producer)
+                self._made_models = ModelsClient(self._ledger, self._store(), self.settings.producer)
             return self._made_models
 
     def prune(self, older_than: str | timedelta, *, dry_run: bool = False) -> Pruned:
@@ -255,7 +255,7 @@ class Client:
         from longshore.shared.store_gc import sweep
 
         grace = parse_duration(grace, "grace")
-        return sweep(Store(self.settings.store), self._ledger, grace=grace, dry_run=dry_run)
+        return sweep(self._store(), self._ledger, grace=grace, dry_run=dry_run)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -281,6 +281,9 @@ class Client:
     def _job(self, id: UUID, record: JobRecord | None = None) -> Job:
         return Job(id, self._ledger, self._requeue, record, self._then)
 
+    def _store(self) -> Store:
+        return Store(self.settings.store, expected=self._ledger.models.exist)
+
     def _then(self, after: UUID) -> Then[Job]:
         """What submits links after a job."""
 
@@ -288,7 +291,7 @@ class Client:
             from longshore.producers.planning.chain import LinkPlanner
             from longshore.producers.planning.inline_rows import InputBlocks
 
-            blocks = InputBlocks(lambda: Store(self.settings.store))
+            blocks = InputBlocks(self._store)
             record = self._ledger.queries.job(after)
             link = plan(LinkPlanner(self._ledger, self.settings.producer, blocks, record))
             return self._job(self._ledger.submissions.submit([link], blocks.made)[0])

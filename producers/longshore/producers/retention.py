@@ -21,5 +21,5 @@ def prune(ledger: Ledger, settings: Settings, older_than: timedelta, *, dry_run:
     pruned = ledger.pruning.prune(older_than, dry_run=dry_run)
     if dry_run or not pruned.blobs:
         return pruned
-    swept = sweep(Store(settings.store), ledger, only=frozenset(pruned.blobs))
+    swept = sweep(Store(settings.store, expected=ledger.models.exist), ledger, only=frozenset(pruned.blobs))
     return replace(pruned, blobs=[blob.digest for blob in swept.blobs])

@@ -15,7 +15,9 @@ LongshoreError
 ├── WaitTimeout             a job that was waited for has not ended yet (exit code 1)
 ├── NotPromoted             the condition of a promotion is false (exit code 1)
 ├── CorruptBlob             bytes in the store do not match their digest
+│   └── MissingBlob         they are missing, or damaged, though the store can be reached
 ├── DataError               data that was readable at submission cannot be read now
+│   └── MissingData         a file is missing, though its folder can be reached
 └── AttemptLost             an attempt at a shard is no longer the current one (inside workers)
 """
 
@@ -110,8 +112,16 @@ class CorruptBlob(LongshoreError):
     """Restore the named blob from a backup, or train or import the version again."""
 
 
+class MissingBlob(CorruptBlob):
+    """Restore the named blob from a backup. A worker looks again before it ends a job with this error."""
+
+
 class DataError(LongshoreError):
     """Correct the named file; if it was changed after submission, submit the job again."""
+
+
+class MissingData(DataError):
+    """Put the named file back, or submit the job again. A worker looks again before it ends a job with this error."""
 
 
 class AttemptLost(LongshoreError):

@@ -8,8 +8,18 @@ from functools import partial
 from uuid import UUID
 
 from longshore.broker.coalescing_key import CoalescingKey
-from longshore.shared.errors import AttemptLost, CorruptBlob, DataError, InvalidInput, NotPromoted, ServiceUnavailable
+from longshore.shared.errors import (
+    AttemptLost,
+    CorruptBlob,
+    DataError,
+    InvalidInput,
+    MissingBlob,
+    MissingData,
+    NotPromoted,
+    ServiceUnavailable,
+)
 from longshore.shared.ledger.records import Claim
+from longshore.shared.outages import is_outage
 from longshore.shared.vocabulary import Action
 from longshore.workers.batching.collect import collect, publish_rest, release_key
 from longshore.workers.batching.run import ComputedBatch, commit_batch, compute_batch, split_into_batches
@@ -23,6 +33,8 @@ log = logging.getLogger(__name__)
 
 #: Errors that another attempt would meet again: the job fails at the first.
 PERMANENT = (InvalidInput, NotPromoted, CorruptBlob, DataError)
+#: Those among them that an outage can cause too: a worker looks again before it believes them.
+LOOK_AGAIN = (MissingBlob, MissingData)
 #: Characters of an error that are kept, at most.
 MAX_ERROR_CHARS = 2000
 
@@ -72,6 +84,11 @@ def run_together(context: WorkerContext, claims: Sequence[Claim], task: str) -> 
         context.shown.ended(claims)
     except Exception as error:  # any error: the shard that causes it meets it again
         beat.stop()
+        if isinstance(error, ServiceUnavailable) or is_outage(error):  # each would meet it
+            for claim in claims:
+                _defer(context, claim, error, missing=False)
+            context.shown.ended(claims)
+            return
         log.warning("a batch of %d shards failed: %s; running each alone", len(claims), describe(error))
         context.shown.waiting(claims)
         for claim in claims:
@@ -133,18 +150,28 @@ def _run(context: WorkerContext, claim: Claim, beat: Heartbeat, task: str) -> bo
         log.info("stopped: %s", error)
     except HandBack:
         _release(context, claim)
-    except PERMANENT as error:
-        _fail(context, claim, error, permanent=True)
-    except (ServiceUnavailable, ShardTimedOut) as error:
-        _fail(context, claim, error, permanent=False)
     except Exception as error:  # any error must end the shard in the ledger, and must not end the worker
-        log.exception("attempt %s failed", claim.token)
-        _fail(context, claim, error, permanent=False)
+        _end(context, claim, error)
     else:
         return True
     finally:
         context.shown.ended([claim])
     return False
+
+
+def _end(context: WorkerContext, claim: Claim, error: Exception) -> None:
+    """End an attempt with an error, by its kind."""
+    if isinstance(error, ServiceUnavailable) or is_outage(error):
+        _defer(context, claim, error, missing=False)
+    elif isinstance(error, LOOK_AGAIN):
+        _defer(context, claim, error, missing=True)
+    elif isinstance(error, PERMANENT):
+        _fail(context, claim, error, permanent=True)
+    elif isinstance(error, ShardTimedOut):
+        _fail(context, claim, error, permanent=False)
+    else:
+        log.error("attempt %s failed", claim.token, exc_info=error)
+        _fail(context, claim, error, permanent=False)
 
 
 def _release(context: WorkerContext, claim: Claim) -> None:
@@ -154,6 +181,15 @@ def _release(context: WorkerContext, claim: Claim) -> None:
         log.warning("%s; the lease of %s will expire", error, claim.token)
         return
     log.info("released %s", claim.token)
+
+
+def _defer(context: WorkerContext, claim: Claim, error: Exception, *, missing: bool) -> None:
+    reason = describe(error)
+    log.warning("attempt %s runs again later: %s", claim.token, reason)
+    try:
+        context.ledger.attempts.defer(claim, reason, missing=missing)
+    except ServiceUnavailable as outage:
+        log.warning("%s; the lease of %s will expire", outage, claim.token)
 
 
 def _fail(context: WorkerContext, claim: Claim, error: Exception, *, permanent: bool) -> None:

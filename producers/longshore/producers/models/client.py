@@ -13,6 +13,7 @@ from longshore.shared.errors import InvalidInput, NotPromoted
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.models.registry import NewVersion
 from longshore.shared.ledger.records import AliasMove, ModelRecord, VersionRecord
+from longshore.shared.outages import outages_reported
 from longshore.shared.references import ModelReference, check_alias, check_name
 from longshore.shared.specs.signature import OutputKind
 from longshore.shared.store.store import Store
@@ -142,11 +143,14 @@ class ModelsClient:
             Default: what can be detected, otherwise logits; ``job.notes`` says if trial rows disagree.
         :raises InvalidInput: the path is none of these, or does not match its manifest or signature; the message names
             the file.
+        :raises ServiceUnavailable: a file system cannot be reached at the moment.
         """
         check_name(name, "name")
         if alias is not None:
             check_alias(alias)
-        imported = read_import(Path(path).expanduser().absolute(), signature, output=output, output_kind=output_kind)
+        with outages_reported():
+            source = Path(path).expanduser().absolute()
+            imported = read_import(source, signature, output=output, output_kind=output_kind)
         manifest = imported.manifest
         try:
             for file, blob in manifest.blobs.items():

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal, get_args
 
-from longshore.shared.errors import InvalidInput
+from longshore.shared.errors import InvalidInput, LongshoreError, ServiceUnavailable
+from longshore.shared.outages import is_outage
 from longshore.shared.store.manifest import CONTENT_FILES, MANIFEST_FILE, Manifest
 from longshore.shared.vocabulary import RuntimeName
 
@@ -60,6 +61,8 @@ def write_export(export_format: ExportFormat, manifest: Manifest, files: Mapping
             _write_file(export_format, manifest, files, temporary, Path(folder))
             os.link(temporary, target)  # unlike a rename, it never overwrites a file
     except OSError as error:
+        if is_outage(error):
+            raise ServiceUnavailable(f"cannot write {target}: {error.strerror or error}") from None
         raise InvalidInput("path", f"cannot write {target}: {error.strerror or error}") from None
 
 
@@ -125,10 +128,12 @@ def _run_export(export_format: ExportFormat, manifest: Manifest, weights: Path, 
         raise _failure(export_format, process)
 
 
-def _failure(export_format: ExportFormat, process: subprocess.CompletedProcess[str]) -> InvalidInput:
+def _failure(export_format: ExportFormat, process: subprocess.CompletedProcess[str]) -> LongshoreError:
     last_line = next(reversed(process.stderr.strip().splitlines()), f"it exited with code {process.returncode}")
     try:
         document = json.loads(last_line)
+        if "outage" in document:
+            return ServiceUnavailable(str(document["outage"]))
         return InvalidInput(str(document["field"]), str(document["reason"]))
     except (ValueError, TypeError, KeyError):
         return InvalidInput("format", f"cannot write {export_format}: {last_line[:300]}")

@@ -56,7 +56,7 @@ def prepare(
     :param targets: versions and options that were looked up for earlier requests.
     :raises InvalidInput: one is wrong; where there are several, the field names which.
     """
-    blocks = InputBlocks(lambda: Store(settings.store))
+    blocks = InputBlocks(lambda: Store(settings.store, expected=ledger.models.exist))
     context = PlanningContext(ledger, QueueChoice(ledger.workers), settings.producer, blocks)
     inference = InferencePlanner(context, targets or TtlCache())
     jobs: list[NewJob] = []

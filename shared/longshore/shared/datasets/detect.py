@@ -9,7 +9,8 @@ from typing import get_args
 
 from longshore.shared.datasets.file_listing import IMAGES, PARQUET, is_glob, list_files, listing_digest
 from longshore.shared.datasets.files import remote_info
-from longshore.shared.errors import DataError, InvalidInput
+from longshore.shared.errors import DataError, InvalidInput, ServiceUnavailable
+from longshore.shared.outages import is_outage
 from longshore.shared.specs.jobs import FileInput
 from longshore.shared.specs.validation import build
 from longshore.shared.store.address import is_remote, public
@@ -46,6 +47,7 @@ def detect(uri: str | os.PathLike[str], format: str | None = None) -> FileInput:
         if it has none, for its images.
     :param format: one of ``DataFormat``. Default: determined by the suffix.
     :raises InvalidInput: the file is missing, empty or unreadable, its format is unknown, or a folder has no files.
+    :raises ServiceUnavailable: its file system or its server cannot be reached at the moment.
     """
     address = os.fspath(uri)
     if not address:
@@ -102,6 +104,8 @@ def _local_size(address: str) -> int:
         with Path(address).open("rb"):
             return status.st_size
     except (OSError, ValueError) as error:
+        if is_outage(error):
+            raise ServiceUnavailable(f"data: cannot read {address}: {error}") from None
         reason = error.strerror if isinstance(error, OSError) else error
         raise InvalidInput("data", f"cannot read {address}: {reason}") from None
 

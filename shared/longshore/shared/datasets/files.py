@@ -11,9 +11,13 @@ from typing import BinaryIO, cast
 import fsspec.core
 import pyarrow as pa
 
-from longshore.shared.errors import DataError, LongshoreError
+from longshore.shared.errors import DataError, LongshoreError, MissingData, ServiceUnavailable
+from longshore.shared.outages import http_status, is_outage
 from longshore.shared.specs.jobs import FileInput
 from longshore.shared.store.address import is_remote, public, without_secrets
+
+#: Statuses of HTTP by which a server says that there is no such file, or not for this reader.
+_MISSING_STATUSES = frozenset({403, 404, 410})
 
 
 @dataclass(frozen=True)
@@ -27,18 +31,46 @@ class RemoteInfo:
 
 @contextmanager
 def reading(uri: str) -> Iterator[None]:
-    """Convert the errors of drivers and readers into a DataError that names the file."""
+    """Convert the errors of drivers and readers into an error that names the file.
+
+    :raises MissingData: the file is missing, though its folder or its server is there.
+    :raises DataError: it cannot be read, now and later.
+    :raises ServiceUnavailable: its file system or its server cannot be reached at the moment.
+    """
     try:
         yield
     except LongshoreError:
         raise
-    except FileNotFoundError:
-        raise DataError(f"cannot read {public(uri)}: No such file") from None
-    except (OSError, ImportError) as error:
-        reason = getattr(error, "strerror", None) or one_line(error)
-        raise DataError(f"cannot read {public(uri)}: {without_secrets(reason, uri)}") from None
     except Exception as error:  # fsspec drivers and Arrow have their own classes; drop the cause, it can contain keys
-        raise DataError(f"cannot read {public(uri)}: {without_secrets(one_line(error), uri)}") from None
+        raise _read_error(uri, error) from None
+
+
+def _read_error(uri: str, error: Exception) -> LongshoreError:
+    status = http_status(error)
+    if status is not None:
+        reason = f"the server answers with status {status}"
+    elif isinstance(error, FileNotFoundError) and not is_outage(error):
+        reason = "No such file"
+    else:
+        reason = without_secrets(getattr(error, "strerror", None) or one_line(error), uri)
+    message = f"cannot read {public(uri)}: {reason}"
+    if is_outage(error):
+        return ServiceUnavailable(message)
+    if isinstance(error, FileNotFoundError) or status in _MISSING_STATUSES:
+        if not is_remote(uri) and is_gone(Path(uri).parent):
+            return ServiceUnavailable(f"{message}; its folder is missing or empty: mount it, or put the file back")
+        return MissingData(message)
+    return DataError(message)
+
+
+def is_gone(folder: Path) -> bool:
+    """Whether a folder looks as if its file system is not mounted: it is missing, or empty."""
+    try:
+        return next(folder.iterdir(), None) is None
+    except NotADirectoryError:
+        return False
+    except OSError:
+        return True
 
 
 def remote_info(uri: str) -> RemoteInfo:

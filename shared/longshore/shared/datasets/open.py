@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
-from longshore.shared.datasets.file_listing import is_glob
-from longshore.shared.datasets.files import check_size, is_folder
+from longshore.shared.datasets.file_listing import is_glob, root_folder
+from longshore.shared.datasets.files import check_size, is_folder, is_gone
 from longshore.shared.datasets.readers.text import TextSource
 from longshore.shared.datasets.source import Source
 from longshore.shared.datasets.uses import ColumnUses
-from longshore.shared.errors import DataError, InvalidInput
+from longshore.shared.errors import DataError, InvalidInput, ServiceUnavailable
 from longshore.shared.specs.jobs import FileInput
-from longshore.shared.store.address import public
+from longshore.shared.store.address import is_remote, public
 
 
 def open_source(data: FileInput, field: str | None = None, uses: ColumnUses | None = None) -> Source:
@@ -20,11 +21,13 @@ def open_source(data: FileInput, field: str | None = None, uses: ColumnUses | No
     :param field: at submission, the argument that named the file; errors are then reported as invalid input.
     :param uses: what the columns are used for; only text formats need it. Default: nothing in particular.
     :raises DataError: the file cannot be read, and ``field`` is ``None``.
+    :raises ServiceUnavailable: its file system or its server cannot be reached at the moment.
     :raises InvalidInput: the file cannot be read or has no rows, and ``field`` is set; names ``field``.
     """
     try:
         if field is None:
             check_size(data)
+            _check_mounted(data)
         source = _open(data)
     except DataError as error:
         if field is None:
@@ -88,6 +91,17 @@ def _open(data: FileInput) -> Source:
     from longshore.shared.datasets.readers.json_lines import open_json_lines
 
     return open_json_lines(data.uri)
+
+
+def _check_mounted(data: FileInput) -> None:
+    """:raises ServiceUnavailable: the folder of several files, which was there at submission, is missing or empty."""
+    if data.listing is None or is_remote(data.uri):
+        return
+    folder = Path(data.uri if Path(data.uri).is_file() else root_folder(data.uri))
+    if is_gone(folder):
+        raise ServiceUnavailable(
+            f"cannot read {data.uri}: the folder {folder} is missing or empty: mount it, or put its files back"
+        )
 
 
 def _open_images(data: FileInput) -> Source:

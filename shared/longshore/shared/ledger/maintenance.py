@@ -55,6 +55,12 @@ class Maintenance:
                 for row in conn.execute(statements.maintenance.UNPUBLISHED, {"grace": grace, "limit": limit})
             ]
 
+    def seconds_to_next_due(self) -> float | None:
+        """Seconds until the next shard may run that waits for its time; ``None`` if none does."""
+        with self._database.connection() as conn:
+            row = conn.execute(statements.maintenance.NEXT_DUE).fetchone()
+        return None if row is None or row[0] is None else float(row[0])
+
     def waiting_queues(self, queues: Sequence[str], *, grace: float) -> list[tuple[str, int]]:
         """The queues and priorities with shards that were published over ``grace`` seconds ago and are unclaimed."""
         with self._database.connection() as conn:

@@ -167,6 +167,8 @@ class JobRecord:
     rows_before_retry: int = 0
     #: What its owner should know though nothing failed, a sentence each.
     notes: list[str] = field(default_factory=list)
+    #: The outage for whose end a shard of the job waits; ``None`` if none does.
+    waits_for: str | None = None
     #: The upstream job of a job that is part of a chain.
     depends_on: UUID | None = None
 
@@ -192,6 +194,12 @@ class ShardRecord:
     errors: list[dict[str, JsonValue]] = field(default_factory=list)
     #: The output file that an attempt has decided on; empty if no row of the shard has an output.
     output_file: str | None = None
+    #: How often it was handed back because the store or the data could not be reached; these are no failed attempts.
+    outages: int = 0
+    #: What the last outage was.
+    waits_for: str | None = None
+    #: It does not run before this time.
+    not_before: datetime | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "state", State(self.state))

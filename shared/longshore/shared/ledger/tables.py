@@ -141,6 +141,14 @@ shards = Table(
     Column("rows_done", BigInteger, nullable=False, server_default=_zero),
     # One entry for each attempt that failed: {"attempt", "worker", "error", "at"}.
     Column("errors", JSONB, nullable=False, server_default=text("'[]'")),
+    # Not published and not claimed before this time: after an outage or an attempt that failed.
+    _moment("not_before"),
+    # How often it was handed back because the store or the data could not be reached. These are no failed attempts.
+    Column("outages", Integer, nullable=False, server_default=_zero),
+    # What the last outage was.
+    Column("waits_for", Text),
+    # Since when each look at the store or the data has found something missing.
+    _moment("missing_since"),
     CheckConstraint(f"state IN ({_STATES})", name="state"),
 )
 # A queued shard is in one of these two: they say what comes next without reading the others.
@@ -166,6 +174,11 @@ Index(
     shards.c.job_id,
     shards.c.index,
     postgresql_where=text("state = 'queued' AND batch_key IS NOT NULL"),
+)
+Index(
+    "shards_not_before_idx",
+    shards.c.not_before,
+    postgresql_where=text("state = 'queued' AND not_before IS NOT NULL"),
 )
 Index("shards_lease_idx", shards.c.lease_until, postgresql_where=text("state = 'running'"))
 

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from longshore.shared.errors import CorruptBlob, DataError, InvalidInput, ServiceUnavailable
+from longshore.shared.errors import DataError, InvalidInput, MissingBlob, ServiceUnavailable
+from longshore.shared.outages import is_outage
 from longshore.shared.store.folder import BLOCK_BYTES, Folder
 from longshore.shared.store.manifest import Blob, check_digest, digest_of
+from longshore.shared.store.presence import StorePresence
 
 _ROOT = "blobs/sha256"
 _NAME = re.compile(r"[0-9a-f]{64}")
@@ -23,8 +25,9 @@ class Blobs:
     :param cache: folder on this machine for copies of a remote store's blobs; not used for a local store.
     """
 
-    def __init__(self, folder: Folder, cache: Path) -> None:
+    def __init__(self, folder: Folder, cache: Path, presence: StorePresence) -> None:
         self._folder = folder
+        self._presence = presence
         self._cache = cache
 
     def put(self, source: bytes | Path) -> Blob:
@@ -34,6 +37,7 @@ class Blobs:
         :raises DataError: the file changes while it is read.
         """
         blob = describe(source)
+        self._presence.begin_write()
         # Refresh first: a concurrent sweep then either keeps the blob, or has removed it before we check for it.
         fresh = self._folder.refresh(blob_path(blob.digest))
         if not (fresh and self._contains(blob)):
@@ -58,14 +62,14 @@ class Blobs:
     def read(self, digest: str) -> bytes:
         """The whole content of a blob.
 
-        :raises CorruptBlob: the blob is missing or damaged.
+        :raises MissingBlob: the blob is missing or damaged.
         :raises InvalidInput: ``digest`` is not a valid digest.
         """
         path = blob_path(digest)
         try:
             content = self._folder.read(path)
         except FileNotFoundError:
-            raise self._corrupt(digest, "missing") from None
+            raise self._missing(digest) from None
         if digest_of(content) != digest:
             raise self._corrupt(digest, f"damaged (its {len(content)} bytes have a different digest)")
         return content
@@ -73,7 +77,7 @@ class Blobs:
     def fetch(self, blob: Blob) -> Path:
         """A file with the blob's content: the store's own, or a copy in the cache. Do not modify the file.
 
-        :raises CorruptBlob: the blob is missing or damaged.
+        :raises MissingBlob: the blob is missing or damaged.
         :raises ServiceUnavailable: the store cannot be reached, or the cache cannot be written.
         """
         relative = blob_path(blob.digest)
@@ -105,7 +109,7 @@ class Blobs:
             ) from error
 
     def _checked(self, blob: Blob) -> Iterator[bytes]:
-        """The blocks of a blob; raises CorruptBlob at the end if they do not match its digest."""
+        """The blocks of a blob; raises MissingBlob at the end if they do not match its digest."""
         hasher, size = hashlib.sha256(), 0
         try:
             for block in self._folder.blocks(blob_path(blob.digest)):
@@ -113,7 +117,7 @@ class Blobs:
                 size += len(block)
                 yield block
         except FileNotFoundError:
-            raise self._corrupt(blob.digest, "missing") from None
+            raise self._missing(blob.digest) from None
         if f"sha256:{hasher.hexdigest()}" != blob.digest or size != blob.size:
             raise self._corrupt(blob.digest, f"damaged (it has {size} of {blob.size} bytes, or different content)")
 
@@ -123,8 +127,13 @@ class Blobs:
             return _is_intact(self._folder.path / blob_path(blob.digest), blob)
         return self._folder.size(blob_path(blob.digest)) == blob.size
 
-    def _corrupt(self, digest: str, state: str) -> CorruptBlob:
-        return CorruptBlob(f"{digest} in store {self._folder.name} is {state}: {blob_path(digest)}")
+    def _missing(self, digest: str) -> MissingBlob:
+        """:raises ServiceUnavailable: not the blob is missing, but the whole store."""
+        self._presence.check_holds()
+        return self._corrupt(digest, "missing")
+
+    def _corrupt(self, digest: str, state: str) -> MissingBlob:
+        return MissingBlob(f"{digest} in store {self._folder.name} is {state}: {blob_path(digest)}")
 
 
 def blob_path(digest: str) -> str:
@@ -150,6 +159,8 @@ def describe(source: bytes | Path) -> Blob:
         with source.open("rb") as file:
             return Blob(digest=f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}", size=file.tell())
     except OSError as error:
+        if is_outage(error):
+            raise ServiceUnavailable(f"cannot read {source}: {error.strerror or error}") from None
         raise InvalidInput("path", f"cannot read {source}: {error.strerror or error}") from None
 
 
@@ -165,6 +176,8 @@ def _unchanged(source: bytes | Path, blob: Blob) -> Iterator[bytes]:
                 hasher.update(block)
                 yield block
     except OSError as error:
+        if is_outage(error):
+            raise ServiceUnavailable(f"cannot read {source}: {error.strerror or error}") from None
         raise DataError(f"cannot read {source}: {error.strerror or error}") from error
     if f"sha256:{hasher.hexdigest()}" != blob.digest:
         raise DataError(f"{source} changed while it was being stored; store it again")

@@ -22,6 +22,7 @@ from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.shared.references import check_alias, check_name
 from longshore.shared.store.folder import Folder
 from longshore.shared.store.manifest import Digest
+from longshore.shared.store.presence import StorePresence
 
 _SUFFIX = ".json"
 _VERSION = re.compile(r"[1-9][0-9]*")
@@ -60,11 +61,13 @@ P = TypeVar("P", bound=_Pointer)
 class Pointers:
     """Reads and writes the pointers of one store."""
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: Folder, presence: StorePresence) -> None:
         self._folder = folder
+        self._presence = presence
 
     def write_version(self, name: str, version: int, digest: str, created_at: str | None) -> None:
         """Set the digest of a version number. The ledger assigns numbers: an existing file is from a lost attempt."""
+        self._presence.begin_write()
         path = _path(name, "versions", str(version))
         current = self._read(path, VersionPointer)
         if current is None or current.digest != digest:
@@ -73,6 +76,7 @@ class Pointers:
     def write_alias(self, name: str, alias: str, version: int | None, at: str | None) -> AliasPointer:
         """Point an alias at a version (``None`` removes it) and extend its history, unless it points there already."""
         path = _path(name, "aliases", check_alias(alias))
+        self._presence.begin_write()  # before the read: a history that seems to be missing would be lost
         current = self._read(path, AliasPointer)
         if current is not None and current.version == version:
             return current
@@ -101,6 +105,7 @@ class Pointers:
                     yield name, alias, pointer
 
     def _listed(self, kind: str) -> Iterator[tuple[str, list[str]]]:
+        self._presence.check()
         for name in filter(_is_name, (folder.replace("~", "/") for folder in self._folder.names("models"))):
             files = self._folder.names(f"models/{name.replace('/', '~')}/{kind}")
             yield name, [file.removesuffix(_SUFFIX) for file in files if file.endswith(_SUFFIX)]

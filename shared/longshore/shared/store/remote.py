@@ -11,6 +11,7 @@ from pathlib import Path
 import fsspec.core
 
 from longshore.shared.errors import InvalidInput, LongshoreError, ServiceUnavailable
+from longshore.shared.outages import is_outage
 from longshore.shared.store.address import without_secrets
 from longshore.shared.store.folder import BLOCK_BYTES
 
@@ -138,6 +139,6 @@ class RemoteFolder:
         except LongshoreError:
             raise
         except Exception as error:  # each driver has its own exception classes; drop the cause, it can contain keys
-            if isinstance(error, FileNotFoundError) and action == "read":
+            if isinstance(error, FileNotFoundError) and action == "read" and not is_outage(error):
                 raise
             raise self._unavailable(action, path, error) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from longshore.shared.store.blobs import Blobs
 from longshore.shared.store.manifest import Blob, Manifest
 from longshore.shared.store.open import open_folder
 from longshore.shared.store.pointers import AliasPointer, Pointers
+from longshore.shared.store.presence import StorePresence
 
 
 class Store:
@@ -20,13 +21,16 @@ class Store:
 
     :param url: a path, or a URL such as ``s3://bucket/models``.
     :param cache: folder for local copies of a remote store's blobs. Default: the user's cache folder.
+    :param expected: whether the store must exist already; called only if it seems to be empty. If it must, an empty
+        folder is an outage, such as a file server that is not mounted, and no new store. Default: it need not.
     :raises InvalidInput: the URL is empty, or its scheme cannot be used here; names ``store``.
     """
 
-    def __init__(self, url: str, cache: Path | None = None) -> None:
+    def __init__(self, url: str, cache: Path | None = None, expected: Callable[[], bool] = lambda: False) -> None:
         self._folder = open_folder(url)
-        self._blobs = Blobs(self._folder, cache or _default_cache())
-        self._pointers = Pointers(self._folder)
+        presence = StorePresence(self._folder, expected)
+        self._blobs = Blobs(self._folder, cache or _default_cache(), presence)
+        self._pointers = Pointers(self._folder, presence)
 
     @property
     def name(self) -> str:

@@ -30,7 +30,7 @@ def test_bytes_come_back(store: Store, url: str) -> None:
     assert store.read_blob(blob.digest) == b"weights"
     assert store.fetch_blob(blob).read_bytes() == b"weights"
     hexadecimal = blob.digest.removeprefix("sha256:")
-    assert all_files(url) == [f"/blobs/sha256/{hexadecimal[:2]}/{hexadecimal}"]
+    assert all_files(url) == [f"/blobs/sha256/{hexadecimal[:2]}/{hexadecimal}", "/store.json"]
 
 
 def test_a_file_of_several_blocks_comes_back(store: Store, tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_the_same_bytes_are_written_once(store: Store, url: str) -> None:
     before = path.stat().st_ino
     assert store.fetch_blob(store.put_blob(b"same")) == path
     assert path.stat().st_ino == before
-    assert len(all_files(url)) == 1
+    assert len(all_files(url)) == 2  # with the mark of the store
 
 
 @pytest.mark.parametrize("damage", [b"", b"weight", b"weights and more"])
@@ -92,6 +92,7 @@ def test_a_damaged_copy_in_the_cache_is_fetched_anew(url: str, tmp_path: Path) -
 
 
 def test_a_missing_blob_is_named_with_its_place(store: Store) -> None:
+    store.put_blob(b"another")
     blob = Blob(digest="sha256:" + "0" * 64, size=1)
     for call in (lambda: store.read_blob(blob.digest), lambda: store.fetch_blob(blob)):
         with pytest.raises(CorruptBlob, match="missing") as error:
@@ -114,9 +115,9 @@ def test_a_missing_source_is_named(store: Store, tmp_path: Path) -> None:
 def test_no_temporary_files_stay(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "store"))
     blob = store.put_blob(b"x")
-    assert [path.name for path in (tmp_path / "store").rglob("*") if path.is_file()] == [
-        blob.digest.removeprefix("sha256:")
-    ]
+    assert sorted(path.name for path in (tmp_path / "store").rglob("*") if path.is_file()) == sorted(
+        ["store.json", blob.digest.removeprefix("sha256:")]
+    )
 
 
 def test_a_manifest_comes_back(store: Store, manifest: Manifest) -> None:

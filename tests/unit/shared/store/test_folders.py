@@ -58,7 +58,7 @@ def test_a_file_url_is_a_local_folder(tmp_path: Path) -> None:
 def test_a_store_in_the_place_of_a_file_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     store = Store(str(tmp_path / "file"))
-    with pytest.raises(ServiceUnavailable, match="cannot write") as error:
+    with pytest.raises(ServiceUnavailable, match="cannot access") as error:
         store.put_blob(b"x")
     assert str(tmp_path / "file") in str(error.value)
 

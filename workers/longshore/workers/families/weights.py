@@ -13,7 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from longshore.shared.errors import CorruptBlob, ServiceUnavailable
+from longshore.shared.errors import CorruptBlob, MissingBlob, ServiceUnavailable
+from longshore.shared.outages import is_outage
 
 #: Maximum faults listed in an error; the rest is only counted.
 _SHOWN = 3
@@ -36,10 +37,15 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """Read a weights file, by tensor name, on the CPU.
 
     :raises CorruptBlob: the file is missing or is no safetensors file.
+    :raises ServiceUnavailable: its file system cannot be reached.
     """
     try:
         return load_file(path)
+    except FileNotFoundError as error:
+        raise MissingBlob(f"{path} cannot be read as a safetensors file: {error}") from error
     except (OSError, SafetensorError) as error:
+        if is_outage(error):
+            raise ServiceUnavailable(f"{path} cannot be read: {error}") from error
         raise CorruptBlob(f"{path} cannot be read as a safetensors file: {error}") from error
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from longshore.shared.errors import CorruptBlob, InvalidInput
+from longshore.shared.errors import CorruptBlob, InvalidInput, ServiceUnavailable
+from longshore.shared.outages import is_outage
 from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.specs.transforms import CategoryTransform, TextTransform
 from longshore.shared.store.manifest import Manifest
@@ -52,6 +53,8 @@ def write_program(form: str, manifest: Manifest, weights: Path, target: Path) ->
             (_write_onnx if form == "onnx" else _write_pt2)(module, signature, target)
     except Exception as error:  # exporters, and networks from other packages, can raise any error
         first = next(iter(str(error).splitlines()), "")
+        if is_outage(error):
+            raise ServiceUnavailable(f"cannot write {target}: {first}") from error
         raise InvalidInput(
             "format", f"PyTorch cannot write family {manifest.family!r} as {form}: {type(error).__name__}: {first}"
         ) from error
@@ -122,6 +125,9 @@ def main(arguments: Sequence[str]) -> int:
     except InvalidInput as error:
         json.dump({"field": error.field, "reason": error.reason}, sys.stderr)
         return 2
+    except ServiceUnavailable as error:
+        json.dump({"outage": str(error)}, sys.stderr)
+        return error.exit_code
     except CorruptBlob as error:
         json.dump({"field": "reference", "reason": str(error)}, sys.stderr)
         return 2

@@ -46,7 +46,7 @@ def assemble_context(
     device = torch.device(worker.device)
     torch.set_num_threads(worker.threads)
     ledger = Ledger(settings.database_url, f"longshore worker {worker.name}", plan_anew=True)
-    store = Store(settings.store)
+    store = Store(settings.store, expected=ledger.models.exist)
     inputs = Inputs(InlineBlocks(ledger, store))
     draining = Draining()
 

@@ -11,6 +11,7 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.jobs.trials import Conclusion
 from longshore.shared.ledger.models.registry import NewVersion
 from longshore.shared.ledger.records import Claim, TrialRecord
+from longshore.shared.outages import is_outage
 from longshore.shared.specs.search import TuneSpec, applied, shown
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.context import WorkerContext
@@ -55,6 +56,8 @@ def run_trial(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
     except TrialPruned:
         trials.settle(claim, "pruned")
     except InvalidInput as error:
+        if is_outage(error):
+            raise
         trials.settle(claim, "failed", error=str(error))
     trials.finish(claim, partial(_conclude, context, claim, spec))
 

@@ -98,6 +98,7 @@ def summary(record: JobRecord) -> dict[str, object]:
         "metrics": metrics_text(outcome.get("metrics")),
         "deviation": metrics_text(outcome.get("std")),
         "after": record.depends_on,
+        "waits for": record.waits_for,
         "error": record.error,
         "notes": "; ".join(record.notes),
         "producer": record.producer,

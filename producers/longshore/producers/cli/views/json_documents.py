@@ -47,6 +47,7 @@ def job_document(record: JobRecord) -> dict[str, object]:
         "shards_done": record.shards_done,
         "shards_failed": record.shards_failed,
         "after": record.depends_on,
+        "waits_for": record.waits_for,
         "error": record.error,
         "notes": record.notes,
         "outcome": record.outcome,
@@ -88,6 +89,9 @@ def shard_document(record: ShardRecord) -> dict[str, object]:
         "rows_done": record.rows_done,
         "only_failed": record.only_failed,
         "errors": record.errors,
+        "outages": record.outages,
+        "waits_for": record.waits_for,
+        "not_before": record.not_before,
         "part": record.output_file,
     }
 

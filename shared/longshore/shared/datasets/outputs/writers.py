@@ -17,6 +17,7 @@ from longshore.shared.datasets.files import one_line
 from longshore.shared.datasets.outputs.json_text import json_texts
 from longshore.shared.datasets.outputs.pattern import OutputFormat
 from longshore.shared.errors import DataError, LongshoreError, ServiceUnavailable
+from longshore.shared.outages import is_outage
 from longshore.shared.store.address import is_remote, public, without_secrets
 from longshore.shared.store.local import sync_folder
 
@@ -52,9 +53,10 @@ def writing(uri: str) -> Iterator[None]:
     except Exception as error:  # fsspec drivers and Arrow have their own classes; drop the cause, it can contain keys
         reason = getattr(error, "strerror", None) or one_line(error)
         message = f"cannot write {public(uri)}: {without_secrets(reason, uri)}"
-        if isinstance(error, PermissionError | NotADirectoryError | FileExistsError | ImportError):
-            raise DataError(message) from None
-        raise ServiceUnavailable(message) from None
+        # An output folder can vanish with its file system; any other error that is no outage would come again.
+        if is_outage(error) or isinstance(error, FileNotFoundError):
+            raise ServiceUnavailable(message) from None
+        raise DataError(message) from None
 
 
 def open_writer(uri: str, format: OutputFormat) -> RowWriter:

@@ -68,6 +68,13 @@ class Models:
             return replace(version, aliases=_aliases_of(conn, version))
 
     @repeat_read
+    def exist(self) -> bool:
+        """Whether there is any version."""
+        with self._database.connection() as conn:
+            row = conn.execute(statements.models.ANY_VERSION).fetchone()
+        return row is not None and bool(row[0])
+
+    @repeat_read
     def names(self) -> list[ModelRecord]:
         """Every model, by name."""
         with self._database.connection() as conn:

@@ -189,6 +189,22 @@ class Attempts:
                 conn.execute(statements.cancel_retry.LOCK_SHARDS, {"job": claim.job_id})
             return fail_shard(conn, claim.job_id, claim.shard, claim.attempt, error, permanent=permanent)
 
+    def defer(self, claim: Claim, reason: str, *, missing: bool = False) -> State | None:
+        """Hand a shard back because of an outage: it runs again after a pause, and the attempt does not count.
+
+        :param reason: one sentence for the person who asks why the job waits.
+        :param missing: something is not where it should be, though the place can be reached. If it has been missing
+            for :data:`~longshore.shared.ledger.statements.backoff.MISSING_GRACE_S`, whenever an attempt looked, it
+            counts as gone, and the job fails.
+        :returns: the shard's state, queued again or failed; ``None`` if the attempt is not the current one.
+        """
+        values = {**claim_key(claim), "error": reason, "missing": missing}
+        with self._database.transaction() as conn:
+            if conn.execute(statements.attempts.DEFER_SHARD, values).fetchone() is not None:
+                conn.execute(statements.attempts.NOTIFY_TICKETS)
+                return State.QUEUED
+        return self.fail(claim, reason, permanent=True) if missing else None
+
     @repeat_read
     def give_back(self, names: Sequence[tuple[UUID, int]]) -> None:
         """Have the relay publish shards again whose message a worker has taken without claiming them."""

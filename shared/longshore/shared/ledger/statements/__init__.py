@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from longshore.shared.ledger.statements import (
     attempts,
+    backoff,
     batch_sizes,
     batching,
     cancel_retry,
@@ -29,6 +30,7 @@ from longshore.shared.ledger.statements import (
 
 __all__ = [
     "attempts",
+    "backoff",
     "batch_sizes",
     "batching",
     "cancel_retry",

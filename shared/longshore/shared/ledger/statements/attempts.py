@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from longshore.shared.ledger.statements.backoff import DUE, MISSING_GRACE_S, after_failure, after_outage
 from longshore.shared.ledger.statements.channels import IDS_PER_NOTICE
 from longshore.shared.ledger.statements.fence import FENCE
 
@@ -92,7 +93,7 @@ CLAIM_NEXT: Final = f"""
         WHERE job_id = %(job)s AND index > %(shard)s AND state = 'queued' AND attempt = 0 AND action = 'infer'
           AND batch_key IS NULL
           AND NOT EXISTS (SELECT FROM shards AS urgent WHERE {_MORE_URGENT} AND published_at IS NOT NULL)
-          AND NOT EXISTS (SELECT FROM shards AS urgent WHERE {_MORE_URGENT} AND published_at IS NULL)
+          AND NOT EXISTS (SELECT FROM shards AS urgent WHERE {_MORE_URGENT} AND published_at IS NULL AND {DUE})
         ORDER BY index LIMIT 1 FOR UPDATE SKIP LOCKED
     ), {CLAIMED}
 """
@@ -212,6 +213,7 @@ def _failed(*, permanent: str, error: str) -> str:
     return f"""
         state = CASE WHEN attempt < attempt_limit AND NOT {permanent} THEN 'queued' ELSE 'failed' END,
         lease_until = NULL, published_at = NULL, rows_done = 0,
+        not_before = {after_failure("attempt")}, missing_since = NULL, waits_for = NULL,
         errors = errors || jsonb_build_object('attempt', attempt, 'worker', worker, 'error', {error}, 'at', now())
     """
 
@@ -242,6 +244,20 @@ RELEASE_SHARD: Final = f"""
     UPDATE shards
     SET state = 'queued', lease_until = NULL, published_at = NULL, rows_done = 0, attempt_limit = attempt_limit + 1
     WHERE {FENCE}
+    RETURNING 1
+"""
+
+#: Queues a shard again because of an outage, for a later time. The attempt does not count. No row: the attempt is not
+#: current, or what is missing has been missing for so long that it counts as gone.
+DEFER_SHARD: Final = f"""
+    UPDATE shards
+    SET state = 'queued', lease_until = NULL, published_at = NULL, rows_done = 0, attempt_limit = attempt_limit + 1,
+        outages = outages + 1, waits_for = %(error)s,
+        missing_since = CASE WHEN %(missing)s THEN coalesce(missing_since, now()) END,
+        not_before = {after_outage("outages")}
+    WHERE {FENCE}
+      AND NOT (%(missing)s AND missing_since IS NOT NULL
+               AND missing_since <= now() - make_interval(secs => {MISSING_GRACE_S}))
     RETURNING 1
 """
 

@@ -25,7 +25,7 @@ END_JOB: Final = """
 RETRY_SHARDS: Final = f"""
     UPDATE shards
     SET state = 'queued', published_at = NULL, lease_until = NULL, rows_done = 0,
-        attempt_limit = attempt + jobs.max_attempts
+        not_before = NULL, missing_since = NULL, waits_for = NULL, attempt_limit = attempt + jobs.max_attempts
     FROM jobs
     WHERE shards.job_id = %(job)s AND shards.state IN ('failed', 'cancelled')
       AND jobs.id = shards.job_id AND jobs.state IN ('failed', 'cancelled') AND jobs.pruned_at IS NULL
@@ -44,6 +44,7 @@ RETRY_FAILED_ROWS: Final = f"""
     )
     UPDATE shards
     SET state = 'queued', published_at = NULL, lease_until = NULL, rows_done = 0, batch_key = NULL,
+        not_before = NULL, missing_since = NULL, waits_for = NULL,
         only_failed = only_failed OR ended.done, attempt_limit = attempt + jobs.max_attempts
     FROM ended, jobs
     WHERE shards.job_id = %(job)s AND shards.index = ended.index AND (ended.failed > 0 OR NOT ended.done)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from longshore.shared.ledger.statements.backoff import DUE
 from longshore.shared.ledger.statements.submission import TICKET_COLUMNS
 
 PAST_DEADLINE: Final = """
@@ -14,10 +15,16 @@ PAST_DEADLINE: Final = """
 UNPUBLISHED: Final = f"""
     SELECT {TICKET_COLUMNS}
     FROM shards JOIN jobs ON jobs.id = shards.job_id
-    WHERE shards.state = 'queued' AND shards.published_at IS NULL
+    WHERE shards.state = 'queued' AND shards.published_at IS NULL AND {DUE}
       AND (shards.attempt > 0 OR jobs.created_at < now() - make_interval(secs => %(grace)s))
     ORDER BY shards.priority DESC, shards.job_id, shards.index
     LIMIT %(limit)s
+"""
+
+#: Seconds until the next shard may run that waits for its time; NULL if none does.
+NEXT_DUE: Final = """
+    SELECT extract(epoch FROM min(not_before) - now())::float8 FROM shards
+    WHERE state = 'queued' AND not_before IS NOT NULL AND not_before > now()
 """
 
 #: The queues and priorities with shards that were published before the grace and that nobody has claimed. Each is

@@ -31,6 +31,7 @@ LIST_MODELS: Final = f"""
     FROM models m LEFT JOIN model_versions v ON v.model = m.name
     GROUP BY m.name ORDER BY m.name
 """
+ANY_VERSION: Final = "SELECT EXISTS (SELECT FROM model_versions)"
 LIST_VERSIONS: Final = f"""
     SELECT v.model, v.version, v.digest, v.manifest, v.job_id, v.created_at,
            ARRAY(SELECT p.alias FROM ({_ALIASES}) p WHERE p.model = v.model AND p.version = v.version) AS aliases

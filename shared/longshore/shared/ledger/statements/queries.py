@@ -15,7 +15,12 @@ _JOB_COLUMNS: Final = """
     jobs.notes, jobs.rows_before_retry, (SELECT depends_on FROM job_dependencies WHERE job_id = jobs.id),
     CASE WHEN jobs.state = 'running' THEN coalesce(
         (SELECT sum(rows_done) FROM shards WHERE job_id = jobs.id AND state = 'running'), 0)::bigint
-    ELSE 0 END AS rows_running
+    ELSE 0 END AS rows_running,
+    CASE WHEN jobs.state = 'running' THEN (
+        SELECT waits_for FROM shards
+        WHERE job_id = jobs.id AND state = 'queued' AND not_before IS NOT NULL AND waits_for IS NOT NULL
+        ORDER BY not_before DESC LIMIT 1
+    ) END AS waits_for
 """
 READ_JOB: Final = f"SELECT {_JOB_COLUMNS} FROM jobs WHERE id = %(job)s"
 LIST_JOBS: Final = f"""
@@ -28,7 +33,7 @@ READ_NOT_ENDED: Final = f"SELECT id FROM jobs WHERE id = ANY(%(jobs)b::uuid[]) A
 READ_PRUNED: Final = "SELECT pruned_at FROM jobs WHERE id = %(job)s"
 LIST_SHARDS: Final = """
     SELECT index, action, state, start, stop, attempt, attempt_limit, worker, rows_done, only_failed, errors,
-           output_file
+           output_file, outages, waits_for, not_before
     FROM shards WHERE job_id = %(job)s ORDER BY index
 """
 READ_RESULTS: Final = "SELECT row, output::text FROM results WHERE job_id = %(job)s ORDER BY row"

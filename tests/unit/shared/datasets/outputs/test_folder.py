@@ -14,7 +14,7 @@ import pytest
 from longshore.shared.datasets.outputs.folder import OutputFolder
 from longshore.shared.datasets.outputs.pattern import OutputPattern
 from longshore.shared.datasets.outputs.writers import ROW_GROUP_BYTES, ROW_GROUP_ROWS, open_writer, to_json_lines
-from longshore.shared.errors import DataError, ServiceUnavailable
+from longshore.shared.errors import DataError
 
 JOB = UUID(int=1)
 
@@ -130,9 +130,7 @@ def a_folder_in_the_way(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    ("obstacle", "error"), [(a_file_in_the_way, DataError), (a_folder_in_the_way, ServiceUnavailable)]
-)
+@pytest.mark.parametrize(("obstacle", "error"), [(a_file_in_the_way, DataError), (a_folder_in_the_way, DataError)])
 def test_what_cannot_be_written_says_where(
     tmp_path: Path, obstacle: Callable[[Path], Path], error: type[Exception]
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from longshore.shared.datasets.open import open_source
 from longshore.shared.datasets.source import Source
-from longshore.shared.errors import DataError, InvalidInput
+from longshore.shared.errors import DataError, InvalidInput, MissingData
 from longshore.shared.specs.jobs import FileInput
 from longshore.shared.vocabulary import DataFormat
 
@@ -61,7 +61,8 @@ def test_a_bad_file_is_refused_by_name_at_once(tmp_path: Path, name: str, conten
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
 def test_a_missing_file_is_named(tmp_path: Path, suffix: str) -> None:
-    with pytest.raises(DataError, match="No such file"):
+    (tmp_path / "another").touch()  # the folder is there
+    with pytest.raises(MissingData, match="No such file"):
         opened(tmp_path / f"x{suffix}")
 
 

@@ -11,7 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from longshore.shared.errors import CorruptBlob, ServiceUnavailable
+from longshore.shared.errors import CorruptBlob, MissingBlob, ServiceUnavailable
+from longshore.shared.outages import is_outage
 
 #: Tensors, strings, numbers, booleans and None, and dicts, lists and tuples of these.
 State: TypeAlias = object
@@ -35,14 +36,19 @@ def write_state(state: State, path: Path) -> None:
 def read_state(path: Path) -> State:
     """Read a state, its tensors on the CPU.
 
-    :raises CorruptBlob: the file is not a state.
+    :raises CorruptBlob: the file is missing or is not a state.
+    :raises ServiceUnavailable: its file system cannot be reached.
     """
     try:
         with safe_open(path, framework="pt") as file:
             head = json.loads(file.metadata()[_HEAD])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return _unpacked(head, tensors)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except OSError as error:
+        if is_outage(error):
+            raise ServiceUnavailable(f"{path} cannot be read: {error}") from error
+        raise MissingBlob(f"{path} cannot be read as a checkpoint: {error}") from error
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise CorruptBlob(f"{path} cannot be read as a checkpoint: {error}") from error
 
 

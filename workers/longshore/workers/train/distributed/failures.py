@@ -16,15 +16,19 @@ from longshore.shared.errors import (
     DataError,
     InvalidInput,
     LongshoreError,
+    MissingBlob,
+    MissingData,
     ServiceUnavailable,
 )
 
 _FOLDER = "failures"
 _EXIT_CODES = "exits.json"
-#: Errors whose text is written for the job's owner.
+#: Errors whose text is written for the job's owner. Subclasses are before their base class.
 _OWN: dict[str, type[LongshoreError]] = {
     "AttemptLost": AttemptLost,
+    "MissingBlob": MissingBlob,
     "CorruptBlob": CorruptBlob,
+    "MissingData": MissingData,
     "DataError": DataError,
     "ServiceUnavailable": ServiceUnavailable,
 }

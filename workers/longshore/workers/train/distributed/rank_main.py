@@ -115,7 +115,7 @@ def _train(launch: LaunchSpec, folder: Path, rank: int) -> None:
     device = torch.device("cpu" if launch.device == "cpu" else f"cuda:{os.environ['LOCAL_RANK']}")
     state = None if launch.state is None else read_checkpoint(launch.state)
     with Ledger(settings.database_url, f"longshore rank {rank} of {claim.token}") as ledger:
-        store = Store(settings.store)
+        store = Store(settings.store, expected=ledger.models.exist)
         checkpoints = (
             CheckpointManager(ledger, store, claim, spec, launch.last)
             if rank == 0

@@ -7,13 +7,9 @@ Create Date: 2026-11-28
 
 from __future__ import annotations
 
-import time
-
-import sqlalchemy as sa
 from alembic import op
-from psycopg.errors import DeadlockDetected, LockNotAvailable
 
-from longshore.shared.errors import ServiceUnavailable
+from longshore.shared.ledger.migrations.locking import lock_tables
 
 revision = "0009"
 down_revision = "0008"
@@ -39,11 +35,10 @@ INDEXES = (
     ("links_after_idx", "job_dependencies_depends_on_idx"),
     ("links_pkey", "job_dependencies_pkey"),
 )
-LOCK_ATTEMPTS, LOCK_TIMEOUT_S, RETRY_INTERVAL_S = 100, 2.0, 1.0
 
 
 def upgrade() -> None:
-    _lock("links")
+    lock_tables("shards", "jobs", "links", "checkpoints", "batch_sizes")
     for table, column, name in COLUMNS:
         op.alter_column(table, column, new_column_name=name)
     op.rename_table("links", "job_dependencies")
@@ -52,28 +47,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    _lock("job_dependencies")
+    lock_tables("shards", "jobs", "job_dependencies", "checkpoints", "batch_sizes")
     for index, name in INDEXES:
         op.execute(f"ALTER INDEX {name} RENAME TO {index}")
     op.rename_table("job_dependencies", "links")
     for table, column, name in COLUMNS:
         op.alter_column(table, name, new_column_name=column)
-
-
-def _lock(dependencies: str) -> None:
-    """Take every lock first, in the order in which attempts take them, and never keep others waiting for long.
-
-    :raises ServiceUnavailable: the tables are in use all the time.
-    """
-    connection = op.get_bind()
-    for _ in range(LOCK_ATTEMPTS):
-        try:
-            with connection.begin_nested():
-                connection.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'"))
-                connection.execute(sa.text(f"LOCK TABLE shards, jobs, {dependencies}, checkpoints, batch_sizes"))
-            return
-        except sa.exc.OperationalError as error:
-            if not isinstance(error.orig, LockNotAvailable | DeadlockDetected):
-                raise
-            time.sleep(RETRY_INTERVAL_S)
-    raise ServiceUnavailable("Postgres: shards are written all the time; stop the workers, and migrate again")

@@ -1,0 +1,35 @@
+"""Taking the locks of a migration while workers are at work."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import sqlalchemy as sa
+from alembic import op
+from psycopg.errors import DeadlockDetected, LockNotAvailable
+
+from longshore.shared.errors import ServiceUnavailable
+
+LOCK_ATTEMPTS: Final = 100
+LOCK_TIMEOUT_S: Final = 2.0
+RETRY_INTERVAL_S: Final = 1.0
+
+
+def lock_tables(*tables: str) -> None:
+    """Take every lock first, in the order in which attempts take them, and never keep others waiting for long.
+
+    :raises ServiceUnavailable: the tables are in use all the time.
+    """
+    connection = op.get_bind()
+    for _ in range(LOCK_ATTEMPTS):
+        try:
+            with connection.begin_nested():
+                connection.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'"))
+                connection.execute(sa.text(f"LOCK TABLE {', '.join(tables)}"))
+            return
+        except sa.exc.OperationalError as error:
+            if not isinstance(error.orig, LockNotAvailable | DeadlockDetected):
+                raise
+            time.sleep(RETRY_INTERVAL_S)
+    raise ServiceUnavailable("Postgres: shards are written all the time; stop the workers, and migrate again")

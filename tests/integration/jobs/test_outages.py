@@ -1,0 +1,230 @@
+"""The store or the data is away for a while: jobs wait for it, say so, and lose no attempt. What is gone ends them."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from longshore.producers import Client, Job
+from longshore.shared.store.blobs import blob_path
+from longshore.shared.vocabulary import State
+from tests.integration import digits
+from tests.integration.cluster import Cluster
+from tests.waiting import TIMEOUT_S, wait_until
+
+ROWS = 40
+#: What the child may write to a file while the disk is full for it, in bytes: more than the log has.
+FULL_DISK = 8_000_000
+
+
+@pytest.fixture(scope="module")
+def client(cluster: Cluster) -> Iterator[Client]:
+    with cluster.client() as client:
+        images, labels = digits.digits()
+        client.train("digits", "linear", digits.table(images, labels), "label", epochs=1).wait(TIMEOUT_S)
+        yield client
+
+
+@contextmanager
+def away(path: Path) -> Iterator[None]:
+    """Rename a file or a folder away, and back."""
+    elsewhere = path.with_name(f"{path.name}.away")
+    path.rename(elsewhere)
+    try:
+        yield
+    finally:
+        elsewhere.rename(path)
+
+
+def cold(cluster: Cluster) -> None:
+    """Replace the process that computes by one that has loaded nothing."""
+    pids, workers = cluster.child_pids(), cluster.worker_pids()
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    cluster.wait_for_workers(other_than=workers)
+    assert set(cluster.child_pids()).isdisjoint(pids)
+
+
+def waits(job: Job) -> str | None:
+    return job.record().waits_for
+
+
+def reason(job: Job) -> str:
+    """For what a job waits, as soon as it does: between two looks it is running."""
+    seen: list[str] = []
+
+    def look() -> bool:
+        seen.extend(filter(None, [waits(job)]))
+        return bool(seen)
+
+    wait_until(look, "the job to wait")
+    return seen[0]
+
+
+def check_succeeded(job: Job) -> None:
+    """It has succeeded, and no attempt counts as failed."""
+    job.wait(TIMEOUT_S)
+    assert job.errors() == []
+    assert all(shard.attempt_limit - shard.outages == 3 for shard in job.shards())
+
+
+def test_a_cold_worker_waits_for_the_store(cluster: Cluster, client: Client) -> None:
+    cold(cluster)
+    with away(Path(cluster.settings.store.removeprefix("file://"))):
+        jobs = [client.infer("digits", digits.digits()[0][:2]) for _ in range(20)]
+        for job in jobs:
+            assert "mount or restore it" in reason(job)
+        assert not Path(cluster.settings.store.removeprefix("file://")).exists()
+    for job in jobs:
+        check_succeeded(job)
+        assert waits(job) is None
+
+
+def test_a_training_waits_for_the_store(cluster: Cluster, client: Client) -> None:
+    path = digits.write(Path(cluster.folder) / "train.parquet")
+    with away(Path(cluster.settings.store.removeprefix("file://"))):
+        job = client.train("later", "linear", path, "label", epochs=1)
+        assert "mount or restore it" in reason(job)
+    check_succeeded(job)
+    check_succeeded(client.infer("later", digits.digits()[0][:2]))
+
+
+def test_a_deadline_ends_a_job_that_waits(cluster: Cluster, client: Client) -> None:
+    path = digits.write(Path(cluster.folder) / "train.parquet")
+    with away(Path(cluster.settings.store.removeprefix("file://"))):
+        job = client.train("never", "linear", path, "label", epochs=1, timeout=2)
+        client.wait([job], TIMEOUT_S)
+    assert job.state is State.FAILED
+    assert "timeout" in str(job.record().error)
+
+
+def test_a_blob_that_alone_is_missing_ends_the_job(cluster: Cluster, client: Client) -> None:
+    images, labels = digits.digits()
+    client.train("short", "linear", digits.table(images, labels), "label", epochs=1).wait(TIMEOUT_S)
+    digest = client.models.get("short").digest
+    with away(Path(cluster.settings.store.removeprefix("file://")) / blob_path(digest)):
+        job = client.infer("short", images[:2])
+        client.wait([job], TIMEOUT_S)
+    assert job.state is State.FAILED
+    assert f"{digest} in store" in str(job.record().error)
+    assert job.shards()[0].outages >= 1
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    (tmp_path / "another").touch()
+    return digits.write(tmp_path / "rows.parquet", ROWS)
+
+
+def test_a_file_that_comes_back_is_read(client: Client, data: Path) -> None:
+    job = submit_and_hide(client, data, data)
+    check_succeeded(job)
+    assert job.results().num_rows == ROWS
+
+
+def test_a_folder_that_comes_back_is_read(client: Client, data: Path) -> None:
+    job = submit_and_hide(client, data, data.parent)
+    check_succeeded(job)
+
+
+def submit_and_hide(client: Client, data: Path, hidden: Path) -> Job:
+    """Submit a job behind one that keeps the workers busy, hide its data, and show it after the first look."""
+    elsewhere = hidden.with_name(f"{hidden.name}.away")
+    job = client.infer("digits", data, rows_per_shard=1, batch_size=1)
+    hidden.rename(elsewhere)
+    try:
+        wait_until(lambda: any(shard.outages for shard in job.shards()) or job.state is State.SUCCEEDED, "a look")
+    finally:
+        elsewhere.rename(hidden)
+    assert any(shard.outages for shard in job.shards()), "all shards were read before the data was hidden"
+    return job
+
+
+def test_a_file_that_stays_away_ends_the_job(client: Client, data: Path) -> None:
+    job = client.infer("digits", data, rows_per_shard=1, batch_size=1)
+    data.unlink()
+    client.wait([job], TIMEOUT_S)
+    assert job.state is State.FAILED
+    assert "No such file" in str(job.record().error)
+    assert max(shard.outages for shard in job.shards()) >= 1
+
+
+class BusyServer:
+    """An HTTP server with one file, which can be read in ranges, that answers with status 503 while it is busy."""
+
+    def __init__(self, content: bytes) -> None:
+        self.busy = False
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = b"" if outer.busy else content
+                first, _, last = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")
+                part = body[int(first) : int(last or len(body)) + 1]
+                self.send_response(503 if outer.busy else 206 if "Range" in self.headers else 200)
+                self.send_header("Content-Range", f"bytes {first}-{int(first) + len(part) - 1}/{len(body)}")
+                self.send_header("Content-Length", str(len(part)))
+                self.send_header("Accept-Ranges", "bytes")
+                self.end_headers()
+                if self.command == "GET":
+                    self.wfile.write(part)
+
+            do_HEAD = do_GET
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/rows.csv"
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+def test_a_busy_server_is_asked_again(cluster: Cluster, client: Client) -> None:
+    numbers = [float(row) for row in range(ROWS)]
+    table = pa.table({"x": numbers, "y": numbers})
+    client.train("points", "linear", table, "y", epochs=1, features=["x"], validation=0).wait(TIMEOUT_S)
+    server = BusyServer("\n".join(["x", *map(str, numbers)]).encode())
+    children = cluster.child_pids()
+    for pid in children:  # nothing is read before the server is busy
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        job = client.infer("points", server.url)
+        server.busy = True
+        for pid in children:
+            os.kill(pid, signal.SIGCONT)
+        assert "status 503" in reason(job)
+        server.busy = False
+        check_succeeded(job)
+        assert job.results().num_rows == ROWS
+    finally:
+        server.close()
+
+
+def test_a_full_disk_is_waited_for(cluster: Cluster, client: Client, tmp_path: Path) -> None:
+    rows = digits.table(digits.digits()[0][:20]).append_column("text", pa.array(["x" * 1_000_000] * 20))
+    pq.write_table(rows, tmp_path / "rows.parquet")
+    children = cluster.child_pids()
+    for pid in children:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (FULL_DISK, resource.RLIM_INFINITY))
+    job = client.infer("digits", tmp_path / "rows.parquet", output=f"{tmp_path}/out/*.jsonl", keep=["text"])
+    assert "cannot write" in reason(job)
+    for pid in children:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    check_succeeded(job)
+    assert sum(Path(path).read_text().count("\n") for path in job.parts()) == len(rows)
