@@ -14,7 +14,9 @@ import psutil
 
 from longshore.producers.client import Client
 from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.roles.rights import Role
 from longshore.shared.settings import Settings
+from tests.integration.logins import as_role
 from tests.waiting import TIMEOUT_S, wait_until
 
 #: Seconds the supervisor and the relay get to stop before they are killed, and the test run fails.
@@ -22,9 +24,9 @@ STOP = 45.0
 
 
 class Cluster:
-    """The processes of one cluster, each with its log in ``folder``.
+    """The processes of one cluster, each with its log in ``folder`` and the login of its role.
 
-    :param settings: where its services are; the processes get them by their environment.
+    :param settings: where its services are, as an administrator; the processes get them by their environment.
     :param devices: as ``longshore worker --devices`` takes them.
     :param environment: more variables for the processes.
     """
@@ -38,7 +40,7 @@ class Cluster:
         # A worker that is killed leaves folders of Python's behind.
         temporary = folder / "temporary"
         temporary.mkdir()
-        own = {**settings.environment(), "PYTHONSAFEPATH": "1", "TMPDIR": str(temporary)}
+        own = {**as_role(settings, Role.OPERATOR).environment(), "PYTHONSAFEPATH": "1", "TMPDIR": str(temporary)}
         self.environment = {**inherited, **own, **environment}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         #: Whether a test has stopped a process, or knows the ids by which to kill one.
@@ -53,7 +55,7 @@ class Cluster:
 
     def start_relay(self) -> None:
         """Start the relay; it leads a moment later."""
-        self._start("relay", *_module("longshore.broker.relay"))
+        self._start("relay", *_module("longshore.broker.relay"), role=Role.RELAY)
 
     def start_workers(self) -> None:
         """Start the supervisor, and return when every device has a worker that takes messages."""
@@ -132,12 +134,12 @@ class Cluster:
 
     def client(self, producer: str | None = None) -> Client:
         """A producer's connection; to be closed by who asked for it."""
-        settings = self.settings
+        settings = as_role(self.settings, Role.OPERATOR)
         return Client(
             redis_url=settings.redis_url,
             database_url=settings.database_url,
             store=settings.store,
-            producer=producer or settings.producer,
+            producer=producer or self.settings.producer,
         )
 
     def log(self, name: str) -> str:
@@ -162,11 +164,14 @@ class Cluster:
         children = psutil.Process(supervisor.pid).children()
         return [child.pid for child in children if "longshore.workers.process.main" in _command(child)]
 
-    def _start(self, name: str, *command: str, environment: Mapping[str, str] | None = None) -> None:
+    def _start(
+        self, name: str, *command: str, environment: Mapping[str, str] | None = None, role: Role = Role.WORKER
+    ) -> None:
+        database_url = as_role(self.settings, role).database_url
         with self._log_path(name).open("ab") as log:
             self._processes[name] = subprocess.Popen(
                 command,
-                env={**self.environment, **(environment or {})},
+                env={**self.environment, "LONGSHORE_DATABASE_URL": database_url, **(environment or {})},
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

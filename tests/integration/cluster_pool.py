@@ -17,6 +17,7 @@ from longshore.broker.app import make_app
 from longshore.shared.ledger.migrate import migrate
 from longshore.shared.settings import Settings
 from tests.integration.cluster import Cluster
+from tests.integration.logins import make_logins
 from tests.integration.support import empty_database, empty_tables
 from tests.waiting import wait_until
 
@@ -100,6 +101,7 @@ class _Entry:
                 client.flushdb()
             settings = replace(settings, redis_url=redis_url, store=f"file://{own}/store", home=None)
             migrate(settings.database_url)
+            make_logins(settings.database_url)
             self.cluster = Cluster(settings, own, devices, environment)
             stack.callback(self.cluster.close)
             self.cluster.start_relay()

@@ -19,7 +19,7 @@ from longshore.broker import embedded
 from longshore.broker.app import make_app
 from longshore.producers import Client
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.settings import Settings, load_settings
+from longshore.shared.settings import Process, Settings, load_settings
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.cluster_pool import SHARED_DEVICES, SHARED_ENVIRONMENT, ClusterPool
@@ -35,7 +35,8 @@ def services() -> Iterator[Settings]:
     folder.chmod(0o711)
     with kept(folder):
         embedded.up(folder / "home", detach=True, services=())
-        yield load_settings(home=folder / "home", producer="tests", environ={})
+        # As an administrator: the tests make databases.
+        yield load_settings(home=folder / "home", producer="tests", environ={}, process=Process.OWNER)
 
 
 @pytest.fixture

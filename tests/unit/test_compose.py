@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -21,6 +22,8 @@ from tests.compose_file import COMPOSE_FILE, ROOT, Service
 COMPOSE = compose_file.load()
 OURS = {name: service for name, service in COMPOSE.services.items() if service.build}
 WORKERS = {name: service for name, service in OURS.items() if name.startswith("worker-")}
+#: Those that end by themselves.
+ONCE = {"migrate", "operator"}
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
 
 
@@ -49,10 +52,11 @@ def test_so_does_what_the_docs_add_to_it(tmp_path: Path) -> None:
 
 
 def test_what_there_is() -> None:
-    assert set(OURS) == {"migrate", "relay", "flower", *WORKERS}
+    assert set(OURS) == {*ONCE, "relay", "flower", *WORKERS}
     assert set(COMPOSE.services) == {"redis", "postgres", *OURS}
     assert {profile for worker in WORKERS.values() for profile in worker.profiles} == {"cpu", "gpu"}
-    assert all(service.profiles == [] for name, service in COMPOSE.services.items() if name not in WORKERS)
+    others = {name: service for name, service in COMPOSE.services.items() if name not in WORKERS}
+    assert [name for name, service in others.items() if service.profiles] == ["operator"]
 
 
 @pytest.mark.parametrize("name", list(COMPOSE.services))
@@ -62,7 +66,7 @@ def test_a_container_can_do_no_more_than_it_must(name: str) -> None:
     assert service.init
     assert service.cap_drop == ["ALL"]
     assert service.security_opt == ["no-new-privileges:true"]
-    assert service.restart == ("no" if name == "migrate" else "unless-stopped")
+    assert service.restart == ("no" if name in ONCE else "unless-stopped")
     assert service.user not in ("root", "0")
     assert service.user or service.build, "the image's own user is root"
 
@@ -78,18 +82,30 @@ def test_nothing_is_published_but_flower_on_loopback() -> None:
     }
     assert COMPOSE.networks["longshore"].internal
     outside = {name for name, service in COMPOSE.services.items() if "outside" in service.networks}
-    assert outside == {"flower", *WORKERS}
+    assert outside == {"flower", "operator", *WORKERS}
 
 
 @pytest.mark.parametrize("name", list(COMPOSE.services))
 def test_passwords_come_from_secrets_and_only_where_they_are_needed(name: str) -> None:
     service = COMPOSE.services[name]
     files = {value for key, value in service.environment.items() if "PASSWORD" in key}
+    files |= {argument.rpartition(":")[2] for argument in service.command if argument.startswith("--login=")}
     assert all(key.endswith("_FILE") for key in service.environment if "PASSWORD" in key)
     if name == "redis":
         files = {"/run/secrets/redis_password"}
     assert files == {f"/run/secrets/{secret}" for secret in service.secrets}
     assert not re.search(r"://[^/@]*:[^/@]*@", " ".join([*service.environment.values(), *service.command]))
+
+
+def test_each_service_logs_in_with_its_own_role_and_only_migrate_as_the_superuser() -> None:
+    users = {name: urlsplit(service.environment["LONGSHORE_DATABASE_URL"]).username for name, service in OURS.items()}
+    workers = dict.fromkeys(WORKERS, "worker")
+    assert users == {"migrate": "longshore", "relay": "relay", "flower": "monitor", "operator": "operator", **workers}
+    logins = [argument.split("=")[1].split(":") for argument in OURS["migrate"].command if "--login" in argument]
+    assert {name: role for role, name, _ in logins} == {
+        name: name for name in ("producer", "operator", "worker", "relay", "monitor")
+    }
+    assert all(file == f"/run/secrets/postgres_{name}_password" for _, name, file in logins)
 
 
 def test_what_is_named_is_declared() -> None:
@@ -123,7 +139,7 @@ def test_ours_start_after_what_they_need(name: str) -> None:
 
 
 def test_what_runs_on_has_a_health_check() -> None:
-    assert {name for name, service in COMPOSE.services.items() if service.healthcheck is None} == {"migrate"}
+    assert {name for name, service in COMPOSE.services.items() if service.healthcheck is None} == ONCE
 
 
 def test_workers_have_time_to_hand_back_what_they_run() -> None:

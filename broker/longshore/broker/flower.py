@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from longshore.broker.logs import configure_logging
 from longshore.shared.errors import InvalidInput, LongshoreError
-from longshore.shared.settings import Settings, load_settings
+from longshore.shared.settings import Process, Settings, load_settings
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure_logging()
     try:
         require_flower()
-        settings = load_settings()
+        settings = load_settings(process=Process.MONITOR)
         password = find_password(settings, os.environ)
         from longshore.broker.app import make_app
 

@@ -38,7 +38,7 @@ from longshore.shared.errors import LongshoreError, ServiceUnavailable
 from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.postgres.connection import LedgerConnection
-from longshore.shared.settings import load_settings
+from longshore.shared.settings import Process, load_settings
 
 logger = logging.getLogger(__name__)
 
@@ -232,7 +232,7 @@ def main() -> int:
     """
     configure_logging()
     try:
-        settings = load_settings()
+        settings = load_settings(process=Process.SERVICES)
         address = parse_redis_url(settings.redis_url)
     except LongshoreError as error:
         sys.stderr.write(f"{error}\n")

@@ -25,10 +25,15 @@ def add_password(url: str, file: str, *, url_name: str, file_name: str) -> str:
     name, _, password = user.partition(":")
     if password:
         raise InvalidInput(url_name, f"has a password, but {file_name} is set too; give only one of the two")
-    return f"{scheme}://{name}:{quote(_read(file, file_name), safe='')}@{host}{rest[end:]}"
+    return f"{scheme}://{name}:{quote(read_password(file, file_name), safe='')}@{host}{rest[end:]}"
 
 
-def _read(file: str, file_name: str) -> str:
+def read_password(file: str, file_name: str) -> str:
+    """The password in a file.
+
+    :param file_name: the name of the file setting in errors.
+    :raises InvalidInput: the file cannot be read or is empty.
+    """
     try:
         password = Path(file).read_text(encoding="utf-8").rstrip("\r\n")
     except OSError as error:

@@ -2,7 +2,8 @@
 
 A cluster has three addresses. They come, in this order, from arguments, from ``LONGSHORE_REDIS_URL``,
 ``LONGSHORE_DATABASE_URL`` and ``LONGSHORE_STORE``, or from the home that is up (``cluster.json`` in the home folder,
-which ``longshore up`` writes and only its owner can read).
+which ``longshore up`` writes and only its owner can read). Postgres has a login for each kind of process; that of a
+producer is in ``cluster.json``, and those of the others are in ``logins.json`` beside it.
 
 The password of an address from the environment can be in a separate file, named by ``LONGSHORE_REDIS_PASSWORD_FILE``
 or ``LONGSHORE_DATABASE_PASSWORD_FILE``.
@@ -16,6 +17,7 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 from longshore.shared.errors import HomeError, InvalidInput, NoCluster
@@ -23,6 +25,8 @@ from longshore.shared.passwords import add_password
 
 #: The file in a home folder with the addresses of its services, while they are up.
 CLUSTER_FILE = "cluster.json"
+#: The file beside it with the address of Postgres for each other kind of process.
+LOGINS_FILE = "logins.json"
 
 _ADDRESSES = {
     "redis_url": "LONGSHORE_REDIS_URL",
@@ -33,6 +37,19 @@ _PASSWORD_FILES = {
     "redis_url": "LONGSHORE_REDIS_PASSWORD_FILE",
     "database_url": "LONGSHORE_DATABASE_PASSWORD_FILE",
 }
+
+
+class Process(StrEnum):
+    """A kind of process; each has its own login to the Postgres of a home."""
+
+    #: Submits and reads jobs: a client, the command line.
+    PRODUCER = "producer"
+    #: Workers and the relay.
+    SERVICES = "services"
+    #: Flower.
+    MONITOR = "monitor"
+    #: Migrates.
+    OWNER = "owner"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +86,7 @@ def load_settings(
     producer: str | None = None,
     home: str | os.PathLike[str] | None = None,
     environ: Mapping[str, str] = os.environ,
+    process: Process = Process.PRODUCER,
 ) -> Settings:
     """Find the addresses of the cluster.
 
@@ -76,6 +94,7 @@ def load_settings(
     :param producer: the name of the submitting user. Default: ``LONGSHORE_PRODUCER``, or ``user@host``.
     :param home: a home folder. If it is given, the addresses in the environment are ignored.
     :param environ: the environment variables. Default: those of this process.
+    :param process: which login to use if the addresses are those of a home. Default: a producer's.
     :raises NoCluster: there are no addresses, and no home is up.
     :raises InvalidInput: only some of the three addresses are set, or a password file cannot be used.
     :raises HomeError: the home belongs to another user, or its ``cluster.json`` is damaged.
@@ -96,7 +115,8 @@ def load_settings(
             "or none of them to use the home that is up",
         )
     folder = home_folder(home, environ)
-    return Settings(**_read_cluster(folder), producer=producer, home=folder)
+    addresses = {**_read_cluster(folder), **_read_login(folder, process)}
+    return Settings(**addresses, producer=producer, home=folder)
 
 
 def home_folder(home: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ) -> Path:
@@ -135,12 +155,34 @@ def _from_environment(key: str, environ: Mapping[str, str]) -> str | None:
 
 def _read_cluster(home: Path) -> dict[str, str]:
     path = home / CLUSTER_FILE
+    content = _read_json(path)
     try:
-        content = json.loads(path.read_text())
         return {key: str(content[key]) for key in _ADDRESSES}
+    except KeyError:
+        raise _damaged(path) from None
+
+
+def _read_login(home: Path, process: Process) -> dict[str, str]:
+    """The address of Postgres for a kind of process; empty if it is the one in the other file."""
+    path = home / LOGINS_FILE
+    # An `up` of an older release has one login for all.
+    if process is Process.PRODUCER or not path.exists():
+        return {}
+    try:
+        return {"database_url": str(_read_json(path)[process])}
+    except KeyError:
+        raise _damaged(path) from None
+
+
+def _read_json(path: Path) -> dict[str, object]:
+    """:raises HomeError: the file belongs to another user, or is damaged.
+    :raises NoCluster: it is not there.
+    """
+    try:
+        return dict(json.loads(path.read_text()))
     except FileNotFoundError:
         raise NoCluster(
-            f"no cluster is up in {home}; start one with `longshore up`, or set {', '.join(_ADDRESSES.values())}"
+            f"no cluster is up in {path.parent}; start one with `longshore up`, or set {', '.join(_ADDRESSES.values())}"
         ) from None
     except PermissionError:
         raise HomeError(
@@ -148,7 +190,11 @@ def _read_cluster(home: Path) -> dict[str, str]:
         ) from None
     except OSError as error:
         raise HomeError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise HomeError(
-            f"{path} is damaged; run `longshore down --home {home}` and `longshore up` to write it again"
-        ) from None
+    except (ValueError, TypeError, RecursionError):
+        raise _damaged(path) from None
+
+
+def _damaged(path: Path) -> HomeError:
+    return HomeError(
+        f"{path} is damaged; run `longshore down --home {path.parent}` and `longshore up` to write it again"
+    )

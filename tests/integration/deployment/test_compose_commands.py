@@ -91,7 +91,7 @@ def test_migrate_ends_well_every_time(deployment: Site) -> None:
 def test_a_job_goes_through_and_is_listed_where_there_is_no_store(deployment: Site) -> None:
     data = deployment.place / "xor.csv"
     data.write_text("a,b,y\n" + "0,0,no\n0,1,yes\n1,0,yes\n1,1,no\n" * 25)
-    settings = load_settings(environ=deployment.environment(SERVICES["relay"]))
+    settings = load_settings(environ=deployment.environment(SERVICES["operator"]))
     with Client(redis_url=settings.redis_url, database_url=settings.database_url, store=settings.store) as client:
         client.train(model="xor", family="mlp", data=str(data), target="y", epochs=1).wait(timeout=START)
         results = client.infer("xor:1", str(data)).wait(timeout=START).results()

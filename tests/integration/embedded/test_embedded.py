@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import psycopg
@@ -27,7 +28,7 @@ from longshore.broker.embedded.plan import Service
 from longshore.broker.embedded.process.identity import is_alive
 from longshore.broker.embedded.report import Status
 from longshore.shared.errors import HomeError, InvalidInput
-from longshore.shared.settings import Settings, load_settings
+from longshore.shared.settings import Process, Settings, load_settings
 from tests.waiting import TIMEOUT_S, wait_until
 
 pytestmark = pytest.mark.slow
@@ -56,14 +57,18 @@ def settings_of(home: Path) -> Settings:
     return load_settings(home=home, environ={})
 
 
+def owner_url(home: Path) -> str:
+    return load_settings(home=home, environ={}, process=Process.OWNER).database_url
+
+
 def write_row(home: Path, text: str) -> None:
-    with psycopg.connect(settings_of(home).database_url) as connection:
+    with psycopg.connect(owner_url(home)) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS kept (text text)")
         connection.execute("INSERT INTO kept VALUES (%s)", [text])
 
 
 def read_rows(home: Path) -> list[str]:
-    with psycopg.connect(settings_of(home).database_url) as connection:
+    with psycopg.connect(owner_url(home)) as connection:
         return [row[0] for row in connection.execute("SELECT text FROM kept")]
 
 
@@ -87,7 +92,7 @@ def test_up_and_down_leave_no_process_and_no_open_secret(place: Path) -> None:
         line = " ".join(process.cmdline())
         assert secrets.redis_password not in line
         assert secrets.postgres_password not in line
-    for name in ("secrets.json", "cluster.json", "redis/redis.conf"):
+    for name in ("secrets.json", "cluster.json", "logins.json", "redis/redis.conf"):
         assert stat.S_IMODE((home / name).stat().st_mode) == 0o600
     assert stat.S_IMODE(home.stat().st_mode) == (0o711 if os.geteuid() == 0 else 0o700)
     assert "password" not in repr(status) + repr(secrets)
@@ -96,6 +101,7 @@ def test_up_and_down_leave_no_process_and_no_open_secret(place: Path) -> None:
     assert embedded.down(home) is True
     assert not any(is_alive(process) for process in processes)
     assert not (home / "cluster.json").exists()
+    assert not (home / "logins.json").exists()
     assert embedded.status(home).running is False
     assert embedded.down(home) is False
 
@@ -294,9 +300,28 @@ def test_services_are_told_where_the_cluster_is(place: Path) -> None:
     told = json.loads((home / "logs" / "migrate.log").read_text())
     settings = settings_of(home)
     assert told["LONGSHORE_REDIS_URL"] == settings.redis_url
-    assert told["LONGSHORE_DATABASE_URL"] == settings.database_url
+    assert told["LONGSHORE_DATABASE_URL"] == owner_url(home)
     assert told["LONGSHORE_STORE"] == settings.store == f"file://{home}/store"
     assert told["LONGSHORE_HOME"] == str(home)
+
+
+def test_producers_services_and_flower_have_logins_without_more_rights_than_they_need(place: Path) -> None:
+    home = place / "home"
+    show = Service(name="show", argv=(sys.executable, "-c", "import os; print(os.environ['LONGSHORE_DATABASE_URL'])"))
+    embedded.up(home, detach=True, services=(show,))
+    urls = [load_settings(home=home, environ={}, process=process).database_url for process in Process]
+    assert len({urlsplit(url).username for url in urls}) == len({urlsplit(url).password for url in urls}) == len(urls)
+    wait_until(lambda: (home / "logs" / "show.log").read_text().count("\n") > 0)
+    services = load_settings(home=home, environ={}, process=Process.SERVICES).database_url
+    assert (home / "logs" / "show.log").read_text().splitlines()[0] == services
+
+    for url in urls:
+        if url == owner_url(home):
+            continue
+        with psycopg.connect(url) as connection:
+            for text in ("COPY workers FROM PROGRAM 'id'", "CREATE ROLE mine SUPERUSER", "CREATE TEMP TABLE mine ()"):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
+                    connection.execute(text)
 
 
 FOREGROUND = """

@@ -22,9 +22,9 @@ from longshore.broker.embedded.process.processes import Children
 from longshore.broker.embedded.process.signals import Stopped, StopSignals
 from longshore.broker.embedded.process.supervisor import ServiceSupervisor
 from longshore.broker.embedded.report import Status, read_status
-from longshore.broker.embedded.services.ports import LOOPBACK, Ports
-from longshore.broker.embedded.startup import Startup
-from longshore.shared.settings import Settings
+from longshore.broker.embedded.services.ports import LOOPBACK
+from longshore.broker.embedded.startup import Servers, Startup
+from longshore.shared.settings import Process
 
 logger = logging.getLogger(__name__)
 #: The parent of the loggers of all modules here. What it logs goes to the log of ``up``.
@@ -47,9 +47,9 @@ def run(plan: Plan, *, output: TextIO | None, on_ready: Callable[[Status], None]
         children = Children(home, uuid.uuid4().hex)
         try:
             startup = Startup(home, plan, children, stop)
-            settings, ports = startup.start_servers()
-            startup.start_services(settings, ports)
-            _publish(home, plan, settings, ports)
+            servers = startup.start_servers()
+            startup.start_services(servers)
+            _publish(home, plan, servers)
             logger.info("ready in %s", home.path, extra={"action": "ready"})
             if on_ready is not None:
                 on_ready(read_status(home.path))
@@ -58,13 +58,19 @@ def run(plan: Plan, *, output: TextIO | None, on_ready: Callable[[Status], None]
             pass  # a signal came before every service listened: stop those that run
         finally:
             home.cluster_file.unlink(missing_ok=True)
+            home.logins_file.unlink(missing_ok=True)
             logger.info("stopping", extra={"action": "stopping"})
             children.stop(lambda: stop.hard)
             logger.info("stopped", extra={"action": "stopped"})
 
 
-def _publish(home: Home, plan: Plan, settings: Settings, ports: Ports) -> None:
-    """Write where every service listens. The file contains passwords, so only its owner can read it."""
+def _publish(home: Home, plan: Plan, servers: Servers) -> None:
+    """Write where every service listens. The files contain passwords, so only their owner can read them."""
+    settings, ports = servers.settings, servers.ports
+    others = [process for process in Process if process is not Process.PRODUCER]
+    logins = {process.value: servers.settings_of(process).database_url for process in others}
+    with home_errors(home.logins_file):
+        write_private(home.logins_file, json.dumps(logins, indent=1))
     content = {
         "redis_url": settings.redis_url,
         "database_url": settings.database_url,

@@ -3,7 +3,8 @@
 home/                 0700; 0711 for root, so that the user Postgres runs as can pass through
 ├── .longshore-home   marks this folder as a home
 ├── secrets.json      0600, made once: the passwords of Redis, Postgres and Flower
-├── cluster.json      0600, only while the cluster is up: where the services listen
+├── cluster.json      0600, only while the cluster is up: where the services listen, with the login of producers
+├── logins.json       0600, only while the cluster is up: the address of Postgres for each other kind of process
 ├── up.lock           locked by the running ``up``
 ├── run/              processes.json: the running processes; ports.json: the last ports
 ├── redis/  postgres/  store/
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from longshore.broker.embedded.files import home_errors, write_private
 from longshore.shared.errors import HomeError
-from longshore.shared.settings import CLUSTER_FILE
+from longshore.shared.settings import CLUSTER_FILE, LOGINS_FILE
 
 _MARKER = ".longshore-home"
 #: The content of the marker: the version of this layout.
@@ -49,6 +50,10 @@ class Home:
     @property
     def cluster_file(self) -> Path:
         return self.path / CLUSTER_FILE
+
+    @property
+    def logins_file(self) -> Path:
+        return self.path / LOGINS_FILE
 
     @property
     def lock_file(self) -> Path:

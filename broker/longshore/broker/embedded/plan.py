@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from longshore.shared.settings import Process
+
 #: Migrates the database, then ends.
 MIGRATE = (sys.executable, "-m", "longshore.broker.migrate")
 RELAY = (sys.executable, "-m", "longshore.broker.relay")
@@ -26,6 +28,8 @@ class Service(BaseModel):
     #: The name of its log file, and before its lines on the terminal.
     name: str
     argv: tuple[str, ...]
+    #: Decides about its login to Postgres.
+    process: Process = Process.SERVICES
     #: Seconds between SIGTERM and SIGKILL.
     grace_s: float = Field(default=10.0, ge=0)
 
@@ -60,7 +64,11 @@ class Plan(BaseModel):
         workers = Service(name="workers", argv=(*WORKERS, "--devices", self.devices), grace_s=WORKERS_GRACE_S)
         if not self.with_flower:
             return relay, workers
-        flower = Service(name="flower", argv=(*FLOWER, "--address", "127.0.0.1", "--port", str(flower_port)))
+        flower = Service(
+            name="flower",
+            argv=(*FLOWER, "--address", "127.0.0.1", "--port", str(flower_port)),
+            process=Process.MONITOR,
+        )
         return flower, relay, workers
 
 

@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import time
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from longshore.broker.embedded.home import Home
@@ -17,7 +18,7 @@ from longshore.broker.embedded.services.ports import LOOPBACK, Ports, any_free_p
 from longshore.broker.embedded.services.postgres_server import PostgresServer
 from longshore.broker.embedded.services.redis_server import RedisServer
 from longshore.shared.errors import HomeError
-from longshore.shared.settings import Settings, default_producer
+from longshore.shared.settings import Process, Settings, default_producer
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,20 @@ class Server(Protocol):
     def answers(self, port: int) -> bool: ...
 
 
+@dataclass(frozen=True)
+class Servers:
+    """Redis and Postgres of a home, once they answer."""
+
+    #: Of a producer.
+    settings: Settings
+    ports: Ports
+    postgres: PostgresServer
+
+    def settings_of(self, process: Process) -> Settings:
+        """The settings of a kind of process: with its login to Postgres."""
+        return replace(self.settings, database_url=self.postgres.url(self.ports.postgres, process))
+
+
 class Startup:
     """The steps of one ``up``. Each of them raises:
 
@@ -55,11 +70,8 @@ class Startup:
         self._children = children
         self._stop = stop
 
-    def start_servers(self) -> tuple[Settings, Ports]:
-        """Start Redis and Postgres.
-
-        :returns: the settings of the cluster, and the ports.
-        """
+    def start_servers(self) -> Servers:
+        """Start Redis and Postgres."""
         plan = self._plan
         secrets = self._home.ensure_secrets()
         file = self._home.run / "ports.json"
@@ -75,27 +87,35 @@ class Startup:
         save_ports(file, ports)
         settings = Settings(
             redis_url=redis.url(ports.redis),
-            database_url=postgres.url(ports.postgres),
+            database_url=postgres.url(ports.postgres, Process.PRODUCER),
             store=f"file://{self._home.store}",
             producer=os.environ.get("LONGSHORE_PRODUCER") or default_producer(),
             home=self._home.path,
         )
-        return settings, ports
+        return Servers(settings, ports, postgres)
 
-    def start_services(self, settings: Settings, ports: Ports) -> None:
-        """Migrate the database, then start the services that use it."""
-        environ = {
-            **os.environ,
-            **settings.environment(),
-            "PYTHONUNBUFFERED": "1",
-            # A file in the working folder must not shadow a package of the same name.
-            "PYTHONSAFEPATH": "1",
-        }
+    def start_services(self, servers: Servers) -> None:
+        """Migrate the database and make its logins, then start the services that use it."""
+        ports = servers.ports
+
+        def environ(process: Process) -> dict[str, str]:
+            return {
+                **os.environ,
+                **servers.settings_of(process).environment(),
+                "PYTHONUNBUFFERED": "1",
+                # A file in the working folder must not shadow a package of the same name.
+                "PYTHONSAFEPATH": "1",
+            }
+
         if self._plan.migrate:
-            self._children.run(Command(name="migrate", argv=self._plan.migrate, environ=environ), self._stop)
+            migrate = Command(name="migrate", argv=self._plan.migrate, environ=environ(Process.OWNER))
+            self._children.run(migrate, self._stop)
+        servers.postgres.install_logins(ports.postgres)
         children: dict[str, Child] = {}
         for service in self._plan.build_services(ports.flower):
-            command = Command(name=service.name, argv=service.argv, environ=environ, grace_s=service.grace_s)
+            command = Command(
+                name=service.name, argv=service.argv, environ=environ(service.process), grace_s=service.grace_s
+            )
             children[service.name] = self._children.start(command)
             logger.info("%s started, pid %d", service.name, children[service.name].popen.pid)
         if self._plan.with_flower:

@@ -7,19 +7,20 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from longshore.producers.cli.options import Options
-from longshore.shared.settings import Settings, load_settings
+from longshore.shared.settings import Process, Settings, load_settings
 
 if TYPE_CHECKING:
     from longshore.producers.client import Client
     from longshore.shared.ledger.ledger import Ledger
 
 
-def find_settings(options: Options) -> Settings:
+def find_settings(options: Options, process: Process = Process.PRODUCER) -> Settings:
     """The settings of the cluster, from the options and the environment.
 
+    :param process: the kind of process, which decides about its login in a home.
     :raises NoCluster: there are no addresses, and no home is up.
     """
-    return load_settings(home=options.home)
+    return load_settings(home=options.home, process=process)
 
 
 @contextmanager

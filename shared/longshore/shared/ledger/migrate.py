@@ -20,15 +20,22 @@ from sqlalchemy.pool import NullPool
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.locks import MIGRATION_LOCK
+from longshore.shared.ledger.roles.install import refresh_roles
 
 
 def migrate(database_url: str, revision: str = "head") -> str:
     """Apply the missing migrations, and return the revision that the database is at now.
 
+    If the database has :mod:`roles <longshore.shared.ledger.roles>`, what is created belongs to their owner, and they
+    get their rights on it.
+
     :param revision: where to stop; the newest by default.
     :raises ServiceUnavailable: the database cannot be reached.
     """
-    return _run(database_url, lambda config: command.upgrade(config, revision))
+    reached = _run(database_url, lambda config: command.upgrade(config, revision))
+    if reached == newest_revision():
+        refresh_roles(database_url)
+    return reached
 
 
 def downgrade(database_url: str, revision: str) -> str:
@@ -66,6 +73,7 @@ def newest_revision() -> str:
 def _run(database_url: str, change: Callable[[Config], None]) -> str:
     with _connect(database_url) as connection:
         connection.exec_driver_sql(statements.sessions.LOCK, {"key": MIGRATION_LOCK})
+        connection.exec_driver_sql(statements.roles.ACT_AS_OWNER, {"table": "jobs", "local": False})
         connection.commit()
         change(_config(connection))
         connection.commit()

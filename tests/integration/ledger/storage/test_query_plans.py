@@ -117,7 +117,6 @@ HOT: dict[str, Mapping[str, object]] = {
     "models.REMOVE_ALIAS": ALIAS,
     "models.LOCK_MODEL": ALIAS,
     "models.NEWEST_EVALUATION": {**ALIAS, "model": "model1", "version": 1, "target": None, "data": None},
-    "models.LOCK_VERSION": ALIAS,
     "models.ALIASES_OF_VERSION": ALIAS,
     "models.JOBS_OF_VERSION": ALIAS,
     "models.DELETE_VERSION": ALIAS,
@@ -171,6 +170,7 @@ COLD = {
     "installation": "for the start, the status and the doctor: they look at the whole",
     "partitions": "alters tables, once a week",
     "retention": "removes old results, and looks for them in all jobs, at a person's command",
+    "roles": "reads catalogs, at a migration",
     "sessions": "settings, locks and catalogs",
     "channels": "no query",
     "models.LIST_MODELS": "lists all models",
@@ -178,6 +178,9 @@ COLD = {
     "queries.SAMPLE_ROWS_QUERY": "the first rows of the demo's job",
     "queries.ACCURACY_QUERY": "all rows of the demo's job",
     "submission.READ_CLOCK": "reads no table",
+    "submission.INSERT_JOBS": "inserts a row",
+    "submission.INSERT_SHARDS": "inserts a row",
+    "chains.INSERT_DEPENDENCIES": "inserts a row",
     "trials.LOCK_TRIALS": "reads no table",
 }
 

@@ -11,7 +11,7 @@ from longshore.broker.coalescing import Coalescer
 from longshore.broker.publishing import publish
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.records import Ticket
-from longshore.shared.settings import load_settings
+from longshore.shared.settings import Process, load_settings
 from longshore.workers.context import WorkerContext
 from longshore.workers.process.assemble import assemble_context
 from longshore.workers.process.gc_tuning import freeze_heap
@@ -27,7 +27,7 @@ def start_child(shown: Shown) -> WorkerContext:
 
     :param shown: what the parent sees.
     """
-    settings = load_settings()
+    settings = load_settings(process=Process.SERVICES)
     app = make_app(settings)
 
     def publish_planned(tickets: Sequence[Ticket]) -> None:

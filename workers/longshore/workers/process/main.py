@@ -29,7 +29,7 @@ from longshore.broker.logs import configure_logging
 from longshore.shared.errors import LongshoreError, ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.workers import PRESENCE_INTERVAL_S, Presence
-from longshore.shared.settings import load_settings
+from longshore.shared.settings import Process, load_settings
 from longshore.shared.specs.families import BUILT_IN, FAMILY_GROUP
 from longshore.workers.process.consumption import Consumption
 from longshore.workers.process.draining import DRAIN_SIGNAL
@@ -87,7 +87,7 @@ class PresenceThread(threading.Thread):
 
 def serve(queues: list[str], slot: str) -> int:
     """Run a Celery worker until it is stopped. Returns its exit status."""
-    settings = load_settings()
+    settings = load_settings(process=Process.SERVICES)
     worker = WorkerSettings.load()
     app = make_app(settings)
     app.conf.include = ["longshore.workers.process.tasks"]

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 
 from longshore.broker.logs import configure_logging
 from longshore.shared.errors import LongshoreError
-from longshore.shared.settings import load_settings
+from longshore.shared.settings import Process, load_settings
 from longshore.workers.process.devices import DeviceSlot, detect_machine, parse_devices
 from longshore.workers.process.parent_end import PARENT_VARIABLE
 from longshore.workers.process.settings import WorkerSettings
@@ -193,7 +193,7 @@ def main() -> int:
     options = parser.parse_args()
     configure_logging()
     try:
-        load_settings()  # report a cluster that is missing once, here, and not in every worker
+        load_settings(process=Process.SERVICES)  # report a cluster that is missing once, here, and not in every worker
         settings = WorkerSettings.load()
         if options.grace is not None:
             settings = replace(settings, grace=options.grace)

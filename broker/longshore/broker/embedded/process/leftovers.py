@@ -40,6 +40,7 @@ def stop_leftovers(home: Home) -> bool:
             end(process, stop_signal, _GRACE_S)
     _clear_postgres(home.postgres)
     home.cluster_file.unlink(missing_ok=True)
+    home.logins_file.unlink(missing_ok=True)
     record_file(home).unlink(missing_ok=True)
     return any_running or bool(strays)
 

@@ -17,12 +17,12 @@ from longshore.broker.embedded.process.account import Account, check_reachable
 from longshore.broker.embedded.process.processes import Command
 from longshore.broker.embedded.services.ports import LOOPBACK
 from longshore.broker.embedded.services.postgres_binaries import MAJOR, find_binaries
-from longshore.shared.errors import HomeError
+from longshore.broker.embedded.services.postgres_logins import SUPERUSER, PostgresLogins
+from longshore.shared.errors import HomeError, ServiceUnavailable
 from longshore.shared.ledger import statements
+from longshore.shared.settings import Process
 
-#: The database, and the user that owns it.
 DATABASE = "longshore"
-USER = "longshore"
 
 #: Bytes that must be free to make a database: its first files, the write-ahead log and some results.
 MIN_FREE_BYTES = 200 * 2**20
@@ -51,6 +51,7 @@ class PostgresServer:
 
     def __init__(self, home: Home, password: str, account: Account | None) -> None:
         self._home = home
+        self._logins = PostgresLogins(password)
         self._password = password
         self._account = account
         self._binaries: Path | None = None
@@ -105,9 +106,23 @@ class PostgresServer:
             return False
         return True
 
-    def url(self, port: int) -> str:
-        """The URL, with the password. TLS is disabled: the server has no certificate, and loopback needs none."""
-        return f"postgresql://{USER}:{self._password}@{LOOPBACK}:{port}/{DATABASE}?sslmode=disable"
+    def url(self, port: int, process: Process) -> str:
+        """The URL for a kind of process, with its password.
+
+        TLS is disabled: the server has no certificate, and loopback needs none.
+        """
+        user, password = self._logins.credentials(process)
+        return f"postgresql://{user}:{password}@{LOOPBACK}:{port}/{DATABASE}?sslmode=disable"
+
+    def install_logins(self, port: int) -> None:
+        """Make or update the logins, with their rights on the tables that exist.
+
+        :raises HomeError: it does not work.
+        """
+        try:
+            self._logins.install(self.url(port, Process.OWNER))
+        except ServiceUnavailable as error:
+            raise HomeError(f"the logins of {self._home.postgres} cannot be made: {error}") from None
 
     def _programs(self) -> Path:
         if self._binaries is None:
@@ -136,7 +151,7 @@ class PostgresServer:
         settings = [argument for key, value in SETTINGS.items() for argument in ("--set", f"{key}={value}")]
         return Command(
             name="initdb",
-            argv=(program, "--no-instructions", "-D", str(self._partial), "-U", USER, *access, *text, *settings),
+            argv=(program, "--no-instructions", "-D", str(self._partial), "-U", SUPERUSER, *access, *text, *settings),
             environ=_environ(),
             account=self._account,
         )
@@ -163,7 +178,7 @@ class PostgresServer:
         connection = psycopg.connect(
             host=LOOPBACK,
             port=port,
-            user=USER,
+            user=SUPERUSER,
             password=self._password,
             dbname="postgres",
             sslmode="disable",

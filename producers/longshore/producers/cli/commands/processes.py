@@ -16,6 +16,7 @@ import click
 from longshore.producers.cli.connect import find_settings
 from longshore.producers.cli.options import Options, with_options
 from longshore.shared.errors import InvalidInput
+from longshore.shared.settings import Process
 
 
 @click.command()
@@ -39,7 +40,7 @@ def worker(options: Options, devices: str, grace: float | None) -> None:
     """Run one worker per device of this machine until Ctrl-C or SIGTERM."""
     _require("torch", "worker")
     more = () if grace is None else ("--grace", str(grace))
-    _exec_module(options, "longshore.workers.process.supervisor", "--devices", devices, *more)
+    _exec_module(options, "longshore.workers.process.supervisor", "--devices", devices, *more, process=Process.SERVICES)
 
 
 @click.command()
@@ -49,7 +50,7 @@ def relay(options: Options) -> None:
 
     Several relays can run at the same time; one of them leads.
     """
-    _exec_module(options, "longshore.broker.relay")
+    _exec_module(options, "longshore.broker.relay", process=Process.SERVICES)
 
 
 @click.command()
@@ -62,18 +63,68 @@ def flower(options: Options, address: str, port: int) -> None:
     The password is read from LONGSHORE_FLOWER_PASSWORD, from the file LONGSHORE_FLOWER_PASSWORD_FILE, or from the home.
     """
     _require("flower", "monitor")
-    _exec_module(options, "longshore.broker.flower", "--address", address, "--port", str(port))
+    _exec_module(options, "longshore.broker.flower", "--address", address, "--port", str(port), process=Process.MONITOR)
 
 
 @click.command()
+@click.option("--roles", is_flag=True, help="Also make or update the database roles and their rights.")
+@click.option(
+    "--login",
+    "logins",
+    multiple=True,
+    metavar="ROLE:NAME:FILE",
+    help="With --roles: a login with a role (owner, producer, operator, worker, relay or monitor) and the password in "
+    "a file. Can be repeated.",
+)
+@click.option(
+    "--row-security/--no-row-security",
+    default=None,
+    help="With --roles: a producer sees and changes its own jobs only. Default: as it is; at first off.",
+)
+@click.option(
+    "--revoke-public",
+    is_flag=True,
+    help="With --roles: take the rights on the database and the schema that every login has by default.",
+)
+@click.option(
+    "--role-prefix", default="longshore", show_default=True, help="With --roles: what the roles' names begin with."
+)
+@click.option("--print", "only_print", is_flag=True, help="With --roles: print the SQL of the roles and do nothing.")
 @with_options
-def migrate(options: Options) -> None:
-    """Create or upgrade the database tables. Safe to run several times at once."""
-    _exec_module(options, "longshore.broker.migrate")
+def migrate(
+    options: Options,
+    roles: bool,
+    logins: tuple[str, ...],
+    row_security: bool | None,
+    revoke_public: bool,
+    role_prefix: str,
+    only_print: bool,
+) -> None:
+    """Create or upgrade the database tables. Safe to run several times at once.
+
+    With --roles, for a superuser or a user with CREATEROLE who owns the tables: each kind of process gets a role with
+    the least rights, such as longshore_producer.
+    """
+    if not roles:
+        if logins or row_security is not None or revoke_public or only_print:
+            raise InvalidInput("--roles", "not set; the other options of migrate need it")
+        _exec_module(options, "longshore.broker.migrate", process=Process.OWNER)
+    if only_print:
+        from longshore.shared.ledger.roles import script
+
+        script.check_name("--role-prefix", role_prefix)
+        sys.stdout.write(script.render(role_prefix, row_security=row_security, revoke_public=revoke_public))
+        return
+    arguments = ["--roles", "--role-prefix", role_prefix, *(part for login in logins for part in ("--login", login))]
+    if row_security is not None:
+        arguments.append("--row-security" if row_security else "--no-row-security")
+    if revoke_public:
+        arguments.append("--revoke-public")
+    _exec_module(options, "longshore.broker.migrate", *arguments, process=Process.OWNER)
 
 
-def _exec_module(options: Options, module: str, *arguments: str) -> NoReturn:
-    environ = {**os.environ, **find_settings(options).environment()}
+def _exec_module(options: Options, module: str, *arguments: str, process: Process) -> NoReturn:
+    environ = {**os.environ, **find_settings(options, process).environment()}
     sys.stdout.flush()
     # -P: files in the current folder must not shadow packages.
     os.execve(sys.executable, [sys.executable, "-P", "-m", module, *arguments], environ)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeAlias, cast
+from typing import LiteralString, TypeAlias, cast
 from uuid import UUID
 
 from psycopg.errors import UniqueViolation
@@ -15,7 +16,7 @@ from longshore.shared.errors import InvalidInput, ServiceUnavailable, Submission
 from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import LOST_LONGEST_PAUSE_S, LOST_PAUSE_S, LOST_TRIES, Connection, Database
-from longshore.shared.ledger.postgres.errors import ConnectionLost
+from longshore.shared.ledger.postgres.errors import ConnectionLost, CopyRefused
 from longshore.shared.ledger.postgres.repeating import pauses, repeat_read, repeat_rolled_back
 from longshore.shared.ledger.records import NewInput, NewJob, Ticket
 from longshore.shared.vocabulary import State
@@ -51,6 +52,8 @@ class Submissions:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        #: Whether this login may COPY. With row-level security, Postgres takes INSERT only.
+        self._can_copy = True
 
     def submit(self, jobs: Sequence[NewJob], inputs: Sequence[NewInput] = (), messages: Published = ()) -> list[UUID]:
         """Write jobs, their shards and their inputs in one transaction: all of them, or none.
@@ -96,7 +99,13 @@ class Submissions:
                     known = self._known(conn, jobs)
                     new = [job for job in jobs if job.id not in known]
                     # In the order of their keys, so that no two transactions with the same keys wait for each other.
-                    _write(conn, sorted(new, key=lambda job: job.idempotency_key or ""), inputs, messages)
+                    in_order = sorted(new, key=lambda job: job.idempotency_key or "")
+                    _write(conn, in_order, inputs, messages, can_copy=self._can_copy)
+            except CopyRefused:
+                if not self._can_copy:
+                    raise
+                self._can_copy = False
+                continue
             except UniqueViolation as error:
                 if error.diag.constraint_name != _KEYS:
                     raise
@@ -201,41 +210,63 @@ def _is_simple(jobs: Sequence[NewJob], inputs: Sequence[NewInput]) -> bool:
     )
 
 
-def _write(conn: Connection, jobs: Sequence[NewJob], inputs: Sequence[NewInput], messages: Published) -> None:
-    with conn.cursor() as cursor:
-        if inputs:
-            with cursor.copy(statements.submission.COPY_INPUTS) as copy:
-                copy.set_types(["uuid", "bytea", "text"])
-                for block in inputs:
-                    copy.write_row((block.id, block.data, block.blob))
-        # Postgres' clock sets all times: the producer's may be wrong.
-        now = _read_clock(conn)
-        with cursor.copy(statements.submission.COPY_JOBS) as copy:
-            copy.set_types(_JOB_TYPES)
-            for job in jobs:
-                copy.write_row(_job_row(job, now))
-        fault_point("ledger:jobs_copied")
-        message_of = {(ticket.job_id, ticket.shard): message for message, tickets in messages for ticket in tickets}
-        with cursor.copy(statements.submission.COPY_SHARDS) as copy:
-            copy.set_types(_SHARD_TYPES)
-            for job in jobs:
-                for index, shard in enumerate(job.shards):
-                    message = message_of.get((job.id, index))
-                    copy.write_row(
-                        (
-                            *(job.id, index, shard.action, _first_state(job), job.queue, job.priority),
-                            *(shard.start, shard.stop, shard.offset, shard.length, job.max_attempts),
-                            *(None if message is None else now, message, shard.batch_key),
-                        )
-                    )
+@dataclass(frozen=True)
+class _TableWriter:
+    """A table to write rows to."""
 
-        fault_point("ledger:shards_copied")
-        dependent = [job for job in jobs if job.depends_on is not None]
-        if dependent:
-            with cursor.copy(statements.chains.COPY_DEPENDENCIES) as copy:
-                copy.set_types(["uuid", "uuid", "float8"])
-                for job in dependent:
-                    copy.write_row((job.id, job.depends_on, job.timeout))
+    copy: LiteralString
+    insert: LiteralString
+    types: Sequence[str]
+
+    def write(self, conn: Connection, rows: Iterable[tuple[object, ...]], *, can_copy: bool) -> None:
+        if can_copy:
+            _copy(conn, self.copy, self.types, rows)
+        else:
+            with conn.cursor() as cursor:
+                cursor.executemany(self.insert, rows)
+
+
+_JOBS = _TableWriter(statements.submission.COPY_JOBS, statements.submission.INSERT_JOBS, _JOB_TYPES)
+_SHARDS = _TableWriter(statements.submission.COPY_SHARDS, statements.submission.INSERT_SHARDS, _SHARD_TYPES)
+_DEPENDENCIES = _TableWriter(
+    statements.chains.COPY_DEPENDENCIES, statements.chains.INSERT_DEPENDENCIES, ("uuid", "uuid", "float8")
+)
+
+
+def _write(
+    conn: Connection, jobs: Sequence[NewJob], inputs: Sequence[NewInput], messages: Published, *, can_copy: bool = True
+) -> None:
+    if inputs:
+        blocks = ((block.id, block.data, block.blob) for block in inputs)
+        _copy(conn, statements.submission.COPY_INPUTS, ("uuid", "bytea", "text"), blocks)
+    # Postgres' clock sets all times: the producer's may be wrong.
+    now = _read_clock(conn)
+    _JOBS.write(conn, (_job_row(job, now) for job in jobs), can_copy=can_copy)
+    fault_point("ledger:jobs_copied")
+    message_of = {(ticket.job_id, ticket.shard): message for message, tickets in messages for ticket in tickets}
+
+    def shard_rows() -> Iterator[tuple[object, ...]]:
+        for job in jobs:
+            for index, shard in enumerate(job.shards):
+                message = message_of.get((job.id, index))
+                yield (
+                    *(job.id, index, shard.action, _first_state(job), job.queue, job.priority),
+                    *(shard.start, shard.stop, shard.offset, shard.length, job.max_attempts),
+                    *(None if message is None else now, message, shard.batch_key),
+                )
+
+    _SHARDS.write(conn, shard_rows(), can_copy=can_copy)
+    fault_point("ledger:shards_copied")
+    dependent = [(job.id, job.depends_on, job.timeout) for job in jobs if job.depends_on is not None]
+    if dependent:
+        _DEPENDENCIES.write(conn, dependent, can_copy=can_copy)
+
+
+def _copy(conn: Connection, statement: LiteralString, types: Sequence[str], rows: Iterable[tuple[object, ...]]) -> None:
+    with conn.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.set_types(types)
+        for row in rows:
+            copy.write_row(row)
 
 
 def _first_state(job: NewJob) -> str:

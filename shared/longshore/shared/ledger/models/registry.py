@@ -121,7 +121,7 @@ class Models:
 
         def change(conn: Connection) -> tuple[VersionRecord, Promotion]:
             conn.execute(statements.models.LOCK_MODEL, values)
-            if conn.execute(statements.models.LOCK_VERSION, values).fetchone() is None:
+            if conn.execute(statements.models.RESOLVE_VERSION, values).fetchone() is None:
                 raise UnknownModel("model", f"{version.model}:{version.version} was deleted in the meantime")
             promotion = move_alias(conn, alias, version, set_by, condition)
             return replace(version, aliases=_aliases_of(conn, version)), promotion
@@ -156,7 +156,7 @@ class Models:
         values = {"model": version.model, "version": version.version}
 
         def change(conn: Connection) -> None:
-            conn.execute(statements.models.LOCK_VERSION, values)
+            conn.execute(statements.models.LOCK_MODEL, values)
             if aliases := _aliases_of(conn, version):
                 raise InvalidInput(
                     "model",

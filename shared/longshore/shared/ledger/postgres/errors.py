@@ -25,6 +25,10 @@ class ReadOnlyServer(ServiceUnavailable):
     """Postgres takes no writes: a standby, or a primary that is being replaced."""
 
 
+class CopyRefused(LedgerRefused):
+    """The table has row-level security, with which Postgres takes INSERT only."""
+
+
 #: Nothing of these transactions took effect, and the same transaction can succeed.
 _ROLLED_BACK: Final = (
     errors.SerializationFailure,
@@ -92,6 +96,14 @@ def translate(error: psycopg.Error, address: str, *, lost: bool = False) -> Exce
             return ServiceUnavailable(f"{where} has no Longshore tables; run `longshore migrate`")
         case errors.UndefinedColumn() | errors.UndefinedFunction():
             return ServiceUnavailable(f"{where} has tables of another release: {text}; run `longshore migrate`")
+        case errors.InsufficientPrivilege() if 'policy for table "jobs"' in text:
+            return InvalidInput(
+                "producer",
+                "this login may submit and change only jobs of the producer with its own name; set LONGSHORE_PRODUCER "
+                "(or producer= of Client) to the user in LONGSHORE_DATABASE_URL",
+            )
+        case errors.FeatureNotSupported() if "row-level security" in text:
+            return CopyRefused(f"{where}: {text}; workers need the attribute BYPASSRLS: ALTER ROLE ... BYPASSRLS")
         case errors.InsufficientPrivilege():
             return ServiceUnavailable(f"{where}: {text}; grant it to the user of LONGSHORE_DATABASE_URL")
         case errors.ReadOnlySqlTransaction():

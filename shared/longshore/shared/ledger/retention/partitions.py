@@ -92,6 +92,8 @@ class Partitions:
                     try:
                         with conn.transaction():
                             limit_waiting(conn, lock_timeout_ms, STEP_TIMEOUT_MS)
+                            # A partition belongs to the owner of its table, whichever login has created it.
+                            conn.execute(statements.roles.ACT_AS_OWNER, {"table": table, "local": True})
                             changes.created.extend(_make(conn, new, moved))
                     except _Skipped as reason:
                         changes.skipped[new.name] = str(reason)

@@ -59,7 +59,8 @@ REMOVE_ALIAS: Final = f"""
     SELECT model, alias, NULL, %(by)s FROM ({_ALIASES}) AS pointed WHERE model = %(model)s AND alias = %(alias)s
     RETURNING 1
 """
-#: Aliases of a model move one at a time, because a condition can compare what they point at.
+#: Aliases of a model move one at a time, because a condition can compare what they point at, and no version of it is
+#: deleted meanwhile. Locking a version instead would take the right to change versions.
 LOCK_MODEL: Final = "SELECT 1 FROM models WHERE name = %(model)s FOR NO KEY UPDATE"
 #: The newest evaluation on the given data and target, or on any.
 NEWEST_EVALUATION: Final = """
@@ -68,7 +69,6 @@ NEWEST_EVALUATION: Final = """
       AND (%(target)s::text IS NULL OR (spec->>'target' = %(target)s AND spec->'data' = %(data)s::jsonb))
     ORDER BY finished_at DESC LIMIT 1
 """
-LOCK_VERSION: Final = "SELECT 1 FROM model_versions WHERE model = %(model)s AND version = %(version)s FOR UPDATE"
 ALIASES_OF_VERSION: Final = f"""
     SELECT p.alias FROM ({_ALIASES}) p WHERE p.model = %(model)s AND p.version = %(version)s ORDER BY p.alias
 """

@@ -32,6 +32,7 @@ END_SESSIONS: Final = """
 
 # Locks of a session, by the numbers in :mod:`longshore.shared.ledger.locks`.
 LOCK: Final = "SELECT pg_advisory_lock(%(key)s)"
+LOCK_TRANSACTION: Final = "SELECT pg_advisory_xact_lock(%(key)s)"
 TRY_LOCK: Final = "SELECT pg_try_advisory_lock(%(key)s)"
 #: Who holds a lock, and for how many seconds they have asked nothing; NULL if this user may not know. A lock on one
 #: 64-bit number is shown in two halves.

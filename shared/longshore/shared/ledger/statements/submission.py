@@ -10,16 +10,19 @@ TICKET_COLUMNS: Final = """
     jobs.model, jobs.version, shards.attempt
 """
 
-COPY_JOBS: Final = """
-    COPY jobs (id, kind, state, producer, queue, priority, spec, model, version, digest, max_attempts, rows_per_shard,
-               rows_total, shards_total, deadline, idempotency_key, request_digest)
-    FROM STDIN (FORMAT BINARY)
+_NEW_JOBS: Final = """
+    jobs (id, kind, state, producer, queue, priority, spec, model, version, digest, max_attempts, rows_per_shard,
+          rows_total, shards_total, deadline, idempotency_key, request_digest)
 """
-COPY_SHARDS: Final = """
-    COPY shards (job_id, index, action, state, queue, priority, start, stop, "offset", length, attempt_limit,
-                 published_at, message_id, batch_key)
-    FROM STDIN (FORMAT BINARY)
+_NEW_SHARDS: Final = """
+    shards (job_id, index, action, state, queue, priority, start, stop, "offset", length, attempt_limit, published_at,
+            message_id, batch_key)
 """
+COPY_JOBS: Final = f"COPY {_NEW_JOBS} FROM STDIN (FORMAT BINARY)"
+COPY_SHARDS: Final = f"COPY {_NEW_SHARDS} FROM STDIN (FORMAT BINARY)"
+# For a database with row-level security, where producers cannot copy into tables.
+INSERT_JOBS: Final = f"INSERT INTO {_NEW_JOBS} VALUES ({', '.join(['%s'] * 17)})"
+INSERT_SHARDS: Final = f"INSERT INTO {_NEW_SHARDS} VALUES ({', '.join(['%s'] * 14)})"
 COPY_INPUTS: Final = "COPY inputs (id, data, blob) FROM STDIN (FORMAT BINARY)"
 
 READ_CLOCK: Final = "SELECT now()"

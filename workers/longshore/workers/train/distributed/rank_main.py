@@ -14,7 +14,7 @@ from longshore.broker.logs import configure_logging
 from longshore.shared.errors import LongshoreError
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim
-from longshore.shared.settings import load_settings
+from longshore.shared.settings import Process, load_settings
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.store.store import Store
 from longshore.workers.inputs.inline_blocks import InlineBlocks
@@ -109,7 +109,7 @@ def _join(launch: LaunchSpec) -> None:
 
 
 def _train(launch: LaunchSpec, folder: Path, rank: int) -> None:
-    settings, claim = load_settings(), launch.claim
+    settings, claim = load_settings(process=Process.SERVICES), launch.claim
     spec = TrainSpec.model_validate(claim.spec)
     strategy: Strategy = Fsdp() if spec.strategy == "fsdp" else Ddp()
     device = torch.device("cpu" if launch.device == "cpu" else f"cuda:{os.environ['LOCAL_RANK']}")

@@ -1,0 +1,123 @@
+"""Making the roles and logins in a database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import LiteralString
+
+import psycopg
+from psycopg import sql
+from psycopg.errors import InsufficientPrivilege
+
+from longshore.shared.errors import ServiceUnavailable
+from longshore.shared.ledger import statements
+from longshore.shared.ledger.database import Connection, Database
+from longshore.shared.ledger.locks import MIGRATION_LOCK
+from longshore.shared.ledger.roles.rights import Role
+from longshore.shared.ledger.roles.script import PREFIX, check_name, grant_rights, make_roles, open_database, role_name
+
+
+@dataclass(frozen=True)
+class Login:
+    """A user of the database that a process logs in as.
+
+    :param roles: what it may do.
+    """
+
+    name: str
+    password: str = field(repr=False)
+    roles: tuple[Role, ...]
+
+
+@dataclass(frozen=True)
+class Installed:
+    """The roles that a database has."""
+
+    prefix: str
+    #: Whether producers see their own jobs only.
+    row_security: bool
+
+
+def install_roles(
+    database_url: str,
+    *,
+    prefix: str = PREFIX,
+    logins: Sequence[Login] = (),
+    row_security: bool | None = None,
+    revoke_public: bool = False,
+) -> None:
+    """Make or update the roles, the rights on the tables (if there are any), and logins, in one transaction.
+
+    :param database_url: of a superuser, or of a user with CREATEROLE who owns the tables.
+    :param logins: users to make; those that exist get the password and the roles, and lose nothing.
+    :param row_security: whether producers see their own jobs only; ``None`` leaves it as it is, at first off.
+    :param revoke_public: take the rights on the database and the schema that every login has by default.
+    :raises InvalidInput: a name cannot be used.
+    :raises ServiceUnavailable: the database cannot be reached, or the user may not do this.
+    """
+    check_name("--role-prefix", prefix)
+    for login in logins:
+        check_name("--login", login.name)
+    database = Database(database_url, "longshore roles")
+    with database.own_connection() as conn, conn.transaction():
+        conn.execute(statements.sessions.LOCK_TRANSACTION, {"key": MIGRATION_LOCK})
+        try:
+            _execute(conn, *make_roles(prefix))
+            before = find_roles(conn)
+            _execute(conn, *open_database(prefix, revoke_public=revoke_public))
+            if conn.execute(statements.roles.READ_ROLES).fetchone() is not None:
+                _execute(conn, *grant_rights(prefix, row_security=row_security))
+            if row_security is None:
+                row_security = before is not None and before.row_security
+            for login in logins:
+                _make_login(conn, login, prefix, row_security=row_security)
+        except InsufficientPrivilege as error:
+            raise ServiceUnavailable(
+                f"Postgres at {database.address}: {str(error).splitlines()[0]}; run this as a superuser or as a user "
+                "with CREATEROLE who owns the tables, or give an administrator the SQL of "
+                "`longshore migrate --roles --print`"
+            ) from None
+
+
+def refresh_roles(database_url: str) -> None:
+    """Give the roles their rights on what a migration has added. Does nothing if the database has no roles."""
+    with Database(database_url, "longshore roles").own_connection() as conn, conn.transaction():
+        conn.execute(statements.sessions.LOCK_TRANSACTION, {"key": MIGRATION_LOCK})
+        installed = find_roles(conn)
+        if installed is not None:
+            _execute(conn, *grant_rights(installed.prefix, row_security=installed.row_security or None))
+
+
+def find_roles(conn: Connection) -> Installed | None:
+    """The roles of a database; ``None`` if its tables do not belong to such a role."""
+    row = conn.execute(statements.roles.READ_ROLES).fetchone()
+    owner = "" if row is None else str(row[0])
+    if row is None or not owner.endswith(f"_{Role.OWNER}"):
+        return None
+    prefix = owner.removesuffix(f"_{Role.OWNER}")
+    producer = {"role": role_name(Role.PRODUCER, prefix)}
+    if conn.execute(statements.roles.FIND_ROLE, producer).fetchone() is None:
+        return None
+    return Installed(prefix, bool(row[1]))
+
+
+def _execute(conn: Connection, *steps: str) -> None:
+    for step in steps:
+        # The steps hold names that were checked, and no values.
+        conn.execute(step)
+
+
+def _make_login(conn: psycopg.Connection[tuple[object, ...]], login: Login, prefix: str, *, row_security: bool) -> None:
+    def run(statement: LiteralString, **names: sql.Composable) -> None:
+        conn.execute(sql.SQL(statement).format(login=sql.Identifier(login.name), **names))
+
+    if conn.execute(statements.roles.FIND_ROLE, {"role": login.name}).fetchone() is None:
+        run(statements.roles.CREATE_LOGIN)
+    # The server gets what it stores, so that no log of statements can hold the password.
+    verifier = conn.pgconn.encrypt_password(login.password.encode(), login.name.encode(), b"scram-sha-256").decode()
+    run(statements.roles.SET_PASSWORD, verifier=sql.Literal(verifier))
+    for role in login.roles:
+        run(statements.roles.GRANT_ROLE, role=sql.Identifier(role_name(role, prefix)))
+    if row_security and Role.WORKER in login.roles:
+        run(statements.roles.BYPASS_POLICIES)

@@ -1,0 +1,143 @@
+"""What each role may do with each table.
+
+Every right here is needed by a statement in :mod:`longshore.shared.ledger.statements` that a process of the role
+executes; the tests execute all of them with logins of each role. A right on some columns is written with their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+
+class Role(StrEnum):
+    """The part of a role's name after the prefix, as in ``longshore_producer``."""
+
+    #: Owns the tables; migrates.
+    OWNER = "owner"
+    #: Owns ``results``, ``row_errors`` and their partitions, which come and go.
+    RESULTS = "results"
+    #: Submits, cancels, retries and reads jobs; adds versions and moves aliases.
+    PRODUCER = "producer"
+    #: A producer that can also prune results, delete versions and sweep the store.
+    OPERATOR = "operator"
+    #: Runs shards.
+    WORKER = "worker"
+    #: Keeps every job going; makes partitions.
+    RELAY = "relay"
+    #: Reads the state of jobs and workers, and neither rows nor results.
+    MONITOR = "monitor"
+
+
+#: The rights on each table, as GRANT takes them.
+Rights: TypeAlias = Mapping[str, tuple[str, ...]]
+
+#: Roles whose rights are those of another one, too.
+MEMBERS: Final[tuple[tuple[Role, Role], ...]] = (
+    (Role.OWNER, Role.RESULTS),
+    (Role.RELAY, Role.RESULTS),
+    (Role.OPERATOR, Role.RESULTS),
+    (Role.OPERATOR, Role.PRODUCER),
+)
+#: The roles that people and processes log in as.
+LOGIN_ROLES: Final = (Role.OWNER, Role.PRODUCER, Role.OPERATOR, Role.WORKER, Role.RELAY, Role.MONITOR)
+#: The tables that :attr:`Role.RESULTS` owns.
+PARTITIONED: Final = ("results", "row_errors")
+
+_READ: Final = ("SELECT",)
+_NEW_SHARD: Final = 'job_id, index, action, state, queue, priority, start, stop, "offset", length, attempt_limit'
+#: Adding a version takes its number, and can move an alias. No role but the operator changes or deletes a version.
+_ADD_VERSIONS: Final[Rights] = {
+    "models": ("SELECT", "INSERT (name, next_version)", "UPDATE (next_version)"),
+    "model_versions": ("SELECT", "INSERT (model, version, digest, manifest, job_id)"),
+    "model_aliases": ("SELECT", "INSERT (model, alias, version, set_by)"),
+}
+#: What all processes read to show a job and the cluster.
+_OVERVIEW: Final[Rights] = {
+    "jobs": _READ,
+    "shards": _READ,
+    "job_dependencies": _READ,
+    "workers": _READ,
+    "alembic_version": _READ,
+}
+
+RIGHTS: Final[Mapping[Role, Rights]] = {
+    Role.PRODUCER: {
+        **_OVERVIEW,
+        **_ADD_VERSIONS,
+        "jobs": (
+            "SELECT",
+            "INSERT (id, kind, state, producer, queue, priority, spec, model, version, digest, max_attempts, "
+            "rows_per_shard, rows_total, shards_total, deadline, idempotency_key, request_digest)",
+            "UPDATE (state, error, notes, finished_at, deadline, shards_done, shards_failed, rows_failed, "
+            "rows_before_retry)",
+        ),
+        "shards": (
+            "SELECT",
+            f"INSERT ({_NEW_SHARD}, published_at, message_id, batch_key)",
+            "UPDATE (state, lease_until, published_at, message_id, rows_done, attempt_limit, batch_key, only_failed)",
+        ),
+        "job_dependencies": (
+            "SELECT",
+            "INSERT (job_id, depends_on, timeout)",
+            "UPDATE (upstream_failed)",
+        ),
+        # Inline rows are read by workers only.
+        "inputs": ("INSERT (id, data, blob)",),
+        "results": _READ,
+        "row_errors": _READ,
+        "metrics": _READ,
+        "checkpoints": _READ,
+        "trials": _READ,
+    },
+    Role.OPERATOR: {
+        "jobs": ("UPDATE (pruned_at)",),
+        "inputs": ("SELECT", "DELETE"),
+        "model_versions": ("DELETE",),
+    },
+    Role.WORKER: {
+        **_OVERVIEW,
+        **_ADD_VERSIONS,
+        "jobs": (
+            "SELECT",
+            "UPDATE (state, error, notes, outcome, started_at, finished_at, rows_total, rows_done, rows_failed, "
+            "shards_total, shards_done, shards_failed)",
+        ),
+        "shards": (
+            "SELECT",
+            f"INSERT ({_NEW_SHARD})",
+            "UPDATE (state, attempt, attempt_limit, worker, lease_until, published_at, message_id, output_file, "
+            "only_failed, rows_done, errors)",
+        ),
+        "inputs": _READ,
+        "results": ("INSERT",),
+        "row_errors": ("SELECT", "INSERT", "DELETE"),
+        "metrics": ("SELECT", "INSERT", "DELETE"),
+        "checkpoints": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+        "trials": ("SELECT", "INSERT", "UPDATE"),
+        "workers": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+        "batch_sizes": ("SELECT", "INSERT", "UPDATE"),
+    },
+    Role.RELAY: {
+        **_OVERVIEW,
+        "jobs": (
+            "SELECT",
+            "UPDATE (state, error, version, digest, deadline, finished_at, notes, shards_failed)",
+        ),
+        "shards": (
+            "SELECT",
+            "UPDATE (state, lease_until, published_at, message_id, rows_done, errors)",
+        ),
+        "job_dependencies": ("SELECT", "UPDATE (ready_at, upstream_failed)"),
+    },
+    Role.MONITOR: {
+        **_OVERVIEW,
+        "metrics": _READ,
+        "checkpoints": _READ,
+        "trials": _READ,
+        "models": _READ,
+        "model_versions": _READ,
+        "model_aliases": _READ,
+    },
+}

@@ -1,0 +1,111 @@
+"""The SQL that makes the roles, as it is executed and as it is printed for an administrator."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from longshore.shared.errors import InvalidInput
+from longshore.shared.ledger import statements
+from longshore.shared.ledger.roles.policies import POLICIES, TABLES
+from longshore.shared.ledger.roles.rights import MEMBERS, PARTITIONED, RIGHTS, Role
+
+#: The prefix of the roles' names.
+PREFIX = "longshore"
+#: A prefix or the name of a login: never quoted in SQL, and short enough for every role's name.
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+def check_name(field: str, name: str) -> str:
+    """:raises InvalidInput: ``name`` cannot be the name of a role here."""
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(field, f"{name!r}: write up to 40 lower-case letters, digits and _, with a letter first")
+    return name
+
+
+def role_name(role: Role, prefix: str = PREFIX) -> str:
+    """The name of a role in Postgres, such as ``longshore_producer``."""
+    return f"{prefix}_{role}"
+
+
+def tables() -> tuple[str, ...]:
+    """The names of all tables, with the one in which Alembic writes the revision. Each is of use to some role."""
+    return tuple(sorted({table for rights in RIGHTS.values() for table in rights}))
+
+
+def make_roles(prefix: str = PREFIX) -> Iterator[str]:
+    """The roles and their memberships. Only an administrator can make a role that is missing."""
+    sql = statements.roles
+    for role in Role:
+        yield sql.CREATE_GROUP.format(role=role_name(role, prefix))
+    for member, role in MEMBERS:
+        yield sql.ADD_MEMBER.format(member=role_name(member, prefix), role=role_name(role, prefix))
+    for role in (Role.OWNER, Role.RESULTS):
+        yield sql.JOIN_GROUP.format(role=role_name(role, prefix))
+
+
+def open_database(prefix: str = PREFIX, *, revoke_public: bool = False) -> Iterator[str]:
+    """The rights on the database and the schema.
+
+    :param revoke_public: take those that every login has by default.
+    """
+    sql = statements.roles
+    everyone = ", ".join(role_name(role, prefix) for role in Role)
+    owners = f"{role_name(Role.OWNER, prefix)}, {role_name(Role.RESULTS, prefix)}"
+    yield sql.OPEN_DATABASE.format(roles=everyone, owners=owners)
+    if revoke_public:
+        yield sql.CLOSE_TO_PUBLIC
+
+
+def grant_rights(prefix: str = PREFIX, *, row_security: bool | None = None) -> Iterator[str]:
+    """The owners of the tables, and exactly the rights in :data:`~longshore.shared.ledger.roles.rights.RIGHTS`.
+
+    :param row_security: whether producers see their own jobs only; ``None`` changes nothing.
+    """
+    sql = statements.roles
+    yield sql.HAND_OVER.format(
+        owner=role_name(Role.OWNER, prefix),
+        results=role_name(Role.RESULTS, prefix),
+        tables=_literals(tables()),
+        partitioned=_literals(PARTITIONED),
+    )
+    granted = ", ".join(role_name(role, prefix) for role in RIGHTS)
+    yield sql.REVOKE_TABLES.format(tables=", ".join(tables()), roles=granted)
+    for role, rights in RIGHTS.items():
+        for table, each in rights.items():
+            yield sql.GRANT_TABLE.format(rights=", ".join(each), table=table, role=role_name(role, prefix))
+    if row_security:
+        yield from _policies(prefix)
+    elif row_security is False:
+        for table in TABLES:
+            yield sql.DISABLE_POLICIES.format(table=table)
+
+
+def render(prefix: str = PREFIX, *, row_security: bool | None = None, revoke_public: bool = False) -> str:
+    """The whole script, for ``psql``."""
+    steps = [
+        *make_roles(prefix),
+        *open_database(prefix, revoke_public=revoke_public),
+        *grant_rights(prefix, row_security=row_security),
+    ]
+    return "\n".join(["BEGIN;", *(f"{step.strip()};" for step in steps), "COMMIT;", ""])
+
+
+def _policies(prefix: str) -> Iterator[str]:
+    sql = statements.roles
+    yield sql.DEFINE_FOREIGN_JOB.format(owner=role_name(Role.OWNER, prefix), producer=role_name(Role.PRODUCER, prefix))
+    for policy in POLICIES:
+        clause = sql.CHECK_CLAUSE if policy.command == "INSERT" else sql.USING_CLAUSE
+        yield sql.CREATE_POLICY.format(
+            name=policy.name,
+            table=policy.table,
+            command=policy.command,
+            role=role_name(policy.role, prefix),
+            condition=clause.format(condition=policy.condition),
+        )
+    for table in TABLES:
+        yield sql.ENABLE_POLICIES.format(table=table)
+
+
+def _literals(names: tuple[str, ...]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
