@@ -18,6 +18,8 @@ from longshore.shared.settings import load_settings
 
 #: Seconds for Flower to answer.
 FLOWER_TIMEOUT_S = 10.0
+#: Seconds without a sign of life of the leading relay, which gives one every second or two.
+MAX_RELAY_SILENCE_S = 15.0
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -49,10 +51,13 @@ def find_problem(arguments: Sequence[str]) -> str | None:
 
 def find_relay_problem() -> str | None:
     """A relay is healthy if any relay leads: this one, or another that it stands by for."""
-    ledger = Ledger(load_settings().database_url, "longshore health")
-    with ledger, ledger.database.own_connection() as link:
-        # Closing the connection releases the lead; a relay that tries to lead meanwhile tries again a second later.
-        return "no relay leads" if ledger.maintenance.try_lead(link) else None
+    with Ledger(load_settings().database_url, "longshore health") as ledger:
+        silent_s = ledger.queries.relay_silence()
+    if silent_s is None:
+        return "no relay leads"
+    if silent_s > MAX_RELAY_SILENCE_S:
+        return f"the relay that leads has done nothing for {silent_s:.0f} s"
+    return None
 
 
 def find_worker_problem() -> str | None:

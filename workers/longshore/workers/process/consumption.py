@@ -111,8 +111,7 @@ class Consumption:
             with self._app.connection_for_write() as connection:
                 channel = connection.default_channel
                 return any(
-                    self._app.amqp.queues[queue](channel).queue_declare(passive=True).message_count
-                    for queue in self._queues
+                    self._app.amqp.queues[queue](channel).queue_declare().message_count for queue in self._queues
                 )
         except (OperationalError, RedisError, OSError):
             return False  # Redis is away: nothing can be taken

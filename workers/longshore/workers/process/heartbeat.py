@@ -68,6 +68,8 @@ class Heartbeat:
 
     def progress(self, rows: int) -> None:
         """Rows computed so far, of a single attempt; the next renewal reports them."""
+        if rows != self._rows:
+            self._shown.progress()
         self._rows = rows
 
     def add(self, claims: Sequence[Claim]) -> None:
@@ -83,11 +85,18 @@ class Heartbeat:
     def check(self) -> None:
         """Check the lease, and show that the run goes on; cheap, to be called between batches.
 
+        :raises: as :meth:`check_lease`.
+        """
+        self._shown.progress()
+        self.check_lease()
+
+    def check_lease(self) -> None:
+        """Check the lease while other processes compute, which may hang.
+
         :raises AttemptLost: no attempt is the current one any more, or the lease expired.
         :raises ShardTimedOut: the run took longer than its time limit.
         :raises HandBack: the worker is stopping.
         """
-        self._shown.progress()
         if self._lost.is_set() or time.monotonic() > self._valid_until:
             raise AttemptLost(f"{self._name}: not the current one any more")
         if time.monotonic() > self._ends_at:

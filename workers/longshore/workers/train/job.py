@@ -88,7 +88,7 @@ def _train(
     if spec.devices > 1:
         most = partial(context.ledger.workers.most_devices, claim.queue)
         launch = plan_launch(claim, spec, context.worker, most, state, checkpoints.last)
-        return train_on_devices(launch, spec, progress, beat.check)
+        return train_on_devices(launch, spec, progress, beat.check_lease)
     training = TrainingContext(
         context.device,
         report,

@@ -34,6 +34,7 @@ MAX_STACK_BYTES = 16384
 #: The child's pid, whether it is ready, its pulse, its progress, and when the attempts that run began to.
 _HEADER = struct.Struct("<iIQQd")
 _COUNTS = struct.Struct("<QI")
+_ATTEMPT = struct.Struct("<16sii")
 _ENTRY = struct.Struct("<16siiB")
 _TEXT_LENGTH = struct.Struct("<I")
 _COUNTS_AT = 64
@@ -71,6 +72,11 @@ class ShownAttempt:
     def token(self) -> str:
         """As :attr:`~longshore.shared.ledger.records.Claim.token`."""
         return f"{self.job_id}/{self.shard}/{self.attempt}"
+
+
+def pack_attempt(job_id: UUID, shard: int, attempt: int) -> bytes:
+    """An attempt as it is on the board, without its state."""
+    return _ATTEMPT.pack(job_id.bytes, shard, attempt)
 
 
 class Board:
@@ -140,15 +146,17 @@ class Board:
         """Show when the attempts that run began to, by ``time.monotonic()``."""
         struct.pack_into("<d", self._memory, _STARTED_AT, moment)
 
-    def set_attempts(self, attempts: Sequence[ShownAttempt]) -> None:
-        """Show these attempts instead of those before."""
-        shown = attempts[:MAX_ATTEMPTS]
-        packed = b"".join(_ENTRY.pack(each.job_id.bytes, each.shard, each.attempt, each.state) for each in shown)
+    def set_attempts(self, entries: Sequence[bytes]) -> None:
+        """Show these attempts instead of those before.
+
+        :param entries: each as :func:`pack_attempt` has packed it, and a byte with its state.
+        """
+        packed = b"".join(entries[:MAX_ATTEMPTS])
         version, _ = _COUNTS.unpack_from(self._memory, _COUNTS_AT)
         # An odd version: the parent reads again.
         _COUNTS.pack_into(self._memory, _COUNTS_AT, version + 1, 0)
         self._memory[_ENTRIES_AT : _ENTRIES_AT + len(packed)] = packed
-        _COUNTS.pack_into(self._memory, _COUNTS_AT, version + 2, len(shown))
+        _COUNTS.pack_into(self._memory, _COUNTS_AT, version + 2, len(packed) // _ENTRY.size)
 
     def set_log(self, text: str) -> None:
         """Show the last lines of the log."""

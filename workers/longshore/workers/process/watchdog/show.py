@@ -11,10 +11,9 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from uuid import UUID
 
 from longshore.shared.ledger.records import Claim
-from longshore.workers.process.watchdog.board import BOARD_VARIABLE, AttemptState, Board, ShownAttempt
+from longshore.workers.process.watchdog.board import BOARD_VARIABLE, AttemptState, Board, pack_attempt
 
 #: The parent sends it to a child that hangs, which then writes its stack to the board, even if it holds the
 #: interpreter's lock. A process that has no handler ignores it.
@@ -24,13 +23,16 @@ PULSE_INTERVAL_S = 1.0
 #: Lines of the log that are kept, and characters of each.
 MAX_LOG_LINES, MAX_LINE_CHARS = 10, 300
 
+_STATE_BYTES = {state: bytes([state]) for state in AttemptState}
+
 
 class Shown:
     """What a child shows to its parent. All methods can be called from any thread."""
 
     def __init__(self, board: Board) -> None:
         self._board = board
-        self._attempts: dict[tuple[UUID, int, int], AttemptState] = {}
+        #: By the identity of a claim, because a batch has hundreds: the claim, how it is packed, and its state.
+        self._attempts: dict[int, tuple[Claim, bytes, AttemptState]] = {}
         self._lock = threading.Lock()
         self._lines = _LastLines(board)
 
@@ -71,24 +73,27 @@ class Shown:
         """These have lost their shards; the computation has yet to stop. Others are not concerned."""
         with self._lock:
             for claim in claims:
-                if (key := _key(claim)) in self._attempts:
-                    self._attempts[key] = AttemptState.STOPPING
+                if (known := self._attempts.get(id(claim))) is not None:
+                    self._attempts[id(claim)] = (claim, known[1], AttemptState.STOPPING)
             self._write()
 
     def ended(self, claims: Iterable[Claim]) -> None:
         """Nothing more happens with these."""
         with self._lock:
             for claim in claims:
-                self._attempts.pop(_key(claim), None)
+                self._attempts.pop(id(claim), None)
             self._write()
 
     def _set(self, claims: Iterable[Claim], state: AttemptState) -> None:
         with self._lock:
-            self._attempts.update(dict.fromkeys(map(_key, claims), state))
+            for claim in claims:
+                known = self._attempts.get(id(claim))
+                packed = pack_attempt(claim.job_id, claim.shard, claim.attempt) if known is None else known[1]
+                self._attempts[id(claim)] = (claim, packed, state)
             self._write()
 
     def _write(self) -> None:
-        self._board.set_attempts([ShownAttempt(*key, state) for key, state in self._attempts.items()])
+        self._board.set_attempts([packed + _STATE_BYTES[state] for _, packed, state in self._attempts.values()])
 
     def _start(self) -> None:
         self._board.set_pid(os.getpid())
@@ -126,7 +131,3 @@ class _LastLines(logging.Handler):
             self._board.set_log("\n".join(self._kept))
         except Exception:
             self.handleError(record)
-
-
-def _key(claim: Claim) -> tuple[UUID, int, int]:
-    return claim.job_id, claim.shard, claim.attempt
