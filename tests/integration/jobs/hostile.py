@@ -18,8 +18,7 @@ class Deed(IntEnum):
     #: A loop in Python.
     LOOP = 1005
     TAKE_MEMORY = 1006
-    #: Half a second.
-    SLOW = 1007
+    CALL_EXIT = 1007
 
 
 SOURCE = """
@@ -27,6 +26,7 @@ import ctypes
 import logging
 import os
 import re
+import sys
 import time
 
 import torch
@@ -62,7 +62,7 @@ class Hostile(nn.Module):
                 kept.append(torch.ones(4_000_000))
                 time.sleep(0.01)
         elif deed == 1007:
-            time.sleep(0.5)
+            sys.exit(9)
         return self.layer(rows)
 
 

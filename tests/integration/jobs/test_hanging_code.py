@@ -69,6 +69,12 @@ def test_the_owner_learns_what_ended_the_process(client: Client, deed: Deed, rea
     check_free(client)
 
 
+def test_a_call_of_exit_ends_the_attempt_at_once(client: Client) -> None:
+    with pytest.raises(JobFailed, match="SystemExit: 9"):
+        infer(client, Deed.CALL_EXIT).wait(TIMEOUT_S)
+    check_free(client)
+
+
 def test_a_cancelled_job_that_does_not_stop_frees_the_worker(cluster: Cluster, client: Client) -> None:
     (child,) = cluster.child_pids()
     job = infer(client, Deed.LOOP, max_attempts=3)

@@ -152,6 +152,9 @@ def _run(context: WorkerContext, claim: Claim, beat: Heartbeat, task: str) -> bo
         _release(context, claim)
     except Exception as error:  # any error must end the shard in the ledger, and must not end the worker
         _end(context, claim, error)
+    except SystemExit as error:  # ends this process, too
+        _fail(context, claim, error, permanent=False)
+        raise
     else:
         return True
     finally:
@@ -192,7 +195,7 @@ def _defer(context: WorkerContext, claim: Claim, error: Exception, *, missing: b
         log.warning("%s; the lease of %s will expire", outage, claim.token)
 
 
-def _fail(context: WorkerContext, claim: Claim, error: Exception, *, permanent: bool) -> None:
+def _fail(context: WorkerContext, claim: Claim, error: BaseException, *, permanent: bool) -> None:
     reason = describe(error)
     log.warning("attempt %s failed: %s", claim.token, reason)
     try:
@@ -201,7 +204,7 @@ def _fail(context: WorkerContext, claim: Claim, error: Exception, *, permanent: 
         log.warning("%s; the lease of %s will expire", outage, claim.token)
 
 
-def describe(error: Exception) -> str:
+def describe(error: BaseException) -> str:
     """The text of an error for the job's owner: no longer than a screen, without characters that Postgres refuses."""
     readable = isinstance(error, (*PERMANENT, ServiceUnavailable, ShardTimedOut))
     text = str(error) if readable else f"{type(error).__name__}: {error}"

@@ -34,6 +34,8 @@ CHECK_INTERVAL_S = 0.2
 STACK_TIMEOUT_S = 0.5
 #: Seconds between two tries to report an end, if Postgres cannot be reached.
 REPORT_RETRY_S = 1.0
+#: Seconds that a worker without its supervisor has: the next supervisor starts another under the same name.
+ORPHAN_GRACE_S = 5.0
 #: Seconds of the grace that remain to hand back what a killed child ran.
 HAND_BACK_S = 3.0
 
@@ -79,6 +81,7 @@ class Watchdog(threading.Thread):
         self._reports: list[_Report] = []
         self._stopped = threading.Event()
         self._drain_deadline: float | None = None
+        self._orphaned = False
 
     def prepare_child(self, **_: object) -> None:
         """Make the board of the child that is started next; a receiver of ``worker_before_create_process``."""
@@ -124,8 +127,10 @@ class Watchdog(threading.Thread):
     def _check(self) -> None:
         if self._board is not None:
             self._board.beat()
-        if parent_has_ended() and self._drain_deadline is None:
+        if parent_has_ended() and not self._orphaned:
+            self._orphaned = True
             log.warning("the supervisor has ended; the worker stops")
+            self._drain_deadline = time.monotonic() + min(self._worker.grace, ORPHAN_GRACE_S)
             os.kill(os.getpid(), signal.SIGTERM)
         self._match_processes()
         with self._children_lock:
