@@ -19,6 +19,8 @@ class Deed(IntEnum):
     LOOP = 1005
     TAKE_MEMORY = 1006
     CALL_EXIT = 1007
+    #: Half a second for each batch.
+    SLOW = 1008
 
 
 SOURCE = """
@@ -63,6 +65,8 @@ class Hostile(nn.Module):
                 time.sleep(0.01)
         elif deed == 1007:
             sys.exit(9)
+        elif deed == 1008:
+            time.sleep(0.5)
         return self.layer(rows)
 
 

@@ -22,7 +22,8 @@ def worker_environment(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str,
         "PYTHONPATH": install(tmp_path_factory.mktemp("installed")),
         "LONGSHORE_LEASE": "12",
         "LONGSHORE_STALL_TIMEOUT": "4",
-        "LONGSHORE_SHARD_TIMEOUT": "15",
+        "LONGSHORE_PROGRESS_TIMEOUT": "10",
+        "LONGSHORE_SHARD_TIMEOUT": "14",
         "LONGSHORE_MEMORY_LIMIT_BYTES": str(2 * 2**30),
     }
 
@@ -53,7 +54,7 @@ def check_free(client: Client) -> None:
         (Deed.WAIT, "made no progress for 4 s"),
         (Deed.TAKE_MEMORY, r"GiB of memory, and the limit of its worker is 2.00 GiB"),
         (Deed.HOLD_INTERPRETER, r"did not answer for 9 s: .* holds the Python interpreter"),
-        (Deed.LOOP, "longer than 15 s, the time limit of its worker"),
+        (Deed.LOOP, "computed for 10 s without any progress"),
     ],
 )
 def test_the_owner_learns_what_ended_the_process(client: Client, deed: Deed, reason: str) -> None:
@@ -67,6 +68,15 @@ def test_the_owner_learns_what_ended_the_process(client: Client, deed: Deed, rea
     if deed not in (Deed.EXIT, Deed.HOLD_INTERPRETER):
         assert "forward (hostile_family.py:" in error.message
     check_free(client)
+
+
+def test_a_shard_that_takes_too_long_ends_and_keeps_the_process(cluster: Cluster, client: Client) -> None:
+    (child,) = cluster.child_pids()
+    rows = [{"x": float(Deed.SLOW)}] * 100
+    job = client.infer("hostile", rows, batch_size=1, rows_per_shard=100, max_attempts=1)
+    with pytest.raises(JobFailed, match=r"longer than 14 s, the time limit of its worker .*LONGSHORE_SHARD_TIMEOUT"):
+        job.wait(TIMEOUT_S)
+    assert cluster.child_pids() == [child]
 
 
 def test_a_call_of_exit_ends_the_attempt_at_once(client: Client) -> None:

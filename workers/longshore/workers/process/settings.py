@@ -14,6 +14,8 @@ DEFAULT_LEASE_S = 20.0
 DEFAULT_GRACE_S = 30.0
 #: Seconds in which a run that neither computes, reads nor writes counts as hanging.
 DEFAULT_STALL_TIMEOUT_S = 45.0
+#: Seconds in which a run that computes, but neither reads nor writes, has to end a batch or a step.
+DEFAULT_PROGRESS_TIMEOUT_S = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,8 @@ class WorkerSettings:
     grace: float = DEFAULT_GRACE_S
     #: Seconds without any sign of progress after which a run is ended.
     stall_timeout: float = DEFAULT_STALL_TIMEOUT_S
+    #: Seconds of computing without a batch or a step that ends, and without reading or writing.
+    progress_timeout: float = DEFAULT_PROGRESS_TIMEOUT_S
     #: Seconds that one attempt at a shard can take; ``None`` for no limit.
     shard_timeout: float | None = None
     #: Bytes of memory that the child and its processes can take; ``None`` for no limit.
@@ -51,6 +55,7 @@ class WorkerSettings:
             "LONGSHORE_LEASE": str(self.lease),
             "LONGSHORE_GRACE": str(self.grace),
             "LONGSHORE_STALL_TIMEOUT": str(self.stall_timeout),
+            "LONGSHORE_PROGRESS_TIMEOUT": str(self.progress_timeout),
         }
         limits = {
             "LONGSHORE_RESIDENT_BYTES": self.resident_bytes,
@@ -73,6 +78,7 @@ class WorkerSettings:
             resident_bytes=None if resident is None else int(resident),
             grace=_positive(environ, "LONGSHORE_GRACE", DEFAULT_GRACE_S),
             stall_timeout=_positive(environ, "LONGSHORE_STALL_TIMEOUT", DEFAULT_STALL_TIMEOUT_S),
+            progress_timeout=_positive(environ, "LONGSHORE_PROGRESS_TIMEOUT", DEFAULT_PROGRESS_TIMEOUT_S),
             shard_timeout=_optional(environ, "LONGSHORE_SHARD_TIMEOUT"),
             memory_limit=None if memory is None else int(memory),
         )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 
-from longshore.workers.process.watchdog.activity import Usage, is_busy, read_usage
+from longshore.workers.process.watchdog.activity import Activity, Usage, activity, read_usage
 
 
-def test_a_process_that_computes_reads_or_has_ended_children_is_busy() -> None:
+def test_what_a_process_did_between_two_readings() -> None:
     before = Usage(cpu_s=10.0, io_bytes=1_000_000, rss_bytes=0)
-    assert not is_busy(before, Usage(10.1, 1_010_000, 0), 45.0)
-    assert is_busy(before, Usage(12.0, 1_000_000, 0), 45.0)
-    assert is_busy(before, Usage(10.0, 2_000_000, 0), 45.0)
-    assert is_busy(before, Usage(5.0, 1_000_000, 0), 45.0)
+    assert activity(before, Usage(10.1, 1_010_000, 0), 45.0) is Activity.NOTHING
+    assert activity(before, Usage(12.0, 1_000_000, 0), 45.0) is Activity.COMPUTING
+    assert activity(before, Usage(12.0, 2_000_000, 0), 45.0) is Activity.READING_OR_WRITING
+    # A descendant has ended, and what it did is not known.
+    assert activity(before, Usage(5.0, 1_000_000, 0), 45.0) is Activity.READING_OR_WRITING
 
 
 def test_the_usage_of_this_process_is_read() -> None:

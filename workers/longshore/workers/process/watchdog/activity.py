@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 import psutil
 
@@ -41,14 +42,21 @@ def read_usage(pid: int) -> Usage:
     return Usage(cpu, transferred, rss)
 
 
-def is_busy(before: Usage, after: Usage, seconds: float) -> bool:
-    """Whether anything was done between two readings."""
-    if after.cpu_s < before.cpu_s or after.io_bytes < before.io_bytes:
-        return True  # a descendant has ended meanwhile
-    return (
-        after.cpu_s - before.cpu_s > MIN_CPU_SHARE * seconds
-        or after.io_bytes - before.io_bytes > MIN_BYTES_PER_S * seconds
-    )
+class Activity(Enum):
+    """What a process tree did between two readings."""
+
+    NOTHING = "nothing"
+    #: It computed, and neither read nor wrote.
+    COMPUTING = "computing"
+    READING_OR_WRITING = "reading or writing"
+
+
+def activity(before: Usage, after: Usage, seconds: float) -> Activity:
+    """What was done between two readings, ``seconds`` apart."""
+    ended = after.cpu_s < before.cpu_s or after.io_bytes < before.io_bytes  # a descendant has, with what it did
+    if ended or after.io_bytes - before.io_bytes > MIN_BYTES_PER_S * seconds:
+        return Activity.READING_OR_WRITING
+    return Activity.COMPUTING if after.cpu_s - before.cpu_s > MIN_CPU_SHARE * seconds else Activity.NOTHING
 
 
 def _tree(pid: int) -> list[psutil.Process]:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from longshore.workers.process.settings import WorkerSettings
-from longshore.workers.process.watchdog.activity import Usage, is_busy, read_usage
+from longshore.workers.process.watchdog.activity import Activity, Usage, activity, read_usage
 from longshore.workers.process.watchdog.board import AttemptState, Board
 
 #: Seconds without a sign of life after which a child counts as frozen: this share of the lease, so that its end is
@@ -44,6 +44,7 @@ class ChildRules:
         self._silent_s = 0.0
         self._progress = -1
         self._stalled_s = 0.0
+        self._computing_s = 0.0
         self._usage: Usage | None = None
         self._next_usage = 0.0
         self._stopping_s = 0.0
@@ -107,7 +108,7 @@ class ChildRules:
     def _check_progress(self, step: float, *, busy: bool) -> Verdict | None:
         progress = self._board.progressed
         if not busy or progress != self._progress:
-            self._progress, self._stalled_s, self._usage = progress, 0.0, None
+            self._progress, self._stalled_s, self._computing_s, self._usage = progress, 0.0, 0.0, None
             return None
         self._stalled_s += step
         if self._usage is None:
@@ -117,11 +118,18 @@ class ChildRules:
             return None
         if self._stalled_s < self._worker.stall_timeout:
             return None
-        usage = read_usage(self._pid)
-        if is_busy(self._usage, usage, self._stalled_s - USAGE_INTERVAL_S):
-            self._stalled_s, self._usage = USAGE_INTERVAL_S, usage
+        usage, seconds = read_usage(self._pid), self._stalled_s - USAGE_INTERVAL_S
+        doing = activity(self._usage, usage, seconds)
+        if doing is Activity.NOTHING:
+            return Verdict(
+                f"it made no progress for {self._worker.stall_timeout:g} s, and its process neither computed, read nor "
+                "wrote: it waited for something that did not answer (LONGSHORE_STALL_TIMEOUT)"
+            )
+        self._computing_s = self._computing_s + seconds if doing is Activity.COMPUTING else 0.0
+        self._stalled_s, self._usage = USAGE_INTERVAL_S, usage
+        if self._computing_s < self._worker.progress_timeout:
             return None
         return Verdict(
-            f"it made no progress for {self._worker.stall_timeout:g} s, and its process neither computed, read nor "
-            "wrote: it waited for something that did not answer (LONGSHORE_STALL_TIMEOUT)"
+            f"it computed for {self._worker.progress_timeout:g} s without any progress, and neither read nor wrote: "
+            "it is in a loop without an end, or one batch takes longer than that (LONGSHORE_PROGRESS_TIMEOUT)"
         )
