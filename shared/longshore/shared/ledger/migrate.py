@@ -8,18 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from psycopg.errors import InsufficientPrivilege, InvalidSchemaName
 from sqlalchemy import Connection, create_engine
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.locks import MIGRATION_LOCK
+from longshore.shared.ledger.postgres.address import Address
+from longshore.shared.ledger.postgres.connection import LONG_ANSWER_TIMEOUT_S, LedgerConnection, connect
+from longshore.shared.ledger.postgres.errors import translate
 from longshore.shared.ledger.roles.install import refresh_roles
 
 
@@ -30,7 +34,7 @@ def migrate(database_url: str, revision: str = "head") -> str:
     get their rights on it.
 
     :param revision: where to stop; the newest by default.
-    :raises ServiceUnavailable: the database cannot be reached.
+    :raises ServiceUnavailable: the database cannot be reached, or its user may not create tables.
     """
     reached = _run(database_url, lambda config: command.upgrade(config, revision))
     if reached == newest_revision():
@@ -42,7 +46,7 @@ def downgrade(database_url: str, revision: str) -> str:
     """Undo migrations, for an older release, and return the revision that the database is at now.
 
     :param revision: the newest migration that stays.
-    :raises ServiceUnavailable: the database cannot be reached.
+    :raises ServiceUnavailable: the database cannot be reached, or its user may not create tables.
     """
     return _run(database_url, lambda config: command.downgrade(config, revision))
 
@@ -89,11 +93,40 @@ def _config(connection: Connection | None) -> Config:
 
 @contextmanager
 def _connect(database_url: str) -> Iterator[Connection]:
-    url = make_url(database_url).set(drivername="postgresql+psycopg")
-    engine = create_engine(url, poolclass=NullPool)
+    """A connection for SQLAlchemy, opened as all others are: so it takes the same addresses.
+
+    :raises ServiceUnavailable: what is done with it fails for want of a service or a right.
+    """
+    address = Address(database_url, "longshore migrate")
+
+    def open_connection() -> LedgerConnection:
+        conn = connect(address.conninfo)
+        conn.answer_timeout_s = LONG_ANSWER_TIMEOUT_S
+        conn.autocommit = False
+        return conn
+
+    # "+psycopg" alone: the address is that of the connection.
+    engine = create_engine("postgresql+psycopg://", creator=open_connection, poolclass=NullPool)
     try:
-        connection = engine.connect()
-    except OperationalError as error:
-        raise ServiceUnavailable(f"Postgres: {str(error.orig).strip()}") from None
-    with connection:
-        yield connection
+        with engine.connect() as connection:
+            yield connection
+    except DBAPIError as error:
+        if not isinstance(error.orig, psycopg.Error):
+            raise
+        raise _translated(error.orig, address.name) from None
+    except psycopg.Error as error:
+        raise _translated(error, address.name) from None
+
+
+def _translated(error: psycopg.Error, address: str) -> Exception:
+    what = f"Postgres at {address}: {error.diag.message_primary or error}"
+    match error:
+        case InsufficientPrivilege():
+            remedy = (
+                "run `longshore migrate` as the owner of the tables, or GRANT USAGE, CREATE ON SCHEMA ... to its user"
+            )
+            return ServiceUnavailable(f"{what}; {remedy}")
+        case InvalidSchemaName():
+            return ServiceUnavailable(f"{what}; create the schema that search_path names")
+        case _:
+            return translate(error, address)

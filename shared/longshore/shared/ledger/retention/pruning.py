@@ -13,6 +13,7 @@ from longshore.shared.errors import LedgerBusy
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.locks import PRUNE_LOCK
+from longshore.shared.ledger.postgres.connection import LONG_ANSWER_TIMEOUT_S
 from longshore.shared.ledger.retention.partitions import limit_waiting, read_clock
 from longshore.shared.ledger.retention.removal import OldResults, Pruned
 from longshore.shared.ledger.retention.uuid7_time import first_id
@@ -45,7 +46,7 @@ class Pruning:
         :raises LedgerBusy: an old partition is in use all the time, or another prune takes long. What was removed
             before stays removed.
         """
-        with self._database.own_connection() as conn, _turn(conn, turn_timeout_ms):
+        with self._database.own_connection(LONG_ANSWER_TIMEOUT_S) as conn, _turn(conn, turn_timeout_ms):
             cut = read_clock(conn) - older_than
             old = OldResults(conn, first_id(cut), lock_timeout_ms)
             return old.count(cut) if dry_run else old.remove(cut)

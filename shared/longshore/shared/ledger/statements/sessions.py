@@ -31,16 +31,22 @@ END_SESSIONS: Final = """
 """
 
 # Locks of a session, by the numbers in :mod:`longshore.shared.ledger.locks`.
-LOCK: Final = "SELECT pg_advisory_lock(%(key)s)"
-LOCK_TRANSACTION: Final = "SELECT pg_advisory_xact_lock(%(key)s)"
-TRY_LOCK: Final = "SELECT pg_try_advisory_lock(%(key)s)"
+#: Locks are those of a database, which can have a cluster in each of several schemas: changes the number by the schema,
+#: but for ``public``, and not the last four bits.
+_OF_SCHEMA: Final = """
+    CASE WHEN current_schema() = 'public' THEN 0
+         ELSE coalesce(hashtext(current_schema())::bigint & x'fffffff0'::bigint, 0) END
+"""
+LOCK: Final = f"SELECT pg_advisory_lock(%(key)s::bigint # ({_OF_SCHEMA}))"
+LOCK_TRANSACTION: Final = f"SELECT pg_advisory_xact_lock(%(key)s::bigint # ({_OF_SCHEMA}))"
+TRY_LOCK: Final = f"SELECT pg_try_advisory_lock(%(key)s::bigint # ({_OF_SCHEMA}))"
 #: Who holds a lock, and for how many seconds they have asked nothing; NULL if this user may not know. A lock on one
 #: 64-bit number is shown in two halves.
-_LOCK_HOLDERS: Final = """
+_LOCK_HOLDERS: Final = f"""
     SELECT activity.pid, extract(epoch FROM clock_timestamp() - greatest(query_start, state_change)) AS silent_s
     FROM pg_locks JOIN pg_stat_activity AS activity USING (pid)
     WHERE locktype = 'advisory' AND granted AND objsubid = 1
-      AND classid = %(high)s::oid AND objid = %(low)s::oid
+      AND classid = %(high)s::oid AND objid = (%(low)s::bigint # ({_OF_SCHEMA}))::oid
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 LIST_LOCK_HOLDERS: Final = f"SELECT silent_s FROM ({_LOCK_HOLDERS}) AS holders"
