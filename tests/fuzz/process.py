@@ -55,6 +55,8 @@ class Sandbox:
         self._temporary = self._root / "temporary"
         for folder in (self._folder.parent, self._temporary):
             folder.mkdir(parents=True)
+        #: All folders between inputs.
+        self._expected = (self._root, self._root / "a", self._root / "a/b", self._folder.parent, self._temporary)
         tempfile.tempdir = str(self._temporary)
         # PyTorch makes its cache when it is first used.
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(self._root.parent / f"{self._root.name}-torch")
@@ -69,9 +71,12 @@ class Sandbox:
         try:
             yield self._folder
         finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
-        found = sorted(str(path.relative_to(self._root)) for path in self._root.rglob("*"))
-        if found != ["a", "a/b", "a/b/c", "temporary"]:
+            try:
+                self._folder.rmdir()
+            except OSError:
+                shutil.rmtree(self._folder, ignore_errors=True)
+        found = [path.name for folder in self._expected for path in folder.iterdir()]
+        if sorted(found) != ["a", "b", "c", "temporary"]:
             raise Escaped(f"files outside of the folder: {found}")
 
     def close(self) -> None:

@@ -273,7 +273,7 @@ TARGETS: Sequence[Target] = (
     Target("tokenizer limits", tokenizers, run_tokenizer),
     Target("hugging face", hugging_face, run_folder),
     Target("exported folder", lambda: [family()[1]], run_folder),
-    Target("exported hdf5", hdf5, run_hdf5),
+    Target("exported hdf5", hdf5, run_hdf5, 5),  # a process each
     Target("onnx", onnx, run_onnx),
     Target("signature", lambda: [{"": REGRESSOR.model_dump_json().encode()}], run_signature),
     Target("pt2", pt2, run_pt2),
