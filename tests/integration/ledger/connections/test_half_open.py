@@ -85,6 +85,35 @@ def test_a_stalled_server_is_an_error_and_not_a_hang(proxied_ledger: Ledger, pro
     assert proxied_ledger.queries.job(job).id == job
 
 
+def test_an_answer_that_is_lost_is_not_waited_for(
+    proxied_ledger: Ledger, proxy: TcpProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection.LedgerConnection, "answer_timeout_s", 2 * TIMEOUT_S)
+    monkeypatch.setattr(connection, "PROBE_AFTER_S", 2 * TIMEOUT_S)
+    monkeypatch.setattr(connection, "ASK_AFTER_S", 0.2)
+    monkeypatch.setattr(connection, "ASK_AGAIN_AFTER_S", 0.2)
+    job = submit(proxied_ledger, 1)
+    assert proxy.swallow() >= 1
+    assert proxied_ledger.queries.job(job).id == job
+
+    def ask_twice() -> None:
+        with proxied_ledger.database.transaction() as conn:
+            conn.execute("SELECT 1")
+            proxy.swallow()
+            conn.execute("SELECT 1")
+
+    with pytest.raises(ServiceUnavailable, match="lost"):
+        ask_twice()
+
+
+def test_an_answer_that_takes_long_is_waited_for(proxied_ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection.LedgerConnection, "answer_timeout_s", TIMEOUT_S)
+    monkeypatch.setattr(connection, "ASK_AFTER_S", 0.1)
+    monkeypatch.setattr(connection, "ASK_AGAIN_AFTER_S", 0.1)
+    with proxied_ledger.database.connection() as conn:
+        assert conn.execute("SELECT 1 FROM pg_sleep(1)").fetchone() == (1,)
+
+
 def test_what_a_stalled_server_was_sent_is_done_once(
     proxied_ledger: Ledger, proxy: TcpProxy, ledger: Ledger, background: ThreadPoolExecutor
 ) -> None:
@@ -93,7 +122,8 @@ def test_what_a_stalled_server_was_sent_is_done_once(
         submitted: Future[UUID] = background.submit(submit, proxied_ledger, 1)
         time.sleep(3)  # it has given up one connection by now
         assert not submitted.done()
-    assert [record.id for record in ledger.queries.jobs()] == [submitted.result(TIMEOUT_S)]
+    job = submitted.result(TIMEOUT_S)
+    assert [record.id for record in ledger.queries.jobs()] == [job]
 
 
 def test_the_listener_of_the_relay_notices_that_its_connection_is_gone(proxied_ledger: Ledger, proxy: TcpProxy) -> None:

@@ -21,6 +21,10 @@ from longshore.shared.ledger import statements
 ANSWER_TIMEOUT_S: Final = 30.0
 #: Seconds that statements may take which read or change very many rows.
 LONG_ANSWER_TIMEOUT_S: Final = 3600.0
+#: Seconds after which a new connection asks whether the server still works on a statement whose answer is late, and
+#: until it asks for a second time: an answer that is on its way is not lost.
+ASK_AFTER_S: Final = 4.0
+ASK_AGAIN_AFTER_S: Final = 1.0
 #: Seconds after which an idle connection is asked whether it still works before it is used, and for its answer.
 PROBE_AFTER_S: Final = 5.0
 PROBE_TIMEOUT_S: Final = 5.0
@@ -52,6 +56,8 @@ class LedgerConnection(psycopg.Connection[TupleRow]):
 
     #: Seconds that an answer may take; of a COPY, each part of it.
     answer_timeout_s: float = ANSWER_TIMEOUT_S
+    #: How another connection is opened, to ask about this one; empty if it cannot be asked.
+    conninfo: str = ""
     #: Whether the server has another process for it than it says, as behind a pooler.
     pooled: bool = False
     #: For the pool: since when it is idle, by ``time.monotonic()``, and the number of its generation; -1 outside.
@@ -63,19 +69,53 @@ class LedgerConnection(psycopg.Connection[TupleRow]):
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait for an answer, as the driver does for everything.
 
-        :raises NoAnswer: it did not come within :attr:`answer_timeout_s`.
+        :raises NoAnswer: it did not come within :attr:`answer_timeout_s`, or it is lost: the server has done what it
+            was told, or waits to be told.
         """
         if timeout is not None:
             return super().wait(gen, interval, timeout)
         limit, begin = self.answer_timeout_s, time.monotonic()
         try:
-            return super().wait(gen, interval, limit)
+            return super().wait(self._ask_when_late(gen), interval, limit)
         except psycopg.OperationalError as error:
             if error.sqlstate is not None or self.closed or time.monotonic() - begin < limit:
                 raise
             # Its answer may still come, and would be taken for that of the next statement.
             self.pgconn.finish()
             raise NoAnswer(f"no answer in {limit:g} s") from None
+
+    def _ask_when_late(self, gen: PQGen[T]) -> PQGen[T]:
+        """What ``gen`` wants to wait for, until the server no longer works on an answer that has not come."""
+        asked, ask_at = 0, time.monotonic() + ASK_AFTER_S
+        try:
+            wants = next(gen)
+            while True:
+                ready = yield wants
+                if ready:
+                    asked, ask_at = 0, time.monotonic() + ASK_AFTER_S
+                elif time.monotonic() >= ask_at:
+                    asked = 0 if self._is_busy() else asked + 1
+                    if asked == 2:
+                        self.pgconn.finish()
+                        raise NoAnswer("the answer was lost")
+                    ask_at = time.monotonic() + (ASK_AGAIN_AFTER_S if asked else ASK_AFTER_S)
+                wants = gen.send(ready)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def _is_busy(self) -> bool:
+        """Whether the server works on the answer; also ``True`` if that cannot be found out."""
+        if not self.conninfo or self.pooled:
+            return True
+        try:
+            limit = max(2, int(PROBE_TIMEOUT_S))  # the least that the driver takes
+            with LedgerConnection.connect(self.conninfo, autocommit=True, connect_timeout=limit) as other:
+                other.answer_timeout_s = PROBE_TIMEOUT_S
+                found = other.execute(statements.sessions.IS_BUSY, {"pid": self.info.backend_pid}, prepare=False)
+                return found.rowcount > 0
+        except psycopg.Error:
+            return True
 
     @contextmanager
     def answering_within(self, seconds: float) -> Iterator[None]:
@@ -126,6 +166,7 @@ def connect(conninfo: str, *, plan_anew: bool = False) -> LedgerConnection:
         assert row is not None  # it is one row
         # A pooler invents the number that it gives to its clients.
         conn.pooled = int(row[0]) != conn.info.backend_pid
+        conn.conninfo = conninfo
     except BaseException:
         conn.close()
         raise

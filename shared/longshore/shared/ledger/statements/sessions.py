@@ -13,6 +13,11 @@ BEGIN_SESSION: Final = """
     FROM unnest(%(names)s::text[], %(values)s::text[]) AS setting (name, value)
 """
 READ_BACKEND: Final = "SELECT pg_backend_pid()"
+#: Whether a process works on a statement, rather than wait for its client to send something.
+IS_BUSY: Final = """
+    SELECT FROM pg_stat_activity
+    WHERE pid = %(pid)s AND state = 'active' AND wait_event IS DISTINCT FROM 'ClientRead'
+"""
 #: The number of the present transaction, NULL if it has changed nothing; and what has become of a transaction.
 READ_TRANSACTION: Final = "SELECT pg_current_xact_id_if_assigned()::text"
 READ_OUTCOME: Final = "SELECT pg_xact_status(%(transaction)s::xid8)"
