@@ -20,7 +20,8 @@ SAME_BATCH_KEY: Final = """
     ) AS queued
 """
 #: Starts the next attempt at the shards in ``free``. The start of a job is announced only if it is claimed alone: jobs
-#: that are claimed together end a moment later, and that is announced.
+#: that are claimed together end a moment later, and that is announced. Jobs are looked up one by one (LIMIT): Postgres
+#: expects far more shards than a batch has, and would read all jobs for each batch of a long queue.
 CLAIMED: Final = """
     claimed AS (
         UPDATE shards
@@ -28,18 +29,23 @@ CLAIMED: Final = """
             lease_until = now() + make_interval(secs => %(lease)s)
         FROM free WHERE shards.job_id = free.job_id AND shards.index = free.index AND shards.state = 'queued'
         RETURNING shards.*
+    ), claimed_jobs AS MATERIALIZED (
+        SELECT DISTINCT job_id FROM claimed ORDER BY job_id
     ), queued_jobs AS MATERIALIZED (
-        SELECT id FROM jobs WHERE id IN (SELECT job_id FROM claimed) AND state = 'queued' ORDER BY id FOR UPDATE
+        SELECT queued.id
+        FROM claimed_jobs CROSS JOIN LATERAL (
+            SELECT id FROM jobs WHERE jobs.id = claimed_jobs.job_id AND state = 'queued' LIMIT 1 FOR UPDATE
+        ) AS queued
     ), started AS (
         UPDATE jobs SET state = 'running', started_at = now()
-        FROM queued_jobs WHERE jobs.id = queued_jobs.id AND jobs.state = 'queued'
+        WHERE id = ANY(ARRAY(SELECT id FROM queued_jobs)) AND jobs.state = 'queued'
         RETURNING CASE WHEN (SELECT count(*) FROM queued_jobs) = 1 THEN pg_notify('longshore_jobs', jobs.id::text) END
     )
     SELECT claimed.job_id, claimed.index AS shard, claimed.attempt, claimed.attempt_limit, claimed.action,
            claimed.start, claimed.stop, claimed."offset", claimed.length, claimed.queue, claimed.priority,
            claimed.batch_key, claimed.only_failed, claimed.output_file, jobs.kind, jobs.spec, jobs.model,
            jobs.version, jobs.digest, jobs.rows_per_shard, jobs.max_attempts, jobs.producer
-    FROM claimed JOIN jobs ON jobs.id = claimed.job_id
+    FROM claimed CROSS JOIN LATERAL (SELECT * FROM jobs WHERE jobs.id = claimed.job_id LIMIT 1) AS jobs
     LEFT JOIN (SELECT count(*) FROM started) AS notified ON true
     ORDER BY claimed.job_id, claimed.index
 """
@@ -80,9 +86,21 @@ CLAIM: Final = f"""
     ), {CLAIMED}
 """
 
-#: A shard that is more urgent than the present one, for a worker that serves ``queue``.
-_MORE_URGENT: Final = """
-    urgent.state = 'queued' AND urgent.priority > %(priority)s AND urgent.queue = ANY(ARRAY['cpu', %(queue)s])
+#: The highest priority of a queued shard that a worker that serves ``queue`` can take. Each is looked up in the order
+#: of its index (ORDER BY, LIMIT): Postgres would otherwise hope to meet an urgent shard soon, and read all that wait.
+_MOST_URGENT: Final = f"""
+    greatest((
+        SELECT max(urgent.priority)
+        FROM unnest(ARRAY['cpu', %(queue)s]) AS served (queue) CROSS JOIN LATERAL (
+            SELECT priority FROM shards
+            WHERE state = 'queued' AND published_at IS NOT NULL AND shards.queue = served.queue
+            ORDER BY priority DESC LIMIT 1
+        ) AS urgent
+    ), (
+        SELECT priority FROM shards
+        WHERE state = 'queued' AND published_at IS NULL AND shards.queue = ANY(ARRAY['cpu', %(queue)s]) AND {DUE}
+        ORDER BY priority DESC LIMIT 1
+    ))
 """
 #: The next shard of a job, for a worker that has just computed one. More urgent shards go first, as in the queue. A
 #: shard that was tried before is left to its own ticket, and so are those before the present one: looking for them
@@ -92,8 +110,7 @@ CLAIM_NEXT: Final = f"""
         SELECT job_id, index FROM shards
         WHERE job_id = %(job)s AND index > %(shard)s AND state = 'queued' AND attempt = 0 AND action = 'infer'
           AND batch_key IS NULL
-          AND NOT EXISTS (SELECT FROM shards AS urgent WHERE {_MORE_URGENT} AND published_at IS NOT NULL)
-          AND NOT EXISTS (SELECT FROM shards AS urgent WHERE {_MORE_URGENT} AND published_at IS NULL AND {DUE})
+          AND %(priority)s >= {_MOST_URGENT}
         ORDER BY index LIMIT 1 FOR UPDATE SKIP LOCKED
     ), {CLAIMED}
 """

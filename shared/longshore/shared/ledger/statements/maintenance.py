@@ -28,7 +28,8 @@ NEXT_DUE: Final = """
 """
 
 #: The queues and priorities with shards that were published before the grace and that nobody has claimed. Each is
-#: looked up by itself (LIMIT), so the number of rows read does not depend on how many shards are queued.
+#: looked up by itself, in the order of the index (ORDER BY, LIMIT): Postgres would otherwise hope to meet one soon, and
+#: read all shards of a queue that has none.
 WAITING_QUEUES: Final = """
     SELECT queues.queue, priorities.priority
     FROM unnest(%(queues)s::text[]) AS queues (queue) CROSS JOIN generate_series(0, 9) AS priorities (priority)
@@ -36,7 +37,7 @@ WAITING_QUEUES: Final = """
         SELECT FROM shards
         WHERE state = 'queued' AND shards.queue = queues.queue AND shards.priority = priorities.priority
           AND published_at < now() - make_interval(secs => %(grace)s)
-        LIMIT 1
+        ORDER BY published_at LIMIT 1
     ) AS waiting
 """
 
@@ -66,6 +67,5 @@ LOST: Final = f"""
       AND shards.published_at < CASE
           WHEN %(all)s THEN 'infinity' ELSE coalesce((SELECT moment FROM next), '-infinity') END
       AND shards.message_id <> ALL(%(messages)b::uuid[])
-    ORDER BY shards.published_at, shards.job_id, shards.index
-    LIMIT %(limit)s
+    ORDER BY shards.published_at LIMIT %(limit)s
 """
