@@ -33,6 +33,9 @@ BEGIN
     END IF;
     RETURN to_timestamp(0) + started::bigint * interval '1 microsecond';
 END $$;
+-- In place of that of Postgres, so that a seed repeats itself.
+CREATE FUNCTION simulation.random() RETURNS float8 VOLATILE LANGUAGE sql
+    AS 'SELECT (hashint8(last_value)::bigint + 2147483648) / 4294967296.0::float8 FROM simulation.clock';
 CREATE FUNCTION simulation.transaction_timestamp() RETURNS timestamptz STABLE LANGUAGE sql
     AS 'SELECT simulation.now()';
 CREATE FUNCTION simulation.clock_timestamp() RETURNS timestamptz VOLATILE LANGUAGE sql
