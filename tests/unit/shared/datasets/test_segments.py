@@ -7,7 +7,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from longshore.shared.datasets.open import open_source
-from longshore.shared.datasets.segments import MAX_ROWS_PER_SHARD, MIN_ROWS_PER_SHARD, Segment, choose_rows_per_shard
+from longshore.shared.datasets.segments import (
+    MAX_ROWS_PER_SHARD,
+    MIN_ROWS_PER_SHARD,
+    Segment,
+    choose_rows_per_shard,
+    cut,
+)
+from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.jobs import FileInput
 
 
@@ -46,3 +53,13 @@ def test_text_is_cut_by_rows_too(tmp_path: Path) -> None:
     assert [segment.rows for segment in segments] == [8192] * 6 + [848]
     assert [segment.offset for segment in segments] == [2 + 2 * 8192 * number for number in range(7)]
     assert sum(segment.length or 0 for segment in segments) == 100_000
+
+
+def test_more_shards_than_fit_into_memory_are_refused() -> None:
+    with pytest.raises(
+        InvalidInput, match=r"^rows_per_shard: 2,147,483,647 rows in shards of 4 .*; give at least 2,148"
+    ):
+        cut([0, 2**31 - 1], 4)
+    with pytest.raises(InvalidInput, match="rows_per_shard"):
+        cut([0, 2**62], None)
+    assert len(cut([0, 4_000], 4)) == 1_000
