@@ -10,7 +10,7 @@ from pathlib import Path
 
 import redis
 
-from longshore.broker.embedded.services.redis_server import find_program
+from longshore.broker.embedded.services.redis_binaries import find_program
 from tests.waiting import wait_until
 
 

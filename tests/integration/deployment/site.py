@@ -21,7 +21,7 @@ from longshore.broker.embedded.home import Home
 from longshore.broker.embedded.process.account import Account, server_account
 from longshore.broker.embedded.services.ports import any_free_port
 from longshore.broker.embedded.services.postgres_binaries import find_binaries
-from longshore.broker.embedded.services.redis_server import find_program
+from longshore.broker.embedded.services.redis_binaries import find_program
 from tests import compose_file
 from tests.compose_file import ROOT, Service
 from tests.waiting import TIMEOUT_S, wait_until

