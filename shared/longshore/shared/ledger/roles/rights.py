@@ -76,7 +76,8 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         "shards": (
             "SELECT",
             f"INSERT ({_NEW_SHARD}, published_at, message_id, batch_key)",
-            "UPDATE (state, lease_until, published_at, message_id, rows_done, attempt_limit, batch_key, only_failed)",
+            "UPDATE (state, lease_until, published_at, message_id, rows_done, attempt_limit, batch_key, only_failed, "
+            "not_before, waits_for, missing_since)",
         ),
         "job_dependencies": (
             "SELECT",
@@ -108,7 +109,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
             "SELECT",
             f"INSERT ({_NEW_SHARD})",
             "UPDATE (state, attempt, attempt_limit, worker, lease_until, published_at, message_id, output_file, "
-            "only_failed, rows_done, errors)",
+            "only_failed, rows_done, errors, not_before, waits_for, missing_since, outages)",
         ),
         "inputs": _READ,
         "results": ("INSERT",),
@@ -127,7 +128,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         ),
         "shards": (
             "SELECT",
-            "UPDATE (state, lease_until, published_at, message_id, rows_done, errors)",
+            "UPDATE (state, lease_until, published_at, message_id, rows_done, errors, not_before, waits_for, missing_since)",
         ),
         "job_dependencies": ("SELECT", "UPDATE (ready_at, upstream_failed)"),
     },
