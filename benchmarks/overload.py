@@ -34,6 +34,7 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim
 from longshore.shared.ledger.shards.batching import Finished
 from longshore.shared.ledger.shards.copy_rows import result_lines
+from longshore.shared.settings import Process, load_settings
 
 #: Nobody serves this queue, so that the worker that trains the model takes nothing from it.
 QUEUE: Final = "gpu"
@@ -177,7 +178,8 @@ def lines(claims: Sequence[Claim]) -> memoryview:
 def measure(client: Client, shards: int, producers: int, jobs: int) -> dict[str, float]:
     """Every number at a queue of this length."""
     app = make_app(client.settings)
-    with Ledger(client.settings.database_url, "benchmark", plan_anew=True) as ledger:
+    owner = load_settings(home=client.settings.home, environ={}, process=Process.OWNER)
+    with Ledger(owner.database_url, "benchmark", plan_anew=True) as ledger:
         large, small = fill(client, ledger, shards)
         relay = Relay(ledger, app)
 

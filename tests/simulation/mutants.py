@@ -40,16 +40,19 @@ def _replaced(owner: object, name: str, value: object) -> Iterator[None]:
         setattr(owner, name, before)
 
 
-def _text(module: ModuleType, name: str, old: str, new: str) -> Mutant:
+def _text(module: ModuleType, name: str, *texts: str) -> Mutant:
     """A statement with another text.
 
-    :raises AssertionError: its text does not contain ``old`` any more: the mutant has to follow it.
+    :param texts: what is replaced, and by what, any number of times.
+    :raises AssertionError: its text does not contain what is replaced any more: the mutant has to follow it.
     """
 
     def apply() -> AbstractContextManager[None]:
         text = getattr(module, name)
-        assert old in text, f"{name} does not contain {old!r}"
-        return _replaced(module, name, text.replace(old, new))
+        for old, new in zip(texts[::2], texts[1::2], strict=True):
+            assert old in text, f"{name} does not contain {old!r}"
+            text = text.replace(old, new)
+        return _replaced(module, name, text)
 
     return apply
 
@@ -82,8 +85,8 @@ def _keys_forgotten() -> AbstractContextManager[None]:
     """A key is not looked up, and the job has none."""
     write = submission._write
 
-    def without_keys(conn: object, jobs: Sequence[NewJob], *rest: object) -> None:
-        write(conn, [replace(job, idempotency_key=None) for job in jobs], *rest)  # type: ignore[arg-type]
+    def without_keys(conn: object, jobs: Sequence[NewJob], *rest: object, **options: object) -> None:
+        write(conn, [replace(job, idempotency_key=None) for job in jobs], *rest, **options)  # type: ignore[arg-type]
 
     return _replaced(submission, "_write", without_keys)
 
@@ -99,7 +102,9 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "no fence for failures": _text(attempts, "FAIL_SHARD", FENCE, _ANY_ATTEMPT),
     "a renewal without a check": _text(attempts, "RENEW", FENCE, _ANY_ATTEMPT),
     "a claim of what is claimed": _text(
-        attempts, "CLAIM", "AND state = 'queued' LIMIT 1", "AND state <> 'succeeded' LIMIT 1"
+        *(attempts, "CLAIM"),
+        *("AND state = 'queued' LIMIT 1", "AND state IN ('queued', 'running') LIMIT 1"),
+        *("AND shards.state = 'queued'", "AND shards.state IN ('queued', 'running')"),
     ),
     "a lease that has not run out": _text(attempts, "EXPIRE_LEASES", "AND lease_until < now()", ""),
     "leases that never run out": _text(attempts, "EXPIRE_LEASES", "lease_until < now()", "false"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 
 from longshore.broker import embedded
-from longshore.shared.settings import load_settings
+from longshore.shared.settings import Process, load_settings
 
 _FAST = ("fsync", "full_page_writes", "synchronous_commit", "autovacuum")
 
@@ -25,7 +25,8 @@ def server() -> Iterator[str]:
     try:
         embedded.up(folder / "home", detach=True, services=())
         try:
-            url = load_settings(home=folder / "home", environ={}).database_url
+            settings = load_settings(home=folder / "home", environ={}, process=Process.OWNER)
+            url = settings.database_url
             make_fast(url)
             yield url
         finally:
