@@ -203,4 +203,4 @@ class Manifest(BaseModel):
         for field in _FORBIDDEN.get(runtime, ()):
             if field in values:
                 raise InvalidInput(f"manifest.{field}", f"not allowed for a version of the runtime {runtime}")
-        return build(cls, values, prefix="manifest.")
+        return build(cls, values, prefix="manifest.", any_text=True)

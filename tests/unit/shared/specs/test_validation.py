@@ -62,3 +62,24 @@ def test_a_long_value_is_cut_to_one_line() -> None:
     assert len(shorten("x" * 79)) == MAX_SHOWN_LENGTH
     assert shorten("x" * 79).endswith("…")
     assert len(refused(JobOptions, {"device": "line\n" * 1000})) < 200
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"target": "a\0"}, "target"),
+        ({"model": "\ud800"}, "model"),
+        ({"config": {"x": [1, {"y\udfff": None}]}}, "config"),
+        ({"data": FileInput(uri="/a\udcff.csv", format="csv")}, "data"),
+        ({"a\0": 1}, r"'a\x00'"),
+    ],
+)
+def test_a_text_that_no_service_can_store_is_refused(values: dict[str, object], field: str) -> None:
+    message = refused(TrainSpec, {**TRAIN, **values})
+    assert message.startswith(f"{field}: '")
+    assert message.endswith(" has a NUL character or half of a surrogate pair; remove it")
+    assert message.isprintable()
+
+
+def test_a_pair_of_surrogates_is_one_character() -> None:
+    assert build(TrainSpec, {**TRAIN, "target": "\U0001f600"}).target == "\U0001f600"
