@@ -21,6 +21,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from longshore.shared.errors import HomeError, InvalidInput, NoCluster
+from longshore.shared.limits import check_producer
 from longshore.shared.passwords import add_password
 
 #: The file in a home folder with the addresses of its services, while they are up.
@@ -96,10 +97,11 @@ def load_settings(
     :param environ: the environment variables. Default: those of this process.
     :param process: which login to use if the addresses are those of a home. Default: a producer's.
     :raises NoCluster: there are no addresses, and no home is up.
-    :raises InvalidInput: only some of the three addresses are set, or a password file cannot be used.
+    :raises InvalidInput: only some of the three addresses are set, a password file cannot be used, or the name of the
+        producer is too long.
     :raises HomeError: the home belongs to another user, or its ``cluster.json`` is damaged.
     """
-    producer = producer or environ.get("LONGSHORE_PRODUCER") or default_producer()
+    producer = check_producer(producer or environ.get("LONGSHORE_PRODUCER") or default_producer())
     arguments = {"redis_url": redis_url, "database_url": database_url, "store": store}
     if home is None:
         arguments = {key: value or _from_environment(key, environ) for key, value in arguments.items()}

@@ -10,6 +10,7 @@ from uuid_utils.compat import uuid7
 
 from longshore.shared.datasets.inline import encode_block, to_table
 from longshore.shared.ledger.records import NewInput
+from longshore.shared.limits import check_inline
 from longshore.shared.specs.jobs import InlineInput
 from longshore.shared.store.store import Store
 
@@ -55,6 +56,7 @@ class InputBlocks:
         :param counts: rows of each request, in the table's order.
         """
         per_row = max(table.nbytes // max(table.num_rows, 1), 1)
+        check_inline(per_row * max(counts, default=0))
         limit = max(BLOCK_BYTES // per_row, 1)
         inputs: list[InlineInput] = []
         start = row_count = 0

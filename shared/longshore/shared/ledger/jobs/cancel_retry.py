@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 from uuid import UUID
 
 from longshore.shared.errors import InvalidInput, UnknownJob
@@ -13,6 +14,9 @@ from longshore.shared.ledger.jobs.chains import is_unready, revive_downstream, w
 from longshore.shared.ledger.records import Ticket
 from longshore.shared.ledger.shards.transitions import check_not_pruned, end_job
 from longshore.shared.vocabulary import JobKind, State
+
+#: The most tickets that who retries a job publishes: publishing a hundred thousand takes seconds.
+MAX_TICKETS: Final = 1000
 
 
 class Control:
@@ -43,7 +47,7 @@ class Control:
 
         Jobs of its chain that ended because of it wait again. A job that ended before it was ready waits again, too.
 
-        :returns: the tickets to publish.
+        :returns: the tickets to publish; none if there are more than ``MAX_TICKETS``, which the relay publishes.
         :raises UnknownJob: there is no such job.
         :raises InvalidInput: the job has not ended, has succeeded, or all its shards have succeeded.
         :raises ResultsPruned: the results of its succeeded shards were removed.
@@ -55,7 +59,7 @@ class Control:
 
         The errors stay until the rows have run again.
 
-        :returns: the tickets to publish.
+        :returns: the tickets to publish; none if there are more than ``MAX_TICKETS``, which the relay publishes.
         :raises UnknownJob: there is no such job.
         :raises InvalidInput: the job has not ended, nothing of it failed, or it writes files.
         :raises ResultsPruned: its results and errors were removed.
@@ -83,7 +87,7 @@ def _retry_shards(conn: Connection, job: UUID) -> list[Ticket]:
     if not rows:
         raise InvalidInput("job", _why_not(job, read_state(conn, job)))
     _queue_again(conn, job)
-    return [Ticket(*row) for row in rows]
+    return _tickets(conn, rows)
 
 
 def _retry_failed_rows(conn: Connection, job: UUID) -> list[Ticket]:
@@ -96,7 +100,15 @@ def _retry_failed_rows(conn: Connection, job: UUID) -> list[Ticket]:
         raise InvalidInput("job", reason)
     failed_rows = [failed for *_, succeeded, failed in rows if succeeded]
     _queue_again(conn, job, shards=len(failed_rows), rows=sum(failed_rows))
-    return [Ticket(*row) for *row, _, _ in rows]
+    return _tickets(conn, [row for *row, _, _ in rows])
+
+
+def _tickets(conn: Connection, rows: Sequence[Sequence[Any]]) -> list[Ticket]:
+    """The tickets that the caller publishes: none if there are many, which the relay publishes in batches."""
+    if len(rows) <= MAX_TICKETS:
+        return [Ticket(*row) for row in rows]
+    conn.execute(statements.attempts.NOTIFY_TICKETS)
+    return []
 
 
 def read_state(conn: Connection, job: UUID) -> State:

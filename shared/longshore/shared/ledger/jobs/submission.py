@@ -19,6 +19,7 @@ from longshore.shared.ledger.database import LOST_LONGEST_PAUSE_S, LOST_PAUSE_S,
 from longshore.shared.ledger.postgres.errors import ConnectionLost, CopyRefused
 from longshore.shared.ledger.postgres.repeating import pauses, repeat_read, repeat_rolled_back
 from longshore.shared.ledger.records import NewInput, NewJob, Ticket
+from longshore.shared.limits import check_job
 from longshore.shared.vocabulary import State
 
 _JOB_TYPES = (
@@ -63,12 +64,14 @@ class Submissions:
             count as unpublished. If the caller dies before it publishes, the relay finds that Redis lacks these
             messages, and publishes them.
         :returns: the id of each job. If its idempotency key was used before, it is the id of the earlier job.
-        :raises InvalidInput: a key was used before for something else.
+        :raises InvalidInput: a key was used before for something else, or a job is too large.
         :raises SubmissionUncertain: the connection was lost, and Postgres could not be asked for some time what became
             of the transaction.
 
         If the connection is lost, the same jobs are written again: their ids keep them from being there twice.
         """
+        for job in jobs:
+            check_job(job.spec, len(job.shards))
         lost: ServiceUnavailable | None = None
         for pause in [*pauses(LOST_TRIES, LOST_PAUSE_S, LOST_LONGEST_PAUSE_S), None]:
             try:

@@ -7,7 +7,10 @@ from typing import Final
 from longshore.shared.ledger.statements.attempts import ALLOWED_NOTE
 from longshore.shared.ledger.statements.submission import TICKET_COLUMNS
 
-LOCK_SHARDS: Final = "SELECT 1 FROM shards WHERE job_id = %(job)s ORDER BY index FOR UPDATE"
+#: One row, however many shards there are.
+LOCK_SHARDS: Final = """
+    SELECT count(*) FROM (SELECT FROM shards WHERE job_id = %(job)s ORDER BY index FOR UPDATE) AS locked
+"""
 
 #: Ends every shard that has not ended. Running attempts do not pass the fence any more.
 CANCEL_SHARDS: Final = """
