@@ -47,7 +47,7 @@ def is_outage(error: BaseException) -> bool:
 
     What caused the error counts too: file-system drivers report a server that does not answer as a missing file.
     """
-    return any(_is_outage(each) for each in _causes(error))
+    return any(_is_outage(each) for each in causes(error))
 
 
 @contextmanager
@@ -68,10 +68,11 @@ def outages_reported() -> Iterator[None]:
 
 def http_status(error: BaseException) -> int | None:
     """The status with which a server has answered, if an answer caused the error."""
-    return next((status for each in _causes(error) if (status := _http(each)[0]) is not None), None)
+    return next((status for each in causes(error) if (status := _http(each)[0]) is not None), None)
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, what caused it, what caused that, and so on."""
     seen: set[int] = set()
     following: BaseException | None = error
     while following is not None and id(following) not in seen:

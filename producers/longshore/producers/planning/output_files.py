@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from uuid_utils.compat import uuid7
 
+from longshore.shared.datasets.access.credentials import check_no_credentials
+from longshore.shared.datasets.access.roots import data_roots
 from longshore.shared.datasets.file_listing import PARQUET, is_glob
 from longshore.shared.datasets.outputs.folder import OutputFolder
 from longshore.shared.datasets.outputs.pattern import RESERVED, OutputFormat, OutputPattern
@@ -40,6 +42,7 @@ def settle_output(spec: InferSpec) -> tuple[InferSpec, OutputPattern | None]:
             raise InvalidInput("keep", f"{name!r} stands there {times} times")
         if name in RESERVED:
             raise InvalidInput("keep", f"{name!r} is a column of the outputs; rename it in the data")
+    check_no_credentials(spec.output, "output")
     pattern = OutputPattern.parse(spec.output)
     _check_place(pattern)
     return spec.model_copy(update={"output": pattern.address}), pattern
@@ -105,6 +108,10 @@ def _can_be_written(kind: pa.DataType, form: OutputFormat) -> bool:
 
 def _check_place(pattern: OutputPattern) -> None:
     """:raises InvalidInput: no files can be written there."""
+    try:
+        data_roots().check(pattern.folder, "write")
+    except DataError as error:
+        raise InvalidInput("output", str(error)) from None
     if is_remote(pattern.folder):
         return
     try:

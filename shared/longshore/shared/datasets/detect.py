@@ -7,7 +7,9 @@ import stat
 from pathlib import Path, PurePosixPath
 from typing import get_args
 
-from longshore.shared.datasets.file_listing import IMAGES, PARQUET, is_glob, list_files, listing_digest
+from longshore.shared.datasets.access.credentials import check_no_credentials
+from longshore.shared.datasets.access.roots import data_roots
+from longshore.shared.datasets.file_listing import IMAGES, PARQUET, is_glob, list_files, listing_digest, root_folder
 from longshore.shared.datasets.files import remote_info
 from longshore.shared.errors import DataError, InvalidInput, ServiceUnavailable
 from longshore.shared.outages import is_outage
@@ -55,6 +57,8 @@ def detect(uri: str | os.PathLike[str], format: str | None = None) -> FileInput:
     if not is_remote(address):
         path = address.removeprefix("file://").removeprefix("local://")
         address = str(Path(path).expanduser().absolute())
+    check_no_credentials(address, "data")
+    _check_roots(address)
     if is_glob(address):
         return _many(address, format)
     size = _remote_size(address) if is_remote(address) else _local_size(address)
@@ -64,6 +68,13 @@ def detect(uri: str | os.PathLike[str], format: str | None = None) -> FileInput:
     if size == 0:
         raise InvalidInput("data", f"{public(address)} is empty")
     return data
+
+
+def _check_roots(address: str) -> None:
+    try:
+        data_roots().check(root_folder(address) or "/", "read")
+    except DataError as error:
+        raise InvalidInput("data", str(error)) from None
 
 
 def _many(address: str, format: str | None) -> FileInput:

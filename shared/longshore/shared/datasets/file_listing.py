@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 from urllib.parse import urlsplit
 
-import fsspec.core
-
+from longshore.shared.datasets.access.remote import open_filesystem
+from longshore.shared.datasets.access.roots import data_roots
 from longshore.shared.datasets.files import reading
 from longshore.shared.errors import DataError
 from longshore.shared.store.address import is_remote, public
@@ -90,6 +90,7 @@ def list_files(address: str, suffixes: tuple[str, ...] = PARQUET) -> list[Datase
 def list_all(address: str, suffixes: tuple[str, ...] = PARQUET) -> Listing:
     """The files with one of the suffixes, as :func:`list_files` returns them, and the names of the others."""
     with reading(address):
+        data_roots().check(root_folder(address) or "/", "read")
         listed = _remote(address) if is_remote(address) else _local(address, suffixes)
         visible = sorted({file for file in listed if is_visible(file.name)}, key=lambda file: file.name.split("/"))
     files = [file for file in visible if file.name.lower().endswith(suffixes)]
@@ -136,7 +137,7 @@ def _local(address: str, suffixes: tuple[str, ...]) -> Iterator[DatasetFile]:
 
 def _remote(address: str) -> Iterator[DatasetFile]:
     root = root_folder(address)
-    filesystem, path = fsspec.core.url_to_fs(address)
+    filesystem, path = open_filesystem(address)
     filesystem.invalidate_cache()  # this process may have cached older listings of folders at any depth
     prefix = filesystem._strip_protocol(root)
     listing = filesystem.glob(path, detail=True) if is_glob(address) else filesystem.find(path, detail=True)

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import fsspec.core
 import pyarrow as pa
 
+from longshore.shared.datasets.access.local import open_read, readable_path
+from longshore.shared.datasets.access.remote import open_filesystem
+from longshore.shared.datasets.access.roots import data_roots
 from longshore.shared.errors import DataError, LongshoreError, MissingData, ServiceUnavailable
-from longshore.shared.outages import http_status, is_outage
+from longshore.shared.outages import causes, http_status, is_outage
 from longshore.shared.specs.jobs import FileInput
 from longshore.shared.store.address import is_remote, public, without_secrets
 
@@ -46,6 +48,10 @@ def reading(uri: str) -> Iterator[None]:
 
 
 def _read_error(uri: str, error: Exception) -> LongshoreError:
+    # A driver may have hidden that an address was refused.
+    refused = next((each for each in causes(error) if isinstance(each, LongshoreError)), None)
+    if refused is not None:
+        return refused
     status = http_status(error)
     if status is not None:
         reason = f"the server answers with status {status}"
@@ -79,7 +85,7 @@ def remote_info(uri: str) -> RemoteInfo:
     :raises DataError: it does not exist, or its server cannot be reached.
     """
     with reading(uri):
-        filesystem, path = fsspec.core.url_to_fs(uri)
+        filesystem, path = open_filesystem(uri)
         filesystem.invalidate_cache(path)  # a cached listing may be old
         info = filesystem.info(path)
         size = info.get("size")
@@ -91,7 +97,10 @@ def is_folder(uri: str) -> bool:
 
     :raises DataError: a remote address cannot be looked up.
     """
-    return remote_info(uri).is_folder if is_remote(uri) else Path(uri).is_dir()
+    if is_remote(uri):
+        return remote_info(uri).is_folder
+    data_roots().check(uri, "read")
+    return Path(uri).is_dir()
 
 
 def check_size(data: FileInput) -> None:
@@ -102,6 +111,7 @@ def check_size(data: FileInput) -> None:
     if data.size is None:
         return
     with reading(data.uri):
+        data_roots().check(data.uri, "read")
         size = remote_info(data.uri).size if is_remote(data.uri) else Path(data.uri).stat().st_size
     if size not in (None, data.size):
         raise DataError(
@@ -112,8 +122,8 @@ def check_size(data: FileInput) -> None:
 def open_bytes(uri: str) -> BinaryIO:
     """Open a file for reading and seeking. Call it inside :func:`reading`."""
     if is_remote(uri):
-        return cast(BinaryIO, fsspec.open(uri, "rb").open())
-    return Path(uri).open("rb", buffering=0)
+        return open_remote(uri)
+    return open_read(uri)
 
 
 def open_arrow(uri: str) -> pa.NativeFile:
@@ -122,8 +132,15 @@ def open_arrow(uri: str) -> pa.NativeFile:
     Local files are not memory-mapped: if another process shortens a mapped file, this process crashes.
     """
     if is_remote(uri):
-        return pa.PythonFile(fsspec.open(uri, "rb").open(), mode="r")
-    return pa.OSFile(uri)
+        return pa.PythonFile(open_remote(uri), mode="r")
+    with readable_path(uri) as path:
+        return pa.OSFile(path)
+
+
+def open_remote(uri: str) -> BinaryIO:
+    """Open a URL for reading and seeking. Call it inside :func:`reading`."""
+    filesystem, path = open_filesystem(uri)
+    return cast(BinaryIO, filesystem.open(path, "rb"))
 
 
 def one_line(error: Exception) -> str:

@@ -40,6 +40,7 @@ def _check_cluster(options: Options) -> Iterator[Check]:
     except LongshoreError as error:
         yield failed("cluster", error)
         return
+    from longshore.producers.cli.checks.data_roots import check_data_roots
     from longshore.producers.cli.checks.ledger import check_postgres, check_relay, check_schema, check_workers
     from longshore.producers.cli.checks.redis import check_redis
     from longshore.producers.cli.checks.remote_control import check_remote_control
@@ -47,6 +48,7 @@ def _check_cluster(options: Options) -> Iterator[Check]:
 
     checks: dict[str, Callable[[Settings], Check]] = {
         "home": check_space,
+        "data": check_data_roots,
         "redis": check_redis,
         "postgres": check_postgres,
         "schema": check_schema,

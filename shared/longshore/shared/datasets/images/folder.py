@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
+from typing import cast
 
-import fsspec.core
-
+from longshore.shared.datasets.access.local import open_read
+from longshore.shared.datasets.access.remote import open_filesystem
 from longshore.shared.datasets.file_listing import IMAGES, list_all
 from longshore.shared.datasets.files import reading
 from longshore.shared.datasets.images.rows import ImageFile, ImageSource, Reader
@@ -58,12 +59,12 @@ def _read(member: ImageFile) -> bytes:
 
 
 def _local(uri: str, size: int) -> bytes:
-    with Path(uri).open("rb") as file:
+    with open_read(uri) as raw, io.BufferedReader(cast(io.RawIOBase, raw)) as file:
         return file.read(size + 1)
 
 
 def _remote(uri: str, size: int) -> bytes:
     if not size:  # servers reject an empty range
         return b""
-    filesystem, path = fsspec.core.url_to_fs(uri)
+    filesystem, path = open_filesystem(uri)
     return bytes(filesystem.cat_file(path, start=0, end=size + 1))

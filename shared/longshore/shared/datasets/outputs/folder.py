@@ -14,6 +14,7 @@ from uuid import UUID
 
 import fsspec.core
 
+from longshore.shared.datasets.access.roots import data_roots
 from longshore.shared.datasets.outputs.pattern import OutputPattern
 from longshore.shared.datasets.outputs.writers import RowWriter, open_writer, writing
 from longshore.shared.errors import DataError
@@ -39,6 +40,7 @@ class OutputFolder:
         self._pattern = pattern
         self._job = job
         with writing(pattern.folder):
+            data_roots().check(pattern.folder, "write")
             self._files: _Files = _Remote(pattern) if is_remote(pattern.folder) else _Local(Path(pattern.folder))
 
     def open(self, hidden: str) -> RowWriter:
@@ -97,9 +99,11 @@ class _Local:
         self._folder = folder
 
     def make_folder(self, name: str) -> None:
+        data_roots().check(str(self._folder / name), "write")
         make_folder(self._folder / name)
 
     def move(self, old: str, new: str) -> None:
+        data_roots().check(str(self._folder), "write")  # it may have become a link
         (self._folder / old).replace(self._folder / new)
         sync_folder(self._folder)
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from longshore.shared.datasets.access.local import open_write
 from longshore.shared.datasets.files import one_line
 from longshore.shared.datasets.outputs.json_text import json_texts
 from longshore.shared.datasets.outputs.pattern import OutputFormat
@@ -154,4 +155,4 @@ def _sync(uri: str) -> None:
 def _open(uri: str) -> BinaryIO:
     if is_remote(uri):
         return cast(BinaryIO, fsspec.core.url_to_fs(uri)[0].open(uri, "wb"))
-    return Path(uri).open("wb")
+    return open_write(uri)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from longshore.shared.datasets.access.local import readable_path
 from longshore.shared.datasets.checks import check_request
 from longshore.shared.datasets.files import open_bytes, reading
 from longshore.shared.datasets.segments import Segment, cut
@@ -75,7 +76,7 @@ def _open(uri: str) -> Iterator[dict[str, Hdf5Column]]:
     from longshore.shared.datasets.readers.hdf5_columns import find_columns
 
     with ExitStack() as stack:
-        location = stack.enter_context(open_bytes(uri)) if is_remote(uri) else uri
+        location = stack.enter_context(open_bytes(uri) if is_remote(uri) else readable_path(uri))
         # No locking: the file is not being written, and many network file systems cannot lock.
         file = stack.enter_context(h5py.File(location, "r", locking=False))
         yield {column.name: column for column in find_columns(file)}
