@@ -194,7 +194,7 @@ class Attempts:
 
         :param reason: one sentence for the person who asks why the job waits.
         :param missing: something is not where it should be, though the place can be reached. If it has been missing
-            for :data:`~longshore.shared.ledger.statements.backoff.MISSING_GRACE_S`, whenever an attempt looked, it
+            for :data:`~longshore.shared.ledger.backoff.MISSING_GRACE_S`, whenever an attempt looked, it
             counts as gone, and the job fails.
         :returns: the shard's state, queued again or failed; ``None`` if the attempt is not the current one.
         """

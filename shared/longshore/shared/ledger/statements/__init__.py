@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from longshore.shared.ledger.statements import (
     attempts,
-    backoff,
     batch_sizes,
     batching,
     cancel_retry,
@@ -31,7 +30,6 @@ from longshore.shared.ledger.statements import (
 
 __all__ = [
     "attempts",
-    "backoff",
     "batch_sizes",
     "batching",
     "cancel_retry",

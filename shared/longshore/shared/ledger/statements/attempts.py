@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from longshore.shared.ledger.statements.backoff import DUE, MISSING_GRACE_S, after_failure, after_outage
+from longshore.shared.ledger.backoff import DUE, MISSING_GRACE_S, after_failure, after_outage
 from longshore.shared.ledger.statements.channels import IDS_PER_NOTICE
 from longshore.shared.ledger.statements.fence import FENCE
 

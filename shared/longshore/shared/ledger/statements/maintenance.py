@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from longshore.shared.ledger.statements.backoff import DUE
+from longshore.shared.ledger.backoff import DUE
 from longshore.shared.ledger.statements.submission import TICKET_COLUMNS
 
 PAST_DEADLINE: Final = """
