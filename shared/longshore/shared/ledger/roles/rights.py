@@ -128,7 +128,8 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         ),
         "shards": (
             "SELECT",
-            "UPDATE (state, lease_until, published_at, message_id, rows_done, errors, not_before, waits_for, missing_since)",
+            "UPDATE (state, lease_until, published_at, message_id, rows_done, errors, not_before, waits_for, "
+            "missing_since)",
         ),
         "job_dependencies": ("SELECT", "UPDATE (ready_at, upstream_failed)"),
     },
