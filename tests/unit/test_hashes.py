@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LISTED = dict(
-    reversed(line.split()) for line in (ROOT / "constraints.sha256").read_text().splitlines() if line[0] != "#"
-)
+LISTED = {
+    line.split()[1]: line.split()[0]
+    for line in (ROOT / "constraints.sha256").read_text().splitlines()
+    if not line.startswith("#")
+}
 NAME = next(name for name in LISTED if name.startswith("celery-"))
 
 
