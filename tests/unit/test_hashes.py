@@ -22,7 +22,7 @@ def check(tmp_path: Path, *files: tuple[str, str]) -> subprocess.CompletedProces
     report = tmp_path / "report.json"
     items = [{"download_info": {"url": url, "archive_info": {"hashes": {"sha256": digest}}}} for url, digest in files]
     report.write_text(json.dumps({"install": [*items, {"download_info": {"url": "file:///source", "dir_info": {}}}]}))
-    command = [sys.executable, ROOT / ".ci" / "check_hashes.py", report]
+    command = [sys.executable, str(ROOT / ".ci" / "check_hashes.py"), str(report)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
