@@ -88,6 +88,7 @@ class Relay:
         self._others: OtherCluster | None = None
         self._shared = False
         self._outage = Outage("Redis", logger)
+        self._postgres_outage = Outage("Postgres", logger)
         self._stopping = threading.Event()
         self._compared_at = -math.inf
         self._partitions_due_at = -math.inf
@@ -101,13 +102,14 @@ class Relay:
         while not self._stopping.is_set():
             try:
                 with self._ledger.database.own_connection() as conn:
+                    self._postgres_outage.ended()
                     if self._ledger.maintenance.end_silent_lead(conn, LEAD_TIMEOUT_S):
                         logger.warning("the relay that led did nothing for %g s and loses the lead", LEAD_TIMEOUT_S)
                     if self._ledger.maintenance.try_lead(conn):
                         logger.info("leading")
                         self._lead(conn)
             except ServiceUnavailable as error:
-                logger.warning("%s; trying again", error)
+                self._postgres_outage.began(str(error))
             self._stopping.wait(RETRY_INTERVAL_S)
 
     def step(self) -> bool:
@@ -192,11 +194,12 @@ class Relay:
             try:
                 more = self.step()
                 self._outage.ended()
+                self._postgres_outage.ended()
             except RedisUnavailable as error:
                 self._outage.began(str(error))
                 self._stopping.wait(RETRY_INTERVAL_S)
             except ServiceUnavailable as error:
-                logger.warning("%s; trying again", error)
+                self._postgres_outage.began(str(error))
                 self._stopping.wait(RETRY_INTERVAL_S)
             self._ledger.maintenance.prove_lead(conn)
             # Raises if the connection is gone, and with it the lead.
