@@ -14,6 +14,7 @@ from pathlib import Path
 import psycopg
 from celery import Celery
 
+from benchmarks.cluster import owner_url
 from benchmarks.crowd import Crowd
 from longshore.producers import Client
 
@@ -96,7 +97,7 @@ def by_hand(client: Client) -> Iterator[ByHand]:
     settings = client.settings
     with (
         tempfile.TemporaryDirectory() as folder,
-        psycopg.connect(settings.database_url, autocommit=True) as conn,
+        psycopg.connect(owner_url(client), autocommit=True) as conn,
     ):
         conn.execute("CREATE TABLE by_hand (number bigint, output jsonb)")
         Path(folder, "by_hand.py").write_text(textwrap.dedent(TASKS))
@@ -104,7 +105,7 @@ def by_hand(client: Client) -> Iterator[ByHand]:
             [sys.executable, "-m", "celery", "-A", "by_hand", "worker", "-c", "1", "-l", "ERROR", "-Q", "by-hand"],
             cwd=folder,
             env={
-                **{"BROKER": settings.redis_url, "DATABASE": settings.database_url},
+                **{"BROKER": settings.redis_url, "DATABASE": owner_url(client)},
                 **{"PATH": "/usr/bin:/bin", "C_FORCE_ROOT": "1"},
             },
             stdout=subprocess.DEVNULL,

@@ -16,6 +16,7 @@ from longshore.broker import embedded
 from longshore.broker.embedded.plan import Service
 from longshore.producers import Client
 from longshore.producers.options.keywords import TrainOptions
+from longshore.shared.settings import Process, load_settings
 
 #: Seconds for a worker to start, or a job to end.
 TIMEOUT_S = 600.0
@@ -44,6 +45,11 @@ def running_cluster(
     finally:
         embedded.down(home)
         shutil.rmtree(folder)
+
+
+def owner_url(client: Client) -> str:
+    """The address of Postgres for who makes tables in it: the login of a client may not."""
+    return load_settings(home=client.settings.home, environ={}, process=Process.OWNER).database_url
 
 
 def wait_for_worker(client: Client) -> None:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import torch
 
 from benchmarks import bare
-from benchmarks.cluster import TIMEOUT_S, float_rows, running_cluster, train_mlp
+from benchmarks.cluster import TIMEOUT_S, float_rows, owner_url, running_cluster, train_mlp
 from benchmarks.networks import cnn, mlp
 from benchmarks.report import SpeedComparison, in_turn, show
 from longshore.producers import Client
@@ -74,7 +74,7 @@ def _alternative(name: str, client: Client, source: Path, rows: int) -> Callable
     if name != "mlp-table":
         loop = bare.to_parquet(cnn(), source, 256) if name == "cnn-table" else bare.to_parquet(mlp(), source)
         return lambda: rows / loop()
-    computing, copying = bare.without_output(mlp(), source), bare.copy(client.settings.database_url, rows)
+    computing, copying = bare.without_output(mlp(), source), bare.copy(owner_url(client), rows)
     return lambda: rows / (computing() + copying())
 
 
