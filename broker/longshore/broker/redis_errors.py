@@ -32,7 +32,7 @@ _BY_TEXT: tuple[tuple[str, str], ...] = (
     ("WRONGTYPE", "a key of Longshore holds a value of another type"),
     ("CERTIFICATE_VERIFY_FAILED", "the certificate of Redis is not valid here: set ssl_ca_certs to its authority"),
     ("MASTERDOWN", "the replica has lost its master"),
-    ("SELECT is not allowed in cluster mode", "this is a Redis Cluster, which is not supported: use one Redis"),
+    ("is not allowed in cluster mode", "this is a Redis Cluster, which is not supported: use one Redis"),
 )
 #: Characters of an error of Redis that are repeated.
 _MAX_CHARS = 160
