@@ -98,8 +98,8 @@ UNION ALL
 SELECT format('job %s is %s, and its rows do not add up', id, state) FROM infer
 WHERE state = 'succeeded' AND rows_done + rows_failed <> rows_total
 UNION ALL
-SELECT format('key %s of %s has led to %s jobs', idempotency_key, producer, count(*)) FROM jobs
-WHERE idempotency_key IS NOT NULL GROUP BY idempotency_key, producer HAVING count(*) > 1
+SELECT format('%s of %s, with one key, has led to %s jobs', request_digest, producer, count(*)) FROM jobs
+WHERE request_digest IS NOT NULL GROUP BY request_digest, producer HAVING count(*) > 1
 """
 OPEN_JOBS: Final = "SELECT id, state FROM jobs WHERE state IN ('waiting', 'queued', 'running') ORDER BY id"
 _OPEN_SHARDS: Final = """

@@ -21,6 +21,8 @@ pytestmark = pytest.mark.slow
 SEEDS = 100
 #: Seeds within which each mutant is found.
 MUTANT_SEEDS = 500
+#: Mutants that are first found late: a test run begins there.
+FIRST_SEED = {"keys are forgotten": 200, "no fence for files": 130}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,7 @@ def test_no_seed_violates_the_guarantee(world: World, first: int) -> None:
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mistake_in_the_product_is_found(world: World, name: str) -> None:
     with MUTANTS[name]():
-        assert any(simulate(world, seed).violations for seed in range(MUTANT_SEEDS))
+        assert any(simulate(world, seed).violations for seed in range(FIRST_SEED.get(name, 0), MUTANT_SEEDS))
 
 
 def test_a_seed_repeats_itself(world: World) -> None:

@@ -164,6 +164,6 @@ def make_job(
         rows_total=sum(plan.rows) if plan.rows else None,
         shards=shards or [NewShard(action="plan", start=0, stop=0)],
         idempotency_key=key,
-        request_digest=None if key is None else "request",
+        request_digest=None if key is None else f"request of {key}",
         depends_on=depends_on,
     )
