@@ -34,7 +34,10 @@ def to_table(rows: object) -> pa.Table:
         stream interface.
     :raises InvalidInput: there are no rows, they are inconsistent, or their type is not supported; names ``data``.
     """
-    table = _convert(rows)
+    try:
+        table = _convert(rows)
+    except RecursionError:
+        raise InvalidInput("data", "a value is nested too deeply; give it as a JSON text") from None
     if not table.num_rows or not table.num_columns:
         raise InvalidInput("data", f"there are no {'rows' if table.num_columns else 'columns'}")
     repeated, times = Counter(table.column_names).most_common(1)[0]

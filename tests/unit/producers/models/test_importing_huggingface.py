@@ -389,3 +389,9 @@ def test_a_manifest_has_files_or_weights(tmp_path: Path) -> None:
     ):
         with pytest.raises(InvalidInput, match=message):
             Manifest.parse(json.dumps({**values, **changes}).encode())
+
+
+def test_the_name_of_a_prompt_is_a_text(tmp_path: Path) -> None:
+    write_sentence(tmp_path)
+    write(tmp_path, "config_sentence_transformers.json", {"prompts": {"q": "query: "}, "default_prompt_name": {}})
+    refused(tmp_path, "there is no prompt {}")

@@ -139,3 +139,11 @@ def test_half_a_block_is_refused() -> None:
     block = encode_block(pa.table({"a": list(range(1000))}))
     with pytest.raises(CorruptBlob, match="damaged"):
         decode_block(block[: len(block) // 2])
+
+
+def test_a_value_that_is_nested_too_deeply_is_refused() -> None:
+    value: list[object] = []
+    for _ in range(5_000):
+        value = [value]
+    with pytest.raises(InvalidInput, match=r"^data: a value is nested too deeply"):
+        to_table([{"a": value}])

@@ -208,7 +208,7 @@ def default_prompt(config: Mapping[str, object], field: str) -> str:
     name, prompts = config.get("default_prompt_name"), config.get("prompts")
     if name is None:
         return ""
-    prompt = prompts.get(name) if isinstance(prompts, dict) else None
+    prompt = prompts.get(name) if isinstance(prompts, dict) and isinstance(name, str) else None
     if not isinstance(prompt, str):
         raise InvalidInput(field, f"{PROMPTS}: there is no prompt {shorten(name)}")
     return prompt
