@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -76,7 +76,8 @@ class Interval(_Part):
 
     @model_validator(mode="after")
     def _ordered(self) -> Interval:
-        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low <= self.high):
+        # Compared instead of converted: an integer can be too large for a float.
+        if not -sys.float_info.max <= self.low <= self.high <= sys.float_info.max:
             raise ValueError(f"low {self.low} and high {self.high} are not an interval; low must not be above high")
         if self.log and self.low <= 0:
             raise ValueError(f"low {self.low}: a logarithmic interval begins above 0")

@@ -108,3 +108,9 @@ def test_losses_and_errors_are_better_lower() -> None:
         "val_loss",
         "val_mae",
     ]
+
+
+@pytest.mark.parametrize("low", [-(10**400), float("-inf"), float("nan")])
+def test_an_end_that_is_no_float_is_refused(low: float) -> None:
+    with pytest.raises(InvalidInput, match="are not an interval"):
+        build(Interval, {"low": low, "high": 1})
