@@ -64,7 +64,7 @@ def ray_rate(python: Path, case: RayCase, source: Path, rows: int) -> Iterator[C
     root = Path(__file__).parent.parent
     threads = str(os.cpu_count() or 1)
     environment = {**os.environ, "PYTHONPATH": str(root), "RAY_USAGE_STATS_ENABLED": "0"}
-    command = [str(python), "-m", "benchmarks.ray_side", case.kind, str(source), threads]
+    command = [str(python), "-m", "benchmarks.sides.ray", case.kind, str(source), threads]
     with subprocess.Popen(
         command, cwd=root, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -74,7 +74,7 @@ def ours(client: Client, case: TrainingCase, path: Path, epochs: int, options: T
 
 def theirs(python: str, case: TrainingCase, runner: str, epochs: int) -> float:
     """Rows per second of ``bare`` or ``lightning``."""
-    command = [python, "-m", "benchmarks.training_side", case.name, runner, str(epochs)]
+    command = [python, "-m", "benchmarks.sides.training", case.name, runner, str(epochs)]
     return float(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 

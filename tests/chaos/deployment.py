@@ -19,7 +19,7 @@ import psycopg
 import redis
 
 from longshore.broker import embedded
-from longshore.shared.settings import load_settings
+from longshore.shared.settings import Process, Settings, load_settings
 from tests.tcp_proxy import TcpProxy
 from tests.waiting import wait_until
 
@@ -50,19 +50,13 @@ class Deployment:
         for path in (self.store, self.data, self.outputs, folder / "logs", folder / "temporary"):
             path.mkdir(parents=True)
         embedded.up(folder / "home", detach=True, services=())
-        #: The addresses of the services themselves, which no fault of the network touches.
-        self.direct = replace(
-            load_settings(home=folder / "home", producer="chaos", environ={}), store=f"file://{self.store}"
-        )
+        #: The addresses of the services themselves, which no fault of the network touches, as the administrator.
+        self.direct = self._addresses(Process.OWNER)
         self.redis_proxy = _proxy(self.direct.redis_url)
         self.postgres_proxy = _proxy(self.direct.database_url)
-        #: The addresses that all processes and producers use.
-        self.settings = replace(
-            self.direct,
-            redis_url=_through(self.redis_proxy, self.direct.redis_url),
-            database_url=_through(self.postgres_proxy, self.direct.database_url),
-            home=None,
-        )
+        #: The addresses that producers use, and those of the relays and workers.
+        self.settings = self._through_proxies(self._addresses(Process.PRODUCER))
+        self._services = self._through_proxies(self._addresses(Process.SERVICES))
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._commands: dict[str, tuple[str, ...]] = {}
         self._lock = threading.Lock()
@@ -116,7 +110,13 @@ class Deployment:
 
     def sql(self, statement: str, *values: object) -> list[tuple[object, ...]]:
         """Run one statement directly, as the superuser; returns the rows, if it has any."""
-        with psycopg.connect(self.direct.database_url, autocommit=True, connect_timeout=5) as connection:
+        # A fault may have made read-only the default.
+        with psycopg.connect(
+            self.direct.database_url,
+            autocommit=True,
+            connect_timeout=5,
+            options="-c default_transaction_read_only=off",
+        ) as connection:
             cursor = connection.execute(statement.encode(), values or None)
             return cursor.fetchall() if cursor.description else []
 
@@ -168,11 +168,22 @@ class Deployment:
             embedded.down(self.folder / "home")
         assert not lines, f"left behind, and killed now: {lines}"
 
+    def _addresses(self, process: Process) -> Settings:
+        found = load_settings(home=self.folder / "home", producer="chaos", environ={}, process=process)
+        return replace(found, store=f"file://{self.store}", home=None)
+
+    def _through_proxies(self, direct: Settings) -> Settings:
+        return replace(
+            direct,
+            redis_url=_through(self.redis_proxy, direct.redis_url),
+            database_url=_through(self.postgres_proxy, direct.database_url),
+        )
+
     def _spawn(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("LONGSHORE_")}
         environment = {
             **inherited,
-            **self.settings.environment(),
+            **(self._services if name in PROCESSES else self.settings).environment(),
             "LONGSHORE_LEASE": str(LEASE_S),
             "PYTHONSAFEPATH": "1",
             "PYTHONUNBUFFERED": "1",

@@ -234,8 +234,7 @@ def _read_only(deployment: Deployment, _: random.Random) -> Iterator[None]:
     try:
         yield
     finally:
-        # The setting holds for this session, too.
-        deployment.sql("SET default_transaction_read_only = off; ALTER SYSTEM RESET default_transaction_read_only")
+        deployment.sql("ALTER SYSTEM RESET default_transaction_read_only")
         deployment.sql("SELECT pg_reload_conf()")
 
 

@@ -100,24 +100,38 @@ def run(
         stack.enter_context(kept(folder))
         deployment = Deployment(folder)
         stack.callback(deployment.close)
-        deployment.start()
-        labels = _prepare(deployment, rows)
-        for number, (name, role) in enumerate(PRODUCERS.items()):
-            journal = folder / f"{name}.jsonl"
-            arguments = (str(journal), str(1000 * seed + number), role)
-            files = (str(deployment.data / "rows.parquet"), str(rows), str(deployment.outputs))
-            deployment.run(name, ("tests.chaos.producer", *arguments, *files))
         outcome = Outcome(seed, Report())
-        during(deployment, outcome)
-        hung = _stop_producers(deployment)
-        say("waiting for the end of all jobs")
-        _await_end(deployment, say)
-        history = read_history(folder / f"{name}.jsonl" for name in PRODUCERS)
-        outcome.report = check(deployment.direct.database_url, history, labels)
-        outcome.report.violation("producers that SIGTERM did not end: a call hangs", len(hung), hung)
+        try:
+            _run(deployment, outcome, rows, during, say)
+        except BaseException:
+            say(f"the logs and the journals are kept in {_keep_evidence(folder)}")
+            raise
         if outcome.problems():
             say(f"the logs and the journals are kept in {_keep_evidence(folder)}")
     return outcome
+
+
+def _run(
+    deployment: Deployment,
+    outcome: Outcome,
+    rows: int,
+    during: Callable[[Deployment, Outcome], None],
+    say: Callable[[str], None],
+) -> None:
+    deployment.start()
+    labels = _prepare(deployment, rows)
+    for number, (name, role) in enumerate(PRODUCERS.items()):
+        journal = deployment.folder / f"{name}.jsonl"
+        arguments = (str(journal), str(1000 * outcome.seed + number), role)
+        files = (str(deployment.data / "rows.parquet"), str(rows), str(deployment.outputs))
+        deployment.run(name, ("tests.chaos.producer", *arguments, *files))
+    during(deployment, outcome)
+    hung = _stop_producers(deployment)
+    say("waiting for the end of all jobs")
+    _await_end(deployment, say)
+    history = read_history(deployment.folder / f"{name}.jsonl" for name in PRODUCERS)
+    outcome.report = check(deployment.direct.database_url, history, labels)
+    outcome.report.violation("producers that SIGTERM did not end: a call hangs", len(hung), hung)
 
 
 def _prepare(deployment: Deployment, rows: int) -> list[str]:

@@ -1,6 +1,6 @@
 """The other side of ``benchmarks.training``: a bare PyTorch loop, or Lightning's Trainer.
 
-usage: python -m benchmarks.training_side mlp|cnn bare|lightning EPOCHS
+usage: python -m benchmarks.sides.training mlp|cnn bare|lightning EPOCHS
 
 Prints the rows per second of all epochs but the first.
 """

@@ -1,6 +1,6 @@
 """Ray's side of ``benchmarks.ray_data``, run by the Python of an environment that has Ray.
 
-usage: python -m benchmarks.ray_side mlp|cnn FOLDER THREADS
+usage: python -m benchmarks.sides.ray mlp|cnn FOLDER THREADS
 
 For each line on standard input, it runs the Parquet files of FOLDER through the network into Parquet files, and prints
 one line: the seconds since the model was loaded, and the seconds including the loading. The first run also includes the
