@@ -110,7 +110,7 @@ def test_the_worker_is_killed_while_failed_rows_run(
     child = cluster.child_pids()[0]
     os.kill(child, signal.SIGKILL)
     job.wait(TIMEOUT_S)
-    assert any("lease ran out" in error.message for error in job.errors())
+    assert any("its process was killed (SIGKILL)" in error.message for error in job.errors())
     table = job.results()
     assert table["row"].to_numpy().tolist() == list(range(ROWS))
     labels = table["label"].to_numpy()
