@@ -176,6 +176,7 @@ class Client:
         submits them if not.
 
         :returns: the jobs, in the order of the requests.
+        :raises QueueFull: the producer has as many jobs as an operator allows.
         :raises SubmissionUncertain: it could not find out for half a minute. The error has the ids that the jobs have
             if they were submitted.
         :raises InvalidInput: as for :meth:`infer`; of several requests, the field names which: ``requests[7].model``.

@@ -4,7 +4,8 @@ LongshoreError
 ├── InvalidInput            an argument or option is wrong (exit code 2)
 │   ├── UnknownModel
 │   ├── UnknownJob
-│   └── ResultsPruned
+│   ├── ResultsPruned
+│   └── QueueFull           the producer has as many jobs as it may have
 ├── ServiceUnavailable      Redis, Postgres, the store or the home cannot be reached (exit code 3)
 │   ├── NoCluster
 │   ├── LedgerBusy
@@ -59,6 +60,10 @@ class UnknownJob(InvalidInput):
 
 class ResultsPruned(InvalidInput):
     """Submit the job's data again: its results were removed because they were too old."""
+
+
+class QueueFull(InvalidInput):
+    """Wait until some of the producer's jobs have ended, or cancel some, and submit again. Nothing was queued."""
 
 
 class ServiceUnavailable(LongshoreError):

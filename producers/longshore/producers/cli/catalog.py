@@ -41,6 +41,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "relay": Entry("processes", "Run the relay, which publishes waiting jobs."),
         "flower": Entry("processes", "Run Flower, the web monitor of the workers."),
         "migrate": Entry("processes", "Create or upgrade the database tables."),
+        "producers": Entry("producers", "Limit the jobs that producers may have."),
     },
 }
 

@@ -8,6 +8,7 @@ from longshore.shared.ledger.batch_sizes import BatchSizeTable
 from longshore.shared.ledger.database import Database
 from longshore.shared.ledger.jobs.cancel_retry import Control
 from longshore.shared.ledger.jobs.chains import Chains
+from longshore.shared.ledger.jobs.producer_limits import ProducerLimits
 from longshore.shared.ledger.jobs.submission import Submissions
 from longshore.shared.ledger.jobs.trials import Trials
 from longshore.shared.ledger.maintenance import Maintenance
@@ -34,6 +35,7 @@ class Ledger:
     def __init__(self, url: str, application: str = "longshore", *, plan_anew: bool = False) -> None:
         self.database = Database(url, application, plan_anew=plan_anew)
         self.submissions = Submissions(self.database)
+        self.producer_limits = ProducerLimits(self.database)
         self.chains = Chains(self.database)
         self.control = Control(self.database)
         self.queries = Queries(self.database)

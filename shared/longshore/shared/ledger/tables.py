@@ -15,6 +15,7 @@ workers         the workers, and when each last reported that it is running
 checkpoints     from which a training can be resumed; the bytes are in the store
 trials          trials of a search and folds of a cross-validation, one for each shard
 batch_sizes     the fastest batch sizes that workers have measured
+producer_limits how many jobs a producer may have that have not ended
 
 ``shards``, ``results``, ``row_errors`` and ``metrics`` have no foreign key to ``jobs``. They are only written in a
 transaction that has locked the job, and checking a key for each row would take a third of the time of a bulk load.
@@ -106,6 +107,7 @@ jobs = Table(
     CheckConstraint("priority BETWEEN 0 AND 9", name="priority"),
 )
 Index("jobs_state_idx", jobs.c.state, jobs.c.id)
+Index("jobs_open_idx", jobs.c.producer, postgresql_where=text("state IN ('waiting', 'queued', 'running')"))
 Index("jobs_evaluations_idx", jobs.c.model, jobs.c.version, postgresql_where=text("kind = 'evaluate'"))
 Index("jobs_deadline_idx", jobs.c.deadline, postgresql_where=text("state IN ('queued', 'running')"))
 
@@ -336,4 +338,13 @@ batch_sizes = Table(
     # Whether larger batches were tried and are slower, or do not fit.
     Column("settled", Boolean, nullable=False),
     _moment("measured_at", required=True),
+)
+
+producer_limits = Table(
+    "producer_limits",
+    metadata,
+    # "*" stands for every producer without a limit of its own.
+    Column("producer", Text, primary_key=True),
+    Column("max_jobs", Integer, nullable=False),
+    CheckConstraint("max_jobs >= 0", name="max_jobs"),
 )

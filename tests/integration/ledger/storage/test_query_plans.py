@@ -169,6 +169,7 @@ KNOWN_EXCEPTIONS = {
 COLD = {
     "demo": "a tour of one job's results",
     "installation": "for the start, the status and the doctor: they look at the whole",
+    "limits": "for the owner of the tables, who sets a few limits",
     "partitions": "alters tables, once a week",
     "retention": "removes old results, and looks for them in all jobs, at a person's command",
     "roles": "reads catalogs, at a migration",

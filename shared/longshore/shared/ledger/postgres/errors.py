@@ -10,7 +10,8 @@ from typing import Final
 import psycopg
 from psycopg import errors
 
-from longshore.shared.errors import InvalidInput, LedgerBusy, LedgerRefused, ServiceUnavailable
+from longshore.shared.errors import InvalidInput, LedgerBusy, LedgerRefused, QueueFull, ServiceUnavailable
+from longshore.shared.ledger.statements.limits import BEYOND_LIMIT
 
 
 class ConnectionLost(ServiceUnavailable):
@@ -92,6 +93,12 @@ def translate(error: psycopg.Error, address: str, *, lost: bool = False) -> Exce
     """
     where, text = f"Postgres at {address}", _first_line(error)
     match error:
+        case _ if error.sqlstate == BEYOND_LIMIT:
+            return QueueFull(
+                "producer",
+                f"{text}, the limit that an operator has set; submit again when some have ended, cancel some, or raise "
+                "the limit with `longshore producers limit`",
+            )
         case errors.UndefinedTable() | errors.InvalidSchemaName():
             return ServiceUnavailable(f"{where} has no Longshore tables; run `longshore migrate`")
         case errors.UndefinedColumn() | errors.UndefinedFunction():

@@ -96,6 +96,8 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         "jobs": ("UPDATE (pruned_at)",),
         "inputs": ("SELECT", "DELETE"),
         "model_versions": ("DELETE",),
+        # Only the owner sets a limit.
+        "producer_limits": _READ,
     },
     Role.WORKER: {
         **_OVERVIEW,
@@ -135,6 +137,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
     },
     Role.MONITOR: {
         **_OVERVIEW,
+        "producer_limits": _READ,
         "metrics": _READ,
         "checkpoints": _READ,
         "trials": _READ,

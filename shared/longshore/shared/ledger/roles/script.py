@@ -69,6 +69,7 @@ def grant_rights(prefix: str = PREFIX, *, row_security: bool | None = None) -> I
         tables=_literals(tables()),
         partitioned=_literals(PARTITIONED),
     )
+    yield sql.HAND_OVER_FUNCTION.format(function="longshore_check_limits()", owner=role_name(Role.OWNER, prefix))
     granted = ", ".join(role_name(role, prefix) for role in RIGHTS)
     yield sql.REVOKE_TABLES.format(tables=", ".join(tables()), roles=granted)
     for role, rights in RIGHTS.items():

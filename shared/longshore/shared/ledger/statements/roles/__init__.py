@@ -58,6 +58,10 @@ DO $do$ DECLARE item record; BEGIN
         EXECUTE format('ALTER TABLE %s OWNER TO %I', item.name, item.owner);
     END LOOP;
 END $do$"""
+HAND_OVER_FUNCTION: Final = """
+DO $do$ BEGIN
+    IF to_regprocedure('{function}') IS NOT NULL THEN ALTER FUNCTION {function} OWNER TO {owner}; END IF;
+END $do$"""
 REVOKE_TABLES: Final = "REVOKE ALL ON {tables} FROM PUBLIC, {roles}"
 GRANT_TABLE: Final = "GRANT {rights} ON {table} TO {role}"
 
