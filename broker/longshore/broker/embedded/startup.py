@@ -43,7 +43,7 @@ class Server(Protocol):
 
     def answers(self, port: int) -> bool: ...
 
-    def set_aside(self) -> Path | None: ...
+    def set_aside(self, pid: int) -> Path | None: ...
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Startup:
                 return port
             failure = self._children.failure(child, "did not start")
             self._children.discard(server.name)
-            if (kept := server.set_aside()) is not None:
+            if (kept := server.set_aside(child.popen.pid)) is not None:
                 logger.warning(
                     "the data of %s cannot be read: they are kept in %s, and the relay publishes again what waits",
                     server.name,

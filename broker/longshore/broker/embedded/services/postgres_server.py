@@ -106,7 +106,7 @@ class PostgresServer:
             return False
         return True
 
-    def set_aside(self) -> None:
+    def set_aside(self, pid: int) -> None:
         """The data of Postgres are never moved: they are all there is."""
 
     def url(self, port: int, process: Process) -> str:

@@ -18,11 +18,12 @@ from longshore.broker.embedded.process.account import Account
 from longshore.broker.embedded.process.processes import Command
 from longshore.broker.embedded.services.ports import LOOPBACK
 from longshore.broker.embedded.services.redis_binaries import find_program, program_version, runnable_by
+from longshore.shared.errors import HomeError
 
 #: What the log says when the data cannot be read: damaged, or written by a newer server.
 _DAMAGE_WORDS = ("append only file", "aof", "rdb", "loading", "short read", "bad file format")
-#: Lines at the end of the log that are about the last start.
-_LOG_LINES = 12
+#: Lines at the end of the log, among which those of the last start are.
+_LOG_LINES = 100
 
 
 class RedisServer:
@@ -66,14 +67,16 @@ class RedisServer:
         finally:
             client.close()
 
-    def set_aside(self) -> Path | None:
+    def set_aside(self, pid: int) -> Path | None:
         """After a start that failed: move the data away if they could not be read.
 
+        :param pid: of the process that was started. The log has lines of earlier ones, which may have read them well.
         :returns: where they are kept; ``None`` if the start failed for another reason.
         :raises HomeError: they cannot be moved.
         """
         data = [path for path in self._home.redis.iterdir() if path.name != "redis.conf"]
-        log = last_lines(self._home.log(self.name), _LOG_LINES).lower()
+        lines = last_lines(self._home.log(self.name), _LOG_LINES).lower().splitlines()
+        log = "\n".join(line for line in lines if line.startswith(f"{pid}:"))
         if not data or not any(words in log for words in _DAMAGE_WORDS):
             return None
         kept = self._home.path / f"redis.damaged-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
@@ -89,8 +92,16 @@ class RedisServer:
     def _give_to_account(self) -> None:
         if self._account is None:
             return
-        for path in (self._home.redis, *self._home.redis.rglob("*")):
+        # The folder itself may be a link to another disk; only the owner of the home can have put it there.
+        folder = self._home.redis.resolve()
+        for path in (folder, *folder.rglob("*")):
             os.chown(path, self._account.uid, self._account.gid, follow_symlinks=False)
+        closed = self._account.closed_folder(folder)
+        if closed is not None:
+            raise HomeError(
+                f"{self._home.redis}: Redis runs as user {self._account.name}, who may not enter {closed}; "
+                "move the folder back into the home"
+            )
 
 
 def configuration(folder: Path, port: int, password: str, version: tuple[int, ...] = ()) -> str:

@@ -70,3 +70,26 @@ def test_the_password_is_not_in_the_configuration_as_text_and_new_servers_get_al
     assert "hidden" not in configuration(Path("/home"), 7000, "hidden", (6, 2, 20))
     assert "enable-" not in configuration(Path("/home"), 7000, "hidden", (6, 2, 20))
     assert "enable-debug-command no" in configuration(Path("/home"), 7000, "hidden", (9, 1, 2))
+
+
+#: What a start that reads its data, and one that does not get so far, write.
+WELL = "{pid}:M 29 Nov 2026 12:00:00.001 * DB loaded from append only file: 0.000 seconds\n"
+TAKEN = "{pid}:M 29 Nov 2026 12:00:00.001 # Failed listening on port 7000 (TCP), aborting.\n"
+DAMAGED = "{pid}:M 29 Nov 2026 12:00:00.001 # Bad file format reading the append only file a.aof: make a backup\n"
+
+
+def test_only_data_that_the_last_start_could_not_read_are_set_aside(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.prepare()
+    server = RedisServer(home, "hidden")
+    (home.redis / "appendonly.aof").write_text("data")
+    home.log("redis").write_text(WELL.format(pid=11) + TAKEN.format(pid=112))
+    assert server.set_aside(112) is None
+    assert (home.redis / "appendonly.aof").exists()
+
+    with home.log("redis").open("a") as log:
+        log.write(DAMAGED.format(pid=113))
+    kept = server.set_aside(113)
+    assert kept is not None
+    assert (kept / "appendonly.aof").read_text() == "data"
+    assert list(home.redis.iterdir()) == []
