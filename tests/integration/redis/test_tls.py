@@ -15,8 +15,8 @@ from longshore.broker.redis_errors import RedisUnavailable, redis_errors
 from longshore.broker.tickets import Message
 from longshore.shared.ledger.jobs.submission import tickets_of
 from longshore.shared.settings import Settings
+from tests.integration.certificates import write_certificates
 from tests.integration.queued import message_count, train_jobs
-from tests.integration.redis.certificates import write_certificates
 from tests.own_redis import OwnRedis, require_tls
 
 

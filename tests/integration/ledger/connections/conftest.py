@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,24 @@ from longshore.shared.settings import Settings
 from tests.integration.ledger.connections.addresses import through
 from tests.integration.support import empty_tables
 from tests.tcp_proxy import TcpProxy
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Finds a port that is free."""
+
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    return find
+
+
+@pytest.fixture
+def port(free_port: Callable[[], int]) -> int:
+    """A port that is free."""
+    return free_port()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,14 +16,6 @@ from longshore.shared.settings import Settings
 from tests.integration.pgbouncer import pgbouncer
 from tests.integration.support import run, submit
 from tests.waiting import TIMEOUT_S
-
-
-@pytest.fixture
-def port() -> int:
-    """A port that is free."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_session_mode_works(fresh: Settings, port: int) -> None:

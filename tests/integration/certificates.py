@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from uuid import uuid4
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -15,8 +16,8 @@ from cryptography.x509.oid import NameOID
 def write_certificates(folder: Path) -> None:
     """Write ``ca.pem``, and ``server.pem`` and ``server.key`` for 127.0.0.1."""
     authority, server = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")])
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "redis")])
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"tests {uuid4()}")])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")])
     authority_certificate = (
         _builder(issuer, issuer, authority)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
