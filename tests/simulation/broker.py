@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -79,6 +79,14 @@ class SimulatedRedis:
         self.check()
         return [each.raw for each in self.queue if (each.queue, each.priority) == (queue, priority)][:count]
 
+    def remove(self, queue: str, priority: int, messages: Sequence[bytes]) -> None:
+        """Remove messages, each once if it is still there."""
+        self.check()
+        for raw in messages:
+            found = [each for each in self.queue if (each.queue, each.priority, each.raw) == (queue, priority, raw)]
+            if found:
+                self.queue.remove(found[0])
+
     # What the coalescer calls on its client.
     def set(self, key: str, _: str, *, nx: bool, ex: int) -> bool:
         """Set a key unless it is set."""
@@ -131,7 +139,7 @@ class SimulatedApp:
     @contextmanager
     def connection_for_write(self) -> Iterator[SimpleNamespace]:
         """A connection with which the queues can be read."""
-        yield SimpleNamespace(default_channel=SimpleNamespace(peek=self._redis.peek))
+        yield SimpleNamespace(default_channel=SimpleNamespace(peek=self._redis.peek, remove=self._redis.remove))
 
     @contextmanager
     def _acquire(self, *, block: bool) -> Iterator[SimpleNamespace]:

@@ -14,6 +14,7 @@ from typing import Final
 
 import psycopg
 
+from longshore.broker import upcoming
 from longshore.broker.relay import Relay
 from longshore.producers import Client
 from longshore.shared.errors import ServiceUnavailable
@@ -95,7 +96,7 @@ def simulate(world: World, seed: int, drop: Set[str] = frozenset()) -> Outcome:
     """
     world.monitor.execute(EMPTY)
     world.monitor.execute(VACUUM)
-    with _seeded_ids(seed):
+    with _seeded_ids(seed), _short_queues():
         return _Simulation(world, seed, draw(Random(f"{seed} workload")), drop).run()
 
 
@@ -209,3 +210,14 @@ def _seeded_ids(seed: int) -> Iterator[None]:
         yield
     finally:
         uuid.os = os  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _short_queues() -> Iterator[None]:
+    """Have the relay search short queues for stale messages, too."""
+    limit = upcoming.MAX_MESSAGES
+    upcoming.MAX_MESSAGES = 3  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        upcoming.MAX_MESSAGES = limit  # type: ignore[misc]

@@ -10,6 +10,7 @@ notifies it of unpublished shards, the leader
 - publishes unpublished shards: their producer died after submitting, or an attempt was lost or handed back and its
   pause is over;
 - compares the next messages in Redis with the shards that wait, and publishes again what Redis has lost;
+- removes messages from long queues that name only shards which wait no more;
 - at the start and every hour, makes the partitions for the results of this week and the next ones.
 """
 
@@ -33,7 +34,7 @@ from longshore.broker.queues import QUEUES
 from longshore.broker.redis_address import RedisAddress, parse_redis_url
 from longshore.broker.redis_errors import RedisUnavailable
 from longshore.broker.sharing import OtherCluster
-from longshore.broker.upcoming import peek
+from longshore.broker.upcoming import peek, remove_stale
 from longshore.shared.errors import LongshoreError, ServiceUnavailable
 from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger.ledger import Ledger
@@ -140,6 +141,7 @@ class Relay:
                 more = True
             else:
                 self._compared_at = self._clock()
+                self.remove_stale_messages()
             fault_point("relay:compared")
         return more
 
@@ -186,6 +188,18 @@ class Relay:
                 logger.warning("published %d shards again: their tickets are not in Redis", len(tickets))
                 replaced += len(tickets)
         return replaced
+
+    def remove_stale_messages(self) -> int:
+        """Keep the queues in Redis short: see :func:`longshore.broker.upcoming.remove_stale`.
+
+        :returns: how many messages were removed.
+        """
+        removed = 0
+        for queue, priority in self._ledger.maintenance.waiting_queues(QUEUES, grace=0.0):
+            removed += remove_stale(self._app, self._ledger, queue, priority)
+        if removed:
+            logger.info("removed %d messages whose shards wait no more", removed)
+        return removed
 
     def _lead(self, conn: LedgerConnection) -> None:
         listener = self._ledger.notifications.tickets(conn)

@@ -8,6 +8,7 @@ publishing.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from queue import Empty
 
 from celery.app.amqp import AMQP as CeleryAMQP
@@ -133,12 +134,25 @@ class CheckedChannel(kombu_redis.Channel):
         :param priority: the broker's.
         :param count: the most messages.
         """
-        # kombu adds its prefix to the keys of some commands, and not to that of this one.
-        name = self._q_for_pri(queue, priority)  # type: ignore[no-untyped-call]
-        key = f"{self.global_keyprefix}{name}"
         with self.conn_or_acquire() as client:
-            messages: list[bytes] = client.lrange(key, -count, -1)
+            messages: list[bytes] = client.lrange(self._key(queue, priority), -count, -1)
         return messages[::-1]
+
+    def remove(self, queue: str, priority: int, messages: Sequence[bytes]) -> None:
+        """Remove messages that :meth:`peek` has returned, unless a worker has taken them since.
+
+        :param priority: the broker's.
+        """
+        key = self._key(queue, priority)
+        with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipeline:
+            for message in messages:
+                pipeline.lrem(key, -1, message)  # from the end that workers take from
+            pipeline.execute()
+
+    def _key(self, queue: str, priority: int) -> str:
+        # kombu adds its prefix to the keys of some commands, and not to those of the ones above.
+        name = self._q_for_pri(queue, priority)  # type: ignore[no-untyped-call]
+        return f"{self.global_keyprefix}{name}"
 
     def repair(self, error: ResponseError) -> None:
         """If somebody has put a value of another type in the place of a queue, remove it: nothing else would."""

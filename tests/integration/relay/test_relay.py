@@ -12,9 +12,11 @@ import pytest
 import redis
 from celery import Celery
 
+from longshore.broker import upcoming
+from longshore.broker.coalescing import Coalescer
 from longshore.broker.publishing import publish
 from longshore.broker.relay import Relay
-from longshore.broker.tickets import parse_shard_ids
+from longshore.broker.tickets import Message, parse_shard_ids
 from longshore.broker.upcoming import MAX_PEEKED
 from longshore.shared.ledger.jobs.submission import tickets_of
 from longshore.shared.ledger.ledger import Ledger
@@ -240,3 +242,32 @@ def test_shards_that_were_lost_together_travel_alone(app: Celery, ledger: Ledger
         expire(ledger, job, shard)
     Relay(ledger, app).step()
     assert sorted(take_all(app)) == sorted([name] for name in names)
+
+
+def test_messages_that_lead_to_nothing_are_removed_from_a_long_queue(
+    ledger: Ledger, app: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upcoming, "MAX_MESSAGES", 4)
+    names = submit_published(app, ledger, *train_jobs(8))
+    relay = Relay(ledger, app)
+    assert relay.remove_stale_messages() == 0
+    for job, _ in names[:3]:
+        ledger.control.cancel(job)
+    assert relay.remove_stale_messages() == 3
+    assert [name for message in take_all(app) for name in message] == names[3:]
+
+
+def test_a_message_that_stands_for_others_is_not_stale(
+    ledger: Ledger, app: Celery, services: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upcoming, "MAX_MESSAGES", 0)
+    first, second = (new_job(1, batch_key="digits") for _ in range(2))
+    ledger.submissions.submit([first])
+    coalescer = Coalescer(app, services)
+    coalescer.publish(Message(tuple(tickets_of([first]))))
+    coalescer.close()
+    ledger.control.cancel(first.id)
+    # A worker that takes the message claims any shard with its batch key, such as those that were not published for it.
+    submit_published(app, ledger, second)
+    assert Relay(ledger, app).remove_stale_messages() == 0
+    assert take_all(app) == [[(first.id, 0)], [(second.id, 0)]]

@@ -68,6 +68,19 @@ class Maintenance:
             rows = conn.execute(statements.maintenance.WAITING_QUEUES, values).fetchall()
         return [(str(queue), int(priority)) for queue, priority in rows]
 
+    def still_queued(self, names: Sequence[tuple[int, UUID, int]]) -> set[int]:
+        """The numbers with which at least one shard is named that is queued.
+
+        :param names: a number, and the job and the index of a shard.
+        """
+        values = {
+            "numbers": [number for number, _, _ in names],
+            "jobs": [job for _, job, _ in names],
+            "shards": [shard for _, _, shard in names],
+        }
+        with self._database.connection() as conn:
+            return {int(number) for (number,) in conn.execute(statements.maintenance.STILL_QUEUED, values)}
+
     def lost(
         self,
         queue: str,

@@ -105,6 +105,7 @@ HOT: dict[str, Mapping[str, object]] = {
     "maintenance.UNPUBLISHED": {"grace": 5.0, "limit": 5000},
     "maintenance.NEXT_DUE": {},
     "maintenance.WAITING_QUEUES": {"grace": 5.0, "queues": ["cpu", "gpu"]},
+    "maintenance.STILL_QUEUED": {**MESSAGE, "numbers": [0, 1]},
     "maintenance.LOST": {**MESSAGE, "grace": 5.0, "queue": "cpu", "priority": 4, "all": False, "limit": 100},
     "models.RESOLVE_VERSION": ALIAS,
     "models.RESOLVE_ALIAS": ALIAS,

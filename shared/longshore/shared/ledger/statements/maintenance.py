@@ -41,6 +41,16 @@ WAITING_QUEUES: Final = """
     ) AS waiting
 """
 
+#: Of numbered names of shards, the numbers with which a queued shard is named. Each shard is looked up by itself.
+STILL_QUEUED: Final = """
+    SELECT DISTINCT number
+    FROM unnest(%(numbers)b::int[], %(jobs)b::uuid[], %(shards)b::int[]) AS named (number, job_id, index)
+    CROSS JOIN LATERAL (
+        SELECT FROM shards
+        WHERE shards.job_id = named.job_id AND shards.index = named.index AND state = 'queued' LIMIT 1
+    ) AS queued
+"""
+
 #: Unclaimed shards of one queue and priority whose messages are not in Redis, those published longest ago first.
 #:
 #: ``messages`` are the messages that workers take next, with one shard of each. Redis gives out messages in the order
