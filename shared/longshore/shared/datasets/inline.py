@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import pyarrow as pa
 
+from longshore.shared.datasets.bounds import TooLarge
 from longshore.shared.datasets.columns.arrays import FEATURES, TEXT, array_column
 from longshore.shared.datasets.columns.containers import plain
 from longshore.shared.datasets.columns.plain_types import plain_table
@@ -44,7 +45,10 @@ def to_table(rows: object) -> pa.Table:
     if times > 1:
         raise InvalidInput("data", f"{times} columns are called {repeated!r}")
     # Other metadata that packages add to a schema must not get into the ledger.
-    return plain_table(table.replace_schema_metadata(keep_index(table.schema).metadata or None))
+    try:
+        return plain_table(table.replace_schema_metadata(keep_index(table.schema).metadata or None))
+    except TooLarge as error:
+        raise InvalidInput("data", str(error)) from None
 
 
 def encode_block(table: pa.Table) -> bytes:

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from longshore.shared.datasets.columns.types import is_list, is_number
+from longshore.shared.datasets.bounds import check_batch
+from longshore.shared.datasets.columns.types import is_binary, is_list, is_number, is_text
 
 #: Decimals of 32 and 64 bits, which pyarrow has only since version 19.
 _NARROW_DECIMALS = frozenset({getattr(pa.lib, "Type_DECIMAL32", None), getattr(pa.lib, "Type_DECIMAL64", None)})
@@ -84,6 +85,7 @@ def to_plain(array: pa.Array) -> pa.Array:
     if isinstance(kind, pa.BaseExtensionType):
         return _without_extension(array)
     if kinds.is_run_end_encoded(kind):
+        check_batch("a run-end encoded column", len(array) * _largest(array.values))
         rows = np.arange(array.offset, array.offset + len(array))
         runs = np.searchsorted(np.asarray(array.run_ends), rows, side="right")
         return to_plain(array.values).take(pa.array(runs))
@@ -97,6 +99,16 @@ def to_plain(array: pa.Array) -> pa.Array:
         children = [to_plain(array.field(index)) for index in range(kind.num_fields)]
         return pa.StructArray.from_arrays(children, fields=list(target), mask=pc.is_null(array))
     return array.cast(target)
+
+
+def _largest(values: pa.Array) -> int:
+    """The size of the largest value in bytes; of nested values, that of all together."""
+    if is_binary(values.type) or is_text(values.type):
+        return int(pc.max(pc.binary_length(values)).as_py() or 0)
+    try:
+        return -(-int(values.type.bit_width) // 8)
+    except ValueError:  # values of this type have no common size
+        return int(values.nbytes)
 
 
 def _plain_field(field: pa.Field) -> pa.Field:

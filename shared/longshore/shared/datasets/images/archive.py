@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import IO, BinaryIO, cast
 
+from longshore.shared.datasets import bounds
 from longshore.shared.datasets.file_listing import IMAGES, describe_skipped
 from longshore.shared.datasets.files import open_bytes, reading
 from longshore.shared.datasets.images.rows import ImageFile, ImageSource, Reader
@@ -31,7 +32,13 @@ def open_image_archive(uri: str, listing: str | None) -> ImageSource:
     """
     with reading(uri), _opened(uri) as file:
         # If two members have the same name, the last one counts, as in unpacking.
-        members_by_name = {member.name: member for member in _scan(file)}
+        members_by_name: dict[str, ImageFile] = {}
+        for member in _scan(file):
+            members_by_name[member.name] = member
+            if len(members_by_name) > bounds.MAX_MEMBERS:
+                raise ValueError(
+                    f"it has more than {bounds.MAX_MEMBERS:,} files, the most that an archive may have; split it"
+                )
     visible = sorted(members_by_name.values(), key=lambda member: member.name.split("/"))
     members = [member for member in visible if member.name.lower().endswith(IMAGES)]
     skipped = [member.name for member in visible if not member.name.lower().endswith(IMAGES)]

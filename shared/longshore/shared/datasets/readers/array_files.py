@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from longshore.shared.datasets.bounds import check_row
+
 #: The kinds of ``numpy.dtype`` that are numbers: booleans, signed and unsigned integers, floats.
 NUMBERS = "biuf"
 
@@ -41,6 +43,11 @@ class ArrayHeader:
     def width(self) -> int:
         """How many numbers each row has."""
         return math.prod(self.shape[1:])
+
+    @property
+    def row_bytes(self) -> int:
+        """The size of a row."""
+        return self.width * self.dtype.itemsize
 
     @property
     def type(self) -> pa.DataType:
@@ -74,6 +81,7 @@ def read_header(file: Readable, size: int) -> ArrayHeader:
     header = ArrayHeader(dtype, tuple(map(int, shape)), bool(fortran), content.tell())
     if not shape or min(shape) < 0 or not header.width:
         raise ValueError(f"an array of shape {shape}; save rows with at least one value")
+    check_row("an array", header.row_bytes)
     missing = header.offset + header.rows * header.width * dtype.itemsize - size
     if missing > 0:
         raise ValueError(f"it ends {missing} bytes too early for an array of shape {shape}; it was cut off")

@@ -8,14 +8,15 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
+from longshore.shared.datasets.bounds import check_batch
 from longshore.shared.datasets.checks import check_request
 from longshore.shared.datasets.columns.plain_types import plain_batch, plain_schema
 from longshore.shared.datasets.files import open_arrow, reading
-from longshore.shared.datasets.readers.arrow_footer import MAGIC, batch_lengths
+from longshore.shared.datasets.readers.arrow_footer import MAGIC, batch_lengths, expanded_size
 from longshore.shared.datasets.rebatch import rebatch
 from longshore.shared.datasets.segments import Segment, cut
 from longshore.shared.errors import DataError
-from longshore.shared.store.address import public
+from longshore.shared.store.address import is_remote, public
 
 #: The first bytes of a Feather version 1 file.
 _OLD_FEATHER = b"FEA1"
@@ -72,16 +73,20 @@ class ArrowSource:
                 begin, end = self._borders[index : index + 2]
                 if begin >= segment.stop:
                     return
-                batch = self._batch(reader, columns, index)
+                batch = self._batch(file, reader, columns, index)
                 start = max(segment.start - begin, 0)
                 yield pa.Table.from_batches([batch.slice(start, min(segment.stop, end) - begin - start)])
 
-    def _batch(self, reader: pa.ipc.RecordBatchFileReader, columns: tuple[str, ...], index: int) -> pa.RecordBatch:
+    def _batch(
+        self, file: pa.NativeFile, reader: pa.ipc.RecordBatchFileReader, columns: tuple[str, ...], index: int
+    ) -> pa.RecordBatch:
         key = columns, index
         last = self._last
         if last is not None and last[0] == key:
             return last[1]
         self._last = None  # free its memory before the next batch is read
+        if not is_remote(self._uri):
+            check_batch(f"batch {index}", expanded_size(file, index))
         batch = reader.get_batch(index).select(list(columns))
         if batch.num_rows != self._borders[index + 1] - self._borders[index]:
             raise DataError(f"{public(self._uri)}: batch {index} changed its length after the file was opened")

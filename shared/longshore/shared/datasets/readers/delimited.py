@@ -10,6 +10,7 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.csv as pc
 
+from longshore.shared.datasets import bounds
 from longshore.shared.datasets.columns.number_texts import to_numbers
 from longshore.shared.datasets.files import open_bytes, reading
 from longshore.shared.datasets.readers.lines import Positions, first_piece, is_last, split_delimited
@@ -117,6 +118,11 @@ def _header(uri: str, file: BinaryIO) -> tuple[list[str], int]:
         raise DataError(f"{public(uri)} is UTF-16; save it as UTF-8")
     end = int(first.starts[1]) if first.rows > 1 else len(first.content)
     header = first.content[int(first.starts[0]) : end].removeprefix(_UTF8_BOM)
+    if header.count(b",") >= bounds.MAX_COLUMNS:
+        raise DataError(
+            f"{public(uri)}: the header has {header.count(b',') + 1:,} columns, and at most {bounds.MAX_COLUMNS:,} are "
+            "read; check that the file is CSV, or write lists to Parquet"
+        )
     names = [str(name) for name in pc.read_csv(pa.BufferReader(header), parse_options=_PARSE).column_names]
     repeated, times = Counter(names).most_common(1)[0]
     if times > 1:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from longshore.shared.datasets.access.local import readable_path
+from longshore.shared.datasets.bounds import rows_at_once
 from longshore.shared.datasets.checks import check_request
 from longshore.shared.datasets.files import open_bytes, reading
 from longshore.shared.datasets.segments import Segment, cut
@@ -48,8 +49,9 @@ class Hdf5Source:
         with reading(self._uri), _open(self._uri) as datasets:
             if _schema(datasets) != self.schema or next(iter(datasets.values())).rows != self.rows:
                 raise DataError(f"{public(self._uri)} was replaced while it was read")
-            for start in range(segment.start, segment.stop, batch_rows):
-                stop = min(start + batch_rows, segment.stop)
+            step = rows_at_once(batch_rows, sum(datasets[name].row_bytes for name in columns))
+            for start in range(segment.start, segment.stop, step):
+                stop = min(start + step, segment.stop)
                 arrays = [datasets[name].read(start, stop) for name in columns]
                 # If a file is cut off, HDF5 silently returns zeros.
                 if self._size() < size:

@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from longshore.shared.datasets import bounds
+from longshore.shared.datasets.bounds import check_row
 from longshore.shared.datasets.columns.arrays import array_column
 from longshore.shared.datasets.readers.array_files import NUMBERS, column_type
 
 #: The most rows of a file. A damaged or hostile file can claim any number without storing them.
 MAX_ROWS = 2**31 - 1
-#: The largest row of a column, for the same reason.
-MAX_ROW_BYTES = 256 << 20
 
 
 class Dataset(Protocol):
@@ -46,6 +46,11 @@ class Hdf5Column:
     @property
     def rows(self) -> int:
         return self.dataset.shape[0]
+
+    @property
+    def row_bytes(self) -> int:
+        """The size of a row; of a text of variable length, that of its address."""
+        return math.prod(self.dataset.shape[1:]) * self.dataset.dtype.itemsize
 
     def read(self, start: int, stop: int) -> pa.Array:
         """Rows ``start`` (inclusive) to ``stop`` (exclusive).
@@ -104,15 +109,20 @@ def _column(name: str, dataset: h5py.Dataset) -> Hdf5Column:
     if dataset.external or dataset.is_virtual:
         raise ValueError(f"dataset {name!r} is stored in other files; copy its values into this file")
     shape, dtype = dataset.shape, dataset.dtype
+    check_row(f"dataset {name!r}", math.prod(shape[1:]) * dtype.itemsize)
+    if dataset.chunks is not None and math.prod(dataset.chunks) * dtype.itemsize > bounds.MAX_ROW_BYTES:
+        # A compressed chunk is decompressed as a whole.
+        raise ValueError(
+            f"dataset {name!r} has chunks of shape {dataset.chunks}, and at most {bounds.MAX_ROW_BYTES:,} bytes of one "
+            "are read; write it with smaller chunks"
+        )
     if h5py.check_string_dtype(dtype) is not None and len(shape) == 1:
         return Hdf5Column(name, dataset, pa.string())
     if dtype.kind not in NUMBERS or dtype.shape:
         content = "lists of different lengths or references" if dtype.kind == "O" else str(dtype)
         raise ValueError(f"dataset {name!r} has {content}, shape {shape}; store numbers, or one text per row")
-    if not math.prod(shape[1:]) or math.prod(shape[1:]) * dtype.itemsize > MAX_ROW_BYTES:
-        raise ValueError(
-            f"dataset {name!r} has shape {shape}; a row must have at least one value and at most {MAX_ROW_BYTES} bytes"
-        )
+    if not math.prod(shape[1:]):
+        raise ValueError(f"dataset {name!r} has shape {shape}; a row must have at least one value")
     return Hdf5Column(name, dataset, column_type(dtype, shape))
 
 

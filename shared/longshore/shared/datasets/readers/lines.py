@@ -10,10 +10,10 @@ from typing import BinaryIO, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from longshore.shared.datasets import bounds
+
 #: How much is read at a time.
 BLOCK_BYTES = 4 << 20
-#: The longest row. Beyond it, an unclosed quote is more likely than a longer row.
-MAX_ROW_BYTES = 256 << 20
 
 Positions: TypeAlias = npt.NDArray[np.int64]
 Octets: TypeAlias = npt.NDArray[np.uint8]
@@ -73,8 +73,11 @@ def read_pieces(
         offset, rest = offset + end, content[end:]
         # If no row ended, double the amount, so that a long row is not scanned again and again.
         ahead = block if end else max(block, len(rest))
-        if len(rest) > MAX_ROW_BYTES:
-            raise ValueError(f"the row at byte {offset} does not end; check for a quote that is not closed")
+        if len(rest) > bounds.MAX_ROW_BYTES:
+            raise ValueError(
+                f"the row at byte {offset} does not end within {bounds.MAX_ROW_BYTES:,} bytes, the most that a row may "
+                "have; check for a quote that is not closed"
+            )
 
 
 def first_piece(file: BinaryIO, offset: int, split: Splitter) -> Piece | None:

@@ -9,6 +9,7 @@ from functools import partial
 
 import pyarrow as pa
 
+from longshore.shared.datasets.bounds import rows_at_once
 from longshore.shared.datasets.checks import check_request
 from longshore.shared.datasets.columns.arrays import FEATURES, array_column
 from longshore.shared.datasets.files import open_arrow, open_bytes, reading
@@ -46,8 +47,9 @@ class ArraySource:
     ) -> Iterator[pa.RecordBatch]:
         check_request(self._uri, self.schema, self.rows, segment, columns)
         with reading(self._uri), self._open(columns) as files:
-            for start in range(segment.start, segment.stop, batch_rows):
-                stop = min(start + batch_rows, segment.stop)
+            step = rows_at_once(batch_rows, sum(self._headers[name].row_bytes for name in columns))
+            for start in range(segment.start, segment.stop, step):
+                stop = min(start + step, segment.stop)
                 arrays = [
                     array_column(read_rows(file, self._headers[name], start, stop))
                     for name, file in zip(columns, files, strict=True)

@@ -142,7 +142,7 @@ def nothing(file: h5py.File) -> None:
         (nested_texts, "one text per row"),
         (lengths, "different lengths: 'g/y' 4, 'x' 3"),
         (claims, "claims 1000000000000000 rows"),
-        (wide, "at most 268435456 bytes"),
+        (wide, "at most 268,435,456 are read"),
         (nothing, "no datasets with rows"),
     ],
 )
