@@ -169,17 +169,18 @@ def states_of(ledger: Ledger, job: UUID) -> list[str]:
     return [shard.state.value for shard in ledger.queries.shards(job)]
 
 
+def is_held_up(ledger: Ledger, waiting: int = 1) -> bool:
+    """Whether so many connections to the ledger's database wait for another's lock."""
+    with ledger.database.connection() as conn:
+        found = conn.execute(
+            "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return found.rowcount >= waiting
+
+
 def wait_for_lock(ledger: Ledger, waiting: int = 1) -> None:
     """Until so many connections to the ledger's database wait for another's lock."""
-
-    def held_up() -> bool:
-        with ledger.database.connection() as conn:
-            found = conn.execute(
-                "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
-            return found.rowcount >= waiting
-
-    wait_until(held_up, "a wait for a lock")
+    wait_until(lambda: is_held_up(ledger, waiting), "a wait for a lock")
 
 
 @contextmanager

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import psycopg
 import pytest
+from psycopg import sql
 
 from longshore.shared.errors import InvalidInput, ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.migrate import migrate, newest_revision, pending_changes
 from longshore.shared.settings import Settings
-from tests.integration.support import new_job, together
+from tests.integration.support import is_held_up, new_job, together
+from tests.waiting import TIMEOUT_S, wait_until
+
+#: The newest migration beside which nobody of the release before can work.
+LAST_RENAME = "0009"
 
 
 def test_migrating_makes_the_tables_and_again_changes_nothing(fresh: Settings) -> None:
@@ -55,3 +64,35 @@ def test_a_url_that_is_none_is_refused_without_repeating_it() -> None:
     with pytest.raises(InvalidInput, match="database_url") as caught:
         Ledger("postgres//longshore:hunter2@somewhere")
     assert "hunter2" not in str(caught.value)
+
+
+def steps() -> list[tuple[str, str]]:
+    """The migrations that run beside the workers of the release before: each with the revision that it starts from."""
+    revisions = [f"{number:04}" for number in range(int(LAST_RENAME), int(newest_revision()) + 1)]
+    return list(pairwise(revisions))
+
+
+@pytest.mark.parametrize(("before", "revision"), steps())
+def test_a_migration_that_waits_for_a_frozen_worker_keeps_no_other_waiting(
+    fresh: Settings, before: str, revision: str
+) -> None:
+    migrate(fresh.database_url, before)
+    tables = sql.SQL(", ").join(sql.Identifier(name) for name in ("jobs", "shards", "workers", "results", "inputs"))
+    write = sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(tables)
+    with (
+        psycopg.connect(fresh.database_url) as frozen,
+        psycopg.connect(fresh.database_url) as other,
+        Ledger(fresh.database_url) as ledger,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        frozen.execute(write)
+        migration = pool.submit(migrate, fresh.database_url, revision)
+        try:
+            wait_until(lambda: migration.done() or is_held_up(ledger), "a wait for a lock, or the end")
+            # Longer than the migration waits at a time.
+            other.execute("SET LOCAL lock_timeout = '10s'")
+            other.execute(write)
+            other.commit()
+        finally:
+            frozen.rollback()
+        assert migration.result(TIMEOUT_S) == revision

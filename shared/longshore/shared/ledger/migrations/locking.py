@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import Final, Literal
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,9 +16,12 @@ LOCK_TIMEOUT_S: Final = 2.0
 RETRY_INTERVAL_S: Final = 1.0
 
 
-def lock_tables(*tables: str) -> None:
+def lock_tables(*tables: str, mode: Literal["ACCESS EXCLUSIVE", "SHARE"] = "ACCESS EXCLUSIVE") -> None:
     """Take every lock first, in the order in which attempts take them, and never keep others waiting for long.
 
+    Whoever waits for a lock keeps all others waiting, too: a worker that is frozen while it writes would stop them all.
+
+    :param mode: ``SHARE`` is enough to make an index; others can still read.
     :raises ServiceUnavailable: the tables are in use all the time.
     """
     connection = op.get_bind()
@@ -26,7 +29,7 @@ def lock_tables(*tables: str) -> None:
         try:
             with connection.begin_nested():
                 connection.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'"))
-                connection.execute(sa.text(f"LOCK TABLE {', '.join(tables)}"))
+                connection.execute(sa.text(f"LOCK TABLE {', '.join(tables)} IN {mode} MODE"))
             return
         except sa.exc.OperationalError as error:
             if not isinstance(error.orig, LockNotAvailable | DeadlockDetected):

@@ -10,6 +10,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from longshore.shared.ledger.migrations.locking import lock_tables
+
 revision = "0010"
 down_revision = "0009"
 branch_labels = None
@@ -17,6 +19,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    lock_tables("shards")
     op.create_index(
         "shards_published_idx",
         "shards",
@@ -33,6 +36,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    lock_tables("shards")
     op.create_index(
         "shards_queued_idx", "shards", ["queue", "published_at"], postgresql_where=sa.text("state = 'queued'")
     )

@@ -19,6 +19,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    lock_tables("jobs", mode="SHARE")
     op.create_table(
         "producer_limits",
         sa.Column("producer", sa.Text, nullable=False),
