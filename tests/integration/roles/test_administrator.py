@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -21,7 +22,8 @@ from longshore.shared.ledger.roles.rights import Role
 from longshore.shared.ledger.roles.script import render
 from longshore.shared.settings import Settings
 from tests.integration.logins import PASSWORD, login_url
-from tests.integration.support import empty_database, new_job
+from tests.integration.support import empty_database, new_job, rows_of, run, submit, wait_for_lock
+from tests.waiting import TIMEOUT_S
 
 
 @pytest.fixture
@@ -107,6 +109,44 @@ def test_who_may_not_make_them_is_told_what_to_do(owned: Settings, prefix: str, 
     other = f"{prefix}x"
     with pytest.raises(ServiceUnavailable, match=r"user with CREATEROLE .* `longshore migrate --roles --print`"):
         install_roles(login_url(owned.database_url, f"{prefix}_app"), prefix=other)
+
+
+def test_a_worker_made_before_row_security_goes_on_writing(services: Settings, prefix: str) -> None:
+    worker = Login(f"{prefix}_work", PASSWORD, (Role.WORKER,))
+    with empty_database(services) as settings:
+        migrate(settings.database_url)
+        install_roles(settings.database_url, prefix=prefix, logins=[worker])
+        install_roles(settings.database_url, prefix=prefix, row_security=True)
+        with Ledger(settings.database_url) as producer, Ledger(login_url(settings.database_url, worker.name)) as ledger:
+            job = producer.submissions.submit([new_job(2)])[0]
+            run(ledger, job)
+            assert rows_of(producer, job) == [0, 1]
+
+
+def test_roles_are_made_beside_a_frozen_worker_without_stopping_the_others(services: Settings, prefix: str) -> None:
+    with (
+        empty_database(services) as settings,
+        Ledger(settings.database_url) as ledger,
+        psycopg.connect(settings.database_url) as frozen,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        migrate(settings.database_url)
+        job = submit(ledger, 1)
+        frozen.execute("LOCK TABLE shards IN ROW EXCLUSIVE MODE")
+        made = pool.submit(install_roles, settings.database_url, prefix=prefix, row_security=True)
+        try:
+            wait_for_lock(ledger)
+            with psycopg.connect(settings.database_url) as conn:
+                # Longer than the change waits at a time.
+                conn.execute("SET LOCAL lock_timeout = '10s'")
+                conn.execute("UPDATE shards SET rows_done = 0 WHERE job_id = %s", [job])
+        finally:
+            frozen.rollback()
+        made.result(TIMEOUT_S)
+        with ledger.database.connection() as conn:
+            installed = find_roles(conn)
+        assert installed is not None
+        assert installed.row_security
 
 
 @pytest.mark.parametrize("name", ["", "Upper", "a b", 'x"; DROP TABLE jobs', "1st", "a" * 41])

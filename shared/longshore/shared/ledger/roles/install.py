@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import LiteralString
 
 import psycopg
 from psycopg import sql
-from psycopg.errors import InsufficientPrivilege
+from psycopg.errors import DeadlockDetected, InsufficientPrivilege, LockNotAvailable
 
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.locks import MIGRATION_LOCK
+from longshore.shared.ledger.migrations.locking import LOCK_ATTEMPTS, LOCK_TIMEOUT_S, RETRY_INTERVAL_S
+from longshore.shared.ledger.postgres.connection import LedgerConnection
 from longshore.shared.ledger.roles.rights import Role
-from longshore.shared.ledger.roles.script import PREFIX, check_name, grant_rights, make_roles, open_database, role_name
+from longshore.shared.ledger.roles.script import (
+    PREFIX,
+    bypass_policies,
+    check_name,
+    grant_rights,
+    make_roles,
+    open_database,
+    role_name,
+)
 
 
 @dataclass(frozen=True)
@@ -59,19 +70,12 @@ def install_roles(
     check_name("--role-prefix", prefix)
     for login in logins:
         check_name("--login", login.name)
+
     database = Database(database_url, "longshore roles")
-    with database.own_connection() as conn, conn.transaction():
-        conn.execute(statements.sessions.LOCK_TRANSACTION, {"key": MIGRATION_LOCK})
+
+    def change(conn: LedgerConnection) -> None:
         try:
-            _execute(conn, *make_roles(prefix))
-            before = find_roles(conn)
-            _execute(conn, *open_database(prefix, revoke_public=revoke_public))
-            if conn.execute(statements.roles.READ_ROLES).fetchone() is not None:
-                _execute(conn, *grant_rights(prefix, row_security=row_security))
-            if row_security is None:
-                row_security = before is not None and before.row_security
-            for login in logins:
-                _make_login(conn, login, prefix, row_security=row_security)
+            make(conn)
         except InsufficientPrivilege as error:
             raise ServiceUnavailable(
                 f"Postgres at {database.address}: {str(error).splitlines()[0]}; run this as a superuser or as a user "
@@ -79,14 +83,29 @@ def install_roles(
                 "`longshore migrate --roles --print`"
             ) from None
 
+    def make(conn: LedgerConnection) -> None:
+        _execute(conn, *make_roles(prefix))
+        before = find_roles(conn)
+        _execute(conn, *open_database(prefix, revoke_public=revoke_public))
+        if conn.execute(statements.roles.READ_ROLES).fetchone() is not None:
+            _execute(conn, *grant_rights(prefix, row_security=row_security))
+        for login in logins:
+            _make_login(conn, login, prefix)
+        if row_security or (row_security is None and before is not None and before.row_security):
+            _execute(conn, bypass_policies(prefix))
+
+    _change(database, change)
+
 
 def refresh_roles(database_url: str) -> None:
     """Give the roles their rights on what a migration has added. Does nothing if the database has no roles."""
-    with Database(database_url, "longshore roles").own_connection() as conn, conn.transaction():
-        conn.execute(statements.sessions.LOCK_TRANSACTION, {"key": MIGRATION_LOCK})
+
+    def change(conn: LedgerConnection) -> None:
         installed = find_roles(conn)
         if installed is not None:
             _execute(conn, *grant_rights(installed.prefix, row_security=installed.row_security or None))
+
+    _change(Database(database_url, "longshore roles"), change)
 
 
 def find_roles(conn: Connection) -> Installed | None:
@@ -102,13 +121,31 @@ def find_roles(conn: Connection) -> Installed | None:
     return Installed(prefix, bool(row[1]))
 
 
+def _change(database: Database, change: Callable[[LedgerConnection], None]) -> None:
+    """Change roles and tables in one transaction, and never keep others waiting for long: tables are locked for it.
+
+    :raises ServiceUnavailable: the tables are in use all the time.
+    """
+    with database.own_connection() as conn:
+        for _ in range(LOCK_ATTEMPTS):
+            try:
+                with conn.transaction():
+                    conn.execute(statements.sessions.LOCK_TRANSACTION, {"key": MIGRATION_LOCK})
+                    conn.execute(statements.sessions.LIMIT_WAITING, {"lock": f"{LOCK_TIMEOUT_S}s", "step": "0"})
+                    change(conn)
+                return
+            except (LockNotAvailable, DeadlockDetected):
+                time.sleep(RETRY_INTERVAL_S)
+    raise ServiceUnavailable("Postgres: the tables are in use all the time; stop the workers, and run this again")
+
+
 def _execute(conn: Connection, *steps: str) -> None:
     for step in steps:
         # The steps hold names that were checked, and no values.
         conn.execute(step)
 
 
-def _make_login(conn: psycopg.Connection[tuple[object, ...]], login: Login, prefix: str, *, row_security: bool) -> None:
+def _make_login(conn: psycopg.Connection[tuple[object, ...]], login: Login, prefix: str) -> None:
     def run(statement: LiteralString, **names: sql.Composable) -> None:
         conn.execute(sql.SQL(statement).format(login=sql.Identifier(login.name), **names))
 
@@ -119,5 +156,3 @@ def _make_login(conn: psycopg.Connection[tuple[object, ...]], login: Login, pref
     run(statements.roles.SET_PASSWORD, verifier=sql.Literal(verifier))
     for role in login.roles:
         run(statements.roles.GRANT_ROLE, role=sql.Identifier(role_name(role, prefix)))
-    if row_security and Role.WORKER in login.roles:
-        run(statements.roles.BYPASS_POLICIES)

@@ -82,12 +82,18 @@ def grant_rights(prefix: str = PREFIX, *, row_security: bool | None = None) -> I
             yield sql.DISABLE_POLICIES.format(table=table)
 
 
+def bypass_policies(prefix: str = PREFIX) -> str:
+    """Lets the logins of workers write into tables with policies. Only a superuser may, unless all can already."""
+    return statements.roles.BYPASS_POLICIES.format(worker=role_name(Role.WORKER, prefix))
+
+
 def render(prefix: str = PREFIX, *, row_security: bool | None = None, revoke_public: bool = False) -> str:
     """The whole script, for ``psql``."""
     steps = [
         *make_roles(prefix),
         *open_database(prefix, revoke_public=revoke_public),
         *grant_rights(prefix, row_security=row_security),
+        *([bypass_policies(prefix)] if row_security else []),
     ]
     return "\n".join(["BEGIN;", *(f"{step.strip()};" for step in steps), "COMMIT;", ""])
 

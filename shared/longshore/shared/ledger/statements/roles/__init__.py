@@ -108,8 +108,16 @@ END $do$"""
 FIND_ROLE: Final = "SELECT FROM pg_roles WHERE rolname = %(role)s"
 CREATE_LOGIN: Final = "CREATE ROLE {login} LOGIN"
 SET_PASSWORD: Final = "ALTER ROLE {login} LOGIN PASSWORD {verifier}"
-#: A table with policies takes no COPY but from who bypasses them.
-BYPASS_POLICIES: Final = "ALTER ROLE {login} BYPASSRLS"
+#: A table with policies takes no COPY but from who bypasses them: the logins of workers, whenever they were made.
+BYPASS_POLICIES: Final = """
+DO $do$ DECLARE item record; BEGIN
+    FOR item IN
+        SELECT rolname FROM pg_roles
+        WHERE rolcanlogin AND NOT rolbypassrls AND NOT rolsuper AND pg_has_role(oid, '{worker}', 'USAGE')
+    LOOP
+        EXECUTE format('ALTER ROLE %I BYPASSRLS', item.rolname);
+    END LOOP;
+END $do$"""
 GRANT_ROLE: Final = "GRANT {role} TO {login}"
 
 #: Who owns the tables, and whether policies are in force; no row: there are no tables.
