@@ -15,6 +15,7 @@ from longshore.shared.ledger.migrate import migrate
 from longshore.shared.ledger.roles.rights import RIGHTS, Role
 from longshore.shared.ledger.tables import metadata
 from longshore.shared.settings import Settings
+from tests.integration.explained import COPY_IN, explained
 from tests.integration.logins import as_role, make_logins
 from tests.integration.support import empty_database
 
@@ -93,7 +94,6 @@ LEFT_OUT = {
     "cancel_retry.TICKET_COLUMNS": "a part of statements",
 }
 _QUERY = re.compile(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b")
-_COPY_IN = re.compile(r"\s*COPY (?P<table>\w+) \((?P<columns>[^)]*)\)\s+FROM STDIN")
 
 
 def every_query() -> dict[str, str]:
@@ -104,7 +104,7 @@ def every_query() -> dict[str, str]:
             for constant, value in vars(loaded).items():
                 name = f"{module}.{constant}"
                 is_query = isinstance(value, str) and constant.isupper() and not constant.startswith("_")
-                if is_query and not {module, name} & LEFT_OUT.keys() and (_QUERY.match(value) or _COPY_IN.match(value)):
+                if is_query and not {module, name} & LEFT_OUT.keys() and (_QUERY.match(value) or COPY_IN.match(value)):
                     texts[name] = value
     return texts
 
@@ -120,24 +120,6 @@ def database(services: Settings) -> Iterator[Settings]:
         migrate(settings.database_url)
         make_logins(settings.database_url)
         yield settings
-
-
-def explained(text: str) -> str:
-    """A statement for EXPLAIN, which checks all rights and executes nothing; parameters become $1."""
-    if copy := _COPY_IN.match(text):
-        columns = copy["columns"]
-        text = f"INSERT INTO {copy['table']} ({columns}) VALUES ({', '.join('NULL' for _ in columns.split(','))})"
-    text = text.replace("{name}", "results").replace("{table}", "results").replace("{default}", "results")
-    text = re.sub(r"(?<!%)%s", "NULL", text)
-    numbers: dict[str, int] = {}
-
-    def parameter(found: re.Match[str]) -> str:
-        number = numbers.setdefault(found[1], len(numbers) + 1)
-        # Postgres cannot tell the type of this one.
-        return f"${number}::bigint" if found[1] == "epochs" else f"${number}"
-
-    text = re.sub(r"%\((\w+)\)[sbt]", parameter, text)
-    return f"EXPLAIN (GENERIC_PLAN) {text.replace('%%', '%')}"
 
 
 @pytest.mark.parametrize("role", ALL)
