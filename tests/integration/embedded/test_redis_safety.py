@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from longshore.broker import embedded
+from longshore.broker.embedded.services.redis_binaries import find_program
 from longshore.shared.settings import load_settings
 
 #: Commands that read or write files, load code, change settings or end the server.
@@ -33,6 +34,14 @@ FORBIDDEN = (
     "MIGRATE 127.0.0.1 1 key 0 1",
     "FAILOVER",
 )
+
+
+@pytest.fixture(autouse=True, params=["of the system", "of the wheel"])
+def _server(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server that is started: a system may have none, and then it is the one in the wheel."""
+    if request.param == "of the wheel":
+        (tmp_path / "valkey-server").symlink_to(find_program("", ()))
+        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
 
 
 @pytest.fixture

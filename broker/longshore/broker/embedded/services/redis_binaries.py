@@ -62,8 +62,12 @@ def runnable_by(program: Path, home: Home, account: Account | None) -> Path:
 
     :raises HomeError: it cannot be copied.
     """
-    if account is None or account.closed_folder(program.resolve()) is None:
+    if account is None:
         return program
+    target = program.resolve()
+    if account.closed_folder(target) is None:
+        # The link to it may be where the account cannot follow it.
+        return program if account.closed_folder(program.absolute().parent) is None else target
     version = ".".join(map(str, program_version(program)))
     copy = home.path / f"{_COPIES}{version}"
     with home_errors(copy):
