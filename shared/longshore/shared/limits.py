@@ -1,4 +1,4 @@
-"""The sizes that a submission may have. What is larger is refused at once, with the limit."""
+"""The sizes that a submission and its results may have. What is larger is refused at once, with the limit."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from longshore.shared.errors import InvalidInput
 MAX_PRODUCER_CHARS: Final = 200
 #: Bytes of a job's options as JSON.
 MAX_SPEC_BYTES: Final = 1 << 20
-#: Shards of a job when it is submitted.
+#: Shards of a job, at its submission or from the planning of its input.
 MAX_SHARDS: Final = 1_000_000
 #: Bytes of the rows that are passed in memory with one request.
 MAX_INLINE_BYTES: Final = 1 << 30
+#: Bytes of one row's result as JSON, in the table ``results``. Postgres holds no value of more than 256 MiB.
+MAX_RESULT_BYTES: Final = 64 << 20
 
 
 def check_producer(name: str) -> str:
@@ -29,6 +31,11 @@ def check_job(spec: str, shards: int) -> None:
         raise InvalidInput(
             "options", f"{len(spec):,} bytes as JSON, and at most {MAX_SPEC_BYTES:,} are stored; name fewer columns"
         )
+    check_shards(shards)
+
+
+def check_shards(shards: int) -> None:
+    """:raises InvalidInput: a job has too many shards."""
     if shards > MAX_SHARDS:
         raise InvalidInput("rows_per_shard", f"makes {shards:,} shards, and a job has at most {MAX_SHARDS:,}")
 

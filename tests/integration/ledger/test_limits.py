@@ -16,7 +16,7 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import NewShard
 from longshore.shared.settings import load_settings
 from longshore.shared.store.store import Store
-from tests.integration.support import new_job
+from tests.integration.support import claim, new_job
 
 
 def test_a_producer_s_name_is_limited() -> None:
@@ -45,6 +45,18 @@ def test_options_and_shards_are_limited(ledger: Ledger, monkeypatch: pytest.Monk
     with pytest.raises(InvalidInput, match="rows_per_shard: makes 3 shards, and a job has at most 2"):
         ledger.submissions.submit([new_job(1, 1, 1)])
     assert ledger.queries.jobs() == []
+
+
+def test_the_shards_of_a_plan_are_limited(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    [job] = ledger.submissions.submit([new_job()])
+    planning = claim(ledger, job)
+    monkeypatch.setattr(limits, "MAX_SHARDS", 2)
+    shards = [NewShard(action="infer", start=row, stop=row + 1) for row in range(3)]
+    with pytest.raises(InvalidInput, match="rows_per_shard: makes 3 shards, and a job has at most 2"):
+        ledger.attempts.plan(planning, shards, 3)
+    assert len(ledger.queries.shards(job)) == 1
+    ledger.attempts.plan(planning, shards[:2], 2)
+    assert len(ledger.queries.shards(job)) == 3
 
 
 def test_rows_in_memory_are_limited(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:

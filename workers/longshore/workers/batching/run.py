@@ -21,6 +21,7 @@ from longshore.shared.vocabulary import Action
 from longshore.workers.context import WorkerContext
 from longshore.workers.inference.batch_runner import BatchRunner
 from longshore.workers.inference.heads import make_heads
+from longshore.workers.inference.sinks import storable
 from longshore.workers.inputs.reading import window_rows
 from longshore.workers.process.heartbeat import Heartbeat
 from longshore.workers.runtimes.base import Runtime
@@ -114,13 +115,14 @@ def _windows(tables: Sequence[pa.Table], rows: int) -> Sequence[pa.RecordBatch]:
 def commit_batch(ledger: Ledger, computed: ComputedBatch) -> None:
     """Commit shards in one transaction, without those that were lost meanwhile."""
     claims = computed.claims
-    outputs = pa.concat_arrays([json_texts(each) for each, _ in computed.windows])
+    outputs, too_large = storable(pa.concat_arrays([json_texts(each) for each, _ in computed.windows]))
     starts = np.cumsum([0, *(len(each) for each, _ in computed.windows)])
     errors = {
         int(start) + row: reason
         for start, (_, window_errors) in zip(starts, computed.windows, strict=False)
         for row, reason in window_errors.items()
     }
+    errors |= too_large
     offsets = np.cumsum([0, *computed.counts])
     notes = {(claim.job_id, claim.shard): each for claim, each in zip(claims, computed.notes, strict=True)}
     #: Each claim with the indexes of its rows among all rows.

@@ -60,7 +60,8 @@ def _compute(context: WorkerContext, claim: Claim, spec: InferSpec, beat: Heartb
             # If no rows go to the table, no transaction stays open while the file is written.
             writer = stack.enter_context(context.ledger.attempts.writing(claim)) if spec.in_table else None
             sinks: list[Sink] = [sink, errors]
-            shard.run(sinks if writer is None else [*sinks, TableSink(claim, writer)])
+            # The table first: a result that is too large for it is an error of its row, and in no file.
+            shard.run(sinks if writer is None else [TableSink(claim, writer), *sinks])
             output_file = sink.finish()
             beat.check()
             if writer is None:

@@ -36,7 +36,7 @@ class FileSink:
         )
         outputs = window.outputs
         if window.errors:
-            valid = outputs.is_valid()
+            valid = window.valid
             rows, outputs = rows.filter(valid), outputs.filter(valid)
         if not len(outputs):
             return

@@ -8,7 +8,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from longshore.shared import limits
 from longshore.shared.datasets.outputs.json_text import json_texts
 from longshore.shared.ledger.records import Claim
 from longshore.shared.ledger.shards.copy_rows import result_lines
@@ -23,10 +25,31 @@ class ComputedWindow:
     rows: npt.NDArray[np.int64]
     #: The rows as they were read, ``(n,)``.
     inputs: pa.RecordBatch
-    #: A struct for each row, ``(n,)``; null exactly if the row has an error.
+    #: A struct for each row, ``(n,)``; null if the computation of the row has failed.
     outputs: pa.StructArray
-    #: Why a row has no output, by its index in the window.
+    #: Why a row has no output, by its index in the window. A sink can add errors for those after it.
     errors: dict[int, str]
+
+    @property
+    def valid(self) -> pa.BooleanArray:
+        """Whether each row has no error, ``(n,)``."""
+        valid = np.ones(len(self.rows), bool)
+        valid[list(self.errors)] = False
+        return pa.array(valid)
+
+
+def storable(texts: pa.LargeStringArray) -> tuple[pa.LargeStringArray, dict[int, str]]:
+    """Results as JSON, ``(n,)``, with null for each that is too large to be stored; and the errors of these rows."""
+    if texts.nbytes <= limits.MAX_RESULT_BYTES:
+        return texts, {}
+    sizes = pc.binary_length(texts)
+    too_large = pc.fill_null(pc.greater(sizes, limits.MAX_RESULT_BYTES), False)
+    remedy = f"and at most {limits.MAX_RESULT_BYTES:,} are stored; write the results to files with output"
+    errors = {
+        row: f"its result has {sizes[row].as_py():,} bytes as JSON, {remedy}"
+        for row in np.flatnonzero(too_large.to_numpy(zero_copy_only=False)).tolist()
+    }
+    return pc.if_else(too_large, None, texts) if errors else texts, errors
 
 
 class Sink(Protocol):
@@ -37,7 +60,7 @@ class Sink(Protocol):
 
 
 class TableSink:
-    """Writes to the table ``results``."""
+    """Writes to the table ``results``. Other sinks come after it: a result that is too large becomes an error."""
 
     def __init__(self, claim: Claim, writer: AttemptWriter) -> None:
         self._claim = claim
@@ -46,9 +69,10 @@ class TableSink:
     def take(self, window: ComputedWindow) -> None:
         """Write the rows that have outputs."""
         rows = pa.array(window.rows)
-        outputs = json_texts(window.outputs)
+        outputs, too_large = storable(json_texts(window.outputs))
+        window.errors.update(too_large)
         if window.errors:
-            valid = outputs.is_valid()
+            valid = window.valid
             rows, outputs = rows.filter(valid), outputs.filter(valid)
         if len(rows):
             self._writer.results(result_lines(self._claim.job_id, rows, outputs))

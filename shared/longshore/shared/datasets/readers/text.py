@@ -11,6 +11,7 @@ from typing import Protocol, TypeAlias
 
 import pyarrow as pa
 
+from longshore.shared.datasets import segments
 from longshore.shared.datasets.columns.json_values import is_json
 from longshore.shared.datasets.columns.number_texts import to_numbers
 from longshore.shared.datasets.columns.types import type_name
@@ -18,9 +19,9 @@ from longshore.shared.datasets.files import one_line, open_bytes, reading
 from longshore.shared.datasets.readers.json_objects import json_fits
 from longshore.shared.datasets.readers.lines import Piece, Positions, check_borders, first_piece, read_pieces
 from longshore.shared.datasets.rebatch import rebatch
-from longshore.shared.datasets.segments import MIN_ROWS_PER_SHARD, Segment, choose_rows_per_shard
+from longshore.shared.datasets.segments import MAX_ROWS_PER_SHARD, MIN_ROWS_PER_SHARD, Segment, choose_rows_per_shard
 from longshore.shared.datasets.uses import ColumnUses
-from longshore.shared.errors import DataError
+from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.specs.validation import shorten
 from longshore.shared.store.address import public
 
@@ -90,7 +91,9 @@ class TextSource:
 
     def segments(self, rows_per_shard: int | None) -> list[Segment]:
         step = MIN_ROWS_PER_SHARD if rows_per_shard is None else rows_per_shard
-        rows, end, marks = self._scan(step)
+        # At the smallest step, those of larger shards are picked from the marks later.
+        coarser = MAX_ROWS_PER_SHARD // step if rows_per_shard is None else 1
+        rows, end, marks = self._scan(step, segments.MAX_SHARDS * coarser)
         if rows_per_shard is None:
             every = -(-choose_rows_per_shard(rows) // step)
             marks = marks[::every]
@@ -111,14 +114,19 @@ class TextSource:
         with reading(self.uri):
             yield from rebatch(self._tables(segment, columns, strict), batch_rows)
 
-    def _scan(self, step: int) -> tuple[int, int, list[tuple[int, int]]]:
-        """The number of rows, the offset after the last one, and (row, offset) of every ``step``-th row."""
+    def _scan(self, step: int, most: int) -> tuple[int, int, list[tuple[int, int]]]:
+        """The number of rows, the offset after the last one, and (row, offset) of every ``step``-th row.
+
+        :raises InvalidInput: these are more than ``most``.
+        """
         rows, end = 0, self.begin
         marks: list[tuple[int, int]] = []
         with reading(self.uri), open_bytes(self.uri) as file:
             for piece in read_pieces(file, self.begin, None, self.format.split):
                 for row in range(-rows % step, piece.rows, step):
                     marks.append((rows + row, piece.offset + int(piece.starts[row])))
+                if len(marks) > most:
+                    raise InvalidInput("rows_per_shard", _too_many(rows + piece.rows, step * most))
                 rows += piece.rows
                 end = piece.offset + len(piece.content)
         return rows, end, marks
@@ -156,6 +164,13 @@ class TextSource:
             first, reason = min(misfits)
             raise DataError(f"{public(self.uri)}, row {row + first}: {reason}")
         return table
+
+
+def _too_many(rows: int, most: int) -> str:
+    return (
+        f"more than {most:,} rows ({rows:,} were counted) would be more than {segments.MAX_SHARDS:,} shards; give more "
+        "rows per shard, or split the file"
+    )
 
 
 def _first_misfit(column: pa.ChunkedArray, field: pa.Field) -> tuple[int, str] | None:

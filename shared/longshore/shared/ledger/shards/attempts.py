@@ -26,6 +26,7 @@ from longshore.shared.ledger.shards.transitions import (
     row_range,
 )
 from longshore.shared.ledger.shards.writer import AttemptWriter, open_writer, session_name
+from longshore.shared.limits import check_shards
 from longshore.shared.vocabulary import State
 
 
@@ -144,7 +145,9 @@ class Attempts:
         """Commit a planning shard: its new shards join the job.
 
         :raises AttemptLost: the attempt is not the current one; nothing is written.
+        :raises InvalidInput: there are too many shards.
         """
+        check_shards(len(shards))
         values = {
             **{"job": claim.job_id, "queue": claim.queue, "priority": claim.priority, "action": claim.kind},
             "max_attempts": claim.max_attempts,

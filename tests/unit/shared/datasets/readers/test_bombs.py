@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from longshore.shared.datasets import bounds
+from longshore.shared.datasets import bounds, segments
 from longshore.shared.datasets.detect import detect
 from longshore.shared.datasets.inline import to_table
 from longshore.shared.datasets.open import open_source
@@ -209,3 +209,18 @@ def test_sizes_below_the_limits_are_read(tmp_path: Path, monkeypatch: pytest.Mon
         file.write(b"no format of its own")
     with pytest.raises(InvalidInput, match="not a known format"):
         detect(tmp_path / "a.gz")
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
+def test_shards_are_limited_while_the_rows_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / name).write_text("x\n" * 10 + "x\n" if name == "a.csv" else '{"x": 1}\n' * 10)
+    source = open_source(detect(tmp_path / name), "data")
+    monkeypatch.setattr(segments, "MAX_SHARDS", 4)
+    with pytest.raises(
+        InvalidInput, match=r"rows_per_shard: more than 8 rows \(10 were counted\) would be more than 4 "
+    ):
+        source.segments(2)
+    assert len(source.segments(3)) == 4
+    assert len(source.segments(None)) == 1
