@@ -163,8 +163,7 @@ def parse_redis_url(url: str) -> RedisAddress:
     login, _, hosts = parts.netloc.rpartition("@")
     username, _, password = login.partition(":")
     prefix = query.get("prefix", "")
-    if prefix and not _PREFIX.fullmatch(prefix):
-        raise InvalidInput(_FIELD, "prefix: write up to 64 letters, digits and _ . : -")
+    check_prefix(f"{_FIELD}: prefix", prefix)
     path = unquote(parts.path)
     is_socket = scheme in _SOCKETS
     service, db = "", path.strip("/")
@@ -191,6 +190,12 @@ def parse_redis_url(url: str) -> RedisAddress:
         tls=_tls(query) if scheme in _TLS else None,
         prefix=prefix,
     )
+
+
+def check_prefix(field: str, prefix: str) -> None:
+    """:raises InvalidInput: ``prefix`` cannot be that of the keys of a cluster."""
+    if prefix and not _PREFIX.fullmatch(prefix):
+        raise InvalidInput(field, "write up to 64 letters, digits and _ . : -")
 
 
 def _limits() -> dict[str, object]:

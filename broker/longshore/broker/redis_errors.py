@@ -42,7 +42,7 @@ def describe(error: BaseException) -> str:
     """One line that says what is wrong with Redis."""
     errors = list(_chain(error))
     for cause in errors:
-        if isinstance(cause, exceptions.NoPermissionError) or str(cause).startswith("NOPERM"):
+        if _is_refusal(cause):
             # Redis names the command or the key, and no more.
             return f"the Redis user has not the rights that `longshore redis-acl` prints: {str(cause)[:_MAX_CHARS]}"
     for kind, text in _BY_CLASS:
@@ -59,6 +59,11 @@ def is_wrong_type(error: BaseException) -> bool:
     return any(str(cause).startswith("WRONGTYPE") or "WRONGTYPE" in str(cause) for cause in _chain(error))
 
 
+def lacks_rights(error: BaseException) -> bool:
+    """Whether Redis knows the user, and does not let it do what was asked for."""
+    return any(map(_is_refusal, _chain(error)))
+
+
 class RedisUnavailable(ServiceUnavailable):
     """Redis cannot be reached, or refuses what is asked of it."""
 
@@ -70,6 +75,10 @@ def redis_errors() -> Iterator[None]:
         yield
     except (BatchPublishError, OperationalError, exceptions.RedisError, OSError) as error:
         raise RedisUnavailable(describe(error)) from error
+
+
+def _is_refusal(error: BaseException) -> bool:
+    return isinstance(error, exceptions.NoPermissionError) or str(error).startswith("NOPERM")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

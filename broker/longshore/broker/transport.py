@@ -18,7 +18,7 @@ from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import ResponseError
 
-from longshore.broker.inbound.control import RemoteControl, check_control
+from longshore.broker.inbound.control import CONTROL_EXCHANGE, RemoteControl, check_control
 from longshore.broker.inbound.dropped import DROPPED
 from longshore.broker.inbound.malformed import Malformed
 from longshore.broker.inbound.tickets import check_ticket
@@ -26,9 +26,6 @@ from longshore.broker.inbound.unacked import check_unacked
 from longshore.broker.key_types import remove_wrong_types
 from longshore.broker.queues import QUEUES
 from longshore.broker.redis_errors import is_wrong_type
-
-#: The exchange of remote-control messages.
-_CONTROL_EXCHANGE = "celery.pidbox"
 
 
 class QoS(kombu_redis.QoS):
@@ -120,7 +117,7 @@ class CheckedChannel(kombu_redis.Channel):
         payload: dict[str, object] = super()._handle_message(client, response)  # type: ignore[no-untyped-call]
         channel = _text(payload["channel"])
         exchange = channel.partition(".")[2] if channel.startswith("/") else channel
-        if exchange.split("/", 1)[0] == _CONTROL_EXCHANGE and _text(payload["type"]).endswith("message"):
+        if exchange.split("/", 1)[0] == CONTROL_EXCHANGE and _text(payload["type"]).endswith("message"):
             try:
                 payload["data"] = json.dumps(check_control(payload["data"], RemoteControl(self.remote_control)))
             except Malformed as error:

@@ -26,6 +26,7 @@ from longshore.shared.ledger.shards.batching import batch_key_of
 from longshore.shared.settings import Settings
 from tests.integration import digits
 from tests.integration.cluster import Cluster
+from tests.integration.logins import make_logins
 from tests.integration.queued import message_count, take_all, train_jobs
 from tests.integration.support import empty_database, new_job
 from tests.own_redis import OwnRedis
@@ -80,6 +81,7 @@ def test_a_whole_cluster_runs_with_a_prefix_and_on_a_socket(own: OwnRedis, servi
         url = f"unix://{own.socket}?db=3&prefix=team-a:"
         settings = replace(fresh, redis_url=url, store=f"file://{tmp_path}/store", home=None)
         migrate(settings.database_url)
+        make_logins(settings.database_url)
         folder = tmp_path / "cluster"
         folder.mkdir()
         cluster = Cluster(settings, folder, "cpu", {})

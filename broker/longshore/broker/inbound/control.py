@@ -42,6 +42,8 @@ QUESTIONS = frozenset(
         "stats",
     }
 )
+#: The exchange of questions and commands, and that of the answers.
+CONTROL_EXCHANGE = "celery.pidbox"
 REPLY_EXCHANGE = "reply.celery.pidbox"
 #: Items of a list in a question: worker names or task ids.
 MAX_ITEMS = 1000
@@ -88,7 +90,7 @@ def check_control(raw: object, mode: RemoteControl) -> dict[str, object]:
         "headers": {"clock": clock if isinstance(clock, int) and 0 <= clock < 2**53 else 0},
         "properties": {
             "delivery_mode": 2,
-            "delivery_info": {"exchange": "celery.pidbox", "routing_key": ""},
+            "delivery_info": {"exchange": CONTROL_EXCHANGE, "routing_key": ""},
             "priority": 0,
             "body_encoding": "base64",
             "delivery_tag": str(uuid4()),

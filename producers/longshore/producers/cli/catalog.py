@@ -42,6 +42,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "flower": Entry("processes", "Run Flower, the web monitor of the workers."),
         "migrate": Entry("processes", "Create or upgrade the database tables."),
         "producers": Entry("producers", "Limit the jobs that producers may have."),
+        "redis-acl": Entry("redis_acl", "Print users of Redis with the least rights."),
     },
 }
 

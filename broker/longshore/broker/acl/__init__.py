@@ -1,0 +1,1 @@
+"""The users of Redis with the least rights."""
