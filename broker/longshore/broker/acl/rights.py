@@ -104,7 +104,7 @@ RIGHTS: Final[dict[Role, tuple[Grant, ...]]] = {
             write=_MONITOR_KEYS,
             channels=(CONTROL_EXCHANGE, f"{_EVENT_EXCHANGE}/*"),
         ),
-        # Whoever waits for messages looks for tickets that were not acknowledged in time. A monitor sees which there are,
+        # Whoever waits for messages looks for tickets that were not acknowledged in time. A monitor sees them,
         # and puts none back.
         Grant(("set", "get", "del", "evalsha"), read=("unacked_mutex",), write=("unacked_mutex",)),
         Grant(("zrange",), read=("unacked_index",)),
