@@ -191,16 +191,19 @@ def test_workers_run_jobs_and_a_monitor_watches(server: Server, services: Settin
         make_logins(plain.database_url)
         cluster = Cluster(server.settings(Role.WORKER, plain), tmp_path, "cpu", {})
         monitor = server.settings(Role.MONITOR, plain)
+        with server.own.client() as client:
+            # The mark of the cluster of another test.
+            client.flushall()
         server.refused()
         try:
             cluster.start_workers()
             relay = {"LONGSHORE_REDIS_URL": server.settings(Role.RELAY, plain).redis_url}
             with cluster.other_workers((sys.executable, "-m", "longshore.broker.relay"), relay):
                 cluster.settings = server.settings(Role.PRODUCER, plain)
-                with cluster.client() as client:
+                with cluster.client() as producer:
                     images, labels = digits.digits()
-                    client.train("digits", "linear", digits.table(images, labels), "label", epochs=1).wait(TIMEOUT_S)
-                    client.infer("digits", images[:2]).wait(TIMEOUT_S)
+                    producer.train("digits", "linear", digits.table(images, labels), "label", epochs=1).wait(TIMEOUT_S)
+                    producer.infer("digits", images[:2]).wait(TIMEOUT_S)
             assert check_remote_control(monitor).detail.startswith("1 workers")
             assert check_redis(monitor).detail.startswith(("Redis ", "Valkey "))
             flower = Flower(any_free_port())
