@@ -209,7 +209,7 @@ def test_workers_run_jobs_and_a_monitor_watches(server: Server, services: Settin
             flower = Flower(any_free_port())
             environment = {"LONGSHORE_REDIS_URL": monitor.redis_url, "LONGSHORE_FLOWER_PASSWORD": flower.password}
             with cluster.other_workers(flower.command, environment):
-                wait_until(lambda: '"active_queues"' in flower.read("/api/workers?refresh=1"), "Flower to know the worker")
+                wait_until(lambda: '"active_queues"' in flower.read("/api/workers?refresh=1"), "Flower's answer")
                 assert '"cpu"' in flower.read("/api/queues/length")
             assert server.refused() == []
             for name in ("workers", "other workers"):
