@@ -13,6 +13,8 @@ from queue import Empty
 
 from celery.app.amqp import AMQP as CeleryAMQP
 from kombu import Connection as KombuConnection  # type: ignore[attr-defined]
+from kombu.connection import ConnectionPool as KombuConnectionPool
+from kombu.connection import PooledConnection as KombuPooledConnection
 from kombu.transport import redis as kombu_redis
 from redis import Redis
 from redis.client import Pipeline
@@ -182,6 +184,28 @@ class Connection(KombuConnection):
 
     def get_transport_cls(self) -> type[kombu_redis.Transport]:
         return SentinelTransport if self.transport_cls == "sentinel" else Transport
+
+    def info(self) -> dict[str, object]:
+        """What a worker tells a monitor about its connection: without the options, which can contain the password of
+        a Sentinel, and numbers as keys that MessagePack does not decode.
+        """
+        found: dict[str, object] = super().info()  # type: ignore[no-untyped-call]
+        return {**found, "transport_options": {}}
+
+    def Pool(self, limit: int | None = None, **options: object) -> ConnectionPool:
+        """A pool of connections like this one: kombu's own would go over kombu's transport."""
+        return ConnectionPool(self, limit, **options)  # type: ignore[no-untyped-call]
+
+
+class PooledConnection(Connection, KombuPooledConnection):
+    """A :class:`Connection` of a :class:`ConnectionPool`."""
+
+
+class ConnectionPool(KombuConnectionPool):
+    """A pool of :class:`PooledConnection`."""
+
+    def new(self) -> PooledConnection:
+        return PooledConnection(self, **dict(self.connection._info(resolve=False)))  # type: ignore[no-untyped-call]
 
 
 class AMQP(CeleryAMQP):  # type: ignore[misc]

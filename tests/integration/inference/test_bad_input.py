@@ -69,7 +69,8 @@ IMAGE = np.zeros((2, 64), np.float32)
         ("digits", [{"pixels": [float("nan")] * 64}], {}, "data", "not a finite"),
         ("digits", {"pixels": object()}, {}, "data", "object"),
         ("digits", "/nowhere/rows.parquet", {}, "data", "/nowhere/rows.parquet"),
-        ("digits", "/etc/hostname", {}, "data", "suffix"),
+        ("digits", "/etc/hostname", {}, "data", "operating system"),
+        ("digits", "/usr/bin/env", {}, "data", "suffix"),
         ("digits", "/bin", {}, "data", "folder"),
     ],
 )
@@ -168,5 +169,5 @@ def test_an_idempotency_key_means_one_job(client: Client, data: Path) -> None:
 
 
 def test_text_that_postgres_cannot_hold(client: Client) -> None:
-    with pytest.raises(InvalidInput, match="Postgres cannot hold it"):
+    with pytest.raises(InvalidInput, match="NUL character"):
         client.infer("digits", IMAGE, idempotency_key="nul\x00")

@@ -17,7 +17,6 @@ from onnx import helper, numpy_helper
 
 from longshore.producers import Client
 from longshore.shared.errors import InvalidInput, JobFailed
-from longshore.shared.ledger.ledger import Ledger
 from tests.integration.cluster import Cluster
 from tests.unit.shared.model_formats.onnx.files import program
 from tests.waiting import TIMEOUT_S
@@ -131,11 +130,10 @@ def test_what_a_version_cannot_do_is_refused_at_once(
         client.infer(model, [{"x": 1.0}], **options)  # type: ignore[arg-type]
 
 
-def test_what_is_learned_is_kept_for_all_workers(client: Client) -> None:
+def test_what_is_learned_is_kept_for_all_workers(cluster: Cluster, client: Client) -> None:
     table = pa.table({"x": np.arange(2_000_000, dtype=np.float32)})
     client.infer("learned", table, rows_per_shard=1_000_000).wait(TIMEOUT_S)
     digest = client.models.get("learned").digest
-    with Ledger(client.settings.database_url) as ledger:
-        [found] = ledger.batch_sizes.read(digest, "cpu")
+    [found] = cluster.ledger.batch_sizes.read(digest, "cpu")
     assert (found.length, found.rows_per_second > 0) == (0, True)
     assert found.batch_size & (found.batch_size - 1) == 0
