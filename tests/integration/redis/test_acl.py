@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 import redis
 
+from longshore.broker import upcoming
 from longshore.broker.acl.lines import DEFAULT_USER_OFF
-from longshore.broker.acl.rights import Role
+from longshore.broker.acl.rights import RedisRole
 from longshore.broker.app import make_app
 from longshore.broker.coalescing import Coalescer
 from longshore.broker.embedded.services.ports import any_free_port
@@ -37,27 +38,27 @@ from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine, without_settings
 from tests.integration.logins import make_logins
 from tests.integration.queued import pass_time, train_jobs
-from tests.integration.support import empty_database, new_job, submit
+from tests.integration.support import empty_database, new_job
 from tests.own_redis import OwnRedis
 from tests.waiting import TIMEOUT_S, wait_until
 
 #: Commands of each role that must be refused. ``{}`` stands for the prefix of the cluster.
 FORBIDDEN = {
-    Role.PRODUCER: """
+    RedisRole.PRODUCER: """
         LRANGE {}cpu 0 -1|LLEN {}cpu|BRPOP {}cpu 1|RPOP {}cpu|DEL {}cpu|SET {}cpu x|EXPIRE {}cpu 1|RENAME {}cpu {}gpu
         LPUSH {}unacked x|LPUSH {}elsewhere x|SET {}longshore:cluster x|GET {}longshore:coalesce:x
         PUBLISH {}/0.celery.pidbox x|SUBSCRIBE {}/0.celery.pidbox|PSUBSCRIBE *
         EVAL return 0|SCRIPT FLUSH|INFO
     """,
-    Role.WORKER: """
+    RedisRole.WORKER: """
         LPUSH {}elsewhere x|SET {}longshore:cluster x|BRPOP {}x.reply.celery.pidbox 1|LRANGE {}cpu 0 -1|EVAL return 0
         PUBLISH {}elsewhere x|PSUBSCRIBE {}/0.celeryev/*|SCRIPT FLUSH|INFO
     """,
-    Role.RELAY: """
+    RedisRole.RELAY: """
         BRPOP {}cpu 1|RPOP {}cpu|DEL {}cpu|SET {}cpu x|EXPIRE {}cpu 1|LPUSH {}unacked x|HGET {}unacked x
         PUBLISH {}/0.celery.pidbox x|PSUBSCRIBE *|EVAL return 0|SET {}elsewhere x|INFO
     """,
-    Role.MONITOR: """
+    RedisRole.MONITOR: """
         LPUSH {}cpu x|RPUSH {}cpu x|BRPOP {}cpu 1|RPOP {}cpu|DEL {}cpu|PEXPIRE {}cpu 1|LRANGE {}cpu 0 -1|SET {}cpu x
         HGET {}unacked x|DEL {}unacked|SADD {}_kombu.binding.cpu x|SET {}longshore:cluster x|PUBLISH {}elsewhere x
     """,
@@ -76,7 +77,7 @@ class Server:
     own: OwnRedis
     prefix: str
 
-    def settings(self, role: Role, services: Settings, password: str | None = None) -> Settings:
+    def settings(self, role: RedisRole, services: Settings, password: str | None = None) -> Settings:
         """With the address of Redis for a role."""
         query = f"?prefix={self.prefix}" if self.prefix else ""
         login = f"longshore-{role}:{password or password_of(role)}"
@@ -113,7 +114,7 @@ class Flower:
             return ""
 
 
-def password_of(role: Role) -> str:
+def password_of(role: RedisRole) -> str:
     return f"secret of {role}".replace(" ", "-")
 
 
@@ -121,12 +122,12 @@ def password_of(role: Role) -> str:
 def server(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("redis")
     arguments = ["--prefix", request.param]
-    for role in Role:
+    for role in RedisRole:
         (folder / role).write_text(f"{password_of(role)}\n")
         arguments += ["--password-file", f"{role}:{folder / role}"]
     printed = CommandLine(without_settings())("redis-acl", *arguments)
     assert (printed.code, printed.err) == (0, "")
-    assert not any(password_of(role) in printed.out for role in Role)
+    assert not any(password_of(role) in printed.out for role in RedisRole)
     assert DEFAULT_USER_OFF in printed.out.splitlines()
     file = folder / "users.acl"
     # The test itself is the user that must not be there.
@@ -135,8 +136,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
         yield Server(own, request.param)
 
 
-@pytest.mark.parametrize("role", Role)
-def test_everything_else_is_refused(server: Server, services: Settings, role: Role) -> None:
+@pytest.mark.parametrize("role", RedisRole)
+def test_everything_else_is_refused(server: Server, services: Settings, role: RedisRole) -> None:
     lines = (FORBIDDEN[role] + FORBIDDEN_TO_ALL).replace("{}", server.prefix).replace("\n", "|")
     commands = [line.split() for line in lines.split("|") if line.strip()]
     assert len(commands) > 20
@@ -149,7 +150,7 @@ def test_everything_else_is_refused(server: Server, services: Settings, role: Ro
 
 
 def test_a_producer_submits(server: Server, services: Settings) -> None:
-    settings = server.settings(Role.PRODUCER, services)
+    settings = server.settings(RedisRole.PRODUCER, services)
     app = make_app(settings)
     server.refused()
     send(app, [Message(tuple(tickets_of(train_jobs(1))))])
@@ -167,11 +168,14 @@ def test_a_producer_submits(server: Server, services: Settings) -> None:
     app.close()
 
 
-def test_a_relay_publishes(server: Server, services: Settings, ledger: Ledger) -> None:
-    settings = server.settings(Role.RELAY, services)
+def test_a_relay_publishes_and_removes(
+    server: Server, services: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = server.settings(RedisRole.RELAY, services)
     app = make_app(settings)
     relay = Relay(ledger, app, parse_redis_url(settings.redis_url))
-    submit(ledger, 1)
+    monkeypatch.setattr(upcoming, "MAX_MESSAGES", 0)
+    jobs = ledger.submissions.submit(train_jobs(2))  # each with a message of its own
     pass_time(ledger)
     server.refused()
     with server.own.client() as client:
@@ -179,7 +183,11 @@ def test_a_relay_publishes(server: Server, services: Settings, ledger: Ledger) -
         relay.step()
         relay.replace_lost_tickets()
         assert client.exists(f"{server.prefix}longshore:cluster")
-        assert len(list(client.scan_iter(f"{server.prefix}cpu*"))) == 1
+        [queue] = client.scan_iter(f"{server.prefix}cpu*")
+        assert client.llen(queue) == 2
+        ledger.control.cancel(jobs[0])
+        assert relay.remove_stale_messages() == 1
+        assert client.llen(queue) == 1
     assert server.refused() == []
     app.close()
 
@@ -189,17 +197,17 @@ def test_workers_run_jobs_and_a_monitor_watches(server: Server, services: Settin
         plain = replace(fresh, store=f"file://{tmp_path}/store", home=None)
         migrate(plain.database_url)
         make_logins(plain.database_url)
-        cluster = Cluster(server.settings(Role.WORKER, plain), tmp_path, "cpu", {})
-        monitor = server.settings(Role.MONITOR, plain)
+        cluster = Cluster(server.settings(RedisRole.WORKER, plain), tmp_path, "cpu", {})
+        monitor = server.settings(RedisRole.MONITOR, plain)
         with server.own.client() as client:
             # The mark of the cluster of another test.
             client.flushall()
         server.refused()
         try:
             cluster.start_workers()
-            relay = {"LONGSHORE_REDIS_URL": server.settings(Role.RELAY, plain).redis_url}
+            relay = {"LONGSHORE_REDIS_URL": server.settings(RedisRole.RELAY, plain).redis_url}
             with cluster.other_workers((sys.executable, "-m", "longshore.broker.relay"), relay):
-                cluster.settings = server.settings(Role.PRODUCER, plain)
+                cluster.settings = server.settings(RedisRole.PRODUCER, plain)
                 with cluster.client() as producer:
                     images, labels = digits.digits()
                     producer.train("digits", "linear", digits.table(images, labels), "label", epochs=1).wait(TIMEOUT_S)

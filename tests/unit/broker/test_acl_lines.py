@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from longshore.broker.acl.lines import acl_lines
-from longshore.broker.acl.rights import Role
+from longshore.broker.acl.rights import RedisRole
 from longshore.producers.cli.main import run
 
 
 def test_users_have_digests_and_no_passwords() -> None:
-    lines = list(acl_lines({Role.WORKER: ["old", "new"]}, user_prefix="team"))
+    lines = list(acl_lines({RedisRole.WORKER: ["old", "new"]}, user_prefix="team"))
     assert lines[0] == "user default off"
     [worker] = [line for line in lines if line.startswith("user team-worker on ")]
     assert f" #{sha256(b'old').hexdigest()} #{sha256(b'new').hexdigest()} resetkeys " in worker

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Final
 
-from longshore.broker.acl.rights import CONNECTION, RIGHTS, Grant, Role
+from longshore.broker.acl.rights import CONNECTION, RIGHTS, Grant, RedisRole
 
 #: What the names of the users begin with.
 USER_PREFIX: Final = "longshore"
@@ -15,7 +15,7 @@ DEFAULT_USER_OFF: Final = "user default off"
 
 
 def acl_lines(
-    passwords: Mapping[Role, Sequence[str]], *, prefix: str = "", db: int = 0, user_prefix: str = USER_PREFIX
+    passwords: Mapping[RedisRole, Sequence[str]], *, prefix: str = "", db: int = 0, user_prefix: str = USER_PREFIX
 ) -> Iterator[str]:
     """The lines of the file: one for each role, and one that closes the user ``default``.
 

@@ -16,7 +16,7 @@ from longshore.broker.priorities import PRIORITY_STEPS
 from longshore.broker.queues import QUEUES
 
 
-class Role(StrEnum):
+class RedisRole(StrEnum):
     """A kind of process."""
 
     #: Submits jobs: clients and the command line.
@@ -74,14 +74,14 @@ _WORKER_KEYS = (*_QUEUES, *_UNACKED, *_bindings(QUEUES), *_CONTROL_BINDINGS, _QU
 _MONITOR_KEYS = (*_CONTROL_BINDINGS, f"{_ANSWERS}*", f"{_EVENT_EXCHANGE}.*")
 
 #: What each role may do, besides the commands of :data:`CONNECTION`.
-RIGHTS: Final[dict[Role, tuple[Grant, ...]]] = {
+RIGHTS: Final[dict[RedisRole, tuple[Grant, ...]]] = {
     # It adds to the queues, and can neither read, count nor remove what others have added. The second grant is apart,
     # because SET would replace a queue.
-    Role.PRODUCER: (
+    RedisRole.PRODUCER: (
         Grant(("lpush",), write=_QUEUES),
         Grant(("set",), write=(_COALESCING,)),
     ),
-    Role.WORKER: (
+    RedisRole.WORKER: (
         Grant(
             (
                 *(*_TRANSACTION, *_SCRIPT, *_BINDING, *_SUBSCRIBE),
@@ -92,12 +92,12 @@ RIGHTS: Final[dict[Role, tuple[Grant, ...]]] = {
             channels=(CONTROL_EXCHANGE, f"{_EVENT_EXCHANGE}/worker.*", f"{_EVENT_EXCHANGE}/task.*"),
         ),
     ),
-    Role.RELAY: (
-        Grant(("lpush", "lrange"), read=_QUEUES, write=_QUEUES),
+    RedisRole.RELAY: (
+        Grant(("lpush", "lrange", "lrem"), read=_QUEUES, write=_QUEUES),
         Grant(("get", "set", "expire"), read=(_MARK,), write=(_MARK,)),
     ),
     # It asks workers, which answer questions and obey nothing, and listens to what they tell.
-    Role.MONITOR: (
+    RedisRole.MONITOR: (
         Grant(
             (*_TRANSACTION, *_SCRIPT, *_BINDING, *_SUBSCRIBE, "brpop", "get", "info"),
             read=(*_QUEUES, _MARK, *_MONITOR_KEYS),

@@ -40,22 +40,22 @@ def redis_acl(options: Options, prefix: str, db: int, password_files: tuple[str,
     It has digests of the passwords. A user without a password cannot sign in, and neither can the user `default`.
     """
     from longshore.broker.acl.lines import acl_lines
-    from longshore.broker.acl.rights import Role
+    from longshore.broker.acl.rights import RedisRole
     from longshore.broker.redis_address import check_prefix
 
     check_prefix("--prefix", prefix)
     if not _USER_PREFIX.fullmatch(user_prefix):
         raise InvalidInput("--user-prefix", "write up to 40 letters, digits and _ . -, with a letter first")
-    passwords: dict[Role, list[str]] = {}
+    passwords: dict[RedisRole, list[str]] = {}
     for text in password_files:
-        role, password = _password(text, [*Role])
-        passwords.setdefault(Role(role), []).append(password)
+        role, password = _password(text, [*RedisRole])
+        passwords.setdefault(RedisRole(role), []).append(password)
     lines = list(acl_lines(passwords, prefix=prefix, db=db, user_prefix=user_prefix))
     if options.as_json:
         print_json({"lines": lines})
     else:
         sys.stdout.writelines(f"{line}\n" for line in lines)
-    if without := [role for role in Role if role not in passwords]:
+    if without := [role for role in RedisRole if role not in passwords]:
         note(f"without a password, so that nobody can sign in as they: {', '.join(without)}; add {_PASSWORD_FILE}")
 
 
