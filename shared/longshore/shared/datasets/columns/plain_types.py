@@ -85,10 +85,12 @@ def to_plain(array: pa.Array) -> pa.Array:
     if isinstance(kind, pa.BaseExtensionType):
         return _without_extension(array)
     if kinds.is_run_end_encoded(kind):
-        check_batch("a run-end encoded column", len(array) * _largest(array.values))
+        # Plain first: the sizes of views cannot be asked for.
+        values = to_plain(array.values)
+        check_batch("a run-end encoded column", len(array) * _largest(values))
         rows = np.arange(array.offset, array.offset + len(array))
         runs = np.searchsorted(np.asarray(array.run_ends), rows, side="right")
-        return to_plain(array.values).take(pa.array(runs))
+        return values.take(pa.array(runs))
     if kinds.is_dictionary(kind):
         return pa.DictionaryArray.from_arrays(array.indices, to_plain(array.dictionary), ordered=kind.ordered)
     if is_list(kind):

@@ -54,8 +54,9 @@ def writing(uri: str) -> Iterator[None]:
     except Exception as error:  # fsspec drivers and Arrow have their own classes; drop the cause, it can contain keys
         reason = getattr(error, "strerror", None) or one_line(error)
         message = f"cannot write {public(uri)}: {without_secrets(reason, uri)}"
-        # An output folder can vanish with its file system; any other error that is no outage would come again.
-        if is_outage(error) or isinstance(error, FileNotFoundError):
+        # A local folder can vanish with its file system, a bucket cannot; any other error that is no outage would come
+        # again.
+        if is_outage(error) or (isinstance(error, FileNotFoundError) and not is_remote(uri)):
             raise ServiceUnavailable(message) from None
         raise DataError(message) from None
 
