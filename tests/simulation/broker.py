@@ -79,6 +79,11 @@ class SimulatedRedis:
         self.check()
         return [each.raw for each in self.queue if (each.queue, each.priority) == (queue, priority)][:count]
 
+    def length(self, queue: str, priority: int) -> int:
+        """How many messages of a queue and priority there are."""
+        self.check()
+        return sum((each.queue, each.priority) == (queue, priority) for each in self.queue)
+
     def remove(self, queue: str, priority: int, messages: Sequence[bytes]) -> None:
         """Remove messages, each once if it is still there."""
         self.check()
@@ -139,7 +144,7 @@ class SimulatedApp:
     @contextmanager
     def connection_for_write(self) -> Iterator[SimpleNamespace]:
         """A connection with which the queues can be read."""
-        yield SimpleNamespace(default_channel=SimpleNamespace(peek=self._redis.peek, remove=self._redis.remove))
+        yield SimpleNamespace(default_channel=self._redis)
 
     @contextmanager
     def _acquire(self, *, block: bool) -> Iterator[SimpleNamespace]:

@@ -9,18 +9,22 @@ from __future__ import annotations
 from redis import Redis
 
 from longshore.broker.priorities import PRIORITY_STEPS
-from longshore.broker.queues import QUEUES
+from longshore.broker.queues import CONTROL_EXCHANGE, QUEUES, REPLY_EXCHANGE
 
 #: kombu's separator between the name of a queue and a priority.
 SEPARATOR = "\x06\x16"
 
 
+def queue_keys() -> list[str]:
+    """The key of each queue and priority, without the prefix of the cluster."""
+    return [queue if not step else f"{queue}{SEPARATOR}{step}" for queue in QUEUES for step in PRIORITY_STEPS]
+
+
 def expected_types() -> dict[str, str]:
     """The type of each key, as Redis names it, without the prefix of the cluster."""
-    queues = [queue if not step else f"{queue}{SEPARATOR}{step}" for queue in QUEUES for step in PRIORITY_STEPS]
     return {
-        **dict.fromkeys(queues, "list"),
-        **{f"_kombu.binding.{queue}": "set" for queue in (*QUEUES, "celery.pidbox", "reply.celery.pidbox")},
+        **dict.fromkeys(queue_keys(), "list"),
+        **{f"_kombu.binding.{queue}": "set" for queue in (*QUEUES, CONTROL_EXCHANGE, REPLY_EXCHANGE)},
         **{f"_kombu.binding_permanent.{queue}": "set" for queue in QUEUES},
         "_kombu.binding_deadlines": "zset",
         "unacked": "hash",

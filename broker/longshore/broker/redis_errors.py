@@ -11,6 +11,7 @@ from redis import exceptions
 from redis.sentinel import MasterNotFoundError
 
 from longshore.shared.errors import ServiceUnavailable
+from longshore.shared.outages import causes
 
 #: What to do about an error, by its class. The first that fits counts.
 _BY_CLASS: tuple[tuple[type[BaseException], str], ...] = (
@@ -40,7 +41,7 @@ _MAX_CHARS = 160
 
 def describe(error: BaseException) -> str:
     """One line that says what is wrong with Redis."""
-    errors = list(_chain(error))
+    errors = list(causes(error))
     for cause in errors:
         if _is_refusal(cause):
             # Redis names the command or the key, and no more.
@@ -56,12 +57,12 @@ def describe(error: BaseException) -> str:
 
 def is_wrong_type(error: BaseException) -> bool:
     """Whether a key had a value of another type."""
-    return any(str(cause).startswith("WRONGTYPE") or "WRONGTYPE" in str(cause) for cause in _chain(error))
+    return any("WRONGTYPE" in str(cause) for cause in causes(error))
 
 
 def lacks_rights(error: BaseException) -> bool:
     """Whether Redis knows the user, and does not let it do what was asked for."""
-    return any(map(_is_refusal, _chain(error)))
+    return any(map(_is_refusal, causes(error)))
 
 
 class RedisUnavailable(ServiceUnavailable):
@@ -79,13 +80,3 @@ def redis_errors() -> Iterator[None]:
 
 def _is_refusal(error: BaseException) -> bool:
     return isinstance(error, exceptions.NoPermissionError) or str(error).startswith("NOPERM")
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and its causes, the last of which is the first that happened."""
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        yield current
-        current = current.__cause__ or current.__context__

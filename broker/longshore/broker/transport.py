@@ -20,13 +20,13 @@ from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import ResponseError
 
-from longshore.broker.inbound.control import CONTROL_EXCHANGE, RemoteControl, check_control
+from longshore.broker.inbound.control import RemoteControl, check_control
 from longshore.broker.inbound.dropped import DROPPED
 from longshore.broker.inbound.malformed import Malformed
 from longshore.broker.inbound.tickets import check_ticket
 from longshore.broker.inbound.unacked import check_unacked
 from longshore.broker.key_types import remove_wrong_types
-from longshore.broker.queues import QUEUES
+from longshore.broker.queues import CONTROL_EXCHANGE, QUEUES
 from longshore.broker.redis_errors import is_wrong_type
 
 
@@ -136,6 +136,15 @@ class CheckedChannel(kombu_redis.Channel):
         with self.conn_or_acquire() as client:
             messages: list[bytes] = client.lrange(self._key(queue, priority), -count, -1)
         return messages[::-1]
+
+    def length(self, queue: str, priority: int) -> int:
+        """How many messages wait.
+
+        :param priority: the broker's.
+        """
+        with self.conn_or_acquire() as client:
+            # kombu adds its prefix to the key of this command.
+            return int(client.llen(self._q_for_pri(queue, priority)))  # type: ignore[no-untyped-call]
 
     def remove(self, queue: str, priority: int, messages: Sequence[bytes]) -> None:
         """Remove messages that :meth:`peek` has returned, unless a worker has taken them since.

@@ -18,8 +18,9 @@ from longshore.shared.ledger.ledger import Ledger
 MAX_PEEKED: Final = 50
 #: A queue and priority with no more messages than this is not searched for stale ones; workers drop them in passing.
 MAX_MESSAGES: Final = 1000
-#: Shards whose messages are looked at in one search.
-MAX_SEARCHED_SHARDS: Final = 20_000
+#: Messages of one search, and shards that they name at most: as many as a few milliseconds are enough for.
+MAX_SEARCHED: Final = 100
+MAX_SEARCHED_SHARDS: Final = 2000
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,16 @@ class Upcoming:
     complete: bool
 
 
+@dataclass(frozen=True)
+class _Ticket:
+    """What a message says."""
+
+    id: UUID
+    shards: list[tuple[UUID, int]]
+    #: Whether it also stands for shards without a message of their own.
+    coalesced: bool
+
+
 def peek(app: Celery, queue: str, priority: int) -> Upcoming:
     """Look at the next messages of a queue. What is no ticket is left out: it leads to no shard.
 
@@ -40,8 +51,8 @@ def peek(app: Celery, queue: str, priority: int) -> Upcoming:
     """
     with redis_errors(), app.connection_for_write() as connection:
         found = connection.default_channel.peek(queue, to_broker(priority), MAX_PEEKED + 1)
-    tickets = (_read(raw) for raw in found[:MAX_PEEKED])
-    return Upcoming(tuple(ticket for ticket in tickets if ticket is not None), len(found) <= MAX_PEEKED)
+    tickets = [ticket for raw in found[:MAX_PEEKED] if (ticket := _read(raw)) is not None]
+    return Upcoming(tuple((ticket.id, *ticket.shards[0]) for ticket in tickets), len(found) <= MAX_PEEKED)
 
 
 def remove_stale(app: Celery, ledger: Ledger, queue: str, priority: int) -> int:
@@ -49,53 +60,50 @@ def remove_stale(app: Celery, ledger: Ledger, queue: str, priority: int) -> int:
 
     A worker claims small shards whatever message names them, hundreds for one message that it takes. Under a load that
     never ends, the messages of the others would pile up without a limit. Those that stand for shards without a message
-    of their own stay.
+    of their own stay. The search goes on as long as all that it finds is stale.
 
     :param priority: a user's.
-    :returns: how many messages were removed. There may be more.
+    :returns: how many messages were removed.
     :raises ServiceUnavailable: Redis or Postgres cannot be reached.
     """
+    removed = 0
     with redis_errors(), app.connection_for_write() as connection:
-        found = connection.default_channel.peek(queue, to_broker(priority), MAX_MESSAGES + 1)
-    if len(found) <= MAX_MESSAGES:
-        return 0
-    searched: list[bytes] = []
-    names: list[tuple[int, UUID, int]] = []
+        channel = connection.default_channel
+        while channel.length(queue, to_broker(priority)) > MAX_MESSAGES:
+            searched = _searched(channel.peek(queue, to_broker(priority), MAX_SEARCHED))
+            waiting = ledger.maintenance.still_queued([ticket.shards for _, ticket in searched])
+            stale = [raw for number, (raw, _) in enumerate(searched) if number not in waiting]
+            if stale:
+                channel.remove(queue, to_broker(priority), stale)
+            removed += len(stale)
+            if waiting or not stale:
+                break
+    return removed
+
+
+def _searched(found: list[bytes]) -> list[tuple[bytes, _Ticket]]:
+    """The messages that can be stale, with what they say."""
+    searched: list[tuple[bytes, _Ticket]] = []
+    shards = 0
     for raw in found:
-        shards = _read_shards(raw)
-        if len(names) + len(shards) > MAX_SEARCHED_SHARDS:
+        ticket = _read(raw)
+        if ticket is None or ticket.coalesced:
+            continue
+        shards += len(ticket.shards)
+        if searched and shards > MAX_SEARCHED_SHARDS:
             break
-        if shards:
-            names += [(len(searched), job, shard) for job, shard in shards]
-            searched.append(raw)
-    waiting = ledger.maintenance.still_queued(names)
-    stale = [raw for number, raw in enumerate(searched) if number not in waiting]
-    if stale:
-        with redis_errors(), app.connection_for_write() as connection:
-            connection.default_channel.remove(queue, to_broker(priority), stale)
-    return len(stale)
+        searched.append((raw, ticket))
+    return searched
 
 
-def _read_shards(raw: object) -> list[tuple[UUID, int]]:
-    """The shards that a message names; none if it is no ticket, or also stands for others."""
-    try:
-        body = unpack(parse_object(raw).get("body"))
-        if not isinstance(body, list) or len(body[0]) != 1:
-            return []
-        return parse_shard_ids(body[0][0])
-    # The message may be anybody's.
-    except (Malformed, ValueError, TypeError, LookupError):
-        return []
-
-
-def _read(raw: object) -> tuple[UUID, UUID, int] | None:
+def _read(raw: object) -> _Ticket | None:
+    """``None``: the message is no ticket. It may be anybody's."""
     try:
         message = parse_object(raw)
         headers, body = message.get("headers"), unpack(message.get("body"))
         if not isinstance(headers, dict) or not isinstance(body, list):
             return None
-        job, shard = parse_shard_ids(body[0][0][:1])[0]
-        return UUID(str(headers.get("id"))), job, shard
-    # The message may be anybody's.
+        shards = parse_shard_ids(body[0][0])
+        return _Ticket(UUID(str(headers.get("id"))), shards, len(body[0]) > 1) if shards else None
     except (Malformed, ValueError, TypeError, LookupError):
         return None

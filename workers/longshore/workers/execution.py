@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from uuid import UUID
 
@@ -84,7 +84,7 @@ def run_together(context: WorkerContext, claims: Sequence[Claim], task: str) -> 
         context.shown.ended(claims)
     except Exception as error:  # any error: the shard that causes it meets it again
         beat.stop()
-        if isinstance(error, ServiceUnavailable) or is_outage(error):  # each would meet it
+        if _is_outage(error):  # each would meet it
             for claim in claims:
                 _defer(context, claim, error, missing=False)
             context.shown.ended(claims)
@@ -164,7 +164,7 @@ def _run(context: WorkerContext, claim: Claim, beat: Heartbeat, task: str) -> bo
 
 def _end(context: WorkerContext, claim: Claim, error: Exception) -> None:
     """End an attempt with an error, by its kind."""
-    if isinstance(error, ServiceUnavailable) or is_outage(error):
+    if _is_outage(error):
         _defer(context, claim, error, missing=False)
     elif isinstance(error, LOOK_AGAIN):
         _defer(context, claim, error, missing=True)
@@ -177,31 +177,35 @@ def _end(context: WorkerContext, claim: Claim, error: Exception) -> None:
         _fail(context, claim, error, permanent=False)
 
 
+def _is_outage(error: Exception) -> bool:
+    return isinstance(error, ServiceUnavailable) or is_outage(error)
+
+
 def _release(context: WorkerContext, claim: Claim) -> None:
-    try:
-        context.ledger.attempts.release(claim)
-    except ServiceUnavailable as error:
-        log.warning("%s; the lease of %s will expire", error, claim.token)
-        return
-    log.info("released %s", claim.token)
+    if _record(claim, lambda: context.ledger.attempts.release(claim)):
+        log.info("released %s", claim.token)
 
 
 def _defer(context: WorkerContext, claim: Claim, error: Exception, *, missing: bool) -> None:
     reason = describe(error)
     log.warning("attempt %s runs again later: %s", claim.token, reason)
-    try:
-        context.ledger.attempts.defer(claim, reason, missing=missing)
-    except ServiceUnavailable as outage:
-        log.warning("%s; the lease of %s will expire", outage, claim.token)
+    _record(claim, lambda: context.ledger.attempts.defer(claim, reason, missing=missing))
 
 
 def _fail(context: WorkerContext, claim: Claim, error: BaseException, *, permanent: bool) -> None:
     reason = describe(error)
     log.warning("attempt %s failed: %s", claim.token, reason)
+    _record(claim, lambda: context.ledger.attempts.fail(claim, reason, permanent=permanent))
+
+
+def _record(claim: Claim, end: Callable[[], object]) -> bool:
+    """Record in the ledger how an attempt has ended. Returns whether the ledger could be reached."""
     try:
-        context.ledger.attempts.fail(claim, reason, permanent=permanent)
+        end()
     except ServiceUnavailable as outage:
         log.warning("%s; the lease of %s will expire", outage, claim.token)
+        return False
+    return True
 
 
 def describe(error: BaseException) -> str:

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from longshore.broker.inbound.control import CONTROL_EXCHANGE, REPLY_EXCHANGE
-from longshore.broker.key_types import SEPARATOR
-from longshore.broker.priorities import PRIORITY_STEPS
-from longshore.broker.queues import QUEUES
+from longshore.broker.key_types import SEPARATOR, queue_keys
+from longshore.broker.queues import CONTROL_EXCHANGE, QUEUES, REPLY_EXCHANGE
 
 
 class RedisRole(StrEnum):
@@ -51,9 +49,7 @@ _BINDING = ("sadd", "srem", "smembers", "zadd", "zrem", "zrangebyscore", "exists
 _SUBSCRIBE = ("psubscribe", "punsubscribe", "publish")
 
 # The separator holds control characters, which an ACL file cannot have: ``?`` stands for each.
-_QUEUES: Final = tuple(
-    f"{queue}{'?' * len(SEPARATOR)}{step}" if step else queue for queue in QUEUES for step in PRIORITY_STEPS
-)
+_QUEUES: Final = tuple(key.replace(SEPARATOR, "?" * len(SEPARATOR)) for key in queue_keys())
 _UNACKED = ("unacked", "unacked_index", "unacked_mutex")
 _COALESCING = "longshore:coalesce:*"
 _MARK = "longshore:cluster"
@@ -93,7 +89,7 @@ RIGHTS: Final[dict[RedisRole, tuple[Grant, ...]]] = {
         ),
     ),
     RedisRole.RELAY: (
-        Grant(("lpush", "lrange", "lrem"), read=_QUEUES, write=_QUEUES),
+        Grant(("lpush", "llen", "lrange", "lrem"), read=_QUEUES, write=_QUEUES),
         Grant(("get", "set", "expire"), read=(_MARK,), write=(_MARK,)),
     ),
     # It asks workers, which answer questions and obey nothing, and listens to what they tell.

@@ -15,6 +15,7 @@ from uuid import uuid4
 import msgpack
 
 from longshore.broker.inbound.malformed import Malformed, as_object, parse_object, safe_name, unpack
+from longshore.broker.queues import CONTROL_EXCHANGE, REPLY_EXCHANGE
 from longshore.shared.errors import InvalidInput
 
 #: The variable with the mode.
@@ -42,9 +43,6 @@ QUESTIONS = frozenset(
         "stats",
     }
 )
-#: The exchange of questions and commands, and that of the answers.
-CONTROL_EXCHANGE = "celery.pidbox"
-REPLY_EXCHANGE = "reply.celery.pidbox"
 #: Items of a list in a question: worker names or task ids.
 MAX_ITEMS = 1000
 _TOKEN = re.compile(r"[A-Za-z0-9_.@:-]{1,200}")

@@ -6,14 +6,13 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from longshore.shared import limits
 from longshore.shared.errors import InvalidInput
 
 #: Bounds of an automatic choice: smaller shards cost too much bookkeeping, larger ones make a retry too expensive.
 MIN_ROWS_PER_SHARD, MAX_ROWS_PER_SHARD = 4096, 65_536
 #: The number of shards to aim for within these bounds, so that devices can share a job and its progress is visible.
 TARGET_SHARDS = 8
-#: The most shards of a file. A damaged number of rows would need more than fit into memory.
-MAX_SHARDS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -42,14 +41,16 @@ def cut(borders: Sequence[int], rows_per_shard: int | None) -> list[Segment]:
     :param borders: the first row of each group, from 0, followed by the total number of rows.
     :param rows_per_shard: rows in each segment but the last; ``None`` merges small groups and splits large ones
         evenly.
-    :raises InvalidInput: there would be more than :data:`MAX_SHARDS`.
+    :raises InvalidInput: there would be more than :data:`~longshore.shared.limits.MAX_SHARDS`; a damaged number of
+        rows would need more than fit into memory.
     """
     rows = borders[-1]
-    if rows > MAX_SHARDS * (rows_per_shard or MAX_ROWS_PER_SHARD):
+    if rows > limits.MAX_SHARDS * (rows_per_shard or MAX_ROWS_PER_SHARD):
         raise InvalidInput(
             "rows_per_shard",
-            f"{rows:,} rows in shards of {rows_per_shard or MAX_ROWS_PER_SHARD:,} would be more than {MAX_SHARDS:,} "
-            f"shards; give at least {-(-rows // MAX_SHARDS):,}, or correct the file if it has fewer rows",
+            f"{rows:,} rows in shards of {rows_per_shard or MAX_ROWS_PER_SHARD:,} would be more than "
+            f"{limits.MAX_SHARDS:,} shards; give at least {-(-rows // limits.MAX_SHARDS):,}, or correct the file if "
+            "it has fewer rows",
         )
     chosen = _choose_borders(borders) if rows_per_shard is None else [*range(0, rows, rows_per_shard), rows]
     return [Segment(start, stop) for start, stop in itertools.pairwise(chosen) if stop > start]

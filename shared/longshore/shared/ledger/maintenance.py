@@ -68,11 +68,12 @@ class Maintenance:
             rows = conn.execute(statements.maintenance.WAITING_QUEUES, values).fetchall()
         return [(str(queue), int(priority)) for queue, priority in rows]
 
-    def still_queued(self, names: Sequence[tuple[int, UUID, int]]) -> set[int]:
-        """The numbers with which at least one shard is named that is queued.
+    def still_queued(self, groups: Sequence[Sequence[tuple[UUID, int]]]) -> set[int]:
+        """Which groups have at least one shard that is queued, by their positions.
 
-        :param names: a number, and the job and the index of a shard.
+        :param groups: the job and the index of each shard.
         """
+        names = [(number, job, shard) for number, shards in enumerate(groups) for job, shard in shards]
         values = {
             "numbers": [number for number, _, _ in names],
             "jobs": [job for _, job, _ in names],

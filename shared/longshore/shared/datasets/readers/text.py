@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias
 
 import pyarrow as pa
 
-from longshore.shared.datasets import segments
+from longshore.shared import limits
 from longshore.shared.datasets.columns.json_values import is_json
 from longshore.shared.datasets.columns.number_texts import to_numbers
 from longshore.shared.datasets.columns.types import type_name
@@ -93,7 +93,7 @@ class TextSource:
         step = MIN_ROWS_PER_SHARD if rows_per_shard is None else rows_per_shard
         # At the smallest step, those of larger shards are picked from the marks later.
         coarser = MAX_ROWS_PER_SHARD // step if rows_per_shard is None else 1
-        rows, end, marks = self._scan(step, segments.MAX_SHARDS * coarser)
+        rows, end, marks = self._scan(step, limits.MAX_SHARDS * coarser)
         if rows_per_shard is None:
             every = -(-choose_rows_per_shard(rows) // step)
             marks = marks[::every]
@@ -168,7 +168,7 @@ class TextSource:
 
 def _too_many(rows: int, most: int) -> str:
     return (
-        f"more than {most:,} rows ({rows:,} were counted) would be more than {segments.MAX_SHARDS:,} shards; give more "
+        f"more than {most:,} rows ({rows:,} were counted) would be more than {limits.MAX_SHARDS:,} shards; give more "
         "rows per shard, or split the file"
     )
 

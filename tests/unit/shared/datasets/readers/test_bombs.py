@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from longshore.shared.datasets import bounds, segments
+from longshore.shared import limits
+from longshore.shared.datasets import bounds
 from longshore.shared.datasets.detect import detect
 from longshore.shared.datasets.inline import to_table
 from longshore.shared.datasets.open import open_source
@@ -166,11 +167,11 @@ BOMBS: dict[str, tuple[str, Callable[[Path], None], dict[str, int], str]] = {
 
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_a_bomb_is_refused_with_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bomb: str) -> None:
-    name, write, limits, message = BOMBS[bomb]
+    name, write, lowered, message = BOMBS[bomb]
     path = tmp_path / name
     write(path)
     assert path.stat().st_blocks * 512 < MAX_FILE_BYTES
-    for limit, value in limits.items():
+    for limit, value in lowered.items():
         monkeypatch.setattr(bounds, limit, value)
     with pytest.raises(LongshoreError, match=message) as refused:
         read_all(path)
@@ -217,7 +218,7 @@ def test_shards_are_limited_while_the_rows_are_counted(
 ) -> None:
     (tmp_path / name).write_text("x\n" * 10 + "x\n" if name == "a.csv" else '{"x": 1}\n' * 10)
     source = open_source(detect(tmp_path / name), "data")
-    monkeypatch.setattr(segments, "MAX_SHARDS", 4)
+    monkeypatch.setattr(limits, "MAX_SHARDS", 4)
     with pytest.raises(
         InvalidInput, match=r"rows_per_shard: more than 8 rows \(10 were counted\) would be more than 4 "
     ):
