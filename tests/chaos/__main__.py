@@ -1,6 +1,7 @@
 """Runs of any length, by command.
 
     python -m tests.chaos --minutes 60 --seed 1
+    python -m tests.chaos --minutes 60 --at-once 3 --longest 1
     python -m tests.chaos --minutes 5 --kinds "Redis frozen,relay killed"
 
 Prints each fault with its recovery, then the table and the sums. Ends with 1 if anything was violated, and then keeps
@@ -15,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.chaos.faults import FAULTS
-from tests.chaos.run import make_faults, run
+from tests.chaos.run import LONGEST_FAULT_S, make_faults, run
 
 
 def say(line: str) -> None:
@@ -31,10 +32,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rows", type=int, default=100_000, help="of the file of the large jobs")
     parser.add_argument("--kinds", help="names of faults, joined by commas; all by default")
+    parser.add_argument("--at-once", type=int, default=1, help="faults that are made together")
+    parser.add_argument("--longest", type=float, default=LONGEST_FAULT_S, help="seconds that a fault lasts at most")
     parser.add_argument("--report", type=Path, help="a file for the outcome as JSON")
     options = parser.parse_args()
     kinds = options.kinds.split(",") if options.kinds else list(FAULTS)
-    attack = partial(make_faults, seconds=60 * options.minutes, kinds=kinds, say=say)
+    lasting = {"at_once": options.at_once, "longest_s": options.longest}
+    attack = partial(make_faults, seconds=60 * options.minutes, kinds=kinds, say=say, **lasting)
     outcome = run(seed=options.seed, rows=options.rows, during=attack, say=say)
     if options.report is not None:
         options.report.write_text(outcome.as_json())

@@ -20,6 +20,8 @@ import redis
 
 from longshore.broker import embedded
 from longshore.shared.settings import Process, Settings, load_settings
+from tests.chaos.clocks import Clock
+from tests.chaos.disks import Disk, disks_can_be_made
 from tests.tcp_proxy import TcpProxy
 from tests.waiting import wait_until
 
@@ -27,6 +29,8 @@ from tests.waiting import wait_until
 LEASE_S = 5.0
 #: Seconds between the end of a process and its next start, as a service manager would wait.
 RESTART_DELAY_S = 0.5
+#: Sizes of the disks of the store, and of Redis and Postgres.
+STORE_BYTES, SERVICES_BYTES = 2 << 30, 24 << 30
 #: The processes that run all the time, with the modules behind the commands that start them.
 PROCESSES = {
     "relay-a": ("longshore.broker.relay",),
@@ -47,8 +51,17 @@ class Deployment:
         self.store = folder / "clusters" / "store"
         self.data = folder / "data"
         self.outputs = folder / "outputs"
+        #: Where the store, and where Redis and Postgres write, if this user may mount.
+        self.store_disk: Disk | None = None
+        self.services_disk: Disk | None = None
+        self.store.parent.mkdir()
+        if disks_can_be_made():
+            self.store_disk = Disk(self.store, folder / "store.img", STORE_BYTES)
+            self.services_disk = Disk(folder / "home", folder / "services.img", SERVICES_BYTES)
         for path in (self.store, self.data, self.outputs, folder / "logs", folder / "temporary"):
-            path.mkdir(parents=True)
+            path.mkdir(exist_ok=True)
+        #: That of the processes. Redis and Postgres go by the machine's.
+        self.clock = Clock(folder / "clock")
         embedded.up(folder / "home", detach=True, services=())
         #: The addresses of the services themselves, which no fault of the network touches, as the administrator.
         self.direct = self._addresses(Process.OWNER)
@@ -166,6 +179,9 @@ class Deployment:
             self.redis_proxy.close()
             self.postgres_proxy.close()
             embedded.down(self.folder / "home")
+            for disk in (self.store_disk, self.services_disk):
+                if disk is not None:
+                    disk.close()
         assert not lines, f"left behind, and killed now: {lines}"
 
     def _addresses(self, process: Process) -> Settings:
@@ -190,6 +206,7 @@ class Deployment:
             "PYTHONPATH": str(Path(__file__).parents[2]),
             "TMPDIR": str(self.folder / "temporary"),
             "OMP_WAIT_POLICY": "passive",
+            **self.clock.environment(),
         }
         with (self.folder / "logs" / f"{name}.log").open("ab") as log:
             return subprocess.Popen(

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TypeAlias
 from uuid import uuid4
 
@@ -15,7 +16,9 @@ import psutil
 import psycopg
 import redis
 
+from tests.chaos.clocks import faketime
 from tests.chaos.deployment import LEASE_S, Deployment, send, with_children
+from tests.chaos.disks import Disk, disks_can_be_made
 from tests.tcp_proxy import TcpProxy
 
 Fault: TypeAlias = Callable[[Deployment, random.Random], AbstractContextManager[None]]
@@ -316,22 +319,59 @@ _network("cut after COMMIT", _lose_commits, "Postgres")
 
 @fault("store away")
 def _store_away(deployment: Deployment, _: random.Random) -> Iterator[None]:
-    away = deployment.store.with_name("store.away")
-    deployment.store.rename(away)
-    try:
+    # The folder itself may be where a disk is mounted.
+    with _away(deployment.store.parent):
         yield
-    finally:
-        # A worker may have made the folder anew meanwhile: what it wrote there is as lost as on a disk that is gone.
-        if deployment.store.exists():
-            deployment.store.rename(deployment.folder / f"store.{uuid4().hex}")
-        away.rename(deployment.store)
 
 
 @fault("data away")
 def _data_away(deployment: Deployment, _: random.Random) -> Iterator[None]:
-    away = deployment.data.with_name("data.away")
-    deployment.data.rename(away)
+    with _away(deployment.data):
+        yield
+
+
+@contextmanager
+def _away(folder: Path) -> Iterator[None]:
+    away = folder.with_name(f"{folder.name}.away")
+    folder.rename(away)
     try:
         yield
     finally:
-        away.rename(deployment.data)
+        # A worker may have made the folder anew meanwhile: what it wrote there is as lost as on a disk that is gone.
+        if folder.exists():
+            folder.rename(folder.with_name(f"{folder.name}.{uuid4().hex}"))
+        away.rename(folder)
+
+
+if disks_can_be_made():
+
+    @fault("store full")
+    def _store_full(deployment: Deployment, _: random.Random) -> Iterator[None]:
+        with _disk(deployment.store_disk).full():
+            yield
+
+    @fault("store read-only")
+    def _store_read_only(deployment: Deployment, _: random.Random) -> Iterator[None]:
+        with _disk(deployment.store_disk).read_only():
+            yield
+
+    @fault("disk of Redis and Postgres full")
+    def _services_full(deployment: Deployment, _: random.Random) -> Iterator[None]:
+        with _disk(deployment.services_disk).full():
+            yield
+
+
+def _disk(found: Disk | None) -> Disk:
+    assert found is not None
+    return found
+
+
+# The clocks
+
+
+if faketime() is not None:
+
+    @fault("clocks of workers, relays and producers set")
+    def _clock_steps(deployment: Deployment, rng: random.Random) -> Iterator[None]:
+        with deployment.clock.stepped(rng.choice((-3600.0, -10.0, 10.0, 3600.0))):
+            yield

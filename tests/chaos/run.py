@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import psycopg
+import redis
 
 from longshore.producers import Client
 from longshore.shared.specs.signature import Signature
@@ -32,7 +33,7 @@ from tests.waiting import TIMEOUT_S
 #: The producers: name and role. Each is started again when it is killed.
 PRODUCERS = {"small-1": "small", "small-2": "small", "large": "large", "training": "training"}
 #: Seconds that a fault lasts.
-FAULT_S = (0.2, 4.0)
+SHORTEST_FAULT_S, LONGEST_FAULT_S = 0.2, 4.0
 #: Seconds between the recovery from a fault and the next.
 PAUSE_S = 0.3
 #: Seconds without any job ending after which a run that should come to its end is stuck.
@@ -152,31 +153,45 @@ def _prepare(deployment: Deployment, rows: int) -> list[str]:
 
 
 def make_faults(
-    deployment: Deployment, outcome: Outcome, *, seconds: float, kinds: list[str], say: Callable[[str], None]
+    deployment: Deployment,
+    outcome: Outcome,
+    *,
+    seconds: float,
+    kinds: list[str],
+    say: Callable[[str], None],
+    at_once: int = 1,
+    longest_s: float = LONGEST_FAULT_S,
 ) -> None:
     """Make one fault after another, each after the recovery from the one before.
 
     :param kinds: of each, in an order by chance, one is made before any is made again.
+    :param at_once: how many faults are made together. The recovery from them all counts for each.
+    :param longest_s: seconds that a fault lasts at most.
     """
     rng = random.Random(outcome.seed)
     recovery = Recovery(deployment)
     end = time.monotonic() + seconds
     due: list[str] = []
     while time.monotonic() < end:
-        if not due:
-            due = rng.sample(kinds, len(kinds))
-        kind = due.pop()
-        say(f"{outcome.faults + 1:4} {kind}")
+        if len(due) < at_once:
+            due += rng.sample(kinds, len(kinds))
+        together = list(dict.fromkeys(due.pop() for _ in range(at_once)))
+        say(f"{outcome.faults + 1:4} {', '.join(together)}")
+        made: list[str] = []
         try:
-            with FAULTS[kind](deployment, rng):
-                time.sleep(rng.uniform(*FAULT_S))
-        except psycopg.Error as error:  # what the fault before has done is not over for Postgres
-            say(f"{kind}: not made, {str(error).strip().splitlines()[0]}")
-            deployment.await_services()
-            continue
+            with ExitStack() as faults:
+                for kind in together:
+                    faults.enter_context(FAULTS[kind](deployment, rng))
+                    made.append(kind)
+                time.sleep(rng.uniform(SHORTEST_FAULT_S, longest_s))
+        except (psycopg.Error, redis.RedisError) as error:  # another fault has taken away what this one needs
+            say(f"not all were made: {str(error).strip().splitlines()[0]}")
         deployment.await_services()
+        if not made:
+            continue
         took = recovery.measure()
-        outcome.recoveries[kind].append(took)
+        for kind in made:
+            outcome.recoveries[kind].append(took)
         say("STUCK" if took is None else f"     went on after {took:.1f} s")
         time.sleep(PAUSE_S)
 

@@ -7,6 +7,7 @@ ends every process of a cluster whose store lies in FOLDER, stops the services i
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -30,6 +31,9 @@ def main() -> None:
     for process in [each for each in psutil.process_iter() if belongs(each, folder)]:
         process.kill()
     embedded.down(folder / "home")
+    for disk in psutil.disk_partitions(all=True):
+        if Path(disk.mountpoint).is_relative_to(folder):
+            subprocess.run(["umount", "--lazy", disk.mountpoint], check=True)
     shutil.rmtree(folder)
 
 

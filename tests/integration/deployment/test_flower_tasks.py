@@ -4,63 +4,28 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
-import urllib.error
-import urllib.request
-from base64 import b64encode
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from longshore.broker.embedded.services.ports import any_free_port
 from tests.integration import digits
 from tests.integration.cluster import Cluster
+from tests.integration.flower_beside import Flower, running_flower
 from tests.waiting import wait_until
 
-PASSWORD = "for-the-tests-alone"
 #: Enough, one by one, for a while: the job is ended when it was seen.
 ROWS = 400_000
 #: Stands in the rows and in a label, and must not be seen anywhere.
 NUMBER, LABEL = 987654.25, "a-private-label"
 
 
-@dataclass(frozen=True)
-class Flower:
-    """A Flower that runs beside the cluster."""
-
-    port: int
-
-    def read(self, path: str) -> str:
-        """A page, or nothing while it does not answer."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}")
-        request.add_header("Authorization", "Basic " + b64encode(f"longshore:{PASSWORD}".encode()).decode())
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return str(answer.read().decode())
-        except (urllib.error.URLError, OSError):
-            return ""
-
-
 @pytest.fixture(scope="module")
 def flower(cluster: Cluster) -> Iterator[Flower]:
-    port = any_free_port()
-    command = [sys.executable, "-m", "longshore.broker.flower", "--address", "127.0.0.1", "--port", str(port)]
-    environment = {**cluster.environment, "LONGSHORE_FLOWER_PASSWORD": PASSWORD}
-    with (cluster.folder / "flower.log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, cwd=cluster.folder, stdout=log, stderr=log)
-    try:
-        found = Flower(port)
-        # It knows the worker when it has heard an event of it: from then on it hears of every task.
-        wait_until(lambda: "cpu:0@" in found.read("/api/workers?refresh=1"), "Flower's first sight of the worker")
-        yield found
-    finally:
-        process.terminate()
-        process.wait(30)
+    with running_flower(cluster) as flower:
+        yield flower
 
 
 def test_tasks_have_human_lines_and_no_data(cluster: Cluster, flower: Flower, tmp_path: Path) -> None:

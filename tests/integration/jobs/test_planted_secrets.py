@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +18,7 @@ from longshore.producers import Client
 from longshore.shared.errors import InvalidInput
 from tests.integration import digits
 from tests.integration.cluster import Cluster
+from tests.integration.flower_beside import Flower, running_flower
 from tests.waiting import TIMEOUT_S
 
 S3_SECRET = "planted-s3-secret-6e1f"
@@ -55,9 +58,41 @@ def everything(cluster: Cluster) -> Mapping[str, bytes]:
     return found
 
 
-def test_planted_secrets_are_found_nowhere(cluster: Cluster, client: Client, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def flower(cluster: Cluster) -> Iterator[Flower]:
+    with running_flower(cluster) as flower:
+        yield flower
+
+
+def pages(flower: Flower) -> Mapping[str, bytes]:
+    """What Flower shows."""
+    tasks, workers = (list(json.loads(flower.read(f"/api/{kind}?refresh=1"))) for kind in ("tasks", "workers"))
+    assert tasks
+    assert workers
+    paths = ["/", "/tasks", "/broker", "/workers", "/metrics", "/api/tasks", "/api/workers?refresh=1"]
+    paths += [f"/task/{task}" for task in tasks] + [f"/api/task/info/{task}" for task in tasks]
+    paths += [f"/worker/{worker}" for worker in workers]
+    return {f"Flower's {path}": flower.read(path).encode() for path in paths}
+
+
+def environments(cluster: Cluster) -> Mapping[str, bytes]:
+    """Those of the services, which need no secret of Longshore's, by the name of the process."""
+    ports = {urlsplit(url).port for url in (cluster.settings.redis_url, cluster.settings.database_url)}
+    found = {}
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            listening = {each.laddr.port for each in process.net_connections() if each.status == psutil.CONN_LISTEN}
+            if ports & listening:
+                content = Path(f"/proc/{process.pid}/environ").read_bytes()
+                found[f"environment of {process.name()} {process.pid}"] = content
+    assert len(found) >= 2
+    return found
+
+
+def test_planted_secrets_are_found_nowhere(cluster: Cluster, client: Client, flower: Flower, tmp_path: Path) -> None:
     path = digits.write(tmp_path / "rows.parquet", 50)
-    client.train("digits", "linear", path, "label", epochs=1).wait(TIMEOUT_S)
+    trained = client.train("digits", "linear", path, "label", epochs=1)
+    trained.wait(TIMEOUT_S)
     done = client.infer("digits", path, output=f"{tmp_path}/out/*.jsonl")
     errors = []
     for url in (
@@ -74,6 +109,9 @@ def test_planted_secrets_are_found_nowhere(cluster: Cluster, client: Client, tmp
     client.wait([done, failed], TIMEOUT_S)
     found = {
         **everything(cluster),
+        **pages(flower),
+        **environments(cluster),
+        "report": Path(trained.report(tmp_path / "report.html")).read_bytes(),
         "errors": "\n".join(
             [*errors, *(each.message for each in failed.errors()), repr(failed), repr(client)]
         ).encode(),

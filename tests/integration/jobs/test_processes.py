@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -124,3 +125,13 @@ def test_a_worker_without_its_device_is_not_alive_and_takes_nothing(cluster: Clu
     assert "cuda:7@tests" not in [each.name for each in cluster.ledger.workers.workers()]
     assert "the child cannot start" in cluster.log("other workers")
     assert all(shard.errors == [] for job in client.jobs(kind="infer") for shard in job.shards())
+
+
+def test_a_worker_that_postgres_refuses_says_so_once(cluster: Cluster) -> None:
+    parts = urlsplit(cluster.environment["LONGSHORE_DATABASE_URL"])
+    wrong = parts._replace(netloc=f"nobody:wrong@{parts.hostname}:{parts.port}").geturl()
+    command = [sys.executable, "-m", "longshore.workers.process.supervisor", "--devices", "cpu"]
+    with cluster.other_workers(command, {"LONGSHORE_DATABASE_URL": wrong}):
+        wait_until(lambda: 'for user "nobody"' in cluster.log("other workers"), "a line about the login")
+    (line,) = [line for line in cluster.log("other workers").splitlines() if 'for user "nobody"' in line]
+    assert "correct the user and the password in LONGSHORE_DATABASE_URL" in line

@@ -12,6 +12,7 @@ from longshore.shared.errors import AttemptLost, ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.vocabulary import State
 from tests.integration.support import (
+    LEASE,
     claim,
     commit,
     expire,
@@ -135,3 +136,27 @@ def test_two_permanent_failures_at_once_end_the_job_once(ledger: Ledger) -> None
         assert sorted(map(str, states)) == ["None", "None", "failed"]
         assert sorted(states_of(ledger, job)) == ["cancelled", "cancelled", "failed"]
         assert ledger.queries.job(job).shards_failed == 1
+
+
+@pytest.mark.parametrize("end", ["renewed", "committed"])
+def test_a_claim_that_began_before_a_cancel_and_a_retry_has_its_job_running(ledger: Ledger, end: str) -> None:
+    job = submit(ledger, 1, 1)
+    claim(ledger, job)
+    with ThreadPoolExecutor(1) as pool:
+        with ledger.database.transaction() as conn:
+            # What a cancel and a retry leave. The claim sees the job as it was when it began: running.
+            conn.execute("SELECT FROM shards WHERE job_id = %s FOR UPDATE", [job])
+            claimed = pool.submit(claim, ledger, job, 1)
+            wait_for_lock(ledger)
+            conn.execute("UPDATE jobs SET state = 'queued', started_at = NULL WHERE id = %s", [job])
+            conn.execute("UPDATE shards SET state = 'queued', lease_until = NULL WHERE job_id = %s", [job])
+        current = claimed.result(TIMEOUT_S)
+    if end == "renewed":
+        assert ledger.attempts.renew(current, lease=LEASE, rows=0, changed=False)
+    else:
+        commit(ledger, current)
+    record = ledger.queries.job(job)
+    assert record.state is State.RUNNING
+    assert record.started_at is not None
+    run(ledger, job, 0)
+    assert ledger.queries.job(job).state is (State.SUCCEEDED if end == "committed" else State.RUNNING)

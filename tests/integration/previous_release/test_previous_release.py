@@ -30,6 +30,7 @@ from longshore.shared.settings import Settings
 from longshore.shared.vocabulary import State
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine, without_settings
+from tests.integration.logins import make_logins
 from tests.integration.support import empty_database
 
 FILES = Path(__file__).parent
@@ -66,6 +67,7 @@ def migrated(services: Settings, tmp_path_factory: pytest.TempPathFactory) -> It
         settings = replace(settings, redis_url=redis_url, store=f"file://{folder}/store", home=None)
         done = CommandLine({**without_settings(), **settings.environment()})("migrate")
         assert done.code == 0, done.err
+        make_logins(settings.database_url)
         yield settings
 
 

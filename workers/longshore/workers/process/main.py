@@ -26,6 +26,7 @@ from celery.signals import worker_before_create_process, worker_ready, worker_sh
 
 from longshore.broker.app import make_app
 from longshore.broker.logs import configure_logging
+from longshore.broker.outages import Outage
 from longshore.shared.errors import LongshoreError, ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.workers import PRESENCE_INTERVAL_S, Presence
@@ -60,6 +61,7 @@ class PresenceThread(threading.Thread):
         self._ledger = ledger
         self._presence = presence
         self._ready = ready
+        self._outage = Outage("Postgres", log)
         self._stopped = threading.Event()
 
     def run(self) -> None:
@@ -69,11 +71,14 @@ class PresenceThread(threading.Thread):
                 if self._stopped.wait(READY_POLL_INTERVAL_S):
                     return
                 continue
-            with suppress(ServiceUnavailable):  # try again next time; a worker that stays silent counts as gone
+            try:
                 self._ledger.workers.see(self._presence)
                 if time.monotonic() - cleaned_at > CLEANING_INTERVAL_S:
                     self._ledger.workers.forget_silent()
                     cleaned_at = time.monotonic()
+                self._outage.ended()
+            except ServiceUnavailable as error:  # try again next time; a worker that stays silent counts as gone
+                self._outage.began(str(error))
             if self._stopped.wait(PRESENCE_INTERVAL_S):
                 return
 

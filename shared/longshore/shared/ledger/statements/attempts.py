@@ -115,12 +115,20 @@ CLAIM_NEXT: Final = f"""
     ), {CLAIMED}
 """
 
-#: No row: a newer attempt has the shard, or the job was cancelled.
+#: No row: a newer attempt has the shard, or the job was cancelled. A claim that began before its job was cancelled and
+#: queued again has seen it running, and left it ``queued``; that is made up for here, and when the shard ends.
 RENEW: Final = f"""
-    UPDATE shards
-    SET lease_until = now() + make_interval(secs => %(lease)s), rows_done = %(rows)s
-    WHERE {FENCE}
-    RETURNING 1
+    WITH renewed AS (
+        UPDATE shards
+        SET lease_until = now() + make_interval(secs => %(lease)s), rows_done = %(rows)s
+        WHERE {FENCE}
+        RETURNING 1
+    ), started AS (
+        UPDATE jobs SET state = 'running', started_at = now()
+        WHERE id = %(job)s AND state = 'queued' AND EXISTS (SELECT FROM renewed)
+        RETURNING pg_notify('longshore_jobs', jobs.id::text)
+    )
+    SELECT 1 FROM renewed LEFT JOIN (SELECT count(*) FROM started) AS notified ON true
 """
 
 COPY_RESULTS: Final = "COPY results (job_id, row, output) FROM STDIN"
@@ -177,8 +185,8 @@ COUNT_SHARD_DONE: Final = f"""
     UPDATE jobs
     SET shards_done = shards_done + 1, rows_done = rows_done + %(rows)s, rows_failed = rows_failed + %(failed)s,
         shards_total = shards_total + %(added)s, rows_total = coalesce(%(rows_total)s::bigint, rows_total),
-        outcome = coalesce(%(outcome)s::jsonb, outcome),
-        notes = {_NOTED}
+        outcome = coalesce(%(outcome)s::jsonb, outcome), notes = {_NOTED},
+        state = CASE state WHEN 'queued' THEN 'running' ELSE state END, started_at = coalesce(started_at, now())
     WHERE id = %(job)s
 """
 

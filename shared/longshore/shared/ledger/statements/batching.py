@@ -49,7 +49,8 @@ COUNT_SHARDS_DONE: Final = f"""
     UPDATE jobs
     SET shards_done = shards_done + done.shards, rows_done = rows_done + done.rows,
         rows_failed = rows_failed + done.failed,
-        state = CASE WHEN {_CLEAN} THEN 'succeeded' ELSE jobs.state END,
+        started_at = coalesce(started_at, now()),
+        state = CASE WHEN {_CLEAN} THEN 'succeeded' WHEN jobs.state = 'queued' THEN 'running' ELSE jobs.state END,
         finished_at = CASE WHEN {_CLEAN} THEN now() ELSE finished_at END
     FROM (
         SELECT job_id, count(*) AS shards, sum(rows) AS rows, sum(failed) AS failed
