@@ -20,7 +20,6 @@ import redis
 
 from longshore.broker import embedded
 from longshore.shared.settings import Process, Settings, load_settings
-from tests.chaos.clocks import Clock
 from tests.chaos.disks import Disk, disks_can_be_made
 from tests.tcp_proxy import TcpProxy
 from tests.waiting import wait_until
@@ -60,8 +59,6 @@ class Deployment:
             self.services_disk = Disk(folder / "home", folder / "services.img", SERVICES_BYTES)
         for path in (self.store, self.data, self.outputs, folder / "logs", folder / "temporary"):
             path.mkdir(exist_ok=True)
-        #: That of the processes. Redis and Postgres go by the machine's.
-        self.clock = Clock(folder / "clock")
         embedded.up(folder / "home", detach=True, services=())
         #: The addresses of the services themselves, which no fault of the network touches, as the administrator.
         self.direct = self._addresses(Process.OWNER)
@@ -206,7 +203,6 @@ class Deployment:
             "PYTHONPATH": str(Path(__file__).parents[2]),
             "TMPDIR": str(self.folder / "temporary"),
             "OMP_WAIT_POLICY": "passive",
-            **self.clock.environment(),
         }
         with (self.folder / "logs" / f"{name}.log").open("ab") as log:
             return subprocess.Popen(

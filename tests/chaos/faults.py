@@ -16,7 +16,6 @@ import psutil
 import psycopg
 import redis
 
-from tests.chaos.clocks import faketime
 from tests.chaos.deployment import LEASE_S, Deployment, send, with_children
 from tests.chaos.disks import Disk, disks_can_be_made
 from tests.tcp_proxy import TcpProxy
@@ -364,14 +363,3 @@ if disks_can_be_made():
 def _disk(found: Disk | None) -> Disk:
     assert found is not None
     return found
-
-
-# The clocks
-
-
-if faketime() is not None:
-
-    @fault("clocks of workers, relays and producers set")
-    def _clock_steps(deployment: Deployment, rng: random.Random) -> Iterator[None]:
-        with deployment.clock.stepped(rng.choice((-3600.0, -10.0, 10.0, 3600.0))):
-            yield
