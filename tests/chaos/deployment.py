@@ -148,6 +148,11 @@ class Deployment:
         """Wait until Redis and Postgres take commands."""
         wait_until(self.services_answer, "the return of Redis and Postgres", timeout_s=120)
 
+    def make_postgres_writable(self) -> None:
+        """End what the fault ``Postgres read-only`` has done."""
+        self.sql("ALTER SYSTEM RESET default_transaction_read_only")
+        self.sql("SELECT pg_reload_conf()")
+
     def processes(self) -> list[psutil.Process]:
         """Every process of this deployment but the services."""
         return [each for each in psutil.process_iter() if self._is_ours(each)]

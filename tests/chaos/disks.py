@@ -38,7 +38,10 @@ class Disk:
 
     @contextmanager
     def full(self) -> Iterator[None]:
-        """No byte can be written."""
+        """No byte can be written.
+
+        :raises OSError: the disk is away, or read-only.
+        """
         filler = self._folder / "filler"
         try:
             with filler.open("wb") as file:
@@ -57,11 +60,14 @@ class Disk:
 
     @contextmanager
     def read_only(self) -> Iterator[None]:
-        """Files can be read and not written."""
+        """Files can be read and not written.
+
+        :raises OSError: a file is always being written, or the disk is away.
+        """
         deadline = time.monotonic() + REMOUNT_TIMEOUT_S
         while subprocess.run(["mount", "-o", "remount,ro", self._folder], capture_output=True).returncode != 0:
-            if time.monotonic() > deadline:  # always in use: the fault is not made
-                break
+            if time.monotonic() > deadline:
+                raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(self._folder))
             time.sleep(0.02)
         try:
             yield

@@ -7,7 +7,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 from uuid import uuid4
@@ -229,12 +229,12 @@ def _end_connections(deployment: Deployment, _: random.Random) -> Iterator[None]
 @fault("Postgres read-only")
 def _read_only(deployment: Deployment, _: random.Random) -> Iterator[None]:
     deployment.sql("ALTER SYSTEM SET default_transaction_read_only = on")
-    deployment.sql("SELECT pg_reload_conf()")
     try:
+        deployment.sql("SELECT pg_reload_conf()")
         yield
     finally:
-        deployment.sql("ALTER SYSTEM RESET default_transaction_read_only")
-        deployment.sql("SELECT pg_reload_conf()")
+        with suppress(psycopg.Error):  # Postgres is down, by another fault
+            deployment.make_postgres_writable()
 
 
 @fault("statements cancelled")

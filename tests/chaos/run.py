@@ -178,15 +178,20 @@ def make_faults(
         together = list(dict.fromkeys(due.pop() for _ in range(at_once)))
         say(f"{outcome.faults + 1:4} {', '.join(together)}")
         made: list[str] = []
-        try:
-            with ExitStack() as faults:
-                for kind in together:
+        with suppress(psycopg.Error), ExitStack() as faults:  # what a fault would take away, another has
+            for kind in together:
+                try:
                     faults.enter_context(FAULTS[kind](deployment, rng))
                     made.append(kind)
-                time.sleep(rng.uniform(SHORTEST_FAULT_S, longest_s))
-        except (psycopg.Error, redis.RedisError) as error:  # another fault has taken away what this one needs
-            say(f"not all were made: {str(error).strip().splitlines()[0]}")
+                except (
+                    psycopg.Error,
+                    redis.RedisError,
+                    OSError,
+                ) as error:  # another is in the way
+                    say(f"     {kind}: not made, {str(error).strip().splitlines()[0]}")
+            time.sleep(rng.uniform(SHORTEST_FAULT_S, longest_s))
         deployment.await_services()
+        deployment.make_postgres_writable()
         if not made:
             continue
         took = recovery.measure()
