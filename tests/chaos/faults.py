@@ -24,6 +24,11 @@ Fault: TypeAlias = Callable[[Deployment, random.Random], AbstractContextManager[
 
 #: Every fault by its name.
 FAULTS: dict[str, Fault] = {}
+#: Those that ask Redis or Postgres for something. Made together with others they come first, while both answer.
+ASKING = {
+    *("FLUSHALL", "messages lost", "messages doubled and shuffled", "messages malformed"),
+    *("connections ended by an administrator", "Postgres read-only", "statements cancelled", "tables locked"),
+}
 #: The messages of the queues, in every priority and under every prefix.
 QUEUES = ("*cpu*", "*gpu*")
 

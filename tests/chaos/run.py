@@ -24,7 +24,7 @@ from longshore.producers import Client
 from longshore.shared.specs.signature import Signature
 from tests.chaos.checker import Report, check, read_history
 from tests.chaos.deployment import LEASE_S, Deployment
-from tests.chaos.faults import FAULTS
+from tests.chaos.faults import ASKING, FAULTS
 from tests.chaos.recovery import STUCK_AFTER_S, Recovery
 from tests.integration import digits
 from tests.integration.conftest import kept
@@ -175,7 +175,7 @@ def make_faults(
     while time.monotonic() < end:
         if len(due) < at_once:
             due += rng.sample(kinds, len(kinds))
-        together = list(dict.fromkeys(due.pop() for _ in range(at_once)))
+        together = sorted(dict.fromkeys(due.pop() for _ in range(at_once)), key=lambda kind: kind not in ASKING)
         say(f"{outcome.faults + 1:4} {', '.join(together)}")
         made: list[str] = []
         with suppress(psycopg.Error), ExitStack() as faults:  # what a fault would take away, another has
