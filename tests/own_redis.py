@@ -24,7 +24,7 @@ class OwnRedis:
 
     def __init__(self, folder: Path, *arguments: str, program: Path | None = None, tls: bool = False) -> None:
         self._folder = folder
-        self._program = program or find_program(os.environ.get("PATH", os.defpath))
+        self._program = program or own_program()
         self._tls = tls
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
@@ -81,9 +81,14 @@ class OwnRedis:
             return False
 
 
+def own_program() -> Path:
+    """The server that ``longshore up`` would start."""
+    return find_program(os.environ.get("PATH", os.defpath))
+
+
 def require_tls() -> Path:
     """A server that was built with TLS. The one of the wheel may be without."""
-    candidates = [find_program(os.environ.get("PATH", os.defpath)), Path("/usr/bin/redis-server")]
+    candidates = [own_program(), Path("/usr/bin/redis-server")]
     for program in candidates:
         if program.exists():
             libraries = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
