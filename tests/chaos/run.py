@@ -28,6 +28,7 @@ from tests.chaos.faults import ASKING, FAULTS
 from tests.chaos.recovery import STUCK_AFTER_S, Recovery
 from tests.integration import digits
 from tests.integration.conftest import kept
+from tests.integration.homes import make_reachable_folder
 from tests.waiting import TIMEOUT_S
 
 #: The producers: name and role. Each is started again when it is killed.
@@ -94,8 +95,7 @@ def run(
     :param during: what is done while producers submit; they stop when it returns.
     :param say: told what happens, a line at a time.
     """
-    folder = Path(tempfile.mkdtemp(prefix="longshore-test-", dir="/tmp"))
-    folder.chmod(0o711)
+    folder = make_reachable_folder()
     with ExitStack() as stack:
         # Removes everything at the end, also of a run that is killed.
         stack.enter_context(kept(folder))

@@ -13,7 +13,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgpack
 import pytest
@@ -32,6 +32,7 @@ from longshore.broker.inbound.tickets import TASKS
 from longshore.broker.tickets import parse_shard_ids
 from longshore.shared.settings import Settings
 from tests.own_redis import OwnRedis
+from tests.raw_tickets import raw_ticket
 
 #: Examples of a test; ``LONGSHORE_FUZZ_SCALE=1000`` runs a thousand times as many.
 EXAMPLES = 200 * int(os.environ.get("LONGSHORE_FUZZ_SCALE", "1"))
@@ -101,42 +102,12 @@ def consuming() -> Iterator[Consuming]:
         app.close()
 
 
-def ticket() -> dict[str, object]:
-    """A message as Longshore writes it."""
-    task = str(uuid4())
-    body: object = ([[[str(uuid4()), 0]]], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None})
-    return {
-        "body": b64encode(msgpack.packb(body)).decode(),
-        "content-type": "application/x-msgpack",
-        "content-encoding": "binary",
-        "headers": {
-            "lang": "py",
-            "task": "longshore.infer",
-            "id": task,
-            "timelimit": [None, None],
-            "eta": None,
-            "expires": None,
-            "retries": 0,
-            "argsrepr": "digits:1 rows 0-1",
-        },
-        "properties": {
-            "correlation_id": task,
-            "reply_to": "",
-            "delivery_mode": 2,
-            "delivery_info": {"exchange": "", "routing_key": "cpu"},
-            "priority": 5,
-            "body_encoding": "base64",
-            "delivery_tag": str(uuid4()),
-        },
-    }
-
-
 #: Where a message is changed: a field, or a field of ``headers`` or ``properties``.
-FIELDS: list[tuple[str, ...]] = [(key,) for key in ticket()]
+FIELDS: list[tuple[str, ...]] = [(key,) for key in raw_ticket()]
 FIELDS += [
     (part, key)
     for part in ("headers", "properties")
-    for key in [*ticket()[part], "compression", "chord", "group", "root_id", "stamps", "callbacks"]  # type: ignore[misc]
+    for key in [*raw_ticket()[part], "compression", "chord", "group", "root_id", "stamps", "callbacks"]  # type: ignore[misc]
 ]
 
 
@@ -166,7 +137,7 @@ def test_any_bytes_are_dropped(consuming: Consuming, raw: bytes) -> None:
 def test_a_changed_ticket_is_dropped_or_asks_for_nothing_but_its_shards(
     consuming: Consuming, changes: list[tuple[tuple[str, ...], object]]
 ) -> None:
-    message = ticket()
+    message = raw_ticket()
     for path, value in changes:
         target: object = message
         for key in path[:-1]:
@@ -183,7 +154,7 @@ def test_a_ticket_with_another_body_is_dropped_or_names_shards(consuming: Consum
         packed = msgpack.packb(body)
     except (OverflowError, ValueError, UnicodeEncodeError):
         packed = b"\xc1"
-    check(consuming, json.dumps({**ticket(), "body": b64encode(packed).decode()}).encode())
+    check(consuming, json.dumps({**raw_ticket(), "body": b64encode(packed).decode()}).encode())
 
 
 @given(at=st.integers(0, 2000), byte=st.integers(0, 255), length=st.integers(0, 2000))
@@ -191,7 +162,7 @@ def test_a_ticket_with_another_body_is_dropped_or_names_shards(consuming: Consum
 def test_a_ticket_with_damaged_bytes_is_dropped_or_names_shards(
     consuming: Consuming, at: int, byte: int, length: int
 ) -> None:
-    raw = bytearray(json.dumps(ticket()).encode())
+    raw = bytearray(json.dumps(raw_ticket()).encode())
     raw[at % len(raw)] = byte
     check(consuming, bytes(raw[: max(1, length)]))
 
@@ -245,4 +216,4 @@ def test_a_remote_control_message_is_dropped_or_a_question(command: object) -> N
 )
 def test_extreme_messages_are_dropped(consuming: Consuming, raw: bytes) -> None:
     assert consuming.consume(raw) == []
-    assert len(consuming.consume(json.dumps(ticket()).encode())) == 1
+    assert len(consuming.consume(json.dumps(raw_ticket()).encode())) == 1

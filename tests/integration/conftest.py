@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from longshore.shared.settings import Process, Settings, load_settings
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.cluster_pool import SHARED_DEVICES, SHARED_ENVIRONMENT, ClusterPool
+from tests.integration.homes import make_reachable_folder
 from tests.integration.support import empty_database, empty_tables
 from tests.waiting import TIMEOUT_S
 
@@ -30,9 +30,7 @@ from tests.waiting import TIMEOUT_S
 @pytest.fixture(scope="session")
 def services() -> Iterator[Settings]:
     """A Redis and a migrated Postgres, and nothing that works on them."""
-    # Not in TMPDIR: run by root, Postgres is another user, who must be able to reach it.
-    folder = Path(tempfile.mkdtemp(prefix="longshore-test-", dir="/tmp"))
-    folder.chmod(0o711)
+    folder = make_reachable_folder()
     with kept(folder):
         embedded.up(folder / "home", detach=True, services=())
         # As an administrator: the tests make databases.

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from longshore.broker import embedded
 from longshore.broker.embedded.home import Home
 from longshore.shared.settings import home_folder
 from tests.integration.command_line import CommandLine, read_until, stop, without_settings
+from tests.integration.homes import folder_for_homes
 
 pytestmark = pytest.mark.slow
 
@@ -23,13 +22,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A folder for a home that the user Postgres runs as can reach; what runs in the home is stopped."""
-    folder = Path(tempfile.mkdtemp(prefix="longshore-test-", dir="/tmp"))
-    folder.chmod(0o711)
-    try:
+    with folder_for_homes() as folder:
         yield folder
-    finally:
-        embedded.down(folder / "home")
-        shutil.rmtree(folder)
 
 
 @pytest.fixture

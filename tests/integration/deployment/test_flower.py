@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import urllib.error
 import urllib.request
 from base64 import b64encode
@@ -24,6 +22,7 @@ from longshore.broker.embedded.home import Home
 from longshore.broker.embedded.plan import FLOWER, Service
 from longshore.broker.embedded.services.ports import any_free_port
 from longshore.shared.settings import load_settings
+from tests.integration.homes import folder_for_homes
 from tests.waiting import TIMEOUT_S, wait_until
 
 #: A worker without tasks, to be looked at.
@@ -63,22 +62,17 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    folder = Path(tempfile.mkdtemp(prefix="longshore-test-", dir="/tmp"))
-    folder.chmod(0o711)
-    home = folder / "home"
-    port = any_free_port()
-    services = (
-        Service(name="flower", argv=(*FLOWER, "--port", str(port))),
-        Service(name="worker", argv=(sys.executable, "-c", WORKER)),
-    )
-    try:
+    with folder_for_homes() as folder:
+        home = folder / "home"
+        port = any_free_port()
+        services = (
+            Service(name="flower", argv=(*FLOWER, "--port", str(port))),
+            Service(name="worker", argv=(sys.executable, "-c", WORKER)),
+        )
         embedded.up(home, detach=True, services=services, migrate=())
         found = Site(home, port, Home(home).load_secrets().flower_password)
         await_worker(found)
         yield found
-    finally:
-        embedded.down(home)
-        shutil.rmtree(folder)
 
 
 def await_worker(site: Site) -> None:

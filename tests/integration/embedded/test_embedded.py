@@ -12,7 +12,6 @@ import socket
 import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,6 +28,7 @@ from longshore.broker.embedded.process.identity import is_alive
 from longshore.broker.embedded.report import Status
 from longshore.shared.errors import HomeError, InvalidInput
 from longshore.shared.settings import Process, Settings, load_settings
+from tests.integration.homes import folder_for_homes
 from tests.waiting import TIMEOUT_S, wait_until
 
 pytestmark = pytest.mark.slow
@@ -39,14 +39,8 @@ IDLE = Service(name="idle", argv=(sys.executable, "-c", "import signal; signal.p
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A folder that the user Postgres runs as can reach, for homes; those in it are stopped, whatever happened."""
-    folder = Path(tempfile.mkdtemp(prefix="longshore-test-", dir="/tmp"))
-    folder.chmod(0o711)
-    try:
+    with folder_for_homes() as folder:
         yield folder
-    finally:
-        for home in folder.iterdir():
-            embedded.down(home)
-        shutil.rmtree(folder)
 
 
 def start(home: Path, *services: Service, redis_port: int | None = None) -> Status:

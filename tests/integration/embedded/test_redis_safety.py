@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import redis
 from longshore.broker import embedded
 from longshore.broker.embedded.services.redis_binaries import find_program
 from longshore.shared.settings import load_settings
+from tests.integration.homes import folder_for_homes
 
 #: Commands that read or write files, load code, change settings or end the server.
 FORBIDDEN = (
@@ -46,11 +46,8 @@ def _server(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    # Not in TMPDIR: run by root, the servers are another user's, who must be able to reach it.
-    folder = Path(tempfile.mkdtemp(prefix="longshore-test-", dir="/tmp"))
-    folder.chmod(0o711)
-    yield folder / "home"
-    embedded.down(folder / "home")
+    with folder_for_homes() as folder:
+        yield folder / "home"
 
 
 def test_its_user_has_no_command_that_leaves_redis(home: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
@@ -21,6 +20,7 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.migrate import migrate
 from longshore.shared.settings import Process, load_settings
 from longshore.shared.vocabulary import State
+from tests.integration.homes import folder_for_homes
 from tests.integration.support import claim, commit, new_job, rows_of, run, submit
 
 #: What that release had.
@@ -43,14 +43,8 @@ END $do$
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    # Not in TMPDIR: run by root, the servers are another user's, who must be able to reach it.
-    folder = Path(tempfile.mkdtemp(prefix="longshore-test-", dir="/tmp"))
-    folder.chmod(0o711)
-    try:
+    with folder_for_homes() as folder:
         yield folder
-    finally:
-        embedded.down(folder / "home")
-        shutil.rmtree(folder)
 
 
 def url(home: Path, process: Process) -> str:

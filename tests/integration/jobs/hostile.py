@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
+
+from longshore.producers import Client, Job
+from tests.integration.cluster import Cluster
+from tests.waiting import TIMEOUT_S
 
 #: Seconds that a slow batch takes.
 SLOW_S = 0.5
@@ -85,3 +91,17 @@ def install(folder: Path) -> str:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hostile-family\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[longshore.families]\nhostile = hostile_family:HOSTILE\n")
     return str(folder)
+
+
+@contextmanager
+def hostile_client(cluster: Cluster) -> Iterator[Client]:
+    """A producer with a version, ``hostile``, that does what its rows ask for."""
+    with cluster.client() as client:
+        rows = [{"x": float(number % 2), "y": number % 2} for number in range(20)]
+        client.train("hostile", "hostile", rows, "y", epochs=1, standardize=False, task="regression").wait(TIMEOUT_S)
+        yield client
+
+
+def infer(client: Client, *values: float, max_attempts: int = 3) -> Job:
+    """Submit rows of these values."""
+    return client.infer("hostile", [{"x": float(value)} for value in values], max_attempts=max_attempts)

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from longshore.producers import Client, Infer, Job
+from longshore.producers import Client, Infer
 from longshore.shared.errors import JobFailed
 from longshore.shared.vocabulary import State
 from tests.integration.cluster import Cluster
-from tests.integration.jobs.hostile import Deed, install
+from tests.integration.jobs.hostile import Deed, hostile_client, infer, install
 from tests.waiting import TIMEOUT_S, wait_until
 
 pytestmark = pytest.mark.slow
@@ -30,15 +30,8 @@ def worker_environment(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str,
 
 @pytest.fixture(scope="module")
 def client(cluster: Cluster) -> Iterator[Client]:
-    """A producer with a version that does what its rows ask for."""
-    with cluster.client() as client:
-        rows = [{"x": float(number % 2), "y": number % 2} for number in range(20)]
-        client.train("hostile", "hostile", rows, "y", epochs=1, standardize=False, task="regression").wait(TIMEOUT_S)
+    with hostile_client(cluster) as client:
         yield client
-
-
-def infer(client: Client, *values: float, max_attempts: int = 1) -> Job:
-    return client.infer("hostile", [{"x": float(value)} for value in values], max_attempts=max_attempts)
 
 
 def check_free(client: Client) -> None:
@@ -58,7 +51,7 @@ def check_free(client: Client) -> None:
     ],
 )
 def test_the_owner_learns_what_ended_the_process(client: Client, deed: Deed, reason: str) -> None:
-    job = infer(client, deed)
+    job = infer(client, deed, max_attempts=1)
     with pytest.raises(JobFailed, match=reason):
         job.wait(TIMEOUT_S)
     (error,) = job.errors()
@@ -81,13 +74,13 @@ def test_a_shard_that_takes_too_long_ends_and_keeps_the_process(cluster: Cluster
 
 def test_a_call_of_exit_ends_the_attempt_at_once(client: Client) -> None:
     with pytest.raises(JobFailed, match="SystemExit: 9"):
-        infer(client, Deed.CALL_EXIT).wait(TIMEOUT_S)
+        infer(client, Deed.CALL_EXIT, max_attempts=1).wait(TIMEOUT_S)
     check_free(client)
 
 
 def test_a_cancelled_job_that_does_not_stop_frees_the_worker(cluster: Cluster, client: Client) -> None:
     (child,) = cluster.child_pids()
-    job = infer(client, Deed.LOOP, max_attempts=3)
+    job = infer(client, Deed.LOOP)
     wait_until(lambda: job.state is State.RUNNING, "the start of the job")
     job.cancel()
     check_free(client)

@@ -7,8 +7,7 @@ import resource
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,6 +17,7 @@ import pytest
 from longshore.producers import Client, Job
 from longshore.shared.store.blobs import blob_path
 from longshore.shared.vocabulary import State
+from tests.http_server import Handler, serving
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.waiting import TIMEOUT_S, wait_until
@@ -159,61 +159,39 @@ def test_a_file_that_stays_away_ends_the_job(client: Client, data: Path) -> None
     assert max(shard.outages for shard in job.shards()) >= 1
 
 
-class BusyServer:
+def busy_server(content: bytes, busy: threading.Event) -> AbstractContextManager[str]:
     """An HTTP server with one file, which can be read in ranges, that answers with status 503 while it is busy."""
 
-    def __init__(self, content: bytes) -> None:
-        self.busy = False
-        outer = self
+    class Busy(Handler):
+        def respond(self) -> None:
+            if busy.is_set():
+                self.answer(503)
+                return
+            first, _, last = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")
+            part = content[int(first) : int(last or len(content)) + 1]
+            of = f"bytes {first}-{int(first) + len(part) - 1}/{len(content)}"
+            self.answer(206 if "Range" in self.headers else 200, part, Content_Range=of, Accept_Ranges="bytes")
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                body = b"" if outer.busy else content
-                first, _, last = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")
-                part = body[int(first) : int(last or len(body)) + 1]
-                self.send_response(503 if outer.busy else 206 if "Range" in self.headers else 200)
-                self.send_header("Content-Range", f"bytes {first}-{int(first) + len(part) - 1}/{len(body)}")
-                self.send_header("Content-Length", str(len(part)))
-                self.send_header("Accept-Ranges", "bytes")
-                self.end_headers()
-                if self.command == "GET":
-                    self.wfile.write(part)
-
-            do_HEAD = do_GET
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/rows.csv"
-        self.thread = threading.Thread(target=self.server.serve_forever)
-        self.thread.start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
+    return serving(Busy)
 
 
 def test_a_busy_server_is_asked_again(cluster: Cluster, client: Client) -> None:
     numbers = [float(row) for row in range(ROWS)]
     table = pa.table({"x": numbers, "y": numbers})
     client.train("points", "linear", table, "y", epochs=1, features=["x"], validation=0).wait(TIMEOUT_S)
-    server = BusyServer("\n".join(["x", *map(str, numbers)]).encode())
+    busy = threading.Event()
     children = cluster.child_pids()
     for pid in children:  # nothing is read before the server is busy
         os.kill(pid, signal.SIGSTOP)
-    try:
-        job = client.infer("points", server.url)
-        server.busy = True
+    with busy_server("\n".join(["x", *map(str, numbers)]).encode(), busy) as address:
+        job = client.infer("points", f"{address}/rows.csv")
+        busy.set()
         for pid in children:
             os.kill(pid, signal.SIGCONT)
         assert "status 503" in reason(job)
-        server.busy = False
+        busy.clear()
         check_succeeded(job)
         assert job.results().num_rows == ROWS
-    finally:
-        server.close()
 
 
 def test_a_full_disk_is_waited_for(cluster: Cluster, client: Client, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from longshore.broker.app import make_app
 from longshore.producers import Client, Job
 from longshore.shared.vocabulary import State
 from tests.integration.cluster import Cluster
-from tests.integration.jobs.hostile import Deed, install
+from tests.integration.jobs.hostile import Deed, hostile_client, infer, install
 from tests.waiting import TIMEOUT_S, wait_until
 
 pytestmark = pytest.mark.slow
@@ -45,15 +45,8 @@ def worker_environment(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str,
 
 @pytest.fixture(scope="module")
 def client(cluster: Cluster) -> Iterator[Client]:
-    """A producer with a version that does what its rows ask for."""
-    with cluster.client() as client:
-        rows = [{"x": float(number % 2), "y": number % 2} for number in range(20)]
-        client.train("hostile", "hostile", rows, "y", epochs=1, standardize=False, task="regression").wait(TIMEOUT_S)
+    with hostile_client(cluster) as client:
         yield client
-
-
-def infer(client: Client, value: float) -> Job:
-    return client.infer("hostile", [{"x": float(value)}])
 
 
 def wait_for_start(job: Job) -> None:

@@ -17,7 +17,7 @@ import pytest
 from longshore.producers import Client, Job
 from longshore.producers.reporting.progress import progress_of
 from tests.integration.cluster import Cluster
-from tests.integration.jobs.hostile import SLOW_S, Deed, install
+from tests.integration.jobs.hostile import SLOW_S, Deed, hostile_client, install
 from tests.waiting import TIMEOUT_S
 
 pytestmark = pytest.mark.slow
@@ -41,9 +41,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def client(cluster: Cluster) -> Iterator[Client]:
-    with cluster.client() as client:
-        rows = [{"x": float(number % 2), "y": number % 2} for number in range(20)]
-        client.train("slow", "hostile", rows, "y", epochs=1, standardize=False, task="regression").wait(TIMEOUT_S)
+    with hostile_client(cluster) as client:
         yield client
 
 
@@ -52,19 +50,19 @@ Submit = Callable[[Client, str, Path], Job]
 JOBS: dict[str, tuple[int, Submit]] = {
     "rows in memory": (
         BATCHES,
-        lambda client, _, __: client.infer("slow", [{"x": float(Deed.SLOW)}] * BATCHES, batch_size=1),
+        lambda client, _, __: client.infer("hostile", [{"x": float(Deed.SLOW)}] * BATCHES, batch_size=1),
     ),
-    "one row": (1, lambda client, _, __: client.infer("slow", [{"x": float(Deed.SLOW)}])),
-    "a file in one shard": (BATCHES, lambda client, data, _: client.infer("slow", data, batch_size=1)),
+    "one row": (1, lambda client, _, __: client.infer("hostile", [{"x": float(Deed.SLOW)}])),
+    "a file in one shard": (BATCHES, lambda client, data, _: client.infer("hostile", data, batch_size=1)),
     "a file in shards": (
         BATCHES,
-        lambda client, data, _: client.infer("slow", data, batch_size=1, rows_per_shard=1),
+        lambda client, data, _: client.infer("hostile", data, batch_size=1, rows_per_shard=1),
     ),
     "a file to a file": (
         BATCHES,
-        lambda client, data, folder: client.infer("slow", data, batch_size=1, output=f"{folder}/out/*.parquet"),
+        lambda client, data, folder: client.infer("hostile", data, batch_size=1, output=f"{folder}/out/*.parquet"),
     ),
-    "evaluation": (BATCHES, lambda client, data, _: client.evaluate("slow", data, target="y", batch_size=1)),
+    "evaluation": (BATCHES, lambda client, data, _: client.evaluate("hostile", data, target="y", batch_size=1)),
     "training": (
         2 * BATCHES,
         lambda client, data, _: client.train(

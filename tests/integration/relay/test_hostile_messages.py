@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from typing import cast
 from uuid import uuid4
 
-import msgpack
 import pytest
 import redis
 from celery import Celery
@@ -18,6 +17,7 @@ from longshore.producers.cli.checks.check import Level
 from longshore.producers.cli.checks.remote_control import check_remote_control
 from tests.integration import digits
 from tests.integration.cluster import Cluster
+from tests.raw_tickets import raw_ticket
 from tests.waiting import TIMEOUT_S, wait_until
 
 pytestmark = pytest.mark.usefixtures("digits_version")
@@ -44,26 +44,10 @@ def message(
     fields: Mapping[str, object] | None = None,
 ) -> bytes:
     """A message as Celery writes it, with some of its fields changed."""
-    task_id = str(uuid4())
-    body: object = ([[[str(uuid4()), 0]]], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None})
-    value = {
-        "body": b64encode(msgpack.packb(body)).decode(),
-        "content-type": "application/x-msgpack",
-        "content-encoding": "binary",
-        "headers": {"lang": "py", "task": task, "id": task_id, "timelimit": [None, None], **(headers or {})},
-        "properties": {
-            "correlation_id": task_id,
-            "reply_to": "",
-            "delivery_mode": 2,
-            "delivery_info": {"exchange": "", "routing_key": "cpu"},
-            "priority": 0,
-            "body_encoding": "base64",
-            "delivery_tag": str(uuid4()),
-            **(properties or {}),
-        },
-        **(fields or {}),
-    }
-    return json.dumps(value).encode()
+    plain = raw_ticket(task)
+    changed = {"headers": headers or {}, "properties": properties or {}}
+    value = {**plain, **{part: {**cast(dict[str, object], plain[part]), **changed[part]} for part in changed}}
+    return json.dumps({**value, **(fields or {})}).encode()
 
 
 HOSTILE = {

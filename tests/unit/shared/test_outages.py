@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import errno
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -17,31 +15,19 @@ from longshore.shared.datasets.open import open_source
 from longshore.shared.errors import DataError, InvalidInput, MissingData, ServiceUnavailable
 from longshore.shared.outages import is_outage
 from longshore.shared.specs.jobs import FileInput
+from tests.http_server import Handler, serving
 
 
 @contextmanager
 def server(status: int) -> Iterator[str]:
     """A real HTTP server that answers everything with one status."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+    class OneStatus(Handler):
+        def respond(self) -> None:
+            self.answer(status)
 
-        do_HEAD = do_GET
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{running.server_port}/rows.csv"
-        finally:
-            running.shutdown()
-            thread.join()
+    with serving(OneStatus) as address:
+        yield f"{address}/rows.csv"
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EDQUOT])

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 from psycopg import Cursor
 from psycopg.rows import class_row
@@ -21,13 +21,7 @@ from longshore.shared.ledger.postgres.connection import Connection as Connection
 from longshore.shared.ledger.postgres.errors import ConnectionLost, ReadOnlyServer, translated
 from longshore.shared.ledger.postgres.pool import Pool
 from longshore.shared.ledger.postgres.pooler import check_sessions
-from longshore.shared.ledger.postgres.repeating import pauses, repeat_rolled_back
-
-#: How often a transaction is tried whose connection was lost, and the seconds between two tries at first and at most:
-#: together more than a restart of Postgres takes.
-LOST_TRIES: Final = 8
-LOST_PAUSE_S: Final = 0.1
-LOST_LONGEST_PAUSE_S: Final = 5.0
+from longshore.shared.ledger.postgres.repeating import pauses_after_loss, repeat_rolled_back
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -113,7 +107,7 @@ class Database:
 
     @repeat_rolled_back
     def _change(self, work: Callable[[Connection], T]) -> T:
-        for pause in [*pauses(LOST_TRIES, LOST_PAUSE_S, LOST_LONGEST_PAUSE_S), None]:
+        for pause in [*pauses_after_loss(), None]:
             done: list[T] = []
             transaction: str | None = None
             try:
@@ -136,7 +130,7 @@ class Database:
         :raises ConnectionLost: Postgres cannot be asked.
         """
         last: ServiceUnavailable | None = None
-        for pause in pauses(LOST_TRIES, LOST_PAUSE_S, LOST_LONGEST_PAUSE_S):
+        for pause in pauses_after_loss():
             try:
                 with self.connection() as conn:
                     row = conn.execute(statements.sessions.READ_OUTCOME, {"transaction": transaction}).fetchone()

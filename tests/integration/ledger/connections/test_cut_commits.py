@@ -89,7 +89,7 @@ def test_if_postgres_stays_away_the_error_says_what_is_known(
     proxied: Settings, proxy: TcpProxy, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Otherwise the test would wait for as long as a user would.
-    monkeypatch.setattr("longshore.shared.ledger.jobs.submission.LOST_TRIES", 2)
+    monkeypatch.setattr("longshore.shared.ledger.postgres.repeating.LOST_TRIES", 2)
     new = [new_job(1), new_job(1)]
 
     def last_answer(sent: bytes) -> bool:

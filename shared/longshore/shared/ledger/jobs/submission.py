@@ -15,9 +15,9 @@ from psycopg.types.json import Jsonb
 from longshore.shared.errors import InvalidInput, ServiceUnavailable, SubmissionUncertain
 from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger import statements
-from longshore.shared.ledger.database import LOST_LONGEST_PAUSE_S, LOST_PAUSE_S, LOST_TRIES, Connection, Database
+from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.postgres.errors import ConnectionLost, CopyRefused
-from longshore.shared.ledger.postgres.repeating import pauses, repeat_read, repeat_rolled_back
+from longshore.shared.ledger.postgres.repeating import pauses_after_loss, repeat_read, repeat_rolled_back
 from longshore.shared.ledger.records import NewInput, NewJob, Ticket
 from longshore.shared.limits import check_job
 from longshore.shared.vocabulary import State
@@ -73,7 +73,7 @@ class Submissions:
         for job in jobs:
             check_job(job.spec, len(job.shards))
         lost: ServiceUnavailable | None = None
-        for pause in [*pauses(LOST_TRIES, LOST_PAUSE_S, LOST_LONGEST_PAUSE_S), None]:
+        for pause in [*pauses_after_loss(), None]:
             try:
                 return self._submit(jobs, inputs, messages)
             except ConnectionLost as error:

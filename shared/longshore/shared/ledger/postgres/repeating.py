@@ -16,6 +16,11 @@ MAX_TRIES: Final = 6
 FIRST_PAUSE_S: Final = 0.02
 #: How often a read is tried whose connection was lost.
 MAX_READS: Final = 3
+#: How often a transaction is tried whose connection was lost, and the seconds between two tries at first and at most:
+#: together more than a restart of Postgres takes.
+LOST_TRIES: Final = 8
+LOST_PAUSE_S: Final = 0.1
+LOST_LONGEST_PAUSE_S: Final = 5.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -64,3 +69,8 @@ def pauses(tries: int, first: float = FIRST_PAUSE_S, longest: float = 1.0) -> It
     """The seconds between so many tries."""
     for number in range(tries - 1):
         yield min(first * 2**number, longest) * random.uniform(0.5, 1.5)
+
+
+def pauses_after_loss() -> Iterator[float]:
+    """The seconds between the tries of a transaction whose connection was lost."""
+    return pauses(LOST_TRIES, LOST_PAUSE_S, LOST_LONGEST_PAUSE_S)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -13,6 +11,7 @@ from longshore.shared.datasets.detect import detect
 from longshore.shared.datasets.open import open_source
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.specs.jobs import FileInput
+from tests.http_server import Handler, serving
 
 CONTENT = b"x\n1\n2\n"
 
@@ -29,32 +28,16 @@ def _forget() -> Iterator[None]:
 def server() -> Iterator[str]:
     """A real server: ``/rows.csv`` has rows, and any other path redirects to the URL in its query."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class RowsOrRedirect(Handler):
+        def respond(self) -> None:
             _, _, target = self.path.partition("?")
             if target:
-                self.send_response(302)
-                self.send_header("Location", target)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(CONTENT)))
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(CONTENT)
+                self.answer(302, Location=target)
+            else:
+                self.answer(200, CONTENT)
 
-        do_HEAD = do_GET
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-        thread.join()
+    with serving(RowsOrRedirect) as address:
+        yield address
 
 
 def test_without_roots_a_server_is_read(server: str) -> None:
