@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from uuid import UUID
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID, uuid4
 
 import pytest
 
 from longshore.shared.errors import ServiceUnavailable
+from longshore.shared.ledger import notifications, statements
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.notifications import JobWatch
 from longshore.shared.ledger.records import NewShard
 from longshore.shared.ledger.statements.channels import TICKETS_CHANNEL
 from tests.integration.support import LEASE, claim, commit, expire, new_job, submit, write_and_break
-from tests.waiting import TIMEOUT_S
+from tests.waiting import TIMEOUT_S, wait_until
 
 
 def heard(watch: JobWatch) -> set[UUID]:
@@ -21,9 +24,12 @@ def heard(watch: JobWatch) -> set[UUID]:
     return watch.changed(time.monotonic() + TIMEOUT_S)
 
 
-def silent(watch: JobWatch) -> bool:
-    """Announcements are made at commit, so what was not heard by now is not on its way."""
-    return watch.changed(time.monotonic()) == set()
+def silent(ledger: Ledger, watch: JobWatch) -> bool:
+    """Announcements come in the order of the commits: nothing was announced before the one that is made now."""
+    marker = uuid4()
+    with ledger.database.connection() as conn:
+        conn.execute(statements.attempts.NOTIFY_JOB, {"job": marker})
+    return heard(watch) == {marker}
 
 
 def test_every_change_of_a_job_is_announced(ledger: Ledger) -> None:
@@ -43,9 +49,11 @@ def test_every_change_of_a_job_is_announced(ledger: Ledger) -> None:
         assert heard(watch) == {job}, "cancelled"
         ledger.control.retry(job)
         assert heard(watch) == {job}, "queued again"
-        ledger.attempts.fail(claim(ledger, job, 1), "broken", permanent=True)
+        second = claim(ledger, job, 1)
+        assert heard(watch) == {job}, "it runs again"
+        ledger.attempts.fail(second, "broken", permanent=True)
         assert heard(watch) == {job}, "failed"
-        assert silent(watch)
+        assert silent(ledger, watch)
 
 
 def test_the_relay_s_changes_are_announced_too(ledger: Ledger) -> None:
@@ -77,7 +85,7 @@ def test_nothing_is_announced_of_what_does_not_change(ledger: Ledger) -> None:
     with ledger.notifications.jobs() as watch:
         ledger.attempts.renew(current, lease=LEASE, rows=0, changed=False)
         write_and_break(ledger, current)
-        assert silent(watch)
+        assert silent(ledger, watch)
 
 
 def test_shards_that_wait_to_be_published_call_the_relay(ledger: Ledger) -> None:
@@ -112,3 +120,75 @@ def test_a_watch_whose_connection_breaks_says_so(ledger: Ledger) -> None:
 
     with pytest.raises(ServiceUnavailable):
         listen_and_break()
+
+
+def listeners(ledger: Ledger) -> int:
+    """How many connections to the ledger's database listen."""
+    with ledger.database.connection() as conn:
+        (count,) = conn.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+        ).fetchone() or (0,)
+    return int(count)
+
+
+def test_all_who_wait_share_one_connection(ledger: Ledger) -> None:
+    jobs = [submit(ledger, 1) for _ in range(20)]
+    before = listeners(ledger)
+    ready = threading.Barrier(len(jobs) + 1)
+
+    def wait(job: UUID) -> bool:
+        with ledger.notifications.jobs() as watch:
+            ready.wait(TIMEOUT_S)
+            while job not in heard(watch):
+                pass
+        return True
+
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        waiting = [pool.submit(wait, job) for job in jobs]
+        ready.wait(TIMEOUT_S)
+        assert listeners(ledger) == before + 1
+        for job in jobs:
+            ledger.control.cancel(job)
+        assert all(each.result(TIMEOUT_S) for each in waiting)
+
+
+def test_all_who_wait_are_told_of_a_lost_connection(ledger: Ledger) -> None:
+    with ledger.notifications.jobs() as first, ledger.notifications.jobs() as second:
+        with ledger.database.connection() as conn:
+            conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
+        for watch in (first, second):
+            with pytest.raises(ServiceUnavailable):
+                heard(watch)
+        job = submit(ledger, 1)
+        with ledger.notifications.jobs() as again:
+            ledger.control.cancel(job)
+            assert heard(again) == {job}
+
+
+def test_a_closed_ledger_ends_the_waits(ledger: Ledger) -> None:
+    with ledger.notifications.jobs() as watch:
+        ledger.close()
+        with pytest.raises(ServiceUnavailable, match="closed"):
+            heard(watch)
+
+
+def test_the_thread_ends_when_nobody_waits(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notifications, "KEEP_S", 0.0)
+    monkeypatch.setattr(notifications, "SILENCE_S", 0.1)
+    before = threading.active_count()
+    with ledger.notifications.jobs():
+        assert threading.active_count() == before + 1
+    wait_until(lambda: threading.active_count() == before, "the end of the thread")
+    job = submit(ledger, 1)
+    with ledger.notifications.jobs() as watch:
+        ledger.control.cancel(job)
+        assert heard(watch) == {job}
+
+
+def test_what_names_no_job_is_ignored(ledger: Ledger) -> None:
+    job = submit(ledger, 1)
+    with ledger.notifications.jobs() as watch:
+        with ledger.database.connection() as conn:
+            conn.execute("SELECT pg_notify('longshore_jobs', 'no, id')")
+        ledger.control.cancel(job)
+        assert heard(watch) == {job}
