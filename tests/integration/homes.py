@@ -25,6 +25,6 @@ def folder_for_homes() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        for home in folder.iterdir():
-            embedded.down(home)
+        for home in folder.glob("*/run"):
+            embedded.down(home.parent)
         shutil.rmtree(folder)
