@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from longshore.producers.client import Client
+from longshore.producers import AsyncClient, Client
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.roles.rights import Role
 from longshore.shared.settings import Settings
@@ -134,13 +134,20 @@ class Cluster:
 
     def client(self, producer: str | None = None) -> Client:
         """A producer's connection; to be closed by who asked for it."""
+        return Client(**self._addresses(producer))
+
+    def async_client(self, producer: str | None = None) -> AsyncClient:
+        """As :meth:`client`."""
+        return AsyncClient(**self._addresses(producer))
+
+    def _addresses(self, producer: str | None) -> dict[str, str]:
         settings = as_role(self.settings, Role.OPERATOR)
-        return Client(
-            redis_url=settings.redis_url,
-            database_url=settings.database_url,
-            store=settings.store,
-            producer=producer or self.settings.producer,
-        )
+        return {
+            "redis_url": settings.redis_url,
+            "database_url": settings.database_url,
+            "store": settings.store,
+            "producer": producer or self.settings.producer,
+        }
 
     def log(self, name: str) -> str:
         """What ``relay`` or ``workers`` have written since the module began."""

@@ -104,11 +104,11 @@ class Producer:
         client = self._client
         messages = list(pack_messages(tickets_of(jobs)))
         if len(messages) == 1 and messages[0].batch_key is not None:
-            ids = client._ledger.submissions.submit(jobs)
+            ids = client.ledger.submissions.submit(jobs)
             fault_point("producer:submitted")
             client._publish_coalesced(messages[0], set(ids))
         else:
-            ids = client._ledger.submissions.submit(jobs, (), tickets_by_message(messages))
+            ids = client.ledger.submissions.submit(jobs, (), tickets_by_message(messages))
             fault_point("producer:submitted")
             client._send(messages)
         return ids

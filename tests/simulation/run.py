@@ -77,7 +77,7 @@ class World:
         for ledger in self.ledgers.values():
             ledger.close()
         for client in self.clients.values():
-            client._ledger.close()
+            client.ledger.close()
         self.monitor.close()
 
     def __enter__(self) -> World:

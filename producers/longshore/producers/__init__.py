@@ -9,14 +9,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from longshore.producers.aio.client import AsyncClient
+    from longshore.producers.aio.job import AsyncJob
     from longshore.producers.client import Client
     from longshore.producers.job import Job, JobError
     from longshore.producers.reporting.progress import Progress
     from longshore.producers.requests import CrossValidate, Evaluate, Infer, Train, Tune
+    from longshore.producers.results import ResultRow
 
-__all__ = ["Client", "CrossValidate", "Evaluate", "Infer", "Job", "JobError", "Progress", "Train", "Tune"]
+__all__ = [
+    "AsyncClient",
+    "AsyncJob",
+    "Client",
+    "CrossValidate",
+    "Evaluate",
+    "Infer",
+    "Job",
+    "JobError",
+    "Progress",
+    "ResultRow",
+    "Train",
+    "Tune",
+]
 
 _MODULES = {
+    "AsyncClient": "aio.client",
+    "AsyncJob": "aio.job",
     "Client": "client",
     "CrossValidate": "requests",
     "Evaluate": "requests",
@@ -24,6 +42,7 @@ _MODULES = {
     "Job": "job",
     "JobError": "job",
     "Progress": "reporting.progress",
+    "ResultRow": "results",
     "Train": "requests",
     "Tune": "requests",
 }
@@ -33,3 +52,7 @@ def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

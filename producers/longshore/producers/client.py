@@ -79,7 +79,8 @@ class Client:
         self.settings = load_settings(
             redis_url=redis_url, database_url=database_url, store=store, home=home, producer=producer
         )
-        self._ledger = Ledger(self.settings.database_url, "longshore client")
+        #: What is in Postgres, for what is built on a client.
+        self.ledger = Ledger(self.settings.database_url, "longshore client")
         # Made when they are first needed.
         self._making = threading.RLock()
         self._made_app: Celery | None = None
@@ -184,13 +185,13 @@ class Client:
         # Brings NumPy and Arrow, which a client that only looks at jobs does not need.
         from longshore.producers.planning.planner import prepare
 
-        prepared = prepare(list(requests), self._ledger, self.settings, self._targets)
+        prepared = prepare(list(requests), self.ledger, self.settings, self._targets)
         messages = list(pack_messages(tickets_of(prepared.jobs)))
         if len(messages) == 1 and messages[0].batch_key is not None:
-            ids = self._ledger.submissions.submit(prepared.jobs, prepared.inputs)
+            ids = self.ledger.submissions.submit(prepared.jobs, prepared.inputs)
             self._publish_coalesced(messages[0], set(ids))
         else:
-            ids = self._ledger.submissions.submit(prepared.jobs, prepared.inputs, tickets_by_message(messages))
+            ids = self.ledger.submissions.submit(prepared.jobs, prepared.inputs, tickets_by_message(messages))
             self._send(messages)
         return [self._job(id_) for id_ in ids]
 
@@ -211,7 +212,7 @@ class Client:
         """
         if state is not None and state not in set(State):
             raise InvalidInput("state", f"{state!r}: one of {', '.join(State)}")
-        records = self._ledger.queries.jobs(state=None if state is None else State(state), kind=kind, limit=limit)
+        records = self.ledger.queries.jobs(state=None if state is None else State(state), kind=kind, limit=limit)
         return [self._job(record.id, record) for record in records]
 
     def wait(self, jobs: Sequence[Job], timeout: float | None = None) -> None:
@@ -220,14 +221,14 @@ class Client:
         :param timeout: seconds; ``None`` waits for ever.
         :raises WaitTimeout: some had not ended in time; they go on.
         """
-        wait_all(self._ledger, [job.id for job in jobs], timeout)
+        wait_all(self.ledger, [job.id for job in jobs], timeout)
 
     @property
     def models(self) -> ModelsClient:
         """The models, their versions and aliases."""
         with self._making:
             if self._made_models is None:
-                self._made_models = ModelsClient(self._ledger, self._store(), self.settings.producer)
+                self._made_models = ModelsClient(self.ledger, self._store(), self.settings.producer)
             return self._made_models
 
     def prune(self, older_than: str | timedelta, *, dry_run: bool = False) -> Pruned:
@@ -242,7 +243,7 @@ class Client:
         """
         from longshore.producers.retention import prune
 
-        return prune(self._ledger, self.settings, parse_duration(older_than, "older_than"), dry_run=dry_run)
+        return prune(self.ledger, self.settings, parse_duration(older_than, "older_than"), dry_run=dry_run)
 
     def sweep_store(self, grace: str | timedelta = GRACE, *, dry_run: bool = False) -> StoreSweep:
         """Remove the blobs in the store that no version, no job that can still run and no inline rows name.
@@ -256,11 +257,11 @@ class Client:
         from longshore.shared.store_gc import sweep
 
         grace = parse_duration(grace, "grace")
-        return sweep(self._store(), self._ledger, grace=grace, dry_run=dry_run)
+        return sweep(self._store(), self.ledger, grace=grace, dry_run=dry_run)
 
     def close(self) -> None:
         """Give the connections back."""
-        self._ledger.close()
+        self.ledger.close()
         if self._made_coalescer is not None:
             self._made_coalescer.close()
         if self._made_app is not None:
@@ -280,10 +281,10 @@ class Client:
         raise forks.refuse_pickling(self, "make a Client in each process; a child of a fork can use this one")
 
     def _job(self, id: UUID, record: JobRecord | None = None) -> Job:
-        return Job(id, self._ledger, self._requeue, record, self._then)
+        return Job(id, self.ledger, self._requeue, record, self._then)
 
     def _store(self) -> Store:
-        return Store(self.settings.store, expected=self._ledger.models.exist)
+        return Store(self.settings.store, expected=self.ledger.models.exist)
 
     def _then(self, after: UUID) -> Then[Job]:
         """What submits links after a job."""
@@ -293,9 +294,9 @@ class Client:
             from longshore.producers.planning.inline_rows import InputBlocks
 
             blocks = InputBlocks(self._store)
-            record = self._ledger.queries.job(after)
-            link = plan(LinkPlanner(self._ledger, self.settings.producer, blocks, record))
-            return self._job(self._ledger.submissions.submit([link], blocks.made)[0])
+            record = self.ledger.queries.job(after)
+            link = plan(LinkPlanner(self.ledger, self.settings.producer, blocks, record))
+            return self._job(self.ledger.submissions.submit([link], blocks.made)[0])
 
         return Then(submit)
 
@@ -329,7 +330,7 @@ class Client:
     def _requeue(self, tickets: Sequence[Ticket]) -> None:
         messages = list(pack_messages(tickets))
         try:
-            self._ledger.submissions.mark_published(tickets_by_message(messages))
+            self.ledger.submissions.mark_published(tickets_by_message(messages))
         except ServiceUnavailable as error:
             log.warning("%s; the jobs are safe, and the relay will queue them", error)
             return
@@ -357,7 +358,7 @@ class Client:
             tickets = [ticket for message in messages for ticket in message.tickets]
             # Without Postgres, the relay finds that Redis lacks the messages.
             with suppress(ServiceUnavailable):
-                self._ledger.attempts.give_back([(ticket.job_id, ticket.shard) for ticket in tickets])
+                self.ledger.attempts.give_back([(ticket.job_id, ticket.shard) for ticket in tickets])
 
     def __repr__(self) -> str:
         return f"<Client {_location(self.settings.database_url)} as {self.settings.producer}>"

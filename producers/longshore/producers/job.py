@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
@@ -22,6 +23,7 @@ from longshore.shared.vocabulary import JobKind, State
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from longshore.producers.results import ResultRow
     from longshore.shared.specs.evaluate import Evaluation
 
 #: The results of jobs with at most this many rows are read in one query; those of larger jobs are streamed.
@@ -98,8 +100,7 @@ class Job:
 
         with progress_display(self.id, progress, self.metrics) as show:
             record = self._final = wait_for(self._ledger, self.id, timeout, show)
-        if record.state is not State.SUCCEEDED:
-            raise JobFailed(f"job {self.id} {record.state}: {record.error or 'no reason recorded'}")
+        check_succeeded(record)
         return self
 
     def results(self) -> pa.Table:
@@ -117,6 +118,18 @@ class Job:
         is_small = record.rows_total is not None and record.rows_total <= MAX_ROWS_PER_QUERY
         read = self._ledger.queries.few_results if is_small else self._ledger.queries.results
         return results_table(read(self.id))
+
+    def stream(self) -> Generator[ResultRow, None, None]:
+        """The results so far, ordered by row, one at a time: for jobs whose results do not fit into memory.
+
+        :raises InvalidInput: as :meth:`results`.
+        :raises ResultsPruned: as :meth:`results`.
+        """
+        from longshore.producers.results import ResultRow, check_in_table
+
+        check_in_table(self.record())
+        for row, output in self._ledger.queries.results(self.id):
+            yield ResultRow(row, json.loads(output))
 
     def parts(self) -> list[str]:
         """The output files of the finished shards: paths or URLs, ordered by shard index.
@@ -303,3 +316,12 @@ class Job:
             "notes": " ".join(record.notes) or None,
         }
         return html_table(f"{record.kind} {record.model}", rows)
+
+
+def check_succeeded(record: JobRecord) -> None:
+    """Check how a job has ended.
+
+    :raises JobFailed: it failed or was cancelled.
+    """
+    if record.state is not State.SUCCEEDED:
+        raise JobFailed(f"job {record.id} {record.state}: {record.error or 'no reason recorded'}")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.json
+from pydantic import JsonValue
 
 from longshore.shared.datasets.outputs.pattern import OutputPattern
 from longshore.shared.errors import InvalidInput
@@ -17,6 +19,14 @@ from longshore.shared.vocabulary import JobKind
 
 #: Size in bytes of a block of JSON for the parser; it grows if a single output is longer.
 MIN_BLOCK_BYTES = 1 << 24
+
+
+class ResultRow(NamedTuple):
+    """The result of one row."""
+
+    row: int
+    #: What the version gave for it: docs/reference/outputs.md.
+    output: dict[str, JsonValue]
 
 
 def results_table(rows: Iterable[tuple[int, str]]) -> pa.Table:

@@ -29,7 +29,8 @@ class Then(Generic[JobT]):
     """
 
     def __init__(self, submit: Submit[JobT]) -> None:
-        self._submit = submit
+        #: Used by the methods.
+        self.submit = submit
 
     def evaluate(self, data: Data, target: str | None = None, **options: Unpack[EvaluateOptions]) -> JobT:
         """Measure the version; see :meth:`Client.evaluate`.
@@ -37,14 +38,14 @@ class Then(Generic[JobT]):
         :raises InvalidInput: an option is wrong, and the message names it and the reason; or the previous job has
             failed, or does not create a version.
         """
-        return self._submit(lambda planner: planner.evaluate(data, target, options))
+        return self.submit(lambda planner: planner.evaluate(data, target, options))
 
     def infer(self, data: Data, **options: Unpack[InferOptions]) -> JobT:
         """Run the version; see :meth:`Client.infer`.
 
         :raises InvalidInput: as :meth:`evaluate`.
         """
-        return self._submit(lambda planner: planner.infer(data, options))
+        return self.submit(lambda planner: planner.infer(data, options))
 
     def promote(self, alias: str, *, if_: str | None = None, **options: Unpack[PromoteOptions]) -> JobT:
         """Point an alias at the version.
@@ -56,4 +57,4 @@ class Then(Generic[JobT]):
         """
         from longshore.producers.planning.chain import Promote
 
-        return self._submit(lambda planner: planner.promote(Promote(alias, if_, options)))
+        return self.submit(lambda planner: planner.promote(Promote(alias, if_, options)))

@@ -19,7 +19,7 @@ from longshore.shared.ledger.postgres.address import Address
 from longshore.shared.ledger.postgres.connection import ANSWER_TIMEOUT_S, LedgerConnection, connect
 from longshore.shared.ledger.postgres.connection import Connection as Connection
 from longshore.shared.ledger.postgres.errors import ConnectionLost, ReadOnlyServer, translated
-from longshore.shared.ledger.postgres.pool import Pool
+from longshore.shared.ledger.postgres.pool import MAX_CONNECTIONS, Pool
 from longshore.shared.ledger.postgres.pooler import check_sessions
 from longshore.shared.ledger.postgres.repeating import pauses_after_loss, repeat_rolled_back
 
@@ -38,13 +38,13 @@ class Database:
     :raises InvalidInput: ``url`` is not one of Postgres.
     """
 
-    def __init__(self, url: str, application: str = "longshore", max_size: int = 4, *, plan_anew: bool = False) -> None:
+    def __init__(self, url: str, application: str = "longshore", *, plan_anew: bool = False) -> None:
         parsed = Address(url, application)
         #: For messages, so without the password.
         self.address = parsed.name
         self._conninfo = parsed.conninfo
         self._plan_anew = plan_anew
-        self._pool = Pool(self._connect, max_size)
+        self._pool = Pool(self._connect, MAX_CONNECTIONS)
         #: Whether the sessions of a pooler were found to stay.
         self._checked = False
         self._checking = threading.Lock()

@@ -22,6 +22,8 @@ from longshore.shared.ledger.postgres.connection import (
     works,
 )
 
+#: The most connections of a client.
+MAX_CONNECTIONS: Final = 4
 #: Seconds after which an idle connection beyond the first is closed.
 MAX_IDLE_S: Final = 600.0
 #: Seconds during which lost connections are opened again, so that a restart of Postgres is not an error.

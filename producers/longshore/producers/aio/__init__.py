@@ -1,0 +1,1 @@
+"""The client for asyncio: what :class:`~longshore.producers.aio.client.AsyncClient` is made of."""

@@ -1,0 +1,149 @@
+"""The client for asyncio: what services call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, NoReturn, Unpack
+from uuid import UUID
+
+from longshore.producers.aio.changes import Changes
+from longshore.producers.aio.job import AsyncJob
+from longshore.producers.aio.models import AsyncModels
+from longshore.producers.aio.threads import Threads
+from longshore.producers.client import Client
+from longshore.producers.data import Data
+from longshore.producers.job import Job
+from longshore.producers.requests import CrossValidate, Evaluate, Infer, Request, Train, Tune
+from longshore.shared import forks
+from longshore.shared.settings import Settings
+from longshore.shared.store_gc import GRACE
+
+if TYPE_CHECKING:
+    from longshore.producers.options.keywords import (
+        CrossValidateOptions,
+        EvaluateOptions,
+        InferOptions,
+        SearchSpace,
+        TrainOptions,
+        TuneOptions,
+    )
+    from longshore.shared.ledger.retention.removal import Pruned
+    from longshore.shared.store_gc import StoreSweep
+
+
+class AsyncClient:
+    """A producer's connection to a cluster, for asyncio: :class:`~longshore.producers.client.Client` with coroutines,
+    whose methods and errors are described there. All coroutines of one event loop may share one.
+
+    Any number of coroutines can wait for jobs at the same time: one connection listens for all of them. Calls that ask
+    Postgres take turns on as many connections as a client has.
+
+    :param home: the folder of an embedded cluster.
+    :param producer: who submits, ``user@host`` if not given; idempotency keys are the producer's own.
+    :raises NoCluster: there are no addresses and no home is up.
+    """
+
+    def __init__(
+        self,
+        *,
+        redis_url: str | None = None,
+        database_url: str | None = None,
+        store: str | None = None,
+        home: str | os.PathLike[str] | None = None,
+        producer: str | None = None,
+    ) -> None:
+        self._client = Client(redis_url=redis_url, database_url=database_url, store=store, home=home, producer=producer)
+        self._threads = Threads()
+        self._changes = Changes(self._client.ledger, self._threads)
+
+    @property
+    def settings(self) -> Settings:
+        """The addresses of the cluster."""
+        return self._client.settings
+
+    async def infer(self, model: str, data: Data, **options: Unpack[InferOptions]) -> AsyncJob:
+        """See :meth:`Client.infer`."""
+        return (await self.submit_many([Infer(model, data, options)]))[0]
+
+    async def train(
+        self, model: str, family: str, data: Data, target: str, **options: Unpack[TrainOptions]
+    ) -> AsyncJob:
+        """See :meth:`Client.train`."""
+        return (await self.submit_many([Train(model, family, data, target, options)]))[0]
+
+    async def tune(
+        self, model: str, family: str, data: Data, target: str, space: SearchSpace, **options: Unpack[TuneOptions]
+    ) -> AsyncJob:
+        """See :meth:`Client.tune`."""
+        return (await self.submit_many([Tune(model, family, data, target, space, options)]))[0]
+
+    async def cross_validate(
+        self, model: str, family: str, data: Data, target: str, **options: Unpack[CrossValidateOptions]
+    ) -> AsyncJob:
+        """See :meth:`Client.cross_validate`."""
+        return (await self.submit_many([CrossValidate(model, family, data, target, options)]))[0]
+
+    async def evaluate(
+        self, model: str, data: Data, target: str | None = None, **options: Unpack[EvaluateOptions]
+    ) -> AsyncJob:
+        """See :meth:`Client.evaluate`."""
+        return (await self.submit_many([Evaluate(model, data, target, options)]))[0]
+
+    async def submit_many(self, requests: Iterable[Request]) -> list[AsyncJob]:
+        """See :meth:`Client.submit_many`.
+
+        A call that has begun is not undone if the coroutine is cancelled: the jobs may be there.
+        """
+        return [self._of(job) for job in await self._threads.call(self._client.submit_many, requests)]
+
+    async def job(self, id: str | UUID) -> AsyncJob:
+        """See :meth:`Client.job`."""
+        return self._of(await self._threads.call(self._client.job, id))
+
+    async def jobs(self, *, state: str | None = None, kind: str | None = None, limit: int = 100) -> list[AsyncJob]:
+        """See :meth:`Client.jobs`."""
+        jobs = await self._threads.call(self._client.jobs, state=state, kind=kind, limit=limit)
+        return [self._of(job) for job in jobs]
+
+    async def wait(self, jobs: Sequence[AsyncJob], timeout: float | None = None) -> None:
+        """See :meth:`Client.wait`."""
+        await self._changes.wait_for_ends([job.id for job in jobs], timeout)
+
+    @property
+    def models(self) -> AsyncModels:
+        """See :attr:`Client.models`."""
+        return AsyncModels(self._client.models, self._threads)
+
+    async def prune(self, older_than: str | timedelta, *, dry_run: bool = False) -> Pruned:
+        """See :meth:`Client.prune`."""
+        return await self._threads.call(self._client.prune, older_than, dry_run=dry_run)
+
+    async def sweep_store(self, grace: str | timedelta = GRACE, *, dry_run: bool = False) -> StoreSweep:
+        """See :meth:`Client.sweep_store`."""
+        return await self._threads.call(self._client.sweep_store, grace, dry_run=dry_run)
+
+    async def close(self) -> None:
+        """Give the connections back. Coroutines that still wait get a ServiceUnavailable."""
+        await self._changes.close()
+        await self._threads.call(self._client.close)
+        self._threads.close()
+
+    def _of(self, job: Job) -> AsyncJob:
+        return AsyncJob(job, self._threads, self._changes)
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise forks.refuse_pickling(self, "make an AsyncClient in each process")
+
+    def __repr__(self) -> str:
+        return repr(self._client).replace("<Client", "<AsyncClient", 1)

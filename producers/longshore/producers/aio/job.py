@@ -1,0 +1,167 @@
+"""A job, as a coroutine uses it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NoReturn
+from uuid import UUID
+
+from longshore.producers.aio.changes import Changes
+from longshore.producers.aio.threads import Threads
+from longshore.producers.job import Job, JobError, check_succeeded
+from longshore.producers.reporting.progress import Progress, progress_of
+from longshore.producers.results import ResultRow
+from longshore.producers.then import Then
+from longshore.shared import forks
+from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord, TrialRecord
+from longshore.shared.vocabulary import State
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from longshore.producers.planning.chain import LinkPlanner
+    from longshore.shared.ledger.records import NewJob
+    from longshore.shared.specs.evaluate import Evaluation
+
+
+class AsyncJob:
+    """A job in the ledger: :class:`~longshore.producers.job.Job` for asyncio, whose methods are described there.
+
+    ``await job`` waits until it has succeeded, and returns it.
+    """
+
+    def __init__(self, job: Job, threads: Threads, changes: Changes) -> None:
+        self._job = job
+        self._threads = threads
+        self._changes = changes
+
+    @property
+    def id(self) -> UUID:
+        """Of the job."""
+        return self._job.id
+
+    async def record(self) -> JobRecord:
+        """See :meth:`Job.record`."""
+        return await self._threads.call(self._job.record)
+
+    async def state(self) -> State:
+        """See :attr:`Job.state`."""
+        return (await self.record()).state
+
+    async def progress(self) -> Progress:
+        """See :attr:`Job.progress`."""
+        return progress_of(await self.record())
+
+    async def notes(self) -> list[str]:
+        """See :attr:`Job.notes`."""
+        return list((await self.record()).notes)
+
+    async def wait(self, timeout: float | None = None) -> AsyncJob:
+        """Wait until the job has ended.
+
+        :param timeout: seconds; ``None`` waits forever.
+        :returns: the job itself.
+        :raises JobFailed: the job failed or was cancelled.
+        :raises WaitTimeout: the job did not end in time; it continues to run.
+        """
+        await self._changes.wait_for_ends([self.id], timeout)
+        check_succeeded(await self.record())
+        return self
+
+    def __await__(self) -> Generator[object, None, AsyncJob]:
+        return self.wait().__await__()
+
+    async def follow(self) -> AsyncIterator[Progress]:
+        """The progress now, and after each change, until the job has ended; the last is that of its end.
+
+        Changes that come faster than they are taken are left out.
+        """
+        with self._changes.watching(self.id) as changed:
+            while True:
+                changed.clear()
+                progress = await self.progress()
+                yield progress
+                if progress.state.final:
+                    return
+                await changed.wait()
+
+    async def results(self) -> pa.Table:
+        """See :meth:`Job.results`."""
+        return await self._threads.call(self._job.results)
+
+    def stream(self) -> AsyncIterator[ResultRow]:
+        """See :meth:`Job.stream`."""
+        return self._threads.iterate(self._job.stream())
+
+    async def parts(self) -> list[str]:
+        """See :meth:`Job.parts`."""
+        return await self._threads.call(self._job.parts)
+
+    async def metrics(self) -> list[MetricRecord]:
+        """See :meth:`Job.metrics`."""
+        return await self._threads.call(self._job.metrics)
+
+    async def trials(self) -> list[TrialRecord]:
+        """See :meth:`Job.trials`."""
+        return await self._threads.call(self._job.trials)
+
+    async def evaluation(self) -> Evaluation:
+        """See :meth:`Job.evaluation`."""
+        return await self._threads.call(self._job.evaluation)
+
+    async def shards(self) -> list[ShardRecord]:
+        """See :meth:`Job.shards`."""
+        return await self._threads.call(self._job.shards)
+
+    async def errors(self, limit: int = 1000) -> list[JobError]:
+        """See :meth:`Job.errors`."""
+        return await self._threads.call(self._job.errors, limit)
+
+    async def plot(self, path: str | Path) -> Path:
+        """See :meth:`Job.plot`."""
+        return await self._threads.call(self._job.plot, path)
+
+    async def report(self, path: str | Path) -> Path:
+        """See :meth:`Job.report`."""
+        return await self._threads.call(self._job.report, path)
+
+    async def tensorboard(self, folder: str | Path) -> Path:
+        """See :meth:`Job.tensorboard`."""
+        return await self._threads.call(self._job.tensorboard, folder)
+
+    async def cancel(self) -> bool:
+        """See :meth:`Job.cancel`."""
+        return await self._threads.call(self._job.cancel)
+
+    async def retry(self, rows: Literal["failed"] | None = None) -> AsyncJob:
+        """See :meth:`Job.retry`."""
+        await self._threads.call(self._job.retry, rows)
+        return self
+
+    async def extend(self, epochs: int) -> AsyncJob:
+        """See :meth:`Job.extend`."""
+        return self._of(await self._threads.call(self._job.extend, epochs))
+
+    async def chain(self) -> list[AsyncJob]:
+        """See :meth:`Job.chain`."""
+        return [self._of(job) for job in await self._threads.call(self._job.chain)]
+
+    @property
+    def then(self) -> Then[Awaitable[AsyncJob]]:
+        """Chain another job after this one: ``await job.then.evaluate(...)``; see :attr:`Job.then`."""
+        submit = self._job.then.submit
+
+        async def submit_in_thread(plan: Callable[[LinkPlanner], NewJob]) -> AsyncJob:
+            return self._of(await self._threads.call(submit, plan))
+
+        return Then(submit_in_thread)
+
+    def _of(self, job: Job) -> AsyncJob:
+        return AsyncJob(job, self._threads, self._changes)
+
+    def __reduce__(self) -> NoReturn:
+        raise forks.refuse_pickling(self, "pass job.id, and ask a client there for its job(id)")
+
+    def __repr__(self) -> str:
+        return repr(self._job).replace("<Job", "<AsyncJob", 1)

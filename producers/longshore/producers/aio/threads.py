@@ -1,0 +1,47 @@
+"""Calls of the client in threads, so that an event loop goes on meanwhile.
+
+All logic is that of the client that blocks: the calls are the same, and only the waiting for their answers differs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from typing import Final, ParamSpec, TypeVar
+
+from longshore.shared.ledger.postgres.pool import MAX_CONNECTIONS
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: What is read at once of a long answer.
+CHUNK: Final = 1000
+
+
+class Threads:
+    """Some threads, started when they are first needed."""
+
+    def __init__(self) -> None:
+        # More would only wait for a connection.
+        self._executor = ThreadPoolExecutor(MAX_CONNECTIONS, thread_name_prefix="longshore")
+
+    async def call(self, function: Callable[P, T], *args: P.args, **keywords: P.kwargs) -> T:
+        """What the function returns or raises. A call that has begun goes on if the coroutine is cancelled."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, partial(function, *args, **keywords))
+
+    async def iterate(self, generator: Generator[T, None, None]) -> AsyncIterator[T]:
+        """The items of a generator whose every step may block."""
+        try:
+            while chunk := await self.call(lambda: list(islice(generator, CHUNK))):
+                for item in chunk:
+                    yield item
+        finally:
+            await self.call(generator.close)
+
+    def close(self) -> None:
+        """End the threads, after the calls that run."""
+        self._executor.shutdown()

@@ -1,0 +1,161 @@
+"""Client and AsyncClient do the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+from uuid import uuid4
+
+import pytest
+
+from longshore.producers import Client, Evaluate, Infer, Job
+from longshore.shared.errors import InvalidInput, JobFailed, NotPromoted, UnknownJob, UnknownModel, WaitTimeout
+from longshore.shared.vocabulary import State
+from tests.integration import digits
+from tests.integration.cluster import Cluster
+from tests.integration.sdk.blocking import Blocking, Loop
+from tests.waiting import TIMEOUT_S
+
+pytestmark = pytest.mark.slow
+
+IMAGES, LABELS = digits.digits()
+
+
+@pytest.fixture(scope="module", params=["Client", "AsyncClient"])
+def client(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Client]:
+    if request.param == "Client":
+        with cluster.client() as client:
+            yield client
+        return
+    loop = Loop()
+    found = cast(Client, Blocking(cluster.async_client(), loop))
+    try:
+        yield found
+        found.close()
+    finally:
+        loop.close()
+
+
+@pytest.fixture(scope="module")
+def trained(client: Client) -> Job:
+    job = client.train("digits", "linear", digits.table(IMAGES, LABELS), "label", epochs=2)
+    assert job.wait(TIMEOUT_S).id == job.id
+    return job
+
+
+def test_a_training_makes_a_version(client: Client, trained: Job) -> None:
+    assert trained.state is State.SUCCEEDED
+    assert (trained.progress.done, trained.progress.total) == (2, 2)
+    assert {metric.step for metric in trained.metrics()} == {1, 2}
+    assert client.models.get("digits").job_id == trained.id
+    assert "digits" in [model.name for model in client.models.list()]
+
+
+def test_rows_in_memory_have_results(client: Client, trained: Job) -> None:
+    job = client.infer("digits", IMAGES[:50], rows_per_shard=20)
+    job.wait(TIMEOUT_S)
+    table = job.results()
+    assert table["row"].to_pylist() == list(range(50))
+    streamed = list(job.stream())
+    assert [row for row, _ in streamed] == list(range(50))
+    assert [output["label"] for _, output in streamed] == table["label"].to_pylist()
+    assert [shard.state for shard in job.shards()] == [State.SUCCEEDED] * 3
+    assert job.errors() == []
+
+
+def test_many_are_submitted_and_waited_for_together(client: Client, trained: Job) -> None:
+    requests = [Infer("digits", IMAGES[row : row + 1]) for row in range(30)]
+    jobs = client.submit_many([*requests, Evaluate("digits", digits.table(IMAGES[:20], LABELS[:20]))])
+    client.wait(jobs, TIMEOUT_S)
+    assert {job.state for job in jobs} == {State.SUCCEEDED}
+    assert jobs[-1].evaluation().rows == 20
+    client.wait([], TIMEOUT_S)
+
+
+def test_outputs_go_to_files(client: Client, trained: Job, tmp_path: Path) -> None:
+    path = digits.write(tmp_path / "rows.parquet", 20)
+    job = client.infer("digits", path, output=f"{tmp_path}/out/*.jsonl")
+    job.wait(TIMEOUT_S)
+    assert [Path(part).exists() for part in job.parts()] == [True]
+    for read in (job.results, lambda: list(job.stream())):
+        with pytest.raises(InvalidInput, match=r"job\.parts\(\)"):
+            read()
+
+
+def test_a_chain_runs(client: Client, trained: Job) -> None:
+    evaluated = trained.then.evaluate(digits.table(IMAGES[:50], LABELS[:50]))
+    promoted = evaluated.then.promote("production", if_="accuracy >= 0")
+    promoted.wait(TIMEOUT_S)
+    assert [job.id for job in promoted.chain()][-2:] == [evaluated.id, promoted.id]
+    assert client.models.get("digits@production").model == "digits"
+    with pytest.raises(NotPromoted):
+        client.models.promote("digits", "production", if_="accuracy > 1")
+    assert [move.version for move in client.models.history("digits", "production")][-1] is not None
+
+
+def test_a_training_goes_on_in_a_new_job(client: Client, trained: Job) -> None:
+    more = trained.extend(1)
+    more.wait(TIMEOUT_S)
+    assert {metric.step for metric in more.metrics()} >= {3}
+
+
+def test_searches_and_folds_have_trials(client: Client) -> None:
+    table = digits.table(IMAGES[:200], LABELS[:200])
+    search = client.tune("tuned", "linear", table, "label", {"learning_rate": [0.01, 0.1]}, trials=2, epochs=1)
+    folds = client.cross_validate("folded", "linear", table, "label", folds=2, epochs=1)
+    client.wait([search, folds], TIMEOUT_S)
+    assert (len(search.trials()), len(folds.trials())) == (2, 2)
+
+
+def test_a_job_is_cancelled_and_retried(client: Client, trained: Job, tmp_path: Path) -> None:
+    job = client.infer("digits", digits.write(tmp_path / "rows.parquet", 200_000), batch_size=1)
+    assert job.cancel()
+    with pytest.raises(JobFailed, match="cancelled"):
+        job.wait(TIMEOUT_S)
+    assert not job.cancel()
+    assert job.retry().id == job.id
+    assert not job.state.final
+    with pytest.raises(WaitTimeout):
+        job.wait(0.01)
+    with pytest.raises(WaitTimeout, match="1 jobs"):
+        client.wait([job], 0.01)
+    job.cancel()
+
+
+def test_a_job_is_found_by_its_id(client: Client, trained: Job, tmp_path: Path) -> None:
+    path = digits.write(tmp_path / "rows.parquet", 10)
+    job = client.infer("digits", path)
+    found = client.job(str(job.id))
+    assert job.id in [each.id for each in client.jobs(kind="infer", limit=5)]
+    found.wait(TIMEOUT_S)
+    with pytest.raises(InvalidInput, match="can be retried"):
+        job.retry()
+
+
+def test_what_is_wrong_is_named(client: Client, trained: Job) -> None:
+    with pytest.raises(UnknownModel):
+        client.infer("nothing", IMAGES[:1])
+    good, bad = Infer("digits", IMAGES[:1]), Infer("digits", IMAGES[:1], {"batch_size": -1})
+    with pytest.raises(InvalidInput, match=r"requests\[1\]"):
+        client.submit_many([good, bad])
+    with pytest.raises(UnknownJob):
+        client.job(uuid4())
+    with pytest.raises(InvalidInput, match="state"):
+        client.jobs(state="gone")
+
+
+def test_a_version_is_exported_imported_and_deleted(client: Client, trained: Job, tmp_path: Path) -> None:
+    folder = client.models.export("digits", tmp_path / "exported")
+    imported = client.models.import_(folder, "copied", "latest")
+    assert [version.version for version in client.models.versions("copied")] == [imported.version]
+    client.models.remove_alias("copied", "latest")
+    assert client.models.delete(f"copied:{imported.version}").model == "copied"
+    assert list(client.sweep_store(dry_run=True).blobs) == []
+    assert client.prune("30d", dry_run=True).jobs == 0
+
+
+def test_a_report_is_written(client: Client, trained: Job, tmp_path: Path) -> None:
+    assert trained.report(tmp_path / "report.html").read_text().startswith("<!doctype html>")
+    assert trained.plot(tmp_path / "curves.png").stat().st_size > 0
+    assert list(trained.tensorboard(tmp_path / "events").iterdir())
