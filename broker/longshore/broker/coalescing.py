@@ -68,6 +68,15 @@ class Coalescer:
         with redis_errors():
             self._redis.delete(f"{self._prefix}{key}")
 
+    def connect(self) -> None:
+        """Connect now, and not with the first message.
+
+        :raises ServiceUnavailable: Redis cannot be reached.
+        """
+        with redis_errors(), self._app.producer_pool.acquire(block=True) as producer:
+            self._redis.ping()
+            producer.connection.ensure_connection(max_retries=1)
+
     def close(self) -> None:
         """Close the connections."""
         self._redis.close()

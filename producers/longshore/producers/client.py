@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import timedelta
+from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Unpack
 from uuid import UUID
@@ -222,6 +223,23 @@ class Client:
         :raises WaitTimeout: some had not ended in time; they go on.
         """
         wait_all(self.ledger, [job.id for job in jobs], timeout)
+
+    def warm_up(self, model: str | None = None) -> None:
+        """Do now what the first request would do: import what it needs, and connect to Postgres and Redis. For the
+        start of a service.
+
+        :param model: a reference to look up, to fail at the start rather than at the first request.
+        :raises UnknownModel: there is no such version.
+        :raises ServiceUnavailable: Postgres cannot be reached. If Redis cannot, nothing is raised: it is not needed to
+            take requests.
+        """
+        for module in ("broker.publishing", "producers.planning.planner", "producers.results"):
+            import_module(f"longshore.{module}")
+        with self.ledger.notifications.jobs():
+            if model is not None:
+                self.models.get(model)
+        with suppress(ServiceUnavailable), self._redis.call():
+            self._coalescer.connect()
 
     @property
     def models(self) -> ModelsClient:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
@@ -111,13 +111,9 @@ class Job:
         :raises InvalidInput: the job writes files only; see :meth:`parts`.
         :raises ResultsPruned: the results were removed because of their age; see :meth:`Client.prune`.
         """
-        from longshore.producers.results import check_in_table, results_table
+        from longshore.producers.results import results_table
 
-        record = self.record()
-        check_in_table(record)
-        is_small = record.rows_total is not None and record.rows_total <= MAX_ROWS_PER_QUERY
-        read = self._ledger.queries.few_results if is_small else self._ledger.queries.results
-        return results_table(read(self.id))
+        return results_table(self._outputs())
 
     def stream(self) -> Generator[ResultRow, None, None]:
         """The results so far, ordered by row, one at a time: for jobs whose results do not fit into memory.
@@ -125,10 +121,9 @@ class Job:
         :raises InvalidInput: as :meth:`results`.
         :raises ResultsPruned: as :meth:`results`.
         """
-        from longshore.producers.results import ResultRow, check_in_table
+        from longshore.producers.results import ResultRow
 
-        check_in_table(self.record())
-        for row, output in self._ledger.queries.results(self.id):
+        for row, output in self._outputs():
             yield ResultRow(row, json.loads(output))
 
     def parts(self) -> list[str]:
@@ -291,6 +286,15 @@ class Job:
         ids = self._ledger.submissions.submit([new], [])
         self._publish(list(tickets_of([new])))
         return Job(ids[0], self._ledger, self._publish)
+
+    def _outputs(self) -> Iterable[tuple[int, str]]:
+        """Row and output, as JSON text, of every result so far."""
+        from longshore.producers.results import check_in_table
+
+        record = self.record()
+        check_in_table(record)
+        is_small = record.rows_total is not None and record.rows_total <= MAX_ROWS_PER_QUERY
+        return self._ledger.queries.few_results(self.id) if is_small else self._ledger.queries.results(self.id)
 
     def __reduce__(self) -> NoReturn:
         raise forks.refuse_pickling(self, "pass job.id, and ask a Client there for client.job(id)")

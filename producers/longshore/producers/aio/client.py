@@ -112,6 +112,10 @@ class AsyncClient:
         """See :meth:`Client.wait`."""
         await self._changes.wait_for_ends([job.id for job in jobs], timeout)
 
+    async def warm_up(self, model: str | None = None) -> None:
+        """See :meth:`Client.warm_up`."""
+        await self._threads.call(self._client.warm_up, model)
+
     @property
     def models(self) -> AsyncModels:
         """See :attr:`Client.models`."""
