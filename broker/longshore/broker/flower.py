@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 #: The user name to sign in with.
+#: Tasks that are kept, the newest.
+MAX_TASKS = 10_000
 USER = "longshore"
 PASSWORD_VARIABLE = "LONGSHORE_FLOWER_PASSWORD"
 PASSWORD_FILE_VARIABLE = "LONGSHORE_FLOWER_PASSWORD_FILE"
@@ -74,6 +76,9 @@ def serve(app: Celery, *, address: str, port: int, password: str) -> None:
     default_options.read_only = True
     default_options.basic_auth = [f"{USER}:{password}"]
     default_options.persistent = False
+    default_options.tasks_columns = "state,args,result,received,started,runtime,worker,name,uuid"
+    # The results of full batches name hundreds of jobs.
+    default_options.max_tasks = MAX_TASKS
     asyncio.set_event_loop(asyncio.new_event_loop())
     loop = IOLoop.current()
     flower = Flower(capp=app, options=default_options, io_loop=loop, **pages)

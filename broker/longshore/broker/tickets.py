@@ -46,14 +46,19 @@ class Message:
 
     @property
     def label(self) -> str:
-        """``digits:3 rows 0-4096``, ``digits:3 64 shards``, ``train digits``: names and numbers, no user data."""
+        """``JOB digits:3 rows 0-4096``, ``JOB train digits``, ``digits:3 64 shards of 12 jobs``: names and numbers, no
+        user data.
+        """
         first = self.tickets[0]
         name = first.model if first.version is None else f"{first.model}:{first.version}"
+        jobs = {ticket.job_id for ticket in self.tickets}
+        if len(jobs) > 1:
+            return f"{name} {len(self.tickets)} shards of {len(jobs)} jobs"
         if first.action != Action.INFER:
-            return f"{first.action} {name}"
+            return f"{first.job_id} {first.action} {name}"
         if len(self.tickets) > 1:
-            return f"{name} {len(self.tickets)} shards"
-        return f"{name} rows {first.start}-{first.stop}"
+            return f"{first.job_id} {name} {len(self.tickets)} shards"
+        return f"{first.job_id} {name} rows {first.start}-{first.stop}"
 
 
 def parse_shard_ids(shard_ids: Sequence[Sequence[str | int]]) -> list[tuple[UUID, int]]:

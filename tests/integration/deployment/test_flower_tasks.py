@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from longshore.producers import Infer
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.flower_beside import Flower, running_flower
@@ -33,18 +34,26 @@ def test_tasks_have_human_lines_and_no_data(cluster: Cluster, flower: Flower, tm
     rows = pa.table({"x": [NUMBER, 1.0, 2.0, 3.0] * 10, "way": [LABEL, "b", "c", "d"] * 10})
     pq.write_table(rows, path)
     with cluster.client() as client:
-        client.train("private", "linear", path, "way", epochs=1).wait(120)
+        trained = client.train("private", "linear", path, "way", epochs=1).wait(120)
         client.infer("private", path, rows_per_shard=20).wait(120)
-        client.infer("private", [{"x": NUMBER}]).wait(120)
+        one = client.infer("private", [{"x": NUMBER}]).wait(120)
+        many = client.submit_many([Infer("private", [{"x": NUMBER}])] * 50)
+        client.wait(many, 120)
+
+    def ended() -> list[dict[str, str]]:
+        tasks = json.loads(flower.read("/api/tasks") or "{}").values()
+        return [task for task in tasks if task["state"] == "SUCCESS"]
 
     def lines() -> set[str]:
-        tasks = json.loads(flower.read("/api/tasks") or "{}").values()
-        return {task["args"] for task in tasks if task["state"] == "SUCCESS"}
+        return {task["args"] for task in ended()}
 
-    expected = {"train private", "private:1 rows 0-1"}
+    expected = {f"{trained.id} train private", f"{one.id} private:1 rows 0-1"}
     wait_until(lambda: lines() >= expected, "Flower's news of the tasks")
-    # Small shards of one version share a message.
-    assert lines() - expected <= {"private:1 2 shards", "private:1 rows 0-20", "private:1 rows 20-40"}
+    # However a job came to run, a task names it.
+    for job in (trained, one, *many):
+        wait_until(lambda job=job: [task for task in ended() if str(job.id) in task["result"]], "news of a job")  # type: ignore[misc]
+    (result,) = [task["result"] for task in ended() if task["args"] == f"{one.id} private:1 rows 0-1"]
+    assert result == f"'1 shard for {cluster.settings.producer}, of {one.id}'"
     identity = next(iter(json.loads(flower.read("/api/tasks"))))
     for page in ("/", "/tasks", "/api/tasks", f"/task/{identity}", "/broker", "/metrics"):
         body = flower.read(page)

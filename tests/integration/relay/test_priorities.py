@@ -82,10 +82,10 @@ def test_a_message_holds_names_of_shards_and_a_line_for_people(app: Celery, ledg
 
     lines = [(message.headers["task"], message.headers["argsrepr"]) for message in (first, second, third, fourth)]
     assert lines == [
-        ("longshore.infer", "digits:3 rows 0-4096"),
-        ("longshore.infer", "digits:3 rows 4096-6096"),
-        ("longshore.train", "train digits"),
-        ("longshore.plan", "plan digits:3"),
+        ("longshore.infer", f"{job.id} digits:3 rows 0-4096"),
+        ("longshore.infer", f"{job.id} digits:3 rows 4096-6096"),
+        ("longshore.train", f"{training.id} train digits"),
+        ("longshore.plan", f"{planning.id} plan digits:3"),
     ]
     for message in (first, second, third, fourth):
         assert message.headers["kwargsrepr"] == ""
@@ -98,6 +98,6 @@ def test_small_jobs_of_one_version_share_a_message(app: Celery, ledger: Ledger) 
     publish_jobs(app, ledger, *jobs)
     first, second = consume(app, 2, "cpu")
     assert first.payload[0] == [[[str(job.id), 0] for job in jobs[:-1]]]
-    assert first.headers["argsrepr"] == f"digits:3 {MAX_BATCH_SHARDS} shards"
+    assert first.headers["argsrepr"] == f"digits:3 {MAX_BATCH_SHARDS} shards of {MAX_BATCH_SHARDS} jobs"
     assert second.payload[0] == [[[str(jobs[-1].id), 0]]]
-    assert second.headers["argsrepr"] == "digits:3 rows 0-1"
+    assert second.headers["argsrepr"] == f"{jobs[-1].id} digits:3 rows 0-1"

@@ -124,7 +124,7 @@ def test_the_message_contains_its_coalescing_key(app: Celery, ledger: Ledger, co
     shard_ids, key = message.payload[0]
     assert shard_ids == [[str(job), 0]]
     assert CoalescingKey.parse(key) == KEY
-    assert message.headers["argsrepr"] == "digits:1 rows 0-1"
+    assert message.headers["argsrepr"] == f"{job} digits:1 rows 0-1"
 
 
 def test_shards_without_a_common_batch_key_are_refused(coalescer: Coalescer) -> None:

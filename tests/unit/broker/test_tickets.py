@@ -72,10 +72,10 @@ def test_training_and_planning_stand_alone() -> None:
 @pytest.mark.parametrize(
     ("tickets", "task", "label"),
     [
-        ([replace(TICKET, start=4096, stop=8192)], "longshore.infer", "digits:3 rows 4096-8192"),
-        (small(64), "longshore.infer", "digits:3 64 shards"),
-        ([replace(TICKET, action="train", version=None)], "longshore.train", "train digits"),
-        ([replace(TICKET, action="plan")], "longshore.plan", "plan digits:3"),
+        ([replace(TICKET, start=4096, stop=8192)], "longshore.infer", f"{TICKET.job_id} digits:3 rows 4096-8192"),
+        (small(64), "longshore.infer", "digits:3 64 shards of 64 jobs"),
+        ([replace(TICKET, action="train", version=None)], "longshore.train", f"{TICKET.job_id} train digits"),
+        ([replace(TICKET, action="plan")], "longshore.plan", f"{TICKET.job_id} plan digits:3"),
     ],
 )
 def test_a_message_is_named_for_people(tickets: list[Ticket], task: str, label: str) -> None:

@@ -41,18 +41,19 @@ MAX_ERROR_CHARS = 2000
 
 def run_message(
     context: WorkerContext, names: Sequence[tuple[UUID, int]], task: str, key: CoalescingKey | None = None
-) -> None:
+) -> str:
     """Run the shards that a message leads to. Never raises the error of a shard.
 
     :param task: the id of the Celery task, by which monitors show the progress.
     :param key: set if the message also stands for shards that have no message of their own.
+    :returns: one line for monitors, which names every job that had a part in it.
     """
     if key is not None:
         context.batch_delay.wait(context.draining)
         release_key(context.coalescer, key)
     if context.draining.requested:
         context.ledger.attempts.give_back(names)
-        return
+        return "handed back: the worker stops"
     claims = context.ledger.attempts.claim_many(names, worker=context.worker.name, lease=context.worker.lease)
     context.shown.waiting(claims)
     log.debug("%d of %d shards wait", len(claims), len(names))
@@ -60,11 +61,23 @@ def run_message(
         publish_rest(context.coalescer, key, names[0], claims)
         context.batch_delay.record(claims)
     batches = list(split_into_batches(claims))
-    for batch in [collect(context, batches[0])] if len(batches) == 1 else batches:
+    if len(batches) == 1:
+        batches = [collect(context, batches[0])]
+    for batch in batches:
         if len(batch) > 1:
             run_together(context, batch, task)
         else:
             run_claim(context, batch[0], task)
+    return _summary([claim for batch in batches for claim in batch])
+
+
+def _summary(claims: Sequence[Claim]) -> str:
+    if not claims:
+        return "nothing to run: ended, or taken by another worker"
+    jobs = dict.fromkeys(str(claim.job_id) for claim in claims)
+    producers = dict.fromkeys(claim.producer for claim in claims)
+    count = "1 shard" if len(claims) == 1 else f"{len(claims)} shards"
+    return f"{count} for {', '.join(producers)}, of {' '.join(jobs)}"
 
 
 def run_together(context: WorkerContext, claims: Sequence[Claim], task: str) -> None:

@@ -15,6 +15,7 @@ from celery.signals import setup_logging, worker_process_init, worker_process_sh
 
 from longshore.broker.logs import configure_logging
 from longshore.broker.tickets import TASK_PREFIX, parse_shard_ids
+from longshore.shared.ledger.shards.batching import MAX_BATCH_SHARDS
 from longshore.shared.vocabulary import Action
 from longshore.workers.process.watchdog.show import Shown
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Characters of a line for monitors: as many as the jobs of a full batch need.
+MAX_RESULT_CHARS = 64 + 37 * MAX_BATCH_SHARDS
 #: The context that this child process keeps between two messages. A Celery task is a function, so it is a global.
 _contexts: list[WorkerContext] = []
 
@@ -54,17 +57,17 @@ def _stop_child(**_: object) -> None:
         close_context(_contexts.pop())
 
 
-def run(task: Task, shard_ids: Sequence[Sequence[str | int]], coalescing_key: str | None = None) -> None:
-    """The body of every task."""
+def run(task: Task, shard_ids: Sequence[Sequence[str | int]], coalescing_key: str | None = None) -> str:
+    """The body of every task. Returns a line for monitors."""
     from longshore.broker.coalescing_key import CoalescingKey
     from longshore.workers.execution import run_message
 
     key = None if coalescing_key is None else CoalescingKey.parse(coalescing_key)
-    run_message(_contexts[0], parse_shard_ids(shard_ids), str(task.request.id), key)
+    return run_message(_contexts[0], parse_shard_ids(shard_ids), str(task.request.id), key)
 
 
 setup_logging.connect(_configure_logging)
 worker_process_init.connect(_start_child)
 worker_process_shutdown.connect(_stop_child)
 for action in Action:
-    shared_task(name=TASK_PREFIX + action, bind=True)(run)
+    shared_task(name=TASK_PREFIX + action, bind=True, resultrepr_maxsize=MAX_RESULT_CHARS)(run)
