@@ -92,7 +92,7 @@ def test_a_frozen_attempt_with_rows_half_written_does_not_hold_up_the_next(ledge
         with ThreadPoolExecutor(1) as pool, ledger.attempts.writing(frozen) as writer:
             writer.results(lines(frozen))
             expire(ledger, job)
-            assert timeouts(ledger) == ("0", "0", "0"), "a transaction that holds up others would end by itself"
+            assert timeouts(ledger) == ("10s", "0", "0"), "nothing else would end by itself"
             pool.submit(run, ledger, job).result(TIMEOUT_S)
             assert ledger.queries.job(job).state is State.SUCCEEDED
             writer.results(lines(frozen))
@@ -101,8 +101,24 @@ def test_a_frozen_attempt_with_rows_half_written_does_not_hold_up_the_next(ledge
     with pytest.raises(ServiceUnavailable):
         freeze_and_go_on()
     assert rows_of(ledger, job) == [0, 1, 2]
-    assert [shard.attempt for shard in ledger.queries.shards(job)] == [2]
-    assert ledger.queries.jobs()[0].rows_done == 3
+
+
+def test_a_worker_that_hangs_after_the_fence_does_not_keep_the_shard(ledger: Ledger) -> None:
+    job = submit(ledger, 2)
+    current = claim(ledger, job)
+
+    def hang() -> None:
+        with ThreadPoolExecutor(1) as pool, ledger.attempts.writing(current) as writer:
+            writer.results(lines(current))
+            writer.fence(2)
+            # It waits for the shard until Postgres has ended the transaction.
+            assert pool.submit(ledger.control.cancel, job).result(TIMEOUT_S) is True
+            writer.finish()
+
+    with pytest.raises(ServiceUnavailable):
+        hang()
+    assert ledger.queries.job(job).state is State.CANCELLED
+    assert rows_of(ledger, job) == []
 
 
 def test_a_new_attempt_leaves_the_writing_of_other_shards_alone(ledger: Ledger) -> None:

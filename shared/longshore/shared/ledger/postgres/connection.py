@@ -36,7 +36,12 @@ _SETTINGS: Final[Mapping[str, tuple[str, int]]] = {
     "default_transaction_deferrable": ("off", 0),
     "statement_timeout": ("0", 0),
     "lock_timeout": ("0", 0),
-    "idle_in_transaction_session_timeout": ("0", 0),
+    # A client that is gone without a word must not keep what it has locked.
+    "idle_in_transaction_session_timeout": (statements.sessions.IDLE_TIMEOUT, 0),
+    "tcp_keepalives_idle": ("10", 0),
+    "tcp_keepalives_interval": ("5", 0),
+    "tcp_keepalives_count": ("3", 0),
+    "tcp_user_timeout": ("20s", 120_000),
     "idle_session_timeout": ("0", 140_000),
     "transaction_timeout": ("0", 170_000),
 }

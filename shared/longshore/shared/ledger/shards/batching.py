@@ -27,8 +27,6 @@ MAX_SMALL_SHARD_ROWS: Final = 256
 MAX_BATCH_SHARDS: Final = 512
 #: The most rows of shards that are claimed together. A single shard can have more.
 MAX_BATCH_ROWS: Final = 1024
-#: Postgres ends the transaction of a worker that hangs in it for so long, so that others can run its shards.
-IDLE_TIMEOUT_S: Final = 30
 
 
 def batch_key_of(digest: str, options: str) -> str:
@@ -83,7 +81,6 @@ def commit_batch(database: Database, finished: Sequence[Finished], lines: memory
         "failed": [len(each.errors) for each in finished],
     }
     with database.transaction() as conn:
-        conn.execute(statements.sessions.LIMIT_IDLING, {"limit": f"{IDLE_TIMEOUT_S}s"})
         current = set(conn.execute(statements.batching.FINISH_SHARDS, values).fetchall())
         lost = {each.name for each in finished} - current
         if lost:

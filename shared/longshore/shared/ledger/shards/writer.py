@@ -157,7 +157,7 @@ def open_writer(database: Database, claim: Claim) -> Iterator[AttemptWriter]:
     """
     try:
         with database.transaction() as conn, ExitStack() as stack:
-            conn.execute(statements.sessions.SET_SESSION_NAME, {"name": session_name(claim.token)})
+            conn.execute(statements.sessions.BEGIN_WRITING, {"name": session_name(claim.token)})
             writer = AttemptWriter(conn, claim, stack)
             yield writer
             if not writer.finished:

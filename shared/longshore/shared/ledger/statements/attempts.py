@@ -7,6 +7,7 @@ from typing import Final
 from longshore.shared.ledger.backoff import DUE, MISSING_GRACE_S, after_failure, after_outage
 from longshore.shared.ledger.statements.channels import IDS_PER_NOTICE
 from longshore.shared.ledger.statements.fence import FENCE
+from longshore.shared.ledger.statements.sessions import LIMIT_IDLING
 
 #: Queued shards with the batch keys in ``batch``. Shards that another transaction has locked are skipped, so that no
 #: claim waits for another.
@@ -151,14 +152,14 @@ FINISH_SHARD: Final = f"""
             WHERE row_errors.job_id = %(job)s AND row >= shards.start AND row < shards.stop
         ) ELSE 0 END
     WHERE {FENCE}
-    RETURNING 1
+    RETURNING 1, {LIMIT_IDLING}
 """
 
 #: Passes the fence for an attempt that has written a file. From here on, attempts at the shard only publish that file.
 DECIDE_OUTPUT_FILE: Final = f"""
     UPDATE shards SET output_file = %(output_file)s
     WHERE {FENCE} AND output_file IS NULL
-    RETURNING 1
+    RETURNING 1, {LIMIT_IDLING}
 """
 #: Passes the fence for an attempt that has published the file. The attempt that decided on it has written its errors.
 FINISH_OUTPUT_FILE: Final = f"""

@@ -7,6 +7,9 @@ from typing import Final
 
 #: Plan each statement for the tables as they are when it runs; see :class:`~longshore.shared.ledger.database.Database`.
 PLAN_EVERY_TIME: Final[Mapping[str, str]] = {"plan_cache_mode": "force_custom_plan"}
+#: How long a transaction may wait for its client. None does anything between two statements, but that of an attempt,
+#: which computes: it has no limit until it passes the fence, and locks nothing until then.
+IDLE_TIMEOUT: Final = "10s"
 #: Settings of a session, by name; and the process that serves it.
 BEGIN_SESSION: Final = """
     SELECT pg_backend_pid(), count(set_config(name, value, false))
@@ -26,8 +29,10 @@ READ_OUTCOME: Final = "SELECT pg_xact_status(%(transaction)s::xid8)"
 LIMIT_WAITING: Final = """
     SELECT set_config('lock_timeout', %(lock)s, true), set_config('statement_timeout', %(step)s, true)
 """
-LIMIT_IDLING: Final = "SELECT set_config('idle_in_transaction_session_timeout', %(limit)s, true)"
-SET_SESSION_NAME: Final = "SELECT set_config('application_name', %(name)s, true)"
+LIMIT_IDLING: Final = f"set_config('idle_in_transaction_session_timeout', '{IDLE_TIMEOUT}', true)"
+BEGIN_WRITING: Final = """
+    SELECT set_config('application_name', %(name)s, true), set_config('idle_in_transaction_session_timeout', '0', true)
+"""
 #: Ends what an earlier attempt at a shard still has open: its half-written rows would make the new attempt wait.
 END_SESSIONS: Final = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
