@@ -75,6 +75,18 @@ def test_a_cancelled_statement_is_repeated(ledger: Ledger) -> None:
     assert ledger.database.change(change) == 3
 
 
+def test_sessions_ask_whether_their_client_is_there(ledger: Ledger) -> None:
+    expected = {
+        "tcp_keepalives_idle": "10",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "3",
+        "tcp_user_timeout": "20s",
+    }
+    with ledger.database.connection() as conn:
+        for name, value in expected.items():
+            assert conn.execute(f"SHOW {name}").fetchone() == (value,)
+
+
 def in_schema(settings: Settings, schema: str) -> Settings:
     """A schema of its own, and the addresses that lead there."""
     with psycopg.connect(settings.database_url, autocommit=True) as conn:
