@@ -5,6 +5,9 @@ from __future__ import annotations
 from enum import IntEnum
 from pathlib import Path
 
+#: Seconds that a slow batch takes.
+SLOW_S = 0.5
+
 
 class Deed(IntEnum):
     """The value of a row, and what the network does when it sees it."""
@@ -19,7 +22,7 @@ class Deed(IntEnum):
     LOOP = 1005
     TAKE_MEMORY = 1006
     CALL_EXIT = 1007
-    #: Half a second for each batch.
+    #: :data:`SLOW_S` for each batch.
     SLOW = 1008
 
 
@@ -66,7 +69,7 @@ class Hostile(nn.Module):
         elif deed == 1007:
             sys.exit(9)
         elif deed == 1008:
-            time.sleep(0.5)
+            time.sleep(SLOW_S)
         return self.layer(rows)
 
 
@@ -76,7 +79,7 @@ HOSTILE = NetworkFamily("hostile", FamilyConfig, lambda config, width, outputs: 
 
 def install(folder: Path) -> str:
     """Put the package into a folder, as pip would. Returns the PYTHONPATH for the workers."""
-    (folder / "hostile_family.py").write_text(SOURCE)
+    (folder / "hostile_family.py").write_text(f"SLOW_S = {SLOW_S}\n{SOURCE}")
     info = folder / "hostile_family-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hostile-family\nVersion: 1.0\n")

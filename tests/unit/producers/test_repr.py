@@ -20,7 +20,7 @@ def record() -> JobRecord:
         id=ID, kind="train", state=State.SUCCEEDED, producer="<me>", queue="cpu", priority=4,
         spec={"data": {"uri": "s3://key:hunter2@bucket/x.csv"}}, model="<b>digits</b>", version=None, digest=None,
         rows_total=10, rows_done=10, rows_failed=0, shards_total=1, shards_done=1, shards_failed=0, outcome=None,
-        error=None, created_at=NOW, started_at=NOW, finished_at=NOW, deadline=None,
+        error=None, created_at=NOW, started_at=NOW, finished_at=NOW, deadline=None, read_at=NOW,
     )  # fmt: skip
 
 

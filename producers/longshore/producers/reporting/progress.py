@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from longshore.shared.ledger.records import JobRecord
 from longshore.shared.vocabulary import JobKind, State
@@ -57,7 +56,7 @@ def progress_of(record: JobRecord) -> Progress:
     """The progress of a job, computed from its record."""
     seconds = 0.0
     if record.started_at is not None and record.state is not State.QUEUED:
-        seconds = max(((record.finished_at or datetime.now(UTC)) - record.started_at).total_seconds(), 0.0)
+        seconds = max(((record.finished_at or record.read_at) - record.started_at).total_seconds(), 0.0)
     done = record.rows_done + record.rows_failed + record.rows_running
     progress = Progress(
         state=record.state, done=done, total=record.rows_total, failed=record.rows_failed, seconds=seconds

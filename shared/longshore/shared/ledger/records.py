@@ -159,6 +159,8 @@ class JobRecord:
     started_at: datetime | None
     finished_at: datetime | None
     deadline: datetime | None
+    #: When it was read, by the same clock as the times above.
+    read_at: datetime
     #: When its results were pruned.
     pruned_at: datetime | None = None
     #: Rows computed by attempts that have not committed yet.

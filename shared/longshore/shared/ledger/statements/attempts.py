@@ -198,11 +198,12 @@ _ALLOWED: Final = """
 #: The note of a job whose failed rows were allowed. It is removed when they run again.
 ALLOWED_NOTE: Final = f"format('%%s of %%s rows failed, up to %%s were allowed', rows_failed, rows_total, {_ALLOWED})"
 
-#: Ends the jobs whose last shard has ended, and notifies those who wait for them. The caller has locked the jobs.
+#: Ends the jobs whose last shard has ended, and notifies those who wait for them. The caller has locked the jobs. The
+#: time is not that of ``now()``: an attempt computes in its transaction, which is as old as its first result.
 SETTLE_JOBS: Final = f"""
     WITH settled AS (
         UPDATE jobs
-        SET finished_at = now(),
+        SET finished_at = clock_timestamp(),
             state = CASE WHEN shards_failed > 0 OR rows_failed > {_ALLOWED} THEN 'failed' ELSE 'succeeded' END,
             error = CASE
                 WHEN shards_failed > 0 THEN error

@@ -19,7 +19,7 @@ CANCEL_SHARDS: Final = """
 """
 
 END_JOB: Final = """
-    UPDATE jobs SET state = %(state)s, error = %(error)s, finished_at = now()
+    UPDATE jobs SET state = %(state)s, error = %(error)s, finished_at = clock_timestamp()
     WHERE id = %(job)s AND state IN ('waiting', 'queued', 'running')
     RETURNING pg_notify('longshore_jobs', id::text)
 """

@@ -20,7 +20,8 @@ _JOB_COLUMNS: Final = """
         SELECT waits_for FROM shards
         WHERE job_id = jobs.id AND state = 'queued' AND not_before IS NOT NULL AND waits_for IS NOT NULL
         ORDER BY not_before DESC LIMIT 1
-    ) END AS waits_for
+    ) END AS waits_for,
+    clock_timestamp() AS read_at
 """
 READ_JOB: Final = f"SELECT {_JOB_COLUMNS} FROM jobs WHERE id = %(job)s"
 LIST_JOBS: Final = f"""

@@ -25,7 +25,7 @@ REPORT_TRIAL: Final = """
 SETTLE_TRIAL: Final = """
     UPDATE trials
     SET state = %(state)s, value = %(value)s, metrics = %(metrics)s, error = %(error)s, digest = %(digest)s,
-        manifest = %(manifest)s, finished_at = now()
+        manifest = %(manifest)s, finished_at = clock_timestamp()
     WHERE job_id = %(job)s AND number = %(shard)s
 """
 READ_TRIAL_MANIFEST: Final = "SELECT manifest FROM trials WHERE job_id = %(job)s AND number = %(number)s"

@@ -36,6 +36,7 @@ JOB = JobRecord(
     started_at=None,
     finished_at=None,
     deadline=None,
+    read_at=datetime(2030, 1, 1, tzinfo=UTC),
     rows_running=3,
 )
 
