@@ -6,14 +6,16 @@ import dataclasses
 import json
 import math
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
+from longshore.producers.cli.table_layout import GAP, Column, as_columns, fit, lay_out
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
-_NUMBER = re.compile(r"[-+]?[\d,.]+%?|")
 #: The colours of state names on a terminal.
 _STYLES = {
     **dict.fromkeys(("succeeded", "ok", "alive"), "green"),
@@ -23,17 +25,31 @@ _STYLES = {
 }
 
 
-def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table: with rules and colours on a terminal, as aligned plain text in a pipe."""
+def print_table(
+    headers: Sequence[str | Column], rows: Iterable[Sequence[object]], width: int | None = None
+) -> list[str]:
+    """Print a table: on a terminal with colours, and not wider than it; in a pipe as aligned text of any width.
+
+    :param headers: a column that is only a header wraps, and is left out before those on its left.
+    :param width: overrides the width of the terminal.
+    :returns: the headers of the columns that were left out because there was no room for them.
+    """
+    columns = as_columns(headers)
     cells = [[clean(cell) for cell in row] for row in rows]
-    right_aligned = [
-        bool(cells) and all(_NUMBER.fullmatch(row[column]) for row in cells) for column in range(len(headers))
-    ]
-    if sys.stdout.isatty():
-        _print_rich_table(headers, cells, right_aligned)
-        return
-    for line in _plain_lines([list(headers), *cells], right_aligned):
-        sys.stdout.write(line + "\n")
+    is_terminal = sys.stdout.isatty()
+    layout = fit(columns, cells, terminal_width() if width is None and is_terminal else width)
+    lines = lay_out(columns, cells, layout)
+    if is_terminal:
+        _print_styled(lines)
+    else:
+        sys.stdout.writelines(f"{(' ' * GAP).join(line).rstrip()}\n" for line in lines)
+    hidden = set(range(len(columns))) - set(layout.shown)
+    return [columns[index].header for index in sorted(hidden) if any(row[index] for row in cells)]
+
+
+def terminal_width() -> int:
+    """The width of the terminal in characters; ``COLUMNS`` overrides it."""
+    return shutil.get_terminal_size().columns
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
@@ -80,25 +96,15 @@ def _jsonable(value: object) -> object:
     return value
 
 
-def _plain_lines(lines: Sequence[Sequence[str]], right_aligned: Sequence[bool]) -> Iterable[str]:
-    widths = [max(len(line[column]) for line in lines) for column in range(len(right_aligned))]
-    for line in lines:
-        padded = [
-            cell.rjust(width) if is_right else cell.ljust(width)
-            for cell, width, is_right in zip(line, widths, right_aligned, strict=True)
-        ]
-        yield "  ".join(padded).rstrip()
-
-
-def _print_rich_table(headers: Sequence[str], cells: Sequence[Sequence[str]], right_aligned: Sequence[bool]) -> None:
-    from rich import box
+def _print_styled(lines: Iterable[Sequence[str]]) -> None:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for header, is_right in zip(headers, right_aligned, strict=True):
-        table.add_column(Text(header), justify="right" if is_right else "left", overflow="fold")
-    for row in cells:
-        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    Console().print(table)
+    console = Console()
+    for number, line in enumerate(lines):
+        text = Text()
+        for position, cell in enumerate(line):
+            text.append(" " * GAP if position else "")
+            text.append(cell, style="bold" if number == 0 else _STYLES.get(cell.strip(), ""))
+        text.rstrip()
+        console.print(text, soft_wrap=True)
