@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from longshore.producers.cli.table_layout import GAP, Column, as_columns, fit, lay_out
+from longshore.producers.cli.table_layout import GAP, MAX_WORD, Column, as_columns, fit, lay_out, wrapped
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 #: The colours of state names on a terminal.
@@ -26,25 +26,31 @@ _STYLES = {
 
 
 def print_table(
-    headers: Sequence[str | Column], rows: Iterable[Sequence[object]], width: int | None = None
-) -> list[str]:
+    headers: Sequence[str | Column],
+    rows: Iterable[Sequence[object]],
+    hint: str | None = "--json shows everything",
+) -> None:
     """Print a table: on a terminal with colours, and not wider than it; in a pipe as aligned text of any width.
 
     :param headers: a column that is only a header wraps, and is left out before those on its left.
-    :param width: overrides the width of the terminal.
-    :returns: the headers of the columns that were left out because there was no room for them.
+    :param hint: what a note says after the names of columns for which there was no room; without it there is no note.
     """
     columns = as_columns(headers)
     cells = [[clean(cell) for cell in row] for row in rows]
     is_terminal = sys.stdout.isatty()
-    layout = fit(columns, cells, terminal_width() if width is None and is_terminal else width)
+    layout = fit(columns, cells, terminal_width() if is_terminal else None)
     lines = lay_out(columns, cells, layout)
     if is_terminal:
         _print_styled(lines)
     else:
         sys.stdout.writelines(f"{(' ' * GAP).join(line).rstrip()}\n" for line in lines)
-    hidden = set(range(len(columns))) - set(layout.shown)
-    return [columns[index].header for index in sorted(hidden) if any(row[index] for row in cells)]
+    hidden = [
+        column.header
+        for index, column in enumerate(columns)
+        if index not in layout.shown and any(row[index] for row in cells)
+    ]
+    if hidden and hint is not None:
+        note(f"no room for {', '.join(hidden)}; {hint}")
 
 
 def terminal_width() -> int:
@@ -53,11 +59,14 @@ def terminal_width() -> int:
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
-    """Print fields, one per line. Empty fields are omitted."""
+    """Print fields, one per line; on a terminal, long values continue below their start. Empty fields are omitted."""
     values = {name: clean(value) for name, value in fields.items() if value not in (None, "")}
     width = max((len(name) for name in values), default=0)
+    room = terminal_width() - width - GAP if sys.stdout.isatty() else None
     for name, value in values.items():
-        sys.stdout.write(f"{name:<{width}}  {value}\n")
+        lines = [value] if room is None else wrapped(value, max(room, MAX_WORD))
+        for number, line in enumerate(lines):
+            sys.stdout.write(f"{'' if number else name:<{width}}  {line}\n")
 
 
 def print_json(document: object) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 #: Spaces between two columns.
 GAP = 2
 ELLIPSIS = "…"
+#: Before a column of a higher rank than this is shown, the cut columns of lower ranks get up to this many characters.
+ESSENTIAL_RANK, GOOD_WIDTH = 5, 24
 #: Words of up to this many characters are never broken: an id has 36.
 MAX_WORD = 40
 _NUMBER = re.compile(r"[-+]?[\d,.]+%?|")
@@ -64,22 +66,28 @@ def fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | N
     if width is None:
         return Layout(tuple(range(len(columns))), tuple(natural))
     least = [_least_width(column, natural[index], rows, index) for index, column in enumerate(columns)]
-    by_rank = sorted(range(len(columns)), key=lambda index: (columns[index].rank, index))
-    shown: list[int] = []
+    widths: dict[int, int] = {}
     used = -GAP
-    for index in by_rank:
+
+    def widen(most: int) -> None:
+        """Give the room that is left to columns that are cut, the most important first."""
+        nonlocal used
+        for index, current in widths.items():
+            more = min(max(min(natural[index], most) - current, 0), max(width - used, 0))
+            widths[index] += more
+            used += more
+
+    for index in sorted(range(len(columns)), key=lambda index: (columns[index].rank, index)):
+        rank = columns[index].rank
+        if rank > ESSENTIAL_RANK:
+            widen(GOOD_WIDTH)
         is_empty = bool(rows) and not any(row[index] for row in rows)
-        fits = used + GAP + least[index] <= width and not is_empty
-        if columns[index].rank == 0 or fits:
-            shown.append(index)
+        if rank == 0 or (used + GAP + least[index] <= width and not is_empty):
+            widths[index] = least[index]
             used += GAP + least[index]
-    widths = {index: least[index] for index in shown}
-    for index in shown:
-        more = min(natural[index] - least[index], max(width - used, 0))
-        widths[index] += more
-        used += more
-    shown.sort()
-    return Layout(tuple(shown), tuple(widths[index] for index in shown))
+    widen(max(natural, default=0))
+    shown = tuple(sorted(widths))
+    return Layout(shown, tuple(widths[index] for index in shown))
 
 
 def lay_out(columns: Sequence[Column], rows: Sequence[Sequence[str]], layout: Layout) -> Iterator[list[str]]:
@@ -88,7 +96,7 @@ def lay_out(columns: Sequence[Column], rows: Sequence[Sequence[str]], layout: La
     header = [column.header for column in columns]
     for row in (header, *rows):
         cells = [
-            _wrapped(row[index], width) if columns[index].wrap else [cut(row[index], width)]
+            wrapped(row[index], width) if columns[index].wrap else [cut(row[index], width)]
             for index, width in zip(layout.shown, layout.widths, strict=True)
         ]
         for line in range(max((len(cell) for cell in cells), default=0)):
@@ -115,23 +123,7 @@ def cut(text: str, width: int) -> str:
     return text[:end].rstrip() + ELLIPSIS
 
 
-def _character_width(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
-
-
-def _least_width(column: Column, natural: int, rows: Sequence[Sequence[str]], index: int) -> int:
-    header = display_width(column.header)
-    if column.wrap:
-        words = (min(display_width(word), MAX_WORD) for row in rows for word in row[index].split())
-        return max(header, *words, 0)
-    if column.min_width is not None:
-        return min(natural, max(column.min_width, header))
-    return natural
-
-
-def _wrapped(text: str, width: int) -> list[str]:
+def wrapped(text: str, width: int) -> list[str]:
     """The lines of a text. Words that are wider than a line are broken."""
     if display_width(text) <= width:
         return [text]
@@ -151,6 +143,22 @@ def _wrapped(text: str, width: int) -> list[str]:
             lines.append("")
         lines[-1] = word
     return lines
+
+
+def _character_width(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _least_width(column: Column, natural: int, rows: Sequence[Sequence[str]], index: int) -> int:
+    header = display_width(column.header)
+    if column.wrap:
+        words = (min(display_width(word), MAX_WORD) for row in rows for word in row[index].split())
+        return max(header, *words, 0)
+    if column.min_width is not None:
+        return min(natural, max(column.min_width, header))
+    return natural
 
 
 def _pad(text: str, width: int, right: bool) -> str:
