@@ -10,8 +10,8 @@ import click
 
 F = TypeVar("F", bound=Callable[..., object])
 
-#: The names of the options that every command has.
-SHARED_OPTIONS = frozenset({"home", "json", "debug", "help"})
+#: The options that every command has.
+SHARED_OPTIONS = frozenset({"--home", "--json", "--debug", "--help"})
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class SectionedCommand(click.Command):
         shared: list[tuple[str, str]] = []
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
-            if record is not None and parameter.name in SHARED_OPTIONS:
+            if record is not None and SHARED_OPTIONS.intersection(parameter.opts):
                 shared.append(record)
             elif record is not None:
                 section = parameter.section if isinstance(parameter, SectionedOption) else "Options"
