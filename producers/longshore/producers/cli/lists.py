@@ -10,7 +10,7 @@ from typing import Generic, TypeAlias, TypeVar
 import click
 
 from longshore.producers.cli.output import print_table
-from longshore.producers.cli.table_layout import Column
+from longshore.producers.cli.table_layout import TableColumn
 
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., object])
@@ -36,7 +36,7 @@ JSON_LIMIT = 100
 class ListColumn(Generic[R]):
     """A column of a list of records. Its name is its header in small letters."""
 
-    column: Column
+    column: TableColumn
     #: The cell, as people read it.
     text: Callable[[R], str]
     #: The value to sort by.
@@ -116,7 +116,7 @@ def print_records(records: Sequence[R], columns: Sequence[ListColumn[R]], names:
         by_name = {column.name: column for column in columns}
         chosen = [by_name[name] for name in names]
         headers = [
-            Column(each.column.header, min_width=None if each.column.min_width is None else MIN_CHOSEN)
+            TableColumn(each.column.header, min_width=None if each.column.min_width is None else MIN_CHOSEN)
             for each in chosen
         ]
     print_table(headers, [[column.text(record) for column in chosen] for record in records], hint=None)

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from longshore.producers.cli.table_layout import GAP, MAX_WORD, Column, as_columns, fit, lay_out, wrapped
+from longshore.producers.cli.table_layout import GAP, MAX_WORD, TableColumn, as_columns, fit, lay_out, wrapped
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 #: The colours of state names on a terminal.
@@ -26,7 +26,7 @@ _STYLES = {
 
 
 def print_table(
-    headers: Sequence[str | Column],
+    headers: Sequence[str | TableColumn],
     rows: Iterable[Sequence[object]],
     hint: str | None = "--json shows everything",
 ) -> None:

@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"[-+]?[\d,.]+%?|")
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A column of a table. By default it is always shown, in full."""
 
     header: str
@@ -33,10 +33,10 @@ class Column:
     wrap: bool = False
 
 
-def as_columns(headers: Sequence[str | Column]) -> list[Column]:
+def as_columns(headers: Sequence[str | TableColumn]) -> list[TableColumn]:
     """Columns for headers: a plain one gets a column that wraps and that goes before those on its left."""
     return [
-        Column(header, rank=position, wrap=True) if isinstance(header, str) else header
+        TableColumn(header, rank=position, wrap=True) if isinstance(header, str) else header
         for position, header in enumerate(headers)
     ]
 
@@ -51,7 +51,7 @@ class Layout:
     widths: tuple[int, ...]
 
 
-def fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> Layout:
+def fit(columns: Sequence[TableColumn], rows: Sequence[Sequence[str]], width: int | None) -> Layout:
     """Choose the columns that fit, and their widths.
 
     Columns without any text are left out. If the columns of rank 0 alone are too wide, they are shown all the same.
@@ -90,7 +90,7 @@ def fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | N
     return Layout(shown, tuple(widths[index] for index in shown))
 
 
-def lay_out(columns: Sequence[Column], rows: Sequence[Sequence[str]], layout: Layout) -> Iterator[list[str]]:
+def lay_out(columns: Sequence[TableColumn], rows: Sequence[Sequence[str]], layout: Layout) -> Iterator[list[str]]:
     """The lines of a table, the header first: the cells of each, padded to their widths. Numbers are at the right."""
     is_right = [bool(rows) and all(_NUMBER.fullmatch(row[index]) for row in rows) for index in layout.shown]
     header = [column.header for column in columns]
@@ -151,7 +151,7 @@ def _character_width(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
-def _least_width(column: Column, natural: int, rows: Sequence[Sequence[str]], index: int) -> int:
+def _least_width(column: TableColumn, natural: int, rows: Sequence[Sequence[str]], index: int) -> int:
     header = display_width(column.header)
     if column.wrap:
         words = (min(display_width(word), MAX_WORD) for row in rows for word in row[index].split())

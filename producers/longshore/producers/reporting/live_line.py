@@ -25,7 +25,7 @@ _STATE_STYLES = {
 
 
 @dataclass(frozen=True)
-class Span:
+class StyledText:
     """A piece of the line, and its style as rich writes it."""
 
     text: str
@@ -50,7 +50,7 @@ class LiveLine:
     #: ``val_loss 0.35``, each.
     metrics: tuple[str, ...] = ()
 
-    def spans(self, width: int, *, ascii_only: bool = False) -> list[Span]:
+    def spans(self, width: int, *, ascii_only: bool = False) -> list[StyledText]:
         """The line in at most ``width`` characters.
 
         The bar, the count, the state and the time left are always there. If there is no room, metrics go first, then
@@ -66,21 +66,26 @@ class LiveLine:
         room -= len(name) + len(GAP) if name else 0
         bar = MIN_BAR + max(min(room, GOOD_BAR - MIN_BAR), 0)
         room -= bar - MIN_BAR
-        extras: list[Span] = []
+        extras: list[StyledText] = []
         for text, style in ((self.rate, ""), *((metric, "cyan") for metric in self.metrics)):
             if text and len(GAP) + len(text) > room:
                 break
             if text:
-                extras.append(Span(text, style))
+                extras.append(StyledText(text, style))
                 room -= len(GAP) + len(text)
         bar += max(min(room, MAX_BAR - bar), 0)
-        spans = [Span(name)] if name else []
+        spans = [StyledText(name)] if name else []
         done = round(self.fraction * bar)
         full, empty = ("#", "-") if ascii_only else ("━", "─")
-        joined = [Span(full * done, _STATE_STYLES.get(self.state, "")), Span(empty * (bar - done), "dim")]
-        rest = [Span(self.count), Span(self.state, _STATE_STYLES.get(self.state, "")), Span(self.remaining), *extras]
+        joined = [StyledText(full * done, _STATE_STYLES.get(self.state, "")), StyledText(empty * (bar - done), "dim")]
+        rest = [
+            StyledText(self.count),
+            StyledText(self.state, _STATE_STYLES.get(self.state, "")),
+            StyledText(self.remaining),
+            *extras,
+        ]
         for piece in (joined, *([span] for span in rest if span.text)):
-            spans += [Span(GAP), *piece] if spans else piece
+            spans += [StyledText(GAP), *piece] if spans else piece
         return spans
 
 

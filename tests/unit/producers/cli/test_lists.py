@@ -6,12 +6,12 @@ import pytest
 
 from longshore.producers.cli.lists import JSON_LIMIT, TABLE_LIMIT, ListColumn, limit_of, print_records, sort_records
 from longshore.producers.cli.main import run
-from longshore.producers.cli.table_layout import Column
+from longshore.producers.cli.table_layout import TableColumn
 
 COLUMNS = [
-    ListColumn[tuple[str, float | None]](Column("NAME"), lambda record: record[0], lambda record: record[0]),
+    ListColumn[tuple[str, float | None]](TableColumn("NAME"), lambda record: record[0], lambda record: record[0]),
     ListColumn[tuple[str, float | None]](
-        Column("LEFT"), lambda record: "" if record[1] is None else f"{record[1]:g}s", lambda record: record[1]
+        TableColumn("LEFT"), lambda record: "" if record[1] is None else f"{record[1]:g}s", lambda record: record[1]
     ),
 ]
 RECORDS = [("b", 2.0), ("c", None), ("a", 30.0)]

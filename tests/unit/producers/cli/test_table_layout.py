@@ -6,20 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore.producers.cli.table_layout import Column, as_columns, cut, display_width, fit, lay_out
+from longshore.producers.cli.table_layout import TableColumn, as_columns, cut, display_width, fit, lay_out
 
 ID = "019ac1f2-7a31-774b-bcce-b302099a8057"
 COLUMNS = (
-    Column("JOB"),
-    Column("STATE", rank=1),
-    Column("MODEL", rank=2, min_width=8),
-    Column("FAILED", rank=9),
-    Column("AGE", rank=3),
+    TableColumn("JOB"),
+    TableColumn("STATE", rank=1),
+    TableColumn("MODEL", rank=2, min_width=8),
+    TableColumn("FAILED", rank=9),
+    TableColumn("AGE", rank=3),
 )
 ROWS = [[ID, "succeeded", "sentiment-of-reviews:12", "", "3m"], [ID, "running", "digits:3", "", "12s"]]
 
 
-def lines(columns: tuple[Column, ...], rows: list[list[str]], width: int | None) -> list[str]:
+def lines(columns: tuple[TableColumn, ...], rows: list[list[str]], width: int | None) -> list[str]:
     return ["  ".join(line).rstrip() for line in lay_out(columns, rows, fit(columns, rows, width))]
 
 
@@ -56,15 +56,18 @@ def test_a_text_wraps_at_spaces_and_an_id_never() -> None:
 def test_wide_characters_take_two_columns_and_marks_none() -> None:
     assert [display_width(text) for text in ("abc", "情绪", "e\u0301")] == [3, 4, 1]
     assert cut("情绪分类", 6) == "情绪…"
-    shown = lines((Column("模型"), Column("N")), [["情绪", "1"], ["ab", "20"]], 40)
+    shown = lines((TableColumn("模型"), TableColumn("N")), [["情绪", "1"], ["ab", "20"]], 40)
     assert shown == ["模型   N", "情绪   1", "ab    20"]
 
 
 @given(st.lists(st.lists(st.text(max_size=60), min_size=4, max_size=4), max_size=5), st.integers(1, 120))
 def test_no_line_is_wider_than_the_table_may_be(rows: list[list[str]], width: int) -> None:
     columns = (
-        Column("A", min_width=1), Column("B", rank=1), Column("C", rank=2, wrap=True), Column("D", rank=3, min_width=4)
-    )  # fmt: skip
+        TableColumn("A", min_width=1),
+        TableColumn("B", rank=1),
+        TableColumn("C", rank=2, wrap=True),
+        TableColumn("D", rank=3, min_width=4),
+    )
     rows = [[" ".join(cell.split()) for cell in row] for row in rows]
     layout = fit(columns, rows, width)
     for line in lay_out(columns, rows, layout):

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from longshore.producers.cli.output import print_fields, print_table
-from longshore.producers.cli.table_layout import Column
+from longshore.producers.cli.table_layout import TableColumn
 from longshore.producers.cli.views.evaluation_tables import print_evaluation
 from longshore.producers.cli.views.job_view import summary
 from longshore.producers.cli.views.json_documents import metrics_text, version_text
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from longshore.producers.job import Job
 
 CHAIN_COLUMNS = (
-    Column("POSITION", rank=4),
-    Column("JOB"),
-    Column("KIND", rank=2),
-    Column("MODEL", rank=3, min_width=12),
-    Column("STATE", rank=1),
-    Column("AFTER", rank=5),
+    TableColumn("POSITION", rank=4),
+    TableColumn("JOB"),
+    TableColumn("KIND", rank=2),
+    TableColumn("MODEL", rank=3, min_width=12),
+    TableColumn("STATE", rank=1),
+    TableColumn("AFTER", rank=5),
 )
 TRIAL_COLUMNS = (
-    Column("TRIAL"),
-    Column("STATE"),
-    Column("PARAMETERS", wrap=True),
-    Column("METRICS", rank=1, wrap=True),
-    Column("WORKER", rank=3, min_width=12),
-    Column("ERROR", rank=2, wrap=True),
+    TableColumn("TRIAL"),
+    TableColumn("STATE"),
+    TableColumn("PARAMETERS", wrap=True),
+    TableColumn("METRICS", rank=1, wrap=True),
+    TableColumn("WORKER", rank=3, min_width=12),
+    TableColumn("ERROR", rank=2, wrap=True),
 )
 ERROR_COLUMNS = (
-    Column("ROW", rank=1),
-    Column("SHARD", rank=2),
-    Column("ATTEMPT", rank=3),
-    Column("WORKER", rank=4, min_width=12),
-    Column("ERROR", wrap=True),
+    TableColumn("ROW", rank=1),
+    TableColumn("SHARD", rank=2),
+    TableColumn("ATTEMPT", rank=3),
+    TableColumn("WORKER", rank=4, min_width=12),
+    TableColumn("ERROR", wrap=True),
 )
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from longshore.producers.cli.lists import ListColumn, print_records
 from longshore.producers.cli.output import note
-from longshore.producers.cli.table_layout import Column
+from longshore.producers.cli.table_layout import TableColumn
 from longshore.producers.cli.views.json_documents import version_text
 from longshore.producers.job_ids import short_ids
 from longshore.producers.reporting.human import age_text, duration_text, local_time, time_text
@@ -26,64 +26,66 @@ def job_columns(short_ids: Mapping[UUID, str]) -> list[ListColumn[JobRecord]]:
     :param short_ids: how ids are written; those that are missing are written in full.
     """
     return [
-        ListColumn(Column("JOB"), lambda job: short_ids.get(job.id, str(job.id)), lambda job: str(job.id)),
-        ListColumn(Column("ID"), lambda job: str(job.id), lambda job: str(job.id), is_default=False),
-        ListColumn(Column("KIND", 3), lambda job: job.kind, lambda job: job.kind),
+        ListColumn(TableColumn("JOB"), lambda job: short_ids.get(job.id, str(job.id)), lambda job: str(job.id)),
+        ListColumn(TableColumn("ID"), lambda job: str(job.id), lambda job: str(job.id), is_default=False),
+        ListColumn(TableColumn("KIND", 3), lambda job: job.kind, lambda job: job.kind),
         ListColumn(
-            Column("MODEL", 1, min_width=10),
+            TableColumn("MODEL", 1, min_width=10),
             lambda job: version_text(job.model, _version(job)),
             lambda job: f"{job.model}:{_version(job) or 0:010}",
         ),
-        ListColumn(Column("STATE"), lambda job: job.state, lambda job: job.state),
-        ListColumn(Column("DONE", 2), _percent, lambda job: progress_of(job).fraction),
-        ListColumn(Column("PROGRESS", 8), progress_text, lambda job: progress_of(job).done),
+        ListColumn(TableColumn("STATE"), lambda job: job.state, lambda job: job.state),
+        ListColumn(TableColumn("DONE", 2), _percent, lambda job: progress_of(job).fraction),
+        ListColumn(TableColumn("PROGRESS", 8), progress_text, lambda job: progress_of(job).done),
         ListColumn(
-            Column("LEFT", 5),
+            TableColumn("LEFT", 5),
             lambda job: time_text(progress_of(job).remaining),
             lambda job: progress_of(job).remaining,
         ),
-        ListColumn(Column("TOOK", 9), lambda job: duration_text(_seconds(job)), _seconds),
+        ListColumn(TableColumn("TOOK", 9), lambda job: duration_text(_seconds(job)), _seconds),
         ListColumn(
-            Column("FAILED", 5),
+            TableColumn("FAILED", 5),
             lambda job: f"{job.rows_failed:,}" if job.rows_failed else "",
             lambda job: job.rows_failed,
         ),
         ListColumn(
-            Column("SPEED", 10),
+            TableColumn("SPEED", 10),
             lambda job: rate_text(progress_of(job).rate, job.kind),
             lambda job: progress_of(job).rate,
         ),
-        ListColumn(Column("PRIORITY", 12), lambda job: str(job.priority), lambda job: job.priority),
-        ListColumn(Column("PRODUCER", 11, min_width=12), lambda job: job.producer, lambda job: job.producer),
-        ListColumn(Column("QUEUE", 13), lambda job: job.queue, lambda job: job.queue, is_default=False),
+        ListColumn(TableColumn("PRIORITY", 12), lambda job: str(job.priority), lambda job: job.priority),
+        ListColumn(TableColumn("PRODUCER", 11, min_width=12), lambda job: job.producer, lambda job: job.producer),
+        ListColumn(TableColumn("QUEUE", 13), lambda job: job.queue, lambda job: job.queue, is_default=False),
         ListColumn(
-            Column("SHARDS", 14),
+            TableColumn("SHARDS", 14),
             lambda job: f"{job.shards_done:,} of {job.shards_total:,}",
             lambda job: job.shards_total,
             is_default=False,
         ),
         ListColumn(
-            Column("SUBMITTED", 15),
+            TableColumn("SUBMITTED", 15),
             lambda job: local_time(job.created_at) or "",
             lambda job: job.created_at,
             is_default=False,
         ),
         ListColumn(
-            Column("STARTED", 16),
+            TableColumn("STARTED", 16),
             lambda job: local_time(job.started_at) or "",
             lambda job: job.started_at,
             is_default=False,
         ),
         ListColumn(
-            Column("ENDED", 17),
+            TableColumn("ENDED", 17),
             lambda job: local_time(job.finished_at) or "",
             lambda job: job.finished_at,
             is_default=False,
         ),
         ListColumn(
-            Column("ERROR", 18, min_width=20), lambda job: job.error or "", lambda job: job.error, is_default=False
+            TableColumn("ERROR", 18, min_width=20), lambda job: job.error or "", lambda job: job.error, is_default=False
         ),
-        ListColumn(Column("AGE", 4), lambda job: age_text(job.created_at), lambda job: -job.created_at.timestamp()),
+        ListColumn(
+            TableColumn("AGE", 4), lambda job: age_text(job.created_at), lambda job: -job.created_at.timestamp()
+        ),
     ]
 
 

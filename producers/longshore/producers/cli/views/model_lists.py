@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from longshore.producers.cli.lists import ListColumn
-from longshore.producers.cli.table_layout import Column
+from longshore.producers.cli.table_layout import TableColumn
 from longshore.producers.cli.views.json_documents import metrics_text
 from longshore.producers.reporting.human import age_text, local_time
 from longshore.shared.ledger.records import ModelRecord, VersionRecord
@@ -12,26 +12,26 @@ from longshore.shared.ledger.records import ModelRecord, VersionRecord
 def model_columns() -> list[ListColumn[ModelRecord]]:
     """The columns of a list of models, in the order of the table."""
     return [
-        ListColumn(Column("MODEL", min_width=20), lambda model: model.name, lambda model: model.name),
-        ListColumn(Column("VERSIONS", 3), lambda model: f"{model.versions:,}", lambda model: model.versions),
+        ListColumn(TableColumn("MODEL", min_width=20), lambda model: model.name, lambda model: model.name),
+        ListColumn(TableColumn("VERSIONS", 3), lambda model: f"{model.versions:,}", lambda model: model.versions),
         ListColumn(
-            Column("NEWEST", 1),
+            TableColumn("NEWEST", 1),
             lambda model: "" if model.newest is None else str(model.newest),
             lambda model: model.newest,
         ),
         ListColumn(
-            Column("ALIASES", 2, min_width=14),
+            TableColumn("ALIASES", 2, min_width=14),
             lambda model: ", ".join(f"{alias}={version}" for alias, version in sorted(model.aliases.items())),
             lambda model: len(model.aliases),
         ),
         ListColumn(
-            Column("CREATED", 5),
+            TableColumn("CREATED", 5),
             lambda model: local_time(model.created_at) or "",
             lambda model: model.created_at,
             is_default=False,
         ),
         ListColumn(
-            Column("AGE", 4), lambda model: age_text(model.created_at), lambda model: -model.created_at.timestamp()
+            TableColumn("AGE", 4), lambda model: age_text(model.created_at), lambda model: -model.created_at.timestamp()
         ),
     ]
 
@@ -39,27 +39,27 @@ def model_columns() -> list[ListColumn[ModelRecord]]:
 def version_columns() -> list[ListColumn[VersionRecord]]:
     """The columns of a list of versions, in the order of the table."""
     return [
-        ListColumn(Column("VERSION"), lambda version: str(version.version), lambda version: version.version),
+        ListColumn(TableColumn("VERSION"), lambda version: str(version.version), lambda version: version.version),
         ListColumn(
-            Column("ALIASES", 1, min_width=14),
+            TableColumn("ALIASES", 1, min_width=14),
             lambda version: ", ".join(sorted(version.aliases)),
             lambda version: ", ".join(sorted(version.aliases)) or None,
         ),
-        ListColumn(Column("FAMILY", 3), _family, _family),
+        ListColumn(TableColumn("FAMILY", 3), _family, _family),
         ListColumn(
-            Column("METRICS", 2, min_width=16),
+            TableColumn("METRICS", 2, min_width=16),
             lambda version: metrics_text(version.manifest.get("metrics")),
             lambda version: metrics_text(version.manifest.get("metrics")) or None,
         ),
-        ListColumn(Column("JOB", 5), _job, _job, is_default=False),
+        ListColumn(TableColumn("JOB", 5), _job, _job, is_default=False),
         ListColumn(
-            Column("CREATED", 6),
+            TableColumn("CREATED", 6),
             lambda version: local_time(version.created_at) or "",
             lambda version: version.created_at,
             is_default=False,
         ),
         ListColumn(
-            Column("AGE", 4),
+            TableColumn("AGE", 4),
             lambda version: age_text(version.created_at),
             lambda version: -version.created_at.timestamp(),
         ),

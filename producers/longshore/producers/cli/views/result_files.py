@@ -12,7 +12,7 @@ from typing import TextIO
 from pydantic import JsonValue
 
 from longshore.producers.cli.output import print_table
-from longshore.producers.cli.table_layout import Column
+from longshore.producers.cli.table_layout import TableColumn
 from longshore.producers.cli.views.short_values import short_value
 from longshore.producers.reporting.atomic_write import atomic_write
 from longshore.shared.errors import InvalidInput
@@ -68,9 +68,9 @@ def _print_table(rows: Iterable[Row]) -> None:
     """Print rows for people: long lists are shortened, and on a terminal long texts are cut."""
     decoded = [(row, _decoded(output)) for row, output in rows]
     names = list(dict.fromkeys(name for _, values in decoded for name in values))
-    columns = [Column(name, rank, min_width=MIN_CELL) for rank, name in enumerate(names, 1)]
+    columns = [TableColumn(name, rank, min_width=MIN_CELL) for rank, name in enumerate(names, 1)]
     cells = [(row, *(short_value(values.get(name)) for name in names)) for row, values in decoded]
-    print_table([Column("ROW"), *columns], cells, hint="--format jsonl and -o FILE have all columns")
+    print_table([TableColumn("ROW"), *columns], cells, hint="--format jsonl and -o FILE have all columns")
 
 
 def _decoded(output: str) -> dict[str, JsonValue]:
