@@ -55,6 +55,15 @@ def test_ids_are_short_on_a_terminal_and_whole_in_a_pipe(
         assert [longshore("jobs", "show", short, "--json").fields["id"] for short in shown[:1]] == piped[:1]
 
 
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_the_status_fits(cluster: Cluster, longshore: CommandLine, jobs: list[Job], columns: int) -> None:
+    shown = without_escapes(on_a_terminal([*PROGRAM, "status"], cluster.environment, columns))
+    tables = shown[shown.index("WORKER") :]
+    assert max(map(len, tables.splitlines())) <= columns
+    assert "cpu:0@" in tables
+    assert "alive" in tables
+
+
 def test_pages_and_columns(longshore: CommandLine, jobs: list[Job]) -> None:
     arguments = (
         "jobs",

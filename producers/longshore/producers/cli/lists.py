@@ -24,6 +24,8 @@ JOB_COLUMNS = (
 )
 MODEL_COLUMNS = ("model", "versions", "newest", "aliases", "created", "age")
 VERSION_COLUMNS = ("version", "aliases", "family", "metrics", "job", "created", "age")
+#: How many records can be asked for at once.
+MAX_LIMIT = 1_000_000
 #: The default number of records in a table.
 TABLE_LIMIT = 30
 #: To how many characters the cells of a column that was chosen are cut, if they can be cut at all.
@@ -57,7 +59,7 @@ def list_options(names: Sequence[str], *, has_limit: bool = True) -> Callable[[F
     """
     limit = click.option(
         "--limit",
-        type=click.IntRange(min=1),
+        type=click.IntRange(1, MAX_LIMIT),
         metavar="N",
         help=f"Maximum number. Default: {TABLE_LIMIT} in a table, {JSON_LIMIT} with --json.",
     )
