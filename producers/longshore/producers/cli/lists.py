@@ -52,22 +52,21 @@ class ListColumn(Generic[R]):
         return self.column.header.lower()
 
 
-def list_options(names: Sequence[str], *, has_limit: bool = True) -> Callable[[F], F]:
-    """Add ``--columns`` and ``--sort`` to a command that lists records, and ``--limit``.
+def list_options(names: Sequence[str], default_limit: str) -> Callable[[F], F]:
+    """Add ``--columns``, ``--sort`` and ``--limit`` to a command that lists records.
 
     :param names: the names of the columns.
+    :param default_limit: what the help text says.
     """
-    limit = click.option(
-        "--limit",
-        type=click.IntRange(1, MAX_LIMIT),
-        metavar="N",
-        help=f"Maximum number. Default: {TABLE_LIMIT} in a table, {JSON_LIMIT} with --json.",
-    )
 
     def add(function: F) -> F:
-        if has_limit:
-            function = limit(function)
         for option in (
+            click.option(
+                "--limit",
+                type=click.IntRange(1, MAX_LIMIT),
+                metavar="N",
+                help=f"Maximum number. Default: {default_limit}.",
+            ),
             click.option(
                 "--sort",
                 type=lambda text: _sort_column(text, names),

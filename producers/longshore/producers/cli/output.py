@@ -64,7 +64,7 @@ def print_fields(fields: Mapping[str, object]) -> None:
     width = max((len(name) for name in values), default=0)
     room = terminal_width() - width - GAP if sys.stdout.isatty() else None
     for name, value in values.items():
-        lines = [value] if room is None else wrapped(value, max(room, MAX_WORD))
+        lines = [value] if room is None else wrapped(value, max(room, MAX_WORD), break_words=False)
         for number, line in enumerate(lines):
             sys.stdout.write(f"{'' if number else name:<{width}}  {line}\n")
 

@@ -123,8 +123,11 @@ def cut(text: str, width: int) -> str:
     return text[:end].rstrip() + ELLIPSIS
 
 
-def wrapped(text: str, width: int) -> list[str]:
-    """The lines of a text. Words that are wider than a line are broken."""
+def wrapped(text: str, width: int, *, break_words: bool = True) -> list[str]:
+    """The lines of a text.
+
+    :param break_words: break words that are wider than a line; otherwise their lines are wider.
+    """
     if display_width(text) <= width:
         return [text]
     lines = [""]
@@ -135,7 +138,7 @@ def wrapped(text: str, width: int) -> list[str]:
             continue
         if lines[-1]:
             lines.append("")
-        while display_width(word) > width:
+        while break_words and display_width(word) > width:
             end = 1
             while display_width(word[: end + 1]) <= width:
                 end += 1

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore.producers.cli.table_layout import TableColumn, as_columns, cut, display_width, fit, lay_out
+from longshore.producers.cli.table_layout import TableColumn, as_columns, cut, display_width, fit, lay_out, wrapped
 
 ID = "019ac1f2-7a31-774b-bcce-b302099a8057"
 COLUMNS = (
@@ -51,6 +51,12 @@ def test_a_text_wraps_at_spaces_and_an_id_never() -> None:
         f"{'':38}no column 'target'; it",
         f"{'':38}has x and y",
     ]
+
+
+def test_a_word_can_stay_whole_where_lines_may_be_wider() -> None:
+    digest = "sha256:" + "0" * 64
+    assert wrapped(f"digest {digest} of it", 40, break_words=False) == ["digest", digest, "of it"]
+    assert max(map(len, wrapped(f"digest {digest} of it", 40))) == 40
 
 
 def test_wide_characters_take_two_columns_and_marks_none() -> None:

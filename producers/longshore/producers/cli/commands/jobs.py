@@ -9,7 +9,7 @@ import click
 from longshore.producers.cli.commands.training_reports import plot, report, tensorboard
 from longshore.producers.cli.completion import complete_job, complete_version
 from longshore.producers.cli.connect import connected, find_settings, open_ledger
-from longshore.producers.cli.lists import JOB_COLUMNS, limit_of, list_options, sort_records
+from longshore.producers.cli.lists import JOB_COLUMNS, JSON_LIMIT, TABLE_LIMIT, limit_of, list_options, sort_records
 from longshore.producers.cli.options import Options, shared_options, with_options
 from longshore.producers.cli.output import print_json
 from longshore.shared.errors import InvalidInput
@@ -45,12 +45,12 @@ def jobs(context: click.Context) -> None:
     help="Only jobs of this model; with digits:3 or digits@production, those that have run or made that version.",
 )
 @click.option("--producer", metavar="NAME", help="Only jobs of this producer, such as user@host.")
-@click.option("--mine", is_flag=True, help="Only jobs of this producer, who runs the command.")
+@click.option("--mine", is_flag=True, help="Only jobs of the producer who runs the command.")
 @click.option("--since", metavar="AGE", help="Only jobs of at most this age, such as 30m, 2h or 7d.")
 @click.option(
     "--before", shell_complete=complete_job, metavar="JOB", help="Only jobs that were submitted before this one."
 )
-@list_options(JOB_COLUMNS)
+@list_options(JOB_COLUMNS, f"{TABLE_LIMIT} in a table, {JSON_LIMIT} with --json")
 @with_options
 def list_jobs(
     options: Options,

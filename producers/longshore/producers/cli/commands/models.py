@@ -32,14 +32,14 @@ def models(context: click.Context) -> None:
 
 
 @models.command("list")
-@list_options(MODEL_COLUMNS, has_limit=False)
+@list_options(MODEL_COLUMNS, "all")
 @with_options
-def list_models(options: Options, columns: tuple[str, ...] | None, sort: str | None) -> None:
+def list_models(options: Options, columns: tuple[str, ...] | None, sort: str | None, limit: int | None) -> None:
     """List the models, by name."""
     with connected(options) as client:
         from longshore.producers.cli.views.model_lists import model_columns
 
-        records = sort_records(client.models.list(), model_columns(), sort)
+        records = sort_records(client.models.list(), model_columns(), sort)[:limit]
     if options.as_json:
         print_json(records)
     else:
@@ -50,15 +50,15 @@ def list_models(options: Options, columns: tuple[str, ...] | None, sort: str | N
 
 @models.command()
 @click.argument("name", shell_complete=complete_model)
-@list_options(VERSION_COLUMNS, has_limit=False)
+@list_options(VERSION_COLUMNS, "all")
 @with_options
-def versions(options: Options, name: str, columns: tuple[str, ...] | None, sort: str | None) -> None:
-    """List the versions of a model, oldest first."""
+def versions(options: Options, name: str, columns: tuple[str, ...] | None, sort: str | None, limit: int | None) -> None:
+    """List the versions of a model, oldest first. `--sort=-version --limit 5` lists the newest five."""
     with connected(options) as client:
         from longshore.producers.cli.views.json_documents import version_document
         from longshore.producers.cli.views.model_lists import version_columns
 
-        records = sort_records(client.models.versions(name), version_columns(), sort)
+        records = sort_records(client.models.versions(name), version_columns(), sort)[:limit]
     if options.as_json:
         print_json([version_document(record) for record in records])
     else:
