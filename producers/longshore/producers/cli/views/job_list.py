@@ -55,6 +55,16 @@ def job_columns(short_ids: Mapping[UUID, str]) -> list[ListColumn[JobRecord]]:
         ),
         ListColumn(TableColumn("PRIORITY", 12), lambda job: str(job.priority), lambda job: job.priority),
         ListColumn(TableColumn("PRODUCER", 11, min_width=12), lambda job: job.producer, lambda job: job.producer),
+        *_columns_on_request(),
+        ListColumn(
+            TableColumn("AGE", 4), lambda job: age_text(job.created_at), lambda job: -job.created_at.timestamp()
+        ),
+    ]
+
+
+def _columns_on_request() -> list[ListColumn[JobRecord]]:
+    """The columns that are shown only if they are chosen."""
+    return [
         ListColumn(TableColumn("QUEUE", 13), lambda job: job.queue, lambda job: job.queue, is_default=False),
         ListColumn(
             TableColumn("SHARDS", 14),
@@ -82,9 +92,6 @@ def job_columns(short_ids: Mapping[UUID, str]) -> list[ListColumn[JobRecord]]:
         ),
         ListColumn(
             TableColumn("ERROR", 18, min_width=20), lambda job: job.error or "", lambda job: job.error, is_default=False
-        ),
-        ListColumn(
-            TableColumn("AGE", 4), lambda job: age_text(job.created_at), lambda job: -job.created_at.timestamp()
         ),
     ]
 
