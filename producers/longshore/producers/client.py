@@ -17,6 +17,8 @@ from uuid import UUID
 from longshore.broker.tickets import Message, pack_messages, tickets_by_message
 from longshore.producers.data import Data
 from longshore.producers.job import Job
+from longshore.producers.job_filter import job_filter
+from longshore.producers.job_ids import find_job
 from longshore.producers.models.client import ModelsClient
 from longshore.producers.requests import CrossValidate, Evaluate, Infer, Request, Train, Tune
 from longshore.producers.then import Then
@@ -24,7 +26,7 @@ from longshore.producers.ttl_cache import TtlCache
 from longshore.producers.waiting import wait_all
 from longshore.shared import forks
 from longshore.shared.durations import parse_duration
-from longshore.shared.errors import InvalidInput, ServiceUnavailable, UnknownJob
+from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.jobs.submission import tickets_of
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.notebook import html_table
@@ -32,7 +34,6 @@ from longshore.shared.settings import load_settings
 from longshore.shared.store.address import is_remote, public
 from longshore.shared.store.store import Store
 from longshore.shared.store_gc import GRACE
-from longshore.shared.vocabulary import State
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -199,30 +200,53 @@ class Client:
     def job(self, id: str | UUID) -> Job:
         """A job that was submitted before, by anybody.
 
+        :param id: its id; the start of it, if no other id starts like this; or ``@last``, the newest of this producer.
         :raises UnknownJob: there is none with this id.
+        :raises AmbiguousJob: several ids start like this.
         """
-        job = self._job(parse_job_id(id))
+        job = self._job(find_job(self.ledger, id, self.settings.producer))
         job.record()
         return job
 
-    def jobs(self, *, state: str | None = None, kind: str | None = None, limit: int = 100) -> list[Job]:
+    def jobs(
+        self,
+        *,
+        state: str | None = None,
+        kind: str | None = None,
+        model: str | None = None,
+        producer: str | None = None,
+        since: str | timedelta | None = None,
+        limit: int = 100,
+    ) -> list[Job]:
         """The newest jobs, newest first.
 
         :param state: waiting, queued, running, succeeded, failed or cancelled.
         :param kind: infer, train, evaluate, promote, tune or cross_validate.
+        :param model: ``digits``, or those that have run or made a version: ``digits:3``, ``digits@production``.
+        :param since: of at most this age, as in ``30m``, ``2h`` or ``7d``, or a timedelta.
+        :raises InvalidInput: a value is wrong; names the argument.
         """
-        if state is not None and state not in set(State):
-            raise InvalidInput("state", f"{state!r}: one of {', '.join(State)}")
-        records = self.ledger.queries.jobs(state=None if state is None else State(state), kind=kind, limit=limit)
-        return [self._job(record.id, record) for record in records]
+        chosen = job_filter(
+            self.ledger,
+            states=() if state is None else (state,),
+            kinds=() if kind is None else (kind,),
+            model=model,
+            producer=producer,
+            since=since,
+        )
+        return [self._job(record.id, record) for record in self.ledger.queries.jobs(chosen, limit)]
 
-    def wait(self, jobs: Sequence[Job], timeout: float | None = None) -> None:
+    def wait(
+        self, jobs: Sequence[Job], timeout: float | None = None, on_end: Callable[[Job], None] | None = None
+    ) -> None:
         """Wait until all of many jobs have ended, however they ended.
 
         :param timeout: seconds; ``None`` waits for ever.
+        :param on_end: is called with each job once it has ended, in that order.
         :raises WaitTimeout: some had not ended in time; they go on.
         """
-        wait_all(self.ledger, [job.id for job in jobs], timeout)
+        by_id = {job.id: job for job in jobs}
+        wait_all(self.ledger, list(by_id), timeout, None if on_end is None else lambda id_: on_end(by_id[id_]))
 
     def warm_up(self, model: str | None = None) -> None:
         """Do now what the first request would do: import what it needs, and connect to Postgres and Redis. For the
@@ -405,13 +429,3 @@ class Client:
 def _location(url: str) -> str:
     """The URL of a service without user, password and query."""
     return public(url) if is_remote(url) else "a connection string"
-
-
-def parse_job_id(id: str | UUID) -> UUID:
-    """:raises UnknownJob: ``id`` is not the id of any job."""
-    try:
-        return id if isinstance(id, UUID) else UUID(id)
-    except ValueError:
-        raise UnknownJob(
-            "job", f"{id!r} is not a job id; they look like 01890a5d-ac96-774b-bcce-b302099a8057"
-        ) from None

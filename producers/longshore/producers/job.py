@@ -98,7 +98,7 @@ class Job:
         """
         from longshore.producers.reporting.progress_bar import progress_display
 
-        with progress_display(self.id, progress, self.metrics) as show:
+        with progress_display(progress, self.metrics) as show:
             record = self._final = wait_for(self._ledger, self.id, timeout, show)
         check_succeeded(record)
         return self

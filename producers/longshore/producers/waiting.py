@@ -39,16 +39,23 @@ def wait_for(ledger: Ledger, job: UUID, timeout: float | None, on_change: Callab
     return ended[0]
 
 
-def wait_all(ledger: Ledger, jobs: Sequence[UUID], timeout: float | None) -> None:
+def wait_all(
+    ledger: Ledger, jobs: Sequence[UUID], timeout: float | None, on_end: Callable[[UUID], None] | None = None
+) -> None:
     """Wait until all the jobs have ended.
 
     :param timeout: seconds; ``None`` waits forever.
+    :param on_end: is called with each job once it has ended.
     :raises WaitTimeout: some jobs have not ended after ``timeout`` seconds.
     """
 
     def check(pending: set[UUID]) -> set[UUID]:
         # A job that no longer exists counts as ended.
-        return pending - ledger.queries.not_ended(list(pending))
+        ended = pending - ledger.queries.not_ended(list(pending))
+        if on_end is not None:
+            for job in sorted(ended):
+                on_end(job)
+        return ended
 
     _wait(ledger, set(jobs), timeout, check)
 

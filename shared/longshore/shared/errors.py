@@ -4,6 +4,7 @@ LongshoreError
 ├── InvalidInput            an argument or option is wrong (exit code 2)
 │   ├── UnknownModel
 │   ├── UnknownJob
+│   ├── AmbiguousJob        the start of an id is that of several jobs
 │   ├── ResultsPruned
 │   └── QueueFull           the producer has as many jobs as it may have
 ├── ServiceUnavailable      Redis, Postgres, the store or the home cannot be reached (exit code 3)
@@ -56,6 +57,10 @@ class UnknownModel(InvalidInput):
 
 class UnknownJob(InvalidInput):
     """Check the id with ``longshore jobs list``."""
+
+
+class AmbiguousJob(InvalidInput):
+    """Write more of the id: what was given is the start of several, which the message lists."""
 
 
 class ResultsPruned(InvalidInput):

@@ -88,22 +88,9 @@ def test_jobs_are_listed_newest_first(longshore: CommandLine, trained: str, infe
     assert (job["priority"], job["shards_done"], job["total"]) == (9, 3, ROWS)
     assert [job["id"] for job in json.loads(longshore("jobs", "list", "--kind", "train", "--json").out)] == [trained]
     lines = longshore("jobs", "list", "--limit", "1", "--state", "succeeded").out.splitlines()
-    columns = [
-        "JOB",
-        "KIND",
-        "MODEL",
-        "STATE",
-        "DONE",
-        "TOTAL",
-        "FAILED",
-        "SPEED",
-        "LEFT",
-        "PRIORITY",
-        "PRODUCER",
-        "AGE",
-    ]
-    assert lines[0].split() == columns
-    assert lines[1].split()[:6] == [inferred, "infer", "digits:1", "succeeded", str(ROWS), str(ROWS)]
+    columns = "JOB KIND MODEL STATE DONE PROGRESS LEFT TOOK FAILED SPEED PRIORITY PRODUCER AGE"
+    assert lines[0].split() == columns.split()
+    assert lines[1].split()[:8] == [*f"{inferred} infer digits:1 succeeded 100% {ROWS:,} of {ROWS:,}".split()]
 
 
 def test_results_in_every_format(longshore: CommandLine, inferred: str, tmp_path: Path) -> None:
@@ -249,7 +236,10 @@ def test_failed_rows_that_are_allowed_are_noted(longshore: CommandLine, trained:
         ("train {data} --model digits --target label --set hiden=3", "did you mean config.hidden?"),
         ("train {data} --model digits --target label --epochs 0", "epochs: 0"),
         ("train {data} --model digits --target label --family mpl", "family: 'mpl'"),
-        ("jobs show 7", "job: '7' is not a job id"),
+        ("jobs show 7", "job: '7' is too short; write at least 4 characters of the id, or @last"),
+        ("jobs show churn", "job: 'churn' is not a job id"),
+        ("jobs list --since soon", "since: 'soon' is not a duration"),
+        ("jobs list --mine --producer me", "--mine: write either --mine or --producer"),
         ("jobs wait 01890a5d-ac96-774b-bcce-b302099a8057", "there is no job 01890a5d-ac96-774b-bcce-b302099a8057"),
         ("models show digits:9", "there is no digits:9"),
         ("models promote digits:1 2", "alias: '2' is not an alias"),

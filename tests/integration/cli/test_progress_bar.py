@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import pty
+import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.integration.cluster import Cluster
+from tests.terminal import on_a_terminal, without_escapes
 
 PRODUCER = """
 from longshore.producers import Client
@@ -25,19 +27,10 @@ def test_nothing_is_drawn_in_a_pipe(cluster: Cluster) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_a_terminal_shows_how_far_the_job_is(cluster: Cluster) -> None:
-    screen, terminal = pty.openpty()
-    environment = {**cluster.environment, "TERM": "xterm-256color", "COLUMNS": "120"}
-    process = subprocess.Popen([sys.executable, "-c", PRODUCER], env=environment, stderr=terminal, stdout=terminal)
-    os.close(terminal)
-    shown = b""
-    try:
-        while chunk := os.read(screen, 65536):
-            shown += chunk
-    except OSError:  # how Linux says that the last one has closed the terminal
-        pass
-    finally:
-        os.close(screen)
-    assert process.wait(60) == 0
-    assert b"train line succeeded" in shown
-    assert b"3/3" in shown
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_a_terminal_shows_how_far_the_job_is(cluster: Cluster, columns: int) -> None:
+    shown = without_escapes(on_a_terminal([sys.executable, "-c", PRODUCER], cluster.environment, columns))
+    last = [line for line in re.split("[\r\n]+", shown) if line.strip()][-1].rstrip()
+    assert re.match("train line  ━+  3/3 epochs  succeeded", last)
+    assert len(last) <= columns
+    assert ("train_loss" in last) is (columns > 80)

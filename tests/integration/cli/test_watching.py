@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,6 +15,7 @@ from longshore.shared.errors import InvalidInput
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import PROGRAM, CommandLine
+from tests.terminal import on_a_terminal
 
 EPOCHS = 4
 SECRET = "a-key-that-is-nobodys-business"
@@ -46,7 +44,7 @@ def longshore(cluster: Cluster) -> CommandLine:
 
 
 def test_the_terminal_shows_curves(cluster: Cluster, job: Job) -> None:
-    shown = on_a_terminal(cluster.environment, "jobs", "show", str(job.id))
+    shown = on_a_terminal([*PROGRAM, "jobs", "show", str(job.id)], cluster.environment, 200)
     assert "train_loss" in shown
     assert f"└epoch 1{EPOCHS:>57}" in shown
     assert any(0x2800 < ord(mark) < 0x2900 for mark in shown), "dots of a curve"
@@ -54,7 +52,7 @@ def test_the_terminal_shows_curves(cluster: Cluster, job: Job) -> None:
 
 def test_a_job_that_is_waited_for_shows_its_newest_metrics(cluster: Cluster, job: Job) -> None:
     newest = {metric.name: metric.value for metric in job.metrics() if metric.step == EPOCHS}
-    shown = on_a_terminal(cluster.environment, "jobs", "wait", str(job.id))
+    shown = on_a_terminal([*PROGRAM, "jobs", "wait", str(job.id)], cluster.environment, 200)
     assert f"val_accuracy {newest['val_accuracy']:.4g}" in shown
 
 
@@ -135,21 +133,3 @@ def test_a_job_without_metrics_says_so(cluster: Cluster, client: Client, tmp_pat
 def client(cluster: Cluster, trained: Job) -> Iterator[Client]:
     with cluster.client() as client:
         yield client
-
-
-def on_a_terminal(environment: Mapping[str, str], *arguments: str) -> str:
-    """What a command shows on a terminal of 100 columns."""
-    screen, terminal = pty.openpty()
-    settings = {**environment, "TERM": "xterm-256color", "COLUMNS": "200"}
-    process = subprocess.Popen([*PROGRAM, *arguments], env=settings, stdout=terminal, stderr=terminal)
-    os.close(terminal)
-    shown = b""
-    try:
-        while chunk := os.read(screen, 65536):
-            shown += chunk
-    except OSError:  # how Linux says that the last one has closed the terminal
-        pass
-    finally:
-        os.close(screen)
-    assert process.wait(60) == 0
-    return shown.decode()

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import cast
 from uuid import uuid4
 
+from longshore.shared.ledger.jobs.filter import JobFilter
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.migrate import newest_revision
 from longshore.shared.ledger.workers import Presence
@@ -25,7 +26,11 @@ def test_jobs_are_listed_newest_first_by_state_and_kind(ledger: Ledger) -> None:
     claim(ledger, jobs[2])
 
     def listed(state: State | None = None, kind: str | None = None, limit: int = 100) -> list[object]:
-        return [job.id for job in ledger.queries.jobs(state=state, kind=kind, limit=limit)]
+        chosen = JobFilter(
+            states=frozenset() if state is None else frozenset([state]),
+            kinds=frozenset() if kind is None else frozenset([kind]),
+        )
+        return [job.id for job in ledger.queries.jobs(chosen, limit)]
 
     assert listed() == [*reversed(jobs), train]
     assert listed(limit=2) == [jobs[2], jobs[1]]

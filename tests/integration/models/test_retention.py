@@ -232,6 +232,6 @@ def test_the_command_line_prunes_and_sweeps(settings: Settings, store: Store, ow
     wrong = longshore("results", "prune", "--older-than", "30m")
     assert wrong.code == 2
     assert "older_than: '30m' is not a duration" in wrong.err
-    assert longshore("store", "sweep", "--dry-run").out == "would be removed  1 blobs, 0.0 MiB\n"
+    assert longshore("store", "sweep", "--dry-run").out == "would be removed  1 blobs, 8 B\n"
     assert longshore("store", "sweep", "--json").fields["size"] == len(b"nobody's")
     assert blobs(store) == set()

@@ -49,7 +49,7 @@ class Watched:
     def followers(self) -> int:
         """How many followers the Sentinel knows to be in step: it fails over to no other."""
         with suppress(redis.RedisError), redis.Redis(port=self.port) as client:
-            replicas = client.sentinel_slaves(SERVICE)  # type: ignore[no-untyped-call]
+            replicas = client.sentinel_slaves(SERVICE)
             return sum(each["master-link-status"] == "ok" for each in replicas)
         return 0
 

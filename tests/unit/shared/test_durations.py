@@ -26,6 +26,13 @@ def test_what_is_none_is_refused_with_what_to_write(text: object) -> None:
     assert caught.value.field == "older_than"
 
 
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("1w", 604_800)])
+def test_where_nothing_is_removed_also_seconds_and_minutes(text: str, seconds: int) -> None:
+    assert parse_duration(text, "since", short=True) == timedelta(seconds=seconds)
+    with pytest.raises(InvalidInput, match=r"since: '2x' is not a duration; write seconds, .* as in 90s, 30m"):
+        parse_duration("2x", "since", short=True)
+
+
 @pytest.mark.parametrize("text", ["0d", timedelta(0), timedelta(days=-1), "999999w", timedelta.max])
 def test_nothing_and_ages_are_refused(text: str | timedelta) -> None:
     with pytest.raises(InvalidInput, match="at most 50 years"):

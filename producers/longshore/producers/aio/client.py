@@ -103,9 +103,19 @@ class AsyncClient:
         """See :meth:`Client.job`."""
         return self._of(await self._threads.call(self._client.job, id))
 
-    async def jobs(self, *, state: str | None = None, kind: str | None = None, limit: int = 100) -> list[AsyncJob]:
+    async def jobs(
+        self,
+        *,
+        state: str | None = None,
+        kind: str | None = None,
+        model: str | None = None,
+        producer: str | None = None,
+        since: str | timedelta | None = None,
+        limit: int = 100,
+    ) -> list[AsyncJob]:
         """See :meth:`Client.jobs`."""
-        jobs = await self._threads.call(self._client.jobs, state=state, kind=kind, limit=limit)
+        filters = {"state": state, "kind": kind, "model": model, "producer": producer}
+        jobs = await self._threads.call(self._client.jobs, **filters, since=since, limit=limit)
         return [self._of(job) for job in jobs]
 
     async def wait(self, jobs: Sequence[AsyncJob], timeout: float | None = None) -> None:

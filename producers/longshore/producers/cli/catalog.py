@@ -36,6 +36,9 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "models": Entry("models", "Manage models, versions and aliases."),
         "store": Entry("pruning", "Remove unused blobs from the store."),
     },
+    "This program": {
+        "completion": Entry("shell", "Print the completion script of bash, zsh or fish."),
+    },
     "Processes of a production cluster": {
         "worker": Entry("processes", "Run one worker per device."),
         "relay": Entry("processes", "Run the relay, which publishes waiting jobs."),

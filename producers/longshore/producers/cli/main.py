@@ -56,7 +56,7 @@ class LazyGroup(click.Group):
 
 
 def _print_version(context: click.Context, _: click.Parameter, value: bool) -> None:
-    if value:
+    if value and not context.resilient_parsing:
         from longshore.producers.cli.checks.versions import own_version
 
         click.echo(f"{PROGRAM} {own_version()}")

@@ -10,6 +10,9 @@ import click
 
 F = TypeVar("F", bound=Callable[..., object])
 
+#: The options that every command has.
+SHARED_OPTIONS = frozenset({"--home", "--json", "--debug", "--help"})
+
 
 @dataclass(frozen=True)
 class FlagRow:
@@ -36,14 +39,17 @@ class SectionedCommand(click.Command):
     """A command whose help text lists its options by section."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write one list for each section; options without one come first."""
+        """Write one list for each section; options without one come first, those of every command last."""
         sections: dict[str, list[tuple[str, str]]] = {}
+        shared: list[tuple[str, str]] = []
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
-            if record is not None:
+            if record is not None and SHARED_OPTIONS.intersection(parameter.opts):
+                shared.append(record)
+            elif record is not None:
                 section = parameter.section if isinstance(parameter, SectionedOption) else "Options"
                 sections.setdefault(section, []).append(record)
-        for section, records in sections.items():
+        for section, records in [*sections.items(), ("Every command", shared)]:
             with formatter.section(section):
                 formatter.write_dl(records)
 

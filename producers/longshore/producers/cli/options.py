@@ -56,8 +56,12 @@ def with_options(function: Callable[Concatenate[Options, P], None]) -> Callable[
 
 def current() -> Options:
     """The options of the running command."""
-    meta = click.get_current_context().meta
-    return Options(home=meta.get(_HOME), as_json=meta.get(_JSON, False))
+    return options_of(click.get_current_context())
+
+
+def options_of(context: click.Context) -> Options:
+    """The options of a command that runs, or whose words are being completed."""
+    return Options(home=context.meta.get(_HOME), as_json=context.meta.get(_JSON, False))
 
 
 def _store_home(context: click.Context, _: click.Parameter, value: str | None) -> None:

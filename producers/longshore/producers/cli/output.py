@@ -6,14 +6,16 @@ import dataclasses
 import json
 import math
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
+from longshore.producers.cli.table_layout import GAP, MAX_WORD, TableColumn, as_columns, fit, lay_out, wrapped
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
-_NUMBER = re.compile(r"[-+]?[\d,.]+%?|")
 #: The colours of state names on a terminal.
 _STYLES = {
     **dict.fromkeys(("succeeded", "ok", "alive"), "green"),
@@ -23,25 +25,48 @@ _STYLES = {
 }
 
 
-def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table: with rules and colours on a terminal, as aligned plain text in a pipe."""
+def print_table(
+    headers: Sequence[str | TableColumn],
+    rows: Iterable[Sequence[object]],
+    hint: str | None = "--json shows everything",
+) -> None:
+    """Print a table: on a terminal with colours, and not wider than it; in a pipe as aligned text of any width.
+
+    :param headers: a column that is only a header wraps, and is left out before those on its left.
+    :param hint: what a note says after the names of columns for which there was no room; without it there is no note.
+    """
+    columns = as_columns(headers)
     cells = [[clean(cell) for cell in row] for row in rows]
-    right_aligned = [
-        bool(cells) and all(_NUMBER.fullmatch(row[column]) for row in cells) for column in range(len(headers))
+    is_terminal = sys.stdout.isatty()
+    layout = fit(columns, cells, terminal_width() if is_terminal else None)
+    lines = lay_out(columns, cells, layout)
+    if is_terminal:
+        _print_styled(lines)
+    else:
+        sys.stdout.writelines(f"{(' ' * GAP).join(line).rstrip()}\n" for line in lines)
+    hidden = [
+        column.header
+        for index, column in enumerate(columns)
+        if index not in layout.shown and any(row[index] for row in cells)
     ]
-    if sys.stdout.isatty():
-        _print_rich_table(headers, cells, right_aligned)
-        return
-    for line in _plain_lines([list(headers), *cells], right_aligned):
-        sys.stdout.write(line + "\n")
+    if hidden and hint is not None:
+        note(f"no room for {', '.join(hidden)}; {hint}")
+
+
+def terminal_width() -> int:
+    """The width of the terminal in characters; ``COLUMNS`` overrides it."""
+    return shutil.get_terminal_size().columns
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
-    """Print fields, one per line. Empty fields are omitted."""
+    """Print fields, one per line; on a terminal, long values continue below their start. Empty fields are omitted."""
     values = {name: clean(value) for name, value in fields.items() if value not in (None, "")}
     width = max((len(name) for name in values), default=0)
+    room = terminal_width() - width - GAP if sys.stdout.isatty() else None
     for name, value in values.items():
-        sys.stdout.write(f"{name:<{width}}  {value}\n")
+        lines = [value] if room is None else wrapped(value, max(room, MAX_WORD), break_words=False)
+        for number, line in enumerate(lines):
+            sys.stdout.write(f"{'' if number else name:<{width}}  {line}\n")
 
 
 def print_json(document: object) -> None:
@@ -80,25 +105,15 @@ def _jsonable(value: object) -> object:
     return value
 
 
-def _plain_lines(lines: Sequence[Sequence[str]], right_aligned: Sequence[bool]) -> Iterable[str]:
-    widths = [max(len(line[column]) for line in lines) for column in range(len(right_aligned))]
-    for line in lines:
-        padded = [
-            cell.rjust(width) if is_right else cell.ljust(width)
-            for cell, width, is_right in zip(line, widths, right_aligned, strict=True)
-        ]
-        yield "  ".join(padded).rstrip()
-
-
-def _print_rich_table(headers: Sequence[str], cells: Sequence[Sequence[str]], right_aligned: Sequence[bool]) -> None:
-    from rich import box
+def _print_styled(lines: Iterable[Sequence[str]]) -> None:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for header, is_right in zip(headers, right_aligned, strict=True):
-        table.add_column(Text(header), justify="right" if is_right else "left", overflow="fold")
-    for row in cells:
-        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    Console().print(table)
+    console = Console()
+    for number, line in enumerate(lines):
+        text = Text()
+        for position, cell in enumerate(line):
+            text.append(" " * GAP if position else "")
+            text.append(cell, style="bold" if number == 0 else _STYLES.get(cell.strip(), ""))
+        text.rstrip()
+        console.print(text, soft_wrap=True)

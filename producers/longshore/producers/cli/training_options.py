@@ -7,10 +7,18 @@ from typing import TypeVar
 
 import click
 
+from longshore.producers.cli.completion import complete_file, complete_model
+
 F = TypeVar("F", bound=Callable[..., object])
 
 _ARGUMENTS = (
-    click.option("--model", required=True, metavar="NAME", help="The model that gets a new version."),
+    click.option(
+        "--model",
+        required=True,
+        metavar="NAME",
+        shell_complete=complete_model,
+        help="The model that gets a new version.",
+    ),
     click.option(
         "--family",
         default="mlp",
@@ -26,4 +34,4 @@ def training_arguments(function: F) -> F:
     """The argument DATA, and which model is trained to predict what."""
     for option in reversed(_ARGUMENTS):
         function = option(function)
-    return click.argument("data")(function)
+    return click.argument("data", shell_complete=complete_file)(function)

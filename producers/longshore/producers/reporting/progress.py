@@ -97,17 +97,6 @@ def rate_text(rate: float | None, kind: str) -> str:
     return f"{rate:,.0f} {unit(kind)}/s" if rate >= 10 else f"{rate:.2g} {unit(kind)}/s"
 
 
-def time_text(seconds: float | None) -> str:
-    """A duration as text, such as ``48s``, ``3m 20s``, ``5h 10m`` or ``2d 4h``; empty if unknown."""
-    if seconds is None:
-        return ""
-    whole = round(seconds)
-    for size, major, minor, minor_size in ((86400, "d", "h", 3600), (3600, "h", "m", 60), (60, "m", "s", 1)):
-        if whole >= size:
-            return f"{whole // size}{major} {whole % size // minor_size}{minor}"
-    return f"{whole}s"
-
-
 def unit(kind: str) -> str:
     """The unit in which the progress of a kind of job is counted."""
     return _UNITS.get(kind, "rows")

@@ -5,17 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 from longshore.producers.reporting.curves import latest
-from longshore.producers.reporting.progress import RateWindow, progress_of, rate_text, time_text
+from longshore.producers.reporting.live_line import LiveLine, live_line
+from longshore.producers.reporting.progress import RateWindow, progress_of
 from longshore.shared.ledger.records import JobRecord, MetricRecord
 from longshore.shared.vocabulary import JobKind
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
 
 
 @contextmanager
 def progress_display(
-    job: UUID, enabled: bool | None, metrics: Callable[[], Sequence[MetricRecord]]
+    enabled: bool | None, metrics: Callable[[], Sequence[MetricRecord]]
 ) -> Iterator[Callable[[JobRecord], None]]:
     """Show a progress bar on standard error. Yields a function to be called whenever the job's record changes.
 
@@ -26,32 +30,27 @@ def progress_display(
         yield lambda record: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.live import Live
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TextColumn("{task.fields[remaining]}"),
-        TextColumn("{task.fields[metrics]}", style="cyan"),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as display:
-        task = display.add_task(str(job), total=None, rate="", remaining="", metrics="")
+    with Live(console=Console(stderr=True), auto_refresh=False) as display:
         window = RateWindow()
 
         def show(record: JobRecord) -> None:
-            current = window.update(progress_of(record))
-            rate, remaining = rate_text(current.rate, record.kind), time_text(current.remaining)
-            name = record.model if record.version is None else f"{record.model}:{record.version}"
-            text = f"{record.kind} {name} {record.state}"
-            latest_metrics = _latest_metrics(metrics()) if record.kind == JobKind.TRAIN else ""
-            display.update(task, description=text, completed=current.done, total=current.total)
-            display.update(task, rate=rate, remaining=remaining, metrics=latest_metrics)
+            latest_metrics = latest(metrics()) if record.kind == JobKind.TRAIN else {}
+            line = live_line(record, window.update(progress_of(record)), latest_metrics)
+            display.update(_Rendered(line), refresh=True)
 
         yield show
 
 
-def _latest_metrics(metrics: Sequence[MetricRecord]) -> str:
-    """The latest value of each metric, as in ``train_loss 0.31  val_loss 0.35``."""
-    return "  ".join(f"{name} {value:.4g}" for name, value in latest(metrics).items())
+class _Rendered:
+    """The line, for rich: it is cut to the width that the terminal has when it is drawn."""
+
+    def __init__(self, line: LiveLine) -> None:
+        self._line = line
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.text import Text
+
+        spans = self._line.spans(options.max_width, ascii_only=options.ascii_only)
+        yield Text.assemble(*((span.text, span.style) for span in spans), no_wrap=True, overflow="crop")

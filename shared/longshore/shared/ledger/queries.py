@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 from uuid import UUID
 
 from psycopg.errors import InsufficientPrivilege
@@ -10,11 +11,16 @@ from psycopg.errors import InsufficientPrivilege
 from longshore.shared.errors import UnknownJob
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, records
+from longshore.shared.ledger.jobs.filter import ALL_JOBS, JobFilter
 from longshore.shared.ledger.locks import RELAY_LOCK, lock_halves
 from longshore.shared.ledger.postgres.repeating import repeat_read
 from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord
+from longshore.shared.ledger.retention.uuid7_time import first_id
 from longshore.shared.ledger.shards.transitions import check_not_pruned
-from longshore.shared.vocabulary import State
+
+#: The bounds of all ids.
+FIRST_ID: Final = UUID(int=0)
+LAST_ID: Final = UUID(int=2**128 - 1)
 
 
 class Queries:
@@ -33,11 +39,42 @@ class Queries:
         return record
 
     @repeat_read
-    def jobs(self, *, state: State | None = None, kind: str | None = None, limit: int = 100) -> list[JobRecord]:
-        """The newest jobs, newest first."""
-        values = {"state": state, "kind": kind, "limit": limit}
+    def jobs(self, chosen: JobFilter = ALL_JOBS, limit: int = 100) -> list[JobRecord]:
+        """The newest jobs that a filter chooses, newest first."""
+        values = {
+            "states": sorted(chosen.states),
+            "kinds": sorted(chosen.kinds) or None,
+            "model": chosen.model,
+            "version": chosen.version,
+            "producer": chosen.producer,
+            "first": FIRST_ID if chosen.since is None else first_id(chosen.since),
+            "before": LAST_ID if chosen.before is None else chosen.before,
+            "limit": limit,
+        }
+        statement = statements.queries.LIST_JOBS_IN_STATES if chosen.states else statements.queries.LIST_JOBS
         with self._database.connection() as conn:
-            return records(conn, JobRecord).execute(statements.queries.LIST_JOBS, values).fetchall()
+            return records(conn, JobRecord).execute(statement, values).fetchall()
+
+    @repeat_read
+    def jobs_between(self, first: UUID, last: UUID, limit: int) -> list[JobRecord]:
+        """The jobs with an id from ``first`` to ``last``, newest first."""
+        values = {"first": first, "last": last, "limit": limit}
+        with self._database.connection() as conn:
+            return records(conn, JobRecord).execute(statements.queries.FIND_JOBS, values).fetchall()
+
+    @repeat_read
+    def newest_of(self, producer: str) -> UUID | None:
+        """The newest job of a producer; ``None`` if it has submitted none."""
+        with self._database.connection() as conn:
+            row = conn.execute(statements.queries.NEWEST_OF_PRODUCER, {"producer": producer}).fetchone()
+        return None if row is None else row[0]
+
+    @repeat_read
+    def neighbours(self, jobs: list[UUID]) -> dict[UUID, list[UUID]]:
+        """The ids just before and just after each job; none at an end."""
+        with self._database.connection() as conn:
+            rows = conn.execute(statements.queries.READ_NEIGHBOURS, {"jobs": jobs}).fetchall()
+        return {id_: [other for other in others if other is not None] for id_, *others in rows}
 
     @repeat_read
     def not_ended(self, jobs: list[UUID]) -> set[UUID]:

@@ -80,7 +80,7 @@ def test_sessions_ask_whether_their_client_is_there(ledger: Ledger) -> None:
         "tcp_keepalives_idle": "10",
         "tcp_keepalives_interval": "5",
         "tcp_keepalives_count": "3",
-        "tcp_user_timeout": "20s",
+        "tcp_user_timeout": "20000",
     }
     with ledger.database.connection() as conn:
         for name, value in expected.items():

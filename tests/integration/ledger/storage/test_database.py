@@ -24,10 +24,10 @@ def test_threads_that_start_together_share_one_pool(ledger: Ledger) -> None:
 
 def test_a_closed_ledger_can_be_used_again(services: Settings) -> None:
     ledger = Ledger(services.database_url)
-    assert ledger.queries.jobs(kind="none") == []
+    assert ledger.queries.jobs(limit=0) == []
     ledger.close()
     ledger.close()
-    assert ledger.queries.jobs(kind="none") == []
+    assert ledger.queries.jobs(limit=0) == []
     ledger.close()
 
 

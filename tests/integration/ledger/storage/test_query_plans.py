@@ -18,6 +18,7 @@ from psycopg.types.json import Jsonb
 
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.queries import FIRST_ID, LAST_ID
 from longshore.shared.settings import Settings
 from tests.integration.ledger.storage.filled_database import ACTIVE_JOBS, BATCH_KEY, ENDED_JOBS, IDS, ROWS_PER_JOB, fill
 from tests.integration.old_jobs import own_ledger
@@ -39,6 +40,10 @@ ALIAS = {"model": "model7", "alias": "production", "version": 3, "by": "tests"}
 TRIAL = {"job": IDS.ended, "shard": 3, "number": 3}
 MESSAGE = {"jobs": [IDS.queued, IDS.small], "shards": [0, 0], "messages": [uuid4(), uuid4()]}
 COUNTS = {"rows": 1, "failed": 0}
+LISTED: dict[str, object] = {
+    **{"states": [], "kinds": None, "model": None, "version": None, "producer": None, "limit": 50},
+    **{"first": FIRST_ID, "before": LAST_ID},
+}
 
 #: Every hot statement with its parameters: what workers, the relay, producers and those who wait send all the time.
 HOT: dict[str, Mapping[str, object]] = {
@@ -122,7 +127,11 @@ HOT: dict[str, Mapping[str, object]] = {
     "models.JOBS_OF_VERSION": ALIAS,
     "models.DELETE_VERSION": ALIAS,
     "queries.READ_JOB": {"job": IDS.running},
-    "queries.LIST_JOBS": {"state": None, "kind": None, "limit": 50},
+    "queries.LIST_JOBS": LISTED,
+    "queries.LIST_JOBS_IN_STATES": {**LISTED, "states": ["queued", "succeeded"]},
+    "queries.FIND_JOBS": {"first": IDS.ended, "last": IDS.ended, "limit": 11},
+    "queries.NEWEST_OF_PRODUCER": {"producer": "tests"},
+    "queries.READ_NEIGHBOURS": {"jobs": [IDS.running, IDS.ended, IDS.queued]},
     "queries.READ_STATE": {"job": IDS.running},
     "queries.READ_NOT_ENDED": {"jobs": [IDS.running, IDS.ended, IDS.queued]},
     "queries.READ_PRUNED": {"job": IDS.ended},
@@ -162,6 +171,8 @@ HOT: dict[str, Mapping[str, object]] = {
 KNOWN_EXCEPTIONS = {
     # For each running job that is listed, the running shards of all jobs: there are as many as devices.
     "queries.LIST_JOBS": 50 + 2 * ACTIVE_JOBS * (2 * ACTIVE_JOBS + 1),
+    # The same, and up to as many jobs of each state, of which the newest are listed.
+    "queries.LIST_JOBS_IN_STATES": 4 * 50 + 2 * ACTIVE_JOBS * (2 * ACTIVE_JOBS + 1),
     # Also all jobs, until enough of the kind are found: what a person asks for with --kind, now and then.
     "queries.LIST_JOBS of a rare kind": ENDED_JOBS + 10 * ACTIVE_JOBS,
 }
@@ -251,13 +262,13 @@ def test_a_hot_statement_visits_few_rows(filled: Ledger, name: str) -> None:
 
 @pytest.mark.parametrize("state", ["queued", "running", "waiting", "succeeded", "cancelled"])
 def test_so_does_the_list_of_jobs_in_a_state(filled: Ledger, state: str) -> None:
-    visit = explain(filled, statements.queries.LIST_JOBS, {"state": state, "kind": None, "limit": 50})
+    visit = explain(filled, statements.queries.LIST_JOBS_IN_STATES, {**LISTED, "states": [state]})
     assert not visit.scans
-    assert visit.rows <= KNOWN_EXCEPTIONS["queries.LIST_JOBS"]
+    assert visit.rows <= KNOWN_EXCEPTIONS["queries.LIST_JOBS_IN_STATES"]
 
 
 def test_the_list_of_jobs_of_a_rare_kind_reads_the_jobs_once(filled: Ledger) -> None:
-    visit = explain(filled, statements.queries.LIST_JOBS, {"state": None, "kind": "tune", "limit": 100})
+    visit = explain(filled, statements.queries.LIST_JOBS, {**LISTED, "kinds": ["tune"], "limit": 100})
     assert visit.rows <= KNOWN_EXCEPTIONS["queries.LIST_JOBS of a rare kind"]
 
 

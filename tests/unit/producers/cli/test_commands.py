@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import get_args
 
 import click
@@ -62,6 +63,7 @@ def test_the_design_s_commands_are_there() -> None:
     assert set(COMMANDS) == {
         "up", "down", "status", "demo", "doctor", "worker", "relay", "flower", "migrate", "redis-acl",
         "train", "tune", "cross-validate", "infer", "evaluate", "jobs", "results", "models", "store", "producers",
+        "completion",
     }  # fmt: skip
     assert {path[1] for path in every_command() if path[:1] == ("jobs",) and path[1:]} == {
         "list", "show", "wait", "cancel", "retry", "extend", "plot", "report", "tensorboard",
@@ -121,6 +123,14 @@ def test_the_defaults_in_the_help_are_those_of_the_specs() -> None:
                 assert float(said) == field.default, parameter.name
             elif isinstance(field.default, str):
                 assert said.split(",")[0] == field.default, parameter.name
+
+
+@pytest.mark.parametrize("name", ["train", "tune", "cross-validate", "infer", "evaluate"])
+def test_the_options_of_a_job_are_listed_by_section(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([name, "--help"]) == 0
+    sections = re.findall(r"^(\S.*):$", capsys.readouterr().out, re.MULTILINE)
+    assert sections[-1] == "Every command"
+    assert len(sections) == len(set(sections)) > 3
 
 
 def test_the_family_s_configuration_is_json_or_a_word() -> None:

@@ -14,7 +14,6 @@ from longshore.producers.reporting.progress import (
     RateWindow,
     progress_of,
     rate_text,
-    time_text,
 )
 from longshore.shared.ledger.records import JobRecord
 from longshore.shared.vocabulary import State
@@ -102,5 +101,3 @@ def test_speeds_and_times_are_short() -> None:
         *("", "0.12 rows/s", "10 rows/s", "1,234 rows/s"),
     ]
     assert rate_text(0.5, "train") == "0.5 epochs/s"
-    texts = [time_text(seconds) for seconds in (None, 0.2, 59.7, 200, 18_600, 187_200)]
-    assert texts == ["", "0s", "1m 0s", "3m 20s", "5h 10m", "2d 4h"]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from longshore.producers.cli.completion import complete_file, complete_version
 from longshore.producers.cli.connect import connected
 from longshore.producers.cli.job_options import job_options, used_options
 from longshore.producers.cli.option_types import SectionedCommand
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=SectionedCommand)
-@click.argument("model")
-@click.argument("data")
+@click.argument("model", shell_complete=complete_version)
+@click.argument("data", shell_complete=complete_file)
 @job_options("infer")
 @with_options
 def infer(options: Options, /, model: str, data: str, wait: bool, **values: object) -> None:

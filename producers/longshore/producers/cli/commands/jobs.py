@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Literal
 
 import click
 
 from longshore.producers.cli.commands.training_reports import plot, report, tensorboard
+from longshore.producers.cli.completion import complete_job, complete_version
 from longshore.producers.cli.connect import connected, find_settings, open_ledger
+from longshore.producers.cli.lists import JOB_COLUMNS, JSON_LIMIT, TABLE_LIMIT, limit_of, list_options, sort_records
 from longshore.producers.cli.options import Options, shared_options, with_options
-from longshore.producers.cli.output import print_json, print_table
+from longshore.producers.cli.output import print_json
+from longshore.shared.errors import InvalidInput
 from longshore.shared.vocabulary import JobKind, State
 
 #: The maximum number of errors that ``show`` prints.
 MAX_ERRORS = 20
 STATES = tuple(state.value for state in State)
 KINDS = tuple(kind.value for kind in JobKind)
+
+#: One or several jobs: JOB...
+several_jobs = click.argument("ids", nargs=-1, required=True, metavar="JOB...", shell_complete=complete_job)
 
 
 @click.group(invoke_without_command=True)
@@ -29,25 +34,71 @@ def jobs(context: click.Context) -> None:
 
 
 @jobs.command("list")
-@click.option("--state", type=click.Choice(STATES), help="Only jobs in this state.")
-@click.option("--kind", type=click.Choice(KINDS), help="Only jobs of this kind.")
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Maximum number of jobs.")
+@click.option(
+    "--state", "states", type=click.Choice(STATES), multiple=True, help="Only jobs in this state; repeatable."
+)
+@click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="Only jobs of this kind; repeatable.")
+@click.option(
+    "--model",
+    shell_complete=complete_version,
+    metavar="NAME",
+    help="Only jobs of this model; with digits:3 or digits@production, those that have run or made that version.",
+)
+@click.option("--producer", metavar="NAME", help="Only jobs of this producer, such as user@host.")
+@click.option("--mine", is_flag=True, help="Only jobs of the producer who runs the command.")
+@click.option("--since", metavar="AGE", help="Only jobs of at most this age, such as 30m, 2h or 7d.")
+@click.option(
+    "--before", shell_complete=complete_job, metavar="JOB", help="Only jobs that were submitted before this one."
+)
+@list_options(JOB_COLUMNS, f"{TABLE_LIMIT} in a table, {JSON_LIMIT} with --json")
 @with_options
-def list_jobs(options: Options, state: str | None, kind: str | None, limit: int) -> None:
-    """List jobs, newest first."""
-    with open_ledger(find_settings(options)) as ledger:
-        from longshore.producers.cli.views.json_documents import JOB_HEADERS, job_document, job_row
-        from longshore.shared.vocabulary import State
+def list_jobs(
+    options: Options,
+    states: tuple[str, ...],
+    kinds: tuple[str, ...],
+    model: str | None,
+    producer: str | None,
+    mine: bool,
+    since: str | None,
+    before: str | None,
+    columns: tuple[str, ...] | None,
+    sort: str | None,
+    limit: int | None,
+) -> None:
+    """List jobs, newest first.
 
-        records = ledger.queries.jobs(state=None if state is None else State(state), kind=kind, limit=limit)
-    if options.as_json:
-        print_json([job_document(record) for record in records])
-    else:
-        print_table(JOB_HEADERS, [job_row(record) for record in records])
+    On a terminal, ids are as short as they can be, and less important columns are left out if there is no room.
+    """
+    settings = find_settings(options)
+    if mine and producer is not None:
+        raise InvalidInput("--mine", "write either --mine or --producer")
+    with open_ledger(settings) as ledger:
+        from longshore.producers.cli.views.job_list import job_columns, print_jobs
+        from longshore.producers.cli.views.json_documents import job_document
+        from longshore.producers.job_filter import job_filter
+        from longshore.producers.job_ids import find_job
+
+        chosen = job_filter(
+            ledger,
+            states=states,
+            kinds=kinds,
+            model=model,
+            producer=settings.producer if mine else producer,
+            since=since,
+            before=None if before is None else find_job(ledger, before, settings.producer),
+        )
+        count = limit_of(limit, as_json=options.as_json)
+        # One more than asked for: it says whether there are more.
+        records = ledger.queries.jobs(chosen, count + 1)
+        page = sort_records(records[:count], job_columns({}), sort)
+        if options.as_json:
+            print_json([job_document(record) for record in page])
+        else:
+            print_jobs(ledger, page, columns, next_page=records[count - 1].id if len(records) > count else None)
 
 
 @jobs.command()
-@click.argument("job")
+@click.argument("job", shell_complete=complete_job)
 @with_options
 def show(options: Options, job: str) -> None:
     """Show a job: state, result, metrics and errors."""
@@ -64,53 +115,59 @@ def show(options: Options, job: str) -> None:
 
 
 @jobs.command()
-@click.argument("job")
+@several_jobs
 @click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Stop waiting after this time.")
 @with_options
-def wait(options: Options, job: str, timeout: float | None) -> None:
-    """Wait until a job has ended.
+def wait(options: Options, ids: tuple[str, ...], timeout: float | None) -> None:
+    """Wait until jobs have ended.
 
-    The exit code is 1 if it failed, was cancelled, or did not end in time.
+    The exit code is 1 if one of them failed, was cancelled, or did not end in time.
     """
     with connected(options) as client:
         from longshore.producers.cli.views.job_view import follow
+        from longshore.producers.cli.views.several_jobs import find_each, follow_all
 
-        follow(options, client.job(job), timeout)
+        chosen = find_each(client, ids)
+        if len(chosen) == 1:
+            follow(options, chosen[0], timeout)
+        else:
+            follow_all(options, client, chosen, timeout)
 
 
 @jobs.command()
-@click.argument("job")
+@several_jobs
 @with_options
-def cancel(options: Options, job: str) -> None:
-    """Cancel a job. The results of its finished shards are kept."""
+def cancel(options: Options, ids: tuple[str, ...]) -> None:
+    """Cancel jobs. The results of their finished shards are kept."""
     with connected(options) as client:
-        handle = client.job(job)
-        cancelled = handle.cancel()
-        state = handle.state
-    if options.as_json:
-        print_json({"id": handle.id, "cancelled": cancelled, "state": state})
-    else:
-        sys.stdout.write(f"{handle.id} cancelled\n" if cancelled else f"{handle.id} had already ended: {state}\n")
+        from longshore.producers.cli.views.several_jobs import cancel_each, find_each
+
+        cancel_each(options, find_each(client, ids))
 
 
 @jobs.command()
-@click.argument("job")
+@several_jobs
 @click.option("--rows", type=click.Choice(("failed",)), help="Also run the rows that have errors.")
 @click.option("--wait/--no-wait", default=False, help="Wait until the job has ended.")
 @with_options
-def retry(options: Options, job: str, rows: Literal["failed"] | None, wait: bool) -> None:
-    """Run the unsuccessful shards of a job again.
+def retry(options: Options, ids: tuple[str, ...], rows: Literal["failed"] | None, wait: bool) -> None:
+    """Run the unsuccessful shards of jobs again.
 
-    The job must have failed or been cancelled. With --rows failed, it can also have succeeded with errors.
+    The jobs must have failed or been cancelled. With --rows failed, they can also have succeeded with errors.
     """
     with connected(options) as client:
         from longshore.producers.cli.views.job_view import print_submitted
+        from longshore.producers.cli.views.several_jobs import find_each, retry_each
 
-        print_submitted(options, client.job(job).retry(rows), wait)
+        chosen = find_each(client, ids)
+        if len(chosen) == 1:
+            print_submitted(options, chosen[0].retry(rows), wait)
+        else:
+            retry_each(options, client, chosen, rows, wait)
 
 
 @jobs.command()
-@click.argument("job")
+@click.argument("job", shell_complete=complete_job)
 @click.option("--epochs", type=click.IntRange(min=1), required=True, help="Additional epochs.")
 @click.option("--wait/--no-wait", default=False, help="Wait until the job has ended.")
 @with_options

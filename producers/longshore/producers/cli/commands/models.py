@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from longshore.producers.cli.completion import complete_model, complete_version
 from longshore.producers.cli.connect import connected
+from longshore.producers.cli.lists import MODEL_COLUMNS, VERSION_COLUMNS, list_options, print_records, sort_records
 from longshore.producers.cli.options import Options, shared_options, with_options
-from longshore.producers.cli.output import print_fields, print_json, print_table, to_json
+from longshore.producers.cli.output import note, print_fields, print_json, to_json
 
 if TYPE_CHECKING:
     from longshore.shared.ledger.records import VersionRecord
@@ -30,36 +32,41 @@ def models(context: click.Context) -> None:
 
 
 @models.command("list")
+@list_options(MODEL_COLUMNS, "all")
 @with_options
-def list_models(options: Options) -> None:
-    """List the models."""
+def list_models(options: Options, columns: tuple[str, ...] | None, sort: str | None, limit: int | None) -> None:
+    """List the models, by name."""
     with connected(options) as client:
-        from longshore.producers.cli.views.json_documents import MODEL_HEADERS, model_row
+        from longshore.producers.cli.views.model_lists import model_columns
 
-        records = client.models.list()
+        records = sort_records(client.models.list(), model_columns(), sort)[:limit]
     if options.as_json:
         print_json(records)
     else:
-        print_table(MODEL_HEADERS, [model_row(record) for record in records])
+        print_records(records, model_columns(), columns)
+        if not records:
+            note("no models; longshore train and longshore models import make them")
 
 
 @models.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_model)
+@list_options(VERSION_COLUMNS, "all")
 @with_options
-def versions(options: Options, name: str) -> None:
-    """List the versions of a model, oldest first."""
+def versions(options: Options, name: str, columns: tuple[str, ...] | None, sort: str | None, limit: int | None) -> None:
+    """List the versions of a model, oldest first. `--sort=-version --limit 5` lists the newest five."""
     with connected(options) as client:
-        from longshore.producers.cli.views.json_documents import VERSION_HEADERS, version_document, version_row
+        from longshore.producers.cli.views.json_documents import version_document
+        from longshore.producers.cli.views.model_lists import version_columns
 
-        records = client.models.versions(name)
+        records = sort_records(client.models.versions(name), version_columns(), sort)[:limit]
     if options.as_json:
         print_json([version_document(record) for record in records])
     else:
-        print_table(VERSION_HEADERS, [version_row(record) for record in records])
+        print_records(records, version_columns(), columns)
 
 
 @models.command()
-@click.argument("reference")
+@click.argument("reference", shell_complete=complete_version)
 @with_options
 def show(options: Options, reference: str) -> None:
     """Show a version: signature, metrics and origin."""
@@ -69,7 +76,7 @@ def show(options: Options, reference: str) -> None:
 
 
 @models.command()
-@click.argument("reference")
+@click.argument("reference", shell_complete=complete_version)
 @click.argument("alias")
 @click.option(
     "--if", "if_", metavar="CONDITION", help="Promote only if true, e.g. 'accuracy >= 0.97 and accuracy >= production'."
@@ -88,7 +95,7 @@ def promote(options: Options, reference: str, alias: str, if_: str | None) -> No
 
 
 @models.command()
-@click.argument("model")
+@click.argument("model", shell_complete=complete_model)
 @click.argument("alias")
 @with_options
 def unalias(options: Options, model: str, alias: str) -> None:
@@ -99,7 +106,7 @@ def unalias(options: Options, model: str, alias: str) -> None:
 
 
 @models.command()
-@click.argument("reference")
+@click.argument("reference", shell_complete=complete_version)
 @click.argument("path", required=False)
 @click.option("-o", "--output", metavar="PATH", help="The same as PATH.")
 @click.option("--format", "export_format", help="folder, onnx, pt2 or hdf5. Default: by the suffix of PATH.")
@@ -152,7 +159,7 @@ def import_(
 
 
 @models.command()
-@click.argument("reference")
+@click.argument("reference", shell_complete=complete_version)
 @with_options
 def delete(options: Options, reference: str) -> None:
     """Delete a version, such as digits:3. Its number is never reused."""
@@ -162,8 +169,9 @@ def delete(options: Options, reference: str) -> None:
 
 
 def _print_version(options: Options, record: VersionRecord) -> None:
-    from longshore.producers.cli.views.json_documents import local_time, metrics_text, version_document, version_text
+    from longshore.producers.cli.views.json_documents import metrics_text, version_document, version_text
     from longshore.producers.cli.views.signatures import describe_feature, describe_output
+    from longshore.producers.reporting.human import time_ago
     from longshore.shared.specs.signature import Signature
 
     if options.as_json:
@@ -187,7 +195,7 @@ def _print_version(options: Options, record: VersionRecord) -> None:
             "metrics": metrics_text(manifest.get("metrics")),
             "job": record.job_id or (lineage.get("job") if isinstance(lineage, Mapping) else None),
             "digest": record.digest,
-            "created": local_time(record.created_at),
+            "created": time_ago(record.created_at),
         }
     )
 

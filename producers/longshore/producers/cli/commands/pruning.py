@@ -56,12 +56,14 @@ def sweep_store(options: Options, grace: str, dry_run: bool) -> None:
         blobs = [{"digest": blob.digest, "size": blob.size} for blob in swept.blobs]
         print_json({"dry_run": dry_run, "before": swept.before, "size": swept.size, "blobs": blobs})
         return
+    from longshore.producers.reporting.human import size_text
+
     label = "would be removed" if dry_run else "removed"
-    print_fields({label: f"{len(swept.blobs):,} blobs, {swept.size / 2**20:,.1f} MiB"})
+    print_fields({label: f"{len(swept.blobs):,} blobs, {size_text(swept.size)}"})
 
 
 def _print_pruned(pruned: Pruned) -> None:
-    from longshore.producers.cli.views.json_documents import local_time
+    from longshore.producers.reporting.human import local_time
 
     print_fields(
         {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from longshore.producers.cli.commands.pruning import prune
+from longshore.producers.cli.completion import complete_job
 from longshore.producers.cli.connect import connected, find_settings, open_ledger
 from longshore.producers.cli.options import Options, shared_options, with_options
 from longshore.producers.cli.output import note
@@ -49,7 +50,7 @@ results.add_command(prune)
 
 
 @results.command("show")
-@click.argument("job")
+@click.argument("job", shell_complete=complete_job)
 @click.option(
     "--format",
     "output_format",

@@ -12,6 +12,7 @@ import click
 from longshore.producers.cli.connect import find_settings, open_ledger
 from longshore.producers.cli.options import Options, with_options
 from longshore.producers.cli.output import print_fields, print_json, print_table
+from longshore.producers.cli.table_layout import TableColumn
 from longshore.producers.cli.views.addresses import FLOWER_USER, address_fields
 from longshore.shared.errors import InvalidInput, LongshoreError, NoCluster
 from longshore.shared.settings import Settings, home_folder, load_settings
@@ -70,7 +71,7 @@ def _print_status(options: Options, settings: Settings) -> None:
         sys.stdout.write("\n")
         if services:
             rows = [(service.name, service.pid, "alive" if service.alive else "dead") for service in services]
-            print_table(("SERVICE", "PID", "STATE"), rows)
+            print_table((TableColumn("SERVICE", min_width=20), TableColumn("PID", 1), TableColumn("STATE")), rows)
             sys.stdout.write("\n")
     workers, counts = _query_ledger(settings)
     if options.as_json:
@@ -95,7 +96,7 @@ def _print_workers(workers: Sequence[WorkerRecord]) -> None:
     silent = sorted((each for each in workers if not each.alive), key=lambda each: each.seen_at, reverse=True)
     shown = {each.name for each in silent[:MAX_SILENT_WORKERS]}
     print_table(
-        ("WORKER", "DEVICE", "QUEUE", "STATE"),
+        (TableColumn("WORKER", min_width=20), TableColumn("DEVICE", 2), TableColumn("QUEUE", 1), TableColumn("STATE")),
         [
             (each.name, each.device, each.queue, "alive" if each.alive else "silent")
             for each in workers

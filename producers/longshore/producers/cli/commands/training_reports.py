@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
+from longshore.producers.cli.completion import complete_job
 from longshore.producers.cli.connect import connected
 from longshore.producers.cli.options import Options, with_options
 from longshore.producers.cli.output import print_json
 
 
 @click.command()
-@click.argument("job")
+@click.argument("job", shell_complete=complete_job)
 @click.option("-o", "--output", required=True, metavar="FILE", help="File to write: .png, .svg or .pdf.")
 @with_options
 def plot(options: Options, job: str, output: str) -> None:
@@ -24,7 +25,7 @@ def plot(options: Options, job: str, output: str) -> None:
 
 
 @click.command()
-@click.argument("job")
+@click.argument("job", shell_complete=complete_job)
 @click.option("-o", "--output", default="report.html", show_default=True, metavar="FILE", help="HTML file to write.")
 @with_options
 def report(options: Options, job: str, output: str) -> None:
@@ -38,7 +39,7 @@ def report(options: Options, job: str, output: str) -> None:
 
 
 @click.command()
-@click.argument("job")
+@click.argument("job", shell_complete=complete_job)
 @click.option("-o", "--output", required=True, metavar="FOLDER", help="Folder for the file; created if needed.")
 @with_options
 def tensorboard(options: Options, job: str, output: str) -> None:

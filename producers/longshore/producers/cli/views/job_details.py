@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from longshore.producers.cli.output import print_fields, print_table
+from longshore.producers.cli.table_layout import TableColumn
 from longshore.producers.cli.views.evaluation_tables import print_evaluation
 from longshore.producers.cli.views.job_view import summary
 from longshore.producers.cli.views.json_documents import metrics_text, version_text
@@ -15,6 +16,30 @@ from longshore.shared.store.address import public
 
 if TYPE_CHECKING:
     from longshore.producers.job import Job
+
+CHAIN_COLUMNS = (
+    TableColumn("POSITION", rank=4),
+    TableColumn("JOB"),
+    TableColumn("KIND", rank=2),
+    TableColumn("MODEL", rank=3, min_width=12),
+    TableColumn("STATE", rank=1),
+    TableColumn("AFTER", rank=5),
+)
+TRIAL_COLUMNS = (
+    TableColumn("TRIAL"),
+    TableColumn("STATE"),
+    TableColumn("PARAMETERS", wrap=True),
+    TableColumn("METRICS", rank=1, wrap=True),
+    TableColumn("WORKER", rank=3, min_width=12),
+    TableColumn("ERROR", rank=2, wrap=True),
+)
+ERROR_COLUMNS = (
+    TableColumn("ROW", rank=1),
+    TableColumn("SHARD", rank=2),
+    TableColumn("ATTEMPT", rank=3),
+    TableColumn("WORKER", rank=4, min_width=12),
+    TableColumn("ERROR", wrap=True),
+)
 
 
 def print_job_details(job: Job, *, max_errors: int) -> None:
@@ -51,7 +76,7 @@ def _print_chain(job: Job) -> None:
         for record in records
     ]
     sys.stdout.write("\n")
-    print_table(("POSITION", "JOB", "KIND", "MODEL", "STATE", "AFTER"), rows)
+    print_table(CHAIN_COLUMNS, rows)
 
 
 def _print_trials(job: Job) -> None:
@@ -66,7 +91,7 @@ def _print_trials(job: Job) -> None:
         for trial in trials
     ]
     sys.stdout.write("\n")
-    print_table(("TRIAL", "STATE", "PARAMETERS", "METRICS", "WORKER", "ERROR"), rows)
+    print_table(TRIAL_COLUMNS, rows)
 
 
 def _print_errors(job: Job, max_errors: int) -> None:
@@ -74,4 +99,4 @@ def _print_errors(job: Job, max_errors: int) -> None:
     if errors:
         sys.stdout.write("\n")
         rows = [(error.row, error.shard, error.attempt, error.worker, error.message) for error in errors]
-        print_table(("ROW", "SHARD", "ATTEMPT", "WORKER", "ERROR"), rows)
+        print_table(ERROR_COLUMNS, rows)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from longshore.producers.cli.options import Options
 from longshore.producers.cli.output import note, print_fields, print_json
 from longshore.producers.cli.views.addresses import in_home
-from longshore.producers.cli.views.json_documents import job_document, local_time, metrics_text, version_text
-from longshore.producers.reporting.progress import progress_of, rate_text, time_text, unit
+from longshore.producers.cli.views.json_documents import job_document, metrics_text, version_text
+from longshore.producers.reporting.human import duration_text, local_time, time_ago, time_text
+from longshore.producers.reporting.progress import progress_of, rate_text, unit
 from longshore.shared.errors import JobFailed
 from longshore.shared.store.address import public
 
@@ -103,9 +104,10 @@ def summary(record: JobRecord) -> dict[str, object]:
         "notes": "; ".join(record.notes),
         "producer": record.producer,
         "priority": record.priority,
-        "submitted": local_time(record.created_at),
-        "started": local_time(record.started_at),
-        "ended": local_time(record.finished_at),
+        "submitted": time_ago(record.created_at),
+        "started": time_ago(record.started_at),
+        "ended": time_ago(record.finished_at),
+        "took": duration_text(progress.seconds) if record.state.final and record.started_at else None,
         "deadline": local_time(record.deadline),
         "pruned": local_time(record.pruned_at),
     }

@@ -1,27 +1,20 @@
-"""Jobs and versions as JSON documents and as table rows.
+"""Jobs and versions as JSON documents.
 
 The keys of the documents are an interface for programs: they stay when attributes of records are renamed.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from longshore.producers.reporting.progress import progress_of, rate_text, time_text, unit
+from longshore.producers.reporting.progress import progress_of, unit
 from longshore.producers.reporting.redaction import public_spec
-from longshore.shared.ledger.records import JobRecord, ModelRecord, ShardRecord, VersionRecord
+from longshore.shared.ledger.records import JobRecord, ShardRecord, VersionRecord
 from longshore.shared.store.address import public
 
 if TYPE_CHECKING:
     from longshore.producers.job import Job
     from longshore.shared.ledger.retention.removal import Pruned
-
-JOB_HEADERS = (
-    "JOB", "KIND", "MODEL", "STATE", "DONE", "TOTAL", "FAILED", "SPEED", "LEFT", "PRIORITY", "PRODUCER", "AGE"
-)  # fmt: skip
-VERSION_HEADERS = ("VERSION", "ALIASES", "FAMILY", "METRICS", "AGE")
-MODEL_HEADERS = ("MODEL", "VERSIONS", "NEWEST", "ALIASES", "AGE")
 
 
 def job_document(record: JobRecord) -> dict[str, object]:
@@ -110,25 +103,6 @@ def pruned_document(pruned: Pruned) -> dict[str, object]:
     }
 
 
-def job_row(record: JobRecord) -> tuple[object, ...]:
-    """A job as a table row."""
-    progress = progress_of(record)
-    return (
-        record.id,
-        record.kind,
-        version_text(record.model, record.version),
-        record.state,
-        progress.done,
-        "" if record.rows_total is None else record.rows_total,
-        record.rows_failed,
-        rate_text(progress.rate, record.kind),
-        time_text(progress.remaining),
-        record.priority,
-        record.producer,
-        age(record.created_at),
-    )
-
-
 def version_document(record: VersionRecord) -> dict[str, object]:
     """A version as a JSON document, with its manifest."""
     return {
@@ -142,20 +116,6 @@ def version_document(record: VersionRecord) -> dict[str, object]:
     }
 
 
-def version_row(record: VersionRecord) -> tuple[object, ...]:
-    """A version as a table row."""
-    manifest = record.manifest
-    aliases = ", ".join(sorted(record.aliases))
-    family = manifest.get("family") or manifest.get("runtime")
-    return record.version, aliases, family, metrics_text(manifest.get("metrics")), age(record.created_at)
-
-
-def model_row(record: ModelRecord) -> tuple[object, ...]:
-    """A model as a table row."""
-    aliases = ", ".join(f"{alias}={version}" for alias, version in sorted(record.aliases.items()))
-    return record.name, record.versions, record.newest, aliases, age(record.created_at)
-
-
 def metrics_text(metrics: object) -> str:
     """Metrics on one line, such as ``accuracy=0.974 loss=0.09``."""
     if not isinstance(metrics, dict):
@@ -167,17 +127,3 @@ def metrics_text(metrics: object) -> str:
 def version_text(model: str, version: int | None) -> str:
     """A model and a version, such as ``digits:3``."""
     return model if version is None else f"{model}:{version}"
-
-
-def age(moment: datetime) -> str:
-    """The time since ``moment`` in one unit: ``12s``, ``3m``, ``5h``, ``2d``."""
-    seconds = max((datetime.now(UTC) - moment).total_seconds(), 0.0)
-    for suffix, size, limit in (("s", 1, 120), ("m", 60, 120 * 60), ("h", 3600, 48 * 3600)):
-        if seconds < limit:
-            return f"{int(seconds // size)}{suffix}"
-    return f"{int(seconds // 86400)}d"
-
-
-def local_time(moment: datetime | None) -> str | None:
-    """A time in the local time zone; ``None`` if there is none."""
-    return None if moment is None else moment.astimezone().isoformat(sep=" ", timespec="seconds")

@@ -9,7 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
+from pydantic import JsonValue
+
 from longshore.producers.cli.output import print_table
+from longshore.producers.cli.table_layout import TableColumn
+from longshore.producers.cli.views.short_values import short_value
 from longshore.producers.reporting.atomic_write import atomic_write
 from longshore.shared.errors import InvalidInput
 
@@ -17,6 +21,8 @@ from longshore.shared.errors import InvalidInput
 Row = tuple[int, str]
 #: The number of rows converted to Arrow at a time.
 CHUNK_ROWS = 65_536
+#: The least width of a column in a table, in characters.
+MIN_CELL = 12
 
 
 def write(output_format: str, rows: Iterable[Row], stream: TextIO) -> None:
@@ -30,9 +36,7 @@ def write(output_format: str, rows: Iterable[Row], stream: TextIO) -> None:
     elif output_format == "csv":
         _write_csv(rows, stream)
     else:
-        decoded = [(row, _cells(output)) for row, output in rows]
-        names = list(dict.fromkeys(name for _, cells in decoded for name in cells))
-        print_table(["ROW", *names], [(row, *(cells.get(name, "") for name in names)) for row, cells in decoded])
+        _print_table(rows)
 
 
 def save(output_format: str, rows: Callable[[], Iterator[Row]], path: Path, chunk: int = CHUNK_ROWS) -> None:
@@ -60,15 +64,27 @@ def _line(row: int, output: str) -> str:
     return f'{{"row": {row}, "output": {output}}}\n'
 
 
+def _print_table(rows: Iterable[Row]) -> None:
+    """Print rows for people: long lists are shortened, and on a terminal long texts are cut."""
+    decoded = [(row, _decoded(output)) for row, output in rows]
+    names = list(dict.fromkeys(name for _, values in decoded for name in values))
+    columns = [TableColumn(name, rank, min_width=MIN_CELL) for rank, name in enumerate(names, 1)]
+    cells = [(row, *(short_value(values.get(name)) for name in names)) for row, values in decoded]
+    print_table([TableColumn("ROW"), *columns], cells, hint="--format jsonl and -o FILE have all columns")
+
+
+def _decoded(output: str) -> dict[str, JsonValue]:
+    """The columns of an output."""
+    decoded = json.loads(output)
+    return decoded if isinstance(decoded, dict) else {"output": decoded}
+
+
 def _cells(output: str) -> dict[str, object]:
     """The columns of an output. Nested values stay JSON."""
-    decoded = json.loads(output)
-    if not isinstance(decoded, dict):
-        decoded = {"output": decoded}
-    return {name: _cell(value) for name, value in decoded.items()}
+    return {name: _cell(value) for name, value in _decoded(output).items()}
 
 
-def _cell(value: object) -> object:
+def _cell(value: JsonValue) -> object:
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False)

@@ -14,8 +14,10 @@ from longshore.shared.ledger.records import MetricRecord
 if TYPE_CHECKING:
     from rich.text import Text
 
-#: The size of a plot in characters, without its axes.
+#: The size of a plot in characters, without its axes. On a narrow terminal it is narrower.
 WIDTH, HEIGHT = 64, 8
+#: Characters for the labels of the axis.
+MARGIN = 12
 #: Braille characters have 2 by 4 dots each: https://www.unicode.org/charts/PDF/U2800.pdf.
 _BLANK = 0x2800
 #: The bit of a dot, by row and column.
@@ -38,11 +40,11 @@ def print_curves(metrics: Sequence[MetricRecord]) -> None:
 
         console = Console()
         for panel in metric_panels:
-            console.print("", *plot_lines(panel), sep="\n", soft_wrap=True)
+            console.print("", *plot_lines(panel, min(WIDTH, console.width - MARGIN)), sep="\n", soft_wrap=True)
 
 
-def plot_lines(panel: Panel) -> list[Text]:
-    """A panel as lines of text: title, plot and axis.
+def plot_lines(panel: Panel, width: int = WIDTH) -> list[Text]:
+    """A panel as lines of text: title, plot and axis, for which there are ``width`` characters.
 
     If each curve has a single point, there is nothing to plot: the result is only the title with the values.
     """
@@ -54,15 +56,15 @@ def plot_lines(panel: Panel) -> list[Text]:
     low, high = _range([value for curve in panel.curves for value in curve.values])
     first = min(curve.steps[0] for curve in panel.curves)
     last = max(curve.steps[-1] for curve in panel.curves)
-    canvas = _Canvas()
+    canvas = _Canvas(width)
     for curve, color in _colored(panel):
-        for x, y in _dots(curve, (first, last), (low, high)):
+        for x, y in _dots(curve, (first, last), (low, high), width):
             canvas.set(x, y, color)
     labels = [f"{high:.4g}", *[""] * (HEIGHT - 2), f"{low:.4g}"]
     margin = max(map(len, labels))
     plot = [Text.assemble(f"{label:>{margin}} │", *canvas.line(row)) for row, label in enumerate(labels)]
     ends = f"{panel.axis} {first}"
-    return [Text.assemble(*title), *plot, Text(f"{'':>{margin}} └{ends}{last:>{WIDTH - len(ends)}}")]
+    return [Text.assemble(*title), *plot, Text(f"{'':>{margin}} └{ends}{last:>{width - len(ends)}}")]
 
 
 def _colored(panel: Panel) -> Iterator[tuple[Curve, str]]:
@@ -76,11 +78,11 @@ def _range(values: list[float]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _dots(curve: Curve, steps: tuple[int, int], values: tuple[float, float]) -> Iterator[tuple[int, int]]:
+def _dots(curve: Curve, steps: tuple[int, int], values: tuple[float, float], width: int) -> Iterator[tuple[int, int]]:
     """The dots of a curve, column by column, joined by straight lines. (0, 0) is at the top left."""
     points = [
         (
-            round((step - steps[0]) / max(steps[1] - steps[0], 1) * (2 * WIDTH - 1)),
+            round((step - steps[0]) / max(steps[1] - steps[0], 1) * (2 * width - 1)),
             round((values[1] - value) / (values[1] - values[0]) * (4 * HEIGHT - 1)),
         )
         for step, value in zip(curve.steps, curve.values, strict=True)
@@ -95,7 +97,8 @@ def _dots(curve: Curve, steps: tuple[int, int], values: tuple[float, float]) -> 
 class _Canvas:
     """A grid of dots. Each character has the colour of the last curve that crossed it."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
+        self._width = width
         self._cells: dict[tuple[int, int], tuple[int, str]] = {}
 
     def set(self, x: int, y: int, color: str) -> None:
@@ -105,7 +108,7 @@ class _Canvas:
 
     def line(self, row: int) -> list[tuple[str, str]]:
         """One line of characters, as runs of the same colour."""
-        cells = [self._cells.get((row, column), (0, "")) for column in range(WIDTH)]
+        cells = [self._cells.get((row, column), (0, "")) for column in range(self._width)]
         return [
             ("".join(chr(_BLANK + bits) if bits else " " for bits, _ in run), color)
             for color, run in itertools.groupby(cells, key=lambda cell: cell[1])

@@ -24,10 +24,34 @@ _JOB_COLUMNS: Final = """
     clock_timestamp() AS read_at
 """
 READ_JOB: Final = f"SELECT {_JOB_COLUMNS} FROM jobs WHERE id = %(job)s"
-LIST_JOBS: Final = f"""
-    SELECT {_JOB_COLUMNS} FROM jobs
-    WHERE (%(state)s::text IS NULL OR state = %(state)s) AND (%(kind)s::text IS NULL OR kind = %(kind)s)
-    ORDER BY id DESC LIMIT %(limit)s
+#: What a list of jobs is filtered by, besides states. A training job has the version that it has made.
+_FILTERS: Final = """
+    jobs.id >= %(first)s AND jobs.id < %(before)s
+    AND (%(kinds)s::text[] IS NULL OR jobs.kind = ANY(%(kinds)s))
+    AND (%(producer)s::text IS NULL OR jobs.producer = %(producer)s)
+    AND (%(model)s::text IS NULL OR jobs.model = %(model)s)
+    AND (%(version)s::int IS NULL OR coalesce(jobs.version, (jobs.outcome->>'version')::int) = %(version)s)
+"""
+LIST_JOBS: Final = f"SELECT {_JOB_COLUMNS} FROM jobs WHERE {_FILTERS} ORDER BY id DESC LIMIT %(limit)s"
+#: State by state, so that each uses the index by state and id.
+LIST_JOBS_IN_STATES: Final = f"""
+    SELECT {_JOB_COLUMNS} FROM unnest(%(states)s::text[]) AS listed (state)
+    CROSS JOIN LATERAL (
+        SELECT id FROM jobs WHERE jobs.state = listed.state AND {_FILTERS} ORDER BY id DESC LIMIT %(limit)s
+    ) AS newest
+    JOIN jobs ON jobs.id = newest.id
+    ORDER BY jobs.id DESC LIMIT %(limit)s
+"""
+FIND_JOBS: Final = f"""
+    SELECT {_JOB_COLUMNS} FROM jobs WHERE id BETWEEN %(first)s AND %(last)s ORDER BY id DESC LIMIT %(limit)s
+"""
+NEWEST_OF_PRODUCER: Final = "SELECT id FROM jobs WHERE producer = %(producer)s ORDER BY id DESC LIMIT 1"
+#: The ids just before and after each: what the start of an id must tell it from.
+READ_NEIGHBOURS: Final = """
+    SELECT jobs.id,
+           (SELECT id FROM jobs AS other WHERE other.id < jobs.id ORDER BY other.id DESC LIMIT 1),
+           (SELECT id FROM jobs AS other WHERE other.id > jobs.id ORDER BY other.id LIMIT 1)
+    FROM jobs WHERE jobs.id = ANY(%(jobs)b::uuid[])
 """
 READ_STATE: Final = "SELECT state FROM jobs WHERE id = %(job)s"
 READ_NOT_ENDED: Final = f"SELECT id FROM jobs WHERE id = ANY(%(jobs)b::uuid[]) AND NOT {ENDED}"

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
-import pytest
-
 from longshore.producers.cli.views.job_view import summary
-from longshore.producers.cli.views.json_documents import age, job_document, job_row, metrics_text
+from longshore.producers.cli.views.json_documents import job_document, metrics_text
 from longshore.shared.ledger.records import JobRecord
 from longshore.shared.vocabulary import State
 
@@ -51,16 +49,8 @@ def test_credentials_in_urls_are_removed() -> None:
 
 def test_running_rows_count_as_done() -> None:
     assert job_document(JOB)["done"] == 1023
-    assert job_row(JOB)[4:7] == (1023, "", 20)
     assert summary(JOB)["progress"] == "1,023 of ? rows, 20 failed"
     assert summary(JOB)["model"] == "digits:3"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(-5, "0s"), (119, "119s"), (120, "2m"), (7199, "119m"), (7200, "2h"), (172800, "2d")]
-)
-def test_ages_have_one_unit(seconds: int, text: str) -> None:
-    assert age(datetime.now(UTC) - timedelta(seconds=seconds)) == text
 
 
 def test_metrics_are_one_line() -> None:

@@ -1,0 +1,143 @@
+"""Lists of records: which columns they have, in which order the records come, and how many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeAlias, TypeVar
+
+import click
+
+from longshore.producers.cli.output import print_table
+from longshore.producers.cli.table_layout import TableColumn
+
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., object])
+
+#: What a list is sorted by. Records without a value come last.
+SortKey: TypeAlias = str | float | datetime | None
+#: The names of the columns, in the order of the table. They are here so that a help text needs no records.
+JOB_COLUMNS = (
+    *("job", "id", "kind", "model", "state", "done", "progress", "left", "took", "failed", "speed", "priority"),
+    *("producer", "queue", "shards", "submitted", "started", "ended", "error", "age"),
+)
+MODEL_COLUMNS = ("model", "versions", "newest", "aliases", "created", "age")
+VERSION_COLUMNS = ("version", "aliases", "family", "metrics", "job", "created", "age")
+#: How many records can be asked for at once.
+MAX_LIMIT = 1_000_000
+#: The default number of records in a table.
+TABLE_LIMIT = 30
+#: To how many characters the cells of a column that was chosen are cut, if they can be cut at all.
+MIN_CHOSEN = 6
+#: The default number of records in JSON.
+JSON_LIMIT = 100
+
+
+@dataclass(frozen=True)
+class ListColumn(Generic[R]):
+    """A column of a list of records. Its name is its header in small letters."""
+
+    column: TableColumn
+    #: The cell, as people read it.
+    text: Callable[[R], str]
+    #: The value to sort by.
+    key: Callable[[R], SortKey]
+    #: Whether it is shown if no columns are chosen.
+    is_default: bool = True
+
+    @property
+    def name(self) -> str:
+        """What people write to choose it."""
+        return self.column.header.lower()
+
+
+def list_options(names: Sequence[str], default_limit: str) -> Callable[[F], F]:
+    """Add ``--columns``, ``--sort`` and ``--limit`` to a command that lists records.
+
+    :param names: the names of the columns.
+    :param default_limit: what the help text says.
+    """
+
+    def add(function: F) -> F:
+        for option in (
+            click.option(
+                "--limit",
+                type=click.IntRange(1, MAX_LIMIT),
+                metavar="N",
+                help=f"Maximum number. Default: {default_limit}.",
+            ),
+            click.option(
+                "--sort",
+                type=lambda text: _sort_column(text, names),
+                metavar="COLUMN",
+                help="Sort what is listed by a column; with - before its name, from the largest to the smallest.",
+            ),
+            click.option(
+                "--columns",
+                type=lambda text: _column_list(text, names),
+                metavar="A,B,...",
+                help=f"Columns of the table: {', '.join(names)}. Default: as many as fit.",
+            ),
+        ):
+            function = option(function)
+        return function
+
+    return add
+
+
+def limit_of(limit: int | None, *, as_json: bool) -> int:
+    """How many records to list."""
+    if limit is not None:
+        return limit
+    return JSON_LIMIT if as_json else TABLE_LIMIT
+
+
+def sort_records(records: Iterable[R], columns: Sequence[ListColumn[R]], order: str | None) -> list[R]:
+    """The records in the order of ``--sort``; unchanged without it. Those without a value come last."""
+    records = list(records)
+    if order is None:
+        return records
+    name = order.removeprefix("-")
+    column = next(column for column in columns if column.name == name)
+    known = [record for record in records if column.key(record) is not None]
+    unknown = [record for record in records if column.key(record) is None]
+    return sorted(known, key=column.key, reverse=order.startswith("-")) + unknown  # type: ignore[arg-type]
+
+
+def print_records(records: Sequence[R], columns: Sequence[ListColumn[R]], names: Sequence[str] | None) -> None:
+    """Print a table of records.
+
+    :param names: the columns of ``--columns``, all of which are shown; ``None`` shows the default ones that fit.
+    """
+    if names is None:
+        chosen = [column for column in columns if column.is_default]
+        headers = [column.column for column in chosen]
+    else:
+        by_name = {column.name: column for column in columns}
+        chosen = [by_name[name] for name in names]
+        headers = [
+            TableColumn(each.column.header, min_width=None if each.column.min_width is None else MIN_CHOSEN)
+            for each in chosen
+        ]
+    print_table(headers, [[column.text(record) for column in chosen] for record in records], hint=None)
+
+
+def _column_list(text: str, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(_known_name(name.strip().lower(), names) for name in text.split(","))
+
+
+def _sort_column(text: str, names: Sequence[str]) -> str:
+    minus = "-" if text.startswith("-") else ""
+    return minus + _known_name(text.removeprefix("-").lower(), names)
+
+
+def _known_name(name: str, names: Sequence[str]) -> str:
+    """:raises BadParameter: it is not the name of a column."""
+    if name not in names:
+        import difflib
+
+        matches = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {matches[0]}? " if matches else ""
+        raise click.BadParameter(f"no column {name!r}; {hint}the columns are {', '.join(names)}")
+    return name

@@ -1,0 +1,124 @@
+"""The main screens of the command line, of records that are always the same.
+
+``python -m tests.unit.producers.cli.screens.screens NAME`` prints one on the terminal; ``write`` as the name writes all
+files of ``expected/``, which the test compares with what is shown.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+from longshore.producers.cli.lists import print_records
+from longshore.producers.cli.views.job_list import job_columns
+from longshore.producers.cli.views.model_lists import model_columns, version_columns
+from longshore.producers.cli.views.result_files import write
+from longshore.producers.reporting.live_line import live_line
+from longshore.producers.reporting.progress import progress_of
+from longshore.shared.ledger.records import JobRecord, ModelRecord, VersionRecord
+from longshore.shared.vocabulary import State
+from tests.terminal import on_a_terminal, without_escapes
+
+WIDTHS = (60, 80, 120)
+EXPECTED = Path(__file__).parent / "expected"
+
+_NOW = datetime.now(UTC)
+
+
+def _job(number: int, age_s: float, ran_s: float | None = None, **values: object) -> JobRecord:
+    started = None if ran_s is None else _NOW - timedelta(seconds=age_s)
+    ended = started + timedelta(seconds=ran_s) if started is not None and ran_s is not None else None
+    record = JobRecord(
+        **{"producer": "maria@gpu-box-7", "queue": "cpu", "priority": 4, "spec": {}, "version": 3, "digest": None},  # type: ignore[arg-type]
+        **{"shards_total": 1, "shards_done": 0, "shards_failed": 0, "rows_failed": 0, "outcome": None, "error": None},  # type: ignore[arg-type]
+        id=UUID(f"019ac1f2-{0x7A31 + 0x111 * number:04x}-774b-bcce-b302099a8057"),
+        kind="infer",
+        state=State.SUCCEEDED,
+        model="digits",
+        rows_total=4000,
+        rows_done=4000,
+        created_at=_NOW - timedelta(seconds=age_s),
+        started_at=started,
+        finished_at=ended,
+        deadline=None,
+        read_at=_NOW,
+    )
+    return replace(record, **values)  # type: ignore[arg-type]
+
+
+RUNNING = _job(
+    4, 612, 612, state=State.RUNNING, kind="train", model="cifar", version=None, rows_total=40, rows_done=7,
+    finished_at=None, producer="jo@laptop",
+)  # fmt: skip
+JOBS = [
+    _job(6, 9, state=State.QUEUED, kind="evaluate", rows_done=0, rows_total=None),
+    RUNNING,
+    _job(3, 1900, 312.5, model="sentiment-of-product-reviews", version=12, rows_total=1_250_000, rows_done=1_249_988,
+         rows_failed=12),
+    _job(2, 9000, 4.2, state=State.FAILED, rows_done=1000, rows_failed=1, error="1 of 4000 rows failed"),
+    _job(1, 90_000, 0.048, kind="train", version=None, outcome={"version": 3}, rows_total=10, rows_done=10),
+    _job(0, 900_000, state=State.CANCELLED, kind="cross_validate", rows_done=0, rows_total=5),
+]  # fmt: skip
+SHORT_IDS = {job.id: str(job.id)[:13] for job in JOBS}
+MODELS = [
+    ModelRecord(
+        name="digits", versions=3, newest=3, aliases={"production": 2, "canary": 3}, created_at=JOBS[4].created_at
+    ),
+    ModelRecord(name="sentiment-of-product-reviews", versions=12, newest=12, aliases={}, created_at=JOBS[5].created_at),
+]
+VERSIONS = [
+    VersionRecord(
+        **{"model": "digits", "digest": "sha256:00", "job_id": JOBS[4].id, "created_at": JOBS[4].created_at},  # type: ignore[arg-type]
+        version=number,
+        manifest={
+            "family": "transformer",
+            "metrics": {"train_loss": 0.0126 * number, "val_loss": 0.02484, "val_accuracy": 0.9865, "val_f1": 0.986},
+        },
+        aliases=aliases,
+    )
+    for number, aliases in ((1, []), (2, ["production"]), (3, ["canary", "nightly"]))
+]
+RESULTS = [
+    (0, '{"label": "positive", "score": 0.98765432109, "embedding": ' + str([0.125 * n for n in range(384)]) + "}"),
+    (1, '{"label": "negative", "score": 0.5, "embedding": ' + str([0.5 - 0.25 * n for n in range(384)]) + "}"),
+]
+
+
+def _live() -> None:
+    metrics = {"train_loss": 0.3122, "val_loss": 0.3541, "val_accuracy": 0.8912, "val_f1": 0.8877}
+    lines = [
+        live_line(RUNNING, progress_of(RUNNING), metrics),
+        live_line(JOBS[2], progress_of(JOBS[2]), {}),
+        live_line(JOBS[0], progress_of(JOBS[0]), {}),
+    ]
+    for line in lines:
+        sys.stdout.write("".join(span.text for span in line.spans(int(os.environ["COLUMNS"]))) + "\n")
+
+
+SCREENS: dict[str, Callable[[], None]] = {
+    "jobs": lambda: print_records(JOBS, job_columns(SHORT_IDS), None),
+    "jobs-columns": lambda: print_records(JOBS, job_columns(SHORT_IDS), ("id", "model", "error")),
+    "models": lambda: print_records(MODELS, model_columns(), None),
+    "versions": lambda: print_records(VERSIONS, version_columns(), None),
+    "results": lambda: write("table", RESULTS, sys.stdout),
+    "live": _live,
+}
+
+
+def capture(name: str, width: int) -> str:
+    """What a screen shows on a terminal of this width."""
+    return without_escapes(on_a_terminal([sys.executable, "-m", __spec__.name, name], os.environ, width))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "write":
+        for each in SCREENS:
+            for columns in WIDTHS:
+                (EXPECTED / f"{each}-{columns}.txt").write_text(capture(each, columns))
+    else:
+        SCREENS[sys.argv[1]]()
