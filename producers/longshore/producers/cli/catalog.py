@@ -29,7 +29,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "cross-validate": Entry("search", "Train and evaluate on each fold of the data."),
         "infer": Entry("infer", "Submit a batch-inference job."),
         "evaluate": Entry("evaluate", "Evaluate a version on labelled data."),
-        "jobs": Entry("jobs", "List, show, plot, wait for, cancel and retry jobs."),
+        "jobs": Entry("jobs", "List, show, explain, plot, wait for, cancel and retry jobs."),
         "results": Entry("results", "Print, save and prune results of jobs."),
     },
     "Models": {
