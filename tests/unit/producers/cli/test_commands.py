@@ -61,7 +61,7 @@ def test_every_command_has_help_and_the_shared_options(
 
 def test_the_design_s_commands_are_there() -> None:
     assert set(COMMANDS) == {
-        "up", "down", "status", "demo", "doctor", "worker", "relay", "flower", "migrate", "redis-acl",
+        "up", "down", "status", "top", "demo", "doctor", "worker", "relay", "flower", "migrate", "redis-acl",
         "train", "tune", "cross-validate", "infer", "evaluate", "jobs", "results", "models", "store", "producers",
         "completion",
     }  # fmt: skip
