@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
 
 #: Each process of the test run has services, and workers that load PyTorch: about 2 GiB.
 MAX_PROCESSES = 4
 
+# How long a case takes depends on what else the machine does.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 # Several processes share the cores: a thread of PyTorch that has nothing to do must sleep, not spin.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 

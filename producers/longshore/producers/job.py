@@ -23,6 +23,7 @@ from longshore.shared.vocabulary import JobKind, State
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from longshore.producers.reporting.activity.why import Why
     from longshore.producers.results import ResultRow
     from longshore.shared.specs.evaluate import Evaluation
 
@@ -85,6 +86,16 @@ class Job:
     def notes(self) -> list[str]:
         """Remarks on the job that are not errors, one sentence each."""
         return list(self.record().notes)
+
+    def why(self) -> Why:
+        """Why the job is in its state: what it waits for, where it runs or why it has ended; what was tried without
+        success; and what can be done now. ``print(job.why())`` shows it all.
+
+        :raises UnknownJob: the job no longer exists.
+        """
+        from longshore.producers.reporting.activity.why import explain
+
+        return explain(self._ledger, self.record())
 
     def wait(self, timeout: float | None = None, progress: bool | None = None) -> Job:
         """Wait until the job has ended.

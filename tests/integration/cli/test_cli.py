@@ -262,7 +262,7 @@ def test_status_and_doctor(longshore: CommandLine, cluster: Cluster) -> None:
     assert [worker["alive"] for worker in workers] == [True]
     assert status["jobs"]
     text = longshore("status")
-    assert "alive" in text.out
+    assert "idle" in text.out
     found = longshore("doctor", "--json").fields
     assert found["ok"] is True
     told = longshore("doctor")

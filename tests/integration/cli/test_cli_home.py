@@ -47,6 +47,18 @@ def processes_of(folder: Path) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.parametrize("detach", [(), ("--detach",)])
+def test_devices_there_are_none_of_are_refused_before_anything_starts(
+    longshore: CommandLine, tmp_path: Path, detach: tuple[str, ...]
+) -> None:
+    for devices, reason in (("banana", "is not understood"), ("cuda:77", "cuda")):
+        refused = longshore("up", *detach, "--home", tmp_path / "new", "--devices", devices)
+        assert refused.code == 2
+        assert "devices: " in refused.err
+        assert reason in refused.err
+    assert not (tmp_path / "new").exists()
+
+
 def test_up_in_the_background_status_and_down(longshore: CommandLine, place: Path) -> None:
     home = place / "home"
     up = longshore("up", "--detach", "--no-flower", "--devices", "cpu", "--json").fields

@@ -61,7 +61,7 @@ def test_the_status_fits(cluster: Cluster, longshore: CommandLine, jobs: list[Jo
     tables = shown[shown.index("WORKER") :]
     assert max(map(len, tables.splitlines())) <= columns
     assert "cpu:0@" in tables
-    assert "alive" in tables
+    assert "idle" in tables
 
 
 def test_pages_and_columns(longshore: CommandLine, jobs: list[Job]) -> None:

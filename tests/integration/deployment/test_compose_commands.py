@@ -18,8 +18,8 @@ import pytest
 import redis
 
 from longshore.producers import Client
+from longshore.shared.devices import detect_machine
 from longshore.shared.settings import load_settings
-from longshore.workers.process.devices import detect_machine
 from tests.integration.deployment.site import SERVICES, START, Site, make_database, make_site
 from tests.waiting import TIMEOUT_S
 

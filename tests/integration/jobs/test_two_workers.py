@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import numpy as np
 import psutil
@@ -11,6 +12,7 @@ import pytest
 from longshore.producers import Infer
 from tests.integration import digits
 from tests.integration.cluster import Cluster
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -40,3 +42,15 @@ def test_both_work_on_one_job_and_no_row_is_lost_or_doubled(cluster: Cluster) ->
         small = client.submit_many([Infer("digits", images[:1])] * 600)
         client.wait(small, 120)
         assert {each.results().num_rows for each in small[::50]} == {1}
+
+
+def test_workers_of_another_supervisor_on_this_host_have_names_of_their_own(cluster: Cluster) -> None:
+    def names() -> set[str]:
+        return {worker.name for worker in cluster.ledger.workers.workers() if worker.alive}
+
+    own = names()
+    with cluster.other_workers([sys.executable, "-m", "longshore.workers.process.supervisor", "--devices", "cpu"]):
+        wait_until(lambda: len(names()) == 3, "the third worker")
+        (other,) = names() - own
+        assert other.startswith("cpu:0.2@")
+    assert names() == own

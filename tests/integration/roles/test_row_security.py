@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -125,6 +126,15 @@ def test_another_producer_sees_nothing_of_a_job(own: Ledger, other: Ledger, work
     assert other.queries.metrics(job) == []
     assert other.trials.of(job) == []
     assert other.chains.of(job) == [job], "only the id that was given"
+    assert other.activity.running() == []
+    assert other.activity.next_shard(job, 0) is None
+    assert other.activity.failures(job, 10) == []
+    assert other.activity.next_jobs(10) == []
+    assert set(other.activity.count_open_jobs().values()) == {0}
+    shard = own.activity.next_shard(job, 0)
+    assert shard is not None
+    ahead = other.activity.ahead(replace(shard, job_id=uuid4()))
+    assert (ahead.shards, ahead.only_own, ahead.at_least) == (0, True, True)
     assert len(own.queries.shards(job)) == 2
     assert len(own.queries.few_results(job)) == 1
 

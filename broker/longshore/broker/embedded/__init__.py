@@ -48,12 +48,15 @@ def up(
     :param migrate: the command that migrates the database; ``None`` for ``longshore migrate``, empty for none.
     :returns: what runs in the home; nothing, unless ``detach`` is set.
     :raises HomeError: the home cannot be used as it is, it is up already, or a service did not start.
-    :raises InvalidInput: a port is out of range, or used twice.
+    :raises InvalidInput: a port is out of range, or used twice; or this machine does not have the devices.
     """
     _require_embedded()
     from longshore.broker.embedded import cluster, daemon, plan
     from longshore.broker.embedded.services import ports
+    from longshore.shared.devices import detect_machine, parse_devices
 
+    if services is None:  # the workers would refuse them, too, but not before the cluster is up
+        parse_devices(devices, detect_machine())
     ports.check_numbers(redis=redis_port, postgres=postgres_port, flower=flower_port)
     up_plan = plan.Plan(
         home=home,

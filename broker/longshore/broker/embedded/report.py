@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from longshore.broker.embedded.files import last_lines
 from longshore.broker.embedded.home import Home
 from longshore.broker.embedded.lock import lock_holder
-from longshore.broker.embedded.process.record import Record
+from longshore.broker.embedded.process.record import Record, Recorded
+
+#: Lines of a log that are looked at for the reason of an end.
+_LINES_OF_AN_END = 20
+_SUPERVISOR = "longshore.workers.process.supervisor"
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,8 @@ class ProcessStatus:
     name: str
     pid: int
     alive: bool
+    #: The last line of its log, if it is dead.
+    last_line: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +62,7 @@ def read_status(path: Path) -> Status:
     holder = lock_holder(home.lock_file)
     up = holder.identity.pid if holder is not None and holder.command == "up" else None
     record = Record.read(home)
-    processes = tuple(
-        ProcessStatus(child.name, child.identity.pid, child.identity.find() is not None)
-        for child in (record.children if record else ())
-    )
+    processes = tuple(_process_status(home, child) for child in (record.children if record else ()))
     cluster = _read_cluster(home.cluster_file)
     return Status(
         home=path,
@@ -71,6 +75,23 @@ def read_status(path: Path) -> Status:
         postgres=_address(cluster.get("database_url")),
         store=cluster.get("store"),
         flower_url=cluster.get("flower_url"),
+    )
+
+
+def last_words(home: Path, name: str) -> str | None:
+    """The last line in the log of a process of a home that says something of its end; ``None`` if there is none.
+
+    The supervisor of the workers writes there, too, that it starts a worker again: that is no reason.
+    """
+    lines = last_lines(Home(home).log(name), _LINES_OF_AN_END).splitlines()
+    reasons = [line for line in lines if f" {_SUPERVISOR}: " not in line] or lines
+    return None if reasons[-1].startswith("(") else reasons[-1]
+
+
+def _process_status(home: Home, child: Recorded) -> ProcessStatus:
+    alive = child.identity.find() is not None
+    return ProcessStatus(
+        child.name, child.identity.pid, alive, last_line=None if alive else last_words(home.path, child.name)
     )
 
 

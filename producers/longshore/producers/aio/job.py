@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from longshore.producers.planning.chain import LinkPlanner
+    from longshore.producers.reporting.activity.why import Why
     from longshore.shared.ledger.records import NewJob
     from longshore.shared.specs.evaluate import Evaluation
 
@@ -56,6 +57,10 @@ class AsyncJob:
     async def notes(self) -> list[str]:
         """See :attr:`Job.notes`."""
         return list((await self.record()).notes)
+
+    async def why(self) -> Why:
+        """See :meth:`Job.why`."""
+        return await self._threads.call(self._job.why)
 
     async def wait(self, timeout: float | None = None) -> AsyncJob:
         """Wait until the job has ended.

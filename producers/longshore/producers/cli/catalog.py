@@ -20,6 +20,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "up": Entry("services", "Start a cluster and run it until Ctrl-C."),
         "down": Entry("services", "Stop the cluster."),
         "status": Entry("status", "Show services, workers and job counts."),
+        "top": Entry("top", "Show what each device does, live."),
         "demo": Entry("demo", "Train and use a model on real data in about a minute."),
         "doctor": Entry("doctor", "Check the installation and the cluster."),
     },
@@ -29,7 +30,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "cross-validate": Entry("search", "Train and evaluate on each fold of the data."),
         "infer": Entry("infer", "Submit a batch-inference job."),
         "evaluate": Entry("evaluate", "Evaluate a version on labelled data."),
-        "jobs": Entry("jobs", "List, show, plot, wait for, cancel and retry jobs."),
+        "jobs": Entry("jobs", "List, show, explain, plot, wait for, cancel and retry jobs."),
         "results": Entry("results", "Print, save and prune results of jobs."),
     },
     "Models": {

@@ -18,10 +18,10 @@ from longshore.producers.cli.table_layout import GAP, MAX_WORD, TableColumn, as_
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 #: The colours of state names on a terminal.
 _STYLES = {
-    **dict.fromkeys(("succeeded", "ok", "alive"), "green"),
+    **dict.fromkeys(("succeeded", "ok", "alive", "idle"), "green"),
     **dict.fromkeys(("failed", "fail", "dead", "silent"), "red"),
     **dict.fromkeys(("cancelled", "warn"), "yellow"),
-    "running": "cyan",
+    **dict.fromkeys(("running", "busy"), "cyan"),
 }
 
 

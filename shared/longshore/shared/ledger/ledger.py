@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
+from longshore.shared.ledger.activity import ActivityQueries
 from longshore.shared.ledger.batch_sizes import BatchSizeTable
 from longshore.shared.ledger.database import Database
 from longshore.shared.ledger.jobs.cancel_retry import Control
@@ -39,6 +40,7 @@ class Ledger:
         self.chains = Chains(self.database)
         self.control = Control(self.database)
         self.queries = Queries(self.database)
+        self.activity = ActivityQueries(self.database)
         self.models = Models(self.database)
         self.attempts = Attempts(self.database)
         self.maintenance = Maintenance(self.database)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -37,6 +37,13 @@ class Queries:
         if record is None:
             raise UnknownJob("job", f"there is no job {job}")
         return record
+
+    @repeat_read
+    def some_jobs(self, jobs: Sequence[UUID]) -> dict[UUID, JobRecord]:
+        """The jobs among these that exist, by id."""
+        with self._database.connection() as conn:
+            found = records(conn, JobRecord).execute(statements.queries.READ_JOBS, {"jobs": list(jobs)}).fetchall()
+        return {record.id: record for record in found}
 
     @repeat_read
     def jobs(self, chosen: JobFilter = ALL_JOBS, limit: int = 100) -> list[JobRecord]:

@@ -159,8 +159,8 @@ class JobRecord:
     started_at: datetime | None
     finished_at: datetime | None
     deadline: datetime | None
-    #: When it was read, by the same clock as the times above.
-    read_at: datetime
+    #: When it was read, by the same clock as the times above. Records of the same state are equal.
+    read_at: datetime = field(compare=False)
     #: When its results were pruned.
     pruned_at: datetime | None = None
     #: Rows computed by attempts that have not committed yet.

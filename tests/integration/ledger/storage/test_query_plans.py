@@ -39,6 +39,7 @@ RANGE = {"start": 0, "stop": ROWS_PER_JOB}
 ALIAS = {"model": "model7", "alias": "production", "version": 3, "by": "tests"}
 TRIAL = {"job": IDS.ended, "shard": 3, "number": 3}
 MESSAGE = {"jobs": [IDS.queued, IDS.small], "shards": [0, 0], "messages": [uuid4(), uuid4()]}
+AHEAD = {"job": IDS.queued, "queue": "cpu", "priority": 4, "limit": 20}
 COUNTS = {"rows": 1, "failed": 0}
 LISTED: dict[str, object] = {
     **{"states": [], "kinds": None, "model": None, "version": None, "producer": None, "limit": 50},
@@ -127,6 +128,7 @@ HOT: dict[str, Mapping[str, object]] = {
     "models.JOBS_OF_VERSION": ALIAS,
     "models.DELETE_VERSION": ALIAS,
     "queries.READ_JOB": {"job": IDS.running},
+    "queries.READ_JOBS": {"jobs": [IDS.running, IDS.ended, IDS.queued]},
     "queries.LIST_JOBS": LISTED,
     "queries.LIST_JOBS_IN_STATES": {**LISTED, "states": ["queued", "succeeded"]},
     "queries.FIND_JOBS": {"first": IDS.ended, "last": IDS.ended, "limit": 11},
@@ -138,6 +140,12 @@ HOT: dict[str, Mapping[str, object]] = {
     "queries.LIST_SHARDS": {"job": IDS.ended},
     "queries.READ_RESULTS": {"job": IDS.ended},
     "queries.LIST_ROW_ERRORS": {"job": IDS.ended, "limit": 1000},
+    "queries.LIST_RUNNING": {"limit": 100},
+    "queries.NEXT_SHARD": {"job": IDS.queued, "first": 0, "limit": 100},
+    "queries.COUNT_AHEAD": {**AHEAD, "published_at": None},
+    "queries.LIST_FAILURES": {"job": IDS.ended, "looked_at": 100, "limit": 10},
+    "queries.LIST_NEXT": {"queues": ["cpu", "gpu"], "looked_at": 20, "limit": 10},
+    "queries.COUNT_OPEN_JOBS": {"limit": 100},
     "queries.LIST_METRICS": {"job": IDS.ended_training},
     "submission.FIND_KEYS": {"producer": "tests", "keys": ["key77", "new"]},
     "submission.MARK_PUBLISHED": MESSAGE,

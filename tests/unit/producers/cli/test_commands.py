@@ -61,12 +61,12 @@ def test_every_command_has_help_and_the_shared_options(
 
 def test_the_design_s_commands_are_there() -> None:
     assert set(COMMANDS) == {
-        "up", "down", "status", "demo", "doctor", "worker", "relay", "flower", "migrate", "redis-acl",
+        "up", "down", "status", "top", "demo", "doctor", "worker", "relay", "flower", "migrate", "redis-acl",
         "train", "tune", "cross-validate", "infer", "evaluate", "jobs", "results", "models", "store", "producers",
         "completion",
     }  # fmt: skip
     assert {path[1] for path in every_command() if path[:1] == ("jobs",) and path[1:]} == {
-        "list", "show", "wait", "cancel", "retry", "extend", "plot", "report", "tensorboard",
+        "list", "show", "why", "wait", "cancel", "retry", "extend", "plot", "report", "tensorboard",
     }  # fmt: skip
     assert {path[1] for path in every_command() if path[:1] == ("models",) and path[1:]} == {
         "list", "versions", "show", "promote", "unalias", "export", "import", "delete",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from longshore.workers.process.devices import DeviceSlot
+from longshore.shared.devices import DeviceSlot
 from longshore.workers.process.settings import WorkerSettings
 from longshore.workers.process.supervisor import GOMP_SPIN_COUNT, MALLOC_SETTINGS, worker_environment
 
@@ -16,8 +16,9 @@ def slot() -> DeviceSlot:
 
 
 def test_a_worker_is_made_fast_and_told_its_threads() -> None:
-    found = worker_environment(slot(), SETTINGS, {"HOME": "/nowhere", "OMP_NUM_THREADS": "64"})
+    found = worker_environment(slot(), "cpu:0@here", SETTINGS, {"HOME": "/nowhere", "OMP_NUM_THREADS": "64"})
     assert found["HOME"] == "/nowhere"
+    assert found["LONGSHORE_WORKER_NAME"] == "cpu:0@here"
     assert found["OMP_NUM_THREADS"] == "2"
     assert found["GOMP_SPINCOUNT"] == GOMP_SPIN_COUNT
     assert {name: found[name] for name in MALLOC_SETTINGS} == MALLOC_SETTINGS
@@ -25,10 +26,10 @@ def test_a_worker_is_made_fast_and_told_its_threads() -> None:
 
 @pytest.mark.parametrize("name", [*MALLOC_SETTINGS, "GOMP_SPINCOUNT"])
 def test_what_is_set_where_it_is_started_stays(name: str) -> None:
-    assert worker_environment(slot(), SETTINGS, {name: "12345"})[name] == "12345"
+    assert worker_environment(slot(), "cpu:0@here", SETTINGS, {name: "12345"})[name] == "12345"
 
 
 def test_threads_that_are_told_how_to_wait_are_not_told_twice() -> None:
-    found = worker_environment(slot(), SETTINGS, {"OMP_WAIT_POLICY": "PASSIVE"})
+    found = worker_environment(slot(), "cpu:0@here", SETTINGS, {"OMP_WAIT_POLICY": "PASSIVE"})
     assert found["OMP_WAIT_POLICY"] == "PASSIVE"
     assert "GOMP_SPINCOUNT" not in found

@@ -22,7 +22,7 @@ DEFAULT_PROGRESS_TIMEOUT_S = 3600.0
 class WorkerSettings:
     """The settings of one worker process."""
 
-    #: Unique in the cluster: ``cpu:0@host``.
+    #: Unique in the cluster: ``cpu:0@host``; see :class:`~longshore.workers.process.names.WorkerNames`.
     name: str
     #: The device as torch names it: ``cpu``, or ``cuda:0`` for the first GPU it sees.
     device: str

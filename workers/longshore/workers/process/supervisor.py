@@ -6,7 +6,6 @@ import argparse
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,9 +15,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from longshore.broker.logs import configure_logging
+from longshore.shared.devices import DeviceSlot, detect_machine, parse_devices
 from longshore.shared.errors import LongshoreError
+from longshore.shared.ledger.database import Database
 from longshore.shared.settings import Process, load_settings
-from longshore.workers.process.devices import DeviceSlot, detect_machine, parse_devices
+from longshore.workers.process.names import WorkerNames
 from longshore.workers.process.parent_end import PARENT_VARIABLE
 from longshore.workers.process.settings import WorkerSettings
 from longshore.workers.process.watchdog.board import SUPERVISOR_BOARD_VARIABLE, Board
@@ -50,6 +51,8 @@ class WorkerProcess:
     """A device, and the worker that runs there now."""
 
     slot: DeviceSlot
+    #: See :class:`~longshore.workers.process.names.WorkerNames`.
+    name: str
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     restart_delay: float = MIN_RESTART_DELAY_S
@@ -64,10 +67,11 @@ class WorkerSupervisor:
     """Keeps a worker running on each of some devices.
 
     :param settings: of all workers; each gets a name and a device of its own.
+    :param names: gives the workers their names.
     """
 
-    def __init__(self, slots: tuple[DeviceSlot, ...], settings: WorkerSettings) -> None:
-        self._workers = [WorkerProcess(slot) for slot in slots]
+    def __init__(self, slots: tuple[DeviceSlot, ...], settings: WorkerSettings, names: WorkerNames) -> None:
+        self._workers = [WorkerProcess(slot, names.take(slot.name)) for slot in slots]
         self._settings = settings
         self._stopping = threading.Event()
         self._last_check = time.monotonic()
@@ -101,9 +105,7 @@ class WorkerSupervisor:
         elif (status := worker.process.poll()) is not None:
             if now - worker.started > SETTLED_AFTER_S:
                 worker.restart_delay = MIN_RESTART_DELAY_S
-            log.warning(
-                "%s ended with status %d; starting it again in %g s", worker.slot.name, status, worker.restart_delay
-            )
+            log.warning("%s ended with status %d; starting it again in %g s", worker.name, status, worker.restart_delay)
             worker.process, worker.next_start = None, now + worker.restart_delay
             worker.restart_delay = min(2 * worker.restart_delay, MAX_RESTART_DELAY_S)
 
@@ -114,7 +116,7 @@ class WorkerSupervisor:
         worker.silent_s = worker.silent_s + step if worker.board.pulse == worker.pulse else 0.0
         worker.pulse = worker.board.pulse
         if worker.silent_s > self._settings.stall_timeout:
-            log.warning("%s did not answer for %g s; killing it", worker.slot.name, self._settings.stall_timeout)
+            log.warning("%s did not answer for %g s; killing it", worker.name, self._settings.stall_timeout)
             with suppress(ProcessLookupError):
                 os.killpg(worker.process.pid, signal.SIGKILL)
 
@@ -125,11 +127,11 @@ class WorkerSupervisor:
         command = [sys.executable, "-m", "longshore.workers.process.main", "--queues", queues, "--slot", slot.name]
         command += ["--cores", ",".join(map(str, slot.cores))]
         environment = {
-            **worker_environment(slot, self._settings, os.environ),
+            **worker_environment(slot, worker.name, self._settings, os.environ),
             PARENT_VARIABLE: str(os.getpid()),
             SUPERVISOR_BOARD_VARIABLE: str(worker.board.path),
         }
-        log.info("starting %s on cores %s", slot.name, ",".join(map(str, slot.cores)))
+        log.info("starting %s on cores %s", worker.name, ",".join(map(str, slot.cores)))
         # A session of its own: only the supervisor gets a Ctrl-C of the terminal.
         return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
 
@@ -145,7 +147,7 @@ class WorkerSupervisor:
             try:
                 worker.process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                log.warning("%s did not stop in %g s; killing it", worker.slot.name, timeout_s)
+                log.warning("%s did not stop in %g s; killing it", worker.name, timeout_s)
                 os.killpg(worker.process.pid, signal.SIGKILL)
                 worker.process.wait()
         for worker in self._workers:
@@ -168,13 +170,15 @@ def reap_orphans(own: Collection[int]) -> None:
         os.waitpid(ended.si_pid, os.WNOHANG)
 
 
-def worker_environment(slot: DeviceSlot, settings: WorkerSettings, environ: Mapping[str, str]) -> dict[str, str]:
+def worker_environment(
+    slot: DeviceSlot, name: str, settings: WorkerSettings, environ: Mapping[str, str]
+) -> dict[str, str]:
     """The environment of a worker process: ``environ``, the settings of the worker, and variables that make it fast,
     unless ``environ`` sets them.
     """
     worker = replace(
         settings,
-        name=f"{slot.name}@{socket.gethostname()}",
+        name=name,
         device="cpu" if slot.cuda_index is None else "cuda:0",
         threads=slot.threads,
         devices=slot.devices,
@@ -193,11 +197,12 @@ def main() -> int:
     options = parser.parse_args()
     configure_logging()
     try:
-        load_settings(process=Process.SERVICES)  # report a cluster that is missing once, here, and not in every worker
+        cluster = load_settings(process=Process.SERVICES)  # reported once, here, and not in every worker
         settings = WorkerSettings.load()
         if options.grace is not None:
             settings = replace(settings, grace=options.grace)
-        supervisor = WorkerSupervisor(parse_devices(options.devices, detect_machine()), settings)
+        names = WorkerNames(Database(cluster.database_url).address)
+        supervisor = WorkerSupervisor(parse_devices(options.devices, detect_machine()), settings, names)
     except LongshoreError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

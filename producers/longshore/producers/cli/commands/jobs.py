@@ -28,7 +28,7 @@ several_jobs = click.argument("ids", nargs=-1, required=True, metavar="JOB...", 
 @shared_options
 @click.pass_context
 def jobs(context: click.Context) -> None:
-    """List, show, plot, wait for, cancel and retry jobs."""
+    """List, show, explain, plot, wait for, cancel and retry jobs."""
     if context.invoked_subcommand is None:
         raise click.UsageError(f"missing command, one of: {', '.join(jobs.commands)}", context)
 
@@ -112,6 +112,17 @@ def show(options: Options, job: str) -> None:
             from longshore.producers.cli.views.job_details import print_job_details
 
             print_job_details(handle, max_errors=MAX_ERRORS)
+
+
+@jobs.command()
+@click.argument("job", shell_complete=complete_job)
+@with_options
+def why(options: Options, job: str) -> None:
+    """Say why a job is in its state, what was tried, and what to do now."""
+    with connected(options) as client:
+        from longshore.producers.cli.views.why_view import print_why
+
+        print_why(options, client.job(job).why())
 
 
 @jobs.command()

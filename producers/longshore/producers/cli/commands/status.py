@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import click
 
 from longshore.producers.cli.connect import find_settings, open_ledger
 from longshore.producers.cli.options import Options, with_options
-from longshore.producers.cli.output import print_fields, print_json, print_table
+from longshore.producers.cli.output import clean, print_fields, print_json, print_table
 from longshore.producers.cli.table_layout import TableColumn
 from longshore.producers.cli.views.addresses import FLOWER_USER, address_fields
 from longshore.shared.errors import InvalidInput, LongshoreError, NoCluster
 from longshore.shared.settings import Settings, home_folder, load_settings
 
 if TYPE_CHECKING:
-    from longshore.broker.embedded.report import Status
-    from longshore.shared.ledger.records import WorkerRecord
-
-#: Silent workers that are printed, at most.
-MAX_SILENT_WORKERS = 5
+    from longshore.broker.embedded.report import ProcessStatus, Status
+    from longshore.producers.reporting.activity.devices import DeviceWork
 
 _GETTING_STARTED = """\
 No cluster is up in {home}.
@@ -70,20 +68,22 @@ def _print_status(options: Options, settings: Settings) -> None:
         print_fields(document)
         sys.stdout.write("\n")
         if services:
-            rows = [(service.name, service.pid, "alive" if service.alive else "dead") for service in services]
-            print_table((TableColumn("SERVICE", min_width=20), TableColumn("PID", 1), TableColumn("STATE")), rows)
-            sys.stdout.write("\n")
-    workers, counts = _query_ledger(settings)
+            _print_services(services)
+    from longshore.producers.cli.views import device_table
+
+    devices, counts, ids = _query_ledger(settings)
+    last_lines = device_table.last_lines(devices, None if home is None else home.home)
     if options.as_json:
         ready = home.ready if home else True
+        workers = [device_table.device_document(each, last_lines.get(each.worker.name)) for each in devices]
         print_json(
             {"running": True, "ready": ready, **document, "services": services, "workers": workers, "jobs": counts}
         )
         return
-    if workers:
-        _print_workers(workers)
-    else:
-        sys.stdout.write("no workers\n")
+    _print_workers(devices, ids, last_lines)
+    if home is not None and not any(each.worker.alive for each in devices) and not last_lines:
+        # A worker that has never been ready is not in the ledger.
+        _print_last_line("workers", device_table.last_line(home.home))
     sys.stdout.write("\n")
     if counts:
         print_table(("JOBS", "COUNT"), sorted(counts.items()))
@@ -91,26 +91,44 @@ def _print_status(options: Options, settings: Settings) -> None:
         sys.stdout.write("no jobs yet\n")
 
 
-def _print_workers(workers: Sequence[WorkerRecord]) -> None:
-    """Print the workers. Of the silent ones, only those last seen: on a cluster that scales there can be hundreds."""
-    silent = sorted((each for each in workers if not each.alive), key=lambda each: each.seen_at, reverse=True)
-    shown = {each.name for each in silent[:MAX_SILENT_WORKERS]}
-    print_table(
-        (TableColumn("WORKER", min_width=20), TableColumn("DEVICE", 2), TableColumn("QUEUE", 1), TableColumn("STATE")),
-        [
-            (each.name, each.device, each.queue, "alive" if each.alive else "silent")
-            for each in workers
-            if each.alive or each.name in shown
-        ],
-    )
-    if len(silent) > len(shown):
-        sys.stdout.write(f"and {len(silent) - len(shown)} more that are silent; they are listed for a day\n")
+def _print_workers(devices: Sequence[DeviceWork], ids: Mapping[UUID, str], last_lines: Mapping[str, str]) -> None:
+    """Print the workers and what they do. Of the silent ones, only those last seen."""
+    if not devices:
+        sys.stdout.write("no workers\n")
+        return
+    from longshore.producers.cli.views import device_table
+
+    shown = device_table.shown_devices(devices)
+    print_table(device_table.DEVICE_COLUMNS, [device_table.device_row(each, ids) for each in shown])
+    if (hidden := device_table.hidden_text(devices)) is not None:
+        sys.stdout.write(f"{hidden}\n")
+    for name in [each.worker.name for each in shown if each.worker.name in last_lines][:1]:
+        _print_last_line(name, last_lines[name])
 
 
-def _query_ledger(settings: Settings) -> tuple[list[WorkerRecord], dict[str, int]]:
-    """The workers, and the number of jobs by state."""
+def _print_services(services: Sequence[ProcessStatus]) -> None:
+    rows = [(service.name, service.pid, "alive" if service.alive else "dead") for service in services]
+    print_table((TableColumn("SERVICE", min_width=20), TableColumn("PID", 1), TableColumn("STATE")), rows)
+    for service in services:
+        if not service.alive:
+            _print_last_line(service.name, service.last_line)
+    sys.stdout.write("\n")
+
+
+def _print_last_line(name: str, line: str | None) -> None:
+    if line is not None:
+        sys.stdout.write(f"the log of {name} ends: {clean(line)}\n")
+
+
+def _query_ledger(settings: Settings) -> tuple[list[DeviceWork], dict[str, int], dict[UUID, str]]:
+    """The workers and what they do, the number of jobs by state, and on a terminal the short ids of jobs."""
+    from longshore.producers.cli.views.device_table import shortened
+    from longshore.producers.reporting.activity.devices import read_devices
+
     with open_ledger(settings) as ledger:
-        return ledger.workers.workers(), ledger.queries.count_jobs()
+        devices = read_devices(ledger)
+        ids = shortened(ledger, devices) if sys.stdout.isatty() else {}
+        return devices, ledger.queries.count_jobs(), ids
 
 
 def _print_password(options: Options, settings: Settings) -> None:

@@ -48,7 +48,7 @@ def print_job_details(job: Job, *, max_errors: int) -> None:
     :param max_errors: the number of errors to print at most.
     """
     record = job.record()
-    print_fields(summary(record))
+    print_fields(summary(record, None if record.state.final else job.why().reason))
     _print_chain(job)
     if record.spec.get("output") is not None:
         sys.stdout.write("\n")

@@ -76,8 +76,11 @@ def print_job(options: Options, record: JobRecord) -> None:
         print_fields(summary(record))
 
 
-def summary(record: JobRecord) -> dict[str, object]:
-    """The fields of a job for people."""
+def summary(record: JobRecord, why: str | None = None) -> dict[str, object]:
+    """The fields of a job for people.
+
+    :param why: the reason why it has not ended.
+    """
     progress = progress_of(record)
     total = "?" if record.rows_total is None else f"{record.rows_total:,}"
     failed = f", {record.rows_failed:,} failed" if record.rows_failed else ""
@@ -88,6 +91,7 @@ def summary(record: JobRecord) -> dict[str, object]:
         "kind": record.kind,
         "model": version_text(record.model, record.version),
         "state": record.state,
+        "why": why,
         "progress": f"{progress.done:,} of {total} {unit(record.kind)}{failed}",
         "speed": rate_text(progress.rate, record.kind),
         "time left": time_text(progress.remaining),

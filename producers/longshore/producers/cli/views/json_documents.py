@@ -59,6 +59,7 @@ def job_details_document(job: Job) -> dict[str, object]:
     chain = [each.record() for each in job.chain()]
     return {
         **job_document(record),
+        "why": job.why().reason,
         "chain": [{"id": each.id, "state": each.state, "after": each.depends_on} for each in chain],
         "shards": [shard_document(shard) for shard in job.shards()],
         "errors": job.errors(),

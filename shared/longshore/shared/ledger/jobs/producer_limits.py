@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from psycopg.errors import InsufficientPrivilege
+
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database
@@ -45,6 +47,16 @@ class ProducerLimits:
         """All limits, by name."""
         with self._database.connection() as conn:
             return [ProducerLimit(*row) for row in conn.execute(statements.limits.LIST_LIMITS)]
+
+    @repeat_read
+    def of(self, producer: str) -> ProducerLimit | None:
+        """The limit that holds for a producer; ``None`` if none does, or this user may not know."""
+        with self._database.connection() as conn:
+            try:
+                row = conn.execute(statements.limits.READ_LIMIT, {"producer": producer}).fetchone()
+            except InsufficientPrivilege:
+                return None
+        return None if row is None else ProducerLimit(producer, *row)
 
     def set(self, producer: str, max_jobs: int | None) -> None:
         """Limit the jobs of a producer. Those that it has stay.

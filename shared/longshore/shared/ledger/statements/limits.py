@@ -17,6 +17,16 @@ LIST_LIMITS: Final = """
             WHERE jobs.producer = producer_limits.producer AND state IN ('waiting', 'queued', 'running'))
     FROM producer_limits ORDER BY producer
 """
+#: The limit that holds for a producer, and how many jobs it has, counted up to the limit.
+READ_LIMIT: Final = """
+    SELECT max_jobs, (
+        SELECT count(*) FROM (
+            SELECT FROM jobs WHERE producer = %(producer)s AND state IN ('waiting', 'queued', 'running')
+            LIMIT producer_limits.max_jobs
+        ) AS counted
+    )
+    FROM producer_limits WHERE producer IN (%(producer)s, '*') ORDER BY producer = '*' LIMIT 1
+"""
 SET_LIMIT: Final = """
     INSERT INTO producer_limits (producer, max_jobs) VALUES (%(producer)s, %(max_jobs)s)
     ON CONFLICT (producer) DO UPDATE SET max_jobs = excluded.max_jobs

@@ -1,4 +1,4 @@
-"""Reading jobs, their shards, results, errors and metrics."""
+"""Reading jobs, their shards, results, errors and metrics, and what runs where."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ _JOB_COLUMNS: Final = """
     clock_timestamp() AS read_at
 """
 READ_JOB: Final = f"SELECT {_JOB_COLUMNS} FROM jobs WHERE id = %(job)s"
+READ_JOBS: Final = f"SELECT {_JOB_COLUMNS} FROM jobs WHERE id = ANY(%(jobs)b::uuid[]) ORDER BY id"
 #: What a list of jobs is filtered by, besides states. A training job has the version that it has made.
 _FILTERS: Final = """
     jobs.id >= %(first)s AND jobs.id < %(before)s
@@ -71,6 +72,102 @@ LIST_ROW_ERRORS: Final = """
 LIST_METRICS: Final = """
     SELECT DISTINCT ON (step, name) step, name, value, recorded_at FROM metrics
     WHERE job_id = %(job)s ORDER BY step, name, attempt DESC
+"""
+
+# What runs where, and what a job waits for. Each reads a bounded number of rows, however many shards are queued.
+
+#: The workers and the jobs whose shards they run. The index of running shards is as small as there are devices.
+LIST_RUNNING: Final = """
+    SELECT worker, job_id, min(index) AS shard, count(*) AS shards, bool_and(lease_until < now()) AS expired
+    FROM (
+        SELECT worker, job_id, index, lease_until FROM shards
+        WHERE state = 'running' AND worker IS NOT NULL ORDER BY lease_until DESC LIMIT %(limit)s
+    ) AS running
+    GROUP BY worker, job_id ORDER BY worker, job_id
+"""
+
+#: The first queued shard of a job, among some of its shards.
+NEXT_SHARD: Final = """
+    SELECT job_id, index, queue, priority, attempt, attempt_limit, published_at, not_before, waits_for, outages,
+           now() AS read_at
+    FROM (
+        SELECT * FROM shards WHERE job_id = %(job)s AND index >= %(first)s ORDER BY index LIMIT %(limit)s
+    ) AS some_shards
+    WHERE state = 'queued' ORDER BY index LIMIT 1
+"""
+
+#: How many shards and jobs go before a queued shard: those that are more urgent, or as urgent and published or
+#: submitted before it. Shards that were not published come after those that were. Each part stops at the limit before
+#: it drops any row.
+COUNT_AHEAD: Final = """
+    SELECT count(*) AS shards, count(DISTINCT job_id) AS jobs, row_security_active('shards') AS only_own
+    FROM ((
+        SELECT job_id FROM shards
+        WHERE state = 'queued' AND published_at IS NOT NULL AND queue = %(queue)s AND priority > %(priority)s
+        LIMIT %(limit)s
+    ) UNION ALL (
+        SELECT job_id FROM shards
+        WHERE state = 'queued' AND published_at IS NOT NULL AND queue = %(queue)s AND priority = %(priority)s
+          AND published_at < coalesce(%(published_at)s::timestamptz, 'infinity')
+        ORDER BY published_at LIMIT %(limit)s
+    ) UNION ALL (
+        SELECT job_id FROM (
+            SELECT job_id FROM shards
+            WHERE state = 'queued' AND published_at IS NOT NULL AND queue = %(queue)s AND priority = %(priority)s
+              AND published_at = %(published_at)s
+            LIMIT %(limit)s
+        ) AS published_together WHERE job_id < %(job)s
+    ) UNION ALL (
+        SELECT job_id FROM (
+            SELECT job_id, queue FROM shards
+            WHERE state = 'queued' AND published_at IS NULL AND priority > %(priority)s
+            ORDER BY priority DESC LIMIT %(limit)s
+        ) AS urgent WHERE queue = %(queue)s
+    ) UNION ALL (
+        SELECT job_id FROM (
+            SELECT job_id, queue FROM shards
+            WHERE state = 'queued' AND published_at IS NULL AND priority = %(priority)s
+              AND job_id < %(job)s AND %(published_at)s::timestamptz IS NULL
+            ORDER BY job_id LIMIT %(limit)s
+        ) AS earlier WHERE queue = %(queue)s
+    )) AS ahead WHERE job_id <> %(job)s
+"""
+
+#: The newest failed attempts at the first shards of a job.
+LIST_FAILURES: Final = """
+    SELECT first.index AS shard, (failure->>'attempt')::int AS attempt, failure->>'worker' AS worker,
+           failure->>'error' AS error, (failure->>'at')::timestamptz AS failed_at
+    FROM (SELECT index, errors FROM shards WHERE job_id = %(job)s ORDER BY index LIMIT %(looked_at)s) AS first
+    CROSS JOIN LATERAL jsonb_array_elements(first.errors) AS failure
+    ORDER BY failed_at DESC NULLS LAST, shard, attempt DESC LIMIT %(limit)s
+"""
+
+#: How many jobs have not ended, by state, each counted up to a limit.
+COUNT_OPEN_JOBS: Final = """
+    SELECT open.state, (
+        SELECT count(*) FROM (SELECT FROM jobs WHERE jobs.state = open.state LIMIT %(limit)s) AS counted
+    )
+    FROM unnest(ARRAY['running', 'queued', 'waiting']) AS open (state)
+"""
+
+#: The jobs with shards that workers take next: the most urgent and oldest first. Only the first shards of each queue
+#: and priority are looked at; those of one job can be more than that.
+LIST_NEXT: Final = """
+    SELECT job_id FROM (
+        SELECT first.job_id, priorities.priority, first.published_at
+        FROM unnest(%(queues)s::text[]) AS queues (queue) CROSS JOIN generate_series(0, 9) AS priorities (priority)
+        CROSS JOIN LATERAL (
+            SELECT job_id, published_at FROM shards
+            WHERE state = 'queued' AND shards.queue = queues.queue AND shards.priority = priorities.priority
+              AND published_at IS NOT NULL
+            ORDER BY published_at LIMIT %(looked_at)s
+        ) AS first
+        UNION ALL (
+            SELECT job_id, priority, NULL FROM shards WHERE state = 'queued' AND published_at IS NULL
+            ORDER BY priority DESC, job_id, index LIMIT %(looked_at)s
+        )
+    ) AS queued
+    GROUP BY job_id ORDER BY max(priority) DESC, min(published_at), job_id LIMIT %(limit)s
 """
 
 # ``longshore demo`` shows these to people; ``{job}`` is replaced by the id of a job.

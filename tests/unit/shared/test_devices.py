@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from longshore.shared.devices import DeviceSlot, Machine, detect_machine, parse_devices, visible_gpus
 from longshore.shared.errors import InvalidInput
-from longshore.workers.process.devices import DeviceSlot, Machine, detect_machine, parse_devices, visible_gpus
 
 EIGHT = Machine(cores=tuple(range(8)))
 TWO_GPUS = Machine(cores=tuple(range(8)), gpus=("2", "GPU-1f"))
@@ -124,5 +124,5 @@ def test_this_machine_has_the_cores_this_process_may_use() -> None:
 
 
 def test_looking_at_the_machine_imports_no_torch() -> None:
-    code = "import sys, longshore.workers.process.devices as it; it.detect_machine(); sys.exit('torch' in sys.modules)"
+    code = "import sys, longshore.shared.devices as it; it.detect_machine(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,1 @@
+"""What runs where, and why a job is in its state."""
