@@ -74,7 +74,7 @@ class AsyncJob:
         check_succeeded(await self.record())
         return self
 
-    def __await__(self) -> Generator[object, None, AsyncJob]:
+    def __await__(self) -> Generator[None, None, AsyncJob]:
         return self.wait().__await__()
 
     async def follow(self) -> AsyncIterator[Progress]:
