@@ -146,7 +146,12 @@ class Deployment:
 
     def await_services(self) -> None:
         """Wait until Redis and Postgres take commands."""
-        wait_until(self.services_answer, "the return of Redis and Postgres", timeout_s=120)
+        try:
+            wait_until(self.services_answer, "the return of Redis and Postgres", timeout_s=60)
+        except AssertionError:
+            # A Postgres that is told to stop while it recovers from a crash can come to do neither: end it.
+            send([self.service("postgres")], signal.SIGQUIT)
+            wait_until(self.services_answer, "the return of Redis and Postgres", timeout_s=60)
 
     def make_postgres_writable(self) -> None:
         """End what the fault ``Postgres read-only`` has done."""
