@@ -42,18 +42,19 @@ class Changes:
         :raises WaitTimeout: some have not ended after ``timeout`` seconds.
         :raises ServiceUnavailable: Postgres could not be reached for :data:`OUTAGE_TIMEOUT_S` seconds.
         """
+        if not jobs:
+            return
         loop = asyncio.get_running_loop()
         ends = {job: loop.create_future() for job in jobs}
         for job, end in ends.items():
             self._ends[job].add(end)
         self._look_at(set(ends))
         try:
-            async with asyncio.timeout(timeout):
-                for end in ends.values():
-                    await end
-        except TimeoutError:
-            left = sum(not end.done() for end in ends.values())
-            raise WaitTimeout(f"{left} jobs have not ended; they go on running") from None
+            done, left = await asyncio.wait(ends.values(), timeout=timeout, return_when=asyncio.FIRST_EXCEPTION)
+            for end in done:
+                end.result()
+            if left:
+                raise WaitTimeout(f"{len(left)} jobs have not ended; they go on running")
         finally:
             for job, end in ends.items():
                 end.cancel()
