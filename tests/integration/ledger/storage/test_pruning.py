@@ -239,14 +239,15 @@ def test_an_attempt_that_writes_elsewhere_neither_waits_nor_is_waited_for(own: L
     now = clock(own)
     old = done_at(own, now - 6 * WEEK)
     of = claim(own, submit_at(own, now, 2))
-    with own.database.own_connection() as conn, conn.transaction(), conn.cursor() as cursor:
-        with cursor.copy("COPY results FROM STDIN") as copy:
-            copy.write(lines(of))
+    with own.attempts.writing(of) as writer:
+        writer.results(lines(of))
         pruned = own.pruning.prune(30 * DAY)
         # To drop a partition takes everybody's leave; to empty it does not.
         assert of_weeks(now - 6 * WEEK) & set(pruned.emptied) == {f"results_{week_name(now - 6 * WEEK)}"}
         assert pruned_jobs(own) == {old}
         assert run_sql(own, "SELECT count(*) FROM results") == [(0,)]
+        writer.fence(2)
+        writer.finish()
     assert rows_of(own, of.job_id) == [0, 1]
     assert set(own.pruning.prune(30 * DAY).dropped) >= set(pruned.emptied)
     assert not of_weeks(now - 6 * WEEK) & partitions(own)
