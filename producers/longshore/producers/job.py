@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
@@ -23,6 +23,7 @@ from longshore.shared.vocabulary import JobKind, State
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from longshore.producers.logs import LogLine, LogSteps
     from longshore.producers.results import ResultRow
     from longshore.shared.specs.evaluate import Evaluation
 
@@ -244,6 +245,23 @@ class Job:
         ]
         rows = self._ledger.queries.row_errors(self.id, limit)
         return attempts + [JobError(message=message, row=row) for row, message in rows]
+
+    def logs(self, *, shard: int | None = None, attempt: int | None = None, follow: bool = False) -> Iterator[LogLine]:
+        """What the attempts of the job have logged and printed so far, ordered by shard and attempt.
+
+        Of each log at most 256 Ki characters are kept. Small jobs that run well, and pruned jobs, have none.
+
+        :param shard: only of this shard; ``None`` for all.
+        :param attempt: only of attempts with this number, from 1; ``None`` for all.
+        :param follow: go on with new lines until the job has ended, each about a second after it was written.
+        :raises InvalidInput: ``shard`` is below 0, or ``attempt`` below 1.
+        """
+        return iter(self._log_steps(shard, attempt, follow))
+
+    def _log_steps(self, shard: int | None, attempt: int | None, follow: bool) -> LogSteps:
+        from longshore.producers.logs import LogReader, LogSteps
+
+        return LogSteps(LogReader(self._ledger.logs, self.id, shard, attempt), self.record, follow=follow)
 
     def cancel(self) -> bool:
         """Cancel the job. Running shards stop within about a second and write nothing more.

@@ -48,6 +48,8 @@ USERS: Mapping[str, tuple[Role, ...]] = {
     "fence": (WORKER,),
     "installation": ALL,
     "limits": (OPERATOR, MONITOR),
+    "logs": (WORKER,),
+    "logs.LIST_PARTS": (PRODUCER, OPERATOR),
     "maintenance": (RELAY,),
     "models": (PRODUCER, OPERATOR, WORKER),
     "models.DELETE_VERSION": (OPERATOR,),
