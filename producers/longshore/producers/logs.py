@@ -89,7 +89,7 @@ class LogReader:
         if (left_out := part.start - self._stops.get(attempt, 0)) > 0:
             yield LogLine(*attempt, None, "", f"... {left_out:,} characters left out ...")
         self._stops[attempt] = part.start + len(part.text)
-        for line in part.text.splitlines():
+        for line in part.text.removesuffix("\n").split("\n"):
             moment, level, text = (*line.split(" ", 2), "", "")[:3]
             yield LogLine(*attempt, datetime.fromisoformat(moment), level, text)
 

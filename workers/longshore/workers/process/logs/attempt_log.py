@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ class AttemptLog:
 
     def __init__(self, attempt: AttemptId, *, quiet: bool) -> None:
         self.attempt = attempt
+        self._began_at = time.monotonic()
         self._quiet = quiet
         self._head: list[NewLogPart] = []
         self._tail: deque[NewLogPart] = deque()
@@ -35,6 +37,11 @@ class AttemptLog:
     def worth_writing(self) -> bool:
         """Whether it has something to say."""
         return not self._quiet
+
+    @property
+    def age(self) -> float:
+        """Seconds since the attempt began."""
+        return time.monotonic() - self._began_at
 
     def speak(self) -> None:
         """Keep the log, whatever it says."""
@@ -49,7 +56,7 @@ class AttemptLog:
         if not usual:
             self._quiet = False
         # A progress bar rewrites its line.
-        lines = [line.rpartition("\r")[2] for line in redact(text).replace("\x00", "").splitlines()]
+        lines = [line.rstrip("\r").rpartition("\r")[2] for line in redact(text).replace("\x00", "").split("\n")]
         with self._lock:
             for line in lines:
                 self._append(log_line(level, line))

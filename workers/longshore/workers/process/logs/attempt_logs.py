@@ -104,7 +104,7 @@ class AttemptLogs:
             try:
                 ended = self._ended.get(timeout=WRITE_INTERVAL_S)
             except queue.Empty:
-                if (current := self._current) is not None:
+                if (current := self._current) is not None and (current.worth_writing or current.age > WRITE_INTERVAL_S):
                     current.speak()
                     self._write(current)
                 continue

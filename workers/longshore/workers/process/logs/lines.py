@@ -47,7 +47,7 @@ class RunLines:
         seconds = time.monotonic() - self._began_at
         first = self._claims[0]
         what = f"done {first.token}" if len(self._claims) == 1 else f"done a batch of {len(self._claims)} shards"
-        amount = f"{rows:,} {self._unit} in " if rows else ""
+        amount = f"{rows:,} {self._unit.removesuffix('s') if rows == 1 else self._unit} in " if rows else ""
         rate = rows / seconds if seconds > 0 else 0.0
         speed = f", {f'{rate:,.0f}' if rate >= 10 else f'{rate:.2g}'} {self._unit}/s" if rows else ""
         numbers = {"seconds": round(seconds, 3), **({self._unit: rows} if rows else {})}
