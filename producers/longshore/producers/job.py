@@ -259,9 +259,9 @@ class Job:
         return iter(self._log_steps(shard, attempt, follow))
 
     def _log_steps(self, shard: int | None, attempt: int | None, follow: bool) -> LogSteps:
-        from longshore.producers.logs import LogReader, LogSteps
+        from longshore.producers.logs import JobLogReader, LogSteps
 
-        return LogSteps(LogReader(self._ledger.logs, self.id, shard, attempt), self.record, follow=follow)
+        return LogSteps(JobLogReader(self._ledger.logs, self.id, shard, attempt), self.record, follow=follow)
 
     def cancel(self) -> bool:
         """Cancel the job. Running shards stop within about a second and write nothing more.

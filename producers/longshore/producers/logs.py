@@ -41,7 +41,7 @@ class LogLine:
         return f"{self.time:%Y-%m-%dT%H:%M:%S}Z {self.level} {self.text}"
 
 
-class LogReader:
+class JobLogReader:
     """Reads the logs of one job, a page at a time.
 
     :param shard: read only that shard's; default: all.
@@ -101,7 +101,7 @@ class LogSteps:
     :param follow: the end is that of the job, and not that of the lines so far.
     """
 
-    def __init__(self, reader: LogReader, record: Callable[[], JobRecord], *, follow: bool) -> None:
+    def __init__(self, reader: JobLogReader, record: Callable[[], JobRecord], *, follow: bool) -> None:
         self._reader = reader
         self._record = record
         self._follow = follow

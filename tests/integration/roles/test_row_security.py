@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from longshore.producers.logs import LogReader
+from longshore.producers.logs import JobLogReader
 from longshore.shared.errors import InvalidInput, ServiceUnavailable, UnknownJob
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.migrate import migrate
@@ -128,8 +128,8 @@ def test_another_producer_sees_nothing_of_a_job(own: Ledger, other: Ledger, work
     assert other.queries.row_errors(job) == []
     assert other.queries.metrics(job) == []
     assert other.trials.of(job) == []
-    assert LogReader(other.logs, job, None, None).lines() == []
-    assert [line.text for line in LogReader(own.logs, job, None, None).lines()] == ["start"]
+    assert JobLogReader(other.logs, job, None, None).lines() == []
+    assert [line.text for line in JobLogReader(own.logs, job, None, None).lines()] == ["start"]
     assert other.chains.of(job) == [job], "only the id that was given"
     assert len(own.queries.shards(job)) == 2
     assert len(own.queries.few_results(job)) == 1
