@@ -42,7 +42,7 @@ def logs(options: Options, job: str, follow: bool, shard: int | None, attempt: i
             sys.stdout.write(f"{to_json(_document(line)) if options.as_json else _text(line, several)}\n")
             sys.stdout.flush()
         if not found:
-            note(_why_none(handle.record()))
+            note(_why_none(handle.record(), chosen=shard is not None or attempt is not None))
 
 
 def _text(line: LogLine, several: bool) -> str:
@@ -59,9 +59,11 @@ def _document(line: LogLine) -> dict[str, object]:
     }
 
 
-def _why_none(record: JobRecord) -> str:
+def _why_none(record: JobRecord, *, chosen: bool) -> str:
     if record.pruned_at is not None:
         return "no lines: the logs were pruned with the results"
     if not record.state.final:
         return f"no lines yet: the job is {record.state}; see `longshore jobs show {record.id}`"
+    if chosen:
+        return f"no lines of this shard or attempt; for all: longshore jobs logs {record.id}"
     return "no lines: small jobs that run well, alone or in a batch with others, keep no log"
