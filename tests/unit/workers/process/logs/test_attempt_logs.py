@@ -19,9 +19,24 @@ from tests.waiting import wait_until
 
 def new_claim() -> Claim:
     return Claim(
-        **{"job_id": uuid4(), "shard": 0, "attempt": 1, "attempt_limit": 3, "action": "train", "kind": "train"},
-        **{"start": 0, "stop": 1, "offset": None, "length": None, "spec": {}, "model": "m", "version": None},
-        **{"digest": None, "rows_per_shard": None, "max_attempts": 3, "producer": "tests", "queue": "cpu"},
+        job_id=uuid4(),
+        shard=0,
+        attempt=1,
+        attempt_limit=3,
+        action="train",
+        kind="train",
+        start=0,
+        stop=1,
+        offset=None,
+        length=None,
+        spec={},
+        model="m",
+        version=None,
+        digest=None,
+        rows_per_shard=None,
+        max_attempts=3,
+        producer="tests",
+        queue="cpu",
         priority=4,
     )
 
