@@ -120,6 +120,12 @@ def test_a_failed_attempt_has_its_traceback(client: Client) -> None:
     assert wait_for_line(job, "SystemExit: 9").level == "WARNING"
 
 
+def test_rows_with_errors_are_counted(client: Client) -> None:
+    job = client.infer("hostile", [{"x": 0.5}, {"x": float("nan")}, {"x": float("nan")}], max_row_errors=2)
+    job.wait(TIMEOUT_S)
+    assert wait_for_line(job, "rows with errors: 2; the first is row 1: ").level == "INFO"
+
+
 def test_small_jobs_that_run_well_keep_no_log(client: Client, cluster: Cluster) -> None:
     infer(client, 0.5).wait(TIMEOUT_S)  # the model is loaded
     jobs = client.submit_many([Infer("hostile", [{"x": 0.5}]) for _ in range(30)])

@@ -41,8 +41,7 @@ def run_inference(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None
         writer.notes(shard.notes)
         writer.metrics(claim.start, shard.metrics)
         writer.finish()
-    for note in shard.notes:
-        context.logs.say(note)
+    context.logs.say(*shard.notes, *errors.summary)
     shard.save_sizes()
 
 

@@ -64,8 +64,7 @@ def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
                 **({} if promotion is None else promotion.document()),
             }
         )
-    for text in trained.notes:
-        context.logs.say(text)
+    context.logs.say(*trained.notes)
     checkpoints.prune()
 
 

@@ -89,10 +89,11 @@ class AttemptLogs:
             usual = record.name == _USUAL and record.levelno <= logging.INFO
             current.add(record.levelname, text, usual=usual)
 
-    def say(self, text: str) -> None:
-        """Add a line to the log of the attempt that runs, and not to that of the worker."""
+    def say(self, *texts: str) -> None:
+        """Add lines to the log of the attempt that runs, and not to that of the worker."""
         if (current := self._current) is not None:
-            current.add("INFO", text)
+            for text in texts:
+                current.add("INFO", text)
 
     def _print(self, stream: str, line: str) -> None:
         if (current := self._current) is not None:
