@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from longshore.producers.aio.client import AsyncClient
     from longshore.producers.aio.job import AsyncJob
     from longshore.producers.client import Client
-    from longshore.producers.job import Job, JobError
+    from longshore.producers.job import Job
+    from longshore.producers.job_errors import JobError
     from longshore.producers.reporting.progress import Progress
     from longshore.producers.requests import CrossValidate, Evaluate, Infer, Train, Tune
     from longshore.producers.results import ResultRow
@@ -40,7 +41,7 @@ _MODULES = {
     "Evaluate": "requests",
     "Infer": "requests",
     "Job": "job",
-    "JobError": "job",
+    "JobError": "job_errors",
     "Progress": "reporting.progress",
     "ResultRow": "results",
     "Train": "requests",

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
 from uuid import UUID
 
+from longshore.producers.job_errors import JobError, check_succeeded
 from longshore.producers.reporting.progress import Progress, progress_of, unit
 from longshore.producers.then import Then
 from longshore.producers.waiting import wait_for
 from longshore.shared import forks
-from longshore.shared.errors import InvalidInput, JobFailed
+from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord, Ticket, TrialRecord
 from longshore.shared.notebook import html_table
@@ -23,23 +23,13 @@ from longshore.shared.vocabulary import JobKind, State
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from longshore.producers.logs import LogLine, LogSteps
     from longshore.producers.reporting.activity.why import Why
     from longshore.producers.results import ResultRow
     from longshore.shared.specs.evaluate import Evaluation
 
 #: The results of jobs with at most this many rows are read in one query; those of larger jobs are streamed.
 MAX_ROWS_PER_QUERY = 1024
-
-
-@dataclass(frozen=True)
-class JobError:
-    """An error of a row, or of an attempt at a shard."""
-
-    message: str
-    row: int | None = None
-    shard: int | None = None
-    attempt: int | None = None
-    worker: str | None = None
 
 
 class Job:
@@ -256,6 +246,23 @@ class Job:
         rows = self._ledger.queries.row_errors(self.id, limit)
         return attempts + [JobError(message=message, row=row) for row, message in rows]
 
+    def logs(self, *, shard: int | None = None, attempt: int | None = None, follow: bool = False) -> Iterator[LogLine]:
+        """What the attempts of the job have logged and printed so far, ordered by shard and attempt.
+
+        Of each log at most 256 Ki characters are kept. Small jobs that run well, and pruned jobs, have none.
+
+        :param shard: only of this shard; ``None`` for all.
+        :param attempt: only of attempts with this number, from 1; ``None`` for all.
+        :param follow: go on with new lines until the job has ended, each about a second after it was written.
+        :raises InvalidInput: ``shard`` is below 0, or ``attempt`` below 1.
+        """
+        return iter(self._log_steps(shard, attempt, follow))
+
+    def _log_steps(self, shard: int | None, attempt: int | None, follow: bool) -> LogSteps:
+        from longshore.producers.logs import JobLogReader, LogSteps
+
+        return LogSteps(JobLogReader(self._ledger.logs, self.id, shard, attempt), self.record, follow=follow)
+
     def cancel(self) -> bool:
         """Cancel the job. Running shards stop within about a second and write nothing more.
 
@@ -331,12 +338,3 @@ class Job:
             "notes": " ".join(record.notes) or None,
         }
         return html_table(f"{record.kind} {record.model}", rows)
-
-
-def check_succeeded(record: JobRecord) -> None:
-    """Check how a job has ended.
-
-    :raises JobFailed: it failed or was cancelled.
-    """
-    if record.state is not State.SUCCEEDED:
-        raise JobFailed(f"job {record.id} {record.state}: {record.error or 'no reason recorded'}")

@@ -7,7 +7,7 @@ imports nothing but the standard library; the command line reads it to show a he
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 
 class State(StrEnum):
@@ -68,6 +68,9 @@ class RuntimeName(StrEnum):
     HUGGINGFACE = "huggingface"
 
 
+#: The form of the lines that processes log.
+LogFormat: TypeAlias = Literal["text", "json"]
+LOG_FORMATS: Final = get_args(LogFormat)
 #: Which workers run a job.
 Device: TypeAlias = Literal["auto", "cpu", "gpu"]
 #: The format of an input file or folder.

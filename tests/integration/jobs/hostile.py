@@ -30,6 +30,8 @@ class Deed(IntEnum):
     CALL_EXIT = 1007
     #: :data:`SLOW_S` for each batch.
     SLOW = 1008
+    #: More lines than a log keeps, and a password among them.
+    PRINT = 1009
 
 
 SOURCE = """
@@ -76,6 +78,11 @@ class Hostile(nn.Module):
             sys.exit(9)
         elif deed == 1008:
             time.sleep(SLOW_S)
+        elif deed == 1009:
+            print("the first line, from postgresql://user:hunter2@host/name")
+            for number in range(20_000):
+                print(f"line {number} of many that say nothing new")
+            print("the last line", file=sys.stderr)
         return self.layer(rows)
 
 

@@ -48,6 +48,7 @@ USERS: Mapping[str, tuple[Role, ...]] = {
     "fence": (WORKER,),
     "installation": ALL,
     "limits": (OPERATOR, MONITOR),
+    "attempts.LIST_LOG_PARTS": (PRODUCER, OPERATOR),
     "maintenance": (RELAY,),
     "models": (PRODUCER, OPERATOR, WORKER),
     "models.DELETE_VERSION": (OPERATOR,),

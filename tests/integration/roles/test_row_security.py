@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from longshore.producers.logs import JobLogReader
 from longshore.shared.errors import InvalidInput, ServiceUnavailable, UnknownJob
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.migrate import migrate
@@ -15,6 +16,7 @@ from longshore.shared.ledger.models.registry import NewVersion
 from longshore.shared.ledger.records import NewInput
 from longshore.shared.ledger.roles.install import Login, install_roles
 from longshore.shared.ledger.roles.rights import Role
+from longshore.shared.ledger.shards.logs import NewLogPart
 from longshore.shared.references import ModelReference
 from longshore.shared.settings import Settings
 from longshore.shared.vocabulary import State
@@ -109,7 +111,9 @@ def test_a_job_under_another_name_is_refused(own: Ledger, rows: tuple[int, ...])
 
 def running_job(own: Ledger, worker: Ledger) -> UUID:
     job = own.submissions.submit([new_job(2, 1, producer=OWN)])[0]
-    commit(worker, claim(worker, job, 0), {1: "bad"})
+    first = claim(worker, job, 0)
+    worker.logs.add(first, [NewLogPart(0, "2026-01-01T00:00:00.000Z INFO start\n")])
+    commit(worker, first, {1: "bad"})
     return job
 
 
@@ -125,6 +129,8 @@ def test_another_producer_sees_nothing_of_a_job(own: Ledger, other: Ledger, work
     assert other.queries.row_errors(job) == []
     assert other.queries.metrics(job) == []
     assert other.trials.of(job) == []
+    assert JobLogReader(other.logs, job, None, None).lines() == []
+    assert [line.text for line in JobLogReader(own.logs, job, None, None).lines()] == ["start"]
     assert other.chains.of(job) == [job], "only the id that was given"
     assert other.activity.running() == []
     assert other.activity.next_shard(job, 0) is None

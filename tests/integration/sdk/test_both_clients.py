@@ -15,7 +15,7 @@ from longshore.shared.vocabulary import State
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.sdk.blocking import Blocking, Loop
-from tests.waiting import TIMEOUT_S
+from tests.waiting import TIMEOUT_S, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +50,15 @@ def test_a_training_makes_a_version(client: Client, trained: Job) -> None:
     assert {metric.step for metric in trained.metrics()} == {1, 2}
     assert client.models.get("digits").job_id == trained.id
     assert "digits" in [model.name for model in client.models.list()]
+
+
+def test_a_training_has_a_log(trained: Job) -> None:
+    wait_until(lambda: any("done " in line.text for line in trained.logs()), "the last line of the log")
+    texts = [line.text for line in trained.logs(shard=0, attempt=1)]
+    assert texts == [line.text for line in trained.logs(follow=True)]
+    assert len([text for text in texts if text.startswith("epoch ")]) == 2
+    with pytest.raises(InvalidInput, match="attempt"):
+        list(trained.logs(attempt=0))
 
 
 def test_rows_in_memory_have_results(client: Client, trained: Job) -> None:

@@ -18,6 +18,7 @@ from longshore.workers.inputs.reading import Inputs
 from longshore.workers.models.batch_size_cache import BatchSizeCache
 from longshore.workers.models.cache import ModelCache
 from longshore.workers.process.draining import Draining
+from longshore.workers.process.logs.attempt_logs import AttemptLogs
 from longshore.workers.process.progress_reporter import ProgressEvents
 from longshore.workers.process.settings import WorkerSettings
 from longshore.workers.process.watchdog.show import Shown
@@ -46,5 +47,7 @@ class WorkerContext:
     #: Coalesces the messages of small shards.
     coalescer: Coalescer
     progress_events: ProgressEvents
+    #: Writes what attempts say to the ledger.
+    logs: AttemptLogs
     #: What the worker's parent sees.
     shown: Shown

@@ -27,6 +27,7 @@ from longshore.workers.context import WorkerContext
 from longshore.workers.handlers import HANDLERS
 from longshore.workers.process.draining import HandBack
 from longshore.workers.process.heartbeat import Heartbeat, ShardTimedOut
+from longshore.workers.process.logs.lines import RunLines
 from longshore.workers.process.progress_reporter import ProgressReporter
 
 log = logging.getLogger(__name__)
@@ -87,6 +88,7 @@ def run_together(context: WorkerContext, claims: Sequence[Claim], task: str) -> 
     """
     beat = _heartbeat(context, claims)
     beat.start()
+    lines = RunLines(log, claims, context.worker)
     beat.begin_run()
     try:
         context.inputs.fetch(claims)
@@ -111,15 +113,15 @@ def run_together(context: WorkerContext, claims: Sequence[Claim], task: str) -> 
         context.shown.ended(claims)
     else:
         context.shown.committing(claims)
-        context.committer.submit(partial(_commit_together, context, computed, beat))
+        context.committer.submit(partial(_commit_together, context, computed, beat, lines))
 
 
-def _commit_together(context: WorkerContext, computed: ComputedBatch, beat: Heartbeat) -> None:
+def _commit_together(context: WorkerContext, computed: ComputedBatch, beat: Heartbeat, lines: RunLines) -> None:
     """Never raises: nothing would catch an error in this thread."""
     claims = computed.claims
     try:
         commit_batch(context.ledger, computed)
-        log.info("committed a batch of %d shards", len(claims))
+        lines.done(sum(computed.counts))
     except Exception as error:  # as above; a shard that was tried before runs alone
         log.warning("a batch of %d shards was not committed: %s; they run again", len(claims), describe(error))
         _release_all(context, claims)
@@ -154,11 +156,18 @@ def _heartbeat(context: WorkerContext, claims: Sequence[Claim]) -> Heartbeat:
 
 def _run(context: WorkerContext, claim: Claim, beat: Heartbeat, task: str) -> bool:
     """Returns whether the attempt was committed."""
+    with context.logs.of(claim):
+        return _run_logged(context, claim, beat, task)
+
+
+def _run_logged(context: WorkerContext, claim: Claim, beat: Heartbeat, task: str) -> bool:
+    # Before the run begins: it is not among the last words of a process that breaks off.
+    lines = RunLines(log, [claim], context.worker)
     beat.begin_run()
     try:
         with beat, ProgressReporter(partial(context.progress_events.send, task), claim, beat):
             HANDLERS[Action(claim.action)](context, claim, beat)
-        log.info("done %s", claim.token)
+        lines.done(beat.rows)
     except AttemptLost as error:
         log.info("stopped: %s", error)
     except HandBack:

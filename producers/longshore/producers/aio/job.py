@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
@@ -9,7 +10,9 @@ from uuid import UUID
 
 from longshore.producers.aio.changes import Changes
 from longshore.producers.aio.threads import Threads
-from longshore.producers.job import Job, JobError, check_succeeded
+from longshore.producers.job import Job
+from longshore.producers.job_errors import JobError, check_succeeded
+from longshore.producers.logs import POLL_INTERVAL_S, LogLine
 from longshore.producers.reporting.progress import Progress, progress_of
 from longshore.producers.results import ResultRow
 from longshore.producers.then import Then
@@ -122,6 +125,17 @@ class AsyncJob:
     async def errors(self, limit: int = 1000) -> list[JobError]:
         """See :meth:`Job.errors`."""
         return await self._threads.call(self._job.errors, limit)
+
+    async def logs(
+        self, *, shard: int | None = None, attempt: int | None = None, follow: bool = False
+    ) -> AsyncIterator[LogLine]:
+        """See :meth:`Job.logs`."""
+        steps = self._job._log_steps(shard, attempt, follow)
+        while (lines := await self._threads.call(steps.next)) is not None:
+            for line in lines:
+                yield line
+            if not lines:
+                await asyncio.sleep(POLL_INTERVAL_S)
 
     async def plot(self, path: str | Path) -> Path:
         """See :meth:`Job.plot`."""

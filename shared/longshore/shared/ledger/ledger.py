@@ -20,6 +20,7 @@ from longshore.shared.ledger.retention.partitions import Partitions
 from longshore.shared.ledger.retention.pruning import Pruning
 from longshore.shared.ledger.shards.attempts import Attempts
 from longshore.shared.ledger.shards.checkpoints import Checkpoints
+from longshore.shared.ledger.shards.logs import Logs
 from longshore.shared.ledger.workers import Workers
 
 
@@ -44,6 +45,7 @@ class Ledger:
         self.models = Models(self.database)
         self.attempts = Attempts(self.database)
         self.maintenance = Maintenance(self.database)
+        self.logs = Logs(self.database)
         self.checkpoints = Checkpoints(self.database)
         self.trials = Trials(self.database)
         self.partitions = Partitions(self.database)

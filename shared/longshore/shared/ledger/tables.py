@@ -13,6 +13,7 @@ job_dependencies
                 the job that another depends on; the other runs on the version that it has used or made
 workers         the workers, and when each last reported that it is running
 checkpoints     from which a training can be resumed; the bytes are in the store
+attempt_logs    what attempts have said while they ran, in parts of some lines
 trials          trials of a search and folds of a cross-validation, one for each shard
 batch_sizes     the fastest batch sizes that workers have measured
 producer_limits how many jobs a producer may have that have not ended
@@ -237,6 +238,19 @@ metrics = Table(
     Column("name", Text, primary_key=True),
     Column("value", Double, nullable=False),
     _moment("recorded_at", required=True),
+)
+
+attempt_logs = Table(
+    "attempt_logs",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    # Characters of the log before this part. Where a part does not begin at the end of another, lines were left out.
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    # Whole lines.
+    Column("text", Text, nullable=False),
+    _moment("written_at", required=True),
 )
 
 checkpoints = Table(

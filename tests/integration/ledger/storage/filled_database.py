@@ -50,6 +50,9 @@ _FILL = (
     """INSERT INTO checkpoints (job_id, step, attempt, epoch, blob, size_bytes)
        SELECT job_id(0, 20 * job), step, 1, 1, 'sha256:' || md5(job::text || step), 1
        FROM generate_series(1, %(jobs)s) AS job, generate_series(1, 10) AS step""",
+    """INSERT INTO attempt_logs (job_id, shard, attempt, start, text)
+       SELECT job_id(0, 20 * job), shard, 1, 100 * part, repeat('x', 99) || chr(10)
+       FROM generate_series(1, %(jobs)s) AS job, generate_series(0, 4) AS shard, generate_series(0, 4) AS part""",
     """INSERT INTO trials (job_id, number, state, worker, parameters, value)
        SELECT job_id(0, job), number, 'complete', 'cpu:0@host', '{}', 0.5
        FROM generate_series(1, %(jobs)s) AS job, generate_series(0, 9) AS number""",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import ModuleType
 from typing import TypeAlias, cast
 from uuid import uuid4
@@ -35,6 +36,7 @@ MAX_ROWS, MAX_PAGES = 400, 1500
 LEASE = {"worker": "cpu:0@tests", "lease": 60.0}
 CLAIM = {**LEASE, "max_shards": 512, "max_rows": 1024}
 ATTEMPT = {"job": IDS.running, "shard": 0, "attempt": 1}
+LOG = {"job": IDS.ended_training, "shard": 0, "attempt": 1}
 RANGE = {"start": 0, "stop": ROWS_PER_JOB}
 ALIAS = {"model": "model7", "alias": "production", "version": 3, "by": "tests"}
 TRIAL = {"job": IDS.ended, "shard": 3, "number": 3}
@@ -107,6 +109,13 @@ HOT: dict[str, Mapping[str, object]] = {
     "checkpoints.PRUNE_CHECKPOINTS": {"job": IDS.ended_training, "keep": 1},
     "checkpoints.REWIND_METRICS": {"job": IDS.ended_training, "step": 5, "epochs": 5},
     "fence.CHECK_FENCE": ATTEMPT,
+    "attempts.ADD_LOG_PARTS": {**LOG, "starts": [0], "texts": ["a line\n"]},
+    "attempts.DELETE_LOG_PARTS": {**LOG, "first": 65536, "last": 100000},
+    "attempts.ADD_LOG_END": {**LOG, "text": "a line\n"},
+    "attempts.LIST_LOG_PARTS": {
+        **{"job": IDS.ended_training, "shard": None, "attempt": None, "since": datetime(2026, 1, 1, tzinfo=UTC)},
+        **{"after_shard": -1, "after_attempt": -1, "after_start": -1, "limit": 64},
+    },
     "maintenance.PAST_DEADLINE": {},
     "maintenance.UNPUBLISHED": {"grace": 5.0, "limit": 5000},
     "maintenance.NEXT_DUE": {},

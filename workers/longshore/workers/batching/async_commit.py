@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+#: What the name of the thread that commits begins with.
+COMMIT_THREAD = "commit"
+
 
 class AsyncCommitter:
     """At most one commit at a time, in a thread of its own."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, "commit")
+        self._thread = ThreadPoolExecutor(1, COMMIT_THREAD)
         self._last: Future[None] | None = None
 
     def submit(self, commit: Callable[[], None]) -> None:

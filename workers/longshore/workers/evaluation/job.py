@@ -53,6 +53,7 @@ def run_evaluation(context: WorkerContext, claim: Claim, beat: Heartbeat) -> Non
         writer.fence(measured.rows)
         writer.row_errors(run.errors)
         writer.notes([*run.notes, *measured.notes])
+        context.logs.say(*run.notes, *measured.notes)
         writer.finish(outcome, rows_total=measured.rows + len(run.errors))
 
 

@@ -79,6 +79,7 @@ def _compute(context: WorkerContext, claim: Claim, spec: InferSpec, beat: Heartb
         if not committed:
             sink.discard()
         raise
+    context.logs.say(*shard.notes, *errors.summary)
     shard.save_sizes()
     return output_file
 

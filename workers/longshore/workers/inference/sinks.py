@@ -84,6 +84,14 @@ class ErrorSink:
     def __init__(self) -> None:
         self.errors: dict[int, str] = {}
 
+    @property
+    def summary(self) -> list[str]:
+        """A line for the log of the attempt; none if there are no errors."""
+        if not self.errors:
+            return []
+        first = min(self.errors)
+        return [f"rows with errors: {len(self.errors):,}; the first is row {first}: {self.errors[first]}"]
+
     def take(self, window: ComputedWindow) -> None:
         """Keep the window's errors."""
         self.errors |= {int(window.rows[index]): reason for index, reason in window.errors.items()}

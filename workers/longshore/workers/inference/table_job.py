@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 
@@ -15,6 +16,8 @@ from longshore.workers.inference.sinks import ComputedWindow, ErrorSink, Sink, T
 from longshore.workers.inputs.shard_reader import Window
 from longshore.workers.pipeline import BackgroundWriter, Prefetcher
 from longshore.workers.process.heartbeat import Heartbeat
+
+log = logging.getLogger(__name__)
 
 #: A worker prefetches the next shard when the current one is read and has this many seconds of computing left. The
 #: longer it holds a prefetched shard, the longer no other worker can run it.
@@ -38,6 +41,7 @@ def run_inference(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None
         writer.notes(shard.notes)
         writer.metrics(claim.start, shard.metrics)
         writer.finish()
+    context.logs.say(*shard.notes, *errors.summary)
     shard.save_sizes()
 
 
@@ -76,6 +80,8 @@ class Shard:
 
     def save_sizes(self) -> None:
         """Save the learned batch sizes for later shards."""
+        for length, size in self._sizes.learned.items():
+            log.info("batch size %d is the fastest%s", size.rows, f" for rows of length {length}" if length else "")
         self._context.batch_sizes.save(self._claim, self._spec, self._sizes)
 
     def _step(self, rows: int) -> None:

@@ -21,6 +21,7 @@ from longshore.workers.inputs.reading import Inputs
 from longshore.workers.models.batch_size_cache import BatchSizeCache
 from longshore.workers.models.cache import ModelCache, ModelKey
 from longshore.workers.process.draining import Draining
+from longshore.workers.process.logs.attempt_logs import AttemptLogs
 from longshore.workers.process.progress_reporter import ProgressEvents
 from longshore.workers.process.settings import WorkerSettings
 from longshore.workers.process.watchdog.show import Shown
@@ -69,13 +70,15 @@ def assemble_context(
         publish=publish,
         coalescer=coalescer,
         progress_events=progress_events,
+        logs=AttemptLogs(ledger, shown),
         shown=shown,
     )
 
 
 def close_context(context: WorkerContext) -> None:
-    """Commit what is computed, then close the connections."""
+    """Commit what is computed and write the last log, then close the connections."""
     context.committer.close()
+    context.logs.close()
     context.ledger.close()
 
 

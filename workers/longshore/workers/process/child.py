@@ -42,5 +42,6 @@ def start_child(shown: Shown) -> WorkerContext:
     events = ProgressEvents(app, worker.name)
     context = assemble_context(settings, worker, publish_planned, Coalescer(app, settings), events, shown)
     context.draining.listen()
+    context.logs.install()
     freeze_heap()
     return context

@@ -64,6 +64,7 @@ def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
                 **({} if promotion is None else promotion.document()),
             }
         )
+    context.logs.say(*trained.notes)
     checkpoints.prune()
 
 
@@ -79,6 +80,7 @@ def _train(
     def report(epoch: int, metrics: dict[str, float]) -> None:
         context.ledger.attempts.record_metrics(claim, epoch, metrics)
         progress(epoch)
+        context.logs.say(f"epoch {epoch}: {', '.join(f'{name} {value:.4g}' for name, value in metrics.items())}")
 
     def report_step(step: int, metrics: dict[str, float]) -> None:
         context.ledger.attempts.record_metrics(claim, step, metrics)

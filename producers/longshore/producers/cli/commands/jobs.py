@@ -6,6 +6,7 @@ from typing import Literal
 
 import click
 
+from longshore.producers.cli.commands.job_logs import logs
 from longshore.producers.cli.commands.training_reports import plot, report, tensorboard
 from longshore.producers.cli.completion import complete_job, complete_version
 from longshore.producers.cli.connect import connected, find_settings, open_ledger
@@ -193,5 +194,5 @@ def extend(options: Options, job: str, epochs: int, wait: bool) -> None:
         print_submitted(options, client.job(job).extend(epochs), wait)
 
 
-for command in (plot, report, tensorboard):
+for command in (logs, plot, report, tensorboard):
     jobs.add_command(command)

@@ -17,6 +17,13 @@ from longshore.producers.cli.connect import find_settings
 from longshore.producers.cli.options import Options, with_options
 from longshore.shared.errors import InvalidInput
 from longshore.shared.settings import Process
+from longshore.shared.vocabulary import LOG_FORMATS
+
+_log_format = click.option(
+    "--log-format",
+    type=click.Choice(LOG_FORMATS),
+    help="text, or json for one JSON object per line. Default: LONGSHORE_LOG_FORMAT, or text.",
+)
 
 
 @click.command()
@@ -35,21 +42,25 @@ from longshore.shared.settings import Process
     help="Seconds that a worker has after SIGTERM to hand back its shard before its computation is ended; the shard is "
     "handed back then, too. Default: LONGSHORE_GRACE, or 30.",
 )
+@_log_format
 @with_options
-def worker(options: Options, devices: str, grace: float | None) -> None:
+def worker(options: Options, devices: str, grace: float | None, log_format: str | None) -> None:
     """Run one worker per device of this machine until Ctrl-C or SIGTERM."""
     _require("torch", "worker")
     more = () if grace is None else ("--grace", str(grace))
+    _set_log_format(log_format)
     _exec_module(options, "longshore.workers.process.supervisor", "--devices", devices, *more, process=Process.SERVICES)
 
 
 @click.command()
+@_log_format
 @with_options
-def relay(options: Options) -> None:
+def relay(options: Options, log_format: str | None) -> None:
     """Publish waiting jobs, republish lost ones, and fail overdue ones.
 
     Several relays can run at the same time; one of them leads.
     """
+    _set_log_format(log_format)
     _exec_module(options, "longshore.broker.relay", process=Process.SERVICES)
 
 
@@ -128,6 +139,11 @@ def _exec_module(options: Options, module: str, *arguments: str, process: Proces
     sys.stdout.flush()
     # -P: files in the current folder must not shadow packages.
     os.execve(sys.executable, [sys.executable, "-P", "-m", module, *arguments], environ)
+
+
+def _set_log_format(log_format: str | None) -> None:
+    if log_format is not None:
+        os.environ["LONGSHORE_LOG_FORMAT"] = log_format
 
 
 def _require(package: str, extra: str) -> None:

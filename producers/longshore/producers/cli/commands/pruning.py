@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Only print what would be removed.")
 @with_options
 def prune(options: Options, older_than: str, dry_run: bool) -> None:
-    """Remove the results, row errors and inline rows of old jobs. The jobs themselves stay."""
+    """Remove the results, row errors, logs and inline rows of old jobs. The jobs themselves stay."""
     with connected(options) as client:
         pruned = client.prune(older_than, dry_run=dry_run)
     if options.as_json:

@@ -42,7 +42,7 @@ class Pruned:
     dry_run: bool
     #: Jobs that were submitted before this moment were considered.
     cut: datetime
-    #: The number of jobs whose results, row errors and inline rows were removed.
+    #: The number of jobs whose results, row errors, logs and inline rows were removed.
     jobs: int = 0
     #: Partitions that were dropped.
     dropped: Sequence[str] = ()
@@ -118,6 +118,7 @@ class OldResults:
                     statements.partitions.EMPTY_PARTITION if table in names else statements.retention.DELETE_WEEK
                 )
                 self._conn.execute(_named(statement, names.get(table, table)), self._values(span))
+            self._conn.execute(statements.retention.DELETE_LOGS_OF_WEEK, self._values(span))
         return 0 if unfinished else marked
 
     def _drop(self, table: str, name: str) -> bool:
@@ -140,6 +141,7 @@ class OldResults:
             jobs = [row[0] for row in self._conn.execute(statements.retention.MARK_JOBS_PRUNED, self._values())]
             for table in TABLES:
                 self._conn.execute(_named(statements.retention.DELETE_JOBS, table), {"jobs": jobs})
+            self._conn.execute(statements.retention.DELETE_LOGS, {"jobs": jobs})
         return len(jobs)
 
     def _remove_inputs(self) -> list[tuple[str | None]]:

@@ -40,7 +40,7 @@ class Policy:
 #: The tables with policies.
 TABLES: Final = (
     *("jobs", "shards", "job_dependencies", "results", "row_errors", "metrics", "checkpoints", "trials"),
-    *("model_versions", "model_aliases"),
+    *("attempt_logs", "model_versions", "model_aliases"),
 )
 _DEPENDENCY: Final = f"{_of_own_job('job_dependencies')} AND {_of_own_job('job_dependencies', 'depends_on')}"
 
@@ -55,7 +55,7 @@ PRODUCER_POLICIES: Final = (
     Policy("job_dependencies", "INSERT", Role.PRODUCER, _DEPENDENCY),
     *(
         Policy(table, "SELECT", Role.PRODUCER, _of_own_job(table))
-        for table in ("results", "row_errors", "metrics", "checkpoints", "trials")
+        for table in ("results", "row_errors", "metrics", "checkpoints", "trials", "attempt_logs")
     ),
     Policy("model_versions", "SELECT", Role.PRODUCER, "true"),
     # Only a worker can say that a job has made a version.

@@ -91,10 +91,12 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         "metrics": _READ,
         "checkpoints": _READ,
         "trials": _READ,
+        "attempt_logs": _READ,
     },
     Role.OPERATOR: {
         "jobs": ("UPDATE (pruned_at)",),
         "inputs": ("SELECT", "DELETE"),
+        "attempt_logs": ("DELETE",),
         "model_versions": ("DELETE",),
         # Only the owner sets a limit.
         "producer_limits": _READ,
@@ -118,6 +120,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         "row_errors": ("SELECT", "INSERT", "DELETE"),
         "metrics": ("SELECT", "INSERT", "DELETE"),
         "checkpoints": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+        "attempt_logs": ("SELECT", "INSERT", "DELETE"),
         "trials": ("SELECT", "INSERT", "UPDATE"),
         "workers": ("SELECT", "INSERT", "UPDATE", "DELETE"),
         "batch_sizes": ("SELECT", "INSERT", "UPDATE"),

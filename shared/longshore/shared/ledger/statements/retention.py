@@ -33,6 +33,12 @@ DELETE_WEEK: Final = """
     WHERE job_id >= %(lower)s AND job_id < %(upper)s AND jobs.id = job_id AND jobs.pruned_at IS NOT NULL
 """
 DELETE_JOBS: Final = "DELETE FROM {name} WHERE job_id = ANY(%(jobs)s)"
+#: The logs of attempts, which are in no partition.
+DELETE_LOGS_OF_WEEK: Final = """
+    DELETE FROM attempt_logs USING jobs
+    WHERE job_id >= %(lower)s AND job_id < %(upper)s AND jobs.id = job_id AND jobs.pruned_at IS NOT NULL
+"""
+DELETE_LOGS: Final = "DELETE FROM attempt_logs WHERE job_id = ANY(%(jobs)s)"
 
 #: Blocks of inline rows, wherever in a spec they are named. A block is committed together with the jobs that use it.
 _USED: Final = (

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 from longshore.shared.ledger.records import Claim
@@ -84,6 +85,10 @@ class Shown:
                 self._attempts.pop(id(claim), None)
             self._write()
 
+    def line(self, text: str) -> None:
+        """A line that was printed and not logged."""
+        self._lines.add(text)
+
     def _set(self, claims: Iterable[Claim], state: AttemptState) -> None:
         with self._lock:
             for claim in claims:
@@ -125,9 +130,14 @@ class _LastLines(logging.Handler):
         self._kept.clear()
         self._board.set_log("")
 
+    def add(self, text: str) -> None:
+        """Keep one more line."""
+        with self.lock or nullcontext():
+            self._kept.append(text[:MAX_LINE_CHARS])
+            self._board.set_log("\n".join(self._kept))
+
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._kept.append(record.getMessage()[:MAX_LINE_CHARS])
-            self._board.set_log("\n".join(self._kept))
+            self.add(record.getMessage())
         except Exception:
             self.handleError(record)

@@ -19,6 +19,7 @@ from billiard.process import BaseProcess
 
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
+from longshore.workers.process.logs.attempt_log import log_line
 from longshore.workers.process.parent_end import parent_has_ended
 from longshore.workers.process.settings import WorkerSettings
 from longshore.workers.process.watchdog.board import BOARD_VARIABLE, AttemptState, Board, ShownAttempt
@@ -204,7 +205,10 @@ class Watchdog(threading.Thread):
         while report.attempts:
             attempt = report.attempts[0]
             if attempt == guilty:
-                self._ledger.attempts.fail(attempt, f"the worker's process broke off: {report.reason}", permanent=False)
+                error = f"the worker's process broke off: {report.reason}"
+                self._ledger.attempts.fail(attempt, error, permanent=False)
+                with suppress(Exception):  # a log is worth no second try
+                    self._ledger.logs.add_end(attempt, log_line("ERROR", " ".join(error.split())))
             elif attempt.state is not AttemptState.STOPPING:
                 # It may be one of several that ran together. Alone, it cannot harm the others again.
                 self._ledger.attempts.release(attempt)

@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -100,8 +102,18 @@ def _launch(launch: LaunchSpec, folder: Path) -> Iterator[subprocess.Popen[bytes
     # Temporary files are removed with the folder, even if the processes are killed.
     environment = {**os.environ, "OMP_NUM_THREADS": str(launch.threads), "TMPDIR": str(folder)}
     # A session of its own, as a worker has; the pipe ends it with this process.
-    launcher = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, start_new_session=True)
+    launcher = subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
     assert launcher.stdin is not None
+    assert launcher.stdout is not None
+    output = threading.Thread(target=_repeat, args=(launcher.stdout,), name="output of ranks", daemon=True)
+    output.start()
     try:
         yield launcher
     finally:
@@ -114,6 +126,14 @@ def _launch(launch: LaunchSpec, folder: Path) -> Iterator[subprocess.Popen[bytes
         launcher.kill()
         launcher.wait()
         psutil.wait_procs(started, timeout=_KILL_TIMEOUT_S)
+        output.join(_KILL_TIMEOUT_S)
+
+
+def _repeat(output: IO[bytes]) -> None:
+    """Print what the processes print: it belongs to the log of the attempt."""
+    with output:
+        for line in output:
+            sys.stderr.write(line.decode(errors="replace"))
 
 
 def _descendants(pid: int) -> list[psutil.Process]:

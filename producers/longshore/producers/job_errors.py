@@ -1,0 +1,29 @@
+"""What went wrong with a job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from longshore.shared.errors import JobFailed
+from longshore.shared.ledger.records import JobRecord
+from longshore.shared.vocabulary import State
+
+
+@dataclass(frozen=True)
+class JobError:
+    """An error of a row, or of an attempt at a shard."""
+
+    message: str
+    row: int | None = None
+    shard: int | None = None
+    attempt: int | None = None
+    worker: str | None = None
+
+
+def check_succeeded(record: JobRecord) -> None:
+    """Check how a job has ended.
+
+    :raises JobFailed: it failed or was cancelled.
+    """
+    if record.state is not State.SUCCEEDED:
+        raise JobFailed(f"job {record.id} {record.state}: {record.error or 'no reason recorded'}")

@@ -1,0 +1,1 @@
+"""The logs of attempts, as a worker's child writes them."""
