@@ -70,6 +70,7 @@ def assemble_context(
         coalescer=coalescer,
         progress_events=progress_events,
         shown=shown,
+        metrics=shown.metrics,
     )
 
 

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from longshore.broker.logs import configure_logging
+from longshore.broker.monitoring.address import PORT_VARIABLE, MetricsAddress, metrics_address
 from longshore.shared.errors import LongshoreError
 from longshore.shared.settings import Process, load_settings
 from longshore.workers.process.devices import DeviceSlot, detect_machine, parse_devices
@@ -50,6 +51,8 @@ class WorkerProcess:
     """A device, and the worker that runs there now."""
 
     slot: DeviceSlot
+    #: Where it serves its metrics.
+    metrics: MetricsAddress | None = None
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     restart_delay: float = MIN_RESTART_DELAY_S
@@ -64,10 +67,18 @@ class WorkerSupervisor:
     """Keeps a worker running on each of some devices.
 
     :param settings: of all workers; each gets a name and a device of its own.
+    :param metrics: where a relay of this machine serves its metrics; the workers take the next ports.
+    :raises InvalidInput: one of these ports is taken.
     """
 
-    def __init__(self, slots: tuple[DeviceSlot, ...], settings: WorkerSettings) -> None:
-        self._workers = [WorkerProcess(slot) for slot in slots]
+    def __init__(
+        self, slots: tuple[DeviceSlot, ...], settings: WorkerSettings, metrics: MetricsAddress | None = None
+    ) -> None:
+        addresses = [None if metrics is None else metrics.of_worker(number) for number in range(len(slots))]
+        for address in addresses:
+            if address is not None:
+                address.check_free()
+        self._workers = [WorkerProcess(slot, metrics=address) for slot, address in zip(slots, addresses, strict=True)]
         self._settings = settings
         self._stopping = threading.Event()
         self._last_check = time.monotonic()
@@ -129,6 +140,8 @@ class WorkerSupervisor:
             PARENT_VARIABLE: str(os.getpid()),
             SUPERVISOR_BOARD_VARIABLE: str(worker.board.path),
         }
+        if worker.metrics is not None:
+            environment[PORT_VARIABLE] = str(worker.metrics.port)
         log.info("starting %s on cores %s", slot.name, ",".join(map(str, slot.cores)))
         # A session of its own: only the supervisor gets a Ctrl-C of the terminal.
         return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
@@ -197,7 +210,7 @@ def main() -> int:
         settings = WorkerSettings.load()
         if options.grace is not None:
             settings = replace(settings, grace=options.grace)
-        supervisor = WorkerSupervisor(parse_devices(options.devices, detect_machine()), settings)
+        supervisor = WorkerSupervisor(parse_devices(options.devices, detect_machine()), settings, metrics_address())
     except LongshoreError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
