@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -25,6 +26,7 @@ from tests.integration.digits import digits, table
 from tests.integration.jobs.hostile import Deed, hostile_client, infer, install
 from tests.integration.logins import as_role
 from tests.own_redis import OwnRedis
+from tests.promtool import promtool
 from tests.waiting import TIMEOUT_S, wait_until
 
 pytestmark = pytest.mark.slow
@@ -137,6 +139,20 @@ def test_a_worker_counts_shards_rows_and_models(cluster: Cluster, client: Client
     (worker_record,) = cluster.ledger.workers.workers()
     labels = {"worker": worker_record.name, "device": worker_record.device, "queue": "cpu"}
     assert value(worker, "worker_info", **labels) == 1
+
+
+def test_promtool_accepts_the_metrics_and_the_documentation_has_each(client: Client, port: int) -> None:
+    names = set()
+    for each in (port, port + 1):
+        _, text = get(each, "/metrics")
+        run = subprocess.run([promtool(), "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+        assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+        # Of a histogram, and of a counter with the time of its start, several names have the same beginning.
+        names |= set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)) - set(re.findall(r"\w+_created\b", text))
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "metrics.md"
+    documented = set(re.findall(r"\blongshore_\w+", page.read_text()))
+    assert names - documented == set()
+    assert {name for name in documented - names if "_device_" not in name} == set()
 
 
 def test_no_label_names_a_job_a_model_or_a_producer(client: Client, port: int) -> None:
