@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from uuid import UUID
 
 import pytest
+import yaml
 
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.settings import Settings
+from tests.compose_file import ROOT
 from tests.integration.ledger.storage.test_query_plans import MAX_PAGES, explain, statement_of
 from tests.integration.old_jobs import own_ledger
 
@@ -80,6 +83,19 @@ def parameters(ledger: Ledger, name: str) -> Mapping[str, object]:
         "attempts.RENEW": {**lease, "job": first, "shard": 950, "attempt": 1, "rows": 1},
     }
     return values[name]
+
+
+def test_neither_does_the_documented_query_for_keda(full_queue: Ledger) -> None:
+    page = (ROOT / "docs" / "how-to" / "metrics.md").read_text()
+    documents = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)]
+    (scaled,) = [each for each in documents if each.get("kind") == "ScaledObject"]
+    query = scaled["spec"]["triggers"][0]["metadata"]["query"]
+    for text in (query, query.replace("'gpu'", "'cpu'")):
+        visit = explain(full_queue, text, {})
+        assert not visit.scans
+        assert visit.rows <= MAX_ROWS
+    with full_queue.database.connection() as conn:
+        assert [conn.execute(text).fetchone() for text in (query, query.replace("'gpu'", "'cpu'"))] == [(0,), (1000,)]
 
 
 @pytest.mark.parametrize(
