@@ -12,7 +12,14 @@ from types import TracebackType
 from typing import Final, Protocol
 
 from celery import Celery
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from longshore.broker.monitoring.ended_jobs import EndedJobs
 from longshore.broker.monitoring.server import MetricsServer
@@ -62,6 +69,8 @@ class RelayMonitor:
         self._problem: str | None = "Postgres and Redis were not asked yet"
         self._sampled_at = time.monotonic()
         self._attempts_lost = 0
+        # When each series began: nobody asks for it.
+        disable_created_metrics()
         self.registry = CollectorRegistry()
         self._ended = EndedJobs(ledger, self.registry)
         self._leads = self._gauge("relay_leads", "1 for the relay that leads, 0 for one that stands by.")
