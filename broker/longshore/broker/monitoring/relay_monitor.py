@@ -70,7 +70,7 @@ class RelayMonitor:
         self._sampled_at = time.monotonic()
         self._attempts_lost = 0
         # When each series began: nobody asks for it.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._ended = EndedJobs(ledger, self.registry)
         self._leads = self._gauge("relay_leads", "1 for the relay that leads, 0 for one that stands by.")
