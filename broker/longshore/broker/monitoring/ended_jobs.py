@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.maintenance import EndedJob
 from longshore.shared.ledger.notifications import Heard
-from longshore.shared.ledger.records import EndedJob
 
 #: Jobs that one query looks up.
 MAX_LOOKED_UP: Final = 1000

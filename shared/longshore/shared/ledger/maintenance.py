@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database, records
 from longshore.shared.ledger.locks import RELAY_LOCK, lock_halves
 from longshore.shared.ledger.postgres.repeating import repeat_rolled_back
-from longshore.shared.ledger.records import EndedJob, QueueDepth, Ticket
+from longshore.shared.ledger.records import Ticket
 from longshore.shared.ledger.shards.transitions import end_job, expire_leases
 from longshore.shared.vocabulary import State
 
 #: Attempts that are counted as lost in one transaction.
 MAX_EXPIRED = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueDepth:
+    """How many published shards of a queue wait for a worker."""
+
+    queue: str
+    #: At most a limit for each priority.
+    shards: int
+    #: Seconds since the first of them was published; 0 if none waits.
+    oldest_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndedJob:
+    """A job that has ended. Times in seconds; ``None`` if it never ran."""
+
+    id: UUID
+    kind: str
+    state: str
+    finished_at: datetime
+    waited_s: float | None
+    ran_s: float | None
 
 
 class Maintenance:

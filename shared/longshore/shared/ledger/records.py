@@ -83,29 +83,6 @@ class Ticket:
     batch_key: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class QueueDepth:
-    """How many published shards of a queue wait for a worker."""
-
-    queue: str
-    #: At most a limit for each priority.
-    shards: int
-    #: Seconds since the first of them was published; 0 if none waits.
-    oldest_s: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class EndedJob:
-    """A job that has ended. Times in seconds; ``None`` if it never ran."""
-
-    id: UUID
-    kind: str
-    state: str
-    finished_at: datetime
-    waited_s: float | None
-    ran_s: float | None
-
-
 class AttemptId(Protocol):
     """Names an attempt at a shard."""
 
