@@ -23,11 +23,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from celery import Celery
 
 from longshore.broker.app import make_app
 from longshore.broker.logs import configure_logging
+from longshore.broker.monitoring.address import metrics_address
+from longshore.broker.monitoring.server import MetricsServer
 from longshore.broker.outages import Outage
 from longshore.broker.publishing import publish
 from longshore.broker.queues import QUEUES
@@ -93,6 +96,16 @@ class Relay:
         self._stopping = threading.Event()
         self._compared_at = -math.inf
         self._partitions_due_at = -math.inf
+        self._round_at = clock()
+        #: Whether this relay leads now.
+        self.leads = False
+        #: Attempts that this relay has counted as lost because their lease had run out.
+        self.attempts_lost = 0
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since this relay last began a round, or looked whether it can lead."""
+        return self._clock() - self._round_at
 
     def stop(self) -> None:
         """Make :meth:`run` return after the present round."""
@@ -101,6 +114,7 @@ class Relay:
     def run(self) -> None:
         """Wait for the lead, then do rounds until :meth:`stop`. During an outage, try again and again."""
         while not self._stopping.is_set():
+            self._round_at = self._clock()
             try:
                 with self._ledger.database.own_connection() as conn:
                     self._postgres_outage.ended()
@@ -108,9 +122,12 @@ class Relay:
                         logger.warning("the relay that led did nothing for %g s and loses the lead", LEAD_TIMEOUT_S)
                     if self._ledger.maintenance.try_lead(conn):
                         logger.info("leading")
+                        self.leads = True
                         self._lead(conn)
             except ServiceUnavailable as error:
                 self._postgres_outage.began(str(error))
+            finally:
+                self.leads = False
             self._stopping.wait(RETRY_INTERVAL_S)
 
     def step(self) -> bool:
@@ -121,6 +138,7 @@ class Relay:
         maintenance = self._ledger.maintenance
         if lost := maintenance.expire_leases():
             logger.warning("%d attempts were lost with their worker", lost)
+            self.attempts_lost += lost
         fault_point("relay:leases_expired")
         if overdue := maintenance.end_overdue():
             logger.warning("%d jobs were ended past their deadline", overdue)
@@ -205,6 +223,7 @@ class Relay:
         listener = self._ledger.notifications.tickets(conn)
         while not self._stopping.is_set():
             more = False
+            self._round_at = self._clock()
             try:
                 more = self.step()
                 self._outage.ended()
@@ -242,6 +261,15 @@ class Relay:
         self._shared = advice is not None
 
 
+def _serving(relay: Relay, ledger: Ledger, app: Celery, server: MetricsServer | None) -> AbstractContextManager[object]:
+    """Serves metrics, if somebody asks for them: a relay needs no package for it otherwise."""
+    if server is None:
+        return nullcontext()
+    from longshore.broker.monitoring.relay_monitor import RelayMonitor
+
+    return RelayMonitor(relay, ledger, app, server)
+
+
 def main() -> int:
     """Run the process behind ``longshore relay`` until SIGTERM or SIGINT.
 
@@ -251,14 +279,18 @@ def main() -> int:
     try:
         settings = load_settings(process=Process.SERVICES)
         address = parse_redis_url(settings.redis_url)
+        endpoint = metrics_address()
+        server = None if endpoint is None else MetricsServer(endpoint)
     except LongshoreError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     with Ledger(settings.database_url, "longshore relay", plan_anew=True) as ledger:
-        relay = Relay(ledger, make_app(settings), address)
+        app = make_app(settings)
+        relay = Relay(ledger, app, address)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: relay.stop())
-        relay.run()
+        with _serving(relay, ledger, app, server):
+            relay.run()
     return 0
 
 

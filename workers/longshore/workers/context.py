@@ -19,6 +19,7 @@ from longshore.workers.models.batch_size_cache import BatchSizeCache
 from longshore.workers.models.cache import ModelCache
 from longshore.workers.process.draining import Draining
 from longshore.workers.process.logs.attempt_logs import AttemptLogs
+from longshore.workers.process.monitoring.cells import WorkerMetrics
 from longshore.workers.process.progress_reporter import ProgressEvents
 from longshore.workers.process.settings import WorkerSettings
 from longshore.workers.process.watchdog.show import Shown
@@ -51,3 +52,5 @@ class WorkerContext:
     logs: AttemptLogs
     #: What the worker's parent sees.
     shown: Shown
+    #: What this process counts for operators.
+    metrics: WorkerMetrics

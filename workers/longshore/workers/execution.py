@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from uuid import UUID
@@ -28,6 +29,7 @@ from longshore.workers.handlers import HANDLERS
 from longshore.workers.process.draining import HandBack
 from longshore.workers.process.heartbeat import Heartbeat, ShardTimedOut
 from longshore.workers.process.logs.lines import RunLines
+from longshore.workers.process.monitoring.cells import Count, Distribution
 from longshore.workers.process.progress_reporter import ProgressReporter
 
 log = logging.getLogger(__name__)
@@ -90,6 +92,7 @@ def run_together(context: WorkerContext, claims: Sequence[Claim], task: str) -> 
     beat.start()
     lines = RunLines(log, claims, context.worker)
     beat.begin_run()
+    started = time.perf_counter()
     try:
         context.inputs.fetch(claims)
         computed = compute_batch(context, claims, beat)
@@ -112,6 +115,7 @@ def run_together(context: WorkerContext, claims: Sequence[Claim], task: str) -> 
                 run_claim(context, claim, task)
         context.shown.ended(claims)
     else:
+        context.metrics.observe(Distribution.RUN_SECONDS, time.perf_counter() - started)
         context.shown.committing(claims)
         context.committer.submit(partial(_commit_together, context, computed, beat, lines))
 
@@ -119,9 +123,12 @@ def run_together(context: WorkerContext, claims: Sequence[Claim], task: str) -> 
 def _commit_together(context: WorkerContext, computed: ComputedBatch, beat: Heartbeat, lines: RunLines) -> None:
     """Never raises: nothing would catch an error in this thread."""
     claims = computed.claims
+    started = time.perf_counter()
     try:
         commit_batch(context.ledger, computed)
         lines.done(sum(computed.counts))
+        context.metrics.observe(Distribution.COMMIT_SECONDS, time.perf_counter() - started)
+        context.metrics.count(Count.SHARDS_COMMITTED, len(claims))
     except Exception as error:  # as above; a shard that was tried before runs alone
         log.warning("a batch of %d shards was not committed: %s; they run again", len(claims), describe(error))
         _release_all(context, claims)
@@ -164,11 +171,15 @@ def _run_logged(context: WorkerContext, claim: Claim, beat: Heartbeat, task: str
     # Before the run begins: it is not among the last words of a process that breaks off.
     lines = RunLines(log, [claim], context.worker)
     beat.begin_run()
+    started = time.perf_counter()
     try:
         with beat, ProgressReporter(partial(context.progress_events.send, task), claim, beat):
             HANDLERS[Action(claim.action)](context, claim, beat)
         lines.done(beat.rows)
+        context.metrics.observe(Distribution.RUN_SECONDS, time.perf_counter() - started)
+        context.metrics.count(Count.SHARDS_COMMITTED)
     except AttemptLost as error:
+        context.metrics.count(Count.SHARDS_LOST)
         log.info("stopped: %s", error)
     except HandBack:
         _release(context, claim)
@@ -204,18 +215,21 @@ def _is_outage(error: Exception) -> bool:
 
 
 def _release(context: WorkerContext, claim: Claim) -> None:
+    context.metrics.count(Count.SHARDS_RELEASED)
     if _record(claim, lambda: context.ledger.attempts.release(claim)):
         log.info("released %s", claim.token)
 
 
 def _defer(context: WorkerContext, claim: Claim, error: Exception, *, missing: bool) -> None:
     reason = describe(error)
+    context.metrics.count(Count.SHARDS_DEFERRED)
     log.warning("attempt %s runs again later: %s", claim.token, reason)
     _record(claim, lambda: context.ledger.attempts.defer(claim, reason, missing=missing))
 
 
 def _fail(context: WorkerContext, claim: Claim, error: BaseException, *, permanent: bool) -> None:
     reason = describe(error)
+    context.metrics.count(Count.SHARDS_FAILED)
     log.warning("attempt %s failed: %s", claim.token, reason)
     _record(claim, lambda: context.ledger.attempts.fail(claim, reason, permanent=permanent))
 

@@ -37,6 +37,7 @@ def run(plan: Plan, *, output: TextIO | None, on_ready: Callable[[Status], None]
     :param output: where the lines of all logs are repeated.
     :param on_ready: called when every service listens.
     :raises HomeError: the home cannot be used, is up already, or a service did not start; what was started is stopped.
+    :raises InvalidInput: ``LONGSHORE_METRICS_PORT`` is no port, or is taken.
     """
     home = Home(plan.home)
     home.prepare()
@@ -47,6 +48,7 @@ def run(plan: Plan, *, output: TextIO | None, on_ready: Callable[[Status], None]
         children = Children(home, uuid.uuid4().hex)
         try:
             startup = Startup(home, plan, children, stop)
+            startup.check_metrics_ports()
             servers = startup.start_servers()
             startup.start_services(servers)
             _publish(home, plan, servers)

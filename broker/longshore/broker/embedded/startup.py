@@ -18,6 +18,7 @@ from longshore.broker.embedded.process.signals import StopSignals
 from longshore.broker.embedded.services.ports import LOOPBACK, Ports, any_free_port, choose_ports, is_free, save_ports
 from longshore.broker.embedded.services.postgres_server import PostgresServer
 from longshore.broker.embedded.services.redis_server import RedisServer
+from longshore.broker.monitoring.address import metrics_address
 from longshore.shared.errors import HomeError
 from longshore.shared.settings import Process, Settings, default_producer
 
@@ -72,6 +73,16 @@ class Startup:
         self._plan = plan
         self._children = children
         self._stop = stop
+
+    def check_metrics_ports(self) -> None:
+        """Refuse a setting with which the relay and the first worker would end again and again.
+
+        :raises InvalidInput: the port for metrics is no port, or is taken.
+        """
+        address = metrics_address() if self._plan.services is None else None
+        if address is not None:
+            address.check_free()
+            address.of_worker(0).check_free()
 
     def start_servers(self) -> Servers:
         """Start Redis and Postgres."""

@@ -143,6 +143,11 @@ class Database:
         reason = last or f"Postgres at {self.address} has not ended the transaction of a lost connection"
         raise ConnectionLost(f"{reason}; whether the change took effect is not known, so look before you repeat it")
 
+    @property
+    def pool_usage(self) -> tuple[int, int]:
+        """How many connections of the pool are in use, and how many are idle."""
+        return self._pool.usage
+
     def close(self) -> None:
         """Close every connection. The object can be used again."""
         self._pool.renew()

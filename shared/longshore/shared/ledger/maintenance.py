@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from longshore.shared.ledger import statements
-from longshore.shared.ledger.database import Connection, Database
+from longshore.shared.ledger.database import Connection, Database, records
 from longshore.shared.ledger.locks import RELAY_LOCK, lock_halves
 from longshore.shared.ledger.postgres.repeating import repeat_rolled_back
 from longshore.shared.ledger.records import Ticket
@@ -15,6 +17,29 @@ from longshore.shared.vocabulary import State
 
 #: Attempts that are counted as lost in one transaction.
 MAX_EXPIRED = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueDepth:
+    """How many published shards of a queue wait for a worker."""
+
+    queue: str
+    #: At most a limit for each priority.
+    shards: int
+    #: Seconds since the first of them was published; 0 if none waits.
+    oldest_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndedJob:
+    """A job that has ended. Times in seconds; ``None`` if it never ran."""
+
+    id: UUID
+    kind: str
+    state: str
+    finished_at: datetime
+    waited_s: float | None
+    ran_s: float | None
 
 
 class Maintenance:
@@ -108,6 +133,29 @@ class Maintenance:
         }
         with self._database.connection() as conn:
             return [Ticket(*row) for row in conn.execute(statements.maintenance.LOST, values)]
+
+    def queue_depths(self, queues: Sequence[str], *, limit: int) -> list[QueueDepth]:
+        """How many published shards of each queue wait, and for how long.
+
+        :param limit: the most shards of each priority that are counted.
+        """
+        with self._database.connection() as conn:
+            values = {"queues": list(queues), "limit": limit}
+            return records(conn, QueueDepth).execute(statements.maintenance.QUEUE_DEPTHS, values).fetchall()
+
+    def count_unpublished(self, *, limit: int) -> dict[str, int]:
+        """How many queued shards of each queue are not published yet: new ones, and those that wait for their time.
+
+        :param limit: the most that are counted, of all queues together.
+        """
+        with self._database.connection() as conn:
+            rows = conn.execute(statements.maintenance.COUNT_UNPUBLISHED, {"limit": limit}).fetchall()
+        return {str(queue): int(count) for queue, count in rows}
+
+    def ended(self, jobs: Sequence[UUID]) -> list[EndedJob]:
+        """Those of some jobs that have ended."""
+        with self._database.connection() as conn:
+            return records(conn, EndedJob).execute(statements.maintenance.READ_ENDED, {"jobs": list(jobs)}).fetchall()
 
     @staticmethod
     def prove_lead(conn: Connection) -> None:

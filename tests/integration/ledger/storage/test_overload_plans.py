@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from uuid import UUID
 
 import pytest
+import yaml
 
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.settings import Settings
+from tests.compose_file import ROOT
 from tests.integration.ledger.storage.test_query_plans import MAX_PAGES, explain, statement_of
 from tests.integration.old_jobs import own_ledger
 
@@ -73,11 +76,26 @@ def parameters(ledger: Ledger, name: str) -> Mapping[str, object]:
         "chains.DUE_JOBS": {},
         "maintenance.UNPUBLISHED": {"grace": 2.0, "limit": 500},
         "maintenance.WAITING_QUEUES": {"queues": ["cpu", "gpu"], "grace": 5.0},
+        "maintenance.QUEUE_DEPTHS": {"queues": ["cpu", "gpu"], "limit": 1000},
+        "maintenance.COUNT_UNPUBLISHED": {"limit": 1000},
         "maintenance.LOST": {**lost, "all": False},
         "maintenance.LOST of an empty queue": {**lost, "all": True},
         "attempts.RENEW": {**lease, "job": first, "shard": 950, "attempt": 1, "rows": 1},
     }
     return values[name]
+
+
+def test_neither_does_the_documented_query_for_keda(full_queue: Ledger) -> None:
+    page = (ROOT / "docs" / "how-to" / "metrics.md").read_text()
+    documents = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)]
+    (scaled,) = [each for each in documents if each.get("kind") == "ScaledObject"]
+    query = scaled["spec"]["triggers"][0]["metadata"]["query"]
+    for text in (query, query.replace("'gpu'", "'cpu'")):
+        visit = explain(full_queue, text, {})
+        assert not visit.scans
+        assert visit.rows <= MAX_ROWS
+    with full_queue.database.connection() as conn:
+        assert [conn.execute(text).fetchone() for text in (query, query.replace("'gpu'", "'cpu'"))] == [(0,), (1000,)]
 
 
 @pytest.mark.parametrize(
@@ -93,6 +111,8 @@ def parameters(ledger: Ledger, name: str) -> Mapping[str, object]:
         "chains.DUE_JOBS",
         "maintenance.UNPUBLISHED",
         "maintenance.WAITING_QUEUES",
+        "maintenance.QUEUE_DEPTHS",
+        "maintenance.COUNT_UNPUBLISHED",
         "maintenance.LOST",
         "maintenance.LOST of an empty queue",
         "attempts.RENEW",

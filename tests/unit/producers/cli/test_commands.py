@@ -66,7 +66,7 @@ def test_the_design_s_commands_are_there() -> None:
         "completion",
     }  # fmt: skip
     assert {path[1] for path in every_command() if path[:1] == ("jobs",) and path[1:]} == {
-        "list", "show", "why", "wait", "cancel", "retry", "extend", "plot", "report", "tensorboard",
+        "list", "show", "why", "logs", "wait", "cancel", "retry", "extend", "plot", "report", "tensorboard",
     }  # fmt: skip
     assert {path[1] for path in every_command() if path[:1] == ("models",) and path[1:]} == {
         "list", "versions", "show", "promote", "unalias", "export", "import", "delete",

@@ -24,6 +24,7 @@ from longshore.workers.inference.heads import make_heads
 from longshore.workers.inference.sinks import storable
 from longshore.workers.inputs.reading import window_rows
 from longshore.workers.process.heartbeat import Heartbeat
+from longshore.workers.process.monitoring.cells import Distribution
 from longshore.workers.runtimes.base import Runtime
 
 _INPUT: TypeAdapter[Input] = TypeAdapter(Input)
@@ -70,7 +71,12 @@ def compute_batch(context: WorkerContext, claims: Sequence[Claim], beat: Heartbe
     ]
     sizes = context.batch_sizes.get(claims[0], first, runtime, rows)
     heads = make_heads(runtime.signature, first)
-    runner = BatchRunner(runtime, heads, sizes, allow_nan=first.allow_nan, step=lambda _: beat.check())
+
+    def step(count: int) -> None:
+        context.metrics.observe(Distribution.BATCH_ROWS, count)
+        beat.check()
+
+    runner = BatchRunner(runtime, heads, sizes, allow_nan=first.allow_nan, step=step)
     computed = []
     row_notes: set[str] = set()
     for window in _windows([table for tables in inputs for table in tables], rows):

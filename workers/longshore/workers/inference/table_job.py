@@ -16,6 +16,7 @@ from longshore.workers.inference.sinks import ComputedWindow, ErrorSink, Sink, T
 from longshore.workers.inputs.shard_reader import Window
 from longshore.workers.pipeline import BackgroundWriter, Prefetcher
 from longshore.workers.process.heartbeat import Heartbeat
+from longshore.workers.process.monitoring.cells import Distribution
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +37,14 @@ def run_inference(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None
         errors = ErrorSink()
         done = shard.run([TableSink(claim, writer), errors])
         beat.check()
+        started = time.perf_counter()
         writer.fence(done - len(errors.errors))
         writer.row_errors(errors.errors)
         writer.notes(shard.notes)
         writer.metrics(claim.start, shard.metrics)
         writer.finish()
     context.logs.say(*shard.notes, *errors.summary)
+    context.metrics.observe(Distribution.COMMIT_SECONDS, time.perf_counter() - started)
     shard.save_sizes()
 
 
@@ -85,6 +88,7 @@ class Shard:
         self._context.batch_sizes.save(self._claim, self._spec, self._sizes)
 
     def _step(self, rows: int) -> None:
+        self._context.metrics.observe(Distribution.BATCH_ROWS, rows)
         self._steps.add(rows)
         if self._reader.windows.drained and self._steps.left(self._reader.expected) < PREFETCH_BEFORE_END_S:
             self._prefetch_next()

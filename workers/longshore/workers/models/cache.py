@@ -18,6 +18,18 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class CacheUsage:
+    """What a cache holds, and what it has done."""
+
+    #: Versions that are loaded, and the bytes that they take.
+    versions: int = 0
+    nbytes: int = 0
+    #: Since the start.
+    loads: int = 0
+    evictions: int = 0
+
+
+@dataclass(frozen=True)
 class ModelKey:
     """What is loaded once: a version, together with how it is computed."""
 
@@ -36,6 +48,9 @@ class ModelCache:
         self._capacity = capacity
         self._load = load
         self._loaded: OrderedDict[ModelKey, Runtime] = OrderedDict()
+        self._loads = 0
+        #: As of the last change; another thread can read it.
+        self.usage = CacheUsage()
 
     def for_job(self, claim: Claim, spec: InferSpec) -> Runtime:
         """The version that a shard runs, loaded with the precision and the compilation that its job asks for.
@@ -53,6 +68,9 @@ class ModelCache:
             runtime = self._load_or_evict(key)
             self._evict_for(runtime.nbytes)
             self._loaded[key] = runtime
+            self._loads += 1
+            count = len(self._loaded)
+            self.usage = CacheUsage(count, self.nbytes, self._loads, self._loads - count)
             freeze_heap()
         self._loaded.move_to_end(key)
         return runtime

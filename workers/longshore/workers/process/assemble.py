@@ -72,6 +72,7 @@ def assemble_context(
         progress_events=progress_events,
         logs=AttemptLogs(ledger, shown),
         shown=shown,
+        metrics=shown.metrics,
     )
 
 

@@ -15,6 +15,7 @@ from longshore.shared.settings import Process, load_settings
 from longshore.workers.context import WorkerContext
 from longshore.workers.process.assemble import assemble_context
 from longshore.workers.process.gc_tuning import freeze_heap
+from longshore.workers.process.monitoring.sampling import start_sampling
 from longshore.workers.process.progress_reporter import ProgressEvents
 from longshore.workers.process.settings import WorkerSettings
 from longshore.workers.process.watchdog.show import Shown
@@ -43,5 +44,6 @@ def start_child(shown: Shown) -> WorkerContext:
     context = assemble_context(settings, worker, publish_planned, Coalescer(app, settings), events, shown)
     context.draining.listen()
     context.logs.install()
+    start_sampling(context)
     freeze_heap()
     return context

@@ -26,6 +26,8 @@ from celery.signals import worker_before_create_process, worker_ready, worker_sh
 
 from longshore.broker.app import make_app
 from longshore.broker.logs import configure_logging
+from longshore.broker.monitoring.address import metrics_address
+from longshore.broker.monitoring.server import MetricsServer
 from longshore.broker.outages import Outage
 from longshore.shared.errors import LongshoreError, ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
@@ -106,6 +108,8 @@ def serve(queues: list[str], slot: str) -> int:
         pid=os.getpid(),
         families=family_names(),
     )
+    endpoint = metrics_address()
+    server = None if endpoint is None else MetricsServer(endpoint)
     with Ledger(settings.database_url, f"longshore presence {worker.name}") as ledger:
         watchdog = Watchdog(ledger, worker, on_failed_start=_restart, board=_own_board())
         thread = PresenceThread(ledger, presence, lambda: watchdog.ready)
@@ -125,8 +129,15 @@ def serve(queues: list[str], slot: str) -> int:
             without_mingle=True,
             quiet=True,
         )
+        if server is not None:
+            # Only now: the package is an extra.
+            from longshore.workers.process.monitoring.exporter import start_serving
+
+            start_serving(server, watchdog, presence, worker.stall_timeout)
         controller.start()
         consumption.stop()
+        if server is not None:
+            server.stop()
         watchdog.stop()
         if thread.is_alive():
             thread.stop()

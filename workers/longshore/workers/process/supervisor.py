@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from longshore.broker.logs import configure_logging
+from longshore.broker.monitoring.address import PORT_VARIABLE, MetricsAddress, metrics_address
 from longshore.shared.devices import DeviceSlot, detect_machine, parse_devices
 from longshore.shared.errors import LongshoreError
 from longshore.shared.ledger.database import Database
@@ -53,6 +54,8 @@ class WorkerProcess:
     slot: DeviceSlot
     #: See :class:`~longshore.workers.process.names.WorkerNames`.
     name: str
+    #: Where it serves its metrics.
+    metrics: MetricsAddress | None = None
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     restart_delay: float = MIN_RESTART_DELAY_S
@@ -68,10 +71,24 @@ class WorkerSupervisor:
 
     :param settings: of all workers; each gets a name and a device of its own.
     :param names: gives the workers their names.
+    :param metrics: where a relay of this machine serves its metrics; the workers take the next ports.
+    :raises InvalidInput: one of these ports is taken.
     """
 
-    def __init__(self, slots: tuple[DeviceSlot, ...], settings: WorkerSettings, names: WorkerNames) -> None:
-        self._workers = [WorkerProcess(slot, names.take(slot.name)) for slot in slots]
+    def __init__(
+        self,
+        slots: tuple[DeviceSlot, ...],
+        settings: WorkerSettings,
+        names: WorkerNames,
+        metrics: MetricsAddress | None = None,
+    ) -> None:
+        addresses = [None if metrics is None else metrics.of_worker(number) for number in range(len(slots))]
+        for address in addresses:
+            if address is not None:
+                address.check_free()
+        self._workers = [
+            WorkerProcess(slot, names.take(slot.name), address) for slot, address in zip(slots, addresses, strict=True)
+        ]
         self._settings = settings
         self._stopping = threading.Event()
         self._last_check = time.monotonic()
@@ -131,6 +148,8 @@ class WorkerSupervisor:
             PARENT_VARIABLE: str(os.getpid()),
             SUPERVISOR_BOARD_VARIABLE: str(worker.board.path),
         }
+        if worker.metrics is not None:
+            environment[PORT_VARIABLE] = str(worker.metrics.port)
         log.info("starting %s on cores %s", worker.name, ",".join(map(str, slot.cores)))
         # A session of its own: only the supervisor gets a Ctrl-C of the terminal.
         return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
@@ -202,7 +221,8 @@ def main() -> int:
         if options.grace is not None:
             settings = replace(settings, grace=options.grace)
         names = WorkerNames(Database(cluster.database_url).address)
-        supervisor = WorkerSupervisor(parse_devices(options.devices, detect_machine()), settings, names)
+        slots = parse_devices(options.devices, detect_machine())
+        supervisor = WorkerSupervisor(slots, settings, names, metrics_address())
     except LongshoreError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

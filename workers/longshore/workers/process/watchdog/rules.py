@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from dataclasses import dataclass
+from enum import StrEnum
 
 from longshore.workers.process.settings import WorkerSettings
 from longshore.workers.process.watchdog.activity import Activity, Usage, activity, read_usage
@@ -20,10 +22,38 @@ USAGE_INTERVAL_S = 1.0
 MAX_STEP_S = 1.0
 
 
+class LossCause(StrEnum):
+    """Why the process of an attempt has ended, as metrics name it."""
+
+    FROZEN = "frozen"
+    MEMORY = "memory_limit"
+    NOT_STOPPING = "not_stopping"
+    TIMEOUT = "shard_timeout"
+    STALLED = "stalled"
+    NO_PROGRESS = "no_progress"
+    WORKER_STOPS = "worker_stops"
+    #: By SIGKILL, which is what the kernel sends when memory runs out.
+    KILLED = "killed"
+    #: By another signal.
+    CRASHED = "crashed"
+    EXITED = "exited"
+
+    @classmethod
+    def of_exit(cls, code: int) -> LossCause:
+        """That of a process that nobody here has ended.
+
+        :param code: its status, or the negative number of the signal that ended it.
+        """
+        if code >= 0:
+            return cls.EXITED
+        return cls.KILLED if code == -signal.SIGKILL else cls.CRASHED
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Why a child has to be ended."""
 
+    kind: LossCause
     cause: str
     #: Whether its stack says more.
     with_stack: bool = True
@@ -73,8 +103,9 @@ class ChildRules:
         if self._silent_s < limit:
             return None
         return Verdict(
+            LossCause.FROZEN,
             f"its process did not answer for {limit:g} s: it was stopped, or is in code that holds the Python "
-            "interpreter and does not return"
+            "interpreter and does not return",
         )
 
     def _check_memory(self, now: float) -> Verdict | None:
@@ -85,8 +116,9 @@ class ChildRules:
         if taken <= self._worker.memory_limit:
             return None
         return Verdict(
+            LossCause.MEMORY,
             f"its process took {taken / 2**30:.2f} GiB of memory, and the limit of its worker is "
-            f"{self._worker.memory_limit / 2**30:.2f} GiB (LONGSHORE_MEMORY_LIMIT_BYTES)"
+            f"{self._worker.memory_limit / 2**30:.2f} GiB (LONGSHORE_MEMORY_LIMIT_BYTES)",
         )
 
     def _check_lost(self, step: float, states: set[AttemptState]) -> Verdict | None:
@@ -94,15 +126,18 @@ class ChildRules:
         self._stopping_s = self._stopping_s + step if stopping else 0.0
         if self._stopping_s < STOP_GRACE_S:
             return None
-        return Verdict(f"it was cancelled or lost, and its process did not stop within {STOP_GRACE_S:g} s")
+        return Verdict(
+            LossCause.NOT_STOPPING, f"it was cancelled or lost, and its process did not stop within {STOP_GRACE_S:g} s"
+        )
 
     def _check_time(self, now: float, states: set[AttemptState]) -> Verdict | None:
         limit = self._worker.shard_timeout
         if limit is None or AttemptState.RUNNING not in states or now - self._board.started < limit + STOP_GRACE_S:
             return None
         return Verdict(
+            LossCause.TIMEOUT,
             f"it ran for longer than {limit:g} s, the time limit of its worker (LONGSHORE_SHARD_TIMEOUT), "
-            f"and its process did not stop within {STOP_GRACE_S:g} s"
+            f"and its process did not stop within {STOP_GRACE_S:g} s",
         )
 
     def _check_progress(self, step: float, *, busy: bool) -> Verdict | None:
@@ -122,14 +157,16 @@ class ChildRules:
         doing = activity(self._usage, usage, seconds)
         if doing is Activity.NOTHING:
             return Verdict(
+                LossCause.STALLED,
                 f"it made no progress for {self._worker.stall_timeout:g} s, and its process neither computed, read nor "
-                "wrote: it waited for something that did not answer (LONGSHORE_STALL_TIMEOUT)"
+                "wrote: it waited for something that did not answer (LONGSHORE_STALL_TIMEOUT)",
             )
         self._computing_s = self._computing_s + seconds if doing is Activity.COMPUTING else 0.0
         self._stalled_s, self._usage = USAGE_INTERVAL_S, usage
         if self._computing_s < self._worker.progress_timeout:
             return None
         return Verdict(
+            LossCause.NO_PROGRESS,
             f"it computed for {self._worker.progress_timeout:g} s without any progress, and neither read nor wrote: "
-            "it is in a loop without an end, or one batch takes longer than that (LONGSHORE_PROGRESS_TIMEOUT)"
+            "it is in a loop without an end, or one batch takes longer than that (LONGSHORE_PROGRESS_TIMEOUT)",
         )

@@ -14,6 +14,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from longshore.shared.ledger.records import Claim
+from longshore.workers.process.monitoring.cells import WorkerMetrics
 from longshore.workers.process.watchdog.board import BOARD_VARIABLE, AttemptState, Board, pack_attempt
 
 #: The parent sends it to a child that hangs, which then writes its stack to the board, even if it holds the
@@ -36,6 +37,8 @@ class Shown:
         self._attempts: dict[int, tuple[Claim, bytes, AttemptState]] = {}
         self._lock = threading.Lock()
         self._lines = _LastLines(board)
+        #: Counted here, and served by the parent.
+        self.metrics = WorkerMetrics(board.cells())
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Shown:

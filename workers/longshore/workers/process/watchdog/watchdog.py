@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,11 +21,12 @@ from billiard.process import BaseProcess
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
 from longshore.workers.process.logs.attempt_log import log_line
+from longshore.workers.process.monitoring.cells import add_counts
 from longshore.workers.process.parent_end import parent_has_ended
 from longshore.workers.process.settings import WorkerSettings
-from longshore.workers.process.watchdog.board import BOARD_VARIABLE, AttemptState, Board, ShownAttempt
+from longshore.workers.process.watchdog.board import BOARD_VARIABLE, METRIC_CELLS, AttemptState, Board, ShownAttempt
 from longshore.workers.process.watchdog.reasons import describe_exit, exit_reason
-from longshore.workers.process.watchdog.rules import ChildRules, Verdict
+from longshore.workers.process.watchdog.rules import ChildRules, LossCause, Verdict
 from longshore.workers.process.watchdog.show import STACK_SIGNAL
 
 log = logging.getLogger(__name__)
@@ -83,6 +85,10 @@ class Watchdog(threading.Thread):
         self._stopped = threading.Event()
         self._drain_deadline: float | None = None
         self._orphaned = False
+        self._checked_at = time.monotonic()
+        #: The metrics of children that have ended, and why attempts have ended with them.
+        self._ended_cells: tuple[float, ...] = (0.0,) * METRIC_CELLS
+        self._lost: Counter[LossCause] = Counter()
 
     def prepare_child(self, **_: object) -> None:
         """Make the board of the child that is started next; a receiver of ``worker_before_create_process``."""
@@ -107,6 +113,24 @@ class Watchdog(threading.Thread):
         with self._children_lock:
             return not any(child.board.attempts() for child in self._children)
 
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last check has begun."""
+        return time.monotonic() - self._checked_at
+
+    def read_cells(self) -> tuple[float, ...]:
+        """The numbers of the metrics: what was counted by all children, and what the present one measures."""
+        with self._children_lock:
+            cells = self._ended_cells
+            for child in self._children:
+                cells = add_counts(cells, child.board.read_cells())
+        return cells
+
+    def attempts_lost(self) -> dict[LossCause, int]:
+        """How many attempts have ended with their process, by cause."""
+        with self._children_lock:
+            return dict(self._lost)
+
     def drain(self) -> None:
         """The worker stops: what its child still runs when the grace ends is ended and handed back."""
         if self._drain_deadline is None:
@@ -119,6 +143,7 @@ class Watchdog(threading.Thread):
         with self._children_lock:
             for child in self._children:
                 child.board.close()
+            self._children.clear()
 
     def run(self) -> None:
         while not self._stopped.wait(CHECK_INTERVAL_S):
@@ -126,6 +151,7 @@ class Watchdog(threading.Thread):
         self._check()
 
     def _check(self) -> None:
+        self._checked_at = time.monotonic()
         if self._board is not None:
             self._board.beat()
         if parent_has_ended() and not self._orphaned:
@@ -157,7 +183,7 @@ class Watchdog(threading.Thread):
 
     def _apply_rules(self, child: _Child, rules: ChildRules) -> None:
         if self._drain_deadline is not None and time.monotonic() > self._drain_deadline:
-            verdict: Verdict | None = Verdict("the worker stops", with_stack=False)
+            verdict: Verdict | None = Verdict(LossCause.WORKER_STOPS, "the worker stops", with_stack=False)
         else:
             verdict = rules.check()
         if verdict is None:
@@ -174,12 +200,15 @@ class Watchdog(threading.Thread):
             os.kill(pid, signal.SIGKILL)
 
     def _report_exit(self, child: _Child, code: int) -> None:
+        attempts = child.board.attempts()
+        kind = child.verdict.kind if child.verdict is not None else LossCause.of_exit(code)
         with self._children_lock:
             self._children.remove(child)
+            self._ended_cells = add_counts(self._ended_cells, child.board.read_cells(), ended=True)
+            self._lost[kind] += len(attempts)
         draining = self._drain_deadline is not None
         cause = child.verdict.cause if child.verdict is not None else describe_exit(code)
         reason = exit_reason(cause, child.board)
-        attempts = child.board.attempts()
         if attempts:
             log.warning("the child %d ended with %d attempts: %s", child.board.pid, len(attempts), reason)
             self._reports.append(_Report(attempts, reason, time.monotonic() + self._worker.lease))
