@@ -134,7 +134,7 @@ def test_it_loads_few_modules_and_waits_for_nothing(tmp_path: Path, arguments: t
         (("jbos",), "no command 'jbos'; did you mean jobs? (see longshore --help)"),
         (
             ("jobs",),
-            "list, show, why, logs, wait, cancel, retry, extend, plot, report, tensorboard (see longshore jobs --help)",
+            "list, show, why, wait, cancel, retry, extend, logs, plot, report, tensorboard (see longshore jobs --help)",
         ),
         (("jobs", "list", "--state", "done"), "'done' is not one of"),
         (("jobs", "list", "--limit", "0"), "--limit"),

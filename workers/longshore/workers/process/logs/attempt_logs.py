@@ -53,7 +53,7 @@ class AttemptLogs:
 
     def install(self) -> None:
         """Collect what this process logs and prints from now on."""
-        logging.getLogger().addHandler(_Handler(self))
+        logging.getLogger().addHandler(_RecordHandler(self))
         Printed.replace(self._print)
         self._thread.start()
 
@@ -123,7 +123,7 @@ class AttemptLogs:
             self._outage.ended()
 
 
-class _Handler(logging.Handler):
+class _RecordHandler(logging.Handler):
     def __init__(self, logs: AttemptLogs) -> None:
         super().__init__()
         self._logs = logs
