@@ -12,11 +12,11 @@ import pytest
 
 from longshore.producers.waiting import wait_all, wait_for
 from longshore.shared.errors import ServiceUnavailable
-from longshore.shared.ledger import notifications
+from longshore.shared.ledger import notifications, statements
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.postgres import connection
 from longshore.shared.settings import Settings
-from tests.integration.support import run, submit
+from tests.integration.support import claim, lines, run, submit
 from tests.tcp_proxy import TcpProxy
 from tests.waiting import TIMEOUT_S, wait_until
 
@@ -104,6 +104,29 @@ def test_an_answer_that_is_lost_is_not_waited_for(
 
     with pytest.raises(ServiceUnavailable, match="lost"):
         ask_twice()
+
+
+def test_a_copy_that_is_cut_off_frees_what_its_transaction_has_locked(
+    proxied_ledger: Ledger, proxy: TcpProxy, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection.LedgerConnection, "answer_timeout_s", TIMEOUT_S)
+    monkeypatch.setattr(connection, "ASK_AFTER_S", 0.2)
+    monkeypatch.setattr(connection, "ASK_AGAIN_AFTER_S", 0.2)
+    job = submit(ledger, 2)
+    current = claim(ledger, job)
+
+    def be_cut_off() -> None:
+        with proxied_ledger.database.transaction() as conn:
+            conn.execute("SELECT FROM shards FOR UPDATE")
+            with conn.cursor().copy(statements.attempts.COPY_RESULTS) as copy:
+                proxy.swallow()
+                copy.write(lines(current))
+
+    with pytest.raises(ServiceUnavailable, match="lost"):
+        be_cut_off()
+    # No limit of Postgres ends a COPY that waits for its client.
+    monkeypatch.setattr(connection.LedgerConnection, "answer_timeout_s", 3.0)
+    assert ledger.control.cancel(job)
 
 
 def test_an_answer_that_takes_long_is_waited_for(proxied_ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

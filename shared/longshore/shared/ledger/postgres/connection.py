@@ -101,6 +101,8 @@ class LedgerConnection(psycopg.Connection[TupleRow]):
                 elif time.monotonic() >= ask_at:
                     asked = 0 if self._is_busy() else asked + 1
                     if asked == 2:
+                        # It may be in the middle of a transaction, or of a COPY, which no limit of its own ends.
+                        self._ask(statements.sessions.END_FORSAKEN)
                         self.pgconn.finish()
                         raise NoAnswer("the answer was lost")
                     ask_at = time.monotonic() + (ASK_AGAIN_AFTER_S if asked else ASK_AFTER_S)
@@ -113,14 +115,20 @@ class LedgerConnection(psycopg.Connection[TupleRow]):
         """Whether the server works on the answer; also ``True`` if that cannot be found out."""
         if not self.conninfo or self.pooled:
             return True
+        found = self._ask(statements.sessions.IS_BUSY)
+        return found is None or found > 0
+
+    def _ask(self, statement: str) -> int | None:
+        """How many rows a statement about the process of this connection has, over another connection; ``None`` if
+        that is not possible.
+        """
         try:
             limit = max(2, int(PROBE_TIMEOUT_S))  # the least that the driver takes
             with LedgerConnection.connect(self.conninfo, autocommit=True, connect_timeout=limit) as other:
                 other.answer_timeout_s = PROBE_TIMEOUT_S
-                found = other.execute(statements.sessions.IS_BUSY, {"pid": self.info.backend_pid}, prepare=False)
-                return found.rowcount > 0
+                return other.execute(statement.encode(), {"pid": self.info.backend_pid}, prepare=False).rowcount
         except psycopg.Error:
-            return True
+            return None
 
     @contextmanager
     def answering_within(self, seconds: float) -> Iterator[None]:

@@ -21,6 +21,11 @@ IS_BUSY: Final = """
     SELECT FROM pg_stat_activity
     WHERE pid = %(pid)s AND state = 'active' AND wait_event IS DISTINCT FROM 'ClientRead'
 """
+#: Ends a process that waits for a client which has given it up, and frees what it has locked.
+END_FORSAKEN: Final = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE pid = %(pid)s AND usename = current_user AND (state <> 'active' OR wait_event = 'ClientRead')
+"""
 #: The number of the present transaction, NULL if it has changed nothing; and what has become of a transaction.
 READ_TRANSACTION: Final = "SELECT pg_current_xact_id_if_assigned()::text"
 READ_OUTCOME: Final = "SELECT pg_xact_status(%(transaction)s::xid8)"
