@@ -37,8 +37,8 @@ CHECK_INTERVAL_S: Final = 3.0
 #: Virtual seconds between two rounds of a simulated relay.
 _ROUND_S: Final = 1.0
 
-logging.getLogger("longshore").setLevel(logging.CRITICAL)
-logging.getLogger("psycopg").setLevel(logging.CRITICAL)
+#: Say so much about faults that nobody would read it.
+_NOISY: Final = ("longshore", "psycopg")
 
 
 @dataclass
@@ -71,9 +71,15 @@ class World:
             for name in ("producer0", "producer1")
         }
         self.encoder = make_encoder(self.clients["producer0"].settings)
+        # Other tests of this process read what is logged: not for longer than this exists.
+        self._levels = {name: logging.getLogger(name).level for name in _NOISY}
+        for name in _NOISY:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def close(self) -> None:
         """Close them."""
+        for name, level in self._levels.items():
+            logging.getLogger(name).setLevel(level)
         for ledger in self.ledgers.values():
             ledger.close()
         for client in self.clients.values():
