@@ -138,8 +138,10 @@ class Broken(Exception):
 
 def write_and_break(ledger: Ledger, of: Claim) -> None:
     """Write a result for each row that an attempt has to run, and break before anything is committed."""
+    # Asked before: who holds a connection and waits for another can wait for all others who do.
+    rows = rows_to_run(ledger, of)
     with suppress(Broken), ledger.attempts.writing(of) as writer:
-        writer.results(lines(of, rows_to_run(ledger, of)))
+        writer.results(lines(of, rows))
         raise Broken
 
 

@@ -63,7 +63,7 @@ def migrated(services: Settings, tmp_path_factory: pytest.TempPathFactory) -> It
         tar.extractall(folder, filter="data")
     with empty_database(services) as settings:
         load(settings)
-        redis_url = urlsplit(services.redis_url)._replace(path="/1").geturl()
+        redis_url = urlsplit(services.redis_url)._replace(path="/7").geturl()
         settings = replace(settings, redis_url=redis_url, store=f"file://{folder}/store", home=None)
         done = CommandLine({**without_settings(), **settings.environment()})("migrate")
         assert done.code == 0, done.err

@@ -84,8 +84,9 @@ def test_without_a_good_trial_the_job_fails_and_says_why(client: Client) -> None
 
 
 def test_a_pruned_trial_ends_early(client: Client, table: pa.Table) -> None:
-    # Good ones first: a grid is tried in its order, and the pruner looks at those that have ended.
-    space = {"learning_rate": [0.01, 0.011, 0.012, 0.013, 1e-7, 1e-7]}
+    # Good ones first, each better than those before: a grid is tried in its order, and the pruner looks at those that
+    # have ended.
+    space = {"learning_rate": [0.001, 0.002, 0.005, 0.01, 1e-7, 1e-7]}
     job = client.tune("pruned", "linear", table, "label", space, sampler="grid", pruner="median", epochs=8)
     trials = job.wait(TIMEOUT_S).trials()
     assert trials[-1].state == "pruned"

@@ -100,4 +100,6 @@ def test_each_statement_stands_once() -> None:
 
 def test_the_fence_stands_once() -> None:
     sources = {path.name: path.read_text() for path in STATEMENTS.glob("*.py")}
-    assert [name for name, text in sources.items() if "attempt = %(attempt)s" in text] == ["fence.py"]
+    assert [name for name, text in sources.items() if "index = %(shard)s AND attempt = %(attempt)s" in text] == [
+        "fence.py"
+    ]

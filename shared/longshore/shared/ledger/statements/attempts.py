@@ -204,7 +204,7 @@ ALLOWED_NOTE: Final = f"format('%%s of %%s rows failed, up to %%s were allowed',
 SETTLE_JOBS: Final = f"""
     WITH settled AS (
         UPDATE jobs
-        SET finished_at = clock_timestamp(),
+        SET finished_at = (SELECT clock_timestamp()),
             state = CASE WHEN shards_failed > 0 OR rows_failed > {_ALLOWED} THEN 'failed' ELSE 'succeeded' END,
             error = CASE
                 WHEN shards_failed > 0 THEN error

@@ -51,7 +51,7 @@ COUNT_SHARDS_DONE: Final = f"""
         rows_failed = rows_failed + done.failed,
         started_at = coalesce(started_at, now()),
         state = CASE WHEN {_CLEAN} THEN 'succeeded' WHEN jobs.state = 'queued' THEN 'running' ELSE jobs.state END,
-        finished_at = CASE WHEN {_CLEAN} THEN clock_timestamp() ELSE finished_at END
+        finished_at = CASE WHEN {_CLEAN} THEN (SELECT clock_timestamp()) ELSE finished_at END
     FROM (
         SELECT job_id, count(*) AS shards, sum(rows) AS rows, sum(failed) AS failed
         FROM unnest(%(jobs)b::uuid[], %(rows)b::bigint[], %(failed)b::bigint[]) AS each (job_id, rows, failed)
