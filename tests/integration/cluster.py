@@ -8,15 +8,18 @@ import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 
 from longshore.producers import AsyncClient, Client
 from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.migrate import migrate
 from longshore.shared.ledger.roles.rights import Role
 from longshore.shared.settings import Settings
-from tests.integration.logins import as_role
+from tests.integration.logins import as_role, make_logins
+from tests.integration.support import empty_database
 from tests.waiting import TIMEOUT_S, wait_until
 
 #: Seconds the supervisor and the relay get to stop before they are killed, and the test run fails.
@@ -216,6 +219,27 @@ class Cluster:
             return process.environ().get("LONGSHORE_STORE") == self.settings.store
         except psutil.Error:  # another user's, a zombie, or gone
             return False
+
+
+@contextmanager
+def cluster_on_redis(services: Settings, redis_url: str, folder: Path) -> Iterator[Cluster]:
+    """A relay and a worker with a database and a store of their own, at another Redis.
+
+    :param folder: for the store and the logs.
+    """
+    with empty_database(services) as fresh:
+        settings = replace(fresh, redis_url=redis_url, store=f"file://{folder}/store", home=None)
+        migrate(settings.database_url)
+        make_logins(settings.database_url)
+        logs = folder / "cluster"
+        logs.mkdir()
+        cluster = Cluster(settings, logs, "cpu", {})
+        try:
+            cluster.start_relay()
+            cluster.start_workers()
+            yield cluster
+        finally:
+            cluster.close()
 
 
 def _module(name: str) -> tuple[str, ...]:

@@ -65,15 +65,18 @@ class JobLogReader:
 
     def page(self) -> list[LogPart]:
         """The next parts; none if all were read. The call after that looks for parts that were added since."""
-        parts = self._logs.parts(
-            self._job, shard=self._shard, attempt=self._attempt, after=self._after, since=self._since
-        )
-        new = [part for part in parts if part.key not in self._read]
-        self._read |= {part.key: part.written_at for part in new}
-        self._newest = max([self._newest, *(part.written_at for part in new)])
-        if len(parts) == PARTS_PER_PAGE:
+        while True:
+            parts = self._logs.parts(
+                self._job, shard=self._shard, attempt=self._attempt, after=self._after, since=self._since
+            )
+            new = [part for part in parts if part.key not in self._read]
+            self._read |= {part.key: part.written_at for part in new}
+            self._newest = max([self._newest, *(part.written_at for part in new)])
+            if len(parts) < PARTS_PER_PAGE:
+                break
             self._after = parts[-1].key
-            return new or self.page()
+            if new:
+                return new
         self._after = _BEGINNING
         if self._newest > _EVER:
             self._since = self._newest - _OVERLAP

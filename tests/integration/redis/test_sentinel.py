@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,12 +14,9 @@ import redis
 from longshore.broker.embedded.services.ports import any_free_port
 from longshore.producers.cli.checks.check import Level
 from longshore.producers.cli.checks.redis import check_redis
-from longshore.shared.ledger.migrate import migrate
 from longshore.shared.settings import Settings
 from tests.integration import digits
-from tests.integration.cluster import Cluster
-from tests.integration.logins import make_logins
-from tests.integration.support import empty_database
+from tests.integration.cluster import cluster_on_redis
 from tests.own_redis import OwnRedis, own_program
 from tests.waiting import TIMEOUT_S, wait_until
 
@@ -78,25 +75,13 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
 
 
 def test_jobs_go_on_after_a_failover(watched: Watched, services: Settings, tmp_path: Path) -> None:
-    with empty_database(services) as fresh:
-        settings = replace(fresh, redis_url=watched.url, store=f"file://{tmp_path}/store", home=None)
-        migrate(settings.database_url)
-        make_logins(settings.database_url)
-        folder = tmp_path / "cluster"
-        folder.mkdir()
-        cluster = Cluster(settings, folder, "cpu", {})
-        try:
-            cluster.start_relay()
-            cluster.start_workers()
-            with cluster.client() as client:
-                images, labels = digits.digits()
-                client.train("digits", "linear", digits.table(images, labels), "label", epochs=1).wait(TIMEOUT_S)
-                assert check_redis(settings).level is not Level.FAIL
-                watched.first.kill()
-                # Submitted while no server leads, and again when one does.
-                job = client.infer("digits", images[:2])
-                wait_until(lambda: watched.leader() == watched.second.port, "the failover")
-                client.wait([job, client.infer("digits", images[2:4])], TIMEOUT_S)
-                assert job.results().num_rows == 2
-        finally:
-            cluster.close()
+    with cluster_on_redis(services, watched.url, tmp_path) as cluster, cluster.client() as client:
+        images, labels = digits.digits()
+        client.train("digits", "linear", digits.table(images, labels), "label", epochs=1).wait(TIMEOUT_S)
+        assert check_redis(cluster.settings).level is not Level.FAIL
+        watched.first.kill()
+        # Submitted while no server leads, and again when one does.
+        job = client.infer("digits", images[:2])
+        wait_until(lambda: watched.leader() == watched.second.port, "the failover")
+        client.wait([job, client.infer("digits", images[2:4])], TIMEOUT_S)
+        assert job.results().num_rows == 2

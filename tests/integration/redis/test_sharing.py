@@ -25,8 +25,7 @@ from longshore.shared.ledger.migrate import migrate
 from longshore.shared.ledger.shards.batching import batch_key_of
 from longshore.shared.settings import Settings
 from tests.integration import digits
-from tests.integration.cluster import Cluster
-from tests.integration.logins import make_logins
+from tests.integration.cluster import cluster_on_redis
 from tests.integration.queued import message_count, take_all, train_jobs
 from tests.integration.support import empty_database, new_job
 from tests.own_redis import OwnRedis
@@ -79,27 +78,16 @@ def test_a_second_cluster_on_the_same_keys_is_noticed(
 
 
 def test_a_whole_cluster_runs_with_a_prefix_and_on_a_socket(own: OwnRedis, services: Settings, tmp_path: Path) -> None:
-    with empty_database(services) as fresh:
-        url = f"unix://{own.socket}?db=3&prefix=team-a:"
-        settings = replace(fresh, redis_url=url, store=f"file://{tmp_path}/store", home=None)
-        migrate(settings.database_url)
-        make_logins(settings.database_url)
-        folder = tmp_path / "cluster"
-        folder.mkdir()
-        cluster = Cluster(settings, folder, "cpu", {})
-        try:
-            cluster.start_relay()
-            cluster.start_workers()
-            with cluster.client() as client:
-                images, labels = digits.digits()
-                client.train("digits", "linear", digits.table(images, labels), "label", epochs=1).wait(TIMEOUT_S)
-                client.infer("digits", images[:2]).wait(TIMEOUT_S)
-            assert check_remote_control(settings).detail.startswith("1 workers")
-            with redis.Redis(unix_socket_path=str(own.socket), db=3) as connection:
-                keys = list(connection.scan_iter())
-                channels = connection.execute_command("PUBSUB", "NUMPAT")
-            assert keys
-            assert all(key.startswith(b"team-a:") for key in keys)
-            assert channels == 1
-        finally:
-            cluster.close()
+    url = f"unix://{own.socket}?db=3&prefix=team-a:"
+    with cluster_on_redis(services, url, tmp_path) as cluster:
+        with cluster.client() as client:
+            images, labels = digits.digits()
+            client.train("digits", "linear", digits.table(images, labels), "label", epochs=1).wait(TIMEOUT_S)
+            client.infer("digits", images[:2]).wait(TIMEOUT_S)
+        assert check_remote_control(cluster.settings).detail.startswith("1 workers")
+        with redis.Redis(unix_socket_path=str(own.socket), db=3) as connection:
+            keys = list(connection.scan_iter())
+            channels = connection.execute_command("PUBSUB", "NUMPAT")
+        assert keys
+        assert all(key.startswith(b"team-a:") for key in keys)
+        assert channels == 1
