@@ -11,6 +11,7 @@ import click
 
 from longshore.producers.cli.output import print_table
 from longshore.producers.cli.table_layout import TableColumn
+from longshore.producers.reporting.human import age_text, local_time
 
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., object])
@@ -50,6 +51,22 @@ class ListColumn(Generic[R]):
     def name(self) -> str:
         """What people write to choose it."""
         return self.column.header.lower()
+
+
+def moment_column(header: str, rank: int, moment: Callable[[R], datetime | None]) -> ListColumn[R]:
+    """A column with a time, which is shown if it is chosen."""
+    return ListColumn(
+        TableColumn(header, rank), lambda record: local_time(moment(record)) or "", moment, is_default=False
+    )
+
+
+def age_column(rank: int, created: Callable[[R], datetime]) -> ListColumn[R]:
+    """The column with the age of a record, the youngest first."""
+    return ListColumn(
+        TableColumn("AGE", rank),
+        lambda record: age_text(created(record)),
+        lambda record: -created(record).timestamp(),
+    )
 
 
 def list_options(names: Sequence[str], default_limit: str) -> Callable[[F], F]:

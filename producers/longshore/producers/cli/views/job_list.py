@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from longshore.producers.cli.lists import ListColumn, print_records
+from longshore.producers.cli.lists import ListColumn, age_column, moment_column, print_records
 from longshore.producers.cli.output import note
 from longshore.producers.cli.table_layout import TableColumn
 from longshore.producers.cli.views.json_documents import version_text
 from longshore.producers.job_ids import short_ids
-from longshore.producers.reporting.human import age_text, duration_text, local_time, time_text
+from longshore.producers.reporting.human import duration_text, time_text
 from longshore.producers.reporting.progress import progress_of, rate_text, unit
 from longshore.shared.ledger.records import JobRecord
 
@@ -56,9 +56,7 @@ def job_columns(short_ids: Mapping[UUID, str]) -> list[ListColumn[JobRecord]]:
         ListColumn(TableColumn("PRIORITY", 12), lambda job: str(job.priority), lambda job: job.priority),
         ListColumn(TableColumn("PRODUCER", 11, min_width=12), lambda job: job.producer, lambda job: job.producer),
         *_columns_on_request(),
-        ListColumn(
-            TableColumn("AGE", 4), lambda job: age_text(job.created_at), lambda job: -job.created_at.timestamp()
-        ),
+        age_column(4, lambda job: job.created_at),
     ]
 
 
@@ -72,24 +70,9 @@ def _columns_on_request() -> list[ListColumn[JobRecord]]:
             lambda job: job.shards_total,
             is_default=False,
         ),
-        ListColumn(
-            TableColumn("SUBMITTED", 15),
-            lambda job: local_time(job.created_at) or "",
-            lambda job: job.created_at,
-            is_default=False,
-        ),
-        ListColumn(
-            TableColumn("STARTED", 16),
-            lambda job: local_time(job.started_at) or "",
-            lambda job: job.started_at,
-            is_default=False,
-        ),
-        ListColumn(
-            TableColumn("ENDED", 17),
-            lambda job: local_time(job.finished_at) or "",
-            lambda job: job.finished_at,
-            is_default=False,
-        ),
+        moment_column("SUBMITTED", 15, lambda job: job.created_at),
+        moment_column("STARTED", 16, lambda job: job.started_at),
+        moment_column("ENDED", 17, lambda job: job.finished_at),
         ListColumn(
             TableColumn("ERROR", 18, min_width=20), lambda job: job.error or "", lambda job: job.error, is_default=False
         ),

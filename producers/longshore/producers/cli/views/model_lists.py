@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from longshore.producers.cli.lists import ListColumn
+from longshore.producers.cli.lists import ListColumn, age_column, moment_column
 from longshore.producers.cli.table_layout import TableColumn
 from longshore.producers.cli.views.json_documents import metrics_text
-from longshore.producers.reporting.human import age_text, local_time
 from longshore.shared.ledger.records import ModelRecord, VersionRecord
 
 
@@ -24,15 +23,8 @@ def model_columns() -> list[ListColumn[ModelRecord]]:
             lambda model: ", ".join(f"{alias}={version}" for alias, version in sorted(model.aliases.items())),
             lambda model: len(model.aliases),
         ),
-        ListColumn(
-            TableColumn("CREATED", 5),
-            lambda model: local_time(model.created_at) or "",
-            lambda model: model.created_at,
-            is_default=False,
-        ),
-        ListColumn(
-            TableColumn("AGE", 4), lambda model: age_text(model.created_at), lambda model: -model.created_at.timestamp()
-        ),
+        moment_column("CREATED", 5, lambda model: model.created_at),
+        age_column(4, lambda model: model.created_at),
     ]
 
 
@@ -52,17 +44,8 @@ def version_columns() -> list[ListColumn[VersionRecord]]:
             lambda version: metrics_text(version.manifest.get("metrics")) or None,
         ),
         ListColumn(TableColumn("JOB", 5), _job, _job, is_default=False),
-        ListColumn(
-            TableColumn("CREATED", 6),
-            lambda version: local_time(version.created_at) or "",
-            lambda version: version.created_at,
-            is_default=False,
-        ),
-        ListColumn(
-            TableColumn("AGE", 4),
-            lambda version: age_text(version.created_at),
-            lambda version: -version.created_at.timestamp(),
-        ),
+        moment_column("CREATED", 6, lambda version: version.created_at),
+        age_column(4, lambda version: version.created_at),
     ]
 
 
