@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
@@ -196,6 +197,31 @@ class Client:
             ids = self.ledger.submissions.submit(prepared.jobs, prepared.inputs, tickets_by_message(messages))
             self._send(messages)
         return [self._job(id_) for id_ in ids]
+
+    def _submit_apart(self, requests: Sequence[Infer]) -> list[Job | Exception]:
+        """Submit small requests of several callers, in one transaction if that can be; each as if alone.
+
+        :returns: for each request, what :meth:`infer` returns or raises.
+        """
+        from longshore.producers.planning.planner import prepare_apart
+        from longshore.shared.ledger.jobs.submission import Submission
+
+        outcomes = prepare_apart(requests, self.ledger, self.settings, self._targets)
+        good = [outcome for outcome in outcomes if isinstance(outcome, Submission)]
+        submitted = iter(self.ledger.submissions.submit_apart(good))
+        results = [outcome if isinstance(outcome, Exception) else next(submitted) for outcome in outcomes]
+        made = {id_ for result in results if not isinstance(result, Exception) for id_ in result}
+        apart: defaultdict[tuple[str, int, str | None], list[Ticket]] = defaultdict(list)
+        for ticket in tickets_of([job for submission in good for job in submission.jobs]):
+            if ticket.job_id in made:  # and not by an earlier request with its idempotency key
+                apart[ticket.queue, ticket.priority, ticket.batch_key].append(ticket)
+        for (_, _, batch_key), tickets in apart.items():
+            if batch_key is None:
+                self._requeue(tickets)
+            else:
+                for message in pack_messages(tickets):
+                    self._publish_coalesced(message, made)
+        return [result if isinstance(result, Exception) else self._job(result[0]) for result in results]
 
     def job(self, id: str | UUID) -> Job:
         """A job that was submitted before, by anybody.

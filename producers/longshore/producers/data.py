@@ -23,3 +23,19 @@ Data: TypeAlias = Union[
     "pa.RecordBatch",
     "pd.DataFrame",
 ]
+
+#: Rows and, for arrays, bytes of data that is small: checking and writing it takes no longer than asking Postgres.
+SMALL_ROWS = 256
+SMALL_BYTES = 1 << 20
+
+
+def is_small(data: Data) -> bool:
+    """Whether data is a few rows in memory, surely."""
+    if isinstance(data, Mapping):
+        return all(isinstance(column, Sequence) and len(column) <= SMALL_ROWS for column in data.values())
+    if isinstance(data, Sequence):
+        return not isinstance(data, str) and len(data) <= SMALL_ROWS
+    # Arrays and Arrow's tables have both, frames of pandas only the latter.
+    size: int = getattr(data, "nbytes", SMALL_BYTES + 1)
+    shape: tuple[int, ...] = getattr(data, "shape", ())
+    return size <= SMALL_BYTES and len(shape) > 0 and shape[0] <= SMALL_ROWS

@@ -6,11 +6,15 @@ import asyncio
 import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Unpack
 
+import numpy as np
 import pytest
 
 from longshore.producers import AsyncClient, Progress
-from longshore.shared.errors import ServiceUnavailable, WaitTimeout
+from longshore.producers.data import Data
+from longshore.producers.options.keywords import InferOptions
+from longshore.shared.errors import InvalidInput, JobFailed, ServiceUnavailable, WaitTimeout
 from longshore.shared.vocabulary import State
 from tests.integration import digits
 from tests.integration.cluster import Cluster
@@ -56,6 +60,44 @@ def test_many_wait_at_once_on_one_connection(cluster: Cluster) -> None:
             await asyncio.sleep(0.01)
         assert await answers == [1] * 200
         assert most - before == 1
+
+    run(cluster, work)
+
+
+def test_requests_that_are_submitted_together_get_what_they_would_get_alone(cluster: Cluster) -> None:
+    async def work(client: AsyncClient) -> None:
+        async def outcome(data: Data, **options: Unpack[InferOptions]) -> list[object]:
+            try:
+                job = await client.infer("digits", data, **options)
+                await job
+                return [row.output async for row in job.stream()]
+            except (InvalidInput, JobFailed) as error:
+                return [type(error), str(error).partition(";")[0]]
+
+        row, other = IMAGES[:1], IMAGES[1:2]
+        requests: list[tuple[Data, InferOptions]] = [
+            (row, {}),
+            (other.astype(np.float64), {"priority": 7}),
+            (row[:, :7], {}),
+            (IMAGES[:300], {}),
+            (IMAGES[:200], {}),
+            (IMAGES[:3], {"top_k": 2}),
+            (row, {"idempotency_key": "once"}),
+            (row, {"idempotency_key": "once"}),
+            (other, {"idempotency_key": "once"}),
+            (row, {"timeout": -1}),
+        ]
+        alone = [await outcome(data, **options) for data, options in requests]
+        before = {job.id for job in await client.jobs(limit=1000)}
+        for _, options in requests:
+            if "idempotency_key" in options:
+                options["idempotency_key"] = "once more"
+        together = await asyncio.gather(*(outcome(data, **options) for data, options in requests))
+        for expected, found in zip(alone, together, strict=True):
+            text = str(found).replace("once more", "once")
+            assert text.partition(", job ")[0] == str(expected).partition(", job ")[0]
+        assert [type(each[0]) for each in together].count(type) == 3
+        assert len({job.id for job in await client.jobs(limit=1000)} - before) == 6
 
     run(cluster, work)
 

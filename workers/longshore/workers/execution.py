@@ -57,12 +57,12 @@ def run_message(
     if context.draining.requested:
         context.ledger.attempts.give_back(names)
         return "handed back: the worker stops"
+    started = time.monotonic()
     claims = context.ledger.attempts.claim_many(names, worker=context.worker.name, lease=context.worker.lease)
     context.shown.waiting(claims)
     log.debug("%d of %d shards wait", len(claims), len(names))
     if key is not None:
         publish_rest(context.coalescer, key, names[0], claims)
-        context.batch_delay.record(claims)
     batches = list(split_into_batches(claims))
     if len(batches) == 1:
         batches = [collect(context, batches[0])]
@@ -71,6 +71,8 @@ def run_message(
             run_together(context, batch, task)
         else:
             run_claim(context, batch[0], task)
+    if key is not None:
+        context.batch_delay.record(claims, time.monotonic() - started)
     return _summary([claim for batch in batches for claim in batch])
 
 

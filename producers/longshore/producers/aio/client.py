@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, NoReturn, Unpack
 from uuid import UUID
 
 from longshore.producers.aio.changes import Changes
+from longshore.producers.aio.gathered import Gathered
 from longshore.producers.aio.job import AsyncJob
 from longshore.producers.aio.models import AsyncModels
 from longshore.producers.aio.threads import Threads
 from longshore.producers.client import Client
-from longshore.producers.data import Data
+from longshore.producers.data import Data, is_small
 from longshore.producers.job import Job
 from longshore.producers.requests import CrossValidate, Evaluate, Infer, Request, Train, Tune
 from longshore.shared import forks
@@ -39,7 +40,8 @@ class AsyncClient:
     whose methods and errors are described there. All coroutines of one event loop may share one.
 
     Any number of coroutines can wait for jobs at the same time: one connection listens for all of them. Calls that ask
-    Postgres take turns on as many connections as a client has.
+    Postgres take turns on as many connections as a client has. Small requests for inference that come while others are
+    submitted are committed together.
 
     :param home: the folder of an embedded cluster.
     :param producer: who submits, ``user@host`` if not given; idempotency keys are the producer's own.
@@ -58,6 +60,7 @@ class AsyncClient:
         self._client = Client(redis_url=redis_url, database_url=database_url, store=store, home=home, producer=producer)
         self._threads = Threads()
         self._changes = Changes(self._client.ledger, self._threads)
+        self._small = Gathered(self._threads, self._client._submit_apart)
 
     @property
     def settings(self) -> Settings:
@@ -66,7 +69,10 @@ class AsyncClient:
 
     async def infer(self, model: str, data: Data, **options: Unpack[InferOptions]) -> AsyncJob:
         """See :meth:`Client.infer`."""
-        return (await self.submit_many([Infer(model, data, options)]))[0]
+        request = Infer(model, data, options)
+        if is_small(request.data):
+            return self._of(await self._small.call(request))
+        return (await self.submit_many([request]))[0]
 
     async def train(
         self, model: str, family: str, data: Data, target: str, **options: Unpack[TrainOptions]

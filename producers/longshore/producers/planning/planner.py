@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import singledispatch
 
 from longshore.producers.planning.context import PlanningContext
@@ -17,8 +16,9 @@ from longshore.producers.planning.train import plan_training
 from longshore.producers.requests import CrossValidate, Evaluate, Infer, Request, Train, Tune
 from longshore.producers.ttl_cache import TtlCache
 from longshore.shared.errors import InvalidInput
+from longshore.shared.ledger.jobs.submission import Submission
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.records import NewInput, NewJob
+from longshore.shared.ledger.records import NewJob
 from longshore.shared.settings import Settings
 from longshore.shared.store.store import Store
 
@@ -40,24 +40,15 @@ plan_request.register(CrossValidate, plan_cross_validation)
 plan_request.register(Evaluate, plan_evaluation)
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """Jobs in the order of their requests, and the rows that came with them."""
-
-    jobs: list[NewJob]
-    inputs: list[NewInput]
-
-
 def prepare(
     requests: Sequence[Request], ledger: Ledger, settings: Settings, targets: TtlCache[Target] | None = None
-) -> Prepared:
+) -> Submission:
     """Check every request.
 
     :param targets: versions and options that were looked up for earlier requests.
     :raises InvalidInput: one is wrong; where there are several, the field names which.
     """
-    blocks = InputBlocks(lambda: Store(settings.store, expected=ledger.models.exist))
-    context = PlanningContext(ledger, QueueChoice(ledger.workers), settings.producer, blocks)
+    context = _context(ledger, settings)
     inference = InferencePlanner(context, targets or TtlCache())
     jobs: list[NewJob] = []
     for start, alike in _runs(requests):
@@ -68,7 +59,33 @@ def prepare(
         for index, request in enumerate(alike, start):
             with _numbered(index, len(requests)):
                 jobs.append(plan_request(request, context))
-    return Prepared(jobs, blocks.made)
+    return Submission(jobs, context.blocks.made)
+
+
+def prepare_apart(
+    requests: Sequence[Infer], ledger: Ledger, settings: Settings, targets: TtlCache[Target] | None = None
+) -> list[Submission | Exception]:
+    """Check requests of several callers, each as if alone: the rows of one have no influence on the types of another's.
+
+    :returns: for each request, what is to be written, or what is wrong with it.
+    """
+    context = _context(ledger, settings)
+    inference = InferencePlanner(context, targets or TtlCache())
+    made = context.blocks.made
+
+    def plan(request: Infer) -> Submission | Exception:
+        before = len(made)
+        try:
+            return Submission(inference.plan([request]), made[before:])
+        except Exception as error:
+            return error
+
+    return [plan(request) for request in requests]
+
+
+def _context(ledger: Ledger, settings: Settings) -> PlanningContext:
+    blocks = InputBlocks(lambda: Store(settings.store, expected=ledger.models.exist))
+    return PlanningContext(ledger, QueueChoice(ledger.workers), settings.producer, blocks)
 
 
 def _runs(requests: Sequence[Request]) -> Iterator[tuple[int, Sequence[Request]]]:

@@ -9,7 +9,7 @@ import pytest
 
 from longshore.shared.ledger.records import Claim
 from longshore.shared.ledger.shards.batching import MAX_BATCH_SHARDS
-from longshore.workers.batching.delay import BATCH_DELAY_S, BatchDelay
+from longshore.workers.batching.delay import MAX_DELAY_S, BatchDelay
 from longshore.workers.process.draining import Draining
 
 
@@ -57,20 +57,28 @@ def claimed(count: int) -> list[Claim]:
 
 @pytest.mark.parametrize(
     ("together", "waits"),
-    [(0, []), (1, []), (2, [BATCH_DELAY_S]), (MAX_BATCH_SHARDS - 1, [BATCH_DELAY_S]), (MAX_BATCH_SHARDS, [])],
+    [(0, []), (1, []), (2, [0.01]), (MAX_BATCH_SHARDS - 1, [0.01]), (MAX_BATCH_SHARDS, [])],
 )
 def test_only_after_several_that_left_room(together: int, waits: list[float]) -> None:
     delay, draining = BatchDelay(), Watched()
     delay.wait(draining)
-    delay.record(claimed(together))
+    delay.record(claimed(together), 0.01)
     delay.wait(draining)
     assert draining.waits == waits
 
 
 def test_not_when_it_has_been_quiet_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     delay, draining = BatchDelay(), Watched()
-    delay.record(claimed(2))
+    delay.record(claimed(2), 0.01)
     later = time.monotonic() + 1
     monkeypatch.setattr(time, "monotonic", lambda: later)
     delay.wait(draining)
     assert draining.waits == []
+
+
+def test_as_long_as_the_batch_before_took_and_not_longer_than_the_most() -> None:
+    delay, draining = BatchDelay(), Watched()
+    for seconds in (0.002, 0.02, 5):
+        delay.record(claimed(3), seconds)
+        delay.wait(draining)
+    assert draining.waits == [0.002, 0.02, MAX_DELAY_S]

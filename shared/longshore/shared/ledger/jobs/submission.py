@@ -48,6 +48,14 @@ Published: TypeAlias = Sequence[tuple[UUID, Sequence[Ticket]]]
 _KEYS = "jobs_producer_idempotency_key_key"
 
 
+@dataclass(frozen=True)
+class Submission:
+    """Jobs, and the rows that came with them: what one caller submits."""
+
+    jobs: Sequence[NewJob]
+    inputs: Sequence[NewInput] = ()
+
+
 class Submissions:
     """The part of the ledger that producers write with."""
 
@@ -89,7 +97,27 @@ class Submissions:
                 return self._known_ids(jobs)
             if pause is not None:
                 time.sleep(pause)
-        raise _uncertain(jobs, lost)
+        raise _uncertain(jobs, lost) from lost
+
+    def submit_apart(self, submissions: Sequence[Submission]) -> list[list[UUID] | Exception]:
+        """Write what several callers submit, of one producer, in one transaction if that can be; each as if alone.
+
+        :returns: for each of them, what :meth:`submit` returns or raises.
+        """
+        try:
+            jobs = [job for submission in submissions for job in submission.jobs]
+            ids = iter(self.submit(jobs, [block for submission in submissions for block in submission.inputs]))
+        except SubmissionUncertain as error:
+            lost = error.__cause__ if isinstance(error.__cause__, ServiceUnavailable) else error
+            return [_uncertain(submission.jobs, lost) for submission in submissions]
+        except ServiceUnavailable as error:
+            return [error for _ in submissions]
+        except Exception as error:
+            # Something is wrong with one of them, and nothing was written: together they cannot tell with which.
+            if len(submissions) == 1:
+                return [error]
+            return [outcome for submission in submissions for outcome in self.submit_apart([submission])]
+        return [[next(ids) for _ in submission.jobs] for submission in submissions]
 
     @repeat_rolled_back
     def _submit(self, jobs: Sequence[NewJob], inputs: Sequence[NewInput], messages: Published) -> list[UUID]:

@@ -1,0 +1,59 @@
+"""Calls of many coroutines that are made as one: a query or a commit costs little more for many than for one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, TypeVar
+
+from longshore.producers.aio.threads import Threads
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+#: What is made as one call at most: those who come first do not wait long for those who come last.
+MAX_GATHERED: Final = 100
+
+
+class Gathered(Generic[T, R]):
+    """Makes calls in a thread. Those that come while one is made wait, and are made together as the next: nobody waits
+    when there is no other call.
+
+    :param run: what is called with the items of several coroutines; for each item it returns its result, or the error
+        to raise. It must not let one item fail for another.
+    """
+
+    def __init__(self, threads: Threads, run: Callable[[list[T]], Sequence[R | Exception]]) -> None:
+        self._threads = threads
+        self._run = run
+        self._waiting: list[tuple[T, asyncio.Future[R]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def call(self, item: T) -> R:
+        """The result of an item. It goes on if the coroutine is cancelled."""
+        loop = asyncio.get_running_loop()
+        end: asyncio.Future[R] = loop.create_future()
+        self._waiting.append((item, end))
+        if self._task is None or self._task.done():
+            # A task begins after all coroutines that can go on now: what these ask for goes with it.
+            self._task = loop.create_task(self._make_calls(), name="longshore: gathered calls")
+        return await end
+
+    async def _make_calls(self) -> None:
+        while self._waiting:
+            taken, self._waiting = self._waiting[:MAX_GATHERED], self._waiting[MAX_GATHERED:]
+            try:
+                outcomes = await self._threads.call(self._run, [item for item, _ in taken])
+            except Exception as error:
+                outcomes = [error] * len(taken)
+            except asyncio.CancelledError:  # the event loop ends
+                for _, end in (*taken, *self._waiting):
+                    end.cancel()
+                raise
+            for (_, end), outcome in zip(taken, outcomes, strict=True):
+                if end.done():  # its coroutine was cancelled
+                    continue
+                if isinstance(outcome, Exception):
+                    end.set_exception(outcome)
+                else:
+                    end.set_result(outcome)
