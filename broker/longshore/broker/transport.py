@@ -8,6 +8,7 @@ publishing.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from queue import Empty
 
@@ -16,6 +17,7 @@ from kombu import Connection as KombuConnection  # type: ignore[attr-defined]
 from kombu.connection import ConnectionPool as KombuConnectionPool
 from kombu.connection import PooledConnection as KombuPooledConnection
 from kombu.transport import redis as kombu_redis
+from kombu.transport import virtual
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import ResponseError
@@ -27,7 +29,9 @@ from longshore.broker.inbound.tickets import check_ticket
 from longshore.broker.inbound.unacked import check_unacked
 from longshore.broker.key_types import remove_wrong_types
 from longshore.broker.queues import CONTROL_EXCHANGE, QUEUES
-from longshore.broker.redis_errors import is_wrong_type
+from longshore.broker.redis_errors import describe, is_wrong_type
+
+log = logging.getLogger(__name__)
 
 
 class QoS(kombu_redis.QoS):
@@ -40,6 +44,17 @@ class QoS(kombu_redis.QoS):
             # The ticket is lost, and the relay publishes it again.
             self.channel.repair(error)
             raise
+
+    def ack(self, delivery_tag: str) -> None:
+        try:
+            super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+        except self.channel.connection_errors as error:
+            # A worker holds one message at a time: with one that stays unacknowledged here, it would take no other.
+            # Redis delivers this one again after the visibility timeout, and it leads to nothing.
+            log.warning("%s; a message that is done may come again, which changes nothing", describe(error))
+            virtual.QoS.ack(self, delivery_tag)  # type: ignore[no-untyped-call]
+            # The others of the pool have probably gone the same way, and each would cost a timeout.
+            self.channel.pool.disconnect(inuse_connections=False)
 
     def restore_visible(self, start: int = 0, num: int | None = 10, interval: int = 10) -> None:
         try:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from celery import Celery
+from kombu.message import Message as Delivered
 
 from longshore.broker import relay as relay_module
 from longshore.broker.app import make_app
@@ -144,6 +145,31 @@ def test_a_connection_whose_other_end_is_gone_is_given_up(own: OwnRedis, setting
             coalescer.publish(small())
         send(app, one())
         assert coalescer.publish(small())
+        app.close()
+
+
+def test_a_worker_whose_acknowledgement_is_lost_takes_the_next_message(own: OwnRedis, settings: Settings) -> None:
+    with TcpProxy("127.0.0.1", own.port) as proxy:
+        app = make_app(replace(settings, redis_url=f"redis://127.0.0.1:{proxy.port}/0"))
+        send(app, [*one(), *one()])
+        with app.connection_for_read() as connection:
+            channel = connection.default_channel
+            channel.basic_qos(0, 1, False)  # one at a time, as workers do
+            taken: list[Delivered] = []
+            channel.basic_consume("cpu", no_ack=False, callback=taken.append, consumer_tag="tests")
+            connection.drain_events(timeout=TIMEOUT_S)
+            assert not channel.qos.can_consume()
+            assert proxy.swallow() >= 1
+            taken[0].ack()  # type: ignore[no-untyped-call]
+            assert channel.qos.can_consume()
+            with pytest.raises(connection.connection_errors):  # the connection that waits for messages is gone, too
+                connection.drain_events(timeout=TIMEOUT_S)
+            connection.drain_events(timeout=TIMEOUT_S)
+            assert len(taken) == 2
+            taken[1].ack()  # type: ignore[no-untyped-call]
+            # Only the first is still there to be delivered again.
+            with own.client() as client:
+                assert client.hkeys("unacked") == [taken[0].delivery_tag.encode()]
         app.close()
 
 
