@@ -12,7 +12,7 @@ SCALE ?= 20
 BENCHMARKS ?= inference small_jobs training
 
 .DEFAULT_GOAL := help
-.PHONY: help setup unit test differential fuzz lint format docs bench
+.PHONY: help setup unit test differential fuzz lint format docs site bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -43,8 +43,11 @@ format: ## format the sources and fix what ruff can fix
 	$(BIN)ruff format .
 	$(BIN)ruff check --fix .
 
-docs: ## check the documentation: links, and the reference pages against the code
-	$(BIN)pytest tests/unit/test_docs.py $(ARGS)
+docs: ## check the documentation: links, the reference pages against the code, and the site
+	$(BIN)pytest tests/unit/test_docs.py tests/unit/test_site.py $(ARGS)
+
+site: ## build the site of the documentation into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)mkdocs build
 
 bench: ## run the benchmarks; BENCHMARKS="inference" for some of them
 	@for name in $(BENCHMARKS); do echo "+ benchmarks.$$name"; $(BIN)python -m benchmarks.$$name || exit 1; done
