@@ -17,9 +17,11 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 #: Pages in the root of the repository.
-ROOT_PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+ROOT_PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "README.zh-CN.md", "SECURITY.md")
 #: Shown as pages with one block of code.
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+#: Where links lead whose targets are no page of the site.
+ELSEWHERE = {ROOT / "README.md": "index.md", ROOT / "examples": "index.md#examples"}
 
 _LINK = re.compile(r"\]\(([^)\s#:]+)(#[^)\s]*)?\)")
 
@@ -40,7 +42,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
     def led(link: re.Match[str]) -> str:
         target = (folder / link[1]).resolve()
-        if not target.is_file() or not target.is_relative_to(ROOT):
+        if not target.exists() or not target.is_relative_to(ROOT):
             return link[0]
         return f"]({os.path.relpath(site_page(target), Path(source).parent)}{link[2] or ''})"
 
@@ -51,4 +53,4 @@ def site_page(path: Path) -> str:
     """The page of the site that shows a file of the repository."""
     if path.is_relative_to(DOCS):
         return path.relative_to(DOCS).as_posix()
-    return "index.md" if path == ROOT / "README.md" else path.relative_to(ROOT).with_suffix(".md").as_posix()
+    return ELSEWHERE.get(path) or path.relative_to(ROOT).with_suffix(".md").as_posix()

@@ -21,7 +21,11 @@ from tests.compose_file import ROOT
 DOCS = ROOT / "docs"
 INDEX = DOCS / "index.md"
 PAGES = [
-    *(page for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md") if (page := ROOT / name).exists()),
+    *(
+        page
+        for name in ("README.md", "README.zh-CN.md", "CHANGELOG.md", "CONTRIBUTING.md")
+        if (page := ROOT / name).exists()
+    ),
     *sorted(DOCS.rglob("*.md")),
 ]
 SOURCES = [

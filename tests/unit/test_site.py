@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from tests.compose_file import ROOT
 
 DOCS = ROOT / "docs"
-ROOT_PAGES = [ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")]
+ROOT_PAGES = [ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "README.zh-CN.md", "SECURITY.md")]
 PAGES = [*sorted(DOCS.rglob("*.md")), *ROOT_PAGES]
 #: Elements of which a page has as many on the site as elsewhere: readers of Markdown differ most in lists.
 ELEMENTS = ("h1", "h2", "h3", "h4", "ul", "ol", "li", "table", "tr", "pre", "blockquote")
