@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.integration.command_line import without_settings
-from tests.waiting import TIMEOUT_S
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
 #: The languages of blocks that are run.
 RUN = ("sh", "python", "sql")
+#: Seconds: a block can start and stop a cluster several times.
+BLOCK_TIMEOUT_S = 600.0
 #: How far a number may be from the shown one: a part of it. Processors round differently.
 TOLERANCE = 0.05
 
@@ -84,7 +85,7 @@ class Reader:
             capture_output=True,
             text=True,
             check=False,
-            timeout=TIMEOUT_S,
+            timeout=BLOCK_TIMEOUT_S,
         )
         assert done.returncode == 0, f"{block.text}\nended with {done.returncode}:\n{done.stdout}{done.stderr}"
         if block.printed is not None:
