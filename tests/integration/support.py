@@ -163,7 +163,12 @@ def expire(ledger: Ledger, job: UUID, shard: int = 0) -> int:
 
 def rows_of(ledger: Ledger, job: UUID) -> list[int]:
     """The rows of a job that have results."""
-    return [row for row, _ in ledger.queries.results(job)]
+    return [row for row, _, _ in ledger.queries.results(job)]
+
+
+def row_errors_of(ledger: Ledger, job: UUID) -> list[tuple[int, str]]:
+    """Row and error of the rows of a job that have none."""
+    return [(row, error) for row, error, _ in ledger.queries.row_errors(job)]
 
 
 def states_of(ledger: Ledger, job: UUID) -> list[str]:

@@ -72,9 +72,11 @@ def _published_first() -> AbstractContextManager[None]:
 def _committed_twice() -> AbstractContextManager[None]:
     """The rows of a batch are committed before its fence, and not with it."""
 
-    def commit_batch(database: Database, finished: Sequence[Finished], lines: memoryview) -> set[tuple[UUID, int]]:
+    def commit_batch(
+        database: Database, finished: Sequence[Finished], lines: memoryview, *, keyed: bool
+    ) -> set[tuple[UUID, int]]:
         with suppress(ServiceUnavailable), database.transaction() as conn:
-            batching_module._write(conn, finished, lines)
+            batching_module._write(conn, finished, lines, keyed)
         return commit(database, finished, memoryview(b""))
 
     commit = batching_module.commit_batch

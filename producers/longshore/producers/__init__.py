@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from longshore.producers.job_errors import JobError
     from longshore.producers.reporting.progress import Progress
     from longshore.producers.requests import CrossValidate, Evaluate, Infer, Train, Tune
-    from longshore.producers.results import ResultRow
+    from longshore.producers.results import ResultRow, Results
 
 __all__ = [
     "AsyncClient",
@@ -29,6 +29,7 @@ __all__ = [
     "JobError",
     "Progress",
     "ResultRow",
+    "Results",
     "Train",
     "Tune",
 ]
@@ -44,6 +45,7 @@ _MODULES = {
     "JobError": "job_errors",
     "Progress": "reporting.progress",
     "ResultRow": "results",
+    "Results": "results",
     "Train": "requests",
     "Tune": "requests",
 }

@@ -21,11 +21,10 @@ from longshore.shared.references import ModelReference
 from longshore.shared.vocabulary import JobKind, State
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from longshore.producers.logs import LogLine, LogSteps
     from longshore.producers.reporting.activity.why import Why
-    from longshore.producers.results import ResultRow
+    from longshore.producers.results import ResultRow, Results
+    from longshore.shared.ledger.queries import ResultRecord
     from longshore.shared.specs.evaluate import Evaluation
 
 #: The results of jobs with at most this many rows are read in one query; those of larger jobs are streamed.
@@ -104,17 +103,20 @@ class Job:
         check_succeeded(record)
         return self
 
-    def results(self) -> pa.Table:
-        """The results so far, ordered by row: a column ``row``, and one column for each key of the outputs.
+    def results(self) -> Results:
+        """The results so far, ordered by row: a column ``row``, the columns that the job keeps, and one column for each
+        key of the outputs. ``.to_pandas()``, ``.to_polars()`` and ``.to_arrow()`` make frames and tables of them.
 
-        For a running or failed job these are the rows of the finished shards.
+        For a running or failed job these are the rows of the finished shards. :meth:`stream` reads results that do not
+        fit into memory.
 
         :raises InvalidInput: the job writes files only; see :meth:`parts`.
         :raises ResultsPruned: the results were removed because of their age; see :meth:`Client.prune`.
         """
-        from longshore.producers.results import results_table
+        from longshore.producers.results import Results, key_columns_of, results_table
 
-        return results_table(self._outputs())
+        names = key_columns_of(self.record())
+        return Results(results_table(self._outputs(), names), names)
 
     def stream(self) -> Generator[ResultRow, None, None]:
         """The results so far, ordered by row, one at a time: for jobs whose results do not fit into memory.
@@ -124,8 +126,8 @@ class Job:
         """
         from longshore.producers.results import ResultRow
 
-        for row, output in self._outputs():
-            yield ResultRow(row, json.loads(output))
+        for row, output, key in self._outputs():
+            yield ResultRow(row, json.loads(output), None if key is None else json.loads(key))
 
     def parts(self) -> list[str]:
         """The output files of the finished shards: paths or URLs, ordered by shard index.
@@ -244,7 +246,10 @@ class Job:
             for error in shard.errors
         ]
         rows = self._ledger.queries.row_errors(self.id, limit)
-        return attempts + [JobError(message=message, row=row) for row, message in rows]
+        return attempts + [
+            JobError(message=message, row=row, key=None if key is None else json.loads(key))
+            for row, message, key in rows
+        ]
 
     def logs(self, *, shard: int | None = None, attempt: int | None = None, follow: bool = False) -> Iterator[LogLine]:
         """What the attempts of the job have logged and printed so far, ordered by shard and attempt.
@@ -305,8 +310,8 @@ class Job:
         self._publish(list(tickets_of([new])))
         return Job(ids[0], self._ledger, self._publish)
 
-    def _outputs(self) -> Iterable[tuple[int, str]]:
-        """Row and output, as JSON text, of every result so far."""
+    def _outputs(self) -> Iterable[ResultRecord]:
+        """Every result so far."""
         from longshore.producers.results import check_in_table
 
         record = self.record()

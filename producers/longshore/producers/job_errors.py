@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from pydantic import JsonValue
 
 from longshore.shared.errors import JobFailed
 from longshore.shared.ledger.records import JobRecord
@@ -18,6 +20,8 @@ class JobError:
     shard: int | None = None
     attempt: int | None = None
     worker: str | None = None
+    #: Of a row: the columns of the input that the job keeps, by name; ``None`` if it keeps none.
+    key: dict[str, JsonValue] | None = field(default=None, hash=False)
 
 
 def check_succeeded(record: JobRecord) -> None:

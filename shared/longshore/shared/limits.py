@@ -16,6 +16,8 @@ MAX_SHARDS: Final = 1_000_000
 MAX_INLINE_BYTES: Final = 1 << 30
 #: Bytes of one row's result as JSON, in the table ``results``. Postgres holds no value of more than 256 MiB.
 MAX_RESULT_BYTES: Final = 64 << 20
+#: Bytes of one row's key as JSON, in the tables ``results`` and ``row_errors``: an index takes no more than 2,700.
+MAX_KEY_BYTES: Final = 2048
 
 
 def check_producer(name: str) -> str:

@@ -101,7 +101,7 @@ def serving(cluster: Cluster, command: Sequence[str], **environment: str) -> Ite
 def test_everybody_gets_their_own_answer(cluster: Cluster, client: Client, command: Sequence[str]) -> None:
     job = client.infer("digits", IMAGES[:100])
     job.wait(TIMEOUT_S)
-    expected = [output for _, output in job.stream()]
+    expected = [row.output for row in job.stream()]
     with serving(cluster, command) as service, ThreadPoolExecutor(20) as pool:
         assert list(pool.map(service.predict, range(100))) == expected
         refused = service.ask("/predict", [[1.0, 2.0]])

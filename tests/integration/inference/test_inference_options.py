@@ -76,7 +76,7 @@ def test_rows_keep_their_numbers_under_every_sharding(
 
 def test_more_than_the_label_can_be_asked_for(client: Client) -> None:
     job = client.infer("classes", [{"x": 1.0}, {"x": -2.0}], top_k=2, logits=True)
-    first, second = job.wait(TIMEOUT_S).results().to_pylist()
+    first, second = job.wait(TIMEOUT_S).results().to_arrow().to_pylist()
     assert (first["label"], second["label"]) == ("yes", "no")
     assert [each["label"] for each in first["top_k"]] == ["yes", "maybe"]
     assert first["top_k"][0]["score"] == first["score"]

@@ -17,7 +17,7 @@ from longshore.shared.vocabulary import State
 from longshore.workers.batching.run import ComputedBatch, commit_batch
 from longshore.workers.inference.file_sink import FileSink
 from longshore.workers.inference.sinks import ComputedWindow, ErrorSink, TableSink, storable
-from tests.integration.support import claim, submit
+from tests.integration.support import claim, row_errors_of, submit
 
 #: Numbers of each row's output.
 WIDTHS = [1, 200, 3, 400]
@@ -34,10 +34,10 @@ def check(ledger: Ledger, of: object) -> None:
     [job] = ledger.queries.jobs()
     assert job.id == of
     assert (job.state, job.rows_done, job.rows_failed) == (State.SUCCEEDED, 2, 2)
-    assert {row: json.loads(output) for row, output in ledger.queries.results(job.id)} == STORED
+    assert {row: json.loads(output) for row, output, _ in ledger.queries.results(job.id)} == STORED
     sizes = {row: len(json.dumps({"output": [1.5] * WIDTHS[row]})) for row in (1, 3)}
     said = "its result has {:,} bytes as JSON, and at most 500 are stored; write the results to files with output"
-    assert dict(ledger.queries.row_errors(job.id)) == {row: said.format(size) for row, size in sizes.items()}
+    assert dict(row_errors_of(ledger, job.id)) == {row: said.format(size) for row, size in sizes.items()}
 
 
 def test_in_a_shard_of_its_own(ledger: Ledger) -> None:

@@ -54,7 +54,7 @@ def test_rows_that_were_mended_run_alone(cluster: Cluster, client: Client, train
     write(path, 300)
     assert job.retry(rows="failed").wait(TIMEOUT_S).notes == []
     again = client.infer("digits", path).wait(TIMEOUT_S)
-    ours, whole = job.results(), again.results()
+    ours, whole = job.results().to_arrow(), again.results().to_arrow()
     assert ours.select(["row", "label"]).equals(whole.select(["row", "label"]))
     # Rows that are computed in another batch differ in the last digits.
     assert np.allclose(ours["score"], whole["score"], atol=1e-5)

@@ -194,7 +194,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if self.waits_again(job, self.ledger.control.retry_failed_rows):
             return
         shards, ended = self.ledger.queries.shards(job), self.ledger.queries.job(job).state.final
-        errors = {row for row, _ in self.ledger.queries.row_errors(job)}
+        errors = {record.row for record in self.ledger.queries.row_errors(job)}
         left = [each.index for each in shards if each.state is not State.SUCCEEDED or self.rows(each) & errors]
         if ended and left:
             assert sorted(ticket.shard for ticket in self.ledger.control.retry_failed_rows(job)) == left

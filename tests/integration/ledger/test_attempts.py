@@ -224,4 +224,6 @@ def test_any_json_comes_back_as_it_was(ledger: Ledger) -> None:
             writer.results(result_lines(job, rows, texts))
         writer.fence(len(outputs))
         writer.finish()
-    assert [json.loads(text) for _, text in ledger.queries.results(job)] == [json.loads(text) for text in outputs]
+    assert [json.loads(record.output) for record in ledger.queries.results(job)] == [
+        json.loads(text) for text in outputs
+    ]

@@ -13,7 +13,7 @@ from longshore.shared.ledger.records import Claim
 from longshore.shared.ledger.shards.batching import Finished
 from longshore.shared.ledger.shards.copy_rows import result_lines
 from longshore.shared.vocabulary import State
-from tests.integration.support import LEASE, expire, new_job, rows_of, states_of, submit, together
+from tests.integration.support import LEASE, expire, new_job, row_errors_of, rows_of, states_of, submit, together
 
 WORKER = "cpu:0@tests"
 
@@ -89,8 +89,8 @@ def test_a_bad_row_is_its_own_jobs_alone(ledger: Ledger) -> None:
     assert ledger.queries.job(good).state is State.SUCCEEDED
     record = ledger.queries.job(bad)
     assert (record.state, record.rows_done, record.rows_failed) == (State.FAILED, 2, 1)
-    assert ledger.queries.row_errors(bad) == [(1, "is null")]
-    assert ledger.queries.row_errors(good) == []
+    assert row_errors_of(ledger, bad) == [(1, "is null")]
+    assert row_errors_of(ledger, good) == []
 
 
 def test_workers_that_take_the_same_shards_in_any_order_share_them(ledger: Ledger) -> None:

@@ -10,7 +10,7 @@ from longshore.shared.errors import AttemptLost, InvalidInput, UnknownJob
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Ticket
 from longshore.shared.vocabulary import State
-from tests.integration.support import claim, commit, expire, new_job, rows_of, run, states_of, submit
+from tests.integration.support import claim, commit, expire, new_job, row_errors_of, rows_of, run, states_of, submit
 
 
 def overdue(ledger: Ledger) -> int:
@@ -144,7 +144,7 @@ def test_rows_that_fail_fail_the_job_and_keep_the_others(ledger: Ledger) -> None
     assert (found.state, found.rows_done, found.rows_failed) == (State.FAILED, 4, 1)
     assert found.error == "1 of 5 rows failed, none were allowed; the others have results"
     assert rows_of(ledger, job) == [0, 2, 3, 4]
-    assert ledger.queries.row_errors(job) == [(1, "pixels: not a number")]
+    assert row_errors_of(ledger, job) == [(1, "pixels: not a number")]
     assert states_of(ledger, job) == ["succeeded", "succeeded"]
     with pytest.raises(InvalidInput, match=r"every shard of .* was run; to run the rows that failed once more"):
         ledger.control.retry(job)

@@ -16,6 +16,7 @@ from tests.integration.support import (
     claim,
     expire,
     lines,
+    row_errors_of,
     rows_of,
     states_of,
     submit,
@@ -114,7 +115,7 @@ def test_only_the_current_attempt_decides_and_only_once(ledger: Ledger, ending: 
         decide(ledger, old, {0: "is null"}, results=True)
     assert only_shard(ledger, job) == before
     assert rows_of(ledger, job) == []
-    assert ledger.queries.row_errors(job) == []
+    assert row_errors_of(ledger, job) == []
 
 
 def test_a_frozen_attempt_that_wakes_beside_a_newer_one_decides_nothing(ledger: Ledger) -> None:
@@ -133,7 +134,7 @@ def test_a_frozen_attempt_that_wakes_beside_a_newer_one_decides_nothing(ledger: 
 
         assert together(partial(try_to, old), partial(try_to, new)) == [False, True]
         assert only_shard(ledger, job).output_file == part_of(new)
-        assert ledger.queries.row_errors(job) == [(0, "by attempt 2")]
+        assert row_errors_of(ledger, job) == [(0, "by attempt 2")]
 
 
 def test_nothing_is_finished_before_it_is_decided_or_after_it_was_cancelled(ledger: Ledger) -> None:

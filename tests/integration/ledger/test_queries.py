@@ -11,6 +11,7 @@ from uuid import uuid4
 from longshore.shared.ledger.jobs.filter import JobFilter
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.migrate import newest_revision
+from longshore.shared.ledger.queries import ResultRecord, RowErrorRecord
 from longshore.shared.ledger.workers import Presence
 from longshore.shared.vocabulary import State
 from tests.integration.support import claim, commit, new_job, run, submit
@@ -61,14 +62,14 @@ def test_what_a_job_has_not_is_empty(ledger: Ledger) -> None:
 def test_row_errors_are_listed_by_row_to_a_limit(ledger: Ledger) -> None:
     job = submit(ledger, 4)
     commit(ledger, claim(ledger, job), {3: "three", 0: "zero", 1: "one"})
-    assert ledger.queries.row_errors(job, limit=2) == [(0, "zero"), (1, "one")]
+    assert ledger.queries.row_errors(job, limit=2) == [RowErrorRecord(0, "zero"), RowErrorRecord(1, "one")]
 
 
 def test_results_can_be_left_half_read(ledger: Ledger) -> None:
     job = submit(ledger, 500)
     run(ledger, job)
-    with closing(cast("Generator[tuple[int, str]]", ledger.queries.results(job))) as reading:
-        assert next(reading) == (0, '{"row": 0}')
+    with closing(cast("Generator[ResultRecord]", ledger.queries.results(job))) as reading:
+        assert next(reading) == ResultRecord(0, '{"row": 0}')
     assert len(list(ledger.queries.results(job))) == 500
 
 
@@ -77,7 +78,7 @@ def test_few_results_are_the_same_read_at_once(ledger: Ledger) -> None:
     commit(ledger, claim(ledger, job), {7: "seven"})
     found = ledger.queries.few_results(job)
     assert found == list(ledger.queries.results(job))
-    assert [row for row, _ in found] == [row for row in range(20) if row != 7]
+    assert [record.row for record in found] == [row for row in range(20) if row != 7]
 
 
 def test_workers_come_are_heard_of_and_go(ledger: Ledger) -> None:

@@ -21,6 +21,7 @@ from tests.integration.support import (
     expire,
     lines,
     new_job,
+    row_errors_of,
     rows_of,
     run,
     states_of,
@@ -124,7 +125,7 @@ def test_only_the_failed_rows_run_again(ledger: Ledger) -> None:
     waiting = ledger.queries.job(job)
     assert (waiting.state, waiting.error, waiting.finished_at, waiting.notes) == (State.QUEUED, None, None, [])
     assert (waiting.rows_done, waiting.rows_failed, waiting.shards_done, waiting.rows_before_retry) == (5, 0, 1, 5)
-    assert ledger.queries.row_errors(job) == [(0, BAD), (3, BAD)]
+    assert row_errors_of(ledger, job) == [(0, BAD), (3, BAD)]
     invariants.check(ledger)
 
     first = claim(ledger, job, 0)
@@ -136,7 +137,7 @@ def test_only_the_failed_rows_run_again(ledger: Ledger) -> None:
     found = ledger.queries.job(job)
     assert (found.state, found.rows_done, found.rows_failed, found.shards_done) == (State.SUCCEEDED, 6, 1, 3)
     assert found.notes == ["1 of 7 rows failed, up to 3 were allowed"]
-    assert ledger.queries.row_errors(job) == [(3, "still not a number")]
+    assert row_errors_of(ledger, job) == [(3, "still not a number")]
     assert rows_of(ledger, job) == [0, 1, 2, 4, 5, 6]
     with ledger.database.connection() as conn:
         after = conn.execute("SELECT row, xmin::text FROM results WHERE row > 0 ORDER BY row").fetchall()
@@ -285,7 +286,7 @@ def test_a_cancel_in_the_middle_leaves_the_errors_of_before(ledger: Ledger) -> N
 
     with pytest.raises(AttemptLost):
         write_while_it_is_cancelled()
-    assert ledger.queries.row_errors(job) == [(0, BAD)]
+    assert row_errors_of(ledger, job) == [(0, BAD)]
     assert rows_of(ledger, job) == [1, 2]
     invariants.check(ledger)
 
@@ -301,5 +302,5 @@ def test_a_lost_attempt_at_failed_rows_is_made_again(ledger: Ledger) -> None:
     with pytest.raises(AttemptLost):
         commit(ledger, lost)
     assert rows_of(ledger, job) == [0, 1, 2]
-    assert ledger.queries.row_errors(job) == []
+    assert row_errors_of(ledger, job) == []
     invariants.check(ledger)

@@ -21,7 +21,7 @@ from longshore.shared.references import ModelReference
 from longshore.shared.settings import Settings
 from longshore.shared.vocabulary import State
 from tests.integration.logins import PASSWORD, as_role, login_name, login_url, make_logins
-from tests.integration.support import claim, commit, empty_database, new_job, rows_of
+from tests.integration.support import claim, commit, empty_database, new_job, row_errors_of, rows_of
 
 OWN, OTHER = login_name(Role.PRODUCER), "test_other"
 
@@ -68,8 +68,8 @@ def test_a_job_runs_from_its_submission_to_its_results(own: Ledger, worker: Ledg
 
     record = own.queries.job(job)
     assert (record.state, record.rows_done, record.rows_failed) == (State.FAILED, 4, 1)
-    assert rows_of(own, job) == [row for row, _ in own.queries.few_results(job)] == [0, 2, 3, 4]
-    assert own.queries.row_errors(job) == [(1, "bad")]
+    assert rows_of(own, job) == [record.row for record in own.queries.few_results(job)] == [0, 2, 3, 4]
+    assert row_errors_of(own, job) == [(1, "bad")]
 
     own.submissions.mark_published([(uuid4(), own.control.retry_failed_rows(job))])
     commit(worker, claim(worker, job, 0))
@@ -126,7 +126,7 @@ def test_another_producer_sees_nothing_of_a_job(own: Ledger, other: Ledger, work
     assert other.queries.shards(job) == []
     assert other.queries.few_results(job) == []
     assert rows_of(other, job) == []
-    assert other.queries.row_errors(job) == []
+    assert row_errors_of(other, job) == []
     assert other.queries.metrics(job) == []
     assert other.trials.of(job) == []
     assert JobLogReader(other.logs, job, None, None).lines() == []

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 from uuid import uuid4
 
+import pyarrow as pa
 import pytest
 
 from longshore.producers import Client, Evaluate, Infer, Job
@@ -67,10 +68,20 @@ def test_rows_in_memory_have_results(client: Client, trained: Job) -> None:
     table = job.results()
     assert table["row"].to_pylist() == list(range(50))
     streamed = list(job.stream())
-    assert [row for row, _ in streamed] == list(range(50))
-    assert [output["label"] for _, output in streamed] == table["label"].to_pylist()
+    assert [each.row for each in streamed] == list(range(50))
+    assert [each.output["label"] for each in streamed] == table["label"].to_pylist()
     assert [shard.state for shard in job.shards()] == [State.SUCCEEDED] * 3
     assert job.errors() == []
+
+
+def test_results_come_with_the_kept_columns(client: Client, trained: Job) -> None:
+    rows = digits.table(IMAGES[:10])
+    ids = [f"image {row}" for row in range(10)]
+    job = client.infer("digits", rows.append_column("id", pa.array(ids)), keep=["id"])
+    job.wait(TIMEOUT_S)
+    results = job.results()
+    assert results.to_pandas()["id"].tolist() == results.to_polars()["id"].to_list() == ids
+    assert [row.key for row in results] == [row.key for row in job.stream()] == [{"id": id_} for id_ in ids]
 
 
 def test_many_are_submitted_and_waited_for_together(client: Client, trained: Job) -> None:

@@ -52,7 +52,7 @@ def test_vectors_of_one_class_are_near_each_other_in_postgres(client: Client, tr
     assert (signature["task"], signature["embedding_width"], signature["labels"]) == ("embedding", 16, None)
     job = client.infer("digits@best", digits.table(images)).wait(TIMEOUT_S)
     with Ledger(client.settings.database_url) as ledger:
-        stored = [json.loads(output) for _, output in ledger.queries.results(job.id)]
+        stored = [json.loads(record.output) for record in ledger.queries.results(job.id)]
     assert {tuple(output) for output in stored} == {("embedding",)}
     vectors = np.array([output["embedding"] for output in stored])
     assert vectors.shape == (len(labels), 16)

@@ -59,7 +59,7 @@ def test_rows_get_labels_in_postgres(client: Client, trained: Job, rows: pa.Tabl
 
     job = client.infer("sets@production", rows, top_k=1).wait(TIMEOUT_S)
     with Ledger(client.settings.database_url) as ledger:
-        stored = [json.loads(output) for _, output in ledger.queries.results(job.id)]
+        stored = [json.loads(record.output) for record in ledger.queries.results(job.id)]
     assert len(stored) == len(rows)
     for output in stored[:200]:
         assert output["scores"] == sorted(output["scores"], reverse=True)
@@ -71,7 +71,7 @@ def test_rows_get_labels_in_postgres(client: Client, trained: Job, rows: pa.Tabl
     assert any(not output["labels"] for output in stored)
     found = job.results()
     assert found["labels"].to_pylist() == [output["labels"] for output in stored]
-    assert found.schema.field("labels").type == pa.list_(pa.string())
+    assert found.to_arrow().schema.field("labels").type == pa.list_(pa.string())
 
     strict = client.infer("sets", rows, threshold=0.9).wait(TIMEOUT_S).results()["labels"].to_pylist()
     for few, many in zip(strict, found["labels"].to_pylist(), strict=True):

@@ -76,7 +76,7 @@ def weights(client: Client, reference: str) -> object:
 
 def answers(job: Job) -> list[tuple[str, float]]:
     """The label of each row, and its score."""
-    rows = job.wait(TIMEOUT_S).results().to_pylist()
+    rows = job.wait(TIMEOUT_S).results().to_arrow().to_pylist()
     return [
         (row["label"], max(json.loads(row["scores"]).values()) if "scores" in row else row["score"]) for row in rows
     ]

@@ -14,15 +14,13 @@ from longshore.producers.job import Job
 from longshore.producers.job_errors import JobError, check_succeeded
 from longshore.producers.logs import POLL_INTERVAL_S, LogLine
 from longshore.producers.reporting.progress import Progress, progress_of
-from longshore.producers.results import ResultRow
+from longshore.producers.results import ResultRow, Results
 from longshore.producers.then import Then
 from longshore.shared import forks
 from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord, TrialRecord
 from longshore.shared.vocabulary import State
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from longshore.producers.planning.chain import LinkPlanner
     from longshore.producers.reporting.activity.why import Why
     from longshore.shared.ledger.records import NewJob
@@ -94,7 +92,7 @@ class AsyncJob:
                     return
                 await changed.wait()
 
-    async def results(self) -> pa.Table:
+    async def results(self) -> Results:
         """See :meth:`Job.results`."""
         return await self._threads.call(self._job.results)
 

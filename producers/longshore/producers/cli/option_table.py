@@ -738,7 +738,10 @@ OPTIONS: dict[str, tuple[FlagRow, ...]] = {
             flag="--keep",
             reader="repeated",
             section="Inference",
-            help="Columns of the input that are copied into the output files.",
+            help=(
+                "Columns of the input to store with each result: in key of the table results, and in the output "
+                "files."
+            ),
             metavar="COLUMN",
         ),
         FlagRow(

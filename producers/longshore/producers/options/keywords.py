@@ -422,7 +422,7 @@ class InferOptions(DataJobOptions, total=False):
     output: str | None
     """Files to write, one for each shard: folder/*.parquet or folder/*.jsonl."""
     keep: list[str] | tuple[str, ...]
-    """Columns of the input that are copied into the output files."""
+    """Columns of the input to store with each result: in ``key`` of the table ``results``, and in the output files."""
     results: bool | None
     """Write rows into the table ``results``. Default: true unless ``output`` is given."""
     max_wait_ms: int

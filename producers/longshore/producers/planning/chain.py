@@ -14,17 +14,17 @@ from longshore.producers.planning.evaluate import check_target, plan_evaluation
 from longshore.producers.planning.infer import InferencePlanner, check_free_unless_known, cut_file
 from longshore.producers.planning.inline_rows import InputBlocks
 from longshore.producers.planning.job_builder import Draft
+from longshore.producers.planning.kept_columns import NOTHING_KEPT, KeptColumns
 from longshore.producers.planning.options import sort_options
-from longshore.producers.planning.output_files import check_apart, check_kept, settle_output
+from longshore.producers.planning.output_files import check_apart, settle_output
 from longshore.producers.planning.queues import QueueChoice
 from longshore.producers.requests import Evaluate, Infer
 from longshore.producers.ttl_cache import TtlCache
 from longshore.shared.datasets.detect import detect
 from longshore.shared.datasets.inline import encode_block, to_table
-from longshore.shared.datasets.open import open_source, with_listing, with_uses
+from longshore.shared.datasets.open import open_source, with_listing
 from longshore.shared.datasets.outputs.pattern import OutputPattern
 from longshore.shared.datasets.segments import choose_rows_per_shard
-from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.jobs.chains import VERSION_MAKING_KINDS
 from longshore.shared.ledger.ledger import Ledger
@@ -114,7 +114,7 @@ class LinkPlanner:
         spec, output = settle_output(spec)
         if output is not None:
             check_free_unless_known(output, parsed.job.idempotency_key, self._producer, self._ledger.submissions)
-        opened = self._open(data, parsed.format, parsed.job.rows_per_shard, spec.keep, output)
+        opened = self._open(data, parsed.format, parsed.job.rows_per_shard, KeptColumns.of(spec, output), output)
         spec = spec.model_copy(update={"data": opened.data})
         identity = self._identity(
             spec.model_dump_json(exclude={"data"}, exclude_defaults=True).encode() + opened.content
@@ -127,7 +127,7 @@ class LinkPlanner:
         data: object,
         form: str | None,
         rows_per_shard: int | None,
-        keep: Sequence[str] = (),
+        kept: KeptColumns = NOTHING_KEPT,
         output: OutputPattern | None = None,
     ) -> Opened:
         if isinstance(data, str | os.PathLike):
@@ -136,13 +136,12 @@ class LinkPlanner:
             file = with_listing(file, source)
             if output is not None:
                 check_apart(output, file)
-                check_kept(keep, with_uses(source, ColumnUses(written=frozenset(keep))).schema, output)
+            kept.check_source(source)
             shards = cut_file(source, rows_per_shard)
             return Opened(file, source.rows, shards, source.schema.names, file.model_dump_json().encode())
         _no_format(form)
         table = to_table(data)
-        if output is not None:
-            check_kept(keep, table.schema, output)
+        kept.check_rows(table)
         step = rows_per_shard or choose_rows_per_shard(table.num_rows)
         shards = [
             NewShard(action=Action.INFER, start=first, stop=min(first + step, table.num_rows))

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 
 import pyarrow as pa
 
@@ -13,8 +14,9 @@ from longshore.producers.data import Data
 from longshore.producers.planning.context import PlanningContext
 from longshore.producers.planning.inline_rows import joined
 from longshore.producers.planning.job_builder import Draft
+from longshore.producers.planning.kept_columns import NOTHING_KEPT, KeptColumns
 from longshore.producers.planning.options import sort_options
-from longshore.producers.planning.output_files import check_apart, check_free, check_kept, settle_output
+from longshore.producers.planning.output_files import check_apart, check_free, settle_output
 from longshore.producers.requests import Infer
 from longshore.producers.ttl_cache import TtlCache
 from longshore.shared.datasets.columns.arrays import needs_names, plain_rows, rename_to
@@ -22,7 +24,7 @@ from longshore.shared.datasets.columns.tensors import to_tensors
 from longshore.shared.datasets.columns.texts import text_errors
 from longshore.shared.datasets.detect import detect
 from longshore.shared.datasets.inline import encode_block, to_table
-from longshore.shared.datasets.open import open_source, with_listing, with_uses
+from longshore.shared.datasets.open import open_source, with_listing
 from longshore.shared.datasets.outputs.pattern import OutputPattern
 from longshore.shared.datasets.schemas import check_schema
 from longshore.shared.datasets.segments import choose_rows_per_shard
@@ -53,8 +55,8 @@ class Target:
     format: str | None
     #: The batch key of small shards; ``None`` if they are not batched with other jobs.
     batch_key: str | None = None
-    #: Columns to copy into the output files, and the path of these files.
-    keep: tuple[str, ...] = ()
+    #: Columns to store with the results, and the path of the output files.
+    kept: KeptColumns = NOTHING_KEPT
     output: OutputPattern | None = None
 
     @property
@@ -104,6 +106,8 @@ class InferencePlanner:
         target = self.target(requests[0])
         if isinstance(requests[0].data, str | os.PathLike):
             return [self._plan_file(target, request.data) for request in requests]  # type: ignore[arg-type]
+        if target.kept.key_columns:
+            return self._plan_keyed(target, [request.data for request in requests])
         together = joined([request.data for request in requests]) if len(requests) > 1 else None
         if together is not None:
             return self._plan_rows(target, *together)
@@ -130,7 +134,7 @@ class InferencePlanner:
             check_free_unless_known(output, options.job.idempotency_key, self._producer, self._submissions)
         rest = spec.model_dump_json(exclude={"data"}, exclude_defaults=True)
         batch_key = batch_key_of(version.digest, rest) if output is None else None
-        return Target(draft, signature, rest, options.format, batch_key, spec.keep, output)
+        return Target(draft, signature, rest, options.format, batch_key, KeptColumns.of(spec, output), output)
 
     def _plan_file(self, target: Target, path: str | os.PathLike[str]) -> NewJob:
         data = detect(path, target.format)
@@ -143,7 +147,7 @@ class InferencePlanner:
         check_schema(source.schema, target.signature)
         if target.output is not None:
             check_apart(target.output, data)
-            check_kept(target.keep, with_uses(source, ColumnUses(written=frozenset(target.keep))).schema, target.output)
+        target.kept.check_source(source)
         with _refused():
             check_first_rows(source.head(LOOKED_AT), target.signature)
             shards = cut_file(source, target.draft.options.rows_per_shard)
@@ -151,11 +155,23 @@ class InferencePlanner:
         return target.draft.job(spec, shards, source.rows, spec.encode())
 
     def _plan_table(self, target: Target, data: Data) -> list[NewJob]:
-        ready = plain_rows(data, target.signature, LOOKED_AT) if target.output is None else None
+        ready = (
+            plain_rows(data, target.signature, LOOKED_AT) if not target.kept.names and target.output is None else None
+        )
         if ready is not None:
             return self._plan_fitted(target, ready, [ready.num_rows])
         table = to_table(data)
         return self._plan_rows(target, table, [table.num_rows])
+
+    def _plan_keyed(self, target: Target, rows: Sequence[Data]) -> list[NewJob]:
+        """The jobs of rows with keys. Only rows of the same types share a block, so that no key changes its type."""
+        tables = [_fitted(to_table(each), target) for each in rows]
+        groups = (list(group) for _, group in groupby(tables, key=lambda table: table.schema))
+        return [
+            job
+            for group in groups
+            for job in self._plan_fitted(target, pa.concat_tables(group), [table.num_rows for table in group])
+        ]
 
     def _plan_rows(self, target: Target, table: pa.Table, counts: Sequence[int]) -> list[NewJob]:
         return self._plan_fitted(target, _fitted(table, target), counts)
@@ -196,16 +212,15 @@ def _spec(data: Input, target: Target) -> str:
 
 
 def _fitted(table: pa.Table, target: Target) -> pa.Table:
-    """Select the columns that the version reads and those to copy into the output files.
+    """Select the columns that the version reads and those to keep.
 
     :raises InvalidInput: a column is missing or has the wrong type, or all of the first rows are unusable.
     """
     signature = target.signature
     table = rename_to(table, signature, target.name)
     check_schema(table.schema, signature)
-    if target.output is not None:
-        check_kept(target.keep, table.schema, target.output)
-    table = table.select(list(dict.fromkeys([*(feature.name for feature in signature.features), *target.keep])))
+    target.kept.check_rows(table)
+    table = table.select(list(dict.fromkeys([*(feature.name for feature in signature.features), *target.kept.names])))
     check_first_rows(table.slice(0, LOOKED_AT).combine_chunks().to_batches()[0], signature)
     return table
 

@@ -4,44 +4,34 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 import fsspec.utils
-import pyarrow as pa
-import pyarrow.parquet as pq
 from uuid_utils.compat import uuid7
 
+from longshore.producers.planning.kept_columns import check_keep_names
 from longshore.shared.datasets.access.credentials import check_no_credentials
 from longshore.shared.datasets.access.roots import data_roots
 from longshore.shared.datasets.file_listing import PARQUET, is_glob
 from longshore.shared.datasets.outputs.folder import OutputFolder
-from longshore.shared.datasets.outputs.pattern import RESERVED, OutputFormat, OutputPattern
-from longshore.shared.datasets.outputs.writers import to_json_lines
-from longshore.shared.datasets.schemas import list_columns
+from longshore.shared.datasets.outputs.pattern import OutputPattern
 from longshore.shared.errors import DataError, InvalidInput, ServiceUnavailable
 from longshore.shared.specs.jobs import FileInput, InferSpec
 from longshore.shared.store.address import is_remote, public
 
 
 def settle_output(spec: InferSpec) -> tuple[InferSpec, OutputPattern | None]:
-    """The spec with its output as workers find it, and where that is.
+    """The spec as workers find it: with its output, and whether the results in the table have keys; and the output.
 
     :raises InvalidInput: options contradict each other, or no files can be written there.
     """
+    check_keep_names(spec)
+    spec = spec.model_copy(update={"keyed": bool(spec.keep) and spec.in_table})
     if spec.output is None:
-        if spec.keep:
-            raise InvalidInput("keep", "carries columns into output files, and no output is given")
         if spec.results is False:
             raise InvalidInput("results", "False, and no output is given: the outputs would go nowhere")
         return spec, None
-    for name, times in Counter(spec.keep).items():
-        if times > 1:
-            raise InvalidInput("keep", f"{name!r} stands there {times} times")
-        if name in RESERVED:
-            raise InvalidInput("keep", f"{name!r} is a column of the outputs; rename it in the data")
     check_no_credentials(spec.output, "output")
     pattern = OutputPattern.parse(spec.output)
     _check_place(pattern)
@@ -75,35 +65,6 @@ def check_apart(pattern: OutputPattern, data: FileInput) -> None:
             f"the files would lie among those of the input {public(data.uri)} and be read with them; choose another "
             "folder",
         )
-
-
-def check_kept(keep: Sequence[str], schema: pa.Schema, pattern: OutputPattern) -> None:
-    """:raises InvalidInput: a column in ``keep`` is missing from the data or cannot be written."""
-    there = Counter(schema.names)
-    for name in keep:
-        if not there[name]:
-            raise InvalidInput("keep", f"no column {name!r}; {list_columns(schema.names)}")
-        if there[name] > 1:
-            raise InvalidInput("keep", f"{there[name]} columns are called {name!r}")
-        kind = schema.field(name).type
-        kind = kind.value_type if pa.types.is_dictionary(kind) else kind  # written without the encoding
-        if not _can_be_written(kind, pattern.format):
-            raise InvalidInput(
-                "keep",
-                f"column {name!r} holds {kind}, which {pattern.format} files cannot; convert it, or leave it out",
-            )
-
-
-def _can_be_written(kind: pa.DataType, form: OutputFormat) -> bool:
-    try:
-        empty = pa.RecordBatch.from_arrays([pa.array([], kind)], ["column"])
-        if form == "jsonl":
-            to_json_lines(empty)
-        else:
-            pq.write_table(pa.Table.from_batches([empty]), pa.BufferOutputStream())
-    except (pa.ArrowException, TypeError, NotImplementedError):
-        return False
-    return True
 
 
 def _check_place(pattern: OutputPattern) -> None:

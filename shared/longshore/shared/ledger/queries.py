@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from psycopg.errors import InsufficientPrivilege
@@ -21,6 +21,24 @@ from longshore.shared.ledger.shards.transitions import check_not_pruned
 #: The bounds of all ids.
 FIRST_ID: Final = UUID(int=0)
 LAST_ID: Final = UUID(int=2**128 - 1)
+
+
+class ResultRecord(NamedTuple):
+    """The result of one row. ``output`` and ``key`` are the JSON texts of objects."""
+
+    row: int
+    output: str
+    #: The columns of the input that the job keeps; ``None`` if it keeps none.
+    key: str | None = None
+
+
+class RowErrorRecord(NamedTuple):
+    """Why one row has no result."""
+
+    row: int
+    error: str
+    #: As that of a result; also ``None`` if the key itself cannot be stored.
+    key: str | None = None
 
 
 class Queries:
@@ -95,23 +113,23 @@ class Queries:
         with self._database.connection() as conn:
             return records(conn, ShardRecord).execute(statements.queries.LIST_SHARDS, {"job": job}).fetchall()
 
-    def results(self, job: UUID) -> Iterator[tuple[int, str]]:
-        """(row, output as JSON text) of every row that has a result, by row. The rows are streamed, one at a time.
+    def results(self, job: UUID) -> Iterator[ResultRecord]:
+        """Every row that has a result, by row. The rows are streamed, one at a time.
 
         :raises ResultsPruned: the results were removed.
         """
         with self._database.own_connection() as conn:
             check_not_pruned(conn, job)
             with conn.cursor().copy(statements.queries.COPY_OUT_RESULTS, {"job": job}) as copy:
-                copy.set_types(["int8", "text"])
+                copy.set_types(["int8", "text", "text"])
                 count = 0
-                for count, (row, output) in enumerate(copy.rows(), start=1):  # noqa: B007 - read below
-                    yield row, output
+                for count, values in enumerate(copy.rows(), start=1):  # noqa: B007 - read below
+                    yield ResultRecord(*values)
             if not count:  # pruning removes all results of a job at once, and may have done so since
                 check_not_pruned(conn, job)
 
     @repeat_read
-    def few_results(self, job: UUID) -> list[tuple[int, str]]:
+    def few_results(self, job: UUID) -> list[ResultRecord]:
         """Like :meth:`results`, but all rows at once. For few rows this is faster: it opens no new connection.
 
         :raises ResultsPruned: the results were removed.
@@ -120,14 +138,14 @@ class Queries:
             rows = conn.execute(statements.queries.READ_RESULTS, {"job": job}).fetchall()
             if not rows:  # pruning removes all results of a job at once
                 check_not_pruned(conn, job)
-        return [(int(row), str(output)) for row, output in rows]
+        return [ResultRecord(*row) for row in rows]
 
     @repeat_read
-    def row_errors(self, job: UUID, limit: int = 1000) -> list[tuple[int, str]]:
-        """(row, error) of the first rows that failed, by row."""
+    def row_errors(self, job: UUID, limit: int = 1000) -> list[RowErrorRecord]:
+        """The first rows that failed, by row."""
         with self._database.connection() as conn:
             values = {"job": job, "limit": limit}
-            return [(row, error) for row, error in conn.execute(statements.queries.LIST_ROW_ERRORS, values)]
+            return [RowErrorRecord(*row) for row in conn.execute(statements.queries.LIST_ROW_ERRORS, values)]
 
     @repeat_read
     def metrics(self, job: UUID) -> list[MetricRecord]:

@@ -217,6 +217,8 @@ results = Table(
     Column("job_id", Uuid, primary_key=True),
     Column("row", BigInteger, primary_key=True, autoincrement=False),
     Column("output", JSONB, nullable=False),
+    # The columns of the input that the job keeps, by name; NULL if it keeps none.
+    Column("key", JSONB),
     postgresql_partition_by="RANGE (job_id)",
 )
 
@@ -226,6 +228,8 @@ row_errors = Table(
     Column("job_id", Uuid, primary_key=True),
     Column("row", BigInteger, primary_key=True, autoincrement=False),
     Column("error", Text, nullable=False),
+    # As in results; also NULL if the key itself cannot be stored.
+    Column("key", JSONB),
     postgresql_partition_by="RANGE (job_id)",
 )
 

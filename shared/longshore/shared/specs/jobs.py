@@ -77,7 +77,10 @@ class InferSpec(Spec):
     output: Annotated[str | None, Option(metavar="PATTERN")] = None
     """Files to write, one for each shard: folder/*.parquet or folder/*.jsonl."""
     keep: Annotated[tuple[str, ...], Option(metavar="COLUMN", reader="repeated")] = ()
-    """Columns of the input that are copied into the output files."""
+    """Columns of the input to store with each result: in ``key`` of the table ``results``, and in the output files."""
+    #: Whether ``keep`` applies to the table, too; set at submission. Workers of releases that do not know this field
+    #: refuse the spec, where they would write results without keys.
+    keyed: Annotated[bool, NOT_AN_OPTION] = False
     results: bool | None = None
     """Write rows into the table ``results``. Default: true unless ``output`` is given."""
     max_wait_ms: Annotated[int, Field(ge=0, le=60_000), Option(metavar="MS")] = 0
@@ -119,6 +122,11 @@ class InferSpec(Spec):
     def in_table(self) -> bool:
         """Whether rows go into the table ``results``."""
         return self.output is None if self.results is None else self.results
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """The columns that make the keys of the results in the table."""
+        return self.keep if self.keyed else ()
 
 
 class EvaluateSpec(Spec):

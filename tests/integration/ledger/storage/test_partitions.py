@@ -16,7 +16,7 @@ from longshore.shared.ledger.retention.partitions import TABLES, PartitionChange
 from longshore.shared.ledger.retention.uuid7_time import WEEK, start_of_week, week_name
 from longshore.shared.settings import Settings
 from tests.integration.old_jobs import done_at, id_at, own_ledger, run_sql, submit_at, where
-from tests.integration.support import claim, commit, lines, rows_of, together, wait_for_lock
+from tests.integration.support import claim, commit, lines, row_errors_of, rows_of, together, wait_for_lock
 from tests.waiting import TIMEOUT_S
 
 
@@ -109,7 +109,7 @@ def test_a_new_week_takes_its_rows_out_of_the_default_partition(own: Ledger) -> 
         week, default = f"{table}_{week_name(now)}", f"{table}_default"
         assert where(own, table) == dict(zip(jobs, (default, week, week, default), strict=True))
     assert [rows_of(own, job) for job in jobs] == [[1, 2]] * 4
-    assert [own.queries.row_errors(job) for job in jobs] == [[(0, "bad")]] * 4
+    assert [row_errors_of(own, job) for job in jobs] == [[(0, "bad")]] * 4
 
 
 def test_a_week_with_many_rows_in_the_default_partition_stays_there(own: Ledger) -> None:

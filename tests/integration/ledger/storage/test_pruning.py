@@ -27,6 +27,7 @@ from tests.integration.support import (
     expire,
     lines,
     new_job,
+    row_errors_of,
     rows_of,
     run,
     together,
@@ -89,8 +90,8 @@ def test_weeks_before_the_cut_are_dropped_and_others_untouched(own: Ledger) -> N
     assert set(run_sql(own, files)) == {each for each in files_before if each[0] not in gone}
     assert pruned_jobs(own) == set(old)
     assert [rows_of(own, job) for job in young] == [[0, 2]] * 3
-    assert [own.queries.row_errors(job) for job in young] == [[(1, "bad")]] * 3
-    assert [own.queries.row_errors(job) for job in old] == [[]] * 3
+    assert [row_errors_of(own, job) for job in young] == [[(1, "bad")]] * 3
+    assert [row_errors_of(own, job) for job in old] == [[]] * 3
     again = own.pruning.prune(3 * WEEK)
     assert (again.jobs, again.dropped, again.kept) == (0, [], {})
 
@@ -103,7 +104,7 @@ def test_in_the_week_of_the_cut_jobs_are_pruned_one_by_one(own: Ledger) -> None:
     pruned = own.pruning.prune(30 * DAY)
     assert pruned.jobs == 1
     assert pruned_jobs(own) == {old}
-    assert (rows_of(own, young), own.queries.row_errors(young)) == ([0, 2], [(1, "bad")])
+    assert (rows_of(own, young), row_errors_of(own, young)) == ([0, 2], [(1, "bad")])
     assert set(where(own)) == set(where(own, "row_errors")) == {young}
 
 

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from longshore.shared.errors import InvalidInput
+from longshore.shared.specs.base import Spec
 from longshore.shared.specs.jobs import FileInput, InferSpec, InlineInput, JobOptions
 from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.specs.train import TrainSpec
@@ -111,6 +112,22 @@ def test_metrics_of_other_tasks_are_refused_where_the_task_is_said(
         return
     with pytest.raises(InvalidInput, match=f"^metrics: {said}"):
         asked.check()
+
+
+def test_a_worker_of_the_release_before_refuses_to_drop_keys() -> None:
+    class Before(Spec):
+        """The fields that it knows of."""
+
+        data: FileInput
+        keep: tuple[str, ...] = ()
+
+    keyed = InferSpec(data=FILE, keep=("id",), keyed=True)
+    assert keyed.key_columns == ("id",)
+    with pytest.raises(ValidationError, match="keyed"):
+        Before.model_validate_json(keyed.model_dump_json(exclude_defaults=True))
+    files = InferSpec(data=FILE, keep=("id",))
+    assert files.key_columns == ()
+    Before.model_validate_json(files.model_dump_json(exclude_defaults=True))
 
 
 def test_a_threshold_is_of_several_labels_a_row_alone() -> None:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
 from longshore.shared.datasets.outputs.json_text import json_texts
+from longshore.shared.datasets.outputs.result_keys import ResultKeys, concat_keys, result_keys
 from longshore.shared.datasets.rebatch import rebatch
 from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.ledger.ledger import Ledger
@@ -49,6 +51,8 @@ class ComputedBatch:
     windows: Sequence[tuple[pa.StructArray, dict[int, str]]]
     #: Notes for the job's owner, by shard.
     notes: Sequence[Sequence[str]]
+    #: The keys of all rows; ``None`` if the jobs keep no columns.
+    keys: ResultKeys | None = None
 
 
 def compute_batch(context: WorkerContext, claims: Sequence[Claim], beat: Heartbeat) -> ComputedBatch:
@@ -59,9 +63,10 @@ def compute_batch(context: WorkerContext, claims: Sequence[Claim], beat: Heartbe
     """
     first = InferSpec.model_validate(claims[0].spec)  # the others have the same options, except for their data
     runtime = context.models.for_job(claims[0], first)
-    columns = [feature.name for feature in runtime.signature.features]
+    features = [feature.name for feature in runtime.signature.features]
+    columns = list(dict.fromkeys([*features, *first.key_columns]))
     rows = window_rows(runtime.signature, first.batch_size)
-    uses = ColumnUses.of(runtime.signature)
+    uses = ColumnUses.of(runtime.signature, first.key_columns)
     inputs = [
         [
             pa.Table.from_batches([batch])
@@ -69,6 +74,11 @@ def compute_batch(context: WorkerContext, claims: Sequence[Claim], beat: Heartbe
         ]
         for claim in claims
     ]
+    keys = None
+    if first.key_columns:
+        # Before the rows are put together, which would change numbers where jobs have different types.
+        keys = concat_keys([result_keys(table, first.key_columns) for tables in inputs for table in tables])
+        inputs = [[table.select(features) for table in tables] for tables in inputs]
     sizes = context.batch_sizes.get(claims[0], first, runtime, rows)
     heads = make_heads(runtime.signature, first)
 
@@ -88,7 +98,7 @@ def compute_batch(context: WorkerContext, claims: Sequence[Claim], beat: Heartbe
     # A note on rows may concern one job only, so the rows of each job are prepared again, separately.
     notes = [[*(_row_notes(runtime, each, rows) if row_notes else []), *run_notes] for each in inputs]
     counts = [sum(table.num_rows for table in tables) for tables in inputs]
-    return ComputedBatch(claims, counts, computed, notes)
+    return ComputedBatch(claims, counts, computed, notes, keys)
 
 
 def _compatibility_key(claim: Claim) -> tuple[object, ...]:
@@ -129,6 +139,8 @@ def commit_batch(ledger: Ledger, computed: ComputedBatch) -> None:
         for row, reason in window_errors.items()
     }
     errors |= too_large
+    if computed.keys is not None:
+        errors = {**computed.keys.errors, **errors}
     offsets = np.cumsum([0, *computed.counts])
     notes = {(claim.job_id, claim.shard): each for claim, each in zip(claims, computed.notes, strict=True)}
     #: Each claim with the indexes of its rows among all rows.
@@ -137,24 +149,39 @@ def commit_batch(ledger: Ledger, computed: ComputedBatch) -> None:
         for claim, first, last in zip(claims, offsets, offsets[1:], strict=False)
     }
     while slices:
-        finished = [_finished(*shard_slice, errors, notes[shard_id]) for shard_id, shard_slice in slices.items()]
-        lost = ledger.attempts.commit_batch(finished, _lines(list(slices.values()), outputs))
+        finished = [
+            _finished(*shard_slice, errors, notes[shard_id], computed.keys) for shard_id, shard_slice in slices.items()
+        ]
+        lines = _lines(list(slices.values()), outputs, computed.keys)
+        lost = ledger.attempts.commit_batch(finished, lines, keyed=computed.keys is not None)
         if not lost:
             return
         for shard_id in lost:
             del slices[shard_id]
 
 
-def _finished(claim: Claim, rows: range, errors: dict[int, str], notes: Sequence[str]) -> Finished:
+def _finished(
+    claim: Claim, rows: range, errors: dict[int, str], notes: Sequence[str], keys: ResultKeys | None
+) -> Finished:
     # Errors are rare, and a batch has hundreds of shards.
-    own = {claim.start + row - rows.start: errors[row] for row in rows if row in errors} if errors else {}
-    return Finished(claim, len(rows) - len(own), own, notes)
+    failed = [row for row in rows if row in errors] if errors else []
+    first = claim.start - rows.start
+    own_keys = {} if keys is None or not failed else keys.of(failed)
+    return Finished(
+        *(claim, len(rows) - len(failed), {first + row: errors[row] for row in failed}, notes),
+        {first + row: key for row, key in own_keys.items()},
+    )
 
 
-def _lines(slices: Sequence[tuple[Claim, range]], outputs: pa.StringArray) -> memoryview:
+def _lines(slices: Sequence[tuple[Claim, range]], outputs: pa.StringArray, keys: ResultKeys | None) -> memoryview:
     """The result rows of the shards to commit, as lines for ``COPY``."""
     jobs = pa.array([str(claim.job_id) for claim, indexes in slices for _ in indexes])
     rows = pa.array([claim.start + row for claim, indexes in slices for row in range(len(indexes))], pa.int64())
-    taken = outputs.take(pa.array([index for _, indexes in slices for index in indexes], pa.int64()))
+    indexes = pa.array([index for _, indexes in slices for index in indexes], pa.int64())
+    taken = outputs.take(indexes)
     valid = taken.is_valid()
-    return result_lines(jobs.filter(valid), rows.filter(valid), taken.filter(valid))
+    if keys is None:
+        return result_lines(jobs.filter(valid), rows.filter(valid), taken.filter(valid))
+    taken_keys = keys.texts.take(indexes)
+    valid = pc.and_(valid, taken_keys.is_valid())
+    return result_lines(jobs.filter(valid), rows.filter(valid), taken.filter(valid), taken_keys.filter(valid))

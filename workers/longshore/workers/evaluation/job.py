@@ -90,7 +90,7 @@ class _Run:
     def rows(self) -> None:
         """Run the version on every row and collect what the metrics need."""
         done = 0
-        with prefetch(prepare_windows(self._runtime, number(self._batches, 0), None)) as ready:
+        with prefetch(prepare_windows(self._runtime, number(self._batches, 0))) as ready:
             for window in ready:
                 outputs, errors = self._runner.run(window.prepared)
                 known = self._targets.read(window.read.batch.column(self._spec.target))

@@ -67,7 +67,7 @@ def _compute(context: WorkerContext, claim: Claim, spec: InferSpec, beat: Heartb
             if writer is None:
                 writer = stack.enter_context(context.ledger.attempts.writing(claim))
             writer.decide(output_file, shard.notes)
-            writer.row_errors(errors.errors)
+            writer.row_errors(errors.errors, errors.keys)
             writer.metrics(claim.start, shard.metrics)
             committed = True
     except AttemptLost:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from longshore.shared import limits
 from longshore.shared.datasets.outputs.json_text import json_texts
+from longshore.shared.datasets.outputs.result_keys import ResultKeys
 from longshore.shared.ledger.records import Claim
 from longshore.shared.ledger.shards.copy_rows import result_lines
 from longshore.shared.ledger.shards.writer import AttemptWriter
@@ -29,6 +30,8 @@ class ComputedWindow:
     outputs: pa.StructArray
     #: Why a row has no output, by its index in the window. A sink can add errors for those after it.
     errors: dict[int, str]
+    #: The keys of the rows, ``(n,)``; ``None`` if the job keeps no columns in the table.
+    keys: ResultKeys | None = None
 
     @property
     def valid(self) -> pa.BooleanArray:
@@ -71,11 +74,17 @@ class TableSink:
         rows = pa.array(window.rows)
         outputs, too_large = storable(json_texts(window.outputs))
         window.errors.update(too_large)
+        keys = None
+        if window.keys is not None:
+            keys = window.keys.texts
+            window.errors.update({**window.keys.errors, **window.errors})
         if window.errors:
             valid = window.valid
             rows, outputs = rows.filter(valid), outputs.filter(valid)
+            keys = None if keys is None else keys.filter(valid)
         if len(rows):
-            self._writer.results(result_lines(self._claim.job_id, rows, outputs))
+            lines = result_lines(self._claim.job_id, rows, outputs, keys)
+            self._writer.results(lines, keyed=keys is not None)
 
 
 class ErrorSink:
@@ -83,6 +92,8 @@ class ErrorSink:
 
     def __init__(self) -> None:
         self.errors: dict[int, str] = {}
+        #: The keys of these rows, as JSON texts.
+        self.keys: dict[int, str] = {}
 
     @property
     def summary(self) -> list[str]:
@@ -95,3 +106,5 @@ class ErrorSink:
     def take(self, window: ComputedWindow) -> None:
         """Keep the window's errors."""
         self.errors |= {int(window.rows[index]): reason for index, reason in window.errors.items()}
+        if window.keys is not None:
+            self.keys |= {int(window.rows[index]): key for index, key in window.keys.of(window.errors).items()}

@@ -39,7 +39,7 @@ def run_inference(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None
         beat.check()
         started = time.perf_counter()
         writer.fence(done - len(errors.errors))
-        writer.row_errors(errors.errors)
+        writer.row_errors(errors.errors, errors.keys)
         writer.notes(shard.notes)
         writer.metrics(claim.start, shard.metrics)
         writer.finish()
@@ -138,7 +138,7 @@ def _run(
         for window in windows:
             drift.add(window.prepared)
             outputs, errors = runner.run(window.prepared)
-            writer.put(ComputedWindow(window.read.rows, window.read.batch, outputs, errors))
+            writer.put(ComputedWindow(window.read.rows, window.read.batch, outputs, errors, window.keys))
             done += len(window.read.rows)
         computed()
         writer.finish()

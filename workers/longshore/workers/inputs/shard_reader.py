@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from longshore.shared.datasets.outputs.pattern import OutputPattern
+from longshore.shared.datasets.outputs.result_keys import ResultKeys, result_keys
 from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim
@@ -23,6 +24,8 @@ class Window:
 
     read: NumberedRows
     prepared: PreparedRows
+    #: For the table of results; ``None`` if the job keeps no columns there.
+    keys: ResultKeys | None = None
 
 
 class ShardReader:
@@ -49,15 +52,19 @@ class ShardReader:
         #: Rows of all windows together.
         self.expected = claim.stop - claim.start if numbers is None else len(numbers)
         #: Whoever starts it or draws from it closes it.
-        self.windows = Prefetcher(prepare_windows(runtime, rows, passthrough))
+        self.windows = Prefetcher(prepare_windows(runtime, rows, passthrough, spec.key_columns))
 
 
 def prepare_windows(
-    runtime: Runtime, windows: Iterator[NumberedRows], passthrough: PassthroughColumns | None
+    runtime: Runtime,
+    windows: Iterator[NumberedRows],
+    passthrough: PassthroughColumns | None = None,
+    key_columns: Sequence[str] = (),
 ) -> Iterator[Window]:
     """Prepare each window for the runtime. Runs in the reader's thread."""
     for rows in windows:
         prepared = runtime.prepare(rows.batch)
+        keys = result_keys(rows.batch, key_columns) if key_columns else None
         if passthrough is not None:
             rows = NumberedRows(passthrough.convert(rows.batch), rows.rows)
-        yield Window(rows, prepared)
+        yield Window(rows, prepared, keys)

@@ -18,6 +18,7 @@ from longshore.producers.cli.output import note
 from longshore.shared.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from longshore.shared.ledger.queries import ResultRecord
     from longshore.shared.ledger.records import JobRecord
 
 FORMATS = ("table", "jsonl", "csv", "parquet")
@@ -80,19 +81,20 @@ def show_results(options: Options, job: str, output_format: str | None, output: 
     if output_format == "table" and output is None and limit is None:
         limit = DEFAULT_TABLE_ROWS
     from longshore.producers.cli.views.result_files import save, write
-    from longshore.producers.results import check_in_table
+    from longshore.producers.results import check_in_table, key_columns_of
 
     check_in_table(record)
+    names = key_columns_of(record)
 
     with open_ledger(find_settings(options)) as ledger:
 
-        def rows() -> Iterator[tuple[int, str]]:
+        def rows() -> Iterator[ResultRecord]:
             return itertools.islice(ledger.queries.results(record.id), limit)
 
         if output is None:
-            write(output_format, rows(), sys.stdout)
+            write(output_format, rows(), sys.stdout, names)
         else:
-            save(output_format, rows, Path(output).expanduser())
+            save(output_format, rows, Path(output).expanduser(), names)
     _note_missing(record, limit if output is None else None)
 
 

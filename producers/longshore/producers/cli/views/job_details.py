@@ -10,12 +10,14 @@ from longshore.producers.cli.table_layout import TableColumn
 from longshore.producers.cli.views.evaluation_tables import print_evaluation
 from longshore.producers.cli.views.job_view import summary
 from longshore.producers.cli.views.json_documents import metrics_text, version_text
+from longshore.producers.cli.views.short_values import short_value
 from longshore.producers.cli.views.terminal_plots import print_curves
 from longshore.shared.specs.search import shown
 from longshore.shared.store.address import public
 
 if TYPE_CHECKING:
     from longshore.producers.job import Job
+    from longshore.producers.job_errors import JobError
 
 CHAIN_COLUMNS = (
     TableColumn("POSITION", rank=4),
@@ -35,6 +37,7 @@ TRIAL_COLUMNS = (
 )
 ERROR_COLUMNS = (
     TableColumn("ROW", rank=1),
+    TableColumn("KEY", rank=5, min_width=12),
     TableColumn("SHARD", rank=2),
     TableColumn("ATTEMPT", rank=3),
     TableColumn("WORKER", rank=4, min_width=12),
@@ -98,5 +101,17 @@ def _print_errors(job: Job, max_errors: int) -> None:
     errors = job.errors(limit=max_errors)[:max_errors]
     if errors:
         sys.stdout.write("\n")
-        rows = [(error.row, error.shard, error.attempt, error.worker, error.message) for error in errors]
-        print_table(ERROR_COLUMNS, rows)
+        keyed = any(error.key is not None for error in errors)
+        rows = [
+            (
+                *(error.row, *([_key_text(error)] if keyed else [])),
+                *(error.shard, error.attempt, error.worker, error.message),
+            )
+            for error in errors
+        ]
+        print_table([column for column in ERROR_COLUMNS if keyed or column.header != "KEY"], rows)
+
+
+def _key_text(error: JobError) -> str:
+    """A key on one line, such as ``id=17``."""
+    return " ".join(f"{name}={short_value(value)}" for name, value in (error.key or {}).items())

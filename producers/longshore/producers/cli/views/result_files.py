@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -16,72 +16,83 @@ from longshore.producers.cli.table_layout import TableColumn
 from longshore.producers.cli.views.short_values import short_value
 from longshore.producers.reporting.atomic_write import atomic_write
 from longshore.shared.errors import InvalidInput
+from longshore.shared.ledger.queries import ResultRecord
 
-#: A row number and its output as JSON text.
-Row = tuple[int, str]
 #: The number of rows converted to Arrow at a time.
 CHUNK_ROWS = 65_536
 #: The least width of a column in a table, in characters.
 MIN_CELL = 12
 
 
-def write(output_format: str, rows: Iterable[Row], stream: TextIO) -> None:
-    """Write rows to a stream.
+def write(output_format: str, rows: Iterable[ResultRecord], stream: TextIO, key_columns: Sequence[str] = ()) -> None:
+    """Write rows to a stream: the number of the row, the columns that the job keeps, and those of the output.
 
     :param output_format: ``table``, ``jsonl`` or ``csv``.
+    :param key_columns: the names of the columns that the job keeps.
     """
     if output_format == "jsonl":
-        for row, output in rows:
-            stream.write(_line(row, output))
+        for row in rows:
+            stream.write(_line(row))
     elif output_format == "csv":
-        _write_csv(rows, stream)
+        _write_csv(rows, stream, key_columns)
     else:
-        _print_table(rows)
+        _print_table(rows, key_columns)
 
 
-def save(output_format: str, rows: Callable[[], Iterator[Row]], path: Path, chunk: int = CHUNK_ROWS) -> None:
+def save(
+    output_format: str,
+    rows: Callable[[], Iterator[ResultRecord]],
+    path: Path,
+    key_columns: Sequence[str] = (),
+    chunk: int = CHUNK_ROWS,
+) -> None:
     """Write rows to a file atomically.
 
     :param output_format: ``jsonl``, ``csv`` or ``parquet``.
     :param rows: returns a new iterator over all rows each time it is called.
+    :param key_columns: the names of the columns that the job keeps.
     :param chunk: the number of rows converted to Arrow at a time.
     :raises InvalidInput: the file cannot be written.
     """
     with atomic_write(path) as temporary:
         if output_format == "parquet":
-            _write_parquet(rows, temporary, chunk)
+            _write_parquet(rows, temporary, key_columns, chunk)
         elif output_format == "table":
             raise InvalidInput("format", "a table cannot be saved to a file; use jsonl, csv or parquet")
         else:
             with temporary.open("w", encoding="utf-8", newline="") as stream:
-                write(output_format, rows(), stream)
+                write(output_format, rows(), stream, key_columns)
 
 
-def _line(row: int, output: str) -> str:
-    # The output is JSON already, so there is no need to parse and serialize it.
-    if output.startswith("{"):
-        return f'{{"row": {row}, {output[1:]}\n' if output != "{}" else f'{{"row": {row}}}\n'
-    return f'{{"row": {row}, "output": {output}}}\n'
+def _line(row: ResultRecord) -> str:
+    # Key and output are JSON already, so there is no need to parse and serialize them.
+    output = row.output if row.output.startswith("{") else f'{{"output": {row.output}}}'
+    members = [f'"row": {row.row}', *(text[1:-1] for text in (row.key, output) if text not in (None, "{}"))]
+    return f"{{{', '.join(members)}}}\n"
 
 
-def _print_table(rows: Iterable[Row]) -> None:
+def _print_table(rows: Iterable[ResultRecord], key_columns: Sequence[str]) -> None:
     """Print rows for people: long lists are shortened, and on a terminal long texts are cut."""
-    decoded = [(row, _decoded(output)) for row, output in rows]
+    decoded = [(row.row, _decoded(row, key_columns)) for row in rows]
     names = list(dict.fromkeys(name for _, values in decoded for name in values))
     columns = [TableColumn(name, rank, min_width=MIN_CELL) for rank, name in enumerate(names, 1)]
     cells = [(row, *(short_value(values.get(name)) for name in names)) for row, values in decoded]
     print_table([TableColumn("ROW"), *columns], cells, hint="--format jsonl and -o FILE have all columns")
 
 
-def _decoded(output: str) -> dict[str, JsonValue]:
-    """The columns of an output."""
-    decoded = json.loads(output)
-    return decoded if isinstance(decoded, dict) else {"output": decoded}
+def _decoded(row: ResultRecord, key_columns: Sequence[str]) -> dict[str, JsonValue]:
+    """The columns of a row: those that the job keeps, in its order, then those of the output."""
+    key = {} if row.key is None else json.loads(row.key)
+    output = json.loads(row.output)
+    return {
+        **{name: key.get(name) for name in key_columns},
+        **(output if isinstance(output, dict) else {"output": output}),
+    }
 
 
-def _cells(output: str) -> dict[str, object]:
-    """The columns of an output. Nested values stay JSON."""
-    return {name: _cell(value) for name, value in _decoded(output).items()}
+def _cells(row: ResultRecord, key_columns: Sequence[str]) -> dict[str, object]:
+    """The columns of a row. Nested values stay JSON."""
+    return {name: _cell(value) for name, value in _decoded(row, key_columns).items()}
 
 
 def _cell(value: JsonValue) -> object:
@@ -90,40 +101,47 @@ def _cell(value: JsonValue) -> object:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _write_csv(rows: Iterable[Row], stream: TextIO) -> None:
+def _write_csv(rows: Iterable[ResultRecord], stream: TextIO, key_columns: Sequence[str]) -> None:
     remaining = iter(rows)
     first = next(remaining, None)
-    names = [] if first is None else list(_cells(first[1]))
+    names = list(key_columns) if first is None else list(_cells(first, key_columns))
     writer = csv.DictWriter(stream, ["row", *names], lineterminator="\n")
     writer.writeheader()
-    for row, output in itertools.chain([] if first is None else [first], remaining):
+    for row in itertools.chain([] if first is None else [first], remaining):
         try:
-            writer.writerow({**_cells(output), "row": row})
+            writer.writerow({**_cells(row, key_columns), "row": row.row})
         except ValueError:
             raise InvalidInput(
-                "format", f"row {row} has other columns than the first row, which CSV cannot represent; use jsonl"
+                "format", f"row {row.row} has other columns than the first row, which CSV cannot represent; use jsonl"
             ) from None
 
 
-def _write_parquet(rows: Callable[[], Iterator[Row]], path: Path, size: int) -> None:
+def _write_parquet(
+    rows: Callable[[], Iterator[ResultRecord]], path: Path, key_columns: Sequence[str], size: int
+) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from longshore.producers.result_keys import common_type
     from longshore.producers.results import results_table
 
     # Two passes: the type of a column is known only after its last value, and the rows may not fit into memory.
-    schema = results_table([]).schema
+    schema = results_table([], key_columns).schema
+    types = {name: pa.null() for name in key_columns}
     for chunk in _chunks(rows(), size):
-        schema = pa.unify_schemas([schema, results_table(chunk).schema], promote_options="permissive")
+        table = results_table(chunk, key_columns)
+        types = {name: common_type(kind, table.schema.field(name).type) for name, kind in types.items()}
+        schema = pa.unify_schemas([schema, table.drop_columns(list(key_columns)).schema], promote_options="permissive")
+    schema = pa.schema([field.with_type(types.get(field.name, field.type)) for field in schema])
     with pq.ParquetWriter(path, schema) as writer:
         for chunk in _chunks(rows(), size):
-            table = results_table(chunk)
+            table = results_table(chunk, key_columns, types)
             missing = [field for field in schema if field.name not in table.column_names]
             for field in missing:
                 table = table.append_column(field, pa.nulls(table.num_rows, field.type))
             writer.write_table(table.select(schema.names).cast(schema))
 
 
-def _chunks(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
+def _chunks(rows: Iterator[ResultRecord], size: int) -> Iterator[list[ResultRecord]]:
     while chunk := list(itertools.islice(rows, size)):
         yield chunk

@@ -94,9 +94,11 @@ class Attempts:
         with self._database.connection() as conn:
             return records(conn, Claim).execute(statements.attempts.CLAIM_NEXT, values).fetchone()
 
-    def commit_batch(self, finished: Sequence[Finished], lines: memoryview) -> set[tuple[UUID, int]]:
+    def commit_batch(
+        self, finished: Sequence[Finished], lines: memoryview, *, keyed: bool = False
+    ) -> set[tuple[UUID, int]]:
         """Commit the outputs of several shards in one transaction; see :func:`commit_batch`."""
-        return commit_batch(self._database, finished, lines)
+        return commit_batch(self._database, finished, lines, keyed=keyed)
 
     @repeat_read
     def renew(self, claim: Claim, *, lease: float, rows: int, changed: bool) -> bool:

@@ -19,6 +19,7 @@ from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.postgres.repeating import repeat_rolled_back
 from longshore.shared.ledger.records import Claim
+from longshore.shared.ledger.shards.copy_rows import copy_row_errors, copy_statement
 from longshore.shared.ledger.shards.transitions import add_notes
 
 #: The most rows of a shard that has a batch key. A larger shard gains nothing by sharing its forward pass.
@@ -54,6 +55,8 @@ class Finished:
     errors: Mapping[int, str] = field(default_factory=dict)
     #: What the job's owner should know though nothing failed, a sentence each.
     notes: Sequence[str] = ()
+    #: The keys of rows that have errors, as JSON texts.
+    keys: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def name(self) -> tuple[UUID, int]:
@@ -62,10 +65,13 @@ class Finished:
 
 
 @repeat_rolled_back
-def commit_batch(database: Database, finished: Sequence[Finished], lines: memoryview) -> set[tuple[UUID, int]]:
+def commit_batch(
+    database: Database, finished: Sequence[Finished], lines: memoryview, *, keyed: bool = False
+) -> set[tuple[UUID, int]]:
     """Commit all of some shards in one transaction, or none.
 
     :param lines: their rows, as :func:`~longshore.shared.ledger.shards.copy_rows.result_lines` makes them.
+    :param keyed: whether the lines have keys.
     :returns: the shards whose attempt is not the current one any more. If there are any, nothing is written: call again
         without them.
     :raises ValueError: a shard runs only its failed rows.
@@ -86,7 +92,7 @@ def commit_batch(database: Database, finished: Sequence[Finished], lines: memory
         if lost:
             raise Rollback
         fault_point("ledger:batch_fenced")
-        _write(conn, finished, lines)
+        _write(conn, finished, lines, keyed)
         fault_point("ledger:batch_copied")
         with conn.pipeline():
             conn.execute(statements.batching.COUNT_SHARDS_DONE, values)
@@ -96,13 +102,11 @@ def commit_batch(database: Database, finished: Sequence[Finished], lines: memory
     return lost
 
 
-def _write(conn: Connection, finished: Sequence[Finished], lines: memoryview) -> None:
+def _write(conn: Connection, finished: Sequence[Finished], lines: memoryview, keyed: bool) -> None:
     if lines:
-        with conn.cursor().copy(statements.attempts.COPY_RESULTS) as copy:
+        with conn.cursor().copy(copy_statement(keyed)) as copy:
             copy.write(lines)
     if any(each.errors for each in finished):
         with conn.cursor().copy(statements.attempts.COPY_ROW_ERRORS) as copy:
-            copy.set_types(["uuid", "int8", "text"])
             for each in finished:
-                for row, error in each.errors.items():
-                    copy.write_row((each.claim.job_id, row, error))
+                copy_row_errors(copy, each.claim.job_id, each.errors, each.keys)

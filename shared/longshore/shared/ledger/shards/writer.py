@@ -16,6 +16,7 @@ from longshore.shared.ledger.database import Connection, Database, records
 from longshore.shared.ledger.models.promotion import Promotion, move_alias
 from longshore.shared.ledger.models.registry import NewVersion, add_version
 from longshore.shared.ledger.records import Claim, VersionRecord
+from longshore.shared.ledger.shards.copy_rows import NO_KEYS, copy_row_errors, copy_statement
 from longshore.shared.ledger.shards.transitions import (
     attempt_lost,
     check_fence,
@@ -50,10 +51,13 @@ class AttemptWriter:
         self.promotion: Promotion | None = None
         self.finished = False
 
-    def results(self, lines: bytes | memoryview) -> None:
-        """Send rows, as :func:`~longshore.shared.ledger.shards.copy_rows.result_lines` makes them."""
+    def results(self, lines: bytes | memoryview, *, keyed: bool = False) -> None:
+        """Send rows, as :func:`~longshore.shared.ledger.shards.copy_rows.result_lines` makes them.
+
+        :param keyed: whether they have keys; the same in every call.
+        """
         if self._copy is None:
-            self._copy = self._stack.enter_context(self._conn.cursor().copy(statements.attempts.COPY_RESULTS))
+            self._copy = self._stack.enter_context(self._conn.cursor().copy(copy_statement(keyed)))
         self._copy.write(lines)
 
     def fence(self, rows: int) -> None:
@@ -83,14 +87,15 @@ class AttemptWriter:
         fault_point("ledger:file_decided")
         self.finished = True
 
-    def row_errors(self, errors: Mapping[int, str]) -> None:
-        """Write why rows have no result, by their number in the job."""
+    def row_errors(self, errors: Mapping[int, str], keys: Mapping[int, str] = NO_KEYS) -> None:
+        """Write why rows have no result, by their number in the job.
+
+        :param keys: the keys of these rows, as JSON texts; a row can have none.
+        """
         self._failed = len(errors)
         if errors:
             with self._conn.cursor().copy(statements.attempts.COPY_ROW_ERRORS) as copy:
-                copy.set_types(["uuid", "int8", "text"])
-                for row, error in errors.items():
-                    copy.write_row((self._claim.job_id, row, error))
+                copy_row_errors(copy, self._claim.job_id, errors, keys)
             fault_point("ledger:errors_copied")
 
     def notes(self, sentences: Sequence[str]) -> None:

@@ -133,7 +133,9 @@ RENEW: Final = f"""
 """
 
 COPY_RESULTS: Final = "COPY results (job_id, row, output) FROM STDIN"
-COPY_ROW_ERRORS: Final = "COPY row_errors (job_id, row, error) FROM STDIN (FORMAT BINARY)"
+#: For jobs that keep columns of their input.
+COPY_KEYED_RESULTS: Final = "COPY results (job_id, row, output, key) FROM STDIN"
+COPY_ROW_ERRORS: Final = "COPY row_errors (job_id, row, error, key) FROM STDIN (FORMAT BINARY)"
 COPY_METRICS: Final = "COPY metrics (job_id, attempt, step, name, value) FROM STDIN (FORMAT BINARY)"
 
 #: The rows of a shard that had errors in its last attempt that succeeded.

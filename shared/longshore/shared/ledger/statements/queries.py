@@ -62,10 +62,10 @@ LIST_SHARDS: Final = """
            output_file, outages, waits_for, not_before
     FROM shards WHERE job_id = %(job)s ORDER BY index
 """
-READ_RESULTS: Final = "SELECT row, output::text FROM results WHERE job_id = %(job)s ORDER BY row"
+READ_RESULTS: Final = "SELECT row, output::text, key::text FROM results WHERE job_id = %(job)s ORDER BY row"
 COPY_OUT_RESULTS: Final = f"COPY ({READ_RESULTS}) TO STDOUT (FORMAT BINARY)"
 LIST_ROW_ERRORS: Final = """
-    SELECT row, error FROM row_errors WHERE job_id = %(job)s ORDER BY row LIMIT %(limit)s
+    SELECT row, error, key::text FROM row_errors WHERE job_id = %(job)s ORDER BY row LIMIT %(limit)s
 """
 #: If two attempts have reported the same metric, that of the later one. An attempt removes the metrics beyond the point
 #: where it starts.

@@ -20,6 +20,7 @@ from longshore.producers.cli.views.model_lists import model_columns, version_col
 from longshore.producers.cli.views.result_files import write
 from longshore.producers.reporting.live_line import live_line
 from longshore.producers.reporting.progress import progress_of
+from longshore.shared.ledger.queries import ResultRecord
 from longshore.shared.ledger.records import JobRecord, ModelRecord, VersionRecord
 from longshore.shared.vocabulary import State
 from tests.terminal import on_a_terminal, without_escapes
@@ -84,8 +85,12 @@ VERSIONS = [
     for number, aliases in ((1, []), (2, ["production"]), (3, ["canary", "nightly"]))
 ]
 RESULTS = [
-    (0, '{"label": "positive", "score": 0.98765432109, "embedding": ' + str([0.125 * n for n in range(384)]) + "}"),
-    (1, '{"label": "negative", "score": 0.5, "embedding": ' + str([0.5 - 0.25 * n for n in range(384)]) + "}"),
+    ResultRecord(
+        0, '{"label": "positive", "score": 0.98765432109, "embedding": ' + str([0.125 * n for n in range(384)]) + "}"
+    ),
+    ResultRecord(
+        1, '{"label": "negative", "score": 0.5, "embedding": ' + str([0.5 - 0.25 * n for n in range(384)]) + "}"
+    ),
 ]
 
 

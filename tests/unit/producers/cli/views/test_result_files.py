@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore.producers.cli.views.result_files import Row, save, write
+from longshore.producers.cli.views.result_files import save, write
 from longshore.shared.errors import InvalidInput
+from longshore.shared.ledger.queries import ResultRecord as Row
 
-ROWS: list[Row] = [(0, '{"label": "sei, \\"x\\"", "score": 0.5}'), (4, '{"label": "é", "score": 1}')]
+ROWS: list[Row] = [Row(0, '{"label": "sei, \\"x\\"", "score": 0.5}'), Row(4, '{"label": "é", "score": 1}')]
 
 
 def giving(rows: list[Row]) -> Callable[[], Iterator[Row]]:
@@ -30,7 +31,7 @@ def written(form: str, rows: list[Row]) -> str:
 
 
 def test_json_lines_contain_the_row_and_the_output() -> None:
-    assert [json.loads(line) for line in written("jsonl", [*ROWS, (5, "{}"), (6, "[1]")]).splitlines()] == [
+    assert [json.loads(line) for line in written("jsonl", [*ROWS, Row(5, "{}"), Row(6, "[1]")]).splitlines()] == [
         {"row": 0, "label": 'sei, "x"', "score": 0.5},
         {"row": 4, "label": "é", "score": 1},
         {"row": 5},
@@ -39,7 +40,7 @@ def test_json_lines_contain_the_row_and_the_output() -> None:
 
 
 def test_csv_quotes_text_and_writes_nested_values_as_json() -> None:
-    rows = [(1, '{"a": null, "b": [1, 2]}'), (2, '{"b": {"c": true}, "a": "x"}')]
+    rows = [Row(1, '{"a": null, "b": [1, 2]}'), Row(2, '{"b": {"c": true}, "a": "x"}')]
     assert written("csv", ROWS).splitlines() == ["row,label,score", '0,"sei, ""x""",0.5', "4,é,1"]
     assert written("csv", rows).splitlines() == ["row,a,b", '1,,"[1, 2]"', '2,x,"{""c"": true}"']
     assert written("csv", []) == "row\n"
@@ -47,11 +48,16 @@ def test_csv_quotes_text_and_writes_nested_values_as_json() -> None:
 
 def test_csv_refuses_rows_with_other_columns() -> None:
     with pytest.raises(InvalidInput, match="row 2 has other columns than the first row, which CSV cannot represent"):
-        written("csv", [(1, '{"a": 1}'), (2, '{"b": 1}')])
+        written("csv", [Row(1, '{"a": 1}'), Row(2, '{"b": 1}')])
 
 
 def test_the_type_of_a_parquet_column_comes_from_all_chunks(tmp_path: Path) -> None:
-    rows = [(0, '{"value": 1}'), (1, '{"value": 2}'), (2, '{"value": 0.5}'), (3, '{"value": null, "note": "n"}')]
+    rows = [
+        Row(0, '{"value": 1}'),
+        Row(1, '{"value": 2}'),
+        Row(2, '{"value": 0.5}'),
+        Row(3, '{"value": null, "note": "n"}'),
+    ]
     save("parquet", giving(rows), tmp_path / "out.parquet", chunk=2)
     table = pq.read_table(tmp_path / "out.parquet")
     assert table.to_pydict() == {"row": [0, 1, 2, 3], "value": [1.0, 2.0, 0.5, None], "note": [None, None, None, "n"]}
@@ -61,7 +67,7 @@ def test_the_type_of_a_parquet_column_comes_from_all_chunks(tmp_path: Path) -> N
 def test_every_format_round_trips(tmp_path_factory: pytest.TempPathFactory, cells: list[tuple[str, int]]) -> None:
     # Text that cannot be encoded never gets into Postgres.
     cells = [(text.encode(errors="ignore").decode(), number) for text, number in cells]
-    rows = [(row, json.dumps({"a": text, "b": number})) for row, (text, number) in enumerate(cells)]
+    rows = [Row(row, json.dumps({"a": text, "b": number})) for row, (text, number) in enumerate(cells)]
     assert [(row["a"], row["b"]) for row in map(json.loads, written("jsonl", rows).split("\n")[:-1])] == cells
     path = tmp_path_factory.mktemp("out") / "out.parquet"
     save("parquet", giving(rows), path)
@@ -107,5 +113,5 @@ def test_a_table_cannot_be_saved(tmp_path: Path) -> None:
 
 
 def test_a_table_has_every_column(capsys: pytest.CaptureFixture[str]) -> None:
-    write("table", [(0, '{"a": 1}'), (1, '{"b": "x"}')], io.StringIO())
+    write("table", [Row(0, '{"a": 1}'), Row(1, '{"b": "x"}')], io.StringIO())
     assert capsys.readouterr().out == "ROW  a  b\n  0  1\n  1     x\n"
