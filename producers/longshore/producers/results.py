@@ -171,7 +171,21 @@ def _outputs(content: bytes) -> dict[str, pa.ChunkedArray]:
     """The columns of outputs, which are JSON Lines."""
     options = pa.json.ReadOptions(block_size=min(max(MIN_BLOCK_BYTES, len(content) // 64), len(content) + 1, 2**31 - 1))
     table = pa.json.read_json(pa.BufferReader(content), read_options=options)
+    # Arrow takes texts that look like dates for times, and a label is what it is.
+    schema = pa.schema([field.with_type(_with_texts(field.type)) for field in table.schema])
+    if schema != table.schema:
+        parse = pa.json.ParseOptions(explicit_schema=schema)
+        table = pa.json.read_json(pa.BufferReader(content), read_options=options, parse_options=parse)
     return dict(zip(table.column_names, table.columns, strict=True))
+
+
+def _with_texts(kind: pa.DataType) -> pa.DataType:
+    """A type with text in place of times."""
+    if pa.types.is_list(kind):
+        return pa.list_(_with_texts(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([(field.name, _with_texts(field.type)) for field in kind])
+    return pa.string() if pa.types.is_temporal(kind) else kind
 
 
 def key_columns_of(record: JobRecord) -> tuple[str, ...]:

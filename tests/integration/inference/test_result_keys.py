@@ -139,7 +139,7 @@ def test_every_type_that_can_be_kept(cluster: Cluster, client: Client, tmp_path:
         "day": ([date(2024, 2, 29), None], None, ["2024-02-29", None]),
         "at": ([moment, None], pa.timestamp("us"), ["2024-02-29 23:59:59.999999", None]),
         "zoned": ([moment, None], pa.timestamp("us", "UTC"), ["2024-02-29 23:59:59.999999Z", None]),
-        "time": ([time(1, 2, 3), None], pa.time32("s"), ["01:02:03", None]),
+        "time": ([time(1, 2, 3), None], pa.time32("ms"), ["01:02:03.000", None]),
         "uuid": ([UUID(int=7).bytes, None], pa.uuid(), [str(UUID(int=7)), None]),
         "nothing": ([None, None], None, [None, None]),
     }

@@ -72,6 +72,13 @@ def test_columns_are_the_row_the_key_and_the_output() -> None:
         TWO["none"]
 
 
+def test_labels_that_look_like_dates_are_text() -> None:
+    label, other = "2024-02-29", "2024-02-29T12:00:00"
+    top_k = [{"label": label, "score": 0.5}, {"label": other, "score": 0.25}]
+    output = {"label": label, "labels": [label, other], "top_k": top_k}
+    assert list(results((json.dumps(output), None), keys=())) == [ResultRow(0, output)]  # type: ignore[arg-type]
+
+
 def test_without_rows_there_are_the_kept_columns() -> None:
     assert results().column_names == ["row", "id"]
     assert results(keys=()).column_names == ["row"]
