@@ -94,8 +94,11 @@ def test_a_corrupt_image_fails_alone(
     names = sorted(files)
     files[names[17]] = files[names[17]][:30]
     files[names[31]] = b""
-    job = client.infer("shades:1", write(tmp_path / "x.tar", files), rows_per_shard=10, max_row_errors=2)
+    data = write(tmp_path / "x.tar", files)
+    job = client.infer("shades:1", data, rows_per_shard=10, max_row_errors=2, keep=["path"])
     results = job.wait(TIMEOUT_S).results()
+    assert results["path"].to_pylist() == [name for row, name in enumerate(names) if row not in (17, 31)]
+    assert [error.key for error in job.errors()] == [{"path": names[17]}, {"path": names[31]}]
     errors = {error.row: error.message for error in job.errors() if error.row is not None}
     assert sorted(errors) == [17, 31]
     assert errors[31] == "column 'image': cannot be decoded: the file is empty"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from longshore.producers import Client
+from longshore.producers import Client, Job
 from longshore.producers.requests import CrossValidate, Evaluate, Infer, Train, Tune
 
 
@@ -30,6 +30,13 @@ def chain(client: Client) -> None:
     job = client.train("m", "mlp", "rows.csv", "y")
     job.then.evaluate("held.csv", bootstrap=10).then.promote("production", if_="accuracy > 0.9", priority=1)
     job.then.infer("rows.csv", output="out/*.jsonl", results=True).wait()
+
+
+def results(job: Job) -> None:
+    results = job.results()
+    columns: list[str] = results.to_pandas().columns.tolist() + results.to_polars().columns
+    rows: list[int] = [row.row for row in results] + [row.row for row in job.stream() if row.key and row.key["id"]]
+    columns.append(f"{rows} {results.column_names[0]} {len(results)}")
 
 
 def many(client: Client) -> None:

@@ -155,9 +155,8 @@ class InferencePlanner:
         return target.draft.job(spec, shards, source.rows, spec.encode())
 
     def _plan_table(self, target: Target, data: Data) -> list[NewJob]:
-        ready = (
-            plain_rows(data, target.signature, LOOKED_AT) if not target.kept.names and target.output is None else None
-        )
+        alone = target.output is None and not target.kept.names
+        ready = plain_rows(data, target.signature, LOOKED_AT) if alone else None
         if ready is not None:
             return self._plan_fitted(target, ready, [ready.num_rows])
         table = to_table(data)

@@ -16,7 +16,7 @@ from longshore.shared.datasets.outputs.writers import to_json_lines
 from longshore.shared.datasets.schemas import list_columns
 from longshore.shared.datasets.source import Source
 from longshore.shared.datasets.uses import ColumnUses
-from longshore.shared.errors import InvalidInput
+from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.specs.jobs import InferSpec
 
 #: Number of rows whose keys are checked at submission.
@@ -51,13 +51,18 @@ class KeptColumns:
             check_first_keys(table.slice(0, CHECKED_ROWS), self.key_columns)
 
     def check_source(self, source: Source) -> None:
-        """:raises InvalidInput: as :meth:`check_rows`."""
+        """:raises InvalidInput: as :meth:`check_rows`, or the data cannot be read."""
         if not self.names:
             return
         written = with_uses(source, ColumnUses(written=frozenset(self.names)))
         self.check(written.schema)
-        if self.key_columns:
-            check_first_keys(written.head(CHECKED_ROWS), self.key_columns)
+        if not self.key_columns:
+            return
+        try:
+            first = written.head(CHECKED_ROWS)
+        except DataError as error:
+            raise InvalidInput("data", str(error)) from None
+        check_first_keys(first, self.key_columns)
 
     def _check_files(self, schema: pa.Schema, file_format: OutputFormat) -> None:
         there = Counter(schema.names)
