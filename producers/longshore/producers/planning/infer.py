@@ -164,12 +164,11 @@ class InferencePlanner:
 
     def _plan_keyed(self, target: Target, rows: Sequence[Data]) -> list[NewJob]:
         """The jobs of rows with keys. Only rows of the same types share a block, so that no key changes its type."""
-        tables = [_fitted(to_table(each), target) for each in rows]
-        groups = (list(group) for _, group in groupby(tables, key=lambda table: table.schema))
+        groups = (list(group) for _, group in groupby(map(to_table, rows), key=lambda table: table.schema))
         return [
             job
             for group in groups
-            for job in self._plan_fitted(target, pa.concat_tables(group), [table.num_rows for table in group])
+            for job in self._plan_rows(target, pa.concat_tables(group), [table.num_rows for table in group])
         ]
 
     def _plan_rows(self, target: Target, table: pa.Table, counts: Sequence[int]) -> list[NewJob]:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
 from longshore.shared.datasets.outputs.json_text import json_texts
-from longshore.shared.datasets.outputs.result_keys import ResultKeys, concat_keys, result_keys
+from longshore.shared.datasets.outputs.result_keys import ResultKeys, keys_of_tables
 from longshore.shared.datasets.rebatch import rebatch
 from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.ledger.ledger import Ledger
@@ -76,8 +76,7 @@ def compute_batch(context: WorkerContext, claims: Sequence[Claim], beat: Heartbe
     ]
     keys = None
     if first.key_columns:
-        # Before the rows are put together, which would change numbers where jobs have different types.
-        keys = concat_keys([result_keys(table, first.key_columns) for tables in inputs for table in tables])
+        keys = keys_of_tables([table for tables in inputs for table in tables], first.key_columns)
         inputs = [[table.select(features) for table in tables] for tables in inputs]
     sizes = context.batch_sizes.get(claims[0], first, runtime, rows)
     heads = make_heads(runtime.signature, first)

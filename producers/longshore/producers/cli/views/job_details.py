@@ -37,7 +37,7 @@ TRIAL_COLUMNS = (
 )
 ERROR_COLUMNS = (
     TableColumn("ROW", rank=1),
-    TableColumn("KEY", rank=5, min_width=12),
+    TableColumn("KEY", rank=1, min_width=12),
     TableColumn("SHARD", rank=2),
     TableColumn("ATTEMPT", rank=3),
     TableColumn("WORKER", rank=4, min_width=12),

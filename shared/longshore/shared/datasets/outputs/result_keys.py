@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -87,14 +88,20 @@ def result_keys(rows: pa.RecordBatch | pa.Table, names: Sequence[str]) -> Result
     return ResultKeys(texts, errors)
 
 
-def concat_keys(keys: Sequence[ResultKeys]) -> ResultKeys:
-    """The keys of several tables, one after the other."""
+def keys_of_tables(tables: Sequence[pa.Table], names: Sequence[str]) -> ResultKeys:
+    """The keys of several tables, one after the other; see :func:`result_keys`.
+
+    Only tables of the same types are put together: otherwise 1 would become 1.0 beside 0.5.
+    """
     errors: dict[int, str] = {}
+    texts: list[pa.LargeStringArray] = []
     start = 0
-    for each in keys:
-        errors |= {start + row: error for row, error in each.errors.items()}
-        start += len(each.texts)
-    return ResultKeys(pa.concat_arrays([each.texts for each in keys]), errors)
+    for _, group in groupby(tables, key=lambda table: table.schema):
+        keys = result_keys(pa.concat_tables(group), names)
+        errors |= {start + row: error for row, error in keys.errors.items()}
+        start += len(keys.texts)
+        texts.append(keys.texts)
+    return ResultKeys(pa.concat_arrays(texts), errors)
 
 
 def check_first_keys(rows: pa.RecordBatch | pa.Table, names: Sequence[str]) -> None:

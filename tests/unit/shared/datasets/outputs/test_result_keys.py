@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longshore.shared.datasets.columns.json_values import json_column
-from longshore.shared.datasets.outputs.result_keys import check_key_columns, concat_keys, result_keys
+from longshore.shared.datasets.outputs.result_keys import check_key_columns, keys_of_tables, result_keys
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.limits import MAX_KEY_BYTES
 
@@ -114,9 +114,13 @@ def test_what_only_looks_as_if(text: str) -> None:
 
 def test_keys_of_several_tables() -> None:
     tables = [pa.table({"id": ids}) for ids in (["a", "\0"], ["b"], ["\0", "c"])]
-    together = concat_keys([result_keys(table, ["id"]) for table in tables])
+    together = keys_of_tables(tables, ["id"])
     assert together.texts.to_pylist() == ['{"id": "a"}', None, '{"id": "b"}', None, '{"id": "c"}']
     assert sorted(together.errors) == [1, 3]
+    mixed = [pa.table({"id": ids}) for ids in ([2**53 + 1], [0.5], [2**53 + 1, 1], ["1"])]
+    assert [json.loads(text)["id"] for text in keys_of_tables(mixed, ["id"]).texts.to_pylist()] == [
+        *(2**53 + 1, 0.5, 2**53 + 1, 1, "1")
+    ]
     assert together.of([0, 1, 4]) == {0: '{"id": "a"}', 4: '{"id": "c"}'}
 
 
