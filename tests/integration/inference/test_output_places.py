@@ -95,7 +95,7 @@ def test_a_bucket_that_is_not_there_fails_the_job_and_is_not_made(client: Client
 @pytest.mark.parametrize(
     ("options", "field", "reason"),
     [
-        ({"keep": ["id"]}, "keep", "no output is given"),
+        ({"keep": ["nothing"]}, "keep", "no column 'nothing'; the data has 'x', 'y'"),
         ({"results": False}, "results", "the outputs would go nowhere"),
         ({"output": "{out}"}, "output", "give a folder and a name with one *"),
         ({"output": "{out}/*.csv"}, "output", "give a folder and a name with one *"),
