@@ -215,9 +215,9 @@ def empty_tables(database_url: str, *, keep: Sequence[str] = ()) -> None:
         rows = connection.execute(
             """SELECT relname FROM pg_class
                WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
-               ORDER BY relname = 'models'"""
+               ORDER BY relname IN ('models', 'deleted_versions')"""
         )
-        # ``models`` comes last: others refer to it.
+        # These come last: others refer to ``models``, and a trigger writes each deletion into ``deleted_versions``.
         tables = [sql.Identifier(name) for (name,) in rows if name not in ("alembic_version", *keep)]
         connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.SQL(", ").join(tables)))
         # Not TRUNCATE: it makes a new file for each table and partition, and takes ten times as long.

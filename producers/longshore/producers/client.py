@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from longshore.broker.circuit_breaker import CircuitBreaker
     from longshore.broker.coalescing import Coalescer
+    from longshore.producers.disk_usage import DiskUsage
     from longshore.producers.options.keywords import (
         CrossValidateOptions,
         EvaluateOptions,
@@ -326,6 +327,20 @@ class Client:
 
         grace = parse_duration(grace, "grace")
         return sweep(self._store(), self.ledger, grace=grace, dry_run=dry_run)
+
+    def disk_usage(self, top: int = 10) -> DiskUsage:
+        """How much space the store and the tables in Postgres take, for what, and which models and jobs take most.
+
+        It reads the sizes of all files in the store. What models and jobs take in Postgres is read from the tables, or
+        estimated from a sample of large ones. An operator's login is needed where the database has roles.
+
+        :param top: how many models and jobs to list.
+        :raises InvalidInput: ``top`` is negative.
+        :raises ServiceUnavailable: Postgres or the store cannot be reached, or this login may not read the tables.
+        """
+        from longshore.producers.disk_usage import disk_usage
+
+        return disk_usage(self.ledger, self._store(), top)
 
     def close(self) -> None:
         """Give the connections back."""

@@ -185,6 +185,12 @@ class Job:
         ids = self._ledger.chains.of(self.id)
         return [Job(id_, self._ledger, self._publish, then=self._then) for id_ in ids]
 
+    def is_version_deleted(self) -> bool:
+        """Whether the version that the job has run or made was deleted since."""
+        record = self.record()
+        version = (record.outcome or {}).get("version") if record.version is None else record.version
+        return isinstance(version, int) and self._ledger.models.is_deleted(record.model, version)
+
     def plot(self, path: str | Path) -> Path:
         """Plot the metrics of a training job so far.
 

@@ -5,6 +5,7 @@ LongshoreError
 │   ├── UnknownModel
 │   ├── UnknownJob
 │   ├── AmbiguousJob        the start of an id is that of several jobs
+│   ├── VersionInUse
 │   ├── ResultsPruned
 │   └── QueueFull           the producer has as many jobs as it may have
 ├── ServiceUnavailable      Redis, Postgres, the store or the home cannot be reached (exit code 3)
@@ -16,6 +17,7 @@ LongshoreError
 ├── JobFailed               a job that was waited for did not succeed (exit code 1)
 ├── WaitTimeout             a job that was waited for has not ended yet (exit code 1)
 ├── NotPromoted             the condition of a promotion is false (exit code 1)
+├── AliasMoved              somebody else moved an alias in the same moment (exit code 1)
 ├── CorruptBlob             bytes in the store do not match their digest
 │   └── MissingBlob         they are missing, or damaged, though the store can be reached
 ├── DataError               data that was readable at submission cannot be read now
@@ -61,6 +63,10 @@ class UnknownJob(InvalidInput):
 
 class AmbiguousJob(InvalidInput):
     """Write more of the id: what was given is the start of several, which the message lists."""
+
+
+class VersionInUse(InvalidInput):
+    """Free the version as the message says, and delete it again. Nothing was deleted."""
 
 
 class ResultsPruned(InvalidInput):
@@ -116,6 +122,10 @@ class WaitTimeout(LongshoreError):
 
 class NotPromoted(LongshoreError):
     """Promote another version, or relax the condition. The alias was not changed."""
+
+
+class AliasMoved(LongshoreError):
+    """Look at ``longshore models history``, and roll back again if that is still wanted. The alias was not changed."""
 
 
 class CorruptBlob(LongshoreError):

@@ -65,8 +65,16 @@ def sweep(
     referenced = referenced_blobs(store, ledger) if old else set()
     garbage = [blob for blob in old if blob.digest not in referenced]
     if not dry_run:
+        for name, version in deleted_pointers(store, ledger):
+            store.delete_version_pointer(name, version)
         garbage = [blob for blob in garbage if store.delete_old_blob(blob.digest, before)]
     return StoreSweep(dry_run=dry_run, before=before, blobs=garbage)
+
+
+def deleted_pointers(store: Store, ledger: Ledger) -> list[tuple[str, int]]:
+    """Versions that were deleted, but are still in the store, because the process ended that deleted them."""
+    deleted = ledger.models.deleted()
+    return [(name, version) for name, version, _ in store.list_versions() if (name, version) in deleted]
 
 
 def referenced_blobs(store: Store, ledger: Ledger) -> set[str]:
@@ -75,7 +83,8 @@ def referenced_blobs(store: Store, ledger: Ledger) -> set[str]:
     :raises CorruptBlob: a version's manifest or pointer cannot be read.
     """
     referenced = ledger.queries.named_blobs()
-    for digest in {digest for _, _, digest in store.list_versions()}:
+    deleted = ledger.models.deleted()
+    for digest in {digest for name, version, digest in store.list_versions() if (name, version) not in deleted}:
         referenced |= {digest, *_digests(store.read_blob(digest))}
     for digest in ledger.queries.digests_of_jobs() - referenced:
         try:

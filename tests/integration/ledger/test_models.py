@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from longshore.shared.errors import AttemptLost, InvalidInput, UnknownModel
+from longshore.shared.errors import AttemptLost, InvalidInput, UnknownModel, VersionInUse
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.models.registry import NewVersion
 from longshore.shared.ledger.records import Claim
@@ -35,6 +35,10 @@ def train(ledger: Ledger, of: Claim) -> int:
 
 def resolve(ledger: Ledger, text: str) -> int:
     return ledger.models.resolve(ModelReference.parse(text)).version
+
+
+def delete(ledger: Ledger, text: str) -> int:
+    return ledger.models.delete([ModelReference.parse(text)], "ada")[0].version
 
 
 def test_references_lead_to_versions(ledger: Ledger) -> None:
@@ -142,7 +146,7 @@ def test_an_alias_is_taken_away_and_its_history_stays(ledger: Ledger) -> None:
         ledger.models.remove_alias("digits", "production", "grace")
     assert ledger.models.names()[0].aliases == {"best": 2}
     assert [version.aliases for version in ledger.models.versions("digits")] == [[], ["best"]]
-    assert ledger.models.delete(ModelReference.parse("digits:1")).version == 1
+    assert delete(ledger, "digits:1") == 1
 
     ledger.models.promote(ModelReference.parse("digits:2"), "production", "ada")
     assert resolve(ledger, "digits@production") == 2
@@ -167,27 +171,26 @@ def test_an_alias_is_taken_away_once_however_many_ask(ledger: Ledger) -> None:
 def test_a_version_in_use_cannot_be_deleted(ledger: Ledger) -> None:
     add(ledger, alias="production")
     add(ledger)
-    first = ModelReference.parse("digits:1")
     for text in ("digits", "digits@production"):
         with pytest.raises(InvalidInput, match="name the version to delete, as in digits:3"):
-            ledger.models.delete(ModelReference.parse(text))
-    with pytest.raises(InvalidInput, match="digits:1 is production; point that at another version first"):
-        ledger.models.delete(first)
+            delete(ledger, text)
+    with pytest.raises(InvalidInput, match="digits:1 is in use: production points at it"):
+        delete(ledger, "digits:1")
     ledger.models.promote(ModelReference.parse("digits:2"), "production", "ada")
     job = submit(ledger, 1)
-    with pytest.raises(InvalidInput, match="1 jobs use digits:1 and have not ended"):
-        ledger.models.delete(first)
+    with pytest.raises(VersionInUse, match=f"digits:1 is in use: job {job} is queued .*longshore jobs cancel"):
+        delete(ledger, "digits:1")
 
     run(ledger, job)
-    assert ledger.models.delete(first).version == 1
+    assert delete(ledger, "digits:1") == 1
     with pytest.raises(UnknownModel):
-        ledger.models.delete(first)
+        delete(ledger, "digits:1")
     assert [version.version for version in ledger.models.versions("digits")] == [2]
 
 
 def test_a_deleted_number_is_never_given_out_again(ledger: Ledger) -> None:
     add(ledger)
     add(ledger)
-    ledger.models.delete(ModelReference.parse("digits:2"))
+    delete(ledger, "digits:2")
     assert resolve(ledger, "digits") == 1
     assert add(ledger) == 3

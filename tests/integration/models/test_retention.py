@@ -154,7 +154,7 @@ def test_a_deleted_version_s_blobs_are_swept(client: Client, store: Store, own: 
     add_version(own, "letters", other_digest, manifest)
     let_all_be_old(store)
     assert client.sweep_store("2h").blobs == []
-    own.models.delete(ModelReference.parse("digits:1"))
+    own.models.delete([ModelReference.parse("digits:1")], "ada")
     assert {blob.digest for blob in client.sweep_store(timedelta(hours=2)).blobs} == first - second
     assert blobs(store) == second
 

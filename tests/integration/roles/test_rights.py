@@ -52,6 +52,9 @@ USERS: Mapping[str, tuple[Role, ...]] = {
     "maintenance": (RELAY,),
     "models": (PRODUCER, OPERATOR, WORKER),
     "models.DELETE_VERSION": (OPERATOR,),
+    "models.MOVE_ALIAS": (PRODUCER, OPERATOR),
+    "models.MOVE_ALIAS_BY_JOB": (WORKER,),
+    "models.MODEL_HISTORY": (PRODUCER, OPERATOR, WORKER, MONITOR),
     "models.LIST_MODELS": (PRODUCER, OPERATOR, WORKER, MONITOR),
     "models.LIST_VERSIONS": (PRODUCER, OPERATOR, WORKER, MONITOR),
     "partitions": (OPERATOR, RELAY),
@@ -74,6 +77,7 @@ USERS: Mapping[str, tuple[Role, ...]] = {
     "queries.LIST_METRICS": (PRODUCER, OPERATOR, WORKER, MONITOR),
     "retention": (OPERATOR,),
     "sessions": ALL,
+    "space": (OPERATOR,),
     "submission": (PRODUCER, OPERATOR),
     "submission.MARK_PUBLISHED": (PRODUCER, OPERATOR, WORKER, RELAY),
     "submission.READ_INPUTS": (WORKER,),
@@ -221,6 +225,7 @@ FORBIDDEN = {
     "change what a job runs": "UPDATE jobs SET spec = '{}'",
     "change the manifest of a version": "UPDATE model_versions SET manifest = '{}'",
     "rewrite the history of an alias": "UPDATE model_aliases SET set_by = 'me'",
+    "hide a deletion": "DELETE FROM deleted_versions",
 }
 #: What more is forbidden to some roles.
 FORBIDDEN_TO = {
@@ -234,6 +239,7 @@ FORBIDDEN_TO = {
         "forge a metric": "INSERT INTO metrics VALUES (gen_random_uuid(), 1, 1, 'loss', 0)",
         "read inline rows": "SELECT data FROM inputs",
         "delete a version": "DELETE FROM model_versions",
+        "pass for a job that moves an alias": "INSERT INTO model_aliases (job_id) VALUES (gen_random_uuid())",
         "lift its own limit": "DELETE FROM producer_limits",
         "pass for a worker": "UPDATE workers SET seen_at = now()",
         "drop a partition": "DROP TABLE results_default",

@@ -170,7 +170,7 @@ def test_a_version_is_exported_imported_and_deleted(client: Client, trained: Job
     imported = client.models.import_(folder, "copied", "latest")
     assert [version.version for version in client.models.versions("copied")] == [imported.version]
     client.models.remove_alias("copied", "latest")
-    assert client.models.delete(f"copied:{imported.version}").model == "copied"
+    assert client.models.delete(f"copied:{imported.version}")[0].model == "copied"
     assert list(client.sweep_store(dry_run=True).blobs) == []
     assert client.prune("30d", dry_run=True).jobs == 0
 

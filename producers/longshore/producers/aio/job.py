@@ -164,6 +164,10 @@ class AsyncJob:
         """See :meth:`Job.chain`."""
         return [self._of(job) for job in await self._threads.call(self._job.chain)]
 
+    async def is_version_deleted(self) -> bool:
+        """See :meth:`Job.is_version_deleted`."""
+        return await self._threads.call(self._job.is_version_deleted)
+
     @property
     def then(self) -> Then[Awaitable[AsyncJob]]:
         """Chain another job after this one: ``await job.then.evaluate(...)``; see :attr:`Job.then`."""

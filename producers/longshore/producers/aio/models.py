@@ -9,7 +9,8 @@ from pathlib import Path
 from longshore.producers.aio.threads import Threads
 from longshore.producers.models.client import ModelsClient
 from longshore.producers.models.importing import SignatureLike
-from longshore.shared.ledger.records import AliasMove, ModelRecord, VersionRecord
+from longshore.shared.ledger.models.rollback import Rollback
+from longshore.shared.ledger.records import ModelChange, ModelRecord, VersionRecord
 from longshore.shared.specs.signature import OutputKind
 
 
@@ -42,13 +43,17 @@ class AsyncModels:
         """See :meth:`ModelsClient.remove_alias`."""
         return await self._threads.call(self._models.remove_alias, model, alias)
 
-    async def history(self, model: str, alias: str) -> Sequence[AliasMove]:
+    async def history(self, model: str, alias: str | None = None) -> Sequence[ModelChange]:
         """See :meth:`ModelsClient.history`."""
         return await self._threads.call(self._models.history, model, alias)
 
-    async def delete(self, reference: str) -> VersionRecord:
+    async def rollback(self, reference: str, *, to: int | None = None, dry_run: bool = False) -> Rollback:
+        """See :meth:`ModelsClient.rollback`."""
+        return await self._threads.call(self._models.rollback, reference, to=to, dry_run=dry_run)
+
+    async def delete(self, *references: str, force: bool = False, dry_run: bool = False) -> Sequence[VersionRecord]:
         """See :meth:`ModelsClient.delete`."""
-        return await self._threads.call(self._models.delete, reference)
+        return await self._threads.call(self._models.delete, *references, force=force, dry_run=dry_run)
 
     async def export(self, reference: str, path: str | os.PathLike[str], format: str | None = None) -> Path:
         """See :meth:`ModelsClient.export`."""

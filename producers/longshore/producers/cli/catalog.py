@@ -37,6 +37,9 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "models": Entry("models", "Manage models, versions and aliases."),
         "store": Entry("pruning", "Remove unused blobs from the store."),
     },
+    "Space": {
+        "df": Entry("space", "Show what takes how much space."),
+    },
     "This program": {
         "completion": Entry("shell", "Print the completion script of bash, zsh or fish."),
     },

@@ -11,7 +11,7 @@ import click
 
 from longshore.producers.cli.output import print_table
 from longshore.producers.cli.table_layout import TableColumn
-from longshore.producers.reporting.human import age_text, local_time
+from longshore.producers.reporting.human import age_text, local_time, size_text
 
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., object])
@@ -23,8 +23,9 @@ JOB_COLUMNS = (
     *("job", "id", "kind", "model", "state", "done", "progress", "left", "took", "failed", "speed", "priority"),
     *("producer", "queue", "shards", "submitted", "started", "ended", "error", "age"),
 )
-MODEL_COLUMNS = ("model", "versions", "newest", "aliases", "created", "age")
-VERSION_COLUMNS = ("version", "aliases", "family", "metrics", "job", "created", "age")
+MODEL_COLUMNS = ("model", "versions", "newest", "aliases", "size", "shared", "created", "age")
+VERSION_COLUMNS = ("version", "aliases", "family", "metrics", "size", "shared", "job", "created", "age")
+HISTORY_COLUMNS = ("alias", "change", "action", "by", "job", "why", "when", "age")
 #: How many records can be asked for at once.
 MAX_LIMIT = 1_000_000
 #: The default number of records in a table.
@@ -67,6 +68,19 @@ def age_column(rank: int, created: Callable[[R], datetime]) -> ListColumn[R]:
         lambda record: age_text(created(record)),
         lambda record: -created(record).timestamp(),
     )
+
+
+def size_column(header: str, rank: int, size: Callable[[R], int | None], *, is_default: bool = True) -> ListColumn[R]:
+    """A column with a size.
+
+    :param size: in bytes; ``None`` is unknown.
+    """
+
+    def text(record: R) -> str:
+        number = size(record)
+        return "" if number is None else size_text(number)
+
+    return ListColumn(TableColumn(header, rank), text, size, is_default=is_default)
 
 
 def list_options(names: Sequence[str], default_limit: str) -> Callable[[F], F]:

@@ -5,18 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from longshore.producers.models.exporting import choose_format, write_export
 from longshore.producers.models.importing import SignatureLike, read_import
 from longshore.producers.planning.conditions import check_condition
 from longshore.shared.errors import InvalidInput, NotPromoted
+from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.models.registry import NewVersion
-from longshore.shared.ledger.records import AliasMove, ModelRecord, VersionRecord
+from longshore.shared.ledger.models.rollback import Rollback
+from longshore.shared.ledger.records import ModelChange, ModelRecord, VersionRecord
 from longshore.shared.outages import outages_reported
 from longshore.shared.references import ModelReference, check_alias, check_name
 from longshore.shared.specs.signature import OutputKind
 from longshore.shared.store.store import Store
+
+#: The alias that a rollback moves, if none is named.
+DEFAULT_ALIAS: Final = "production"
 
 
 class ModelsClient:
@@ -75,18 +81,65 @@ class ModelsClient:
         self._store.write_alias_pointer(version.model, alias, None)
         return version
 
-    def history(self, model: str, alias: str) -> Sequence[AliasMove]:
-        """All moves of an alias, oldest first. A move without a version removed the alias."""
-        return self._ledger.models.alias_history(check_name(model), check_alias(alias))
+    def history(self, model: str, alias: str | None = None) -> Sequence[ModelChange]:
+        """Who moved which alias when, by which job or by hand, and who deleted which version, oldest first.
 
-    def delete(self, reference: str) -> VersionRecord:
-        """Delete a version. Its number is never reused. Its blobs stay in the store until a sweep.
-
-        :raises InvalidInput: the reference names no version, an alias points at it, or jobs that have not ended use it.
+        :param alias: only the moves of this alias. Default: all aliases, and deletions.
+        :raises UnknownModel: there has never been such a model; only without ``alias``.
         """
-        version = self._ledger.models.delete(ModelReference.parse(reference))
-        self._store.delete_version_pointer(version.model, version.version)
-        return version
+        if alias is not None:
+            return self._ledger.models.alias_history(check_name(model), check_alias(alias))
+        changes = self._ledger.models.history(check_name(model))
+        if not changes:
+            self.get(model)
+        return changes
+
+    def rollback(self, reference: str, *, to: int | None = None, dry_run: bool = False) -> Rollback:
+        """Move an alias back to the version that it pointed at before. Jobs that are already submitted keep theirs.
+
+        As with ``helm rollback`` and ``kubectl rollout undo``, a second rollback undoes the first; ``to`` goes further
+        back.
+
+        :param reference: ``digits@production``, or ``digits`` for its alias ``production``.
+        :param to: the version to go back to; the alias must have pointed at it before.
+        :param dry_run: only return what would be done. Default: false.
+        :raises UnknownModel: there is no such alias.
+        :raises InvalidInput: there is no earlier version, or it was deleted.
+        :raises AliasMoved: somebody else moved the alias in the same moment; it was not changed by this call.
+        """
+        named = ModelReference.parse(reference)
+        if named.version is not None:
+            raise InvalidInput(
+                "model",
+                f"{reference!r}: name the alias to move back, as in {named.name}@production; `to` is the version",
+            )
+        alias = named.alias or DEFAULT_ALIAS
+        rollback = self._ledger.models.roll_back(named.name, alias, self._producer, to=to, dry_run=dry_run)
+        if not dry_run:
+            self._store.write_alias_pointer(named.name, alias, rollback.version)
+        return rollback
+
+    def delete(self, *references: str, force: bool = False, dry_run: bool = False) -> Sequence[VersionRecord]:
+        """Delete versions: all of them, or none. Their numbers are never reused.
+
+        Their files stay in the store until :meth:`Client.clean` or :meth:`Client.sweep_store` removes those that no
+        other version has. The results of their jobs stay, and so does their lineage, in the history.
+
+        :param references: such as ``digits:3``.
+        :param force: also versions from which others were trained, which do not need them. Default: false.
+        :param dry_run: only check, and return the versions with their sizes. Default: false.
+        :raises UnknownModel: there is no such version.
+        :raises InvalidInput: a reference names no version.
+        :raises VersionInUse: an alias points at one of them, jobs that have not ended use it, or others were trained
+            from it. The message names each, and what to do.
+        """
+        parsed = [ModelReference.parse(reference) for reference in references]
+        versions = self._ledger.models.delete(parsed, self._producer, force=force, dry_run=dry_run)
+        fault_point("models:deleted")
+        if not dry_run:
+            for version in versions:
+                self._store.delete_version_pointer(version.model, version.version)
+        return versions
 
     def export(self, reference: str, path: str | os.PathLike[str], format: str | None = None) -> Path:
         """Export a version to a new folder or file.

@@ -18,6 +18,7 @@ from longshore.shared.ledger.notifications import Notifications
 from longshore.shared.ledger.queries import Queries
 from longshore.shared.ledger.retention.partitions import Partitions
 from longshore.shared.ledger.retention.pruning import Pruning
+from longshore.shared.ledger.retention.space import Space
 from longshore.shared.ledger.shards.attempts import Attempts
 from longshore.shared.ledger.shards.checkpoints import Checkpoints
 from longshore.shared.ledger.shards.logs import Logs
@@ -50,6 +51,7 @@ class Ledger:
         self.trials = Trials(self.database)
         self.partitions = Partitions(self.database)
         self.pruning = Pruning(self.database)
+        self.space = Space(self.database)
         self.workers = Workers(self.database)
         self.batch_sizes = BatchSizeTable(self.database)
         self.notifications = Notifications(self.database)

@@ -269,6 +269,10 @@ class VersionRecord:
     job_id: UUID | None
     created_at: datetime
     aliases: list[str] = field(default_factory=list)
+    #: Bytes of its files in the store, without the manifest; ``None`` if they were not looked up.
+    size_bytes: int | None = None
+    #: Those among them that other versions have, too: a deletion does not free them.
+    shared_bytes: int | None = None
 
     def _repr_html_(self) -> str:
         rows = {
@@ -283,14 +287,24 @@ class VersionRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AliasMove:
-    """One entry of an alias's history."""
+class ModelChange:
+    """An entry of a model's history: an alias was moved or removed, or a version was deleted."""
 
-    alias: str
-    #: ``None`` if the alias was removed.
+    #: ``moved``, ``rolled back``, ``removed`` or ``deleted``.
+    action: str
+    #: ``None`` if a version was deleted.
+    alias: str | None
+    #: The version that the alias points at since, or that was deleted; ``None`` if the alias was removed.
     version: int | None
+    #: The version that the alias pointed at before; ``None`` if there was none.
+    previous: int | None
+    #: The producer whose job or whose hand it was.
     set_by: str
     set_at: datetime
+    #: The job that moved the alias; ``None`` if somebody did by hand.
+    job_id: UUID | None
+    #: The condition that was true, and what was compared: ``condition`` and ``parts``.
+    gate: dict[str, JsonValue] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,6 +316,10 @@ class ModelRecord:
     newest: int | None
     aliases: dict[str, int]
     created_at: datetime
+    #: Bytes of the files of its versions in the store, each once.
+    size_bytes: int = 0
+    #: Those among them that versions of other models have, too.
+    shared_bytes: int = 0
 
     def _repr_html_(self) -> str:
         rows = {

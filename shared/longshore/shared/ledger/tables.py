@@ -9,6 +9,9 @@ metrics         metrics that a training attempt reports while it runs
 models          the names of models
 model_versions  numbered and immutable, with the manifest as in the store
 model_aliases   every move of every alias; the newest row says where it points, or that it was removed
+deleted_versions
+                versions that were deleted; a trigger of model_versions fills it
+version_blobs   the blobs in the store that a version consists of; a trigger of model_versions fills it
 job_dependencies
                 the job that another depends on; the other runs on the version that it has used or made
 workers         the workers, and when each last reported that it is running
@@ -324,9 +327,41 @@ model_aliases = Table(
     Column("version", Integer),
     Column("set_by", Text, nullable=False),
     _moment("set_at", required=True),
+    # The job that moved it; NULL if somebody did by hand, or a worker of an earlier release.
+    Column("job_id", Uuid),
+    # The condition that was true, and what was compared: {"condition", "parts"}.
+    Column("gate", JSONB),
+    Column("is_rollback", Boolean, nullable=False, server_default=text("false")),
     ForeignKeyConstraint(["model"], ["models.name"]),
 )
 Index("model_aliases_newest_idx", model_aliases.c.model, model_aliases.c.alias, model_aliases.c.id)
+
+deleted_versions = Table(
+    "deleted_versions",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("digest", Text, nullable=False),
+    # Its lineage stays readable.
+    Column("manifest", JSONB, nullable=False),
+    # The job that made it.
+    Column("job_id", Uuid),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("deleted_by", Text, nullable=False),
+    Column("deleted_at", DateTime(timezone=True), nullable=False),
+)
+Index("deleted_versions_digest_idx", deleted_versions.c.digest)
+
+version_blobs = Table(
+    "version_blobs",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("digest", Text, primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    ForeignKeyConstraint(["model", "version"], ["model_versions.model", "model_versions.version"], ondelete="CASCADE"),
+)
+Index("version_blobs_digest_idx", version_blobs.c.digest)
 
 workers = Table(
     "workers",

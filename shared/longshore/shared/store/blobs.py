@@ -6,6 +6,7 @@ import hashlib
 import re
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -134,6 +135,25 @@ class Blobs:
 
     def _corrupt(self, digest: str, state: str) -> MissingBlob:
         return MissingBlob(f"{digest} in store {self._folder.name} is {state}: {blob_path(digest)}")
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file in the store."""
+
+    #: Relative to the store.
+    path: str
+    #: In bytes.
+    size: int
+    #: ``None`` if it is no blob.
+    digest: str | None
+
+
+def stored_file(path: str, size: int) -> StoredFile:
+    """A file by its relative path."""
+    folder, _, name = path.rpartition("/")
+    is_blob = folder == f"{_ROOT}/{name[:2]}" and _NAME.fullmatch(name) is not None
+    return StoredFile(path, size, f"sha256:{name}" if is_blob else None)
 
 
 def blob_path(digest: str) -> str:

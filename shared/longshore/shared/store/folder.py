@@ -68,3 +68,9 @@ class Folder(Protocol):
     def names(self, path: str) -> list[str]:
         """The sorted names of the files and folders directly in a subfolder; empty if it does not exist."""
         ...
+
+    def files(self) -> Iterator[tuple[str, int]]:
+        """The relative path and the size in bytes of every file, in no order. Files that come or go meanwhile may be
+        missing.
+        """
+        ...

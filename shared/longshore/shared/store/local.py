@@ -97,6 +97,14 @@ class LocalFolder:
             except (FileNotFoundError, NotADirectoryError):
                 return []
 
+    def files(self) -> Iterator[tuple[str, int]]:
+        with self._store_errors("list", "it"):
+            for folder, _, names in os.walk(self.path):
+                for name in names:
+                    file = Path(folder, name)
+                    with suppress(FileNotFoundError):
+                        yield file.relative_to(self.path).as_posix(), file.stat().st_size
+
     @contextmanager
     def _store_errors(self, action: str, path: str) -> Iterator[None]:
         try:

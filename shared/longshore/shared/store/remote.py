@@ -120,6 +120,12 @@ class RemoteFolder:
                 return []
             return sorted(str(name).rstrip("/").rpartition("/")[2] for name in paths)
 
+    def files(self) -> Iterator[tuple[str, int]]:
+        with self._store_errors("list", "it"):
+            self._files.invalidate_cache()
+            for path, info in self._files.find(self._root, detail=True).items():
+                yield str(path).removeprefix(self._root).lstrip("/"), int(info.get("size") or 0)
+
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}"
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-from longshore.shared.store.blobs import Blobs
+from longshore.shared.store.blobs import Blobs, StoredFile, stored_file
 from longshore.shared.store.manifest import Blob, Manifest
 from longshore.shared.store.open import open_folder
 from longshore.shared.store.pointers import AliasPointer, Pointers
@@ -73,6 +73,10 @@ class Store:
         The caller must know that nothing refers to the blob: see :mod:`longshore.shared.store_gc`.
         """
         return self._blobs.delete_old(digest, before)
+
+    def files(self) -> Iterator[StoredFile]:
+        """Every file in the store, in no order: blobs, pointers, and files that are being written or were left."""
+        return (stored_file(path, size) for path, size in self._folder.files())
 
     def put_manifest(self, manifest: Manifest) -> str:
         """Store a manifest and return the version's digest. Store the blobs that it refers to first."""

@@ -81,7 +81,7 @@ def test_versions_and_aliases_change_once(proxied_ledger: Ledger, proxy: TcpProx
         models.remove_alias("digits", "production", "tests")
     assert [move.version for move in models.alias_history("digits", "production")] == [2, None]
     with proxy.losing_answers(first(COMMIT)):
-        models.delete(ModelReference("digits", 2))
+        models.delete([ModelReference("digits", 2)], "ada")
     assert [version.version for version in models.versions("digits")] == [1, 3]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from longshore.producers.cli.commands.model_changes import delete, history, rollback
 from longshore.producers.cli.completion import complete_model, complete_version
 from longshore.producers.cli.connect import connected
 from longshore.producers.cli.lists import MODEL_COLUMNS, VERSION_COLUMNS, list_options, print_records, sort_records
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 @shared_options
 @click.pass_context
 def models(context: click.Context) -> None:
-    """List, show, promote, import, export and delete versions of models.
+    """List, show, promote, roll back, import, export and delete versions of models.
 
     A version is written digits:3, or digits@production by an alias; digits alone is the newest version.
     """
@@ -158,14 +159,8 @@ def import_(
     _print_done(options, record, f"{record.model}:{record.version}", {"alias": alias})
 
 
-@models.command()
-@click.argument("reference", shell_complete=complete_version)
-@with_options
-def delete(options: Options, reference: str) -> None:
-    """Delete a version, such as digits:3. Its number is never reused."""
-    with connected(options) as client:
-        record = client.models.delete(reference)
-    _print_done(options, record, f"{record.model}:{record.version} deleted", {"deleted": True})
+for command in (history, rollback, delete):
+    models.add_command(command)
 
 
 def _print_version(options: Options, record: VersionRecord) -> None:
@@ -194,10 +189,20 @@ def _print_version(options: Options, record: VersionRecord) -> None:
             "labels": None if signature.labels is None else ", ".join(map(str, signature.labels)),
             "metrics": metrics_text(manifest.get("metrics")),
             "job": record.job_id or (lineage.get("job") if isinstance(lineage, Mapping) else None),
+            "size": _size_text(record),
             "digest": record.digest,
             "created": time_ago(record.created_at),
         }
     )
+
+
+def _size_text(record: VersionRecord) -> str | None:
+    from longshore.producers.reporting.human import size_text
+
+    if record.size_bytes is None:
+        return None
+    shared = f", of which other versions have {size_text(record.shared_bytes)}" if record.shared_bytes else ""
+    return f"{size_text(record.size_bytes)}{shared}"
 
 
 def _print_done(options: Options, record: VersionRecord, line: str, more: Mapping[str, object]) -> None:

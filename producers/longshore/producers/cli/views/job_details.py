@@ -51,7 +51,11 @@ def print_job_details(job: Job, *, max_errors: int) -> None:
     :param max_errors: the number of errors to print at most.
     """
     record = job.record()
-    print_fields(summary(record, None if record.state.final else job.why().reason))
+    fields = summary(record, None if record.state.final else job.why().reason)
+    if job.is_version_deleted():
+        name = "model" if record.version is not None else "version"
+        fields[name] = f"{fields[name]} (deleted; see longshore models history {record.model})"
+    print_fields(fields)
     _print_chain(job)
     if record.spec.get("output") is not None:
         sys.stdout.write("\n")

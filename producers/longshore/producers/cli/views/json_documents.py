@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from longshore.producers.reporting.progress import progress_of, unit
 from longshore.producers.reporting.redaction import public_spec
-from longshore.shared.ledger.records import JobRecord, ShardRecord, VersionRecord
+from longshore.shared.ledger.records import JobRecord, ModelChange, ShardRecord, VersionRecord
 from longshore.shared.store.address import public
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def job_details_document(job: Job) -> dict[str, object]:
     return {
         **job_document(record),
         "why": job.why().reason,
+        "version_deleted": job.is_version_deleted(),
         "chain": [{"id": each.id, "state": each.state, "after": each.depends_on} for each in chain],
         "shards": [shard_document(shard) for shard in job.shards()],
         "errors": job.errors(),
@@ -113,7 +114,23 @@ def version_document(record: VersionRecord) -> dict[str, object]:
         "aliases": record.aliases,
         "job": record.job_id,
         "created_at": record.created_at,
+        "size_bytes": record.size_bytes,
+        "shared_bytes": record.shared_bytes,
         "manifest": record.manifest,
+    }
+
+
+def change_document(change: ModelChange) -> dict[str, object]:
+    """An entry of a model's history as a JSON document."""
+    return {
+        "action": change.action,
+        "alias": change.alias,
+        "version": change.version,
+        "previous": change.previous,
+        "by": change.set_by,
+        "at": change.set_at,
+        "job": change.job_id,
+        "gate": change.gate,
     }
 
 

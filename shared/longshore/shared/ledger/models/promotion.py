@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
@@ -35,6 +36,13 @@ class Promotion:
         where = "points at no version" if self.previous is None else f"stays at version {self.previous}"
         return [f"{self.alias} {where}: {self.decision.reason or f'{self.condition} is false'}"]
 
+    @property
+    def gate(self) -> Jsonb | None:
+        """As it is stored in the history of the alias; ``None`` if there was no condition."""
+        if self.decision is None:
+            return None
+        return Jsonb({"condition": self.condition, "parts": self.decision.document()})
+
     def document(self) -> dict[str, JsonValue]:
         """As it is stored in a job's outcome, under ``promotion``; empty if there was no condition."""
         if self.decision is None:
@@ -65,18 +73,23 @@ def move_alias(
     version: VersionRecord,
     by: str,
     condition: str | None = None,
+    job: UUID | None = None,
 ) -> Promotion:
     """Point an alias at a version if the condition holds. No other can move it until the transaction ends.
+
+    :param job: the job that moves it; ``None`` for a person.
 
     Evaluations of two versions are compared only on the same data: the newest evaluation of ``version``, and the newest
     one of the other version on that data.
     """
     conn.execute(statements.models.LOCK_MODEL, {"model": version.model})
-    values = {"model": version.model, "version": version.version, "alias": alias, "by": by}
-    if condition is None:
-        conn.execute(statements.models.MOVE_ALIAS, values)
-        return Promotion(alias, True)
+    promotion = Promotion(alias, True) if condition is None else _decide(conn, alias, version, condition)
+    if promotion.promoted:
+        _move(conn, promotion, version, by, job)
+    return promotion
 
+
+def _decide(conn: Connection, alias: str, version: VersionRecord, condition: str) -> Promotion:
     newest = _newest_evaluation(conn, version)
 
     def lookup(name: str) -> VersionMetrics | None:
@@ -89,9 +102,18 @@ def move_alias(
     candidate = VersionMetrics(_name(version), _metrics(version, newest))
     decision = decide(parse(condition, "condition"), candidate, lookup)
     before = _read_alias(conn, version.model, alias)
-    if decision.holds:
-        conn.execute(statements.models.MOVE_ALIAS, values)
     return Promotion(alias, decision.holds, None if before is None else before.version, condition, decision)
+
+
+def _move(conn: Connection, promotion: Promotion, version: VersionRecord, by: str, job: UUID | None) -> None:
+    values: dict[str, object] = {
+        **{"model": version.model, "version": version.version, "alias": promotion.alias},
+        **{"by": by, "gate": promotion.gate},
+    }
+    if job is None:
+        conn.execute(statements.models.MOVE_ALIAS, {**values, "is_rollback": False})
+    else:
+        conn.execute(statements.models.MOVE_ALIAS_BY_JOB, {**values, "job": job})
 
 
 def _metrics(version: VersionRecord, evaluation: _Evaluated | None) -> dict[str, float]:

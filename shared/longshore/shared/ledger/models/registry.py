@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -12,9 +13,11 @@ from pydantic import JsonValue
 from longshore.shared.errors import InvalidInput, UnknownModel
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database, records
+from longshore.shared.ledger.models.deletion import delete_versions
 from longshore.shared.ledger.models.promotion import Promotion, move_alias
+from longshore.shared.ledger.models.rollback import Rollback, Rollbacks
 from longshore.shared.ledger.postgres.repeating import repeat_read
-from longshore.shared.ledger.records import AliasMove, ModelRecord, VersionRecord
+from longshore.shared.ledger.records import ModelChange, ModelRecord, VersionRecord
 from longshore.shared.references import ModelReference, check_alias
 
 
@@ -38,6 +41,7 @@ class Models:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._rollbacks = Rollbacks(database)
 
     @repeat_read
     def resolve(self, reference: ModelReference, field: str = "model") -> VersionRecord:
@@ -59,13 +63,15 @@ class Models:
 
     @repeat_read
     def get(self, reference: ModelReference) -> VersionRecord:
-        """Like :meth:`resolve`, with the aliases that point at the version.
+        """Like :meth:`resolve`, with the aliases that point at the version, and its sizes.
 
         :raises UnknownModel: there is no such version.
         """
         version = self.resolve(reference)
+        values = {"model": version.model, "version": version.version}
         with self._database.connection() as conn:
-            return replace(version, aliases=_aliases_of(conn, version))
+            sizes = conn.execute(statements.models.READ_SIZES, values).fetchone() or (0, 0)
+            return replace(version, aliases=_aliases_of(conn, version), size_bytes=sizes[0], shared_bytes=sizes[1])
 
     @repeat_read
     def exist(self) -> bool:
@@ -87,11 +93,30 @@ class Models:
             return records(conn, VersionRecord).execute(statements.models.LIST_VERSIONS, {"model": model}).fetchall()
 
     @repeat_read
-    def alias_history(self, model: str, alias: str) -> list[AliasMove]:
+    def alias_history(self, model: str, alias: str) -> list[ModelChange]:
         """Every move of an alias, oldest first."""
         with self._database.connection() as conn:
             values = {"model": model, "alias": alias}
-            return records(conn, AliasMove).execute(statements.models.ALIAS_HISTORY, values).fetchall()
+            return records(conn, ModelChange).execute(statements.models.ALIAS_HISTORY, values).fetchall()
+
+    @repeat_read
+    def history(self, model: str) -> list[ModelChange]:
+        """Every move of every alias of a model, and every deletion of a version, oldest first."""
+        with self._database.connection() as conn:
+            return records(conn, ModelChange).execute(statements.models.MODEL_HISTORY, {"model": model}).fetchall()
+
+    @repeat_read
+    def deleted(self) -> set[tuple[str, int]]:
+        """Model and number of every version that was deleted."""
+        with self._database.connection() as conn:
+            return {(model, version) for model, version in conn.execute(statements.models.LIST_DELETED)}
+
+    @repeat_read
+    def is_deleted(self, model: str, version: int) -> bool:
+        """Whether a version was deleted."""
+        with self._database.connection() as conn:
+            values = {"model": model, "version": version}
+            return conn.execute(statements.models.READ_DELETED, values).fetchone() is not None
 
     def add(self, new: NewVersion, before_commit: Callable[[int], None]) -> int:
         """Number and add a version; returns its number.
@@ -145,30 +170,33 @@ class Models:
         self._database.change(change)
         return version
 
-    def delete(self, reference: ModelReference) -> VersionRecord:
-        """Remove a version from the ledger. Its number is never used again.
+    def roll_back(
+        self, model: str, alias: str, set_by: str, *, to: int | None = None, dry_run: bool = False
+    ) -> Rollback:
+        """See :meth:`~longshore.shared.ledger.models.rollback.Rollbacks.roll_back`."""
+        return self._rollbacks.roll_back(model, alias, set_by, to=to, dry_run=dry_run)
 
-        :raises InvalidInput: no version is named, an alias points at it, or jobs that have not ended use it.
+    def delete(
+        self, references: Sequence[ModelReference], by: str, *, force: bool = False, dry_run: bool = False
+    ) -> list[VersionRecord]:
+        """Remove versions from the ledger, all or none. Their numbers are never used again.
+
+        A job that is submitted in the same moment either keeps its version, or is refused as UnknownModel.
+
+        :param by: who deletes them.
+        :param force: also versions from which others were trained.
+        :param dry_run: only check.
+        :returns: the versions, with their sizes.
+        :raises UnknownModel: there is no such version.
+        :raises InvalidInput: a reference names no version.
+        :raises VersionInUse: an alias points at one, jobs that have not ended use it, or others were trained from it.
         """
-        if reference.version is None:
-            raise InvalidInput("model", f"{str(reference)!r}: name the version to delete, as in {reference.name}:3")
-        version = self.resolve(reference)
-        values = {"model": version.model, "version": version.version}
-
-        def change(conn: Connection) -> None:
-            conn.execute(statements.models.LOCK_MODEL, values)
-            if aliases := _aliases_of(conn, version):
-                raise InvalidInput(
-                    "model",
-                    f"{reference} is {', '.join(aliases)}; point that at another version first, or take it away",
-                )
-            jobs = conn.execute(statements.models.JOBS_OF_VERSION, values).fetchone()
-            if jobs is not None and jobs[0]:
-                raise InvalidInput("model", f"{jobs[0]} jobs use {reference} and have not ended; wait or cancel")
-            conn.execute(statements.models.DELETE_VERSION, values)
-
-        self._database.change(change)
-        return version
+        for reference in references:
+            if reference.version is None:
+                raise InvalidInput("model", f"{str(reference)!r}: name the version to delete, as in {reference.name}:3")
+        versions = [self.get(reference) for reference in dict.fromkeys(references)]
+        self._database.change(lambda conn: delete_versions(conn, versions, by, force=force, dry_run=dry_run))
+        return versions
 
     @staticmethod
     def _what_there_is(conn: Connection, reference: ModelReference) -> str:
@@ -179,9 +207,12 @@ class Models:
             names = [row.name for row in records(conn, ModelRecord).execute(statements.models.LIST_MODELS)]
             known = f"the models are {', '.join(names[:10])}" if names else "no model has been trained or imported yet"
             return f"there is no model {reference.name!r}; {known}"
+        values = {"model": reference.name, "version": reference.version}
+        deleted = conn.execute(statements.models.READ_DELETED, values).fetchone()
         aliases = sorted({alias for version in versions for alias in version.aliases})
         numbers = f"{versions[0].version} to {versions[-1].version}" if len(versions) > 1 else str(versions[0].version)
-        return f"there is no {reference}; versions: {numbers}; aliases: {', '.join(aliases) or 'none'}"
+        what = f"there is no {reference}" if deleted is None else f"{reference} was deleted {_by(*deleted)}"
+        return f"{what}; versions: {numbers}; aliases: {', '.join(aliases) or 'none'}"
 
 
 @dataclass(frozen=True)
@@ -207,7 +238,11 @@ def add_version(conn: Connection, new: NewVersion, job: UUID | None) -> AddedVer
         return AddedVersion(version, None)
     made = records(conn, VersionRecord).execute(statements.models.RESOLVE_VERSION, values).fetchone()
     assert made is not None  # it was added this moment
-    return AddedVersion(version, move_alias(conn, new.alias, made, new.set_by, new.promote_if))
+    return AddedVersion(version, move_alias(conn, new.alias, made, new.set_by, new.promote_if, job))
+
+
+def _by(who: str, moment: datetime) -> str:
+    return f"by {who} at {moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _aliases_of(conn: Connection, version: VersionRecord) -> list[str]:

@@ -10,8 +10,17 @@ from typing import Final
 import psycopg
 from psycopg import errors
 
-from longshore.shared.errors import InvalidInput, LedgerBusy, LedgerRefused, QueueFull, ServiceUnavailable
+from longshore.shared.errors import (
+    InvalidInput,
+    LedgerBusy,
+    LedgerRefused,
+    QueueFull,
+    ServiceUnavailable,
+    UnknownModel,
+    VersionInUse,
+)
 from longshore.shared.ledger.statements.limits import BEYOND_LIMIT
+from longshore.shared.ledger.statements.models import VERSION_DELETED, VERSION_USED
 
 
 class ConnectionLost(ServiceUnavailable):
@@ -99,6 +108,10 @@ def translate(error: psycopg.Error, address: str, *, lost: bool = False) -> Exce
                 f"{text}, the limit that an operator has set; submit again when some have ended, cancel some, or raise "
                 "the limit with `longshore producers limit`",
             )
+        case _ if error.sqlstate == VERSION_DELETED:
+            return UnknownModel("model", f"{text}; `longshore models list` shows what there is")
+        case _ if error.sqlstate == VERSION_USED:
+            return VersionInUse("model", f"{text}; wait for it, or cancel it")
         case errors.UndefinedTable() | errors.InvalidSchemaName():
             return ServiceUnavailable(f"{where} has no Longshore tables; run `longshore migrate`")
         case errors.UndefinedColumn() | errors.UndefinedFunction():

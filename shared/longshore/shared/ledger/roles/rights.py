@@ -51,7 +51,9 @@ _NEW_SHARD: Final = 'job_id, index, action, state, queue, priority, start, stop,
 _ADD_VERSIONS: Final[Rights] = {
     "models": ("SELECT", "INSERT (name, next_version)", "UPDATE (next_version)"),
     "model_versions": ("SELECT", "INSERT (model, version, digest, manifest, job_id)"),
-    "model_aliases": ("SELECT", "INSERT (model, alias, version, set_by)"),
+    "model_aliases": ("SELECT", "INSERT (model, alias, version, set_by, gate)"),
+    "deleted_versions": _READ,
+    "version_blobs": _READ,
 }
 #: What all processes read to show a job and the cluster.
 _OVERVIEW: Final[Rights] = {
@@ -84,6 +86,8 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
             "INSERT (job_id, depends_on, timeout)",
             "UPDATE (upstream_failed)",
         ),
+        # Only workers say which job has moved an alias.
+        "model_aliases": (*_ADD_VERSIONS["model_aliases"], "INSERT (is_rollback)"),
         # Inline rows are read by workers only.
         "inputs": ("INSERT (id, data, blob)",),
         "results": _READ,
@@ -115,6 +119,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
             "UPDATE (state, attempt, attempt_limit, worker, lease_until, published_at, message_id, output_file, "
             "only_failed, rows_done, errors, not_before, waits_for, missing_since, outages)",
         ),
+        "model_aliases": (*_ADD_VERSIONS["model_aliases"], "INSERT (job_id)"),
         "inputs": _READ,
         "results": ("INSERT",),
         "row_errors": ("SELECT", "INSERT", "DELETE"),
@@ -147,5 +152,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         "models": _READ,
         "model_versions": _READ,
         "model_aliases": _READ,
+        "deleted_versions": _READ,
+        "version_blobs": _READ,
     },
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Final
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger import statements
@@ -12,6 +13,11 @@ from longshore.shared.ledger.roles.rights import MEMBERS, PARTITIONED, RIGHTS, R
 
 #: The prefix of the roles' names.
 PREFIX = "longshore"
+#: The functions of triggers, which act with the rights of the tables' owner.
+FUNCTIONS: Final = (
+    *("longshore_check_limits()", "longshore_check_versions()"),
+    *("longshore_record_blobs()", "longshore_record_deletion()"),
+)
 #: A prefix or the name of a login: never quoted in SQL, and short enough for every role's name.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -69,7 +75,8 @@ def grant_rights(prefix: str = PREFIX, *, row_security: bool | None = None) -> I
         tables=_literals(tables()),
         partitioned=_literals(PARTITIONED),
     )
-    yield sql.HAND_OVER_FUNCTION.format(function="longshore_check_limits()", owner=role_name(Role.OWNER, prefix))
+    for function in FUNCTIONS:
+        yield sql.HAND_OVER_FUNCTION.format(function=function, owner=role_name(Role.OWNER, prefix))
     granted = ", ".join(role_name(role, prefix) for role in RIGHTS)
     yield sql.REVOKE_TABLES.format(tables=", ".join(tables()), roles=granted)
     for role, rights in RIGHTS.items():

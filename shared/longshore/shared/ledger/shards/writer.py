@@ -127,10 +127,12 @@ class AttemptWriter:
         :raises UnknownModel: the version was deleted.
         """
         values = {"model": model, "version": version}
+        # Keeps the version from being deleted until the alias points at it.
+        self._conn.execute(statements.models.LOCK_MODEL, values)
         record = records(self._conn, VersionRecord).execute(statements.models.RESOLVE_VERSION, values).fetchone()
         if record is None:
             raise UnknownModel("model", f"{model}:{version} was deleted")
-        return move_alias(self._conn, alias, record, self._claim.producer, condition)
+        return move_alias(self._conn, alias, record, self._claim.producer, condition, self._claim.job_id)
 
     def finish(self, outcome: Mapping[str, JsonValue] | None = None, rows_total: int | None = None) -> None:
         """Count the shard as done. The transaction commits when the ``with`` block ends.

@@ -63,8 +63,15 @@ NAMED_BLOBS: Final = """
         regexp_matches(trials.manifest::text || trials.digest, 'sha256:[0-9a-f]{64}', 'g') AS matches
     WHERE jobs.state <> 'succeeded'
 """
-#: The digests of versions that jobs run or can run again, even if the versions were deleted since.
+#: The digests of versions that jobs run or can run again, or train from, even if the versions were deleted since.
 DIGESTS_OF_JOBS: Final = """
-    SELECT DISTINCT digest FROM jobs
+    SELECT digest FROM jobs
     WHERE digest IS NOT NULL AND pruned_at IS NULL AND (state <> 'succeeded' OR rows_failed > 0)
+    UNION
+    SELECT named.digest FROM jobs CROSS JOIN LATERAL (VALUES
+        (spec->>'base_digest'), (spec->>'teacher_digest'),
+        (spec#>>'{train,base_digest}'), (spec#>>'{train,teacher_digest}')
+    ) AS named (digest)
+    WHERE named.digest IS NOT NULL AND kind IN ('train', 'tune', 'cross_validate') AND pruned_at IS NULL
+      AND state <> 'succeeded'
 """

@@ -14,14 +14,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+from pydantic import JsonValue
+
 from longshore.producers.cli.lists import print_records
 from longshore.producers.cli.views.job_list import job_columns
-from longshore.producers.cli.views.model_lists import model_columns, version_columns
+from longshore.producers.cli.views.model_lists import change_columns, model_columns, version_columns
 from longshore.producers.cli.views.result_files import write
 from longshore.producers.reporting.live_line import live_line
 from longshore.producers.reporting.progress import progress_of
 from longshore.shared.ledger.queries import ResultRecord
-from longshore.shared.ledger.records import JobRecord, ModelRecord, VersionRecord
+from longshore.shared.ledger.records import JobRecord, ModelChange, ModelRecord, VersionRecord
 from longshore.shared.vocabulary import State
 from tests.terminal import on_a_terminal, without_escapes
 
@@ -68,9 +70,22 @@ JOBS = [
 SHORT_IDS = {job.id: str(job.id)[:13] for job in JOBS}
 MODELS = [
     ModelRecord(
-        name="digits", versions=3, newest=3, aliases={"production": 2, "canary": 3}, created_at=JOBS[4].created_at
+        name="digits",
+        versions=3,
+        newest=3,
+        aliases={"production": 2, "canary": 3},
+        created_at=JOBS[4].created_at,
+        size_bytes=182_400,
     ),
-    ModelRecord(name="sentiment-of-product-reviews", versions=12, newest=12, aliases={}, created_at=JOBS[5].created_at),
+    ModelRecord(
+        name="sentiment-of-product-reviews",
+        versions=12,
+        newest=12,
+        aliases={},
+        created_at=JOBS[5].created_at,
+        size_bytes=3_221_225_472,
+        shared_bytes=91_000_000,
+    ),
 ]
 VERSIONS = [
     VersionRecord(
@@ -81,8 +96,38 @@ VERSIONS = [
             "metrics": {"train_loss": 0.0126 * number, "val_loss": 0.02484, "val_accuracy": 0.9865, "val_f1": 0.986},
         },
         aliases=aliases,
+        size_bytes=60_800 * number,
+        shared_bytes=0,
     )
     for number, aliases in ((1, []), (2, ["production"]), (3, ["canary", "nightly"]))
+]
+_GATE: dict[str, JsonValue] = {
+    "condition": "accuracy >= 0.97 and accuracy >= production",
+    "parts": [
+        {"text": "accuracy >= 0.97", "holds": True, "said": "accuracy 0.981 >= 0.97"},
+        {
+            "text": "accuracy >= production",
+            "holds": True,
+            "said": "accuracy 0.981 >= production.accuracy 0.974 (digits:1)",
+        },
+    ],
+}
+
+
+def _change(number: int, action: str, alias: str | None, version: int | None, previous: int | None) -> ModelChange:
+    return ModelChange(
+        action=action, alias=alias, version=version, previous=previous, set_by="maria@gpu-box-7",
+        set_at=JOBS[number].created_at, job_id=JOBS[number].id if number == 4 else None,
+        gate=_GATE if number == 4 else None,
+    )  # fmt: skip
+
+
+CHANGES = [
+    _change(1, "deleted", None, 1, None),
+    _change(2, "removed", "canary", None, 3),
+    _change(3, "rolled back", "production", 1, 2),
+    _change(4, "moved", "production", 2, 1),
+    _change(5, "moved", "production", 1, None),
 ]
 RESULTS = [
     ResultRecord(
@@ -109,6 +154,7 @@ SCREENS: dict[str, Callable[[], None]] = {
     "jobs": lambda: print_records(JOBS, job_columns(SHORT_IDS), None),
     "jobs-columns": lambda: print_records(JOBS, job_columns(SHORT_IDS), ("id", "model", "error")),
     "models": lambda: print_records(MODELS, model_columns(), None),
+    "history": lambda: print_records(CHANGES, change_columns(), None),
     "versions": lambda: print_records(VERSIONS, version_columns(), None),
     "results": lambda: write("table", RESULTS, sys.stdout),
     "live": _live,

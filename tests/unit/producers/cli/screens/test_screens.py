@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from longshore.producers.cli.lists import JOB_COLUMNS, MODEL_COLUMNS, VERSION_COLUMNS
+from longshore.producers.cli.lists import HISTORY_COLUMNS, JOB_COLUMNS, MODEL_COLUMNS, VERSION_COLUMNS
 from longshore.producers.cli.table_layout import display_width
 from longshore.producers.cli.views.job_list import job_columns
-from longshore.producers.cli.views.model_lists import model_columns, version_columns
+from longshore.producers.cli.views.model_lists import change_columns, model_columns, version_columns
 from tests.unit.producers.cli.screens.screens import EXPECTED, SCREENS, SHORT_IDS, WIDTHS, capture
 
 
@@ -29,3 +29,4 @@ def test_the_columns_that_can_be_chosen_are_those_of_the_lists() -> None:
     assert tuple(column.name for column in job_columns({})) == JOB_COLUMNS
     assert tuple(column.name for column in model_columns()) == MODEL_COLUMNS
     assert tuple(column.name for column in version_columns()) == VERSION_COLUMNS
+    assert tuple(column.name for column in change_columns()) == HISTORY_COLUMNS

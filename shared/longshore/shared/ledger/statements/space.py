@@ -1,0 +1,54 @@
+"""What takes how much space. The sizes by job are of a sample of pages, so that they take the same time at any size."""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: Each table with its indexes, its TOAST and its partitions, and the pages of the table alone.
+TABLE_SIZES: Final = """
+    SELECT parent.relname,
+           coalesce(sum(pg_total_relation_size(coalesce(inhrelid, parent.oid))), 0)::bigint,
+           coalesce(sum(pg_relation_size(coalesce(inhrelid, parent.oid))), 0)::bigint / 8192
+    FROM pg_class AS parent LEFT JOIN pg_inherits ON inhparent = parent.oid AND parent.relkind = 'p'
+    WHERE parent.relnamespace = current_schema()::regnamespace AND parent.relkind IN ('r', 'p')
+      AND NOT parent.relispartition
+    GROUP BY parent.relname
+"""
+#: Bytes by job. A row has about 40 bytes besides its text.
+SAMPLE_RESULTS: Final = """
+    SELECT jobs.id, jobs.kind, jobs.model, sum(40 + pg_column_size(output))::float8
+    FROM results AS sampled TABLESAMPLE SYSTEM (%(percent)s::real) JOIN jobs ON jobs.id = sampled.job_id
+    GROUP BY jobs.id
+"""
+SAMPLE_ROW_ERRORS: Final = """
+    SELECT jobs.id, jobs.kind, jobs.model, sum(40 + pg_column_size(sampled.error))::float8
+    FROM row_errors AS sampled TABLESAMPLE SYSTEM (%(percent)s::real) JOIN jobs ON jobs.id = sampled.job_id
+    GROUP BY jobs.id
+"""
+SAMPLE_LOGS: Final = """
+    SELECT jobs.id, jobs.kind, jobs.model, sum(60 + pg_column_size(text))::float8
+    FROM attempt_logs AS sampled TABLESAMPLE SYSTEM (%(percent)s::real) JOIN jobs ON jobs.id = sampled.job_id
+    GROUP BY jobs.id
+"""
+#: A block that several jobs share counts for each in equal parts. ``blob`` names a block that is in the store.
+SAMPLE_INPUTS: Final = """
+    SELECT used.id, used.kind, used.model, coalesce(pg_column_size(inputs.data), 0)::float8 / used.jobs, inputs.blob,
+           used.jobs
+    FROM (
+        SELECT id, kind, model, block, count(*) OVER (PARTITION BY block) AS jobs FROM (
+            SELECT id, kind, model, coalesce(spec#>>'{data,block}', spec#>>'{train,data,block}') AS block
+            FROM jobs TABLESAMPLE SYSTEM (%(percent)s::real) WHERE pruned_at IS NULL
+        ) AS named
+        WHERE block IS NOT NULL
+    ) AS used
+    JOIN inputs ON inputs.id = used.block::uuid
+"""
+#: There are a few for each training.
+CHECKPOINTS_BY_JOB: Final = """
+    SELECT DISTINCT jobs.id, jobs.kind, jobs.model, blob
+    FROM checkpoints JOIN jobs ON jobs.id = checkpoints.job_id
+"""
+FILES_OF_MODELS: Final = """
+    SELECT model, digest FROM version_blobs UNION SELECT model, digest FROM model_versions
+"""
+INPUT_BLOBS: Final = "SELECT DISTINCT blob FROM inputs WHERE blob IS NOT NULL"
