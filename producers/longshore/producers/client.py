@@ -34,13 +34,14 @@ from longshore.shared.notebook import html_table
 from longshore.shared.settings import load_settings
 from longshore.shared.store.address import is_remote, public
 from longshore.shared.store.store import Store
-from longshore.shared.store_gc import GRACE
+from longshore.shared.store_gc import GRACE, check_grace
 
 if TYPE_CHECKING:
     from celery import Celery
 
     from longshore.broker.circuit_breaker import CircuitBreaker
     from longshore.broker.coalescing import Coalescer
+    from longshore.producers.cleaning import Cleaned
     from longshore.producers.disk_usage import DiskUsage
     from longshore.producers.options.keywords import (
         CrossValidateOptions,
@@ -327,6 +328,29 @@ class Client:
 
         grace = parse_duration(grace, "grace")
         return sweep(self._store(), self.ledger, grace=grace, dry_run=dry_run)
+
+    def clean(
+        self, older_than: str | timedelta | None = None, *, grace: str | timedelta = GRACE, dry_run: bool = False
+    ) -> Cleaned:
+        """Free space: what nothing uses in the store and in Postgres, and with ``older_than`` what old jobs have left.
+
+        It removes the results, row errors, logs, inline rows and checkpoints of jobs that were submitted longer ago
+        than ``older_than``; the blobs that no version, no job that can still run and no inline rows name; files that
+        were being written when a process ended; and workers that have not reported for a day. Jobs and versions stay.
+
+        :param older_than: as in ``30d``, ``12h`` or ``2w``, or a timedelta. Default: no job is old.
+        :param grace: files that were stored within this time stay. Default: a day; at least two hours.
+        :param dry_run: remove nothing, and say what would be.
+        :raises InvalidInput: ``older_than`` or ``grace`` is no duration, or ``grace`` is under two hours.
+        :raises LedgerBusy: somebody uses old results all the time; what was removed before that is removed.
+        :raises CorruptBlob: a version in the store cannot be read, so that what it names is not known; no blob was
+            removed.
+        """
+        from longshore.producers.cleaning import clean
+
+        age = None if older_than is None else parse_duration(older_than, "older_than")
+        grace = check_grace(parse_duration(grace, "grace"))
+        return clean(self.ledger, self._store(), age, grace, dry_run=dry_run)
 
     def disk_usage(self, top: int = 10) -> DiskUsage:
         """How much space the store and the tables in Postgres take, for what, and which models and jobs take most.

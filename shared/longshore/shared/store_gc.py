@@ -15,6 +15,7 @@ from typing import Final
 
 from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.store.blobs import StoredFile
 from longshore.shared.store.manifest import Blob
 from longshore.shared.store.store import Store
 
@@ -33,6 +34,8 @@ class StoreSweep:
     #: Only blobs that were last stored before this time were considered.
     before: datetime
     blobs: Sequence[Blob] = ()
+    #: How many pointers of deleted versions there were.
+    pointers: int = 0
 
     @property
     def size(self) -> int:
@@ -47,28 +50,46 @@ def sweep(
     grace: timedelta = GRACE,
     dry_run: bool = False,
     only: Collection[str] | None = None,
+    released: Collection[str] = (),
 ) -> StoreSweep:
     """Remove the blobs that nothing refers to. No other ledger may use the store.
 
     :param grace: blobs stored more recently are kept. Default: one day; at least two hours.
     :param dry_run: remove nothing, only report. Default: false.
     :param only: the digests to consider. Default: all.
+    :param released: for a dry run, digests that count as unreferenced, because what names them is about to be removed.
     :raises InvalidInput: ``grace`` is under two hours.
     :raises CorruptBlob: a version's manifest or pointer cannot be read, so its references are unknown; nothing was
         removed.
     """
-    if grace < MIN_GRACE:
-        raise InvalidInput("grace", f"{grace} is too short for jobs that are being submitted now; give 2h or more")
-    before = datetime.now(UTC) - grace
+    before = datetime.now(UTC) - check_grace(grace)
     # The order matters: references to blobs that are stored and committed after the first step are seen by the second.
     old = [blob for blob in store.old_blobs(before) if only is None or blob.digest in only]
     referenced = referenced_blobs(store, ledger) if old else set()
+    referenced -= set(released)
     garbage = [blob for blob in old if blob.digest not in referenced]
+    pointers = deleted_pointers(store, ledger)
     if not dry_run:
-        for name, version in deleted_pointers(store, ledger):
+        for name, version in pointers:
             store.delete_version_pointer(name, version)
         garbage = [blob for blob in garbage if store.delete_old_blob(blob.digest, before)]
-    return StoreSweep(dry_run=dry_run, before=before, blobs=garbage)
+    return StoreSweep(dry_run=dry_run, before=before, blobs=garbage, pointers=len(pointers))
+
+
+def check_grace(grace: timedelta) -> timedelta:
+    """:raises InvalidInput: a grace period is under two hours."""
+    if grace < MIN_GRACE:
+        raise InvalidInput("grace", f"{grace} is too short for jobs that are being submitted now; give 2h or more")
+    return grace
+
+
+def remove_abandoned(store: Store, before: datetime, *, dry_run: bool) -> list[StoredFile]:
+    """Remove files that were being written when a process ended, or report them with ``dry_run``.
+
+    :param before: files that were written later stay: somebody may be writing them.
+    """
+    abandoned = list(store.old_temporary_files(before))
+    return abandoned if dry_run else [file for file in abandoned if store.delete_old_file(file.path, before)]
 
 
 def deleted_pointers(store: Store, ledger: Ledger) -> list[tuple[str, int]]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from pydantic import JsonValue
@@ -26,6 +30,7 @@ from longshore.shared.store_gc import sweep
 from tests.integration.command_line import CommandLine, without_settings
 from tests.integration.old_jobs import done_at, id_at
 from tests.integration.support import claim, empty_database, new_job, run
+from tests.waiting import TIMEOUT_S
 
 OLD = timedelta(days=60)
 SIGNATURE = Signature(features=(Feature(name="x"),), task="regression", target="y")
@@ -235,3 +240,111 @@ def test_the_command_line_prunes_and_sweeps(settings: Settings, store: Store, ow
     assert longshore("store", "sweep", "--dry-run").out == "would be removed  1 blobs, 8 B\n"
     assert longshore("store", "sweep", "--json").fields["size"] == len(b"nobody's")
     assert blobs(store) == set()
+
+
+KILLED = """
+import os, signal, sys
+from longshore.producers import Client
+from longshore.shared.fault_point import armed
+def kill(name):
+    if name == sys.argv[1]:
+        os.kill(os.getpid(), signal.SIGKILL)
+with Client() as client, armed(kill):
+    client.models.delete("digits:1")
+"""
+
+
+@pytest.mark.parametrize(("moment", "is_deleted"), [("ledger:before_commit", False), ("models:deleted", True)])
+def test_a_deletion_that_is_killed_has_happened_or_not(
+    client: Client, settings: Settings, store: Store, own: Ledger, moment: str, is_deleted: bool
+) -> None:
+    digest, named, manifest = put_version(store, "digits")
+    add_version(own, "digits", digest, manifest)
+    store.write_version_pointer("digits", 1, digest)
+    let_all_be_old(store)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, moment], env=command_line(settings).environment, check=False, timeout=TIMEOUT_S
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert own.models.is_deleted("digits", 1) == is_deleted
+    assert len(list(store.list_versions())) == 1
+
+    cleaned = client.clean()
+    assert {blob.digest for blob in cleaned.swept.blobs} == (named if is_deleted else set())
+    if is_deleted:
+        assert list(store.list_versions()) == []
+    else:
+        client.models.delete("digits:1")
+        with pytest.raises(UnknownModel, match="there is no model"):
+            client.models.get("digits:1")
+
+
+def litter(store: Store, own: Ledger) -> tuple[UUID, set[str]]:
+    """Leave something to clean of each sort: a job from long ago with a checkpoint, and blobs that nothing names."""
+    job = done_at(own, datetime.now(UTC) - OLD)
+    checkpoint, nobodys = store.put_blob(b"checkpoint"), store.put_blob(b"nobody's")
+    (Path(store.name) / "tmp").mkdir(exist_ok=True)
+    for name in ("old", "new"):
+        (Path(store.name) / "tmp" / name).write_bytes(b"half")
+    with own.database.connection() as conn:
+        conn.execute(
+            "INSERT INTO checkpoints (job_id, step, attempt, epoch, blob, size_bytes) VALUES (%s, 1, 1, 1, %s, 10)",
+            [job, checkpoint.digest],
+        )
+        conn.execute(
+            """INSERT INTO workers (name, device, queue, host, pid, families, seen_at)
+               SELECT name, 'cpu', 'cpu', 'box', 1, '{mlp}', now() - age
+               FROM (VALUES ('gone', interval '3 days'), ('alive', interval '1 second')) AS seen (name, age)"""
+        )
+    let_all_be_old(store)
+    os.utime(Path(store.name) / "tmp" / "old", (0, 0))
+    return job, {checkpoint.digest, nobodys.digest}
+
+
+def test_a_clean_removes_what_its_dry_run_said(client: Client, store: Store, own: Ledger) -> None:
+    job, litters = litter(store, own)
+    plan = client.clean("30d", dry_run=True)
+    assert plan.pruned is not None
+    assert (plan.pruned.jobs, plan.checkpoints, plan.abandoned, plan.workers) == (1, 1, 1, 1)
+    assert {blob.digest for blob in plan.swept.blobs} == litters
+    assert blobs(store) == litters
+
+    done = client.clean("30d")
+    assert done.pruned is not None
+    assert (done.pruned.jobs, done.checkpoints, done.abandoned, done.workers) == (1, 1, 1, 1)
+    assert done.store_bytes == plan.store_bytes == len(b"checkpointnobody'shalf")
+    assert blobs(store) == set()
+    assert [path.name for path in (Path(store.name) / "tmp").iterdir()] == ["new"]
+    assert [worker.name for worker in own.workers.workers()] == ["alive"]
+    assert own.queries.job(job).pruned_at is not None
+    assert client.clean("30d", dry_run=True).is_empty
+
+
+def test_without_an_age_the_results_and_checkpoints_of_jobs_stay(client: Client, store: Store, own: Ledger) -> None:
+    job, litters = litter(store, own)
+    done = client.clean()
+    assert (done.pruned, done.checkpoints, len(done.swept.blobs)) == (None, 0, 1)
+    assert len(blobs(store)) == len(litters) - 1
+    assert client.job(job).results().num_rows == 2
+    client.prune("30d")
+    assert client.clean(dry_run=True).checkpoints == 1
+
+
+def test_a_checkpoint_stays_while_a_training_goes_on_from_it(client: Client, store: Store, own: Ledger) -> None:
+    job, _ = litter(store, own)
+    extending = replace(new_job(1, kind="train", version=None), spec=f'{{"extends": "{job}"}}')
+    own.submissions.submit([extending])
+    assert client.clean("30d", dry_run=True).checkpoints == 0
+
+
+def test_the_command_line_asks_before_it_cleans(settings: Settings, store: Store, own: Ledger) -> None:
+    longshore = command_line(settings)
+    litter(store, own)
+    refused = longshore("clean")
+    assert (refused.code, "give --yes to remove, or --dry-run to look" in refused.err) == (2, True)
+    looked = longshore("clean", "--dry-run", "--older-than", "30d")
+    assert "checkpoints of ended jobs" in looked.out
+    done = longshore("clean", "--yes", "--older-than", "30d")
+    assert (done.code, "freed in the store  22 B" in done.out) == (0, True)
+    assert "there is nothing to remove" in longshore("clean", "--yes", "--older-than", "30d").err
+    assert longshore("clean", "--yes", "--grace", "1m").code == 2

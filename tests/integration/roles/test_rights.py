@@ -86,7 +86,7 @@ USERS: Mapping[str, tuple[Role, ...]] = {
     "workers": ALL,
     "workers.SEE_WORKER": (WORKER,),
     "workers.FORGET_WORKER": (WORKER,),
-    "workers.FORGET_SILENT_WORKERS": (WORKER,),
+    "workers.FORGET_SILENT_WORKERS": (OPERATOR, WORKER),
 }
 #: Those that are no single statement, or only for administrators.
 LEFT_OUT = {

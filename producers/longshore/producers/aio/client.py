@@ -23,6 +23,7 @@ from longshore.shared.settings import Settings
 from longshore.shared.store_gc import GRACE
 
 if TYPE_CHECKING:
+    from longshore.producers.cleaning import Cleaned
     from longshore.producers.disk_usage import DiskUsage
     from longshore.producers.options.keywords import (
         CrossValidateOptions,
@@ -145,6 +146,12 @@ class AsyncClient:
     async def sweep_store(self, grace: str | timedelta = GRACE, *, dry_run: bool = False) -> StoreSweep:
         """See :meth:`Client.sweep_store`."""
         return await self._threads.call(self._client.sweep_store, grace, dry_run=dry_run)
+
+    async def clean(
+        self, older_than: str | timedelta | None = None, *, grace: str | timedelta = GRACE, dry_run: bool = False
+    ) -> Cleaned:
+        """See :meth:`Client.clean`."""
+        return await self._threads.call(self._client.clean, older_than, grace=grace, dry_run=dry_run)
 
     async def disk_usage(self, top: int = 10) -> DiskUsage:
         """See :meth:`Client.disk_usage`."""

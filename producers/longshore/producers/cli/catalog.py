@@ -39,6 +39,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     },
     "Space": {
         "df": Entry("space", "Show what takes how much space."),
+        "clean": Entry("space", "Remove what is old or unused."),
     },
     "This program": {
         "completion": Entry("shell", "Print the completion script of bash, zsh or fish."),

@@ -58,10 +58,18 @@ class Workers:
         with self._database.connection() as conn:
             conn.execute(statements.workers.FORGET_WORKER, vars(presence))
 
-    def forget_silent(self) -> None:
-        """Remove the workers from the list that have not reported for a day: machines that do not exist any more."""
+    def forget_silent(self, *, dry_run: bool = False) -> int:
+        """Remove the workers from the list that have not reported for a day: machines that do not exist any more.
+
+        :param dry_run: only count them.
+        :returns: how many there were.
+        """
+        values = {"age": SILENT_RETENTION_S}
         with self._database.connection() as conn:
-            conn.execute(statements.workers.FORGET_SILENT_WORKERS, {"age": SILENT_RETENTION_S})
+            if dry_run:
+                row = conn.execute(statements.workers.COUNT_SILENT_WORKERS, values).fetchone()
+                return 0 if row is None else int(row[0])
+            return conn.execute(statements.workers.FORGET_SILENT_WORKERS, values).rowcount
 
     @repeat_read
     def workers(self) -> list[WorkerRecord]:

@@ -12,12 +12,14 @@ from pathlib import Path
 
 from longshore.shared.errors import DataError, InvalidInput, MissingBlob, ServiceUnavailable
 from longshore.shared.outages import is_outage
-from longshore.shared.store.folder import BLOCK_BYTES, Folder
+from longshore.shared.store.folder import BLOCK_BYTES, TEMPORARY_FOLDER, Folder
 from longshore.shared.store.manifest import Blob, check_digest, digest_of
 from longshore.shared.store.presence import StorePresence
 
 _ROOT = "blobs/sha256"
 _NAME = re.compile(r"[0-9a-f]{64}")
+#: The names under which a remote folder uploads files.
+_TEMPORARY = re.compile(r".+\.[0-9a-f]{32}\.tmp")
 
 
 class Blobs:
@@ -147,13 +149,16 @@ class StoredFile:
     size: int
     #: ``None`` if it is no blob.
     digest: str | None
+    #: Whether it is a file that is being written, or was when its process ended.
+    is_temporary: bool = False
 
 
 def stored_file(path: str, size: int) -> StoredFile:
     """A file by its relative path."""
     folder, _, name = path.rpartition("/")
     is_blob = folder == f"{_ROOT}/{name[:2]}" and _NAME.fullmatch(name) is not None
-    return StoredFile(path, size, f"sha256:{name}" if is_blob else None)
+    is_temporary = folder == TEMPORARY_FOLDER or _TEMPORARY.fullmatch(name) is not None
+    return StoredFile(path, size, f"sha256:{name}" if is_blob else None, is_temporary)
 
 
 def blob_path(digest: str) -> str:

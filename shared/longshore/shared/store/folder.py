@@ -9,6 +9,8 @@ from typing import Protocol
 
 #: How much is read or written at a time.
 BLOCK_BYTES = 1 << 20
+#: The subfolder of a local store for files that are still being written; nothing refers to its content.
+TEMPORARY_FOLDER = "tmp"
 
 
 class Folder(Protocol):

@@ -10,10 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from longshore.shared.errors import ServiceUnavailable
-from longshore.shared.store.folder import BLOCK_BYTES
-
-#: The subfolder for files that are still being written; nothing refers to its content.
-TEMPORARY_FOLDER = "tmp"
+from longshore.shared.store.folder import BLOCK_BYTES, TEMPORARY_FOLDER
 
 
 class LocalFolder:

@@ -78,6 +78,18 @@ class Store:
         """Every file in the store, in no order: blobs, pointers, and files that are being written or were left."""
         return (stored_file(path, size) for path, size in self._folder.files())
 
+    def old_temporary_files(self, before: datetime) -> Iterator[StoredFile]:
+        """Files that were being written when a process ended, and that were last written before a point in time."""
+        for file in self.files():
+            if file.is_temporary:
+                modified = self._folder.modified(file.path)
+                if modified is not None and modified < before:
+                    yield file
+
+    def delete_old_file(self, path: str, before: datetime) -> bool:
+        """Remove a file, unless it was written since ``before``. Returns whether it was removed."""
+        return self._folder.delete_old(path, before)
+
     def put_manifest(self, manifest: Manifest) -> str:
         """Store a manifest and return the version's digest. Store the blobs that it refers to first."""
         return self._blobs.put(manifest.canonical()).digest

@@ -187,6 +187,7 @@ HOT: dict[str, Mapping[str, object]] = {
     },
     "workers.FORGET_WORKER": {"name": "cpu:0@tests", "pid": 1, "host": "tests"},
     "workers.FORGET_SILENT_WORKERS": {"age": 86400.0},
+    "workers.COUNT_SILENT_WORKERS": {"age": 86400.0},
     "workers.LIST_WORKERS": {"timeout": 20.0},
     "workers.LIVE_QUEUES": {"timeout": 20.0},
     "workers.KNOWN_FAMILIES": {},

@@ -63,13 +63,13 @@ def test_the_design_s_commands_are_there() -> None:
     assert set(COMMANDS) == {
         "up", "down", "status", "top", "demo", "doctor", "worker", "relay", "flower", "migrate", "redis-acl",
         "train", "tune", "cross-validate", "infer", "evaluate", "jobs", "results", "models", "store", "producers",
-        "completion",
+        "completion", "df", "clean",
     }  # fmt: skip
     assert {path[1] for path in every_command() if path[:1] == ("jobs",) and path[1:]} == {
         "list", "show", "why", "logs", "wait", "cancel", "retry", "extend", "plot", "report", "tensorboard",
     }  # fmt: skip
     assert {path[1] for path in every_command() if path[:1] == ("models",) and path[1:]} == {
-        "list", "versions", "show", "promote", "unalias", "export", "import", "delete",
+        "list", "versions", "show", "promote", "unalias", "history", "rollback", "export", "import", "delete",
     }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
 from psycopg.errors import LockNotAvailable
 
@@ -20,6 +21,8 @@ from longshore.shared.ledger.retention.uuid7_time import first_id
 
 #: How long each try waits for a lock.
 LOCK_TIMEOUT_MS: Final = 2_000
+#: An id before that of every job.
+FIRST_ID: Final = UUID(int=0)
 #: How long to wait for another prune to end.
 TURN_TIMEOUT_MS: Final = 60_000
 
@@ -50,6 +53,20 @@ class Pruning:
             cut = read_clock(conn) - older_than
             old = OldResults(conn, first_id(cut), lock_timeout_ms)
             return old.count(cut) if dry_run else old.remove(cut)
+
+    def checkpoints(self, older_than: timedelta | None, *, dry_run: bool = False) -> list[tuple[str, int]]:
+        """Remove the checkpoints of jobs that have ended and were pruned, so that nothing can go on from them.
+
+        :param older_than: also those of jobs that were submitted longer ago, which cannot be extended, or resumed by a
+            retry, after that.
+        :returns: blob and size in bytes of each.
+        """
+        with self._database.transaction() as conn:
+            cut = FIRST_ID if older_than is None else first_id(read_clock(conn) - older_than)
+            statement = statements.retention.DELETE_USELESS_CHECKPOINTS
+            if dry_run:
+                statement = statements.retention.FIND_USELESS_CHECKPOINTS
+            return [(blob, size) for blob, size in conn.execute(statement, {"cut": cut})]
 
 
 @contextmanager

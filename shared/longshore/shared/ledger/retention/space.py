@@ -70,6 +70,18 @@ class Space:
         self._database = database
 
     @repeat_read
+    def tables(self) -> dict[str, int]:
+        """Bytes by table, with indexes and partitions."""
+        with self._database.connection() as conn:
+            return {name: int(size) for name, size, _ in conn.execute(statements.space.TABLE_SIZES)}
+
+    @repeat_read
+    def version_blobs(self) -> set[str]:
+        """The digests of all files of versions."""
+        with self._database.connection() as conn:
+            return {digest for _, digest in conn.execute(statements.space.FILES_OF_MODELS)}
+
+    @repeat_read
     def read(self) -> LedgerSpace:
         """Measure. It takes about the same time however many rows there are."""
         with self._database.connection() as conn:

@@ -101,6 +101,8 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         "jobs": ("UPDATE (pruned_at)",),
         "inputs": ("SELECT", "DELETE"),
         "attempt_logs": ("DELETE",),
+        "checkpoints": ("DELETE",),
+        "workers": ("DELETE",),
         "model_versions": ("DELETE",),
         # Only the owner sets a limit.
         "producer_limits": _READ,

@@ -13,13 +13,14 @@ SEE_WORKER: Final = """
         started_at = CASE WHEN workers.pid = excluded.pid THEN workers.started_at ELSE now() END
 """
 FORGET_WORKER: Final = "DELETE FROM workers WHERE name = %(name)s AND pid = %(pid)s AND host = %(host)s"
-#: Removes workers that are gone for good. The last one that had some families stays, so that they stay known.
-FORGET_SILENT_WORKERS: Final = """
-    DELETE FROM workers
-    WHERE seen_at < now() - make_interval(secs => %(age)s) AND EXISTS (
+#: Workers that are gone for good. The last one that had some families stays, so that they stay known.
+_SILENT: Final = """
+    workers.seen_at < now() - make_interval(secs => %(age)s) AND EXISTS (
         SELECT FROM workers AS later WHERE later.seen_at > workers.seen_at AND later.families @> workers.families
     )
 """
+FORGET_SILENT_WORKERS: Final = f"DELETE FROM workers WHERE {_SILENT}"
+COUNT_SILENT_WORKERS: Final = f"SELECT count(*) FROM workers WHERE {_SILENT}"
 LIST_WORKERS: Final = """
     SELECT name, device, queue, host, pid, families, started_at, seen_at,
            seen_at > now() - make_interval(secs => %(timeout)s) AS alive

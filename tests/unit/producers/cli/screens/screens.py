@@ -16,14 +16,21 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from longshore.producers.cleaning import Cleaned
 from longshore.producers.cli.lists import print_records
+from longshore.producers.cli.views.clean_tables import print_plan
 from longshore.producers.cli.views.job_list import job_columns
 from longshore.producers.cli.views.model_lists import change_columns, model_columns, version_columns
 from longshore.producers.cli.views.result_files import write
+from longshore.producers.cli.views.space_tables import print_usage
+from longshore.producers.disk_usage import DatabaseUsage, DiskUsage, JobDiskSpace, ModelSpace, StoreUsage
 from longshore.producers.reporting.live_line import live_line
 from longshore.producers.reporting.progress import progress_of
 from longshore.shared.ledger.queries import ResultRecord
 from longshore.shared.ledger.records import JobRecord, ModelChange, ModelRecord, VersionRecord
+from longshore.shared.ledger.retention.removal import Pruned
+from longshore.shared.store.manifest import Blob
+from longshore.shared.store_gc import StoreSweep
 from longshore.shared.vocabulary import State
 from tests.terminal import on_a_terminal, without_escapes
 
@@ -129,6 +136,36 @@ CHANGES = [
     _change(4, "moved", "production", 2, 1),
     _change(5, "moved", "production", 1, None),
 ]
+_MIB = 1 << 20
+USAGE = DiskUsage(
+    store=StoreUsage(name="/home/maria/.longshore/store", files=1834, total=3_900 * _MIB, models=3_000 * _MIB,
+                     checkpoints=800 * _MIB, inputs=80 * _MIB, other=20 * _MIB),
+    database=DatabaseUsage(total=950 * _MIB, results=700 * _MIB, row_errors=8192, logs=40 * _MIB, inputs=60 * _MIB,
+                           other=150 * _MIB - 8192),
+    models=[
+        ModelSpace(model="sentiment-of-product-reviews", versions=2_900 * _MIB, checkpoints=780 * _MIB,
+                   results=650 * _MIB, inputs=130 * _MIB, logs=30 * _MIB, row_errors=8192),
+        ModelSpace(model="digits", versions=100 * _MIB, checkpoints=20 * _MIB, results=50 * _MIB),
+    ],
+    jobs=[
+        JobDiskSpace(id=JOBS[2].id, kind="infer", model="sentiment-of-product-reviews", results=650 * _MIB,
+                     inputs=130 * _MIB, logs=5 * _MIB, row_errors=8192),
+        JobDiskSpace(id=JOBS[4].id, kind="train", model="digits", checkpoints=20 * _MIB, logs=_MIB),
+    ],
+    sampled=False,
+)  # fmt: skip
+PLAN = Cleaned(
+    dry_run=True,
+    pruned=Pruned(dry_run=True, cut=_NOW - timedelta(days=30), jobs=1204, inputs=31, kept={}),
+    checkpoints=6,
+    swept=StoreSweep(
+        dry_run=True, before=_NOW, blobs=[Blob(digest=f"sha256:{n:064x}", size=90 * _MIB) for n in range(12)]
+    ),
+    abandoned=2,
+    abandoned_bytes=31_000,
+    workers=3,
+    database_bytes=0,
+)
 RESULTS = [
     ResultRecord(
         0, '{"label": "positive", "score": 0.98765432109, "embedding": ' + str([0.125 * n for n in range(384)]) + "}"
@@ -155,6 +192,8 @@ SCREENS: dict[str, Callable[[], None]] = {
     "jobs-columns": lambda: print_records(JOBS, job_columns(SHORT_IDS), ("id", "model", "error")),
     "models": lambda: print_records(MODELS, model_columns(), None),
     "history": lambda: print_records(CHANGES, change_columns(), None),
+    "df": lambda: print_usage(USAGE),
+    "clean": lambda: print_plan(PLAN),
     "versions": lambda: print_records(VERSIONS, version_columns(), None),
     "results": lambda: write("table", RESULTS, sys.stdout),
     "live": _live,
