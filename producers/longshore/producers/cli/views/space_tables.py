@@ -64,7 +64,7 @@ def usage_document(usage: DiskUsage) -> dict[str, object]:
 
 def _print_parts(columns: Sequence[TableColumn], rows: Sequence[Sequence[str]]) -> None:
     parts = [TableColumn(_HEADERS.get(name, name.upper()), rank) for rank, name in enumerate(_PARTS, 4)]
-    print_table([*columns, *parts], rows, hint="--json shows everything")
+    print_table([*columns, *parts], rows, hint=None)
 
 
 def _cells(space: SpaceOf) -> list[str]:

@@ -98,7 +98,11 @@ class Space:
                 jobs=tuple(jobs),
                 sampled=any(pages[table] > MAX_PAGES for table in (*_SAMPLED, "jobs")),
                 checkpoints=tuple(JobBlob(*row) for row in conn.execute(statements.space.CHECKPOINTS_BY_JOB)),
-                inputs=tuple(JobBlob(*row[:3], row[4], 1 / row[5]) for row in blocks if row[4] is not None),
+                inputs=tuple(
+                    JobBlob(id_, kind, model, blob, 1 / jobs_of_block)
+                    for id_, kind, model, _, blob, jobs_of_block in blocks
+                    if blob is not None
+                ),
                 input_blobs=_strings(conn, statements.space.INPUT_BLOBS),
                 files=tuple((model, digest) for model, digest in conn.execute(statements.space.FILES_OF_MODELS)),
             )
