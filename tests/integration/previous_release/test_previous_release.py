@@ -27,6 +27,7 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.migrate import downgrade, migrate, newest_revision, pending_changes
 from longshore.shared.ledger.records import BatchSizeRecord
 from longshore.shared.settings import Settings
+from longshore.shared.store.manifest import Manifest
 from longshore.shared.vocabulary import State
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine, without_settings
@@ -36,6 +37,8 @@ from tests.integration.support import empty_database
 FILES = Path(__file__).parent
 #: Seconds for a job to end.
 JOB_TIMEOUT_S = 120.0
+#: Fields of a version that a database sets or that the previous release did not have.
+NEW_FIELDS = {"created_at", "size_bytes", "shared_bytes"}
 #: How far numbers may lie apart that another processor has computed.
 RELATIVE, ABSOLUTE = 1e-4, 1e-6
 
@@ -165,7 +168,7 @@ def test_models_versions_aliases_and_their_history_are_as_before(
         model.name: {
             **{"versions": model.versions, "newest": model.newest, "aliases": model.aliases},
             "each": [
-                {name: value for name, value in vars(version).items() if name != "created_at"}
+                {name: value for name, value in vars(version).items() if name not in NEW_FIELDS}
                 for version in client.models.versions(model.name)
             ],
             "history": {
@@ -176,6 +179,13 @@ def test_models_versions_aliases_and_their_history_are_as_before(
         for model in client.models.list()
     }
     assert plain(models) == expected["models"]
+
+
+def test_versions_have_the_sizes_of_their_files(client: Client) -> None:
+    for model in client.models.list():
+        for version in client.models.versions(model.name):
+            blobs = Manifest.model_validate(version.manifest).blobs.values()
+            assert version.size_bytes == sum({blob.digest: blob.size for blob in blobs}.values()) > 0
 
 
 def test_evaluations_and_what_was_learned_of_batch_sizes_are_read(
