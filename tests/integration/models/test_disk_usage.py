@@ -103,6 +103,16 @@ def test_models_and_jobs_have_their_shares(client: Client) -> None:
         client.disk_usage(-1)
 
 
+def test_of_large_tables_only_a_sample_is_read(settings: Settings) -> None:
+    with Ledger(settings.database_url, "longshore tests") as ledger:
+        every, sampled = ledger.space.read(), ledger.space.read(max_pages=1)
+    assert (every.sampled, sampled.sampled) == (False, True)
+    assert sampled.tables == every.tables
+    size = sum(each.size_bytes for each in sampled.jobs if each.table == "results")
+    # A sample of pages can be empty.
+    assert size == pytest.approx(every.tables["results"]) or not size
+
+
 def test_the_command_line_shows_people_units_and_programs_bytes(client: Client, settings: Settings) -> None:
     environment = {"LONGSHORE_REDIS_URL": settings.redis_url, "LONGSHORE_DATABASE_URL": settings.database_url}
     longshore = CommandLine({**without_settings(), **environment, "LONGSHORE_STORE": settings.store})

@@ -112,6 +112,10 @@ def test_a_chain_runs(client: Client, trained: Job) -> None:
     with pytest.raises(NotPromoted):
         client.models.promote("digits", "production", if_="accuracy > 1")
     assert [move.version for move in client.models.history("digits", "production")][-1] is not None
+    moved = client.models.history("digits")[-1]
+    assert (moved.alias, moved.job_id, moved.gate is not None) == ("production", promoted.id, True)
+    with pytest.raises(InvalidInput, match="has never pointed at version 99"):
+        client.models.rollback("digits", to=99, dry_run=True)
 
 
 def test_a_training_goes_on_in_a_new_job(client: Client, trained: Job) -> None:
@@ -172,6 +176,9 @@ def test_a_version_is_exported_imported_and_deleted(client: Client, trained: Job
     client.models.remove_alias("copied", "latest")
     assert client.models.delete(f"copied:{imported.version}")[0].model == "copied"
     assert list(client.sweep_store(dry_run=True).blobs) == []
+    assert client.clean(dry_run=True).store_bytes == 0
+    assert client.disk_usage(top=1).models[0].model == "digits"
+    assert not trained.is_version_deleted()
     assert client.prune("30d", dry_run=True).jobs == 0
 
 

@@ -82,21 +82,26 @@ class Space:
             return {digest for _, digest in conn.execute(statements.space.FILES_OF_MODELS)}
 
     @repeat_read
-    def read(self) -> LedgerSpace:
-        """Measure. It takes about the same time however many rows there are."""
+    def read(self, max_pages: int = MAX_PAGES) -> LedgerSpace:
+        """Measure. It takes about the same time however many rows there are.
+
+        :param max_pages: how many pages of a table are read to split its size by job.
+        """
         with self._database.connection() as conn:
             rows = conn.execute(statements.space.TABLE_SIZES).fetchall()
             sizes, pages = {name: int(size) for name, size, _ in rows}, {name: int(each) for name, _, each in rows}
             jobs: list[JobSpace] = []
             for table, statement in _SAMPLED.items():
-                sampled = conn.execute(statement, {"percent": _percent(pages[table])})
+                sampled = conn.execute(statement, {"percent": _percent(pages[table], max_pages)})
                 jobs += _split(table, sizes[table], [tuple(row) for row in sampled])
-            blocks = conn.execute(statements.space.SAMPLE_INPUTS, {"percent": _percent(pages["jobs"])}).fetchall()
+            blocks = conn.execute(
+                statements.space.SAMPLE_INPUTS, {"percent": _percent(pages["jobs"], max_pages)}
+            ).fetchall()
             jobs += _split("inputs", sizes["inputs"], [row[:4] for row in blocks])
             return LedgerSpace(
                 tables=sizes,
                 jobs=tuple(jobs),
-                sampled=any(pages[table] > MAX_PAGES for table in (*_SAMPLED, "jobs")),
+                sampled=any(pages[table] > max_pages for table in (*_SAMPLED, "jobs")),
                 checkpoints=tuple(JobBlob(*row) for row in conn.execute(statements.space.CHECKPOINTS_BY_JOB)),
                 inputs=tuple(
                     JobBlob(id_, kind, model, blob, 1 / jobs_of_block)
@@ -112,9 +117,9 @@ def _strings(conn: Connection, statement: LiteralString) -> frozenset[str]:
     return frozenset(row[0] for row in conn.execute(statement))
 
 
-def _percent(pages: int) -> float:
+def _percent(pages: int, max_pages: int) -> float:
     """How much of a table is read."""
-    return min(100.0, 100.0 * MAX_PAGES / max(pages, 1))
+    return min(100.0, 100.0 * max_pages / max(pages, 1))
 
 
 def _split(table: str, size: int, sampled: list[tuple[UUID, str, str, float]]) -> list[JobSpace]:
