@@ -203,12 +203,14 @@ class Models:
         versions = (
             records(conn, VersionRecord).execute(statements.models.LIST_VERSIONS, {"model": reference.name}).fetchall()
         )
+        values = {"model": reference.name, "version": reference.version}
+        deleted = conn.execute(statements.models.READ_DELETED, values).fetchone()
+        if not versions and deleted is not None:
+            return f"{reference} was deleted {_by(*deleted)}; {reference.name} has no version"
         if not versions:
             names = [row.name for row in records(conn, ModelRecord).execute(statements.models.LIST_MODELS)]
             known = f"the models are {', '.join(names[:10])}" if names else "no model has been trained or imported yet"
             return f"there is no model {reference.name!r}; {known}"
-        values = {"model": reference.name, "version": reference.version}
-        deleted = conn.execute(statements.models.READ_DELETED, values).fetchone()
         aliases = sorted({alias for version in versions for alias in version.aliases})
         numbers = f"{versions[0].version} to {versions[-1].version}" if len(versions) > 1 else str(versions[0].version)
         what = f"there is no {reference}" if deleted is None else f"{reference} was deleted {_by(*deleted)}"
