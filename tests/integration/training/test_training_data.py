@@ -87,7 +87,9 @@ def test_fractions_from_the_command_line(cluster: Cluster, tmp_path: Path) -> No
 
 def test_a_column_of_one_value_is_noted(client: Client) -> None:
     job = client.train("flat", "linear", clouds(40, c=[7] * 40), "y", epochs=1).wait(TIMEOUT_S)
-    assert job.record().notes == ["column 'c' is 7 in every row to train on, so it teaches nothing"]
+    assert job.record().notes == [
+        "constant in the rows to train on, which teaches nothing: 'c' (7); kept, unless left out of features"
+    ]
 
 
 def test_the_scale_is_that_of_the_rows_to_train_on(client: Client, tmp_path: Path) -> None:

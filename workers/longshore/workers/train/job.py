@@ -60,10 +60,13 @@ def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
         writer.finish(
             {
                 **{"model": spec.model, "version": version, "digest": digest, "metrics": dict(trained.metrics)},
+                **({} if trained.summary is None else trained.summary.document()),
                 **_confusion(trained),
                 **({} if promotion is None else promotion.document()),
             }
         )
+    if trained.summary is not None:
+        context.logs.say(trained.summary.text)
     context.logs.say(*trained.notes)
     checkpoints.prune()
 
@@ -142,7 +145,12 @@ def store_version(context: WorkerContext, claim: Claim, spec: TrainSpec, trained
         signature=trained.signature,
         statistics=trained.statistics,
         metrics=trained.metrics,
-        lineage={"job": str(claim.job_id), "spec": _public(spec), "torch": torch.__version__},
+        lineage={
+            **{"job": str(claim.job_id), "spec": _public(spec), "torch": torch.__version__},
+            # Not fields of the manifest, which workers of releases before these could not read.
+            **({} if trained.summary is None else {"training": trained.summary.document()}),
+            **({"notes": list(trained.notes)} if trained.notes else {}),
+        },
         created_at=datetime.now(UTC).isoformat(),
     )
     return manifest, context.store.put_manifest(manifest)

@@ -174,7 +174,9 @@ def test_columns_that_hold_one_value_are_noted() -> None:
     table = pa.table({"a": [1, 1, 1, 2], "b": [1, 2, 3, 4], "c": [[1.0]] * 4, "y": [0, 1, 0, 1]})
     table = table.append_column("part", pa.array(["train", "train", "train", "val"]))
     notes = read_training_data(spec(split="part"), Tables(table)).notes
-    assert notes == ("column 'a' is 1 in every row to train on, so it teaches nothing",)
+    assert notes == (
+        "constant in the rows to train on, which teaches nothing: 'a' (1); kept, unless left out of features",
+    )
 
 
 def sets(*values: object) -> pa.Table:

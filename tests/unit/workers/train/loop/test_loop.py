@@ -247,7 +247,10 @@ def test_the_best_epoch_is_kept() -> None:
     stopping.restore(one.network)
     assert weights(one)[40:48].tolist() == [2.0] * 8
     assert (stopping.epoch, stopping.metrics) == (2, {"val_accuracy": 0.9})
-    assert stopping.note(4) == "the version has the weights of epoch 2 of 4, whose val_accuracy was the best"
+    best = "the version has the weights of epoch 2 of 4, whose val_accuracy was the best"
+    reason = "stopped early, after epoch 4 of 9: 2 epochs without a better val_accuracy (early_stopping)"
+    assert stopping.notes(4, 9) == (reason, best)
+    assert stopping.notes(4, 4) == (best,)
     with pytest.raises(InvalidInput, match=r"^monitor: 'val_accuracy' is not measured; there are val_loss"):
         stopping.update(5, {"val_loss": 1.0}, one.network)
 

@@ -149,7 +149,8 @@ def test_one_held_out_row_has_no_r2(line: pa.Table) -> None:
 def test_a_loss_that_is_no_number_ends_the_run(line: pa.Table) -> None:
     with pytest.raises(
         InvalidInput,
-        match=r"1000\.0: the loss became (nan|inf) in epoch \d+, step \d+; there is no checkpoint; lower it",
+        match=r"1000\.0: the loss became (nan|inf) in epoch \d+, step \d+; there is no checkpoint; "
+        r"try 100 or clip_grad_norm=1, and look for extreme values in the features and the target$",
     ) as refused:
         run(spec(family="linear", optimizer="sgd", learning_rate=1000, epochs=50, standardize=False), line)
     assert refused.value.field == "learning_rate"

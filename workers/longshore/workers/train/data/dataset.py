@@ -24,6 +24,7 @@ from longshore.shared.specs.tokenizer import DEFAULT_LENGTH
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.train.data.bad_rows import bad_row
 from longshore.workers.train.data.column_statistics import ColumnMeter, evenly
+from longshore.workers.train.data.constant_columns import constant_notes
 from longshore.workers.train.data.fit_features import BaseFeatures, TrainedBatches, fit_features
 from longshore.workers.train.data.split import Rows, SplitIndices, split_by_column, split_by_fold, split_by_fraction
 from longshore.workers.train.data.targets import Targets, Values, make_signature, make_target_encoder, unseen
@@ -80,7 +81,20 @@ class TrainingData:
     @property
     def class_counts(self) -> tuple[int, ...]:
         """Only for classifiers: rows to train on of each class."""
-        codes = self.targets.values[self.train_rows].astype(np.int64)
+        return self._class_counts(self.train_rows)
+
+    @property
+    def validation_rows(self) -> int:
+        """Rows that measure each epoch."""
+        return len(self.held_out_rows)
+
+    @property
+    def validation_counts(self) -> tuple[int, ...]:
+        """Rows that measure each epoch, of each class; empty if the task is not classification."""
+        return self._class_counts(self.held_out_rows) if self.signature.task == "classification" else ()
+
+    def _class_counts(self, rows: Rows) -> tuple[int, ...]:
+        codes = self.targets.values[rows].astype(np.int64)
         return tuple(np.bincount(codes, minlength=self.outputs).tolist())
 
 
@@ -246,13 +260,10 @@ def read_matrix(table: pa.Table, signature: Signature, out: npt.NDArray[np.float
 
 
 def _constant_columns(matrix: npt.NDArray[np.float32], rows: Rows, signature: Signature) -> Iterator[str]:
-    """Yield a note for each scalar column that is constant in ``rows``. In lists and images this is common."""
-    position = 0
-    for feature in signature.features:
-        if feature.width is None and feature.transform is None:
-            column = matrix[:, position]
-            # Most columns differ in their first rows.
-            if (column[rows[:100]] == column[rows[0]]).all() and (column[rows] == column[rows[0]]).all():
-                value = float(column[rows[0]]) + feature.offset
-                yield f"column {feature.name!r} is {value:g} in every row to train on, so it teaches nothing"
-        position += feature.size
+    first = matrix[rows[0]]
+
+    def is_constant(part: slice) -> bool:
+        # Most columns differ in their first rows.
+        return all(bool((matrix[some, part] == first[part]).all()) for some in (rows[:100], rows))
+
+    return constant_notes(signature.features, first, is_constant)

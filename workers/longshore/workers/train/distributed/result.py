@@ -13,7 +13,7 @@ from longshore.shared.specs.validation import build
 from longshore.workers.families.registry import get_family
 from longshore.workers.families.weights import save_weights
 from longshore.workers.runtimes.family import fill_module
-from longshore.workers.train.loop.result import TrainedModel
+from longshore.workers.train.loop.result import TrainedModel, TrainingSummary
 
 _FILE, _WEIGHTS = "result.json", "weights.safetensors"
 
@@ -30,6 +30,7 @@ class _Result(BaseModel):
     tokenizer: str | None
     confusion: list[list[int]] | None
     statistics: tuple[ColumnStatistics, ...]
+    summary: TrainingSummary | None
 
 
 def write_result(trained: TrainedModel, folder: Path) -> None:
@@ -43,6 +44,7 @@ def write_result(trained: TrainedModel, folder: Path) -> None:
         tokenizer=trained.tokenizer,
         confusion=trained.confusion,
         statistics=trained.statistics,
+        summary=trained.summary,
     )
     (folder / _FILE).write_text(result.model_dump_json())
 
@@ -59,4 +61,5 @@ def read_result(spec: TrainSpec, folder: Path) -> TrainedModel:
         tokenizer=result.tokenizer,
         confusion=result.confusion,
         statistics=result.statistics,
+        summary=result.summary,
     )

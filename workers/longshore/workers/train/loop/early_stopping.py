@@ -53,9 +53,16 @@ class EarlyStopping:
         """Load the weights of the best epoch into the network."""
         network.load_state_dict(self._weights)
 
-    def note(self, last: int) -> str:
-        """The note for the job's owner."""
-        return f"the version has the weights of epoch {self.epoch} of {last}, whose {self._monitor} was the best"
+    def notes(self, last: int, epochs: int) -> tuple[str, ...]:
+        """Notes for the job's owner.
+
+        :param last: the last epoch that was trained, of the ``epochs`` that were asked for.
+        """
+        best = f"the version has the weights of epoch {self.epoch} of {last}, whose {self._monitor} was the best"
+        if not self.stopped or last >= epochs:
+            return (best,)
+        without = f"{self._patience} epochs without a better {self._monitor} (early_stopping)"
+        return (f"stopped early, after epoch {last} of {epochs}: {without}", best)
 
     def state_dict(self, strategy: Strategy) -> dict[str, Any]:
         """The state for a checkpoint, gathered from every device."""

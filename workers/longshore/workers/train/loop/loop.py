@@ -16,6 +16,7 @@ from longshore.workers.train.checkpoint.state_file import State
 from longshore.workers.train.data.batches import TrainingRows
 from longshore.workers.train.loop.context import Checkpointer, TrainingContext
 from longshore.workers.train.loop.early_stopping import EarlyStopping
+from longshore.workers.train.loop.history import TrainingHistory
 from longshore.workers.train.loop.lr_schedule import LRSchedule
 from longshore.workers.train.loop.precision import Precision
 from longshore.workers.train.loop.pretrained import Distillation
@@ -81,10 +82,12 @@ class TrainingLoop:
     model: nn.Module | None = None
     position: TrainingPosition = field(default_factory=TrainingPosition)
     precision: Precision = field(init=False)
+    history: TrainingHistory = field(init=False)
     _reported_at: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
         self.precision = Precision(self.spec.precision, self.context.device)
+        self.history = TrainingHistory(self.spec.monitor)
 
     @property
     def strategy(self) -> Strategy:
@@ -109,6 +112,7 @@ class TrainingLoop:
                 self.schedule.epoch(metrics)
             if self.early_stopping is not None:
                 self.early_stopping.update(self.position.epoch, metrics, self.network)
+            self.history.add(self.position.epoch, metrics)
             self.position = TrainingPosition(epoch=self.position.epoch + 1, done=self.position.done, metrics=metrics)
         return self.position.metrics
 
@@ -121,6 +125,7 @@ class TrainingLoop:
             "precision": self.precision.state_dict(),
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
             "stopping": None if self.early_stopping is None else self.early_stopping.state_dict(self.strategy),
+            "history": self.history.state_dict(),
             "random": self.strategy.all_gather(torch.get_rng_state()),
             "random_cuda": self.strategy.all_gather(torch.cuda.get_rng_state(self.context.device))
             if self.context.device.type == "cuda"
@@ -144,6 +149,7 @@ class TrainingLoop:
             self.schedule.load_state_dict(state["schedule"])
         if self.early_stopping is not None:
             self.early_stopping.load_state_dict(state["stopping"], self.strategy, self.network)
+        self.history.load_state_dict(state.get("history"))
         torch.set_rng_state(random)
         if state["random_cuda"] is not None and self.context.device.type == "cuda":
             torch.cuda.set_rng_state(self.strategy.local_shard(state["random_cuda"]), self.context.device)
@@ -242,7 +248,9 @@ class TrainingLoop:
     def _check_finite(self, losses: torch.Tensor, what: str) -> None:
         rate = float(self.optimizer.param_groups[0]["lr"])
         last = None if self.checkpointer is None else self.checkpointer.last
-        refuse_non_finite_loss(losses, NonFiniteLoss(what, rate, self.position.epoch, last))
+        clipped = self.spec.clip_grad_norm is not None
+        description = NonFiniteLoss(what, rate, self.spec.learning_rate, clipped, self.position.epoch, last)
+        refuse_non_finite_loss(losses, description)
 
 
 def _scaled(loss: torch.Tensor, share: float) -> torch.Tensor:

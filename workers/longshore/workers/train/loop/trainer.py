@@ -18,6 +18,7 @@ from longshore.workers.families.model import assemble, build_network
 from longshore.workers.families.registry import get_family
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.train.data.batches import HeldOutRows
+from longshore.workers.train.data.class_notes import class_notes
 from longshore.workers.train.data.dataset import Tables, TrainingData, read_training_data
 from longshore.workers.train.data.load_rows import OpenedRows
 from longshore.workers.train.data.on_device import DeviceRows, put_on_device
@@ -26,10 +27,11 @@ from longshore.workers.train.loop.context import TrainingContext
 from longshore.workers.train.loop.early_stopping import EarlyStopping
 from longshore.workers.train.loop.initialize import initialize
 from longshore.workers.train.loop.loop import Evaluators, TrainingLoop
+from longshore.workers.train.loop.loss_notes import loss_notes
 from longshore.workers.train.loop.lr_schedule import LRSchedule
 from longshore.workers.train.loop.optimizers import make_optimizer
 from longshore.workers.train.loop.pretrained import Distillation, freeze
-from longshore.workers.train.loop.result import TrainedModel
+from longshore.workers.train.loop.result import TrainedModel, TrainingSummary
 from longshore.workers.train.objective.criteria import make_loss, make_training_loss
 from longshore.workers.train.objective.embedding_evaluator import EmbeddingEvaluator
 from longshore.workers.train.objective.evaluator import MetricsEvaluator
@@ -48,6 +50,7 @@ class FitResult:
     metrics: dict[str, float]
     notes: tuple[str, ...]
     confusion: list[list[int]] | None
+    summary: TrainingSummary
 
 
 @dataclass(frozen=True)
@@ -74,23 +77,33 @@ class Trainer:
         loop = self._loop(network, rows)
         if self.context.checkpoints.state is not None:
             loop.restore(self.context.checkpoints.state)
-        metrics = dict(loop.run())
+        final_metrics = loop.run()
+        metrics = dict(final_metrics)
         if self.context.checkpoints.checkpointer is not None:
             self.context.checkpoints.checkpointer.save(loop.state, loop.position.epoch, loop.position.done)
-        notes: tuple[str, ...] = ()
-        if loop.early_stopping is not None:
-            loop.early_stopping.restore(network)
-            metrics = dict(loop.early_stopping.metrics)
-            notes = (loop.early_stopping.note(loop.position.epoch - 1),)
+        epochs, stopping = loop.position.epoch - 1, loop.early_stopping
+        notes = loss_notes(self.spec, self.data.signature, loop.history)
+        if stopping is not None:
+            stopping.restore(network)
+            metrics = dict(stopping.metrics)
+            notes = (*stopping.notes(epochs, self.spec.epochs), *notes)
         confusion = self._confusion(network, loop)
         if isinstance(loop.evaluators.validation, MetricsEvaluator):
             notes = (*notes, *loop.evaluators.validation.notes)
         if rows.test is not None:
             test_metrics = self._make_evaluator(rows.test, "test_").run(network, self.context.check)
             loop.check_finite(test_metrics["test_loss"], "the loss on test rows")
-            self.context.report(self.spec.epochs, dict(test_metrics))
+            self.context.report(epochs, dict(test_metrics))
             metrics |= test_metrics
-        return FitResult(rows.standardize, metrics, notes, confusion)
+        summary = TrainingSummary(
+            epochs=epochs,
+            stopped_early=stopping is not None and stopping.stopped and epochs < self.spec.epochs,
+            monitor=loop.history.monitor,
+            best_epoch=loop.history.best_epoch,
+            best_metrics=loop.history.best_metrics,
+            final_metrics=final_metrics,
+        )
+        return FitResult(rows.standardize, metrics, notes, confusion, summary)
 
     def _place(self) -> DeviceRows:
         standardize = self.context.pretrained.standardize(self.data.signature.width)
@@ -205,10 +218,11 @@ def train(
         signature=data.signature,
         config=config,
         metrics=fit.metrics,
-        notes=(*data.notes, *notes, *fit.notes),
+        notes=(*fit.notes, *class_notes(spec, data), *data.notes, *notes),
         tokenizer=None if tokens is None else tokens.content,
         confusion=fit.confusion,
         statistics=data.statistics,
+        summary=fit.summary,
     )
 
 

@@ -35,7 +35,11 @@ class NonFiniteLoss:
 
     #: Which loss.
     what: str
+    #: At that step, and as the spec gives it, at its largest.
     learning_rate: float
+    largest_rate: float
+    #: Whether gradients are scaled down already.
+    clipped: bool
     epoch: int
     #: The last good checkpoint; ``None`` if there is none.
     checkpoint: str | None
@@ -58,5 +62,6 @@ def refuse_non_finite_loss(losses: torch.Tensor, description: NonFiniteLoss) -> 
     raise InvalidInput(
         "learning_rate",
         f"{description.learning_rate}: {description.what} became {float(losses[step])} in {where}; {checkpoint}; "
-        "lower it, or look for extreme values in the features and the target",
+        f"try {description.largest_rate / 10:g}{'' if description.clipped else ' or clip_grad_norm=1'}, and look for "
+        "extreme values in the features and the target",
     )

@@ -206,7 +206,9 @@ def test_the_task_is_told_as_it_is_without_streaming(tmp_path: Path, y: object, 
 
 def test_constant_columns_are_noted(tmp_path: Path) -> None:
     notes = OpenedRows(write(tmp_path, b=[2.5] * ROWS)).scan.notes
-    assert notes == ("column 'b' is 2.5 in every row to train on, so it teaches nothing",)
+    assert notes == (
+        "constant in the rows to train on, which teaches nothing: 'b' (2.5); kept, unless left out of features",
+    )
 
 
 def test_balanced_weights_are_of_the_rows_to_train_on(path: Path) -> None:
@@ -214,7 +216,9 @@ def test_balanced_weights_are_of_the_rows_to_train_on(path: Path) -> None:
     targets = torch.cat([targets for _, targets in opened.train().batches(1, 64)])
     assert opened.scan.class_counts == tuple(torch.bincount(targets).tolist())
     assert sum(opened.scan.class_counts) == opened.train().count < ROWS
-    assert OpenedRows(path).scan.class_counts == ()
+    assert OpenedRows(path).scan.class_counts == opened.scan.class_counts
+    validated = torch.cat([targets for _, targets in opened.part(VALIDATION).in_order(64)])
+    assert opened.scan.validation_counts == tuple(torch.bincount(validated).tolist())
 
 
 @pytest.mark.parametrize(

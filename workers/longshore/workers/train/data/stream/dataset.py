@@ -19,7 +19,7 @@ from longshore.workers.train.data.fit_features import BaseFeatures, TrainedBatch
 from longshore.workers.train.data.stream.batches import SplitRows
 from longshore.workers.train.data.stream.reader import StreamSource, batches
 from longshore.workers.train.data.stream.scan import DataScan, scan_streams
-from longshore.workers.train.data.stream.splitting import TRAIN, FoldSplitter
+from longshore.workers.train.data.stream.splitting import TRAIN, VALIDATION, FoldSplitter
 
 #: Default window: bytes of numbers, and rows, at most.
 WINDOW_BYTES, WINDOW_ROWS = 128 << 20, 262_144
@@ -45,8 +45,18 @@ class StreamedData:
 
     @property
     def class_counts(self) -> tuple[int, ...]:
-        """Only for classifiers with balanced weights: rows to train on of each class."""
+        """Only for classifiers: rows to train on of each class."""
         return self.scan.class_counts
+
+    @property
+    def validation_rows(self) -> int:
+        """Rows that measure each epoch."""
+        return sum(int(counts[:, VALIDATION].sum()) for counts in self.scan.counts)
+
+    @property
+    def validation_counts(self) -> tuple[int, ...]:
+        """Rows that measure each epoch, of each class; empty if the task is not classification."""
+        return self.scan.validation_counts
 
     @property
     def statistics(self) -> tuple[ColumnStatistics, ...]:

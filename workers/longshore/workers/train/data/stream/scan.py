@@ -24,6 +24,7 @@ from longshore.shared.vocabulary import TrainTask
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.train.callbacks import Check
 from longshore.workers.train.data.column_statistics import ColumnMeter
+from longshore.workers.train.data.constant_columns import constant_notes
 from longshore.workers.train.data.split import Codes
 from longshore.workers.train.data.stream.reader import StreamSource, batches, features_of
 from longshore.workers.train.data.stream.splitting import TEST, TRAIN, VALIDATION
@@ -50,8 +51,9 @@ class DataScan:
     #: For each source, the rows of each split in each run: int64 ``(runs, 3)``.
     counts: Sequence[npt.NDArray[np.int64]]
     notes: tuple[str, ...]
-    #: Rows to train on of each class, only if the spec asks for balanced weights.
+    #: Only for classifiers: rows to train on of each class, and rows that measure each epoch.
     class_counts: tuple[int, ...] = ()
+    validation_counts: tuple[int, ...] = ()
     #: Columns of the rows to train on.
     statistics: tuple[ColumnStatistics, ...] = ()
 
@@ -64,7 +66,7 @@ def scan_streams(
     :raises InvalidInput: a row is bad, or the splits or labels do not allow training.
     """
     plain = Signature(features=features, task="regression", target=spec.target)
-    scale, labels = _Scale(plain.width), _Labels(spec.target, spec.task, spec.class_weights == "balanced")
+    scale, labels = _Scale(plain.width), _Labels(spec.target, spec.task)
     meter = ColumnMeter(plain)
     counts = [np.zeros((len(stream.runs), 3), np.int64) for stream in sources]
     row_counts = RowCounts(feature.name for feature in features if feature.kind == "number" and feature.width is None)
@@ -94,7 +96,8 @@ def scan_streams(
         scale.measured().without(plain.unscaled),
         counts,
         notes,
-        labels.class_counts(encoder),
+        labels.class_counts(encoder, TRAIN),
+        labels.class_counts(encoder, VALIDATION),
         meter.measured(),
     )
 
@@ -136,22 +139,17 @@ class _Scale:
         return Standardize((self._first + mean).float(), torch.where((self._squares == 0) | (std == 0), 1, std))
 
     def odd(self, features: Sequence[Feature]) -> Iterator[str]:
-        position = 0
-        for feature in features:
-            if feature.width is None and feature.transform is None and not self._squares[position]:
-                value = float(self._first[position]) + feature.offset
-                yield f"column {feature.name!r} is {value:g} in every row to train on, so it teaches nothing"
-            position += feature.size
+        return constant_notes(features, self._first.numpy(), lambda part: not bool(self._squares[part].any()))
 
 
 class _Labels:
     """Collects the labels of the rows to train on, and the row where each held-out label first occurs."""
 
-    def __init__(self, name: str, task: TrainTask, count: bool) -> None:
+    def __init__(self, name: str, task: TrainTask) -> None:
         self._name = name
         self._task: TrainTask = task
-        #: Rows to train on by label; ``None`` if they are not needed.
-        self._counts: Counter[object] | None = Counter() if count else None
+        #: Rows to train on, and rows that measure each epoch, by label. More labels than allowed are not counted.
+        self._counts: dict[int, Counter[object]] = {TRAIN: Counter(), VALIDATION: Counter()}
         #: Whether rows have lists of labels.
         self._sets = False
         #: The distinct labels; for a target without labels, one row, for its type.
@@ -175,8 +173,9 @@ class _Labels:
             lists = read_label_lists(column, self._name, start, where)
             self._sets, column, rows, parts = True, lists.labels, lists.rows, parts[lists.rows]
         trained = column.filter(pa.array(parts == TRAIN))
-        if self._counts is not None:
-            self._counts.update({each["values"]: each["counts"] for each in pc.value_counts(trained).to_pylist()})
+        if self._task != "embedding" and not self._sets:
+            self._count(trained, TRAIN)
+            self._count(column.filter(pa.array(parts == VALIDATION)), VALIDATION)
         # An embedding can also separate classes that it was not trained on.
         self._learn(column if self._task == "embedding" else trained)
         for part, name in _NAMES.items():
@@ -185,6 +184,11 @@ class _Labels:
                 values = column.take(pa.array(places)).to_pylist()
                 for value in set(values) - self._held_out.keys():
                     self._held_out[value] = (name, start + int(rows[places[values.index(value)]]))
+
+    def _count(self, values: pa.Array, part: int) -> None:
+        counts = self._counts[part]
+        if len(counts) <= MAX_LABELS:
+            counts.update({each["values"]: each["counts"] for each in pc.value_counts(values).to_pylist()})
 
     def _learn(self, values: pa.Array) -> None:
         if self._known is None or pa.types.is_null(self._known.type):
@@ -205,10 +209,11 @@ class _Labels:
                 raise unseen(self._name, label, row, f" for {part}", 1)
         return encoder
 
-    def class_counts(self, encoder: TargetEncoder) -> tuple[int, ...]:
-        """Rows to train on of each of its labels; empty if they are not needed."""
-        counts = self._counts
-        return () if counts is None else tuple(counts[label] for label in encoder.labels or ())
+    def class_counts(self, encoder: TargetEncoder, part: int) -> tuple[int, ...]:
+        """Rows of a split, of each of the labels of a classifier; empty for another task."""
+        if encoder.task != "classification":
+            return ()
+        return tuple(self._counts[part][label] for label in encoder.labels or ())
 
     def _may_be_labels(self, kind: pa.DataType) -> bool:
         whole = is_text(kind) or pa.types.is_boolean(kind) or pa.types.is_integer(kind)
