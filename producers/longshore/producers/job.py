@@ -192,21 +192,25 @@ class Job:
         return isinstance(version, int) and self._ledger.models.is_deleted(record.model, version)
 
     def plot(self, path: str | Path) -> Path:
-        """Plot the metrics of a training job so far.
+        """Plot the metrics of a training job so far, with a mark at the best epoch.
 
         :param path: a .png, .svg or .pdf file. An existing file is replaced.
         :returns: the path of the file.
         :raises InvalidInput: there are no metrics yet, the extra ``plot`` is not installed, or the file cannot be
             written.
         """
+        from longshore.producers.reporting.best_epoch import best_epoch
         from longshore.producers.reporting.curves import panels
         from longshore.producers.reporting.plots import save_plot
 
-        return save_plot(panels(self.metrics()), path, f"{self.record().model}, job {self.id}")
+        record, metrics = self.record(), self.metrics()
+        best = best_epoch(record, metrics)
+        title = f"{record.model}, job {self.id}"
+        return save_plot(panels(metrics), path, title, None if best is None else best.epoch)
 
     def report(self, path: str | Path) -> Path:
-        """Write a self-contained HTML report on a training job: curves, metrics, confusion matrix, configuration and
-        lineage.
+        """Write a self-contained HTML report on a training job: duration, notes, curves, metrics by epoch with the best
+        one marked, confusion matrix, options and lineage.
 
         :param path: an .html file. An existing file is replaced.
         :returns: the path of the file.

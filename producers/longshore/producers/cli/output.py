@@ -59,14 +59,25 @@ def terminal_width() -> int:
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
-    """Print fields, one per line; on a terminal, long values continue below their start. Empty fields are omitted."""
-    values = {name: clean(value) for name, value in fields.items() if value not in (None, "")}
+    """Print fields, one per line; on a terminal, long values continue below their start. Empty fields are omitted.
+
+    Each element of a tuple has a line of its own.
+    """
+    values = {name: _texts(value) for name, value in fields.items() if value not in (None, "", ())}
     width = max((len(name) for name in values), default=0)
     room = terminal_width() - width - GAP if sys.stdout.isatty() else None
-    for name, value in values.items():
-        lines = [value] if room is None else wrapped(value, max(room, MAX_WORD), break_words=False)
+    for name, texts in values.items():
+        lines = [
+            line
+            for text in texts
+            for line in ([text] if room is None else wrapped(text, max(room, MAX_WORD), break_words=False))
+        ]
         for number, line in enumerate(lines):
             sys.stdout.write(f"{'' if number else name:<{width}}  {line}\n")
+
+
+def _texts(value: object) -> list[str]:
+    return [clean(each) for each in value] if isinstance(value, tuple) else [clean(value)]
 
 
 def print_json(document: object) -> None:

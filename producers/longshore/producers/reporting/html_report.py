@@ -7,18 +7,24 @@ from html import escape
 from pathlib import Path
 
 from longshore.producers.reporting.atomic_write import atomic_write
+from longshore.producers.reporting.best_epoch import BestEpoch, best_epoch, final_metrics_line
 from longshore.producers.reporting.confusion_matrix import ConfusionTable, parse_confusion_matrix
 from longshore.producers.reporting.curves import Panel, panels
+from longshore.producers.reporting.given_options import given_options
+from longshore.producers.reporting.human import duration_text, metrics_line
 from longshore.producers.reporting.plots import svg
-from longshore.producers.reporting.redaction import public_spec
+from longshore.producers.reporting.progress import progress_of
 from longshore.shared.ledger.records import JobRecord, MetricRecord, VersionRecord
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+table { display: block; max-width: 100%; overflow-x: auto }
 td, th { padding: .2rem .6rem; border: 1px solid #ddd; text-align: left; vertical-align: top }
 td.n { text-align: right } code { overflow-wrap: anywhere } svg { max-width: 100%; height: auto }
+tr.best td { background: #e8f4e8; font-weight: 600 } ul { margin: 0; padding-left: 1.2rem }
+summary { cursor: pointer; margin: .6rem 0 }
 """
 #: A confusion matrix of more classes is not shown as a table, because nobody could read it.
 _MAX_CLASSES = 50
@@ -45,7 +51,7 @@ def save_report(
 def report_html(
     record: JobRecord, version: VersionRecord | None, metrics: Sequence[MetricRecord], errors: Sequence[str]
 ) -> str:
-    """The page: state and result of the job, curves, metrics, confusion matrix, configuration and lineage.
+    """The page: state and result of the job, notes, curves, metrics, confusion matrix, options and lineage.
 
     :param version: the version that the job created; ``None`` if it created none.
     :param errors: error messages.
@@ -53,13 +59,16 @@ def report_html(
     """
     metric_panels = panels(metrics)
     matrix = parse_confusion_matrix(record.outcome or {})
+    best = best_epoch(record, metrics)
+    marked = None if best is None else best.epoch
     sections = [
-        ("Job", _fields(_job_fields(record))),
-        ("Curves", svg(metric_panels) if metric_panels else ""),
-        ("Metrics by epoch", _epochs(metric_panels)),
+        ("Job", _fields(_job_fields(record, best))),
+        ("Notes", _notes(record.notes)),
+        ("Curves", svg(metric_panels, marked) if metric_panels else ""),
+        ("Metrics by epoch", _epochs(metric_panels, marked)),
         ("Confusion matrix", "" if matrix is None else _matrix(matrix)),
         ("Errors", "".join(f"<p>{escape(error)}</p>" for error in errors)),
-        ("Configuration", _fields(_flat(public_spec(record)))),
+        ("Options", _options(record)),
         ("Lineage", "" if version is None else _fields(_lineage(version))),
     ]
     title = escape(f"{record.model}: {record.kind} job {record.id}")
@@ -70,29 +79,44 @@ def report_html(
     )
 
 
-def _job_fields(record: JobRecord) -> dict[str, object]:
+def _job_fields(record: JobRecord, best: BestEpoch | None) -> dict[str, object]:
     outcome = record.outcome or {}
     version = f"{record.model}:{outcome['version']}" if "version" in outcome else None
-    metrics = outcome.get("metrics")
+    progress = progress_of(record)
     return {
         "state": record.state,
         "error": record.error,
         "version": version,
-        "notes": "; ".join(record.notes),
+        "metrics": metrics_line(outcome.get("metrics")),
+        "best epoch": None if best is None else best.text,
+        "final metrics": final_metrics_line(outcome),
+        "duration": duration_text(progress.seconds) if record.started_at is not None else None,
         "producer": record.producer,
         "submitted": record.created_at.isoformat(timespec="seconds"),
         "started": None if record.started_at is None else record.started_at.isoformat(timespec="seconds"),
         "ended": None if record.finished_at is None else record.finished_at.isoformat(timespec="seconds"),
-        **(metrics if isinstance(metrics, dict) else {}),
     }
+
+
+def _notes(notes: Sequence[str]) -> str:
+    items = "\n".join(f"<li>{escape(note)}</li>" for note in notes)
+    return f"<ul>\n{items}\n</ul>" if items else ""
+
+
+def _options(record: JobRecord) -> str:
+    """The options of the job: those that were given, and the defaults folded."""
+    given, defaults = given_options(record)
+    folded = f"<details>\n<summary>{len(defaults)} defaults</summary>\n{_fields(_flat(defaults))}\n</details>"
+    return _fields(_flat(given)) + (folded if defaults else "")
 
 
 def _lineage(version: VersionRecord) -> dict[str, object]:
     manifest = version.manifest
     lineage = manifest.get("lineage")
     origin = dict(lineage) if isinstance(lineage, dict) else {}
-    # The section "Configuration" already shows it.
-    origin.pop("spec", None)
+    # Other sections show these already.
+    for shown in ("spec", "training", "notes"):
+        origin.pop(shown, None)
     about: dict[str, object] = {
         key: manifest[key] for key in ("runtime", "family", "weights", "created_at") if key in manifest
     }
@@ -116,14 +140,14 @@ def _fields(values: Mapping[str, object]) -> str:
     return f"<table>\n{rows}\n</table>"
 
 
-def _epochs(metric_panels: Sequence[Panel]) -> str:
+def _epochs(metric_panels: Sequence[Panel], best: int | None) -> str:
     curves = [curve for panel in metric_panels if panel.axis == "epoch" for curve in panel.curves]
     if not curves:
         return ""
     by_epoch = [dict(zip(curve.steps, curve.values, strict=True)) for curve in curves]
     head = "".join(f"<th>{escape(curve.name)}</th>" for curve in curves)
     lines = "\n".join(
-        f'<tr><td class="n">{epoch}</td>'
+        (f'<tr class="best"><td class="n">{epoch} (best)</td>' if epoch == best else f'<tr><td class="n">{epoch}</td>')
         + "".join(f'<td class="n">{_text(values.get(epoch, ""))}</td>' for values in by_epoch)
         + "</tr>"
         for epoch in sorted({epoch for values in by_epoch for epoch in values})

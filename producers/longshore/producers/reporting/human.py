@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 #: Seconds below which a duration is shown more exactly.
@@ -58,3 +59,15 @@ def size_text(size: int) -> str:
         if number < 1023.95 or unit == "PiB":
             break
     return f"{number:,.1f} {unit}"
+
+
+def metrics_line(metrics: object, first: str | None = None) -> str:
+    """Metrics of an outcome on one line, by name: ``accuracy=0.974 loss=0.09``; empty if there are none.
+
+    :param first: the metric that comes before the others.
+    """
+    if not isinstance(metrics, Mapping):
+        return ""
+    numbers = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+    names = sorted(numbers, key=lambda name: (name != first, name))
+    return " ".join(f"{name}={numbers[name]:.4g}" for name in names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from longshore.producers.reporting.best_epoch import BestEpoch
 from longshore.producers.reporting.human import time_text
 from longshore.producers.reporting.progress import Progress, rate_text, unit
 from longshore.shared.ledger.records import JobRecord
@@ -89,11 +90,14 @@ class LiveLine:
         return spans
 
 
-def live_line(record: JobRecord, progress: Progress, metrics: Mapping[str, float]) -> LiveLine:
+def live_line(
+    record: JobRecord, progress: Progress, metrics: Mapping[str, float], best: BestEpoch | None = None
+) -> LiveLine:
     """What is shown of a job.
 
     :param progress: with the rate over the last seconds.
     :param metrics: the latest value of each metric, by name.
+    :param best: the best epoch of a training so far.
     """
     total = "?" if progress.total is None else f"{progress.total:,}"
     name = record.model if record.version is None else f"{record.model}:{record.version}"
@@ -104,5 +108,9 @@ def live_line(record: JobRecord, progress: Progress, metrics: Mapping[str, float
         count=f"{progress.done:,}/{total} {unit(record.kind)}",
         remaining="" if progress.remaining is None else f"{time_text(progress.remaining)} left",
         rate=rate_text(progress.rate, record.kind),
-        metrics=tuple(f"{name} {value:.4g}" for name, value in metrics.items()),
+        metrics=(
+            # Only if it was an earlier one: then more epochs may be in vain.
+            *(() if best is None or best.is_last else (f"best epoch {best.epoch}",)),
+            *(f"{name} {value:.4g}" for name, value in metrics.items()),
+        ),
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from longshore.producers.reporting.best_epoch import best_epoch
 from longshore.producers.reporting.curves import latest
 from longshore.producers.reporting.live_line import LiveLine, live_line
 from longshore.producers.reporting.progress import RateWindow, progress_of
@@ -36,8 +37,9 @@ def progress_display(
         window = RateWindow()
 
         def show(record: JobRecord) -> None:
-            latest_metrics = latest(metrics()) if record.kind == JobKind.TRAIN else {}
-            line = live_line(record, window.update(progress_of(record)), latest_metrics)
+            measured = metrics() if record.kind == JobKind.TRAIN else []
+            best = best_epoch(record, measured)
+            line = live_line(record, window.update(progress_of(record)), latest(measured), best)
             display.update(_Rendered(line), refresh=True)
 
         yield show

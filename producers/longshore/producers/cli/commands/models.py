@@ -166,6 +166,7 @@ for command in (history, rollback, delete):
 def _print_version(options: Options, record: VersionRecord) -> None:
     from longshore.producers.cli.views.json_documents import metrics_text, version_document, version_text
     from longshore.producers.cli.views.signatures import describe_feature, describe_output
+    from longshore.producers.reporting.best_epoch import final_metrics_line, written_best_epoch
     from longshore.producers.reporting.human import time_ago
     from longshore.shared.specs.signature import Signature
 
@@ -176,6 +177,10 @@ def _print_version(options: Options, record: VersionRecord) -> None:
     signature = Signature.model_validate(manifest["signature"])
     features = [describe_feature(feature) for feature in signature.features]
     lineage = manifest.get("lineage")
+    origin: Mapping[str, object] = lineage if isinstance(lineage, Mapping) else {}
+    training, notes = origin.get("training"), origin.get("notes")
+    summary: Mapping[str, object] = training if isinstance(training, Mapping) else {}
+    best = written_best_epoch(summary)
     print_fields(
         {
             "version": version_text(record.model, record.version),
@@ -188,7 +193,10 @@ def _print_version(options: Options, record: VersionRecord) -> None:
             "output": describe_output(signature, str(manifest.get("runtime"))),
             "labels": None if signature.labels is None else ", ".join(map(str, signature.labels)),
             "metrics": metrics_text(manifest.get("metrics")),
-            "job": record.job_id or (lineage.get("job") if isinstance(lineage, Mapping) else None),
+            "best epoch": None if best is None else best.text,
+            "final metrics": final_metrics_line(summary),
+            "notes": tuple(notes) if isinstance(notes, list) else (),
+            "job": record.job_id or origin.get("job"),
             "size": _size_text(record),
             "digest": record.digest,
             "created": time_ago(record.created_at),

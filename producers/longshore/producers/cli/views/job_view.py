@@ -11,6 +11,7 @@ from longshore.producers.cli.options import Options
 from longshore.producers.cli.output import note, print_fields, print_json
 from longshore.producers.cli.views.addresses import in_home
 from longshore.producers.cli.views.json_documents import job_document, metrics_text, version_text
+from longshore.producers.reporting.best_epoch import best_epoch, final_metrics_line
 from longshore.producers.reporting.human import duration_text, local_time, time_ago, time_text
 from longshore.producers.reporting.progress import progress_of, rate_text, unit
 from longshore.shared.errors import JobFailed
@@ -19,6 +20,9 @@ from longshore.shared.store.address import public
 if TYPE_CHECKING:
     from longshore.producers.job import Job
     from longshore.shared.ledger.records import JobRecord
+
+#: Notes of a job that was waited for, at most; ``jobs show`` prints all of them.
+MAX_NOTES = 2
 
 
 def print_submitted(options: Options, job: Job, wait: bool) -> None:
@@ -73,7 +77,11 @@ def print_job(options: Options, record: JobRecord) -> None:
     if options.as_json:
         print_json(job_document(record))
     else:
-        print_fields(summary(record))
+        fields = summary(record)
+        if len(record.notes) > MAX_NOTES:
+            more = f"and {len(record.notes) - MAX_NOTES} more: longshore jobs show {record.id}"
+            fields["notes"] = (*record.notes[:MAX_NOTES], more)
+        print_fields(fields)
 
 
 def summary(record: JobRecord, why: str | None = None) -> dict[str, object]:
@@ -85,6 +93,7 @@ def summary(record: JobRecord, why: str | None = None) -> dict[str, object]:
     total = "?" if record.rows_total is None else f"{record.rows_total:,}"
     failed = f", {record.rows_failed:,} failed" if record.rows_failed else ""
     outcome = record.outcome or {}
+    best_of_training = best_epoch(record)
     new_version = version_text(record.model, int(str(outcome["version"]))) if "version" in outcome else None
     return {
         "job": record.id,
@@ -101,11 +110,13 @@ def summary(record: JobRecord, why: str | None = None) -> dict[str, object]:
         "best": best["shown"] if isinstance(best := outcome.get("best"), dict) else None,
         "promotion": _promotion_text(outcome.get("promotion")),
         "metrics": metrics_text(outcome.get("metrics")),
+        "best epoch": None if best_of_training is None else best_of_training.text,
+        "final metrics": final_metrics_line(outcome),
         "deviation": metrics_text(outcome.get("std")),
         "after": record.depends_on,
         "waits for": record.waits_for,
         "error": record.error,
-        "notes": "; ".join(record.notes),
+        "notes": tuple(record.notes),
         "producer": record.producer,
         "priority": record.priority,
         "submitted": time_ago(record.created_at),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from longshore.producers.reporting.human import metrics_line
 from longshore.producers.reporting.progress import progress_of, unit
 from longshore.producers.reporting.redaction import public_spec
 from longshore.shared.ledger.records import JobRecord, ModelChange, ShardRecord, VersionRecord
@@ -136,10 +137,7 @@ def change_document(change: ModelChange) -> dict[str, object]:
 
 def metrics_text(metrics: object) -> str:
     """Metrics on one line, such as ``accuracy=0.974 loss=0.09``."""
-    if not isinstance(metrics, dict):
-        return ""
-    numbers = {name: value for name, value in sorted(metrics.items()) if isinstance(value, int | float)}
-    return " ".join(f"{name}={value:.4g}" for name, value in numbers.items())
+    return metrics_line(metrics)
 
 
 def version_text(model: str, version: int | None) -> str:
