@@ -58,6 +58,14 @@ def reported(job: Job) -> dict[tuple[int, str], float]:
     return {(each.step, each.name): each.value for each in job.metrics() if not each.name.startswith("step/")}
 
 
+def explained(job: Job) -> object:
+    """What a training says of itself."""
+    outcome = job.record().outcome
+    assert outcome is not None
+    names = ("epochs", "best_epoch", "best_metrics", "final_metrics", "metrics", "monitor", "stopped_early")
+    return job.notes, {name: outcome[name] for name in names}
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_killed_training_ends_with_the_same_bits(
     cluster: Cluster, client: Client, table: pa.Table, undisturbed: Job, seed: int
@@ -68,6 +76,7 @@ def test_a_killed_training_ends_with_the_same_bits(
     job = killed(cluster, submit, seed)
     assert weights(client, job) == weights(client, undisturbed)
     assert reported(job) == reported(undisturbed)
+    assert explained(job) == explained(undisturbed)
 
 
 @pytest.mark.parametrize("seed", [5])
@@ -88,6 +97,7 @@ def test_so_does_one_of_batch_norm_and_a_rate_of_one_cycle(
     job = killed(cluster, submit, seed)
     assert weights(client, job) == weights(client, whole)
     assert reported(job) == reported(whole)
+    assert explained(job) == explained(whole)
 
 
 def killed(cluster: Cluster, submit: Callable[[dict[str, object]], Job], seed: int) -> Job:
@@ -131,7 +141,9 @@ def test_training_on_is_training_longer(cluster: Cluster, client: Client, table:
     assert (second.progress.done, second.progress.total) == (4, 4)
     longshore = CommandLine(cluster.environment)
     third = longshore("jobs", "extend", str(second.id), "--epochs", "6", "--wait", "--json").fields
-    assert weights(client, client.job(str(third["id"]))) == weights(client, undisturbed)
+    extended = client.job(str(third["id"]))
+    assert weights(client, extended) == weights(client, undisturbed)
+    assert explained(extended) == explained(undisturbed)
     measured = {step: value for (step, name), value in reported(undisturbed).items() if name == "val_loss"}
     own = {step: value for (step, name), value in reported(second).items() if name == "val_loss"}
     assert own == {step: measured[step] for step in range(EPOCHS - 9, EPOCHS - 5)}

@@ -22,7 +22,7 @@ h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 table { display: block; max-width: 100%; overflow-x: auto }
 td, th { padding: .2rem .6rem; border: 1px solid #ddd; text-align: left; vertical-align: top }
-td.n { text-align: right } code { overflow-wrap: anywhere } svg { max-width: 100%; height: auto }
+td.n { text-align: right; white-space: nowrap } code { overflow-wrap: anywhere } svg { max-width: 100%; height: auto }
 tr.best td { background: #e8f4e8; font-weight: 600 } ul { margin: 0; padding-left: 1.2rem }
 summary { cursor: pointer; margin: .6rem 0 }
 """
@@ -105,8 +105,9 @@ def _notes(notes: Sequence[str]) -> str:
 
 def _options(record: JobRecord) -> str:
     """The options of the job: those that were given, and the defaults folded."""
-    given, defaults = given_options(record)
-    folded = f"<details>\n<summary>{len(defaults)} defaults</summary>\n{_fields(_flat(defaults))}\n</details>"
+    given, others = given_options(record)
+    defaults = {name: value for name, value in _flat(others).items() if _is_shown(value)}
+    folded = f"<details>\n<summary>{len(defaults)} defaults</summary>\n{_fields(defaults)}\n</details>"
     return _fields(_flat(given)) + (folded if defaults else "")
 
 
@@ -135,9 +136,13 @@ def _fields(values: Mapping[str, object]) -> str:
     rows = "\n".join(
         f"<tr><th>{escape(name)}</th><td><code>{escape(_text(value))}</code></td></tr>"
         for name, value in values.items()
-        if value not in (None, "", [], ())
+        if _is_shown(value)
     )
     return f"<table>\n{rows}\n</table>"
+
+
+def _is_shown(value: object) -> bool:
+    return value not in (None, "", [], ())
 
 
 def _epochs(metric_panels: Sequence[Panel], best: int | None) -> str:

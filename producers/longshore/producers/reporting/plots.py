@@ -79,7 +79,7 @@ def _plot_panel(panel: Panel, axes: Axes, best_epoch: int | None) -> None:
         axes.axvline(best_epoch, color="0.4", linestyle=":", linewidth=1.2, label=f"best epoch {best_epoch}")
     if first < last:
         axes.set_xlim(first, last)
-        axes.set_xticks(_ticks(first, last))
+    axes.set_xticks(_ticks(first, last))
     axes.set_xlabel(panel.axis)
     axes.set_ylabel(panel.title)
     axes.grid(alpha=0.3)

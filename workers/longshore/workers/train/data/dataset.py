@@ -26,6 +26,7 @@ from longshore.workers.train.data.bad_rows import bad_row
 from longshore.workers.train.data.column_statistics import ColumnMeter, evenly
 from longshore.workers.train.data.constant_columns import constant_notes
 from longshore.workers.train.data.fit_features import BaseFeatures, TrainedBatches, fit_features
+from longshore.workers.train.data.leaks import leak_notes
 from longshore.workers.train.data.split import Rows, SplitIndices, split_by_column, split_by_fold, split_by_fraction
 from longshore.workers.train.data.targets import Targets, Values, make_signature, make_target_encoder, unseen
 from longshore.workers.train.data.texts import FittedTokenizer, tokenise
@@ -139,7 +140,8 @@ def read_training_data(
     counts = RowCounts(feature.name for feature in features if feature.kind == "number" and feature.width is None)
     counts.add(data)
     constant = _constant_columns(matrix, parts.train, signature)
-    notes = (*notes, *counts.notes(), *constant, *fitted_features.notes(targets))
+    leaks = leak_notes(matrix, parts.train, signature, targets)
+    notes = (*notes, *leaks, *counts.notes(), *constant, *fitted_features.notes(targets))
     meter = ColumnMeter(signature)
     meter.add(matrix, evenly(parts.train))
     return TrainingData(
