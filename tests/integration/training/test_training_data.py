@@ -86,7 +86,7 @@ def test_fractions_from_the_command_line(cluster: Cluster, tmp_path: Path) -> No
 
 
 def test_a_column_of_one_value_is_noted(client: Client) -> None:
-    job = client.train("flat", "linear", clouds(40, c=[7] * 40), "y", epochs=1).wait(TIMEOUT_S)
+    job = client.train("flat", "linear", clouds(200, c=[7] * 200), "y", epochs=1).wait(TIMEOUT_S)
     assert job.record().notes == [
         "constant in the rows to train on, which teaches nothing: 'c' (7); kept, unless left out of features"
     ]

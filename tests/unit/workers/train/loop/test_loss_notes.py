@@ -80,6 +80,9 @@ def test_a_loss_that_ends_above_its_start() -> None:
 def test_a_loss_above_that_of_guessing() -> None:
     assert "is 8 in the last epoch, and guessing gives 0.693" in notes([90.0, 30.0, 40.0, 8.0])
     assert "learning_rate" not in notes([90.0, 30.0, 20.0, 8.0]), "it falls"
+    assert "is 0.695 in the last epoch, and guessing gives 0.693" in notes([27e3, 0.71, 0.7, 0.695]), "dead units"
+    assert not notes([0.72, 0.7, 0.695, 0.695]), "nothing can be learned"
+    assert "learning_rate" not in notes([27e3, 0.71, 0.5, 0.4]), "it has recovered"
     assert "learning_rate" not in notes([90.0, 30.0, 40.0, 8.0], teacher="m:1"), "another loss"
 
 

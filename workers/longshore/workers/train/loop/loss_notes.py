@@ -62,13 +62,20 @@ def _rate_note(spec: TrainSpec, signature: Signature, history: TrainingHistory, 
     rises = [
         after > (1 + _RISE) * before and after - before > _NOISE * scale for before, after in itertools.pairwise(train)
     ]
-    is_guess = signature.task == "classification" and spec.teacher is None
-    if is_guess and train[-1] > _WORSE * scale and any(rises):
+    # The loss of distillation is another one.
+    is_comparable = signature.task == "classification" and spec.teacher is None
+    if is_comparable and _is_no_better_than_guessing(train, scale, shaky=any(rises)):
         return f"train_loss is {train[-1]:.3g} in the last epoch, and guessing gives {scale:.3g}: {remedy}"
     last = rises[len(rises) // 2 :]
     if sum(last) < max(_JUMPS, _JUMP_SHARE * len(last)):
         return None
     return f"train_loss went up by more than {_RISE:.0%} in {sum(last)} of the last {len(last)} epochs: {remedy}"
+
+
+def _is_no_better_than_guessing(train: Sequence[float], scale: float, *, shaky: bool) -> bool:
+    """Whether a classifier was thrown off, and did not recover."""
+    is_stuck = train[-2] - train[-1] < _NOISE * scale and train[-1] > (1 - _NOISE) * scale
+    return (shaky and train[-1] > _WORSE * scale) or (is_stuck and max(train) > _WORSE * scale)
 
 
 def _overfitting_note(history: TrainingHistory, scale: float) -> str | None:
