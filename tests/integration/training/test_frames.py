@@ -14,7 +14,7 @@ from longshore.shared.errors import InvalidInput
 from tests.images import encoded, write_folder
 from tests.waiting import TIMEOUT_S
 
-ROWS = 60
+ROWS = 120
 
 
 def _columns() -> dict[str, list[object]]:
