@@ -113,8 +113,8 @@ class Client:
     def train(self, model: str, family: str, data: Data, target: str, **options: Unpack[TrainOptions]) -> Job:
         """Submit a training job. It makes a new version of ``model``.
 
-        :param family: ``linear``, ``mlp``, ``cnn``, ``rnn``, ``transformer``, or one that a package on the workers
-            adds.
+        :param family: ``linear``, ``mlp``, ``cnn``, ``rnn``, ``transformer``, ``lightgbm``, or one that a package on
+            the workers adds.
         :param data: as for :meth:`infer`.
         :param target: the column to predict.
         :param options: each has its type, default and meaning in

@@ -74,10 +74,10 @@ def test_no_worker_is_alive(ledger: Ledger) -> None:
 
 def test_no_worker_has_what_it_needs(ledger: Ledger) -> None:
     ledger.workers.see(GPU)
-    family, devices = training(3, family="lightgbm"), training(3, devices=2, queue="gpu")
+    family, devices = training(3, family="catboost"), training(3, devices=2, queue="gpu")
     ledger.submissions.submit([family, devices])
     assert why(ledger, family.id).reason == (
-        "none of the live workers can take it (they cannot train the family lightgbm)"
+        "none of the live workers can take it (they cannot train the family catboost)"
     )
     found = why(ledger, devices.id)
     assert found.reason == "none of the live workers can take it (they have fewer than 2 GPUs)"

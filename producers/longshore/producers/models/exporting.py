@@ -16,6 +16,7 @@ from typing import Literal, get_args
 
 from longshore.shared.errors import InvalidInput, LongshoreError, ServiceUnavailable
 from longshore.shared.outages import is_outage
+from longshore.shared.specs.families import TREES
 from longshore.shared.store.manifest import CONTENT_FILES, MANIFEST_FILE, Manifest
 from longshore.shared.vocabulary import RuntimeName
 
@@ -101,10 +102,16 @@ def _write_file(
             "format",
             f"{export_format}: a version of the runtime {manifest.runtime} can only be exported as a folder",
         )
+    if manifest.family in TREES:
+        raise InvalidInput(
+            "format",
+            f"{export_format}: a version of the family {manifest.family} is exported as a folder, in which "
+            f"{manifest.content_file} has its trees",
+        )
     if export_format == "hdf5":
         hdf5_module().write_hdf5(manifest, files, target)
         return
-    _run_export(export_format, manifest, files[CONTENT_FILES[RuntimeName.FAMILY]], target, folder)
+    _run_export(export_format, manifest, files[manifest.content_file], target, folder)
 
 
 def _run_export(export_format: ExportFormat, manifest: Manifest, weights: Path, target: Path, folder: Path) -> None:

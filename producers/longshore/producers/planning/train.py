@@ -30,7 +30,7 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.records import NewJob, NewShard
 from longshore.shared.ledger.workers import Workers
 from longshore.shared.references import check_alias, check_name
-from longshore.shared.specs.families import BUILT_IN, image_shape
+from longshore.shared.specs.families import BUILT_IN, EXTRAS, image_shape
 from longshore.shared.specs.jobs import JobOptions
 from longshore.shared.specs.signature import UNFITTED, Feature, Signature
 from longshore.shared.specs.train import TrainSpec
@@ -177,10 +177,24 @@ def check_family(spec: TrainSpec, features: Sequence[Feature], fleet: Workers) -
         if all(feature.kind not in UNFITTED for feature in features):
             config.check_width(sum(feature.size for feature in features))
         config.check_columns([feature.name for feature in features])
+        _check_installed(spec.family, fleet)
         return
     known = {*BUILT_IN, *fleet.families()}
     if spec.family not in known:
         raise InvalidInput(
             "family",
             f"{spec.family!r} is not a family that a worker can train; the families are {', '.join(sorted(known))}",
+        )
+
+
+def _check_installed(family: str, fleet: Workers) -> None:
+    """:raises InvalidInput: workers are known, and none has the extra that the family needs."""
+    if family not in EXTRAS:
+        return
+    offered = fleet.families()
+    if offered and family not in offered:
+        raise InvalidInput(
+            "family",
+            f"no worker can train {family!r}: it needs an extra; run there: pip install 'longshore[{EXTRAS[family]}]', "
+            "and restart the workers",
         )

@@ -281,14 +281,48 @@ class TransformerConfig(SequenceConfig):
         return width // len(TOKENISED) if self.token_types else width
 
 
+class LightgbmConfig(FamilyConfig):
+    """Gradient-boosted decision trees by LightGBM, which reads categories and missing values as they are."""
+
+    #: Rounds of boosting in an epoch. A round adds one tree, or one for each of three or more classes.
+    rounds: Annotated[int, Field(ge=1, le=1000)] = 10
+    #: The factor of what a tree adds.
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.1
+    #: Leaves of a tree, at most.
+    num_leaves: Annotated[int, Field(ge=2, le=4096)] = 31
+    #: Depth of a tree, at most; -1 for no limit.
+    max_depth: Annotated[int, Field(ge=-1, le=64)] = -1
+    #: Rows in a leaf, at least.
+    min_data_in_leaf: Annotated[int, Field(ge=1, le=10_000_000)] = 20
+    #: Loss that a split must save, at least.
+    min_gain_to_split: Annotated[float, Field(ge=0, le=1e9)] = 0.0
+    #: L1 and L2 regularisation of the values of the leaves.
+    lambda_l1: Annotated[float, Field(ge=0, le=1e9)] = 0.0
+    lambda_l2: Annotated[float, Field(ge=0, le=1e9)] = 0.0
+    #: Share of the rows that a round is grown on, drawn by the seed. Smaller shares, which LightGBM draws otherwise,
+    #: could not be resumed.
+    bagging_fraction: Annotated[float, Field(ge=0.6, le=1)] = 1.0
+    #: Share of the columns that a tree is grown on, drawn by the seed.
+    feature_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    #: Bins that the values of a column are sorted into, at most.
+    max_bin: Annotated[int, Field(ge=2, le=255)] = 255
+
+
 #: The entry-point group for families from other packages.
 FAMILY_GROUP = "longshore.families"
 
-#: The families that every worker has. Other families come with packages installed on the workers.
+#: The families of Longshore, which every worker has, except :data:`EXTRAS`. Other families come with packages installed
+#: on the workers.
 BUILT_IN: dict[str, type[FamilyConfig]] = {
     "linear": LinearConfig,
     "mlp": MlpConfig,
     "cnn": CnnConfig,
     "rnn": RnnConfig,
     "transformer": TransformerConfig,
+    "lightgbm": LightgbmConfig,
 }
+#: Built-in families that need an extra on the workers, which has the same name as the package: workers without it do
+#: not offer them.
+EXTRAS: dict[str, str] = {"lightgbm": "lightgbm"}
+#: Built-in families that grow trees instead of training a network.
+TREES = frozenset({"lightgbm"})

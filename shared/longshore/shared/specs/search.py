@@ -156,7 +156,7 @@ class TuneSpec(_Part):
             values = part.choices if isinstance(part, Choices) else (part.low, part.high)
             for value in values:
                 try:
-                    applied(self.train, {name: value})
+                    applied(self.train, {name: value}).check_family_options()
                 except InvalidInput as error:
                     raise InvalidInput(f"space.{name}", f"{shorten(value)} is not valid: {error}") from None
         if self.sampler == "grid":

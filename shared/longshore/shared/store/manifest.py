@@ -34,6 +34,8 @@ _PATH = re.compile(r"[A-Za-z0-9._-]{1,120}(/[A-Za-z0-9._-]{1,120}){0,3}")
 #: The name of the weights file in a version's folder, by runtime. Other runtimes have several files, with their own
 #: names.
 CONTENT_FILES: Mapping[str, str] = {RuntimeName.FAMILY: "weights.safetensors", RuntimeName.ONNX: "model.onnx"}
+#: The same for families that do not have weights.
+_FAMILY_FILES: Mapping[str, str] = {"lightgbm": "model.txt"}
 #: The name of the manifest in a version's folder.
 MANIFEST_FILE = "manifest.json"
 #: The fields that a manifest must have and must not have, by runtime.
@@ -49,6 +51,11 @@ _FORBIDDEN: Mapping[str, tuple[str, ...]] = {
     RuntimeName.HUGGINGFACE: ("family", "config", "weights", "tokenizer"),
     RuntimeName.PT2: ("family", "config", "weights", "tokenizer"),
 }
+
+
+def content_file(family: str) -> str:
+    """The name of the file with the weights, or the trees, of a family."""
+    return _FAMILY_FILES.get(family, CONTENT_FILES[RuntimeName.FAMILY])
 
 
 def check_digest(digest: str) -> str:
@@ -103,7 +110,8 @@ class Manifest(BaseModel):
     family: str = ""
     #: The family's configuration.
     config: dict[str, JsonValue] = Field(default_factory=dict)
-    #: For ``family`` the weights as safetensors, for ``onnx`` the whole program. Not written by other runtimes.
+    #: For ``family`` the weights as safetensors, or the trees as text; for ``onnx`` the whole program. Not written by
+    #: other runtimes.
     weights: Blob | None = None
     #: Only for a family that reads texts: the tokenizer, as the library tokenizers serialises it.
     tokenizer: Blob | None = None
@@ -131,7 +139,7 @@ class Manifest(BaseModel):
             raise ValueError(f"a version of the runtime {self.runtime} must have {_REQUIRED[self.runtime][-1]}")
         if (self.tokenizer is not None) != (self.runtime is RuntimeName.FAMILY and self.signature.is_text):
             raise ValueError("a tokenizer is required for a family that reads texts, and not allowed otherwise")
-        reserved = {MANIFEST_FILE, *([CONTENT_FILES[self.runtime]] if self.weights is not None else [])}
+        reserved = {MANIFEST_FILE, *([self.content_file] if self.weights is not None else [])}
         if not reserved.isdisjoint(self.files):
             raise ValueError(f"{', '.join(sorted(reserved & self.files.keys()))} is reserved")
         return self
@@ -151,10 +159,15 @@ class Manifest(BaseModel):
         return fields
 
     @property
+    def content_file(self) -> str:
+        """The name of the file that :attr:`weights` is in a version's folder."""
+        return content_file(self.family) if self.runtime is RuntimeName.FAMILY else CONTENT_FILES[self.runtime]
+
+    @property
     def blobs(self) -> dict[str, Blob]:
         """Every blob of the version, by the path of its file in an exported folder, sorted."""
         if self.weights is not None:
-            content = {CONTENT_FILES[self.runtime]: self.weights}
+            content = {self.content_file: self.weights}
             if self.tokenizer is not None:
                 content = {TOKENIZER_FILE: self.tokenizer, **content}
             return dict(sorted({**content, **self.files}.items()))

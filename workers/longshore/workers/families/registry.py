@@ -12,8 +12,9 @@ from longshore.workers.families.linear import LINEAR
 from longshore.workers.families.mlp import MLP
 from longshore.workers.families.rnn import RNN
 from longshore.workers.families.transformer import TRANSFORMER
+from longshore.workers.families.trees.family import LIGHTGBM, TreeFamily
 
-_BUILT_IN: dict[str, Family] = {family.name: family for family in (LINEAR, MLP, CNN, RNN, TRANSFORMER)}
+_BUILT_IN: dict[str, Family] = {family.name: family for family in (LINEAR, MLP, CNN, RNN, TRANSFORMER, LIGHTGBM)}
 
 
 def get_family(name: str) -> Family:
@@ -33,6 +34,11 @@ def get_family(name: str) -> Family:
 def is_built_in(name: str) -> bool:
     """Whether it is a family of Longshore itself."""
     return name in _BUILT_IN
+
+
+def is_trees(name: str) -> bool:
+    """Whether it is a family that grows trees."""
+    return isinstance(_BUILT_IN.get(name), TreeFamily)
 
 
 def _load(entry: EntryPoint) -> Family:

@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
 from billiard import active_children
@@ -33,7 +34,7 @@ from longshore.shared.errors import LongshoreError, ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.workers import PRESENCE_INTERVAL_S, Presence
 from longshore.shared.settings import Process, load_settings
-from longshore.shared.specs.families import BUILT_IN, FAMILY_GROUP
+from longshore.shared.specs.families import BUILT_IN, EXTRAS, FAMILY_GROUP
 from longshore.workers.process.consumption import Consumption
 from longshore.workers.process.draining import DRAIN_SIGNAL
 from longshore.workers.process.parent_end import parent_has_ended, request_signal
@@ -161,7 +162,8 @@ def _restart(reason: str = "its child could not start") -> None:
 
 def family_names() -> list[str]:
     """The families this worker can train, listed without importing any of them."""
-    return sorted({*BUILT_IN, *(point.name for point in entry_points(group=FAMILY_GROUP))})
+    missing = {family for family, extra in EXTRAS.items() if find_spec(extra) is None}
+    return sorted({*(BUILT_IN.keys() - missing), *(point.name for point in entry_points(group=FAMILY_GROUP))})
 
 
 def _on_ready(thread: PresenceThread, consumption: Consumption) -> Callable[..., None]:

@@ -15,8 +15,9 @@ from longshore.shared.specs.validation import build
 from longshore.shared.store.manifest import Manifest
 from longshore.workers.families.layout import channels_last
 from longshore.workers.families.model import STANDARDIZE, assemble, build_network
-from longshore.workers.families.registry import get_family, is_built_in
+from longshore.workers.families.registry import get_family, is_built_in, is_trees
 from longshore.workers.families.standardize import Standardize
+from longshore.workers.families.trees.boosted import read_trees
 from longshore.workers.families.weights import check_fit, fill, read_weights
 from longshore.workers.runtimes.base import Execution
 from longshore.workers.runtimes.network import NetworkRuntime
@@ -24,6 +25,14 @@ from longshore.workers.runtimes.network import NetworkRuntime
 
 def load(manifest: Manifest, weights: Path, device: torch.device, execution: Execution | None = None) -> NetworkRuntime:
     """Load a version on a device. Raises the same errors as :func:`build_module`."""
+    if is_trees(manifest.family):
+        for option, given in _options_of_networks(execution).items():
+            raise InvalidInput(option, f"{given}: family {manifest.family!r} grows trees; leave it out")
+        trees = read_trees(weights, manifest.signature)
+        # On the CPU, whatever device the worker has.
+        return NetworkRuntime(
+            trees, trees.nbytes, manifest.signature, torch.device("cpu"), statistics=manifest.statistics
+        )
     module = build_module(manifest, weights).to(device)
     nbytes = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
     channels_last(module, get_family(manifest.family))
@@ -34,7 +43,7 @@ def load(manifest: Manifest, weights: Path, device: torch.device, execution: Exe
 def build_module(manifest: Manifest, weights: Path) -> nn.Module:
     """Build the module of a version and fill it: raw rows, float32 ``(n, width)``, to ``(n, outputs)``, on the CPU.
 
-    :param weights: the safetensors file that ``manifest.weights`` names.
+    :param weights: the file that ``manifest.weights`` names.
     :raises InvalidInput: this worker does not know the family, or the family refuses the configuration.
     :raises CorruptBlob: the file cannot be read, or does not fit the family and its configuration.
     """
@@ -47,6 +56,8 @@ def fill_module(name: str, settings: Mapping[str, JsonValue], signature: Signatu
     :param name: the name of the family.
     :param settings: the configuration of the family.
     """
+    if is_trees(name):
+        return read_trees(weights, signature)
     family = get_family(name)
     config = build(family.config, settings, "config.")
     if signature.outputs is None:
@@ -64,6 +75,14 @@ def fill_module(name: str, settings: Mapping[str, JsonValue], signature: Signatu
     module = assemble(network, standardize, unit_length=unit_length)
     fill(module, tensors, what)
     return module.eval()
+
+
+def _options_of_networks(execution: Execution | None) -> dict[str, object]:
+    """The options of a job that trees do not have."""
+    if execution is None:
+        return {}
+    given = {"compile": execution.compile, "precision": execution.precision}
+    return {name: value for name, value in given.items() if value not in (False, "auto")}
 
 
 def _ready(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from longshore.shared.store.manifest import CONTENT_FILES, Blob, Manifest
+from longshore.shared.store.manifest import Blob, Manifest
 from longshore.shared.vocabulary import RuntimeName
 from longshore.workers.runtimes import family, huggingface, onnx, pt2, text_family
 from longshore.workers.runtimes.base import Execution, Runtime
@@ -30,4 +30,4 @@ def load(manifest: Manifest, fetch: Callable[[Blob], Path], device: torch.device
         return text_family.load(manifest, files, device, execution)
     if manifest.runtime is RuntimeName.ONNX:
         return onnx.load(manifest, files, execution)
-    return family.load(manifest, files[CONTENT_FILES[manifest.runtime]], device, execution)
+    return family.load(manifest, files[manifest.content_file], device, execution)

@@ -16,9 +16,10 @@ from longshore.shared.specs.jobs import FileInput
 from longshore.shared.specs.tokenizer import TOKENIZER_FILE
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.store.address import public
-from longshore.shared.store.manifest import Manifest
+from longshore.shared.store.manifest import Manifest, content_file
 from longshore.shared.vocabulary import RuntimeName
 from longshore.workers.context import WorkerContext
+from longshore.workers.families.trees.boosted import BoostedTrees
 from longshore.workers.families.weights import save_weights
 from longshore.workers.process.heartbeat import Heartbeat
 from longshore.workers.train.checkpoint.manager import CheckpointManager, read_checkpoint
@@ -127,8 +128,11 @@ def _rewind(context: WorkerContext, claim: Claim, checkpoint: CheckpointRecord |
 def store_version(context: WorkerContext, claim: Claim, spec: TrainSpec, trained: TrainedModel) -> tuple[Manifest, str]:
     """Put a trained model into the store, without a name yet. Returns its manifest and digest."""
     with tempfile.TemporaryDirectory(prefix="longshore-") as folder:
-        path = Path(folder) / "weights.safetensors"
-        save_weights(trained.module, path)
+        path = Path(folder) / content_file(spec.family)
+        if isinstance(trained.module, BoostedTrees):
+            trained.module.save(path)
+        else:
+            save_weights(trained.module, path)
         weights = context.store.put_blob(path)
         tokenizer = None
         if trained.tokenizer is not None:
@@ -150,6 +154,7 @@ def store_version(context: WorkerContext, claim: Claim, spec: TrainSpec, trained
             # Not fields of the manifest, which workers of releases before these could not read.
             **({} if trained.summary is None else {"training": trained.summary.document()}),
             **({"notes": list(trained.notes)} if trained.notes else {}),
+            **({"importance": dict(trained.importance)} if trained.importance else {}),
         },
         created_at=datetime.now(UTC).isoformat(),
     )

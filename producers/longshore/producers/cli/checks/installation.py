@@ -26,6 +26,7 @@ EXTRAS = {
     "huggingface": ("tokenizers", "transformers"),
     "images": ("pillow",),
     "hdf5": ("h5py",),
+    "lightgbm": ("lightgbm",),
     "plot": ("matplotlib",),
     "tensorboard": ("tensorboard",),
     "tune": ("optuna",),

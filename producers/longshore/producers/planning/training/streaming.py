@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from longshore.producers.planning.training.data import Taken
 from longshore.producers.planning.training.texts import are_texts
 from longshore.shared.errors import InvalidInput
+from longshore.shared.specs.families import TREES
 from longshore.shared.specs.jobs import FileInput
 from longshore.shared.specs.signature import Feature
 from longshore.shared.specs.train import TrainSpec
@@ -17,7 +18,8 @@ IN_MEMORY = 4 << 30
 
 
 def settle_stream(spec: TrainSpec, data: Taken, features: Sequence[Feature]) -> TrainSpec:
-    """Set ``stream`` if it is not set. Texts are loaded into memory, because a tokenizer is trained on them.
+    """Set ``stream`` if it is not set. Texts are loaded into memory, because a tokenizer is trained on them, and so are
+    the rows of trees, which are sorted by the values of each column.
 
     :param features: the input columns.
     :raises InvalidInput: an option does not work with a stream, or with rows in memory.
@@ -27,7 +29,7 @@ def settle_stream(spec: TrainSpec, data: Taken, features: Sequence[Feature]) -> 
     texts = are_texts(features)
     if spec.stream and texts:
         raise InvalidInput("stream", "texts are held in memory, to train a tokenizer on them; leave it out")
-    large = not texts and _is_large(data, sum(feature.size for feature in features))
+    large = not texts and spec.family not in TREES and _is_large(data, sum(feature.size for feature in features))
     stream = large if spec.stream is None else spec.stream
     if not stream:
         if spec.shuffle_window is not None:

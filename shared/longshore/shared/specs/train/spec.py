@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.base import NOT_AN_OPTION, Option
+from longshore.shared.specs.families import TREES
 from longshore.shared.specs.losses import check_loss
 from longshore.shared.specs.train.checkpoints import CheckpointConfig
 from longshore.shared.specs.train.data import DataConfig
@@ -23,6 +24,7 @@ from longshore.shared.specs.train.metrics import MetricsConfig
 from longshore.shared.specs.train.optimizer import OptimizerConfig
 from longshore.shared.specs.train.schedule import ScheduleConfig
 from longshore.shared.specs.train.task import TaskConfig
+from longshore.shared.specs.train.trees import check_tree_options
 
 
 # The last base comes first in the JSON text of a spec, and the class itself comes last. The digest of a request, which
@@ -66,6 +68,7 @@ class TrainSpec(
 
         :raises InvalidInput: an option does not fit; names it.
         """
+        self.check_family_options()
         self.check_schedule()
         self.check_early_stopping(self.has_validation)
         self.check_teacher(self.task)
@@ -76,6 +79,11 @@ class TrainSpec(
         check_loss(self.loss, self.loss_arguments, self.task)
         self.check_initialization()
         self._check_devices()
+
+    def check_family_options(self) -> None:
+        """:raises InvalidInput: the family does not have one of the options."""
+        if self.family in TREES:
+            check_tree_options(self.family, self.model_dump(exclude_defaults=True, exclude={"data"}))
 
     def _check_devices(self) -> None:
         if self.batch_size < self.devices:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from longshore.shared.datasets.columns.offsets import lost_values, with_offsets
-from longshore.shared.specs.families import image_shape
+from longshore.shared.specs.families import TREES, image_shape
 from longshore.shared.specs.signature import Feature
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.train.data.preprocess.fit import FittedColumns, TableFitter, needs_fit
@@ -65,7 +65,7 @@ def fit_features(
     mixed = spec.tokenizer is None and image_shape(spec.config) is None
     columns = FittedColumns(features)
     if mixed and needs_fit(features, spec.preprocess, rows):
-        fitter = TableFitter(features, spec.preprocess)
+        fitter = TableFitter(features, spec.preprocess, trees=spec.family in TREES)
         for batch, trained in batches(fitter.columns):
             fitter.add(batch, trained)
         columns = fitter.fitted()

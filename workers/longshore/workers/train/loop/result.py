@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 from torch import nn
@@ -10,6 +11,9 @@ from torch import nn
 from longshore.shared.specs.families import FamilyConfig
 from longshore.shared.specs.signature import Signature
 from longshore.shared.specs.statistics import ColumnStatistics
+
+#: A classifier with more classes has no confusion matrix.
+MAX_CONFUSION_CLASSES = 100
 
 
 @dataclass(frozen=True)
@@ -67,3 +71,5 @@ class TrainedModel:
     statistics: tuple[ColumnStatistics, ...] = ()
     #: ``None`` for a model that was not trained by epochs.
     summary: TrainingSummary | None = None
+    #: Only for trees: the share of each column that a split uses in the loss that the splits save, largest first.
+    importance: Mapping[str, float] = field(default_factory=dict)

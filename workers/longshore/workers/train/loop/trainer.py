@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.specs.families import FamilyConfig
+from longshore.shared.specs.families import FamilyConfig, LightgbmConfig
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.specs.validation import build
 from longshore.workers.families.base import Family
@@ -31,13 +31,11 @@ from longshore.workers.train.loop.loss_notes import loss_notes
 from longshore.workers.train.loop.lr_schedule import LRSchedule
 from longshore.workers.train.loop.optimizers import make_optimizer
 from longshore.workers.train.loop.pretrained import Distillation, freeze
-from longshore.workers.train.loop.result import TrainedModel, TrainingSummary
+from longshore.workers.train.loop.result import MAX_CONFUSION_CLASSES, TrainedModel, TrainingSummary
+from longshore.workers.train.loop.tree_trainer import train_trees
 from longshore.workers.train.objective.criteria import make_loss, make_training_loss
 from longshore.workers.train.objective.embedding_evaluator import EmbeddingEvaluator
 from longshore.workers.train.objective.evaluator import MetricsEvaluator
-
-#: A classifier with more classes has no confusion matrix.
-MAX_CONFUSION_CLASSES = 100
 
 Data: TypeAlias = TrainingData | StreamedData
 
@@ -193,6 +191,10 @@ def train(
     """
     family = get_family(spec.family)
     config = build(family.config, spec.config, "config.")
+    if isinstance(config, LightgbmConfig):
+        if not isinstance(rows, Tables):
+            raise InvalidInput("stream", f"family {spec.family!r} holds its rows in memory; leave it out")
+        return train_trees(spec, config, rows, context, fold)
     if config.takes_ids:
         spec = spec.model_copy(update={"standardize": False})
     pretrained = context.pretrained

@@ -48,12 +48,19 @@ class TableFitter:
 
     :param features: as :func:`~longshore.shared.datasets.schemas.infer_features` made them.
     :param preprocess: what the caller said of some columns.
+    :param trees: whether trees are grown, to which the scale of a number and the encoding of a category mean nothing.
     """
 
-    def __init__(self, features: Sequence[Feature], preprocess: Mapping[str, ColumnPreprocess] | None) -> None:
+    def __init__(
+        self,
+        features: Sequence[Feature],
+        preprocess: Mapping[str, ColumnPreprocess] | None,
+        trees: bool = False,
+    ) -> None:
         self._features = tuple(features)
+        self._trees = trees
         self._fitters = {
-            feature.name: _fitter(feature, (preprocess or {}).get(feature.name, ColumnPreprocess()))
+            feature.name: _fitter(feature, (preprocess or {}).get(feature.name, ColumnPreprocess()), trees)
             for feature in features
             if feature.kind in UNFITTED or _is_number(feature)
         }
@@ -115,7 +122,8 @@ class TableFitter:
         missing = 0 if fitter is None or isinstance(fitter, TextFitter) else fitter.missing
         if isinstance(transform, NumberTransform):
             if transform.fill is not None:
-                yield _filled(transform.indicator), f"{name} ({missing:,} rows, {transform.fill:g})"
+                filled = "" if self._trees and transform.indicator else f", {transform.fill:g}"
+                yield self._filled(transform.indicator), f"{name} ({missing:,} rows{filled})"
             if transform.scale == "log":
                 yield "scaled by a logarithm, because the values are skewed or it was asked for", name
             if transform.scale == "quantile":
@@ -125,22 +133,23 @@ class TableFitter:
             unknown = fitter.unknown(transform)
             said = f"{len(transform.categories):,}"
             said += ", and missing" if transform.missing else ""
-            said += "" if transform.width is None else f" in {transform.width} numbers"
+            said += "" if transform.width is None or self._trees else f" in {transform.width} numbers"
             said += f", {unknown:,} rows of rare ones as unknown" if unknown else ""
             each = "one number" if transform.width is None else "a learned vector"
-            yield f"categories, {each} for each", f"{name} ({said})"
+            yield "categories" if self._trees else f"categories, {each} for each", f"{name} ({said})"
         elif isinstance(transform, DateTransform):
             zone = " in UTC" if transform.zoned else ""
             yield "dates and times", f"{name} ({', '.join(transform.parts)}{zone})"
             if transform.fill is not None:
-                yield _filled(transform.indicator), f"{name} ({missing:,} rows)"
+                yield self._filled(transform.indicator), f"{name} ({missing:,} rows)"
         elif isinstance(transform, TextTransform):
             yield "texts, the mean of learned vectors of their words", f"{name} ({transform.length} words)"
 
-
-def _filled(indicator: bool) -> str:
-    said = ", and a number says where" if indicator else ""
-    return f"missing values replaced by a value of the rows to train on{said}"
+    def _filled(self, indicator: bool) -> str:
+        if self._trees and indicator:
+            return "missing values, which each split sends to one side"
+        said = ", and a number says where" if indicator else ""
+        return f"missing values replaced by a value of the rows to train on{said}"
 
 
 def _listed(columns: Sequence[str]) -> str:
@@ -148,11 +157,13 @@ def _listed(columns: Sequence[str]) -> str:
     return ", ".join(columns[:_LISTED]) + more
 
 
-def _fitter(feature: Feature, how: ColumnPreprocess) -> _Fitter:
+def _fitter(feature: Feature, how: ColumnPreprocess, trees: bool) -> _Fitter:
     if feature.kind == "datetime":
         return DateFitter(feature.name, how)
     if feature.kind == "category":
         return TextFitter(feature.name, how)
+    if trees and how.scale is None:
+        how = how.model_copy(update={"scale": "none"})
     return NumberFitter(feature, how)
 
 
