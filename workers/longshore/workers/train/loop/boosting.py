@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Bytes of 64-bit numbers that are sorted into bins at a time.
 _CHUNK_BYTES = 32 << 20
+#: Rows that are read together where LightGBM asks for single ones.
+_BLOCK_ROWS = 256
 #: Rows whose scores are computed at a time.
 _SCORED_ROWS = 1 << 18
 #: The metric of LightGBM that is the loss on the training rows, by objective.
@@ -195,13 +197,25 @@ def _sequence(base: type[Sequence], data: TrainingData, columns: TreeColumns) ->
     class TrainedRows(base):  # type: ignore[misc, valid-type]  # a class of a package that need not be installed
         batch_size = max(1, _CHUNK_BYTES // (8 * len(columns.names)))
 
+        def __init__(self) -> None:
+            self._block, self._block_rows = -1, np.empty((0, 0))
+
         def __getitem__(self, index: int | slice | list[int]) -> Doubles:
-            rows = np.atleast_1d(data.train_rows[index])
-            values = columns.matrix(data.features[rows]).astype(np.float64)
-            return values[0] if isinstance(index, int | np.integer) else values
+            if not isinstance(index, int | np.integer):
+                return self._read(index)
+            # LightGBM asks for the rows of its sample one by one, in their order.
+            block, place = divmod(int(index), _BLOCK_ROWS)
+            if block != self._block:
+                start = block * _BLOCK_ROWS
+                self._block, self._block_rows = block, self._read(slice(start, start + _BLOCK_ROWS))
+            row: Doubles = self._block_rows[place]
+            return row
 
         def __len__(self) -> int:
             return len(data.train_rows)
+
+        def _read(self, index: slice | list[int]) -> Doubles:
+            return columns.matrix(data.features[data.train_rows[index]]).astype(np.float64)
 
     rows: Sequence = TrainedRows()
     return rows
