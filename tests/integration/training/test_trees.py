@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import lightgbm as lgb
@@ -13,6 +15,9 @@ import pytest
 
 from longshore.producers import Client, Job
 from longshore.shared.errors import InvalidInput, JobFailed
+from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.workers import Presence
+from longshore.shared.settings import Settings
 from longshore.shared.store.blobs import describe
 from longshore.shared.vocabulary import State
 from tests.integration.cluster import Cluster
@@ -157,3 +162,35 @@ def test_the_importance_of_columns_is_told(client: Client, whole: Job) -> None:
     assert any(
         note.startswith("importance of the columns, by the loss that their splits save: ") for note in whole.notes
     )
+
+
+def test_a_family_whose_extra_no_worker_has_is_refused_at_the_call(
+    services: Settings, ledger: Ledger, table: pa.Table
+) -> None:
+    ledger.workers.see(
+        Presence(name="cpu:0@tests", device="cpu:0", queue="cpu", host="tests", pid=1, families=["linear", "mlp"])
+    )
+    with (
+        Client(home=services.home, producer="tests") as client,
+        pytest.raises(InvalidInput, match=r"^family: no worker can train 'lightgbm'.* 'longshore\[lightgbm\]'"),
+    ):
+        client.train("churn", "lightgbm", table, "left")
+
+
+def test_a_worker_without_the_extra_says_what_to_install() -> None:
+    code = """
+import sys
+sys.modules["lightgbm"] = None  # as if it were not installed
+from longshore.shared.errors import InvalidInput
+from longshore.workers.families.trees.library import library
+from longshore.workers.process.main import family_names
+print(family_names())
+try:
+    library()
+except InvalidInput as error:
+    print(error)
+"""
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    names, error = said.splitlines()
+    assert "lightgbm" not in names
+    assert error.startswith("family: LightGBM is not installed on this worker; pip install 'longshore[lightgbm]'")
