@@ -22,7 +22,7 @@ from longshore.shared.model_formats.tokenizer_limits import text_growth, tokeniz
 from longshore.shared.model_formats.weights import TensorEntry, header
 from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.store.blobs import describe
-from longshore.shared.store.manifest import MANIFEST_FILE, Manifest
+from longshore.shared.store.manifest import MANIFEST_FILE, Blob, Manifest, digest_of
 from tests.fuzz.mutations import Files
 from tests.fuzz.target import Target, text
 from tests.unit.shared.model_formats.huggingface_files import CONFIG, MODULES, POOLING
@@ -141,6 +141,26 @@ def family() -> tuple[Manifest, Files]:
         )
         [name] = manifest.blobs
         return manifest, {MANIFEST_FILE: manifest.canonical(), name: path.read_bytes()}
+
+
+@cache
+def trees() -> list[Files]:
+    """A version of trees as it is exported, whose parser in the library trusts its input."""
+    import lightgbm
+
+    random = np.random.default_rng(0)
+    rows = random.standard_normal((300, 3))
+    rows[:, 1] = random.integers(0, 40, 300)
+    data = lightgbm.Dataset(rows, rows[:, 0] + rows[:, 1] % 3, categorical_feature=[1])
+    settings = {"objective": "regression", "num_leaves": 7, "num_threads": 1, "verbosity": -1}
+    content = lightgbm.train(settings, data, 3).model_to_string().encode()
+    manifest = Manifest(
+        family="lightgbm",
+        weights=Blob(digest=digest_of(content), size=len(content)),
+        signature=REGRESSOR,
+        created_at="2026-01-01T00:00:00+00:00",
+    )
+    return [{MANIFEST_FILE: manifest.canonical(), manifest.content_file: content}]
 
 
 def hdf5() -> list[Files]:
@@ -282,4 +302,5 @@ TARGETS: Sequence[Target] = (
     Target("loaded onnx", onnx, run_loaded_onnx, 50),
     Target("loaded pt2", pt2, run_loaded_pt2, 50),
     Target("loaded folder", lambda: [family()[1]], run_loaded_family, 50),
+    Target("loaded trees", trees, run_loaded_family),
 )

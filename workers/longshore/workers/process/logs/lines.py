@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from longshore.broker.logs import with_fields
 from longshore.shared.ledger.records import Claim
+from longshore.shared.specs.families import TREES
 from longshore.shared.vocabulary import JobKind
 from longshore.workers.process.settings import WorkerSettings
 
@@ -30,7 +31,7 @@ class RunLines:
             # The jobs are named by the result of the Celery task, and would make a line of hundreds of ids here.
             log.info("start a batch of %d shards: %s %s", len(claims), first.action, self._model)
             return
-        size = first.spec.get("batch_size")
+        size = None if first.spec.get("family") in TREES else first.spec.get("batch_size")
         log.info(
             "start %s: %s %s, %s %d to %d%s, attempt %d of %d, on %s (%s), job of %s",
             *(first.token, first.action, self._model, self._unit, first.start, first.stop),
