@@ -14,7 +14,7 @@ from longshore.shared.errors import CorruptBlob, InvalidInput, MissingBlob, Serv
 from longshore.shared.outages import is_outage
 from longshore.shared.specs.signature import Signature
 from longshore.workers.families.trees.columns import Floats, TreeColumns
-from longshore.workers.families.trees.library import library
+from longshore.workers.families.trees.library import library, thread_count
 from longshore.workers.families.trees.model_text import MAX_CHARS, TreeModel, parse_model
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def raw_scores(booster: Booster, matrix: Floats, start: int = 0, rounds: int | N
         start_iteration=start,
         num_iteration=-1 if rounds is None else rounds,
         raw_score=True,
-        num_threads=torch.get_num_threads(),
+        num_threads=thread_count(matrix.size),
     )
     return np.asarray(scores, np.float64).reshape(len(matrix), -1)
 

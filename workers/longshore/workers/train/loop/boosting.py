@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.shared.specs.class_weights import balanced, by_class
@@ -18,7 +17,7 @@ from longshore.shared.specs.families import LightgbmConfig
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.families.trees.boosted import Doubles, load_booster, objective_of, raw_scores
 from longshore.workers.families.trees.columns import Floats, TreeColumns
-from longshore.workers.families.trees.library import library
+from longshore.workers.families.trees.library import library, thread_count
 from longshore.workers.families.trees.model_text import MAX_CHARS, TreeModel, parse_model
 from longshore.workers.train.checkpoint.state_file import State
 from longshore.workers.train.data.dataset import TrainingData
@@ -127,6 +126,10 @@ class Boosting:
             )
         return parse_model(text, len(self.columns.names), self._objective, self._outputs)
 
+    @property
+    def _threads(self) -> int:
+        return thread_count(len(self._data.train_rows) * len(self.columns.names))
+
     def _settings(self) -> dict[str, object]:
         config = self._config
         kind = self._objective.partition(" ")[0]
@@ -134,7 +137,7 @@ class Boosting:
             **config.model_dump(exclude={"rounds", "bagging_fraction"}),
             **{"objective": kind, "metric": _LOSSES[kind], "seed": derive_seed("lightgbm", self._spec.seed) % 2**31},
             # The same rows and settings give the same bytes.
-            **{"deterministic": True, "force_row_wise": True, "num_threads": torch.get_num_threads()},
+            **{"deterministic": True, "force_row_wise": True, "num_threads": self._threads},
             "verbosity": -1,
         }
         if self._outputs > 1:
