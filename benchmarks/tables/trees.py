@@ -5,7 +5,7 @@ script that calls LightGBM with the same settings and threads, in turn; how far 
 apart; and the accuracy on raw tables of mixed columns against scikit-learn's HistGradientBoosting with an encoding by
 hand, on the same rows.
 
-usage: python -m benchmarks.trees [--rows 200000] [--rounds 3] [--only speed,accuracy]
+usage: python -m benchmarks.tables.trees [--rows 200000] [--rounds 3] [--only speed,accuracy]
 """
 
 from __future__ import annotations
