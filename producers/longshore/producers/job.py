@@ -334,8 +334,10 @@ class Job:
 
     def __repr__(self) -> str:
         # Without a query: a repr must work in logs and tracebacks, and when Postgres is away.
-        known = "" if self._last is None else f" {self._last.kind} {self._last.model} {self._last.state}"
-        return f"<Job {self.id}{known}>"
+        if self._last is None:
+            return f"<Job {self.id}>"
+        hint = "; see job.why()" if self._last.state in (State.FAILED, State.CANCELLED) else ""
+        return f"<Job {self.id} {self._last.kind} {self._last.model} {self._last.state}{hint}>"
 
     def _repr_html_(self) -> str:
         record = self.record()

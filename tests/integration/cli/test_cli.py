@@ -181,13 +181,17 @@ def test_ctrl_c_while_waiting_leaves_the_job_alone(longshore: CommandLine, train
         f"to cancel it: longshore jobs cancel {job}\n"
     )
     assert longshore("jobs", "show", job, "--json").fields["state"] == "queued"
-    assert longshore("jobs", "cancel", job).out == f"{job} cancelled\n"
+    cancelled = longshore("jobs", "cancel", job)
+    assert cancelled.out == f"{job} cancelled\n"
+    assert cancelled.err == f"it was cancelled; to run what is not done: longshore jobs retry {job}\n"
     assert longshore("jobs", "cancel", job).out == f"{job} had already ended: cancelled\n"
     failed = longshore("jobs", "wait", job, "--json")
     assert failed.code == 1
     assert json.loads(failed.out)["state"] == "cancelled"
     assert f"job {job} cancelled" in failed.err
-    assert longshore("jobs", "retry", job).out == f"{job}\n"
+    retried = longshore("jobs", "retry", job)
+    assert retried.out == f"{job}\n"
+    assert retried.err == f"queued again; to wait for it: longshore jobs wait {job}\n"
     assert longshore("jobs", "cancel", job, "--json").fields == {"id": job, "cancelled": True, "state": "cancelled"}
 
 

@@ -236,6 +236,28 @@ def test_a_cancelled_training_names_its_checkpoint(ledger: Ledger) -> None:
     assert found.reason.startswith("it was cancelled")
     assert found.details == ("the checkpoint of epoch 7 of 40 is kept, and a retry goes on from it",)
     assert [step.command for step in found.next] == [f"longshore jobs retry {new.id}"]
+    ledger.control.retry(new.id)
+    ledger.workers.see(CPU)
+    assert "the checkpoint of epoch 7 of 40 is kept, and it goes on from it" in why(ledger, new.id).details
+
+
+def test_a_cancelled_training_says_how_far_it_was(ledger: Ledger) -> None:
+    new, child = training(40), training(50)
+    child = replace(child, spec=child.spec.replace("{", f'{{"extends": "{new.id}", ', 1))
+    ledger.submissions.submit([new, child])
+    attempt = claim(ledger, new.id)
+    for epoch in (1, 2, 3):
+        ledger.attempts.record_metrics(attempt, epoch, {"train_loss": 1.0})
+    ledger.attempts.record_metrics(attempt, 300, {"step/learning_rate": 0.1})
+    ledger.control.cancel(new.id)
+    summary = "it was cancelled after epoch 3 of 40; it has no checkpoint, so a retry begins with epoch 1"
+    assert why(ledger, new.id).summary == summary
+    ledger.checkpoints.add(claim(ledger, child.id), step=70, epoch=51, blob="sha256:1", size_bytes=1, keep=1)
+    assert ledger.queries.job(child.id).extends == new.id
+    ledger.control.cancel(child.id)
+    assert why(ledger, child.id).details == (
+        "the checkpoint after its last epoch is kept, and a retry goes on from it",
+    )
 
 
 @pytest.mark.parametrize("limit", [None, 5])

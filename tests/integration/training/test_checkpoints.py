@@ -139,8 +139,16 @@ def test_training_on_is_training_longer(cluster: Cluster, client: Client, table:
     first = client.train("extended", "mlp", table, "label", epochs=EPOCHS - 10, **OPTIONS).wait(TIMEOUT_S)  # type: ignore[arg-type]
     second = first.extend(4).wait(TIMEOUT_S)
     assert (second.progress.done, second.progress.total) == (4, 4)
+    assert (first.record().extends, second.record().extends) == (None, first.id)
+    assert f"longshore jobs extend {first.id} --epochs 10" in [step.command for step in first.why().next]
     longshore = CommandLine(cluster.environment)
-    third = longshore("jobs", "extend", str(second.id), "--epochs", "6", "--wait", "--json").fields
+    said = longshore("jobs", "extend", str(second.id), "--epochs", "6", "--wait", "--json")
+    third = said.fields
+    assert f"it goes on from the last checkpoint of {second.id}" in said.err
+    assert third["extends"] == str(second.id)
+    assert f"extends    {second.id}\n" in longshore("jobs", "show", str(third["id"])).out
+    listed = longshore("jobs", "list", "--columns", "extends", "--model", "extended").out
+    assert listed.split() == ["EXTENDS", str(second.id), str(first.id)]
     extended = client.job(str(third["id"]))
     assert weights(client, extended) == weights(client, undisturbed)
     assert explained(extended) == explained(undisturbed)
@@ -160,6 +168,9 @@ def test_what_cannot_be_extended_says_why(client: Client, table: pa.Table) -> No
     cosine = client.train("without", "linear", table, "label", epochs=2, schedule="cosine").wait(TIMEOUT_S)
     with pytest.raises(InvalidInput, match=r"^schedule: the learning rate of cosine ended with the job"):
         cosine.extend(1)
+    stopped = client.train("without", "linear", table, "label", epochs=200, learning_rate=0.5, early_stopping=1)
+    with pytest.raises(InvalidInput, match=r"stopped early, after epoch \d+ of 200, because it no longer improved"):
+        stopped.wait(TIMEOUT_S).extend(1)
     with pytest.raises(InvalidInput, match=r"^epochs: 0: give 1 or more"):
         without.extend(0)
     with pytest.raises(InvalidInput, match=r"^extends: unknown option"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -45,6 +46,8 @@ def test_a_job_shows_what_it_knows_without_a_query() -> None:
     assert repr(Job(ID, ledger, lambda tickets: None)) == f"<Job {ID}>"
     job = Job(ID, ledger, lambda tickets: None, record())
     assert repr(job) == f"<Job {ID} train <b>digits</b> succeeded>"
+    ill = Job(ID, ledger, lambda tickets: None, replace(record(), state=State.CANCELLED))
+    assert repr(ill) == f"<Job {ID} train <b>digits</b> cancelled; see job.why()>"
     html = job._repr_html_()
     assert "10 of 10 epochs" in html
     assert "<b>" not in html

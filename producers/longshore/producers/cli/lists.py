@@ -21,7 +21,7 @@ SortKey: TypeAlias = str | float | datetime | None
 #: The names of the columns, in the order of the table. They are here so that a help text needs no records.
 JOB_COLUMNS = (
     *("job", "id", "kind", "model", "state", "done", "progress", "left", "took", "failed", "speed", "priority"),
-    *("producer", "queue", "shards", "submitted", "started", "ended", "error", "age"),
+    *("producer", "queue", "shards", "extends", "submitted", "started", "ended", "error", "age"),
 )
 MODEL_COLUMNS = ("model", "versions", "newest", "aliases", "size", "shared", "created", "age")
 VERSION_COLUMNS = ("version", "aliases", "family", "metrics", "size", "shared", "job", "created", "age")

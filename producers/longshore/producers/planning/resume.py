@@ -32,6 +32,12 @@ def extension(record: JobRecord, last: CheckpointRecord | None, epochs: int) -> 
         raise InvalidInput(
             "schedule", f"the learning rate of {before.schedule} ended with the job; train from its version with base="
         )
+    if before.early_stopping is not None and last.epoch <= before.epochs:
+        raise InvalidInput(
+            "job",
+            f"{record.id} stopped early, after epoch {last.epoch - 1} of {before.epochs}, because it no longer "
+            "improved; train from its version with base=, and another learning rate or more data",
+        )
     spec = build(TrainSpec, {**record.spec, "epochs": before.epochs + epochs, "extends": record.id})
     draft = Draft(
         kind=JobKind.TRAIN,

@@ -154,6 +154,13 @@ class Queries:
             return records(conn, MetricRecord).execute(statements.queries.LIST_METRICS, {"job": job}).fetchall()
 
     @repeat_read
+    def last_epoch(self, job: UUID) -> int | None:
+        """The last epoch of a training that was measured, from 1; ``None`` if none was."""
+        with self._database.connection() as conn:
+            row = conn.execute(statements.queries.READ_LAST_EPOCH, {"job": job}).fetchone()
+            return None if row is None else row[0]
+
+    @repeat_read
     def named_blobs(self) -> set[str]:
         """The digests of all blobs that models, checkpoints, trials and blocks of inline rows name."""
         with self._database.connection() as conn:

@@ -177,6 +177,12 @@ class JobRecord:
     def __post_init__(self) -> None:
         object.__setattr__(self, "state", State(self.state))
 
+    @property
+    def extends(self) -> UUID | None:
+        """The training that this one goes on from; ``None`` if it began anew."""
+        parent = self.spec.get("extends")
+        return UUID(parent) if isinstance(parent, str) else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class ShardRecord:

@@ -164,6 +164,7 @@ HOT: dict[str, Mapping[str, object]] = {
     "queries.LIST_NEXT": {"queues": ["cpu", "gpu"], "looked_at": 20, "limit": 10},
     "queries.COUNT_OPEN_JOBS": {"limit": 100},
     "queries.LIST_METRICS": {"job": IDS.ended_training},
+    "queries.READ_LAST_EPOCH": {"job": IDS.ended_training},
     "submission.FIND_KEYS": {"producer": "tests", "keys": ["key77", "new"]},
     "submission.MARK_PUBLISHED": MESSAGE,
     "submission.SUBMIT_ONE": {

@@ -150,7 +150,7 @@ def wait(options: Options, ids: tuple[str, ...], timeout: float | None) -> None:
 @several_jobs
 @with_options
 def cancel(options: Options, ids: tuple[str, ...]) -> None:
-    """Cancel jobs. The results of their finished shards are kept."""
+    """Cancel jobs. The results of their finished shards are kept, and so is the last checkpoint of a training."""
     with connected(options) as client:
         from longshore.producers.cli.views.several_jobs import cancel_each, find_each
 
@@ -169,11 +169,12 @@ def retry(options: Options, ids: tuple[str, ...], rows: Literal["failed"] | None
     """
     with connected(options) as client:
         from longshore.producers.cli.views.job_view import print_submitted
-        from longshore.producers.cli.views.several_jobs import find_each, retry_each
+        from longshore.producers.cli.views.several_jobs import find_each, retried, retry_each
 
         chosen = find_each(client, ids)
         if len(chosen) == 1:
-            print_submitted(options, chosen[0].retry(rows), wait)
+            job = chosen[0].retry(rows)
+            print_submitted(options, job, wait, retried(client, job))
         else:
             retry_each(options, client, chosen, rows, wait)
 
@@ -191,7 +192,9 @@ def extend(options: Options, job: str, epochs: int, wait: bool) -> None:
     with connected(options) as client:
         from longshore.producers.cli.views.job_view import print_submitted
 
-        print_submitted(options, client.job(job).extend(epochs), wait)
+        parent = client.job(job)
+        done = ("submitted", f"it goes on from the last checkpoint of {parent.id}")
+        print_submitted(options, parent.extend(epochs), wait, done)
 
 
 for command in (logs, plot, report, tensorboard):

@@ -55,12 +55,12 @@ def job_columns(short_ids: Mapping[UUID, str]) -> list[ListColumn[JobRecord]]:
         ),
         ListColumn(TableColumn("PRIORITY", 12), lambda job: str(job.priority), lambda job: job.priority),
         ListColumn(TableColumn("PRODUCER", 11, min_width=12), lambda job: job.producer, lambda job: job.producer),
-        *_columns_on_request(),
+        *_columns_on_request(short_ids),
         age_column(4, lambda job: job.created_at),
     ]
 
 
-def _columns_on_request() -> list[ListColumn[JobRecord]]:
+def _columns_on_request(short_ids: Mapping[UUID, str]) -> list[ListColumn[JobRecord]]:
     """The columns that are shown only if they are chosen."""
     return [
         ListColumn(TableColumn("QUEUE", 13), lambda job: job.queue, lambda job: job.queue, is_default=False),
@@ -68,6 +68,12 @@ def _columns_on_request() -> list[ListColumn[JobRecord]]:
             TableColumn("SHARDS", 14),
             lambda job: f"{job.shards_done:,} of {job.shards_total:,}",
             lambda job: job.shards_total,
+            is_default=False,
+        ),
+        ListColumn(
+            TableColumn("EXTENDS", 14),
+            lambda job: "" if job.extends is None else short_ids.get(job.extends, str(job.extends)),
+            lambda job: str(job.extends or ""),
             is_default=False,
         ),
         moment_column("SUBMITTED", 15, lambda job: job.created_at),
@@ -88,6 +94,7 @@ def print_jobs(
     :param next_page: the last job of a page after which there are more.
     """
     ids = [record.id for record in records]
+    ids += [record.extends for record in records if record.extends is not None]
     shown = short_ids(ledger, [*ids, *([] if next_page is None else [next_page])]) if sys.stdout.isatty() else {}
     print_records(records, job_columns(shown), names)
     if not records:

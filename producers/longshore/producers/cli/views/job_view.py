@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -25,21 +25,22 @@ if TYPE_CHECKING:
 MAX_NOTES = 2
 
 
-def print_submitted(options: Options, job: Job, wait: bool) -> None:
+def print_submitted(options: Options, job: Job, wait: bool, done: Sequence[str] = ("submitted",)) -> None:
     """Print the id of a submitted job, or, with ``wait``, wait for it and print how it ended.
 
+    :param done: what the note says first: what was done with the job, and what follows from it.
     :raises JobFailed: the job failed or was cancelled while this waited for it.
     """
     if wait:
         with interruptible(options, job):
             # Inside the handler: people can press Ctrl-C as soon as they read this.
-            note(f"submitted {job.id}")
+            note("; ".join((f"{done[0]} {job.id}", *done[1:])))
             follow(options, job)
     elif options.as_json:
         print_json(job_document(job.record()))
     else:
         sys.stdout.write(f"{job.id}\n")
-        note(f"submitted; to wait for it: {in_home(options.home, f'longshore jobs wait {job.id}')}")
+        note("; ".join((*done, f"to wait for it: {in_home(options.home, f'longshore jobs wait {job.id}')}")))
 
 
 def follow(options: Options, job: Job, timeout: float | None = None) -> None:
@@ -114,6 +115,7 @@ def summary(record: JobRecord, why: str | None = None) -> dict[str, object]:
         "final metrics": final_metrics_line(outcome),
         "deviation": metrics_text(outcome.get("std")),
         "after": record.depends_on,
+        "extends": record.extends,
         "waits for": record.waits_for,
         "error": record.error,
         "notes": tuple(record.notes),

@@ -41,6 +41,7 @@ def job_document(record: JobRecord) -> dict[str, object]:
         "shards_done": record.shards_done,
         "shards_failed": record.shards_failed,
         "after": record.depends_on,
+        "extends": record.extends,
         "waits_for": record.waits_for,
         "error": record.error,
         "notes": record.notes,

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Literal
 
 from longshore.producers.cli.options import Options
 from longshore.producers.cli.output import note, print_json
+from longshore.producers.cli.views.addresses import in_home
 from longshore.producers.cli.views.json_documents import job_document, version_text
+from longshore.producers.reporting.activity.ended import what_is_kept
 from longshore.producers.reporting.human import duration_text
 from longshore.producers.reporting.progress import progress_of
 from longshore.shared.errors import InvalidInput, JobFailed
@@ -44,8 +46,23 @@ def cancel_each(options: Options, jobs: Sequence[Job]) -> None:
         documents.append({"id": job.id, "cancelled": cancelled, "state": state})
         if not options.as_json:
             sys.stdout.write(f"{job.id} cancelled\n" if cancelled else f"{job.id} had already ended: {state}\n")
+            sys.stdout.flush()
+        if cancelled:
+            note_kept(options, job)
     if options.as_json:
         print_json(documents[0] if len(documents) == 1 else documents)
+
+
+def note_kept(options: Options, job: Job) -> None:
+    """Say what was kept of a job that has just ended, and how to go on."""
+    why = job.why()
+    steps = [f"{step.purpose}: {in_home(options.home, step.command)}" for step in why.next]
+    note("; ".join((why.summary, *steps)))
+
+
+def retried(client: Client, job: Job) -> tuple[str, ...]:
+    """That a job runs again, and what it goes on from."""
+    return ("queued again", *what_is_kept(client.ledger, job.record(), "it"))
 
 
 def retry_each(
@@ -56,13 +73,16 @@ def retry_each(
     :raises InvalidInput: some cannot be retried; the others are.
     :raises JobFailed: a job failed while this waited for it.
     """
-    retried, refused = _try_each(jobs, lambda job: job.retry(rows))
+    again, refused = _try_each(jobs, lambda job: job.retry(rows))
     if wait:
-        follow_all(options, client, retried, None)
+        follow_all(options, client, again, None)
     elif options.as_json:
-        print_json([job_document(job.record()) for job in retried])
+        print_json([job_document(job.record()) for job in again])
     else:
-        sys.stdout.writelines(f"{job.id}\n" for job in retried)
+        for job in again:
+            sys.stdout.write(f"{job.id}\n")
+            sys.stdout.flush()
+            note("; ".join(retried(client, job)))
     if refused:
         reasons = "\n".join(f"  {error.reason}" for error in refused[:MAX_NAMED])
         raise InvalidInput("job", f"{len(refused)} of {len(jobs)} jobs could not be retried:\n{reasons}")

@@ -8,7 +8,7 @@ from longshore.producers.reporting.human import time_text
 from longshore.producers.reporting.progress import progress_of
 from longshore.shared.errors import UnknownJob
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.records import JobRecord
+from longshore.shared.ledger.records import JobRecord, Json
 from longshore.shared.vocabulary import JobKind, State
 
 
@@ -23,10 +23,10 @@ def why_ended(ledger: Ledger, record: JobRecord) -> Reason:
     if upstream is not None:
         step = NextStep("to run the job before it again, and then this one", f"longshore jobs retry {upstream.id}")
         return Reason(_ending(record), details=details, next=(step,))
-    epochs = record.spec.get("epochs")
-    kept = [f"{record.shards_done:,} of {record.shards_total:,} shards are done and kept"] if record.shards_done else []
-    if record.kind == JobKind.TRAIN and (checkpoint := ledger.checkpoints.newest(record.id)) is not None:
-        kept.append(f"the checkpoint of epoch {checkpoint.epoch} of {epochs} is kept, and a retry goes on from it")
+    epoch = ledger.queries.last_epoch(record.id) if record.kind == JobKind.TRAIN else None
+    kept = what_is_kept(ledger, record, "a retry")
+    if epoch is not None and not kept:
+        kept = ("it has no checkpoint, so a retry begins with epoch 1",)
     steps = [NextStep("to run what is not done", f"longshore jobs retry {record.id}")]
     if record.rows_failed:
         rows = f"longshore jobs retry {record.id} --rows failed"
@@ -34,14 +34,37 @@ def why_ended(ledger: Ledger, record: JobRecord) -> Reason:
             NextStep("to see the errors of rows", f"longshore jobs show {record.id}"),
             NextStep("to run the failed rows again", rows),
         ]
-    return Reason(_ending(record), details=(*kept, *details), next=tuple(steps))
+    return Reason(_ending(record, epoch), details=(*kept, *details), next=tuple(steps))
 
 
-def _ending(record: JobRecord) -> str:
-    """How a job ended without success."""
-    # The epochs of a training count once it has succeeded.
-    is_known = record.started_at is not None and record.kind != JobKind.TRAIN
-    at = f" at {progress}" if is_known and (progress := progress_text(record)) else ""
+def what_is_kept(ledger: Ledger, record: JobRecord, who: str) -> tuple[str, ...]:
+    """What earlier attempts have left that the next one goes on from.
+
+    :param who: what goes on: ``a retry``, or ``it`` for a job that is queued again.
+    """
+    kept = [f"{record.shards_done:,} of {record.shards_total:,} shards are done and kept"] if record.shards_done else []
+    if record.kind == JobKind.TRAIN:
+        epochs = record.spec.get("epochs")
+        checkpoint = ledger.checkpoints.newest(record.id)
+        if checkpoint is not None and isinstance(epochs, int) and checkpoint.epoch > epochs:
+            kept.append(f"the checkpoint after its last epoch is kept, and {who} goes on from it")
+        elif checkpoint is not None:
+            kept.append(f"the checkpoint of epoch {checkpoint.epoch} of {epochs} is kept, and {who} goes on from it")
+        elif record.extends is not None:
+            kept.append(f"{who} goes on from the last checkpoint of {record.extends}, which it extends")
+    return tuple(kept)
+
+
+def _ending(record: JobRecord, epoch: int | None = None) -> str:
+    """How a job ended without success.
+
+    :param epoch: the last one of a training that was measured.
+    """
+    if record.kind == JobKind.TRAIN:
+        # The progress of a training counts its epochs once it has succeeded.
+        at = "" if epoch is None else f" after epoch {epoch} of {record.spec.get('epochs')}"
+    else:
+        at = f" at {progress}" if record.started_at is not None and (progress := progress_text(record)) else ""
     reason = "" if record.error in (None, str(record.state)) else f": {record.error}"
     return f"it {'was cancelled' if record.state is State.CANCELLED else 'failed'}{at}{reason}"
 
@@ -51,6 +74,9 @@ def _succeeded(record: JobRecord) -> Reason:
     outcome = record.outcome or {}
     if "version" in outcome:
         steps.append(NextStep("to see the version", f"longshore models show {record.model}:{outcome['version']}"))
+        if _can_be_extended(record.spec):
+            more = f"longshore jobs extend {record.id} --epochs 10"
+            steps.append(NextStep("to train it for more epochs", more))
     elif record.kind == JobKind.INFER and record.spec.get("output") is None and record.pruned_at is None:
         steps.append(NextStep("to see the results", f"longshore results {record.id}"))
     else:
@@ -59,6 +85,16 @@ def _succeeded(record: JobRecord) -> Reason:
         steps.append(NextStep("to run the failed rows again", f"longshore jobs retry {record.id} --rows failed"))
     text = f"it succeeded in {time_text(progress_of(record).seconds)}"
     return Reason(text, details=tuple(record.notes), next=tuple(steps))
+
+
+def _can_be_extended(spec: Json) -> bool:
+    """Whether a training that has succeeded keeps what its extension needs; see :mod:`..planning.resume`."""
+    return (
+        "epochs" in spec
+        and spec.get("keep_checkpoints") != 0
+        and spec.get("early_stopping") is None
+        and spec.get("schedule") in ("constant", "step", "plateau")
+    )
 
 
 def _ended_upstream(ledger: Ledger, record: JobRecord) -> JobRecord | None:

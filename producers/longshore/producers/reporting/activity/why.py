@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from longshore.producers.reporting.activity.devices import described, progress_text, remaining_text
-from longshore.producers.reporting.activity.ended import why_ended
+from longshore.producers.reporting.activity.ended import what_is_kept, why_ended
 from longshore.producers.reporting.activity.queued import check_relay, why_queued
 from longshore.producers.reporting.activity.reason import NextStep, Reason
 from longshore.shared.errors import UnknownJob
@@ -41,6 +41,11 @@ class Why:
         lines += [f"- {failure_text(failure)}" for failure in self.failures]
         return "\n".join([*lines, *(str(step) for step in self.next)])
 
+    @property
+    def summary(self) -> str:
+        """What has become of the job and what was kept of it, on one line, without the failed attempts."""
+        return "; ".join((self.reason, *self.details))
+
 
 def failure_text(failure: FailureRecord) -> str:
     """A failed attempt on one line."""
@@ -60,7 +65,8 @@ def explain(ledger: Ledger, record: JobRecord) -> Why:
     elif record.state is State.RUNNING:
         reason = _why_running(ledger, record)
     else:
-        reason = why_queued(ledger, record)
+        queued = why_queued(ledger, record)
+        reason = replace(queued, details=(*queued.details, *what_is_kept(ledger, record, "it")))
     if not record.state.final:
         reason = replace(reason, details=(*reason.details, *_limit(ledger, record)))
     has_tried = record.state is not State.WAITING and record.state is not State.SUCCEEDED

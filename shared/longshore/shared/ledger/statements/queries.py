@@ -73,6 +73,10 @@ LIST_METRICS: Final = """
     SELECT DISTINCT ON (step, name) step, name, value, recorded_at FROM metrics
     WHERE job_id = %(job)s ORDER BY step, name, attempt DESC
 """
+#: The last epoch that a training has measured; metrics by step have a prefix.
+READ_LAST_EPOCH: Final = """
+    SELECT max(step) FROM metrics WHERE job_id = %(job)s AND NOT starts_with(name, 'step/')
+"""
 
 # What runs where, and what a job waits for. Each reads a bounded number of rows, however many shards are queued.
 
