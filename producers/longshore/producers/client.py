@@ -265,16 +265,32 @@ class Client:
         return [self._job(record.id, record) for record in self.ledger.queries.jobs(chosen, limit)]
 
     def wait(
-        self, jobs: Sequence[Job], timeout: float | None = None, on_end: Callable[[Job], None] | None = None
+        self,
+        jobs: Sequence[Job],
+        timeout: float | None = None,
+        on_end: Callable[[Job], None] | None = None,
+        progress: bool | None = None,
     ) -> None:
         """Wait until all of many jobs have ended, however they ended.
 
         :param timeout: seconds; ``None`` waits for ever.
         :param on_end: is called with each job once it has ended, in that order.
+        :param progress: whether to show how many have ended. ``None`` shows it in a notebook.
         :raises WaitTimeout: some had not ended in time; they go on.
         """
+        from longshore.producers.reporting.progress_bar import count_display
+
         by_id = {job.id: job for job in jobs}
-        wait_all(self.ledger, list(by_id), timeout, None if on_end is None else lambda id_: on_end(by_id[id_]))
+        ids = list(by_id)
+        with count_display(progress, len(ids), lambda: self.ledger.queries.some_jobs(ids)) as count:
+
+            def ended(id: UUID) -> None:
+                if count is not None:
+                    count()
+                if on_end is not None:
+                    on_end(by_id[id])
+
+            wait_all(self.ledger, ids, timeout, ended)
 
     def warm_up(self, model: str | None = None) -> None:
         """Do now what the first request would do: import what it needs, and connect to Postgres and Redis. For the

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
 from uuid import UUID
 
 from longshore.producers.job_errors import JobError, check_succeeded
-from longshore.producers.reporting.progress import Progress, progress_of, unit
+from longshore.producers.reporting.progress import Progress, progress_of
 from longshore.producers.then import Then
 from longshore.producers.waiting import wait_for
 from longshore.shared import forks
-from longshore.shared.errors import InvalidInput
+from longshore.shared.errors import InvalidInput, ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord, Ticket, TrialRecord
-from longshore.shared.notebook import html_table
 from longshore.shared.references import ModelReference
 from longshore.shared.vocabulary import JobKind, State
 
@@ -91,7 +91,7 @@ class Job:
 
         :param timeout: seconds; ``None`` waits forever.
         :param progress: whether to show a progress bar, with the latest metrics of a training job. ``None`` shows it
-            if standard error is a terminal.
+            in a notebook, and if standard error is a terminal.
         :returns: the job itself.
         :raises JobFailed: the job failed or was cancelled.
         :raises WaitTimeout: the job did not end in time; it continues to run.
@@ -99,7 +99,7 @@ class Job:
         from longshore.producers.reporting.progress_bar import progress_display
 
         with progress_display(progress, self.metrics) as show:
-            record = self._final = wait_for(self._ledger, self.id, timeout, show)
+            record = self._final = self._last = wait_for(self._ledger, self.id, timeout, show)
         check_succeeded(record)
         return self
 
@@ -283,6 +283,7 @@ class Job:
 
         :returns: ``False`` if the job had already ended.
         """
+        self._last = self._final
         return self._ledger.control.cancel(self.id)
 
     def retry(self, rows: Literal["failed"] | None = None) -> Job:
@@ -299,7 +300,7 @@ class Job:
             raise InvalidInput("rows", f"{rows!r}: must be 'failed' or None")
         control = self._ledger.control
         self._publish(control.retry(self.id) if rows is None else control.retry_failed_rows(self.id))
-        self._final = None
+        self._final = self._last = None
         return self
 
     def extend(self, epochs: int) -> Job:
@@ -340,18 +341,12 @@ class Job:
         return f"<Job {self.id} {self._last.kind} {self._last.model} {self._last.state}{hint}>"
 
     def _repr_html_(self) -> str:
+        from longshore.producers.reporting.job_html import job_html
+
         record = self.record()
-        progress = progress_of(record)
-        rows = {
-            "id": self.id,
-            "state": record.state,
-            "progress": f"{progress.done} of {'?' if progress.total is None else progress.total} {unit(record.kind)}",
-            "failed": progress.failed or None,
-            "version": record.version,
-            "producer": record.producer,
-            "submitted": f"{record.created_at:%Y-%m-%d %H:%M:%S} UTC",
-            "seconds": f"{progress.seconds:.1f}",
-            "error": record.error,
-            "notes": " ".join(record.notes) or None,
-        }
-        return html_table(f"{record.kind} {record.model}", rows)
+        metrics: list[MetricRecord] = []
+        if record.kind == JobKind.TRAIN:
+            # What is known is shown when Postgres is away.
+            with suppress(ServiceUnavailable):
+                metrics = self.metrics()
+        return job_html(record, metrics)

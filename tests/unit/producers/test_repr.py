@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
+from pydantic import JsonValue
+
 from longshore.producers import Client
 from longshore.producers.job import Job
 from longshore.shared.ledger.ledger import Ledger
@@ -59,9 +61,23 @@ def test_models_and_versions_are_tables() -> None:
     model = ModelRecord(name="<digits>", versions=2, newest=2, aliases={"production": 1}, created_at=NOW)
     assert "&lt;digits&gt;" in model._repr_html_()
     assert "production -&gt; 1" in model._repr_html_()
-    version = VersionRecord(
-        model="digits", version=2, digest="sha256:0", manifest={"family": "mlp"}, job_id=ID, created_at=NOW
-    )
+    manifest: dict[str, JsonValue] = {
+        "family": "mlp",
+        "metrics": {"val_loss": 0.25},
+        "signature": {
+            "task": "classification",
+            "target": "<churn>",
+            "labels": [False, True],
+            "features": [{"name": f"<x{number}>"} for number in range(12)],
+        },
+    }
+    version = VersionRecord(model="digits", version=2, digest="sha256:0", manifest=manifest, job_id=ID, created_at=NOW)
+    html = version._repr_html_()
+    assert "&lt;x9&gt; and 2 more" in html
+    for shown in ("False, True", "val_loss 0.25", "classification", "&lt;churn&gt;"):
+        assert shown in html
+    empty = VersionRecord(model="digits", version=3, digest="sha256:0", manifest={}, job_id=None, created_at=NOW)
+    assert "digits:3" in empty._repr_html_()
     assert "digits:2" in version._repr_html_()
     assert "mlp" in version._repr_html_()
     assert "manifest" not in repr(version)

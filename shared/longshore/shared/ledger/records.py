@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from longshore.shared.notebook import html_table
+from longshore.shared.notebook import html_table, numbers_text, signature_rows
 from longshore.shared.vocabulary import State
 
 Json: TypeAlias = Mapping[str, JsonValue]
@@ -283,6 +283,8 @@ class VersionRecord:
     def _repr_html_(self) -> str:
         rows = {
             "family": self.manifest.get("family"),
+            **signature_rows(self.manifest.get("signature")),
+            "metrics": numbers_text(self.manifest.get("metrics")),
             "runtime": self.manifest.get("runtime"),
             "aliases": ", ".join(self.aliases) or None,
             "created": f"{self.created_at:%Y-%m-%d %H:%M:%S} UTC",
