@@ -203,7 +203,7 @@ def test_what_cannot_be_learned_is_refused_at_the_call(client: Client, rows: pa.
         with pytest.raises(InvalidInput, match=f"^{said}"):
             client.train("m", "linear", data, "y", **options)
     client.train("one", "linear", {**few, "y": ["a", "b", "a"]}, "y", validation=0, epochs=1).wait(TIMEOUT_S)
-    with pytest.raises(InvalidInput, match=r"^threshold: 0.4: only for multilabel"):
+    with pytest.raises(InvalidInput, match=r"^threshold: 0.4: say of which class: positive='a' or 'b'"):
         client.infer("one", few, threshold=0.4)
     lone = {"x": [1.0, 2.0], "y": [["a"], ["b"]], "part": ["train", "val"]}
     with pytest.raises(JobFailed, match=r"has 'b' in row 1 for validation, and in no row to train on"):

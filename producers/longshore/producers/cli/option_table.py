@@ -704,11 +704,26 @@ OPTIONS: dict[str, tuple[FlagRow, ...]] = {
             help="Also return the output of the network before any postprocessing. Default: false.",
         ),
         FlagRow(
+            name="positive",
+            flag="--positive",
+            reader="text",
+            section="Inference",
+            help=(
+                "Only for classification with two classes: also return the probability of this class, as probability."
+                " Text such as True also names a class that is no text."
+            ),
+            metavar="CLASS",
+        ),
+        FlagRow(
             name="threshold",
             flag="--threshold",
             reader="float",
             section="Inference",
-            help="Only for multilabel: the least probability of a label that is returned. Default: 0.5.",
+            help=(
+                "For multilabel: the least probability of a label that is returned. With positive: the least "
+                "probability of that class at which it is the label, above 0 and below 1; at 0.5 the label is the "
+                "more probable class. Default: 0.5."
+            ),
         ),
         FlagRow(
             name="allow_nan",
@@ -796,6 +811,28 @@ OPTIONS: dict[str, tuple[FlagRow, ...]] = {
             reader="flag",
             section="Evaluation",
             help="Compile the network before the first batch (torch.compile). Default: false.",
+        ),
+        FlagRow(
+            name="positive",
+            flag="--positive",
+            reader="text",
+            section="Evaluation",
+            help=(
+                "Only for classification with two classes: also measure precision, recall and F1 of this class, as "
+                "positive_precision, positive_recall and positive_f1. Text such as True also names a class that is no"
+                " text."
+            ),
+            metavar="CLASS",
+        ),
+        FlagRow(
+            name="threshold",
+            flag="--threshold",
+            reader="float",
+            section="Evaluation",
+            help=(
+                "Only with positive: the least probability of that class at which it is predicted. At 0.5 the more "
+                "probable class is. Default: 0.5."
+            ),
         ),
         FlagRow(
             name="bootstrap",

@@ -413,8 +413,15 @@ class InferOptions(DataJobOptions, total=False):
     """Only for classification and multilabel: also return the K most probable classes, most probable first."""
     logits: bool
     """Also return the output of the network before any postprocessing. Default: False."""
+    positive: bool | int | str | None
+    """Only for classification with two classes: also return the probability of this class, as ``probability``. Text
+    such as True also names a class that is no text.
+    """
     threshold: float
-    """Only for multilabel: the least probability of a label that is returned. Default: 0.5."""
+    """For multilabel: the least probability of a label that is returned. With ``positive``: the least probability of
+    that class at which it is the label, above 0 and below 1; at 0.5 the label is the more probable class. Default:
+    0.5.
+    """
     allow_nan: bool
     """Write outputs that are NaN or infinite as null. Otherwise such a row has an error. Default: False."""
     max_row_errors: int | float
@@ -442,6 +449,15 @@ class EvaluateOptions(DataJobOptions, total=False):
     """The type in which the network computes. ``auto`` is the type of the version's weights. Default: "auto"."""
     compile: bool
     """Compile the network before the first batch (torch.compile). Default: False."""
+    positive: bool | int | str | None
+    """Only for classification with two classes: also measure precision, recall and F1 of this class, as
+    ``positive_precision``, ``positive_recall`` and ``positive_f1``. Text such as True also names a class that is no
+    text.
+    """
+    threshold: float
+    """Only with ``positive``: the least probability of that class at which it is predicted. At 0.5 the more probable
+    class is. Default: 0.5.
+    """
     bootstrap: int
     """Resamples for the confidence intervals. 0 leaves the intervals out. Default: 1000."""
     worst: int

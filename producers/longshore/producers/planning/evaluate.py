@@ -27,6 +27,7 @@ from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.ledger.records import NewJob, NewShard
 from longshore.shared.references import ModelReference
 from longshore.shared.specs.jobs import EvaluateSpec, FileInput, Input
+from longshore.shared.specs.positive import read_positive
 from longshore.shared.specs.signature import Signature
 from longshore.shared.specs.validation import build, shorten
 from longshore.shared.vocabulary import Action, JobKind, RuntimeName
@@ -48,6 +49,7 @@ def plan_evaluation(request: Evaluate, context: PlanningContext) -> NewJob:
     target = signature.target if request.target is None else request.target
     # Check all options before reading the data, which can be slow.
     spec = build(EvaluateSpec, {"data": {"uri": "/", "format": "csv"}, "target": target, **options.spec})
+    read_positive(signature, spec.positive, spec.threshold)
     spec.inference().check(signature, str(version.manifest.get("runtime", RuntimeName.FAMILY)))
     data, rows, content = _take(request.data, options.format, signature, target, name, context.blocks)
     spec = spec.model_copy(update={"data": data})

@@ -15,9 +15,13 @@ MAX_UNKNOWN_LABELS = 20
 #: Lines of the confusion matrix: labels that the version does not know, and classes beyond the maximum.
 UNKNOWN, OTHERS = "(unknown)", "(others)"
 
+#: The start of the names of metrics of the positive class alone.
+POSITIVE_PREFIX = "positive_"
+
 #: Metrics in the order in which they are shown.
 METRICS = (
-    *("accuracy", "subset_accuracy", "precision", "recall", "f1", "micro_f1", "auroc", "log_loss"),
+    *("accuracy", "subset_accuracy", "precision", "recall", "f1", "micro_f1"),
+    *("positive_precision", "positive_recall", "positive_f1", "auroc", "log_loss"),
     *("mae", "mse", "r2"),
 )
 
@@ -71,6 +75,8 @@ class Evaluation(_Frozen):
     (one class against the rest, averaged over the classes of which there are rows and others), ``log_loss``; or
     ``mae``, ``mse`` and ``r2``.
 
+    With a positive class also its ``positive_precision``, ``positive_recall`` and ``positive_f1``.
+
     For multilabel: ``accuracy`` (of all pairs of a row and a label), ``subset_accuracy`` (of rows that are right as a
     whole), averages over all labels ``precision``, ``recall`` and ``f1``, ``micro_f1`` (of all pairs), ``auroc``
     (averaged over the labels that some rows have and others have not) and ``log_loss`` (binary cross entropy, mean over
@@ -98,6 +104,9 @@ class Evaluation(_Frozen):
     #: Rows whose target is, or has, a label that the version does not know, and the first such labels.
     unknown_rows: int = 0
     unknown_labels: tuple[str, ...] = ()
+    #: The positive class, and the least probability at which it is predicted; ``None`` if no class was named.
+    positive: Label | None = None
+    threshold: float | None = None
     bootstrap: int
     seed: int
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, StrictBool, StrictInt, StrictStr, field_validator
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.base import NOT_AN_OPTION, Option, Spec
+from longshore.shared.specs.positive import PROBABILITY, PositiveClass, read_positive
 from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.vocabulary import DataFormat, Device, Precision, RuntimeName
 
@@ -42,6 +43,9 @@ class InlineInput(Spec):
 
 Input = FileInput | InlineInput
 
+#: A class by its value or its text.
+Positive = Annotated[StrictBool | StrictInt | StrictStr | None, Option(metavar="CLASS", reader="text")]
+
 #: The options that a runtime decides by itself. Compiling gains little if nodes run one by one.
 _OWN: dict[str, tuple[str, ...]] = {
     RuntimeName.ONNX: ("precision", "compile"),
@@ -65,8 +69,14 @@ class InferSpec(Spec):
     """Only for classification and multilabel: also return the K most probable classes, most probable first."""
     logits: bool = False
     """Also return the output of the network before any postprocessing."""
+    positive: Positive = None
+    """Only for classification with two classes: also return the probability of this class, as ``probability``. Text
+    such as True also names a class that is no text.
+    """
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Only for multilabel: the least probability of a label that is returned."""
+    """For multilabel: the least probability of a label that is returned. With ``positive``: the least probability of
+    that class at which it is the label, above 0 and below 1; at 0.5 the label is the more probable class.
+    """
     allow_nan: bool = False
     """Write outputs that are NaN or infinite as null. Otherwise such a row has an error."""
     max_row_errors: Annotated[
@@ -112,11 +122,21 @@ class InferSpec(Spec):
         """
         if self.top_k is not None and signature.labels is None:
             raise InvalidInput("top_k", f"{self.top_k}: the version's task is {signature.task}, which has no classes")
-        if self.threshold != type(self).model_fields["threshold"].default and signature.task != "multilabel":
-            raise InvalidInput("threshold", f"{self.threshold}: only for multilabel; the task is {signature.task}")
+        self.read_positive(signature)
         for name in self.keep:
             if signature.task == "multilabel" and name in ("labels", "scores"):
                 raise InvalidInput("keep", f"{name!r} is a column of the outputs; rename it in the data")
+            if self.positive is not None and name == PROBABILITY:
+                raise InvalidInput("keep", f"{name!r} is a column of the outputs; rename it in the data")
+
+    def read_positive(self, signature: Signature) -> PositiveClass | None:
+        """The class of which the probability is returned; ``None`` if none is.
+
+        :raises InvalidInput: the version cannot give it; names the option.
+        """
+        if signature.task == "multilabel" and self.positive is None:
+            return None
+        return read_positive(signature, self.positive, self.threshold)
 
     @property
     def in_table(self) -> bool:
@@ -143,6 +163,15 @@ class EvaluateSpec(Spec):
     """The type in which the network computes. ``auto`` is the type of the version's weights."""
     compile: bool = False
     """Compile the network before the first batch (torch.compile)."""
+    positive: Positive = None
+    """Only for classification with two classes: also measure precision, recall and F1 of this class, as
+    ``positive_precision``, ``positive_recall`` and ``positive_f1``. Text such as True also names a class that is no
+    text.
+    """
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Only with ``positive``: the least probability of that class at which it is predicted. At 0.5 the more probable
+    class is.
+    """
     bootstrap: Annotated[int, Field(ge=0, le=100_000), Option(metavar="N")] = 1000
     """Resamples for the confidence intervals. 0 leaves the intervals out."""
     worst: Annotated[int, Field(ge=0, le=1000), Option(metavar="ROWS")] = 20

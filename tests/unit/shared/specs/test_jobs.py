@@ -137,13 +137,16 @@ def test_a_threshold_is_of_several_labels_a_row_alone() -> None:
     vectors = Signature(features=features, task="embedding", target="y", embedding_width=4)
     asked = InferSpec(data=FILE, threshold=0.25, top_k=2)
     asked.check(sets, "family")
-    with pytest.raises(InvalidInput, match=r"^threshold: 0.25: only for multilabel; the task is classification"):
+    with pytest.raises(InvalidInput, match=r"^threshold: 0.25: say of which class: positive='a' or 'b'"):
         asked.check(one, "family")
     with pytest.raises(InvalidInput, match=r"^top_k: 2: the version's task is embedding, which has no classes"):
         asked.check(vectors, "family")
     with pytest.raises(InvalidInput, match=r"^keep: 'scores' is a column of the outputs"):
         InferSpec(data=FILE, keep=("id", "scores")).check(sets, "family")
     InferSpec(data=FILE, keep=("id", "scores")).check(one, "family")
+    with pytest.raises(InvalidInput, match=r"^keep: 'probability' is a column of the outputs"):
+        InferSpec(data=FILE, keep=("probability",), positive="a").check(one, "family")
+    InferSpec(data=FILE, keep=("probability",)).check(one, "family")
     for wrong in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValidationError, match="threshold"):
             InferSpec(data=FILE, threshold=wrong)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from longshore.shared.specs.evaluate import OTHERS, UNKNOWN
+from longshore.shared.specs.positive import PositiveClass
 from longshore.shared.specs.signature import Feature, Signature, Task
 from longshore.workers.evaluation import classes as classes_module
 from longshore.workers.evaluation.bootstrap import DRAWN, Bootstrap
@@ -71,6 +72,38 @@ def test_the_metrics_are_those_of_scikit_learn(classes: int, rows: int, seed: in
     losses = [each.loss for each in found.worst]
     assert losses == sorted(losses, reverse=True)
     assert len(losses) == min(5, rows)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    rows=st.integers(1, 80),
+    seed=st.integers(0, 10**6),
+    threshold=st.sampled_from([0.1, 0.3, 0.5, 0.7, 0.95]),
+    index=st.sampled_from([0, 1]),
+    unknown=st.booleans(),
+)
+def test_the_metrics_of_a_positive_class_are_those_of_scikit_learn(
+    rows: int, seed: int, threshold: float, index: int, unknown: bool
+) -> None:
+    random = np.random.default_rng(seed)
+    logits = random.normal(size=(rows, 2)).astype(np.float32)
+    codes = random.integers(0, 3 if unknown else 2, rows)
+    collector = ClassRows([False, True], PositiveClass(index, threshold))
+    collector.add(np.arange(rows), logits, codes.astype(np.float64))
+    found = collector.measure(Bootstrap(20, 0, lambda: None), 1)
+    chances = torch.softmax(torch.from_numpy(logits), dim=1).numpy()[:, index]
+    guesses = np.where(chances >= np.float32(threshold), index, 1 - index)
+    expected = sk.precision_recall_fscore_support(codes == index, guesses == index, average="binary", zero_division=0)
+    for name, value in zip(("precision", "recall", "f1"), expected, strict=False):
+        assert found.metrics[f"positive_{name}"] == pytest.approx(value, abs=1e-9)
+        assert f"positive_{name}" in found.intervals
+    assert found.metrics["accuracy"] == pytest.approx(sk.accuracy_score(codes, guesses))
+    there = codes[codes < 2]
+    if len(np.unique(there)) == 2:
+        area = sk.roc_auc_score(there == index, logits[codes < 2, index] - logits[codes < 2, 1 - index])
+        assert found.metrics["auroc"] == pytest.approx(area, abs=1e-9)
+    assert found.confusion_matrix is not None
+    assert np.sum(found.confusion_matrix.counts) == rows
 
 
 def test_intervals_are_as_wide_as_theory_says_and_the_seed_repeats_them() -> None:

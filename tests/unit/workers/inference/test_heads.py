@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from longshore.shared.datasets.outputs.writers import open_writer
 from longshore.shared.specs.signature import Feature, Signature
@@ -87,6 +89,51 @@ def test_numbers_are_labels_too() -> None:
     [found], _ = compute(runtime((10, 20, 30)), rows(0))
     assert found is not None
     assert found["labels"] == [20, 30]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    logits=st.lists(st.tuples(st.floats(-30, 30, width=32), st.floats(-30, 30, width=32)), min_size=1, max_size=20),
+    threshold=st.floats(0.01, 0.99),
+    index=st.sampled_from([0, 1]),
+)
+def test_a_positive_class_has_its_probability_and_a_threshold_decides(
+    logits: list[tuple[float, float]], threshold: float, index: int
+) -> None:
+    signature = Signature(features=(Feature(name="x"),), task="classification", target="y", labels=(False, True))
+    network = NetworkRuntime(lambda rows: torch.tensor(logits)[rows[:, 0].long()], 0, signature, CPU)
+    numbers = rows(*range(len(logits)))
+    chances = torch.softmax(torch.tensor(logits), dim=1).numpy()
+    asked = str(bool(index))
+    outputs, errors = compute(network, numbers, positive=asked, threshold=threshold, top_k=2, logits=True)
+    plain, _ = compute(network, numbers)
+    assert errors == {}
+    for row, (output, before) in enumerate(zip(outputs, plain, strict=True)):
+        assert output is not None
+        assert before is not None
+        chance = chances[row, index]
+        is_positive = chance >= np.float32(threshold)
+        decided = index if is_positive else 1 - index
+        if threshold != 0.5:
+            assert output["label"] is bool(decided)
+            assert output["score"] == pytest.approx(float(chances[row, decided]), rel=1e-6)
+        assert output["probability"] == pytest.approx(float(chance), rel=1e-6)
+        assert output["top_k"][0]["label"] is before["label"]  # type: ignore[index]
+    even, _ = compute(network, numbers, positive=bool(index))
+    assert [{**each, "probability": None} for each in even if each] == [
+        {**each, "probability": None} for each in plain if each
+    ]
+
+
+def test_a_probability_that_is_not_finite_is_an_error_or_null() -> None:
+    signature = Signature(features=(Feature(name="x"),), task="classification", target="y", labels=("no", "yes"))
+    logits = torch.tensor([[float("nan"), 1.0], [0.0, 3.0]])
+    network = NetworkRuntime(lambda rows: logits[rows[:, 0].long()], 0, signature, CPU)
+    outputs, errors = compute(network, rows(0, 1), positive="yes", threshold=0.99)
+    assert (outputs[0], errors) == (None, {0: NOT_FINITE})
+    assert outputs[1] == {"label": "no", "score": score(-3.0), "probability": score(3.0)}
+    outputs, errors = compute(network, rows(0), positive="yes", threshold=0.99, allow_nan=True)
+    assert (outputs, errors) == ([{"label": None, "score": None, "probability": None}], {})
 
 
 @pytest.mark.parametrize("form", ["parquet", "jsonl"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from longshore.workers.metrics.rates import Counts, Floats, macro_rates
+from longshore.shared.specs.evaluate import POSITIVE_PREFIX
+from longshore.workers.metrics.rates import Counts, Floats, macro_rates, rates
 
 
 class Cells:
@@ -13,13 +14,21 @@ class Cells:
 
     :param targets: ``(n,)``, class indexes; ``classes`` for an unknown label.
     :param predicted: ``(n,)``, class indexes.
+    :param positive: the class that is also measured by itself; ``None`` for none.
     """
 
-    def __init__(self, targets: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], classes: int) -> None:
+    def __init__(
+        self,
+        targets: npt.NDArray[np.int64],
+        predicted: npt.NDArray[np.int64],
+        classes: int,
+        positive: int | None = None,
+    ) -> None:
         pairs, counts = np.unique(targets * (classes + 1) + predicted, return_counts=True)
         self.targets, self.predicted = pairs // (classes + 1), pairs % (classes + 1)
         self.counts: Counts = counts.astype(np.int64)
         self._classes = classes
+        self._positive = positive
         self._right = self.targets == self.predicted
         self._by_target = _Sums(self.targets)
         self._by_prediction = _Sums(self.predicted)
@@ -36,14 +45,25 @@ class Cells:
         return sums[0], sums[1], sums[2]
 
     def metrics(self, counts: Counts) -> dict[str, Floats]:
-        """Accuracy and the macro averages, ``(r,)``, from the counts ``(r, k)`` of r resamples."""
+        """Accuracy, the macro averages, and the rates of the positive class, ``(r,)``, from the counts ``(r, k)`` of r
+        resamples.
+        """
         right = counts * self._right
         total = counts.sum(axis=1)
         occurring = np.union1d(self._by_target.labels, self._by_prediction.labels)
         occurring = occurring[occurring < self._classes]
         true = self._by_target.of(right, occurring)
         support, predicted = self._by_target.of(counts, occurring), self._by_prediction.of(counts, occurring)
-        return {"accuracy": right.sum(axis=1) / total, **macro_rates(true, predicted, support)}
+        averages = macro_rates(true, predicted, support)
+        return {"accuracy": right.sum(axis=1) / total, **averages, **self._positive_rates(counts, right)}
+
+    def _positive_rates(self, counts: Counts, right: Counts) -> dict[str, Floats]:
+        if self._positive is None:
+            return {}
+        is_target, is_predicted = self.targets == self._positive, self.predicted == self._positive
+        true = right[:, is_target].sum(axis=1)
+        by_name = rates(true, counts[:, is_predicted].sum(axis=1), counts[:, is_target].sum(axis=1))
+        return {f"{POSITIVE_PREFIX}{name}": values for name, values in by_name.items()}
 
 
 class _Sums:

@@ -17,10 +17,12 @@ from longshore.shared.specs.evaluate import (
     ConfusionMatrix,
     WorstRow,
 )
+from longshore.shared.specs.positive import PositiveClass
+from longshore.shared.specs.signature import OutputKind
 from longshore.workers.evaluation.bootstrap import Bootstrap, Interval
 from longshore.workers.evaluation.cells import Cells
 from longshore.workers.evaluation.rows import Measured, largest, whole
-from longshore.workers.metrics.predictions import class_losses, decided_classes
+from longshore.workers.metrics.predictions import apply_threshold, class_losses, class_scores, decided_classes
 from longshore.workers.metrics.ranking import MAX_SCORES, class_areas, mean_area
 from longshore.workers.metrics.rates import rates
 
@@ -29,10 +31,19 @@ class ClassRows:
     """Collects the rows of a classifier: about 32 bytes per row, plus the logits up to ``MAX_SCORES``.
 
     :param labels: two or more.
+    :param positive: one of two classes, whose threshold decides the predictions and which is also measured by itself.
+    :param kind: what the outputs are.
     """
 
-    def __init__(self, labels: Sequence[str | int | bool]) -> None:
+    def __init__(
+        self,
+        labels: Sequence[str | int | bool],
+        positive: PositiveClass | None = None,
+        kind: OutputKind = "logits",
+    ) -> None:
         self._labels = labels
+        self._positive = positive
+        self._kind: OutputKind = kind
         self._rows: list[npt.NDArray[np.int64]] = []
         self._targets: list[npt.NDArray[np.int64]] = []
         self._predicted: list[npt.NDArray[np.int64]] = []
@@ -45,9 +56,10 @@ class ClassRows:
     ) -> None:
         """Add the row numbers ``(k,)``, the outputs of the runtime and the label codes of the targets ``(k,)``."""
         codes = targets.astype(np.int64)
-        decided = decided_classes(torch.from_numpy(outputs), len(self._labels)).numpy()
+        by_version = decided_classes(torch.from_numpy(outputs), len(self._labels))
         outputs = np.ascontiguousarray(outputs[:, : len(self._labels)])
         logits = torch.from_numpy(outputs)
+        decided = apply_threshold(by_version, class_scores(logits, self._kind), self._positive).numpy()
         known = np.minimum(codes, len(self._labels) - 1)
         losses = class_losses(logits, torch.from_numpy(known)).numpy()
         self._rows.append(rows)
@@ -62,7 +74,8 @@ class ClassRows:
         """Compute the metrics of all rows; there must be at least one."""
         rows, targets, predicted = whole(self._rows), whole(self._targets), whole(self._predicted)
         losses = whole(self._losses)
-        cells = Cells(targets, predicted, len(self._labels))
+        positive = None if self._positive is None else self._positive.index
+        cells = Cells(targets, predicted, len(self._labels), positive)
         metrics = {name: float(value[0]) for name, value in cells.metrics(cells.counts[None]).items()}
         intervals = bootstrap.of_counts(cells.counts, cells.metrics)
         known = targets < len(self._labels)

@@ -15,6 +15,7 @@ from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.ledger.records import Claim
 from longshore.shared.specs.evaluate import Evaluation
 from longshore.shared.specs.jobs import EvaluateSpec, FileInput
+from longshore.shared.specs.positive import PositiveClass, read_positive
 from longshore.shared.specs.signature import Signature
 from longshore.workers.context import WorkerContext
 from longshore.workers.evaluation.bootstrap import Bootstrap
@@ -78,7 +79,8 @@ class _Run:
         self._batches = _batches(context, spec, signature, rows, self._runner.notes)
         sets = signature.task == "multilabel"
         self._targets = KnownSets(signature) if sets else KnownTargets(signature)
-        self._collector = _collector(signature)
+        self._positive = read_positive(signature, spec.positive, spec.threshold)
+        self._collector = _collector(signature, self._positive)
         #: Error messages by row number.
         self.errors: dict[int, str] = {}
 
@@ -127,6 +129,8 @@ class _Run:
             worst=measured.worst,
             unknown_rows=measured.unknown_rows,
             unknown_labels=tuple(self._targets.unknown),
+            positive=None if self._positive is None else (signature.labels or ())[self._positive.index],
+            threshold=None if self._positive is None else spec.threshold,
             bootstrap=spec.bootstrap,
             seed=spec.seed,
         )
@@ -143,7 +147,7 @@ class _Run:
         return measured, evaluation
 
 
-def _collector(signature: Signature) -> Collector:
+def _collector(signature: Signature, positive: PositiveClass | None) -> Collector:
     """:raises InvalidInput: no column can be compared with the outputs. In a chain only this check finds it."""
     if signature.task == "embedding":
         raise InvalidInput("model", "the version gives embeddings, which no column can be compared with")
@@ -151,7 +155,9 @@ def _collector(signature: Signature) -> Collector:
         raise InvalidInput("model", "the version predicts lists of numbers; train with a test to measure it")
     if signature.labels is None:
         return ValueRows()
-    return SetRows(signature.labels) if signature.task == "multilabel" else ClassRows(signature.labels)
+    if signature.task == "multilabel":
+        return SetRows(signature.labels)
+    return ClassRows(signature.labels, positive, signature.output_kind or "logits")
 
 
 def _batches(

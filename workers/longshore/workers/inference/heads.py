@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
@@ -14,8 +13,9 @@ import pyarrow.compute as pc
 import torch
 
 from longshore.shared.specs.jobs import InferSpec
+from longshore.shared.specs.positive import PROBABILITY, PositiveClass
 from longshore.shared.specs.signature import OutputKind, Signature
-from longshore.workers.metrics.predictions import decided_classes
+from longshore.workers.metrics.predictions import apply_threshold, class_scores, decided_classes
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 #: The reduced outputs of n rows: arrays whose first axis is n.
@@ -36,7 +36,8 @@ class Head(Protocol):
 
 @dataclass(frozen=True)
 class ClassHead:
-    """Classification: ``label`` and ``score``, its probability; with ``top_k`` also the k most probable.
+    """Classification: ``label`` and ``score``, its probability; with ``top_k`` also the k most probable; with
+    ``positive`` the probability of that class, whose threshold decides the label.
 
     If the version gives scores that are not probabilities, ``score`` is the one of the label.
     """
@@ -46,39 +47,35 @@ class ClassHead:
     top_k: int | None
     #: What the outputs are, as :meth:`Runtime.forward` puts them out.
     kind: OutputKind = "logits"
+    positive: PositiveClass | None = None
 
     def reduce(self, raw: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Score float32 and class int64, ``(k,)``; then with ``top_k`` the same, ``(k, top_k)``, most probable first.
+        """Score float32 and class int64, ``(k,)``; then with ``top_k`` the same, ``(k, top_k)``, most probable first;
+        then with ``positive`` its probability float32, ``(k,)``.
 
         Logits decide, not scores: scores can be equal where logits are not.
         """
         logits = raw[:, : len(self.labels)]
-        scores = self._scores(logits.float())
-        decided = decided_classes(raw, len(self.labels))
-        first = (scores.gather(1, decided[:, None])[:, 0], decided)
-        if self.top_k is None:
-            return first
-        classes = logits.topk(min(self.top_k, len(self.labels)), dim=1).indices
-        return *first, scores.gather(1, classes), classes
-
-    def _scores(self, logits: torch.Tensor) -> torch.Tensor:
-        if self.kind == "scores":
-            return logits
-        if self.kind == "logits":
-            return torch.softmax(logits, dim=1)
-        # The logarithm of 0 is put out as that of the smallest number.
-        smallest = math.log(torch.finfo(torch.float32).tiny)
-        return torch.where(logits <= smallest, 0.0, logits.exp())
+        scores = class_scores(logits, self.kind)
+        decided = apply_threshold(decided_classes(raw, len(self.labels)), scores, self.positive)
+        reduced = [scores.gather(1, decided[:, None])[:, 0], decided]
+        if self.top_k is not None:
+            classes = logits.topk(min(self.top_k, len(self.labels)), dim=1).indices
+            reduced += [scores.gather(1, classes), classes]
+        return (*reduced, *(() if self.positive is None else (scores[:, self.positive.index],)))
 
     def columns(self, arrays: HeadArrays) -> dict[str, pa.Array]:
         """See :meth:`Head.columns`."""
-        first = self._named(arrays[0], arrays[1])
-        if self.top_k is None:
-            return first
-        scores, classes = arrays[2:]
-        each = self._named(scores.reshape(-1), classes.reshape(-1))
-        pairs = pa.StructArray.from_arrays([each["label"].cast(self.labels.type), each["score"]], ["label", "score"])
-        return {**first, "top_k": _lists(pairs, scores.shape)}
+        columns = self._named(arrays[0], arrays[1])
+        if self.positive is not None:
+            columns[PROBABILITY] = _numbers(arrays[-1])
+        if self.top_k is not None:
+            scores, classes = arrays[2:4]
+            each = self._named(scores.reshape(-1), classes.reshape(-1))
+            labels = each["label"].cast(self.labels.type)
+            pairs = pa.StructArray.from_arrays([labels, each["score"]], ["label", "score"])
+            columns["top_k"] = _lists(pairs, scores.shape)
+        return columns
 
     def _named(self, scores: npt.NDArray[np.generic], classes: npt.NDArray[np.generic]) -> dict[str, pa.Array]:
         finite = np.isfinite(scores.astype(np.float32, copy=False))
@@ -184,7 +181,9 @@ def make_heads(signature: Signature, spec: InferSpec) -> Heads:
     if signature.task == "multilabel":
         heads.append(LabelsHead(label_values(signature.labels or ()), spec.threshold, spec.top_k))
     elif signature.labels is not None:
-        heads.append(ClassHead(label_values(signature.labels), spec.top_k, signature.output_kind or "logits"))
+        kind = signature.output_kind or "logits"
+        positive = spec.read_positive(signature)
+        heads.append(ClassHead(label_values(signature.labels), spec.top_k, kind, positive))
     elif signature.task == "regression":
         activation = signature.activation
         heads.append(ValueHead(activation) if signature.target_width is None else VectorHead("value", activation))

@@ -5,8 +5,13 @@ Inference, training and evaluation use the same predictions.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch.nn import functional
+
+from longshore.shared.specs.positive import EVEN, PositiveClass
+from longshore.shared.specs.signature import OutputKind
 
 #: The minimum probability at which a label of multilabel is predicted.
 THRESHOLD = 0.5
@@ -28,6 +33,33 @@ def decided_classes(outputs: torch.Tensor, labels: int) -> torch.Tensor:
     :param outputs: of a runtime: ``(n, labels)``, or one more column with the class.
     """
     return outputs[:, labels].long() if outputs.shape[1] > labels else predicted_classes(outputs)
+
+
+def class_scores(outputs: torch.Tensor, kind: OutputKind) -> torch.Tensor:
+    """The probabilities of the classes, float32 ``(n, classes)``; for scores that are no probabilities, the scores.
+
+    :param outputs: ``(n, classes)``; for a program of probabilities their logarithms.
+    """
+    if kind == "scores":
+        return outputs.float()
+    if kind == "logits":
+        return torch.softmax(outputs.float(), dim=1)
+    # The logarithm of 0 is put out as that of the smallest number.
+    smallest = math.log(torch.finfo(torch.float32).tiny)
+    logs = outputs.float()
+    return torch.where(logs <= smallest, 0.0, logs.exp())
+
+
+def apply_threshold(decided: torch.Tensor, scores: torch.Tensor, positive: PositiveClass | None) -> torch.Tensor:
+    """The classes that the threshold of the positive class decides, int64 ``(n,)``.
+
+    :param decided: the classes that the version decides by itself, which stay at :data:`EVEN`.
+    :param scores: the probabilities of the two classes, ``(n, 2)``.
+    """
+    if positive is None or positive.threshold == EVEN:
+        return decided
+    threshold = torch.tensor(positive.threshold, dtype=scores.dtype, device=scores.device)
+    return torch.where(scores[:, positive.index] >= threshold, positive.index, 1 - positive.index)
 
 
 def predicted_labels(logits: torch.Tensor) -> torch.Tensor:

@@ -113,8 +113,12 @@ def _train(
 def _confusion(trained: TrainedModel) -> dict[str, JsonValue]:
     if trained.confusion is None:
         return {}
-    labels = [str(label) for label in trained.signature.labels or ()]
-    return {"confusion_matrix": {"labels": list(labels), "counts": [list(row) for row in trained.confusion]}}
+    return {
+        "confusion_matrix": {
+            "labels": list(trained.signature.labels or ()),
+            "counts": [list(row) for row in trained.confusion],
+        }
+    }
 
 
 def _rewind(context: WorkerContext, claim: Claim, checkpoint: CheckpointRecord | None) -> None:

@@ -13,6 +13,8 @@ MAX_CLASSES = 30
 
 def print_evaluation(evaluation: Evaluation) -> None:
     """Print the metrics and, if the evaluation has them, the classes, the confusion matrix and the worst rows."""
+    if evaluation.positive is not None:
+        sys.stdout.write(f"\npositive class  {evaluation.positive}, from a probability of {evaluation.threshold} on\n")
     _print_heading(f"{evaluation.rows:,} rows, 95 % confidence intervals from {evaluation.bootstrap:,} resamples")
     metrics = [(name, _short(value), *_bounds(evaluation, name)) for name, value in evaluation.metrics.items()]
     print_table(("METRIC", "VALUE", "LOW", "HIGH"), metrics)

@@ -96,7 +96,7 @@ def _cells(row: ResultRecord, key_columns: Sequence[str]) -> dict[str, object]:
 
 
 def _cell(value: JsonValue) -> object:
-    if value is None or isinstance(value, str):
+    if value is None or isinstance(value, str | bool):
         return value
     return json.dumps(value, ensure_ascii=False)
 

@@ -22,6 +22,8 @@ def short_value(value: JsonValue) -> str:
 def _short_json(value: JsonValue) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
+    if isinstance(value, bool):  # a label, which is written like this wherever people read it
+        return str(value)
     if isinstance(value, dict):
         pairs = (f"{json.dumps(key, ensure_ascii=False)}: {_short_json(item)}" for key, item in value.items())
         return f"{{{', '.join(pairs)}}}"

@@ -94,7 +94,7 @@ class WrittenTargets:
             quantities = self.task == "auto" and len(self._integers) > MAX_INTEGER_LABELS
             return None if quantities else f"the labels of column {self.name!r} were read as whole numbers"
         if reading == "booleans":
-            return f"the labels of column {self.name!r} were read as true and false"
+            return f"the labels of column {self.name!r} were read as True and False"
         kinds = [kind for kind in ("padded", "integer", "decimal", "fraction", "boolean") if kind in self._first]
         if not kinds:
             return None

@@ -13,10 +13,11 @@ from longshore.producers.cli.views.short_values import short_value
     [
         ("a text", "a text"),
         (None, ""),
-        (True, "true"),
+        (True, "True"),
         (0.98765432109, "0.987654"),
         (12, "12"),
         ([0.25, 0.5], "[0.25, 0.5]"),
+        ([{"label": True, "score": 0.75}], '[{"label": True, "score": 0.75}]'),
         (["news", "sport"], '["news", "sport"]'),
         ([0.123456789] * 384, "[0.1235, 0.1235, 0.1235, … 384 numbers]"),
         (["a"] * 1000, '["a", "a", "a", … 1,000 values]'),

@@ -68,7 +68,7 @@ def test_a_wrong_value_among_numbers_is_refused_with_its_row(
     ("values", "note"),
     [
         (["1", "2"], "read as whole numbers"),
-        (["true", "false"], "read as true and false"),
+        (["true", "false"], "read as True and False"),
         (["01", "1"], "'01' in row 0 is text, too"),
         (["x", "7"], "'7' in row 1 is text, too"),
         (["x", "y"], None),
