@@ -67,8 +67,12 @@ class Client:
     Without arguments it finds the cluster by ``LONGSHORE_REDIS_URL``, ``LONGSHORE_DATABASE_URL`` and
     ``LONGSHORE_STORE``, or else the home that is up.
 
+    Each method says what it raises. With logins of its own roles, Postgres may also refuse what a login has no right
+    to, with a LedgerRefused.
+
     :param home: the folder of an embedded cluster.
     :param producer: who submits, ``user@host`` if not given; idempotency keys are the producer's own.
+    :raises InvalidInput: an address is not valid.
     :raises NoCluster: there are no addresses and no home is up.
     """
 
@@ -107,6 +111,9 @@ class Client:
             :class:`~longshore.producers.options.keywords.InferOptions` (docs/reference/options.md).
         :raises InvalidInput: names the option and the reason; nothing was queued.
         :raises ServiceUnavailable: Postgres cannot be reached; nothing was queued.
+        :raises UnknownModel: there is no such version.
+        :raises QueueFull: the producer has as many jobs as an operator allows.
+        :raises SubmissionUncertain: as :meth:`submit_many`.
         """
         return self.submit_many([Infer(model, data, options)])[0]
 
@@ -121,6 +128,8 @@ class Client:
             :class:`~longshore.producers.options.keywords.TrainOptions` (docs/reference/options.md).
         :raises InvalidInput: names the option and the reason; nothing was queued.
         :raises ServiceUnavailable: Postgres cannot be reached; nothing was queued.
+        :raises QueueFull: the producer has as many jobs as an operator allows.
+        :raises SubmissionUncertain: as :meth:`submit_many`.
         """
         return self.submit_many([Train(model, family, data, target, options)])[0]
 
@@ -144,6 +153,8 @@ class Client:
             and meaning in :class:`~longshore.producers.options.keywords.TuneOptions` (docs/reference/options.md).
         :raises InvalidInput: names the option and the reason; nothing was queued.
         :raises ServiceUnavailable: Postgres cannot be reached; nothing was queued.
+        :raises QueueFull: the producer has as many jobs as an operator allows.
+        :raises SubmissionUncertain: as :meth:`submit_many`.
         """
         return self.submit_many([Tune(model, family, data, target, space, options)])[0]
 
@@ -159,6 +170,8 @@ class Client:
             :class:`~longshore.producers.options.keywords.CrossValidateOptions` (docs/reference/options.md).
         :raises InvalidInput: names the option and the reason; nothing was queued.
         :raises ServiceUnavailable: Postgres cannot be reached; nothing was queued.
+        :raises QueueFull: the producer has as many jobs as an operator allows.
+        :raises SubmissionUncertain: as :meth:`submit_many`.
         """
         return self.submit_many([CrossValidate(model, family, data, target, options)])[0]
 
@@ -172,6 +185,9 @@ class Client:
             :class:`~longshore.producers.options.keywords.EvaluateOptions` (docs/reference/options.md).
         :raises InvalidInput: names the option and the reason; nothing was queued.
         :raises ServiceUnavailable: Postgres cannot be reached; nothing was queued.
+        :raises UnknownModel: there is no such version.
+        :raises QueueFull: the producer has as many jobs as an operator allows.
+        :raises SubmissionUncertain: as :meth:`submit_many`.
         """
         return self.submit_many([Evaluate(model, data, target, options)])[0]
 
@@ -186,6 +202,7 @@ class Client:
         :raises SubmissionUncertain: it could not find out for half a minute. The error has the ids that the jobs have
             if they were submitted.
         :raises InvalidInput: as for :meth:`infer`; of several requests, the field names which: ``requests[7].model``.
+        :raises ServiceUnavailable: Postgres cannot be reached; nothing was queued.
         """
         # Brings NumPy and Arrow, which a client that only looks at jobs does not need.
         from longshore.producers.planning.planner import prepare
@@ -231,6 +248,7 @@ class Client:
         :param id: its id; the start of it, if no other id starts like this; or ``@last``, the newest of this producer.
         :raises UnknownJob: there is none with this id.
         :raises AmbiguousJob: several ids start like this.
+        :raises ServiceUnavailable: Postgres cannot be reached.
         """
         job = self._job(find_job(self.ledger, id, self.settings.producer))
         job.record()
@@ -253,6 +271,7 @@ class Client:
         :param model: ``digits``, or those that have run or made a version: ``digits:3``, ``digits@production``.
         :param since: of at most this age, as in ``30m``, ``2h`` or ``7d``, or a timedelta.
         :raises InvalidInput: a value is wrong; names the argument.
+        :raises ServiceUnavailable: Postgres cannot be reached.
         """
         chosen = job_filter(
             self.ledger,
@@ -277,6 +296,7 @@ class Client:
         :param on_end: is called with each job once it has ended, in that order.
         :param progress: whether to show how many have ended. ``None`` shows it in a notebook.
         :raises WaitTimeout: some had not ended in time; they go on.
+        :raises ServiceUnavailable: Postgres cannot be reached for a minute; the jobs go on.
         """
         from longshore.producers.reporting.progress_bar import count_display
 
@@ -311,7 +331,10 @@ class Client:
 
     @property
     def models(self) -> ModelsClient:
-        """The models, their versions and aliases."""
+        """The models, their versions and aliases.
+
+        :raises InvalidInput: the address of the store cannot be used.
+        """
         with self._making:
             if self._made_models is None:
                 self._made_models = ModelsClient(self.ledger, self._store(), self.settings.producer)
@@ -326,6 +349,7 @@ class Client:
         :param dry_run: remove nothing, and say what would be.
         :raises InvalidInput: ``older_than`` is no duration.
         :raises LedgerBusy: somebody uses old results all the time; what was removed before that is removed.
+        :raises ServiceUnavailable: Postgres cannot be reached.
         """
         from longshore.producers.retention import prune
 
@@ -339,6 +363,7 @@ class Client:
         :raises InvalidInput: ``grace`` is no duration, or under two hours.
         :raises CorruptBlob: a version in the store cannot be read, so that what it names is not known; nothing was
             removed.
+        :raises ServiceUnavailable: Postgres or the store cannot be reached.
         """
         from longshore.shared.store_gc import sweep
 

@@ -53,6 +53,7 @@ class Job:
         """The job's record in the ledger.
 
         :raises UnknownJob: the job no longer exists.
+        :raises ServiceUnavailable: Postgres cannot be reached.
         """
         if self._final is None:
             record = self._last = self._ledger.queries.job(self.id)
@@ -63,17 +64,29 @@ class Job:
 
     @property
     def state(self) -> State:
-        """queued, running, succeeded, failed or cancelled; or waiting, for the previous job of its chain."""
+        """queued, running, succeeded, failed or cancelled; or waiting, for the previous job of its chain.
+
+        :raises UnknownJob: the job no longer exists.
+        :raises ServiceUnavailable: Postgres cannot be reached.
+        """
         return self.record().state
 
     @property
     def progress(self) -> Progress:
-        """How much of the job is done, its speed and the time left."""
+        """How much of the job is done, its speed and the time left.
+
+        :raises UnknownJob: the job no longer exists.
+        :raises ServiceUnavailable: Postgres cannot be reached.
+        """
         return progress_of(self.record())
 
     @property
     def notes(self) -> list[str]:
-        """Remarks on the job that are not errors, one sentence each."""
+        """Remarks on the job that are not errors, one sentence each.
+
+        :raises UnknownJob: the job no longer exists.
+        :raises ServiceUnavailable: Postgres cannot be reached.
+        """
         return list(self.record().notes)
 
     def why(self) -> Why:
@@ -81,6 +94,7 @@ class Job:
         success; and what can be done now. ``print(job.why())`` shows it all.
 
         :raises UnknownJob: the job no longer exists.
+        :raises ServiceUnavailable: Postgres cannot be reached.
         """
         from longshore.producers.reporting.activity.why import explain
 
@@ -95,6 +109,8 @@ class Job:
         :returns: the job itself.
         :raises JobFailed: the job failed or was cancelled.
         :raises WaitTimeout: the job did not end in time; it continues to run.
+        :raises UnknownJob: the job no longer exists.
+        :raises ServiceUnavailable: Postgres cannot be reached for a minute; the job continues to run.
         """
         from longshore.producers.reporting.progress_bar import progress_display
 
@@ -112,6 +128,8 @@ class Job:
 
         :raises InvalidInput: the job writes files only; see :meth:`parts`.
         :raises ResultsPruned: the results were removed because of their age; see :meth:`Client.prune`.
+        :raises UnknownJob: the job no longer exists.
+        :raises ServiceUnavailable: Postgres cannot be reached.
         """
         from longshore.producers.results import Results, key_columns_of, results_table
 
@@ -123,6 +141,8 @@ class Job:
 
         :raises InvalidInput: as :meth:`results`.
         :raises ResultsPruned: as :meth:`results`.
+        :raises UnknownJob: the job no longer exists.
+        :raises ServiceUnavailable: Postgres cannot be reached.
         """
         from longshore.producers.results import ResultRow
 
@@ -135,6 +155,8 @@ class Job:
         A shard whose rows all failed has no file.
 
         :raises InvalidInput: the job writes no files; see :meth:`results`.
+        :raises UnknownJob: the job no longer exists.
+        :raises ServiceUnavailable: Postgres cannot be reached.
         """
         from longshore.producers.results import output_pattern
 
@@ -148,11 +170,17 @@ class Job:
         ]
 
     def metrics(self) -> list[MetricRecord]:
-        """The metrics of a training job so far, ordered by epoch and name."""
+        """The metrics of a training job so far, ordered by epoch and name.
+
+        :raises ServiceUnavailable: Postgres cannot be reached.
+        """
         return self._ledger.queries.metrics(self.id)
 
     def trials(self) -> list[TrialRecord]:
-        """The trials of a search so far, or the folds of a cross-validation, ordered by number."""
+        """The trials of a search so far, or the folds of a cross-validation, ordered by number.
+
+        :raises ServiceUnavailable: Postgres cannot be reached.
+        """
         return self._ledger.trials.of(self.id)
 
     def evaluation(self) -> Evaluation:
@@ -161,6 +189,8 @@ class Job:
         It is available once every row has been evaluated, even if the job failed because too many rows had errors.
 
         :raises InvalidInput: the job is of another kind, or has no result yet.
+        :raises UnknownJob: the job no longer exists.
+        :raises ServiceUnavailable: Postgres cannot be reached.
         """
         from longshore.shared.specs.evaluate import Evaluation
 
@@ -175,13 +205,19 @@ class Job:
 
     @property
     def then(self) -> Then[Job]:
-        """Chain another job after this one: ``job.then.evaluate(...)``, ``.infer(...)`` or ``.promote(...)``."""
+        """Chain another job after this one: ``job.then.evaluate(...)``, ``.infer(...)`` or ``.promote(...)``.
+
+        :raises InvalidInput: the job was not created by a client.
+        """
         if self._then is None:
             raise InvalidInput("job", f"{self.id} was not created by a client, so no job can be chained to it")
         return self._then(self.id)
 
     def chain(self) -> list[Job]:
-        """The jobs of the chain that this job belongs to, at least itself, each after the one it waits for."""
+        """The jobs of the chain that this job belongs to, at least itself, each after the one it waits for.
+
+        :raises ServiceUnavailable: Postgres cannot be reached.
+        """
         ids = self._ledger.chains.of(self.id)
         return [Job(id_, self._ledger, self._publish, then=self._then) for id_ in ids]
 
@@ -198,6 +234,8 @@ class Job:
         :returns: the path of the file.
         :raises InvalidInput: there are no metrics yet, the extra ``plot`` is not installed, or the file cannot be
             written.
+        :raises UnknownJob: the job no longer exists.
+        :raises ServiceUnavailable: Postgres cannot be reached.
         """
         from longshore.producers.reporting.best_epoch import best_epoch
         from longshore.producers.reporting.curves import panels
@@ -215,6 +253,8 @@ class Job:
         :param path: an .html file. An existing file is replaced.
         :returns: the path of the file.
         :raises InvalidInput: as for :meth:`plot`.
+        :raises UnknownJob: the job no longer exists.
+        :raises ServiceUnavailable: Postgres cannot be reached.
         """
         from longshore.producers.reporting.html_report import save_report
 
@@ -232,6 +272,7 @@ class Job:
         :returns: the path of the folder.
         :raises InvalidInput: there are no metrics yet, the extra ``tensorboard`` is not installed, or the folder
             cannot be written.
+        :raises ServiceUnavailable: Postgres cannot be reached.
         """
         from longshore.producers.reporting.tensorboard import write_event_file
 
@@ -240,11 +281,17 @@ class Job:
         return target
 
     def shards(self) -> list[ShardRecord]:
-        """The shards, ordered by index."""
+        """The shards, ordered by index.
+
+        :raises ServiceUnavailable: Postgres cannot be reached.
+        """
         return self._ledger.queries.shards(self.id)
 
     def errors(self, limit: int = 1000) -> list[JobError]:
-        """The errors of attempts at shards, then at most ``limit`` errors of rows; a pruned job has none of these."""
+        """The errors of attempts at shards, then at most ``limit`` errors of rows; a pruned job has none of these.
+
+        :raises ServiceUnavailable: Postgres cannot be reached.
+        """
         attempts = [
             JobError(
                 message=str(error["error"]),
@@ -270,6 +317,8 @@ class Job:
         :param attempt: only of attempts with this number, from 1; ``None`` for all.
         :param follow: go on with new lines until the job has ended, each about a second after it was written.
         :raises InvalidInput: ``shard`` is below 0, or ``attempt`` below 1.
+        :raises UnknownJob: the job no longer exists.
+        :raises ServiceUnavailable: Postgres cannot be reached.
         """
         return iter(self._log_steps(shard, attempt, follow))
 
@@ -282,6 +331,8 @@ class Job:
         """Cancel the job. Running shards stop within about a second and write nothing more.
 
         :returns: ``False`` if the job had already ended.
+        :raises UnknownJob: the job no longer exists.
+        :raises ServiceUnavailable: Postgres cannot be reached.
         """
         self._last = self._final
         return self._ledger.control.cancel(self.id)
@@ -295,6 +346,8 @@ class Job:
         :raises InvalidInput: the job has not ended, there is nothing to run again, or, with ``rows``, the job writes
             files.
         :raises ResultsPruned: the results of its finished shards were removed because of their age.
+        :raises UnknownJob: the job no longer exists.
+        :raises ServiceUnavailable: Postgres cannot be reached.
         """
         if rows not in (None, "failed"):
             raise InvalidInput("rows", f"{rows!r}: must be 'failed' or None")
@@ -312,6 +365,9 @@ class Job:
         :param epochs: the number of additional epochs.
         :raises InvalidInput: this is not a training job that succeeded, or its last checkpoint no longer exists.
         :raises ResultsPruned: the inline rows that it was submitted with were pruned.
+        :raises UnknownJob: the job no longer exists.
+        :raises QueueFull: the producer has as many jobs as an operator allows.
+        :raises ServiceUnavailable: Postgres cannot be reached.
         """
         from longshore.producers.planning.resume import extension
         from longshore.shared.ledger.jobs.submission import tickets_of

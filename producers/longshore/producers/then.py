@@ -37,6 +37,10 @@ class Then(Generic[JobT]):
 
         :raises InvalidInput: an option is wrong, and the message names it and the reason; or the previous job has
             failed, or does not create a version.
+        :raises UnknownJob: the previous job no longer exists.
+        :raises QueueFull: the producer has as many jobs as an operator allows.
+        :raises SubmissionUncertain: as :meth:`Client.submit_many`.
+        :raises ServiceUnavailable: Postgres cannot be reached; nothing was queued.
         """
         return self.submit(lambda planner: planner.evaluate(data, target, options))
 
@@ -44,6 +48,7 @@ class Then(Generic[JobT]):
         """Run the version; see :meth:`Client.infer`.
 
         :raises InvalidInput: as :meth:`evaluate`.
+        :raises UnknownJob, QueueFull, SubmissionUncertain, ServiceUnavailable: as :meth:`evaluate`.
         """
         return self.submit(lambda planner: planner.infer(data, options))
 
@@ -54,6 +59,7 @@ class Then(Generic[JobT]):
             fails, and with it the rest of the chain. See docs/reference/conditions.md.
         :param options: ``priority``, ``device``, ``max_attempts``, ``timeout``, ``idempotency_key``.
         :raises InvalidInput: as :meth:`evaluate`.
+        :raises UnknownJob, QueueFull, SubmissionUncertain, ServiceUnavailable: as :meth:`evaluate`.
         """
         from longshore.producers.planning.chain import Promote
 

@@ -70,6 +70,8 @@ class AsyncJob:
         :returns: the job itself.
         :raises JobFailed: the job failed or was cancelled.
         :raises WaitTimeout: the job did not end in time; it continues to run.
+        :raises UnknownJob: the job no longer exists.
+        :raises ServiceUnavailable: Postgres cannot be reached for a minute; the job continues to run.
         """
         await self._changes.wait_for_ends([self.id], timeout)
         check_succeeded(await self.record())
@@ -82,6 +84,9 @@ class AsyncJob:
         """The progress now, and after each change, until the job has ended; the last is that of its end.
 
         Changes that come faster than they are taken are left out.
+
+        :raises UnknownJob: the job no longer exists.
+        :raises ServiceUnavailable: Postgres cannot be reached.
         """
         with self._changes.watching(self.id) as changed:
             while True:
@@ -170,7 +175,7 @@ class AsyncJob:
 
     @property
     def then(self) -> Then[Awaitable[AsyncJob]]:
-        """Chain another job after this one: ``await job.then.evaluate(...)``; see :attr:`Job.then`."""
+        """See :attr:`Job.then`. It is used as in ``await job.then.evaluate(...)``."""
         submit = self._job.then.submit
 
         async def submit_in_thread(plan: Callable[[LinkPlanner], NewJob]) -> AsyncJob:

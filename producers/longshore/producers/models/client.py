@@ -34,13 +34,17 @@ class ModelsClient:
         self._producer = producer
 
     def list(self) -> Sequence[ModelRecord]:
-        """All models, ordered by name."""
+        """All models, ordered by name.
+
+        :raises ServiceUnavailable: Postgres cannot be reached.
+        """
         return self._ledger.models.names()
 
     def versions(self, model: str) -> Sequence[VersionRecord]:
         """All versions of a model, oldest first.
 
         :raises UnknownModel: there is no such model.
+        :raises ServiceUnavailable: Postgres cannot be reached.
         """
         versions = self._ledger.models.versions(check_name(model))
         if not versions:
@@ -51,6 +55,8 @@ class ModelsClient:
         """The version that a reference currently resolves to: ``digits``, ``digits:3`` or ``digits@production``.
 
         :raises UnknownModel: there is no such version.
+        :raises InvalidInput: the reference is not valid.
+        :raises ServiceUnavailable: Postgres cannot be reached.
         """
         return self._ledger.models.get(ModelReference.parse(reference))
 
@@ -62,6 +68,7 @@ class ModelsClient:
         :raises UnknownModel: there is no such version.
         :raises InvalidInput: the condition is not valid; the message shows the position.
         :raises NotPromoted: the condition is false; the alias is unchanged.
+        :raises ServiceUnavailable: Postgres or the store cannot be reached.
         """
         if if_ is not None:
             check_condition(if_, "if_")
@@ -76,6 +83,8 @@ class ModelsClient:
 
         :returns: the version that the alias pointed at.
         :raises UnknownModel: there is no such alias.
+        :raises InvalidInput: a name is not valid.
+        :raises ServiceUnavailable: Postgres or the store cannot be reached.
         """
         version = self._ledger.models.remove_alias(check_name(model), check_alias(alias), self._producer)
         self._store.write_alias_pointer(version.model, alias, None)
@@ -86,6 +95,8 @@ class ModelsClient:
 
         :param alias: only the moves of this alias. Default: all aliases, and deletions.
         :raises UnknownModel: there has never been such a model; only without ``alias``.
+        :raises InvalidInput: a name is not valid.
+        :raises ServiceUnavailable: Postgres cannot be reached.
         """
         if alias is not None:
             return self._ledger.models.alias_history(check_name(model), check_alias(alias))
@@ -106,6 +117,7 @@ class ModelsClient:
         :raises UnknownModel: there is no such alias.
         :raises InvalidInput: there is no earlier version, or it was deleted.
         :raises AliasMoved: somebody else moved the alias in the same moment; it was not changed by this call.
+        :raises ServiceUnavailable: Postgres or the store cannot be reached.
         """
         named = ModelReference.parse(reference)
         if named.version is not None:
@@ -132,6 +144,7 @@ class ModelsClient:
         :raises InvalidInput: a reference names no version.
         :raises VersionInUse: an alias points at one of them, jobs that have not ended use it, or others were trained
             from it. The message names each, and what to do.
+        :raises ServiceUnavailable: Postgres or the store cannot be reached.
         """
         parsed = [ModelReference.parse(reference) for reference in references]
         versions = self._ledger.models.delete(parsed, self._producer, force=force, dry_run=dry_run)
@@ -153,6 +166,8 @@ class ModelsClient:
         :raises InvalidInput: the path already exists or cannot be created, or the version cannot be exported in this
             format.
         :raises CorruptBlob: a blob in the store does not match its digest.
+        :raises UnknownModel: there is no such version.
+        :raises ServiceUnavailable: Postgres or the store cannot be reached.
         """
         target = Path(path).expanduser().absolute()
         export_format = choose_format(target, format)
