@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import re
 import shlex
@@ -13,8 +14,10 @@ import click
 import pytest
 import yaml
 
+from longshore import producers
 from longshore.producers.cli.catalog import COMMANDS
 from longshore.producers.cli.main import cli
+from longshore.shared import errors
 from longshore.shared.specs.families import BUILT_IN
 from tests.compose_file import ROOT
 
@@ -148,6 +151,14 @@ def test_commands_exist_and_have_the_options_that_are_shown(page: Path) -> None:
 def test_every_command_is_in_the_reference() -> None:
     table = (DOCS / "reference" / "command-line.md").read_text()
     assert {name for name in COMMANDS if not re.search(rf"`{name}\b", table)} == set()
+
+
+def test_every_exception_and_every_class_of_the_client_is_in_the_reference() -> None:
+    text = (DOCS / "reference" / "python.md").read_text()
+    exceptions = {name for name, each in vars(errors).items() if inspect.isclass(each) and issubclass(each, Exception)}
+    # Inside workers only.
+    for name in exceptions - {"AttemptLost"} | set(producers.__all__):
+        assert f"`{name}`" in text, name
 
 
 def written(default: object) -> str:

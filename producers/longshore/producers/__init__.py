@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from longshore.producers.reporting.progress import Progress
     from longshore.producers.requests import CrossValidate, Evaluate, Infer, Train, Tune
     from longshore.producers.results import ResultRow, Results
+    from longshore.producers.version import __version__ as __version__
 
 __all__ = [
     "AsyncClient",
@@ -48,6 +49,7 @@ _MODULES = {
     "Results": "results",
     "Train": "requests",
     "Tune": "requests",
+    "__version__": "version",
 }
 
 
@@ -58,4 +60,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return [*globals(), *__all__, "__version__"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -54,6 +55,11 @@ def test_the_package_lists_its_names() -> None:
     assert set(producers.__all__) <= set(dir(producers))
     for name in producers.__all__:
         assert getattr(producers, name).__name__ == name
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert producers.__version__ == version("longshore")
+    assert "__version__" in dir(producers)
 
 
 def test_the_client_for_asyncio_needs_no_torch() -> None:

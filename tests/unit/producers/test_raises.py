@@ -61,7 +61,7 @@ def test_coroutines_say_it_or_where_it_is_said(of: type) -> None:
 def client(tmp_path: Path) -> Iterator[Client]:
     """A client of services that are not there."""
     addresses = {"database_url": "postgresql://x:y@127.0.0.1:1/z", "redis_url": "redis://127.0.0.1:1/0"}
-    with Client(**addresses, store=f"file://{tmp_path}/store", producer="tests") as client:  # type: ignore[arg-type]
+    with Client(**addresses, store=f"file://{tmp_path}/store", producer="tests") as client:
         yield client
 
 
@@ -133,7 +133,7 @@ def test_coroutines_raise_the_same(tmp_path: Path) -> None:
     async def check() -> None:
         addresses = {"database_url": "postgresql://x:y@127.0.0.1:1/z", "redis_url": "redis://127.0.0.1:1/0"}
         store = f"file://{tmp_path}/store"
-        async with AsyncClient(**addresses, store=store, producer="tests") as client:  # type: ignore[arg-type]
+        async with AsyncClient(**addresses, store=store, producer="tests") as client:
             for coroutine in (client.job(ID), client.infer("m:1", ROWS), client.jobs(), client.models.list()):
                 with pytest.raises(ServiceUnavailable):
                     await coroutine

@@ -57,9 +57,9 @@ class LazyGroup(click.Group):
 
 def _print_version(context: click.Context, _: click.Parameter, value: bool) -> None:
     if value and not context.resilient_parsing:
-        from longshore.producers.cli.checks.versions import own_version
+        from longshore.producers.version import __version__
 
-        click.echo(f"{PROGRAM} {own_version()}")
+        click.echo(f"{PROGRAM} {__version__}")
         context.exit()
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from longshore.producers.cli.checks.check import Check, Level
-from longshore.producers.cli.checks.versions import installed, own_version
+from longshore.producers.cli.checks.versions import installed
+from longshore.producers.version import __version__
 from longshore.shared.settings import Settings
 from longshore.shared.store.address import is_remote
 
@@ -38,7 +39,7 @@ WARN_FREE_BYTES, FAIL_FREE_BYTES = 2 * 2**30, 200 * 2**20
 
 def check_installation() -> Iterator[Check]:
     """Check Longshore, Python, the packages of the client, and each extra."""
-    yield Check("longshore", Level.OK, own_version())
+    yield Check("longshore", Level.OK, __version__)
     yield Check("python", Level.OK, f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     versions = {package: installed(package) for package in CLIENT_PACKAGES}
     missing = [package for package, version in versions.items() if version is None]
