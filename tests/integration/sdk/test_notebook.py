@@ -63,4 +63,4 @@ def test_waiting_for_several_jobs_counts_them(outputs: list[list[Mapping[str, st
     assert re.match("wait for 3 jobs  ━+  3/3 jobs  succeeded$", line["text/plain"])
     assert outputs[6] == []
     [line] = outputs[7]
-    assert re.match("wait for 1 jobs  ━+  1/1 jobs  failed  1 failed$", line["text/plain"])
+    assert re.match("wait for 1 job  ━+  1/1 job  failed  1 failed$", line["text/plain"])

@@ -59,13 +59,14 @@ def count_display(
             yield None
             return
         ended = 0
+        counted = "1 job" if jobs == 1 else f"{jobs:,} jobs"
 
         def line(state: State, states: Mapping[State, int]) -> LiveLine:
             return LiveLine(
-                name=f"wait for {jobs:,} jobs",
+                name=f"wait for {counted}",
                 state=state,
                 fraction=ended / jobs if jobs else 1.0,
-                count=f"{ended:,}/{jobs:,} jobs",
+                count=f"{ended:,}/{counted}",
                 remaining="",
                 rate="",
                 metrics=tuple(f"{count:,} {each}" for each, count in states.items()),
@@ -74,7 +75,9 @@ def count_display(
         def one_more() -> None:
             nonlocal ended
             ended += 1
-            draw(line(State.RUNNING, {}))
+            # A line for each percent: a notebook stops showing outputs that come by the thousand.
+            if 100 * ended // jobs > 100 * (ended - 1) // jobs:
+                draw(line(State.RUNNING, {}))
 
         draw(line(State.RUNNING, {}))
         yield one_more
