@@ -87,6 +87,12 @@ def test_pages_and_columns(longshore: CommandLine, jobs: list[Job]) -> None:
     assert second.err == ""
     oldest_first = longshore(*arguments, "--sort", "id").out.splitlines()[1:]
     assert oldest_first == [f"{job.id}  succeeded" for job in jobs]
+    sorted_page = longshore(*arguments, "--sort", "id", "--limit", "2")
+    assert sorted_page.out.splitlines()[1:] == oldest_first[:2]
+    assert sorted_page.err.startswith(f"there are more: --after {jobs[1].id} lists the next ones")
+    rest = longshore(*arguments, "--sort", "id", "--limit", "2", "--after", str(jobs[1].id))
+    assert (rest.out.splitlines()[1:], rest.err) == (oldest_first[2:], "")
+    assert "the newest jobs go on with --before" in longshore(*arguments, "--after", str(jobs[1].id)).err
     assert longshore("jobs", "list", "--producer", "nobody").err == "no jobs\n"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -10,11 +11,13 @@ import pytest
 
 from longshore.producers.job_filter import job_filter
 from longshore.producers.job_ids import LAST, find_job, short_ids
+from longshore.producers.reporting.progress import progress_of
 from longshore.shared.errors import AmbiguousJob, InvalidInput, UnknownJob
-from longshore.shared.ledger.jobs.filter import ALL_JOBS
+from longshore.shared.ledger.jobs.filter import ALL_JOBS, SORT_KEYS, JobOrder
 from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.records import JobRecord
 from longshore.shared.ledger.retention.uuid7_time import first_id
-from tests.integration.support import new_job, run, submit
+from tests.integration.support import claim, commit, new_job, run, submit
 
 #: Ids that begin alike, and one that does not.
 ALIKE = UUID("019ac1f2-7a31-774b-bcce-b302099a8057")
@@ -120,6 +123,83 @@ def test_a_list_is_filtered_by_everything_at_once(ledger: Ledger) -> None:
         past,
     ]
     assert [job.id for job in ledger.queries.jobs(ALL_JOBS, 2)] == [wanted, trained]
+
+
+#: The value by which a column sorts, as the list shows it.
+SHOWN: dict[str, Callable[[JobRecord], float | str | None]] = {
+    "job": lambda job: str(job.id),
+    "id": lambda job: str(job.id),
+    "kind": lambda job: job.kind,
+    "model": lambda job: f"{job.model}:{job.version or (job.outcome or {}).get('version') or 0:010}",
+    "state": lambda job: job.state,
+    "done": lambda job: progress_of(job).fraction,
+    "progress": lambda job: progress_of(job).done,
+    "left": lambda job: progress_of(job).remaining,
+    "took": lambda job: None if job.started_at is None else progress_of(job).seconds,
+    "failed": lambda job: job.rows_failed,
+    "speed": lambda job: progress_of(job).rate,
+    "priority": lambda job: job.priority,
+    "producer": lambda job: job.producer,
+    "queue": lambda job: job.queue,
+    "shards": lambda job: job.shards_total,
+    "submitted": lambda job: job.created_at.timestamp(),
+    "started": lambda job: None if job.started_at is None else job.started_at.timestamp(),
+    "ended": lambda job: None if job.finished_at is None else job.finished_at.timestamp(),
+    "error": lambda job: job.error,
+    "age": lambda job: -job.created_at.timestamp(),
+}
+
+
+@pytest.fixture
+def varied(ledger: Ledger) -> list[UUID]:
+    """Jobs that differ in everything; with equal values among them, and without a value."""
+    new = [
+        new_job(6, 4, priority=7),
+        new_job(40, kind="train", version=None, model="cifar"),
+        new_job(2, 3, 4, producer="me@here", queue="gpu", version=12),
+        new_job(5, producer="me@here", version=3),
+        new_job(8, max_attempts=1),
+        new_job(3),
+        new_job(3, kind="evaluate", priority=0),
+        new_job(),
+    ]
+    jobs = ledger.submissions.submit(new)
+    ledger.attempts.renew(claim(ledger, jobs[0]), lease=600.0, rows=2, changed=True)
+    ledger.attempts.renew(claim(ledger, jobs[1], worker="cpu:1@tests"), lease=600.0, rows=7, changed=True)
+    run(ledger, jobs[2])
+    commit(ledger, claim(ledger, jobs[3]), {0: "x is NaN"})
+    ledger.attempts.fail(claim(ledger, jobs[4]), "the model is damaged", permanent=True)
+    ledger.control.cancel(jobs[5])
+    with ledger.database.connection() as conn:  # to the second: they do not change places while they are compared
+        conn.execute(
+            "UPDATE jobs SET started_at = started_at - make_interval(secs => 1000 * shards_total + rows_total)"
+        )
+    return jobs
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("key", SORT_KEYS)
+def test_all_jobs_are_sorted_and_not_only_a_page_of_them(
+    ledger: Ledger, varied: list[UUID], key: str, descending: bool
+) -> None:
+    order = JobOrder(key=key, descending=descending)
+    newest_first = ledger.queries.jobs()
+    known = [job for job in newest_first if SHOWN[key](job) is not None]
+    unknown = [job.id for job in newest_first if SHOWN[key](job) is None]
+    sorted_ids = [job.id for job in sorted(known, key=SHOWN[key], reverse=descending)]  # type: ignore[arg-type]
+    assert [job.id for job in ledger.queries.sorted_jobs(ALL_JOBS, order)] == [*sorted_ids, *unknown]
+    pages: list[UUID] = []
+    while page := ledger.queries.sorted_jobs(ALL_JOBS, order, 3, pages[-1] if pages else None):
+        pages += [job.id for job in page]
+    assert pages == [*sorted_ids, *unknown]
+
+
+def test_a_sorted_list_is_filtered_first(ledger: Ledger, varied: list[UUID]) -> None:
+    order = JobOrder(key="took", descending=True)
+    mine = job_filter(ledger, producer="me@here")
+    assert [job.id for job in ledger.queries.sorted_jobs(mine, order)] == [varied[2], varied[3]]
+    ended = job_filter(ledger, states=["failed", "cancelled"], before=varied[5])
+    assert [job.id for job in ledger.queries.sorted_jobs(ended, order)] == [varied[4], varied[3]]
 
 
 @pytest.mark.parametrize(

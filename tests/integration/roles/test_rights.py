@@ -63,6 +63,7 @@ USERS: Mapping[str, tuple[Role, ...]] = {
     "queries.LIST_JOBS": ALL,
     "queries.READ_JOBS": (PRODUCER, OPERATOR, MONITOR),
     "queries.LIST_JOBS_IN_STATES": ALL,
+    "queries.SORT_JOBS": ALL,
     "queries.FIND_JOBS": ALL,
     "queries.NEWEST_OF_PRODUCER": ALL,
     "queries.READ_NEIGHBOURS": ALL,

@@ -12,6 +12,7 @@ import click
 from longshore.producers.cli.output import print_table
 from longshore.producers.cli.table_layout import TableColumn
 from longshore.producers.reporting.human import age_text, local_time, size_text
+from longshore.shared.ledger.jobs.filter import SORT_KEYS
 
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., object])
@@ -19,10 +20,7 @@ F = TypeVar("F", bound=Callable[..., object])
 #: What a list is sorted by. Records without a value come last.
 SortKey: TypeAlias = str | float | datetime | None
 #: The names of the columns, in the order of the table. They are here so that a help text needs no records.
-JOB_COLUMNS = (
-    *("job", "id", "kind", "model", "state", "done", "progress", "left", "took", "failed", "speed", "priority"),
-    *("producer", "queue", "shards", "extends", "submitted", "started", "ended", "error", "age"),
-)
+JOB_COLUMNS = SORT_KEYS
 MODEL_COLUMNS = ("model", "versions", "newest", "aliases", "size", "shared", "created", "age")
 VERSION_COLUMNS = ("version", "aliases", "family", "metrics", "size", "shared", "job", "created", "age")
 HISTORY_COLUMNS = ("alias", "change", "action", "by", "job", "why", "when", "age")
@@ -43,8 +41,8 @@ class ListColumn(Generic[R]):
     column: TableColumn
     #: The cell, as people read it.
     text: Callable[[R], str]
-    #: The value to sort by.
-    key: Callable[[R], SortKey]
+    #: The value to sort by; ``None`` if Postgres sorts the records.
+    key: Callable[[R], SortKey] | None = None
     #: Whether it is shown if no columns are chosen.
     is_default: bool = True
 
@@ -102,7 +100,7 @@ def list_options(names: Sequence[str], default_limit: str) -> Callable[[F], F]:
                 "--sort",
                 type=lambda text: _sort_column(text, names),
                 metavar="COLUMN",
-                help="Sort what is listed by a column; with - before its name, from the largest to the smallest.",
+                help="Sort all by a column; with - before its name, from the largest value to the smallest.",
             ),
             click.option(
                 "--columns",
@@ -125,15 +123,15 @@ def limit_of(limit: int | None, *, as_json: bool) -> int:
 
 
 def sort_records(records: Iterable[R], columns: Sequence[ListColumn[R]], order: str | None) -> list[R]:
-    """The records in the order of ``--sort``; unchanged without it. Those without a value come last."""
+    """All records in the order of ``--sort``; unchanged without it. Those without a value come last."""
     records = list(records)
     if order is None:
         return records
-    name = order.removeprefix("-")
-    column = next(column for column in columns if column.name == name)
-    known = [record for record in records if column.key(record) is not None]
-    unknown = [record for record in records if column.key(record) is None]
-    return sorted(known, key=column.key, reverse=order.startswith("-")) + unknown  # type: ignore[arg-type]
+    key = next(column.key for column in columns if column.name == order.removeprefix("-"))
+    assert key is not None, order
+    known = [record for record in records if key(record) is not None]
+    unknown = [record for record in records if key(record) is None]
+    return sorted(known, key=key, reverse=order.startswith("-")) + unknown  # type: ignore[arg-type]
 
 
 def print_records(records: Sequence[R], columns: Sequence[ListColumn[R]], names: Sequence[str] | None) -> None:

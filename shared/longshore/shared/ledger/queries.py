@@ -11,7 +11,7 @@ from psycopg.errors import InsufficientPrivilege
 from longshore.shared.errors import UnknownJob
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, records
-from longshore.shared.ledger.jobs.filter import ALL_JOBS, JobFilter
+from longshore.shared.ledger.jobs.filter import ALL_JOBS, JobFilter, JobOrder
 from longshore.shared.ledger.locks import RELAY_LOCK, lock_halves
 from longshore.shared.ledger.postgres.repeating import repeat_read
 from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord
@@ -66,19 +66,28 @@ class Queries:
     @repeat_read
     def jobs(self, chosen: JobFilter = ALL_JOBS, limit: int = 100) -> list[JobRecord]:
         """The newest jobs that a filter chooses, newest first."""
-        values = {
-            "states": sorted(chosen.states),
-            "kinds": sorted(chosen.kinds) or None,
-            "model": chosen.model,
-            "version": chosen.version,
-            "producer": chosen.producer,
-            "first": FIRST_ID if chosen.since is None else first_id(chosen.since),
-            "before": LAST_ID if chosen.before is None else chosen.before,
-            "limit": limit,
-        }
         statement = statements.queries.LIST_JOBS_IN_STATES if chosen.states else statements.queries.LIST_JOBS
         with self._database.connection() as conn:
-            return records(conn, JobRecord).execute(statement, values).fetchall()
+            return records(conn, JobRecord).execute(statement, _filter_values(chosen, limit)).fetchall()
+
+    @repeat_read
+    def sorted_jobs(
+        self, chosen: JobFilter, order: JobOrder, limit: int = 100, after: UUID | None = None
+    ) -> list[JobRecord]:
+        """The first of all the jobs that a filter chooses, in an order. Postgres reads each of them.
+
+        :param after: only those that come after this job in the order: the last one of the page before.
+        """
+        values = {
+            **_filter_values(chosen, limit),
+            "sort": order.key,
+            "descending": order.descending,
+            "after": after,
+        }
+        with self._database.connection() as conn:
+            ids = [id_ for (id_,) in conn.execute(statements.queries.SORT_JOBS, values)]
+        jobs = self.some_jobs(ids)
+        return [jobs[id_] for id_ in ids if id_ in jobs]
 
     @repeat_read
     def jobs_between(self, first: UUID, last: UUID, limit: int) -> list[JobRecord]:
@@ -214,3 +223,17 @@ class Queries:
         with self._database.connection() as conn:
             row = conn.execute(statements.sessions.LIST_LOCK_HOLDERS, lock_halves(RELAY_LOCK)).fetchone()
         return None if row is None else float(row[0] or 0)
+
+
+def _filter_values(chosen: JobFilter, limit: int) -> dict[str, object]:
+    """The parameters of the statements that list jobs."""
+    return {
+        "states": sorted(chosen.states),
+        "kinds": sorted(chosen.kinds) or None,
+        "model": chosen.model,
+        "version": chosen.version,
+        "producer": chosen.producer,
+        "first": FIRST_ID if chosen.since is None else first_id(chosen.since),
+        "before": LAST_ID if chosen.before is None else chosen.before,
+        "limit": limit,
+    }

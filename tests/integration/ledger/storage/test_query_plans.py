@@ -220,6 +220,7 @@ COLD = {
     "models.VERSIONS_TRAINED_FROM": "looks for a version in the lineage of all, when a person deletes it",
     "models.SET_ACTOR": "reads no table",
     "models.ANY_VERSION": "reads one row, when a store seems to be empty",
+    "queries.SORT_JOBS": "reads each job that is chosen once, at a person's command",
     "queries.SAMPLE_ROWS_QUERY": "the first rows of the demo's job",
     "queries.ACCURACY_QUERY": "all rows of the demo's job",
     "submission.READ_CLOCK": "reads no table",
@@ -301,6 +302,15 @@ def test_so_does_the_list_of_jobs_in_a_state(filled: Ledger, state: str) -> None
 def test_the_list_of_jobs_of_a_rare_kind_reads_the_jobs_once(filled: Ledger) -> None:
     visit = explain(filled, statements.queries.LIST_JOBS, {**LISTED, "kinds": ["tune"], "limit": 100})
     assert visit.rows <= KNOWN_EXCEPTIONS["queries.LIST_JOBS of a rare kind"]
+
+
+@pytest.mark.parametrize("sort", ["took", "speed", "model"])
+def test_a_sorted_list_reads_the_jobs_once(filled: Ledger, sort: str) -> None:
+    values = {**LISTED, "sort": sort, "descending": True, "after": IDS.ended}
+    visit = explain(filled, statements.queries.SORT_JOBS, values)
+    assert set(visit.scans) <= {"Seq Scan of jobs"}
+    # And of each running job the running shards, of which there are as many as devices.
+    assert visit.rows <= ENDED_JOBS + 10 * ACTIVE_JOBS + ACTIVE_JOBS * (2 * ACTIVE_JOBS + 1)
 
 
 def test_a_scan_of_a_growing_table_is_seen(filled: Ledger) -> None:

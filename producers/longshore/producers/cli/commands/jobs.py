@@ -10,7 +10,7 @@ from longshore.producers.cli.commands.job_logs import logs
 from longshore.producers.cli.commands.training_reports import plot, report, tensorboard
 from longshore.producers.cli.completion import complete_job, complete_version
 from longshore.producers.cli.connect import connected, find_settings, open_ledger
-from longshore.producers.cli.lists import JOB_COLUMNS, JSON_LIMIT, TABLE_LIMIT, limit_of, list_options, sort_records
+from longshore.producers.cli.lists import JOB_COLUMNS, JSON_LIMIT, TABLE_LIMIT, limit_of, list_options
 from longshore.producers.cli.options import Options, shared_options, with_options
 from longshore.producers.cli.output import print_json
 from longshore.shared.errors import InvalidInput
@@ -51,6 +51,12 @@ def jobs(context: click.Context) -> None:
 @click.option(
     "--before", shell_complete=complete_job, metavar="JOB", help="Only jobs that were submitted before this one."
 )
+@click.option(
+    "--after",
+    shell_complete=complete_job,
+    metavar="JOB",
+    help="Only jobs that come after this one in the order of --sort.",
+)
 @list_options(JOB_COLUMNS, f"{TABLE_LIMIT} in a table, {JSON_LIMIT} with --json")
 @with_options
 def list_jobs(
@@ -62,22 +68,26 @@ def list_jobs(
     mine: bool,
     since: str | None,
     before: str | None,
+    after: str | None,
     columns: tuple[str, ...] | None,
     sort: str | None,
     limit: int | None,
 ) -> None:
-    """List jobs, newest first.
+    """List jobs, newest first or in the order of --sort.
 
     On a terminal, ids are as short as they can be, and less important columns are left out if there is no room.
     """
     settings = find_settings(options)
     if mine and producer is not None:
         raise InvalidInput("--mine", "write either --mine or --producer")
+    if after is not None and sort is None:
+        raise InvalidInput("--after", "goes on with a list of --sort; the newest jobs go on with --before JOB")
     with open_ledger(settings) as ledger:
-        from longshore.producers.cli.views.job_list import job_columns, print_jobs
+        from longshore.producers.cli.views.job_list import print_jobs
         from longshore.producers.cli.views.json_documents import job_document
         from longshore.producers.job_filter import job_filter
         from longshore.producers.job_ids import find_job
+        from longshore.shared.ledger.jobs.filter import JobOrder
 
         chosen = job_filter(
             ledger,
@@ -90,12 +100,18 @@ def list_jobs(
         )
         count = limit_of(limit, as_json=options.as_json)
         # One more than asked for: it says whether there are more.
-        records = ledger.queries.jobs(chosen, count + 1)
-        page = sort_records(records[:count], job_columns({}), sort)
+        if sort is None:
+            records = ledger.queries.jobs(chosen, count + 1)
+        else:
+            order = JobOrder(key=sort.removeprefix("-"), descending=sort.startswith("-"))
+            start = None if after is None else find_job(ledger, after, settings.producer)
+            records = ledger.queries.sorted_jobs(chosen, order, count + 1, start)
+        page = records[:count]
         if options.as_json:
             print_json([job_document(record) for record in page])
         else:
-            print_jobs(ledger, page, columns, next_page=records[count - 1].id if len(records) > count else None)
+            next_page = page[-1].id if len(records) > count else None
+            print_jobs(ledger, page, columns, next_page, is_sorted=sort is not None)
 
 
 @jobs.command()

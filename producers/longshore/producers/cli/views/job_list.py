@@ -21,40 +21,24 @@ if TYPE_CHECKING:
 
 
 def job_columns(short_ids: Mapping[UUID, str]) -> list[ListColumn[JobRecord]]:
-    """The columns, in the order of the table.
+    """The columns, in the order of the table. They have no keys: Postgres sorts jobs.
 
     :param short_ids: how ids are written; those that are missing are written in full.
     """
     return [
-        ListColumn(TableColumn("JOB"), lambda job: short_ids.get(job.id, str(job.id)), lambda job: str(job.id)),
-        ListColumn(TableColumn("ID"), lambda job: str(job.id), lambda job: str(job.id), is_default=False),
-        ListColumn(TableColumn("KIND", 3), lambda job: job.kind, lambda job: job.kind),
-        ListColumn(
-            TableColumn("MODEL", 1, min_width=10),
-            lambda job: version_text(job.model, _version(job)),
-            lambda job: f"{job.model}:{_version(job) or 0:010}",
-        ),
-        ListColumn(TableColumn("STATE"), lambda job: job.state, lambda job: job.state),
-        ListColumn(TableColumn("DONE", 2), _percent, lambda job: progress_of(job).fraction),
-        ListColumn(TableColumn("PROGRESS", 8), progress_text, lambda job: progress_of(job).done),
-        ListColumn(
-            TableColumn("LEFT", 5),
-            lambda job: time_text(progress_of(job).remaining),
-            lambda job: progress_of(job).remaining,
-        ),
-        ListColumn(TableColumn("TOOK", 9), lambda job: duration_text(_seconds(job)), _seconds),
-        ListColumn(
-            TableColumn("FAILED", 5),
-            lambda job: f"{job.rows_failed:,}" if job.rows_failed else "",
-            lambda job: job.rows_failed,
-        ),
-        ListColumn(
-            TableColumn("SPEED", 10),
-            lambda job: rate_text(progress_of(job).rate, job.kind),
-            lambda job: progress_of(job).rate,
-        ),
-        ListColumn(TableColumn("PRIORITY", 12), lambda job: str(job.priority), lambda job: job.priority),
-        ListColumn(TableColumn("PRODUCER", 11, min_width=12), lambda job: job.producer, lambda job: job.producer),
+        ListColumn(TableColumn("JOB"), lambda job: short_ids.get(job.id, str(job.id))),
+        ListColumn(TableColumn("ID"), lambda job: str(job.id), is_default=False),
+        ListColumn(TableColumn("KIND", 3), lambda job: job.kind),
+        ListColumn(TableColumn("MODEL", 1, min_width=10), lambda job: version_text(job.model, _version(job))),
+        ListColumn(TableColumn("STATE"), lambda job: job.state),
+        ListColumn(TableColumn("DONE", 2), _percent),
+        ListColumn(TableColumn("PROGRESS", 8), progress_text),
+        ListColumn(TableColumn("LEFT", 5), lambda job: time_text(progress_of(job).remaining)),
+        ListColumn(TableColumn("TOOK", 9), lambda job: duration_text(_seconds(job))),
+        ListColumn(TableColumn("FAILED", 5), lambda job: f"{job.rows_failed:,}" if job.rows_failed else ""),
+        ListColumn(TableColumn("SPEED", 10), lambda job: rate_text(progress_of(job).rate, job.kind)),
+        ListColumn(TableColumn("PRIORITY", 12), lambda job: str(job.priority)),
+        ListColumn(TableColumn("PRODUCER", 11, min_width=12), lambda job: job.producer),
         *_columns_on_request(short_ids),
         age_column(4, lambda job: job.created_at),
     ]
@@ -63,35 +47,35 @@ def job_columns(short_ids: Mapping[UUID, str]) -> list[ListColumn[JobRecord]]:
 def _columns_on_request(short_ids: Mapping[UUID, str]) -> list[ListColumn[JobRecord]]:
     """The columns that are shown only if they are chosen."""
     return [
-        ListColumn(TableColumn("QUEUE", 13), lambda job: job.queue, lambda job: job.queue, is_default=False),
+        ListColumn(TableColumn("QUEUE", 13), lambda job: job.queue, is_default=False),
         ListColumn(
-            TableColumn("SHARDS", 14),
-            lambda job: f"{job.shards_done:,} of {job.shards_total:,}",
-            lambda job: job.shards_total,
-            is_default=False,
+            TableColumn("SHARDS", 14), lambda job: f"{job.shards_done:,} of {job.shards_total:,}", is_default=False
         ),
         ListColumn(
             TableColumn("EXTENDS", 14),
             lambda job: "" if job.extends is None else short_ids.get(job.extends, str(job.extends)),
-            lambda job: str(job.extends or ""),
             is_default=False,
         ),
         moment_column("SUBMITTED", 15, lambda job: job.created_at),
         moment_column("STARTED", 16, lambda job: job.started_at),
         moment_column("ENDED", 17, lambda job: job.finished_at),
-        ListColumn(
-            TableColumn("ERROR", 18, min_width=20), lambda job: job.error or "", lambda job: job.error, is_default=False
-        ),
+        ListColumn(TableColumn("ERROR", 18, min_width=20), lambda job: job.error or "", is_default=False),
     ]
 
 
 def print_jobs(
-    ledger: Ledger, records: Sequence[JobRecord], names: Sequence[str] | None, next_page: UUID | None = None
+    ledger: Ledger,
+    records: Sequence[JobRecord],
+    names: Sequence[str] | None,
+    next_page: UUID | None = None,
+    *,
+    is_sorted: bool = False,
 ) -> None:
     """Print a table of jobs. On a terminal, ids are shortened.
 
     :param names: as in :func:`~longshore.producers.cli.lists.print_records`.
     :param next_page: the last job of a page after which there are more.
+    :param is_sorted: by a column, rather than the newest first.
     """
     ids = [record.id for record in records]
     ids += [record.extends for record in records if record.extends is not None]
@@ -100,7 +84,8 @@ def print_jobs(
     if not records:
         note("no jobs")
     if next_page is not None:
-        note(f"there are more: --before {shown.get(next_page, next_page)} lists the next ones, --limit more at once")
+        option = "--after" if is_sorted else "--before"
+        note(f"there are more: {option} {shown.get(next_page, next_page)} lists the next ones, --limit more at once")
 
 
 def progress_text(job: JobRecord) -> str:

@@ -1,4 +1,4 @@
-"""Which jobs a list shows."""
+"""Which jobs a list shows, and in which order."""
 
 from __future__ import annotations
 
@@ -29,3 +29,19 @@ class JobFilter:
 
 
 ALL_JOBS: Final = JobFilter()
+
+#: What jobs can be sorted by: the columns of their list.
+SORT_KEYS: Final = (
+    *("job", "id", "kind", "model", "state", "done", "progress", "left", "took", "failed", "speed", "priority"),
+    *("producer", "queue", "shards", "extends", "submitted", "started", "ended", "error", "age"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOrder:
+    """In which order jobs are listed. Those without a value come last, and of equal ones the newest first."""
+
+    #: One of :data:`SORT_KEYS`; by anything else, all are equal.
+    key: str
+    #: From the largest value to the smallest.
+    descending: bool = False

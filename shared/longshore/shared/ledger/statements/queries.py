@@ -43,6 +43,78 @@ LIST_JOBS_IN_STATES: Final = f"""
     JOIN jobs ON jobs.id = newest.id
     ORDER BY jobs.id DESC LIMIT %(limit)s
 """
+#: Jobs with what their list shows of them, computed as :mod:`longshore.producers.reporting.progress` does.
+_JOBS_WITH_PROGRESS: Final = """
+    jobs
+    CROSS JOIN LATERAL (
+        SELECT jobs.rows_done + jobs.rows_failed + CASE WHEN jobs.state = 'running' THEN coalesce(
+                   (SELECT sum(rows_done) FROM shards WHERE job_id = jobs.id AND state = 'running'), 0)
+               ELSE 0 END AS done,
+               CASE WHEN jobs.state <> 'queued' THEN
+                   extract(epoch FROM coalesce(jobs.finished_at, now()) - jobs.started_at)
+               END AS seconds
+    ) AS progress
+    CROSS JOIN LATERAL (
+        SELECT nullif(greatest(done - jobs.rows_before_retry, 0), 0) / nullif(greatest(seconds, 0), 0) AS rate
+    ) AS speed
+"""
+#: What jobs are sorted by: a number or a word, and NULL for the other. A training job has the version that it has made.
+_SORT_KEYS: Final = """
+    CASE %(sort)s
+        WHEN 'done' THEN CASE WHEN jobs.state = 'succeeded' THEN 1
+            ELSE least(coalesce(done / nullif(jobs.rows_total, 0)::numeric, 0), 1) END
+        WHEN 'progress' THEN done
+        WHEN 'left' THEN CASE WHEN jobs.state = 'running' THEN greatest(jobs.rows_total - done, 0) / rate END
+        WHEN 'took' THEN CASE WHEN jobs.started_at IS NOT NULL THEN coalesce(seconds, 0) END
+        WHEN 'failed' THEN jobs.rows_failed
+        WHEN 'speed' THEN rate
+        WHEN 'priority' THEN jobs.priority
+        WHEN 'shards' THEN jobs.shards_total
+        WHEN 'submitted' THEN extract(epoch FROM jobs.created_at)
+        WHEN 'age' THEN -extract(epoch FROM jobs.created_at)
+        WHEN 'started' THEN extract(epoch FROM jobs.started_at)
+        WHEN 'ended' THEN extract(epoch FROM jobs.finished_at)
+    END * CASE WHEN %(descending)s THEN -1 ELSE 1 END AS number,
+    CASE %(sort)s
+        WHEN 'job' THEN jobs.id::text
+        WHEN 'id' THEN jobs.id::text
+        WHEN 'kind' THEN jobs.kind
+        WHEN 'model' THEN jobs.model || ':' ||
+            lpad(coalesce(jobs.version, (jobs.outcome->>'version')::int, 0)::text, 10, '0')
+        WHEN 'state' THEN jobs.state
+        WHEN 'producer' THEN jobs.producer
+        WHEN 'queue' THEN jobs.queue
+        WHEN 'extends' THEN jobs.spec->>'extends'
+        WHEN 'error' THEN jobs.error
+    END COLLATE "C" AS word
+"""
+#: All jobs that the filters choose, sorted; those without a value come last, and of equal ones the newest first. It
+#: reads each of them, but keeps only as many as it returns. ``after`` is the last job of the page before. OFFSET 0 has
+#: the keys computed once.
+SORT_JOBS: Final = f"""
+    WITH page_end AS MATERIALIZED (
+        SELECT jobs.id, {_SORT_KEYS} FROM {_JOBS_WITH_PROGRESS} WHERE jobs.id = %(after)s::uuid
+    )
+    SELECT chosen.id
+    FROM (
+        SELECT jobs.id, {_SORT_KEYS} FROM {_JOBS_WITH_PROGRESS}
+        WHERE {_FILTERS} AND (%(states)s::text[] = '{{}}' OR jobs.state = ANY(%(states)s))
+        OFFSET 0
+    ) AS chosen
+    LEFT JOIN page_end ON true
+    WHERE page_end.id IS NULL
+       OR chosen.number > page_end.number
+       OR CASE WHEN %(descending)s THEN chosen.word < page_end.word ELSE chosen.word > page_end.word END
+       OR (chosen.number IS NULL AND page_end.number IS NOT NULL)
+       OR (chosen.word IS NULL AND page_end.word IS NOT NULL)
+       OR (chosen.number IS NOT DISTINCT FROM page_end.number
+           AND chosen.word IS NOT DISTINCT FROM page_end.word AND chosen.id < page_end.id)
+    ORDER BY chosen.number NULLS LAST,
+             CASE WHEN %(descending)s THEN chosen.word END DESC NULLS LAST,
+             CASE WHEN NOT %(descending)s THEN chosen.word END NULLS LAST,
+             chosen.id DESC
+    LIMIT %(limit)s
+"""
 FIND_JOBS: Final = f"""
     SELECT {_JOB_COLUMNS} FROM jobs WHERE id BETWEEN %(first)s AND %(last)s ORDER BY id DESC LIMIT %(limit)s
 """
