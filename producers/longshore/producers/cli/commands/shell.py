@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from longshore.producers.cli.options import Options, with_options
 from longshore.shared.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from click.shell_completion import ShellComplete
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -27,8 +31,13 @@ def completion(options: Options, shell: str | None) -> None:
     """
     from click.shell_completion import get_completion_class
 
+    from longshore.producers.cli.bash_completion import WholeWordBashComplete
+
     name = shell or Path(os.environ.get("SHELL", "")).name
-    script = get_completion_class(name) if name in SHELLS else None
+    if name == "bash":
+        script: type[ShellComplete] | None = WholeWordBashComplete
+    else:
+        script = get_completion_class(name) if name in SHELLS else None
     if script is None:
         raise InvalidInput("SHELL", f"{name!r}: write one of {', '.join(SHELLS)}")
     root = click.get_current_context().find_root()
