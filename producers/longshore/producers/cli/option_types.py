@@ -12,6 +12,8 @@ F = TypeVar("F", bound=Callable[..., object])
 
 #: The options that every command has.
 SHARED_OPTIONS = frozenset({"--home", "--json", "--debug", "--help"})
+#: Characters that options may take on the left of their texts in a help text, from this width on and below it.
+WIDE_TEXT, WIDE_FLAGS, NARROW_FLAGS = 76, 30, 20
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,16 @@ class SectionedCommand(click.Command):
                 sections.setdefault(section, []).append(record)
         for section, records in [*sections.items(), ("Every command", shared)]:
             with formatter.section(section):
-                formatter.write_dl(records)
+                records = [_shortened(flag, text, formatter.width) for flag, text in records]
+                formatter.write_dl(records, col_max=WIDE_FLAGS if formatter.width >= WIDE_TEXT else NARROW_FLAGS)
+
+
+def _shortened(flag: str, text: str, width: int) -> tuple[str, str]:
+    """An option and its text; choices that are too long for a line are moved to the text."""
+    if len(flag) + 2 <= width:
+        return flag, text
+    name, _, choices = flag.partition(" [")
+    return f"{name} NAME", f"{text} NAME is one of {choices.removesuffix(']').replace('|', ', ')}."
 
 
 def count_or_fraction(text: str) -> int | float:

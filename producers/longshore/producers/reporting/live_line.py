@@ -14,6 +14,8 @@ from longshore.shared.vocabulary import State
 GAP = "  "
 #: The widths of the bar and of the name of the job, in characters: the least, and the most.
 MIN_BAR, MAX_BAR = 8, 40
+#: The bar grows and shrinks by so many characters: it does not move whenever the time left has a digit more or less.
+BAR_STEP = 4
 #: The width of the bar before anything of lower importance gets room.
 GOOD_BAR = 16
 MIN_NAME = 10
@@ -75,6 +77,7 @@ class LiveLine:
                 extras.append(StyledText(text, style))
                 room -= len(GAP) + len(text)
         bar += max(min(room, MAX_BAR - bar), 0)
+        bar -= (bar - MIN_BAR) % BAR_STEP
         spans = [StyledText(name)] if name else []
         done = round(self.fraction * bar)
         full, empty = ("#", "-") if ascii_only else ("━", "─")

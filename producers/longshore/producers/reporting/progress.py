@@ -16,6 +16,8 @@ _UNITS: dict[str, str] = {
     JobKind.TUNE: "trials",
     JobKind.CROSS_VALIDATE: "folds",
 }
+#: A rate below this is shown per minute, and below this per minute, per hour.
+SLOW_RATE = 0.1
 #: Seconds over which the speed of a watched job is averaged.
 RATE_WINDOW_S = 15.0
 
@@ -91,10 +93,14 @@ class RateWindow:
 
 
 def rate_text(rate: float | None, kind: str) -> str:
-    """A rate as text, such as ``1,234 rows/s`` or ``0.25 epochs/s``; empty if unknown."""
+    """A rate as text, such as ``1,234 rows/s``, ``0.25 epochs/s`` or ``1.5 epochs/h``; empty if unknown."""
     if rate is None:
         return ""
-    return f"{rate:,.0f} {unit(kind)}/s" if rate >= 10 else f"{rate:.2g} {unit(kind)}/s"
+    per = "s"
+    for period, factor in (("min", 60), ("h", 60)):
+        if rate < SLOW_RATE:
+            per, rate = period, rate * factor
+    return f"{rate:,.0f} {unit(kind)}/{per}" if rate >= 10 else f"{rate:.2g} {unit(kind)}/{per}"
 
 
 def unit(kind: str) -> str:

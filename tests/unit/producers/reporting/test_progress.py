@@ -101,3 +101,4 @@ def test_speeds_and_times_are_short() -> None:
         *("", "0.12 rows/s", "10 rows/s", "1,234 rows/s"),
     ]
     assert rate_text(0.5, "train") == "0.5 epochs/s"
+    assert [rate_text(0.011, "train"), rate_text(0.0005, "train")] == ["0.66 epochs/min", "1.8 epochs/h"]

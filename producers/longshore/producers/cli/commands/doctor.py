@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import click
 
@@ -12,8 +12,11 @@ from longshore.producers.cli.checks.installation import check_installation, chec
 from longshore.producers.cli.connect import find_settings
 from longshore.producers.cli.options import Options, with_options
 from longshore.producers.cli.output import print_json, print_table
+from longshore.producers.cli.table_layout import TableColumn
 from longshore.shared.errors import LongshoreError
 from longshore.shared.settings import Settings
+
+CHECK_COLUMNS = (TableColumn("CHECK"), TableColumn("STATE"), TableColumn("DETAIL", wrap=True))
 
 
 @click.command()
@@ -28,10 +31,15 @@ def doctor(options: Options, /, context: click.Context) -> None:
     if options.as_json:
         print_json({"ok": not any(check.level is Level.FAIL for check in checks), "checks": checks})
     else:
-        print_table(("CHECK", "STATE", "DETAIL"), [(check.name, check.level, check.detail) for check in checks])
+        print_checks(checks)
     sys.stdout.flush()
     if any(check.level is Level.FAIL for check in checks):
         context.exit(1)
+
+
+def print_checks(checks: Sequence[Check]) -> None:
+    """Print a table of checks."""
+    print_table(CHECK_COLUMNS, [(check.name, check.level, check.detail) for check in checks])
 
 
 def _check_cluster(options: Options) -> Iterator[Check]:

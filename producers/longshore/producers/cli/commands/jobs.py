@@ -139,7 +139,7 @@ def why(options: Options, job: str) -> None:
     with connected(options) as client:
         from longshore.producers.cli.views.why_view import print_why
 
-        print_why(options, client.job(job).why())
+        print_why(options, client.job(job).why(), client.ledger)
 
 
 @jobs.command()

@@ -25,6 +25,7 @@ from longshore.producers.cli.output import print_json, terminal_width
 def top(options: Options, once: bool, interval: float) -> None:
     """Show what each device does, the jobs that come next, and how many jobs run and wait, until Ctrl-C."""
     with open_ledger(find_settings(options)) as ledger:
+        from longshore.producers.cli.views.device_table import shortened
         from longshore.producers.cli.views.top_view import overview_document, overview_lines, show_live
         from longshore.producers.reporting.activity.overview import read_overview
 
@@ -33,5 +34,7 @@ def top(options: Options, once: bool, interval: float) -> None:
         elif sys.stdout.isatty() and not once:
             show_live(ledger, interval)
         else:
-            width = terminal_width() if sys.stdout.isatty() else None
-            sys.stdout.writelines(f"{line}\n" for line in overview_lines(read_overview(ledger), {}, width))
+            overview, is_terminal = read_overview(ledger), sys.stdout.isatty()
+            ids = shortened(ledger, overview.devices, overview.next) if is_terminal else {}
+            width = terminal_width() if is_terminal else None
+            sys.stdout.writelines(f"{line}\n" for line in overview_lines(overview, ids, width))

@@ -24,9 +24,9 @@ DEVICE_COLUMNS = (
     TableColumn("WORKER", min_width=12),
     TableColumn("STATE"),
     TableColumn("WORK", 1, min_width=12),
-    TableColumn("PROGRESS", 2, min_width=12),
+    TableColumn("PROGRESS", 2, min_width=14),
     TableColumn("LEFT", 4),
-    TableColumn("SINCE", 5),
+    TableColumn("SINCE", 6),
     TableColumn("JOB", 3),
 )
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: The size of a plot in characters, without its axes. On a narrow terminal it is narrower.
 WIDTH, HEIGHT = 64, 8
+#: Epochs in the table on a terminal: the plots have all.
+MAX_EPOCHS = 16
 #: Characters for the labels of the axis.
 MARGIN = 12
 #: Braille characters have 2 by 4 dots each: https://www.unicode.org/charts/PDF/U2800.pdf.
@@ -26,12 +28,15 @@ _COLORS = ("cyan", "magenta", "yellow", "green")
 
 
 def print_curves(metrics: Sequence[MetricRecord]) -> None:
-    """Print the metrics after an empty line; nothing if there are none."""
+    """Print the metrics after an empty line; nothing if there are none.
+
+    On a terminal, where there are plots of all epochs, the table has some of them.
+    """
     metric_panels = panels(metrics)
     curves = [curve for panel in metric_panels if panel.axis == "epoch" for curve in panel.curves]
     if curves:
         by_epoch = [dict(zip(curve.steps, curve.values, strict=True)) for curve in curves]
-        epochs = sorted({epoch for values in by_epoch for epoch in values})
+        epochs = _some(sorted({epoch for values in by_epoch for epoch in values}))
         rows = [(epoch, *(f"{at[epoch]:.4g}" if epoch in at else "" for at in by_epoch)) for epoch in epochs]
         sys.stdout.write("\n")
         print_table(("EPOCH", *(curve.name for curve in curves)), rows)
@@ -51,8 +56,10 @@ def plot_lines(panel: Panel, width: int = WIDTH) -> list[Text]:
     from rich.text import Text
 
     title = [(f"{curve.name} {curve.values[-1]:.4g}  ", color) for curve, color in _colored(panel)]
+    heading = Text.assemble(*title)
+    heading.rstrip()
     if max(len(curve.steps) for curve in panel.curves) < 2:
-        return [Text.assemble(*title)]
+        return [heading]
     low, high = _range([value for curve in panel.curves for value in curve.values])
     first = min(curve.steps[0] for curve in panel.curves)
     last = max(curve.steps[-1] for curve in panel.curves)
@@ -64,7 +71,16 @@ def plot_lines(panel: Panel, width: int = WIDTH) -> list[Text]:
     margin = max(map(len, labels))
     plot = [Text.assemble(f"{label:>{margin}} │", *canvas.line(row)) for row, label in enumerate(labels)]
     ends = f"{panel.axis} {first}"
-    return [Text.assemble(*title), *plot, Text(f"{'':>{margin}} └{ends}{last:>{width - len(ends)}}")]
+    for line in plot:
+        line.rstrip()
+    return [heading, *plot, Text(f"{'':>{margin}} └{ends}{last:>{width - len(ends)}}")]
+
+
+def _some(epochs: Sequence[int]) -> Sequence[int]:
+    """On a terminal at most :data:`MAX_EPOCHS` of the epochs, the first and the last among them; otherwise all."""
+    if len(epochs) <= MAX_EPOCHS or not sys.stdout.isatty():
+        return epochs
+    return [epochs[round(index * (len(epochs) - 1) / (MAX_EPOCHS - 1))] for index in range(MAX_EPOCHS)]
 
 
 def _colored(panel: Panel) -> Iterator[tuple[Curve, str]]:

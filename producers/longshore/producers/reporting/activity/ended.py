@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from longshore.producers.reporting.activity.devices import progress_text
 from longshore.producers.reporting.activity.reason import NextStep, Reason
-from longshore.producers.reporting.human import time_text
+from longshore.producers.reporting.human import duration_text
 from longshore.producers.reporting.progress import progress_of
 from longshore.shared.errors import UnknownJob
 from longshore.shared.ledger.ledger import Ledger
@@ -83,7 +83,7 @@ def _succeeded(record: JobRecord) -> Reason:
         steps.append(NextStep("to see the outcome", f"longshore jobs show {record.id}"))
     if record.rows_failed and record.pruned_at is None:
         steps.append(NextStep("to run the failed rows again", f"longshore jobs retry {record.id} --rows failed"))
-    text = f"it succeeded in {time_text(progress_of(record).seconds)}"
+    text = f"it succeeded in {duration_text(progress_of(record).seconds)}"
     return Reason(text, details=tuple(record.notes), next=tuple(steps))
 
 

@@ -19,6 +19,10 @@ from pydantic import JsonValue
 from longshore.producers.cleaning import Cleaned
 from longshore.producers.cli.lists import print_records
 from longshore.producers.cli.views.clean_tables import print_plan
+from longshore.producers.cli.checks.check import Check, Level
+from longshore.producers.cli.commands.doctor import print_checks
+from longshore.producers.cli.lists import print_records
+from longshore.producers.cli.main import run
 from longshore.producers.cli.views.job_list import job_columns
 from longshore.producers.cli.views.model_lists import change_columns, model_columns, version_columns
 from longshore.producers.cli.views.result_files import write
@@ -176,15 +180,45 @@ RESULTS = [
 ]
 
 
+METRICS = {"train_loss": 0.3122, "val_loss": 0.3541, "val_accuracy": 0.8912, "val_f1": 0.8877}
+#: A training from its submission to each of its ends, and two jobs that count rows.
+LIVE = [
+    (replace(RUNNING, state=State.QUEUED, rows_total=None, rows_done=0, started_at=None), {}),
+    (replace(RUNNING, rows_done=0), {}),
+    (replace(RUNNING, rows_done=1), METRICS),
+    (RUNNING, METRICS),
+    (replace(RUNNING, rows_done=0, rows_running=39), METRICS),
+    (replace(RUNNING, state=State.SUCCEEDED, rows_done=14, finished_at=_NOW), METRICS),
+    (replace(RUNNING, state=State.FAILED, finished_at=_NOW), METRICS),
+    (replace(RUNNING, state=State.CANCELLED, finished_at=_NOW), METRICS),
+    (JOBS[2], {}),
+    (JOBS[0], {}),
+]
+
+
 def _live() -> None:
-    metrics = {"train_loss": 0.3122, "val_loss": 0.3541, "val_accuracy": 0.8912, "val_f1": 0.8877}
-    lines = [
-        live_line(RUNNING, progress_of(RUNNING), metrics),
-        live_line(JOBS[2], progress_of(JOBS[2]), {}),
-        live_line(JOBS[0], progress_of(JOBS[0]), {}),
-    ]
-    for line in lines:
-        sys.stdout.write("".join(span.text for span in line.spans(int(os.environ["COLUMNS"]))) + "\n")
+    width = int(os.environ["COLUMNS"])
+    for record, metrics in LIVE:
+        line = live_line(record, progress_of(record), metrics)
+        sys.stdout.write("".join(span.text for span in line.spans(width)) + "\n")
+
+
+CHECKS = [
+    Check("longshore", Level.OK, "0.1.0"),
+    Check("client", Level.OK, "celery 5.7.0, kombu 5.7.0, redis 7.4.1, psycopg 3.3.3, pyarrow 24.0.0, numpy 2.4.6"),
+    Check("extra huggingface", Level.WARN, "transformers not installed; run: pip install 'longshore[huggingface]'"),
+    Check("disk", Level.OK, "58.2 GiB free for /home/maria/.longshore"),
+    Check(
+        "redis",
+        Level.FAIL,
+        "Redis at gpu-box-7.lab.example.org:6379 cannot be reached: connection refused; check LONGSHORE_REDIS_URL",
+    ),
+    Check("workers", Level.WARN, "no gpu worker is alive; to start one: longshore worker --devices cuda"),
+]
+
+
+def _train_help() -> None:
+    assert run(["train", "--help"]) == 0
 
 
 SCREENS: dict[str, Callable[[], None]] = {
@@ -197,6 +231,8 @@ SCREENS: dict[str, Callable[[], None]] = {
     "versions": lambda: print_records(VERSIONS, version_columns(), None),
     "results": lambda: write("table", RESULTS, sys.stdout),
     "live": _live,
+    "doctor": lambda: print_checks(CHECKS),
+    "train-help": _train_help,
 }
 
 
