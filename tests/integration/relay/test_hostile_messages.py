@@ -177,4 +177,4 @@ def test_hostile_payloads_in_the_remote_control_are_dropped(
 
 def test_doctor_finds_no_worker_that_obeys_commands(cluster: Cluster) -> None:
     check = check_remote_control(cluster.settings)
-    assert (check.level, check.detail) == (Level.OK, "1 workers answer questions, and obey no commands over Redis")
+    assert (check.level, check.detail) == (Level.OK, "1 worker answers questions; no commands over Redis are obeyed")

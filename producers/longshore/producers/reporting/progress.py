@@ -68,28 +68,43 @@ def progress_of(record: JobRecord) -> Progress:
 
 
 class RateWindow:
-    """The speed of a job over the last :data:`RATE_WINDOW_S` seconds, from samples of its progress."""
+    """The speed of a job over the last :data:`RATE_WINDOW_S` seconds, from samples of its progress.
+
+    A sample is taken whenever there is progress, so that the speed of a job with rare, large steps, such as long
+    epochs, does not depend on when it is looked at.
+    """
 
     def __init__(self) -> None:
         self._samples: deque[tuple[float, int]] = deque()
 
     def update(self, progress: Progress, now: float | None = None) -> Progress:
-        """Add a sample. Returns the progress with the rate over the window, or unchanged if the window spans no time
-        or the job has ended.
+        """Look at the progress. Returns it with the rate over the window, or unchanged if there was none since the
+        first look or the job has ended.
 
         :param now: seconds of a monotonic clock; ``None`` uses ``time.monotonic()``.
         """
         moment = time.monotonic() if now is None else now
-        if self._samples and progress.done < self._samples[-1][1]:
-            self._samples.clear()  # an attempt was lost, and its rows run again
-        self._samples.append((moment, progress.done))
+        samples = self._samples
+        if samples and progress.done < samples[-1][1]:
+            samples.clear()  # an attempt was lost, and its rows run again
+        if not samples or progress.done > samples[-1][1]:
+            if len(samples) == 1 and progress.rate:
+                # The first look was somewhere between two steps: the mean speed says when the first of them began.
+                before = samples[0][1]
+                samples[0] = (moment - (progress.done - before) / progress.rate, before)
+            samples.append((moment, progress.done))
         # Keep one sample older than the window, so that jobs that progress in rare, large steps have a rate, too.
-        while len(self._samples) > 2 and self._samples[1][0] <= moment - RATE_WINDOW_S:
-            self._samples.popleft()
-        (first, before), (last, after) = self._samples[0], self._samples[-1]
-        if progress.state is not State.RUNNING or last <= first or after == before:
+        while len(samples) > 2 and samples[1][0] <= moment - RATE_WINDOW_S:
+            samples.popleft()
+        (first, before), (last, after) = samples[0], samples[-1]
+        if progress.state is not State.RUNNING or last <= first:
             return progress
-        return progress.with_rate((after - before) / (last - first))
+        step_s, waited_s = (last - first) / (len(samples) - 1), moment - last
+        # A step that is overdue counts as slow.
+        watched = progress.with_rate((after - before) / (last - first + max(waited_s - step_s, 0.0)))
+        if watched.remaining is None:
+            return watched
+        return replace(watched, remaining=max(watched.remaining - min(waited_s, step_s), 0.0))
 
 
 def rate_text(rate: float | None, kind: str) -> str:

@@ -89,6 +89,20 @@ def test_progress_rarer_than_the_window_has_a_speed_too() -> None:
     assert window.update(running(90), 6 * RATE_WINDOW_S).rate == pytest.approx(60 / (3 * RATE_WINDOW_S))
 
 
+def test_the_time_left_of_long_steps_does_not_depend_on_when_one_looks() -> None:
+    window, step_s = RateWindow(), 4 * RATE_WINDOW_S
+    for second in range(int(3.5 * step_s)):
+        steps = int(second // step_s)
+        seen = replace(running(steps, 10), rate=steps / second if steps else None)
+        progress = window.update(seen, float(second))
+        if steps:
+            assert progress.rate == pytest.approx(1 / step_s)
+            assert progress.remaining == pytest.approx(10 * step_s - second)
+    overdue = window.update(running(3, 10), 6 * step_s)
+    assert overdue.rate is not None
+    assert overdue.rate < 1 / step_s
+
+
 def test_rows_that_run_again_start_a_new_window() -> None:
     window = RateWindow()
     window.update(running(50), 0.0)

@@ -36,4 +36,5 @@ def check_remote_control(settings: Settings) -> Check:
     if obeying:
         detail = f"{', '.join(obeying)} obey commands over Redis; remove {VARIABLE}=all, or upgrade the worker"
         return Check("remote", Level.WARN, detail)
-    return Check("remote", Level.OK, f"{len(answers)} workers answer questions, and obey no commands over Redis")
+    who = "1 worker answers" if len(answers) == 1 else f"{len(answers)} workers answer"
+    return Check("remote", Level.OK, f"{who} questions; no commands over Redis are obeyed")
