@@ -1,4 +1,4 @@
-"""The kinds of jobs of :mod:`benchmarks.shown_times`."""
+"""The kinds of jobs whose times are compared."""
 
 from __future__ import annotations
 

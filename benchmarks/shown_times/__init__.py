@@ -1,0 +1,1 @@
+"""What people are shown of the time of jobs, against the clock on the wall."""
