@@ -50,9 +50,11 @@ def test_the_probability_and_the_threshold(client: Client, trained: Job, table: 
     plain = client.infer("churn", table).wait(TIMEOUT_S).results().to_pylist()
     strict = client.infer("churn", table, positive="True", threshold=0.7).wait(TIMEOUT_S).results().to_pylist()
     for before, row in zip(plain, strict, strict=True):
-        chance = before["score"] if before["label"] else 1 - before["score"]
-        assert row["probability"] == pytest.approx(chance, abs=1e-6)
-        assert row["label"] is bool(row["probability"] >= np.float32(0.7))
+        score, probability = before["score"], row["probability"]
+        assert isinstance(score, float)
+        assert isinstance(probability, float)
+        assert probability == pytest.approx(score if before["label"] else 1 - score, abs=1e-6)
+        assert row["label"] is bool(probability >= np.float32(0.7))
     assert [row["label"] for row in strict] != [row["label"] for row in plain]
     job = client.evaluate("churn", table, positive=True, threshold=0.7).wait(TIMEOUT_S)
     evaluation = job.evaluation()

@@ -17,12 +17,11 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from longshore.producers.cleaning import Cleaned
-from longshore.producers.cli.lists import print_records
-from longshore.producers.cli.views.clean_tables import print_plan
 from longshore.producers.cli.checks.check import Check, Level
 from longshore.producers.cli.commands.doctor import print_checks
 from longshore.producers.cli.lists import print_records
 from longshore.producers.cli.main import run
+from longshore.producers.cli.views.clean_tables import print_plan
 from longshore.producers.cli.views.job_list import job_columns
 from longshore.producers.cli.views.model_lists import change_columns, model_columns, version_columns
 from longshore.producers.cli.views.result_files import write

@@ -44,7 +44,10 @@ def test_csv_quotes_text_and_writes_nested_values_as_json() -> None:
     assert written("csv", ROWS).splitlines() == ["row,label,score", '0,"sei, ""x""",0.5', "4,é,1"]
     assert written("csv", rows).splitlines() == ["row,a,b", '1,,"[1, 2]"', '2,x,"{""c"": true}"']
     assert written("csv", []) == "row\n"
-    assert written("csv", [(0, '{"label": true}'), (1, '{"label": false}')]).splitlines()[1:] == ["0,True", "1,False"]
+    assert written("csv", [Row(0, '{"label": true}'), Row(1, '{"label": false}')]).splitlines()[1:] == [
+        "0,True",
+        "1,False",
+    ]
 
 
 def test_csv_refuses_rows_with_other_columns() -> None:

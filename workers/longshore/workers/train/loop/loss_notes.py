@@ -44,6 +44,14 @@ def loss_notes(spec: TrainSpec, signature: Signature, history: TrainingHistory) 
     return () if note is None else (note,)
 
 
+def overfitting_notes(spec: TrainSpec, signature: Signature, history: TrainingHistory) -> tuple[str, ...]:
+    """The note on overfitting alone, for trees: the others are about learning rates of networks."""
+    if spec.early_stopping is not None or len(history.train_losses) < _FEWEST_EPOCHS:
+        return ()
+    note = _overfitting_note(history, _scale(signature, history.train_losses))
+    return () if note is None else (note,)
+
+
 def _scale(signature: Signature, train: Sequence[float]) -> float:
     """The loss of a classifier that knows nothing; of numbers, the usual loss."""
     if signature.task == "classification":

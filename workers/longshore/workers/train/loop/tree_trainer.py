@@ -22,7 +22,9 @@ from longshore.workers.train.data.split import Rows
 from longshore.workers.train.loop.boosting import Boosting, gain_shares
 from longshore.workers.train.loop.context import TrainingContext
 from longshore.workers.train.loop.early_stopping import EarlyStopping
-from longshore.workers.train.loop.result import MAX_CONFUSION_CLASSES, TrainedModel
+from longshore.workers.train.loop.history import TrainingHistory
+from longshore.workers.train.loop.loss_notes import overfitting_notes
+from longshore.workers.train.loop.result import MAX_CONFUSION_CLASSES, TrainedModel, TrainingSummary
 from longshore.workers.train.objective.criteria import make_loss
 from longshore.workers.train.objective.evaluator import MetricsEvaluator
 from longshore.workers.train.strategy.single import Single
@@ -100,6 +102,7 @@ class TreeTrainer:
         #: The current epoch, from 1, its rounds that are done, and the metrics of the one before.
         self._epoch, self._round = 1, 0
         self._metrics: dict[str, float] = {}
+        self._history = TrainingHistory(spec.monitor)
         #: Whether a round without splits has ended the training.
         self._ended = False
         if state is not None:
@@ -110,6 +113,7 @@ class TreeTrainer:
         while self._epoch <= self.spec.epochs and not self._ended and not self._stopped:
             self._grow_epoch()
             self._metrics = self._measure()
+            self._history.add(self._epoch, self._metrics)
             self.context.report(self._epoch, dict(self._metrics))
             if self._stopping is not None:
                 self._counter.rounds.fill_(self.boosting.rounds)
@@ -164,6 +168,7 @@ class TreeTrainer:
     def _state(self) -> State:
         return {
             **self.boosting.state(),
+            "history": self._history.state_dict(),
             "stopping": None if self._stopping is None else self._stopping.state_dict(Single()),
             "place": {"epoch": self._epoch, "round": self._round, "ended": self._ended, "metrics": dict(self._metrics)},
         }
@@ -172,22 +177,24 @@ class TreeTrainer:
         place = state["place"]
         self._epoch, self._round, self._ended = place["epoch"], place["round"], place["ended"]
         self._metrics = dict(place["metrics"])
+        self._history.load_state_dict(state["history"])
         if self._stopping is not None:
             self._stopping.load_state_dict(state["stopping"], Single(), self._counter)
 
     def _result(self) -> TrainedModel:
-        data, model, notes = self.data, self.boosting.model(), []
+        data, model, epochs = self.data, self.boosting.model(), self._epoch - 1
         metrics = dict(self._metrics)
+        notes = [*overfitting_notes(self.spec, data.signature, self._history)]
         if self._stopping is not None:
             self._stopping.restore(self._counter)
             model, metrics = model.first(int(self._counter.rounds)), dict(self._stopping.metrics)
-            notes.append(self._stopping.note(self._epoch - 1))
+            notes += self._stopping.notes(epochs, self.spec.epochs)
         if self._ended:
             notes.append(f"no split saves more loss after {self.boosting.rounds} rounds, so no more trees were grown")
         module = BoostedTrees(model, data.signature)
         if len(data.test_rows):
             test = self._raw_evaluator(data.test_rows, "test_").run(module, self.context.check)
-            self.context.report(self.spec.epochs, dict(test))
+            self.context.report(epochs, dict(test))
             metrics |= test
         if (scored := self._scored.get("val_")) is not None:
             notes += scored.evaluator.notes
@@ -200,6 +207,14 @@ class TreeTrainer:
             notes=(*data.notes, *notes, *_importance_note(shares)),
             confusion=self._confusion(module),
             statistics=data.statistics,
+            summary=TrainingSummary(
+                epochs=epochs,
+                stopped_early=self._stopped and epochs < self.spec.epochs,
+                monitor=self._history.monitor,
+                best_epoch=self._history.best_epoch,
+                best_metrics=self._history.best_metrics,
+                final_metrics=self._metrics,
+            ),
             importance=shares,
         )
 
