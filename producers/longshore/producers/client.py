@@ -386,6 +386,7 @@ class Client:
         :raises LedgerBusy: somebody uses old results all the time; what was removed before that is removed.
         :raises CorruptBlob: a version in the store cannot be read, so that what it names is not known; no blob was
             removed.
+        :raises ServiceUnavailable: Postgres or the store cannot be reached.
         """
         from longshore.producers.cleaning import clean
 

@@ -222,7 +222,11 @@ class Job:
         return [Job(id_, self._ledger, self._publish, then=self._then) for id_ in ids]
 
     def is_version_deleted(self) -> bool:
-        """Whether the version that the job has run or made was deleted since."""
+        """Whether the version that the job has run or made was deleted since.
+
+        :raises UnknownJob: the job no longer exists.
+        :raises ServiceUnavailable: Postgres cannot be reached.
+        """
         record = self.record()
         version = (record.outcome or {}).get("version") if record.version is None else record.version
         return isinstance(version, int) and self._ledger.models.is_deleted(record.model, version)

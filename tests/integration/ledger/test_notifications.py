@@ -14,7 +14,7 @@ from longshore.shared.ledger import notifications, statements
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.notifications import JobWatch
 from longshore.shared.ledger.records import NewShard
-from longshore.shared.ledger.statements.channels import TICKETS_CHANNEL
+from longshore.shared.ledger.statements.sessions import TICKETS_CHANNEL
 from tests.integration.support import LEASE, claim, commit, expire, new_job, submit, write_and_break
 from tests.waiting import TIMEOUT_S, wait_until
 

@@ -81,7 +81,9 @@ def test_without_postgres_every_method_raises_what_it_says(client: Client, tmp_p
         Client.wait: lambda: client.wait([job], 0),
         Client.warm_up: client.warm_up,
         Client.prune: lambda: client.prune("30d"),
+        Client.disk_usage: client.disk_usage,
         Job.record: job.record,
+        Job.is_version_deleted: job.is_version_deleted,
         Job.why: job.why,
         Job.wait: lambda: job.wait(0),
         Job.results: job.results,
@@ -106,6 +108,7 @@ def test_without_postgres_every_method_raises_what_it_says(client: Client, tmp_p
         ModelsClient.promote: lambda: client.models.promote("m:1", "a"),
         ModelsClient.remove_alias: lambda: client.models.remove_alias("m", "a"),
         ModelsClient.history: lambda: client.models.history("m", "a"),
+        ModelsClient.rollback: lambda: client.models.rollback("m"),
         ModelsClient.delete: lambda: client.models.delete("m:1"),
         ModelsClient.export: lambda: client.models.export("m:1", tmp_path / "out"),
         Then.evaluate: lambda: job.then.evaluate(ROWS),
@@ -120,7 +123,7 @@ def test_without_postgres_every_method_raises_what_it_says(client: Client, tmp_p
         with pytest.raises(ServiceUnavailable):
             getattr(job, property_)
     # These need more than an address that is not there: a file to import, blobs to sweep.
-    elsewhere = {Client.sweep_store, ModelsClient.import_}
+    elsewhere = {Client.clean, Client.sweep_store, ModelsClient.import_}
     asked = {function for of in CLASSES.values() for function in functions(of).values()}
     assert {each.__qualname__ for each in asked - calls.keys() - elsewhere if "ServiceUnavailable" in raised(each)} == {
         "Job.state",

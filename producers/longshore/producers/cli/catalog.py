@@ -20,7 +20,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "up": Entry("services", "Start a cluster and run it until Ctrl-C."),
         "down": Entry("services", "Stop the cluster."),
         "status": Entry("status", "Show services, workers and job counts."),
-        "top": Entry("top", "Show what each device does, live."),
+        "top": Entry("status", "Show what each device does, live."),
         "demo": Entry("demo", "Train and use a model on real data in about a minute."),
         "doctor": Entry("doctor", "Check the installation and the cluster."),
     },
@@ -35,7 +35,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     },
     "Models": {
         "models": Entry("models", "Manage models, versions and aliases."),
-        "store": Entry("pruning", "Remove unused blobs from the store."),
+        "store": Entry("space", "Remove unused blobs from the store."),
     },
     "Space": {
         "df": Entry("space", "Show what takes how much space."),

@@ -136,7 +136,7 @@ class Notifications:
 
     def tickets(self, conn: LedgerConnection) -> Listener:
         """Listen on a connection of the caller for shards that wait to be published."""
-        conn.execute(statements.channels.LISTEN_TICKETS)
+        conn.execute(statements.sessions.LISTEN_TICKETS)
         return Listener(conn, self._database.address)
 
     def close(self) -> None:
@@ -198,7 +198,7 @@ class _Ear(threading.Thread):
         reason = ServiceUnavailable("the client was closed")
         try:
             with self._database.own_connection() as conn:
-                conn.execute(statements.channels.LISTEN_JOBS)
+                conn.execute(statements.sessions.LISTEN_JOBS)
                 self._listens.set_result(None)
                 self._listen(conn)
         except ServiceUnavailable as error:

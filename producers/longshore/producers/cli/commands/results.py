@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from longshore.producers.cli.commands.pruning import prune
+from longshore.producers.cli.commands.space import prune
 from longshore.producers.cli.completion import complete_job
 from longshore.producers.cli.connect import connected, find_settings, open_ledger
 from longshore.producers.cli.options import Options, shared_options, with_options

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from longshore.shared.ledger.backoff import DUE, MISSING_GRACE_S, after_failure, after_outage
-from longshore.shared.ledger.statements.channels import IDS_PER_NOTICE
 from longshore.shared.ledger.statements.fence import FENCE
-from longshore.shared.ledger.statements.sessions import LIMIT_IDLING
+from longshore.shared.ledger.statements.sessions import IDS_PER_NOTICE, LIMIT_IDLING
 
 #: Queued shards with the batch keys in ``batch``. Shards that another transaction has locked are skipped, so that no
 #: claim waits for another.

@@ -1,4 +1,4 @@
-"""Settings and locks of a connection: time limits, its name, advisory locks."""
+"""Settings and locks of a connection, and what it listens to: time limits, its name, advisory locks, channels."""
 
 from __future__ import annotations
 
@@ -69,3 +69,13 @@ END_SILENT_LOCK_HOLDERS: Final = f"""
     SELECT pg_terminate_backend(pid) FROM ({_LOCK_HOLDERS}) AS holders WHERE silent_s > %(timeout)s
 """
 PROVE_LIFE: Final = "SELECT 1"
+
+# Where changes are announced: a job's state on ``longshore_jobs`` (payload: the ids of jobs, joined by commas), shards
+# that wait to be published on ``longshore_tickets`` (no payload). Both reach listeners when the transaction commits.
+JOBS_CHANNEL: Final = "longshore_jobs"
+TICKETS_CHANNEL: Final = "longshore_tickets"
+LISTEN_JOBS: Final = f"LISTEN {JOBS_CHANNEL}"
+LISTEN_TICKETS: Final = f"LISTEN {TICKETS_CHANNEL}"
+UNLISTEN: Final = "UNLISTEN *"
+#: Postgres takes less than 8000 bytes in one notice.
+IDS_PER_NOTICE: Final = 200
