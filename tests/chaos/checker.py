@@ -188,8 +188,8 @@ QUERIES = {
     "lost: acknowledged, and not in Postgres": """
         SELECT told.* FROM told LEFT JOIN jobs ON jobs.id = told.job_id WHERE jobs.id IS NULL""",
     "phantom: in Postgres, and never asked for": """
-        SELECT id, kind FROM jobs LEFT JOIN asked ON key = idempotency_key
-        WHERE key IS NULL AND producer LIKE 'chaos-%'""",
+        SELECT id, kind FROM jobs LEFT JOIN asked ON asked.key = idempotency_key
+        WHERE asked.key IS NULL AND producer LIKE 'chaos-%'""",
     "unfinished": """
         SELECT id, kind, state, created_at FROM jobs WHERE state NOT IN ('succeeded', 'failed', 'cancelled')""",
     "failed, though it could succeed": """
@@ -218,7 +218,7 @@ QUERIES = {
         LEFT JOIN (SELECT job_id, count(*) AS found FROM results GROUP BY job_id) AS results ON job_id = id
         WHERE kind = 'infer' AND spec->>'output' IS NULL AND rows_done <> coalesce(found, 0)""",
     "rows missing or too many": """
-        SELECT jobs.id, asked.rows, rows_total, found.rows, least, most FROM jobs JOIN asked ON key = idempotency_key
+        SELECT jobs.id, asked.rows, rows_total, found.rows, least, most FROM jobs JOIN asked ON asked.key = idempotency_key
         LEFT JOIN (SELECT job_id, count(*) AS rows, min(row) AS least, max(row) AS most
                    FROM results GROUP BY job_id) AS found ON job_id = jobs.id
         WHERE kind = 'infer' AND state = 'succeeded' AND asked.output IS NULL
@@ -231,7 +231,7 @@ QUERIES = {
         WHERE id IS NULL OR row < 0 OR row >= rows_total LIMIT 100""",
     "wrong results": f"""
         SELECT results.job_id, row, results.output, label FROM results
-        JOIN jobs ON id = results.job_id JOIN asked ON key = idempotency_key
+        JOIN jobs ON id = results.job_id JOIN asked ON asked.key = idempotency_key
         JOIN expected ON image = (first + row) % {IMAGES}
         WHERE results.output->>'label' IS DISTINCT FROM label LIMIT 100""",
     "versions of one training": """

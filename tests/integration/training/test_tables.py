@@ -185,7 +185,8 @@ def test_a_stream_fits_the_same_as_rows_in_memory(client: Client, trained: Job, 
         options: TrainOptions = {**OPTIONS, "stream": True}
         job = client.train(f"stream-{number}", "mlp", tmp_path / name, TARGET, **options).wait(TIMEOUT_S)
         assert signature(client, f"stream-{number}:1") == signature(client, "people:1"), name
-        assert set(trained.notes) <= set(job.notes)
+        # A stream mixes rows in another order, so its losses differ.
+        assert {note for note in trained.notes if not note.startswith("overfitting")} <= set(job.notes)
     assert weights(client, "stream-0:1") == weights(client, "stream-1:1")
 
 
