@@ -218,7 +218,8 @@ QUERIES = {
         LEFT JOIN (SELECT job_id, count(*) AS found FROM results GROUP BY job_id) AS results ON job_id = id
         WHERE kind = 'infer' AND spec->>'output' IS NULL AND rows_done <> coalesce(found, 0)""",
     "rows missing or too many": """
-        SELECT jobs.id, asked.rows, rows_total, found.rows, least, most FROM jobs JOIN asked ON asked.key = idempotency_key
+        SELECT jobs.id, asked.rows, rows_total, found.rows, least, most
+        FROM jobs JOIN asked ON asked.key = idempotency_key
         LEFT JOIN (SELECT job_id, count(*) AS rows, min(row) AS least, max(row) AS most
                    FROM results GROUP BY job_id) AS found ON job_id = jobs.id
         WHERE kind = 'infer' AND state = 'succeeded' AND asked.output IS NULL

@@ -142,6 +142,7 @@ SHOWN: dict[str, Callable[[JobRecord], float | str | None]] = {
     "producer": lambda job: job.producer,
     "queue": lambda job: job.queue,
     "shards": lambda job: job.shards_total,
+    "extends": lambda job: None if job.extends is None else str(job.extends),
     "submitted": lambda job: job.created_at.timestamp(),
     "started": lambda job: None if job.started_at is None else job.started_at.timestamp(),
     "ended": lambda job: None if job.finished_at is None else job.finished_at.timestamp(),

@@ -79,17 +79,18 @@ def test_a_limit_for_all_others(limited: Ledger) -> None:
         limited.submissions.submit([job()])
 
 
-def test_without_limits_there_is_no_trigger(limited: Ledger) -> None:
+def test_without_limits_there_is_no_trigger_for_them(limited: Ledger) -> None:
     def triggers() -> list[str]:
         with limited.database.connection() as conn:
-            return [name for (name,) in conn.execute("SELECT tgname FROM pg_trigger WHERE tgrelid = 'jobs'::regclass")]
+            found = conn.execute("SELECT tgname FROM pg_trigger WHERE tgrelid = 'jobs'::regclass ORDER BY 1")
+            return [name for (name,) in found]
 
-    assert triggers() == []
+    assert triggers() == ["jobs_check_versions"]
     together(*[lambda number=number: limited.producer_limits.set(f"p{number}", number) for number in range(4)])
-    assert triggers() == ["jobs_check_limits"]
+    assert triggers() == ["jobs_check_limits", "jobs_check_versions"]
     for number in range(4):
         limited.producer_limits.set(f"p{number}", None)
-    assert triggers() == []
+    assert triggers() == ["jobs_check_versions"]
 
 
 def test_wrong_limits_are_refused(limited: Ledger) -> None:

@@ -212,7 +212,7 @@ def test_workers_run_jobs_and_a_monitor_watches(server: Server, services: Settin
                     images, labels = digits.digits()
                     producer.train("digits", "linear", digits.table(images, labels), "label", epochs=1).wait(TIMEOUT_S)
                     producer.infer("digits", images[:2]).wait(TIMEOUT_S)
-            assert check_remote_control(monitor).detail.startswith("1 workers")
+            assert check_remote_control(monitor).detail.startswith("1 worker answers")
             assert check_redis(monitor).detail.startswith(("Redis ", "Valkey "))
             flower = Flower(any_free_port())
             environment = {"LONGSHORE_REDIS_URL": monitor.redis_url, "LONGSHORE_FLOWER_PASSWORD": flower.password}

@@ -84,7 +84,7 @@ def test_a_whole_cluster_runs_with_a_prefix_and_on_a_socket(own: OwnRedis, servi
             images, labels = digits.digits()
             client.train("digits", "linear", digits.table(images, labels), "label", epochs=1).wait(TIMEOUT_S)
             client.infer("digits", images[:2]).wait(TIMEOUT_S)
-        assert check_remote_control(cluster.settings).detail.startswith("1 workers")
+        assert check_remote_control(cluster.settings).detail.startswith("1 worker answers")
         with redis.Redis(unix_socket_path=str(own.socket), db=3) as connection:
             keys = list(connection.scan_iter())
             channels = connection.execute_command("PUBSUB", "NUMPAT")

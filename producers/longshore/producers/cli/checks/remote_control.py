@@ -19,8 +19,9 @@ def check_remote_control(settings: Settings) -> Check:
     """
     app = make_app(settings)
     try:
-        with redis_errors():
-            answers = app.control.inspect(timeout=ANSWER_TIMEOUT_S).conf() or {}
+        # A connection of its own: one of the pool may have been closed by Redis in the meantime.
+        with redis_errors(), app.connection_for_write() as connection:
+            answers = app.control.inspect(timeout=ANSWER_TIMEOUT_S, connection=connection).conf() or {}
     except RedisUnavailable as error:
         if not lacks_rights(error):
             raise
