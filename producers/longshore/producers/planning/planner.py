@@ -15,7 +15,7 @@ from longshore.producers.planning.search import plan_cross_validation, plan_tuni
 from longshore.producers.planning.train import plan_training
 from longshore.producers.requests import CrossValidate, Evaluate, Infer, Request, Train, Tune
 from longshore.producers.ttl_cache import TtlCache
-from longshore.shared.errors import InvalidInput
+from longshore.shared.errors import InvalidInput, ServiceUnavailable
 from longshore.shared.ledger.jobs.submission import Submission
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import NewJob
@@ -67,14 +67,26 @@ def prepare_apart(
 ) -> list[Submission | Exception]:
     """Check requests of several callers, each as if alone: the rows of one have no influence on the types of another's.
 
-    :returns: for each request, what is to be written, or what is wrong with it.
+    :returns: for each request, what is to be written, or what is wrong with it. If Postgres cannot be reached, all from
+        there on have the error of the first that has asked it: each would wait for it as long again.
     """
     context = _context(ledger, settings)
     inference = InferencePlanner(context, targets or TtlCache())
     made = context.blocks.made
+    away: ServiceUnavailable | None = None
 
     def plan(request: Infer) -> Submission | Exception:
+        nonlocal away
+        if away is not None:
+            return away
         before = len(made)
+        try:
+            inference.target(request)  # asks Postgres; what follows can only miss the store
+        except ServiceUnavailable as error:
+            away = error
+            return error
+        except Exception as error:
+            return error
         try:
             return Submission(inference.plan([request]), made[before:])
         except Exception as error:

@@ -7,6 +7,8 @@ from uuid import uuid4
 
 import pytest
 
+from longshore.producers import Infer
+from longshore.producers.planning.planner import prepare_apart
 from longshore.shared.errors import InvalidInput, QueueFull, ServiceUnavailable, SubmissionUncertain
 from longshore.shared.ledger.jobs.submission import Submission
 from longshore.shared.ledger.ledger import Ledger
@@ -102,3 +104,14 @@ def test_if_postgres_stays_away_each_hears_of_its_own_jobs(
         assert not isinstance(refused, SubmissionUncertain)
         proxy.accept()
         assert {record.id for record in ledger.queries.jobs()} == {job.id for job in new}
+
+
+def test_requests_that_find_postgres_away_wait_for_it_once(
+    proxied: Settings, proxied_ledger: Ledger, proxy: TcpProxy
+) -> None:
+    models = ("digits:no", "digits:1", "digits@production", "others")
+    with proxy.refusing():
+        refused, *missed = prepare_apart([Infer(model, [{"x": 1}]) for model in models], proxied_ledger, proxied)
+    assert isinstance(refused, InvalidInput)
+    assert isinstance(missed[0], ServiceUnavailable)
+    assert all(each is missed[0] for each in missed)
