@@ -104,6 +104,39 @@ def test_one_that_is_cancelled_does_not_disturb_the_others(threads: Threads) -> 
     assert run.calls == [[2, 4]]
 
 
+def test_one_that_is_cancelled_before_its_call_begins_asks_for_nothing(threads: Threads) -> None:
+    run = Doubling()
+
+    async def main() -> None:
+        gathered = Gathered(threads, run)
+        first = asyncio.create_task(gathered.call(2))
+        await asyncio.to_thread(run.begun.wait, TIMEOUT_S)
+        early, late = (asyncio.create_task(gathered.call(number)) for number in (4, 6))
+        await asyncio.sleep(0)
+        early.cancel()
+        run.go.set()
+        assert list(await asyncio.gather(first, late)) == [4, 12]
+        assert early.cancelled()
+
+    asyncio.run(main())
+    assert run.calls == [[2], [6]]
+
+
+def test_a_panic_is_raised_for_all(threads: Threads) -> None:
+    class PanicException(BaseException):
+        """As libraries in Rust raise it."""
+
+    def run(numbers: list[int]) -> list[int | Exception]:
+        raise PanicException(f"{len(numbers)} of them")
+
+    async def main() -> None:
+        gathered = Gathered(threads, run)
+        outcomes = await asyncio.gather(*map(gathered.call, (1, 2)), return_exceptions=True)
+        assert [repr(outcome) for outcome in outcomes] == ["PanicException('2 of them')"] * 2
+
+    asyncio.run(asyncio.wait_for(main(), TIMEOUT_S))
+
+
 def test_an_event_loop_that_ends_leaves_nobody_waiting(threads: Threads) -> None:
     run = Doubling()
 

@@ -30,7 +30,9 @@ class Gathered(Generic[T, R]):
         self._task: asyncio.Task[None] | None = None
 
     async def call(self, item: T) -> R:
-        """The result of an item. It goes on if the coroutine is cancelled."""
+        """The result of an item. If the coroutine is cancelled before the call begins, nothing is asked for it; a call
+        that has begun goes on.
+        """
         loop = asyncio.get_running_loop()
         end: asyncio.Future[R] = loop.create_future()
         self._waiting.append((item, end))
@@ -40,20 +42,21 @@ class Gathered(Generic[T, R]):
         return await end
 
     async def _make_calls(self) -> None:
-        while self._waiting:
-            taken, self._waiting = self._waiting[:MAX_GATHERED], self._waiting[MAX_GATHERED:]
+        while waiting := [each for each in self._waiting if not each[1].done()]:  # the others were cancelled
+            taken, self._waiting = waiting[:MAX_GATHERED], waiting[MAX_GATHERED:]
+            outcomes: Sequence[R | BaseException]
             try:
                 outcomes = await self._threads.call(self._run, [item for item, _ in taken])
-            except Exception as error:
-                outcomes = [error] * len(taken)
             except asyncio.CancelledError:  # the event loop ends
                 for _, end in (*taken, *self._waiting):
                     end.cancel()
                 raise
+            except BaseException as error:  # also a panic of a native library: nobody may wait for ever
+                outcomes = [error] * len(taken)
             for (_, end), outcome in zip(taken, outcomes, strict=True):
                 if end.done():  # its coroutine was cancelled
                     continue
-                if isinstance(outcome, Exception):
+                if isinstance(outcome, BaseException):
                     end.set_exception(outcome)
                 else:
                     end.set_result(outcome)
