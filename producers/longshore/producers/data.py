@@ -24,18 +24,34 @@ Data: TypeAlias = Union[
     "pd.DataFrame",
 ]
 
-#: Rows and, for arrays, bytes of data that is small: checking and writing it takes no longer than asking Postgres.
+#: Rows and bytes of data that is small: checking and writing it takes no longer than asking Postgres.
 SMALL_ROWS = 256
 SMALL_BYTES = 1 << 20
 
 
 def is_small(data: Data) -> bool:
-    """Whether data is a few rows in memory, surely."""
+    """Whether data is a few rows in memory, of few bytes. The first of rows that are Python objects tells the bytes."""
     if isinstance(data, Mapping):
-        return all(isinstance(column, Sequence) and len(column) <= SMALL_ROWS for column in data.values())
+        few = all(isinstance(column, Sequence) and len(column) <= SMALL_ROWS for column in data.values())
+        columns = [column for column in data.values() if isinstance(column, Sequence) and column]
+        return few and sum(len(column) * _weight(column[0]) for column in columns) <= SMALL_BYTES
     if isinstance(data, Sequence):
-        return not isinstance(data, str) and len(data) <= SMALL_ROWS
-    # Arrays and Arrow's tables have both, frames of pandas only the latter.
-    size: int = getattr(data, "nbytes", SMALL_BYTES + 1)
+        if isinstance(data, str) or len(data) > SMALL_ROWS:
+            return False
+        first = data[0] if data else {}
+        values = first.values() if isinstance(first, Mapping) else [first]
+        return len(data) * sum(map(_weight, values)) <= SMALL_BYTES
+    # Arrays and Arrow's tables have both, frames of pandas only the latter, unless a column has the name of the first.
+    size = getattr(data, "nbytes", None)
     shape: tuple[int, ...] = getattr(data, "shape", ())
-    return size <= SMALL_BYTES and len(shape) > 0 and shape[0] <= SMALL_ROWS
+    return isinstance(size, int) and size <= SMALL_BYTES and len(shape) > 0 and shape[0] <= SMALL_ROWS
+
+
+def _weight(value: object) -> int:
+    """The bytes of a value in a row, roughly."""
+    if isinstance(value, str | bytes):
+        return len(value)
+    size = getattr(value, "nbytes", None)
+    if isinstance(size, int):
+        return size
+    return 8 * len(value) if isinstance(value, Sequence) else 8
