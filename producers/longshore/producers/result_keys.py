@@ -14,6 +14,8 @@ KeyValue: TypeAlias = int | float | str | bool | None
 
 _INT64: Final = range(-(2**63), 2**63)
 _UINT64: Final = range(2**64)
+#: All of these are floats.
+_EXACT: Final = range(-(2**53), 2**53 + 1)
 
 
 def column_type(values: Sequence[KeyValue]) -> pa.DataType:
@@ -31,13 +33,14 @@ def column_type(values: Sequence[KeyValue]) -> pa.DataType:
     return pa.float64() if kinds <= {int, float} and all(map(_is_float, numbers)) else pa.string()
 
 
-def common_type(one: pa.DataType, other: pa.DataType) -> pa.DataType:
-    """The type for the values of two columns."""
-    if one == other or pa.types.is_null(other):
-        return one
-    if pa.types.is_null(one):
-        return other
-    return pa.float64() if {one, other} == {pa.int64(), pa.float64()} else pa.string()
+def decisive(values: Sequence[KeyValue]) -> list[KeyValue]:
+    """Few of n values, with which :func:`column_type` finds the same type as with all, also beside further ones."""
+    one_of_each = {type(value): value for value in values if value is not None}
+    integers = [value for value in values if type(value) is int]
+    if not integers:
+        return [*one_of_each.values()]
+    no_float = (value for value in integers if value not in _EXACT and not _is_float(value))
+    return [*one_of_each.values(), min(integers), max(integers), next(no_float, None)]
 
 
 def key_column(values: Sequence[KeyValue], kind: pa.DataType) -> pa.Array:

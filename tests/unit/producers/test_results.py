@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longshore.producers import ResultRow, Results
-from longshore.producers.result_keys import KeyValue, column_type, common_type, key_column
+from longshore.producers.result_keys import KeyValue, column_type, decisive, key_column
 from longshore.producers.results import results_table
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.queries import ResultRecord
@@ -53,10 +53,10 @@ def test_values_of_one_kind_have_its_type(values: list[KeyValue]) -> None:
 
 
 @given(st.lists(VALUES), st.lists(VALUES))
-def test_the_type_of_two_parts_takes_both(one: list[KeyValue], other: list[KeyValue]) -> None:
-    kind = common_type(column_type(one), column_type(other))
-    if not pa.types.is_floating(kind):
-        assert len(key_column(one, kind)) + len(key_column(other, kind)) == len(one) + len(other)
+def test_few_values_decide_the_type_of_many(one: list[KeyValue], other: list[KeyValue]) -> None:
+    few = [*decisive(one), *decisive(other)]
+    assert len(few) <= 14
+    assert column_type(few) == column_type([*one, *other])
 
 
 def test_columns_are_the_row_the_key_and_the_output() -> None:

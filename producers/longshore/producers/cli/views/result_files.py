@@ -122,16 +122,17 @@ def _write_parquet(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from longshore.producers.result_keys import common_type
+    from longshore.producers.result_keys import KeyValue, column_type, decisive
     from longshore.producers.results import results_table
 
     # Two passes: the type of a column is known only after its last value, and the rows may not fit into memory.
     schema = results_table([], key_columns).schema
-    types = {name: pa.null() for name in key_columns}
+    seen: dict[str, list[KeyValue]] = {name: [] for name in key_columns}
     for chunk in _chunks(rows(), size):
         table = results_table(chunk, key_columns)
-        types = {name: common_type(kind, table.schema.field(name).type) for name, kind in types.items()}
+        seen = {name: decisive([*values, *table.column(name).to_pylist()]) for name, values in seen.items()}
         schema = pa.unify_schemas([schema, table.drop_columns(list(key_columns)).schema], promote_options="permissive")
+    types = {name: column_type(values) for name, values in seen.items()}
     schema = pa.schema([field.with_type(types.get(field.name, field.type)) for field in schema])
     with pq.ParquetWriter(path, schema) as writer:
         for chunk in _chunks(rows(), size):

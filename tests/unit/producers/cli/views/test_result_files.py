@@ -67,6 +67,24 @@ def test_the_type_of_a_parquet_column_comes_from_all_chunks(tmp_path: Path) -> N
     assert table.to_pydict() == {"row": [0, 1, 2, 3], "value": [1.0, 2.0, 0.5, None], "note": [None, None, None, "n"]}
 
 
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ([2**53 + 1, 1, 0.5], [str(2**53 + 1), "1", "0.5"]),  # a float would lose a digit
+        ([2**53, 1, 0.5], [2.0**53, 1.0, 0.5]),
+        ([2**64 - 1, 1, 7], [2**64 - 1, 1, 7]),
+        ([7, 1, 2**64 - 1], [7, 1, 2**64 - 1]),
+        ([2**64 - 1, 1, -1], [str(2**64 - 1), "1", "-1"]),
+    ],
+)
+def test_a_key_keeps_its_digits_beside_those_of_other_chunks(
+    tmp_path: Path, keys: list[float], expected: list[float | str]
+) -> None:
+    rows = [Row(row, "{}", json.dumps({"id": key})) for row, key in enumerate(keys)]
+    save("parquet", giving(rows), tmp_path / "out.parquet", ["id"], chunk=2)
+    assert pq.read_table(tmp_path / "out.parquet")["id"].to_pylist() == expected
+
+
 @given(st.lists(st.tuples(st.text(), st.integers(-(2**53), 2**53)), max_size=20))
 def test_every_format_round_trips(tmp_path_factory: pytest.TempPathFactory, cells: list[tuple[str, int]]) -> None:
     # Text that cannot be encoded never gets into Postgres.
