@@ -66,7 +66,7 @@ def result_keys(rows: pa.RecordBatch | pa.Table, names: Sequence[str]) -> Result
 
     Numbers that are not finite are null. Values of text files are as they are written.
 
-    :raises DataError: a column is missing, or has another type than at submission.
+    :raises DataError: a column is missing, has another type than at submission, or a time zone that is not known here.
     """
     columns = []
     for name in names:
@@ -79,7 +79,10 @@ def result_keys(rows: pa.RecordBatch | pa.Table, names: Sequence[str]) -> Result
         if reason is not None:
             raise DataError(f"keep: {reason}")
         columns.append(_storable(plain(column)))
-    texts = json_texts(pa.StructArray.from_arrays(columns, names=list(names)))
+    try:
+        texts = json_texts(pa.StructArray.from_arrays(columns, names=list(names)))
+    except pa.ArrowInvalid as error:  # times with a zone; small images of containers have no zones
+        raise DataError(f"keep: {error}; install the zones (tzdata), or keep the times in UTC or as text") from None
     errors = _too_large(texts) | _refused(texts)
     if errors:
         bad = np.zeros(len(texts), bool)
@@ -106,7 +109,10 @@ def keys_of_tables(tables: Sequence[pa.Table], names: Sequence[str]) -> ResultKe
 
 def check_first_keys(rows: pa.RecordBatch | pa.Table, names: Sequence[str]) -> None:
     """:raises InvalidInput: no key of the first rows can be stored. Single bad keys become row errors later."""
-    errors = result_keys(rows, names).errors
+    try:
+        errors = result_keys(rows, names).errors
+    except DataError as error:
+        raise InvalidInput("keep", str(error).removeprefix("keep: ")) from None
     if rows.num_rows and len(errors) == rows.num_rows:
         raise InvalidInput("keep", f"row 0: {errors[0]}; the first {rows.num_rows} rows are all unusable")
 

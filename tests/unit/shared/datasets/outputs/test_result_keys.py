@@ -13,7 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longshore.shared.datasets.columns.json_values import json_column
-from longshore.shared.datasets.outputs.result_keys import check_key_columns, keys_of_tables, result_keys
+from longshore.shared.datasets.outputs.result_keys import (
+    check_first_keys,
+    check_key_columns,
+    keys_of_tables,
+    result_keys,
+)
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.limits import MAX_KEY_BYTES
 
@@ -129,3 +134,12 @@ def test_a_column_that_is_gone_or_another() -> None:
         result_keys(pa.table({"x": [1]}), ["id"])
     with pytest.raises(DataError, match=r"keep: column 'x' holds list<.*>, which is no key"):
         result_keys(pa.table({"x": [[1]]}), ["x"])
+
+
+def test_a_time_zone_that_is_not_known() -> None:
+    rows = pa.table({"at": pa.array([0], pa.timestamp("us", "Mars/Phobos"))})
+    check_key_columns(["at"], rows.schema)
+    with pytest.raises(DataError, match=r"^keep: .*'Mars/Phobos'.*; install the zones \(tzdata\)"):
+        result_keys(rows, ["at"])
+    with pytest.raises(InvalidInput, match=r"^keep: Cannot .*'Mars/Phobos'.*; install the zones \(tzdata\)"):
+        check_first_keys(rows, ["at"])
