@@ -39,6 +39,8 @@ def read_positive(signature: Signature, positive: bool | int | str | None, thres
             return None
         if is_binary:
             raise InvalidInput("threshold", f"{threshold}: say of which class: positive={_either(labels)}")
+        if signature.task == "multilabel":  # only an evaluation asks here
+            raise InvalidInput("threshold", f"{threshold}: an evaluation of multilabel measures at 0.5; leave it out")
         task = f"classification of {len(labels)} classes" if signature.task == "classification" else signature.task
         raise InvalidInput(
             "threshold", f"{threshold}: only for multilabel, and with positive= for two classes; the task is {task}"

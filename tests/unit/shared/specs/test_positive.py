@@ -72,6 +72,9 @@ def test_a_threshold_is_between_0_and_1_and_of_a_class() -> None:
         read_positive(classifier(False, True), None, 0.7)
     with pytest.raises(InvalidInput, match=r"^threshold: 0.7: only for .*; the task is classification of 3 classes$"):
         read_positive(classifier("a", "b", "c"), None, 0.7)
+    multilabel = Signature(features=(Feature(name="x"),), task="multilabel", target="y", labels=("a", "b"))
+    with pytest.raises(InvalidInput, match=r"^threshold: 0.7: an evaluation of multilabel measures at 0.5; leave it"):
+        read_positive(multilabel, None, 0.7)
     assert read_positive(classifier("a", "b"), None, 0.5) is None
 
 
