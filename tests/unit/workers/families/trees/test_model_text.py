@@ -110,6 +110,21 @@ def test_a_damaged_model_is_refused(text: str, damage: Callable[[str], str], sai
     assert said in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["split_feature", "threshold", "internal_count"])
+@pytest.mark.parametrize("values", ["7", "no number"])
+def test_a_tree_without_splits_has_no_numbers_of_nodes(name: str, values: str) -> None:
+    text = grown(min_data_in_leaf=2000, rounds=1).model_to_string()
+    assert f"\n{name}=\n" in text
+    with pytest.raises(CorruptBlob, match=f"tree 0 of the model: {name} has not 0 numbers"):
+        parsed(text.replace(f"\n{name}=\n", f"\n{name}={values}\n"))
+
+
+def test_a_tree_of_many_lines_is_refused_before_they_are_held(text: str) -> None:
+    many = text.replace("num_leaves", "x\n" * 100_000 + "num_leaves", 1)
+    with pytest.raises(CorruptBlob, match="tree 0 of the model has more than 32 lines"):
+        parsed(many)
+
+
 def line(text: str, name: str, first: str) -> str:
     """The text with another first number in the first line of a name."""
     start = text.index(f"\n{name}=") + len(name) + 2

@@ -37,8 +37,8 @@ class BoostedTrees(nn.Module):
         self.columns = TreeColumns.of(signature.features)
         self._binary = objective_of(signature)[0].startswith("binary")
         text = model.text()
-        #: Bytes of memory, about: the library keeps each number of the text once.
-        self.nbytes = len(text)
+        #: Bytes of memory, about: the text is kept, and so are its numbers by the library.
+        self.nbytes = 2 * len(text)
         self._booster = load_booster(text)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:

@@ -80,12 +80,15 @@ def _names(features: Sequence[str]) -> tuple[str, ...]:
     """Names for columns: LightGBM allows no blanks, brackets, colons, commas and quotes."""
     names: list[str] = []
     used: set[str] = set()
+    #: The last number of each name: a list of numbers has one name in all its columns, of which there can be many.
+    numbers: dict[str, int] = {}
     for feature in features:
         name = base = re.sub(r"[^\w.-]", "_", feature).lstrip(".-") or "_"
-        number = 1
+        number = numbers.get(base, 1)
         while name in used:
             number += 1
             name = f"{base}_{number}"
+        numbers[base] = number
         used.add(name)
         names.append(name)
     return tuple(names)

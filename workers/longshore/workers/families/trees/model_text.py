@@ -27,6 +27,8 @@ _NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]\d{1,3})?"
 #: The range of a column of numbers, its categories, or ``none`` for a column that no split can use.
 _INFO = re.compile(rf"none|\[{_NUMBER}:{_NUMBER}\]|-?\d{{1,9}}(?::-?\d{{1,9}})*")
 _END = "end of trees"
+#: Lines of a tree, at most: more are refused before they are held in memory.
+_MAX_TREE_LINES = 32
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,8 @@ def _trees(lines: Iterator[str], columns: int) -> Iterator[Tree]:
             if block:
                 raise CorruptBlob(f"tree {index} of the model breaks off")
             return  # what follows is for people
+        if line and len(block) == _MAX_TREE_LINES:
+            raise CorruptBlob(f"tree {index} of the model has more than {_MAX_TREE_LINES} lines")
         if line:
             block.append(line)
         elif block:

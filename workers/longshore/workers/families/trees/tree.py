@@ -153,8 +153,8 @@ class _Lines:
     def _tokens(self, name: str, count: int, pattern: re.Pattern[str]) -> list[str]:
         text = self.text(name)
         tokens = text.split(" ") if 0 < len(text) <= count * _MAX_TOKEN else []
-        # Python's \d also means digits of other scripts.
-        if len(tokens) != count or (count and not (text.isascii() and pattern.fullmatch(text))):
+        # Python's \d also means digits of other scripts. Lines of nodes are empty in a tree of one leaf.
+        if len(tokens) != count or not (text.isascii() and pattern.fullmatch(text) if count else text == ""):
             raise ValueError(f"{name} has not {count} numbers")
         return tokens
 
