@@ -59,6 +59,14 @@ def test_few_rows_tell_nothing() -> None:
     assert not leaks({"x": [0.0, 1.0] * 20, "y": ["a", "b"] * 20})
 
 
+@pytest.mark.parametrize("others", [1, 4])
+def test_few_rows_of_other_classes_meet_a_rare_flag_by_chance(others: int) -> None:
+    rare = np.arange(200) < others
+    columns = {"x": np.random.default_rng(0).normal(size=200), "flag": rare.astype(float)}
+    assert not leaks({**columns, "y": rare}, validation=0)
+    assert not leaks({**columns, "y": rare.astype(float)}, validation=0)
+
+
 @pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer, load_diabetes])
 def test_no_false_alarm_of_usual_data(load: object) -> None:
     data = load()  # type: ignore[operator]
