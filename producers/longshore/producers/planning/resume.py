@@ -5,6 +5,7 @@ from __future__ import annotations
 from longshore.producers.planning.job_builder import Draft
 from longshore.shared.errors import InvalidInput, ResultsPruned
 from longshore.shared.ledger.records import CheckpointRecord, JobRecord, NewJob, NewShard
+from longshore.shared.specs.families import TREES
 from longshore.shared.specs.jobs import JobOptions
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.specs.validation import build, shorten
@@ -33,10 +34,13 @@ def extension(record: JobRecord, last: CheckpointRecord | None, epochs: int) -> 
             "schedule", f"the learning rate of {before.schedule} ended with the job; train from its version with base="
         )
     if before.early_stopping is not None and last.epoch <= before.epochs:
+        instead = "train from its version with base=, and another learning rate or more data"
+        if before.family in TREES:
+            instead = "train anew, with a larger early_stopping, another config.learning_rate or more data"
         raise InvalidInput(
             "job",
             f"{record.id} stopped early, after epoch {last.epoch - 1} of {before.epochs}, because it no longer "
-            "improved; train from its version with base=, and another learning rate or more data",
+            f"improved; {instead}",
         )
     spec = build(TrainSpec, {**record.spec, "epochs": before.epochs + epochs, "extends": record.id})
     draft = Draft(
