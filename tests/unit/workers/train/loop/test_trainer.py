@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,10 +18,11 @@ from sklearn.metrics import f1_score
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.jobs import InlineInput
 from longshore.shared.specs.train import TrainSpec
+from longshore.workers.train.checkpoint.state_file import State, copied
 from longshore.workers.train.data.dataset import Tables
 from longshore.workers.train.data.stream.dataset import read_streams
 from longshore.workers.train.data.stream.open import open_streams
-from longshore.workers.train.loop.context import TrainingContext
+from longshore.workers.train.loop.context import CheckpointHooks, TrainingContext
 from longshore.workers.train.loop.pretrained import Pretrained
 from longshore.workers.train.loop.result import TrainedModel
 from longshore.workers.train.loop.trainer import train
@@ -120,6 +122,33 @@ def test_a_momentum_is_refused_where_there_is_none(digits: pa.Table) -> None:
     run(spec(epochs=1, optimizer="sgd", momentum=0.9), digits)
     with pytest.raises(InvalidInput, match=r"momentum: adam takes none, and 0\.9 is given"):
         run(spec(momentum=0.9), digits)
+
+
+class LastCheckpoint:
+    """Keeps the state at the end."""
+
+    last = None
+
+    def __init__(self) -> None:
+        self.state: dict[str, Any] = {}
+
+    def due(self, done: int) -> bool:
+        return False
+
+    def save(self, take: Callable[[], State], epoch: int, done: int) -> None:
+        state = copied(take())
+        assert isinstance(state, dict)
+        self.state = state
+
+
+@pytest.mark.parametrize("options", [{}, {"early_stopping": 2}])
+def test_the_last_checkpoint_of_a_release_without_a_history(line: pa.Table, options: dict[str, object]) -> None:
+    asked, kept = spec(family="linear", epochs=6, learning_rate=0.3, **options), LastCheckpoint()
+    whole = train(asked, Tables(line), TrainingContext(CPU, checkpoints=CheckpointHooks(kept)))
+    del kept.state["history"]
+    resumed = train(asked, Tables(line), TrainingContext(CPU, checkpoints=CheckpointHooks(state=kept.state)))
+    assert resumed.metrics == whole.metrics
+    assert resumed.summary == (whole.summary if options else None), "only early stopping knows the best epoch"
 
 
 def test_the_train_loss_weighs_each_row_the_same() -> None:

@@ -56,7 +56,8 @@ class TrainingHistory:
     def load_state_dict(self, state: Mapping[str, Any] | None) -> None:
         """Restore a state of :meth:`state_dict`.
 
-        :param state: ``None`` for a checkpoint of a release without a history, which then begins here.
+        :param state: ``None`` for a checkpoint of a release without a history, which then begins here; also if no epoch
+            follows, so that there is no best one.
         """
         if state is None:
             return

@@ -150,6 +150,10 @@ class TrainingLoop:
         if self.early_stopping is not None:
             self.early_stopping.load_state_dict(state["stopping"], self.strategy, self.network)
         self.history.load_state_dict(state.get("history"))
+        if "history" not in state and self.early_stopping is not None:
+            # A checkpoint of a release without a history: early stopping knows the best epoch.
+            self.history.best_epoch = self.early_stopping.epoch
+            self.history.best_metrics = dict(self.early_stopping.metrics)
         torch.set_rng_state(random)
         if state["random_cuda"] is not None and self.context.device.type == "cuda":
             torch.cuda.set_rng_state(self.strategy.local_shard(state["random_cuda"]), self.context.device)

@@ -48,7 +48,8 @@ class FitResult:
     metrics: dict[str, float]
     notes: tuple[str, ...]
     confusion: list[list[int]] | None
-    summary: TrainingSummary
+    #: ``None`` if no epoch is known: only after the last checkpoint of a release without a history.
+    summary: TrainingSummary | None
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,7 @@ class Trainer:
         loop = self._loop(network, rows)
         if self.context.checkpoints.state is not None:
             loop.restore(self.context.checkpoints.state)
-        final_metrics = loop.run()
-        metrics = dict(final_metrics)
+        metrics = dict(loop.run())
         if self.context.checkpoints.checkpointer is not None:
             self.context.checkpoints.checkpointer.save(loop.state, loop.position.epoch, loop.position.done)
         epochs, stopping = loop.position.epoch - 1, loop.early_stopping
@@ -93,15 +93,20 @@ class Trainer:
             loop.check_finite(test_metrics["test_loss"], "the loss on test rows")
             self.context.report(epochs, dict(test_metrics))
             metrics |= test_metrics
-        summary = TrainingSummary(
+        return FitResult(rows.standardize, metrics, notes, confusion, self._summary(loop))
+
+    def _summary(self, loop: TrainingLoop) -> TrainingSummary | None:
+        history, stopping, epochs = loop.history, loop.early_stopping, loop.position.epoch - 1
+        if not history.best_epoch:
+            return None
+        return TrainingSummary(
             epochs=epochs,
             stopped_early=stopping is not None and stopping.stopped and epochs < self.spec.epochs,
-            monitor=loop.history.monitor,
-            best_epoch=loop.history.best_epoch,
-            best_metrics=loop.history.best_metrics,
-            final_metrics=final_metrics,
+            monitor=history.monitor,
+            best_epoch=history.best_epoch,
+            best_metrics=history.best_metrics,
+            final_metrics=loop.position.metrics,
         )
-        return FitResult(rows.standardize, metrics, notes, confusion, summary)
 
     def _place(self) -> DeviceRows:
         standardize = self.context.pretrained.standardize(self.data.signature.width)
