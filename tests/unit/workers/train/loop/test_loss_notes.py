@@ -14,7 +14,7 @@ from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.train.checkpoint.state_file import read_state, write_state
 from longshore.workers.train.loop.history import TrainingHistory
-from longshore.workers.train.loop.loss_notes import loss_notes
+from longshore.workers.train.loop.loss_notes import loss_notes, tree_loss_notes
 
 CLASSES = Signature(features=(Feature(name="x"),), task="classification", target="y", labels=("a", "b"))
 NUMBERS = Signature(features=(Feature(name="x"),), task="regression", target="y")
@@ -101,6 +101,21 @@ def test_a_loss_that_still_falls() -> None:
         assert notes(FALLING[:5], **option).endswith("give the training more epochs")
     for ended in (SETTLED, [0.5, 0.4, 0.3, 0.35], [0.5, 0.4], [0.5, 0.5, 0.5]):
         assert not notes(ended)
+
+
+def test_what_helps_trees() -> None:
+    def notes_on_trees(train: Sequence[float], validation: Sequence[float] = (), *, ended: bool = False) -> str:
+        asked = spec(family="lightgbm")
+        return "; ".join(tree_loss_notes(asked, CLASSES, history(train, validation), rate=0.4, ended=ended))
+
+    said = notes_on_trees(FALLING, RISING)
+    assert said.startswith("overfitting: ")
+    assert "fewer config.num_leaves" in said
+    assert "weight_decay" not in said
+    assert notes_on_trees([0.5, 0.6, 0.8, 0.9]).endswith("config.learning_rate=0.4 is likely too high; try 0.04")
+    assert "give the training more epochs" in notes_on_trees(FALLING[:5])
+    assert not notes_on_trees(FALLING[:5], ended=True)
+    assert not notes_on_trees(SETTLED, SETTLED)
 
 
 def test_losses_of_numbers_of_any_size() -> None:

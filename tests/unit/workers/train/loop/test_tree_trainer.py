@@ -17,10 +17,10 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.jobs import InlineInput
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.families.trees.boosted import BoostedTrees, read_trees
-from longshore.workers.train.checkpoint.state_file import State, read_state, write_state
+from longshore.workers.train.checkpoint.state_file import State, copied, read_state, write_state
 from longshore.workers.train.data.dataset import Tables, TrainingData, read_training_data
 from longshore.workers.train.loop.context import CheckpointHooks, TrainingContext
-from longshore.workers.train.loop.result import TrainedModel
+from longshore.workers.train.loop.result import TrainedModel, TrainingSummary
 from longshore.workers.train.loop.trainer import train
 
 CPU = torch.device("cpu")
@@ -82,6 +82,23 @@ class Checkpoints:
         return state
 
 
+class EveryRound:
+    """Saves after each round."""
+
+    last = None
+
+    def __init__(self) -> None:
+        self.states: list[Mapping[str, Any]] = []
+
+    def due(self, done: int) -> bool:
+        return True
+
+    def save(self, take: Callable[[], State], epoch: int, done: int) -> None:
+        state = copied(take())
+        assert isinstance(state, dict)
+        self.states.append(state)
+
+
 Reports = list[tuple[int, dict[str, float]]]
 
 
@@ -140,8 +157,39 @@ def test_a_resumed_training_ends_with_the_same_bytes(target: str, rounds: int, t
         run(asked, table, CheckpointHooks(checkpoints))
     resumed, rest = run(asked, table, CheckpointHooks(state=checkpoints.state()))
     assert trees(resumed).model.text() == trees(whole).model.text()
-    assert resumed.metrics == whole.metrics
+    assert (resumed.metrics, resumed.summary, resumed.notes) == (whole.metrics, whole.summary, whole.notes)
     assert rest == reported[len(reported) - len(rest) :]
+
+
+@pytest.mark.parametrize("options", [{}, {"early_stopping": 3}])
+def test_a_training_without_a_further_split_goes_on_from_any_checkpoint(options: dict[str, object]) -> None:
+    table = pa.table({"a": [0.0, 1.0] * 100, "y": [1.0, 3.0] * 100})
+    config = {"learning_rate": 1.0, "min_gain_to_split": 0.1}
+    asked, checkpoints = spec(epochs=3, config=config, test=0.1, **options), EveryRound()
+    whole, reported = run(asked, table, CheckpointHooks(checkpoints))
+    assert "no split saves more loss after 1 rounds, so no more trees were grown" in whole.notes
+    assert len(checkpoints.states) >= 2
+    for state in checkpoints.states:
+        resumed, rest = run(asked, table, CheckpointHooks(state=state))
+        assert trees(resumed).model.text() == trees(whole).model.text()
+        assert (resumed.metrics, resumed.summary, resumed.notes) == (whole.metrics, whole.summary, whole.notes)
+        assert rest == reported[len(reported) - len(rest) :]
+
+
+def test_notes_are_those_of_any_training_with_what_helps_trees() -> None:
+    random = np.random.default_rng(0)
+    noise = pa.table({"a": random.normal(size=400), "b": random.normal(size=400), "y": random.normal(size=400)})
+    config = {"rounds": 1, "learning_rate": 0.3, "min_data_in_leaf": 2}
+    trained, _ = run(spec(config=config, epochs=20, validation=0.3), noise)
+    assert trained.notes[0].startswith("overfitting: val_loss rises from epoch ")
+    assert trained.notes[0].endswith(
+        "more rows, a lower config.learning_rate, fewer config.num_leaves or a larger config.min_data_in_leaf help"
+    )
+    short, _ = run(spec(config={"rounds": 1}, epochs=3), customers("number"))
+    assert short.notes[0].startswith("val_loss still fell at the end, from ")
+    rare = ["often"] * 1000 + ["rare"] * 20
+    unbalanced, _ = run(spec(epochs=1), pa.table({"a": random.normal(size=1020), "y": rare}))
+    assert unbalanced.notes[0].startswith("unbalanced classes: 'rare' (18), of 918 rows to train on")
 
 
 def test_a_run_is_repeated_by_its_seed_alone() -> None:
@@ -158,6 +206,7 @@ def test_early_stopping_keeps_the_rounds_of_the_best_epoch() -> None:
     assert len(reported) == best + 2
     assert trees(trained).model.rounds == 2 * best
     assert trained.metrics == metrics
+    assert trained.summary == TrainingSummary(best + 2, True, "val_loss", best, metrics, reported[-1][1])
     assert f"the version has the weights of epoch {best} of {best + 2}, whose val_loss was the best" in trained.notes
 
 
@@ -205,7 +254,8 @@ def test_missing_values_and_categories_are_taken_as_they_are() -> None:
     assert columns.categorical == (1, 2)
     matrix = columns.matrix(data_of(asked, table).features)
     assert np.isnan(matrix[:, 0]).sum() == table["age [years]"].null_count
-    assert trained.notes[0].startswith("missing values, which each split sends to one side: 'age [years]' (")
+    missing = "missing values, which each split sends to one side: 'age [years]' ("
+    assert any(note.startswith(missing) for note in trained.notes)
     assert "categories: 'plan' (2, and missing), 'city' (90)" in trained.notes
     assert sum(trained.importance.values()) == pytest.approx(1)
     assert next(iter(trained.importance)) == "age [years]"
@@ -218,6 +268,7 @@ def test_a_stored_model_is_the_same(tmp_path: Path) -> None:
     rows = torch.randn(50, trained.signature.width)
     assert torch.equal(read_trees(path, trained.signature)(rows), module(rows))
     assert lgb.Booster(model_file=path).num_trees() == 400
+    assert module.nbytes == 2 * path.stat().st_size
 
 
 def test_a_target_that_no_column_separates_is_predicted_by_its_mean() -> None:

@@ -27,6 +27,9 @@ _WORSE = 2
 _LAST, _FALL, _FALL_OF_ALL = 0.2, 0.05, 0.15
 #: Schedules whose learning rate ends with the job, so that it cannot be extended.
 _ENDING = ("cosine", "linear", "one_cycle")
+#: What helps against overfitting, besides more rows.
+_SMALLER_NETWORK = "weight_decay, dropout or a smaller network"
+_SMALLER_TREES = "a lower config.learning_rate, fewer config.num_leaves or a larger config.min_data_in_leaf"
 
 
 def loss_notes(spec: TrainSpec, signature: Signature, history: TrainingHistory) -> tuple[str, ...]:
@@ -37,18 +40,29 @@ def loss_notes(spec: TrainSpec, signature: Signature, history: TrainingHistory) 
     if len(history.train_losses) < _FEWEST_EPOCHS:
         return ()
     scale = _scale(signature, history.train_losses)
-    note = _rate_note(spec, signature, history, scale)
+    note = _rate_note(spec, signature, history, scale, _lower("learning_rate", spec.learning_rate))
     if note is None and spec.early_stopping is None:
         # Early stopping has kept the best epoch, and another note says why the training has ended.
-        note = _overfitting_note(history, scale) or _falling_note(spec, history, scale)
+        note = _overfitting_note(history, scale, _SMALLER_NETWORK) or _falling_note(spec, history, scale)
     return () if note is None else (note,)
 
 
-def overfitting_notes(spec: TrainSpec, signature: Signature, history: TrainingHistory) -> tuple[str, ...]:
-    """The note on overfitting alone, for trees: the others are about learning rates of networks."""
-    if spec.early_stopping is not None or len(history.train_losses) < _FEWEST_EPOCHS:
+def tree_loss_notes(
+    spec: TrainSpec, signature: Signature, history: TrainingHistory, *, rate: float, ended: bool
+) -> tuple[str, ...]:
+    """Like :func:`loss_notes`, for trees, with what helps these.
+
+    :param rate: the factor of what a tree adds.
+    :param ended: whether no split saves any more loss, so that more epochs would add nothing.
+    """
+    if len(history.train_losses) < _FEWEST_EPOCHS:
         return ()
-    note = _overfitting_note(history, _scale(signature, history.train_losses))
+    scale = _scale(signature, history.train_losses)
+    note = _rate_note(spec, signature, history, scale, _lower("config.learning_rate", rate))
+    if note is None and spec.early_stopping is None:
+        note = _overfitting_note(history, scale, _SMALLER_TREES)
+        if note is None and not ended:
+            note = _falling_note(spec, history, scale)
     return () if note is None else (note,)
 
 
@@ -59,9 +73,14 @@ def _scale(signature: Signature, train: Sequence[float]) -> float:
     return math.log(2) if signature.task == "multilabel" else statistics.median(train)
 
 
-def _rate_note(spec: TrainSpec, signature: Signature, history: TrainingHistory, scale: float) -> str | None:
+def _lower(option: str, rate: float) -> str:
+    return f"{option}={rate:g} is likely too high; try {rate / 10:g}"
+
+
+def _rate_note(
+    spec: TrainSpec, signature: Signature, history: TrainingHistory, scale: float, remedy: str
+) -> str | None:
     train = history.train_losses
-    remedy = f"learning_rate={spec.learning_rate:g} is likely too high; try {spec.learning_rate / 10:g}"
     if train[-1] > (1 + _RISE) * train[0] and train[-1] - train[0] > _NOISE * scale:
         return (
             f"train_loss rose from {train[0]:.3g} in epoch {history.first_epoch} to {train[-1]:.3g} in the last one: "
@@ -86,7 +105,7 @@ def _is_no_better_than_guessing(train: Sequence[float], scale: float, *, shaky: 
     return (shaky and train[-1] > _WORSE * scale) or (is_stuck and max(train) > _WORSE * scale)
 
 
-def _overfitting_note(history: TrainingHistory, scale: float) -> str | None:
+def _overfitting_note(history: TrainingHistory, scale: float, remedies: str) -> str | None:
     train, validation = history.train_losses, history.validation_losses
     if not validation:
         return None
@@ -100,7 +119,7 @@ def _overfitting_note(history: TrainingHistory, scale: float) -> str | None:
     return (
         f"overfitting: val_loss rises from epoch {rises} on, to {validation[-1]:.3g} in the last one; best epoch "
         f"{history.first_epoch + best}, with {lowest:.3g}; early_stopping={_PATIENCE} keeps the best epoch; more rows, "
-        "weight_decay, dropout or a smaller network help"
+        f"{remedies} help"
     )
 
 

@@ -17,13 +17,14 @@ from longshore.workers.families.trees.boosted import BoostedTrees, objective_of,
 from longshore.workers.families.trees.columns import TreeColumns
 from longshore.workers.train.checkpoint.state_file import State
 from longshore.workers.train.data.batches import InMemoryRows
+from longshore.workers.train.data.class_notes import class_notes
 from longshore.workers.train.data.dataset import Tables, TrainingData, read_training_data
 from longshore.workers.train.data.split import Rows
 from longshore.workers.train.loop.boosting import Boosting, gain_shares
 from longshore.workers.train.loop.context import TrainingContext
 from longshore.workers.train.loop.early_stopping import EarlyStopping
 from longshore.workers.train.loop.history import TrainingHistory
-from longshore.workers.train.loop.loss_notes import overfitting_notes
+from longshore.workers.train.loop.loss_notes import tree_loss_notes
 from longshore.workers.train.loop.result import MAX_CONFUSION_CLASSES, TrainedModel, TrainingSummary
 from longshore.workers.train.objective.criteria import make_loss
 from longshore.workers.train.objective.evaluator import MetricsEvaluator
@@ -144,7 +145,8 @@ class TreeTrainer:
             self.context.check()
             self._ended = not self.boosting.grow()
             self._round += 1
-            if checkpointer is not None and checkpointer.due(self.boosting.rounds):
+            # A training that has ended is saved once its last epoch is measured, which a resumed one would not do.
+            if checkpointer is not None and not self._ended and checkpointer.due(self.boosting.rounds):
                 self._save()
 
     def _measure(self) -> dict[str, float]:
@@ -184,7 +186,8 @@ class TreeTrainer:
     def _result(self) -> TrainedModel:
         data, model, epochs = self.data, self.boosting.model(), self._epoch - 1
         metrics = dict(self._metrics)
-        notes = [*overfitting_notes(self.spec, data.signature, self._history)]
+        rate = self.config.learning_rate
+        notes = [*tree_loss_notes(self.spec, data.signature, self._history, rate=rate, ended=self._ended)]
         if self._stopping is not None:
             self._stopping.restore(self._counter)
             model, metrics = model.first(int(self._counter.rounds)), dict(self._stopping.metrics)
@@ -204,7 +207,7 @@ class TreeTrainer:
             signature=data.signature,
             config=self.config,
             metrics=metrics,
-            notes=(*data.notes, *notes, *_importance_note(shares)),
+            notes=(*notes, *class_notes(self.spec, data), *data.notes, *_importance_note(shares)),
             confusion=self._confusion(module),
             statistics=data.statistics,
             summary=TrainingSummary(
