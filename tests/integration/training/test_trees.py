@@ -54,6 +54,14 @@ def trees(client: Client, job: Job) -> object:
     return client.models.get(f"{outcome['model']}:{outcome['version']}").manifest["weights"]
 
 
+def explained(job: Job) -> object:
+    """What a training says of itself."""
+    outcome = job.record().outcome
+    assert outcome is not None
+    names = ("epochs", "best_epoch", "best_metrics", "final_metrics", "metrics", "monitor", "stopped_early")
+    return job.notes, {name: outcome[name] for name in names}
+
+
 def reported(job: Job) -> dict[tuple[int, str], float]:
     return {(each.step, each.name): each.value for each in job.metrics()}
 
@@ -77,12 +85,14 @@ def test_a_killed_training_ends_with_the_same_bytes(
     assert job.shards()[0].attempt == 2
     assert trees(client, job) == trees(client, whole)
     assert reported(job) == reported(whole)
+    assert explained(job) == explained(whole)
 
 
 def test_an_extended_training_is_one_that_ran_longer(client: Client, table: pa.Table, whole: Job) -> None:
     short = client.train("short", "lightgbm", table, "left", epochs=EPOCHS - 20, config=CONFIG).wait(TIMEOUT_S)
     longer = short.extend(20).wait(TIMEOUT_S)
     assert trees(client, longer) == trees(client, whole)
+    assert explained(longer) == explained(whole)
 
 
 def test_results_are_those_of_the_exported_model(client: Client, table: pa.Table, whole: Job, tmp_path: Path) -> None:
