@@ -59,12 +59,20 @@ def progress_of(record: JobRecord) -> Progress:
     seconds = 0.0
     if record.started_at is not None and record.state is not State.QUEUED:
         seconds = max(((record.finished_at or record.read_at) - record.started_at).total_seconds(), 0.0)
-    done = record.rows_done + record.rows_failed + record.rows_running
+    done = max(record.rows_done + record.rows_failed + record.rows_running - _epochs_left_out(record), 0)
     progress = Progress(
         state=record.state, done=done, total=record.rows_total, failed=record.rows_failed, seconds=seconds
     )
     new = done - record.rows_before_retry
     return progress.with_rate(new / seconds if new > 0 and seconds > 0 else None)
+
+
+def _epochs_left_out(record: JobRecord) -> int:
+    """Epochs that a training did not need, which the ledger counts as done: it stopped early."""
+    trained, asked = (record.outcome or {}).get("epochs"), record.spec.get("epochs")
+    if record.kind != JobKind.TRAIN or not isinstance(trained, int) or not isinstance(asked, int):
+        return 0
+    return max(asked - trained, 0)
 
 
 class RateWindow:

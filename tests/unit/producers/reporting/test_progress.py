@@ -16,7 +16,7 @@ from longshore.producers.reporting.progress import (
     rate_text,
 )
 from longshore.shared.ledger.records import JobRecord
-from longshore.shared.vocabulary import State
+from longshore.shared.vocabulary import JobKind, State
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RECORD = JobRecord(
@@ -46,6 +46,14 @@ def test_the_time_of_a_running_job_is_that_of_the_ledger() -> None:
     # Whatever the clock of this machine says: it may be minutes off.
     progress = progress_of(replace(RECORD, state=State.RUNNING, finished_at=None, rows_total=200))
     assert (progress.seconds, progress.rate, progress.remaining) == (100.0, 1.0, 100.0)
+
+
+@pytest.mark.parametrize(("asked", "trained", "done"), [(100, 6, 6), (100, 100, 100), (150, 106, 56), (150, 40, 0)])
+def test_epochs_that_were_not_needed_are_not_done(asked: int, trained: int, done: int) -> None:
+    training = replace(RECORD, kind=JobKind.TRAIN, spec={"epochs": asked}, outcome={"epochs": trained})
+    progress = progress_of(replace(training, rows_done=100, rows_failed=0))
+    assert (progress.done, progress.total, progress.fraction) == (done, 100, 1)
+    assert progress.rate == (done / progress.seconds if done else None)
 
 
 def test_rows_before_a_retry_do_not_count_for_the_speed() -> None:
