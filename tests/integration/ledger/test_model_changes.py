@@ -179,11 +179,13 @@ def test_everything_that_uses_a_version_is_named(ledger: Ledger) -> None:
     add(ledger)
     add(ledger, 2, base_digest=DIGEST)
     add(ledger, 3, teacher_digest=DIGEST)
+    add(ledger, 4, tokenizer_digest=DIGEST)
     promote(ledger, 1)
     queued = submit(ledger, 1)
     training = replace(new_job(1, kind="train", version=None), spec=f'{{"base_digest": "{DIGEST}"}}')
     search = replace(new_job(1, kind="tune", version=None), spec=f'{{"train": {{"teacher_digest": "{DIGEST}"}}}}')
-    ledger.submissions.submit([training, search])
+    texts = replace(new_job(1, kind="train", version=None), spec=f'{{"tokenizer_digest": "{DIGEST}"}}')
+    ledger.submissions.submit([training, search, texts])
     done = submit(ledger, 1)
     run(ledger, done)
     waiting = new_job(1, version=None, depends_on=done)
@@ -192,16 +194,17 @@ def test_everything_that_uses_a_version_is_named(ledger: Ledger) -> None:
         delete(ledger, 1)
     for text in (
         *("production points at it", f"{queued} is queued", f"{training.id} is queued", f"{search.id} is queued"),
-        *(f"{waiting.id} is waiting", "longshore jobs cancel", "digits:2, digits:3 trained from it", "--force"),
+        *(f"{texts.id} is queued", f"{waiting.id} is waiting", "longshore jobs cancel"),
+        *("digits:2, digits:3, digits:4 trained from it", "--force"),
     ):
         assert text in caught.value.reason
 
     ledger.models.remove_alias("digits", "production", "ada")
-    for job in (waiting.id, queued, training.id, search.id):
+    for job in (waiting.id, queued, training.id, search.id, texts.id):
         ledger.control.cancel(job)
-    with pytest.raises(VersionInUse, match="digits:1 is in use: digits:2, digits:3 trained from it"):
+    with pytest.raises(VersionInUse, match="digits:1 is in use: digits:2, digits:3, digits:4 trained from it"):
         delete(ledger, 1)
-    assert delete(ledger, 1, 2, 3) == [1, 2, 3]
+    assert delete(ledger, 1, 2, 3, 4) == [1, 2, 3, 4]
 
 
 def test_a_version_that_others_were_trained_from_can_be_deleted_by_force(ledger: Ledger) -> None:
@@ -257,8 +260,12 @@ def test_a_job_that_was_submitted_first_keeps_its_version(ledger: Ledger, job: N
 
 @pytest.mark.parametrize(
     "job",
-    [new_job(1), new_job(1, 1), replace(new_job(1, kind="train", version=None), spec=f'{{"base_digest": "{DIGEST}"}}')],
-    ids=["small", "inference", "training"],
+    [
+        *(new_job(1), new_job(1, 1)),
+        replace(new_job(1, kind="train", version=None), spec=f'{{"base_digest": "{DIGEST}"}}'),
+        replace(new_job(1, kind="train", version=None), spec=f'{{"tokenizer_digest": "{DIGEST}"}}'),
+    ],
+    ids=["small", "inference", "training", "tokenizer"],
 )
 def test_a_job_that_is_submitted_during_a_deletion_is_refused(ledger: Ledger, job: NewJob) -> None:
     add(ledger)

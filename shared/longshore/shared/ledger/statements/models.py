@@ -132,14 +132,16 @@ NEWEST_EVALUATION: Final = """
 ALIASES_OF_VERSION: Final = f"""
     SELECT p.alias FROM ({_ALIASES}) p WHERE p.model = %(model)s AND p.version = %(version)s ORDER BY p.alias
 """
-#: Jobs that have not ended and run a version, train from it, or come after a job that has run or made it.
+#: Jobs that have not ended and run a version, train from it or with its tokenizer, or come after a job that has run or
+#: made it.
 JOBS_OF_VERSION: Final = """
     SELECT id, state FROM jobs WHERE state IN ('queued', 'running') AND model = %(model)s AND version = %(version)s
     UNION
     SELECT id, state FROM jobs
     WHERE state IN ('waiting', 'queued', 'running') AND kind IN ('train', 'tune', 'cross_validate')
-      AND %(digest)s IN (spec->>'base_digest', spec->>'teacher_digest', spec#>>'{train,base_digest}',
-                         spec#>>'{train,teacher_digest}')
+      AND %(digest)s IN (spec->>'base_digest', spec->>'teacher_digest', spec->>'tokenizer_digest',
+                         spec#>>'{train,base_digest}', spec#>>'{train,teacher_digest}',
+                         spec#>>'{train,tokenizer_digest}')
     UNION
     SELECT jobs.id, jobs.state FROM jobs
     JOIN job_dependencies AS dependency ON dependency.job_id = jobs.id
@@ -148,10 +150,11 @@ JOBS_OF_VERSION: Final = """
       AND coalesce(upstream.version, (upstream.outcome->>'version')::int) = %(version)s
     ORDER BY id
 """
-#: Versions whose training began with a version, learned from it, or went on from its training.
+#: Versions whose training began with a version, learned from it, took its tokenizer, or went on from its training.
 VERSIONS_TRAINED_FROM: Final = """
     SELECT model, version FROM model_versions
-    WHERE %(digest)s IN (manifest#>>'{lineage,spec,base_digest}', manifest#>>'{lineage,spec,teacher_digest}')
+    WHERE %(digest)s IN (manifest#>>'{lineage,spec,base_digest}', manifest#>>'{lineage,spec,teacher_digest}',
+                         manifest#>>'{lineage,spec,tokenizer_digest}')
        OR manifest#>>'{lineage,spec,extends}' = %(job)s::text
     ORDER BY model, version
 """

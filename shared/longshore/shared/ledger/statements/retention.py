@@ -83,8 +83,8 @@ DIGESTS_OF_JOBS: Final = """
     WHERE digest IS NOT NULL AND pruned_at IS NULL AND (state <> 'succeeded' OR rows_failed > 0)
     UNION
     SELECT named.digest FROM jobs CROSS JOIN LATERAL (VALUES
-        (spec->>'base_digest'), (spec->>'teacher_digest'),
-        (spec#>>'{train,base_digest}'), (spec#>>'{train,teacher_digest}')
+        (spec->>'base_digest'), (spec->>'teacher_digest'), (spec->>'tokenizer_digest'),
+        (spec#>>'{train,base_digest}'), (spec#>>'{train,teacher_digest}'), (spec#>>'{train,tokenizer_digest}')
     ) AS named (digest)
     WHERE named.digest IS NOT NULL AND kind IN ('train', 'tune', 'cross_validate') AND pruned_at IS NULL
       AND state <> 'succeeded'

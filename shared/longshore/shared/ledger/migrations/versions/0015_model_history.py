@@ -68,7 +68,8 @@ BEGIN
         UNION
         SELECT NULL, NULL, named.digest FROM added_jobs CROSS JOIN LATERAL (VALUES
             (added_jobs.spec->>'base_digest'), (added_jobs.spec->>'teacher_digest'),
-            (added_jobs.spec#>>'{{train,base_digest}}'), (added_jobs.spec#>>'{{train,teacher_digest}}')
+            (added_jobs.spec->>'tokenizer_digest'), (added_jobs.spec#>>'{{train,base_digest}}'),
+            (added_jobs.spec#>>'{{train,teacher_digest}}'), (added_jobs.spec#>>'{{train,tokenizer_digest}}')
         ) AS named (digest)
         WHERE added_jobs.kind IN ('train', 'tune', 'cross_validate') AND named.digest IS NOT NULL
         ORDER BY 3
