@@ -33,6 +33,8 @@ from tests.integration.support import claim, empty_database, new_job, run
 from tests.waiting import TIMEOUT_S
 
 OLD = timedelta(days=60)
+#: Files that are being written, or were when their process ended.
+ABANDONED, UPLOADING = "0" * 32, "1" * 32
 SIGNATURE = Signature(features=(Feature(name="x"),), task="regression", target="y")
 
 
@@ -287,7 +289,7 @@ def litter(store: Store, own: Ledger) -> tuple[UUID, set[str]]:
     job = done_at(own, datetime.now(UTC) - OLD)
     checkpoint, nobodys = store.put_blob(b"checkpoint"), store.put_blob(b"nobody's")
     (Path(store.name) / "tmp").mkdir(exist_ok=True)
-    for name in ("old", "new"):
+    for name in (ABANDONED, UPLOADING):
         (Path(store.name) / "tmp" / name).write_bytes(b"half")
     with own.database.connection() as conn:
         conn.execute(
@@ -300,7 +302,7 @@ def litter(store: Store, own: Ledger) -> tuple[UUID, set[str]]:
                FROM (VALUES ('gone', interval '3 days'), ('alive', interval '1 second')) AS seen (name, age)"""
         )
     let_all_be_old(store)
-    os.utime(Path(store.name) / "tmp" / "old", (0, 0))
+    os.utime(Path(store.name) / "tmp" / ABANDONED, (0, 0))
     return job, {checkpoint.digest, nobodys.digest}
 
 
@@ -317,7 +319,7 @@ def test_a_clean_removes_what_its_dry_run_said(client: Client, store: Store, own
     assert (done.pruned.jobs, done.checkpoints, done.abandoned, done.workers) == (1, 1, 1, 1)
     assert done.store_bytes == plan.store_bytes == len(b"checkpointnobody'shalf")
     assert blobs(store) == set()
-    assert [path.name for path in (Path(store.name) / "tmp").iterdir()] == ["new"]
+    assert [path.name for path in (Path(store.name) / "tmp").iterdir()] == [UPLOADING]
     assert [worker.name for worker in own.workers.workers()] == ["alive"]
     assert own.queries.job(job).pruned_at is not None
     assert client.clean("30d", dry_run=True).is_empty

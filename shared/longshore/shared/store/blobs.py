@@ -14,12 +14,15 @@ from longshore.shared.errors import DataError, InvalidInput, MissingBlob, Servic
 from longshore.shared.outages import is_outage
 from longshore.shared.store.folder import BLOCK_BYTES, TEMPORARY_FOLDER, Folder
 from longshore.shared.store.manifest import Blob, check_digest, digest_of
-from longshore.shared.store.presence import StorePresence
+from longshore.shared.store.presence import MARKER, StorePresence
 
 _ROOT = "blobs/sha256"
 _NAME = re.compile(r"[0-9a-f]{64}")
-#: The names under which a remote folder uploads files.
-_TEMPORARY = re.compile(r".+\.[0-9a-f]{32}\.tmp")
+#: The paths under which a local and a remote folder write files. A store can be in a folder with files of others: no
+#: more than these may count as abandoned.
+_TEMPORARY = re.compile(
+    rf"{TEMPORARY_FOLDER}/[0-9a-f]{{32}}|((blobs|models)/.+|{re.escape(MARKER)})\.[0-9a-f]{{32}}\.tmp"
+)
 
 
 class Blobs:
@@ -157,8 +160,7 @@ def stored_file(path: str, size: int) -> StoredFile:
     """A file by its relative path."""
     folder, _, name = path.rpartition("/")
     is_blob = folder == f"{_ROOT}/{name[:2]}" and _NAME.fullmatch(name) is not None
-    is_temporary = folder == TEMPORARY_FOLDER or _TEMPORARY.fullmatch(name) is not None
-    return StoredFile(path, size, f"sha256:{name}" if is_blob else None, is_temporary)
+    return StoredFile(path, size, f"sha256:{name}" if is_blob else None, _TEMPORARY.fullmatch(path) is not None)
 
 
 def blob_path(digest: str) -> str:

@@ -57,6 +57,21 @@ def test_what_is_put_again_is_new_again(store: Store, url: str) -> None:
     ]
 
 
+def test_only_files_of_the_store_count_as_abandoned(tmp_path: Path) -> None:
+    """A store can be in a folder with other files: those of an application, or of other people."""
+    digits, digest = "0" * 32, "ab" * 32
+    own = {
+        *(f"tmp/{digits}", f"blobs/sha256/ab/{digest}.{digits}.tmp", f"store.json.{digits}.tmp"),
+        *(f"models/digits/versions/1.json.{digits}.tmp", f"models/digits/aliases/best.json.{digits}.tmp"),
+    }
+    others = {"tmp/report.csv", f"tmp/dump/{digits}", f"exports/rows.parquet.{digits}.tmp", f"backup/tmp/{digits}"}
+    for path in own | others:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(b"half")
+    found = {file.path for file in Store(str(tmp_path)).old_temporary_files(datetime.now(UTC) + HOUR)}
+    assert found == own
+
+
 def test_a_blob_that_was_deleted_can_be_put_again(store: Store, url: str) -> None:
     blob = store.put_blob(b"same")
     age(url, blob.digest, 5 * HOUR)
