@@ -17,6 +17,7 @@ from pydantic import JsonValue
 
 from longshore.producers import Client
 from longshore.shared.errors import CorruptBlob, InvalidInput, ResultsPruned, UnknownModel
+from longshore.shared.fault_point import armed
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.migrate import migrate
 from longshore.shared.ledger.models.registry import NewVersion
@@ -340,6 +341,26 @@ def test_a_checkpoint_stays_while_a_training_goes_on_from_it(client: Client, sto
     extending = replace(new_job(1, kind="train", version=None), spec=f'{{"extends": "{job}"}}')
     own.submissions.submit([extending])
     assert client.clean("30d", dry_run=True).checkpoints == 0
+
+
+def test_a_checkpoint_stays_if_its_job_is_retried_in_the_same_moment(client: Client, store: Store, own: Ledger) -> None:
+    training = replace(new_job(1, kind="train", version=None), id=id_at(datetime.now(UTC) - OLD))
+    own.submissions.submit([training])
+    attempt, blob = claim(own, training.id), store.put_blob(b"checkpoint")
+    own.checkpoints.add(attempt, step=1, epoch=1, blob=blob.digest, size_bytes=blob.size, keep=1)
+    own.attempts.fail(attempt, "broken", permanent=True)
+    let_all_be_old(store)
+    assert client.clean("30d", dry_run=True).checkpoints == 1
+
+    def clean_meanwhile(name: str) -> None:
+        if name == "ledger:job_queued_again":
+            client.clean("30d")
+
+    with armed(clean_meanwhile):
+        own.control.retry(training.id)
+    checkpoint = own.checkpoints.newest(training.id)
+    assert checkpoint is not None
+    assert store.read_blob(checkpoint.blob) == b"checkpoint"
 
 
 def test_the_command_line_asks_before_it_cleans(settings: Settings, store: Store, own: Ledger) -> None:

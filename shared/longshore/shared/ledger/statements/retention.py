@@ -52,20 +52,25 @@ DELETE_UNUSED_INPUTS: Final = f"""
     WITH used AS MATERIALIZED ({_USED}) DELETE FROM inputs WHERE {_UNUSED} RETURNING blob
 """
 
-#: Checkpoints of jobs that have ended, and that were pruned or are old enough. Those stay from which a training goes on
-#: that has not succeeded.
+#: Jobs with checkpoints that have ended, and that were pruned or are old enough. Those stay from which a training goes
+#: on that has not succeeded.
 _USELESS: Final = f"""
-    job_id IN (
-        SELECT ended.id FROM jobs AS ended
-        WHERE ended.{ENDED} AND (ended.pruned_at IS NOT NULL OR ended.id < %(cut)s) AND NOT EXISTS (
-            SELECT FROM jobs AS extending
-            WHERE extending.kind = 'train' AND extending.spec->>'extends' = ended.id::text
-              AND extending.state <> 'succeeded' AND extending.pruned_at IS NULL
-        )
-    )
+    FROM jobs AS ended
+    WHERE ended.id IN (SELECT job_id FROM checkpoints) AND ended.{ENDED}
+      AND (ended.pruned_at IS NOT NULL OR ended.id < %(cut)s) AND NOT EXISTS (
+          SELECT FROM jobs AS extending
+          WHERE extending.kind = 'train' AND extending.spec->>'extends' = ended.id::text
+            AND extending.state <> 'succeeded' AND extending.pruned_at IS NULL
+      )
 """
-FIND_USELESS_CHECKPOINTS: Final = f"SELECT blob, size_bytes FROM checkpoints WHERE {_USELESS}"
-DELETE_USELESS_CHECKPOINTS: Final = f"DELETE FROM checkpoints WHERE {_USELESS} RETURNING blob, size_bytes"
+FIND_USELESS_CHECKPOINTS: Final = f"""
+    SELECT blob, size_bytes FROM checkpoints WHERE job_id IN (SELECT ended.id {_USELESS})
+"""
+#: A job that is retried in the same moment goes on from its checkpoint: it is locked, and is left out.
+DELETE_USELESS_CHECKPOINTS: Final = f"""
+    WITH useless AS MATERIALIZED (SELECT ended.id {_USELESS} FOR NO KEY UPDATE OF ended SKIP LOCKED)
+    DELETE FROM checkpoints USING useless WHERE job_id = useless.id RETURNING blob, size_bytes
+"""
 #: Blobs that are in use: blocks of inline rows, manifests, every digest in a manifest, and checkpoints. The manifest of
 #: a trial counts as long as its job has not succeeded, and so can still choose it.
 NAMED_BLOBS: Final = """
