@@ -95,7 +95,7 @@ def remove_abandoned(store: Store, before: datetime, *, dry_run: bool) -> list[S
 def deleted_pointers(store: Store, ledger: Ledger) -> list[tuple[str, int]]:
     """Versions that were deleted, but are still in the store, because the process ended that deleted them."""
     deleted = ledger.models.deleted()
-    return [(name, version) for name, version, _ in store.list_versions() if (name, version) in deleted]
+    return [(name, version) for name, version, digest in store.list_versions() if (name, version, digest) in deleted]
 
 
 def referenced_blobs(store: Store, ledger: Ledger) -> set[str]:
@@ -105,7 +105,7 @@ def referenced_blobs(store: Store, ledger: Ledger) -> set[str]:
     """
     referenced = ledger.queries.named_blobs()
     deleted = ledger.models.deleted()
-    for digest in {digest for name, version, digest in store.list_versions() if (name, version) not in deleted}:
+    for digest in {pointer[2] for pointer in store.list_versions() if pointer not in deleted}:
         referenced |= {digest, *_digests(store.read_blob(digest))}
     for digest in ledger.queries.digests_of_jobs() - referenced:
         try:

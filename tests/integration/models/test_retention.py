@@ -170,6 +170,18 @@ def test_a_deleted_version_s_blobs_are_swept(client: Client, store: Store, own: 
     assert blobs(store) == second
 
 
+def test_a_version_of_another_cluster_in_the_store_is_not_taken_for_a_deleted_one(store: Store, own: Ledger) -> None:
+    digest, _, manifest = put_version(store, "digits")
+    add_version(own, "digits", digest, manifest)
+    own.models.delete([ModelReference.parse("digits:1")], "ada")
+    others, named, _ = put_version(store, "digits of others")
+    store.write_version_pointer("digits", 1, others)
+    let_all_be_old(store)
+    sweep(store, own)
+    assert list(store.list_versions()) == [("digits", 1, others)]
+    assert blobs(store) == named
+
+
 def test_an_alias_is_taken_away(client: Client, settings: Settings, store: Store, own: Ledger) -> None:
     digest, _, manifest = put_version(store, "digits")
     add_version(own, "digits", digest, manifest)

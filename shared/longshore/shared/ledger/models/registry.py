@@ -106,10 +106,10 @@ class Models:
             return records(conn, ModelChange).execute(statements.models.MODEL_HISTORY, {"model": model}).fetchall()
 
     @repeat_read
-    def deleted(self) -> set[tuple[str, int]]:
-        """Model and number of every version that was deleted."""
+    def deleted(self) -> set[tuple[str, int, str]]:
+        """Model, number and digest of every version that was deleted."""
         with self._database.connection() as conn:
-            return {(model, version) for model, version in conn.execute(statements.models.LIST_DELETED)}
+            return {(model, version, digest) for model, version, digest in conn.execute(statements.models.LIST_DELETED)}
 
     @repeat_read
     def is_deleted(self, model: str, version: int) -> bool:

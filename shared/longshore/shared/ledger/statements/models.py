@@ -93,7 +93,7 @@ MODEL_HISTORY: Final = f"""
 READ_DELETED: Final = """
     SELECT deleted_by, deleted_at FROM deleted_versions WHERE model = %(model)s AND version = %(version)s
 """
-LIST_DELETED: Final = "SELECT model, version FROM deleted_versions"
+LIST_DELETED: Final = "SELECT model, version, digest FROM deleted_versions"
 #: Takes the next number. The lock on the row makes two commits of one model wait for each other.
 TAKE_VERSION: Final = """
     INSERT INTO models (name, next_version) VALUES (%(model)s, 2)
