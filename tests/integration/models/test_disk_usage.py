@@ -43,12 +43,16 @@ def fill(ledger: Ledger, store: Store) -> None:
         digest = store.put_blob(model.encode()).digest
         version = NewVersion(model=model, digest=digest, manifest=manifest)  # type: ignore[arg-type]
         ledger.models.add(version, before_commit=lambda number: None)
-    small, large = uuid4(), uuid4()
-    blob = store.put_blob(b"rows" * 1000)
+    small, large, held_out = uuid4(), uuid4(), uuid4()
+    blobs = [store.put_blob(content * 1000).digest for content in (b"rows", b"ro")]
+    inputs = [NewInput(id=small, data=b"r" * 3000), NewInput(id=large, blob=blobs[0])]
+    specs = [
+        f'{{"data": {{"block": "{small}"}}, "validation": 0.1}}',
+        f'{{"data": {{"block": "{large}"}}, "validation": {{"block": "{held_out}"}}}}',
+    ]
     jobs = [new_job(400), new_job(20, model="letters"), new_job(1)]
-    specs = [f'{{"data": {{"block": "{block}"}}}}' for block in (small, large)]
     jobs[0], jobs[1] = replace(jobs[0], spec=specs[0]), replace(jobs[1], spec=specs[1])
-    ledger.submissions.submit(jobs, [NewInput(id=small, data=b"r" * 3000), NewInput(id=large, blob=blob.digest)])
+    ledger.submissions.submit(jobs, [*inputs, NewInput(id=held_out, blob=blobs[1])])
     run(ledger, jobs[0].id)
     commit(ledger, claim(ledger, jobs[1].id), errors={3: "x is NaN"})
     training = claim(ledger, jobs[2].id)
@@ -68,8 +72,8 @@ def test_the_store_takes_what_du_says(client: Client, settings: Settings) -> Non
     said = subprocess.run(["find", settings.store, "-type", "f", "-printf", "%s\\n"], capture_output=True, check=True)
     sizes = [int(line) for line in said.stdout.split()]
     assert (usage.total, usage.files) == (sum(sizes), len(sizes))
-    assert (usage.models, usage.checkpoints, usage.inputs) == (5000 + 700 + 1000 + 6 + 7, 9000, 4000)
-    assert usage.other == sum(sizes) - usage.models - 9000 - 4000
+    assert (usage.models, usage.checkpoints, usage.inputs) == (5000 + 700 + 1000 + 6 + 7, 9000, 6000)
+    assert usage.other == sum(sizes) - usage.models - 9000 - 6000
 
 
 def test_the_tables_take_what_postgres_says(client: Client, settings: Settings) -> None:
@@ -91,7 +95,7 @@ def test_models_and_jobs_have_their_shares(client: Client) -> None:
     assert not usage.sampled
     digits, letters = usage.models
     assert (digits.model, digits.versions, digits.checkpoints) == ("digits", 6006, 9000)
-    assert (letters.model, letters.versions, letters.inputs) == ("letters", 1707, 4000)
+    assert (letters.model, letters.versions, letters.inputs) == ("letters", 1707, 6000)
     assert digits.results > letters.results > 0
     assert abs(digits.results + letters.results - usage.database.results) <= 2
     assert (letters.row_errors, digits.inputs) == (usage.database.row_errors, usage.database.inputs)

@@ -35,10 +35,15 @@ SAMPLE_INPUTS: Final = """
     SELECT used.id, used.kind, used.model, coalesce(pg_column_size(inputs.data), 0)::float8 / used.jobs, inputs.blob,
            used.jobs
     FROM (
-        SELECT id, kind, model, block, count(*) OVER (PARTITION BY block) AS jobs FROM (
-            SELECT id, kind, model, coalesce(spec#>>'{data,block}', spec#>>'{train,data,block}') AS block
+        SELECT id, kind, model, block, count(*) OVER (PARTITION BY block) AS jobs
+        FROM (
+            SELECT id, kind, model, spec
             FROM jobs TABLESAMPLE SYSTEM (%(percent)s::real) WHERE pruned_at IS NULL
-        ) AS named
+        ) AS sampled
+        CROSS JOIN LATERAL (VALUES
+            (spec#>>'{data,block}'), (spec#>>'{validation,block}'), (spec#>>'{test,block}'),
+            (spec#>>'{train,data,block}'), (spec#>>'{train,validation,block}'), (spec#>>'{train,test,block}')
+        ) AS named (block)
         WHERE block IS NOT NULL
     ) AS used
     JOIN inputs ON inputs.id = used.block::uuid
