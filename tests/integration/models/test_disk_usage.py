@@ -90,6 +90,15 @@ def test_the_tables_take_what_postgres_says(client: Client, settings: Settings) 
     assert (usage.logs, usage.inputs) == (sizes["attempt_logs"], sizes["inputs"])
 
 
+def test_tables_of_others_in_the_schema_are_left_out(client: Client, settings: Settings) -> None:
+    before = client.disk_usage().database
+    with psycopg.connect(settings.database_url) as conn:
+        conn.execute("CREATE TABLE others AS SELECT repeat('x', 1000) FROM generate_series(1, 100)")
+    assert client.disk_usage().database == before
+    with psycopg.connect(settings.database_url) as conn:
+        conn.execute("DROP TABLE others")
+
+
 def test_models_and_jobs_have_their_shares(client: Client) -> None:
     usage = client.disk_usage()
     assert not usage.sampled

@@ -10,9 +10,12 @@ from uuid import UUID
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.postgres.repeating import repeat_read
+from longshore.shared.ledger.roles.script import tables
 
 #: How many pages of 8 KiB of a table are read to split its size by job.
 MAX_PAGES: Final = 1_000
+#: All tables of Longshore.
+_TABLES: Final = list(tables())
 #: The tables whose sizes are split by job, with the statement that samples each.
 _SAMPLED: Final[Mapping[str, LiteralString]] = {
     "results": statements.space.SAMPLE_RESULTS,
@@ -73,7 +76,8 @@ class Space:
     def tables(self) -> dict[str, int]:
         """Bytes by table, with indexes and partitions."""
         with self._database.connection() as conn:
-            return {name: int(size) for name, size, _ in conn.execute(statements.space.TABLE_SIZES)}
+            rows = conn.execute(statements.space.TABLE_SIZES, {"tables": _TABLES})
+            return {name: int(size) for name, size, _ in rows}
 
     @repeat_read
     def version_blobs(self) -> set[str]:
@@ -88,7 +92,7 @@ class Space:
         :param max_pages: how many pages of a table are read to split its size by job.
         """
         with self._database.connection() as conn:
-            rows = conn.execute(statements.space.TABLE_SIZES).fetchall()
+            rows = conn.execute(statements.space.TABLE_SIZES, {"tables": _TABLES}).fetchall()
             sizes, pages = {name: int(size) for name, size, _ in rows}, {name: int(each) for name, _, each in rows}
             jobs: list[JobSpace] = []
             for table, statement in _SAMPLED.items():

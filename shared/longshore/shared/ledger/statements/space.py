@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-#: Each table with its indexes, its TOAST and its partitions, and the pages of the table alone.
+#: Each table with its indexes, its TOAST and its partitions, and the pages of the table alone. Others can have tables
+#: in the same schema.
 TABLE_SIZES: Final = """
     SELECT parent.relname,
            coalesce(sum(pg_total_relation_size(coalesce(inhrelid, parent.oid))), 0)::bigint,
            coalesce(sum(pg_relation_size(coalesce(inhrelid, parent.oid))), 0)::bigint / 8192
     FROM pg_class AS parent LEFT JOIN pg_inherits ON inhparent = parent.oid AND parent.relkind = 'p'
     WHERE parent.relnamespace = current_schema()::regnamespace AND parent.relkind IN ('r', 'p')
-      AND NOT parent.relispartition
+      AND parent.relname::text = ANY(%(tables)s::text[])
     GROUP BY parent.relname
 """
 #: Bytes by job. A row has about 40 bytes besides its text.
