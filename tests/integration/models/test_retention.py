@@ -119,12 +119,17 @@ def test_what_anything_names_is_never_swept(store: Store, own: Ledger) -> None:
     failed, forgotten = new_job(1), new_job(1)
     own.submissions.submit([replace(failed, digest=deleted), replace(forgotten, digest="sha256:" + "0" * 64)])
     own.attempts.fail(claim(own, failed.id), "broken", permanent=True)
+    linked, links, _ = put_version(store, "linked")
+    done = replace(new_job(1), digest=linked)
+    own.submissions.submit([done])
+    run(own, done.id)
+    own.submissions.submit([new_job(1, version=None, depends_on=done.id)])
     texts, its, _ = put_version(store, "texts")
     training = new_job(1, kind="train", version=None)
     own.submissions.submit([replace(training, spec=f'{{"tokenizer_digest": "{texts}"}}')])
     rows = store.put_blob(b"rows")
     add_block(own, rows, OLD)
-    named = {*ledgers, *stores, *deleteds, *its, rows.digest}
+    named = {*ledgers, *stores, *deleteds, *links, *its, rows.digest}
     nobodys = {store.put_blob(b"nobody's").digest, *put_version(store, "given-up")[1]}
     let_all_be_old(store)
 

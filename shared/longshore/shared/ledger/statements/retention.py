@@ -82,7 +82,8 @@ NAMED_BLOBS: Final = """
         regexp_matches(trials.manifest::text || trials.digest, 'sha256:[0-9a-f]{64}', 'g') AS matches
     WHERE jobs.state <> 'succeeded'
 """
-#: The digests of versions that jobs run or can run again, or train from, even if the versions were deleted since.
+#: The digests of versions that jobs run or can run again, or train from, even if the versions were deleted since. A job
+#: of a chain that is not ready yet will run the version of the job before.
 DIGESTS_OF_JOBS: Final = """
     SELECT digest FROM jobs
     WHERE digest IS NOT NULL AND pruned_at IS NULL AND (state <> 'succeeded' OR rows_failed > 0)
@@ -93,4 +94,10 @@ DIGESTS_OF_JOBS: Final = """
     ) AS named (digest)
     WHERE named.digest IS NOT NULL AND kind IN ('train', 'tune', 'cross_validate') AND pruned_at IS NULL
       AND state <> 'succeeded'
+    UNION
+    SELECT named.digest FROM jobs
+    JOIN job_dependencies AS dependency ON dependency.job_id = jobs.id
+    JOIN jobs AS upstream ON upstream.id = dependency.depends_on
+    CROSS JOIN LATERAL (VALUES (upstream.digest), (upstream.outcome->>'digest')) AS named (digest)
+    WHERE named.digest IS NOT NULL AND jobs.digest IS NULL AND jobs.pruned_at IS NULL AND jobs.state <> 'succeeded'
 """
