@@ -121,6 +121,8 @@ def test_the_relay_counts_jobs_by_kind_and_outcome(client: Client, port: int) ->
 def test_a_worker_counts_shards_rows_and_models(cluster: Cluster, client: Client, port: int) -> None:
     worker = port + 1
     images, _ = digits()
+    client.infer("digits:1", table(images[:500])).wait(TIMEOUT_S)
+    wait_until(lambda: (value(worker, "model_loads_total") or 0) >= 1, "the count of the load, once a second")
     before = scrape(worker)
     client.infer("digits:1", table(images[:500])).wait(TIMEOUT_S)
 
