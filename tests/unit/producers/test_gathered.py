@@ -10,6 +10,7 @@ import pytest
 
 from longshore.producers.aio.gathered import MAX_GATHERED, Gathered
 from longshore.producers.aio.threads import Threads
+from longshore.shared.errors import ServiceUnavailable
 from tests.waiting import TIMEOUT_S
 
 
@@ -149,3 +150,22 @@ def test_an_event_loop_that_ends_leaves_nobody_waiting(threads: Threads) -> None
     waiting = asyncio.run(main())  # cancels all that is left
     assert waiting.cancelled()
     run.go.set()
+
+
+def test_those_whose_call_has_not_begun_get_the_error_of_the_end(threads: Threads) -> None:
+    run = Doubling()
+
+    async def main() -> None:
+        gathered = Gathered(threads, run)
+        begun = asyncio.create_task(gathered.call(2))
+        await asyncio.to_thread(run.begun.wait, TIMEOUT_S)
+        waiting = asyncio.create_task(gathered.call(4))
+        await asyncio.sleep(0)
+        gathered.close(ServiceUnavailable("the client was closed"))
+        run.go.set()
+        assert await begun == 4
+        with pytest.raises(ServiceUnavailable, match="the client was closed"):
+            await waiting
+
+    asyncio.run(main())
+    assert run.calls == [[2]]

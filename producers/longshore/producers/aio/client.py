@@ -19,6 +19,7 @@ from longshore.producers.data import Data, is_small
 from longshore.producers.job import Job
 from longshore.producers.requests import CrossValidate, Evaluate, Infer, Request, Train, Tune
 from longshore.shared import forks
+from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.settings import Settings
 from longshore.shared.store_gc import GRACE
 
@@ -159,6 +160,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Give the connections back. Coroutines that still wait get a ServiceUnavailable."""
+        self._small.close(ServiceUnavailable("the client was closed"))
         await self._changes.close()
         await self._threads.call(self._client.close)
         self._threads.close()

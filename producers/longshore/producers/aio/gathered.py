@@ -41,6 +41,13 @@ class Gathered(Generic[T, R]):
             self._task = loop.create_task(self._make_calls(), name="longshore: gathered calls")
         return await end
 
+    def close(self, error: Exception) -> None:
+        """Raise an error for those whose call has not begun."""
+        waiting, self._waiting = self._waiting, []
+        for _, end in waiting:
+            if not end.done():
+                end.set_exception(error)
+
     async def _make_calls(self) -> None:
         while waiting := [each for each in self._waiting if not each[1].done()]:  # the others were cancelled
             taken, self._waiting = waiting[:MAX_GATHERED], waiting[MAX_GATHERED:]
