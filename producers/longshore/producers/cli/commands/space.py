@@ -62,18 +62,21 @@ def clean(options: Options, older_than: str | None, grace: str, dry_run: bool, y
     from longshore.producers.cli.views.clean_tables import cleaned_document, print_cleaned, print_plan
 
     with connected(options) as client:
-        if not options.as_json:
+        if is_asking:
             plan = client.clean(older_than, grace=grace, dry_run=True)
             print_plan(plan)
-            if dry_run or plan.is_empty:
+            if plan.is_empty:
                 return
-            if is_asking and not click.confirm("Remove this?", err=True):
+            if not click.confirm("Remove this?", err=True):
                 note("nothing was removed")
                 return
         cleaned = client.clean(older_than, grace=grace, dry_run=dry_run)
     if options.as_json:
         print_json(cleaned_document(cleaned))
-    else:
+        return
+    if not is_asking:  # nobody has seen it yet
+        print_plan(cleaned)
+    if not (dry_run or cleaned.is_empty):
         print_cleaned(cleaned)
 
 

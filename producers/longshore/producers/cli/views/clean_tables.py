@@ -12,7 +12,7 @@ _COLUMNS = (TableColumn("REMOVED", min_width=16), TableColumn("NUMBER"), TableCo
 
 
 def print_plan(plan: Cleaned) -> None:
-    """Print what would be removed."""
+    """Print what would be removed, or was."""
     if plan.is_empty:
         note("there is nothing to remove")
     else:
