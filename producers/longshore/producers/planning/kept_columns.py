@@ -13,7 +13,7 @@ from longshore.shared.datasets.open import with_uses
 from longshore.shared.datasets.outputs.pattern import RESERVED, OutputFormat, OutputPattern
 from longshore.shared.datasets.outputs.result_keys import check_first_keys, check_key_columns
 from longshore.shared.datasets.outputs.writers import to_json_lines
-from longshore.shared.datasets.schemas import list_columns
+from longshore.shared.datasets.schemas import type_of_column
 from longshore.shared.datasets.source import Source
 from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.errors import DataError, InvalidInput
@@ -67,11 +67,7 @@ class KeptColumns:
     def _check_files(self, schema: pa.Schema, file_format: OutputFormat) -> None:
         there = Counter(schema.names)
         for name in self.names:
-            if not there[name]:
-                raise InvalidInput("keep", f"no column {name!r}; {list_columns(schema.names)}")
-            if there[name] > 1:
-                raise InvalidInput("keep", f"{there[name]} columns are called {name!r}")
-            kind = schema.field(name).type
+            kind = type_of_column(schema, there, name, "keep")
             kind = kind.value_type if pa.types.is_dictionary(kind) else kind  # written without the encoding
             if not _can_be_written(kind, file_format):
                 raise InvalidInput(

@@ -35,7 +35,7 @@ def check_schema(schema: pa.Schema, signature: Signature, field: str = "data") -
     """
     counts = Counter(schema.names)
     for feature in signature.features:
-        kind = _type_of(schema, counts, feature.name, field)
+        kind = type_of_column(schema, counts, feature.name, field)
         if feature.kind != "number":
             _check_other(kind, feature, field)
             continue
@@ -85,7 +85,7 @@ def infer_features(
     :raises InvalidInput: ``target`` or one of ``features`` is missing, or cannot be learned from.
     """
     counts = Counter(schema.names)
-    _check_target(_type_of(schema, counts, target, "target"), target)
+    _check_target(type_of_column(schema, counts, target, "target"), target)
     preprocess = preprocess or {}
     listed = names is not None
     names = _default_names(schema, {target, split}) if names is None else list(names)
@@ -94,7 +94,7 @@ def infer_features(
     if target in names:
         raise InvalidInput("features", f"{target!r} is the target; leave it out of the features")
     if split is not None:
-        _check_split(_type_of(schema, counts, split, "split"), split, target, names)
+        _check_split(type_of_column(schema, counts, split, "split"), split, target, names)
     if not names:
         index = ", ".join(repr(name) for name in index_columns(schema) if name not in (target, split))
         hint = f" and {index}, an index of the rows; list the features to use it" if index else ""
@@ -102,7 +102,7 @@ def infer_features(
     repeated, times = Counter(names).most_common(1)[0]
     if times > 1:
         raise InvalidInput("features", f"{repeated!r} is listed {times} times")
-    types = [_type_of(schema, counts, name, "features") for name in names]
+    types = [type_of_column(schema, counts, name, "features") for name in names]
     if tokens is not None and any(is_text(stored(kind)) for kind in types):
         return (_text(names, types, tokens),)
     mixed = tokens is None and image_shape is None
@@ -169,7 +169,7 @@ def check_held_out(schema: pa.Schema, features: Sequence[Feature], target: str, 
     :raises InvalidInput: a column is missing or has a different type; names ``field``.
     """
     check_schema(schema, Signature(features=tuple(features), task="regression", target=target), field)
-    other = _type_of(schema, Counter(schema.names), target, field)
+    other = type_of_column(schema, Counter(schema.names), target, field)
     if is_text(stored(other)) != is_text(stored(kind)) or _is_scalar(other) != _is_scalar(kind) or _differ(other, kind):
         raise InvalidInput(
             field, f"the target {target!r} has {type_name(other)}, but {type_name(kind)} in the training rows"
@@ -273,11 +273,17 @@ def _first_width(first: pa.RecordBatch, name: str) -> int:
     return int(np.diff(lists.offsets)[valid[0]])
 
 
-def _type_of(schema: pa.Schema, counts: Counter[str], name: str, field: str) -> pa.DataType:
+def type_of_column(schema: pa.Schema, counts: Counter[str], name: str, field: str) -> pa.DataType:
+    """The type of a column of the data.
+
+    :param counts: how often each name stands in the schema.
+    :param field: the option that names the column.
+    :raises InvalidInput: there is no such column, or there are several.
+    """
     if name not in counts:
         raise InvalidInput(field, f"no column {name!r}; {list_columns(schema.names)}")
     if counts[name] > 1:
-        raise InvalidInput(field, f"{counts[name]} columns are called {name!r}")
+        raise InvalidInput(field, f"{counts[name]} columns are called {name!r}; rename them")
     return schema.field(name).type
 
 

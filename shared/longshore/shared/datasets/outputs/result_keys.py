@@ -21,7 +21,7 @@ from longshore.shared import limits
 from longshore.shared.datasets.columns.json_values import NumberToken, is_json
 from longshore.shared.datasets.outputs.json_text import json_texts
 from longshore.shared.datasets.outputs.pattern import plain
-from longshore.shared.datasets.schemas import list_columns
+from longshore.shared.datasets.schemas import list_columns, type_of_column
 from longshore.shared.errors import DataError, InvalidInput
 
 #: Digits of the largest exponent of a number: ``jsonb`` writes numbers out, so that a few bytes could become megabytes.
@@ -50,13 +50,9 @@ def check_key_columns(names: Sequence[str], schema: pa.Schema) -> None:
     """:raises InvalidInput: a column is missing from the data, or holds values that are no keys; names ``keep``."""
     there = Counter(schema.names)
     for name in names:
-        if not there[name]:
-            raise InvalidInput("keep", f"no column {name!r}; {list_columns(schema.names)}")
-        if there[name] > 1:
-            raise InvalidInput("keep", f"{there[name]} columns are called {name!r}; rename them")
+        reason = _refusal(name, type_of_column(schema, there, name, "keep"))
         if "\0" in name:
             raise InvalidInput("keep", f"column {name!r} has the character NUL in its name; rename it")
-        reason = _refusal(name, schema.field(name).type)
         if reason is not None:
             raise InvalidInput("keep", reason)
 
