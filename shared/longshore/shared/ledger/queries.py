@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from psycopg.errors import InsufficientPrivilege
@@ -15,12 +15,8 @@ from longshore.shared.ledger.jobs.filter import ALL_JOBS, JobFilter, JobOrder
 from longshore.shared.ledger.locks import RELAY_LOCK, lock_halves
 from longshore.shared.ledger.postgres.repeating import repeat_read
 from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord
-from longshore.shared.ledger.retention.uuid7_time import first_id
+from longshore.shared.ledger.retention.uuid7_time import FIRST_ID, LAST_ID, first_id
 from longshore.shared.ledger.shards.transitions import check_not_pruned
-
-#: The bounds of all ids.
-FIRST_ID: Final = UUID(int=0)
-LAST_ID: Final = UUID(int=2**128 - 1)
 
 
 class ResultRecord(NamedTuple):

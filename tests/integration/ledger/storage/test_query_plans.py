@@ -19,7 +19,7 @@ from psycopg.types.json import Jsonb
 
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.queries import FIRST_ID, LAST_ID
+from longshore.shared.ledger.retention.uuid7_time import FIRST_ID, LAST_ID
 from longshore.shared.settings import Settings
 from tests.integration.ledger.storage.filled_database import ACTIVE_JOBS, BATCH_KEY, ENDED_JOBS, IDS, ROWS_PER_JOB, fill
 from tests.integration.old_jobs import own_ledger

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final
-from uuid import UUID
 
 from psycopg.errors import LockNotAvailable
 
@@ -17,12 +16,10 @@ from longshore.shared.ledger.locks import PRUNE_LOCK
 from longshore.shared.ledger.postgres.connection import LONG_ANSWER_TIMEOUT_S
 from longshore.shared.ledger.retention.partitions import limit_waiting, read_clock
 from longshore.shared.ledger.retention.removal import OldResults, Pruned
-from longshore.shared.ledger.retention.uuid7_time import first_id
+from longshore.shared.ledger.retention.uuid7_time import FIRST_ID, first_id
 
 #: How long each try waits for a lock.
 LOCK_TIMEOUT_MS: Final = 2_000
-#: An id before that of every job.
-FIRST_ID: Final = UUID(int=0)
 #: How long to wait for another prune to end.
 TURN_TIMEOUT_MS: Final = 60_000
 

@@ -15,21 +15,22 @@ TABLE_SIZES: Final = """
       AND parent.relname::text = ANY(%(tables)s::text[])
     GROUP BY parent.relname
 """
-#: Bytes by job. A row has about 40 bytes besides its text.
-SAMPLE_RESULTS: Final = """
-    SELECT jobs.id, jobs.kind, jobs.model, sum(40 + pg_column_size(output))::float8
-    FROM results AS sampled TABLESAMPLE SYSTEM (%(percent)s::real) JOIN jobs ON jobs.id = sampled.job_id
-    GROUP BY jobs.id
+_JOIN_SAMPLED: Final = """
+    AS sampled TABLESAMPLE SYSTEM (%(percent)s::real) JOIN jobs ON jobs.id = sampled.job_id GROUP BY jobs.id
 """
-SAMPLE_ROW_ERRORS: Final = """
-    SELECT jobs.id, jobs.kind, jobs.model, sum(40 + pg_column_size(sampled.error))::float8
-    FROM row_errors AS sampled TABLESAMPLE SYSTEM (%(percent)s::real) JOIN jobs ON jobs.id = sampled.job_id
-    GROUP BY jobs.id
+#: Bytes by job. A row has about 40 bytes besides its values.
+_KEY_BYTES: Final = "coalesce(pg_column_size(sampled.key), 0)"
+SAMPLE_RESULTS: Final = f"""
+    SELECT jobs.id, jobs.kind, jobs.model, sum(40 + pg_column_size(sampled.output) + {_KEY_BYTES})::float8
+    FROM results {_JOIN_SAMPLED}
 """
-SAMPLE_LOGS: Final = """
-    SELECT jobs.id, jobs.kind, jobs.model, sum(60 + pg_column_size(text))::float8
-    FROM attempt_logs AS sampled TABLESAMPLE SYSTEM (%(percent)s::real) JOIN jobs ON jobs.id = sampled.job_id
-    GROUP BY jobs.id
+SAMPLE_ROW_ERRORS: Final = f"""
+    SELECT jobs.id, jobs.kind, jobs.model, sum(40 + pg_column_size(sampled.error) + {_KEY_BYTES})::float8
+    FROM row_errors {_JOIN_SAMPLED}
+"""
+SAMPLE_LOGS: Final = f"""
+    SELECT jobs.id, jobs.kind, jobs.model, sum(60 + pg_column_size(sampled.text))::float8
+    FROM attempt_logs {_JOIN_SAMPLED}
 """
 #: A block that several jobs share counts for each in equal parts. ``blob`` names a block that is in the store.
 SAMPLE_INPUTS: Final = """
