@@ -41,6 +41,7 @@ class JobKind(StrEnum):
     PROMOTE = "promote"
     TUNE = "tune"
     CROSS_VALIDATE = "cross_validate"
+    GENERATE = "generate"
 
 
 class Action(StrEnum):
@@ -56,6 +57,7 @@ class Action(StrEnum):
     PROMOTE = "promote"
     TUNE = "tune"
     CROSS_VALIDATE = "cross_validate"
+    GENERATE = "generate"
     PLAN = "plan"
 
 
@@ -78,8 +80,11 @@ DataFormat: TypeAlias = Literal["parquet", "csv", "jsonl", "arrow", "npy", "npz"
 #: The type in which a network computes.
 Precision: TypeAlias = Literal["auto", "fp32", "bf16", "fp16"]
 
+#: What runs the network of a language model. ``auto``: vLLM on a GPU if it is installed, else transformers.
+EngineName: TypeAlias = Literal["auto", "transformers", "vllm"]
+
 #: What the target of a training is.
-TrainTask: TypeAlias = Literal["auto", "classification", "regression", "multilabel", "embedding"]
+TrainTask: TypeAlias = Literal["auto", "classification", "regression", "multilabel", "embedding", "language_model"]
 
 Optimizer: TypeAlias = Literal["adam", "adamw", "sgd", "rmsprop", "adagrad", "nadam", "radam"]
 #: PyTorch's own spelling of the same optimizers.

@@ -13,7 +13,8 @@ from longshore.shared.specs.transforms import Transform
 
 #: Kinds of columns whose values decide how many numbers they become: a version's have a transform.
 UNFITTED = ("category", "datetime")
-Task = Literal["classification", "regression", "embedding", "multilabel"]
+#: ``generation``: a language model, which job kind ``generate`` runs; its one feature is the text ``prompt``.
+Task = Literal["classification", "regression", "embedding", "multilabel", "generation"]
 #: The type of the elements of an input tensor.
 TensorType = Literal[
     "float32",
@@ -259,7 +260,7 @@ class Signature(BaseModel):
             raise InvalidInput(f"{field}.features", f"{feature.name!r}: a column with a transform has no width")
 
     def _check_labels(self, field: str) -> None:
-        if self.task in ("regression", "embedding"):
+        if self.task in ("regression", "embedding", "generation"):
             if self.labels is not None:
                 raise InvalidInput(field, f"not allowed for the task {self.task}; leave them out")
             return
