@@ -76,7 +76,7 @@ def save_language_model(
         **more,
     }
     config = AutoConfig.for_model(model_type, **settings)
-    module = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    module = AutoModelForCausalLM.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
     for parameter in module.parameters():  # far from each other, so that the most probable token is never a near tie
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter, std=0.3)
