@@ -43,7 +43,7 @@ class FileKeys:
         """
         for key, value in values.items():
             if key in self.refused:
-                if not _is_empty(value) and value not in self.harmless.get(key, ()):
+                if not is_empty(value) and value not in self.harmless.get(key, ()):
                     raise InvalidInput(where, f"{name}: {key} {shorten(value)} {self.refused[key]}")
             elif self.closed and key not in self.known and not self._is_token(key, value):
                 raise InvalidInput(where, f"{name}: the key {shorten(key)} is not known; remove it")
@@ -56,7 +56,8 @@ class FileKeys:
         return self.token_suffix is not None and key.endswith(self.token_suffix) and isinstance(value, str | dict)
 
 
-def _is_empty(value: object) -> bool:
+def is_empty(value: object) -> bool:
+    """Whether a value is one that settings have that are not used."""
     return value is None or value is False or value in ("", [], {})
 
 
