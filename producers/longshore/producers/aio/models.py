@@ -8,7 +8,7 @@ from pathlib import Path
 
 from longshore.producers.aio.threads import Threads
 from longshore.producers.models.client import ModelsClient
-from longshore.producers.models.importing import SignatureLike
+from longshore.producers.models.importing import GenerationSettingsLike, SignatureLike
 from longshore.shared.ledger.models.rollback import Rollback
 from longshore.shared.ledger.records import ModelChange, ModelRecord, VersionRecord
 from longshore.shared.specs.signature import OutputKind
@@ -68,8 +68,16 @@ class AsyncModels:
         signature: SignatureLike | None = None,
         output: str | None = None,
         output_kind: OutputKind | None = None,
+        generation: GenerationSettingsLike | None = None,
     ) -> VersionRecord:
         """See :meth:`ModelsClient.import_`."""
         return await self._threads.call(
-            self._models.import_, path, name, alias, signature=signature, output=output, output_kind=output_kind
+            self._models.import_,
+            path,
+            name,
+            alias,
+            signature=signature,
+            output=output,
+            output_kind=output_kind,
+            generation=generation,
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from longshore.producers.models.exporting import choose_format, write_export
-from longshore.producers.models.importing import SignatureLike, read_import
+from longshore.producers.models.importing import GenerationSettingsLike, SignatureLike, read_import
 from longshore.producers.planning.conditions import check_condition
 from longshore.shared.errors import InvalidInput, NotPromoted
 from longshore.shared.fault_point import fault_point
@@ -186,11 +186,13 @@ class ModelsClient:
         signature: SignatureLike | None = None,
         output: str | None = None,
         output_kind: OutputKind | None = None,
+        generation: GenerationSettingsLike | None = None,
     ) -> VersionRecord:
         """Import a version from a folder or an HDF5 file that :meth:`export` wrote, on any cluster; from a Hugging Face
-        folder that classifies or embeds texts; or from an ONNX file or a ``.pt2`` program of ``torch.export``.
+        folder that classifies, embeds or generates texts; or from an ONNX file or a ``.pt2`` program of
+        ``torch.export``.
 
-        Nothing in the file is executed. A Hugging Face folder needs the ``config.json`` of a built-in encoder, its
+        Nothing in the file is executed. A Hugging Face folder needs the ``config.json`` of a built-in network, its
         weights as safetensors and a ``tokenizer.json``; for embeddings also the files of sentence-transformers.
 
         The first dimension of the inputs and of the output of an ONNX file is the rows. Its only input takes all
@@ -209,6 +211,9 @@ class ModelsClient:
         :param output: the output to use of an ONNX file with several. Default: the only one that fits the signature.
         :param output_kind: what the outputs are: ``logits``, ``probabilities`` or ``scores``, of which none are made.
             Default: what can be detected, otherwise logits; ``job.notes`` says if trial rows disagree.
+        :param generation: only for the folder of a language model: how engines run it, such as
+            ``{"max_model_len": 4096}``. The keys are those of
+            :class:`~longshore.shared.specs.generation_settings.GenerationSettings`. Default: the engine's choice.
         :raises InvalidInput: the path is none of these, or does not match its manifest or signature; the message names
             the file.
         :raises ServiceUnavailable: a file system cannot be reached at the moment.
@@ -218,7 +223,7 @@ class ModelsClient:
             check_alias(alias)
         with outages_reported():
             source = Path(path).expanduser().absolute()
-            imported = read_import(source, signature, output=output, output_kind=output_kind)
+            imported = read_import(source, signature, output=output, output_kind=output_kind, generation=generation)
         manifest = imported.manifest
         try:
             for file, blob in manifest.blobs.items():

@@ -14,17 +14,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeAlias
+
+from pydantic import JsonValue
 
 from longshore.producers.models.exporting import hdf5_module
 from longshore.shared.errors import InvalidInput
 from longshore.shared.model_formats.hdf5_process import read_hdf5
-from longshore.shared.model_formats.huggingface.files import find_files
+from longshore.shared.model_formats.huggingface.files import find_files, read_object
+from longshore.shared.model_formats.huggingface.language import (
+    SIGNATURE,
+    check_settings,
+    is_language_model,
+    read_language_model,
+)
 from longshore.shared.model_formats.huggingface.model import check_tokenizer, read_model
 from longshore.shared.model_formats.huggingface.network import CONFIG
 from longshore.shared.model_formats.onnx.external import locate
 from longshore.shared.model_formats.onnx.program import MAX_BYTES, read_program
 from longshore.shared.model_formats.pt2.archive import ZIP
 from longshore.shared.model_formats.pt2.reading import check_files, unpack
+from longshore.shared.specs.generation_settings import NO_SETTINGS, GenerationSettings
 from longshore.shared.specs.signature import OutputKind, Signature
 from longshore.shared.specs.validation import build
 from longshore.shared.store.blobs import describe
@@ -33,6 +43,8 @@ from longshore.shared.vocabulary import RuntimeName
 
 #: The first bytes of every HDF5 file.
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+#: Settings of an engine, or a mapping of them.
+GenerationSettingsLike: TypeAlias = GenerationSettings | Mapping[str, JsonValue]
 #: A signature, its JSON document as a mapping, or the path of a JSON file.
 SignatureLike = Signature | Mapping[str, object] | str | os.PathLike[str]
 
@@ -59,11 +71,13 @@ def read_import(
     *,
     output: str | None = None,
     output_kind: OutputKind | None = None,
+    generation: GenerationSettingsLike | None = None,
 ) -> Imported:
     """Read and check what is to be imported. The caller must close the result.
 
     :param output: see ``Signature.output``. Default: that of the signature.
     :param output_kind: see ``Signature.output_kind``. Default: that of the signature.
+    :param generation: only for the folder of a language model. Default: nothing is set.
     :raises InvalidInput: the path is neither a version nor a program, or does not match the signature.
     """
     options = {
@@ -71,11 +85,15 @@ def read_import(
         for name, value in (("signature", signature), ("output", output), ("output_kind", output_kind))
         if value is not None
     }
+    settings = _read_settings(generation)
     if path.is_dir():
         _check_none(options, path)
         if (path / CONFIG).is_file() and not (path / MANIFEST_FILE).exists():
-            return _read_hugging_face(path)
+            return _read_hugging_face(path, settings)
+        _check_none({} if settings is None else {"generation": settings}, path)
         return _read_folder(path)
+    if settings is not None:
+        raise InvalidInput("generation", f"{path} is not the folder of a language model; omit this option")
     if _begins_with(path, HDF5_MAGIC):
         _check_none(options, path)
         return _read_hdf5(path)
@@ -142,18 +160,37 @@ def _temporary_folder() -> Iterator[tempfile.TemporaryDirectory[str]]:
         raise
 
 
-def _read_hugging_face(folder: Path) -> Imported:
+def _read_hugging_face(folder: Path, settings: GenerationSettings | None) -> Imported:
     available = find_files(folder, "path")
-    model = read_model(available, "path")
-    files = {name: available[name] for name in model.files}
+    lineage: dict[str, JsonValue] = {"imported": folder.name}
+    if is_language_model(read_object(available, CONFIG, "path")):
+        language = read_language_model(available, "path")
+        settings = settings or NO_SETTINGS
+        check_settings(settings, language, "generation")
+        signature, needed = SIGNATURE, language.files
+        if language.generation.notes:
+            lineage["notes"] = list(language.generation.notes)
+    else:
+        if settings is not None:
+            raise InvalidInput("generation", f"the model in {folder} generates no text; omit this option")
+        model = read_model(available, "path")
+        signature, needed = model.signature, model.files
+    files = {name: available[name] for name in needed}
     manifest = Manifest(
         runtime=RuntimeName.HUGGINGFACE,
         files={name: describe(path) for name, path in files.items()},
-        signature=model.signature,
-        lineage={"imported": folder.name},
+        signature=signature,
+        generation=settings or NO_SETTINGS,
+        lineage=lineage,
         created_at=datetime.now(UTC).isoformat(),
     )
     return Imported(manifest, files)
+
+
+def _read_settings(settings: GenerationSettingsLike | None) -> GenerationSettings | None:
+    if settings is None or isinstance(settings, GenerationSettings):
+        return settings
+    return build(GenerationSettings, settings, "generation.")
 
 
 def _read_folder(folder: Path) -> Imported:
@@ -177,8 +214,14 @@ def _read_folder(folder: Path) -> Imported:
         check_tokenizer(files, "path")
     elif manifest.runtime is RuntimeName.HUGGINGFACE:
         available = find_files(folder, "path")
-        model = read_model({name: path for name, path in available.items() if name in manifest.files}, "path")
-        if model.signature != manifest.signature:
+        inside = {name: path for name, path in available.items() if name in manifest.files}
+        if manifest.signature.task == "generation":
+            language = read_language_model(inside, "path")
+            check_settings(manifest.generation, language, "manifest.generation")
+            signature = SIGNATURE
+        else:
+            signature = read_model(inside, "path").signature
+        if signature != manifest.signature:
             raise InvalidInput("path", f"{folder / MANIFEST_FILE} has a different signature from its model")
     return Imported(manifest, files)
 

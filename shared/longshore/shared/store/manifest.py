@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic_core import from_json
 
 from longshore.shared.errors import InvalidInput
+from longshore.shared.specs.generation_settings import NO_SETTINGS, GenerationSettings
 from longshore.shared.specs.signature import Signature
 from longshore.shared.specs.statistics import ColumnStatistics
 from longshore.shared.specs.tokenizer import TOKENIZER_FILE
@@ -119,6 +120,8 @@ class Manifest(BaseModel):
     #: weights, for ``onnx`` the files in which the program stores tensors, if there are any. Not written by others.
     files: dict[Annotated[str, AfterValidator(check_path)], Blob] = Field(default_factory=dict)
     signature: Signature
+    #: Only for the task ``generation``: how engines run the version. Not written if nothing is set.
+    generation: GenerationSettings = NO_SETTINGS
     #: Only for a family: columns of the rows that it was trained on. Not written if there are none.
     statistics: tuple[ColumnStatistics, ...] = ()
     #: Name to value, as measured when the version was created.
@@ -139,6 +142,8 @@ class Manifest(BaseModel):
             raise ValueError(f"a version of the runtime {self.runtime} must have {_REQUIRED[self.runtime][-1]}")
         if (self.tokenizer is not None) != (self.runtime is RuntimeName.FAMILY and self.signature.is_text):
             raise ValueError("a tokenizer is required for a family that reads texts, and not allowed otherwise")
+        if self.generation != NO_SETTINGS and self.signature.task != "generation":
+            raise ValueError(f"a version of the task {self.signature.task} must not have generation")
         reserved = {MANIFEST_FILE, *([self.content_file] if self.weights is not None else [])}
         if not reserved.isdisjoint(self.files):
             raise ValueError(f"{', '.join(sorted(reserved & self.files.keys()))} is reserved")
@@ -152,8 +157,9 @@ class Manifest(BaseModel):
             del fields[field]
         if self.tokenizer is None:
             fields.pop("tokenizer", None)
-        if not self.statistics:
-            del fields["statistics"]
+        for field in ("statistics", "generation"):
+            if not fields[field]:
+                del fields[field]
         if self.runtime is RuntimeName.ONNX and not self.files:
             del fields["files"]
         return fields

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from longshore.shared.errors import CorruptBlob, InvalidInput
+from longshore.shared.model_formats.huggingface.generation import GenerationDefaults as GenerationDefaults
+from longshore.shared.model_formats.huggingface.language import (
+    ADAPTER,
+    LanguageFolder,
+    base_key,
+    check_settings,
+    read_language_model,
+)
+from longshore.shared.model_formats.huggingface.model import TOKENIZER
+from longshore.shared.specs.generation_settings import NO_SETTINGS, GenerationSettings
+from longshore.shared.store.manifest import Blob, Manifest
+from longshore.workers.generate.checked_files import checked_files
 from longshore.workers.generate.engines.base import AdapterFiles
+from longshore.workers.generate.folders import lay_out
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+#: The file of a LoRA adapter's weights, in its folder.
+_ADAPTER_WEIGHTS = f"{ADAPTER}/adapter_model.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageModel:
     """What an engine loads once, for all versions that are made of it."""
 
-    #: Tells models apart: a digest over the files without those of an adapter.
+    #: Tells models apart: a digest over the files without those of an adapter, and over the settings.
     key: str
     #: ``config.json``, the weights and the tokenizer, as transformers reads them.
     folder: Path
@@ -20,18 +42,8 @@ class LanguageModel:
     max_model_len: int
     #: Tokens that end a text.
     end_tokens: tuple[int, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class GenerationDefaults:
-    """What the options of a job are that are not given, from ``generation_config.json``."""
-
-    max_tokens: int = 256
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    min_p: float = 0.0
-    repetition_penalty: float = 1.0
+    #: How the version asks engines to run it.
+    settings: GenerationSettings = NO_SETTINGS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,3 +60,75 @@ class LanguageVersion:
     defaults: GenerationDefaults
     #: The names of special tokens and their texts, which a chat template can use: ``bos_token`` and the like.
     special_tokens: dict[str, str]
+    #: The chat template for messages with tools; ``None``: :attr:`chat_template`.
+    tool_template: str | None = None
+
+
+def open_version(manifest: Manifest, fetch: Callable[[Blob], Path], root: Path) -> LanguageVersion:
+    """Check the files of a version again, and lay them out as transformers reads them. No weights are loaded.
+
+    :param fetch: returns a local file with the content of a blob of the manifest.
+    :param root: the folder of this process; see :func:`~longshore.workers.generate.folders.model_folders`.
+    :raises InvalidInput: the version is no language model, or this worker has no transformers.
+    :raises CorruptBlob: a file cannot be loaded.
+    """
+    if manifest.signature.task != "generation":
+        raise InvalidInput("model", f"its task is {manifest.signature.task}; use a version that generates text")
+    files = {name: fetch(blob) for name, blob in manifest.blobs.items()}
+    language = read_language_model(files, "model")
+    check_settings(manifest.generation, language, "generation")
+    key = base_key(manifest)
+    base = {name: files[name] for name in language.files if name not in language.templates.files}
+    folder = lay_out(root / key.removeprefix("sha256:"), base, checked_files(language, files))
+    tokenizer = _load_tokenizer(folder)
+    settings = manifest.generation
+    return LanguageVersion(
+        digest=manifest.digest,
+        model=LanguageModel(
+            key=key,
+            folder=folder,
+            max_model_len=settings.max_model_len or language.positions,
+            end_tokens=_end_tokens(language, tokenizer),
+            settings=settings,
+        ),
+        adapter=_adapter(manifest, files, root),
+        chat_template=language.templates.default,
+        defaults=language.generation.defaults,
+        special_tokens=dict(tokenizer.special_tokens_map),
+        tool_template=language.templates.tool_use,
+    )
+
+
+def _end_tokens(language: LanguageFolder, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """Those of the generation, and that of the tokenizer, which ends the answers of many chat models."""
+    end = tokenizer.eos_token_id
+    return tuple(sorted({*language.generation.end_tokens, *([end] if isinstance(end, int) else [])}))
+
+
+def _adapter(manifest: Manifest, files: dict[str, Path], root: Path) -> AdapterFiles | None:
+    parts = {name.removeprefix(f"{ADAPTER}/"): path for name, path in files.items() if name.startswith(f"{ADAPTER}/")}
+    if not parts:
+        return None
+    weights = manifest.files.get(_ADAPTER_WEIGHTS)
+    if weights is None:
+        raise CorruptBlob(f"the version has the folder {ADAPTER}, but no {_ADAPTER_WEIGHTS}")
+    return AdapterFiles(weights.digest, lay_out(root / f"adapter-{weights.digest.removeprefix('sha256:')}", parts))
+
+
+def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer, which knows the special tokens that its class adds to those of the files."""
+    try:
+        from transformers import AutoTokenizer, PreTrainedTokenizerBase
+    except ImportError as error:
+        raise InvalidInput(
+            "runtime", f"transformers is not installed on this worker; pip install 'longshore[huggingface]' ({error})"
+        ) from error
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except BaseException as error:  # the library can raise anything, and a panic in native code is no Exception
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        raise CorruptBlob(f"{TOKENIZER} cannot be loaded: {error}") from None
+    if not isinstance(tokenizer, PreTrainedTokenizerBase) or not tokenizer.is_fast:
+        raise CorruptBlob(f"{TOKENIZER} cannot be loaded as a {type(tokenizer).__name__}")
+    return tokenizer

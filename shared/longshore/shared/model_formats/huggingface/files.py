@@ -17,11 +17,11 @@ MAX_JSON_BYTES = 64 * 2**20
 #: The most files and folders that are listed.
 _MAX_ENTRIES = 10_000
 #: Only files with these suffixes are needed.
-_SUFFIXES = (".json", ".safetensors")
+_SUFFIXES = (".json", ".safetensors", ".jinja")
 
 
 def find_files(folder: Path, field: str) -> dict[str, Path]:
-    """The JSON and safetensors files of a folder and of its direct subfolders.
+    """The JSON and safetensors files, and the chat templates, of a folder and of its direct subfolders.
 
     :param field: names the folder in an error.
     :raises InvalidInput: it cannot be read, or a file is a link to a target outside the folder.

@@ -61,7 +61,8 @@ def is_empty(value: object) -> bool:
     return value is None or value is False or value in ("", [], {})
 
 
-def _words(text: str) -> frozenset[str]:
+def words(text: str) -> frozenset[str]:
+    """The words of a text, to write many keys."""
     return frozenset(text.split())
 
 
@@ -69,7 +70,7 @@ _SAVE_AGAIN = "is not supported; save the model again without it"
 _NOT_NEEDED = "is not a setting that save_pretrained writes; remove it"
 
 #: Which tokens are special, in ``tokenizer_config.json`` and in ``special_tokens_map.json``.
-_SPECIAL = _words(
+_SPECIAL = words(
     """
     bos_token eos_token unk_token sep_token pad_token cls_token mask_token additional_special_tokens
     extra_special_tokens
@@ -77,7 +78,7 @@ _SPECIAL = _words(
 )
 
 CONFIG_KEYS = FileKeys(
-    honoured=_words(
+    honoured=words(
         """
         model_type architectures id2label num_labels problem_type tokenizer_class pad_token_id vocab_size
         max_position_embeddings type_vocab_size hidden_size embedding_size intermediate_size num_hidden_layers
@@ -88,7 +89,7 @@ CONFIG_KEYS = FileKeys(
     ),
     # Dropout and initialisation are used in training only; the summaries by heads that are not supported. The number
     # type is chosen by the job. Chunks change the memory that a layer takes, but not what it computes.
-    irrelevant=_words(
+    irrelevant=words(
         """
         attention_dropout attention_probs_dropout_prob classifier_dropout classifier_dropout_prob dropout
         hidden_dropout_prob qa_dropout seq_classif_dropout initializer_range summary_activation summary_last_dropout
@@ -127,7 +128,7 @@ _TOKEN_SUFFIX = "_token"
 TOKENIZER_KEYS = FileKeys(
     token_suffix=_TOKEN_SUFFIX,
     honoured=_SPECIAL
-    | _words(
+    | words(
         """
         tokenizer_class model_max_length max_len truncation_side added_tokens_decoder split_special_tokens do_lower_case
         tokenize_chinese_chars strip_accents add_prefix_space trim_offsets keep_accents model_specific_special_tokens
@@ -136,7 +137,7 @@ TOKENIZER_KEYS = FileKeys(
     ),
     # Padding is not part of a text: its outputs are those of the text alone. The paths are those of the machine that
     # saved the folder. Chat templates and generation do not apply.
-    irrelevant=_words(
+    irrelevant=words(
         """
         padding padding_side pad_to_multiple_of pad_token_type_id max_length stride truncation truncation_strategy
         clean_up_tokenization_spaces
@@ -177,9 +178,9 @@ TOKENIZER_KEYS = FileKeys(
 SPECIAL_TOKENS_KEYS = FileKeys(honoured=_SPECIAL, closed=True, token_suffix=_TOKEN_SUFFIX)
 
 SENTENCE_KEYS = FileKeys(
-    honoured=_words("max_seq_length do_lower_case"),
+    honoured=words("max_seq_length do_lower_case"),
     # The lengths and the expansion are those of encode_query and encode_document; outputs are those of encode.
-    irrelevant=_words("unpad_inputs query_length document_length query_expansion backend"),
+    irrelevant=words("unpad_inputs query_length document_length query_expansion backend"),
     refused={
         "transformer_task": "is not supported; use feature-extraction",
         "modality_config": "is not supported; use a model of texts whose output is last_hidden_state",
@@ -224,7 +225,7 @@ PAIR_KEYS = replace(
 )
 
 POOLING_KEYS = FileKeys(
-    honoured=_words("pooling_mode word_embedding_dimension embedding_dimension include_prompt")
+    honoured=words("pooling_mode word_embedding_dimension embedding_dimension include_prompt")
     | {
         f"pooling_mode_{mode}"
         for mode in ("cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens")
@@ -240,12 +241,12 @@ NORMALIZE_KEYS = FileKeys(
 )
 
 #: Keys of each entry of ``modules.json``. ``kwargs`` names arguments that callers may pass.
-MODULE_KEYS = FileKeys(honoured=_words("type path name"), irrelevant=_words("idx kwargs"))
+MODULE_KEYS = FileKeys(honoured=words("type path name"), irrelevant=words("idx kwargs"))
 
 PROMPT_KEYS = FileKeys(
-    honoured=_words("prompts default_prompt_name truncate_dim"),
+    honoured=words("prompts default_prompt_name truncate_dim"),
     # ``activation_fn`` and ``keep_in_fp32_modules`` are read for a cross-encoder only.
-    irrelevant=_words("__version__ similarity_fn_name activation_fn keep_in_fp32_modules"),
+    irrelevant=words("__version__ similarity_fn_name activation_fn keep_in_fp32_modules"),
     refused={
         "model_type": "is not supported; use a SentenceTransformer or a CrossEncoder",
         "requirements": "states versions of packages, which are not checked; remove it if the workers have them",
@@ -255,8 +256,8 @@ PROMPT_KEYS = FileKeys(
 #: Those of a cross-encoder. In which type the network computes is chosen by the job.
 PAIR_PROMPT_KEYS = replace(
     PROMPT_KEYS,
-    honoured=_words("prompts default_prompt_name activation_fn"),
-    irrelevant=_words("__version__ similarity_fn_name truncate_dim keep_in_fp32_modules"),
+    honoured=words("prompts default_prompt_name activation_fn"),
+    irrelevant=words("__version__ similarity_fn_name truncate_dim keep_in_fp32_modules"),
     harmless={"model_type": ("CrossEncoder",)},
 )
 

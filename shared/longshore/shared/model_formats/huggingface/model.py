@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from longshore.shared.datasets.columns.arrays import TEXT
@@ -13,7 +13,12 @@ from longshore.shared.model_formats.huggingface.cross_encoder import (
     read_cross_encoder,
 )
 from longshore.shared.model_formats.huggingface.files import Files, read_object, read_optional
-from longshore.shared.model_formats.huggingface.keys import REFUSED_FILES, SPECIAL_TOKENS_KEYS, TOKENIZER_KEYS
+from longshore.shared.model_formats.huggingface.keys import (
+    REFUSED_FILES,
+    SPECIAL_TOKENS_KEYS,
+    TOKENIZER_KEYS,
+    FileKeys,
+)
 from longshore.shared.model_formats.huggingface.network import CONFIG, NetworkConfig, read_network
 from longshore.shared.model_formats.huggingface.sentence import (
     MODULES,
@@ -95,7 +100,7 @@ def read_model(files: Files, field: str) -> TextModel:
     sentence = read_sentence(files, network.width, field) if network.head == "encoder" else None
     pairs = read_cross_encoder(files, config, len(network.labels), field) if paired else None
     settings = sentence or pairs
-    tokenizer_config = _tokenizer(files, config, field)
+    tokenizer_config = read_tokenizer_config(files, config, TOKENIZER_KEYS, TOKENIZER_CLASSES, field)
     weights, tensors = find_weights(files, field)
     check_sizes(network, tensors, field)
     signature = _signature(network, pairs)
@@ -124,17 +129,25 @@ def check_tokenizer(files: Files, field: str) -> None:
         raise InvalidInput(field, f"{TOKENIZER}: {fault}")
 
 
-def _tokenizer(files: Files, config: Mapping[str, object], field: str) -> dict[str, object]:
-    """Check the files of the tokenizer, and return its configuration."""
+def read_tokenizer_config(
+    files: Files, config: Mapping[str, object], keys: FileKeys, classes: Collection[str], field: str
+) -> dict[str, object]:
+    """Check the files of the tokenizer, and return its configuration.
+
+    :param config: the content of ``config.json``.
+    :param keys: what is done with each key of the tokenizer's configuration.
+    :param classes: the classes that it may name, without the suffix "Fast".
+    :raises InvalidInput: a file is missing or damaged, or a setting is not supported.
+    """
     check_tokenizer(files, field)
     values = read_optional(files, TOKENIZER_CONFIG, field)
     if values.get("auto_map") is not None:
         raise InvalidInput(field, f"{TOKENIZER_CONFIG} has 'auto_map': code that is not Longshore's own is never run")
-    TOKENIZER_KEYS.check(values, TOKENIZER_CONFIG, field)
+    keys.check(values, TOKENIZER_CONFIG, field)
     SPECIAL_TOKENS_KEYS.check(read_optional(files, SPECIAL_TOKENS, field), SPECIAL_TOKENS, field)
     read_optional(files, ADDED_TOKENS, field)
     name = values.get("tokenizer_class") or config.get("tokenizer_class")
-    if name is not None and (not isinstance(name, str) or name.removesuffix("Fast") not in TOKENIZER_CLASSES):
+    if name is not None and (not isinstance(name, str) or name.removesuffix("Fast") not in classes):
         raise InvalidInput(
             field,
             f"{TOKENIZER_CONFIG}: tokenizer_class {shorten(name)} is not supported; save the tokenizer as a "

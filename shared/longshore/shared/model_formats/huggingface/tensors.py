@@ -28,6 +28,11 @@ class TensorHeader:
     dtype: str
     shape: tuple[int, ...]
 
+    @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        return math.prod(self.shape)
+
 
 def find_weights(files: Files, field: str) -> tuple[tuple[str, ...], dict[str, TensorHeader]]:
     """The files that contain the tensors, with the index if there is one; and the tensors, by name.

@@ -1,0 +1,62 @@
+"""The language models of the library transformers that can be imported, by their ``model_type``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A built-in network that generates text."""
+
+    #: The class in ``architectures``.
+    name: str
+    #: Whether the output layer is the embedding of tokens, if ``tie_word_embeddings`` is not stated.
+    tied: bool = False
+
+
+#: Decoders. ``tests/integration/generate/test_architectures.py`` imports one of each.
+DECODERS: Mapping[str, Architecture] = {
+    "apertus": Architecture("ApertusForCausalLM"),
+    "arcee": Architecture("ArceeForCausalLM"),
+    "codegen": Architecture("CodeGenForCausalLM"),
+    "cohere": Architecture("CohereForCausalLM", tied=True),
+    "cohere2": Architecture("Cohere2ForCausalLM", tied=True),
+    "ernie4_5": Architecture("Ernie4_5ForCausalLM", tied=True),
+    "exaone4": Architecture("Exaone4ForCausalLM"),
+    "falcon": Architecture("FalconForCausalLM", tied=True),
+    "gemma": Architecture("GemmaForCausalLM", tied=True),
+    "gemma2": Architecture("Gemma2ForCausalLM", tied=True),
+    "gemma3_text": Architecture("Gemma3ForCausalLM", tied=True),
+    "glm": Architecture("GlmForCausalLM"),
+    "glm4": Architecture("Glm4ForCausalLM"),
+    "gpt2": Architecture("GPT2LMHeadModel", tied=True),
+    "gpt_bigcode": Architecture("GPTBigCodeForCausalLM", tied=True),
+    "gpt_neo": Architecture("GPTNeoForCausalLM", tied=True),
+    "gpt_neox": Architecture("GPTNeoXForCausalLM"),
+    "gptj": Architecture("GPTJForCausalLM"),
+    "granite": Architecture("GraniteForCausalLM"),
+    "granitemoe": Architecture("GraniteMoeForCausalLM"),
+    "helium": Architecture("HeliumForCausalLM"),
+    "hunyuan_v1_dense": Architecture("HunYuanDenseV1ForCausalLM"),
+    "llama": Architecture("LlamaForCausalLM"),
+    "mistral": Architecture("MistralForCausalLM"),
+    "mixtral": Architecture("MixtralForCausalLM"),
+    "nemotron": Architecture("NemotronForCausalLM"),
+    "olmo": Architecture("OlmoForCausalLM"),
+    "olmo2": Architecture("Olmo2ForCausalLM"),
+    "olmo3": Architecture("Olmo3ForCausalLM"),
+    "olmoe": Architecture("OlmoeForCausalLM"),
+    "opt": Architecture("OPTForCausalLM", tied=True),
+    "phi": Architecture("PhiForCausalLM"),
+    "phi3": Architecture("Phi3ForCausalLM"),
+    "qwen2": Architecture("Qwen2ForCausalLM"),
+    "qwen2_moe": Architecture("Qwen2MoeForCausalLM"),
+    "qwen3": Architecture("Qwen3ForCausalLM"),
+    "qwen3_moe": Architecture("Qwen3MoeForCausalLM"),
+    "seed_oss": Architecture("SeedOssForCausalLM"),
+    "smollm3": Architecture("SmolLM3ForCausalLM", tied=True),
+    "stablelm": Architecture("StableLmForCausalLM"),
+    "starcoder2": Architecture("Starcoder2ForCausalLM", tied=True),
+}
