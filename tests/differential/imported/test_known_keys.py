@@ -18,7 +18,8 @@ from sentence_transformers.sentence_transformer.modules import pooling
 from transformers import AutoConfig, tokenization_utils_base, tokenization_utils_tokenizers
 from transformers.models.auto import tokenization_auto
 
-from longshore.shared.model_formats.huggingface import keys
+from longshore.shared.model_formats.huggingface import keys, language, language_keys
+from longshore.shared.model_formats.huggingface.architectures import DECODERS
 from longshore.shared.model_formats.huggingface.model import TOKENIZER_CLASSES
 from longshore.shared.model_formats.huggingface.network import MODEL_TYPES
 from longshore.shared.model_formats.huggingface.sentence import TRANSFORMERS
@@ -27,6 +28,14 @@ from longshore.shared.model_formats.huggingface.sentence import TRANSFORMERS
 _TOKENIZER_READ = re.compile(
     r"\b(?:init_kwargs|kwargs|local_kwargs|tokenizer_config|init_configuration)"
     r"""(?:\.(?:get|pop|setdefault)\(\s*|\[)"(\w+)"|"(\w+)" (?:not )?in (?:\w*kwargs|tokenizer_config)\b"""
+)
+#: Settings of a generation that change outputs, and that jobs do not have.
+_NOTED = keys.words(
+    """
+    bad_words_ids begin_suppress_tokens constraints dola_layers exponential_decay_length_penalty force_words_ids
+    forced_bos_token_id forced_eos_token_id sequence_bias stop_strings suppress_tokens token_healing top_h
+    watermarking_config
+    """
 )
 
 
@@ -51,10 +60,37 @@ def test_the_configuration_of_a_network(model_type: str) -> None:
     assert read - keys.CONFIG_KEYS.known - {"to_dict", "get_text_config"} == set()
 
 
+@pytest.mark.parametrize("model_type", DECODERS)
+def test_the_configuration_of_a_decoder(model_type: str) -> None:
+    config = AutoConfig.for_model(model_type)
+    module = inspect.getmodule(type(config))
+    assert module is not None
+    modeling = __import__(module.__name__.replace("configuration_", "modeling_"), fromlist=["modeling"])
+    read = _reads(r"""config\.([a-z]\w*)|getattr\((?:self\.)?config, "(\w+)\"""", [modeling])
+    read |= {*config.to_dict(), *config.attribute_map}
+    assert read - language_keys.DECODER_KEYS.known - {"to_dict", "get_text_config"} == set()
+
+
+def test_the_keys_of_a_generation() -> None:
+    known = language_keys.GENERATION_HONOURED | language_keys.GENERATION_IRRELEVANT
+    stated = set(transformers.GenerationConfig().to_dict())  # type: ignore[no-untyped-call]
+    assert known - stated == set()  # no key is misspelled
+    # Those that change outputs, which are noted and left out.
+    assert stated - known - language_keys.GENERATION_NEUTRAL.keys() == _NOTED
+
+
+def test_the_configuration_of_a_decoders_tokenizer() -> None:
+    read = set()
+    for name in language.TOKENIZER_CLASSES:
+        read |= _parameters(getattr(transformers, f"{name}Fast", getattr(transformers, name, None)))
+    assert read - language_keys.LANGUAGE_TOKENIZER_KEYS.known - {"pad_token", "unk_token"} == set()
+
+
 def test_the_keys_common_to_all_configurations() -> None:
     read = _reads(r"""kwargs(?:\.(?:get|pop)\(|\[)"(\w+)\"""", [transformers.PreTrainedConfig.__post_init__])
     assert len(read) > 5
     assert read - keys.CONFIG_KEYS.known == set()
+    assert read - language_keys.DECODER_KEYS.known == set()
 
 
 def test_the_configuration_of_a_tokenizer() -> None:
@@ -87,6 +123,6 @@ def test_the_modules_of_sentence_transformers() -> None:
 
 
 def test_no_key_has_two_places() -> None:
-    for table in vars(keys).values():
+    for table in (*vars(keys).values(), *vars(language_keys).values()):
         if isinstance(table, keys.FileKeys):
             assert len(table.honoured) + len(table.irrelevant) + len(table.refused) == len(table.known)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
+
+from longshore.shared.model_formats.weights import TensorEntry, header
 
 Json = dict[str, object]
 CONFIG: Json = {"model_type": "bert", "architectures": ["BertForSequenceClassification"], "max_position_embeddings": 64}
@@ -19,10 +22,10 @@ def module(kind: str, path: str = "", package: str = "sentence_transformers.mode
 MODULES = [module("Transformer"), module("Pooling", "1_Pooling"), module("Normalize", "2_Normalize")]
 
 
-def tensors(header: Mapping[str, object] | None = None, numbers: bytes = bytes(8)) -> bytes:
+def tensors(entries: Mapping[str, object] | None = None, numbers: bytes = bytes(8)) -> bytes:
     """A safetensors file; by default of one tensor of two float32."""
-    header = {"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}} if header is None else header
-    text = json.dumps(header).encode()
+    entries = {"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}} if entries is None else entries
+    text = json.dumps(entries).encode()
     return len(text).to_bytes(8, "little") + text + numbers
 
 
@@ -36,6 +39,34 @@ def write_classifier(folder: Path, **config: object) -> None:
     """A classifier of two labels."""
     write(folder, "config.json", CONFIG | config)
     write(folder, "model.safetensors", tensors())
+    write(folder, "tokenizer.json", {"version": "1.0"})
+
+
+def float_tensors(shapes: Mapping[str, tuple[int, ...]], dtype: str = "F32") -> bytes:
+    """A safetensors file of zeros."""
+    size = {"F32": 4, "BF16": 2, "U8": 1}[dtype]
+    entries = [TensorEntry(name, dtype, shape, size * math.prod(shape)) for name, shape in shapes.items()]
+    return header(entries) + bytes(sum(entry.nbytes for entry in entries))
+
+
+#: A decoder of two layers.
+LANGUAGE: Json = {
+    **{"model_type": "llama", "architectures": ["LlamaForCausalLM"], "max_position_embeddings": 64},
+    **{"num_hidden_layers": 2, "vocab_size": 6, "hidden_size": 4, "intermediate_size": 8, "eos_token_id": 1},
+}
+#: Some of its tensors.
+LANGUAGE_SHAPES = {
+    "lm_head.weight": (6, 4),
+    "model.embed_tokens.weight": (6, 4),
+    "model.layers.0.mlp.up_proj.weight": (8, 4),
+    "model.layers.1.mlp.up_proj.weight": (8, 4),
+}
+
+
+def write_language(folder: Path, **config: object) -> None:
+    """A model that generates text."""
+    write(folder, "config.json", LANGUAGE | config)
+    write(folder, "model.safetensors", float_tensors(LANGUAGE_SHAPES))
     write(folder, "tokenizer.json", {"version": "1.0"})
 
 

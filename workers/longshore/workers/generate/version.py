@@ -22,6 +22,7 @@ from longshore.shared.store.manifest import Blob, Manifest
 from longshore.workers.generate.checked_files import checked_files
 from longshore.workers.generate.engines.base import AdapterFiles
 from longshore.workers.generate.folders import lay_out
+from longshore.workers.generate.network_size import check_network_size
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -81,6 +82,7 @@ def open_version(manifest: Manifest, fetch: Callable[[Blob], Path], root: Path) 
     base = {name: files[name] for name in language.files if name not in language.templates.files}
     folder = lay_out(root / key.removeprefix("sha256:"), base, checked_files(language, files))
     tokenizer = _load_tokenizer(folder)
+    check_network_size(language, folder)
     settings = manifest.generation
     return LanguageVersion(
         digest=manifest.digest,

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.model_formats.huggingface.files import Files, read_object
-from longshore.shared.model_formats.huggingface.language_keys import GENERATION_HONOURED, GENERATION_IRRELEVANT
+from longshore.shared.model_formats.huggingface.keys import is_empty
+from longshore.shared.model_formats.huggingface.language_keys import (
+    GENERATION_HONOURED,
+    GENERATION_IRRELEVANT,
+    GENERATION_NEUTRAL,
+)
 from longshore.shared.model_formats.huggingface.network import CONFIG
 from longshore.shared.specs.validation import shorten
 
@@ -86,11 +91,9 @@ def _notes(values: Mapping[str, object]) -> tuple[str, ...]:
     """What the library would do beyond what jobs can ask for."""
     notes = []
     for key, value in sorted(values.items()):
-        if key in GENERATION_HONOURED | GENERATION_IRRELEVANT or value in (None, False, 0, "", [], {}):
-            continue
-        if value == 1 and not isinstance(value, bool):  # of a penalty, a number of beams, or a share: no change
-            continue
-        notes.append(f"{GENERATION}: {shorten(key)[1:-1]} {shorten(value)} is not supported and was left out")
+        known = key in GENERATION_HONOURED or key in GENERATION_IRRELEVANT
+        if not (known or is_empty(value) or (key in GENERATION_NEUTRAL and value == GENERATION_NEUTRAL[key])):
+            notes.append(f"{GENERATION}: {shorten(key)[1:-1]} {shorten(value)} is not supported and was left out")
     return tuple(notes)
 
 

@@ -57,6 +57,7 @@ class FileKeys:
 
 
 def is_empty(value: object) -> bool:
+    """Whether a value is as if its key were missing."""
     """Whether a value is one that settings have that are not used."""
     return value is None or value is False or value in ("", [], {})
 

@@ -7,6 +7,8 @@ code of others, or needs more than ``config.json``, the weights and the tokenize
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from longshore.shared.model_formats.huggingface.keys import TOKENIZER_KEYS, FileKeys, words
 
 _CODE = "would run code that is not Longshore's own; remove it"
@@ -104,7 +106,7 @@ GENERATION_IRRELEVANT = words(
         assistant_confidence_threshold prompt_lookup_num_tokens max_matching_ngram_size assistant_early_exit
         assistant_lookbehind target_lookbehind assistant_ensemble_weight speculation_type use_mtp
         decoder_start_token_id renormalize_logits remove_invalid_values early_stopping length_penalty
-        diversity_penalty trust_remote_code max_time
+        diversity_penalty max_time
         """
 )
 
@@ -113,6 +115,13 @@ LANGUAGE_TOKENIZER_KEYS = FileKeys(
     token_suffix=TOKENIZER_KEYS.token_suffix,
     honoured=TOKENIZER_KEYS.honoured
     | {"legacy", "use_default_system_prompt", "sp_model_kwargs", "spaces_between_special_tokens"},
-    irrelevant=TOKENIZER_KEYS.irrelevant,
+    irrelevant=TOKENIZER_KEYS.irrelevant | {"return_token_type_ids"},
     refused=TOKENIZER_KEYS.refused,
 )
+
+#: Values of other keys of ``generation_config.json`` that change nothing. Empty ones never do.
+GENERATION_NEUTRAL: Mapping[str, float] = {
+    **dict.fromkeys(("num_beams", "num_beam_groups", "typical_p", "encoder_repetition_penalty", "guidance_scale"), 1),
+    **dict.fromkeys(("no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "min_length", "min_new_tokens"), 0),
+    **dict.fromkeys(("epsilon_cutoff", "eta_cutoff", "penalty_alpha"), 0),
+}
