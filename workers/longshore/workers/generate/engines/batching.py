@@ -1,0 +1,150 @@
+"""Continuous batching of transformers, driven step by step by its caller.
+
+transformers runs it in a thread of its own, with queues. Here the thread of the engine calls its parts in the same
+order: schedule, forward, update. The parts are not public; a test states which of them are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from transformers import ContinuousBatchingConfig, GenerationConfig
+from transformers.generation.continuous_batching.cb_logits_processors import ContinuousBatchingLogitsProcessorList
+from transformers.generation.continuous_batching.continuous_api import (
+    BackgroundThreadStatus,
+    ContinuousBatchProcessor,
+    OutputRouter,
+)
+from transformers.generation.continuous_batching.distributed import DistributedHelper
+from transformers.generation.continuous_batching.initialization import resolve_continuous_batching_config
+from transformers.generation.continuous_batching.input_outputs import ContinuousBatchingIOs
+from transformers.generation.continuous_batching.requests import FutureRequestState, RequestState
+from transformers.generation.continuous_batching.scheduler import FIFOScheduler
+
+from longshore.workers.generate.engines.paged_attention import ATTENTION, AttentionPlan, PlannedCache, Span
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+#: The part of the cache that must be free for a prompt to start, so that running requests have room to grow.
+_SAFETY_MARGIN = 0.05
+
+
+class Batcher:
+    """Computes one token of each request that has room, at each step.
+
+    :param module: the model. Its attention is replaced.
+    :param sampler: called with the logits of the next tokens; the most probable of what it returns are chosen.
+    :param blocks: pages of keys and values, ``page_size`` tokens each.
+    :param max_tokens: tokens of a step.
+    :param max_requests: requests of a step.
+    """
+
+    def __init__(
+        self,
+        module: PreTrainedModel,
+        sampler: ContinuousBatchingLogitsProcessorList,
+        *,
+        page_size: int,
+        blocks: int,
+        max_tokens: int,
+        max_requests: int,
+        prefix_caching: bool,
+    ) -> None:
+        module.set_attn_implementation(ATTENTION)
+        self._module = module
+        text = module.config.get_text_config()
+        config = ContinuousBatchingConfig(
+            page_size=page_size,
+            num_blocks=blocks,
+            max_batch_tokens=max_tokens,
+            max_requests_per_batch=max_requests,
+            max_blocks_per_request=0,
+            max_memory_percent=1.0,
+            allow_block_sharing=prefix_caching,
+            use_async_batching=False,
+            use_cuda_graph=False,
+            auto_switch_to_flash=False,
+            seed=0,
+        )
+        config = resolve_continuous_batching_config(
+            config=text, cb_config=config, workload_hints=None, has_logit_processors=True, device=module.device
+        )
+        alone = DistributedHelper(device_mesh=None, cpu_group_timeout=None)
+        self.cache = PlannedCache(
+            config=text,
+            continuous_batching_config=config,
+            device=module.device,
+            distributed_helper=alone,
+            dtype=module.dtype,
+            model_supports_logits_to_keep=True,  # only for an estimate of memory, which is not used
+        )
+        self._scheduler = FIFOScheduler(self.cache, _SAFETY_MARGIN, max_requests)
+        self._processor = ContinuousBatchProcessor(
+            cache=self.cache,
+            config=text,
+            generation_config=GenerationConfig(do_sample=False),  # type: ignore[no-untyped-call]
+            continuous_batching_config=config,
+            logit_processor=sampler,
+            input_queue=None,
+            cancel_queue=None,
+            output_router=OutputRouter(),
+            background_thread_status=BackgroundThreadStatus(),
+            model_device=module.device,
+            model_dtype=module.dtype,
+            scheduler=self._scheduler,
+            distributed_helper=alone,
+        )
+        if not isinstance(self._processor.inputs_and_outputs, ContinuousBatchingIOs):
+            raise TypeError("batches are computed one after the other")
+        self._inputs = self._processor.inputs_and_outputs
+        self.max_request_tokens = self._count_storable()
+
+    def add(self, key: str, tokens: Sequence[int]) -> None:
+        """Take a request. It runs until :meth:`end`."""
+        self._scheduler.add_waiting_request(
+            RequestState(request_id=key, initial_tokens=list(tokens), max_new_tokens=None, eos_token_id=None)
+        )
+
+    def end(self, keys: Sequence[str]) -> None:
+        """Free the room of requests, whether they run or wait."""
+        for key in keys:
+            self._scheduler.set_request_cancellation(key)
+        self._scheduler.clear_cancelled_requests()
+        self._scheduler.block_new_requests = False
+
+    def schedule(self) -> list[FutureRequestState]:
+        """Choose the requests of the next step, in the order in which their tokens lie in the batch."""
+        if not self._processor.prepare_next_batch():
+            return []
+        requests = self._inputs.requests_in_batch
+        self.cache.plans = {kind: self._plan(requests, kind) for kind in self.cache.cache_allocators}
+        return requests
+
+    def compute(self) -> None:
+        """Run the network over the scheduled requests, and give each its next token, if its prompt is done."""
+        self._processor._generation_step(self._module)
+        self._processor.update_batch()
+
+    def _plan(self, requests: list[FutureRequestState], kind: str) -> AttentionPlan:
+        allocator = self.cache.cache_allocators[kind]
+        spans, query_start, key_start = [], 0, 0
+        for request in requests:
+            length = request.query_length
+            keys = allocator.get_seqlen_k(request.state.position_offset - length, length)
+            spans.append(Span(query_start, length, key_start, keys))
+            query_start, key_start = query_start + length, key_start + keys
+        return AttentionPlan(spans, getattr(allocator, "sliding_window", None), self._module.device)
+
+    def _count_storable(self) -> int:
+        """Tokens of a request that has the cache for itself, at most."""
+        state = RequestState(request_id="", initial_tokens=[])
+        low, high = 0, self.cache.max_tokens_read
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.cache.can_store_request_tokens(state, middle, dry_run=True):
+                low = middle
+            else:
+                high = middle - 1
+        return low

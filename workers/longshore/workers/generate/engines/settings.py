@@ -1,0 +1,28 @@
+"""How an engine is set up: settings of a version and of its worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+#: What an engine computes in. ``auto``: float32 on a CPU, the type of the weights on a GPU.
+EngineDtype: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSettings:
+    """Settings that the results of greedy requests do not depend on, but for ``dtype`` and ``quantization``."""
+
+    dtype: EngineDtype = "auto"
+    #: Bytes for keys and values. ``None``: by ``memory_share`` on a GPU, and up to 1 GiB on a CPU.
+    cache_bytes: int | None = None
+    #: The part of the device's memory that weights and cache may take together, above 0 and at most 1. GPUs only.
+    memory_share: float = 0.85
+    #: Whether requests with equal beginnings share keys and values.
+    prefix_caching: bool = True
+    #: Requests that one step computes, at most. ``None``: chosen by the engine.
+    max_requests: int | None = None
+    #: Devices that share the weights.
+    tensor_parallel: int = 1
+    #: How the engine quantizes the weights, by its own name for it. ``None``: as they are.
+    quantization: str | None = None

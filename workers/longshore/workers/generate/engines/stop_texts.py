@@ -1,0 +1,37 @@
+"""Finds the texts that end an output, although they begin and end within tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from longshore.workers.generate.engines.base import Sampling
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+#: Tokens before the place where a stop text can begin that are decoded with it: a decoder can drop a space at the start
+#: of a text, and the first tokens can be the rest of a character.
+_CONTEXT_TOKENS = 8
+
+
+class StopTexts:
+    """The stop texts of one request."""
+
+    def __init__(self, tokenizer: Tokenizer, sampling: Sampling) -> None:
+        self._tokenizer = tokenizer
+        self._stops = sampling.stop
+        # A token that is not skipped has one byte or more.
+        self._tokens = max(len(stop.encode()) for stop in sampling.stop) + _CONTEXT_TOKENS
+
+    def cut(self, tokens: Sequence[int]) -> str | None:
+        """The text before the first stop text, after each token; ``None`` if there is none yet.
+
+        :param tokens: all tokens of the text.
+        """
+        end = self._tokenizer.decode(tokens[-self._tokens :], skip_special_tokens=True)
+        if not any(stop in end for stop in self._stops):
+            return None
+        text = self._tokenizer.decode(tokens, skip_special_tokens=True)
+        found = [at for at in (text.find(stop) for stop in self._stops) if at >= 0]
+        return text[: min(found)] if found else None
