@@ -80,6 +80,7 @@ class Batcher:
             dtype=module.dtype,
             model_supports_logits_to_keep=True,  # only for an estimate of memory, which is not used
         )
+        self.cache.open(text.vocab_size)
         self._scheduler = FIFOScheduler(self.cache, _SAFETY_MARGIN, max_requests)
         self._processor = ContinuousBatchProcessor(
             cache=self.cache,
@@ -101,8 +102,12 @@ class Batcher:
         self._inputs = self._processor.inputs_and_outputs
         self.max_request_tokens = self._count_storable()
 
-    def add(self, key: str, tokens: Sequence[int]) -> None:
-        """Take a request. It runs until :meth:`end`."""
+    def add(self, key: str, tokens: Sequence[int], adapter: int = 0) -> None:
+        """Take a request. It runs until :meth:`end`.
+
+        :param adapter: the number of its adapter; 0: the model alone.
+        """
+        self.cache.register(key, adapter)
         self._scheduler.add_waiting_request(
             RequestState(request_id=key, initial_tokens=list(tokens), max_new_tokens=None, eos_token_id=None)
         )
@@ -113,10 +118,17 @@ class Batcher:
             self._scheduler.set_request_cancellation(key)
         self._scheduler.clear_cancelled_requests()
         self._scheduler.block_new_requests = False
+        for key in keys:
+            self.cache.forget(key)
 
     def schedule(self) -> list[FutureRequestState]:
-        """Choose the requests of the next step, in the order in which their tokens lie in the batch."""
+        """Choose the requests of the next step, in the order in which their tokens lie in the batch.
+
+        :raises RuntimeError: there are requests, and none of them can run.
+        """
         if not self._processor.prepare_next_batch():
+            if self._scheduler.has_pending_requests():
+                raise RuntimeError("no request fits into the cache")
             return []
         requests = self._inputs.requests_in_batch
         self.cache.plans = {kind: self._plan(requests, kind) for kind in self.cache.cache_allocators}
@@ -126,6 +138,10 @@ class Batcher:
         """Run the network over the scheduled requests, and give each its next token, if its prompt is done."""
         self._processor._generation_step(self._module)
         self._processor.update_batch()
+
+    def cached_tokens(self, key: str) -> int:
+        """Tokens of the prompt of a request that were in the cache when it started."""
+        return self.cache.matched.get(key, 0)
 
     def _plan(self, requests: list[FutureRequestState], kind: str) -> AttentionPlan:
         allocator = self.cache.cache_allocators[kind]

@@ -13,13 +13,13 @@ import torch
 from longshore.shared.errors import InvalidInput
 from longshore.shared.vocabulary import EngineName
 from longshore.workers.generate.engines.base import Engine
-from longshore.workers.generate.engines.settings import EngineSettings
+from longshore.workers.generate.engines.options import EngineOptions
 from longshore.workers.generate.version import LanguageModel
 
 #: An engine, chosen.
 RealEngineName: TypeAlias = Literal["transformers", "vllm"]
 #: Opens an engine: what the file of each engine has, by the name ``open_engine``.
-Opener: TypeAlias = Callable[[LanguageModel, torch.device, EngineSettings], Engine]
+Opener: TypeAlias = Callable[[LanguageModel, torch.device, EngineOptions], Engine]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def choose_engine(name: EngineName, device: torch.device) -> RealEngineName:
 
 
 def open_engine(
-    name: EngineName, model: LanguageModel, device: torch.device, settings: EngineSettings | None = None
+    name: EngineName, model: LanguageModel, device: torch.device, options: EngineOptions | None = None
 ) -> Engine:
     """Load a model into the engine that :func:`choose_engine` names.
 
@@ -64,4 +64,4 @@ def open_engine(
     :raises CorruptBlob: the files cannot be loaded.
     """
     opener: Opener = import_module(_ENGINES[choose_engine(name, device)].module).open_engine
-    return opener(model, device, settings or EngineSettings())
+    return opener(model, device, options or EngineOptions())

@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional as F
 from transformers import AttentionInterface
 from transformers.generation.continuous_batching.cache import PagedAttentionCache
+from transformers.generation.continuous_batching.requests import RequestState
 
 #: The name that a model's configuration has for it.
 ATTENTION: Final = "longshore_paged"
@@ -52,10 +53,54 @@ class AttentionPlan:
 
 
 class PlannedCache(PagedAttentionCache):
-    """Keys and values of all requests, with the plans of the batch that is computed."""
+    """Keys and values of all requests, in pages that requests with equal beginnings share.
+
+    It also holds the plans of the batch that is computed, because it is what the layers are given.
+    """
 
     #: By the kind of a layer.
     plans: dict[str, AttentionPlan]
+
+    def open(self, vocabulary: int) -> None:
+        """Call this before the first request.
+
+        :param vocabulary: tokens of the model.
+        """
+        self._vocabulary = vocabulary
+        self._adapters: dict[str, int] = {}
+        #: Tokens of prompts that were found in the cache, by request.
+        self.matched: dict[str, int] = {}
+
+    def register(self, request_id: str, adapter: int) -> None:
+        """State what a request runs on. Requests on different adapters share no pages.
+
+        :param adapter: its number; 0: the model alone.
+        """
+        self._adapters[request_id] = adapter
+
+    def forget(self, request_id: str) -> None:
+        """Forget what was registered."""
+        self._adapters.pop(request_id, None)
+        self.matched.pop(request_id, None)
+
+    def search_prefix_match(self, request_id: str, prompt_ids: list[int]) -> int:
+        """Called by transformers when a request starts, and again if it had to give its pages to others."""
+        matched = super().search_prefix_match(request_id, self._marked(request_id, prompt_ids))
+        self.matched.setdefault(request_id, matched)
+        return matched
+
+    def mark_complete_blocks(self, state: RequestState, complete_blocks: dict[str, int]) -> None:
+        """Called by transformers when pages of a request are full."""
+        if not self.use_prefix_sharing or not complete_blocks:
+            return
+        tokens = self._marked(state.request_id, state.initial_tokens + state.generated_tokens)
+        for kind, count in complete_blocks.items():
+            self.cache_allocators[kind].mark_complete_blocks(state.request_id, tokens, count)
+
+    def _marked(self, request_id: str, tokens: list[int]) -> list[int]:
+        """Tokens that differ from those of other adapters, by which pages are found."""
+        first = self._adapters.get(request_id, 0) * self._vocabulary
+        return [first + token for token in tokens] if first else tokens
 
 
 def paged_attention(

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
-from transformers.generation.continuous_batching.utils import find_head_dim, find_num_key_value_heads
 
-from longshore.workers.generate.engines.base import Completion, EngineFinish, EngineRequest, Step
+from longshore.shared.errors import InvalidInput
+from longshore.workers.generate.engines.base import (
+    AdapterFiles,
+    Completion,
+    EngineFinish,
+    EngineRequest,
+    Step,
+    TokenLogprob,
+)
 from longshore.workers.generate.engines.batching import Batcher
-from longshore.workers.generate.engines.sampling import Sampler
-from longshore.workers.generate.engines.settings import EngineSettings
+from longshore.workers.generate.engines.cache_size import cache_blocks
+from longshore.workers.generate.engines.options import EngineOptions
+from longshore.workers.generate.engines.sampling import BatchSampler, RequestSampler
 from longshore.workers.generate.engines.stop_texts import StopTexts
+from longshore.workers.generate.engines.trial import try_engine
 from longshore.workers.generate.engines.weights import load_decoder, load_tokens
 from longshore.workers.generate.version import LanguageModel
 
@@ -23,11 +32,26 @@ if TYPE_CHECKING:
 
 #: Tokens whose keys and values lie together, and that requests with equal beginnings share.
 PAGE_SIZE = 32
-#: Requests and tokens of a step on a CPU, at most.
+#: Requests and tokens of a step, at most.
 MAX_REQUESTS = 64
 MAX_TOKENS = 512
-#: Bytes of keys and values on a CPU, at most.
-CPU_CACHE_BYTES = 1 << 30
+
+
+class Adapters(Protocol):
+    """Adapters on the layers of one model."""
+
+    def load(self, adapter: AdapterFiles) -> int:
+        """Load an adapter if it is not there. Returns its number, from 1.
+
+        :raises InvalidInput: it does not fit the model.
+        """
+
+    def assign(self, spans: Sequence[tuple[int, int]]) -> None:
+        """Called before each step.
+
+        :param spans: the number of an adapter, or 0 for none, and how many tokens of the batch are for it, in the order
+            of the batch.
+        """
 
 
 @dataclass
@@ -35,9 +59,11 @@ class _Running:
     """A request, and what it has so far."""
 
     request: EngineRequest
+    sampler: RequestSampler
     stop: StopTexts | None
+    adapter: int
     tokens: list[int] = field(default_factory=list)
-    cached_tokens: int = 0
+    logprobs: list[TokenLogprob] = field(default_factory=list)
 
 
 class TransformersEngine:
@@ -47,22 +73,30 @@ class TransformersEngine:
     """
 
     def __init__(
-        self, model: LanguageModel, module: PreTrainedModel, tokenizer: Tokenizer, settings: EngineSettings
+        self,
+        model: LanguageModel,
+        module: PreTrainedModel,
+        tokenizer: Tokenizer,
+        options: EngineOptions,
+        adapters: Adapters | None = None,
     ) -> None:
         self.max_model_len = model.max_model_len
         self._ends = frozenset(model.end_tokens)
         self._tokenizer = tokenizer
-        requests = settings.max_requests or MAX_REQUESTS
-        self._sampler = Sampler()
+        self._adapters = adapters
+        requests = options.max_requests or MAX_REQUESTS
+        page_size = options.page_size or PAGE_SIZE
+        self._sampler = BatchSampler()
         self._batcher = Batcher(
             module,
             self._sampler,
-            page_size=PAGE_SIZE,
-            blocks=_blocks(model, module, settings, requests),
+            page_size=page_size,
+            blocks=cache_blocks(module, model.max_model_len, options, page_size, requests),
             max_tokens=max(MAX_TOKENS, requests),
             max_requests=requests,
-            prefix_caching=settings.prefix_caching,
+            prefix_caching=options.prefix_caching,
         )
+        # As many wait as run, so that there is always one to take the place of one that ends.
         self.capacity = 2 * requests
         self.nbytes = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
         self.nbytes += self._batcher.cache.cache_tensor.nbytes
@@ -76,6 +110,7 @@ class TransformersEngine:
 
     def add(self, request: EngineRequest) -> None:
         """See :meth:`Engine.add`."""
+        adapter = self._load(request.adapter)
         needed, room = len(request.tokens) + request.sampling.max_tokens, self._batcher.max_request_tokens
         if needed > room:
             self._failures[request.id] = (
@@ -85,9 +120,11 @@ class TransformersEngine:
             )
             return
         key = str(request.id)
+        sampler = RequestSampler(request.sampling, request.tokens, sorted(self._ends), None)
         stop = StopTexts(self._tokenizer, request.sampling) if request.sampling.stop else None
-        self._running[key] = _Running(request, stop)
-        self._batcher.add(key, request.tokens)
+        self._running[key] = _Running(request, sampler, stop, adapter)
+        self._sampler.requests[key] = sampler
+        self._batcher.add(key, request.tokens, adapter)
 
     @torch.inference_mode()
     def step(self) -> Step:
@@ -97,21 +134,19 @@ class TransformersEngine:
         requests = self._batcher.schedule()
         if not requests:
             return step
-        for each in requests:
-            if not self._running[each.state.request_id].tokens:
-                step.prompt_tokens += each.query_length
+        batch = [self._running[each.state.request_id] for each in requests]
+        step.prompt_tokens = sum(
+            each.query_length for each, running in zip(requests, batch, strict=True) if not running.tokens
+        )
+        if self._adapters is not None:
+            self._adapters.assign(
+                [(running.adapter, each.query_length) for each, running in zip(requests, batch, strict=True)]
+            )
         self._batcher.compute()
         ended = []
-        for each in requests:
-            if not each.has_new_token:
-                continue
-            key = each.state.request_id
-            running = self._running[key]
-            step.generated_tokens += 1
-            completion = self._take(running, each.state.generated_tokens[-1])
-            if completion is not None:
-                step.completions.append(completion)
-                ended.append(key)
+        for each, running in zip(requests, batch, strict=True):
+            if each.has_new_token and self._advance(running, each.state.generated_tokens[-1], step):
+                ended.append(each.state.request_id)
         self._end(ended)
         return step
 
@@ -124,53 +159,71 @@ class TransformersEngine:
     def close(self) -> None:
         """See :meth:`Engine.close`."""
         self._running.clear()
-        del self._batcher, self._sampler
+        del self._batcher, self._sampler, self._adapters
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _take(self, running: _Running, token: int) -> Completion | None:
-        """Add a token to a text. Returns the text if it has ended."""
-        sampling = running.request.sampling
-        if token in self._ends and len(running.tokens) >= sampling.min_tokens:
-            return self._complete(running, "stop", None)
-        running.tokens.append(token)
-        if running.stop is not None and len(running.tokens) > sampling.min_tokens:
-            text = running.stop.cut(running.tokens)
+    def _load(self, adapter: AdapterFiles | None) -> int:
+        if adapter is None:
+            return 0
+        if self._adapters is None:
+            raise InvalidInput("model", "this engine runs no adapters; choose another engine")
+        return self._adapters.load(adapter)
+
+    def _advance(self, running: _Running, token: int, step: Step) -> bool:
+        """Give a request its next token. Returns whether it has ended."""
+        request, sampling = running.request, running.request.sampling
+        if running.sampler.failure is not None:
+            step.failures[request.id] = running.sampler.failure
+            return True
+        step.generated_tokens += 1
+        text, finish = None, None
+        if token in self._ends:
+            finish = "stop"
+        else:
+            running.tokens.append(token)
+            if running.sampler.logprob is not None:
+                running.logprobs.append(running.sampler.logprob)
+            if running.stop is not None and len(running.tokens) > sampling.min_tokens:
+                text = running.stop.cut(running.tokens)
             if text is not None:
-                return self._complete(running, "stop", text)
-        if len(running.tokens) >= sampling.max_tokens:
-            return self._complete(running, "length", None)
-        return None
+                finish = "stop"
+            elif len(running.tokens) >= sampling.max_tokens:
+                finish = "length"
+        if finish is None:
+            return False
+        step.completions.append(self._complete(running, finish, text))
+        return True
 
     def _complete(self, running: _Running, finish: EngineFinish, text: str | None) -> Completion:
         if text is None:
             text = self._tokenizer.decode(running.tokens, skip_special_tokens=True)
+        request = running.request
         return Completion(
-            id=running.request.id,
+            id=request.id,
             tokens=tuple(running.tokens),
             text=text,
             finish=finish,
-            cached_tokens=running.cached_tokens,
+            cached_tokens=self._batcher.cached_tokens(str(request.id)),
+            logprobs=None if request.sampling.logprobs is None else tuple(running.logprobs),
         )
 
     def _end(self, keys: list[str]) -> None:
         for key in keys:
-            del self._running[key]
+            del self._running[key], self._sampler.requests[key]
         if keys:
             self._batcher.end(keys)
 
 
-def open_engine(model: LanguageModel, device: torch.device, settings: EngineSettings) -> TransformersEngine:
+def open_engine(model: LanguageModel, device: torch.device, options: EngineOptions) -> TransformersEngine:
     """See :data:`~longshore.workers.generate.engines.open.Opener`."""
-    module = load_decoder(model.folder, device, settings.dtype)
-    return TransformersEngine(model, module, load_tokens(model.folder), settings)
-
-
-def _blocks(model: LanguageModel, module: PreTrainedModel, settings: EngineSettings, requests: int) -> int:
-    """Pages of keys and values that the cache has."""
-    config = module.config.get_text_config()
-    token = 2 * find_num_key_value_heads(config) * find_head_dim(config) * config.num_hidden_layers
-    page = PAGE_SIZE * token * module.dtype.itemsize
-    useful = (requests + 4) * -(-model.max_model_len // PAGE_SIZE)
-    fitting: int = (settings.cache_bytes or CPU_CACHE_BYTES) // page
-    return max(1, min(fitting, useful))
+    module = load_decoder(model.folder, device, options.dtype)
+    plain = module.config._attn_implementation
+    try:
+        engine = TransformersEngine(model, module, load_tokens(model.folder), options)
+        try_engine(engine, module, plain)
+    except (NotImplementedError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        raise InvalidInput(
+            "engine", f"the engine transformers cannot run a {module.config.model_type}: {error}"
+        ) from error
+    return engine

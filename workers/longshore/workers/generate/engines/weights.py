@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from longshore.shared.errors import CorruptBlob, InvalidInput
-from longshore.workers.generate.engines.settings import EngineDtype
+from longshore.workers.generate.engines.options import EngineDtype
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

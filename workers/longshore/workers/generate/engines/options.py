@@ -1,4 +1,4 @@
-"""How an engine is set up: settings of a version and of its worker."""
+"""How a worker opens an engine."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ EngineDtype: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineSettings:
-    """Settings that the results of greedy requests do not depend on, but for ``dtype`` and ``quantization``."""
+class EngineOptions:
+    """What a worker chooses. Greedy results depend on none of it but ``dtype`` and ``quantization``."""
 
     dtype: EngineDtype = "auto"
     #: Bytes for keys and values. ``None``: by ``memory_share`` on a GPU, and up to 1 GiB on a CPU.
@@ -20,6 +20,9 @@ class EngineSettings:
     memory_share: float = 0.85
     #: Whether requests with equal beginnings share keys and values.
     prefix_caching: bool = True
+    #: Tokens whose keys and values lie together. Equal beginnings are shared in steps of so many. ``None``: chosen by
+    #: the engine.
+    page_size: int | None = None
     #: Requests that one step computes, at most. ``None``: chosen by the engine.
     max_requests: int | None = None
     #: Devices that share the weights.
