@@ -102,10 +102,18 @@ class Batcher:
         self._inputs = self._processor.inputs_and_outputs
         self.max_request_tokens = self._count_storable()
 
-    def add(self, key: str, tokens: Sequence[int], adapter: int = 0) -> None:
+    @property
+    def logit_positions(self) -> list[int] | None:
+        """For which tokens of the scheduled batch the network computes logits; ``None``: for all."""
+        if not self._processor.model_runner.supports_logits_to_keep(self._module):
+            return None
+        positions: list[int] = self._inputs.get_model_kwargs()["logits_indices"].tolist()
+        return positions
+
+    def add(self, key: str, tokens: Sequence[int], adapter: str | None = None) -> None:
         """Take a request. It runs until :meth:`end`.
 
-        :param adapter: the number of its adapter; 0: the model alone.
+        :param adapter: the key of its adapter; ``None``: the model alone.
         """
         self.cache.register(key, adapter)
         self._scheduler.add_waiting_request(

@@ -25,6 +25,8 @@ class EngineOptions:
     page_size: int | None = None
     #: Requests that one step computes, at most. ``None``: chosen by the engine.
     max_requests: int | None = None
+    #: Bytes for LoRA adapters. Those that no request uses are dropped when there is no more room.
+    adapter_bytes: int = 1 << 30
     #: Devices that share the weights.
     tensor_parallel: int = 1
     #: How the engine quantizes the weights, by its own name for it. ``None``: as they are.

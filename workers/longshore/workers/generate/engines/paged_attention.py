@@ -17,6 +17,7 @@ from transformers.generation.continuous_batching.requests import RequestState
 
 #: The name that a model's configuration has for it.
 ATTENTION: Final = "longshore_paged"
+_INT32: Final = 2**31
 
 
 @dataclass(frozen=True)
@@ -67,16 +68,19 @@ class PlannedCache(PagedAttentionCache):
         :param vocabulary: tokens of the model.
         """
         self._vocabulary = vocabulary
-        self._adapters: dict[str, int] = {}
+        self._adapters: dict[str, str] = {}
+        self._numbers: dict[str, int] = {}
         #: Tokens of prompts that were found in the cache, by request.
         self.matched: dict[str, int] = {}
 
-    def register(self, request_id: str, adapter: int) -> None:
+    def register(self, request_id: str, adapter: str | None) -> None:
         """State what a request runs on. Requests on different adapters share no pages.
 
-        :param adapter: its number; 0: the model alone.
+        :param adapter: its key; ``None``: the model alone.
         """
-        self._adapters[request_id] = adapter
+        if adapter is not None:
+            self._adapters[request_id] = adapter
+            self._numbers.setdefault(adapter, 1 + len(self._numbers))
 
     def forget(self, request_id: str) -> None:
         """Forget what was registered."""
@@ -99,8 +103,12 @@ class PlannedCache(PagedAttentionCache):
 
     def _marked(self, request_id: str, tokens: list[int]) -> list[int]:
         """Tokens that differ from those of other adapters, by which pages are found."""
-        first = self._adapters.get(request_id, 0) * self._vocabulary
-        return [first + token for token in tokens] if first else tokens
+        adapter = self._adapters.get(request_id)
+        if adapter is None or len(tokens) < 2:
+            return tokens
+        # transformers hashes a page with the pages before it, and tokens as numbers of 32 bits.
+        high, low = divmod(self._numbers[adapter], _INT32 // self._vocabulary)
+        return [tokens[0] + low * self._vocabulary, tokens[1] + high * self._vocabulary, *tokens[2:]]
 
 
 def paged_attention(

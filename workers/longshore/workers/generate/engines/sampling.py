@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from transformers import LogitsProcessorList
 from transformers.generation.continuous_batching.cb_logits_processors import ContinuousBatchingLogitsProcessorList
@@ -22,11 +24,8 @@ _MIN_TEMPERATURE = 1e-5
 class TokenConstraint(Protocol):
     """Which tokens may come next in one text."""
 
-    def allowed(self) -> torch.Tensor:
-        """Of bools, one for each token of the tokenizer, or fewer: the rest is not allowed. On the CPU.
-
-        :raises InvalidInput: no text matches any more.
-        """
+    def fill_mask(self, mask: npt.NDArray[np.int32]) -> None:
+        """Set bit ``i % 32`` of item ``i // 32`` if token ``i`` may come next."""
 
     def accept(self, token: int) -> None:
         """Take the token that was chosen. It was allowed."""
@@ -37,10 +36,16 @@ class RequestSampler:
 
     :param prompt: its tokens.
     :param ends: tokens that end a text.
+    :param mask_length: items of the masks of ``constraint``. They have a bit for each logit, or more.
     """
 
     def __init__(
-        self, sampling: Sampling, prompt: Sequence[int], ends: Sequence[int], constraint: TokenConstraint | None
+        self,
+        sampling: Sampling,
+        prompt: Sequence[int],
+        ends: Sequence[int],
+        constraint: TokenConstraint | None = None,
+        mask_length: int = 0,
     ) -> None:
         self.failure: str | None = None
         #: Of the last token, if the request asks for it.
@@ -57,6 +62,7 @@ class RequestSampler:
         self._counts: Counter[int] | None = None
         if sampling.presence_penalty or sampling.frequency_penalty:
             self._counts = Counter()
+        self._mask_length = mask_length
         self._taken = 0
 
     @property
@@ -80,9 +86,10 @@ class RequestSampler:
             counts = torch.tensor(list(self._counts.values()), device=logits.device)
             logits[ids] -= self._sampling.presence_penalty + self._sampling.frequency_penalty * counts
         if self.constraint is not None:
-            allowed = self.constraint.allowed()[: len(logits)].to(logits.device)
-            logits[len(allowed) :] = -torch.inf
-            logits[: len(allowed)].masked_fill_(~allowed, -torch.inf)
+            mask = np.zeros(self._mask_length, dtype=np.int32)
+            self.constraint.fill_mask(mask)
+            bits = np.unpackbits(mask.view(np.uint8), bitorder="little", count=len(logits))
+            logits.masked_fill_(torch.from_numpy(bits == 0).to(logits.device), -torch.inf)
         if self._taken < self._sampling.min_tokens and self._ends:
             ends = logits[self._ends].clone()
             logits[self._ends] = -torch.inf

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 
 from longshore.shared.errors import InvalidInput
+from longshore.workers.generate.engines.adapters import AdapterPool
 from longshore.workers.generate.engines.base import (
-    AdapterFiles,
     Completion,
     EngineFinish,
     EngineRequest,
@@ -29,29 +30,15 @@ from longshore.workers.generate.version import LanguageModel
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedModel
+    from transformers.generation.continuous_batching.requests import FutureRequestState
+
+    from longshore.workers.generate.constraints import ConstraintCompiler
 
 #: Tokens whose keys and values lie together, and that requests with equal beginnings share.
 PAGE_SIZE = 32
 #: Requests and tokens of a step, at most.
 MAX_REQUESTS = 64
 MAX_TOKENS = 512
-
-
-class Adapters(Protocol):
-    """Adapters on the layers of one model."""
-
-    def load(self, adapter: AdapterFiles) -> int:
-        """Load an adapter if it is not there. Returns its number, from 1.
-
-        :raises InvalidInput: it does not fit the model.
-        """
-
-    def assign(self, spans: Sequence[tuple[int, int]]) -> None:
-        """Called before each step.
-
-        :param spans: the number of an adapter, or 0 for none, and how many tokens of the batch are for it, in the order
-            of the batch.
-        """
 
 
 @dataclass
@@ -61,7 +48,6 @@ class _Running:
     request: EngineRequest
     sampler: RequestSampler
     stop: StopTexts | None
-    adapter: int
     tokens: list[int] = field(default_factory=list)
     logprobs: list[TokenLogprob] = field(default_factory=list)
 
@@ -78,12 +64,11 @@ class TransformersEngine:
         module: PreTrainedModel,
         tokenizer: Tokenizer,
         options: EngineOptions,
-        adapters: Adapters | None = None,
     ) -> None:
         self.max_model_len = model.max_model_len
         self._ends = frozenset(model.end_tokens)
         self._tokenizer = tokenizer
-        self._adapters = adapters
+        self._adapters = AdapterPool(module, options.adapter_bytes)
         requests = options.max_requests or MAX_REQUESTS
         page_size = options.page_size or PAGE_SIZE
         self._sampler = BatchSampler()
@@ -101,16 +86,20 @@ class TransformersEngine:
         self.nbytes = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
         self.nbytes += self._batcher.cache.cache_tensor.nbytes
         self._running: dict[str, _Running] = {}
+        #: Wait for memory for their adapters.
+        self._waiting: deque[tuple[EngineRequest, RequestSampler]] = deque()
+        self._vocabulary = int(module.config.get_text_config().vocab_size)
+        self._compiler: ConstraintCompiler | None = None
         self._failures: dict[int, str] = {}
 
     @property
     def unfinished(self) -> int:
         """See :attr:`Engine.unfinished`."""
-        return len(self._running) + len(self._failures)
+        return len(self._running) + len(self._waiting) + len(self._failures)
 
     def add(self, request: EngineRequest) -> None:
         """See :meth:`Engine.add`."""
-        adapter = self._load(request.adapter)
+        sampler = self._make_sampler(request)
         needed, room = len(request.tokens) + request.sampling.max_tokens, self._batcher.max_request_tokens
         if needed > room:
             self._failures[request.id] = (
@@ -118,19 +107,17 @@ class TransformersEngine:
                 f"for {needed} tokens, but the cache of the engine has room for {room}; ask for fewer tokens, or give "
                 "the worker more memory for the cache"
             )
-            return
-        key = str(request.id)
-        sampler = RequestSampler(request.sampling, request.tokens, sorted(self._ends), None)
-        stop = StopTexts(self._tokenizer, request.sampling) if request.sampling.stop else None
-        self._running[key] = _Running(request, sampler, stop, adapter)
-        self._sampler.requests[key] = sampler
-        self._batcher.add(key, request.tokens, adapter)
+        elif request.adapter is not None and (self._waiting or not self._adapters.acquire(request.adapter)):
+            self._waiting.append((request, sampler))
+        else:
+            self._start(request, sampler)
 
     @torch.inference_mode()
     def step(self) -> Step:
         """See :meth:`Engine.step`."""
         step = Step(failures=self._failures)
         self._failures = {}
+        self._start_waiting(step)
         requests = self._batcher.schedule()
         if not requests:
             return step
@@ -138,10 +125,7 @@ class TransformersEngine:
         step.prompt_tokens = sum(
             each.query_length for each, running in zip(requests, batch, strict=True) if not running.tokens
         )
-        if self._adapters is not None:
-            self._adapters.assign(
-                [(running.adapter, each.query_length) for each, running in zip(requests, batch, strict=True)]
-            )
+        self._select_adapters(requests, batch)
         self._batcher.compute()
         ended = []
         for each, running in zip(requests, batch, strict=True):
@@ -154,6 +138,8 @@ class TransformersEngine:
         """See :meth:`Engine.cancel`."""
         for each in ids:
             self._failures.pop(each, None)
+        gone = set(ids)
+        self._waiting = deque(each for each in self._waiting if each[0].id not in gone)
         self._end([key for key in map(str, ids) if key in self._running])
 
     def close(self) -> None:
@@ -163,12 +149,47 @@ class TransformersEngine:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _load(self, adapter: AdapterFiles | None) -> int:
-        if adapter is None:
-            return 0
-        if self._adapters is None:
-            raise InvalidInput("model", "this engine runs no adapters; choose another engine")
-        return self._adapters.load(adapter)
+    def _make_sampler(self, request: EngineRequest) -> RequestSampler:
+        """:raises InvalidInput: the constraint cannot be compiled."""
+        ends, constraint = sorted(self._ends), request.sampling.constraint
+        if constraint is None:
+            return RequestSampler(request.sampling, request.tokens, ends)
+        from longshore.workers.generate.constraints import ConstraintCompiler
+
+        if self._compiler is None:
+            self._compiler = ConstraintCompiler(self._tokenizer, self._vocabulary, ends)
+        matcher = self._compiler.matcher(constraint)
+        return RequestSampler(request.sampling, request.tokens, ends, matcher, self._compiler.mask_length)
+
+    def _start(self, request: EngineRequest, sampler: RequestSampler) -> None:
+        """Begin a request that has its adapter."""
+        key = str(request.id)
+        sampler = self._make_sampler(request)
+        stop = StopTexts(self._tokenizer, request.sampling) if request.sampling.stop else None
+        self._running[key] = _Running(request, sampler, stop)
+        self._sampler.requests[key] = sampler
+        self._batcher.add(key, request.tokens, None if request.adapter is None else request.adapter.key)
+
+    def _start_waiting(self, step: Step) -> None:
+        while self._waiting:
+            request, sampler = self._waiting[0]
+            try:
+                if request.adapter is not None and not self._adapters.acquire(request.adapter):
+                    return
+                self._start(request, sampler)
+            except InvalidInput as error:
+                step.failures[request.id] = str(error)
+            self._waiting.popleft()
+
+    def _select_adapters(self, requests: list[FutureRequestState], batch: list[_Running]) -> None:
+        """Say which tokens of the batch, and which of those that give logits, are for which adapter."""
+        if not any(running.request.adapter for running in batch):
+            self._adapters.select(())
+            return
+        keys = [None if running.request.adapter is None else running.request.adapter.key for running in batch]
+        self._adapters.select(
+            [(key, each.query_length) for key, each in zip(keys, requests, strict=True)], self._batcher.logit_positions
+        )
 
     def _advance(self, running: _Running, token: int, step: Step) -> bool:
         """Give a request its next token. Returns whether it has ended."""
@@ -177,7 +198,8 @@ class TransformersEngine:
             step.failures[request.id] = running.sampler.failure
             return True
         step.generated_tokens += 1
-        text, finish = None, None
+        text: str | None = None
+        finish: EngineFinish | None = None
         if token in self._ends:
             finish = "stop"
         else:
@@ -210,7 +232,10 @@ class TransformersEngine:
 
     def _end(self, keys: list[str]) -> None:
         for key in keys:
-            del self._running[key], self._sampler.requests[key]
+            adapter = self._running.pop(key).request.adapter
+            if adapter is not None:
+                self._adapters.release(adapter.key)
+            del self._sampler.requests[key]
         if keys:
             self._batcher.end(keys)
 
