@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from longshore.producers.job import Job
     from longshore.producers.job_errors import JobError
     from longshore.producers.reporting.progress import Progress
-    from longshore.producers.requests import CrossValidate, Evaluate, Infer, Train, Tune
+    from longshore.producers.requests import CrossValidate, Evaluate, Generate, Infer, Train, Tune
     from longshore.producers.results import ResultRow, Results
     from longshore.producers.version import __version__ as __version__
 
@@ -25,6 +25,7 @@ __all__ = [
     "Client",
     "CrossValidate",
     "Evaluate",
+    "Generate",
     "Infer",
     "Job",
     "JobError",
@@ -41,6 +42,7 @@ _MODULES = {
     "Client": "client",
     "CrossValidate": "requests",
     "Evaluate": "requests",
+    "Generate": "requests",
     "Infer": "requests",
     "Job": "job",
     "JobError": "job_errors",

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, NoReturn, Unpack
 from uuid import UUID
 
 from longshore.broker.tickets import Message, pack_messages, tickets_by_message
-from longshore.producers.data import Data
+from longshore.producers.data import Data, GenerateData
 from longshore.producers.job import Job
 from longshore.producers.job_filter import job_filter
 from longshore.producers.job_ids import find_job
 from longshore.producers.models.client import ModelsClient
-from longshore.producers.requests import CrossValidate, Evaluate, Infer, Request, Train, Tune
+from longshore.producers.requests import CrossValidate, Evaluate, Generate, Infer, Request, Train, Tune
 from longshore.producers.then import Then
 from longshore.producers.ttl_cache import TtlCache
 from longshore.producers.waiting import wait_all
@@ -46,13 +46,14 @@ if TYPE_CHECKING:
     from longshore.producers.options.keywords import (
         CrossValidateOptions,
         EvaluateOptions,
+        GenerateOptions,
         InferOptions,
         SearchSpace,
         TrainOptions,
         TuneOptions,
     )
     from longshore.producers.planning.chain import LinkPlanner
-    from longshore.producers.planning.infer import Target
+    from longshore.producers.planning.targets import Target
     from longshore.shared.ledger.records import JobRecord, NewJob, Ticket
     from longshore.shared.ledger.retention.removal import Pruned
     from longshore.shared.store_gc import StoreSweep
@@ -116,6 +117,24 @@ class Client:
         :raises SubmissionUncertain: as :meth:`submit_many`.
         """
         return self.submit_many([Infer(model, data, options)])[0]
+
+    def generate(self, model: str, data: GenerateData, **options: Unpack[GenerateOptions]) -> Job:
+        """Submit a job that generates text with a language model. When this returns, the job is durable.
+
+        :param model: a version whose task is ``generation``, as for :meth:`infer`.
+        :param data: a prompt, a list of prompts, a list of messages (``{"role": "user", "content": "..."}``), or a list
+            of such lists. Or a file or rows as for :meth:`infer`, with a column ``prompt`` (texts) or ``messages``
+            (such lists); a column with the name of an option overrides it by row. A text is a path if it is one word,
+            ends like a file of a known format, or is there.
+        :param options: each has its type, default and meaning in
+            :class:`~longshore.producers.options.keywords.GenerateOptions` (docs/reference/options.md).
+        :raises InvalidInput: names the option and the reason; nothing was queued.
+        :raises ServiceUnavailable: Postgres cannot be reached; nothing was queued.
+        :raises UnknownModel: there is no such version.
+        :raises QueueFull: the producer has as many jobs as an operator allows.
+        :raises SubmissionUncertain: as :meth:`submit_many`.
+        """
+        return self.submit_many([Generate(model, data, options)])[0]
 
     def train(self, model: str, family: str, data: Data, target: str, **options: Unpack[TrainOptions]) -> Job:
         """Submit a training job. It makes a new version of ``model``.
@@ -217,10 +236,10 @@ class Client:
             self._send(messages)
         return [self._job(id_) for id_ in ids]
 
-    def _submit_apart(self, requests: Sequence[Infer]) -> list[Job | Exception]:
+    def _submit_apart(self, requests: Sequence[Infer | Generate]) -> list[Job | Exception]:
         """Submit small requests of several callers, in one transaction if that can be; each as if alone.
 
-        :returns: for each request, what :meth:`infer` returns or raises.
+        :returns: for each request, what :meth:`infer` or :meth:`generate` returns or raises.
         """
         from longshore.producers.planning.planner import prepare_apart
         from longshore.shared.ledger.jobs.submission import Submission
@@ -267,7 +286,7 @@ class Client:
         """The newest jobs, newest first.
 
         :param state: waiting, queued, running, succeeded, failed or cancelled.
-        :param kind: infer, train, evaluate, promote, tune or cross_validate.
+        :param kind: infer, generate, train, evaluate, promote, tune or cross_validate.
         :param model: ``digits``, or those that have run or made a version: ``digits:3``, ``digits@production``.
         :param since: of at most this age, as in ``30m``, ``2h`` or ``7d``, or a timedelta.
         :raises InvalidInput: a value is wrong; names the argument.

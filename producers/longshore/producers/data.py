@@ -24,6 +24,13 @@ Data: TypeAlias = Union[
     "pd.DataFrame",
 ]
 
+#: One message of a conversation: ``role``, ``content``, and what else the template of the version knows.
+Message: TypeAlias = Mapping[str, object]
+
+#: What text is generated for: data with a column ``prompt`` or ``messages``; or one prompt, a list of prompts, one list
+#: of messages, or a list of such lists.
+GenerateData: TypeAlias = Data | Sequence[str] | Sequence[Message] | Sequence[Sequence[Message]]
+
 #: Rows and bytes of data that is small: checking and writing it takes no longer than asking Postgres.
 SMALL_ROWS = 256
 SMALL_BYTES = 1 << 20

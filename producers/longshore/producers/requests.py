@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, Unpack
 
 from longshore.producers.data import Data as Data
+from longshore.producers.data import GenerateData
 
 if TYPE_CHECKING:
     from longshore.producers.options.keywords import (
         CrossValidateOptions,
         EvaluateOptions,
+        GenerateOptions,
         InferOptions,
         SearchSpace,
         TrainOptions,
@@ -28,6 +30,25 @@ class Infer:
 
     def __init__(
         self, model: str, data: Data, options: InferOptions | None = None, **keywords: Unpack[InferOptions]
+    ) -> None:
+        """:param options: the options as a dict; they can also be given as keywords."""
+        _set(self, model=model, data=data, options={**(options or {}), **keywords})
+
+
+@dataclass(frozen=True, init=False)
+class Generate:
+    """A request for texts, as :meth:`Client.generate` takes it."""
+
+    model: str
+    data: GenerateData
+    options: GenerateOptions
+
+    def __init__(
+        self,
+        model: str,
+        data: GenerateData,
+        options: GenerateOptions | None = None,
+        **keywords: Unpack[GenerateOptions],
     ) -> None:
         """:param options: the options as a dict; they can also be given as keywords."""
         _set(self, model=model, data=data, options={**(options or {}), **keywords})
@@ -127,7 +148,7 @@ class Evaluate:
         _set(self, model=model, data=data, target=target, options={**(options or {}), **keywords})
 
 
-Request: TypeAlias = Infer | Train | Evaluate | Tune | CrossValidate
+Request: TypeAlias = Infer | Generate | Train | Evaluate | Tune | CrossValidate
 
 
 def _set(request: Request, **values: object) -> None:

@@ -17,6 +17,7 @@ from longshore.shared.datasets.outputs.pattern import OutputPattern
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.queries import ResultRecord
 from longshore.shared.ledger.records import JobRecord
+from longshore.shared.specs.generate import GenerateSpec
 from longshore.shared.specs.jobs import InferSpec
 from longshore.shared.store.address import public
 from longshore.shared.vocabulary import JobKind
@@ -80,6 +81,16 @@ class Results:
     def to_arrow(self) -> pa.Table:
         """The results as an Arrow table, without a copy."""
         return self._table
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts of a job that generates them, ordered by row. A row that failed has none; the column ``row`` tells
+        which rows these are.
+
+        :raises KeyError: the job gives no texts.
+        """
+        texts: list[str] = self._table.column("text").to_pylist()
+        return texts
 
     def to_pylist(self) -> list[dict[str, JsonValue]]:
         """The rows as dicts with all columns."""
@@ -190,6 +201,8 @@ def _with_texts(kind: pa.DataType) -> pa.DataType:
 
 def key_columns_of(record: JobRecord) -> tuple[str, ...]:
     """The names of the columns that a job keeps in the table ``results``."""
+    if record.kind == JobKind.GENERATE:
+        return GenerateSpec.model_validate(record.spec).key_columns
     return InferSpec.model_validate(record.spec).key_columns if record.kind == JobKind.INFER else ()
 
 

@@ -15,9 +15,9 @@ from longshore.producers.aio.job import AsyncJob
 from longshore.producers.aio.models import AsyncModels
 from longshore.producers.aio.threads import Threads
 from longshore.producers.client import Client
-from longshore.producers.data import Data, is_small
+from longshore.producers.data import Data, GenerateData, is_small
 from longshore.producers.job import Job
-from longshore.producers.requests import CrossValidate, Evaluate, Infer, Request, Train, Tune
+from longshore.producers.requests import CrossValidate, Evaluate, Generate, Infer, Request, Train, Tune
 from longshore.shared import forks
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.settings import Settings
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from longshore.producers.options.keywords import (
         CrossValidateOptions,
         EvaluateOptions,
+        GenerateOptions,
         InferOptions,
         SearchSpace,
         TrainOptions,
@@ -43,8 +44,8 @@ class AsyncClient:
     whose methods and errors are described there. All coroutines of one event loop may share one.
 
     Any number of coroutines can wait for jobs at the same time: one connection listens for all of them. Calls that ask
-    Postgres take turns on as many connections as a client has. Small requests for inference that come while others are
-    submitted are committed together.
+    Postgres take turns on as many connections as a client has. Small requests for inference or for texts that come
+    while others are submitted are committed together.
 
     :param home: the folder of an embedded cluster.
     :param producer: who submits, ``user@host`` if not given; idempotency keys are the producer's own.
@@ -63,7 +64,7 @@ class AsyncClient:
         self._client = Client(redis_url=redis_url, database_url=database_url, store=store, home=home, producer=producer)
         self._threads = Threads()
         self._changes = Changes(self._client.ledger, self._threads)
-        self._small = Gathered(self._threads, self._client._submit_apart)
+        self._small: Gathered[Infer | Generate, Job] = Gathered(self._threads, self._client._submit_apart)
 
     @property
     def settings(self) -> Settings:
@@ -74,6 +75,16 @@ class AsyncClient:
         """See :meth:`Client.infer`."""
         request = Infer(model, data, options)
         if is_small(request.data):
+            return self._of(await self._small.call(request))
+        return (await self.submit_many([request]))[0]
+
+    async def generate(self, model: str, data: GenerateData, **options: Unpack[GenerateOptions]) -> AsyncJob:
+        """See :meth:`Client.generate`."""
+        # Brings Arrow; see Client.submit_many.
+        from longshore.producers.planning.prompt_data import address_of, rows_of
+
+        request = Generate(model, data, options)
+        if address_of(data, options.get("format")) is None and is_small(rows_of(data)):
             return self._of(await self._small.call(request))
         return (await self.submit_many([request]))[0]
 

@@ -29,6 +29,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "tune": Entry("search", "Search for the best training options."),
         "cross-validate": Entry("search", "Train and evaluate on each fold of the data."),
         "infer": Entry("infer", "Submit a batch-inference job."),
+        "generate": Entry("generate", "Generate text with a language model."),
         "evaluate": Entry("evaluate", "Evaluate a version on labelled data."),
         "jobs": Entry("jobs", "List, show, explain, plot, wait for, cancel and retry jobs."),
         "results": Entry("results", "Print, save and prune results of jobs."),

@@ -14,15 +14,16 @@ from longshore.producers.cli.option_types import add_option
 F = TypeVar("F", bound=Callable[..., object])
 
 
-def job_options(command: str) -> Callable[[F], F]:
+def job_options(command: str, *, wait: bool = False) -> Callable[[F], F]:
     """Add the options of a kind of job, and ``--wait``. An option that is not used is left to the default of its spec.
 
     :param command: a key of :data:`~longshore.producers.cli.option_table.OPTIONS`.
+    :param wait: whether the command waits if neither ``--wait`` nor ``--no-wait`` is used. Default: false.
     """
 
     def add(function: F) -> F:
-        wait = click.option("--wait/--no-wait", default=False, help="Wait until the job has ended.")
-        function = wait(function)
+        text = "Wait until the job has ended." + (" Default: wait." if wait else "")
+        function = click.option("--wait/--no-wait", default=wait, help=text)(function)
         for row in reversed(OPTIONS[command]):
             function = add_option(row, function)
         return function

@@ -77,7 +77,7 @@ _TRAINING = (
             "each row. embedding: vectors that are close to each other for rows with the same label. Default: "
             "auto."
         ),
-        choices=("auto", "classification", "regression", "multilabel", "embedding",),
+        choices=("auto", "classification", "regression", "multilabel", "embedding", "language_model",),
     ),
     FlagRow(
         name="embedding_width",
@@ -779,7 +779,213 @@ OPTIONS: dict[str, tuple[FlagRow, ...]] = {
             flag="--rows-per-shard",
             reader="int",
             section="Job",
-            help="Rows in one shard. Default: by the size of the input.",
+            help="Rows in one shard. Default: by the size of the input, and 256 for texts to generate.",
+            metavar="ROWS",
+        ),
+        *_DATA,
+        *_JOB,
+    ),
+    "generate": (
+        FlagRow(
+            name="max_tokens",
+            flag="--max-tokens",
+            reader="int",
+            section="Generation",
+            help="Tokens to generate, at most. Default: that of the version's generation_config.json, or 256.",
+            metavar="N",
+        ),
+        FlagRow(
+            name="min_tokens",
+            flag="--min-tokens",
+            reader="int",
+            section="Generation",
+            help="Tokens before which a text does not end. Default: 0.",
+            metavar="N",
+        ),
+        FlagRow(
+            name="temperature",
+            flag="--temperature",
+            reader="float",
+            section="Generation",
+            help=(
+                "How evenly tokens are drawn; 0 always takes the most probable one. Default: that of the version's "
+                "generation_config.json, or 0."
+            ),
+            metavar="T",
+        ),
+        FlagRow(
+            name="top_p",
+            flag="--top-p",
+            reader="float",
+            section="Generation",
+            help=(
+                "Draw only from the most probable tokens that have this probability together. Default: that of the "
+                "version, or 1."
+            ),
+            metavar="P",
+        ),
+        FlagRow(
+            name="top_k",
+            flag="--top-k",
+            reader="int",
+            section="Generation",
+            help=(
+                "Draw only from so many tokens, the most probable ones; 0: from all. Default: that of the version, or"
+                " 0."
+            ),
+            metavar="K",
+        ),
+        FlagRow(
+            name="min_p",
+            flag="--min-p",
+            reader="float",
+            section="Generation",
+            help=(
+                "Draw only from tokens with at least this fraction of the probability of the most probable one. "
+                "Default: that of the version, or 0."
+            ),
+            metavar="P",
+        ),
+        FlagRow(
+            name="repetition_penalty",
+            flag="--repetition-penalty",
+            reader="float",
+            section="Generation",
+            help=(
+                "Above 1: tokens of the prompt and of the text become less probable. Default: that of the version, or"
+                " 1."
+            ),
+            metavar="X",
+        ),
+        FlagRow(
+            name="presence_penalty",
+            flag="--presence-penalty",
+            reader="float",
+            section="Generation",
+            help="Above 0: tokens that the text has become less probable. Default: 0.0.",
+            metavar="X",
+        ),
+        FlagRow(
+            name="frequency_penalty",
+            flag="--frequency-penalty",
+            reader="float",
+            section="Generation",
+            help="Above 0: tokens become less probable each time that the text has them. Default: 0.0.",
+            metavar="X",
+        ),
+        FlagRow(
+            name="stop",
+            flag="--stop",
+            reader="repeated",
+            section="Generation",
+            help="Texts before which the output ends.",
+            metavar="TEXT",
+        ),
+        FlagRow(
+            name="seed",
+            flag="--seed",
+            reader="int",
+            section="Generation",
+            help="Determines what is drawn for each row. Default: drawn by the engine, different each time.",
+            metavar="N",
+        ),
+        FlagRow(
+            name="n",
+            flag="--n",
+            reader="int",
+            section="Generation",
+            help="Texts for each row. If there are several, they are choices of the output. Default: 1.",
+            metavar="N",
+        ),
+        FlagRow(
+            name="logprobs",
+            flag="--logprobs",
+            reader="int",
+            section="Generation",
+            help="Also return the log probability of each token, and the K most probable tokens in its place.",
+            metavar="K",
+        ),
+        FlagRow(
+            name="system",
+            flag="--system",
+            reader="text",
+            section="Generation",
+            help="A system message that is put before the messages; before a prompt, as a text of its own line.",
+            metavar="TEXT",
+        ),
+        FlagRow(
+            name="prefix",
+            flag="--prefix",
+            reader="text",
+            section="Generation",
+            help="How the answer begins. The output begins with it, too.",
+            metavar="TEXT",
+        ),
+        FlagRow(
+            name="schema",
+            flag="--schema",
+            reader="json",
+            section="Generation",
+            help=(
+                "A JSON Schema, or a pydantic model class: each text is a JSON document that matches it, and is also "
+                "put out parsed, as data."
+            ),
+            metavar="FILE|JSON",
+        ),
+        FlagRow(
+            name="regex",
+            flag="--regex",
+            reader="text",
+            section="Generation",
+            help="A regular expression that each text matches as a whole.",
+            metavar="PATTERN",
+        ),
+        FlagRow(
+            name="choices",
+            flag="--choices",
+            reader="repeated",
+            section="Generation",
+            help="Each text is one of these.",
+            metavar="TEXT",
+        ),
+        FlagRow(
+            name="tools",
+            flag="--tools",
+            reader="json",
+            section="Generation",
+            help="Functions that the model may call, in the form of OpenAI's API. Only with messages.",
+            metavar="FILE|JSON",
+        ),
+        FlagRow(
+            name="engine",
+            flag="--engine",
+            reader="choice",
+            section="Generation",
+            help="What runs the network. auto: vLLM on a GPU if the worker has it, else transformers. Default: auto.",
+            choices=("auto", "transformers", "vllm",),
+        ),
+        FlagRow(
+            name="max_row_errors",
+            flag="--max-row-errors",
+            reader="count_or_fraction",
+            section="Generation",
+            help="Rows that may fail before the job fails: a count, or a fraction of the rows below 1. Default: 0.",
+            metavar="N",
+        ),
+        FlagRow(
+            name="keep",
+            flag="--keep",
+            reader="repeated",
+            section="Generation",
+            help="Columns of the input to store with each result, in key of the table results.",
+            metavar="COLUMN",
+        ),
+        FlagRow(
+            name="rows_per_shard",
+            flag="--rows-per-shard",
+            reader="int",
+            section="Job",
+            help="Rows in one shard. Default: by the size of the input, and 256 for texts to generate.",
             metavar="ROWS",
         ),
         *_DATA,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import click
@@ -94,6 +96,21 @@ def comma_separated(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(","))
 
 
+def json_or_file(text: str) -> object:
+    """A value as JSON, or the path of a file that has it."""
+    source = text
+    if not text.lstrip().startswith(("{", "[", '"')):
+        try:
+            source = Path(text).expanduser().read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise click.BadParameter(f"{text!r} is neither JSON nor a file that can be read: {reason}") from None
+    try:
+        return json.loads(source)
+    except (ValueError, RecursionError) as error:
+        raise click.BadParameter(f"{text!r} is not JSON: {error}") from None
+
+
 #: The type that click gives a value, by reader.
 READERS: dict[str, type | Callable[[str], object]] = {
     "int": int,
@@ -107,6 +124,7 @@ READERS: dict[str, type | Callable[[str], object]] = {
     "count_or_fraction": count_or_fraction,
     "fraction_or_file": fraction_or_file,
     "int_or_auto": int_or_auto,
+    "json": json_or_file,
 }
 #: The readers of options that can be repeated.
 REPEATED = frozenset({"repeated", "settings", "class_weights"})

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from longshore.producers.data import Data
     from longshore.shared.vocabulary import (
         ColumnKind,
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
         DatePart,
         Device,
         Encoding,
+        EngineName,
         InitName,
         LossName,
         Metric,
@@ -435,7 +438,65 @@ class InferOptions(DataJobOptions, total=False):
     max_wait_ms: int
     """Milliseconds that a small shard may wait for other shards to share its batch. Default: 0."""
     rows_per_shard: int | None
-    """Rows in one shard. Default: by the size of the input."""
+    """Rows in one shard. Default: by the size of the input, and 256 for texts to generate."""
+
+
+class GenerateOptions(DataJobOptions, total=False):
+    """The options of :meth:`Client.generate`."""
+
+    max_tokens: int | None
+    """Tokens to generate, at most. Default: that of the version's generation_config.json, or 256."""
+    min_tokens: int
+    """Tokens before which a text does not end. Default: 0."""
+    temperature: float | None
+    """How evenly tokens are drawn; 0 always takes the most probable one. Default: that of the version's
+    generation_config.json, or 0.
+    """
+    top_p: float | None
+    """Draw only from the most probable tokens that have this probability together. Default: that of the version, or 1.
+    """
+    top_k: int | None
+    """Draw only from so many tokens, the most probable ones; 0: from all. Default: that of the version, or 0."""
+    min_p: float | None
+    """Draw only from tokens with at least this fraction of the probability of the most probable one. Default: that of
+    the version, or 0.
+    """
+    repetition_penalty: float | None
+    """Above 1: tokens of the prompt and of the text become less probable. Default: that of the version, or 1."""
+    presence_penalty: float
+    """Above 0: tokens that the text has become less probable. Default: 0.0."""
+    frequency_penalty: float
+    """Above 0: tokens become less probable each time that the text has them. Default: 0.0."""
+    stop: str | list[str] | tuple[str, ...]
+    """Texts before which the output ends."""
+    seed: int | None
+    """Determines what is drawn for each row. Default: drawn by the engine, different each time."""
+    n: int
+    """Texts for each row. If there are several, they are ``choices`` of the output. Default: 1."""
+    logprobs: int | None
+    """Also return the log probability of each token, and the K most probable tokens in its place."""
+    system: str | None
+    """A system message that is put before the messages; before a prompt, as a text of its own line."""
+    prefix: str | None
+    """How the answer begins. The output begins with it, too."""
+    schema: Mapping[str, Json] | type[BaseModel] | None
+    """A JSON Schema, or a pydantic model class: each text is a JSON document that matches it, and is also put out
+    parsed, as ``data``.
+    """
+    regex: str | None
+    """A regular expression that each text matches as a whole."""
+    choices: list[str] | tuple[str, ...]
+    """Each text is one of these."""
+    tools: Sequence[Mapping[str, Json]]
+    """Functions that the model may call, in the form of OpenAI's API. Only with ``messages``."""
+    engine: EngineName
+    """What runs the network. ``auto``: vLLM on a GPU if the worker has it, else transformers. Default: "auto"."""
+    max_row_errors: int | float
+    """Rows that may fail before the job fails: a count, or a fraction of the rows below 1. Default: 0."""
+    keep: list[str] | tuple[str, ...]
+    """Columns of the input to store with each result, in ``key`` of the table ``results``."""
+    rows_per_shard: int | None
+    """Rows in one shard. Default: by the size of the input, and 256 for texts to generate."""
 
 
 class EvaluateOptions(DataJobOptions, total=False):

@@ -20,6 +20,7 @@ _TITLES = {
     "tune": ("Search", "`client.tune`, `longshore tune`"),
     "cross_validate": ("Cross-validation", "`client.cross_validate`, `longshore cross-validate`"),
     "infer": ("Inference", "`client.infer`, `longshore infer`"),
+    "generate": ("Generation", "`client.generate`, `longshore generate`"),
     "evaluate": ("Evaluation", "`client.evaluate`, `longshore evaluate`"),
 }
 _SEE = {
@@ -30,6 +31,10 @@ _SEE = {
         "`promote_if`, `devices` and `strategy`, and:"
     ),
     "infer": "See [Run inference](../how-to/inference.md).",
+    "generate": (
+        "See [Run language models](../how-to/language-models.md). A column of the data with the name of one of the\n"
+        "options from `max_tokens` to `prefix` overrides it, row by row."
+    ),
     "evaluate": "See [Evaluate, promote and chain](../how-to/evaluation-and-promotion.md).",
 }
 

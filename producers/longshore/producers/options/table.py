@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from longshore.shared import vocabulary
-from longshore.shared.specs.base import NOT_AN_OPTION, Option
+from longshore.shared.specs.base import Option, is_option, keyword_of
+from longshore.shared.specs.generate import GenerateSpec
 from longshore.shared.specs.jobs import DataOptions, EvaluateSpec, InferSpec, JobOptions
 from longshore.shared.specs.search import CrossValidateSpec, TuneSpec
 from longshore.shared.specs.train import TrainSpec
@@ -59,14 +60,18 @@ SPECS: dict[str, tuple[type[BaseModel], ...]] = {
     "tune": (TuneSpec, TrainSpec, DataOptions, JobOptions),
     "cross_validate": (CrossValidateSpec, TrainSpec, DataOptions, JobOptions),
     "infer": (InferSpec, DataOptions, JobOptions),
+    "generate": (GenerateSpec, DataOptions, JobOptions),
     "evaluate": (EvaluateSpec, DataOptions, JobOptions),
     "promote": (JobOptions,),
 }
+#: Kinds of jobs that run in shards of rows.
+WITH_SHARDS = ("infer", "generate")
 #: The sections of specs that are not divided into components.
 _SECTIONS = {
     TuneSpec: "Search",
     CrossValidateSpec: "Cross-validation",
     InferSpec: "Inference",
+    GenerateSpec: "Generation",
     EvaluateSpec: "Evaluation",
 }
 
@@ -74,13 +79,13 @@ _SECTIONS = {
 def rows_of(spec: type[BaseModel], kind: str) -> list[OptionRow]:
     """The options in one spec, in the order of its fields.
 
-    :param kind: the kind of request; shards have a size only in inference.
+    :param kind: the kind of request; only some have shards of a size; see :data:`WITH_SHARDS`.
     :raises LookupError: a field has no docstring.
     """
     return [
         _row(spec, name, field)
         for name, field in spec.model_fields.items()
-        if NOT_AN_OPTION not in field.metadata and (name != "rows_per_shard" or kind == "infer")
+        if is_option(field) and (name != "rows_per_shard" or kind in WITH_SHARDS)
     ]
 
 
@@ -108,18 +113,19 @@ def _row(spec: type[BaseModel], name: str, field: FieldInfo) -> OptionRow:
     description = docstrings(owner).get(name)
     if not description:
         raise LookupError(f"{owner.__module__}.{owner.__name__}.{name} has no docstring below it")
+    keyword = keyword_of(name, field)
     option = next((each for each in field.metadata if isinstance(each, Option)), Option())
     choices = _choices(field.annotation)
     default = field.get_default(call_default_factory=True)
     plain = None if field.is_required() or default in _NO_DEFAULT else repr(default)
     return OptionRow(
-        name=name,
+        name=keyword,
         keyword=option.keyword or keyword_type(field.annotation),
         default=None if "Default:" in description else plain,
         description=description,
         choices=choices,
         reader=option.reader or ("choice" if choices else _reader(field.annotation)),
-        flag=option.flag or f"--{name.replace('_', '-')}",
+        flag=option.flag or f"--{keyword.replace('_', '-')}",
         metavar=option.metavar,
         section=_SECTIONS.get(spec) or (inspect.getdoc(owner) or owner.__name__).rstrip("."),
     )
@@ -129,9 +135,7 @@ def nested_models(kind: str) -> Iterator[type[BaseModel]]:
     """The models that are the value of an option of a kind of request; those that others contain come first."""
     for spec in SPECS[kind]:
         for field in spec.model_fields.values():
-            if NOT_AN_OPTION not in field.metadata and not any(
-                isinstance(each, Option) and each.keyword for each in field.metadata
-            ):
+            if is_option(field) and not any(isinstance(each, Option) and each.keyword for each in field.metadata):
                 yield from _models_in(field.annotation)
 
 

@@ -17,6 +17,7 @@ from longshore.producers.options.table import (
     options_of,
     rows_of,
 )
+from longshore.shared.specs.generate import GenerateSpec
 from longshore.shared.specs.jobs import DataOptions, EvaluateSpec, InferSpec, JobOptions
 from longshore.shared.specs.search import CrossValidateSpec, TuneSpec
 from longshore.shared.specs.train import TrainSpec
@@ -33,6 +34,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from longshore.producers.data import Data
     from longshore.shared.vocabulary import (
 IMPORTED
@@ -89,6 +92,12 @@ def render_typed_dicts() -> str:
             "DataJobOptions",
             "The options of :meth:`Client.infer`.",
             [*rows_of(InferSpec, "infer"), *shards],
+        ),
+        _typed_dict(
+            "GenerateOptions",
+            "DataJobOptions",
+            "The options of :meth:`Client.generate`.",
+            [*rows_of(GenerateSpec, "generate"), *shards],
         ),
         _typed_dict(
             "EvaluateOptions",

@@ -42,6 +42,8 @@ def plan_evaluation(request: Evaluate, context: PlanningContext) -> NewJob:
     version = context.ledger.models.resolve(ModelReference.parse(request.model))
     signature = Signature.model_validate(version.manifest["signature"])
     name = f"{version.model}:{version.version}"
+    if signature.task == "generation":
+        raise InvalidInput("model", f"{name} is a language model, whose texts no column can be compared with")
     if signature.task == "embedding":
         raise InvalidInput("model", f"{name} gives embeddings, which no column can be compared with")
     if signature.target_width is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import groupby
 
 import pyarrow as pa
@@ -14,16 +13,17 @@ from longshore.producers.data import Data
 from longshore.producers.planning.context import PlanningContext
 from longshore.producers.planning.inline_rows import joined
 from longshore.producers.planning.job_builder import Draft
-from longshore.producers.planning.kept_columns import NOTHING_KEPT, KeptColumns
+from longshore.producers.planning.kept_columns import KeptColumns
 from longshore.producers.planning.options import sort_options
 from longshore.producers.planning.output_files import check_apart, check_free, settle_output
+from longshore.producers.planning.targets import Target, jobs_of_rows
 from longshore.producers.requests import Infer
 from longshore.producers.ttl_cache import TtlCache
 from longshore.shared.datasets.columns.arrays import needs_names, plain_rows, rename_to
 from longshore.shared.datasets.columns.tensors import to_tensors
 from longshore.shared.datasets.columns.texts import text_errors
 from longshore.shared.datasets.detect import detect
-from longshore.shared.datasets.inline import encode_block, to_table
+from longshore.shared.datasets.inline import to_table
 from longshore.shared.datasets.open import open_source, with_listing
 from longshore.shared.datasets.outputs.pattern import OutputPattern
 from longshore.shared.datasets.schemas import check_schema
@@ -33,40 +33,15 @@ from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.ledger.jobs.submission import Submissions
 from longshore.shared.ledger.records import NewJob, NewShard
-from longshore.shared.ledger.shards.batching import MAX_SMALL_SHARD_ROWS, batch_key_of
+from longshore.shared.ledger.shards.batching import batch_key_of
 from longshore.shared.references import ModelReference
-from longshore.shared.specs.jobs import FileInput, InferSpec, Input
+from longshore.shared.specs.jobs import FileInput, InferSpec
 from longshore.shared.specs.signature import Signature
 from longshore.shared.specs.validation import build
 from longshore.shared.vocabulary import Action, JobKind, RuntimeName
 
 #: Number of rows that are checked at submission.
 LOOKED_AT = 1024
-
-
-@dataclass(frozen=True)
-class Target:
-    """What the jobs of some requests have in common: version, options, and what a row of theirs is."""
-
-    draft: Draft
-    signature: Signature
-    #: The spec as JSON, without its data.
-    rest: str
-    format: str | None
-    #: The batch key of small shards; ``None`` if they are not batched with other jobs.
-    batch_key: str | None = None
-    #: Columns to store with the results, and the path of the output files.
-    kept: KeptColumns = NOTHING_KEPT
-    output: OutputPattern | None = None
-
-    @property
-    def name(self) -> str:
-        """How the version is called in an error, as in ``digits:3``."""
-        return f"{self.draft.model}:{self.draft.version}"
-
-    def batch_key_for(self, rows: int) -> str | None:
-        """The batch key of a shard of ``rows`` rows; ``None`` for a shard that is too large to be batched."""
-        return self.batch_key if rows <= MAX_SMALL_SHARD_ROWS else None
 
 
 class InferencePlanner:
@@ -148,10 +123,10 @@ class InferencePlanner:
         if target.output is not None:
             check_apart(target.output, data)
         target.kept.check_source(source)
-        with _refused():
+        with unreadable_data():
             check_first_rows(source.head(LOOKED_AT), target.signature)
             shards = cut_file(source, target.draft.options.rows_per_shard)
-        spec = _spec(data, target)
+        spec = target.spec_text(data)
         return target.draft.job(spec, shards, source.rows, spec.encode())
 
     def _plan_table(self, target: Target, data: Data) -> list[NewJob]:
@@ -177,21 +152,7 @@ class InferencePlanner:
     def _plan_fitted(self, target: Target, table: pa.Table, counts: Sequence[int]) -> list[NewJob]:
         if target.format is not None:
             raise InvalidInput("format", "rows that come with the call have no file format; leave it out")
-        options = target.draft.options
-        options_content = target.rest.encode() if options.idempotency_key is not None else None
-        jobs = []
-        start = 0
-        for data in self._blocks.take(table, counts):
-            content = b"" if options_content is None else options_content + encode_block(table.slice(start, data.rows))
-            step = options.rows_per_shard or choose_rows_per_shard(data.rows)
-            shards = [
-                NewShard(action=Action.INFER, start=first, stop=stop, batch_key=target.batch_key_for(stop - first))
-                for first in range(0, data.rows, step)
-                for stop in (min(first + step, data.rows),)
-            ]
-            jobs.append(target.draft.job(_spec(data, target), shards, data.rows, content))
-            start += data.rows
-        return jobs
+        return jobs_of_rows(target, self._blocks, table, counts, Action.INFER, choose_rows_per_shard)
 
 
 def check_free_unless_known(output: OutputPattern, key: str | None, producer: str, submissions: Submissions) -> None:
@@ -201,12 +162,6 @@ def check_free_unless_known(output: OutputPattern, key: str | None, producer: st
     except InvalidInput:
         if key is None or submissions.find_key(producer, key) is None:
             raise
-
-
-def _spec(data: Input, target: Target) -> str:
-    """The job's spec as JSON; by hand, since thousands of them differ in their data alone."""
-    comma = "" if target.rest == "{}" else ","
-    return f'{{"data":{data.model_dump_json()}{comma}{target.rest[1:]}'
 
 
 def _fitted(table: pa.Table, target: Target) -> pa.Table:
@@ -232,18 +187,18 @@ def check_first_rows(first: pa.RecordBatch, signature: Signature) -> None:
         raise InvalidInput("data", f"row 0: {errors[0]}; the first {first.num_rows} rows are all unusable")
 
 
-def cut_file(source: Source, rows_per_shard: int | None) -> list[NewShard]:
+def cut_file(source: Source, rows_per_shard: int | None, action: Action = Action.INFER) -> list[NewShard]:
     """The shards of a file; if its number of rows is unknown, one shard that reads the file and plans the others."""
     if source.rows is None:
         return [NewShard(action=Action.PLAN, start=0, stop=0)]
     return [
-        NewShard(action=Action.INFER, start=cut.start, stop=cut.stop, offset=cut.offset, length=cut.length)
+        NewShard(action=action, start=cut.start, stop=cut.stop, offset=cut.offset, length=cut.length)
         for cut in source.segments(rows_per_shard)
     ]
 
 
 @contextmanager
-def _refused() -> Iterator[None]:
+def unreadable_data() -> Iterator[None]:
     """Report unreadable data as an invalid argument."""
     try:
         yield

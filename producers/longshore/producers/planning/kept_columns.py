@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -79,12 +80,12 @@ class KeptColumns:
 NOTHING_KEPT: Final = KeptColumns()
 
 
-def check_keep_names(spec: InferSpec) -> None:
+def check_keep_names(keep: Sequence[str], reserved: Collection[str] = RESERVED) -> None:
     """:raises InvalidInput: a name stands in ``keep`` twice, or is that of an output."""
-    for name, times in Counter(spec.keep).items():
+    for name, times in Counter(keep).items():
         if times > 1:
             raise InvalidInput("keep", f"{name!r} stands there {times} times")
-        if name in RESERVED:
+        if name in reserved:
             raise InvalidInput("keep", f"{name!r} is a column of the outputs; rename it in the data")
 
 

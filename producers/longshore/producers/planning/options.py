@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from longshore.shared.specs.base import NOT_AN_OPTION
+from longshore.shared.specs.base import is_option, keyword_of
+from longshore.shared.specs.generate import GenerateSpec
 from longshore.shared.specs.jobs import InferSpec, JobOptions
 from longshore.shared.specs.validation import build, unknown_option
 
 #: The option for the format of a file whose suffix does not say it.
 FORMAT = "format"
+#: The specs of jobs that run in shards of rows.
+WITH_SHARDS = (InferSpec, GenerateSpec)
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ def sort_options(options: Mapping[str, object], spec: type[BaseModel]) -> Sorted
 
     :raises InvalidInput: an option is unknown, or an option of the job has a wrong value.
     """
-    of_spec = [name for name, field in spec.model_fields.items() if NOT_AN_OPTION not in field.metadata]
-    of_job = [name for name in JobOptions.model_fields if spec is InferSpec or name != "rows_per_shard"]
+    of_spec = [keyword_of(name, field) for name, field in spec.model_fields.items() if is_option(field)]
+    of_job = [name for name in JobOptions.model_fields if spec in WITH_SHARDS or name != "rows_per_shard"]
     for name in options:
         if name not in of_spec and name not in of_job and name != FORMAT:
             raise unknown_option(name, "", [*of_spec, *of_job, FORMAT])

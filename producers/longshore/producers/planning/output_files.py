@@ -26,7 +26,7 @@ def settle_output(spec: InferSpec) -> tuple[InferSpec, OutputPattern | None]:
 
     :raises InvalidInput: options contradict each other, or no files can be written there.
     """
-    check_keep_names(spec)
+    check_keep_names(spec.keep)
     spec = spec.model_copy(update={"keyed": bool(spec.keep) and spec.in_table})
     if spec.output is None:
         if spec.results is False:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import singledispatch
 
 from longshore.producers.planning.context import PlanningContext
 from longshore.producers.planning.evaluate import plan_evaluation
-from longshore.producers.planning.infer import InferencePlanner, Target
+from longshore.producers.planning.generate import GenerationPlanner
+from longshore.producers.planning.infer import InferencePlanner
 from longshore.producers.planning.inline_rows import InputBlocks
 from longshore.producers.planning.queues import QueueChoice
 from longshore.producers.planning.search import plan_cross_validation, plan_tuning
+from longshore.producers.planning.targets import Target
 from longshore.producers.planning.train import plan_training
-from longshore.producers.requests import CrossValidate, Evaluate, Infer, Request, Train, Tune
+from longshore.producers.requests import CrossValidate, Evaluate, Generate, Infer, Request, Train, Tune
 from longshore.producers.ttl_cache import TtlCache
 from longshore.shared.errors import InvalidInput, ServiceUnavailable
 from longshore.shared.ledger.jobs.submission import Submission
@@ -27,7 +30,8 @@ from longshore.shared.store.store import Store
 def plan_request(request: Request, context: PlanningContext) -> NewJob:
     """The job of one request, by the planner that is registered for its class.
 
-    Inference has a planner of its own, :class:`InferencePlanner`, which plans thousands of small requests together.
+    Inference and generation have planners of their own, :class:`RowPlanners`, which plan thousands of small requests
+    together.
 
     :raises InvalidInput: an option or the data is wrong; names it.
     """
@@ -40,6 +44,38 @@ plan_request.register(CrossValidate, plan_cross_validation)
 plan_request.register(Evaluate, plan_evaluation)
 
 
+@dataclass(frozen=True)
+class RowPlanners:
+    """The planners of one call for the kinds of requests that are planned together."""
+
+    inference: InferencePlanner
+    generation: GenerationPlanner
+
+    @classmethod
+    def of(cls, context: PlanningContext, known: TtlCache[Target]) -> RowPlanners:
+        """:param known: targets that earlier calls looked up."""
+        return cls(InferencePlanner(context, known), GenerationPlanner(context, known))
+
+    def target(self, request: Infer | Generate) -> Target:
+        """The version and the options of a request.
+
+        :raises InvalidInput: one of them is wrong; names it.
+        """
+        if isinstance(request, Generate):
+            return self.generation.target(request)
+        return self.inference.target(request)
+
+    def plan(self, requests: Sequence[Infer | Generate]) -> list[NewJob]:
+        """The jobs of requests of the same class that have the same target.
+
+        :raises InvalidInput: the data does not fit.
+        """
+        texts = [each for each in requests if isinstance(each, Generate)]
+        if texts:
+            return self.generation.plan(texts)
+        return self.inference.plan([each for each in requests if isinstance(each, Infer)])
+
+
 def prepare(
     requests: Sequence[Request], ledger: Ledger, settings: Settings, targets: TtlCache[Target] | None = None
 ) -> Submission:
@@ -49,12 +85,12 @@ def prepare(
     :raises InvalidInput: one is wrong; where there are several, the field names which.
     """
     context = _context(ledger, settings)
-    inference = InferencePlanner(context, targets or TtlCache())
+    planners = RowPlanners.of(context, targets or TtlCache())
     jobs: list[NewJob] = []
     for start, alike in _runs(requests):
-        infers = [each for each in alike if isinstance(each, Infer)]
-        if infers:
-            jobs += _plan_alike(inference, start, infers, len(requests))
+        over_rows = [each for each in alike if isinstance(each, Infer | Generate)]
+        if over_rows:
+            jobs += _plan_alike(planners, start, over_rows, len(requests))
             continue
         for index, request in enumerate(alike, start):
             with _numbered(index, len(requests)):
@@ -63,7 +99,7 @@ def prepare(
 
 
 def prepare_apart(
-    requests: Sequence[Infer], ledger: Ledger, settings: Settings, targets: TtlCache[Target] | None = None
+    requests: Sequence[Infer | Generate], ledger: Ledger, settings: Settings, targets: TtlCache[Target] | None = None
 ) -> list[Submission | Exception]:
     """Check requests of several callers, each as if alone: the rows of one have no influence on the types of another's.
 
@@ -71,24 +107,24 @@ def prepare_apart(
         there on have the error of the first that has asked it: each would wait for it as long again.
     """
     context = _context(ledger, settings)
-    inference = InferencePlanner(context, targets or TtlCache())
+    planners = RowPlanners.of(context, targets or TtlCache())
     made = context.blocks.made
     away: ServiceUnavailable | None = None
 
-    def plan(request: Infer) -> Submission | Exception:
+    def plan(request: Infer | Generate) -> Submission | Exception:
         nonlocal away
         if away is not None:
             return away
         before = len(made)
         try:
-            inference.target(request)  # asks Postgres; what follows can only miss the store
+            planners.target(request)  # asks Postgres; what follows can only miss the store
         except ServiceUnavailable as error:
             away = error
             return error
         except Exception as error:
             return error
         try:
-            return Submission(inference.plan([request]), made[before:])
+            return Submission(planners.plan([request]), made[before:])
         except Exception as error:
             return error
 
@@ -113,15 +149,16 @@ def _runs(requests: Sequence[Request]) -> Iterator[tuple[int, Sequence[Request]]
 
 def _alike(one: Request, other: Request) -> bool:
     return (
-        isinstance(one, Infer)
-        and isinstance(other, Infer)
+        isinstance(one, Infer | Generate)
+        and isinstance(other, Infer | Generate)
+        and type(one) is type(other)
         and type(one.data) is type(other.data)
         and one.model == other.model
         and one.options == other.options
     )
 
 
-def _plan_alike(planner: InferencePlanner, start: int, requests: Sequence[Infer], total: int) -> list[NewJob]:
+def _plan_alike(planner: RowPlanners, start: int, requests: Sequence[Infer | Generate], total: int) -> list[NewJob]:
     try:
         return planner.plan(requests)
     except InvalidInput:

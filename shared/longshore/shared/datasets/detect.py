@@ -18,7 +18,8 @@ from longshore.shared.specs.validation import build
 from longshore.shared.store.address import is_remote, public
 from longshore.shared.vocabulary import DataFormat
 
-_SUFFIXES: dict[str, DataFormat] = {
+#: The formats of files by their suffixes, in lower case.
+SUFFIXES: dict[str, DataFormat] = {
     ".parquet": "parquet",
     ".pq": "parquet",
     ".csv": "csv",
@@ -98,13 +99,13 @@ def _many(address: str, format: str | None) -> FileInput:
 def _by_suffix(address: str) -> DataFormat:
     name = PurePosixPath(public(address)).name.lower()
     suffix = ".tar.gz" if name.endswith(".tar.gz") else PurePosixPath(name).suffix
-    if suffix not in _SUFFIXES:
+    if suffix not in SUFFIXES:
         raise InvalidInput(
             "data",
-            f"{public(address)}: the suffix {suffix!r} is not a known format; use one of {', '.join(_SUFFIXES)}, "
+            f"{public(address)}: the suffix {suffix!r} is not a known format; use one of {', '.join(SUFFIXES)}, "
             f"or give the format: {_FORMATS}",
         )
-    return _SUFFIXES[suffix]
+    return SUFFIXES[suffix]
 
 
 def _local_size(address: str) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from longshore.shared.datasets.columns.types import is_list, is_number, is_text
+from longshore.shared.specs.generate import MESSAGES, PROMPT, ROW_OPTIONS
 from longshore.shared.specs.preprocess import ColumnPreprocess
 from longshore.shared.specs.signature import Signature
 
@@ -75,6 +76,15 @@ class ColumnUses:
             | frozenset((features or ()) if texts else ()),
             target=target,
         )
+
+    @classmethod
+    def for_generation(cls, keep: Iterable[str] = ()) -> ColumnUses:
+        """The uses of the columns of a job that generates text. All are read as they are written: a prompt ``007`` is
+        no number, and a list of messages has every key that it was written with.
+
+        :param keep: columns that are stored with the results. Default: none.
+        """
+        return cls(written=frozenset((PROMPT, MESSAGES, *ROW_OPTIONS, *keep)))
 
     def like(self, schema: pa.Schema) -> ColumnUses:
         """The uses of the same columns of another file, which are read as numbers or text like those of ``schema``."""

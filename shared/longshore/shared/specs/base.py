@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
 
 
 class Spec(BaseModel):
@@ -35,3 +36,13 @@ class Option:
 
 #: Marks a field that is a positional argument, or that only Longshore sets: no option.
 NOT_AN_OPTION = "not an option"
+
+
+def is_option(field: FieldInfo) -> bool:
+    """Whether callers set the field by a keyword."""
+    return NOT_AN_OPTION not in field.metadata
+
+
+def keyword_of(name: str, field: FieldInfo) -> str:
+    """The keyword of an option: the name of its field, or the alias of a field whose name pydantic reserves."""
+    return field.alias or name

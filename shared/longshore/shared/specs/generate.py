@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from collections.abc import Mapping
+from typing import Annotated, Final, TypeVar
 
-from pydantic import Field, JsonValue
+from pydantic import ConfigDict, Field, JsonValue, field_validator
 
+from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.base import NOT_AN_OPTION, Option, Spec
 from longshore.shared.specs.jobs import Input
+from longshore.shared.specs.validation import build
 from longshore.shared.vocabulary import EngineName
 
 #: The columns of the input that hold what a model answers: a text, or a list of ``{"role", "content"}``. One of both.
 PROMPT: Final = "prompt"
 MESSAGES: Final = "messages"
+#: Keys of the output of a row, with some combination of options. No column with one of these names can be kept.
+OUTPUT_KEYS: Final = frozenset(
+    {"row", "text", "finish_reason", "usage", "choices", "logprobs", "tool_calls", "message", "data"}
+)
+
+R = TypeVar("R", bound="RowOptions")
 
 
 class RowOptions(Spec):
@@ -42,7 +51,10 @@ class RowOptions(Spec):
     """Above 0: tokens that the text has become less probable."""
     frequency_penalty: Annotated[float, Field(ge=-2, le=2), Option(metavar="X")] = 0.0
     """Above 0: tokens become less probable each time that the text has them."""
-    stop: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Option(metavar="TEXT", reader="repeated")] = ()
+    stop: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], ...],
+        Option(keyword="str | list[str] | tuple[str, ...]", metavar="TEXT", reader="repeated"),
+    ] = ()
     """Texts before which the output ends."""
     seed: Annotated[Annotated[int, Field(ge=0, lt=2**63)] | None, Option(metavar="N")] = None
     """Determines what is drawn for each row. Default: drawn by the engine, different each time."""
@@ -55,23 +67,63 @@ class RowOptions(Spec):
     prefix: Annotated[str | None, Option(metavar="TEXT")] = None
     """How the answer begins. The output begins with it, too."""
 
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _read_one_text(cls, value: object) -> object:
+        """One text stands for a list of it, as in the API of OpenAI."""
+        return (value,) if isinstance(value, str) else value
+
+    def override(self: R, values: Mapping[str, object]) -> R:
+        """These options with others of a row in their place.
+
+        :param values: by the name of the option, those that the row has.
+        :raises InvalidInput: a value is wrong, or two do not go together; names the option.
+        """
+        if not values:
+            return self
+        checked = build(RowOptions, values)
+        options = self.model_copy(update={name: getattr(checked, name) for name in values})
+        options.check_row()
+        return options
+
+    def check_row(self) -> None:
+        """Check the options of a row that depend on each other.
+
+        :raises InvalidInput: two do not go together; names one of them.
+        """
+        if self.max_tokens is not None and self.min_tokens > self.max_tokens:
+            raise InvalidInput(
+                "min_tokens", f"{self.min_tokens}: more than max_tokens, which is {self.max_tokens}; lower one of them"
+            )
+        if self.n > 1 and self.temperature == 0:
+            raise InvalidInput("n", f"{self.n}: with temperature 0 all texts of a row are equal; give a temperature")
+
 
 class GenerateSpec(RowOptions):
     """Output and engine."""
 
+    # The name of a method of pydantic's models is no name for a field: the field has another, and the keyword is its
+    # alias.
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
     data: Annotated[Input, NOT_AN_OPTION]
     json_schema: Annotated[
-        dict[str, JsonValue] | None, Option(keyword="Mapping[str, Json] | type[BaseModel]", flag="--schema")
+        dict[str, JsonValue] | None,
+        Field(alias="schema"),
+        Option(keyword="Mapping[str, Json] | type[BaseModel] | None", metavar="FILE|JSON", reader="json"),
     ] = None
     """A JSON Schema, or a pydantic model class: each text is a JSON document that matches it, and is also put out
     parsed, as ``data``.
     """
-    regex: Annotated[str | None, Option(metavar="PATTERN")] = None
+    regex: Annotated[Annotated[str, Field(min_length=1)] | None, Option(metavar="PATTERN")] = None
     """A regular expression that each text matches as a whole."""
     choices: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Option(metavar="TEXT", reader="repeated")] = ()
     """Each text is one of these."""
-    tools: Annotated[tuple[dict[str, JsonValue], ...], NOT_AN_OPTION] = ()
-    """Functions that the model may call, as JSON documents of the form {"type": "function", "function": {...}}."""
+    tools: Annotated[
+        tuple[dict[str, JsonValue], ...],
+        Option(keyword="Sequence[Mapping[str, Json]]", metavar="FILE|JSON", reader="json"),
+    ] = ()
+    """Functions that the model may call, in the form of OpenAI's API. Only with ``messages``."""
     engine: EngineName = "auto"
     """What runs the network. ``auto``: vLLM on a GPU if the worker has it, else transformers."""
     max_row_errors: Annotated[
@@ -81,6 +133,33 @@ class GenerateSpec(RowOptions):
     """Rows that may fail before the job fails: a count, or a fraction of the rows below 1."""
     keep: Annotated[tuple[str, ...], Option(metavar="COLUMN", reader="repeated")] = ()
     """Columns of the input to store with each result, in ``key`` of the table ``results``."""
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """The columns that make the keys of the results."""
+        return self.keep
+
+    @property
+    def is_constrained(self) -> bool:
+        """Whether the texts must match something."""
+        return self.json_schema is not None or self.regex is not None or bool(self.choices)
+
+    def check(self) -> None:
+        """Check the options that depend on each other.
+
+        :raises InvalidInput: two do not go together; names one of them.
+        """
+        self.check_row()
+        used = {"schema": self.json_schema is not None, "regex": self.regex is not None, "choices": bool(self.choices)}
+        formats = [name for name, is_used in used.items() if is_used]
+        if len(formats) > 1:
+            raise InvalidInput(formats[1], f"not together with {formats[0]}: a text matches one of them; leave one out")
+        if formats and self.tools:
+            raise InvalidInput(
+                "tools", f"not together with {formats[0]}: a text that matches it calls no tool; leave one out"
+            )
+        if len(set(self.choices)) < len(self.choices):
+            raise InvalidInput("choices", "a text stands there twice; remove it")
 
 
 #: Columns of the input that override an option, by row.

@@ -120,6 +120,8 @@ class InferSpec(Spec):
         :raises InvalidInput: the version does not have the requested outputs, or a column in ``keep`` has the name of
             an output.
         """
+        if signature.task == "generation":
+            raise InvalidInput("model", "it is a language model; use generate")
         if self.top_k is not None and signature.labels is None:
             raise InvalidInput("top_k", f"{self.top_k}: the version's task is {signature.task}, which has no classes")
         self.read_positive(signature)
@@ -218,6 +220,6 @@ class JobOptions(Spec):
     succeeded. Default: no limit.
     """
     rows_per_shard: Annotated[Annotated[int, Field(ge=1)] | None, Option(metavar="ROWS")] = None
-    """Rows in one shard. Default: by the size of the input."""
+    """Rows in one shard. Default: by the size of the input, and 256 for texts to generate."""
     idempotency_key: Annotated[Annotated[str, Field(min_length=1, max_length=200)] | None, Option(metavar="KEY")] = None
     """A second submission by the same producer with the same key returns the first job."""

@@ -23,6 +23,7 @@ TYPED_DICTS = {
     "tune": (keywords.TuneOptions, NOT_IN_SEARCH),
     "cross_validate": (keywords.CrossValidateOptions, NOT_IN_CROSS_VALIDATION),
     "infer": (keywords.InferOptions, frozenset[str]()),
+    "generate": (keywords.GenerateOptions, frozenset[str]()),
     "evaluate": (keywords.EvaluateOptions, frozenset[str]()),
     "promote": (keywords.PromoteOptions, frozenset[str]()),
 }
@@ -32,10 +33,10 @@ COMMANDS = sorted(OPTIONS)
 def fields_of(kind: str) -> set[str]:
     """The fields that are options, as pydantic has them."""
     return {
-        name
+        field.alias or name
         for spec in SPECS[kind]
         for name, field in spec.model_fields.items()
-        if NOT_AN_OPTION not in field.metadata and (name != "rows_per_shard" or kind == "infer")
+        if NOT_AN_OPTION not in field.metadata and (name != "rows_per_shard" or kind in ("infer", "generate"))
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from longshore.shared.datasets.open import open_source
 from longshore.shared.errors import DataError
 from longshore.shared.ledger.records import Claim, NewShard, Ticket
-from longshore.shared.specs.jobs import FileInput, InferSpec
+from longshore.shared.specs.jobs import FileInput
 from longshore.workers.context import WorkerContext
 from longshore.workers.process.heartbeat import Heartbeat
 
@@ -15,9 +15,7 @@ def run_planning(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
 
     :raises DataError: the input is not what it was at submission.
     """
-    data = InferSpec.model_validate(claim.spec).data
-    if not isinstance(data, FileInput):
-        raise ValueError(f"job {claim.job_id} has rows that need no planning")
+    data = FileInput.model_validate(claim.spec["data"])
     segments = open_source(data).segments(claim.rows_per_shard)
     if not segments:
         raise DataError(f"{data.uri}: has no rows")

@@ -67,16 +67,16 @@ results.add_command(prune)
 )
 @with_options
 def show_results(options: Options, job: str, output_format: str | None, output: str | None, limit: int | None) -> None:
-    """Print or save the results of an inference job, ordered by row.
+    """Print or save the results of a job that infers or generates, ordered by row.
 
-    For a running job these are the rows of the finished shards.
+    For a running job these are the rows so far.
     """
     output_format = output_format or _default_format(options, output)
     if output_format == "parquet" and output is None:
         raise InvalidInput("output", "parquet cannot be written to standard output; specify a file with -o")
     with connected(options) as client:
         record = client.job(job).record()
-    if record.kind != "infer":
+    if record.kind not in ("infer", "generate"):
         raise InvalidInput("job", f"{record.id} is a {record.kind} job, which has no results; see longshore jobs show")
     if output_format == "table" and output is None and limit is None:
         limit = DEFAULT_TABLE_ROWS
