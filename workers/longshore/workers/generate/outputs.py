@@ -1,0 +1,121 @@
+"""The output of a row: a JSON document made of what an engine has generated for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+from pydantic import JsonValue
+
+from longshore.shared.specs.generate import GenerateSpec
+from longshore.workers.generate.answers import AnswerChecker
+from longshore.workers.generate.engines.base import Completion, Sampling, TokenLogprob
+from longshore.workers.generate.rows import PreparedRow
+from longshore.workers.generate.tokenizer import load_tokenizer
+from longshore.workers.generate.tool_calls import CallingText, ToolReader, call_documents, choose_reader
+from longshore.workers.generate.version import LanguageVersion
+
+#: A JSON object that Postgres can store.
+Output: TypeAlias = dict[str, JsonValue]
+
+#: Characters that Postgres stores in no JSON document.
+_NOT_STORED: Final = re.compile(r"[\0\ud800-\udfff]")
+#: What stands in their place, as for bytes that are no text.
+_REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
+#: The log probability of a token that cannot come, as in the API of OpenAI: JSON has no infinity.
+_LEAST_LOGPROB: Final = -9999.0
+
+
+class OutputWriter:
+    """Writes the outputs of a job for one version.
+
+    :raises InvalidInput: the job asks for texts that cannot be checked here.
+    :raises CorruptBlob: the tokenizer of the version cannot be loaded.
+    """
+
+    def __init__(self, version: LanguageVersion, spec: GenerateSpec) -> None:
+        self._checker = AnswerChecker(spec)
+        self._tokenizer = load_tokenizer(version.model.folder)
+        self._tools = frozenset(_name(tool) for tool in spec.tools)
+        self._reader: ToolReader | None = None
+        if spec.tools:
+            self._reader = choose_reader(version.chat_template or "", version.special_tokens.values())
+
+    def write(self, row: PreparedRow, completions: Sequence[Completion]) -> Output | str:
+        """The output of a row, or why it has none.
+
+        :param completions: one for each of ``row.samplings``, in their order.
+        """
+        several = len(completions) > 1
+        choices: list[Output] = []
+        for index, (completion, sampling) in enumerate(zip(completions, row.samplings, strict=True)):
+            try:
+                choices.append(self._choice(row, completion, sampling))
+            except ValueError as error:
+                return f"choice {index}: {error}" if several else str(error)
+        first = choices[0]
+        output: Output = {
+            "text": first["text"],
+            "finish_reason": first["finish_reason"],
+            "usage": {
+                "prompt_tokens": len(row.tokens),
+                "completion_tokens": sum(len(completion.tokens) for completion in completions),
+                "cached_tokens": completions[0].cached_tokens,
+            },
+        }
+        if several:
+            return {**output, "choices": [{"index": index, **choice} for index, choice in enumerate(choices)]}
+        return {**output, **first}
+
+    def _choice(self, row: PreparedRow, completion: Completion, sampling: Sampling) -> Output:
+        """What one text adds to the output.
+
+        :raises ValueError: the text does not match what it must.
+        """
+        text = row.prefix + completion.text
+        data = self._checker.check(text, completion)
+        calls = self._calls(row.prefix, completion, sampling)
+        choice: Output = {"text": _stored(text), "finish_reason": "tool_calls" if calls else completion.finish}
+        if calls is not None:
+            choice["tool_calls"] = call_documents(calls.calls)
+        if row.is_chat:
+            choice["message"] = _message(text, calls)
+        if self._checker.gives_data:
+            choice["data"] = data
+        if completion.logprobs is not None:
+            choice["logprobs"] = [self._logprob(each) for each in completion.logprobs]
+        return choice
+
+    def _calls(self, prefix: str, completion: Completion, sampling: Sampling) -> CallingText | None:
+        """The calls in a text. Some models mark them by special tokens, which are not in the text of a completion."""
+        if self._reader is None or completion.finish == "length":
+            return None
+        marked = prefix + self._tokenizer.decode(completion.tokens)
+        for stop in sampling.stop:
+            marked = marked.partition(stop)[0]
+        return self._reader(marked, self._tools)
+
+    def _logprob(self, token: TokenLogprob) -> Output:
+        top: list[JsonValue] = [self._token(each, value) for each, value in token.top]
+        return {**self._token(token.token, token.logprob), "top": top}
+
+    def _token(self, token: int, logprob: float) -> Output:
+        return {"token": _stored(self._tokenizer.piece(token)), "logprob": max(logprob, _LEAST_LOGPROB)}
+
+
+def _message(text: str, calls: CallingText | None) -> Output:
+    if calls is None:
+        return {"role": "assistant", "content": _stored(text)}
+    content = _stored(calls.content) if calls.content else None
+    return {"role": "assistant", "content": content, "tool_calls": call_documents(calls.calls)}
+
+
+def _stored(text: str) -> str:
+    return _NOT_STORED.sub(_REPLACEMENT, text)
+
+
+def _name(tool: dict[str, JsonValue]) -> str:
+    function = tool.get("function")
+    name = function.get("name") if isinstance(function, dict) else None
+    return name if isinstance(name, str) else ""

@@ -1,0 +1,80 @@
+"""Chat templates: from the messages of a conversation to the text that a model answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from pydantic import JsonValue
+
+from longshore.shared.datasets.prompts import Message
+from longshore.workers.generate.templates.sandbox import BoundedTemplate
+
+#: What transformers puts after the beginning of an answer, to find it in the text of the template.
+_MARK: Final = "CONTINUE_FINAL_MESSAGE_TAG "
+#: Names under which the reasoning of a message is passed; templates read one of them.
+_REASONING: Final = ("reasoning_content", "thinking", "reasoning")
+
+
+class ChatTemplate:
+    """A compiled template. It is rendered as ``apply_chat_template`` of transformers renders it.
+
+    :param source: in Jinja.
+    :param special_tokens: by name (``bos_token``), for the template.
+    :raises ValueError: it cannot be compiled.
+    """
+
+    def __init__(self, source: str, special_tokens: Mapping[str, str]) -> None:
+        self._source = source
+        self._special_tokens = dict(special_tokens)
+        self._template = BoundedTemplate(source)
+
+    @property
+    def knows_tools(self) -> bool:
+        """Whether it has a place for tools."""
+        return "tools" in self._source
+
+    def render(self, messages: Sequence[Message], tools: Sequence[Mapping[str, JsonValue]] = ()) -> str:
+        """The text of a conversation, up to where the answer begins.
+
+        :raises ValueError: the template refuses the messages, or takes too long or too much memory.
+        """
+        return self._rendered([_plain(message) for message in messages], tools, answer=True)
+
+    def render_prefix(
+        self, messages: Sequence[Message], prefix: str, tools: Sequence[Mapping[str, JsonValue]] = ()
+    ) -> tuple[str, str]:
+        """The text of a conversation whose answer begins with a prefix, and the prefix as the text ends with it: many
+        templates leave out spaces around a message.
+
+        :raises ValueError: as in :meth:`render`; or the template has no place for the beginning of an answer.
+        """
+        if "content" not in self._source:
+            raise ValueError("prefix: the chat template of the version has no place for the beginning of an answer")
+        begun: Message = {"role": "assistant", "content": prefix + _MARK}
+        text = self._rendered([*map(_plain, messages), begun], tools, answer=False)
+        at = text.rfind(_MARK.strip())
+        if at < 0 or prefix.strip() not in text:
+            raise ValueError("prefix: the chat template of the version leaves it out")
+        text = text[:at] if text.startswith(_MARK, at) else text[:at].rstrip()
+        for written in (prefix, prefix.rstrip(), prefix.lstrip(), prefix.strip()):
+            if text.endswith(written):
+                return text, written
+        raise ValueError("prefix: the chat template of the version changes it")
+
+    def _rendered(self, messages: Sequence[Message], tools: Sequence[Mapping[str, JsonValue]], *, answer: bool) -> str:
+        values: dict[str, object] = {
+            **self._special_tokens,
+            "messages": list(messages),
+            "tools": [dict(tool) for tool in tools] or None,
+            "documents": None,
+            "add_generation_prompt": answer,
+        }
+        return self._template.render(values)
+
+
+def _plain(message: Message) -> Message:
+    """A message as transformers passes it: without keys that are null, and reasoning under each of its names."""
+    given: Message = {key: value for key, value in message.items() if value is not None}
+    reasoning = next((given[name] for name in _REASONING if name in given), None)
+    return given if reasoning is None else {"thinking": reasoning, **given, "reasoning_content": reasoning}
