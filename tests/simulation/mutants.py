@@ -125,7 +125,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "cancel leaves the lease": _text(cancel_retry, "CANCEL_SHARDS", ", lease_until = NULL", ""),
     "a release counts": _text(attempts, "RELEASE_SHARD", ", attempt_limit = attempt_limit + 1", ""),
     "errors of rows that ran again stay": _text(attempts, "FORGET_ROW_ERRORS", "WHERE", "WHERE false AND"),
-    "retry runs all rows": _text(cancel_retry, "RETRY_FAILED_ROWS", "only_failed OR ended.done", "only_failed"),
+    "retry runs all rows": _text(cancel_retry, "RETRY_FAILED_ROWS", "only_failed OR ended.failed > 0", "only_failed"),
     "retry forgets what had failed": _text(
         cancel_retry, "RETRY_JOB", "shards_failed = 0", "shards_failed = shards_failed"
     ),

@@ -291,6 +291,23 @@ class Job:
         """
         return self._ledger.queries.shards(self.id)
 
+    def rows_not_run(self, limit: int = 1000) -> list[range]:
+        """The rows that have neither a result nor an error yet, by number: the first ``limit`` ranges of them.
+
+        Of a job that generates text, these are the rows that :meth:`retry` goes on with.
+
+        :raises InvalidInput: the job has no rows of results.
+        :raises UnknownJob: the job no longer exists.
+        :raises ServiceUnavailable: Postgres cannot be reached.
+        """
+        from longshore.producers.results import check_in_table
+
+        record = self.record()
+        check_in_table(record)
+        if record.kind not in (JobKind.INFER, JobKind.GENERATE):
+            raise InvalidInput("job", f"{self.id} is a job of kind {record.kind}, which has no rows of results")
+        return self._ledger.queries.rows_not_run(self.id, limit)
+
     def errors(self, limit: int = 1000) -> list[JobError]:
         """The errors of attempts at shards, then at most ``limit`` errors of rows; a pruned job has none of these.
 

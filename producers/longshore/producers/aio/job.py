@@ -125,6 +125,10 @@ class AsyncJob:
         """See :meth:`Job.shards`."""
         return await self._threads.call(self._job.shards)
 
+    async def rows_not_run(self, limit: int = 1000) -> list[range]:
+        """See :meth:`Job.rows_not_run`."""
+        return await self._threads.call(self._job.rows_not_run, limit)
+
     async def errors(self, limit: int = 1000) -> list[JobError]:
         """See :meth:`Job.errors`."""
         return await self._threads.call(self._job.errors, limit)

@@ -13,7 +13,7 @@ from longshore.shared.ledger.locks import RELAY_LOCK, lock_halves
 from longshore.shared.ledger.postgres.repeating import repeat_rolled_back
 from longshore.shared.ledger.records import Ticket
 from longshore.shared.ledger.shards.transitions import end_job, expire_leases
-from longshore.shared.vocabulary import State
+from longshore.shared.vocabulary import JobKind, State
 
 #: Attempts that are counted as lost in one transaction.
 MAX_EXPIRED = 500
@@ -187,9 +187,20 @@ class Maintenance:
     def _end_overdue(self, job: UUID) -> bool:
         with self._database.transaction() as conn:
             conn.execute(statements.cancel_retry.LOCK_SHARDS, {"job": job})
-            return end_job(conn, job, State.FAILED, "the job's timeout ran out before it was done")
+            return end_job(conn, job, State.FAILED, _overdue(conn, job))
 
     @repeat_rolled_back
     def _expire_some(self) -> int:
         with self._database.transaction() as conn:
             return expire_leases(conn, "the worker was lost: its lease ran out", MAX_EXPIRED)
+
+
+def _overdue(conn: Connection, job: UUID) -> str:
+    """Record that a job is overdue. Returns its error: what it has not done, if its rows were committed as it ran."""
+    row = conn.execute(statements.row_commits.EXPIRE_JOB, {"job": job}).fetchone()
+    kind, total, left = row or (None, None, None)
+    if kind != JobKind.GENERATE:
+        return "the job's timeout ran out before it was done"
+    if total is None:
+        return "the job's timeout ran out before its rows were counted; retry goes on with them"
+    return f"the job's timeout ran out: {left:,} of {total:,} rows were not run; retry goes on with them"

@@ -153,6 +153,13 @@ class Queries:
             return [RowErrorRecord(*row) for row in conn.execute(statements.queries.LIST_ROW_ERRORS, values)]
 
     @repeat_read
+    def rows_not_run(self, job: UUID, limit: int = 1000) -> list[range]:
+        """The rows of a job that have neither a result nor an error: the first ranges of their numbers."""
+        with self._database.connection() as conn:
+            rows = conn.execute(statements.row_commits.ROWS_NOT_RUN, {"job": job, "limit": limit})
+            return [range(start, stop) for start, stop in rows]
+
+    @repeat_read
     def metrics(self, job: UUID) -> list[MetricRecord]:
         """The metrics of a training job, by step and name. If two attempts have reported one, the later one counts."""
         with self._database.connection() as conn:

@@ -169,6 +169,8 @@ class JobRecord:
     rows_before_retry: int = 0
     #: What its owner should know though nothing failed, a sentence each.
     notes: list[str] = field(default_factory=list)
+    #: Tokens of the committed rows of a job that generates text: prompt_tokens, completion_tokens and cached_tokens.
+    usage: dict[str, int] | None = None
     #: The outage for whose end a shard of the job waits; ``None`` if none does.
     waits_for: str | None = None
     #: The upstream job of a job that is part of a chain.

@@ -100,6 +100,10 @@ jobs = Table(
     Column("notes", JSONB, nullable=False, server_default=text("'[]'")),
     # Rows that were done or had failed when the job was last retried, so that its speed counts later rows only.
     Column("rows_before_retry", BigInteger, nullable=False, server_default=_zero),
+    # Of a job that generates text, the tokens of its rows: {"prompt_tokens", "completion_tokens", "cached_tokens"}.
+    Column("usage", JSONB),
+    # Whether its deadline has ended it.
+    Column("expired", Boolean, nullable=False, server_default=text("false")),
     _moment("created_at", required=True),
     _moment("started_at"),
     _moment("finished_at"),
@@ -120,7 +124,7 @@ shards = Table(
     metadata,
     Column("job_id", Uuid, primary_key=True),
     Column("index", Integer, primary_key=True, autoincrement=False),
-    # infer, plan, train, tune, cross_validate, evaluate or promote: the Celery task is longshore.<action>.
+    # infer, plan, train, tune, cross_validate, evaluate, promote or generate: the Celery task is longshore.<action>.
     Column("action", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("queue", Text, nullable=False),

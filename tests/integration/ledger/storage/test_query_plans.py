@@ -165,6 +165,18 @@ HOT: dict[str, Mapping[str, object]] = {
     "queries.COUNT_OPEN_JOBS": {"limit": 100},
     "queries.LIST_METRICS": {"job": IDS.ended_training},
     "queries.READ_LAST_EPOCH": {"job": IDS.ended_training},
+    "row_commits.LOCK_CURRENT": {"jobs": [IDS.running], "shards": [0], "attempts": [1]},
+    "row_commits.RENEW_MANY": {"jobs": [IDS.running], "shards": [0], "attempts": [1], "lease": 60.0},
+    "row_commits.DONE_ROWS": {"job": IDS.ended, **RANGE},
+    "row_commits.FORGET_FAILED": ATTEMPT,
+    "row_commits.FINISH_SHARDS": {"finished_jobs": [IDS.running], "finished_shards": [0], "finished_rows": [1]},
+    "row_commits.COUNT_ROWS": {
+        **{"jobs": [IDS.running], "rows": [1], "failed": [0], "finished": [True]},
+        **{"prompt_tokens": [1], "completion_tokens": [1], "cached_tokens": [0]},
+    },
+    "row_commits.EXPIRE_JOB": {"job": IDS.running},
+    "row_commits.ROWS_NOT_RUN": {"job": IDS.ended, "limit": 1000},
+    "row_commits.FIRST_WAITING": {"queues": ["cpu", "gpu"]},
     "submission.FIND_KEYS": {"producer": "tests", "keys": ["key77", "new"]},
     "submission.MARK_PUBLISHED": MESSAGE,
     "submission.SUBMIT_ONE": {

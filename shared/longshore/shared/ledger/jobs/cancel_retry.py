@@ -57,7 +57,7 @@ class Control:
     def retry_failed_rows(self, job: UUID) -> list[Ticket]:
         """Queue again the rows of an ended job that have errors, and the shards that have not succeeded.
 
-        The errors stay until the rows have run again.
+        The errors stay until the rows have run again, or, if the job generates text, begin to.
 
         :returns: the tickets to publish; none if there are more than ``MAX_TICKETS``, which the relay publishes.
         :raises UnknownJob: there is no such job.
@@ -98,8 +98,7 @@ def _retry_failed_rows(conn: Connection, job: UUID) -> list[Ticket]:
         state = read_state(conn, job)
         reason = f"no row of {job} failed" if state.final else f"{job} is {state}; wait until it has ended"
         raise InvalidInput("job", reason)
-    failed_rows = [failed for *_, succeeded, failed in rows if succeeded]
-    _queue_again(conn, job, shards=len(failed_rows), rows=sum(failed_rows))
+    _queue_again(conn, job, shards=sum(succeeded for *_, succeeded, _ in rows), rows=sum(failed for *_, failed in rows))
     return _tickets(conn, [row for *row, _, _ in rows])
 
 
@@ -141,7 +140,7 @@ def _check_rows(conn: Connection, job: UUID) -> None:
     """
     row = conn.execute(statements.cancel_retry.READ_OUTPUT, {"job": job}).fetchone()
     kind, output = row or (None, None)
-    if kind not in (None, JobKind.INFER):
+    if kind not in (None, JobKind.INFER, JobKind.GENERATE):
         raise InvalidInput(
             "rows", f"{job} is of kind {kind}, which runs as a whole; correct the rows and submit it again"
         )

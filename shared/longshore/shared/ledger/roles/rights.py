@@ -73,7 +73,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
             "INSERT (id, kind, state, producer, queue, priority, spec, model, version, digest, max_attempts, "
             "rows_per_shard, rows_total, shards_total, deadline, idempotency_key, request_digest)",
             "UPDATE (state, error, notes, finished_at, deadline, shards_done, shards_failed, rows_failed, "
-            "rows_before_retry)",
+            "rows_before_retry, expired)",
         ),
         "shards": (
             "SELECT",
@@ -113,7 +113,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         "jobs": (
             "SELECT",
             "UPDATE (state, error, notes, outcome, started_at, finished_at, rows_total, rows_done, rows_failed, "
-            "shards_total, shards_done, shards_failed)",
+            "shards_total, shards_done, shards_failed, usage)",
         ),
         "shards": (
             "SELECT",
@@ -123,7 +123,8 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         ),
         "model_aliases": (*_ADD_VERSIONS["model_aliases"], "INSERT (job_id)"),
         "inputs": _READ,
-        "results": ("INSERT",),
+        # Which rows are done, and not what came out.
+        "results": ("INSERT", "SELECT (job_id, row)"),
         "row_errors": ("SELECT", "INSERT", "DELETE"),
         "metrics": ("SELECT", "INSERT", "DELETE"),
         "checkpoints": ("SELECT", "INSERT", "UPDATE", "DELETE"),
@@ -136,7 +137,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         **_OVERVIEW,
         "jobs": (
             "SELECT",
-            "UPDATE (state, error, version, digest, deadline, finished_at, notes, shards_failed)",
+            "UPDATE (state, error, expired, version, digest, deadline, finished_at, notes, shards_failed)",
         ),
         "shards": (
             "SELECT",

@@ -16,6 +16,15 @@ from longshore.shared.ledger.database import Database, records
 from longshore.shared.ledger.postgres.repeating import repeat_read, repeat_rolled_back
 from longshore.shared.ledger.records import AttemptId, Claim, NewShard
 from longshore.shared.ledger.shards.batching import MAX_BATCH_ROWS, MAX_BATCH_SHARDS, Finished, commit_batch
+from longshore.shared.ledger.shards.row_commits import (
+    CommittedRows,
+    DoneRows,
+    WaitingShard,
+    commit_rows,
+    done_rows,
+    forget_failed_rows,
+    renew_many,
+)
 from longshore.shared.ledger.shards.transitions import (
     attempt_lost,
     check_fence,
@@ -121,6 +130,38 @@ class Attempts:
         """The rows of a shard that have errors, by their number in the job: an ``only_failed`` claim runs these."""
         with self._database.connection() as conn:
             return [row for (row,) in conn.execute(statements.attempts.FAILED_ROWS, row_range(claim))]
+
+    def begin_rows(self, claim: Claim) -> DoneRows:
+        """The committed rows of a shard that commits its rows while it runs: an attempt runs the others.
+
+        The errors of a claim with ``only_failed`` are removed, so that their rows run again, too.
+
+        :raises AttemptLost: the claim has ``only_failed``, and is not the current one.
+        """
+        if claim.only_failed:
+            forget_failed_rows(self._database, claim)
+        return self.done_rows(claim)
+
+    def done_rows(self, claim: Claim) -> DoneRows:
+        """The rows of a shard that have a result or an error."""
+        return done_rows(self._database, claim)
+
+    def commit_rows(
+        self, parts: Sequence[CommittedRows], lines: memoryview, *, keyed: bool = False
+    ) -> set[tuple[UUID, int]]:
+        """Commit rows of shards that go on, or end with them, in one transaction; see :func:`commit_rows`."""
+        return commit_rows(self._database, parts, lines, keyed=keyed)
+
+    def renew_many(self, claims: Sequence[Claim], *, lease: float) -> set[tuple[UUID, int]]:
+        """Extend the leases of shards that commit their rows while they run; see :func:`renew_many`."""
+        return renew_many(self._database, claims, lease)
+
+    @repeat_read
+    def first_waiting(self, queues: Sequence[str]) -> list[WaitingShard]:
+        """Of each queue and priority with shards that wait for a worker, the one that was published first."""
+        with self._database.connection() as conn:
+            rows = conn.execute(statements.row_commits.FIRST_WAITING, {"queues": list(queues)}).fetchall()
+        return [WaitingShard(*row) for row in rows]
 
     def writing(self, claim: Claim) -> AbstractContextManager[AttemptWriter]:
         """One transaction for what the attempt writes."""

@@ -108,8 +108,8 @@ _MOST_URGENT: Final = f"""
 CLAIM_NEXT: Final = f"""
     WITH free AS MATERIALIZED (
         SELECT job_id, index FROM shards
-        WHERE job_id = %(job)s AND index > %(shard)s AND state = 'queued' AND attempt = 0 AND action = 'infer'
-          AND batch_key IS NULL
+        WHERE job_id = %(job)s AND index > %(shard)s AND state = 'queued' AND attempt = 0
+          AND action IN ('infer', 'generate') AND batch_key IS NULL
           AND %(priority)s >= {_MOST_URGENT}
         ORDER BY index LIMIT 1 FOR UPDATE SKIP LOCKED
     ), {CLAIMED}

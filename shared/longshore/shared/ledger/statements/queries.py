@@ -10,9 +10,11 @@ from longshore.shared.ledger.statements.retention import ENDED
 _JOB_COLUMNS: Final = """
     jobs.id, jobs.kind, jobs.state, jobs.producer, jobs.queue, jobs.priority, jobs.spec, jobs.model, jobs.version,
     jobs.digest, jobs.rows_total, jobs.rows_done, jobs.rows_failed, jobs.shards_total, jobs.shards_done,
-    jobs.shards_failed, jobs.outcome, jobs.error, jobs.created_at, jobs.started_at, jobs.finished_at, jobs.deadline,
+    jobs.shards_failed, coalesce(jobs.outcome, CASE WHEN jobs.expired AND jobs.kind = 'generate' THEN
+        jsonb_build_object('expired', true, 'rows_not_run', rows_total - jobs.rows_done - rows_failed)
+    END) AS outcome, jobs.error, jobs.created_at, jobs.started_at, jobs.finished_at, jobs.deadline,
     jobs.pruned_at,
-    jobs.notes, jobs.rows_before_retry, (SELECT depends_on FROM job_dependencies WHERE job_id = jobs.id),
+    jobs.notes, jobs.rows_before_retry, jobs.usage, (SELECT depends_on FROM job_dependencies WHERE job_id = jobs.id),
     CASE WHEN jobs.state = 'running' THEN coalesce(
         (SELECT sum(rows_done) FROM shards WHERE job_id = jobs.id AND state = 'running'), 0)::bigint
     ELSE 0 END AS rows_running,
