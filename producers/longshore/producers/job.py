@@ -205,7 +205,8 @@ class Job:
 
     @property
     def then(self) -> Then[Job]:
-        """Chain another job after this one: ``job.then.evaluate(...)``, ``.infer(...)`` or ``.promote(...)``.
+        """Chain another job after this one: ``job.then.evaluate(...)``, ``.infer(...)``, ``.generate(...)`` or
+        ``.promote(...)``.
 
         :raises InvalidInput: the job was not created by a client.
         """

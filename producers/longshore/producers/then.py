@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, Unpack
 
 if TYPE_CHECKING:
-    from longshore.producers.data import Data
-    from longshore.producers.options.keywords import EvaluateOptions, InferOptions, PromoteOptions
+    from longshore.producers.data import Data, GenerateData
+    from longshore.producers.options.keywords import EvaluateOptions, GenerateOptions, InferOptions, PromoteOptions
     from longshore.producers.planning.chain import LinkPlanner
     from longshore.shared.ledger.records import NewJob
 
@@ -51,6 +51,14 @@ class Then(Generic[JobT]):
         :raises UnknownJob, QueueFull, SubmissionUncertain, ServiceUnavailable: as :meth:`evaluate`.
         """
         return self.submit(lambda planner: planner.infer(data, options))
+
+    def generate(self, data: GenerateData, **options: Unpack[GenerateOptions]) -> JobT:
+        """Generate text with the version; see :meth:`Client.generate`.
+
+        :raises InvalidInput: as :meth:`evaluate`.
+        :raises UnknownJob, QueueFull, SubmissionUncertain, ServiceUnavailable: as :meth:`evaluate`.
+        """
+        return self.submit(lambda planner: planner.generate(data, options))
 
     def promote(self, alias: str, *, if_: str | None = None, **options: Unpack[PromoteOptions]) -> JobT:
         """Point an alias at the version.

@@ -71,6 +71,7 @@ def test_without_postgres_every_method_raises_what_it_says(client: Client, tmp_p
     data.write_text("x,y\n1,2\n3,4\n")
     calls: dict[Callable[..., object], Callable[[], object]] = {
         Client.infer: lambda: client.infer("m:1", ROWS),
+        Client.generate: lambda: client.generate("m:1", ["Hi"]),
         Client.train: lambda: client.train("m", "mlp", data, "y"),
         Client.tune: lambda: client.tune("m", "mlp", data, "y", {"learning_rate": [0.1]}),
         Client.cross_validate: lambda: client.cross_validate("m", "mlp", data, "y"),
@@ -113,6 +114,7 @@ def test_without_postgres_every_method_raises_what_it_says(client: Client, tmp_p
         ModelsClient.export: lambda: client.models.export("m:1", tmp_path / "out"),
         Then.evaluate: lambda: job.then.evaluate(ROWS),
         Then.infer: lambda: job.then.infer(ROWS),
+        Then.generate: lambda: job.then.generate(["Hi"]),
         Then.promote: lambda: job.then.promote("a"),
     }
     for function, call in calls.items():

@@ -6,19 +6,30 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from longshore.producers.data import Data
-from longshore.producers.options.keywords import EvaluateOptions, InferOptions, PromoteOptions
+import pyarrow as pa
+
+from longshore.producers.data import Data, GenerateData
+from longshore.producers.options.keywords import EvaluateOptions, GenerateOptions, InferOptions, PromoteOptions
 from longshore.producers.planning.conditions import check_condition
 from longshore.producers.planning.context import PlanningContext
 from longshore.producers.planning.evaluate import check_target, plan_evaluation
+from longshore.producers.planning.generate import (
+    ROWS_PER_SHARD,
+    GenerationPlanner,
+    fit_prompts,
+    open_prompts,
+    read_options,
+    with_schema,
+)
 from longshore.producers.planning.infer import InferencePlanner, check_free_unless_known, cut_file
 from longshore.producers.planning.inline_rows import InputBlocks
 from longshore.producers.planning.job_builder import Draft
 from longshore.producers.planning.kept_columns import NOTHING_KEPT, KeptColumns
 from longshore.producers.planning.options import sort_options
 from longshore.producers.planning.output_files import check_apart, settle_output
+from longshore.producers.planning.prompt_data import address_of, rows_of
 from longshore.producers.planning.queues import QueueChoice
-from longshore.producers.requests import Evaluate, Infer
+from longshore.producers.requests import Evaluate, Generate, Infer
 from longshore.producers.ttl_cache import TtlCache
 from longshore.shared.datasets.detect import detect
 from longshore.shared.datasets.inline import encode_block, to_table
@@ -30,6 +41,7 @@ from longshore.shared.ledger.jobs.chains import VERSION_MAKING_KINDS
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import JobRecord, NewJob, NewShard
 from longshore.shared.references import check_alias
+from longshore.shared.specs.generate import GenerateSpec
 from longshore.shared.specs.jobs import EvaluateSpec, InferSpec, Input, JobOptions, PromoteSpec
 from longshore.shared.specs.validation import build
 from longshore.shared.vocabulary import Action, JobKind, State
@@ -122,6 +134,33 @@ class LinkPlanner:
         draft = self._draft(JobKind.INFER, parsed.job)
         return self._link(draft.job(spec.model_dump_json(exclude_defaults=True), opened.shards, opened.rows, identity))
 
+    def generate(self, data: GenerateData, options: GenerateOptions) -> NewJob:
+        """:raises InvalidInput: an option or the data is wrong; names it."""
+        if self._version is not None:
+            planner = GenerationPlanner(self._context, TtlCache())
+            return self._link(planner.plan([Generate(self._version, data, options)])[0])
+        parsed, spec = read_options(with_schema(options))
+        opened = self._open_prompts(data, parsed.format, parsed.job, spec)
+        spec = spec.model_copy(update={"data": opened.data})
+        identity = self._identity(
+            spec.model_dump_json(exclude={"data"}, exclude_defaults=True).encode() + opened.content
+        )
+        draft = self._draft(JobKind.GENERATE, parsed.job)
+        return self._link(draft.job(spec.model_dump_json(exclude_defaults=True), opened.shards, opened.rows, identity))
+
+    def _open_prompts(self, data: GenerateData, form: str | None, options: JobOptions, spec: GenerateSpec) -> Opened:
+        kept = KeptColumns(spec.keep, spec.key_columns)
+        address = address_of(data, form)
+        if address is not None:
+            file, source = open_prompts(address, form, spec)
+            kept.check_source(source)
+            shards = cut_file(source, options.rows_per_shard, Action.GENERATE)
+            return Opened(file, source.rows, shards, source.schema.names, file.model_dump_json().encode())
+        _no_format(form)
+        table = to_table(rows_of(data))
+        kept.check_rows(table)
+        return self._store_rows(fit_prompts(table, spec), options.rows_per_shard or ROWS_PER_SHARD, Action.GENERATE)
+
     def _open(
         self,
         data: object,
@@ -142,9 +181,11 @@ class LinkPlanner:
         _no_format(form)
         table = to_table(data)
         kept.check_rows(table)
-        step = rows_per_shard or choose_rows_per_shard(table.num_rows)
+        return self._store_rows(table, rows_per_shard or choose_rows_per_shard(table.num_rows), Action.INFER)
+
+    def _store_rows(self, table: pa.Table, step: int, action: Action) -> Opened:
         shards = [
-            NewShard(action=Action.INFER, start=first, stop=min(first + step, table.num_rows))
+            NewShard(action=action, start=first, stop=min(first + step, table.num_rows))
             for first in range(0, table.num_rows, step)
         ]
         inline = self._blocks.take(table, [table.num_rows])[0]

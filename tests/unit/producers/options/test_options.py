@@ -54,7 +54,7 @@ def test_every_field_is_a_keyword(kind: str) -> None:
 @pytest.mark.parametrize("kind", sorted(TYPED_DICTS))
 def test_every_keyword_has_a_type_that_exists_and_a_docstring(kind: str) -> None:
     typed_dict, _ = TYPED_DICTS[kind]
-    names = {**vars(vocabulary), **vars(keywords), "Data": str}
+    names = {**vars(vocabulary), **vars(keywords), "Data": str, "BaseModel": BaseModel}
     assert get_type_hints(typed_dict, globalns=names, localns=names).keys() == typed_dict.__annotations__.keys()
     classes = [each for each in vars(keywords).values() if hasattr(each, "__required_keys__")]
     documented = {name for each in classes for name, text in docstrings(each).items() if text}
