@@ -133,8 +133,10 @@ class Job:
         """
         from longshore.producers.results import Results, key_columns_of, results_table
 
-        names = key_columns_of(self.record())
-        return Results(results_table(self._outputs(), names), names)
+        record = self.record()
+        names = key_columns_of(record)
+        table = results_table(self._outputs(), names, generated=record.kind == JobKind.GENERATE)
+        return Results(table, names)
 
     def stream(self) -> Generator[ResultRow, None, None]:
         """The results so far, ordered by row, one at a time: for jobs whose results do not fit into memory.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.json
 from pydantic import JsonValue
 
+from longshore.producers.generated_columns import JSON, decode_cell, generated_columns
 from longshore.producers.result_keys import column_type, key_column
 from longshore.shared.datasets.outputs.pattern import OutputPattern
 from longshore.shared.errors import InvalidInput
@@ -49,7 +50,8 @@ class Results:
 
     ``len(results)`` is the number of rows, ``results["label"]`` a column, and ``for row in results`` yields each row as
     a :class:`ResultRow`. Packages that read Arrow data take it as it is: ``pyarrow.table(results)``,
-    ``polars.DataFrame(results)``, DuckDB.
+    ``polars.DataFrame(results)``, DuckDB. Of a job that generates text, ``data``, ``message``, ``tool_calls`` and
+    ``choices`` are JSON texts there, and are decoded in frames of pandas and in rows.
     """
 
     def __init__(self, table: pa.Table, key_columns: Sequence[str] = ()) -> None:
@@ -94,11 +96,11 @@ class Results:
 
     def to_pylist(self) -> list[dict[str, JsonValue]]:
         """The rows as dicts with all columns."""
-        rows: list[dict[str, JsonValue]] = self._table.to_pylist()
-        return rows
+        return [self._decoded(values) for values in self._table.to_pylist()]
 
     def to_pandas(self) -> pd.DataFrame:
         """The results as a pandas frame. Columns of integers with nulls are ``Int64``, so that no digit is lost.
+        Columns of JSON texts are decoded.
 
         :raises InvalidInput: pandas is not installed.
         """
@@ -112,6 +114,9 @@ class Results:
             column = self._table.column(name)
             if column.type in nullable and column.null_count:
                 frame[name] = column.to_pandas(types_mapper=nullable.get)
+        for name in self._json_columns:
+            values = [decode_cell(JSON, text) for text in self._table.column(name).to_pylist()]
+            frame[name] = pd.Series(values, dtype=object)
         return frame
 
     def to_polars(self) -> pl.DataFrame:
@@ -123,7 +128,11 @@ class Results:
             import polars as pl
         except ImportError:
             raise InvalidInput("polars", "not installed; run: pip install polars") from None
-        return pl.DataFrame(self._table)
+        table = self._table
+        for name in self._json_columns:  # polars has no type for JSON
+            index = table.column_names.index(name)
+            table = table.set_column(index, name, table.column(name).cast(pa.string()))
+        return pl.DataFrame(table)
 
     def __len__(self) -> int:
         return self.num_rows
@@ -136,8 +145,24 @@ class Results:
         for batch in self._table.to_batches(max_chunksize=1024):
             for values in batch.to_pylist():
                 key = {name: values[name] for name in self._key_columns} if keys else None
-                output = {name: value for name, value in values.items() if name != ROW and name not in keys}
-                yield ResultRow(values[ROW], output, key)
+                row = values.pop(ROW)
+                # A null among JSON texts is no value of the row, whose own null is a text.
+                present = {name: value for name, value in values.items() if name not in keys and self._has(name, value)}
+                yield ResultRow(row, self._decoded(present), key)
+
+    @cached_property
+    def _json_columns(self) -> frozenset[str]:
+        return frozenset(field.name for field in self._table.schema if field.type == JSON)
+
+    def _has(self, name: str, value: JsonValue) -> bool:
+        return value is not None or name not in self._json_columns
+
+    def _decoded(self, values: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        """Values of a row, with those of JSON texts decoded."""
+        if not self._json_columns:
+            return values
+        kinds = self._table.schema
+        return {name: decode_cell(kinds.field(name).type, value) for name, value in values.items()}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Results) and bool(self._table.equals(other._table))
@@ -152,29 +177,35 @@ class Results:
 
 
 def results_table(
-    rows: Iterable[ResultRecord], key_columns: Sequence[str] = (), types: Mapping[str, pa.DataType] = _NO_TYPES
+    rows: Iterable[ResultRecord],
+    key_columns: Sequence[str] = (),
+    types: Mapping[str, pa.DataType] = _NO_TYPES,
+    *,
+    generated: bool = False,
 ) -> pa.Table:
     """Results as a table: a column ``row`` (int64), the key columns, and one column for each key of the outputs.
 
     :param key_columns: the names of the columns that the job keeps.
     :param types: the types of key columns; those of others are found from the values.
+    :param generated: whether they are of a job that generates text. Default: false.
     """
     numbers: list[int] = []
     keys: list[str] = []
-    text = io.StringIO()
+    outputs: list[str] = []
     for row, output, key in rows:
         numbers.append(row)
         keys.append(key or "{}")
-        text.write(output)
-        text.write("\n")
+        outputs.append(output)
     columns = {ROW: pa.array(numbers, pa.int64())}
     if key_columns:
         decoded = json.loads(f"[{','.join(keys)}]")
         for name in key_columns:
             values = [each.get(name) for each in decoded]
             columns[name] = key_column(values, types.get(name) or column_type(values))
-    if numbers:
-        columns |= _outputs(text.getvalue().encode())
+    if generated:
+        columns |= generated_columns(outputs)
+    elif numbers:
+        columns |= _outputs("\n".join(outputs).encode())
     return pa.table(columns)
 
 

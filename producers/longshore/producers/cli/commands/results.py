@@ -94,7 +94,7 @@ def show_results(options: Options, job: str, output_format: str | None, output: 
         if output is None:
             write(output_format, rows(), sys.stdout, names)
         else:
-            save(output_format, rows, Path(output).expanduser(), names)
+            save(output_format, rows, Path(output).expanduser(), names, generated=record.kind == "generate")
     _note_missing(record, limit if output is None else None)
 
 

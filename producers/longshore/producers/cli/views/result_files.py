@@ -45,6 +45,8 @@ def save(
     path: Path,
     key_columns: Sequence[str] = (),
     chunk: int = CHUNK_ROWS,
+    *,
+    generated: bool = False,
 ) -> None:
     """Write rows to a file atomically.
 
@@ -52,11 +54,12 @@ def save(
     :param rows: returns a new iterator over all rows each time it is called.
     :param key_columns: the names of the columns that the job keeps.
     :param chunk: the number of rows converted to Arrow at a time.
+    :param generated: whether the rows are of a job that generates text. Default: false.
     :raises InvalidInput: the file cannot be written.
     """
     with atomic_write(path) as temporary:
         if output_format == "parquet":
-            _write_parquet(rows, temporary, key_columns, chunk)
+            _write_parquet(rows, temporary, key_columns, chunk, generated)
         elif output_format == "table":
             raise InvalidInput("format", "a table cannot be saved to a file; use jsonl, csv or parquet")
         else:
@@ -117,7 +120,7 @@ def _write_csv(rows: Iterable[ResultRecord], stream: TextIO, key_columns: Sequen
 
 
 def _write_parquet(
-    rows: Callable[[], Iterator[ResultRecord]], path: Path, key_columns: Sequence[str], size: int
+    rows: Callable[[], Iterator[ResultRecord]], path: Path, key_columns: Sequence[str], size: int, generated: bool
 ) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -126,17 +129,17 @@ def _write_parquet(
     from longshore.producers.results import results_table
 
     # Two passes: the type of a column is known only after its last value, and the rows may not fit into memory.
-    schema = results_table([], key_columns).schema
+    schema = results_table([], key_columns, generated=generated).schema
     seen: dict[str, list[KeyValue]] = {name: [] for name in key_columns}
     for chunk in _chunks(rows(), size):
-        table = results_table(chunk, key_columns)
+        table = results_table(chunk, key_columns, generated=generated)
         seen = {name: decisive([*values, *table.column(name).to_pylist()]) for name, values in seen.items()}
         schema = pa.unify_schemas([schema, table.drop_columns(list(key_columns)).schema], promote_options="permissive")
     types = {name: column_type(values) for name, values in seen.items()}
     schema = pa.schema([field.with_type(types.get(field.name, field.type)) for field in schema])
     with pq.ParquetWriter(path, schema) as writer:
         for chunk in _chunks(rows(), size):
-            table = results_table(chunk, key_columns, types)
+            table = results_table(chunk, key_columns, types, generated=generated)
             missing = [field for field in schema if field.name not in table.column_names]
             for field in missing:
                 table = table.append_column(field, pa.nulls(table.num_rows, field.type))
