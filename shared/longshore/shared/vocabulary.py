@@ -125,7 +125,8 @@ ClassificationMetric: TypeAlias = Literal["accuracy", "precision", "recall", "f1
 RegressionMetric: TypeAlias = Literal["mae", "mse", "rmse", "r2"]
 MultilabelMetric: TypeAlias = Literal["accuracy", "subset_accuracy", "precision", "recall", "f1", "micro_f1", "auroc"]
 EmbeddingMetric: TypeAlias = Literal["recall_at_1"]
-Metric: TypeAlias = ClassificationMetric | RegressionMetric | MultilabelMetric | EmbeddingMetric
+LanguageMetric: TypeAlias = Literal["perplexity"]
+Metric: TypeAlias = ClassificationMetric | RegressionMetric | MultilabelMetric | EmbeddingMetric | LanguageMetric
 
 #: How a tokenizer divides texts.
 TokenizerKind: TypeAlias = Literal["words", "wordpiece", "bpe"]

@@ -74,8 +74,9 @@ _TRAINING = (
         section="Model and task",
         help=(
             "What the target is. auto decides by the type of the target. multilabel: any number of labels for "
-            "each row. embedding: vectors that are close to each other for rows with the same label. Default: "
-            "auto."
+            "each row. embedding: vectors that are close to each other for rows with the same label. "
+            "language_model: the next token of the target, which is a text; only for causal_lm and lora, and "
+            "their default. Default: auto."
         ),
         choices=("auto", "classification", "regression", "multilabel", "embedding", "language_model",),
     ),
@@ -356,7 +357,8 @@ _TRAINING = (
         section="Metrics",
         help=(
             "What is measured on held-out rows besides the loss. Default: accuracy for classes, mae and r2 for "
-            "numbers, accuracy and f1 for several labels a row, recall_at_1 for embeddings."
+            "numbers, accuracy and f1 for several labels a row, recall_at_1 for embeddings, perplexity for "
+            "language models."
         ),
         metavar="NAME",
     ),

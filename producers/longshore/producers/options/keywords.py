@@ -217,7 +217,8 @@ class _TrainingOptions(DataJobOptions, total=False):
 
     task: TrainTask
     """What the target is. ``auto`` decides by the type of the target. ``multilabel``: any number of labels for each
-    row. ``embedding``: vectors that are close to each other for rows with the same label. Default: "auto".
+    row. ``embedding``: vectors that are close to each other for rows with the same label. ``language_model``: the
+    next token of the target, which is a text; only for causal_lm and lora, and their default. Default: "auto".
     """
     embedding_width: int
     """Only for the task embedding: the number of dimensions of a vector. Default: 128."""
@@ -287,7 +288,7 @@ class _TrainingOptions(DataJobOptions, total=False):
     """Only for normal and trunc_normal: the standard deviation. Default: 0.02."""
     metrics: list[Metric] | tuple[Metric, ...] | None
     """What is measured on held-out rows besides the loss. Default: accuracy for classes, mae and r2 for numbers,
-    accuracy and f1 for several labels a row, recall_at_1 for embeddings.
+    accuracy and f1 for several labels a row, recall_at_1 for embeddings, perplexity for language models.
     """
     train_metrics: bool
     """Measure ``metrics`` on the training rows, too, in one more pass after each epoch. Default: False."""

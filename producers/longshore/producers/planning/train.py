@@ -12,14 +12,21 @@ from longshore.producers.planning.conditions import check_gate
 from longshore.producers.planning.context import PlanningContext
 from longshore.producers.planning.devices import check_devices
 from longshore.producers.planning.job_builder import Draft
-from longshore.producers.planning.options import sort_options
+from longshore.producers.planning.options import SortedOptions, sort_options
 from longshore.producers.planning.training.base_models import (
     check_versions,
     find_versions,
     names_of_versions,
     with_versions,
 )
-from longshore.producers.planning.training.data import check_rows, take
+from longshore.producers.planning.training.data import Taken, check_rows, take
+from longshore.producers.planning.training.language import (
+    check_language_config,
+    settle_language_model,
+    settle_text_stream,
+    take_texts,
+    with_language_defaults,
+)
 from longshore.producers.planning.training.streaming import settle_stream
 from longshore.producers.planning.training.task import check_task
 from longshore.producers.planning.training.texts import check_text_options, settle_tokenizer, tokens_of
@@ -30,7 +37,7 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.records import NewJob, NewShard
 from longshore.shared.ledger.workers import Workers
 from longshore.shared.references import check_alias, check_name
-from longshore.shared.specs.families import BUILT_IN, EXTRAS, image_shape
+from longshore.shared.specs.families import BUILT_IN, EXTRAS, LANGUAGE_MODELS, image_shape
 from longshore.shared.specs.jobs import JobOptions
 from longshore.shared.specs.signature import UNFITTED, Feature, Signature
 from longshore.shared.specs.train import TrainSpec
@@ -87,6 +94,10 @@ def check_training(
     :raises InvalidInput: the name, the family, an option or the data is wrong; names it.
     """
     models, blocks = context.ledger.models, context.blocks
+    if request.family in LANGUAGE_MODELS:
+        if not isinstance(request, Train):
+            raise InvalidInput("family", f"{request.family!r}: language models are trained by one job; use train")
+        options = with_language_defaults(request.family, options)
     parsed = sort_options(options, TrainSpec)
     check_name(request.model)
     held_out = {name: value for name, value in parsed.spec.items() if name in HELD_OUT and not _is_fraction(value)}
@@ -97,13 +108,12 @@ def check_training(
     values = {"model": request.model, "family": request.family, "target": request.target, **rest}
     # Check all options before reading the data, which can be slow.
     spec = build(TrainSpec, {**values, "data": {"uri": "/", "format": "csv"}})
+    if spec.family in LANGUAGE_MODELS:
+        spec = _checked_options(settle_language_model(spec, models), parsed.spec, held_out)
+        return _check_language_training(spec, request.data, held_out, parsed, context)
     versions, original = find_versions(spec, models), spec
     spec = settle_tokenizer(with_versions(spec, versions), versions, models)
-    _check_split(spec, parsed.spec, held_out)
-    spec.check()
-    if spec.alias is not None:
-        check_alias(spec.alias)
-    check_gate(spec)
+    _checked_options(spec, parsed.spec, held_out)
     uses = ColumnUses.for_training(spec.target, spec.features, spec.split, texts=False, preprocess=spec.preprocess)
     data = take(request.data, "data", parsed.format, blocks, spec, uses)
     first = data.rows.slice(0, 1024) if data.whole else data.rows
@@ -128,11 +138,45 @@ def check_training(
         check_held_out(other.schema, features, spec.target, known.schema.field(spec.target).type, other.field)
     for taken in (data, *others):
         check_rows(taken, features, spec)
+    return _checked(spec, data, others, parsed.job, features)
+
+
+def _checked_options(spec: TrainSpec, options: Mapping[str, object], held_out: Mapping[str, object]) -> TrainSpec:
+    """Check the options among themselves. Returns the spec."""
+    _check_split(spec, options, held_out)
+    spec.check()
+    if spec.alias is not None:
+        check_alias(spec.alias)
+    check_gate(spec)
+    return spec
+
+
+def _check_language_training(
+    spec: TrainSpec,
+    data: object,
+    held_out: Mapping[str, object],
+    parsed: SortedOptions,
+    context: PlanningContext,
+) -> CheckedTraining:
+    """The part of :func:`check_training` that looks at texts."""
+    config = build(LANGUAGE_MODELS[spec.family], spec.config, "config.")
+    check_language_config(spec, config)
+    _check_installed(spec.family, context.ledger.workers)
+    taken = take_texts(data, "data", parsed.format, context.blocks, spec)
+    others = [take_texts(value, name, None, context.blocks, spec) for name, value in held_out.items()]
+    spec = settle_text_stream(spec, taken)
+    features = tuple(Feature(name=name, kind="text") for name in spec.features or ())
+    return _checked(spec, taken, others, parsed.job, features)
+
+
+def _checked(
+    spec: TrainSpec, data: Taken, others: Sequence[Taken], job: JobOptions, features: tuple[Feature, ...]
+) -> CheckedTraining:
     fields = {taken.field for taken in (data, *others)}
     content = spec.model_dump_json(exclude=fields, exclude_defaults=True).encode() + data.content
     content += b"".join(f"\n{taken.field}\n".encode() + taken.content for taken in others)
     settled = spec.model_copy(update={taken.field: taken.data for taken in (data, *others)})
-    return CheckedTraining(settled, parsed.job, content, features)
+    return CheckedTraining(settled, job, content, features)
 
 
 def _features(spec: TrainSpec, schema: pa.Schema, head: pa.RecordBatch) -> tuple[Feature, ...]:

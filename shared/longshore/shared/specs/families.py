@@ -308,6 +308,75 @@ class LightgbmConfig(FamilyConfig):
     max_bin: Annotated[int, Field(ge=2, le=255)] = 255
 
 
+class LanguageConfig(FamilyConfig):
+    """The base class of families that train language models."""
+
+    #: Tokens of a block: texts are longer only for the model that continues one. Default: 512, or the limit of the
+    #: base if it is smaller.
+    context: Annotated[int, Field(ge=8, le=1_048_576)] | None = None
+    #: Put several texts into a block, so that little of it is padding. No text attends to another one.
+    packing: bool = True
+    #: Compute the layers a second time in the backward pass instead of keeping their outputs: slower, in less memory.
+    gradient_checkpointing: bool = False
+
+
+class CausalLmConfig(LanguageConfig):
+    """A decoder as in Llama: rotary positions, RMSNorm, SwiGLU and grouped-query attention."""
+
+    #: Number of layers.
+    n_layers: Annotated[int, Field(ge=1, le=256)] = 6
+    #: Size of the vector of each token.
+    d_model: Annotated[int, Field(ge=8, le=65_536)] = 384
+    #: Attention heads; must divide ``d_model`` into an even number.
+    n_heads: Annotated[int, Field(ge=1, le=1024)] = 6
+    #: Heads of keys and values, which groups of attention heads share; must divide ``n_heads``. Default: ``n_heads``.
+    n_kv_heads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    #: Units of the feed-forward network of each layer. Default: 8/3 of ``d_model``, rounded up to a multiple of 64.
+    d_ff: Units | None = None
+    #: Base of the rotary positions.
+    rope_theta: Annotated[float, Field(gt=1, le=1e9)] = 10_000.0
+    #: Use the embeddings of the tokens for the output, too.
+    tie_embeddings: bool = True
+    #: Dropout probability of the attention in training.
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @property
+    def kv_heads(self) -> int:
+        """Heads of keys and values."""
+        return self.n_kv_heads or self.n_heads
+
+    @property
+    def feed_forward(self) -> int:
+        """Units of the feed-forward network of each layer."""
+        return self.d_ff or -(-8 * self.d_model // (3 * 64)) * 64
+
+    def check_shape(self) -> None:
+        """:raises InvalidInput: the heads do not divide what they must; names the option."""
+        if self.d_model % self.n_heads or self.d_model // self.n_heads % 2:
+            raise InvalidInput(
+                "config.n_heads",
+                f"{self.n_heads} does not divide d_model, {self.d_model}, into heads of an even size; choose another",
+            )
+        if self.n_heads % self.kv_heads:
+            raise InvalidInput(
+                "config.n_kv_heads", f"{self.kv_heads} does not divide n_heads, {self.n_heads}; choose a divisor"
+            )
+
+
+class LoraConfig(LanguageConfig):
+    """An adapter of low rank beside the weights of a language model, which do not change."""
+
+    #: The rank of the matrices.
+    rank: Annotated[int, Field(ge=1, le=4096)] = 16
+    #: The adapter's share is scaled by ``alpha / rank``. Default: twice the rank.
+    alpha: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    #: Dropout probability of the adapter's inputs in training.
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    #: Names of the layers that are adapted, such as ``["q_proj", "v_proj"]``; empty: all linear layers, without the
+    #: output.
+    target_modules: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = ()
+
+
 #: The entry-point group for families from other packages.
 FAMILY_GROUP = "longshore.families"
 
@@ -320,9 +389,14 @@ BUILT_IN: dict[str, type[FamilyConfig]] = {
     "rnn": RnnConfig,
     "transformer": TransformerConfig,
     "lightgbm": LightgbmConfig,
+    "causal_lm": CausalLmConfig,
+    "lora": LoraConfig,
 }
-#: Built-in families that need an extra on the workers, which has the same name as the package: workers without it do
-#: not offer them.
-EXTRAS: dict[str, str] = {"lightgbm": "lightgbm"}
+#: Built-in families that need an extra on the workers.
+EXTRAS: dict[str, str] = {"lightgbm": "lightgbm", "causal_lm": "huggingface", "lora": "huggingface"}
+#: A package of each of these extras: workers without it do not offer the family.
+PACKAGES: dict[str, str] = {"lightgbm": "lightgbm", "causal_lm": "transformers", "lora": "peft"}
+#: Built-in families that train language models, whose versions generate text.
+LANGUAGE_MODELS: dict[str, type[LanguageConfig]] = {"causal_lm": CausalLmConfig, "lora": LoraConfig}
 #: Built-in families that grow trees instead of training a network.
 TREES = frozenset({"lightgbm"})

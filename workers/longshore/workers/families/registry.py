@@ -8,13 +8,15 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.families import FAMILY_GROUP
 from longshore.workers.families.base import Family
 from longshore.workers.families.cnn import CNN
+from longshore.workers.families.language import LANGUAGE_FAMILIES
 from longshore.workers.families.linear import LINEAR
 from longshore.workers.families.mlp import MLP
 from longshore.workers.families.rnn import RNN
 from longshore.workers.families.transformer import TRANSFORMER
 from longshore.workers.families.trees.family import LIGHTGBM, TreeFamily
 
-_BUILT_IN: dict[str, Family] = {family.name: family for family in (LINEAR, MLP, CNN, RNN, TRANSFORMER, LIGHTGBM)}
+_FAMILIES: tuple[Family, ...] = (LINEAR, MLP, CNN, RNN, TRANSFORMER, LIGHTGBM, *LANGUAGE_FAMILIES)
+_BUILT_IN: dict[str, Family] = {family.name: family for family in _FAMILIES}
 
 
 def get_family(name: str) -> Family:

@@ -34,7 +34,7 @@ from longshore.shared.errors import LongshoreError, ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.workers import PRESENCE_INTERVAL_S, Presence
 from longshore.shared.settings import Process, load_settings
-from longshore.shared.specs.families import BUILT_IN, EXTRAS, FAMILY_GROUP
+from longshore.shared.specs.families import BUILT_IN, FAMILY_GROUP, PACKAGES
 from longshore.workers.process.consumption import Consumption
 from longshore.workers.process.draining import DRAIN_SIGNAL
 from longshore.workers.process.parent_end import parent_has_ended, request_signal
@@ -162,7 +162,7 @@ def _restart(reason: str = "its child could not start") -> None:
 
 def family_names() -> list[str]:
     """The families this worker can train, listed without importing any of them."""
-    missing = {family for family, extra in EXTRAS.items() if find_spec(extra) is None}
+    missing = {family for family, package in PACKAGES.items() if find_spec(package) is None}
     return sorted({*(BUILT_IN.keys() - missing), *(point.name for point in entry_points(group=FAMILY_GROUP))})
 
 

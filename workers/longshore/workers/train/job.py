@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import JsonValue
 
 from longshore.shared.ledger.models.registry import NewVersion
 from longshore.shared.ledger.records import CheckpointRecord, Claim
+from longshore.shared.specs.families import LANGUAGE_MODELS
 from longshore.shared.specs.jobs import FileInput
 from longshore.shared.specs.tokenizer import TOKENIZER_FILE
 from longshore.shared.specs.train import TrainSpec
@@ -25,6 +27,7 @@ from longshore.workers.process.heartbeat import Heartbeat
 from longshore.workers.train.checkpoint.manager import CheckpointManager, read_checkpoint
 from longshore.workers.train.data.load_rows import open_rows
 from longshore.workers.train.distributed.run import plan_launch, train_on_devices
+from longshore.workers.train.language.result import TrainedLanguageModel
 from longshore.workers.train.loop.context import CheckpointHooks, TrainingContext
 from longshore.workers.train.loop.pretrained import load_pretrained
 from longshore.workers.train.loop.result import TrainedModel
@@ -74,7 +77,7 @@ def run_training(context: WorkerContext, claim: Claim, beat: Heartbeat) -> None:
 
 def _train(
     context: WorkerContext, claim: Claim, spec: TrainSpec, beat: Heartbeat, checkpoints: CheckpointManager
-) -> TrainedModel:
+) -> TrainedModel | TrainedLanguageModel:
     """Train from the last checkpoint, if there is one."""
 
     def progress(epoch: int) -> None:
@@ -101,17 +104,28 @@ def _train(
         report_step,
         beat.check,
         CheckpointHooks(checkpoints, None if state is None else read_checkpoint(state)),
-        load_pretrained(spec, context.store),
     )
     try:
+        if spec.family in LANGUAGE_MODELS:
+            return _train_language_model(context, spec, training)
+        training = replace(training, pretrained=load_pretrained(spec, context.store))
         return train(spec, open_rows(spec, context.inputs.blocks), training)
     finally:
         # A later attempt must find the last checkpoint of this one.
         checkpoints.wait()
 
 
-def _confusion(trained: TrainedModel) -> dict[str, JsonValue]:
-    if trained.confusion is None:
+def _train_language_model(context: WorkerContext, spec: TrainSpec, training: TrainingContext) -> TrainedLanguageModel:
+    # Imported late: it needs transformers, which not every worker has.
+    from longshore.workers.train.language.read_texts import open_texts
+    from longshore.workers.train.language.trainer import load_bases, train_language_model
+
+    streams = open_texts(spec, context.inputs.blocks, training.check)
+    return train_language_model(spec, streams, training, load_bases(spec, context.store))
+
+
+def _confusion(trained: TrainedModel | TrainedLanguageModel) -> dict[str, JsonValue]:
+    if not isinstance(trained, TrainedModel) or trained.confusion is None:
         return {}
     return {
         "confusion_matrix": {
@@ -129,22 +143,40 @@ def _rewind(context: WorkerContext, claim: Claim, checkpoint: CheckpointRecord |
     context.ledger.checkpoints.rewind(claim, step=checkpoint.step, epochs=checkpoint.epoch - 1)
 
 
-def store_version(context: WorkerContext, claim: Claim, spec: TrainSpec, trained: TrainedModel) -> tuple[Manifest, str]:
+def store_version(
+    context: WorkerContext, claim: Claim, spec: TrainSpec, trained: TrainedModel | TrainedLanguageModel
+) -> tuple[Manifest, str]:
     """Put a trained model into the store, without a name yet. Returns its manifest and digest."""
     with tempfile.TemporaryDirectory(prefix="longshore-") as folder:
-        path = Path(folder) / content_file(spec.family)
-        if isinstance(trained.module, BoostedTrees):
-            trained.module.save(path)
+        if isinstance(trained, TrainedModel):
+            manifest = _family_manifest(context, claim, spec, trained, Path(folder))
         else:
-            save_weights(trained.module, path)
-        weights = context.store.put_blob(path)
-        tokenizer = None
-        if trained.tokenizer is not None:
-            written = Path(folder) / TOKENIZER_FILE
-            written.write_text(trained.tokenizer, "utf-8")
-            tokenizer = context.store.put_blob(written)
-    manifest = Manifest(
-        format=1,
+            manifest = Manifest(
+                runtime=RuntimeName.HUGGINGFACE,
+                files=trained.store_files(context.store, Path(folder)),
+                signature=trained.signature,
+                metrics=trained.metrics,
+                lineage={**_lineage(claim, spec, trained), **({} if spec.base is None else {"base": spec.base})},
+                created_at=datetime.now(UTC).isoformat(),
+            )
+    return manifest, context.store.put_manifest(manifest)
+
+
+def _family_manifest(
+    context: WorkerContext, claim: Claim, spec: TrainSpec, trained: TrainedModel, folder: Path
+) -> Manifest:
+    path = folder / content_file(spec.family)
+    if isinstance(trained.module, BoostedTrees):
+        trained.module.save(path)
+    else:
+        save_weights(trained.module, path)
+    weights = context.store.put_blob(path)
+    tokenizer = None
+    if trained.tokenizer is not None:
+        written = folder / TOKENIZER_FILE
+        written.write_text(trained.tokenizer, "utf-8")
+        tokenizer = context.store.put_blob(written)
+    return Manifest(
         runtime=RuntimeName.FAMILY,
         family=spec.family,
         config=trained.config.model_dump(mode="json"),
@@ -154,15 +186,20 @@ def store_version(context: WorkerContext, claim: Claim, spec: TrainSpec, trained
         statistics=trained.statistics,
         metrics=trained.metrics,
         lineage={
-            **{"job": str(claim.job_id), "spec": _public(spec), "torch": torch.__version__},
-            # Not fields of the manifest, which workers of releases before these could not read.
-            **({} if trained.summary is None else {"training": trained.summary.document()}),
-            **({"notes": list(trained.notes)} if trained.notes else {}),
+            **_lineage(claim, spec, trained),
             **({"importance": dict(trained.importance)} if trained.importance else {}),
         },
         created_at=datetime.now(UTC).isoformat(),
     )
-    return manifest, context.store.put_manifest(manifest)
+
+
+def _lineage(claim: Claim, spec: TrainSpec, trained: TrainedModel | TrainedLanguageModel) -> dict[str, JsonValue]:
+    return {
+        **{"job": str(claim.job_id), "spec": _public(spec), "torch": torch.__version__},
+        # Not fields of the manifest, which workers of releases before these could not read.
+        **({} if trained.summary is None else {"training": trained.summary.document()}),
+        **({"notes": list(trained.notes)} if trained.notes else {}),
+    }
 
 
 def _public(spec: TrainSpec) -> dict[str, JsonValue]:

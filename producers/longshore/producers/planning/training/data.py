@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -52,6 +52,8 @@ class Taken:
     count: int | None
     #: Whether the type of the target is certain: that of a text file depends on all rows.
     settled: bool = True
+    #: Whether they are of a text file, whose columns have no types of their own.
+    written: bool = False
 
 
 def take(value: object, field: str, form: str | None, blocks: InputBlocks, spec: TrainSpec, uses: ColumnUses) -> Taken:
@@ -63,25 +65,37 @@ def take(value: object, field: str, form: str | None, blocks: InputBlocks, spec:
     :raises InvalidInput: there are none, or they cannot be read.
     """
     with _named(field):
-        if isinstance(value, str | os.PathLike):
-            file = detect(value, form)
-            source = open_source(file, "data", uses)
-            head = pa.Table.from_batches([source.head(_TEXT_ROWS) if is_text_file(source) else source.head()])
-            taken = Taken(
-                field,
-                with_listing(file, source),
-                file.uri.encode(),
-                source.schema,
-                head,
-                whole=False,
-                count=source.rows,
-            )
-            return _with_target(taken, spec) if is_text_file(source) else taken
-        if form is not None and field == "data":
-            raise InvalidInput("format", "rows that come with the call have no file format; leave it out")
-        table = to_table(value)
-        inline = blocks.take(table, [table.num_rows])[0]
-        return Taken(field, inline, encode_block(table), table.schema, table, whole=True, count=table.num_rows)
+        taken = _taken(value, field, form, blocks, uses)
+        return _with_target(taken, spec) if taken.written else taken
+
+
+def _taken(value: object, field: str, form: str | None, blocks: InputBlocks, uses: ColumnUses) -> Taken:
+    if isinstance(value, str | os.PathLike):
+        file = detect(value, form)
+        source = open_source(file, "data", uses)
+        written = is_text_file(source)
+        return Taken(
+            field,
+            with_listing(file, source),
+            file.uri.encode(),
+            source.schema,
+            pa.Table.from_batches([source.head(_TEXT_ROWS) if written else source.head()]),
+            whole=False,
+            count=source.rows,
+            written=written,
+        )
+    if form is not None and field == "data":
+        raise InvalidInput("format", "rows that come with the call have no file format; leave it out")
+    table = to_table(value)
+    inline = blocks.take(table, [table.num_rows])[0]
+    return Taken(field, inline, encode_block(table), table.schema, table, whole=True, count=table.num_rows)
+
+
+def take_as_written(value: object, field: str, form: str | None, blocks: InputBlocks, columns: Iterable[str]) -> Taken:
+    """Like :func:`take`, but the values of ``columns`` in a text file are read as the text that they are."""
+    uses = ColumnUses(texts=frozenset(columns))
+    with _named(field):
+        return _taken(value, field, form, blocks, uses)
 
 
 def _with_target(taken: Taken, spec: TrainSpec) -> Taken:

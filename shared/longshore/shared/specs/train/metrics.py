@@ -10,6 +10,7 @@ from longshore.shared.specs.base import Option, Spec
 from longshore.shared.vocabulary import (
     ClassificationMetric,
     EmbeddingMetric,
+    LanguageMetric,
     Metric,
     MultilabelMetric,
     RegressionMetric,
@@ -21,6 +22,7 @@ _METRICS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "regression": ("numbers", get_args(RegressionMetric)),
     "multilabel": ("several labels a row", get_args(MultilabelMetric)),
     "embedding": ("embeddings", get_args(EmbeddingMetric)),
+    "language_model": ("language models", get_args(LanguageMetric)),
 }
 #: The metrics of any training.
 MEASURABLE = ("loss", *dict.fromkeys(name for _, names in _METRICS.values() for name in names))
@@ -29,6 +31,7 @@ _DEFAULTS: Mapping[str, tuple[str, ...]] = {
     "regression": ("mae", "r2"),
     "multilabel": ("accuracy", "f1"),
     "embedding": ("recall_at_1",),
+    "language_model": ("perplexity",),
 }
 
 
@@ -44,7 +47,7 @@ class MetricsConfig(Spec):
 
     metrics: Annotated[tuple[Metric, ...] | None, Option(metavar="NAME", reader="repeated")] = None
     """What is measured on held-out rows besides the loss. Default: accuracy for classes, mae and r2 for numbers,
-    accuracy and f1 for several labels a row, recall_at_1 for embeddings.
+    accuracy and f1 for several labels a row, recall_at_1 for embeddings, perplexity for language models.
     """
     train_metrics: bool = False
     """Measure ``metrics`` on the training rows, too, in one more pass after each epoch."""

@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.base import NOT_AN_OPTION, Option
-from longshore.shared.specs.families import TREES
+from longshore.shared.specs.families import LANGUAGE_MODELS, TREES
 from longshore.shared.specs.losses import check_loss
 from longshore.shared.specs.train.checkpoints import CheckpointConfig
 from longshore.shared.specs.train.data import DataConfig
@@ -18,6 +18,7 @@ from longshore.shared.specs.train.distributed import DistributedConfig
 from longshore.shared.specs.train.early_stopping import EarlyStoppingConfig
 from longshore.shared.specs.train.fine_tuning import FineTuningConfig
 from longshore.shared.specs.train.initialization import InitializationConfig
+from longshore.shared.specs.train.language import check_language_options
 from longshore.shared.specs.train.loop import LoopConfig, StepConfig
 from longshore.shared.specs.train.loss import LossConfig
 from longshore.shared.specs.train.metrics import MetricsConfig
@@ -84,6 +85,11 @@ class TrainSpec(
         """:raises InvalidInput: the family does not have one of the options."""
         if self.family in TREES:
             check_tree_options(self.family, self.model_dump(exclude_defaults=True, exclude={"data"}))
+        if self.family in LANGUAGE_MODELS:
+            check_language_options(self.family, self.model_dump(exclude_defaults=True, exclude={"data"}))
+        elif self.task == "language_model":
+            families = " and ".join(LANGUAGE_MODELS)
+            raise InvalidInput("task", f"'language_model': family {self.family!r} writes no text; use {families}")
 
     def _check_devices(self) -> None:
         if self.batch_size < self.devices:

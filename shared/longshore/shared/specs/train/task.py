@@ -23,7 +23,8 @@ class TaskConfig(Spec):
     target: Annotated[str, NOT_AN_OPTION]
     task: TrainTask = "auto"
     """What the target is. ``auto`` decides by the type of the target. ``multilabel``: any number of labels for each
-    row. ``embedding``: vectors that are close to each other for rows with the same label.
+    row. ``embedding``: vectors that are close to each other for rows with the same label. ``language_model``: the
+    next token of the target, which is a text; only for causal_lm and lora, and their default.
     """
     embedding_width: Annotated[int, Field(ge=1, le=65_536), Option(metavar="N")] = 128
     """Only for the task embedding: the number of dimensions of a vector."""

@@ -32,6 +32,7 @@ from longshore.workers.train.loop.lr_schedule import LRSchedule
 from longshore.workers.train.loop.optimizers import make_optimizer
 from longshore.workers.train.loop.pretrained import Distillation, freeze
 from longshore.workers.train.loop.result import MAX_CONFUSION_CLASSES, TrainedModel, TrainingSummary
+from longshore.workers.train.loop.run import run_loop, run_test
 from longshore.workers.train.loop.tree_trainer import train_trees
 from longshore.workers.train.objective.criteria import make_loss, make_training_loss
 from longshore.workers.train.objective.embedding_evaluator import EmbeddingEvaluator
@@ -74,39 +75,15 @@ class Trainer:
         self.context.strategy.prepare(network, self.context.device, self.spec.seed)
         rows = self._place()
         loop = self._loop(network, rows)
-        if self.context.checkpoints.state is not None:
-            loop.restore(self.context.checkpoints.state)
-        metrics = dict(loop.run())
-        if self.context.checkpoints.checkpointer is not None:
-            self.context.checkpoints.checkpointer.save(loop.state, loop.position.epoch, loop.position.done)
-        epochs, stopping = loop.position.epoch - 1, loop.early_stopping
-        notes = loss_notes(self.spec, self.data.signature, loop.history)
-        if stopping is not None:
-            stopping.restore(network)
-            metrics = dict(stopping.metrics)
-            notes = (*stopping.notes(epochs, self.spec.epochs), *notes)
+        result = run_loop(loop, self.context)
+        notes = (*result.notes, *loss_notes(self.spec, self.data.signature, loop.history))
         confusion = self._confusion(network, loop)
         if isinstance(loop.evaluators.validation, MetricsEvaluator):
             notes = (*notes, *loop.evaluators.validation.notes)
+        metrics = dict(result.metrics)
         if rows.test is not None:
-            test_metrics = self._make_evaluator(rows.test, "test_").run(network, self.context.check)
-            loop.check_finite(test_metrics["test_loss"], "the loss on test rows")
-            self.context.report(epochs, dict(test_metrics))
-            metrics |= test_metrics
-        return FitResult(rows.standardize, metrics, notes, confusion, self._summary(loop))
-
-    def _summary(self, loop: TrainingLoop) -> TrainingSummary | None:
-        history, stopping, epochs = loop.history, loop.early_stopping, loop.position.epoch - 1
-        if not history.best_epoch:
-            return None
-        return TrainingSummary(
-            epochs=epochs,
-            stopped_early=stopping is not None and stopping.stopped and epochs < self.spec.epochs,
-            monitor=history.monitor,
-            best_epoch=history.best_epoch,
-            best_metrics=history.best_metrics,
-            final_metrics=loop.position.metrics,
-        )
+            metrics |= run_test(loop, self.context, self._make_evaluator(rows.test, "test_"))
+        return FitResult(rows.standardize, metrics, notes, confusion, result.summary)
 
     def _place(self) -> DeviceRows:
         standardize = self.context.pretrained.standardize(self.data.signature.width)

@@ -34,25 +34,30 @@ def open_streams(spec: TrainSpec, blocks: InlineBlocks) -> list[StreamSource]:
     :raises InvalidInput: the targets of a text file are neither all numbers nor all labels.
     """
     uses = uses_of(spec)
-    data, notes = settle_targets(_source(spec.data, blocks, uses), spec)
+    data, notes = settle_targets(open_source_of(spec.data, blocks, uses), spec)
     uses = uses.like(data.schema)
-    streams = [StreamSource("data", data, cut_runs(data), _parting(spec), notes)]
+    streams = [StreamSource("data", data, cut_runs(data), splitter_of(spec), notes)]
     kind = data.schema.field(spec.target).type if spec.target in data.schema.names else None
     for name, held_out, part in (("validation", spec.validation, VALIDATION), ("test", spec.test, TEST)):
         if not isinstance(held_out, float):
-            source = with_reading(_source(held_out, blocks, uses), spec.target, kind, f" of {name}")
+            source = with_reading(open_source_of(held_out, blocks, uses), spec.target, kind, f" of {name}")
             streams.append(StreamSource(name, source, cut_runs(source), ConstantSplitter(part)))
     return streams
 
 
-def _parting(spec: TrainSpec) -> Splitter:
+def splitter_of(spec: TrainSpec) -> Splitter:
+    """How the rows of ``spec.data`` are split."""
     if spec.split is not None:
         return ColumnSplitter(spec.split)
     validation, test = (part if isinstance(part, float) else 0.0 for part in (spec.validation, spec.test))
     return HashSplitter(validation, test, spec.seed)
 
 
-def _source(data: Input, blocks: InlineBlocks, uses: ColumnUses) -> Source:
+def open_source_of(data: Input, blocks: InlineBlocks, uses: ColumnUses) -> Source:
+    """Open a file, or rows that came with the call.
+
+    :raises DataError: a file cannot be read, or is not what it was at submission.
+    """
     return open_source(data, uses=uses) if isinstance(data, FileInput) else TableSource(blocks.rows(data))
 
 

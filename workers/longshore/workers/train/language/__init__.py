@@ -1,0 +1,1 @@
+"""Training of language models: from texts to versions that generate."""

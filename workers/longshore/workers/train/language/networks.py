@@ -1,0 +1,94 @@
+"""Builds what is trained: a decoder with random weights, the network of a version, or an adapter on it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from longshore.shared.errors import InvalidInput
+from longshore.shared.specs.families import CausalLmConfig, LoraConfig
+from longshore.workers.train.language.tokenizer import MESSAGE_END, PAD, LanguageTokenizer
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import LlamaForCausalLM, PreTrainedModel
+
+
+def build_decoder(config: CausalLmConfig, context: int, tokenizer: LanguageTokenizer) -> LlamaForCausalLM:
+    """A Llama of transformers with random weights in float32, drawn from torch's global generator."""
+    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+    config.check_shape()
+    known = tokenizer.tokenizer
+    vocabulary: dict[str, int] = known.get_vocab()
+    ends = [] if tokenizer.end is None else [tokenizer.end]
+    ends += [vocabulary[MESSAGE_END]] if MESSAGE_END in vocabulary and vocabulary[MESSAGE_END] not in ends else []
+    pad = vocabulary.get(PAD, known.pad_token_id)
+    special = {"bos_token_id": known.bos_token_id, "eos_token_id": tokenizer.end, "pad_token_id": pad}
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(known),
+            hidden_size=config.d_model,
+            intermediate_size=config.feed_forward,
+            num_hidden_layers=config.n_layers,
+            num_attention_heads=config.n_heads,
+            num_key_value_heads=config.kv_heads,
+            max_position_embeddings=context,
+            rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
+            tie_word_embeddings=config.tie_embeddings,
+            attention_dropout=config.dropout,
+            dtype="float32",
+            **special,
+        )
+    )
+    model.generation_config = GenerationConfig(**{**special, "eos_token_id": ends})  # type: ignore[no-untyped-call]
+    return model
+
+
+def add_adapter(model: PreTrainedModel, config: LoraConfig, base: str) -> PeftModel:
+    """Freeze a model and put an adapter on it, in float32, with weights from torch's global generator.
+
+    :param base: the name of the version.
+    :raises InvalidInput: it has no layer of one of the names.
+    """
+    from peft import LoraConfig as PeftConfig
+    from peft import get_peft_model
+
+    names = list(config.target_modules)
+    layers = {name.rsplit(".", 1)[-1] for name, layer in model.named_modules() if not list(layer.children())}
+    for name in names:
+        if name not in layers:
+            known = ", ".join(sorted(each for each in layers if _is_linear(model, each)))
+            raise InvalidInput("config.target_modules", f"{name!r}: {base} has no such layer; it has {known}")
+    settings = PeftConfig(
+        task_type="CAUSAL_LM",
+        r=config.rank,
+        lora_alpha=config.alpha or 2 * config.rank,
+        lora_dropout=config.dropout,
+        target_modules=names or "all-linear",
+        bias="none",
+    )
+    settings.base_model_name_or_path = base
+    adapted = get_peft_model(model, settings)
+    # The library writes the address that the model was loaded from, which is a folder of this worker.
+    adapted.peft_config["default"].base_model_name_or_path = base
+    return adapted
+
+
+def save_adapter(model: PeftModel, folder: Path) -> None:
+    """Write ``adapter_config.json`` and ``adapter_model.safetensors``, the same bytes for the same adapter."""
+    name = model.peft_config["default"].base_model_name_or_path
+    model.save_pretrained(str(folder), save_embedding_layers=False)
+    path = folder / "adapter_config.json"
+    settings = {**json.loads(path.read_text()), "base_model_name_or_path": name}
+    if isinstance(settings["target_modules"], list):
+        settings["target_modules"] = sorted(settings["target_modules"])  # a set, in a new order in each process
+    path.write_text(json.dumps(settings, indent=2, sort_keys=True))
+
+
+def _is_linear(model: PreTrainedModel, name: str) -> bool:
+    return any(
+        path.rsplit(".", 1)[-1] == name and type(layer).__name__ in ("Linear", "Conv1D")
+        for path, layer in model.named_modules()
+    )

@@ -1,0 +1,39 @@
+"""Notes on the texts of a training, for the owner of its job."""
+
+from __future__ import annotations
+
+from longshore.shared.specs.train import TrainSpec
+from longshore.workers.train.language.block_rows import BlockRows
+
+#: Below so many tokens for each parameter, a model that begins at random learns its texts by heart, or little.
+#: Hoffmann et al., "Training Compute-Optimal Large Language Models", 2022, https://arxiv.org/abs/2203.15556, find 20.
+_FEW_TOKENS = 1.0
+
+
+def block_notes(spec: TrainSpec, rows: BlockRows, context: int, parameters: int) -> tuple[str, ...]:
+    """Sentences on the rows to train on.
+
+    :param context: tokens of a block.
+    :param parameters: those of the network.
+    """
+    learned, blocks = rows.learned, rows.blocks
+    positions = int(blocks.lengths.sum())
+    notes = [
+        f"an epoch learns {learned:,} tokens of {rows.texts.documents - blocks.left_out:,} texts, in {blocks.count:,} "
+        f"blocks of at most {context} tokens that are filled to {positions / (blocks.count * context):.0%}"
+    ]
+    if blocks.cut:
+        notes.append(
+            f"{blocks.cut:,} texts have more than {context} tokens and were cut; a larger config.context helps"
+        )
+    if blocks.left_out:
+        notes.append(
+            f"{blocks.left_out:,} texts were left out, because none of their first {context} tokens is learned"
+        )
+    seen = learned * spec.epochs
+    if spec.base is None and seen < _FEW_TOKENS * parameters:
+        notes.append(
+            f"{seen:,} tokens in {spec.epochs} epochs are few for {parameters:,} parameters: about 20 for each are "
+            "usual; use more texts or a smaller network, or begin with a version (base)"
+        )
+    return tuple(notes)

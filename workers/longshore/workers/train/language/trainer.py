@@ -1,0 +1,217 @@
+"""A whole training of a language model: from the rows of a job to a model."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from longshore.shared.errors import InvalidInput
+from longshore.shared.model_formats.huggingface.model import TOKENIZER_FILES
+from longshore.shared.specs.families import CausalLmConfig, LanguageConfig, LoraConfig
+from longshore.shared.specs.tokenizer import Tokenizer
+from longshore.shared.specs.train import TrainSpec
+from longshore.shared.specs.validation import build
+from longshore.shared.store.store import Store
+from longshore.workers.families.registry import get_family
+from longshore.workers.train.data.stream.splitting import TEST, TRAIN, VALIDATION
+from longshore.workers.train.language.base import BaseVersion, load_model, max_positions
+from longshore.workers.train.language.block_rows import BlockRows
+from longshore.workers.train.language.documents import DocumentReader
+from longshore.workers.train.language.network import CausalNetwork, check_packing
+from longshore.workers.train.language.networks import add_adapter, build_decoder
+from longshore.workers.train.language.notes import block_notes
+from longshore.workers.train.language.objective import PerplexityEvaluator, TokenLoss
+from longshore.workers.train.language.packing import pack
+from longshore.workers.train.language.read_texts import TextStreams
+from longshore.workers.train.language.result import TrainedLanguageModel
+from longshore.workers.train.language.tokenizer import (
+    LanguageTokenizer,
+    end_tokens,
+    load_language_tokenizer,
+    tokenizer_files,
+    train_language_tokenizer,
+)
+from longshore.workers.train.loop.context import TrainingContext
+from longshore.workers.train.loop.early_stopping import EarlyStopping
+from longshore.workers.train.loop.initialize import initialize
+from longshore.workers.train.loop.loop import Evaluators, TrainingLoop
+from longshore.workers.train.loop.lr_schedule import LRSchedule
+from longshore.workers.train.loop.optimizers import make_optimizer
+from longshore.workers.train.loop.pretrained import freeze
+from longshore.workers.train.loop.run import run_loop, run_test
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel
+
+#: Tokens of a block, unless ``context`` says otherwise or the base reads fewer.
+DEFAULT_CONTEXT = 512
+_TOKENIZER = "tokenizer"
+
+
+@dataclass(frozen=True)
+class Bases:
+    """The versions that a training uses; none by default."""
+
+    base: BaseVersion | None = None
+    #: The version whose tokenizer is used.
+    tokenizer: BaseVersion | None = None
+
+
+def load_bases(spec: TrainSpec, store: Store) -> Bases:
+    """Find the versions that ``spec`` names."""
+    base = tokenizer = None
+    if spec.base_digest is not None:
+        base = BaseVersion(spec.base or spec.base_digest, store.get_manifest(spec.base_digest), store)
+    if spec.tokenizer_digest is not None and spec.tokenizer is not None:
+        name = spec.tokenizer.version or spec.tokenizer_digest
+        tokenizer = BaseVersion(name, store.get_manifest(spec.tokenizer_digest), store)
+    return Bases(base, tokenizer)
+
+
+def train_language_model(
+    spec: TrainSpec, streams: TextStreams, context: TrainingContext, bases: Bases
+) -> TrainedLanguageModel:
+    """Train what ``spec`` asks for. The seed decides the split, the first weights, the order and the dropout.
+
+    Two runs on the CPU with the same number of threads end with the same bits. The state of torch's global generators
+    does not change.
+
+    :raises InvalidInput: the spec does not fit the rows or the base, a row is bad, the loss is no longer finite, or the
+        run does not fit the memory of the device.
+    """
+    config = build(get_family(spec.family).config, spec.config, "config.")
+    assert isinstance(config, LanguageConfig)
+    with (
+        tempfile.TemporaryDirectory(prefix="longshore-") as folder,
+        torch.random.fork_rng(devices=[context.device] if context.device.type == "cuda" else []),
+    ):
+        torch.manual_seed(spec.seed)
+        run = _Run(spec, config, streams, context, bases, Path(folder))
+        try:
+            return run.train()
+        except torch.OutOfMemoryError as error:
+            raise InvalidInput(
+                "batch_size",
+                f"{spec.batch_size} blocks and the network's work do not fit the memory of {context.device}; use "
+                "smaller batches with accumulate, a smaller config.context, or config.gradient_checkpointing=true",
+            ) from error
+
+
+@dataclass(frozen=True)
+class _Run:
+    spec: TrainSpec
+    config: LanguageConfig
+    streams: TextStreams
+    context: TrainingContext
+    bases: Bases
+    folder: Path
+
+    def train(self) -> TrainedLanguageModel:
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        model, adapter, tokenizer, context = self._prepare()
+        # Weights of a base are stored in the type that they had.
+        stored = model.dtype
+        if adapter is None or self.spec.precision == "fp32":
+            nn.Module.to(model, dtype=torch.float32)
+        network = CausalNetwork(model if adapter is None else adapter, packing=self.config.packing)
+        self.context.strategy.prepare(network, self.context.device, self.spec.seed)
+        if self.config.packing:
+            check_packing(network, len(tokenizer.tokenizer))
+        if self.config.gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
+        rows = self._rows(tokenizer, context)
+        loop = self._loop(network, rows)
+        result = run_loop(loop, self.context)
+        metrics = dict(result.metrics)
+        if TEST in rows:
+            test = PerplexityEvaluator(rows[TEST], self.spec.batch_size, "test_")
+            metrics |= run_test(loop, self.context, test)
+        parameters = sum(each.numel() for each in model.parameters())
+        network.to("cpu").eval()
+        return TrainedLanguageModel(
+            model=nn.Module.to(model, dtype=stored),
+            adapter=adapter,
+            tokenizer=tokenizer_files(self.folder / _TOKENIZER, context) if self.bases.base is None else {},
+            base=self.bases.base,
+            metrics=metrics,
+            notes=(*result.notes, *block_notes(self.spec, rows[TRAIN], context, parameters)),
+            summary=result.summary,
+        )
+
+    def _prepare(self) -> tuple[PreTrainedModel, PeftModel | None, LanguageTokenizer, int]:
+        """The model, its adapter, the tokenizer, and the tokens of a block."""
+        spec, base = self.spec, self.bases.base
+        if base is None:
+            assert isinstance(self.config, CausalLmConfig)
+            context = self.config.context or DEFAULT_CONTEXT
+            tokenizer = self._own_tokenizer(context)
+            decoder = build_decoder(self.config, context, tokenizer)
+            initialize(decoder, spec)
+            freeze(decoder, spec.freeze)
+            return decoder, None, tokenizer, context
+        files = base.lay_out(self.folder / "base")
+        tokenizer = load_language_tokenizer(files, end_tokens(files))
+        model = load_model(files, base.name)
+        context = self._context(model, base)
+        if isinstance(self.config, LoraConfig):
+            return model, add_adapter(model, self.config, base.name), tokenizer, context
+        freeze(model, spec.freeze)
+        return model, None, tokenizer, context
+
+    def _context(self, model: PreTrainedModel, base: BaseVersion) -> int:
+        limit = max_positions(model)
+        context = self.config.context or min(DEFAULT_CONTEXT, limit or DEFAULT_CONTEXT)
+        if limit is not None and context > limit:
+            raise InvalidInput("config.context", f"{context}: {base.name} reads at most {limit} tokens; give less")
+        return context
+
+    def _own_tokenizer(self, context: int) -> LanguageTokenizer:
+        folder = self.folder / _TOKENIZER
+        if self.bases.tokenizer is not None:
+            self.bases.tokenizer.lay_out(folder, TOKENIZER_FILES)
+        else:
+            options = self.spec.tokenizer or Tokenizer(kind="bpe", lowercase=False)
+            train_language_tokenizer(options, self.streams.texts(), folder, context)
+        return load_language_tokenizer(folder, end_tokens(folder))
+
+    def _rows(self, tokenizer: LanguageTokenizer, context: int) -> dict[int, BlockRows]:
+        """The blocks of each split that has any."""
+        reader = DocumentReader(tokenizer, self.streams.layout)
+        texts = self.streams.tokenize(reader, self.folder)
+        rows = {
+            part: BlockRows(
+                *(each, pack(each, context, packing=self.config.packing), self.context.device, self.spec.seed),
+                pad=tokenizer.end or 0,
+            )
+            for part, each in texts.items()
+        }
+        for part, name in ((TRAIN, "data"), (VALIDATION, "validation"), (TEST, "test")):
+            if not rows[part].count and (part == TRAIN or texts[part].documents):
+                raise InvalidInput(name, "no token can be learned from its rows; give longer texts")
+        return {part: each for part, each in rows.items() if each.count}
+
+    def _loop(self, network: CausalNetwork, rows: dict[int, BlockRows]) -> TrainingLoop:
+        spec, train = self.spec, rows[TRAIN]
+        optimizer = make_optimizer(spec, network)
+        steps = spec.epochs * -(-train.count // (spec.batch_size * spec.accumulate))
+        changes = spec.schedule != "constant" or spec.warmup_steps
+        validation = PerplexityEvaluator(rows[VALIDATION], spec.batch_size, "val_") if VALIDATION in rows else None
+        return TrainingLoop(
+            spec=spec,
+            context=self.context,
+            network=network,
+            optimizer=optimizer,
+            loss=TokenLoss(train.learned / train.count),
+            rows=train,
+            evaluators=Evaluators(validation=validation),
+            schedule=LRSchedule(spec, optimizer, steps) if changes else None,
+            early_stopping=None if spec.early_stopping is None else EarlyStopping(spec.early_stopping, spec.monitor),
+        )
