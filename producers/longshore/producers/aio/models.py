@@ -55,9 +55,11 @@ class AsyncModels:
         """See :meth:`ModelsClient.delete`."""
         return await self._threads.call(self._models.delete, *references, force=force, dry_run=dry_run)
 
-    async def export(self, reference: str, path: str | os.PathLike[str], format: str | None = None) -> Path:
+    async def export(
+        self, reference: str, path: str | os.PathLike[str], format: str | None = None, *, merged: bool = False
+    ) -> Path:
         """See :meth:`ModelsClient.export`."""
-        return await self._threads.call(self._models.export, reference, path, format)
+        return await self._threads.call(self._models.export, reference, path, format, merged=merged)
 
     async def import_(
         self,
@@ -66,6 +68,7 @@ class AsyncModels:
         alias: str | None = None,
         *,
         signature: SignatureLike | None = None,
+        base: str | None = None,
         output: str | None = None,
         output_kind: OutputKind | None = None,
         generation: GenerationSettingsLike | None = None,
@@ -77,6 +80,7 @@ class AsyncModels:
             name,
             alias,
             signature=signature,
+            base=base,
             output=output,
             output_kind=output_kind,
             generation=generation,

@@ -7,8 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from longshore.producers.models.exporting import choose_format, write_export
-from longshore.producers.models.importing import GenerationSettingsLike, SignatureLike, read_import
+from longshore.producers.models.adapter_importing import read_adapter_import
+from longshore.producers.models.exporting import choose_format, needed_blobs, write_export
+from longshore.producers.models.importing import (
+    GenerationSettingsLike,
+    SignatureLike,
+    check_no_options,
+    read_import,
+)
 from longshore.producers.planning.conditions import check_condition
 from longshore.shared.errors import InvalidInput, NotPromoted
 from longshore.shared.fault_point import fault_point
@@ -154,14 +160,20 @@ class ModelsClient:
                 self._store.delete_version_pointer(version.model, version.version)
         return versions
 
-    def export(self, reference: str, path: str | os.PathLike[str], format: str | None = None) -> Path:
+    def export(
+        self, reference: str, path: str | os.PathLike[str], format: str | None = None, *, merged: bool = False
+    ) -> Path:
         """Export a version to a new folder or file.
 
         :param format: ``folder`` for the manifest with the weights as safetensors, the program as ONNX or JSON, or the
             files of the Hugging Face folder. A version of a family can also be exported as ``hdf5``, its parameters,
             and as ``onnx`` or ``pt2``, a program from float32 ``(rows, width)`` to logits or values, or from the
             columns of a table that the version preprocesses. These two need PyTorch on this machine. ``None`` chooses
-            by the suffix of the path: ``.onnx``, ``.pt2``, ``.h5`` or ``.hdf5``; otherwise a folder.
+            by the suffix of the path: ``.onnx``, ``.pt2``, ``.h5`` or ``.hdf5``; otherwise a folder. A version with an
+            adapter is exported as ``adapter`` by default: a folder with the adapter alone, as the library peft reads
+            it. Its ``folder`` also has the files of the base.
+        :param merged: only for a version with an adapter: write the folder of a Hugging Face model whose weights
+            contain the adapter, in the type of the base's weights. Default: false.
         :returns: the absolute path.
         :raises InvalidInput: the path already exists or cannot be created, or the version cannot be exported in this
             format.
@@ -170,10 +182,10 @@ class ModelsClient:
         :raises ServiceUnavailable: Postgres or the store cannot be reached.
         """
         target = Path(path).expanduser().absolute()
-        export_format = choose_format(target, format)
         version = self.get(reference)
         manifest = self._store.get_manifest(version.digest)
-        files = {file: self._store.fetch_blob(blob) for file, blob in manifest.blobs.items()}
+        export_format = choose_format(target, format, manifest, merged=merged)
+        files = {file: self._store.fetch_blob(blob) for file, blob in needed_blobs(export_format, manifest).items()}
         write_export(export_format, manifest, files, target)
         return target
 
@@ -184,6 +196,7 @@ class ModelsClient:
         alias: str | None = None,
         *,
         signature: SignatureLike | None = None,
+        base: str | None = None,
         output: str | None = None,
         output_kind: OutputKind | None = None,
         generation: GenerationSettingsLike | None = None,
@@ -203,11 +216,16 @@ class ModelsClient:
         A ``.pt2`` file is one that ``torch.export.save`` wrote, with one input and one output. It is neither unpickled
         nor evaluated.
 
+        With ``base``, the path is the folder of a LoRA adapter, as the library peft writes it. The new version has the
+        files of the base, which are not stored again, and the adapter. Other files of the folder are ignored: the
+        version has the tokenizer and the chat template of its base.
+
         :param name: the model that gets the new version.
         :param alias: an alias to point at the new version.
         :param signature: the inputs and outputs of an ONNX or ``.pt2`` file, as a Signature, a mapping, or the path of
             a JSON file. Required for these, and not allowed for anything else. The types of the features, and the
             labels of a classifier of scikit-learn, are taken from the program.
+        :param base: the version of a language model that the adapter was made for, such as ``chat:1``.
         :param output: the output to use of an ONNX file with several. Default: the only one that fits the signature.
         :param output_kind: what the outputs are: ``logits``, ``probabilities`` or ``scores``, of which none are made.
             Default: what can be detected, otherwise logits; ``job.notes`` says if trial rows disagree.
@@ -223,10 +241,18 @@ class ModelsClient:
             check_alias(alias)
         with outages_reported():
             source = Path(path).expanduser().absolute()
-            imported = read_import(source, signature, output=output, output_kind=output_kind, generation=generation)
+            if base is None:
+                imported = read_import(source, signature, output=output, output_kind=output_kind, generation=generation)
+            else:
+                options = {"signature": signature, "output": output, "output_kind": output_kind}
+                check_no_options({**options, "generation": generation}, source)
+                imported = read_adapter_import(source, self.get(base), self._store)
         manifest = imported.manifest
         try:
             for file, blob in manifest.blobs.items():
+                if file not in imported.files:  # the base has it
+                    self._store.refresh_blob(blob)
+                    continue
                 stored = self._store.put_blob(imported.files[file])
                 if stored != blob:
                     raise InvalidInput(

@@ -14,14 +14,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal, get_args
 
+from longshore.producers.models.merging import write_merged
 from longshore.shared.errors import InvalidInput, LongshoreError, ServiceUnavailable
+from longshore.shared.model_formats.huggingface.adapter import is_adapter_file
 from longshore.shared.outages import is_outage
 from longshore.shared.specs.families import TREES
-from longshore.shared.store.manifest import CONTENT_FILES, MANIFEST_FILE, Manifest
+from longshore.shared.store.manifest import CONTENT_FILES, MANIFEST_FILE, Blob, Manifest
 from longshore.shared.vocabulary import RuntimeName
 
-#: The formats a version can be exported in.
-ExportFormat = Literal["folder", "onnx", "pt2", "hdf5"]
+#: The formats a version can be exported in. The last two are for versions of a language model with an adapter.
+ExportFormat = Literal["folder", "onnx", "pt2", "hdf5", "adapter", "merged"]
 #: Formats by the suffix of the path; any other suffix means a folder.
 _FORMAT_BY_SUFFIX: dict[str, ExportFormat] = {".onnx": "onnx", ".pt2": "pt2", ".h5": "hdf5", ".hdf5": "hdf5"}
 #: The packages that a format needs, and the extras that install them.
@@ -29,13 +31,22 @@ _PACKAGES = {"onnx": ("torch", "onnx", "onnxscript"), "pt2": ("torch",)}
 _EXTRAS = {"onnx": "worker,export", "pt2": "worker"}
 
 
-def choose_format(target: Path, name: str | None) -> ExportFormat:
-    """The format with this name, or, if there is no name, that of the target's suffix.
+def choose_format(target: Path, name: str | None, manifest: Manifest, *, merged: bool = False) -> ExportFormat:
+    """The format with this name, or, if there is no name, that of the target's suffix. Without both, an adapter is
+    exported alone, and any other version as a folder.
 
-    :raises InvalidInput: there is no such format.
+    :param merged: merge the adapter into the weights.
+    :raises InvalidInput: there is no such format, or the version has no adapter.
     """
+    has_adapter = any(is_adapter_file(file) for file in manifest.files)
+    if merged:
+        if name not in (None, "folder", "merged"):
+            raise InvalidInput("format", f"{name}: a merged version is exported as a folder; leave the format out")
+        name = "merged"
+    if name in ("adapter", "merged") and not has_adapter:
+        raise InvalidInput(name if merged else "format", f"the version has no adapter, so it cannot be {name}")
     if name is None:
-        return _FORMAT_BY_SUFFIX.get(target.suffix.lower(), "folder")
+        return _FORMAT_BY_SUFFIX.get(target.suffix.lower(), "adapter" if has_adapter else "folder")
     export_format: ExportFormat
     for export_format in get_args(ExportFormat):
         if name == export_format:
@@ -58,6 +69,12 @@ def write_export(export_format: ExportFormat, manifest: Manifest, files: Mapping
         target.parent.mkdir(parents=True, exist_ok=True)
         # Next to the target, which appears only when it is complete.
         with tempfile.TemporaryDirectory(prefix=".longshore-", dir=target.parent) as folder:
+            if export_format in ("adapter", "merged"):
+                complete = Path(folder) / "export"
+                complete.mkdir()
+                _write_adapter(files, complete) if export_format == "adapter" else write_merged(files, complete)
+                complete.rename(target)
+                return
             temporary = Path(folder) / f"export.{export_format}"
             _write_file(export_format, manifest, files, temporary, Path(folder))
             os.link(temporary, target)  # unlike a rename, it never overwrites a file
@@ -65,6 +82,13 @@ def write_export(export_format: ExportFormat, manifest: Manifest, files: Mapping
         if is_outage(error):
             raise ServiceUnavailable(f"cannot write {target}: {error.strerror or error}") from None
         raise InvalidInput("path", f"cannot write {target}: {error.strerror or error}") from None
+
+
+def needed_blobs(export_format: ExportFormat, manifest: Manifest) -> dict[str, Blob]:
+    """What must be fetched from the store, by path in the folder of the version."""
+    if export_format == "adapter":
+        return {file: blob for file, blob in manifest.blobs.items() if is_adapter_file(file)}
+    return manifest.blobs
 
 
 def hdf5_module() -> ModuleType:
@@ -85,6 +109,11 @@ def _write_folder(manifest: Manifest, files: Mapping[str, Path], target: Path) -
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target / name)
     (target / MANIFEST_FILE).write_bytes(manifest.canonical())
+
+
+def _write_adapter(files: Mapping[str, Path], target: Path) -> None:
+    for name, path in files.items():
+        shutil.copyfile(path, target / name.partition("/")[2])
 
 
 def _write_file(

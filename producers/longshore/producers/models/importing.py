@@ -80,35 +80,33 @@ def read_import(
     :param generation: only for the folder of a language model. Default: nothing is set.
     :raises InvalidInput: the path is neither a version nor a program, or does not match the signature.
     """
-    options = {
-        name: value
-        for name, value in (("signature", signature), ("output", output), ("output_kind", output_kind))
-        if value is not None
-    }
+    options = {"signature": signature, "output": output, "output_kind": output_kind}
     settings = _read_settings(generation)
     if path.is_dir():
-        _check_none(options, path)
+        check_no_options(options, path)
         if (path / CONFIG).is_file() and not (path / MANIFEST_FILE).exists():
             return _read_hugging_face(path, settings)
-        _check_none({} if settings is None else {"generation": settings}, path)
+        check_no_options({"generation": settings}, path)
         return _read_folder(path)
     if settings is not None:
         raise InvalidInput("generation", f"{path} is not the folder of a language model; omit this option")
     if _begins_with(path, HDF5_MAGIC):
-        _check_none(options, path)
+        check_no_options(options, path)
         return _read_hdf5(path)
     is_archive = _begins_with(path, ZIP)
     content = b"" if is_archive else _read(path)
     if signature is None:
         raise InvalidInput("signature", "required for a program; it describes the inputs and outputs")
-    del options["signature"]
-    parsed = Signature.model_validate({**_read_signature(signature).model_dump(), **options})
+    given = {name: value for name, value in options.items() if value is not None and name != "signature"}
+    parsed = Signature.model_validate({**_read_signature(signature).model_dump(), **given})
     return _read_archive(path, parsed) if is_archive else _read_onnx(path, content, parsed)
 
 
-def _check_none(options: Mapping[str, object], path: Path) -> None:
-    for name in options:
-        raise InvalidInput(name, f"the version in {path} has its own; omit this option")
+def check_no_options(options: Mapping[str, object], path: Path) -> None:
+    """:raises InvalidInput: an option is not ``None``, but the path has what it says."""
+    for name, value in options.items():
+        if value is not None:
+            raise InvalidInput(name, f"the version in {path} has its own; omit this option")
 
 
 def _read_onnx(path: Path, content: bytes, signature: Signature) -> Imported:

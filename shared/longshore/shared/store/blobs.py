@@ -80,6 +80,30 @@ class Blobs:
             raise self._corrupt(digest, f"damaged (its {len(content)} bytes have a different digest)")
         return content
 
+    def read_beginning(self, blob: Blob, nbytes: int) -> bytes:
+        """The first bytes of a blob.
+
+        :raises MissingBlob: the blob is missing.
+        """
+        content = bytearray()
+        try:
+            for block in self._folder.blocks(blob_path(blob.digest)):
+                content += block
+                if len(content) >= nbytes:
+                    break
+        except FileNotFoundError:
+            raise self._missing(blob.digest) from None
+        return bytes(content[:nbytes])
+
+    def refresh(self, blob: Blob) -> None:
+        """Set the age of a blob to zero.
+
+        :raises MissingBlob: the blob is missing.
+        """
+        path = blob_path(blob.digest)
+        if not self._folder.refresh(path) and self._folder.size(path) is None:
+            raise self._missing(blob.digest)
+
     def fetch(self, blob: Blob) -> Path:
         """A file with the blob's content: the store's own, or a copy in the cache. Do not modify the file.
 

@@ -63,6 +63,20 @@ class Store:
         """
         return self._blobs.fetch(blob)
 
+    def read_beginning(self, blob: Blob, nbytes: int) -> bytes:
+        """The first bytes of a blob, all of them if it is shorter. Not checked against the digest.
+
+        :raises CorruptBlob: the blob is missing.
+        """
+        return self._blobs.read_beginning(blob, nbytes)
+
+    def refresh_blob(self, blob: Blob) -> None:
+        """Count a blob as stored now, because a new version is about to refer to it.
+
+        :raises CorruptBlob: the blob is missing.
+        """
+        self._blobs.refresh(blob)
+
     def old_blobs(self, before: datetime) -> Iterator[Blob]:
         """The blobs that were last stored before a point in time, ordered by digest; without those of unknown age."""
         return self._blobs.old(before)

@@ -110,19 +110,25 @@ def unalias(options: Options, model: str, alias: str) -> None:
 @click.argument("reference", shell_complete=complete_version)
 @click.argument("path", required=False)
 @click.option("-o", "--output", metavar="PATH", help="The same as PATH.")
-@click.option("--format", "export_format", help="folder, onnx, pt2 or hdf5. Default: by the suffix of PATH.")
+@click.option("--format", "export_format", help="folder, onnx, pt2, hdf5 or adapter. Default: by the suffix of PATH.")
+@click.option("--merged", is_flag=True, help="Merge the adapter into the weights. Only for versions with an adapter.")
 @with_options
-def export(options: Options, reference: str, path: str | None, output: str | None, export_format: str | None) -> None:
+def export(
+    options: Options, reference: str, path: str | None, output: str | None, export_format: str | None, merged: bool
+) -> None:
     """Export a version to a new file or folder PATH.
 
     A folder contains the manifest and the weights, the program or the files of the version. A version of a family can
-    also be exported as a program (model.onnx or model.pt2; needs PyTorch) or as its parameters (model.h5).
+    also be exported as a program (model.onnx or model.pt2; needs PyTorch) or as its parameters (model.h5). Of a
+    version with an adapter the adapter is exported, as peft reads it, or with --merged a whole Hugging Face folder.
     """
     if (path is None) == (output is None):
         raise click.UsageError("specify PATH once, as an argument or with -o")
     with connected(options) as client:
         record = client.models.get(reference)
-        target = client.models.export(f"{record.model}:{record.version}", str(path or output), export_format)
+        target = client.models.export(
+            f"{record.model}:{record.version}", str(path or output), export_format, merged=merged
+        )
     _print_done(options, record, f"exported {record.model}:{record.version} to {target}", {"path": target})
 
 
@@ -133,6 +139,9 @@ def export(options: Options, reference: str, path: str | None, output: str | Non
     "--signature", metavar="FILE", help="JSON file that describes inputs and outputs. Only for ONNX and .pt2 files."
 )
 @click.option("--alias", help="Alias to point at the new version.")
+@click.option(
+    "--base", metavar="MODEL", shell_complete=complete_version, help="Version that PATH is an adapter of, as chat:1."
+)
 @click.option("--output", metavar="NAME", help="Output to use of an ONNX file with several.")
 @click.option(
     "--output-kind",
@@ -146,16 +155,19 @@ def import_(
     name: str,
     signature: str | None,
     alias: str | None,
+    base: str | None,
     output: str | None,
     output_kind: OutputKind | None,
 ) -> None:
     """Import a version from PATH.
 
-    PATH is an exported folder or HDF5 file, a Hugging Face folder, an ONNX file or a .pt2 file. Nothing in it is
-    executed.
+    PATH is an exported folder or HDF5 file, a Hugging Face folder, an ONNX file or a .pt2 file; with --base it is the
+    folder of a LoRA adapter, as peft writes it. Nothing in it is executed.
     """
     with connected(options) as client:
-        record = client.models.import_(path, name, alias, signature=signature, output=output, output_kind=output_kind)
+        record = client.models.import_(
+            path, name, alias, signature=signature, base=base, output=output, output_kind=output_kind
+        )
     _print_done(options, record, f"{record.model}:{record.version}", {"alias": alias})
 
 

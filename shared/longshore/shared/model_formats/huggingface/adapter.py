@@ -56,6 +56,11 @@ class Adapter:
     layers: tuple[AdapterLayer, ...]
 
 
+def is_adapter_file(path: str) -> bool:
+    """Whether a file of a version belongs to its adapter."""
+    return path.startswith(f"{ADAPTER_FOLDER}/")
+
+
 def read_adapter(files: Files, field: str) -> Adapter:
     """Read the configuration and the header of the weights of an adapter.
 

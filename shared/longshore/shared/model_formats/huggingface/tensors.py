@@ -6,7 +6,7 @@ https://huggingface.co/docs/safetensors
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,12 +86,23 @@ def read_header(path: Path, types: Mapping[str, int] = _SIZES) -> dict[str, Tens
     :param types: the allowed types, each with the size of a number in bytes. Default: those of text models.
     :raises ValueError: the file is cut off, its header is damaged, or a tensor has a wrong offset.
     """
-    total = path.stat().st_size
     with path.open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        if total < 8 or size > min(_MAX_HEADER_BYTES, total - 8):
-            raise ValueError(f"its header would have {size} bytes, in a file of {total}")
-        header = parse_json(file.read(size))
+        return parse_header(file.read, path.stat().st_size, types)
+
+
+def parse_header(
+    read: Callable[[int], bytes], total: int, types: Mapping[str, int] = _SIZES
+) -> dict[str, TensorHeader]:
+    """The tensors of a file, as :func:`read_header` returns them.
+
+    :param read: returns so many of the next bytes, from the beginning of the file on.
+    :param total: the size of the file in bytes.
+    :raises ValueError: as :func:`read_header`.
+    """
+    size = int.from_bytes(read(8), "little")
+    if total < 8 or size > min(_MAX_HEADER_BYTES, total - 8):
+        raise ValueError(f"its header would have {size} bytes, in a file of {total}")
+    header = parse_json(read(size))
     if not isinstance(header, dict):
         raise ValueError("its header is not a JSON object")
     header.pop("__metadata__", None)
