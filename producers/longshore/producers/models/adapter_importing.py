@@ -89,13 +89,7 @@ def _check_fits(adapter: Adapter, manifest: Manifest, store: Store) -> tuple[str
     for name, blob in manifest.files.items():
         if name.endswith(".safetensors"):
             tensors |= _read_header(name, blob, store)
-    return check_fits(
-        adapter,
-        tensors,
-        str(config.get("model_type")),
-        tied="lm_head.weight" not in tensors,
-        field="path",
-    )
+    return check_fits(adapter, tensors, config, "path")
 
 
 def _read_header(name: str, blob: Blob, store: Store) -> dict[str, TensorHeader]:

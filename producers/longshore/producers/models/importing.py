@@ -21,6 +21,7 @@ from pydantic import JsonValue
 from longshore.producers.models.exporting import hdf5_module
 from longshore.shared.errors import InvalidInput
 from longshore.shared.model_formats.hdf5_process import read_hdf5
+from longshore.shared.model_formats.huggingface.adapter import read_version_adapter
 from longshore.shared.model_formats.huggingface.files import find_files, read_object
 from longshore.shared.model_formats.huggingface.language import (
     SIGNATURE,
@@ -216,6 +217,7 @@ def _read_folder(folder: Path) -> Imported:
         if manifest.signature.task == "generation":
             language = read_language_model(inside, "path")
             check_settings(manifest.generation, language, "manifest.generation")
+            read_version_adapter(inside, "path")
             signature = SIGNATURE
         else:
             signature = read_model(inside, "path").signature

@@ -21,6 +21,8 @@ CONFIG: dict[str, object] = {
 }
 Q = "model.layers.0.self_attn.q_proj"
 PAIR = {f"base_model.model.{Q}.lora_A.weight": (2, 8), f"base_model.model.{Q}.lora_B.weight": (6, 2)}
+LLAMA = {"model_type": "llama"}
+TIED = {**LLAMA, "tie_word_embeddings": True}
 BASE = {f"{Q}.weight": TensorHeader("F32", (6, 8)), "lm_head.weight": TensorHeader("F32", (100, 8))}
 
 
@@ -48,7 +50,7 @@ def test_reads_rank_and_scale_of_each_layer(tmp_path: Path) -> None:
 
 def test_is_written_without_settings_that_change_nothing(tmp_path: Path) -> None:
     adapter = read_adapter(find_files(save(tmp_path), "path"), "path")
-    names = check_fits(adapter, BASE, "llama", tied=False, field="path")
+    names = check_fits(adapter, BASE, LLAMA, "path")
     assert names == ("q_proj",)
     (tmp_path / "again").mkdir()
     (tmp_path / "again" / "adapter_config.json").write_bytes(adapter.config.document(names))
@@ -57,7 +59,7 @@ def test_is_written_without_settings_that_change_nothing(tmp_path: Path) -> None
     assert "somebody" not in (tmp_path / "again" / "adapter_config.json").read_text()
     # Not all layers with this end are adapted.
     more = {**BASE, "model.layers.1.self_attn.q_proj.weight": TensorHeader("F32", (6, 8))}
-    assert check_fits(adapter, more, "llama", tied=False, field="path") == (Q,)
+    assert check_fits(adapter, more, LLAMA, "path") == (Q,)
 
 
 @pytest.mark.parametrize(
@@ -124,19 +126,17 @@ def test_damaged_and_unsafe_files_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tensors", "tied", "message"),
+    ("tensors", "message"),
     [
-        ({"lm_head.weight": BASE["lm_head.weight"]}, False, "a layer that the base does not have"),
-        ({f"{Q}.weight": TensorHeader("F32", (6, 16))}, False, "fit weights of 6 x 8, but the base has 6 x 16"),
-        ({f"{Q}.weight": TensorHeader("F32", (8, 6))}, False, "fit weights of 6 x 8, but the base has 8 x 6"),
+        ({"lm_head.weight": BASE["lm_head.weight"]}, "a layer that the base does not have"),
+        ({f"{Q}.weight": TensorHeader("F32", (6, 16))}, "fit weights of 6 x 8, but the base has 6 x 16"),
+        ({f"{Q}.weight": TensorHeader("F32", (8, 6))}, "fit weights of 6 x 8, but the base has 8 x 6"),
     ],
 )
-def test_an_adapter_must_fit_its_base(
-    tmp_path: Path, tensors: dict[str, TensorHeader], tied: bool, message: str
-) -> None:
+def test_an_adapter_must_fit_its_base(tmp_path: Path, tensors: dict[str, TensorHeader], message: str) -> None:
     adapter = read_adapter(find_files(save(tmp_path), "path"), "path")
     with pytest.raises(InvalidInput, match=message):
-        check_fits(adapter, tensors, "llama", tied=tied, field="path")
+        check_fits(adapter, tensors, LLAMA, "path")
 
 
 @pytest.mark.parametrize(
@@ -151,4 +151,4 @@ def test_layers_that_cannot_have_an_adapter(tmp_path: Path, module: str, message
     folder = save(tmp_path, {**CONFIG, "target_modules": [module]}, tensors)
     adapter = read_adapter(find_files(folder, "path"), "path")
     with pytest.raises(InvalidInput, match=message):
-        check_fits(adapter, {f"{module}.weight": TensorHeader("F32", (100, 8))}, "llama", tied=True, field="path")
+        check_fits(adapter, {f"{module}.weight": TensorHeader("F32", (100, 8))}, TIED, "path")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longshore.shared.errors import CorruptBlob, InvalidInput
+from longshore.shared.model_formats.huggingface.adapter import is_adapter_file, read_version_adapter
 from longshore.shared.model_formats.huggingface.generation import GenerationDefaults as GenerationDefaults
 from longshore.shared.model_formats.huggingface.language import (
-    ADAPTER,
     LanguageFolder,
     base_key,
     check_settings,
@@ -26,9 +28,6 @@ from longshore.workers.generate.network_size import check_network_size
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-#: The file of a LoRA adapter's weights, in its folder.
-_ADAPTER_WEIGHTS = f"{ADAPTER}/adapter_model.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,13 +107,13 @@ def _end_tokens(language: LanguageFolder, tokenizer: PreTrainedTokenizerBase) ->
 
 
 def _adapter(manifest: Manifest, files: dict[str, Path], root: Path) -> AdapterFiles | None:
-    parts = {name.removeprefix(f"{ADAPTER}/"): path for name, path in files.items() if name.startswith(f"{ADAPTER}/")}
-    if not parts:
+    if read_version_adapter(files, "model") is None:
         return None
-    weights = manifest.files.get(_ADAPTER_WEIGHTS)
-    if weights is None:
-        raise CorruptBlob(f"the version has the folder {ADAPTER}, but no {_ADAPTER_WEIGHTS}")
-    return AdapterFiles(weights.digest, lay_out(root / f"adapter-{weights.digest.removeprefix('sha256:')}", parts))
+    own = {name: blob.digest for name, blob in sorted(manifest.blobs.items()) if is_adapter_file(name)}
+    # Over both files: adapters with the same weights can have different scales.
+    key = hashlib.sha256(json.dumps(own).encode()).hexdigest()
+    parts = {name.partition("/")[2]: files[name] for name in own}
+    return AdapterFiles(f"sha256:{key}", lay_out(root / f"adapter-{key}", parts))
 
 
 def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

@@ -12,8 +12,9 @@ from typing import Final
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.model_formats.huggingface.adapter_config import ADAPTER_CONFIG, AdapterConfig, read_adapter_config
-from longshore.shared.model_formats.huggingface.files import Files
-from longshore.shared.model_formats.huggingface.tensors import TensorHeader, read_header
+from longshore.shared.model_formats.huggingface.files import Files, read_object
+from longshore.shared.model_formats.huggingface.network import CONFIG
+from longshore.shared.model_formats.huggingface.tensors import TensorHeader, find_weights, read_header
 
 #: Where the two files of an adapter are in the folder of a version.
 ADAPTER_FOLDER: Final = "adapter"
@@ -97,6 +98,21 @@ def read_adapter(files: Files, field: str) -> Adapter:
     return Adapter(config, layers)
 
 
+def read_version_adapter(files: Files, field: str) -> Adapter | None:
+    """Read the adapter of a version, and check that it fits the other files.
+
+    :param files: those of the version.
+    :returns: ``None`` if the version has none.
+    :raises InvalidInput: a file is missing or damaged, or they do not fit together.
+    """
+    own = {name.partition("/")[2]: path for name, path in files.items() if is_adapter_file(name)}
+    if not own:
+        return None
+    adapter = read_adapter(own, field)
+    check_fits(adapter, find_weights(files, field)[1], read_object(files, CONFIG, field), field)
+    return adapter
+
+
 def find_weight(module: str, tensors: Mapping[str, TensorHeader]) -> str | None:
     """The name of the weight of a layer among the tensors of a model; ``None`` if there is no such layer.
 
@@ -107,12 +123,12 @@ def find_weight(module: str, tensors: Mapping[str, TensorHeader]) -> str | None:
 
 
 def check_fits(
-    adapter: Adapter, tensors: Mapping[str, TensorHeader], model_type: str, *, tied: bool, field: str
+    adapter: Adapter, tensors: Mapping[str, TensorHeader], config: Mapping[str, object], field: str
 ) -> tuple[str, ...]:
     """Check that each layer of an adapter is a linear layer of a model, with the same sizes.
 
     :param tensors: those of the model, by name.
-    :param tied: whether the last layer shares its weights with the embeddings.
+    :param config: the content of the model's ``config.json``.
     :returns: the adapted layers, as ``target_modules`` names them: the ends of their paths if all layers with such an
         end are adapted, otherwise their paths.
     :raises InvalidInput: names the layer, its sizes and what the model has.
@@ -120,7 +136,7 @@ def check_fits(
     for layer in adapter.layers:
         if ".experts." in f".{layer.module}.":
             raise InvalidInput(field, f"adapts {layer.module}: adapters of experts are not supported; merge it first")
-        if layer.module == "lm_head" and tied:
+        if layer.module == "lm_head" and ("lm_head.weight" not in tensors or config.get("tie_word_embeddings") is True):
             raise InvalidInput(
                 field,
                 "adapts lm_head, which shares its weights with the embeddings of the model; train the adapter without "
@@ -132,7 +148,7 @@ def check_fits(
                 field, f"adapts {layer.module}, a layer that the base does not have; give the base that it was made for"
             )
         shape, expected = tensors[weight].shape, (layer.outputs, layer.inputs)
-        if shape != (expected[::-1] if model_type in TRANSPOSED else expected):
+        if shape != (expected[::-1] if config.get("model_type") in TRANSPOSED else expected):
             raise InvalidInput(
                 field,
                 f"its tensors of {layer.module} fit weights of {expected[0]} x {expected[1]}, but the base has "

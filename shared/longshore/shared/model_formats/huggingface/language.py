@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from longshore.shared.errors import InvalidInput
+from longshore.shared.model_formats.huggingface.adapter import is_adapter_file
 from longshore.shared.model_formats.huggingface.architectures import DECODERS
 from longshore.shared.model_formats.huggingface.chat_templates import ChatTemplates, read_chat_templates
 from longshore.shared.model_formats.huggingface.files import Files, read_object
@@ -25,8 +26,6 @@ from longshore.shared.specs.signature import Feature, Signature
 from longshore.shared.specs.validation import shorten
 from longshore.shared.store.manifest import Manifest
 
-#: The folder of a LoRA adapter in that of a version.
-ADAPTER: Final = "adapter"
 #: The signature of every language model.
 SIGNATURE: Final = Signature(features=(Feature(name=PROMPT, kind="text"),), task="generation", target="text")
 #: Ends of the names of classes that generate text.
@@ -126,6 +125,6 @@ def base_key(manifest: Manifest) -> str:
     """The key of the language model under a version: a digest over its files without those of an adapter, and over the
     settings of the engine. Versions with the same key can share one loaded model.
     """
-    files = {path: blob.digest for path, blob in manifest.blobs.items() if not path.startswith(f"{ADAPTER}/")}
+    files = {path: blob.digest for path, blob in manifest.blobs.items() if not is_adapter_file(path)}
     document = {"files": files, "generation": manifest.generation.model_dump()}
     return f"sha256:{hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()}"

@@ -61,7 +61,7 @@ class Sampling:
 class AdapterFiles:
     """A LoRA adapter of the model."""
 
-    #: Tells adapters apart: the digest of its weights.
+    #: Tells adapters apart: a digest over its files.
     key: str
     #: Holds ``adapter_config.json`` and ``adapter_model.safetensors``.
     folder: Path
