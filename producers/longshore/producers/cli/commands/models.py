@@ -190,7 +190,7 @@ def _print_version(options: Options, record: VersionRecord) -> None:
     features = [describe_feature(feature) for feature in signature.features]
     lineage = manifest.get("lineage")
     origin: Mapping[str, object] = lineage if isinstance(lineage, Mapping) else {}
-    training, notes = origin.get("training"), origin.get("notes")
+    training, notes, base = origin.get("training"), origin.get("notes"), origin.get("base")
     summary: Mapping[str, object] = training if isinstance(training, Mapping) else {}
     best = written_best_epoch(summary)
     print_fields(
@@ -208,6 +208,7 @@ def _print_version(options: Options, record: VersionRecord) -> None:
             "best epoch": None if best is None else best.text,
             "final metrics": final_metrics_line(summary),
             "notes": tuple(notes) if isinstance(notes, list) else (),
+            "base": None if not isinstance(base, Mapping) else version_text(str(base["model"]), base["version"]),
             "job": record.job_id or origin.get("job"),
             "size": _size_text(record),
             "digest": record.digest,

@@ -150,11 +150,12 @@ JOBS_OF_VERSION: Final = """
       AND coalesce(upstream.version, (upstream.outcome->>'version')::int) = %(version)s
     ORDER BY id
 """
-#: Versions whose training began with a version, learned from it, took its tokenizer, or went on from its training.
+#: Versions whose training began with a version, learned from it, took its tokenizer, or went on from its training; and
+#: adapters of it.
 VERSIONS_TRAINED_FROM: Final = """
     SELECT model, version FROM model_versions
     WHERE %(digest)s IN (manifest#>>'{lineage,spec,base_digest}', manifest#>>'{lineage,spec,teacher_digest}',
-                         manifest#>>'{lineage,spec,tokenizer_digest}')
+                         manifest#>>'{lineage,spec,tokenizer_digest}', manifest#>>'{lineage,base,digest}')
        OR manifest#>>'{lineage,spec,extends}' = %(job)s::text
     ORDER BY model, version
 """
