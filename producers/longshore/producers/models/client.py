@@ -9,6 +9,7 @@ from typing import Final
 
 from longshore.producers.models.adapter_importing import read_adapter_import
 from longshore.producers.models.exporting import choose_format, needed_blobs, write_export
+from longshore.producers.models.import_progress import ShowProgress, StepProgress
 from longshore.producers.models.importing import (
     GenerationSettingsLike,
     SignatureLike,
@@ -200,6 +201,7 @@ class ModelsClient:
         output: str | None = None,
         output_kind: OutputKind | None = None,
         generation: GenerationSettingsLike | None = None,
+        progress: ShowProgress | None = None,
     ) -> VersionRecord:
         """Import a version from a folder or an HDF5 file that :meth:`export` wrote, on any cluster; from a Hugging Face
         folder that classifies, embeds or generates texts; or from an ONNX file or a ``.pt2`` program of
@@ -232,6 +234,9 @@ class ModelsClient:
         :param generation: only for the folder of a language model: how engines run it, such as
             ``{"max_model_len": 4096}``. The keys are those of
             :class:`~longshore.shared.specs.generation_settings.GenerationSettings`. Default: the engine's choice.
+        :param progress: called after each block of a file that is read or stored, with an
+            :class:`~longshore.producers.models.import_progress.ImportProgress`: files of language models are large. An
+            import that was interrupted can be repeated: files that the store has are not copied again.
         :raises InvalidInput: the path is none of these, or does not match its manifest or signature; the message names
             the file.
         :raises ServiceUnavailable: a file system cannot be reached at the moment.
@@ -242,18 +247,28 @@ class ModelsClient:
         with outages_reported():
             source = Path(path).expanduser().absolute()
             if base is None:
-                imported = read_import(source, signature, output=output, output_kind=output_kind, generation=generation)
+                imported = read_import(
+                    source,
+                    signature,
+                    output=output,
+                    output_kind=output_kind,
+                    generation=generation,
+                    progress=progress,
+                )
             else:
                 options = {"signature": signature, "output": output, "output_kind": output_kind}
                 check_no_options({**options, "generation": generation}, source)
                 imported = read_adapter_import(source, self.get(base), self._store)
         manifest = imported.manifest
+        storing = StepProgress(progress, "store", sum(blob.size for blob in manifest.blobs.values()))
         try:
             for file, blob in manifest.blobs.items():
                 if file not in imported.files:  # the base has it
                     self._store.refresh_blob(blob)
+                    storing.of(file)(blob.size)
                     continue
-                stored = self._store.put_blob(imported.files[file])
+                known = blob if imported.described else None
+                stored = self._store.put_blob(imported.files[file], known, storing.of(file))
                 if stored != blob:
                     raise InvalidInput(
                         "path", f"{imported.files[file]} does not match its manifest: its digest is {stored.digest}"

@@ -20,6 +20,7 @@ from longshore.shared.model_formats.huggingface.adapter import is_adapter_file
 from longshore.shared.outages import is_outage
 from longshore.shared.specs.families import TREES
 from longshore.shared.store.manifest import CONTENT_FILES, MANIFEST_FILE, Blob, Manifest
+from longshore.shared.store.reflink import copy_file
 from longshore.shared.vocabulary import RuntimeName
 
 #: The formats a version can be exported in. The last two are for versions of a language model with an adapter.
@@ -107,7 +108,7 @@ def _write_folder(manifest: Manifest, files: Mapping[str, Path], target: Path) -
     target.mkdir(parents=True)
     for name, path in files.items():
         (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target / name)
+        copy_file(path, target / name)
     (target / MANIFEST_FILE).write_bytes(manifest.canonical())
 
 

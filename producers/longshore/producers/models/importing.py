@@ -19,6 +19,7 @@ from typing import TypeAlias
 from pydantic import JsonValue
 
 from longshore.producers.models.exporting import hdf5_module
+from longshore.producers.models.import_progress import ShowProgress, StepProgress, total_size
 from longshore.shared.errors import InvalidInput
 from longshore.shared.model_formats.hdf5_process import read_hdf5
 from longshore.shared.model_formats.huggingface.adapter import read_version_adapter
@@ -57,6 +58,8 @@ class Imported:
     manifest: Manifest
     #: The local path of each file in ``manifest.blobs``.
     files: Mapping[str, Path]
+    #: Whether the digests in the manifest were computed from these files just now.
+    described: bool = False
     #: The folder of the files that were written during the import; :meth:`close` deletes it.
     temporary: tempfile.TemporaryDirectory[str] | None = None
 
@@ -73,12 +76,14 @@ def read_import(
     output: str | None = None,
     output_kind: OutputKind | None = None,
     generation: GenerationSettingsLike | None = None,
+    progress: ShowProgress | None = None,
 ) -> Imported:
     """Read and check what is to be imported. The caller must close the result.
 
     :param output: see ``Signature.output``. Default: that of the signature.
     :param output_kind: see ``Signature.output_kind``. Default: that of the signature.
     :param generation: only for the folder of a language model. Default: nothing is set.
+    :param progress: called while a Hugging Face folder is read, which can be large.
     :raises InvalidInput: the path is neither a version nor a program, or does not match the signature.
     """
     options = {"signature": signature, "output": output, "output_kind": output_kind}
@@ -86,7 +91,7 @@ def read_import(
     if path.is_dir():
         check_no_options(options, path)
         if (path / CONFIG).is_file() and not (path / MANIFEST_FILE).exists():
-            return _read_hugging_face(path, settings)
+            return _read_hugging_face(path, settings, progress)
         check_no_options({"generation": settings}, path)
         return _read_folder(path)
     if settings is not None:
@@ -135,7 +140,7 @@ def _read_archive(path: Path, signature: Signature) -> Imported:
             lineage={"imported": path.name},
             created_at=datetime.now(UTC).isoformat(),
         )
-        return Imported(manifest, files, temporary)
+        return Imported(manifest, files, temporary=temporary)
 
 
 def _read_hdf5(path: Path) -> Imported:
@@ -145,7 +150,7 @@ def _read_hdf5(path: Path) -> Imported:
         manifest.signature.check("manifest.signature")
         if manifest.tokenizer is not None:
             check_tokenizer(files, "path")
-        return Imported(manifest, files, temporary)
+        return Imported(manifest, files, temporary=temporary)
 
 
 @contextmanager
@@ -159,7 +164,7 @@ def _temporary_folder() -> Iterator[tempfile.TemporaryDirectory[str]]:
         raise
 
 
-def _read_hugging_face(folder: Path, settings: GenerationSettings | None) -> Imported:
+def _read_hugging_face(folder: Path, settings: GenerationSettings | None, progress: ShowProgress | None) -> Imported:
     available = find_files(folder, "path")
     lineage: dict[str, JsonValue] = {"imported": folder.name}
     if is_language_model(read_object(available, CONFIG, "path")):
@@ -175,15 +180,16 @@ def _read_hugging_face(folder: Path, settings: GenerationSettings | None) -> Imp
         model = read_model(available, "path")
         signature, needed = model.signature, model.files
     files = {name: available[name] for name in needed}
+    reading = StepProgress(progress, "read", total_size(files.values()))
     manifest = Manifest(
         runtime=RuntimeName.HUGGINGFACE,
-        files={name: describe(path) for name, path in files.items()},
+        files={name: describe(path, reading.of(name)) for name, path in files.items()},
         signature=signature,
         generation=settings or NO_SETTINGS,
         lineage=lineage,
         created_at=datetime.now(UTC).isoformat(),
     )
-    return Imported(manifest, files)
+    return Imported(manifest, files, described=True)
 
 
 def _read_settings(settings: GenerationSettingsLike | None) -> GenerationSettings | None:

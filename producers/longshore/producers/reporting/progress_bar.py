@@ -30,7 +30,7 @@ def progress_display(
     :param enabled: whether to show it; ``None`` shows it in a notebook, and if standard error is a terminal.
     :param metrics: reads the metrics of the job. The bar of a training job shows their latest values.
     """
-    with _line_display(enabled, on_terminal=sys.stderr.isatty()) as draw:
+    with line_display(enabled, on_terminal=sys.stderr.isatty()) as draw:
         if draw is None:
             yield lambda record: None
             return
@@ -54,7 +54,7 @@ def count_display(
     :param enabled: whether to show it; ``None`` shows it in a notebook only.
     :param read: the records of the jobs. They are read once, when all jobs have ended.
     """
-    with _line_display(enabled, on_terminal=False) as draw:
+    with line_display(enabled, on_terminal=False) as draw:
         if draw is None:
             yield None
             return
@@ -87,7 +87,7 @@ def count_display(
 
 
 @contextmanager
-def _line_display(enabled: bool | None, *, on_terminal: bool) -> Iterator[Callable[[LiveLine], None] | None]:
+def line_display(enabled: bool | None, *, on_terminal: bool) -> Iterator[Callable[[LiveLine], None] | None]:
     """Yields what draws the line in the place of the one before; ``None`` if nothing is shown.
 
     :param on_terminal: whether to draw it on standard error if ``enabled`` is ``None`` and this is no notebook.

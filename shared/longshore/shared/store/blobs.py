@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TypeAlias
 
 from longshore.shared.errors import DataError, InvalidInput, MissingBlob, ServiceUnavailable
 from longshore.shared.outages import is_outage
@@ -23,6 +24,12 @@ _NAME = re.compile(r"[0-9a-f]{64}")
 _TEMPORARY = re.compile(
     rf"{TEMPORARY_FOLDER}/[0-9a-f]{{32}}|((blobs|models)/.+|{re.escape(MARKER)})\.[0-9a-f]{{32}}\.tmp"
 )
+#: Called with a number of bytes that have been read or stored.
+Advance: TypeAlias = Callable[[int], None]
+
+
+def ignore_progress(count: int) -> None:
+    """Nobody watches."""
 
 
 class Blobs:
@@ -36,19 +43,35 @@ class Blobs:
         self._presence = presence
         self._cache = cache
 
-    def put(self, source: bytes | Path) -> Blob:
+    def put(self, source: bytes | Path, known: Blob | None = None, advance: Advance = ignore_progress) -> Blob:
         """Store bytes, or the content of a file. An existing blob is not written again, unless it is damaged.
 
+        :param known: what :func:`describe` returned for it a moment ago. Default: it is called.
+        :param advance: called with the number of bytes that have been stored since the last call.
         :raises InvalidInput: the file cannot be read.
         :raises DataError: the file changes while it is read.
         """
-        blob = describe(source)
+        blob = known or describe(source)
         self._presence.begin_write()
         # Refresh first: a concurrent sweep then either keeps the blob, or has removed it before we check for it.
         fresh = self._folder.refresh(blob_path(blob.digest))
-        if not (fresh and self._contains(blob)):
-            self._folder.write(blob_path(blob.digest), _unchanged(source, blob))
+        if fresh and self._contains(blob):
+            advance(blob.size)
+        else:
+            self._write(source, blob, advance)
         return blob
+
+    def _write(self, source: bytes | Path, blob: Blob, advance: Advance) -> None:
+        path = blob_path(blob.digest)
+        if isinstance(source, Path):
+
+            def check(copy: Path) -> None:
+                for _ in _unchanged(copy, blob, advance, name=source):
+                    pass
+
+            if self._folder.clone(path, source, check):
+                return
+        self._folder.write(path, _unchanged(source, blob, advance))
 
     def old(self, before: datetime) -> Iterator[Blob]:
         """The blobs that were last stored before a point in time, ordered by digest."""
@@ -199,26 +222,36 @@ def blob_path(digest: str) -> str:
     return f"{_ROOT}/{hexadecimal[:2]}/{hexadecimal}"
 
 
-def describe(source: bytes | Path) -> Blob:
+def describe(source: bytes | Path, advance: Advance = ignore_progress) -> Blob:
     """The digest and size of bytes, or of the content of a file.
 
+    :param advance: called with the number of bytes that have been read since the last call.
     :raises InvalidInput: the file cannot be read.
     """
     if isinstance(source, bytes):
         return Blob(digest=digest_of(source), size=len(source))
+    hasher, size = hashlib.sha256(), 0
     try:
         with source.open("rb") as file:
-            return Blob(digest=f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}", size=file.tell())
+            while block := file.read(BLOCK_BYTES):
+                hasher.update(block)
+                size += len(block)
+                advance(len(block))
+        return Blob(digest=f"sha256:{hasher.hexdigest()}", size=size)
     except OSError as error:
         if is_outage(error):
             raise ServiceUnavailable(f"cannot read {source}: {error.strerror or error}") from None
         raise InvalidInput("path", f"cannot read {source}: {error.strerror or error}") from None
 
 
-def _unchanged(source: bytes | Path, blob: Blob) -> Iterator[bytes]:
-    """The content of a blob that is being stored; raises DataError at the end if the file has changed meanwhile."""
+def _unchanged(source: bytes | Path, blob: Blob, advance: Advance, name: Path | None = None) -> Iterator[bytes]:
+    """The content of a blob that is being stored; raises DataError at the end if the file has changed meanwhile.
+
+    :param name: the file, if ``source`` is a copy of it.
+    """
     if isinstance(source, bytes):
         yield source
+        advance(len(source))
         return
     hasher = hashlib.sha256()
     try:
@@ -226,12 +259,13 @@ def _unchanged(source: bytes | Path, blob: Blob) -> Iterator[bytes]:
             while block := file.read(BLOCK_BYTES):
                 hasher.update(block)
                 yield block
+                advance(len(block))
     except OSError as error:
         if is_outage(error):
             raise ServiceUnavailable(f"cannot read {source}: {error.strerror or error}") from None
         raise DataError(f"cannot read {source}: {error.strerror or error}") from error
     if f"sha256:{hasher.hexdigest()}" != blob.digest:
-        raise DataError(f"{source} changed while it was being stored; store it again")
+        raise DataError(f"{name or source} changed while it was being stored; store it again")
 
 
 def _is_intact(path: Path, blob: Blob) -> bool:

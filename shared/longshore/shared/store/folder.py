@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -49,6 +49,14 @@ class Folder(Protocol):
 
     def write(self, path: str, blocks: Iterator[bytes]) -> None:
         """Write a file atomically, replacing an existing one. If ``blocks`` raises, no file is left behind."""
+        ...
+
+    def clone(self, path: str, source: Path, check: Callable[[Path], None]) -> bool:
+        """Write a file atomically that shares its bytes on disk with another one, until either is changed.
+
+        :param check: gets the new file before it can be found. If it raises, no file is left behind.
+        :returns: whether the file was written; ``False`` if the file system cannot do this.
+        """
         ...
 
     def delete(self, path: str) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.store.folder import BLOCK_BYTES, TEMPORARY_FOLDER
+from longshore.shared.store.reflink import NoReflink, reflink
 
 
 class LocalFolder:
@@ -37,22 +38,33 @@ class LocalFolder:
             return (self.path / path).read_bytes()
 
     def write(self, path: str, blocks: Iterator[bytes]) -> None:
+        with self._store_errors("write", path), self._replacement(path) as temporary, temporary.open("xb") as file:
+            for block in blocks:
+                file.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def clone(self, path: str, source: Path, check: Callable[[Path], None]) -> bool:
+        with self._store_errors("write", path), suppress(NoReflink), self._replacement(path) as temporary:
+            reflink(source, temporary)
+            check(temporary)
+            return True
+        return False
+
+    @contextmanager
+    def _replacement(self, path: str) -> Iterator[Path]:
+        """The path of a new file that becomes ``path`` at the end. If an error is raised, it is removed."""
         target = self.path / path
         # In a folder of its own, so that the leftovers of killed processes are in one place and are never listed.
         temporary = self.path / TEMPORARY_FOLDER / uuid.uuid4().hex
-        with self._store_errors("write", path):
-            make_folder(temporary.parent)
-            make_folder(target.parent)
-            try:
-                with temporary.open("xb") as file:
-                    for block in blocks:
-                        file.write(block)
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(target)
-                sync_folder(target.parent)
-            finally:
-                temporary.unlink(missing_ok=True)
+        make_folder(temporary.parent)
+        make_folder(target.parent)
+        try:
+            yield temporary
+            temporary.replace(target)
+            sync_folder(target.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def delete(self, path: str) -> None:
         with self._store_errors("delete", path):

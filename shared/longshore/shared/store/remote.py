@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -69,6 +69,9 @@ class RemoteFolder:
                     self._files.rm_file(temporary)
                 raise
             self._files.invalidate_cache(self._parent(path))
+
+    def clone(self, path: str, source: Path, check: Callable[[Path], None]) -> bool:
+        return False
 
     def delete(self, path: str) -> None:
         with self._store_errors("delete", path):

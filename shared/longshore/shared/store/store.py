@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-from longshore.shared.store.blobs import Blobs, StoredFile, stored_file
+from longshore.shared.store.blobs import Advance, Blobs, StoredFile, ignore_progress, stored_file
 from longshore.shared.store.manifest import Blob, Manifest
 from longshore.shared.store.open import open_folder
 from longshore.shared.store.pointers import AliasPointer, Pointers
@@ -40,13 +40,15 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({self.name!r})"
 
-    def put_blob(self, source: bytes | Path) -> Blob:
+    def put_blob(self, source: bytes | Path, known: Blob | None = None, advance: Advance = ignore_progress) -> Blob:
         """Store bytes, or the content of a file. Storing the same bytes again changes nothing.
 
+        :param known: what :func:`~longshore.shared.store.blobs.describe` returned for it. Default: it is called.
+        :param advance: called with the number of bytes that have been stored since the last call.
         :raises InvalidInput: the file cannot be read.
         :raises DataError: the file changes while it is read.
         """
-        return self._blobs.put(source)
+        return self._blobs.put(source, known, advance)
 
     def read_blob(self, digest: str) -> bytes:
         """The whole content of a blob, checked against its digest.

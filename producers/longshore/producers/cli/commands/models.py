@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
 
 from longshore.producers.cli.commands.model_changes import delete, history, rollback
+from longshore.producers.cli.commands.model_import import import_
 from longshore.producers.cli.completion import complete_model, complete_version
 from longshore.producers.cli.connect import connected
 from longshore.producers.cli.lists import MODEL_COLUMNS, VERSION_COLUMNS, list_options, print_records, sort_records
 from longshore.producers.cli.options import Options, shared_options, with_options
 from longshore.producers.cli.output import note, print_fields, print_json, to_json
+from longshore.producers.cli.views.version_changes import print_done
 
 if TYPE_CHECKING:
     from longshore.shared.ledger.records import VersionRecord
-    from longshore.shared.specs.signature import OutputKind
 
 
 @click.group(invoke_without_command=True)
@@ -90,7 +90,7 @@ def promote(options: Options, reference: str, alias: str, if_: str | None) -> No
     """
     with connected(options) as client:
         record = client.models.promote(reference, alias, if_=if_)
-    _print_done(
+    print_done(
         options, record, f"{record.model}@{alias} now points to {record.model}:{record.version}", {"alias": alias}
     )
 
@@ -103,7 +103,7 @@ def unalias(options: Options, model: str, alias: str) -> None:
     """Remove ALIAS from a model. Submitted jobs keep their version."""
     with connected(options) as client:
         record = client.models.remove_alias(model, alias)
-    _print_done(options, record, f"{model}@{alias} removed; it pointed to {model}:{record.version}", {"removed": alias})
+    print_done(options, record, f"{model}@{alias} removed; it pointed to {model}:{record.version}", {"removed": alias})
 
 
 @models.command()
@@ -129,49 +129,10 @@ def export(
         target = client.models.export(
             f"{record.model}:{record.version}", str(path or output), export_format, merged=merged
         )
-    _print_done(options, record, f"exported {record.model}:{record.version} to {target}", {"path": target})
+    print_done(options, record, f"exported {record.model}:{record.version} to {target}", {"path": target})
 
 
-@models.command("import")
-@click.argument("path")
-@click.option("--name", required=True, help="Model that gets the new version.")
-@click.option(
-    "--signature", metavar="FILE", help="JSON file that describes inputs and outputs. Only for ONNX and .pt2 files."
-)
-@click.option("--alias", help="Alias to point at the new version.")
-@click.option(
-    "--base", metavar="MODEL", shell_complete=complete_version, help="Version that PATH is an adapter of, as chat:1."
-)
-@click.option("--output", metavar="NAME", help="Output to use of an ONNX file with several.")
-@click.option(
-    "--output-kind",
-    type=click.Choice(["logits", "probabilities", "scores"]),
-    help="What the outputs of a classifier are. Default: detected, or logits. Only for ONNX and .pt2 files.",
-)
-@with_options
-def import_(
-    options: Options,
-    path: str,
-    name: str,
-    signature: str | None,
-    alias: str | None,
-    base: str | None,
-    output: str | None,
-    output_kind: OutputKind | None,
-) -> None:
-    """Import a version from PATH.
-
-    PATH is an exported folder or HDF5 file, a Hugging Face folder, an ONNX file or a .pt2 file; with --base it is the
-    folder of a LoRA adapter, as peft writes it. Nothing in it is executed.
-    """
-    with connected(options) as client:
-        record = client.models.import_(
-            path, name, alias, signature=signature, base=base, output=output, output_kind=output_kind
-        )
-    _print_done(options, record, f"{record.model}:{record.version}", {"alias": alias})
-
-
-for command in (history, rollback, delete):
+for command in (import_, history, rollback, delete):
     models.add_command(command)
 
 
@@ -224,11 +185,3 @@ def _size_text(record: VersionRecord) -> str | None:
         return None
     shared = f", of which other versions have {size_text(record.shared_bytes)}" if record.shared_bytes else ""
     return f"{size_text(record.size_bytes)}{shared}"
-
-
-def _print_done(options: Options, record: VersionRecord, line: str, more: Mapping[str, object]) -> None:
-    """Print what a command did to a version."""
-    if options.as_json:
-        print_json({"model": record.model, "version": record.version, "digest": record.digest, **more})
-    else:
-        sys.stdout.write(f"{line}\n")
