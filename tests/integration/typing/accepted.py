@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from pydantic import BaseModel
+
 from longshore.producers import Client, Job
-from longshore.producers.requests import CrossValidate, Evaluate, Infer, Train, Tune
+from longshore.producers.requests import CrossValidate, Evaluate, Generate, Infer, Train, Tune
+
+
+class Answer(BaseModel):
+    text: str
 
 
 def every_method(client: Client) -> None:
@@ -23,12 +29,17 @@ def every_method(client: Client) -> None:
     client.cross_validate("m", "mlp", rows, "y", folds=3, epochs=3)
     client.infer("m", rows, batch_size="auto", top_k=3, keep=["x"], output="out/*.parquet", rows_per_shard=10)
     client.infer("m@production", "rows.npy", format="npy", max_row_errors=0.5, precision="bf16")
+    client.generate("m", ["Hi"], max_tokens=8, temperature=0.5, stop="\n", n=2, keep=["id"], rows_per_shard=10)
+    client.generate("m", [{"role": "user", "content": "Hi"}], schema=Answer, engine="transformers")
+    client.generate("m", [[{"role": "user", "content": "Hi"}]], schema={"type": "object", "required": ["a"]})
+    client.generate("m", {"prompt": ["Hi"], "seed": [1]}, choices=("a", "b"), tools=[{"type": "function"}])
     client.evaluate("m:1", rows, "y", bootstrap=0, worst=5, compile=True)
 
 
 def chain(client: Client) -> None:
     job = client.train("m", "mlp", "rows.csv", "y")
     job.then.evaluate("held.csv", bootstrap=10).then.promote("production", if_="accuracy > 0.9", priority=1)
+    job.then.generate(["Hi"], max_tokens=3).wait()
     job.then.infer("rows.csv", output="out/*.jsonl", results=True).wait()
 
 
@@ -47,6 +58,8 @@ def many(client: Client) -> None:
             Tune("m", "mlp", "rows.csv", "y", {"epochs": [1, 2]}, trials=2),
             CrossValidate("m", "mlp", "rows.csv", "y", folds=2),
             Infer("m", [{"x": 1.0}], {"top_k": 2}),
+            Generate("m", "prompts.csv", {"max_tokens": 2}),
+            Generate("m", ["Hi"], max_tokens=2),
             Evaluate("m", "rows.csv", "y", worst=3),
         ]
     )

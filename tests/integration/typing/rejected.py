@@ -27,6 +27,11 @@ def every_method(client: Client) -> None:
     client.infer("m", "rows.csv", batch_size="large")  # rejected
     client.infer("m", "rows.csv", keep="x")  # rejected
     client.infer("m", "rows.csv", format="xlsx")  # rejected
+    client.generate("m", ["Hi"], max_token=3)  # rejected
+    client.generate("m", ["Hi"], schema=Client)  # rejected
+    client.generate("m", ["Hi"], json_schema={})  # rejected
+    client.generate("m", ["Hi"], choices="a")  # rejected
+    client.generate("m", 3)  # rejected
     client.evaluate("m", "rows.csv", "y", worst=0.5)  # rejected
     client.evaluate("m", "rows.csv", "y", top_k=3)  # rejected
 
@@ -34,6 +39,7 @@ def every_method(client: Client) -> None:
 def chain(client: Client) -> None:
     job = client.train("m", "mlp", "rows.csv", "y")
     job.then.infer("rows.csv", foo=1)  # rejected
+    job.then.generate(["Hi"], epochs=1)  # rejected
     job.then.evaluate("rows.csv", epochs=3)  # rejected
     job.then.promote("production", format="csv")  # rejected
 
