@@ -459,12 +459,11 @@ class Client:
 
         def submit(plan: Callable[[LinkPlanner], NewJob]) -> Job:
             from longshore.producers.planning.chain import LinkPlanner
-            from longshore.producers.planning.inline_rows import InputBlocks
 
-            blocks = InputBlocks(self._store)
             record = self.ledger.queries.job(after)
-            link = plan(LinkPlanner(self.ledger, self.settings.producer, blocks, record))
-            return self._job(self.ledger.submissions.submit([link], blocks.made)[0])
+            planner = LinkPlanner(self.ledger, self.settings.producer, self._store, record)
+            link = plan(planner)
+            return self._job(self.ledger.submissions.submit([link], planner.blocks.made)[0])
 
         return Then(submit)
 

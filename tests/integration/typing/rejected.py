@@ -31,7 +31,6 @@ def every_method(client: Client) -> None:
     client.generate("m", ["Hi"], schema=Client)  # rejected
     client.generate("m", ["Hi"], json_schema={})  # rejected
     client.generate("m", ["Hi"], choices="a")  # rejected
-    client.generate("m", 3)  # rejected
     client.evaluate("m", "rows.csv", "y", worst=0.5)  # rejected
     client.evaluate("m", "rows.csv", "y", top_k=3)  # rejected
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -44,6 +44,7 @@ from longshore.shared.references import check_alias
 from longshore.shared.specs.generate import GenerateSpec
 from longshore.shared.specs.jobs import EvaluateSpec, InferSpec, Input, JobOptions, PromoteSpec
 from longshore.shared.specs.validation import build
+from longshore.shared.store.store import Store
 from longshore.shared.vocabulary import Action, JobKind, State
 
 #: Kinds that make no version and run none.
@@ -73,17 +74,18 @@ class Opened:
 class LinkPlanner:
     """Plans one link. If the version is not known yet, the worker checks what depends on it."""
 
-    def __init__(self, ledger: Ledger, producer: str, blocks: InputBlocks, after: JobRecord) -> None:
+    def __init__(self, ledger: Ledger, producer: str, store: Callable[[], Store], after: JobRecord) -> None:
         if after.kind in _WITHOUT_VERSION:
             raise InvalidInput("job", f"{after.id} is of kind {after.kind}, which makes no version to go on with")
         if after.state in (State.FAILED, State.CANCELLED):
             raise InvalidInput("job", f"{after.id} is {after.state}; retry it first")
         self._ledger = ledger
         self._producer = producer
-        self._blocks = blocks
+        #: Collects the rows that are passed in memory.
+        self.blocks = InputBlocks(store)
         self._after = after
         self._queues = QueueChoice(ledger.workers)
-        self._context = PlanningContext(ledger, self._queues, producer, blocks)
+        self._context = PlanningContext(ledger, self._queues, producer, self.blocks, store)
         self._version = _known_version(after)
 
     def promote(self, request: Promote) -> NewJob:
@@ -188,7 +190,7 @@ class LinkPlanner:
             NewShard(action=action, start=first, stop=min(first + step, table.num_rows))
             for first in range(0, table.num_rows, step)
         ]
-        inline = self._blocks.take(table, [table.num_rows])[0]
+        inline = self.blocks.take(table, [table.num_rows])[0]
         return Opened(inline, table.num_rows, shards, table.column_names, encode_block(table))
 
     def _trained_target(self) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from longshore.producers.planning.inline_rows import InputBlocks
 from longshore.producers.planning.queues import QueueChoice
 from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -19,3 +21,5 @@ class PlanningContext:
     producer: str
     #: Collects the rows that are passed in memory.
     blocks: InputBlocks
+    #: Opens the store.
+    store: Callable[[], Store]

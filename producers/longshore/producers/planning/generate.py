@@ -16,6 +16,7 @@ from longshore.producers.planning.infer import LOOKED_AT, cut_file, unreadable_d
 from longshore.producers.planning.inline_rows import joined
 from longshore.producers.planning.job_builder import Draft
 from longshore.producers.planning.kept_columns import KeptColumns, check_keep_names
+from longshore.producers.planning.language_models import NO_FACTS, LanguageFacts, language_facts
 from longshore.producers.planning.options import SortedOptions, sort_options
 from longshore.producers.planning.prompt_data import address_of, rows_of
 from longshore.producers.planning.structured_output import check_structured_output, schema_of
@@ -31,9 +32,9 @@ from longshore.shared.datasets.source import Source
 from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.records import NewJob
-from longshore.shared.ledger.shards.batching import batch_key_of
+from longshore.shared.ledger.shards.row_commits import generate_batch_key
 from longshore.shared.references import ModelReference
-from longshore.shared.specs.generate import MESSAGES, OUTPUT_KEYS, GenerateSpec
+from longshore.shared.specs.generate import MESSAGES, OUTPUT_KEYS, PROMPT, GenerateSpec, RowOptions
 from longshore.shared.specs.jobs import FileInput
 from longshore.shared.specs.signature import Signature
 from longshore.shared.specs.validation import build
@@ -50,6 +51,7 @@ class GenerationTarget(Target):
     """What the jobs of some requests for texts have in common."""
 
     spec: GenerateSpec | None = None
+    facts: LanguageFacts = NO_FACTS
 
     def batch_key_for(self, rows: int) -> str | None:
         """The batch key of a shard of ``rows`` rows; ``None`` for a shard that is too large to join others."""
@@ -106,7 +108,7 @@ class GenerationPlanner:
     def _plan_one(self, target: GenerationTarget, data: GenerateData) -> NewJob:
         address = address_of(data, target.format)
         if address is not None:
-            return self._plan_file(target, address, data)
+            return self._plan_file(target, address)
         table = to_table(rows_of(data))
         return self._plan_rows(target, table, [table.num_rows])[0]
 
@@ -129,12 +131,14 @@ class GenerationPlanner:
             producer=self._context.producer,
         )
         rest = spec.model_dump_json(exclude={"data"}, exclude_defaults=True)
-        batch_key = batch_key_of(version.digest, JobKind.GENERATE)
+        facts = language_facts(version, self._context.store)
+        check_length(spec, facts)
+        batch_key = None if facts.key is None else generate_batch_key(facts.key, spec.engine)
         kept = KeptColumns(spec.keep, spec.key_columns)
-        return GenerationTarget(draft, signature, rest, options.format, batch_key, kept, spec=spec)
+        return GenerationTarget(draft, signature, rest, options.format, batch_key, kept, spec=spec, facts=facts)
 
-    def _plan_file(self, target: GenerationTarget, address: str | os.PathLike[str], data: GenerateData) -> NewJob:
-        file, source = open_prompts(address, target.format, target.options)
+    def _plan_file(self, target: GenerationTarget, address: str | os.PathLike[str]) -> NewJob:
+        file, source = open_prompts(address, target.format, target.options, target.facts)
         target.kept.check_source(source)
         with unreadable_data():
             shards = cut_file(source, target.draft.options.rows_per_shard, Action.GENERATE)
@@ -144,7 +148,7 @@ class GenerationPlanner:
     def _plan_rows(self, target: GenerationTarget, table: pa.Table, counts: Sequence[int]) -> list[NewJob]:
         if target.format is not None:
             raise InvalidInput("format", "rows that come with the call have no file format; leave it out")
-        fitted = fit_prompts(table, target.options)
+        fitted = fit_prompts(table, target.options, target.facts)
         target.kept.check_rows(table)
         return jobs_of_rows(target, self._context.blocks, fitted, counts, Action.GENERATE, lambda _: ROWS_PER_SHARD)
 
@@ -175,9 +179,22 @@ def read_options(options: Mapping[str, object]) -> tuple[SortedOptions, Generate
     return SortedOptions(job, sorted_options.spec, sorted_options.format), spec
 
 
-def open_prompts(address: str | os.PathLike[str], form: str | None, spec: GenerateSpec) -> tuple[FileInput, Source]:
+def check_length(spec: RowOptions, facts: LanguageFacts) -> None:
+    """:raises InvalidInput: more tokens are asked for than a version takes; names ``max_tokens``."""
+    if facts.max_model_len is not None and spec.max_tokens is not None and spec.max_tokens >= facts.max_model_len:
+        raise InvalidInput(
+            "max_tokens",
+            f"{spec.max_tokens:,}: the version takes {facts.max_model_len:,} tokens, prompt and text together; give "
+            "less",
+        )
+
+
+def open_prompts(
+    address: str | os.PathLike[str], form: str | None, spec: GenerateSpec, facts: LanguageFacts = NO_FACTS
+) -> tuple[FileInput, Source]:
     """A file of prompts or messages, whose first rows are checked.
 
+    :param facts: of the version. Default: nothing is known of it.
     :raises InvalidInput: it cannot be read, or has no prompts that can be run.
     """
     try:
@@ -189,46 +206,51 @@ def open_prompts(address: str | os.PathLike[str], form: str | None, spec: Genera
         raise InvalidInput(error.field, f"{error.reason}; {hint}") from None
     source = open_source(file, "data", ColumnUses.for_generation(spec.keep))
     file = with_listing(file, source)
-    _check_columns(source.schema, spec, typed=not is_text_file(source))
+    _check_columns(source.schema, spec, facts, typed=not is_text_file(source))
     with unreadable_data():
         first = source.head(LOOKED_AT)
-    check_first_prompts(first, spec)
+    check_first_prompts(first, spec, facts)
     return file, source
 
 
-def fit_prompts(table: pa.Table, spec: GenerateSpec) -> pa.Table:
+def fit_prompts(table: pa.Table, spec: GenerateSpec, facts: LanguageFacts = NO_FACTS) -> pa.Table:
     """The columns of rows in memory that are read or kept; their first rows are checked.
 
+    :param facts: of the version. Default: nothing is known of it.
     :raises InvalidInput: a column is missing or has the wrong type, or no row can be run.
     """
-    columns = _check_columns(table.schema, spec, typed=True)
+    columns = _check_columns(table.schema, spec, facts, typed=True)
     kept = [name for name in spec.keep if name in table.column_names]
     table = table.select(list(dict.fromkeys([*columns, *kept])))
-    check_first_prompts(table.slice(0, LOOKED_AT), spec)
+    check_first_prompts(table.slice(0, LOOKED_AT), spec, facts)
     return table
 
 
-def check_first_prompts(first: pa.RecordBatch | pa.Table, spec: GenerateSpec) -> None:
+def check_first_prompts(first: pa.RecordBatch | pa.Table, spec: GenerateSpec, facts: LanguageFacts) -> None:
     """:raises InvalidInput: none of the first rows can be run. Single bad rows become row errors later."""
-    errors = [_row_error(row, spec) for row in read_prompts(first)]
+    errors = [_row_error(row, spec, facts) for row in read_prompts(first)]
     reasons = [error for error in errors if error is not None]
     if errors and len(reasons) == len(errors):
         more = f"; the first {len(errors):,} rows are all unusable" if len(errors) > 1 else ""
         raise InvalidInput("data", f"row 0: {reasons[0]}{more}")
 
 
-def _row_error(row: PromptRow | str, spec: GenerateSpec) -> str | None:
+def _row_error(row: PromptRow | str, spec: GenerateSpec, facts: LanguageFacts) -> str | None:
     if isinstance(row, str):
         return row
     try:
-        spec.override(row.options)
+        options = spec.override(row.options)
+        options.check()
+        check_length(options, facts)
     except InvalidInput as error:
         return str(error)
     return None
 
 
-def _check_columns(schema: pa.Schema, spec: GenerateSpec, *, typed: bool) -> list[str]:
+def _check_columns(schema: pa.Schema, spec: GenerateSpec, facts: LanguageFacts, *, typed: bool) -> list[str]:
     columns = check_prompt_columns(schema, spec.keep, typed=typed)
     if spec.tools and MESSAGES not in columns:
         raise InvalidInput("tools", f"only a chat template knows tools, and the data has prompts; give {MESSAGES!r}")
+    if MESSAGES in columns and facts.has_chat_template is False:
+        raise InvalidInput("data", f"the version has no chat template for {MESSAGES!r}; give a column {PROMPT!r}")
     return columns

@@ -132,8 +132,10 @@ def prepare_apart(
 
 
 def _context(ledger: Ledger, settings: Settings) -> PlanningContext:
-    blocks = InputBlocks(lambda: Store(settings.store, expected=ledger.models.exist))
-    return PlanningContext(ledger, QueueChoice(ledger.workers), settings.producer, blocks)
+    def store() -> Store:
+        return Store(settings.store, expected=ledger.models.exist)
+
+    return PlanningContext(ledger, QueueChoice(ledger.workers), settings.producer, InputBlocks(store), store)
 
 
 def _runs(requests: Sequence[Request]) -> Iterator[tuple[int, Sequence[Request]]]:

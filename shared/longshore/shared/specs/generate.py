@@ -158,6 +158,8 @@ class GenerateSpec(RowOptions):
             raise InvalidInput(
                 "tools", f"not together with {formats[0]}: a text that matches it calls no tool; leave one out"
             )
+        if formats and self.prefix:
+            raise InvalidInput("prefix", f"not together with {formats[0]}, which the whole text matches; leave one out")
         if len(set(self.choices)) < len(self.choices):
             raise InvalidInput("choices", "a text stands there twice; remove it")
 
