@@ -98,6 +98,7 @@ def test_without_postgres_every_method_raises_what_it_says(client: Client, tmp_p
         Job.report: lambda: job.report(tmp_path / "x.html"),
         Job.tensorboard: lambda: job.tensorboard(tmp_path),
         Job.shards: job.shards,
+        Job.rows_not_run: job.rows_not_run,
         Job.errors: job.errors,
         Job.logs: lambda: list(job.logs()),
         Job.cancel: job.cancel,

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from longshore.producers.reporting.curves import latest
 from longshore.producers.reporting.human import duration_text, time_text
-from longshore.producers.reporting.progress import progress_of, rate_text, unit
+from longshore.producers.reporting.progress import progress_of, unit
 from longshore.producers.reporting.small_curve import small_curve
+from longshore.producers.reporting.tokens import speed_text, token_usage
 from longshore.shared.ledger.records import JobRecord, MetricRecord
 from longshore.shared.notebook import html_table, numbers_text
 
@@ -24,7 +25,8 @@ def job_html(record: JobRecord, metrics: Sequence[MetricRecord]) -> str:
         "id": record.id,
         "state": record.state,
         "progress": f"{progress.done:,} of {total} {unit(record.kind)}",
-        "speed": rate_text(progress.rate, record.kind) or None,
+        "speed": speed_text(record, progress.rate) or None,
+        "tokens": token_usage(record),
         "time left": time_text(progress.remaining) or None,
         "failed": progress.failed or None,
         "version": outcome.get("version", record.version),

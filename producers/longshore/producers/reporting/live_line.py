@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from longshore.producers.reporting.best_epoch import BestEpoch
 from longshore.producers.reporting.human import time_text
 from longshore.producers.reporting.progress import Progress, rate_text, unit
+from longshore.producers.reporting.tokens import token_rates
 from longshore.shared.ledger.records import JobRecord
 from longshore.shared.vocabulary import State
 
@@ -50,7 +51,7 @@ class LiveLine:
     remaining: str
     #: ``12 rows/s``; empty if unknown.
     rate: str
-    #: ``val_loss 0.35``, each.
+    #: ``val_loss 0.35``, or ``1,204 tokens/s out``, each.
     metrics: tuple[str, ...] = ()
 
     def spans(self, width: int, *, ascii_only: bool = False) -> list[StyledText]:
@@ -103,6 +104,7 @@ def live_line(
     :param best: the best epoch of a training so far.
     """
     total = "?" if progress.total is None else f"{progress.total:,}"
+    tokens = token_rates(record, progress.rate)
     name = record.model if record.version is None else f"{record.model}:{record.version}"
     return LiveLine(
         name=f"{record.kind} {name}",
@@ -115,5 +117,6 @@ def live_line(
             # Only if it was an earlier one: then more epochs may be in vain.
             *(() if best is None or best.is_last else (f"best epoch {best.epoch}",)),
             *(f"{name} {value:.4g}" for name, value in metrics.items()),
+            *(() if tokens is None else str(tokens).split(", ")),
         ),
     )

@@ -24,7 +24,7 @@ EXTRAS = {
     "onnx": ("onnxruntime",),
     "export": ("onnx", "onnxscript"),
     "text": ("tokenizers",),
-    "huggingface": ("tokenizers", "transformers"),
+    "huggingface": ("jinja2", "jsonschema", "llguidance", "peft", "tokenizers", "transformers"),
     "images": ("pillow",),
     "hdf5": ("h5py",),
     "lightgbm": ("lightgbm",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,8 @@ from longshore.producers.cli.views.addresses import in_home
 from longshore.producers.cli.views.json_documents import job_document, metrics_text, version_text
 from longshore.producers.reporting.best_epoch import best_epoch, final_metrics_line
 from longshore.producers.reporting.human import duration_text, local_time, time_ago, time_text
-from longshore.producers.reporting.progress import progress_of, rate_text, unit
+from longshore.producers.reporting.progress import progress_of, unit
+from longshore.producers.reporting.tokens import speed_text, token_usage
 from longshore.shared.errors import JobFailed
 from longshore.shared.store.address import public
 
@@ -103,8 +104,10 @@ def summary(record: JobRecord, why: str | None = None) -> dict[str, object]:
         "state": record.state,
         "why": why,
         "progress": f"{progress.done:,} of {total} {unit(record.kind)}{failed}",
-        "speed": rate_text(progress.rate, record.kind),
+        "speed": speed_text(record, progress.rate),
+        "tokens": token_usage(record),
         "time left": time_text(progress.remaining),
+        "not run": _not_run(outcome),
         "shards": f"{record.shards_done} of {record.shards_total} done",
         "output": None if record.spec.get("output") is None else public(str(record.spec["output"])),
         "version": new_version,
@@ -128,6 +131,12 @@ def summary(record: JobRecord, why: str | None = None) -> dict[str, object]:
         "deadline": local_time(record.deadline),
         "pruned": local_time(record.pruned_at),
     }
+
+
+def _not_run(outcome: Mapping[str, object]) -> str | None:
+    """What a job whose timeout ran out has left."""
+    rows = outcome.get("rows_not_run")
+    return f"{rows:,} rows; a retry goes on with them" if isinstance(rows, int) and rows else None
 
 
 def _promotion_text(promotion: object) -> str | None:

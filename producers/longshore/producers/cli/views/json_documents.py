@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from longshore.producers.reporting.human import metrics_line
 from longshore.producers.reporting.progress import progress_of, unit
 from longshore.producers.reporting.redaction import public_spec
+from longshore.producers.reporting.tokens import token_rates
 from longshore.shared.ledger.records import JobRecord, ModelChange, ShardRecord, VersionRecord
 from longshore.shared.store.address import public
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 
 def job_document(record: JobRecord) -> dict[str, object]:
-    """A job as a JSON document. ``rate`` is in units per second, ``remaining`` in seconds."""
+    """A job as a JSON document. ``rate`` is in units per second, ``remaining`` in seconds,
+    ``token_rates`` in tokens per second."""
     progress = progress_of(record)
     return {
         "id": record.id,
@@ -37,6 +39,8 @@ def job_document(record: JobRecord) -> dict[str, object]:
         "failed": record.rows_failed,
         "rate": progress.rate,
         "remaining": progress.remaining,
+        "usage": record.usage,
+        "token_rates": token_rates(record, progress.rate),
         "shards_total": record.shards_total,
         "shards_done": record.shards_done,
         "shards_failed": record.shards_failed,

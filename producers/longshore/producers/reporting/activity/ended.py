@@ -11,6 +11,9 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import JobRecord, Json
 from longshore.shared.vocabulary import JobKind, State
 
+#: Kinds of jobs with a result for each row.
+_WITH_RESULTS = (JobKind.INFER, JobKind.GENERATE)
+
 
 def why_ended(ledger: Ledger, record: JobRecord) -> Reason:
     """Why a job has ended, and what can be done next."""
@@ -42,6 +45,8 @@ def what_is_kept(ledger: Ledger, record: JobRecord, who: str) -> tuple[str, ...]
 
     :param who: what goes on: ``a retry``, or ``it`` for a job that is queued again.
     """
+    if record.kind == JobKind.GENERATE:
+        return (f"{record.rows_done:,} rows are done and kept",) if record.rows_done else ()
     kept = [f"{record.shards_done:,} of {record.shards_total:,} shards are done and kept"] if record.shards_done else []
     if record.kind == JobKind.TRAIN:
         epochs = record.spec.get("epochs")
@@ -77,7 +82,7 @@ def _succeeded(record: JobRecord) -> Reason:
         if _can_be_extended(record.spec):
             more = f"longshore jobs extend {record.id} --epochs 10"
             steps.append(NextStep("to train it for more epochs", more))
-    elif record.kind == JobKind.INFER and record.spec.get("output") is None and record.pruned_at is None:
+    elif record.kind in _WITH_RESULTS and record.spec.get("output") is None and record.pruned_at is None:
         steps.append(NextStep("to see the results", f"longshore results {record.id}"))
     else:
         steps.append(NextStep("to see the outcome", f"longshore jobs show {record.id}"))

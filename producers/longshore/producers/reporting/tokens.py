@@ -1,0 +1,61 @@
+"""The tokens of a job that generates text: how many, and how fast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from longshore.producers.reporting.progress import rate_text
+from longshore.shared.ledger.records import JobRecord
+
+
+@dataclass(frozen=True)
+class TokenUsage:
+    """The tokens of all rows that are done."""
+
+    prompt: int
+    completion: int
+    #: Tokens of prompts that were not computed, because an earlier prompt began with them.
+    cached: int
+
+    def __str__(self) -> str:
+        cached = f" ({self.cached:,} cached)" if self.cached else ""
+        return f"{self.prompt:,} in{cached}, {self.completion:,} out"
+
+
+@dataclass(frozen=True)
+class TokenRates:
+    """Tokens per second."""
+
+    prompt: float
+    completion: float
+
+    def __str__(self) -> str:
+        return f"{self.prompt:,.0f} tokens/s in, {self.completion:,.0f} out"
+
+
+def token_usage(record: JobRecord) -> TokenUsage | None:
+    """The tokens of a job; ``None`` if it has none yet, or does not generate text."""
+    if record.usage is None:
+        return None
+    return TokenUsage(
+        record.usage.get("prompt_tokens", 0),
+        record.usage.get("completion_tokens", 0),
+        record.usage.get("cached_tokens", 0),
+    )
+
+
+def token_rates(record: JobRecord, rate: float | None) -> TokenRates | None:
+    """How fast a job reads and writes tokens; ``None`` if it is not known.
+
+    :param rate: rows per second. The rows that are done tell how many tokens a row has.
+    """
+    usage, rows = token_usage(record), record.rows_done + record.rows_failed
+    if usage is None or rate is None or not rows:
+        return None
+    return TokenRates(rate * usage.prompt / rows, rate * usage.completion / rows)
+
+
+def speed_text(record: JobRecord, rate: float | None) -> str:
+    """The speed of a job, such as ``1,234 rows/s`` or ``3.2 rows/s, 512 tokens/s in, 104 out``; empty if unknown."""
+    tokens = token_rates(record, rate)
+    return ", ".join(text for text in (rate_text(rate, record.kind), "" if tokens is None else str(tokens)) if text)
