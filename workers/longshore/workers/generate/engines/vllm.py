@@ -1,0 +1,287 @@
+"""The engine on the library vLLM, on GPUs and CPUs. It runs in the process of its caller."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import torch
+
+from longshore.shared.errors import InvalidInput
+from longshore.workers.generate.engines.base import (
+    AdapterFiles,
+    Completion,
+    Constraint,
+    EngineRequest,
+    Sampling,
+    Step,
+    TokenLogprob,
+)
+from longshore.workers.generate.engines.options import EngineOptions
+from longshore.workers.generate.engines.vllm_process import shut_down, start
+from longshore.workers.generate.engines.weights import load_tokens
+from longshore.workers.generate.version import LanguageModel
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from vllm import LLMEngine, RequestOutput, SamplingParams
+    from vllm.lora.request import LoRARequest
+    from vllm.outputs import CompletionOutput
+
+log = logging.getLogger(__name__)
+
+#: The ranks for which vLLM can make room.
+ADAPTER_RANKS: Final = (16, 32, 64, 128, 256, 320, 512)
+#: Tokens of a text between two counts of its progress: each costs time.
+COUNT_INTERVAL: Final = 16
+
+#: Starts vLLM with room for adapters up to this rank; 0: for none.
+Starter: TypeAlias = Callable[[int], "LLMEngine"]
+
+
+@dataclass
+class _Running:
+    """A request that has not ended."""
+
+    request: EngineRequest
+    #: Tokens of its text that were counted.
+    counted: int = 0
+
+
+class VllmEngine:
+    """An :class:`~longshore.workers.generate.engines.base.Engine`.
+
+    Room for adapters costs speed and memory, so there is none until a request has an adapter. Then vLLM starts again,
+    and so do the requests that run. That happens again only for an adapter of a higher rank.
+
+    :param weight_bytes: what the weights take.
+    """
+
+    def __init__(self, model: LanguageModel, start: Starter, tokenizer: Tokenizer, weight_bytes: int) -> None:
+        self.max_model_len = model.max_model_len
+        self._model = model
+        self._start = start
+        self._tokenizer = tokenizer
+        self._weight_bytes = weight_bytes
+        self._running: dict[str, _Running] = {}
+        #: The highest rank of adapters for which there is room, and the adapters that were used, by their keys.
+        self._rank = 0
+        self._adapters: dict[str, LoRARequest] = {}
+        self._engine = start(0)
+
+    @property
+    def capacity(self) -> int:
+        """See :attr:`Engine.capacity`."""
+        return int(self._engine.vllm_config.scheduler_config.max_num_seqs)
+
+    @property
+    def unfinished(self) -> int:
+        """See :attr:`Engine.unfinished`."""
+        return len(self._running)
+
+    @property
+    def nbytes(self) -> int:
+        """See :attr:`Engine.nbytes`."""
+        config = self._engine.vllm_config.cache_config
+        cache = config.kv_cache_memory_bytes
+        if cache is None:  # it takes what is free of its share
+            return int(torch.cuda.get_device_properties(0).total_memory * config.gpu_memory_utilization)
+        return self._weight_bytes + int(cache)
+
+    def add(self, request: EngineRequest) -> None:
+        """See :meth:`Engine.add`."""
+        if request.adapter is not None:
+            self._load_adapter(request.adapter)
+        self._submit(request)
+        self._running[str(request.id)] = _Running(request)
+
+    def step(self) -> Step:
+        """See :meth:`Engine.step`."""
+        step = Step()
+        if not self._running:
+            return step
+        for output in self._engine.step():
+            running = self._running.get(output.request_id)
+            if running is None:
+                continue
+            count = len(output.outputs[0].token_ids)
+            if running.counted == 0:
+                step.prompt_tokens += len(running.request.tokens) - (output.num_cached_tokens or 0)
+            step.generated_tokens += count - running.counted
+            running.counted = count
+            if output.finished:
+                del self._running[output.request_id]
+                self._end(running.request, output, step)
+        return step
+
+    def cancel(self, ids: Collection[int]) -> None:
+        """See :meth:`Engine.cancel`."""
+        keys = [str(each) for each in ids if str(each) in self._running]
+        for key in keys:
+            del self._running[key]
+        if keys:
+            self._engine.abort_request(keys)
+
+    def close(self) -> None:
+        """See :meth:`Engine.close`."""
+        self._running.clear()
+        self._adapters.clear()
+        shut_down(self._engine)
+        del self._engine
+        gc.collect()
+
+    def _submit(self, request: EngineRequest) -> None:
+        from vllm.exceptions import VLLMValidationError
+
+        adapter = None if request.adapter is None else self._adapters[request.adapter.key]
+        prompt = {"prompt_token_ids": list(request.tokens)}
+        params = self._params(request.sampling)
+        try:
+            self._engine.add_request(str(request.id), prompt, params, lora_request=adapter)
+        except (VLLMValidationError, ValueError) as error:
+            field = "prompt" if request.sampling.constraint is None else _field(request.sampling.constraint)
+            raise InvalidInput(field, f"vLLM refuses it: {error}") from error
+
+    def _params(self, sampling: Sampling) -> SamplingParams:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+
+        ends, structured = set(self._model.end_tokens), None
+        if (constraint := sampling.constraint) is not None:
+            if sampling.min_tokens:
+                raise InvalidInput(
+                    "min_tokens",
+                    f"{sampling.min_tokens}: vLLM takes none together with {_field(constraint)}; leave it out, or "
+                    "choose the engine transformers",
+                )
+            structured = StructuredOutputsParams(
+                json=constraint.json_schema,
+                regex=constraint.regex,
+                choice=None if constraint.choices is None else list(constraint.choices),
+            )
+            # What a grammar ends with.
+            ends |= {self._engine.get_tokenizer().eos_token_id} - {None}
+        return SamplingParams(
+            max_tokens=sampling.max_tokens,
+            min_tokens=sampling.min_tokens,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            min_p=sampling.min_p,
+            repetition_penalty=sampling.repetition_penalty,
+            presence_penalty=sampling.presence_penalty,
+            frequency_penalty=sampling.frequency_penalty,
+            stop=list(sampling.stop),
+            stop_token_ids=sorted(ends),
+            ignore_eos=True,  # those of the model are given
+            seed=sampling.seed,
+            logprobs=sampling.logprobs,
+            structured_outputs=structured,
+            detokenize=bool(sampling.stop),
+            output_kind=RequestOutputKind.CUMULATIVE,
+            stream_interval=COUNT_INTERVAL,
+        )
+
+    def _end(self, request: EngineRequest, output: RequestOutput, step: Step) -> None:
+        text = output.outputs[0]
+        if text.finish_reason not in ("stop", "length"):
+            step.failures[request.id] = f"vLLM ended the request: {text.finish_reason or 'without a reason'}"
+            return
+        tokens = list(text.token_ids)
+        # The reason is a stop text, a token of ours, or none, if the model's own end was met.
+        if text.finish_reason == "stop" and not isinstance(text.stop_reason, str):
+            tokens.pop()
+        step.completions.append(
+            Completion(
+                id=request.id,
+                tokens=tokens,
+                text=self._decode(tokens, request.sampling.stop if isinstance(text.stop_reason, str) else ()),
+                finish="stop" if text.finish_reason == "stop" else "length",
+                cached_tokens=output.num_cached_tokens or 0,
+                logprobs=_logprobs(text, request.sampling.logprobs, len(tokens)),
+            )
+        )
+
+    def _decode(self, tokens: Sequence[int], stop: Sequence[str]) -> str:
+        text = self._tokenizer.decode(tokens, skip_special_tokens=True)
+        return text[: min((at for at in map(text.find, stop) if at >= 0), default=len(text))]
+
+    def _load_adapter(self, files: AdapterFiles) -> None:
+        """Load an adapter, unless it was before. Its errors are those of the request, and not of a step of all."""
+        if files.key in self._adapters:
+            return
+        from vllm.lora.request import LoRARequest
+
+        rank = _adapter_rank(files.folder)
+        if rank > self._rank:
+            self._restart(rank)
+        adapter = LoRARequest(files.key, len(self._adapters) + 1, str(files.folder))
+        try:
+            self._engine.add_lora(adapter)
+        except (ValueError, RuntimeError, KeyError) as error:
+            raise InvalidInput("adapter", f"vLLM cannot load it: {error}") from error
+        self._adapters[files.key] = adapter
+
+    def _restart(self, rank: int) -> None:
+        log.info("vLLM starts again, with room for adapters of rank %d", rank)
+        shut_down(self._engine)
+        del self._engine
+        gc.collect()
+        try:
+            self._engine = self._start(rank)
+        except InvalidInput as error:
+            self._engine = self._start(self._rank)
+            raise InvalidInput("adapter", f"{error.reason}") from error
+        finally:
+            for running in self._running.values():
+                running.counted = 0
+                self._submit(running.request)
+        self._rank = rank
+
+
+def open_engine(model: LanguageModel, device: torch.device, options: EngineOptions) -> VllmEngine:
+    """See :data:`~longshore.workers.generate.engines.open.Opener`."""
+    if options.tensor_parallel > 1:
+        raise InvalidInput(
+            "tensor_parallel",
+            f"{options.tensor_parallel}: a worker runs vLLM in one process, so on one device; use 1, and a GPU that "
+            "the model fits, or quantization",
+        )
+    tokenizer = load_tokens(model.folder)
+    weight_bytes = sum(path.stat().st_size for path in model.folder.glob("*.safetensors"))
+    return VllmEngine(model, lambda rank: start(model, device, options, rank), tokenizer, weight_bytes)
+
+
+def _adapter_rank(folder: Path) -> int:
+    """The smallest rank for which vLLM can make room that is as high as that of an adapter."""
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    needed = max(int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values()), 0)
+    for rank in ADAPTER_RANKS:
+        if needed <= rank:
+            return rank
+    raise InvalidInput("adapter", f"its rank is {needed}, and vLLM takes up to {ADAPTER_RANKS[-1]}")
+
+
+def _logprobs(text: CompletionOutput, top: int | None, count: int) -> tuple[TokenLogprob, ...] | None:
+    if top is None or text.logprobs is None:
+        return None
+    found = []
+    for token, candidates in zip(text.token_ids[:count], text.logprobs[:count], strict=True):
+        ranked = sorted(
+            (entry.rank, each, entry.logprob) for each, entry in candidates.items() if (entry.rank or 0) <= top
+        )
+        best = tuple((each, logprob) for _, each, logprob in ranked)
+        found.append(TokenLogprob(token, candidates[token].logprob, best))
+    return tuple(found)
+
+
+def _field(constraint: Constraint) -> str:
+    """The option that a constraint comes from."""
+    if constraint.json_schema is not None:
+        return "schema"
+    return "regex" if constraint.regex is not None else "choices"
