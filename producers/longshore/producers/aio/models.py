@@ -8,7 +8,6 @@ from pathlib import Path
 
 from longshore.producers.aio.threads import Threads
 from longshore.producers.models.client import ModelsClient
-from longshore.producers.models.import_progress import ShowProgress
 from longshore.producers.models.importing import GenerationSettingsLike, SignatureLike
 from longshore.shared.ledger.models.rollback import Rollback
 from longshore.shared.ledger.records import ModelChange, ModelRecord, VersionRecord
@@ -73,9 +72,8 @@ class AsyncModels:
         output: str | None = None,
         output_kind: OutputKind | None = None,
         generation: GenerationSettingsLike | None = None,
-        progress: ShowProgress | None = None,
     ) -> VersionRecord:
-        """See :meth:`ModelsClient.import_`. ``progress`` is called in another thread."""
+        """See :meth:`ModelsClient.import_`."""
         return await self._threads.call(
             self._models.import_,
             path,
@@ -86,5 +84,4 @@ class AsyncModels:
             output=output,
             output_kind=output_kind,
             generation=generation,
-            progress=progress,
         )

@@ -58,10 +58,10 @@ class Imported:
     manifest: Manifest
     #: The local path of each file in ``manifest.blobs``.
     files: Mapping[str, Path]
-    #: Whether the digests in the manifest were computed from these files just now.
-    described: bool = False
     #: The folder of the files that were written during the import; :meth:`close` deletes it.
     temporary: tempfile.TemporaryDirectory[str] | None = None
+    #: Whether the digests in the manifest were computed from these files just now.
+    described: bool = False
 
     def close(self) -> None:
         """Delete the temporary files."""

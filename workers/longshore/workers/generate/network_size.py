@@ -5,8 +5,6 @@ The library builds what ``config.json`` says and then fills it: a few numbers th
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 
 from longshore.shared.errors import InvalidInput
@@ -17,18 +15,22 @@ from longshore.shared.model_formats.huggingface.network import CONFIG
 _MAX_BUFFER_NUMBERS = 2**28
 
 
-def check_network_size(language: LanguageFolder, folder: Path) -> None:
+def check_network_size(language: LanguageFolder) -> None:
     """Compare the numbers of a network with those in the files.
 
-    :param folder: as :func:`~longshore.workers.generate.folders.lay_out` made it.
-    :raises InvalidInput: the network has more, or the library refuses the configuration.
+    :raises InvalidInput: the network has more, the library refuses the configuration, or this worker does not have it.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
-    from transformers.utils import logging
+    try:
+        from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+        from transformers.utils import logging
+    except ImportError as error:
+        raise InvalidInput(
+            "runtime", f"transformers is not installed on this worker; pip install 'longshore[huggingface]' ({error})"
+        ) from error
 
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        config = CONFIG_MAPPING[str(language.config["model_type"])].from_dict(dict(language.config))
         with torch.device("meta"):  # takes no memory
             module = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
     except Exception as error:  # the library validates little and can raise anything

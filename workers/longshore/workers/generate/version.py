@@ -74,14 +74,16 @@ def open_version(manifest: Manifest, fetch: Callable[[Blob], Path], root: Path) 
     """
     if manifest.signature.task != "generation":
         raise InvalidInput("model", f"its task is {manifest.signature.task}; use a version that generates text")
-    files = {name: fetch(blob) for name, blob in manifest.blobs.items()}
+    key = base_key(manifest)
+    folder = root / key.removeprefix("sha256:")
+    files = _fetch(manifest, fetch, folder)
     language = read_language_model(files, "model")
     check_settings(manifest.generation, language, "generation")
-    key = base_key(manifest)
-    base = {name: files[name] for name in language.files if name not in language.templates.files}
-    folder = lay_out(root / key.removeprefix("sha256:"), base, checked_files(language, files))
+    if not folder.is_dir():
+        check_network_size(language)
+        base = {name: files[name] for name in language.files if name not in language.templates.files}
+        lay_out(folder, base, checked_files(language, files))
     tokenizer = _load_tokenizer(folder)
-    check_network_size(language, folder)
     settings = manifest.generation
     return LanguageVersion(
         digest=manifest.digest,
@@ -98,6 +100,14 @@ def open_version(manifest: Manifest, fetch: Callable[[Blob], Path], root: Path) 
         special_tokens=dict(tokenizer.special_tokens_map),
         tool_template=language.templates.tool_use,
     )
+
+
+def _fetch(manifest: Manifest, fetch: Callable[[Blob], Path], folder: Path) -> dict[str, Path]:
+    """Local files by their path in the version's folder. Fetching a blob reads it as a whole, so weights that were laid
+    out for another version of the same model are taken from there.
+    """
+    laid_out = {path.name for path in folder.glob("*.safetensors")}
+    return {name: folder / name if name in laid_out else fetch(blob) for name, blob in manifest.blobs.items()}
 
 
 def _end_tokens(language: LanguageFolder, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
