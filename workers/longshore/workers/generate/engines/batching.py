@@ -159,7 +159,11 @@ class Batcher:
             keys = allocator.get_seqlen_k(request.state.position_offset - length, length)
             spans.append(Span(query_start, length, key_start, keys))
             query_start, key_start = query_start + length, key_start + keys
-        return AttentionPlan(spans, getattr(allocator, "sliding_window", None), self._module.device)
+        window: int | None = getattr(allocator, "sliding_window", None)
+        count = self._inputs.true_read_sizes[allocator.index]
+        # A window is a ring that new keys overwrite, so its keys are copied before they are written.
+        places = self._inputs.read_index_storage[allocator.index, :count] if count and window is None else None
+        return AttentionPlan(spans, window, places, self._module.device)
 
     def _count_storable(self) -> int:
         """Tokens of a request that has the cache for itself, at most."""

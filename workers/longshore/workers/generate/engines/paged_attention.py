@@ -18,6 +18,9 @@ from transformers.generation.continuous_batching.requests import RequestState
 #: The name that a model's configuration has for it.
 ATTENTION: Final = "longshore_paged"
 _INT32: Final = 2**31
+#: Requests with one new token that are computed together on a CPU. More of them differ more in length, and are padded
+#: more; on a GPU a call costs more than that.
+_CPU_GROUP: Final = 16
 
 
 @dataclass(frozen=True)
@@ -30,27 +33,46 @@ class Span:
     key_length: int
 
 
+@dataclass(frozen=True)
+class _Decoding:
+    """Requests with one new token each, whose keys are about as many: they are computed together, padded."""
+
+    #: Where their new tokens lie in the batch.
+    rows: torch.Tensor
+    #: Where their keys lie, ``(requests * longest,)``. Behind the end of a request's keys is any place that exists.
+    keys: torch.Tensor
+    #: Which of them are keys of the request, ``(requests, 1, 1, longest)``; ``None``: all.
+    mask: torch.Tensor | None
+
+
 class AttentionPlan:
     """The requests of a batch, as layers of one kind see them.
 
     :param window: keys that a token looks at, with its own; ``None``: all.
+    :param places: where the keys of the batch lie in the cache; ``None``: the layer gets them one after the other.
     """
 
-    def __init__(self, spans: list[Span], window: int | None, device: torch.device) -> None:
+    def __init__(
+        self, spans: list[Span], window: int | None, places: torch.Tensor | None, device: torch.device
+    ) -> None:
         self.window = window
+        self.places = places
         self.longer = [span for span in spans if span.query_length > 1]
-        single = [span for span in spans if span.query_length == 1]
-        self.single = torch.tensor([span.query_start for span in single], device=device)
-        self.keys: torch.Tensor | None = None
-        self.mask: torch.Tensor | None = None
-        if single:
-            lengths = torch.tensor([[span.key_length] for span in single])
-            starts = torch.tensor([[span.key_start] for span in single])
-            positions = torch.arange(int(lengths.max()))
-            # What is behind the end of a request's keys is masked, so it only has to be a place that exists.
-            self.keys = (starts + torch.minimum(positions, lengths - 1)).flatten().to(device)
-            if bool((lengths != lengths[0]).any()):
-                self.mask = (positions < lengths)[:, None, None, :].to(device)
+        single = sorted((span for span in spans if span.query_length == 1), key=lambda span: span.key_length)
+        size = _CPU_GROUP if device.type == "cpu" else len(single) or 1
+        self.decoding = [self._group(single[at : at + size], device) for at in range(0, len(single), size)]
+
+    def _group(self, spans: list[Span], device: torch.device) -> _Decoding:
+        lengths = torch.tensor([[span.key_length] for span in spans])
+        starts = torch.tensor([[span.key_start] for span in spans])
+        positions = torch.arange(int(lengths.max()))
+        keys = (starts + torch.minimum(positions, lengths - 1)).flatten().to(device)
+        equal = bool((lengths == lengths[0]).all())
+        return _Decoding(
+            torch.tensor([span.query_start for span in spans], device=device),
+            keys if self.places is None else self.places[keys],
+            None if equal else (positions < lengths)[:, None, None, :].to(device),
+        )
 
 
 class PlannedCache(PagedAttentionCache):
@@ -68,6 +90,8 @@ class PlannedCache(PagedAttentionCache):
         :param vocabulary: tokens of the model.
         """
         self._vocabulary = vocabulary
+        #: Memory that is taken for a copy of keys or values again and again: fresh pages would cost more than the copy.
+        self._copies = (self.cache_tensor.new_empty(0), self.cache_tensor.new_empty(0))
         self._adapters: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
         #: Tokens of prompts that were found in the cache, by request.
@@ -86,6 +110,19 @@ class PlannedCache(PagedAttentionCache):
         """Forget what was registered."""
         self._adapters.pop(request_id, None)
         self.matched.pop(request_id, None)
+
+    def select(self, number: int, states: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        """Copy keys or values, ``(tokens, heads, width)``, from their places. Valid until the next call for the same.
+
+        :param number: 0 for keys, and 1 for values.
+        """
+        shape = (len(places), *states.shape[1:])
+        nbytes = shape[0] * shape[1] * shape[2] * states.itemsize
+        if len(self._copies[number]) < nbytes:
+            fresh = self.cache_tensor.new_empty(nbytes + nbytes // 4)
+            self._copies = (fresh, self._copies[1]) if number == 0 else (self._copies[0], fresh)
+        copied = self._copies[number][:nbytes].view(states.dtype).view(shape)
+        return torch.index_select(states, 0, places, out=copied)
 
     def search_prefix_match(self, request_id: str, prompt_ids: list[int]) -> int:
         """Called by transformers when a request starts, and again if it had to give its pages to others."""
@@ -130,28 +167,40 @@ def paged_attention(
     if not isinstance(cache, PlannedCache) or s_aux is not None:
         raise NotImplementedError("attention sinks, or no cache")
     layer = int(module.layer_idx)  # type: ignore[arg-type]
-    plan = cache.plans[cache.layer_to_allocator[layer].layer_type]
-    key, value = cache.update(key_states=key, value_states=value, layer_idx=layer, kwargs=batch)
-    heads, groups = query.shape[1], query.shape[1] // key.shape[1]
-    output = query.new_empty((query.shape[2], heads, value.shape[3]))
-    if plan.keys is not None:
-        count = len(plan.single)
-        width = query.shape[3]
-        mine = query[0, :, plan.single].transpose(0, 1).reshape(count, -1, groups, width)
+    allocator = cache.layer_to_allocator[layer]
+    plan = cache.plans[allocator.layer_type]
+    heads, groups, width = query.shape[1], query.shape[1] // key.shape[1], query.shape[3]
+    if plan.places is None:
+        key, value = cache.update(key_states=key, value_states=value, layer_idx=layer, kwargs=batch)
+        keys, values = key[0].transpose(0, 1), value[0].transpose(0, 1)
+    else:
+        keys, values = (pages.flatten(0, 1) for pages in allocator.get_cache_for_block_table(layer))
+        write_index = batch["write_index"]
+        if not isinstance(write_index, list):
+            raise TypeError("transformers gives the places of new keys by kind of layer")
+        writes = write_index[allocator.index]
+        keys.index_copy_(0, writes, key[0].transpose(0, 1))
+        values.index_copy_(0, writes, value[0].transpose(0, 1))
+    output = query.new_empty((query.shape[2], heads, width))
+    for group in plan.decoding:
+        count = len(group.rows)
         # Queries of heads that share their keys are rows of one product.
-        keys, values = (
-            states[0].transpose(0, 1).index_select(0, plan.keys).view(count, -1, key.shape[1], width).transpose(1, 2)
-            for states in (key, value)
+        own = query[0, :, group.rows].transpose(0, 1).reshape(count, -1, groups, width)
+        mine_k, mine_v = (
+            cache.select(number, states, group.keys).view(count, -1, *states.shape[1:]).transpose(1, 2)
+            for number, states in enumerate((keys, values))
         )
-        output[plan.single] = _attend(mine, keys, values, plan.mask, scaling, softcap).flatten(1, 2)
+        output[group.rows] = _attend(own, mine_k, mine_v, group.mask, scaling, softcap).reshape(count, heads, width)
     for span in plan.longer:
-        queries = query[:, :, span.query_start : span.query_start + span.query_length]
-        keys, values = (
-            states[:, :, span.key_start : span.key_start + span.key_length].repeat_interleave(groups, 1)
-            for states in (key, value)
+        own = query[:, :, span.query_start : span.query_start + span.query_length]
+        among = slice(span.key_start, span.key_start + span.key_length)
+        mine_k, mine_v = (
+            (states[among] if plan.places is None else cache.select(number, states, plan.places[among]))
+            .transpose(0, 1)
+            .repeat_interleave(groups, 0)[None]
+            for number, states in enumerate((keys, values))
         )
-        mask = _causal(span, plan.window, query.device)
-        attended = _attend(queries, keys, values, mask, scaling, softcap)
+        attended = _attend(own, mine_k, mine_v, _causal(span, plan.window, query.device), scaling, softcap)
         output[span.query_start : span.query_start + span.query_length] = attended[0].transpose(0, 1)
     return output[None], None
 
