@@ -15,10 +15,12 @@ from jinja2.runtime import LoopContext
 T = TypeVar("T")
 
 #: Steps that a template may take, and more for each step that it takes to look at its input once.
-MAX_STEPS: Final = 1_000_000
-STEPS_PER_INPUT_STEP: Final = 64
+MAX_STEPS: Final = 500_000
+STEPS_PER_INPUT_STEP: Final = 128
 #: The most characters of which a text counts as one step.
 STEP_CHARACTERS: Final = 32
+#: The most parts of an expression, such as a name or an attribute, that count as one step.
+STEP_EXPRESSIONS: Final = 1
 _CONTAINERS: Final = (list, tuple, Set)
 
 

@@ -37,6 +37,8 @@ _SHALLOW: Final = frozenset(
 )
 #: Filters that compare the items with each other.
 _SORTS: Final = frozenset({"dictsort", "groupby", "max", "min", "sort", "unique"})
+#: Filters that take longer for a text than others.
+_SLOW: Final = frozenset({"title", "urlencode", "wordcount"})
 #: Filters whose results can hold the same value many times.
 _REPEATS: Final = frozenset({"batch", "list", "slice"})
 #: Filters whose time is not proportional to what they are given; no chat template uses them.
@@ -244,6 +246,8 @@ def _check_filter(meter: Meter, name: str, value: object, args: Sequence[object]
     weight += meter.measure(value) if by_item else meter.weigh(value)
     if name in _SIZED:
         meter.take(weight * (1 + _check_size(args)))
+    elif name in _SLOW:
+        meter.take(8 * weight)
     elif name in _SORTS:
         meter.take(16 * weight)
         if isinstance(value, str):

@@ -24,7 +24,13 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
-from longshore.workers.generate.templates.meter import MAX_STEPS, STEP_CHARACTERS, Meter, TemplateTooExpensive
+from longshore.workers.generate.templates.meter import (
+    MAX_STEPS,
+    STEP_CHARACTERS,
+    STEP_EXPRESSIONS,
+    Meter,
+    TemplateTooExpensive,
+)
 from longshore.workers.generate.templates.operations import (
     METER,
     REMOVED_FILTERS,
@@ -37,7 +43,7 @@ from longshore.workers.generate.templates.operations import (
 N = TypeVar("N", bound=nodes.Node)
 
 #: The longest template, in characters. The longest in use have some 30,000.
-MAX_SOURCE_LENGTH: Final = 200_000
+MAX_SOURCE_LENGTH: Final = 100_000
 #: Templates that are kept when they are not in use.
 _KEPT_TEMPLATES: Final = 16
 #: Filters of the nodes that are put in; no template can write such a name, since it has a space.
@@ -292,8 +298,10 @@ def _filtered(node: nodes.Expr, name: str, *args: nodes.Expr) -> nodes.Expr:
 
 
 def _with_tick(node: nodes.For | nodes.Macro) -> nodes.Node:
-    """Count each run of a body: one step, and those of the text in it."""
-    steps = 1 + sum(len(data.data) for data in node.find_all(nodes.TemplateData)) // STEP_CHARACTERS
+    """Count each run of a body: the steps of the text and of the expressions in it."""
+    text = sum(len(data.data) for data in node.find_all(nodes.TemplateData))
+    expressions = sum(1 for _ in node.find_all(nodes.Expr))
+    steps = 1 + text // STEP_CHARACTERS + expressions // STEP_EXPRESSIONS
     tick = _filtered(nodes.Const("", lineno=node.lineno), _TICK, nodes.Const(steps, lineno=node.lineno))
     node.body.insert(0, nodes.Output([tick], lineno=node.lineno))
     return node
