@@ -43,6 +43,14 @@ def with_fields(fields: Mapping[str, str | int | float]) -> dict[str, Mapping[st
     return {_FIELDS: fields}
 
 
+def attempt_of(record: logging.LogRecord) -> str | None:
+    """The token of the attempt that a record is about, by its fields ``job``, ``shard`` and ``attempt``."""
+    fields: Mapping[str, str | int | float] = getattr(record, _FIELDS, {})
+    if not {"job", "shard", "attempt"} <= fields.keys():
+        return None
+    return f"{fields['job']}/{fields['shard']}/{fields['attempt']}"
+
+
 class JsonFormatter(logging.Formatter):
     """Writes an event as a JSON object on one line.
 

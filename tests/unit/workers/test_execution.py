@@ -6,8 +6,8 @@ import pytest
 
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.vocabulary import Action
-from longshore.workers.execution import MAX_ERROR_CHARS, describe
-from longshore.workers.handlers import HANDLERS
+from longshore.workers.attempt_ends import MAX_ERROR_CHARS, describe
+from longshore.workers.handlers import HANDLERS, SESSIONS
 
 
 @pytest.mark.parametrize(
@@ -29,4 +29,5 @@ def test_a_long_error_is_cut() -> None:
 
 
 def test_every_action_has_a_handler() -> None:
-    assert set(HANDLERS) == set(Action)
+    assert {*HANDLERS, *SESSIONS} == set(Action)
+    assert not HANDLERS.keys() & SESSIONS.keys()

@@ -13,6 +13,7 @@ from longshore.shared.ledger.records import Ticket
 from longshore.shared.store.store import Store
 from longshore.workers.batching.async_commit import AsyncCommitter
 from longshore.workers.batching.delay import BatchDelay
+from longshore.workers.generate.engine_cache import EngineCache
 from longshore.workers.inputs.prefetch import ShardPrefetcher
 from longshore.workers.inputs.reading import Inputs
 from longshore.workers.models.batch_size_cache import BatchSizeCache
@@ -36,6 +37,8 @@ class WorkerContext:
     inputs: Inputs
     #: Loaded versions.
     models: ModelCache
+    #: Open engines of language models.
+    engines: EngineCache
     batch_sizes: BatchSizeCache
     draining: Draining
     #: Claims and reads the next shard of a job while the current one is computed.

@@ -4,42 +4,26 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
 
 from longshore.broker.coalescing_key import CoalescingKey
-from longshore.shared.errors import (
-    AttemptLost,
-    CorruptBlob,
-    DataError,
-    InvalidInput,
-    MissingBlob,
-    MissingData,
-    NotPromoted,
-    ServiceUnavailable,
-)
+from longshore.shared.errors import AttemptLost
 from longshore.shared.ledger.records import Claim
-from longshore.shared.outages import is_outage
 from longshore.shared.vocabulary import Action
+from longshore.workers.attempt_ends import defer, describe, end, fail, is_service_outage, release
 from longshore.workers.batching.collect import collect, publish_rest, release_key
 from longshore.workers.batching.run import ComputedBatch, commit_batch, compute_batch, split_into_batches
 from longshore.workers.context import WorkerContext
-from longshore.workers.handlers import HANDLERS
+from longshore.workers.handlers import HANDLERS, SESSIONS
 from longshore.workers.process.draining import HandBack
-from longshore.workers.process.heartbeat import Heartbeat, ShardTimedOut
+from longshore.workers.process.heartbeat import Heartbeat
 from longshore.workers.process.logs.lines import RunLines
 from longshore.workers.process.monitoring.cells import Count, Distribution
 from longshore.workers.process.progress_reporter import ProgressReporter
 
 log = logging.getLogger(__name__)
-
-#: Errors that another attempt would meet again: the job fails at the first.
-PERMANENT = (InvalidInput, NotPromoted, CorruptBlob, DataError)
-#: Those among them that an outage can cause too: a worker looks again before it believes them.
-LOOK_AGAIN = (MissingBlob, MissingData)
-#: Characters of an error that are kept, at most.
-MAX_ERROR_CHARS = 2000
 
 
 def run_message(
@@ -63,6 +47,11 @@ def run_message(
     log.debug("%d of %d shards wait", len(claims), len(names))
     if key is not None:
         publish_rest(context.coalescer, key, names[0], claims)
+    ran: list[Claim] = []
+    for action, run_session in SESSIONS.items():
+        if own := [claim for claim in claims if claim.action == action]:
+            ran += run_session(context, own, task)
+    claims = [claim for claim in claims if claim.action not in SESSIONS]
     batches = list(split_into_batches(claims))
     if len(batches) == 1:
         batches = [collect(context, batches[0])]
@@ -71,9 +60,9 @@ def run_message(
             run_together(context, batch, task)
         else:
             run_claim(context, batch[0], task)
-    if key is not None:
+    if key is not None and claims:
         context.batch_delay.record(claims, time.monotonic() - started)
-    return _summary([claim for batch in batches for claim in batch])
+    return _summary([*ran, *(claim for batch in batches for claim in batch)])
 
 
 def _summary(claims: Sequence[Claim]) -> str:
@@ -104,9 +93,9 @@ def run_together(context: WorkerContext, claims: Sequence[Claim], task: str) -> 
         context.shown.ended(claims)
     except Exception as error:  # any error: the shard that causes it meets it again
         beat.stop()
-        if _is_outage(error):  # each would meet it
+        if is_service_outage(error):  # each would meet it
             for claim in claims:
-                _defer(context, claim, error, missing=False)
+                defer(context, claim, error, missing=False)
             context.shown.ended(claims)
             return
         log.warning("a batch of %d shards failed: %s; running each alone", len(claims), describe(error))
@@ -141,7 +130,7 @@ def _commit_together(context: WorkerContext, computed: ComputedBatch, beat: Hear
 
 def _release_all(context: WorkerContext, claims: Sequence[Claim]) -> None:
     for claim in claims:
-        _release(context, claim)
+        release(context, claim)
 
 
 def run_claim(context: WorkerContext, claim: Claim, task: str) -> None:
@@ -152,7 +141,7 @@ def run_claim(context: WorkerContext, claim: Claim, task: str) -> None:
             if done and not context.draining.requested:
                 done = _run(context, shard.claim, shard.beat, task)
             else:
-                _release(context, shard.claim)
+                release(context, shard.claim)
         finally:
             shard.close()
             context.shown.ended([shard.claim])
@@ -184,70 +173,14 @@ def _run_logged(context: WorkerContext, claim: Claim, beat: Heartbeat, task: str
         context.metrics.count(Count.SHARDS_LOST)
         log.info("stopped: %s", error)
     except HandBack:
-        _release(context, claim)
+        release(context, claim)
     except Exception as error:  # any error must end the shard in the ledger, and must not end the worker
-        _end(context, claim, error)
+        end(context, claim, error)
     except SystemExit as error:  # ends this process, too
-        _fail(context, claim, error, permanent=False)
+        fail(context, claim, error, permanent=False)
         raise
     else:
         return True
     finally:
         context.shown.ended([claim])
     return False
-
-
-def _end(context: WorkerContext, claim: Claim, error: Exception) -> None:
-    """End an attempt with an error, by its kind."""
-    if _is_outage(error):
-        _defer(context, claim, error, missing=False)
-    elif isinstance(error, LOOK_AGAIN):
-        _defer(context, claim, error, missing=True)
-    elif isinstance(error, PERMANENT):
-        _fail(context, claim, error, permanent=True)
-    elif isinstance(error, ShardTimedOut):
-        _fail(context, claim, error, permanent=False)
-    else:
-        log.error("attempt %s failed", claim.token, exc_info=error)
-        _fail(context, claim, error, permanent=False)
-
-
-def _is_outage(error: Exception) -> bool:
-    return isinstance(error, ServiceUnavailable) or is_outage(error)
-
-
-def _release(context: WorkerContext, claim: Claim) -> None:
-    context.metrics.count(Count.SHARDS_RELEASED)
-    if _record(claim, lambda: context.ledger.attempts.release(claim)):
-        log.info("released %s", claim.token)
-
-
-def _defer(context: WorkerContext, claim: Claim, error: Exception, *, missing: bool) -> None:
-    reason = describe(error)
-    context.metrics.count(Count.SHARDS_DEFERRED)
-    log.warning("attempt %s runs again later: %s", claim.token, reason)
-    _record(claim, lambda: context.ledger.attempts.defer(claim, reason, missing=missing))
-
-
-def _fail(context: WorkerContext, claim: Claim, error: BaseException, *, permanent: bool) -> None:
-    reason = describe(error)
-    context.metrics.count(Count.SHARDS_FAILED)
-    log.warning("attempt %s failed: %s", claim.token, reason)
-    _record(claim, lambda: context.ledger.attempts.fail(claim, reason, permanent=permanent))
-
-
-def _record(claim: Claim, end: Callable[[], object]) -> bool:
-    """Record in the ledger how an attempt has ended. Returns whether the ledger could be reached."""
-    try:
-        end()
-    except ServiceUnavailable as outage:
-        log.warning("%s; the lease of %s will expire", outage, claim.token)
-        return False
-    return True
-
-
-def describe(error: BaseException) -> str:
-    """The text of an error for the job's owner: no longer than a screen, without characters that Postgres refuses."""
-    readable = isinstance(error, (*PERMANENT, ServiceUnavailable, ShardTimedOut))
-    text = str(error) if readable else f"{type(error).__name__}: {error}"
-    return text.replace("\x00", "").encode("utf-8", "replace").decode()[:MAX_ERROR_CHARS]

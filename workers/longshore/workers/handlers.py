@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from longshore.shared.ledger.records import Claim
 from longshore.shared.vocabulary import Action
 from longshore.workers.context import WorkerContext
 from longshore.workers.evaluation.job import run_evaluation
+from longshore.workers.generate.job import run_generation
 from longshore.workers.inference.job import run_infer
 from longshore.workers.jobs.plan import run_planning
 from longshore.workers.jobs.promote import run_promotion
@@ -20,6 +21,10 @@ from longshore.workers.train.job import run_training
 #: Runs one attempt at a shard to its commit. What it raises ends the attempt; see :mod:`longshore.workers.execution`.
 Handler: TypeAlias = Callable[[WorkerContext, Claim, Heartbeat], None]
 
+#: Runs attempts at shards of many jobs together, and others that join them, each to its end. It raises no error of a
+#: shard. Returns all shards that had a part in it. The last argument is the id of the Celery task.
+SessionRunner: TypeAlias = Callable[[WorkerContext, Sequence[Claim], str], Sequence[Claim]]
+
 HANDLERS: Mapping[Action, Handler] = {
     Action.INFER: run_infer,
     Action.TRAIN: run_training,
@@ -28,4 +33,8 @@ HANDLERS: Mapping[Action, Handler] = {
     Action.PLAN: run_planning,
     Action.TUNE: run_tuning,
     Action.CROSS_VALIDATE: run_fold,
+}
+
+SESSIONS: Mapping[Action, SessionRunner] = {
+    Action.GENERATE: run_generation,
 }

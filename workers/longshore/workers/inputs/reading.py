@@ -85,6 +85,12 @@ class Inputs:
                 raise DataError(f"the data has no column {name!r}")
         yield from table.select(columns).combine_chunks().to_batches(max_chunksize=rows)
 
+    def columns(self, claim: Claim, data: Input) -> list[str]:
+        """The columns of a job's input."""
+        if isinstance(data, FileInput):
+            return list(self._open(claim.job_id, data, reopen=False).schema.names)
+        return list(self.blocks.rows(data).column_names)
+
     def notes(self, claim: Claim, data: Input) -> tuple[str, ...]:
         """Notes on the files of a job's input, a sentence each."""
         if not (isinstance(data, FileInput) and data.format == "images"):

@@ -42,10 +42,14 @@ class ModelCache:
 
     :param capacity: bytes that they may take together. A single larger version is loaded all the same, alone.
     :param load: loads a version onto the device.
+    :param make_room: frees so many bytes that others hold, if it can.
     """
 
-    def __init__(self, capacity: int, load: Callable[[ModelKey], Runtime]) -> None:
+    def __init__(
+        self, capacity: int, load: Callable[[ModelKey], Runtime], make_room: Callable[[int], None] = lambda _: None
+    ) -> None:
         self._capacity = capacity
+        self._make_room = make_room
         self._load = load
         self._loaded: OrderedDict[ModelKey, Runtime] = OrderedDict()
         self._loads = 0
@@ -66,6 +70,7 @@ class ModelCache:
         runtime = self._loaded.get(key)
         if runtime is None:
             runtime = self._load_or_evict(key)
+            self._make_room(self.nbytes + runtime.nbytes)
             self._evict_for(runtime.nbytes)
             self._loaded[key] = runtime
             self._loads += 1
@@ -83,12 +88,17 @@ class ModelCache:
     def __contains__(self, key: ModelKey) -> bool:
         return key in self._loaded
 
+    def free(self, needed: int) -> None:
+        """Unload versions until so many bytes can be used, or none is loaded."""
+        self._evict_for(needed)
+        count = len(self._loaded)
+        self.usage = CacheUsage(count, self.nbytes, self._loads, self._loads - count)
+
     def _load_or_evict(self, key: ModelKey) -> Runtime:
         try:
             return self._load(key)
         except torch.OutOfMemoryError:
-            if not self._loaded:
-                raise
+            self._make_room(self._capacity)
             log.info("unloading every version to make room for %s", key.digest)
             self._loaded.clear()
             collect_and_freeze()

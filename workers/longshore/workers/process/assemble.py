@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+import platformdirs
 import psutil
 import torch
 
@@ -15,6 +17,7 @@ from longshore.shared.store.store import Store
 from longshore.workers.batching.async_commit import AsyncCommitter
 from longshore.workers.batching.delay import BatchDelay
 from longshore.workers.context import WorkerContext
+from longshore.workers.generate.engine_cache import EngineCache
 from longshore.workers.inputs.inline_blocks import InlineBlocks
 from longshore.workers.inputs.prefetch import ShardPrefetcher
 from longshore.workers.inputs.reading import Inputs
@@ -54,7 +57,10 @@ def assemble_context(
     def load_model(key: ModelKey) -> Runtime:
         return load(store.get_manifest(key.digest), store.fetch_blob, device, key.execution)
 
-    models = ModelCache(worker.resident_bytes or _default_capacity_bytes(device), load_model)
+    capacity = worker.resident_bytes or _default_capacity_bytes(device)
+    folders = (settings.home or Path(platformdirs.user_cache_dir("longshore"))) / "language-models"
+    engines = EngineCache(capacity, device, store, folders)
+    models = ModelCache(capacity, load_model, engines.free)
     return WorkerContext(
         worker=worker,
         device=device,
@@ -62,6 +68,7 @@ def assemble_context(
         store=store,
         inputs=inputs,
         models=models,
+        engines=engines,
         batch_sizes=BatchSizeCache(ledger, device),
         draining=draining,
         prefetcher=ShardPrefetcher(ledger, inputs, models, draining, worker, shown),
@@ -79,6 +86,7 @@ def assemble_context(
 def close_context(context: WorkerContext) -> None:
     """Commit what is computed and write the last log, then close the connections."""
     context.committer.close()
+    context.engines.close()
     context.logs.close()
     context.ledger.close()
 

@@ -35,13 +35,19 @@ class TaskProgress:
     #: Rows per second since the last report.
     rate: float
     unit: str = "rows"
+    #: Tokens of prompts, and of texts, per second since the last report; ``None`` if the job generates no text.
+    tokens_in_s: float | None = None
+    tokens_out_s: float | None = None
 
     @property
     def text(self) -> str:
         """``4,096 of 100,000 rows, 3,200 rows/s``."""
         of = "" if self.total is None else f" of {self.total:,}"
         rate = f"{self.rate:,.0f}" if self.rate >= 10 else f"{self.rate:.2g}"
-        return f"{self.rows:,}{of} {self.unit}, {rate} {self.unit}/s"
+        text = f"{self.rows:,}{of} {self.unit}, {rate} {self.unit}/s"
+        if self.tokens_in_s is None or self.tokens_out_s is None:
+            return text
+        return f"{text}, {self.tokens_in_s:,.0f} tokens/s in, {self.tokens_out_s:,.0f} out"
 
 
 class RowCounter(Protocol):
@@ -68,6 +74,8 @@ class ProgressEvents:
         Best effort: if Redis cannot be reached, the event is dropped.
         """
         fields = {"rows": progress.rows, "total": progress.total, "rate": progress.rate, "result": progress.text}
+        if progress.tokens_in_s is not None:
+            fields |= {"tokens_in_s": progress.tokens_in_s, "tokens_out_s": progress.tokens_out_s}
         try:
             with self._app.events.default_dispatcher(hostname=self._worker) as dispatcher:
                 dispatcher.send("task-progress", uuid=task, retry=False, **fields)

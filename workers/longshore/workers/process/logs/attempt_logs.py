@@ -1,4 +1,4 @@
-"""Collects what an attempt says, and writes it to the ledger beside the computation.
+"""Collects what attempts say, and writes it to the ledger beside the computation.
 
 A log never makes an attempt fail or wait: a thread writes it, and what cannot be written is dropped.
 """
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from longshore.broker.logs import attempt_of
 from longshore.broker.outages import Outage
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim
@@ -29,16 +30,18 @@ CLOSE_TIMEOUT_S: Final = 2.0
 #: Logs of ended attempts that wait to be written; more are dropped.
 MAX_ENDED_LOGS: Final = 16
 _THREAD: Final = "attempt logs"
-#: The logger of the lines that every attempt writes.
-_USUAL: Final = "longshore.workers.execution"
+#: The loggers of the lines that every attempt writes.
+_USUAL: Final = frozenset(
+    ("longshore.workers.execution", "longshore.workers.attempt_ends", "longshore.workers.generate.session")
+)
 
 
 class AttemptLogs:
-    """The log of the attempt that runs, and of those that have just ended.
+    """The logs of the attempts that run, and of those that have just ended.
 
-    Attempts that run in a batch have no log. One that runs alone but could have run in a batch has one only if it says
-    more than when it began and ended, takes longer than :data:`WRITE_INTERVAL_S`, or was tried before: small jobs pay
-    nothing for logs.
+    Attempts that run in a batch have no log. Of several that run side by side, each has the lines that are about it,
+    and those that are about none. One that could have run in a batch has one only if it says more than when it began
+    and ended, takes longer than :data:`WRITE_INTERVAL_S`, or was tried before: small jobs pay nothing for logs.
 
     :param shown: gets what is printed, too, for the last words of a process that is killed.
     """
@@ -46,7 +49,8 @@ class AttemptLogs:
     def __init__(self, ledger: Ledger, shown: Shown) -> None:
         self._ledger = ledger
         self._shown = shown
-        self._current: AttemptLog | None = None
+        #: Of the attempts that run, by their tokens. It is replaced, and never changed.
+        self._current: dict[str, AttemptLog] = {}
         self._ended: queue.Queue[AttemptLog | None] = queue.Queue(MAX_ENDED_LOGS)
         self._outage = Outage("writing the logs of attempts", log)
         self._thread = threading.Thread(target=self._run, name=_THREAD, daemon=True)
@@ -61,11 +65,11 @@ class AttemptLogs:
     def of(self, claim: Claim) -> Iterator[None]:
         """Collect the log of this attempt."""
         current = AttemptLog(claim, quiet=claim.batch_key is not None and claim.attempt == 1)
-        self._current = current
+        self._current = {**self._current, claim.token: current}
         try:
             yield
         finally:
-            self._current = None
+            self._current = {token: each for token, each in self._current.items() if token != claim.token}
             if current.worth_writing and self._thread.is_alive():
                 try:
                     self._ended.put_nowait(current)
@@ -82,22 +86,25 @@ class AttemptLogs:
             self._thread.join(CLOSE_TIMEOUT_S)
 
     def record(self, record: logging.LogRecord, text: str) -> None:
-        """Add a log record to the log of the attempt that runs, unless a thread wrote it that serves others."""
+        """Add a log record to the logs of the attempts that run, unless a thread wrote it that serves others."""
+        if (record.threadName or "").startswith((COMMIT_THREAD, _THREAD)):
+            return
+        usual = record.name in _USUAL and record.levelno <= logging.INFO
         current = self._current
-        name = record.threadName or ""
-        if current is not None and not name.startswith((COMMIT_THREAD, _THREAD)):
-            usual = record.name == _USUAL and record.levelno <= logging.INFO
-            current.add(record.levelname, text, usual=usual)
+        about = attempt_of(record)
+        for log_of in current.values() if about is None else filter(None, [current.get(about)]):
+            log_of.add(record.levelname, text, usual=usual)
 
     def say(self, *texts: str) -> None:
-        """Add lines to the log of the attempt that runs, and not to that of the worker."""
-        if (current := self._current) is not None:
+        """Add lines to the logs of the attempts that run, and not to that of the worker."""
+        for current in self._current.values():
             for text in texts:
                 current.add("INFO", text)
 
     def _print(self, stream: str, line: str) -> None:
-        if (current := self._current) is not None:
-            current.add(stream, line)
+        if current := self._current:
+            for each in current.values():
+                each.add(stream, line)
             self._shown.line(line)
 
     def _run(self) -> None:
@@ -105,9 +112,10 @@ class AttemptLogs:
             try:
                 ended = self._ended.get(timeout=WRITE_INTERVAL_S)
             except queue.Empty:
-                if (current := self._current) is not None and (current.worth_writing or current.age > WRITE_INTERVAL_S):
-                    current.speak()
-                    self._write(current)
+                for current in self._current.values():
+                    if current.worth_writing or current.age > WRITE_INTERVAL_S:
+                        current.speak()
+                        self._write(current)
                 continue
             if ended is None:
                 return

@@ -24,6 +24,8 @@ class Count(IntEnum):
     SHARDS_LOST = 4
     MODEL_LOADS = 5
     MODEL_EVICTIONS = 6
+    PROMPT_TOKENS = 61
+    GENERATED_TOKENS = 62
 
 
 class Measurement(IntEnum):

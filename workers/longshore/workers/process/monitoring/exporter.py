@@ -79,6 +79,8 @@ class WorkerCollector(Collector):
         yield _counter("inference_rows", "Rows that went through a model.", rows)
         yield _counter("model_loads", "Versions that were loaded.", cells[Count.MODEL_LOADS])
         yield _counter("model_evictions", "Versions that were unloaded to make room.", cells[Count.MODEL_EVICTIONS])
+        yield _counter("prompt_tokens", "Tokens of prompts that were computed.", cells[Count.PROMPT_TOKENS])
+        yield _counter("generated_tokens", "Tokens that were generated.", cells[Count.GENERATED_TOKENS])
         yield _gauge("models_loaded", "Versions that are loaded.", cells[Measurement.MODELS])
         yield _gauge("models_loaded_bytes", "Memory of the versions that are loaded.", cells[Measurement.MODEL_BYTES])
         connections = GaugeMetricFamily("longshore_postgres_connections", "Connections of the pool.", labels=["state"])

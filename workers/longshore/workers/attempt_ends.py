@@ -1,0 +1,98 @@
+"""How an attempt ends that was not committed: it failed, is handed back, or waits for the end of an outage."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+from longshore.broker.logs import with_fields
+from longshore.shared.errors import (
+    CorruptBlob,
+    DataError,
+    InvalidInput,
+    MissingBlob,
+    MissingData,
+    NotPromoted,
+    ServiceUnavailable,
+)
+from longshore.shared.ledger.records import Claim
+from longshore.shared.outages import is_outage
+from longshore.workers.context import WorkerContext
+from longshore.workers.process.heartbeat import ShardTimedOut
+from longshore.workers.process.monitoring.cells import Count
+
+log = logging.getLogger(__name__)
+
+#: Errors that another attempt would meet again: the job fails at the first.
+PERMANENT = (InvalidInput, NotPromoted, CorruptBlob, DataError)
+#: Those among them that an outage can cause too: a worker looks again before it believes them.
+LOOK_AGAIN = (MissingBlob, MissingData)
+#: Characters of an error that are kept, at most.
+MAX_ERROR_CHARS = 2000
+
+
+def end(context: WorkerContext, claim: Claim, error: Exception) -> None:
+    """End an attempt with an error, by its kind."""
+    if is_service_outage(error):
+        defer(context, claim, error, missing=False)
+    elif isinstance(error, LOOK_AGAIN):
+        defer(context, claim, error, missing=True)
+    elif isinstance(error, PERMANENT):
+        fail(context, claim, error, permanent=True)
+    elif isinstance(error, ShardTimedOut):
+        fail(context, claim, error, permanent=False)
+    else:
+        log.error("attempt %s failed", claim.token, exc_info=error, extra=_about(claim))
+        fail(context, claim, error, permanent=False)
+
+
+def is_service_outage(error: Exception) -> bool:
+    """Whether Postgres, the store or the data cannot be reached at the moment."""
+    return isinstance(error, ServiceUnavailable) or is_outage(error)
+
+
+def release(context: WorkerContext, claim: Claim) -> None:
+    """Hand a shard back; the attempt does not count."""
+    context.metrics.count(Count.SHARDS_RELEASED)
+    if _record(claim, lambda: context.ledger.attempts.release(claim)):
+        log.info("released %s", claim.token, extra=_about(claim))
+
+
+def defer(context: WorkerContext, claim: Claim, error: Exception, *, missing: bool) -> None:
+    """Hand a shard back because of an outage; see :meth:`~longshore.shared.ledger.shards.attempts.Attempts.defer`."""
+    reason = describe(error)
+    context.metrics.count(Count.SHARDS_DEFERRED)
+    log.warning("attempt %s runs again later: %s", claim.token, reason, extra=_about(claim))
+    _record(claim, lambda: context.ledger.attempts.defer(claim, reason, missing=missing))
+
+
+def fail(context: WorkerContext, claim: Claim, error: BaseException, *, permanent: bool) -> None:
+    """Count an attempt as failed.
+
+    :param permanent: another attempt cannot succeed, so the whole job ends now.
+    """
+    reason = describe(error)
+    context.metrics.count(Count.SHARDS_FAILED)
+    log.warning("attempt %s failed: %s", claim.token, reason, extra=_about(claim))
+    _record(claim, lambda: context.ledger.attempts.fail(claim, reason, permanent=permanent))
+
+
+def _about(claim: Claim) -> dict[str, Mapping[str, str | int | float]]:
+    return with_fields({"job": str(claim.job_id), "shard": claim.shard, "attempt": claim.attempt})
+
+
+def _record(claim: Claim, end: Callable[[], object]) -> bool:
+    """Record in the ledger how an attempt has ended. Returns whether the ledger could be reached."""
+    try:
+        end()
+    except ServiceUnavailable as outage:
+        log.warning("%s; the lease of %s will expire", outage, claim.token)
+        return False
+    return True
+
+
+def describe(error: BaseException) -> str:
+    """The text of an error for the job's owner: no longer than a screen, without characters that Postgres refuses."""
+    readable = isinstance(error, (*PERMANENT, ServiceUnavailable, ShardTimedOut))
+    text = str(error) if readable else f"{type(error).__name__}: {error}"
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()[:MAX_ERROR_CHARS]

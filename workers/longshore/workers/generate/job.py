@@ -1,0 +1,60 @@
+"""Runs shards of jobs that generate text: one session for all claims of a model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+
+from longshore.shared.ledger.records import Claim
+from longshore.shared.ledger.shards.row_commits import generate_batch_key
+from longshore.shared.specs.generate import GenerateSpec
+from longshore.workers.attempt_ends import end
+from longshore.workers.context import WorkerContext
+from longshore.workers.generate.leases import Leases
+from longshore.workers.generate.progress import SessionCounts, SessionReporter
+from longshore.workers.generate.session import Session
+
+log = logging.getLogger(__name__)
+
+
+def run_generation(context: WorkerContext, claims: Sequence[Claim], task: str) -> Sequence[Claim]:
+    """Run shards, and others that join them. Never raises the error of a shard.
+
+    :param task: the id of the Celery task, by which monitors show the progress.
+    :returns: all shards that had a part in it.
+    """
+    with Leases(context.ledger, context.worker.lease, context.shown) as leases:
+        leases.add(claims)
+        return [claim for group in _groups(claims) for claim in _run_session(context, group, task, leases)]
+
+
+def _groups(claims: Sequence[Claim]) -> list[list[Claim]]:
+    """The claims that begin a session together. A shard that was tried before may be what ended its worker."""
+    groups: dict[tuple[object, ...], list[Claim]] = {}
+    for claim in claims:
+        alike = (claim.job_id, claim.shard) if claim.attempt > 1 else (claim.batch_key or claim.job_id,)
+        groups.setdefault(alike, []).append(claim)
+    return list(groups.values())
+
+
+def _run_session(context: WorkerContext, claims: list[Claim], task: str, leases: Leases) -> Sequence[Claim]:
+    first = claims[0]
+    counts = SessionCounts()
+    try:
+        spec = GenerateSpec.model_validate(first.spec)
+        context.shown.running(claims)
+        model = context.engines.version(first).model
+        engine = context.engines.get(model, spec.engine, context.models)
+    except Exception as error:  # each of the claims would meet it
+        log.warning("no session begins: %s", error)
+        for claim in claims:
+            end(context, claim, error)
+            leases.remove(claim)
+        context.shown.ended(claims)
+        return claims
+    batch_key = first.batch_key or generate_batch_key(model.key, spec.engine)
+    session = Session(*(context, engine, first), model_key=model.key, batch_key=batch_key, counts=counts, leases=leases)
+    with SessionReporter(partial(context.progress_events.send, task), counts):
+        session.run(claims)
+    return session.claims

@@ -1,0 +1,204 @@
+"""The shards of a session: the rows of each that wait, that the engine has, and that are done and not committed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeAlias
+from uuid import UUID
+
+from longshore.shared import limits
+from longshore.shared.ledger.records import Claim
+from longshore.shared.ledger.shards.row_commits import CommittedRows, DoneRows
+from longshore.shared.specs.generate import GenerateSpec
+from longshore.workers.generate.engines.base import Completion
+from longshore.workers.generate.rows import PreparedRow
+
+if TYPE_CHECKING:
+    from longshore.workers.generate.engines.base import AdapterFiles
+    from longshore.workers.generate.outputs import Output, OutputWriter
+    from longshore.workers.process.logs.lines import RunLines
+
+#: The job and the index of a shard.
+ShardName: TypeAlias = tuple[UUID, int]
+
+
+@dataclass(frozen=True)
+class ReadRow:
+    """A row that was read: what to run, or why it cannot be run."""
+
+    #: Its number in the job.
+    number: int
+    prepared: PreparedRow | str
+    #: The columns that the job keeps, as a JSON text; ``None`` if it keeps none.
+    key: str | None = None
+
+
+@dataclass(frozen=True)
+class DoneRow:
+    """A row that is done: its output as a JSON text, or its error."""
+
+    number: int
+    output: str | None
+    error: str | None
+    key: str | None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+
+
+class RowRun:
+    """A row that the engine has: one request for each of its texts.
+
+    :param ids: those of its requests.
+    """
+
+    def __init__(self, shard: RunningShard, row: ReadRow, prepared: PreparedRow, ids: list[int]) -> None:
+        self.shard = shard
+        self.row = row
+        self.prepared = prepared
+        self.ids = ids
+        self._completions: dict[int, Completion] = {}
+
+    def take(self, completion: Completion) -> bool:
+        """Take one text. Returns whether the row is complete."""
+        self._completions[completion.id] = completion
+        return len(self._completions) == len(self.ids)
+
+    def done(self) -> DoneRow:
+        """A complete row with its output, or why it has none."""
+        completions = [self._completions[id_] for id_ in self.ids]
+        assert self.shard.writer is not None
+        output = self.shard.writer.write(self.prepared, completions)
+        text, error = (None, output) if isinstance(output, str) else _as_text(output)
+        if text is None:
+            return DoneRow(self.row.number, None, error, self.row.key)
+        tokens = sum(len(each.tokens) for each in completions)
+        prompt, cached = len(self.prepared.tokens), completions[0].cached_tokens
+        return DoneRow(self.row.number, text, None, self.row.key, prompt, tokens, cached)
+
+
+@dataclass(eq=False)
+class RunningShard:
+    """One shard of a session."""
+
+    claim: Claim
+    #: Ends with the shard: its log.
+    stack: ExitStack
+    #: In seconds of the monotonic clock.
+    ends_at: float = float("inf")
+    #: Set when its first row is read, by the thread that reads.
+    spec: GenerateSpec | None = None
+    adapter: AdapterFiles | None = None
+    writer: OutputWriter | None = None
+    #: Rows that had been committed before this attempt.
+    before: DoneRows = field(default_factory=DoneRows)
+    #: Windows of rows that are not read yet; ``None`` until the first is read.
+    windows: Iterator[list[ReadRow]] | None = None
+    #: Whether every row is read, or nobody needs more.
+    read: bool = False
+    #: Why reading has ended.
+    error: Exception | None = None
+    #: Rows to run.
+    waiting: deque[ReadRow] = field(default_factory=deque)
+    #: Rows that the engine has, by the first id of their requests.
+    running: dict[int, RowRun] = field(default_factory=dict)
+    #: Rows to commit.
+    done: list[DoneRow] = field(default_factory=list)
+    results: int = 0
+    errors: int = 0
+    #: What is logged of its begin and its end; ``None``: nothing.
+    lines: RunLines | None = None
+    began_at: float = field(default_factory=time.monotonic)
+    #: Whether its last rows are being committed.
+    finishing: bool = False
+
+    @property
+    def name(self) -> ShardName:
+        """The job and the index of the shard."""
+        return self.claim.job_id, self.claim.shard
+
+    @property
+    def rows(self) -> int:
+        """Rows of the shard."""
+        return self.claim.stop - self.claim.start
+
+    @property
+    def alone(self) -> bool:
+        """Whether it may have ended its worker before: then no other shard runs beside it."""
+        return self.claim.attempt > 1
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row is done, committed or not."""
+        return self.read and self.error is None and not self.waiting and not self.running
+
+    def add(self, row: DoneRow) -> None:
+        """A row is done."""
+        self.done.append(row)
+        if row.error is None:
+            self.results += 1
+        else:
+            self.errors += 1
+
+    def take_part(self) -> Part:
+        """The rows to commit: all that are done and not taken before.
+
+        :raises RuntimeError: the shard has other rows than were read.
+        """
+        rows, self.done = self.done, []
+        finished = None
+        if self.complete:
+            self.finishing = True
+            finished = len(self.before.results) + self.results
+            total = finished + len(self.before.errors) + self.errors
+            if total != self.rows:
+                raise RuntimeError(f"shard {self.claim.token} has {self.rows} rows, but {total} were read")
+        return Part(self, rows, finished)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of a shard that are committed together."""
+
+    shard: RunningShard
+    rows: Sequence[DoneRow]
+    #: Set for the last rows of the shard: how many of its rows have results.
+    finished_rows: int | None
+
+    @property
+    def keyed(self) -> bool:
+        """Whether the job keeps columns."""
+        return self.shard.spec is not None and bool(self.shard.spec.keep)
+
+    def without(self, done: DoneRows) -> Part:
+        """Without rows that are committed already."""
+        return replace(self, rows=[row for row in self.rows if row.number not in done])
+
+    def committed(self) -> CommittedRows:
+        """As the ledger takes it."""
+        failed = [row for row in self.rows if row.error is not None]
+        return CommittedRows(
+            claim=self.shard.claim,
+            rows=len(self.rows) - len(failed),
+            errors={row.number: row.error for row in failed if row.error is not None},
+            keys={row.number: row.key for row in failed if row.key is not None},
+            finished_rows=self.finished_rows,
+            prompt_tokens=sum(row.prompt_tokens for row in self.rows),
+            completion_tokens=sum(row.completion_tokens for row in self.rows),
+            cached_tokens=sum(row.cached_tokens for row in self.rows),
+        )
+
+
+def _as_text(output: Output) -> tuple[str | None, str | None]:
+    """An output as a JSON text, or why it cannot be stored."""
+    text = json.dumps(output, ensure_ascii=False)
+    size = len(text.encode())
+    if size > limits.MAX_RESULT_BYTES:
+        most = f"at most {limits.MAX_RESULT_BYTES:,} are stored; ask for fewer tokens, texts or log probabilities"
+        return None, f"its result has {size:,} bytes as JSON, and {most}"
+    return text, None
