@@ -148,7 +148,7 @@ class GenerationPlanner:
     def _plan_rows(self, target: GenerationTarget, table: pa.Table, counts: Sequence[int]) -> list[NewJob]:
         if target.format is not None:
             raise InvalidInput("format", "rows that come with the call have no file format; leave it out")
-        fitted = fit_prompts(table, target.options, target.facts)
+        fitted = fit_prompts(table, target.options, target.facts, counts)
         target.kept.check_rows(table)
         return jobs_of_rows(target, self._context.blocks, fitted, counts, Action.GENERATE, lambda _: ROWS_PER_SHARD)
 
@@ -213,16 +213,22 @@ def open_prompts(
     return file, source
 
 
-def fit_prompts(table: pa.Table, spec: GenerateSpec, facts: LanguageFacts = NO_FACTS) -> pa.Table:
-    """The columns of rows in memory that are read or kept; their first rows are checked.
+def fit_prompts(
+    table: pa.Table, spec: GenerateSpec, facts: LanguageFacts = NO_FACTS, counts: Sequence[int] | None = None
+) -> pa.Table:
+    """The columns of rows in memory that are read or kept; the first rows of each request are checked.
 
     :param facts: of the version. Default: nothing is known of it.
+    :param counts: rows of each request, in the table's order. Default: all are of one.
     :raises InvalidInput: a column is missing or has the wrong type, or no row can be run.
     """
     columns = _check_columns(table.schema, spec, facts, typed=True)
     kept = [name for name in spec.keep if name in table.column_names]
     table = table.select(list(dict.fromkeys([*columns, *kept])))
-    check_first_prompts(table.slice(0, LOOKED_AT), spec, facts)
+    start = 0
+    for count in counts or [table.num_rows]:
+        check_first_prompts(table.slice(start, min(count, LOOKED_AT)), spec, facts)
+        start += count
     return table
 
 
