@@ -39,6 +39,7 @@ def settle_language_model(spec: TrainSpec, models: Models) -> TrainSpec:
     :raises UnknownModel: there is no such version.
     :raises InvalidInput: a version is no language model, or an option does not fit; names it.
     """
+    spec.check_family_options()
     spec = spec.model_copy(update={"task": "language_model", "standardize": False})
     features = spec.features
     if features is None:

@@ -69,11 +69,9 @@ def add_adapter(model: PreTrainedModel, config: LoraConfig, base: str) -> PeftMo
         target_modules=names or "all-linear",
         bias="none",
     )
-    settings.base_model_name_or_path = base
-    adapted = get_peft_model(model, settings)
-    # The library writes the address that the model was loaded from, which is a folder of this worker.
-    adapted.peft_config["default"].base_model_name_or_path = base
-    return adapted
+    # The library writes it into the adapter: it is a folder of this worker.
+    model.name_or_path = base
+    return get_peft_model(model, settings)
 
 
 def save_adapter(model: PeftModel, folder: Path) -> None:

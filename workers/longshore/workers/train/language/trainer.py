@@ -126,7 +126,7 @@ class _Run:
         if self.config.packing:
             check_packing(network, len(tokenizer.tokenizer))
         if self.config.gradient_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
+            model.activation_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
         rows = self._rows(tokenizer, context)
         loop = self._loop(network, rows)
         result = run_loop(loop, self.context)

@@ -1,0 +1,281 @@
+"""Training of language models, from the client's call to a folder that transformers loads."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from longshore.producers import Client, Job
+from longshore.shared.errors import InvalidInput, JobFailed
+from longshore.shared.vocabulary import State
+from tests.integration.cluster import Cluster
+from tests.waiting import TIMEOUT_S, wait_until
+
+#: Every sentence is one of these, so that a small network learns to write them.
+ANIMALS = ("cat", "dog", "bird", "horse", "mouse", "fox")
+PLACES = ("house", "river", "garden", "mountain", "forest", "sea")
+CONFIG: dict[str, object] = {"n_layers": 2, "d_model": 64, "n_heads": 4, "n_kv_heads": 2, "context": 64}
+OPTIONS: dict[str, object] = {
+    **{"config": CONFIG, "tokenizer": {"vocabulary": 300}, "learning_rate": 0.003, "epochs": 8, "batch_size": 8},
+    "seed": 3,
+}
+#: Rows of calls that are refused.
+TEXTS, NUMBERS = {"text": ["a"]}, {"x": [1.0], "y": [1.0]}
+MESSAGES = {"messages": [[{"role": "user", "content": "a"}], [{"content": "a"}]]}
+QUESTION = '[{"role": "user", "content": "a"}]'
+
+
+def sentence(draw: random.Random) -> str:
+    return f"the {draw.choice(ANIMALS)} went to the {draw.choice(PLACES)} and saw a {draw.choice(ANIMALS)}."
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    draw = random.Random(0)
+    path = tmp_path_factory.mktemp("texts") / "texts.jsonl"
+    path.write_text("".join(json.dumps({"text": sentence(draw), "id": number}) + "\n" for number in range(400)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(cluster: Cluster, texts: Path) -> Job:
+    """tiny:1."""
+    with cluster.client() as client:
+        return client.train("tiny", "causal_lm", str(texts), "text", test=0.1, **OPTIONS).wait(TIMEOUT_S)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def pairs() -> list[dict[str, object]]:
+    draw = random.Random(1)
+    rows: list[dict[str, object]] = []
+    for _ in range(120):
+        animal = draw.choice(ANIMALS)
+        rows.append({"prompt": f"where is the {animal}?", "completion": f" in the {PLACES[ANIMALS.index(animal)]}."})
+    return rows
+
+
+def files_of(client: Client, job: Job) -> dict[str, str]:
+    """The digest of each file of the version that a job has made."""
+    outcome = job.record().outcome
+    assert outcome is not None
+    files = client.models.get(f"{outcome['model']}:{outcome['version']}").manifest["files"]
+    assert isinstance(files, dict)
+    return {path: blob["digest"] for path, blob in files.items()}
+
+
+def measured(job: Job) -> dict[tuple[int, str], float]:
+    return {(each.step, each.name): each.value for each in job.metrics() if not each.name.startswith("step/")}
+
+
+def mean_loss(folder: Path, documents: list[str]) -> float:
+    """The loss of a token by transformers' own computation, one document at a time and without blocks."""
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    total, count = 0.0, 0
+    for document in documents:
+        ids = torch.tensor([[*tokenizer(document)["input_ids"], tokenizer.eos_token_id]])
+        with torch.no_grad():
+            loss = model(input_ids=ids, labels=ids).loss
+        total, count = total + float(loss) * (ids.shape[1] - 1), count + ids.shape[1] - 1
+    return total / count
+
+
+def test_a_small_model_learns_and_writes(client: Client, trained: Job, tmp_path: Path) -> None:
+    metrics = {metric.name: metric.value for metric in trained.metrics()}
+    assert metrics["test_perplexity"] == pytest.approx(math.exp(metrics["test_loss"]))
+    assert metrics["test_perplexity"] < 3, "of 300 that a uniform guess has"
+    version = client.models.get("tiny:1")
+    assert version.manifest["runtime"] == "huggingface"
+    assert version.manifest["signature"]["task"] == "generation"  # type: ignore[index,call-overload]
+    folder = client.models.export("tiny:1", tmp_path / "tiny")
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    assert type(model).__name__ == "LlamaForCausalLM"
+    ids = tokenizer("the cat went to the", return_tensors="pt")
+    written = tokenizer.decode(model.generate(**ids, max_new_tokens=24, do_sample=False)[0], skip_special_tokens=True)
+    _, _, place, *rest = written.removeprefix("the cat went").split(" ")
+    assert place == "the"
+    assert rest[0] in PLACES
+    assert written.endswith(".")
+    assert any("tokens of 280 texts" in note for note in trained.notes)
+
+
+def test_the_loss_is_that_of_each_text_alone(
+    cluster: Cluster, client: Client, texts: Path, trained: Job, tmp_path: Path
+) -> None:
+    held_out = [json.loads(line)["text"] for line in texts.read_text().splitlines()[:30]]
+    rows = {"text": held_out}
+    options = {**OPTIONS, "validation": rows, "epochs": 2, "keep_checkpoints": 0}
+    job = client.train("measured", "causal_lm", str(texts), "text", **options).wait(TIMEOUT_S)  # type: ignore[arg-type]
+    metrics = {metric.name: metric.value for metric in job.metrics()}
+    assert metrics["val_loss"] == pytest.approx(
+        mean_loss(client.models.export("measured:1", tmp_path / "packed"), held_out), abs=1e-5
+    )
+    alone = {**options, "config": {**CONFIG, "packing": False}}
+    job = client.train("measured", "causal_lm", str(texts), "text", **alone).wait(TIMEOUT_S)  # type: ignore[arg-type]
+    metrics = {metric.name: metric.value for metric in job.metrics()}
+    folder = client.models.export("measured:2", tmp_path / "alone")
+    assert metrics["val_loss"] == pytest.approx(mean_loss(folder, held_out), abs=1e-5)
+
+
+def killed(cluster: Cluster, submit: Callable[[], Job]) -> Job:
+    """A training whose worker's child is killed after its first checkpoint, and which has gone on from there."""
+    job = submit()
+    wait_until(lambda: cluster.ledger.checkpoints.newest(job.id) is not None, "a checkpoint", TIMEOUT_S)
+    for pid in cluster.child_pids():
+        os.kill(pid, signal.SIGKILL)
+    assert job.state is not State.SUCCEEDED
+    job.wait(TIMEOUT_S)
+    assert job.shards()[0].attempt == 2
+    return job
+
+
+def test_a_killed_training_ends_with_the_same_bits(cluster: Cluster, client: Client, texts: Path) -> None:
+    options = {**OPTIONS, "config": {**CONFIG, "dropout": 0.1}, "epochs": 30, "checkpoint_seconds": None}
+
+    def submit(name: str, steps: int | None) -> Job:
+        return client.train(name, "causal_lm", str(texts), "text", **{**options, "checkpoint_steps": steps})  # type: ignore[arg-type]
+
+    job = killed(cluster, lambda: submit("killed", 37))
+    undisturbed = submit("whole", None).wait(TIMEOUT_S)
+    assert files_of(client, job) == files_of(client, undisturbed)
+    assert measured(job) == measured(undisturbed)
+    first = client.train("first", "causal_lm", str(texts), "text", **{**options, "epochs": 28}).wait(TIMEOUT_S)  # type: ignore[arg-type]
+    assert files_of(client, first.extend(2).wait(TIMEOUT_S)) == files_of(client, undisturbed)
+
+
+def test_an_adapter_learns_beside_its_base(
+    cluster: Cluster, client: Client, trained: Job, pairs: list[dict[str, object]], tmp_path: Path
+) -> None:
+    config = {"rank": 4, "dropout": 0.05, "gradient_checkpointing": True}
+    options = {"base": "tiny", "config": config, "learning_rate": 0.02, "epochs": 25, "checkpoint_seconds": None}
+
+    def submit(name: str, steps: int | None) -> Job:
+        return client.train(name, "lora", pairs, "completion", **{**options, "checkpoint_steps": steps})  # type: ignore[arg-type]
+
+    job = killed(cluster, lambda: submit("adapted", 5))
+    undisturbed = submit("beside", None).wait(TIMEOUT_S)
+    files, base = files_of(client, job), files_of(client, trained)
+    assert files == files_of(client, undisturbed)
+    assert {path: digest for path, digest in files.items() if not path.startswith("adapter/")} == base
+    assert {path for path in files if path.startswith("adapter/")} == {
+        "adapter/adapter_config.json",
+        "adapter/adapter_model.safetensors",
+    }
+    version = client.models.get("adapted:1")
+    assert version.manifest["lineage"]["base"] == "tiny:1"  # type: ignore[index,call-overload]
+    metrics = measured(job)
+    assert metrics[25, "val_loss"] < 0.5 * metrics[1, "val_loss"]
+    folder = client.models.export("adapted:1", tmp_path / "adapted")
+    assert json.loads((folder / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"] == "tiny:1"
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    plain = AutoModelForCausalLM.from_pretrained(folder)
+    ids = tokenizer("where is the fox?", return_tensors="pt")
+    before = plain(**ids).logits
+    adapted = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder), folder / "adapter")
+    after = adapted(**ids).logits
+    assert (after - before).abs().max() > 0.1
+    text = tokenizer.decode(adapted.generate(**ids, max_new_tokens=16, do_sample=False)[0], skip_special_tokens=True)
+    assert text == "where is the fox? in the sea."
+    merged = adapted.merge_and_unload()(**ids).logits
+    assert (merged - after).abs().max() < 1e-5 * after.abs().max()
+
+
+def test_a_model_is_trained_on(
+    client: Client, trained: Job, pairs: list[dict[str, object]], texts: Path, tmp_path: Path
+) -> None:
+    rows = [
+        {"messages": [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row["completion"]}]}
+        for row in pairs
+    ]
+    options = {"base": "tiny:1", "learning_rate": 0.003, "epochs": 20, "early_stopping": 10}
+    job = client.train("chat", "causal_lm", rows, "messages", **options).wait(TIMEOUT_S)  # type: ignore[arg-type]
+    files, base = files_of(client, job), files_of(client, trained)
+    assert {path for path in base if files[path] != base[path]} == {"model.safetensors"}
+    folder = client.models.export("chat:1", tmp_path / "chat")
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
+    asked = [{"role": "user", "content": "where is the cat?"}]
+    ids = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    written = model.generate(**ids, max_new_tokens=16, do_sample=False)[0, ids["input_ids"].shape[1] :]
+    assert tokenizer.decode(written) == " in the house.<|im_end|>"
+    again = client.train(
+        "again", "causal_lm", str(texts), "text", tokenizer="tiny:1", **{**OPTIONS, "tokenizer": "tiny:1"}
+    )  # type: ignore[arg-type]
+    assert files_of(client, again.wait(TIMEOUT_S))["tokenizer.json"] == base["tokenizer.json"]
+
+
+@pytest.mark.parametrize(
+    ("family", "rows", "target", "options", "message"),
+    [
+        ("lora", TEXTS, "text", {}, "base: required, but missing: an adapter adapts a version"),
+        ("lora", TEXTS, "text", {"base": "sums"}, "base: sums has the task regression; name a language model"),
+        ("causal_lm", TEXTS, "body", {}, "target: the data has no column 'body'; it has text"),
+        ("causal_lm", {"text": [1.5]}, "text", {}, "target: column 'text' holds one number per row"),
+        ("causal_lm", {"text": ["a", None]}, "text", {}, "data: row 1: column 'text' has no value"),
+        ("causal_lm", {"completion": ["a"]}, "completion", {}, "features: the data has no column 'prompt'"),
+        ("causal_lm", TEXTS, "text", {"task": "regression"}, "task: 'regression': family 'causal_lm' has the task"),
+        ("mlp", NUMBERS, "y", {"task": "language_model"}, "task: 'language_model': family 'mlp' writes no text"),
+        ("causal_lm", TEXTS, "text", {"devices": 2}, "devices: 2: family 'causal_lm' trains a language model"),
+        ("causal_lm", TEXTS, "text", {"config": {"n_heads": 5}}, "config.n_heads: 5 does not divide d_model"),
+        ("causal_lm", TEXTS, "text", {"config": {"n_kv_heads": 4}}, "config.n_kv_heads: 4 does not divide n_heads"),
+        ("causal_lm", TEXTS, "text", {"config": {"heads": 4}}, "config.heads: unknown option"),
+        ("causal_lm", TEXTS, "text", {"tokenizer": {"kind": "words"}}, "tokenizer: kind 'words': any text"),
+        ("causal_lm", TEXTS, "text", {"metrics": ["f1"]}, "metrics: 'f1' is not a metric for language models"),
+        ("causal_lm", MESSAGES, "messages", {}, "data: row 1: message 0 is"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_at_the_call(
+    client: Client,
+    sums: Job,
+    family: str,
+    rows: dict[str, list[object]],
+    target: str,
+    options: dict[str, object],
+    message: str,
+) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        client.train("refused", family, rows, target, **options)  # type: ignore[arg-type]
+    assert str(refused.value).startswith(message)
+
+
+@pytest.fixture(scope="module")
+def sums(cluster: Cluster) -> Job:
+    rows = {"x": [float(x) for x in range(20)], "y": [2.0 * x for x in range(20)]}
+    with cluster.client() as client:
+        return client.train("sums", "linear", rows, "y", epochs=1, task="regression").wait(TIMEOUT_S)
+
+
+@pytest.mark.parametrize(
+    ("rows", "target", "options", "message"),
+    [
+        (
+            {"text": ["a b c d e f"] * 9},
+            "text",
+            {"config": {"context": 64}},
+            "config.context: 64: tiny:1 reads at most 32",
+        ),
+        (
+            {"messages": ['[{"role": "user", "content": "a"}]'] * 9},
+            "messages",
+            {},
+            "data: row 0: no message of the role",
+        ),
+        ({"text": ["a b c"] * 9}, "text", {"config": {"target_modules": ["query"]}}, "config.target_modules: 'query'"),
+    ],
+)
+def test_what_a_worker_cannot_train_fails_once(
+    client: Client, trained: Job, rows: dict[str, list[object]], target: str, options: dict[str, object], message: str
+) -> None:
+    job = client.train("failing", "lora", rows, target, base="tiny:1", **options)  # type: ignore[arg-type]
+    with pytest.raises(JobFailed) as failed:
+        job.wait(TIMEOUT_S)
+    assert message in str(failed.value)
+    assert job.shards()[0].attempt == 1
