@@ -1073,6 +1073,65 @@ OPTIONS: dict[str, tuple[FlagRow, ...]] = {
             help="Rows that may fail before the job fails: a count, or a fraction of the rows below 1. Default: 0.",
             metavar="N",
         ),
+        FlagRow(
+            name="max_tokens",
+            flag="--max-tokens",
+            reader="int",
+            section="Evaluation",
+            help="Only for language models: tokens to generate for each row, at most. Default: as in generate.",
+            metavar="N",
+        ),
+        FlagRow(
+            name="temperature",
+            flag="--temperature",
+            reader="float",
+            section="Evaluation",
+            help=(
+                "Only for language models: how evenly tokens are drawn; 0 always takes the most probable one. "
+                "Default: 0.0."
+            ),
+            metavar="T",
+        ),
+        FlagRow(
+            name="system",
+            flag="--system",
+            reader="text",
+            section="Evaluation",
+            help=(
+                "Only for language models: a system message that is put before the messages; before a prompt, as a "
+                "text of its own line."
+            ),
+            metavar="TEXT",
+        ),
+        FlagRow(
+            name="stop",
+            flag="--stop",
+            reader="repeated",
+            section="Evaluation",
+            help="Only for language models: texts before which the output ends.",
+            metavar="TEXT",
+        ),
+        FlagRow(
+            name="schema",
+            flag="--schema",
+            reader="json",
+            section="Evaluation",
+            help=(
+                "Only for language models: a JSON Schema. Also measure how many texts match it, as json_validity. The"
+                " model is not held to it."
+            ),
+            metavar="FILE|JSON",
+        ),
+        FlagRow(
+            name="perplexity",
+            flag="--perplexity",
+            reader="flag",
+            section="Evaluation",
+            help=(
+                "Only for language models: also measure the perplexity of the expected texts, each after its prompt. "
+                "Default: false."
+            ),
+        ),
         *_DATA,
         *_JOB,
     ),

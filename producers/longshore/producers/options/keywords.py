@@ -528,3 +528,21 @@ class EvaluateOptions(DataJobOptions, total=False):
     """The seed of the resamples. Default: 0."""
     max_row_errors: int | float
     """Rows that may fail before the job fails: a count, or a fraction of the rows below 1. Default: 0."""
+    max_tokens: int | None
+    """Only for language models: tokens to generate for each row, at most. Default: as in ``generate``."""
+    temperature: float
+    """Only for language models: how evenly tokens are drawn; 0 always takes the most probable one. Default: 0.0."""
+    system: str | None
+    """Only for language models: a system message that is put before the messages; before a prompt, as a text of its own
+    line.
+    """
+    stop: list[str] | tuple[str, ...]
+    """Only for language models: texts before which the output ends."""
+    schema: Mapping[str, Json] | None
+    """Only for language models: a JSON Schema. Also measure how many texts match it, as ``json_validity``. The model is
+    not held to it.
+    """
+    perplexity: bool
+    """Only for language models: also measure the perplexity of the expected texts, each after its prompt. Default:
+    False.
+    """

@@ -12,7 +12,8 @@ from longshore.producers.data import Data, GenerateData
 from longshore.producers.options.keywords import EvaluateOptions, GenerateOptions, InferOptions, PromoteOptions
 from longshore.producers.planning.conditions import check_condition
 from longshore.producers.planning.context import PlanningContext
-from longshore.producers.planning.evaluate import check_target, plan_evaluation
+from longshore.producers.planning.evaluate import plan_evaluation
+from longshore.producers.planning.evaluate_language import check_target
 from longshore.producers.planning.generate import (
     ROWS_PER_SHARD,
     GenerationPlanner,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from longshore.producers.planning.context import PlanningContext
+from longshore.producers.planning.evaluate_language import check_language_options, check_target, take_prompts
 from longshore.producers.planning.infer import LOOKED_AT, check_first_rows
 from longshore.producers.planning.inline_rows import InputBlocks
 from longshore.producers.planning.job_builder import Draft
@@ -21,7 +20,7 @@ from longshore.shared.datasets.columns.types import is_list, is_number, is_text,
 from longshore.shared.datasets.detect import detect
 from longshore.shared.datasets.inline import encode_block, to_table
 from longshore.shared.datasets.open import is_text_file, open_source, with_listing
-from longshore.shared.datasets.schemas import check_schema, list_columns
+from longshore.shared.datasets.schemas import check_schema
 from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.ledger.records import NewJob, NewShard
@@ -42,8 +41,6 @@ def plan_evaluation(request: Evaluate, context: PlanningContext) -> NewJob:
     version = context.ledger.models.resolve(ModelReference.parse(request.model))
     signature = Signature.model_validate(version.manifest["signature"])
     name = f"{version.model}:{version.version}"
-    if signature.task == "generation":
-        raise InvalidInput("model", f"{name} is a language model, whose texts no column can be compared with")
     if signature.task == "embedding":
         raise InvalidInput("model", f"{name} gives embeddings, which no column can be compared with")
     if signature.target_width is not None:
@@ -51,9 +48,14 @@ def plan_evaluation(request: Evaluate, context: PlanningContext) -> NewJob:
     target = signature.target if request.target is None else request.target
     # Check all options before reading the data, which can be slow.
     spec = build(EvaluateSpec, {"data": {"uri": "/", "format": "csv"}, "target": target, **options.spec})
-    read_positive(signature, spec.positive, spec.threshold)
-    spec.inference().check(signature, str(version.manifest.get("runtime", RuntimeName.FAMILY)))
-    data, rows, content = _take(request.data, options.format, signature, target, name, context.blocks)
+    if signature.task == "generation":
+        check_language_options(spec, request.target, signature, name)
+        data, rows, content = take_prompts(request.data, options.format, spec, name, context.blocks)
+    else:
+        spec.check_task(signature.task)
+        read_positive(signature, spec.positive, spec.threshold)
+        spec.inference().check(signature, str(version.manifest.get("runtime", RuntimeName.FAMILY)))
+        data, rows, content = _take(request.data, options.format, signature, target, name, context.blocks)
     spec = spec.model_copy(update={"data": data})
     draft = Draft(
         kind=JobKind.EVALUATE,
@@ -94,14 +96,6 @@ def _take(
     table = table.select(list(dict.fromkeys([*(feature.name for feature in signature.features), target])))
     check_first_rows(table.slice(0, LOOKED_AT).combine_chunks().to_batches()[0], signature)
     return blocks.take(table, [table.num_rows])[0], table.num_rows, encode_block(table)
-
-
-def check_target(columns: Sequence[str], target: str, name: str) -> None:
-    """:raises InvalidInput: there is no column, or more than one, with what ``name`` should have predicted."""
-    times = Counter(columns)[target]
-    if times != 1:
-        said = f"no column {target!r}" if not times else f"{times} columns are called {target!r}"
-        raise InvalidInput("target", f"{said}; {list_columns(columns)}. It holds what {name} should predict")
 
 
 def _label_of(kind: pa.DataType, target: str, name: str) -> pa.DataType:

@@ -23,6 +23,7 @@ METRICS = (
     *("accuracy", "subset_accuracy", "precision", "recall", "f1", "micro_f1"),
     *("positive_precision", "positive_recall", "positive_f1", "auroc", "log_loss"),
     *("mae", "mse", "r2"),
+    *("exact_match", "token_f1", "rouge_l", "json_validity", "perplexity"),
 )
 
 N = TypeVar("N")
@@ -63,7 +64,7 @@ class WorstRow(_Frozen):
     target: Label | float | tuple[Label, ...]
     prediction: Label | float | tuple[Label, ...]
     #: Classification: minus the natural logarithm of the probability given to the target. Regression: squared error.
-    #: Multilabel: binary cross entropy, mean over the labels.
+    #: Multilabel: binary cross entropy, mean over the labels. Generation: 1 minus ``token_f1``.
     loss: float
 
 
@@ -76,6 +77,11 @@ class Evaluation(_Frozen):
     ``mae``, ``mse`` and ``r2``.
 
     With a positive class also its ``positive_precision``, ``positive_recall`` and ``positive_f1``.
+
+    For generation, means over the rows of the generated text and its expected text, or the best of several:
+    ``exact_match`` and ``token_f1`` as in SQuAD (https://arxiv.org/abs/1606.05250), and ``rouge_l``, the F measure of
+    the longest common subsequence of words (https://aclanthology.org/W04-1013). Also ``json_validity``, the fraction of
+    texts that match the schema, and ``perplexity`` of the expected texts after their prompts, over all of their tokens.
 
     For multilabel: ``accuracy`` (of all pairs of a row and a label), ``subset_accuracy`` (of rows that are right as a
     whole), averages over all labels ``precision``, ``recall`` and ``f1``, ``micro_f1`` (of all pairs), ``auroc``

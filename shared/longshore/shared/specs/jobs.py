@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StrictBool, StrictInt, StrictStr, field_validator
+from pydantic import ConfigDict, Field, JsonValue, StrictBool, StrictInt, StrictStr, field_validator
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.base import NOT_AN_OPTION, Option, Spec
 from longshore.shared.specs.positive import PROBABILITY, PositiveClass, read_positive
-from longshore.shared.specs.signature import Feature, Signature
+from longshore.shared.specs.signature import Feature, Signature, Task
 from longshore.shared.vocabulary import DataFormat, Device, Precision, RuntimeName
+
+#: Options of an evaluation that only language models have, and that they have not.
+_OF_LANGUAGE_MODELS = ("max_tokens", "temperature", "system", "stop", "json_schema", "perplexity")
+_OF_NETWORKS = ("batch_size", "precision", "compile", "positive", "threshold")
 
 
 class FileInput(Spec):
@@ -154,6 +158,9 @@ class InferSpec(Spec):
 class EvaluateSpec(Spec):
     """Measure one version on rows whose targets are known."""
 
+    # As in GenerateSpec: the name of a method of pydantic's models is no name for a field.
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
     data: Annotated[Input, NOT_AN_OPTION]
     #: The column that holds the expected values.
     target: Annotated[str, NOT_AN_OPTION]
@@ -185,6 +192,35 @@ class EvaluateSpec(Spec):
         Option(metavar="N", reader="count_or_fraction"),
     ] = 0
     """Rows that may fail before the job fails: a count, or a fraction of the rows below 1."""
+    max_tokens: Annotated[Annotated[int, Field(ge=1, le=1_000_000)] | None, Option(metavar="N")] = None
+    """Only for language models: tokens to generate for each row, at most. Default: as in ``generate``."""
+    temperature: Annotated[float, Field(ge=0, le=100), Option(metavar="T")] = 0.0
+    """Only for language models: how evenly tokens are drawn; 0 always takes the most probable one."""
+    system: Annotated[str | None, Option(metavar="TEXT")] = None
+    """Only for language models: a system message that is put before the messages; before a prompt, as a text of its own
+    line.
+    """
+    stop: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Option(metavar="TEXT", reader="repeated")] = ()
+    """Only for language models: texts before which the output ends."""
+    json_schema: Annotated[
+        dict[str, JsonValue] | None,
+        Field(alias="schema"),
+        Option(keyword="Mapping[str, Json] | None", metavar="FILE|JSON", reader="json"),
+    ] = None
+    """Only for language models: a JSON Schema. Also measure how many texts match it, as ``json_validity``. The model is
+    not held to it.
+    """
+    perplexity: bool = False
+    """Only for language models: also measure the perplexity of the expected texts, each after its prompt."""
+
+    def check_task(self, task: Task) -> None:
+        """:raises InvalidInput: an option does not apply to versions of this task; names it."""
+        unused = _OF_NETWORKS if task == "generation" else _OF_LANGUAGE_MODELS
+        for name in unused:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                kind = "language models" if task == "generation" else f"versions for {task}"
+                label = type(self).model_fields[name].alias or name
+                raise InvalidInput(label, f"has no effect on {kind}; leave it out")
 
     def inference(self) -> InferSpec:
         """How the version is run: it gives its logits, or its values."""

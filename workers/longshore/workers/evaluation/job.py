@@ -23,6 +23,7 @@ from longshore.workers.evaluation.classes import ClassRows
 from longshore.workers.evaluation.known import KnownTargets
 from longshore.workers.evaluation.known_sets import KnownSets
 from longshore.workers.evaluation.label_sets import SetRows
+from longshore.workers.evaluation.language_job import LanguageRun
 from longshore.workers.evaluation.rows import Collector, Measured
 from longshore.workers.evaluation.values import ValueRows
 from longshore.workers.inference.batch_runner import BatchRunner
@@ -45,7 +46,11 @@ def run_evaluation(context: WorkerContext, claim: Claim, beat: Heartbeat) -> Non
     :raises DataError: the input has changed since submission, or no row of it can be measured.
     """
     spec = EvaluateSpec.model_validate(claim.spec)
-    run = _Run(context, claim, spec, beat)
+    run: _Run | LanguageRun
+    if _is_language_model(context, claim):
+        run = LanguageRun(context, claim, spec, beat)
+    else:
+        run = _Run(context, claim, spec, beat)
     run.rows()
     measured, evaluation = run.measure()
     context.ledger.attempts.record_metrics(claim, 0, evaluation.metrics)
@@ -56,6 +61,10 @@ def run_evaluation(context: WorkerContext, claim: Claim, beat: Heartbeat) -> Non
         writer.notes([*run.notes, *measured.notes])
         context.logs.say(*run.notes, *measured.notes)
         writer.finish(outcome, rows_total=measured.rows + len(run.errors))
+
+
+def _is_language_model(context: WorkerContext, claim: Claim) -> bool:
+    return claim.digest is not None and context.store.get_manifest(claim.digest).signature.task == "generation"
 
 
 class _Run:

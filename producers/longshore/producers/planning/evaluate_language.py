@@ -1,0 +1,75 @@
+"""Checking the data for the evaluation of a language model."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from longshore.producers.planning.generate import fit_prompts, open_prompts
+from longshore.producers.planning.infer import LOOKED_AT, unreadable_data
+from longshore.producers.planning.inline_rows import InputBlocks
+from longshore.producers.planning.structured_output import check_structured_output
+from longshore.shared.datasets.inline import encode_block, to_table
+from longshore.shared.datasets.reference_texts import read_references
+from longshore.shared.datasets.schemas import list_columns
+from longshore.shared.errors import InvalidInput
+from longshore.shared.specs.generate import MESSAGES, PROMPT
+from longshore.shared.specs.jobs import EvaluateSpec, Input
+from longshore.shared.specs.language_evaluation import generation_of
+from longshore.shared.specs.signature import Signature
+
+
+def check_language_options(spec: EvaluateSpec, target: str | None, signature: Signature, name: str) -> None:
+    """Check the options before the data, which can be slow to read.
+
+    :param target: as the caller gave it.
+    :raises InvalidInput: one is wrong; names it.
+    """
+    if target is None:
+        raise InvalidInput("target", f"required: {name} is a language model; name the column with the expected texts")
+    if target in (PROMPT, MESSAGES):
+        raise InvalidInput("target", f"{target!r} has what {name} reads; name the column with the expected texts")
+    spec.check_task(signature.task)
+    check_structured_output(generation_of(spec, checked=True))
+
+
+def take_prompts(
+    data: object, form: str | None, spec: EvaluateSpec, name: str, blocks: InputBlocks
+) -> tuple[Input, int | None, bytes]:
+    """The input, its number of rows (``None`` if unknown), and bytes that identify its content.
+
+    :raises InvalidInput: it has no prompts that can be run, or no expected texts.
+    """
+    generation = generation_of(spec)
+    if isinstance(data, str | os.PathLike):
+        file, source = open_prompts(data, form, generation)
+        check_target(source.schema.names, spec.target, name)
+        with unreadable_data():
+            head = source.head(LOOKED_AT)
+        _check_first(head.column(spec.target), spec.target)
+        return file, source.rows, file.model_dump_json().encode()
+    if form is not None:
+        raise InvalidInput("format", "rows that come with the call have no file format; leave it out")
+    table = to_table(data)
+    check_target(table.column_names, spec.target, name)
+    table = fit_prompts(table, generation)
+    _check_first(table.slice(0, LOOKED_AT).column(spec.target), spec.target)
+    return blocks.take(table, [table.num_rows])[0], table.num_rows, encode_block(table)
+
+
+def check_target(columns: Sequence[str], target: str, name: str) -> None:
+    """:raises InvalidInput: there is no column, or more than one, with what ``name`` should have predicted."""
+    times = Counter(columns)[target]
+    if times != 1:
+        said = f"no column {target!r}" if not times else f"{times} columns are called {target!r}"
+        raise InvalidInput("target", f"{said}; {list_columns(columns)}. It holds what {name} should predict")
+
+
+def _check_first(column: pa.Array | pa.ChunkedArray, target: str) -> None:
+    """:raises InvalidInput: none of the first rows has an expected text. Single bad rows become row errors later."""
+    references = read_references(column)
+    if references and all(isinstance(each, str) for each in references):
+        raise InvalidInput("target", f"column {target!r} holds in row 0: {references[0]}")
