@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tests.fuzz.target import Target
-from tests.fuzz.targets import data, models, texts
+from tests.fuzz.targets import data, language, models, texts
 
 #: The targets that one process of the tests runs, by the name of the group.
 GROUPS: Mapping[str, tuple[Target, ...]] = {
     "data": tuple(data.TARGETS),
+    "language": tuple(language.TARGETS),
     "models": tuple(models.TARGETS),
     "texts": tuple(texts.TARGETS),
 }

@@ -52,7 +52,8 @@ def float_tensors(shapes: Mapping[str, tuple[int, ...]], dtype: str = "F32") -> 
 #: A decoder of two layers.
 LANGUAGE: Json = {
     **{"model_type": "llama", "architectures": ["LlamaForCausalLM"], "max_position_embeddings": 64},
-    **{"num_hidden_layers": 2, "vocab_size": 6, "hidden_size": 4, "intermediate_size": 8, "eos_token_id": 1},
+    **{"num_hidden_layers": 2, "vocab_size": 6, "hidden_size": 4, "intermediate_size": 8, "num_attention_heads": 2},
+    "eos_token_id": 1,
 }
 #: Some of its tensors.
 LANGUAGE_SHAPES = {
