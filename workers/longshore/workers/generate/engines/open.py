@@ -60,8 +60,9 @@ def open_engine(
 ) -> Engine:
     """Load a model into the engine that :func:`choose_engine` names.
 
+    :param options: default: the settings of the version.
     :raises InvalidInput: this worker lacks the engine, or the engine cannot run the model.
     :raises CorruptBlob: the files cannot be loaded.
     """
     opener: Opener = import_module(_ENGINES[choose_engine(name, device)].module).open_engine
-    return opener(model, device, options or EngineOptions())
+    return opener(model, device, options or EngineOptions.of_version(model.settings))

@@ -242,6 +242,9 @@ class TransformersEngine:
 
 def open_engine(model: LanguageModel, device: torch.device, options: EngineOptions) -> TransformersEngine:
     """See :data:`~longshore.workers.generate.engines.open.Opener`."""
+    for name, value in (("quantization", options.quantization), ("tensor_parallel", options.tensor_parallel)):
+        if value not in (None, 1):
+            raise InvalidInput(name, f"{value}: the engine transformers does not have it; use vllm, or leave it out")
     module = load_decoder(model.folder, device, options.dtype)
     plain = module.config._attn_implementation
     try:
