@@ -25,10 +25,8 @@ _EXPERTS: dict[str, object] = {
 }
 #: Settings that a network has under a name of its own, or that it needs.
 _EXTRA: dict[str, dict[str, object]] = {
-    "codegen": {"rotary_dim": 8},
     "falcon": {"ffn_hidden_size": 128},
     "gpt2": {"n_inner": 128},
-    "gpt_neo": {"attention_types": [[["global", "local"], 1]], "window_size": 16},
     "gptj": {"rotary_dim": 8},
     "mixtral": {"num_local_experts": 4},
     "granitemoe": {"num_local_experts": 4, "num_experts_per_tok": 2},

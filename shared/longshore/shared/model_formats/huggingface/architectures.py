@@ -16,11 +16,10 @@ class Architecture:
     tied: bool = False
 
 
-#: Decoders. ``tests/integration/generate/test_architectures.py`` imports one of each.
+#: Decoders. ``tests/unit/workers/generate/test_architectures.py`` imports one of each.
 DECODERS: Mapping[str, Architecture] = {
     "apertus": Architecture("ApertusForCausalLM"),
     "arcee": Architecture("ArceeForCausalLM"),
-    "codegen": Architecture("CodeGenForCausalLM"),
     "cohere": Architecture("CohereForCausalLM", tied=True),
     "cohere2": Architecture("Cohere2ForCausalLM", tied=True),
     "ernie4_5": Architecture("Ernie4_5ForCausalLM", tied=True),
@@ -33,7 +32,6 @@ DECODERS: Mapping[str, Architecture] = {
     "glm4": Architecture("Glm4ForCausalLM"),
     "gpt2": Architecture("GPT2LMHeadModel", tied=True),
     "gpt_bigcode": Architecture("GPTBigCodeForCausalLM", tied=True),
-    "gpt_neo": Architecture("GPTNeoForCausalLM", tied=True),
     "gpt_neox": Architecture("GPTNeoXForCausalLM"),
     "gptj": Architecture("GPTJForCausalLM"),
     "granite": Architecture("GraniteForCausalLM"),
