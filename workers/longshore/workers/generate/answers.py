@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from llguidance import LLTokenizer
 
 #: Seconds that the regular expressions of a schema may take for one value.
-_PATTERN_TIMEOUT_S: Final = 1.0
+_PATTERN_TIMEOUT_S: Final = 0.25
 #: Texts that Postgres does not store.
 _NOT_STORED: Final = re.compile(r"[\0\ud800-\udfff]")
 
