@@ -16,11 +16,12 @@ import torch
 from pydantic import JsonValue
 
 from longshore.shared.errors import InvalidInput
-from longshore.workers.generate.answers import AnswerChecker
+from longshore.workers.generate.answers import AnswerChecker, parse_document
 from longshore.workers.generate.constraints import ConstraintCompiler
 from longshore.workers.generate.engines.base import Completion, Constraint, Engine, EngineFinish, EngineRequest
 from longshore.workers.generate.engines.open import open_engine
 from longshore.workers.generate.engines.options import EngineOptions
+from longshore.workers.generate.json_schema import make_validator, schema_fault
 from longshore.workers.generate.outputs import Output, OutputWriter
 from longshore.workers.generate.rows import PreparedRow, RowReader
 from longshore.workers.generate.tokenizer import TextTokenizer, load_tokenizer
@@ -262,7 +263,7 @@ def completion(text: str, finish: EngineFinish = "stop", tokens: int = 7) -> Com
         ({"schema": {}}, "-1e999", "stop", "the number -1e999 is out of range"),
         ({"schema": {}}, r'"a\u0000b"', "stop", "has a NUL character or half of a surrogate pair"),
         ({"schema": {}}, r'{"\ud800": 1}', "stop", "half of a surrogate pair"),
-        ({"schema": {}}, "[" * 100_000, "stop", "nested too deeply|not a JSON document"),
+        ({"schema": {}}, "[" * 100_000, "stop", "nested more than 200 deep"),
         ({"schema": {}}, "9" * 5000, "stop", "is not a JSON document"),
         ({"schema": {"type": "integer"}}, '"a"', "stop", "does not match the schema: 'a' is not of type 'integer'"),
         ({"schema": {"type": "string", "pattern": "^a+$"}}, '"b"', "stop", "does not match the schema"),
@@ -279,6 +280,12 @@ def test_a_text_that_does_not_match_is_an_error(
         AnswerChecker(spec_of(**options)).check(text, completion(text, finish))
 
 
+def test_brackets_in_strings_are_not_deep() -> None:
+    assert parse_document('["' + "[" * 500 + '"]') == ["[" * 500]
+    with pytest.raises(ValueError, match="Unterminated string|Invalid"):
+        parse_document('"' + r"\"[" * 100_000 + "\\")
+
+
 def test_a_document_that_is_complete_counts_although_the_tokens_are_used_up() -> None:
     assert AnswerChecker(spec_of(schema={})).check('{"a": 1}', completion('{"a": 1}', "length")) == {"a": 1}
     assert AnswerChecker(spec_of(schema={})).check(r'"\\u0000"', completion("")) == r"\u0000"
@@ -290,10 +297,29 @@ def test_a_pattern_that_takes_for_ever_does_not() -> None:
     assert AnswerChecker(spec_of(schema=schema)).check(text, completion(text)) == "a" * 60 + "b"
 
 
-def test_nothing_that_a_schema_refers_to_is_fetched() -> None:
-    checker = AnswerChecker(spec_of(schema={"$ref": "http://127.0.0.1:9/schema.json"}))
-    with pytest.raises(InvalidInput, match=r"schema: .*\$defs"):
-        checker.check("1", completion("1"))
+@pytest.mark.parametrize("reference", ["http://127.0.0.1:9/schema.json", "#/$defs/nothing"])
+def test_nothing_that_a_schema_refers_to_is_fetched(reference: str) -> None:
+    schema: dict[str, JsonValue] = {"$ref": reference}
+    with pytest.raises(InvalidInput, match="schema"):
+        AnswerChecker(spec_of(schema=schema))
+    assert (schema_fault(make_validator(schema), 1) or "").startswith("cannot be checked: schema")
+
+
+def test_a_schema_that_refers_to_itself_ends() -> None:
+    assert "refers to itself without end" in (schema_fault(make_validator({"$ref": "#"}), 1) or "")
+
+
+def test_names_of_properties_are_checked_by_bounded_patterns() -> None:
+    schema: dict[str, JsonValue] = {
+        "properties": {"id": {"type": "integer"}},
+        "patternProperties": {"^x_(a|a)*$": {"type": "string"}},
+        "additionalProperties": False,
+    }
+    validator = make_validator(schema)
+    assert schema_fault(validator, {"id": 1, "x_aa": "b"}) is None
+    assert "is not of type 'string'" in (schema_fault(validator, {"x_a": 1}) or "")
+    assert "the property 'y' is not in the schema" in (schema_fault(validator, {"y": 1}) or "")
+    assert schema_fault(validator, {"x_" + "a" * 60 + "!": "b"}) is None
 
 
 def test_text_that_postgres_does_not_store_is_replaced(version: LanguageVersion) -> None:

@@ -5,25 +5,20 @@ from __future__ import annotations
 import json
 import math
 import re
-from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pydantic import JsonValue
 
-from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.generate import GenerateSpec
 from longshore.shared.specs.validation import shorten
-from longshore.workers.generate.constraints import compile_constraint, make_constraint
-from longshore.workers.generate.engines.base import Completion, Constraint
+from longshore.workers.generate.constraints import bytes_tokenizer, compile_constraint, make_constraint
+from longshore.workers.generate.engines.base import Completion
+from longshore.workers.generate.json_schema import make_validator, schema_fault
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from jsonschema.protocols import Validator
-    from llguidance import LLTokenizer
-
-#: Seconds that the regular expressions of a schema may take for one value.
-_PATTERN_TIMEOUT_S: Final = 0.25
+#: Lists and objects in each other.
+_MAX_DEPTH: Final = 200
+#: Brackets, and strings, which can have brackets. It matches wherever a string begins, so that it takes no second look.
+_BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.?)*(?:"|\Z)|[\[\]{}]', re.DOTALL)
 #: Texts that Postgres does not store.
 _NOT_STORED: Final = re.compile(r"[\0\ud800-\udfff]")
 
@@ -31,13 +26,15 @@ _NOT_STORED: Final = re.compile(r"[\0\ud800-\udfff]")
 class AnswerChecker:
     """Checks the texts of a job.
 
-    :raises InvalidInput: the schema is none, or this worker does not have what checks it.
+    :raises InvalidInput: what the texts must match cannot be compiled, or this worker does not have what checks it.
     """
 
     def __init__(self, spec: GenerateSpec) -> None:
+        constraint = make_constraint(spec)
         self._choices = frozenset(spec.choices)
-        self._constraint: Constraint | None = make_constraint(spec)
-        self._validator = None if spec.json_schema is None else _validator(spec.json_schema)
+        self._validator = None if spec.json_schema is None else make_validator(spec.json_schema)
+        #: Matches bytes, for the regular expression.
+        self._matcher = None if constraint is None else compile_constraint(constraint, bytes_tokenizer())
 
     @property
     def gives_data(self) -> bool:
@@ -49,7 +46,7 @@ class AnswerChecker:
 
         :raises ValueError: it does not match.
         """
-        if self._constraint is None:
+        if self._matcher is None:
             return None
         reason, value = self._fault(text)
         if reason is None:
@@ -67,43 +64,24 @@ class AnswerChecker:
     def _fault(self, text: str) -> tuple[str | None, JsonValue]:
         """What is wrong with a text, or ``None`` and its value."""
         if self._validator is not None:
-            return self._json_fault(text)
+            try:
+                value = parse_document(text)
+            except ValueError as error:
+                return f"is not a JSON document: {error}", None
+            reason = schema_fault(self._validator, value)
+            return reason, None if reason else value
         if self._choices:
             return (None if text in self._choices else "is none of the choices"), None
         return (None if self._matches(text) else "does not match the regular expression"), None
 
-    def _json_fault(self, text: str) -> tuple[str | None, JsonValue]:
-        from jsonschema import exceptions
-
-        assert self._validator is not None
-        try:
-            value = parse_document(text)
-            error = next(self._validator.iter_errors(value), None)
-        except ValueError as raised:
-            return f"is not a JSON document: {raised}", None
-        except RecursionError:
-            return "is nested too deeply", None
-        except exceptions._WrappedReferencingError as raised:  # the same for every text
-            raise InvalidInput("schema", f"{raised}; put what it refers to into $defs") from None
-        if error is not None:
-            return f"does not match the schema: {error.message[:300]}", None
-        return None, value
-
     def _matches(self, text: str) -> bool:
-        """Whether the regular expression matches a text as a whole. It is the same syntax as in the engine, and takes
+        """Whether the regular expression matches a text as a whole. It has the same syntax as in the engine, and takes
         time in proportion to the text.
         """
-        assert self._constraint is not None
-        matcher = compile_constraint(self._constraint, self._bytes)
-        tokens = list(text.encode())
+        assert self._matcher is not None
+        matcher = self._matcher.deep_copy()
+        tokens = list(text.encode("utf-8", "replace"))
         return bool(matcher.try_consume_tokens(tokens) == len(tokens) and matcher.is_accepting())
-
-    @cached_property
-    def _bytes(self) -> LLTokenizer:
-        """A tokenizer whose tokens are the bytes."""
-        from llguidance import LLTokenizer
-
-        return LLTokenizer("byte")
 
 
 def parse_document(text: str) -> JsonValue:
@@ -111,10 +89,21 @@ def parse_document(text: str) -> JsonValue:
 
     :raises ValueError: it is not valid JSON, or has a value that cannot be stored.
     """
+    if text.count("[") + text.count("{") > _MAX_DEPTH:
+        _check_depth(text)
     value: JsonValue = json.loads(text, parse_constant=_refuse, parse_float=_finite)
     if "\\u" in text or "\0" in text:
         _check_stored(value)
     return value
+
+
+def _check_depth(text: str) -> None:
+    """Refuse a deep document before anything calls itself for each of its levels."""
+    depth = 0
+    for bracket in _BRACKETS.findall(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(bracket, 0)
+        if depth > _MAX_DEPTH:
+            raise ValueError(f"it is nested more than {_MAX_DEPTH} deep")
 
 
 def _refuse(constant: str) -> JsonValue:
@@ -138,40 +127,3 @@ def _check_stored(value: JsonValue) -> None:
             waiting += current
         elif isinstance(current, str) and _NOT_STORED.search(current):
             raise ValueError(f"{shorten(current)} has a NUL character or half of a surrogate pair")
-
-
-def _validator(schema: dict[str, JsonValue]) -> Validator:
-    """A validator that fetches nothing, and that no regular expression can keep busy.
-
-    Formats are annotations, as the standard says: the engine holds the model to those that it knows.
-    """
-    try:
-        import referencing
-        from jsonschema import exceptions, validators
-    except ImportError as error:
-        raise InvalidInput(
-            "schema", f"jsonschema is not installed on this worker; pip install 'longshore[huggingface]' ({error})"
-        ) from error
-    kind = validators.validator_for(schema, default=validators.Draft202012Validator)
-    try:
-        kind.check_schema(schema)
-    except (exceptions.SchemaError, RecursionError) as error:
-        raise InvalidInput("schema", f"no JSON Schema: {getattr(error, 'message', error)}") from None
-    bounded = validators.extend(kind, {"pattern": _pattern})
-    validator: Validator = bounded(schema, registry=referencing.Registry())
-    return validator
-
-
-def _pattern(validator: Validator, pattern: str, value: object, schema: object) -> Iterator[Exception]:
-    """The keyword ``pattern``, in bounded time."""
-    import regex  # type: ignore[import-untyped]
-    from jsonschema import ValidationError
-
-    if not isinstance(value, str):
-        return
-    try:
-        found = regex.search(pattern, value, timeout=_PATTERN_TIMEOUT_S) is not None
-    except (regex.error, TimeoutError):  # the syntax of another library, or too slow: the engine has checked it
-        return
-    if not found:
-        yield ValidationError(f"{value!r} does not match {pattern!r}")

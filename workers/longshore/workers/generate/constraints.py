@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -85,19 +86,13 @@ class ConstraintCompiler:
     """
 
     def __init__(self, tokenizer: Tokenizer, vocabulary: int, end_tokens: Sequence[int]) -> None:
-        try:
-            from llguidance import LLTokenizer
-        except ImportError as error:
-            raise InvalidInput(
-                "schema",
-                f"llguidance is not installed on this worker; pip install 'longshore[huggingface]' ({error})",
-            ) from error
         size = max(vocabulary, tokenizer.get_vocab_size(with_added_tokens=True))
         #: Items of a mask.
         self.mask_length = -(-size // MASK_BITS)
+        ends = list(end_tokens) or None
+        library = _library()
         try:
-            ends = list(end_tokens) or None
-            self._tokenizer = LLTokenizer(tokenizer.to_str(), n_vocab=size, eos_token=ends)
+            self._tokenizer = library.LLTokenizer(tokenizer.to_str(), n_vocab=size, eos_token=ends)
         except Exception as error:  # of native code
             raise InvalidInput("schema", f"the tokenizer of the version cannot follow a grammar: {error}") from None
         self._matchers: OrderedDict[Constraint, LLMatcher] = OrderedDict()
@@ -112,6 +107,25 @@ class ConstraintCompiler:
         while len(self._matchers) > _KEPT_GRAMMARS:
             self._matchers.popitem(last=False)
         return TokenMatcher(compiled.deep_copy(), self.mask_length)
+
+
+def bytes_tokenizer() -> LLTokenizer:
+    """A tokenizer whose tokens are the bytes of a text.
+
+    :raises InvalidInput: this worker has no llguidance.
+    """
+    tokenizer: LLTokenizer = _library().LLTokenizer("byte")
+    return tokenizer
+
+
+def _library() -> ModuleType:
+    try:
+        import llguidance
+    except ImportError as error:
+        raise InvalidInput(
+            "schema", f"llguidance is not installed on this worker; pip install 'longshore[huggingface]' ({error})"
+        ) from error
+    return llguidance
 
 
 def compile_constraint(constraint: Constraint, tokenizer: LLTokenizer) -> LLMatcher:

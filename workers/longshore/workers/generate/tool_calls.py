@@ -127,7 +127,10 @@ def _call(value: JsonValue) -> ToolCall | None:
         arguments = _parsed(arguments)
     if not isinstance(arguments, dict):
         return None
-    return ToolCall(str(value["name"]), json.dumps(arguments, ensure_ascii=False))
+    try:
+        return ToolCall(str(value["name"]), json.dumps(arguments, ensure_ascii=False))
+    except RecursionError:
+        return None
 
 
 def _parsed(text: str) -> JsonValue:
