@@ -224,6 +224,21 @@ def test_a_template_that_refuses_the_messages_says_why() -> None:
         ChatTemplate(INSTRUCTIONS, SPECIAL).render(turns)
 
 
+@pytest.mark.parametrize("name", ["headers", "instructions", "tools"])
+def test_arguments_of_a_call_can_be_the_text_that_an_output_has(name: str) -> None:
+    template = ChatTemplate(TEMPLATES[name], SPECIAL)
+    function: dict[str, JsonValue] = {"name": "weather", "arguments": '{"place": "Köln"}'}
+    question, answer, result = CONVERSATIONS["calls"]
+    given: Message = {**answer, "tool_calls": [{**CALL, "function": function}]}
+    assert template.render([question, given, result]) == template.render([question, answer, result])
+
+
+def test_a_template_whose_arguments_are_texts_gets_texts() -> None:
+    source = "{% for call in messages[0].tool_calls %}{{ 'CALL ' + call.function.arguments }}{% endfor %}"
+    call: JsonValue = {"function": {"name": "f", "arguments": '{"a":1}'}}
+    assert ChatTemplate(source, SPECIAL).render([{"role": "assistant", "tool_calls": [call]}]) == 'CALL {"a":1}'
+
+
 def test_a_template_that_leaves_out_the_beginning_of_an_answer_is_an_error() -> None:
     template = "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}"
     with pytest.raises(ValueError, match="prefix: the chat template of the version leaves it out"):

@@ -282,7 +282,7 @@ def test_a_text_that_does_not_match_is_an_error(
 
 def test_brackets_in_strings_are_not_deep() -> None:
     assert parse_document('["' + "[" * 500 + '"]') == ["[" * 500]
-    with pytest.raises(ValueError, match="Unterminated string|Invalid"):
+    with pytest.raises(ValueError, match=r"Unterminated string|Invalid"):
         parse_document('"' + r"\"[" * 100_000 + "\\")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -70,7 +71,35 @@ class ChatTemplate:
             "documents": None,
             "add_generation_prompt": answer,
         }
-        return self._template.render(values)
+        if not any(message.get("tool_calls") for message in messages):
+            return self._template.render(values)
+        try:
+            return self._template.render({**values, "messages": [_with_arguments(message) for message in messages]})
+        except ValueError as error:
+            try:  # a template of a model whose arguments are texts
+                return self._template.render(values)
+            except ValueError:
+                raise error from None
+
+
+def _with_arguments(message: Message) -> Message:
+    """A message whose calls have objects as arguments, as most templates expect them. The API of OpenAI has their JSON
+    texts, which these templates would write as texts in quotes.
+    """
+    calls = message.get("tool_calls")
+    return {**message, "tool_calls": [_read_call(call) for call in calls]} if isinstance(calls, list) else message
+
+
+def _read_call(call: JsonValue) -> JsonValue:
+    function = call.get("function") if isinstance(call, dict) else None
+    arguments = function.get("arguments") if isinstance(function, dict) else None
+    if not (isinstance(call, dict) and isinstance(function, dict) and isinstance(arguments, str)):
+        return call
+    try:
+        values = json.loads(arguments or "{}")
+    except (ValueError, RecursionError):
+        return call
+    return {**call, "function": {**function, "arguments": values}}
 
 
 def _plain(message: Message) -> Message:
