@@ -33,8 +33,8 @@ from longshore.workers.process.monitoring.cells import Count, Distribution
 log = logging.getLogger(__name__)
 
 #: Rows are committed when the last commit is so many seconds ago, or when there are so many.
-COMMIT_INTERVAL_S: Final = 2.0
-COMMIT_ROWS: Final = 256
+COMMIT_INTERVAL_S: Final = 1.0
+COMMIT_ROWS: Final = 128
 #: Seconds that the loop waits for rows or a commit if the engine has nothing to do.
 IDLE_WAIT_S: Final = 0.05
 
