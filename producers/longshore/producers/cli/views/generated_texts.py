@@ -50,7 +50,7 @@ def print_texts(options: Options, job: Job) -> None:
         print_json({**job_document(record), "results": results})
     elif record.rows_total == 1 and rows:
         for text in _texts(rows[0]):
-            sys.stdout.write(_CONTROL.sub("", text) + "\n")
+            sys.stdout.write((_CONTROL.sub("", text) if sys.stdout.isatty() else text) + "\n")
     else:
         print_table(
             _COLUMNS, [(row.row, text, row.output["finish_reason"]) for row in rows for text in _texts(row)], hint=None
