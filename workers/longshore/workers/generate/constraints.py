@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Spaces of a JSON document: none, one, or a new line with up to 32 of indentation. Without a bound, a model can write
 #: spaces until it has no tokens left.
-_JSON_SPACE: Final = r"( |\n {0,32})?"
+JSON_SPACE: Final = r"( |\n {0,32})?"
 #: Compiled grammars that are kept.
 _KEPT_GRAMMARS: Final = 64
 #: Tokens for which one item of a mask has a bit.
@@ -143,7 +143,7 @@ def compile_constraint(constraint: Constraint, tokenizer: LLTokenizer) -> LLMatc
         field, shown = "choices", json.dumps(constraint.choices)
     try:
         if constraint.json_schema is not None:
-            spaces: JsonCompileOptions = {"whitespace_pattern": _JSON_SPACE}
+            spaces: JsonCompileOptions = {"whitespace_pattern": JSON_SPACE}
             grammar = LLMatcher.grammar_from_json_schema(constraint.json_schema, overrides=spaces)
         elif constraint.regex is not None:
             grammar = LLMatcher.grammar_from_regex(constraint.regex)

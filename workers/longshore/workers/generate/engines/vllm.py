@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import torch
 
 from longshore.shared.errors import InvalidInput
+from longshore.workers.generate.constraints import JSON_SPACE
 from longshore.workers.generate.engines.base import (
     AdapterFiles,
     Completion,
@@ -160,7 +161,7 @@ class VllmEngine:
                     "choose the engine transformers",
                 )
             structured = StructuredOutputsParams(
-                json=constraint.json_schema,
+                json=None if constraint.json_schema is None else _with_spaces(constraint.json_schema),
                 regex=constraint.regex,
                 choice=None if constraint.choices is None else list(constraint.choices),
             )
@@ -278,6 +279,11 @@ def _logprobs(text: CompletionOutput, top: int | None, count: int) -> tuple[Toke
         best = tuple((each, logprob) for _, each, logprob in ranked)
         found.append(TokenLogprob(token, candidates[token].logprob, best))
     return tuple(found)
+
+
+def _with_spaces(json_schema: str) -> str:
+    """A schema that says where a document may have spaces, as the engine on transformers does."""
+    return json.dumps({**json.loads(json_schema), "x-guidance": {"whitespace_pattern": JSON_SPACE}})
 
 
 def _field(constraint: Constraint) -> str:
