@@ -126,3 +126,23 @@ def test_transformer_classification_of_a_file(cluster: Cluster, tmp_path: Path) 
     pq.write_table(pa.table(rows), tmp_path / "pairs.parquet")
     said = run(*(cluster, "transformer_classification", tmp_path / "pairs.parquet"), "--vocabulary", 8, "--epochs", 1)
     assert re.search(r"imported as pairs-again:\d+: same predictions for 60 rows: True", said)
+
+
+def test_language_model_and_adapter(cluster: Cluster, tmp_path: Path) -> None:
+    topics, labels = make_texts(240)
+    path = tmp_path / "texts.txt"
+    path.write_text("\n\n".join(f"{text[:40]}\nClass: {label}" for text, label in zip(topics, labels, strict=True)))
+    small = ("--layers", 2, "--width", 64, "--context", 64, "--vocabulary", 400, "--learning-rate", 0.005)
+    said = run(cluster, "language_model", path, *small, "--epochs", 4, "--prompt", topics[0][:10])
+    perplexities = [float(each) for each in re.findall(r"^epoch \d+: perplexity .* (\S+)$", said, re.MULTILINE)]
+    assert len(perplexities) == 4
+    assert perplexities[-1] < 0.5 * perplexities[0]
+    assert re.search(rf"^tales:\d+ writes: {re.escape(topics[0][:10])}", said, re.MULTILINE)
+    table = tmp_path / "news.csv"
+    with table.open("w", newline="") as file:
+        csv.writer(file).writerows([label, text[:40], text] for text, label in zip(topics, labels, strict=True))
+    said = run(cluster, "adapt", table, "--epochs", 8, "--learning-rate", 0.01)
+    losses = [float(each) for each in re.findall(r"^epoch \d+: loss of held-out answers (\S+)$", said, re.MULTILINE)]
+    assert losses[-1] < losses[0]
+    [right] = numbers(said, r"news-answers:\d+: (\d+) of 24 answers are right")
+    assert right >= 18

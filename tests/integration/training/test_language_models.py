@@ -21,6 +21,9 @@ from longshore.shared.vocabulary import State
 from tests.integration.cluster import Cluster
 from tests.waiting import TIMEOUT_S, wait_until
 
+# peft asks transformers for properties under names that they had before.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::FutureWarning")]
+
 #: Every sentence is one of these, so that a small network learns to write them.
 ANIMALS = ("cat", "dog", "bird", "horse", "mouse", "fox")
 PLACES = ("house", "river", "garden", "mountain", "forest", "sea")
@@ -51,7 +54,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(cluster: Cluster, texts: Path) -> Job:
     """tiny:1."""
     with cluster.client() as client:
-        return client.train("tiny", "causal_lm", str(texts), "text", test=0.1, **OPTIONS).wait(TIMEOUT_S)  # type: ignore[arg-type]
+        return train(client, "tiny", "causal_lm", str(texts), "text", test=0.1, **OPTIONS).wait(TIMEOUT_S)
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +65,10 @@ def pairs() -> list[dict[str, object]]:
         animal = draw.choice(ANIMALS)
         rows.append({"prompt": f"where is the {animal}?", "completion": f" in the {PLACES[ANIMALS.index(animal)]}."})
     return rows
+
+
+def train(client: Client, model: str, family: str, data: object, target: str, **options: object) -> Job:
+    return client.train(model, family, data, target, **options)  # type: ignore[arg-type]
 
 
 def files_of(client: Client, job: Job) -> dict[str, str]:
@@ -105,7 +112,7 @@ def test_a_small_model_learns_and_writes(client: Client, trained: Job, tmp_path:
     assert place == "the"
     assert rest[0] in PLACES
     assert written.endswith(".")
-    assert any("tokens of 280 texts" in note for note in trained.notes)
+    assert any("tokens of 320 texts" in note for note in trained.notes)
 
 
 def test_the_loss_is_that_of_each_text_alone(
@@ -114,13 +121,13 @@ def test_the_loss_is_that_of_each_text_alone(
     held_out = [json.loads(line)["text"] for line in texts.read_text().splitlines()[:30]]
     rows = {"text": held_out}
     options = {**OPTIONS, "validation": rows, "epochs": 2, "keep_checkpoints": 0}
-    job = client.train("measured", "causal_lm", str(texts), "text", **options).wait(TIMEOUT_S)  # type: ignore[arg-type]
+    job = train(client, "measured", "causal_lm", str(texts), "text", **options).wait(TIMEOUT_S)
     metrics = {metric.name: metric.value for metric in job.metrics()}
     assert metrics["val_loss"] == pytest.approx(
         mean_loss(client.models.export("measured:1", tmp_path / "packed"), held_out), abs=1e-5
     )
     alone = {**options, "config": {**CONFIG, "packing": False}}
-    job = client.train("measured", "causal_lm", str(texts), "text", **alone).wait(TIMEOUT_S)  # type: ignore[arg-type]
+    job = train(client, "measured", "causal_lm", str(texts), "text", **alone).wait(TIMEOUT_S)
     metrics = {metric.name: metric.value for metric in job.metrics()}
     folder = client.models.export("measured:2", tmp_path / "alone")
     assert metrics["val_loss"] == pytest.approx(mean_loss(folder, held_out), abs=1e-5)
@@ -142,13 +149,13 @@ def test_a_killed_training_ends_with_the_same_bits(cluster: Cluster, client: Cli
     options = {**OPTIONS, "config": {**CONFIG, "dropout": 0.1}, "epochs": 30, "checkpoint_seconds": None}
 
     def submit(name: str, steps: int | None) -> Job:
-        return client.train(name, "causal_lm", str(texts), "text", **{**options, "checkpoint_steps": steps})  # type: ignore[arg-type]
+        return train(client, name, "causal_lm", str(texts), "text", **{**options, "checkpoint_steps": steps})
 
     job = killed(cluster, lambda: submit("killed", 37))
     undisturbed = submit("whole", None).wait(TIMEOUT_S)
     assert files_of(client, job) == files_of(client, undisturbed)
     assert measured(job) == measured(undisturbed)
-    first = client.train("first", "causal_lm", str(texts), "text", **{**options, "epochs": 28}).wait(TIMEOUT_S)  # type: ignore[arg-type]
+    first = train(client, "first", "causal_lm", str(texts), "text", **{**options, "epochs": 28}).wait(TIMEOUT_S)
     assert files_of(client, first.extend(2).wait(TIMEOUT_S)) == files_of(client, undisturbed)
 
 
@@ -159,7 +166,7 @@ def test_an_adapter_learns_beside_its_base(
     options = {"base": "tiny", "config": config, "learning_rate": 0.02, "epochs": 25, "checkpoint_seconds": None}
 
     def submit(name: str, steps: int | None) -> Job:
-        return client.train(name, "lora", pairs, "completion", **{**options, "checkpoint_steps": steps})  # type: ignore[arg-type]
+        return train(client, name, "lora", pairs, "completion", **{**options, "checkpoint_steps": steps})
 
     job = killed(cluster, lambda: submit("adapted", 5))
     undisturbed = submit("beside", None).wait(TIMEOUT_S)
@@ -174,19 +181,22 @@ def test_an_adapter_learns_beside_its_base(
     assert version.manifest["lineage"]["base"] == "tiny:1"  # type: ignore[index,call-overload]
     metrics = measured(job)
     assert metrics[25, "val_loss"] < 0.5 * metrics[1, "val_loss"]
+    base_folder = client.models.export("tiny:1", tmp_path / "tiny")
     folder = client.models.export("adapted:1", tmp_path / "adapted")
-    assert json.loads((folder / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"] == "tiny:1"
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    plain = AutoModelForCausalLM.from_pretrained(folder)
+    assert json.loads((folder / "adapter_config.json").read_text())["target_modules"]
+    tokenizer = AutoTokenizer.from_pretrained(base_folder)
     ids = tokenizer("where is the fox?", return_tensors="pt")
-    before = plain(**ids).logits
-    adapted = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder), folder / "adapter")
+    before = AutoModelForCausalLM.from_pretrained(base_folder)(**ids).logits
+    adapted = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base_folder), folder)
     after = adapted(**ids).logits
     assert (after - before).abs().max() > 0.1
     text = tokenizer.decode(adapted.generate(**ids, max_new_tokens=16, do_sample=False)[0], skip_special_tokens=True)
     assert text == "where is the fox? in the sea."
-    merged = adapted.merge_and_unload()(**ids).logits
-    assert (merged - after).abs().max() < 1e-5 * after.abs().max()
+    merged_folder = client.models.export("adapted:1", tmp_path / "merged", merged=True)
+    for merged in (AutoModelForCausalLM.from_pretrained(merged_folder), adapted.merge_and_unload()):
+        assert (merged(**ids).logits - after).abs().max() < 1e-5 * after.abs().max()
+    answers = client.generate("adapted:1", ["where is the fox?", "where is the cat?"], max_tokens=16)
+    assert answers.wait(TIMEOUT_S).results().texts == [" in the sea.", " in the house."]
 
 
 def test_a_model_is_trained_on(
@@ -197,7 +207,7 @@ def test_a_model_is_trained_on(
         for row in pairs
     ]
     options = {"base": "tiny:1", "learning_rate": 0.003, "epochs": 20, "early_stopping": 10}
-    job = client.train("chat", "causal_lm", rows, "messages", **options).wait(TIMEOUT_S)  # type: ignore[arg-type]
+    job = train(client, "chat", "causal_lm", rows, "messages", **options).wait(TIMEOUT_S)
     files, base = files_of(client, job), files_of(client, trained)
     assert {path for path in base if files[path] != base[path]} == {"model.safetensors"}
     folder = client.models.export("chat:1", tmp_path / "chat")
@@ -206,9 +216,9 @@ def test_a_model_is_trained_on(
     ids = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_tensors="pt", return_dict=True)
     written = model.generate(**ids, max_new_tokens=16, do_sample=False)[0, ids["input_ids"].shape[1] :]
     assert tokenizer.decode(written) == " in the house.<|im_end|>"
-    again = client.train(
-        "again", "causal_lm", str(texts), "text", tokenizer="tiny:1", **{**OPTIONS, "tokenizer": "tiny:1"}
-    )  # type: ignore[arg-type]
+    again = train(
+        client, "again", "causal_lm", str(texts), "text", tokenizer="tiny:1", **{**OPTIONS, "tokenizer": "tiny:1"}
+    )
     assert files_of(client, again.wait(TIMEOUT_S))["tokenizer.json"] == base["tokenizer.json"]
 
 
@@ -229,7 +239,7 @@ def test_a_model_is_trained_on(
         ("causal_lm", TEXTS, "text", {"config": {"heads": 4}}, "config.heads: unknown option"),
         ("causal_lm", TEXTS, "text", {"tokenizer": {"kind": "words"}}, "tokenizer: kind 'words': any text"),
         ("causal_lm", TEXTS, "text", {"metrics": ["f1"]}, "metrics: 'f1' is not a metric for language models"),
-        ("causal_lm", MESSAGES, "messages", {}, "data: row 1: message 0 is"),
+        ("causal_lm", MESSAGES, "messages", {}, "data: row 1: messages[0].role: missing"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_at_the_call(
@@ -242,7 +252,7 @@ def test_what_cannot_be_trained_is_refused_at_the_call(
     message: str,
 ) -> None:
     with pytest.raises(InvalidInput) as refused:
-        client.train("refused", family, rows, target, **options)  # type: ignore[arg-type]
+        train(client, "refused", family, rows, target, **options)
     assert str(refused.value).startswith(message)
 
 
@@ -250,7 +260,7 @@ def test_what_cannot_be_trained_is_refused_at_the_call(
 def sums(cluster: Cluster) -> Job:
     rows = {"x": [float(x) for x in range(20)], "y": [2.0 * x for x in range(20)]}
     with cluster.client() as client:
-        return client.train("sums", "linear", rows, "y", epochs=1, task="regression").wait(TIMEOUT_S)
+        return train(client, "sums", "linear", rows, "y", epochs=1, task="regression").wait(TIMEOUT_S)
 
 
 @pytest.mark.parametrize(
@@ -259,8 +269,8 @@ def sums(cluster: Cluster) -> Job:
         (
             {"text": ["a b c d e f"] * 9},
             "text",
-            {"config": {"context": 64}},
-            "config.context: 64: tiny:1 reads at most 32",
+            {"config": {"context": 99}},
+            "config.context: 99: tiny:1 reads at most 64",
         ),
         (
             {"messages": ['[{"role": "user", "content": "a"}]'] * 9},
@@ -274,7 +284,7 @@ def sums(cluster: Cluster) -> Job:
 def test_what_a_worker_cannot_train_fails_once(
     client: Client, trained: Job, rows: dict[str, list[object]], target: str, options: dict[str, object], message: str
 ) -> None:
-    job = client.train("failing", "lora", rows, target, base="tiny:1", **options)  # type: ignore[arg-type]
+    job = train(client, "failing", "lora", rows, target, base="tiny:1", **options)
     with pytest.raises(JobFailed) as failed:
         job.wait(TIMEOUT_S)
     assert message in str(failed.value)

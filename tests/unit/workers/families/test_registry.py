@@ -63,7 +63,7 @@ def test_a_package_does_not_replace_a_built_in_family() -> None:
 @pytest.mark.usefixtures("installed")
 def test_an_unknown_family_is_refused_with_those_there_are() -> None:
     with pytest.raises(
-        InvalidInput, match=r"'mpl' is not known.*broken, cnn, lightgbm, linear, mlp, nothing, rnn, tiny"
+        InvalidInput, match=r"'mpl' is not known.*broken, causal_lm, cnn, lightgbm, linear, lora, mlp, nothing, rnn"
     ) as refused:
         get_family("mpl")
     assert refused.value.field == "family"

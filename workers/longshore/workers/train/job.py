@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from longshore.shared.ledger.models.registry import NewVersion
 from longshore.shared.ledger.records import CheckpointRecord, Claim
+from longshore.shared.model_formats.huggingface.language import SIGNATURE
 from longshore.shared.specs.families import LANGUAGE_MODELS
 from longshore.shared.specs.jobs import FileInput
 from longshore.shared.specs.tokenizer import TOKENIZER_FILE
@@ -154,7 +155,8 @@ def store_version(
             manifest = Manifest(
                 runtime=RuntimeName.HUGGINGFACE,
                 files=trained.store_files(context.store, Path(folder)),
-                signature=trained.signature,
+                signature=SIGNATURE,
+                generation=trained.generation,
                 metrics=trained.metrics,
                 lineage={**_lineage(claim, spec, trained), **({} if spec.base is None else {"base": spec.base})},
                 created_at=datetime.now(UTC).isoformat(),

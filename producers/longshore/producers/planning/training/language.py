@@ -9,12 +9,14 @@ import pyarrow as pa
 from longshore.producers.planning.inline_rows import InputBlocks
 from longshore.producers.planning.training.data import Taken, take_as_written
 from longshore.shared.datasets.columns.types import is_list, is_text, type_name
-from longshore.shared.datasets.language_rows import COMPLETION, PROMPT, layout_of, read_messages
+from longshore.shared.datasets.language_rows import COMPLETION, layout_of
+from longshore.shared.datasets.prompts import read_messages
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.models.registry import Models
 from longshore.shared.ledger.records import VersionRecord
 from longshore.shared.references import ModelReference
 from longshore.shared.specs.families import CausalLmConfig, LanguageConfig, LoraConfig
+from longshore.shared.specs.generate import PROMPT
 from longshore.shared.specs.jobs import FileInput
 from longshore.shared.specs.tokenizer import Tokenizer
 from longshore.shared.specs.train import TrainSpec

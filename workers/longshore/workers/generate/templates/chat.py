@@ -35,12 +35,15 @@ class ChatTemplate:
         """Whether it has a place for tools."""
         return "tools" in self._source
 
-    def render(self, messages: Sequence[Message], tools: Sequence[Mapping[str, JsonValue]] = ()) -> str:
-        """The text of a conversation, up to where the answer begins.
+    def render(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, JsonValue]] = (), *, answer: bool = True
+    ) -> str:
+        """The text of a conversation.
 
+        :param answer: go on to where the answer begins. Default: true.
         :raises ValueError: the template refuses the messages, or takes too long or too much memory.
         """
-        return self._rendered([_plain(message) for message in messages], tools, answer=True)
+        return self._rendered([_plain(message) for message in messages], tools, answer=answer)
 
     def render_prefix(
         self, messages: Sequence[Message], prefix: str, tools: Sequence[Mapping[str, JsonValue]] = ()

@@ -1,21 +1,19 @@
-"""The version that a training of a language model begins with: its files in a folder, as transformers reads them."""
+"""The version that a training of a language model begins with."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longshore.shared.errors import InvalidInput
+from longshore.shared.model_formats.huggingface.adapter import is_adapter_file
 from longshore.shared.store.manifest import Blob, Manifest
 from longshore.shared.store.store import Store
+from longshore.workers.generate.version import LanguageVersion, open_version
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-#: The folder of an adapter in a version.
-ADAPTER = "adapter"
 
 
 @dataclass(frozen=True)
@@ -30,20 +28,15 @@ class BaseVersion:
     @property
     def files(self) -> dict[str, Blob]:
         """Its files without those of an adapter, by path."""
-        return {path: blob for path, blob in self.manifest.files.items() if not path.startswith(f"{ADAPTER}/")}
+        return {path: blob for path, blob in self.manifest.files.items() if not is_adapter_file(path)}
 
-    def lay_out(self, folder: Path, names: Collection[str] | None = None) -> Path:
-        """Link the files into a folder, which this makes. Returns it.
+    def open(self, root: Path) -> LanguageVersion:
+        """Lay it out below a folder, as an engine would.
 
-        :param names: only these files. Default: all.
+        :raises InvalidInput: it is no language model, or this worker has no transformers.
+        :raises CorruptBlob: a file cannot be loaded.
         """
-        for path, blob in self.files.items():
-            if names is not None and path not in names:
-                continue
-            target = folder / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.symlink_to(self.store.fetch_blob(blob).absolute())
-        return folder
+        return open_version(self.manifest, self.store.fetch_blob, root)
 
 
 def load_model(folder: Path, name: str) -> PreTrainedModel:
@@ -61,13 +54,3 @@ def load_model(folder: Path, name: str) -> PreTrainedModel:
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise InvalidInput("base", f"{name} cannot be loaded as a decoder: {error}") from error
     return model
-
-
-def max_positions(model: PreTrainedModel) -> int | None:
-    """Tokens that a model reads, at most; ``None`` if its config says nothing."""
-    config = model.config
-    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx"):
-        value = getattr(config, name, None)
-        if isinstance(value, int):
-            return value
-    return None

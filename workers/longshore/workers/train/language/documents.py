@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from longshore.shared.datasets.language_rows import ASSISTANT, Message, RowLayout, read_messages
+from longshore.shared.datasets.language_rows import ASSISTANT, RowLayout, is_conversation_text
+from longshore.shared.datasets.prompts import Message, read_messages
 from longshore.shared.specs.validation import shorten
-from longshore.workers.train.language.tokenizer import LanguageTokenizer
+from longshore.workers.train.language.tokenizer import LanguageTokenizer, tokens_of
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,10 @@ class DocumentReader:
     tokenizer: LanguageTokenizer
     layout: RowLayout
 
-    def texts(self, values: Sequence[str]) -> list[Document]:
-        """Documents of whole texts, which end with the token for it."""
-        return [Document(self._ended(ids)) for ids in self.tokenizer.encode(values)]
+    def texts(self, values: Sequence[str]) -> list[Document | str]:
+        """Documents of whole texts, which end with the token for it; or why a text has none."""
+        encoded = self.tokenizer.encode(values)
+        return [each if isinstance(each, str) else Document(self._ended(list(each))) for each in encoded]
 
     def completion(self, prompt: object, completion: object) -> Document:
         """The document of a prompt, a text or a list of messages, and of what answers it. Only the answer is learned.
@@ -37,15 +39,15 @@ class DocumentReader:
         """
         if not isinstance(completion, str):
             raise ValueError(f"the completion {shorten(completion)} is no text")
-        if isinstance(prompt, list) or (isinstance(prompt, str) and prompt.lstrip().startswith('[{"role"')):
+        if isinstance(prompt, list) or is_conversation_text(prompt):
             messages = read_messages(prompt)
             return self._conversation([*messages, {"role": ASSISTANT, "content": completion}], len(messages))
         if not isinstance(prompt, str):
             raise ValueError(f"the prompt {shorten(prompt)} is no text")
-        ids = self.tokenizer.encode([prompt])[0]
-        if not ids:
+        if not prompt:
             raise ValueError("the prompt is empty")
-        whole = self._extended(ids, self.tokenizer.encode([prompt + completion])[0], completion)
+        ids, joint = map(tokens_of, self.tokenizer.encode([prompt, prompt + completion]))
+        whole = self._extended(ids, joint, completion)
         ended = self._ended(whole)
         return Document(ended, [False] * len(ids) + [True] * (len(ended) - len(ids)))
 
@@ -54,7 +56,7 @@ class DocumentReader:
 
         :raises ValueError: the row is bad; says why.
         """
-        return self._conversation(read_messages(value), 0)
+        return self._conversation(list(read_messages(value)), 0)
 
     def _conversation(self, messages: list[Message], first: int) -> Document:
         """:param first: messages before this one are not learned."""

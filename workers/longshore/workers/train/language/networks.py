@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.families import CausalLmConfig, LoraConfig
-from longshore.workers.train.language.tokenizer import MESSAGE_END, PAD, LanguageTokenizer
+from longshore.workers.train.language.tokenizer import PAD, LanguageTokenizer
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -20,15 +21,14 @@ def build_decoder(config: CausalLmConfig, context: int, tokenizer: LanguageToken
     from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
     config.check_shape()
-    known = tokenizer.tokenizer
-    vocabulary: dict[str, int] = known.get_vocab()
-    ends = [] if tokenizer.end is None else [tokenizer.end]
-    ends += [vocabulary[MESSAGE_END]] if MESSAGE_END in vocabulary and vocabulary[MESSAGE_END] not in ends else []
-    pad = vocabulary.get(PAD, known.pad_token_id)
-    special = {"bos_token_id": known.bos_token_id, "eos_token_id": tokenizer.end, "pad_token_id": pad}
+    native = tokenizer.text.native
+    pad = native.token_to_id(PAD)
+    pad = tokenizer.special("pad_token") if pad is None else pad
+    begin = tokenizer.special("bos_token")
+    ends = sorted(tokenizer.ends)
     model = LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=len(known),
+            vocab_size=tokenizer.size,
             hidden_size=config.d_model,
             intermediate_size=config.feed_forward,
             num_hidden_layers=config.n_layers,
@@ -39,10 +39,12 @@ def build_decoder(config: CausalLmConfig, context: int, tokenizer: LanguageToken
             tie_word_embeddings=config.tie_embeddings,
             attention_dropout=config.dropout,
             dtype="float32",
-            **special,
+            bos_token_id=begin,
+            eos_token_id=tokenizer.end,
+            pad_token_id=pad,
         )
     )
-    model.generation_config = GenerationConfig(**{**special, "eos_token_id": ends})  # type: ignore[no-untyped-call]
+    model.generation_config = GenerationConfig(bos_token_id=begin, eos_token_id=ends, pad_token_id=pad)  # type: ignore[no-untyped-call]
     return model
 
 
@@ -71,7 +73,10 @@ def add_adapter(model: PreTrainedModel, config: LoraConfig, base: str) -> PeftMo
     )
     # The library writes it into the adapter: it is a folder of this worker.
     model.name_or_path = base
-    return get_peft_model(model, settings)
+    with warnings.catch_warnings():
+        # peft asks transformers for a property under the name that it had before.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        return get_peft_model(model, settings)
 
 
 def save_adapter(model: PeftModel, folder: Path) -> None:

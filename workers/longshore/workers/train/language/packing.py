@@ -38,63 +38,42 @@ class Blocks:
 
 
 def pack(texts: TokenizedTexts, context: int, *, packing: bool) -> Blocks:
-    """Divide documents into blocks of at most ``context`` positions.
+    """Divide documents into pieces of at most ``context`` positions, and put these into blocks.
 
-    If all tokens are learned, a document that does not fit goes on in the next block, so that each token is predicted
-    once. Otherwise a document is in one block, and what does not fit is cut off.
+    A longer document has several pieces, so that each of its tokens is predicted once. If only some tokens of a
+    document are learned, it has one piece, and what does not fit is cut off.
 
-    :param packing: put several documents into a block.
+    :param packing: put several pieces into a block, where they fit.
     """
-    if texts.learned is not None:
-        return _whole(texts, context, packing=packing)
-    return _filled(texts, context) if packing else _alone(texts, context)
-
-
-def _filled(texts: TokenizedTexts, context: int) -> Blocks:
-    positions = np.maximum(texts.lengths - 1, 0)
-    ends = np.cumsum(positions)
-    total = int(ends[-1]) if len(ends) else 0
-    borders = np.union1d(ends, np.arange(0, total + context, context))
-    borders = borders[borders <= total]
-    if not len(borders) or borders[0] != 0:
-        borders = np.concatenate([[0], borders])
-    begins, lengths = borders[:-1], np.diff(borders)
-    document = np.searchsorted(ends, begins, side="right")
-    starts = texts.starts[document] + begins - (ends[document] - positions[document])
-    first = np.searchsorted(begins, np.arange(0, total, context))
-    return Blocks(starts, lengths, np.append(first, len(begins)).astype(np.int64))
-
-
-def _alone(texts: TokenizedTexts, context: int) -> Blocks:
-    positions = np.maximum(texts.lengths - 1, 0)
-    pieces = -(-positions // context)
-    document = np.repeat(np.arange(texts.documents), pieces)
-    number = np.arange(len(document)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    lengths = np.minimum(positions[document] - number * context, context)
-    return Blocks(texts.starts[document] + number * context, lengths, np.arange(len(document) + 1))
-
-
-def _whole(texts: TokenizedTexts, context: int, *, packing: bool) -> Blocks:
-    learned = texts.learned
-    assert learned is not None
-    lengths = np.minimum(np.maximum(texts.lengths - 1, 0), context)
-    useful = np.array(
-        [
-            bool(learned[start + 1 : start + 1 + length].any())
-            for start, length in zip(texts.starts[:-1], lengths, strict=True)
-        ],
-        np.bool_,
-    )
-    kept = np.flatnonzero(useful)
-    cut = int((texts.lengths[kept] - 1 > context).sum())
-    left_out = texts.documents - len(kept)
-    starts, lengths = texts.starts[kept], lengths[kept]
+    cut = left_out = 0
+    if texts.learned is None:
+        starts, lengths = _windows(texts, context)
+    else:
+        kept = np.flatnonzero(_useful(texts, texts.learned, context))
+        left_out = texts.documents - len(kept)
+        positions = texts.lengths[kept] - 1
+        cut = int((positions > context).sum())
+        starts, lengths = texts.starts[kept], np.minimum(positions, context)
     if not packing:
-        return Blocks(starts, lengths, np.arange(len(kept) + 1), cut, left_out)
+        return Blocks(starts, lengths, np.arange(len(starts) + 1), cut, left_out)
     members = _best_fit(lengths, context)
     order = np.array([each for block in members for each in block], np.int64)
     first = np.cumsum([0, *(len(block) for block in members)])
     return Blocks(starts[order], lengths[order], first, cut, left_out)
+
+
+def _windows(texts: TokenizedTexts, context: int) -> tuple[Integers, Integers]:
+    positions = np.maximum(texts.lengths - 1, 0)
+    pieces = -(-positions // context)
+    document = np.repeat(np.arange(texts.documents), pieces)
+    number = np.arange(len(document)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    return texts.starts[document] + number * context, np.minimum(positions[document] - number * context, context)
+
+
+def _useful(texts: TokenizedTexts, learned: npt.NDArray[np.bool_], context: int) -> npt.NDArray[np.bool_]:
+    """Whether a token is learned in the part of each document that fits."""
+    borders = zip(texts.starts[:-1].tolist(), texts.starts[1:].tolist(), strict=True)
+    return np.array([learned[start + 1 : min(stop, start + 1 + context)].any() for start, stop in borders], np.bool_)
 
 
 def _best_fit(lengths: Integers, context: int) -> list[list[int]]:

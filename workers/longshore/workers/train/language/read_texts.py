@@ -11,7 +11,8 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from longshore.shared.datasets.language_rows import RowLayout, layout_of, read_messages
+from longshore.shared.datasets.language_rows import RowLayout, layout_of
+from longshore.shared.datasets.prompts import read_messages
 from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.train import TrainSpec
@@ -70,7 +71,7 @@ class TextStreams:
             if row.part != TRAIN:
                 continue
             if self.layout == "messages":
-                yield from (str(message["content"]) for message in _named(row, lambda row: read_messages(row.target)))
+                yield from (str(each["content"] or "") for each in _named(row, lambda row: read_messages(row.target)))
             else:
                 yield from (each for each in (row.prompt, row.target) if isinstance(each, str))
 
@@ -94,6 +95,8 @@ class TextStreams:
             for rows in _grouped(self._rows()):
                 texts = [_text(row) for row in rows]
                 for row, document in zip(rows, reader.texts(texts), strict=True):
+                    if isinstance(document, str):
+                        raise _bad(row, document)
                     yield row.part, document
             return
         for row in self._rows():

@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from longshore.shared.specs.signature import Feature, Signature
+from longshore.shared.model_formats.huggingface.adapter import ADAPTER_FOLDER
+from longshore.shared.specs.generation_settings import NO_SETTINGS, GenerationSettings
 from longshore.shared.store.manifest import Blob
 from longshore.shared.store.store import Store
-from longshore.workers.train.language.base import ADAPTER, BaseVersion
+from longshore.workers.train.language.base import BaseVersion
 from longshore.workers.train.language.networks import save_adapter
 from longshore.workers.train.loop.result import TrainingSummary
 
 if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel
-
-#: What every version that generates reads and writes.
-SIGNATURE = Signature(features=(Feature(name="prompt", kind="text"),), task="generation", target="text")
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,11 @@ class TrainedLanguageModel:
     metrics: dict[str, float]
     notes: tuple[str, ...]
     summary: TrainingSummary | None
-    signature: Signature = SIGNATURE
+
+    @property
+    def generation(self) -> GenerationSettings:
+        """How engines run the version: as its base."""
+        return NO_SETTINGS if self.base is None else self.base.manifest.generation
 
     def store_files(self, store: Store, folder: Path) -> dict[str, Blob]:
         """Put the files of the version into the store. Files of the base that have not changed are the same blobs.
@@ -44,9 +46,9 @@ class TrainedLanguageModel:
         :raises ServiceUnavailable: the store cannot be written.
         """
         if self.adapter is not None and self.base is not None:
-            save_adapter(self.adapter, folder / ADAPTER)
+            save_adapter(self.adapter, folder / ADAPTER_FOLDER)
             names = ("adapter_config.json", "adapter_model.safetensors")
-            own = {f"{ADAPTER}/{name}": store.put_blob(folder / ADAPTER / name) for name in names}
+            own = {f"{ADAPTER_FOLDER}/{name}": store.put_blob(folder / ADAPTER_FOLDER / name) for name in names}
             return {**self.base.files, **own}
         self.model.save_pretrained(folder)
         for name, content in self.tokenizer.items():

@@ -1,82 +1,100 @@
-"""The tokenizer of a language model: trained on its texts, or that of a version."""
+"""The tokenizer of a language model in its training: trained on the texts, or that of a version."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import Final
 
-from longshore.shared.datasets.language_rows import Message
-from longshore.shared.errors import InvalidInput
+from longshore.shared.datasets.prompts import Message
+from longshore.shared.model_formats.huggingface.model import TOKENIZER_CONFIG
 from longshore.shared.specs.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from longshore.workers.generate.templates.chat import ChatTemplate
+from longshore.workers.generate.tokenizer import Encoded, TextTokenizer, load_tokenizer
+from longshore.workers.generate.version import LanguageVersion
 
 #: Ends a document, and begins each, so that the first word is predicted, too.
-END = "<|endoftext|>"
+END: Final = "<|endoftext|>"
 MESSAGE_START, MESSAGE_END, PAD = "<|im_start|>", "<|im_end|>", "<|pad|>"
 #: ChatML, so that a model of one's own can be trained on messages.
-CHAT_TEMPLATE = (
+CHAT_TEMPLATE: Final = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-_SETTINGS = "tokenizer_config.json"
-#: No text is longer than so many characters for the trainer, which holds a text in memory several times.
+#: The file of a chat template, as transformers writes it.
+TEMPLATE_FILE: Final = "chat_template.jinja"
+#: A longer text is divided for the trainer, which holds it in memory several times.
 _MAX_CHARACTERS = 1 << 20
 
 
+@dataclass(frozen=True)
 class LanguageTokenizer:
-    """Converts texts to tokens as the engines do for prompts.
+    """Converts texts to tokens exactly as a generation does it with its prompts."""
 
-    :param tokenizer: of the library transformers.
-    :param ends: ids that end a text: the first is appended to a document that has none.
-    """
+    text: TextTokenizer
+    #: In Jinja; ``None``: the model reads no messages.
+    template_source: str | None
+    #: The names of special tokens and their texts.
+    special_tokens: Mapping[str, str]
+    #: The ids that end a text.
+    ends: frozenset[int]
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, ends: Sequence[int]) -> None:
-        self.tokenizer = tokenizer
-        self.ends = frozenset(ends)
-        self._end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else next(iter(ends), None)
+    @property
+    def size(self) -> int:
+        """One more than the largest id."""
+        return max(self.text.native.get_vocab(with_added_tokens=True).values()) + 1
 
     @property
     def end(self) -> int | None:
-        """The id that ends a document; ``None`` if the tokenizer has none."""
-        return self._end
+        """The id that ends a document; ``None`` if there is none."""
+        return self.special("eos_token", min(self.ends, default=None))
 
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of whole texts, with the special tokens that the tokenizer adds to a prompt."""
-        return self._encode(texts, special=True)
+    def special(self, name: str, default: int | None = None) -> int | None:
+        """The id of a special token, by its name."""
+        token = self.special_tokens.get(name)
+        return default if token is None else self.text.native.token_to_id(token)
+
+    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+        """Ids of whole texts, with the special tokens that the tokenizer adds to a prompt; or why a text has none."""
+        return self.text.encode(texts, special_tokens=True)
 
     def encode_plain(self, text: str) -> list[int]:
-        """Ids of a text that a chat template has rendered, or of a part of a text."""
-        return self._encode([text], special=False)[0]
+        """Ids of a text that a chat template has written, or of a part of a text.
+
+        :raises ValueError: the tokenizer fails on it.
+        """
+        [ids] = self.text.encode([text], special_tokens=False)
+        return tokens_of(ids)
 
     def render(self, messages: Sequence[Message], *, answer: bool) -> str:
         """Messages as the chat template writes them.
 
         :param answer: end with the beginning of an answer.
-        :raises ValueError: there is no template, or it cannot render these messages.
+        :raises ValueError: there is no template, or it cannot write these messages.
         """
-        from jinja2 import TemplateError
-
-        if not self.tokenizer.chat_template:
+        if self.template_source is None:
             raise ValueError("the version has no chat template, so it reads no messages; train on texts")
-        try:
-            text = self.tokenizer.apply_chat_template(_typed(messages), tokenize=False, add_generation_prompt=answer)
-        except (TemplateError, TypeError, ValueError) as error:
-            raise ValueError(f"the chat template refuses the messages: {error}") from None
-        return str(text)
-
-    def _encode(self, texts: Sequence[str], *, special: bool) -> list[list[int]]:
-        encoded = self.tokenizer(
-            list(texts), add_special_tokens=special, return_attention_mask=False, verbose=False, truncation=False
-        )
-        ids: list[list[int]] = encoded["input_ids"]
-        return ids
+        return ChatTemplate(self.template_source, self.special_tokens).render(messages, answer=answer)
 
 
-def train_language_tokenizer(options: Tokenizer, texts: Iterable[str], folder: Path, context: int) -> None:
+def tokens_of(encoded: Encoded) -> list[int]:
+    """:raises ValueError: the text has no tokens."""
+    if isinstance(encoded, str):
+        raise ValueError(encoded)
+    return list(encoded)
+
+
+def tokenizer_of(version: LanguageVersion) -> LanguageTokenizer:
+    """The tokenizer of a version."""
+    model = version.model
+    return LanguageTokenizer(
+        load_tokenizer(model.folder), version.chat_template, version.special_tokens, frozenset(model.end_tokens)
+    )
+
+
+def train_language_tokenizer(options: Tokenizer, texts: Iterable[str], folder: Path, context: int) -> LanguageTokenizer:
     """Train a byte-level BPE tokenizer, and save it as transformers does. The same texts give the same files.
 
     :param texts: read once.
@@ -89,67 +107,39 @@ def train_language_tokenizer(options: Tokenizer, texts: Iterable[str], folder: P
     made = Made(models.BPE())
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
-    special = [END, MESSAGE_START, MESSAGE_END, PAD]
+    added = [AddedToken(each, special=True, normalized=False) for each in (END, MESSAGE_START, MESSAGE_END, PAD)]
     trainer = trainers.BpeTrainer(
         vocab_size=options.vocabulary,
         min_frequency=options.min_frequency,
         show_progress=False,
-        special_tokens=[AddedToken(each, special=True, normalized=False) for each in special],
+        special_tokens=added,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
     )
     made.train_from_iterator(_pieces(texts), trainer)
-    made.post_processor = processors.TemplateProcessing(single=f"{END} $A", special_tokens=[(END, 0)])
+    vocabulary: dict[str, int] = made.get_vocab()
+    made.post_processor = processors.TemplateProcessing(single=f"{END} $A", special_tokens=[(END, vocabulary[END])])
+    special = {"bos_token": END, "eos_token": END, "pad_token": PAD}
     fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        **{"tokenizer_object": made, "bos_token": END, "eos_token": END, "pad_token": PAD},
-        chat_template=CHAT_TEMPLATE,
-        model_max_length=context,
-        clean_up_tokenization_spaces=False,
+        **{"tokenizer_object": made, "chat_template": CHAT_TEMPLATE, "model_max_length": context},
+        **{"clean_up_tokenization_spaces": False, **special},
     )
     fast.save_pretrained(folder)
+    ends = frozenset({vocabulary[END], vocabulary[MESSAGE_END]})
+    return LanguageTokenizer(load_tokenizer(folder), CHAT_TEMPLATE, special, ends)
 
 
-def load_language_tokenizer(folder: Path, ends: Sequence[int]) -> LanguageTokenizer:
-    """Load the tokenizer of a folder.
-
-    :param ends: ids that end a text, besides that of the tokenizer.
-    :raises InvalidInput: it cannot be loaded.
-    """
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InvalidInput("base", f"its tokenizer cannot be loaded: {error}") from error
-    own = () if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)
-    return LanguageTokenizer(tokenizer, (*own, *ends))
-
-
-def tokenizer_files(folder: Path, context: int) -> dict[str, bytes]:
+def tokenizer_files(folder: Path, tokenizer: LanguageTokenizer, names: Iterable[str], context: int) -> dict[str, bytes]:
     """The files of a tokenizer, by name.
 
+    :param names: those in the folder, if they are there.
     :param context: tokens that the model reads, at most.
     """
-    files = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-    settings = json.loads(files[_SETTINGS])
-    return {
-        **files,
-        _SETTINGS: json.dumps({**settings, "model_max_length": context}, indent=2, sort_keys=True).encode(),
-    }
-
-
-def _typed(messages: Sequence[Message]) -> list[dict[str, str]]:
-    """For the library's type, which knows no messages with other values than texts, although it takes them."""
-    return cast(list[dict[str, str]], list(messages))
-
-
-def end_tokens(folder: Path) -> tuple[int, ...]:
-    """The ids that end a text in ``generation_config.json``, or else in ``config.json``."""
-    for name in ("generation_config.json", "config.json"):
-        path = folder / name
-        ends = json.loads(path.read_text()).get("eos_token_id") if path.exists() else None
-        if ends is not None:
-            return (ends,) if isinstance(ends, int) else tuple(ends)
-    return ()
+    files = {name: (folder / name).read_bytes() for name in names if (folder / name).exists()}
+    settings = {**json.loads(files[TOKENIZER_CONFIG]), "model_max_length": context}
+    files[TOKENIZER_CONFIG] = json.dumps(settings, indent=2, sort_keys=True).encode()
+    if tokenizer.template_source is not None:
+        files[TEMPLATE_FILE] = tokenizer.template_source.encode()
+    return files
 
 
 def _pieces(texts: Iterable[str]) -> Iterator[str]:

@@ -18,8 +18,9 @@ from longshore.shared.specs.train import TrainSpec
 from longshore.shared.specs.validation import build
 from longshore.shared.store.store import Store
 from longshore.workers.families.registry import get_family
+from longshore.workers.generate.version import LanguageVersion
 from longshore.workers.train.data.stream.splitting import TEST, TRAIN, VALIDATION
-from longshore.workers.train.language.base import BaseVersion, load_model, max_positions
+from longshore.workers.train.language.base import BaseVersion, load_model
 from longshore.workers.train.language.block_rows import BlockRows
 from longshore.workers.train.language.documents import DocumentReader
 from longshore.workers.train.language.network import CausalNetwork, check_packing
@@ -31,9 +32,8 @@ from longshore.workers.train.language.read_texts import TextStreams
 from longshore.workers.train.language.result import TrainedLanguageModel
 from longshore.workers.train.language.tokenizer import (
     LanguageTokenizer,
-    end_tokens,
-    load_language_tokenizer,
     tokenizer_files,
+    tokenizer_of,
     train_language_tokenizer,
 )
 from longshore.workers.train.loop.context import TrainingContext
@@ -124,9 +124,9 @@ class _Run:
         network = CausalNetwork(model if adapter is None else adapter, packing=self.config.packing)
         self.context.strategy.prepare(network, self.context.device, self.spec.seed)
         if self.config.packing:
-            check_packing(network, len(tokenizer.tokenizer))
+            check_packing(network, tokenizer.size)
         if self.config.gradient_checkpointing:
-            model.activation_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
+            model.activation_checkpointing_enable({"use_reentrant": False})
         rows = self._rows(tokenizer, context)
         loop = self._loop(network, rows)
         result = run_loop(loop, self.context)
@@ -137,9 +137,11 @@ class _Run:
         parameters = sum(each.numel() for each in model.parameters())
         network.to("cpu").eval()
         return TrainedLanguageModel(
-            model=nn.Module.to(model, dtype=stored),
+            model=model if adapter is not None else nn.Module.to(model, dtype=stored),
             adapter=adapter,
-            tokenizer=tokenizer_files(self.folder / _TOKENIZER, context) if self.bases.base is None else {},
+            tokenizer=tokenizer_files(self.folder / _TOKENIZER, tokenizer, TOKENIZER_FILES, context)
+            if self.bases.base is None
+            else {},
             base=self.bases.base,
             metrics=metrics,
             notes=(*result.notes, *block_notes(self.spec, rows[TRAIN], context, parameters)),
@@ -157,30 +159,29 @@ class _Run:
             initialize(decoder, spec)
             freeze(decoder, spec.freeze)
             return decoder, None, tokenizer, context
-        files = base.lay_out(self.folder / "base")
-        tokenizer = load_language_tokenizer(files, end_tokens(files))
-        model = load_model(files, base.name)
-        context = self._context(model, base)
+        version = base.open(self.folder)
+        tokenizer, context = tokenizer_of(version), self._context(version, base.name)
+        model = load_model(version.model.folder, base.name)
         if isinstance(self.config, LoraConfig):
             return model, add_adapter(model, self.config, base.name), tokenizer, context
         freeze(model, spec.freeze)
         return model, None, tokenizer, context
 
-    def _context(self, model: PreTrainedModel, base: BaseVersion) -> int:
-        limit = max_positions(model)
-        context = self.config.context or min(DEFAULT_CONTEXT, limit or DEFAULT_CONTEXT)
-        if limit is not None and context > limit:
-            raise InvalidInput("config.context", f"{context}: {base.name} reads at most {limit} tokens; give less")
+    def _context(self, version: LanguageVersion, name: str) -> int:
+        limit = version.model.max_model_len
+        context = self.config.context or min(DEFAULT_CONTEXT, limit)
+        if context > limit:
+            raise InvalidInput("config.context", f"{context}: {name} reads at most {limit} tokens; give less")
         return context
 
     def _own_tokenizer(self, context: int) -> LanguageTokenizer:
         folder = self.folder / _TOKENIZER
         if self.bases.tokenizer is not None:
-            self.bases.tokenizer.lay_out(folder, TOKENIZER_FILES)
-        else:
-            options = self.spec.tokenizer or Tokenizer(kind="bpe", lowercase=False)
-            train_language_tokenizer(options, self.streams.texts(), folder, context)
-        return load_language_tokenizer(folder, end_tokens(folder))
+            version = self.bases.tokenizer.open(self.folder)
+            folder.symlink_to(version.model.folder)
+            return tokenizer_of(version)
+        options = self.spec.tokenizer or Tokenizer(kind="bpe", lowercase=False)
+        return train_language_tokenizer(options, self.streams.texts(), folder, context)
 
     def _rows(self, tokenizer: LanguageTokenizer, context: int) -> dict[int, BlockRows]:
         """The blocks of each split that has any."""
