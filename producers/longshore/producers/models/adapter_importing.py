@@ -63,7 +63,7 @@ def read_adapter_import(folder: Path, base: VersionRecord, store: Store) -> Impo
                 "created_at": datetime.now(UTC).isoformat(),
             }
         )
-        return Imported(version, own, temporary)
+        return Imported(version, own, described=True, temporary=temporary)
     except BaseException:
         temporary.cleanup()
         raise

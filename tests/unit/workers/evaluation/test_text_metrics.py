@@ -96,12 +96,12 @@ def test_long_texts_take_little_time() -> None:
 def test_of_several_expected_texts_the_best_counts() -> None:
     collector = TextRows(2)
     collector.add(0, "a red dog", ("blue", "the red dog"))
-    collector.add(1, "green", ("blue", "red"))
+    collector.add(1, "green\0", ("blue", "red"))
     collector.add(4, "red cat", ("red dog",), valid=None)
     measured = collector.measure(Bootstrap(200, 0, lambda: None))
     assert measured.metrics == {"exact_match": pytest.approx(1 / 3), "token_f1": 0.5, "rouge_l": pytest.approx(7 / 18)}
     assert [(row.row, row.target, row.prediction, row.loss) for row in measured.worst] == [
-        (1, "blue", "green", 1.0),
+        (1, "blue", "green\N{REPLACEMENT CHARACTER}", 1.0),
         (4, "red dog", "red cat", 0.5),
     ]
     low, high = measured.intervals["token_f1"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -21,6 +22,8 @@ _SCORES: Final[dict[str, Callable[[str, str], float]]] = {
     "token_f1": token_f1,
     "rouge_l": rouge_l,
 }
+#: Characters that Postgres does not store; results have U+FFFD in their place.
+_NOT_STORED: Final = re.compile(r"[\0\ud800-\udfff]")
 #: Characters of a text that are kept of a row with a large loss.
 _KEPT_CHARACTERS: Final = 500
 
@@ -51,13 +54,15 @@ class TextRows:
         :param references: the expected texts, at least one.
         :param valid: whether the text matches the schema; ``None``: there is none.
         """
+        text = _NOT_STORED.sub("\N{REPLACEMENT CHARACTER}", text)
         self._rows.append(row)
         for name, score in _SCORES.items():
             self._scores[name].append(max(score(text, reference) for reference in references))
         if valid is not None:
             self._valid.append(valid)
         loss = 1.0 - self._scores["token_f1"][-1]
-        entry = (loss, -row, references[0][:_KEPT_CHARACTERS], text[:_KEPT_CHARACTERS])
+        reference = _NOT_STORED.sub("\N{REPLACEMENT CHARACTER}", references[0][:_KEPT_CHARACTERS])
+        entry = (loss, -row, reference, text[:_KEPT_CHARACTERS])
         if len(self._worst) < self._worst_count:
             heapq.heappush(self._worst, entry)
         elif self._worst:
