@@ -13,7 +13,6 @@ from longshore.producers.options.keywords import EvaluateOptions, GenerateOption
 from longshore.producers.planning.conditions import check_condition
 from longshore.producers.planning.context import PlanningContext
 from longshore.producers.planning.evaluate import plan_evaluation
-from longshore.producers.planning.evaluate_language import check_target
 from longshore.producers.planning.generate import (
     ROWS_PER_SHARD,
     GenerationPlanner,
@@ -26,6 +25,7 @@ from longshore.producers.planning.infer import InferencePlanner, check_free_unle
 from longshore.producers.planning.inline_rows import InputBlocks
 from longshore.producers.planning.job_builder import Draft
 from longshore.producers.planning.kept_columns import NOTHING_KEPT, KeptColumns
+from longshore.producers.planning.language.evaluate import check_target
 from longshore.producers.planning.options import sort_options
 from longshore.producers.planning.output_files import check_apart, settle_output
 from longshore.producers.planning.prompt_data import address_of, rows_of

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from longshore.producers.planning.context import PlanningContext
-from longshore.producers.planning.evaluate_language import check_language_options, check_target, take_prompts
 from longshore.producers.planning.infer import LOOKED_AT, check_first_rows
 from longshore.producers.planning.inline_rows import InputBlocks
 from longshore.producers.planning.job_builder import Draft
+from longshore.producers.planning.language.evaluate import check_language_options, check_target, take_prompts
 from longshore.producers.planning.options import sort_options
 from longshore.producers.requests import Evaluate
 from longshore.shared.datasets.columns.json_values import is_json, plain_texts

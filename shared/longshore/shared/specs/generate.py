@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, JsonValue, field_validator
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.base import NOT_AN_OPTION, Option, Spec
-from longshore.shared.specs.jobs import Input
+from longshore.shared.specs.jobs import EvaluateSpec, Input
 from longshore.shared.specs.validation import build
 from longshore.shared.vocabulary import EngineName
 
@@ -133,6 +133,24 @@ class GenerateSpec(RowOptions):
     """Rows that may fail before the job fails: a count, or a fraction of the rows below 1."""
     keep: Annotated[tuple[str, ...], Option(metavar="COLUMN", reader="repeated")] = ()
     """Columns of the input to store with each result, in ``key`` of the table ``results``."""
+
+    @classmethod
+    def of_evaluation(cls, spec: EvaluateSpec, *, checked: bool = False) -> GenerateSpec:
+        """The options by which the rows of an evaluation are read and run.
+
+        :param checked: with the schema, by which texts are checked. Default: without it, so that the model is not held
+            to it.
+        """
+        return cls(
+            data=spec.data,
+            max_tokens=spec.max_tokens,
+            temperature=spec.temperature,
+            system=spec.system,
+            stop=spec.stop,
+            seed=spec.seed,
+            json_schema=spec.json_schema if checked else None,
+            keep=(spec.target,),
+        )
 
     @property
     def key_columns(self) -> tuple[str, ...]:

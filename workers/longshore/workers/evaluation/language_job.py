@@ -7,14 +7,14 @@ from contextlib import closing
 
 import pyarrow as pa
 
+from longshore.shared.datasets.columns.reference_texts import read_references
 from longshore.shared.datasets.open import open_source
-from longshore.shared.datasets.reference_texts import read_references
 from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.errors import DataError
 from longshore.shared.ledger.records import Claim
 from longshore.shared.specs.evaluate import Evaluation
+from longshore.shared.specs.generate import GenerateSpec
 from longshore.shared.specs.jobs import EvaluateSpec, FileInput
-from longshore.shared.specs.language_evaluation import generation_of
 from longshore.workers.context import WorkerContext
 from longshore.workers.evaluation.bootstrap import Bootstrap
 from longshore.workers.evaluation.rows import Measured
@@ -38,8 +38,10 @@ class LanguageRun:
         self._spec = spec
         self._beat = beat
         self._version = context.engines.version(claim)
-        self._reader = RowReader(self._version, generation_of(spec))
-        self._checker = None if spec.json_schema is None else AnswerChecker(generation_of(spec, checked=True))
+        self._reader = RowReader(self._version, GenerateSpec.of_evaluation(spec))
+        self._checker = (
+            None if spec.json_schema is None else AnswerChecker(GenerateSpec.of_evaluation(spec, checked=True))
+        )
         self._collector = TextRows(spec.worst)
         #: Error messages by row number.
         self.errors: dict[int, str] = {}

@@ -12,13 +12,12 @@ from longshore.producers.planning.generate import fit_prompts, open_prompts
 from longshore.producers.planning.infer import LOOKED_AT, unreadable_data
 from longshore.producers.planning.inline_rows import InputBlocks
 from longshore.producers.planning.structured_output import check_structured_output
+from longshore.shared.datasets.columns.reference_texts import read_references
 from longshore.shared.datasets.inline import encode_block, to_table
-from longshore.shared.datasets.reference_texts import read_references
 from longshore.shared.datasets.schemas import list_columns
 from longshore.shared.errors import InvalidInput
-from longshore.shared.specs.generate import MESSAGES, PROMPT
+from longshore.shared.specs.generate import MESSAGES, PROMPT, GenerateSpec
 from longshore.shared.specs.jobs import EvaluateSpec, Input
-from longshore.shared.specs.language_evaluation import generation_of
 from longshore.shared.specs.signature import Signature
 
 
@@ -33,7 +32,7 @@ def check_language_options(spec: EvaluateSpec, target: str | None, signature: Si
     if target in (PROMPT, MESSAGES):
         raise InvalidInput("target", f"{target!r} has what {name} reads; name the column with the expected texts")
     spec.check_task(signature.task)
-    check_structured_output(generation_of(spec, checked=True))
+    check_structured_output(GenerateSpec.of_evaluation(spec, checked=True))
 
 
 def take_prompts(
@@ -43,7 +42,7 @@ def take_prompts(
 
     :raises InvalidInput: it has no prompts that can be run, or no expected texts.
     """
-    generation = generation_of(spec)
+    generation = GenerateSpec.of_evaluation(spec)
     if isinstance(data, str | os.PathLike):
         file, source = open_prompts(data, form, generation)
         check_target(source.schema.names, spec.target, name)

@@ -1,0 +1,1 @@
+"""Checking requests for language models."""
