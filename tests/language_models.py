@@ -62,7 +62,8 @@ def save_language_model(
     seed: int = 0,
     **more: object,
 ) -> None:
-    """A decoder with random weights in float32, ``width`` wide, with 4 heads that share 2 heads of keys and values.
+    """A decoder with random weights in float32, ``width`` wide, with 4 heads, which share 2 heads of keys and values if
+    the architecture can.
 
     :param more: settings of its config.
     """
@@ -71,7 +72,9 @@ def save_language_model(
     torch.manual_seed(seed)
     settings = {
         **{"hidden_size": width, "intermediate_size": 2 * width, "num_hidden_layers": layers, "vocab_size": size},
-        **{"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": CONTEXT},
+        **{"num_attention_heads": 4, "max_position_embeddings": CONTEXT},
+        # Others would keep the key in config.json and ignore it.
+        **({"num_key_value_heads": 2} if hasattr(AutoConfig.for_model(model_type), "num_key_value_heads") else {}),
         **{"bos_token_id": None, "eos_token_id": 2, "pad_token_id": 0, "tie_word_embeddings": False},
         **more,
     }

@@ -67,7 +67,7 @@ def draw(logits: torch.Tensor, uniforms: Sequence[float]) -> torch.Tensor:
     sums = (logits - logits.amax(1, keepdim=True)).double().exp().cumsum(1)
     at = torch.tensor(uniforms, dtype=torch.float64, device=logits.device)[:, None] * sums[:, -1:]
     # The number can be rounded up to the sum of all; the first token with that sum is the last one that is possible.
-    possible = torch.searchsorted(sums, sums[:, -1:])
+    possible = torch.searchsorted(sums, sums[:, -1:].contiguous())
     return torch.searchsorted(sums, at, right=True).minimum(possible)[:, 0]
 
 

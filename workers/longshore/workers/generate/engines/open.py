@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
 
 import torch
 
 from longshore.shared.errors import InvalidInput
+from longshore.shared.specs.generation_settings import GenerationSettings
 from longshore.shared.vocabulary import EngineName
 from longshore.workers.generate.engines.base import Engine
 from longshore.workers.generate.engines.options import EngineOptions
 from longshore.workers.generate.version import LanguageModel
 
+Number = TypeVar("Number", int, float)
 #: An engine, chosen.
 RealEngineName: TypeAlias = Literal["transformers", "vllm"]
 #: Opens an engine: what the file of each engine has, by the name ``open_engine``.
 Opener: TypeAlias = Callable[[LanguageModel, torch.device, EngineOptions], Engine]
+
+
+_DEFAULTS: Final = EngineOptions()
 
 
 @dataclass(frozen=True)
@@ -60,9 +65,24 @@ def open_engine(
 ) -> Engine:
     """Load a model into the engine that :func:`choose_engine` names.
 
-    :param options: default: the settings of the version.
+    :param options: what the worker chooses. What is left at its default is as the version asks for it.
     :raises InvalidInput: this worker lacks the engine, or the engine cannot run the model.
     :raises CorruptBlob: the files cannot be loaded.
     """
     opener: Opener = import_module(_ENGINES[choose_engine(name, device)].module).open_engine
-    return opener(model, device, options or EngineOptions.of_version(model.settings))
+    return opener(model, device, _merge(options or _DEFAULTS, model.settings))
+
+
+def _merge(options: EngineOptions, settings: GenerationSettings) -> EngineOptions:
+    """The options, with the settings of the version in place of defaults."""
+    return replace(
+        options,
+        dtype=settings.dtype or "auto" if options.dtype == _DEFAULTS.dtype else options.dtype,
+        memory_share=_choose(options.memory_share, _DEFAULTS.memory_share, settings.memory_share),
+        tensor_parallel=_choose(options.tensor_parallel, _DEFAULTS.tensor_parallel, settings.tensor_parallel),
+        quantization=options.quantization or settings.quantization,
+    )
+
+
+def _choose(option: Number, default: Number, setting: Number | None) -> Number:
+    return option if option != default or setting is None else setting

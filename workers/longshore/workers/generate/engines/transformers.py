@@ -136,11 +136,11 @@ class TransformersEngine:
 
     def cancel(self, ids: Collection[int]) -> None:
         """See :meth:`Engine.cancel`."""
-        for each in ids:
-            self._failures.pop(each, None)
         gone = set(ids)
+        for each in gone:
+            self._failures.pop(each, None)
         self._waiting = deque(each for each in self._waiting if each[0].id not in gone)
-        self._end([key for key in map(str, ids) if key in self._running])
+        self._end([key for key in map(str, gone) if key in self._running])
 
     def close(self) -> None:
         """See :meth:`Engine.close`."""

@@ -9,6 +9,7 @@ import torch
 
 from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.workers.generate.engines.options import EngineDtype
+from longshore.workers.generate.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -39,6 +40,7 @@ def load_decoder(folder: Path, device: torch.device, dtype: EngineDtype) -> PreT
             use_safetensors=True,
             dtype=dtype,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are reported, and refused below
         )  # type: ignore[assignment]
     except (SafetensorError, OSError) as error:
         raise CorruptBlob(f"the weights cannot be loaded: {error}") from error
@@ -62,14 +64,4 @@ def load_tokens(folder: Path) -> Tokenizer:
 
     :raises CorruptBlob: it cannot be loaded.
     """
-    from tokenizers import Tokenizer
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # the library can raise anything
-        raise CorruptBlob(f"the tokenizer cannot be loaded: {error}") from error
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if not isinstance(backend, Tokenizer):
-        raise CorruptBlob(f"the tokenizer cannot be loaded as a {type(tokenizer).__name__}")
-    return backend
+    return load_tokenizer(folder).native
