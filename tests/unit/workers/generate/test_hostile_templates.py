@@ -195,6 +195,11 @@ HOSTILE: Final = {
         "{% macro f() %}{{ kwargs|length }}{% endmacro %}{% set d = dict.fromkeys('abcdefgh'|list, 'a'*100000"
         ") %}{% for i in range(100000) %}{{ f(**d) }}{% endfor %}"
     ),
+    "separators": "{{ range(1000)|list|tojson(separators=('a' * 1000000, ':')) }}",
+    "named join": "{{ range(100000)|join(attribute='real', d='a' * 1000000) }}",
+    "named replace": "{{ ('a' * 100000)|replace(new='a' * 1000000, old='a') }}",
+    "large number": "{{ ('f' * 1000000)|int(base=16) }}",
+    "replaced default": "{{ ('a' * 100000)|replace('a', new='a' * 1000000) }}",
     "text in a loop": "{% for i in range(100000) %}" + "x" * 50_000 + "{% endfor %}",
     "text in a macro": "{% macro f() %}"
     + "x" * 50_000

@@ -202,6 +202,8 @@ def _check_size(args: Sequence[object]) -> int:
 def _size(arg: object) -> float:
     if isinstance(arg, str):
         return len(arg)
+    if isinstance(arg, list | tuple):
+        return sum(map(_size, arg))
     return abs(arg) if isinstance(arg, int | float) else 1
 
 
@@ -213,7 +215,7 @@ def metered_filter(name: str, function: Callable[..., object]) -> Callable[..., 
     def metered(context: Context, value: object, /, *args: object, **kwargs: object) -> object:
         meter = meter_of(context)
         value = _prepared(meter, name, value)
-        _check_filter(meter, name, value, (*args, *kwargs.values()))
+        _check_filter(meter, name, value, args, kwargs)
         first: tuple[object, ...] = ()
         if passed is _PassArg.context:
             first = (context,)
@@ -222,6 +224,8 @@ def metered_filter(name: str, function: Callable[..., object]) -> Callable[..., 
         elif passed is _PassArg.environment:
             first = (context.environment,)
         result = function(*first, value, *args, **kwargs)
+        if isinstance(result, int):
+            _check_bits(result.bit_length())
         if name in _REPEATS:
             result = list(result) if isinstance(result, Iterator) else result
             meter.weigh(result)
@@ -237,7 +241,10 @@ def _prepared(meter: Meter, name: str, value: object) -> object:
     return list(value) if deep and isinstance(value, GeneratorType) else value
 
 
-def _check_filter(meter: Meter, name: str, value: object, args: Sequence[object]) -> None:
+def _check_filter(
+    meter: Meter, name: str, value: object, positional: Sequence[object], named: Mapping[str, object]
+) -> None:
+    args = (*positional, *named.values())
     meter.take(4)
     weight = sum(map(meter.weigh, args))
     if name in _CONSTANT:
@@ -253,10 +260,11 @@ def _check_filter(meter: Meter, name: str, value: object, args: Sequence[object]
         if isinstance(value, str):
             meter.take(16 * len(value))
     elif name == "replace":
-        _check_replace(meter, str(value), args)
+        old, new = (named.get(key, *positional[at : at + 1]) for at, key in enumerate(("old", "new")))
+        _check_replace(meter, str(value), (old, new))
     elif name == "join":
         meter.measure(value)
-        _check_join(meter, str(args[0]) if args else "", value)
+        _check_join(meter, max((arg for arg in args if isinstance(arg, str)), key=len, default=""), value)
     elif name == "format":
         check_format(meter, str(value), list(args))
     elif name == "sum" and not all(isinstance(arg, int | float | str | None) for arg in args):
