@@ -171,7 +171,7 @@ def read_options(options: Mapping[str, object]) -> tuple[SortedOptions, Generate
     sorted_options = sort_options(options, GenerateSpec)
     spec = build(GenerateSpec, {"data": FileInput(uri="/", format="csv"), **sorted_options.spec})
     spec.check()
-    check_keep_names(spec.keep, OUTPUT_KEYS)
+    check_keep_names(spec.keep, ("row", *OUTPUT_KEYS))
     check_structured_output(spec)
     job = sorted_options.job
     if job.rows_per_shard is None:

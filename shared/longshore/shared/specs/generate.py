@@ -16,10 +16,8 @@ from longshore.shared.vocabulary import EngineName
 #: The columns of the input that hold what a model answers: a text, or a list of ``{"role", "content"}``. One of both.
 PROMPT: Final = "prompt"
 MESSAGES: Final = "messages"
-#: Keys of the output of a row, with some combination of options. No column with one of these names can be kept.
-OUTPUT_KEYS: Final = frozenset(
-    {"row", "text", "finish_reason", "usage", "choices", "logprobs", "tool_calls", "message", "data"}
-)
+#: Keys of the output of a row, with some combination of options, in the order in which they are shown.
+OUTPUT_KEYS: Final = ("text", "finish_reason", "usage", "choices", "logprobs", "tool_calls", "message", "data")
 
 R = TypeVar("R", bound="RowOptions")
 

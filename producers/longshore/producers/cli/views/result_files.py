@@ -17,6 +17,7 @@ from longshore.producers.cli.views.short_values import short_value
 from longshore.producers.reporting.atomic_write import atomic_write
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.queries import ResultRecord
+from longshore.shared.specs.generate import OUTPUT_KEYS
 
 #: The number of rows converted to Arrow at a time.
 CHUNK_ROWS = 65_536
@@ -87,10 +88,17 @@ def _decoded(row: ResultRecord, key_columns: Sequence[str]) -> dict[str, JsonVal
     """The columns of a row: those that the job keeps, in its order, then those of the output."""
     key = {} if row.key is None else json.loads(row.key)
     output = json.loads(row.output)
+    if isinstance(output, dict) and "finish_reason" in output:  # Postgres sorts keys by their lengths
+        output = {key: output[key] for key in sorted(output, key=_position)}
     return {
         **{name: key.get(name) for name in key_columns},
         **(output if isinstance(output, dict) else {"output": output}),
     }
+
+
+def _position(key: str) -> int:
+    """Where a key of an output with a text is shown."""
+    return OUTPUT_KEYS.index(key) if key in OUTPUT_KEYS else len(OUTPUT_KEYS)
 
 
 def _cells(row: ResultRecord, key_columns: Sequence[str]) -> dict[str, object]:
