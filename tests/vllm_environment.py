@@ -1,6 +1,7 @@
 """The environment of Python that has vLLM: built by the first test that needs it, and kept for those that follow.
 
 vLLM and the other engine need different releases of transformers, so the tests run it in processes of their own.
+``python -m tests.vllm_environment`` builds it if necessary, and prints a command that runs Python in it.
 """
 
 from __future__ import annotations
@@ -66,3 +67,8 @@ def _remove_old(root: Path) -> None:
     folders = sorted(root.glob("vllm-*/"), key=lambda folder: folder.stat().st_mtime, reverse=True)
     for folder in folders[KEPT:]:
         shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    python = vllm_python()
+    sys.stdout.write(f"PYTHONPATH={vllm_variables()['PYTHONPATH']} {python}\n")

@@ -94,7 +94,8 @@ class RemoteEngine:
         assert self._process.returncode == 0 or error is not None
 
     def _number(self, name: str) -> int:
-        return int(self._call("state")[name])
+        state = self._call("state")
+        return TypeAdapter(dict[str, int]).validate_python(state)[name]
 
     def _call(self, name: str, argument: str = "") -> dict[str, dict[str, object]]:
         self._calls.write(json.dumps({"name": name, "argument": argument}) + "\n")
@@ -104,7 +105,7 @@ class RemoteEngine:
     def _answer(self) -> dict[str, dict[str, object]]:
         line = self._answers.readline()
         assert line, "the process of vLLM has ended; see above"
-        answer = json.loads(line)
-        if answer is not None and answer.keys() == {"field", "reason"}:
-            raise InvalidInput(answer["field"], answer["reason"])
+        answer: dict[str, dict[str, object]] = json.loads(line) or {}
+        if answer.keys() == {"field", "reason"}:
+            raise InvalidInput(str(answer["field"]), str(answer["reason"]))
         return answer

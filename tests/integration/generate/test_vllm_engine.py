@@ -211,9 +211,9 @@ def test_penalties_change_the_logits_as_they_say(engine: RemoteEngine, module: t
 
 def test_draws_only_from_the_tokens_that_are_left(engine: RemoteEngine, module: torch.nn.Module) -> None:
     tokens = prompts(1, longest=40, seed=5)[0]
-    for option in ("top_k", "top_p", "min_p"):
-        value = {"top_k": 3, "top_p": 0.4, "min_p": 0.3}[option]
-        completions = run(engine, [request(tokens, temperature=1.5, seed=seed, **{option: value}) for seed in range(6)])
+    filters: dict[str, dict[str, object]] = {"top_k": {"top_k": 3}, "top_p": {"top_p": 0.4}, "min_p": {"min_p": 0.3}}
+    for option, chosen in filters.items():
+        completions = run(engine, [request(tokens, None, temperature=1.5, seed=seed, **chosen) for seed in range(6)])
         assert len({tuple(completion.tokens) for completion in completions}) > 1
         for completion in completions:
             probabilities = (text_logits(module, tokens, completion.tokens) / 1.5).softmax(1)

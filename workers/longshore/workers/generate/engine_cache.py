@@ -16,7 +16,7 @@ from longshore.shared.ledger.records import Claim
 from longshore.shared.store.store import Store
 from longshore.shared.vocabulary import EngineName
 from longshore.workers.generate.engines.base import Engine
-from longshore.workers.generate.engines.open import RealEngineName, choose_engine, open_engine
+from longshore.workers.generate.engines.open import RealEngineName, choose_engine, open_engine, runs_alone
 from longshore.workers.generate.folders import model_folders
 from longshore.workers.generate.version import LanguageModel, LanguageVersion, open_version
 from longshore.workers.models.cache import ModelCache
@@ -77,7 +77,12 @@ class EngineCache:
         key = (model.key, choose_engine(name, self._device))
         engine = self._engines.get(key)
         if engine is None:
-            self._make_room(sum(path.stat().st_size for path in model.folder.rglob("*.safetensors")), models)
+            if runs_alone(key[1]):
+                self._close_all(key[1])
+            needed = sum(path.stat().st_size for path in model.folder.rglob("*.safetensors"))
+            if runs_alone(key[1]) and self._device.type == "cuda":
+                needed = self._capacity
+            self._make_room(needed, models)
             engine = self._open_or_evict(model, key[1], models)
             self._engines[key] = engine
             log.info("opened the engine %s, which takes %.1f MB", key[1], engine.nbytes / 1e6)
@@ -109,6 +114,10 @@ class EngineCache:
         while self._engines:
             _close(self._engines.popitem()[1])
         self._stack.close()
+
+    def _close_all(self, name: RealEngineName) -> None:
+        for key in [each for each in self._engines if each[1] == name]:
+            _close(self._engines.pop(key))
 
     def _make_room(self, needed: int, models: ModelCache) -> None:
         self.free(needed)

@@ -35,12 +35,19 @@ class _Registration:
     extra: str
     #: Has the opener. It is imported when an engine is opened, because that takes seconds.
     module: str
+    #: Whether a process has room for one of it, which takes a share of the device's memory for itself.
+    alone: bool = False
 
 
 _ENGINES: Final[dict[RealEngineName, _Registration]] = {
     "transformers": _Registration("transformers", "huggingface", "longshore.workers.generate.engines.transformers"),
-    "vllm": _Registration("vllm", "vllm", "longshore.workers.generate.engines.vllm"),
+    "vllm": _Registration("vllm", "vllm", "longshore.workers.generate.engines.vllm", alone=True),
 }
+
+
+def runs_alone(name: RealEngineName) -> bool:
+    """Whether others of this name are to be closed before one is opened, and other models on its GPU unloaded."""
+    return _ENGINES[name].alone
 
 
 def choose_engine(name: EngineName, device: torch.device) -> RealEngineName:

