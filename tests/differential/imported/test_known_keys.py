@@ -19,7 +19,7 @@ from transformers import AutoConfig, tokenization_utils_base, tokenization_utils
 from transformers.models.auto import tokenization_auto
 
 from longshore.shared.model_formats.huggingface import keys, language, language_keys
-from longshore.shared.model_formats.huggingface.architectures import DECODERS
+from longshore.shared.model_formats.huggingface.architectures import ARCHITECTURES, DECODERS
 from longshore.shared.model_formats.huggingface.model import TOKENIZER_CLASSES
 from longshore.shared.model_formats.huggingface.network import MODEL_TYPES
 from longshore.shared.model_formats.huggingface.sentence import TRANSFORMERS
@@ -60,15 +60,16 @@ def test_the_configuration_of_a_network(model_type: str) -> None:
     assert read - keys.CONFIG_KEYS.known - {"to_dict", "get_text_config"} == set()
 
 
-@pytest.mark.parametrize("model_type", DECODERS)
-def test_the_configuration_of_a_decoder(model_type: str) -> None:
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_the_configuration_of_a_language_model(model_type: str) -> None:
     config = AutoConfig.for_model(model_type)
     module = inspect.getmodule(type(config))
     assert module is not None
     modeling = __import__(module.__name__.replace("configuration_", "modeling_"), fromlist=["modeling"])
     read = _reads(r"""config\.([a-z]\w*)|getattr\((?:self\.)?config, "(\w+)\"""", [modeling])
     read |= {*config.to_dict(), *config.attribute_map}
-    assert read - language_keys.DECODER_KEYS.known - {"to_dict", "get_text_config"} == set()
+    table = language_keys.DECODER_KEYS if model_type in DECODERS else language_keys.ENCODER_DECODER_KEYS
+    assert read - table.known - {"to_dict", "get_text_config"} == set()
 
 
 def test_the_keys_of_a_generation() -> None:

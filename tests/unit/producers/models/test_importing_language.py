@@ -297,6 +297,47 @@ def test_a_template_or_tokenizer_that_is_refused(tmp_path: Path, name: str, cont
     refused(tmp_path, message)
 
 
+def write_seq2seq(folder: Path, **config: object) -> None:
+    """An encoder with a decoder."""
+    sizes = {"num_layers": 1, "num_decoder_layers": 2, "vocab_size": 6, "d_model": 4, "d_ff": 8}
+    names = {"model_type": "t5", "architectures": ["T5ForConditionalGeneration"], "is_encoder_decoder": True}
+    write(folder, "config.json", {**names, **sizes, "decoder_start_token_id": 0, "eos_token_id": 1, **config})
+    shapes = {
+        "shared.weight": (6, 4),
+        "encoder.block.0.layer.1.DenseReluDense.wi.weight": (8, 4),
+        "decoder.block.0.layer.2.DenseReluDense.wi.weight": (8, 4),
+        "decoder.block.1.layer.2.DenseReluDense.wi.weight": (8, 4),
+    }
+    write(folder, "model.safetensors", float_tensors(shapes))
+    write(folder, "tokenizer.json", {"version": "1.0"})
+
+
+def test_an_encoder_with_a_decoder(tmp_path: Path) -> None:
+    write_seq2seq(tmp_path)
+    assert read_import(tmp_path, None, generation={"max_model_len": 4096}).manifest.signature.task == "generation"
+    assert read(tmp_path).positions == 1024  # 512 of each
+    write(tmp_path, "generation_config.json", {"forced_bos_token_id": 3, "forced_eos_token_id": 1, "num_beams": 4})
+    notes = read_import(tmp_path, None).manifest.lineage["notes"]
+    assert notes == ["generation_config.json: num_beams 4 is not supported and was left out"]
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"num_layers": 2}, "num_layers is 2, but the weights have 1"),
+        ({"num_decoder_layers": 1}, "num_decoder_layers is 1, but the weights have 2"),
+        ({"d_model": 8}, "d_model is 8, but the weights have 4"),
+        ({"decoder_start_token_id": None}, "decoder_start_token_id None is not the number of a token"),
+        ({"relative_attention_num_buckets": 2**20}, "relative_attention_num_buckets 1048576 is not a number"),
+        ({"tie_word_embeddings": False}, "have no output layer"),
+        ({"vision_config": {"a": 1}}, "vision_config .* has a network of its own"),
+    ],
+)
+def test_an_encoder_with_a_decoder_that_cannot_be_run_is_refused(tmp_path: Path, config: Json, message: str) -> None:
+    write_seq2seq(tmp_path, **config)
+    refused(tmp_path, message)
+
+
 def test_settings_are_only_for_language_models(tmp_path: Path) -> None:
     write_language(tmp_path, architectures=["LlamaForSequenceClassification"])
     with pytest.raises(InvalidInput, match="generates no text") as caught:

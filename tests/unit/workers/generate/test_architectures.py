@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from longshore.producers.models.importing import read_import
@@ -17,7 +18,7 @@ from longshore.shared.model_formats.huggingface.language import TOKENIZER_CLASSE
 from longshore.shared.store.manifest import Manifest
 from longshore.workers.generate.folders import model_folders
 from longshore.workers.generate.version import LanguageVersion, open_version
-from tests.language_models import save_language_model, set_generation_config
+from tests.language_models import SENTENCES, save_language_model, set_generation_config
 
 _EXPERTS: dict[str, object] = {
     **{"num_experts": 4, "num_experts_per_tok": 2},
@@ -26,11 +27,13 @@ _EXPERTS: dict[str, object] = {
 #: Settings that a network has under a name of its own, or that it needs.
 _EXTRA: dict[str, dict[str, object]] = {
     "falcon": {"ffn_hidden_size": 128},
-    "gpt2": {"n_inner": 128},
+    "gpt2": {"n_inner": 128, "num_key_value_heads": 4},
+    "gpt_bigcode": {"num_key_value_heads": 1},
+    "gpt_neox": {"num_key_value_heads": 4},
     "gptj": {"rotary_dim": 8},
     "mixtral": {"num_local_experts": 4},
     "granitemoe": {"num_local_experts": 4, "num_experts_per_tok": 2},
-    "opt": {"ffn_dim": 128, "word_embed_proj_dim": 64},
+    "opt": {"ffn_dim": 128, "word_embed_proj_dim": 64, "num_key_value_heads": 4},
     "olmoe": _EXPERTS,
     "qwen2_moe": _EXPERTS,
     "qwen3_moe": _EXPERTS,
@@ -90,12 +93,25 @@ def test_shards_and_bfloat16(tmp_path: Path, opened: Opener) -> None:
     assert torch.equal(logits(version.model.folder), logits(tmp_path / "half"))
 
 
+def write_unigrams(path: Path) -> None:
+    """A tokenizer as SentencePiece makes them."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    special = ["<pad>", "</s>", "<unk>", "<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    trainer = trainers.UnigramTrainer(vocab_size=100, special_tokens=special, unk_token="<unk>", show_progress=False)
+    tokenizer.train_from_iterator(SENTENCES, trainer)
+    path.write_text(tokenizer.to_str())
+
+
 @pytest.mark.parametrize("name", TOKENIZER_CLASSES)
 def test_equal_tokens(name: str, tmp_path: Path, opened: Opener) -> None:
     save_language_model(tmp_path / "model")
     path = tmp_path / "model" / "tokenizer_config.json"
     changed = {"tokenizer_class": name, "bos_token": "<|im_start|>", "unk_token": "<|endoftext|>"}
     path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+    if name in ("MBartTokenizer", "PegasusTokenizer", "T5Tokenizer"):
+        write_unigrams(tmp_path / "model" / "tokenizer.json")
     texts = ["the cat sat under the mat", " a  dog\n ran ", "<|im_start|>user\nGrüße 42 \U0001f600<|im_end|>", ""]
     version = opened(tmp_path / "model")
     ours, theirs = (AutoTokenizer.from_pretrained(folder) for folder in (version.model.folder, tmp_path / "model"))

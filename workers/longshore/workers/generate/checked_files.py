@@ -17,7 +17,7 @@ from longshore.shared.model_formats.huggingface.language_keys import LANGUAGE_TO
 from longshore.shared.model_formats.huggingface.model import SPECIAL_TOKENS, TOKENIZER_CONFIG
 
 #: What engines read of ``generation_config.json``: each request has its own sampling.
-_TOKEN_KEYS = ("bos_token_id", "eos_token_id", "pad_token_id")
+_TOKEN_KEYS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "forced_bos_token_id")
 
 
 def checked_files(language: LanguageFolder, files: Mapping[str, Path]) -> dict[str, bytes]:

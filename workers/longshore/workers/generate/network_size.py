@@ -21,18 +21,19 @@ def check_network_size(language: LanguageFolder) -> None:
     :raises InvalidInput: the network has more, the library refuses the configuration, or this worker does not have it.
     """
     try:
-        from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+        from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForSeq2SeqLM
         from transformers.utils import logging
     except ImportError as error:
         raise InvalidInput(
             "runtime", f"transformers is not installed on this worker; pip install 'longshore[huggingface]' ({error})"
         ) from error
 
+    kind = AutoModelForSeq2SeqLM if language.architecture.encoder_decoder else AutoModelForCausalLM
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         config = CONFIG_MAPPING[str(language.config["model_type"])].from_dict(dict(language.config))
         with torch.device("meta"):  # takes no memory
-            module = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+            module = kind.from_config(config)  # type: ignore[no-untyped-call]
     except Exception as error:  # the library validates little and can raise anything
         raise InvalidInput("model", f"transformers refuses its {CONFIG}: {type(error).__name__}: {error}") from error
     numbers = sum(tensor.numel() for tensor in module.parameters())

@@ -42,6 +42,8 @@ class LanguageModel:
     max_model_len: int
     #: Tokens that end a text.
     end_tokens: tuple[int, ...]
+    #: Whether an encoder reads the prompt, and a decoder writes the text.
+    encoder_decoder: bool = False
     #: How the version asks engines to run it.
     settings: GenerationSettings = NO_SETTINGS
 
@@ -92,6 +94,7 @@ def open_version(manifest: Manifest, fetch: Callable[[Blob], Path], root: Path) 
             folder=folder,
             max_model_len=settings.max_model_len or language.positions,
             end_tokens=_end_tokens(language, tokenizer),
+            encoder_decoder=language.architecture.encoder_decoder,
             settings=settings,
         ),
         adapter=_adapter(manifest, files, root),

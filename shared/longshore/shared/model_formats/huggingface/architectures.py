@@ -14,6 +14,10 @@ class Architecture:
     name: str
     #: Whether the output layer is the embedding of tokens, if ``tie_word_embeddings`` is not stated.
     tied: bool = False
+    #: Whether an encoder reads the prompt, and a decoder writes the text.
+    encoder_decoder: bool = False
+    #: Whether any number of tokens has positions.
+    relative: bool = False
 
 
 #: Decoders. ``tests/unit/workers/generate/test_architectures.py`` imports one of each.
@@ -58,3 +62,13 @@ DECODERS: Mapping[str, Architecture] = {
     "stablelm": Architecture("StableLmForCausalLM"),
     "starcoder2": Architecture("Starcoder2ForCausalLM", tied=True),
 }
+#: Encoders with decoders, which translate and summarise.
+ENCODER_DECODERS: Mapping[str, Architecture] = {
+    "bart": Architecture("BartForConditionalGeneration", tied=True, encoder_decoder=True),
+    "mbart": Architecture("MBartForConditionalGeneration", tied=True, encoder_decoder=True),
+    "mt5": Architecture("MT5ForConditionalGeneration", tied=True, encoder_decoder=True, relative=True),
+    "pegasus": Architecture("PegasusForConditionalGeneration", tied=True, encoder_decoder=True),
+    "t5": Architecture("T5ForConditionalGeneration", tied=True, encoder_decoder=True, relative=True),
+    "umt5": Architecture("UMT5ForConditionalGeneration", tied=True, encoder_decoder=True, relative=True),
+}
+ARCHITECTURES: Mapping[str, Architecture] = {**DECODERS, **ENCODER_DECODERS}

@@ -9,6 +9,7 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.model_formats.huggingface.files import Files, read_object
 from longshore.shared.model_formats.huggingface.keys import is_empty
 from longshore.shared.model_formats.huggingface.language_keys import (
+    ENCODER_DECODER_GENERATION,
     GENERATION_HONOURED,
     GENERATION_IRRELEVANT,
     GENERATION_NEUTRAL,
@@ -52,10 +53,13 @@ class GenerationConfig:
     notes: tuple[str, ...]
 
 
-def read_generation(files: Files, config: Mapping[str, object], field: str) -> GenerationConfig:
+def read_generation(
+    files: Files, config: Mapping[str, object], field: str, *, encoder_decoder: bool = False
+) -> GenerationConfig:
     """Read the settings of generation.
 
     :param config: the content of ``config.json``.
+    :param encoder_decoder: whether an encoder reads the prompt.
     :param field: names the folder in an error.
     :raises InvalidInput: a value is out of range.
     """
@@ -64,7 +68,9 @@ def read_generation(files: Files, config: Mapping[str, object], field: str) -> G
         ends = _tokens(config.get("eos_token_id"), CONFIG, field)
     else:
         ends = _tokens(values["eos_token_id"], name, field)
-    notes = _notes(values) if name == GENERATION else ()
+    if encoder_decoder:
+        _check_start(values, config, field)
+    notes = _notes(values, encoder_decoder) if name == GENERATION else ()
     return GenerationConfig(_defaults(values, name, field), ends, notes)
 
 
@@ -87,11 +93,20 @@ def _defaults(values: Mapping[str, object], name: str, field: str) -> Generation
     )
 
 
-def _notes(values: Mapping[str, object]) -> tuple[str, ...]:
+def _check_start(values: Mapping[str, object], config: Mapping[str, object], field: str) -> None:
+    """:raises InvalidInput: it is not known what a text begins with."""
+    key = "decoder_start_token_id"
+    start = next((value for each in (values, config) if (value := each.get(key)) is not None), None)
+    if not isinstance(start, int) or isinstance(start, bool) or start < 0:
+        raise InvalidInput(field, f"{CONFIG}: {key} {shorten(start)} is not the number of a token")
+
+
+def _notes(values: Mapping[str, object], encoder_decoder: bool) -> tuple[str, ...]:
     """What the library would do beyond what jobs can ask for."""
     notes = []
     for key, value in sorted(values.items()):
         known = key in GENERATION_HONOURED or key in GENERATION_IRRELEVANT
+        known = known or (encoder_decoder and key in ENCODER_DECODER_GENERATION)
         if not (known or is_empty(value) or (key in GENERATION_NEUTRAL and value == GENERATION_NEUTRAL[key])):
             notes.append(f"{GENERATION}: {shorten(key)[1:-1]} {shorten(value)} is not supported and was left out")
     return tuple(notes)

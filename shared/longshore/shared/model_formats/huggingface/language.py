@@ -10,12 +10,16 @@ from typing import Final
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.model_formats.huggingface.adapter import is_adapter_file
-from longshore.shared.model_formats.huggingface.architectures import DECODERS
+from longshore.shared.model_formats.huggingface.architectures import ARCHITECTURES, Architecture
 from longshore.shared.model_formats.huggingface.chat_templates import ChatTemplates, read_chat_templates
 from longshore.shared.model_formats.huggingface.files import Files, read_object
 from longshore.shared.model_formats.huggingface.generation import GENERATION, GenerationConfig, read_generation
 from longshore.shared.model_formats.huggingface.keys import REFUSED_FILES
-from longshore.shared.model_formats.huggingface.language_keys import DECODER_KEYS, LANGUAGE_TOKENIZER_KEYS
+from longshore.shared.model_formats.huggingface.language_keys import (
+    DECODER_KEYS,
+    ENCODER_DECODER_KEYS,
+    LANGUAGE_TOKENIZER_KEYS,
+)
 from longshore.shared.model_formats.huggingface.language_sizes import check_language_sizes, read_positions
 from longshore.shared.model_formats.huggingface.model import TOKENIZER_FILES, read_tokenizer_config
 from longshore.shared.model_formats.huggingface.network import CONFIG
@@ -29,17 +33,22 @@ from longshore.shared.store.manifest import Manifest
 #: The signature of every language model.
 SIGNATURE: Final = Signature(features=(Feature(name=PROMPT, kind="text"),), task="generation", target="text")
 #: Ends of the names of classes that generate text.
-_CLASSES = ("ForCausalLM", "LMHeadModel")
+_CLASSES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 #: Classes of the library transformers that read the tokenizer.json of decoders, without the suffix "Fast".
 TOKENIZER_CLASSES = (
+    "BartTokenizer",
     "CodeGenTokenizer",
     "CohereTokenizer",
     "GPT2Tokenizer",
     "GPTNeoXTokenizer",
     "GemmaTokenizer",
     "LlamaTokenizer",
+    "MBart50Tokenizer",
+    "MBartTokenizer",
+    "PegasusTokenizer",
     "PreTrainedTokenizer",
     "Qwen2Tokenizer",
+    "T5Tokenizer",
     "TokenizersBackend",
 )
 
@@ -48,6 +57,7 @@ TOKENIZER_CLASSES = (
 class LanguageFolder:
     """A network that generates text, with its tokenizer."""
 
+    architecture: Architecture
     #: The content of ``config.json``.
     config: Mapping[str, object]
     #: The content of ``tokenizer_config.json``.
@@ -82,10 +92,12 @@ def read_language_model(files: Files, field: str) -> LanguageFolder:
             raise InvalidInput(field, f"there is a file {name}: {reason}")
     config = read_object(files, CONFIG, field)
     model_type = config.get("model_type")
-    architecture = DECODERS.get(model_type) if isinstance(model_type, str) else None
+    architecture = ARCHITECTURES.get(model_type) if isinstance(model_type, str) else None
     if architecture is None:
-        raise InvalidInput(field, f"{CONFIG}: model_type {shorten(model_type)} is not one of {', '.join(DECODERS)}")
-    DECODER_KEYS.check(config, CONFIG, field)
+        raise InvalidInput(
+            field, f"{CONFIG}: model_type {shorten(model_type)} is not one of {', '.join(ARCHITECTURES)}"
+        )
+    (ENCODER_DECODER_KEYS if architecture.encoder_decoder else DECODER_KEYS).check(config, CONFIG, field)
     if config.get("architectures") != [architecture.name]:
         raise InvalidInput(
             field,
@@ -98,10 +110,11 @@ def read_language_model(files: Files, field: str) -> LanguageFolder:
     templates = read_chat_templates(files, tokenizer_config, field)
     used = {CONFIG, *weights, *templates.files, *(name for name in (*TOKENIZER_FILES, GENERATION) if name in files)}
     return LanguageFolder(
+        architecture,
         config,
         tokenizer_config,
-        read_positions(config, field),
-        read_generation(files, config, field),
+        read_positions(architecture, config, field),
+        read_generation(files, config, field, encoder_decoder=architecture.encoder_decoder),
         templates,
         tuple(name for name in weights if name.endswith(".safetensors")),
         sum(tensor.size for tensor in tensors.values()),
@@ -115,6 +128,8 @@ def check_settings(settings: GenerationSettings, folder: LanguageFolder, field: 
     :param field: the prefix of the field name in an error.
     :raises InvalidInput: there are more tokens than positions.
     """
+    if folder.architecture.relative:
+        return
     if settings.max_model_len is not None and settings.max_model_len > folder.positions:
         raise InvalidInput(
             f"{field}.max_model_len", f"{settings.max_model_len}: the network has {folder.positions} positions"

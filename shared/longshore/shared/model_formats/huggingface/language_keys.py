@@ -88,6 +88,26 @@ DECODER_KEYS = FileKeys(
     },
 )
 
+#: Those of an encoder with a decoder.
+ENCODER_DECODER_KEYS = FileKeys(
+    honoured=DECODER_KEYS.honoured
+    | words(
+        """
+        is_encoder_decoder decoder_start_token_id forced_bos_token_id forced_eos_token_id d_model d_ff d_kv
+        encoder_layers decoder_layers num_decoder_layers encoder_attention_heads decoder_attention_heads
+        encoder_ffn_dim decoder_ffn_dim feed_forward_proj dense_act_fn is_gated_act scale_embedding
+        scale_decoder_outputs relative_attention_num_buckets relative_attention_max_distance
+        """
+    ),
+    irrelevant=DECODER_KEYS.irrelevant
+    | words(
+        """
+        activation_dropout dropout_rate encoder_layerdrop decoder_layerdrop gradient_checkpointing initializer_factor
+        """
+    ),
+    refused={key: reason for key, reason in DECODER_KEYS.refused.items() if key != "is_encoder_decoder"},
+)
+
 #: What is read of ``generation_config.json``; see :mod:`~longshore.shared.model_formats.huggingface.generation`. All
 #: other keys of the library are noted at import if they would change the outputs, and are left out.
 GENERATION_HONOURED = words(
@@ -114,7 +134,12 @@ GENERATION_IRRELEVANT = words(
 LANGUAGE_TOKENIZER_KEYS = FileKeys(
     token_suffix=TOKENIZER_KEYS.token_suffix,
     honoured=TOKENIZER_KEYS.honoured
-    | {"legacy", "use_default_system_prompt", "sp_model_kwargs", "spaces_between_special_tokens"},
+    | words(
+        """
+        legacy use_default_system_prompt sp_model_kwargs spaces_between_special_tokens extra_ids offset src_lang
+        tgt_lang mask_token_sent
+        """
+    ),
     irrelevant=TOKENIZER_KEYS.irrelevant | {"return_token_type_ids"},
     refused=TOKENIZER_KEYS.refused,
 )
@@ -125,3 +150,6 @@ GENERATION_NEUTRAL: Mapping[str, float] = {
     **dict.fromkeys(("no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "min_length", "min_new_tokens"), 0),
     **dict.fromkeys(("epsilon_cutoff", "eta_cutoff", "penalty_alpha"), 0),
 }
+#: Keys of ``generation_config.json`` that count for an encoder with a decoder alone. The last one ends a text that is
+#: as long as it may become anyway.
+ENCODER_DECODER_GENERATION = frozenset({"forced_bos_token_id", "forced_eos_token_id"})

@@ -18,16 +18,22 @@ from longshore.shared.model_formats.huggingface.tensors import TensorHeader
 from longshore.shared.specs.validation import shorten
 
 #: What leads to the number of a layer in the name of a tensor.
-_LAYER = re.compile(r"(?:^|\.)(?:layers|h)\.(\d+)\.")
-#: The ends of the names of the embedding of tokens, and of the output layer.
+_LAYER = re.compile(r"(?:^|\.)(?:(encoder|decoder)\.)?(?:layers|h|block)\.(\d+)\.")
+#: The ends of the names of the embedding of tokens, that of an encoder and a decoder, and of the output layer.
+_SHARED = "shared.weight"
 _EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight")
 _HEADS = ("lm_head.weight", "embed_out.weight")
 #: The keys of each size, in all networks.
 _LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
-_WIDTHS = ("word_embed_proj_dim", "hidden_size", "n_embd")
+_ENCODER_LAYERS = ("encoder_layers", "num_layers", "num_hidden_layers")
+_DECODER_LAYERS = ("decoder_layers", "num_decoder_layers")
+_WIDTHS = ("word_embed_proj_dim", "hidden_size", "n_embd", "d_model")
 _POSITIONS = ("max_position_embeddings", "n_positions")
 #: Keys whose values are sizes, or numbers of things that are built one by one.
-_COUNTED = ("num_experts", "num_local_experts", "n_head", "num_heads", "num_attention_heads", "num_key_value_heads")
+_COUNTED = (
+    *("num_experts", "num_local_experts", "n_head", "num_heads", "num_attention_heads", "num_key_value_heads"),
+    *("encoder_attention_heads", "decoder_attention_heads", "relative_attention_num_buckets"),
+)
 _SIZES = (
     "vocab_size",
     "intermediate_size",
@@ -41,6 +47,8 @@ _SIZES = (
 _MAX_LAYERS: Final = 1024
 _MAX_COUNT: Final = 4096
 _MAX_DIMENSION: Final = 2**24
+#: Positions of networks that take any number of tokens, if their configuration does not say what they were trained on.
+_RELATIVE_POSITIONS: Final = 512
 #: Numbers of 16 bits and 32 bits; smaller ones would need code that undoes the quantisation.
 _DTYPES = ("F32", "F16", "BF16", "F64")
 #: Scalings of rotary positions after which ``max_position_embeddings`` already is the number of scaled positions.
@@ -56,10 +64,11 @@ def check_language_sizes(
     :param tensors: by name.
     :raises InvalidInput: names the key, its value, and the size of the tensors.
     """
-    for keys, largest in ((_LAYERS, _MAX_LAYERS), (_COUNTED, _MAX_COUNT), (_WIDTHS + _SIZES, _MAX_DIMENSION)):
+    layers = {*_LAYERS, *_ENCODER_LAYERS, *_DECODER_LAYERS}
+    for keys, largest in ((layers, _MAX_LAYERS), (_COUNTED, _MAX_COUNT), (_WIDTHS + _SIZES, _MAX_DIMENSION)):
         for key in keys:
             _size(config, key, largest, field)
-    for key, stated, found in _sizes(config, tensors, field):
+    for key, stated, found in _sizes(architecture, config, tensors, field):
         if stated != found:
             raise InvalidInput(
                 field,
@@ -83,12 +92,16 @@ def check_language_sizes(
         )
 
 
-def read_positions(config: Mapping[str, object], field: str) -> int:
+def read_positions(architecture: Architecture, config: Mapping[str, object], field: str) -> int:
     """How many tokens prompt and text may have together, after the scaling of rotary positions.
 
     :raises InvalidInput: it is not stated, or the scaling is not known.
     """
     positions = next((value for key in _POSITIONS if (value := _size(config, key, _MAX_DIMENSION, field))), None)
+    if architecture.relative and positions is None:
+        positions = _RELATIVE_POSITIONS
+    if architecture.encoder_decoder and positions is not None:
+        return 2 * positions  # of the encoder, and of the decoder
     if positions is None:
         raise InvalidInput(field, f"{CONFIG}: {_POSITIONS[0]} is missing; write how many tokens the network takes")
     scaling = config.get("rope_parameters") or config.get("rope_scaling")
@@ -111,16 +124,21 @@ def read_positions(config: Mapping[str, object], field: str) -> int:
 
 
 def _sizes(
-    config: Mapping[str, object], tensors: Mapping[str, TensorHeader], field: str
+    architecture: Architecture, config: Mapping[str, object], tensors: Mapping[str, TensorHeader], field: str
 ) -> Iterator[tuple[str, object, int]]:
     """The keys of the sizes, with what the configuration says and what the tensors have."""
-    layers = {int(found[1]) for name in tensors if (found := _LAYER.search(name))}
-    if layers != set(range(len(layers))):
-        raise InvalidInput(field, f"the weights have the layers {shorten(sorted(layers))}: some are missing")
-    for key in _LAYERS:
-        if key in config:
-            yield key, config[key], len(layers)
-    embeddings = [name for name in tensors if name.endswith(_EMBEDDINGS)]
+    found = [match for name in tensors if (match := _LAYER.search(name))]
+    stacks: tuple[tuple[str | None, tuple[str, ...]], ...] = ((None, _LAYERS),)
+    if architecture.encoder_decoder:
+        stacks = (("encoder", _ENCODER_LAYERS), ("decoder", _DECODER_LAYERS))
+    for stack, keys in stacks:
+        layers = {int(match[2]) for match in found if stack in (None, match[1])}
+        if layers != set(range(len(layers))):
+            raise InvalidInput(field, f"the weights have the layers {shorten(sorted(layers))}: some are missing")
+        for key in keys:
+            if config.get(key) is not None:
+                yield key, config[key], len(layers)
+    embeddings = [name for name in tensors if name.endswith(_SHARED if architecture.encoder_decoder else _EMBEDDINGS)]
     if len(embeddings) != 1 or len(tensors[embeddings[0]].shape) != 2:
         raise InvalidInput(field, f"the weights have {len(embeddings)} embeddings of tokens, not one of two dimensions")
     words, width = tensors[embeddings[0]].shape

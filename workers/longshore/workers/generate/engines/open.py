@@ -43,6 +43,8 @@ _ENGINES: Final[dict[RealEngineName, _Registration]] = {
     "transformers": _Registration("transformers", "huggingface", "longshore.workers.generate.engines.transformers"),
     "vllm": _Registration("vllm", "vllm", "longshore.workers.generate.engines.vllm", alone=True),
 }
+#: Runs encoders with decoders, whatever the name of the engine: vLLM does not have them.
+_SEQ2SEQ: Final = "longshore.workers.generate.engines.seq2seq"
 
 
 def runs_alone(name: RealEngineName) -> bool:
@@ -76,7 +78,8 @@ def open_engine(
     :raises InvalidInput: this worker lacks the engine, or the engine cannot run the model.
     :raises CorruptBlob: the files cannot be loaded.
     """
-    opener: Opener = import_module(_ENGINES[choose_engine(name, device)].module).open_engine
+    module = _SEQ2SEQ if model.encoder_decoder else _ENGINES[choose_engine(name, device)].module
+    opener: Opener = import_module(module).open_engine
     return opener(model, device, _merge(options or _DEFAULTS, model.settings))
 
 

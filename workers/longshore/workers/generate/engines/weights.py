@@ -17,14 +17,20 @@ if TYPE_CHECKING:
 
 
 def load_decoder(folder: Path, device: torch.device, dtype: EngineDtype) -> PreTrainedModel:
-    """Load a decoder, ready to run. Its weights are mapped from the files: nothing is copied in host memory.
+    """Load a decoder; see :func:`load_network`."""
+    return load_network(folder, device, dtype, encoder_decoder=False)
+
+
+def load_network(folder: Path, device: torch.device, dtype: EngineDtype, *, encoder_decoder: bool) -> PreTrainedModel:
+    """Load a network, ready to run. Its weights are mapped from the files: nothing is copied in host memory.
 
     :param dtype: ``auto``: float32 on a CPU, and the type of the weights on a GPU.
+    :param encoder_decoder: whether it is an encoder with a decoder, and not a decoder.
     :raises InvalidInput: transformers refuses the configuration.
     :raises CorruptBlob: the weights cannot be read or do not fit the configuration.
     """
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
     from transformers.utils import logging
 
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -32,8 +38,9 @@ def load_decoder(folder: Path, device: torch.device, dtype: EngineDtype) -> PreT
     if dtype == "auto":
         dtype = "float32" if device.type == "cpu" else "auto"
     loaded: tuple[PreTrainedModel, dict[str, object]]
+    library = AutoModelForSeq2SeqLM if encoder_decoder else AutoModelForCausalLM
     try:
-        loaded = AutoModelForCausalLM.from_pretrained(
+        loaded = library.from_pretrained(
             folder,
             local_files_only=True,
             trust_remote_code=False,
