@@ -10,16 +10,8 @@ import torch
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.generation_settings import GenerationSettings
 from longshore.workers.generate.engines.open import open_engine
-from longshore.workers.generate.engines.options import EngineOptions
 from longshore.workers.generate.version import LanguageModel
 from tests.language_models import save_language_model
-
-
-def test_settings_that_are_not_set_are_the_defaults() -> None:
-    assert EngineOptions.of_version(GenerationSettings(max_model_len=64)) == EngineOptions()
-    settings = GenerationSettings(dtype="float16", tensor_parallel=2, quantization="fp8", memory_share=0.5)
-    options = EngineOptions(dtype="float16", tensor_parallel=2, quantization="fp8", memory_share=0.5)
-    assert EngineOptions.of_version(settings) == options
 
 
 def test_the_engine_has_the_settings_of_the_version(tmp_path: Path) -> None:

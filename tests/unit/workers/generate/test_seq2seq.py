@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForSeq2SeqLM
+from transformers import AutoModelForSeq2SeqLM
 
 from longshore.producers.models.importing import read_import
 from longshore.shared.errors import InvalidInput
@@ -24,32 +24,13 @@ from longshore.workers.generate.engines.open import open_engine
 from longshore.workers.generate.engines.options import EngineOptions
 from longshore.workers.generate.folders import model_folders
 from longshore.workers.generate.version import LanguageVersion, open_version
-from tests.language_models import save_chat_tokenizer, set_generation_config
+from tests.language_models import set_generation_config
+from tests.seq2seq_models import save_seq2seq_model
 
 PROMPTS = ([5, 9, 300, 17, 2, 44, 8], [7] * 40, [3, 1], [200, 4, 6, 9])
 LENGTH = 12
 
 Opener = Callable[[Path], LanguageVersion]
-
-
-def save(folder: Path, model_type: str) -> None:
-    """A network with random weights, far from each other."""
-    size = save_chat_tokenizer(folder, template=None)
-    torch.manual_seed(1)
-    settings = {
-        **{"d_model": 64, "d_kv": 16, "d_ff": 96, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4},
-        **{"encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 4},
-        **{"encoder_ffn_dim": 96, "decoder_ffn_dim": 96, "vocab_size": size, "max_position_embeddings": 64},
-        **{"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 2, "bos_token_id": None},
-        "forced_eos_token_id": None,
-    }
-    if model_type.endswith("t5"):
-        del settings["max_position_embeddings"]
-    module = AutoModelForSeq2SeqLM.from_config(AutoConfig.for_model(model_type, **settings))  # type: ignore[no-untyped-call]
-    for name, parameter in module.named_parameters():
-        if parameter.dim() > 1:  # with large embeddings, the token that was read is the most probable one again
-            torch.nn.init.normal_(parameter, std=0.05 if "shared" in name else 0.5)
-    module.save_pretrained(folder)
 
 
 @pytest.fixture
@@ -89,7 +70,7 @@ def generated(folder: Path, prompt: Sequence[int], begin: int = 1) -> list[int]:
 
 @pytest.mark.parametrize("model_type", ENCODER_DECODERS)
 def test_equal_texts_for_every_size_of_batches(model_type: str, tmp_path: Path, opened: Opener) -> None:
-    save(tmp_path / "model", model_type)
+    save_seq2seq_model(tmp_path / "model", model_type)
     version = opened(tmp_path / "model")
     expected = [generated(tmp_path / "model", prompt) for prompt in PROMPTS]
     assert any(len(set(tokens)) > 2 for tokens in expected)
@@ -103,7 +84,7 @@ def test_equal_texts_for_every_size_of_batches(model_type: str, tmp_path: Path, 
 
 
 def test_a_forced_first_token(tmp_path: Path, opened: Opener) -> None:
-    save(tmp_path / "model", "mbart")
+    save_seq2seq_model(tmp_path / "model", "mbart")
     set_generation_config(tmp_path / "model", forced_bos_token_id=9)
     engine = opened_engine(opened(tmp_path / "model"))
     engine.add(EngineRequest(id=0, tokens=PROMPTS[0], sampling=Sampling(max_tokens=LENGTH)))
@@ -112,7 +93,7 @@ def test_a_forced_first_token(tmp_path: Path, opened: Opener) -> None:
 
 
 def test_requests_have_their_own_options_and_leave_at_once(tmp_path: Path, opened: Opener) -> None:
-    save(tmp_path / "model", "bart")
+    save_seq2seq_model(tmp_path / "model", "bart")
     engine = opened_engine(opened(tmp_path / "model"))
     drawn = Sampling(max_tokens=LENGTH, min_tokens=LENGTH, temperature=1.0, seed=3, logprobs=2)
     chosen = Sampling(max_tokens=LENGTH, constraint=Constraint(choices=("red mat", "dog")))
@@ -133,7 +114,7 @@ def test_requests_have_their_own_options_and_leave_at_once(tmp_path: Path, opene
 
 
 def test_what_is_refused(tmp_path: Path, opened: Opener) -> None:
-    save(tmp_path / "model", "bart")
+    save_seq2seq_model(tmp_path / "model", "bart")
     version = opened(tmp_path / "model")
     assert version.model.max_model_len == 128
     engine = opened_engine(version)

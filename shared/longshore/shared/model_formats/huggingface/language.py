@@ -113,7 +113,7 @@ def read_language_model(files: Files, field: str) -> LanguageFolder:
         architecture,
         config,
         tokenizer_config,
-        read_positions(architecture, config, field),
+        read_positions(config, field),
         read_generation(files, config, field, encoder_decoder=architecture.encoder_decoder),
         templates,
         tuple(name for name in weights if name.endswith(".safetensors")),

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.model_formats.huggingface.architectures import Architecture
+from longshore.shared.model_formats.huggingface.architectures import ARCHITECTURES, Architecture
 from longshore.shared.model_formats.huggingface.network import CONFIG
 from longshore.shared.model_formats.huggingface.tensors import TensorHeader
 from longshore.shared.specs.validation import shorten
@@ -92,12 +92,15 @@ def check_language_sizes(
         )
 
 
-def read_positions(architecture: Architecture, config: Mapping[str, object], field: str) -> int:
+def read_positions(config: Mapping[str, object], field: str) -> int:
     """How many tokens prompt and text may have together, after the scaling of rotary positions.
+
+    :param config: the content of the ``config.json`` of a known architecture.
 
     :raises InvalidInput: it is not stated, or the scaling is not known.
     """
     positions = next((value for key in _POSITIONS if (value := _size(config, key, _MAX_DIMENSION, field))), None)
+    architecture = ARCHITECTURES[str(config.get("model_type"))]
     if architecture.relative and positions is None:
         positions = _RELATIVE_POSITIONS
     if architecture.encoder_decoder and positions is not None:

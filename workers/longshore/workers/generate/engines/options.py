@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
-
-from longshore.shared.specs.generation_settings import GenerationSettings
 
 #: What an engine computes in. ``auto``: float32 on a CPU, the type of the weights on a GPU.
 EngineDtype: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
@@ -33,8 +31,3 @@ class EngineOptions:
     tensor_parallel: int = 1
     #: How the engine quantizes the weights, by its own name for it. ``None``: as they are.
     quantization: str | None = None
-
-    @classmethod
-    def of_version(cls, settings: GenerationSettings) -> EngineOptions:
-        """The settings of a version, where it has any."""
-        return replace(cls(), **settings.model_dump(exclude={"max_model_len"}))
