@@ -16,7 +16,6 @@ from transformers.generation.continuous_batching.cache_allocators import (
 from transformers.generation.continuous_batching.cb_logits_processors import ContinuousBatchingLogitsProcessorList
 from transformers.generation.continuous_batching.continuous_api import ContinuousBatchProcessor
 from transformers.generation.continuous_batching.distributed import DistributedHelper
-from transformers.generation.continuous_batching.initialization import resolve_continuous_batching_config
 from transformers.generation.continuous_batching.input_outputs import ContinuousBatchingIOs
 from transformers.generation.continuous_batching.model_runner import ModelRunner
 from transformers.generation.continuous_batching.requests import FutureRequestState, RequestState
@@ -49,10 +48,6 @@ USED: tuple[tuple[Callable[..., object], tuple[str, ...]], ...] = (
     (FIFOScheduler.__init__, ("cache", "safety_margin", "max_requests_per_batch")),
     (DistributedHelper.__init__, ("device_mesh", "cpu_group_timeout", "tp_plan")),
     (FutureRequestState.__init__, ("state", "has_new_token", "complete_blocks", "query_length")),
-    (
-        resolve_continuous_batching_config,
-        ("config", "cb_config", "workload_hints", "has_logit_processors", "device"),
-    ),
 )
 
 

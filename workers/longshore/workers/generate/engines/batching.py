@@ -17,7 +17,6 @@ from transformers.generation.continuous_batching.continuous_api import (
     OutputRouter,
 )
 from transformers.generation.continuous_batching.distributed import DistributedHelper
-from transformers.generation.continuous_batching.initialization import resolve_continuous_batching_config
 from transformers.generation.continuous_batching.input_outputs import ContinuousBatchingIOs
 from transformers.generation.continuous_batching.requests import FutureRequestState, RequestState
 from transformers.generation.continuous_batching.scheduler import FIFOScheduler
@@ -64,12 +63,9 @@ class Batcher:
             max_memory_percent=1.0,
             allow_block_sharing=prefix_caching,
             use_async_batching=False,
-            use_cuda_graph=False,
+            use_cuda_graph=(False, False),
             auto_switch_to_flash=False,
             seed=0,
-        )
-        config = resolve_continuous_batching_config(
-            config=text, cb_config=config, workload_hints=None, has_logit_processors=True, device=module.device
         )
         alone = DistributedHelper(device_mesh=None, cpu_group_timeout=None)
         self.cache = PlannedCache(

@@ -7,7 +7,7 @@ the batch, and in which what one request computes can reach another if it is no 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch.nn import functional as F
@@ -124,6 +124,26 @@ class PlannedCache(PagedAttentionCache):
         copied = self._copies[number][:nbytes].view(states.dtype).view(shape)
         return torch.index_select(states, 0, places, out=copied)
 
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, kwargs: dict[str, Any]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Called by a layer, or by its attention, with its new keys and values, ``(1, heads, tokens, width)``.
+
+        :param kwargs: what the attention gets: the states that it looks at are added.
+        """
+        allocator = self.layer_to_allocator[layer_idx]
+        plan = self.plans[allocator.layer_type]
+        if plan.places is None:
+            states = super().update(key_states, value_states, layer_idx, kwargs)
+            keys, values = (each[0].transpose(0, 1) for each in states)
+        else:
+            keys, values = (pages.flatten(0, 1) for pages in allocator.get_cache_for_block_table(layer_idx))
+            writes = kwargs["write_index"][allocator.index]
+            keys.index_copy_(0, writes, key_states[0].transpose(0, 1))
+            values.index_copy_(0, writes, value_states[0].transpose(0, 1))
+        kwargs["planned"] = PlannedStates(self, plan, keys, values)
+        return key_states, value_states
+
     def search_prefix_match(self, request_id: str, prompt_ids: list[int]) -> int:
         """Called by transformers when a request starts, and again if it had to give its pages to others."""
         matched = super().search_prefix_match(request_id, self._marked(request_id, prompt_ids))
@@ -148,6 +168,17 @@ class PlannedCache(PagedAttentionCache):
         return [tokens[0] + low * self._vocabulary, tokens[1] + high * self._vocabulary, *tokens[2:]]
 
 
+@dataclass(frozen=True)
+class PlannedStates:
+    """What the attention of a layer looks at."""
+
+    cache: PlannedCache
+    plan: AttentionPlan
+    #: ``(tokens, heads, width)``: of the batch, or of the whole cache if the plan has places.
+    keys: torch.Tensor
+    values: torch.Tensor
+
+
 def paged_attention(
     module: torch.nn.Module,
     query: torch.Tensor,
@@ -157,30 +188,20 @@ def paged_attention(
     scaling: float | None = None,
     softcap: float | None = None,
     s_aux: torch.Tensor | None = None,
-    cache: PagedAttentionCache | None = None,
+    cache: PlannedCache | None = None,
     **batch: object,
 ) -> tuple[torch.Tensor, None]:
     """What a layer calls with its queries, keys and values, ``(1, heads, tokens, width)``.
 
     :returns: ``(1, tokens, heads, width)``.
     """
-    if not isinstance(cache, PlannedCache) or s_aux is not None:
-        raise NotImplementedError("attention sinks, or no cache")
-    layer = int(module.layer_idx)  # type: ignore[arg-type]
-    allocator = cache.layer_to_allocator[layer]
-    plan = cache.plans[allocator.layer_type]
+    if cache is not None:  # before transformers 5.24, layers leave it to the attention
+        cache.update(key_states=key, value_states=value, layer_idx=int(module.layer_idx), kwargs=batch)  # type: ignore[arg-type]
+    planned = batch.get("planned")
+    if not isinstance(planned, PlannedStates) or s_aux is not None:
+        raise NotImplementedError("its attention has sinks, or no cache")
+    cache, plan, keys, values = planned.cache, planned.plan, planned.keys, planned.values
     heads, groups, width = query.shape[1], query.shape[1] // key.shape[1], query.shape[3]
-    if plan.places is None:
-        key, value = cache.update(key_states=key, value_states=value, layer_idx=layer, kwargs=batch)
-        keys, values = key[0].transpose(0, 1), value[0].transpose(0, 1)
-    else:
-        keys, values = (pages.flatten(0, 1) for pages in allocator.get_cache_for_block_table(layer))
-        write_index = batch["write_index"]
-        if not isinstance(write_index, list):
-            raise TypeError("transformers gives the places of new keys by kind of layer")
-        writes = write_index[allocator.index]
-        keys.index_copy_(0, writes, key[0].transpose(0, 1))
-        values.index_copy_(0, writes, value[0].transpose(0, 1))
     output = query.new_empty((query.shape[2], heads, width))
     for group in plan.decoding:
         count = len(group.rows)
