@@ -68,14 +68,7 @@ class Batcher:
             seed=0,
         )
         alone = DistributedHelper(device_mesh=None, cpu_group_timeout=None)
-        self.cache = PlannedCache(
-            config=text,
-            continuous_batching_config=config,
-            device=module.device,
-            distributed_helper=alone,
-            dtype=module.dtype,
-            model_supports_logits_to_keep=True,  # only for an estimate of memory, which is not used
-        )
+        self.cache = _open_cache(module, config, alone)
         self.cache.open(text.vocab_size)
         self._scheduler = FIFOScheduler(self.cache, _SAFETY_MARGIN, max_requests)
         self._processor = ContinuousBatchProcessor(
@@ -172,3 +165,26 @@ class Batcher:
             else:
                 high = middle - 1
         return low
+
+
+def _open_cache(
+    module: PreTrainedModel, config: ContinuousBatchingConfig, distributed: DistributedHelper
+) -> PlannedCache:
+    """A cache of ``config.num_blocks`` pages, or of fewer if transformers estimates that they do not fit.
+
+    :raises MemoryError: there is room for no page.
+    """
+    while True:
+        try:
+            return PlannedCache(
+                config=module.config.get_text_config(),
+                continuous_batching_config=config,
+                device=module.device,
+                distributed_helper=distributed,
+                dtype=module.dtype,
+                model_supports_logits_to_keep=True,
+            )
+        except MemoryError:  # before memory was taken
+            if not config.num_blocks or config.num_blocks < 2:
+                raise
+            config.num_blocks = config.num_blocks * 3 // 4
