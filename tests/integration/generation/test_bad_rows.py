@@ -120,3 +120,34 @@ def test_tools_without_a_place_in_the_template_fail_the_job(client: Client, fold
     tools: list[dict[str, JsonValue]] = [{"type": "function", "function": {"name": "f"}}]
     with pytest.raises((JobFailed, InvalidInput), match=r"tools: the chat template .* has no place for tools"):
         client.generate(MODEL, [[USER]], tools=tools).wait(TIMEOUT_S)
+
+
+def test_calls_of_tools_are_read_back_and_can_be_answered(client: Client, folder: Path) -> None:
+    template = (
+        "{% for tool in tools or [] %}<tools>{{ tool | tojson }}</tools>{% endfor %}"
+        "{% for m in messages %}<|im_start|>{{ m.role }}: {{ m.content or '' }}{% for call in m.tool_calls or [] %}"
+        "<tool_call>{{ call.function | tojson }}</tool_call>{% endfor %}"
+        "{% if m.role != 'assistant' or not loop.last %}<|im_end|>{% endif %}{% endfor %}"
+    )
+    save_language_model(folder / "tools", template=template)
+    client.models.import_(folder / "tools", "tools")
+    tools: list[dict[str, JsonValue]] = [{"type": "function", "function": {"name": "clock", "parameters": {}}}]
+    # A model of random weights calls nothing by itself: its answer begins with a call, and ends there.
+    call = '<tool_call>{"name": "clock", "arguments": {"zone": "CET"}}</tool_call>'
+    [row] = client.generate("tools", [[USER]], tools=tools, prefix=call, max_tokens=1).wait(TIMEOUT_S).stream()
+    stop = str(row.output["text"]).removeprefix(call)[:1]
+    options = {"stop": [stop] if stop else [], "max_tokens": 1, "prefix": call}
+    [row] = client.generate("tools", [{"messages": [USER], **options}], tools=tools).wait(TIMEOUT_S).stream()
+    assert row.output["text"] == call
+    assert row.output["finish_reason"] == "tool_calls"
+    message = row.output["message"]
+    assert isinstance(message, dict)
+    calls = row.output["tool_calls"]
+    assert isinstance(calls, list)
+    [written] = calls
+    assert message == {"role": "assistant", "content": None, "tool_calls": [written]}
+    assert isinstance(written, dict)
+    assert written["function"] == {"name": "clock", "arguments": '{"zone": "CET"}'}
+    answer: dict[str, JsonValue] = {"role": "tool", "tool_call_id": written["id"], "content": "12:00"}
+    [row] = client.generate("tools", [[USER, message, answer]], tools=tools, max_tokens=2).wait(TIMEOUT_S).stream()
+    assert row.output["usage"]["prompt_tokens"] > 20  # type: ignore[index,call-overload,operator]

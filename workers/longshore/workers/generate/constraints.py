@@ -55,7 +55,8 @@ class TokenMatcher:
         assert mask.dtype == np.int32
         assert mask.shape == (self._mask_length,)
         assert mask.flags["C_CONTIGUOUS"]
-        self._matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
+        address: int = mask.__array_interface__["data"][0]  # faster than mask.ctypes
+        self._matcher.unsafe_compute_mask_ptr(address, mask.nbytes)
 
     def accept(self, token: int) -> None:
         """Take the token that has come next.

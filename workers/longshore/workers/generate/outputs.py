@@ -91,10 +91,10 @@ class OutputWriter:
         """The calls in a text. Some models mark them by special tokens, which are not in the text of a completion."""
         if self._reader is None or completion.finish == "length":
             return None
-        marked = prefix + self._tokenizer.decode(completion.tokens)
+        marked = self._tokenizer.decode(completion.tokens)
         for stop in sampling.stop:
             marked = marked.partition(stop)[0]
-        return self._reader(marked, self._tools)
+        return self._reader(prefix + marked, self._tools)
 
     def _logprob(self, token: TokenLogprob) -> Output:
         top: list[JsonValue] = [self._token(each, value) for each, value in token.top]
