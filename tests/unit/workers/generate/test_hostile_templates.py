@@ -195,6 +195,12 @@ HOSTILE: Final = {
         "{% macro f() %}{{ kwargs|length }}{% endmacro %}{% set d = dict.fromkeys('abcdefgh'|list, 'a'*100000"
         ") %}{% for i in range(100000) %}{{ f(**d) }}{% endfor %}"
     ),
+    "hashes": "{% set t = (1,) * 200000 %}{% set d = {} %}{% for i in range(100000) %}{% set x = d[t] %}{% endfor %}",
+    "long attribute": "{{ range(100000)|map(attribute='real.' * 50000)|list }}",
+    "tuple as attribute": "{{ range(100000)|map(attribute=(1,) * 200000)|list }}",
+    "search from behind": "{{ ('a' * 1000000).rfind('ab' + 'a' * 100000) }}",
+    "strip": "{{ ('b' * 1000000).strip('a' * 100000 + 'b') }}{{ ('b' * 1000000)|trim('a' * 100000 + 'b') }}",
+    "keys": "{% set l = range(50000)|list %}{% for i in range(100000) %}{% set x = {}.keys() - l %}{% endfor %}",
     "separators": "{{ range(1000)|list|tojson(separators=('a' * 1000000, ':')) }}",
     "named join": "{{ range(100000)|join(attribute='real', d='a' * 1000000) }}",
     "named replace": "{{ ('a' * 100000)|replace(new='a' * 1000000, old='a') }}",

@@ -60,6 +60,15 @@ _METHODS: Final[Mapping[type, frozenset[str]]] = {
     int: frozenset({"bit_length", "is_integer"}),
     float: frozenset({"is_integer"}),
 }
+#: Filters that look an attribute up in each item, by the position of its name among the arguments; -1: only by name.
+_ATTRIBUTES: Final[Mapping[str, int]] = {
+    **{"groupby": 0, "rejectattr": 0, "selectattr": 0, "sum": 0},
+    **{"join": 1, "max": 1, "min": 1, "unique": 1, "sort": 2, "map": -1},
+}
+#: The most parts of the name of an attribute, such as ``function.name``.
+_MAX_ATTRIBUTE_PARTS: Final = 5
+#: Methods of texts whose time grows with the length of the text times that of the argument.
+_SEARCHES: Final = frozenset({"lstrip", "rfind", "rindex", "rpartition", "rsplit", "rstrip", "strip"})
 #: Methods of texts whose first argument is the length of the result.
 _PADS: Final = frozenset({"center", "ljust", "rjust", "zfill"})
 #: In a format with ``%``: a width or a precision of more than three digits, or one that is an argument; and a name in
@@ -84,6 +93,8 @@ def check_operands(meter: Meter, operator: str, left: object, right: object) -> 
     meter.take(1)
     if operator == "+":
         _weigh_sequences(meter, left, right)
+    elif operator == "-" and not (isinstance(left, int | float) and isinstance(right, int | float)):
+        meter.take(meter.weigh(left) + meter.weigh(right))  # of the keys of objects
     elif operator == "*":
         for sequence, times in ((left, right), (right, left)):
             if isinstance(sequence, str | list | tuple) and isinstance(times, int):
@@ -145,8 +156,8 @@ def check_call(meter: Meter, target: object, args: Sequence[object], kwargs: Map
 
 def _check_text_method(meter: Meter, text: str, name: str, args: Sequence[object]) -> None:
     meter.take(len(text) // STEP_CHARACTERS)
-    if name in _PADS:
-        _check_size(args)
+    if name in _PADS or name in _SEARCHES:
+        _check_size([arg for arg in args if name in _PADS or isinstance(arg, str)])
     elif name == "replace":
         _check_replace(meter, text, args)
     elif name == "join":
@@ -247,6 +258,9 @@ def _check_filter(
     args = (*positional, *named.values())
     meter.take(4)
     weight = sum(map(meter.weigh, args))
+    if name in _ATTRIBUTES:
+        at = _ATTRIBUTES[name]
+        _check_attribute(named.get("attribute", positional[at] if 0 <= at < len(positional) else None))
     if name in _CONSTANT:
         return
     by_item = name in _SHALLOW or (name == "list" and isinstance(value, str))
@@ -259,6 +273,8 @@ def _check_filter(
         meter.take(16 * weight)
         if isinstance(value, str):
             meter.take(16 * len(value))
+    elif name == "trim":
+        _check_size(args)
     elif name == "replace":
         old, new = (named.get(key, *positional[at : at + 1]) for at, key in enumerate(("old", "new")))
         _check_replace(meter, str(value), (old, new))
@@ -269,3 +285,10 @@ def _check_filter(
         check_format(meter, str(value), list(args))
     elif name == "sum" and not all(isinstance(arg, int | float | str | None) for arg in args):
         raise SecurityError("sum of what are no numbers")
+
+
+def _check_attribute(attribute: object) -> None:
+    """:raises SecurityError: it takes long to look an attribute up."""
+    parts = len(re.split("[.,]", attribute)) if isinstance(attribute, str) else 1
+    if parts > _MAX_ATTRIBUTE_PARTS or not isinstance(attribute, str | int | None):
+        raise SecurityError(f"an attribute of more than {_MAX_ATTRIBUTE_PARTS} parts, or one that is no name")

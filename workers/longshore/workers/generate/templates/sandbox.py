@@ -101,7 +101,7 @@ def _short(error: Exception) -> str:
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    intercepted_binops = frozenset(["+", "*", "**", "%"])
+    intercepted_binops = frozenset(["+", "-", "*", "**", "%"])
 
     def __init__(self) -> None:
         super().__init__(
@@ -290,6 +290,8 @@ class _Metered(NodeTransformer):
         self.generic_visit(node)
         if isinstance(node.arg, nodes.Slice):
             node.node = _filtered(node.node, _MEASURE)
+        elif not isinstance(node.arg, nodes.Const):
+            node.arg = _filtered(node.arg, _WEIGH)  # a tuple is hashed
         return node
 
 
