@@ -197,7 +197,7 @@ class Maintenance:
 
 def _overdue(conn: Connection, job: UUID) -> str:
     """Record that a job is overdue. Returns its error: what it has not done, if its rows were committed as it ran."""
-    row = conn.execute(statements.row_commits.EXPIRE_JOB, {"job": job}).fetchone()
+    row = conn.execute(statements.maintenance.EXPIRE_JOB, {"job": job}).fetchone()
     kind, total, left = row or (None, None, None)
     if kind != JobKind.GENERATE:
         return "the job's timeout ran out before it was done"

@@ -156,7 +156,7 @@ class Queries:
     def rows_not_run(self, job: UUID, limit: int = 1000) -> list[range]:
         """The rows of a job that have neither a result nor an error: the first ranges of their numbers."""
         with self._database.connection() as conn:
-            rows = conn.execute(statements.row_commits.ROWS_NOT_RUN, {"job": job, "limit": limit})
+            rows = conn.execute(statements.queries.ROWS_NOT_RUN, {"job": job, "limit": limit})
             return [range(start, stop) for start, stop in rows]
 
     @repeat_read

@@ -11,9 +11,9 @@ from longshore.shared.ledger.shards.row_commits import generate_batch_key
 from longshore.shared.specs.generate import GenerateSpec
 from longshore.workers.attempt_ends import end
 from longshore.workers.context import WorkerContext
-from longshore.workers.generate.leases import Leases
-from longshore.workers.generate.progress import SessionCounts, SessionReporter
-from longshore.workers.generate.session import Session
+from longshore.workers.generate.session.leases import Leases
+from longshore.workers.generate.session.loop import GenerationSession
+from longshore.workers.generate.session.progress import SessionCounts, SessionReporter
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,9 @@ def _run_session(context: WorkerContext, claims: list[Claim], task: str, leases:
         context.shown.ended(claims)
         return claims
     batch_key = first.batch_key or generate_batch_key(model.key, spec.engine)
-    session = Session(*(context, engine, first), model_key=model.key, batch_key=batch_key, counts=counts, leases=leases)
+    session = GenerationSession(
+        *(context, engine, first), model_key=model.key, batch_key=batch_key, counts=counts, leases=leases
+    )
     with SessionReporter(partial(context.progress_events.send, task), counts):
         session.run(claims)
     return session.claims

@@ -160,7 +160,7 @@ class Attempts:
     def first_waiting(self, queues: Sequence[str]) -> list[WaitingShard]:
         """Of each queue and priority with shards that wait for a worker, the one that was published first."""
         with self._database.connection() as conn:
-            rows = conn.execute(statements.row_commits.FIRST_WAITING, {"queues": list(queues)}).fetchall()
+            rows = conn.execute(statements.batching.FIRST_WAITING, {"queues": list(queues)}).fetchall()
         return [WaitingShard(*row) for row in rows]
 
     def writing(self, claim: Claim) -> AbstractContextManager[AttemptWriter]:

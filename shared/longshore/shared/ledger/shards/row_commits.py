@@ -87,7 +87,7 @@ def forget_failed_rows(database: Database, claim: Claim) -> None:
     :raises AttemptLost: the attempt is not the current one.
     """
     with database.transaction() as conn:
-        if conn.execute(statements.row_commits.FORGET_FAILED, claim_key(claim)).fetchone() is None:
+        if conn.execute(statements.batching.FORGET_FAILED, claim_key(claim)).fetchone() is None:
             raise attempt_lost(claim)
 
 
@@ -95,7 +95,7 @@ def forget_failed_rows(database: Database, claim: Claim) -> None:
 def done_rows(database: Database, claim: Claim) -> DoneRows:
     """The rows of a shard that have a result or an error."""
     with database.connection() as conn:
-        rows = conn.execute(statements.row_commits.DONE_ROWS, row_range(claim)).fetchall()
+        rows = conn.execute(statements.batching.DONE_ROWS, row_range(claim)).fetchall()
     return DoneRows(
         frozenset(row for row, failed in rows if not failed), frozenset(row for row, failed in rows if failed)
     )
@@ -109,7 +109,7 @@ def renew_many(database: Database, claims: Sequence[Claim], lease: float) -> set
     :returns: the shards whose attempt is not the current one any more.
     """
     with database.connection() as conn:
-        current = conn.execute(statements.row_commits.RENEW_MANY, {**_names(claims), "lease": lease}).fetchall()
+        current = conn.execute(statements.batching.RENEW_MANY, {**_names(claims), "lease": lease}).fetchall()
     return {(claim.job_id, claim.shard) for claim in claims} - set(current)
 
 
@@ -125,7 +125,7 @@ def commit_rows(
         without them.
     """
     with database.transaction() as conn:
-        current = conn.execute(statements.row_commits.LOCK_CURRENT, _names([part.claim for part in parts])).fetchall()
+        current = conn.execute(statements.batching.LOCK_CURRENT, _names([part.claim for part in parts])).fetchall()
         lost = {part.name for part in parts} - set(current)
         if lost:
             raise Rollback
@@ -135,8 +135,8 @@ def commit_rows(
         values = _counts(parts)
         with conn.pipeline():
             if values["finished_jobs"]:
-                conn.execute(statements.row_commits.FINISH_SHARDS, values)
-            conn.execute(statements.row_commits.COUNT_ROWS, values)
+                conn.execute(statements.batching.FINISH_COMMITTED, values)
+            conn.execute(statements.batching.COUNT_ROWS, values)
             for part in parts:
                 add_notes(conn, part.claim.job_id, part.notes)
             conn.execute(statements.attempts.SETTLE_JOBS, {"jobs": sorted({part.claim.job_id for part in parts})})

@@ -113,3 +113,10 @@ READ_ENDED: Final = """
            extract(epoch FROM finished_at - started_at)::float8 AS ran_s
     FROM jobs WHERE id = ANY(%(jobs)b::uuid[]) AND state IN ('succeeded', 'failed', 'cancelled')
 """
+
+#: Of a job that is past its deadline, the kind, the rows, and those that it did not run. No row: it has ended.
+EXPIRE_JOB: Final = """
+    UPDATE jobs SET expired = true
+    WHERE id = %(job)s AND state IN ('queued', 'running')
+    RETURNING kind, rows_total, rows_total - rows_done - rows_failed
+"""

@@ -141,6 +141,22 @@ COPY_OUT_RESULTS: Final = f"COPY ({READ_RESULTS}) TO STDOUT (FORMAT BINARY)"
 LIST_ROW_ERRORS: Final = """
     SELECT row, error, key::text FROM row_errors WHERE job_id = %(job)s ORDER BY row LIMIT %(limit)s
 """
+#: The rows of a job that have neither a result nor an error: from ``start`` to before ``stop``, the first ranges. Rows
+#: at the end are missing if it is not known how many there are.
+ROWS_NOT_RUN: Final = """
+    SELECT start, stop
+    FROM (
+        SELECT lag(row, 1, -1::bigint) OVER (ORDER BY row) + 1 AS start, row AS stop
+        FROM (
+            SELECT row FROM results WHERE job_id = %(job)s
+            UNION ALL
+            SELECT row FROM row_errors WHERE job_id = %(job)s
+            UNION ALL
+            SELECT rows_total FROM jobs WHERE id = %(job)s AND rows_total IS NOT NULL
+        ) AS done
+    ) AS gaps
+    WHERE start < stop ORDER BY start LIMIT %(limit)s
+"""
 #: If two attempts have reported the same metric, that of the later one. An attempt removes the metrics beyond the point
 #: where it starts.
 LIST_METRICS: Final = """

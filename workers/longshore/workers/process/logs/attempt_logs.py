@@ -32,7 +32,7 @@ MAX_ENDED_LOGS: Final = 16
 _THREAD: Final = "attempt logs"
 #: The loggers of the lines that every attempt writes.
 _USUAL: Final = frozenset(
-    ("longshore.workers.execution", "longshore.workers.attempt_ends", "longshore.workers.generate.session")
+    ("longshore.workers.execution", "longshore.workers.attempt_ends", "longshore.workers.generate.session.loop")
 )
 
 

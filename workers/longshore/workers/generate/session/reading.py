@@ -13,7 +13,7 @@ from longshore.shared.specs.generate import GenerateSpec
 from longshore.workers.context import WorkerContext
 from longshore.workers.generate.outputs import OutputWriter
 from longshore.workers.generate.rows import PreparedRow, RowReader
-from longshore.workers.generate.running import ReadRow, RunningShard
+from longshore.workers.generate.session.shards import ReadRow, RunningShard
 from longshore.workers.inputs.row_numbers import NumberedRows, number, pick
 
 #: Rows that are read together. Among them, those with equal beginnings come together.

@@ -15,7 +15,7 @@ import pyarrow as pa
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.shards.copy_rows import result_lines
 from longshore.workers.context import WorkerContext
-from longshore.workers.generate.running import Part, RunningShard
+from longshore.workers.generate.session.shards import Part, RunningShard
 from longshore.workers.process.monitoring.cells import Distribution
 
 log = logging.getLogger(__name__)

@@ -18,14 +18,14 @@ from longshore.shared.errors import AttemptLost, InvalidInput
 from longshore.shared.ledger.records import Claim
 from longshore.workers.attempt_ends import end, fail, release
 from longshore.workers.context import WorkerContext
-from longshore.workers.generate.committing import Committed, RowCommitter
 from longshore.workers.generate.engines.base import Engine, EngineRequest
-from longshore.workers.generate.joining import Joiner
-from longshore.workers.generate.leases import Leases
-from longshore.workers.generate.progress import SessionCounts
-from longshore.workers.generate.reading import RowFeed
 from longshore.workers.generate.rows import PreparedRow
-from longshore.workers.generate.running import DoneRow, ReadRow, RowRun, RunningShard, ShardName
+from longshore.workers.generate.session.committing import Committed, RowCommitter
+from longshore.workers.generate.session.joining import Joiner
+from longshore.workers.generate.session.leases import Leases
+from longshore.workers.generate.session.progress import SessionCounts
+from longshore.workers.generate.session.reading import RowFeed
+from longshore.workers.generate.session.shards import DoneRow, ReadRow, RowRun, RunningShard, ShardName
 from longshore.workers.process.heartbeat import ShardTimedOut
 from longshore.workers.process.logs.lines import RunLines
 from longshore.workers.process.monitoring.cells import Count, Distribution
@@ -39,7 +39,7 @@ COMMIT_ROWS: Final = 128
 IDLE_WAIT_S: Final = 0.05
 
 
-class Session:
+class GenerationSession:
     """Runs shards until none is left.
 
     :param engine: runs the rows. The session leaves no request in it.
