@@ -84,6 +84,7 @@ class EngineCache:
                 needed = self._capacity
             self._make_room(needed, models)
             engine = self._open_or_evict(model, key[1], models)
+            self._make_room(engine.nbytes, models)  # now it is known what it takes
             self._engines[key] = engine
             log.info("opened the engine %s, which takes %.1f MB", key[1], engine.nbytes / 1e6)
             freeze_heap()
