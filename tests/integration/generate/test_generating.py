@@ -70,7 +70,8 @@ def reference(folder: Path, text: str, tokens: int = TOKENS) -> str:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder)
     prompt = torch.tensor([tokenizer(text)["input_ids"]])
-    written = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=tokens, do_sample=False)
+    mask = torch.ones_like(prompt)
+    written = model.generate(prompt, attention_mask=mask, max_new_tokens=tokens, do_sample=False)  # type: ignore[misc]
     return str(tokenizer.decode(written[0, prompt.shape[1] :], skip_special_tokens=True))
 
 
@@ -97,7 +98,8 @@ def test_prompts_and_messages(client: Client, folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl", "rows.parquet"])
 def test_files_with_options_by_row_and_kept_columns(client: Client, folder: Path, tmp_path: Path, name: str) -> None:
-    rows = {"prompt": PROMPTS, "max_tokens": [1, 2, None, 4, 5], "id": ["01", "2", "x", "4", "5e3"]}
+    ids = ["01", "2", "x", "4", "5e3"]
+    rows: dict[str, list[object]] = {"prompt": [*PROMPTS], "max_tokens": [1, 2, None, 4, 5], "id": [*ids]}
     path = tmp_path / name
     if name.endswith("csv"):
         pd.DataFrame({**rows, "max_tokens": ["1", "2", "", "4", "5"]}).to_csv(path, index=False)
@@ -109,13 +111,13 @@ def test_files_with_options_by_row_and_kept_columns(client: Client, folder: Path
     job = client.generate("chat", path, max_tokens=3, keep=["id"], rows_per_shard=2)
     tokens = [1, 2, 3, 4, 5]
     assert texts(job) == [reference(folder, prompt, most) for prompt, most in zip(PROMPTS, tokens, strict=True)]
-    assert [row.key for row in job.results()] == [{"id": id_} for id_ in rows["id"]]
+    assert [row.key for row in job.results()] == [{"id": id_} for id_ in ids]
     assert len(job.shards()) == 3
     with psycopg.connect(client.settings.database_url) as conn:
         found = conn.execute(
             "SELECT key->>'id', output->>'text' FROM results WHERE job_id = %s ORDER BY row", (job.id,)
         ).fetchall()
-    assert found == list(zip(rows["id"], job.results().texts, strict=True))
+    assert found == list(zip(ids, job.results().texts, strict=True))
 
 
 def test_messages_of_files(client: Client, folder: Path, tmp_path: Path) -> None:
@@ -212,3 +214,23 @@ def test_the_command_writes_files(client: Client, shell: CommandLine, tmp_path: 
     assert pq.read_table(tmp_path / "texts.parquet").column("text").to_pylist() == expected.texts
     assert pd.read_csv(tmp_path / "texts.csv", keep_default_na=False)["text"].tolist() == expected.texts
     assert len(expected.to_pandas()["choices"][0]) == 2
+
+
+def test_a_chain_trains_and_generates(client: Client) -> None:
+    training = client.train(
+        "tales",
+        "causal_lm",
+        {"text": ["the cat sat on the mat.", "a dog ran to the moon."] * 20},
+        "text",
+        config={"n_layers": 1, "d_model": 32, "n_heads": 2, "n_kv_heads": 1, "context": 64},
+        tokenizer={"vocabulary": 300},
+        epochs=1,
+        batch_size=8,
+    )
+    after = training.then.generate(["the cat", "a dog"], max_tokens=3)
+    assert [row.output["finish_reason"] for row in after.wait(TIMEOUT_S).results()] == ["length", "length"]
+    assert after.record().version == 1
+    with pytest.raises(JobFailed, match="language model"):
+        client.train("odd", "linear", {"x": [1.0, 2.0], "y": ["a", "b"]}, "y", epochs=1, validation=0).then.generate(
+            ["the cat"]
+        ).wait(TIMEOUT_S)

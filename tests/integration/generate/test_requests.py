@@ -16,6 +16,7 @@ import pytest
 
 from longshore.producers import AsyncClient, Client, Generate, Infer
 from longshore.producers.data import GenerateData
+from longshore.producers.options.keywords import Json
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.migrate import migrate
 from longshore.shared.ledger.shards.row_commits import generate_batch_key
@@ -163,7 +164,7 @@ def test_a_key_stands_for_one_request(client: Client) -> None:
 
 
 def test_what_is_stored_is_what_was_asked_for(client: Client) -> None:
-    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    schema: dict[str, Json] = {"type": "object", "properties": {"a": {"type": "integer"}}}
     job = client.generate("chat", [{"id": 1, "prompt": "Hi"}], schema=schema, stop="x", keep=["id"], n=2, temperature=1)
     stored = {key: value for key, value in job.record().spec.items() if key != "data"}
     assert stored == {"json_schema": schema, "stop": ["x"], "keep": ["id"], "n": 2, "temperature": 1.0}
@@ -179,7 +180,7 @@ def test_every_container_of_rows_is_taken(client: Client) -> None:
         (pa.table({"prompt": ["a"], "other": [1]}), 1),
         (frame, 2),
     ):
-        assert client.generate("chat", data).record().rows_total == rows  # type: ignore[arg-type]
+        assert client.generate("chat", data).record().rows_total == rows
 
 
 def test_a_chain_generates_with_the_version_that_its_training_makes(client: Client, tmp_path: Path) -> None:

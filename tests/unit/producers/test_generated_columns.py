@@ -14,8 +14,8 @@ from longshore.producers.cli.views.result_files import save
 from longshore.producers.results import results_table
 from longshore.shared.ledger.queries import ResultRecord
 
-USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "cached_tokens": 0}
-PLAIN = {"text": "2020-01-01", "finish_reason": "stop", "usage": USAGE}
+USAGE: dict[str, object] = {"prompt_tokens": 3, "completion_tokens": 2, "cached_tokens": 0}
+PLAIN: dict[str, object] = {"text": "2020-01-01", "finish_reason": "stop", "usage": USAGE}
 LOGPROBS = [{"token": "a", "logprob": -0.5, "top": [{"token": "a", "logprob": -0.5}]}]
 OUTPUTS: list[dict[str, object]] = [
     {**PLAIN, "data": {"a": 1, "b": None}},
