@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -255,4 +256,4 @@ def test_the_command_refuses(client: Client, shell: CommandLine, arguments: tupl
 def test_versions_say_that_they_generate(client: Client, shell: CommandLine) -> None:
     done = shell("models", "show", "chat")
     assert done.code == 0
-    assert "generation" in done.out
+    assert re.search(r"target +text \(generation\)\noutput +texts\n", done.out)

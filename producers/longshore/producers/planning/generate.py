@@ -202,7 +202,7 @@ def open_prompts(
     except InvalidInput as error:
         if not isinstance(address, str) or form is not None or error.field != "data":
             raise
-        hint = "if it is a prompt and no path, give a list with it"
+        hint = "if it is a prompt and no path, give a list with it, or use --prompt in a shell"
         raise InvalidInput(error.field, f"{error.reason}; {hint}") from None
     source = open_source(file, "data", ColumnUses.for_generation(spec.keep))
     file = with_listing(file, source)

@@ -20,6 +20,8 @@ def describe_output(signature: Signature, runtime: str) -> str:
     """What the outputs are, and which outputs of a program are used."""
     if signature.task == "embedding":
         kind = "embedding"
+    elif signature.task == "generation":
+        kind = "texts"
     elif signature.labels is None:
         kind = "values" if signature.activation is None else f"values before a {signature.activation}"
     elif signature.output_kind is not None or runtime not in _PROGRAMS:
