@@ -97,11 +97,9 @@ def test_a_wrong_request_is_refused_and_nothing_is_queued(
     assert [job.id for job in client.jobs()] == before
 
 
-def test_language_models_are_not_inferred_or_evaluated(client: Client) -> None:
+def test_language_models_are_not_inferred(client: Client) -> None:
     with pytest.raises(InvalidInput, match=r"model: .*use generate"):
         client.infer("chat", [{"prompt": "Hi"}])
-    with pytest.raises(InvalidInput, match="model: chat:1 is a language model"):
-        client.evaluate("chat", [{"prompt": "Hi", "text": "a"}], "text")
 
 
 def borders(client: Client, id_: UUID) -> list[tuple[str, int, int]]:
