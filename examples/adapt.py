@@ -2,8 +2,8 @@
 
 Start a cluster with `longshore up`, make a language model (`python examples/language_model.py FILE.txt`, or `longshore
 models import` of a folder), then run `python examples/adapt.py FILE.csv --base tales` in another terminal. The file has
-no header; each row has a class, a title and a description. Only the answers are learned. The version shares the files of
-its base, and many adapters of one base run beside each other.
+no header; each row has a class, a title and a description. Only the answers are learned. The version shares the files
+of its base, and many adapters of one base run beside each other.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import AutoTokenizer
@@ -83,7 +84,7 @@ def test_every_answer_of_a_conversation_is_learned_up_to_its_end(
     document = DocumentReader(tokenizer, "messages").messages(value)
     text, learned = split(tokenizer, document)
     assert learned == ["under the mat<|im_end|>", "it slept<|im_end|>"]
-    loaded = AutoTokenizer.from_pretrained(folder)
+    loaded: Any = AutoTokenizer.from_pretrained(folder)
     rendered = loaded.apply_chat_template(MESSAGES, tokenize=False)
     assert rendered == text + "\n"
     ids = loaded.apply_chat_template(MESSAGES, tokenize=True, return_dict=True)["input_ids"]

@@ -57,7 +57,7 @@ def small(model_type: str = "llama", **more: object) -> torch.nn.Module:
         **{"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "vocab_size": WORDS},
         **{"num_attention_heads": 4, "num_key_value_heads": 2, "pad_token_id": 0, **more},
     )
-    module: torch.nn.Module = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    module: torch.nn.Module = AutoModelForCausalLM.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
     return module
 
 
