@@ -9,7 +9,6 @@ import pyarrow as pa
 from longshore.producers.planning.inline_rows import InputBlocks
 from longshore.producers.planning.training.data import Taken, take_as_written
 from longshore.shared.datasets.columns.types import is_list, is_text, type_name
-from longshore.shared.datasets.language_rows import COMPLETION, layout_of
 from longshore.shared.datasets.prompts import read_messages
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.models.registry import Models
@@ -21,6 +20,7 @@ from longshore.shared.specs.jobs import FileInput
 from longshore.shared.specs.tokenizer import Tokenizer
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.specs.train.language import language_defaults
+from longshore.shared.specs.train.row_layout import COMPLETION, layout_of
 from longshore.shared.specs.validation import shorten
 
 #: Entries of a tokenizer that is trained with a language model, at most, unless the caller says otherwise.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from longshore.shared.datasets.language_rows import ASSISTANT, RowLayout, is_conversation_text
 from longshore.shared.datasets.prompts import Message, read_messages
+from longshore.shared.specs.train.row_layout import ASSISTANT, RowLayout, is_conversation_text
 from longshore.shared.specs.validation import shorten
 from longshore.workers.train.language.tokenizer import LanguageTokenizer, tokens_of
 

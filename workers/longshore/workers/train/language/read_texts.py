@@ -11,11 +11,11 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from longshore.shared.datasets.language_rows import RowLayout, layout_of
 from longshore.shared.datasets.prompts import read_messages
 from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.train import TrainSpec
+from longshore.shared.specs.train.row_layout import RowLayout, layout_of
 from longshore.workers.inputs.inline_blocks import InlineBlocks
 from longshore.workers.train.callbacks import Check
 from longshore.workers.train.data.split import Codes, split_by_fraction

@@ -92,7 +92,7 @@ def train_language_model(
         torch.random.fork_rng(devices=[context.device] if context.device.type == "cuda" else []),
     ):
         torch.manual_seed(spec.seed)
-        run = _Run(spec, config, streams, context, bases, Path(folder))
+        run = _LanguageRun(spec, config, streams, context, bases, Path(folder))
         try:
             return run.train()
         except torch.OutOfMemoryError as error:
@@ -104,7 +104,7 @@ def train_language_model(
 
 
 @dataclass(frozen=True)
-class _Run:
+class _LanguageRun:
     spec: TrainSpec
     config: LanguageConfig
     streams: TextStreams
