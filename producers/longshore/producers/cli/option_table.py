@@ -1132,6 +1132,28 @@ OPTIONS: dict[str, tuple[FlagRow, ...]] = {
                 "Default: false."
             ),
         ),
+        FlagRow(
+            name="against",
+            flag="--against",
+            reader="text",
+            section="Evaluation",
+            help=(
+                "Only for language models: another version. judge compares the texts of both, and win_rate says how "
+                "often those of the first one are better. Needs no target."
+            ),
+            metavar="MODEL",
+        ),
+        FlagRow(
+            name="judge",
+            flag="--judge",
+            reader="text",
+            section="Evaluation",
+            help=(
+                "Only with against: the language model that says which of two texts is better. It is asked in both "
+                "orders, and a tie counts half."
+            ),
+            metavar="MODEL",
+        ),
         *_DATA,
         *_JOB,
     ),

@@ -546,3 +546,11 @@ class EvaluateOptions(DataJobOptions, total=False):
     """Only for language models: also measure the perplexity of the expected texts, each after its prompt. Default:
     False.
     """
+    against: str | None
+    """Only for language models: another version. ``judge`` compares the texts of both, and ``win_rate`` says how often
+    those of the first one are better. Needs no target.
+    """
+    judge: str | None
+    """Only with ``against``: the language model that says which of two texts is better. It is asked in both orders, and
+    a tie counts half.
+    """

@@ -107,6 +107,8 @@ class LinkPlanner:
             request = Evaluate(self._version, data, target, options)
             return self._link(plan_evaluation(request, self._context))
         parsed = sort_options(options, EvaluateSpec)
+        if "judge" in options or "against" in options:
+            raise InvalidInput("judge", "a version that does not exist yet cannot be compared; wait for it")
         column = target or self._trained_target()
         spec = build(EvaluateSpec, {"data": {"uri": "/", "format": "csv"}, "target": column, **parsed.spec})
         opened = self._open(data, parsed.format, None)

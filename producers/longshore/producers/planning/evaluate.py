@@ -11,7 +11,12 @@ from longshore.producers.planning.context import PlanningContext
 from longshore.producers.planning.infer import LOOKED_AT, check_first_rows
 from longshore.producers.planning.inline_rows import InputBlocks
 from longshore.producers.planning.job_builder import Draft
-from longshore.producers.planning.language.evaluate import check_language_options, check_target, take_prompts
+from longshore.producers.planning.language.evaluate import (
+    check_language_options,
+    check_target,
+    take_prompts,
+    with_judges,
+)
 from longshore.producers.planning.options import sort_options
 from longshore.producers.requests import Evaluate
 from longshore.shared.datasets.columns.json_values import is_json, plain_texts
@@ -50,6 +55,7 @@ def plan_evaluation(request: Evaluate, context: PlanningContext) -> NewJob:
     spec = build(EvaluateSpec, {"data": {"uri": "/", "format": "csv"}, "target": target, **options.spec})
     if signature.task == "generation":
         check_language_options(spec, request.target, signature, name)
+        spec = with_judges(spec, context.ledger.models)
         data, rows, content = take_prompts(request.data, options.format, spec, name, context.blocks)
     else:
         spec.check_task(signature.task)

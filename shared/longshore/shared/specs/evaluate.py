@@ -23,7 +23,7 @@ METRICS = (
     *("accuracy", "subset_accuracy", "precision", "recall", "f1", "micro_f1"),
     *("positive_precision", "positive_recall", "positive_f1", "auroc", "log_loss"),
     *("mae", "mse", "r2"),
-    *("exact_match", "token_f1", "rouge_l", "json_validity", "perplexity"),
+    *("exact_match", "token_f1", "rouge_l", "json_validity", "perplexity", "win_rate"),
 )
 
 N = TypeVar("N")
@@ -82,6 +82,7 @@ class Evaluation(_Frozen):
     ``exact_match`` and ``token_f1`` as in SQuAD (https://arxiv.org/abs/1606.05250), and ``rouge_l``, the F measure of
     the longest common subsequence of words (https://aclanthology.org/W04-1013). Also ``json_validity``, the fraction of
     texts that match the schema, and ``perplexity`` of the expected texts after their prompts, over all of their tokens.
+    With a judge ``win_rate`` over another version, in which a tie counts half.
 
     For multilabel: ``accuracy`` (of all pairs of a row and a label), ``subset_accuracy`` (of rows that are right as a
     whole), averages over all labels ``precision``, ``recall`` and ``f1``, ``micro_f1`` (of all pairs), ``auroc``

@@ -147,7 +147,7 @@ class GenerateSpec(RowOptions):
             stop=spec.stop,
             seed=spec.seed,
             json_schema=spec.json_schema if checked else None,
-            keep=(spec.target,),
+            keep=(spec.target,) if spec.judge is None else (),
         )
 
     @property

@@ -16,7 +16,7 @@ from longshore.shared.specs.signature import Feature, Signature, Task
 from longshore.shared.vocabulary import DataFormat, Device, Precision, RuntimeName
 
 #: Options of an evaluation that only language models have, and that they have not.
-_OF_LANGUAGE_MODELS = ("max_tokens", "temperature", "system", "stop", "json_schema", "perplexity")
+_OF_LANGUAGE_MODELS = ("max_tokens", "temperature", "system", "stop", "json_schema", "perplexity", "against", "judge")
 _OF_NETWORKS = ("batch_size", "precision", "compile", "positive", "threshold")
 
 
@@ -212,6 +212,17 @@ class EvaluateSpec(Spec):
     """
     perplexity: bool = False
     """Only for language models: also measure the perplexity of the expected texts, each after its prompt."""
+    against: Annotated[str | None, Option(metavar="MODEL")] = None
+    """Only for language models: another version. ``judge`` compares the texts of both, and ``win_rate`` says how often
+    those of the first one are better. Needs no target.
+    """
+    judge: Annotated[str | None, Option(metavar="MODEL")] = None
+    """Only with ``against``: the language model that says which of two texts is better. It is asked in both orders, and
+    a tie counts half.
+    """
+    #: The digests of both, set at submission.
+    against_digest: Annotated[str | None, NOT_AN_OPTION] = None
+    judge_digest: Annotated[str | None, NOT_AN_OPTION] = None
 
     def check_task(self, task: Task) -> None:
         """:raises InvalidInput: an option does not apply to versions of this task; names it."""

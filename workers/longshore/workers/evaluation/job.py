@@ -20,6 +20,7 @@ from longshore.shared.specs.signature import Signature
 from longshore.workers.context import WorkerContext
 from longshore.workers.evaluation.bootstrap import Bootstrap
 from longshore.workers.evaluation.classes import ClassRows
+from longshore.workers.evaluation.judging import JudgedRun
 from longshore.workers.evaluation.known import KnownTargets
 from longshore.workers.evaluation.known_sets import KnownSets
 from longshore.workers.evaluation.label_sets import SetRows
@@ -46,8 +47,10 @@ def run_evaluation(context: WorkerContext, claim: Claim, beat: Heartbeat) -> Non
     :raises DataError: the input has changed since submission, or no row of it can be measured.
     """
     spec = EvaluateSpec.model_validate(claim.spec)
-    run: _Run | LanguageRun
-    if _is_language_model(context, claim):
+    run: _Run | LanguageRun | JudgedRun
+    if spec.judge is not None:
+        run = JudgedRun(context, claim, spec, beat)
+    elif _is_language_model(context, claim):
         run = LanguageRun(context, claim, spec, beat)
     else:
         run = _Run(context, claim, spec, beat)

@@ -16,6 +16,8 @@ from longshore.shared.datasets.columns.reference_texts import read_references
 from longshore.shared.datasets.inline import encode_block, to_table
 from longshore.shared.datasets.schemas import list_columns
 from longshore.shared.errors import InvalidInput
+from longshore.shared.ledger.models.registry import Models
+from longshore.shared.references import ModelReference
 from longshore.shared.specs.generate import MESSAGES, PROMPT, GenerateSpec
 from longshore.shared.specs.jobs import EvaluateSpec, Input
 from longshore.shared.specs.signature import Signature
@@ -27,12 +29,45 @@ def check_language_options(spec: EvaluateSpec, target: str | None, signature: Si
     :param target: as the caller gave it.
     :raises InvalidInput: one is wrong; names it.
     """
+    spec.check_task(signature.task)
+    if (spec.against is None) != (spec.judge is None):
+        missing = "judge" if spec.judge is None else "against"
+        raise InvalidInput(missing, "required: a comparison has another version and a judge")
+    if spec.judge is not None:
+        _check_comparison(spec, target)
+        return
     if target is None:
         raise InvalidInput("target", f"required: {name} is a language model; name the column with the expected texts")
     if target in (PROMPT, MESSAGES):
         raise InvalidInput("target", f"{target!r} has what {name} reads; name the column with the expected texts")
-    spec.check_task(signature.task)
     check_structured_output(GenerateSpec.of_evaluation(spec, checked=True))
+
+
+def with_judges(spec: EvaluateSpec, models: Models) -> EvaluateSpec:
+    """The spec with the digests of the versions that it names.
+
+    :raises UnknownModel: there is no such version; names the option.
+    :raises InvalidInput: one of them is no language model.
+    """
+    if spec.against is None or spec.judge is None:
+        return spec
+    digests = {}
+    for option, reference in (("against", spec.against), ("judge", spec.judge)):
+        version = models.resolve(ModelReference.parse(reference, option), option)
+        signature = Signature.model_validate(version.manifest["signature"])
+        if signature.task != "generation":
+            raise InvalidInput(option, f"{reference} is no language model: its task is {signature.task}")
+        digests[f"{option}_digest"] = version.digest
+    return spec.model_copy(update=digests)
+
+
+def _check_comparison(spec: EvaluateSpec, target: str | None) -> None:
+    """:raises InvalidInput: an option is set that measures expected texts."""
+    if target is not None:
+        raise InvalidInput("target", "a judge compares two texts, and no column; leave it out")
+    for name in ("json_schema", "perplexity"):
+        if getattr(spec, name):
+            raise InvalidInput(name.removeprefix("json_"), "not together with judge; measure it without one")
 
 
 def take_prompts(
@@ -43,19 +78,23 @@ def take_prompts(
     :raises InvalidInput: it has no prompts that can be run, or no expected texts.
     """
     generation = GenerateSpec.of_evaluation(spec)
+    compared = spec.judge is not None
     if isinstance(data, str | os.PathLike):
         file, source = open_prompts(data, form, generation)
-        check_target(source.schema.names, spec.target, name)
-        with unreadable_data():
-            head = source.head(LOOKED_AT)
-        _check_first(head.column(spec.target), spec.target)
+        if not compared:
+            check_target(source.schema.names, spec.target, name)
+            with unreadable_data():
+                head = source.head(LOOKED_AT)
+            _check_first(head.column(spec.target), spec.target)
         return file, source.rows, file.model_dump_json().encode()
     if form is not None:
         raise InvalidInput("format", "rows that come with the call have no file format; leave it out")
     table = to_table(data)
-    check_target(table.column_names, spec.target, name)
+    if not compared:
+        check_target(table.column_names, spec.target, name)
     table = fit_prompts(table, generation)
-    _check_first(table.slice(0, LOOKED_AT).column(spec.target), spec.target)
+    if not compared:
+        _check_first(table.slice(0, LOOKED_AT).column(spec.target), spec.target)
     return blocks.take(table, [table.num_rows])[0], table.num_rows, encode_block(table)
 
 

@@ -132,14 +132,15 @@ NEWEST_EVALUATION: Final = """
 ALIASES_OF_VERSION: Final = f"""
     SELECT p.alias FROM ({_ALIASES}) p WHERE p.model = %(model)s AND p.version = %(version)s ORDER BY p.alias
 """
-#: Jobs that have not ended and run a version, train from it or with its tokenizer, or come after a job that has run or
-#: made it.
+#: Jobs that have not ended and run a version, compare with it or by it, train from it or with its tokenizer, or come
+#: after a job that has run or made it.
 JOBS_OF_VERSION: Final = """
     SELECT id, state FROM jobs WHERE state IN ('queued', 'running') AND model = %(model)s AND version = %(version)s
     UNION
     SELECT id, state FROM jobs
-    WHERE state IN ('waiting', 'queued', 'running') AND kind IN ('train', 'tune', 'cross_validate')
+    WHERE state IN ('waiting', 'queued', 'running') AND kind IN ('train', 'tune', 'cross_validate', 'evaluate')
       AND %(digest)s IN (spec->>'base_digest', spec->>'teacher_digest', spec->>'tokenizer_digest',
+                         spec->>'against_digest', spec->>'judge_digest',
                          spec#>>'{train,base_digest}', spec#>>'{train,teacher_digest}',
                          spec#>>'{train,tokenizer_digest}')
     UNION
