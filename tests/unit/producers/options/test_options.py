@@ -91,7 +91,7 @@ def test_what_is_no_option_is_marked_as_such(spec: type[BaseModel]) -> None:
     internal = {name for name, field in spec.model_fields.items() if NOT_AN_OPTION in field.metadata}
     assert internal <= {
         *("model", "family", "data", "target", "train", "space"),
-        *("tokenizer_digest", "base_digest", "teacher_digest", "extends", "keyed"),
+        *("tokenizer_digest", "base_digest", "teacher_digest", "against_digest", "judge_digest", "extends", "keyed"),
     }
 
 

@@ -82,7 +82,7 @@ NAMED_BLOBS: Final = """
         regexp_matches(trials.manifest::text || trials.digest, 'sha256:[0-9a-f]{64}', 'g') AS matches
     WHERE jobs.state <> 'succeeded'
 """
-#: The digests of versions that jobs run or can run again, or train from, even if the versions were deleted since. A job
+#: The digests of versions that jobs run or can run again, compare, or train from, even if the versions were deleted since. A job
 #: of a chain that is not ready yet will run the version of the job before.
 DIGESTS_OF_JOBS: Final = """
     SELECT digest FROM jobs
@@ -90,9 +90,10 @@ DIGESTS_OF_JOBS: Final = """
     UNION
     SELECT named.digest FROM jobs CROSS JOIN LATERAL (VALUES
         (spec->>'base_digest'), (spec->>'teacher_digest'), (spec->>'tokenizer_digest'),
+        (spec->>'against_digest'), (spec->>'judge_digest'),
         (spec#>>'{train,base_digest}'), (spec#>>'{train,teacher_digest}'), (spec#>>'{train,tokenizer_digest}')
     ) AS named (digest)
-    WHERE named.digest IS NOT NULL AND kind IN ('train', 'tune', 'cross_validate') AND pruned_at IS NULL
+    WHERE named.digest IS NOT NULL AND kind IN ('train', 'tune', 'cross_validate', 'evaluate') AND pruned_at IS NULL
       AND state <> 'succeeded'
     UNION
     SELECT named.digest FROM jobs
