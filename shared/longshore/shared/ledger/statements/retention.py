@@ -82,8 +82,8 @@ NAMED_BLOBS: Final = """
         regexp_matches(trials.manifest::text || trials.digest, 'sha256:[0-9a-f]{64}', 'g') AS matches
     WHERE jobs.state <> 'succeeded'
 """
-#: The digests of versions that jobs run or can run again, compare, or train from, even if the versions were deleted since. A job
-#: of a chain that is not ready yet will run the version of the job before.
+#: The digests of versions that jobs run or can run again, compare, or train from, even if the versions were deleted
+#: since. A job of a chain that is not ready yet will run the version of the job before.
 DIGESTS_OF_JOBS: Final = """
     SELECT digest FROM jobs
     WHERE digest IS NOT NULL AND pruned_at IS NULL AND (state <> 'succeeded' OR rows_failed > 0)
