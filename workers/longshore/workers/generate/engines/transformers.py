@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 #: Tokens whose keys and values lie together, and that requests with equal beginnings share.
 PAGE_SIZE = 32
-#: Requests and tokens of a step, at most, by the type of the device. Measured on CPUs: twice as many are 7 % faster, and
-#: make each step twice as long.
+#: Requests and tokens of a step, at most, by the type of the device. On CPUs, twice as many were 7 % faster, and made
+#: each step twice as long.
 MAX_REQUESTS = {"cpu": 64, "cuda": 256}
 MAX_TOKENS = {"cpu": 512, "cuda": 2048}
 
