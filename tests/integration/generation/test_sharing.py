@@ -117,11 +117,27 @@ def test_models_and_kinds_of_jobs_take_turns_on_a_worker(client: Client, folder:
         assert answers_of(job) == expected(path, texts, 6)
 
 
-def test_an_attempt_says_what_it_ran(client: Client, folder: Path) -> None:
-    job = client.generate(MODEL, prompts(40), max_tokens=3).wait(TIMEOUT_S)
+def test_more_urgent_work_does_not_wait_for_the_whole_of_a_long_job(client: Client, folder: Path) -> None:
+    images, labels = digits.digits()
+    client.train("digits", "linear", digits.table(images, labels), "label", epochs=1).wait(TIMEOUT_S)
+    texts = prompts(4 * ROWS)
+    long = client.generate(MODEL, texts, max_tokens=TOKENS)
+    wait_until(lambda: long.record().rows_done > 0, "the first rows")
+    urgent = client.infer("digits", images[:10], priority=9).wait(TIMEOUT_S)
+    ends = [job.wait(TIMEOUT_S).record().finished_at for job in (urgent, long)]
+    assert ends == sorted(filter(None, ends))
+    assert len(answers_of(long)) == len(texts)
 
-    def lines() -> list[str]:
-        return [line.text for line in job.logs()]
 
-    wait_until(lambda: any("done" in line for line in lines()), "the last line")
-    assert any(f"start {job.id}/0/1: generate {MODEL}:1, rows 0 to 40" in line for line in lines())
+def test_each_attempt_has_its_own_log(client: Client, folder: Path) -> None:
+    job = client.generate(MODEL, prompts(80), max_tokens=3, rows_per_shard=40).wait(TIMEOUT_S)
+
+    def own(shard: int, begin: str) -> list[str]:
+        return [line.text for line in job.logs(shard=shard) if line.text.startswith(begin)]
+
+    wait_until(lambda: own(0, "done") and own(1, "done"), "the last lines")
+    for shard in (0, 1):
+        (start,) = own(shard, "start")
+        (done,) = own(shard, "done")
+        assert f"{job.id}/{shard}/1: generate {MODEL}:1, rows {40 * shard} to {40 * shard + 40}" in start
+        assert f"{job.id}/{shard}/1: generate {MODEL}:1, 40 rows in" in done

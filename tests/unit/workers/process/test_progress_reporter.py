@@ -74,6 +74,10 @@ def test_a_short_task_tells_nothing() -> None:
         (TaskProgress(4096, 100_000, 3200.4), "4,096 of 100,000 rows, 3,200 rows/s"),
         (TaskProgress(7, None, 0.123), "7 rows, 0.12 rows/s"),
         (TaskProgress(1, 20, 0.5, "epochs"), "1 of 20 epochs, 0.5 epochs/s"),
+        (
+            TaskProgress(64, 256, 12.5, tokens_in_s=1500.4, tokens_out_s=310.2),
+            "64 of 256 rows, 12 rows/s, 1,500 tokens/s in, 310 out",
+        ),
     ],
 )
 def test_it_is_told_in_one_line(told: TaskProgress, text: str) -> None:
