@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import pyarrow as pa
@@ -50,18 +50,12 @@ MAX_SMALL_ROWS: Final = 32
 class GenerationTarget(Target):
     """What the jobs of some requests for texts have in common."""
 
-    spec: GenerateSpec | None = None
+    spec: GenerateSpec = field(kw_only=True)
     facts: LanguageFacts = NO_FACTS
 
     def batch_key_for(self, rows: int) -> str | None:
         """The batch key of a shard of ``rows`` rows; ``None`` for a shard that is too large to join others."""
         return self.batch_key if rows <= MAX_SMALL_ROWS else None
-
-    @property
-    def options(self) -> GenerateSpec:
-        """The options of the job, without data."""
-        assert self.spec is not None
-        return self.spec
 
 
 class GenerationPlanner:
@@ -138,7 +132,7 @@ class GenerationPlanner:
         return GenerationTarget(draft, signature, rest, options.format, batch_key, kept, spec=spec, facts=facts)
 
     def _plan_file(self, target: GenerationTarget, address: str | os.PathLike[str]) -> NewJob:
-        file, source = open_prompts(address, target.format, target.options, target.facts)
+        file, source = open_prompts(address, target.format, target.spec, target.facts)
         target.kept.check_source(source)
         with unreadable_data():
             shards = cut_file(source, target.draft.options.rows_per_shard, Action.GENERATE)
@@ -148,7 +142,7 @@ class GenerationPlanner:
     def _plan_rows(self, target: GenerationTarget, table: pa.Table, counts: Sequence[int]) -> list[NewJob]:
         if target.format is not None:
             raise InvalidInput("format", "rows that come with the call have no file format; leave it out")
-        fitted = fit_prompts(table, target.options, target.facts, counts)
+        fitted = fit_prompts(table, target.spec, target.facts, counts)
         target.kept.check_rows(table)
         return jobs_of_rows(target, self._context.blocks, fitted, counts, Action.GENERATE, lambda _: ROWS_PER_SHARD)
 

@@ -54,8 +54,20 @@ def _data(data: str | None, prompts: tuple[str, ...]) -> GenerateData:
     if (data is None) != bool(prompts):
         raise click.UsageError("give DATA or --prompt" + (", not both" if prompts else ""))
     if data == STDIN:
-        lines = [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
-        if not lines:
-            raise click.UsageError("standard input has no lines")
-        return lines
+        return _read_lines()
     return list(prompts) if data is None else data
+
+
+def _read_lines() -> list[str]:
+    """The lines of standard input that are not blank.
+
+    :raises UsageError: there are none, or they are no text.
+    """
+    try:
+        text = sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"standard input is not text in UTF-8: {error}") from None
+    lines = [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
+    if not lines:
+        raise click.UsageError("standard input has no lines")
+    return lines
