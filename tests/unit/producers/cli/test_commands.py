@@ -13,6 +13,8 @@ from longshore.producers.cli.catalog import COMMANDS
 from longshore.producers.cli.commands import jobs as jobs_module
 from longshore.producers.cli.main import cli, run
 from longshore.shared.errors import InvalidInput
+from longshore.shared.specs.base import Spec, keyword_of
+from longshore.shared.specs.generate import GenerateSpec
 from longshore.shared.specs.jobs import EvaluateSpec, InferSpec, JobOptions
 from longshore.shared.specs.search import CrossValidateSpec, TuneSpec
 from longshore.shared.specs.train import TrainSpec
@@ -82,9 +84,12 @@ def test_every_option_of_a_job_can_be_given() -> None:
     assert parameters("train") - SHARED == of_training
     assert parameters("tune") - SHARED == of_training | set(TuneSpec.model_fields) - {"train"}
     assert parameters("cross-validate") - SHARED == of_training | {"folds"}
-    assert parameters("evaluate") - SHARED == (
-        set(EvaluateSpec.model_fields) | {"model"} | of_any_job - {"rows_per_shard"}
-    )
+    assert parameters("evaluate") - SHARED == keywords(EvaluateSpec) | {"model"} | of_any_job - {"rows_per_shard"}
+    assert parameters("generate") - SHARED == keywords(GenerateSpec) | {"model", "prompts"} | of_any_job
+
+
+def keywords(spec: type[Spec]) -> set[str]:
+    return {keyword_of(name, field) for name, field in spec.model_fields.items()}
 
 
 def test_choices_are_those_of_the_specs() -> None:
