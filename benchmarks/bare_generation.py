@@ -29,14 +29,15 @@ class BareTransformers:
 
     name = "generate_batch of transformers"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, gpu: bool) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
 
         logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
-        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()  # type: ignore[no-untyped-call]
+        self._device = torch.device("cuda" if gpu else "cpu")
+        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", device_map=self._device).eval()  # type: ignore[no-untyped-call]
 
     def batch(self, prompts: Sequence[str], tokens: int) -> float:
         """See :meth:`Bare.batch`."""
@@ -56,7 +57,7 @@ class BareTransformers:
         """See :meth:`Bare.one_by_one`."""
         start = time.perf_counter()
         for prompt in prompts:
-            ids = torch.tensor([self._tokenizer(prompt)["input_ids"]])
+            ids = torch.tensor([self._tokenizer(prompt)["input_ids"]], device=self._device)
             mask = torch.ones_like(ids)
             output = self._model.generate(
                 ids, attention_mask=mask, max_new_tokens=tokens, do_sample=False, **self._ends()
@@ -73,7 +74,7 @@ class BareVllm:
 
     name = "vllm.LLM.generate"
 
-    def __init__(self, folder: Path, context: int) -> None:
+    def __init__(self, folder: Path, context: int, gpu_share: float | None) -> None:
         os.environ.update(
             VLLM_ENABLE_V1_MULTIPROCESSING="0", VLLM_CPU_OMP_THREADS_BIND="nobind", VLLM_NO_USAGE_STATS="1"
         )
@@ -84,10 +85,11 @@ class BareVllm:
         self._sampling = vllm.SamplingParams
         self._llm = vllm.LLM(
             str(folder),
-            dtype="float32",
-            enforce_eager=True,
+            dtype="float32" if gpu_share is None else "auto",
+            enforce_eager=gpu_share is None,
             max_model_len=context,
-            kv_cache_memory_bytes=CACHE_BYTES,
+            kv_cache_memory_bytes=CACHE_BYTES if gpu_share is None else None,
+            gpu_memory_utilization=gpu_share or 0.9,
             generation_config="vllm",
         )
         torch.set_num_threads(threads)

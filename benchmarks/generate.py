@@ -1,10 +1,10 @@
 """Texts of a language model by jobs against the engine alone: one job, many services, and a shared beginning.
 
-Both sides use a Llama of 4 layers, 256 wide, with random weights and a tokenizer that is trained on the texts. Tokens
-are those that are generated.
+Both sides use a Llama with random weights and a tokenizer that is trained on the texts: of 4 layers, 256 wide, in
+float32, or with --size 1b of 16 layers, 2048 wide, in bfloat16, for GPUs. Tokens are those that are generated.
 
 usage: python -m benchmarks.generate AG_NEWS.csv [--engine transformers|vllm] [--prompts 2000] [--services 200]
-    [--requests 3] [--rounds 3] [--only job|services|prefix]
+    [--requests 3] [--rounds 3] [--only job|services|prefix] [--size small|1b] [--devices cpu]
 
 AG_NEWS.csv has no header: class, title, description. For --engine vllm, run it by the command that
 `python -m tests.vllm_environment` prints, instead of python.
@@ -39,8 +39,15 @@ SHORTEST, LONGEST, NEW_TOKENS, SYSTEM_TOKENS = 20, 400, 64, 500
 VOCABULARY_SIZE: Final = 8_000
 
 
-def make_model(folder: Path, texts: Sequence[str]) -> None:
-    """Write a decoder with random weights as transformers does."""
+#: The share of a GPU's memory that each side takes.
+GPU_SHARE: Final = 0.4
+
+
+def make_model(folder: Path, texts: Sequence[str], *, large: bool) -> None:
+    """Write a decoder with random weights as transformers does.
+
+    :param large: of about a billion parameters, in bfloat16.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -60,17 +67,19 @@ def make_model(folder: Path, texts: Sequence[str]) -> None:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=256,
-        intermediate_size=768,
-        num_hidden_layers=4,
-        num_attention_heads=8,
-        num_key_value_heads=4,
+        hidden_size=2048 if large else 256,
+        intermediate_size=8192 if large else 768,
+        num_hidden_layers=16 if large else 4,
+        num_attention_heads=32 if large else 8,
+        num_key_value_heads=8 if large else 4,
         max_position_embeddings=CONTEXT,
         bos_token_id=None,
         eos_token_id=1,
         pad_token_id=0,
     )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    module: torch.nn.Module = LlamaForCausalLM(config)
+    module.to(torch.bfloat16 if large else torch.float32)
+    module.save_pretrained(folder)  # type: ignore[operator]
 
 
 class Prompts:
@@ -182,15 +191,16 @@ def _generated(output: object) -> int:
 
 
 @contextmanager
-def prepared(data: Path, engine: EngineName) -> Iterator[Benchmark]:
+def prepared(data: Path, engine: EngineName, devices: str, *, large: bool) -> Iterator[Benchmark]:
     """Start everything."""
     torch.set_num_threads(os.cpu_count() or 1)
-    texts = read_texts(data, 7_000)
-    with tempfile.TemporaryDirectory() as temporary, running_cluster() as client:
+    texts, gpu = read_texts(data, 7_000), devices.startswith("cuda")
+    with tempfile.TemporaryDirectory() as temporary, running_cluster(devices=devices) as client:
         folder = Path(temporary) / "model"
-        make_model(folder, texts)
-        client.models.import_(folder, "news")
-        bare: Bare = BareVllm(folder, CONTEXT) if engine == "vllm" else BareTransformers(folder)
+        make_model(folder, texts, large=large)
+        client.models.import_(folder, "news", generation={"memory_share": GPU_SHARE} if gpu else None)
+        share = GPU_SHARE if gpu else None
+        bare: Bare = BareVllm(folder, CONTEXT, share) if engine == "vllm" else BareTransformers(folder, gpu)
         yield Benchmark(client, engine, bare, Prompts(folder, texts), Path(temporary))
 
 
@@ -203,9 +213,11 @@ def main() -> None:
     parser.add_argument("--services", type=int, default=200)
     parser.add_argument("--requests", type=int, default=3, help="of each service")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--size", choices=["small", "1b"], default="small")
+    parser.add_argument("--devices", default="cpu", help="of the worker: cpu, or cuda:0")
     parser.add_argument("--only", choices=["job", "services", "prefix"])
     options = parser.parse_args()
-    with prepared(options.data, options.engine) as benchmark:
+    with prepared(options.data, options.engine, options.devices, large=options.size == "1b") as benchmark:
         measurements = {
             "job": lambda: benchmark.job(options.prompts, options.rounds),
             "services": lambda: benchmark.services(options.services, options.requests, options.rounds),
