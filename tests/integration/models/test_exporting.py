@@ -288,12 +288,13 @@ def test_a_truncated_file_is_refused(version: Version, tmp_path: Path) -> None:
         read_import(tmp_path / "model.h5", None)
 
 
-def test_the_format_follows_from_the_suffix() -> None:
+def test_the_format_follows_from_the_suffix(tmp_path: Path) -> None:
+    manifest = Version(tmp_path, "linear").manifest
     for name, form in (("a.onnx", "onnx"), ("a.PT2", "pt2"), ("a.h5", "hdf5"), ("a.hdf5", "hdf5"), ("a", "folder")):
-        assert choose_format(Path(name), None) == form
-    assert choose_format(Path("a.onnx"), "folder") == "folder"
+        assert choose_format(Path(name), None, manifest) == form
+    assert choose_format(Path("a.onnx"), "folder", manifest) == "folder"
     with pytest.raises(InvalidInput, match="format: 'tf' is not a format; the formats are folder, onnx, pt2, hdf5"):
-        choose_format(Path("a"), "tf")
+        choose_format(Path("a"), "tf", manifest)
 
 
 def test_nothing_is_overwritten_and_a_failure_leaves_no_file(version: Version, tmp_path: Path) -> None:
@@ -314,7 +315,7 @@ def test_formats_that_a_runtime_does_not_support_are_refused(version: Version, t
         with pytest.raises(
             InvalidInput, match=f"format: {form}: a version of the runtime pt2 can only be exported as a folder"
         ):
-            write_export(choose_format(Path("a"), form), manifest, version.files, tmp_path / "out")
+            write_export(choose_format(Path("a"), form, manifest), manifest, version.files, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
