@@ -108,6 +108,9 @@ class RowFeed:
         reader, shard.writer = self._parts[options]
         shard.adapter = version.adapter
         inputs = self._context.inputs
+        with self._changed:
+            unread = [each.claim for each in self._shards if each.windows is None]
+        inputs.fetch(unread)  # of many small shards in one query
         read = reader.columns(inputs.columns(claim, spec.data))
         columns = list(dict.fromkeys([*read, *spec.keep]))
         batches = inputs.batches(claim, spec.data, columns, WINDOW_ROWS, ColumnUses.for_generation(spec.keep))
