@@ -77,7 +77,8 @@ def _check_base(base: VersionRecord, manifest: Manifest) -> None:
         )
     if any(is_adapter_file(file) for file in manifest.files):
         origin = manifest.lineage.get("base")
-        hint = f", {origin['model']}:{origin['version']}" if isinstance(origin, dict) else ""
+        named = f"{origin['model']}:{origin['version']}" if isinstance(origin, dict) else origin
+        hint = "" if named is None else f", {named}"
         raise InvalidInput("base", f"{name} is itself a model with an adapter; give its base{hint}")
 
 

@@ -169,7 +169,8 @@ def _print_version(options: Options, record: VersionRecord) -> None:
             "best epoch": None if best is None else best.text,
             "final metrics": final_metrics_line(summary),
             "notes": tuple(notes) if isinstance(notes, list) else (),
-            "base": None if not isinstance(base, Mapping) else version_text(str(base["model"]), base["version"]),
+            # That of a training is as the job named it.
+            "base": version_text(str(base["model"]), base["version"]) if isinstance(base, Mapping) else base,
             "job": record.job_id or origin.get("job"),
             "size": _size_text(record),
             "digest": record.digest,
