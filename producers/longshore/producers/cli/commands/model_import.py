@@ -90,7 +90,7 @@ def import_(
     }
     given = {key: value for key, value in settings.items() if value is not None}
     with connected(options) as client:
-        from longshore.producers.reporting.import_bar import import_bar
+        from longshore.producers.cli.import_bar import import_bar
 
         with import_bar(name) as progress:
             record = client.models.import_(

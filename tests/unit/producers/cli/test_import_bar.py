@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from longshore.producers.cli.import_bar import import_bar, import_line
 from longshore.producers.models.import_progress import ImportProgress, StepProgress, total_size
-from longshore.producers.reporting.import_bar import import_bar, import_line
 
 GIB = 2**30
 
