@@ -308,3 +308,8 @@ def test_what_a_worker_cannot_train_fails_once(
         job.wait(TIMEOUT_S)
     assert message in str(failed.value)
     assert job.shards()[0].attempt == 1
+
+
+def test_a_search_trains_no_language_model(client: Client) -> None:
+    with pytest.raises(InvalidInput, match=r"^family: 'causal_lm': language models are trained by one job; use train"):
+        client.tune("refused", "causal_lm", TEXTS, "text", {"learning_rate": [0.1, 0.01]})
