@@ -125,7 +125,7 @@ ROWS: list[tuple[GenerateData, dict[str, object], str, str]] = [
         "data",
         "is no text",
     ),
-    ([{"role": "user", "content": object()}], {}, "data", "cannot be written as JSON"),
+    ([{"role": "user", "content": {1, 2}}], {}, "data", "cannot be written as JSON"),
 ]
 
 
