@@ -24,6 +24,7 @@ from longshore.workers.generate.engines.weights import load_tokens
 from longshore.workers.generate.version import LanguageModel
 from tests.language_models import CONTEXT, save_language_model
 from tests.lora_adapters import load_with_peft, save_adapter
+from tests.plain_generation import greedy, next_logits, text_logits
 from tests.vllm_remote import RemoteEngine
 
 #: The first test builds an environment, which can take minutes.
@@ -100,36 +101,6 @@ def run(engine: RemoteEngine, requests: Sequence[EngineRequest], *, late: int = 
 def prompts(number: int, longest: int = 200, seed: int = 0) -> list[list[int]]:
     draw = random.Random(seed)
     return [[draw.randrange(3, 380) for _ in range(draw.randint(1, longest))] for _ in range(number)]
-
-
-@torch.no_grad()
-def next_logits(module: torch.nn.Module, tokens: Sequence[int]) -> torch.Tensor:
-    logits: torch.Tensor = module(torch.tensor([list(tokens)])).logits[0, -1]
-    return logits
-
-
-@torch.inference_mode()
-def text_logits(module: torch.nn.Module, tokens: Sequence[int], text: Sequence[int]) -> torch.Tensor:
-    """The logits for each token of a text."""
-    logits: torch.Tensor = module(torch.tensor([[*tokens, *text]])).logits[0, len(tokens) - 1 : -1]
-    return logits
-
-
-@torch.inference_mode()
-def greedy(module: torch.nn.Module, tokens: Sequence[int], max_tokens: int = 24, **options: object) -> list[int]:
-    """What ``generate`` of transformers writes, without the token that ends it."""
-    ids = torch.tensor([list(tokens)])
-    output = module.generate(  # type: ignore[operator]
-        ids,
-        attention_mask=torch.ones_like(ids),
-        max_new_tokens=max_tokens,
-        do_sample=False,
-        eos_token_id=END,
-        pad_token_id=0,
-        **options,
-    )
-    generated: list[int] = output[0, len(tokens) :].tolist()
-    return generated[:-1] if generated[-1] == END else generated
 
 
 def test_greedy_texts_are_those_of_generate_whoever_shares_the_steps(
