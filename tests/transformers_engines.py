@@ -35,7 +35,7 @@ def add_all(engine: Engine, prompts: Mapping[int, Sequence[int]], sampling: Samp
 
 
 def finish(engine: Engine) -> dict[int, Completion]:
-    """Step until no request is left. No request may fail."""
+    """EngineStep until no request is left. No request may fail."""
     completions: dict[int, Completion] = {}
     while engine.unfinished:
         step = engine.step()

@@ -13,12 +13,12 @@ from typing import IO
 from pydantic import TypeAdapter
 
 from longshore.shared.errors import InvalidInput
-from longshore.workers.generate.engines.base import EngineRequest, Step
+from longshore.workers.generate.engines.base import EngineRequest, EngineStep
 from longshore.workers.generate.engines.options import EngineOptions
 from tests.vllm_environment import ROOT, vllm_python, vllm_variables
 
 _REQUEST = TypeAdapter(EngineRequest)
-_STEP = TypeAdapter(Step)
+_STEP = TypeAdapter(EngineStep)
 _OPTIONS = TypeAdapter(EngineOptions)
 
 
@@ -73,7 +73,7 @@ class RemoteEngine:
     def add(self, request: EngineRequest) -> None:
         self._call("add", _REQUEST.dump_json(request).decode())
 
-    def step(self) -> Step:
+    def step(self) -> EngineStep:
         return _STEP.validate_python(self._call("step"))
 
     def cancel(self, ids: Collection[int]) -> None:

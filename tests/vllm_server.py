@@ -17,13 +17,13 @@ import torch
 from pydantic import TypeAdapter
 
 from longshore.shared.errors import InvalidInput
-from longshore.workers.generate.engines.base import Engine, EngineRequest, Step
+from longshore.workers.generate.engines.base import Engine, EngineRequest, EngineStep
 from longshore.workers.generate.engines.open import open_engine
 from longshore.workers.generate.engines.options import EngineOptions
 from longshore.workers.generate.version import LanguageModel
 
 _REQUEST = TypeAdapter(EngineRequest)
-_STEP = TypeAdapter(Step)
+_STEP = TypeAdapter(EngineStep)
 _OPTIONS = TypeAdapter(EngineOptions)
 
 

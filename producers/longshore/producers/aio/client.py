@@ -81,7 +81,7 @@ class AsyncClient:
     async def generate(self, model: str, data: GenerateData, **options: Unpack[GenerateOptions]) -> AsyncJob:
         """See :meth:`Client.generate`."""
         # Brings Arrow; see Client.submit_many.
-        from longshore.producers.planning.prompt_data import address_of, rows_of
+        from longshore.producers.planning.language.prompt_data import address_of, rows_of
 
         request = Generate(model, data, options)
         if address_of(data, options.get("format")) is None and is_small(rows_of(data)):

@@ -13,7 +13,12 @@ from longshore.producers.options.keywords import EvaluateOptions, GenerateOption
 from longshore.producers.planning.conditions import check_condition
 from longshore.producers.planning.context import PlanningContext
 from longshore.producers.planning.evaluate import plan_evaluation
-from longshore.producers.planning.generate import (
+from longshore.producers.planning.infer import InferencePlanner, check_free_unless_known, cut_file
+from longshore.producers.planning.inline_rows import InputBlocks
+from longshore.producers.planning.job_builder import Draft
+from longshore.producers.planning.kept_columns import NOTHING_KEPT, KeptColumns
+from longshore.producers.planning.language.evaluate import check_target
+from longshore.producers.planning.language.generate import (
     ROWS_PER_SHARD,
     GenerationPlanner,
     fit_prompts,
@@ -21,14 +26,9 @@ from longshore.producers.planning.generate import (
     read_options,
     with_schema,
 )
-from longshore.producers.planning.infer import InferencePlanner, check_free_unless_known, cut_file
-from longshore.producers.planning.inline_rows import InputBlocks
-from longshore.producers.planning.job_builder import Draft
-from longshore.producers.planning.kept_columns import NOTHING_KEPT, KeptColumns
-from longshore.producers.planning.language.evaluate import check_target
+from longshore.producers.planning.language.prompt_data import address_of, rows_of
 from longshore.producers.planning.options import sort_options
 from longshore.producers.planning.output_files import check_apart, settle_output
-from longshore.producers.planning.prompt_data import address_of, rows_of
 from longshore.producers.planning.queues import QueueChoice
 from longshore.producers.requests import Evaluate, Generate, Infer
 from longshore.producers.ttl_cache import TtlCache

@@ -9,9 +9,9 @@ from functools import singledispatch
 
 from longshore.producers.planning.context import PlanningContext
 from longshore.producers.planning.evaluate import plan_evaluation
-from longshore.producers.planning.generate import GenerationPlanner
 from longshore.producers.planning.infer import InferencePlanner
 from longshore.producers.planning.inline_rows import InputBlocks
+from longshore.producers.planning.language.generate import GenerationPlanner
 from longshore.producers.planning.queues import QueueChoice
 from longshore.producers.planning.search import plan_cross_validation, plan_tuning
 from longshore.producers.planning.targets import Target

@@ -84,7 +84,8 @@ def test_every_option_of_a_job_can_be_given() -> None:
     assert parameters("train") - SHARED == of_training
     assert parameters("tune") - SHARED == of_training | set(TuneSpec.model_fields) - {"train"}
     assert parameters("cross-validate") - SHARED == of_training | {"folds"}
-    assert parameters("evaluate") - SHARED == keywords(EvaluateSpec) | {"model"} | of_any_job - {"rows_per_shard"}
+    of_evaluation = keywords(EvaluateSpec) - {"against_digest", "judge_digest"}
+    assert parameters("evaluate") - SHARED == of_evaluation | {"model"} | of_any_job - {"rows_per_shard"}
     assert parameters("generate") - SHARED == keywords(GenerateSpec) | {"model", "prompts"} | of_any_job
 
 

@@ -14,10 +14,10 @@ import pytest
 from pydantic import BaseModel
 
 from longshore.producers.data import GenerateData
-from longshore.producers.planning.generate import fit_prompts, open_prompts, read_options
 from longshore.producers.planning.kept_columns import KeptColumns
-from longshore.producers.planning.prompt_data import address_of, rows_of
-from longshore.producers.planning.structured_output import schema_of
+from longshore.producers.planning.language.generate import fit_prompts, open_prompts, read_options
+from longshore.producers.planning.language.prompt_data import address_of, rows_of
+from longshore.producers.planning.language.structured_output import schema_of
 from longshore.shared.datasets.inline import to_table
 from longshore.shared.datasets.prompts import PromptRow, read_prompts
 from longshore.shared.errors import InvalidInput

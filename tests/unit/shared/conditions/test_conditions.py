@@ -150,7 +150,8 @@ def test_what_the_workers_measure_can_be_in_a_condition() -> None:
     measured = {*CLASS_METRICS, *NUMBER_METRICS, *LABEL_METRICS, "loss", "recall_at_1"}
     assert measured == set(MEASURABLE)
     positive = {"positive_precision", "positive_recall", "positive_f1"}
-    assert measured - {"loss", "rmse", "perplexity", "recall_at_1"} | {"log_loss", *positive} == set(METRICS)
+    texts = {"exact_match", "token_f1", "rouge_l", "json_validity", "perplexity", "win_rate"}
+    assert measured - {"loss", "rmse", "recall_at_1"} | {"log_loss", *positive, *texts} == set(METRICS)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,9 @@ STATEMENTS = ROOT / "shared/longshore/shared/ledger/statements"
 MIGRATIONS = ROOT / "shared/longshore/shared/ledger/migrations"
 #: How a statement begins. Keywords are in capitals, as the project writes them.
 SQL = re.compile(
-    r"\s*(WITH( RECURSIVE)? \w+|SELECT |INSERT INTO |UPDATE \w+ SET |UPDATE\s+\{|DELETE FROM |TRUNCATE |COPY [\w(]|"
+    # SELECT (a, b) is a right to columns.
+    r"\s*(WITH( RECURSIVE)? \w+|SELECT (?!\(\w+(, \w+)*\)$)|"
+    r"INSERT INTO |UPDATE \w+ SET |UPDATE\s+\{|DELETE FROM |TRUNCATE |COPY [\w(]|"
     r"LOCK TABLE |(CREATE|ALTER|DROP) (TABLE|INDEX|DATABASE|ROLE)|(UN)?LISTEN |NOTIFY |EXPLAIN |ANALYZE|VACUUM|"
     r"(SET|SHOW) \w+ *(=|TO\b|$))"
 )

@@ -25,6 +25,7 @@ EXTRAS = {
     "export": ("onnx", "onnxscript"),
     "text": ("tokenizers",),
     "huggingface": ("jinja2", "jsonschema", "llguidance", "peft", "tokenizers", "transformers"),
+    "vllm": ("jinja2", "jsonschema", "tokenizers", "vllm"),
     "images": ("pillow",),
     "hdf5": ("h5py",),
     "lightgbm": ("lightgbm",),
@@ -33,6 +34,8 @@ EXTRAS = {
     "tune": ("optuna",),
     "s3": ("s3fs",),
 }
+#: Packages that many others depend on. Like those of several extras, they do not mean that an extra is installed.
+_COMMON = frozenset({"jinja2", "jsonschema", "psutil"})
 #: Below this much free disk space, the check warns or fails.
 WARN_FREE_BYTES, FAIL_FREE_BYTES = 2 * 2**30, 200 * 2**20
 
@@ -75,8 +78,9 @@ def check_extra(extra: str, packages: tuple[str, ...]) -> Check:
     versions = {package: installed(package) for package in packages}
     missing = [package for package, version in versions.items() if version is None]
     fix = f"run: pip install 'longshore[{extra}]'"
-    # Many packages depend on psutil: alone, it does not mean that the extra is installed.
-    if all(version is None for package, version in versions.items() if package != "psutil"):
+    others = {each for other, names in EXTRAS.items() if other != extra for each in names} | _COMMON
+    own = [package for package in packages if package not in others] or packages
+    if all(versions[package] is None for package in own):
         return Check(name, Level.OK, f"not installed; to install it, {fix}")
     if missing:
         return Check(name, Level.WARN, f"{', '.join(missing)} not installed; {fix}")

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from longshore.producers.planning.generate import fit_prompts, open_prompts
 from longshore.producers.planning.infer import LOOKED_AT, unreadable_data
 from longshore.producers.planning.inline_rows import InputBlocks
-from longshore.producers.planning.structured_output import check_structured_output
+from longshore.producers.planning.language.generate import fit_prompts, open_prompts
+from longshore.producers.planning.language.structured_output import check_structured_output
 from longshore.shared.datasets.columns.reference_texts import read_references
 from longshore.shared.datasets.inline import encode_block, to_table
 from longshore.shared.datasets.schemas import list_columns

@@ -107,7 +107,7 @@ class Completion:
 
 
 @dataclass
-class Step:
+class EngineStep:
     """What one step has done."""
 
     completions: list[Completion] = field(default_factory=list)
@@ -143,7 +143,7 @@ class Engine(Protocol):
         :raises InvalidInput: the request has a constraint that cannot be compiled, or an adapter that does not fit.
         """
 
-    def step(self) -> Step:
+    def step(self) -> EngineStep:
         """Compute. Returns at once if there is nothing to do."""
 
     def cancel(self, ids: Collection[int]) -> None:

@@ -21,7 +21,7 @@ from transformers.generation.continuous_batching.input_outputs import Continuous
 from transformers.generation.continuous_batching.requests import FutureRequestState, RequestState
 from transformers.generation.continuous_batching.scheduler import FIFOScheduler
 
-from longshore.workers.generate.engines.paged_attention import ATTENTION, AttentionPlan, PlannedCache, Span
+from longshore.workers.generate.engines.paged_attention import ATTENTION, AttentionPlan, PageSpan, PlannedCache
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -146,7 +146,7 @@ class Batcher:
         for request in requests:
             length = request.query_length
             keys = allocator.get_seqlen_k(request.state.position_offset - length, length)
-            spans.append(Span(query_start, length, key_start, keys))
+            spans.append(PageSpan(query_start, length, key_start, keys))
             query_start, key_start = query_start + length, key_start + keys
         window: int | None = getattr(allocator, "sliding_window", None)
         count = self._inputs.true_read_sizes[allocator.index]

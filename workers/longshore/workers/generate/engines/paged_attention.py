@@ -24,7 +24,7 @@ _CPU_GROUP: Final = 16
 
 
 @dataclass(frozen=True)
-class Span:
+class PageSpan:
     """Where a request lies in a batch: its new tokens, and the keys that they look at, which end with their own."""
 
     query_start: int
@@ -53,7 +53,7 @@ class AttentionPlan:
     """
 
     def __init__(
-        self, spans: list[Span], window: int | None, places: torch.Tensor | None, device: torch.device
+        self, spans: list[PageSpan], window: int | None, places: torch.Tensor | None, device: torch.device
     ) -> None:
         self.window = window
         self.places = places
@@ -62,7 +62,7 @@ class AttentionPlan:
         size = _CPU_GROUP if device.type == "cpu" else len(single) or 1
         self.decoding = [self._group(single[at : at + size], device) for at in range(0, len(single), size)]
 
-    def _group(self, spans: list[Span], device: torch.device) -> _Decoding:
+    def _group(self, spans: list[PageSpan], device: torch.device) -> _Decoding:
         lengths = torch.tensor([[span.key_length] for span in spans])
         starts = torch.tensor([[span.key_start] for span in spans])
         positions = torch.arange(int(lengths.max()))
@@ -226,7 +226,7 @@ def paged_attention(
     return output[None], None
 
 
-def _causal(span: Span, window: int | None, device: torch.device) -> torch.Tensor:
+def _causal(span: PageSpan, window: int | None, device: torch.device) -> torch.Tensor:
     """Which keys each token of a request looks at."""
     shape = (span.query_length, span.key_length)
     past = span.key_length - span.query_length

@@ -20,7 +20,7 @@ from longshore.workers.generate.engines.base import (
     Completion,
     EngineFinish,
     EngineRequest,
-    Step,
+    EngineStep,
     TokenLogprob,
 )
 from longshore.workers.generate.engines.options import EngineOptions
@@ -40,7 +40,7 @@ MAX_REQUESTS: Final = 32
 
 
 @dataclass
-class _Running:
+class _Sequence:
     """A request, and what it has so far."""
 
     request: EngineRequest
@@ -54,7 +54,7 @@ class _Running:
 class _Batch:
     """Requests that run, and what the network keeps of them, row by row."""
 
-    requests: list[_Running]
+    requests: list[_Sequence]
     #: What the encoder computed, ``(requests, tokens, width)``, and which tokens are none, ``(requests, tokens)``.
     encoded: torch.Tensor
     mask: torch.Tensor
@@ -100,7 +100,7 @@ class Seq2SeqEngine:
         self._pad = int(getattr(module.config, "pad_token_id", None) or 0)
         self._positions: int | None = getattr(module.config, "max_position_embeddings", None)
         self._sampler = _Sampler()
-        self._waiting: deque[_Running] = deque()
+        self._waiting: deque[_Sequence] = deque()
         self._batch: _Batch | None = None
         self._failures: dict[int, str] = {}
         self._compiler: ConstraintCompiler | None = None
@@ -123,12 +123,12 @@ class Seq2SeqEngine:
             )
             return
         stop = StopTexts(self._tokenizer, request.sampling) if request.sampling.stop else None
-        self._waiting.append(_Running(request, self._make_sampler(request), stop))
+        self._waiting.append(_Sequence(request, self._make_sampler(request), stop))
 
     @torch.inference_mode()
-    def step(self) -> Step:
+    def step(self) -> EngineStep:
         """See :meth:`Engine.step`. Computes one token of each request of the batch."""
-        step = Step(failures=self._failures)
+        step = EngineStep(failures=self._failures)
         self._failures = {}
         if self._batch is None:
             if not self._waiting:
@@ -212,7 +212,7 @@ class Seq2SeqEngine:
         matcher = self._compiler.matcher(constraint)
         return RequestSampler(request.sampling, self._beginning, self._ends, matcher, self._compiler.mask_length)
 
-    def _advance(self, running: _Running, token: int, step: Step) -> bool:
+    def _advance(self, running: _Sequence, token: int, step: EngineStep) -> bool:
         """Give a request its next token. Returns whether it has ended."""
         request, sampling = running.request, running.request.sampling
         if running.sampler.failure is not None:

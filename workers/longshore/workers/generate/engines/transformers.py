@@ -15,7 +15,7 @@ from longshore.workers.generate.engines.base import (
     Completion,
     EngineFinish,
     EngineRequest,
-    Step,
+    EngineStep,
     TokenLogprob,
 )
 from longshore.workers.generate.engines.batching import Batcher
@@ -115,9 +115,9 @@ class TransformersEngine:
             self._start(request, sampler)
 
     @torch.inference_mode()
-    def step(self) -> Step:
+    def step(self) -> EngineStep:
         """See :meth:`Engine.step`."""
-        step = Step(failures=self._failures)
+        step = EngineStep(failures=self._failures)
         self._failures = {}
         self._start_waiting(step)
         requests = self._batcher.schedule()
@@ -172,7 +172,7 @@ class TransformersEngine:
         self._sampler.requests[key] = sampler
         self._batcher.add(key, request.tokens, None if request.adapter is None else request.adapter.key)
 
-    def _start_waiting(self, step: Step) -> None:
+    def _start_waiting(self, step: EngineStep) -> None:
         while self._waiting:
             request, sampler = self._waiting[0]
             try:
@@ -193,7 +193,7 @@ class TransformersEngine:
             [(key, each.query_length) for key, each in zip(keys, requests, strict=True)], self._batcher.logit_positions
         )
 
-    def _advance(self, running: _Running, token: int, step: Step) -> bool:
+    def _advance(self, running: _Running, token: int, step: EngineStep) -> bool:
         """Give a request its next token. Returns whether it has ended."""
         request, sampling = running.request, running.request.sampling
         if running.sampler.failure is not None:

@@ -19,8 +19,8 @@ from longshore.workers.generate.engines.base import (
     Completion,
     Constraint,
     EngineRequest,
+    EngineStep,
     Sampling,
-    Step,
     TokenLogprob,
 )
 from longshore.workers.generate.engines.options import EngineOptions
@@ -46,7 +46,7 @@ Starter: TypeAlias = Callable[[int], "LLMEngine"]
 
 
 @dataclass
-class _Running:
+class _VllmRequest:
     """A request that has not ended."""
 
     request: EngineRequest
@@ -69,7 +69,7 @@ class VllmEngine:
         self._start = start
         self._tokenizer = tokenizer
         self._weight_bytes = weight_bytes
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, _VllmRequest] = {}
         #: The highest rank of adapters for which there is room, and the adapters that were used, by their keys.
         self._rank = 0
         self._adapters: dict[str, LoRARequest] = {}
@@ -99,11 +99,11 @@ class VllmEngine:
         if request.adapter is not None:
             self._load_adapter(request.adapter)
         self._submit(request)
-        self._running[str(request.id)] = _Running(request)
+        self._running[str(request.id)] = _VllmRequest(request)
 
-    def step(self) -> Step:
+    def step(self) -> EngineStep:
         """See :meth:`Engine.step`."""
-        step = Step()
+        step = EngineStep()
         if not self._running:
             return step
         for output in self._engine.step():
@@ -188,7 +188,7 @@ class VllmEngine:
             stream_interval=COUNT_INTERVAL,
         )
 
-    def _end(self, request: EngineRequest, output: RequestOutput, step: Step) -> None:
+    def _end(self, request: EngineRequest, output: RequestOutput, step: EngineStep) -> None:
         text = output.outputs[0]
         if text.finish_reason not in ("stop", "length"):
             step.failures[request.id] = f"vLLM ended the request: {text.finish_reason or 'without a reason'}"

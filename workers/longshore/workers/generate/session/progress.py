@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 
-from longshore.workers.generate.engines.base import Step
+from longshore.workers.generate.engines.base import EngineStep
 from longshore.workers.process.monitoring.cells import Count, WorkerMetrics
 from longshore.workers.process.progress_reporter import REPORT_INTERVAL_S, STOP_TIMEOUT_S, TaskProgress
 
@@ -25,7 +25,7 @@ class SessionCounts:
     prompt_tokens: int = 0
     generated_tokens: int = 0
 
-    def add(self, step: Step, metrics: WorkerMetrics) -> None:
+    def add(self, step: EngineStep, metrics: WorkerMetrics) -> None:
         """Count a step of the engine."""
         self.prompt_tokens += step.prompt_tokens
         self.generated_tokens += step.generated_tokens

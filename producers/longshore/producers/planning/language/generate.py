@@ -16,10 +16,10 @@ from longshore.producers.planning.infer import LOOKED_AT, cut_file, unreadable_d
 from longshore.producers.planning.inline_rows import joined
 from longshore.producers.planning.job_builder import Draft
 from longshore.producers.planning.kept_columns import KeptColumns, check_keep_names
-from longshore.producers.planning.language_models import NO_FACTS, LanguageFacts, language_facts
+from longshore.producers.planning.language.language_models import NO_FACTS, LanguageFacts, language_facts
+from longshore.producers.planning.language.prompt_data import address_of, rows_of
+from longshore.producers.planning.language.structured_output import check_structured_output, schema_of
 from longshore.producers.planning.options import SortedOptions, sort_options
-from longshore.producers.planning.prompt_data import address_of, rows_of
-from longshore.producers.planning.structured_output import check_structured_output, schema_of
 from longshore.producers.planning.targets import Target, jobs_of_rows
 from longshore.producers.requests import Generate
 from longshore.producers.ttl_cache import TtlCache

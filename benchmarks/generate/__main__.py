@@ -26,8 +26,8 @@ from typing import Final
 
 import torch
 
-from benchmarks.bare_generation import Bare, BareTransformers, BareVllm
 from benchmarks.cluster import TIMEOUT_S, running_cluster
+from benchmarks.generate.bare import Bare, BareTransformers, BareVllm
 from benchmarks.report import SpeedComparison, in_turn, show
 from benchmarks.text import read_texts
 from longshore.producers import AsyncClient, Client

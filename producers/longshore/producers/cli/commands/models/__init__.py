@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from longshore.producers.cli.commands.model_changes import delete, history, rollback
-from longshore.producers.cli.commands.model_import import import_
+from longshore.producers.cli.commands.models.changes import delete, history, rollback
+from longshore.producers.cli.commands.models.importing import import_
 from longshore.producers.cli.completion import complete_model, complete_version
 from longshore.producers.cli.connect import connected
 from longshore.producers.cli.lists import MODEL_COLUMNS, VERSION_COLUMNS, list_options, print_records, sort_records
