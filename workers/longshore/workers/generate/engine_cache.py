@@ -17,6 +17,7 @@ from longshore.shared.store.store import Store
 from longshore.shared.vocabulary import EngineName
 from longshore.workers.generate.engines.base import Engine
 from longshore.workers.generate.engines.open import RealEngineName, choose_engine, open_engine, runs_alone
+from longshore.workers.generate.engines.options import DEFAULT_OPTIONS, EngineOptions
 from longshore.workers.generate.folders import model_folders
 from longshore.workers.generate.version import LanguageModel, LanguageVersion, open_version
 from longshore.workers.models.cache import ModelCache
@@ -34,11 +35,20 @@ class EngineCache:
 
     :param capacity: bytes that they and loaded models may take together. A single larger engine is open all the same.
     :param folders: where the files of versions are laid out.
+    :param options: how the worker opens engines.
     """
 
-    def __init__(self, capacity: int, device: torch.device, store: Store, folders: Path) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        device: torch.device,
+        store: Store,
+        folders: Path,
+        options: EngineOptions = DEFAULT_OPTIONS,
+    ) -> None:
         self._capacity = capacity
         self._device = device
+        self._options = options
         self._store = store
         self._folders = folders
         self._root: Path | None = None
@@ -126,13 +136,13 @@ class EngineCache:
 
     def _open_or_evict(self, model: LanguageModel, name: RealEngineName, models: ModelCache) -> Engine:
         try:
-            return open_engine(name, model, self._device)
+            return open_engine(name, model, self._device, self._options)
         except Exception as error:
             if not is_out_of_memory(error) or not (self._engines or models.nbytes):
                 raise
         log.info("closing all engines and unloading all versions to make room")
         self._make_room(self._capacity, models)
-        return open_engine(name, model, self._device)
+        return open_engine(name, model, self._device, self._options)
 
 
 def _close(engine: Engine) -> None:

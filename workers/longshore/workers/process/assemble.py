@@ -18,6 +18,7 @@ from longshore.workers.batching.async_commit import AsyncCommitter
 from longshore.workers.batching.delay import BatchDelay
 from longshore.workers.context import WorkerContext
 from longshore.workers.generate.engine_cache import EngineCache
+from longshore.workers.generate.engines.options import EngineOptions
 from longshore.workers.inputs.inline_blocks import InlineBlocks
 from longshore.workers.inputs.prefetch import ShardPrefetcher
 from longshore.workers.inputs.reading import Inputs
@@ -59,7 +60,8 @@ def assemble_context(
 
     capacity = worker.resident_bytes or _default_capacity_bytes(device)
     folders = (settings.home or Path(platformdirs.user_cache_dir("longshore"))) / "language-models"
-    engines = EngineCache(capacity, device, store, folders)
+    options = EngineOptions.of_worker(worker.engine_cache_bytes, worker.engine_memory_share, worker.engine_requests)
+    engines = EngineCache(capacity, device, store, folders, options)
     models = ModelCache(capacity, load_model, engines.free)
     return WorkerContext(
         worker=worker,

@@ -44,6 +44,12 @@ class WorkerSettings:
     shard_timeout: float | None = None
     #: Bytes of memory that the child and its processes can take; ``None`` for no limit.
     memory_limit: int | None = None
+    #: Bytes for the keys and values of texts that are generated; ``None``: chosen by the engine.
+    engine_cache_bytes: int | None = None
+    #: The part of a GPU's memory that an engine may take, whatever a version asks for; ``None``: what it asks for.
+    engine_memory_share: float | None = None
+    #: Texts that an engine computes in one step, at most; ``None``: chosen by the engine.
+    engine_requests: int | None = None
 
     def environment(self) -> dict[str, str]:
         """For the child process; :meth:`load` reads it back."""
@@ -61,26 +67,30 @@ class WorkerSettings:
             "LONGSHORE_RESIDENT_BYTES": self.resident_bytes,
             "LONGSHORE_SHARD_TIMEOUT": self.shard_timeout,
             "LONGSHORE_MEMORY_LIMIT_BYTES": self.memory_limit,
+            "LONGSHORE_ENGINE_CACHE_BYTES": self.engine_cache_bytes,
+            "LONGSHORE_ENGINE_MEMORY_SHARE": self.engine_memory_share,
+            "LONGSHORE_ENGINE_REQUESTS": self.engine_requests,
         }
         return {**variables, **{name: str(value) for name, value in limits.items() if value is not None}}
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> WorkerSettings:
-        """:raises InvalidInput: a value is not a number, or not positive."""
-        resident = _optional(environ, "LONGSHORE_RESIDENT_BYTES")
-        memory = _optional(environ, "LONGSHORE_MEMORY_LIMIT_BYTES")
+        """:raises InvalidInput: a value is not a number, not positive, or a share above 1."""
         return cls(
             name=environ.get("LONGSHORE_WORKER_NAME", f"worker-{os.getpid()}"),
             device=environ.get("LONGSHORE_WORKER_DEVICE", "cpu"),
             threads=int(_positive(environ, "LONGSHORE_WORKER_THREADS", 1)),
             devices=int(_positive(environ, "LONGSHORE_WORKER_DEVICES", 1)),
             lease=lease_seconds(environ),
-            resident_bytes=None if resident is None else int(resident),
+            resident_bytes=_optional_count(environ, "LONGSHORE_RESIDENT_BYTES"),
             grace=_positive(environ, "LONGSHORE_GRACE", DEFAULT_GRACE_S),
             stall_timeout=_positive(environ, "LONGSHORE_STALL_TIMEOUT", DEFAULT_STALL_TIMEOUT_S),
             progress_timeout=_positive(environ, "LONGSHORE_PROGRESS_TIMEOUT", DEFAULT_PROGRESS_TIMEOUT_S),
             shard_timeout=_optional(environ, "LONGSHORE_SHARD_TIMEOUT"),
-            memory_limit=None if memory is None else int(memory),
+            memory_limit=_optional_count(environ, "LONGSHORE_MEMORY_LIMIT_BYTES"),
+            engine_cache_bytes=_optional_count(environ, "LONGSHORE_ENGINE_CACHE_BYTES"),
+            engine_memory_share=_optional_share(environ, "LONGSHORE_ENGINE_MEMORY_SHARE"),
+            engine_requests=_optional_count(environ, "LONGSHORE_ENGINE_REQUESTS"),
         )
 
 
@@ -91,6 +101,20 @@ def lease_seconds(environ: Mapping[str, str] = os.environ) -> float:
 
 def _optional(environ: Mapping[str, str], name: str) -> float | None:
     return _positive(environ, name, 0) if name in environ else None
+
+
+def _optional_count(environ: Mapping[str, str], name: str) -> int | None:
+    value = _optional(environ, name)
+    if value is not None and value != int(value):
+        raise InvalidInput(name, f"{environ[name]!r}: write a whole number above 0")
+    return None if value is None else int(value)
+
+
+def _optional_share(environ: Mapping[str, str], name: str) -> float | None:
+    value = _optional(environ, name)
+    if value is not None and value > 1:
+        raise InvalidInput(name, f"{environ[name]!r}: write a number above 0, at most 1")
+    return value
 
 
 def _positive(environ: Mapping[str, str], name: str, default: float) -> float:

@@ -14,7 +14,7 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.generation_settings import GenerationSettings
 from longshore.shared.vocabulary import EngineName
 from longshore.workers.generate.engines.base import Engine
-from longshore.workers.generate.engines.options import EngineOptions
+from longshore.workers.generate.engines.options import DEFAULT_OPTIONS, EngineOptions
 from longshore.workers.generate.version import LanguageModel
 
 Number = TypeVar("Number", int, float)
@@ -22,9 +22,6 @@ Number = TypeVar("Number", int, float)
 RealEngineName: TypeAlias = Literal["transformers", "vllm"]
 #: Opens an engine: what the file of each engine has, by the name ``open_engine``.
 Opener: TypeAlias = Callable[[LanguageModel, torch.device, EngineOptions], Engine]
-
-
-_DEFAULTS: Final = EngineOptions()
 
 
 @dataclass(frozen=True)
@@ -80,16 +77,16 @@ def open_engine(
     """
     module = _SEQ2SEQ if model.encoder_decoder else _ENGINES[choose_engine(name, device)].module
     opener: Opener = import_module(module).open_engine
-    return opener(model, device, _merge(options or _DEFAULTS, model.settings))
+    return opener(model, device, _merge(options or DEFAULT_OPTIONS, model.settings))
 
 
 def _merge(options: EngineOptions, settings: GenerationSettings) -> EngineOptions:
     """The options, with the settings of the version in place of defaults."""
     return replace(
         options,
-        dtype=settings.dtype or "auto" if options.dtype == _DEFAULTS.dtype else options.dtype,
-        memory_share=_choose(options.memory_share, _DEFAULTS.memory_share, settings.memory_share),
-        tensor_parallel=_choose(options.tensor_parallel, _DEFAULTS.tensor_parallel, settings.tensor_parallel),
+        dtype=settings.dtype or "auto" if options.dtype == DEFAULT_OPTIONS.dtype else options.dtype,
+        memory_share=_choose(options.memory_share, DEFAULT_OPTIONS.memory_share, settings.memory_share),
+        tensor_parallel=_choose(options.tensor_parallel, DEFAULT_OPTIONS.tensor_parallel, settings.tensor_parallel),
         quantization=options.quantization or settings.quantization,
     )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Final, Literal, TypeAlias
 
 #: What an engine computes in. ``auto``: float32 on a CPU, the type of the weights on a GPU.
 EngineDtype: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
@@ -31,3 +31,12 @@ class EngineOptions:
     tensor_parallel: int = 1
     #: How the engine quantizes the weights, by its own name for it. ``None``: as they are.
     quantization: str | None = None
+
+    @classmethod
+    def of_worker(cls, cache_bytes: int | None, memory_share: float | None, max_requests: int | None) -> EngineOptions:
+        """What the settings of a worker say; ``None`` where they say nothing."""
+        options = cls(cache_bytes=cache_bytes, max_requests=max_requests)
+        return options if memory_share is None else replace(options, memory_share=memory_share)
+
+
+DEFAULT_OPTIONS: Final = EngineOptions()
