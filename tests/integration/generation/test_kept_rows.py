@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from longshore.producers import Client
+from longshore.producers import Client, Generate
 from longshore.producers.job import Job
 from longshore.shared.vocabulary import State
 from tests.integration.cluster import Cluster
@@ -160,6 +160,23 @@ def test_a_worker_that_stops_hands_back_what_is_left(
     job.wait(TIMEOUT_S)
     check(job, folder, texts)
     assert job.errors() == []
+
+
+def test_small_jobs_that_wait_for_the_engine_are_handed_back_and_not_failed(
+    cluster: Cluster, client: Client, folder: Path, texts: list[str]
+) -> None:
+    first = [{"prompt": text, "max_tokens": 2 if row == 0 else 400} for row, text in enumerate(texts[:30])]
+    requests = [Generate(MODEL, first)] + [Generate(MODEL, texts[:30], {"max_tokens": 400})] * 19
+    jobs = client.submit_many(requests)
+    wait_until(lambda: jobs[0].record().rows_done > 0, "the first row")
+    cluster.stop_workers()
+    states = {shard.state for job in jobs for shard in job.shards()}
+    errors = [error.message for job in jobs for error in job.errors()]
+    for job in jobs:
+        job.cancel()
+    cluster.start_workers()
+    assert errors == []
+    assert State.QUEUED in states
 
 
 def test_a_job_past_its_deadline_keeps_its_rows_and_goes_on_with_the_others(

@@ -44,10 +44,11 @@ class RowFeed:
             self._changed.notify()
 
     def remove(self, shard: RunningShard) -> None:
-        """Read no more of a shard."""
+        """Read no more of a shard. Rows that were read and not taken count as not read."""
         with self._changed:
             if shard in self._shards:
                 self._shards.remove(shard)
+            shard.read = shard.read and not shard.waiting
             shard.waiting.clear()
 
     def taken(self) -> None:
