@@ -226,3 +226,12 @@ def test_the_next_shard_of_a_job_that_generates_is_claimed_ahead(ledger: Ledger)
     following = ledger.attempts.claim_next(claim(ledger, job, 0), worker="cpu:0@tests", lease=LEASE)
     assert following is not None
     assert following.shard == 1
+
+
+def test_errors_of_rows_are_stored_whatever_characters_they_have(ledger: Ledger) -> None:
+    job = submit(ledger, 2)
+    assert commit_rows(ledger, claim(ledger, job), [], {0: "no \0 byte", 1: "half \ud800 a pair"}, finished_rows=0)
+    assert row_errors_of(ledger, job) == [
+        (0, "no \N{REPLACEMENT CHARACTER} byte"),
+        (1, "half \N{REPLACEMENT CHARACTER} a pair"),
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -16,6 +17,8 @@ from longshore.shared.ledger import statements
 
 #: The keys of rows whose job keeps no columns.
 NO_KEYS: Final[Mapping[int, str]] = MappingProxyType({})
+#: Characters that Postgres stores in no text. An error can quote them from the input.
+_NOT_STORED: Final = re.compile(r"[\0\ud800-\udfff]")
 
 
 def copy_statement(keyed: bool) -> str:
@@ -50,7 +53,8 @@ def copy_row_errors(copy: Copy, job: UUID, errors: Mapping[int, str], keys: Mapp
     copy.set_types(["uuid", "int8", "text", "jsonb"])
     for row, error in errors.items():
         key = keys.get(row)
-        copy.write_row((job, row, error, None if key is None else Jsonb(key, dumps=str)))
+        text = _NOT_STORED.sub("\N{REPLACEMENT CHARACTER}", error)
+        copy.write_row((job, row, text, None if key is None else Jsonb(key, dumps=str)))
 
 
 def _escaped(texts: pa.StringArray) -> pa.LargeStringArray:
