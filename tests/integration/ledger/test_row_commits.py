@@ -228,6 +228,40 @@ def test_the_next_shard_of_a_job_that_generates_is_claimed_ahead(ledger: Ledger)
     assert following.shard == 1
 
 
+@pytest.mark.parametrize(
+    ("end", "joins"), [("release", True), ("cancel", True), ("fail", False), ("expire", False), ("defer", False)]
+)
+def test_shards_that_were_handed_back_join_others_and_those_that_failed_run_alone(
+    ledger: Ledger, end: str, joins: bool
+) -> None:
+    small, large = new_job(2, kind="generate", batch_key="k"), new_job(1, 2, kind="generate")
+    ledger.submissions.submit([small, large])
+    for job, shard in ((small.id, 0), (large.id, 1)):
+        tried = claim(ledger, job, shard)
+        if end == "release":
+            ledger.attempts.release(tried)
+        elif end == "cancel":
+            ledger.control.cancel(job)
+            ledger.control.retry(job)
+        elif end == "fail":
+            ledger.attempts.fail(tried, "out of memory", permanent=False)
+        elif end == "expire":
+            expire(ledger, job, shard)
+        else:
+            ledger.attempts.defer(tried, "Postgres restarts")
+    beginning = new_job(2, kind="generate", batch_key="k")
+    ledger.submissions.submit([beginning])
+    first = ledger.attempts.claim_many([(beginning.id, 0)], worker="a", lease=LEASE)
+    joined = {each.job_id for each in first} - {beginning.id}
+    assert joined == ({small.id} if joins else set())
+    following = ledger.attempts.claim_next(claim(ledger, large.id, 0), worker="a", lease=LEASE)
+    assert (following is not None) is joins
+    if end in ("fail", "expire"):
+        assert claim(ledger, small.id).failed_before
+    else:
+        assert not any(each.failed_before for each in first)
+
+
 def test_errors_of_rows_are_stored_whatever_characters_they_have(ledger: Ledger) -> None:
     job = submit(ledger, 2)
     assert commit_rows(ledger, claim(ledger, job), [], {0: "no \0 byte", 1: "half \ud800 a pair"}, finished_rows=0)

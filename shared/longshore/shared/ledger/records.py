@@ -125,6 +125,8 @@ class Claim:
     only_failed: bool = False
     #: The file that an earlier attempt has decided on; empty if no row of the shard has an output.
     output_file: str | None = None
+    #: Whether an earlier attempt has failed, or was lost.
+    failed_before: bool = False
 
     @property
     def token(self) -> str:

@@ -30,10 +30,10 @@ def run_generation(context: WorkerContext, claims: Sequence[Claim], task: str) -
 
 
 def _groups(claims: Sequence[Claim]) -> list[list[Claim]]:
-    """The claims that begin a session together. A shard that was tried before may be what ended its worker."""
+    """The claims that begin a session together. A shard that has failed before may be what ended its worker."""
     groups: dict[tuple[object, ...], list[Claim]] = {}
     for claim in claims:
-        alike = (claim.job_id, claim.shard) if claim.attempt > 1 else (claim.batch_key or claim.job_id,)
+        alike = (claim.job_id, claim.shard) if claim.failed_before else (claim.batch_key or claim.job_id,)
         groups.setdefault(alike, []).append(claim)
     return list(groups.values())
 

@@ -92,9 +92,10 @@ class Attempts:
 
     @repeat_rolled_back
     def claim_next(self, present: Claim, *, worker: str, lease: float) -> Claim | None:
-        """Start the first attempt at the next shard of a claim's job, before the shard's ticket has arrived.
+        """Start an attempt at the next shard of a claim's job, before the shard's ticket has arrived.
 
-        :returns: ``None`` if no later shard is queued that was never tried, or a more urgent shard is queued.
+        :returns: ``None`` if no later shard is queued that was never tried, or, if it generates text, whose attempts
+            were all handed back; or a more urgent shard is queued.
         """
         values = {
             **{"job": present.job_id, "shard": present.shard, "queue": present.queue, "priority": present.priority},

@@ -8,13 +8,16 @@ from longshore.shared.ledger.backoff import DUE, MISSING_GRACE_S, after_failure,
 from longshore.shared.ledger.statements.fence import FENCE
 from longshore.shared.ledger.statements.sessions import IDS_PER_NOTICE, LIMIT_IDLING
 
+#: Whether a shard may run beside others. One that was tried before may be what has ended its worker. Of those that
+#: generate text it is known that an attempt has failed: the others were handed back, or run some rows again.
+_HARMLESS: Final = f"(attempt = 0 OR (action = 'generate' AND shards.errors = '[]' AND {DUE}))"
 #: Queued shards with the batch keys in ``batch``. Shards that another transaction has locked are skipped, so that no
 #: claim waits for another.
-SAME_BATCH_KEY: Final = """
+SAME_BATCH_KEY: Final = f"""
     SELECT queued.job_id, queued.index, queued.rows, queued.priority
     FROM batch CROSS JOIN LATERAL (
         SELECT job_id, index, stop - start AS rows, shards.priority FROM shards
-        WHERE state = 'queued' AND attempt = 0 AND shards.batch_key = batch.batch_key AND shards.queue = batch.queue
+        WHERE state = 'queued' AND {_HARMLESS} AND shards.batch_key = batch.batch_key AND shards.queue = batch.queue
           AND shards.priority >= batch.priority
         ORDER BY shards.priority DESC, job_id, index LIMIT %(max_shards)s FOR UPDATE SKIP LOCKED
     ) AS queued
@@ -43,8 +46,9 @@ CLAIMED: Final = """
     )
     SELECT claimed.job_id, claimed.index AS shard, claimed.attempt, claimed.attempt_limit, claimed.action,
            claimed.start, claimed.stop, claimed."offset", claimed.length, claimed.queue, claimed.priority,
-           claimed.batch_key, claimed.only_failed, claimed.output_file, jobs.kind, jobs.spec, jobs.model,
-           jobs.version, jobs.digest, jobs.rows_per_shard, jobs.max_attempts, jobs.producer
+           claimed.batch_key, claimed.only_failed, claimed.output_file, claimed.errors <> '[]' AS failed_before,
+           jobs.kind, jobs.spec, jobs.model, jobs.version, jobs.digest, jobs.rows_per_shard, jobs.max_attempts,
+           jobs.producer
     FROM claimed CROSS JOIN LATERAL (SELECT * FROM jobs WHERE jobs.id = claimed.job_id LIMIT 1) AS jobs
     LEFT JOIN (SELECT count(*) FROM started) AS notified ON true
     ORDER BY claimed.job_id, claimed.index
@@ -103,12 +107,12 @@ _MOST_URGENT: Final = f"""
     ))
 """
 #: The next shard of a job, for a worker that has just computed one. More urgent shards go first, as in the queue. A
-#: shard that was tried before is left to its own ticket, and so are those before the present one: looking for them
+#: shard that may do harm is left to its own ticket, and so are those before the present one: looking for them
 #: would read every shard of the job that has ended.
 CLAIM_NEXT: Final = f"""
     WITH free AS MATERIALIZED (
         SELECT job_id, index FROM shards
-        WHERE job_id = %(job)s AND index > %(shard)s AND state = 'queued' AND attempt = 0
+        WHERE job_id = %(job)s AND index > %(shard)s AND state = 'queued' AND {_HARMLESS}
           AND action IN ('infer', 'generate') AND batch_key IS NULL
           AND %(priority)s >= {_MOST_URGENT}
         ORDER BY index LIMIT 1 FOR UPDATE SKIP LOCKED

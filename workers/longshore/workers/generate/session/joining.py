@@ -24,10 +24,12 @@ CLAIM_INTERVAL_S: Final = 0.05
 LOOK_INTERVAL_S: Final = 1.0
 #: Seconds in which shards join though other work waits that is as urgent.
 MAX_JOINING_S: Final = 60.0
+#: Shards of a session after which none joins: what it knows of them takes memory, and the next one begins at once.
+MAX_SESSION_SHARDS: Final = 10_000
 
 
 class Joiner:
-    """Claims in a thread; a context manager. Shards that were tried before join nobody.
+    """Claims in a thread; a context manager. Shards that have failed before join nobody.
 
     :param first: the claim that the session began with.
     :param batch_key: that of small shards of the model.
@@ -45,6 +47,9 @@ class Joiner:
         self._last: dict[UUID, Claim] = {}
         self._asked: dict[UUID, float] = {}
         self._jobs: set[UUID] = set()
+        #: Of these, those that have no shard in the session any more.
+        self._gone: set[UUID] = set()
+        self._begun = 0
         self._template = replace(first, batch_key=batch_key)
         self._room = 0
         self._shards = 0
@@ -57,10 +62,20 @@ class Joiner:
     def began(self, claims: Collection[Claim]) -> None:
         """These belong to the session from now on."""
         with self._lock:
+            self._begun += len(claims)
             for claim in claims:
                 self._jobs.add(claim.job_id)
-                if claim.batch_key is None and not claim.only_failed and claim.attempt == 1:
+                self._gone.discard(claim.job_id)
+                if claim.batch_key is None and not claim.failed_before:
                     self._last[claim.job_id] = claim
+
+    def left(self, job: UUID) -> None:
+        """The session has no shard of a job any more. It is asked once more for its next one."""
+        with self._lock:
+            if job in self._last:
+                self._gone.add(job)
+            else:
+                self._jobs.discard(job)
 
     def set_room(self, rows: int, shards: int, priority: int) -> None:
         """What the session can take.
@@ -85,7 +100,8 @@ class Joiner:
 
     def _run(self) -> None:
         while not self._stopped.wait(CLAIM_INTERVAL_S):
-            if self._room <= 0 or self._shards >= MAX_BATCH_SHARDS or self._context.draining.requested:
+            full = self._shards >= MAX_BATCH_SHARDS or self._begun >= MAX_SESSION_SHARDS
+            if self._room <= 0 or full or self._context.draining.requested:
                 continue
             try:
                 if self._may_join():
@@ -109,10 +125,19 @@ class Joiner:
                 return
             following = attempts.claim_next(last, worker=worker.name, lease=worker.lease)
             if following is None:
-                self._asked[job] = time.monotonic()
+                self._nothing_follows(job)
                 continue
             self._add([following])
             room -= following.stop - following.start
+
+    def _nothing_follows(self, job: UUID) -> None:
+        with self._lock:
+            self._asked[job] = time.monotonic()
+            if job in self._gone:
+                self._gone.discard(job)
+                self._jobs.discard(job)
+                self._last.pop(job, None)
+                self._asked.pop(job, None)
 
     def _candidates(self) -> list[tuple[UUID, Claim]]:
         with self._lock:

@@ -86,7 +86,7 @@ class GenerationSession:
                 claims = list(claims)
                 for claim in claims:
                     self._begin(claim)
-                if claims[0].attempt == 1:
+                if not claims[0].failed_before:
                     self._joiner.began(claims)
                     stack.enter_context(self._joiner)
                 self._loop()
@@ -300,6 +300,8 @@ class GenerationSession:
             self._rows.pop(id_, None)
         shard.running.clear()
         self._leases.remove(shard.claim)
+        if not any(job == shard.claim.job_id for job, _ in self._shards):
+            self._joiner.left(shard.claim.job_id)
         shard.stack.close()
         self._context.shown.ended([shard.claim])
 

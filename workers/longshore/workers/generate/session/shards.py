@@ -130,7 +130,7 @@ class RunningShard:
     @property
     def alone(self) -> bool:
         """Whether it may have ended its worker before: then no other shard runs beside it."""
-        return self.claim.attempt > 1
+        return self.claim.failed_before
 
     @property
     def complete(self) -> bool:
