@@ -166,7 +166,6 @@ class TransformersEngine:
     def _start(self, request: EngineRequest, sampler: RequestSampler) -> None:
         """Begin a request that has its adapter."""
         key = str(request.id)
-        sampler = self._make_sampler(request)
         stop = StopTexts(self._tokenizer, request.sampling) if request.sampling.stop else None
         self._running[key] = _Running(request, sampler, stop)
         self._sampler.requests[key] = sampler

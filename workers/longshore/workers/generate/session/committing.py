@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.shards.copy_rows import result_lines
+from longshore.workers.batching.async_commit import COMMIT_THREAD
 from longshore.workers.context import WorkerContext
 from longshore.workers.generate.session.shards import Part, RunningShard
 from longshore.workers.process.monitoring.cells import Distribution
@@ -41,7 +42,7 @@ class RowCommitter:
 
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
-        self._thread = ThreadPoolExecutor(1, "row commit")
+        self._thread = ThreadPoolExecutor(1, COMMIT_THREAD)
         self._future: Future[Committed] | None = None
         self._given_up = threading.Event()
 

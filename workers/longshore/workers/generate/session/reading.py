@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Final
@@ -18,6 +19,8 @@ from longshore.workers.inputs.row_numbers import NumberedRows, number, pick
 
 #: Rows that are read together. Among them, those with equal beginnings come together.
 WINDOW_ROWS: Final = 256
+#: Versions with options whose readers and writers are kept.
+_KEPT_PARTS: Final = 64
 
 
 class RowFeed:
@@ -33,8 +36,8 @@ class RowFeed:
         self._shards: list[RunningShard] = []
         self._changed = threading.Condition()
         self._closed = False
-        #: The reader and the writer of a job, by the version and the options.
-        self._parts: dict[tuple[str, str], tuple[RowReader, OutputWriter]] = {}
+        #: The reader and the writer of a job, by the version and the options, least recently used first.
+        self._parts: OrderedDict[tuple[str, str], tuple[RowReader, OutputWriter]] = OrderedDict()
         self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
 
     def add(self, shard: RunningShard) -> None:
@@ -106,6 +109,9 @@ class RowFeed:
         options = (version.digest, spec.model_dump_json(exclude={"data"}, exclude_defaults=True))
         if options not in self._parts:
             self._parts[options] = RowReader(version, spec), OutputWriter(version, spec)
+            while len(self._parts) > _KEPT_PARTS:
+                self._parts.popitem(last=False)
+        self._parts.move_to_end(options)
         reader, shard.writer = self._parts[options]
         shard.adapter = version.adapter
         inputs = self._context.inputs
