@@ -94,6 +94,25 @@ def test_greedy_texts_are_the_same_when_requests_give_their_pages_to_others(llam
     COMPARED.add(len(prompts))
 
 
+def test_positions_of_long_texts_are_those_of_generate(tmp_path: Path) -> None:
+    """Short and long texts in one batch, and some that become long while they are written."""
+    rope = {
+        **{"rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 64},
+        **{"short_factor": [1.0] * 8, "long_factor": [1.0 + 0.5 * each for each in range(8)]},
+    }
+    folder = tmp_path / "model"
+    save_language_model(folder, "phi3", rope_parameters=rope, original_max_position_embeddings=64)
+    prompts = prompts_of(case_count(12), 150)
+    prompts |= {1000 + length: prompts_of(1, 1, seed=length)[0] * length for length in (40, 60, 63, 64, 65)}
+    prompts[2000] = prompts[1065] + prompts[1060] * 8  # longer than a step
+    expected = generate_greedily(folder, prompts, MAX_TOKENS)
+    engine = open_small(folder, page_size=8)
+    for _ in range(2):  # the second time with pages in the cache
+        add_all(engine, prompts, Sampling(max_tokens=MAX_TOKENS))
+        assert {number: list(each.tokens) for number, each in finish(engine).items()} == expected
+    COMPARED.add(len(prompts))
+
+
 def test_a_network_whose_attention_does_not_look_at_the_cache_is_refused(tmp_path: Path) -> None:
     save_language_model(tmp_path / "model", "bloom")
     with pytest.raises(InvalidInput, match="cannot run a bloom: its log probabilities are"):

@@ -135,6 +135,7 @@ def test_a_configuration_that_cannot_be_run_is_refused(tmp_path: Path, config: J
     [
         ({"rope_scaling": None}, 64),
         ({"rope_scaling": {"type": "linear", "factor": 4.0}}, 256),
+        ({"rope_scaling": {"type": "dynamic", "factor": 4.0}}, 64),
         ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, 64),
         ({"rope_parameters": {"rope_type": "default", "rope_theta": 1e4}}, 64),
         ({"rope_parameters": {"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 32}}, 128),

@@ -51,9 +51,10 @@ _MAX_DIMENSION: Final = 2**24
 _RELATIVE_POSITIONS: Final = 512
 #: Numbers of 16 bits and 32 bits; smaller ones would need code that undoes the quantisation.
 _DTYPES = ("F32", "F16", "BF16", "F64")
-#: Scalings of rotary positions after which ``max_position_embeddings`` already is the number of scaled positions.
-_SCALED = ("default", "llama3", "longrope", "su", "proportional", "mrope")
-_UNSCALED = ("linear", "dynamic", "yarn")
+#: Scalings of rotary positions after which ``max_position_embeddings`` already is the number of scaled positions. Up to
+#: it, ``dynamic`` changes nothing; behind it, all requests of a batch would get the frequencies of the longest one.
+_SCALED = ("default", "dynamic", "llama3", "longrope", "su", "proportional", "mrope")
+_UNSCALED = ("linear", "yarn")
 
 
 def check_language_sizes(

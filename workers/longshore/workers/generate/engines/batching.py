@@ -118,6 +118,16 @@ class Batcher:
         for key in keys:
             self.cache.forget(key)
 
+    def restart(self, key: str, tokens: Sequence[int], adapter: str | None) -> None:
+        """Compute a running request again from its beginning.
+
+        :param tokens: its prompt, and what it has of its text.
+        """
+        cached = self.cached_tokens(key)
+        self.end([key])
+        self.add(key, tokens, adapter)
+        self.cache.matched[key] = cached
+
     def schedule(self) -> list[FutureRequestState]:
         """Choose the requests of the next step, in the order in which their tokens lie in the batch.
 

@@ -21,6 +21,7 @@ from longshore.workers.generate.engines.base import (
 from longshore.workers.generate.engines.batching import Batcher
 from longshore.workers.generate.engines.cache_size import cache_blocks
 from longshore.workers.generate.engines.options import EngineOptions
+from longshore.workers.generate.engines.rotary import LongPositions
 from longshore.workers.generate.engines.sampling import BatchSampler, RequestSampler
 from longshore.workers.generate.engines.stop_texts import StopTexts
 from longshore.workers.generate.engines.trial import try_engine
@@ -49,8 +50,21 @@ class _Running:
     request: EngineRequest
     sampler: RequestSampler
     stop: StopTexts | None
+    #: Whether its rotary positions are those of a long text.
+    long: bool
     tokens: list[int] = field(default_factory=list)
     logprobs: list[TokenLogprob] = field(default_factory=list)
+
+    @property
+    def length(self) -> int:
+        """Tokens of prompt and text."""
+        return len(self.request.tokens) + len(self.tokens)
+
+    @property
+    def pages(self) -> str | None:
+        """Requests share pages of keys and values if this is equal; ``None``: with those of the model alone."""
+        adapter = "" if self.request.adapter is None else self.request.adapter.key
+        return f"{adapter}/long" if self.long else adapter or None
 
 
 class TransformersEngine:
@@ -70,6 +84,7 @@ class TransformersEngine:
         self._ends = frozenset(model.end_tokens)
         self._tokenizer = tokenizer
         self._adapters = AdapterPool(module, options.adapter_bytes)
+        self._positions = LongPositions(module)
         kind = module.device.type
         requests = options.max_requests or MAX_REQUESTS.get(kind, MAX_REQUESTS["cpu"])
         page_size = options.page_size or PAGE_SIZE
@@ -128,11 +143,21 @@ class TransformersEngine:
             each.query_length for each, running in zip(requests, batch, strict=True) if not running.tokens
         )
         self._select_adapters(requests, batch)
+        self._positions.select(
+            [(running.long, each.query_length) for each, running in zip(requests, batch, strict=True)]
+        )
         self._batcher.compute()
+        self._positions.select(())
         ended = []
         for each, running in zip(requests, batch, strict=True):
-            if each.has_new_token and self._advance(running, each.state.generated_tokens[-1], step):
+            if not each.has_new_token:
+                continue
+            if self._advance(running, each.state.generated_tokens[-1], step):
                 ended.append(each.state.request_id)
+            elif not running.long and self._positions.is_long(running.length):
+                running.long = True  # as in transformers, its keys are computed again with the other frequencies
+                tokens = [*running.request.tokens, *running.tokens]
+                self._batcher.restart(each.state.request_id, tokens, running.pages)
         self._end(ended)
         return step
 
@@ -167,9 +192,10 @@ class TransformersEngine:
         """Begin a request that has its adapter."""
         key = str(request.id)
         stop = StopTexts(self._tokenizer, request.sampling) if request.sampling.stop else None
-        self._running[key] = _Running(request, sampler, stop)
+        running = _Running(request, sampler, stop, self._positions.is_long(len(request.tokens)))
+        self._running[key] = running
         self._sampler.requests[key] = sampler
-        self._batcher.add(key, request.tokens, None if request.adapter is None else request.adapter.key)
+        self._batcher.add(key, request.tokens, running.pages)
 
     def _start_waiting(self, step: EngineStep) -> None:
         while self._waiting:
