@@ -119,6 +119,20 @@ def test_a_text_ends_before_a_stop_text_that_begins_and_ends_within_tokens(
     assert len(late.tokens) == 60
 
 
+def test_a_stop_text_within_min_tokens_is_passed_over(folder: Path, engine: TransformersEngine) -> None:
+    """What came before ``min_tokens`` neither ends the text later, nor is it where a later stop text cuts."""
+    forced = Constraint(regex="ab;cdefghij;klmnop")
+    whole = run(engine, [request(0, constraint=forced, max_tokens=40)])[0]
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    first = next(at for at in range(40) if ";" in tokenizer.decode(whole.tokens[:at]))
+    completion = run(engine, [request(0, constraint=forced, stop=(";",), min_tokens=first, max_tokens=40)])[0]
+    assert completion.text == "ab;cdefghij"
+    never = run(engine, [request(0, constraint=forced, stop=("b;",), min_tokens=first, max_tokens=40)])[0]
+    assert never.text == whole.text
+    across = run(engine, [request(0, constraint=forced, stop=(";c",), min_tokens=first, max_tokens=40)])[0]
+    assert across.text == "ab"
+
+
 def test_a_stop_text_of_characters_of_several_tokens(folder: Path, engine: TransformersEngine) -> None:
     """A constraint makes the model write an emoji, whose bytes are tokens of their own."""
     forced = Constraint(regex="ab🙂cd🚀ef")

@@ -21,6 +21,7 @@ class StopTexts:
     def __init__(self, tokenizer: Tokenizer, sampling: Sampling) -> None:
         self._tokenizer = tokenizer
         self._stops = sampling.stop
+        self._min_tokens = sampling.min_tokens
         # A token that is not skipped has one byte or more.
         self._tokens = max(len(stop.encode()) for stop in sampling.stop) + _CONTEXT_TOKENS
 
@@ -32,6 +33,12 @@ class StopTexts:
         end = self._tokenizer.decode(tokens[-self._tokens :], skip_special_tokens=True)
         if not any(stop in end for stop in self._stops):
             return None
-        text = self._tokenizer.decode(tokens, skip_special_tokens=True)
-        found = [at for at in (text.find(stop) for stop in self._stops) if at >= 0]
-        return text[: min(found)] if found else None
+        return cut_text(self._tokenizer, tokens, self._stops, self._min_tokens)
+
+
+def cut_text(tokenizer: Tokenizer, tokens: Sequence[int], stops: Sequence[str], min_tokens: int) -> str | None:
+    """The text before the first stop text that ends after ``min_tokens`` tokens; ``None`` if there is none."""
+    text = tokenizer.decode(tokens, skip_special_tokens=True)
+    kept = len(tokenizer.decode(tokens[:min_tokens], skip_special_tokens=True)) if min_tokens else 0
+    found = [at for at in (text.find(stop, max(0, kept - len(stop) + 1)) for stop in stops) if at >= 0]
+    return text[: min(found)] if found else None

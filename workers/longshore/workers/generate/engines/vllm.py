@@ -24,6 +24,7 @@ from longshore.workers.generate.engines.base import (
     TokenLogprob,
 )
 from longshore.workers.generate.engines.options import EngineOptions
+from longshore.workers.generate.engines.stop_texts import cut_text
 from longshore.workers.generate.engines.vllm_process import shut_down, start
 from longshore.workers.generate.engines.weights import load_tokens
 from longshore.workers.generate.version import LanguageModel
@@ -201,16 +202,16 @@ class VllmEngine:
             Completion(
                 id=request.id,
                 tokens=tokens,
-                text=self._decode(tokens, request.sampling.stop if isinstance(text.stop_reason, str) else ()),
+                text=self._decode(tokens, request.sampling, stopped=isinstance(text.stop_reason, str)),
                 finish="stop" if text.finish_reason == "stop" else "length",
                 cached_tokens=output.num_cached_tokens or 0,
                 logprobs=_logprobs(text, request.sampling.logprobs, len(tokens)),
             )
         )
 
-    def _decode(self, tokens: Sequence[int], stop: Sequence[str]) -> str:
-        text = self._tokenizer.decode(tokens, skip_special_tokens=True)
-        return text[: min((at for at in map(text.find, stop) if at >= 0), default=len(text))]
+    def _decode(self, tokens: Sequence[int], sampling: Sampling, *, stopped: bool) -> str:
+        cut = cut_text(self._tokenizer, tokens, sampling.stop, sampling.min_tokens) if stopped else None
+        return self._tokenizer.decode(tokens, skip_special_tokens=True) if cut is None else cut
 
     def _load_adapter(self, files: AdapterFiles) -> None:
         """Load an adapter, unless it was before. Its errors are those of the request, and not of a step of all."""
