@@ -204,6 +204,24 @@ def test_a_request_that_is_larger_than_the_cache_fails_alone(folder: Path) -> No
     assert tokens == [20]
 
 
+def test_tokens_that_the_network_does_not_have(folder: Path) -> None:
+    """A tokenizer can have more of them. A prompt with one fails alone; as the end of texts they are left out."""
+    size = AutoModelForCausalLM.from_pretrained(folder).config.vocab_size
+    engine = open_small(folder, ends=(END, size + 7))
+    engine.add(request(0, [5, size, 6]))
+    engine.add(request(1, [5, 6, 7], min_tokens=3, max_tokens=4))
+    engine.add(request(2, [5, 6, 7], constraint=Constraint(regex="a{2}b?"), max_tokens=4))
+    failures, texts = {}, {}
+    while engine.unfinished:
+        step = engine.step()
+        failures.update(step.failures)
+        texts.update((each.id, each.text) for each in step.completions)
+    assert list(failures) == [0]
+    assert f"the token {size} of the tokenizer, but the network has {size} tokens" in failures[0]
+    assert set(texts) == {1, 2}
+    assert texts[2] in ("aa", "aab")
+
+
 def test_a_network_that_computes_no_numbers_fails_the_request(folder: Path) -> None:
     engine = open_small(folder)
     weights = engine._batcher._module.get_parameter("model.embed_tokens.weight")

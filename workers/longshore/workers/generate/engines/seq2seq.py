@@ -26,6 +26,7 @@ from longshore.workers.generate.engines.base import (
 from longshore.workers.generate.engines.options import EngineOptions
 from longshore.workers.generate.engines.sampling import BatchSampler, RequestSampler
 from longshore.workers.generate.engines.stop_texts import StopTexts
+from longshore.workers.generate.engines.vocabulary import unknown_token
 from longshore.workers.generate.engines.weights import load_network, load_tokens
 from longshore.workers.generate.version import LanguageModel
 
@@ -95,7 +96,9 @@ class Seq2SeqEngine:
         self.nbytes = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
         self._module = module
         self._tokenizer = tokenizer
-        self._ends = sorted(model.end_tokens)
+        self._vocabulary = int(module.config.vocab_size)
+        # A tokenizer can have tokens that the network does not.
+        self._ends = sorted(token for token in model.end_tokens if token < self._vocabulary)
         self._beginning = _beginning(module)
         self._pad = int(getattr(module.config, "pad_token_id", None) or 0)
         self._positions: int | None = getattr(module.config, "max_position_embeddings", None)
@@ -115,6 +118,9 @@ class Seq2SeqEngine:
         """See :meth:`Engine.add`."""
         if request.adapter is not None:
             raise InvalidInput("model", "adapters of an encoder with a decoder are not supported; use the base")
+        if fault := unknown_token(request.tokens, self._vocabulary):
+            self._failures[request.id] = fault
+            return
         written = len(self._beginning) + request.sampling.max_tokens
         if self._positions is not None and max(len(request.tokens), written) > self._positions:
             self._failures[request.id] = (
@@ -207,8 +213,7 @@ class Seq2SeqEngine:
         from longshore.workers.generate.constraints import ConstraintCompiler
 
         if self._compiler is None:
-            vocabulary = int(self._module.config.vocab_size)
-            self._compiler = ConstraintCompiler(self._tokenizer, vocabulary, self._ends)
+            self._compiler = ConstraintCompiler(self._tokenizer, self._vocabulary, self._ends)
         matcher = self._compiler.matcher(constraint)
         return RequestSampler(request.sampling, self._beginning, self._ends, matcher, self._compiler.mask_length)
 

@@ -25,6 +25,7 @@ from longshore.workers.generate.engines.rotary import LongPositions
 from longshore.workers.generate.engines.sampling import BatchSampler, RequestSampler
 from longshore.workers.generate.engines.stop_texts import StopTexts
 from longshore.workers.generate.engines.trial import try_engine
+from longshore.workers.generate.engines.vocabulary import unknown_token
 from longshore.workers.generate.engines.weights import load_decoder, load_tokens
 from longshore.workers.generate.version import LanguageModel
 
@@ -81,7 +82,9 @@ class TransformersEngine:
         options: EngineOptions,
     ) -> None:
         self.max_model_len = model.max_model_len
-        self._ends = frozenset(model.end_tokens)
+        self._vocabulary = int(module.config.get_text_config().vocab_size)
+        # A tokenizer can have tokens that the network does not.
+        self._ends = frozenset(token for token in model.end_tokens if token < self._vocabulary)
         self._tokenizer = tokenizer
         self._adapters = AdapterPool(module, options.adapter_bytes)
         self._positions = LongPositions(module)
@@ -105,7 +108,6 @@ class TransformersEngine:
         self._running: dict[str, _Running] = {}
         #: Wait for memory for their adapters.
         self._waiting: deque[tuple[EngineRequest, RequestSampler]] = deque()
-        self._vocabulary = int(module.config.get_text_config().vocab_size)
         self._compiler: ConstraintCompiler | None = None
         self._failures: dict[int, str] = {}
 
@@ -118,7 +120,9 @@ class TransformersEngine:
         """See :meth:`Engine.add`."""
         sampler = self._make_sampler(request)
         needed, room = len(request.tokens) + request.sampling.max_tokens, self._batcher.max_request_tokens
-        if needed > room:
+        if fault := unknown_token(request.tokens, self._vocabulary):
+            self._failures[request.id] = fault
+        elif needed > room:
             self._failures[request.id] = (
                 f"its prompt of {len(request.tokens)} tokens and max_tokens {request.sampling.max_tokens} need room "
                 f"for {needed} tokens, but the cache of the engine has room for {room}; ask for fewer tokens, or give "
