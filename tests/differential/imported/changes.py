@@ -146,7 +146,10 @@ SENTENCE_VALUES: dict[str, tuple[object, ...]] = {
     "tokenizer_name_or_path": ("/absent",),
 }
 POOLING_VALUES: dict[str, tuple[object, ...]] = {
-    "pooling_mode": ("cls", "max", ["max"], "lasttoken", ["cls", "mean"], "weightedmean", "mean_sqrt_len_tokens"),
+    "pooling_mode": (
+        *("cls", "max", ["max"], "lasttoken", ["cls", "mean"], ["mean", "cls"], "weightedmean", "mean_sqrt_len_tokens"),
+        *([], "absent", ["mean", "absent"]),
+    ),
     "pooling_mode_cls_token": (True, False),
     "pooling_mode_max_tokens": (True,),
     "pooling_mode_mean_tokens": (True, False),
@@ -157,6 +160,23 @@ POOLING_VALUES: dict[str, tuple[object, ...]] = {
 NORMALIZE_VALUES: dict[str, tuple[object, ...]] = {
     "module_input_name": ("sentence_embedding", "token_embeddings"),
     "module_output_name": ("sentence_embedding", "other"),
+}
+DENSE_VALUES: dict[str, tuple[object, ...]] = {
+    "in_features": (8, None),
+    "out_features": (8, 0, "12", None),
+    "bias": (False, None, "yes"),
+    "activation_function": (
+        "torch.nn.modules.linear.Identity",
+        "torch.nn.modules.Tanh",
+        "torch.nn.ReLU",
+        "torch.nn.modules.activation.GELU",
+        "torch.nn.modules.activation.Softmax",
+        "torch.load",
+        "mine.Activation",
+        None,
+    ),
+    "use_residual": (True, False),
+    **NORMALIZE_VALUES,
 }
 MODULE_VALUES: dict[str, tuple[object, ...]] = {
     "type": (

@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 import transformers
 from sentence_transformers.base import model as base_model
+from sentence_transformers.base.modules.dense import Dense
 from sentence_transformers.base.modules.normalize import Normalize
 from sentence_transformers.base.modules.transformer import Transformer
 from sentence_transformers.cross_encoder import model as cross_encoder
@@ -108,6 +109,7 @@ def test_the_modules_of_sentence_transformers() -> None:
     legacy = set(pooling._LEGACY_POOLING_MODE_KWARGS) | set(pooling.Pooling.config_key_renames)
     assert (_parameters(pooling.Pooling.__init__) | legacy) - keys.POOLING_KEYS.known == set()
     assert set(Normalize.config_keys) - keys.NORMALIZE_KEYS.known == set()
+    assert _parameters(Dense.__init__) | set(Dense.config_keys) == keys.DENSE_KEYS.known
     assert _reads(r"""module_config(?:\.get\(|\[)"(\w+)\"""", [base_model]) - keys.MODULE_KEYS.known == set()
     read = _reads(
         r"""model_config(?:\.get\(|\[)"(\w+)"|"(\w+)" in model_config\b(?!\[)""",

@@ -127,7 +127,8 @@ def test_labels_can_be_numbers(tmp_path: Path) -> None:
         ("special_tokens_map.json", {"do_lower_case": False}, "the key 'do_lower_case' is not known"),
         ("sentence_bert_config.json", {"transformer_task": "fill-mask"}, "transformer_task 'fill-mask'"),
         ("sentence_roberta_config.json", {"mine": 1}, r"sentence_roberta_config\.json: the key 'mine' is not known"),
-        ("1_Pooling/config.json", {"pooling_mode": "lasttoken"}, "pooling_mode 'lasttoken' is not supported"),
+        ("1_Pooling/config.json", {"pooling_mode": "absent"}, "pooling_mode 'absent' is not supported; use one of cls"),
+        ("1_Pooling/config.json", {"pooling_mode": ["mean"] * 7}, "pooling_mode .* is not supported; use one of cls"),
         ("2_Normalize/config.json", {"module_output_name": "x"}, "module_output_name 'x'"),
         ("config_sentence_transformers.json", {"model_type": "CrossEncoder"}, "other modules than Transformer"),
         ("config_sentence_transformers.json", {"model_type": "SparseEncoder"}, "model_type 'SparseEncoder' is not"),
@@ -254,7 +255,9 @@ def test_a_tokenizer_that_makes_texts_much_longer_is_refused(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("modules", "pooling", "message"),
     [
-        ([*MODULES[:2], module("Dense", "2_Dense")], {}, "is not supported; use Transformer, Pooling"),
+        ([*MODULES[:2], module("LayerNorm", "2_LayerNorm")], {}, "is not supported; use Transformer, Pooling"),
+        ([MODULES[0], MODULES[2], MODULES[1]], {}, "is not supported; use Transformer, Pooling"),
+        ([*MODULES[:2], *({**MODULES[2], "name": str(at)} for at in range(31))], {}, "has 33 modules, more than 32"),
         (
             [module("Transformer"), module("Pooling", "1_Pooling", "mine")],
             {},
@@ -266,15 +269,9 @@ def test_a_tokenizer_that_makes_texts_much_longer_is_refused(tmp_path: Path) -> 
         ([module("Transformer", "0_T"), *MODULES[1:]], {}, "must be in the folder itself"),
         ([MODULES[0], module("Pooling", "../x")], {}, r"the path '\.\./x' is not a folder"),
         ([MODULES[0], module("Pooling", "absent")], {}, r"there is no absent/config\.json"),
-        (MODULES, {"pooling_mode_cls_token": True}, "pooling .* is not supported"),
-        (
-            MODULES,
-            {"pooling_mode_mean_tokens": False, "pooling_mode_weightedmean_tokens": True},
-            "pooling .* is not supported",
-        ),
-        (MODULES, {"pooling_mode_mean_tokens": False}, "pooling .* is not supported"),
+        (MODULES, {"pooling_mode_mean_tokens": False}, r"pooling_mode \[\] is not supported"),
         (MODULES, {"word_embedding_dimension": 12}, "vectors of 12 numbers"),
-        (MODULES, {"include_prompt": False}, "include_prompt"),
+        (MODULES, {"include_prompt": 0}, "include_prompt 0 is not true or false"),
     ],
 )
 def test_a_pooling_that_cannot_be_run_is_refused(tmp_path: Path, modules: object, pooling: Json, message: str) -> None:

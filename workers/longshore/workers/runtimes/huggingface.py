@@ -14,7 +14,7 @@ from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.shared.model_formats.huggingface.model import TextModel, read_model
 from longshore.shared.specs.statistics import ColumnStatistics
 from longshore.workers.runtimes.base import Execution, PreparedRows, RowSelection
-from longshore.workers.runtimes.pooling import embed
+from longshore.workers.runtimes.pooling import SentenceHead, load_sentence_head
 from longshore.workers.runtimes.tokenizer_files import load_tokenizer
 from longshore.workers.runtimes.tokens import TextReader, TokenizationConfig, Tokens
 
@@ -23,16 +23,24 @@ class TextRuntime:
     """A :class:`~longshore.workers.runtimes.base.Runtime` over texts.
 
     :param module: a network of the library transformers, on ``device``.
+    :param head: computes embeddings from what the network returns, on ``device``; ``None`` if the network has a head.
     """
 
     def __init__(
-        self, model: TextModel, reader: TextReader, module: nn.Module, device: torch.device, execution: Execution
+        self,
+        model: TextModel,
+        reader: TextReader,
+        module: nn.Module,
+        head: SentenceHead | None,
+        device: torch.device,
+        execution: Execution,
     ) -> None:
         self.signature = model.signature
         self.statistics: tuple[ColumnStatistics, ...] = ()
-        self.nbytes = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
+        parts = (module,) if head is None else (module, head)
+        self.nbytes = sum(tensor.nbytes for part in parts for tensor in (*part.parameters(), *part.buffers()))
         self._reader = reader
-        self._sentence = model.sentence
+        self._head = head
         self._pad = int(getattr(module.config, "pad_token_id", None) or 0)
         self._device = device
         self._execution = execution
@@ -63,11 +71,12 @@ class TextRuntime:
             inputs["token_type_ids"] = torch.from_numpy(types).to(self._device, non_blocking=True)
         with self._execution.autocast(self._device):
             put = self._network(**inputs, return_dict=True)
-        if self._sentence is None:
+        if self._head is None:
             logits: torch.Tensor = put.logits  # type: ignore[attr-defined]
             return logits
         vectors: torch.Tensor = put.last_hidden_state  # type: ignore[attr-defined]
-        return embed(vectors.float(), real, self._sentence)
+        embeddings: torch.Tensor = self._head(vectors, real)
+        return embeddings
 
 
 def load(files: Mapping[str, Path], device: torch.device, execution: Execution | None = None) -> TextRuntime:
@@ -87,7 +96,10 @@ def load(files: Mapping[str, Path], device: torch.device, execution: Execution |
     reader = read_texts(model, files)
     dtype = None if device.type == "cuda" and execution.precision == "auto" else torch.float32
     module = build_encoder(model, files, dtype).to(device)
-    runtime = TextRuntime(model, reader, module, device, execution)
+    head = None
+    if model.sentence is not None:
+        head = load_sentence_head(model.sentence, files, reader.prompt_tokens).to(device)
+    runtime = TextRuntime(model, reader, module, head, device, execution)
     if execution.compile:
         _try(runtime)
     return runtime
@@ -102,6 +114,7 @@ def read_texts(model: TextModel, files: Mapping[str, Path]) -> TextReader:
         keep_end=loaded.keep_end,
         prompt=model.prompt,
         types=loaded.types and model.pairs is not None,
+        special=loaded.special,
     )
     return TextReader(loaded.tokenizer, config)
 

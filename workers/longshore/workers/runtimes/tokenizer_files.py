@@ -42,6 +42,8 @@ class LoadedTokenizer:
     keep_end: bool
     #: Whether networks get the types of tokens.
     types: bool
+    #: The ids of the special tokens.
+    special: frozenset[int]
 
 
 def load_tokenizer(model: TextModel, files: Mapping[str, Path]) -> LoadedTokenizer:
@@ -64,6 +66,7 @@ def load_tokenizer(model: TextModel, files: Mapping[str, Path]) -> LoadedTokeniz
             tokenizer = loaded.backend_tokenizer
             keep_end = loaded.truncation_side == "left"
             types = "token_type_ids" in loaded.model_input_names
+            special = frozenset(loaded.all_special_ids)
         except BaseException as error:  # the library can raise anything, and a panic in native code is no Exception
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
@@ -79,7 +82,7 @@ def load_tokenizer(model: TextModel, files: Mapping[str, Path]) -> LoadedTokeniz
         raise CorruptBlob(f"{TOKENIZER} cannot be loaded as a {type(loaded).__name__}")
     if model.lowercase:
         _lowercase(tokenizer)
-    return LoadedTokenizer(tokenizer, keep_end, types)
+    return LoadedTokenizer(tokenizer, keep_end, types, special)
 
 
 def _copy(model: TextModel, files: Mapping[str, Path], folder: Path) -> None:

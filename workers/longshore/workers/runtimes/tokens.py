@@ -34,6 +34,8 @@ class TokenizationConfig:
     keep_end: bool = False
     #: Prepended to every text; only to the first one of a pair.
     prompt: str = ""
+    #: The ids of special tokens.
+    special: frozenset[int] = frozenset()
     #: Whether the model is told by token types which tokens are those of the second text of a pair.
     types: bool = False
     #: The token id for a text without tokens; ``None`` makes such a row an error.
@@ -138,6 +140,23 @@ class TextReader:
     def first(self) -> str | None:
         """The token with id 0."""
         return self._tokenizer.id_to_token(0)
+
+    @property
+    def prompt_tokens(self) -> int:
+        """How many tokens of every text are those of the prompt, with the special ones before it; 0 without a prompt.
+
+        Counted as sentence-transformers does: the tokens of the prompt alone, without a special one at the end.
+
+        :raises CorruptBlob: the tokenizer fails on the prompt.
+        """
+        if not self._config.prompt:
+            return 0
+        errors: dict[int, str] = {}
+        [encoding] = self._encoded([self._config.prompt], errors)
+        if encoding is None or errors:
+            raise CorruptBlob("tokenizer.json fails on the prompt")
+        ids = encoding.ids
+        return len(ids) - (1 if ids and ids[-1] in self._config.special else 0)
 
     def prepare(self, batch: pa.RecordBatch) -> Tokens:
         """See :meth:`Runtime.prepare`."""

@@ -241,6 +241,14 @@ NORMALIZE_KEYS = FileKeys(
     harmless=dict.fromkeys(("module_input_name", "module_output_name"), ("sentence_embedding",)),
 )
 
+DENSE_KEYS = FileKeys(
+    honoured=words("in_features out_features bias activation_function use_residual"),
+    # The initial weights are those of the file.
+    irrelevant=words("init_weight init_bias"),
+    refused=NORMALIZE_KEYS.refused,
+    harmless=NORMALIZE_KEYS.harmless,
+)
+
 #: Keys of each entry of ``modules.json``. ``kwargs`` names arguments that callers may pass.
 MODULE_KEYS = FileKeys(honoured=words("type path name"), irrelevant=words("idx kwargs"))
 

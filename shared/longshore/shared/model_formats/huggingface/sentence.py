@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.model_formats.huggingface.files import Files, read_json, read_object, read_optional
-from longshore.shared.model_formats.huggingface.keys import (
-    MODULE_KEYS,
-    NORMALIZE_KEYS,
-    POOLING_KEYS,
-    PROMPT_KEYS,
-    SENTENCE_KEYS,
-    FileKeys,
+from longshore.shared.model_formats.huggingface.files import Files, read_json, read_optional
+from longshore.shared.model_formats.huggingface.keys import MODULE_KEYS, PROMPT_KEYS, SENTENCE_KEYS, FileKeys
+from longshore.shared.model_formats.huggingface.sentence_modules import (
+    DenseConfig,
+    PoolingConfig,
+    SentenceLayer,
+    read_layer,
+    read_pooling,
 )
 from longshore.shared.specs.validation import shorten
 
@@ -29,20 +28,14 @@ TRANSFORMERS = tuple(
 )
 PROMPTS = "config_sentence_transformers.json"
 
-Pooling = Literal["mean", "cls", "max"]
-_MODES: dict[str, Pooling] = {
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_max_tokens": "max",
-}
-
-
+#: No embedding model has more modules.
+_MAX_MODULES = 32
 #: Where the modules are in the versions of the library.
 _PACKAGES = (
     "sentence_transformers.models",
     *(
         f"sentence_transformers.{package}"
-        for name in ("Transformer", "Pooling", "Normalize")
+        for name in ("Transformer", "Pooling", "Dense", "Normalize")
         for package in (
             f"models.{name}",
             f"base.modules.{name.lower()}",
@@ -58,14 +51,14 @@ _PACKAGES = (
 class SentenceConfig:
     """How an embedding is computed from token vectors."""
 
-    pooling: Pooling
-    #: Whether embeddings are scaled to Euclidean length 1.
-    normalize: bool
+    pooling: PoolingConfig
+    #: What follows the pooling, in order.
+    layers: tuple[SentenceLayer, ...]
     #: How many tokens of a text are used; ``None`` for the network's maximum.
     max_tokens: int | None
     #: Whether texts are converted to lower case before tokenization.
     lowercase: bool
-    #: How many numbers of an embedding are returned; ``None`` for all. Applied after scaling.
+    #: How many numbers of an embedding are returned; ``None`` for all. Applied after the layers.
     dimensions: int | None
     #: A prefix of every text.
     prompt: str
@@ -108,11 +101,18 @@ def read_sentence(files: Files, width: int, field: str) -> SentenceConfig:
     :param width: the size of a token's vector.
     :raises InvalidInput: a module or a kind of pooling is not supported.
     """
-    pooled, normalized = _modules(read_json(files, MODULES, field), field)
-    name = f"{pooled}/config.json"
-    pooling = _pooling(read_object(files, name, field), name, width, field)
-    normalize = f"{normalized}/config.json"
-    NORMALIZE_KEYS.check(read_optional(files, normalize, field), normalize, field)
+    (_, path), *others = _modules(read_json(files, MODULES, field), field)
+    pooling = read_pooling(files, path, width, field)
+    width *= len(pooling.modes)
+    layers: list[SentenceLayer] = []
+    used = [MODULES, f"{path}/config.json"]
+    for kind, path in others:
+        layer = read_layer(files, kind, path, width, field)
+        layers.append(layer)
+        used.append(f"{path}/config.json")
+        if isinstance(layer, DenseConfig):
+            width = layer.outputs
+            used.append(layer.weights)
     transformer = read_transformer(files, SENTENCE_KEYS, field)
     prompts = read_optional(files, PROMPTS, field)
     PROMPT_KEYS.check(prompts, PROMPTS, field)
@@ -121,15 +121,14 @@ def read_sentence(files: Files, width: int, field: str) -> SentenceConfig:
         not isinstance(dimensions, int) or isinstance(dimensions, bool) or not 0 < dimensions <= width
     ):
         raise InvalidInput(field, f"{PROMPTS}: truncate_dim {shorten(dimensions)} is not a number from 1 to {width}")
-    used = (MODULES, name, *(file for file in (normalize, transformer.name, PROMPTS) if file in files))
     return SentenceConfig(
         pooling,
-        normalized is not None,
+        tuple(layers),
         transformer.max_tokens,
         transformer.lowercase,
         dimensions,
         default_prompt(prompts, field),
-        used,
+        tuple(file for file in (*used, transformer.name, PROMPTS) if file in files),
     )
 
 
@@ -157,16 +156,19 @@ def _entries(modules: object) -> list[dict[str, object]]:
 def _unsupported(kinds: list[str], field: str) -> InvalidInput:
     return InvalidInput(
         field,
-        f"{MODULES}: {shorten(kinds)} is not supported; use Transformer, Pooling and optionally Normalize of "
-        "sentence_transformers, in this order",
+        f"{MODULES}: {shorten(kinds)} is not supported; use Transformer, Pooling and then any of Dense and "
+        "Normalize of sentence_transformers",
     )
 
 
-def _modules(modules: object, field: str) -> tuple[str, str | None]:
-    """The folder of the pooling module, and that of the module that normalises embeddings, if there is one."""
+def _modules(modules: object, field: str) -> list[tuple[str, str]]:
+    """The class and the folder of every module after the network; the first one is the pooling."""
     entries = _entries(modules)
-    if module_kinds(modules, field) not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
+    kinds = module_kinds(modules, field)
+    if kinds[:2] != ["Transformer", "Pooling"] or not {"Dense", "Normalize"}.issuperset(kinds[2:]):
         raise _unsupported([str(entry.get("type")) for entry in entries], field)
+    if len(kinds) > _MAX_MODULES:
+        raise InvalidInput(field, f"{MODULES} has {len(kinds)} modules, more than {_MAX_MODULES}; join dense layers")
     for entry in entries:
         MODULE_KEYS.check(entry, MODULES, field)
     paths: list[str] = []
@@ -175,32 +177,7 @@ def _modules(modules: object, field: str) -> tuple[str, str | None]:
         if not isinstance(path, str) or not path or "/" in path or "\\" in path or path.startswith("."):
             raise InvalidInput(field, f"{MODULES}: the path {shorten(path)} is not a folder in the model's folder")
         paths.append(path)
-    return paths[0], paths[1] if len(paths) == 2 else None
-
-
-def _pooling(config: Mapping[str, object], name: str, width: int, field: str) -> Pooling:
-    POOLING_KEYS.check(config, name, field)
-    for key in ("word_embedding_dimension", "embedding_dimension"):
-        if config.get(key, width) != width:
-            raise InvalidInput(
-                field,
-                f"{name}: {key}: the pooling is for vectors of {shorten(config[key])} numbers, but the network's have "
-                f"{width}",
-            )
-    mode = config.get("pooling_mode")
-    if mode is not None:  # the library then ignores the older keys
-        modes = mode if isinstance(mode, list) else [mode]
-        if len(modes) != 1 or modes[0] not in _MODES.values():
-            raise InvalidInput(
-                field, f"{name}: pooling_mode {shorten(mode)} is not supported; use one of mean, cls and max"
-            )
-        mode = cast(Pooling, modes[0])
-    chosen = [key for key, value in config.items() if key.startswith("pooling_mode_") and value]
-    if mode is None and (len(chosen) != 1 or chosen[0] not in _MODES):
-        raise InvalidInput(field, f"{name}: pooling {shorten(chosen)} is not supported; use one of mean, cls and max")
-    if config.get("include_prompt") is False:
-        raise InvalidInput(field, f"{name}: include_prompt false is not supported; save the model without a prompt")
-    return _MODES[chosen[0]] if mode is None else mode
+    return list(zip(kinds[1:], paths, strict=True))
 
 
 def default_prompt(config: Mapping[str, object], field: str) -> str:

@@ -62,6 +62,20 @@ def find_weights(files: Files, field: str) -> tuple[tuple[str, ...], dict[str, T
     return (INDEX, *shards), tensors
 
 
+def read_module_header(files: Files, name: str, field: str) -> dict[str, TensorHeader]:
+    """The tensors of a file of a module beside the network, by name.
+
+    :raises InvalidInput: the file is missing or damaged.
+    """
+    if name not in files:
+        raise InvalidInput(
+            field,
+            f"there is no {name}; pickles are never read, because loading one can run code that is hidden in it: save "
+            "the model with save(folder, safe_serialization=True)",
+        )
+    return _read_headers(files, (name,), field)[1]
+
+
 def _read_headers(files: Files, names: tuple[str, ...], field: str) -> tuple[dict[str, str], dict[str, TensorHeader]]:
     """The file of every tensor, and its type and shape, both by its name."""
     origins: dict[str, str] = {}
