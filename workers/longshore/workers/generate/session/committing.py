@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import pyarrow as pa
+from psycopg.errors import UniqueViolation
 
 from longshore.shared.errors import ServiceUnavailable
+from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.shards.copy_rows import result_lines
 from longshore.workers.batching.async_commit import COMMIT_THREAD
-from longshore.workers.context import WorkerContext
 from longshore.workers.generate.session.shards import Part, RunningShard
-from longshore.workers.process.monitoring.cells import Distribution
+from longshore.workers.process.monitoring.cells import Distribution, WorkerMetrics
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +41,9 @@ class Committed:
 class RowCommitter:
     """One commit at a time. If Postgres cannot be reached, it is tried again until the session gives up."""
 
-    def __init__(self, context: WorkerContext) -> None:
-        self._context = context
+    def __init__(self, ledger: Ledger, metrics: WorkerMetrics) -> None:
+        self._ledger = ledger
+        self._metrics = metrics
         self._thread = ThreadPoolExecutor(1, COMMIT_THREAD)
         self._future: Future[Committed] | None = None
         self._given_up = threading.Event()
@@ -81,7 +83,7 @@ class RowCommitter:
         for keyed in (False, True):
             if alike := [part for part in parts if part.keyed == keyed]:
                 self._commit_or_split(alike, keyed, end)
-        self._context.metrics.observe(Distribution.COMMIT_SECONDS, time.perf_counter() - started)
+        self._metrics.observe(Distribution.COMMIT_SECONDS, time.perf_counter() - started)
         return end
 
     def _commit_or_split(self, parts: Sequence[Part], keyed: bool, end: Committed) -> None:
@@ -96,17 +98,21 @@ class RowCommitter:
                 self._commit_or_split([part], keyed, end)
 
     def _commit_persistently(self, parts: Sequence[Part], keyed: bool, end: Committed) -> None:
-        unsure = False
+        unsure = late = False
         while True:
             try:
                 if unsure:  # the answer was lost, and perhaps not the commit
-                    parts = [part.without(self._context.ledger.attempts.done_rows(part.shard.claim)) for part in parts]
+                    parts = [part.without(self._ledger.attempts.done_rows(part.shard.claim)) for part in parts]
                 self._commit_current(parts, keyed, end)
             except ServiceUnavailable as error:
                 if self._given_up.wait(RETRY_INTERVAL_S):
                     raise
                 log.warning("%s; the rows of %d shards are committed later", error, len(parts))
-                unsure = True
+                unsure, late = True, False
+            except UniqueViolation:
+                if late or not unsure:
+                    raise
+                late = True  # what was unsure has taken effect after the rows were read: read them again
             else:
                 return
 
@@ -115,7 +121,7 @@ class RowCommitter:
         left = {part.shard.name: part for part in parts}
         lost: list[RunningShard] = []
         while left:
-            names = self._context.ledger.attempts.commit_rows(
+            names = self._ledger.attempts.commit_rows(
                 [part.committed() for part in left.values()], _lines(list(left.values()), keyed), keyed=keyed
             )
             if not names:

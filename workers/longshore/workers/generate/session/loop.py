@@ -72,7 +72,7 @@ class GenerationSession:
         self._feed = RowFeed(context, model_key, self._wake.set)
         self._joined: queue.SimpleQueue[Claim] = queue.SimpleQueue()
         self._joiner = Joiner(context, first, batch_key, self._take_joined)
-        self._committer = RowCommitter(context)
+        self._committer = RowCommitter(context.ledger, context.metrics)
         self._committed_at = time.monotonic()
 
     def run(self, claims: Iterable[Claim]) -> None:
