@@ -23,7 +23,7 @@ Output: TypeAlias = dict[str, JsonValue]
 _NOT_STORED: Final = re.compile(r"[\0\ud800-\udfff]")
 #: What stands in their place, as for bytes that are no text.
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
-#: The log probability of a token that cannot come, as in the API of OpenAI: JSON has no infinity.
+#: The log probability of a token that cannot come, as in the API of OpenAI: JSON has no infinity, and no NaN.
 _LEAST_LOGPROB: Final = -9999.0
 
 
@@ -101,7 +101,10 @@ class OutputWriter:
         return {**self._token(token.token, token.logprob), "top": top}
 
     def _token(self, token: int, logprob: float) -> Output:
-        return {"token": _stored(self._tokenizer.piece(token)), "logprob": max(logprob, _LEAST_LOGPROB)}
+        return {
+            "token": _stored(self._tokenizer.piece(token)),
+            "logprob": logprob if logprob > _LEAST_LOGPROB else _LEAST_LOGPROB,
+        }
 
 
 def _message(text: str, calls: CallingText | None) -> Output:

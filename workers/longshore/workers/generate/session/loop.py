@@ -200,9 +200,13 @@ class GenerationSession:
                 self._engine.cancel([each for each in run.ids if each != id_])
                 self._end_row(run, reason)
         for completion in step.completions:
-            run = self._rows.get(completion.id)
-            if run is not None and run.take(completion):
-                self._end_row(run, None)
+            if (run := self._rows.get(completion.id)) is None:
+                continue
+            is_complete = run.take(completion)
+            if not is_complete and run.excess is not None:
+                self._engine.cancel(run.ids)
+            if is_complete or run.excess is not None:
+                self._end_row(run, run.excess)
 
     def _end_row(self, run: RowRun, error: str | None) -> None:
         """A row is complete, or has failed."""

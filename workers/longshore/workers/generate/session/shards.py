@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 from uuid import UUID
 
 from longshore.shared import limits
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from longshore.workers.generate.engines.base import AdapterFiles
     from longshore.workers.generate.outputs import Output, OutputWriter
     from longshore.workers.process.logs.lines import RunLines
+
+#: Bytes of a log probability in an output, at least: ``{"token": "", "logprob": 0.0}, ``.
+_LOGPROB_BYTES: Final = 30
 
 #: The job and the index of a shard.
 ShardName: TypeAlias = tuple[UUID, int]
@@ -63,10 +66,20 @@ class RowRun:
         self.prepared = prepared
         self.ids = ids
         self._completions: dict[int, Completion] = {}
+        self._logprobs = 0
+
+    @property
+    def excess(self) -> str | None:
+        """Why the row has no output although its other texts have not ended: its log probabilities alone are more than
+        is stored, and would take gigabytes of memory.
+        """
+        size = self._logprobs * _LOGPROB_BYTES
+        return _too_large(size, "more than ") if size > limits.MAX_RESULT_BYTES else None
 
     def take(self, completion: Completion) -> bool:
         """Take one text. Returns whether the row is complete."""
         self._completions[completion.id] = completion
+        self._logprobs += sum(1 + len(each.top) for each in completion.logprobs or ())
         return len(self._completions) == len(self.ids)
 
     def done(self) -> DoneRow:
@@ -198,7 +211,9 @@ def _as_text(output: Output) -> tuple[str | None, str | None]:
     """An output as a JSON text, or why it cannot be stored."""
     text = json.dumps(output, ensure_ascii=False)
     size = len(text.encode())
-    if size > limits.MAX_RESULT_BYTES:
-        most = f"at most {limits.MAX_RESULT_BYTES:,} are stored; ask for fewer tokens, texts or log probabilities"
-        return None, f"its result has {size:,} bytes as JSON, and {most}"
-    return text, None
+    return (text, None) if size <= limits.MAX_RESULT_BYTES else (None, _too_large(size))
+
+
+def _too_large(size: int, more: str = "") -> str:
+    most = f"at most {limits.MAX_RESULT_BYTES:,} are stored; ask for fewer tokens, texts or log probabilities"
+    return f"its result has {more}{size:,} bytes as JSON, and {most}"

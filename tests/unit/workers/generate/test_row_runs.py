@@ -1,0 +1,44 @@
+"""A row that the engine has, and its texts."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from uuid import UUID
+
+import pytest
+
+from longshore.shared import limits
+from longshore.shared.ledger.records import Claim
+from longshore.workers.generate.engines.base import Completion, Sampling, TokenLogprob
+from longshore.workers.generate.rows import PreparedRow
+from longshore.workers.generate.session.shards import ReadRow, RowRun, RunningShard
+
+
+@pytest.fixture
+def shard() -> RunningShard:
+    return RunningShard(
+        Claim(
+            **{"job_id": UUID(int=1), "shard": 0, "attempt": 1, "attempt_limit": 1, "action": "generate", "start": 0},
+            **{"stop": 1, "offset": None, "length": None, "kind": "generate", "spec": {}, "model": "m", "version": 1},
+            **{"digest": None, "rows_per_shard": None, "max_attempts": 1, "producer": "tests", "queue": "cpu"},
+            priority=4,
+        ),
+        ExitStack(),
+    )
+
+
+@pytest.mark.parametrize("logprobs", [0, 20])
+def test_a_row_ends_with_the_first_texts_that_are_more_than_is_stored(shard: RunningShard, logprobs: int) -> None:
+    prepared = PreparedRow(tokens=(1,), samplings=(Sampling(max_tokens=1, logprobs=logprobs),) * 4)
+    run = RowRun(shard, ReadRow(0, prepared), prepared, [5, 6, 7, 8])
+    # The bytes of the log probabilities of a token, at least; three of the texts are just too many.
+    token = len('{"token": "", "logprob": 0.0}, ') * (1 + logprobs)
+    tokens = limits.MAX_RESULT_BYTES // token * 2 // 5
+    each = TokenLogprob(1, 0.0, ((1, 0.0),) * logprobs)
+    assert run.excess is None
+    for id_ in (5, 6, 7):
+        assert run.excess is None
+        text = Completion(id=id_, tokens=(1,) * tokens, text="", finish="length", logprobs=(each,) * tokens)
+        assert not run.take(text)
+    assert run.excess is not None
+    assert "ask for fewer tokens, texts or log probabilities" in run.excess
