@@ -116,7 +116,7 @@ class Job:
 
         with progress_display(progress, self.metrics) as show:
             record = self._final = self._last = wait_for(self._ledger, self.id, timeout, show)
-        check_succeeded(record)
+        check_succeeded(self._ledger, record)
         return self
 
     def results(self) -> Results:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pydantic import JsonValue
 
 from longshore.shared.errors import JobFailed
+from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import JobRecord
 from longshore.shared.vocabulary import State
 
@@ -24,10 +25,16 @@ class JobError:
     key: dict[str, JsonValue] | None = field(default=None, hash=False)
 
 
-def check_succeeded(record: JobRecord) -> None:
+def check_succeeded(ledger: Ledger, record: JobRecord) -> None:
     """Check how a job has ended.
 
-    :raises JobFailed: it failed or was cancelled.
+    :raises JobFailed: it failed or was cancelled. If too many rows have errors, the message has the first one.
+    :raises ServiceUnavailable: the errors are needed, and Postgres cannot be reached.
     """
-    if record.state is not State.SUCCEEDED:
-        raise JobFailed(f"job {record.id} {record.state}: {record.error or 'no reason recorded'}")
+    if record.state is State.SUCCEEDED:
+        return
+    reason = record.error or "no reason recorded"
+    if record.rows_failed and record.state is State.FAILED and record.shards_done >= record.shards_total:
+        for row, message, _ in ledger.queries.row_errors(record.id, 1):
+            reason += f"; row {row}: {message}"
+    raise JobFailed(f"job {record.id} {record.state}: {reason}")

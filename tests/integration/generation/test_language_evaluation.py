@@ -104,6 +104,6 @@ def test_what_does_not_fit_is_refused(client: Client, folder: Path) -> None:
     with pytest.raises(InvalidInput, match=r"^schema: "):
         client.evaluate(MODEL, rows, "answer", schema={"type": "unknown"})
     job = client.evaluate(MODEL, [{"prompt": "once", "answer": "upon"}, {"prompt": "", "answer": "x"}], "answer")
-    with pytest.raises(JobFailed, match="1 of 2 rows failed"):
+    with pytest.raises(JobFailed, match=r"1 of 2 rows failed, none were allowed; the others have results; row 1: "):
         job.wait(TIMEOUT_S)
     assert job.evaluation().rows == 1

@@ -91,7 +91,7 @@ def test_an_embedding_is_a_list(client: Client) -> None:
 def test_outputs_that_are_not_finite_are_errors_unless_allowed(client: Client) -> None:
     rows = [{"x": 1.0}, {"x": 3e38}]
     job = client.infer("vector", rows)
-    with pytest.raises(JobFailed, match="1 of 2 rows failed"):
+    with pytest.raises(JobFailed, match=r"1 of 2 rows failed, .*; row 1: the model's output is not a finite number$"):
         job.wait(TIMEOUT_S)
     assert [(error.row, error.message) for error in job.errors()] == [(1, "the model's output is not a finite number")]
     allowed = client.infer("vector", rows, allow_nan=True).wait(TIMEOUT_S).results()

@@ -226,6 +226,17 @@ def test_how_it_ended_and_what_next(ledger: Ledger) -> None:
     ]
 
 
+def test_a_cancelled_job_can_run_its_failed_rows_or_leave_them(ledger: Ledger) -> None:
+    job = submit(ledger, 2, 2)
+    commit(ledger, claim(ledger, job), {1: "x is NaN"})
+    ledger.control.cancel(job)
+    assert [step.command for step in why(ledger, job).next] == [
+        f"longshore jobs show {job}",
+        f"longshore jobs retry {job}",
+        f"longshore jobs retry {job} --rows failed",
+    ]
+
+
 def test_a_cancelled_training_names_its_checkpoint(ledger: Ledger) -> None:
     new = training(40)
     ledger.submissions.submit([new])

@@ -70,6 +70,12 @@ def test_a_job_succeeds_with_as_many_failed_rows_as_it_allows(
     assert (found.rows_done, found.rows_failed) == (100 - failed, failed)
 
 
+def test_a_job_whose_rows_all_failed_has_no_results(ledger: Ledger) -> None:
+    job = submit(ledger, 2)
+    commit(ledger, claim(ledger, job, 0), dict.fromkeys(range(2), BAD))
+    assert ledger.queries.job(job).error == "2 of 2 rows failed, none were allowed"
+
+
 def test_shards_that_are_committed_together_are_counted_the_same(ledger: Ledger) -> None:
     new = [new_job(2, max_row_errors=allowed) for allowed in (0, 0.5)]
     ledger.submissions.submit(new)

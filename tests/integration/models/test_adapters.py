@@ -117,6 +117,8 @@ def test_options_that_do_not_fit_are_refused(client: Client, folders: Path, tmp_
         client.models.import_(folders / "adapter", "more", base="support:1")
     with pytest.raises(InvalidInput, match=r"^path: .*no adapter_config\.json"):
         client.models.import_(folders / "base", "more", base="chat:1")
+    with pytest.raises(InvalidInput, match=r"^base: required: .* is an adapter; name the version"):
+        client.models.import_(folders / "adapter", "more")
     with pytest.raises(InvalidInput, match="is not a folder; with a base, give the folder of an adapter"):
         client.models.import_(folders / "adapter" / "adapter_config.json", "more", base="chat:1")
     with pytest.raises(InvalidInput, match=r"^output_kind: "):

@@ -74,7 +74,9 @@ class AsyncJob:
         :raises ServiceUnavailable: Postgres cannot be reached for a minute; the job continues to run.
         """
         await self._changes.wait_for_ends([self.id], timeout)
-        check_succeeded(await self.record())
+        record = await self.record()
+        if record.state is not State.SUCCEEDED:
+            await self._threads.call(check_succeeded, self._job._ledger, record)
         return self
 
     def __await__(self) -> Generator[None, None, AsyncJob]:

@@ -23,6 +23,7 @@ from longshore.producers.models.import_progress import ShowProgress, StepProgres
 from longshore.shared.errors import InvalidInput
 from longshore.shared.model_formats.hdf5_process import read_hdf5
 from longshore.shared.model_formats.huggingface.adapter import read_version_adapter
+from longshore.shared.model_formats.huggingface.adapter_config import ADAPTER_CONFIG
 from longshore.shared.model_formats.huggingface.files import find_files, read_object
 from longshore.shared.model_formats.huggingface.language import (
     SIGNATURE,
@@ -92,6 +93,10 @@ def read_import(
         check_no_options(options, path)
         if (path / CONFIG).is_file() and not (path / MANIFEST_FILE).exists():
             return _read_hugging_face(path, settings, progress)
+        if (path / ADAPTER_CONFIG).is_file() and not (path / MANIFEST_FILE).exists():
+            raise InvalidInput(
+                "base", f"required: {path} is an adapter; name the version that it was trained on (--base in a shell)"
+            )
         check_no_options({"generation": settings}, path)
         return _read_folder(path)
     if settings is not None:

@@ -30,13 +30,15 @@ def why_ended(ledger: Ledger, record: JobRecord) -> Reason:
     kept = what_is_kept(ledger, record, "a retry")
     if epoch is not None and not kept:
         kept = ("it has no checkpoint, so a retry begins with epoch 1",)
-    steps = [NextStep("to run what is not done", f"longshore jobs retry {record.id}")]
+    steps = []
     if record.rows_failed:
-        rows = f"longshore jobs retry {record.id} --rows failed"
-        steps = [
-            NextStep("to see the errors of rows", f"longshore jobs show {record.id}"),
-            NextStep("to run the failed rows again", rows),
-        ]
+        steps.append(NextStep("to see the errors of rows", f"longshore jobs show {record.id}"))
+    is_done = record.shards_done >= record.shards_total
+    if not record.rows_failed or not is_done:
+        steps.append(NextStep("to run what is not done", f"longshore jobs retry {record.id}"))
+    if record.rows_failed:
+        text = "to run the failed rows again" if is_done else "to run the failed rows again, too"
+        steps.append(NextStep(text, f"longshore jobs retry {record.id} --rows failed"))
     return Reason(_ending(record, epoch), details=(*kept, *details), next=tuple(steps))
 
 

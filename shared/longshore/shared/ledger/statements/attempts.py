@@ -214,9 +214,10 @@ SETTLE_JOBS: Final = f"""
             error = CASE
                 WHEN shards_failed > 0 THEN error
                 WHEN rows_failed > {_ALLOWED}
-                THEN format('%%s of %%s rows failed, %%s were allowed; the others have results',
+                THEN format('%%s of %%s rows failed, %%s were allowed%%s',
                             rows_failed, rows_total,
-                            CASE WHEN {_ALLOWED} > 0 THEN format('up to %%s', {_ALLOWED}) ELSE 'none' END)
+                            CASE WHEN {_ALLOWED} > 0 THEN format('up to %%s', {_ALLOWED}) ELSE 'none' END,
+                            CASE WHEN rows_failed < rows_total THEN '; the others have results' ELSE '' END)
             END,
             notes = CASE
                 WHEN shards_failed = 0 AND rows_failed BETWEEN 1 AND {_ALLOWED}
