@@ -25,7 +25,7 @@ def job_html(record: JobRecord, metrics: Sequence[MetricRecord]) -> str:
         "id": record.id,
         "state": record.state,
         "progress": f"{progress.done:,} of {total} {unit(record.kind)}",
-        "speed": speed_text(record, progress.rate) or None,
+        "speed": speed_text(progress, record.kind) or None,
         "tokens": token_usage(record),
         "time left": time_text(progress.remaining) or None,
         "failed": progress.failed or None,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from longshore.producers.reporting.best_epoch import BestEpoch
 from longshore.producers.reporting.human import time_text
 from longshore.producers.reporting.progress import Progress, rate_text, unit
-from longshore.producers.reporting.tokens import token_rates
 from longshore.shared.ledger.records import JobRecord
 from longshore.shared.vocabulary import State
 
@@ -104,7 +103,7 @@ def live_line(
     :param best: the best epoch of a training so far.
     """
     total = "?" if progress.total is None else f"{progress.total:,}"
-    tokens = token_rates(record, progress.rate)
+    tokens = progress.token_rates
     name = record.model if record.version is None else f"{record.model}:{record.version}"
     return LiveLine(
         name=f"{record.kind} {name}",

@@ -23,6 +23,17 @@ RATE_WINDOW_S = 15.0
 
 
 @dataclass(frozen=True)
+class TokenRates:
+    """Tokens per second: of prompts, and of the texts that are generated."""
+
+    prompt: float
+    completion: float
+
+    def __str__(self) -> str:
+        return f"{self.prompt:,.0f} tokens/s in, {self.completion:,.0f} out"
+
+
+@dataclass(frozen=True)
 class Progress:
     """The progress of a job. It counts rows; that of a training job counts epochs (see :func:`unit`)."""
 
@@ -38,6 +49,17 @@ class Progress:
     rate: float | None = None
     #: Seconds left at that rate; ``None`` if unknown, and after the job has ended.
     remaining: float | None = None
+    #: Mean tokens of a row that is done, of its prompt and of its texts; ``None`` before the first row, and for jobs
+    #: that generate no text.
+    row_tokens: tuple[float, float] | None = None
+
+    @property
+    def token_rates(self) -> TokenRates | None:
+        """Tokens per second at that rate; ``None`` if it is unknown, and for jobs that generate no text."""
+        if self.row_tokens is None or self.rate is None:
+            return None
+        prompt, completion = self.row_tokens
+        return TokenRates(self.rate * prompt, self.rate * completion)
 
     @property
     def fraction(self) -> float:
@@ -61,10 +83,22 @@ def progress_of(record: JobRecord) -> Progress:
         seconds = max(((record.finished_at or record.read_at) - record.started_at).total_seconds(), 0.0)
     done = max(record.rows_done + record.rows_failed + record.rows_running - _epochs_left_out(record), 0)
     progress = Progress(
-        state=record.state, done=done, total=record.rows_total, failed=record.rows_failed, seconds=seconds
+        state=record.state,
+        done=done,
+        total=record.rows_total,
+        failed=record.rows_failed,
+        seconds=seconds,
+        row_tokens=_row_tokens(record),
     )
     new = done - record.rows_before_retry
     return progress.with_rate(new / seconds if new > 0 and seconds > 0 else None)
+
+
+def _row_tokens(record: JobRecord) -> tuple[float, float] | None:
+    rows = record.rows_done + record.rows_failed
+    if record.usage is None or not rows:
+        return None
+    return record.usage.get("prompt_tokens", 0) / rows, record.usage.get("completion_tokens", 0) / rows
 
 
 def _epochs_left_out(record: JobRecord) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from longshore.producers.reporting.progress import rate_text
+from longshore.producers.reporting.progress import Progress, rate_text
 from longshore.shared.ledger.records import JobRecord
 
 
@@ -22,17 +22,6 @@ class TokenUsage:
         return f"{self.prompt:,} in{cached}, {self.completion:,} out"
 
 
-@dataclass(frozen=True)
-class TokenRates:
-    """Tokens per second."""
-
-    prompt: float
-    completion: float
-
-    def __str__(self) -> str:
-        return f"{self.prompt:,.0f} tokens/s in, {self.completion:,.0f} out"
-
-
 def token_usage(record: JobRecord) -> TokenUsage | None:
     """The tokens of a job; ``None`` if it has none yet, or does not generate text."""
     if record.usage is None:
@@ -44,18 +33,7 @@ def token_usage(record: JobRecord) -> TokenUsage | None:
     )
 
 
-def token_rates(record: JobRecord, rate: float | None) -> TokenRates | None:
-    """How fast a job reads and writes tokens; ``None`` if it is not known.
-
-    :param rate: rows per second. The rows that are done tell how many tokens a row has.
-    """
-    usage, rows = token_usage(record), record.rows_done + record.rows_failed
-    if usage is None or rate is None or not rows:
-        return None
-    return TokenRates(rate * usage.prompt / rows, rate * usage.completion / rows)
-
-
-def speed_text(record: JobRecord, rate: float | None) -> str:
+def speed_text(progress: Progress, kind: str) -> str:
     """The speed of a job, such as ``1,234 rows/s`` or ``3.2 rows/s, 512 tokens/s in, 104 out``; empty if unknown."""
-    tokens = token_rates(record, rate)
-    return ", ".join(text for text in (rate_text(rate, record.kind), "" if tokens is None else str(tokens)) if text)
+    tokens = progress.token_rates
+    return ", ".join(text for text in (rate_text(progress.rate, kind), "" if tokens is None else str(tokens)) if text)

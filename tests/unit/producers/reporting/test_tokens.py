@@ -10,8 +10,8 @@ from longshore.producers.cli.views.job_view import summary
 from longshore.producers.cli.views.json_documents import job_document
 from longshore.producers.reporting.activity.devices import progress_text
 from longshore.producers.reporting.live_line import live_line
-from longshore.producers.reporting.progress import progress_of
-from longshore.producers.reporting.tokens import TokenRates, TokenUsage, token_rates, token_usage
+from longshore.producers.reporting.progress import TokenRates, progress_of
+from longshore.producers.reporting.tokens import TokenUsage, token_usage
 from longshore.shared.ledger.records import JobRecord
 from longshore.shared.vocabulary import State
 
@@ -30,14 +30,15 @@ RUNNING = JobRecord(
 def test_tokens_and_their_rates() -> None:
     progress = progress_of(RUNNING)
     assert token_usage(RUNNING) == TokenUsage(5000, 1000, 40)
-    assert token_rates(RUNNING, progress.rate) == TokenRates(500, 100)
-    assert token_rates(replace(RUNNING, usage=None), progress.rate) is None
-    assert token_rates(replace(RUNNING, rows_done=0, rows_failed=0), None) is None
+    assert progress.token_rates == TokenRates(500, 100)
+    assert progress.with_rate(10).token_rates == TokenRates(1000, 200)
+    assert progress_of(replace(RUNNING, usage=None)).token_rates is None
+    assert progress_of(replace(RUNNING, rows_done=0, rows_failed=0)).token_rates is None
 
 
 def test_a_retry_counts_the_speed_of_later_rows_alone() -> None:
     again = replace(RUNNING, rows_before_retry=40)
-    assert token_rates(again, progress_of(again).rate) == TokenRates(100, 20)
+    assert progress_of(again).token_rates == TokenRates(100, 20)
 
 
 def test_where_a_job_is_shown() -> None:

@@ -104,7 +104,7 @@ def summary(record: JobRecord, why: str | None = None) -> dict[str, object]:
         "state": record.state,
         "why": why,
         "progress": f"{progress.done:,} of {total} {unit(record.kind)}{failed}",
-        "speed": speed_text(record, progress.rate),
+        "speed": speed_text(progress, record.kind),
         "tokens": token_usage(record),
         "time left": time_text(progress.remaining),
         "not run": _not_run(outcome),

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from longshore.producers.reporting.human import metrics_line
 from longshore.producers.reporting.progress import progress_of, unit
 from longshore.producers.reporting.redaction import public_spec
-from longshore.producers.reporting.tokens import token_rates
 from longshore.shared.ledger.records import JobRecord, ModelChange, ShardRecord, VersionRecord
 from longshore.shared.store.address import public
 
@@ -40,7 +39,7 @@ def job_document(record: JobRecord) -> dict[str, object]:
         "rate": progress.rate,
         "remaining": progress.remaining,
         "usage": record.usage,
-        "token_rates": token_rates(record, progress.rate),
+        "token_rates": progress.token_rates,
         "shards_total": record.shards_total,
         "shards_done": record.shards_done,
         "shards_failed": record.shards_failed,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from longshore.producers.reporting.human import time_text
 from longshore.producers.reporting.progress import progress_of, unit
-from longshore.producers.reporting.tokens import token_rates
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import JobRecord, WorkerRecord
 from longshore.shared.vocabulary import JobKind, State
@@ -58,7 +57,7 @@ def progress_text(record: JobRecord) -> str:
         return f"{progress.done:,} {unit(record.kind)}" if progress.done else ""
     if record.kind == JobKind.TRAIN and record.state is State.RUNNING:
         return f"epoch {min(progress.done + 1, progress.total):,} of {progress.total:,}"
-    tokens = token_rates(record, progress.rate) if record.state is State.RUNNING else None
+    tokens = progress.token_rates if record.state is State.RUNNING else None
     speed = "" if tokens is None else f", {tokens}"
     return f"{progress.done:,} of {progress.total:,} {unit(record.kind)}{speed}"
 
