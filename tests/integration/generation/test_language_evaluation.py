@@ -79,6 +79,17 @@ def test_a_version_with_an_adapter_from_a_file(client: Client, folder: Path, tmp
     assert evaluation.metrics["perplexity"] == pytest.approx(value, rel=1e-3)
 
 
+def test_the_perplexity_of_texts_with_a_prefix_is_that_of_what_follows(client: Client, folder: Path) -> None:
+    texts = prompts(4)
+    rows = [{"prompt": text, "prefix": "the cat", "answer": "the cat sat"} for text in texts]
+    rows.append({"prompt": texts[0], "prefix": "the cat", "answer": "a dog"})
+    job = client.evaluate(MODEL, rows, "answer", max_tokens=3, perplexity=True, bootstrap=0).wait(TIMEOUT_S)
+    plain = AutoModelForCausalLM.from_pretrained(folder)
+    value = perplexity(plain, folder, [f"{text}the cat" for text in texts], [" sat"] * 4)
+    assert job.evaluation().metrics["perplexity"] == pytest.approx(value, rel=1e-3)
+    assert "leaves out 1 rows" in " ".join(job.notes)
+
+
 def test_texts_are_checked_against_a_schema_without_holding_the_model_to_it(client: Client, folder: Path) -> None:
     rows = [{"prompt": text, "answer": "42"} for text in prompts(5)]
     schema = {"type": "object"}

@@ -121,16 +121,18 @@ class LanguageRun:
             if row not in measured:
                 continue
             self._beat.check()
-            [tokens] = tokenizer.encode([references[0]], special_tokens=False)
-            cost = scorer.cost(run.tokens, tokens) if tokens and not isinstance(tokens, str) else None
+            # The prompt has the beginning of the text already.
+            begun = references[0].startswith(run.prefix)
+            [tokens] = tokenizer.encode([references[0].removeprefix(run.prefix)], special_tokens=False)
+            cost = scorer.cost(run.tokens, tokens) if begun and tokens and not isinstance(tokens, str) else None
             if cost is None:
                 left_out += 1
             else:
                 self._collector.add_cost(row, cost, len(tokens))
         if left_out:
             self.notes.append(
-                f"perplexity leaves out {left_out:,} rows whose expected text is empty, or is longer than "
-                f"{self._version.model.max_model_len:,} tokens with its prompt"
+                f"perplexity leaves out {left_out:,} rows whose expected text is empty, does not begin with the "
+                f"prefix, or is longer than {self._version.model.max_model_len:,} tokens with its prompt"
             )
 
     def _read(self, errors: dict[int, str]) -> Iterator[tuple[int, PreparedRow, tuple[str, ...]]]:
