@@ -11,7 +11,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from longshore.shared.errors import InvalidInput
 from longshore.shared.model_formats.huggingface.language import SIGNATURE
+from longshore.shared.specs.families import LoraConfig
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.specs.train.language import language_defaults
 from longshore.shared.store.manifest import Manifest
@@ -19,6 +21,7 @@ from longshore.shared.store.store import Store
 from longshore.shared.vocabulary import RuntimeName
 from longshore.workers.inputs.inline_blocks import InlineBlocks
 from longshore.workers.train.language.base import BaseVersion
+from longshore.workers.train.language.networks import add_adapter
 from longshore.workers.train.language.read_texts import open_texts
 from longshore.workers.train.language.trainer import Bases, train_language_model
 from longshore.workers.train.loop.context import TrainingContext
@@ -112,6 +115,14 @@ def test_an_adapter_is_float32_and_checkpointed_activations_change_no_bit(
     named, _ = trained(base, data, tmp_path / "named", "lora", {**config, "target_modules": ["q_proj"]})
     assert all(".q_proj." in name for name in named)
     assert metrics["val_loss"] > 0
+
+
+@pytest.mark.parametrize("layer", ["lm_head", "norm", "embed_tokens"])
+def test_an_adapter_that_no_engine_can_run_is_refused(tmp_path: Path, layer: str) -> None:
+    save_language_model(tmp_path / "tied", tie_word_embeddings=True)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "tied")
+    with pytest.raises(InvalidInput, match=f"^config.target_modules: '{layer}': chat:1 has no such linear layer"):
+        add_adapter(model, LoraConfig(target_modules=(layer,)), "chat:1")
 
 
 def test_batches_that_are_added_up_are_one_batch(base: BaseVersion, data: Path, tmp_path: Path) -> None:

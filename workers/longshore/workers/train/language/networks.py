@@ -52,17 +52,17 @@ def add_adapter(model: PreTrainedModel, config: LoraConfig, base: str) -> PeftMo
     """Freeze a model and put an adapter on it, in float32, with weights from torch's global generator.
 
     :param base: the name of the version.
-    :raises InvalidInput: it has no layer of one of the names.
+    :raises InvalidInput: it has no linear layer of one of the names, or that layer is the embedding of tokens, too.
     """
     from peft import LoraConfig as PeftConfig
     from peft import get_peft_model
 
     names = list(config.target_modules)
-    layers = {name.rsplit(".", 1)[-1] for name, layer in model.named_modules() if not list(layer.children())}
+    layers = _linear_layers(model)
     for name in names:
         if name not in layers:
-            known = ", ".join(sorted(each for each in layers if _is_linear(model, each)))
-            raise InvalidInput("config.target_modules", f"{name!r}: {base} has no such layer; it has {known}")
+            known = ", ".join(sorted(layers))
+            raise InvalidInput("config.target_modules", f"{name!r}: {base} has no such linear layer; it has {known}")
     settings = PeftConfig(
         task_type="CAUSAL_LM",
         r=config.rank,
@@ -90,8 +90,12 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
     path.write_text(json.dumps(settings, indent=2, sort_keys=True))
 
 
-def _is_linear(model: PreTrainedModel, name: str) -> bool:
-    return any(
-        path.rsplit(".", 1)[-1] == name and type(layer).__name__ in ("Linear", "Conv1D")
+def _linear_layers(model: PreTrainedModel) -> set[str]:
+    """The names of the layers that an adapter can change: not the output layer if it is the embedding of tokens."""
+    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    shared = head if head is not None and head.weight is model.get_input_embeddings().weight else None
+    return {
+        path.rsplit(".", 1)[-1]
         for path, layer in model.named_modules()
-    )
+        if type(layer).__name__ in ("Linear", "Conv1D") and layer is not shared
+    }
