@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from longshore.workers.generate.engines.base import Constraint, EngineRequest, Sampling
+from longshore.workers.generate.engines.draws import Filters, uniform
 from longshore.workers.generate.engines.transformers import TransformersEngine
 from tests.language_models import save_language_model
 from tests.transformers_engines import END, add_all, finish, open_small, prompts_of, run
@@ -53,6 +54,22 @@ def request(number: int, tokens: list[int] = PROMPT, **sampling: object) -> Engi
     return EngineRequest(id=number, tokens=tokens, sampling=Sampling(**{"max_tokens": 20, **sampling}))  # type: ignore[arg-type]
 
 
+def border_distance(folder: Path, request: EngineRequest, first: Sequence[int], second: Sequence[int]) -> float:
+    """Where two texts begin to differ: how far the random number is from one with which another token is drawn.
+
+    Batches of other sizes are rounded otherwise, so that a number that is as near as that can choose either.
+    """
+    at = next(at for at, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)
+    module = AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        logits = module(torch.tensor([[*request.tokens, *first[:at]]])).logits[:, -1]
+    sampling = request.sampling
+    filters = Filters(sampling.temperature, sampling.top_k, sampling.top_p, sampling.min_p)
+    borders = filters.apply(logits)[0].double().softmax(0).cumsum(0)
+    assert sampling.seed is not None
+    return float((borders - uniform(sampling.seed, at)).abs().min())
+
+
 def test_seeded_texts_do_not_depend_on_the_batch(folder: Path) -> None:
     requests = [
         request(number, tokens, temperature=0.9, top_p=0.95, seed=number % 3)
@@ -64,9 +81,10 @@ def test_seeded_texts_do_not_depend_on_the_batch(folder: Path) -> None:
     engine = open_small(folder)
     others = [request(100 + number, temperature=2.0) for number in range(9)]
     together = run(engine, [*others[:4], *requests[::-1], *others[4:]])
-    assert {number: together[number].tokens for number in alone} == {
-        number: completion.tokens for number, completion in alone.items()
-    }
+    different = [each for each in requests if alone[each.id].tokens != together[each.id].tokens]
+    assert len(different) <= 1
+    for each in different:
+        assert border_distance(folder, each, alone[each.id].tokens, together[each.id].tokens) < 1e-5
 
 
 def test_seeds_differ_and_without_a_seed_each_text_differs(engine: TransformersEngine) -> None:
@@ -124,7 +142,7 @@ def test_a_stop_text_within_min_tokens_is_passed_over(folder: Path, engine: Tran
     forced = Constraint(regex="ab;cdefghij;klmnop")
     whole = run(engine, [request(0, constraint=forced, max_tokens=40)])[0]
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    first = next(at for at in range(40) if ";" in tokenizer.decode(whole.tokens[:at]))
+    first = next(at for at in range(40) if ";" in str(tokenizer.decode(list(whole.tokens[:at]))))
     completion = run(engine, [request(0, constraint=forced, stop=(";",), min_tokens=first, max_tokens=40)])[0]
     assert completion.text == "ab;cdefghij"
     never = run(engine, [request(0, constraint=forced, stop=("b;",), min_tokens=first, max_tokens=40)])[0]
@@ -211,7 +229,8 @@ def test_tokens_that_the_network_does_not_have(folder: Path) -> None:
     engine.add(request(0, [5, size, 6]))
     engine.add(request(1, [5, 6, 7], min_tokens=3, max_tokens=4))
     engine.add(request(2, [5, 6, 7], constraint=Constraint(regex="a{2}b?"), max_tokens=4))
-    failures, texts = {}, {}
+    failures: dict[int, str] = {}
+    texts: dict[int, str] = {}
     while engine.unfinished:
         step = engine.step()
         failures.update(step.failures)
