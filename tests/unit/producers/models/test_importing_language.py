@@ -121,6 +121,7 @@ def test_versions_with_the_same_files_but_an_adapter_share_a_model(tmp_path: Pat
         ({"rope_scaling": {"type": "mine"}}, "the scaling of rotary positions .* is not supported"),
         ({"rope_scaling": {"type": "linear", "factor": 0.5}}, "the scaling of rotary positions .* is not supported"),
         ({"rope_parameters": {"rope_type": "yarn", "factor": 1e300}}, "more than 16777216 positions"),
+        ({"rope_parameters": {"full_attention": {"rope_type": "longrope"}}}, "longrope positions by the type"),
         ({"eos_token_id": "</s>"}, "eos_token_id '</s>' is not the number of a token"),
         ({"tokenizer_class": "MineTokenizer"}, "tokenizer_class 'MineTokenizer' is not supported"),
     ],

@@ -109,8 +109,12 @@ def read_positions(config: Mapping[str, object], field: str) -> int:
     if positions is None:
         raise InvalidInput(field, f"{CONFIG}: {_POSITIONS[0]} is missing; write how many tokens the network takes")
     scaling = config.get("rope_parameters") or config.get("rope_scaling")
+    if not isinstance(scaling, dict):
+        return positions
     # The parameters by the type of the layer are those of networks whose positions are scaled already.
-    if not isinstance(scaling, dict) or any(isinstance(value, dict) for value in scaling.values()):
+    if by_layer := [value for value in scaling.values() if isinstance(value, dict)]:
+        if any(value.get("rope_type") == "longrope" for value in by_layer):
+            raise InvalidInput(field, f"{CONFIG}: longrope positions by the type of the layer are not supported")
         return positions
     kind = scaling.get("rope_type", scaling.get("type", "default"))
     if kind in _SCALED or config.get("model_type") == "gemma3_text":
