@@ -151,3 +151,22 @@ def test_a_text_without_calls_stays_a_text(tmp_path: Path, text: str, finish: En
     assert output["message"] == {"role": "assistant", "content": text}
     assert "tool_calls" not in output
     assert json.loads(json.dumps(output)) == output
+
+
+@pytest.mark.parametrize("character", [r"\u0000", r"\ud800"])
+def test_calls_have_no_characters_that_cannot_be_stored(tmp_path: Path, character: str) -> None:
+    call = f'{{"name": "clock{character}", "arguments": {{"place{character}": "{character}"}}}}'
+    output = written(tmp_path, f"<tool_call>{call}</tool_call>")
+    [document] = output["tool_calls"] if isinstance(output["tool_calls"], list) else []
+    text = json.dumps(document, ensure_ascii=False)
+    assert text.encode().decode() == text
+    assert isinstance(document, dict)
+    function = document["function"]
+    assert isinstance(function, dict)
+    assert function["name"] == "clock\N{REPLACEMENT CHARACTER}"
+    assert "\0" not in str(function["arguments"])
+    assert isinstance(json.loads(str(function["arguments"])), dict)
+
+
+def test_a_call_with_a_number_out_of_range_is_a_text() -> None:
+    assert read_hermes('<tool_call>{"name": "clock", "arguments": {"hour": 1e999}}</tool_call>', NAMES) is None

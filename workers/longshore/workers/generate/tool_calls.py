@@ -40,6 +40,9 @@ _MISTRAL: Final = "[TOOL_CALLS]"
 _ARGUMENTS: Final = "[ARGS]"
 _CALL_ID: Final = "[CALL_ID]"
 _LLAMA: Final = "<|python_tag|>"
+#: Characters that Postgres stores in no JSON document, and what stands in their place.
+_NOT_STORED: Final = re.compile(r"[\0\ud800-\udfff]")
+_REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 #: Tokens that end an answer or a turn.
 _ENDS: Final = re.compile(r"(?:\s*(?:<\|[a-z_]+\|>|</s>|<end_of_turn>))+\Z")
 
@@ -128,9 +131,14 @@ def _call(value: JsonValue) -> ToolCall | None:
     if not isinstance(arguments, dict):
         return None
     try:
-        return ToolCall(str(value["name"]), json.dumps(arguments, ensure_ascii=False))
-    except RecursionError:
+        written = json.dumps(arguments, ensure_ascii=False, allow_nan=False)
+    except (ValueError, RecursionError):
         return None
+    return ToolCall(_stored(str(value["name"])), _stored(written))
+
+
+def _stored(text: str) -> str:
+    return _NOT_STORED.sub(_REPLACEMENT, text)
 
 
 def _parsed(text: str) -> JsonValue:

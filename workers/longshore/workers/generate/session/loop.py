@@ -213,7 +213,7 @@ class GenerationSession:
         for id_ in run.ids:
             self._rows.pop(id_, None)
         run.shard.running.pop(run.ids[0], None)
-        self._done(run.shard, run.done() if error is None else DoneRow(run.row.number, None, error, run.row.key))
+        self._done(run.shard, run.done() if error is None else run.failed(error))
 
     def _done(self, shard: RunningShard, row: DoneRow) -> None:
         shard.add(row)

@@ -86,13 +86,20 @@ class RowRun:
         """A complete row with its output, or why it has none."""
         completions = [self._completions[id_] for id_ in self.ids]
         assert self.shard.writer is not None
-        output = self.shard.writer.write(self.prepared, completions)
-        text, error = (None, output) if isinstance(output, str) else _as_text(output)
+        try:
+            output = self.shard.writer.write(self.prepared, completions)
+            text, error = (None, output) if isinstance(output, str) else _as_text(output)
+        except Exception as failure:  # what a model writes must not end the rows of others
+            text, error = None, f"its output cannot be written: {type(failure).__name__}: {failure}"
         if text is None:
-            return DoneRow(self.row.number, None, error, self.row.key)
+            return self.failed(error or "")
         tokens = sum(len(each.tokens) for each in completions)
         prompt, cached = len(self.prepared.tokens), completions[0].cached_tokens
         return DoneRow(self.row.number, text, None, self.row.key, prompt, tokens, cached)
+
+    def failed(self, error: str) -> DoneRow:
+        """The row without an output."""
+        return DoneRow(self.row.number, None, error, self.row.key)
 
 
 @dataclass(eq=False)
