@@ -44,7 +44,11 @@ def base(store: Store, tmp_path_factory: pytest.TempPathFactory) -> BaseVersion:
     model = AutoModelForCausalLM.from_pretrained(folder / "plain", dtype=torch.bfloat16)
     save_language_model(folder / "base")
     model.save_pretrained(folder / "base")
-    files = {path.name: store.put_blob(path) for path in (folder / "base").iterdir()}
+    return stored(store, folder / "base")
+
+
+def stored(store: Store, folder: Path) -> BaseVersion:
+    files = {path.name: store.put_blob(path) for path in folder.iterdir()}
     manifest = Manifest(runtime=RuntimeName.HUGGINGFACE, files=files, signature=SIGNATURE, created_at="2026-01-01")
     return BaseVersion("chat:1", manifest, store)
 
@@ -115,6 +119,18 @@ def test_an_adapter_is_float32_and_checkpointed_activations_change_no_bit(
     named, _ = trained(base, data, tmp_path / "named", "lora", {**config, "target_modules": ["q_proj"]})
     assert all(".q_proj." in name for name in named)
     assert metrics["val_loss"] > 0
+
+
+def test_tokens_that_the_network_does_not_have(store: Store, data: Path, tmp_path: Path) -> None:
+    """A tokenizer can have more of them."""
+    save_language_model(tmp_path / "small", vocab_size=270)
+    base = stored(store, tmp_path / "small")
+    with pytest.raises(InvalidInput, match=r"^data: its texts have the token \d+ .* but the network has 270 tokens"):
+        trained(base, data, tmp_path / "refused", "lora", {"context": 64})
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text('{"prompt": "1", "completion": "+"}\n' * 9)
+    tensors, _ = trained(base, texts, tmp_path / "trained", "lora", {"context": 64})
+    assert tensors
 
 
 @pytest.mark.parametrize("layer", ["lm_head", "norm", "embed_tokens"])

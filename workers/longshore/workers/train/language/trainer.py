@@ -117,6 +117,8 @@ class _LanguageRun:
 
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         model, adapter, tokenizer, context = self._prepare()
+        # The tokenizer can have more.
+        vocabulary = int(model.config.get_text_config().vocab_size)
         # Weights of a base are stored in the type that they had.
         stored = model.dtype
         if adapter is None or self.spec.precision == "fp32":
@@ -124,10 +126,10 @@ class _LanguageRun:
         network = CausalNetwork(model if adapter is None else adapter, packing=self.config.packing)
         self.context.strategy.prepare(network, self.context.device, self.spec.seed)
         if self.config.packing:
-            check_packing(network, tokenizer.size)
+            check_packing(network, vocabulary)
         if self.config.gradient_checkpointing:
             model.activation_checkpointing_enable({"use_reentrant": False})
-        rows = self._rows(tokenizer, context)
+        rows = self._rows(tokenizer, context, vocabulary)
         loop = self._loop(network, rows)
         result = run_loop(loop, self.context)
         metrics = dict(result.metrics)
@@ -183,8 +185,11 @@ class _LanguageRun:
         options = self.spec.tokenizer or Tokenizer(kind="bpe", lowercase=False)
         return train_language_tokenizer(options, self.streams.texts(), folder, context)
 
-    def _rows(self, tokenizer: LanguageTokenizer, context: int) -> dict[int, BlockRows]:
-        """The blocks of each split that has any."""
+    def _rows(self, tokenizer: LanguageTokenizer, context: int, vocabulary: int) -> dict[int, BlockRows]:
+        """The blocks of each split that has any.
+
+        :param vocabulary: tokens of the network.
+        """
         reader = DocumentReader(tokenizer, self.streams.layout)
         texts = self.streams.tokenize(reader, self.folder)
         rows = {
@@ -195,6 +200,12 @@ class _LanguageRun:
             for part, each in texts.items()
         }
         for part, name in ((TRAIN, "data"), (VALIDATION, "validation"), (TEST, "test")):
+            if (largest := int(texts[part].tokens.max(initial=0))) >= vocabulary:
+                raise InvalidInput(
+                    name,
+                    f"its texts have the token {largest} of the tokenizer, but the network has {vocabulary} tokens; "
+                    "leave out the text of this token",
+                )
             if not rows[part].count and (part == TRAIN or texts[part].documents):
                 raise InvalidInput(name, "no token can be learned from its rows; give longer texts")
         return {part: each for part, each in rows.items() if each.count}
