@@ -61,6 +61,9 @@ def test_the_cost_of_a_text_is_the_loss_of_transformers(tmp_path: Path, adapted:
     short = ReferenceScorer(version_of(base, adapter, max_model_len=8), CPU)
     assert short.cost([5] * 4, [6] * 4) is not None
     assert short.cost([5] * 5, [6] * 4) is None
+    # A tokenizer can have tokens that the network does not.
+    assert scorer.cost([5], [6, 5000]) is None
+    assert scorer.cost([5, 5000], [6]) is None
 
 
 def test_rows_fill_the_engine_and_keep_their_numbers(tmp_path: Path) -> None:

@@ -132,7 +132,8 @@ class LanguageRun:
         if left_out:
             self.notes.append(
                 f"perplexity leaves out {left_out:,} rows whose expected text is empty, does not begin with the "
-                f"prefix, or is longer than {self._version.model.max_model_len:,} tokens with its prompt"
+                "prefix, has a token that the network does not have, or is longer than "
+                f"{self._version.model.max_model_len:,} tokens with its prompt"
             )
 
     def _read(self, errors: dict[int, str]) -> Iterator[tuple[int, PreparedRow, tuple[str, ...]]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 
 from longshore.workers.generate.engines.base import AdapterFiles, Completion, Engine, EngineRequest
+from longshore.workers.generate.engines.vocabulary import unknown_token
 from longshore.workers.generate.rows import PreparedRow
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class ReferenceScorer:
         self._limit = version.model.max_model_len
         self._device = device
         self._module = load_decoder(version.model.folder, device, version.model.settings.dtype or "auto")
+        self._vocabulary = int(self._module.config.get_text_config().vocab_size)
         self._adapter = version.adapter
         self._pool = AdapterPool(self._module, _ADAPTER_BYTES)
         if version.adapter is not None:
@@ -80,13 +82,14 @@ class ReferenceScorer:
 
     @torch.inference_mode()
     def cost(self, prompt: Sequence[int], reference: Sequence[int]) -> float | None:
-        """Minus the natural logarithm of the probability of a text after a prompt; ``None`` if they are too long.
+        """Minus the natural logarithm of the probability of a text after a prompt; ``None`` if they are too long, or
+        have a token that the network does not have.
 
         :param prompt: at least one token.
         :param reference: at least one token.
         """
         tokens = [*prompt, *reference[:-1]]
-        if len(tokens) + 1 > self._limit:
+        if len(tokens) + 1 > self._limit or unknown_token([*tokens, reference[-1]], self._vocabulary):
             return None
         if self._adapter is not None:
             first = len(prompt) - 1
