@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    PreTrainedTokenizerFast,
+)
 
 WORDS = [
     "the",
@@ -69,6 +76,18 @@ def save_model(
         folder, max_shard_size="4KB" if shards else "1GB"
     )
     save_tokenizer(folder)
+
+
+def save_token_labels(folder: Path, labels: Sequence[str]) -> None:
+    """A network that gives each token one of the labels."""
+    save_model(folder, id2label=dict(enumerate(labels)))
+    network: torch.nn.Module = AutoModelForTokenClassification.from_config(  # type: ignore[no-untyped-call]
+        AutoConfig.from_pretrained(folder)
+    )
+    for parameter in network.parameters():
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.5)
+    network.save_pretrained(folder)  # type: ignore[operator]
 
 
 def save_sentence(

@@ -139,6 +139,8 @@ Pruner: TypeAlias = Literal["none", "median", "quarter"]
 #: What a column of a table is preprocessed as; ``drop`` leaves it out.
 ColumnKind: TypeAlias = Literal["number", "category", "datetime", "text", "drop"]
 #: How the network gets a category: a number for each, or a vector that is learned.
+#: How the labels of tokens become spans.
+Aggregation: TypeAlias = Literal["none", "simple", "first", "average", "max"]
 Encoding: TypeAlias = Literal["one_hot", "embedding"]
 #: How a number is scaled before it is standardised.
 Scale: TypeAlias = Literal["none", "log", "quantile"]

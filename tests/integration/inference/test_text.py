@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import torch
 
@@ -18,14 +19,15 @@ from longshore.workers.runtimes.huggingface import load
 from tests.computing import compute
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine
-from tests.text_models import TEXTS, save_model, save_sentence
+from tests.text_models import TEXTS, save_model, save_sentence, save_token_labels
 from tests.unit.shared.model_formats.huggingface_files import write_sentence
 from tests.waiting import TIMEOUT_S
 
 
-def computed(folder: Path, texts: list[str]) -> list[dict[str, object]]:
+def computed(folder: Path, texts: list[str], **options: object) -> list[dict[str, object]]:
     """What this process makes of some texts."""
-    outputs, _ = compute(load(read_import(folder, None).files, torch.device("cpu")), pa.record_batch({"text": texts}))
+    runtime = load(read_import(folder, None).files, torch.device("cpu"))
+    outputs, _ = compute(runtime, pa.record_batch({"text": texts}), 1000, **options)
     return [output for output in outputs if output is not None]
 
 
@@ -115,3 +117,58 @@ def test_pairs_of_texts_are_scored(cluster: Cluster, client: Client, tmp_path: P
     assert all(0 < value < 1 for value in found)
     with pytest.raises(InvalidInput, match="data: no column 'text_pair'"):
         client.infer("reranker", TEXTS)
+
+
+def without_scores(spans: object) -> list[dict[str, object]]:
+    assert isinstance(spans, list)
+    return [{**span, "score": None} for span in spans]
+
+
+def test_spans_of_texts_are_labelled(cluster: Cluster, client: Client, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    save_token_labels(folder, ("O", "B-PER", "I-PER", "B-LOC"))
+    longshore = CommandLine(cluster.environment)
+    assert longshore("models", "import", folder, "--name", "names").out == "names:1\n"
+    shown = longshore("models", "show", "names").out
+    assert "target    spans (tokens)\n" in shown
+    assert "output    spans\n" in shown
+    texts = [f"{text} {'cats ' * (number % 5)}\u00e9 dog" for number, text in enumerate(TEXTS * 20)]
+    data = tmp_path / "texts.jsonl"
+    data.write_text("".join(json.dumps({"text": text, "id": number}) + "\n" for number, text in enumerate(texts)))
+    job = client.infer("names", data, rows_per_shard=50, aggregation="average", keep=["id"]).wait(TIMEOUT_S)
+    results = job.results()
+    assert list(job.notes) == ["texts of more than 24 tokens are cut there"]
+    wanted = computed(folder, texts, aggregation="average")
+    for spans, output in zip(results["spans"].to_pylist(), wanted, strict=True):
+        assert without_scores(spans) == without_scores(output["spans"])
+    assert results["id"].to_pylist() == list(range(len(texts)))
+    assert any(output["spans"] for output in wanted)
+
+    inline = client.infer("names", [*TEXTS, "\0 cat \0"], aggregation="none").wait(TIMEOUT_S).results()
+    wanted = computed(folder, [*TEXTS, "\0 cat \0"], aggregation="none")
+    assert list(map(without_scores, inline["spans"].to_pylist())) == [without_scores(row["spans"]) for row in wanted]
+
+    written = client.infer("names", data, output=str(tmp_path / "spans/*.parquet")).wait(TIMEOUT_S)
+    assert written.state == "succeeded"
+    tables = [pa.parquet.read_table(path) for path in (tmp_path / "spans").glob("*.parquet")]
+    wanted = computed(folder, texts)
+    rows = {row["row"]: row["spans"] for table in tables for row in table.to_pylist()}
+    assert [without_scores(rows[number]) for number in range(len(texts))] == [
+        without_scores(output["spans"]) for output in wanted
+    ]
+
+
+def test_what_spans_do_not_have_is_refused(client: Client, tmp_path: Path) -> None:
+    save_token_labels(tmp_path / "tokens", ("O", "B-PER"))
+    save_sentence(tmp_path / "sentence")
+    client.models.import_(tmp_path / "tokens", "people")
+    client.models.import_(tmp_path / "sentence", "vectors")
+    for options in ({"top_k": 2}, {"logits": True}, {"positive": "O"}, {"threshold": 0.3}, {"aggregation": "most"}):
+        with pytest.raises(InvalidInput, match=next(iter(options))):
+            client.infer("people", TEXTS, **options)
+    with pytest.raises(InvalidInput, match=r"^keep: 'spans' is a column of the outputs"):
+        client.infer("people", [{"text": "a", "spans": 1}], keep=["spans"])
+    with pytest.raises(InvalidInput, match=r"^aggregation: max: only for token classification; the task is embedding"):
+        client.infer("vectors", TEXTS, aggregation="max")
+    with pytest.raises(InvalidInput, match=r"^model: people:1 gives spans of texts, which evaluations do not measure"):
+        client.evaluate("people", [{"text": "a cat", "spans": "x"}])

@@ -728,6 +728,19 @@ OPTIONS: dict[str, tuple[FlagRow, ...]] = {
             ),
         ),
         FlagRow(
+            name="aggregation",
+            flag="--aggregation",
+            reader="choice",
+            section="Inference",
+            help=(
+                "Only for token classification: how the labels of tokens become spans. none: each token is one. "
+                "simple: tokens that follow each other with the same label are one. first, average and max give each "
+                "word one label before: that of its first token, of the mean of the scores, or of the token with the "
+                "largest score. Default: simple."
+            ),
+            choices=("none", "simple", "first", "average", "max",),
+        ),
+        FlagRow(
             name="allow_nan",
             flag="--allow-nan",
             reader="flag",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from longshore.producers.data import Data
     from longshore.shared.vocabulary import (
+        Aggregation,
         ColumnKind,
         DataFormat,
         DatePart,
@@ -425,6 +426,12 @@ class InferOptions(DataJobOptions, total=False):
     """For multilabel: the least probability of a label that is returned. With ``positive``: the least probability of
     that class at which it is the label, above 0 and below 1; at 0.5 the label is the more probable class. Default:
     0.5.
+    """
+    aggregation: Aggregation
+    """Only for token classification: how the labels of tokens become spans. ``none``: each token is one. ``simple``:
+    tokens that follow each other with the same label are one. ``first``, ``average`` and ``max`` give each word one
+    label before: that of its first token, of the mean of the scores, or of the token with the largest score.
+    Default: "simple".
     """
     allow_nan: bool
     """Write outputs that are NaN or infinite as null. Otherwise such a row has an error. Default: False."""

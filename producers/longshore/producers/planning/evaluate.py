@@ -48,6 +48,8 @@ def plan_evaluation(request: Evaluate, context: PlanningContext) -> NewJob:
     name = f"{version.model}:{version.version}"
     if signature.task == "embedding":
         raise InvalidInput("model", f"{name} gives embeddings, which no column can be compared with")
+    if signature.task == "tokens":
+        raise InvalidInput("model", f"{name} gives spans of texts, which evaluations do not measure; compare results")
     if signature.target_width is not None:
         raise InvalidInput("model", f"{name} predicts lists of numbers; train with a test to measure such a model")
     target = signature.target if request.target is None else request.target

@@ -13,7 +13,7 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.base import NOT_AN_OPTION, Option, Spec
 from longshore.shared.specs.positive import PROBABILITY, PositiveClass, read_positive
 from longshore.shared.specs.signature import Feature, Signature, Task
-from longshore.shared.vocabulary import DataFormat, Device, Precision, RuntimeName
+from longshore.shared.vocabulary import Aggregation, DataFormat, Device, Precision, RuntimeName
 
 #: Options of an evaluation that only language models have, and that they have not.
 _OF_LANGUAGE_MODELS = ("max_tokens", "temperature", "system", "stop", "json_schema", "perplexity", "against", "judge")
@@ -81,6 +81,11 @@ class InferSpec(Spec):
     """For multilabel: the least probability of a label that is returned. With ``positive``: the least probability of
     that class at which it is the label, above 0 and below 1; at 0.5 the label is the more probable class.
     """
+    aggregation: Aggregation = "simple"
+    """Only for token classification: how the labels of tokens become spans. ``none``: each token is one. ``simple``:
+    tokens that follow each other with the same label are one. ``first``, ``average`` and ``max`` give each word one
+    label before: that of its first token, of the mean of the scores, or of the token with the largest score.
+    """
     allow_nan: bool = False
     """Write outputs that are NaN or infinite as null. Otherwise such a row has an error."""
     max_row_errors: Annotated[
@@ -126,6 +131,7 @@ class InferSpec(Spec):
         """
         if signature.task == "generation":
             raise InvalidInput("model", "it is a language model; use generate")
+        self._check_tokens(signature)
         if self.top_k is not None and signature.labels is None:
             raise InvalidInput("top_k", f"{self.top_k}: the version's task is {signature.task}, which has no classes")
         self.read_positive(signature)
@@ -134,6 +140,18 @@ class InferSpec(Spec):
                 raise InvalidInput("keep", f"{name!r} is a column of the outputs; rename it in the data")
             if self.positive is not None and name == PROBABILITY:
                 raise InvalidInput("keep", f"{name!r} is a column of the outputs; rename it in the data")
+
+    def _check_tokens(self, signature: Signature) -> None:
+        task = signature.task
+        if task != "tokens" and self.aggregation != "simple":
+            raise InvalidInput("aggregation", f"{self.aggregation}: only for token classification; the task is {task}")
+        if task != "tokens":
+            return
+        for name in ("top_k", "logits"):
+            if getattr(self, name):
+                raise InvalidInput(name, "the version gives spans, which have no such output; leave it out")
+        if "spans" in self.keep:
+            raise InvalidInput("keep", "'spans' is a column of the outputs; rename it in the data")
 
     def read_positive(self, signature: Signature) -> PositiveClass | None:
         """The class of which the probability is returned; ``None`` if none is.

@@ -13,8 +13,9 @@ from longshore.shared.specs.transforms import Transform
 
 #: Kinds of columns whose values decide how many numbers they become: a version's have a transform.
 UNFITTED = ("category", "datetime")
-#: ``generation``: a language model, which job kind ``generate`` runs; its one feature is the text ``prompt``.
-Task = Literal["classification", "regression", "embedding", "multilabel", "generation"]
+#: ``tokens``: labels for the tokens of a text, which become spans. ``generation``: a language model, which job kind
+#: ``generate`` runs; its one feature is the text ``prompt``.
+Task = Literal["classification", "regression", "embedding", "multilabel", "tokens", "generation"]
 #: The type of the elements of an input tensor.
 TensorType = Literal[
     "float32",
@@ -125,7 +126,8 @@ class Signature(BaseModel):
     task: Task
     #: The column it was trained to predict.
     target: str
-    #: Only for classification, and for multilabel, where several labels can apply to a row: labels by output index.
+    #: Only for classification, for multilabel, where several labels can apply to a row, and for tokens, which have one
+    #: each: labels by output index.
     labels: tuple[str | int | bool, ...] | None = None
     #: Only for regression. ``None``: one number per row; n: lists of n numbers.
     target_width: int | None = None
@@ -212,7 +214,7 @@ class Signature(BaseModel):
     @property
     def outputs(self) -> int | None:
         """How many numbers the model returns per row; ``None`` for an embedding of unknown width."""
-        if self.task in ("classification", "multilabel"):
+        if self.task in ("classification", "multilabel", "tokens"):
             return len(self.labels or ())
         return (self.target_width or 1) if self.task == "regression" else self.embedding_width
 
@@ -243,6 +245,8 @@ class Signature(BaseModel):
             raise InvalidInput(
                 f"{field}.activation", f"{self.activation}: not allowed for the task {self.task}; leave it out"
             )
+        if self.task == "tokens" and (len(self.features) != 1 or self.features[0].kind != "text" or not self.is_text):
+            raise InvalidInput(f"{field}.task", "tokens: only for models of one text, imported from their folder")
         if self.output_kind is not None and self.task not in ("classification", "multilabel"):
             raise InvalidInput(f"{field}.output_kind", f"not allowed for the task {self.task}; leave it out")
         if self.output_kind == "scores" and self.task == "multilabel":

@@ -114,6 +114,14 @@ def test_a_cross_encoder_reads_two_columns(tmp_path: Path, statement: Json, acti
     assert (signature.task, signature.outputs, signature.activation) == ("regression", 1, activation)
 
 
+def test_labels_of_tokens_are_texts(tmp_path: Path) -> None:
+    write_classifier(tmp_path, architectures=["BertForTokenClassification"], id2label={"0": "O", "1": "B-PER"})
+    signature = read_import(tmp_path, None).manifest.signature
+    assert (signature.task, signature.target, signature.labels) == ("tokens", "spans", ("O", "B-PER"))
+    write_classifier(tmp_path, architectures=["BertForTokenClassification"], id2label={"0": "O", "1": 5})
+    refused(tmp_path, "id2label names output 1 5; labels of tokens are texts")
+
+
 def test_labels_can_be_numbers(tmp_path: Path) -> None:
     write_classifier(tmp_path, id2label={"0": 1, "1": 5})
     assert read_import(tmp_path, None).manifest.signature.labels == (1, 5)

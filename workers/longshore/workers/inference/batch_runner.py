@@ -11,7 +11,8 @@ import pyarrow as pa
 import torch
 
 from longshore.shared.errors import InvalidInput
-from longshore.workers.inference.heads import HeadArrays, Heads, all_finite
+from longshore.workers.inference.heads import all_finite
+from longshore.workers.inference.row_heads import HeadArrays, RowHeads
 from longshore.workers.models.batch_size import NO_LENGTH, BatchSizes, bucket
 from longshore.workers.models.error_kinds import fails_on_every_row, is_fatal, is_out_of_memory, reason
 from longshore.workers.runtimes.base import PreparedRows, RowSelection, Runtime
@@ -29,7 +30,7 @@ class BatchRunner:
     """
 
     def __init__(
-        self, runtime: Runtime, heads: Heads, sizes: BatchSizes, *, allow_nan: bool, step: Callable[[int], None]
+        self, runtime: Runtime, heads: RowHeads, sizes: BatchSizes, *, allow_nan: bool, step: Callable[[int], None]
     ) -> None:
         self._runtime = runtime
         self._heads = heads
@@ -55,7 +56,7 @@ class BatchRunner:
         if not self._allow_nan:
             for row in np.flatnonzero(~all_finite(window.outputs)):
                 errors.setdefault(int(row), NOT_FINITE)
-        outputs = self._heads.columns(window.outputs)
+        outputs = self._heads.columns(window.outputs, prepared)
         return (_without(outputs, errors) if errors else outputs), errors
 
     def _batches(self, prepared: PreparedRows) -> Iterator[RowSelection]:

@@ -15,11 +15,12 @@ import torch
 from longshore.shared.specs.jobs import InferSpec
 from longshore.shared.specs.positive import PROBABILITY, PositiveClass
 from longshore.shared.specs.signature import OutputKind, Signature
+from longshore.workers.inference.row_heads import HeadArrays, RowHeads
+from longshore.workers.inference.spans import SpanHead
 from longshore.workers.metrics.predictions import apply_threshold, class_scores, decided_classes
+from longshore.workers.runtimes.base import PreparedRows
 
 Floats: TypeAlias = npt.NDArray[np.float32]
-#: The reduced outputs of n rows: arrays whose first axis is n.
-HeadArrays: TypeAlias = Sequence[npt.NDArray[np.generic]]
 #: The function that turns the outputs of a network into values; ``None``: they are the values.
 Activation: TypeAlias = Literal["sigmoid"] | None
 
@@ -162,21 +163,23 @@ class Heads:
         """See :meth:`Head.reduce`, by head."""
         return [head.reduce(raw) for head in self.heads]
 
-    def columns(self, by_head: Sequence[HeadArrays]) -> pa.StructArray:
-        """The outputs of n rows as one struct, ``(n,)``."""
+    def columns(self, by_head: Sequence[HeadArrays], prepared: PreparedRows) -> pa.StructArray:
+        """See :meth:`RowHeads.columns`."""
         named: dict[str, pa.Array] = {}
         for head, arrays in zip(self.heads, by_head, strict=True):
             named |= head.columns(arrays)
         return pa.StructArray.from_arrays(list(named.values()), list(named))
 
 
-def make_heads(signature: Signature, spec: InferSpec) -> Heads:
+def make_heads(signature: Signature, spec: InferSpec) -> RowHeads:
     """The postprocessing that a job asks for; see :meth:`InferSpec.check`.
 
     :raises InvalidInput: the version does not have the outputs that the job asks for. A job in a chain is only checked
         here.
     """
     spec.check_outputs(signature)
+    if signature.task == "tokens":
+        return SpanHead(tuple(map(str, signature.labels or ())), spec.aggregation)
     heads: list[Head] = []
     if signature.task == "multilabel":
         heads.append(LabelsHead(label_values(signature.labels or ()), spec.threshold, spec.top_k))

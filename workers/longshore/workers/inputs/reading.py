@@ -27,6 +27,8 @@ WINDOW_BYTES = 16 * 2**20
 MAX_WINDOW_ROWS = 32_768
 #: Rows of text in a window. Within a window, rows of similar length share a batch.
 TEXT_WINDOW_ROWS = 2048
+#: Of how many tokens a long text is taken to be.
+TOKENS_OF_TEXT = 512
 
 
 def default_batch_size(signature: Signature) -> int:
@@ -38,7 +40,10 @@ def default_batch_size(signature: Signature) -> int:
 
 def window_rows(signature: Signature, batch_size: int | Literal["auto"]) -> int:
     """Rows that are read at a time: a multiple of the batch, so that all batches of a shard but the last are full."""
-    if signature.is_text:
+    if signature.task == "tokens":  # the scores of all tokens are kept until the window is written
+        numbers = TOKENS_OF_TEXT * (signature.outputs or 1)
+        rows = max(MIN_BATCH_ROWS, min(TEXT_WINDOW_ROWS, _power_of_two(WINDOW_BYTES // (4 * numbers))))
+    elif signature.is_text:
         rows = TEXT_WINDOW_ROWS
     else:
         numbers = max(signature.width, 1)

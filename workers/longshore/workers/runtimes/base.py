@@ -96,7 +96,8 @@ class Runtime(Protocol):
         """
 
     def forward(self, prepared: PreparedRows, places: RowSelection) -> torch.Tensor:
-        """Compute the outputs for k rows of a window from ``prepare``: ``(k, outputs)``, on the device.
+        """Compute the outputs for k rows of a window from ``prepare``: ``(k, outputs)``, on the device; for token
+        classification ``(k, tokens of the longest row of the window, labels)``.
 
         The outputs are one logit per label, the single value of a regression, or an embedding. Instead of logits they
         can be scores, if the signature says so, and probabilities are put out as their logarithms (of the odds for

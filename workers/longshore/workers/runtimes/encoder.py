@@ -53,7 +53,12 @@ def build_encoder(model: TextModel, files: Mapping[str, Path], dtype: torch.dtyp
 
 def _empty(model: TextModel) -> nn.Module:
     try:
-        from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+        from transformers import (
+            AutoConfig,
+            AutoModel,
+            AutoModelForSequenceClassification,
+            AutoModelForTokenClassification,
+        )
         from transformers.utils import logging
     except ImportError as error:
         raise InvalidInput(
@@ -71,7 +76,8 @@ def _empty(model: TextModel) -> nn.Module:
             options["num_labels"] = model.signature.outputs
         config = AutoConfig.for_model(network.model_type, **options)
         if network.head != "encoder":
-            made: nn.Module = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
+            kind = AutoModelForTokenClassification if network.head == "tokens" else AutoModelForSequenceClassification
+            made: nn.Module = kind.from_config(config)  # type: ignore[no-untyped-call]
             return made
         made = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
     except Exception as error:  # the library validates little and can raise anything

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import torch
 from torch import nn
+from torch.nn.functional import pad
 
 from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.shared.model_formats.huggingface.model import TextModel, read_model
@@ -73,7 +74,10 @@ class TextRuntime:
             put = self._network(**inputs, return_dict=True)
         if self._head is None:
             logits: torch.Tensor = put.logits  # type: ignore[attr-defined]
-            return logits
+            if self.signature.task != "tokens":
+                return logits
+            # All batches of a window are put together, so all are as long as its longest text.
+            return pad(logits, (0, 0, 0, int(prepared.lengths.max()) - logits.shape[1]))
         vectors: torch.Tensor = put.last_hidden_state  # type: ignore[attr-defined]
         embeddings: torch.Tensor = self._head(vectors, real)
         return embeddings
@@ -115,6 +119,8 @@ def read_texts(model: TextModel, files: Mapping[str, Path]) -> TextReader:
         prompt=model.prompt,
         types=loaded.types and model.pairs is not None,
         special=loaded.special,
+        places=model.network.head == "tokens",
+        unknown=loaded.unknown,
     )
     return TextReader(loaded.tokenizer, config)
 

@@ -44,6 +44,8 @@ class LoadedTokenizer:
     types: bool
     #: The ids of the special tokens.
     special: frozenset[int]
+    #: The id of the token for words that are not known.
+    unknown: int | None
 
 
 def load_tokenizer(model: TextModel, files: Mapping[str, Path]) -> LoadedTokenizer:
@@ -82,7 +84,7 @@ def load_tokenizer(model: TextModel, files: Mapping[str, Path]) -> LoadedTokeniz
         raise CorruptBlob(f"{TOKENIZER} cannot be loaded as a {type(loaded).__name__}")
     if model.lowercase:
         _lowercase(tokenizer)
-    return LoadedTokenizer(tokenizer, keep_end, types, special)
+    return LoadedTokenizer(tokenizer, keep_end, types, special, loaded.unk_token_id)
 
 
 def _copy(model: TextModel, files: Mapping[str, Path], folder: Path) -> None:

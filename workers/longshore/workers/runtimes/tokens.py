@@ -36,10 +36,29 @@ class TokenizationConfig:
     prompt: str = ""
     #: The ids of special tokens.
     special: frozenset[int] = frozenset()
+    #: Whether the places of tokens in the texts are needed.
+    places: bool = False
+    #: The id of the token for words that are not known.
+    unknown: int | None = None
     #: Whether the model is told by token types which tokens are those of the second text of a pair.
     types: bool = False
     #: The token id for a text without tokens; ``None`` makes such a row an error.
     empty: int | None = None
+
+
+@dataclass(frozen=True)
+class TokenPlaces:
+    """Where the tokens of a window are in its n texts. All arrays are like ``Tokens.ids``."""
+
+    #: ``(n,)``.
+    texts: Sequence[str]
+    #: The first character of each token in its text, and that after the last one.
+    starts: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    #: True for tokens that are not of the text.
+    special: npt.NDArray[np.bool_]
+    #: True for tokens that continue a word.
+    subwords: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -56,6 +75,8 @@ class Tokens:
     notes: tuple[str, ...] = ()
     #: The type of each token, like ``ids``; ``None`` if the model takes none.
     types: npt.NDArray[np.int64] | None = None
+    #: ``None`` if they are not needed.
+    places: TokenPlaces | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -177,7 +198,39 @@ class TextReader:
         cut = any(each is not None and len(each) == longest and each.overflowing for each in encodings)
         notes = (f"texts of more than {longest} tokens are cut there",) if cut else ()
         types = self._types(encodings, lengths) if self._config.types else None
-        return Tokens(ids, np.cumsum(lengths) - lengths, lengths, dict(sorted(errors.items())), notes, types)
+        places = self._places(first, encodings, lengths) if self._config.places else None
+        return Tokens(ids, np.cumsum(lengths) - lengths, lengths, dict(sorted(errors.items())), notes, types, places)
+
+    def _places(
+        self, texts: Sequence[str], encodings: Sequence[Encoding | None], lengths: npt.NDArray[np.int64]
+    ) -> TokenPlaces:
+        """The places of the tokens of all rows without an error."""
+        starts: list[int] = []
+        ends: list[int] = []
+        special: list[bool] = []
+        subwords: list[bool] = []
+        has_prefix = bool(getattr(self._tokenizer.model, "continuing_subword_prefix", None))
+        for text, encoding, length in zip(texts, encodings, lengths.tolist(), strict=True):
+            if encoding is None or not length:
+                continue
+            special += map(bool, encoding.special_tokens_mask)
+            for id_, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
+                starts.append(start)
+                ends.append(end)
+                # As the pipeline of transformers decides it, also for tokenizers that do not know words.
+                if id_ == self._config.unknown:
+                    subwords.append(False)
+                elif has_prefix:
+                    subwords.append(len(self._tokenizer.id_to_token(id_) or "") != end - start)
+                else:
+                    subwords.append(start > 0 and " " not in text[start - 1 : start + 1])
+        return TokenPlaces(
+            texts,
+            np.array(starts, np.int64),
+            np.array(ends, np.int64),
+            np.array(special, np.bool_),
+            np.array(subwords, np.bool_),
+        )
 
     @staticmethod
     def _types(encodings: Sequence[Encoding | None], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -187,7 +240,9 @@ class TextReader:
 
     def _encoded(self, texts: Sequence[str | tuple[str, ...]], errors: dict[int, str]) -> Sequence[Encoding | None]:
         try:
-            encodings: Sequence[Encoding] = self._tokenizer.encode_batch_fast(texts)
+            # The fast one gives no places.
+            encode = self._tokenizer.encode_batch if self._config.places else self._tokenizer.encode_batch_fast
+            encodings: Sequence[Encoding] = encode(texts)
         except BaseException as error:  # an error or a panic in native code, caused by a single text
             _raise_again(error)
             return [self._one(row, text, errors) for row, text in enumerate(texts)]

@@ -20,6 +20,8 @@ def describe_output(signature: Signature, runtime: str) -> str:
     """What the outputs are, and which outputs of a program are used."""
     if signature.task == "embedding":
         kind = "embedding"
+    elif signature.task == "tokens":
+        kind = "spans"
     elif signature.task == "generation":
         kind = "texts"
     elif signature.labels is None:

@@ -98,6 +98,8 @@ def read_model(files: Files, field: str) -> TextModel:
     paired = is_cross_encoder(files, config, field)
     network = read_network(config, field, encoder=MODULES in files and not paired)
     sentence = read_sentence(files, network.width, field) if network.head == "encoder" else None
+    if paired and network.head == "tokens":
+        raise InvalidInput(field, f"{CONFIG}: a cross-encoder has no ...ForTokenClassification")
     pairs = read_cross_encoder(files, config, len(network.labels), field) if paired else None
     settings = sentence or pairs
     tokenizer_config = read_tokenizer_config(files, config, TOKENIZER_KEYS, TOKENIZER_CLASSES, field)
@@ -175,6 +177,8 @@ def _signature(network: NetworkConfig, pairs: CrossEncoderConfig | None) -> Sign
     features = tuple(Feature(name=name, kind="text") for name in names)
     if network.head == "encoder":
         return Signature(features=features, task="embedding", target="embedding")
+    if network.head == "tokens":
+        return Signature(features=features, task="tokens", target="spans", labels=network.labels)
     outputs = len(network.labels)
     if network.head == "regression" or (pairs is not None and outputs == 1):
         # As in the pipeline of transformers, unless it is a cross-encoder.

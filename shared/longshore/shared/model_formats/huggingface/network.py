@@ -44,7 +44,7 @@ _SIZES = (
 
 
 #: What the outputs of a network are; that of a head is the same as the task.
-HeadName = Literal["encoder", "classification", "multilabel", "regression"]
+HeadName = Literal["encoder", "classification", "multilabel", "regression", "tokens"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class NetworkConfig:
     """The configuration of a built-in network."""
 
     model_type: str
-    #: ``encoder`` returns a vector for each token; the others return one row of numbers for each text.
+    #: ``encoder`` returns a vector for each token, ``tokens`` a number for each of its labels; the others return one
+    #: row of numbers for each text.
     head: HeadName
     #: Names of the outputs, for an encoder none.
     labels: tuple[str | int | bool, ...]
@@ -104,11 +105,14 @@ def _head(config: Mapping[str, object], field: str) -> tuple[HeadName, tuple[str
     """The kind of the outputs and their names; one output without a ``problem_type`` is a regression, too."""
     architectures = config.get("architectures")
     names = architectures if isinstance(architectures, list) else []
+    if any(isinstance(name, str) and name.endswith("ForTokenClassification") for name in names):
+        return "tokens", _token_labels(config, field)
     if not any(isinstance(name, str) and name.endswith("ForSequenceClassification") for name in names):
         raise InvalidInput(
             field,
             f"{CONFIG}: architectures {shorten(names)} is not a text classifier, and there is no modules.json that "
-            "defines an embedding; use a ...ForSequenceClassification, or save the model with sentence-transformers",
+            "defines an embedding; use a ...ForSequenceClassification or ...ForTokenClassification, or save the model "
+            "with sentence-transformers",
         )
     labels = _labels(config, field)
     problem = config.get("problem_type")
@@ -119,6 +123,16 @@ def _head(config: Mapping[str, object], field: str) -> tuple[HeadName, tuple[str
             field, f"{CONFIG}: problem_type {problem!r} needs two labels or more; write regression for one output"
         )
     return ("regression" if len(labels) == 1 or problem == "regression" else "classification"), labels
+
+
+def _token_labels(config: Mapping[str, object], field: str) -> tuple[str | int | bool, ...]:
+    labels = _labels(config, field)
+    for number, label in enumerate(labels):
+        if not isinstance(label, str):
+            raise InvalidInput(
+                field, f"{CONFIG}: id2label names output {number} {shorten(label)}; labels of tokens are texts"
+            )
+    return labels
 
 
 def _labels(config: Mapping[str, object], field: str) -> tuple[str | int | bool, ...]:
