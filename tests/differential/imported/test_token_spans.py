@@ -68,7 +68,7 @@ def spans_of(output: Output | None) -> Spans:
 def of_pipeline(pipeline: TokenClassificationPipeline, text: str, aggregation: str) -> Spans:
     """What the pipeline finds, under the names that Longshore has."""
     key = "entity" if aggregation == "none" else "entity_group"
-    found: Spans = pipeline(text, aggregation_strategy=aggregation)  # type: ignore[assignment]
+    found: Spans = pipeline(text, aggregation_strategy=aggregation)
     return [
         {
             "label": each[key],

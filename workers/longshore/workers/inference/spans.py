@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite, nan
 from typing import TypeAlias
 
 import numpy as np
@@ -20,6 +21,7 @@ from longshore.workers.runtimes.base import PreparedRows
 from longshore.workers.runtimes.tokens import TokenPlaces, Tokens
 
 Floats: TypeAlias = npt.NDArray[np.float32]
+Indexes: TypeAlias = npt.NDArray[np.int64]
 #: The label of tokens outside of every span.
 OUTSIDE = "O"
 _SPANS = pa.list_(
@@ -78,20 +80,28 @@ class SpanHead:
         tokens = np.flatnonzero(~places.special[first : first + len(scores)])
         scores, tokens = scores[tokens], tokens + first
         starts, ends = places.starts[tokens], places.ends[tokens]
-        if self.aggregation in ("none", "simple"):
-            found = [self._labelled(*each) for each in zip(scores, starts.tolist(), ends.tolist(), strict=True)]
-        else:
-            found = [
-                self._labelled(self._word_scores(scores[word]), int(starts[word[0]]), int(ends[word[-1]]))
-                for word in _words(places.subwords[tokens])
-            ]
+        if self.aggregation not in ("none", "simple") and len(tokens):
+            begins = ~places.subwords[tokens]
+            begins[0] = True
+            firsts = np.flatnonzero(begins)
+            stops = np.append(firsts[1:], len(tokens))
+            scores = self._scores_of_words(scores, firsts, stops)
+            starts, ends = starts[firsts], ends[stops - 1]
+        best = scores.argmax(axis=1)
+        highest = scores[np.arange(len(scores)), best]
+        found = [
+            LabelledSpan(self.labels[label], start, end, score)
+            for label, start, end, score in zip(
+                best.tolist(), starts.tolist(), ends.tolist(), highest.tolist(), strict=True
+            )
+        ]
         spans = found if self.aggregation == "none" else [_join(group) for group in _groups(found)]
         return [
             {
                 "label": span.label,
                 "start": span.start,
                 "end": span.end,
-                "score": span.score if np.isfinite(span.score) else None,
+                "score": span.score if isfinite(span.score) else None,
                 # Postgres does not store NUL.
                 "text": text[span.start : span.end].replace("\0", "\ufffd"),
             }
@@ -99,29 +109,21 @@ class SpanHead:
             if span.label != OUTSIDE
         ]
 
-    def _labelled(self, scores: Floats, start: int, end: int) -> LabelledSpan:
-        best = int(scores.argmax())
-        return LabelledSpan(self.labels[best], start, end, float(scores[best]))
+    def _scores_of_words(self, scores: Floats, firsts: Indexes, stops: Indexes) -> Floats:
+        """The scores of the labels of each word, ``(words, labels)``.
 
-    def _word_scores(self, scores: Floats) -> Floats:
-        """The scores of the labels of a word, from those of its tokens, ``(tokens, labels)``."""
+        :param scores: those of the tokens.
+        :param firsts: the index of the first token of each word.
+        :param stops: the index after its last one.
+        """
         if self.aggregation == "first":
-            return np.asarray(scores[0])
-        if self.aggregation == "max":
-            return np.asarray(scores[int(scores.max(axis=1).argmax())])
-        return np.asarray(np.nanmean(scores, axis=0))
-
-
-def _words(subwords: npt.NDArray[np.bool_]) -> Iterator[list[int]]:
-    """The tokens of each word: one that continues a word belongs to the token before it."""
-    word: list[int] = []
-    for at, continues in enumerate(subwords.tolist()):
-        if word and not continues:
-            yield word
-            word = []
-        word.append(at)
-    if word:
-        yield word
+            return scores[firsts]
+        if self.aggregation == "average":
+            sums = np.add.reduceat(scores, firsts, axis=0)
+            return np.asarray(sums / (stops - firsts)[:, None], np.float32)
+        highest = scores.max(axis=1)
+        words = zip(firsts.tolist(), stops.tolist(), strict=True)
+        return scores[[first + int(highest[first:stop].argmax()) for first, stop in words]]
 
 
 def _groups(spans: Sequence[LabelledSpan]) -> Iterator[list[LabelledSpan]]:
@@ -143,5 +145,6 @@ def _tag(label: str) -> tuple[bool, str]:
 
 
 def _join(group: Sequence[LabelledSpan]) -> LabelledSpan:
-    score = float(np.nanmean(np.array([span.score for span in group], np.float32)))
+    numbers = [span.score for span in group if isfinite(span.score)]
+    score = sum(numbers) / len(numbers) if numbers else nan
     return LabelledSpan(group[0].label.split("-", 1)[-1], group[0].start, group[-1].end, score)
