@@ -146,6 +146,18 @@ def test_commands_exist_and_have_the_options_that_are_shown(page: Path) -> None:
         options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
         shown = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
         assert shown <= options, f"{context.command_path} has no {sorted(shown - options)}"
+        if not isinstance(command, click.Group) and "..." not in words:
+            check_complete(command, context, words)
+
+
+def check_complete(command: click.Command, context: click.Context, words: list[str]) -> None:
+    """A command has the arguments and options that it must have, and no other arguments."""
+    end = next((index for index, word in enumerate(words) if re.match(r"[|>&;]|\d>", word)), len(words))
+    values, others, _ = command.make_parser(context).parse_args(words[:end])
+    shown = f"{context.command_path} {shlex.join(words)}"
+    assert not others, f"{shown}: {others} is too much"
+    for parameter in command.params:
+        assert not parameter.required or values.get(parameter.name or ""), f"{shown}: lacks {parameter.name}"
 
 
 def test_every_command_is_in_the_reference() -> None:

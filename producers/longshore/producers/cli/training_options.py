@@ -24,7 +24,8 @@ _ARGUMENTS = (
         default="mlp",
         show_default=True,
         metavar="NAME",
-        help="linear, mlp, cnn, rnn, transformer, lightgbm, or one that a package on the workers adds.",
+        help="linear, mlp, cnn, rnn, transformer, lightgbm, causal_lm, lora, or one that a package on the workers "
+        "adds.",
     ),
     click.option("--target", required=True, metavar="COLUMN", help="The column to predict."),
 )
