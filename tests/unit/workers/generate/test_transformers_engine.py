@@ -9,10 +9,12 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from longshore.workers.generate.engines.base import Constraint, EngineRequest, Sampling
 from longshore.workers.generate.engines.draws import Filters, uniform
+from longshore.workers.generate.engines.stop_texts import StopTexts
 from longshore.workers.generate.engines.transformers import TransformersEngine
 from tests.language_models import save_language_model
 from tests.transformers_engines import END, add_all, finish, open_small, prompts_of, run
@@ -149,6 +151,13 @@ def test_a_stop_text_within_min_tokens_is_passed_over(folder: Path, engine: Tran
     assert never.text == whole.text
     across = run(engine, [request(0, constraint=forced, stop=(";c",), min_tokens=first, max_tokens=40)])[0]
     assert across.text == "ab"
+
+
+@pytest.mark.parametrize("stops", [("abc", "b"), ("b", "abc")])
+def test_of_several_stop_texts_the_one_that_ends_first_counts(folder: Path, stops: tuple[str, ...]) -> None:
+    """Also if both come at once, as in one token."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    assert StopTexts(tokenizer, Sampling(max_tokens=9, stop=stops)).cut(tokenizer.encode("xabc").ids) == "xa"
 
 
 def test_a_stop_text_of_characters_of_several_tokens(folder: Path, engine: TransformersEngine) -> None:

@@ -37,8 +37,12 @@ class StopTexts:
 
 
 def cut_text(tokenizer: Tokenizer, tokens: Sequence[int], stops: Sequence[str], min_tokens: int) -> str | None:
-    """The text before the first stop text that ends after ``min_tokens`` tokens; ``None`` if there is none."""
+    """The text before the first stop text that ends after ``min_tokens`` tokens; ``None`` if there is none.
+
+    The first is the one that ends first, as if characters came one by one, whatever the tokens are.
+    """
     text = tokenizer.decode(tokens, skip_special_tokens=True)
     kept = len(tokenizer.decode(tokens[:min_tokens], skip_special_tokens=True)) if min_tokens else 0
-    found = [at for at in (text.find(stop, max(0, kept - len(stop) + 1)) for stop in stops) if at >= 0]
-    return text[: min(found)] if found else None
+    found = [(text.find(stop, max(0, kept - len(stop) + 1)), len(stop)) for stop in stops]
+    at, _ = min((each for each in found if each[0] >= 0), key=sum, default=(None, 0))
+    return None if at is None else text[:at]
