@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -11,7 +12,7 @@ from longshore.shared import limits
 from longshore.shared.ledger.records import Claim
 from longshore.workers.generate.engines.base import Completion, Sampling, TokenLogprob
 from longshore.workers.generate.rows import PreparedRow
-from longshore.workers.generate.session.shards import ReadRow, RowRun, RunningShard
+from longshore.workers.generate.session.shards import DoneRow, ReadRow, RowRun, RunningShard
 
 
 @pytest.fixture
@@ -53,3 +54,17 @@ def test_a_row_ends_with_the_first_texts_that_are_more_than_is_stored(shard: Run
         text = Completion(id=id_, tokens=(1,) * tokens, text="", finish="length", logprobs=(each,) * tokens)
         assert not run.take(text)
     assert "ask for fewer tokens, texts or log probabilities" in (run.excess or "")
+
+
+def test_rows_are_committed_in_parts_of_bounded_size(shard: RunningShard) -> None:
+    shard.claim = replace(shard.claim, stop=5)
+    shard.read = True
+    for number, size in enumerate((40, 40, 300, 1, 1)):
+        shard.add(DoneRow(number, "x" * size, None, None))
+    parts = []
+    while shard.done:
+        assert shard.done_size == sum(row.size for row in shard.done)
+        parts.append(shard.take_part(100))
+    assert [[row.number for row in part.rows] for part in parts] == [[0, 1, 2], [3, 4]]
+    assert [part.finished_rows for part in parts] == [None, 5]
+    assert (shard.done_size, shard.finishing) == (0, True)

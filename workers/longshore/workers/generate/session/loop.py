@@ -10,7 +10,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Final
 
@@ -25,7 +25,7 @@ from longshore.workers.generate.session.joining import Joiner
 from longshore.workers.generate.session.leases import Leases
 from longshore.workers.generate.session.progress import SessionCounts
 from longshore.workers.generate.session.reading import RowFeed
-from longshore.workers.generate.session.shards import DoneRow, ReadRow, RowRun, RunningShard, ShardName
+from longshore.workers.generate.session.shards import DoneRow, Part, ReadRow, RowRun, RunningShard, ShardName
 from longshore.workers.process.heartbeat import ShardTimedOut
 from longshore.workers.process.logs.lines import RunLines
 from longshore.workers.process.monitoring.cells import Count, Distribution
@@ -35,6 +35,10 @@ log = logging.getLogger(__name__)
 #: Rows are committed when the last commit is so many seconds ago, or when there are so many.
 COMMIT_INTERVAL_S: Final = 1.0
 COMMIT_ROWS: Final = 128
+#: Characters of a commit, about: it locks its shards, whose leases are not renewed meanwhile; and of the rows that wait
+#: for theirs: with more, the engine gets no others.
+COMMIT_SIZE: Final = 16 << 20
+MAX_DONE_SIZE: Final = 256 << 20
 #: Seconds that the loop waits for rows or a commit if the engine has nothing to do.
 IDLE_WAIT_S: Final = 0.05
 
@@ -75,7 +79,7 @@ class GenerationSession:
         self._committer = RowCommitter(context.ledger, context.metrics)
         self._committed_at = time.monotonic()
 
-    def run(self, claims: Iterable[Claim]) -> None:
+    def run(self, claims: Sequence[Claim]) -> None:
         """Run shards to their ends, and others that join meanwhile.
 
         :param claims: their leases are renewed already.
@@ -83,7 +87,6 @@ class GenerationSession:
         try:
             with self._feed, ExitStack() as stack:
                 stack.callback(self._end_joined)
-                claims = list(claims)
                 for claim in claims:
                     self._begin(claim)
                 if not claims[0].failed_before:
@@ -155,7 +158,7 @@ class GenerationSession:
     def _fill(self) -> None:
         """Give the engine rows, from each shard in turn."""
         room = self._engine.capacity - self._engine.unfinished
-        taken = False
+        room, taken = (room if self._done_size < MAX_DONE_SIZE else 0), False
         urgent = sorted(self._shards.values(), key=lambda shard: -shard.claim.priority)
         while room > 0:
             before = room
@@ -202,10 +205,10 @@ class GenerationSession:
         for completion in step.completions:
             if (run := self._rows.get(completion.id)) is None:
                 continue
-            is_complete = run.take(completion)
-            if not is_complete and run.excess is not None:
+            if run.take(completion):
+                self._end_row(run, run.excess)
+            elif run.excess is not None:
                 self._engine.cancel(run.ids)
-            if is_complete or run.excess is not None:
                 self._end_row(run, run.excess)
 
     def _end_row(self, run: RowRun, error: str | None) -> None:
@@ -221,23 +224,30 @@ class GenerationSession:
 
     # What is committed.
 
+    @property
+    def _done_size(self) -> int:
+        return sum(shard.done_size for shard in self._shards.values())
+
     def _commit_if_due(self) -> None:
         if self._committer.busy:
             return
-        ready = [shard for shard in self._shards.values() if shard.done or (shard.complete and not shard.finishing)]
-        rows = sum(len(shard.done) for shard in ready)
-        due = rows >= COMMIT_ROWS or time.monotonic() - self._committed_at >= COMMIT_INTERVAL_S
+        ready = [shard for shard in self._shards.values() if shard.committable]
+        due = sum(len(shard.done) for shard in ready) >= COMMIT_ROWS or self._done_size >= COMMIT_SIZE
+        due = due or time.monotonic() - self._committed_at >= COMMIT_INTERVAL_S
         if ready and (due or any(shard.complete for shard in ready)):
             self._submit(ready)
 
     def _submit(self, shards: list[RunningShard]) -> None:
-        parts = []
+        parts: list[Part] = []
+        room = COMMIT_SIZE
         for shard in shards:
+            if room <= 0:
+                break
             try:
-                parts.append(shard.take_part())
+                parts.append(shard.take_part(room))
+                room -= parts[-1].size
             except RuntimeError as error:
-                end(self._context, shard.claim, error)
-                self._drop(shard)
+                self._end(shard, error)
         if parts:
             self._context.shown.committing([part.shard.claim for part in parts if part.finished_rows is not None])
             self._committer.submit(parts)
@@ -257,8 +267,7 @@ class GenerationSession:
             self._lose(shard)
         for shard, error in committed.failed:
             if shard.name in self._shards:
-                end(self._context, shard.claim, error)
-                self._drop(shard)
+                self._end(shard, error)
 
     # What ends otherwise.
 
@@ -284,8 +293,11 @@ class GenerationSession:
             if isinstance(error, AttemptLost):
                 self._lose(shard)
             elif error is not None:
-                end(self._context, shard.claim, error)
-                self._drop(shard)
+                self._end(shard, error)
+
+    def _end(self, shard: RunningShard, error: Exception) -> None:
+        end(self._context, shard.claim, error)
+        self._drop(shard)
 
     def _lose(self, shard: RunningShard) -> None:
         if shard.name in self._shards:
@@ -328,12 +340,10 @@ class GenerationSession:
             shard.error = shard.error or error
         self._commit_rest()
         for shard in list(self._shards.values()):
-            end(self._context, shard.claim, error)
-            self._drop(shard)
+            self._end(shard, error)
 
     def _commit_rest(self) -> None:
         self._collect_commit(self._committer.result(wait=True))
-        ready = [shard for shard in self._shards.values() if shard.done or (shard.complete and not shard.finishing)]
-        if ready:
+        while ready := [shard for shard in self._shards.values() if shard.committable]:
             self._submit(ready)
             self._collect_commit(self._committer.result(wait=True))

@@ -53,6 +53,11 @@ class DoneRow:
     completion_tokens: int = 0
     cached_tokens: int = 0
 
+    @property
+    def size(self) -> int:
+        """Characters to be stored, about."""
+        return len(self.output or self.error or "")
+
 
 class RowRun:
     """A row that the engine has: one request for each of its texts.
@@ -129,6 +134,8 @@ class RunningShard:
     running: dict[int, RowRun] = field(default_factory=dict)
     #: Rows to commit.
     done: list[DoneRow] = field(default_factory=list)
+    #: Characters of them, about.
+    done_size: int = 0
     results: int = 0
     errors: int = 0
     #: What is logged of its begin and its end; ``None``: nothing.
@@ -157,22 +164,34 @@ class RunningShard:
         """Whether every row is done, committed or not."""
         return self.read and self.error is None and not self.waiting and not self.running
 
+    @property
+    def committable(self) -> bool:
+        """Whether it has something to commit."""
+        return bool(self.done) or (self.complete and not self.finishing)
+
     def add(self, row: DoneRow) -> None:
         """A row is done."""
         self.done.append(row)
+        self.done_size += row.size
         if row.error is None:
             self.results += 1
         else:
             self.errors += 1
 
-    def take_part(self) -> Part:
-        """The rows to commit: all that are done and not taken before.
+    def take_part(self, room: int) -> Part:
+        """The rows to commit: those that are done and not taken before.
 
+        :param room: characters of them, about; one row can have more.
         :raises RuntimeError: the shard has other rows than were read.
         """
-        rows, self.done = self.done, []
+        before = self.done_size
+        count = 0
+        while count < len(self.done) and (not count or before - self.done_size < room):
+            self.done_size -= self.done[count].size
+            count += 1
+        rows, self.done = self.done[:count], self.done[count:]
         finished = None
-        if self.complete:
+        if self.complete and not self.done:
             self.finishing = True
             finished = len(self.before.results) + self.results
             total = finished + len(self.before.errors) + self.errors
@@ -189,6 +208,11 @@ class Part:
     rows: Sequence[DoneRow]
     #: Set for the last rows of the shard: how many of its rows have results.
     finished_rows: int | None
+
+    @property
+    def size(self) -> int:
+        """Characters to be stored, about."""
+        return sum(row.size for row in self.rows)
 
     @property
     def keyed(self) -> bool:
