@@ -257,6 +257,7 @@ def test_a_model_is_trained_on(
         ("causal_lm", TEXTS, "text", {"config": {"n_kv_heads": 4}}, "config.n_kv_heads: 4 does not divide n_heads"),
         ("causal_lm", TEXTS, "text", {"config": {"heads": 4}}, "config.heads: unknown option"),
         ("causal_lm", TEXTS, "text", {"tokenizer": {"kind": "words"}}, "tokenizer: kind 'words': any text"),
+        ("causal_lm", TEXTS, "text", {"tokenizer": {"vocabulary": 10}}, "tokenizer: vocabulary 10: all bytes"),
         ("causal_lm", TEXTS, "text", {"metrics": ["f1"]}, "metrics: 'f1' is not a metric for language models"),
         ("causal_lm", MESSAGES, "messages", {}, "data: row 1: messages[0].role: missing"),
     ],

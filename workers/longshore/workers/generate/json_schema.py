@@ -35,7 +35,7 @@ def make_validator(schema: dict[str, JsonValue]) -> Validator:
     try:
         kind.check_schema(schema)
     except (exceptions.SchemaError, RecursionError) as error:
-        raise InvalidInput("schema", f"no JSON Schema: {getattr(error, 'message', error)}") from None
+        raise InvalidInput("schema", f"not a JSON Schema: {getattr(error, 'message', error)}") from None
     keywords = {
         "pattern": _pattern,
         "patternProperties": _pattern_properties,

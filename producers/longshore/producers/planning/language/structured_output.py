@@ -91,7 +91,7 @@ def _check_schema(field: str, schema: Mapping[str, JsonValue]) -> None:
         kind.check_schema(schema)
     except exceptions.SchemaError as error:
         where = "".join(f"[{step!r}]" for step in error.absolute_path)
-        raise InvalidInput(field, f"no JSON Schema: {error.message}{f' (at {where})' if where else ''}") from None
+        raise InvalidInput(field, f"not a JSON Schema: {error.message}{f' (at {where})' if where else ''}") from None
 
 
 def _references(value: JsonValue | Mapping[str, JsonValue]) -> Iterator[str]:

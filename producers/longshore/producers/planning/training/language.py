@@ -154,14 +154,13 @@ def _with_tokenizer(spec: TrainSpec, models: Models) -> TrainSpec:
     ):
         if given.get(name, wanted) != wanted:
             raise InvalidInput("tokenizer", f"{name} {given[name]!r}: {instead}; leave it out")
-    settings = {"vocabulary": VOCABULARY, **given, "kind": "bpe", "lowercase": False}
-    tokenizer = Tokenizer.model_validate(settings)
-    if tokenizer.vocabulary < _MIN_VOCABULARY:
+    vocabulary = VOCABULARY if asked is None or "vocabulary" not in given else asked.vocabulary
+    if vocabulary < _MIN_VOCABULARY:
         raise InvalidInput(
-            "tokenizer",
-            f"vocabulary {tokenizer.vocabulary}: all bytes and the special tokens are {_MIN_VOCABULARY}; give more",
+            "tokenizer", f"vocabulary {vocabulary}: all bytes and the special tokens are {_MIN_VOCABULARY}; give more"
         )
-    return spec.model_copy(update={"tokenizer": tokenizer})
+    settings = {**given, "vocabulary": vocabulary, "kind": "bpe", "lowercase": False}
+    return spec.model_copy(update={"tokenizer": Tokenizer.model_validate(settings)})
 
 
 def _language_version(reference: str, option: str, models: Models) -> VersionRecord:

@@ -53,7 +53,8 @@ def test_a_bad_row_far_down_is_named_with_its_column() -> None:
         (pa.table({"a": pa.array([], pa.int64()), "y": pa.array([], pa.int64())}), "data", "rows: 0"),
         (pa.table({"a": [[1], None, [3]] * 10, "y": [0, 1, 0] * 10}), "data", "row 1: .*a"),
         (pa.table({"a": [[1.0], [2.0], [float("nan")]] * 10, "y": [0, 1, 0] * 10}), "data", "row 2: .*a"),
-        (pa.table({"a": [1, 2, 3], "y": [0, 1, 0]}), "validation", "holds none out"),
+        (pa.table({"a": [1, 2, 3], "y": [0, 1, 0]}), "validation", "3 rows in 2 classes holds none out"),
+        (pa.table({"a": [1, 2], "y": [0.5, 1.5]}), "validation", "2 rows holds none out; give"),
     ],
 )
 def test_a_table_that_cannot_be_trained_on_is_refused(table: pa.Table, field: str, reason: str) -> None:

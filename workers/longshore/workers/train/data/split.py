@@ -107,7 +107,9 @@ def _hold_out(rows: Rows, groups: Rows, fraction: float, seed: int, part: str) -
     if fraction > 0 and held_out == 0:
         raise InvalidInput(
             part,
-            f"{fraction} of {len(groups)} rows in {int(first.sum())} classes holds none out; "
+            f"{fraction} of {len(groups)} rows holds none out; give a larger fraction, more rows, or 0"
+            if first.sum() == 1
+            else f"{fraction} of {len(groups)} rows in {int(first.sum())} classes holds none out; "
             "give a larger fraction, more rows of each class, or 0",
         )
     # Evenly spaced over rows sorted by class: each class contributes in proportion to its size, within one row.
