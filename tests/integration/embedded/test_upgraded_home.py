@@ -17,7 +17,7 @@ from longshore.broker.embedded.home import Home
 from longshore.broker.embedded.services.postgres_logins import SUPERUSER
 from longshore.shared.errors import HomeError
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.migrate import migrate
+from longshore.shared.ledger.migrate import downgrade, migrate
 from longshore.shared.settings import Process, load_settings
 from longshore.shared.vocabulary import State
 from tests.integration.homes import folder_for_homes
@@ -57,17 +57,18 @@ def make_old_home(home: Path) -> tuple[UUID, UUID, UUID]:
     owner = url(home, Process.OWNER)
     with psycopg.connect(owner) as connection:
         connection.execute(UNDO_LOGINS)
-    assert migrate(owner, REVISION) == REVISION
+    migrate(owner)  # the statements of this release need the columns of today
+    with Ledger(owner) as ledger:
+        done, waiting, running = submit(ledger, 3), submit(ledger, 2), submit(ledger, 2)
+        run(ledger, done)
+        claim(ledger, running)
+    assert downgrade(owner, REVISION) == REVISION
     with psycopg.connect(owner) as connection:
         owners = connection.execute(
             """SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class
                WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"""
         ).fetchall()
     assert owners == [(SUPERUSER,)]
-    with Ledger(owner) as ledger:
-        done, waiting, running = submit(ledger, 3), submit(ledger, 2), submit(ledger, 2)
-        run(ledger, done)
-        claim(ledger, running)
     embedded.down(home)
     paths = Home(home)
     for copy in home.glob("redis-server-*"):

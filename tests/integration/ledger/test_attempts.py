@@ -53,6 +53,7 @@ def test_a_claim_says_all_that_a_worker_needs(ledger: Ledger) -> None:
             "queue": "gpu",
             "priority": 9,
             "only_failed": False,
+            "failed_before": False,
             "output_file": None,
         },
         "batch_key": None,
