@@ -105,6 +105,6 @@ def test_what_the_family_does_not_take_ends_the_job_at_once(
 
 def test_a_family_that_no_worker_has_is_refused_at_the_call(client: Client, table: pa.Table) -> None:
     with pytest.raises(
-        InvalidInput, match=r"^family: 'residuals' is not a family .* linear, mlp, residual, rnn, transformer"
+        InvalidInput, match=r"^family: 'residuals' is not a family .* linear, lora, mlp, residual, rnn, transformer"
     ):
         client.train("refused", "residuals", table, "label")
