@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import torch
@@ -16,16 +16,10 @@ from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from longshore.shared.errors import InvalidInput
-from longshore.workers.generate.engines.base import (
-    Completion,
-    EngineFinish,
-    EngineRequest,
-    EngineStep,
-    TokenLogprob,
-)
+from longshore.workers.generate.engines.base import EngineRequest, EngineStep
 from longshore.workers.generate.engines.options import EngineOptions
+from longshore.workers.generate.engines.running import RunningText, TextRules
 from longshore.workers.generate.engines.sampling import BatchSampler, RequestSampler
-from longshore.workers.generate.engines.stop_texts import StopTexts
 from longshore.workers.generate.engines.vocabulary import unknown_token
 from longshore.workers.generate.engines.weights import load_network, load_tokens
 from longshore.workers.generate.version import LanguageModel
@@ -34,28 +28,15 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedModel
 
-    from longshore.workers.generate.constraints import ConstraintCompiler
-
 #: Requests of a batch, at most.
 MAX_REQUESTS: Final = 32
-
-
-@dataclass
-class _Sequence:
-    """A request, and what it has so far."""
-
-    request: EngineRequest
-    sampler: RequestSampler
-    stop: StopTexts | None
-    tokens: list[int] = field(default_factory=list)
-    logprobs: list[TokenLogprob] = field(default_factory=list)
 
 
 @dataclass
 class _Batch:
     """Requests that run, and what the network keeps of them, row by row."""
 
-    requests: list[_Sequence]
+    requests: list[RunningText]
     #: What the encoder computed, ``(requests, tokens, width)``, and which tokens are none, ``(requests, tokens)``.
     encoded: torch.Tensor
     mask: torch.Tensor
@@ -95,18 +76,15 @@ class Seq2SeqEngine:
         self.capacity = 2 * self._requests
         self.nbytes = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
         self._module = module
-        self._tokenizer = tokenizer
         self._vocabulary = int(module.config.vocab_size)
-        # A tokenizer can have tokens that the network does not.
-        self._ends = sorted(token for token in model.end_tokens if token < self._vocabulary)
+        self._rules = TextRules(tokenizer, self._vocabulary, model.end_tokens)
         self._beginning = _beginning(module)
         self._pad = int(getattr(module.config, "pad_token_id", None) or 0)
         self._positions: int | None = getattr(module.config, "max_position_embeddings", None)
         self._sampler = _Sampler()
-        self._waiting: deque[_Sequence] = deque()
+        self._waiting: deque[RunningText] = deque()
         self._batch: _Batch | None = None
         self._failures: dict[int, str] = {}
-        self._compiler: ConstraintCompiler | None = None
 
     @property
     def unfinished(self) -> int:
@@ -128,8 +106,8 @@ class Seq2SeqEngine:
                 f"the {self._positions} positions that the encoder and the decoder have each"
             )
             return
-        stop = StopTexts(self._tokenizer, request.sampling) if request.sampling.stop else None
-        self._waiting.append(_Sequence(request, self._make_sampler(request), stop))
+        # As in transformers, the repetition penalty counts what the decoder reads, and not the prompt.
+        self._waiting.append(self._rules.begin(request, self._beginning))
 
     @torch.inference_mode()
     def step(self) -> EngineStep:
@@ -157,7 +135,7 @@ class Seq2SeqEngine:
         going = [
             row
             for row, (running, token) in enumerate(zip(batch.requests, tokens, strict=True))
-            if not self._advance(running, token, step)
+            if not self._rules.advance(running, token, step)
         ]
         batch.next = torch.tensor(tokens, device=logits.device)[:, None]
         self._keep(going)
@@ -203,50 +181,6 @@ class Seq2SeqEngine:
         encoded: torch.Tensor = self._module.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         return _Batch(requests, encoded, mask, cache, torch.tensor([self._beginning] * len(requests), device=device))
-
-    def _make_sampler(self, request: EngineRequest) -> RequestSampler:
-        """:raises InvalidInput: the constraint cannot be compiled."""
-        constraint = request.sampling.constraint
-        # As in transformers, the repetition penalty counts what the decoder reads, and not the prompt.
-        if constraint is None:
-            return RequestSampler(request.sampling, self._beginning, self._ends)
-        from longshore.workers.generate.constraints import ConstraintCompiler
-
-        if self._compiler is None:
-            self._compiler = ConstraintCompiler(self._tokenizer, self._vocabulary, self._ends)
-        matcher = self._compiler.matcher(constraint)
-        return RequestSampler(request.sampling, self._beginning, self._ends, matcher, self._compiler.mask_length)
-
-    def _advance(self, running: _Sequence, token: int, step: EngineStep) -> bool:
-        """Give a request its next token. Returns whether it has ended."""
-        request, sampling = running.request, running.request.sampling
-        if running.sampler.failure is not None:
-            step.failures[request.id] = running.sampler.failure
-            return True
-        step.generated_tokens += 1
-        finish: EngineFinish | None = None
-        text: str | None = None
-        if token in self._ends:
-            finish = "stop"
-        else:
-            running.tokens.append(token)
-            if running.sampler.logprob is not None:
-                running.logprobs.append(running.sampler.logprob)
-            if running.stop is not None and len(running.tokens) > sampling.min_tokens:
-                text = running.stop.cut(running.tokens)
-            if text is not None:
-                finish = "stop"
-            elif len(running.tokens) >= sampling.max_tokens:
-                finish = "length"
-        if finish is None:
-            return False
-        if text is None:
-            text = self._tokenizer.decode(running.tokens, skip_special_tokens=True)
-        logprobs = None if sampling.logprobs is None else tuple(running.logprobs)
-        step.completions.append(
-            Completion(id=request.id, tokens=tuple(running.tokens), text=text, finish=finish, logprobs=logprobs)
-        )
-        return True
 
 
 def _beginning(module: PreTrainedModel) -> list[int]:

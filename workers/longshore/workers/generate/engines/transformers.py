@@ -4,26 +4,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from longshore.shared.errors import InvalidInput
 from longshore.workers.generate.engines.adapters import AdapterPool
-from longshore.workers.generate.engines.base import (
-    Completion,
-    EngineFinish,
-    EngineRequest,
-    EngineStep,
-    TokenLogprob,
-)
+from longshore.workers.generate.engines.base import EngineRequest, EngineStep
 from longshore.workers.generate.engines.batching import Batcher
 from longshore.workers.generate.engines.cache_size import cache_blocks
 from longshore.workers.generate.engines.options import EngineOptions
 from longshore.workers.generate.engines.rotary import LongPositions
-from longshore.workers.generate.engines.sampling import BatchSampler, RequestSampler
-from longshore.workers.generate.engines.stop_texts import StopTexts
+from longshore.workers.generate.engines.running import RunningText, TextRules
+from longshore.workers.generate.engines.sampling import BatchSampler
 from longshore.workers.generate.engines.trial import try_engine
 from longshore.workers.generate.engines.vocabulary import unknown_token
 from longshore.workers.generate.engines.weights import load_decoder, load_tokens
@@ -33,8 +27,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedModel
     from transformers.generation.continuous_batching.requests import FutureRequestState
-
-    from longshore.workers.generate.constraints import ConstraintCompiler
 
 #: Tokens whose keys and values lie together, and that requests with equal beginnings share.
 PAGE_SIZE = 32
@@ -46,25 +38,16 @@ MAX_TOKENS = {"cpu": 512, "cuda": 2048}
 
 @dataclass
 class _Running:
-    """A request, and what it has so far."""
+    """A text, and which pages it uses."""
 
-    request: EngineRequest
-    sampler: RequestSampler
-    stop: StopTexts | None
+    text: RunningText
     #: Whether its rotary positions are those of a long text.
     long: bool
-    tokens: list[int] = field(default_factory=list)
-    logprobs: list[TokenLogprob] = field(default_factory=list)
-
-    @property
-    def length(self) -> int:
-        """Tokens of prompt and text."""
-        return len(self.request.tokens) + len(self.tokens)
 
     @property
     def pages(self) -> str | None:
         """Requests share pages of keys and values if this is equal; ``None``: with those of the model alone."""
-        adapter = "" if self.request.adapter is None else self.request.adapter.key
+        adapter = "" if self.text.request.adapter is None else self.text.request.adapter.key
         return f"{adapter}/long" if self.long else adapter or None
 
 
@@ -83,9 +66,7 @@ class TransformersEngine:
     ) -> None:
         self.max_model_len = model.max_model_len
         self._vocabulary = int(module.config.get_text_config().vocab_size)
-        # A tokenizer can have tokens that the network does not.
-        self._ends = frozenset(token for token in model.end_tokens if token < self._vocabulary)
-        self._tokenizer = tokenizer
+        self._rules = TextRules(tokenizer, self._vocabulary, model.end_tokens)
         self._adapters = AdapterPool(module, options.adapter_bytes)
         self._positions = LongPositions(module)
         kind = module.device.type
@@ -107,8 +88,7 @@ class TransformersEngine:
         self.nbytes += self._batcher.cache.cache_tensor.nbytes
         self._running: dict[str, _Running] = {}
         #: Wait for memory for their adapters.
-        self._waiting: deque[tuple[EngineRequest, RequestSampler]] = deque()
-        self._compiler: ConstraintCompiler | None = None
+        self._waiting: deque[RunningText] = deque()
         self._failures: dict[int, str] = {}
 
     @property
@@ -118,7 +98,7 @@ class TransformersEngine:
 
     def add(self, request: EngineRequest) -> None:
         """See :meth:`Engine.add`."""
-        sampler = self._make_sampler(request)
+        text = self._rules.begin(request, request.tokens)
         needed, room = len(request.tokens) + request.sampling.max_tokens, self._batcher.max_request_tokens
         if fault := unknown_token(request.tokens, self._vocabulary):
             self._failures[request.id] = fault
@@ -129,9 +109,9 @@ class TransformersEngine:
                 "the worker more memory for the cache"
             )
         elif request.adapter is not None and (self._waiting or not self._adapters.acquire(request.adapter)):
-            self._waiting.append((request, sampler))
+            self._waiting.append(text)
         else:
-            self._start(request, sampler)
+            self._start(text)
 
     @torch.inference_mode()
     def step(self) -> EngineStep:
@@ -144,7 +124,7 @@ class TransformersEngine:
             return step
         batch = [self._running[each.state.request_id] for each in requests]
         step.prompt_tokens = sum(
-            each.query_length for each, running in zip(requests, batch, strict=True) if not running.tokens
+            each.query_length for each, running in zip(requests, batch, strict=True) if not running.text.tokens
         )
         self._select_adapters(requests, batch)
         self._positions.select(
@@ -156,12 +136,12 @@ class TransformersEngine:
         for each, running in zip(requests, batch, strict=True):
             if not each.has_new_token:
                 continue
-            if self._advance(running, each.state.generated_tokens[-1], step):
-                ended.append(each.state.request_id)
-            elif not running.long and self._positions.is_long(running.length):
+            key, text = each.state.request_id, running.text
+            if self._rules.advance(text, each.state.generated_tokens[-1], step, self._batcher.cached_tokens(key)):
+                ended.append(key)
+            elif not running.long and self._positions.is_long(text.length):
                 running.long = True  # as in transformers, its keys are computed again with the other frequencies
-                tokens = [*running.request.tokens, *running.tokens]
-                self._batcher.restart(each.state.request_id, tokens, running.pages)
+                self._batcher.restart(key, [*text.request.tokens, *text.tokens], running.pages)
         self._end(ended)
         return step
 
@@ -170,7 +150,7 @@ class TransformersEngine:
         gone = set(ids)
         for each in gone:
             self._failures.pop(each, None)
-        self._waiting = deque(each for each in self._waiting if each[0].id not in gone)
+        self._waiting = deque(each for each in self._waiting if each.request.id not in gone)
         self._end([key for key in map(str, gone) if key in self._running])
 
     def close(self) -> None:
@@ -180,90 +160,40 @@ class TransformersEngine:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _make_sampler(self, request: EngineRequest) -> RequestSampler:
-        """:raises InvalidInput: the constraint cannot be compiled."""
-        ends, constraint = sorted(self._ends), request.sampling.constraint
-        if constraint is None:
-            return RequestSampler(request.sampling, request.tokens, ends)
-        from longshore.workers.generate.constraints import ConstraintCompiler
-
-        if self._compiler is None:
-            self._compiler = ConstraintCompiler(self._tokenizer, self._vocabulary, ends)
-        matcher = self._compiler.matcher(constraint)
-        return RequestSampler(request.sampling, request.tokens, ends, matcher, self._compiler.mask_length)
-
-    def _start(self, request: EngineRequest, sampler: RequestSampler) -> None:
+    def _start(self, text: RunningText) -> None:
         """Begin a request that has its adapter."""
-        key = str(request.id)
-        stop = StopTexts(self._tokenizer, request.sampling) if request.sampling.stop else None
-        running = _Running(request, sampler, stop, self._positions.is_long(len(request.tokens)))
+        key = str(text.request.id)
+        running = _Running(text, self._positions.is_long(text.length))
         self._running[key] = running
-        self._sampler.requests[key] = sampler
-        self._batcher.add(key, request.tokens, running.pages)
+        self._sampler.requests[key] = text.sampler
+        self._batcher.add(key, text.request.tokens, running.pages)
 
     def _start_waiting(self, step: EngineStep) -> None:
         while self._waiting:
-            request, sampler = self._waiting[0]
+            text = self._waiting[0]
+            request = text.request
             try:
                 if request.adapter is not None and not self._adapters.acquire(request.adapter):
                     return
-                self._start(request, sampler)
+                self._start(text)
             except InvalidInput as error:
                 step.failures[request.id] = str(error)
             self._waiting.popleft()
 
     def _select_adapters(self, requests: list[FutureRequestState], batch: list[_Running]) -> None:
         """Say which tokens of the batch, and which of those that give logits, are for which adapter."""
-        if not any(running.request.adapter for running in batch):
+        if not any(running.text.request.adapter for running in batch):
             self._adapters.select(())
             return
-        keys = [None if running.request.adapter is None else running.request.adapter.key for running in batch]
+        adapters = [running.text.request.adapter for running in batch]
+        keys = [None if adapter is None else adapter.key for adapter in adapters]
         self._adapters.select(
             [(key, each.query_length) for key, each in zip(keys, requests, strict=True)], self._batcher.logit_positions
         )
 
-    def _advance(self, running: _Running, token: int, step: EngineStep) -> bool:
-        """Give a request its next token. Returns whether it has ended."""
-        request, sampling = running.request, running.request.sampling
-        if running.sampler.failure is not None:
-            step.failures[request.id] = running.sampler.failure
-            return True
-        step.generated_tokens += 1
-        text: str | None = None
-        finish: EngineFinish | None = None
-        if token in self._ends:
-            finish = "stop"
-        else:
-            running.tokens.append(token)
-            if running.sampler.logprob is not None:
-                running.logprobs.append(running.sampler.logprob)
-            if running.stop is not None and len(running.tokens) > sampling.min_tokens:
-                text = running.stop.cut(running.tokens)
-            if text is not None:
-                finish = "stop"
-            elif len(running.tokens) >= sampling.max_tokens:
-                finish = "length"
-        if finish is None:
-            return False
-        step.completions.append(self._complete(running, finish, text))
-        return True
-
-    def _complete(self, running: _Running, finish: EngineFinish, text: str | None) -> Completion:
-        if text is None:
-            text = self._tokenizer.decode(running.tokens, skip_special_tokens=True)
-        request = running.request
-        return Completion(
-            id=request.id,
-            tokens=tuple(running.tokens),
-            text=text,
-            finish=finish,
-            cached_tokens=self._batcher.cached_tokens(str(request.id)),
-            logprobs=None if request.sampling.logprobs is None else tuple(running.logprobs),
-        )
-
     def _end(self, keys: list[str]) -> None:
         for key in keys:
-            adapter = self._running.pop(key).request.adapter
+            adapter = self._running.pop(key).text.request.adapter
             if adapter is not None:
                 self._adapters.release(adapter.key)
             del self._sampler.requests[key]
