@@ -1,8 +1,9 @@
-"""How the tests are spread over processes."""
+"""How the tests are spread over processes, and how many cores a process uses."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -28,3 +29,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Bring the files with slow tests to the front, so that no process waits at the end for the one that runs them."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Networks of a few numbers take several times as long on several threads, if other processes use the cores."""
+    import torch  # takes seconds, and most tests do not need it
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from longshore.shared.errors import InvalidInput
 from longshore.workers.generate.engines.base import EngineRequest, Sampling
@@ -15,7 +13,10 @@ from tests.differential.cases import COMPARED, case_count
 from tests.language_models import save_language_model
 from tests.transformers_engines import END, add_all, finish, generate_greedily, open_small, prompts_of
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning"),
+]
 MAX_TOKENS = 24
 #: Architectures, with settings that make them differ: windows shorter than prompts, caps of scores, tied weights.
 ARCHITECTURES: dict[str, dict[str, object]] = {
@@ -31,14 +32,6 @@ ARCHITECTURES: dict[str, dict[str, object]] = {
     "mistral": {"sliding_window": 16},
     "phi3": {"sliding_window": 48},
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -20,16 +20,11 @@ from longshore.workers.process.draining import HandBack
 from tests.language_models import CONTEXT, save_language_model
 from tests.lora_adapters import load_with_peft, save_adapter
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning"),
+]
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def version_of(folder: Path, adapter: AdapterFiles | None = None, max_model_len: int = CONTEXT) -> LanguageVersion:

@@ -29,7 +29,10 @@ from longshore.workers.generate.version import LanguageVersion
 from tests.language_models import save_language_model
 from tests.unit.workers.generate.versions import error_of, language_version, read_one, spec_of
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore:.*searchsorted")
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning"),
+]
 END: Final = 2
 WORD: Final[dict[str, JsonValue]] = {"type": "string", "maxLength": 6}
 #: Every keyword that the documentation says is followed, with ends: a random model would never stop by itself.
@@ -101,14 +104,6 @@ SCHEMAS: Final[dict[str, dict[str, JsonValue]]] = {
         "$ref": "#/$defs/node",
     },
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

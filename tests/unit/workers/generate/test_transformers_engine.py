@@ -19,16 +19,11 @@ from longshore.workers.generate.engines.transformers import TransformersEngine
 from tests.language_models import save_language_model
 from tests.transformers_engines import END, add_all, finish, open_small, prompts_of, run
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning"),
+]
 PROMPT = [5, 9, 77, 30, 12]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
