@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, Self
 
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -83,10 +84,46 @@ class ProgressEvents:
             log.debug("progress was not reported: %s", type(error).__name__)
 
 
-class ProgressReporter:
-    """Reports the progress of an attempt in a thread; a context manager around the run.
+class PeriodicReports(ABC):
+    """Reports in a thread, at an interval; a context manager.
 
     The thread is not the heartbeat's: a Redis that hangs must not cost the attempt its lease.
+
+    :param interval: seconds between two reports.
+    """
+
+    def __init__(self, interval: float = REPORT_INTERVAL_S) -> None:
+        self._interval = interval
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopped.set()
+        self._thread.join(STOP_TIMEOUT_S)
+
+    @abstractmethod
+    def report(self, seconds: float) -> bool:
+        """Report if there was progress. Returns whether there was.
+
+        :param seconds: since the last report, or the start.
+        """
+
+    def _run(self) -> None:
+        last = time.monotonic()
+        while not self._stopped.wait(self._interval):
+            now = time.monotonic()
+            if self.report(now - last):
+                last = now
+
+
+class ProgressReporter(PeriodicReports):
+    """Reports the progress of an attempt.
 
     :param send: takes each report.
     :param counter: counts the rows of the attempt.
@@ -100,28 +137,18 @@ class ProgressReporter:
         counter: RowCounter,
         interval: float = REPORT_INTERVAL_S,
     ) -> None:
+        super().__init__(interval)
         self._send = send
         self._total = None if claim.only_failed else claim.stop - claim.start
         self._unit = "epochs" if claim.kind == JobKind.TRAIN else "rows"
         self._counter = counter
-        self._interval = interval
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+        self._reported = 0
 
-    def __enter__(self) -> ProgressReporter:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stopped.set()
-        self._thread.join(STOP_TIMEOUT_S)
-
-    def _run(self) -> None:
-        last_rows, last_time = 0, time.monotonic()
-        while not self._stopped.wait(self._interval):
-            rows, now = self._counter.rows, time.monotonic()
-            if rows > last_rows:
-                self._send(TaskProgress(rows, self._total, (rows - last_rows) / (now - last_time), self._unit))
-                last_rows, last_time = rows, now
+    def report(self, seconds: float) -> bool:
+        """See :meth:`PeriodicReports.report`."""
+        rows = self._counter.rows
+        if rows <= self._reported:
+            return False
+        self._send(TaskProgress(rows, self._total, (rows - self._reported) / seconds, self._unit))
+        self._reported = rows
+        return True

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 
 from longshore.workers.generate.engines.base import EngineStep
 from longshore.workers.process.monitoring.cells import Count, WorkerMetrics
-from longshore.workers.process.progress_reporter import REPORT_INTERVAL_S, STOP_TIMEOUT_S, TaskProgress
+from longshore.workers.process.progress_reporter import PeriodicReports, TaskProgress
 
 
 @dataclass
@@ -33,35 +30,24 @@ class SessionCounts:
         metrics.count(Count.GENERATED_TOKENS, step.generated_tokens)
 
 
-class SessionReporter:
-    """Reports the progress of a session once a second, in a thread; a context manager.
+class SessionReporter(PeriodicReports):
+    """Reports the progress of a session once a second.
 
     :param send: takes each report.
     """
 
     def __init__(self, send: Callable[[TaskProgress], None], counts: SessionCounts) -> None:
+        super().__init__()
         self._send = send
         self._counts = counts
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+        self._reported = (0, 0, 0)
 
-    def __enter__(self) -> SessionReporter:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stopped.set()
-        self._thread.join(STOP_TIMEOUT_S)
-
-    def _run(self) -> None:
-        counts, last = self._counts, (0, 0, 0)
-        last_time = time.monotonic()
-        while not self._stopped.wait(REPORT_INTERVAL_S):
-            now, current = time.monotonic(), (counts.rows, counts.prompt_tokens, counts.generated_tokens)
-            if current == last:
-                continue
-            rows, read, written = ((new - old) / (now - last_time) for new, old in zip(current, last, strict=True))
-            self._send(TaskProgress(current[0], counts.total, rows, tokens_in_s=read, tokens_out_s=written))
-            last, last_time = current, now
+    def report(self, seconds: float) -> bool:
+        """See :meth:`PeriodicReports.report`."""
+        current = (self._counts.rows, self._counts.prompt_tokens, self._counts.generated_tokens)
+        if current == self._reported:
+            return False
+        rows, read, written = ((new - old) / seconds for new, old in zip(current, self._reported, strict=True))
+        self._send(TaskProgress(current[0], self._counts.total, rows, tokens_in_s=read, tokens_out_s=written))
+        self._reported = current
+        return True
