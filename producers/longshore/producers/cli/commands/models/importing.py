@@ -45,9 +45,6 @@ if TYPE_CHECKING:
     help="Type of the weights and of the computation. Default: chosen by the engine.",
 )
 @click.option(
-    "--tensor-parallel", type=int, metavar="N", help="Devices of a worker over which each layer is split. Default: 1."
-)
-@click.option(
     "--quantization",
     type=click.Choice(["fp8", "bitsandbytes"]),
     help="How vLLM quantises the weights while it loads them. Default: not at all.",
@@ -70,7 +67,6 @@ def import_(
     output_kind: OutputKind | None,
     max_model_len: int | None,
     dtype: ModelDtype | None,
-    tensor_parallel: int | None,
     quantization: Quantization | None,
     memory_share: float | None,
 ) -> None:
@@ -84,7 +80,6 @@ def import_(
     settings = {
         "max_model_len": max_model_len,
         "dtype": dtype,
-        "tensor_parallel": tensor_parallel,
         "quantization": quantization,
         "memory_share": memory_share,
     }
