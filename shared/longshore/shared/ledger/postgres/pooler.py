@@ -9,8 +9,8 @@ from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.postgres.connection import LedgerConnection
 
-#: How often two connections are compared: other clients of the pooler can hide once what it does.
-_TRIES: Final = 5
+#: How often two connections are compared: other clients of the pooler can hide for a while what it does.
+_TRIES: Final = 20
 
 
 def check_sessions(conn: LedgerConnection, connect: Callable[[], LedgerConnection], address: str) -> None:
@@ -25,16 +25,17 @@ def check_sessions(conn: LedgerConnection, connect: Callable[[], LedgerConnectio
     """
     other = connect()
     try:
+        # A session of each, the same at every look: a pooler that lends them must hit upon both of them each time.
+        mine, theirs = _backend(conn), _backend(other)
         for _ in range(_TRIES):
-            mine = _backend(conn)
             with other.transaction():
-                theirs = _backend(other)
-                if mine == theirs or _backend(conn) != mine:
-                    raise ServiceUnavailable(
-                        f"Postgres at {address} is behind a pooler in transaction mode, in which a session does not "
-                        "stay with its client (LISTEN, advisory locks); use pool_mode = session, or the address of "
-                        "Postgres itself"
-                    )
+                stay = mine != theirs and _backend(other) == theirs and _backend(conn) == mine
+            if not stay:
+                raise ServiceUnavailable(
+                    f"Postgres at {address} is behind a pooler in transaction mode, in which a session does not "
+                    "stay with its client (LISTEN, advisory locks); use pool_mode = session, or the address of "
+                    "Postgres itself"
+                )
     finally:
         other.close()
 
