@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: The user name to sign in with.
 #: Tasks that are kept, the newest.
 MAX_TASKS = 10_000
+#: The user name to sign in with.
 USER = "longshore"
 PASSWORD_VARIABLE = "LONGSHORE_FLOWER_PASSWORD"
 PASSWORD_FILE_VARIABLE = "LONGSHORE_FLOWER_PASSWORD_FILE"

@@ -47,6 +47,8 @@ class Process(StrEnum):
     PRODUCER = "producer"
     #: Workers and the relay.
     SERVICES = "services"
+    #: The HTTP gateway.
+    GATEWAY = "gateway"
     #: Flower.
     MONITOR = "monitor"
     #: Migrates.

@@ -20,8 +20,9 @@ from tests.integration.logins import as_role, make_logins
 from tests.integration.support import empty_database
 
 PRODUCER, OPERATOR, WORKER, RELAY, MONITOR = Role.PRODUCER, Role.OPERATOR, Role.WORKER, Role.RELAY, Role.MONITOR
-ALL = (PRODUCER, OPERATOR, WORKER, RELAY, MONITOR)
-#: Which roles execute the statements of a module, or one statement of it.
+GATEWAY = Role.GATEWAY
+ALL = (PRODUCER, GATEWAY, OPERATOR, WORKER, RELAY, MONITOR)
+#: Which roles execute the statements of a module, or one statement of it. The gateway does what a producer does, too.
 USERS: Mapping[str, tuple[Role, ...]] = {
     "attempts": (WORKER,),
     "attempts.EXPIRE_LEASES": (RELAY,),
@@ -46,6 +47,8 @@ USERS: Mapping[str, tuple[Role, ...]] = {
     "checkpoints": (WORKER,),
     "checkpoints.NEWEST_CHECKPOINT": (PRODUCER, OPERATOR, WORKER, MONITOR),
     "fence": (WORKER,),
+    "gateway.tokens": (OPERATOR,),
+    "gateway.tokens.READ_TOKEN": (GATEWAY,),
     "installation": ALL,
     "limits": (OPERATOR, MONITOR),
     "attempts.LIST_LOG_PARTS": (PRODUCER, OPERATOR),
@@ -116,19 +119,22 @@ _QUERY = re.compile(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b")
 
 def every_query() -> dict[str, str]:
     """The statements by ``module.NAME`` that read or change tables."""
+    modules = {name: module for name, module in vars(statements).items() if isinstance(module, ModuleType)}
+    inner = {f"gateway.{name}": module for name, module in vars(statements.gateway).items()}
+    modules |= {name: module for name, module in inner.items() if isinstance(module, ModuleType)}
     texts = {}
-    for module, loaded in vars(statements).items():
-        if isinstance(loaded, ModuleType):
-            for constant, value in vars(loaded).items():
-                name = f"{module}.{constant}"
-                is_query = isinstance(value, str) and constant.isupper() and not constant.startswith("_")
-                if is_query and not {module, name} & LEFT_OUT.keys() and (_QUERY.match(value) or COPY_IN.match(value)):
-                    texts[name] = value
+    for module, loaded in modules.items():
+        for constant, value in vars(loaded).items():
+            name = f"{module}.{constant}"
+            is_query = isinstance(value, str) and constant.isupper() and not constant.startswith("_")
+            if is_query and not {module, name} & LEFT_OUT.keys() and (_QUERY.match(value) or COPY_IN.match(value)):
+                texts[name] = value
     return texts
 
 
 def users_of(name: str) -> tuple[Role, ...]:
-    return USERS.get(name) or USERS[name.split(".")[0]]
+    users = USERS.get(name) or USERS[name.rpartition(".")[0]]
+    return (*users, GATEWAY) if PRODUCER in users and GATEWAY not in users else users
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +191,8 @@ def is_refused(conn: psycopg.Connection[tuple[object, ...]], text: str) -> bool:
 
 
 def test_the_users_of_statements_that_exist_are_named() -> None:
-    assert {name for name in USERS if "." in name} <= every_query().keys()
+    modules = {name.rpartition(".")[0] for name in every_query()}
+    assert {name for name in USERS if "." in name and name not in modules} <= every_query().keys()
 
 
 def test_each_table_is_somebodys(database: Settings) -> None:
@@ -229,24 +236,26 @@ FORBIDDEN = {
     "rewrite the history of an alias": "UPDATE model_aliases SET set_by = 'me'",
     "hide a deletion": "DELETE FROM deleted_versions",
 }
+_PRODUCER = {
+    "forge a result": "INSERT INTO results VALUES (gen_random_uuid(), 0, '{}')",
+    "change a result": "UPDATE results SET output = '{}'",
+    "remove results": "DELETE FROM results",
+    "forget errors": "DELETE FROM row_errors",
+    "forge an outcome": "UPDATE jobs SET outcome = '{}'",
+    "forge an attempt": "UPDATE shards SET attempt = 9",
+    "forge a metric": "INSERT INTO metrics VALUES (gen_random_uuid(), 1, 1, 'loss', 0)",
+    "read inline rows": "SELECT data FROM inputs",
+    "delete a version": "DELETE FROM model_versions",
+    "pass for a job that moves an alias": "INSERT INTO model_aliases (job_id) VALUES (gen_random_uuid())",
+    "lift its own limit": "DELETE FROM producer_limits",
+    "pass for a worker": "UPDATE workers SET seen_at = now()",
+    "drop a partition": "DROP TABLE results_default",
+    "read a partition": "SELECT FROM results_default",
+}
 #: What more is forbidden to some roles.
 FORBIDDEN_TO = {
-    PRODUCER: {
-        "forge a result": "INSERT INTO results VALUES (gen_random_uuid(), 0, '{}')",
-        "change a result": "UPDATE results SET output = '{}'",
-        "remove results": "DELETE FROM results",
-        "forget errors": "DELETE FROM row_errors",
-        "forge an outcome": "UPDATE jobs SET outcome = '{}'",
-        "forge an attempt": "UPDATE shards SET attempt = 9",
-        "forge a metric": "INSERT INTO metrics VALUES (gen_random_uuid(), 1, 1, 'loss', 0)",
-        "read inline rows": "SELECT data FROM inputs",
-        "delete a version": "DELETE FROM model_versions",
-        "pass for a job that moves an alias": "INSERT INTO model_aliases (job_id) VALUES (gen_random_uuid())",
-        "lift its own limit": "DELETE FROM producer_limits",
-        "pass for a worker": "UPDATE workers SET seen_at = now()",
-        "drop a partition": "DROP TABLE results_default",
-        "read a partition": "SELECT FROM results_default",
-    },
+    PRODUCER: _PRODUCER,
+    GATEWAY: {**_PRODUCER, "make a token": "INSERT INTO tokens (id) VALUES ('t')"},
     OPERATOR: {
         "forge an outcome": "UPDATE jobs SET outcome = '{}'",
         "pass for a worker": "UPDATE workers SET seen_at = now()",

@@ -48,9 +48,11 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     "Processes of a production cluster": {
         "worker": Entry("processes", "Run one worker per device."),
         "relay": Entry("processes", "Run the relay, which publishes waiting jobs."),
+        "gateway": Entry("processes", "Run the HTTP gateway."),
         "flower": Entry("processes", "Run Flower, the web monitor of the workers."),
         "migrate": Entry("processes", "Create or upgrade the database tables."),
         "producers": Entry("producers", "Limit the jobs that producers may have."),
+        "tokens": Entry("tokens", "Make, list and revoke tokens of the HTTP gateway."),
         "redis-acl": Entry("redis_acl", "Print users of Redis with the least rights."),
     },
 }

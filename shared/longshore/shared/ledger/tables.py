@@ -20,6 +20,7 @@ attempt_logs    what attempts have said while they ran, in parts of some lines
 trials          trials of a search and folds of a cross-validation, one for each shard
 batch_sizes     the fastest batch sizes that workers have measured
 producer_limits how many jobs a producer may have that have not ended
+tokens          with which callers of the HTTP gateway prove who they are
 
 ``shards``, ``results``, ``row_errors`` and ``metrics`` have no foreign key to ``jobs``. They are only written in a
 transaction that has locked the job, and checking a key for each row would take a third of the time of a bulk load.
@@ -404,4 +405,22 @@ producer_limits = Table(
     Column("producer", Text, primary_key=True),
     Column("max_jobs", Integer, nullable=False),
     CheckConstraint("max_jobs >= 0", name="max_jobs"),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    # The SHA-256 of its secret.
+    Column("digest", LargeBinary, nullable=False),
+    # Whose jobs it submits and sees.
+    Column("producer", Text, nullable=False),
+    Column("scopes", ARRAY(Text), nullable=False),
+    # Patterns of the models that it may use; empty for all.
+    Column("models", ARRAY(Text), nullable=False),
+    Column("note", Text, nullable=False, server_default=text("''")),
+    Column("created_by", Text, nullable=False),
+    _moment("created_at", required=True),
+    _moment("expires_at"),
+    _moment("revoked_at"),
 )

@@ -16,6 +16,7 @@ SUPERUSER: Final = "longshore"
 #: The login of each kind of process, and its roles. A home has one user, who may also prune and delete.
 _ROLES: Final[Mapping[Process, tuple[Role, ...]]] = {
     Process.PRODUCER: (Role.PRODUCER, Role.OPERATOR),
+    Process.GATEWAY: (Role.GATEWAY,),
     Process.SERVICES: (Role.WORKER, Role.RELAY),
     Process.MONITOR: (Role.MONITOR,),
 }

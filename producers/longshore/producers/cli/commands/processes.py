@@ -1,4 +1,4 @@
-"""``longshore worker``, ``relay``, ``flower`` and ``migrate``: each replaces this process by another program.
+"""``longshore worker``, ``relay``, ``gateway``, ``flower`` and ``migrate``: each becomes another program.
 
 The programs are executed instead of imported, because producers do not import the code of the workers. They get the
 addresses of the cluster through the environment, so that no password is visible in the list of processes.
@@ -62,6 +62,20 @@ def relay(options: Options, log_format: str | None) -> None:
     """
     _set_log_format(log_format)
     _exec_module(options, "longshore.broker.relay", process=Process.SERVICES)
+
+
+@click.command()
+@click.option("--address", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port to listen on.")
+@_log_format
+@with_options
+def gateway(options: Options, address: str, port: int, log_format: str | None) -> None:
+    """Run the HTTP gateway. Callers show a token of `longshore tokens create`."""
+    _require("fastapi", "gateway")
+    _set_log_format(log_format)
+    _exec_module(
+        options, "longshore.producers.gateway", "--address", address, "--port", str(port), process=Process.GATEWAY
+    )
 
 
 @click.command()

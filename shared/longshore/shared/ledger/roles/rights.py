@@ -20,6 +20,8 @@ class Role(StrEnum):
     RESULTS = "results"
     #: Submits, cancels, retries and reads jobs; adds versions and moves aliases.
     PRODUCER = "producer"
+    #: Serves producers over HTTP, each with what its token allows.
+    GATEWAY = "gateway"
     #: A producer that can also prune results, delete versions and sweep the store.
     OPERATOR = "operator"
     #: Runs shards.
@@ -41,7 +43,7 @@ MEMBERS: Final[tuple[tuple[Role, Role], ...]] = (
     (Role.OPERATOR, Role.PRODUCER),
 )
 #: The roles that people and processes log in as.
-LOGIN_ROLES: Final = (Role.OWNER, Role.PRODUCER, Role.OPERATOR, Role.WORKER, Role.RELAY, Role.MONITOR)
+LOGIN_ROLES: Final = tuple(role for role in Role if role is not Role.RESULTS)
 #: The tables that :attr:`Role.RESULTS` owns.
 PARTITIONED: Final = ("results", "row_errors")
 
@@ -64,39 +66,42 @@ _OVERVIEW: Final[Rights] = {
     "alembic_version": _READ,
 }
 
+_PRODUCER: Final[Rights] = {
+    **_OVERVIEW,
+    **_ADD_VERSIONS,
+    "jobs": (
+        "SELECT",
+        "INSERT (id, kind, state, producer, queue, priority, spec, model, version, digest, max_attempts, "
+        "rows_per_shard, rows_total, shards_total, deadline, idempotency_key, request_digest)",
+        "UPDATE (state, error, notes, finished_at, deadline, shards_done, shards_failed, rows_failed, "
+        "rows_before_retry, expired)",
+    ),
+    "shards": (
+        "SELECT",
+        f"INSERT ({_NEW_SHARD}, published_at, message_id, batch_key)",
+        "UPDATE (state, lease_until, published_at, message_id, rows_done, attempt_limit, batch_key, only_failed, "
+        "not_before, waits_for, missing_since)",
+    ),
+    "job_dependencies": (
+        "SELECT",
+        "INSERT (job_id, depends_on, timeout)",
+        "UPDATE (upstream_failed)",
+    ),
+    # Only workers say which job has moved an alias.
+    "model_aliases": (*_ADD_VERSIONS["model_aliases"], "INSERT (is_rollback)"),
+    # Inline rows are read by workers only.
+    "inputs": ("INSERT (id, data, blob)",),
+    "results": _READ,
+    "row_errors": _READ,
+    "metrics": _READ,
+    "checkpoints": _READ,
+    "trials": _READ,
+    "attempt_logs": _READ,
+}
+
 RIGHTS: Final[Mapping[Role, Rights]] = {
-    Role.PRODUCER: {
-        **_OVERVIEW,
-        **_ADD_VERSIONS,
-        "jobs": (
-            "SELECT",
-            "INSERT (id, kind, state, producer, queue, priority, spec, model, version, digest, max_attempts, "
-            "rows_per_shard, rows_total, shards_total, deadline, idempotency_key, request_digest)",
-            "UPDATE (state, error, notes, finished_at, deadline, shards_done, shards_failed, rows_failed, "
-            "rows_before_retry, expired)",
-        ),
-        "shards": (
-            "SELECT",
-            f"INSERT ({_NEW_SHARD}, published_at, message_id, batch_key)",
-            "UPDATE (state, lease_until, published_at, message_id, rows_done, attempt_limit, batch_key, only_failed, "
-            "not_before, waits_for, missing_since)",
-        ),
-        "job_dependencies": (
-            "SELECT",
-            "INSERT (job_id, depends_on, timeout)",
-            "UPDATE (upstream_failed)",
-        ),
-        # Only workers say which job has moved an alias.
-        "model_aliases": (*_ADD_VERSIONS["model_aliases"], "INSERT (is_rollback)"),
-        # Inline rows are read by workers only.
-        "inputs": ("INSERT (id, data, blob)",),
-        "results": _READ,
-        "row_errors": _READ,
-        "metrics": _READ,
-        "checkpoints": _READ,
-        "trials": _READ,
-        "attempt_logs": _READ,
-    },
+    Role.PRODUCER: _PRODUCER,
+    Role.GATEWAY: {**_PRODUCER, "tokens": _READ},
     Role.OPERATOR: {
         "jobs": ("UPDATE (pruned_at)",),
         "inputs": ("SELECT", "DELETE"),
@@ -104,6 +109,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         "checkpoints": ("DELETE",),
         "workers": ("DELETE",),
         "model_versions": ("DELETE",),
+        "tokens": ("SELECT", "INSERT", "UPDATE (revoked_at)"),
         # Only the owner sets a limit.
         "producer_limits": _READ,
     },

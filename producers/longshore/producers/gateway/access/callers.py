@@ -1,0 +1,80 @@
+"""The caller of a request: the token that it shows.
+
+A route names the scopes that it needs::
+
+    @router.get("/jobs/{id}")
+    async def show_job(id: str, caller: Annotated[Caller, needs(Scope.JOBS_READ)]) -> JobDocument: ...
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Annotated
+
+from fastapi import Request, Security
+from fastapi.params import Security as SecurityParameter
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+
+from longshore.producers.aio.client import AsyncClient
+from longshore.producers.gateway.problems import Problem
+from longshore.producers.gateway.state import gateway_of
+from longshore.shared.ledger.gateway.tokens import Scope, ValidToken
+
+_bearer = HTTPBearer(auto_error=False, scheme_name="token", description="A token of `longshore tokens create`.")
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls."""
+
+    token: ValidToken
+    #: Of the token's producer.
+    client: AsyncClient
+
+    @property
+    def producer(self) -> str:
+        """Whose jobs it submits and sees."""
+        return self.token.producer
+
+    def check_model(self, name: str) -> None:
+        """Check that the caller may use a model.
+
+        :param name: of the model, without version or alias.
+        :raises Problem: 403; whether there is such a model is not said.
+        """
+        patterns = self.token.models
+        if patterns and not any(fnmatchcase(name, pattern) for pattern in patterns):
+            raise Problem(403, "forbidden", f"this token may not use the model {name!r}")
+
+
+def needs(*scopes: Scope) -> SecurityParameter:
+    """The caller, as a parameter of a route that needs these scopes."""
+    parameter: SecurityParameter = Security(authenticate, scopes=list(scopes))
+    return parameter
+
+
+async def authenticate(
+    request: Request,
+    needed: SecurityScopes,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
+) -> Caller:
+    """:raises Problem: 401 without a valid token, 403 if it lacks a scope."""
+    gateway = gateway_of(request)
+    token = (
+        None
+        if credentials is None
+        else await gateway.threads.call(gateway.ledger.tokens.valid, credentials.credentials)
+    )
+    if token is None:
+        raise Problem(
+            401,
+            "unauthorized",
+            "send a valid token, as in `Authorization: Bearer lsk_...`; an operator makes one with "
+            "`longshore tokens create`",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    missing = [scope for scope in needed.scopes if scope not in token.scopes]
+    if missing:
+        raise Problem(403, "forbidden", f"this token lacks the scope {', '.join(missing)}")
+    return Caller(token, gateway.clients.of(token.producer))

@@ -1,0 +1,46 @@
+"""The application: its routes, and what it opens at its start and closes at its end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from longshore.producers.aio.threads import Threads
+from longshore.producers.gateway import problems
+from longshore.producers.gateway.clients import Clients
+from longshore.producers.gateway.routes import health, jobs
+from longshore.producers.gateway.settings import GatewaySettings
+from longshore.producers.gateway.state import Gateway
+from longshore.producers.version import __version__
+from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.settings import Settings
+
+#: The routers below ``/v1``.
+ROUTERS = (jobs.router,)
+
+
+def make_app(settings: Settings, options: GatewaySettings) -> FastAPI:
+    """The gateway of a cluster.
+
+    :param settings: the addresses of the cluster, with the gateway's login to Postgres.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        ledger, threads, clients = Ledger(settings.database_url, "longshore gateway"), Threads(), Clients(settings)
+        app.state.gateway = Gateway(settings, options, ledger, threads, clients)
+        try:
+            yield
+        finally:
+            await clients.close()
+            await threads.call(ledger.close)
+            threads.close()
+
+    app = FastAPI(title="Longshore", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    problems.install(app)
+    app.include_router(health.router)
+    for router in ROUTERS:
+        app.include_router(router, prefix="/v1")
+    return app

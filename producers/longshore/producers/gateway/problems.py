@@ -1,0 +1,133 @@
+"""Errors as problem details (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from longshore.shared.errors import (
+    AliasMoved,
+    CorruptBlob,
+    HomeError,
+    InvalidInput,
+    JobFailed,
+    LongshoreError,
+    NotPromoted,
+    QueueFull,
+    ResultsPruned,
+    ServiceUnavailable,
+    UnknownJob,
+    UnknownModel,
+    VersionInUse,
+    WaitTimeout,
+)
+
+MEDIA_TYPE: Final = "application/problem+json"
+#: Seconds after which a caller may try again, if nothing better is known.
+RETRY_AFTER_S: Final = 5
+#: The status and the name of each kind of error; the first that fits counts.
+_STATUS: Final[Sequence[tuple[type[LongshoreError], int, str]]] = (
+    (UnknownModel, 404, "unknown_model"),
+    (UnknownJob, 404, "unknown_job"),
+    (VersionInUse, 409, "version_in_use"),
+    (ResultsPruned, 410, "results_pruned"),
+    (QueueFull, 429, "queue_full"),
+    (InvalidInput, 422, "invalid_input"),
+    (NotPromoted, 409, "not_promoted"),
+    (AliasMoved, 409, "alias_moved"),
+    (JobFailed, 409, "job_failed"),
+    (WaitTimeout, 504, "timeout"),
+    (ServiceUnavailable, 503, "unavailable"),
+    (HomeError, 503, "unavailable"),
+    (CorruptBlob, 503, "store_damaged"),
+)
+#: Statuses after which the same request can succeed.
+_TRY_AGAIN: Final = frozenset({429, 503})
+
+
+class Problem(Exception):
+    """An answer that is an error.
+
+    :param status: the HTTP status.
+    :param code: a name of the kind of error, for programs.
+    :param detail: what is wrong and what to do, for people.
+    :param errors: for each wrong field its path, as in ``rows[3].image``, and what is wrong with it.
+    :param headers: more headers of the answer.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        errors: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers or {}
+
+
+def problem_of(error: LongshoreError) -> Problem:
+    """The answer to an error of the client."""
+    status, code = next(((status, code) for kind, status, code in _STATUS if isinstance(error, kind)), (500, "failed"))
+    errors = [(error.field, error.reason)] if isinstance(error, InvalidInput) else []
+    return Problem(status, code, str(error), errors=errors)
+
+
+def response_to(problem: Problem) -> JSONResponse:
+    """The answer as problem details."""
+    content: dict[str, object] = {
+        "type": "about:blank",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "code": problem.code,
+        "detail": problem.detail,
+    }
+    if problem.errors:
+        content["errors"] = [{"field": field, "detail": detail} for field, detail in problem.errors]
+    headers = dict(problem.headers)
+    if problem.status in _TRY_AGAIN:
+        headers.setdefault("Retry-After", str(RETRY_AFTER_S))
+    return JSONResponse(content, problem.status, headers, MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of a route with problem details."""
+
+    @app.exception_handler(Problem)
+    async def on_problem(request: Request, error: Problem) -> JSONResponse:
+        return response_to(error)
+
+    @app.exception_handler(LongshoreError)
+    async def on_error(request: Request, error: LongshoreError) -> JSONResponse:
+        return response_to(problem_of(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        errors = [(_path(each["loc"]), str(each["msg"])) for each in error.errors()]
+        detail = "; ".join(f"{field}: {message}" for field, message in errors[:5])
+        return response_to(Problem(422, "invalid_input", detail, errors=errors))
+
+    @app.exception_handler(HTTPException)
+    async def on_http(request: Request, error: HTTPException) -> JSONResponse:
+        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+        return response_to(Problem(error.status_code, code, str(error.detail), headers=error.headers))
+
+
+def _path(location: Sequence[str | int]) -> str:
+    """``("body", "rows", 3, "image")`` as ``body.rows[3].image``."""
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    return path

@@ -1,0 +1,32 @@
+"""What all requests to one gateway share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from longshore.producers.aio.threads import Threads
+from longshore.producers.gateway.clients import Clients
+from longshore.producers.gateway.settings import GatewaySettings
+from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.settings import Settings
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """The gateway of one cluster."""
+
+    settings: Settings
+    options: GatewaySettings
+    #: For what belongs to no producer: the tokens.
+    ledger: Ledger
+    threads: Threads
+    clients: Clients
+
+
+def gateway_of(request: Request) -> Gateway:
+    """The gateway that a request came to."""
+    gateway = request.app.state.gateway
+    assert isinstance(gateway, Gateway)
+    return gateway

@@ -1,0 +1,153 @@
+"""Tokens: who calls the HTTP gateway, and what it may do.
+
+A token is ``lsk_ID_SECRET``. The id names its row and is no secret; of the secret, which has 256 random bits, only the
+SHA-256 is stored, so that nobody who reads the table can use it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from longshore.shared.errors import InvalidInput
+from longshore.shared.ledger import statements
+from longshore.shared.ledger.database import Database, records
+from longshore.shared.ledger.postgres.repeating import repeat_read
+from longshore.shared.limits import check_producer
+
+PREFIX: Final = "lsk_"
+_TOKEN: Final = re.compile(r"lsk_([0-9a-f]{16})_([0-9a-f]{64})")
+#: Compared with when there is no such token, so that the answer takes as long.
+_NO_DIGEST: Final = bytes(32)
+
+
+class Scope(StrEnum):
+    """What a token allows: a verb on a kind of thing."""
+
+    JOBS_READ = "jobs:read"
+    JOBS_WRITE = "jobs:write"
+    MODELS_READ = "models:read"
+    MODELS_WRITE = "models:write"
+    FILES_READ = "files:read"
+    FILES_WRITE = "files:write"
+    WEBHOOKS_READ = "webhooks:read"
+    WEBHOOKS_WRITE = "webhooks:write"
+    CLUSTER_READ = "cluster:read"
+
+
+@dataclass(frozen=True)
+class NewToken:
+    """A token that was just made. Its text is shown once, and cannot be read again."""
+
+    id: str
+    text: str = field(repr=False)
+    created_at: datetime
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True)
+class ValidToken:
+    """A token that a caller has shown and that is valid."""
+
+    id: str
+    digest: bytes = field(repr=False)
+    producer: str
+    scopes: Sequence[str]
+    #: Patterns of the models that it may use, as of ``fnmatch``; empty for all.
+    models: Sequence[str]
+
+
+@dataclass(frozen=True)
+class TokenRecord:
+    """A token as it is listed."""
+
+    id: str
+    producer: str
+    scopes: Sequence[str]
+    models: Sequence[str]
+    note: str
+    created_by: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class AccessTokens:
+    """The part of the ledger with the tokens."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(
+        self,
+        producer: str,
+        scopes: Sequence[str],
+        *,
+        models: Sequence[str] = (),
+        lifetime: timedelta | None = None,
+        note: str = "",
+        created_by: str,
+    ) -> NewToken:
+        """Make a token.
+
+        :param producer: whose jobs it submits and sees.
+        :param scopes: values of :class:`Scope`.
+        :param models: patterns of the models that it may use, such as ``search-*``; empty for all.
+        :param lifetime: from now; ``None`` for a token that does not expire.
+        :raises InvalidInput: a value is wrong.
+        """
+        check_producer(producer)
+        if not scopes:
+            raise InvalidInput("scope", f"write at least one of {', '.join(Scope)}")
+        for scope in scopes:
+            if scope not in list(Scope):
+                raise InvalidInput("scope", f"{scope!r}: one of {', '.join(Scope)}")
+        if lifetime is not None and lifetime <= timedelta():
+            raise InvalidInput("expires", "must be longer than nothing, as in 90d")
+        id_, secret = secrets.token_hex(8), secrets.token_hex(32)
+        values = {
+            **{"id": id_, "digest": _digest(secret), "producer": producer, "scopes": sorted(set(scopes))},
+            **{"models": list(models), "note": note, "created_by": created_by, "lifetime": lifetime},
+        }
+        with self._database.transaction() as conn:
+            row = conn.execute(statements.gateway.tokens.ADD_TOKEN, values).fetchone()
+        assert row is not None  # it returns the row that it inserts
+        return NewToken(id_, f"{PREFIX}{id_}_{secret}", *row)
+
+    @repeat_read
+    def valid(self, text: str) -> ValidToken | None:
+        """The token with this text, if there is one that is neither expired nor revoked."""
+        match = _TOKEN.fullmatch(text)
+        if match is None:
+            return None
+        with self._database.connection() as conn:
+            token = records(conn, ValidToken).execute(statements.gateway.tokens.READ_TOKEN, {"id": match[1]}).fetchone()
+        matches = hmac.compare_digest(_digest(match[2]), _NO_DIGEST if token is None else bytes(token.digest))
+        return token if matches else None
+
+    @repeat_read
+    def list(self) -> list[TokenRecord]:
+        """All tokens, the oldest first."""
+        with self._database.connection() as conn:
+            return records(conn, TokenRecord).execute(statements.gateway.tokens.LIST_TOKENS).fetchall()
+
+    def revoke(self, id: str) -> None:
+        """Make a token invalid from now on.
+
+        :raises InvalidInput: there is no such token.
+        """
+        with self._database.transaction() as conn:
+            row = conn.execute(statements.gateway.tokens.REVOKE_TOKEN, {"id": id}).fetchone()
+        if row is None:
+            raise InvalidInput("token", f"there is no token {id}; see longshore tokens list")
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()

@@ -1,0 +1,37 @@
+"""Tokens, with which callers of the HTTP gateway prove who they are.
+
+Revision ID: 0017
+Revises: 0016
+Create Date: 2026-11-30
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import ARRAY
+
+revision = "0017"
+down_revision = "0016"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "tokens",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("digest", sa.LargeBinary, nullable=False),
+        sa.Column("producer", sa.Text, nullable=False),
+        sa.Column("scopes", ARRAY(sa.Text), nullable=False),
+        sa.Column("models", ARRAY(sa.Text), nullable=False),
+        sa.Column("note", sa.Text, nullable=False, server_default=sa.text("''")),
+        sa.Column("created_by", sa.Text, nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.text("now()")),
+        sa.Column("expires_at", sa.DateTime(timezone=True)),
+        sa.Column("revoked_at", sa.DateTime(timezone=True)),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("tokens")

@@ -1,0 +1,7 @@
+"""What the HTTP gateway keeps."""
+
+from __future__ import annotations
+
+from longshore.shared.ledger.statements.gateway import tokens
+
+__all__ = ["tokens"]

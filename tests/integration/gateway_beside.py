@@ -1,0 +1,92 @@
+"""The HTTP gateway beside a cluster, as a process of its own."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import httpx
+
+from longshore.broker.embedded.services.ports import any_free_port
+from longshore.shared.ledger.gateway.tokens import Scope
+from longshore.shared.ledger.roles.rights import Role
+from tests.integration.cluster import STOP, Cluster
+from tests.integration.logins import as_role
+from tests.waiting import TIMEOUT_S, wait_until
+
+
+@dataclass(frozen=True)
+class RunningGateway:
+    """A gateway that answers."""
+
+    cluster: Cluster
+    url: str
+    process: subprocess.Popen[bytes] = field(repr=False)
+
+    def token(
+        self, producer: str = "search-team", scopes: Sequence[str] = tuple(Scope), models: Sequence[str] = ()
+    ) -> str:
+        """A new token."""
+        return self.cluster.ledger.tokens.create(producer, scopes, models=models, created_by="tests").text
+
+    def http(self, token: str | None = None, *, producer: str = "search-team") -> httpx.Client:
+        """A connection to it; to be closed by who asked for it.
+
+        :param token: ``None`` for a new one of ``producer`` with all scopes; empty for none.
+        """
+        token = self.token(producer) if token is None else token
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT_S)
+
+
+@contextmanager
+def running_gateway(
+    cluster: Cluster, environment: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
+) -> Iterator[RunningGateway]:
+    """A gateway of a cluster, with the login of its role. It is stopped by SIGTERM at the end, if it still runs.
+
+    :param environment: more variables of its process.
+    :param arguments: more arguments of its command line.
+    """
+    port = any_free_port()
+    database_url = as_role(cluster.settings, Role.GATEWAY).database_url
+    command = [sys.executable, "-m", "longshore.producers.gateway", "--port", str(port), *arguments]
+    with (cluster.folder / f"gateway-{port}.log").open("wb+") as log:
+        process = subprocess.Popen(
+            command,
+            env={**cluster.environment, "LONGSHORE_DATABASE_URL": database_url, **(environment or {})},
+            cwd=cluster.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+        url = f"http://127.0.0.1:{port}"
+
+        def log_text() -> str:
+            log.seek(0)
+            return log.read().decode(errors="replace")
+
+        try:
+            wait_until(lambda: process.poll() is not None or _answers(url), "the start of the gateway")
+            assert process.poll() is None, log_text()
+            yield RunningGateway(cluster, url, process)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(STOP)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                raise AssertionError(f"the gateway did not stop in {STOP:g} s:\n{log_text()}") from None
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/livez", timeout=5).is_success
+    except httpx.HTTPError:
+        return False
