@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import math
 import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from pathlib import Path
-from uuid import UUID
 
 from longshore.producers.cli.table_layout import GAP, MAX_WORD, TableColumn, as_columns, fit, lay_out, wrapped
+from longshore.producers.documents.json_text import to_json
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 #: The colours of state names on a terminal.
@@ -85,11 +80,6 @@ def print_json(document: object) -> None:
     sys.stdout.write(to_json(document, indent=2) + "\n")
 
 
-def to_json(document: object, indent: int | None = None) -> str:
-    """Serialize to JSON, including dataclasses, datetimes, UUIDs and paths. NaN and infinity become null."""
-    return json.dumps(_jsonable(document), ensure_ascii=False, allow_nan=False, indent=indent)
-
-
 def note(message: str) -> None:
     """Print a remark to standard error, so that standard output contains only the result."""
     sys.stderr.write(f"{clean(message)}\n")
@@ -98,22 +88,6 @@ def note(message: str) -> None:
 def clean(value: object) -> str:
     """The value as text on one line, without control characters, so that untrusted text cannot control the terminal."""
     return _CONTROL.sub(" ", "" if value is None else str(value))
-
-
-def _jsonable(value: object) -> object:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, UUID | Path):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): _jsonable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_jsonable(item) for item in value]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _jsonable(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    return value
 
 
 def _print_styled(lines: Iterable[Sequence[str]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pydantic import JsonValue
 from pydantic_core import PydanticUndefined
 
 from longshore.producers.reporting.redaction import public_spec
@@ -12,7 +13,7 @@ from longshore.shared.specs.train import TrainSpec
 from longshore.shared.vocabulary import JobKind
 
 
-def given_options(record: JobRecord) -> tuple[dict[str, object], dict[str, object]]:
+def given_options(record: JobRecord) -> tuple[dict[str, JsonValue], dict[str, JsonValue]]:
     """The options of a job that differ from their defaults, and the others; without credentials of URLs.
 
     For a job that is no training, all options count as given.

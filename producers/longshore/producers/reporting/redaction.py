@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pydantic import JsonValue
+
 from longshore.shared.ledger.records import JobRecord
 from longshore.shared.store.address import public
 
 
-def public_spec(record: JobRecord) -> dict[str, object]:
+def public_spec(record: JobRecord) -> dict[str, JsonValue]:
     """The spec of a job without the credentials that the URLs of its data and output can contain."""
     return _redact(record.spec)
 
 
-def _redact(full: Mapping[str, object]) -> dict[str, object]:
+def _redact(full: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     spec = dict(full)
     for name in ("data", "validation", "test"):
         data = spec.get(name)

@@ -13,7 +13,8 @@ from uuid import UUID
 
 import pytest
 
-from longshore.producers.cli.output import clean, note, print_fields, print_table, to_json
+from longshore.producers.cli.output import clean, note, print_fields, print_table
+from longshore.producers.documents.json_text import to_json
 from longshore.shared.ledger.records import MetricRecord
 
 TABLE = (

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from longshore.producers.cli.views.job_view import summary
-from longshore.producers.cli.views.json_documents import job_document
+from longshore.producers.documents.jobs import job_document
 from longshore.producers.reporting.activity.devices import progress_text
 from longshore.producers.reporting.live_line import live_line
 from longshore.producers.reporting.progress import TokenRates, progress_of
@@ -50,8 +50,8 @@ def test_where_a_job_is_shown() -> None:
     assert line.remaining == "10s left"
     assert progress_text(RUNNING) == "50 of 100 rows, 500 tokens/s in, 100 out"
     document = job_document(RUNNING)
-    assert document["usage"] == RUNNING.usage
-    assert document["token_rates"] == TokenRates(500, 100)
+    assert document.usage == RUNNING.usage
+    assert document.token_rates == TokenRates(500, 100)
 
 
 def test_rows_that_were_not_run_are_named() -> None:

@@ -9,7 +9,7 @@ import click
 
 from longshore.producers.cli.connect import connected
 from longshore.producers.cli.options import Options, with_options
-from longshore.producers.cli.output import clean, note, print_json, to_json
+from longshore.producers.cli.output import clean, note, print_json
 
 if TYPE_CHECKING:
     from longshore.producers.logs import LogLine
@@ -28,18 +28,21 @@ def logs(options: Options, job: str, follow: bool, shard: int | None, attempt: i
     With --follow and --json: one JSON object per line.
     """
     with connected(options) as client:
+        from longshore.producers.documents.jobs import log_line
+        from longshore.producers.documents.json_text import to_json
+
         handle = client.job(job)
         # A job of one shard that was tried once has one log.
         several = handle.record().shards_total > 1 and shard is None
         found = False
         lines = handle.logs(shard=shard, attempt=attempt, follow=follow)
         if options.as_json and not follow:
-            documents = [_document(line) for line in lines]
+            documents = [log_line(line) for line in lines]
             print_json(documents)
             return
         for line in lines:
             found = True
-            sys.stdout.write(f"{to_json(_document(line)) if options.as_json else _text(line, several)}\n")
+            sys.stdout.write(f"{to_json(log_line(line)) if options.as_json else _text(line, several)}\n")
             sys.stdout.flush()
         if not found:
             note(_why_none(handle.record(), chosen=shard is not None or attempt is not None))
@@ -50,13 +53,6 @@ def _text(line: LogLine, several: bool) -> str:
     if line.time is None:
         return f"{attempt}{line.text}"
     return f"{attempt}{line.time.astimezone():%Y-%m-%d %H:%M:%S} {line.level:<7} {clean(line.text)}"
-
-
-def _document(line: LogLine) -> dict[str, object]:
-    return {
-        **{"shard": line.shard, "attempt": line.attempt, "time": line.time, "level": line.level or None},
-        "text": line.text,
-    }
 
 
 def _why_none(record: JobRecord, *, chosen: bool) -> str:

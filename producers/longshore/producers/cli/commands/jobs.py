@@ -84,7 +84,7 @@ def list_jobs(
         raise InvalidInput("--after", "goes on with a list of --sort; the newest jobs go on with --before JOB")
     with open_ledger(settings) as ledger:
         from longshore.producers.cli.views.job_list import print_jobs
-        from longshore.producers.cli.views.json_documents import job_document
+        from longshore.producers.documents.jobs import job_document
         from longshore.producers.job_filter import job_filter
         from longshore.producers.job_ids import find_job
         from longshore.shared.ledger.jobs.filter import JobOrder
@@ -122,9 +122,9 @@ def show(options: Options, job: str) -> None:
     with connected(options) as client:
         handle = client.job(job)
         if options.as_json:
-            from longshore.producers.cli.views.json_documents import job_details_document
+            from longshore.producers.documents.jobs import job_details
 
-            print_json(job_details_document(handle))
+            print_json(job_details(handle))
         else:
             from longshore.producers.cli.views.job_details import print_job_details
 

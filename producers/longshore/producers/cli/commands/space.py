@@ -91,7 +91,7 @@ def prune(options: Options, older_than: str, dry_run: bool) -> None:
     with connected(options) as client:
         pruned = client.prune(older_than, dry_run=dry_run)
     if options.as_json:
-        from longshore.producers.cli.views.json_documents import pruned_document
+        from longshore.producers.cli.views.clean_tables import pruned_document
 
         print_json(pruned_document(pruned))
     else:

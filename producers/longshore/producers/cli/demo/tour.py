@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, TextIO
 from uuid import UUID
 
 from longshore.producers.cli.demo.data import Digits, write_digits
-from longshore.producers.cli.output import to_json
 from longshore.producers.cli.views.addresses import FLOWER_USER
-from longshore.producers.cli.views.json_documents import metrics_text
+from longshore.producers.cli.views.short_values import metrics_text
 from longshore.producers.client import Client
+from longshore.producers.documents.json_text import to_json
 from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.statements.queries import ACCURACY_QUERY, SAMPLE_ROWS_QUERY
 

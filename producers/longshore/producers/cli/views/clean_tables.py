@@ -5,8 +5,8 @@ from __future__ import annotations
 from longshore.producers.cleaning import Cleaned
 from longshore.producers.cli.output import note, print_fields, print_table
 from longshore.producers.cli.table_layout import TableColumn
-from longshore.producers.cli.views.json_documents import pruned_document
 from longshore.producers.reporting.human import size_text
+from longshore.shared.ledger.retention.removal import Pruned
 
 _COLUMNS = (TableColumn("REMOVED", min_width=16), TableColumn("NUMBER"), TableColumn("SIZE", 1))
 
@@ -31,6 +31,20 @@ def print_cleaned(cleaned: Cleaned) -> None:
     )
     if cleaned.pruned is not None and cleaned.pruned.jobs:
         note("Postgres keeps the space of single rows, and uses it for new ones")
+
+
+def pruned_document(pruned: Pruned) -> dict[str, object]:
+    """What was pruned as a JSON document."""
+    return {
+        "dry_run": pruned.dry_run,
+        "cut": pruned.cut,
+        "jobs": pruned.jobs,
+        "dropped": pruned.dropped,
+        "emptied": pruned.emptied,
+        "kept": pruned.kept,
+        "inputs": pruned.inputs,
+        "blobs": pruned.blobs,
+    }
 
 
 def cleaned_document(cleaned: Cleaned) -> dict[str, object]:

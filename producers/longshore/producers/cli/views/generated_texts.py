@@ -13,7 +13,7 @@ from longshore.producers.cli.output import note, print_json, print_table
 from longshore.producers.cli.table_layout import TableColumn
 from longshore.producers.cli.views.addresses import in_home
 from longshore.producers.cli.views.job_view import interruptible
-from longshore.producers.cli.views.json_documents import job_document
+from longshore.producers.documents.jobs import job_document
 from longshore.shared.errors import JobFailed
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def print_texts(options: Options, job: Job) -> None:
     rows = list(itertools.islice(job.stream(), MAX_ROWS))
     if options.as_json:
         results = [{"row": row.row, "output": row.output} for row in rows]
-        print_json({**job_document(record), "results": results})
+        print_json({**vars(job_document(record)), "results": results})
     elif record.rows_total == 1 and rows:
         for text in _texts(rows[0]):
             sys.stdout.write((_CONTROL.sub("", text) if sys.stdout.isatty() else text) + "\n")

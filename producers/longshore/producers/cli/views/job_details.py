@@ -9,8 +9,7 @@ from longshore.producers.cli.output import print_fields, print_table
 from longshore.producers.cli.table_layout import TableColumn
 from longshore.producers.cli.views.evaluation_tables import print_evaluation
 from longshore.producers.cli.views.job_view import summary
-from longshore.producers.cli.views.json_documents import metrics_text, version_text
-from longshore.producers.cli.views.short_values import short_value
+from longshore.producers.cli.views.short_values import metrics_text, short_value, version_text
 from longshore.producers.cli.views.terminal_plots import print_curves
 from longshore.shared.specs.search import shown
 from longshore.shared.store.address import public

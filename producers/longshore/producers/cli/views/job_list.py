@@ -10,7 +10,7 @@ from uuid import UUID
 from longshore.producers.cli.lists import ListColumn, age_column, moment_column, print_records
 from longshore.producers.cli.output import note
 from longshore.producers.cli.table_layout import TableColumn
-from longshore.producers.cli.views.json_documents import version_text
+from longshore.producers.cli.views.short_values import version_text
 from longshore.producers.job_ids import short_ids
 from longshore.producers.reporting.human import duration_text, time_text
 from longshore.producers.reporting.progress import progress_of, rate_text, unit

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from longshore.producers.cli.options import Options
 from longshore.producers.cli.output import note, print_fields, print_json
 from longshore.producers.cli.views.addresses import in_home
-from longshore.producers.cli.views.json_documents import job_document, metrics_text, version_text
+from longshore.producers.cli.views.short_values import metrics_text, version_text
+from longshore.producers.documents.jobs import job_document
 from longshore.producers.reporting.best_epoch import best_epoch, final_metrics_line
 from longshore.producers.reporting.human import duration_text, local_time, time_ago, time_text
 from longshore.producers.reporting.progress import progress_of, unit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from longshore.producers.cli.lists import ListColumn, age_column, moment_column, size_column
 from longshore.producers.cli.table_layout import TableColumn
-from longshore.producers.cli.views.json_documents import metrics_text
+from longshore.producers.cli.views.short_values import metrics_text
 from longshore.shared.ledger.records import ModelChange, ModelRecord, VersionRecord
 
 

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from longshore.producers.cli.output import print_table
 from longshore.producers.cli.table_layout import TableColumn
 from longshore.producers.cli.views.short_values import short_value
+from longshore.producers.documents.results import result_json
 from longshore.producers.reporting.atomic_write import atomic_write
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.queries import ResultRecord
@@ -33,7 +34,7 @@ def write(output_format: str, rows: Iterable[ResultRecord], stream: TextIO, key_
     """
     if output_format == "jsonl":
         for row in rows:
-            stream.write(_line(row))
+            stream.write(f"{result_json(row)}\n")
     elif output_format == "csv":
         _write_csv(rows, stream, key_columns)
     else:
@@ -66,13 +67,6 @@ def save(
         else:
             with temporary.open("w", encoding="utf-8", newline="") as stream:
                 write(output_format, rows(), stream, key_columns)
-
-
-def _line(row: ResultRecord) -> str:
-    # Key and output are JSON already, so there is no need to parse and serialize them.
-    output = row.output if row.output.startswith("{") else f'{{"output": {row.output}}}'
-    members = [f'"row": {row.row}', *(text[1:-1] for text in (row.key, output) if text not in (None, "{}"))]
-    return f"{{{', '.join(members)}}}\n"
 
 
 def _print_table(rows: Iterable[ResultRecord], key_columns: Sequence[str]) -> None:

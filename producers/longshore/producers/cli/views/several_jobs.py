@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 from longshore.producers.cli.options import Options
 from longshore.producers.cli.output import note, print_json
 from longshore.producers.cli.views.addresses import in_home
-from longshore.producers.cli.views.json_documents import job_document, version_text
+from longshore.producers.cli.views.short_values import version_text
+from longshore.producers.documents.jobs import job_document
 from longshore.producers.reporting.activity.ended import what_is_kept
 from longshore.producers.reporting.human import duration_text
 from longshore.producers.reporting.progress import progress_of

@@ -1,4 +1,4 @@
-"""Values of results in the cells of a table: long lists of numbers, such as embeddings, are shortened."""
+"""Values on one line: results in the cells of a table, where long lists are shortened, metrics and versions."""
 
 from __future__ import annotations
 
@@ -6,10 +6,22 @@ import json
 
 from pydantic import JsonValue
 
+from longshore.producers.reporting.human import metrics_line
+
 #: Lists of at most this many values are shown in full.
 MAX_VALUES = 6
 #: How many values of a longer list are shown.
 SHOWN_VALUES = 3
+
+
+def metrics_text(metrics: object) -> str:
+    """Metrics on one line, such as ``accuracy=0.974 loss=0.09``."""
+    return metrics_line(metrics)
+
+
+def version_text(model: str, version: int | None) -> str:
+    """A model and a version, such as ``digits:3``."""
+    return model if version is None else f"{model}:{version}"
 
 
 def short_value(value: JsonValue) -> str:

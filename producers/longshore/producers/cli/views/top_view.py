@@ -17,7 +17,7 @@ from longshore.producers.cli.views.device_table import (
     shortened,
     shown_devices,
 )
-from longshore.producers.cli.views.json_documents import job_document
+from longshore.producers.documents.jobs import job_document
 from longshore.producers.reporting.activity.devices import job_text
 from longshore.producers.reporting.activity.overview import Overview, read_overview
 from longshore.producers.reporting.human import age_text

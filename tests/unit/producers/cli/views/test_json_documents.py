@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from longshore.producers.cli.views.job_view import summary
-from longshore.producers.cli.views.json_documents import job_document, metrics_text
+from longshore.producers.cli.views.short_values import metrics_text
+from longshore.producers.documents.jobs import job_document
 from longshore.shared.ledger.records import JobRecord
 from longshore.shared.vocabulary import State
 
@@ -42,13 +43,13 @@ JOB = JobRecord(
 def test_credentials_in_urls_are_removed() -> None:
     document = job_document(JOB)
     assert "secret" not in repr(document)
-    assert document["spec"] == {"data": {"uri": "s3://bucket/rows.csv", "format": "csv"}}
+    assert document.spec == {"data": {"uri": "s3://bucket/rows.csv", "format": "csv"}}
     trained = replace(JOB, spec=dict.fromkeys(("data", "validation", "test"), JOB.spec["data"]))
     assert "secret" not in repr(job_document(trained))
 
 
 def test_running_rows_count_as_done() -> None:
-    assert job_document(JOB)["done"] == 1023
+    assert job_document(JOB).done == 1023
     assert summary(JOB)["progress"] == "1,023 of ? rows, 20 failed"
     assert summary(JOB)["model"] == "digits:3"
 

@@ -13,7 +13,7 @@ from longshore.producers.cli.completion import complete_model, complete_version
 from longshore.producers.cli.connect import connected
 from longshore.producers.cli.lists import MODEL_COLUMNS, VERSION_COLUMNS, list_options, print_records, sort_records
 from longshore.producers.cli.options import Options, shared_options, with_options
-from longshore.producers.cli.output import note, print_fields, print_json, to_json
+from longshore.producers.cli.output import note, print_fields, print_json
 from longshore.producers.cli.views.version_changes import print_done
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ def list_models(options: Options, columns: tuple[str, ...] | None, sort: str | N
 def versions(options: Options, name: str, columns: tuple[str, ...] | None, sort: str | None, limit: int | None) -> None:
     """List the versions of a model, oldest first. `--sort=-version --limit 5` lists the newest five."""
     with connected(options) as client:
-        from longshore.producers.cli.views.json_documents import version_document
         from longshore.producers.cli.views.model_lists import version_columns
+        from longshore.producers.documents.models import version_document
 
         records = sort_records(client.models.versions(name), version_columns(), sort)[:limit]
     if options.as_json:
@@ -137,8 +137,10 @@ for command in (import_, history, rollback, delete):
 
 
 def _print_version(options: Options, record: VersionRecord) -> None:
-    from longshore.producers.cli.views.json_documents import metrics_text, version_document, version_text
+    from longshore.producers.cli.views.short_values import metrics_text, version_text
     from longshore.producers.cli.views.signatures import describe_feature, describe_output
+    from longshore.producers.documents.json_text import to_json
+    from longshore.producers.documents.models import version_document
     from longshore.producers.reporting.best_epoch import final_metrics_line, written_best_epoch
     from longshore.producers.reporting.human import time_ago
     from longshore.shared.specs.signature import Signature

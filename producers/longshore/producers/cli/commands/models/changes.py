@@ -28,8 +28,8 @@ def history(
 ) -> None:
     """Show who moved which alias of a model when, and who deleted versions, newest first."""
     with connected(options) as client:
-        from longshore.producers.cli.views.json_documents import change_document
         from longshore.producers.cli.views.model_lists import change_columns
+        from longshore.producers.documents.models import change_document
 
         changes = list(reversed(client.models.history(model, alias)))
         changes = sort_records(changes, change_columns(), sort)[:limit]
