@@ -1,0 +1,1 @@
+"""OpenAI's API over the client: the bodies of its requests and answers, and its endpoints."""

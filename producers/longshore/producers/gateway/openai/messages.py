@@ -1,0 +1,132 @@
+"""The messages, tools and formats in the bodies of requests."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BeforeValidator, Field, JsonValue
+
+from longshore.producers.gateway.openai.parameters import Body, Only
+
+_TEXT_ONLY: Final = Only("models here read text; give parts of the type text alone", ("text",))
+
+
+class TextPart(Body):
+    """A part of the content of a message."""
+
+    type: Annotated[str, _TEXT_ONLY]
+    text: str
+
+
+def _as_parts(value: object) -> object:
+    """A text as its one part."""
+    if isinstance(value, str):
+        return [TextPart(type="text", text=value)]
+    if value is None or isinstance(value, list):
+        return value
+    raise ValueError("give a text, or a list of text parts")
+
+
+class CalledFunction(Body):
+    """A function that a model has called."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(Body):
+    """A call in an answer of a model."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
+class ChatMessage(Body):
+    """A message of a conversation."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Annotated[
+        list[TextPart] | None, BeforeValidator(_as_parts, json_schema_input_type=str | list[TextPart] | None)
+    ] = None
+    name: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: Annotated[JsonValue, Only("no chat template has a place for it; give it as content")] = None
+    annotations: Annotated[JsonValue, Only("no chat template has a place for them", ([],))] = None
+    audio: Annotated[JsonValue, Only("models here read text")] = None
+    function_call: Annotated[JsonValue, Only("give tool_calls, which replaced it")] = None
+
+    def document(self) -> dict[str, JsonValue]:
+        """The message as ``client.generate`` takes it."""
+        message: dict[str, JsonValue] = self.model_dump(exclude_none=True, exclude={"annotations"})
+        if self.content is not None:
+            message["content"] = "\n".join(part.text for part in self.content)
+        return message
+
+
+class Function(Body):
+    """A function that a model may call."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, JsonValue] | None = None
+    strict: Annotated[
+        JsonValue, Only("arguments are not held to the schema of the function; leave it out, and check them", (False,))
+    ] = None
+
+
+class Tool(Body):
+    """A tool: only functions are."""
+
+    type: Literal["function"]
+    function: Function
+
+    def document(self) -> dict[str, JsonValue]:
+        """The tool as ``client.generate`` takes it."""
+        return self.model_dump(exclude_none=True, exclude={"function": {"strict"}})
+
+
+TOOL_CHOICE: Final = Only(
+    "a model cannot be made to call a tool; give auto, or describe in a message when to call it", ("auto", "none")
+)
+
+
+class JsonSchemaFormat(Body):
+    """A JSON Schema and its name."""
+
+    name: str | None = None
+    description: str | None = None
+    schema_: Annotated[dict[str, JsonValue] | None, Field(alias="schema")] = None
+    strict: bool | None = None
+    """Answers are held to the schema whatever it is."""
+
+
+class ResponseFormat(Body):
+    """What an answer must be."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchemaFormat | None = None
+
+
+class StructuredOutputs(Body):
+    """What an answer must be, as vLLM takes it: one of these."""
+
+    json_: Annotated[dict[str, JsonValue] | None, Field(alias="json")] = None
+    """A JSON Schema."""
+    regex: str | None = None
+    choice: Annotated[list[str], Field(min_length=1)] | None = None
+    json_object: bool | None = None
+    grammar: Annotated[JsonValue, Only("give json, regex or choice")] = None
+    structural_tag: Annotated[JsonValue, Only("give json, regex or choice")] = None
+
+
+class StreamOptions(Body):
+    """What else a stream has."""
+
+    include_usage: bool | None = None
+    """The last chunk before ``[DONE]`` has the usage."""
+    include_obfuscation: Annotated[JsonValue, Only("chunks are not padded", (False,))] = None
+    continuous_usage_stats: Annotated[JsonValue, Only("only the last chunk has the usage", (False,))] = None
