@@ -8,6 +8,7 @@ from longshore.shared.ledger.activity import ActivityQueries
 from longshore.shared.ledger.batch_sizes import BatchSizeTable
 from longshore.shared.ledger.database import Database
 from longshore.shared.ledger.gateway.tokens import AccessTokens
+from longshore.shared.ledger.gateway.webhooks import Webhooks
 from longshore.shared.ledger.jobs.cancel_retry import Control
 from longshore.shared.ledger.jobs.chains import Chains
 from longshore.shared.ledger.jobs.producer_limits import ProducerLimits
@@ -55,6 +56,7 @@ class Ledger:
         self.space = Space(self.database)
         self.workers = Workers(self.database)
         self.tokens = AccessTokens(self.database)
+        self.webhooks = Webhooks(self.database)
         self.batch_sizes = BatchSizeTable(self.database)
         self.notifications = Notifications(self.database)
 

@@ -21,6 +21,12 @@ trials          trials of a search and folds of a cross-validation, one for each
 batch_sizes     the fastest batch sizes that workers have measured
 producer_limits how many jobs a producer may have that have not ended
 tokens          with which callers of the HTTP gateway prove who they are
+webhook_endpoints
+                URLs to which the events of a producer are sent
+webhook_secrets with which their messages are signed; while one is replaced, an endpoint has two
+webhook_events  the outbox: a trigger of jobs writes it when a job ends
+webhook_deliveries
+                events that are sent, or were sent, to an endpoint; a trigger of webhook_events adds them
 
 ``shards``, ``results``, ``row_errors`` and ``metrics`` have no foreign key to ``jobs``. They are only written in a
 transaction that has locked the job, and checking a key for each row would take a third of the time of a bulk load.
@@ -48,7 +54,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 
 metadata = MetaData(
     naming_convention={
@@ -423,4 +429,79 @@ tokens = Table(
     _moment("created_at", required=True),
     _moment("expires_at"),
     _moment("revoked_at"),
+)
+
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("producer", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    # Patterns of the types of events that it gets, such as job.*; empty for all.
+    Column("types", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    Column("description", Text, nullable=False, server_default=text("''")),
+    _moment("created_at", required=True),
+    # Nothing is sent to it since then.
+    _moment("disabled_at"),
+    Column("disabled_reason", Text),
+    # Since when each try has failed.
+    _moment("failing_since"),
+)
+Index("webhook_endpoints_producer_idx", webhook_endpoints.c.producer)
+
+webhook_secrets = Table(
+    "webhook_secrets",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("endpoint_id", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    _moment("created_at", required=True),
+    # Of one that was replaced: until then messages are signed with it, too.
+    _moment("expires_at"),
+    ForeignKeyConstraint(["endpoint_id"], ["webhook_endpoints.id"], ondelete="CASCADE"),
+)
+Index("webhook_secrets_endpoint_id_idx", webhook_secrets.c.endpoint_id)
+
+webhook_events = Table(
+    "webhook_events",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("producer", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("data", JSON, nullable=False),
+    _moment("created_at", required=True),
+)
+Index("webhook_events_producer_idx", webhook_events.c.producer, webhook_events.c.created_at)
+Index("webhook_events_created_at_idx", webhook_events.c.created_at)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("event_id", Text, primary_key=True),
+    Column("endpoint_id", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    # Tries that have ended, since the first or since it was sent again.
+    Column("attempt", Integer, nullable=False, server_default=_zero),
+    # The fencing token: how often a relay has claimed it.
+    Column("claims", Integer, nullable=False, server_default=_zero),
+    # While it is claimed, when the claim runs out. NULL: it has ended.
+    _moment("next_try_at"),
+    # One entry for each of the last tries: {"attempt", "at", "status", "duration_ms", "error"}.
+    Column("tries", JSONB, nullable=False, server_default=text("'[]'")),
+    _moment("created_at", required=True),
+    CheckConstraint("state IN ('pending', 'delivered', 'failed')", name="state"),
+    ForeignKeyConstraint(["event_id"], ["webhook_events.id"], ondelete="CASCADE"),
+    ForeignKeyConstraint(["endpoint_id"], ["webhook_endpoints.id"], ondelete="CASCADE"),
+)
+Index(
+    "webhook_deliveries_due_idx",
+    webhook_deliveries.c.endpoint_id,
+    webhook_deliveries.c.next_try_at,
+    postgresql_where=text("state = 'pending'"),
+)
+Index(
+    "webhook_deliveries_listed_idx",
+    webhook_deliveries.c.endpoint_id,
+    webhook_deliveries.c.created_at,
+    webhook_deliveries.c.event_id,
 )

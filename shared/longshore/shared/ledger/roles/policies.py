@@ -13,6 +13,9 @@ from longshore.shared.ledger.roles.rights import Role
 
 #: Comparing with text instead of ``name`` lets Postgres use an index.
 _OWN: Final = "producer = current_user::text"
+#: The policy of ``webhook_endpoints`` leaves only own endpoints here.
+_OF_OWN_ENDPOINT: Final = "EXISTS (SELECT FROM webhook_endpoints WHERE webhook_endpoints.id = endpoint_id)"
+_OF_OWN_EVENT: Final = "EXISTS (SELECT FROM webhook_events WHERE webhook_events.id = event_id)"
 
 
 def _of_own_job(table: str, column: str = "job_id") -> str:
@@ -41,6 +44,7 @@ class Policy:
 TABLES: Final = (
     *("jobs", "shards", "job_dependencies", "results", "row_errors", "metrics", "checkpoints", "trials"),
     *("attempt_logs", "model_versions", "model_aliases"),
+    *("webhook_endpoints", "webhook_secrets", "webhook_events", "webhook_deliveries"),
 )
 _DEPENDENCY: Final = f"{_of_own_job('job_dependencies')} AND {_of_own_job('job_dependencies', 'depends_on')}"
 
@@ -62,6 +66,12 @@ PRODUCER_POLICIES: Final = (
     Policy("model_versions", "INSERT", Role.PRODUCER, "job_id IS NULL"),
     Policy("model_aliases", "SELECT", Role.PRODUCER, "true"),
     Policy("model_aliases", "INSERT", Role.PRODUCER, "set_by = current_user::text"),
+    Policy("webhook_endpoints", "ALL", Role.PRODUCER, _OWN),
+    Policy("webhook_events", "ALL", Role.PRODUCER, _OWN),
+    Policy("webhook_secrets", "ALL", Role.PRODUCER, _OF_OWN_ENDPOINT),
+    Policy("webhook_deliveries", "SELECT", Role.PRODUCER, _OF_OWN_ENDPOINT),
+    Policy("webhook_deliveries", "UPDATE", Role.PRODUCER, _OF_OWN_ENDPOINT),
+    Policy("webhook_deliveries", "INSERT", Role.PRODUCER, f"{_OF_OWN_ENDPOINT} AND {_OF_OWN_EVENT}"),
 )
 #: The other roles work for all producers.
 POLICIES: Final = (

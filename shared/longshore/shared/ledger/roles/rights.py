@@ -97,6 +97,24 @@ _PRODUCER: Final[Rights] = {
     "checkpoints": _READ,
     "trials": _READ,
     "attempt_logs": _READ,
+    "webhook_endpoints": (
+        "SELECT",
+        "INSERT (id, producer, url, types, description)",
+        "UPDATE (url, types, description, disabled_at, disabled_reason, failing_since)",
+        "DELETE",
+    ),
+    # Only the relay, which signs, reads the secrets.
+    "webhook_secrets": (
+        "SELECT (endpoint_id, expires_at)",
+        "INSERT (endpoint_id, secret)",
+        "UPDATE (expires_at)",
+    ),
+    "webhook_events": ("SELECT", "INSERT (id, producer, type, data)"),
+    "webhook_deliveries": (
+        "SELECT",
+        "INSERT (event_id, endpoint_id, state, next_try_at)",
+        "UPDATE (state, attempt, claims, next_try_at)",
+    ),
 }
 
 RIGHTS: Final[Mapping[Role, Rights]] = {
@@ -151,6 +169,10 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
             "missing_since)",
         ),
         "job_dependencies": ("SELECT", "UPDATE (ready_at, upstream_failed)"),
+        "webhook_endpoints": ("SELECT", "UPDATE (disabled_at, disabled_reason, failing_since)"),
+        "webhook_secrets": ("SELECT", "DELETE"),
+        "webhook_events": ("SELECT", "DELETE"),
+        "webhook_deliveries": ("SELECT", "UPDATE (attempt, claims, state, next_try_at, tries)"),
     },
     Role.MONITOR: {
         **_OVERVIEW,

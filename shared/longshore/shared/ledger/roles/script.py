@@ -17,6 +17,7 @@ PREFIX = "longshore"
 FUNCTIONS: Final = (
     *("longshore_check_limits()", "longshore_check_versions()"),
     *("longshore_record_blobs()", "longshore_record_deletion()"),
+    *("longshore_record_job_events()", "longshore_watch_jobs()", "longshore_fan_out_events()"),
 )
 #: A prefix or the name of a login: never quoted in SQL, and short enough for every role's name.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from longshore.shared.ledger.statements.gateway import tokens
+from longshore.shared.ledger.statements.gateway import tokens, webhooks
 
-__all__ = ["tokens"]
+__all__ = ["tokens", "webhooks"]
