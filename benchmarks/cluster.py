@@ -37,7 +37,7 @@ def running_cluster(
     home = folder / "home"
     try:
         started = services if services is not None else None if workers else ()
-        embedded.up(home, devices=devices, flower=False, detach=True, services=started)
+        embedded.up(home, devices=devices, flower=False, gateway=False, detach=True, services=started)
         with Client(home=home) as client:
             if workers and services is None:
                 wait_for_worker(client)

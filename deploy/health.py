@@ -1,6 +1,6 @@
 """The health checks of compose.yaml, run inside the container that they check.
 
-    python health.py relay | worker | flower PORT
+    python health.py relay | worker | flower PORT | gateway PORT
 
 Exits with 0 if the service is healthy, else with 1 and a line with the reason.
 """
@@ -16,8 +16,8 @@ from longshore.shared.errors import LongshoreError
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.settings import load_settings
 
-#: Seconds for Flower to answer.
-FLOWER_TIMEOUT_S = 10.0
+#: Seconds for Flower or the gateway to answer.
+PAGE_TIMEOUT_S = 10.0
 #: Seconds without a sign of life of the leading relay, which gives one every second or two.
 MAX_RELAY_SILENCE_S = 15.0
 
@@ -36,17 +36,20 @@ def find_problem(arguments: Sequence[str]) -> str | None:
     """Why the service is not healthy; ``None`` if it is.
 
     :raises LongshoreError: Postgres cannot be reached.
-    :raises OSError: Flower does not answer.
+    :raises OSError: Flower or the gateway does not answer.
     """
     match list(arguments):
         case ["flower", port]:
-            urllib.request.urlopen(f"http://127.0.0.1:{int(port)}/healthcheck", timeout=FLOWER_TIMEOUT_S).close()
+            urllib.request.urlopen(f"http://127.0.0.1:{int(port)}/healthcheck", timeout=PAGE_TIMEOUT_S).close()
+            return None
+        case ["gateway", port]:
+            urllib.request.urlopen(f"http://127.0.0.1:{int(port)}/readyz", timeout=PAGE_TIMEOUT_S).close()
             return None
         case ["relay"]:
             return find_relay_problem()
         case ["worker"]:
             return find_worker_problem()
-    return "usage: health.py relay | worker | flower PORT"
+    return "usage: health.py relay | worker | flower PORT | gateway PORT"
 
 
 def find_relay_problem() -> str | None:

@@ -10,7 +10,7 @@ umask 077
 mkdir -p "$folder"
 chmod 700 "$folder"
 for name in redis_password flower_password postgres_password postgres_producer_password postgres_operator_password \
-  postgres_worker_password postgres_relay_password postgres_monitor_password; do
+  postgres_worker_password postgres_relay_password postgres_monitor_password postgres_gateway_password; do
   file=$folder/$name
   if [ ! -s "$file" ]; then
     od -A n -t x1 -N 32 /dev/urandom | tr -d ' \n' > "$file.partial"

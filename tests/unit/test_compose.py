@@ -52,7 +52,7 @@ def test_so_does_what_the_docs_add_to_it(tmp_path: Path) -> None:
 
 
 def test_what_there_is() -> None:
-    assert set(OURS) == {*ONCE, "relay", "flower", *WORKERS}
+    assert set(OURS) == {*ONCE, "relay", "flower", "gateway", *WORKERS}
     assert set(COMPOSE.services) == {"redis", "postgres", *OURS}
     assert {profile for worker in WORKERS.values() for profile in worker.profiles} == {"cpu", "gpu"}
     others = {name: service for name, service in COMPOSE.services.items() if name not in WORKERS}
@@ -76,13 +76,14 @@ def test_images_are_pinned(name: str) -> None:
     assert re.fullmatch(r"[a-z/-]+:\d+\.\d+(\.\d+)?(-[a-z]+)?", COMPOSE.services[name].image)
 
 
-def test_nothing_is_published_but_flower_on_loopback() -> None:
+def test_nothing_is_published_but_flower_and_the_gateway_on_loopback() -> None:
     assert {name: service.ports for name, service in COMPOSE.services.items() if service.ports} == {
-        "flower": ["127.0.0.1:5555:5555"]
+        "flower": ["127.0.0.1:5555:5555"],
+        "gateway": ["127.0.0.1:8080:8080"],
     }
     assert COMPOSE.networks["longshore"].internal
     outside = {name for name, service in COMPOSE.services.items() if "outside" in service.networks}
-    assert outside == {"flower", "operator", *WORKERS}
+    assert outside == {"flower", "gateway", "operator", *WORKERS}
 
 
 @pytest.mark.parametrize("name", list(COMPOSE.services))
@@ -100,10 +101,11 @@ def test_passwords_come_from_secrets_and_only_where_they_are_needed(name: str) -
 def test_each_service_logs_in_with_its_own_role_and_only_migrate_as_the_superuser() -> None:
     users = {name: urlsplit(service.environment["LONGSHORE_DATABASE_URL"]).username for name, service in OURS.items()}
     workers = dict.fromkeys(WORKERS, "worker")
-    assert users == {"migrate": "longshore", "relay": "relay", "flower": "monitor", "operator": "operator", **workers}
+    roles = {"relay": "relay", "flower": "monitor", "gateway": "gateway", "operator": "operator"}
+    assert users == {"migrate": "longshore", **roles, **workers}
     logins = [argument.split("=")[1].split(":") for argument in OURS["migrate"].command if "--login" in argument]
     assert {name: role for role, name, _ in logins} == {
-        name: name for name in ("producer", "operator", "worker", "relay", "monitor")
+        name: name for name in ("producer", "operator", "worker", "relay", "monitor", "gateway")
     }
     assert all(file == f"/run/secrets/postgres_{name}_password" for _, name, file in logins)
 

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -64,6 +65,7 @@ def test_up_in_the_background_status_and_down(longshore: CommandLine, place: Pat
     up = longshore("up", "--detach", "--no-flower", "--devices", "cpu", "--json").fields
     assert up["home"] == str(home)
     assert "flower" not in up
+    assert httpx.get(f"{up['gateway']}/livez").json() == {"status": "ok"}
     secrets = Home(home).load_secrets()
 
     status = longshore("status", "--json")
@@ -71,7 +73,9 @@ def test_up_in_the_background_status_and_down(longshore: CommandLine, place: Pat
     assert status.fields["redis"] == up["redis"]
     services = status.fields["services"]
     assert isinstance(services, list)
-    assert {service["name"] for service in services if service["alive"]} == {"redis", "postgres", "relay", "workers"}
+    assert {service["name"] for service in services if service["alive"]} == {
+        *("redis", "postgres", "relay", "workers", "gateway")
+    }
     alone = longshore()
     assert f"home      {home}\n" in alone.out
     for said in (json.dumps(up), status.out, alone.out):

@@ -54,6 +54,7 @@ class Site:
             ("6379", str(self.ports["redis"])),
             ("5432", str(self.ports["postgres"])),
             ("5555", str(self.ports["flower"])),
+            ("8080", str(self.ports["gateway"])),
             ("/run/secrets", str(self.secrets)),
             ("--dir /data", f"--dir {self.place / 'redis'}"),
             ("/var/lib/longshore", str(self.place)),
@@ -168,7 +169,7 @@ class Site:
 def make_site(place: Path) -> Site:
     """Folders, passwords and programs; nothing runs yet."""
     place.chmod(0o711)
-    site = Site(place, {name: any_free_port() for name in ("redis", "postgres", "flower")})
+    site = Site(place, {name: any_free_port() for name in ("redis", "postgres", "flower", "gateway")})
     for name in ("bin", "logs", "redis"):
         (place / name).mkdir()
     subprocess.run(["sh", ROOT / "deploy" / "make-secrets.sh", place / "secrets"], check=True)

@@ -46,7 +46,7 @@ def servers() -> Iterator[Site]:
 def deployment(servers: Site) -> Site:
     """Everything but the GPU worker, healthy."""
     assert servers.run("migrate") == 0, servers.read_log("migrate")
-    for name in ("relay", "worker-cpu", "flower"):
+    for name in ("relay", "worker-cpu", "flower", "gateway"):
         servers.start_healthy(name)
     return servers
 
@@ -135,7 +135,7 @@ def test_the_gpu_worker_runs_or_says_that_there_is_no_gpu(deployment: Site) -> N
 
 
 def test_everything_stops_when_told_and_is_then_known_to_be_gone(deployment: Site) -> None:
-    for name in ("flower", "worker-cpu", "relay"):
+    for name in ("gateway", "flower", "worker-cpu", "relay"):
         assert deployment.stop(name) == 0, deployment.read_log(name)
         assert deployment.ask_health(name) == 1
     assert "no relay leads" in deployment.read_log("relay-health")

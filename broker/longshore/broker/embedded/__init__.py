@@ -28,6 +28,8 @@ def up(
     postgres_port: int | None = None,
     flower_port: int | None = None,
     flower: bool = True,
+    gateway_port: int | None = None,
+    gateway: bool = True,
     detach: bool = False,
     output: TextIO | None = None,
     on_ready: Callable[[Status], None] | None = None,
@@ -38,13 +40,15 @@ def up(
 
     :param devices: the devices that get a worker: ``auto``, ``cpu``, ``cpu:2``, ``cuda:0,cuda:1``.
     :param redis_port: 1 to 65535; ``None`` takes the last port of this home if it is free, or else any free port. The
-        same holds for ``postgres_port`` and ``flower_port``.
+        same holds for ``postgres_port``, ``flower_port`` and ``gateway_port``.
     :param flower: also start Flower, if it is installed.
+    :param gateway: also start the HTTP gateway, if it is installed.
     :param detach: return as soon as every service listens, and leave the cluster running in the background.
     :param output: where each line of each log is repeated after the name of its process; ``None`` writes them to
         ``home/logs`` only. Ignored if ``detach`` is set.
     :param on_ready: called once every service listens.
-    :param services: the services besides Redis and Postgres; ``None`` for the relay, the workers and Flower.
+    :param services: the services besides Redis and Postgres; ``None`` for the relay, the workers, Flower and the
+        gateway.
     :param migrate: the command that migrates the database; ``None`` for ``longshore migrate``, empty for none.
     :returns: what runs in the home; nothing, unless ``detach`` is set.
     :raises HomeError: the home cannot be used as it is, it is up already, or a service did not start.
@@ -57,7 +61,7 @@ def up(
 
     if services is None:  # the workers would refuse them, too, but not before the cluster is up
         parse_devices(devices, detect_machine())
-    ports.check_numbers(redis=redis_port, postgres=postgres_port, flower=flower_port)
+    ports.check_numbers(redis=redis_port, postgres=postgres_port, flower=flower_port, gateway=gateway_port)
     up_plan = plan.Plan(
         home=home,
         devices=devices,
@@ -65,6 +69,8 @@ def up(
         postgres_port=postgres_port,
         flower_port=flower_port,
         flower=flower,
+        gateway_port=gateway_port,
+        gateway=gateway,
         services=None if services is None else tuple(services),
         migrate=plan.MIGRATE if migrate is None else tuple(migrate),
     )

@@ -16,7 +16,7 @@ from longshore.broker.embedded.files import home_errors, write_private
 from longshore.broker.embedded.home import Home
 from longshore.broker.embedded.lock import HomeLock
 from longshore.broker.embedded.logs import Echo, rotate
-from longshore.broker.embedded.plan import Plan
+from longshore.broker.embedded.plan import Plan, gateway_url
 from longshore.broker.embedded.process.leftovers import stop_leftovers
 from longshore.broker.embedded.process.processes import Children
 from longshore.broker.embedded.process.signals import Stopped, StopSignals
@@ -79,6 +79,7 @@ def _publish(home: Home, plan: Plan, servers: Servers) -> None:
         "store": settings.store,
         "flower_url": f"http://{LOOPBACK}:{ports.flower}" if plan.with_flower else None,
         "flower_port": ports.flower if plan.with_flower else None,
+        "gateway_url": gateway_url(ports.gateway) if plan.with_gateway else None,
         "pid": os.getpid(),
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -89,7 +90,7 @@ def _publish(home: Home, plan: Plan, servers: Servers) -> None:
 @contextmanager
 def _logged(home: Home, plan: Plan, output: TextIO | None) -> Iterator[list[Path]]:
     """Write what ``up`` does to its log, and repeat all logs on ``output``. Yields the paths of the logs."""
-    names = ["up", "redis", "postgres", "initdb", "migrate", *(service.name for service in plan.build_services(0))]
+    names = ["up", "redis", "postgres", "initdb", "migrate", *(service.name for service in plan.build_services())]
     logs = [home.log(name) for name in names]
     rotate(home.log("up"))
     with Echo(output, logs):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from longshore.broker.embedded.services.ports import LOOPBACK
 from longshore.shared.settings import Process
 
 #: Migrates the database, then ends.
@@ -15,9 +17,12 @@ MIGRATE = (sys.executable, "-m", "longshore.broker.migrate")
 RELAY = (sys.executable, "-m", "longshore.broker.relay")
 WORKERS = (sys.executable, "-m", "longshore.workers.process.supervisor")
 FLOWER = (sys.executable, "-m", "longshore.broker.flower")
+GATEWAY = (sys.executable, "-m", "longshore.producers.gateway")
 
 #: Seconds that the workers have to finish or hand back their shards.
 WORKERS_GRACE_S = 60.0
+#: Seconds that the gateway has to finish requests; more than ``LONGSHORE_GATEWAY_SHUTDOWN_S`` by default.
+GATEWAY_GRACE_S = 20.0
 
 
 class Service(BaseModel):
@@ -46,6 +51,8 @@ class Plan(BaseModel):
     postgres_port: int | None = None
     flower_port: int | None = None
     flower: bool = True
+    gateway_port: int | None = None
+    gateway: bool = True
     #: In the order of starting; they are stopped in reverse order. ``None`` for Longshore's own.
     services: tuple[Service, ...] | None = None
     #: The command that migrates the database; empty for none.
@@ -56,22 +63,39 @@ class Plan(BaseModel):
         """Whether the services include Flower."""
         return self.flower and self.services is None and flower_installed()
 
-    def build_services(self, flower_port: int) -> tuple[Service, ...]:
-        """The services to start, in order."""
+    @property
+    def with_gateway(self) -> bool:
+        """Whether the services include the HTTP gateway."""
+        return self.gateway and self.services is None and gateway_installed()
+
+    def build_services(self, *, flower_port: int = 0, gateway_port: int = 0) -> tuple[Service, ...]:
+        """The services to start, in order. The gateway is stopped first, while what its requests wait for runs."""
         if self.services is not None:
             return self.services
         relay = Service(name="relay", argv=RELAY)
         workers = Service(name="workers", argv=(*WORKERS, "--devices", self.devices), grace_s=WORKERS_GRACE_S)
-        if not self.with_flower:
-            return relay, workers
-        flower = Service(
-            name="flower",
-            argv=(*FLOWER, "--address", "127.0.0.1", "--port", str(flower_port)),
-            process=Process.MONITOR,
-        )
-        return flower, relay, workers
+        services = [relay, workers]
+        if self.with_flower:
+            argv = (*FLOWER, "--address", LOOPBACK, "--port", str(flower_port))
+            services.insert(0, Service(name="flower", argv=argv, process=Process.MONITOR))
+        if self.with_gateway:
+            argv = (*GATEWAY, "--address", LOOPBACK, "--port", str(gateway_port))
+            gateway = Service(name="gateway", argv=argv, process=Process.GATEWAY, grace_s=GATEWAY_GRACE_S)
+            services.append(gateway)
+        return tuple(services)
 
 
 def flower_installed() -> bool:
     """Whether the extra ``monitor`` is installed."""
     return importlib.util.find_spec("flower") is not None
+
+
+def gateway_installed() -> bool:
+    """Whether the extra ``gateway`` is installed."""
+    return all(importlib.util.find_spec(name) is not None for name in ("fastapi", "uvicorn"))
+
+
+def gateway_url(port: int) -> str:
+    """The URL of the gateway of a home; it has the environment of ``up``."""
+    scheme = "https" if os.environ.get("LONGSHORE_GATEWAY_TLS_CERTIFICATE") else "http"
+    return f"{scheme}://{LOOPBACK}:{port}"

@@ -49,6 +49,7 @@ class Status:
     postgres: str | None = None
     store: str | None = None
     flower_url: str | None = None
+    gateway_url: str | None = None
 
 
 def read_status(path: Path) -> Status:
@@ -75,6 +76,7 @@ def read_status(path: Path) -> Status:
         postgres=_address(cluster.get("database_url")),
         store=cluster.get("store"),
         flower_url=cluster.get("flower_url"),
+        gateway_url=cluster.get("gateway_url"),
     )
 
 

@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds for Redis or Postgres to answer. After a crash they first read their logs.
 _SERVER_TIMEOUT_S = 300.0
-#: Seconds for Flower to answer, before ``up`` goes on without it.
-_FLOWER_TIMEOUT_S = 30.0
+#: Seconds for Flower or the gateway to answer, before ``up`` goes on without it.
+_PAGES_TIMEOUT_S = 30.0
 #: Seconds between two tries to reach a service.
 _POLL_INTERVAL_S = 0.05
 #: How often to start a server, with another port if its port was taken in the last moment.
@@ -89,7 +89,13 @@ class Startup:
         plan = self._plan
         secrets = self._home.ensure_secrets()
         file = self._home.run / "ports.json"
-        ports = choose_ports(file, redis=plan.redis_port, postgres=plan.postgres_port, flower=plan.flower_port)
+        ports = choose_ports(
+            file,
+            redis=plan.redis_port,
+            postgres=plan.postgres_port,
+            flower=plan.flower_port,
+            gateway=plan.gateway_port,
+        )
         account = server_account()
         redis = RedisServer(self._home, secrets.redis_password, account)
         postgres = PostgresServer(self._home, secrets.postgres_password, account)
@@ -98,6 +104,7 @@ class Startup:
             redis=self._start_server(redis, ports.redis, fixed=plan.redis_port is not None),
             postgres=self._start_server(postgres, ports.postgres, fixed=plan.postgres_port is not None),
             flower=ports.flower,
+            gateway=ports.gateway,
         )
         save_ports(file, ports)
         settings = Settings(
@@ -127,16 +134,20 @@ class Startup:
             self._children.run(migrate, self._stop)
         servers.postgres.install_logins(ports.postgres)
         children: dict[str, Child] = {}
-        for service in self._plan.build_services(ports.flower):
+        for service in self._plan.build_services(flower_port=ports.flower, gateway_port=ports.gateway):
             command = Command(
                 name=service.name, argv=service.argv, environ=environ(service.process), grace_s=service.grace_s
             )
             children[service.name] = self._children.start(command)
             logger.info("%s started, pid %d", service.name, children[service.name].popen.pid)
         if self._plan.with_flower:
-            self._await_flower(children["flower"], ports.flower)
+            self._await_port(children["flower"], ports.flower)
         elif self._plan.flower and self._plan.services is None:
             logger.info("flower is not installed and does not run; to install it: pip install 'longshore[monitor]'")
+        if self._plan.with_gateway:
+            self._await_port(children["gateway"], ports.gateway)
+        elif self._plan.gateway and self._plan.services is None:
+            logger.info("the gateway is not installed; to install it: pip install 'longshore[gateway]'")
 
     def _start_server(self, server: Server, port: int, *, fixed: bool) -> int:
         for _ in range(_MAX_STARTS):
@@ -172,13 +183,13 @@ class Startup:
             self._stop.pause(_POLL_INTERVAL_S)
         return False
 
-    def _await_flower(self, child: Child, port: int) -> None:
-        """Wait for Flower. It is only a monitor, so this never fails."""
-        deadline = time.monotonic() + _FLOWER_TIMEOUT_S
+    def _await_port(self, child: Child, port: int) -> None:
+        """Wait for Flower or the gateway. Jobs run without them, so this never fails."""
+        deadline = time.monotonic() + _PAGES_TIMEOUT_S
         while time.monotonic() < deadline and child.exit_code is None:
             try:
                 socket.create_connection((LOOPBACK, port), timeout=1).close()
                 return
             except OSError:
                 self._stop.pause(_POLL_INTERVAL_S)
-        logger.warning("flower does not answer yet; see %s", self._home.log("flower"))
+        logger.warning("%s does not answer yet; see %s", child.name, self._home.log(child.name))

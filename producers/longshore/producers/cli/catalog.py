@@ -46,14 +46,14 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "completion": Entry("shell", "Print the completion script of bash, zsh or fish."),
     },
     "Processes of a production cluster": {
-        "worker": Entry("processes", "Run one worker per device."),
-        "relay": Entry("processes", "Run the relay, which publishes waiting jobs."),
-        "gateway": Entry("processes", "Run the HTTP gateway."),
-        "flower": Entry("processes", "Run Flower, the web monitor of the workers."),
-        "migrate": Entry("processes", "Create or upgrade the database tables."),
-        "producers": Entry("producers", "Limit the jobs that producers may have."),
-        "tokens": Entry("tokens", "Make, list and revoke tokens of the HTTP gateway."),
-        "redis-acl": Entry("redis_acl", "Print users of Redis with the least rights."),
+        "worker": Entry("production.processes", "Run one worker per device."),
+        "relay": Entry("production.processes", "Run the relay, which publishes waiting jobs."),
+        "gateway": Entry("production.processes", "Run the HTTP gateway."),
+        "flower": Entry("production.processes", "Run Flower, the web monitor of the workers."),
+        "migrate": Entry("production.processes", "Create or upgrade the database tables."),
+        "producers": Entry("production.producers", "Limit the jobs that producers may have."),
+        "tokens": Entry("production.tokens", "Make, list and revoke tokens of the HTTP gateway."),
+        "redis-acl": Entry("production.redis_acl", "Print users of Redis with the least rights."),
     },
 }
 

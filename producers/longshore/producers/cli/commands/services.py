@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 @click.option("--postgres-port", type=int, metavar="PORT", help="As for --redis-port.")
 @click.option("--flower-port", type=int, metavar="PORT", help="As for --redis-port.")
 @click.option("--no-flower", is_flag=True, help="Do not start Flower.")
+@click.option("--gateway-port", type=int, metavar="PORT", help="As for --redis-port.")
+@click.option("--no-gateway", is_flag=True, help="Do not start the HTTP gateway.")
 @click.option("--detach", is_flag=True, help="Run in the background. Stop it with `longshore down`.")
 @with_options
 def up(
@@ -38,9 +40,13 @@ def up(
     postgres_port: int | None,
     flower_port: int | None,
     no_flower: bool,
+    gateway_port: int | None,
+    no_gateway: bool,
     detach: bool,
 ) -> None:
-    """Start Redis, Postgres, the relay, one worker per device and Flower in the home folder.
+    """Start Redis, Postgres, the relay, one worker per device, Flower and the HTTP gateway.
+
+    They keep their data in the home folder.
 
     Runs until Ctrl-C, then stops everything. The data in the home is kept.
     """
@@ -62,6 +68,8 @@ def up(
         postgres_port=postgres_port,
         flower_port=flower_port,
         flower=not no_flower,
+        gateway_port=gateway_port,
+        gateway=not no_gateway,
         detach=detach,
         output=sys.stderr,
         on_ready=ready,
@@ -88,5 +96,9 @@ def _print_ready(home: Path, status: Status, detach: bool) -> None:
     sys.stdout.write("\n")
     if status.flower_url:
         sys.stdout.write(f"Flower's password:  {in_home(home, 'longshore status --show-password')}\n")
+    if status.gateway_url:
+        sys.stdout.write(
+            f"A token for HTTP:   {in_home(home, 'longshore tokens create --producer NAME --scope SCOPE')}\n"
+        )
     sys.stdout.write(f"A first job:        {in_home(home, 'longshore train DATA --model NAME --target COLUMN')}\n")
     sys.stdout.write(f"Stop everything:    {in_home(home, 'longshore down') if detach else 'Ctrl-C'}\n")

@@ -24,6 +24,7 @@ def address_fields(status: Status) -> dict[str, object]:
         "redis": status.redis,
         "postgres": status.postgres,
         "store": status.store,
+        "gateway": status.gateway_url,
         "flower": status.flower_url,
     }
     if status.flower_url:

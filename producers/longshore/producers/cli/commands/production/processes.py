@@ -98,8 +98,8 @@ def flower(options: Options, address: str, port: int) -> None:
     "logins",
     multiple=True,
     metavar="ROLE:NAME:FILE",
-    help="With --roles: a login with a role (owner, producer, operator, worker, relay or monitor) and the password in "
-    "a file. Can be repeated.",
+    help="With --roles: a login with a role (owner, producer, gateway, operator, worker, relay or monitor) and the "
+    "password in a file. Can be repeated.",
 )
 @click.option(
     "--row-security/--no-row-security",

@@ -1,0 +1,1 @@
+"""Commands of a production cluster: its processes, and who may do what with it."""
