@@ -90,7 +90,7 @@ class Client:
             redis_url=redis_url, database_url=database_url, store=store, home=home, producer=producer
         )
         #: What is in Postgres, for what is built on a client.
-        self.ledger = Ledger(self.settings.database_url, "longshore client")
+        self.ledger = Ledger(self.settings.database_url, "longshore client", producer=self.settings.producer)
         # Made when they are first needed.
         self._making = threading.RLock()
         self._made_app: Celery | None = None

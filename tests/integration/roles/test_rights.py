@@ -265,7 +265,12 @@ _PRODUCER = {
 #: What more is forbidden to some roles.
 FORBIDDEN_TO = {
     PRODUCER: _PRODUCER,
-    GATEWAY: {**_PRODUCER, "make a token": "INSERT INTO tokens (id) VALUES ('t')"},
+    GATEWAY: {
+        **_PRODUCER,
+        "make a token": "INSERT INTO tokens (id) VALUES ('t')",
+        "list tokens": "SELECT id FROM tokens",
+        "turn off the policies": "ALTER TABLE jobs DISABLE ROW LEVEL SECURITY",
+    },
     OPERATOR: {
         "forge an outcome": "UPDATE jobs SET outcome = '{}'",
         "pass for a worker": "UPDATE workers SET seen_at = now()",

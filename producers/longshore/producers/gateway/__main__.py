@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import uvicorn
 
 from longshore.broker.logs import configure_logging
+from longshore.producers.gateway.access.login import check_login
 from longshore.producers.gateway.app import make_app
 from longshore.producers.gateway.settings import load_gateway_settings
 from longshore.shared.errors import LongshoreError
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure_logging()
     try:
         settings = load_settings(process=Process.GATEWAY)
+        check_login(settings)
         app = make_app(settings, load_gateway_settings())
     except LongshoreError as error:
         sys.stderr.write(f"{error}\n")

@@ -35,15 +35,19 @@ class Database:
     :param plan_anew: plan each statement every time it runs; for clients that change many rows at a time. A plan that
         was made when the tables were nearly empty reads them from end to end until Postgres analyzes them: with ten
         thousand small jobs soon after a start, workers took five times as long.
+    :param producer: whose jobs a login of the gateway sees; without it, nobody's. Other logins see what they see.
     :raises InvalidInput: ``url`` is not one of Postgres.
     """
 
-    def __init__(self, url: str, application: str = "longshore", *, plan_anew: bool = False) -> None:
+    def __init__(
+        self, url: str, application: str = "longshore", *, plan_anew: bool = False, producer: str = ""
+    ) -> None:
         parsed = Address(url, application)
         #: For messages, so without the password.
         self.address = parsed.name
         self._conninfo = parsed.conninfo
         self._plan_anew = plan_anew
+        self._producer = producer
         self._pool = Pool(self._connect, MAX_CONNECTIONS)
         #: Whether the sessions of a pooler were found to stay.
         self._checked = False
@@ -160,7 +164,7 @@ class Database:
         raise forks.refuse_pickling(self, "make one in each process")
 
     def _connect(self) -> LedgerConnection:
-        conn = connect(self._conninfo, plan_anew=self._plan_anew)
+        conn = connect(self._conninfo, plan_anew=self._plan_anew, producer=self._producer)
         if conn.pooled and not self._checked:
             try:
                 with self._checking:

@@ -34,11 +34,14 @@ class Ledger:
     :param application: the name of its connections in Postgres.
     :param plan_anew: for clients that change many rows at a time; see
         :class:`~longshore.shared.ledger.database.Database`.
+    :param producer: whose jobs a login of the gateway sees.
     :raises InvalidInput: ``url`` is not one of Postgres.
     """
 
-    def __init__(self, url: str, application: str = "longshore", *, plan_anew: bool = False) -> None:
-        self.database = Database(url, application, plan_anew=plan_anew)
+    def __init__(
+        self, url: str, application: str = "longshore", *, plan_anew: bool = False, producer: str = ""
+    ) -> None:
+        self.database = Database(url, application, plan_anew=plan_anew, producer=producer)
         self.submissions = Submissions(self.database)
         self.producer_limits = ProducerLimits(self.database)
         self.chains = Chains(self.database)

@@ -45,6 +45,8 @@ _SETTINGS: Final[Mapping[str, tuple[str, int]]] = {
     "idle_session_timeout": ("0", 140_000),
     "transaction_timeout": ("0", 170_000),
 }
+#: The producer that a session works for, for the policies of the gateway's login.
+PRODUCER_SETTING: Final = "longshore.producer"
 
 T = TypeVar("T")
 
@@ -162,10 +164,11 @@ class LedgerConnection(psycopg.Connection[TupleRow]):
 Connection: TypeAlias = psycopg.Connection[TupleRow]
 
 
-def connect(conninfo: str, *, plan_anew: bool = False) -> LedgerConnection:
+def connect(conninfo: str, *, plan_anew: bool = False, producer: str = "") -> LedgerConnection:
     """Open a connection with the settings that the statements need.
 
     :param plan_anew: plan each statement every time it runs.
+    :param producer: whose jobs a login of the gateway sees in this session; empty for none.
     """
     conn = LedgerConnection.connect(conninfo, autocommit=True)
     forks.call_after_fork(conn)
@@ -174,6 +177,7 @@ def connect(conninfo: str, *, plan_anew: bool = False) -> LedgerConnection:
         settings = {name: value for name, (value, since) in _SETTINGS.items() if version >= since}
         if plan_anew:
             settings |= statements.sessions.PLAN_EVERY_TIME
+        settings[PRODUCER_SETTING] = producer
         values = {"names": list(settings), "values": list(settings.values())}
         row = conn.execute(statements.sessions.BEGIN_SESSION, values, prepare=False).fetchone()
         assert row is not None  # it is one row

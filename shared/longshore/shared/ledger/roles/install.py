@@ -46,7 +46,7 @@ class Installed:
     """The roles that a database has."""
 
     prefix: str
-    #: Whether producers see their own jobs only.
+    #: Whether the logins of producers see their own jobs only.
     row_security: bool
 
 
@@ -62,7 +62,8 @@ def install_roles(
 
     :param database_url: of a superuser, or of a user with CREATEROLE who owns the tables.
     :param logins: users to make; those that exist get the password and the roles, and lose nothing.
-    :param row_security: whether producers see their own jobs only; ``None`` leaves it as it is, at first off.
+    :param row_security: whether the logins of producers see their own jobs only; ``None`` leaves it as it is, at first
+        off. The gateway's login always sees those of the producer that calls it, only.
     :param revoke_public: take the rights on the database and the schema that every login has by default.
     :raises InvalidInput: a name cannot be used.
     :raises ServiceUnavailable: the database cannot be reached, or the user may not do this.
@@ -84,15 +85,12 @@ def install_roles(
             ) from None
 
     def make(conn: LedgerConnection) -> None:
-        _execute(conn, *make_roles(prefix))
-        before = find_roles(conn)
-        _execute(conn, *open_database(prefix, revoke_public=revoke_public))
-        if conn.execute(statements.roles.READ_ROLES).fetchone() is not None:
-            _execute(conn, *grant_rights(prefix, row_security=row_security))
+        _execute(conn, *make_roles(prefix), *open_database(prefix, revoke_public=revoke_public))
         for login in logins:
             _make_login(conn, login, prefix)
-        if row_security or (row_security is None and before is not None and before.row_security):
-            _execute(conn, bypass_policies(prefix))
+        _execute(conn, bypass_policies(prefix, row_security=row_security))
+        if conn.execute(statements.roles.READ_ROLES).fetchone() is not None:
+            _execute(conn, *grant_rights(prefix, row_security=row_security))
 
     _change(database, change)
 
@@ -103,7 +101,7 @@ def refresh_roles(database_url: str) -> None:
     def change(conn: LedgerConnection) -> None:
         installed = find_roles(conn)
         if installed is not None:
-            _execute(conn, *grant_rights(installed.prefix, row_security=installed.row_security or None))
+            _execute(conn, *grant_rights(installed.prefix))
 
     _change(Database(database_url, "longshore roles"), change)
 

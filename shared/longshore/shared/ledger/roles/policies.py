@@ -1,7 +1,12 @@
-"""Row-level security: a producer's login sees and changes only what belongs to its own jobs.
+"""Row-level security: who sees and changes only what belongs to the jobs of one producer.
 
-A job belongs to the login whose name is the producer's. Models are shared by all producers. Blocks of inline rows need
-no policy: producers cannot read them at all, and the id of a block is only in the spec of its jobs.
+The gateway's login always does: those of the producer for which it opened the session, as the setting
+:data:`~longshore.shared.ledger.postgres.connection.PRODUCER_SETTING` says; without it, those of nobody. So the policies
+are in force as soon as a database has a login of the gateway. A producer's login does only if the administrator wants
+it: a job then belongs to the login whose name is the producer's.
+
+Models are shared by all producers. Blocks of inline rows need no policy: producers cannot read them at all, and the id
+of a block is only in the spec of its jobs.
 """
 
 from __future__ import annotations
@@ -11,8 +16,10 @@ from typing import Final
 
 from longshore.shared.ledger.roles.rights import Role
 
-#: Comparing with text instead of ``name`` lets Postgres use an index.
-_OWN: Final = "producer = current_user::text"
+#: The producer of a login. Comparing with text instead of ``name`` lets Postgres use an index.
+_LOGIN: Final = "current_user::text"
+#: The producer of a session of the gateway. A subselect is evaluated once, and then compared by an index.
+_CALLER: Final = "(SELECT nullif(current_setting('longshore.producer', true), ''))"
 #: The policy of ``webhook_endpoints`` leaves only own endpoints here.
 _OF_OWN_ENDPOINT: Final = "EXISTS (SELECT FROM webhook_endpoints WHERE webhook_endpoints.id = endpoint_id)"
 _OF_OWN_EVENT: Final = "EXISTS (SELECT FROM webhook_events WHERE webhook_events.id = event_id)"
@@ -33,11 +40,13 @@ class Policy:
     role: Role
     #: Of rows that are read, or inserted.
     condition: str
+    #: What its name ends with, if not with the command.
+    label: str = ""
 
     @property
     def name(self) -> str:
         """A policy that changes in a later release gets another name."""
-        return f"longshore_{self.role}_{self.command.lower()}"
+        return f"longshore_{self.role}_{self.label or self.command.lower()}"
 
 
 #: The tables with policies.
@@ -48,37 +57,48 @@ TABLES: Final = (
 )
 _DEPENDENCY: Final = f"{_of_own_job('job_dependencies')} AND {_of_own_job('job_dependencies', 'depends_on')}"
 
-PRODUCER_POLICIES: Final = (
-    Policy("jobs", "ALL", Role.PRODUCER, _OWN),
-    Policy("shards", "SELECT", Role.PRODUCER, _of_own_job("shards")),
-    Policy("shards", "UPDATE", Role.PRODUCER, _of_own_job("shards")),
-    # A small job and its shard are inserted by one statement, which does not see the job yet.
-    Policy("shards", "INSERT", Role.PRODUCER, "NOT longshore_foreign_job(job_id, current_user::text)"),
-    Policy("job_dependencies", "SELECT", Role.PRODUCER, _of_own_job("job_dependencies")),
-    Policy("job_dependencies", "UPDATE", Role.PRODUCER, _of_own_job("job_dependencies")),
-    Policy("job_dependencies", "INSERT", Role.PRODUCER, _DEPENDENCY),
-    *(
-        Policy(table, "SELECT", Role.PRODUCER, _of_own_job(table))
-        for table in ("results", "row_errors", "metrics", "checkpoints", "trials", "attempt_logs")
-    ),
-    Policy("model_versions", "SELECT", Role.PRODUCER, "true"),
-    # Only a worker can say that a job has made a version.
-    Policy("model_versions", "INSERT", Role.PRODUCER, "job_id IS NULL"),
-    Policy("model_aliases", "SELECT", Role.PRODUCER, "true"),
-    Policy("model_aliases", "INSERT", Role.PRODUCER, "set_by = current_user::text"),
-    Policy("webhook_endpoints", "ALL", Role.PRODUCER, _OWN),
-    Policy("webhook_events", "ALL", Role.PRODUCER, _OWN),
-    Policy("webhook_secrets", "ALL", Role.PRODUCER, _OF_OWN_ENDPOINT),
-    Policy("webhook_deliveries", "SELECT", Role.PRODUCER, _OF_OWN_ENDPOINT),
-    Policy("webhook_deliveries", "UPDATE", Role.PRODUCER, _OF_OWN_ENDPOINT),
-    Policy("webhook_deliveries", "INSERT", Role.PRODUCER, f"{_OF_OWN_ENDPOINT} AND {_OF_OWN_EVENT}"),
-)
-#: The other roles work for all producers.
+
+def _own_rows(role: Role, producer: str) -> tuple[Policy, ...]:
+    """The policies of a role that works for one producer.
+
+    :param producer: its name, as an expression.
+    """
+    return (
+        Policy("jobs", "ALL", role, f"producer = {producer}"),
+        Policy("shards", "SELECT", role, _of_own_job("shards")),
+        Policy("shards", "UPDATE", role, _of_own_job("shards")),
+        # A small job and its shard are inserted by one statement, which does not see the job yet.
+        Policy("shards", "INSERT", role, f"NOT longshore_foreign_job(job_id, coalesce({producer}, ''))"),
+        Policy("job_dependencies", "SELECT", role, _of_own_job("job_dependencies")),
+        Policy("job_dependencies", "UPDATE", role, _of_own_job("job_dependencies")),
+        Policy("job_dependencies", "INSERT", role, _DEPENDENCY),
+        *(
+            Policy(table, "SELECT", role, _of_own_job(table))
+            for table in ("results", "row_errors", "metrics", "checkpoints", "trials", "attempt_logs")
+        ),
+        Policy("model_versions", "SELECT", role, "true"),
+        # Only a worker can say that a job has made a version.
+        Policy("model_versions", "INSERT", role, "job_id IS NULL"),
+        Policy("model_aliases", "SELECT", role, "true"),
+        Policy("model_aliases", "INSERT", role, f"set_by = {producer}"),
+        Policy("webhook_endpoints", "ALL", role, f"producer = {producer}"),
+        Policy("webhook_events", "ALL", role, f"producer = {producer}"),
+        Policy("webhook_secrets", "ALL", role, _OF_OWN_ENDPOINT),
+        Policy("webhook_deliveries", "SELECT", role, _OF_OWN_ENDPOINT),
+        Policy("webhook_deliveries", "UPDATE", role, _OF_OWN_ENDPOINT),
+        Policy("webhook_deliveries", "INSERT", role, f"{_OF_OWN_ENDPOINT} AND {_OF_OWN_EVENT}"),
+    )
+
+
 POLICIES: Final = (
-    *PRODUCER_POLICIES,
+    *_own_rows(Role.PRODUCER, _LOGIN),
+    *_own_rows(Role.GATEWAY, _CALLER),
+    # The other roles work for all producers.
     *(
         Policy(table, "ALL", role, "true")
         for role in (Role.OPERATOR, Role.WORKER, Role.RELAY, Role.MONITOR)
         for table in TABLES
     ),
 )
+#: What lets producers' logins see the jobs of all producers although the policies are in force.
+SHARED_POLICIES: Final = tuple(Policy(table, "ALL", Role.PRODUCER, "true", "shared") for table in TABLES)

@@ -119,7 +119,7 @@ _PRODUCER: Final[Rights] = {
 
 RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.PRODUCER: _PRODUCER,
-    Role.GATEWAY: {**_PRODUCER, "tokens": _READ},
+    Role.GATEWAY: _PRODUCER,
     Role.OPERATOR: {
         "jobs": ("UPDATE (pruned_at)",),
         "inputs": ("SELECT", "DELETE"),
@@ -186,4 +186,10 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         "deleted_versions": _READ,
         "version_blobs": _READ,
     },
+}
+
+#: The functions that a role may call. They act with the rights of the tables' owner, and see all producers.
+FUNCTION_RIGHTS: Final[Mapping[str, Role]] = {
+    # One token, by its id: nobody who gets the gateway to run a query of theirs can list them.
+    "longshore_read_token(text)": Role.GATEWAY,
 }

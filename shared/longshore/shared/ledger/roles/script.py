@@ -8,8 +8,8 @@ from typing import Final
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger import statements
-from longshore.shared.ledger.roles.policies import POLICIES, TABLES
-from longshore.shared.ledger.roles.rights import MEMBERS, PARTITIONED, RIGHTS, Role
+from longshore.shared.ledger.roles.policies import POLICIES, SHARED_POLICIES, TABLES, Policy
+from longshore.shared.ledger.roles.rights import FUNCTION_RIGHTS, MEMBERS, PARTITIONED, RIGHTS, Role
 
 #: The prefix of the roles' names.
 PREFIX = "longshore"
@@ -19,6 +19,8 @@ FUNCTIONS: Final = (
     *("longshore_record_blobs()", "longshore_record_deletion()"),
     *("longshore_record_job_events()", "longshore_watch_jobs()", "longshore_fan_out_events()"),
 )
+#: The roles that work for all producers.
+_UNLIMITED: Final = (Role.OPERATOR, Role.WORKER, Role.RELAY, Role.MONITOR)
 #: A prefix or the name of a login: never quoted in SQL, and short enough for every role's name.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -67,7 +69,7 @@ def open_database(prefix: str = PREFIX, *, revoke_public: bool = False) -> Itera
 def grant_rights(prefix: str = PREFIX, *, row_security: bool | None = None) -> Iterator[str]:
     """The owners of the tables, and exactly the rights in :data:`~longshore.shared.ledger.roles.rights.RIGHTS`.
 
-    :param row_security: whether producers see their own jobs only; ``None`` changes nothing.
+    :param row_security: whether producers see their own jobs only; ``None`` leaves it as it is.
     """
     sql = statements.roles
     yield sql.HAND_OVER.format(
@@ -76,23 +78,32 @@ def grant_rights(prefix: str = PREFIX, *, row_security: bool | None = None) -> I
         tables=_literals(tables()),
         partitioned=_literals(PARTITIONED),
     )
-    for function in FUNCTIONS:
+    for function in (*FUNCTIONS, *FUNCTION_RIGHTS):
         yield sql.HAND_OVER_FUNCTION.format(function=function, owner=role_name(Role.OWNER, prefix))
     granted = ", ".join(role_name(role, prefix) for role in RIGHTS)
     yield sql.REVOKE_TABLES.format(tables=", ".join(tables()), roles=granted)
     for role, rights in RIGHTS.items():
         for table, each in rights.items():
             yield sql.GRANT_TABLE.format(rights=", ".join(each), table=table, role=role_name(role, prefix))
-    if row_security:
-        yield from _policies(prefix)
-    elif row_security is False:
-        for table in TABLES:
-            yield sql.DISABLE_POLICIES.format(table=table)
+    for function, role in FUNCTION_RIGHTS.items():
+        yield sql.GRANT_FUNCTION.format(function=function, role=role_name(role, prefix))
+    yield from _policies(prefix, row_security=row_security)
 
 
-def bypass_policies(prefix: str = PREFIX) -> str:
-    """Lets the logins of workers write into tables with policies. Only a superuser may, unless all can already."""
-    return statements.roles.BYPASS_POLICIES.format(worker=role_name(Role.WORKER, prefix))
+def bypass_policies(prefix: str = PREFIX, *, row_security: bool | None = None) -> str:
+    """Lets the logins of those who work for all producers bypass the policies, if these are or will be in force.
+
+    Only a superuser may, unless all can already; for workers it is an error.
+    """
+    sql = statements.roles
+    gateway = role_name(Role.GATEWAY, prefix)
+    needed = "true" if row_security else f"{sql.POLICIES_ENABLED} OR {sql.HAS_GATEWAY.format(gateway=gateway)}"
+    return sql.BYPASS_POLICIES.format(
+        needed=needed,
+        gateway=gateway,
+        worker=role_name(Role.WORKER, prefix),
+        roles=_literals(tuple(role_name(role, prefix) for role in _UNLIMITED)),
+    )
 
 
 def render(prefix: str = PREFIX, *, row_security: bool | None = None, revoke_public: bool = False) -> str:
@@ -100,26 +111,52 @@ def render(prefix: str = PREFIX, *, row_security: bool | None = None, revoke_pub
     steps = [
         *make_roles(prefix),
         *open_database(prefix, revoke_public=revoke_public),
+        bypass_policies(prefix, row_security=row_security),
         *grant_rights(prefix, row_security=row_security),
-        *([bypass_policies(prefix)] if row_security else []),
     ]
     return "\n".join(["BEGIN;", *(f"{step.strip()};" for step in steps), "COMMIT;", ""])
 
 
-def _policies(prefix: str) -> Iterator[str]:
+def _policies(prefix: str, *, row_security: bool | None) -> Iterator[str]:
     sql = statements.roles
-    yield sql.DEFINE_FOREIGN_JOB.format(owner=role_name(Role.OWNER, prefix), producer=role_name(Role.PRODUCER, prefix))
+    yield sql.DEFINE_FOREIGN_JOB.format(
+        owner=role_name(Role.OWNER, prefix),
+        producers=f"{role_name(Role.PRODUCER, prefix)}, {role_name(Role.GATEWAY, prefix)}",
+    )
+    enabled, shared = _decisions(prefix, row_security=row_security)
+    yield sql.DECIDE_POLICIES.format(enabled=enabled, shared=shared)
     for policy in POLICIES:
-        clause = sql.CHECK_CLAUSE if policy.command == "INSERT" else sql.USING_CLAUSE
-        yield sql.CREATE_POLICY.format(
-            name=policy.name,
-            table=policy.table,
-            command=policy.command,
-            role=role_name(policy.role, prefix),
-            condition=clause.format(condition=policy.condition),
-        )
+        yield _of_policy(sql.CREATE_POLICY, policy, prefix)
+    for policy in SHARED_POLICIES:
+        yield _of_policy(sql.SHARE_TABLE, policy, prefix)
     for table in TABLES:
-        yield sql.ENABLE_POLICIES.format(table=table)
+        yield sql.SWITCH_POLICIES.format(table=table)
+
+
+def _decisions(prefix: str, *, row_security: bool | None) -> tuple[str, str]:
+    """Whether the policies are to be in force, and whether producers share all jobs, as SQL.
+
+    They are for a login of the gateway, and as long as it takes no worker its COPY.
+    """
+    sql = statements.roles
+    if row_security:
+        return "true", "false"
+    has_gateway = sql.HAS_GATEWAY.format(gateway=role_name(Role.GATEWAY, prefix))
+    isolated = f"{has_gateway} AND {sql.WORKERS_BYPASS.format(worker=role_name(Role.WORKER, prefix))}"
+    if row_security is None:
+        return f"{sql.POLICIES_ENABLED} OR ({isolated})", sql.PRODUCERS_SHARE
+    return isolated, "true"
+
+
+def _of_policy(statement: str, policy: Policy, prefix: str) -> str:
+    clause = statements.roles.CHECK_CLAUSE if policy.command == "INSERT" else statements.roles.USING_CLAUSE
+    return statement.format(
+        name=policy.name,
+        table=policy.table,
+        command=policy.command,
+        role=role_name(policy.role, prefix),
+        condition=clause.format(condition=policy.condition),
+    )
 
 
 def _literals(names: tuple[str, ...]) -> str:

@@ -16,6 +16,18 @@ down_revision = "0016"
 branch_labels = None
 depends_on = None
 
+#: The token with an id, if it is valid now. It acts with the rights of the tables' owner.
+_READ_TOKEN = """
+DO $do$ BEGIN
+    EXECUTE format($text$
+        CREATE FUNCTION %1$I.longshore_read_token(token text) RETURNS SETOF %1$I.tokens
+        LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+        'SELECT * FROM %1$I.tokens
+         WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())'
+    $text$, current_schema());
+    REVOKE ALL ON FUNCTION longshore_read_token(text) FROM PUBLIC;
+END $do$"""
+
 
 def upgrade() -> None:
     op.create_table(
@@ -31,7 +43,9 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.DateTime(timezone=True)),
         sa.Column("revoked_at", sa.DateTime(timezone=True)),
     )
+    op.execute(_READ_TOKEN)
 
 
 def downgrade() -> None:
+    op.execute("DROP FUNCTION longshore_read_token(text)")
     op.drop_table("tokens")

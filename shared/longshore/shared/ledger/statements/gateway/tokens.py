@@ -10,12 +10,8 @@ ADD_TOKEN: Final = """
             now() + %(lifetime)s::interval)
     RETURNING created_at, expires_at
 """
-#: A token that is valid now.
-READ_TOKEN: Final = """
-    SELECT id, digest, producer, scopes, models
-    FROM tokens
-    WHERE id = %(id)s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
-"""
+#: A token that is valid now. The gateway may call this function, of migration 0017, and not read the table.
+READ_TOKEN: Final = "SELECT id, digest, producer, scopes, models FROM longshore_read_token(%(id)s)"
 LIST_TOKENS: Final = """
     SELECT id, producer, scopes, models, note, created_by, created_at, expires_at, revoked_at
     FROM tokens ORDER BY created_at, id

@@ -64,6 +64,7 @@ DO $do$ BEGIN
 END $do$"""
 REVOKE_TABLES: Final = "REVOKE ALL ON {tables} FROM PUBLIC, {roles}"
 GRANT_TABLE: Final = "GRANT {rights} ON {table} TO {role}"
+GRANT_FUNCTION: Final = "GRANT EXECUTE ON FUNCTION {function} TO {role}"
 
 # Row-level security.
 
@@ -79,28 +80,72 @@ DO $do$ BEGIN
         REVOKE ALL ON FUNCTION longshore_foreign_job(uuid, text) FROM PUBLIC;
         ALTER FUNCTION longshore_foreign_job(uuid, text) OWNER TO {owner};
     END IF;
-    GRANT EXECUTE ON FUNCTION longshore_foreign_job(uuid, text) TO {producer};
+    GRANT EXECUTE ON FUNCTION longshore_foreign_job(uuid, text) TO {producers};
 END $do$"""
+#: Whether the policies are in force now, and whether producers see the jobs of all although they are.
+POLICIES_ENABLED: Final = "coalesce((SELECT relrowsecurity FROM pg_class WHERE oid = to_regclass('jobs')), false)"
+PRODUCERS_SHARE: Final = f"""(NOT {POLICIES_ENABLED} OR EXISTS (
+    SELECT FROM pg_policy WHERE polrelid = to_regclass('jobs') AND polname = 'longshore_producer_shared'))"""
+#: Whether there is a login of the gateway. A superuser counts as a member of every role.
+HAS_GATEWAY: Final = """EXISTS (
+    SELECT FROM pg_roles WHERE rolcanlogin AND NOT rolsuper AND pg_has_role(oid, '{gateway}', 'MEMBER'))"""
+#: A table with policies takes no COPY but from who bypasses them.
+WORKERS_BYPASS: Final = """NOT EXISTS (
+    SELECT FROM pg_roles
+    WHERE rolcanlogin AND NOT rolbypassrls AND NOT rolsuper AND pg_has_role(oid, '{worker}', 'USAGE'))"""
+#: What the statements below do until the transaction ends.
+DECIDE_POLICIES: Final = """
+SELECT set_config('longshore.policies', ({enabled})::text, true),
+       set_config('longshore.producers_share', ({shared})::text, true)"""
 #: Making a policy locks its table against everybody, so an existing one stays as it is.
 CREATE_POLICY: Final = """
 DO $do$ BEGIN
-    IF NOT EXISTS (SELECT FROM pg_policy WHERE polname = '{name}' AND polrelid = '{table}'::regclass) THEN
+    IF current_setting('longshore.policies')::boolean
+       AND NOT EXISTS (SELECT FROM pg_policy WHERE polname = '{name}' AND polrelid = '{table}'::regclass) THEN
+        CREATE POLICY {name} ON {table} FOR {command} TO {role} {condition};
+    END IF;
+END $do$"""
+#: A policy that exists while producers see the jobs of all.
+SHARE_TABLE: Final = """
+DO $do$ BEGIN
+    IF EXISTS (SELECT FROM pg_policy WHERE polname = '{name}' AND polrelid = '{table}'::regclass) THEN
+        IF NOT current_setting('longshore.producers_share')::boolean THEN DROP POLICY {name} ON {table}; END IF;
+    ELSIF current_setting('longshore.policies')::boolean AND current_setting('longshore.producers_share')::boolean THEN
         CREATE POLICY {name} ON {table} FOR {command} TO {role} {condition};
     END IF;
 END $do$"""
 USING_CLAUSE: Final = "USING ({condition})"
 CHECK_CLAUSE: Final = "WITH CHECK ({condition})"
-ENABLE_POLICIES: Final = """
+SWITCH_POLICIES: Final = """
 DO $do$ BEGIN
-    IF NOT (SELECT relrowsecurity FROM pg_class WHERE oid = '{table}'::regclass) THEN
-        ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
+    IF (SELECT relrowsecurity FROM pg_class WHERE oid = '{table}'::regclass)
+       = current_setting('longshore.policies')::boolean THEN RETURN; END IF;
+    IF current_setting('longshore.policies')::boolean THEN ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
+    ELSE ALTER TABLE {table} DISABLE ROW LEVEL SECURITY;
     END IF;
 END $do$"""
-DISABLE_POLICIES: Final = """
-DO $do$ BEGIN
-    IF (SELECT relrowsecurity FROM pg_class WHERE oid = '{table}'::regclass) THEN
-        ALTER TABLE {table} DISABLE ROW LEVEL SECURITY;
-    END IF;
+#: Those who work for all producers need no policies, whenever their logins were made: workers because of COPY, the
+#: others for the plans of their statements. The gateway never bypasses them.
+BYPASS_POLICIES: Final = """
+DO $do$ DECLARE item record; BEGIN
+    IF NOT ({needed}) THEN RETURN; END IF;
+    FOR item IN
+        SELECT rolname FROM pg_roles
+        WHERE rolcanlogin AND rolbypassrls AND NOT rolsuper AND pg_has_role(oid, '{gateway}', 'MEMBER')
+    LOOP
+        EXECUTE format('ALTER ROLE %I NOBYPASSRLS', item.rolname);
+    END LOOP;
+    FOR item IN
+        SELECT rolname, pg_has_role(oid, '{worker}', 'USAGE') AS is_worker FROM pg_roles
+        WHERE rolcanlogin AND NOT rolbypassrls AND NOT rolsuper AND NOT pg_has_role(oid, '{gateway}', 'MEMBER')
+          AND EXISTS (SELECT FROM unnest(ARRAY[{roles}]) AS role WHERE pg_has_role(oid, role, 'USAGE'))
+    LOOP
+        BEGIN
+            EXECUTE format('ALTER ROLE %I BYPASSRLS', item.rolname);
+        EXCEPTION WHEN insufficient_privilege THEN
+            IF item.is_worker THEN RAISE; END IF;
+        END;
+    END LOOP;
 END $do$"""
 
 # Logins. Names in braces are filled in as identifiers and literals.
@@ -108,25 +153,26 @@ END $do$"""
 FIND_ROLE: Final = "SELECT FROM pg_roles WHERE rolname = %(role)s"
 CREATE_LOGIN: Final = "CREATE ROLE {login} LOGIN"
 SET_PASSWORD: Final = "ALTER ROLE {login} LOGIN PASSWORD {verifier}"
-#: A table with policies takes no COPY but from who bypasses them: the logins of workers, whenever they were made.
-BYPASS_POLICIES: Final = """
-DO $do$ DECLARE item record; BEGIN
-    FOR item IN
-        SELECT rolname FROM pg_roles
-        WHERE rolcanlogin AND NOT rolbypassrls AND NOT rolsuper AND pg_has_role(oid, '{worker}', 'USAGE')
-    LOOP
-        EXECUTE format('ALTER ROLE %I BYPASSRLS', item.rolname);
-    END LOOP;
-END $do$"""
 GRANT_ROLE: Final = "GRANT {role} TO {login}"
 
-#: Who owns the tables, and whether policies are in force; no row: there are no tables.
-READ_ROLES: Final = """
-    SELECT pg_get_userbyid(relowner), relrowsecurity FROM pg_class WHERE oid = to_regclass('jobs')
+#: Who owns the tables, and whether a producer's login sees its own jobs only; no row: there are no tables.
+READ_ROLES: Final = f"""
+    SELECT pg_get_userbyid(relowner), NOT {PRODUCERS_SHARE} FROM pg_class WHERE oid = to_regclass('jobs')
 """
 #: What is created from here on belongs to the owner of a table, as far as this user may act as the owner.
 ACT_AS_OWNER: Final = """
     SELECT set_config('role', pg_get_userbyid(relowner), %(local)s)
     FROM pg_class
     WHERE oid = to_regclass(%(table)s) AND pg_get_userbyid(relowner) <> current_user AND pg_has_role(relowner, 'USAGE')
+"""
+#: Whether this login is one of the gateway, and what would let it see the jobs of several producers.
+READ_ISOLATION: Final = """
+    SELECT current_user::text, pg_has_role(%(gateway)s, 'USAGE'), rolsuper, rolbypassrls,
+           ARRAY(SELECT role FROM unnest(%(others)s::text[]) AS role WHERE pg_has_role(role, 'MEMBER')),
+           ARRAY(SELECT name FROM unnest(%(tables)s::text[]) AS name WHERE NOT row_security_active(name)),
+           ARRAY(SELECT expected.name
+                 FROM unnest(%(policy_tables)s::text[], %(policies)s::text[]) AS expected (name, policy)
+                 WHERE NOT EXISTS (SELECT FROM pg_policy
+                                   WHERE polrelid = expected.name::regclass AND polname = expected.policy))
+    FROM pg_roles WHERE rolname = current_user
 """
