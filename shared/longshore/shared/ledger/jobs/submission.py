@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import LiteralString, TypeAlias, cast
 from uuid import UUID
 
@@ -44,6 +45,8 @@ _SHARD_TYPES = (
 )
 #: Messages, each with its id and the tickets that it carries.
 Published: TypeAlias = Sequence[tuple[UUID, Sequence[Ticket]]]
+#: How many rows a statement inserts where COPY is not allowed.
+_ROWS_PER_INSERT = 5000
 #: The constraint that keeps a producer's idempotency keys apart.
 _KEYS = "jobs_producer_idempotency_key_key"
 
@@ -253,8 +256,9 @@ class _TableWriter:
         if can_copy:
             _copy(conn, self.copy, self.types, rows)
         else:
-            with conn.cursor() as cursor:
-                cursor.executemany(self.insert, rows)
+            remaining = iter(rows)
+            while chunk := list(islice(remaining, _ROWS_PER_INSERT)):
+                conn.execute(self.insert, [list(column) for column in zip(*chunk, strict=True)])
 
 
 _JOBS = _TableWriter(statements.submission.COPY_JOBS, statements.submission.INSERT_JOBS, _JOB_TYPES)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 COPY_DEPENDENCIES: Final = "COPY job_dependencies (job_id, depends_on, timeout) FROM STDIN (FORMAT BINARY)"
-INSERT_DEPENDENCIES: Final = "INSERT INTO job_dependencies (job_id, depends_on, timeout) VALUES (%s, %s, %s)"
+INSERT_DEPENDENCIES: Final = """
+    INSERT INTO job_dependencies (job_id, depends_on, timeout)
+    SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::float8[])
+"""
 #: Waiting jobs whose upstream job has ended, with that job.
 DUE_JOBS: Final = """
     SELECT dependency.job_id, dependency.depends_on

@@ -20,9 +20,19 @@ _NEW_SHARDS: Final = """
 """
 COPY_JOBS: Final = f"COPY {_NEW_JOBS} FROM STDIN (FORMAT BINARY)"
 COPY_SHARDS: Final = f"COPY {_NEW_SHARDS} FROM STDIN (FORMAT BINARY)"
-# For a database with row-level security, where producers cannot copy into tables.
-INSERT_JOBS: Final = f"INSERT INTO {_NEW_JOBS} VALUES ({', '.join(['%s'] * 17)})"
-INSERT_SHARDS: Final = f"INSERT INTO {_NEW_SHARDS} VALUES ({', '.join(['%s'] * 14)})"
+# For logins under the policies of row-level security, which cannot copy into tables: a parameter is a column.
+INSERT_JOBS: Final = f"""
+    INSERT INTO {_NEW_JOBS}
+    SELECT * FROM unnest(
+        %s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::int2[], %s::jsonb[], %s::text[], %s::int4[],
+        %s::text[], %s::int2[], %s::int8[], %s::int8[], %s::int4[], %s::timestamptz[], %s::text[], %s::text[])
+"""
+INSERT_SHARDS: Final = f"""
+    INSERT INTO {_NEW_SHARDS}
+    SELECT * FROM unnest(
+        %s::uuid[], %s::int4[], %s::text[], %s::text[], %s::text[], %s::int2[], %s::int8[], %s::int8[], %s::int8[],
+        %s::int8[], %s::int4[], %s::timestamptz[], %s::uuid[], %s::text[])
+"""
 COPY_INPUTS: Final = "COPY inputs (id, data, blob) FROM STDIN (FORMAT BINARY)"
 
 READ_CLOCK: Final = "SELECT now()"
