@@ -311,9 +311,10 @@ class Job:
             raise InvalidInput("job", f"{self.id} is a job of kind {record.kind}, which has no rows of results")
         return self._ledger.queries.rows_not_run(self.id, limit)
 
-    def errors(self, limit: int = 1000) -> list[JobError]:
+    def errors(self, limit: int = 1000, after: int | None = None) -> list[JobError]:
         """The errors of attempts at shards, then at most ``limit`` errors of rows; a pruned job has none of these.
 
+        :param after: only the errors of rows with a larger number, and none of attempts.
         :raises ServiceUnavailable: Postgres cannot be reached.
         """
         attempts = [
@@ -323,10 +324,10 @@ class Job:
                 attempt=int(str(error["attempt"])),
                 worker=None if error["worker"] is None else str(error["worker"]),
             )
-            for shard in self.shards()
+            for shard in (self.shards() if after is None else ())
             for error in shard.errors
         ]
-        rows = self._ledger.queries.row_errors(self.id, limit)
+        rows = self._ledger.queries.row_errors(self.id, limit, after)
         return attempts + [
             JobError(message=message, row=row, key=None if key is None else json.loads(key))
             for row, message, key in rows

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn, Unpack
+from typing import TYPE_CHECKING, Concatenate, NoReturn, ParamSpec, TypeVar, Unpack
 from uuid import UUID
 
 from longshore.producers.aio.changes import Changes
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     )
     from longshore.shared.ledger.retention.removal import Pruned
     from longshore.shared.store_gc import StoreSweep
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class AsyncClient:
@@ -73,20 +77,11 @@ class AsyncClient:
 
     async def infer(self, model: str, data: Data, **options: Unpack[InferOptions]) -> AsyncJob:
         """See :meth:`Client.infer`."""
-        request = Infer(model, data, options)
-        if is_small(request.data):
-            return self._of(await self._small.call(request))
-        return (await self.submit_many([request]))[0]
+        return await self.submit(Infer(model, data, options))
 
     async def generate(self, model: str, data: GenerateData, **options: Unpack[GenerateOptions]) -> AsyncJob:
         """See :meth:`Client.generate`."""
-        # Brings Arrow; see Client.submit_many.
-        from longshore.producers.planning.language.prompt_data import address_of, rows_of
-
-        request = Generate(model, data, options)
-        if address_of(data, options.get("format")) is None and is_small(rows_of(data)):
-            return self._of(await self._small.call(request))
-        return (await self.submit_many([request]))[0]
+        return await self.submit(Generate(model, data, options))
 
     async def train(
         self, model: str, family: str, data: Data, target: str, **options: Unpack[TrainOptions]
@@ -111,6 +106,12 @@ class AsyncClient:
     ) -> AsyncJob:
         """See :meth:`Client.evaluate`."""
         return (await self.submit_many([Evaluate(model, data, target, options)]))[0]
+
+    async def submit(self, request: Request) -> AsyncJob:
+        """Submit one request, together with other small ones that come meanwhile; see :meth:`Client.submit_many`."""
+        if isinstance(request, Infer | Generate) and _is_small(request):
+            return self._of(await self._small.call(request))
+        return (await self.submit_many([request]))[0]
 
     async def submit_many(self, requests: Iterable[Request]) -> list[AsyncJob]:
         """See :meth:`Client.submit_many`.
@@ -141,6 +142,12 @@ class AsyncClient:
     async def wait(self, jobs: Sequence[AsyncJob], timeout: float | None = None) -> None:
         """See :meth:`Client.wait`."""
         await self._changes.wait_for_ends([job.id for job in jobs], timeout)
+
+    async def call(self, function: Callable[Concatenate[Client, P], T], *args: P.args, **keywords: P.kwargs) -> T:
+        """What a function returns or raises that is called with the client that blocks, in a thread: for what is built
+        on a client. A call that has begun goes on if the coroutine is cancelled.
+        """
+        return await self._threads.call(partial(function, self._client, *args, **keywords))
 
     async def warm_up(self, model: str | None = None) -> None:
         """See :meth:`Client.warm_up`."""
@@ -192,3 +199,12 @@ class AsyncClient:
 
     def __repr__(self) -> str:
         return repr(self._client).replace("<Client", "<AsyncClient", 1)
+
+
+def _is_small(request: Infer | Generate) -> bool:
+    if isinstance(request, Infer):
+        return is_small(request.data)
+    # Brings Arrow; see Client.submit_many.
+    from longshore.producers.planning.language.prompt_data import address_of, rows_of
+
+    return address_of(request.data, request.options.get("format")) is None and is_small(rows_of(request.data))

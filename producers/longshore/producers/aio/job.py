@@ -90,12 +90,17 @@ class AsyncJob:
         :raises UnknownJob: the job no longer exists.
         :raises ServiceUnavailable: Postgres cannot be reached.
         """
+        async for record in self.records():
+            yield progress_of(record)
+
+    async def records(self) -> AsyncIterator[JobRecord]:
+        """As :meth:`follow`, with the job's record in place of its progress."""
         with self._changes.watching(self.id) as changed:
             while True:
                 changed.clear()
-                progress = await self.progress()
-                yield progress
-                if progress.state.final:
+                record = await self.record()
+                yield record
+                if record.state.final:
                     return
                 await changed.wait()
 
@@ -131,9 +136,9 @@ class AsyncJob:
         """See :meth:`Job.rows_not_run`."""
         return await self._threads.call(self._job.rows_not_run, limit)
 
-    async def errors(self, limit: int = 1000) -> list[JobError]:
+    async def errors(self, limit: int = 1000, after: int | None = None) -> list[JobError]:
         """See :meth:`Job.errors`."""
-        return await self._threads.call(self._job.errors, limit)
+        return await self._threads.call(self._job.errors, limit, after)
 
     async def logs(
         self, *, shard: int | None = None, attempt: int | None = None, follow: bool = False

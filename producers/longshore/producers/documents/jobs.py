@@ -133,6 +133,17 @@ class JobDetails(JobDocument):
 
 @described
 @dataclass(frozen=True, kw_only=True)
+class RowRange:
+    """Neighbouring rows."""
+
+    start: int
+    """The first of them."""
+    stop: int
+    """The row after the last."""
+
+
+@described
+@dataclass(frozen=True, kw_only=True)
 class LogLineDocument:
     """One line of the log of an attempt."""
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from longshore.producers.aio.threads import Threads
 from longshore.producers.gateway import problems
 from longshore.producers.gateway.clients import Clients
-from longshore.producers.gateway.routes import health, jobs
+from longshore.producers.gateway.routes import health, job_changes, job_details, jobs
 from longshore.producers.gateway.settings import GatewaySettings
 from longshore.producers.gateway.state import Gateway
 from longshore.producers.version import __version__
@@ -18,7 +18,7 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.settings import Settings
 
 #: The routers below ``/v1``.
-ROUTERS = (jobs.router,)
+ROUTERS = (jobs.router, job_changes.router, job_details.router)
 
 
 def make_app(settings: Settings, options: GatewaySettings) -> FastAPI:

@@ -115,7 +115,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        errors = [(_path(each["loc"]), str(each["msg"])) for each in error.errors()]
+        errors = [(_path(_in_body(each["loc"], error.body)), str(each["msg"])) for each in error.errors()]
         detail = "; ".join(f"{field}: {message}" for field, message in errors[:5])
         return response_to(Problem(422, "invalid_input", detail, errors=errors))
 
@@ -123,6 +123,22 @@ def install(app: FastAPI) -> None:
     async def on_http(request: Request, error: HTTPException) -> JSONResponse:
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
         return response_to(Problem(error.status_code, code, str(error.detail), headers=error.headers))
+
+
+def _in_body(location: Sequence[str | int], body: object) -> Sequence[str | int]:
+    """A location as the caller sees it: without ``body``, ``query`` or ``path``, and without the kinds of unions."""
+    first, *rest = location
+    steps: list[str | int] = []
+    value = body if first == "body" else None
+    for step in rest:
+        if isinstance(value, dict) and step == value.get("kind") and step not in value:
+            continue
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+            value = value[step]
+        steps.append(step)
+    return steps or location
 
 
 def _path(location: Sequence[str | int]) -> str:

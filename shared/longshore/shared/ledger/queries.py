@@ -113,10 +113,15 @@ class Queries:
             return {id_ for (id_,) in conn.execute(statements.queries.READ_NOT_ENDED, {"jobs": jobs})}
 
     @repeat_read
-    def shards(self, job: UUID) -> list[ShardRecord]:
-        """The shards of a job, by index."""
+    def shards(self, job: UUID, limit: int | None = None, after: int | None = None) -> list[ShardRecord]:
+        """The shards of a job, by index.
+
+        :param limit: of them, the first; ``None`` for all.
+        :param after: only those with a larger index.
+        """
+        values = {"job": job, "limit": limit, "after": -1 if after is None else after}
         with self._database.connection() as conn:
-            return records(conn, ShardRecord).execute(statements.queries.LIST_SHARDS, {"job": job}).fetchall()
+            return records(conn, ShardRecord).execute(statements.queries.LIST_SHARDS, values).fetchall()
 
     def results(self, job: UUID) -> Iterator[ResultRecord]:
         """Every row that has a result, by row. The rows are streamed, one at a time.
@@ -146,10 +151,29 @@ class Queries:
         return [ResultRecord(*row) for row in rows]
 
     @repeat_read
-    def row_errors(self, job: UUID, limit: int = 1000) -> list[RowErrorRecord]:
-        """The first rows that failed, by row."""
+    def results_page(self, job: UUID, after: int, limit: int, max_bytes: int) -> list[ResultRecord]:
+        """The next rows that have a result, by row. No connection is held between two pages.
+
+        :param after: only rows with a larger number; -1 for the first page.
+        :param max_bytes: of outputs and keys, after which the page ends; a page has at least one row. An empty page is
+            the end, and a shorter one need not be.
+        :raises ResultsPruned: the results were removed.
+        """
+        values = {"job": job, "after": after, "limit": limit, "max_bytes": max_bytes}
         with self._database.connection() as conn:
-            values = {"job": job, "limit": limit}
+            rows = conn.execute(statements.queries.READ_RESULTS_PAGE, values).fetchall()
+            if not rows:  # pruning removes all results of a job at once
+                check_not_pruned(conn, job)
+        return [ResultRecord(*row) for row in rows]
+
+    @repeat_read
+    def row_errors(self, job: UUID, limit: int = 1000, after: int | None = None) -> list[RowErrorRecord]:
+        """The first rows that failed, by row.
+
+        :param after: only rows with a larger number.
+        """
+        with self._database.connection() as conn:
+            values = {"job": job, "limit": limit, "after": -1 if after is None else after}
             return [RowErrorRecord(*row) for row in conn.execute(statements.queries.LIST_ROW_ERRORS, values)]
 
     @repeat_read

@@ -134,12 +134,27 @@ READ_PRUNED: Final = "SELECT pruned_at FROM jobs WHERE id = %(job)s"
 LIST_SHARDS: Final = """
     SELECT index, action, state, start, stop, attempt, attempt_limit, worker, rows_done, only_failed, errors,
            output_file, outages, waits_for, not_before
-    FROM shards WHERE job_id = %(job)s ORDER BY index
+    FROM shards WHERE job_id = %(job)s AND index > %(after)s ORDER BY index LIMIT %(limit)s
 """
 READ_RESULTS: Final = "SELECT row, output::text, key::text FROM results WHERE job_id = %(job)s ORDER BY row"
 COPY_OUT_RESULTS: Final = f"COPY ({READ_RESULTS}) TO STDOUT (FORMAT BINARY)"
+#: Rows until their texts are too long together, but at least one.
+READ_RESULTS_PAGE: Final = """
+    SELECT row, output, key
+    FROM (
+        SELECT row, output, key,
+               sum(length(output) + coalesce(length(key), 0)) OVER (ORDER BY row)
+                   - length(output) - coalesce(length(key), 0) AS before
+        FROM (
+            SELECT row, output::text, key::text FROM results
+            WHERE job_id = %(job)s AND row > %(after)s ORDER BY row LIMIT %(limit)s
+        ) AS next_rows
+    ) AS sized
+    WHERE before < %(max_bytes)s ORDER BY row
+"""
 LIST_ROW_ERRORS: Final = """
-    SELECT row, error, key::text FROM row_errors WHERE job_id = %(job)s ORDER BY row LIMIT %(limit)s
+    SELECT row, error, key::text FROM row_errors WHERE job_id = %(job)s AND row > %(after)s
+    ORDER BY row LIMIT %(limit)s
 """
 #: The rows of a job that have neither a result nor an error: from ``start`` to before ``stop``, the first ranges. Rows
 #: at the end are missing if it is not known how many there are.

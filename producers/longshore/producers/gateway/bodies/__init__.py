@@ -1,0 +1,1 @@
+"""The bodies of requests, and the client's requests that they become."""

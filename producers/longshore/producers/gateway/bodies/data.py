@@ -1,0 +1,68 @@
+"""Rows and addresses as JSON has them."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias, cast
+
+import numpy as np
+from pydantic import Field, JsonValue, SkipValidation
+
+from longshore.producers.data import Data as ClientData
+from longshore.producers.data import GenerateData as ClientGenerateData
+from longshore.shared.errors import InvalidInput
+
+Columns: TypeAlias = dict[str, list[JsonValue]]
+JsonRows: TypeAlias = str | list[dict[str, JsonValue]] | Columns | list[str] | list[list[JsonValue]]
+JsonPrompts: TypeAlias = str | list[str] | list[dict[str, JsonValue]] | Columns | list[list[dict[str, JsonValue]]]
+#: What the client checks itself; the types are for the schema.
+Data: TypeAlias = Annotated[
+    JsonRows,
+    SkipValidation,
+    Field(
+        description="A path or URI that the gateway and the workers can read; or rows: a list of objects, an object of "
+        "columns, a list of texts, or an array of numbers whose first axis counts rows.",
+        examples=[[{"text": "a fine film"}], "s3://bucket/rows.parquet"],
+    ),
+]
+GenerateData: TypeAlias = Annotated[
+    JsonPrompts,
+    SkipValidation,
+    Field(
+        description="A prompt, a list of prompts, a list of messages, or a list of such lists; or a path, URI or rows "
+        "with a column `prompt` or `messages`.",
+        examples=[["Write a haiku about the sea."]],
+    ),
+]
+
+
+def client_data(data: JsonRows) -> ClientData:
+    """Data as the client takes it: arrays of numbers become arrays of NumPy.
+
+    :raises InvalidInput: it is neither an address nor rows, or the lists of an array have different lengths.
+    """
+    if isinstance(data, list) and data and isinstance(data[0], list):
+        try:
+            array = np.array(data)
+        except (ValueError, OverflowError):
+            raise InvalidInput("data", "the lists of an array of numbers must all have the same length") from None
+        if array.dtype.kind not in "biuf":
+            raise InvalidInput("data", "an array must have numbers only; name the columns of other rows")
+        return array
+    _check(data)
+    return cast("ClientData", data)
+
+
+def client_prompts(data: JsonPrompts) -> ClientGenerateData:
+    """Prompts or messages as the client takes them.
+
+    :raises InvalidInput: it is neither an address nor prompts.
+    """
+    _check(data)
+    return cast("ClientGenerateData", data)
+
+
+def _check(data: object) -> None:
+    if not isinstance(data, str | list | dict):
+        raise InvalidInput("data", "must be a path, a URI, or rows")
+    if isinstance(data, dict) and not all(isinstance(column, list) for column in data.values()):
+        raise InvalidInput("data", "an object has a list of values for each column; a list of objects is rows")
