@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -115,7 +115,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        errors = [(_path(_in_body(each["loc"], error.body)), str(each["msg"])) for each in error.errors()]
+        errors = [(_path(_in_body(_location(each), error.body)), str(each["msg"])) for each in error.errors()]
         detail = "; ".join(f"{field}: {message}" for field, message in errors[:5])
         return response_to(Problem(422, "invalid_input", detail, errors=errors))
 
@@ -123,6 +123,12 @@ def install(app: FastAPI) -> None:
     async def on_http(request: Request, error: HTTPException) -> JSONResponse:
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
         return response_to(Problem(error.status_code, code, str(error.detail), headers=error.headers))
+
+
+def _location(error: Mapping[str, Any]) -> Sequence[str | int]:
+    """Where a value is wrong; of a union whose kind is wrong, the kind."""
+    location: Sequence[str | int] = error["loc"]
+    return (*location, "kind") if str(error["type"]).startswith("union_tag") else location
 
 
 def _in_body(location: Sequence[str | int], body: object) -> Sequence[str | int]:
