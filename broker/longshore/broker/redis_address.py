@@ -25,6 +25,7 @@ from longshore.shared.errors import InvalidInput
 
 if TYPE_CHECKING:
     from redis import Redis
+    from redis.asyncio import Redis as AsyncRedis
 
 #: Seconds to connect to Redis. If Redis is down, a submit call returns only after this time: keep it short.
 CONNECT_TIMEOUT_S: Final = 2.0
@@ -108,27 +109,42 @@ class RedisAddress:
         from redis.retry import Retry
         from redis.sentinel import Sentinel
 
-        options: dict[str, object] = {
-            **_limits(),
-            "db": self.db,
-            "username": self.username,
-            "password": self.password,
-            "decode_responses": decode_responses,
-            # redis-py 8 would try three more times, with pauses of up to ten seconds.
-            "retry": Retry(NoBackoff(), 0),
-        }
-        if self.path:
-            for key in ("socket_connect_timeout", "socket_keepalive", "socket_keepalive_options"):
-                del options[key]
-            return Redis(unix_socket_path=self.path, **options)  # type: ignore[arg-type]
-        if self.tls is not None:
-            options.update(self.tls, ssl=True)
+        # redis-py 8 would try three more times, with pauses of up to ten seconds.
+        options = {**self._client_options(), "decode_responses": decode_responses, "retry": Retry(NoBackoff(), 0)}
         if self.service:
             sentinel = Sentinel(list(self.hosts), sentinel_kwargs=self._sentinel_options(), **options)  # type: ignore[no-untyped-call]
             master: Redis = sentinel.master_for(self.service)  # type: ignore[no-untyped-call]
             return master
+        return Redis(**self._location_options(), **options)  # type: ignore[arg-type]
+
+    def async_client(self) -> AsyncRedis:
+        """Like :meth:`client`, for asyncio."""
+        from redis.asyncio import Redis
+        from redis.asyncio.retry import Retry
+        from redis.asyncio.sentinel import Sentinel
+        from redis.backoff import NoBackoff
+
+        options = {**self._client_options(), "retry": Retry(NoBackoff(), 0)}
+        if self.service:
+            sentinel = Sentinel(list(self.hosts), sentinel_kwargs=self._sentinel_options(), **options)  # type: ignore[no-untyped-call]
+            master: AsyncRedis = sentinel.master_for(self.service)
+            return master
+        return Redis(**self._location_options(), **options)  # type: ignore[arg-type]
+
+    def _client_options(self) -> dict[str, object]:
+        options: dict[str, object] = {**_limits(), "db": self.db, "username": self.username, "password": self.password}
+        if self.path:
+            for key in ("socket_connect_timeout", "socket_keepalive", "socket_keepalive_options"):
+                del options[key]
+        if self.tls is not None:
+            options.update(self.tls, ssl=True)
+        return options
+
+    def _location_options(self) -> dict[str, object]:
+        if self.path:
+            return {"unix_socket_path": self.path}
         [(host, port)] = self.hosts
-        return Redis(host=host, port=port, **options)  # type: ignore[arg-type]
+        return {"host": host, "port": port}
 
     def _sentinel_options(self) -> dict[str, object]:
         """How to connect to the Sentinels."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, Unpack
+from uuid import UUID
 
 from longshore.producers.data import Data as Data
 from longshore.producers.data import GenerateData
@@ -42,16 +43,20 @@ class Generate:
     model: str
     data: GenerateData
     options: GenerateOptions
+    #: The id of the job, whose texts are published while they are written; ``None``: they are not.
+    streamed_as: UUID | None
 
     def __init__(
         self,
         model: str,
         data: GenerateData,
         options: GenerateOptions | None = None,
+        *,
+        streamed_as: UUID | None = None,
         **keywords: Unpack[GenerateOptions],
     ) -> None:
         """:param options: the options as a dict; they can also be given as keywords."""
-        _set(self, model=model, data=data, options={**(options or {}), **keywords})
+        _set(self, model=model, data=data, options={**(options or {}), **keywords}, streamed_as=streamed_as)
 
 
 @dataclass(frozen=True, init=False)

@@ -14,6 +14,7 @@ from longshore.shared.store.store import Store
 from longshore.workers.batching.async_commit import AsyncCommitter
 from longshore.workers.batching.delay import BatchDelay
 from longshore.workers.generate.engine_cache import EngineCache
+from longshore.workers.generate.session.text_streams import TextPublisher
 from longshore.workers.inputs.prefetch import ShardPrefetcher
 from longshore.workers.inputs.reading import Inputs
 from longshore.workers.models.batch_size_cache import BatchSizeCache
@@ -39,6 +40,8 @@ class WorkerContext:
     models: ModelCache
     #: Open engines of language models.
     engines: EngineCache
+    #: Publishes texts while they are written.
+    texts: TextPublisher
     batch_sizes: BatchSizeCache
     draining: Draining
     #: Claims and reads the next shard of a job while the current one is computed.

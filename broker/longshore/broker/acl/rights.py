@@ -12,6 +12,7 @@ from typing import Final
 
 from longshore.broker.key_types import SEPARATOR, queue_keys
 from longshore.broker.queues import CONTROL_EXCHANGE, QUEUES, REPLY_EXCHANGE
+from longshore.broker.text_deltas import CHANNEL as TEXT_CHANNEL
 
 
 class RedisRole(StrEnum):
@@ -21,6 +22,8 @@ class RedisRole(StrEnum):
     PRODUCER = "producer"
     WORKER = "worker"
     RELAY = "relay"
+    #: The HTTP gateway: submits jobs, and listens to the texts that workers write.
+    GATEWAY = "gateway"
     #: Flower and ``longshore doctor``: asks workers, and counts what is queued.
     MONITOR = "monitor"
 
@@ -68,15 +71,18 @@ def _bindings(exchanges: Iterable[str]) -> tuple[str, ...]:
 _CONTROL_BINDINGS = _bindings((CONTROL_EXCHANGE, REPLY_EXCHANGE, _EVENT_EXCHANGE))
 _WORKER_KEYS = (*_QUEUES, *_UNACKED, *_bindings(QUEUES), *_CONTROL_BINDINGS, _QUESTIONS, _COALESCING)
 _MONITOR_KEYS = (*_CONTROL_BINDINGS, f"{_ANSWERS}*", f"{_EVENT_EXCHANGE}.*")
+_PRODUCER = (
+    # It adds to the queues, and can neither read, count nor remove what others have added. The second grant is apart,
+    # because SET would replace a queue.
+    Grant(("lpush",), write=_QUEUES),
+    Grant(("set",), write=(_COALESCING,)),
+)
+_TEXTS = f"{TEXT_CHANNEL}*"
 
 #: What each role may do, besides the commands of :data:`CONNECTION`.
 RIGHTS: Final[dict[RedisRole, tuple[Grant, ...]]] = {
-    # It adds to the queues, and can neither read, count nor remove what others have added. The second grant is apart,
-    # because SET would replace a queue.
-    RedisRole.PRODUCER: (
-        Grant(("lpush",), write=_QUEUES),
-        Grant(("set",), write=(_COALESCING,)),
-    ),
+    RedisRole.PRODUCER: _PRODUCER,
+    RedisRole.GATEWAY: (*_PRODUCER, Grant(("subscribe", "unsubscribe"), channels=(_TEXTS,))),
     RedisRole.WORKER: (
         Grant(
             (
@@ -87,6 +93,7 @@ RIGHTS: Final[dict[RedisRole, tuple[Grant, ...]]] = {
             write=(*_WORKER_KEYS, _ANSWERS),
             channels=(CONTROL_EXCHANGE, f"{_EVENT_EXCHANGE}/worker.*", f"{_EVENT_EXCHANGE}/task.*"),
         ),
+        Grant(("publish",), channels=(_TEXTS,)),
     ),
     RedisRole.RELAY: (
         Grant(("lpush", "llen", "lrange", "lrem"), read=_QUEUES, write=_QUEUES),

@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from longshore.broker.redis_address import parse_redis_url
 from longshore.producers.aio.threads import Threads
 from longshore.producers.gateway import problems
 from longshore.producers.gateway.clients import Clients
 from longshore.producers.gateway.routes import health, job_changes, job_details, jobs
 from longshore.producers.gateway.settings import GatewaySettings
 from longshore.producers.gateway.state import Gateway
+from longshore.producers.gateway.text_channels import TextChannels
 from longshore.producers.version import __version__
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.settings import Settings
@@ -30,10 +32,12 @@ def make_app(settings: Settings, options: GatewaySettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         ledger, threads, clients = Ledger(settings.database_url, "longshore gateway"), Threads(), Clients(settings)
-        app.state.gateway = Gateway(settings, options, ledger, threads, clients)
+        texts = TextChannels(parse_redis_url(settings.redis_url))
+        app.state.gateway = Gateway(settings, options, ledger, threads, clients, texts)
         try:
             yield
         finally:
+            await texts.close()
             await clients.close()
             await threads.call(ledger.close)
             threads.close()

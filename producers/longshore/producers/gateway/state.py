@@ -9,6 +9,7 @@ from fastapi import Request
 from longshore.producers.aio.threads import Threads
 from longshore.producers.gateway.clients import Clients
 from longshore.producers.gateway.settings import GatewaySettings
+from longshore.producers.gateway.text_channels import TextChannels
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.settings import Settings
 
@@ -23,6 +24,8 @@ class Gateway:
     ledger: Ledger
     threads: Threads
     clients: Clients
+    #: Hears the texts that workers write.
+    texts: TextChannels
 
 
 def gateway_of(request: Request) -> Gateway:

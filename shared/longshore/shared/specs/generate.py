@@ -131,6 +131,8 @@ class GenerateSpec(RowOptions):
     """Rows that may fail before the job fails: a count, or a fraction of the rows below 1."""
     keep: Annotated[tuple[str, ...], Option(metavar="COLUMN", reader="repeated")] = ()
     """Columns of the input to store with each result, in ``key`` of the table ``results``."""
+    streamed: Annotated[bool, NOT_AN_OPTION] = False
+    """Whether the worker publishes the texts while they are written. Only the gateway asks for it."""
 
     @classmethod
     def of_evaluation(cls, spec: EvaluateSpec, *, checked: bool = False) -> GenerateSpec:

@@ -12,6 +12,7 @@ from longshore.shared.specs.generate import GenerateSpec
 from longshore.workers.generate.answers import AnswerChecker
 from longshore.workers.generate.engines.base import Completion, Sampling, TokenLogprob
 from longshore.workers.generate.rows import PreparedRow
+from longshore.workers.generate.text_decoder import TextDecoder
 from longshore.workers.generate.tokenizer import load_tokenizer
 from longshore.workers.generate.tool_calls import CallingText, ToolReader, call_documents, choose_reader
 from longshore.workers.generate.version import LanguageVersion
@@ -68,6 +69,10 @@ class OutputWriter:
             return {**output, "choices": [{"index": index, **choice} for index, choice in enumerate(choices)]}
         return {**output, **first}
 
+    def text_decoder(self, sampling: Sampling) -> TextDecoder:
+        """What makes the text of a request while it is written."""
+        return TextDecoder(self._tokenizer.native, sampling.stop)
+
     def _choice(self, row: PreparedRow, completion: Completion, sampling: Sampling) -> Output:
         """What one text adds to the output.
 
@@ -76,7 +81,7 @@ class OutputWriter:
         text = row.prefix + completion.text
         data = self._checker.check(text, completion)
         calls = self._calls(row.prefix, completion, sampling)
-        choice: Output = {"text": _stored(text), "finish_reason": "tool_calls" if calls else completion.finish}
+        choice: Output = {"text": stored_text(text), "finish_reason": "tool_calls" if calls else completion.finish}
         if calls is not None:
             choice["tool_calls"] = call_documents(calls.calls)
         if row.is_chat:
@@ -102,19 +107,20 @@ class OutputWriter:
 
     def _token(self, token: int, logprob: float) -> Output:
         return {
-            "token": _stored(self._tokenizer.piece(token)),
+            "token": stored_text(self._tokenizer.piece(token)),
             "logprob": logprob if logprob > _LEAST_LOGPROB else _LEAST_LOGPROB,
         }
 
 
 def _message(text: str, calls: CallingText | None) -> Output:
     if calls is None:
-        return {"role": "assistant", "content": _stored(text)}
-    content = _stored(calls.content) if calls.content else None
+        return {"role": "assistant", "content": stored_text(text)}
+    content = stored_text(calls.content) if calls.content else None
     return {"role": "assistant", "content": content, "tool_calls": call_documents(calls.calls)}
 
 
-def _stored(text: str) -> str:
+def stored_text(text: str) -> str:
+    """A text as Postgres stores it."""
     return _NOT_STORED.sub(_REPLACEMENT, text)
 
 

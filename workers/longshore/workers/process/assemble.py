@@ -10,6 +10,7 @@ import psutil
 import torch
 
 from longshore.broker.coalescing import Coalescer
+from longshore.broker.redis_address import parse_redis_url
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Ticket
 from longshore.shared.settings import Settings
@@ -19,6 +20,7 @@ from longshore.workers.batching.delay import BatchDelay
 from longshore.workers.context import WorkerContext
 from longshore.workers.generate.engine_cache import EngineCache
 from longshore.workers.generate.engines.options import EngineOptions
+from longshore.workers.generate.session.text_streams import TextPublisher
 from longshore.workers.inputs.inline_blocks import InlineBlocks
 from longshore.workers.inputs.prefetch import ShardPrefetcher
 from longshore.workers.inputs.reading import Inputs
@@ -71,6 +73,7 @@ def assemble_context(
         inputs=inputs,
         models=models,
         engines=engines,
+        texts=TextPublisher(parse_redis_url(settings.redis_url)),
         batch_sizes=BatchSizeCache(ledger, device),
         draining=draining,
         prefetcher=ShardPrefetcher(ledger, inputs, models, draining, worker, shown),
@@ -89,6 +92,7 @@ def close_context(context: WorkerContext) -> None:
     """Commit what is computed and write the last log, then close the connections."""
     context.committer.close()
     context.engines.close()
+    context.texts.close()
     context.logs.close()
     context.ledger.close()
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
+from uuid import UUID
 
 import pyarrow as pa
 
@@ -89,6 +90,10 @@ class GenerationPlanner:
 
         :raises InvalidInput: the data cannot be used.
         """
+        jobs = self._plan(requests)
+        return [_streamed(job, request.streamed_as) for job, request in zip(jobs, requests, strict=True)]
+
+    def _plan(self, requests: Sequence[Generate]) -> list[NewJob]:
         target = self.target(requests[0])
         addresses = [address_of(request.data, target.format) for request in requests]
         if any(address is not None for address in addresses):
@@ -145,6 +150,11 @@ class GenerationPlanner:
         fitted = fit_prompts(table, target.spec, target.facts, counts)
         target.kept.check_rows(table)
         return jobs_of_rows(target, self._context.blocks, fitted, counts, Action.GENERATE, lambda _: ROWS_PER_SHARD)
+
+
+def _streamed(job: NewJob, id: UUID | None) -> NewJob:
+    """The job with this id, and texts that are published; unchanged without an id."""
+    return job if id is None else replace(job, id=id, spec=f'{job.spec[:-1]},"streamed":true}}')
 
 
 def with_schema(options: GenerateOptions) -> dict[str, object]:

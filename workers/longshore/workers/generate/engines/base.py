@@ -78,6 +78,8 @@ class EngineRequest:
     sampling: Sampling
     #: ``None``: the model alone.
     adapter: AdapterFiles | None = None
+    #: Whether each step says which tokens the text has got by it.
+    streamed: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,8 @@ class EngineStep:
     #: Tokens of prompts that were computed, and tokens that were generated, by all requests.
     prompt_tokens: int = 0
     generated_tokens: int = 0
+    #: The tokens that streamed requests have got and that go on, by their id.
+    new_tokens: dict[int, Sequence[int]] = field(default_factory=dict)
 
 
 class Engine(Protocol):

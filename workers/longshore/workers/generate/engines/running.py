@@ -66,6 +66,8 @@ class TextRules:
         step.generated_tokens += 1
         finish, text = self._take(running, token)
         if finish is None:
+            if running.request.streamed:
+                step.new_tokens[running.request.id] = (token,)
             return False
         if text is None:
             text = self._tokenizer.decode(running.tokens, skip_special_tokens=True)

@@ -53,6 +53,8 @@ class _VllmRequest:
     request: EngineRequest
     #: Tokens of its text that were counted.
     counted: int = 0
+    #: Tokens that the caller was given before the end. A restart does not give them again.
+    streamed: int = 0
 
 
 class VllmEngine:
@@ -116,6 +118,9 @@ class VllmEngine:
                 step.prompt_tokens += len(running.request.tokens) - (output.num_cached_tokens or 0)
             step.generated_tokens += count - running.counted
             running.counted = count
+            if running.request.streamed and not output.finished and count > running.streamed:
+                step.new_tokens[running.request.id] = output.outputs[0].token_ids[running.streamed :]
+                running.streamed = count
             if output.finished:
                 del self._running[output.request_id]
                 self._end(running.request, output, step)
@@ -142,14 +147,14 @@ class VllmEngine:
 
         adapter = None if request.adapter is None else self._adapters[request.adapter.key]
         prompt = {"prompt_token_ids": list(request.tokens)}
-        params = self._params(request.sampling)
+        params = self._params(request.sampling, streamed=request.streamed)
         try:
             self._engine.add_request(str(request.id), prompt, params, lora_request=adapter)
         except (VLLMValidationError, ValueError) as error:
             field = "prompt" if request.sampling.constraint is None else _field(request.sampling.constraint)
             raise InvalidInput(field, f"vLLM refuses it: {error}") from error
 
-    def _params(self, sampling: Sampling) -> SamplingParams:
+    def _params(self, sampling: Sampling, *, streamed: bool) -> SamplingParams:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
@@ -186,7 +191,7 @@ class VllmEngine:
             structured_outputs=structured,
             detokenize=bool(sampling.stop),
             output_kind=RequestOutputKind.CUMULATIVE,
-            stream_interval=COUNT_INTERVAL,
+            stream_interval=1 if streamed else COUNT_INTERVAL,
         )
 
     def _end(self, request: EngineRequest, output: RequestOutput, step: EngineStep) -> None:

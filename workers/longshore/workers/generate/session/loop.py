@@ -18,7 +18,7 @@ from longshore.shared.errors import AttemptLost, InvalidInput
 from longshore.shared.ledger.records import Claim
 from longshore.workers.attempt_ends import end, fail, release
 from longshore.workers.context import WorkerContext
-from longshore.workers.generate.engines.base import Engine, EngineRequest
+from longshore.workers.generate.engines.base import Engine
 from longshore.workers.generate.rows import PreparedRow
 from longshore.workers.generate.session.committing import Committed, RowCommitter
 from longshore.workers.generate.session.joining import Joiner
@@ -181,23 +181,20 @@ class GenerationSession:
         if not isinstance(prepared, PreparedRow):
             self._done(shard, DoneRow(row.number, None, prepared, row.key))
             return 1  # a window of bad rows must not keep the loop from stepping
-        ids = self._context.engines.ids
-        run = RowRun(shard, row, prepared, [next(ids) for _ in prepared.samplings])
-        for id_, sampling in zip(run.ids, prepared.samplings, strict=True):
-            request = EngineRequest(id=id_, tokens=prepared.tokens, sampling=sampling, adapter=shard.adapter)
-            try:
-                self._engine.add(request)
-            except InvalidInput as error:
-                self._engine.cancel(run.ids)
-                self._end_row(run, str(error))
-                return 1
-            self._rows[id_] = run
+        run = RowRun(shard, row, prepared, [next(self._context.engines.ids) for _ in prepared.samplings])
+        try:
+            run.add_to(self._engine, self._context.texts)
+        except InvalidInput as error:
+            self._end_row(run, str(error))
+            return 1
+        self._rows |= dict.fromkeys(run.ids, run)
         shard.running[run.ids[0]] = run
         return len(run.ids)
 
     def _step(self) -> None:
         step = self._engine.step()
         self.counts.add(step, self._context.metrics)
+        self._context.texts.add(step.new_tokens)
         for id_, reason in step.failures.items():
             if (run := self._rows.get(id_)) is not None:
                 self._engine.cancel([each for each in run.ids if each != id_])
@@ -205,6 +202,7 @@ class GenerationSession:
         for completion in step.completions:
             if (run := self._rows.get(completion.id)) is None:
                 continue
+            self._context.texts.end(completion.id, completion.text)
             if run.take(completion):
                 self._end_row(run, run.excess)
             elif run.excess is not None:
@@ -215,6 +213,7 @@ class GenerationSession:
         """A row is complete, or has failed."""
         for id_ in run.ids:
             self._rows.pop(id_, None)
+        self._context.texts.discard(run.ids)
         run.shard.running.pop(run.ids[0], None)
         self._done(run.shard, run.done() if error is None else run.failed(error))
 
@@ -314,6 +313,7 @@ class GenerationSession:
             self._engine.cancel(ids)
         for id_ in ids:
             self._rows.pop(id_, None)
+        self._context.texts.discard(ids)
         shard.running.clear()
         self._leases.remove(shard.claim)
         if not any(job == shard.claim.job_id for job, _ in self._shards):

@@ -106,7 +106,7 @@ class RowFeed:
         version = self._context.engines.version(claim)
         if version.model.key != self._model_key:
             raise RuntimeError(f"shard {claim.token} is of another model than its batch key says")
-        options = (version.digest, spec.model_dump_json(exclude={"data"}, exclude_defaults=True))
+        options = (version.digest, spec.model_dump_json(exclude={"data", "streamed"}, exclude_defaults=True))
         if options not in self._parts:
             self._parts[options] = RowReader(version, spec), OutputWriter(version, spec)
             while len(self._parts) > _KEPT_PARTS:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from uuid import UUID
 
 from longshore.shared import limits
+from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.records import Claim
 from longshore.shared.ledger.shards.row_commits import CommittedRows, DoneRows
 from longshore.shared.specs.generate import GenerateSpec
-from longshore.workers.generate.engines.base import Completion
+from longshore.workers.generate.engines.base import Completion, Engine, EngineRequest
 from longshore.workers.generate.rows import PreparedRow
+from longshore.workers.generate.session.text_streams import StreamedText, TextPublisher
 
 if TYPE_CHECKING:
     from longshore.workers.generate.engines.base import AdapterFiles
@@ -72,6 +74,30 @@ class RowRun:
         self.ids = ids
         self._completions: dict[int, Completion] = {}
         self._logprobs = 0
+
+    def add_to(self, engine: Engine, texts: TextPublisher) -> None:
+        """Give the engine a request for each text.
+
+        :param texts: publishes them, if the job asks for it.
+        :raises InvalidInput: as :meth:`Engine.add`; the engine has none of the requests then.
+        """
+        assert self.shard.spec is not None
+        assert self.shard.writer is not None
+        claim, row, streamed = self.shard.claim, self.prepared, self.shard.spec.streamed
+        for id_, sampling in zip(self.ids, row.samplings, strict=True):
+            try:
+                engine.add(
+                    EngineRequest(
+                        id=id_, tokens=row.tokens, sampling=sampling, adapter=self.shard.adapter, streamed=streamed
+                    )
+                )
+            except InvalidInput:
+                engine.cancel(self.ids)
+                raise
+        for index, (id_, sampling) in enumerate(zip(self.ids, row.samplings, strict=True) if streamed else ()):
+            decoder = self.shard.writer.text_decoder(sampling)
+            text = StreamedText(claim.job_id, self.row.number, index, claim.attempt, decoder, row.prefix)
+            texts.begin(id_, text)
 
     @property
     def excess(self) -> str | None:
