@@ -11,7 +11,8 @@ notifies it of unpublished shards, the leader
   pause is over;
 - compares the next messages in Redis with the shards that wait, and publishes again what Redis has lost;
 - removes messages from long queues that name only shards which wait no more;
-- at the start and every hour, makes the partitions for the results of this week and the next ones.
+- at the start and every hour, makes the partitions for the results of this week and the next ones;
+- every minute, removes uploaded files that have expired.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ CLAIM_GRACE_S = 5.0
 PARTITION_INTERVAL_S = 3600.0
 #: Seconds until the next check if a partition could not be made.
 PARTITION_RETRY_S = 60.0
+#: Seconds between two removals of files that have expired.
+FILE_INTERVAL_S = 60.0
 #: Seconds before trying again if Redis or Postgres cannot be reached, or another relay leads.
 RETRY_INTERVAL_S = 1.0
 
@@ -96,6 +99,7 @@ class Relay:
         self._stopping = threading.Event()
         self._compared_at = -math.inf
         self._partitions_due_at = -math.inf
+        self._files_due_at = -math.inf
         self._round_at = clock()
         #: Whether this relay leads now.
         self.leads = False
@@ -149,6 +153,10 @@ class Relay:
         if self._clock() >= self._partitions_due_at:
             complete = self.keep_partitions()
             self._partitions_due_at = self._clock() + (PARTITION_INTERVAL_S if complete else PARTITION_RETRY_S)
+        if self._clock() >= self._files_due_at:
+            if removed := self._ledger.files.remove_expired():
+                logger.info("removed %d files that had expired", removed)
+            self._files_due_at = self._clock() + FILE_INTERVAL_S
         # All that needs Redis comes last: it may fail, or take as long as the limits of its connections.
         more = self._publish_new()
         fault_point("relay:published")

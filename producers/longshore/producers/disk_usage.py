@@ -34,6 +34,8 @@ class StoreUsage:
     checkpoints: int
     #: Large blocks of rows that were passed with jobs.
     inputs: int
+    #: Files that were uploaded, and those that batches have left.
+    uploads: int
     #: What nothing of these names: pointers, files that are being written, and what a sweep removes.
     other: int
 
@@ -132,7 +134,8 @@ def _store_usage(name: str, files: int, total: int, blobs: Mapping[str, int], sp
     models = {digest for _, digest in space.files}
     inputs = space.input_blobs - models
     checkpoints = {each.digest for each in space.checkpoints} - models - inputs
-    sizes = [sum(blobs.get(digest, 0) for digest in each) for each in (models, checkpoints, inputs)]
+    uploads = space.uploaded_blobs - models - inputs - checkpoints
+    sizes = [sum(blobs.get(digest, 0) for digest in each) for each in (models, checkpoints, inputs, uploads)]
     return StoreUsage(
         name=name,
         files=files,
@@ -140,6 +143,7 @@ def _store_usage(name: str, files: int, total: int, blobs: Mapping[str, int], sp
         models=sizes[0],
         checkpoints=sizes[1],
         inputs=sizes[2],
+        uploads=sizes[3],
         other=total - sum(sizes),
     )
 

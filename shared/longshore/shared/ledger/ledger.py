@@ -7,6 +7,8 @@ from types import TracebackType
 from longshore.shared.ledger.activity import ActivityQueries
 from longshore.shared.ledger.batch_sizes import BatchSizeTable
 from longshore.shared.ledger.database import Database
+from longshore.shared.ledger.gateway.batches import Batches
+from longshore.shared.ledger.gateway.files import Files
 from longshore.shared.ledger.gateway.tokens import AccessTokens
 from longshore.shared.ledger.gateway.webhooks import Webhooks
 from longshore.shared.ledger.jobs.cancel_retry import Control
@@ -60,6 +62,8 @@ class Ledger:
         self.workers = Workers(self.database)
         self.tokens = AccessTokens(self.database)
         self.webhooks = Webhooks(self.database)
+        self.files = Files(self.database)
+        self.batches = Batches(self.database)
         self.batch_sizes = BatchSizeTable(self.database)
         self.notifications = Notifications(self.database)
 

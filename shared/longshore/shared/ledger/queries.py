@@ -198,7 +198,7 @@ class Queries:
 
     @repeat_read
     def named_blobs(self) -> set[str]:
-        """The digests of all blobs that models, checkpoints, trials and blocks of inline rows name."""
+        """The digests of all blobs that models, checkpoints, trials, blocks of inline rows, files and batches name."""
         with self._database.connection() as conn:
             return {row[0] for row in conn.execute(statements.retention.NAMED_BLOBS)}
 

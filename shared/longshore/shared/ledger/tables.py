@@ -27,6 +27,8 @@ webhook_secrets with which their messages are signed; while one is replaced, an 
 webhook_events  the outbox: a trigger of jobs writes it when a job ends
 webhook_deliveries
                 events that are sent, or were sent, to an endpoint; a trigger of webhook_events adds them
+files           uploaded to the HTTP gateway, or written by it; their bytes are in the store
+batches         requests in the format of OpenAI, which the gateway runs as jobs
 
 ``shards``, ``results``, ``row_errors`` and ``metrics`` have no foreign key to ``jobs``. They are only written in a
 transaction that has locked the job, and checking a key for each row would take a third of the time of a bulk load.
@@ -505,3 +507,74 @@ Index(
     webhook_deliveries.c.created_at,
     webhook_deliveries.c.event_id,
 )
+
+files = Table(
+    "files",
+    metadata,
+    # file- and 32 random hexadecimal digits.
+    Column("id", Text, primary_key=True),
+    Column("producer", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    # For display only.
+    Column("filename", Text, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    # The blob in the store.
+    Column("digest", Text, nullable=False),
+    _moment("created_at", required=True),
+    _moment("expires_at"),
+)
+Index("files_producer_idx", files.c.producer, files.c.created_at, files.c.id)
+Index("files_expiry_idx", files.c.expires_at, postgresql_where=text("expires_at IS NOT NULL"))
+
+batches = Table(
+    "batches",
+    metadata,
+    # batch_ and 32 random hexadecimal digits.
+    Column("id", Text, primary_key=True),
+    Column("producer", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'validating'")),
+    Column("endpoint", Text, nullable=False),
+    Column("input_file_id", Text, nullable=False),
+    # As the caller wrote it, such as 24h.
+    Column("completion_window", Text, nullable=False),
+    # Seconds after which its files expire.
+    Column("output_expires_after", Integer),
+    Column("metadata", JSONB),
+    # The versions that its lines name, as name:version.
+    Column("models", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    _moment("created_at", required=True),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    _moment("in_progress_at"),
+    _moment("finalizing_at"),
+    _moment("completed_at"),
+    _moment("failed_at"),
+    _moment("expired_at"),
+    _moment("cancelling_at"),
+    _moment("cancelled_at"),
+    # Lines, and those with an answer and with an error.
+    Column("total", Integer, nullable=False, server_default=text("0")),
+    Column("completed", Integer, nullable=False, server_default=text("0")),
+    Column("failed", Integer, nullable=False, server_default=text("0")),
+    Column("usage", JSONB),
+    # Why it failed as a whole.
+    Column("errors", JSONB),
+    Column("output_file_id", Text),
+    Column("error_file_id", Text),
+    # The digest of what was read from the file, and of all blobs that are needed until the end.
+    Column("plan", Text),
+    Column("blobs", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    # NULL in place of a job that was not submitted, because the batch was cancelled.
+    Column("jobs", ARRAY(Uuid)),
+    # The gateway that drives it.
+    Column("leased_by", Text),
+    _moment("lease_until"),
+    CheckConstraint(
+        "state IN ('validating', 'in_progress', 'finalizing', 'completed', 'failed', 'expired', 'cancelling', "
+        "'cancelled')",
+        name="state",
+    ),
+)
+_open_batches = text("state IN ('validating', 'in_progress', 'finalizing', 'cancelling')")
+Index("batches_producer_idx", batches.c.producer, batches.c.created_at, batches.c.id)
+Index("batches_open_idx", batches.c.created_at, batches.c.id, postgresql_where=_open_batches)
+Index("batches_input_idx", batches.c.input_file_id, postgresql_where=_open_batches)

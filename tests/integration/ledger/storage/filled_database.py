@@ -69,6 +69,15 @@ _FILL = (
             generate_series(1, 10) AS move""",
     """INSERT INTO batch_sizes (digest, device, length, batch_size, rows_per_second, settled)
        SELECT 'sha256:' || md5(n::text), 'cpu', 0, 512, 1, true FROM generate_series(1, 5000) AS n""",
+    """INSERT INTO files (id, producer, purpose, filename, bytes, digest, created_at, expires_at)
+       SELECT 'file-' || n, 'producer' || mod(n, 100), 'batch', 'a', 1, 'sha256:' || md5(n::text),
+              now() - n * interval '1 minute', now() + n * interval '1 minute'
+       FROM generate_series(1, 10000) AS n""",
+    """INSERT INTO batches (id, producer, state, endpoint, input_file_id, completion_window, created_at, expires_at,
+                            jobs)
+       SELECT 'batch_' || n, 'producer' || mod(n, 100), CASE WHEN n < 20 THEN 'in_progress' ELSE 'completed' END,
+              '/v1/embeddings', 'file-' || n, '24h', now() - n * interval '1 minute', now(), ARRAY[job_id(0, n)]
+       FROM generate_series(1, 10000) AS n""",
     """INSERT INTO jobs (id, kind, state, producer, queue, priority, spec, model, version, digest, max_attempts,
                          rows_total, shards_total, created_at, deadline)
        SELECT job_id(sort, n), 'infer', (ARRAY['queued', 'queued', 'running', 'waiting', 'waiting'])[sort], 'tests',

@@ -26,6 +26,7 @@ def print_usage(usage: DiskUsage) -> None:
             ("  models", size_text(store.models), ""),
             ("  checkpoints", size_text(store.checkpoints), ""),
             ("  inputs", size_text(store.inputs), ""),
+            ("  uploads", size_text(store.uploads), ""),
             ("  other", size_text(store.other), ""),
             ("database", size_text(database.total), "Postgres, with indexes"),
             ("  results", size_text(database.results), ""),

@@ -62,6 +62,8 @@ class LedgerSpace:
     inputs: tuple[JobBlob, ...]
     #: The digests of all blobs with inline rows, of the present jobs or not.
     input_blobs: frozenset[str]
+    #: The digests of uploaded files, and of what batches have left or need.
+    uploaded_blobs: frozenset[str]
     #: Model and digest of every file of every version.
     files: tuple[tuple[str, str], ...]
 
@@ -113,6 +115,7 @@ class Space:
                     if blob is not None
                 ),
                 input_blobs=_strings(conn, statements.space.INPUT_BLOBS),
+                uploaded_blobs=_strings(conn, statements.space.UPLOADED_BLOBS),
                 files=tuple((model, digest) for model, digest in conn.execute(statements.space.FILES_OF_MODELS)),
             )
 

@@ -119,7 +119,22 @@ _PRODUCER: Final[Rights] = {
 
 RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.PRODUCER: _PRODUCER,
-    Role.GATEWAY: _PRODUCER,
+    Role.GATEWAY: {
+        **_PRODUCER,
+        "files": (
+            "SELECT",
+            "INSERT (id, producer, purpose, filename, bytes, digest, expires_at)",
+            "DELETE",
+        ),
+        "batches": (
+            "SELECT",
+            "INSERT (id, producer, endpoint, input_file_id, completion_window, output_expires_after, metadata, "
+            "expires_at)",
+            "UPDATE (state, in_progress_at, finalizing_at, completed_at, failed_at, expired_at, cancelling_at, "
+            "cancelled_at, models, total, completed, failed, usage, errors, output_file_id, error_file_id, plan, "
+            "blobs, jobs, leased_by, lease_until)",
+        ),
+    },
     Role.OPERATOR: {
         "jobs": ("UPDATE (pruned_at)",),
         "inputs": ("SELECT", "DELETE"),
@@ -128,6 +143,8 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         "workers": ("DELETE",),
         "model_versions": ("DELETE",),
         "tokens": ("SELECT", "INSERT", "UPDATE (revoked_at)"),
+        "files": ("SELECT (digest)",),
+        "batches": ("SELECT (blobs)",),
         # Only the owner sets a limit.
         "producer_limits": _READ,
     },
@@ -173,6 +190,9 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         "webhook_secrets": ("SELECT", "DELETE"),
         "webhook_events": ("SELECT", "DELETE"),
         "webhook_deliveries": ("SELECT", "UPDATE (attempt, claims, state, next_try_at, tries)"),
+        # Removes files that have expired.
+        "files": ("SELECT (id, expires_at)", "DELETE"),
+        "batches": ("SELECT (input_file_id, state)",),
     },
     Role.MONITOR: {
         **_OVERVIEW,
@@ -192,4 +212,5 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
 FUNCTION_RIGHTS: Final[Mapping[str, Role]] = {
     # One token, by its id: nobody who gets the gateway to run a query of theirs can list them.
     "longshore_read_token(text)": Role.GATEWAY,
+    "longshore_take_batches(text, float8, int)": Role.GATEWAY,
 }

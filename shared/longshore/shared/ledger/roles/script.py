@@ -13,7 +13,7 @@ from longshore.shared.ledger.roles.rights import FUNCTION_RIGHTS, MEMBERS, PARTI
 
 #: The prefix of the roles' names.
 PREFIX = "longshore"
-#: The functions of triggers, which act with the rights of the tables' owner.
+#: The functions that act with the rights of the tables' owner: those of triggers, and those that roles may call.
 FUNCTIONS: Final = (
     *("longshore_check_limits()", "longshore_check_versions()"),
     *("longshore_record_blobs()", "longshore_record_deletion()"),

@@ -59,3 +59,5 @@ FILES_OF_MODELS: Final = """
     SELECT model, digest FROM version_blobs UNION SELECT model, digest FROM model_versions
 """
 INPUT_BLOBS: Final = "SELECT DISTINCT blob FROM inputs WHERE blob IS NOT NULL"
+#: What callers have uploaded, what batches have left, and what they need until they have ended.
+UPLOADED_BLOBS: Final = "SELECT digest FROM files UNION SELECT unnest(blobs) FROM batches"

@@ -142,7 +142,7 @@ CHANGES = [
 _MIB = 1 << 20
 USAGE = DiskUsage(
     store=StoreUsage(name="/home/maria/.longshore/store", files=1834, total=3_900 * _MIB, models=3_000 * _MIB,
-                     checkpoints=800 * _MIB, inputs=80 * _MIB, other=20 * _MIB),
+                     checkpoints=800 * _MIB, inputs=70 * _MIB, uploads=10 * _MIB, other=20 * _MIB),
     database=DatabaseUsage(total=950 * _MIB, results=700 * _MIB, row_errors=8192, logs=40 * _MIB, inputs=60 * _MIB,
                            other=150 * _MIB - 8192),
     models=[

@@ -62,9 +62,12 @@ HAND_OVER_FUNCTION: Final = """
 DO $do$ BEGIN
     IF to_regprocedure('{function}') IS NOT NULL THEN ALTER FUNCTION {function} OWNER TO {owner}; END IF;
 END $do$"""
+GRANT_FUNCTION: Final = """
+DO $do$ BEGIN
+    IF to_regprocedure('{function}') IS NOT NULL THEN GRANT EXECUTE ON FUNCTION {function} TO {role}; END IF;
+END $do$"""
 REVOKE_TABLES: Final = "REVOKE ALL ON {tables} FROM PUBLIC, {roles}"
 GRANT_TABLE: Final = "GRANT {rights} ON {table} TO {role}"
-GRANT_FUNCTION: Final = "GRANT EXECUTE ON FUNCTION {function} TO {role}"
 
 # Row-level security.
 

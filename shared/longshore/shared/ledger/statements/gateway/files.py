@@ -1,0 +1,41 @@
+"""Uploaded files. The bytes of a file are a blob in the store. A file that has expired is there for nobody."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_COLUMNS: Final = "id, purpose, filename, bytes, digest, created_at, expires_at"
+_PRESENT: Final = "producer = %(producer)s AND (expires_at IS NULL OR expires_at > now())"
+#: Whether a batch that has not ended reads a file.
+_IN_USE: Final = """
+    EXISTS (
+        SELECT FROM batches WHERE input_file_id = files.id
+        AND batches.state IN ('validating', 'in_progress', 'finalizing', 'cancelling')
+    )
+"""
+ADD_FILE: Final = f"""
+    INSERT INTO files (id, producer, purpose, filename, bytes, digest, expires_at)
+    VALUES (%(id)s, %(producer)s, %(purpose)s, %(filename)s, %(bytes)s, %(digest)s,
+            now() + make_interval(secs => %(seconds)s))
+    RETURNING {_COLUMNS}
+"""
+READ_FILE: Final = f"SELECT {_COLUMNS} FROM files WHERE id = %(id)s AND {_PRESENT}"
+#: All files count, also those that have expired and are still stored.
+SUM_FILES: Final = "SELECT coalesce(sum(bytes), 0)::bigint FROM files WHERE producer = %(producer)s"
+#: ``after`` is the last file of the page before.
+_PAGE: Final = f"""
+    SELECT {_COLUMNS} FROM files
+    WHERE {_PRESENT} AND (%(purpose)s::text IS NULL OR purpose = %(purpose)s)
+"""
+LIST_FILES: Final = f"""
+    {_PAGE} AND (created_at, id) > (%(after_time)s, %(after)s) ORDER BY created_at, id LIMIT %(limit)s
+"""
+LIST_FILES_NEWEST_FIRST: Final = f"""
+    {_PAGE} AND (created_at, id) < (%(after_time)s, %(after)s) ORDER BY created_at DESC, id DESC LIMIT %(limit)s
+"""
+DELETE_FILE: Final = f"DELETE FROM files WHERE id = %(id)s AND producer = %(producer)s AND NOT {_IN_USE} RETURNING id"
+REMOVE_EXPIRED: Final = f"""
+    DELETE FROM files WHERE id IN (
+        SELECT id FROM files WHERE expires_at <= now() AND NOT {_IN_USE} LIMIT %(limit)s
+    )
+"""
