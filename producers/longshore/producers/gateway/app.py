@@ -11,6 +11,7 @@ from longshore.broker.redis_address import parse_redis_url
 from longshore.producers.aio.threads import Threads
 from longshore.producers.gateway import problems
 from longshore.producers.gateway.clients import Clients
+from longshore.producers.gateway.openai import routes as openai
 from longshore.producers.gateway.routes import health, job_changes, job_details, jobs
 from longshore.producers.gateway.settings import GatewaySettings
 from longshore.producers.gateway.state import Gateway
@@ -20,7 +21,7 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.settings import Settings
 
 #: The routers below ``/v1``.
-ROUTERS = (jobs.router, job_changes.router, job_details.router)
+ROUTERS = (jobs.router, job_changes.router, job_details.router, openai.router)
 
 
 def make_app(settings: Settings, options: GatewaySettings) -> FastAPI:

@@ -11,6 +11,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from longshore.producers.gateway.openai.error_objects import (
+    code_of,
+    described,
+    error_object,
+    is_openai_path,
+    path_of,
+)
 from longshore.shared.errors import (
     AliasMoved,
     CorruptBlob,
@@ -85,21 +92,29 @@ def problem_of(error: LongshoreError) -> Problem:
     return Problem(status, code, str(error), errors=errors)
 
 
-def response_to(problem: Problem) -> JSONResponse:
-    """The answer as problem details."""
+def response_to(problem: Problem, path: str = "") -> JSONResponse:
+    """The answer as problem details.
+
+    :param path: of the request. Below those of OpenAI's API, the answer has what its packages read, too.
+    """
+    # OpenAI's API has no 422.
+    status = 400 if problem.status == 422 and is_openai_path(path) else problem.status
     content: dict[str, object] = {
         "type": "about:blank",
-        "title": HTTPStatus(problem.status).phrase,
-        "status": problem.status,
+        "title": HTTPStatus(status).phrase,
+        "status": status,
         "code": problem.code,
         "detail": problem.detail,
     }
+    if is_openai_path(path):
+        param = problem.errors[0][0] if problem.errors else None
+        content["error"] = error_object(status, problem.code, problem.detail, param)
     if problem.errors:
         content["errors"] = [{"field": field, "detail": detail} for field, detail in problem.errors]
     headers = dict(problem.headers)
     if problem.status in _TRY_AGAIN:
         headers.setdefault("Retry-After", str(RETRY_AFTER_S))
-    return JSONResponse(content, problem.status, headers, MEDIA_TYPE)
+    return JSONResponse(content, status, headers, MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
@@ -107,22 +122,28 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Problem)
     async def on_problem(request: Request, error: Problem) -> JSONResponse:
-        return response_to(error)
+        return response_to(error, request.url.path)
 
     @app.exception_handler(LongshoreError)
     async def on_error(request: Request, error: LongshoreError) -> JSONResponse:
-        return response_to(problem_of(error))
+        return response_to(problem_of(error), request.url.path)
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        errors = [(_path(_in_body(_location(each), error.body)), str(each["msg"])) for each in error.errors()]
+        path = request.url.path
+        is_openai = is_openai_path(path)
+        errors = [
+            described(each) if is_openai else (path_of(_in_body(_location(each), error.body)), str(each["msg"]))
+            for each in error.errors()
+        ]
         detail = "; ".join(f"{field}: {message}" for field, message in errors[:5])
-        return response_to(Problem(422, "invalid_input", detail, errors=errors))
+        code = code_of(error.errors()[0]) if is_openai else "invalid_input"
+        return response_to(Problem(422, code, detail, errors=errors), path)
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> JSONResponse:
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-        return response_to(Problem(error.status_code, code, str(error.detail), headers=error.headers))
+        return response_to(Problem(error.status_code, code, str(error.detail), headers=error.headers), request.url.path)
 
 
 def _location(error: Mapping[str, Any]) -> Sequence[str | int]:
@@ -145,11 +166,3 @@ def _in_body(location: Sequence[str | int], body: object) -> Sequence[str | int]
             value = value[step]
         steps.append(step)
     return steps or location
-
-
-def _path(location: Sequence[str | int]) -> str:
-    """``("body", "rows", 3, "image")`` as ``body.rows[3].image``."""
-    path = ""
-    for part in location:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    return path

@@ -1,34 +1,25 @@
-"""Errors as the packages for OpenAI's API read them."""
+"""Answers to requests that cannot be run, or were not."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Final, TypedDict
+from typing import Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from longshore.producers.gateway.openai.parameters import UNSUPPORTED
+from longshore.producers.gateway.openai.error_objects import code_of, described
 from longshore.producers.gateway.problems import Problem
 from longshore.shared.errors import InvalidInput
+from longshore.shared.specs.generate import ROW_OPTIONS
 
-#: OpenAI's codes for kinds of errors of pydantic.
-_CODES: Final[Mapping[str, str]] = {
-    "extra_forbidden": "unknown_parameter",
-    "missing": "missing_required_parameter",
-    UNSUPPORTED: "unsupported_parameter",
-}
+#: Tells OpenAI's packages that the same request would end the same way, or that its job still runs.
+NO_RETRY: Final[Mapping[str, str]] = {"x-should-retry": "false"}
+#: What is wrong with the first row of the data.
+_OPTION_OF_ROW: Final = re.compile(r"row 0: (?P<option>[a-z_]+): (?P<reason>.+)", re.DOTALL)
 #: Of the errors of a body, those that its answer names.
 _MAX_ERRORS: Final = 5
-
-
-class ErrorObject(TypedDict):
-    """The member ``error`` of an answer that is an error."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str | None
 
 
 def invalid(param: str, reason: str, code: str = "invalid_value") -> Problem:
@@ -45,7 +36,12 @@ def invalid_input(error: InvalidInput, names: Mapping[str, str] | None = None) -
 
     :param names: how the parameters of options are called that have other names.
     """
-    return invalid((names or {}).get(error.field, error.field), error.reason)
+    names = names or {}
+    # An option of the request is a column of its row.
+    in_row = _OPTION_OF_ROW.match(error.reason) if error.field == "data" else None
+    if in_row is not None and in_row["option"] in ROW_OPTIONS:
+        return invalid(names.get(in_row["option"], in_row["option"]), in_row["reason"])
+    return invalid(names.get(error.field, error.field), error.reason.removeprefix("row 0: "))
 
 
 def invalid_body(error: ValidationError) -> Problem:
@@ -55,31 +51,6 @@ def invalid_body(error: ValidationError) -> Problem:
 
 def invalid_values(errors: Sequence[ErrorDetails]) -> Problem:
     """The answer to the values that pydantic refuses."""
-    reasons = [(path_of(each["loc"]) or "body", _reason(each)) for each in errors]
+    reasons = [described(each) for each in errors]
     detail = "; ".join(f"{path}: {reason}" for path, reason in reasons[:_MAX_ERRORS])
-    return Problem(400, _code(errors[0]), detail, errors=reasons)
-
-
-def path_of(location: Sequence[str | int]) -> str:
-    """``("messages", 0, "content")`` as ``messages[0].content``."""
-    path = ""
-    for step in location:
-        if isinstance(step, str) and step.startswith("<"):
-            continue  # which of several models it is
-        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
-    return path
-
-
-def _reason(error: ErrorDetails) -> str:
-    if error["type"] == "extra_forbidden":
-        return "unknown parameter; remove it"
-    if error["type"] == "missing":
-        return "required, but missing"
-    return error["msg"].removeprefix("Value error, ")
-
-
-def _code(error: ErrorDetails) -> str:
-    kind = error["type"]
-    if kind in _CODES:
-        return _CODES[kind]
-    return "invalid_type" if kind.endswith("_type") else "invalid_value"
+    return Problem(400, code_of(errors[0]), detail, errors=reasons)

@@ -59,6 +59,8 @@ class Generation:
     rows: tuple[Row, ...]
     #: For the job as a whole: what no column can be (`schema`, `regex`, `choices`, `tools`).
     options: GenerateOptions
+    #: The parameters of options, and of the columns of the data, that have other names.
+    names: Mapping[str, str]
 
     @property
     def reference(self) -> ModelReference:
@@ -91,6 +93,11 @@ class Embedding:
     def key(self) -> str:
         """Requests with the same one can be rows of one job."""
         return str(self.reference)
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """The parameters of options, and of the columns of the data, that have other names."""
+        return {"data": "input"}
 
 
 def read_request(endpoint: Endpoint, body: object) -> Generation | Embedding:
@@ -132,7 +139,10 @@ def generation_of(body: TextBody) -> Generation:
     except InvalidInput as error:
         raise invalid_input(error, names) from None
     columns: Row = {name: _plain(getattr(row_options, name)) if name in options else None for name in COLUMNS}
-    return Generation(body, tuple({**row, **columns} for row in _inputs(body)), job_options)
+    names["data"] = (
+        "prompt" if isinstance(body, CompletionBody) else "messages" if isinstance(body, ChatBody) else "input"
+    )
+    return Generation(body, tuple({**row, **columns} for row in _inputs(body)), job_options, names)
 
 
 def _check_reference(model: str) -> None:

@@ -1,0 +1,139 @@
+"""Runs a request of OpenAI's API as a job, and waits for its outputs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import Final, TypeVar
+
+from fastapi import Request
+
+from longshore.producers.aio.job import AsyncJob
+from longshore.producers.gateway.access.callers import Caller
+from longshore.producers.gateway.openai.errors import NO_RETRY, invalid, invalid_input
+from longshore.producers.gateway.openai.requests import Embedding, Generation
+from longshore.producers.gateway.openai.responses import Origin, Output
+from longshore.producers.gateway.problems import Problem, problem_of
+from longshore.shared.errors import InvalidInput, LongshoreError, WaitTimeout
+from longshore.shared.ledger.records import JobRecord
+from longshore.shared.references import ModelReference
+from longshore.shared.specs.signature import Signature
+from longshore.shared.vocabulary import State
+
+T = TypeVar("T")
+
+#: Seconds that a caller waits for an answer, at most: as long as OpenAI's packages wait.
+ANSWER_TIMEOUT_S: Final = 600.0
+
+
+async def run(request: Request, caller: Caller, asked: Generation | Embedding) -> tuple[Sequence[Output], Origin]:
+    """The outputs of the rows of a request, in their order, and where they come from.
+
+    :raises Problem: the version cannot do it, a row has an error, or the job takes too long.
+    """
+    caller.check_model(asked.reference.name)
+    job = await _submit(caller, asked)
+    return await _while_connected(request, job, _outputs(caller, job, asked))
+
+
+async def _submit(caller: Caller, asked: Generation | Embedding) -> AsyncJob:
+    with parameters_of(asked):
+        if isinstance(asked, Generation):
+            return await caller.client.generate(asked.body.model, list(asked.rows), **asked.options)
+        model = await embedding_version(caller, asked.reference)
+        return await caller.client.infer(model, list(asked.texts))
+
+
+@contextmanager
+def parameters_of(asked: Generation | Embedding) -> Iterator[None]:
+    """Name the parameters of a request in the errors of its options.
+
+    :raises Problem: 400; the client refuses one.
+    """
+    try:
+        yield
+    except InvalidInput as error:
+        if problem_of(error).code != "invalid_input":
+            raise
+        raise invalid_input(error, asked.names) from None
+
+
+async def embedding_version(caller: Caller, reference: ModelReference) -> str:
+    """The version that a reference names, such as ``encoder:3``.
+
+    :raises Problem: 400; it does not embed texts.
+    """
+    version = await caller.client.models.get(str(reference))
+    name = f"{version.model}:{version.version}"
+    signature = Signature.model_validate(version.manifest["signature"])
+    if signature.task == "generation":
+        raise invalid("model", f"{name} is a language model, and embeds no texts; use /v1/chat/completions")
+    if signature.task != "embedding" or not signature.is_text:
+        raise invalid("model", f"{name} embeds no texts: its task is {signature.task}; use /v1/models/{name}/predict")
+    return name
+
+
+async def _outputs(caller: Caller, job: AsyncJob, asked: Generation | Embedding) -> tuple[Sequence[Output], Origin]:
+    try:
+        await caller.client.wait([job], ANSWER_TIMEOUT_S)
+    except WaitTimeout:
+        raise Problem(
+            504,
+            "timeout",
+            f"no answer after {ANSWER_TIMEOUT_S:g} seconds; the job {job.id} goes on: read its results at "
+            f"/v1/jobs/{job.id}/results, or cancel it",
+            headers=NO_RETRY,
+        ) from None
+    record = await job.record()
+    if record.state is not State.SUCCEEDED:
+        raise await failure_of(job, record, asked)
+    return [row.output async for row in job.stream()], origin_of(record)
+
+
+def origin_of(record: JobRecord, created: datetime | None = None) -> Origin:
+    """Where the answers of a job come from."""
+    created = record.created_at if created is None else created
+    return Origin(record.id.hex, int(created.timestamp()), f"{record.model}:{record.version}")
+
+
+async def failure_of(job: AsyncJob, record: JobRecord, asked: Generation | Embedding) -> Problem:
+    """Why a job has no answer: the first row that failed, or what the whole job failed of."""
+    for error in await job.errors(1) if record.rows_failed else ():
+        if error.row is not None:
+            return row_failure(asked, error.row, error.message)
+    reason = record.error or record.state
+    return Problem(500, "job_failed", f"the job {job.id} {record.state}: {reason}", headers=NO_RETRY)
+
+
+def row_failure(asked: Generation | Embedding, row: int, message: str) -> Problem:
+    """The answer to a request one of whose rows cannot be run, such as a prompt that is too long."""
+    several = isinstance(asked, Embedding) or len(asked.rows) > 1
+    param = "input" if isinstance(asked, Embedding) else "prompt" if several else None
+    detail = message if param is None else f"{param}[{row}]: {message}"
+    errors = [] if param is None else [(f"{param}[{row}]", message)]
+    return Problem(400, "invalid_row", detail, errors=errors)
+
+
+async def _while_connected(request: Request, job: AsyncJob, work: Coroutine[None, None, T]) -> T:
+    """What the work returns or raises. If the caller goes away first, the job is cancelled: nobody reads it.
+
+    :raises Problem: the caller is gone; it sees no answer.
+    """
+    working, gone = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        with suppress(LongshoreError):  # it goes on, and its results can be read
+            await job.cancel()
+        raise Problem(400, "disconnected", f"the caller went away; the job {job.id} is cancelled")
+    finally:
+        for task in (working, gone):
+            task.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
