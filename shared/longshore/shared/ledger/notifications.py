@@ -60,6 +60,10 @@ class Listener:
             self.check()
         return ()
 
+    def fileno(self) -> int:
+        """The socket, which can be read when something is announced."""
+        return self._conn.fileno()
+
     def check(self) -> None:
         """Ask Postgres whether it is still there.
 

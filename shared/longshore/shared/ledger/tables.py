@@ -431,6 +431,13 @@ tokens = Table(
     _moment("created_at", required=True),
     _moment("expires_at"),
     _moment("revoked_at"),
+    # Limits of its callers; NULL for none.
+    Column("requests_per_minute", Integer),
+    Column("rows_per_day", BigInteger),
+    # Of texts that are generated, with those of their prompts.
+    Column("tokens_per_day", BigInteger),
+    # Jobs of its producer that have not ended, when one more is submitted.
+    Column("queued_jobs", Integer),
 )
 
 webhook_endpoints = Table(

@@ -10,7 +10,8 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,11 +20,16 @@ from typing import Final
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, records
+from longshore.shared.ledger.notifications import Listener
 from longshore.shared.ledger.postgres.repeating import repeat_read
 from longshore.shared.limits import check_producer
 
 PREFIX: Final = "lsk_"
 _TOKEN: Final = re.compile(r"lsk_([0-9a-f]{16})_([0-9a-f]{64})")
+LIMIT_NAMES: Final = ("requests_per_minute", "rows_per_day", "tokens_per_day", "queued_jobs")
+MAX_SMALL_COUNT: Final = 2**31 - 1
+#: A double holds it, as Redis counts.
+MAX_COUNT: Final = 2**53
 #: Compared with when there is no such token, so that the answer takes as long.
 _NO_DIGEST: Final = bytes(32)
 
@@ -42,6 +48,28 @@ class Scope(StrEnum):
     CLUSTER_READ = "cluster:read"
 
 
+@dataclass(frozen=True, kw_only=True)
+class TokenLimits:
+    """How much the callers with a token may use; ``None`` is without a limit.
+
+    :param requests_per_minute: requests.
+    :param rows_per_day: rows of the jobs that they submit, as far as their number is known then.
+    :param tokens_per_day: tokens of the texts that are generated for them, with those of the prompts.
+    :param queued_jobs: jobs of the producer that have not ended, when one more is submitted.
+    """
+
+    requests_per_minute: int | None = None
+    rows_per_day: int | None = None
+    tokens_per_day: int | None = None
+    queued_jobs: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, limit in vars(self).items():
+            largest = MAX_COUNT if name.endswith("_per_day") else MAX_SMALL_COUNT
+            if name in LIMIT_NAMES and limit is not None and not 0 < limit <= largest:
+                raise InvalidInput(name, f"{limit}: write a number from 1 to {largest}, or leave it out")
+
+
 @dataclass(frozen=True)
 class NewToken:
     """A token that was just made. Its text is shown once, and cannot be read again."""
@@ -53,8 +81,26 @@ class NewToken:
 
 
 @dataclass(frozen=True)
-class ValidToken:
-    """A token that a caller has shown and that is valid."""
+class ShownToken:
+    """What a caller shows as a token."""
+
+    id: str
+    digest: bytes = field(repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> ShownToken | None:
+        """``None``: it is not in the form of a token."""
+        match = _TOKEN.fullmatch(text)
+        return None if match is None else cls(match[1], _digest(match[2]))
+
+    def matches(self, token: ValidToken | None) -> bool:
+        """Whether it is this token. It takes as long whatever differs, and if there is none."""
+        return hmac.compare_digest(self.digest, _NO_DIGEST if token is None else token.digest) and token is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidToken(TokenLimits):
+    """A token that was valid when it was read."""
 
     id: str
     digest: bytes = field(repr=False)
@@ -62,10 +108,12 @@ class ValidToken:
     scopes: Sequence[str]
     #: Patterns of the models that it may use, as of ``fnmatch``; empty for all.
     models: Sequence[str]
+    #: Until it expires.
+    seconds: float | None = None
 
 
-@dataclass(frozen=True)
-class TokenRecord:
+@dataclass(frozen=True, kw_only=True)
+class TokenRecord(TokenLimits):
     """A token as it is listed."""
 
     id: str
@@ -77,6 +125,8 @@ class TokenRecord:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    #: ``valid``, ``expired`` or ``revoked``.
+    state: str
 
 
 class AccessTokens:
@@ -92,6 +142,7 @@ class AccessTokens:
         *,
         models: Sequence[str] = (),
         lifetime: timedelta | None = None,
+        limits: TokenLimits | None = None,
         note: str = "",
         created_by: str,
     ) -> NewToken:
@@ -115,6 +166,7 @@ class AccessTokens:
         values = {
             **{"id": id_, "digest": _digest(secret), "producer": producer, "scopes": sorted(set(scopes))},
             **{"models": list(models), "note": note, "created_by": created_by, "lifetime": lifetime},
+            **vars(limits or TokenLimits()),
         }
         with self._database.transaction() as conn:
             row = conn.execute(statements.gateway.tokens.ADD_TOKEN, values).fetchone()
@@ -122,15 +174,28 @@ class AccessTokens:
         return NewToken(id_, f"{PREFIX}{id_}_{secret}", *row)
 
     @repeat_read
+    def read(self, id: str) -> ValidToken | None:
+        """The token with this id, if there is one that is neither expired nor revoked. Its secret is to be compared."""
+        with self._database.connection() as conn:
+            return records(conn, ValidToken).execute(statements.gateway.tokens.READ_TOKEN, {"id": id}).fetchone()
+
     def valid(self, text: str) -> ValidToken | None:
         """The token with this text, if there is one that is neither expired nor revoked."""
-        match = _TOKEN.fullmatch(text)
-        if match is None:
+        shown = ShownToken.parse(text)
+        if shown is None:
             return None
-        with self._database.connection() as conn:
-            token = records(conn, ValidToken).execute(statements.gateway.tokens.READ_TOKEN, {"id": match[1]}).fetchone()
-        matches = hmac.compare_digest(_digest(match[2]), _NO_DIGEST if token is None else bytes(token.digest))
-        return token if matches else None
+        token = self.read(shown.id)
+        return token if shown.matches(token) else None
+
+    @contextmanager
+    def revocations(self) -> Iterator[Listener]:
+        """Listen for the ids of tokens that are revoked, on a connection of its own.
+
+        :raises ServiceUnavailable: Postgres cannot be reached.
+        """
+        with self._database.own_connection() as conn:
+            conn.execute(statements.gateway.tokens.LISTEN_TOKENS)
+            yield Listener(conn, self._database.address)
 
     @repeat_read
     def list(self) -> list[TokenRecord]:

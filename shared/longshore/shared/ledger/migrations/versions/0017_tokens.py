@@ -42,6 +42,10 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.text("now()")),
         sa.Column("expires_at", sa.DateTime(timezone=True)),
         sa.Column("revoked_at", sa.DateTime(timezone=True)),
+        sa.Column("requests_per_minute", sa.Integer),
+        sa.Column("rows_per_day", sa.BigInteger),
+        sa.Column("tokens_per_day", sa.BigInteger),
+        sa.Column("queued_jobs", sa.Integer),
     )
     op.execute(_READ_TOKEN)
 

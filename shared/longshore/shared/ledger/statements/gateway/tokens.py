@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from typing import Final
 
-ADD_TOKEN: Final = """
-    INSERT INTO tokens (id, digest, producer, scopes, models, note, created_by, expires_at)
+#: Where the id of a token is announced that was revoked, when the transaction commits.
+TOKENS_CHANNEL: Final = "longshore_tokens"
+LISTEN_TOKENS: Final = f"LISTEN {TOKENS_CHANNEL}"
+_LIMITS: Final = "requests_per_minute, rows_per_day, tokens_per_day, queued_jobs"
+ADD_TOKEN: Final = f"""
+    INSERT INTO tokens (id, digest, producer, scopes, models, note, created_by, expires_at, {_LIMITS})
     VALUES (%(id)s, %(digest)s, %(producer)s, %(scopes)s, %(models)s, %(note)s, %(created_by)s,
-            now() + %(lifetime)s::interval)
+            now() + %(lifetime)s::interval, %(requests_per_minute)s, %(rows_per_day)s, %(tokens_per_day)s,
+            %(queued_jobs)s)
     RETURNING created_at, expires_at
 """
 #: A token that is valid now. The gateway may call this function, of migration 0017, and not read the table.
-READ_TOKEN: Final = "SELECT id, digest, producer, scopes, models FROM longshore_read_token(%(id)s)"
-LIST_TOKENS: Final = """
-    SELECT id, producer, scopes, models, note, created_by, created_at, expires_at, revoked_at
+READ_TOKEN: Final = f"""
+    SELECT id, digest, producer, scopes, models, extract(epoch FROM expires_at - clock_timestamp())::float8 AS seconds,
+           {_LIMITS}
+    FROM longshore_read_token(%(id)s)
+"""
+LIST_TOKENS: Final = f"""
+    SELECT id, producer, scopes, models, note, created_by, created_at, expires_at, revoked_at,
+           CASE WHEN revoked_at IS NOT NULL THEN 'revoked' WHEN expires_at <= now() THEN 'expired' ELSE 'valid' END
+               AS state, {_LIMITS}
     FROM tokens ORDER BY created_at, id
 """
-REVOKE_TOKEN: Final = """
-    UPDATE tokens SET revoked_at = coalesce(revoked_at, now()) WHERE id = %(id)s RETURNING id
+REVOKE_TOKEN: Final = f"""
+    WITH revoked AS (
+        UPDATE tokens SET revoked_at = coalesce(revoked_at, now()) WHERE id = %(id)s RETURNING id
+    )
+    SELECT pg_notify('{TOKENS_CHANNEL}', id) FROM revoked
 """
