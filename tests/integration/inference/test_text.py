@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from longshore.producers import Client, Infer
 from longshore.producers.models.importing import read_import
@@ -172,3 +173,49 @@ def test_what_spans_do_not_have_is_refused(client: Client, tmp_path: Path) -> No
         client.infer("vectors", TEXTS, aggregation="max")
     with pytest.raises(InvalidInput, match=r"^model: people:1 gives spans of texts, which evaluations do not measure"):
         client.evaluate("people", [{"text": "a cat", "spans": "x"}])
+
+
+@pytest.mark.parametrize("model_type", ["bert", "roberta", "distilbert"])
+def test_rows_can_be_tokens(client: Client, tmp_path: Path, model_type: str) -> None:
+    folder = tmp_path / "model"
+    save_model(folder, model_type, head=True)
+    name = f"tokens-{model_type}"
+    client.models.import_(folder, name)
+    texts = [text for text in TEXTS if text and len(text) < 60]
+    rows = AutoTokenizer.from_pretrained(folder)(texts, padding=True, return_token_type_ids=model_type == "bert")
+    assert 0 in rows["attention_mask"][0]
+    if model_type == "bert":
+        rows["token_type_ids"] = [[number % 2 for number in range(len(ids))] for ids in rows["input_ids"]]
+    network = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    with torch.inference_mode():
+        expected = network(**{key: torch.tensor(value) for key, value in rows.items()}).logits
+    found = client.infer(name, dict(rows), logits=True).wait(TIMEOUT_S).results()
+    np.testing.assert_allclose(np.array(found["logits"].to_pylist()), expected.numpy(), atol=1e-5)
+    # In one batch with nothing else: what the tokenizer of the version makes of the texts.
+    same = client.infer(name, texts, logits=True).wait(TIMEOUT_S).results()
+    if model_type != "bert":
+        np.testing.assert_allclose(np.array(same["logits"].to_pylist()), expected.numpy(), atol=1e-5)
+
+    good = rows["input_ids"][0]
+    wrong: list[dict[str, object]] = [
+        {"input_ids": good},
+        {"input_ids": []},
+        {"input_ids": [2, 999, 3]},
+        {"input_ids": [2, -1, 3]},
+        {"input_ids": [2, None, 3]},
+        {"input_ids": [2] * 25},
+        {"input_ids": good, "attention_mask": [1]},
+        {"input_ids": good, "attention_mask": [0] + [1] * (len(good) - 1)},
+        {"input_ids": good, "token_type_ids": [2] * len(good)},
+        {"input_ids": None},
+    ]
+    empty = dict.fromkeys(("input_ids", "attention_mask", "token_type_ids"))
+    job = client.infer(name, [{**empty, **row} for row in wrong], max_row_errors=20).wait(TIMEOUT_S)
+    assert [row.row for row in job.results()] == [0]
+    assert [(error.row, error.message.split(":")[0]) for error in job.errors()] == [
+        *((row, "column 'input_ids'") for row in range(1, 6)),
+        *((6, "column 'attention_mask'"), (7, "column 'attention_mask'")),
+        *((8, "column 'token_type_ids'"), (9, "column 'input_ids'")),
+    ]
+    with pytest.raises(InvalidInput, match=r"column 'input_ids' has .*, not lists of whole numbers"):
+        client.infer(name, {"input_ids": [[0.5, 1.5]]})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import groupby
 
 import pyarrow as pa
@@ -22,6 +23,7 @@ from longshore.producers.ttl_cache import TtlCache
 from longshore.shared.datasets.columns.arrays import needs_names, plain_rows, rename_to
 from longshore.shared.datasets.columns.tensors import to_tensors
 from longshore.shared.datasets.columns.texts import text_errors
+from longshore.shared.datasets.columns.token_ids import has_token_ids, pack_token_ids
 from longshore.shared.datasets.detect import detect
 from longshore.shared.datasets.inline import to_table
 from longshore.shared.datasets.open import open_source, with_listing
@@ -109,7 +111,9 @@ class InferencePlanner:
             check_free_unless_known(output, options.job.idempotency_key, self._producer, self._submissions)
         rest = spec.model_dump_json(exclude={"data"}, exclude_defaults=True)
         batch_key = batch_key_of(version.digest, rest) if output is None else None
-        return Target(draft, signature, rest, options.format, batch_key, KeptColumns.of(spec, output), output)
+        kept = KeptColumns.of(spec, output)
+        takes_tokens = version.manifest.get("runtime") == RuntimeName.HUGGINGFACE
+        return Target(draft, signature, rest, options.format, batch_key, kept, output, takes_tokens)
 
     def _plan_file(self, target: Target, path: str | os.PathLike[str]) -> NewJob:
         data = detect(path, target.format)
@@ -147,7 +151,17 @@ class InferencePlanner:
         ]
 
     def _plan_rows(self, target: Target, table: pa.Table, counts: Sequence[int]) -> list[NewJob]:
+        if target.takes_tokens and has_token_ids(table.column_names, target.signature):
+            return self._plan_tokens(target, table, counts)
         return self._plan_fitted(target, _fitted(table, target), counts)
+
+    def _plan_tokens(self, target: Target, table: pa.Table, counts: Sequence[int]) -> list[NewJob]:
+        """The jobs of rows that are tokens. They are not batched with texts."""
+        packed = pack_token_ids(table, target.signature)
+        target.kept.check_rows(packed)
+        columns = [*(feature.name for feature in target.signature.features), *target.kept.names]
+        key = None if target.batch_key is None else batch_key_of(str(target.draft.digest), f"tokens {target.rest}")
+        return self._plan_fitted(replace(target, batch_key=key), packed.select(list(dict.fromkeys(columns))), counts)
 
     def _plan_fitted(self, target: Target, table: pa.Table, counts: Sequence[int]) -> list[NewJob]:
         if target.format is not None:

@@ -33,6 +33,8 @@ class Target:
     #: Columns to store with the results, and the path of the output files.
     kept: KeptColumns = NOTHING_KEPT
     output: OutputPattern | None = None
+    #: Whether rows can be tokens in place of texts.
+    takes_tokens: bool = False
 
     def spec_text(self, data: Input) -> str:
         """The spec of a job as JSON; by hand, since thousands of them differ in their data alone."""

@@ -15,6 +15,7 @@ from longshore.shared.errors import CorruptBlob, InvalidInput
 from longshore.shared.model_formats.huggingface.model import TextModel, read_model
 from longshore.shared.specs.statistics import ColumnStatistics
 from longshore.workers.runtimes.base import Execution, PreparedRows, RowSelection
+from longshore.workers.runtimes.given_tokens import TokenLimits, are_given, read_tokens
 from longshore.workers.runtimes.pooling import SentenceHead, load_sentence_head
 from longshore.workers.runtimes.tokenizer_files import load_tokenizer
 from longshore.workers.runtimes.tokens import TextReader, TokenizationConfig, Tokens
@@ -47,6 +48,7 @@ class TextRuntime:
         self._execution = execution
         self._takes_types = "token_type_ids" in inspect.signature(module.forward).parameters
         known = int(getattr(module.config, "type_vocab_size", None) or 0)
+        self._limits = TokenLimits(model.max_tokens, int(module.config.vocab_size), known if self._takes_types else 0)  # type: ignore[union-attr, arg-type]
         if model.pairs is not None and self._takes_types and reader.pair_types > known:
             raise CorruptBlob(
                 f"the tokenizer gives a pair {reader.pair_types} token types, but the network has {known}"
@@ -55,7 +57,7 @@ class TextRuntime:
 
     def prepare(self, batch: pa.RecordBatch) -> Tokens:
         """See :meth:`Runtime.prepare`."""
-        return self._reader.prepare(batch)
+        return read_tokens(batch, self._limits) if are_given(batch) else self._reader.prepare(batch)
 
     @torch.inference_mode()
     def forward(self, prepared: PreparedRows, places: RowSelection) -> torch.Tensor:
