@@ -130,6 +130,13 @@ def _token(token: Output) -> Document:
     return {"token": text, "logprob": token["logprob"], "bytes": written}
 
 
+def _with_bytes(token: Document) -> Document:
+    """A token as a response has it: without null for bytes that are not known."""
+    top = token.get("top_logprobs")
+    tops: JsonValue = [_with_bytes(each) for each in top if isinstance(each, dict)] if isinstance(top, list) else []
+    return {**token, "bytes": token["bytes"] or [], **({} if top is None else {"top_logprobs": tops})}
+
+
 def _completion(body: CompletionBody, outputs: Sequence[Output], origin: Origin) -> Document:
     texts = [choice for output in outputs for choice in choices_of(output)]
     choices: list[JsonValue] = [
@@ -242,7 +249,7 @@ def response_end(body: ResponseBody, output: Output, origin: Origin) -> Document
         "output": [*_items(body, output, origin)],
         "usage": {
             "input_tokens": prompt,
-            "input_tokens_details": {"cached_tokens": cached},
+            "input_tokens_details": {"cached_tokens": cached, "cache_write_tokens": 0},
             "output_tokens": completion,
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": prompt + completion,
@@ -256,7 +263,7 @@ def _items(body: ResponseBody, output: Output, origin: Origin) -> Iterator[Docum
     status = "incomplete" if output["finish_reason"] == "length" else "completed"
     if message["content"] is not None:
         part: Document = {"type": "output_text", "text": message["content"], "annotations": []}
-        part["logprobs"] = [*_token_logprobs(output)]
+        part["logprobs"] = [_with_bytes(each) for each in _token_logprobs(output)]
         yield {
             "id": f"msg_{origin.id}",
             "type": "message",
