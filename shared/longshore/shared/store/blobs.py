@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from longshore.shared.errors import DataError, InvalidInput, MissingBlob, ServiceUnavailable
 from longshore.shared.outages import is_outage
-from longshore.shared.store.folder import BLOCK_BYTES, TEMPORARY_FOLDER, Folder
+from longshore.shared.store.folder import BLOCK_BYTES, TEMPORARY_FOLDER, Folder, NewFile
 from longshore.shared.store.manifest import Blob, check_digest, digest_of
 from longshore.shared.store.presence import MARKER, StorePresence
 
@@ -72,6 +72,31 @@ class Blobs:
             if self._folder.clone(path, source, check):
                 return
         self._folder.write(path, _unchanged(source, blob, advance))
+
+    def create(self) -> BlobWriter:
+        """Begin a blob whose bytes come one after the other."""
+        self._presence.begin_write()
+        return BlobWriter(self._folder.create())
+
+    def blocks(self, blob: Blob, start: int, stop: int) -> Iterator[bytes]:
+        """A part of a blob; the whole of it is checked while it is read.
+
+        :raises MissingBlob: the blob is missing, or at the end, if the whole of it was read and is damaged.
+        """
+        if (start, stop) == (0, blob.size):
+            yield from self._checked(blob)
+            return
+        left = stop - start
+        try:
+            for block in self._folder.blocks(blob_path(blob.digest), start):
+                yield block[:left]
+                left -= len(block)
+                if left <= 0:
+                    return
+        except FileNotFoundError:
+            raise self._missing(blob.digest) from None
+        if left > 0:
+            raise self._corrupt(blob.digest, f"damaged ({left} of its {blob.size} bytes are missing)")
 
     def old(self, before: datetime) -> Iterator[Blob]:
         """The blobs that were last stored before a point in time, ordered by digest."""
@@ -187,6 +212,32 @@ class Blobs:
 
     def _corrupt(self, digest: str, state: str) -> MissingBlob:
         return MissingBlob(f"{digest} in store {self._folder.name} is {state}: {blob_path(digest)}")
+
+
+class BlobWriter:
+    """A blob that is being written. Nobody finds it before :meth:`commit`. For one thread at a time."""
+
+    def __init__(self, file: NewFile) -> None:
+        self._file = file
+        self._hasher = hashlib.sha256()
+        #: Bytes so far.
+        self.size = 0
+
+    def write(self, block: bytes) -> None:
+        """Add to its end."""
+        self._hasher.update(block)
+        self.size += len(block)
+        self._file.write(block)
+
+    def commit(self) -> Blob:
+        """Store it. An existing blob with the same bytes counts as stored now."""
+        blob = Blob(digest=f"sha256:{self._hasher.hexdigest()}", size=self.size)
+        self._file.commit(blob_path(blob.digest))
+        return blob
+
+    def discard(self) -> None:
+        """Leave nothing; does nothing after :meth:`commit`."""
+        self._file.discard()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,22 @@ BLOCK_BYTES = 1 << 20
 TEMPORARY_FOLDER = "tmp"
 
 
+class NewFile(Protocol):
+    """A file that is being written, and that nobody finds yet. For one thread at a time."""
+
+    def write(self, block: bytes) -> None:
+        """Add to its end."""
+        ...
+
+    def commit(self, path: str) -> None:
+        """End it under its path, atomically, in place of an existing file."""
+        ...
+
+    def discard(self) -> None:
+        """Remove it; does nothing after :meth:`commit`."""
+        ...
+
+
 class Folder(Protocol):
     """Files by relative path, with ``/`` as the separator.
 
@@ -33,9 +49,10 @@ class Folder(Protocol):
         """The size of a file in bytes; ``None`` if it does not exist."""
         ...
 
-    def blocks(self, path: str) -> Iterator[bytes]:
+    def blocks(self, path: str, start: int = 0) -> Iterator[bytes]:
         """The content of a file, in blocks of at most :data:`BLOCK_BYTES`.
 
+        :param start: the first byte.
         :raises FileNotFoundError: the file does not exist; raised when the first block is read.
         """
         ...
@@ -49,6 +66,10 @@ class Folder(Protocol):
 
     def write(self, path: str, blocks: Iterator[bytes]) -> None:
         """Write a file atomically, replacing an existing one. If ``blocks`` raises, no file is left behind."""
+        ...
+
+    def create(self) -> NewFile:
+        """Begin a file whose path is not known before its end."""
         ...
 
     def clone(self, path: str, source: Path, check: Callable[[Path], None]) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.store.folder import BLOCK_BYTES, TEMPORARY_FOLDER
@@ -22,30 +23,37 @@ class LocalFolder:
         self.name = str(path)
 
     def size(self, path: str) -> int | None:
-        with self._store_errors("access", path):
+        with self.store_errors("access", path):
             try:
                 return (self.path / path).stat().st_size
             except FileNotFoundError:
                 return None
 
-    def blocks(self, path: str) -> Iterator[bytes]:
-        with self._store_errors("read", path), (self.path / path).open("rb") as file:
+    def blocks(self, path: str, start: int = 0) -> Iterator[bytes]:
+        with self.store_errors("read", path), (self.path / path).open("rb") as file:
+            file.seek(start)
             while block := file.read(BLOCK_BYTES):
                 yield block
 
     def read(self, path: str) -> bytes:
-        with self._store_errors("read", path):
+        with self.store_errors("read", path):
             return (self.path / path).read_bytes()
 
     def write(self, path: str, blocks: Iterator[bytes]) -> None:
-        with self._store_errors("write", path), self._replacement(path) as temporary, temporary.open("xb") as file:
+        with self.store_errors("write", path), self._replacement(path) as temporary, temporary.open("xb") as file:
             for block in blocks:
                 file.write(block)
             file.flush()
             os.fsync(file.fileno())
 
+    def create(self) -> LocalNewFile:
+        with self.store_errors("write", "a new file"):
+            temporary = self.path / TEMPORARY_FOLDER / uuid.uuid4().hex
+            make_folder(temporary.parent)
+            return LocalNewFile(temporary, temporary.open("xb"), self)
+
     def clone(self, path: str, source: Path, check: Callable[[Path], None]) -> bool:
-        with self._store_errors("write", path), suppress(NoReflink), self._replacement(path) as temporary:
+        with self.store_errors("write", path), suppress(NoReflink), self._replacement(path) as temporary:
             reflink(source, temporary)
             check(temporary)
             return True
@@ -67,23 +75,23 @@ class LocalFolder:
             temporary.unlink(missing_ok=True)
 
     def delete(self, path: str) -> None:
-        with self._store_errors("delete", path):
+        with self.store_errors("delete", path):
             (self.path / path).unlink(missing_ok=True)
 
     def modified(self, path: str) -> datetime | None:
-        with self._store_errors("access", path):
+        with self.store_errors("access", path):
             return _modified(self.path / path)
 
     def refresh(self, path: str) -> bool:
         # A file that another user owns can be replaced, but not touched.
-        with self._store_errors("access", path), suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+        with self.store_errors("access", path), suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             os.utime(self.path / path)
             return True
         return False
 
     def delete_old(self, path: str, before: datetime) -> bool:
         file, aside = self.path / path, self.path / TEMPORARY_FOLDER / uuid.uuid4().hex
-        with self._store_errors("delete", path):
+        with self.store_errors("delete", path):
             if (modified := _modified(file)) is None or modified >= before:
                 return False
             make_folder(aside.parent)
@@ -100,14 +108,14 @@ class LocalFolder:
             return True
 
     def names(self, path: str) -> list[str]:
-        with self._store_errors("list", path):
+        with self.store_errors("list", path):
             try:
                 return sorted(entry.name for entry in (self.path / path).iterdir())
             except (FileNotFoundError, NotADirectoryError):
                 return []
 
     def files(self) -> Iterator[tuple[str, int]]:
-        with self._store_errors("list", "it"):
+        with self.store_errors("list", "it"):
             for folder, _, names in os.walk(self.path):
                 for name in names:
                     file = Path(folder, name)
@@ -115,13 +123,44 @@ class LocalFolder:
                         yield file.relative_to(self.path).as_posix(), file.stat().st_size
 
     @contextmanager
-    def _store_errors(self, action: str, path: str) -> Iterator[None]:
+    def store_errors(self, action: str, path: str) -> Iterator[None]:
+        """Report what fails as an outage of the store."""
         try:
             yield
         except OSError as error:
             if isinstance(error, FileNotFoundError) and action == "read":
                 raise
             raise ServiceUnavailable(f"store {self.name}: cannot {action} {path}: {error.strerror or error}") from error
+
+
+class LocalNewFile:
+    """A file that is being written under a temporary name."""
+
+    def __init__(self, temporary: Path, file: BinaryIO, folder: LocalFolder) -> None:
+        self._temporary = temporary
+        self._file = file
+        self._folder = folder
+
+    def write(self, block: bytes) -> None:
+        with self._folder.store_errors("write", "a new file"):
+            self._file.write(block)
+
+    def commit(self, path: str) -> None:
+        target = self._folder.path / path
+        with self._folder.store_errors("write", path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            make_folder(target.parent)
+            self._temporary.replace(target)
+            sync_folder(target.parent)
+
+    def discard(self) -> None:
+        # What was not written yet may not fit on the disk; it is not needed either.
+        with suppress(OSError):
+            self._file.close()
+        with self._folder.store_errors("delete", "a new file"):
+            self._temporary.unlink(missing_ok=True)
 
 
 def _modified(path: Path) -> datetime | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-from longshore.shared.store.blobs import Advance, Blobs, StoredFile, ignore_progress, stored_file
+from longshore.shared.store.blobs import Advance, Blobs, BlobWriter, StoredFile, ignore_progress, stored_file
 from longshore.shared.store.manifest import Blob, Manifest
 from longshore.shared.store.open import open_folder
 from longshore.shared.store.pointers import AliasPointer, Pointers
@@ -49,6 +49,18 @@ class Store:
         :raises DataError: the file changes while it is read.
         """
         return self._blobs.put(source, known, advance)
+
+    def new_blob(self) -> BlobWriter:
+        """Begin a blob whose bytes come one after the other, such as those of an upload. Commit or discard it."""
+        return self._blobs.create()
+
+    def blob_blocks(self, blob: Blob, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """The bytes of a blob from ``start`` to before ``stop``, in blocks. The whole of a blob is checked meanwhile.
+
+        :param stop: Default: its end.
+        :raises CorruptBlob: the blob is missing, or at the end of the whole of it, damaged.
+        """
+        return self._blobs.blocks(blob, start, blob.size if stop is None else stop)
 
     def read_blob(self, digest: str) -> bytes:
         """The whole content of a blob, checked against its digest.

@@ -101,6 +101,32 @@ def test_sizes_and_names(url: str) -> None:
         next(folder.blocks("a/b"))
 
 
+def test_a_part_is_read(url: str) -> None:
+    folder = open_folder(url)
+    folder.write("a", iter([b"12345"]))
+    assert b"".join(folder.blocks("a", 3)) == b"45"
+    assert b"".join(folder.blocks("a", 5)) == b""
+
+
+def test_a_new_file_is_found_once_it_is_committed(url: str) -> None:
+    folder = open_folder(url)
+    file = folder.create()
+    file.write(b"12")
+    file.write(b"3")
+    assert folder.names("a") == []
+    file.commit("a/b")
+    file.discard()
+    assert (folder.read("a/b"), folder.names("tmp")) == (b"123", [])
+
+
+def test_a_new_file_that_is_discarded_leaves_nothing(url: str) -> None:
+    folder = open_folder(url)
+    file = folder.create()
+    file.write(b"12")
+    file.discard()
+    assert folder.names("tmp") == []
+
+
 def test_two_folders_at_one_place_see_each_others_writes(url: str) -> None:
     one, two = open_folder(url), open_folder(url)
     assert two.names("a") == []
