@@ -15,6 +15,7 @@ from longshore.producers.documents.jobs import job_document
 from longshore.producers.documents.json_text import to_json
 from tests.integration import digits
 from tests.integration.cluster import Cluster
+from tests.integration.gateway.answers import Document, ended, field_of, listed
 from tests.integration.gateway_beside import RunningGateway
 
 pytestmark = pytest.mark.usefixtures("digits_version")
@@ -31,34 +32,6 @@ def own(cluster: Cluster) -> Iterator[Client]:
         yield client
 
 
-def ended(http: httpx.Client, id: str) -> dict[str, object]:
-    """A job when it has ended."""
-    while True:
-        document: dict[str, object] = http.get(f"/v1/jobs/{id}", params={"wait": 60}).raise_for_status().json()
-        if document["finished_at"] is not None:
-            return document
-
-
-def listed(http: httpx.Client, path: str, **parameters: object) -> list[object]:
-    """All pages of a list."""
-    found: list[object] = []
-    cursor: str | None = None
-    while True:
-        page = http.get(path, params={**parameters, **({"cursor": cursor} if cursor else {})}).raise_for_status().json()
-        assert page["object"] == "list"
-        assert page["has_more"] == (page["next"] is not None)
-        found += page["data"]
-        if (cursor := page["next"]) is None:
-            return found
-
-
-def field_of(response: httpx.Response, status: int = 422) -> str:
-    """The field of an error."""
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    return str(response.json()["errors"][0]["field"])
-
-
 def test_a_job_is_what_the_client_says_of_it(http: httpx.Client, own: Client) -> None:
     answer = http.post("/v1/jobs", json={**BODY, "options": {"rows_per_shard": 7, "top_k": 2}})
     assert answer.status_code == 201
@@ -72,7 +45,7 @@ def test_a_job_is_what_the_client_says_of_it(http: httpx.Client, own: Client) ->
     assert document["shards_total"] == 3
     assert http.get(f"/v1/jobs/{id_.upper()}").json() == document
     shards = listed(http, f"/v1/jobs/{id_}/shards", limit=2)
-    assert [shard["start"] for shard in shards] == [0, 7, 14]  # type: ignore[index]
+    assert [shard["start"] for shard in shards] == [0, 7, 14]
     assert http.get(f"/v1/jobs/{id_}/why").json()["reason"] == job.why().reason
     assert listed(http, f"/v1/jobs/{id_}/chain") == [{"id": id_, "state": "succeeded", "after": None}]
     assert listed(http, f"/v1/jobs/{id_}/rows_not_run") == []
@@ -83,7 +56,7 @@ def test_each_kind_runs(http: httpx.Client, own: Client, tmp_path: Path) -> None
     data = str(digits.write(tmp_path / "digits.parquet", 200))
     train = {"model": "new", "family": "linear", "data": data, "target": "label"}
     space = {"learning_rate": [0.1, 0.01]}
-    bodies = [
+    bodies: list[Document] = [
         {"kind": "train", **train, "options": {"epochs": 2}},
         {"kind": "tune", **train, "space": space, "options": {"trials": 2, "epochs": 1}},
         {"kind": "cross_validate", **train, "options": {"folds": 2, "epochs": 1}},
@@ -92,13 +65,13 @@ def test_each_kind_runs(http: httpx.Client, own: Client, tmp_path: Path) -> None
     ]
     answer = http.post("/v1/jobs/batch", json={"requests": bodies})
     assert answer.status_code == 201, answer.text
-    train_id, tune_id, folds_id, evaluate_id, infer_id = (job["id"] for job in answer.json()["data"])
+    train_id, tune_id, folds_id, evaluate_id, infer_id = [str(job["id"]) for job in answer.json()["data"]]
     ends = [ended(http, id_) for id_ in (train_id, tune_id, folds_id, evaluate_id, infer_id)]
     assert [(end["kind"], end["state"]) for end in ends] == [(body["kind"], "succeeded") for body in bodies]
     metrics = listed(http, f"/v1/jobs/{train_id}/metrics", limit=1)
-    assert {metric["step"] for metric in metrics} == {1, 2}  # type: ignore[index]
-    assert len({(metric["step"], metric["name"]) for metric in metrics}) == len(metrics)  # type: ignore[index]
-    assert [trial["number"] for trial in listed(http, f"/v1/jobs/{tune_id}/trials", limit=1)] == [0, 1]  # type: ignore[index]
+    assert {metric["step"] for metric in metrics} == {1, 2}
+    assert len({(metric["step"], metric["name"]) for metric in metrics}) == len(metrics)
+    assert [trial["number"] for trial in listed(http, f"/v1/jobs/{tune_id}/trials", limit=1)] == [0, 1]
     assert len(listed(http, f"/v1/jobs/{folds_id}/trials")) == 2
     evaluation = http.get(f"/v1/jobs/{evaluate_id}/evaluation").json()
     assert evaluation == own.job(evaluate_id).evaluation().model_dump(mode="json")
@@ -124,7 +97,7 @@ def test_a_chain(http: httpx.Client, cluster: Cluster, gateway: RunningGateway) 
     last = then(promoted, kind="infer", data=ROWS, options={"top_k": 1})
     assert ended(http, last)["state"] == "succeeded"
     chain = listed(http, f"/v1/jobs/{last}/chain")
-    assert [(link["id"], link["after"]) for link in chain] == [  # type: ignore[index]
+    assert [(link["id"], link["after"]) for link in chain] == [
         (first, None),
         (measured, first),
         (promoted, measured),
@@ -145,7 +118,7 @@ def test_errors_of_rows_and_a_retry(http: httpx.Client) -> None:
     id_ = answer.json()["id"]
     assert ended(http, id_)["state"] == "failed"
     errors = listed(http, f"/v1/jobs/{id_}/errors", limit=1)
-    assert [error["row"] for error in errors] == [3, 6]  # type: ignore[index]
+    assert [error["row"] for error in errors] == [3, 6]
     again = http.post(f"/v1/jobs/{id_}/retry", json={"rows": "failed"})
     assert (again.status_code, again.json()["error"]) == (200, None)
     assert ended(http, id_)["failed"] == 2

@@ -12,7 +12,7 @@ from longshore.producers.aio.threads import Threads
 from longshore.producers.gateway import problems
 from longshore.producers.gateway.clients import Clients
 from longshore.producers.gateway.openai import routes as openai
-from longshore.producers.gateway.routes import health, job_changes, job_details, jobs
+from longshore.producers.gateway.routes import health, job_changes, job_details, jobs, results
 from longshore.producers.gateway.settings import GatewaySettings
 from longshore.producers.gateway.state import Gateway
 from longshore.producers.gateway.text_channels import TextChannels
@@ -21,7 +21,13 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.settings import Settings
 
 #: The routers below ``/v1``.
-ROUTERS = (jobs.router, job_changes.router, job_details.router, openai.router)
+ROUTERS = (
+    jobs.router,
+    job_changes.router,
+    job_details.router,
+    openai.router,
+    results.router,
+)
 
 
 def make_app(settings: Settings, options: GatewaySettings) -> FastAPI:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -133,7 +133,9 @@ def install(app: FastAPI) -> None:
         path = request.url.path
         is_openai = is_openai_path(path)
         errors = [
-            described(each) if is_openai else (path_of(_in_body(_location(each), error.body)), str(each["msg"]))
+            described(each)
+            if is_openai
+            else (path_of(_in_body(_location(each["loc"], each["type"]), error.body)), str(each["msg"]))
             for each in error.errors()
         ]
         detail = "; ".join(f"{field}: {message}" for field, message in errors[:5])
@@ -146,10 +148,9 @@ def install(app: FastAPI) -> None:
         return response_to(Problem(error.status_code, code, str(error.detail), headers=error.headers), request.url.path)
 
 
-def _location(error: Mapping[str, Any]) -> Sequence[str | int]:
-    """Where a value is wrong; of a union whose kind is wrong, the kind."""
-    location: Sequence[str | int] = error["loc"]
-    return (*location, "kind") if str(error["type"]).startswith("union_tag") else location
+def _location(location: Sequence[str | int], error: str) -> Sequence[str | int]:
+    """Where a value is wrong; if that is the kind of a body, its ``kind``."""
+    return (*location, "kind") if error.startswith("union_tag") else location
 
 
 def _in_body(location: Sequence[str | int], body: object) -> Sequence[str | int]:

@@ -124,28 +124,18 @@ def _write_csv(rows: Iterable[ResultRecord], stream: TextIO, key_columns: Sequen
 def _write_parquet(
     rows: Callable[[], Iterator[ResultRecord]], path: Path, key_columns: Sequence[str], size: int, generated: bool
 ) -> None:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from longshore.producers.result_keys import KeyValue, column_type, decisive
-    from longshore.producers.results import results_table
+    from longshore.producers.result_schema import SchemaFinder
 
     # Two passes: the type of a column is known only after its last value, and the rows may not fit into memory.
-    schema = results_table([], key_columns, generated=generated).schema
-    seen: dict[str, list[KeyValue]] = {name: [] for name in key_columns}
+    finder = SchemaFinder(key_columns, generated=generated)
     for chunk in _chunks(rows(), size):
-        table = results_table(chunk, key_columns, generated=generated)
-        seen = {name: decisive([*values, *table.column(name).to_pylist()]) for name, values in seen.items()}
-        schema = pa.unify_schemas([schema, table.drop_columns(list(key_columns)).schema], promote_options="permissive")
-    types = {name: column_type(values) for name, values in seen.items()}
-    schema = pa.schema([field.with_type(types.get(field.name, field.type)) for field in schema])
-    with pq.ParquetWriter(path, schema) as writer:
+        finder.add(chunk)
+    found = finder.found()
+    with pq.ParquetWriter(path, found.schema) as writer:
         for chunk in _chunks(rows(), size):
-            table = results_table(chunk, key_columns, types, generated=generated)
-            missing = [field for field in schema if field.name not in table.column_names]
-            for field in missing:
-                table = table.append_column(field, pa.nulls(table.num_rows, field.type))
-            writer.write_table(table.select(schema.names).cast(schema))
+            writer.write_table(found.table(chunk))
 
 
 def _chunks(rows: Iterator[ResultRecord], size: int) -> Iterator[list[ResultRecord]]:
