@@ -21,6 +21,7 @@ from longshore.producers.job import Job
 from longshore.producers.requests import CrossValidate, Evaluate, Generate, Infer, Request, Train, Tune
 from longshore.shared import forks
 from longshore.shared.errors import ServiceUnavailable
+from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.settings import Settings
 from longshore.shared.store_gc import GRACE
 
@@ -74,6 +75,11 @@ class AsyncClient:
     def settings(self) -> Settings:
         """The addresses of the cluster."""
         return self._client.settings
+
+    @property
+    def ledger(self) -> Ledger:
+        """What is in Postgres, for what is built on a client. Its calls block."""
+        return self._client.ledger
 
     async def infer(self, model: str, data: Data, **options: Unpack[InferOptions]) -> AsyncJob:
         """See :meth:`Client.infer`."""

@@ -12,7 +12,7 @@ from longshore.producers.aio.threads import Threads
 from longshore.producers.gateway import problems
 from longshore.producers.gateway.clients import Clients
 from longshore.producers.gateway.openai import routes as openai
-from longshore.producers.gateway.routes import health, job_changes, job_details, jobs, results
+from longshore.producers.gateway.routes import files, health, job_changes, job_details, jobs, results
 from longshore.producers.gateway.settings import GatewaySettings
 from longshore.producers.gateway.state import Gateway
 from longshore.producers.gateway.text_channels import TextChannels
@@ -27,6 +27,7 @@ ROUTERS = (
     job_details.router,
     openai.router,
     results.router,
+    files.router,
 )
 
 

@@ -19,7 +19,11 @@ class GatewaySettings:
     """How the gateway serves.
 
     :param max_body_bytes: the longest body of a request, but for uploads of files.
-    :param max_upload_bytes: the longest body of an upload.
+    :param max_upload_bytes: the size of a file that is uploaded.
+    :param max_batch_bytes: the size of the input of a batch.
+    :param max_batch_requests: lines in the input of a batch.
+    :param file_quota_bytes: of all files of a producer together.
+    :param batch_lease_s: seconds after which another gateway takes over the batches of one that has died.
     :param max_bodies_bytes: bytes of all bodies that are in memory at once.
     :param max_requests: requests in progress at once.
     :param max_waiting: requests that wait for one of these to end.
@@ -38,7 +42,11 @@ class GatewaySettings:
     """
 
     max_body_bytes: int = 16 << 20
-    max_upload_bytes: int = 200 << 20
+    max_upload_bytes: int = 512 << 20
+    max_batch_bytes: int = 200 << 20
+    max_batch_requests: int = 50_000
+    file_quota_bytes: int = 100 << 30
+    batch_lease_s: float = 30.0
     max_bodies_bytes: int = 256 << 20
     max_requests: int = 1024
     max_waiting: int = 1024
@@ -77,6 +85,9 @@ def load_gateway_settings(environ: Mapping[str, str] = os.environ) -> GatewaySet
 _COUNTS: Final[Mapping[str, str]] = {
     "max_body_bytes": "LONGSHORE_GATEWAY_MAX_BODY_BYTES",
     "max_upload_bytes": "LONGSHORE_GATEWAY_MAX_UPLOAD_BYTES",
+    "max_batch_bytes": "LONGSHORE_GATEWAY_MAX_BATCH_BYTES",
+    "max_batch_requests": "LONGSHORE_GATEWAY_MAX_BATCH_REQUESTS",
+    "file_quota_bytes": "LONGSHORE_GATEWAY_FILE_QUOTA_BYTES",
     "max_bodies_bytes": "LONGSHORE_GATEWAY_MAX_BODIES_BYTES",
     "max_requests": "LONGSHORE_GATEWAY_MAX_REQUESTS",
     "max_waiting": "LONGSHORE_GATEWAY_MAX_WAITING",
@@ -90,6 +101,7 @@ _SECONDS: Final[Mapping[str, str]] = {
     "write_s": "LONGSHORE_GATEWAY_WRITE_S",
     "shutdown_s": "LONGSHORE_GATEWAY_SHUTDOWN_S",
     "ready_s": "LONGSHORE_GATEWAY_READY_S",
+    "batch_lease_s": "LONGSHORE_GATEWAY_BATCH_LEASE_S",
     "predict_timeout_s": "LONGSHORE_GATEWAY_PREDICT_TIMEOUT_S",
 }
 #: More than any sensible value, so that a mistake is seen.

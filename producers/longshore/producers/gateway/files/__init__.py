@@ -1,0 +1,1 @@
+"""Files that callers upload: straight from the connection into the store."""
