@@ -12,7 +12,8 @@ notifies it of unpublished shards, the leader
 - compares the next messages in Redis with the shards that wait, and publishes again what Redis has lost;
 - removes messages from long queues that name only shards which wait no more;
 - at the start and every hour, makes the partitions for the results of this week and the next ones;
-- every minute, removes uploaded files that have expired.
+- every minute, removes uploaded files that have expired;
+- delivers the events of webhooks, in threads of their own (:mod:`longshore.broker.webhooks`).
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ from longshore.broker.redis_address import RedisAddress, parse_redis_url
 from longshore.broker.redis_errors import RedisUnavailable
 from longshore.broker.sharing import OtherCluster
 from longshore.broker.upcoming import peek, remove_stale
+from longshore.broker.webhooks.send import Sender
+from longshore.broker.webhooks.service import WebhookService
+from longshore.broker.webhooks.settings import load_webhook_settings
 from longshore.shared.errors import LongshoreError, ServiceUnavailable
 from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger.ledger import Ledger
@@ -77,6 +81,7 @@ class Relay:
     :param ledger: the ledger of its cluster.
     :param app: the Celery app it publishes with.
     :param address: of Redis, to notice another cluster there; ``None`` to look for none.
+    :param webhooks: delivers events while this relay leads; ``None`` to deliver none.
     :param clock: seconds that pass as on a clock that nobody sets.
     """
 
@@ -86,11 +91,13 @@ class Relay:
         app: Celery,
         address: RedisAddress | None = None,
         *,
+        webhooks: WebhookService | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger = ledger
         self._app = app
         self._clock = clock
+        self._webhooks = webhooks
         self._address = address
         self._others: OtherCluster | None = None
         self._shared = False
@@ -127,7 +134,8 @@ class Relay:
                     if self._ledger.maintenance.try_lead(conn):
                         logger.info("leading")
                         self.leads = True
-                        self._lead(conn)
+                        with self._webhooks or nullcontext():
+                            self._lead(conn)
             except ServiceUnavailable as error:
                 self._postgres_outage.began(str(error))
             finally:
@@ -289,12 +297,13 @@ def main() -> int:
         address = parse_redis_url(settings.redis_url)
         endpoint = metrics_address()
         server = None if endpoint is None else MetricsServer(endpoint)
+        sender = Sender(load_webhook_settings())
     except LongshoreError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     with Ledger(settings.database_url, "longshore relay", plan_anew=True) as ledger:
         app = make_app(settings)
-        relay = Relay(ledger, app, address)
+        relay = Relay(ledger, app, address, webhooks=WebhookService(ledger.database, sender))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: relay.stop())
         with _serving(relay, ledger, app, server):

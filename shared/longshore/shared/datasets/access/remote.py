@@ -13,15 +13,13 @@ from urllib.parse import urlsplit
 
 from longshore.shared.datasets.access.roots import DATA_ROOTS, data_roots
 from longshore.shared.errors import DataError
+from longshore.shared.network_addresses import METADATA, METADATA_NAMES
 
 if TYPE_CHECKING:
     import aiohttp
     from fsspec import AbstractFileSystem
 
 _HTTP: Final = ("http", "https")
-#: Addresses at which clouds give out credentials, besides the link-local ones.
-_METADATA: Final = frozenset({"100.100.100.200", "192.0.0.192", "fd00:ec2::254"})
-_METADATA_NAMES: Final = frozenset({"metadata", "metadata.google.internal", "instance-data"})
 
 
 def open_filesystem(uri: str, *, fresh: bool = False) -> tuple[AbstractFileSystem, str]:
@@ -50,7 +48,7 @@ def check_host(host: str) -> None:
 
     :raises DataError: it gives out credentials, or is on a private network that no root names.
     """
-    if host.lower().rstrip(".") in _METADATA_NAMES:
+    if host.lower().rstrip(".") in METADATA_NAMES:
         raise DataError(f"cannot read from {host}: it gives out credentials of this machine")
     try:
         address = ipaddress.ip_address(host)
@@ -66,7 +64,7 @@ def check_address(host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Addr
     """
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
-    if address.is_link_local or str(address) in _METADATA or address.is_multicast:
+    if address.is_link_local or str(address) in METADATA or address.is_multicast:
         raise DataError(f"cannot read from {host}: {address} is link-local, where clouds give out credentials")
     roots = data_roots()
     private = not address.is_global

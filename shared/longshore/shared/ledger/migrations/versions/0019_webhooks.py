@@ -87,7 +87,6 @@ BEGIN
     SELECT event.id, endpoint.id, 'pending', now()
     FROM new_events AS event JOIN %1$I.webhook_endpoints AS endpoint ON endpoint.producer = event.producer
     WHERE endpoint.disabled_at IS NULL AND event.type <> 'webhook.test' AND {_SUBSCRIBED % "event.type"};
-    PERFORM pg_notify('longshore_webhooks', '');
     RETURN NULL;
 END"""
 _NOW = sa.text("now()")

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-WEBHOOKS_CHANNEL: Final = "longshore_webhooks"
-LISTEN_WEBHOOKS: Final = f"LISTEN {WEBHOOKS_CHANNEL}"
-NOTIFY_WEBHOOKS: Final = f"SELECT pg_notify('{WEBHOOKS_CHANNEL}', '')"
-
 #: Days for which events and their deliveries are kept.
 KEEP_DAYS: Final = 30
 #: Hours for which messages are also signed with a secret that was replaced.

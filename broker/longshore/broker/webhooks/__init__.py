@@ -1,0 +1,1 @@
+"""Sending events to the endpoints of producers, as Standard Webhooks 1.0 says."""
