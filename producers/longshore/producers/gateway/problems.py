@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -146,6 +146,11 @@ def install(app: FastAPI) -> None:
     async def on_http(request: Request, error: HTTPException) -> JSONResponse:
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
         return response_to(Problem(error.status_code, code, str(error.detail), headers=error.headers), request.url.path)
+
+
+def _described(error: Mapping[str, Any], body: object) -> tuple[str, str]:
+    """The field that an error of validation names, and what is wrong with it."""
+    return path_of(_in_body(_location(error["loc"], error["type"]), body)), str(error["msg"])
 
 
 def _location(location: Sequence[str | int], error: str) -> Sequence[str | int]:

@@ -75,7 +75,7 @@ def load_gateway_settings(environ: Mapping[str, str] = os.environ) -> GatewaySet
         raise InvalidInput(missing, "not set; set both the certificate and its key, or neither")
     return GatewaySettings(
         **{name: value for name, value in counts.items() if value is not None},
-        **{name: value for name, value in seconds.items() if value is not None},
+        **{name: value for name, value in seconds.items() if value is not None},  # type: ignore[arg-type]  # by name
         tls_certificate=certificate,
         tls_key=key,
         cors_origins=_read(environ, "LONGSHORE_GATEWAY_CORS_ORIGINS", _origins) or (),
