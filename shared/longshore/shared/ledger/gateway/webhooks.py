@@ -20,7 +20,7 @@ from longshore.shared.ledger.database import Connection, Database, records
 from longshore.shared.ledger.postgres.repeating import repeat_read
 
 #: The most endpoints of a producer.
-MAX_ENDPOINTS: Final = 20
+MAX_ENDPOINTS: Final = 10
 
 
 @dataclass(frozen=True)
