@@ -84,13 +84,15 @@ Precision: TypeAlias = Literal["auto", "fp32", "bf16", "fp16"]
 EngineName: TypeAlias = Literal["auto", "transformers", "vllm"]
 
 #: What the target of a training is.
-TrainTask: TypeAlias = Literal["auto", "classification", "regression", "multilabel", "embedding", "language_model"]
+TrainTask: TypeAlias = Literal[
+    "auto", "classification", "regression", "multilabel", "embedding", "language_model", "preference"
+]
 
 Optimizer: TypeAlias = Literal["adam", "adamw", "sgd", "rmsprop", "adagrad", "nadam", "radam"]
 #: PyTorch's own spelling of the same optimizers.
 TorchOptimizer: TypeAlias = Literal["Adam", "AdamW", "SGD", "RMSprop", "Adagrad", "NAdam", "RAdam"]
 
-LossName: TypeAlias = Literal["cross_entropy", "mse", "l1", "smooth_l1", "huber"]
+LossName: TypeAlias = Literal["cross_entropy", "mse", "l1", "smooth_l1", "huber", "dpo"]
 #: PyTorch's own spelling of the same losses.
 TorchLossName: TypeAlias = Literal["CrossEntropyLoss", "MSELoss", "L1Loss", "SmoothL1Loss", "HuberLoss"]
 
@@ -126,7 +128,10 @@ RegressionMetric: TypeAlias = Literal["mae", "mse", "rmse", "r2"]
 MultilabelMetric: TypeAlias = Literal["accuracy", "subset_accuracy", "precision", "recall", "f1", "micro_f1", "auroc"]
 EmbeddingMetric: TypeAlias = Literal["recall_at_1"]
 LanguageMetric: TypeAlias = Literal["perplexity"]
-Metric: TypeAlias = ClassificationMetric | RegressionMetric | MultilabelMetric | EmbeddingMetric | LanguageMetric
+PreferenceMetric: TypeAlias = Literal["reward_accuracy", "reward_margin", "chosen_reward", "rejected_reward"]
+Metric: TypeAlias = (
+    ClassificationMetric | RegressionMetric | MultilabelMetric | EmbeddingMetric | LanguageMetric | PreferenceMetric
+)
 
 #: How a tokenizer divides texts.
 TokenizerKind: TypeAlias = Literal["words", "wordpiece", "bpe"]

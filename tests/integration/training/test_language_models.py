@@ -39,6 +39,9 @@ OPTIONS: dict[str, object] = {
 TEXTS, NUMBERS = {"text": ["a"]}, {"x": [1.0], "y": [1.0]}
 MESSAGES = {"messages": [[{"role": "user", "content": "a"}], [{"content": "a"}]]}
 QUESTION = '[{"role": "user", "content": "a"}]'
+PREFERENCES = {"prompt": ["a"], "chosen": ["b"], "rejected": ["c"]}
+#: What a training of preferences has besides.
+PREFERRED: dict[str, object] = {"task": "preference", "base": "chat:1"}
 
 
 def sentence(draw: random.Random) -> str:
@@ -241,6 +244,47 @@ def test_a_model_is_trained_on(
     assert files_of(client, again.wait(TIMEOUT_S))["tokenizer.json"] == base["tokenizer.json"]
 
 
+def test_a_killed_training_of_preferences_ends_with_the_same_bits(
+    cluster: Cluster, client: Client, trained: Job, pairs: list[dict[str, object]]
+) -> None:
+    """Each attempt computes the probabilities of the base again."""
+    rows = [{"question": row["prompt"], "better": row["completion"], "worse": " on the moon."} for row in pairs]
+    options = {
+        **{"base": "tiny:1", "task": "preference", "features": ["question"], "rejected": "worse", "epochs": 8},
+        **{"config": {"rank": 4, "dropout": 0.1}, "batch_size": 4, "accumulate": 2, "learning_rate": 0.003},
+        "checkpoint_seconds": None,
+    }
+    job = killed(cluster, lambda: train(client, "kind", "lora", rows, "better", **options, checkpoint_steps=19))
+    undisturbed = train(client, "kinder", "lora", rows, "better", **options, checkpoint_steps=None).wait(TIMEOUT_S)
+    assert files_of(client, job) == files_of(client, undisturbed)
+    metrics = measured(job)
+    assert metrics == measured(undisturbed)
+    assert metrics[8, "val_reward_accuracy"] == 1
+    assert metrics[8, "val_chosen_reward"] > 0 > metrics[8, "val_rejected_reward"]
+    assert metrics[8, "val_loss"] < metrics[1, "val_loss"] < math.log(2)
+    long = [{"prompt": "where is the fox? " * 9, "chosen": " here", "rejected": " there"}] * 9
+    failing = train(client, "failing", "lora", long, "chosen", base="tiny:1", task="preference")
+    with pytest.raises(JobFailed, match=r"data: row 0: its prompt and the longer answer have \d+ tokens more than"):
+        failing.wait(TIMEOUT_S)
+    for changed, message in (
+        ({"rejected": "better"}, "rejected: 'better': it is the prompt or the target"),
+        ({"rejected": "bad"}, "rejected: the data has no column 'bad'"),
+        ({"features": None}, "features: the data has no column 'prompt'"),
+        ({"features": []}, "features: empty: name the one column of the prompts"),
+        ({"config": {"packing": True}}, "config.packing: true: of preferences"),
+        ({"loss": "mse"}, "loss: mse is for regression, and the task is preference; use dpo"),
+        ({"delta": 2.0}, "delta: 2.0: it is of the loss huber; dpo has label_smoothing, beta"),
+        ({"metrics": ["perplexity"]}, "metrics: 'perplexity' is not a metric for preferences"),
+        (
+            {"task": "language_model", "rejected": "rejected", "truncate_prompt": True},
+            "truncate_prompt: True: only for",
+        ),
+    ):
+        with pytest.raises(InvalidInput) as error:
+            train(client, "refused", "lora", rows, "better", **{**options, **changed})
+        assert str(error.value).startswith(message)
+
+
 @pytest.mark.parametrize(
     ("family", "rows", "target", "options", "message"),
     [
@@ -250,7 +294,7 @@ def test_a_model_is_trained_on(
         ("causal_lm", {"text": [1.5]}, "text", {}, "target: column 'text' holds one number per row"),
         ("causal_lm", {"text": ["a", None]}, "text", {}, "data: row 1: column 'text' has no value"),
         ("causal_lm", {"completion": ["a"]}, "completion", {}, "features: the data has no column 'prompt'"),
-        ("causal_lm", TEXTS, "text", {"task": "regression"}, "task: 'regression': family 'causal_lm' has the task"),
+        ("causal_lm", TEXTS, "text", {"task": "regression"}, "task: 'regression': family 'causal_lm' has the tasks"),
         ("mlp", NUMBERS, "y", {"task": "language_model"}, "task: 'language_model': family 'mlp' writes no text"),
         ("causal_lm", TEXTS, "text", {"devices": 2}, "devices: 2: family 'causal_lm' trains a language model"),
         ("causal_lm", TEXTS, "text", {"config": {"n_heads": 5}}, "config.n_heads: 5 does not divide d_model"),
@@ -260,6 +304,17 @@ def test_a_model_is_trained_on(
         ("causal_lm", TEXTS, "text", {"tokenizer": {"vocabulary": 10}}, "tokenizer: vocabulary 10: all bytes"),
         ("causal_lm", TEXTS, "text", {"metrics": ["f1"]}, "metrics: 'f1' is not a metric for language models"),
         ("causal_lm", MESSAGES, "messages", {}, "data: row 1: messages[0].role: missing"),
+        ("causal_lm", PREFERENCES, "chosen", {"task": "preference"}, "base: required, but missing: preferences change"),
+        ("lora", PREFERENCES, "chosen", {**PREFERRED, "base": "sums"}, "base: sums has the task regression"),
+        ("mlp", PREFERENCES, "chosen", {"task": "preference"}, "task: 'preference': family 'mlp' writes no text"),
+        (
+            "lora",
+            PREFERENCES,
+            "chosen",
+            {**PREFERRED, "label_smoothing": 0.5},
+            "label_smoothing: 0.5: of dpo it is less",
+        ),
+        ("lora", TEXTS, "text", {"base": "chat:1", "beta": 0.1}, "beta: 0.1: family 'lora' trains a language model"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_at_the_call(

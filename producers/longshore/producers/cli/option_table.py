@@ -76,9 +76,10 @@ _TRAINING = (
             "What the target is. auto decides by the type of the target. multilabel: any number of labels for "
             "each row. embedding: vectors that are close to each other for rows with the same label. "
             "language_model: the next token of the target, which is a text; only for causal_lm and lora, and "
-            "their default. Default: auto."
+            "their default. preference: which of two answers is better, the target or the one in the column "
+            "rejected; only for causal_lm and lora. Default: auto."
         ),
-        choices=("auto", "classification", "regression", "multilabel", "embedding", "language_model",),
+        choices=("auto", "classification", "regression", "multilabel", "embedding", "language_model", "preference",),
     ),
     FlagRow(
         name="embedding_width",
@@ -96,6 +97,27 @@ _TRAINING = (
         help=(
             "Only for the task embedding: the loss divides the cosine similarity of vectors by this number. "
             "Default: 0.1."
+        ),
+    ),
+    FlagRow(
+        name="rejected",
+        flag="--rejected",
+        reader="text",
+        section="Model and task",
+        help=(
+            "Only for the task preference: the column of the answers that are worse than the target. Default: "
+            "rejected."
+        ),
+        metavar="COLUMN",
+    ),
+    FlagRow(
+        name="truncate_prompt",
+        flag="--truncate-prompt",
+        reader="flag",
+        section="Model and task",
+        help=(
+            "Only for the task preference: drop the first tokens of prompts that are too long, so that both "
+            "answers fit the context. Otherwise a row that is too long is refused. Default: false."
         ),
     ),
     FlagRow(
@@ -293,7 +315,7 @@ _TRAINING = (
         section="Loss",
         help=(
             "The loss, also as PyTorch writes it (HuberLoss). Default: cross_entropy for classes, mse for "
-            "numbers."
+            "numbers, dpo for preferences."
         ),
         metavar="NAME",
     ),
@@ -303,8 +325,8 @@ _TRAINING = (
         reader="float",
         section="Loss",
         help=(
-            "Only for cross_entropy: the share of each target that is spread evenly over all classes. Default: "
-            "0.0."
+            "For cross_entropy, the share of each target that is spread evenly over all classes. For dpo, the "
+            "share of rows whose preference is taken to be the wrong way round, below 0.5. Default: 0.0."
         ),
     ),
     FlagRow(
@@ -323,7 +345,11 @@ _TRAINING = (
         flag="--beta",
         reader="float",
         section="Loss",
-        help="Only for smooth_l1: errors below this number, in the unit of the target, count squared. Default: 1.",
+        help=(
+            "For smooth_l1, errors below this number, in the unit of the target, count squared; default: 1. For "
+            "dpo, what the logarithms of probability ratios are multiplied by: the larger, the closer to the "
+            "base; default: 0.1."
+        ),
     ),
     FlagRow(
         name="delta",
@@ -358,7 +384,7 @@ _TRAINING = (
         help=(
             "What is measured on held-out rows besides the loss. Default: accuracy for classes, mae and r2 for "
             "numbers, accuracy and f1 for several labels a row, recall_at_1 for embeddings, perplexity for "
-            "language models."
+            "language models, all that there are for preferences."
         ),
         metavar="NAME",
     ),

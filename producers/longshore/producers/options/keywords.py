@@ -219,12 +219,20 @@ class _TrainingOptions(DataJobOptions, total=False):
     task: TrainTask
     """What the target is. ``auto`` decides by the type of the target. ``multilabel``: any number of labels for each
     row. ``embedding``: vectors that are close to each other for rows with the same label. ``language_model``: the
-    next token of the target, which is a text; only for causal_lm and lora, and their default. Default: "auto".
+    next token of the target, which is a text; only for causal_lm and lora, and their default. ``preference``: which
+    of two answers is better, the target or the one in the column ``rejected``; only for causal_lm and lora. Default:
+    "auto".
     """
     embedding_width: int
     """Only for the task embedding: the number of dimensions of a vector. Default: 128."""
     contrast_temperature: float
     """Only for the task embedding: the loss divides the cosine similarity of vectors by this number. Default: 0.1."""
+    rejected: str
+    """Only for the task preference: the column of the answers that are worse than the target. Default: "rejected"."""
+    truncate_prompt: bool
+    """Only for the task preference: drop the first tokens of prompts that are too long, so that both answers fit the
+    context. Otherwise a row that is too long is refused. Default: False.
+    """
     features: list[str] | tuple[str, ...] | None
     """The columns to predict from. Default: all but the target."""
     stratify: bool | None
@@ -270,15 +278,21 @@ class _TrainingOptions(DataJobOptions, total=False):
     centered: bool
     """Only for rmsprop: divide by the standard deviation of the gradient instead of its mean square. Default: False."""
     loss: LossName | TorchLossName | None
-    """The loss, also as PyTorch writes it (HuberLoss). Default: cross_entropy for classes, mse for numbers."""
+    """The loss, also as PyTorch writes it (HuberLoss). Default: cross_entropy for classes, mse for numbers, dpo for
+    preferences.
+    """
     label_smoothing: float
-    """Only for cross_entropy: the share of each target that is spread evenly over all classes. Default: 0.0."""
+    """For cross_entropy, the share of each target that is spread evenly over all classes. For dpo, the share of rows
+    whose preference is taken to be the wrong way round, below 0.5. Default: 0.0.
+    """
     class_weights: Literal["balanced"] | Mapping[str, float] | Mapping[int, float] | Mapping[bool, float] | None
     """Only for cross_entropy, and only for the rows that are trained on: ``balanced``, or a weight for each label.
     Labels that are not named weigh 1.
     """
     beta: float | None
-    """Only for smooth_l1: errors below this number, in the unit of the target, count squared. Default: 1."""
+    """For smooth_l1, errors below this number, in the unit of the target, count squared; default: 1. For dpo, what the
+    logarithms of probability ratios are multiplied by: the larger, the closer to the base; default: 0.1.
+    """
     delta: float | None
     """Only for huber: errors below this number, in the unit of the target, count squared. Default: 1."""
     init: InitName | TorchInitName
@@ -289,7 +303,8 @@ class _TrainingOptions(DataJobOptions, total=False):
     """Only for normal and trunc_normal: the standard deviation. Default: 0.02."""
     metrics: list[Metric] | tuple[Metric, ...] | None
     """What is measured on held-out rows besides the loss. Default: accuracy for classes, mae and r2 for numbers,
-    accuracy and f1 for several labels a row, recall_at_1 for embeddings, perplexity for language models.
+    accuracy and f1 for several labels a row, recall_at_1 for embeddings, perplexity for language models, all that
+    there are for preferences.
     """
     train_metrics: bool
     """Measure ``metrics`` on the training rows, too, in one more pass after each epoch. Default: False."""

@@ -1,6 +1,7 @@
 """The losses by name, what each is for, and which arguments each of them has.
 
-Names and meanings are PyTorch's: https://docs.pytorch.org/docs/stable/nn.html#loss-functions
+Names and meanings are PyTorch's: https://docs.pytorch.org/docs/stable/nn.html#loss-functions; ``dpo`` is that of
+Rafailov et al., "Direct Preference Optimization", 2023, https://arxiv.org/abs/2305.18290.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ TASKS: Final[Mapping[LossName, str]] = {
     "l1": "regression",
     "smooth_l1": "regression",
     "huber": "regression",
+    "dpo": "preference",
 }
 #: The arguments of each loss.
 ARGUMENTS: Final[Mapping[LossName, tuple[str, ...]]] = {
@@ -27,9 +29,14 @@ ARGUMENTS: Final[Mapping[LossName, tuple[str, ...]]] = {
     "l1": (),
     "smooth_l1": ("beta",),
     "huber": ("delta",),
+    "dpo": ("label_smoothing", "beta"),
 }
 #: The default loss of each task.
-DEFAULTS: Final[Mapping[str, LossName]] = {"classification": "cross_entropy", "regression": "mse"}
+DEFAULTS: Final[Mapping[str, LossName]] = {
+    "classification": "cross_entropy",
+    "regression": "mse",
+    "preference": "dpo",
+}
 
 
 def short_name(name: str) -> str:
@@ -54,12 +61,12 @@ def check_loss(loss: LossName | None, arguments: Mapping[str, object], task: str
         having = [each for each, has in ARGUMENTS.items() if name in has]
         if chosen is None and task != "auto":
             raise InvalidInput(
-                name, f"{shorten(value)}: it is of the loss {', '.join(having)}, and the task is {task}; leave it out"
+                name, f"{shorten(value)}: it is of the loss {' or '.join(having)}, and the task is {task}; leave it out"
             )
         if chosen is not None and chosen not in having:
             said = ", ".join(ARGUMENTS[chosen]) or "no arguments"
             raise InvalidInput(
-                name, f"{shorten(value)}: it is of the loss {', '.join(having)}; {chosen} has {said}; leave it out"
+                name, f"{shorten(value)}: it is of the loss {' or '.join(having)}; {chosen} has {said}; leave it out"
             )
-        if chosen is None and not set(having) & set(DEFAULTS.values()):
-            raise InvalidInput(name, f"{shorten(value)}: it is of the loss {', '.join(having)}; give that, too")
+        if chosen is None and not {DEFAULTS["classification"], DEFAULTS["regression"]} & set(having):
+            raise InvalidInput(name, f"{shorten(value)}: it is of the loss {' or '.join(having)}; give that, too")

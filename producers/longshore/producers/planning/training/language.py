@@ -20,7 +20,7 @@ from longshore.shared.specs.jobs import FileInput
 from longshore.shared.specs.tokenizer import Tokenizer
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.specs.train.language import language_defaults
-from longshore.shared.specs.train.row_layout import COMPLETION, layout_of
+from longshore.shared.specs.train.row_layout import COMPLETION, is_conversation_text, layout_of
 from longshore.shared.specs.validation import shorten
 
 #: Entries of a tokenizer that is trained with a language model, at most, unless the caller says otherwise.
@@ -31,7 +31,7 @@ _MIN_VOCABULARY = 260
 
 def with_language_defaults(family: str, options: Mapping[str, object]) -> dict[str, object]:
     """The options of a caller, with the defaults of language models for those that are not given."""
-    defaults = language_defaults(family, continued=options.get("base") is not None)
+    defaults = language_defaults(family, continued=options.get("base") is not None, task=options.get("task"))
     return {**defaults, **options}
 
 
@@ -42,10 +42,15 @@ def settle_language_model(spec: TrainSpec, models: Models) -> TrainSpec:
     :raises InvalidInput: a version is no language model, or an option does not fit; names it.
     """
     spec.check_family_options()
-    spec = spec.model_copy(update={"task": "language_model", "standardize": False})
+    preference = spec.task == "preference"
+    spec = spec.model_copy(update={"task": "preference" if preference else "language_model", "standardize": False})
     features = spec.features
     if features is None:
-        features = (PROMPT,) if spec.target == COMPLETION else ()
+        features = (PROMPT,) if preference or spec.target == COMPLETION else ()
+    if preference and not features:
+        raise InvalidInput("features", "empty: name the one column of the prompts, or leave it out for 'prompt'")
+    if preference and spec.rejected in (spec.target, *features):
+        raise InvalidInput("rejected", f"{spec.rejected!r}: it is the prompt or the target; name another column")
     if len(features) > 1 or spec.target in features:
         raise InvalidInput(
             "features", f"{', '.join(features)}: name the one column that the target answers, or leave it out for texts"
@@ -69,6 +74,8 @@ def check_language_config(spec: TrainSpec, config: LanguageConfig) -> None:
 
     :raises InvalidInput: an option of the configuration does not fit; names it.
     """
+    if spec.task == "preference" and spec.config.get("packing"):
+        raise InvalidInput("config.packing", "true: of preferences, each answer has a block of its own; leave it out")
     if isinstance(config, LoraConfig):
         return
     assert isinstance(config, CausalLmConfig)
@@ -84,19 +91,21 @@ def take_texts(value: object, field: str, form: str | None, blocks: InputBlocks,
 
     :raises InvalidInput: a column is missing or holds no texts, or a row is bad.
     """
-    names = [*(spec.features or ()), spec.target]
+    names = spec.text_columns
     taken = take_as_written(value, field, form, blocks, [*names, *([spec.split] if spec.split else [])])
     known = taken.schema.names
     for option, name in (
         *(("features", name) for name in spec.features or ()),
         ("target", spec.target),
+        *([("rejected", spec.rejected)] if spec.task == "preference" else []),
         *([("split", spec.split)] if spec.split and field == "data" else []),
     ):
         if name not in known:
             where = "the data" if field == "data" else field
             raise InvalidInput(option, f"{where} has no column {name!r}; it has {', '.join(known[:20])}")
     for name in names:
-        _check_type(taken.schema.field(name).type, name)
+        option = "rejected" if spec.task == "preference" and name == spec.rejected else "target"
+        _check_type(taken.schema.field(name).type, name, option)
     _check_rows(taken, spec)
     return taken
 
@@ -111,29 +120,50 @@ def settle_text_stream(spec: TrainSpec, data: Taken) -> TrainSpec:
     return spec
 
 
-def _check_type(kind: pa.DataType, name: str) -> None:
+def _check_type(kind: pa.DataType, name: str, option: str) -> None:
     if is_text(kind) or (is_list(kind) and pa.types.is_struct(kind.value_type)):
         return
     raise InvalidInput(
-        "target", f"column {name!r} holds {type_name(kind)}; a language model learns texts or lists of messages"
+        option, f"column {name!r} holds {type_name(kind)}; a language model learns texts or lists of messages"
     )
 
 
 def _check_rows(taken: Taken, spec: TrainSpec) -> None:
-    targets = taken.rows[spec.target].to_pylist()
-    layout = layout_of(spec.features or (), targets[0] if targets else None)
-    prompts: Sequence[object] = taken.rows[spec.features[0]].to_pylist() if spec.features else targets
-    for row, (prompt, target) in enumerate(zip(prompts, targets, strict=True)):
-        if target is None or prompt is None:
-            name = spec.target if target is None else (spec.features or ("",))[0]
+    columns = {name: taken.rows[name].to_pylist() for name in spec.text_columns}
+    for name, values in columns.items():
+        if None in values:
+            row = values.index(None)
             raise InvalidInput(taken.field, f"row {row}: column {name!r} has no value; correct or remove it")
+    if spec.task == "preference":
+        for row, (prompt, *answers) in enumerate(zip(*columns.values(), strict=True)):
+            _check_answers(taken, row, prompt, answers)
+        return
+    targets = columns[spec.target]
+    layout = layout_of(spec.features or (), targets[0] if targets else None)
+    for row, target in enumerate(targets):
         if layout == "messages":
-            try:
-                read_messages(target)
-            except ValueError as error:
-                raise InvalidInput(taken.field, f"row {row}: {error}; correct or remove it") from None
+            _check_messages(taken, row, target)
         elif not isinstance(target, str):
             raise InvalidInput(taken.field, f"row {row}: {shorten(target)} is no text; correct or remove it")
+
+
+def _check_answers(taken: Taken, row: int, prompt: object, answers: Sequence[object]) -> None:
+    """The texts or messages of a row of preferences."""
+    for value in (prompt, *answers):
+        if not isinstance(value, str):
+            _check_messages(taken, row, value)
+    if isinstance(prompt, str) and not is_conversation_text(prompt) and any(not isinstance(a, str) for a in answers):
+        raise InvalidInput(
+            taken.field,
+            f"row {row}: its answers are messages, and its prompt is a text; give the prompt as messages, too",
+        )
+
+
+def _check_messages(taken: Taken, row: int, value: object) -> None:
+    try:
+        read_messages(value)
+    except ValueError as error:
+        raise InvalidInput(taken.field, f"row {row}: {error}; correct or remove it") from None
 
 
 def _with_tokenizer(spec: TrainSpec, models: Models) -> TrainSpec:

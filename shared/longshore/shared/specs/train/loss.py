@@ -21,9 +21,13 @@ class LossConfig(Spec):
     loss: Annotated[
         LossName | None, Option(keyword="LossName | TorchLossName | None", metavar="NAME", reader="text")
     ] = None
-    """The loss, also as PyTorch writes it (HuberLoss). Default: cross_entropy for classes, mse for numbers."""
+    """The loss, also as PyTorch writes it (HuberLoss). Default: cross_entropy for classes, mse for numbers,
+    dpo for preferences.
+    """
     label_smoothing: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Only for cross_entropy: the share of each target that is spread evenly over all classes."""
+    """For cross_entropy, the share of each target that is spread evenly over all classes. For dpo, the share of rows
+    whose preference is taken to be the wrong way round, below 0.5.
+    """
     class_weights: Annotated[
         ClassWeights | None,
         Option(
@@ -36,7 +40,9 @@ class LossConfig(Spec):
     Labels that are not named weigh 1.
     """
     beta: Annotated[float, Field(gt=0, le=1e9)] | None = None
-    """Only for smooth_l1: errors below this number, in the unit of the target, count squared. Default: 1."""
+    """For smooth_l1, errors below this number, in the unit of the target, count squared; default: 1. For dpo, what the
+    logarithms of probability ratios are multiplied by: the larger, the closer to the base; default: 0.1.
+    """
     delta: Annotated[float, Field(gt=0, le=1e9)] | None = None
     """Only for huber: errors below this number, in the unit of the target, count squared. Default: 1."""
 

@@ -13,6 +13,7 @@ from longshore.shared.vocabulary import (
     LanguageMetric,
     Metric,
     MultilabelMetric,
+    PreferenceMetric,
     RegressionMetric,
     TrainTask,
 )
@@ -23,6 +24,7 @@ _METRICS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "multilabel": ("several labels a row", get_args(MultilabelMetric)),
     "embedding": ("embeddings", get_args(EmbeddingMetric)),
     "language_model": ("language models", get_args(LanguageMetric)),
+    "preference": ("preferences", get_args(PreferenceMetric)),
 }
 #: The metrics of any training.
 MEASURABLE = ("loss", *dict.fromkeys(name for _, names in _METRICS.values() for name in names))
@@ -32,6 +34,7 @@ _DEFAULTS: Mapping[str, tuple[str, ...]] = {
     "multilabel": ("accuracy", "f1"),
     "embedding": ("recall_at_1",),
     "language_model": ("perplexity",),
+    "preference": get_args(PreferenceMetric),
 }
 
 
@@ -47,7 +50,8 @@ class MetricsConfig(Spec):
 
     metrics: Annotated[tuple[Metric, ...] | None, Option(metavar="NAME", reader="repeated")] = None
     """What is measured on held-out rows besides the loss. Default: accuracy for classes, mae and r2 for numbers,
-    accuracy and f1 for several labels a row, recall_at_1 for embeddings, perplexity for language models.
+    accuracy and f1 for several labels a row, recall_at_1 for embeddings, perplexity for language models, all
+    that there are for preferences.
     """
     train_metrics: bool = False
     """Measure ``metrics`` on the training rows, too, in one more pass after each epoch."""

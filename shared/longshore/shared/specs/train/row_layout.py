@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Final, Literal, TypeAlias
 
-#: What a row is: one text; a prompt and its completion; or a list of messages.
-RowLayout: TypeAlias = Literal["text", "completion", "messages"]
+#: What a row is: one text; a prompt and its completion; a list of messages; or a prompt with two answers.
+RowLayout: TypeAlias = Literal["text", "completion", "messages", "preference"]
 
 #: The target that answers the column ``prompt``, unless ``features`` names another column.
 COMPLETION: Final = "completion"

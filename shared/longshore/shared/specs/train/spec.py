@@ -64,6 +64,12 @@ class TrainSpec(
     promote_if: Annotated[str | None, Option(metavar="CONDITION")] = None
     """The condition on metrics under which ``alias`` moves, such as 'val_accuracy >= production'."""
 
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The columns that a training of a language model reads: of the prompts, if any, and of the answers."""
+        rejected = (self.rejected,) if self.task == "preference" else ()
+        return (*(self.features or ()), self.target, *rejected)
+
     def check(self) -> None:
         """Check that the options fit each other.
 
@@ -87,9 +93,9 @@ class TrainSpec(
             check_tree_options(self.family, self.model_dump(exclude_defaults=True, exclude={"data"}))
         if self.family in LANGUAGE_MODELS:
             check_language_options(self.family, self.model_dump(exclude_defaults=True, exclude={"data"}))
-        elif self.task == "language_model":
+        elif self.task in ("language_model", "preference"):
             families = " and ".join(LANGUAGE_MODELS)
-            raise InvalidInput("task", f"'language_model': family {self.family!r} writes no text; use {families}")
+            raise InvalidInput("task", f"{self.task!r}: family {self.family!r} writes no text; use {families}")
 
     def _check_devices(self) -> None:
         if self.batch_size < self.devices:

@@ -20,6 +20,7 @@ from longshore.workers.train.data.dataset import Tables, read_training_data
 from longshore.workers.train.objective.criteria import CrossEntropy, make_loss, make_training_loss
 
 CPU = torch.device("cpu")
+#: Those of PyTorch; dpo is of language models, which have tests of their own.
 NAMES: dict[LossName, str] = {
     "cross_entropy": "CrossEntropyLoss",
     "mse": "MSELoss",
@@ -43,7 +44,7 @@ def task_of(name: LossName) -> Task:
 
 
 def test_every_loss_is_known() -> None:
-    assert set(typing.get_args(LossName)) == set(TASKS) == set(ARGUMENTS) == set(NAMES)
+    assert set(typing.get_args(LossName)) == set(TASKS) == set(ARGUMENTS) == {*NAMES, "dpo"}
     # Class weights are of the data, and have tests of their own.
     assert {each for has in ARGUMENTS.values() for each in has} == {*GIVEN, "class_weights"}
 
@@ -75,7 +76,9 @@ def test_any_spelling_of_pytorch_is_the_name(given: str, name: str) -> None:
 
 
 def test_an_unknown_loss_is_refused_with_those_there_are() -> None:
-    with pytest.raises(InvalidInput, match=r"'hinge'.*'cross_entropy', 'mse', 'l1', 'smooth_l1' or 'huber'") as refused:
+    with pytest.raises(
+        InvalidInput, match=r"'hinge'.*'cross_entropy', 'mse', 'l1', 'smooth_l1', 'huber' or 'dpo'"
+    ) as refused:
         spec(loss="hinge")
     assert refused.value.field == "loss"
 
@@ -90,7 +93,7 @@ def test_label_smoothing_needs_no_name_where_there_are_classes() -> None:
     asked.check()
     expected = nn.CrossEntropyLoss(label_smoothing=0.1)(LOGITS, CLASSES)
     assert torch.equal(make_loss(asked, "classification")(LOGITS, CLASSES), expected)
-    with pytest.raises(InvalidInput, match=r"label_smoothing: 0\.1: it is of the loss cross_entropy; mse has no arg"):
+    with pytest.raises(InvalidInput, match=r"label_smoothing: 0\.1: it is of the loss cross_entropy or dpo; mse has"):
         make_loss(asked, "regression")
 
 
@@ -100,7 +103,7 @@ def test_label_smoothing_needs_no_name_where_there_are_classes() -> None:
         ({"loss": "huber"}, "classification", "loss", "huber is for regression.*use cross_entropy"),
         ({"loss": "CrossEntropyLoss"}, "regression", "loss", "use mse or l1 or smooth_l1 or huber"),
         ({"loss": "l1"}, "embedding", "loss", "the task is embedding; leave it out"),
-        ({"loss": "huber", "beta": 2.0}, "regression", "beta", "of the loss smooth_l1; huber has delta"),
+        ({"loss": "huber", "beta": 2.0}, "regression", "beta", "of the loss smooth_l1 or dpo; huber has delta"),
         ({"loss": "smooth_l1", "delta": 2.0}, "auto", "delta", "of the loss huber; smooth_l1 has beta"),
         ({"delta": 2.0}, "auto", "delta", "of the loss huber; give that, too"),
         ({"delta": 2.0}, "regression", "delta", "of the loss huber; mse has no arguments"),

@@ -251,8 +251,8 @@ def _chosen_task(column: pa.ChunkedArray, name: str, task: TrainTask) -> Task:
         )
     if task == "regression" and is_text(kind):
         raise InvalidInput("task", f"regression needs numbers, and column {name!r} holds {kind}; use classification")
-    if task == "language_model":
-        raise InvalidInput("task", "language_model: only for families that train language models")
+    if task == "language_model" or task == "preference":
+        raise InvalidInput("task", f"{task}: only for families that train language models")
     if task != "auto":
         return task
     if pa.types.is_integer(kind):

@@ -40,8 +40,7 @@ class DocumentReader:
         if not isinstance(completion, str):
             raise ValueError(f"the completion {shorten(completion)} is no text")
         if isinstance(prompt, list) or is_conversation_text(prompt):
-            messages = read_messages(prompt)
-            return self._conversation([*messages, {"role": ASSISTANT, "content": completion}], len(messages))
+            return self.conversation(read_messages(prompt), ({"role": ASSISTANT, "content": completion},))
         if not isinstance(prompt, str):
             raise ValueError(f"the prompt {shorten(prompt)} is no text")
         if not prompt:
@@ -50,6 +49,13 @@ class DocumentReader:
         whole = self._extended(ids, joint, completion)
         ended = self._ended(whole)
         return Document(ended, [False] * len(ids) + [True] * (len(ended) - len(ids)))
+
+    def conversation(self, prompt: Sequence[Message], answer: Sequence[Message]) -> Document:
+        """The document of a prompt and of the messages that follow; of these, those of the assistant are learned.
+
+        :raises ValueError: the row is bad; says why.
+        """
+        return self._conversation([*prompt, *answer], len(prompt))
 
     def messages(self, value: object) -> Document:
         """The document of a conversation. Every message of the assistant is learned.

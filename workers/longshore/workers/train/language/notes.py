@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.train.language.block_rows import BlockRows
+from longshore.workers.train.language.pair_rows import PairRows
 
 #: Below so many tokens for each parameter, a model that begins at random learns its texts by heart, or little.
 #: Hoffmann et al., "Training Compute-Optimal Large Language Models", 2022, https://arxiv.org/abs/2203.15556, find 20.
@@ -36,4 +37,13 @@ def block_notes(spec: TrainSpec, rows: BlockRows, context: int, parameters: int)
             f"{seen:,} tokens in {spec.epochs} epochs are few for {parameters:,} parameters: about 20 for each are "
             "usual; use more texts or a smaller network, or begin with a version (base)"
         )
+    return tuple(notes)
+
+
+def pair_notes(rows: PairRows) -> tuple[str, ...]:
+    """Sentences on the rows of preferences to train on."""
+    lengths = rows.texts.lengths - 1
+    notes = [f"an epoch compares {rows.count:,} pairs of answers of at most {int(lengths.max()):,} tokens with prompts"]
+    if equal := rows.equal:
+        notes.append(f"{equal:,} pairs have two equal answers, from which nothing is learned")
     return tuple(notes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from longshore.workers.train.data.stream.open import open_source_of, splitter_of
 from longshore.workers.train.data.stream.reader import StreamSource, batches, cut_runs
 from longshore.workers.train.data.stream.splitting import TEST, TRAIN, VALIDATION, ConstantSplitter, HashSplitter
 from longshore.workers.train.language.documents import Document, DocumentReader
+from longshore.workers.train.language.pairs import PairReader
 from longshore.workers.train.language.token_store import TokenizedTexts, TokenWriter
 
 _Read = TypeVar("_Read")
@@ -42,6 +43,8 @@ class _Row:
     part: int
     target: object
     prompt: object
+    #: Of preferences, the answer that is worse than the target.
+    rejected: object = None
 
 
 @dataclass(frozen=True)
@@ -81,12 +84,29 @@ class TextStreams:
         :param folder: where their files are made; it must stay as long as they are used.
         :raises InvalidInput: a row is bad; names it.
         """
-        masked = self.layout != "text"
+        return self._written(self._documents(reader), folder, masked=self.layout != "text")
+
+    def tokenize_pairs(self, reader: PairReader, folder: Path) -> dict[int, TokenizedTexts]:
+        """Of rows of preferences, two documents each: with the better answer, and with the worse one.
+
+        :param folder: as for :meth:`tokenize`.
+        :raises InvalidInput: a row is bad or too long; names it.
+        """
+        documents = (
+            (row.part, document)
+            for row in self._rows()
+            for document in _named(row, lambda row: reader.read(row.prompt, row.target, row.rejected))
+        )
+        return self._written(documents, folder, masked=True)
+
+    def _written(
+        self, documents: Iterable[tuple[int, Document]], folder: Path, *, masked: bool
+    ) -> dict[int, TokenizedTexts]:
         with ExitStack() as stack:
             writers = {
                 part: stack.enter_context(TokenWriter(folder, name, masked=masked)) for part, name in PARTS.items()
             }
-            for part, document in self._documents(reader):
+            for part, document in documents:
                 writers[part].add(document)
         return {part: writer.texts() for part, writer in writers.items()}
 
@@ -106,16 +126,19 @@ class TextStreams:
                 yield row.part, _named(row, lambda row: reader.completion(row.prompt, row.target))
 
     def _rows(self) -> Iterator[_Row]:
-        names = [*(self.spec.features or ()), self.spec.target]
+        names = self.spec.text_columns
+        pairs = self.layout == "preference"
         for stream in self.streams:
             for run in range(len(stream.runs)):
                 for start, batch in batches(stream, run, names, _WIDTH):
                     self.check()
                     parts = stream.splitter.parts(batch, start).tolist()
                     targets = batch.column(self.spec.target).to_pylist()
-                    prompts = batch.column(names[0]).to_pylist() if len(names) > 1 else [None] * len(parts)
-                    for number, (part, target, prompt) in enumerate(zip(parts, targets, prompts, strict=True), start):
-                        yield _Row(stream.field, number, part, target, prompt)
+                    none = [None] * len(parts)
+                    prompts = batch.column(names[0]).to_pylist() if len(names) > 1 else none
+                    rejected = batch.column(self.spec.rejected).to_pylist() if pairs else none
+                    for number, values in enumerate(zip(parts, targets, prompts, rejected, strict=True), start):
+                        yield _Row(stream.field, number, *values)
 
 
 def open_texts(spec: TrainSpec, blocks: InlineBlocks, check: Check) -> TextStreams:
@@ -124,7 +147,7 @@ def open_texts(spec: TrainSpec, blocks: InlineBlocks, check: Check) -> TextStrea
     :raises DataError: a file cannot be read, or is not what it was at submission.
     :raises InvalidInput: a column is missing, or no row is held out although some should be.
     """
-    names = {*(spec.features or ()), spec.target, *([spec.split] if spec.split else [])}
+    names = {*spec.text_columns, *([spec.split] if spec.split else [])}
     uses = ColumnUses(texts=frozenset(names))
     streams = []
     for name, data, part in (
@@ -142,7 +165,7 @@ def open_texts(spec: TrainSpec, blocks: InlineBlocks, check: Check) -> TextStrea
     streams[0] = _split(streams[0], spec)
     head = streams[0].source.head(1).column(spec.target)
     layout = layout_of(spec.features or (), head[0].as_py() if len(head) else None)
-    return TextStreams(streams, spec, layout, check)
+    return TextStreams(streams, spec, "preference" if spec.task == "preference" else layout, check)
 
 
 def _split(stream: StreamSource, spec: TrainSpec) -> StreamSource:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,17 +20,16 @@ from longshore.shared.specs.validation import build
 from longshore.shared.store.store import Store
 from longshore.workers.families.registry import get_family
 from longshore.workers.generate.version import LanguageVersion
-from longshore.workers.train.data.stream.splitting import TEST, TRAIN, VALIDATION
 from longshore.workers.train.language.base import BaseVersion, load_model
-from longshore.workers.train.language.block_rows import BlockRows
 from longshore.workers.train.language.documents import DocumentReader
 from longshore.workers.train.language.network import CausalNetwork, check_packing
 from longshore.workers.train.language.networks import add_adapter, build_decoder
-from longshore.workers.train.language.notes import block_notes
-from longshore.workers.train.language.objective import PerplexityEvaluator, TokenLoss
-from longshore.workers.train.language.packing import pack
+from longshore.workers.train.language.objectives import FIELDS, Fill, Objective, next_tokens, preferences
+from longshore.workers.train.language.pairs import PairReader
+from longshore.workers.train.language.preference import PreferenceNetwork
 from longshore.workers.train.language.read_texts import TextStreams
 from longshore.workers.train.language.result import TrainedLanguageModel
+from longshore.workers.train.language.token_store import TokenizedTexts
 from longshore.workers.train.language.tokenizer import (
     LanguageTokenizer,
     tokenizer_files,
@@ -39,7 +39,7 @@ from longshore.workers.train.language.tokenizer import (
 from longshore.workers.train.loop.context import TrainingContext
 from longshore.workers.train.loop.early_stopping import EarlyStopping
 from longshore.workers.train.loop.initialize import initialize
-from longshore.workers.train.loop.loop import Evaluators, TrainingLoop
+from longshore.workers.train.loop.loop import TrainingLoop
 from longshore.workers.train.loop.lr_schedule import LRSchedule
 from longshore.workers.train.loop.optimizers import make_optimizer
 from longshore.workers.train.loop.pretrained import freeze
@@ -123,20 +123,19 @@ class _LanguageRun:
         stored = model.dtype
         if adapter is None or self.spec.precision == "fp32":
             nn.Module.to(model, dtype=torch.float32)
-        network = CausalNetwork(model if adapter is None else adapter, packing=self.config.packing)
+        trained, pairs = model if adapter is None else adapter, self.spec.task == "preference"
+        network = PreferenceNetwork(trained) if pairs else CausalNetwork(trained, packing=self.config.packing)
         self.context.strategy.prepare(network, self.context.device, self.spec.seed)
-        if self.config.packing:
+        if self.config.packing and not pairs:
             check_packing(network, vocabulary)
         if self.config.gradient_checkpointing:
             model.activation_checkpointing_enable({"use_reentrant": False})
-        rows = self._rows(tokenizer, context, vocabulary)
-        loop = self._loop(network, rows)
+        objective = self._objective(network, tokenizer, context, vocabulary)
+        loop = self._loop(network, objective)
         result = run_loop(loop, self.context)
         metrics = dict(result.metrics)
-        if TEST in rows:
-            test = PerplexityEvaluator(rows[TEST], self.spec.batch_size, "test_")
-            metrics |= run_test(loop, self.context, test)
-        parameters = sum(each.numel() for each in model.parameters())
+        if objective.test is not None:
+            metrics |= run_test(loop, self.context, objective.test)
         network.to("cpu").eval()
         return TrainedLanguageModel(
             model=model if adapter is not None else nn.Module.to(model, dtype=stored),
@@ -146,7 +145,7 @@ class _LanguageRun:
             else {},
             base=self.bases.base,
             metrics=metrics,
-            notes=(*result.notes, *block_notes(self.spec, rows[TRAIN], context, parameters)),
+            notes=(*result.notes, *objective.notes),
             summary=result.summary,
         )
 
@@ -185,45 +184,47 @@ class _LanguageRun:
         options = self.spec.tokenizer or Tokenizer(kind="bpe", lowercase=False)
         return train_language_tokenizer(options, self.streams.texts(), folder, context)
 
-    def _rows(self, tokenizer: LanguageTokenizer, context: int, vocabulary: int) -> dict[int, BlockRows]:
-        """The blocks of each split that has any.
+    def _objective(
+        self, network: CausalNetwork, tokenizer: LanguageTokenizer, context: int, vocabulary: int
+    ) -> Objective:
+        """The rows as the network reads them.
 
         :param vocabulary: tokens of the network.
         """
-        reader = DocumentReader(tokenizer, self.streams.layout)
+        reader, spec = DocumentReader(tokenizer, self.streams.layout), self.spec
+        fill = Fill(context, self.config.packing, tokenizer.end or 0, self.context.device)
+        if self.streams.layout == "preference":
+            pairs = PairReader(reader, context, spec.truncate_prompt)
+            texts = self.streams.tokenize_pairs(pairs, self.folder)
+            _check_tokens(texts, vocabulary)
+            return preferences(spec, texts, fill, network, self.context.check)
         texts = self.streams.tokenize(reader, self.folder)
-        rows = {
-            part: BlockRows(
-                *(each, pack(each, context, packing=self.config.packing), self.context.device, self.spec.seed),
-                pad=tokenizer.end or 0,
-            )
-            for part, each in texts.items()
-        }
-        for part, name in ((TRAIN, "data"), (VALIDATION, "validation"), (TEST, "test")):
-            if (largest := int(texts[part].tokens.max(initial=0))) >= vocabulary:
-                raise InvalidInput(
-                    name,
-                    f"its texts have the token {largest} of the tokenizer, but the network has {vocabulary} tokens; "
-                    "leave out the text of this token",
-                )
-            if not rows[part].count and (part == TRAIN or texts[part].documents):
-                raise InvalidInput(name, "no token can be learned from its rows; give longer texts")
-        return {part: each for part, each in rows.items() if each.count}
+        _check_tokens(texts, vocabulary)
+        return next_tokens(spec, texts, fill, network)
 
-    def _loop(self, network: CausalNetwork, rows: dict[int, BlockRows]) -> TrainingLoop:
-        spec, train = self.spec, rows[TRAIN]
+    def _loop(self, network: CausalNetwork, objective: Objective) -> TrainingLoop:
+        spec = self.spec
         optimizer = make_optimizer(spec, network)
-        steps = spec.epochs * -(-train.count // (spec.batch_size * spec.accumulate))
+        steps = spec.epochs * -(-objective.rows.count // (spec.batch_size * spec.accumulate))
         changes = spec.schedule != "constant" or spec.warmup_steps
-        validation = PerplexityEvaluator(rows[VALIDATION], spec.batch_size, "val_") if VALIDATION in rows else None
         return TrainingLoop(
             spec=spec,
             context=self.context,
             network=network,
             optimizer=optimizer,
-            loss=TokenLoss(train.learned / train.count),
-            rows=train,
-            evaluators=Evaluators(validation=validation),
+            loss=objective.loss,
+            rows=objective.rows,
+            evaluators=objective.evaluators,
             schedule=LRSchedule(spec, optimizer, steps) if changes else None,
             early_stopping=None if spec.early_stopping is None else EarlyStopping(spec.early_stopping, spec.monitor),
         )
+
+
+def _check_tokens(texts: Mapping[int, TokenizedTexts], vocabulary: int) -> None:
+    for part, name in FIELDS.items():
+        if (largest := int(texts[part].tokens.max(initial=0))) >= vocabulary:
+            raise InvalidInput(
+                name,
+                f"its texts have the token {largest} of the tokenizer, but the network has {vocabulary} tokens; "
+                "leave out the text of this token",
+            )
