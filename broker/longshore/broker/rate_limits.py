@@ -128,7 +128,10 @@ class RateLimits:
         """Some of the jobs whose tokens are not counted yet."""
         try:
             found = await self._ask(
-                cast("Awaitable[list[bytes]]", self._redis.srandmember(f"{self._prefix}{UNSETTLED_KEY}{name}", MAX_SETTLED))
+                cast(
+                    "Awaitable[list[bytes]]",
+                    self._redis.srandmember(f"{self._prefix}{UNSETTLED_KEY}{name}", MAX_SETTLED),
+                )
             )
         except RedisUnavailable:
             return []

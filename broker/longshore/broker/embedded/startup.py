@@ -192,4 +192,4 @@ class Startup:
                 return
             except OSError:
                 self._stop.pause(_POLL_INTERVAL_S)
-        logger.warning("%s does not answer yet; see %s", child.name, self._home.log(child.name))
+        logger.warning("%s does not answer yet; see %s", child.command.name, self._home.log(child.command.name))
