@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 
@@ -26,6 +27,11 @@ class RunningGateway:
     cluster: Cluster
     url: str
     process: subprocess.Popen[bytes] = field(repr=False)
+    log: Path
+
+    def log_text(self) -> str:
+        """What it has logged."""
+        return self.log.read_text(errors="replace")
 
     def token(
         self, producer: str = "search-team", scopes: Sequence[str] = tuple(Scope), models: Sequence[str] = ()
@@ -45,17 +51,23 @@ class RunningGateway:
 
 @contextmanager
 def running_gateway(
-    cluster: Cluster, environment: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
+    cluster: Cluster,
+    environment: Mapping[str, str] | None = None,
+    arguments: Sequence[str] = (),
+    *,
+    scheme: str = "http",
 ) -> Iterator[RunningGateway]:
     """A gateway of a cluster, with the login of its role. It is stopped by SIGTERM at the end, if it still runs.
 
     :param environment: more variables of its process.
     :param arguments: more arguments of its command line.
+    :param scheme: ``https`` if the environment has a certificate, which is not checked here.
     """
     port = any_free_port()
     database_url = as_role(cluster.settings, Role.GATEWAY).database_url
     command = [sys.executable, "-m", "longshore.producers.gateway", "--port", str(port), *arguments]
-    with (cluster.folder / f"gateway-{port}.log").open("wb+") as log:
+    log_file = cluster.folder / f"gateway-{port}.log"
+    with log_file.open("wb+") as log:
         process = subprocess.Popen(
             command,
             env={**cluster.environment, "LONGSHORE_DATABASE_URL": database_url, **(environment or {})},
@@ -64,16 +76,12 @@ def running_gateway(
             stdout=log,
             stderr=log,
         )
-        url = f"http://127.0.0.1:{port}"
-
-        def log_text() -> str:
-            log.seek(0)
-            return log.read().decode(errors="replace")
+        url = f"{scheme}://127.0.0.1:{port}"
 
         try:
             wait_until(lambda: process.poll() is not None or _answers(url), "the start of the gateway")
-            assert process.poll() is None, log_text()
-            yield RunningGateway(cluster, url, process)
+            assert process.poll() is None, log_file.read_text()
+            yield RunningGateway(cluster, url, process, log_file)
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -82,11 +90,12 @@ def running_gateway(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-                raise AssertionError(f"the gateway did not stop in {STOP:g} s:\n{log_text()}") from None
+                said = log_file.read_text()
+                raise AssertionError(f"the gateway did not stop in {STOP:g} s:\n{said}") from None
 
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/livez", timeout=5).is_success
+        return httpx.get(f"{url}/livez", timeout=5, verify=False).is_success
     except httpx.HTTPError:
         return False

@@ -9,11 +9,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-import uvicorn
-
 from longshore.broker.logs import configure_logging
 from longshore.producers.gateway.access.login import check_login
 from longshore.producers.gateway.app import make_app
+from longshore.producers.gateway.serving.admission import Admission
+from longshore.producers.gateway.serving.server import serve
 from longshore.producers.gateway.settings import load_gateway_settings
 from longshore.shared.errors import LongshoreError
 from longshore.shared.settings import Process, load_settings
@@ -29,11 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings(process=Process.GATEWAY)
         check_login(settings)
-        app = make_app(settings, load_gateway_settings())
+        gateway_settings = load_gateway_settings()
+        admission = Admission(gateway_settings)
+        app = make_app(settings, gateway_settings, admission)
+        serve(app, admission, gateway_settings, address=options.address, port=options.port)
     except LongshoreError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    uvicorn.run(app, host=options.address, port=options.port, log_config=None, access_log=False)
     return 0
 
 

@@ -6,13 +6,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from longshore.broker.redis_address import parse_redis_url
 from longshore.producers.aio.threads import Threads
 from longshore.producers.gateway import problems
+from longshore.producers.gateway.access.identification import identified
 from longshore.producers.gateway.clients import Clients
 from longshore.producers.gateway.openai import routes as openai
 from longshore.producers.gateway.routes import files, health, job_changes, job_details, jobs, results
+from longshore.producers.gateway.serving.access_log import REQUEST_ID, logged
+from longshore.producers.gateway.serving.admission import Admission
+from longshore.producers.gateway.serving.bodies import Bodies
+from longshore.producers.gateway.serving.last_resort import answered
+from longshore.producers.gateway.serving.readiness import Readiness
 from longshore.producers.gateway.settings import GatewaySettings
 from longshore.producers.gateway.state import Gateway
 from longshore.producers.gateway.text_channels import TextChannels
@@ -31,17 +38,19 @@ ROUTERS = (
 )
 
 
-def make_app(settings: Settings, options: GatewaySettings) -> FastAPI:
+def make_app(settings: Settings, options: GatewaySettings, admission: Admission) -> FastAPI:
     """The gateway of a cluster.
 
     :param settings: the addresses of the cluster, with the gateway's login to Postgres.
+    :param admission: lets requests in, and ends them when the gateway stops.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         ledger, threads, clients = Ledger(settings.database_url, "longshore gateway"), Threads(), Clients(settings)
         texts = TextChannels(parse_redis_url(settings.redis_url))
-        app.state.gateway = Gateway(settings, options, ledger, threads, clients, texts)
+        readiness = Readiness(settings, ledger, options.ready_s)
+        app.state.gateway = Gateway(settings, options, ledger, threads, clients, texts, readiness, admission)
         try:
             yield
         finally:
@@ -55,4 +64,22 @@ def make_app(settings: Settings, options: GatewaySettings) -> FastAPI:
     app.include_router(health.router)
     for router in ROUTERS:
         app.include_router(router, prefix="/v1")
+    _add_layers(app, options, admission)
     return app
+
+
+def _add_layers(app: FastAPI, options: GatewaySettings, admission: Admission) -> None:
+    """Put the layers of :mod:`longshore.producers.gateway.serving` around the routes, the inner ones first."""
+    app.add_middleware(Bodies(options).layer)
+    app.add_middleware(identified)
+    app.add_middleware(admission.layer)
+    app.add_middleware(answered)
+    if options.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=options.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "Range", "Last-Event-ID"],
+            expose_headers=[REQUEST_ID, "Location", "Retry-After", "Content-Range"],
+        )
+    app.add_middleware(logged)

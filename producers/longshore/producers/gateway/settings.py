@@ -66,44 +66,44 @@ class GatewaySettings:
 
 def load_gateway_settings(environ: Mapping[str, str] = os.environ) -> GatewaySettings:
     """:raises InvalidInput: a variable has a wrong value."""
-    counts = {name: _read(environ, variable, _count) for name, variable in _COUNTS.items()}
-    seconds = {name: _read(environ, variable, _seconds) for name, variable in _SECONDS.items()}
+    default = GatewaySettings()
+
+    def count(variable: str, value: int) -> int:
+        return _read(environ, variable, _count) or value
+
+    def seconds(variable: str, value: float) -> float:
+        return _read(environ, variable, _seconds) or value
+
     certificate = _read(environ, "LONGSHORE_GATEWAY_TLS_CERTIFICATE", _file)
     key = _read(environ, "LONGSHORE_GATEWAY_TLS_KEY", _file)
     if (certificate is None) != (key is None):
         missing = "LONGSHORE_GATEWAY_TLS_KEY" if key is None else "LONGSHORE_GATEWAY_TLS_CERTIFICATE"
         raise InvalidInput(missing, "not set; set both the certificate and its key, or neither")
     return GatewaySettings(
-        **{name: value for name, value in counts.items() if value is not None},
-        **{name: value for name, value in seconds.items() if value is not None},  # type: ignore[arg-type]  # by name
+        max_body_bytes=count("LONGSHORE_GATEWAY_MAX_BODY_BYTES", default.max_body_bytes),
+        max_upload_bytes=count("LONGSHORE_GATEWAY_MAX_UPLOAD_BYTES", default.max_upload_bytes),
+        max_batch_bytes=count("LONGSHORE_GATEWAY_MAX_BATCH_BYTES", default.max_batch_bytes),
+        max_batch_requests=count("LONGSHORE_GATEWAY_MAX_BATCH_REQUESTS", default.max_batch_requests),
+        file_quota_bytes=count("LONGSHORE_GATEWAY_FILE_QUOTA_BYTES", default.file_quota_bytes),
+        batch_lease_s=seconds("LONGSHORE_GATEWAY_BATCH_LEASE_S", default.batch_lease_s),
+        max_bodies_bytes=count("LONGSHORE_GATEWAY_MAX_BODIES_BYTES", default.max_bodies_bytes),
+        max_requests=count("LONGSHORE_GATEWAY_MAX_REQUESTS", default.max_requests),
+        max_waiting=count("LONGSHORE_GATEWAY_MAX_WAITING", default.max_waiting),
+        admission_s=seconds("LONGSHORE_GATEWAY_ADMISSION_S", default.admission_s),
+        max_connections=count("LONGSHORE_GATEWAY_MAX_CONNECTIONS", default.max_connections),
+        headers_s=seconds("LONGSHORE_GATEWAY_HEADERS_S", default.headers_s),
+        idle_s=seconds("LONGSHORE_GATEWAY_IDLE_S", default.idle_s),
+        body_s=seconds("LONGSHORE_GATEWAY_BODY_S", default.body_s),
+        write_s=seconds("LONGSHORE_GATEWAY_WRITE_S", default.write_s),
+        shutdown_s=seconds("LONGSHORE_GATEWAY_SHUTDOWN_S", default.shutdown_s),
+        ready_s=seconds("LONGSHORE_GATEWAY_READY_S", default.ready_s),
+        predict_timeout_s=seconds("LONGSHORE_GATEWAY_PREDICT_TIMEOUT_S", default.predict_timeout_s),
         tls_certificate=certificate,
         tls_key=key,
         cors_origins=_read(environ, "LONGSHORE_GATEWAY_CORS_ORIGINS", _origins) or (),
     )
 
 
-_COUNTS: Final[Mapping[str, str]] = {
-    "max_body_bytes": "LONGSHORE_GATEWAY_MAX_BODY_BYTES",
-    "max_upload_bytes": "LONGSHORE_GATEWAY_MAX_UPLOAD_BYTES",
-    "max_batch_bytes": "LONGSHORE_GATEWAY_MAX_BATCH_BYTES",
-    "max_batch_requests": "LONGSHORE_GATEWAY_MAX_BATCH_REQUESTS",
-    "file_quota_bytes": "LONGSHORE_GATEWAY_FILE_QUOTA_BYTES",
-    "max_bodies_bytes": "LONGSHORE_GATEWAY_MAX_BODIES_BYTES",
-    "max_requests": "LONGSHORE_GATEWAY_MAX_REQUESTS",
-    "max_waiting": "LONGSHORE_GATEWAY_MAX_WAITING",
-    "max_connections": "LONGSHORE_GATEWAY_MAX_CONNECTIONS",
-}
-_SECONDS: Final[Mapping[str, str]] = {
-    "admission_s": "LONGSHORE_GATEWAY_ADMISSION_S",
-    "headers_s": "LONGSHORE_GATEWAY_HEADERS_S",
-    "idle_s": "LONGSHORE_GATEWAY_IDLE_S",
-    "body_s": "LONGSHORE_GATEWAY_BODY_S",
-    "write_s": "LONGSHORE_GATEWAY_WRITE_S",
-    "shutdown_s": "LONGSHORE_GATEWAY_SHUTDOWN_S",
-    "ready_s": "LONGSHORE_GATEWAY_READY_S",
-    "batch_lease_s": "LONGSHORE_GATEWAY_BATCH_LEASE_S",
-    "predict_timeout_s": "LONGSHORE_GATEWAY_PREDICT_TIMEOUT_S",
-}
 #: More than any sensible value, so that a mistake is seen.
 _MAX_COUNT: Final = 1 << 40
 _MAX_SECONDS: Final = 86_400.0

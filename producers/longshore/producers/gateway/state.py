@@ -8,6 +8,8 @@ from fastapi import Request
 
 from longshore.producers.aio.threads import Threads
 from longshore.producers.gateway.clients import Clients
+from longshore.producers.gateway.serving.admission import Admission
+from longshore.producers.gateway.serving.readiness import Readiness
 from longshore.producers.gateway.settings import GatewaySettings
 from longshore.producers.gateway.text_channels import TextChannels
 from longshore.shared.ledger.ledger import Ledger
@@ -26,6 +28,9 @@ class Gateway:
     clients: Clients
     #: Hears the texts that workers write.
     texts: TextChannels
+    readiness: Readiness
+    #: Says when the gateway begins to stop: ``admission.stopping``.
+    admission: Admission
 
 
 def gateway_of(request: Request) -> Gateway:

@@ -1,0 +1,37 @@
+"""Who calls, found out before anything of the request but its headers is read."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from longshore.producers.gateway.problems import Problem
+
+#: What needs a token.
+_PATHS: Final = "/v1"
+
+
+def identified(app: ASGIApp) -> ASGIApp:
+    """The application that knows the valid token of each request to the API, as ``request.state.token``."""
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (scope["path"] + "/").startswith(f"{_PATHS}/"):
+            gateway = scope["app"].state.gateway
+            scheme, _, text = Headers(scope=scope).get("authorization", "").partition(" ")
+            token = None
+            if scheme.lower() == "bearer":
+                token = await gateway.threads.call(gateway.ledger.tokens.valid, text.strip())
+            if token is None:
+                raise Problem(
+                    401,
+                    "unauthorized",
+                    "send a valid token, as in `Authorization: Bearer lsk_...`; an operator makes one with "
+                    "`longshore tokens create`",
+                    headers={"WWW-Authenticate": "Bearer"},
+                )
+            scope.setdefault("state", {})["token"] = token
+        await app(scope, receive, send)
+
+    return call

@@ -1,0 +1,114 @@
+"""Admission: how many requests are in progress, how many wait for that, and how they end when the gateway stops."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from longshore.producers.gateway.problems import Problem
+from longshore.producers.gateway.settings import GatewaySettings
+
+#: What answers however much there is to do.
+_ALWAYS: Final = ("/livez", "/readyz")
+_STREAM: Final = b"text/event-stream"
+#: Seconds after which a caller may try again, if the gateway is busy or stops.
+_RETRY_AFTER: Final = {"Retry-After": "1"}
+
+
+@dataclass(eq=False)
+class _Running:
+    """A request in progress."""
+
+    task: asyncio.Task[None]
+    is_started: bool = False
+    is_stream: bool = False
+    is_done: bool = False
+
+
+class Admission:
+    """Lets a number of requests in at once. The next ones wait in a short queue, and the others are refused at once.
+
+    :param options: the numbers.
+    """
+
+    def __init__(self, options: GatewaySettings) -> None:
+        self._options = options
+        self._slots = asyncio.Semaphore(options.max_requests)
+        self._waiting = 0
+        self._running: set[_Running] = set()
+        #: Set when the gateway begins to stop: whatever waits for something should answer now.
+        self.stopping = asyncio.Event()
+
+    def layer(self, app: ASGIApp) -> ASGIApp:
+        """The application behind the admission."""
+
+        async def call(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http" or scope["path"] in _ALWAYS:
+                await app(scope, receive, send)
+                return
+            await self._admit()
+            try:
+                await self._run(app, scope, receive, send)
+            finally:
+                self._slots.release()
+
+        return call
+
+    def stop(self) -> None:
+        """End the streams of events, whose callers open them again elsewhere."""
+        self.stopping.set()
+        for request in self._running:
+            if request.is_stream:
+                request.task.cancel()
+
+    def end_all(self) -> None:
+        """Answer those that were not answered yet."""
+        for request in self._running:
+            if not request.is_started:
+                request.task.cancel()
+
+    async def _admit(self) -> None:
+        if not self._slots.locked():
+            await self._slots.acquire()
+            return
+        if self._waiting >= self._options.max_waiting:
+            raise Problem(503, "busy", "the gateway has too much to do; try again", headers=_RETRY_AFTER)
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._options.admission_s):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise Problem(503, "busy", "the gateway has too much to do; try again", headers=_RETRY_AFTER) from None
+        finally:
+            self._waiting -= 1
+
+    async def _run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        request = _Running(task)
+
+        async def follow(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                request.is_started = True
+                kind = dict(message["headers"]).get(b"content-type", b"")
+                request.is_stream = kind.startswith(_STREAM)
+            elif not message.get("more_body", False):
+                request.is_done = True
+            await send(message)
+            if request.is_stream and self.stopping.is_set() and not request.is_done:
+                request.task.cancel()
+
+        self._running.add(request)
+        try:
+            await app(scope, receive, follow)
+        except asyncio.CancelledError:
+            if not self.stopping.is_set() or request.is_done or (request.is_started and not request.is_stream):
+                raise
+            if not request.is_started:
+                raise Problem(503, "stopping", "the gateway stops; try again", headers=_RETRY_AFTER) from None
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            self._running.discard(request)

@@ -1,0 +1,83 @@
+"""Documents in bodies: JSON and msgpack, read strictly."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections import Counter
+from typing import Final, NoReturn
+
+import msgpack
+from pydantic_core import from_json
+
+from longshore.producers.gateway.problems import Problem
+
+#: Of nested arrays and objects; more is refused.
+MAX_DEPTH: Final = 200
+#: An exponent that may make a number infinite.
+_LONG_EXPONENT: Final = re.compile(rb"[0-9][eE]\+?[0-9]{3}")
+
+
+def check_json(body: bytes) -> None:
+    """Check that a body is JSON that every reader understands in the same way.
+
+    :raises Problem: 400; it is not JSON in UTF-8, has a name twice in an object, a number that is not finite, or more
+        than :data:`MAX_DEPTH` levels.
+    """
+    try:
+        # The first reader checks the depth, UTF-8 and surrogates; the second one sees names that come twice.
+        from_json(body, allow_inf_nan=False)
+        json.loads(
+            body,
+            object_pairs_hook=_check_names,
+            parse_float=_check_finite if _LONG_EXPONENT.search(body) else None,
+        )
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, "invalid_json", f"the body is no JSON that can be used: {error}") from None
+
+
+def msgpack_to_json(body: bytes) -> bytes:
+    """A body of msgpack as JSON. Binary values become texts in base64.
+
+    :raises Problem: 400; it is no msgpack, or has values that JSON cannot have.
+    """
+    try:
+        document = msgpack.unpackb(
+            body, raw=False, strict_map_key=True, object_pairs_hook=_check_names, ext_hook=_refuse_extension
+        )
+        return json.dumps(document, allow_nan=False, ensure_ascii=False, default=_text_of).encode()
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+        reason = str(error) or type(error).__name__
+        raise Problem(400, "invalid_msgpack", f"the body is no msgpack that can be used: {reason}") from None
+
+
+def json_to_msgpack(body: bytes) -> bytes:
+    """An answer in JSON as msgpack."""
+    packed: bytes = msgpack.packb(json.loads(body))
+    return packed
+
+
+def _check_names(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    names = dict(pairs)
+    if len(names) != len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the name {twice[:100]!r} comes twice in an object")
+    return names
+
+
+def _check_finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"the number {text[:30]} is too large")
+    return value
+
+
+def _text_of(value: object) -> str:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    raise ValueError(f"a value of the type {type(value).__name__}")
+
+
+def _refuse_extension(code: int, data: bytes) -> NoReturn:
+    raise ValueError(f"an extension of the type {code}")
