@@ -3,8 +3,8 @@
 A limit is a bucket that holds as much as may be used in its window, and is filled evenly: whoever has used nothing for
 a window may use all of it at once.
 
-    longshore:rate:BUCKET    hash: ``left``, what can still be used, and ``at``, when that was so; expires when it is full
-    longshore:settle:NAME    set of the ids of jobs whose tokens are not counted yet; expires a week after the last one
+    longshore:rate:BUCKET    hash: ``left``, what could be used ``at`` a time; expires when the bucket is full again
+    longshore:settle:NAME    set of the ids of jobs whose tokens are not counted yet; expires a week after the last
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
@@ -116,36 +117,26 @@ class RateLimits:
         return Level(bucket, bool(taken), float(left))
 
     async def add_unsettled(self, name: str, jobs: Sequence[str]) -> None:
-        """Remember jobs whose tokens are to be counted when they have ended."""
-        key = f"{self._prefix}{UNSETTLED_KEY}{name}"
-        try:
+        """Remember jobs whose tokens are to be counted when they have ended. While Redis is away, they are not."""
+        key = self._unsettled_key(name)
+        with suppress(RedisUnavailable):
             await self._ask(self._redis.sadd(key, *jobs))
             await self._ask(self._redis.expire(key, UNSETTLED_TTL_S))
-        except RedisUnavailable:
-            pass  # these are not counted
 
     async def unsettled(self, name: str) -> list[str]:
         """Some of the jobs whose tokens are not counted yet."""
+        found = cast("Awaitable[list[bytes]]", self._redis.srandmember(self._unsettled_key(name), MAX_SETTLED))
         try:
-            found = await self._ask(
-                cast(
-                    "Awaitable[list[bytes]]",
-                    self._redis.srandmember(f"{self._prefix}{UNSETTLED_KEY}{name}", MAX_SETTLED),
-                )
-            )
+            return [job.decode() for job in await self._ask(found)]
         except RedisUnavailable:
             return []
-        return [job.decode() for job in found]
 
     async def settle(self, name: str, job: str) -> bool:
         """Say that the tokens of a job are counted. Returns whether the caller is the one to count them."""
         try:
-            removed = await self._ask(
-                cast("Awaitable[int]", self._redis.srem(f"{self._prefix}{UNSETTLED_KEY}{name}", job))
-            )
+            return await self._ask(self._redis.srem(self._unsettled_key(name), job)) == 1
         except RedisUnavailable:
             return False
-        return removed == 1
 
     async def close(self) -> None:
         """Close the connections."""
@@ -163,6 +154,9 @@ class RateLimits:
         except (RedisUnavailable, TimeoutError) as error:
             self._avoid_until = time.monotonic() + AVOID_S
             raise RedisUnavailable(f"Redis: {error}") from None
+
+    def _unsettled_key(self, name: str) -> str:
+        return f"{self._prefix}{UNSETTLED_KEY}{name}"
 
     def _take_here(self, bucket: Bucket, cost: float, need: float) -> Level:
         now = time.monotonic()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import httpx
 
+from longshore.producers.gateway.access.tokens import KEEP_S
 from tests.integration.gateway_beside import RunningGateway
+from tests.waiting import wait_until
 
 UNKNOWN = "/v1/jobs/01890a5d-ac96-774b-bcce-b302099a8057"
 
@@ -24,7 +26,7 @@ def test_a_revoked_token_is_refused_at_once(gateway: RunningGateway) -> None:
     with gateway.http(token) as http:
         assert http.get(UNKNOWN).status_code == 404
         gateway.cluster.ledger.tokens.revoke(token.split("_")[1])
-        assert http.get(UNKNOWN).status_code == 401
+        wait_until(lambda: http.get(UNKNOWN).status_code == 401, "the announcement", timeout_s=0.8 * KEEP_S)
 
 
 def test_a_scope_is_needed(gateway: RunningGateway) -> None:

@@ -52,6 +52,8 @@ USERS: Mapping[str, tuple[Role, ...]] = {
     "gateway.files.REMOVE_EXPIRED": (RELAY,),
     "gateway.tokens": (OPERATOR,),
     "gateway.tokens.READ_TOKEN": (GATEWAY,),
+    "gateway.tokens.COUNT_OPEN_JOBS": (GATEWAY,),
+    "gateway.tokens.READ_USAGE": (GATEWAY,),
     "gateway.webhooks": (PRODUCER, OPERATOR),
     "gateway.webhooks.CLAIM_DELIVERIES": (RELAY,),
     "gateway.webhooks.RECORD_TRY": (RELAY,),

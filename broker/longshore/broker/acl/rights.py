@@ -12,6 +12,8 @@ from typing import Final
 
 from longshore.broker.key_types import SEPARATOR, queue_keys
 from longshore.broker.queues import CONTROL_EXCHANGE, QUEUES, REPLY_EXCHANGE
+from longshore.broker.rate_limits import KEY as RATE_KEY
+from longshore.broker.rate_limits import UNSETTLED_KEY
 from longshore.broker.text_deltas import CHANNEL as TEXT_CHANNEL
 
 
@@ -78,11 +80,17 @@ _PRODUCER = (
     Grant(("set",), write=(_COALESCING,)),
 )
 _TEXTS = f"{TEXT_CHANNEL}*"
+_RATES, _UNSETTLED = f"{RATE_KEY}*", f"{UNSETTLED_KEY}*"
 
 #: What each role may do, besides the commands of :data:`CONNECTION`.
 RIGHTS: Final[dict[RedisRole, tuple[Grant, ...]]] = {
     RedisRole.PRODUCER: _PRODUCER,
-    RedisRole.GATEWAY: (*_PRODUCER, Grant(("subscribe", "unsubscribe"), channels=(_TEXTS,))),
+    RedisRole.GATEWAY: (
+        *_PRODUCER,
+        Grant(("subscribe", "unsubscribe"), channels=(_TEXTS,)),
+        Grant((*_SCRIPT, "time", "hmget", "hset", "pexpire"), read=(_RATES,), write=(_RATES,)),
+        Grant(("sadd", "srem", "srandmember", "expire"), read=(_UNSETTLED,), write=(_UNSETTLED,)),
+    ),
     RedisRole.WORKER: (
         Grant(
             (

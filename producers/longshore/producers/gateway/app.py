@@ -8,10 +8,13 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
+from longshore.broker.rate_limits import RateLimits
 from longshore.broker.redis_address import parse_redis_url
 from longshore.producers.aio.threads import Threads
 from longshore.producers.gateway import problems
 from longshore.producers.gateway.access.identification import identified
+from longshore.producers.gateway.access.tokens import TokenCache
+from longshore.producers.gateway.access.usage import RateLimitHeaders
 from longshore.producers.gateway.clients import Clients
 from longshore.producers.gateway.openai import routes as openai
 from longshore.producers.gateway.routes import files, health, job_changes, job_details, jobs, results
@@ -48,19 +51,26 @@ def make_app(settings: Settings, options: GatewaySettings, admission: Admission)
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         ledger, threads, clients = Ledger(settings.database_url, "longshore gateway"), Threads(), Clients(settings)
-        texts = TextChannels(parse_redis_url(settings.redis_url))
+        redis = parse_redis_url(settings.redis_url)
+        texts, tokens, rates = TextChannels(redis), TokenCache(ledger.tokens, threads), RateLimits(redis)
         readiness = Readiness(settings, ledger, options.ready_s)
-        app.state.gateway = Gateway(settings, options, ledger, threads, clients, texts, readiness, admission)
+        app.state.gateway = Gateway(
+            settings, options, ledger, threads, clients, texts, tokens, rates, readiness, admission
+        )
+        tokens.start()
         try:
             yield
         finally:
             await texts.close()
+            await tokens.close()
+            await rates.close()
             await clients.close()
             await threads.call(ledger.close)
             threads.close()
 
     app = FastAPI(title="Longshore", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     problems.install(app)
+    app.add_middleware(RateLimitHeaders)
     app.include_router(health.router)
     for router in ROUTERS:
         app.include_router(router, prefix="/v1")

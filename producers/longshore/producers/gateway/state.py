@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
+from longshore.broker.rate_limits import RateLimits
 from longshore.producers.aio.threads import Threads
+from longshore.producers.gateway.access.tokens import TokenCache
 from longshore.producers.gateway.clients import Clients
 from longshore.producers.gateway.serving.admission import Admission
 from longshore.producers.gateway.serving.readiness import Readiness
@@ -28,6 +30,9 @@ class Gateway:
     clients: Clients
     #: Hears the texts that workers write.
     texts: TextChannels
+    tokens: TokenCache
+    #: Counts what callers use.
+    rates: RateLimits
     readiness: Readiness
     #: Says when the gateway begins to stop: ``admission.stopping``.
     admission: Admission

@@ -17,6 +17,7 @@ from fastapi.params import Security as SecurityParameter
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
 from longshore.producers.aio.client import AsyncClient
+from longshore.producers.gateway.access.usage import STATE, Usage
 from longshore.producers.gateway.problems import Problem
 from longshore.producers.gateway.state import gateway_of
 from longshore.shared.ledger.gateway.tokens import Scope, ValidToken
@@ -31,6 +32,8 @@ class Caller:
     token: ValidToken
     #: Of the token's producer.
     client: AsyncClient
+    #: Counts what it uses. A route that submits jobs calls ``usage.admit`` before, and ``usage.submitted`` after it.
+    usage: Usage
 
     @property
     def producer(self) -> str:
@@ -59,10 +62,13 @@ async def authenticate(
     needed: SecurityScopes,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
 ) -> Caller:
-    """:raises Problem: 403; the token lacks a scope."""
+    """:raises Problem: 429, the token makes too many requests; 403, it lacks a scope."""
     gateway, token = gateway_of(request), request.state.token
     assert isinstance(token, ValidToken)  # of the layer before the routes, which refuses requests without one
+    client = gateway.clients.of(token.producer)
+    usage = Usage(token, client, gateway.rates, getattr(request.state, STATE))
+    await usage.count_request()
     missing = [scope for scope in needed.scopes if scope not in token.scopes]
     if missing:
         raise Problem(403, "forbidden", f"this token lacks the scope {', '.join(missing)}")
-    return Caller(token, gateway.clients.of(token.producer))
+    return Caller(token, client, usage)

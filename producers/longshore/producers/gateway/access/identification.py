@@ -22,7 +22,7 @@ def identified(app: ASGIApp) -> ASGIApp:
             scheme, _, text = Headers(scope=scope).get("authorization", "").partition(" ")
             token = None
             if scheme.lower() == "bearer":
-                token = await gateway.threads.call(gateway.ledger.tokens.valid, text.strip())
+                token = await gateway.tokens.valid(text.strip())
             if token is None:
                 raise Problem(
                     401,

@@ -187,6 +187,22 @@ class AccessTokens:
         token = self.read(shown.id)
         return token if shown.matches(token) else None
 
+    @repeat_read
+    def count_open_jobs(self, producer: str, limit: int) -> int:
+        """The jobs of a producer that have not ended, counted up to ``limit``."""
+        values = {"producer": producer, "limit": limit}
+        with self._database.connection() as conn:
+            row = conn.execute(statements.gateway.tokens.COUNT_OPEN_JOBS, values).fetchone()
+        assert row is not None  # it is one row
+        return int(row[0])
+
+    @repeat_read
+    def usage(self, jobs: Sequence[str]) -> dict[str, int]:
+        """The tokens of those of the jobs that have ended: of prompts and of generated texts."""
+        with self._database.connection() as conn:
+            rows = conn.execute(statements.gateway.tokens.READ_USAGE, {"jobs": list(jobs)})
+            return {str(job): int(tokens) for job, tokens in rows}
+
     @contextmanager
     def revocations(self) -> Iterator[Listener]:
         """Listen for the ids of tokens that are revoked, on a connection of its own.

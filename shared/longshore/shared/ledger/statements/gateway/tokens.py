@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from longshore.shared.ledger.statements.retention import ENDED
+
 #: Where the id of a token is announced that was revoked, when the transaction commits.
 TOKENS_CHANNEL: Final = "longshore_tokens"
 LISTEN_TOKENS: Final = f"LISTEN {TOKENS_CHANNEL}"
@@ -32,4 +34,17 @@ REVOKE_TOKEN: Final = f"""
         UPDATE tokens SET revoked_at = coalesce(revoked_at, now()) WHERE id = %(id)s RETURNING id
     )
     SELECT pg_notify('{TOKENS_CHANNEL}', id) FROM revoked
+"""
+#: The jobs of a producer that have not ended, counted up to a limit.
+COUNT_OPEN_JOBS: Final = """
+    SELECT count(*) FROM (
+        SELECT FROM jobs WHERE producer = %(producer)s AND state IN ('waiting', 'queued', 'running') LIMIT %(limit)s
+    ) AS counted
+"""
+#: The tokens of jobs that have ended, and those that do not exist any more with none.
+READ_USAGE: Final = f"""
+    SELECT listed.id, coalesce((usage->>'prompt_tokens')::bigint, 0)
+                      + coalesce((usage->>'completion_tokens')::bigint, 0)
+    FROM unnest(%(jobs)s::uuid[]) AS listed (id) LEFT JOIN jobs ON jobs.id = listed.id
+    WHERE jobs.id IS NULL OR {ENDED}
 """
