@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
 from uuid import UUID
@@ -90,10 +91,11 @@ class AsyncJob:
         :raises UnknownJob: the job no longer exists.
         :raises ServiceUnavailable: Postgres cannot be reached.
         """
-        async for record in self.records():
-            yield progress_of(record)
+        async with aclosing(self.records()) as records:
+            async for record in records:
+                yield progress_of(record)
 
-    async def records(self) -> AsyncIterator[JobRecord]:
+    async def records(self) -> AsyncGenerator[JobRecord, None]:
         """As :meth:`follow`, with the job's record in place of its progress."""
         with self._changes.watching(self.id) as changed:
             while True:

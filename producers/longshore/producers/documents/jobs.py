@@ -81,6 +81,26 @@ class JobDocument:
 
 @described
 @dataclass(frozen=True, kw_only=True)
+class ProgressDocument:
+    """How far a job is."""
+
+    id: UUID
+    state: State
+    unit: str
+    """What ``done`` and ``total`` count: rows, epochs, trials, folds or aliases."""
+    done: int
+    total: int | None
+    failed: int
+    rate: float | None
+    """Units per second."""
+    remaining: float | None
+    """Seconds left at that rate."""
+    token_rates: TokenRates | None
+    """Tokens per second."""
+
+
+@described
+@dataclass(frozen=True, kw_only=True)
 class ShardDocument:
     """A shard of a job."""
 
@@ -191,6 +211,22 @@ def job_document(record: JobRecord) -> JobDocument:
         deadline=record.deadline,
         pruned_at=record.pruned_at,
         spec=public_spec(record),
+    )
+
+
+def progress_document(record: JobRecord) -> ProgressDocument:
+    """How far a job is as a document."""
+    progress = progress_of(record)
+    return ProgressDocument(
+        id=record.id,
+        state=record.state,
+        unit=unit(record.kind),
+        done=progress.done,
+        total=record.rows_total,
+        failed=record.rows_failed,
+        rate=progress.rate,
+        remaining=progress.remaining,
+        token_rates=progress.token_rates,
     )
 
 
