@@ -36,6 +36,31 @@ class VersionDocument:
 
 @described
 @dataclass(frozen=True, kw_only=True)
+class AliasDocument:
+    """An alias and the version that it points at."""
+
+    model: str
+    alias: str
+    version: int
+
+
+@described
+@dataclass(frozen=True, kw_only=True)
+class DeletionDocument:
+    """A version that was deleted, or would be."""
+
+    model: str
+    version: int
+    digest: str
+    deleted: bool
+    size_bytes: int | None
+    """Of its files in the store."""
+    shared_bytes: int | None
+    """Of those files, the ones that other versions have, too."""
+
+
+@described
+@dataclass(frozen=True, kw_only=True)
 class ChangeDocument:
     """An entry of a model's history."""
 
@@ -82,4 +107,16 @@ def change_document(change: ModelChange) -> ChangeDocument:
         at=change.set_at,
         job=change.job_id,
         gate=change.gate,
+    )
+
+
+def deletion_document(record: VersionRecord, *, deleted: bool) -> DeletionDocument:
+    """A deletion as a document."""
+    return DeletionDocument(
+        model=record.model,
+        version=record.version,
+        digest=record.digest,
+        deleted=deleted,
+        size_bytes=record.size_bytes,
+        shared_bytes=record.shared_bytes,
     )

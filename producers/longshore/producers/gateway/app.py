@@ -17,7 +17,7 @@ from longshore.producers.gateway.access.tokens import TokenCache
 from longshore.producers.gateway.access.usage import RateLimitHeaders
 from longshore.producers.gateway.clients import Clients
 from longshore.producers.gateway.openai import routes as openai
-from longshore.producers.gateway.routes import events, files, health, job_changes, job_details, jobs, results
+from longshore.producers.gateway.routes import cluster, events, files, health, job_changes, job_details, jobs, models, results
 from longshore.producers.gateway.serving.access_log import REQUEST_ID, logged
 from longshore.producers.gateway.serving.admission import Admission
 from longshore.producers.gateway.serving.bodies import Bodies
@@ -38,6 +38,8 @@ ROUTERS = (
     openai.router,
     results.router,
     files.router,
+    cluster.router,
+    models.router,
     events.router,
 )
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from longshore.producers.cli.table_layout import TableColumn
+from longshore.producers.documents.workers import worker_document
 from longshore.producers.reporting.activity.devices import DeviceWork, job_text, progress_text
 from longshore.producers.reporting.human import age_text, time_text
-from longshore.producers.reporting.progress import progress_of, unit
+from longshore.producers.reporting.progress import progress_of
 
 if TYPE_CHECKING:
     from longshore.shared.ledger.ledger import Ledger
@@ -75,12 +76,7 @@ def device_document(device: DeviceWork, last_line: str | None) -> dict[str, obje
 
     :param last_line: of its log, if it is silent and ran on this machine.
     """
-    return {
-        **vars(device.worker),
-        "job": None if device.job is None else _job_document(device.job),
-        "jobs": device.jobs,
-        "last_line": last_line,
-    }
+    return {**vars(worker_document(device)), "last_line": last_line}
 
 
 def last_lines(devices: Sequence[DeviceWork], home: Path | None) -> dict[str, str]:
@@ -96,19 +92,3 @@ def last_line(home: Path) -> str | None:
     from longshore.broker.embedded.report import last_words
 
     return last_words(home, "workers")
-
-
-def _job_document(job: JobRecord) -> dict[str, object]:
-    progress = progress_of(job)
-    return {
-        "id": job.id,
-        "kind": job.kind,
-        "model": job.model,
-        "version": job.version,
-        "unit": unit(job.kind),
-        "done": progress.done,
-        "total": progress.total,
-        "rate": progress.rate,
-        "remaining": progress.remaining,
-        "started_at": job.started_at,
-    }

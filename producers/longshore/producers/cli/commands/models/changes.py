@@ -79,13 +79,9 @@ def delete(options: Options, references: tuple[str, ...], force: bool, dry_run: 
     with connected(options) as client:
         versions = client.models.delete(*references, force=force, dry_run=dry_run)
     if options.as_json:
-        documents = [
-            {
-                **{"model": version.model, "version": version.version, "digest": version.digest},
-                **{"deleted": not dry_run, "size_bytes": version.size_bytes, "shared_bytes": version.shared_bytes},
-            }
-            for version in versions
-        ]
+        from longshore.producers.documents.models import deletion_document
+
+        documents = [deletion_document(version, deleted=not dry_run) for version in versions]
         print_json(documents if len(documents) > 1 else documents[0])
         return
     for version in versions:
