@@ -17,7 +17,17 @@ from longshore.producers.gateway.access.tokens import TokenCache
 from longshore.producers.gateway.access.usage import RateLimitHeaders
 from longshore.producers.gateway.clients import Clients
 from longshore.producers.gateway.openai import routes as openai
-from longshore.producers.gateway.routes import cluster, events, files, health, job_changes, job_details, jobs, models, results
+from longshore.producers.gateway.routes import (
+    cluster,
+    events,
+    files,
+    health,
+    job_changes,
+    job_details,
+    jobs,
+    models,
+    results,
+)
 from longshore.producers.gateway.serving.access_log import REQUEST_ID, logged
 from longshore.producers.gateway.serving.admission import Admission
 from longshore.producers.gateway.serving.bodies import Bodies
@@ -93,6 +103,6 @@ def _add_layers(app: FastAPI, options: GatewaySettings, admission: Admission) ->
             allow_origins=options.cors_origins,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "Range", "Last-Event-ID"],
-            expose_headers=[REQUEST_ID, "Location", "Retry-After", "Content-Range"],
+            expose_headers=[REQUEST_ID, "Location", "Retry-After", "Content-Range", *results.HEADERS],
         )
     app.add_middleware(logged)

@@ -46,6 +46,8 @@ MEDIA_TYPES: Final[Mapping[Format, str]] = {
     Format.ARROW: "application/vnd.apache.arrow.stream",
     Format.PARQUET: "application/vnd.apache.parquet",
 }
+#: Headers of a stream: the state of the job, and whether it has ended, so that no rows are added any more.
+JOB_STATE, COMPLETE = HEADERS = ("Longshore-Job-State", "Longshore-Complete")
 _BY_MEDIA_TYPE: Final = {
     **{media_type: form for form, media_type in MEDIA_TYPES.items()},
     **{"application/x-ndjson": Format.JSONL, "*/*": Format.JSON, "application/*": Format.JSON},
@@ -120,8 +122,8 @@ async def show_results(
     # What can be wrong from the start must not begin a stream.
     first = await caller.client.call(lambda _: next(chunks, None))
     headers = {
-        "Longshore-Job-State": record.state,
-        "Longshore-Complete": "true" if record.state.final else "false",
+        JOB_STATE: record.state,
+        COMPLETE: "true" if record.state.final else "false",
         "Accept-Ranges": "none",
         "Vary": "Accept",
     }
