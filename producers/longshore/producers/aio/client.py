@@ -14,6 +14,7 @@ from longshore.producers.aio.changes import Changes
 from longshore.producers.aio.gathered import Gathered
 from longshore.producers.aio.job import AsyncJob
 from longshore.producers.aio.models import AsyncModels
+from longshore.producers.aio.outcomes import read_outcomes
 from longshore.producers.aio.threads import Threads
 from longshore.producers.client import Client
 from longshore.producers.data import Data, GenerateData, is_small
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         TrainOptions,
         TuneOptions,
     )
+    from longshore.shared.ledger.queries import Outcome
     from longshore.shared.ledger.retention.removal import Pruned
     from longshore.shared.store_gc import StoreSweep
 
@@ -70,6 +72,9 @@ class AsyncClient:
         self._threads = Threads()
         self._changes = Changes(self._client.ledger, self._threads)
         self._small: Gathered[Infer | Generate, Job] = Gathered(self._threads, self._client._submit_apart)
+        self._outcomes: Gathered[UUID, Outcome] = Gathered(
+            self._threads, partial(read_outcomes, self._client.ledger.queries)
+        )
 
     @property
     def settings(self) -> Settings:
@@ -149,6 +154,16 @@ class AsyncClient:
         """See :meth:`Client.wait`."""
         await self._changes.wait_for_ends([job.id for job in jobs], timeout)
 
+    async def outcome(self, job: AsyncJob) -> Outcome:
+        """How a job has ended, with all its rows, which should be few. Those of several jobs are read together.
+
+        :raises WaitTimeout: it has not ended.
+        :raises UnknownJob: the job no longer exists.
+        :raises ResultsPruned: the results were removed.
+        :raises ServiceUnavailable: Postgres cannot be reached.
+        """
+        return await self._outcomes.call(job.id)
+
     async def call(self, function: Callable[Concatenate[Client, P], T], *args: P.args, **keywords: P.kwargs) -> T:
         """What a function returns or raises that is called with the client that blocks, in a thread: for what is built
         on a client. A call that has begun goes on if the coroutine is cancelled.
@@ -185,6 +200,7 @@ class AsyncClient:
     async def close(self) -> None:
         """Give the connections back. Coroutines that still wait get a ServiceUnavailable."""
         self._small.close(ServiceUnavailable("the client was closed"))
+        self._outcomes.close(ServiceUnavailable("the client was closed"))
         await self._changes.close()
         await self._threads.call(self._client.close)
         self._threads.close()

@@ -26,6 +26,7 @@ from longshore.producers.gateway.routes import (
     job_details,
     jobs,
     models,
+    predictions,
     results,
 )
 from longshore.producers.gateway.serving.access_log import REQUEST_ID, logged
@@ -47,6 +48,7 @@ ROUTERS = (
     job_details.router,
     openai.router,
     results.router,
+    predictions.router,
     files.router,
     cluster.router,
     models.router,
