@@ -53,6 +53,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "migrate": Entry("production.processes", "Create or upgrade the database tables."),
         "producers": Entry("production.producers", "Limit the jobs that producers may have."),
         "tokens": Entry("production.tokens", "Make, list and revoke tokens of the HTTP gateway."),
+        "webhooks": Entry("production.webhooks", "Send events to URLs, and look at their deliveries."),
         "redis-acl": Entry("production.redis_acl", "Print users of Redis with the least rights."),
     },
 }

@@ -37,6 +37,7 @@ from longshore.producers.gateway.serving.readiness import Readiness
 from longshore.producers.gateway.settings import GatewaySettings
 from longshore.producers.gateway.state import Gateway
 from longshore.producers.gateway.text_channels import TextChannels
+from longshore.producers.gateway.webhooks import routes as webhooks
 from longshore.producers.version import __version__
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.settings import Settings
@@ -53,6 +54,7 @@ ROUTERS = (
     cluster.router,
     models.router,
     events.router,
+    webhooks.router,
 )
 
 

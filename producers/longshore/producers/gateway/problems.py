@@ -31,6 +31,7 @@ from longshore.shared.errors import (
     ServiceUnavailable,
     UnknownJob,
     UnknownModel,
+    UnknownWebhook,
     VersionInUse,
     WaitTimeout,
 )
@@ -42,6 +43,7 @@ RETRY_AFTER_S: Final = 5
 _STATUS: Final[Sequence[tuple[type[LongshoreError], int, str]]] = (
     (UnknownModel, 404, "unknown_model"),
     (UnknownJob, 404, "unknown_job"),
+    (UnknownWebhook, 404, "unknown_webhook"),
     (VersionInUse, 409, "version_in_use"),
     (ResultsPruned, 410, "results_pruned"),
     (QueueFull, 429, "queue_full"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
+from longshore.broker.webhooks.settings import NO_WEBHOOK_SETTINGS, WebhookSettings, load_webhook_settings
 from longshore.shared.errors import InvalidInput
 
 Value = TypeVar("Value")
@@ -39,6 +40,7 @@ class GatewaySettings:
     :param tls_certificate: a file with the certificate and those of its issuers, in PEM; ``None`` for no TLS.
     :param tls_key: the file with its key.
     :param cors_origins: origins of pages that may call, such as ``https://app.example.org``; empty for none.
+    :param webhooks: where webhooks may lead.
     """
 
     max_body_bytes: int = 16 << 20
@@ -62,6 +64,7 @@ class GatewaySettings:
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     cors_origins: tuple[str, ...] = ()
+    webhooks: WebhookSettings = NO_WEBHOOK_SETTINGS
 
 
 def load_gateway_settings(environ: Mapping[str, str] = os.environ) -> GatewaySettings:
@@ -101,6 +104,7 @@ def load_gateway_settings(environ: Mapping[str, str] = os.environ) -> GatewaySet
         tls_certificate=certificate,
         tls_key=key,
         cors_origins=_read(environ, "LONGSHORE_GATEWAY_CORS_ORIGINS", _origins) or (),
+        webhooks=load_webhook_settings(environ),
     )
 
 
