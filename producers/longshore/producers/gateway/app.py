@@ -15,7 +15,9 @@ from longshore.producers.gateway import problems
 from longshore.producers.gateway.access.identification import identified
 from longshore.producers.gateway.access.tokens import TokenCache
 from longshore.producers.gateway.access.usage import RateLimitHeaders
+from longshore.producers.gateway.batches.driver import BatchDriver
 from longshore.producers.gateway.clients import Clients
+from longshore.producers.gateway.openai import batches
 from longshore.producers.gateway.openai import routes as openai
 from longshore.producers.gateway.routes import (
     cluster,
@@ -55,6 +57,7 @@ ROUTERS = (
     models.router,
     events.router,
     webhooks.router,
+    batches.router,
 )
 
 
@@ -75,9 +78,12 @@ def make_app(settings: Settings, options: GatewaySettings, admission: Admission)
             settings, options, ledger, threads, clients, texts, tokens, rates, readiness, admission
         )
         tokens.start()
+        app.state.batch_driver = driver = BatchDriver(app.state.gateway)
+        driver.start()
         try:
             yield
         finally:
+            await driver.stop()
             await texts.close()
             await tokens.close()
             await rates.close()

@@ -84,7 +84,7 @@ def prepare(
     :param targets: versions and options that were looked up for earlier requests.
     :raises InvalidInput: one is wrong; where there are several, the field names which.
     """
-    context = _context(ledger, settings)
+    context = planning_context(ledger, settings)
     planners = RowPlanners.of(context, targets or TtlCache())
     jobs: list[NewJob] = []
     for start, alike in _runs(requests):
@@ -106,7 +106,7 @@ def prepare_apart(
     :returns: for each request, what is to be written, or what is wrong with it. If Postgres cannot be reached, all from
         there on have the error of the first that has asked it: each would wait for it as long again.
     """
-    context = _context(ledger, settings)
+    context = planning_context(ledger, settings)
     planners = RowPlanners.of(context, targets or TtlCache())
     made = context.blocks.made
     away: ServiceUnavailable | None = None
@@ -131,7 +131,9 @@ def prepare_apart(
     return [plan(request) for request in requests]
 
 
-def _context(ledger: Ledger, settings: Settings) -> PlanningContext:
+def planning_context(ledger: Ledger, settings: Settings) -> PlanningContext:
+    """What the planners of one call share."""
+
     def store() -> Store:
         return Store(settings.store, expected=ledger.models.exist)
 

@@ -548,6 +548,8 @@ batches = Table(
     # Seconds after which its files expire.
     Column("output_expires_after", Integer),
     Column("metadata", JSONB),
+    # Patterns of the models that its token may use; empty for all.
+    Column("model_patterns", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     # The versions that its lines name, as name:version.
     Column("models", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     _moment("created_at", required=True),
@@ -571,8 +573,9 @@ batches = Table(
     # The digest of what was read from the file, and of all blobs that are needed until the end.
     Column("plan", Text),
     Column("blobs", ARRAY(Text), nullable=False, server_default=text("'{}'")),
-    # NULL in place of a job that was not submitted, because the batch was cancelled.
+    # NULL in place of a job that was not submitted: the batch was cancelled, or there is an error in its place.
     Column("jobs", ARRAY(Uuid)),
+    Column("job_errors", ARRAY(Text)),
     # The gateway that drives it.
     Column("leased_by", Text),
     _moment("lease_until"),

@@ -135,7 +135,7 @@ HOT: dict[str, Mapping[str, object]] = {
     "gateway.batches.RENEW_LEASE": HELD,
     "gateway.batches.RELEASE_BATCH": HELD,
     "gateway.batches.SET_PLAN": {**HELD, "plan": "sha256:1", "blobs": [], "models": [], "total": 1, "failed": 0},
-    "gateway.batches.SET_JOBS": {**HELD, "jobs": []},
+    "gateway.batches.SET_JOBS": {**HELD, "jobs": [], "errors": []},
     "gateway.batches.BEGIN_FINALIZING": HELD,
     "gateway.batches.END_BATCH": {
         **{**HELD, "state": "completed", "from_state": "finalizing", "total": 1, "completed": 1, "failed": 0},

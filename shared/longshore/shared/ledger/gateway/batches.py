@@ -41,6 +41,8 @@ class BatchRecord:
     #: Seconds after which its files expire; ``None`` for never.
     output_expires_after: int | None
     metadata: Mapping[str, str] | None
+    #: Patterns of the models that its token may use; empty for all.
+    model_patterns: Sequence[str]
     #: The versions that its lines name, as ``name:version``.
     models: Sequence[str]
     created_at: datetime
@@ -64,8 +66,10 @@ class BatchRecord:
     error_file_id: str | None
     #: The digest of its plan, once the file was read and until the batch has ended.
     plan: str | None
-    #: Its jobs, once they were submitted; ``None`` in place of one that was not, because the batch was cancelled.
+    #: Its jobs, once they were submitted; ``None`` in place of one that was not: the batch was cancelled or has
+    #: expired, or there is an error in its place.
     jobs: Sequence[UUID | None] | None
+    job_errors: Sequence[str | None] | None
     read_at: datetime = field(compare=False)
 
 
@@ -112,10 +116,12 @@ class Batches:
         *,
         output_expires_after: int | None = None,
         metadata: Mapping[str, str] | None = None,
+        model_patterns: Sequence[str] = (),
     ) -> BatchRecord:
         """Add a batch, which a gateway then takes.
 
         :param seconds: as many as ``completion_window`` says.
+        :param model_patterns: of the models that its token may use; empty for all.
         """
         values: dict[str, object] = {
             "id": f"batch_{secrets.token_hex(16)}",
@@ -125,6 +131,7 @@ class Batches:
             "completion_window": completion_window,
             "seconds": seconds,
             "output_expires_after": output_expires_after,
+            "model_patterns": list(model_patterns),
             "metadata": None if metadata is None else Jsonb(dict(metadata)),
         }
 
@@ -218,9 +225,9 @@ class HeldBatch:
         values = {"plan": plan, "blobs": list(blobs), "models": list(models), "total": total, "failed": failed}
         return self._change(statements.gateway.batches.SET_PLAN, values)
 
-    def set_jobs(self, jobs: Sequence[UUID | None]) -> BatchRecord | None:
-        """Record the jobs."""
-        return self._change(statements.gateway.batches.SET_JOBS, {"jobs": list(jobs)})
+    def set_jobs(self, jobs: Sequence[UUID | None], errors: Sequence[str | None]) -> BatchRecord | None:
+        """Record the jobs, and why those are missing that could not be submitted."""
+        return self._change(statements.gateway.batches.SET_JOBS, {"jobs": list(jobs), "errors": list(errors)})
 
     def begin_finalizing(self) -> BatchRecord | None:
         """All jobs have ended, and the files are being written."""

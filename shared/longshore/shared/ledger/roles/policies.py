@@ -54,6 +54,7 @@ TABLES: Final = (
     *("jobs", "shards", "job_dependencies", "results", "row_errors", "metrics", "checkpoints", "trials"),
     *("attempt_logs", "model_versions", "model_aliases"),
     *("webhook_endpoints", "webhook_secrets", "webhook_events", "webhook_deliveries"),
+    *("files", "batches"),
 )
 _DEPENDENCY: Final = f"{_of_own_job('job_dependencies')} AND {_of_own_job('job_dependencies', 'depends_on')}"
 
@@ -81,6 +82,8 @@ def _own_rows(role: Role, producer: str) -> tuple[Policy, ...]:
         Policy("model_versions", "INSERT", role, "job_id IS NULL"),
         Policy("model_aliases", "SELECT", role, "true"),
         Policy("model_aliases", "INSERT", role, f"set_by = {producer}"),
+        Policy("files", "ALL", role, f"producer = {producer}"),
+        Policy("batches", "ALL", role, f"producer = {producer}"),
         Policy("webhook_endpoints", "ALL", role, f"producer = {producer}"),
         Policy("webhook_events", "ALL", role, f"producer = {producer}"),
         Policy("webhook_secrets", "ALL", role, _OF_OWN_ENDPOINT),

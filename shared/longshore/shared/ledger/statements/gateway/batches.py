@@ -9,17 +9,18 @@ from __future__ import annotations
 from typing import Final
 
 _COLUMNS: Final = """
-    id, state, endpoint, input_file_id, completion_window, output_expires_after, metadata, models, created_at,
-    expires_at, in_progress_at, finalizing_at, completed_at, failed_at, expired_at, cancelling_at, cancelled_at,
-    total, completed, failed, usage, errors, output_file_id, error_file_id, plan, jobs, now() AS read_at
+    id, state, endpoint, input_file_id, completion_window, output_expires_after, metadata, model_patterns, models,
+    created_at, expires_at, in_progress_at, finalizing_at, completed_at, failed_at, expired_at, cancelling_at,
+    cancelled_at, total, completed, failed, usage, errors, output_file_id, error_file_id, plan, jobs, job_errors,
+    now() AS read_at
 """
 _HELD: Final = "id = %(id)s AND producer = %(producer)s AND leased_by = %(gateway)s"
 
 ADD_BATCH: Final = f"""
     INSERT INTO batches (id, producer, endpoint, input_file_id, completion_window, output_expires_after, metadata,
-                         expires_at)
+                         model_patterns, expires_at)
     VALUES (%(id)s, %(producer)s, %(endpoint)s, %(input_file_id)s, %(completion_window)s, %(output_expires_after)s,
-            %(metadata)s, now() + make_interval(secs => %(seconds)s))
+            %(metadata)s, %(model_patterns)s, now() + make_interval(secs => %(seconds)s))
     RETURNING {_COLUMNS}
 """
 READ_BATCH: Final = f"SELECT {_COLUMNS} FROM batches WHERE id = %(id)s AND producer = %(producer)s"
@@ -52,7 +53,8 @@ SET_PLAN: Final = f"""
     RETURNING {_COLUMNS}
 """
 SET_JOBS: Final = f"""
-    UPDATE batches SET jobs = %(jobs)s WHERE {_HELD} AND jobs IS NULL AND state IN ('in_progress', 'cancelling')
+    UPDATE batches SET jobs = %(jobs)s, job_errors = %(errors)s
+    WHERE {_HELD} AND jobs IS NULL AND state IN ('in_progress', 'cancelling')
     RETURNING {_COLUMNS}
 """
 BEGIN_FINALIZING: Final = f"""
