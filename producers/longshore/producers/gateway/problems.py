@@ -15,6 +15,7 @@ from longshore.producers.gateway.openai.error_objects import (
     code_of,
     described,
     error_object,
+    has_openai_errors,
     is_openai_path,
     path_of,
 )
@@ -100,7 +101,7 @@ def response_to(problem: Problem, path: str = "") -> JSONResponse:
     :param path: of the request. Below those of OpenAI's API, the answer has what its packages read, too.
     """
     # OpenAI's API has no 422.
-    status = 400 if problem.status == 422 and is_openai_path(path) else problem.status
+    status = 400 if problem.status == 422 and has_openai_errors(path) else problem.status
     content: dict[str, object] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -133,13 +134,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         path = request.url.path
-        is_openai = is_openai_path(path)
-        errors = [
-            described(each)
-            if is_openai
-            else (path_of(_in_body(_location(each["loc"], each["type"]), error.body)), str(each["msg"]))
-            for each in error.errors()
-        ]
+        is_openai = has_openai_errors(path)
+        errors = [described(each) if is_openai else _described(each, error.body) for each in error.errors()]
         detail = "; ".join(f"{field}: {message}" for field, message in errors[:5])
         code = code_of(error.errors()[0]) if is_openai else "invalid_input"
         return response_to(Problem(422, code, detail, errors=errors), path)

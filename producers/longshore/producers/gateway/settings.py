@@ -37,6 +37,7 @@ class GatewaySettings:
     :param shutdown_s: seconds to finish requests after SIGTERM.
     :param ready_s: seconds for each check of ``/readyz``.
     :param predict_timeout_s: seconds that a caller waits for the outputs of a prediction, at most.
+    :param answer_timeout_s: seconds that a caller waits for an answer of OpenAI's API that is not streamed, at most.
     :param tls_certificate: a file with the certificate and those of its issuers, in PEM; ``None`` for no TLS.
     :param tls_key: the file with its key.
     :param cors_origins: origins of pages that may call, such as ``https://app.example.org``; empty for none.
@@ -61,6 +62,7 @@ class GatewaySettings:
     shutdown_s: float = 10.0
     ready_s: float = 3.0
     predict_timeout_s: float = 30.0
+    answer_timeout_s: float = 600.0
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     cors_origins: tuple[str, ...] = ()
@@ -101,6 +103,7 @@ def load_gateway_settings(environ: Mapping[str, str] = os.environ) -> GatewaySet
         shutdown_s=seconds("LONGSHORE_GATEWAY_SHUTDOWN_S", default.shutdown_s),
         ready_s=seconds("LONGSHORE_GATEWAY_READY_S", default.ready_s),
         predict_timeout_s=seconds("LONGSHORE_GATEWAY_PREDICT_TIMEOUT_S", default.predict_timeout_s),
+        answer_timeout_s=seconds("LONGSHORE_GATEWAY_ANSWER_TIMEOUT_S", default.answer_timeout_s),
         tls_certificate=certificate,
         tls_key=key,
         cors_origins=_read(environ, "LONGSHORE_GATEWAY_CORS_ORIGINS", _origins) or (),

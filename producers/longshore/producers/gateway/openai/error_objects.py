@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, TypedDict
+from typing import Final
 
+from pydantic import JsonValue
 from pydantic_core import ErrorDetails
 
 from longshore.producers.gateway.openai.parameters import UNSUPPORTED
@@ -34,22 +35,18 @@ _CODES: Final[Mapping[str, str]] = {
 }
 
 
-class ErrorObject(TypedDict):
-    """The member ``error`` of an answer that is an error."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str
-
-
 def is_openai_path(path: str) -> bool:
     """Whether a path belongs to OpenAI's API."""
     return any(path == each or path.startswith(f"{each}/") for each in _PATHS)
 
 
-def error_object(status: int, code: str, message: str, param: str | None) -> ErrorObject:
-    """The error of an answer.
+def has_openai_errors(path: str) -> bool:
+    """Whether the statuses and codes of errors are OpenAI's. Most of what is below ``/v1/models`` is ours."""
+    return is_openai_path(path) and not path.startswith("/v1/models")
+
+
+def error_object(status: int, code: str, message: str, param: str | None) -> dict[str, JsonValue]:
+    """The member ``error`` of an answer that is an error.
 
     :param status: of the answer.
     :param code: ours.
@@ -69,7 +66,9 @@ def code_of(error: ErrorDetails) -> str:
 
 def described(error: ErrorDetails) -> tuple[str, str]:
     """The path of a value that pydantic refuses, as in ``messages[0].content``, and what is wrong with it."""
-    location = error["loc"][1:] if error["loc"][:1] == ("body",) else error["loc"]
+    location = error["loc"]
+    if location and location[0] in ("body", "query", "path"):
+        location = location[1:]
     if error["type"] == "json_invalid":
         return "body", f"not JSON, at the character {location[0]}" if location else "not JSON"
     path = path_of(location) or "body"

@@ -81,7 +81,7 @@ def _chat(body: ChatBody, output: Output, origin: Origin) -> Document:
     choices: list[JsonValue] = [
         {
             "index": index,
-            "message": _message(choice),
+            "message": message_of(choice),
             "logprobs": chat_logprobs(choice) if body.logprobs else None,
             "finish_reason": choice["finish_reason"],
         }
@@ -98,7 +98,8 @@ def _chat(body: ChatBody, output: Output, origin: Origin) -> Document:
     }
 
 
-def _message(choice: Output) -> Document:
+def message_of(choice: Output) -> Document:
+    """The message of a chat completion."""
     calls = choice.get("tool_calls")
     message = choice.get("message")
     content = message.get("content") if isinstance(message, dict) else choice["text"]
@@ -258,7 +259,7 @@ def response_end(body: ResponseBody, output: Output, origin: Origin) -> Document
 
 
 def _items(body: ResponseBody, output: Output, origin: Origin) -> Iterator[Document]:
-    message = _message(output)
+    message = message_of(output)
     calls = message.get("tool_calls")
     status = "incomplete" if output["finish_reason"] == "length" else "completed"
     if message["content"] is not None:

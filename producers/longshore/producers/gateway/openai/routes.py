@@ -10,7 +10,6 @@ from fastapi import APIRouter, Request, Response
 
 from longshore.producers.gateway.access.callers import Caller, needs
 from longshore.producers.gateway.openai.bodies import ChatBody, CompletionBody, EmbeddingBody
-from longshore.producers.gateway.openai.errors import invalid
 from longshore.producers.gateway.openai.requests import (
     Embedding,
     Generation,
@@ -21,6 +20,7 @@ from longshore.producers.gateway.openai.requests import (
 from longshore.producers.gateway.openai.response_bodies import ResponseBody
 from longshore.producers.gateway.openai.responses import Origin, Output, answer
 from longshore.producers.gateway.openai.running import run
+from longshore.producers.gateway.openai.streaming import stream
 from longshore.producers.gateway.state import gateway_of
 from longshore.shared.ledger.gateway.tokens import Scope
 
@@ -58,7 +58,7 @@ async def _generate(request: Request, caller: Caller, body: TextBody) -> Respons
     # A schema can take long to check.
     asked = await gateway_of(request).threads.call(generation_of, body)
     if body.stream:
-        raise invalid("stream", "not supported yet")
+        return await stream(request, caller, asked)
     outputs, origin = await run(request, caller, asked)
     return await _written(request, asked, outputs, origin)
 

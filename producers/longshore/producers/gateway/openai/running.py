@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from fastapi import Request
 
@@ -16,6 +16,7 @@ from longshore.producers.gateway.openai.errors import NO_RETRY, invalid, invalid
 from longshore.producers.gateway.openai.requests import Embedding, Generation
 from longshore.producers.gateway.openai.responses import Origin, Output
 from longshore.producers.gateway.problems import Problem, problem_of
+from longshore.producers.gateway.state import gateway_of
 from longshore.shared.errors import InvalidInput, LongshoreError, WaitTimeout
 from longshore.shared.ledger.records import JobRecord
 from longshore.shared.references import ModelReference
@@ -23,9 +24,6 @@ from longshore.shared.specs.signature import Signature
 from longshore.shared.vocabulary import State
 
 T = TypeVar("T")
-
-#: Seconds that a caller waits for an answer, at most: as long as OpenAI's packages wait.
-ANSWER_TIMEOUT_S: Final = 600.0
 
 
 async def run(request: Request, caller: Caller, asked: Generation | Embedding) -> tuple[Sequence[Output], Origin]:
@@ -35,7 +33,8 @@ async def run(request: Request, caller: Caller, asked: Generation | Embedding) -
     """
     caller.check_model(asked.reference.name)
     job = await _submit(caller, asked)
-    return await _while_connected(request, job, _outputs(caller, job, asked))
+    timeout_s = gateway_of(request).options.answer_timeout_s
+    return await _while_connected(request, job, _outputs(caller, job, asked, timeout_s))
 
 
 async def _submit(caller: Caller, asked: Generation | Embedding) -> AsyncJob:
@@ -75,14 +74,16 @@ async def embedding_version(caller: Caller, reference: ModelReference) -> str:
     return name
 
 
-async def _outputs(caller: Caller, job: AsyncJob, asked: Generation | Embedding) -> tuple[Sequence[Output], Origin]:
+async def _outputs(
+    caller: Caller, job: AsyncJob, asked: Generation | Embedding, timeout_s: float
+) -> tuple[Sequence[Output], Origin]:
     try:
-        await caller.client.wait([job], ANSWER_TIMEOUT_S)
+        await caller.client.wait([job], timeout_s)
     except WaitTimeout:
         raise Problem(
             504,
             "timeout",
-            f"no answer after {ANSWER_TIMEOUT_S:g} seconds; the job {job.id} goes on: read its results at "
+            f"no answer after {timeout_s:g} seconds; the job {job.id} goes on: read its results at "
             f"/v1/jobs/{job.id}/results, or cancel it",
             headers=NO_RETRY,
         ) from None

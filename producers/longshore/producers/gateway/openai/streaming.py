@@ -1,0 +1,145 @@
+"""Streams answers as server-sent events while they are written."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Final
+
+from fastapi import Request
+from fastapi.responses import StreamingResponse
+
+from longshore.producers.gateway.access.callers import Caller
+from longshore.producers.gateway.openai.bodies import ChatBody, CompletionBody
+from longshore.producers.gateway.openai.chunks import ChatChunks, CompletionChunks, EventWriter
+from longshore.producers.gateway.openai.error_objects import error_object
+from longshore.producers.gateway.openai.requests import Generation
+from longshore.producers.gateway.openai.response_bodies import ResponseBody
+from longshore.producers.gateway.openai.response_events import ResponseEvents
+from longshore.producers.gateway.openai.responses import Document, Origin
+from longshore.producers.gateway.openai.running import failure_of, origin_of, parameters_of, row_failure
+from longshore.producers.gateway.problems import Problem, problem_of
+from longshore.producers.gateway.state import gateway_of
+from longshore.producers.gateway.streaming import (
+    RowFailed,
+    RowFinished,
+    TextAdded,
+    TextEvent,
+    TextRestarted,
+    TextStream,
+    open_text_stream,
+)
+from longshore.shared.errors import JobFailed, LongshoreError
+
+#: Seconds without an event after which a comment shows that the connection is alive.
+PING_INTERVAL_S: Final = 15.0
+_PING: Final = b": waiting\n\n"
+_DONE: Final = b"data: [DONE]\n\n"
+
+
+async def stream(request: Request, caller: Caller, asked: Generation) -> StreamingResponse:
+    """The answer, as server-sent events. If the caller goes away, the job is cancelled.
+
+    :raises Problem: the request is refused. What goes wrong later is an event of the stream, the last one.
+    """
+    caller.check_model(asked.reference.name)
+    with parameters_of(asked):
+        texts = await open_text_stream(
+            gateway_of(request).texts, caller, asked.body.model, list(asked.rows), asked.options
+        )
+    try:
+        origin = origin_of(await texts.job.record())
+    except BaseException:
+        await texts.close()
+        raise
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_written(texts, asked, origin), media_type="text/event-stream", headers=headers)
+
+
+async def _written(texts: TextStream, asked: Generation, origin: Origin) -> AsyncIterator[bytes]:
+    writer = _writer(asked, origin)
+    try:
+        for document in writer.begin():
+            yield _event(document)
+        async for event in _events(texts):
+            if event is None:
+                yield _PING
+                continue
+            for document in _documents(writer, asked, event):
+                yield _event(document)
+        for document in writer.end():
+            yield _event(document)
+        if not isinstance(asked.body, ResponseBody):
+            yield _DONE
+    except Problem as problem:
+        yield _error(problem, asked)
+    except JobFailed:
+        yield _error(await failure_of(texts.job, await texts.job.record(), asked), asked)
+    except LongshoreError as error:
+        yield _error(problem_of(error), asked)
+    finally:
+        await texts.close()
+
+
+def _writer(asked: Generation, origin: Origin) -> EventWriter:
+    body = asked.body
+    if isinstance(body, ChatBody):
+        return ChatChunks(body, origin)
+    return CompletionChunks(body, origin) if isinstance(body, CompletionBody) else ResponseEvents(body, origin)
+
+
+def _documents(writer: EventWriter, asked: Generation, event: TextEvent) -> list[Document]:
+    """What an event of the job is in the stream.
+
+    :raises Problem: the row has failed, or its text began anew.
+    """
+    # Calls of tools and log probabilities are known when the text has ended.
+    is_sent = "tools" not in asked.options and asked.rows[0]["logprobs"] is None
+    if isinstance(event, RowFinished):
+        return [*writer.finish(event.row, event.output, is_sent=is_sent)]
+    if isinstance(event, RowFailed):
+        raise row_failure(asked, event.row, event.error)
+    if not is_sent:
+        return []
+    if isinstance(event, TextRestarted):
+        raise Problem(503, "restarted", "the worker was lost, and another one writes another text; ask again")
+    assert isinstance(event, TextAdded)
+    return [*writer.add(event.row, event.index, event.text)]
+
+
+async def _events(texts: TextStream) -> AsyncIterator[TextEvent | None]:
+    """The events of a job, and ``None`` whenever there was none for a while."""
+    events = aiter(texts)
+    coming: asyncio.Future[TextEvent | None] | None = None
+    try:
+        while True:
+            coming = coming or asyncio.ensure_future(anext(events, None))
+            await asyncio.wait((coming,), timeout=PING_INTERVAL_S)
+            if not coming.done():
+                yield None
+                continue
+            event = coming.result()
+            coming = None
+            if event is None:
+                return
+            yield event
+    finally:
+        if coming is not None:
+            coming.cancel()
+
+
+def _event(document: Document) -> bytes:
+    """An event. Those of responses have their types as names, too."""
+    kind = document.get("type")
+    name = f"event: {kind}\n" if isinstance(kind, str) else ""
+    return f"{name}data: {json.dumps(document, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()
+
+
+def _error(problem: Problem, asked: Generation) -> bytes:
+    """The event of an error, by which OpenAI's packages raise an exception."""
+    param = problem.errors[0][0] if problem.errors else None
+    error = error_object(problem.status, problem.code, str(problem), param)
+    if isinstance(asked.body, ResponseBody):
+        return _event({**error, "type": "error", "error": error})
+    return _event({"error": error})
