@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 #: What the tokenizer is trained on.
@@ -21,6 +21,14 @@ SENTENCES = (
 #: ChatML, as many models have it.
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+#: The same with a place for tools and their calls.
+TOOLS_TEMPLATE = (
+    "{% for tool in tools or [] %}<tools>{{ tool | tojson }}</tools>{% endfor %}"
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] or '' }}"
+    "{% for call in message['tool_calls'] or [] %}<tool_call>{{ call.function | tojson }}</tool_call>{% endfor %}"
+    "<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 #: Tokens of prompt and text together.
@@ -85,6 +93,29 @@ def save_language_model(
             torch.nn.init.normal_(parameter, std=0.3)
     module.generation_config.max_length = None
     module.save_pretrained(folder, max_shard_size=shard_size)
+
+
+def save_model_that_says(folder: Path, text: str) -> None:
+    """A decoder that answers every conversation with one text, and knows tools: its layers add nothing, the text is one
+    token, and each token determines the next.
+    """
+    save_language_model(folder, template=TOOLS_TEMPLATE)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    tokenizer.add_tokens([AddedToken(text, normalized=False)])
+    tokenizer.save_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    model.resize_token_embeddings(len(tokenizer))
+    first = tokenizer("<|im_start|>assistant\n").input_ids[-1]
+    said = tokenizer.convert_tokens_to_ids(text)
+    with torch.no_grad():
+        for layer in model.model.layers:
+            layer.self_attn.o_proj.weight.zero_()
+            layer.mlp.down_proj.weight.zero_()
+        embedding, head = model.model.embed_tokens.weight, model.lm_head.weight
+        head.zero_()
+        head[said] = embedding[first]
+        head[tokenizer.eos_token_id] = embedding[said]
+    model.save_pretrained(folder)
 
 
 def set_generation_config(folder: Path, **values: object) -> None:

@@ -39,8 +39,8 @@ RETRY_INTERVAL_S: Final = 1.0
 REMOVE_INTERVAL_S: Final = 3600.0
 #: Seconds that tries have to end when the relay stops. What has not ended is sent again when its claim has run out.
 STOP_TIMEOUT_S: Final = 2.0
-#: Deliveries of an endpoint that are counted as waiting, at most, and seconds between two counts.
-MAX_COUNTED: Final = 10_000
+#: Deliveries that are counted as waiting, at most, and seconds between two counts.
+MAX_COUNTED: Final = 100_000
 COUNT_INTERVAL_S: Final = 5.0
 
 
