@@ -164,6 +164,7 @@ class Relay:
         if self._clock() >= self._files_due_at:
             if removed := self._ledger.files.remove_expired():
                 logger.info("removed %d files that had expired", removed)
+            self._ledger.kept_answers.remove_old()
             self._files_due_at = self._clock() + FILE_INTERVAL_S
         # All that needs Redis comes last: it may fail, or take as long as the limits of its connections.
         more = self._publish_new()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, Unpack
 from uuid import UUID
@@ -154,6 +155,15 @@ class Evaluate:
 
 
 Request: TypeAlias = Infer | Generate | Train | Evaluate | Tune | CrossValidate
+
+
+def with_key(request: Request, key: str | None) -> Request:
+    """The request with an idempotency key, unless it has one; ``None`` leaves it as it is."""
+    if key is None:
+        return request
+    copied = copy(request)
+    _set(copied, options={"idempotency_key": key, **request.options})
+    return copied
 
 
 def _set(request: Request, **values: object) -> None:

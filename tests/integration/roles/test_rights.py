@@ -50,6 +50,8 @@ USERS: Mapping[str, tuple[Role, ...]] = {
     "gateway.batches": (GATEWAY,),
     "gateway.files": (GATEWAY,),
     "gateway.files.REMOVE_EXPIRED": (RELAY,),
+    "gateway.kept_answers": (GATEWAY,),
+    "gateway.kept_answers.REMOVE_OLD_ANSWERS": (RELAY,),
     "gateway.tokens": (OPERATOR,),
     "gateway.tokens.READ_TOKEN": (GATEWAY,),
     "gateway.tokens.COUNT_OPEN_JOBS": (GATEWAY,),

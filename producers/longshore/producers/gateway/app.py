@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from longshore.broker.rate_limits import RateLimits
@@ -34,6 +34,7 @@ from longshore.producers.gateway.routes import (
 from longshore.producers.gateway.serving.access_log import REQUEST_ID, logged
 from longshore.producers.gateway.serving.admission import Admission
 from longshore.producers.gateway.serving.bodies import Bodies
+from longshore.producers.gateway.serving.idempotency import check_repeatable, kept
 from longshore.producers.gateway.serving.last_resort import answered
 from longshore.producers.gateway.serving.readiness import Readiness
 from longshore.producers.gateway.settings import GatewaySettings
@@ -96,13 +97,14 @@ def make_app(settings: Settings, options: GatewaySettings, admission: Admission)
     app.add_middleware(RateLimitHeaders)
     app.include_router(health.router)
     for router in ROUTERS:
-        app.include_router(router, prefix="/v1")
+        app.include_router(router, prefix="/v1", dependencies=[Depends(check_repeatable)])
     _add_layers(app, options, admission)
     return app
 
 
 def _add_layers(app: FastAPI, options: GatewaySettings, admission: Admission) -> None:
     """Put the layers of :mod:`longshore.producers.gateway.serving` around the routes, the inner ones first."""
+    app.add_middleware(kept)
     app.add_middleware(Bodies(options).layer)
     app.add_middleware(identified)
     app.add_middleware(admission.layer)

@@ -9,6 +9,7 @@ from longshore.shared.ledger.batch_sizes import BatchSizeTable
 from longshore.shared.ledger.database import Database
 from longshore.shared.ledger.gateway.batches import Batches
 from longshore.shared.ledger.gateway.files import Files
+from longshore.shared.ledger.gateway.kept_answers import KeptAnswers
 from longshore.shared.ledger.gateway.tokens import AccessTokens
 from longshore.shared.ledger.gateway.webhooks import Webhooks
 from longshore.shared.ledger.jobs.cancel_retry import Control
@@ -61,6 +62,7 @@ class Ledger:
         self.space = Space(self.database)
         self.workers = Workers(self.database)
         self.tokens = AccessTokens(self.database)
+        self.kept_answers = KeptAnswers(self.database)
         self.webhooks = Webhooks(self.database)
         self.files = Files(self.database)
         self.batches = Batches(self.database)

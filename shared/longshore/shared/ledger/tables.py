@@ -29,6 +29,7 @@ webhook_deliveries
                 events that are sent, or were sent, to an endpoint; a trigger of webhook_events adds them
 files           uploaded to the HTTP gateway, or written by it; their bytes are in the store
 batches         requests in the format of OpenAI, which the gateway runs as jobs
+kept_answers    of the HTTP gateway, for requests with an Idempotency-Key
 
 ``shards``, ``results``, ``row_errors`` and ``metrics`` have no foreign key to ``jobs``. They are only written in a
 transaction that has locked the job, and checking a key for each row would take a third of the time of a bulk load.
@@ -588,3 +589,24 @@ _open_batches = text("state IN ('validating', 'in_progress', 'finalizing', 'canc
 Index("batches_producer_idx", batches.c.producer, batches.c.created_at, batches.c.id)
 Index("batches_open_idx", batches.c.created_at, batches.c.id, postgresql_where=_open_batches)
 Index("batches_input_idx", batches.c.input_file_id, postgresql_where=_open_batches)
+
+kept_answers = Table(
+    "kept_answers",
+    metadata,
+    Column("producer", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    # A digest that tells the request from others.
+    Column("request", LargeBinary, nullable=False),
+    # The attempt that is in progress; it is interrupted if it does not go on holding the key.
+    Column("holder", Text, nullable=False),
+    _moment("held_until", required=True),
+    # The answer; NULL while the request is in progress.
+    Column("status", Integer),
+    Column("headers", JSONB),
+    Column("content", LargeBinary),
+    # The digest of the body, if that was an upload.
+    Column("upload", LargeBinary),
+    _moment("created_at", required=True),
+    _moment("expires_at", required=True),
+)
+Index("kept_answers_expiry_idx", kept_answers.c.expires_at)

@@ -53,6 +53,10 @@ FILE: dict[str, object] = {
     **{"producer": "producer7", "id": "file-7", "purpose": None, "after": "file-7", "limit": 100},
     **{"after_time": datetime(2026, 1, 1, tzinfo=UTC)},
 }
+KEPT_ANSWER: dict[str, object] = {
+    **{"producer": "producer7", "key": "key-7", "request": b"1", "holder": "h", "hold": 30.0, "keep": 86400.0},
+    **{"status": 200, "headers": Jsonb({}), "content": b"{}", "upload": None, "limit": 100},
+}
 HELD: dict[str, object] = {**FILE, "id": "batch_7", "gateway": "a gateway", "lease": 30.0}
 
 #: Every hot statement with its parameters: what workers, the relay, producers and those who wait send all the time.
@@ -123,6 +127,14 @@ HOT: dict[str, Mapping[str, object]] = {
         **{"job": IDS.ended_training, "shard": None, "attempt": None, "since": datetime(2026, 1, 1, tzinfo=UTC)},
         **{"after_shard": -1, "after_attempt": -1, "after_start": -1, "limit": 64},
     },
+    **dict.fromkeys(
+        (
+            f"gateway.kept_answers.{name}"
+            for name in ("TAKE_KEY", "READ_ANSWER", "HOLD_KEY", "KEEP_ANSWER", "RELEASE_KEY")
+        ),
+        KEPT_ANSWER,
+    ),
+    "gateway.kept_answers.REMOVE_OLD_ANSWERS": KEPT_ANSWER,
     "gateway.files.READ_FILE": FILE,
     "gateway.files.SUM_FILES": FILE,
     "gateway.files.LIST_FILES": FILE,

@@ -15,6 +15,7 @@ from longshore.producers.gateway.bodies.chains import ExtendBody, RetryBody, The
 from longshore.producers.gateway.bodies.options import option_path
 from longshore.producers.gateway.jobs import find_job
 from longshore.producers.gateway.problems import Problem
+from longshore.producers.gateway.serving.idempotency import REPEATABLE
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.gateway.tokens import Scope
 
@@ -22,7 +23,7 @@ router = APIRouter(prefix="/jobs/{id}", tags=["jobs"])
 Writer = Annotated[Caller, needs(Scope.JOBS_WRITE)]
 
 
-@router.post("/cancel", response_model=JobDocument)
+@router.post("/cancel", response_model=JobDocument, dependencies=[REPEATABLE])
 async def cancel_job(id: str, caller: Writer) -> Response:
     """Cancel a job. Its finished rows stay. A job that has ended stays as it is."""
     job, _ = await find_job(caller, id)

@@ -18,7 +18,8 @@ from longshore.producers.gateway.answers import DEFAULT_LIMIT, Cursor, Limit, Pa
 from longshore.producers.gateway.bodies.jobs import BatchBody, JobBody, TuneBody
 from longshore.producers.gateway.bodies.options import option_path
 from longshore.producers.gateway.jobs import find_job, list_jobs
-from longshore.producers.requests import Request
+from longshore.producers.gateway.serving.idempotency import RepeatKey
+from longshore.producers.requests import Request, with_key
 from longshore.shared.errors import InvalidInput, WaitTimeout
 from longshore.shared.ledger.gateway.tokens import Scope
 from longshore.shared.ledger.records import JobRecord
@@ -34,22 +35,24 @@ _LOCATION: Final = {"Location": {"description": "The URL of the job.", "schema":
 
 
 @router.post("", status_code=201, response_model=JobDocument, responses={201: {"headers": _LOCATION}})
-async def submit_job(body: Annotated[JobBody, Body()], caller: Annotated[Caller, needs(Scope.JOBS_WRITE)]) -> Response:
+async def submit_job(
+    body: Annotated[JobBody, Body()], caller: Annotated[Caller, needs(Scope.JOBS_WRITE)], key: RepeatKey
+) -> Response:
     """Submit a job. When this answers, the job is durable.
 
     The fields and options of each `kind` are those of the client's method of the same name.
     """
-    record = await _submit_one(caller, body)
+    record = await _submit_one(caller, body, key)
     return answer(job_document(record), 201, {"Location": f"/v1/jobs/{record.id}"})
 
 
 @router.post("/batch", status_code=201, response_model=Page[JobDocument])
-async def submit_jobs(body: BatchBody, caller: Annotated[Caller, needs(Scope.JOBS_WRITE)]) -> Response:
+async def submit_jobs(body: BatchBody, caller: Annotated[Caller, needs(Scope.JOBS_WRITE)], key: RepeatKey) -> Response:
     """Submit many jobs in one transaction: all of them are durable, or none is.
 
     The jobs are in the order of the requests. An error names the request: `requests[7].options.batch_size`.
     """
-    records = await _submit_many(caller, body.requests)
+    records = await _submit_many(caller, body.requests, key)
     return answer(Page(data=[job_document(record) for record in records], has_more=False, next=None), 201)
 
 
@@ -103,21 +106,21 @@ def _check_models(caller: Caller, body: JobBody) -> None:
         check_options(caller, body.space)
 
 
-async def _submit_one(caller: Caller, body: JobBody) -> JobRecord:
+async def _submit_one(caller: Caller, body: JobBody, key: str | None) -> JobRecord:
     _check_models(caller, body)
     try:
-        job = await caller.client.submit(body.request())
+        job = await caller.client.submit(with_key(body.request(), key))
     except InvalidInput as error:
         raise option_path(error, body.options, body.kind) from None
     return await job.record()
 
 
-async def _submit_many(caller: Caller, bodies: Sequence[JobBody]) -> list[JobRecord]:
+async def _submit_many(caller: Caller, bodies: Sequence[JobBody], key: str | None) -> list[JobRecord]:
     requests: list[Request] = []
     for number, body in enumerate(bodies):
         try:
             _check_models(caller, body)
-            requests.append(body.request())
+            requests.append(with_key(body.request(), key and f"{key}/{number}"))
         except InvalidInput as error:
             raise type(error)(f"requests[{number}].{error.field}", error.reason) from None
     try:

@@ -54,7 +54,7 @@ TABLES: Final = (
     *("jobs", "shards", "job_dependencies", "results", "row_errors", "metrics", "checkpoints", "trials"),
     *("attempt_logs", "model_versions", "model_aliases"),
     *("webhook_endpoints", "webhook_secrets", "webhook_events", "webhook_deliveries"),
-    *("files", "batches"),
+    *("files", "batches", "kept_answers"),
 )
 _DEPENDENCY: Final = f"{_of_own_job('job_dependencies')} AND {_of_own_job('job_dependencies', 'depends_on')}"
 
@@ -96,6 +96,7 @@ def _own_rows(role: Role, producer: str) -> tuple[Policy, ...]:
 POLICIES: Final = (
     *_own_rows(Role.PRODUCER, _LOGIN),
     *_own_rows(Role.GATEWAY, _CALLER),
+    Policy("kept_answers", "ALL", Role.GATEWAY, f"producer = {_CALLER}"),
     # The other roles work for all producers.
     *(
         Policy(table, "ALL", role, "true")

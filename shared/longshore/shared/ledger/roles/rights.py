@@ -121,6 +121,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.PRODUCER: _PRODUCER,
     Role.GATEWAY: {
         **_PRODUCER,
+        "kept_answers": ("SELECT", "INSERT", "UPDATE", "DELETE"),
         "files": (
             "SELECT",
             "INSERT (id, producer, purpose, filename, bytes, digest, expires_at)",
@@ -190,6 +191,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         "webhook_secrets": ("SELECT", "DELETE"),
         "webhook_events": ("SELECT", "DELETE"),
         "webhook_deliveries": ("SELECT", "UPDATE (attempt, claims, state, next_try_at, tries)"),
+        "kept_answers": ("SELECT (producer, key, expires_at)", "DELETE"),
         # Removes files that have expired.
         "files": ("SELECT (id, expires_at)", "DELETE"),
         "batches": ("SELECT (input_file_id, state)",),
