@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import openai
 import pytest
-import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from longshore.producers import Client
@@ -21,12 +19,11 @@ from tests.integration.gateway.batch_calls import (
     embedding_lines,
     end_of,
     entries_of,
-    line,
 )
 from tests.integration.gateway_beside import RunningGateway
 from tests.language_models import save_language_model
 from tests.text_models import save_sentence
-from tests.waiting import TIMEOUT_S, wait_until
+from tests.waiting import TIMEOUT_S
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 

@@ -36,6 +36,7 @@ from longshore.producers.gateway.serving.admission import Admission
 from longshore.producers.gateway.serving.bodies import Bodies
 from longshore.producers.gateway.serving.idempotency import check_repeatable, kept
 from longshore.producers.gateway.serving.last_resort import answered
+from longshore.producers.gateway.serving.openapi import describe
 from longshore.producers.gateway.serving.readiness import Readiness
 from longshore.producers.gateway.settings import GatewaySettings
 from longshore.producers.gateway.state import Gateway
@@ -94,6 +95,7 @@ def make_app(settings: Settings, options: GatewaySettings, admission: Admission)
 
     app = FastAPI(title="Longshore", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     problems.install(app)
+    describe(app)
     app.add_middleware(RateLimitHeaders)
     app.include_router(health.router)
     for router in ROUTERS:
