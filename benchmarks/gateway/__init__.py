@@ -1,0 +1,1 @@
+"""The HTTP gateway under load; see :mod:`benchmarks.gateway.__main__`."""

@@ -1,0 +1,106 @@
+"""Many callers at once, in a process of its own: ``python -m benchmarks.gateway.load URL CALLERS SECONDS [TOKEN]``.
+
+Each caller has a connection and sends its next request when the last one is answered. It prints the counts as JSON.
+The client is as simple as HTTP allows, so that it leaves the processors to the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+import numpy as np
+
+#: The network of the service: numbers of a row, of the layer in the middle, and classes.
+WIDTH: Final = 784
+HIDDEN: Final = 256
+CLASSES: Final = 10
+#: Seconds after which a request counts as lost.
+LOST_S: Final = 60.0
+
+
+@dataclass
+class Load:
+    """What the callers have seen."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    #: Requests without an answer.
+    lost: int = 0
+    #: Answers that lack an output.
+    wrong: int = 0
+    #: Refusals that do not say when to try again.
+    without_retry_after: int = 0
+    #: Seconds of each request that was answered with outputs.
+    times: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+async def call(url: str, callers: int, seconds: float, token: str) -> Load:
+    """Ask with so many callers for some seconds, and at least once each."""
+    parts = urlsplit(url)
+    body = json.dumps({"rows": [[round(random.Random(0).random(), 3) for _ in range(WIDTH)]]}).encode()
+    head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
+    head += f"Content-Length: {len(body)}\r\n" + (f"Authorization: Bearer {token}\r\n" if token else "")
+    request = head.encode() + b"\r\n" + body
+    load = Load()
+    end = time.perf_counter() + seconds
+
+    async def caller() -> None:
+        connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        while True:
+            start = time.perf_counter()
+            try:
+                async with asyncio.timeout(LOST_S):
+                    connection = connection or await asyncio.open_connection(parts.hostname, parts.port)
+                    keeps = await _ask(load, *connection, request)
+            except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
+                load.lost += 1
+                keeps = False
+            else:
+                load.times.append(time.perf_counter() - start)
+            if not keeps and connection is not None:
+                connection[1].close()
+                connection = None
+            if time.perf_counter() > end:
+                return
+
+    began = time.perf_counter()
+    await asyncio.gather(*(caller() for _ in range(callers)))
+    load.seconds = time.perf_counter() - began
+    return load
+
+
+async def _ask(load: Load, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> bool:
+    """One request. Returns whether the server keeps the connection."""
+    writer.write(request)
+    lines = (await reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")
+    status = int(lines[0].split()[1])
+    headers = dict(line.split(b": ", 1) for line in lines[1:] if line)
+    body = await reader.readexactly(int(headers[b"content-length"]))
+    load.statuses[status] += 1
+    if status == 200:
+        load.wrong += b'"label"' not in body
+    elif status in (429, 503):
+        load.without_retry_after += b"retry-after" not in headers
+    return not (lines[0].startswith(b"http/1.0") or headers.get(b"connection") == b"close")
+
+
+def main() -> None:
+    """Run it."""
+    url, callers, seconds, *token = sys.argv[1:]
+    load = asyncio.run(call(url, int(callers), float(seconds), token[0] if token else ""))
+    times = load.times or [float("nan")]
+    summary = {**vars(load), "p50": float(np.median(times)), "p99": float(np.percentile(times, 99))}
+    del summary["times"]
+    sys.stdout.write(json.dumps(summary))
+
+
+if __name__ == "__main__":
+    main()
