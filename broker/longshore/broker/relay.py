@@ -24,7 +24,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 from celery import Celery
@@ -108,10 +108,17 @@ class Relay:
         self._partitions_due_at = -math.inf
         self._files_due_at = -math.inf
         self._round_at = clock()
+        #: How many tries to deliver an event of a webhook have ended in each way.
+        self.webhook_tries: Mapping[str, int] = {} if webhooks is None else webhooks.tries
         #: Whether this relay leads now.
         self.leads = False
         #: Attempts that this relay has counted as lost because their lease had run out.
         self.attempts_lost = 0
+
+    @property
+    def webhooks_pending(self) -> int:
+        """Deliveries of webhooks that had not ended when they were last counted."""
+        return 0 if self._webhooks is None else self._webhooks.pending
 
     @property
     def silent_s(self) -> float:

@@ -5,6 +5,7 @@ LongshoreError
 │   ├── UnknownModel
 │   ├── UnknownJob
 │   ├── AmbiguousJob        the start of an id is that of several jobs
+│   ├── UnknownWebhook
 │   ├── VersionInUse
 │   ├── ResultsPruned
 │   └── QueueFull           the producer has as many jobs as it may have
@@ -63,6 +64,10 @@ class UnknownJob(InvalidInput):
 
 class AmbiguousJob(InvalidInput):
     """Write more of the id: what was given is the start of several, which the message lists."""
+
+
+class UnknownWebhook(InvalidInput):
+    """Check the id with ``longshore webhooks list``."""
 
 
 class VersionInUse(InvalidInput):

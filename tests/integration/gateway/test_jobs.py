@@ -15,7 +15,7 @@ from longshore.producers.documents.jobs import job_document
 from longshore.producers.documents.json_text import to_json
 from tests.integration import digits
 from tests.integration.cluster import Cluster
-from tests.integration.gateway.answers import Document, ended, field_of, listed
+from tests.integration.gateway.answers import ended, field_of, listed
 from tests.integration.gateway_beside import RunningGateway
 
 pytestmark = pytest.mark.usefixtures("digits_version")
@@ -56,7 +56,7 @@ def test_each_kind_runs(http: httpx.Client, own: Client, tmp_path: Path) -> None
     data = str(digits.write(tmp_path / "digits.parquet", 200))
     train = {"model": "new", "family": "linear", "data": data, "target": "label"}
     space = {"learning_rate": [0.1, 0.01]}
-    bodies: list[Document] = [
+    bodies: list[dict[str, object]] = [
         {"kind": "train", **train, "options": {"epochs": 2}},
         {"kind": "tune", **train, "space": space, "options": {"trials": 2, "epochs": 1}},
         {"kind": "cross_validate", **train, "options": {"folds": 2, "epochs": 1}},

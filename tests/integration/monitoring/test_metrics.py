@@ -116,6 +116,7 @@ def test_the_relay_counts_jobs_by_kind_and_outcome(client: Client, port: int) ->
     assert value(port, "queue_messages", queue="gpu") == 0
     assert value(port, "relay_leads") == value(port, "service_up", service="redis") == 1
     assert value(port, "attempts_lost_total", cause="lease_expired") == 0
+    assert value(port, "webhook_deliveries_pending") == value(port, "webhook_tries_total", outcome="gone") == 0
 
 
 def test_a_worker_counts_shards_rows_and_models(cluster: Cluster, client: Client, port: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, Protocol
 
@@ -52,6 +53,12 @@ class RelayState(Protocol):
     @property
     def attempts_lost(self) -> int: ...
 
+    @property
+    def webhooks_pending(self) -> int: ...
+
+    @property
+    def webhook_tries(self) -> Mapping[str, int]: ...
+
 
 class RelayMonitor:
     """Serves the metrics of a relay while it runs; a context manager.
@@ -69,6 +76,7 @@ class RelayMonitor:
         self._problem: str | None = "Postgres and Redis were not asked yet"
         self._sampled_at = time.monotonic()
         self._attempts_lost = 0
+        self._webhook_tries: dict[str, int] = {}
         # When each series began: nobody asks for it.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
@@ -91,12 +99,26 @@ class RelayMonitor:
             registry=self.registry,
         )
 
+        self._webhooks_pending = self._gauge(
+            "webhook_deliveries_pending", "Events that are to be sent to endpoints of webhooks, up to a limit of each."
+        )
+        self._webhooks = Counter(
+            "longshore_webhook_tries",
+            "Tries to deliver an event of a webhook that have ended.",
+            ("outcome",),
+            registry=self.registry,
+        )
+
     def sample(self) -> None:
         """Ask Postgres and Redis once."""
         problems = [problem for problem in (self._sample_postgres(), self._sample_redis()) if problem]
         lost, self._attempts_lost = self._relay.attempts_lost - self._attempts_lost, self._relay.attempts_lost
         self._lost.labels("lease_expired").inc(lost)
         self._leads.set(self._relay.leads)
+        self._webhooks_pending.set(self._relay.webhooks_pending)
+        for outcome, count in self._relay.webhook_tries.items():
+            self._webhooks.labels(outcome).inc(count - self._webhook_tries.get(outcome, 0))
+            self._webhook_tries[outcome] = count
         used, idle = self._ledger.database.pool_usage
         self._connections.labels("used").set(used)
         self._connections.labels("idle").set(idle)

@@ -39,8 +39,8 @@ RETRY_INTERVAL_S: Final = 1.0
 REMOVE_INTERVAL_S: Final = 3600.0
 #: Seconds that tries have to end when the relay stops. What has not ended is sent again when its claim has run out.
 STOP_TIMEOUT_S: Final = 2.0
-#: Deliveries that are counted as waiting, at most, and seconds between two counts.
-MAX_COUNTED: Final = 100_000
+#: Deliveries of an endpoint that are counted as waiting, at most, and seconds between two counts.
+MAX_COUNTED: Final = 10_000
 COUNT_INTERVAL_S: Final = 5.0
 
 
@@ -80,12 +80,12 @@ class WebhookService:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._remove_at = self._count_at = -math.inf
-        self._tries = dict.fromkeys(Outcome, 0)
+        self._tries: dict[str, int] = {outcome.value: 0 for outcome in Outcome}
         #: Deliveries that had not ended when they were last counted, up to a limit.
         self.pending = 0
 
     @property
-    def tries(self) -> Mapping[Outcome, int]:
+    def tries(self) -> Mapping[str, int]:
         """How many tries of this process have ended in each way."""
         return self._tries
 
@@ -157,7 +157,7 @@ class WebhookService:
         WebhookDeliveries.record(conn, self._ended)
         fault_point("webhooks:recorded")
         for ended in self._ended:
-            self._tries[ended.outcome] += 1
+            self._tries[ended.outcome.value] += 1
             if ended.outcome is Outcome.GONE:
                 logger.warning("webhook endpoint %s is gone, and gets nothing more", ended.delivery.endpoint_id)
         self._ended.clear()

@@ -38,6 +38,10 @@ class WebhookSettings:
         return any(each.num_addresses == 1 for each in networks) if gives_credentials(address) else bool(networks)
 
 
+#: Only public addresses, and only ``https://``.
+NO_WEBHOOK_SETTINGS: Final = WebhookSettings()
+
+
 def load_webhook_settings(environ: Mapping[str, str] = os.environ) -> WebhookSettings:
     """Read the two variables.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from longshore.shared.ledger.postgres.repeating import repeat_read
 from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord
 from longshore.shared.ledger.retention.uuid7_time import FIRST_ID, LAST_ID, first_id
 from longshore.shared.ledger.shards.transitions import check_not_pruned
+from longshore.shared.vocabulary import State
 
 
 class ResultRecord(NamedTuple):
@@ -35,6 +37,23 @@ class RowErrorRecord(NamedTuple):
     error: str
     #: As that of a result; also ``None`` if the key itself cannot be stored.
     key: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job has ended, with all its rows."""
+
+    job: UUID
+    state: State
+    model: str
+    version: int | None
+    rows_total: int | None
+    rows_failed: int
+    #: Whether the rows were removed.
+    pruned: bool
+    #: By row; and those with errors.
+    results: list[ResultRecord] = field(default_factory=list)
+    errors: list[RowErrorRecord] = field(default_factory=list)
 
 
 class Queries:
@@ -165,6 +184,23 @@ class Queries:
             if not rows:  # pruning removes all results of a job at once
                 check_not_pruned(conn, job)
         return [ResultRecord(*row) for row in rows]
+
+    @repeat_read
+    def outcomes(self, jobs: Sequence[UUID]) -> dict[UUID, Outcome]:
+        """How jobs have ended, by id; those that have not, and those that do not exist, are left out.
+
+        :param jobs: each with few rows: all are read at once.
+        """
+        with self._database.connection() as conn:
+            ended = conn.execute(statements.queries.READ_ENDS, {"jobs": list(jobs)})
+            outcomes = {id_: Outcome(id_, State(state), *values) for id_, state, *values in ended}
+            for job, *values in conn.execute(statements.queries.READ_RESULTS_OF_JOBS, {"jobs": list(outcomes)}):
+                outcomes[job].results.append(ResultRecord(*values))
+            failed = [outcome.job for outcome in outcomes.values() if outcome.rows_failed]
+            if failed:
+                for job, *values in conn.execute(statements.queries.LIST_ROW_ERRORS_OF_JOBS, {"jobs": failed}):
+                    outcomes[job].errors.append(RowErrorRecord(*values))
+        return outcomes
 
     @repeat_read
     def row_errors(self, job: UUID, limit: int = 1000, after: int | None = None) -> list[RowErrorRecord]:

@@ -111,7 +111,7 @@ class WebhookDeliveries:
 
     @staticmethod
     def count_pending(conn: Connection, *, limit: int) -> int:
-        """How many deliveries have not ended, up to ``limit``."""
+        """How many deliveries have not ended, up to ``limit`` of each endpoint."""
         row = conn.execute(statements.gateway.webhooks.COUNT_PENDING, {"limit": limit}).fetchone()
         return 0 if row is None else int(row[0])
 

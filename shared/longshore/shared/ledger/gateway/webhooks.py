@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Final
 
 from psycopg.types.json import Json
@@ -21,6 +22,20 @@ from longshore.shared.ledger.postgres.repeating import repeat_read
 
 #: The most endpoints of a producer.
 MAX_ENDPOINTS: Final = 10
+
+
+class EventType(StrEnum):
+    """What an event tells of. A job that is retried ends again, and then has another event."""
+
+    JOB_SUCCEEDED = "job.succeeded"
+    JOB_FAILED = "job.failed"
+    JOB_CANCELLED = "job.cancelled"
+    #: Its deadline has ended it.
+    JOB_EXPIRED = "job.expired"
+    BATCH_COMPLETED = "batch.completed"
+    BATCH_FAILED = "batch.failed"
+    BATCH_EXPIRED = "batch.expired"
+    BATCH_CANCELLED = "batch.cancelled"
 
 
 @dataclass(frozen=True)
@@ -130,7 +145,13 @@ class Webhooks:
 
     def delete(self, producer: str, id: str) -> bool:
         """Delete an endpoint with its log of deliveries. Returns whether there was one."""
-        return self._change_one(statements.gateway.webhooks.DELETE_ENDPOINT, producer, id)
+        values = {"producer": producer, "id": id}
+
+        def change(conn: Connection) -> int:
+            conn.execute(statements.gateway.webhooks.DELETE_DELIVERIES, values)
+            return conn.execute(statements.gateway.webhooks.DELETE_ENDPOINT, values).rowcount
+
+        return self._database.change(change) > 0
 
     def rotate(self, id: str, secret: str) -> None:
         """Give an endpoint, which is the caller's, a new secret. The old one signs for another 24 hours, too."""

@@ -35,7 +35,7 @@ class Policy:
     """Which rows of a table a role may use."""
 
     table: str
-    #: ALL, SELECT, INSERT or UPDATE.
+    #: ALL, SELECT, INSERT, UPDATE or DELETE.
     command: str
     role: Role
     #: Of rows that are read, or inserted.
@@ -89,6 +89,7 @@ def _own_rows(role: Role, producer: str) -> tuple[Policy, ...]:
         Policy("webhook_secrets", "ALL", role, _OF_OWN_ENDPOINT),
         Policy("webhook_deliveries", "SELECT", role, _OF_OWN_ENDPOINT),
         Policy("webhook_deliveries", "UPDATE", role, _OF_OWN_ENDPOINT),
+        Policy("webhook_deliveries", "DELETE", role, _OF_OWN_ENDPOINT),
         Policy("webhook_deliveries", "INSERT", role, f"{_OF_OWN_ENDPOINT} AND {_OF_OWN_EVENT}"),
     )
 

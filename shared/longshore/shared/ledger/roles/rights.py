@@ -114,6 +114,7 @@ _PRODUCER: Final[Rights] = {
         "SELECT",
         "INSERT (event_id, endpoint_id, state, next_try_at)",
         "UPDATE (state, attempt, claims, next_try_at)",
+        "DELETE",
     ),
 }
 

@@ -137,6 +137,17 @@ LIST_SHARDS: Final = """
     FROM shards WHERE job_id = %(job)s AND index > %(after)s ORDER BY index LIMIT %(limit)s
 """
 READ_RESULTS: Final = "SELECT row, output::text, key::text FROM results WHERE job_id = %(job)s ORDER BY row"
+#: How jobs have ended, and the rows of all of them.
+READ_ENDS: Final = f"""
+    SELECT id, state, model, version, rows_total, rows_failed, pruned_at IS NOT NULL FROM jobs
+    WHERE id = ANY(%(jobs)b::uuid[]) AND {ENDED}
+"""
+READ_RESULTS_OF_JOBS: Final = """
+    SELECT job_id, row, output::text FROM results WHERE job_id = ANY(%(jobs)b::uuid[]) ORDER BY job_id, row
+"""
+LIST_ROW_ERRORS_OF_JOBS: Final = """
+    SELECT job_id, row, error FROM row_errors WHERE job_id = ANY(%(jobs)b::uuid[]) ORDER BY job_id, row
+"""
 COPY_OUT_RESULTS: Final = f"COPY ({READ_RESULTS}) TO STDOUT (FORMAT BINARY)"
 #: Rows until their texts are too long together, but at least one.
 READ_RESULTS_PAGE: Final = """

@@ -147,9 +147,6 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["event_id"], ["webhook_events.id"], name="webhook_deliveries_event_id_fkey", ondelete="CASCADE"
         ),
-        sa.ForeignKeyConstraint(
-            ["endpoint_id"], ["webhook_endpoints.id"], name="webhook_deliveries_endpoint_id_fkey", ondelete="CASCADE"
-        ),
     )
     op.create_index(
         "webhook_deliveries_due_idx",

@@ -56,6 +56,10 @@ ENABLE_ENDPOINT: Final = """
     WHERE id = %(id)s AND producer = %(producer)s
     RETURNING id
 """
+DELETE_DELIVERIES: Final = """
+    DELETE FROM webhook_deliveries
+    WHERE endpoint_id = (SELECT id FROM webhook_endpoints WHERE id = %(id)s AND producer = %(producer)s)
+"""
 DELETE_ENDPOINT: Final = "DELETE FROM webhook_endpoints WHERE id = %(id)s AND producer = %(producer)s RETURNING id"
 ADD_SECRET: Final = "INSERT INTO webhook_secrets (endpoint_id, secret) VALUES (%(id)s, %(secret)s)"
 REPLACE_SECRETS: Final = f"""
@@ -160,7 +164,11 @@ DELETE_OLD_EVENTS: Final = f"""
     )
 """
 DELETE_OLD_SECRETS: Final = "DELETE FROM webhook_secrets WHERE expires_at < now()"
-#: Deliveries that have not ended, up to a limit.
+#: Deliveries to endpoints that exist which have not ended, up to a limit of each endpoint.
 COUNT_PENDING: Final = """
-    SELECT count(*) FROM (SELECT FROM webhook_deliveries WHERE state = 'pending' LIMIT %(limit)s) AS first
+    SELECT coalesce(sum(pending.count), 0)::bigint FROM webhook_endpoints AS endpoint CROSS JOIN LATERAL (
+        SELECT count(*) FROM (
+            SELECT FROM webhook_deliveries WHERE endpoint_id = endpoint.id AND state = 'pending' LIMIT %(limit)s
+        ) AS first
+    ) AS pending
 """
