@@ -292,6 +292,23 @@ def test_the_end_of_a_job_is_an_event_of_its_transaction(ledger: Ledger, receive
     }
 
 
+def test_a_job_ends_while_its_endpoint_is_deleted(ledger: Ledger) -> None:
+    first, last = endpoint(ledger, "https://example.com/1"), endpoint(ledger, "https://example.com/2")
+    job, other = claim(ledger, submit(ledger, 1)), claim(ledger, submit(ledger, 1))
+    with ledger.database.own_connection() as deleting, deleting.transaction():
+        deleting.execute("DELETE FROM webhook_endpoints WHERE id = %s", [first])
+        commit(ledger, job)  # and waits for nobody
+    assert [each.type for each in ledger.webhooks.deliveries(last, limit=10)] == ["job.succeeded"]
+    with ledger.database.own_connection() as ending, ending.transaction():
+        ending.execute("UPDATE jobs SET state = 'failed' WHERE id = %s", [other.job_id])
+        # The table is in use: the trigger stays, and the endpoint is gone all the same.
+        assert ledger.webhooks.delete("tests", last)
+    assert ledger.webhooks.endpoints("tests") == []
+    new = endpoint(ledger, "https://example.com/3")
+    commit(ledger, claim(ledger, submit(ledger, 1)))
+    assert len(ledger.webhooks.deliveries(new, limit=10)) == 1
+
+
 def test_a_cluster_without_endpoints_has_no_trigger(ledger: Ledger) -> None:
     def has_trigger() -> bool:
         with ledger.database.connection() as conn:

@@ -78,6 +78,16 @@ _FILL = (
        SELECT 'batch_' || n, 'producer' || mod(n, 100), CASE WHEN n < 20 THEN 'in_progress' ELSE 'completed' END,
               '/v1/embeddings', 'file-' || n, '24h', now() - n * interval '1 minute', now(), ARRAY[job_id(0, n)]
        FROM generate_series(1, 10000) AS n""",
+    """INSERT INTO webhook_events (id, producer, type, data, created_at)
+       SELECT 'evt_' || n, 'producer' || mod(n, 100), 'job.failed', '{}', now() - n * interval '1 minute'
+       FROM generate_series(1, 20000) AS n""",
+    """INSERT INTO webhook_endpoints (id, producer, url)
+       SELECT 'we_' || n, 'producer' || n, 'https://example.com/' FROM generate_series(0, 99) AS n""",
+    "INSERT INTO webhook_secrets (endpoint_id, secret) SELECT id, 'whsec_' FROM webhook_endpoints",
+    """INSERT INTO webhook_deliveries (event_id, endpoint_id, state, next_try_at, created_at)
+       SELECT 'evt_' || n, 'we_' || mod(n, 100), CASE WHEN n <= 100 THEN 'pending' ELSE 'delivered' END,
+              CASE WHEN n <= 100 THEN now() END, now() - n * interval '1 minute'
+       FROM generate_series(1, 20000) AS n""",
     """INSERT INTO jobs (id, kind, state, producer, queue, priority, spec, model, version, digest, max_attempts,
                          rows_total, shards_total, created_at, deadline)
        SELECT job_id(sort, n), 'infer', (ARRAY['queued', 'queued', 'running', 'waiting', 'waiting'])[sort], 'tests',

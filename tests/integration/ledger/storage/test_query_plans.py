@@ -28,7 +28,7 @@ from tests.integration.old_jobs import own_ledger
 Node: TypeAlias = Mapping[str, object]
 
 #: Tables that do not grow with the number of jobs, results or versions: a scan of them is fine.
-SMALL_TABLES = {"workers", "pg_locks", "pg_stat_activity"}
+SMALL_TABLES = {"workers", "pg_locks", "pg_stat_activity", "webhook_endpoints", "webhook_secrets"}
 #: Rows that a statement may visit, and pages of 8 KiB: some for each row it returns or changes, whatever the tables
 #: hold. The jobs alone are 20,000 rows, their shards 100,000.
 MAX_ROWS, MAX_PAGES = 400, 1500
@@ -58,6 +58,14 @@ KEPT_ANSWER: dict[str, object] = {
     **{"status": 200, "headers": Jsonb({}), "content": b"{}", "upload": None, "limit": 100},
 }
 HELD: dict[str, object] = {**FILE, "id": "batch_7", "gateway": "a gateway", "lease": 30.0}
+
+#: An endpoint of webhooks and a delivery to it.
+HOOK: dict[str, object] = {
+    **{"producer": "producer7", "id": "we_7", "endpoint": "we_7", "event": "evt_7", "claims": 0, "limit": 10},
+    **{"state": "delivered", "delay": None, "log": Jsonb({}), "before_event": "", "since": datetime.now(UTC)},
+    **{"before": datetime(2999, 1, 1, tzinfo=UTC), "failing": False, "each": 4, "busy": [], "counts": []},
+    **{"lease": 120.0, "type": "job.failed", "data": Jsonb({}), "reason": "gone", "secret": "whsec_"},
+}
 
 #: Every hot statement with its parameters: what workers, the relay, producers and those who wait send all the time.
 HOT: dict[str, Mapping[str, object]] = {
@@ -154,6 +162,15 @@ HOT: dict[str, Mapping[str, object]] = {
         **{"usage": None, "errors": None, "output_file_id": None, "error_file_id": None},
     },
     "gateway.batches.COUNT_ROWS": {**HELD, "ids": ["batch_7"]},
+    **{
+        f"gateway.webhooks.{name}": HOOK
+        for name in (
+            *("ADD_EVENT", "LIST_ENDPOINTS", "READ_ENDPOINT", "ENABLE_ENDPOINT"),
+            *("DELETE_ENDPOINT", "REPLACE_SECRETS", "REDELIVER_EVENT", "REDELIVER_SINCE", "LIST_DELIVERIES"),
+            *("CLAIM_DELIVERIES", "RECORD_TRY", "MARK_FAILING", "MARK_WORKING", "DISABLE_ENDPOINT", "DROP_PENDING"),
+            *("DELETE_OLD_EVENTS", "DELETE_OLD_SECRETS", "COUNT_PENDING"),
+        )
+    },
     "maintenance.PAST_DEADLINE": {},
     "maintenance.UNPUBLISHED": {"grace": 5.0, "limit": 5000},
     "maintenance.NEXT_DUE": {},
@@ -262,6 +279,12 @@ KNOWN_EXCEPTIONS = {
 COLD = {
     "demo": "a tour of one job's results",
     "gateway.tokens": "there are some hundreds",
+    "gateway.webhooks.ADD_ENDPOINT": "inserts a row",
+    "gateway.webhooks.CHANGE_ENDPOINT": "changes a row, as ENABLE_ENDPOINT",
+    "gateway.webhooks.ADD_SECRET": "inserts a row",
+    "gateway.webhooks.DELETE_DELIVERIES": "removes all deliveries of an endpoint, at a person's command",
+    "gateway.webhooks.ADD_TEST_EVENT": "inserts a row",
+    "gateway.webhooks.ADD_DELIVERY": "inserts a row",
     "gateway.files.ADD_FILE": "inserts a row",
     "gateway.batches.ADD_BATCH": "inserts a row",
     "gateway.batches.TAKE_BATCHES": "calls a function, which reads the index of batches that have not ended",
