@@ -27,8 +27,8 @@ _LATE: Final = (504,)
 _DESCRIPTION: Final = """\
 Jobs, results and models of Longshore, and OpenAI's files, batches, chat completions and embeddings.
 
-Every request shows a token of `longshore tokens create`, as `Authorization: Bearer lsk_...`. Bodies and answers are JSON
-or msgpack (`Content-Type`, `Accept`). Errors are problem details (RFC 9457).
+Every request shows a token of `longshore tokens create`, as `Authorization: Bearer lsk_...`. Bodies and answers are
+JSON or msgpack (`Content-Type`, `Accept`). Errors are problem details (RFC 9457).
 """
 _PROBLEM: Final = {
     "title": "Problem",
