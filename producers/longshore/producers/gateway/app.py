@@ -62,6 +62,9 @@ ROUTERS = (
     batches.router,
 )
 
+#: The headers of answers that scripts of other sites may read, besides those of results.
+_EXPOSED = (REQUEST_ID, "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "Content-Range")
+
 
 def make_app(settings: Settings, options: GatewaySettings, admission: Admission) -> FastAPI:
     """The gateway of a cluster.
@@ -96,7 +99,6 @@ def make_app(settings: Settings, options: GatewaySettings, admission: Admission)
     app = FastAPI(title="Longshore", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     problems.install(app)
     describe(app)
-    app.add_middleware(RateLimitHeaders)
     app.include_router(health.router)
     for router in ROUTERS:
         app.include_router(router, prefix="/v1", dependencies=[Depends(check_repeatable)])
@@ -111,12 +113,21 @@ def _add_layers(app: FastAPI, options: GatewaySettings, admission: Admission) ->
     app.add_middleware(identified)
     app.add_middleware(admission.layer)
     app.add_middleware(answered)
+    app.add_middleware(RateLimitHeaders)
     if options.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=options.cors_origins,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "Range", "Last-Event-ID"],
-            expose_headers=[REQUEST_ID, "Location", "Retry-After", "Content-Range", *results.HEADERS],
+            expose_headers=[
+                REQUEST_ID,
+                "Location",
+                "Retry-After",
+                "RateLimit",
+                "RateLimit-Policy",
+                "Content-Range",
+                *results.HEADERS,
+            ],
         )
     app.add_middleware(logged)

@@ -17,9 +17,8 @@ from fastapi.params import Security as SecurityParameter
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
 from longshore.producers.aio.client import AsyncClient
-from longshore.producers.gateway.access.usage import STATE, Usage
+from longshore.producers.gateway.access.usage import USAGE, Usage
 from longshore.producers.gateway.problems import Problem
-from longshore.producers.gateway.state import gateway_of
 from longshore.shared.ledger.gateway.tokens import Scope, ValidToken
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="token", description="A token of `longshore tokens create`.")
@@ -53,22 +52,23 @@ class Caller:
 
 def needs(*scopes: Scope) -> SecurityParameter:
     """The caller, as a parameter of a route that needs these scopes."""
-    parameter: SecurityParameter = Security(authenticate, scopes=list(scopes))
+    parameter: SecurityParameter = Security(authorize, scopes=list(scopes))
     return parameter
 
 
-async def authenticate(
+def authorize(
     request: Request,
     needed: SecurityScopes,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
 ) -> Caller:
-    """:raises Problem: 429, the token makes too many requests; 403, it lacks a scope."""
-    gateway, token = gateway_of(request), request.state.token
-    assert isinstance(token, ValidToken)  # of the layer before the routes, which refuses requests without one
-    client = gateway.clients.of(token.producer)
-    usage = Usage(token, client, gateway.rates, getattr(request.state, STATE))
-    await usage.count_request()
-    missing = [scope for scope in needed.scopes if scope not in token.scopes]
+    """The caller that :mod:`~longshore.producers.gateway.access.identification` has let through.
+
+    :param credentials: for the description of the API.
+    :raises Problem: 403, its token lacks a scope.
+    """
+    usage = getattr(request.state, USAGE)
+    assert isinstance(usage, Usage)  # every route with a caller is below the paths that need a token
+    missing = [scope for scope in needed.scopes if scope not in usage.token.scopes]
     if missing:
         raise Problem(403, "forbidden", f"this token lacks the scope {', '.join(missing)}")
-    return Caller(token, client, usage)
+    return Caller(usage.token, usage.client, usage)

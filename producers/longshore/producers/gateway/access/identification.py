@@ -1,24 +1,29 @@
-"""Who calls, found out before anything of the request but its headers is read."""
+"""Who calls, and whether it calls too often, found out before anything of the request but its headers is read."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from longshore.producers.gateway.access.usage import USAGE, Usage
 from longshore.producers.gateway.problems import Problem
+from longshore.producers.gateway.state import gateway_of
 
 #: What needs a token.
 _PATHS: Final = "/v1"
 
 
 def identified(app: ASGIApp) -> ASGIApp:
-    """The application that knows the valid token of each request to the API, as ``request.state.token``."""
+    """The application that knows the caller of each request to the API, as ``request.state.usage``, and its
+    ``request.state.token``.
+    """
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (scope["path"] + "/").startswith(f"{_PATHS}/"):
-            gateway = scope["app"].state.gateway
+            gateway = gateway_of(Request(scope))
             scheme, _, text = Headers(scope=scope).get("authorization", "").partition(" ")
             token = None
             if scheme.lower() == "bearer":
@@ -31,7 +36,9 @@ def identified(app: ASGIApp) -> ASGIApp:
                     "`longshore tokens create`",
                     headers={"WWW-Authenticate": "Bearer"},
                 )
-            scope.setdefault("state", {})["token"] = token
+            usage = Usage(token, gateway.clients.of(token.producer), gateway.rates)
+            scope["state"] |= {"token": token, USAGE: usage}
+            await usage.count_request()
         await app(scope, receive, send)
 
     return call

@@ -23,8 +23,8 @@ MINUTE_S: Final = 60
 #: More than any bucket lacks.
 _ANY: Final = 1e18
 DAY_S: Final = 86400
-#: Where a request keeps the levels for its headers.
-STATE: Final = "rate_limits"
+#: Where the state of a request keeps what it uses.
+USAGE: Final = "usage"
 
 
 @dataclass(frozen=True)
@@ -111,11 +111,12 @@ class RateLimitHeaders:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        levels: dict[str, Level] = scope.setdefault("state", {}).setdefault(STATE, {})
+        state = scope.setdefault("state", {})
 
         async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start" and levels:
-                message["headers"] = [*message.get("headers", ()), *_headers(levels)]
+            usage: Usage | None = state.get(USAGE)
+            if message["type"] == "http.response.start" and usage is not None and usage.levels:
+                message["headers"] = [*message.get("headers", ()), *_headers(usage.levels)]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

@@ -37,7 +37,8 @@ from longshore.shared.errors import InvalidInput, LongshoreError
 from longshore.shared.ledger.gateway.tokens import Scope
 
 router = APIRouter(prefix="/models/{ref}", tags=["predictions"])
-Writer = Annotated[Caller, needs(Scope.JOBS_WRITE)]
+#: The answer has what reading the results of the job would give.
+Runner = Annotated[Caller, needs(Scope.JOBS_WRITE, Scope.JOBS_READ)]
 
 _TEXT: Final = {"schema": {"type": "string"}}
 _ACCEPTED: Final = {
@@ -51,7 +52,7 @@ _ACCEPTED: Final = {
 
 
 @router.post("/predict", response_model=Prediction, responses={202: _ACCEPTED})
-async def predict(ref: str, body: PredictBody, request: Request, caller: Writer, prefer: Prefer = None) -> Response:
+async def predict(ref: str, body: PredictBody, request: Request, caller: Runner, prefer: Prefer = None) -> Response:
     """Run a version over rows, and answer with their outputs.
 
     The rows are a small job like any other, and share batches with those of other callers. A row with an error has no
@@ -72,7 +73,7 @@ async def predict(ref: str, body: PredictBody, request: Request, caller: Writer,
     response_model=Prediction,
     responses={200: {"content": {EVENT_STREAM: _TEXT}}, 202: _ACCEPTED},
 )
-async def generate(ref: str, body: GenerateBody, request: Request, caller: Writer, prefer: Prefer = None) -> Response:
+async def generate(ref: str, body: GenerateBody, request: Request, caller: Runner, prefer: Prefer = None) -> Response:
     """Generate texts, and answer with them; or, with `stream`, with server-sent events while they are written.
 
     Without `stream` it is like `predict`. With it, the job is cancelled if the caller hangs up. The events are `job`,

@@ -37,6 +37,6 @@ def answered(app: ASGIApp) -> ASGIApp:
             problem = Problem(500, "failed", "the gateway failed; its log says why")
         if is_started:
             raise problem
-        await response_to(problem)(scope, receive, send)
+        await response_to(problem, scope["path"])(scope, receive, send)
 
     return call
