@@ -134,7 +134,7 @@ class Bodies:
             if refused is None:
                 raise
         if refused is not None and not started:
-            await response_to(refused)(scope, receive, send)
+            await response_to(refused, scope["path"])(scope, receive, send)
 
 
 class _Once:
