@@ -242,6 +242,17 @@ def test_embeddings_are_those_of_infer_and_of_their_library(api: OpenAI, client:
     np.testing.assert_allclose(one.embedding, inferred[2], atol=1e-6)
 
 
+def test_models_are_listed_and_retrieved(api: OpenAI) -> None:
+    assert {model.id for model in api.models.list()} == {"chat", "team/encoder", TOOLS}
+    for reference in (CHAT, ENCODER, "team/encoder"):
+        model = api.models.retrieve(reference)
+        assert (model.id, model.object, model.owned_by) == (reference, "model", "longshore")
+        assert model.created > 1_700_000_000
+    with pytest.raises(UNKNOWN) as unknown:
+        api.models.retrieve("team/nobody:1")
+    assert unknown.value.code == "model_not_found"
+
+
 UNKNOWN, BAD = openai.NotFoundError, openai.BadRequestError
 LONG: dict[str, object] = {"messages": [{"role": "user", "content": "x" * 2000}]}
 

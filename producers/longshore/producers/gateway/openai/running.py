@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from typing import TypeVar
+from uuid import UUID
 
 from fastapi import Request
 
@@ -15,10 +16,11 @@ from longshore.producers.gateway.access.callers import Caller
 from longshore.producers.gateway.openai.errors import NO_RETRY, invalid, invalid_input
 from longshore.producers.gateway.openai.requests import Embedding, Generation
 from longshore.producers.gateway.openai.responses import Origin, Output
+from longshore.producers.gateway.predictions import MAX_ROW_ERRORS
 from longshore.producers.gateway.problems import Problem, problem_of
 from longshore.producers.gateway.state import gateway_of
-from longshore.shared.errors import InvalidInput, LongshoreError, WaitTimeout
-from longshore.shared.ledger.records import JobRecord
+from longshore.producers.options.keywords import GenerateOptions
+from longshore.shared.errors import InvalidInput, JobFailed, LongshoreError, WaitTimeout
 from longshore.shared.references import ModelReference
 from longshore.shared.specs.signature import Signature
 from longshore.shared.vocabulary import State
@@ -38,11 +40,21 @@ async def run(request: Request, caller: Caller, asked: Generation | Embedding) -
 
 
 async def _submit(caller: Caller, asked: Generation | Embedding) -> AsyncJob:
+    if isinstance(asked, Embedding):
+        with parameters_of(asked):
+            model = await embedding_version(caller, asked.reference)
+            await caller.usage.admit(rows=len(asked.texts))
+            return await caller.client.infer(model, list(asked.texts), max_row_errors=MAX_ROW_ERRORS)
     with parameters_of(asked):
-        if isinstance(asked, Generation):
-            return await caller.client.generate(asked.body.model, list(asked.rows), **asked.options)
-        model = await embedding_version(caller, asked.reference)
-        return await caller.client.infer(model, list(asked.texts))
+        await caller.usage.admit(rows=len(asked.rows))
+        job = await caller.client.generate(asked.body.model, list(asked.rows), **options_of(asked))
+    await caller.usage.submitted([job.id])
+    return job
+
+
+def options_of(asked: Generation) -> GenerateOptions:
+    """The options of the job of one request. An error of a row is one of the request, and not of the job."""
+    return {**asked.options, "max_row_errors": MAX_ROW_ERRORS}
 
 
 @contextmanager
@@ -87,25 +99,26 @@ async def _outputs(
             f"/v1/jobs/{job.id}/results, or cancel it",
             headers=NO_RETRY,
         ) from None
-    record = await job.record()
-    if record.state is not State.SUCCEEDED:
-        raise await failure_of(job, record, asked)
-    return [row.output async for row in job.stream()], origin_of(record)
+    outcome = await caller.client.outcome(job)
+    if outcome.state is not State.SUCCEEDED:
+        try:
+            await job.wait()
+        except JobFailed as error:
+            raise job_failure(error) from None
+    for failed in outcome.errors:
+        raise row_failure(asked, failed.row, failed.error)
+    outputs = {record.row: json.loads(record.output) for record in outcome.results}
+    return [outputs[row] for row in sorted(outputs)], origin_of(outcome.job, outcome.model, outcome.version)
 
 
-def origin_of(record: JobRecord, created: datetime | None = None) -> Origin:
+def origin_of(job: UUID, model: str, version: int | None) -> Origin:
     """Where the answers of a job come from."""
-    created = record.created_at if created is None else created
-    return Origin(record.id.hex, int(created.timestamp()), f"{record.model}:{record.version}")
+    return Origin(job.hex, (job.int >> 80) // 1000, f"{model}:{version}")
 
 
-async def failure_of(job: AsyncJob, record: JobRecord, asked: Generation | Embedding) -> Problem:
-    """Why a job has no answer: the first row that failed, or what the whole job failed of."""
-    for error in await job.errors(1) if record.rows_failed else ():
-        if error.row is not None:
-            return row_failure(asked, error.row, error.message)
-    reason = record.error or record.state
-    return Problem(500, "job_failed", f"the job {job.id} {record.state}: {reason}", headers=NO_RETRY)
+def job_failure(error: JobFailed) -> Problem:
+    """The answer to a request whose job has failed as a whole."""
+    return Problem(500, "job_failed", str(error), headers=NO_RETRY)
 
 
 def row_failure(asked: Generation | Embedding, row: int, message: str) -> Problem:

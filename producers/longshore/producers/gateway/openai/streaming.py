@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Final
 
 from fastapi import Request
-from fastapi.responses import StreamingResponse
 
 from longshore.producers.gateway.access.callers import Caller
 from longshore.producers.gateway.openai.bodies import ChatBody, CompletionBody
@@ -18,8 +16,9 @@ from longshore.producers.gateway.openai.requests import Generation
 from longshore.producers.gateway.openai.response_bodies import ResponseBody
 from longshore.producers.gateway.openai.response_events import ResponseEvents
 from longshore.producers.gateway.openai.responses import Document, Origin
-from longshore.producers.gateway.openai.running import failure_of, origin_of, parameters_of, row_failure
+from longshore.producers.gateway.openai.running import job_failure, options_of, origin_of, parameters_of, row_failure
 from longshore.producers.gateway.problems import Problem, problem_of
+from longshore.producers.gateway.server_sent_events import EventStream
 from longshore.producers.gateway.state import gateway_of
 from longshore.producers.gateway.streaming import (
     RowFailed,
@@ -32,29 +31,26 @@ from longshore.producers.gateway.streaming import (
 )
 from longshore.shared.errors import JobFailed, LongshoreError
 
-#: Seconds without an event after which a comment shows that the connection is alive.
-PING_INTERVAL_S: Final = 15.0
-_PING: Final = b": waiting\n\n"
 _DONE: Final = b"data: [DONE]\n\n"
 
 
-async def stream(request: Request, caller: Caller, asked: Generation) -> StreamingResponse:
+async def stream(request: Request, caller: Caller, asked: Generation) -> EventStream:
     """The answer, as server-sent events. If the caller goes away, the job is cancelled.
 
     :raises Problem: the request is refused. What goes wrong later is an event of the stream, the last one.
     """
     caller.check_model(asked.reference.name)
+    channels = gateway_of(request).texts
     with parameters_of(asked):
-        texts = await open_text_stream(
-            gateway_of(request).texts, caller, asked.body.model, list(asked.rows), asked.options
-        )
+        await caller.usage.admit(rows=len(asked.rows))
+        texts = await open_text_stream(channels, caller, asked.body.model, list(asked.rows), options_of(asked))
     try:
-        origin = origin_of(await texts.job.record())
+        await caller.usage.submitted([texts.job.id])
+        record = await texts.job.record()
     except BaseException:
         await texts.close()
         raise
-    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_written(texts, asked, origin), media_type="text/event-stream", headers=headers)
+    return EventStream(_written(texts, asked, origin_of(record.id, record.model, record.version)), texts.close)
 
 
 async def _written(texts: TextStream, asked: Generation, origin: Origin) -> AsyncIterator[bytes]:
@@ -62,10 +58,7 @@ async def _written(texts: TextStream, asked: Generation, origin: Origin) -> Asyn
     try:
         for document in writer.begin():
             yield _event(document)
-        async for event in _events(texts):
-            if event is None:
-                yield _PING
-                continue
+        async for event in texts:
             for document in _documents(writer, asked, event):
                 yield _event(document)
         for document in writer.end():
@@ -74,12 +67,10 @@ async def _written(texts: TextStream, asked: Generation, origin: Origin) -> Asyn
             yield _DONE
     except Problem as problem:
         yield _error(problem, asked)
-    except JobFailed:
-        yield _error(await failure_of(texts.job, await texts.job.record(), asked), asked)
+    except JobFailed as error:
+        yield _error(job_failure(error), asked)
     except LongshoreError as error:
         yield _error(problem_of(error), asked)
-    finally:
-        await texts.close()
 
 
 def _writer(asked: Generation, origin: Origin) -> EventWriter:
@@ -106,27 +97,6 @@ def _documents(writer: EventWriter, asked: Generation, event: TextEvent) -> list
         raise Problem(503, "restarted", "the worker was lost, and another one writes another text; ask again")
     assert isinstance(event, TextAdded)
     return [*writer.add(event.row, event.index, event.text)]
-
-
-async def _events(texts: TextStream) -> AsyncIterator[TextEvent | None]:
-    """The events of a job, and ``None`` whenever there was none for a while."""
-    events = aiter(texts)
-    coming: asyncio.Future[TextEvent | None] | None = None
-    try:
-        while True:
-            coming = coming or asyncio.ensure_future(anext(events, None))
-            await asyncio.wait((coming,), timeout=PING_INTERVAL_S)
-            if not coming.done():
-                yield None
-                continue
-            event = coming.result()
-            coming = None
-            if event is None:
-                return
-            yield event
-    finally:
-        if coming is not None:
-            coming.cancel()
 
 
 def _event(document: Document) -> bytes:
