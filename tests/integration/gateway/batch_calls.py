@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import openai
-from openai.types import Batch
-from pydantic import JsonValue
+from openai.types import Batch, Embedding
+from openai.types.chat import ChatCompletion
+from pydantic import BaseModel, JsonValue, TypeAdapter
 
 from tests.waiting import wait_until
 
 EMBEDDINGS, CHAT = "/v1/embeddings", "/v1/chat/completions"
+_EMBEDDINGS = TypeAdapter(list[Embedding])
 ENDED = ("completed", "failed", "expired", "cancelled")
 
 
@@ -65,24 +67,64 @@ def end_of(api: openai.OpenAI, batch: Batch) -> Batch:
     return now[0]
 
 
+class Response(BaseModel):
+    """The answer to a line, as its endpoint would give it."""
+
+    status_code: int
+    request_id: str
+    body: dict[str, JsonValue]
+
+
+class EntryError(BaseModel):
+    """Why a line was not run."""
+
+    code: str
+    message: str
+    param: str | None
+    line: int
+
+
+class Entry(BaseModel):
+    """A line of a file that a batch has left."""
+
+    id: str
+    custom_id: str | None
+    response: Response | None
+    error: EntryError | None
+
+
 @dataclass(frozen=True)
 class Entries:
-    """The lines of the files of a batch."""
+    """The lines of both files of a batch."""
 
-    answers: Sequence[dict[str, JsonValue]]
-    errors: Sequence[dict[str, JsonValue]]
+    answers: Sequence[Entry]
+    errors: Sequence[Entry]
 
-    def bodies(self) -> dict[str, dict[str, JsonValue]]:
+    def bodies(self) -> dict[str | None, dict[str, JsonValue]]:
         """The bodies of the answers by custom id, of which each is there once."""
-        bodies = {str(entry["custom_id"]): entry["response"]["body"] for entry in self.answers}  # type: ignore[index,call-overload]
+        bodies = {entry.custom_id: entry.response.body for entry in self.answers if entry.response is not None}
         assert len(bodies) == len(self.answers)
-        return bodies  # type: ignore[return-value]
+        return bodies
+
+    def embeddings(self) -> dict[str | None, list[Embedding]]:
+        """The embeddings of each line by custom id."""
+        return {id_: _EMBEDDINGS.validate_python(body["data"]) for id_, body in self.bodies().items()}
+
+    def chats(self) -> dict[str | None, ChatCompletion]:
+        """The answers of chats by custom id."""
+        return {id_: ChatCompletion.model_validate(body) for id_, body in self.bodies().items()}
+
+    @property
+    def ids(self) -> list[str | None]:
+        """The custom ids of all lines, sorted."""
+        return sorted((entry.custom_id for entry in (*self.answers, *self.errors)), key=str)
 
 
 def entries_of(api: openai.OpenAI, batch: Batch) -> Entries:
     """What a batch has left."""
 
-    def read(id: str | None) -> list[dict[str, JsonValue]]:
-        return [] if id is None else [json.loads(text) for text in api.files.content(id).text.splitlines()]
+    def read(id: str | None) -> list[Entry]:
+        lines = [] if id is None else api.files.content(id).text.splitlines()
+        return [Entry.model_validate_json(line) for line in lines]
 
     return Entries(read(batch.output_file_id), read(batch.error_file_id))

@@ -19,6 +19,7 @@ from longshore.producers.gateway.batches.steps import Wait, next_step
 from longshore.producers.gateway.state import Gateway
 from longshore.shared.errors import LongshoreError, WaitTimeout
 from longshore.shared.ledger.gateway.batches import HeldBatch
+from longshore.shared.store.store import Store
 
 #: Seconds between two looks for batches that nobody drives. New ones wake the gateway that they came to.
 TICK_S: Final = 2.0
@@ -42,6 +43,7 @@ class BatchDriver:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._store = Store(gateway.settings.store, expected=gateway.ledger.models.exist)
         self._name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._woken = asyncio.Event()
         self._working = asyncio.Semaphore(MAX_WORKING)
@@ -114,7 +116,7 @@ class BatchDriver:
         while True:
             try:
                 batch = await client.call(lambda blocking: blocking.ledger.batches.find(held.producer, held.id))
-                step = None if batch is None else next_step(batch, held, self._gateway)
+                step = None if batch is None else next_step(batch, held, self._gateway.options, self._store)
                 if step is None:
                     return
                 async with self._working:

@@ -15,7 +15,7 @@ from longshore.producers.gateway.batches.output import write_output
 from longshore.producers.gateway.batches.plan import read_plan
 from longshore.producers.gateway.batches.reading import InputReader, Limits, Read, TooManyLines
 from longshore.producers.gateway.batches.submitting import submit_jobs
-from longshore.producers.gateway.state import Gateway
+from longshore.producers.gateway.settings import GatewaySettings
 from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger.database import Connection
 from longshore.shared.ledger.gateway.batches import BatchEnd, BatchRecord, HeldBatch
@@ -42,9 +42,11 @@ class Wait:
 Outcome: TypeAlias = Wait | bool
 
 
-def next_step(batch: BatchRecord, held: HeldBatch, gateway: Gateway) -> Callable[[Client], Outcome] | None:
+def next_step(
+    batch: BatchRecord, held: HeldBatch, options: GatewaySettings, store: Store
+) -> Callable[[Client], Outcome] | None:
     """What a batch needs next; ``None`` if it has ended."""
-    steps = _Steps(batch, held, gateway)
+    steps = _Steps(batch, held, options, store)
     if batch.state in ENDED:
         return None
     if batch.state == "finalizing":
@@ -57,11 +59,11 @@ def next_step(batch: BatchRecord, held: HeldBatch, gateway: Gateway) -> Callable
 class _Steps:
     """The steps of a batch, as it was read."""
 
-    def __init__(self, batch: BatchRecord, held: HeldBatch, gateway: Gateway) -> None:
+    def __init__(self, batch: BatchRecord, held: HeldBatch, options: GatewaySettings, store: Store) -> None:
         self._batch = batch
         self._held = held
-        self._options = gateway.options
-        self._store = Store(gateway.settings.store, expected=gateway.ledger.models.exist)
+        self._options = options
+        self._store = store
         #: Whether the completion window has ended.
         self.is_late = batch.read_at >= batch.expires_at
 

@@ -26,7 +26,8 @@ UPLOADS: Final = frozenset({
 })  # fmt: skip
 #: Forms of answers, besides these.
 ANSWERS: Final = frozenset({
-    JSON, PROBLEM, *MSGPACK, "application/octet-stream", "application/vnd.apache.arrow.stream",
+    # The packages for OpenAI's API ask for the content of a file as application/binary.
+    JSON, PROBLEM, *MSGPACK, "application/octet-stream", "application/binary", "application/vnd.apache.arrow.stream",
     "application/vnd.apache.parquet", "application/x-ndjson", "application/jsonl", "text/event-stream",
     "text/plain", "text/html", "text/csv",
 })  # fmt: skip
