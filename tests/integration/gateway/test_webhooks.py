@@ -136,6 +136,20 @@ def test_a_producer_has_a_number_of_endpoints(gateway: RunningGateway) -> None:
             http.delete(f"/v1/webhooks/{id}").raise_for_status()
 
 
+def test_a_secret_is_not_kept_for_a_request_that_is_sent_again(gateway: RunningGateway) -> None:
+    with gateway.http(producer="again") as http:
+        made = [
+            http.post("/v1/webhooks", json={"url": "https://example.com/"}, headers={"Idempotency-Key": "once"})
+            for _ in range(2)
+        ]
+        assert [answer.status_code for answer in made] == [201, 409]
+        assert [each["id"] for each in http.get("/v1/webhooks").json()["data"]] == [made[0].json()["id"]]
+        with gateway.cluster.ledger.database.connection() as conn:
+            kept = conn.execute("SELECT content FROM kept_answers WHERE producer = 'again'").fetchall()
+        assert kept == [(None,)]
+        http.delete(f"/v1/webhooks/{made[0].json()['id']}").raise_for_status()
+
+
 def test_the_command_line(cluster: Cluster, receiver: Receiver) -> None:
     longshore = CommandLine({**cluster.environment, **LOCAL_WEBHOOKS})
     url = f"{receiver.url}/cli"

@@ -36,7 +36,7 @@ HEADER: Final = "Idempotency-Key"
 #: Of an answer that was kept.
 REPLAYED: Final = "Idempotency-Replayed"
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
-#: A longer answer is not kept.
+#: A longer answer is not kept, and none with a secret, which says ``Cache-Control: no-store``.
 MAX_KEPT_BYTES: Final = 4 << 20
 #: Headers of an answer that are kept.
 _KEPT_HEADERS: Final = ("content-type", "location", "preference-applied")
@@ -159,6 +159,7 @@ class _Attempt:
         self._request = request
         self._status = 0
         self._headers: dict[str, str] = {}
+        self._is_secret = False
         self._content: list[bytes] = []
         self._size = 0
 
@@ -171,6 +172,7 @@ class _Attempt:
                 self._status = message["status"]
                 headers = Headers(scope=message)
                 self._headers = {name: headers[name] for name in _KEPT_HEADERS if name in headers}
+                self._is_secret = "no-store" in headers.get("cache-control", "")
             else:
                 self._size += len(message.get("body", b""))
                 if self._size <= MAX_KEPT_BYTES:
@@ -196,7 +198,7 @@ class _Attempt:
         if 400 <= self._status < 500 or is_stream:
             # Without effect; or a stream, which the same key leads to the same job.
             await self._threads.call(self._answers.release, self._held)
-        elif self._status >= 500 or self._size > MAX_KEPT_BYTES:
+        elif self._status >= 500 or self._size > MAX_KEPT_BYTES or self._is_secret:
             await self._threads.call(self._answers.hold, self._held, 0)
         else:
             upload = self._request.upload_digest() if is_upload else None

@@ -6,10 +6,11 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 
 from longshore.producers.gateway.access.callers import Caller, needs
 from longshore.producers.gateway.answers import DEFAULT_LIMIT, Cursor, Limit, Page, read_cursor, write_cursor
+from longshore.producers.gateway.serving.idempotency import REPEATABLE
 from longshore.producers.gateway.state import gateway_of
 from longshore.producers.gateway.webhooks.documents import (
     ChangedEndpointBody,
@@ -31,9 +32,13 @@ router = APIRouter(prefix="/webhooks", tags=["webhooks"])
 
 @router.post("", status_code=201)
 async def create_webhook(
-    body: NewEndpointBody, request: Request, caller: Annotated[Caller, needs(Scope.WEBHOOKS_WRITE)]
+    body: NewEndpointBody,
+    request: Request,
+    response: Response,
+    caller: Annotated[Caller, needs(Scope.WEBHOOKS_WRITE)],
 ) -> NewEndpointDocument:
     """Add an endpoint. Its secret is only in this answer."""
+    response.headers["Cache-Control"] = "no-store"
     endpoints = _endpoints(request, caller)
     new = await gateway_of(request).threads.call(
         endpoints.create, body.url, types=body.types, description=body.description
@@ -79,7 +84,7 @@ async def delete_webhook(
     return DeletedEndpoint(id=id)
 
 
-@router.post("/{id}/enable")
+@router.post("/{id}/enable", dependencies=[REPEATABLE])
 async def enable_webhook(
     id: str, request: Request, caller: Annotated[Caller, needs(Scope.WEBHOOKS_WRITE)]
 ) -> EndpointDocument:
@@ -89,9 +94,10 @@ async def enable_webhook(
 
 @router.post("/{id}/rotate")
 async def rotate_webhook(
-    id: str, request: Request, caller: Annotated[Caller, needs(Scope.WEBHOOKS_WRITE)]
+    id: str, request: Request, response: Response, caller: Annotated[Caller, needs(Scope.WEBHOOKS_WRITE)]
 ) -> NewEndpointDocument:
     """Replace the secret. For 24 hours messages are also signed with the one before."""
+    response.headers["Cache-Control"] = "no-store"
     return NewEndpointDocument.of_new(await gateway_of(request).threads.call(_endpoints(request, caller).rotate, id))
 
 
@@ -101,7 +107,7 @@ async def send_test(id: str, request: Request, caller: Annotated[Caller, needs(S
     return SentTest(event=await gateway_of(request).threads.call(_endpoints(request, caller).test, id))
 
 
-@router.post("/{id}/redeliver")
+@router.post("/{id}/redeliver", dependencies=[REPEATABLE])
 async def redeliver(
     id: str, body: RedeliverBody, request: Request, caller: Annotated[Caller, needs(Scope.WEBHOOKS_WRITE)]
 ) -> Sent:
