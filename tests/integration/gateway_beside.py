@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from longshore.broker.embedded.services.ports import any_free_port
-from longshore.shared.ledger.gateway.tokens import Scope
+from longshore.shared.ledger.gateway.tokens import Scope, TokenLimits
 from longshore.shared.ledger.roles.rights import Role
 from tests.integration.cluster import STOP, Cluster
 from tests.integration.logins import as_role
@@ -34,10 +34,15 @@ class RunningGateway:
         return self.log.read_text(errors="replace")
 
     def token(
-        self, producer: str = "search-team", scopes: Sequence[str] = tuple(Scope), models: Sequence[str] = ()
+        self,
+        producer: str = "search-team",
+        scopes: Sequence[str] = tuple(Scope),
+        models: Sequence[str] = (),
+        limits: TokenLimits | None = None,
     ) -> str:
         """A new token."""
-        return self.cluster.ledger.tokens.create(producer, scopes, models=models, created_by="tests").text
+        tokens = self.cluster.ledger.tokens
+        return tokens.create(producer, scopes, models=models, limits=limits, created_by="tests").text
 
     def http(self, token: str | None = None, *, producer: str = "search-team") -> httpx.Client:
         """A connection to it; to be closed by who asked for it.
@@ -65,12 +70,13 @@ def running_gateway(
     """
     port = any_free_port()
     database_url = as_role(cluster.settings, Role.GATEWAY).database_url
+    own = {"LONGSHORE_DATABASE_URL": database_url, "LONGSHORE_GATEWAY_DATA": "/"}
     command = [sys.executable, "-m", "longshore.producers.gateway", "--port", str(port), *arguments]
     log_file = cluster.folder / f"gateway-{port}.log"
     with log_file.open("wb+") as log:
         process = subprocess.Popen(
             command,
-            env={**cluster.environment, "LONGSHORE_DATABASE_URL": database_url, **(environment or {})},
+            env={**cluster.environment, **own, **(environment or {})},
             cwd=cluster.folder,
             stdin=subprocess.DEVNULL,
             stdout=log,

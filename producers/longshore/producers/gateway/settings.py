@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from longshore.broker.webhooks.settings import NO_WEBHOOK_SETTINGS, WebhookSettings, load_webhook_settings
+from longshore.producers.gateway.access.addresses import normal_address
 from longshore.shared.errors import InvalidInput
 
 Value = TypeVar("Value")
@@ -41,6 +42,7 @@ class GatewaySettings:
     :param tls_certificate: a file with the certificate and those of its issuers, in PEM; ``None`` for no TLS.
     :param tls_key: the file with its key.
     :param cors_origins: origins of pages that may call, such as ``https://app.example.org``; empty for none.
+    :param data: folders and prefixes of the files that callers may name, such as ``s3://bucket/``; empty for none.
     :param webhooks: where webhooks may lead.
     """
 
@@ -66,6 +68,7 @@ class GatewaySettings:
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     cors_origins: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
     webhooks: WebhookSettings = NO_WEBHOOK_SETTINGS
 
 
@@ -107,6 +110,7 @@ def load_gateway_settings(environ: Mapping[str, str] = os.environ) -> GatewaySet
         tls_certificate=certificate,
         tls_key=key,
         cors_origins=_read(environ, "LONGSHORE_GATEWAY_CORS_ORIGINS", _origins) or (),
+        data=_read(environ, "LONGSHORE_GATEWAY_DATA", _folders) or (),
         webhooks=load_webhook_settings(environ),
     )
 
@@ -143,6 +147,14 @@ def _file(variable: str, text: str) -> Path:
             return Path(text)
     except OSError as error:
         raise InvalidInput(variable, f"{text}: {error.strerror}; name a file that the gateway can read") from None
+
+
+def _folders(variable: str, text: str) -> tuple[str, ...]:
+    folders = tuple(part.strip() for part in text.split(",") if part.strip())
+    for folder in folders:
+        if normal_address(folder) is None:
+            raise InvalidInput(variable, f"{folder!r}: write whole paths or URIs, such as /data or s3://bucket/rows")
+    return folders
 
 
 def _origins(variable: str, text: str) -> tuple[str, ...]:

@@ -207,7 +207,7 @@ async def open_text_stream(
     id_, changed = uuid7(), asyncio.Event()
     async with AsyncExitStack() as stack:
         inbox = await stack.enter_async_context(channels.listening(id_, changed))
-        job = await caller.client.submit(Generate(model, data, options, streamed_as=id_))
+        job = await caller.submit(Generate(model, data, options, streamed_as=id_))
         return TextStream(job, channels, inbox, changed, stack.pop_all())
 
 

@@ -8,6 +8,8 @@ A route names the scopes that it needs::
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Annotated
@@ -17,8 +19,14 @@ from fastapi.params import Security as SecurityParameter
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
 from longshore.producers.aio.client import AsyncClient
+from longshore.producers.aio.job import AsyncJob
+from longshore.producers.gateway.access.addresses import check_addresses
 from longshore.producers.gateway.access.usage import USAGE, Usage
+from longshore.producers.gateway.bodies.data import count_rows
 from longshore.producers.gateway.problems import Problem
+from longshore.producers.gateway.state import gateway_of
+from longshore.producers.requests import Request as JobRequest
+from longshore.shared.errors import InvalidInput, LongshoreError
 from longshore.shared.ledger.gateway.tokens import Scope, ValidToken
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="token", description="A token of `longshore tokens create`.")
@@ -33,6 +41,8 @@ class Caller:
     client: AsyncClient
     #: Counts what it uses. A route that submits jobs calls ``usage.admit`` before, and ``usage.submitted`` after it.
     usage: Usage
+    #: The files that callers may name, as in :attr:`GatewaySettings.data`.
+    data: tuple[str, ...]
 
     @property
     def producer(self) -> str:
@@ -48,6 +58,40 @@ class Caller:
         patterns = self.token.models
         if patterns and not any(fnmatchcase(name, pattern) for pattern in patterns):
             raise Problem(403, "forbidden", f"this token may not use the model {name!r}")
+
+    async def submit(self, request: JobRequest) -> AsyncJob:
+        """Submit a job, as :meth:`AsyncClient.submit`, within the limits of the token.
+
+        :raises Problem: 429: the token has used up what it may.
+        :raises InvalidInput: it names a file that callers may not name.
+        """
+        async with self._admitted([request]):
+            job = await self.client.submit(request)
+        await self.usage.submitted([job.id])
+        return job
+
+    async def submit_many(self, requests: Sequence[JobRequest]) -> list[AsyncJob]:
+        """As :meth:`submit`, for many jobs in one transaction."""
+        async with self._admitted(requests):
+            jobs = await self.client.submit_many(requests)
+        await self.usage.submitted([job.id for job in jobs])
+        return jobs
+
+    @asynccontextmanager
+    async def _admitted(self, requests: Sequence[JobRequest]) -> AsyncIterator[None]:
+        for number, request in enumerate(requests):
+            try:
+                check_addresses(request, self.data)
+            except InvalidInput as error:
+                field = error.field if len(requests) == 1 else f"requests[{number}].{error.field}"
+                raise InvalidInput(field, error.reason) from None
+        rows = sum(count_rows(request.data) for request in requests)
+        await self.usage.admit(rows=rows, jobs=len(requests))
+        try:
+            yield
+        except LongshoreError:
+            await self.usage.give_back(rows)
+            raise
 
 
 def needs(*scopes: Scope) -> SecurityParameter:
@@ -71,4 +115,4 @@ def authorize(
     missing = [scope for scope in needed.scopes if scope not in usage.token.scopes]
     if missing:
         raise Problem(403, "forbidden", f"this token lacks the scope {', '.join(missing)}")
-    return Caller(usage.token, usage.client, usage)
+    return Caller(usage.token, usage.client, usage, gateway_of(request).options.data)

@@ -62,6 +62,11 @@ class Usage:
                 raise InvalidInput("data", f"{rows:,} rows, and {limit}")
             await self._take("rows", self.token.rows_per_day, DAY_S, cost=rows)
 
+    async def give_back(self, rows: int) -> None:
+        """Count rows no longer whose jobs were refused."""
+        if self.token.rows_per_day is not None and rows:
+            await self._take("rows", self.token.rows_per_day, DAY_S, cost=-rows, need=-_ANY)
+
     async def submitted(self, jobs: Sequence[UUID]) -> None:
         """Have the tokens of jobs counted that generate text, once they have ended."""
         if self.token.tokens_per_day is not None and jobs:

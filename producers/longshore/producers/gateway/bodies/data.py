@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, TypeAlias, cast
 
 import numpy as np
@@ -66,3 +67,18 @@ def _check(data: object) -> None:
         raise InvalidInput("data", "must be a path, a URI, or rows")
     if isinstance(data, dict) and not all(isinstance(column, list) for column in data.values()):
         raise InvalidInput("data", "an object has a list of values for each column; a list of objects is rows")
+
+
+def count_rows(data: ClientData | ClientGenerateData) -> int:
+    """The rows that come with a request; those of a file are not known yet, and count as none."""
+    match data:
+        case str():
+            return int(bool(re.search(r"\s", data)))  # a prompt, or else an address
+        case dict():
+            return max((len(column) for column in data.values() if isinstance(column, list)), default=0)
+        case [{"role": _, **_rest}, *_others]:
+            return 1  # the messages of one conversation
+        case list() | np.ndarray():
+            return len(data)
+        case _:
+            return 0

@@ -20,6 +20,7 @@ from longshore.producers.gateway.predictions import MAX_ROW_ERRORS
 from longshore.producers.gateway.problems import Problem, problem_of
 from longshore.producers.gateway.state import gateway_of
 from longshore.producers.options.keywords import GenerateOptions
+from longshore.producers.requests import Generate, Infer
 from longshore.shared.errors import InvalidInput, JobFailed, LongshoreError, WaitTimeout
 from longshore.shared.references import ModelReference
 from longshore.shared.specs.signature import Signature
@@ -43,13 +44,9 @@ async def _submit(caller: Caller, asked: Generation | Embedding) -> AsyncJob:
     if isinstance(asked, Embedding):
         with parameters_of(asked):
             model = await embedding_version(caller, asked.reference)
-            await caller.usage.admit(rows=len(asked.texts))
-            return await caller.client.infer(model, list(asked.texts), max_row_errors=MAX_ROW_ERRORS)
+            return await caller.submit(Infer(model, list(asked.texts), max_row_errors=MAX_ROW_ERRORS))
     with parameters_of(asked):
-        await caller.usage.admit(rows=len(asked.rows))
-        job = await caller.client.generate(asked.body.model, list(asked.rows), **options_of(asked))
-    await caller.usage.submitted([job.id])
-    return job
+        return await caller.submit(Generate(asked.body.model, list(asked.rows), options_of(asked)))
 
 
 def options_of(asked: Generation) -> GenerateOptions:

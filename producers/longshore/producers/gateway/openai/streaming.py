@@ -42,10 +42,8 @@ async def stream(request: Request, caller: Caller, asked: Generation) -> EventSt
     caller.check_model(asked.reference.name)
     channels = gateway_of(request).texts
     with parameters_of(asked):
-        await caller.usage.admit(rows=len(asked.rows))
         texts = await open_text_stream(channels, caller, asked.body.model, list(asked.rows), options_of(asked))
     try:
-        await caller.usage.submitted([texts.job.id])
         record = await texts.job.record()
     except BaseException:
         await texts.close()

@@ -109,7 +109,7 @@ def _check_models(caller: Caller, body: JobBody) -> None:
 async def _submit_one(caller: Caller, body: JobBody, key: str | None) -> JobRecord:
     _check_models(caller, body)
     try:
-        job = await caller.client.submit(with_key(body.request(), key))
+        job = await caller.submit(with_key(body.request(), key))
     except InvalidInput as error:
         raise option_path(error, body.options, body.kind) from None
     return await job.record()
@@ -124,7 +124,7 @@ async def _submit_many(caller: Caller, bodies: Sequence[JobBody], key: str | Non
         except InvalidInput as error:
             raise type(error)(f"requests[{number}].{error.field}", error.reason) from None
     try:
-        jobs = await caller.client.submit_many(requests)
+        jobs = await caller.submit_many(requests)
     except InvalidInput as error:
         raise _numbered(error, bodies) from None
     return list(await asyncio.gather(*(job.record() for job in jobs)))

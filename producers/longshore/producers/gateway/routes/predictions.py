@@ -62,7 +62,7 @@ async def predict(ref: str, body: PredictBody, request: Request, caller: Runner,
     wait_s = wait_of(prefer, gateway_of(request).options.predict_timeout_s)
     options = cast("InferOptions", {"max_row_errors": MAX_ROW_ERRORS, **body.options})
     try:
-        job = await caller.client.submit(Infer(ref, body.data(), options))
+        job = await caller.submit(Infer(ref, body.data(), options))
     except InvalidInput as error:
         raise option_path(error, body.options, "infer") from None
     return await answer_with_outputs(caller, job, wait_s, asynchronous=not wait_s)
@@ -88,7 +88,7 @@ async def generate(ref: str, body: GenerateBody, request: Request, caller: Runne
         if body.stream:
             stream = await open_text_stream(gateway.texts, caller, ref, body.data(), options)
             return EventStream(_events(stream), stream.close)
-        job = await caller.client.submit(Generate(ref, body.data(), options))
+        job = await caller.submit(Generate(ref, body.data(), options))
     except InvalidInput as error:
         raise option_path(error, body.options, "generate") from None
     return await answer_with_outputs(caller, job, wait_s, asynchronous=not wait_s)
