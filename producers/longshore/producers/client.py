@@ -27,7 +27,7 @@ from longshore.producers.ttl_cache import TtlCache
 from longshore.producers.waiting import wait_all
 from longshore.shared import forks
 from longshore.shared.durations import parse_duration
-from longshore.shared.errors import ServiceUnavailable
+from longshore.shared.errors import InvalidInput, ServiceUnavailable
 from longshore.shared.ledger.jobs.submission import tickets_of
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.notebook import html_table
@@ -241,9 +241,12 @@ class Client:
 
         :returns: for each request, what :meth:`infer` or :meth:`generate` returns or raises.
         """
-        from longshore.producers.planning.planner import prepare_apart
+        from longshore.producers.planning.planner import are_alike_arrays, prepare_apart
         from longshore.shared.ledger.jobs.submission import Submission
 
+        if are_alike_arrays(requests):
+            with suppress(InvalidInput):  # of one of them, for which the others must not fail
+                return list(self.submit_many(requests))
         outcomes = prepare_apart(requests, self.ledger, self.settings, self._targets)
         good = [outcome for outcome in outcomes if isinstance(outcome, Submission)]
         submitted = iter(self.ledger.submissions.submit_apart(good))

@@ -34,6 +34,7 @@ from longshore.producers.gateway.routes import (
 from longshore.producers.gateway.serving.access_log import REQUEST_ID, logged
 from longshore.producers.gateway.serving.admission import Admission
 from longshore.producers.gateway.serving.bodies import Bodies
+from longshore.producers.gateway.serving.heap import settle_heap
 from longshore.producers.gateway.serving.idempotency import check_repeatable, kept
 from longshore.producers.gateway.serving.last_resort import answered
 from longshore.producers.gateway.serving.openapi import describe
@@ -82,6 +83,7 @@ def make_app(settings: Settings, options: GatewaySettings, admission: Admission)
         app.state.gateway = Gateway(
             settings, options, ledger, threads, clients, texts, tokens, rates, readiness, admission
         )
+        settle_heap()
         tokens.start()
         app.state.batch_driver = driver = BatchDriver(app.state.gateway)
         driver.start()

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import singledispatch
 
+import numpy as np
+
 from longshore.producers.planning.context import PlanningContext
 from longshore.producers.planning.evaluate import plan_evaluation
 from longshore.producers.planning.infer import InferencePlanner
@@ -149,6 +151,24 @@ def _runs(requests: Sequence[Request]) -> Iterator[tuple[int, Sequence[Request]]
             start = index
     if requests:
         yield start, requests[start:]
+
+
+def are_alike_arrays(requests: Sequence[Infer | Generate]) -> bool:
+    """Whether requests of several callers can be planned together with the same result as apart: they ask for the same
+    and have arrays of the same type, without a number that makes a row unusable.
+    """
+    first = requests[0]
+    if len(requests) == 1 or not isinstance(first.data, np.ndarray) or first.data.ndim < 2:
+        return False
+    dtype, shape = first.data.dtype, first.data.shape[1:]
+    return dtype.kind in "biuf" and all(
+        _alike(first, each)
+        and type(each.data) is np.ndarray
+        and (each.data.dtype, each.data.shape[1:]) == (dtype, shape)
+        and len(each.data)
+        and bool(np.isfinite(each.data).all())
+        for each in requests
+    )
 
 
 def _alike(one: Request, other: Request) -> bool:

@@ -15,6 +15,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Final
 
+from longshore.producers.aio.gathered import Gathered
 from longshore.producers.aio.threads import Threads
 from longshore.shared.errors import LongshoreError
 from longshore.shared.ledger.gateway.tokens import AccessTokens, ShownToken, ValidToken
@@ -48,6 +49,8 @@ class TokenCache:
         self._tokens = tokens
         self._threads = threads
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        #: What many requests ask at once is one query: when a token that all of them show is not kept any more.
+        self._reads: Gathered[str, ValidToken | None] = Gathered(threads, self._read_each)
         self._listens = False
         #: Counts what may have made an answer of Postgres wrong while it was on its way.
         self._changes = 0
@@ -81,7 +84,7 @@ class TokenCache:
 
     async def _read(self, id: str) -> ValidToken | None:
         changes, read_at = self._changes, time.monotonic()
-        token = await self._threads.call(self._tokens.read, id)
+        token = await self._reads.call(id)
         if token is None:
             self._kept.pop(id, None)
         elif self._listens and changes == self._changes:
@@ -91,6 +94,10 @@ class TokenCache:
             if len(self._kept) > MAX_KEPT:
                 self._kept.popitem(last=False)
         return token
+
+    def _read_each(self, ids: list[str]) -> list[ValidToken | Exception | None]:
+        tokens = {id_: self._tokens.read(id_) for id_ in dict.fromkeys(ids)}
+        return [tokens[id_] for id_ in ids]
 
     async def _run(self) -> None:
         while True:

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from longshore.producers.gateway.problems import MEDIA_TYPE as PROBLEM
 from longshore.producers.gateway.problems import Problem, response_to
-from longshore.producers.gateway.serving.documents import check_json, json_to_msgpack, msgpack_to_json
+from longshore.producers.gateway.serving.documents import json_to_msgpack, msgpack_to_json, read_json
 from longshore.producers.gateway.settings import GatewaySettings
 
 JSON: Final = "application/json"
@@ -31,6 +31,8 @@ ANSWERS: Final = frozenset({
     "application/vnd.apache.parquet", "application/x-ndjson", "application/jsonl", "text/event-stream",
     "text/plain", "text/html", "text/csv",
 })  # fmt: skip
+#: Where the state of a request has the value of its body.
+DOCUMENT: Final = "document"
 #: Documents longer than this are read in a thread, so that other requests go on.
 _LARGE_BYTES: Final = 128 << 10
 #: Connections that send a body that is not wanted are not used again.
@@ -100,8 +102,11 @@ class Bodies:
                 reserve(max(size, reserved))
             body = b"".join(chunks)
             chunks.clear()
-            body = await _checked(body, packed=packed)
-            await app(_as_json(scope, len(body)), _Once(body, receive).receive, send)
+            body, document = await _read(body, packed=packed)
+            scope = _as_json(scope, len(body))
+            # For routes that would read it once more: of many short requests, reading is a good part.
+            scope["state"] = {**scope.get("state", {}), DOCUMENT: document}
+            await app(scope, _Once(body, receive).receive, send)
         finally:
             self._in_memory -= reserved
 
@@ -180,15 +185,14 @@ class _Packed:
                 await self._send({"type": "http.response.body", "body": body})
 
 
-async def _checked(body: bytes, *, packed: bool) -> bytes:
-    """The body as JSON that was checked."""
+async def _read(body: bytes, *, packed: bool) -> tuple[bytes, object]:
+    """The body as JSON, and its value."""
 
-    def check() -> bytes:
+    def read() -> tuple[bytes, object]:
         text = msgpack_to_json(body) if packed else body
-        check_json(text)
-        return text
+        return text, read_json(text)
 
-    return await asyncio.to_thread(check) if len(body) > _LARGE_BYTES else check()
+    return await asyncio.to_thread(read) if len(body) > _LARGE_BYTES else read()
 
 
 def _as_json(scope: Scope, length: int) -> Scope:

@@ -18,23 +18,35 @@ MAX_DEPTH: Final = 200
 #: An exponent that may make a number infinite.
 _LONG_EXPONENT: Final = re.compile(rb"[0-9][eE]\+?[0-9]{3}")
 
+#: A string of a document, and the colon behind it if it is a name.
+_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"(\s*:)?', re.DOTALL)
+_NESTED: Final = frozenset({dict, list})
 
-def check_json(body: bytes) -> None:
-    """Check that a body is JSON that every reader understands in the same way.
+
+def read_json(body: bytes) -> object:
+    """The value of a body that is JSON which every reader understands in the same way.
 
     :raises Problem: 400; it is not JSON in UTF-8, has a name twice in an object, a number that is not finite, or more
         than :data:`MAX_DEPTH` levels.
     """
     try:
-        # The first reader checks the depth, UTF-8 and surrogates; the second one sees names that come twice.
-        from_json(body, allow_inf_nan=False)
-        json.loads(
-            body,
-            object_pairs_hook=_check_names,
-            parse_float=_check_finite if _LONG_EXPONENT.search(body) else None,
-        )
+        # It checks the depth, UTF-8 and surrogates, several times as fast as the reader of Python's library.
+        document: object = from_json(body, allow_inf_nan=False)
+        names = sum(match.group(1) is not None for match in _STRING.finditer(body))
+        if names != _count_names(document) or _LONG_EXPONENT.search(body):
+            document = json.loads(body, object_pairs_hook=_check_names, parse_float=_check_finite)
     except (ValueError, RecursionError) as error:
         raise Problem(400, "invalid_json", f"the body is no JSON that can be used: {error}") from None
+    return document
+
+
+def _count_names(document: object) -> int:
+    """The names of all objects in a document, of which each object has every one once."""
+    if isinstance(document, dict):
+        return len(document) + sum(_count_names(value) for value in document.values() if type(value) in _NESTED)
+    if isinstance(document, list):
+        return sum(_count_names(value) for value in document if type(value) in _NESTED)
+    return 0
 
 
 def msgpack_to_json(body: bytes) -> bytes:
