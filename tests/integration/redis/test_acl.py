@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import urllib.error
 import urllib.request
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from uuid_utils.compat import uuid7
 
 from longshore.broker import upcoming
 from longshore.broker.acl.lines import DEFAULT_USER_OFF
@@ -23,11 +25,13 @@ from longshore.broker.publishing import send
 from longshore.broker.redis_address import parse_redis_url
 from longshore.broker.redis_errors import RedisUnavailable
 from longshore.broker.relay import Relay
+from longshore.broker.text_deltas import TextDelta, encode_deltas, text_channel
 from longshore.broker.tickets import Message
 from longshore.broker.upcoming import peek
 from longshore.producers.cli.checks.check import Level
 from longshore.producers.cli.checks.redis import check_redis
 from longshore.producers.cli.checks.remote_control import check_remote_control
+from longshore.producers.gateway.text_channels import TextChannels
 from longshore.shared.ledger.jobs.submission import tickets_of
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.migrate import migrate
@@ -50,9 +54,15 @@ FORBIDDEN = {
         PUBLISH {}/0.celery.pidbox x|SUBSCRIBE {}/0.celery.pidbox|PSUBSCRIBE *
         EVAL return 0|SCRIPT FLUSH|INFO
     """,
+    RedisRole.GATEWAY: """
+        LRANGE {}cpu 0 -1|BRPOP {}cpu 1|DEL {}cpu|SET {}cpu x|LPUSH {}elsewhere x|GET {}longshore:coalesce:x
+        PUBLISH {}/0.longshore:tokens:x x|SUBSCRIBE {}/0.celery.pidbox|SUBSCRIBE elsewhere|EVAL return 0|INFO
+        PSUBSCRIBE {}/0.longshore:tokens:*
+    """,
     RedisRole.WORKER: """
         LPUSH {}elsewhere x|SET {}longshore:cluster x|BRPOP {}x.reply.celery.pidbox 1|LRANGE {}cpu 0 -1|EVAL return 0
         PUBLISH {}elsewhere x|PSUBSCRIBE {}/0.celeryev/*|SCRIPT FLUSH|INFO
+        SUBSCRIBE {}/0.longshore:tokens:x
     """,
     RedisRole.RELAY: """
         BRPOP {}cpu 1|RPOP {}cpu|DEL {}cpu|SET {}cpu x|EXPIRE {}cpu 1|LPUSH {}unacked x|HGET {}unacked x
@@ -166,6 +176,28 @@ def test_a_producer_submits(server: Server, services: Settings) -> None:
     assert check_remote_control(settings).detail.startswith("this user of Redis may not ask workers")
     coalescer.close()
     app.close()
+
+
+def test_a_gateway_hears_the_texts_that_a_worker_publishes(server: Server, services: Settings) -> None:
+    address = parse_redis_url(server.settings(RedisRole.GATEWAY, services).redis_url)
+    publisher = parse_redis_url(server.settings(RedisRole.WORKER, services).redis_url)
+    job, delta = uuid7(), TextDelta(0, 0, 1, 0, "你好")
+    server.refused()
+
+    async def hear() -> TextDelta | None:
+        channels, changed = TextChannels(address), asyncio.Event()
+        async with channels.listening(job, changed) as inbox:
+            with publisher.client() as client:
+                await asyncio.to_thread(client.publish, text_channel(publisher, uuid7()), encode_deltas([delta]))
+                await asyncio.to_thread(client.publish, text_channel(publisher, job), encode_deltas([delta]))
+            await asyncio.wait_for(changed.wait(), TIMEOUT_S)
+            heard = inbox.take()
+            assert inbox.take() is None
+        await channels.close()
+        return heard
+
+    assert asyncio.run(hear()) == delta
+    assert server.refused() == []
 
 
 def test_a_relay_publishes_and_removes(
