@@ -50,6 +50,11 @@ def blocks(page: str) -> Iterator[Block]:
             yield Block(language, text, following[1] if following is not None and following[0] == "" else None)
 
 
+def fences(page: Path, language: str) -> list[str]:
+    """The blocks of a page in one language."""
+    return [text for name, text in _FENCE.findall(page.read_text()) if name == language]
+
+
 class Reader:
     """Somebody who follows a page in one shell: what a block exports is there for the next ones.
 

@@ -25,7 +25,7 @@ from longshore.producers.gateway.state import gateway_of
 from longshore.shared.ledger.gateway.tokens import Scope
 
 router = APIRouter(tags=["openai"])
-Runs = Annotated[Caller, needs(Scope.JOBS_WRITE, Scope.JOBS_READ)]
+Runs = Annotated[Caller, needs(Scope.JOBS_WRITE)]
 
 
 @router.post("/chat/completions")
