@@ -82,6 +82,8 @@ def test_the_end_of_a_job_reaches_an_endpoint(
     assert [first["data"][0]["event"], second["data"][0]["event"]] == [tested, message.id]
     assert (first["has_more"], second["has_more"]) == (True, False)
 
+    for method, path in (("DELETE", ""), ("PATCH", ""), ("POST", "/enable")):
+        assert http.request(method, f"/v1/webhooks/we_%00{path}", json={}).status_code == 404
     with gateway.http(producer="others") as others:
         assert others.get("/v1/webhooks").json()["data"] == []
         for method, path in (
@@ -140,9 +142,9 @@ def test_a_secret_is_not_kept_for_a_request_that_is_sent_again(gateway: RunningG
     with gateway.http(producer="again") as http:
         made = [
             http.post("/v1/webhooks", json={"url": "https://example.com/"}, headers={"Idempotency-Key": "once"})
-            for _ in range(2)
+            for _ in range(3)
         ]
-        assert [answer.status_code for answer in made] == [201, 409]
+        assert [answer.status_code for answer in made] == [201, 409, 409]
         assert [each["id"] for each in http.get("/v1/webhooks").json()["data"]] == [made[0].json()["id"]]
         with gateway.cluster.ledger.database.connection() as conn:
             kept = conn.execute("SELECT content FROM kept_answers WHERE producer = 'again'").fetchall()

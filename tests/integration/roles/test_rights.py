@@ -252,8 +252,11 @@ FORBIDDEN = {
     "change the manifest of a version": "UPDATE model_versions SET manifest = '{}'",
     "rewrite the history of an alias": "UPDATE model_aliases SET set_by = 'me'",
     "hide a deletion": "DELETE FROM deleted_versions",
+    "change an event of webhooks": "UPDATE webhook_events SET data = '{}'",
 }
 _PRODUCER = {
+    "read the secrets of webhooks": "SELECT secret FROM webhook_secrets",
+    "forge the log of webhooks": "UPDATE webhook_deliveries SET tries = '[]'",
     "forge a result": "INSERT INTO results VALUES (gen_random_uuid(), 0, '{}')",
     "change a result": "UPDATE results SET output = '{}'",
     "remove results": "DELETE FROM results",
@@ -279,10 +282,12 @@ FORBIDDEN_TO = {
         "turn off the policies": "ALTER TABLE jobs DISABLE ROW LEVEL SECURITY",
     },
     OPERATOR: {
+        "read the secrets of webhooks": "SELECT secret FROM webhook_secrets",
         "forge an outcome": "UPDATE jobs SET outcome = '{}'",
         "pass for a worker": "UPDATE workers SET seen_at = now()",
     },
     WORKER: {
+        "read the secrets of webhooks": "SELECT secret FROM webhook_secrets",
         "submit a job": "INSERT INTO jobs (id) VALUES (gen_random_uuid())",
         "change a result": "UPDATE results SET output = '{}'",
         "remove results": "DELETE FROM results",
@@ -297,6 +302,7 @@ FORBIDDEN_TO = {
         "forge an outcome": "UPDATE jobs SET outcome = '{}'",
     },
     MONITOR: {
+        "read the secrets of webhooks": "SELECT secret FROM webhook_secrets",
         "read results": "SELECT FROM results",
         "read errors": "SELECT FROM row_errors",
         "read inline rows": "SELECT data FROM inputs",

@@ -81,6 +81,7 @@ class WebhookEndpoints:
         :raises UnknownWebhook: there is no such endpoint.
         """
         self._check(url, types or (), description or "")
+        self.get(id)
         self._webhooks.change(self._producer, id, url=url, types=types, description=description)
         return self.get(id)
 
@@ -89,7 +90,7 @@ class WebhookEndpoints:
 
         :raises UnknownWebhook: there is no such endpoint.
         """
-        if not self._webhooks.delete(self._producer, id):
+        if not _ENDPOINT_ID.fullmatch(id) or not self._webhooks.delete(self._producer, id):
             raise _unknown(id)
 
     def enable(self, id: str) -> WebhookEndpoint:
@@ -97,6 +98,7 @@ class WebhookEndpoints:
 
         :raises UnknownWebhook: there is no such endpoint.
         """
+        self.get(id)
         self._webhooks.enable(self._producer, id)
         return self.get(id)
 
