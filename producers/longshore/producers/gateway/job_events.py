@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -18,14 +18,12 @@ from typing import Final
 from longshore.producers.aio.job import AsyncJob
 from longshore.producers.documents.jobs import job_document, progress_document
 from longshore.producers.documents.json_text import to_json
+from longshore.producers.gateway.server_sent_events import event
 from longshore.shared.ledger.records import JobRecord, MetricRecord
 from longshore.shared.vocabulary import JobKind
 
 #: Seconds between two events of progress, at least. Changes between them are left out.
 MIN_INTERVAL_S: Final = 0.25
-#: Seconds after which a comment is sent, so that nobody on the way takes the connection for a dead one.
-HEARTBEAT_S: Final = 15.0
-_HEARTBEAT: Final = b": waiting\n\n"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ID: Final = re.compile(r"(\d{1,18})(?:-(\d{1,18}))?", re.ASCII)
 #: Kinds of jobs that report metrics while they run.
@@ -57,37 +55,28 @@ class Seen:
         return record.state.final and record.finished_at is not None and self.end == _micros(record.finished_at)
 
 
-async def job_events(job: AsyncJob, seen: Seen) -> AsyncIterator[bytes]:
-    """The events after those that were seen, until the job has ended, with comments where there are none for long.
+async def job_events(job: AsyncJob, seen: Seen) -> AsyncGenerator[bytes, None]:
+    """The events after those that were seen, until the job has ended.
 
     :raises UnknownJob: the job no longer exists.
     :raises ServiceUnavailable: Postgres cannot be reached.
     """
-    records = job.records()
-    step: asyncio.Future[JobRecord] | None = None
-    newest, shown, sent_at = seen.metrics, "", 0.0
-    try:
-        while True:
-            await asyncio.sleep(max(sent_at + MIN_INTERVAL_S - time.monotonic(), 0.0))
-            step = asyncio.ensure_future(anext(records))
-            while not (await asyncio.wait({step}, timeout=HEARTBEAT_S))[0]:
-                yield _HEARTBEAT
-            record = step.result()
+    newest, shown = seen.metrics, ""
+    async with aclosing(job.records()) as records:
+        async for record in records:
             if record.kind in _WITH_METRICS and (metrics := _newer(await job.metrics(), newest)):
                 newest = max(_micros(metric.recorded_at) for metric in metrics)
-                yield _event("metrics", Seen(newest), to_json(metrics))
-            if (progress := to_json(progress_document(record))) != shown:
+                yield _event("metrics", Seen(newest), metrics)
+            progress = progress_document(record)
+            if to_json(progress) != shown:
                 yield _event("progress", Seen(newest), progress)
+                shown = to_json(progress)
             if record.state.final:
                 end = None if record.finished_at is None else _micros(record.finished_at)
-                yield _event("end", Seen(newest, end), to_json(job_document(record)))
+                yield _event("end", Seen(newest, end), job_document(record))
                 return
-            shown, sent_at = progress, time.monotonic()
-    finally:
-        if step is not None and not step.done():
-            step.cancel()
-            await asyncio.wait({step})
-        await records.aclose()
+            # What changes meanwhile is read together.
+            await asyncio.sleep(MIN_INTERVAL_S)
 
 
 def _newer(metrics: list[MetricRecord], newest: int) -> list[MetricRecord]:
@@ -98,5 +87,5 @@ def _micros(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
-def _event(kind: str, seen: Seen, data: str) -> bytes:
-    return f"id: {seen}\nevent: {kind}\ndata: {data}\n\n".encode()
+def _event(name: str, seen: Seen, document: object) -> bytes:
+    return f"id: {seen}\n".encode() + event(name, document)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Response
@@ -10,21 +11,19 @@ from fastapi.responses import StreamingResponse
 from longshore.producers.gateway.access.callers import Caller, needs
 from longshore.producers.gateway.job_events import Seen, job_events
 from longshore.producers.gateway.jobs import find_job
+from longshore.producers.gateway.server_sent_events import EVENT_STREAM, EventStream
 from longshore.shared.ledger.gateway.tokens import Scope
 
 router = APIRouter(prefix="/jobs/{id}", tags=["jobs"])
 
-MEDIA_TYPE: Final = "text/event-stream"
 _EXAMPLE: Final = 'id: 0\nevent: progress\ndata: {"id": "...", "state": "running", "done": 4096, "total": 100000}\n\n'
-#: Proxies such as nginx would hold events back.
-_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 @router.get(
     "/events",
     response_class=StreamingResponse,
     responses={
-        200: {"description": "Server-sent events.", "content": {MEDIA_TYPE: {"example": _EXAMPLE}}},
+        200: {"description": "Server-sent events.", "content": {EVENT_STREAM: {"example": _EXAMPLE}}},
         204: {"description": "The caller has seen the end of the job; `EventSource` does not connect again."},
     },
 )
@@ -43,4 +42,10 @@ async def follow_job(
     seen = Seen.parse(last_event_id)
     if seen.has_end_of(record):
         return Response(status_code=204)
-    return StreamingResponse(job_events(job, seen), headers=_HEADERS, media_type=MEDIA_TYPE)
+    events = job_events(job, seen)
+
+    async def close() -> None:
+        with suppress(RuntimeError):  # it waits for a change, and was cancelled
+            await events.aclose()
+
+    return EventStream(events, close)

@@ -17,7 +17,7 @@ from longshore.producers.gateway.bodies.data import client_prompts, count_rows
 from longshore.producers.gateway.bodies.options import option_path
 from longshore.producers.gateway.jobs import find_job
 from longshore.producers.gateway.problems import Problem
-from longshore.producers.gateway.serving.idempotency import REPEATABLE
+from longshore.producers.gateway.serving.idempotency import REPEATABLE, RepeatKey
 from longshore.producers.planning.language.prompt_data import address_of
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.gateway.tokens import Scope
@@ -54,7 +54,7 @@ async def extend_job(id: str, caller: Writer, body: ExtendBody) -> Response:
 
 
 @router.post("/then", status_code=201, response_model=JobDocument)
-async def chain_job(id: str, caller: Writer, body: Annotated[ThenBody, Body()]) -> Response:
+async def chain_job(id: str, caller: Writer, body: Annotated[ThenBody, Body()], key: RepeatKey) -> Response:
     """Submit a job that runs when this one has succeeded, on the version that this one has made or used.
 
     If this one fails or is cancelled, the rest of the chain ends with the same reason. `promote` also needs the scope
@@ -71,6 +71,8 @@ async def chain_job(id: str, caller: Writer, body: Annotated[ThenBody, Body()]) 
         check_data(body.data if is_file else None, body.options, caller.data)
         rows = count_rows(body.data)
     await caller.usage.admit(rows=rows)
+    if key is not None:
+        body = body.model_copy(update={"options": {"idempotency_key": key, **body.options}})
     try:
         link = await body.submit_after(job)
     except InvalidInput as error:

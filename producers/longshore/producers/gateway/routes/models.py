@@ -27,6 +27,7 @@ from longshore.producers.gateway.access.models import check_reference, may_use
 from longshore.producers.gateway.answers import MAX_LIMIT, Cursor, Limit, Page, answer, page_of
 from longshore.producers.gateway.bodies.models import PromoteBody, RollbackBody
 from longshore.producers.gateway.bodies.options import option_path
+from longshore.producers.gateway.serving.idempotency import REPEATABLE
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.gateway.tokens import Scope
 from longshore.shared.ledger.models.rollback import Rollback
@@ -109,7 +110,7 @@ async def show_history(
     return answer(Page(data=data, has_more=page.has_more, next=page.next))
 
 
-@router.post("/{reference:path}/promote", response_model=AliasDocument)
+@router.post("/{reference:path}/promote", response_model=AliasDocument, dependencies=[REPEATABLE])
 async def promote_version(reference: str, body: PromoteBody, caller: Writer) -> Response:
     """Point an alias at a version, if a condition is true. Jobs that are submitted already keep their version."""
     check_reference(caller, reference)
