@@ -15,6 +15,7 @@ from longshore.producers.gateway.batches.steps import ENDED
 from longshore.producers.gateway.openai.errors import invalid, invalid_input
 from longshore.producers.gateway.problems import Problem
 from longshore.producers.gateway.routes.files import BATCH
+from longshore.producers.gateway.serving.idempotency import REPEATABLE, RepeatKey
 from longshore.producers.gateway.state import gateway_of
 from longshore.shared.durations import parse_duration
 from longshore.shared.errors import InvalidInput
@@ -28,7 +29,10 @@ MAX_WINDOW: Final = timedelta(days=30)
 
 @router.post("")
 async def create_batch(
-    body: NewBatch, request: Request, caller: Annotated[Caller, needs(Scope.JOBS_WRITE, Scope.FILES_READ)]
+    body: NewBatch,
+    request: Request,
+    caller: Annotated[Caller, needs(Scope.JOBS_WRITE, Scope.FILES_READ)],
+    key: RepeatKey,
 ) -> BatchDocument:
     """Run the requests of a file. Each line is one: `{"custom_id", "method": "POST", "url", "body"}`."""
     call, ledger = gateway_of(request).threads.call, caller.client.ledger
@@ -49,6 +53,7 @@ async def create_batch(
         output_expires_after=None if expiry is None else expiry.seconds,
         metadata=body.metadata,
         model_patterns=caller.token.models,
+        key=key,
     )
     driver_of(request).wake()
     return BatchDocument.of(batch)
@@ -76,7 +81,7 @@ async def show_batch(id: str, request: Request, caller: Annotated[Caller, needs(
     return (await _documents(request, caller, [await _find(request, caller, id)]))[0]
 
 
-@router.post("/{id}/cancel")
+@router.post("/{id}/cancel", dependencies=[REPEATABLE])
 async def cancel_batch(id: str, request: Request, caller: Annotated[Caller, needs(Scope.JOBS_WRITE)]) -> BatchDocument:
     """Cancel a batch. What is done by then stays: the batch ends with its files."""
     call, ledger = gateway_of(request).threads.call, caller.client.ledger

@@ -14,6 +14,7 @@ from longshore.producers.gateway.files.download import content_of
 from longshore.producers.gateway.files.upload import commit, expires_after, receiving, too_large
 from longshore.producers.gateway.openai.errors import invalid, invalid_body
 from longshore.producers.gateway.problems import Problem
+from longshore.producers.gateway.serving.idempotency import RepeatKey
 from longshore.producers.gateway.state import Gateway, gateway_of
 from longshore.shared.ledger.gateway.batches import OUTPUT_PURPOSE
 from longshore.shared.ledger.gateway.files import FileRecord, NewFile, new_file_id
@@ -49,7 +50,9 @@ _FORM: Final = {
 
 
 @router.post("", openapi_extra=_FORM)
-async def upload_file(request: Request, caller: Annotated[Caller, needs(Scope.FILES_WRITE)]) -> FileDocument:
+async def upload_file(
+    request: Request, caller: Annotated[Caller, needs(Scope.FILES_WRITE)], key: RepeatKey
+) -> FileDocument:
     """Upload a file, as `multipart/form-data` with the fields `file`, `purpose` (`batch` or `user_data`) and, if it is
     to expire, `expires_after[anchor]` and `expires_after[seconds]`.
     """
@@ -66,7 +69,7 @@ async def upload_file(request: Request, caller: Annotated[Caller, needs(Scope.FI
             raise too_large(options.max_batch_bytes)
         blob = await commit(upload, threads)
         assert upload.filename is not None  # it was received
-        file = NewFile(new_file_id(), caller.producer, purpose, upload.filename, blob, seconds)
+        file = NewFile(new_file_id(caller.producer, key), caller.producer, purpose, upload.filename, blob, seconds)
         return FileDocument.of(await threads.call(files.add, file))
 
 

@@ -33,6 +33,8 @@ ANSWERS: Final = frozenset({
 })  # fmt: skip
 #: Where the state of a request has the value of its body.
 DOCUMENT: Final = "document"
+#: What an upload may have besides its file.
+_FORM_BYTES: Final = 64 << 10
 #: Documents longer than this are read in a thread, so that other requests go on.
 _LARGE_BYTES: Final = 128 << 10
 #: Connections that send a body that is not wanted are not used again.
@@ -111,7 +113,7 @@ class Bodies:
             self._in_memory -= reserved
 
     async def _upload(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
-        limit, size, started = self._options.max_upload_bytes, 0, False
+        limit, size, started = self._options.max_upload_bytes + _FORM_BYTES, 0, False
         refused: Problem | None = None
         _check_size(_declared(headers), limit)
 

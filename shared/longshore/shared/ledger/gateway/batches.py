@@ -6,7 +6,6 @@ lease is held, so that two gateways never both end a batch.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from pydantic import JsonValue
 from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database, records
-from longshore.shared.ledger.gateway.files import NewFile, add_file, new_file_id
+from longshore.shared.ledger.gateway.files import NewFile, add_file, new_file_id, random_name
 from longshore.shared.ledger.postgres.repeating import repeat_read
 from longshore.shared.store.manifest import Blob
 
@@ -117,14 +116,16 @@ class Batches:
         output_expires_after: int | None = None,
         metadata: Mapping[str, str] | None = None,
         model_patterns: Sequence[str] = (),
+        key: str | None = None,
     ) -> BatchRecord:
         """Add a batch, which a gateway then takes.
 
         :param seconds: as many as ``completion_window`` says.
         :param model_patterns: of the models that its token may use; empty for all.
+        :param key: of the request: the same request adds one batch, however often it is sent.
         """
         values: dict[str, object] = {
-            "id": f"batch_{secrets.token_hex(16)}",
+            "id": f"batch_{random_name(producer, key)}",
             "producer": producer,
             "endpoint": endpoint,
             "input_file_id": input_file_id,

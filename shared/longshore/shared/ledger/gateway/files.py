@@ -4,6 +4,7 @@ store.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -65,7 +66,7 @@ class Files:
         self._database = database
 
     def add(self, file: NewFile) -> FileRecord:
-        """Add a file whose blob was stored just now."""
+        """Add a file whose blob was stored just now. One that is there already is returned as it is."""
         return self._database.change(lambda conn: add_file(conn, file))
 
     @repeat_read
@@ -128,9 +129,20 @@ class Files:
                 return removed
 
 
-def new_file_id() -> str:
-    """An id that nobody can guess."""
-    return f"file-{secrets.token_hex(16)}"
+def new_file_id(producer: str = "", key: str | None = None) -> str:
+    """An id that nobody can guess.
+
+    :param key: of the request that adds the file: the same request of the same producer gets the same id, so that it
+        adds one file however often it is sent.
+    """
+    return f"file-{random_name(producer, key)}"
+
+
+def random_name(producer: str, key: str | None) -> str:
+    """32 random hexadecimal digits; with a key, those that belong to it."""
+    if key is None:
+        return secrets.token_hex(16)
+    return hashlib.sha256(f"{producer}\0{key}".encode()).hexdigest()[:32]
 
 
 def add_file(conn: Connection, file: NewFile) -> FileRecord:

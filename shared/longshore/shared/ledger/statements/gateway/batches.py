@@ -16,12 +16,19 @@ _COLUMNS: Final = """
 """
 _HELD: Final = "id = %(id)s AND producer = %(producer)s AND leased_by = %(gateway)s"
 
+#: A batch that is there already is returned as it is.
 ADD_BATCH: Final = f"""
-    INSERT INTO batches (id, producer, endpoint, input_file_id, completion_window, output_expires_after, metadata,
-                         model_patterns, expires_at)
-    VALUES (%(id)s, %(producer)s, %(endpoint)s, %(input_file_id)s, %(completion_window)s, %(output_expires_after)s,
-            %(metadata)s, %(model_patterns)s, now() + make_interval(secs => %(seconds)s))
-    RETURNING {_COLUMNS}
+    WITH added AS (
+        INSERT INTO batches (id, producer, endpoint, input_file_id, completion_window, output_expires_after, metadata,
+                             model_patterns, expires_at)
+        VALUES (%(id)s, %(producer)s, %(endpoint)s, %(input_file_id)s, %(completion_window)s, %(output_expires_after)s,
+                %(metadata)s, %(model_patterns)s, now() + make_interval(secs => %(seconds)s))
+        ON CONFLICT (id) DO NOTHING
+        RETURNING *
+    )
+    SELECT {_COLUMNS} FROM added
+    UNION ALL
+    SELECT {_COLUMNS} FROM batches WHERE id = %(id)s AND producer = %(producer)s
 """
 READ_BATCH: Final = f"SELECT {_COLUMNS} FROM batches WHERE id = %(id)s AND producer = %(producer)s"
 #: ``after`` is the last batch of the page before.

@@ -13,11 +13,18 @@ _IN_USE: Final = """
         AND batches.state IN ('validating', 'in_progress', 'finalizing', 'cancelling')
     )
 """
+#: A file that is there already is returned as it is.
 ADD_FILE: Final = f"""
-    INSERT INTO files (id, producer, purpose, filename, bytes, digest, expires_at)
-    VALUES (%(id)s, %(producer)s, %(purpose)s, %(filename)s, %(bytes)s, %(digest)s,
-            now() + make_interval(secs => %(seconds)s))
-    RETURNING {_COLUMNS}
+    WITH added AS (
+        INSERT INTO files (id, producer, purpose, filename, bytes, digest, expires_at)
+        VALUES (%(id)s, %(producer)s, %(purpose)s, %(filename)s, %(bytes)s, %(digest)s,
+                now() + make_interval(secs => %(seconds)s))
+        ON CONFLICT (id) DO NOTHING
+        RETURNING {_COLUMNS}
+    )
+    SELECT {_COLUMNS} FROM added
+    UNION ALL
+    SELECT {_COLUMNS} FROM files WHERE id = %(id)s AND producer = %(producer)s
 """
 READ_FILE: Final = f"SELECT {_COLUMNS} FROM files WHERE id = %(id)s AND {_PRESENT}"
 #: All files count, also those that have expired and are still stored.
