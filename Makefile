@@ -32,6 +32,7 @@ differential: ## compare with other libraries on 20 times as many random cases a
 
 fuzz: ## read 20 times as many damaged inputs as `make test`; SCALE=100 for more
 	$(BIN)python -m tests.fuzz --scale $(SCALE) $(ARGS)
+	LONGSHORE_FUZZ_SCALE=$(SCALE) $(BIN)pytest -n0 tests/integration/gateway/test_schema.py
 
 lint: ## check style, formatting, types and the layers of imports
 	$(BIN)ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -143,7 +144,17 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> JSONResponse:
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-        return response_to(Problem(error.status_code, code, str(error.detail), headers=error.headers), request.url.path)
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(sorted(_allowed_methods(request)))
+        return response_to(Problem(error.status_code, code, str(error.detail), headers=headers), request.url.path)
+
+
+def _allowed_methods(request: Request) -> set[str]:
+    """The methods of all routes of a path; the framework names those of the first one."""
+    paths = request.app.openapi()["paths"]
+    matching = [each for path, each in paths.items() if re.fullmatch(re.sub(r"\{\w+\}", ".+", path), request.url.path)]
+    return {method.upper() for each in matching for method in each}
 
 
 def _described(error: Mapping[str, Any], body: object) -> tuple[str, str]:

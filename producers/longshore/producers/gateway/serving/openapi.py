@@ -17,6 +17,8 @@ from longshore.producers.gateway.serving.idempotency import HEADER
 Document = dict[str, "Document | list[Document] | str | int | bool"]
 
 _PATHS: Final = "/v1/"
+#: Where things with ids are made.
+_MADE: Final = ("/v1/jobs", "/v1/files", "/v1/batches", "/v1/webhooks")
 _MSGPACK: Final = "application/msgpack"
 #: What every operation of the API can be answered with.
 _ALWAYS: Final = (400, 401, 403, 404, 406, 408, 409, 410, 422, 429, 503)
@@ -104,7 +106,27 @@ def _document(app: FastAPI) -> dict[str, object]:
         for method, operation in operations.items():
             if path.startswith(_PATHS):
                 _complete(method, path, operation)
+    _link(cast("dict[str, dict[str, Document]]", document["paths"]))
     return document
+
+
+def _link(paths: dict[str, dict[str, Document]]) -> None:
+    """Say which operations take the id of what another one has made."""
+    for made in _MADE:
+        operation = paths.get(made, {}).get("post")
+        if operation is None:
+            continue
+        taking = [each for path, all in paths.items() if path.startswith(f"{made}/{{id}}") for each in all.values()]
+        links = {
+            str(each["operationId"]): {
+                "operationId": each["operationId"],
+                "parameters": cast("Document", {"id": "$response.body#/id"}),
+            }
+            for each in taking
+        }
+        for status, response in cast("dict[str, Document]", operation["responses"]).items():
+            if status < "300":
+                response["links"] = cast("Document", links)
 
 
 def _complete(method: str, path: str, operation: Document) -> None:
