@@ -91,6 +91,26 @@ def test_aliases(http: httpx.Client, own: Client) -> None:
     assert len(listed(http, f"/v1/models/{NAME}/history", alias="canary")) == 2
 
 
+def test_a_version_that_nobody_uses_is_deleted(http: httpx.Client, gateway: RunningGateway, own: Client) -> None:
+    name = "deleted/model"
+    for _ in range(2):
+        own.train(name, "linear", digits.table(IMAGES[:50], LABELS[:50]), "label", epochs=1).wait(TIMEOUT_S)
+    with gateway.http(producer="other-team") as other:
+        body = {"kind": "infer", "model": f"{name}:1", "data": [{"pixels": [0.0] * 64}], "options": {"device": "gpu"}}
+        job = other.post("/v1/jobs", json=body).raise_for_status().json()["id"]
+        used = http.delete(f"/v1/models/{name}:1")
+        assert (used.status_code, used.json()["code"]) == (409, "version_in_use")
+        other.post(f"/v1/jobs/{job}/cancel").raise_for_status()
+    plan = http.delete(f"/v1/models/{name}:1", params={"dry_run": True}).json()
+    assert (plan["version"], plan["deleted"]) == (1, False)
+    assert http.delete(f"/v1/models/{name}:1").json() == {**plan, "deleted": True}
+    assert http.get(f"/v1/models/{name}:1").status_code == 404
+    assert [each["version"] for each in listed(http, f"/v1/models/{name}/versions")] == [2]
+    assert field_of(http.delete(f"/v1/models/{name}")) == "model"
+    deletions = [change for change in own.models.history(name) if change.action == "deleted"]
+    assert [(change.version, change.set_by) for change in deletions] == [(1, "search-team")]
+
+
 def test_what_a_token_may_do_with_models(gateway: RunningGateway, own: Client) -> None:
     with gateway.http(gateway.token(models=["team-b/*"])) as http:
         assert http.get("/v1/models").json()["data"] == []

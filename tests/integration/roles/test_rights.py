@@ -71,7 +71,7 @@ USERS: Mapping[str, tuple[Role, ...]] = {
     "attempts.LIST_LOG_PARTS": (PRODUCER, OPERATOR),
     "maintenance": (RELAY,),
     "models": (PRODUCER, OPERATOR, WORKER),
-    "models.DELETE_VERSION": (OPERATOR,),
+    "models.DELETE_VERSION": (OPERATOR, GATEWAY),
     "models.MOVE_ALIAS": (PRODUCER, OPERATOR),
     "models.MOVE_ALIAS_BY_JOB": (WORKER,),
     "models.MODEL_HISTORY": (PRODUCER, OPERATOR, WORKER, MONITOR),
@@ -276,7 +276,7 @@ _PRODUCER = {
 FORBIDDEN_TO = {
     PRODUCER: _PRODUCER,
     GATEWAY: {
-        **_PRODUCER,
+        **{name: statement for name, statement in _PRODUCER.items() if name != "delete a version"},
         "make a token": "INSERT INTO tokens (id) VALUES ('t')",
         "list tokens": "SELECT id FROM tokens",
         "turn off the policies": "ALTER TABLE jobs DISABLE ROW LEVEL SECURITY",

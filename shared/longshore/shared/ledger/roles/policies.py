@@ -97,6 +97,7 @@ def _own_rows(role: Role, producer: str) -> tuple[Policy, ...]:
 POLICIES: Final = (
     *_own_rows(Role.PRODUCER, _LOGIN),
     *_own_rows(Role.GATEWAY, _CALLER),
+    Policy("model_versions", "DELETE", Role.GATEWAY, "true"),
     Policy("kept_answers", "ALL", Role.GATEWAY, f"producer = {_CALLER}"),
     # The other roles work for all producers.
     *(

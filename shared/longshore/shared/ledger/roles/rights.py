@@ -122,6 +122,8 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.PRODUCER: _PRODUCER,
     Role.GATEWAY: {
         **_PRODUCER,
+        # With the scope models:write. A trigger refuses versions that jobs of any producer use.
+        "model_versions": (*_PRODUCER["model_versions"], "DELETE"),
         "kept_answers": ("SELECT", "INSERT", "UPDATE", "DELETE"),
         "files": (
             "SELECT",
