@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Request, Response
 
@@ -21,26 +21,30 @@ from longshore.producers.gateway.openai.response_bodies import ResponseBody
 from longshore.producers.gateway.openai.responses import Origin, Output, answer
 from longshore.producers.gateway.openai.running import run
 from longshore.producers.gateway.openai.streaming import stream
+from longshore.producers.gateway.server_sent_events import EVENT_STREAM
 from longshore.producers.gateway.state import gateway_of
 from longshore.shared.ledger.gateway.tokens import Scope
 
 router = APIRouter(tags=["openai"])
+_STREAMED: Final[dict[int | str, dict[str, object]]] = {
+    200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}}
+}
 Runs = Annotated[Caller, needs(Scope.JOBS_WRITE)]
 
 
-@router.post("/chat/completions")
+@router.post("/chat/completions", responses=_STREAMED)
 async def create_chat_completion(body: ChatBody, request: Request, caller: Runs) -> Response:
     """The answer of a language model to a conversation, as OpenAI's API gives it."""
     return await _generate(request, caller, body)
 
 
-@router.post("/completions")
+@router.post("/completions", responses=_STREAMED)
 async def create_completion(body: CompletionBody, request: Request, caller: Runs) -> Response:
     """The text with which a language model goes on, as OpenAI's API gives it."""
     return await _generate(request, caller, body)
 
 
-@router.post("/responses")
+@router.post("/responses", responses=_STREAMED)
 async def create_response(body: ResponseBody, request: Request, caller: Runs) -> Response:
     """The answer of a language model to texts and outputs of tools, as OpenAI's API gives it."""
     return await _generate(request, caller, body)

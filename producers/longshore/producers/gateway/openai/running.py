@@ -115,7 +115,8 @@ def origin_of(job: UUID, model: str, version: int | None) -> Origin:
 
 def job_failure(error: JobFailed) -> Problem:
     """The answer to a request whose job has failed as a whole."""
-    return Problem(500, "job_failed", str(error), headers=NO_RETRY)
+    problem = problem_of(error)
+    return Problem(problem.status, problem.code, str(error), headers=NO_RETRY)
 
 
 def row_failure(asked: Generation | Embedding, row: int, message: str) -> Problem:

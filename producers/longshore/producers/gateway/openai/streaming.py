@@ -52,12 +52,12 @@ async def stream(request: Request, caller: Caller, asked: Generation) -> EventSt
 
 
 async def _written(texts: TextStream, asked: Generation, origin: Origin) -> AsyncIterator[bytes]:
-    writer = _writer(asked, origin)
+    writer = writer_of(asked, origin)
     try:
         for document in writer.begin():
             yield _event(document)
         async for event in texts:
-            for document in _documents(writer, asked, event):
+            for document in documents_of(writer, asked, event):
                 yield _event(document)
         for document in writer.end():
             yield _event(document)
@@ -71,14 +71,15 @@ async def _written(texts: TextStream, asked: Generation, origin: Origin) -> Asyn
         yield _error(problem_of(error), asked)
 
 
-def _writer(asked: Generation, origin: Origin) -> EventWriter:
+def writer_of(asked: Generation, origin: Origin) -> EventWriter:
+    """Writes the events of the endpoint of a request."""
     body = asked.body
     if isinstance(body, ChatBody):
         return ChatChunks(body, origin)
     return CompletionChunks(body, origin) if isinstance(body, CompletionBody) else ResponseEvents(body, origin)
 
 
-def _documents(writer: EventWriter, asked: Generation, event: TextEvent) -> list[Document]:
+def documents_of(writer: EventWriter, asked: Generation, event: TextEvent) -> list[Document]:
     """What an event of the job is in the stream.
 
     :raises Problem: the row has failed, or its text began anew.
