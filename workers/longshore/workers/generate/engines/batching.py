@@ -156,13 +156,15 @@ class Batcher:
         for request in requests:
             length = request.query_length
             keys = allocator.get_seqlen_k(request.state.position_offset - length, length)
-            spans.append(PageSpan(query_start, length, key_start, keys))
+            # The page of the new token is not complete, so it is shared with nobody.
+            pages = allocator.block_table[request.state.request_id][: (keys - 1) // allocator.tokens_per_page]
+            spans.append(PageSpan(query_start, length, key_start, keys, pages))
             query_start, key_start = query_start + length, key_start + keys
         window: int | None = getattr(allocator, "sliding_window", None)
         count = self._inputs.true_read_sizes[allocator.index]
         # A window is a ring that new keys overwrite, so its keys are copied before they are written.
         places = self._inputs.read_index_storage[allocator.index, :count] if count and window is None else None
-        return AttentionPlan(spans, window, places, self._module.device)
+        return AttentionPlan(spans, window, places, self._module.device, allocator.tokens_per_page)
 
     def _count_storable(self) -> int:
         """Tokens of a request that has the cache for itself, at most."""

@@ -6,6 +6,7 @@ the batch, and in which what one request computes can reach another if it is no 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ from torch.nn import functional as F
 from transformers import AttentionInterface
 from transformers.generation.continuous_batching.cache import PagedAttentionCache
 from transformers.generation.continuous_batching.requests import RequestState
+
+from longshore.workers.generate.engines.shared_pages import share_pages
 
 #: The name that a model's configuration has for it.
 ATTENTION: Final = "longshore_paged"
@@ -31,6 +34,8 @@ class PageSpan:
     query_length: int
     key_start: int
     key_length: int
+    #: The pages of its keys, without that of its last one.
+    pages: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,13 @@ class _Decoding:
 
     #: Where their new tokens lie in the batch.
     rows: torch.Tensor
-    #: Where their keys lie, ``(requests * longest,)``. Behind the end of a request's keys is any place that exists.
+    #: Where the keys that they share lie, and then their other keys, ``(shared + requests * longest,)``. Behind the end
+    #: of a request's keys is any place that exists.
     keys: torch.Tensor
-    #: Which of them are keys of the request, ``(requests, 1, 1, longest)``; ``None``: all.
+    #: Which of the other keys are keys of the request, ``(requests, 1, 1, longest)``; ``None``: all.
     mask: torch.Tensor | None
+    #: Keys that all of them begin with, and that are looked at once.
+    shared: int = 0
 
 
 class AttentionPlan:
@@ -50,28 +58,47 @@ class AttentionPlan:
 
     :param window: keys that a token looks at, with its own; ``None``: all.
     :param places: where the keys of the batch lie in the cache; ``None``: the layer gets them one after the other.
+    :param page_size: tokens of a page.
     """
 
     def __init__(
-        self, spans: list[PageSpan], window: int | None, places: torch.Tensor | None, device: torch.device
+        self,
+        spans: list[PageSpan],
+        window: int | None,
+        places: torch.Tensor | None,
+        device: torch.device,
+        page_size: int,
     ) -> None:
         self.window = window
         self.places = places
         self.longer = [span for span in spans if span.query_length > 1]
         single = sorted((span for span in spans if span.query_length == 1), key=lambda span: span.key_length)
-        size = _CPU_GROUP if device.type == "cpu" else len(single) or 1
-        self.decoding = [self._group(single[at : at + size], device) for at in range(0, len(single), size)]
+        self.decoding: list[_Decoding] = []
+        if device.type == "cpu" and places is not None:
+            groups = share_pages([span.pages for span in single])
+            for group in groups:
+                self._divide([single[each] for each in sorted(group.members)], device, group.pages * page_size)
+            grouped = {each for group in groups for each in group.members}
+            single = [span for number, span in enumerate(single) if number not in grouped]
+        self._divide(single, device)
 
-    def _group(self, spans: list[PageSpan], device: torch.device) -> _Decoding:
-        lengths = torch.tensor([[span.key_length] for span in spans])
-        starts = torch.tensor([[span.key_start] for span in spans])
+    def _divide(self, spans: list[PageSpan], device: torch.device, shared: int = 0) -> None:
+        size = _CPU_GROUP if device.type == "cpu" else len(spans) or 1
+        self.decoding += [self._group(spans[at : at + size], device, shared) for at in range(0, len(spans), size)]
+
+    def _group(self, spans: list[PageSpan], device: torch.device, shared: int) -> _Decoding:
+        lengths = torch.tensor([[span.key_length - shared] for span in spans])
+        starts = torch.tensor([[span.key_start + shared] for span in spans])
         positions = torch.arange(int(lengths.max()))
         keys = (starts + torch.minimum(positions, lengths - 1)).flatten().to(device)
+        if shared:
+            keys = torch.cat([torch.arange(spans[0].key_start, spans[0].key_start + shared), keys])
         equal = bool((lengths == lengths[0]).all())
         return _Decoding(
             torch.tensor([span.query_start for span in spans], device=device),
             keys if self.places is None else self.places[keys],
             None if equal else (positions < lengths)[:, None, None, :].to(device),
+            shared,
         )
 
 
@@ -169,6 +196,14 @@ class PlannedCache(PagedAttentionCache):
 
 
 @dataclass(frozen=True)
+class _Beginning:
+    """The keys and values that all requests of a group begin with, ``(heads, tokens, width)``."""
+
+    key: torch.Tensor
+    value: torch.Tensor
+
+
+@dataclass(frozen=True)
 class PlannedStates:
     """What the attention of a layer looks at."""
 
@@ -207,11 +242,17 @@ def paged_attention(
         count = len(group.rows)
         # Queries of heads that share their keys are rows of one product.
         own = query[0, :, group.rows].transpose(0, 1).reshape(count, -1, groups, width)
+        chosen_k, chosen_v = (cache.select(number, states, group.keys) for number, states in enumerate((keys, values)))
         mine_k, mine_v = (
-            cache.select(number, states, group.keys).view(count, -1, *states.shape[1:]).transpose(1, 2)
-            for number, states in enumerate((keys, values))
+            each[group.shared :].view(count, -1, *each.shape[1:]).transpose(1, 2) for each in (chosen_k, chosen_v)
         )
-        output[group.rows] = _attend(own, mine_k, mine_v, group.mask, scaling, softcap).reshape(count, heads, width)
+        if group.shared:
+            shared_k, shared_v = (each[: group.shared].transpose(0, 1) for each in (chosen_k, chosen_v))
+            beginning = _Beginning(shared_k, shared_v)
+            attended = _attend_shared(own, beginning, mine_k, mine_v, group.mask, scaling, softcap)
+        else:
+            attended = _attend(own, mine_k, mine_v, group.mask, scaling, softcap)
+        output[group.rows] = attended.reshape(count, heads, width)
     for span in plan.longer:
         own = query[:, :, span.query_start : span.query_start + span.query_length]
         among = slice(span.key_start, span.key_start + span.key_length)
@@ -244,11 +285,46 @@ def _attend(
 ) -> torch.Tensor:
     if softcap is None:
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling)
-    scores = query @ key.transpose(2, 3) * (scaling if scaling is not None else query.shape[3] ** -0.5)
-    scores = torch.tanh(scores / softcap) * softcap
+    scores = _capped(query @ key.transpose(2, 3) * _scale(query, scaling), softcap)
     if mask is not None:
         scores = scores.masked_fill(~mask, -torch.inf)
     return scores.softmax(3, dtype=torch.float32).to(value.dtype) @ value
+
+
+def _attend_shared(
+    query: torch.Tensor,
+    beginning: _Beginning,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    scaling: float | None,
+    softcap: float | None,
+) -> torch.Tensor:
+    """:func:`_attend`, where all requests look at the same keys first: of these, one product serves all of them.
+
+    Juravsky et al., "Hydragen: High-Throughput LLM Inference with Shared Prefixes", 2024,
+    https://arxiv.org/abs/2402.05099
+    """
+    count, heads, groups, width = query.shape
+    query = query.float() * _scale(query, scaling)
+    together = query.transpose(0, 1).reshape(heads, count * groups, width)
+    first = (together @ beginning.key.float().transpose(1, 2)).view(heads, count, groups, -1).transpose(0, 1)
+    then = _capped(query @ key.float().transpose(2, 3), softcap)
+    if mask is not None:
+        then = then.masked_fill(~mask, -torch.inf)
+    shares = torch.cat([_capped(first, softcap), then], 3).softmax(3)
+    first, then = shares.split([first.shape[3], then.shape[3]], 3)
+    sums = first.transpose(0, 1).reshape(heads, count * groups, -1) @ beginning.value.float()
+    sums = sums.view(heads, count, groups, width).transpose(0, 1)
+    return (sums + then @ value.float()).to(value.dtype)
+
+
+def _scale(query: torch.Tensor, scaling: float | None) -> float:
+    return float(query.shape[3] ** -0.5) if scaling is None else scaling
+
+
+def _capped(scores: torch.Tensor, softcap: float | None) -> torch.Tensor:
+    return scores if softcap is None else torch.tanh(scores / softcap) * softcap
 
 
 AttentionInterface.register(ATTENTION, paged_attention)
