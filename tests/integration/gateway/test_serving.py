@@ -130,6 +130,25 @@ def test_more_requests_than_slots_are_refused_and_then_served_again(small: Runni
         wait_until(lambda: http.get(UNKNOWN).status_code == 404, "a free slot")
 
 
+def test_an_aborted_upload_leaves_nothing(small: RunningGateway) -> None:
+    token = small.token("uploaders")
+    form = (
+        b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nuser_data\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nhalf of it'
+    )
+    lines = ["POST /v1/files HTTP/1.1", "Host: x", f"Authorization: Bearer {token}", "Content-Length: 4000"]
+    lines += ["Content-Type: multipart/form-data; boundary=b", "Expect: 100-continue", "", ""]
+    for _ in range(3):  # more than there are slots
+        with raw(small) as connection:
+            connection.sendall("\r\n".join(lines).encode())
+            assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+            connection.sendall(form)
+    with small.http(token) as http:
+        wait_until(lambda: http.get("/v1/files").status_code == 200, "a free slot")
+        assert http.get("/v1/files").json()["data"] == []
+    assert "Traceback" not in small.log_text()
+
+
 def test_forms_of_bodies(small: RunningGateway) -> None:
     with small.http() as http:
         packed = http.get(UNKNOWN, headers={"Accept": "application/msgpack"})

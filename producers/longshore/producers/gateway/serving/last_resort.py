@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from longshore.producers.gateway.problems import Problem, problem_of, response_to
@@ -30,6 +31,8 @@ def answered(app: ASGIApp) -> ASGIApp:
             problem = error
         except LongshoreError as error:
             problem = problem_of(error)
+        except ClientDisconnect:
+            return  # nobody waits for an answer
         except Exception:
             if is_started or scope["type"] != "http":
                 raise
