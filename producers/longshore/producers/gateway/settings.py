@@ -10,7 +10,6 @@ from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from longshore.broker.webhooks.settings import NO_WEBHOOK_SETTINGS, WebhookSettings, load_webhook_settings
-from longshore.producers.gateway.access.addresses import normal_address
 from longshore.shared.errors import InvalidInput
 
 Value = TypeVar("Value")
@@ -152,7 +151,7 @@ def _file(variable: str, text: str) -> Path:
 def _folders(variable: str, text: str) -> tuple[str, ...]:
     folders = tuple(part.strip() for part in text.split(",") if part.strip())
     for folder in folders:
-        if normal_address(folder) is None:
+        if "://" not in folder and not Path(folder).is_absolute():
             raise InvalidInput(variable, f"{folder!r}: write whole paths or URIs, such as /data or s3://bucket/rows")
     return folders
 

@@ -6,21 +6,19 @@ that the operator has set, whoever calls.
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Mapping, Sequence
 from typing import Final
-from urllib.parse import urlsplit
 
 from longshore.producers.data import Data, GenerateData
 from longshore.producers.planning.language.prompt_data import address_of
 from longshore.producers.requests import Generate, Request
-from longshore.shared.errors import InvalidInput
+from longshore.shared.datasets.access.roots import DataRoots
+from longshore.shared.errors import DataError, InvalidInput
 
 VARIABLE: Final = "LONGSHORE_GATEWAY_DATA"
 #: Options whose value is an address.
 _OPTIONS: Final = ("output",)
-#: Control characters, ``..`` in any writing, and slashes that stand for no folder.
-_UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f\\]|(^|[/\s])(\.|%2e){1,2}(/|$)|[^:/]//|%2f|%5c", re.IGNORECASE)
 
 
 def check_addresses(request: Request, allowed: Sequence[str]) -> None:
@@ -46,23 +44,17 @@ def check_data(data: Data | GenerateData | None, options: Mapping[str, object], 
 
 def check_address(field: str, address: str, allowed: Sequence[str]) -> None:
     """:raises InvalidInput: an address is below none of those that are allowed."""
-    place, folders = normal_address(address), [normal_address(each) for each in allowed]
-    if place is None or not any(f"{place}/".startswith(f"{folder}/") for folder in folders):
+    urls = tuple(each for each in allowed if "://" in each)
+    folders = tuple(os.path.realpath(each) for each in allowed if "://" not in each)
+    try:
+        # As the workers check their own limits, which hold besides these.
+        DataRoots(folders, urls).check(_local(address), "read")
+    except DataError:
         where = f"callers may name files below {', '.join(allowed)} only" if allowed else "callers may name no files"
-        raise InvalidInput(field, f"{where}; send rows, or have the operator add to {VARIABLE} of the gateway")
+        raise InvalidInput(
+            field, f"{where}; send rows, or have the operator add to {VARIABLE} of the gateway"
+        ) from None
 
 
-def normal_address(address: str) -> str | None:
-    """An address in its one form, without a slash at its end.
-
-    :returns: ``None`` for one that can mean several: it depends on the working folder, or goes up.
-    """
-    if _UNSAFE.search(address):
-        return None
-    parts = urlsplit(address)
-    if not parts.scheme:
-        return f"file://{address}".rstrip("/") if address.startswith("/") else None
-    if parts.scheme == "file":
-        is_plain = address.startswith("file:///") and not parts.query and not parts.fragment and "%" not in address
-        return address.rstrip("/") if is_plain else None
-    return address.rstrip("/")
+def _local(address: str) -> str:
+    return address.removeprefix("file://") if address.startswith("file:///") else address
