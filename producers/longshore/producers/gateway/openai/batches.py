@@ -35,6 +35,7 @@ async def create_batch(
     key: RepeatKey,
 ) -> BatchDocument:
     """Run the requests of a file. Each line is one: `{"custom_id", "method": "POST", "url", "body"}`."""
+    await caller.usage.admit()
     call, ledger = gateway_of(request).threads.call, caller.client.ledger
     seconds = _window(body.completion_window)
     file = await call(ledger.files.find, caller.producer, body.input_file_id)
