@@ -22,6 +22,7 @@ from longshore.broker.app import make_app
 from longshore.broker.coalescing import Coalescer
 from longshore.broker.embedded.services.ports import any_free_port
 from longshore.broker.publishing import send
+from longshore.broker.rate_limits import Bucket, RateLimits
 from longshore.broker.redis_address import parse_redis_url
 from longshore.broker.redis_errors import RedisUnavailable
 from longshore.broker.relay import Relay
@@ -197,6 +198,31 @@ def test_a_gateway_hears_the_texts_that_a_worker_publishes(server: Server, servi
         return heard
 
     assert asyncio.run(hear()) == delta
+    assert server.refused() == []
+
+
+def test_gateways_count_together_what_callers_use(server: Server, services: Settings) -> None:
+    address = parse_redis_url(server.settings(RedisRole.GATEWAY, services).redis_url)
+    bucket, job = Bucket(f"rows:{uuid7()}", 10, 86400), str(uuid7())
+    server.refused()
+
+    async def use() -> tuple[list[bool], float, list[list[str]], list[bool]]:
+        gateways = [RateLimits(address) for _ in range(2)]
+        first, second = gateways
+        levels = [await gateway.take(bucket, 4) for gateway in (first, second, first)]
+        below = await second.take(bucket, 7, need=-1e18)
+        await first.add_unsettled(bucket.key, [job])
+        listed = [await gateway.unsettled(bucket.key) for gateway in gateways]
+        settled = [await gateway.settle(bucket.key, job) for gateway in gateways]
+        for gateway in gateways:
+            await gateway.close()
+        return [level.taken for level in levels], below.left, listed, settled
+
+    taken, left, listed, settled = asyncio.run(use())
+    assert taken == [True, True, False]
+    assert -5 <= left < -4.9, "5 more than it holds, and what has come since"
+    assert listed == [[job], [job]]
+    assert settled == [True, False]
     assert server.refused() == []
 
 

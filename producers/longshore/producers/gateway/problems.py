@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -26,17 +27,21 @@ from longshore.shared.errors import (
     HomeError,
     InvalidInput,
     JobFailed,
+    LedgerRefused,
     LongshoreError,
     NotPromoted,
     QueueFull,
     ResultsPruned,
     ServiceUnavailable,
+    SubmissionUncertain,
     UnknownJob,
     UnknownModel,
     UnknownWebhook,
     VersionInUse,
     WaitTimeout,
 )
+
+log = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
 #: Seconds after which a caller may try again, if nothing better is known.
@@ -90,10 +95,17 @@ class Problem(Exception):
 
 
 def problem_of(error: LongshoreError) -> Problem:
-    """The answer to an error of the client."""
+    """The answer to an error of the client. Where services are is for the log only."""
     status, code = next(((status, code) for kind, status, code in _STATUS if isinstance(error, kind)), (500, "failed"))
     errors = [(error.field, error.reason)] if isinstance(error, InvalidInput) else []
-    return Problem(status, code, str(error), errors=errors)
+    detail = str(error)
+    if isinstance(error, ServiceUnavailable | LedgerRefused | HomeError | CorruptBlob):
+        log.error("%s", detail)
+        detail = "what the gateway needs does not answer, or is damaged; its log says more"
+        if isinstance(error, SubmissionUncertain):
+            ids = ", ".join(str(job) for job in error.jobs[:10])
+            detail = f"the jobs {ids} may have been submitted; look for them before you submit again"
+    return Problem(status, code, detail, errors=errors)
 
 
 def response_to(problem: Problem, path: str = "") -> JSONResponse:
