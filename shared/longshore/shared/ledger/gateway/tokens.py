@@ -67,7 +67,9 @@ class TokenLimits:
         for name, limit in vars(self).items():
             largest = MAX_COUNT if name.endswith("_per_day") else MAX_SMALL_COUNT
             if name in LIMIT_NAMES and limit is not None and not 0 < limit <= largest:
-                raise InvalidInput(name, f"{limit}: write a number from 1 to {largest}, or leave it out")
+                raise InvalidInput(
+                    f"--{name.replace('_', '-')}", f"{limit}: write a number from 1 to {largest}, or leave it out"
+                )
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,10 @@ class AccessTokens:
         for scope in scopes:
             if scope not in list(Scope):
                 raise InvalidInput("scope", f"{scope!r}: one of {', '.join(Scope)}")
+        if not all(models):
+            raise InvalidInput(
+                "--model", "write a pattern of names, such as 'search-*', or leave it out for all models"
+            )
         if lifetime is not None and lifetime <= timedelta():
             raise InvalidInput("expires", "must be longer than nothing, as in 90d")
         id_, secret = secrets.token_hex(8), secrets.token_hex(32)
