@@ -62,6 +62,12 @@ def test_openai_lists_and_retrieves_them(gateway: RunningGateway, own: Client) -
         assert client.models.retrieve(f"{NAME}:1").owned_by == "longshore"
 
 
+def test_a_name_with_a_slash_predicts(http: httpx.Client, own: Client) -> None:
+    for path in (f"{NAME}:1", quote(f"{NAME}:1", safe="")):
+        answer = http.post(f"/v1/models/{path}/predict", json={"rows": [{"pixels": IMAGES[0].tolist()}]})
+        assert (answer.status_code, answer.json()["model"]) == (200, NAME)
+
+
 def test_aliases(http: httpx.Client, own: Client) -> None:
     def promote(reference: str, **body: str) -> httpx.Response:
         return http.post(f"/v1/models/{reference}/promote", json=body)
@@ -119,6 +125,8 @@ def test_what_a_token_may_do_with_models(gateway: RunningGateway, own: Client) -
             assert known.status_code == unknown.status_code == 403
         assert http.post(f"/v1/models/{NAME}:1/promote", json={"alias": "x"}).status_code == 403
         assert http.delete(f"/v1/models/{NAME}:1").status_code == 403
+        missing = http.get("/v1/models/team-b/none")
+        assert (missing.status_code, NAME in missing.text) == (404, False)
     with gateway.http(gateway.token(scopes=["models:read"])) as http:
         assert http.post(f"/v1/models/{NAME}:1/promote", json={"alias": "x"}).status_code == 403
         assert http.post(f"/v1/models/{NAME}/rollback").status_code == 403

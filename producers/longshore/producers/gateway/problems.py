@@ -40,6 +40,7 @@ from longshore.shared.errors import (
     VersionInUse,
     WaitTimeout,
 )
+from longshore.shared.ledger.gateway.tokens import ValidToken
 
 log = logging.getLogger(__name__)
 
@@ -142,6 +143,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(LongshoreError)
     async def on_error(request: Request, error: LongshoreError) -> JSONResponse:
+        token = getattr(request.state, "token", None)
+        if isinstance(error, UnknownModel) and isinstance(token, ValidToken) and token.models:
+            # What follows names models that the token may not use.
+            error = UnknownModel(error.field, error.reason.partition(";")[0])
         return response_to(problem_of(error), request.url.path)
 
     @app.exception_handler(RequestValidationError)

@@ -37,7 +37,7 @@ from longshore.producers.requests import Generate, Infer
 from longshore.shared.errors import InvalidInput, LongshoreError
 from longshore.shared.ledger.gateway.tokens import Scope
 
-router = APIRouter(prefix="/models/{ref}", tags=["predictions"], route_class=DocumentRoute)
+router = APIRouter(prefix="/models/{ref:path}", tags=["predictions"], route_class=DocumentRoute)
 #: The answer has what reading the results of the job would give.
 Runner = Annotated[Caller, needs(Scope.JOBS_WRITE, Scope.JOBS_READ)]
 
