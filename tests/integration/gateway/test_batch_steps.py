@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from longshore.producers import Client
-from longshore.producers.gateway.batches.steps import Wait, next_step
+from longshore.producers.gateway.batches.steps import Submitted, Wait, next_step
 from longshore.producers.gateway.settings import GatewaySettings
 from longshore.shared.fault_point import armed
 from longshore.shared.ledger.gateway.batches import BatchRecord
@@ -75,7 +75,7 @@ def drive(client: Client, store: Store, batch: BatchRecord, name: str, on_step: 
         on_step()
         if isinstance(outcome, Wait):
             client.wait([client.job(job) for job in outcome.jobs], TIMEOUT_S)
-        elif not outcome:
+        elif not isinstance(outcome, Submitted) and not outcome:
             return
 
 

@@ -160,7 +160,8 @@ def test_a_file_that_cannot_be_used_fails_the_batch(api: openai.OpenAI, gateway:
     assert (empty.status, empty.output_file_id, empty.error_file_id) == ("failed", None, None)
     assert empty.errors is not None
     assert [error.code for error in empty.errors.data or ()] == ["empty_file"]
-    wrong = end_of(api, create(api, ["{", *chat_lines(1)], EMBEDDINGS))
+    strange = line("nul", EMBEDDINGS, {"model": "encoder", "input": "a", "\0" + "k" * 5000: 1})
+    wrong = end_of(api, create(api, ["{", *chat_lines(1), strange], EMBEDDINGS))
     assert wrong.status == "failed"
     assert wrong.errors is not None
     assert [(error.line, error.code) for error in wrong.errors.data or ()] == [
@@ -184,6 +185,7 @@ def test_bad_batches_are_refused(api: openai.OpenAI, gateway: RunningGateway) ->
         ({"completion_window": "soon"}, "completion_window"),
         ({"completion_window": "31d"}, "completion_window"),
         ({"metadata": {"k" * 65: "v"}}, "metadata"),
+        ({"metadata": {"k": "\0"}}, "metadata"),
         ({"metadata": {str(n): "v" for n in range(17)}}, "metadata"),
         ({"output_expires_after": {"anchor": "created_at", "seconds": 1}}, "output_expires_after.seconds"),
     ):

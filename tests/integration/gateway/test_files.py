@@ -59,6 +59,16 @@ def test_a_file_comes_back_as_it_was(api: openai.OpenAI) -> None:
         api.files.retrieve(file.id)
 
 
+def test_a_request_that_is_sent_again_adds_one_file(api: openai.OpenAI) -> None:
+    before = len(list(api.files.list()))
+    ids = {
+        api.files.create(file=("a", b"{}"), purpose="batch", extra_headers={"Idempotency-Key": "upload-1"}).id
+        for _ in range(2)
+    }
+    assert len(ids) == 1
+    assert len(list(api.files.list())) == before + 1
+
+
 def test_files_are_listed_in_pages(gateway: RunningGateway) -> None:
     with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.token("lister")) as api:
         ids = [api.files.create(file=(f"{n}", b"{}"), purpose="batch").id for n in range(3)]

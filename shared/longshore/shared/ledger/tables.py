@@ -549,7 +549,8 @@ batches = Table(
     # Seconds after which its files expire.
     Column("output_expires_after", Integer),
     Column("metadata", JSONB),
-    # Patterns of the models that its token may use; empty for all.
+    # Of which token it is, and patterns of the models that this may use; empty for all.
+    Column("token_id", Text),
     Column("model_patterns", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     # The versions that its lines name, as name:version.
     Column("models", ARRAY(Text), nullable=False, server_default=text("'{}'")),

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Final
 
 from longshore.producers.aio.client import AsyncClient
-from longshore.producers.gateway.batches.steps import Wait, next_step
+from longshore.producers.gateway.batches.steps import Submitted, Wait, next_step
 from longshore.producers.gateway.state import Gateway
 from longshore.shared.errors import LongshoreError, WaitTimeout
 from longshore.shared.ledger.gateway.batches import HeldBatch
@@ -123,6 +123,9 @@ class BatchDriver:
                     outcome = await client.call(step)
                 if isinstance(outcome, Wait):
                     await self._wait(client, outcome)
+                elif isinstance(outcome, Submitted):
+                    if outcome.token_id is not None and outcome.jobs:
+                        await self._gateway.rates.add_unsettled(outcome.token_id, [str(job) for job in outcome.jobs])
                 elif not outcome:
                     return  # it has ended, or is no longer this gateway's
             except LongshoreError as error:

@@ -16,6 +16,9 @@ from longshore.shared.specs.validation import shorten
 
 #: Characters of a ``custom_id``.
 MAX_ID_CHARS: Final = 512
+#: Characters of an error that are kept.
+MAX_MESSAGE_CHARS: Final = 1000
+MAX_PARAM_CHARS: Final = 200
 _KEYS: Final = ("custom_id", "method", "url", "body")
 #: Half of a surrogate pair, which JSON can write and UTF-8 cannot.
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
@@ -24,11 +27,16 @@ _BOM: Final = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True)
 class LineError:
-    """Why a line cannot be run."""
+    """Why a line cannot be run. What it has of the line can be stored as JSON in Postgres, and is not long."""
 
     code: str
     message: str
     param: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", _storable(self.message, MAX_MESSAGE_CHARS))
+        if self.param is not None:
+            object.__setattr__(self, "param", _storable(self.param, MAX_PARAM_CHARS))
 
 
 @dataclass(frozen=True)
@@ -159,3 +167,8 @@ def _wrong_id(custom_id: JsonValue) -> LineError:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not in JSON")
+
+
+def _storable(text: str, max_chars: int) -> str:
+    """A text without what UTF-8 and Postgres cannot write."""
+    return text[:max_chars].replace("\0", "?").encode(errors="replace").decode()

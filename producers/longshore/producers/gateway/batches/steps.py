@@ -38,8 +38,20 @@ class Wait:
     seconds: float
 
 
-#: What to do after a step: wait; or read the batch again, if it is still in the hands of this gateway.
-Outcome: TypeAlias = Wait | bool
+@dataclass(frozen=True)
+class Submitted:
+    """Jobs were submitted, whose tokens are to be counted for a token.
+
+    :param token_id: ``None`` if there is none.
+    """
+
+    token_id: str | None
+    jobs: Sequence[UUID]
+
+
+#: What to do after a step: wait; count what was submitted; or read the batch again, if it is still in the hands of this
+#: gateway.
+Outcome: TypeAlias = Wait | Submitted | bool
 
 
 def next_step(
@@ -92,14 +104,16 @@ class _Steps:
         fault_point("batch:plan_set")
         return changed is not None or self._is_held()
 
-    def submit(self, client: Client) -> bool:
+    def submit(self, client: Client) -> Outcome:
         """Submit the jobs that are not there yet."""
         assert self._batch.plan is not None  # it was read
         jobs, errors = submit_jobs(client, self._store, self._batch, read_plan(self._store, self._batch.plan))
         fault_point("batch:jobs_submitted")
         changed = self._held.set_jobs(jobs, errors)
         fault_point("batch:jobs_set")
-        return changed is not None or self._is_held()
+        if changed is None:
+            return self._is_held()
+        return Submitted(self._batch.token_id, [job for job in jobs if job is not None])
 
     def look(self, client: Client) -> Outcome:
         """See whether the jobs have ended, and end them if it is time."""

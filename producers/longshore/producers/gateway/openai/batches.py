@@ -11,10 +11,11 @@ from fastapi import APIRouter, Query, Request
 from longshore.producers.gateway.access.callers import Caller, needs
 from longshore.producers.gateway.batches.documents import BatchDocument, BatchPage, NewBatch
 from longshore.producers.gateway.batches.driver import BatchDriver
+from longshore.producers.gateway.batches.reading import count_lines
 from longshore.producers.gateway.batches.steps import ENDED
 from longshore.producers.gateway.openai.errors import invalid, invalid_input
 from longshore.producers.gateway.problems import Problem
-from longshore.producers.gateway.routes.files import BATCH
+from longshore.producers.gateway.routes.files import BATCH, store_of
 from longshore.producers.gateway.serving.idempotency import REPEATABLE, RepeatKey
 from longshore.producers.gateway.state import gateway_of
 from longshore.shared.durations import parse_duration
@@ -38,11 +39,16 @@ async def create_batch(
     await caller.usage.admit()
     call, ledger = gateway_of(request).threads.call, caller.client.ledger
     seconds = _window(body.completion_window)
+    if any("\0" in text for pair in (body.metadata or {}).items() for text in pair):
+        raise invalid("metadata", "a text has the character NUL, which cannot be stored; remove it")
     file = await call(ledger.files.find, caller.producer, body.input_file_id)
     if file is None:
         raise invalid("input_file_id", f"there is no file {body.input_file_id!r}", "unknown_file")
     if file.purpose != BATCH:
         raise invalid("input_file_id", f"its purpose is {file.purpose}; upload it with the purpose {BATCH}")
+    # A line is a row, as far as is known before the file is read.
+    lines = 0 if caller.token.rows_per_day is None else await call(count_lines, store_of(gateway_of(request)), file)
+    await caller.usage.admit(rows=lines)
     expiry = body.output_expires_after
     batch = await call(
         ledger.batches.add,
@@ -53,6 +59,7 @@ async def create_batch(
         seconds,
         output_expires_after=None if expiry is None else expiry.seconds,
         metadata=body.metadata,
+        token_id=caller.token.id,
         model_patterns=caller.token.models,
         key=key,
     )

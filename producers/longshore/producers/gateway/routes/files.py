@@ -47,6 +47,12 @@ _FORM: Final = {
         },
     }
 }
+_BYTES: Final = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_CONTENT: Final[dict[int | str, dict[str, object]]] = {
+    200: {"description": "The whole file.", "content": _BYTES},
+    206: {"description": "The part that the header `Range` names.", "content": _BYTES},
+    416: {"description": "The file has no such part."},
+}
 
 
 @router.post("", openapi_extra=_FORM)
@@ -80,7 +86,7 @@ async def list_files(
     after: Annotated[str | None, Query(description="The last file of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
     order: Annotated[Literal["asc", "desc"], Query(description="By time.")] = "desc",
-    purpose: str | None = None,
+    purpose: Annotated[str | None, Query(pattern="^[a-z_-]{1,40}$")] = None,
 ) -> FilePage:
     """The files of the caller's producer, a page of them."""
     threads, files = gateway_of(request).threads, caller.client.ledger.files
@@ -104,7 +110,7 @@ async def show_file(id: str, request: Request, caller: Annotated[Caller, needs(S
     return FileDocument.of(await find_file(gateway_of(request), caller, id))
 
 
-@router.get("/{id}/content", response_class=StreamingResponse)
+@router.get("/{id}/content", response_class=StreamingResponse, responses=_CONTENT)
 async def show_content(
     id: str, request: Request, caller: Annotated[Caller, needs(Scope.FILES_READ)]
 ) -> StreamingResponse:

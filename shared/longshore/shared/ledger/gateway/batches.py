@@ -6,6 +6,7 @@ lease is held, so that two gateways never both end a batch.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from longshore.shared.ledger.gateway.files import NewFile, add_file, new_file_id
 from longshore.shared.ledger.postgres.repeating import repeat_read
 from longshore.shared.store.manifest import Blob
 
+_ID: Final = re.compile(r"batch_[0-9a-f]{32}")
 #: After every batch, where a list begins.
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
 #: The purpose of the files that a batch leaves.
@@ -40,7 +42,8 @@ class BatchRecord:
     #: Seconds after which its files expire; ``None`` for never.
     output_expires_after: int | None
     metadata: Mapping[str, str] | None
-    #: Patterns of the models that its token may use; empty for all.
+    #: The token that has created it, and patterns of the models that this may use; empty for all.
+    token_id: str | None
     model_patterns: Sequence[str]
     #: The versions that its lines name, as ``name:version``.
     models: Sequence[str]
@@ -115,13 +118,15 @@ class Batches:
         *,
         output_expires_after: int | None = None,
         metadata: Mapping[str, str] | None = None,
+        token_id: str | None = None,
         model_patterns: Sequence[str] = (),
         key: str | None = None,
     ) -> BatchRecord:
         """Add a batch, which a gateway then takes.
 
         :param seconds: as many as ``completion_window`` says.
-        :param model_patterns: of the models that its token may use; empty for all.
+        :param token_id: of the token that creates it.
+        :param model_patterns: of the models that the token may use; empty for all.
         :param key: of the request: the same request adds one batch, however often it is sent.
         """
         values: dict[str, object] = {
@@ -132,6 +137,7 @@ class Batches:
             "completion_window": completion_window,
             "seconds": seconds,
             "output_expires_after": output_expires_after,
+            "token_id": token_id,
             "model_patterns": list(model_patterns),
             "metadata": None if metadata is None else Jsonb(dict(metadata)),
         }
@@ -146,6 +152,8 @@ class Batches:
     @repeat_read
     def find(self, producer: str, id: str) -> BatchRecord | None:
         """A batch; ``None`` if the producer has none with this id."""
+        if not _ID.fullmatch(id):
+            return None
         with self._database.connection() as conn:
             values = {"id": id, "producer": producer}
             return records(conn, BatchRecord).execute(statements.gateway.batches.READ_BATCH, values).fetchone()

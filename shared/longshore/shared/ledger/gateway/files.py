@@ -5,6 +5,7 @@ store.
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from longshore.shared.ledger.database import Connection, Database, records
 from longshore.shared.ledger.postgres.repeating import repeat_read
 from longshore.shared.store.manifest import Blob
 
+_ID: Final = re.compile(r"file-[0-9a-f]{32}")
 #: Before and after every file, where a list begins.
 _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
@@ -72,6 +74,8 @@ class Files:
     @repeat_read
     def find(self, producer: str, id: str) -> FileRecord | None:
         """A file; ``None`` if the producer has none with this id, or it has expired."""
+        if not _ID.fullmatch(id):
+            return None
         with self._database.connection() as conn:
             values = {"id": id, "producer": producer}
             return records(conn, FileRecord).execute(statements.gateway.files.READ_FILE, values).fetchone()

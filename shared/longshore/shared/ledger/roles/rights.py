@@ -133,7 +133,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         "batches": (
             "SELECT",
             "INSERT (id, producer, endpoint, input_file_id, completion_window, output_expires_after, metadata, "
-            "model_patterns, expires_at)",
+            "token_id, model_patterns, expires_at)",
             "UPDATE (state, in_progress_at, finalizing_at, completed_at, failed_at, expired_at, cancelling_at, "
             "cancelled_at, models, total, completed, failed, usage, errors, output_file_id, error_file_id, plan, "
             "blobs, jobs, job_errors, leased_by, lease_until)",

@@ -67,6 +67,7 @@ def upgrade() -> None:
         sa.Column("completion_window", sa.Text, nullable=False),
         sa.Column("output_expires_after", sa.Integer),
         sa.Column("metadata", JSONB),
+        sa.Column("token_id", sa.Text),
         sa.Column("model_patterns", ARRAY(sa.Text), nullable=False, server_default=sa.text("'{}'")),
         sa.Column("models", ARRAY(sa.Text), nullable=False, server_default=sa.text("'{}'")),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.text("now()")),

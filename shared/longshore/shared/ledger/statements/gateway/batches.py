@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 _COLUMNS: Final = """
-    id, state, endpoint, input_file_id, completion_window, output_expires_after, metadata, model_patterns, models,
-    created_at, expires_at, in_progress_at, finalizing_at, completed_at, failed_at, expired_at, cancelling_at,
+    id, state, endpoint, input_file_id, completion_window, output_expires_after, metadata, token_id, model_patterns,
+    models, created_at, expires_at, in_progress_at, finalizing_at, completed_at, failed_at, expired_at, cancelling_at,
     cancelled_at, total, completed, failed, usage, errors, output_file_id, error_file_id, plan, jobs, job_errors,
     now() AS read_at
 """
@@ -20,9 +20,9 @@ _HELD: Final = "id = %(id)s AND producer = %(producer)s AND leased_by = %(gatewa
 ADD_BATCH: Final = f"""
     WITH added AS (
         INSERT INTO batches (id, producer, endpoint, input_file_id, completion_window, output_expires_after, metadata,
-                             model_patterns, expires_at)
+                             token_id, model_patterns, expires_at)
         VALUES (%(id)s, %(producer)s, %(endpoint)s, %(input_file_id)s, %(completion_window)s, %(output_expires_after)s,
-                %(metadata)s, %(model_patterns)s, now() + make_interval(secs => %(seconds)s))
+                %(metadata)s, %(token_id)s, %(model_patterns)s, now() + make_interval(secs => %(seconds)s))
         ON CONFLICT (id) DO NOTHING
         RETURNING *
     )
