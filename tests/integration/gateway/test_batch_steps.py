@@ -16,6 +16,7 @@ from longshore.shared.fault_point import armed
 from longshore.shared.ledger.gateway.batches import BatchRecord
 from longshore.shared.ledger.gateway.files import FileRecord, NewFile, new_file_id
 from longshore.shared.ledger.roles.rights import Role
+from longshore.shared.store.blobs import blob_path
 from longshore.shared.store.store import Store
 from tests.integration.cluster import Cluster
 from tests.integration.gateway.batch_calls import EMBEDDINGS, embedding_lines
@@ -68,7 +69,7 @@ def drive(client: Client, store: Store, batch: BatchRecord, name: str, on_step: 
     while True:
         now = ledger.batches.find(PRODUCER, batch.id)
         assert now is not None
-        step = next_step(now, held, OPTIONS, store)
+        step = next_step(now, held, OPTIONS, store, go_on)
         if step is None:
             return
         outcome = step(client)
@@ -77,6 +78,10 @@ def drive(client: Client, store: Store, batch: BatchRecord, name: str, on_step: 
             client.wait([client.job(job) for job in outcome.jobs], TIMEOUT_S)
         elif not isinstance(outcome, Submitted) and not outcome:
             return
+
+
+def go_on() -> None:
+    """The gateway does not stop."""
 
 
 def points_passed(client: Client, store: Store, cancelled: bool) -> list[str]:
@@ -156,7 +161,7 @@ def test_a_gateway_that_has_lost_its_lease_changes_nothing(client: Client, store
     slow = client.ledger.batches.held(PRODUCER, batch.id, "slow")
     expire_lease(cluster, batch)
     drive(client, store, batch, "quick")
-    step = next_step(batch, slow, OPTIONS, store)
+    step = next_step(batch, slow, OPTIONS, store, go_on)
     assert step is not None
     assert step(client) is False
     check_end(client, store, cluster, batch, "completed", "late")
@@ -173,3 +178,15 @@ def test_what_a_batch_needs_is_not_swept(client: Client, store: Store, cluster: 
     assert ended is not None
     assert {found(client, str(ended.output_file_id)).digest} <= left
     assert len(named - left) == 4  # the plan, the lines of two jobs, and the bad line
+
+
+def test_a_batch_whose_file_is_damaged_fails(client: Client, store: Store, cluster: Cluster) -> None:
+    file = NewFile(new_file_id(), PRODUCER, "batch", "input", store.put_blob(b"something\n"))
+    client.ledger.files.add(file)
+    (cluster.folder / "store" / blob_path(file.blob.digest)).write_bytes(b"different!")
+    batch = client.ledger.batches.add(PRODUCER, EMBEDDINGS, file.id, "24h", 86400)
+    drive(client, store, batch, "first")
+    ended = client.ledger.batches.find(PRODUCER, batch.id)
+    assert ended is not None
+    assert ended.errors is not None
+    assert (ended.state, ended.errors[0]["code"]) == ("failed", "store_damaged")

@@ -167,6 +167,7 @@ def test_a_file_that_cannot_be_used_fails_the_batch(api: openai.OpenAI, gateway:
     assert [(error.line, error.code) for error in wrong.errors.data or ()] == [
         (1, "invalid_json_line"),
         (2, "invalid_url"),
+        (3, "unknown_parameter"),
     ]
     with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.token(models=["chat*"])) as narrow:
         refused = end_of(narrow, create(narrow, embedding_lines(1), EMBEDDINGS))

@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import socket
+import threading
 from contextlib import suppress
 from typing import Final
 
@@ -35,6 +36,10 @@ RETRY_S: Final = 5.0
 log = logging.getLogger(__name__)
 
 
+class Stopped(Exception):
+    """The gateway stops: another one takes the step again."""
+
+
 class BatchDriver:
     """The batches of one gateway.
 
@@ -46,6 +51,7 @@ class BatchDriver:
         self._store = Store(gateway.settings.store, expected=gateway.ledger.models.exist)
         self._name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._woken = asyncio.Event()
+        self._stopping = threading.Event()
         self._working = asyncio.Semaphore(MAX_WORKING)
         self._driven: dict[str, asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -56,6 +62,7 @@ class BatchDriver:
 
     async def stop(self) -> None:
         """Leave all batches to other gateways."""
+        self._stopping.set()
         tasks = [task for task in (self._task, *self._driven.values()) if task is not None]
         for task in tasks:
             task.cancel()
@@ -116,7 +123,9 @@ class BatchDriver:
         while True:
             try:
                 batch = await client.call(lambda blocking: blocking.ledger.batches.find(held.producer, held.id))
-                step = None if batch is None else next_step(batch, held, self._gateway.options, self._store)
+                step = (
+                    None if batch is None else next_step(batch, held, self._gateway.options, self._store, self._check)
+                )
                 if step is None:
                     return
                 async with self._working:
@@ -128,12 +137,18 @@ class BatchDriver:
                         await self._gateway.rates.add_unsettled(outcome.token_id, [str(job) for job in outcome.jobs])
                 elif not outcome:
                     return  # it has ended, or is no longer this gateway's
+            except Stopped:
+                return
             except LongshoreError as error:
                 log.warning("%s goes on in %g s: %s", held.id, RETRY_S, error)
                 await asyncio.sleep(RETRY_S)
             except Exception:
                 log.exception("a step of %s has failed, and is tried again", held.id)
                 await asyncio.sleep(RETRY_S)
+
+    def _check(self) -> None:
+        if self._stopping.is_set():
+            raise Stopped
 
     async def _wait(self, client: AsyncClient, wait: Wait) -> None:
         """Until the jobs have ended, or it is time to look."""

@@ -6,7 +6,7 @@ It can be repeated: an answer has the same id each time, and the files count onl
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Final
@@ -109,13 +109,14 @@ class _Files:
         self.errors.discard()
 
 
-def write_output(client: Client, store: Store, batch: BatchRecord, plan: Plan) -> BatchEnd:
+def write_output(client: Client, store: Store, batch: BatchRecord, plan: Plan, check: Callable[[], None]) -> BatchEnd:
     """Write the files of a batch whose jobs have ended.
 
+    :param check: called at each line; what it raises ends the writing.
     :raises CorruptBlob: its plan is missing in the store, or damaged.
     """
     files = _Files(batch.id, LinesWriter(store), LinesWriter(store))
-    writer = _OutputWriter(client, store, batch, files)
+    writer = _OutputWriter(client, store, batch, files, check)
     try:
         if plan.bad_lines is not None:
             for bad in read_bad_lines(store, plan.bad_lines):
@@ -144,11 +145,14 @@ def write_output(client: Client, store: Store, batch: BatchRecord, plan: Plan) -
 class _OutputWriter:
     """Writes what became of the lines of each job."""
 
-    def __init__(self, client: Client, store: Store, batch: BatchRecord, files: _Files) -> None:
+    def __init__(
+        self, client: Client, store: Store, batch: BatchRecord, files: _Files, check: Callable[[], None]
+    ) -> None:
         self._client = client
         self._store = store
         self._batch = batch
         self._files = files
+        self._check = check
         self.not_run = CANCELLED if batch.state == "cancelling" else EXPIRED
         #: Whether a line was not run for lack of time.
         self.has_expired = False
@@ -209,7 +213,9 @@ class _OutputWriter:
         self._files.add_error(line.number, line.custom_id, error)
 
     def _lines(self, planned: PlannedJob) -> Iterator[Line]:
-        return read_lines(self._store, planned.lines, Endpoint(self._batch.endpoint))
+        for line in read_lines(self._store, planned.lines, Endpoint(self._batch.endpoint)):
+            self._check()
+            yield line
 
     def _reason(self, record: JobRecord) -> LineError:
         """Why rows of a job have neither a result nor an error."""

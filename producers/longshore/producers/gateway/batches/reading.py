@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Final
@@ -73,13 +73,19 @@ class TooManyLines(Exception):
 
 
 class InputReader:
-    """Reads the input of one batch."""
+    """Reads the input of one batch.
 
-    def __init__(self, client: Client, store: Store, batch: BatchRecord, limits: Limits) -> None:
+    :param check: called at each line; what it raises ends the reading.
+    """
+
+    def __init__(
+        self, client: Client, store: Store, batch: BatchRecord, limits: Limits, check: Callable[[], None]
+    ) -> None:
         self._client = client
         self._store = store
         self._batch = batch
         self._limits = limits
+        self._check_going_on = check
         self._versions: dict[str, str | LineError] = {}
         self._targets: dict[str, LineError | None] = {}
         self._open: dict[str, _OpenJob] = {}
@@ -99,6 +105,7 @@ class InputReader:
         try:
             blocks = self._store.blob_blocks(file.blob)
             for total, (number, text) in enumerate(split_lines(blocks, self._limits.max_line_bytes), 1):
+                self._check_going_on()
                 if total > self._limits.max_requests:
                     raise TooManyLines
                 line = reader.read(number, text)

@@ -16,6 +16,7 @@ from longshore.producers.gateway.batches.plan import read_plan
 from longshore.producers.gateway.batches.reading import InputReader, Limits, Read, TooManyLines
 from longshore.producers.gateway.batches.submitting import submit_jobs
 from longshore.producers.gateway.settings import GatewaySettings
+from longshore.shared.errors import CorruptBlob
 from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger.database import Connection
 from longshore.shared.ledger.gateway.batches import BatchEnd, BatchRecord, HeldBatch
@@ -55,12 +56,27 @@ Outcome: TypeAlias = Wait | Submitted | bool
 
 
 def next_step(
-    batch: BatchRecord, held: HeldBatch, options: GatewaySettings, store: Store
+    batch: BatchRecord, held: HeldBatch, options: GatewaySettings, store: Store, check: Callable[[], None]
 ) -> Callable[[Client], Outcome] | None:
-    """What a batch needs next; ``None`` if it has ended."""
-    steps = _Steps(batch, held, options, store)
+    """What a batch needs next; ``None`` if it has ended.
+
+    :param check: called at each line; what it raises ends the step.
+    """
     if batch.state in ENDED:
         return None
+    steps = _Steps(batch, held, options, store, check)
+    step = _choose(batch, steps)
+
+    def run(client: Client) -> Outcome:
+        try:
+            return step(client)
+        except CorruptBlob as error:
+            return steps.fail("store_damaged", str(error))
+
+    return run
+
+
+def _choose(batch: BatchRecord, steps: _Steps) -> Callable[[Client], Outcome]:
     if batch.state == "finalizing":
         return steps.write
     if batch.plan is None:
@@ -71,11 +87,14 @@ def next_step(
 class _Steps:
     """The steps of a batch, as it was read."""
 
-    def __init__(self, batch: BatchRecord, held: HeldBatch, options: GatewaySettings, store: Store) -> None:
+    def __init__(
+        self, batch: BatchRecord, held: HeldBatch, options: GatewaySettings, store: Store, check: Callable[[], None]
+    ) -> None:
         self._batch = batch
         self._held = held
         self._options = options
         self._store = store
+        self._check = check
         #: Whether the completion window has ended.
         self.is_late = batch.read_at >= batch.expires_at
 
@@ -84,17 +103,17 @@ class _Steps:
         batch = self._batch
         file = client.ledger.files.find(self._held.producer, batch.input_file_id)
         if file is None:
-            return self._fail("file_not_found", f"there is no file {batch.input_file_id!r}", "input_file_id")
+            return self.fail("file_not_found", f"there is no file {batch.input_file_id!r}", "input_file_id")
         if file.bytes > self._options.max_batch_bytes:
-            return self._fail("file_too_large", f"more than {self._options.max_batch_bytes:,} bytes", "input_file_id")
+            return self.fail("file_too_large", f"more than {self._options.max_batch_bytes:,} bytes", "input_file_id")
         limits = Limits(self._options.max_batch_requests, self._options.max_body_bytes)
         try:
-            read = InputReader(client, self._store, batch, limits).read(file)
+            read = InputReader(client, self._store, batch, limits, self._check).read(file)
         except TooManyLines:
-            return self._fail("too_many_requests", f"more than {limits.max_requests:,} lines; divide the file")
+            return self.fail("too_many_requests", f"more than {limits.max_requests:,} lines; divide the file")
         fault_point("batch:file_read")
         if not read.total:
-            return self._fail("empty_file", "the file has no lines", "input_file_id")
+            return self.fail("empty_file", "the file has no lines", "input_file_id")
         if read.bad == read.total:
             return self._fail_lines(read)
         plan = self._store.put_blob(read.plan.model_dump_json().encode())
@@ -107,7 +126,8 @@ class _Steps:
     def submit(self, client: Client) -> Outcome:
         """Submit the jobs that are not there yet."""
         assert self._batch.plan is not None  # it was read
-        jobs, errors = submit_jobs(client, self._store, self._batch, read_plan(self._store, self._batch.plan))
+        plan = read_plan(self._store, self._batch.plan)
+        jobs, errors = submit_jobs(client, self._store, self._batch, plan, self._check)
         fault_point("batch:jobs_submitted")
         changed = self._held.set_jobs(jobs, errors)
         fault_point("batch:jobs_set")
@@ -134,7 +154,7 @@ class _Steps:
     def write(self, client: Client) -> bool:
         """Write the files, and end the batch with them."""
         assert self._batch.plan is not None  # it was read
-        end = write_output(client, self._store, self._batch, read_plan(self._store, self._batch.plan))
+        end = write_output(client, self._store, self._batch, read_plan(self._store, self._batch.plan), self._check)
         fault_point("batch:files_written")
         return self._end(end)
 
@@ -142,7 +162,7 @@ class _Steps:
         """End a batch that was cancelled, or has expired, before its file was read."""
         return self._end(BatchEnd(state="cancelled" if self._batch.state == "cancelling" else "expired"))
 
-    def _fail(self, code: str, message: str, param: str | None = None) -> bool:
+    def fail(self, code: str, message: str, param: str | None = None) -> bool:
         """End a batch whose file cannot be used."""
         return self._end(BatchEnd(state="failed", errors=[_error(LineError(code, message, param), None)]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from longshore.producers.client import Client
@@ -19,11 +19,12 @@ PRIORITY = 3
 
 
 def submit_jobs(
-    client: Client, store: Store, batch: BatchRecord, plan: Plan
+    client: Client, store: Store, batch: BatchRecord, plan: Plan, check: Callable[[], None]
 ) -> tuple[list[UUID | None], list[str | None]]:
     """The jobs of a batch, and the errors of those that cannot be submitted. Those that are there already are found by
     their idempotency keys.
 
+    :param check: called before each job; what it raises ends the step.
     :returns: ``None`` in place of a job that is not submitted: it has an error, or the batch was cancelled or has
         expired.
     :raises QueueFull: the producer has as many jobs as an operator allows; call it again later.
@@ -31,6 +32,7 @@ def submit_jobs(
     jobs: list[UUID | None] = []
     errors: list[str | None] = []
     for index, planned in enumerate(plan.jobs):
+        check()
         key = f"{batch.id}/{index}"
         job, error = client.ledger.submissions.find_key(client.settings.producer, key), None
         if job is None and _is_running(client, batch):
