@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_groups(tables: list[list[int]], groups: list[tuple[tuple[int, ...], int
     ("model_type", "settings"),
     [("llama", {}), ("gemma2", {"layer_types": ["full_attention"] * 2, "head_dim": 16, "attn_logit_softcapping": 2.0})],
 )
-def test_texts_are_those_of_each_request_alone(tmp_path: Path, model_type: str, settings: dict[str, object]) -> None:
+def test_texts_are_those_of_each_request_alone(tmp_path: Path, model_type: str, settings: dict[str, Any]) -> None:
     """Two beginnings, one within the other, a request of its own, and some that begin later."""
     save_language_model(tmp_path / "model", model_type, **settings)
     start, more = prompts_of(2, 20, seed=7)[0] * 8, prompts_of(2, 20, seed=8)[1] * 9
