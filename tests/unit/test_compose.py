@@ -83,7 +83,7 @@ def test_nothing_is_published_but_flower_and_the_gateway_on_loopback() -> None:
     }
     assert COMPOSE.networks["longshore"].internal
     outside = {name for name, service in COMPOSE.services.items() if "outside" in service.networks}
-    assert outside == {"flower", "gateway", "operator", *WORKERS}
+    assert outside == {"flower", "gateway", "operator", "relay", *WORKERS}
 
 
 @pytest.mark.parametrize("name", list(COMPOSE.services))

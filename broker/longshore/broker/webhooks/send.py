@@ -17,7 +17,7 @@ from longshore.broker.webhooks.schedule import pause_after
 from longshore.broker.webhooks.settings import WebhookSettings
 from longshore.broker.webhooks.signing import signed_headers
 from longshore.shared.errors import InvalidInput
-from longshore.shared.ledger.gateway.webhook_deliveries import ClaimedDelivery, EndedTry, Outcome
+from longshore.shared.ledger.gateway.webhook_deliveries import ClaimedDelivery, EndedTry, TryOutcome
 
 #: Seconds that an endpoint has to answer, with the connection made in them.
 ANSWER_TIMEOUT_S: Final = 15.0
@@ -61,11 +61,11 @@ class Sender:
         gone = status == HTTPStatus.GONE
         pause_s = None if error is None or gone else self._pause_after(delivery.attempt + 1)
         if error is None:
-            outcome = Outcome.DELIVERED
+            outcome = TryOutcome.DELIVERED
         elif gone:
-            outcome = Outcome.GONE
+            outcome = TryOutcome.GONE
         else:
-            outcome = Outcome.FAILED if pause_s is None else Outcome.RETRIED
+            outcome = TryOutcome.FAILED if pause_s is None else TryOutcome.RETRIED
         return EndedTry(
             delivery=delivery,
             outcome=outcome,

@@ -23,7 +23,7 @@ from longshore.broker.webhooks.send import Sender
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger.database import Database
-from longshore.shared.ledger.gateway.webhook_deliveries import ClaimedDelivery, EndedTry, Outcome, WebhookDeliveries
+from longshore.shared.ledger.gateway.webhook_deliveries import ClaimedDelivery, EndedTry, TryOutcome, WebhookDeliveries
 from longshore.shared.ledger.postgres.connection import LedgerConnection
 
 logger = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class WebhookService:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._remove_at = self._count_at = -math.inf
-        self._tries: dict[str, int] = {outcome.value: 0 for outcome in Outcome}
+        self._tries: dict[str, int] = {outcome.value: 0 for outcome in TryOutcome}
         #: Deliveries that had not ended when they were last counted, up to a limit.
         self.pending = 0
 
@@ -158,7 +158,7 @@ class WebhookService:
         fault_point("webhooks:recorded")
         for ended in self._ended:
             self._tries[ended.outcome.value] += 1
-            if ended.outcome is Outcome.GONE:
+            if ended.outcome is TryOutcome.GONE:
                 logger.warning("webhook endpoint %s is gone, and gets nothing more", ended.delivery.endpoint_id)
         self._ended.clear()
 

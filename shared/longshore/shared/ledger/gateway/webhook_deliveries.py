@@ -38,7 +38,7 @@ class ClaimedDelivery:
     secrets: Sequence[str] = field(repr=False)
 
 
-class Outcome(StrEnum):
+class TryOutcome(StrEnum):
     """What has become of a try."""
 
     DELIVERED = "delivered"
@@ -55,7 +55,7 @@ class EndedTry:
     """One try to deliver an event."""
 
     delivery: ClaimedDelivery
-    outcome: Outcome
+    outcome: TryOutcome
     started_at: datetime
     duration_ms: int
     #: Of the HTTP response; ``None`` if there was none.
@@ -122,7 +122,7 @@ def _record(conn: Connection, ended: EndedTry) -> None:
         **{"attempt": delivery.attempt + 1, "at": ended.started_at.isoformat(), "status": ended.status},
         **{"duration_ms": ended.duration_ms, "error": ended.error},
     }
-    state = {Outcome.DELIVERED: "delivered", Outcome.RETRIED: "pending"}.get(ended.outcome, "failed")
+    state = {TryOutcome.DELIVERED: "delivered", TryOutcome.RETRIED: "pending"}.get(ended.outcome, "failed")
     values = {
         **{"event": delivery.event_id, "endpoint": delivery.endpoint_id, "claims": delivery.claims},
         **{"state": state, "delay": ended.pause_s, "log": Jsonb(log)},
@@ -130,10 +130,10 @@ def _record(conn: Connection, ended: EndedTry) -> None:
     if conn.execute(statements.gateway.webhooks.RECORD_TRY, values).fetchone() is None:
         return
     endpoint = {"endpoint": delivery.endpoint_id}
-    if ended.outcome is Outcome.DELIVERED:
+    if ended.outcome is TryOutcome.DELIVERED:
         conn.execute(statements.gateway.webhooks.MARK_WORKING, endpoint)
     else:
         conn.execute(statements.gateway.webhooks.MARK_FAILING, endpoint)
-    if ended.outcome is Outcome.GONE:
+    if ended.outcome is TryOutcome.GONE:
         conn.execute(statements.gateway.webhooks.DISABLE_ENDPOINT, {**endpoint, "reason": ended.error})
         conn.execute(statements.gateway.webhooks.DROP_PENDING, endpoint)
