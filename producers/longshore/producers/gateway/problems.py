@@ -170,8 +170,13 @@ def install(app: FastAPI) -> None:
 def _allowed_methods(request: Request) -> set[str]:
     """The methods of all routes of a path; the framework names those of the first one."""
     paths = request.app.openapi()["paths"]
-    matching = [each for path, each in paths.items() if re.fullmatch(re.sub(r"\{\w+\}", ".+", path), request.url.path)]
+    matching = [each for path, each in paths.items() if re.fullmatch(_pattern(path), request.url.path)]
     return {method.upper() for each in matching for method in each}
+
+
+def _pattern(path: str) -> str:
+    """A path of the OpenAPI document as a pattern. Names of models have slashes."""
+    return re.sub(r"\{(\w+)\}", lambda match: ".+" if match[1] in ("name", "ref", "reference") else "[^/]+", path)
 
 
 def _described(error: Mapping[str, Any], body: object) -> tuple[str, str]:
