@@ -29,7 +29,7 @@ router = APIRouter(tags=["openai"])
 _STREAMED: Final[dict[int | str, dict[str, object]]] = {
     200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}}
 }
-Runs = Annotated[Caller, needs(Scope.JOBS_WRITE)]
+Runs = Annotated[Caller, needs(Scope.JOBS_WRITE, Scope.JOBS_READ)]
 
 
 @router.post("/chat/completions", responses=_STREAMED)
