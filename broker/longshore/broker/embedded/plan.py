@@ -9,7 +9,6 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from longshore.broker.embedded.services.ports import LOOPBACK
 from longshore.shared.settings import Process
 
 #: Migrates the database, then ends.
@@ -19,6 +18,8 @@ WORKERS = (sys.executable, "-m", "longshore.workers.process.supervisor")
 FLOWER = (sys.executable, "-m", "longshore.broker.flower")
 GATEWAY = (sys.executable, "-m", "longshore.producers.gateway")
 
+#: Where Flower and the gateway listen.
+_ADDRESS = "127.0.0.1"
 #: Seconds that the workers have to finish or hand back their shards.
 WORKERS_GRACE_S = 60.0
 #: Seconds that the gateway has to finish requests; more than ``LONGSHORE_GATEWAY_SHUTDOWN_S`` by default.
@@ -76,10 +77,10 @@ class Plan(BaseModel):
         workers = Service(name="workers", argv=(*WORKERS, "--devices", self.devices), grace_s=WORKERS_GRACE_S)
         services = [relay, workers]
         if self.with_flower:
-            argv = (*FLOWER, "--address", LOOPBACK, "--port", str(flower_port))
+            argv = (*FLOWER, "--address", _ADDRESS, "--port", str(flower_port))
             services.insert(0, Service(name="flower", argv=argv, process=Process.MONITOR))
         if self.with_gateway:
-            argv = (*GATEWAY, "--address", LOOPBACK, "--port", str(gateway_port))
+            argv = (*GATEWAY, "--address", _ADDRESS, "--port", str(gateway_port))
             gateway = Service(name="gateway", argv=argv, process=Process.GATEWAY, grace_s=GATEWAY_GRACE_S)
             services.append(gateway)
         return tuple(services)
@@ -98,4 +99,4 @@ def gateway_installed() -> bool:
 def gateway_url(port: int) -> str:
     """The URL of the gateway of a home; it has the environment of ``up``."""
     scheme = "https" if os.environ.get("LONGSHORE_GATEWAY_TLS_CERTIFICATE") else "http"
-    return f"{scheme}://{LOOPBACK}:{port}"
+    return f"{scheme}://{_ADDRESS}:{port}"
