@@ -10,11 +10,13 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 from uuid import UUID
 
+from longshore.producers.aio.gathered import Gathered
 from longshore.producers.aio.threads import Threads
 from longshore.producers.waiting import OUTAGE_TIMEOUT_S, RECONNECT_INTERVAL_S
-from longshore.shared.errors import ServiceUnavailable, WaitTimeout
+from longshore.shared.errors import ServiceUnavailable, UnknownJob, WaitTimeout
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.notifications import Heard
+from longshore.shared.ledger.records import JobRecord
 
 T = TypeVar("T")
 
@@ -28,6 +30,7 @@ class Changes:
     def __init__(self, ledger: Ledger, threads: Threads) -> None:
         self._ledger = ledger
         self._threads = threads
+        self._records: Gathered[UUID, JobRecord] = Gathered(threads, self._read)
         #: Those who wait for the end of a job.
         self._ends: defaultdict[UUID, set[asyncio.Future[None]]] = defaultdict(set)
         #: Those who wait for any change of a job.
@@ -71,11 +74,24 @@ class Changes:
         finally:
             _discard(self._watchers, job, changed)
 
+    async def record(self, job: UUID) -> JobRecord:
+        """The record of a job. However many coroutines ask after a change, few queries are made.
+
+        :raises UnknownJob: there is no such job.
+        :raises ServiceUnavailable: Postgres cannot be reached.
+        """
+        return await self._records.call(job)
+
+    def _read(self, jobs: list[UUID]) -> list[JobRecord | Exception]:
+        records = self._ledger.queries.some_jobs(list(set(jobs)))
+        return [records.get(job) or UnknownJob("job", f"there is no job {job}") for job in jobs]
+
     async def close(self) -> None:
         """Stop listening. Those who still wait get a ServiceUnavailable."""
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task])
+        self._records.close(ServiceUnavailable("the client was closed"))
         self._fail(ServiceUnavailable("the client was closed"))
 
     def _look_at(self, jobs: set[UUID]) -> None:

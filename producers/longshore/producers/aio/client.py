@@ -119,7 +119,11 @@ class AsyncClient:
         return (await self.submit_many([Evaluate(model, data, target, options)]))[0]
 
     async def submit(self, request: Request) -> AsyncJob:
-        """Submit one request, together with other small ones that come meanwhile; see :meth:`Client.submit_many`."""
+        """Submit one request, together with other small ones that come meanwhile.
+
+        :raises InvalidInput, UnknownModel, QueueFull, SubmissionUncertain, ServiceUnavailable: as
+            :meth:`Client.infer`.
+        """
         if isinstance(request, Infer | Generate) and _is_small(request):
             return self._of(await self._small.call(request))
         return (await self.submit_many([request]))[0]

@@ -96,11 +96,15 @@ class AsyncJob:
                 yield progress_of(record)
 
     async def records(self) -> AsyncGenerator[JobRecord, None]:
-        """As :meth:`follow`, with the job's record in place of its progress."""
+        """As :meth:`follow`, with the job's record in place of its progress.
+
+        :raises UnknownJob: the job no longer exists.
+        :raises ServiceUnavailable: Postgres cannot be reached.
+        """
         with self._changes.watching(self.id) as changed:
             while True:
                 changed.clear()
-                record = await self.record()
+                record = await self._changes.record(self.id)
                 yield record
                 if record.state.final:
                     return
