@@ -17,7 +17,7 @@ from longshore.producers.models.client import ModelsClient
 PAIRS = [(Client, AsyncClient), (Job, AsyncJob), (ModelsClient, AsyncModels)]
 #: What one of the classes has and the other has not.
 ONLY_SYNC = {"forget_parent"}
-ONLY_ASYNC = {"follow", "records", "submit", "call"}
+ONLY_ASYNC = {"follow", "records", "submit", "call", "outcome", "ledger"}
 #: A coroutine shows nothing while it waits, and asyncio has ways of its own to act on each end.
 BLOCKING_PARAMETERS = ("progress", "on_end")
 
