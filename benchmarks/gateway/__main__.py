@@ -18,7 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,21 +76,49 @@ def answers(address: str) -> bool:
     return True
 
 
-def loaded(name: str, url: str, server: psutil.Process, options: argparse.Namespace, token: str = "") -> Row:
+def cpu_seconds(processes: Sequence[psutil.Process]) -> float:
+    """Seconds of CPU time that processes and their descendants have used."""
+    total = 0.0
+    for process in {each for parent in processes for each in (parent, *parent.children(recursive=True))}:
+        with suppress(psutil.NoSuchProcess):  # its parent has its time now
+            times = process.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def cluster_processes(client: Client) -> list[psutil.Process]:
+    """What runs the cluster: Redis, Postgres, the relay and the worker are its descendants."""
+    home = str(client.settings.home)
+    return [each for each in psutil.process_iter(["cmdline"]) if home in " ".join(each.info["cmdline"] or ())]
+
+
+def loaded(
+    name: str,
+    url: str,
+    server: psutil.Process,
+    options: argparse.Namespace,
+    token: str = "",
+    cluster: Sequence[psutil.Process] = (),
+) -> Row:
     """A service under the load of all callers, after a short one."""
     arguments = [sys.executable, "-m", "benchmarks.gateway.load", url]
     subprocess.run([*arguments, str(min(50, options.callers)), "3", token], check=True, stdout=subprocess.DEVNULL)
     with subprocess.Popen(
         [*arguments, str(options.callers), str(options.seconds), token], stdout=subprocess.PIPE
     ) as callers:
-        most = 0
+        most, before = 0, (cpu_seconds([server]), cpu_seconds(cluster))
         while callers.poll() is None:
             most = max(most, server.memory_info().rss)
             time.sleep(0.1)
         assert callers.stdout is not None
         load = json.loads(callers.stdout.read())
+        after = cpu_seconds([server]), cpu_seconds(cluster)
     good = load["statuses"].get("200", 0)
-    note = f"{load['lost']} lost, {load['wrong']} wrong, {most / 1e6:,.0f} MB"
+    of_server, of_cluster = (1000 * (end - begin) / max(good, 1) for begin, end in zip(before, after, strict=True))
+    note = f"CPU time of a request {of_server:.2f} ms" + (
+        f" and {of_cluster:.2f} of the cluster; " if cluster else "; "
+    )
+    note += f"{load['lost']} lost, {load['wrong']} wrong, {most / 1e6:,.0f} MB"
     others = {status: count for status, count in load["statuses"].items() if status != "200"}
     if others:
         note += f", {others}, {load['without_retry_after']} without Retry-After"
@@ -161,12 +189,12 @@ def measure(options: argparse.Namespace) -> list[Row]:
         row = np.random.default_rng(0).random((1, WIDTH), dtype=np.float32)
         rows.append(idle("Client", lambda: len(client.infer("mlp:1", row).wait(60, progress=False).results())))
         with Ledger(owner_url(client)) as ledger:
-            token = ledger.tokens.create("benchmark", ["jobs:write"], created_by="benchmark").text
+            token = ledger.tokens.create("benchmark", ["jobs:read", "jobs:write"], created_by="benchmark").text
         settings = load_settings(home=client.settings.home, environ={}, process=Process.GATEWAY)
         with serving(GATEWAY, dict(settings.environment())) as (address, server):
             url = f"{address}/v1/models/mlp:1/predict"
             rows.append(idle("gateway", predict_over_http(url, token)))
-            rows.append(loaded("gateway", url, server, options, token))
+            rows.append(loaded("gateway", url, server, options, token, cluster_processes(client)))
         limits = {"LONGSHORE_GATEWAY_MAX_REQUESTS": "100", "LONGSHORE_GATEWAY_MAX_WAITING": "100"}
         with serving(GATEWAY, {**settings.environment(), **limits}) as (address, server):
             url = f"{address}/v1/models/mlp:1/predict"
@@ -188,7 +216,7 @@ def main() -> None:
         table.add_column(header, justify="right" if header.endswith(("s", "ms")) else "left")
     for row in measure(options):
         table.add_row(row.name, f"{row.rate:,.0f}", f"{1000 * row.p50:.1f}", f"{1000 * row.p99:.1f}", row.note)
-    Console(width=140).print(table)
+    Console(width=160).print(table)
 
 
 if __name__ == "__main__":

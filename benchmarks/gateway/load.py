@@ -35,7 +35,7 @@ class Load:
     lost: int = 0
     #: Answers that lack an output.
     wrong: int = 0
-    #: Refusals that do not say when to try again.
+    #: Refusals that do not say when to try again. Callers wait as long as the others say.
     without_retry_after: int = 0
     #: Seconds of each request that was answered with outputs.
     times: list[float] = field(default_factory=list)
@@ -59,12 +59,15 @@ async def call(url: str, callers: int, seconds: float, token: str) -> Load:
             try:
                 async with asyncio.timeout(LOST_S):
                     connection = connection or await asyncio.open_connection(parts.hostname, parts.port)
-                    keeps = await _ask(load, *connection, request)
+                    keeps, retry_after = await _ask(load, *connection, request)
             except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
                 load.lost += 1
                 keeps = False
             else:
-                load.times.append(time.perf_counter() - start)
+                if retry_after is None:
+                    load.times.append(time.perf_counter() - start)
+                else:
+                    await asyncio.sleep(retry_after)
             if not keeps and connection is not None:
                 connection[1].close()
                 connection = None
@@ -77,8 +80,10 @@ async def call(url: str, callers: int, seconds: float, token: str) -> Load:
     return load
 
 
-async def _ask(load: Load, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> bool:
-    """One request. Returns whether the server keeps the connection."""
+async def _ask(
+    load: Load, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
+) -> tuple[bool, float | None]:
+    """One request. Returns whether the server keeps the connection, and seconds to wait if it has refused."""
     writer.write(request)
     lines = (await reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")
     status = int(lines[0].split()[1])
@@ -89,7 +94,8 @@ async def _ask(load: Load, reader: asyncio.StreamReader, writer: asyncio.StreamW
         load.wrong += b'"label"' not in body
     elif status in (429, 503):
         load.without_retry_after += b"retry-after" not in headers
-    return not (lines[0].startswith(b"http/1.0") or headers.get(b"connection") == b"close")
+    keeps = not (lines[0].startswith(b"http/1.0") or headers.get(b"connection") == b"close")
+    return keeps, None if status == 200 else float(headers.get(b"retry-after", 0))
 
 
 def main() -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-from collections import defaultdict
 from collections.abc import Iterator
 
 import httpx
@@ -15,6 +13,7 @@ from longshore.producers import Client
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.gateway_beside import RunningGateway, running_gateway
+from tests.integration.text_events import Events
 from tests.language_models import save_language_model
 from tests.waiting import TIMEOUT_S, wait_until
 
@@ -33,47 +32,6 @@ def client(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         client.models.import_(folder, "chat")
         client.train("digits", "linear", digits.table(images, labels), "label", epochs=1).wait(TIMEOUT_S)
         yield client
-
-
-class Events:
-    """What a stream of texts has said.
-
-    :param lines: of the answer.
-    """
-
-    def __init__(self, lines: Iterator[str]) -> None:
-        self._lines = lines
-        self.names: list[str] = []
-        self.texts: defaultdict[tuple[int, int], str] = defaultdict(str)
-        self.rows: dict[int, dict[str, object]] = {}
-        self.errors: dict[int, str] = {}
-        self.last: dict[str, object] = {}
-
-    def read(self, until: str = "") -> Events:
-        """Read events, up to one of this name, or all."""
-        name = ""
-        for line in self._lines:
-            kind, _, value = line.partition(": ")
-            if kind == "event":
-                name = value
-            elif kind == "data":
-                self._take(name, json.loads(value))
-            elif not line and name == until:
-                break
-        return self
-
-    def _take(self, name: str, document: dict[str, object]) -> None:
-        self.names.append(name)
-        self.last = document
-        place = (document.get("row"), document.get("index"))
-        if name == "text":
-            self.texts[place] += str(document["text"])  # type: ignore[index]
-        elif name == "restart":
-            self.texts[place] = ""  # type: ignore[index]
-        elif name == "row":
-            self.rows[place[0]] = document["output"]  # type: ignore[index, assignment]
-        elif name == "row_error":
-            self.errors[place[0]] = str(document["error"])  # type: ignore[index]
 
 
 def stream(http: httpx.Client, **body: object) -> Events:

@@ -12,7 +12,10 @@ from pydantic import JsonValue
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from longshore.producers import Client
+from longshore.producers.options.keywords import GenerateOptions
 from tests.integration.cluster import Cluster
+from tests.integration.gateway_beside import running_gateway
+from tests.integration.text_events import Events
 from tests.language_models import SENTENCES, save_language_model
 from tests.vllm_environment import vllm_python, vllm_variables
 from tests.waiting import TIMEOUT_S, wait_until
@@ -108,3 +111,16 @@ def test_samples_have_probabilities_and_seeds(client: Client) -> None:
         assert isinstance(choices, list)
         assert len({str(choice) for choice in choices}) == 3
         assert row.output["text"] == again.output["text"]
+
+
+def test_texts_come_while_they_are_written(client: Client, cluster: Cluster) -> None:
+    options: GenerateOptions = {"max_tokens": 40, "stop": ["\ufffdo", "e"], "min_tokens": 3, "engine": "vllm"}
+    texts = client.generate("chat", PROMPTS[:6], **options).wait(TIMEOUT_S).results().texts
+    with running_gateway(cluster) as gateway, gateway.http(producer="texts") as http:
+        body = {"prompt": PROMPTS[:6], "options": options}
+        with http.stream("POST", "/v1/models/chat/generate", json={**body, "stream": True}) as answer:
+            events = Events(answer.iter_lines()).read()
+    assert [events.rows[row]["text"] for row in range(6)] == texts
+    assert [events.texts[row, 0] for row in range(6)] == texts
+    assert "restart" not in events.names
+    assert events.names.count("text") > 6

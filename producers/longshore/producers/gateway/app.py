@@ -49,12 +49,13 @@ from longshore.shared.settings import Settings
 
 #: The routers below ``/v1``.
 ROUTERS = (
+    # Called most, and routers are asked in this order.
+    predictions.router,
     jobs.router,
     job_changes.router,
     job_details.router,
     openai.router,
     results.router,
-    predictions.router,
     files.router,
     cluster.router,
     models.router,
