@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -30,7 +32,10 @@ def running_cluster(
 
     :param workers: ``False`` runs only Redis and Postgres.
     :param services: the services to run besides Redis and Postgres. The function does not wait for them.
+
+    SIGTERM, as ``timeout`` sends it, ends the program as an exception does, so that the cluster is stopped.
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     # Not in TMPDIR: for root, Postgres runs as another user, who must be able to reach the folder.
     folder = Path(tempfile.mkdtemp(prefix="longshore-benchmark-", dir="/tmp"))
     folder.chmod(0o711)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -31,11 +32,22 @@ class SpeedComparison:
 
 
 def in_turn(rounds: int, ours: Callable[[], float], theirs: Callable[[], float]) -> tuple[list[float], list[float]]:
-    """Measure both sides one after the other, ``rounds`` times, after one round of warm-up."""
-    theirs()
-    ours()
-    rates = [(theirs(), ours()) for _ in range(rounds)]
+    """Measure both sides one after the other, ``rounds`` times, after one round of warm-up.
+
+    Each rate is written to standard error as soon as it is known: on a busy machine, a round takes minutes.
+    """
+    rates = [
+        (_measured(theirs, f"{name}, the other side"), _measured(ours, f"{name}, longshore"))
+        for name in ("warm-up", *(f"round {number} of {rounds}" for number in range(1, rounds + 1)))
+    ][1:]
     return [one for _, one in rates], [other for other, _ in rates]
+
+
+def _measured(measure: Callable[[], float], name: str) -> float:
+    start = time.perf_counter()
+    rate = measure()
+    sys.stderr.write(f"{name}: {rate:,.1f}, in {time.perf_counter() - start:.0f} s\n")
+    return rate
 
 
 def show(comparisons: Sequence[SpeedComparison]) -> None:
