@@ -25,7 +25,7 @@ def test_a_user_without_a_password_is_told_of(tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "password").write_text("a secret of mine\n")
     assert run(["redis-acl", "--password-file", f"producer:{tmp_path / 'password'}"]) == 0
     said = capsys.readouterr()
-    assert "nobody can sign in as they: worker, relay, monitor; add --password-file" in said.err
+    assert "nobody can sign in as they: worker, relay, gateway, monitor; add --password-file" in said.err
     assert "a secret of mine" not in said.out + said.err
     assert sha256(b"a secret of mine").hexdigest() in said.out
 
