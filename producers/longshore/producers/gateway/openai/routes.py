@@ -29,6 +29,7 @@ router = APIRouter(tags=["openai"])
 _STREAMED: Final[dict[int | str, dict[str, object]]] = {
     200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}}
 }
+#: The answer has what reading the results of the job would give.
 Runs = Annotated[Caller, needs(Scope.JOBS_WRITE, Scope.JOBS_READ)]
 
 
