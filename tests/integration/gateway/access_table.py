@@ -72,8 +72,8 @@ ROUTES: Mapping[str, Route] = {
     "GET /v1/files/{id}": Route((Scope.FILES_READ,)),
     "GET /v1/files/{id}/content": Route((Scope.FILES_READ,)),
     "DELETE /v1/files/{id}": Route((Scope.FILES_WRITE,)),
-    "POST /v1/models/{ref}/predict": Route(RUN, {"rows": [{"x": 1.0}]}, names_model=True, submits=True),
-    "POST /v1/models/{ref}/generate": Route(RUN, {"prompt": "a"}, names_model=True, submits=True),
+    "POST /v1/models/{ref:path}/predict": Route(RUN, {"rows": [{"x": 1.0}]}, names_model=True, submits=True),
+    "POST /v1/models/{ref:path}/generate": Route(RUN, {"prompt": "a"}, names_model=True, submits=True),
     "GET /v1/models": Route((Scope.MODELS_READ,)),
     **{
         f"GET /v1/models/{path}": Route((Scope.MODELS_READ,), names_model=True)

@@ -109,7 +109,7 @@ def send(http: httpx.Client, name: str, id: str = "", route: Route | None = None
     """
     method, _, path = name.partition(" ")
     route = ROUTES[name] if route is None else route
-    for parameter in ("{ref}", "{name:path}", "{reference:path}"):
+    for parameter in ("{ref:path}", "{name:path}", "{reference:path}"):
         path = path.replace(parameter, MODEL)
     url = path.replace("{id}", id).replace("{alias}", "a")
     if route.form:
