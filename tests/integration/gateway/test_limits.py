@@ -9,7 +9,7 @@ import psycopg
 import pytest
 import redis
 
-from longshore.broker.rate_limits import KEY, UNSETTLED_KEY
+from longshore.broker.gateway.rate_limits import KEY, UNSETTLED_KEY
 from longshore.shared.ledger.gateway.tokens import Scope, TokenLimits
 from tests.integration.gateway.access_table import MODEL
 from tests.integration.gateway_beside import RunningGateway, running_gateway

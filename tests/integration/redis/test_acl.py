@@ -21,12 +21,12 @@ from longshore.broker.acl.rights import RedisRole
 from longshore.broker.app import make_app
 from longshore.broker.coalescing import Coalescer
 from longshore.broker.embedded.services.ports import any_free_port
+from longshore.broker.gateway.rate_limits import Bucket, RateLimits
+from longshore.broker.gateway.text_deltas import TextDelta, encode_deltas, text_channel
 from longshore.broker.publishing import send
-from longshore.broker.rate_limits import Bucket, RateLimits
 from longshore.broker.redis_address import parse_redis_url
 from longshore.broker.redis_errors import RedisUnavailable
 from longshore.broker.relay import Relay
-from longshore.broker.text_deltas import TextDelta, encode_deltas, text_channel
 from longshore.broker.tickets import Message
 from longshore.broker.upcoming import peek
 from longshore.producers.cli.checks.check import Level

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from longshore.broker.rate_limits import Bucket, RateLimits
+from longshore.broker.gateway.rate_limits import Bucket, RateLimits
 from longshore.broker.redis_address import parse_redis_url
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from longshore.broker.gateway.rate_limits import KEY as RATE_KEY
+from longshore.broker.gateway.rate_limits import UNSETTLED_KEY
+from longshore.broker.gateway.text_deltas import CHANNEL as TEXT_CHANNEL
 from longshore.broker.key_types import SEPARATOR, queue_keys
 from longshore.broker.queues import CONTROL_EXCHANGE, QUEUES, REPLY_EXCHANGE
-from longshore.broker.rate_limits import KEY as RATE_KEY
-from longshore.broker.rate_limits import UNSETTLED_KEY
-from longshore.broker.text_deltas import CHANNEL as TEXT_CHANNEL
 
 
 class RedisRole(StrEnum):

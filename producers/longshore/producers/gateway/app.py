@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from longshore.broker.rate_limits import RateLimits
+from longshore.broker.gateway.rate_limits import RateLimits
 from longshore.broker.redis_address import parse_redis_url
 from longshore.producers.aio.threads import Threads
 from longshore.producers.gateway import problems

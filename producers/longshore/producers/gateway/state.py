@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-from longshore.broker.rate_limits import RateLimits
+from longshore.broker.gateway.rate_limits import RateLimits
 from longshore.producers.aio.threads import Threads
 from longshore.producers.gateway.access.tokens import TokenCache
 from longshore.producers.gateway.clients import Clients

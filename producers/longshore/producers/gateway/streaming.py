@@ -17,7 +17,7 @@ from typing import TypeAlias
 from pydantic import JsonValue
 from uuid_utils.compat import uuid7
 
-from longshore.broker.text_deltas import TextDelta
+from longshore.broker.gateway.text_deltas import TextDelta
 from longshore.producers.aio.job import AsyncJob
 from longshore.producers.data import GenerateData
 from longshore.producers.gateway.access.callers import Caller

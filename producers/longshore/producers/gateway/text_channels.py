@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
+from longshore.broker.gateway.text_deltas import TextDelta, decode_deltas, text_channel
 from longshore.broker.redis_address import RedisAddress
 from longshore.broker.redis_errors import RedisUnavailable, redis_errors
-from longshore.broker.text_deltas import TextDelta, decode_deltas, text_channel
 
 if TYPE_CHECKING:
     from redis.asyncio.client import PubSub

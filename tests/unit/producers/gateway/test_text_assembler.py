@@ -6,7 +6,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterable
 
-from longshore.broker.text_deltas import TextDelta, decode_deltas, encode_deltas
+from longshore.broker.gateway.text_deltas import TextDelta, decode_deltas, encode_deltas
 from longshore.producers.gateway.streaming import (
     RowFailed,
     RowFinished,

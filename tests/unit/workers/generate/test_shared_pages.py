@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from longshore.workers.generate.engines.attention.shared_pages import SharedPages, share_pages
 from longshore.workers.generate.engines.base import EngineRequest, Sampling
-from longshore.workers.generate.engines.shared_pages import SharedPages, share_pages
 from tests.language_models import save_language_model
 from tests.transformers_engines import finish, generate_greedily, open_small, prompts_of
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from longshore.broker.rate_limits import Bucket, Level, RateLimits
+from longshore.broker.gateway.rate_limits import Bucket, Level, RateLimits
 from longshore.producers.aio.client import AsyncClient
 from longshore.producers.gateway.problems import RETRY_AFTER_S, Problem
 from longshore.shared.errors import InvalidInput

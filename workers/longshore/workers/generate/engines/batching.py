@@ -21,7 +21,12 @@ from transformers.generation.continuous_batching.input_outputs import Continuous
 from transformers.generation.continuous_batching.requests import FutureRequestState, RequestState
 from transformers.generation.continuous_batching.scheduler import FIFOScheduler
 
-from longshore.workers.generate.engines.paged_attention import ATTENTION, AttentionPlan, PageSpan, PlannedCache
+from longshore.workers.generate.engines.attention.paged_attention import (
+    ATTENTION,
+    AttentionPlan,
+    PageSpan,
+    PlannedCache,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

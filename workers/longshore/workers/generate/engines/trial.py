@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from longshore.workers.generate.engines.attention.paged_attention import ATTENTION
 from longshore.workers.generate.engines.base import Completion, Engine, EngineRequest, Sampling
-from longshore.workers.generate.engines.paged_attention import ATTENTION
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

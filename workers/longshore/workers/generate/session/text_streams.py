@@ -1,4 +1,4 @@
-"""Publishes the texts of jobs that ask for it while they are written; see :mod:`~longshore.broker.text_deltas`."""
+"""Publishes the texts of jobs that ask for it while they are written: :mod:`~longshore.broker.gateway.text_deltas`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
+from longshore.broker.gateway.text_deltas import TextDelta, encode_deltas, text_channel
 from longshore.broker.redis_address import RedisAddress
 from longshore.broker.redis_errors import RedisUnavailable, redis_errors
-from longshore.broker.text_deltas import TextDelta, encode_deltas, text_channel
 from longshore.workers.generate.outputs import stored_text
 from longshore.workers.generate.text_decoder import TextDecoder
 

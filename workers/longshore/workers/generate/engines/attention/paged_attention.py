@@ -16,7 +16,7 @@ from transformers import AttentionInterface
 from transformers.generation.continuous_batching.cache import PagedAttentionCache
 from transformers.generation.continuous_batching.requests import RequestState
 
-from longshore.workers.generate.engines.shared_pages import share_pages
+from longshore.workers.generate.engines.attention.shared_pages import share_pages
 
 #: The name that a model's configuration has for it.
 ATTENTION: Final = "longshore_paged"
@@ -313,7 +313,8 @@ def _attend_shared(
     if mask is not None:
         then = then.masked_fill(~mask, -torch.inf)
     shares = torch.cat([_capped(first, softcap), then], 3).softmax(3)
-    first, then = shares.split([first.shape[3], then.shape[3]], 3)
+    boundary = first.shape[3]
+    first, then = shares[..., :boundary], shares[..., boundary:]
     sums = first.transpose(0, 1).reshape(heads, count * groups, -1) @ beginning.value.float()
     sums = sums.view(heads, count, groups, width).transpose(0, 1)
     return (sums + then @ value.float()).to(value.dtype)

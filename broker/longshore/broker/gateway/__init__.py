@@ -1,0 +1,1 @@
+"""What the HTTP gateway has in Redis: limits of tokens, and texts while they are written."""
