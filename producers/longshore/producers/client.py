@@ -12,11 +12,12 @@ from contextlib import suppress
 from datetime import timedelta
 from importlib import import_module
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn, Unpack
+from typing import TYPE_CHECKING, NoReturn, Self, Unpack, cast
 from uuid import UUID
 
 from longshore.broker.tickets import Message, pack_messages, tickets_by_message
 from longshore.producers.data import Data, GenerateData
+from longshore.producers.http.address import speaks_http
 from longshore.producers.job import Job
 from longshore.producers.job_filter import job_filter
 from longshore.producers.job_ids import find_job
@@ -65,21 +66,48 @@ class Client:
     """A producer's connection to a cluster. Threads may share one, and so may the children of a fork, which open their
     own connections. It cannot be pickled.
 
+    With a URL it speaks HTTP, with the same methods: ``Client("https://longshore.example.org", token="lsk_...")``, for
+    services that cannot reach Redis and Postgres. It needs the extra ``http``. What only an operator does, and files of
+    models, are refused with an InvalidInput. See docs/how-to/http.md.
+
     Without arguments it finds the cluster by ``LONGSHORE_REDIS_URL``, ``LONGSHORE_DATABASE_URL`` and
-    ``LONGSHORE_STORE``, or else the home that is up.
+    ``LONGSHORE_STORE``, or else the gateway by ``LONGSHORE_URL``, or else the home that is up.
 
     Each method says what it raises. With logins of its own roles, Postgres may also refuse what a login has no right
     to, with a LedgerRefused.
 
+    :param url: of a gateway.
+    :param token: for it. Default: ``LONGSHORE_TOKEN``, or the content of the file ``LONGSHORE_TOKEN_FILE``.
     :param home: the folder of an embedded cluster.
-    :param producer: who submits, ``user@host`` if not given; idempotency keys are the producer's own.
+    :param producer: who submits, ``user@host`` if not given; idempotency keys are the producer's own. Over HTTP it is
+        that of the token.
     :raises InvalidInput: an address is not valid.
     :raises NoCluster: there are no addresses and no home is up.
     """
 
+    def __new__(
+        cls,
+        url: str | None = None,
+        *,
+        token: str | None = None,
+        redis_url: str | None = None,
+        database_url: str | None = None,
+        store: str | None = None,
+        home: str | os.PathLike[str] | None = None,
+        producer: str | None = None,
+    ) -> Self:
+        others = {"redis_url": redis_url, "database_url": database_url, "store": store, "home": home}
+        if cls is Client and speaks_http(url, {**others, "producer": producer}):
+            return cast(Self, object.__new__(_http_client()))
+        if token is not None and cls is Client:
+            raise InvalidInput("url", "not given, though token is; give the URL of the gateway")
+        return object.__new__(cls)
+
     def __init__(
         self,
+        url: str | None = None,
         *,
+        token: str | None = None,
         redis_url: str | None = None,
         database_url: str | None = None,
         store: str | None = None,
@@ -552,6 +580,16 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _http_client() -> type[Client]:
+    try:
+        found: type[Client] = import_module("longshore.producers.http.client").HttpClient
+    except ModuleNotFoundError as error:
+        if error.name != "httpx":
+            raise
+        raise InvalidInput("url", "httpx is not installed; run: pip install 'longshore[http]'") from None
+    return found
 
 
 def _location(url: str) -> str:

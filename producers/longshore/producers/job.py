@@ -16,7 +16,7 @@ from longshore.producers.waiting import wait_for
 from longshore.shared import forks
 from longshore.shared.errors import InvalidInput, ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord, Ticket, TrialRecord
+from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord, Ticket, TrialRecord, VersionRecord
 from longshore.shared.references import ModelReference
 from longshore.shared.vocabulary import JobKind, State
 
@@ -269,7 +269,7 @@ class Job:
         number = (record.outcome or {}).get("version")
         version = None
         if record.kind == JobKind.TRAIN and isinstance(number, int):
-            version = self._ledger.models.resolve(ModelReference(record.model, number))
+            version = self._version(record.model, number)
         return save_report(path, record, version, self.metrics(), [error.message for error in self.errors()])
 
     def tensorboard(self, folder: str | Path) -> Path:
@@ -401,6 +401,9 @@ class Job:
         ids = self._ledger.submissions.submit([new], [])
         self._publish(list(tickets_of([new])))
         return Job(ids[0], self._ledger, self._publish)
+
+    def _version(self, model: str, number: int) -> VersionRecord:
+        return self._ledger.models.resolve(ModelReference(model, number))
 
     def _outputs(self) -> Iterable[ResultRecord]:
         """Every result so far."""

@@ -17,7 +17,7 @@ from tests.integration import digits
 from tests.integration.gateway_beside import RunningGateway
 from tests.waiting import TIMEOUT_S
 
-SECTIONS: Final = ("Submit a job", "Read results", "Follow a job", "Models and the cluster")
+SECTIONS: Final = ("From Python", "Submit a job", "Read results", "Follow a job", "Models and the cluster")
 _BLOCK: Final = re.compile(r"^```(sh|python|js)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -47,6 +47,7 @@ def test_the_examples_run(gateway: RunningGateway, client: Client, tmp_path: Pat
             )
             assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
             printed[section, language] = done.stdout
+    assert printed["From Python", "python"].startswith("0.")
     assert printed["Submit a job", "python"].startswith("succeeded 0.")
     assert printed["Read results", "python"] == "300 rows, up to 299\n"
     assert printed["Follow a job", "js"].endswith("end succeeded\n")

@@ -1,8 +1,8 @@
-"""Client and AsyncClient do the same."""
+"""Client, AsyncClient and Client over HTTP do the same."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 from uuid import uuid4
@@ -11,10 +11,12 @@ import pyarrow as pa
 import pytest
 
 from longshore.producers import Client, Evaluate, Infer, Job
+from longshore.producers.http.client import HttpClient
 from longshore.shared.errors import InvalidInput, JobFailed, NotPromoted, UnknownJob, UnknownModel, WaitTimeout
 from longshore.shared.vocabulary import State
 from tests.integration import digits
 from tests.integration.cluster import Cluster
+from tests.integration.gateway_beside import running_gateway
 from tests.integration.sdk.blocking import Blocking, Loop
 from tests.waiting import TIMEOUT_S, wait_until
 
@@ -23,10 +25,14 @@ pytestmark = pytest.mark.slow
 IMAGES, LABELS = digits.digits()
 
 
-@pytest.fixture(scope="module", params=["Client", "AsyncClient"])
+@pytest.fixture(scope="module", params=["Client", "AsyncClient", "HTTP"])
 def client(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Client]:
     if request.param == "Client":
         with cluster.client() as client:
+            yield client
+        return
+    if request.param == "HTTP":
+        with running_gateway(cluster) as gateway, Client(gateway.url, token=gateway.token()) as client:
             yield client
         return
     loop = Loop()
@@ -170,6 +176,21 @@ def test_what_is_wrong_is_named(client: Client, trained: Job) -> None:
 
 
 def test_a_version_is_exported_imported_and_deleted(client: Client, trained: Job, tmp_path: Path) -> None:
+    assert not trained.is_version_deleted()
+    if isinstance(client, HttpClient):
+        refused: list[Callable[[], object]] = [
+            lambda: client.models.export("digits", tmp_path / "exported"),
+            lambda: client.models.import_(tmp_path, "copied"),
+            lambda: client.sweep_store(),
+            lambda: client.clean(),
+            lambda: client.disk_usage(),
+            lambda: client.prune("30d"),
+            lambda: client.ledger,
+        ]
+        for call in refused:
+            with pytest.raises(InvalidInput, match="not over HTTP"):
+                call()
+        return
     folder = client.models.export("digits", tmp_path / "exported")
     imported = client.models.import_(folder, "copied", "latest")
     assert [version.version for version in client.models.versions("copied")] == [imported.version]
@@ -178,7 +199,6 @@ def test_a_version_is_exported_imported_and_deleted(client: Client, trained: Job
     assert list(client.sweep_store(dry_run=True).blobs) == []
     assert client.clean(dry_run=True).store_bytes == 0
     assert client.disk_usage(top=1).models[0].model == "digits"
-    assert not trained.is_version_deleted()
     assert client.prune("30d", dry_run=True).jobs == 0
 
 

@@ -18,10 +18,11 @@ from longshore.producers.aio.outcomes import read_outcomes
 from longshore.producers.aio.threads import Threads
 from longshore.producers.client import Client
 from longshore.producers.data import Data, GenerateData, is_small
+from longshore.producers.http.address import URL
 from longshore.producers.job import Job
 from longshore.producers.requests import CrossValidate, Evaluate, Generate, Infer, Request, Train, Tune
 from longshore.shared import forks
-from longshore.shared.errors import ServiceUnavailable
+from longshore.shared.errors import InvalidInput, ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.settings import Settings
 from longshore.shared.store_gc import GRACE
@@ -69,6 +70,8 @@ class AsyncClient:
         producer: str | None = None,
     ) -> None:
         self._client = Client(redis_url=redis_url, database_url=database_url, store=store, home=home, producer=producer)
+        if type(self._client) is not Client:
+            raise InvalidInput(URL, "AsyncClient does not speak HTTP; use Client, or give the addresses of the cluster")
         self._threads = Threads()
         self._changes = Changes(self._client.ledger, self._threads)
         self._small: Gathered[Infer | Generate, Job] = Gathered(self._threads, self._client._submit_apart)

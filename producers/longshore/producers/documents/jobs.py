@@ -48,6 +48,12 @@ class JobDocument:
     """Null until the rows of the input have been counted."""
     failed: int
     """Rows that have an error in place of a result."""
+    rows_done: int
+    """Those of ``done`` that are stored, without failed ones."""
+    rows_running: int
+    """Those of ``done`` that are not stored yet, and run again if their attempt is lost."""
+    rows_before_retry: int
+    """Those of ``done`` from before the last retry, which do not count for the rate."""
     rate: float | None
     """Units per second."""
     remaining: float | None
@@ -75,6 +81,8 @@ class JobDocument:
     deadline: datetime | None
     pruned_at: datetime | None
     """When its results were removed because of their age."""
+    read_at: datetime
+    """When this was read, by the clock of the other times."""
     spec: Mapping[str, JsonValue]
     """Its data and options, without the credentials of URLs."""
 
@@ -192,6 +200,9 @@ def job_document(record: JobRecord) -> JobDocument:
         done=progress.done,
         total=record.rows_total,
         failed=record.rows_failed,
+        rows_done=record.rows_done,
+        rows_running=record.rows_running,
+        rows_before_retry=record.rows_before_retry,
         rate=progress.rate,
         remaining=progress.remaining,
         usage=record.usage,
@@ -210,6 +221,7 @@ def job_document(record: JobRecord) -> JobDocument:
         finished_at=record.finished_at,
         deadline=record.deadline,
         pruned_at=record.pruned_at,
+        read_at=record.read_at,
         spec=public_spec(record),
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, cast
 from pydantic import Field
 
 from longshore.producers.aio.job import AsyncJob
-from longshore.producers.gateway.bodies.data import Data, GenerateData, client_data, client_prompts
+from longshore.producers.gateway.bodies.data import Data, GenerateData, client_data, client_prompts, count_rows
 from longshore.producers.gateway.bodies.jobs import Body, Options
 from longshore.producers.gateway.bodies.options import OptionsOf
 from longshore.producers.planning.chain import Promote
@@ -24,6 +24,10 @@ class ThenInfer(Body):
     data: Data
     options: Annotated[Options, OptionsOf("infer")] = Field(default_factory=dict)
 
+    def rows(self) -> int:
+        """How many come with it."""
+        return count_rows(client_data(self.data))
+
     def submit_after(self, job: AsyncJob) -> Awaitable[AsyncJob]:
         """Submit it."""
         data, options = client_data(self.data), cast("InferOptions", self.options)
@@ -36,6 +40,10 @@ class ThenGenerate(Body):
     kind: Literal["generate"]
     data: GenerateData
     options: Annotated[Options, OptionsOf("generate")] = Field(default_factory=dict)
+
+    def rows(self) -> int:
+        """How many come with it."""
+        return count_rows(client_prompts(self.data))
 
     def submit_after(self, job: AsyncJob) -> Awaitable[AsyncJob]:
         """Submit it."""
@@ -51,6 +59,10 @@ class ThenEvaluate(Body):
     target: str | None = None
     """The column with the expected values. Default: the column that the version was trained on."""
     options: Annotated[Options, OptionsOf("evaluate")] = Field(default_factory=dict)
+
+    def rows(self) -> int:
+        """How many come with it."""
+        return count_rows(client_data(self.data))
 
     def submit_after(self, job: AsyncJob) -> Awaitable[AsyncJob]:
         """Submit it."""

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
-from typing import Annotated, TypeAlias, cast
+from typing import Annotated, Final, Literal, TypeAlias, TypeGuard, cast
 
 import numpy as np
+import pyarrow as pa
 from pydantic import Field, JsonValue, SkipValidation
 
 from longshore.producers.data import Data as ClientData
 from longshore.producers.data import GenerateData as ClientGenerateData
-from longshore.shared.errors import InvalidInput
+from longshore.producers.gateway.bodies.arrow_messages import check_uncompressed
+from longshore.shared.datasets.bounds import TooLarge
+from longshore.shared.datasets.inline import decode_block
+from longshore.shared.errors import CorruptBlob, InvalidInput
 
+#: The key of rows as Arrow has them, with all of its types.
+ARROW: Final = "arrow"
 Columns: TypeAlias = dict[str, list[JsonValue]]
-JsonRows: TypeAlias = str | list[dict[str, JsonValue]] | Columns | list[str] | list[list[JsonValue]]
-JsonPrompts: TypeAlias = str | list[str] | list[dict[str, JsonValue]] | Columns | list[list[dict[str, JsonValue]]]
+ArrowRows: TypeAlias = dict[Literal["arrow"], str]
+JsonRows: TypeAlias = str | list[dict[str, JsonValue]] | Columns | ArrowRows | list[str] | list[list[JsonValue]]
+JsonPrompts: TypeAlias = (
+    str | list[str] | list[dict[str, JsonValue]] | Columns | ArrowRows | list[list[dict[str, JsonValue]]]
+)
 #: What the client checks itself; the types are for the schema.
 Data: TypeAlias = Annotated[
     JsonRows,
     SkipValidation,
     Field(
         description="A path or URI that the gateway and the workers can read; or rows: a list of objects, an object of "
-        "columns, a list of texts, or an array of numbers whose first axis counts rows.",
+        "columns, a list of texts, an array of numbers whose first axis counts rows, or an object with an Arrow IPC "
+        "stream in base64 as `arrow`.",
         examples=[[{"text": "a fine film"}], "s3://bucket/rows.parquet"],
     ),
 ]
@@ -49,6 +61,8 @@ def client_data(data: JsonRows) -> ClientData:
         if array.dtype.kind not in "biuf":
             raise InvalidInput("data", "an array must have numbers only; name the columns of other rows")
         return array
+    if _is_arrow(data):
+        return _table(data)
     _check(data)
     return cast("ClientData", data)
 
@@ -58,8 +72,23 @@ def client_prompts(data: JsonPrompts) -> ClientGenerateData:
 
     :raises InvalidInput: it is neither an address nor prompts.
     """
+    if _is_arrow(data):
+        return _table(data)
     _check(data)
     return cast("ClientGenerateData", data)
+
+
+def _is_arrow(data: JsonRows | JsonPrompts) -> TypeGuard[ArrowRows]:
+    return isinstance(data, dict) and data.keys() == {ARROW} and isinstance(data[ARROW], str)
+
+
+def _table(data: ArrowRows) -> pa.Table:
+    try:
+        content = base64.b64decode(data[ARROW], validate=True)
+        check_uncompressed(content)
+        return decode_block(content)
+    except (binascii.Error, ValueError, CorruptBlob, TooLarge) as error:
+        raise InvalidInput("data", f"arrow must be an uncompressed Arrow IPC stream in base64: {error}") from None
 
 
 def _check(data: object) -> None:
@@ -78,7 +107,7 @@ def count_rows(data: ClientData | ClientGenerateData) -> int:
             return max((len(column) for column in data.values() if isinstance(column, list)), default=0)
         case [{"role": _, **_rest}, *_others]:
             return 1  # the messages of one conversation
-        case list() | np.ndarray():
+        case list() | np.ndarray() | pa.Table():
             return len(data)
         case _:
             return 0

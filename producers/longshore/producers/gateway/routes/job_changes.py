@@ -13,7 +13,7 @@ from longshore.producers.gateway.access.callers import Caller, needs
 from longshore.producers.gateway.access.models import check_options
 from longshore.producers.gateway.answers import answer
 from longshore.producers.gateway.bodies.chains import ExtendBody, RetryBody, ThenBody, ThenGenerate, ThenPromote
-from longshore.producers.gateway.bodies.data import client_prompts, count_rows
+from longshore.producers.gateway.bodies.data import client_prompts
 from longshore.producers.gateway.bodies.options import option_path
 from longshore.producers.gateway.jobs import find_job
 from longshore.producers.gateway.problems import Problem
@@ -69,7 +69,7 @@ async def chain_job(id: str, caller: Writer, body: Annotated[ThenBody, Body()], 
     if not isinstance(body, ThenPromote):
         is_file = not isinstance(body, ThenGenerate) or address_of(client_prompts(body.data), None) is not None
         check_data(body.data if is_file else None, body.options, caller.data)
-        rows = count_rows(body.data)
+        rows = body.rows()
     await caller.usage.admit(rows=rows)
     if key is not None:
         body = body.model_copy(update={"options": {"idempotency_key": key, **body.options}})

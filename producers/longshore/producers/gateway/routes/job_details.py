@@ -96,10 +96,18 @@ async def show_evaluation(id: str, caller: Reader) -> Response:
 
 
 @router.get("/errors", response_model=Page[JobError])
-async def show_errors(id: str, caller: Reader, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None) -> Response:
+async def show_errors(
+    id: str,
+    caller: Reader,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    after: Annotated[
+        int | None, Query(ge=-1, lt=2**63, description="Only the errors of rows with a larger number.")
+    ] = None,
+) -> Response:
     """List the errors of rows, by row. The first page has those of attempts at shards, too, beyond its limit."""
     job, _ = await find_job(caller, id)
-    errors = await job.errors(limit + 1, read_row_cursor(cursor))
+    errors = await job.errors(limit + 1, after if cursor is None else read_row_cursor(cursor))
     rows = [error for error in errors if error.row is not None]
     data = [error for error in errors if error.row is None] + rows[:limit]
     has_more = len(rows) > limit
