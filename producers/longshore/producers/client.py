@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     )
     from longshore.producers.planning.chain import LinkPlanner
     from longshore.producers.planning.targets import Target
+    from longshore.shared.ledger.jobs.submission import Condition
     from longshore.shared.ledger.records import JobRecord, NewJob, Ticket
     from longshore.shared.ledger.retention.removal import Pruned
     from longshore.shared.store_gc import StoreSweep
@@ -251,16 +252,22 @@ class Client:
         :raises InvalidInput: as for :meth:`infer`; of several requests, the field names which: ``requests[7].model``.
         :raises ServiceUnavailable: Postgres cannot be reached; nothing was queued.
         """
+        return self._submit_if(requests, None)
+
+    def _submit_if(self, requests: Iterable[Request], condition: Condition | None) -> list[Job]:
+        """:meth:`submit_many`, in a transaction with a condition."""
         # Brings NumPy and Arrow, which a client that only looks at jobs does not need.
         from longshore.producers.planning.planner import prepare
 
         prepared = prepare(list(requests), self.ledger, self.settings, self._targets)
         messages = list(pack_messages(tickets_of(prepared.jobs)))
         if len(messages) == 1 and messages[0].batch_key is not None:
-            ids = self.ledger.submissions.submit(prepared.jobs, prepared.inputs)
+            ids = self.ledger.submissions.submit(prepared.jobs, prepared.inputs, condition=condition)
             self._publish_coalesced(messages[0], set(ids))
         else:
-            ids = self.ledger.submissions.submit(prepared.jobs, prepared.inputs, tickets_by_message(messages))
+            ids = self.ledger.submissions.submit(
+                prepared.jobs, prepared.inputs, tickets_by_message(messages), condition=condition
+            )
             self._send(messages)
         return [self._job(id_) for id_ in ids]
 

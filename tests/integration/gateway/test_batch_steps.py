@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import LiteralString
+from uuid import UUID
 
 import psycopg
 import pytest
 
 from longshore.producers import Client
-from longshore.producers.gateway.batches.steps import Submitted, Wait, next_step
+from longshore.producers.gateway.batches.steps import MAX_TRIES, Again, Outcome, Submitted, Wait, next_step
 from longshore.producers.gateway.settings import GatewaySettings
+from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.fault_point import armed
-from longshore.shared.ledger.gateway.batches import BatchRecord
+from longshore.shared.ledger.gateway.batches import BatchRecord, HeldBatch
 from longshore.shared.ledger.gateway.files import FileRecord, NewFile, new_file_id
 from longshore.shared.ledger.roles.rights import Role
 from longshore.shared.store.blobs import blob_path
@@ -21,8 +24,9 @@ from longshore.shared.store.store import Store
 from tests.integration.cluster import Cluster
 from tests.integration.gateway.batch_calls import EMBEDDINGS, embedding_lines
 from tests.integration.logins import as_role
+from tests.integration.support import new_job
 from tests.text_models import save_sentence
-from tests.waiting import TIMEOUT_S
+from tests.waiting import TIMEOUT_S, wait_until
 
 PRODUCER = "search-team"
 OPTIONS = GatewaySettings()
@@ -61,14 +65,21 @@ def new_batch(client: Client, store: Store) -> BatchRecord:
     return client.ledger.batches.add(PRODUCER, EMBEDDINGS, file.id, "24h", 86400)
 
 
-def drive(client: Client, store: Store, batch: BatchRecord, name: str, on_step: Callable[[], object] = int) -> None:
+def drive(
+    client: Client,
+    store: Store,
+    batch: BatchRecord,
+    name: str,
+    on_step: Callable[[], object] = int,
+    on_pause: Callable[[], object] = int,
+) -> None:
     """Drive a batch to its end, as a gateway does."""
     ledger = client.ledger
-    assert (batch.id, PRODUCER) in ledger.batches.take(name, 60.0, 10)
+    # One whose jobs run is not taken before they have ended.
+    wait_until(lambda: (batch.id, PRODUCER) in ledger.batches.take(name, 60.0, 10), "the turn of the batch")
     held = ledger.batches.held(PRODUCER, batch.id, name)
     while True:
-        now = ledger.batches.find(PRODUCER, batch.id)
-        assert now is not None
+        now = read(client, batch)
         step = next_step(now, held, OPTIONS, store, go_on)
         if step is None:
             return
@@ -76,8 +87,20 @@ def drive(client: Client, store: Store, batch: BatchRecord, name: str, on_step: 
         on_step()
         if isinstance(outcome, Wait):
             client.wait([client.job(job) for job in outcome.jobs], TIMEOUT_S)
+        elif isinstance(outcome, Again):
+            held.release(outcome.seconds, failed=True)
+            assert (batch.id, PRODUCER) not in ledger.batches.take("another", 60.0, 10)
+            on_pause()
+            assert (batch.id, PRODUCER) in ledger.batches.take(name, 60.0, 10)
         elif not isinstance(outcome, Submitted) and not outcome:
             return
+
+
+def read(client: Client, batch: BatchRecord) -> BatchRecord:
+    """A batch as it is now."""
+    now = client.ledger.batches.find(PRODUCER, batch.id)
+    assert now is not None
+    return now
 
 
 def go_on() -> None:
@@ -119,10 +142,15 @@ def test_a_gateway_may_die_at_any_point(client: Client, store: Store, cluster: C
         check_end(client, store, cluster, batch, "cancelled" if cancelled else "completed", point)
 
 
+def change(cluster: Cluster, batch: BatchRecord, assignment: LiteralString) -> None:
+    """As time does, or another gateway."""
+    with psycopg.connect(cluster.settings.database_url) as conn:
+        conn.execute(f"UPDATE batches SET {assignment} WHERE id = %s", (batch.id,))
+
+
 def expire_lease(cluster: Cluster, batch: BatchRecord) -> None:
     """As time does."""
-    with psycopg.connect(cluster.settings.database_url) as conn:
-        conn.execute("UPDATE batches SET lease_until = now() - interval '1 s' WHERE id = %s", (batch.id,))
+    change(cluster, batch, "lease_until = now() - interval '1 s'")
 
 
 def check_end(client: Client, store: Store, cluster: Cluster, batch: BatchRecord, state: str, point: str) -> None:
@@ -180,13 +208,156 @@ def test_what_a_batch_needs_is_not_swept(client: Client, store: Store, cluster: 
     assert len(named - left) == 4  # the plan, the lines of two jobs, and the bad line
 
 
-def test_a_batch_whose_file_is_damaged_fails(client: Client, store: Store, cluster: Cluster) -> None:
+def test_what_the_store_has_lost_fails_the_batch(client: Client, store: Store, cluster: Cluster) -> None:
     file = NewFile(new_file_id(), PRODUCER, "batch", "input", store.put_blob(b"something\n"))
     client.ledger.files.add(file)
     (cluster.folder / "store" / blob_path(file.blob.digest)).write_bytes(b"different!")
-    batch = client.ledger.batches.add(PRODUCER, EMBEDDINGS, file.id, "24h", 86400)
-    drive(client, store, batch, "first")
-    ended = client.ledger.batches.find(PRODUCER, batch.id)
-    assert ended is not None
+    damaged = client.ledger.batches.add(PRODUCER, EMBEDDINGS, file.id, "24h", 86400)
+    lost = new_batch(client, store)
+
+    def lose() -> None:
+        plan = read(client, lost).plan
+        if plan is not None:
+            (cluster.folder / "store" / blob_path(plan)).unlink(missing_ok=True)
+
+    for batch, on_step in ((damaged, int), (lost, lose)):
+        expire_lease(cluster, batch)
+        drive(client, store, batch, "first", on_step, lambda batch=batch: expire_lease(cluster, batch))  # type: ignore[misc]
+        ended = read(client, batch)
+        assert ended.errors is not None
+        assert (ended.state, ended.errors[0]["code"]) == ("failed", "store_damaged")
+
+
+def test_a_step_that_always_fails_ends_the_batch_and_its_jobs(client: Client, store: Store, cluster: Cluster) -> None:
+    batch, tries = new_batch(client, store), list[str]()
+
+    def fail(point: str) -> None:
+        if point == "batch:jobs_submitted":
+            if not tries:  # one that does not end by itself
+                cluster.ledger.submissions.submit([new_job(1, producer=PRODUCER, queue="gpu", key=f"{batch.id}/2")])
+            tries.append(point)
+            raise ServiceUnavailable("an outage") if len(tries) < 3 else RuntimeError("a bug")
+
+    def drive_on() -> None:
+        drive(client, store, batch, "first", on_pause=lambda: expire_lease(cluster, batch))
+
+    with armed(fail):
+        for _ in range(2):
+            with pytest.raises(ServiceUnavailable):
+                drive_on()
+            expire_lease(cluster, batch)
+        drive_on()
+    ended = read(client, batch)
     assert ended.errors is not None
-    assert (ended.state, ended.errors[0]["code"]) == ("failed", "store_damaged")
+    assert (ended.state, ended.errors[0]["code"]) == ("failed", "internal_error")
+    assert "a bug" in str(ended.errors[0]["message"])
+    assert len(tries) == MAX_TRIES + 2
+    assert client.ledger.queries.not_ended(list(jobs_of(cluster, batch))) == set()
+
+
+def jobs_of(cluster: Cluster, batch: BatchRecord) -> dict[UUID, str]:
+    """The jobs that were submitted, with their states."""
+    with psycopg.connect(cluster.settings.database_url) as conn:
+        return dict(
+            conn.execute("SELECT id, state FROM jobs WHERE idempotency_key LIKE %s", (f"{batch.id}/%",)).fetchall()
+        )
+
+
+def test_a_gateway_that_was_frozen_submits_nothing(client: Client, store: Store, cluster: Cluster) -> None:
+    """Between its look at the batch and its job, another gateway takes the batch, which is cancelled and ends."""
+    batch, met = new_batch(client, store), list[str]()
+
+    def freeze(point: str) -> None:
+        if point == "batch:submitting" and not met:
+            met.append(point)
+            expire_lease(cluster, batch)
+            client.ledger.batches.cancel(PRODUCER, batch.id)
+            drive(client, store, batch, "quick")
+
+    with armed(freeze):
+        drive(client, store, batch, "frozen")
+    assert met
+    assert read(client, batch).state == "cancelled"
+    assert jobs_of(cluster, batch) == {}
+
+
+def test_a_false_takeover_does_no_harm(client: Client, store: Store, cluster: Cluster) -> None:
+    batch, met = new_batch(client, store), list[str]()
+
+    def freeze(point: str) -> None:
+        if point == "batch:submitting" and not met:
+            met.append(point)
+            expire_lease(cluster, batch)
+            drive(client, store, batch, "quick")
+
+    with armed(freeze):
+        drive(client, store, batch, "frozen")
+    check_end(client, store, cluster, batch, "completed", "frozen")
+
+
+def test_lines_say_why_they_were_not_run(client: Client, store: Store, cluster: Cluster) -> None:
+    """No gateway has run meanwhile: the jobs tell it."""
+    for statement, codes, state in (
+        ("SELECT", {"job_failed"}, "completed"),
+        ("UPDATE jobs SET expired = true WHERE id = ANY(%s)", {"batch_expired"}, "expired"),
+    ):
+        batch = new_batch(client, store)
+        client.ledger.batches.take("first", 60.0, 10)
+        held = client.ledger.batches.held(PRODUCER, batch.id, "first")
+        jobs = cluster.ledger.submissions.submit([new_job(2, producer=PRODUCER, queue="gpu") for _ in range(2)])
+        run_step(client, store, batch, held)
+        held.set_jobs(jobs, [None, None])
+        for job in jobs:
+            client.ledger.control.cancel(job, "its owner has cancelled it")
+        with psycopg.connect(cluster.settings.database_url) as conn:
+            conn.execute(statement, (jobs,) if "%s" in statement else ())
+        change(cluster, batch, "expires_at = created_at, lease_until = now() - interval '1 s'")
+        drive(client, store, batch, "second")
+        assert read(client, batch).state == state
+        assert error_codes(client, store, batch) == {"invalid_json_line", *codes}
+
+
+def run_step(client: Client, store: Store, batch: BatchRecord, held: HeldBatch) -> Outcome:
+    """The next step of a batch."""
+    step = next_step(read(client, batch), held, OPTIONS, store, go_on)
+    assert step is not None
+    return step(client)
+
+
+def error_codes(client: Client, store: Store, batch: BatchRecord) -> set[str]:
+    """Those in the error file, which has all five lines."""
+    file = found(client, str(read(client, batch).error_file_id))
+    entries = [json.loads(line) for line in store.read_blob(file.digest).splitlines()]
+    assert len(entries) == 5
+    return {entry["error"]["code"] for entry in entries}
+
+
+def test_lines_that_were_never_read_are_in_the_error_file(client: Client, store: Store, cluster: Cluster) -> None:
+    late, cancelled = new_batch(client, store), new_batch(client, store)
+    change(cluster, late, "expires_at = created_at")
+    client.ledger.batches.cancel(PRODUCER, cancelled.id)
+    for batch, state in ((late, "expired"), (cancelled, "cancelled")):
+        drive(client, store, batch, "first")
+        assert read(client, batch).state == state
+        assert error_codes(client, store, batch) == {"invalid_json_line", f"batch_{state}"}
+        assert jobs_of(cluster, batch) == {}
+        expire_lease(cluster, cancelled)
+
+
+def test_waiting_batches_cost_nothing_and_producers_take_turns(client: Client, cluster: Cluster) -> None:
+    ledger = cluster.ledger
+    job = ledger.submissions.submit([new_job(1, producer="many", queue="gpu")])[0]
+    many = [ledger.batches.add("many", EMBEDDINGS, "file-none", "24h", 86400) for _ in range(5)]
+    for batch in many[:3]:
+        change(cluster, batch, "state = 'in_progress', jobs = ARRAY[(SELECT id FROM jobs WHERE producer = 'many')]")
+    few = ledger.batches.add("few", EMBEDDINGS, "file-none", "24h", 86400)
+    take = client.ledger.batches.take
+    assert set(take("first", 60.0, 2)) == {(many[3].id, "many"), (few.id, "few")}
+    assert take("first", 60.0, 10) == [(many[4].id, "many")]
+    change(cluster, many[0], "expires_at = now()")
+    ledger.batches.cancel("many", many[1].id)
+    assert set(take("first", 60.0, 10)) == {(many[0].id, "many"), (many[1].id, "many")}
+    ledger.control.cancel(job)
+    assert take("first", 60.0, 10) == [(many[2].id, "many")]
+    for batch in (*many, few):
+        change(cluster, batch, "state = 'failed'")

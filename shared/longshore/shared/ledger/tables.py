@@ -578,9 +578,11 @@ batches = Table(
     # NULL in place of a job that was not submitted: the batch was cancelled, or there is an error in its place.
     Column("jobs", ARRAY(Uuid)),
     Column("job_errors", ARRAY(Text)),
-    # The gateway that drives it.
+    # The gateway that drives it; until then, no other takes it.
     Column("leased_by", Text),
     _moment("lease_until"),
+    # How often its next step has failed.
+    Column("tries", Integer, nullable=False, server_default=_zero),
     CheckConstraint(
         "state IN ('validating', 'in_progress', 'finalizing', 'completed', 'failed', 'expired', 'cancelling', "
         "'cancelled')",

@@ -109,6 +109,16 @@ class _Files:
         self.errors.discard()
 
 
+def cancel_reason(batch: str) -> str:
+    """Why a batch has cancelled a job."""
+    return f"the batch {batch} was cancelled"
+
+
+def late_reason(batch: str) -> str:
+    """Why a batch has cancelled a job, if its completion window has ended."""
+    return f"the completion window of the batch {batch} has ended"
+
+
 def write_output(client: Client, store: Store, batch: BatchRecord, plan: Plan, check: Callable[[], None]) -> BatchEnd:
     """Write the files of a batch whose jobs have ended.
 
@@ -153,6 +163,8 @@ class _OutputWriter:
         self._batch = batch
         self._files = files
         self._check = check
+        jobs = [job for job in batch.jobs or () if job is not None]
+        self._expired = client.ledger.batches.expired_jobs(jobs)
         self.not_run = CANCELLED if batch.state == "cancelling" else EXPIRED
         #: Whether a line was not run for lack of time.
         self.has_expired = False
@@ -219,10 +231,10 @@ class _OutputWriter:
 
     def _reason(self, record: JobRecord) -> LineError:
         """Why rows of a job have neither a result nor an error."""
-        if self._batch.state == "cancelling":
-            return CANCELLED
-        if self._batch.read_at >= self._batch.expires_at:
+        if record.id in self._expired or record.error == late_reason(self._batch.id):
             return EXPIRED
+        if record.error == cancel_reason(self._batch.id):
+            return CANCELLED
         return LineError("job_failed", f"the job {record.id} {record.state}: {record.error or record.state}")
 
 

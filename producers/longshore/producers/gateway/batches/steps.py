@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 from uuid import UUID
@@ -11,12 +13,12 @@ from pydantic import JsonValue
 
 from longshore.producers.client import Client
 from longshore.producers.gateway.batches.input_lines import LineError
-from longshore.producers.gateway.batches.output import write_output
+from longshore.producers.gateway.batches.output import cancel_reason, late_reason, write_output
 from longshore.producers.gateway.batches.plan import read_plan
 from longshore.producers.gateway.batches.reading import InputReader, Limits, Read, TooManyLines
-from longshore.producers.gateway.batches.submitting import submit_jobs
+from longshore.producers.gateway.batches.submitting import known_jobs, submit_jobs
 from longshore.producers.gateway.settings import GatewaySettings
-from longshore.shared.errors import CorruptBlob
+from longshore.shared.errors import CorruptBlob, QueueFull, ServiceUnavailable, UnknownJob
 from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger.database import Connection
 from longshore.shared.ledger.gateway.batches import BatchEnd, BatchRecord, HeldBatch
@@ -25,17 +27,27 @@ from longshore.shared.store.store import Store
 
 #: States in which a batch has ended.
 ENDED: Final = ("completed", "failed", "expired", "cancelled")
-_LATE: Final = "the completion window of its batch has ended"
+#: How often a step is tried that fails, and if the store has lost something; outages do not count.
+MAX_TRIES: Final = 8
+MAX_STORE_TRIES: Final = 2
+#: Seconds before the second try; twice as many before the next one, up to a longest pause.
+FIRST_PAUSE_S: Final = 5.0
+LONGEST_PAUSE_S: Final = 300.0
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Nothing is to be done until jobs have ended.
-
-    :param seconds: how long to wait, at most.
-    """
+    """Nothing is to be done until jobs have ended, the batch is cancelled, or it expires."""
 
     jobs: Sequence[UUID]
+
+
+@dataclass(frozen=True)
+class Again:
+    """The step has failed, and is to be tried again after so many seconds."""
+
     seconds: float
 
 
@@ -50,15 +62,22 @@ class Submitted:
     jobs: Sequence[UUID]
 
 
-#: What to do after a step: wait; count what was submitted; or read the batch again, if it is still in the hands of this
-#: gateway.
-Outcome: TypeAlias = Wait | Submitted | bool
+class Stopped(Exception):
+    """The gateway stops: another one takes the step again."""
+
+
+#: What to do after a step: wait; try again; count what was submitted; or read the batch again, if it is still in the
+#: hands of this gateway.
+Outcome: TypeAlias = Wait | Again | Submitted | bool
 
 
 def next_step(
     batch: BatchRecord, held: HeldBatch, options: GatewaySettings, store: Store, check: Callable[[], None]
 ) -> Callable[[Client], Outcome] | None:
     """What a batch needs next; ``None`` if it has ended.
+
+    The step raises ServiceUnavailable and QueueFull, which pass. Whatever else goes wrong is tried again some times,
+    and then the batch fails.
 
     :param check: called at each line; what it raises ends the step.
     """
@@ -70,8 +89,10 @@ def next_step(
     def run(client: Client) -> Outcome:
         try:
             return step(client)
-        except CorruptBlob as error:
-            return steps.fail("store_damaged", str(error))
+        except (Stopped, ServiceUnavailable, QueueFull):
+            raise
+        except Exception as error:
+            return steps.try_again(client, error)
 
     return run
 
@@ -80,7 +101,8 @@ def _choose(batch: BatchRecord, steps: _Steps) -> Callable[[Client], Outcome]:
     if batch.state == "finalizing":
         return steps.write
     if batch.plan is None:
-        return steps.read if batch.state == "validating" and not steps.is_late else steps.end_unread
+        # Whatever has become of the batch, each of its lines is in one of its files.
+        return steps.read
     return steps.submit if batch.jobs is None else steps.look
 
 
@@ -97,6 +119,8 @@ class _Steps:
         self._check = check
         #: Whether the completion window has ended.
         self.is_late = batch.read_at >= batch.expires_at
+        # Who cancels a batch does not care whether it could have been run.
+        self._failed = "cancelled" if batch.state == "cancelling" else "failed"
 
     def read(self, client: Client) -> bool:
         """Check the lines of the file, and write down what is to be run."""
@@ -127,7 +151,7 @@ class _Steps:
         """Submit the jobs that are not there yet."""
         assert self._batch.plan is not None  # it was read
         plan = read_plan(self._store, self._batch.plan)
-        jobs, errors = submit_jobs(client, self._store, self._batch, plan, self._check)
+        jobs, errors = submit_jobs(client, self._store, self._batch, self._held, plan, self._check)
         fault_point("batch:jobs_submitted")
         changed = self._held.set_jobs(jobs, errors)
         fault_point("batch:jobs_set")
@@ -141,9 +165,9 @@ class _Steps:
         running = client.ledger.queries.not_ended([job for job in batch.jobs or () if job is not None])
         is_cancelled = batch.state == "cancelling"
         if running and not is_cancelled and not self.is_late:
-            return Wait(sorted(running), (batch.expires_at - batch.read_at).total_seconds())
+            return Wait(sorted(running))
         for job in sorted(running):
-            client.ledger.control.cancel(job, f"the batch {batch.id} was cancelled" if is_cancelled else _LATE)
+            client.ledger.control.cancel(job, cancel_reason(batch.id) if is_cancelled else late_reason(batch.id))
             fault_point("batch:job_cancelled")
         if is_cancelled:
             return self.write(client)
@@ -158,18 +182,33 @@ class _Steps:
         fault_point("batch:files_written")
         return self._end(end)
 
-    def end_unread(self, client: Client) -> bool:
-        """End a batch that was cancelled, or has expired, before its file was read."""
-        return self._end(BatchEnd(state="cancelled" if self._batch.state == "cancelling" else "expired"))
+    def try_again(self, client: Client, error: Exception) -> Outcome:
+        """After a step has failed: try it again later, or end the batch if that was often enough."""
+        batch = self._batch
+        is_damaged = isinstance(error, CorruptBlob)
+        if batch.tries + 1 < (MAX_STORE_TRIES if is_damaged else MAX_TRIES):
+            pause = min(FIRST_PAUSE_S * 2**batch.tries, LONGEST_PAUSE_S)
+            log.warning("a step of %s has failed, and is tried again in %g s", batch.id, pause, exc_info=error)
+            return Again(pause)
+        log.error("a step of %s fails each time; the batch is ended", batch.id, exc_info=error)
+        message = f"the gateway cannot go on with this batch: {error or type(error).__name__}"
+        try:
+            for job in known_jobs(client, batch):
+                with suppress(UnknownJob):
+                    client.ledger.control.cancel(job, f"the batch {batch.id} has failed")
+            return self.fail("store_damaged" if is_damaged else "internal_error", message)
+        except Exception:
+            log.exception("%s cannot be ended, which is tried again in %g s", batch.id, LONGEST_PAUSE_S)
+            return Again(LONGEST_PAUSE_S)
 
     def fail(self, code: str, message: str, param: str | None = None) -> bool:
-        """End a batch whose file cannot be used."""
-        return self._end(BatchEnd(state="failed", errors=[_error(LineError(code, message, param), None)]))
+        """End a batch that cannot be run."""
+        return self._end(BatchEnd(state=self._failed, errors=[_error(LineError(code, message, param), None)]))
 
     def _fail_lines(self, read: Read) -> bool:
         """End a batch all of whose lines cannot be run."""
         errors = [_error(line.error, line.number) for line in read.errors]
-        return self._end(BatchEnd(state="failed", total=read.total, failed=read.bad, errors=errors))
+        return self._end(BatchEnd(state=self._failed, total=read.total, failed=read.bad, errors=errors))
 
     def _end(self, end: BatchEnd) -> bool:
         ended = self._held.end(self._batch, end, self._tell)

@@ -11,7 +11,7 @@ from longshore.producers.gateway.openai.requests import Embedding, Endpoint, Gen
 from longshore.producers.requests import Generate, Infer
 from longshore.shared.errors import InvalidInput, QueueFull
 from longshore.shared.fault_point import fault_point
-from longshore.shared.ledger.gateway.batches import BatchRecord
+from longshore.shared.ledger.gateway.batches import BatchNotRunning, BatchRecord, HeldBatch
 from longshore.shared.store.store import Store
 
 #: Jobs of requests that somebody waits for have priority 4.
@@ -19,38 +19,55 @@ PRIORITY = 3
 
 
 def submit_jobs(
-    client: Client, store: Store, batch: BatchRecord, plan: Plan, check: Callable[[], None]
+    client: Client, store: Store, batch: BatchRecord, held: HeldBatch, plan: Plan, check: Callable[[], None]
 ) -> tuple[list[UUID | None], list[str | None]]:
     """The jobs of a batch, and the errors of those that cannot be submitted. Those that are there already are found by
     their idempotency keys.
+
+    A job is submitted only while the batch runs in the hands of this gateway: whoever takes it, cancels it or ends it
+    knows all its jobs from then on.
 
     :param check: called before each job; what it raises ends the step.
     :returns: ``None`` in place of a job that is not submitted: it has an error, or the batch was cancelled or has
         expired.
     :raises QueueFull: the producer has as many jobs as an operator allows; call it again later.
     """
+    keys = [job_key(batch, index) for index in range(len(plan.jobs))]
+    known = client.ledger.submissions.find_keys(client.settings.producer, keys)
+    is_running = batch.state == "in_progress" and batch.read_at < batch.expires_at
     jobs: list[UUID | None] = []
     errors: list[str | None] = []
-    for index, planned in enumerate(plan.jobs):
+    for key, planned in zip(keys, plan.jobs, strict=True):
         check()
-        key = f"{batch.id}/{index}"
-        job, error = client.ledger.submissions.find_key(client.settings.producer, key), None
-        if job is None and _is_running(client, batch):
+        job, error = known.get(key), None
+        if job is None and is_running:
+            request = _request(store, batch, planned, key)
+            fault_point("batch:submitting")
             try:
-                job = client.submit_many([_request(store, batch, planned, key)])[0].id
+                job = client._submit_if([request], held.lock_running)[0].id
             except QueueFull:
                 raise
             except InvalidInput as refused:
                 error = str(refused)
+            except BatchNotRunning:
+                is_running = False
             fault_point("batch:job_submitted")
         jobs.append(job)
         errors.append(error)
     return jobs, errors
 
 
-def _is_running(client: Client, batch: BatchRecord) -> bool:
-    now = client.ledger.batches.find(client.settings.producer, batch.id)
-    return now is not None and now.state == "in_progress" and now.read_at < now.expires_at
+def known_jobs(client: Client, batch: BatchRecord) -> Sequence[UUID]:
+    """The jobs of a batch that were submitted by now, though its plan may be lost."""
+    if batch.jobs is not None:
+        return [job for job in batch.jobs if job is not None]
+    keys = [job_key(batch, index) for index in range(batch.parts)]
+    return list(client.ledger.submissions.find_keys(client.settings.producer, keys).values())
+
+
+def job_key(batch: BatchRecord, index: int) -> str:
+    """The idempotency key of a job."""
+    return f"{batch.id}/{index}"
 
 
 def _request(store: Store, batch: BatchRecord, planned: PlannedJob, key: str) -> Generate | Infer:

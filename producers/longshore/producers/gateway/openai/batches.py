@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request
 from longshore.producers.gateway.access.callers import Caller, needs
 from longshore.producers.gateway.batches.documents import BatchDocument, BatchPage, NewBatch
 from longshore.producers.gateway.batches.driver import BatchDriver
+from longshore.producers.gateway.batches.output import cancel_reason
 from longshore.producers.gateway.batches.reading import count_lines
 from longshore.producers.gateway.batches.steps import ENDED
 from longshore.producers.gateway.openai.errors import invalid, invalid_input
@@ -101,7 +102,7 @@ async def cancel_batch(id: str, request: Request, caller: Annotated[Caller, need
     # Whoever drives the batch sees at once that its jobs have ended.
     for job in batch.jobs or ():
         if job is not None:
-            await call(ledger.control.cancel, job, f"the batch {id} was cancelled")
+            await call(ledger.control.cancel, job, cancel_reason(id))
     return (await _documents(request, caller, [batch]))[0]
 
 

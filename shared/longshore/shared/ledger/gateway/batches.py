@@ -72,6 +72,10 @@ class BatchRecord:
     #: expired, or there is an error in its place.
     jobs: Sequence[UUID | None] | None
     job_errors: Sequence[str | None] | None
+    #: How often its next step has failed, and outages do not count.
+    tries: int
+    #: The blobs that it needs until it has ended: its plan and at least one for each job.
+    parts: int
     read_at: datetime = field(compare=False)
 
 
@@ -96,6 +100,10 @@ class BatchEnd:
     errors: Sequence[Mapping[str, JsonValue]] | None = None
     output: BatchFile | None = None
     error: BatchFile | None = None
+
+
+class BatchNotRunning(Exception):
+    """The batch is in other hands, was cancelled, or has expired: no job of it is submitted any more."""
 
 
 #: Called with the transaction that ends a batch, and the batch as it is then.
@@ -187,8 +195,15 @@ class Batches:
             values = {"id": id, "producer": producer}
             return conn.execute(statements.gateway.batches.CANCEL_BATCH, values).fetchone() is not None
 
+    @repeat_read
+    def expired_jobs(self, jobs: Sequence[UUID]) -> set[UUID]:
+        """The jobs among these that were ended because they were past their deadline."""
+        with self._database.connection() as conn:
+            found = conn.execute(statements.gateway.batches.READ_EXPIRED, {"jobs": list(jobs)})
+            return {id_ for (id_,) in found}
+
     def take(self, gateway: str, lease: float, limit: int) -> Sequence[tuple[str, str]]:
-        """Lease batches that nobody drives.
+        """Lease batches that nobody drives, and that wait for nothing. Producers take turns.
 
         :param gateway: who takes them.
         :param lease: seconds.
@@ -217,10 +232,23 @@ class HeldBatch:
             values = {**self._names, "lease": lease}
             return conn.execute(statements.gateway.batches.RENEW_LEASE, values).fetchone() is not None
 
-    def release(self) -> None:
-        """Let another gateway take it."""
+    def release(self, pause: float = 0, *, failed: bool = False) -> None:
+        """Let any gateway take it.
+
+        :param pause: seconds after which.
+        :param failed: whether its step has failed: see :attr:`BatchRecord.tries`.
+        """
         with self._database.transaction() as conn:
-            conn.execute(statements.gateway.batches.RELEASE_BATCH, self._names)
+            values = {**self._names, "pause": pause, "failures": int(failed)}
+            conn.execute(statements.gateway.batches.RELEASE_BATCH, values)
+
+    def lock_running(self, conn: Connection) -> None:
+        """Keep the batch as it is until a transaction has ended.
+
+        :raises BatchNotRunning: it is in other hands, was cancelled, or has expired.
+        """
+        if conn.execute(statements.gateway.batches.LOCK_RUNNING, self._names).fetchone() is None:
+            raise BatchNotRunning(self.id)
 
     def set_plan(
         self, plan: str, blobs: Sequence[str], models: Sequence[str], total: int, failed: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -45,6 +45,8 @@ _SHARD_TYPES = (
 )
 #: Messages, each with its id and the tickets that it carries.
 Published: TypeAlias = Sequence[tuple[UUID, Sequence[Ticket]]]
+#: Called with the transaction that submits; what it raises rolls that back.
+Condition: TypeAlias = Callable[[Connection], None]
 #: How many rows a statement inserts where COPY is not allowed.
 _ROWS_PER_INSERT = 5000
 #: The constraint that keeps a producer's idempotency keys apart.
@@ -67,13 +69,21 @@ class Submissions:
         #: Whether this login may COPY. With row-level security, Postgres takes INSERT only.
         self._can_copy = True
 
-    def submit(self, jobs: Sequence[NewJob], inputs: Sequence[NewInput] = (), messages: Published = ()) -> list[UUID]:
+    def submit(
+        self,
+        jobs: Sequence[NewJob],
+        inputs: Sequence[NewInput] = (),
+        messages: Published = (),
+        *,
+        condition: Condition | None = None,
+    ) -> list[UUID]:
         """Write jobs, their shards and their inputs in one transaction: all of them, or none.
 
         :param jobs: of one producer.
         :param messages: the messages that the caller publishes as soon as this returns. Shards that no message names
             count as unpublished. If the caller dies before it publishes, the relay finds that Redis lacks these
             messages, and publishes them.
+        :param condition: of the transaction. Where it raises, no job is there that was not there before.
         :returns: the id of each job. If its idempotency key was used before, it is the id of the earlier job.
         :raises InvalidInput: a key was used before for something else, or a job is too large.
         :raises SubmissionUncertain: the connection was lost, and Postgres could not be asked for some time what became
@@ -86,7 +96,7 @@ class Submissions:
         lost: ServiceUnavailable | None = None
         for pause in [*pauses_after_loss(), None]:
             try:
-                return self._submit(jobs, inputs, messages)
+                return self._submit(jobs, inputs, messages, condition)
             except ConnectionLost as error:
                 lost = error
             except ServiceUnavailable as error:
@@ -123,13 +133,21 @@ class Submissions:
         return [[next(ids) for _ in submission.jobs] for submission in submissions]
 
     @repeat_rolled_back
-    def _submit(self, jobs: Sequence[NewJob], inputs: Sequence[NewInput], messages: Published) -> list[UUID]:
-        if _is_simple(jobs, inputs) and not messages:
+    def _submit(
+        self,
+        jobs: Sequence[NewJob],
+        inputs: Sequence[NewInput],
+        messages: Published,
+        condition: Condition | None,
+    ) -> list[UUID]:
+        if _is_simple(jobs, inputs) and not messages and condition is None:
             self._submit_one(jobs[0], inputs[0] if inputs else None)
             return [jobs[0].id]
         while True:
             try:
                 with self._database.transaction() as conn:
+                    if condition is not None:
+                        condition(conn)
                     known = self._known(conn, jobs)
                     new = [job for job in jobs if job.id not in known]
                     # In the order of their keys, so that no two transactions with the same keys wait for each other.
@@ -147,11 +165,15 @@ class Submissions:
             return [known.get(job.id, job.id) for job in jobs]
 
     @repeat_read
+    def find_keys(self, producer: str, keys: Sequence[str]) -> dict[str, UUID]:
+        """The jobs that were submitted with idempotency keys, by key."""
+        with self._database.connection() as conn:
+            found = conn.execute(statements.submission.FIND_KEYS, {"producer": producer, "keys": list(keys)})
+            return {key: id_ for key, id_, _ in found}
+
     def find_key(self, producer: str, key: str) -> UUID | None:
         """The job that was submitted with an idempotency key; ``None`` if there is none."""
-        with self._database.connection() as conn:
-            row = conn.execute(statements.submission.FIND_KEYS, {"producer": producer, "keys": [key]}).fetchone()
-        return None if row is None else cast(UUID, row[1])
+        return self.find_keys(producer, [key]).get(key)
 
     @repeat_read
     def mark_published(self, published: Published) -> None:

@@ -136,7 +136,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
             "token_id, model_patterns, expires_at)",
             "UPDATE (state, in_progress_at, finalizing_at, completed_at, failed_at, expired_at, cancelling_at, "
             "cancelled_at, models, total, completed, failed, usage, errors, output_file_id, error_file_id, plan, "
-            "blobs, jobs, job_errors, leased_by, lease_until)",
+            "blobs, jobs, job_errors, leased_by, lease_until, tries)",
         ),
     },
     Role.OPERATOR: {

@@ -21,7 +21,7 @@ _STATES = (
     "state IN ('validating', 'in_progress', 'finalizing', 'completed', 'failed', 'expired', 'cancelling', 'cancelled')"
 )
 #: Finds work of all producers, and says no more of it than whose it is: what a gateway does then, it does as that
-#: producer.
+#: producer. A batch whose jobs run needs nothing. The producer with the fewest batches in work comes first.
 _TAKE_BATCHES = """
 DO $do$ BEGIN
     EXECUTE format($text$
@@ -30,10 +30,26 @@ DO $do$ BEGIN
         LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
             UPDATE %1$I.batches SET leased_by = taker, lease_until = now() + make_interval(secs => seconds)
             WHERE batches.id IN (
-                SELECT waiting.id FROM %1$I.batches AS waiting
-                WHERE waiting.state IN ('validating', 'in_progress', 'finalizing', 'cancelling')
-                  AND (waiting.lease_until IS NULL OR waiting.lease_until < now())
-                ORDER BY waiting.created_at, waiting.id LIMIT most FOR UPDATE SKIP LOCKED
+                WITH in_work AS (
+                    SELECT held.producer, count(*) AS batches FROM %1$I.batches AS held
+                    WHERE held.state IN ('validating', 'in_progress', 'finalizing', 'cancelling')
+                      AND held.leased_by IS NOT NULL AND held.lease_until >= now()
+                    GROUP BY held.producer
+                ), due AS (
+                    SELECT open.id, coalesce(in_work.batches, 0)
+                        + row_number() OVER (PARTITION BY open.producer ORDER BY open.created_at, open.id) AS turn
+                    FROM %1$I.batches AS open LEFT JOIN in_work ON in_work.producer = open.producer
+                    WHERE open.state IN ('validating', 'in_progress', 'finalizing', 'cancelling')
+                      AND (open.lease_until IS NULL OR open.lease_until < now())
+                      AND NOT (open.state = 'in_progress' AND open.jobs IS NOT NULL AND open.expires_at > now()
+                               AND EXISTS (
+                                   SELECT FROM %1$I.jobs
+                                   WHERE jobs.id = ANY(open.jobs) AND jobs.state IN ('waiting', 'queued', 'running')
+                               ))
+                )
+                SELECT waiting.id FROM %1$I.batches AS waiting JOIN due ON due.id = waiting.id
+                WHERE waiting.lease_until IS NULL OR waiting.lease_until < now()
+                ORDER BY due.turn, waiting.created_at, waiting.id LIMIT most FOR UPDATE OF waiting SKIP LOCKED
             )
             RETURNING batches.id, batches.producer
         $body$
@@ -86,6 +102,7 @@ def upgrade() -> None:
         sa.Column("job_errors", ARRAY(sa.Text)),
         sa.Column("leased_by", sa.Text),
         sa.Column("lease_until", sa.DateTime(timezone=True)),
+        sa.Column("tries", sa.Integer, nullable=False, server_default=sa.text("0")),
         sa.CheckConstraint(_STATES, name="batches_state_check"),
     )
     op.create_index("batches_producer_idx", "batches", ["producer", "created_at", "id"])

@@ -12,7 +12,7 @@ _COLUMNS: Final = """
     id, state, endpoint, input_file_id, completion_window, output_expires_after, metadata, token_id, model_patterns,
     models, created_at, expires_at, in_progress_at, finalizing_at, completed_at, failed_at, expired_at, cancelling_at,
     cancelled_at, total, completed, failed, usage, errors, output_file_id, error_file_id, plan, jobs, job_errors,
-    now() AS read_at
+    tries, cardinality(blobs) AS parts, now() AS read_at
 """
 _HELD: Final = "id = %(id)s AND producer = %(producer)s AND leased_by = %(gateway)s"
 
@@ -48,24 +48,36 @@ TAKE_BATCHES: Final = "SELECT id, producer FROM longshore_take_batches(%(gateway
 RENEW_LEASE: Final = f"""
     UPDATE batches SET lease_until = now() + make_interval(secs => %(lease)s) WHERE {_HELD} RETURNING id
 """
-RELEASE_BATCH: Final = f"UPDATE batches SET leased_by = NULL, lease_until = NULL WHERE {_HELD}"
+#: It is not taken again for some seconds.
+RELEASE_BATCH: Final = f"""
+    UPDATE batches
+    SET leased_by = NULL, lease_until = now() + make_interval(secs => %(pause)s), tries = tries + %(failures)s
+    WHERE {_HELD}
+"""
+#: While the transaction runs, nobody else takes, cancels or ends the batch.
+LOCK_RUNNING: Final = f"""
+    SELECT id FROM batches
+    WHERE {_HELD} AND state = 'in_progress' AND jobs IS NULL AND expires_at > now() FOR SHARE
+"""
 
 #: The file was read. A batch that was cancelled meanwhile stays so.
 SET_PLAN: Final = f"""
     UPDATE batches
     SET state = CASE state WHEN 'validating' THEN 'in_progress' ELSE state END,
         in_progress_at = CASE state WHEN 'validating' THEN now() ELSE in_progress_at END,
-        plan = %(plan)s, blobs = %(blobs)s, models = %(models)s, total = %(total)s, failed = %(failed)s
+        plan = %(plan)s, blobs = %(blobs)s, models = %(models)s, total = %(total)s, failed = %(failed)s,
+        tries = 0
     WHERE {_HELD} AND state IN ('validating', 'cancelling') AND plan IS NULL
     RETURNING {_COLUMNS}
 """
 SET_JOBS: Final = f"""
-    UPDATE batches SET jobs = %(jobs)s, job_errors = %(errors)s
+    UPDATE batches SET jobs = %(jobs)s, job_errors = %(errors)s, tries = 0
     WHERE {_HELD} AND jobs IS NULL AND state IN ('in_progress', 'cancelling')
     RETURNING {_COLUMNS}
 """
 BEGIN_FINALIZING: Final = f"""
-    UPDATE batches SET state = 'finalizing', finalizing_at = now() WHERE {_HELD} AND state = 'in_progress'
+    UPDATE batches SET state = 'finalizing', finalizing_at = now(), tries = 0
+    WHERE {_HELD} AND state = 'in_progress'
     RETURNING {_COLUMNS}
 """
 END_BATCH: Final = f"""
@@ -81,6 +93,8 @@ END_BATCH: Final = f"""
     WHERE {_HELD} AND state = %(from_state)s
     RETURNING {_COLUMNS}
 """
+#: The jobs that have ended because they were past their deadline.
+READ_EXPIRED: Final = "SELECT id FROM jobs WHERE id = ANY(%(jobs)b::uuid[]) AND expired"
 #: How far the jobs of batches are, of those that run.
 COUNT_ROWS: Final = """
     SELECT batches.id, sum(jobs.rows_done)::bigint, sum(jobs.rows_failed)::bigint, sum(jobs.rows_total)::bigint
