@@ -27,6 +27,8 @@ _SYSTEM: Final = ("/etc", "/proc", "/sys", "/dev", "/boot", "/run", "/var/run", 
 _PROGRAMS: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 #: Parts of these that belong to users.
 _OF_USERS: Final = ("/dev/shm", "/run/user", "/run/media")
+#: Drivers that read nothing but what the rest of a chained URL names. Any other one would open a file of its own.
+_WRAPPERS: Final = frozenset({"zip", "tar", "libarchive", "simplecache", "filecache", "blockcache"})
 #: Drivers that open whatever other addresses a file of theirs names, or files of this machine under another name.
 _REFUSED_SCHEMES: Final = frozenset({"reference", "generic", "git", "dir", "asynclocal", "jupyter", "dask"})
 
@@ -67,9 +69,14 @@ class DataRoots:
         if "://[" in address and "::" in address.partition("://[")[2]:
             raise DataError(f"cannot {action} {public(address)}: `::` chains URLs; write the IPv6 address in full")
         *wrappers, target = address.split("::")
-        schemes = {part.partition("://")[0].lower() for part in (*wrappers, target)}
-        if refused := schemes & _REFUSED_SCHEMES:
+        around = [part.partition("://")[0] for part in wrappers]
+        if refused := {each.lower() for each in (*around, target.partition("://")[0])} & _REFUSED_SCHEMES:
             raise DataError(f"cannot {action} {public(address)}: {min(refused)}:// can lead to any other file")
+        if other := [each for each in around if each not in _WRAPPERS]:
+            raise DataError(
+                f"cannot {action} {public(address)}: {other[0]!r} reads nothing of what follows it; before `::` write "
+                f"one of {', '.join(sorted(_WRAPPERS))}"
+            )
         if not is_remote(target):
             self.resolve(target.removeprefix("file://").removeprefix("local://"), action)
         elif self.urls is not None and not any(_begins_with(target, prefix) for prefix in self.urls):

@@ -109,6 +109,12 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
         ("simplecache::file:///etc/passwd", False),
         ("zip://a.csv::s3://bucket/data/a.zip", True),
         ("reference://::https://data.example.org/a.json", False),
+        # fsspec opens the first address that is no archive and no cache, whatever follows it.
+        ("simplecache::file:///etc/passwd::s3://bucket/data/a.csv", False),
+        ("https://evil.net/a.csv::s3://bucket/data/a.csv", False),
+        ("/etc/passwd::s3://bucket/data/a.csv", False),
+        ("zip://a.csv::file:///etc/a.zip::s3://bucket/data/a.zip", False),
+        ("zip://a.csv::simplecache::s3://bucket/data/a.zip", True),
     ],
 )
 def test_urls_are_allowed_by_prefix(root: Path, url: str, allowed: bool) -> None:
