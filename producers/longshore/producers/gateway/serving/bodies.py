@@ -7,16 +7,25 @@ a route sees it, as JSON. All others are uploads, which routes read as a stream.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeVar
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from longshore.producers.gateway.problems import MEDIA_TYPE as PROBLEM
 from longshore.producers.gateway.problems import Problem, response_to
-from longshore.producers.gateway.serving.documents import json_to_msgpack, msgpack_to_json, read_json
+from longshore.producers.gateway.serving.documents import (
+    json_to_msgpack,
+    memory_of,
+    msgpack_to_json,
+    read_json,
+    too_many_values,
+)
 from longshore.producers.gateway.settings import GatewaySettings
+
+T = TypeVar("T")
 
 JSON: Final = "application/json"
 MSGPACK: Final = frozenset({"application/msgpack", "application/x-msgpack", "application/vnd.msgpack"})
@@ -50,6 +59,8 @@ class Bodies:
     def __init__(self, options: GatewaySettings) -> None:
         self._options = options
         self._in_memory = 0
+        #: Documents of msgpack show how much memory they take only while they are read, so one is read at a time.
+        self._unpacking = asyncio.Lock()
 
     def layer(self, app: ASGIApp) -> ASGIApp:
         """The application that gets bodies it can use."""
@@ -83,7 +94,6 @@ class Bodies:
 
         def reserve(size: int) -> None:
             nonlocal reserved
-            _check_size(size, self._options.max_body_bytes)
             if self._in_memory + size - reserved > self._options.max_bodies_bytes:
                 raise Problem(
                     503, "busy", "the gateway has too many bodies in memory; try again",
@@ -93,6 +103,7 @@ class Bodies:
             reserved = size
 
         try:
+            _check_size(_declared(headers), self._options.max_body_bytes)
             reserve(_declared(headers))
             size, more = 0, True
             while more:
@@ -101,16 +112,30 @@ class Bodies:
                     return  # nobody waits for an answer
                 chunks.append(message.get("body", b""))
                 size, more = size + len(chunks[-1]), message.get("more_body", False)
+                _check_size(size, self._options.max_body_bytes)
                 reserve(max(size, reserved))
             body = b"".join(chunks)
             chunks.clear()
-            body, document = await _read(body, packed=packed)
+            if packed:
+                body = await self._unpack(body)
+            values = await _in_thread_if_large(memory_of, body)
+            if values > self._options.max_bodies_bytes:
+                raise too_many_values(self._options.max_bodies_bytes)
+            reserve(len(body) + values)
+            document = await _in_thread_if_large(read_json, body)
             scope = _as_json(scope, len(body))
             # For routes that would read it once more: of many short requests, reading is a good part.
             scope["state"] = {**scope.get("state", {}), DOCUMENT: document}
             await app(scope, _Once(body, receive).receive, send)
         finally:
             self._in_memory -= reserved
+
+    async def _unpack(self, body: bytes) -> bytes:
+        limit = self._options.max_bodies_bytes
+        if len(body) <= _LARGE_BYTES:
+            return msgpack_to_json(body, limit)
+        async with self._unpacking:
+            return await asyncio.to_thread(msgpack_to_json, body, limit)
 
     async def _upload(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         limit, size, started = self._options.max_upload_bytes + _FORM_BYTES, 0, False
@@ -187,14 +212,8 @@ class _Packed:
                 await self._send({"type": "http.response.body", "body": body})
 
 
-async def _read(body: bytes, *, packed: bool) -> tuple[bytes, object]:
-    """The body as JSON, and its value."""
-
-    def read() -> tuple[bytes, object]:
-        text = msgpack_to_json(body) if packed else body
-        return text, read_json(text)
-
-    return await asyncio.to_thread(read) if len(body) > _LARGE_BYTES else read()
+async def _in_thread_if_large(read: Callable[[bytes], T], body: bytes) -> T:
+    return await asyncio.to_thread(read, body) if len(body) > _LARGE_BYTES else read(body)
 
 
 def _as_json(scope: Scope, length: int) -> Scope:
