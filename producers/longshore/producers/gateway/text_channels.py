@@ -27,6 +27,8 @@ SUBSCRIBE_TIMEOUT_S: Final = 2.0
 RECONNECT_INTERVAL_S: Final = 1.0
 #: Seconds that the connection waits for a message until it checks that it is alive.
 _READ_TIMEOUT_S: Final = 1.0
+#: Its channel has no messages.
+_NO_JOB: Final = UUID(int=0)
 
 
 class TextInbox:
@@ -130,8 +132,9 @@ class TextChannels:
         with redis_errors():
             await pubsub.connect()  # type: ignore[no-untyped-call]
             self._pubsub = pubsub
-            if channels := list(self._inboxes):
-                await pubsub.subscribe(*channels)
+            # Without any channel, a command would first ask whether the connection is alive, and read the answer, while
+            # this task reads.
+            await pubsub.subscribe(text_channel(self._address, _NO_JOB), *self._inboxes)
             while True:
                 message = await pubsub.get_message(timeout=_READ_TIMEOUT_S)
                 if message is None:
