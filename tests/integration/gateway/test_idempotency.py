@@ -116,6 +116,18 @@ def test_after_a_kill_a_submission_leads_to_its_job_and_others_are_refused(clust
         assert jobs(http) == before
 
 
+@pytest.mark.usefixtures("digits_version")
+def test_after_a_kill_a_prediction_leads_to_its_job(cluster: Cluster, http: httpx.Client) -> None:
+    key, path = new_key(), "/v1/models/digits:1/predict"
+    rows = {"rows": digits.digits()[0][:2].tolist()}
+    answered = http.post(path, json=rows, headers=key)
+    assert answered.status_code == 200, answered.text
+    interrupt(cluster, key["Idempotency-Key"])
+    again = http.post(path, json=rows, headers=key)
+    assert (again.status_code, again.json()) == (200, answered.json())
+    assert "idempotency-replayed" not in again.headers
+
+
 def test_a_request_that_may_have_had_its_effect_is_not_run_again(gateway: RunningGateway, http: httpx.Client) -> None:
     key = new_key()
     answers = gateway.cluster.ledger.kept_answers

@@ -81,11 +81,12 @@ def test_a_bad_row_has_an_error_and_the_others_their_outputs(http: httpx.Client)
         ({"rows": [[1.0]], "columns": {}}, "columns"),
         ({"columns": {"pixels": 1}}, "columns"),
         ({"rows": "file:///etc/passwd"}, "rows"),
-        ({"rows": [[1.0, 2.0]]}, "data"),
+        ({"rows": [[1.0, 2.0]]}, "rows"),
         ({"rows": [[1.0]], "options": {"topk": 1}}, "options.topk"),
         ({"rows": [[1.0]], "options": {"output": "/tmp/*.parquet"}}, "options.output"),
         ({"rows": [[1.0]], "other": 1}, "other"),
-        ({"input_ids": [[1, 2]]}, "data"),
+        ({"input_ids": [[1, 2]]}, "input_ids"),
+        ({"columns": {"pixel": [1.0]}}, "columns"),
     ],
 )
 def test_what_is_wrong_is_named(http: httpx.Client, client: Client, body: dict[str, object], field: str) -> None:

@@ -58,6 +58,12 @@ class PredictBody(Body):
         except InvalidInput as error:
             raise InvalidInput(name, error.reason) from None
 
+    def named(self, error: InvalidInput) -> InvalidInput:
+        """An error of the client, with the field of its rows as the body has it."""
+        return _named(
+            error, "rows" if self.rows is not None else "columns" if self.columns is not None else TOKENISED[0]
+        )
+
 
 class GenerateBody(Body):
     """What text is generated for: `prompt` or `messages`."""
@@ -87,3 +93,11 @@ class GenerateBody(Body):
         if not isinstance(messages, list) or not messages:
             raise InvalidInput("messages", "give a list of messages, or a list of such lists")
         return {"messages": cast("list[JsonValue]", messages if isinstance(messages[0], list) else [messages])}
+
+    def named(self, error: InvalidInput) -> InvalidInput:
+        """An error of the client, with the field of its rows as the body has it."""
+        return _named(error, "prompt" if self.messages is None else "messages")
+
+
+def _named(error: InvalidInput, rows: str) -> InvalidInput:
+    return type(error)(rows, error.reason) if error.field == "data" else error

@@ -22,6 +22,7 @@ from longshore.producers.gateway.openai.responses import Origin, Output, answer
 from longshore.producers.gateway.openai.running import run
 from longshore.producers.gateway.openai.streaming import stream
 from longshore.producers.gateway.server_sent_events import EVENT_STREAM
+from longshore.producers.gateway.serving.idempotency import REPEATABLE
 from longshore.producers.gateway.state import gateway_of
 from longshore.shared.ledger.gateway.tokens import Scope
 
@@ -29,29 +30,31 @@ router = APIRouter(tags=["openai"])
 _STREAMED: Final[dict[int | str, dict[str, object]]] = {
     200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}}
 }
+#: A request that was interrupted, whose job nobody reads, is answered by another job.
+_AGAIN: Final = (REPEATABLE,)
 #: The answer has what reading the results of the job would give.
 Runs = Annotated[Caller, needs(Scope.JOBS_WRITE, Scope.JOBS_READ)]
 
 
-@router.post("/chat/completions", responses=_STREAMED)
+@router.post("/chat/completions", responses=_STREAMED, dependencies=_AGAIN)
 async def create_chat_completion(body: ChatBody, request: Request, caller: Runs) -> Response:
     """The answer of a language model to a conversation, as OpenAI's API gives it."""
     return await _generate(request, caller, body)
 
 
-@router.post("/completions", responses=_STREAMED)
+@router.post("/completions", responses=_STREAMED, dependencies=_AGAIN)
 async def create_completion(body: CompletionBody, request: Request, caller: Runs) -> Response:
     """The text with which a language model goes on, as OpenAI's API gives it."""
     return await _generate(request, caller, body)
 
 
-@router.post("/responses", responses=_STREAMED)
+@router.post("/responses", responses=_STREAMED, dependencies=_AGAIN)
 async def create_response(body: ResponseBody, request: Request, caller: Runs) -> Response:
     """The answer of a language model to texts and outputs of tools, as OpenAI's API gives it."""
     return await _generate(request, caller, body)
 
 
-@router.post("/embeddings")
+@router.post("/embeddings", dependencies=_AGAIN)
 async def create_embeddings(body: EmbeddingBody, request: Request, caller: Runs) -> Response:
     """The embeddings of texts, as OpenAI's API gives them."""
     asked = embedding_of(body)

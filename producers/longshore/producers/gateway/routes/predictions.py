@@ -22,6 +22,7 @@ from longshore.producers.gateway.prefer import Prefer, wait_of
 from longshore.producers.gateway.problems import problem_of, response_to
 from longshore.producers.gateway.server_sent_events import EVENT_STREAM, EventStream, event
 from longshore.producers.gateway.serving.document_routes import DocumentRoute
+from longshore.producers.gateway.serving.idempotency import RepeatKey
 from longshore.producers.gateway.state import gateway_of
 from longshore.producers.gateway.streaming import (
     RowFailed,
@@ -33,7 +34,7 @@ from longshore.producers.gateway.streaming import (
     open_text_stream,
 )
 from longshore.producers.options.keywords import GenerateOptions, InferOptions
-from longshore.producers.requests import Generate, Infer
+from longshore.producers.requests import Generate, Infer, with_key
 from longshore.shared.errors import InvalidInput, LongshoreError
 from longshore.shared.ledger.gateway.tokens import Scope
 
@@ -53,7 +54,9 @@ _ACCEPTED: Final = {
 
 
 @router.post("/predict", response_model=Prediction, responses={202: _ACCEPTED})
-async def predict(ref: str, body: PredictBody, request: Request, caller: Runner, prefer: Prefer = None) -> Response:
+async def predict(
+    ref: str, body: PredictBody, request: Request, caller: Runner, key: RepeatKey, prefer: Prefer = None
+) -> Response:
     """Run a version over rows, and answer with their outputs.
 
     The rows are a small job like any other, and share batches with those of other callers. A row with an error has no
@@ -63,9 +66,9 @@ async def predict(ref: str, body: PredictBody, request: Request, caller: Runner,
     wait_s = wait_of(prefer, gateway_of(request).options.predict_timeout_s)
     options = cast("InferOptions", {"max_row_errors": MAX_ROW_ERRORS, **body.options})
     try:
-        job = await caller.submit(Infer(ref, body.data(), options))
+        job = await caller.submit(with_key(Infer(ref, body.data(), options), key))
     except InvalidInput as error:
-        raise option_path(error, body.options, "infer") from None
+        raise option_path(body.named(error), body.options, "infer") from None
     return await answer_with_outputs(caller, job, wait_s, asynchronous=not wait_s)
 
 
@@ -74,7 +77,9 @@ async def predict(ref: str, body: PredictBody, request: Request, caller: Runner,
     response_model=Prediction,
     responses={200: {"content": {EVENT_STREAM: _TEXT}}, 202: _ACCEPTED},
 )
-async def generate(ref: str, body: GenerateBody, request: Request, caller: Runner, prefer: Prefer = None) -> Response:
+async def generate(
+    ref: str, body: GenerateBody, request: Request, caller: Runner, key: RepeatKey, prefer: Prefer = None
+) -> Response:
     """Generate texts, and answer with them; or, with `stream`, with server-sent events while they are written.
 
     Without `stream` it is like `predict`. With it, the job is cancelled if the caller hangs up. The events are `job`,
@@ -86,12 +91,12 @@ async def generate(ref: str, body: GenerateBody, request: Request, caller: Runne
     wait_s = wait_of(prefer, gateway.options.predict_timeout_s)
     options = cast("GenerateOptions", {"max_row_errors": MAX_ROW_ERRORS, **body.options})
     try:
-        if body.stream:
+        if body.stream:  # without the key: the job of a stream that was cut is cancelled
             stream = await open_text_stream(gateway.texts, caller, ref, body.data(), options)
             return EventStream(_events(stream), stream.close)
-        job = await caller.submit(Generate(ref, body.data(), options))
+        job = await caller.submit(with_key(Generate(ref, body.data(), options), key))
     except InvalidInput as error:
-        raise option_path(error, body.options, "generate") from None
+        raise option_path(body.named(error), body.options, "generate") from None
     return await answer_with_outputs(caller, job, wait_s, asynchronous=not wait_s)
 
 

@@ -196,7 +196,7 @@ class _Attempt:
     async def _end(self, is_upload: bool) -> None:
         is_stream = self._headers.get("content-type", "").startswith("text/event-stream")
         if (400 <= self._status < 500 and not self._held.is_repeated) or is_stream:
-            # Without effect, also of an interrupted request; or a stream, which the same key leads to the same job.
+            # Without effect, also of an interrupted request; or a stream, whose job is cancelled if it is cut.
             await self._threads.call(self._answers.release, self._held)
         elif self._status >= 400 or self._size > MAX_KEPT_BYTES or self._is_secret:
             await self._threads.call(self._answers.hold, self._held, 0)
