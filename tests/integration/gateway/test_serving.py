@@ -122,7 +122,7 @@ def test_more_requests_than_slots_are_refused_and_then_served_again(small: Runni
             connection.sendall(head(token, "Content-Length: 900", "Expect: 100-continue"))
             assert connection.recv(100).startswith(b"HTTP/1.1 100 ")  # it has a slot, and reads the body
         refused = http.get(UNKNOWN)
-        assert (refused.status_code, refused.json()["code"]) == (503, "busy")
+        assert (refused.status_code, refused.json()["code"]) == (429, "busy")
         assert int(refused.headers["retry-after"]) > 0
         assert http.get("/livez").status_code == 200
         # Both are aborted.

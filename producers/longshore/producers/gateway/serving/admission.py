@@ -75,13 +75,13 @@ class Admission:
             await self._slots.acquire()
             return
         if self._waiting >= self._options.max_waiting:
-            raise Problem(503, "busy", "the gateway has too much to do; try again", headers=_RETRY_AFTER)
+            raise Problem(429, "busy", "the gateway has too much to do; try again", headers=_RETRY_AFTER)
         self._waiting += 1
         try:
             async with asyncio.timeout(self._options.admission_s):
                 await self._slots.acquire()
         except TimeoutError:
-            raise Problem(503, "busy", "the gateway has too much to do; try again", headers=_RETRY_AFTER) from None
+            raise Problem(429, "busy", "the gateway has too much to do; try again", headers=_RETRY_AFTER) from None
         finally:
             self._waiting -= 1
 

@@ -96,7 +96,7 @@ class Bodies:
             nonlocal reserved
             if self._in_memory + size - reserved > self._options.max_bodies_bytes:
                 raise Problem(
-                    503, "busy", "the gateway has too many bodies in memory; try again",
+                    429, "busy", "the gateway has too many bodies in memory; try again",
                     headers={**_CLOSE, "Retry-After": "1"},
                 )  # fmt: skip
             self._in_memory += size - reserved

@@ -53,7 +53,7 @@ class GatewayProtocol(HttpToolsProtocol):
         """Start the time for the first request."""
         super().connection_made(transport)
         if len(self.connections) > self._options.max_connections:
-            self._refuse(503, "busy", "too many connections are open; try again later")
+            self._refuse(429, "busy", "too many connections are open; try again later")
             return
         self._timer = self.loop.call_later(self._options.headers_s, self._headers_late)
 
@@ -225,7 +225,7 @@ def _problem(status: int, code: str, detail: str) -> bytes:
     phrase = HTTPStatus(status).phrase
     content = {"type": "about:blank", "title": phrase, "status": status, "code": code, "detail": detail}
     body = json.dumps(content).encode()
-    retry = f"retry-after: {RETRY_AFTER_S}\r\n" if status == HTTPStatus.SERVICE_UNAVAILABLE else ""
+    retry = f"retry-after: {RETRY_AFTER_S}\r\n" if status == HTTPStatus.TOO_MANY_REQUESTS else ""
     head = (
         f"HTTP/1.1 {status} {phrase}\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
         f"{retry}connection: close\r\n\r\n"
