@@ -1,35 +1,38 @@
 """The plain service that many start with: a network in a web server, one forward pass for each request.
 
-Run as ``python -m benchmarks.gateway.flask_loop PORT``. It is Flask's own server, a thread for each request, as
-``app.run()`` starts it; the network has the sizes of the one that the gateway serves.
+Run as ``python -m benchmarks.gateway.flask_loop WORKLOAD FOLDER PORT``. It is Flask's own server, as ``app.run()``
+starts it: a thread for each request, and a connection too.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 
 import torch
 from flask import Flask, Response, jsonify, request
 
-from benchmarks.gateway.load import CLASSES, HIDDEN, WIDTH
+from benchmarks.gateway.workloads import WORKLOADS
 
-torch.set_num_threads(1)
-model = torch.nn.Sequential(
-    torch.nn.Linear(WIDTH, HIDDEN), torch.nn.ReLU(), torch.nn.Linear(HIDDEN, CLASSES), torch.nn.Softmax(dim=1)
-).eval()
 app = Flask(__name__)
 
 
-@app.post("/predict")
-@torch.inference_mode()
-def predict() -> Response:
-    """The label and the score of each row."""
-    scores, labels = model(torch.tensor(request.get_json()["rows"])).max(1)
-    outputs = [{"label": label, "score": score} for label, score in zip(labels.tolist(), scores.tolist(), strict=True)]
-    return jsonify(outputs=outputs)
+def main(workload: str, folder: str, port: str) -> None:
+    """Serve."""
+    torch.set_num_threads(1)
+    model = WORKLOADS[workload].load(Path(folder))
+
+    @app.post("/predict")
+    @torch.inference_mode()
+    def predict() -> Response:
+        """The label and the score of each row."""
+        outputs = [{"label": label, "score": score} for label, score in zip(*model(request.get_json()), strict=True)]
+        return jsonify(outputs=outputs)
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    app.run(host="127.0.0.1", port=int(port))
 
 
 if __name__ == "__main__":
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    app.run(host="127.0.0.1", port=int(sys.argv[1]), threaded=True)
+    main(*sys.argv[1:])

@@ -1,29 +1,30 @@
-"""Many callers at once, in a process of its own: ``python -m benchmarks.gateway.load URL CALLERS SECONDS [TOKEN]``.
+"""Many callers at once: ``python -m benchmarks.gateway.load URL REQUESTS CALLERS SECONDS [TOKEN]``.
 
-Each caller has a connection and sends its next request when the last one is answered. It prints the counts as JSON.
-The client is as simple as HTTP allows, so that it leaves the processors to the server.
+``REQUESTS`` is a folder as :mod:`benchmarks.gateway.workloads` prepares it. Each caller has a connection and sends its
+next request when the last one is answered. It prints the counts as JSON.
+The client is as simple as HTTP allows, so that it leaves the processors to the server; it is a process of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
-import random
+import re
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 import numpy as np
 
-#: The network of the service: numbers of a row, of the layer in the middle, and classes.
-WIDTH: Final = 784
-HIDDEN: Final = 256
-CLASSES: Final = 10
 #: Seconds after which a request counts as lost.
 LOST_S: Final = 60.0
+_LABEL: Final = re.compile(rb'"label": ?"?([^,"}]*)')
 
 
 @dataclass
@@ -33,7 +34,7 @@ class Load:
     statuses: Counter[int] = field(default_factory=Counter)
     #: Requests without an answer.
     lost: int = 0
-    #: Answers that lack an output.
+    #: Answers without the right label.
     wrong: int = 0
     #: Refusals that do not say when to try again. Callers wait as long as the others say.
     without_retry_after: int = 0
@@ -42,13 +43,13 @@ class Load:
     seconds: float = 0.0
 
 
-async def call(url: str, callers: int, seconds: float, token: str) -> Load:
+async def call(url: str, bodies: Sequence[tuple[str, str]], callers: int, seconds: float, token: str) -> Load:
     """Ask with so many callers for some seconds, and at least once each."""
     parts = urlsplit(url)
-    body = json.dumps({"rows": [[round(random.Random(0).random(), 3) for _ in range(WIDTH)]]}).encode()
     head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
-    head += f"Content-Length: {len(body)}\r\n" + (f"Authorization: Bearer {token}\r\n" if token else "")
-    request = head.encode() + b"\r\n" + body
+    head += f"Authorization: Bearer {token}\r\n" if token else ""
+    requests = [(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode(), label.encode()) for body, label in bodies]
+    turns = itertools.cycle(requests)
     load = Load()
     end = time.perf_counter() + seconds
 
@@ -59,7 +60,7 @@ async def call(url: str, callers: int, seconds: float, token: str) -> Load:
             try:
                 async with asyncio.timeout(LOST_S):
                     connection = connection or await asyncio.open_connection(parts.hostname, parts.port)
-                    keeps, retry_after = await _ask(load, *connection, request)
+                    keeps, retry_after = await _ask(load, *connection, *next(turns))
             except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
                 load.lost += 1
                 keeps = False
@@ -81,7 +82,7 @@ async def call(url: str, callers: int, seconds: float, token: str) -> Load:
 
 
 async def _ask(
-    load: Load, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
+    load: Load, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes, label: bytes
 ) -> tuple[bool, float | None]:
     """One request. Returns whether the server keeps the connection, and seconds to wait if it has refused."""
     writer.write(request)
@@ -91,7 +92,8 @@ async def _ask(
     body = await reader.readexactly(int(headers[b"content-length"]))
     load.statuses[status] += 1
     if status == 200:
-        load.wrong += b'"label"' not in body
+        match = _LABEL.search(body)
+        load.wrong += match is None or match[1] != (label or match[1])
     elif status in (429, 503):
         load.without_retry_after += b"retry-after" not in headers
     keeps = not (lines[0].startswith(b"http/1.0") or headers.get(b"connection") == b"close")
@@ -100,8 +102,9 @@ async def _ask(
 
 def main() -> None:
     """Run it."""
-    url, callers, seconds, *token = sys.argv[1:]
-    load = asyncio.run(call(url, int(callers), float(seconds), token[0] if token else ""))
+    url, folder, callers, seconds, *token = sys.argv[1:]
+    bodies: list[tuple[str, str]] = json.loads((Path(folder) / "requests.json").read_text())
+    load = asyncio.run(call(url, bodies, int(callers), float(seconds), token[0] if token else ""))
     times = load.times or [float("nan")]
     summary = {**vars(load), "p50": float(np.median(times)), "p99": float(np.percentile(times, 99))}
     del summary["times"]

@@ -276,10 +276,10 @@ class Client:
 
         :returns: for each request, what :meth:`infer` or :meth:`generate` returns or raises.
         """
-        from longshore.producers.planning.planner import are_alike_arrays, prepare_apart
+        from longshore.producers.planning.planner import are_alike, prepare_apart
         from longshore.shared.ledger.jobs.submission import Submission
 
-        if are_alike_arrays(requests):
+        if are_alike(requests):
             with suppress(InvalidInput):  # of one of them, for which the others must not fail
                 return list(self.submit_many(requests))
         outcomes = prepare_apart(requests, self.ledger, self.settings, self._targets)

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from longshore.producers.data import Data
 from longshore.producers.planning.context import PlanningContext
-from longshore.producers.planning.inline_rows import joined
+from longshore.producers.planning.inline_rows import joined, joined_tokens
 from longshore.producers.planning.job_builder import Draft
 from longshore.producers.planning.kept_columns import KeptColumns
 from longshore.producers.planning.options import sort_options
@@ -85,7 +85,8 @@ class InferencePlanner:
             return [self._plan_file(target, request.data) for request in requests]  # type: ignore[arg-type]
         if target.kept.key_columns:
             return self._plan_keyed(target, [request.data for request in requests])
-        together = joined([request.data for request in requests]) if len(requests) > 1 else None
+        join = joined_tokens if target.takes_tokens and isinstance(requests[0].data, dict) else joined
+        together = join([request.data for request in requests]) if len(requests) > 1 else None
         if together is not None:
             return self._plan_rows(target, *together)
         return [job for request in requests for job in self._plan_table(target, request.data)]

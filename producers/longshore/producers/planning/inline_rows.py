@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -11,9 +12,11 @@ from uuid_utils.compat import uuid7
 from longshore.shared.datasets.inline import encode_block, to_table
 from longshore.shared.ledger.records import NewInput
 from longshore.shared.limits import check_inline
+from longshore.shared.specs.families import TOKENISED
 from longshore.shared.specs.jobs import InlineInput
 from longshore.shared.store.store import Store
 
+_TOKENISED: Final = frozenset(TOKENISED)
 #: Bytes of rows in one block: a worker fetches a block whole.
 BLOCK_BYTES = 8 * 2**20
 #: Bytes up to which a block lies in Postgres; larger ones lie in the store.
@@ -38,6 +41,32 @@ def joined(batches: Sequence[object]) -> tuple[pa.Table, list[int]] | None:
         )
         return (to_table(np.concatenate(arrays)), [len(array) for array in arrays]) if same_layout else None
     return None
+
+
+def joined_tokens(batches: Sequence[object]) -> tuple[pa.Table, list[int]] | None:
+    """As :func:`joined`, for requests of tokens that :func:`are_alike_tokens` takes."""
+    if not are_alike_tokens(batches):
+        return None
+    columns = [batch for batch in batches if isinstance(batch, dict)]
+    table = to_table({name: [row for batch in columns for row in batch[name]] for name in columns[0]})
+    return table, [len(next(iter(batch.values()))) for batch in columns]
+
+
+def are_alike_tokens(batches: Sequence[object]) -> bool:
+    """Whether batches are dicts of the same columns of tokens, each with a list of rows. Such columns are lists of
+    whole numbers or wrong, whatever the rows of other callers are.
+    """
+    first = batches[0]
+    if not isinstance(first, dict) or not first.keys() <= _TOKENISED:
+        return False
+    return all(
+        isinstance(batch, dict)
+        and batch.keys() == first.keys()
+        and all(type(column) is list for column in batch.values())
+        and len(lengths := {len(column) for column in batch.values()}) == 1
+        and 0 not in lengths
+        for batch in batches
+    )
 
 
 class InputBlocks:

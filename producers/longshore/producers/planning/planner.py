@@ -12,7 +12,7 @@ import numpy as np
 from longshore.producers.planning.context import PlanningContext
 from longshore.producers.planning.evaluate import plan_evaluation
 from longshore.producers.planning.infer import InferencePlanner
-from longshore.producers.planning.inline_rows import InputBlocks
+from longshore.producers.planning.inline_rows import InputBlocks, are_alike_tokens
 from longshore.producers.planning.language.generate import GenerationPlanner
 from longshore.producers.planning.queues import QueueChoice
 from longshore.producers.planning.search import plan_cross_validation, plan_tuning
@@ -153,12 +153,16 @@ def _runs(requests: Sequence[Request]) -> Iterator[tuple[int, Sequence[Request]]
         yield start, requests[start:]
 
 
-def are_alike_arrays(requests: Sequence[Infer | Generate]) -> bool:
+def are_alike(requests: Sequence[Infer | Generate]) -> bool:
     """Whether requests of several callers can be planned together with the same result as apart: they ask for the same
-    and have arrays of the same type, without a number that makes a row unusable.
+    and have tokens, or arrays of the same type without a number that makes a row unusable.
     """
     first = requests[0]
-    if len(requests) == 1 or not isinstance(first.data, np.ndarray) or first.data.ndim < 2:
+    if len(requests) == 1:
+        return False
+    if isinstance(first.data, dict):
+        return are_alike_tokens([each.data for each in requests]) and all(_alike(first, each) for each in requests)
+    if not isinstance(first.data, np.ndarray) or first.data.ndim < 2:
         return False
     dtype, shape = first.data.dtype, first.data.shape[1:]
     return dtype.kind in "biuf" and all(

@@ -100,19 +100,26 @@ def needs(*scopes: Scope) -> SecurityParameter:
     return parameter
 
 
-def authorize(
+async def authorize(
     request: Request,
     needed: SecurityScopes,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
 ) -> Caller:
-    """The caller that :mod:`~longshore.producers.gateway.access.identification` has let through.
+    """:func:`caller_of` as a dependency; a coroutine, as others are called in threads.
 
     :param credentials: for the description of the API.
+    """
+    return caller_of(request, needed.scopes)
+
+
+def caller_of(request: Request, scopes: Sequence[str]) -> Caller:
+    """The caller that :mod:`~longshore.producers.gateway.access.identification` has let through.
+
     :raises Problem: 403, its token lacks a scope.
     """
     usage = getattr(request.state, USAGE)
     assert isinstance(usage, Usage)  # every route with a caller is below the paths that need a token
-    missing = [scope for scope in needed.scopes if scope not in usage.token.scopes]
+    missing = [scope for scope in scopes if scope not in usage.token.scopes]
     if missing:
         raise Problem(403, "forbidden", f"this token lacks the scope {', '.join(missing)}")
     return Caller(usage.token, usage.client, usage, gateway_of(request).options.data)

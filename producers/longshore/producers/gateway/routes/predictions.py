@@ -21,7 +21,7 @@ from longshore.producers.gateway.predictions import (
 from longshore.producers.gateway.prefer import Prefer, wait_of
 from longshore.producers.gateway.problems import problem_of, response_to
 from longshore.producers.gateway.server_sent_events import EVENT_STREAM, EventStream, event
-from longshore.producers.gateway.serving.document_routes import DocumentRoute
+from longshore.producers.gateway.serving.document_routes import DirectRoute
 from longshore.producers.gateway.serving.idempotency import RepeatKey
 from longshore.producers.gateway.state import gateway_of
 from longshore.producers.gateway.streaming import (
@@ -38,7 +38,7 @@ from longshore.producers.requests import Generate, Infer, with_key
 from longshore.shared.errors import InvalidInput, LongshoreError
 from longshore.shared.ledger.gateway.tokens import Scope
 
-router = APIRouter(prefix="/models/{ref:path}", tags=["predictions"], route_class=DocumentRoute)
+router = APIRouter(prefix="/models/{ref:path}", tags=["predictions"], route_class=DirectRoute)
 #: The answer has what reading the results of the job would give.
 Runner = Annotated[Caller, needs(Scope.JOBS_WRITE, Scope.JOBS_READ)]
 
