@@ -228,3 +228,13 @@ def test_waiting_ends_with_the_job_or_the_time(http: httpx.Client, cluster: Clus
     assert field_of(http.get(f"/v1/jobs/{id_}", params={"wait": "nan"})) == "wait"
     assert http.post(f"/v1/jobs/{id_}/cancel").json()["state"] == "cancelled"
     assert http.get(f"/v1/jobs/{id_}", params={"wait": 60}).json()["state"] == "cancelled"
+
+
+def test_a_filter_that_there_is_not_lists_nothing(http: httpx.Client) -> None:
+    for path in ("/v1/jobs?status=failed&limit=1", "/v1/queues?status=failed"):
+        answer = http.get(path)
+        assert answer.status_code == 422
+        assert field_of(answer) == "status"
+    assert http.get("/v1/files?status=failed").status_code == 400  # as OpenAI's API
+    assert http.get("/v1/jobs", params={"limit": 1, "state": ["failed", "running"]}).status_code == 200
+    assert http.get("/v1/jobs/").status_code == 404

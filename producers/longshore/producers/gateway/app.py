@@ -38,6 +38,7 @@ from longshore.producers.gateway.serving.heap import settle_heap
 from longshore.producers.gateway.serving.idempotency import check_repeatable, kept
 from longshore.producers.gateway.serving.last_resort import answered
 from longshore.producers.gateway.serving.openapi import describe
+from longshore.producers.gateway.serving.queries import check_query
 from longshore.producers.gateway.serving.readiness import Readiness
 from longshore.producers.gateway.settings import GatewaySettings
 from longshore.producers.gateway.state import Gateway
@@ -99,12 +100,21 @@ def make_app(settings: Settings, options: GatewaySettings, admission: Admission)
             await threads.call(ledger.close)
             threads.close()
 
-    app = FastAPI(title="Longshore", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Longshore",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        # Behind a proxy with TLS, a redirect would lead to http://.
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+    )
     problems.install(app)
     describe(app)
     app.include_router(health.router)
     for router in ROUTERS:
-        app.include_router(router, prefix="/v1", dependencies=[Depends(check_repeatable)])
+        app.include_router(router, prefix="/v1", dependencies=[Depends(check_query), Depends(check_repeatable)])
     _add_layers(app, options, admission)
     return app
 

@@ -64,6 +64,18 @@ _STATUS: Final[Sequence[tuple[type[LongshoreError], int, str]]] = (
     (HomeError, 503, "unavailable"),
     (CorruptBlob, 503, "store_damaged"),
 )
+#: What the framework says of requests for which there is no route.
+_DETAILS: Final[Mapping[int, str]] = {
+    404: "there is no such path; /openapi.json lists the paths",
+    405: "this path has other methods; /openapi.json lists them",
+}
+#: What is wrong with values of these types of errors, where pydantic says it in its own terms.
+_MESSAGES: Final[Mapping[str, str]] = {
+    "extra_forbidden": "there is no such field; remove it",
+    "missing": "required, but missing",
+    "model_attributes_type": "give an object",
+    "dict_type": "give an object",
+}
 #: Statuses after which the same request can succeed.
 _TRY_AGAIN: Final = frozenset({429, 503})
 
@@ -164,7 +176,8 @@ def install(app: FastAPI) -> None:
         headers = dict(error.headers or {})
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             headers["Allow"] = ", ".join(sorted(_allowed_methods(request)))
-        return response_to(Problem(error.status_code, code, str(error.detail), headers=headers), request.url.path)
+        detail = _DETAILS.get(error.status_code, str(error.detail))
+        return response_to(Problem(error.status_code, code, detail, headers=headers), request.url.path)
 
 
 def _allowed_methods(request: Request) -> set[str]:
@@ -181,7 +194,8 @@ def _pattern(path: str) -> str:
 
 def _described(error: Mapping[str, Any], body: object) -> tuple[str, str]:
     """The field that an error of validation names, and what is wrong with it."""
-    return path_of(_in_body(_location(error["loc"], error["type"]), body)), str(error["msg"])
+    message = _MESSAGES.get(error["type"], str(error["msg"]))
+    return path_of(_in_body(_location(error["loc"], error["type"]), body)), message
 
 
 def _location(location: Sequence[str | int], error: str) -> Sequence[str | int]:
