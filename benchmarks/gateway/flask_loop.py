@@ -1,7 +1,7 @@
 """The plain service that many start with: a network in a web server, one forward pass for each request.
 
-Run as ``python -m benchmarks.gateway.flask_loop WORKLOAD FOLDER PORT``. It is Flask's own server, as ``app.run()``
-starts it: a thread for each request, and a connection too.
+Run as ``python -m benchmarks.gateway.flask_loop WORKLOAD FOLDER THREADS PORT``. It is Flask's own server: with
+``threads`` as ``app.run()`` starts it, a thread for each request; with ``one``, one request after the other.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from benchmarks.gateway.workloads import WORKLOADS
 app = Flask(__name__)
 
 
-def main(workload: str, folder: str, port: str) -> None:
+def main(workload: str, folder: str, threads: str, port: str) -> None:
     """Serve."""
     torch.set_num_threads(1)
     model = WORKLOADS[workload].load(Path(folder))
@@ -31,7 +31,7 @@ def main(workload: str, folder: str, port: str) -> None:
         return jsonify(outputs=outputs)
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    app.run(host="127.0.0.1", port=int(port))
+    app.run(host="127.0.0.1", port=int(port), threaded=threads == "threads")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from longshore.producers import Client, Infer
+from longshore.producers import AsyncClient, Client, Infer, Job
 from longshore.producers.models.importing import read_import
 from longshore.shared.errors import InvalidInput, JobFailed
 from longshore.workers.runtimes.huggingface import load
@@ -30,6 +31,18 @@ def computed(folder: Path, texts: list[str], **options: object) -> list[dict[str
     runtime = load(read_import(folder, None).files, torch.device("cpu"))
     outputs, _ = compute(runtime, pa.record_batch({"text": texts}), 1000, **options)
     return [output for output in outputs if output is not None]
+
+
+async def submitted_at_once(client: Client, model: str, batches: list[dict[str, object]]) -> list[Job | BaseException]:
+    """What callers get who submit some rows each at the same time."""
+    settings = client.settings
+    async with AsyncClient(
+        redis_url=settings.redis_url, database_url=settings.database_url, store=settings.store
+    ) as submitting:
+        made = await asyncio.gather(
+            *(submitting.infer(model, batch, logits=True) for batch in batches), return_exceptions=True
+        )
+    return [each if isinstance(each, BaseException) else client.job(each.id) for each in made]
 
 
 def test_texts_of_a_file_and_of_a_call_are_embedded(cluster: Cluster, client: Client, tmp_path: Path) -> None:
@@ -219,3 +232,15 @@ def test_rows_can_be_tokens(client: Client, tmp_path: Path, model_type: str) -> 
     ]
     with pytest.raises(InvalidInput, match=r"column 'input_ids' has .*, not lists of whole numbers"):
         client.infer(name, {"input_ids": [[0.5, 1.5]]})
+
+    # Those of several callers are planned together, and each has its own rows or its own error.
+    requests = [{key: value[row : row + 1] for key, value in rows.items()} for row in range(len(texts))]
+    for bad in ([], [{**requests[0], "input_ids": [["a"]]}], [{**requests[0], "attention_mask": [[0.5]]}]):
+        made = asyncio.run(submitted_at_once(client, name, [*requests, *bad]))
+        logits = [job.wait(TIMEOUT_S).results()["logits"][0].as_py() for job in made if isinstance(job, Job)]
+        np.testing.assert_allclose(np.array(logits), expected.numpy(), atol=1e-5)
+        assert [str(each).partition(" has")[0] for each in made if not isinstance(each, Job)] == [
+            f"data: column '{'input_ids' if row['input_ids'] == [['a']] else 'attention_mask'}'" for row in bad
+        ]
+        inputs = {job.record().spec["data"]["block"] for job in made if isinstance(job, Job)}
+        assert len(inputs) == (len(requests) if bad else 1)
