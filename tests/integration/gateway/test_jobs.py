@@ -222,6 +222,25 @@ def test_a_token_for_some_models_names_no_others(gateway: RunningGateway) -> Non
         assert http.post("/v1/jobs", json=searched).status_code == 403
 
 
+def test_what_a_token_may_not_submit_it_may_not_run_again(http: httpx.Client, gateway: RunningGateway) -> None:
+    train = {"kind": "train", "model": "again", "family": "linear", "data": LABELLED, "target": "label"}
+    submitted = {}
+    for name, options in {"base": {"base": "digits:1"}, "alias": {"alias": "production"}}.items():
+        answer = http.post("/v1/jobs", json={**train, "options": {"epochs": 1, **options}})
+        submitted[name] = ended(http, answer.json()["id"])["id"]
+    lesser = {"base": gateway.token(models=["again"]), "alias": gateway.token(scopes=["jobs:read", "jobs:write"])}
+    for name, token in lesser.items():
+        with gateway.http(token) as caller:
+            for path, body in (("extend", {"epochs": 1}), ("retry", {})):
+                answer = caller.post(f"/v1/jobs/{submitted[name]}/{path}", json=body)
+                assert answer.status_code == 403, (name, path, answer.text)
+            # What both were submitted with.
+            moved = {**train, "options": {"epochs": 1, "alias": "production"}}
+            assert caller.post("/v1/jobs", json=moved).status_code == (201 if name == "base" else 403)
+            fine = {**train, "options": {"epochs": 1}}
+            assert caller.post("/v1/jobs", json=fine).status_code == 201
+
+
 def test_waiting_ends_with_the_job_or_the_time(http: httpx.Client, cluster: Cluster) -> None:
     id_ = http.post("/v1/jobs", json={**BODY, "options": {"device": "gpu"}}).json()["id"]
     assert http.get(f"/v1/jobs/{id_}", params={"wait": 0.01}).json()["state"] == "queued"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import psycopg
@@ -63,6 +64,10 @@ def test_rows_are_counted_at_submission_and_given_back_if_refused(gateway: Runni
     token, id_ = limited(gateway, TokenLimits(rows_per_day=10))
     with gateway.http(token) as http:
         assert infer(http, 11).status_code == 422
+        # Only where text is generated are these the messages of one row.
+        rows = [{"role": "user", "content": "a"}] * 11
+        for kind, status in (("infer", 422), ("generate", 404)):
+            assert http.post("/v1/jobs", json={"kind": kind, "model": MODEL, "data": rows}).status_code == status
         refused = infer(http, 6)
         assert refused.status_code == 404, "there is no such model"
         assert '"rows";r=10' in refused.headers["ratelimit"]
@@ -113,8 +118,9 @@ def test_jobs_that_have_not_ended_are_limited(gateway: RunningGateway) -> None:
         assert infer(http, 1).status_code == 404
 
 
-def test_a_caller_names_no_files_but_those_that_the_operator_allows(gateway: RunningGateway) -> None:
+def test_a_caller_names_no_files_but_those_that_the_operator_allows(gateway: RunningGateway, tmp_path: Path) -> None:
     data = {"LONGSHORE_GATEWAY_DATA": "/allowed,s3://bucket/rows"}
+    [job] = gateway.cluster.ledger.submissions.submit([new_job(1, producer="search-team", queue="gpu")])
     with running_gateway(gateway.cluster, data) as guarded, guarded.http(guarded.token(scopes=[*Scope])) as http:
         for address, is_allowed in {
             "/allowed/rows.parquet": True,
@@ -134,3 +140,17 @@ def test_a_caller_names_no_files_but_those_that_the_operator_allows(gateway: Run
                 answer = http.post("/v1/jobs", json={"kind": "infer", "model": MODEL, **body})
                 refused = answer.status_code == 422 and "callers may name files below" in answer.json()["detail"]
                 assert refused != is_allowed, (address, answer.text)
+        # Whether this machine has a file with such a name is not said.
+        there = tmp_path / "a b"
+        there.touch()
+        form = {"format": "csv"}
+        for path, more in (
+            (f"/v1/jobs/{job}/then", {}),
+            ("/v1/jobs", {"model": MODEL}),
+        ):
+            answer = http.post(path, json={"kind": "generate", "data": "s3://other/a b", "options": form, **more})
+            assert answer.status_code == 422
+            assert "callers may name files below" in answer.json()["detail"]
+        for text in (str(there), str(tmp_path / "c d")):
+            answer = http.post("/v1/jobs", json={"kind": "generate", "model": MODEL, "data": text})
+            assert answer.status_code == 404, answer.text

@@ -25,6 +25,7 @@ from longshore.producers.gateway.access.usage import USAGE, Usage
 from longshore.producers.gateway.bodies.data import count_rows
 from longshore.producers.gateway.problems import Problem
 from longshore.producers.gateway.state import gateway_of
+from longshore.producers.requests import Generate
 from longshore.producers.requests import Request as JobRequest
 from longshore.shared.errors import InvalidInput, LongshoreError
 from longshore.shared.ledger.gateway.tokens import Scope, ValidToken
@@ -85,7 +86,7 @@ class Caller:
             except InvalidInput as error:
                 field = error.field if len(requests) == 1 else f"requests[{number}].{error.field}"
                 raise InvalidInput(field, error.reason) from None
-        rows = sum(count_rows(request.data) for request in requests)
+        rows = sum(count_rows(request.data, generates=isinstance(request, Generate)) for request in requests)
         await self.usage.admit(rows=rows, jobs=len(requests))
         try:
             yield

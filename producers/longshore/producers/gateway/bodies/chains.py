@@ -26,7 +26,7 @@ class ThenInfer(Body):
 
     def rows(self) -> int:
         """How many come with it."""
-        return count_rows(client_data(self.data))
+        return count_rows(client_data(self.data), generates=False)
 
     def submit_after(self, job: AsyncJob) -> Awaitable[AsyncJob]:
         """Submit it."""
@@ -43,11 +43,11 @@ class ThenGenerate(Body):
 
     def rows(self) -> int:
         """How many come with it."""
-        return count_rows(client_prompts(self.data))
+        return count_rows(client_prompts(self.data, self.options.get("format")), generates=True)
 
     def submit_after(self, job: AsyncJob) -> Awaitable[AsyncJob]:
         """Submit it."""
-        data, options = client_prompts(self.data), cast("GenerateOptions", self.options)
+        data, options = client_prompts(self.data, self.options.get("format")), cast("GenerateOptions", self.options)
         return job.then.submit(lambda planner: planner.generate(data, options))
 
 
@@ -62,7 +62,7 @@ class ThenEvaluate(Body):
 
     def rows(self) -> int:
         """How many come with it."""
-        return count_rows(client_data(self.data))
+        return count_rows(client_data(self.data), generates=False)
 
     def submit_after(self, job: AsyncJob) -> Awaitable[AsyncJob]:
         """Submit it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from typing import Annotated, Final, Literal, TypeAlias, TypeGuard, cast
 
 import numpy as np
@@ -14,6 +13,7 @@ from pydantic import Field, JsonValue, SkipValidation
 from longshore.producers.data import Data as ClientData
 from longshore.producers.data import GenerateData as ClientGenerateData
 from longshore.producers.gateway.bodies.arrow_messages import check_uncompressed
+from longshore.producers.planning.language.prompt_data import is_conversation, is_prompt
 from longshore.shared.datasets.bounds import TooLarge
 from longshore.shared.datasets.inline import decode_block
 from longshore.shared.errors import CorruptBlob, InvalidInput
@@ -67,14 +67,19 @@ def client_data(data: JsonRows) -> ClientData:
     return cast("ClientData", data)
 
 
-def client_prompts(data: JsonPrompts) -> ClientGenerateData:
-    """Prompts or messages as the client takes them.
+def client_prompts(data: JsonPrompts, form: JsonValue = None) -> ClientGenerateData:
+    """Prompts or messages as the client takes them; of texts, only addresses stay texts.
 
+    A text with spaces is a prompt here, whatever files this machine has: callers must not find out.
+
+    :param form: the format of a file, if the request says one: a text then is its address.
     :raises InvalidInput: it is neither an address nor prompts.
     """
     if _is_arrow(data):
         return _table(data)
     _check(data)
+    if isinstance(data, str) and form is None and is_prompt(data):
+        return [data]
     return cast("ClientGenerateData", data)
 
 
@@ -98,15 +103,18 @@ def _check(data: object) -> None:
         raise InvalidInput("data", "an object has a list of values for each column; a list of objects is rows")
 
 
-def count_rows(data: ClientData | ClientGenerateData) -> int:
-    """The rows that come with a request; those of a file are not known yet, and count as none."""
+def count_rows(data: ClientData | ClientGenerateData, *, generates: bool) -> int:
+    """The rows that come with a request; those of a file are not known yet, and count as none.
+
+    :param generates: whether the messages of a conversation are one row.
+    """
     match data:
         case str():
-            return int(bool(re.search(r"\s", data)))  # a prompt, or else an address
+            return int(generates and is_prompt(data))  # or else an address
         case dict():
             return max((len(column) for column in data.values() if isinstance(column, list)), default=0)
-        case [{"role": _, **_rest}, *_others]:
-            return 1  # the messages of one conversation
+        case list() if generates and is_conversation(data):
+            return 1
         case list() | np.ndarray() | pa.Table():
             return len(data)
         case _:

@@ -72,7 +72,8 @@ class GenerateBody(Body):
 
     def request(self) -> Request:
         """As the client takes it."""
-        return Generate(self.model, client_prompts(self.data), cast("GenerateOptions", self.options))
+        data = client_prompts(self.data, self.options.get("format"))
+        return Generate(self.model, data, cast("GenerateOptions", self.options))
 
 
 class TrainBody(Body):

@@ -10,7 +10,7 @@ from longshore.producers.aio.job import AsyncJob
 from longshore.producers.documents.jobs import JobDocument, job_document
 from longshore.producers.gateway.access.addresses import check_data
 from longshore.producers.gateway.access.callers import Caller, needs
-from longshore.producers.gateway.access.models import check_options
+from longshore.producers.gateway.access.models import check_job, check_options
 from longshore.producers.gateway.answers import answer
 from longshore.producers.gateway.bodies.chains import ExtendBody, RetryBody, ThenBody, ThenGenerate, ThenPromote
 from longshore.producers.gateway.bodies.data import client_prompts
@@ -18,7 +18,6 @@ from longshore.producers.gateway.bodies.options import option_path
 from longshore.producers.gateway.jobs import find_job
 from longshore.producers.gateway.problems import Problem
 from longshore.producers.gateway.serving.idempotency import REPEATABLE, RepeatKey
-from longshore.producers.planning.language.prompt_data import address_of
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.gateway.tokens import Scope
 
@@ -38,7 +37,7 @@ async def cancel_job(id: str, caller: Writer) -> Response:
 async def retry_job(id: str, caller: Writer, body: Annotated[RetryBody, Body()] = RetryBody()) -> Response:  # noqa: B008
     """Run the shards of a failed or cancelled job again that did not succeed."""
     job, record = await find_job(caller, id)
-    caller.check_model(record.model)
+    check_job(caller, record)
     await caller.usage.admit()
     await job.retry(body.rows)
     return answer(job_document(await job.record()))
@@ -48,7 +47,7 @@ async def retry_job(id: str, caller: Writer, body: Annotated[RetryBody, Body()] 
 async def extend_job(id: str, caller: Writer, body: ExtendBody) -> Response:
     """Go on with a training for more epochs, in a new job, which makes a new version."""
     job, record = await find_job(caller, id)
-    caller.check_model(record.model)
+    check_job(caller, record)
     await caller.usage.admit()
     return await _created(await job.extend(body.epochs))
 
@@ -67,8 +66,8 @@ async def chain_job(id: str, caller: Writer, body: Annotated[ThenBody, Body()], 
         raise Problem(403, "forbidden", f"this token lacks the scope {Scope.MODELS_WRITE}")
     rows = 0
     if not isinstance(body, ThenPromote):
-        is_file = not isinstance(body, ThenGenerate) or address_of(client_prompts(body.data), None) is not None
-        check_data(body.data if is_file else None, body.options, caller.data)
+        data = client_prompts(body.data, body.options.get("format")) if isinstance(body, ThenGenerate) else body.data
+        check_data(data, body.options, caller.data)
         rows = body.rows()
     await caller.usage.admit(rows=rows)
     if key is not None:

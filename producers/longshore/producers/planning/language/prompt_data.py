@@ -34,8 +34,18 @@ def address_of(data: GenerateData, form: str | None = None) -> str | os.PathLike
     """
     if not isinstance(data, str):
         return data if isinstance(data, os.PathLike) else None
-    is_path = form is not None or not re.search(r"\s", data) or _has_suffix(data) or _exists(data)
-    return data if is_path else None
+    return data if form is not None or not is_prompt(data) or _exists(data) else None
+
+
+def is_prompt(text: str) -> bool:
+    """Whether a text is a prompt, unless there is a file with this name."""
+    return bool(re.search(r"\s", text)) and not _has_suffix(text)
+
+
+def is_conversation(items: Sequence[object]) -> bool:
+    """Whether a list has the messages of one row, and no rows."""
+    present = [item for item in items if item is not None]
+    return bool(present) and all(_is_message(item) for item in present)
 
 
 def rows_of(data: GenerateData) -> Rows:
@@ -63,7 +73,7 @@ def _rows_of_items(items: Sequence[object]) -> Rows:
     present = [item for item in items if item is not None]
     if present and all(isinstance(item, str) for item in present):
         return [{PROMPT: item} for item in items]
-    if present and all(_is_message(item) for item in present):
+    if is_conversation(items):
         return [{MESSAGES: _json_text(0, items)}]
     if present and all(isinstance(item, list | tuple) for item in present):
         return [{MESSAGES: text} for text in _json_texts(items)]
