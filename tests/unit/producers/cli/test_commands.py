@@ -65,7 +65,7 @@ def test_the_design_s_commands_are_there() -> None:
     assert set(COMMANDS) == {
         "up", "down", "status", "top", "demo", "doctor", "worker", "relay", "flower", "migrate", "redis-acl",
         "train", "tune", "cross-validate", "infer", "generate", "evaluate", "jobs", "results", "models", "store",
-        "producers", "completion", "df", "clean", "gateway", "tokens",
+        "producers", "completion", "df", "clean", "gateway", "tokens", "webhooks",
     }  # fmt: skip
     assert {path[1] for path in every_command() if path[:1] == ("jobs",) and path[1:]} == {
         "list", "show", "why", "logs", "wait", "cancel", "retry", "extend", "plot", "report", "tensorboard",
@@ -86,7 +86,7 @@ def test_every_option_of_a_job_can_be_given() -> None:
     assert parameters("cross-validate") - SHARED == of_training | {"folds"}
     of_evaluation = keywords(EvaluateSpec) - {"against_digest", "judge_digest"}
     assert parameters("evaluate") - SHARED == of_evaluation | {"model"} | of_any_job - {"rows_per_shard"}
-    assert parameters("generate") - SHARED == keywords(GenerateSpec) | {"model", "prompts"} | of_any_job
+    assert parameters("generate") - SHARED == keywords(GenerateSpec) - {"streamed"} | {"model", "prompts"} | of_any_job
 
 
 def keywords(spec: type[Spec]) -> set[str]:

@@ -91,14 +91,24 @@ def test_what_is_no_option_is_marked_as_such(spec: type[BaseModel]) -> None:
     internal = {name for name, field in spec.model_fields.items() if NOT_AN_OPTION in field.metadata}
     assert internal <= {
         *("model", "family", "data", "target", "train", "space"),
-        *("tokenizer_digest", "base_digest", "teacher_digest", "against_digest", "judge_digest", "extends", "keyed"),
+        *(
+            "tokenizer_digest",
+            "base_digest",
+            "teacher_digest",
+            "against_digest",
+            "judge_digest",
+            "extends",
+            "keyed",
+            "streamed",
+        ),
     }
 
 
 def test_the_json_of_a_training_keeps_its_order() -> None:
     """The digest of a request is made of it, and an idempotency key of an earlier release must still match."""
     assert " ".join(TrainSpec.model_fields) == (
-        "model family data target task embedding_width contrast_temperature features validation test split stratify "
+        "model family data target task embedding_width contrast_temperature rejected truncate_prompt "
+        "features validation test split stratify "
         "augment tokenizer tokenizer_digest stream shuffle_window preprocess epochs batch_size learning_rate "
         "weight_decay optimizer momentum nesterov betas eps amsgrad alpha centered loss "
         "label_smoothing class_weights beta delta "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from longshore.shared.specs.evaluate import METRICS
 from longshore.shared.specs.jobs import FileInput
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.specs.train.metrics import MEASURABLE
+from longshore.shared.vocabulary import PreferenceMetric
 from longshore.workers.train.objective.class_sums import CLASS_METRICS
 from longshore.workers.train.objective.label_sums import LABEL_METRICS
 from longshore.workers.train.objective.number_sums import NUMBER_METRICS
@@ -148,7 +151,7 @@ def test_metrics_that_nothing_measures_are_refused(condition: str, reason: str |
 
 def test_what_the_workers_measure_can_be_in_a_condition() -> None:
     measured = {*CLASS_METRICS, *NUMBER_METRICS, *LABEL_METRICS, "loss", "recall_at_1"}
-    assert measured == set(MEASURABLE)
+    assert measured | set(get_args(PreferenceMetric)) == set(MEASURABLE)
     positive = {"positive_precision", "positive_recall", "positive_f1"}
     texts = {"exact_match", "token_f1", "rouge_l", "json_validity", "perplexity", "win_rate"}
     assert measured - {"loss", "rmse", "recall_at_1"} | {"log_loss", *positive, *texts} == set(METRICS)
