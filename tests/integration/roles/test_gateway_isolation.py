@@ -127,6 +127,24 @@ def test_an_alias_is_moved_under_the_producers_name_only(own: Ledger) -> None:
         add(OTHER)
 
 
+@pytest.mark.parametrize(("pattern", "events"), [("job.*\\", 0), ("job_succeeded", 0), ("j*", 1), ("job.succeeded", 1)])
+def test_no_pattern_of_types_keeps_a_job_from_ending(own: Ledger, worker: Ledger, pattern: str, events: int) -> None:
+    with own.database.connection() as conn, conn.transaction():
+        conn.execute(
+            "INSERT INTO webhook_endpoints (id, producer, url, types) VALUES ('we_x', %s, 'https://x', ARRAY[%s])",
+            (OWN, pattern),
+        )
+    try:
+        job = finished_job(own, worker)
+        assert own.queries.job(job).state is State.SUCCEEDED
+        with own.database.connection() as conn:
+            sql = "SELECT count(*) FROM webhook_events WHERE data ->> 'id' = %s"
+            assert conn.execute(sql, (str(job),)).fetchone() == (events,)
+    finally:
+        with own.database.connection() as conn:
+            conn.execute("DELETE FROM webhook_endpoints WHERE id = 'we_x'")
+
+
 def test_tokens_are_read_by_their_id_only(database: Settings, own: Ledger) -> None:
     with Ledger(database.database_url) as admin:
         token = admin.tokens.create(OWN, ["jobs:read"], created_by="tests")

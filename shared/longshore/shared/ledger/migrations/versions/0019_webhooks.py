@@ -28,11 +28,12 @@ DO $do$ BEGIN
     $text$, current_schema());
     REVOKE ALL ON FUNCTION {name} FROM PUBLIC;
 END $do$"""
-#: Whether an endpoint has subscribed to a type, by patterns such as ``job.*``; none for all types.
+#: Whether an endpoint has subscribed to a type, by patterns such as ``job.*``; none for all types. No text makes it an
+#: error, which would keep a job from ending.
 _SUBSCRIBED = """
     (endpoint.types = '{}' OR EXISTS (
         SELECT FROM unnest(endpoint.types) AS pattern
-        WHERE %s LIKE replace(replace(pattern, '_', '\\_'), '*', '%%%%')))
+        WHERE %(type)s = pattern OR (right(pattern, 1) = '*' AND starts_with(%(type)s, left(pattern, -1)))))
 """
 _TIME = """to_char(ended.{0} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 #: Events of the jobs that a statement has ended. The tables of one statement are joined with the plan that was made for
@@ -55,7 +56,7 @@ BEGIN
     ) AS ended
     WHERE EXISTS (
         SELECT FROM %1$I.webhook_endpoints AS endpoint
-        WHERE endpoint.producer = ended.producer AND {_SUBSCRIBED % "ended.type"}
+        WHERE endpoint.producer = ended.producer AND {_SUBSCRIBED % {"type": "ended.type"}}
     );
     RETURN NULL;
 END"""
@@ -86,7 +87,7 @@ BEGIN
     INSERT INTO %1$I.webhook_deliveries (event_id, endpoint_id, state, next_try_at)
     SELECT event.id, endpoint.id, 'pending', now()
     FROM new_events AS event JOIN %1$I.webhook_endpoints AS endpoint ON endpoint.producer = event.producer
-    WHERE endpoint.disabled_at IS NULL AND event.type <> 'webhook.test' AND {_SUBSCRIBED % "event.type"};
+    WHERE endpoint.disabled_at IS NULL AND event.type <> 'webhook.test' AND {_SUBSCRIBED % {"type": "event.type"}};
     RETURN NULL;
 END"""
 _NOW = sa.text("now()")

@@ -14,9 +14,10 @@ MAX_TRIES_KEPT: Final = 20
 
 def _subscribed(type: str) -> str:
     """Whether an endpoint has subscribed to a type, as in the triggers of migration 0019."""
-    return rf"""
+    return f"""
         (types = '{{}}' OR EXISTS (
-            SELECT FROM unnest(types) AS pattern WHERE {type} LIKE replace(replace(pattern, '_', '\_'), '*', '%%')))
+            SELECT FROM unnest(types) AS pattern
+            WHERE {type} = pattern OR (right(pattern, 1) = '*' AND starts_with({type}, left(pattern, -1)))))
     """
 
 
