@@ -61,19 +61,21 @@ def running_gateway(
     arguments: Sequence[str] = (),
     *,
     scheme: str = "http",
+    port: int | None = None,
 ) -> Iterator[RunningGateway]:
     """A gateway of a cluster, with the login of its role. It is stopped by SIGTERM at the end, if it still runs.
 
     :param environment: more variables of its process.
     :param arguments: more arguments of its command line.
+    :param port: where it listens. Default: one that is free.
     :param scheme: ``https`` if the environment has a certificate, which is not checked here.
     """
-    port = any_free_port()
+    port = port or any_free_port()
     database_url = as_role(cluster.settings, Role.GATEWAY).database_url
     own = {"LONGSHORE_DATABASE_URL": database_url, "LONGSHORE_GATEWAY_DATA": "/"}
     command = [sys.executable, "-m", "longshore.producers.gateway", "--port", str(port), *arguments]
     log_file = cluster.folder / f"gateway-{port}.log"
-    with log_file.open("wb+") as log:
+    with log_file.open("ab+") as log:
         process = subprocess.Popen(
             command,
             env={**cluster.environment, **own, **(environment or {})},

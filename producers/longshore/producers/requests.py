@@ -166,6 +166,14 @@ def with_key(request: Request, key: str | None) -> Request:
     return copied
 
 
+def with_data(request: Request, data: Data) -> Request:
+    """The request with other data, of which the format is known."""
+    copied = copy(request)
+    options = {name: value for name, value in request.options.items() if name != "format"}
+    _set(copied, data=data, options=options)
+    return copied
+
+
 def _set(request: Request, **values: object) -> None:
     """Set the fields of a frozen request."""
     request.__dict__.update(values)

@@ -52,6 +52,8 @@ def test_the_examples_run(gateway: RunningGateway, client: Client, tmp_path: Pat
     assert printed["Read results", "python"] == "300 rows, up to 299\n"
     assert printed["Follow a job", "js"].endswith("end succeeded\n")
     assert pq.read_table(tmp_path / "results.parquet").num_rows == 300
+    [promotion] = client.jobs(kind="promote", limit=1)
+    promotion.wait(TIMEOUT_S)
     assert client.models.get("digits@reviewed").version == 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, cast
@@ -31,7 +32,7 @@ _KINDS: Final[Mapping[type[Request], str]] = {
     CrossValidate: "cross_validate",
     Evaluate: "evaluate",
 }
-#: Uploads an Arrow IPC stream and returns the id of the file.
+#: Uploads an Arrow file and returns the id of the file.
 Upload = Callable[[bytes], str]
 
 
@@ -77,7 +78,13 @@ class RequestBodies:
     def prompts(self, data: GenerateData, form: object = None) -> JsonValue:
         """As :meth:`rows`, for prompts and messages."""
         file = address_of(data, None if form is None else str(form))
-        return self.rows(rows_of(data)) if file is None else address(file)
+        if file is None:
+            return self.rows(rows_of(data))
+        if form is None and re.search(r"\s", os.fspath(file)):
+            raise InvalidInput(
+                "format", f"not set; at the gateway, a text with spaces is a prompt, and no path: {file!r}"
+            )
+        return address(file)
 
     def options(self, options: Mapping[str, object]) -> JsonValue:
         """The options of a request."""
@@ -92,9 +99,17 @@ class RequestBodies:
         check_inline(table.nbytes)
         content = encode_block(table)
         if len(content) > self._left:
-            return self._upload(content)
+            return self._upload(_file(table))
         self._left -= len(content)
         return {"arrow": base64.b64encode(content).decode()}
+
+
+def _file(table: pa.Table) -> bytes:
+    """A table as an Arrow file."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
 
 
 def address(data: str | os.PathLike[str]) -> str:

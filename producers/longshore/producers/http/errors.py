@@ -45,6 +45,8 @@ _OTHERS: Final[Mapping[str, type[LongshoreError]]] = {
 _LATER: Final = frozenset({"rate_limited", "busy", "stopping", "unavailable", "in_progress", "store_damaged"})
 #: Statuses of which proxies before a gateway say the same.
 _AWAY: Final = frozenset({502, 503, 504})
+#: Codes of paths that a gateway does not have.
+_NO_ROUTE: Final = frozenset({"not_found", "method_not_allowed"})
 _MAX_BODY_CHARS: Final = 2000
 _PATH: Final = re.compile(r"(requests\[\d+\]\.)?options\.")
 
@@ -87,10 +89,18 @@ class GatewayProblem:
             return InvalidInput("token", self.detail)
         if self.status == 413:
             return InvalidInput("data", self.detail)
-        if self.code and 400 <= self.status < 500 and not self.is_temporary and self.status != 409:
+        if (
+            self.code
+            and self.code not in _NO_ROUTE
+            and 400 <= self.status < 500
+            and not self.is_temporary
+            and self.status != 409
+        ):
             return InvalidInput(_as_in_python(self.field or "request"), self.reason or self.detail)
-        if not self.code and self.status not in _AWAY:
-            return InvalidInput("url", f"there is no gateway of Longshore: HTTP {self.status}")
+        if self.code in _NO_ROUTE or (not self.code and self.status not in _AWAY):
+            return InvalidInput(
+                "url", f"there is no gateway of Longshore, or one of another release: HTTP {self.status}"
+            )
         return ServiceUnavailable(f"the gateway cannot do it now: {self.detail} (HTTP {self.status})")
 
 

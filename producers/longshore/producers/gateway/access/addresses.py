@@ -18,7 +18,7 @@ from longshore.shared.errors import DataError, InvalidInput
 
 VARIABLE: Final = "LONGSHORE_GATEWAY_DATA"
 #: Options whose value is an address.
-_OPTIONS: Final = ("output",)
+_OPTIONS: Final = ("output", "validation", "test")
 
 
 def check_addresses(request: Request, allowed: Sequence[str]) -> None:

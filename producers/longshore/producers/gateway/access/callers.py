@@ -8,25 +8,29 @@ A route names the scopes that it needs::
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Annotated
+from typing import Annotated, cast
 
+import pyarrow as pa
 from fastapi import Request, Security
 from fastapi.params import Security as SecurityParameter
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+from pydantic import JsonValue
 
 from longshore.producers.aio.client import AsyncClient
 from longshore.producers.aio.job import AsyncJob
 from longshore.producers.gateway.access.addresses import check_addresses
 from longshore.producers.gateway.access.usage import USAGE, Usage
 from longshore.producers.gateway.bodies.data import count_rows
+from longshore.producers.gateway.files.rows import is_file_id, rows_of_file
 from longshore.producers.gateway.problems import Problem
 from longshore.producers.gateway.state import gateway_of
 from longshore.producers.requests import Generate
 from longshore.producers.requests import Request as JobRequest
+from longshore.producers.requests import with_data
 from longshore.shared.errors import InvalidInput, LongshoreError
 from longshore.shared.ledger.gateway.tokens import Scope, ValidToken
 
@@ -66,6 +70,7 @@ class Caller:
         :raises Problem: 429: the token has used up what it may.
         :raises InvalidInput: it names a file that callers may not name.
         """
+        [request] = await self._with_rows([request])
         async with self._admitted([request]):
             job = await self.client.submit(request)
         await self.usage.submitted([job.id])
@@ -73,10 +78,36 @@ class Caller:
 
     async def submit_many(self, requests: Sequence[JobRequest]) -> list[AsyncJob]:
         """As :meth:`submit`, for many jobs in one transaction."""
+        requests = await self._with_rows(requests)
         async with self._admitted(requests):
             jobs = await self.client.submit_many(requests)
         await self.usage.submitted([job.id for job in jobs])
         return jobs
+
+    async def rows_of(self, id: str, options: Mapping[str, JsonValue]) -> pa.Table:
+        """The rows of an uploaded file.
+
+        :raises Problem: 403: the token may read no files.
+        :raises InvalidInput: there is no such file, or it has no rows that can be used.
+        """
+        if Scope.FILES_READ not in self.token.scopes:
+            raise Problem(403, "forbidden", f"this token lacks the scope {Scope.FILES_READ}, to read {id}")
+        return await self.client.call(rows_of_file, self.producer, id, options.get("format"))
+
+    async def _with_rows(self, requests: Sequence[JobRequest]) -> list[JobRequest]:
+        """The requests, with rows in place of uploaded files."""
+        found: list[JobRequest] = []
+        for number, request in enumerate(requests):
+            if not is_file_id(request.data):
+                found.append(request)
+                continue
+            options = cast("Mapping[str, JsonValue]", request.options)
+            try:
+                found.append(with_data(request, await self.rows_of(str(request.data), options)))
+            except InvalidInput as error:
+                field = error.field if len(requests) == 1 else f"requests[{number}].{error.field}"
+                raise InvalidInput(field, error.reason) from None
+        return found
 
     @asynccontextmanager
     async def _admitted(self, requests: Sequence[JobRequest]) -> AsyncIterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal, TypeAlias, TypeGuard, cast
 
 import numpy as np
@@ -31,9 +32,9 @@ Data: TypeAlias = Annotated[
     JsonRows,
     SkipValidation,
     Field(
-        description="A path or URI that the gateway and the workers can read; or rows: a list of objects, an object of "
-        "columns, a list of texts, an array of numbers whose first axis counts rows, or an object with an Arrow IPC "
-        "stream in base64 as `arrow`.",
+        description="A path or URI that the gateway and the workers can read; the id of an uploaded file; or rows: a "
+        "list of objects, an object of columns, a list of texts, an array of numbers whose first axis counts rows, or "
+        "an object with an Arrow IPC stream in base64 as `arrow`.",
         examples=[[{"text": "a fine film"}], "s3://bucket/rows.parquet"],
     ),
 ]
@@ -61,6 +62,8 @@ def client_data(data: JsonRows) -> ClientData:
         if array.dtype.kind not in "biuf":
             raise InvalidInput("data", "an array must have numbers only; name the columns of other rows")
         return array
+    if isinstance(data, pa.Table):  # of a file that was uploaded
+        return data
     if _is_arrow(data):
         return _table(data)
     _check(data)
@@ -75,6 +78,8 @@ def client_prompts(data: JsonPrompts, form: JsonValue = None) -> ClientGenerateD
     :param form: the format of a file, if the request says one: a text then is its address.
     :raises InvalidInput: it is neither an address nor prompts.
     """
+    if isinstance(data, pa.Table):  # of a file that was uploaded
+        return data
     if _is_arrow(data):
         return _table(data)
     _check(data)
@@ -101,6 +106,22 @@ def _check(data: object) -> None:
         raise InvalidInput("data", "must be a path, a URI, or rows")
     if isinstance(data, dict) and not all(isinstance(column, list) for column in data.values()):
         raise InvalidInput("data", "an object has a list of values for each column; a list of objects is rows")
+
+
+def client_options(options: Mapping[str, JsonValue]) -> dict[str, JsonValue | ClientData]:
+    """The options of a training, with the rows of other splits as the client takes them.
+
+    :raises InvalidInput: such rows are no Arrow stream.
+    """
+    found: dict[str, JsonValue | ClientData] = dict(options)
+    for name in ("validation", "test"):
+        value = options.get(name)
+        if isinstance(value, dict) and _is_arrow(cast("JsonRows", value)):
+            try:
+                found[name] = _table(cast("ArrowRows", value))
+            except InvalidInput as error:
+                raise InvalidInput(name, error.reason) from None
+    return found
 
 
 def count_rows(data: ClientData | ClientGenerateData, *, generates: bool) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, cast
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SkipValidation
 
-from longshore.producers.gateway.bodies.data import Data, GenerateData, client_data, client_prompts
+from longshore.producers.gateway.bodies.data import Data, GenerateData, client_data, client_options, client_prompts
 from longshore.producers.gateway.bodies.options import OptionsOf
 from longshore.producers.requests import CrossValidate, Evaluate, Generate, Infer, Request, Train, Tune
 
@@ -88,7 +88,7 @@ class TrainBody(Body):
 
     def request(self) -> Request:
         """As the client takes it."""
-        options = cast("TrainOptions", self.options)
+        options = cast("TrainOptions", client_options(self.options))
         return Train(self.model, self.family, client_data(self.data), self.target, options)
 
 
@@ -105,7 +105,7 @@ class TuneBody(Body):
 
     def request(self) -> Request:
         """As the client takes it."""
-        space, options = cast("SearchSpace", self.space), cast("TuneOptions", self.options)
+        space, options = cast("SearchSpace", self.space), cast("TuneOptions", client_options(self.options))
         return Tune(self.model, self.family, client_data(self.data), self.target, space, options)
 
 
@@ -121,7 +121,7 @@ class CrossValidateBody(Body):
 
     def request(self) -> Request:
         """As the client takes it."""
-        options = cast("CrossValidateOptions", self.options)
+        options = cast("CrossValidateOptions", client_options(self.options))
         return CrossValidate(self.model, self.family, client_data(self.data), self.target, options)
 
 

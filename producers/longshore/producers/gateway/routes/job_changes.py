@@ -15,6 +15,7 @@ from longshore.producers.gateway.answers import answer
 from longshore.producers.gateway.bodies.chains import ExtendBody, RetryBody, ThenBody, ThenGenerate, ThenPromote
 from longshore.producers.gateway.bodies.data import client_prompts
 from longshore.producers.gateway.bodies.options import option_path
+from longshore.producers.gateway.files.rows import is_file_id
 from longshore.producers.gateway.jobs import find_job
 from longshore.producers.gateway.problems import Problem
 from longshore.producers.gateway.serving.idempotency import REPEATABLE, RepeatKey
@@ -66,6 +67,10 @@ async def chain_job(id: str, caller: Writer, body: Annotated[ThenBody, Body()], 
         raise Problem(403, "forbidden", f"this token lacks the scope {Scope.MODELS_WRITE}")
     rows = 0
     if not isinstance(body, ThenPromote):
+        if is_file_id(body.data):
+            table = await caller.rows_of(str(body.data), body.options)
+            options = {name: value for name, value in body.options.items() if name != "format"}
+            body = body.model_copy(update={"data": table, "options": options})
         data = client_prompts(body.data, body.options.get("format")) if isinstance(body, ThenGenerate) else body.data
         check_data(data, body.options, caller.data)
         rows = body.rows()
