@@ -145,11 +145,11 @@ def test_what_is_wrong_with_the_address_or_the_token_is_named(
         remote.jobs()
     with Client(f"{gateway.url}/elsewhere", token=token) as remote, pytest.raises(InvalidInput, match="no gateway"):
         remote.jobs()
-    for url, field in (("localhost:8080", "url"), ("https://me:secret@host", "url")):
+    for url, field in (("localhost:8080", "url"), ("https://me:hidden@host", "url")):
         with pytest.raises(InvalidInput) as wrong:
             Client(url, token=token)
         assert wrong.value.field == field
-        assert "secret" not in str(wrong.value)
+        assert "hidden" not in str(wrong.value)
     with pytest.raises(InvalidInput, match="LONGSHORE_TOKEN"):
         Client(gateway.url)
     with pytest.raises(InvalidInput, match="url"):

@@ -28,9 +28,8 @@ from longshore.producers.gateway.bodies.data import count_rows
 from longshore.producers.gateway.files.rows import is_file_id, rows_of_file
 from longshore.producers.gateway.problems import Problem
 from longshore.producers.gateway.state import gateway_of
-from longshore.producers.requests import Generate
+from longshore.producers.requests import Generate, with_data
 from longshore.producers.requests import Request as JobRequest
-from longshore.producers.requests import with_data
 from longshore.shared.errors import InvalidInput, LongshoreError
 from longshore.shared.ledger.gateway.tokens import Scope, ValidToken
 
