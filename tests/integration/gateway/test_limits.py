@@ -140,6 +140,11 @@ def test_a_caller_names_no_files_but_those_that_the_operator_allows(gateway: Run
                 answer = http.post("/v1/jobs", json={"kind": "infer", "model": MODEL, **body})
                 refused = answer.status_code == 422 and "callers may name files below" in answer.json()["detail"]
                 assert refused != is_allowed, (address, answer.text)
+        for split in ("validation", "test"):
+            train = {"kind": "train", "model": MODEL, "family": "linear", "target": "y", "data": [{"x": 1.0, "y": 1.0}]}
+            answer = http.post("/v1/jobs", json={**train, "options": {split: "/etc/rows.csv"}})
+            assert answer.status_code == 422
+            assert f"options.{split}: callers may name files below" in answer.json()["detail"]
         # Whether this machine has a file with such a name is not said.
         there = tmp_path / "a b"
         there.touch()
