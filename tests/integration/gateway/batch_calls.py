@@ -14,6 +14,7 @@ from pydantic import BaseModel, JsonValue, TypeAdapter
 from tests.waiting import wait_until
 
 EMBEDDINGS, CHAT = "/v1/embeddings", "/v1/chat/completions"
+COMPLETIONS, RESPONSES = "/v1/completions", "/v1/responses"
 _EMBEDDINGS = TypeAdapter(list[Embedding])
 ENDED = ("completed", "failed", "expired", "cancelled")
 

@@ -10,13 +10,19 @@ from pathlib import Path
 
 import openai
 import pytest
+from openai.types import Completion
+from openai.types.responses import Response
+from openai.types.webhooks import BatchCompletedWebhookEvent
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from longshore.producers import Client
 from tests.integration.cluster import Cluster
+from tests.integration.cluster_pool import LOCAL_WEBHOOKS
 from tests.integration.gateway.batch_calls import (
     CHAT,
+    COMPLETIONS,
     EMBEDDINGS,
+    RESPONSES,
     chat_lines,
     create,
     embedding_lines,
@@ -24,7 +30,8 @@ from tests.integration.gateway.batch_calls import (
     entries_of,
     line,
 )
-from tests.integration.gateway_beside import RunningGateway
+from tests.integration.gateway_beside import RunningGateway, running_gateway
+from tests.integration.webhooks.receiver import receiving
 from tests.language_models import save_language_model
 from tests.plain_generation import greedy
 from tests.text_models import save_sentence
@@ -37,6 +44,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::Deprec
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def gateway(cluster: Cluster) -> Iterator[RunningGateway]:
+    with running_gateway(cluster, LOCAL_WEBHOOKS) as gateway:
+        yield gateway
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +109,45 @@ def written_alone(folder: Path, message: str, tokens: int) -> str:
     prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     module = AutoModelForCausalLM.from_pretrained(folder)
     return str(tokenizer.decode(greedy(module, tokenizer(prompt)["input_ids"], tokens), skip_special_tokens=True))
+
+
+def test_completions_and_responses_and_the_webhooks_of_their_ends(
+    api: openai.OpenAI, gateway: RunningGateway, client: Client
+) -> None:
+    """The answers are those that the endpoints give by themselves, and the ends are told to OpenAI's package."""
+    texts = {f"t{n}": ["red", f"blue {n}"] for n in range(3)}
+    with receiving() as receiver, gateway.http() as http:
+        made = http.post("/v1/webhooks", json={"url": f"{receiver.url}/ends", "types": ["batch.*"]}).json()
+        body = {"model": "chat", "max_tokens": 2}
+        lines = [line(id_, COMPLETIONS, {**body, "prompt": prompts}) for id_, prompts in texts.items()]
+        completions = create(api, lines, COMPLETIONS)
+        body = {"model": "chat", "max_output_tokens": 3}
+        responses = create(
+            api, [line(id_, RESPONSES, {**body, "input": prompts[1]}) for id_, prompts in texts.items()], RESPONSES
+        )
+        done = [end_of(api, batch) for batch in (completions, responses)]
+        messages = receiver.wait("/ends", 2)
+        http.delete(f"/v1/webhooks/{made['id']}").raise_for_status()
+    assert [batch.status for batch in done] == ["completed", "completed"]
+    answers = entries_of(api, done[0]).bodies()
+    used = [0, 0]
+    for id_, prompts in texts.items():
+        alone = api.completions.create(model="chat", prompt=prompts, max_tokens=2)
+        answer = Completion.model_validate(answers[id_])
+        assert (answer.choices, answer.usage) == (alone.choices, alone.usage)
+        assert alone.usage is not None
+        used[0] += alone.usage.total_tokens
+    answers = entries_of(api, done[1]).bodies()
+    for id_, prompts in texts.items():
+        response = api.responses.create(model="chat", input=prompts[1], max_output_tokens=3)
+        written = Response.model_validate(answers[id_])
+        assert (written.output_text, written.usage) == (response.output_text, response.usage)
+        assert response.usage is not None
+        used[1] += response.usage.total_tokens
+    assert [batch.usage and batch.usage.total_tokens for batch in done] == used
+    told = [api.webhooks.unwrap(each.body, dict(each.headers), secret=made["secret"]) for each in messages]
+    ended = {event.data.id for event in told if isinstance(event, BatchCompletedWebhookEvent)}
+    assert ended == {batch.id for batch in done}
 
 
 def test_bad_lines_are_errors_with_their_numbers_and_the_others_run(api: openai.OpenAI) -> None:
