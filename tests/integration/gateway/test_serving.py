@@ -7,7 +7,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -88,7 +88,8 @@ def test_long_bodies_are_refused_while_they_are_read(small: RunningGateway) -> N
         assert http.post("/v1/unknown", json={"a": "x" * 2000}).status_code == 413
         # Uploads have a limit of their own.
         assert http.post("/v1/unknown", files={"file": b"x" * 2000}).status_code == 404
-        assert http.post("/v1/unknown", files={"file": b"x" * 6000}).status_code == 413
+        # A form has 64 KiB besides its file.
+        assert http.post("/v1/unknown", files={"file": b"x" * 80_000}).status_code == 413
 
 
 def test_without_a_token_no_body_is_read(small: RunningGateway) -> None:
@@ -113,6 +114,22 @@ def test_slow_and_wrong_requests_are_cut(small: RunningGateway) -> None:
             assert b"application/problem+json" in answer
     with raw(small) as connection:  # nothing at all
         assert everything(connection) == b""
+
+
+def test_a_connection_queues_a_number_of_requests(small: RunningGateway) -> None:
+    request, closing = (
+        f"GET /livez HTTP/1.1\r\nHost: x\r\n{more}\r\n".encode() for more in ("", "Connection: close\r\n")
+    )
+    with raw(small) as connection:
+        connection.sendall(request * 80 + closing)
+        assert everything(connection).count(b"HTTP/1.1 200") == 81
+    with raw(small) as connection:
+        connection.sendall(request * 1000 + closing)
+        answered = b""
+        with suppress(ConnectionResetError):
+            while chunk := connection.recv(65536):
+                answered += chunk
+        assert answered.count(b"HTTP/1.1 200") < 1000
 
 
 def test_more_requests_than_slots_are_refused_and_then_served_again(small: RunningGateway) -> None:

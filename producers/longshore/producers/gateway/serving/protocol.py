@@ -18,6 +18,9 @@ from longshore.producers.gateway.settings import GatewaySettings
 MAX_HEADER_BYTES: Final = 64 << 10
 #: Bytes for which the body of a request, or a caller who takes an answer, gets one second more.
 BYTES_PER_SECOND: Final = 16 << 10
+#: Requests that a connection may send before the answers to those before them. Each takes memory while it waits, also
+#: without a token.
+MAX_PIPELINED: Final = 100
 #: Seconds in which the rest of a refused request is read and dropped, so that its caller sees the answer.
 _LINGER_S: Final = 2.0
 
@@ -99,6 +102,10 @@ class GatewayProtocol(HttpToolsProtocol):
         self._stop_timer()
         if self._refused:
             return
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._refused = True
+            self.transport.abort()  # an error would stand in the middle of an answer
+            return
         super().on_headers_complete()
         self.cycle.transport = _AnsweringTransport(self, self.transport)  # type: ignore[assignment]
         self._body_started = self.loop.time()
@@ -116,6 +123,12 @@ class GatewayProtocol(HttpToolsProtocol):
         self._messages += 1
         if not self._refused:
             super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Read on when the requests that wait are answered."""
+        super().on_response_complete()
+        if self.pipeline:
+            self.flow.pause_reading()
 
     def pause_writing(self) -> None:
         """Start the time in which the caller must take something."""
