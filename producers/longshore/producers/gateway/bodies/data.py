@@ -96,9 +96,13 @@ def _table(data: ArrowRows) -> pa.Table:
     try:
         content = base64.b64decode(data[ARROW], validate=True)
         check_uncompressed(content)
-        return decode_block(content)
+        table = decode_block(content)
     except (binascii.Error, ValueError, CorruptBlob, TooLarge) as error:
         raise InvalidInput("data", f"arrow must be an uncompressed Arrow IPC stream in base64: {error}") from None
+    # A column of nulls takes no bytes, however many rows it has.
+    if table.num_rows > 8 * len(content):
+        raise InvalidInput("data", f"arrow has {table.num_rows:,} rows in {len(content):,} bytes, which hold no values")
+    return table
 
 
 def _check(data: object) -> None:
