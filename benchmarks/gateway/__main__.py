@@ -1,6 +1,6 @@
 """1,000 concurrent predictions of one row over HTTP, against the SDK and against a plain Flask loop.
 
-usage: python -m benchmarks.gateway [--model bert] [--callers 1000] [--seconds 10] [--rounds 5]
+usage: python -m benchmarks.gateway [--model bert] [--callers 1000] [--seconds 10] [--rounds 5] [--one-at-a-time]
 
 The models are an encoder like BERT of 2 layers, 128 wide, which takes ``input_ids``, ``attention_mask`` and
 ``token_type_ids`` of up to 32 tokens; one of 4 layers, 512 wide; and an MLP 784-256-4. The callers are in a process of
@@ -40,7 +40,7 @@ from longshore.shared.settings import Process, load_settings
 
 GATEWAY = ("longshore.producers.gateway", "--port")
 #: Requests of one caller to the gateway and to the SDK, after the first ones.
-IDLE_REQUESTS = 300
+IDLE_REQUESTS = 100
 #: Slots and places to wait of the gateway that has too much to do.
 FEW = {"LONGSHORE_GATEWAY_MAX_REQUESTS": "100", "LONGSHORE_GATEWAY_MAX_WAITING": "100"}
 
@@ -85,11 +85,17 @@ class Side:
 def serving(command: Sequence[str], environment: dict[str, str]) -> Iterator[tuple[str, psutil.Process]]:
     """Run a service; its address, once it answers anything."""
     port = any_free_port()
-    with subprocess.Popen([sys.executable, "-m", *command, str(port)], env={**os.environ, **environment}) as process:
+    command = [sys.executable, "-m", *command, str(port)]
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log) as process,
+    ):
         try:
             address = f"http://127.0.0.1:{port}"
             while not answers(address):
-                assert process.poll() is None, "the service did not start"
+                if process.poll() is not None:
+                    log.seek(0)
+                    raise RuntimeError(f"the service did not start: {log.read().decode()}")
                 time.sleep(0.05)
             yield address, psutil.Process(process.pid)
         finally:
@@ -145,12 +151,12 @@ def load(side: Side, folder: Path, callers: int, seconds: float) -> None:
     side.without_retry_after += seen["without_retry_after"]
 
 
-def compare(sides: Sequence[Side], folder: Path, options: argparse.Namespace) -> None:
+def compare(sides: Sequence[Side], folder: Path, options: argparse.Namespace, *, rounds: int) -> None:
     """All rounds of some services, in turn, after a short one of each."""
     for side in sides:
         load(side, folder, min(50, options.callers), 3)
         side.rounds.clear()
-    for number in range(options.rounds):
+    for number in range(rounds):
         for side in sides:
             load(side, folder, options.callers, options.seconds)
             sys.stderr.write(f"round {number + 1}: {side.name}: {side.rounds[-1]}\n")
@@ -222,15 +228,16 @@ def measure(options: argparse.Namespace, folder: Path, show: Callable[..., None]
             p50, p99 = np.percentile(each, [50, 99])
             show(f"idle, in turn: {name}: median {p50:.1f} ms, 99th percentile {p99:.1f} ms")
         sides = [gateway]
-        for name, threads in (("Flask, app.run()", "threads"), ("Flask, threaded=False", "one")):
+        plain = [("Flask, app.run()", "threads"), ("Flask, threaded=False", "one")][: 1 + options.one_at_a_time]
+        for name, threads in plain:
             command = ("benchmarks.gateway.flask_loop", workload.name, str(folder), threads)
             address, server = stack.enter_context(serving(command, {}))
             sides.append(Side(name, f"{address}/predict", server))
-        compare(sides, folder, options)
+        compare(sides, folder, options, rounds=options.rounds)
         show(asyncio.run(sdk_load(client, workload, folder, options)))
         address, server = stack.enter_context(serving(GATEWAY, {**environment, **FEW}))
         full = Side("gateway, room for 200", f"{address}{path}", server, token, processes)
-        compare([full], folder, options)
+        compare([full], folder, options, rounds=1)
         return [*sides, full]
 
 
@@ -241,6 +248,7 @@ def main() -> None:
     parser.add_argument("--callers", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--one-at-a-time", action="store_true", help="also Flask without threads; takes minutes")
     options = parser.parse_args()
     table = Table(title=f"{options.callers:,} callers at once, one row each: medians of {options.rounds} rounds")
     for header in ("service", "requests/s", "p50, ms", "p99, ms", "CPU ms", "of the cluster", "MB", ""):

@@ -47,7 +47,8 @@ class Workload:
             _save_encoder(folder, self.layers, self.width)
         else:
             torch.save(_mlp().state_dict(), folder / "mlp.pt")
-        predict, random, requests = self.load(folder), np.random.default_rng(0), []
+        predict, random = self.load(folder), np.random.default_rng(0)
+        requests: list[tuple[str, str]] = []
         while len(requests) < REQUESTS:
             body = _tokens(random) if self.layers else {"rows": random.random((1, WIDTH)).round(3).tolist()}
             [label], [score] = predict(body)
@@ -118,7 +119,7 @@ def _save_encoder(folder: Path, layers: int, width: int) -> None:
 
     config = BertConfig(
         vocab_size=VOCABULARY, hidden_size=width, num_hidden_layers=layers, num_attention_heads=max(2, width // 64),
-        intermediate_size=4 * width, max_position_embeddings=512, num_labels=CLASSES,
+        intermediate_size=4 * width, max_position_embeddings=512, num_labels=CLASSES,  # type: ignore[call-arg]
     )  # fmt: skip
     encoder = BertForSequenceClassification(config)
     for parameter in encoder.classifier.parameters():  # far from each other, so that rows differ in their labels
