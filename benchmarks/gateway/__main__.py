@@ -47,7 +47,9 @@ FEW = {"LONGSHORE_GATEWAY_MAX_REQUESTS": "100", "LONGSHORE_GATEWAY_MAX_WAITING":
 
 @dataclass(frozen=True)
 class Round:
-    """What callers have seen of a service in some seconds; CPU time in milliseconds of a request."""
+    """What callers have seen of a service in some seconds: answers a second, and milliseconds until an answer, and of
+    CPU time of a request.
+    """
 
     rate: float
     p50: float
@@ -144,7 +146,7 @@ def load(side: Side, folder: Path, callers: int, seconds: float) -> None:
         after = cpu_seconds([side.server]), cpu_seconds(side.cluster)
     good = seen["statuses"].get("200", 0)
     cpu, cpu_cluster = (1000 * (end - begin) / max(good, 1) for begin, end in zip(before, after, strict=True))
-    side.rounds.append(Round(good / seen["seconds"], 1000 * seen["p50"], 1000 * seen["p99"], cpu, cpu_cluster))
+    side.rounds.append(Round(seen["in_time"] / seconds, 1000 * seen["p50"], 1000 * seen["p99"], cpu, cpu_cluster))
     side.statuses.update(seen["statuses"])
     side.lost += seen["lost"]
     side.wrong += seen["wrong"]

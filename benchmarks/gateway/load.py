@@ -38,9 +38,10 @@ class Load:
     wrong: int = 0
     #: Refusals that do not say when to try again. Callers wait as long as the others say.
     without_retry_after: int = 0
+    #: Outputs that came before the time was over; callers then wait for the rest.
+    in_time: int = 0
     #: Seconds of each request that was answered with outputs.
     times: list[float] = field(default_factory=list)
-    seconds: float = 0.0
 
 
 async def call(url: str, bodies: Sequence[tuple[str, str]], callers: int, seconds: float, token: str) -> Load:
@@ -67,6 +68,7 @@ async def call(url: str, bodies: Sequence[tuple[str, str]], callers: int, second
             else:
                 if retry_after is None:
                     load.times.append(time.perf_counter() - start)
+                    load.in_time += start + load.times[-1] <= end
                 else:
                     await asyncio.sleep(retry_after)
             if not keeps and connection is not None:
@@ -75,9 +77,7 @@ async def call(url: str, bodies: Sequence[tuple[str, str]], callers: int, second
             if time.perf_counter() > end:
                 return
 
-    began = time.perf_counter()
     await asyncio.gather(*(caller() for _ in range(callers)))
-    load.seconds = time.perf_counter() - began
     return load
 
 
