@@ -36,9 +36,12 @@ def identified(app: ASGIApp) -> ASGIApp:
                     "`longshore tokens create`",
                     headers={"WWW-Authenticate": "Bearer"},
                 )
-            usage = Usage(token, gateway.clients.of(token.producer), gateway.rates)
-            scope["state"] |= {"token": token, USAGE: usage}
-            await usage.count_request()
-        await app(scope, receive, send)
+            with gateway.clients.using(token.producer) as client:
+                usage = Usage(token, client, gateway.rates)
+                scope["state"] |= {"token": token, USAGE: usage}
+                await usage.count_request()
+                await app(scope, receive, send)
+        else:
+            await app(scope, receive, send)
 
     return call

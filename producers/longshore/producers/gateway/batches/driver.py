@@ -108,15 +108,18 @@ class BatchDriver:
         gateway, name = self._gateway, next(self._names)
         taken = await gateway.threads.call(gateway.ledger.batches.take, name, gateway.options.batch_lease_s, free)
         for id_, producer in taken:
-            client = gateway.clients.of(producer)
-            held = client.ledger.batches.held(producer, id_, name)
-            task = asyncio.get_running_loop().create_task(self._drive(client, held), name=f"longshore: {id_}")
+            drive = self._drive_of(producer, id_, name)
+            task = asyncio.get_running_loop().create_task(drive, name=f"longshore: {id_}")
             self._driving.add(task)
             task.add_done_callback(self._make_room)
 
     def _make_room(self, task: asyncio.Task[None]) -> None:
         self._driving.discard(task)
         self._woken.set()
+
+    async def _drive_of(self, producer: str, id_: str, name: str) -> None:
+        with self._gateway.clients.using(producer) as client:
+            await self._drive(client, client.ledger.batches.held(producer, id_, name))
 
     async def _drive(self, client: AsyncClient, held: HeldBatch) -> None:
         driving = asyncio.create_task(self._steps(client, held))

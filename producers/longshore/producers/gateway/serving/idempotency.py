@@ -26,6 +26,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from longshore.producers.aio.threads import Threads
+from longshore.producers.gateway.access.usage import USAGE
 from longshore.producers.gateway.problems import Problem
 from longshore.producers.gateway.serving.bodies import JSON
 from longshore.shared.errors import LongshoreError
@@ -82,7 +83,7 @@ def kept(app: ASGIApp) -> ASGIApp:
             raise Problem(400, "invalid_key", f"{HEADER}: write 1 to 255 visible ASCII characters, without spaces")
         gateway = scope["app"].state.gateway
         request = await _Request.read(scope, receive)
-        answers = gateway.clients.of(token.producer).ledger.kept_answers
+        answers = state[USAGE].client.ledger.kept_answers
         held = await gateway.threads.call(answers.take, token.producer, key, request.digest(scope, token))
         if isinstance(held, KeptAnswer):
             await (await _replay(held, request, scope, token))(scope, receive, send)
