@@ -81,8 +81,6 @@ class JobDocument:
     deadline: datetime | None
     pruned_at: datetime | None
     """When its results were removed because of their age."""
-    read_at: datetime
-    """When this was read, by the clock of the other times."""
     spec: Mapping[str, JsonValue]
     """Its data and options, without the credentials of URLs."""
 
@@ -221,7 +219,6 @@ def job_document(record: JobRecord) -> JobDocument:
         finished_at=record.finished_at,
         deadline=record.deadline,
         pruned_at=record.pruned_at,
-        read_at=record.read_at,
         spec=public_spec(record),
     )
 

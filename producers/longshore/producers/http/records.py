@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar, cast
 
 from pydantic import JsonValue, TypeAdapter
@@ -63,7 +64,7 @@ def job_record(document: JsonValue) -> JobRecord:
         started_at=job.started_at,
         finished_at=job.finished_at,
         deadline=job.deadline,
-        read_at=job.read_at,
+        read_at=_read_at(job),
         pruned_at=job.pruned_at,
         rows_running=job.rows_running,
         rows_before_retry=job.rows_before_retry,
@@ -72,6 +73,13 @@ def job_record(document: JsonValue) -> JobRecord:
         waits_for=job.waits_for,
         depends_on=job.after,
     )
+
+
+def _read_at(job: JobDocument) -> datetime:
+    """When a job was read, by the clock of its cluster: the one that gives the rate that the cluster has computed."""
+    if job.started_at is None or not job.rate:
+        return datetime.now(UTC)
+    return job.started_at + timedelta(seconds=(job.done - job.rows_before_retry) / job.rate)
 
 
 def shard_record(document: JsonValue) -> ShardRecord:
