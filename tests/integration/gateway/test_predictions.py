@@ -95,6 +95,12 @@ def test_what_is_wrong_is_named(http: httpx.Client, client: Client, body: dict[s
     assert [each["field"] for each in answer.json()["errors"]] == [field]
 
 
+def test_a_parameter_of_the_query_is_refused(http: httpx.Client, client: Client) -> None:
+    images, _ = digits.digits()
+    answer = http.post("/v1/models/digits/predict", params={"top_k": 2}, json={"rows": images[:1].tolist()})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "top_k")
+
+
 def test_who_does_not_wait_gets_the_job(http: httpx.Client, client: Client) -> None:
     images, _ = digits.digits()
     for prefer in ("respond-async", "wait=0", "handling=lenient, respond-async; x=1"):

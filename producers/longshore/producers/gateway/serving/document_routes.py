@@ -57,7 +57,9 @@ class DirectRoute(DocumentRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See :meth:`APIRoute.handle`."""
         state = scope["state"]
-        if DOCUMENT in state and not state.get("is_repeated") and scope["method"] in (self.methods or ()):
+        # What the dependencies of all routes look at goes to them.
+        is_plain = DOCUMENT in state and not state.get("is_repeated") and not scope["query_string"]
+        if is_plain and scope["method"] in (self.methods or ()):
             request = Request(scope, receive)
             caller = caller_of(request, self._scopes)
             try:
