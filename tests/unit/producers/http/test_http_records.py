@@ -1,0 +1,66 @@
+"""What travels over HTTP is the same on the other side."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+import httpx
+import pytest
+
+from longshore.producers.documents.jobs import job_document
+from longshore.producers.documents.json_text import to_json
+from longshore.producers.gateway.problems import problem_of, response_to
+from longshore.producers.http.errors import read_problem
+from longshore.producers.http.records import job_record
+from longshore.producers.reporting.progress import progress_of
+from longshore.shared.errors import (
+    AliasMoved,
+    InvalidInput,
+    LongshoreError,
+    NotPromoted,
+    QueueFull,
+    ResultsPruned,
+    UnknownJob,
+    UnknownModel,
+    VersionInUse,
+)
+from tests.unit.producers.cli.views.test_json_documents import JOB
+
+
+def test_a_job_and_its_progress_are_the_same() -> None:
+    started = JOB.created_at + timedelta(seconds=2)
+    job = replace(
+        JOB,
+        spec={"data": {"uri": "/rows.csv", "format": "csv"}},
+        started_at=started,
+        read_at=started + timedelta(seconds=40),
+        rows_before_retry=23,
+        notes=["a note"],
+        usage={"prompt_tokens": 10},
+        depends_on=UUID(int=2),
+    )
+    read = job_record(json.loads(to_json(job_document(job))))
+    assert read == job
+    assert progress_of(read) == progress_of(job)
+
+
+@pytest.mark.parametrize("kind", [InvalidInput, UnknownModel, UnknownJob, VersionInUse, ResultsPruned, QueueFull])
+def test_errors_of_a_field_are_the_same(kind: type[InvalidInput]) -> None:
+    error = _travelled(kind("requests[1].options.batch_size", "-1: must be above 0"))
+    assert type(error) is kind
+    assert isinstance(error, InvalidInput)
+    assert (error.field, error.reason) == ("requests[1].batch_size", "-1: must be above 0")
+
+
+@pytest.mark.parametrize("error", [NotPromoted("accuracy is 0.5"), AliasMoved("moved")])
+def test_other_errors_are_the_same(error: LongshoreError) -> None:
+    travelled = _travelled(error)
+    assert (type(travelled), str(travelled)) == (type(error), str(error))
+
+
+def _travelled(error: LongshoreError) -> LongshoreError:
+    sent = response_to(problem_of(error))
+    return read_problem(httpx.Response(sent.status_code, headers=dict(sent.headers), content=bytes(sent.body))).error()
