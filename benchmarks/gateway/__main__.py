@@ -59,7 +59,7 @@ class Round:
 
 
 @dataclass
-class Side:
+class LoadSide:
     """A service, and its rounds.
 
     :param cluster: the processes that work for it besides its own.
@@ -131,7 +131,7 @@ def cluster_processes(client: Client) -> list[psutil.Process]:
     return [each for each in psutil.process_iter(["cmdline"]) if home in " ".join(each.info["cmdline"] or ())]
 
 
-def load(side: Side, folder: Path, callers: int, seconds: float) -> None:
+def load(side: LoadSide, folder: Path, callers: int, seconds: float) -> None:
     """One round of a service."""
     arguments = [side.url, str(folder), str(callers), str(seconds), side.token]
     with subprocess.Popen(
@@ -153,7 +153,7 @@ def load(side: Side, folder: Path, callers: int, seconds: float) -> None:
     side.without_retry_after += seen["without_retry_after"]
 
 
-def compare(sides: Sequence[Side], folder: Path, options: argparse.Namespace, *, rounds: int) -> None:
+def compare(sides: Sequence[LoadSide], folder: Path, options: argparse.Namespace, *, rounds: int) -> None:
     """All rounds of some services, in turn, after a short one of each."""
     for side in sides:
         load(side, folder, min(50, options.callers), 3)
@@ -212,7 +212,7 @@ async def sdk_load(client: Client, workload: Workload, folder: Path, options: ar
         )
 
 
-def measure(options: argparse.Namespace, folder: Path, show: Callable[..., None]) -> list[Side]:
+def measure(options: argparse.Namespace, folder: Path, show: Callable[..., None]) -> list[LoadSide]:
     """Everything; the sides for the table."""
     workload = WORKLOADS[options.model]
     workload.prepare(folder)
@@ -224,7 +224,7 @@ def measure(options: argparse.Namespace, folder: Path, show: Callable[..., None]
         environment = dict(settings.environment())
         processes, path = cluster_processes(client), f"/v1/models/{workload.name}:1/predict"
         address, server = stack.enter_context(serving(GATEWAY, environment))
-        gateway = Side("gateway", f"{address}{path}", server, token, processes)
+        gateway = LoadSide("gateway", f"{address}{path}", server, token, processes)
         taken = idle(client, gateway.url, token, workload, folder)
         for name, each in zip(("gateway", "SDK"), taken, strict=True):
             p50, p99 = np.percentile(each, [50, 99])
@@ -234,11 +234,11 @@ def measure(options: argparse.Namespace, folder: Path, show: Callable[..., None]
         for name, threads in plain:
             command = ("benchmarks.gateway.flask_loop", workload.name, str(folder), threads)
             address, server = stack.enter_context(serving(command, {}))
-            sides.append(Side(name, f"{address}/predict", server))
+            sides.append(LoadSide(name, f"{address}/predict", server))
         compare(sides, folder, options, rounds=options.rounds)
         show(asyncio.run(sdk_load(client, workload, folder, options)))
         address, server = stack.enter_context(serving(GATEWAY, {**environment, **FEW}))
-        full = Side("gateway, room for 200", f"{address}{path}", server, token, processes)
+        full = LoadSide("gateway, room for 200", f"{address}{path}", server, token, processes)
         compare([full], folder, options, rounds=1)
         return [*sides, full]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from longshore.broker.embedded.services.ports import any_free_port
-from longshore.shared.ledger.gateway.tokens import Scope, TokenLimits
+from longshore.shared.ledger.gateway.tokens import AccessLimits, Scope
 from longshore.shared.ledger.roles.rights import Role
 from tests.integration.cluster import STOP, Cluster
 from tests.integration.logins import as_role
@@ -38,7 +38,7 @@ class RunningGateway:
         producer: str = "search-team",
         scopes: Sequence[str] = tuple(Scope),
         models: Sequence[str] = (),
-        limits: TokenLimits | None = None,
+        limits: AccessLimits | None = None,
     ) -> str:
         """A new token."""
         tokens = self.cluster.ledger.tokens

@@ -17,7 +17,7 @@ from longshore.producers.gateway.settings import GatewaySettings
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.fault_point import armed
 from longshore.shared.ledger.gateway.batches import BatchRecord, HeldBatch
-from longshore.shared.ledger.gateway.files import FileRecord, NewFile, new_file_id
+from longshore.shared.ledger.gateway.files import FileRecord, NewUpload, new_file_id
 from longshore.shared.ledger.roles.rights import Role
 from longshore.shared.store.blobs import blob_path
 from longshore.shared.store.store import Store
@@ -60,7 +60,7 @@ def store(cluster: Cluster) -> Store:
 def new_batch(client: Client, store: Store) -> BatchRecord:
     """Four lines for two versions, and one that cannot be run."""
     lines = [*embedding_lines(2, "encoder:1"), "no JSON", *embedding_lines(4, "encoder:2")[2:]]
-    file = NewFile(new_file_id(), PRODUCER, "batch", "input", store.put_blob("\n".join(lines).encode()))
+    file = NewUpload(new_file_id(), PRODUCER, "batch", "input", store.put_blob("\n".join(lines).encode()))
     client.ledger.files.add(file)
     return client.ledger.batches.add(PRODUCER, EMBEDDINGS, file.id, "24h", 86400)
 
@@ -203,7 +203,7 @@ def test_what_a_batch_needs_is_not_swept(client: Client, store: Store, cluster: 
 
 
 def test_what_the_store_has_lost_fails_the_batch(client: Client, store: Store, cluster: Cluster) -> None:
-    file = NewFile(new_file_id(), PRODUCER, "batch", "input", store.put_blob(b"something\n"))
+    file = NewUpload(new_file_id(), PRODUCER, "batch", "input", store.put_blob(b"something\n"))
     client.ledger.files.add(file)
     (cluster.folder / "store" / blob_path(file.blob.digest)).write_bytes(b"different!")
     damaged = client.ledger.batches.add(PRODUCER, EMBEDDINGS, file.id, "24h", 86400)

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from longshore.broker.gateway.rate_limits import KEY, UNSETTLED_KEY
-from longshore.shared.ledger.gateway.tokens import Scope, TokenLimits
+from longshore.shared.ledger.gateway.tokens import AccessLimits, Scope
 from tests.integration.gateway.access_table import MODEL
 from tests.integration.gateway_beside import RunningGateway, running_gateway
 from tests.integration.support import new_job
@@ -27,7 +27,7 @@ def second(gateway: RunningGateway) -> Iterator[RunningGateway]:
         yield second
 
 
-def limited(gateway: RunningGateway, limits: TokenLimits) -> tuple[str, str]:
+def limited(gateway: RunningGateway, limits: AccessLimits) -> tuple[str, str]:
     """A token, and its id."""
     token = gateway.token(PRODUCER, limits=limits)
     return token, token.split("_")[1]
@@ -38,7 +38,7 @@ def infer(http: httpx.Client, rows: int) -> httpx.Response:
 
 
 def test_requests_are_counted_over_all_gateways(gateway: RunningGateway, second: RunningGateway) -> None:
-    token, _ = limited(gateway, TokenLimits(requests_per_minute=4))
+    token, _ = limited(gateway, AccessLimits(requests_per_minute=4))
     with gateway.http(token) as first, second.http(token) as other:
         answers = [http.get("/v1/jobs") for http in (first, other, first, other)]
         assert [answer.status_code for answer in answers] == [200] * 4
@@ -61,7 +61,7 @@ def test_a_revoked_token_is_refused_by_every_gateway(gateway: RunningGateway, se
 
 
 def test_rows_are_counted_at_submission_and_given_back_if_refused(gateway: RunningGateway) -> None:
-    token, id_ = limited(gateway, TokenLimits(rows_per_day=10))
+    token, id_ = limited(gateway, AccessLimits(rows_per_day=10))
     with gateway.http(token) as http:
         assert infer(http, 11).status_code == 422
         # Only where text is generated are these the messages of one row.
@@ -91,7 +91,7 @@ def drain(gateway: RunningGateway, name: str, id: str) -> None:
 
 
 def test_the_tokens_of_a_job_are_counted_once_when_it_has_ended(gateway: RunningGateway) -> None:
-    token, id_ = limited(gateway, TokenLimits(tokens_per_day=100))
+    token, id_ = limited(gateway, AccessLimits(tokens_per_day=100))
     job = gateway.cluster.ledger.submissions.submit([new_job(1, producer=PRODUCER, queue="gpu")])[0]
     with gateway.http(token) as http, redis.Redis.from_url(gateway.cluster.settings.redis_url) as client:
         client.sadd(f"{UNSETTLED_KEY}{id_}", str(job))
@@ -109,7 +109,7 @@ def test_the_tokens_of_a_job_are_counted_once_when_it_has_ended(gateway: Running
 
 def test_jobs_that_have_not_ended_are_limited(gateway: RunningGateway) -> None:
     producer = "queueing-team"
-    token = gateway.token(producer, limits=TokenLimits(queued_jobs=2))
+    token = gateway.token(producer, limits=AccessLimits(queued_jobs=2))
     jobs = gateway.cluster.ledger.submissions.submit([new_job(1, producer=producer, queue="gpu") for _ in range(2)])
     with gateway.http(token) as http:
         answer = infer(http, 1)

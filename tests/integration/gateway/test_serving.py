@@ -215,7 +215,7 @@ def test_the_access_log_has_no_secrets(small: RunningGateway) -> None:
 
     wait_until(lines, "the line of the request")
     (event,) = lines()
-    assert (event["method"], event["path"], event["status"]) == ("GET", UNKNOWN, 404)
+    assert (event["method"], event["path"], event["status"]) == ("GET", UNKNOWN, 422)  # no such parameter
     assert (event["token"], event["producer"]) == (token.split("_")[1], "search-team")
     assert event["sent"] == len(answer.content)
     assert token.split("_")[2] not in small.log_text()

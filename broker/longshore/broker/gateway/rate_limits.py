@@ -70,7 +70,7 @@ class Bucket:
 
 
 @dataclass(frozen=True)
-class Level:
+class BucketLevel:
     """How full a bucket is.
 
     :param taken: whether there was enough.
@@ -97,7 +97,7 @@ class RateLimits:
         self._avoid_until = 0.0
         self._local: dict[str, tuple[float, float]] = {}
 
-    async def take(self, bucket: Bucket, cost: float, *, need: float | None = None) -> Level:
+    async def take(self, bucket: Bucket, cost: float, *, need: float | None = None) -> BucketLevel:
         """Use some of a bucket, if there is enough.
 
         :param need: how much it must hold. Default: ``cost``.
@@ -114,7 +114,7 @@ class RateLimits:
             )
         except RedisUnavailable:
             return self._take_here(bucket, cost, need)
-        return Level(bucket, bool(taken), float(left))
+        return BucketLevel(bucket, bool(taken), float(left))
 
     async def add_unsettled(self, name: str, jobs: Sequence[str]) -> None:
         """Remember jobs whose tokens are to be counted when they have ended. While Redis is away, they are not."""
@@ -158,7 +158,7 @@ class RateLimits:
     def _unsettled_key(self, name: str) -> str:
         return f"{self._prefix}{UNSETTLED_KEY}{name}"
 
-    def _take_here(self, bucket: Bucket, cost: float, need: float) -> Level:
+    def _take_here(self, bucket: Bucket, cost: float, need: float) -> BucketLevel:
         now = time.monotonic()
         left, at = self._local.pop(bucket.key, (float(bucket.capacity), now))
         left = min(bucket.capacity, left + (now - at) * bucket.capacity / bucket.window_s)
@@ -168,4 +168,4 @@ class RateLimits:
         self._local[bucket.key] = (left, now)
         if len(self._local) > _MAX_LOCAL:
             del self._local[next(iter(self._local))]
-        return Level(bucket, taken, left)
+        return BucketLevel(bucket, taken, left)

@@ -38,7 +38,7 @@ Params = Mapping[str, str | int | float | bool | list[str] | None]
 Document = dict[str, JsonValue]
 
 
-class _Token(httpx.Auth):
+class _ShownToken(httpx.Auth):
     """Sends the token. It is in no header of the client, so that nothing shows it."""
 
     def __init__(self, token: str) -> None:
@@ -49,7 +49,7 @@ class _Token(httpx.Auth):
         yield request
 
 
-class Outage:
+class GatewayOutage:
     """How long a gateway has been away, and when to try again.
 
     :param budget_s: seconds after which it counts as gone.
@@ -91,7 +91,7 @@ class GatewayConnection:
 
     def __init__(self, address: GatewayAddress) -> None:
         self.url = address.url
-        self._token = _Token(address.token)
+        self._token = _ShownToken(address.token)
         self._making = threading.Lock()
         self._made: httpx.Client | None = None
         self._has_answered = False
@@ -153,9 +153,9 @@ class GatewayConnection:
         except httpx.TransportError as error:
             raise Cut(str(error)) from None
 
-    def outage(self, budget_s: float, deadline: float | None = None) -> Outage:
+    def outage(self, budget_s: float, deadline: float | None = None) -> GatewayOutage:
         """A new count of how long the gateway is away."""
-        return Outage(budget_s if self._has_answered else FIRST_OUTAGE_S, deadline)
+        return GatewayOutage(budget_s if self._has_answered else FIRST_OUTAGE_S, deadline)
 
     def close(self) -> None:
         """Close the connections."""

@@ -23,7 +23,7 @@ from pydantic import JsonValue
 from longshore.producers.aio.client import AsyncClient
 from longshore.producers.aio.job import AsyncJob
 from longshore.producers.gateway.access.addresses import check_addresses
-from longshore.producers.gateway.access.usage import USAGE, Usage
+from longshore.producers.gateway.access.usage import USAGE, CallerUsage
 from longshore.producers.gateway.bodies.data import count_rows
 from longshore.producers.gateway.files.rows import is_file_id, rows_of_file
 from longshore.producers.gateway.problems import Problem
@@ -44,7 +44,7 @@ class Caller:
     #: Of the token's producer.
     client: AsyncClient
     #: Counts what it uses. A route that submits jobs calls ``usage.admit`` before, and ``usage.submitted`` after it.
-    usage: Usage
+    usage: CallerUsage
     #: The files that callers may name, as in :attr:`GatewaySettings.data`.
     data: tuple[str, ...]
 
@@ -149,7 +149,7 @@ def caller_of(request: Request, scopes: Sequence[str]) -> Caller:
     :raises Problem: 403, its token lacks a scope.
     """
     usage = getattr(request.state, USAGE)
-    assert isinstance(usage, Usage)  # every route with a caller is below the paths that need a token
+    assert isinstance(usage, CallerUsage)  # every route with a caller is below the paths that need a token
     missing = [scope for scope in scopes if scope not in usage.token.scopes]
     if missing:
         raise Problem(403, "forbidden", f"this token lacks the scope {', '.join(missing)}")

@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from longshore.producers.gateway.access.usage import USAGE, Usage
+from longshore.producers.gateway.access.usage import USAGE, CallerUsage
 from longshore.producers.gateway.problems import Problem
 from longshore.producers.gateway.state import gateway_of
 
@@ -37,7 +37,7 @@ def identified(app: ASGIApp) -> ASGIApp:
                     headers={"WWW-Authenticate": "Bearer"},
                 )
             with gateway.clients.using(token.producer) as client:
-                usage = Usage(token, client, gateway.rates)
+                usage = CallerUsage(token, client, gateway.rates)
                 scope["state"] |= {"token": token, USAGE: usage}
                 await usage.count_request()
                 await app(scope, receive, send)

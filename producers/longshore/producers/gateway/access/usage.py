@@ -13,7 +13,7 @@ from uuid import UUID
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from longshore.broker.gateway.rate_limits import Bucket, Level, RateLimits
+from longshore.broker.gateway.rate_limits import Bucket, BucketLevel, RateLimits
 from longshore.producers.aio.client import AsyncClient
 from longshore.producers.gateway.problems import RETRY_AFTER_S, Problem
 from longshore.shared.errors import InvalidInput
@@ -28,7 +28,7 @@ USAGE: Final = "usage"
 
 
 @dataclass(frozen=True)
-class Usage:
+class CallerUsage:
     """What one request uses.
 
     :param levels: of the limits that it touched, for the headers of its answer.
@@ -37,7 +37,7 @@ class Usage:
     token: ValidToken
     client: AsyncClient
     rates: RateLimits
-    levels: dict[str, Level] = field(default_factory=dict)
+    levels: dict[str, BucketLevel] = field(default_factory=dict)
 
     async def count_request(self) -> None:
         """:raises Problem: 429."""
@@ -119,7 +119,7 @@ class RateLimitHeaders:
         state = scope.setdefault("state", {})
 
         async def send_with_headers(message: Message) -> None:
-            usage: Usage | None = state.get(USAGE)
+            usage: CallerUsage | None = state.get(USAGE)
             if message["type"] == "http.response.start" and usage is not None and usage.levels:
                 message["headers"] = [*message.get("headers", ()), *_headers(usage.levels)]
             await send(message)
@@ -127,7 +127,7 @@ class RateLimitHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
-def _headers(levels: dict[str, Level]) -> list[tuple[bytes, bytes]]:
+def _headers(levels: dict[str, BucketLevel]) -> list[tuple[bytes, bytes]]:
     policies = [f'"{name}";q={level.bucket.capacity};w={level.bucket.window_s}' for name, level in levels.items()]
     left = [
         f'"{name}";r={max(0, math.floor(level.left))};t={math.ceil(level.seconds_until(level.bucket.capacity))}'

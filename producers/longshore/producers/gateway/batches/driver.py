@@ -20,7 +20,7 @@ from itertools import count
 from typing import Final
 
 from longshore.producers.aio.client import AsyncClient
-from longshore.producers.gateway.batches.steps import Again, Stopped, Submitted, Wait, next_step
+from longshore.producers.gateway.batches.steps import Again, DriverStopped, Submitted, Wait, next_step
 from longshore.producers.gateway.state import Gateway
 from longshore.shared.errors import LongshoreError, QueueFull, ServiceUnavailable
 from longshore.shared.ledger.gateway.batches import HeldBatch
@@ -166,7 +166,7 @@ class BatchDriver:
                         await self._gateway.rates.add_unsettled(outcome.token_id, [str(job) for job in outcome.jobs])
                 elif isinstance(outcome, Wait) or not outcome:
                     return _Left()  # it waits, has ended, or is no longer this gateway's
-        except Stopped:
+        except DriverStopped:
             return _Left()
         except (ServiceUnavailable, QueueFull) as error:
             log.warning("%s goes on in %g s: %s", held.id, RETRY_S, error)
@@ -174,7 +174,7 @@ class BatchDriver:
 
     def _check(self) -> None:
         if self._stopping.is_set():
-            raise Stopped
+            raise DriverStopped
         # Requests would wait for the interpreter's lock, for 5 ms each time they want it. All steps together compute
         # half of the time at most.
         now = time.thread_time()

@@ -16,7 +16,7 @@ from pydantic import JsonValue
 
 from longshore.producers.client import Client
 from longshore.producers.gateway.batches.input_lines import Line, LineError
-from longshore.producers.gateway.batches.plan import LinesWriter, Plan, PlannedJob, read_bad_lines, read_lines
+from longshore.producers.gateway.batches.plan import BatchPlan, LinesWriter, PlannedJob, read_bad_lines, read_lines
 from longshore.producers.gateway.openai.error_objects import error_object
 from longshore.producers.gateway.openai.requests import Endpoint
 from longshore.producers.gateway.openai.responses import Origin, answer
@@ -65,7 +65,7 @@ class _Usage:
 
 
 @dataclass
-class _Files:
+class _OutputFiles:
     """Both files, while they are written."""
 
     batch: str
@@ -119,13 +119,15 @@ def late_reason(batch: str) -> str:
     return f"the completion window of the batch {batch} has ended"
 
 
-def write_output(client: Client, store: Store, batch: BatchRecord, plan: Plan, check: Callable[[], None]) -> BatchEnd:
+def write_output(
+    client: Client, store: Store, batch: BatchRecord, plan: BatchPlan, check: Callable[[], None]
+) -> BatchEnd:
     """Write the files of a batch whose jobs have ended.
 
     :param check: called at each line; what it raises ends the writing.
     :raises CorruptBlob: its plan is missing in the store, or damaged.
     """
-    files = _Files(batch.id, LinesWriter(store), LinesWriter(store))
+    files = _OutputFiles(batch.id, LinesWriter(store), LinesWriter(store))
     writer = _OutputWriter(client, store, batch, files, check)
     try:
         if plan.bad_lines is not None:
@@ -156,7 +158,7 @@ class _OutputWriter:
     """Writes what became of the lines of each job."""
 
     def __init__(
-        self, client: Client, store: Store, batch: BatchRecord, files: _Files, check: Callable[[], None]
+        self, client: Client, store: Store, batch: BatchRecord, files: _OutputFiles, check: Callable[[], None]
     ) -> None:
         self._client = client
         self._store = store

@@ -53,7 +53,7 @@ class PlannedJob(BaseModel):
     rows: int
 
 
-class Plan(BaseModel):
+class BatchPlan(BaseModel):
     """The jobs of a batch."""
 
     model_config = ConfigDict(frozen=True)
@@ -140,6 +140,6 @@ def _texts(store: Store, lines: PlannedLines) -> Iterator[bytes]:
         yield from ended
 
 
-def read_plan(store: Store, digest: str) -> Plan:
+def read_plan(store: Store, digest: str) -> BatchPlan:
     """The plan of a batch."""
-    return Plan.model_validate_json(store.read_blob(digest))
+    return BatchPlan.model_validate_json(store.read_blob(digest))

@@ -10,8 +10,8 @@ from typing import Final
 from longshore.producers.client import Client
 from longshore.producers.gateway.batches.input_lines import BadLine, Line, LineError, LineReader, split_lines
 from longshore.producers.gateway.batches.plan import (
+    BatchPlan,
     LinesWriter,
-    Plan,
     PlannedJob,
     PlannedLines,
     bad_line_document,
@@ -52,7 +52,7 @@ class Limits:
 class Read:
     """What a file has."""
 
-    plan: Plan
+    plan: BatchPlan
     total: int
     bad: int
     #: The first lines that cannot be run.
@@ -120,7 +120,7 @@ class InputReader:
             blob = bad_lines.commit()
         finally:
             bad_lines.discard()
-        plan = Plan(jobs=tuple(self._jobs), bad_lines=None if blob is None else PlannedLines.of(blob))
+        plan = BatchPlan(jobs=tuple(self._jobs), bad_lines=None if blob is None else PlannedLines.of(blob))
         return Read(plan, total, bad_lines.count, errors)
 
     def _add(self, line: Line) -> BadLine | None:

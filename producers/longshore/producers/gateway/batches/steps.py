@@ -62,7 +62,7 @@ class Submitted:
     jobs: Sequence[UUID]
 
 
-class Stopped(Exception):
+class DriverStopped(Exception):
     """The gateway stops: another one takes the step again."""
 
 
@@ -89,7 +89,7 @@ def next_step(
     def run(client: Client) -> Outcome:
         try:
             return step(client)
-        except (Stopped, ServiceUnavailable, QueueFull):
+        except (DriverStopped, ServiceUnavailable, QueueFull):
             raise
         except Exception as error:
             return steps.try_again(client, error)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from longshore.producers.client import Client
-from longshore.producers.gateway.batches.plan import Plan, PlannedJob, read_lines
+from longshore.producers.gateway.batches.plan import BatchPlan, PlannedJob, read_lines
 from longshore.producers.gateway.openai.requests import Embedding, Endpoint, Generation
 from longshore.producers.requests import Generate, Infer
 from longshore.shared.errors import InvalidInput, QueueFull
@@ -19,7 +19,7 @@ PRIORITY = 3
 
 
 def submit_jobs(
-    client: Client, store: Store, batch: BatchRecord, held: HeldBatch, plan: Plan, check: Callable[[], None]
+    client: Client, store: Store, batch: BatchRecord, held: HeldBatch, plan: BatchPlan, check: Callable[[], None]
 ) -> tuple[list[UUID | None], list[str | None]]:
     """The jobs of a batch, and the errors of those that cannot be submitted. Those that are there already are found by
     their idempotency keys.

@@ -65,7 +65,7 @@ class PredictBody(Body):
         )
 
 
-class GenerateBody(Body):
+class TextsBody(Body):
     """What text is generated for: `prompt` or `messages`."""
 
     prompt: Annotated[str | list[str] | None, Field(examples=["Write a haiku about the sea."])] = None

@@ -6,12 +6,12 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, JsonValue
 
-from longshore.producers.gateway.openai.parameters import Body, Only
+from longshore.producers.gateway.openai.parameters import Only, OpenAIBody
 
 _TEXT_ONLY: Final = Only("models here read text; give parts of the type text alone", ("text",))
 
 
-class TextPart(Body):
+class TextPart(OpenAIBody):
     """A part of the content of a message."""
 
     type: Annotated[str, _TEXT_ONLY]
@@ -27,14 +27,14 @@ def _as_parts(value: object) -> object:
     raise ValueError("give a text, or a list of text parts")
 
 
-class CalledFunction(Body):
+class CalledFunction(OpenAIBody):
     """A function that a model has called."""
 
     name: str
     arguments: str
 
 
-class ToolCall(Body):
+class MessageToolCall(OpenAIBody):
     """A call in an answer of a model."""
 
     id: str
@@ -42,7 +42,7 @@ class ToolCall(Body):
     function: CalledFunction
 
 
-class ChatMessage(Body):
+class ChatMessage(OpenAIBody):
     """A message of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
@@ -50,7 +50,7 @@ class ChatMessage(Body):
         list[TextPart] | None, BeforeValidator(_as_parts, json_schema_input_type=str | list[TextPart] | None)
     ] = None
     name: str | None = None
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: list[MessageToolCall] | None = None
     tool_call_id: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
@@ -67,7 +67,7 @@ class ChatMessage(Body):
         return message
 
 
-class Function(Body):
+class Function(OpenAIBody):
     """A function that a model may call."""
 
     name: str
@@ -78,7 +78,7 @@ class Function(Body):
     ] = None
 
 
-class Tool(Body):
+class Tool(OpenAIBody):
     """A tool: only functions are."""
 
     type: Literal["function"]
@@ -94,7 +94,7 @@ TOOL_CHOICE: Final = Only(
 )
 
 
-class JsonSchemaFormat(Body):
+class JsonSchemaFormat(OpenAIBody):
     """A JSON Schema and its name."""
 
     name: str | None = None
@@ -104,14 +104,14 @@ class JsonSchemaFormat(Body):
     """Answers are held to the schema whatever it is."""
 
 
-class ResponseFormat(Body):
+class ResponseFormat(OpenAIBody):
     """What an answer must be."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchemaFormat | None = None
 
 
-class StructuredOutputs(Body):
+class StructuredOutputs(OpenAIBody):
     """What an answer must be, as vLLM takes it: one of these."""
 
     json_: Annotated[dict[str, JsonValue] | None, Field(alias="json")] = None
@@ -123,7 +123,7 @@ class StructuredOutputs(Body):
     structural_tag: Annotated[JsonValue, Only("give json, regex or choice")] = None
 
 
-class StreamOptions(Body):
+class StreamOptions(OpenAIBody):
     """What else a stream has."""
 
     include_usage: bool | None = None

@@ -19,13 +19,13 @@ UNSUPPORTED: Final = "unsupported"
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
 
-class Body(BaseModel):
+class OpenAIBody(BaseModel):
     """The body of a request, or a part of it. Types are exact, and other keys are refused."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class RequestBody(Body):
+class RequestBody(OpenAIBody):
     """The body of a request as a whole."""
 
     @model_validator(mode="before")

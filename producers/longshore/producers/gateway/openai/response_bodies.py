@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Discriminator, Field, JsonValue, Tag
 
 from longshore.producers.gateway.openai.bodies import GenerationBody, Metadata
 from longshore.producers.gateway.openai.messages import TOOL_CHOICE, Function
-from longshore.producers.gateway.openai.parameters import Body, Only
+from longshore.producers.gateway.openai.parameters import Only, OpenAIBody
 
 _NO_STATE: Final = Only("answers are not kept; give the messages so far as input")
 _NOT_KEPT: Final = Only("answers are not kept for retrieval; give false", (False,))
@@ -21,7 +21,7 @@ _TEXT_TYPES: Final = Only(
 LOGPROBS: Final = "message.output_text.logprobs"
 
 
-class ResponsePart(Body):
+class ResponsePart(OpenAIBody):
     """A part of the content of a message."""
 
     type: Annotated[str, _TEXT_TYPES]
@@ -42,7 +42,7 @@ def _as_parts(value: object) -> object:
 Parts = Annotated[list[ResponsePart], BeforeValidator(_as_parts, json_schema_input_type=str | list[ResponsePart])]
 
 
-class _Item(Body):
+class _Item(OpenAIBody):
     """What items of earlier answers have."""
 
     id: str | None = None
@@ -124,7 +124,7 @@ class ResponseTool(Function):
         return {"type": "function", "function": self.model_dump(exclude_none=True, exclude={"strict", "type"})}
 
 
-class TextFormat(Body):
+class ResponseTextFormat(OpenAIBody):
     """What an answer must be."""
 
     type: Literal["text", "json_object", "json_schema"]
@@ -135,10 +135,10 @@ class TextFormat(Body):
     """Answers are held to the schema whatever it is."""
 
 
-class TextOptions(Body):
+class TextOptions(OpenAIBody):
     """How the answer is written."""
 
-    format: TextFormat | None = None
+    format: ResponseTextFormat | None = None
     verbosity: Annotated[JsonValue, Only("say it in a message", ("medium",))] = None
 
 

@@ -17,7 +17,7 @@ from longshore.producers.gateway.problems import Problem
 from longshore.producers.gateway.serving.idempotency import RepeatKey
 from longshore.producers.gateway.state import Gateway, gateway_of
 from longshore.shared.ledger.gateway.batches import OUTPUT_PURPOSE
-from longshore.shared.ledger.gateway.files import FileRecord, NewFile, new_file_id
+from longshore.shared.ledger.gateway.files import FileRecord, NewUpload, new_file_id
 from longshore.shared.ledger.gateway.tokens import Scope
 from longshore.shared.store.store import Store
 
@@ -75,7 +75,7 @@ async def upload_file(
             raise too_large(options.max_batch_bytes)
         blob = await commit(upload, threads)
         assert upload.filename is not None  # it was received
-        file = NewFile(new_file_id(caller.producer, key), caller.producer, purpose, upload.filename, blob, seconds)
+        file = NewUpload(new_file_id(caller.producer, key), caller.producer, purpose, upload.filename, blob, seconds)
         return FileDocument.of(await threads.call(files.add, file))
 
 

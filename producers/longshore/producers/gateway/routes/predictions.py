@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from longshore.producers.gateway.access.callers import Caller, needs
 from longshore.producers.gateway.bodies.options import option_path
-from longshore.producers.gateway.bodies.predictions import GenerateBody, PredictBody
+from longshore.producers.gateway.bodies.predictions import PredictBody, TextsBody
 from longshore.producers.gateway.predictions import (
     MAX_ROW_ERRORS,
     Accepted,
@@ -78,7 +78,7 @@ async def predict(
     responses={200: {"content": {EVENT_STREAM: _TEXT}}, 202: _ACCEPTED},
 )
 async def generate(
-    ref: str, body: GenerateBody, request: Request, caller: Runner, key: RepeatKey, prefer: Prefer = None
+    ref: str, body: TextsBody, request: Request, caller: Runner, key: RepeatKey, prefer: Prefer = None
 ) -> Response:
     """Generate texts, and answer with them; or, with `stream`, with server-sent events while they are written.
 

@@ -19,7 +19,7 @@ _RETRY_AFTER: Final = {"Retry-After": "1"}
 
 
 @dataclass(eq=False)
-class _Running:
+class _Admitted:
     """A request in progress."""
 
     task: asyncio.Task[None]
@@ -38,7 +38,7 @@ class Admission:
         self._options = options
         self._slots = asyncio.Semaphore(options.max_requests)
         self._waiting = 0
-        self._running: set[_Running] = set()
+        self._running: set[_Admitted] = set()
         #: Set when the gateway begins to stop: whatever waits for something should answer now.
         self.stopping = asyncio.Event()
 
@@ -88,7 +88,7 @@ class Admission:
     async def _run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         task = asyncio.current_task()
         assert task is not None
-        request = _Running(task)
+        request = _Admitted(task)
 
         async def follow(message: Message) -> None:
             if message["type"] == "http.response.start":

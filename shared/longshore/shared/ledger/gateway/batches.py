@@ -19,7 +19,7 @@ from pydantic import JsonValue
 from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database, records
-from longshore.shared.ledger.gateway.files import NewFile, add_file, new_file_id, random_name
+from longshore.shared.ledger.gateway.files import NewUpload, add_file, new_file_id, random_name
 from longshore.shared.ledger.postgres.repeating import repeat_read
 from longshore.shared.store.manifest import Blob
 
@@ -293,7 +293,7 @@ class HeldBatch:
             seconds = ended.output_expires_after
             for id_, file in ((output, end.output), (error, end.error)):
                 if id_ is not None and file is not None:
-                    add_file(conn, NewFile(id_, self.producer, OUTPUT_PURPOSE, file.filename, file.blob, seconds))
+                    add_file(conn, NewUpload(id_, self.producer, OUTPUT_PURPOSE, file.filename, file.blob, seconds))
             on_end(conn, ended)
             return ended
 

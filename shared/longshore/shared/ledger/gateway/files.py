@@ -46,7 +46,7 @@ class FileRecord:
 
 
 @dataclass(frozen=True)
-class NewFile:
+class NewUpload:
     """A file to be added.
 
     :param id: of :func:`new_file_id`.
@@ -67,7 +67,7 @@ class Files:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, file: NewFile) -> FileRecord:
+    def add(self, file: NewUpload) -> FileRecord:
         """Add a file whose blob was stored just now. One that is there already is returned as it is."""
         return self._database.change(lambda conn: add_file(conn, file))
 
@@ -149,7 +149,7 @@ def random_name(producer: str, key: str | None) -> str:
     return hashlib.sha256(f"{producer}\0{key}".encode()).hexdigest()[:32]
 
 
-def add_file(conn: Connection, file: NewFile) -> FileRecord:
+def add_file(conn: Connection, file: NewUpload) -> FileRecord:
     """Add a file in a transaction of the caller."""
     values: dict[str, object] = {**vars(file), "bytes": file.blob.size, "digest": file.blob.digest}
     added = records(conn, FileRecord).execute(statements.gateway.files.ADD_FILE, values).fetchone()

@@ -49,7 +49,7 @@ class Scope(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenLimits:
+class AccessLimits:
     """How much the callers with a token may use; ``None`` is without a limit.
 
     :param requests_per_minute: requests.
@@ -101,7 +101,7 @@ class ShownToken:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ValidToken(TokenLimits):
+class ValidToken(AccessLimits):
     """A token that was valid when it was read."""
 
     id: str
@@ -115,7 +115,7 @@ class ValidToken(TokenLimits):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenRecord(TokenLimits):
+class TokenRecord(AccessLimits):
     """A token as it is listed."""
 
     id: str
@@ -144,7 +144,7 @@ class AccessTokens:
         *,
         models: Sequence[str] = (),
         lifetime: timedelta | None = None,
-        limits: TokenLimits | None = None,
+        limits: AccessLimits | None = None,
         note: str = "",
         created_by: str,
     ) -> NewToken:
@@ -172,7 +172,7 @@ class AccessTokens:
         values = {
             **{"id": id_, "digest": _digest(secret), "producer": producer, "scopes": sorted(set(scopes))},
             **{"models": list(models), "note": note, "created_by": created_by, "lifetime": lifetime},
-            **vars(limits or TokenLimits()),
+            **vars(limits or AccessLimits()),
         }
         with self._database.transaction() as conn:
             row = conn.execute(statements.gateway.tokens.ADD_TOKEN, values).fetchone()

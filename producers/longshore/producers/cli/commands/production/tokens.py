@@ -11,7 +11,7 @@ from longshore.producers.cli.options import Options, shared_options, with_option
 from longshore.producers.cli.output import print_json, print_table
 from longshore.producers.reporting.human import local_time
 from longshore.shared.durations import parse_duration
-from longshore.shared.ledger.gateway.tokens import LIMIT_NAMES, Scope, TokenLimits
+from longshore.shared.ledger.gateway.tokens import LIMIT_NAMES, AccessLimits, Scope
 
 
 @click.group(invoke_without_command=True)
@@ -49,7 +49,7 @@ def create(
     """Make a token, and show it: it cannot be shown again."""
     settings = find_settings(options)
     lifetime = None if expires is None else parse_duration(expires, "--expires")
-    limits = TokenLimits(
+    limits = AccessLimits(
         requests_per_minute=requests_per_minute,
         rows_per_day=rows_per_day,
         tokens_per_day=tokens_per_day,
@@ -90,7 +90,7 @@ def list_tokens(options: Options) -> None:
     print_table(["id", "producer", "state", "scopes", "models", "limits", "expires", "note"], rows)
 
 
-def _limits_of(token: TokenLimits) -> str:
+def _limits_of(token: AccessLimits) -> str:
     limits = [(name, getattr(token, name)) for name in LIMIT_NAMES]
     return ", ".join(f"{limit:,} {name.replace('_', ' ')}" for name, limit in limits if limit is not None)
 
