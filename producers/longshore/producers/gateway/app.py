@@ -133,14 +133,6 @@ def _add_layers(app: FastAPI, options: GatewaySettings, admission: Admission) ->
             allow_origins=options.cors_origins,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "Range", "Last-Event-ID"],
-            expose_headers=[
-                REQUEST_ID,
-                "Location",
-                "Retry-After",
-                "RateLimit",
-                "RateLimit-Policy",
-                "Content-Range",
-                *results.HEADERS,
-            ],
+            expose_headers=[*_EXPOSED, *results.HEADERS],
         )
     app.add_middleware(logged)
