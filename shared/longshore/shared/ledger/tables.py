@@ -603,7 +603,7 @@ kept_answers = Table(
     Column("request", LargeBinary, nullable=False),
     # The attempt that is in progress; it is interrupted if it does not go on holding the key.
     Column("holder", Text, nullable=False),
-    _moment("held_until", required=True),
+    Column("held_until", DateTime(timezone=True), nullable=False),
     # The answer; NULL while the request is in progress.
     Column("status", Integer),
     Column("headers", JSONB),
@@ -611,6 +611,6 @@ kept_answers = Table(
     # The digest of the body, if that was an upload.
     Column("upload", LargeBinary),
     _moment("created_at", required=True),
-    _moment("expires_at", required=True),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
 )
 Index("kept_answers_expiry_idx", kept_answers.c.expires_at)

@@ -37,7 +37,8 @@ class Policy:
     table: str
     #: ALL, SELECT, INSERT, UPDATE or DELETE.
     command: str
-    role: Role
+    #: ``None`` for everybody.
+    role: Role | None
     #: Of rows that are read, or inserted.
     condition: str
     #: What its name ends with, if not with the command.
@@ -46,7 +47,7 @@ class Policy:
     @property
     def name(self) -> str:
         """A policy that changes in a later release gets another name."""
-        return f"longshore_{self.role}_{self.label or self.command.lower()}"
+        return f"longshore_{self.role or 'public'}_{self.label or self.command.lower()}"
 
 
 #: The tables with policies.
@@ -106,5 +107,11 @@ POLICIES: Final = (
         for table in TABLES
     ),
 )
-#: What lets producers' logins see the jobs of all producers although the policies are in force.
-SHARED_POLICIES: Final = tuple(Policy(table, "ALL", Role.PRODUCER, "true", "shared") for table in TABLES)
+#: Not of the gateway. A subselect is evaluated once.
+_OTHERS: Final = "(SELECT NOT pg_has_role('{gateway}', 'USAGE'))"
+#: What lets producers' logins see the jobs of all producers although the policies are in force, and so the roles that
+#: an administrator has made: for them nothing changes when the gateway gets a login.
+SHARED_POLICIES: Final = (
+    *(Policy(table, "ALL", Role.PRODUCER, "true", "shared") for table in TABLES),
+    *(Policy(table, "ALL", None, _OTHERS, "shared") for table in TABLES),
+)

@@ -150,12 +150,13 @@ def _decisions(prefix: str, *, row_security: bool | None) -> tuple[str, str]:
 
 def _of_policy(statement: str, policy: Policy, prefix: str) -> str:
     clause = statements.roles.CHECK_CLAUSE if policy.command == "INSERT" else statements.roles.USING_CLAUSE
+    condition = policy.condition.format(gateway=role_name(Role.GATEWAY, prefix))
     return statement.format(
         name=policy.name,
         table=policy.table,
         command=policy.command,
-        role=role_name(policy.role, prefix),
-        condition=clause.format(condition=policy.condition),
+        role="PUBLIC" if policy.role is None else role_name(policy.role, prefix),
+        condition=clause.format(condition=condition),
     )
 
 

@@ -85,7 +85,7 @@ DO $do$ BEGIN
     END IF;
     GRANT EXECUTE ON FUNCTION longshore_foreign_job(uuid, text) TO {producers};
 END $do$"""
-#: Whether the policies are in force now, and whether producers see the jobs of all although they are.
+#: Whether the policies are in force now, and whether others than the gateway see the jobs of all although they are.
 POLICIES_ENABLED: Final = "coalesce((SELECT relrowsecurity FROM pg_class WHERE oid = to_regclass('jobs')), false)"
 PRODUCERS_SHARE: Final = f"""(NOT {POLICIES_ENABLED} OR EXISTS (
     SELECT FROM pg_policy WHERE polrelid = to_regclass('jobs') AND polname = 'longshore_producer_shared'))"""
@@ -108,7 +108,7 @@ DO $do$ BEGIN
         CREATE POLICY {name} ON {table} FOR {command} TO {role} {condition};
     END IF;
 END $do$"""
-#: A policy that exists while producers see the jobs of all.
+#: A policy that exists while others than the gateway see the jobs of all.
 SHARE_TABLE: Final = """
 DO $do$ BEGIN
     IF EXISTS (SELECT FROM pg_policy WHERE polname = '{name}' AND polrelid = '{table}'::regclass) THEN
