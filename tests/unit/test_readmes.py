@@ -30,7 +30,7 @@ def test_both_have_the_same_code() -> None:
         for name in (ENGLISH, CHINESE)
     )
     assert english == chinese
-    assert len(english) == 5
+    assert len(english) == 6
 
 
 def test_both_name_the_same_commands_and_lead_to_the_same_pages() -> None:
