@@ -177,6 +177,9 @@ def test_bad_rows_of_a_stream_have_errors(http: httpx.Client, client: Client) ->
     check(events, client)
     assert events.rows.keys() == {0, 2}
     assert "tokens" in events.errors[1]
+    many = stream(http, prompt=["", *["a dog", ""] * 1100], options={"max_tokens": 1})
+    assert many.rows.keys() == {*range(1, 2201, 2)}
+    assert many.errors.keys() == {*range(0, 2201, 2)}
     refused = http.post("/v1/models/chat/generate", json={"prompt": "a", "stream": True, "options": {"n": 0}})
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["field"] == "options.n"

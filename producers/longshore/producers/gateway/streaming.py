@@ -8,19 +8,24 @@ finished, or was told before to forget what it has.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import TypeAlias
+from uuid import UUID
 
 from pydantic import JsonValue
 from uuid_utils.compat import uuid7
 
 from longshore.broker.gateway.text_deltas import TextDelta
+from longshore.producers.aio.client import AsyncClient
 from longshore.producers.aio.job import AsyncJob
+from longshore.producers.client import Client
 from longshore.producers.data import GenerateData
 from longshore.producers.gateway.access.callers import Caller
+from longshore.producers.gateway.result_streams import JobResults
 from longshore.producers.gateway.text_channels import TextChannels, TextInbox
 from longshore.producers.options.keywords import GenerateOptions
 from longshore.producers.requests import Generate
@@ -132,18 +137,20 @@ class TextStream:
     def __init__(
         self,
         job: AsyncJob,
+        client: AsyncClient,
         channels: TextChannels,
         inbox: TextInbox,
         changed: asyncio.Event,
         stack: AsyncExitStack,
     ) -> None:
         self.job = job
+        self._client = client
         self._channels = channels
         self._inbox = inbox
         self._changed = changed
         self._stack = stack
         self._assembler = TextAssembler()
-        self._rows: deque[TextEvent] = deque()
+        self._rows: deque[RowFinished | RowFailed] = deque()
         self._follower: asyncio.Task[None] | None = None
 
     async def __aiter__(self) -> AsyncIterator[TextEvent]:
@@ -171,23 +178,20 @@ class TextStream:
             follower.cancel()
         await self._stack.aclose()
 
-    def _of_row(self, event: TextEvent) -> Iterator[TextEvent]:
+    def _of_row(self, event: RowFinished | RowFailed) -> Iterator[TextEvent]:
         if isinstance(event, RowFinished):
             return self._assembler.finish(event.row, event.output)
-        assert isinstance(event, RowFailed)
         return self._assembler.fail(event.row, event.error)
 
     async def _follow(self) -> None:
         """Put rows into the deque as they are committed, until the job has ended."""
         try:
-            done = 0
+            done, taken = 0, _Taken()
             async for progress in self.job.follow():
                 if progress.done + progress.failed > done or progress.state.final:
                     done = progress.done + progress.failed
-                    self._rows += [RowFinished(row.row, row.output) async for row in self.job.stream()]
-                    if progress.failed:
-                        errors = await self.job.errors()
-                        self._rows += [RowFailed(each.row, each.message) for each in errors if each.row is not None]
+                    events = await self._client.call(_rows_after, self.job.id, taken.last, bool(progress.failed))
+                    self._rows += taken.add(events)
                     self._changed.set()
                 if progress.state.final and progress.state is not State.SUCCEEDED:
                     await self.job.wait()
@@ -208,7 +212,38 @@ async def open_text_stream(
     async with AsyncExitStack() as stack:
         inbox = await stack.enter_async_context(channels.listening(id_, changed))
         job = await caller.submit(Generate(model, data, options, streamed_as=id_))
-        return TextStream(job, channels, inbox, changed, stack.pop_all())
+        return TextStream(job, caller.client, channels, inbox, changed, stack.pop_all())
+
+
+class _Taken:
+    """The rows that were read by now, so that no look reads all of them again."""
+
+    def __init__(self) -> None:
+        #: All rows up to this one were taken.
+        self.last = -1
+        self._beyond: set[int] = set()
+
+    def add(self, events: Sequence[RowFinished | RowFailed]) -> list[RowFinished | RowFailed]:
+        """Those that are new."""
+        new = [event for event in events if event.row not in self._beyond]
+        self._beyond.update(event.row for event in new)
+        while self.last + 1 in self._beyond:
+            self.last += 1
+            self._beyond.remove(self.last)
+        return new
+
+
+def _rows_after(client: Client, job: UUID, row: int, has_errors: bool) -> list[RowFinished | RowFailed]:
+    """The rows behind a row that are committed."""
+    pages = JobResults(client.ledger, job, row, (), generated=True).pages()
+    events: list[RowFinished | RowFailed] = [
+        RowFinished(each.row, json.loads(each.output)) for page in pages for each in page
+    ]
+    after = row
+    while has_errors and (errors := client.ledger.queries.row_errors(job, after=after)):
+        events += [RowFailed(each.row, each.error) for each in errors]
+        after = errors[-1].row
+    return events
 
 
 async def _cancel(job: AsyncJob) -> None:
