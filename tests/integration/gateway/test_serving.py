@@ -7,7 +7,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +18,7 @@ import pytest
 from tests.integration.certificates import write_certificates
 from tests.integration.cluster import Cluster
 from tests.integration.gateway_beside import RunningGateway, running_gateway
+from tests.integration.support import new_job
 from tests.waiting import TIMEOUT_S, wait_until
 
 UNKNOWN = "/v1/jobs/01890a5d-ac96-774b-bcce-b302099a8057"
@@ -145,6 +146,16 @@ def test_more_requests_than_slots_are_refused_and_then_served_again(small: Runni
         # Both are aborted.
     with small.http(token) as http:
         wait_until(lambda: http.get(UNKNOWN).status_code == 404, "a free slot")
+
+
+def test_those_who_follow_jobs_take_no_slots(small: RunningGateway) -> None:
+    job = small.cluster.ledger.submissions.submit([new_job(1, queue="gpu", producer="search-team")])[0]
+    with small.http() as http, ExitStack() as streams:
+        for _ in range(5):  # more than there are slots and places in the queue
+            answer = streams.enter_context(http.stream("GET", f"/v1/jobs/{job}/events"))
+            assert answer.status_code == 200
+            assert next(answer.iter_lines()).startswith("id: ")
+        assert http.get(f"/v1/jobs/{job}").json()["state"] == "queued"
 
 
 def test_an_aborted_upload_leaves_nothing(small: RunningGateway) -> None:

@@ -23,6 +23,7 @@ class _Admitted:
     """A request in progress."""
 
     task: asyncio.Task[None]
+    has_slot: bool = True
     is_started: bool = False
     is_stream: bool = False
     is_done: bool = False
@@ -50,10 +51,7 @@ class Admission:
                 await app(scope, receive, send)
                 return
             await self._admit()
-            try:
-                await self._run(app, scope, receive, send)
-            finally:
-                self._slots.release()
+            await self._run(app, scope, receive, send)
 
         return call
 
@@ -95,6 +93,8 @@ class Admission:
                 request.is_started = True
                 kind = dict(message["headers"]).get(b"content-type", b"")
                 request.is_stream = kind.startswith(_STREAM)
+                if request.is_stream:  # it waits for events for hours, and is one of the connections that are bounded
+                    self._free(request)
             elif not message.get("more_body", False):
                 request.is_done = True
             await send(message)
@@ -112,3 +112,10 @@ class Admission:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             self._running.discard(request)
+            self._free(request)
+
+    def _free(self, request: _Admitted) -> None:
+        """Let the next request in."""
+        if request.has_slot:
+            request.has_slot = False
+            self._slots.release()
