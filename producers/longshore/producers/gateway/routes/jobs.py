@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,7 +13,16 @@ from fastapi import APIRouter, Body, Query, Response
 from longshore.producers.documents.jobs import JobDocument, job_document
 from longshore.producers.gateway.access.callers import Caller, needs
 from longshore.producers.gateway.access.models import check_options, check_reference
-from longshore.producers.gateway.answers import DEFAULT_LIMIT, Cursor, Limit, Page, answer, read_cursor, write_cursor
+from longshore.producers.gateway.answers import (
+    DEFAULT_LIMIT,
+    Cursor,
+    Limit,
+    Page,
+    answer,
+    read_cursor,
+    write_cursor,
+    wrong_cursor,
+)
 from longshore.producers.gateway.bodies.jobs import BatchBody, JobBody, TuneBody
 from longshore.producers.gateway.bodies.options import option_path
 from longshore.producers.gateway.jobs import find_job, list_jobs
@@ -127,7 +135,9 @@ async def _submit_many(caller: Caller, bodies: Sequence[JobBody], key: str | Non
         jobs = await caller.submit_many(requests)
     except InvalidInput as error:
         raise _numbered(error, bodies) from None
-    return list(await asyncio.gather(*(job.record() for job in jobs)))
+    ids = [job.id for job in jobs]
+    records = await caller.client.call(lambda client: client.ledger.queries.some_jobs(ids))
+    return [records[id_] for id_ in ids]
 
 
 def _numbered(error: InvalidInput, bodies: Sequence[JobBody]) -> InvalidInput:
@@ -145,4 +155,4 @@ def _job_of(cursor: str) -> UUID:
         case (str(id),):
             with suppress(ValueError):
                 return UUID(id)
-    raise InvalidInput("cursor", "no cursor of this list; use `next` of the page before, and the same filters")
+    raise wrong_cursor()
