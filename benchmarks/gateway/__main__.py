@@ -18,8 +18,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -33,6 +31,7 @@ from rich.table import Table
 
 from benchmarks.cluster import owner_url, running_cluster
 from benchmarks.gateway.workloads import WORKLOADS, Workload, read_requests
+from benchmarks.service import answers
 from longshore.broker.embedded.services.ports import any_free_port
 from longshore.producers import AsyncClient, Client
 from longshore.shared.ledger.ledger import Ledger
@@ -102,17 +101,6 @@ def serving(command: Sequence[str], environment: dict[str, str]) -> Iterator[tup
             yield address, psutil.Process(process.pid)
         finally:
             process.terminate()
-
-
-def answers(address: str) -> bool:
-    """Whether a server listens there, without a request that does anything."""
-    try:
-        urllib.request.urlopen(f"{address}/nothing", timeout=5).close()
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
-        return False
-    return True
 
 
 def cpu_seconds(processes: Sequence[psutil.Process]) -> float:

@@ -86,7 +86,7 @@ def drive(
         outcome = step(client)
         on_step()
         if isinstance(outcome, Wait):
-            client.wait([client.job(job) for job in outcome.jobs], TIMEOUT_S)
+            client.wait([client.job(job) for job in now.jobs or () if job is not None], TIMEOUT_S)
         elif isinstance(outcome, Again):
             held.release(outcome.seconds, failed=True)
             assert (batch.id, PRODUCER) not in ledger.batches.take("another", 60.0, 10)

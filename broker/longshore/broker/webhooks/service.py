@@ -127,7 +127,7 @@ class WebhookService:
             if free <= 0:
                 continue
             claimed = WebhookDeliveries.claim(
-                *(conn,), failing=lane.failing, each=lane.each, busy=+busy, limit=free, lease_s=LEASE_S
+                conn, failing=lane.failing, each=lane.each, busy=+busy, limit=free, lease_s=LEASE_S
             )
             fault_point("webhooks:claimed")
             for delivery in claimed:

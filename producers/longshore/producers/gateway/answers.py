@@ -57,7 +57,7 @@ def page_of(items: Sequence[T], key: Callable[[T], Key], limit: int, cursor: str
     try:
         left = [item for item in items if after is None or key(item) > after]
     except TypeError:
-        raise _wrong_cursor() from None
+        raise wrong_cursor() from None
     data, has_more = left[:limit], len(left) > limit
     return Page(data=data, has_more=has_more, next=write_cursor(key(data[-1])) if has_more else None)
 
@@ -75,9 +75,9 @@ def read_cursor(cursor: str) -> Key:
     try:
         key = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, ValueError, RecursionError):
-        raise _wrong_cursor() from None
+        raise wrong_cursor() from None
     if not isinstance(key, list) or not key or not all(type(part) in (int, str) for part in key):
-        raise _wrong_cursor()
+        raise wrong_cursor()
     return tuple(key)
 
 
@@ -91,8 +91,9 @@ def read_row_cursor(cursor: str | None) -> int | None:
     match read_cursor(cursor):
         case (int(number),) if 0 <= number < 2**63:
             return number
-    raise _wrong_cursor()
+    raise wrong_cursor()
 
 
-def _wrong_cursor() -> InvalidInput:
+def wrong_cursor() -> InvalidInput:
+    """The error of a cursor that nobody has written for this list."""
     return InvalidInput("cursor", "no cursor of this list; use `next` of the page before, and the same filters")

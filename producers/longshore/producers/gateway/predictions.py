@@ -71,25 +71,28 @@ def check_request(caller: Caller, reference: str, options: Mapping[str, JsonValu
             raise InvalidInput(f"options.{name}", "not in an answer with outputs; submit a job by POST /v1/jobs")
 
 
-async def answer_with_outputs(caller: Caller, job: AsyncJob, wait_s: float, *, asynchronous: bool) -> Response:
+async def answer_with_outputs(caller: Caller, job: AsyncJob, wait_s: float) -> Response:
     """The outputs of a job; or 202 and its URL, if it takes longer than that.
 
-    :param asynchronous: whether the caller has asked not to wait.
+    :param wait_s: 0 if the caller has asked not to wait.
     :raises JobFailed: it failed, or was cancelled.
     """
+    if not wait_s:
+        return _accepted(job, {"Preference-Applied": "respond-async"})
     try:
-        if not wait_s:
-            raise WaitTimeout("")
         await caller.client.wait([job], wait_s)
         outcome = await caller.client.outcome(job)
     except WaitTimeout:
-        headers = {"Location": f"/v1/jobs/{job.id}", "Retry-After": str(RETRY_AFTER_S)}
-        if asynchronous:
-            headers["Preference-Applied"] = "respond-async"
-        return answer({"job": job.id}, 202, headers)
+        return _accepted(job, {})
     if outcome.state is not State.SUCCEEDED:
         await job.wait()
     return Response(_document(outcome), media_type=JSON)
+
+
+def _accepted(job: AsyncJob, headers: Mapping[str, str]) -> Response:
+    """The answer that names a job which goes on."""
+    location = {"Location": f"/v1/jobs/{job.id}", "Retry-After": str(RETRY_AFTER_S)}
+    return answer({"job": job.id}, 202, {**location, **headers})
 
 
 def _document(outcome: Outcome) -> bytes:

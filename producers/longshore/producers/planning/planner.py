@@ -95,7 +95,7 @@ def prepare(
             jobs += _plan_alike(planners, start, over_rows, len(requests))
             continue
         for index, request in enumerate(alike, start):
-            with _numbered(index, len(requests)):
+            with numbered(index, len(requests)):
                 jobs.append(plan_request(request, context))
     return Submission(jobs, context.blocks.made)
 
@@ -195,13 +195,14 @@ def _plan_alike(planner: RowPlanners, start: int, requests: Sequence[Infer | Gen
     # Something is wrong with one of them: together they cannot tell with which.
     jobs: list[NewJob] = []
     for index, request in enumerate(requests, start):
-        with _numbered(index, total):
+        with numbered(index, total):
             jobs += planner.plan([request])
     return jobs
 
 
 @contextmanager
-def _numbered(index: int, total: int) -> Iterator[None]:
+def numbered(index: int, total: int) -> Iterator[None]:
+    """Name which of several requests an error is of."""
     try:
         yield
     except InvalidInput as error:

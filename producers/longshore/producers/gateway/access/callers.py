@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Annotated, cast
 
 import pyarrow as pa
@@ -28,10 +27,11 @@ from longshore.producers.gateway.bodies.data import count_rows
 from longshore.producers.gateway.files.rows import is_file_id, rows_of_file
 from longshore.producers.gateway.problems import Problem
 from longshore.producers.gateway.state import gateway_of
+from longshore.producers.planning.planner import numbered
 from longshore.producers.requests import Generate, with_data
 from longshore.producers.requests import Request as JobRequest
-from longshore.shared.errors import InvalidInput, LongshoreError
-from longshore.shared.ledger.gateway.tokens import Scope, ValidToken
+from longshore.shared.errors import LongshoreError
+from longshore.shared.ledger.gateway.tokens import Scope, ValidToken, matches_model
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="token", description="A token of `longshore tokens create`.")
 
@@ -59,8 +59,7 @@ class Caller:
         :param name: of the model, without version or alias.
         :raises Problem: 403; whether there is such a model is not said.
         """
-        patterns = self.token.models
-        if patterns and not any(fnmatchcase(name, pattern) for pattern in patterns):
+        if not matches_model(self.token.models, name):
             raise Problem(403, "forbidden", f"this token may not use the model {name!r}")
 
     async def submit(self, request: JobRequest) -> AsyncJob:
@@ -101,21 +100,15 @@ class Caller:
                 found.append(request)
                 continue
             options = cast("Mapping[str, JsonValue]", request.options)
-            try:
+            with numbered(number, len(requests)):
                 found.append(with_data(request, await self.rows_of(str(request.data), options)))
-            except InvalidInput as error:
-                field = error.field if len(requests) == 1 else f"requests[{number}].{error.field}"
-                raise InvalidInput(field, error.reason) from None
         return found
 
     @asynccontextmanager
     async def _admitted(self, requests: Sequence[JobRequest]) -> AsyncIterator[None]:
         for number, request in enumerate(requests):
-            try:
+            with numbered(number, len(requests)):
                 check_addresses(request, self.data)
-            except InvalidInput as error:
-                field = error.field if len(requests) == 1 else f"requests[{number}].{error.field}"
-                raise InvalidInput(field, error.reason) from None
         rows = sum(count_rows(request.data, generates=isinstance(request, Generate)) for request in requests)
         await self.usage.admit(rows=rows, jobs=len(requests))
         try:

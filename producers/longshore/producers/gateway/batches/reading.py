@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Final
 
 from longshore.producers.client import Client
@@ -24,6 +23,7 @@ from longshore.producers.ttl_cache import TtlCache
 from longshore.shared.errors import InvalidInput, UnknownModel
 from longshore.shared.ledger.gateway.batches import BatchRecord
 from longshore.shared.ledger.gateway.files import FileRecord
+from longshore.shared.ledger.gateway.tokens import matches_model
 from longshore.shared.specs.signature import Signature
 from longshore.shared.store.store import Store
 
@@ -167,9 +167,8 @@ class InputReader:
 
     def _version(self, request: Generation | Embedding) -> str | LineError:
         """The version that a request names, which counts for the whole batch."""
-        patterns = self._batch.model_patterns
         name = request.reference.name
-        if patterns and not any(fnmatchcase(name, pattern) for pattern in patterns):
+        if not matches_model(self._batch.model_patterns, name):
             return LineError("forbidden", f"model: the token of this batch may not use {name!r}", "body.model")
         try:
             version = self._client.ledger.models.resolve(request.reference)

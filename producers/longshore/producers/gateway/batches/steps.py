@@ -41,8 +41,6 @@ log = logging.getLogger(__name__)
 class Wait:
     """Nothing is to be done until jobs have ended, the batch is cancelled, or it expires."""
 
-    jobs: Sequence[UUID]
-
 
 @dataclass(frozen=True)
 class Again:
@@ -165,7 +163,7 @@ class _Steps:
         running = client.ledger.queries.not_ended([job for job in batch.jobs or () if job is not None])
         is_cancelled = batch.state == "cancelling"
         if running and not is_cancelled and not self.is_late:
-            return Wait(sorted(running))
+            return Wait()
         for job in sorted(running):
             client.ledger.control.cancel(job, cancel_reason(batch.id) if is_cancelled else late_reason(batch.id))
             fault_point("batch:job_cancelled")

@@ -69,7 +69,7 @@ async def predict(
         job = await caller.submit(with_key(Infer(ref, body.data(), options), key))
     except InvalidInput as error:
         raise option_path(body.named(error), body.options, "infer") from None
-    return await answer_with_outputs(caller, job, wait_s, asynchronous=not wait_s)
+    return await answer_with_outputs(caller, job, wait_s)
 
 
 @router.post(
@@ -97,7 +97,7 @@ async def generate(
         job = await caller.submit(with_key(Generate(ref, body.data(), options), key))
     except InvalidInput as error:
         raise option_path(body.named(error), body.options, "generate") from None
-    return await answer_with_outputs(caller, job, wait_s, asynchronous=not wait_s)
+    return await answer_with_outputs(caller, job, wait_s)
 
 
 async def _events(stream: TextStream) -> AsyncIterator[bytes]:

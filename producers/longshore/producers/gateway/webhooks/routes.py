@@ -9,7 +9,15 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 
 from longshore.producers.gateway.access.callers import Caller, needs
-from longshore.producers.gateway.answers import DEFAULT_LIMIT, Cursor, Limit, Page, read_cursor, write_cursor
+from longshore.producers.gateway.answers import (
+    DEFAULT_LIMIT,
+    Cursor,
+    Limit,
+    Page,
+    read_cursor,
+    write_cursor,
+    wrong_cursor,
+)
 from longshore.producers.gateway.serving.idempotency import REPEATABLE
 from longshore.producers.gateway.state import gateway_of
 from longshore.producers.gateway.webhooks.documents import (
@@ -24,7 +32,6 @@ from longshore.producers.gateway.webhooks.documents import (
     SentTest,
 )
 from longshore.producers.gateway.webhooks.endpoints import WebhookEndpoints
-from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.gateway.tokens import Scope
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])
@@ -147,4 +154,4 @@ def _place_of(cursor: str) -> tuple[datetime, str]:
         case (str(time), str(event)) if "\0" not in event:
             with suppress(ValueError):
                 return datetime.fromisoformat(time), event
-    raise InvalidInput("cursor", "no cursor of this list; use `next` of the page before, and the same filters")
+    raise wrong_cursor()

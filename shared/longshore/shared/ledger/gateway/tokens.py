@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import Final
 
 from longshore.shared.errors import InvalidInput
@@ -234,6 +235,15 @@ class AccessTokens:
             row = conn.execute(statements.gateway.tokens.REVOKE_TOKEN, {"id": id}).fetchone()
         if row is None:
             raise InvalidInput("token", f"there is no token {id}; see longshore tokens list")
+
+
+def matches_model(patterns: Sequence[str], name: str) -> bool:
+    """Whether a token may use a model.
+
+    :param patterns: those of the token, as of ``fnmatch``; empty for all models.
+    :param name: of the model, without version or alias.
+    """
+    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _digest(secret: str) -> bytes:
