@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 #: Seconds to connect to Redis. If Redis is down, a submit call returns only after this time: keep it short.
 CONNECT_TIMEOUT_S: Final = 2.0
 #: Seconds to wait for an answer. A stalled Redis, or a connection whose other end is gone, costs a call so long.
-SOCKET_TIMEOUT_S: Final = 5.0
+SOCKET_TIMEOUT_S: Final = 3.0
 #: A connection that was idle for so many seconds is checked before it is used; and a worker that waits for messages
-#: notices about twice as long after that its connection is gone.
-HEALTH_CHECK_INTERVAL_S: Final = 3
+#: notices about three times as long after that its connection is gone.
+HEALTH_CHECK_INTERVAL_S: Final = 1
 #: Seconds of silence before TCP asks the other end, between two questions, and how many may stay unanswered.
 _KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 #: By the system's number of the option; a system may lack some.
