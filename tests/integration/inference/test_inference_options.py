@@ -15,11 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from longshore.producers import Client
+from longshore.producers import Client, Infer
 from longshore.shared.errors import InvalidInput, JobFailed
 from tests.integration.cluster import Cluster
+from tests.text_models import save_sentence
 from tests.unit.shared.model_formats.onnx.files import program
-from tests.waiting import TIMEOUT_S
+from tests.waiting import TIMEOUT_S, wait_until
 
 WHOLE = {"features": [{"name": "x"}], "task": "regression", "target": "y"}
 CLASSES = {"features": [{"name": "x"}], "task": "classification", "target": "y", "labels": ["no", "maybe", "yes"]}
@@ -137,3 +138,16 @@ def test_what_is_learned_is_kept_for_all_workers(cluster: Cluster, client: Clien
     [found] = cluster.ledger.batch_sizes.read(digest, "cpu")
     assert (found.length, found.rows_per_second > 0) == (0, True)
     assert found.batch_size & (found.batch_size - 1) == 0
+
+
+def test_small_jobs_that_run_together_learn_too(cluster: Cluster, client: Client, tmp_path: Path) -> None:
+    """A text network begins with 32 rows in a pass, however many texts wait."""
+    save_sentence(tmp_path / "model")
+    digest = client.models.import_(tmp_path / "model", "short-texts").digest
+
+    def learned() -> bool:
+        jobs = client.submit_many([Infer("short-texts", ["a few words"])] * 400)
+        client.wait(jobs, TIMEOUT_S, progress=False)
+        return bool(cluster.ledger.batch_sizes.read(digest, "cpu"))
+
+    wait_until(learned, "a batch size of texts that run together")

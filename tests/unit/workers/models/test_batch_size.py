@@ -89,3 +89,25 @@ def test_lengths_are_learned_apart() -> None:
     assert [bucket(length) for length in (1, 16, 17, 128, 129)] == [16, 16, 32, 128, 256]
     sizes.record_out_of_memory(256, 32)
     assert (sizes.rows(256), sizes.rows(16)) == (16, 32)
+
+
+def test_small_jobs_together_teach_more_than_their_own_size() -> None:
+    """400 rows at a time: passes of 512 are never full, and yet they show that more rows are no slower."""
+    sizes, passes = BatchSizes(32, 1024), []
+    for _ in range(200):
+        left = 400
+        while left:
+            rows = min(left, sizes.rows(NO_LENGTH))
+            sizes.record(NO_LENGTH, rows, 0.02 + rows * 0.0001)
+            left -= rows
+            passes.append(rows)
+    assert passes[-1] == 400
+    assert sizes.learned[NO_LENGTH].rows == 512
+
+
+def test_the_rest_of_a_window_tells_nothing() -> None:
+    sizes = BatchSizes(32, 1024)
+    for _ in range(100):
+        sizes.record(NO_LENGTH, 31, 1e-9)
+        sizes.record(NO_LENGTH, 33, 1e-9)
+    assert (sizes.rows(NO_LENGTH), sizes.learned) == (32, {})

@@ -78,7 +78,7 @@ def compute_batch(context: WorkerContext, claims: Sequence[Claim], beat: Heartbe
     if first.key_columns:
         keys = keys_of_tables([table for tables in inputs for table in tables], first.key_columns)
         inputs = [[table.select(features) for table in tables] for tables in inputs]
-    sizes = context.batch_sizes.get(claims[0], first, runtime, rows)
+    sizes = context.batch_sizes.get_together(claims, first, runtime, rows)
     heads = make_heads(runtime.signature, first)
 
     def step(count: int) -> None:
@@ -93,6 +93,7 @@ def compute_batch(context: WorkerContext, claims: Sequence[Claim], beat: Heartbe
         row_notes |= set(prepared.notes)
         computed.append(runner.run(prepared))
     beat.check()
+    context.batch_sizes.save(claims[0], first, sizes)
     run_notes = [note for note in runner.notes if note not in row_notes]
     # A note on rows may concern one job only, so the rows of each job are prepared again, separately.
     notes = [[*(_row_notes(runtime, each, rows) if row_notes else []), *run_notes] for each in inputs]

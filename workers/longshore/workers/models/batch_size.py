@@ -79,8 +79,11 @@ class BatchSizes:
         if self._fixed is not None:
             return
         search = self._search(length)
-        if search.best.settled or rows != search.rows or seconds <= 0:
-            return  # the last batch of a window is often smaller, and tells nothing
+        if search.best.settled or seconds <= 0:
+            return
+        # The last batch of a window is often smaller, and tells nothing unless it is larger than the best size.
+        if rows != search.rows and not search.best.rows < rows < search.rows:
+            return
         search.rates.append(rows / seconds)
         search.spent += seconds
         if len(search.rates) >= MIN_BATCHES and search.spent >= MIN_SECONDS:

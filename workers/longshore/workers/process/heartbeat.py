@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from types import TracebackType
+from uuid import UUID
 
 from longshore.shared.errors import AttemptLost, LongshoreError, ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
@@ -134,20 +135,26 @@ class Heartbeat:
             rows = self._rows
             sent = time.monotonic()
             try:
-                lost = {claim.token for claim in list(self._claims) if not self._renew(claim, rows)}
+                lost = self._renew(list(self._claims), rows)
             except ServiceUnavailable as error:
                 # The lease is still valid for a while: check() raises when it has expired.
                 log.warning("%s; the lease of %s was not renewed", error, self._name)
                 continue
             if lost:
-                self._shown.stopping([claim for claim in self._claims if claim.token in lost])
+                self._shown.stopping([claim for claim in self._claims if (claim.job_id, claim.shard) in lost])
             with self._claims_lock:
-                self._claims = [claim for claim in self._claims if claim.token not in lost]
+                self._claims = [claim for claim in self._claims if (claim.job_id, claim.shard) not in lost]
             if not self._claims:
                 self._lost.set()
                 return
             self._valid_until = sent + self._lease
             self._reported_rows = rows
 
-    def _renew(self, claim: Claim, rows: int) -> bool:
-        return self._ledger.attempts.renew(claim, lease=self._lease, rows=rows, changed=rows != self._reported_rows)
+    def _renew(self, claims: Sequence[Claim], rows: int) -> set[tuple[UUID, int]]:
+        """Returns the shards whose attempts are lost."""
+        attempts = self._ledger.attempts
+        if len(claims) > 1:
+            return attempts.renew_many(claims, lease=self._lease)
+        [claim] = claims
+        current = attempts.renew(claim, lease=self._lease, rows=rows, changed=rows != self._reported_rows)
+        return set() if current else {(claim.job_id, claim.shard)}

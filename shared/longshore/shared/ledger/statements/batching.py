@@ -77,10 +77,17 @@ LOCK_CURRENT: Final = """
 #: Extends the leases of some attempts, and returns those that are current. Of a shard that runs, ``rows_done`` are rows
 #: that are not committed yet: here there are none to speak of.
 RENEW_MANY: Final = f"""
-    WITH current AS MATERIALIZED ({LOCK_CURRENT})
-    UPDATE shards SET lease_until = now() + make_interval(secs => %(lease)s), rows_done = 0
-    FROM current WHERE shards.job_id = current.job_id AND shards.index = current.index AND shards.state = 'running'
-    RETURNING shards.job_id, shards.index
+    WITH current AS MATERIALIZED ({LOCK_CURRENT}), renewed AS (
+        UPDATE shards SET lease_until = now() + make_interval(secs => %(lease)s), rows_done = 0
+        FROM current WHERE shards.job_id = current.job_id AND shards.index = current.index AND shards.state = 'running'
+        RETURNING shards.job_id, shards.index
+    ), queued AS MATERIALIZED (
+        SELECT id FROM jobs WHERE id IN (SELECT job_id FROM renewed) AND state = 'queued' ORDER BY id FOR UPDATE
+    ), started AS (
+        UPDATE jobs SET state = 'running', started_at = now() FROM queued WHERE jobs.id = queued.id
+        RETURNING pg_notify('longshore_jobs', jobs.id::text)
+    )
+    SELECT job_id, index FROM renewed LEFT JOIN (SELECT count(*) FROM started) AS notified ON true
 """
 
 #: The rows of a shard that have a result or an error, with whether it is an error.
