@@ -12,7 +12,7 @@ notifies it of unpublished shards, the leader
 - compares the next messages in Redis with the shards that wait, and publishes again what Redis has lost;
 - removes messages from long queues that name only shards which wait no more;
 - at the start and every hour, makes the partitions for the results of this week and the next ones;
-- every minute, removes uploaded files that have expired;
+- every minute, removes uploaded files, and parts of uploads, that have expired;
 - delivers the events of webhooks, in threads of their own (:mod:`longshore.broker.webhooks`).
 """
 
@@ -171,6 +171,8 @@ class Relay:
         if self._clock() >= self._files_due_at:
             if removed := self._ledger.files.remove_expired():
                 logger.info("removed %d files that had expired", removed)
+            if removed := self._ledger.uploads.remove_expired():
+                logger.info("removed %d parts of uploads that had expired", removed)
             self._ledger.kept_answers.remove_old()
             self._files_due_at = self._clock() + FILE_INTERVAL_S
         # All that needs Redis comes last: it may fail, or take as long as the limits of its connections.

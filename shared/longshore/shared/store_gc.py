@@ -1,9 +1,9 @@
 """Garbage collection of the store: removes blobs that nothing refers to any more.
 
 A blob is referenced by a version of a model, in the store or in the ledger, by a job that can still run, by a block of
-inline rows, by an uploaded file, or by a batch that has not ended. A reference may not be committed yet, so only blobs
-that were last stored before a grace period are removed. Any new kind of reference must be added to
-:func:`referenced_blobs`.
+inline rows, by an uploaded file, by a part of an upload, or by a batch that has not ended. A reference may not be
+committed yet, so only blobs that were last stored before a grace period are removed. Any new kind of reference must be
+added to :func:`referenced_blobs`.
 """
 
 from __future__ import annotations

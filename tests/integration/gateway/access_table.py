@@ -44,6 +44,7 @@ _WEBHOOK_VERBS: Mapping[str, Json] = {
     "redeliver": {"since": "2026-01-01T00:00:00Z"},
 }
 _BATCH: Json = {"input_file_id": "file-0", "endpoint": "/v1/embeddings", "completion_window": "24h"}
+_UPLOAD: Json = {"bytes": 1, "filename": "a.jsonl", "mime_type": "application/jsonl", "purpose": "user_data"}
 
 ROUTES: Mapping[str, Route] = {
     "POST /v1/jobs": Route(WRITE, _INFER, names_model=True, submits=True),
@@ -72,6 +73,11 @@ ROUTES: Mapping[str, Route] = {
     "GET /v1/files/{id}": Route((Scope.FILES_READ,)),
     "GET /v1/files/{id}/content": Route((Scope.FILES_READ,)),
     "DELETE /v1/files/{id}": Route((Scope.FILES_WRITE,)),
+    "POST /v1/uploads": Route((Scope.FILES_WRITE,), _UPLOAD),
+    "GET /v1/uploads/{id}": Route((Scope.FILES_READ,)),
+    "POST /v1/uploads/{id}/parts": Route((Scope.FILES_WRITE,), form={"data": b"a"}),
+    "POST /v1/uploads/{id}/complete": Route((Scope.FILES_WRITE,), {"part_ids": ["part_0"]}),
+    "POST /v1/uploads/{id}/cancel": Route((Scope.FILES_WRITE,)),
     "POST /v1/models/{ref:path}/predict": Route(RUN, {"rows": [{"x": 1.0}]}, names_model=True, submits=True),
     "POST /v1/models/{ref:path}/generate": Route(RUN, {"prompt": "a"}, names_model=True, submits=True),
     "GET /v1/models": Route((Scope.MODELS_READ,)),

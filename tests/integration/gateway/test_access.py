@@ -84,9 +84,11 @@ def ids(gateway: RunningGateway) -> Mapping[str, Ids]:
         requests = send(http, "POST /v1/files", route=replace(ROUTES["POST /v1/files"], form=form)).json()["id"]
         batch = http.post("/v1/batches", json=_batch_of(requests)).json()["id"]
         webhook = send(http, "POST /v1/webhooks").json()["id"]
+        upload = send(http, "POST /v1/uploads").json()["id"]
     return {
         "/v1/jobs/": Ids(str(job), str(uuid7())),
         "/v1/files/": Ids(file, new_file_id()),
+        "/v1/uploads/": Ids(upload, _other(upload)),
         "/v1/batches/": Ids(batch, _other(batch)),
         "/v1/webhooks/": Ids(webhook, _other(webhook)),
     }
@@ -217,8 +219,10 @@ def test_what_belongs_to_another_producer_is_absent(gateway: RunningGateway, ids
     assert replace(before[0], read_at=after[0].read_at) == after[0]
     assert before[1] == after[1]
     with gateway.http(producer=OTHER) as http:
-        for name in ("GET /v1/jobs/{id}", "GET /v1/files/{id}", "GET /v1/batches/{id}", "GET /v1/webhooks/{id}"):
+        for kind in ("jobs", "files", "uploads", "batches", "webhooks"):
+            name = f"GET /v1/{kind}/{{id}}"
             assert send(http, name, id_for(ids, name).foreign).is_success, name
+        assert http.get(f"/v1/uploads/{ids['/v1/uploads/'].foreign}").json()["status"] == "pending"
 
 
 def test_a_model_that_no_pattern_allows_is_neither_used_nor_seen(gateway: RunningGateway) -> None:

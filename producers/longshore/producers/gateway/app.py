@@ -30,6 +30,7 @@ from longshore.producers.gateway.routes import (
     models,
     predictions,
     results,
+    uploads,
 )
 from longshore.producers.gateway.serving.access_log import REQUEST_ID, logged
 from longshore.producers.gateway.serving.admission import Admission
@@ -58,6 +59,7 @@ ROUTERS = (
     openai.router,
     results.router,
     files.router,
+    uploads.router,
     cluster.router,
     models.router,
     events.router,

@@ -11,6 +11,7 @@ from longshore.shared.ledger.gateway.batches import Batches
 from longshore.shared.ledger.gateway.files import Files
 from longshore.shared.ledger.gateway.kept_answers import KeptAnswers
 from longshore.shared.ledger.gateway.tokens import AccessTokens
+from longshore.shared.ledger.gateway.uploads import Uploads
 from longshore.shared.ledger.gateway.webhooks import Webhooks
 from longshore.shared.ledger.jobs.cancel_retry import Control
 from longshore.shared.ledger.jobs.chains import Chains
@@ -65,6 +66,7 @@ class Ledger:
         self.kept_answers = KeptAnswers(self.database)
         self.webhooks = Webhooks(self.database)
         self.files = Files(self.database)
+        self.uploads = Uploads(self.database)
         self.batches = Batches(self.database)
         self.batch_sizes = BatchSizeTable(self.database)
         self.notifications = Notifications(self.database)

@@ -28,6 +28,8 @@ webhook_events  the outbox: a trigger of jobs writes it when a job ends
 webhook_deliveries
                 events that are sent, or were sent, to an endpoint; a trigger of webhook_events adds them
 files           uploaded to the HTTP gateway, or written by it; their bytes are in the store
+uploads         of files in parts, and what came of them
+upload_parts    of uploads that have not ended; their bytes are in the store
 batches         requests in the format of OpenAI, which the gateway runs as jobs
 kept_answers    of the HTTP gateway, for requests with an Idempotency-Key
 
@@ -534,6 +536,46 @@ files = Table(
 )
 Index("files_producer_idx", files.c.producer, files.c.created_at, files.c.id)
 Index("files_expiry_idx", files.c.expires_at, postgresql_where=text("expires_at IS NOT NULL"))
+
+uploads = Table(
+    "uploads",
+    metadata,
+    # upload_ and 32 random hexadecimal digits.
+    Column("id", Text, primary_key=True),
+    Column("producer", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("filename", Text, nullable=False),
+    # Of the whole file.
+    Column("bytes", BigInteger, nullable=False),
+    # Seconds after which the file expires.
+    Column("file_expires_after", Integer),
+    # One that is pending after expires_at has expired.
+    Column("state", Text, nullable=False, server_default=text("'pending'")),
+    # Of the completed upload.
+    Column("part_ids", ARRAY(Text)),
+    Column("file_id", Text),
+    _moment("created_at", required=True),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    CheckConstraint("state IN ('pending', 'completed', 'cancelled')", name="state"),
+)
+Index("uploads_expiry_idx", uploads.c.expires_at)
+
+upload_parts = Table(
+    "upload_parts",
+    metadata,
+    # part_ and 32 random hexadecimal digits.
+    Column("id", Text, primary_key=True),
+    Column("upload_id", Text, nullable=False),
+    Column("producer", Text, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    # The blob in the store.
+    Column("digest", Text, nullable=False),
+    _moment("created_at", required=True),
+    # With its upload.
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+)
+Index("upload_parts_upload_idx", upload_parts.c.producer, upload_parts.c.upload_id)
+Index("upload_parts_expiry_idx", upload_parts.c.expires_at)
 
 batches = Table(
     "batches",

@@ -229,9 +229,14 @@ class BlobWriter:
         self.size += len(block)
         self._file.write(block)
 
+    @property
+    def digest(self) -> str:
+        """Of the bytes so far."""
+        return f"sha256:{self._hasher.hexdigest()}"
+
     def commit(self) -> Blob:
         """Store it. An existing blob with the same bytes counts as stored now."""
-        blob = Blob(digest=f"sha256:{self._hasher.hexdigest()}", size=self.size)
+        blob = Blob(digest=self.digest, size=self.size)
         self._file.commit(blob_path(blob.digest))
         return blob
 

@@ -73,6 +73,13 @@ _FILL = (
        SELECT 'file-' || n, 'producer' || mod(n, 100), 'batch', 'a', 1, 'sha256:' || md5(n::text),
               now() - n * interval '1 minute', now() + n * interval '1 minute'
        FROM generate_series(1, 10000) AS n""",
+    """INSERT INTO uploads (id, producer, purpose, filename, bytes, expires_at)
+       SELECT 'upload_' || n, 'producer' || mod(n, 100), 'batch', 'a', 1, now() + n * interval '1 minute'
+       FROM generate_series(1, 10000) AS n""",
+    """INSERT INTO upload_parts (id, upload_id, producer, bytes, digest, expires_at)
+       SELECT 'part_' || n, 'upload_' || n, 'producer' || mod(n, 100), 1, 'sha256:' || md5(n::text),
+              now() + n * interval '1 minute'
+       FROM generate_series(1, 10000) AS n""",
     """INSERT INTO batches (id, producer, state, endpoint, input_file_id, completion_window, created_at, expires_at,
                             jobs)
        SELECT 'batch_' || n, 'producer' || mod(n, 100), CASE WHEN n < 20 THEN 'in_progress' ELSE 'completed' END,

@@ -57,6 +57,9 @@ KEPT_ANSWER: dict[str, object] = {
     **{"producer": "producer7", "key": "key-7", "request": b"1", "holder": "h", "hold": 30.0, "keep": 86400.0},
     **{"status": 200, "headers": Jsonb({}), "content": b"{}", "upload": None, "limit": 100},
 }
+UPLOAD: dict[str, object] = {
+    **{"producer": "producer7", "id": "upload_7", "part_ids": [], "file_id": "file-7", "limit": 100, "keep": 43200.0}
+}
 HELD: dict[str, object] = {**FILE, "id": "batch_7", "gateway": "a gateway", "lease": 30.0}
 
 #: An endpoint of webhooks and a delivery to it.
@@ -149,6 +152,16 @@ HOT: dict[str, Mapping[str, object]] = {
     "gateway.files.LIST_FILES_NEWEST_FIRST": FILE,
     "gateway.files.DELETE_FILE": FILE,
     "gateway.files.REMOVE_EXPIRED": FILE,
+    **dict.fromkeys(
+        (
+            f"gateway.uploads.{name}"
+            for name in (
+                *("READ_UPLOAD", "LOCK_PENDING", "LIST_PARTS", "COUNT_PARTS", "COMPLETE_UPLOAD", "CANCEL_UPLOAD"),
+                *("DELETE_PARTS", "REMOVE_EXPIRED_PARTS", "REMOVE_OLD_UPLOADS"),
+            )
+        ),
+        UPLOAD,
+    ),
     "gateway.batches.READ_BATCH": HELD,
     "gateway.batches.LIST_BATCHES": HELD,
     "gateway.batches.CANCEL_BATCH": HELD,
@@ -288,6 +301,8 @@ COLD = {
     "gateway.webhooks.ADD_TEST_EVENT": "inserts a row",
     "gateway.webhooks.ADD_DELIVERY": "inserts a row",
     "gateway.files.ADD_FILE": "inserts a row",
+    "gateway.uploads.ADD_UPLOAD": "inserts a row",
+    "gateway.uploads.ADD_PART": "inserts a row",
     "gateway.batches.ADD_BATCH": "inserts a row",
     "gateway.batches.TAKE_BATCHES": "calls a function, which reads the index of batches that have not ended",
     "installation": "for the start, the status and the doctor: they look at the whole",

@@ -23,8 +23,8 @@ from longshore.shared.store.folder import BLOCK_BYTES
 from longshore.shared.store.manifest import Blob
 from longshore.shared.store.store import Store
 
-#: The part of the body that is the file.
-FILE_PART: Final = "file"
+#: The field of a form that is the file.
+FILE_FIELD: Final = "file"
 #: Bytes of a field that is not the file, and how many there may be.
 MAX_FIELD_BYTES: Final = 4096
 MAX_FIELDS: Final = 32
@@ -45,10 +45,13 @@ class Upload:
 
 
 @asynccontextmanager
-async def receiving(request: Request, store: Store, threads: Threads, max_bytes: int) -> AsyncIterator[Upload]:
+async def receiving(
+    request: Request, store: Store, threads: Threads, max_bytes: int, file_field: str = FILE_FIELD
+) -> AsyncIterator[Upload]:
     """Read the body of a request to its end. What is not committed within the block is discarded.
 
     :param max_bytes: of the file.
+    :param file_field: the field of the form that is the file.
     :raises Problem: 400, 413 or 415; the body is no such form, or the file is too large.
     :raises ServiceUnavailable: the store cannot be written.
     :raises starlette.requests.ClientDisconnect: the caller has gone.
@@ -58,11 +61,11 @@ async def receiving(request: Request, store: Store, threads: Threads, max_bytes:
         raise Problem(415, "unsupported_media_type", "send the file as multipart/form-data, as in `curl -F file=@a`")
     upload = Upload(await threads.call(store.new_blob))
     try:
-        form = _Form(upload, options[b"boundary"])
+        form = _Form(upload, options[b"boundary"], file_field)
         async for chunk in request.stream():
             form.take(chunk)
             if upload.writer.size + len(form.pending) > max_bytes:
-                raise too_large(max_bytes)
+                raise too_large(max_bytes, file_field)
             if len(form.pending) >= BLOCK_BYTES:
                 await threads.call(upload.writer.write, form.taken())
         form.end()
@@ -78,9 +81,12 @@ async def commit(upload: Upload, threads: Threads) -> Blob:
     return await threads.call(upload.writer.commit)
 
 
-def too_large(max_bytes: int) -> Problem:
-    """The answer to a file with more bytes than one may have."""
-    return Problem(413, "file_too_large", f"file: more than {max_bytes:,} bytes, the most that one may have now")
+def too_large(max_bytes: int, field: str = FILE_FIELD) -> Problem:
+    """The answer to a file with more bytes than one may have.
+
+    :param field: of the request, with the file or its size.
+    """
+    return Problem(413, "file_too_large", f"{field}: more than {max_bytes:,} bytes, the most that one may have now")
 
 
 def display_name(name: str) -> str:
@@ -92,8 +98,9 @@ def display_name(name: str) -> str:
 class _Form:
     """Parses the body."""
 
-    def __init__(self, upload: Upload, boundary: bytes) -> None:
+    def __init__(self, upload: Upload, boundary: bytes, file_field: str) -> None:
         self._upload = upload
+        self._file_field = file_field
         #: Bytes of the file that were not written yet.
         self.pending = bytearray()
         self._ended = False
@@ -132,7 +139,7 @@ class _Form:
         if not self._ended:
             raise _bad("the form ends early")
         if self._upload.filename is None:
-            raise invalid("file", "required, but missing", "missing_required_parameter")
+            raise invalid(self._file_field, "required, but missing", "missing_required_parameter")
 
     def _begin_part(self) -> None:
         self._headers.clear()
@@ -153,7 +160,7 @@ class _Form:
     def _end_headers(self) -> None:
         _, options = parse_options_header(self._headers.get(b"content-disposition"))
         self._name = options.get(b"name", b"").decode(errors="replace")
-        if self._name == FILE_PART:
+        if self._name == self._file_field:
             if self._upload.filename is not None:
                 raise _bad("there are two files; upload one at a time")
             self._upload.filename = display_name(options.get(b"filename", b"").decode(errors="replace"))
@@ -161,7 +168,7 @@ class _Form:
             raise _bad(f"more than {MAX_FIELDS} fields, or two called {self._name[:80]!r}")
 
     def _take_data(self, data: bytes, start: int, end: int) -> None:
-        if self._name == FILE_PART:
+        if self._name == self._file_field:
             self.pending += data[start:end]
         elif len(self._field) + end - start > MAX_FIELD_BYTES:
             raise _bad(f"the field {(self._name or '')[:80]!r} has more than {MAX_FIELD_BYTES:,} bytes")
@@ -169,7 +176,7 @@ class _Form:
             self._field += data[start:end]
 
     def _end_part(self) -> None:
-        if self._name is not None and self._name != FILE_PART:
+        if self._name is not None and self._name != self._file_field:
             self._upload.fields[self._name] = self._field.decode(errors="replace")
 
     def _end(self) -> None:

@@ -17,6 +17,7 @@ _PATHS: Final = (
     "/v1/embeddings",
     "/v1/responses",
     "/v1/files",
+    "/v1/uploads",
     "/v1/batches",
     "/v1/models",
 )

@@ -67,7 +67,7 @@ async def upload_file(
     used = await threads.call(files.total_bytes, caller.producer)
     left = options.file_quota_bytes - used
     if left <= 0:
-        raise _quota(options.file_quota_bytes)
+        raise quota_exceeded(options.file_quota_bytes)
     async with receiving(request, store_of(gateway), threads, min(options.max_upload_bytes, left)) as upload:
         purpose = _purpose(upload.fields.get("purpose"))
         seconds = _expiry(upload.fields, purpose)
@@ -166,7 +166,13 @@ def _expiry(fields: dict[str, str], purpose: str) -> float | None:
         raise invalid_body(error) from None
 
 
-def _quota(quota: int) -> Problem:
+def quota_exceeded(quota: int) -> Problem:
+    """The answer to a file for which the quota of the producer has no room.
+
+    :param quota: in bytes.
+    """
     return Problem(
-        413, "quota_exceeded", f"the files of this producer have the {quota:,} bytes that they may have; delete some"
+        413,
+        "quota_exceeded",
+        f"the files and uploads of this producer may have {quota:,} bytes together; delete some",
     )

@@ -35,6 +35,17 @@ EXAMPLES: Final[Mapping[str, Mapping[str, object]]] = {
         "if it is better": {"alias": "production", "if": "accuracy > production"},
     },
     "POST /v1/models/{reference}/rollback": {"to a version": {"to": 2}},
+    "POST /v1/uploads": {
+        "a large file": {
+            **{"bytes": 268435456, "filename": "rows.parquet", "mime_type": "application/vnd.apache.parquet"},
+            "purpose": "user_data",
+        }
+    },
+    "POST /v1/uploads/{id}/complete": {
+        "two parts": {
+            "part_ids": ["part_0123456789abcdef0123456789abcdef", "part_fedcba9876543210fedcba9876543210"],
+        }
+    },
     "POST /v1/batches": {
         "a day": {
             "input_file_id": "file-0123456789abcdef0123456789abcdef",

@@ -18,7 +18,7 @@ Document = dict[str, "Document | list[Document] | str | int | bool"]
 
 _PATHS: Final = "/v1/"
 #: Where things with ids are made.
-_MADE: Final = ("/v1/jobs", "/v1/files", "/v1/batches", "/v1/webhooks")
+_MADE: Final = ("/v1/jobs", "/v1/files", "/v1/uploads", "/v1/batches", "/v1/webhooks")
 _MSGPACK: Final = "application/msgpack"
 #: What every operation of the API can be answered with.
 _ALWAYS: Final = (400, 401, 403, 404, 406, 408, 409, 410, 422, 429, 503)

@@ -108,7 +108,7 @@ class Files:
 
     @repeat_read
     def total_bytes(self, producer: str) -> int:
-        """The size of all files of a producer together."""
+        """The size of all files of a producer together, and of the parts of its uploads."""
         with self._database.connection() as conn:
             row = conn.execute(statements.gateway.files.SUM_FILES, {"producer": producer}).fetchone()
         return 0 if row is None else int(row[0])

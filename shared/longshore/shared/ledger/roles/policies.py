@@ -55,7 +55,7 @@ TABLES: Final = (
     *("jobs", "shards", "job_dependencies", "results", "row_errors", "metrics", "checkpoints", "trials"),
     *("attempt_logs", "model_versions", "model_aliases"),
     *("webhook_endpoints", "webhook_secrets", "webhook_events", "webhook_deliveries"),
-    *("files", "batches", "kept_answers"),
+    *("files", "uploads", "upload_parts", "batches", "kept_answers"),
 )
 _DEPENDENCY: Final = f"{_of_own_job('job_dependencies')} AND {_of_own_job('job_dependencies', 'depends_on')}"
 
@@ -84,6 +84,8 @@ def _own_rows(role: Role, producer: str) -> tuple[Policy, ...]:
         Policy("model_aliases", "SELECT", role, "true"),
         Policy("model_aliases", "INSERT", role, f"set_by = {producer}"),
         Policy("files", "ALL", role, f"producer = {producer}"),
+        Policy("uploads", "ALL", role, f"producer = {producer}"),
+        Policy("upload_parts", "ALL", role, f"producer = {producer}"),
         Policy("batches", "ALL", role, f"producer = {producer}"),
         Policy("webhook_endpoints", "ALL", role, f"producer = {producer}"),
         Policy("webhook_events", "ALL", role, f"producer = {producer}"),

@@ -130,6 +130,16 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
             "INSERT (id, producer, purpose, filename, bytes, digest, expires_at)",
             "DELETE",
         ),
+        "uploads": (
+            "SELECT",
+            "INSERT (id, producer, purpose, filename, bytes, file_expires_after, expires_at)",
+            "UPDATE (state, part_ids, file_id)",
+        ),
+        "upload_parts": (
+            "SELECT",
+            "INSERT (id, upload_id, producer, bytes, digest, expires_at)",
+            "DELETE",
+        ),
         "batches": (
             "SELECT",
             "INSERT (id, producer, endpoint, input_file_id, completion_window, output_expires_after, metadata, "
@@ -148,6 +158,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         "model_versions": ("DELETE",),
         "tokens": ("SELECT", "INSERT", "UPDATE (revoked_at)"),
         "files": ("SELECT (digest)",),
+        "upload_parts": ("SELECT (digest)",),
         "batches": ("SELECT (blobs)",),
         # Only the owner sets a limit.
         "producer_limits": _READ,
@@ -195,8 +206,10 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         "webhook_events": ("SELECT", "DELETE"),
         "webhook_deliveries": ("SELECT", "UPDATE (attempt, claims, state, next_try_at, tries)"),
         "kept_answers": ("SELECT (producer, key, expires_at)", "DELETE"),
-        # Removes files that have expired.
+        # Removes files and uploads that have expired.
         "files": ("SELECT (id, expires_at)", "DELETE"),
+        "uploads": ("SELECT (id, expires_at)", "DELETE"),
+        "upload_parts": ("SELECT (id, expires_at)", "DELETE"),
         "batches": ("SELECT (input_file_id, state)",),
     },
     Role.MONITOR: {

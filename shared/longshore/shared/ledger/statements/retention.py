@@ -71,15 +71,16 @@ DELETE_USELESS_CHECKPOINTS: Final = f"""
     WITH useless AS MATERIALIZED (SELECT ended.id {_USELESS} FOR NO KEY UPDATE OF ended SKIP LOCKED)
     DELETE FROM checkpoints USING useless WHERE job_id = useless.id RETURNING blob, size_bytes
 """
-#: Blobs that are in use: blocks of inline rows, manifests, every digest in a manifest, checkpoints, uploaded files, and
-#: what batches need until they have ended. The manifest of a trial counts as long as its job has not succeeded, and so
-#: can still choose it.
+#: Blobs that are in use: blocks of inline rows, manifests, every digest in a manifest, checkpoints, uploaded files,
+#: parts of uploads, and what batches need until they have ended. The manifest of a trial counts as long as its job has
+#: not succeeded, and so can still choose it.
 NAMED_BLOBS: Final = """
     SELECT blob FROM inputs WHERE blob IS NOT NULL
     UNION SELECT digest FROM model_versions
     UNION SELECT matches[1] FROM model_versions, regexp_matches(manifest::text, 'sha256:[0-9a-f]{64}', 'g') AS matches
     UNION SELECT blob FROM checkpoints
     UNION SELECT digest FROM files
+    UNION SELECT digest FROM upload_parts
     UNION SELECT unnest(blobs) FROM batches
     UNION SELECT matches[1] FROM trials JOIN jobs ON jobs.id = job_id,
         regexp_matches(trials.manifest::text || trials.digest, 'sha256:[0-9a-f]{64}', 'g') AS matches

@@ -60,4 +60,6 @@ FILES_OF_MODELS: Final = """
 """
 INPUT_BLOBS: Final = "SELECT DISTINCT blob FROM inputs WHERE blob IS NOT NULL"
 #: What callers have uploaded, what batches have left, and what they need until they have ended.
-UPLOADED_BLOBS: Final = "SELECT digest FROM files UNION SELECT unnest(blobs) FROM batches"
+UPLOADED_BLOBS: Final = """
+    SELECT digest FROM files UNION SELECT digest FROM upload_parts UNION SELECT unnest(blobs) FROM batches
+"""

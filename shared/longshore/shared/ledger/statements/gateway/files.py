@@ -27,8 +27,11 @@ ADD_FILE: Final = f"""
     SELECT {_COLUMNS} FROM files WHERE id = %(id)s AND producer = %(producer)s
 """
 READ_FILE: Final = f"SELECT {_COLUMNS} FROM files WHERE id = %(id)s AND {_PRESENT}"
-#: All files count, also those that have expired and are still stored.
-SUM_FILES: Final = "SELECT coalesce(sum(bytes), 0)::bigint FROM files WHERE producer = %(producer)s"
+#: All files count, also those that have expired and are still stored, and the parts of uploads that have not ended.
+SUM_FILES: Final = """
+    SELECT (SELECT coalesce(sum(bytes), 0) FROM files WHERE producer = %(producer)s)::bigint
+        + (SELECT coalesce(sum(bytes), 0) FROM upload_parts WHERE producer = %(producer)s)::bigint
+"""
 #: ``after`` is the last file of the page before.
 _PAGE: Final = f"""
     SELECT {_COLUMNS} FROM files
