@@ -11,12 +11,14 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+import redis
 
 from longshore.broker.app import make_app
 from longshore.producers import Client, Job
 from longshore.shared.vocabulary import State
 from tests.integration.cluster import Cluster
 from tests.integration.jobs.hostile import Deed, hostile_client, infer, install
+from tests.tcp_proxy import TcpProxy
 from tests.waiting import TIMEOUT_S, wait_until
 
 pytestmark = pytest.mark.slow
@@ -128,3 +130,39 @@ def test_a_worker_that_postgres_refuses_says_so_once(cluster: Cluster) -> None:
         wait_until(lambda: 'for user "nobody"' in cluster.log("other workers"), "a line about the login")
     (line,) = [line for line in cluster.log("other workers").splitlines() if 'for user "nobody"' in line]
     assert "correct the user and the password in LONGSHORE_DATABASE_URL" in line
+
+
+def test_messages_wait_while_postgres_is_away(cluster: Cluster, client: Client) -> None:
+    """A worker that gave up a message would take the next one at once, until none was left."""
+    parts = urlsplit(cluster.settings.database_url)
+    assert parts.hostname is not None
+    with TcpProxy(parts.hostname, parts.port or 5432) as proxy:
+        through = parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{proxy.port}").geturl()
+        cluster.stop_workers()
+        command = [sys.executable, "-m", "longshore.workers.process.supervisor", "--devices", "cpu"]
+        with cluster.other_workers(command, {"LONGSHORE_DATABASE_URL": through}):
+            infer(client, 0.5).wait(TIMEOUT_S)
+            with proxy.refusing():
+                proxy.cut()
+                # Too many rows to share a message.
+                jobs = [infer(client, *[0.5] * 300) for _ in range(6)]
+                wait_until(lambda: "cannot be reached" in cluster.log("other workers"), "a line about Postgres")
+                wait_until(lambda: len(messages(cluster)) == 5, "the other messages")
+            for job in jobs:
+                job.wait(TIMEOUT_S)
+        log = cluster.log("other workers")
+        assert "Postgres works again" in log
+        assert "Traceback" not in log
+        assert [shard.errors for job in jobs for shard in job.shards()] == [[]] * 6
+        cluster.start_workers()
+
+
+def messages(cluster: Cluster) -> list[bytes]:
+    """Those that wait for workers of CPUs."""
+    with redis.Redis.from_url(cluster.settings.redis_url) as connection:
+        return [
+            each
+            for key in connection.keys("cpu*")
+            if connection.type(key) == b"list"
+            for each in connection.lrange(key, 0, -1)
+        ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from longshore.broker.coalescing import Coalescer
+from longshore.broker.outages import Outage
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Ticket
 from longshore.shared.store.store import Store
@@ -44,6 +45,8 @@ class WorkerContext:
     texts: TextPublisher
     batch_sizes: BatchSizeCache
     draining: Draining
+    #: How Postgres is seen to be away when shards are claimed.
+    postgres: Outage
     #: Claims and reads the next shard of a job while the current one is computed.
     prefetcher: ShardPrefetcher
     #: Commits one batch of small shards while the next is computed.

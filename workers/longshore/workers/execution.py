@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Sequence
 from functools import partial
+from itertools import chain, repeat
+from typing import Final
 from uuid import UUID
 
 from longshore.broker.coalescing_key import CoalescingKey
-from longshore.shared.errors import AttemptLost
+from longshore.shared.errors import AttemptLost, ServiceUnavailable
 from longshore.shared.ledger.records import Claim
 from longshore.shared.vocabulary import Action
 from longshore.workers.attempt_ends import defer, describe, end, fail, is_service_outage, release
@@ -25,6 +28,9 @@ from longshore.workers.process.progress_reporter import ProgressReporter
 
 log = logging.getLogger(__name__)
 
+#: Seconds between two tries to claim while Postgres is away; the last again and again. Each is shortened by chance.
+CLAIM_PAUSES_S: Final = (0.1, 0.2, 0.4, 0.8, 1.5)
+
 
 def run_message(
     context: WorkerContext, names: Sequence[tuple[UUID, int]], task: str, key: CoalescingKey | None = None
@@ -38,11 +44,10 @@ def run_message(
     if key is not None:
         context.batch_delay.wait(context.draining)
         release_key(context.coalescer, key)
-    if context.draining.requested:
-        context.ledger.attempts.give_back(names)
-        return "handed back: the worker stops"
+    claims = _claim(context, names)
+    if claims is None:
+        return _give_back(context, names)
     started = time.monotonic()
-    claims = context.ledger.attempts.claim_many(names, worker=context.worker.name, lease=context.worker.lease)
     context.shown.waiting(claims)
     log.debug("%d of %d shards wait", len(claims), len(names))
     if key is not None:
@@ -63,6 +68,38 @@ def run_message(
     if key is not None and claims:
         context.batch_delay.record(claims, time.monotonic() - started)
     return _summary([*ran, *(claim for batch in batches for claim in batch)])
+
+
+def _claim(context: WorkerContext, names: Sequence[tuple[UUID, int]]) -> list[Claim] | None:
+    """Claim shards, as soon as Postgres can be reached: a message that was given up would have to be published again,
+    and so would all that wait behind it.
+
+    :returns: ``None`` if the worker has to stop.
+    """
+    pauses = chain(CLAIM_PAUSES_S, repeat(CLAIM_PAUSES_S[-1]))
+    try:
+        while not context.draining.requested:
+            try:
+                worker = context.worker
+                claims = context.ledger.attempts.claim_many(names, worker=worker.name, lease=worker.lease)
+            except ServiceUnavailable as error:
+                context.postgres.began(str(error))
+                context.shown.waits_for_postgres(True)
+                context.draining.wait(next(pauses) * random.uniform(0.5, 1.0))
+            else:
+                context.postgres.ended()
+                return claims
+        return None
+    finally:
+        context.shown.waits_for_postgres(False)
+
+
+def _give_back(context: WorkerContext, names: Sequence[tuple[UUID, int]]) -> str:
+    try:
+        context.ledger.attempts.give_back(names)
+    except ServiceUnavailable as error:
+        log.warning("%s; the relay will publish %d shards again", error, len(names))
+    return "handed back: the worker stops"
 
 
 def _summary(claims: Sequence[Claim]) -> str:
@@ -101,8 +138,12 @@ def run_together(context: WorkerContext, claims: Sequence[Claim], task: str) -> 
         log.warning("a batch of %d shards failed: %s; running each alone", len(claims), describe(error))
         context.shown.waiting(claims)
         for claim in claims:
-            # A shard that failed permanently has ended the others of its job.
-            if context.ledger.attempts.renew(claim, lease=context.worker.lease, rows=0, changed=False):
+            try:
+                current = context.ledger.attempts.renew(claim, lease=context.worker.lease, rows=0, changed=False)
+            except ServiceUnavailable as outage:
+                defer(context, claim, outage, missing=False)
+                continue
+            if current:  # a shard that failed permanently has ended the others of its job
                 run_claim(context, claim, task)
         context.shown.ended(claims)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import psutil
 import torch
 
 from longshore.broker.coalescing import Coalescer
+from longshore.broker.outages import Outage
 from longshore.broker.redis_address import parse_redis_url
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Ticket
@@ -33,6 +35,8 @@ from longshore.workers.process.settings import WorkerSettings
 from longshore.workers.process.watchdog.show import Shown
 from longshore.workers.runtimes.base import Runtime
 from longshore.workers.runtimes.loading import load
+
+log = logging.getLogger(__name__)
 
 #: The share of a device's memory that loaded models may take, unless ``LONGSHORE_RESIDENT_BYTES`` gives a number.
 MODEL_MEMORY_SHARE = 0.5
@@ -76,6 +80,7 @@ def assemble_context(
         texts=TextPublisher(parse_redis_url(settings.redis_url)),
         batch_sizes=BatchSizeCache(ledger, device),
         draining=draining,
+        postgres=Outage("Postgres", log),
         prefetcher=ShardPrefetcher(ledger, inputs, models, draining, worker, shown),
         committer=AsyncCommitter(),
         batch_delay=BatchDelay(),

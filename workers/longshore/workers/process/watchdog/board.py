@@ -47,6 +47,8 @@ _CELLS = struct.Struct(f"{METRIC_CELLS}d")
 _CELLS_AT = -(-(_LOG_AT + _TEXT_LENGTH.size + MAX_LOG_BYTES) // 8) * 8
 _SIZE = _CELLS_AT + _CELLS.size
 _READY_AT, _PULSE_AT, _PROGRESS_AT, _STARTED_AT = 4, 8, 16, 24
+#: A child that can run shards, and one that also has a message which waits for Postgres.
+_READY, _WAITS = 1, 2
 #: How often to read attempts that the child is writing at that moment.
 _MAX_READS = 100
 
@@ -137,7 +139,11 @@ class Board:
 
     def set_ready(self) -> None:
         """Show that the child can run shards."""
-        struct.pack_into("<I", self._memory, _READY_AT, 1)
+        struct.pack_into("<I", self._memory, _READY_AT, _READY)
+
+    def set_waits(self, waits: bool) -> None:
+        """Show whether the child, which is ready, has a message whose shards it cannot claim yet."""
+        struct.pack_into("<I", self._memory, _READY_AT, _WAITS if waits else _READY)
 
     def beat(self) -> None:
         """Show that the interpreter runs."""
@@ -189,6 +195,11 @@ class Board:
     def ready(self) -> bool:
         """Whether the child has ever been able to run shards."""
         return bool(_HEADER.unpack_from(self._memory, 0)[1])
+
+    @property
+    def waits(self) -> bool:
+        """Whether the child has a message whose shards it cannot claim yet."""
+        return bool(_HEADER.unpack_from(self._memory, 0)[1] == _WAITS)
 
     @property
     def pulse(self) -> int:

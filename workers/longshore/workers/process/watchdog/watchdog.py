@@ -109,9 +109,9 @@ class Watchdog(threading.Thread):
 
     @property
     def idle(self) -> bool:
-        """Whether the children have no attempts."""
+        """Whether the children have no attempts, and no message that leads to some."""
         with self._children_lock:
-            return not any(child.board.attempts() for child in self._children)
+            return not any(child.board.waits or child.board.attempts() for child in self._children)
 
     @property
     def silent_s(self) -> float:
