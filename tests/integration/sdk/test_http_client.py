@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import pickle
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from longshore.broker.embedded.services.ports import any_free_port
 from longshore.producers import AsyncClient, Client, Infer
 from longshore.producers.http.client import HttpClient
 from longshore.producers.http.data import BODY_BYTES
+from longshore.producers.http.uploads import PART_BYTES
 from longshore.shared.errors import InvalidInput, JobFailed, ServiceUnavailable
 from longshore.shared.ledger.gateway.tokens import Scope
 from longshore.shared.vocabulary import State
@@ -50,8 +52,9 @@ def proxy(gateway: RunningGateway) -> Iterator[TcpProxy]:
 
 
 @pytest.fixture(scope="module")
-def remote(gateway: RunningGateway, proxy: TcpProxy) -> Iterator[Client]:
+def remote(gateway: RunningGateway, proxy: TcpProxy) -> Iterator[HttpClient]:
     with Client(f"http://127.0.0.1:{proxy.port}/", token=gateway.token()) as remote:
+        assert isinstance(remote, HttpClient)
         yield remote
 
 
@@ -227,6 +230,45 @@ def test_uploaded_files_are_the_data_of_jobs(gateway: RunningGateway, remote: Cl
         refused = http.post("/v1/jobs", json=body)
         assert refused.status_code == 422
         assert "compressed" in refused.text
+
+
+def test_a_large_file_goes_on_after_cuts(
+    gateway: RunningGateway, remote: HttpClient, proxy: TcpProxy, tmp_path: Path
+) -> None:
+    content = os.urandom(2 * PART_BYTES + 1000)
+    (tmp_path / "large.parquet").write_bytes(content)
+    sent, cuts, completions, threads = 0, 0, 0, []
+
+    def is_lost(data: bytes) -> bool:
+        nonlocal sent, cuts, completions
+        sent += len(data)
+        if not cuts and sent > PART_BYTES * 3 // 2:  # in the middle of the second part
+            cuts += 1
+            threads.append(threading.Thread(target=proxy.cut))
+            threads[0].start()
+        completions += data.startswith(b"POST /v1/uploads/") and b"/complete " in data[:100]
+        return completions == 1 and b"/complete " in data[:100]
+
+    with gateway.http() as http, proxy.losing_answers(is_lost):
+        before = len(http.get("/v1/files").json()["data"])
+        file = remote.upload_file(tmp_path / "large.parquet", expires_after="1d")
+        threads[0].join()
+        assert (cuts, completions) == (1, 2)
+        # What was there before the cut is not sent again.
+        assert sent < 3 * PART_BYTES
+        document = http.get(f"/v1/files/{file}").json()
+        assert (document["filename"], document["bytes"]) == ("large.parquet", len(content))
+        assert document["expires_at"] == document["created_at"] + 86400
+        assert http.get(f"/v1/files/{file}/content").content == content
+        assert len(http.get("/v1/files").json()["data"]) == before + 1
+        # A small one is sent at once, and so are few rows.
+        (tmp_path / "small.jsonl").write_bytes(b"{}")
+        small = http.get(f"/v1/files/{remote.upload_file(str(tmp_path / 'small.jsonl'))}").json()
+        assert (small["filename"], small["bytes"], small["expires_at"]) == ("small.jsonl", 2, None)
+        rows = remote._upload(content[: PART_BYTES + 1])
+        assert http.get(f"/v1/files/{rows}/content").content == content[: PART_BYTES + 1]
+    with pytest.raises(InvalidInput, match="cannot read"):
+        remote.upload_file(tmp_path / "absent.parquet")
 
 
 def test_other_splits_travel_with_a_training(remote: Client) -> None:

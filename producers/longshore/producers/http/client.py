@@ -19,6 +19,7 @@ from longshore.producers.http.job import MAX_LIMIT, HttpJob
 from longshore.producers.http.models import HttpModels, refuse
 from longshore.producers.http.records import job_record, listed
 from longshore.producers.http.then import HttpThen
+from longshore.producers.http.uploads import send_bytes, send_file
 from longshore.producers.http.waiting import wait_for_all
 from longshore.producers.job import Job
 from longshore.producers.requests import Request
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 #: Requests that the gateway takes in one transaction.
 MAX_REQUESTS: Final = 1000
+#: Seconds after which rows that were uploaded for a request expire: it stores them with its job.
+ROWS_EXPIRY_S: Final = 3600
 #: What is built on the connection to Postgres.
 _DIRECT: Final = frozenset({"ledger", "settings"})
 
@@ -150,6 +153,21 @@ class HttpClient(Client):
 
             wait_for_all(self._connection, list(by_id), timeout, ended)
 
+    def upload_file(self, path: str | os.PathLike[str], *, expires_after: str | timedelta | None = None) -> str:
+        """Send a file of this machine (Parquet, Arrow, JSON Lines) to the gateway, and return its id: the ``data`` of
+        jobs. Only over HTTP.
+
+        A file of more than 16 MiB is sent in parts: if the connection is lost, it goes on with the part that was on its
+        way. The gateway checks what comes by its SHA-256.
+
+        :param expires_after: from ``1h`` to ``30d``. Default: it stays until it is deleted.
+        :raises InvalidInput: the file cannot be read, or the gateway takes no such file.
+        :raises DataError: the file changes while it is sent.
+        :raises ServiceUnavailable: the gateway is away for more than a minute.
+        """
+        seconds = None if expires_after is None else parse_duration(expires_after, "expires_after").total_seconds()
+        return send_file(self._connection, path, None if seconds is None else int(seconds))
+
     def warm_up(self, model: str | None = None) -> None:
         """See :meth:`Client.warm_up`.
 
@@ -202,8 +220,7 @@ class HttpClient(Client):
         return HttpThen(after, send, self._upload)
 
     def _upload(self, content: bytes) -> str:
-        fields = {"purpose": "user_data", "expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
-        return str(self._connection.upload("/files", fields, "rows.arrow", content)["id"])
+        return send_bytes(self._connection, content, "rows.arrow", ROWS_EXPIRY_S)
 
     def __repr__(self) -> str:
         return f"<Client {self._connection.url}>"

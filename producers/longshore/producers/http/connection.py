@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final, NoReturn
 from urllib.parse import quote
 from uuid import uuid4
@@ -32,6 +33,8 @@ _PAUSE_S, _MAX_PAUSE_S = 0.2, 5.0
 CONNECT_S: Final = 10.0
 ANSWER_S: Final = 90.0
 _CONNECTIONS: Final = httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=20.0)
+#: In place of the key of a request that may have its effect twice.
+_REPEATABLE: Final = ""
 _JSON: Final[TypeAdapter[JsonValue]] = TypeAdapter(JsonValue)
 
 Params = Mapping[str, str | int | float | bool | list[str] | None]
@@ -82,6 +85,21 @@ class GatewayOutage:
         return True
 
 
+@dataclass(frozen=True)
+class Form:
+    """A form with a file.
+
+    :param file_field: the field that is the file.
+    :param name: of the file.
+    :param fields: the other fields.
+    """
+
+    file_field: str
+    name: str
+    content: bytes
+    fields: Mapping[str, str]
+
+
 class Cut(Exception):
     """An answer has ended before its end."""
 
@@ -119,16 +137,25 @@ class GatewayConnection:
         """The bytes of an answer."""
         return self._request("GET", path, params).content
 
-    def post(self, path: str, body: Mapping[str, JsonValue] | None = None) -> Document:
+    def post(
+        self,
+        path: str,
+        body: Mapping[str, JsonValue] | None = None,
+        *,
+        is_repeatable: bool = False,
+        wait_s: float = 0.0,
+    ) -> Document:
         """Send a document. It is sent again until there is an answer, and has its effect once.
 
+        :param is_repeatable: a second effect does no harm: it has no key, which a gateway that has died would hold.
+        :param wait_s: seconds for which the gateway may let the answer wait.
         :raises SubmissionUncertain: there is no answer; it may have had its effect.
         """
-        return _document(self._request("POST", path, None, body=body or {}, key=uuid4().hex))
+        return _document(self._request("POST", path, None, body=body or {}, key=_key(is_repeatable), wait_s=wait_s))
 
-    def upload(self, path: str, fields: Mapping[str, str], name: str, content: bytes) -> Document:
+    def upload(self, path: str, form: Form, *, is_repeatable: bool = False) -> Document:
         """Send a form with a file, as :meth:`post`."""
-        return _document(self._request("POST", path, None, form=(fields, name, content), key=uuid4().hex))
+        return _document(self._request("POST", path, None, form=form, key=_key(is_repeatable)))
 
     def delete(self, path: str, params: Params | None = None) -> Document:
         """Delete what is at a path. It is not sent again if it may have had its effect."""
@@ -177,20 +204,22 @@ class GatewayConnection:
         params: Params | None,
         *,
         body: Mapping[str, JsonValue] | None = None,
-        form: tuple[Mapping[str, str], str, bytes] | None = None,
+        form: Form | None = None,
         key: str | None = None,
         wait_s: float = 0.0,
     ) -> httpx.Response:
-        outage = self.outage(CALL_OUTAGE_S)
+        """:param key: of a request that changes something; empty if it may do so twice, ``None`` if it may not."""
+        # What has no key is a step of something long.
+        outage = self.outage(WAIT_OUTAGE_S if key == _REPEATABLE else CALL_OUTAGE_S)
         may_have_had_effect = False
-        headers = {} if key is None else {"Idempotency-Key": key}
+        headers = {"Idempotency-Key": key} if key else {}
         while True:
             problem: GatewayProblem | None = None
             try:
                 answer = self._client.request(
                     method, self._at(path), params=_params(params), headers=headers, timeout=_timeout(wait_s),
-                    json=body, data=None if form is None else form[0],
-                    files=None if form is None else {"file": (form[1], form[2])},
+                    json=body, data=None if form is None else form.fields,
+                    files=None if form is None else {form.file_field: (form.name, form.content)},
                 )  # fmt: skip
             except httpx.TransportError as error:
                 reason, sent = _reason(error), not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
@@ -206,7 +235,7 @@ class GatewayConnection:
                     raise problem.error()
                 reason, sent = f"{problem.detail} (HTTP {problem.status})", problem.may_have_had_effect
                 is_safe = method == "GET" or key is not None
-            may_have_had_effect |= sent and method != "GET"
+            may_have_had_effect |= sent and method != "GET" and key != _REPEATABLE
             if not is_safe or not outage.pause(None if problem is None else problem.retry_after_s):
                 self._fail(reason, uncertain=may_have_had_effect)
 
@@ -230,6 +259,10 @@ class GatewayConnection:
                 agent = {"User-Agent": f"longshore-python/{__version__}"}
                 self._made = httpx.Client(auth=self._token, headers=agent, limits=_CONNECTIONS, timeout=_timeout(0.0))
             return self._made
+
+
+def _key(is_repeatable: bool) -> str:
+    return _REPEATABLE if is_repeatable else uuid4().hex
 
 
 def segment(text: str) -> str:
