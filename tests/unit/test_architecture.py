@@ -174,8 +174,8 @@ def test_import_linter_sees_every_module() -> None:
 
 def test_folders_are_small_enough_to_read() -> None:
     sizes = Counter(path.parent for path in source_files())
-    large = {str(folder.relative_to(ROOT)): size for folder, size in sizes.items() if size > MAX_FILES_PER_FOLDER}
-    assert large == {}
+    large = {str(folder.relative_to(ROOT)) for folder, size in sizes.items() if size > MAX_FILES_PER_FOLDER}
+    assert large <= {_MIGRATIONS}  # one for each change that was released
     assert statistics.median(sizes.values()) <= MAX_MEDIAN_FILES
 
 
