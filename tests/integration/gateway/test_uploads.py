@@ -7,6 +7,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -256,6 +257,9 @@ def test_requests_that_are_sent_again_have_one_effect(http: httpx.Client) -> Non
     [part] = {http.post(url, files=files, headers=keys[1]).json()["id"] for _ in range(2)}
     assert [each["id"] for each in http.get(f"/v1/uploads/{upload}").json()["parts"]] == [part]
     assert refusal(http.post(url, files={"data": ("a", b"abd")}, headers=keys[1]))[:2] == (400, "key_reused")
+    with ThreadPoolExecutor(6) as threads:
+        answers = list(threads.map(lambda _: complete(http, upload, [part]), range(6)))
+    assert len({content_of(http, answer) + answer.content for answer in answers}) == 1
 
 
 def test_parts_count_for_the_quota(gateway: RunningGateway) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from longshore.producers.logs import JobLogReader
 from longshore.shared.errors import InvalidInput, ServiceUnavailable, UnknownJob
+from longshore.shared.ledger.gateway.uploads import PlannedUpload, new_part_id, new_upload_id
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.migrate import migrate
 from longshore.shared.ledger.models.registry import NewVersion
@@ -21,6 +22,7 @@ from longshore.shared.ledger.roles.policies import TABLES
 from longshore.shared.ledger.roles.rights import Role
 from longshore.shared.ledger.shards.logs import NewLogPart
 from longshore.shared.settings import Settings
+from longshore.shared.store.manifest import Blob
 from longshore.shared.vocabulary import State
 from tests.integration.logins import PASSWORD, as_role, login_name, login_url, make_logins
 from tests.integration.support import claim, commit, empty_database, new_job, row_errors_of, rows_of
@@ -85,7 +87,14 @@ def test_nothing_of_another_producer_is_seen_or_changed(
 ) -> None:
     job = finished_job(own, worker)
     waiting = own.submissions.submit([new_job(1, 1, producer=OWN)])[0]
+    upload = own.uploads.add(PlannedUpload(new_upload_id(OWN, None), OWN, "user_data", "a", 1)).id
+    part = own.uploads.add_part(OWN, upload, new_part_id(OWN, None), Blob(digest=f"sha256:{'0' * 64}", size=1))
+    assert own.uploads.parts(OWN, upload) == [part]
     with gateway_of(database, producer) as other:
+        # Whatever producer the gateway's code names.
+        assert other.uploads.find(OWN, upload) is None
+        assert other.uploads.parts(OWN, upload) == []
+        assert other.uploads.cancel(OWN, upload) is None
         for read in (other.queries.job, other.control.cancel, other.control.retry):
             with pytest.raises(UnknownJob):
                 read(job)

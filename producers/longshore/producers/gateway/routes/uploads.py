@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 from typing import Annotated, Final
@@ -39,6 +40,8 @@ router = APIRouter(prefix="/uploads", tags=["files"])
 
 #: Bytes of a part.
 MAX_PART_BYTES: Final = 64 << 20
+#: Uploads that are completed at the same time: each writes its file once more.
+_joining: Final = asyncio.Semaphore(4)
 _DATA: Final = "data"
 _SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
 _FORM: Final = {
@@ -138,15 +141,15 @@ async def complete_upload(
     """
     gateway, uploads = gateway_of(request), caller.client.ledger.uploads
     threads = gateway.threads
-    upload: UploadRecord | None = await _find(gateway, caller, id)
-    assert upload is not None
-    if upload.state != UploadState.COMPLETED:
-        _check_pending(upload)
-        parts = _chosen(upload, body.part_ids, await threads.call(uploads.parts, caller.producer, id))
-        blob = await join(parts, store_of(gateway), threads, ExpectedDigests(body.md5, body.sha256))
-        upload = await threads.call(uploads.complete, caller.producer, upload, body.part_ids, blob)
-    # Another request may have ended it meanwhile.
-    upload = upload or await _find(gateway, caller, id)
+    async with _joining:
+        upload = await _find(gateway, caller, id)
+        if upload.state != UploadState.COMPLETED:
+            _check_pending(upload)
+            parts = _chosen(upload, body.part_ids, await threads.call(uploads.parts, caller.producer, id))
+            blob = await join(parts, store_of(gateway), threads, ExpectedDigests(body.md5, body.sha256))
+            completed = await threads.call(uploads.complete, caller.producer, upload, body.part_ids, blob)
+            # Another request may have ended it meanwhile.
+            upload = completed or await _find(gateway, caller, id)
     if upload.state != UploadState.COMPLETED or list(upload.part_ids or ()) != body.part_ids:
         raise _ended(upload)
     return UploadDocument.of(upload, await _file_of(gateway, caller, upload))
