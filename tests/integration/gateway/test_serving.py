@@ -27,8 +27,8 @@ LIMITS = {
     "LONGSHORE_GATEWAY_MAX_UPLOAD_BYTES": "5000",
     "LONGSHORE_GATEWAY_HEADERS_S": "0.5",
     "LONGSHORE_GATEWAY_BODY_S": "0.5",
-    "LONGSHORE_GATEWAY_MAX_REQUESTS": "2",
-    "LONGSHORE_GATEWAY_MAX_WAITING": "1",
+    "LONGSHORE_GATEWAY_MAX_REQUESTS": "3",
+    "LONGSHORE_GATEWAY_MAX_WAITING": "2",
     "LONGSHORE_GATEWAY_ADMISSION_S": "0.2",
     "LONGSHORE_GATEWAY_CORS_ORIGINS": "https://app.example.org",
     "LONGSHORE_LOG_FORMAT": "json",
@@ -133,7 +133,7 @@ def test_a_connection_queues_a_number_of_requests(small: RunningGateway) -> None
         assert answered.count(b"HTTP/1.1 200") < 1000
 
 
-def test_more_requests_than_slots_are_refused_and_then_served_again(small: RunningGateway) -> None:
+def test_one_token_cannot_take_all_slots_and_is_served_again_when_some_are_free(small: RunningGateway) -> None:
     token = small.token()
     with raw(small) as first, raw(small) as second, small.http(token) as http:
         for connection in (first, second):
@@ -143,6 +143,8 @@ def test_more_requests_than_slots_are_refused_and_then_served_again(small: Runni
         assert (refused.status_code, refused.json()["code"]) == (429, "busy")
         assert int(refused.headers["retry-after"]) > 0
         assert http.get("/livez").status_code == 200
+        with small.http(producer="others") as other:
+            assert other.get(UNKNOWN).status_code == 404, "the last slot is for those who hold none"
         # Both are aborted.
     with small.http(token) as http:
         wait_until(lambda: http.get(UNKNOWN).status_code == 404, "a free slot")
@@ -151,7 +153,7 @@ def test_more_requests_than_slots_are_refused_and_then_served_again(small: Runni
 def test_those_who_follow_jobs_take_no_slots(small: RunningGateway) -> None:
     job = small.cluster.ledger.submissions.submit([new_job(1, queue="gpu", producer="search-team")])[0]
     with small.http() as http, ExitStack() as streams:
-        for _ in range(5):  # more than there are slots and places in the queue
+        for _ in range(6):  # more than there are slots and places in the queue
             answer = streams.enter_context(http.stream("GET", f"/v1/jobs/{job}/events"))
             assert answer.status_code == 200
             assert next(answer.iter_lines()).startswith("id: ")
@@ -166,7 +168,7 @@ def test_an_aborted_upload_leaves_nothing(small: RunningGateway) -> None:
     )
     lines = ["POST /v1/files HTTP/1.1", "Host: x", f"Authorization: Bearer {token}", "Content-Length: 4000"]
     lines += ["Content-Type: multipart/form-data; boundary=b", "Expect: 100-continue", "", ""]
-    for _ in range(3):  # more than there are slots
+    for _ in range(4):  # more than there are slots
         with raw(small) as connection:
             connection.sendall("\r\n".join(lines).encode())
             assert connection.recv(100).startswith(b"HTTP/1.1 100 ")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from longshore.producers.gateway.access.shown_token import shown_token
 from longshore.producers.gateway.access.usage import USAGE, CallerUsage
 from longshore.producers.gateway.problems import Problem
 from longshore.producers.gateway.state import gateway_of
@@ -24,10 +24,7 @@ def identified(app: ASGIApp) -> ASGIApp:
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (scope["path"] + "/").startswith(f"{_PATHS}/"):
             gateway = gateway_of(Request(scope))
-            scheme, _, text = Headers(scope=scope).get("authorization", "").partition(" ")
-            token = None
-            if scheme.lower() == "bearer":
-                token = await gateway.tokens.valid(text.strip())
+            token = await gateway.tokens.valid(shown_token(scope))
             if token is None:
                 raise Problem(
                     401,

@@ -8,7 +8,9 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from longshore.producers.gateway.access.shown_token import shown_token
 from longshore.producers.gateway.problems import Problem
+from longshore.producers.gateway.serving.fair_slots import FairSlots
 from longshore.producers.gateway.settings import GatewaySettings
 
 #: What answers however much there is to do.
@@ -23,6 +25,7 @@ class _Admitted:
     """A request in progress."""
 
     task: asyncio.Task[None]
+    caller: str
     has_slot: bool = True
     is_started: bool = False
     is_stream: bool = False
@@ -31,14 +34,14 @@ class _Admitted:
 
 class Admission:
     """Lets a number of requests in at once. The next ones wait in a short queue, and the others are refused at once.
+    What is there is shared between the tokens that callers show, valid or not.
 
     :param options: the numbers.
     """
 
     def __init__(self, options: GatewaySettings) -> None:
         self._options = options
-        self._slots = asyncio.Semaphore(options.max_requests)
-        self._waiting = 0
+        self._slots = FairSlots(options.max_requests, options.max_waiting)
         self._running: set[_Admitted] = set()
         #: Set when the gateway begins to stop: whatever waits for something should answer now.
         self.stopping = asyncio.Event()
@@ -50,8 +53,10 @@ class Admission:
             if scope["type"] != "http" or scope["path"] in _ALWAYS:
                 await app(scope, receive, send)
                 return
-            await self._admit()
-            await self._run(app, scope, receive, send)
+            caller = shown_token(scope)
+            if not await self._slots.acquire(caller, self._options.admission_s):
+                raise Problem(429, "busy", "the gateway has too much to do; try again", headers=_RETRY_AFTER)
+            await self._run(caller, app, scope, receive, send)
 
         return call
 
@@ -68,25 +73,10 @@ class Admission:
             if not request.is_started:
                 request.task.cancel()
 
-    async def _admit(self) -> None:
-        if not self._slots.locked():
-            await self._slots.acquire()
-            return
-        if self._waiting >= self._options.max_waiting:
-            raise Problem(429, "busy", "the gateway has too much to do; try again", headers=_RETRY_AFTER)
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(self._options.admission_s):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise Problem(429, "busy", "the gateway has too much to do; try again", headers=_RETRY_AFTER) from None
-        finally:
-            self._waiting -= 1
-
-    async def _run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _run(self, caller: str, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         task = asyncio.current_task()
         assert task is not None
-        request = _Admitted(task)
+        request = _Admitted(task, caller)
 
         async def follow(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -118,4 +108,4 @@ class Admission:
         """Let the next request in."""
         if request.has_slot:
             request.has_slot = False
-            self._slots.release()
+            self._slots.release(request.caller)
