@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -14,7 +15,7 @@ from longshore.broker.gateway.rate_limits import KEY, UNSETTLED_KEY
 from longshore.shared.ledger.gateway.tokens import AccessLimits, Scope
 from tests.integration.gateway.access_table import MODEL
 from tests.integration.gateway_beside import RunningGateway, running_gateway
-from tests.integration.support import new_job
+from tests.integration.support import new_job, together
 from tests.waiting import wait_until
 
 PRODUCER = "limited-team"
@@ -107,6 +108,28 @@ def test_the_tokens_of_a_job_are_counted_once_when_it_has_ended(gateway: Running
         assert http.get("/v1/jobs").is_success, "what makes no tokens goes on"
 
 
+def test_the_tokens_of_a_job_that_runs_again_are_counted_too(gateway: RunningGateway) -> None:
+    token, _ = limited(gateway, AccessLimits(tokens_per_day=1000))
+    ledger = gateway.cluster.ledger
+    job = ledger.submissions.submit([new_job(1, producer=PRODUCER, queue="gpu")])[0]
+
+    def end(tokens: int) -> None:
+        ledger.control.cancel(job)
+        with psycopg.connect(gateway.cluster.settings.database_url) as conn:
+            usage = f'{{"prompt_tokens": {tokens - 1}, "completion_tokens": 1}}'
+            conn.execute("UPDATE jobs SET usage = %s WHERE id = %s", [usage, job])
+
+    with gateway.http(token) as http:
+        left = []
+        # 300 of somebody else, 50 of this token, twice as many of two runs that nobody has counted between.
+        for tokens in (300, 350, 370, 450):
+            end(tokens)
+            if tokens != 370:
+                left.append(infer(http, 1).headers["ratelimit"].split(";")[1])
+            assert http.post(f"/v1/jobs/{job}/retry").is_success
+        assert left == ["r=1000", "r=950", "r=850"]
+
+
 def test_jobs_that_have_not_ended_are_limited(gateway: RunningGateway) -> None:
     producer = "queueing-team"
     token = gateway.token(producer, limits=AccessLimits(queued_jobs=2))
@@ -116,6 +139,33 @@ def test_jobs_that_have_not_ended_are_limited(gateway: RunningGateway) -> None:
         assert (answer.status_code, answer.json()["code"]) == (429, "queue_full")
         assert gateway.cluster.ledger.control.cancel(jobs[0])
         assert infer(http, 1).status_code == 404
+
+
+def test_calls_at_the_same_moment_stay_within_the_limit_of_open_jobs(
+    gateway: RunningGateway, second: RunningGateway
+) -> None:
+    producer, ledger = "crowded-team", gateway.cluster.ledger
+    limits = AccessLimits(queued_jobs=4)
+    ended = ledger.submissions.submit([new_job(1, producer=producer, queue="gpu") for _ in range(6)])
+    for job in ended:
+        ledger.control.cancel(job)
+    train = {"kind": "train", "model": "crowded", "family": "linear", "target": "y", "data": [{"x": 1.0, "y": 1.0}] * 9}
+    body = {**train, "options": {"device": "gpu"}}
+    with (
+        gateway.http(gateway.token(producer, limits=limits)) as first,
+        second.http(gateway.token(producer, limits=limits)) as other,
+    ):
+        for paths, content in ((["/v1/jobs"] * 6, body), ([f"/v1/jobs/{job}/retry" for job in ended], None)):
+            https = [first, other] * 3
+            calls = [partial(http.post, path, json=content) for http, path in zip(https, paths, strict=True)]
+            answers = together(*calls)
+            assert sorted(answer.status_code // 100 for answer in answers) == [2] * 4 + [4] * 2, answers
+            refused = [answer.json() for answer in answers if answer.status_code == 429]
+            assert [each["code"] for each in refused] == ["queue_full"] * 2
+            assert "at most 4 jobs of crowded-team" in refused[0]["detail"]
+            for answer in answers:
+                if answer.is_success:
+                    assert first.post(f"/v1/jobs/{answer.json()['id']}/cancel").is_success
 
 
 def test_a_caller_names_no_files_but_those_that_the_operator_allows(gateway: RunningGateway, tmp_path: Path) -> None:

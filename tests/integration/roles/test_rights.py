@@ -55,6 +55,7 @@ USERS: Mapping[str, tuple[Role, ...]] = {
     "gateway.tokens": (OPERATOR,),
     "gateway.tokens.READ_TOKEN": (GATEWAY,),
     "gateway.tokens.COUNT_OPEN_JOBS": (GATEWAY,),
+    "gateway.tokens.LOCK_OPEN_JOBS": (GATEWAY,),
     "gateway.tokens.READ_USAGE": (GATEWAY,),
     "gateway.uploads": (GATEWAY,),
     "gateway.uploads.REMOVE_EXPIRED_PARTS": (RELAY,),

@@ -15,6 +15,7 @@ from longshore.shared.ledger.gateway.uploads import Uploads
 from longshore.shared.ledger.gateway.webhooks import Webhooks
 from longshore.shared.ledger.jobs.cancel_retry import Control
 from longshore.shared.ledger.jobs.chains import Chains
+from longshore.shared.ledger.jobs.open_jobs import OpenJobsLimit
 from longshore.shared.ledger.jobs.producer_limits import ProducerLimits
 from longshore.shared.ledger.jobs.submission import Submissions
 from longshore.shared.ledger.jobs.trials import Trials
@@ -70,6 +71,10 @@ class Ledger:
         self.batches = Batches(self.database)
         self.batch_sizes = BatchSizeTable(self.database)
         self.notifications = Notifications(self.database)
+
+    def limit_open_jobs(self, limit: OpenJobsLimit) -> None:
+        """Keep a limit from now on when jobs are submitted or run again with this ledger."""
+        self.submissions.limit = self.control.limit = limit
 
     def close(self) -> None:
         """Close the connections."""

@@ -33,7 +33,7 @@ def identified(app: ASGIApp) -> ASGIApp:
                     "`longshore tokens create`",
                     headers={"WWW-Authenticate": "Bearer"},
                 )
-            with gateway.clients.using(token.producer) as client:
+            with gateway.clients.using(token.producer, token.queued_jobs) as client:
                 usage = CallerUsage(token, client, gateway.rates)
                 scope["state"] |= {"token": token, USAGE: usage}
                 await usage.count_request()

@@ -6,8 +6,11 @@ The headers are those of draft-ietf-httpapi-ratelimit-headers, "RateLimit header
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 from uuid import UUID
 
@@ -15,14 +18,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from longshore.broker.gateway.rate_limits import Bucket, BucketLevel, RateLimits
 from longshore.producers.aio.client import AsyncClient
-from longshore.producers.gateway.problems import RETRY_AFTER_S, Problem
+from longshore.producers.gateway.problems import Problem
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.gateway.tokens import ValidToken
+from longshore.shared.ledger.jobs.open_jobs import OpenJobsLimit
 
 MINUTE_S: Final = 60
 #: More than any bucket lacks.
 _ANY: Final = 1e18
 DAY_S: Final = 86400
+#: Behind the id of a job that was run again: the tokens that it had used before. They are counted for its runs before.
+_AFTER: Final = ":"
 #: Where the state of a request keeps what it uses.
 USAGE: Final = "usage"
 
@@ -50,6 +56,7 @@ class CallerUsage:
 
         :param rows: as far as their number is known.
         :raises Problem: 429, with the time after which to try again.
+        :raises QueueFull: the producer has too many jobs that have not ended.
         :raises InvalidInput: these are more rows than may be submitted in a day.
         """
         if self.token.queued_jobs is not None:
@@ -72,25 +79,42 @@ class CallerUsage:
         if self.token.tokens_per_day is not None and jobs:
             await self.rates.add_unsettled(self.token.id, [str(job) for job in jobs])
 
+    @asynccontextmanager
+    async def running_again(self, job: UUID) -> AsyncIterator[None]:
+        """Run a job again, and those of its chain, and have the tokens counted that this adds."""
+        if self.token.tokens_per_day is None:
+            yield
+            return
+        chain = await self.client.call(lambda client: client.ledger.chains.of(job))
+        before = await self._usage([str(each) for each in (chain or [job])])
+        yield
+        if before:
+            await self.rates.add_unsettled(self.token.id, [_entry(id_, tokens) for id_, tokens in before.items()])
+
     async def _check_queue(self, limit: int, jobs: int) -> None:
+        """Refuse early, before anything is planned. The transaction that submits checks it again."""
         count = await self.client.call(lambda client: client.ledger.tokens.count_open_jobs(self.token.producer, limit))
         if count + jobs > limit:
-            raise Problem(
-                429,
-                "queue_full",
-                f"this token may submit as long as at most {limit:,} jobs of {self.token.producer} have not ended; "
-                "submit again when some have",
-                headers={"Retry-After": str(RETRY_AFTER_S)},
-            )
+            raise OpenJobsLimit(self.token.producer, limit).refusal()
 
     async def _check_tokens(self, limit: int) -> None:
         """What a text costs is known at its end: so a token is refused when it has used more than it may."""
-        jobs = await self.rates.unsettled(self.token.id)
-        used = await self.client.call(lambda client: client.ledger.tokens.usage(jobs)) if jobs else {}
-        for job, tokens in used.items():
-            if await self.rates.settle(self.token.id, job) and tokens:
-                await self._take("tokens", limit, DAY_S, cost=tokens, need=-_ANY)
+        runs: defaultdict[str, list[int]] = defaultdict(list)
+        for entry in await self.rates.unsettled(self.token.id):
+            job, _, before = entry.partition(_AFTER)
+            runs[job].append(int(before or 0))
+        for job, tokens in (await self._usage(list(runs))).items():
+            starts = sorted(runs[job])
+            for start, end in pairwise([*starts, tokens]):
+                if await self.rates.settle(self.token.id, _entry(job, start)) and end > start:
+                    await self._take("tokens", limit, DAY_S, cost=end - start, need=-_ANY)
         await self._take("tokens", limit, DAY_S, cost=0, need=1)
+
+    async def _usage(self, jobs: Sequence[str]) -> dict[str, int]:
+        """The tokens of those of the jobs that have ended."""
+        if not jobs:
+            return {}
+        return await self.client.call(lambda client: client.ledger.tokens.usage(jobs))
 
     async def _take(self, name: str, limit: int, window_s: int, *, cost: float, need: float | None = None) -> None:
         level = await self.rates.take(Bucket(f"{name}:{self.token.id}", limit, window_s), cost, need=need)
@@ -104,6 +128,11 @@ class CallerUsage:
                 f"this token may use {limit:,} {name} a {window}; try again in {wait_s:,} seconds",
                 headers={"Retry-After": str(wait_s)},
             )
+
+
+def _entry(job: str, before: int) -> str:
+    """How a run of a job is kept until it is counted."""
+    return f"{job}{_AFTER}{before}" if before else job
 
 
 class RateLimitHeaders:

@@ -40,7 +40,8 @@ async def retry_job(id: str, caller: Writer, body: Annotated[RetryBody, Body()] 
     job, record = await find_job(caller, id)
     check_job(caller, record)
     await caller.usage.admit()
-    await job.retry(body.rows)
+    async with caller.usage.running_again(job.id):
+        await job.retry(body.rows)
     return answer(job_document(await job.record()))
 
 

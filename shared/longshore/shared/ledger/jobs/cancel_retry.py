@@ -11,6 +11,7 @@ from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.jobs.chains import is_unready, revive_downstream, wait_again
+from longshore.shared.ledger.jobs.open_jobs import OpenJobsLimit, within
 from longshore.shared.ledger.records import Ticket
 from longshore.shared.ledger.shards.transitions import check_not_pruned, end_job
 from longshore.shared.vocabulary import JobKind, State
@@ -24,6 +25,8 @@ class Control:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        #: Of those who retry with this ledger.
+        self.limit: OpenJobsLimit | None = None
 
     def cancel(self, job: UUID, reason: str = "cancelled") -> bool:
         """End a job now. Running attempts notice at their next renewal, and can commit nothing from here on.
@@ -50,6 +53,7 @@ class Control:
         :returns: the tickets to publish; none if there are more than ``MAX_TICKETS``, which the relay publishes.
         :raises UnknownJob: there is no such job.
         :raises InvalidInput: the job has not ended, has succeeded, or all its shards have succeeded.
+        :raises QueueFull: there are as many jobs as this ledger allows.
         :raises ResultsPruned: the results of its succeeded shards were removed.
         """
         return self._queue_again(job, _retry_shards)
@@ -70,11 +74,12 @@ class Control:
         """Call ``retry`` with the shards of a job locked. If the job is not ready, it only waits again."""
 
         def change(conn: Connection) -> list[Ticket] | None:
-            if wait_again(conn, job):
-                return []
-            conn.execute(statements.cancel_retry.LOCK_SHARDS, {"job": job})
-            # Another may have ended the job while it was waiting and not yet locked.
-            return None if is_unready(conn, job) else retry(conn, job)
+            with within(self.limit, conn):
+                if wait_again(conn, job):
+                    return []
+                conn.execute(statements.cancel_retry.LOCK_SHARDS, {"job": job})
+                # Another may have ended the job while it was waiting and not yet locked.
+                return None if is_unready(conn, job) else retry(conn, job)
 
         while (tickets := self._database.change(change)) is None:
             pass

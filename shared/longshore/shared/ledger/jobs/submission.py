@@ -17,6 +17,7 @@ from longshore.shared.errors import InvalidInput, ServiceUnavailable, Submission
 from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database
+from longshore.shared.ledger.jobs.open_jobs import OpenJobsLimit, within
 from longshore.shared.ledger.postgres.errors import ConnectionLost, CopyRefused
 from longshore.shared.ledger.postgres.repeating import pauses_after_loss, repeat_read, repeat_rolled_back
 from longshore.shared.ledger.records import NewInput, NewJob, Ticket
@@ -28,19 +29,7 @@ _JOB_TYPES = (
     *("int8", "int4", "timestamptz", "text", "text"),
 )
 _SHARD_TYPES = (
-    "uuid",
-    "int4",
-    "text",
-    "text",
-    "text",
-    "int2",
-    "int8",
-    "int8",
-    "int8",
-    "int8",
-    "int4",
-    "timestamptz",
-    "uuid",
+    *("uuid", "int4", "text", "text", "text", "int2", "int8", "int8", "int8", "int8", "int4", "timestamptz", "uuid"),
     "text",
 )
 #: Messages, each with its id and the tickets that it carries.
@@ -66,6 +55,8 @@ class Submissions:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        #: Of those who submit with this ledger.
+        self.limit: OpenJobsLimit | None = None
         #: Whether this login may COPY. With row-level security, Postgres takes INSERT only.
         self._can_copy = True
 
@@ -140,7 +131,7 @@ class Submissions:
         messages: Published,
         condition: Condition | None,
     ) -> list[UUID]:
-        if _is_simple(jobs, inputs) and not messages and condition is None:
+        if _is_simple(jobs, inputs) and not messages and condition is None and self.limit is None:
             self._submit_one(jobs[0], inputs[0] if inputs else None)
             return [jobs[0].id]
         while True:
@@ -152,7 +143,8 @@ class Submissions:
                     new = [job for job in jobs if job.id not in known]
                     # In the order of their keys, so that no two transactions with the same keys wait for each other.
                     in_order = sorted(new, key=lambda job: job.idempotency_key or "")
-                    _write(conn, in_order, inputs, messages, can_copy=self._can_copy)
+                    with within(self.limit if new else None, conn):
+                        _write(conn, in_order, inputs, messages, can_copy=self._can_copy)
             except CopyRefused:
                 if not self._can_copy:
                     raise

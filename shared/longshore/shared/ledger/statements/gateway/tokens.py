@@ -35,6 +35,8 @@ REVOKE_TOKEN: Final = f"""
     )
     SELECT pg_notify('{TOKENS_CHANNEL}', id) FROM revoked
 """
+#: Who adds jobs of a producer within a limit; until the transaction ends. Two numbers are other locks than one.
+LOCK_OPEN_JOBS: Final = "SELECT pg_advisory_xact_lock(hashtext('longshore_open_jobs'), hashtext(%(producer)s))"
 #: The jobs of a producer that have not ended, counted up to a limit.
 COUNT_OPEN_JOBS: Final = """
     SELECT count(*) FROM (

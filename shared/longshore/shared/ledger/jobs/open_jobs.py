@@ -1,0 +1,54 @@
+"""A limit of the jobs of a producer that have not ended, which holds for whoever submits with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from longshore.shared.errors import QueueFull
+from longshore.shared.ledger import statements
+from longshore.shared.ledger.database import Connection
+
+
+@dataclass(frozen=True)
+class OpenJobsLimit:
+    """How many jobs a producer may have that have not ended, when a token with this limit adds one.
+
+    :param max_jobs: how many.
+    """
+
+    producer: str
+    max_jobs: int
+
+    @contextmanager
+    def kept(self, conn: Connection) -> Iterator[None]:
+        """Add jobs in a transaction. Those who do so at the same moment, on all gateways, take turns.
+
+        :raises QueueFull: at the end, if there are too many; what was done is to be rolled back.
+        """
+        conn.execute(statements.gateway.tokens.LOCK_OPEN_JOBS, {"producer": self.producer})
+        yield
+        values = {"producer": self.producer, "limit": self.max_jobs + 1}
+        row = conn.execute(statements.gateway.tokens.COUNT_OPEN_JOBS, values).fetchone()
+        assert row is not None  # it is one row
+        if row[0] > self.max_jobs:
+            raise self.refusal()
+
+    def refusal(self) -> QueueFull:
+        """The error of whoever would exceed it."""
+        return QueueFull(
+            "queued_jobs",
+            f"this token may submit as long as at most {self.max_jobs:,} jobs of {self.producer} have not ended; "
+            "submit again when some have",
+        )
+
+
+@contextmanager
+def within(limit: OpenJobsLimit | None, conn: Connection) -> Iterator[None]:
+    """:meth:`OpenJobsLimit.kept`, if there is a limit."""
+    if limit is None:
+        yield
+    else:
+        with limit.kept(conn):
+            yield
