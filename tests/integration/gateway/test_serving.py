@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import msgpack
+import psycopg
 import pytest
 
 from tests.integration.certificates import write_certificates
@@ -69,6 +70,25 @@ def test_health_needs_no_token(small: RunningGateway) -> None:
         assert http.get("/livez").json() == {"status": "ok"}
         ready = http.get("/readyz")
         assert (ready.status_code, ready.json()) == (200, {"postgres": "ok", "redis": "ok", "store": "ok"})
+
+
+def test_a_gateway_whose_tables_are_older_is_not_ready_and_does_not_start(small: RunningGateway) -> None:
+    cluster = small.cluster
+    with psycopg.connect(cluster.settings.database_url, autocommit=True) as conn, small.http("") as http:
+        [(newest,)] = conn.execute("SELECT version_num FROM alembic_version")
+        older = f"{int(newest) - 1:04}"
+        conn.execute("UPDATE alembic_version SET version_num = %s", [older])
+        try:
+            said = f"the tables are at revision {older}, and this release needs {newest}; run `longshore migrate`"
+            ready = http.get("/readyz")
+            assert (ready.status_code, ready.json()["postgres"]) == (503, said)
+            with pytest.raises(AssertionError, match=said), running_gateway(cluster):
+                pass
+            # A newer release has all that this one needs.
+            conn.execute("UPDATE alembic_version SET version_num = %s", [f"{int(newest) + 1:04}"])
+            assert http.get("/readyz").status_code == 200
+        finally:
+            conn.execute("UPDATE alembic_version SET version_num = %s", [newest])
 
 
 def test_long_bodies_are_refused_while_they_are_read(small: RunningGateway) -> None:

@@ -10,8 +10,8 @@ from uuid import uuid4
 
 from longshore.shared.ledger.jobs.filter import JobFilter
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.migrate import newest_revision
 from longshore.shared.ledger.queries import ResultRecord, RowErrorRecord
+from longshore.shared.ledger.schema_revision import newest_revision
 from longshore.shared.ledger.workers import Presence
 from longshore.shared.vocabulary import State
 from tests.integration.support import claim, commit, new_job, run, submit

@@ -24,8 +24,9 @@ from pydantic import JsonValue
 from longshore.producers import Client, Job
 from longshore.shared.errors import JobFailed
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.migrate import downgrade, migrate, newest_revision, pending_changes
+from longshore.shared.ledger.migrate import downgrade, migrate, pending_changes
 from longshore.shared.ledger.records import BatchSizeRecord
+from longshore.shared.ledger.schema_revision import newest_revision
 from longshore.shared.settings import Settings
 from longshore.shared.store.manifest import Manifest
 from longshore.shared.vocabulary import State

@@ -12,7 +12,6 @@ import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from psycopg.errors import InsufficientPrivilege, InvalidSchemaName
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DBAPIError
@@ -25,6 +24,7 @@ from longshore.shared.ledger.postgres.address import Address
 from longshore.shared.ledger.postgres.connection import LONG_ANSWER_TIMEOUT_S, LedgerConnection, connect
 from longshore.shared.ledger.postgres.errors import translate
 from longshore.shared.ledger.roles.install import refresh_roles
+from longshore.shared.ledger.schema_revision import newest_revision
 
 
 def migrate(database_url: str, revision: str = "head") -> str:
@@ -69,11 +69,6 @@ def leave_out_partitions(connection: Connection) -> Callable[[str | None, str, o
     return lambda name, kind, _: kind != "table" or name not in partitions
 
 
-def newest_revision() -> str:
-    """The revision that this release needs."""
-    return str(ScriptDirectory.from_config(_config(None)).get_current_head())
-
-
 def _run(database_url: str, change: Callable[[Config], None]) -> str:
     with _connect(database_url) as connection:
         connection.exec_driver_sql(statements.sessions.LOCK, {"key": MIGRATION_LOCK})
@@ -84,7 +79,7 @@ def _run(database_url: str, change: Callable[[Config], None]) -> str:
         return str(MigrationContext.configure(connection).get_current_revision())
 
 
-def _config(connection: Connection | None) -> Config:
+def _config(connection: Connection) -> Config:
     config = Config()
     config.set_main_option("script_location", "longshore.shared.ledger:migrations")
     config.attributes["connection"] = connection

@@ -11,7 +11,8 @@ from psycopg import sql
 
 from longshore.shared.errors import InvalidInput, ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.migrate import migrate, newest_revision, pending_changes
+from longshore.shared.ledger.migrate import migrate, pending_changes
+from longshore.shared.ledger.schema_revision import newest_revision
 from longshore.shared.settings import Settings
 from tests.integration.support import is_held_up, new_job, together
 from tests.waiting import TIMEOUT_S, wait_until

@@ -11,9 +11,10 @@ from celery import Celery
 
 from longshore.broker.relay import Relay
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.migrate import migrate, newest_revision, pending_changes
+from longshore.shared.ledger.migrate import migrate, pending_changes
 from longshore.shared.ledger.retention.partitions import TABLES, PartitionChanges, read_clock
 from longshore.shared.ledger.retention.uuid7_time import WEEK, start_of_week, week_name
+from longshore.shared.ledger.schema_revision import newest_revision
 from longshore.shared.settings import Settings
 from tests.integration.old_jobs import done_at, id_at, own_ledger, run_sql, submit_at, where
 from tests.integration.support import claim, commit, lines, row_errors_of, rows_of, together, wait_for_lock

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from longshore.producers.cli.checks.check import Check, Level
 from longshore.producers.cli.connect import open_ledger
-from longshore.shared.ledger.migrate import newest_revision
+from longshore.shared.ledger.schema_revision import newest_revision
 from longshore.shared.settings import Settings
 
 #: Workers that are named in one line, at most.

@@ -33,7 +33,10 @@ async def livez() -> Alive:
 
 @router.get("/readyz", response_model=Ready, responses={503: {"model": Ready, "description": "Not ready"}})
 async def readyz(request: Request) -> JSONResponse:
-    """Whether Postgres, Redis and the store answer, each within a limit. While the gateway stops, it is not ready."""
+    """Whether Postgres, Redis and the store answer, each within a limit, and Postgres has the tables of this release.
+
+    While the gateway stops, it is not ready.
+    """
     gateway = gateway_of(request)
     services = await gateway.readiness.check()
     is_ready = all(each == "ok" for each in services.values()) and not gateway.admission.stopping.is_set()

@@ -12,8 +12,8 @@ from typing import Final
 from longshore.broker.redis_address import parse_redis_url
 from longshore.broker.redis_errors import redis_errors
 from longshore.shared.errors import LongshoreError, ServiceUnavailable
-from longshore.shared.ledger import statements
 from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.schema_revision import find_missing_migrations
 from longshore.shared.settings import Settings
 from longshore.shared.store.open import open_folder
 
@@ -29,8 +29,8 @@ class Readiness:
 
     def __init__(self, settings: Settings, ledger: Ledger, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._checks: Mapping[str, Callable[[], None]] = {
-            "postgres": lambda: _check_postgres(ledger),
+        self._checks: Mapping[str, Callable[[], str | None]] = {
+            "postgres": lambda: find_missing_migrations(ledger.database),
             "redis": lambda: _check_redis(settings.redis_url),
             "store": lambda: _check_store(settings.store),
         }
@@ -52,15 +52,17 @@ class Readiness:
             return f"does not answer within {self._timeout_s:g} s"
 
 
-def _in_thread(check: Callable[[], None]) -> asyncio.Future[str]:
-    """Run a check in a thread that does not hold up the end of the process."""
+def _in_thread(check: Callable[[], str | None]) -> asyncio.Future[str]:
+    """Run a check in a thread that does not hold up the end of the process.
+
+    :param check: returns what is wrong, if it knows.
+    """
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[str] = loop.create_future()
 
     def run() -> None:
         try:
-            check()
-            result = _OK
+            result = check() or _OK
         except (LongshoreError, OSError):
             result = "cannot be reached or used"
         # The gateway may have ended meanwhile.
@@ -69,11 +71,6 @@ def _in_thread(check: Callable[[], None]) -> asyncio.Future[str]:
 
     threading.Thread(target=run, name="longshore-ready", daemon=True).start()
     return answer
-
-
-def _check_postgres(ledger: Ledger) -> None:
-    with ledger.database.connection() as conn:
-        conn.execute(statements.sessions.PROVE_LIFE)
 
 
 def _check_redis(url: str) -> None:
