@@ -21,6 +21,7 @@ from longshore.producers import Client
 from longshore.shared.vocabulary import State
 from tests.integration.cluster import Cluster
 from tests.integration.gateway.openai_models import CALL, CHAT, ENCODER, TOOLS, import_models
+from tests.integration.gateway.openai_tools import check_forced_chats, check_forced_response
 from tests.integration.gateway_beside import RunningGateway, running_gateway
 from tests.text_models import TEXTS
 from tests.waiting import TIMEOUT_S, wait_until
@@ -212,6 +213,11 @@ def test_tools_are_called_and_their_outputs_are_answered(api: OpenAI) -> None:
         assert (again.call_id, again.arguments) == (item.call_id, item.arguments)
     assert kinds[-2:] == ["response.output_item.done", "response.completed"]
     assert "response.function_call_arguments.done" in kinds
+
+
+def test_calls_that_must_be_made(api: OpenAI) -> None:
+    check_forced_chats(api)
+    check_forced_response(api)
 
 
 def test_answers_are_parsed(api: OpenAI) -> None:

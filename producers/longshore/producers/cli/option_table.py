@@ -963,6 +963,18 @@ OPTIONS: dict[str, tuple[FlagRow, ...]] = {
             metavar="TEXT",
         ),
         FlagRow(
+            name="tool_choice",
+            flag="--tool-choice",
+            reader="text",
+            section="Generation",
+            help=(
+                "Whether the model calls tools: auto, it decides; none, it is shown none; required, it calls one or "
+                "several; the name of a function, it calls this one. Calls that it must make match the schemas of "
+                "their functions. Default: auto."
+            ),
+            metavar="CHOICE",
+        ),
+        FlagRow(
             name="schema",
             flag="--schema",
             reader="json",
@@ -994,8 +1006,18 @@ OPTIONS: dict[str, tuple[FlagRow, ...]] = {
             flag="--tools",
             reader="json",
             section="Generation",
-            help="Functions that the model may call, in the form of OpenAI's API. Only with messages.",
+            help=(
+                "Functions that the model may call, in the form of OpenAI's API. Only with messages. Arguments that "
+                "do not match the schema of a function with \"strict\": true are an error of their row."
+            ),
             metavar="FILE|JSON",
+        ),
+        FlagRow(
+            name="parallel_tool_calls",
+            flag="--parallel-tool-calls",
+            reader="flag",
+            section="Generation",
+            help="Whether an answer may have several calls. False only with a tool_choice. Default: true.",
         ),
         FlagRow(
             name="engine",

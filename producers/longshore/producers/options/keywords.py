@@ -502,6 +502,11 @@ class GenerateOptions(DataJobOptions, total=False):
     """A system message that is put before the messages; before a prompt, as a text of its own line."""
     prefix: str | None
     """How the answer begins. The output begins with it, too."""
+    tool_choice: str
+    """Whether the model calls ``tools``: ``auto``, it decides; ``none``, it is shown none; ``required``, it calls one
+    or several; the name of a function, it calls this one. Calls that it must make match the schemas of their
+    functions. Default: "auto".
+    """
     schema: Mapping[str, Json] | type[BaseModel] | None
     """A JSON Schema, or a pydantic model class: each text is a JSON document that matches it, and is also put out
     parsed, as ``data``.
@@ -511,7 +516,11 @@ class GenerateOptions(DataJobOptions, total=False):
     choices: list[str] | tuple[str, ...]
     """Each text is one of these."""
     tools: Sequence[Mapping[str, Json]]
-    """Functions that the model may call, in the form of OpenAI's API. Only with ``messages``."""
+    """Functions that the model may call, in the form of OpenAI's API. Only with ``messages``. Arguments that do not
+    match the schema of a function with ``"strict": true`` are an error of their row.
+    """
+    parallel_tool_calls: bool
+    """Whether an answer may have several calls. False only with a ``tool_choice``. Default: True."""
     engine: EngineName
     """What runs the network. ``auto``: vLLM on a GPU if the worker has it, else transformers. Default: "auto"."""
     max_row_errors: int | float

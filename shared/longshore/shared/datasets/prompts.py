@@ -22,7 +22,7 @@ Message: TypeAlias = dict[str, JsonValue]
 #: Who can have written a message.
 ROLES: Final = ("system", "developer", "user", "assistant", "tool")
 #: Options whose values are texts, which stand in a column as they are.
-TEXT_OPTIONS: Final = ("system", "prefix")
+TEXT_OPTIONS: Final = ("system", "prefix", "tool_choice")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, JsonValue, field_validator
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.base import NOT_AN_OPTION, Option, Spec
 from longshore.shared.specs.jobs import EvaluateSpec, Input
+from longshore.shared.specs.tool_choice import AUTO, ForcedCalls, forced_calls
 from longshore.shared.specs.validation import build
 from longshore.shared.vocabulary import EngineName
 
@@ -64,6 +65,10 @@ class RowOptions(Spec):
     """A system message that is put before the messages; before a prompt, as a text of its own line."""
     prefix: Annotated[str | None, Option(metavar="TEXT")] = None
     """How the answer begins. The output begins with it, too."""
+    tool_choice: Annotated[Annotated[str, Field(min_length=1)], Option(metavar="CHOICE")] = AUTO
+    """Whether the model calls ``tools``: ``auto``, it decides; ``none``, it is shown none; ``required``, it calls one
+    or several; the name of a function, it calls this one. Calls that it must make match the schemas of their functions.
+    """
 
     @field_validator("stop", mode="before")
     @classmethod
@@ -121,7 +126,11 @@ class GenerateSpec(RowOptions):
         tuple[dict[str, JsonValue], ...],
         Option(keyword="Sequence[Mapping[str, Json]]", metavar="FILE|JSON", reader="json"),
     ] = ()
-    """Functions that the model may call, in the form of OpenAI's API. Only with ``messages``."""
+    """Functions that the model may call, in the form of OpenAI's API. Only with ``messages``. Arguments that do not
+    match the schema of a function with ``"strict": true`` are an error of their row.
+    """
+    parallel_tool_calls: bool = True
+    """Whether an answer may have several calls. False only with a ``tool_choice``."""
     engine: EngineName = "auto"
     """What runs the network. ``auto``: vLLM on a GPU if the worker has it, else transformers."""
     max_row_errors: Annotated[
@@ -162,6 +171,13 @@ class GenerateSpec(RowOptions):
         """Whether the texts must match something."""
         return self.json_schema is not None or self.regex is not None or bool(self.choices)
 
+    def forced_calls(self, choice: str) -> ForcedCalls | None:
+        """What a text must call by a ``tool_choice``; ``None``: nothing.
+
+        :raises InvalidInput: there is no such function, or it does not go together with other options.
+        """
+        return forced_calls(self.tools, choice, parallel=self.parallel_tool_calls)
+
     def check(self) -> None:
         """Check the options that depend on each other.
 
@@ -178,6 +194,8 @@ class GenerateSpec(RowOptions):
             )
         if formats and self.prefix:
             raise InvalidInput("prefix", f"not together with {formats[0]}, which the whole text matches; leave one out")
+        if self.forced_calls(self.tool_choice) is not None and self.prefix:
+            raise InvalidInput("prefix", "not together with tool_choice: the whole text is calls; leave one out")
         if len(set(self.choices)) < len(self.choices):
             raise InvalidInput("choices", "a text stands there twice; remove it")
 

@@ -19,6 +19,14 @@ from longshore.producers.gateway.problems import Problem
 CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES = Endpoint
 MESSAGES: JsonValue = [{"role": "user", "content": "hi"}]
 TOOL: JsonValue = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+FLAT_TOOL: JsonValue = {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": None}
+STRICT: JsonValue = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}, "strict": True}}
+STRICT_TEXT: JsonValue = {
+    "type": "function",
+    "function": {"name": "f", "parameters": {"type": "string"}, "strict": True},
+}
+WRONG_CHOICE = ("tool_choice", "invalid_value")
+NO_FUNCTION = ("tool_choice.function", "missing_required_parameter")
 SCHEMA: JsonValue = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 #: The least that each endpoint needs.
 LEAST: Mapping[Endpoint, dict[str, JsonValue]] = {
@@ -72,8 +80,6 @@ def test_a_parameter_without_effect_takes_what_asks_for_nothing_and_nothing_else
         name: each for name, field in body.model_fields.items() for each in field.metadata if isinstance(each, Only)
     }
     for name, only in refused.items():
-        if name == "tool_choice":  # needs tools
-            continue
         for value in (None, *only.values):
             read_request(endpoint, {**LEAST[endpoint], name: value})
         others: list[JsonValue] = [["other"], "other", 7, True not in only.values]
@@ -113,8 +119,20 @@ def test_options_become_columns_and_what_a_job_has_becomes_its_options() -> None
     assert generation(CHAT, tools=[TOOL], tool_choice="none").options == {}
     assert generation(CHAT, model="chat@production", tools=[TOOL]).key != asked.key
     assert generation(CHAT, messages=MESSAGES, temperature=1, tools=[TOOL]).key == asked.key
-    flat: JsonValue = {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": None}
-    assert generation(RESPONSES, tools=[flat]).options == {"tools": [TOOL]}
+    assert generation(RESPONSES, tools=[FLAT_TOOL]).options == {"tools": [TOOL]}
+
+
+def test_calls_that_a_model_must_make() -> None:
+    named: JsonValue = {"type": "function", "function": {"name": "f"}}
+    single: dict[str, JsonValue] = {"tool_choice": "required", "parallel_tool_calls": False}
+    assert generation(CHAT, tools=[TOOL], tool_choice="required").options["tool_choice"] == "required"
+    assert generation(CHAT, tools=[TOOL], **single).options == {"tools": [TOOL], **single}
+    expected = {"tools": [TOOL], "tool_choice": "f"}
+    assert generation(CHAT, tools=[TOOL], tool_choice=named, parallel_tool_calls=False).options == expected
+    flat: JsonValue = {"type": "function", "name": "f"}
+    assert generation(RESPONSES, tools=[FLAT_TOOL], tool_choice=flat).options == expected
+    assert generation(CHAT, tools=[TOOL], tool_choice="none", parallel_tool_calls=False).options == {}
+    assert generation(CHAT, tools=[STRICT]).options == {"tools": [STRICT]}
 
 
 def test_what_the_answer_must_be() -> None:
@@ -195,7 +213,14 @@ def test_messages_are_those_of_generate() -> None:
         (CHAT, {"top_logprobs": 2}, "top_logprobs", "invalid_value"),
         (CHAT, {"logprobs": True, "top_logprobs": 21}, "top_logprobs", "invalid_value"),
         (CHAT, {"tool_choice": "auto"}, "tool_choice", "invalid_value"),
-        (CHAT, {"tools": [TOOL], "tool_choice": "required"}, "tool_choice", "unsupported_parameter"),
+        (CHAT, {"parallel_tool_calls": True}, "parallel_tool_calls", "invalid_value"),
+        (CHAT, {"tools": [TOOL], "parallel_tool_calls": False}, "parallel_tool_calls", "invalid_value"),
+        (CHAT, {"tools": [TOOL], "tool_choice": "any"}, "tool_choice", "unsupported_parameter"),
+        (CHAT, {"tools": [TOOL], "tool_choice": {"type": "custom"}}, "tool_choice", "unsupported_parameter"),
+        (CHAT, {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "g"}}}, *WRONG_CHOICE),
+        (CHAT, {"tools": [TOOL], "tool_choice": {"type": "function", "name": "f"}}, *NO_FUNCTION),
+        (RESPONSES, {"tools": [FLAT_TOOL], "tool_choice": {"type": "function", "name": "g"}}, *WRONG_CHOICE),
+        (CHAT, {"tools": [STRICT_TEXT]}, "tools[0].function.parameters", "invalid_value"),
         (CHAT, {"tools": [TOOL, TOOL]}, "tools", "invalid_value"),
         (CHAT, {"stream_options": {"include_usage": True}}, "stream_options", "invalid_value"),
         (CHAT, {"metadata": {"a": 1}}, "metadata.a", "invalid_type"),

@@ -101,7 +101,7 @@ class ConstraintCompiler:
     def matcher(self, constraint: Constraint) -> TokenMatcher:
         """A matcher for a new text.
 
-        :raises InvalidInput: the constraint cannot be compiled; names ``schema``, ``regex`` or ``choices``.
+        :raises InvalidInput: the constraint cannot be compiled; names its option.
         """
         compiled = self._matchers.pop(constraint, None) or compile_constraint(constraint, self._tokenizer)
         self._matchers[constraint] = compiled
@@ -132,16 +132,11 @@ def _library() -> ModuleType:
 def compile_constraint(constraint: Constraint, tokenizer: LLTokenizer) -> LLMatcher:
     """Compile a constraint.
 
-    :raises InvalidInput: it cannot be compiled; names ``schema``, ``regex`` or ``choices``.
+    :raises InvalidInput: it cannot be compiled; names its option.
     """
     from llguidance import LLMatcher, grammar_from
 
-    if constraint.json_schema is not None:
-        field, shown = "schema", constraint.json_schema
-    elif constraint.regex is not None:
-        field, shown = "regex", constraint.regex
-    else:
-        field, shown = "choices", json.dumps(constraint.choices)
+    shown = constraint.json_schema or constraint.regex or json.dumps(constraint.choices)
     try:
         if constraint.json_schema is not None:
             spaces: JsonCompileOptions = {"whitespace_pattern": JSON_SPACE}
@@ -155,7 +150,7 @@ def compile_constraint(constraint: Constraint, tokenizer: LLTokenizer) -> LLMatc
     except ValueError as raised:
         error = str(raised)
     if error:
-        raise InvalidInput(field, f"{shorten(shown)} cannot be compiled: {_reason(error)}")
+        raise InvalidInput(constraint.option, f"{shorten(shown)} cannot be compiled: {_reason(error)}")
     return matcher
 
 

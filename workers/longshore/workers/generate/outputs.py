@@ -9,8 +9,10 @@ from typing import Final, TypeAlias
 from pydantic import JsonValue
 
 from longshore.shared.specs.generate import GenerateSpec
+from longshore.shared.specs.tool_choice import NONE
 from longshore.workers.generate.answers import AnswerChecker
 from longshore.workers.generate.engines.base import Completion, Sampling, TokenLogprob
+from longshore.workers.generate.forced_calls import CallChecker
 from longshore.workers.generate.rows import PreparedRow
 from longshore.workers.generate.text_decoder import TextDecoder
 from longshore.workers.generate.tokenizer import load_tokenizer
@@ -36,7 +38,9 @@ class OutputWriter:
     """
 
     def __init__(self, version: LanguageVersion, spec: GenerateSpec) -> None:
+        self._spec = spec
         self._checker = AnswerChecker(spec)
+        self._calls_checker = CallChecker(spec)
         self._tokenizer = load_tokenizer(version.model.folder)
         self._tools = frozenset(_name(tool) for tool in spec.tools)
         self._reader: ToolReader | None = None
@@ -80,8 +84,8 @@ class OutputWriter:
         """
         text = row.prefix + completion.text
         data = self._checker.check(text, completion)
-        calls = self._calls(row.prefix, completion, sampling)
-        choice: Output = {"text": stored_text(text), "finish_reason": "tool_calls" if calls else completion.finish}
+        calls, finish = self._calls(row, completion, sampling)
+        choice: Output = {"text": stored_text(text), "finish_reason": finish}
         if calls is not None:
             choice["tool_calls"] = call_documents(calls.calls)
         if row.is_chat:
@@ -92,7 +96,23 @@ class OutputWriter:
             choice["logprobs"] = [self._logprob(each) for each in completion.logprobs]
         return choice
 
-    def _calls(self, prefix: str, completion: Completion, sampling: Sampling) -> CallingText | None:
+    def _calls(self, row: PreparedRow, completion: Completion, sampling: Sampling) -> tuple[CallingText | None, str]:
+        """The calls in a text, and why it has ended.
+
+        :raises ValueError: it does not call what it must, or with other arguments.
+        """
+        forced = self._spec.forced_calls(row.tool_choice)
+        if forced is not None:
+            calls = self._calls_checker.read(completion.text, completion, forced)
+            # As OpenAI's API: for the caller who has named the function, its call is no news.
+            return CallingText(calls, ""), "stop" if forced.is_named else "tool_calls"
+        read = None if row.tool_choice == NONE else self._read_calls(row.prefix, completion, sampling)
+        if read is None:
+            return None, completion.finish
+        self._calls_checker.check(read.calls)
+        return read, "tool_calls"
+
+    def _read_calls(self, prefix: str, completion: Completion, sampling: Sampling) -> CallingText | None:
         """The calls in a text. Some models mark them by special tokens, which are not in the text of a completion."""
         if self._reader is None or completion.finish == "length":
             return None

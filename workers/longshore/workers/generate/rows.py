@@ -10,8 +10,10 @@ import pyarrow as pa
 from longshore.shared.datasets.prompts import PromptRow, prompt_columns, read_prompts
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.generate import MESSAGES, PROMPT, GenerateSpec, RowOptions
+from longshore.shared.specs.tool_choice import AUTO, NONE, shown_tools
 from longshore.workers.generate.constraints import make_constraint
 from longshore.workers.generate.engines.base import Constraint, Sampling
+from longshore.workers.generate.forced_calls import CallConstraints
 from longshore.workers.generate.sampling import make_samplings
 from longshore.workers.generate.templates.chat import ChatTemplate
 from longshore.workers.generate.tokenizer import load_tokenizer
@@ -29,6 +31,8 @@ class PreparedRow:
     prefix: str = ""
     #: Whether it answers messages, so that its output is a message, too.
     is_chat: bool = False
+    #: Whether the texts call functions.
+    tool_choice: str = AUTO
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +58,8 @@ class RowReader:
         self._spec = spec
         self._options = RowOptions(**{name: getattr(spec, name) for name in RowOptions.model_fields})
         self._constraint: Constraint | None = make_constraint(spec)
+        self._calls = CallConstraints(spec)
+        self._tools = shown_tools(spec.tools)
         self._template = None if version.chat_template is None else _load_template(version)
         if spec.tools and (self._template is None or not self._template.knows_tools):
             raise InvalidInput("tools", "the chat template of the version has no place for tools; leave them out")
@@ -94,6 +100,8 @@ class RowReader:
             options = self._options.override(row.options)
             if options.prefix and self._constraint is not None:
                 return "prefix: not together with schema, regex or choices, which the whole text matches; leave it out"
+            if self._calls.of(options.tool_choice) is not None and options.prefix:
+                return "prefix: not together with tool_choice: the whole text is calls; leave one out"
             return self._prompt(row.prompt, options) if row.messages is None else self._chat(row, options)
         except InvalidInput as error:
             return f"column {error.field!r}: {error.reason}"
@@ -115,10 +123,11 @@ class RowReader:
                 raise ValueError("system: the messages have a system message of their own; leave out one of both")
             messages.insert(0, {"role": "system", "content": options.system})
         prefix = ""
+        tools = () if options.tool_choice == NONE else self._tools
         if options.prefix:
-            text, prefix = self._template.render_prefix(messages, options.prefix, self._spec.tools)
+            text, prefix = self._template.render_prefix(messages, options.prefix, tools)
         else:
-            text = self._template.render(messages, self._spec.tools)
+            text = self._template.render(messages, tools)
         return _Text(text=text, options=options, prefix=prefix, is_chat=True)
 
     def _prepared(self, text: _Text, tokens: Sequence[int]) -> PreparedRow | str:
@@ -130,11 +139,17 @@ class RowReader:
                 self._version.defaults,
                 prompt_tokens=len(tokens),
                 max_model_len=self._version.model.max_model_len,
-                constraint=self._constraint,
+                constraint=self._constraint or self._calls.of(text.options.tool_choice),
             )
         except ValueError as error:
             return str(error)
-        return PreparedRow(tokens=tokens, samplings=samplings, prefix=text.prefix, is_chat=text.is_chat)
+        return PreparedRow(
+            tokens=tokens,
+            samplings=samplings,
+            prefix=text.prefix,
+            is_chat=text.is_chat,
+            tool_choice=text.options.tool_choice,
+        )
 
 
 def _column(text: _Text) -> str:

@@ -58,7 +58,7 @@ def choose_reader(template: str, special_tokens: Collection[str]) -> ToolReader:
 
 def read_hermes(text: str, names: Collection[str]) -> CallingText | None:
     """``<tool_call>{"name": ..., "arguments": {...}}</tool_call>``, as Hermes and Qwen write it."""
-    calls = [_call(_parsed(match[1])) for match in _HERMES.finditer(text)]
+    calls = [read_call(_parsed(match[1])) for match in _HERMES.finditer(text)]
     return _calling(calls, _HERMES.sub("", text))
 
 
@@ -69,13 +69,13 @@ def read_mistral(text: str, names: Collection[str]) -> CallingText | None:
     for part in parts:
         values = _parsed(_ENDS.sub("", part))
         if isinstance(values, list):
-            calls += map(_call, values)
+            calls += map(read_call, values)
         elif isinstance(values, dict):
-            calls.append(_call(values))
+            calls.append(read_call(values))
         else:
             name, brace, arguments = part.partition("{")
             name = name.partition(_ARGUMENTS)[0].partition(_CALL_ID)[0].strip()
-            calls.append(_call({"name": name, "arguments": _parsed(_ENDS.sub("", brace + arguments))}))
+            calls.append(read_call({"name": name, "arguments": _parsed(_ENDS.sub("", brace + arguments))}))
     return _calling(calls, content)
 
 
@@ -93,7 +93,7 @@ def read_json(text: str, names: Collection[str]) -> CallingText | None:
             value, end = decoder.raw_decode(rest)
         except (ValueError, RecursionError):
             return None
-        calls += map(_call, value if isinstance(value, list) else [value])
+        calls += map(read_call, value if isinstance(value, list) else [value])
         rest = rest[end:].lstrip("; \n\t\r")
     if any(call is None or call.name not in names for call in calls):
         return None
@@ -121,7 +121,7 @@ def _calling(calls: Sequence[ToolCall | None], content: str) -> CallingText | No
     return CallingText(good, _ENDS.sub("", content).strip())
 
 
-def _call(value: JsonValue) -> ToolCall | None:
+def read_call(value: JsonValue) -> ToolCall | None:
     """A call from its JSON document; ``None`` if it is none."""
     if not isinstance(value, dict) or not isinstance(value.get("name"), str) or not value["name"]:
         return None

@@ -11,12 +11,12 @@ from typing import Annotated, Final, Literal
 from pydantic import BeforeValidator, Field, JsonValue
 
 from longshore.producers.gateway.openai.messages import (
-    TOOL_CHOICE,
     ChatMessage,
     ResponseFormat,
     StreamOptions,
     StructuredOutputs,
     Tool,
+    ToolChoice,
 )
 from longshore.producers.gateway.openai.parameters import Only, RequestBody
 
@@ -127,9 +127,10 @@ class ChatBody(SampledBody):
     """Only with `logprobs`: the most probable tokens in the place of each, up to 20."""
     tools: list[Tool] | None = None
     """Functions that the model may call."""
-    tool_choice: Annotated[JsonValue, TOOL_CHOICE] = None
-    """`auto`, or `none`: the model is shown no tools."""
-    parallel_tool_calls: Annotated[JsonValue, Only("the model decides how many tools it calls", (True,))] = None
+    tool_choice: ToolChoice | None = None
+    """`auto`; `none`: the model is shown no tools; `required`: it calls one or several; or the function to call."""
+    parallel_tool_calls: bool | None = None
+    """`false`, at most one call: only with `tool_choice`, since else the model decides."""
     metadata: Metadata | None = None
     """Accepted, without effect."""
     safety_identifier: str | None = None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, JsonValue
+from pydantic import BeforeValidator, Discriminator, Field, JsonValue, Tag
 
-from longshore.producers.gateway.openai.parameters import Only, OpenAIBody
+from longshore.producers.gateway.openai.parameters import UNSUPPORTED, Only, OpenAIBody
+from longshore.shared.specs.tool_choice import CHOICES
 
 _TEXT_ONLY: Final = Only("models here read text; give parts of the type text alone", ("text",))
 
@@ -73,9 +74,13 @@ class Function(OpenAIBody):
     name: str
     description: str | None = None
     parameters: dict[str, JsonValue] | None = None
-    strict: Annotated[
-        JsonValue, Only("arguments are not held to the schema of the function; leave it out, and check them", (False,))
-    ] = None
+    strict: bool | None = None
+    """Arguments that do not match the schema are an error, even where the model decides whether it calls."""
+
+    def document(self) -> dict[str, JsonValue]:
+        """The function as ``client.generate`` takes it."""
+        document: dict[str, JsonValue] = self.model_dump(exclude_none=True, exclude={"type", "strict"})
+        return {**document, "strict": True} if self.strict else document
 
 
 class Tool(OpenAIBody):
@@ -86,12 +91,49 @@ class Tool(OpenAIBody):
 
     def document(self) -> dict[str, JsonValue]:
         """The tool as ``client.generate`` takes it."""
-        return self.model_dump(exclude_none=True, exclude={"function": {"strict"}})
+        return {"type": "function", "function": self.function.document()}
 
 
-TOOL_CHOICE: Final = Only(
-    "a model cannot be made to call a tool; give auto, or describe in a message when to call it", ("auto", "none")
+class NamedFunction(OpenAIBody):
+    """The function that must be called, as responses have it."""
+
+    type: Literal["function"] = "function"
+    name: str
+
+
+class FunctionName(OpenAIBody):
+    """The name of a function."""
+
+    name: str
+
+
+class NamedTool(OpenAIBody):
+    """The function that must be called, as chat completions have it."""
+
+    type: Literal["function"] = "function"
+    function: FunctionName
+
+    @property
+    def name(self) -> str:
+        """Of the function."""
+        return self.function.name
+
+
+def _kind_of_choice(value: object) -> str:
+    if isinstance(value, str):
+        return f"<{'word' if value in CHOICES else value}>"
+    return f"<{value.get('type')}>" if isinstance(value, dict) else "<function>"
+
+
+_CHOICE: Final = Discriminator(
+    _kind_of_choice,
+    custom_error_type=UNSUPPORTED,
+    custom_error_message="give auto, none, required, or one function",
 )
+Word: TypeAlias = Annotated[Literal["auto", "none", "required"], Tag("<word>")]
+# pydantic puts the tag into the path of an error: errors.path_of knows it by its brackets.
+ToolChoice = Annotated[Word | Annotated[NamedTool, Tag("<function>")], _CHOICE]
+FunctionChoice = Annotated[Word | Annotated[NamedFunction, Tag("<function>")], _CHOICE]
 
 
 class JsonSchemaFormat(OpenAIBody):

@@ -15,10 +15,10 @@ from longshore.producers.gateway.openai.bodies import (
     ChatBody,
     CompletionBody,
     EmbeddingBody,
-    GenerationBody,
     SampledBody,
 )
 from longshore.producers.gateway.openai.errors import invalid, invalid_body, invalid_input
+from longshore.producers.gateway.openai.job_options import TextBody, job_options
 from longshore.producers.gateway.openai.response_bodies import LOGPROBS, CallItem, CallOutputItem, ResponseBody
 from longshore.producers.options.keywords import GenerateOptions
 from longshore.producers.planning.language.structured_output import check_structured_output
@@ -31,14 +31,11 @@ from longshore.shared.specs.validation import build
 
 #: A row of the data of a job that generates text. All rows of an endpoint have the same columns.
 Row: TypeAlias = dict[str, JsonValue]
-TextBody: TypeAlias = ChatBody | CompletionBody | ResponseBody
 
 #: The columns of options that a row has; null for those that the request does not set.
 COLUMNS: Final = tuple(name for name in ROW_OPTIONS if name not in TEXT_OPTIONS)
 #: Tokens that a completion has at most, if the request does not say: as OpenAI's.
 COMPLETION_TOKENS: Final = 16
-#: Any JSON object.
-_OBJECT: Final[Mapping[str, JsonValue]] = {"type": "object"}
 
 
 class Endpoint(StrEnum):
@@ -57,7 +54,7 @@ class Generation:
     body: TextBody
     #: One for each prompt; of a chat and of a response, one.
     rows: tuple[Row, ...]
-    #: For the job as a whole: what no column can be (`schema`, `regex`, `choices`, `tools`).
+    #: For the job as a whole: its `schema`, `regex`, `choices`, `tools` and what belongs to them.
     options: GenerateOptions
     #: The parameters of options, and of the columns of the data, that have other names.
     names: Mapping[str, str]
@@ -134,15 +131,15 @@ def generation_of(body: TextBody) -> Generation:
     try:
         row_options = build(RowOptions, options)
         row_options.check_row()
-        job_options = _job_options(body, names)
-        _check_job_options(json.dumps(job_options, sort_keys=True))
+        whole = job_options(body, names)
+        _check_job_options(json.dumps(whole, sort_keys=True))
     except InvalidInput as error:
         raise invalid_input(error, names) from None
     columns: Row = {name: _plain(getattr(row_options, name)) if name in options else None for name in COLUMNS}
     names["data"] = (
         "prompt" if isinstance(body, CompletionBody) else "messages" if isinstance(body, ChatBody) else "input"
     )
-    return Generation(body, tuple({**row, **columns} for row in _inputs(body)), job_options, names)
+    return Generation(body, tuple({**row, **columns} for row in _inputs(body)), whole, names)
 
 
 def _check_reference(model: str) -> None:
@@ -257,74 +254,6 @@ def _add_chat_options(body: ChatBody, options: dict[str, object], names: dict[st
     if body.logprobs:
         options["logprobs"] = body.top_logprobs or 0
         names["logprobs"] = "top_logprobs"
-
-
-def _job_options(body: TextBody, names: dict[str, str]) -> GenerateOptions:
-    """What is the same for all rows of a job.
-
-    :raises Problem: 400; two parameters say what the answer must be.
-    """
-    options: GenerateOptions = {}
-    forms = [*_formats(body), *_guides(body)]
-    if len(forms) > 1:
-        raise invalid(forms[1][0], f"not together with {forms[0][0]}; leave one out")
-    for param, form in forms:
-        options |= form
-        names |= dict.fromkeys(form, param)
-    if isinstance(body, CompletionBody):
-        return options
-    if body.tool_choice is not None and not body.tools:
-        raise invalid("tool_choice", "only with tools; leave it out")
-    if body.tools and body.tool_choice != "none":
-        if forms:
-            raise invalid("tools", f"not together with {forms[0][0]}: a text that matches it calls no tool")
-        options["tools"] = [tool.document() for tool in body.tools]
-    return options
-
-
-def _formats(body: TextBody) -> list[tuple[str, GenerateOptions]]:
-    """What OpenAI's parameters say of the answer, with the parameter that says it."""
-    if isinstance(body, ResponseBody):
-        text = None if body.text is None else body.text.format
-        if text is None:
-            return []
-        if text.schema_ is not None and text.type != "json_schema":
-            raise invalid("text.format.schema", "only with the type json_schema")
-        if text.type == "text":
-            return []
-        return [("text.format", {"schema": _OBJECT if text.schema_ is None else text.schema_})]
-    form = body.response_format
-    if form is None:
-        return []
-    document = form.json_schema
-    if (document is not None) != (form.type == "json_schema"):
-        raise invalid("response_format.json_schema", "required with the type json_schema, and only with it")
-    if form.type == "text":
-        return []
-    schema = None if document is None else document.schema_
-    return [("response_format", {"schema": _OBJECT if schema is None else schema})]
-
-
-def _guides(body: GenerationBody) -> list[tuple[str, GenerateOptions]]:
-    """What vLLM's parameters say of the answer, with the parameter that says it."""
-    guides: list[tuple[str, GenerateOptions]] = []
-    if body.guided_json is not None:
-        guides.append(("guided_json", {"schema": body.guided_json}))
-    if body.guided_regex is not None:
-        guides.append(("guided_regex", {"regex": body.guided_regex}))
-    if body.guided_choice is not None:
-        guides.append(("guided_choice", {"choices": body.guided_choice}))
-    outputs = body.structured_outputs
-    if outputs is not None:
-        if outputs.json_ is not None:
-            guides.append(("structured_outputs.json", {"schema": outputs.json_}))
-        if outputs.regex is not None:
-            guides.append(("structured_outputs.regex", {"regex": outputs.regex}))
-        if outputs.choice is not None:
-            guides.append(("structured_outputs.choice", {"choices": outputs.choice}))
-        if outputs.json_object:
-            guides.append(("structured_outputs.json_object", {"schema": _OBJECT}))
-    return guides
 
 
 @lru_cache(maxsize=256)

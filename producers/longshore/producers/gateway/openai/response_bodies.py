@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BeforeValidator, Discriminator, Field, JsonValue, Tag
 
 from longshore.producers.gateway.openai.bodies import GenerationBody, Metadata
-from longshore.producers.gateway.openai.messages import TOOL_CHOICE, Function
+from longshore.producers.gateway.openai.messages import Function, FunctionChoice
 from longshore.producers.gateway.openai.parameters import Only, OpenAIBody
 
 _NO_STATE: Final = Only("answers are not kept; give the messages so far as input")
@@ -121,7 +121,7 @@ class ResponseTool(Function):
 
     def document(self) -> dict[str, JsonValue]:
         """The tool as ``client.generate`` takes it."""
-        return {"type": "function", "function": self.model_dump(exclude_none=True, exclude={"strict", "type"})}
+        return {"type": "function", "function": super().document()}
 
 
 class ResponseTextFormat(OpenAIBody):
@@ -163,15 +163,16 @@ class ResponseBody(GenerationBody):
     """`format`: `text`, `json_object`, or `json_schema` with the schema that the answer matches."""
     tools: list[ResponseTool] | None = None
     """Functions that the model may call."""
-    tool_choice: Annotated[JsonValue, TOOL_CHOICE] = None
-    """`auto`, or `none`: the model is shown no tools."""
+    tool_choice: FunctionChoice | None = None
+    """`auto`; `none`: the model is shown no tools; `required`: it calls one or several; or the function to call."""
+    parallel_tool_calls: bool | None = None
+    """`false`, at most one call: only with `tool_choice`, since else the model decides."""
     metadata: Metadata | None = None
     """Is in the answer, without effect."""
     safety_identifier: str | None = None
     """Accepted, without effect."""
     prompt_cache_key: str | None = None
     """Accepted, without effect: engines find common beginnings by themselves."""
-    parallel_tool_calls: Annotated[JsonValue, Only("the model decides how many tools it calls", (True,))] = None
     store: Annotated[JsonValue, _NOT_KEPT] = None
     previous_response_id: Annotated[JsonValue, _NO_STATE] = None
     conversation: Annotated[JsonValue, _NO_STATE] = None

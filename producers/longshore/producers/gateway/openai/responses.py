@@ -15,6 +15,7 @@ from longshore.producers.gateway.openai.errors import invalid
 from longshore.producers.gateway.openai.requests import Embedding, Generation
 from longshore.producers.gateway.openai.response_bodies import ResponseBody
 from longshore.producers.version import __version__
+from longshore.shared.specs.tool_choice import AUTO
 
 #: A JSON object.
 Document: TypeAlias = dict[str, JsonValue]
@@ -224,13 +225,13 @@ def response_head(body: ResponseBody, origin: Origin) -> Document:
         "metadata": {**body.metadata} if body.metadata else {},
         "model": origin.model,
         "output": [],
-        "parallel_tool_calls": True,
+        "parallel_tool_calls": body.parallel_tool_calls is not False,
         "previous_response_id": None,
         "reasoning": {"effort": None, "summary": None},
         "store": False,
         "temperature": body.temperature,
         "text": {"format": written},
-        "tool_choice": body.tool_choice or "auto",
+        "tool_choice": _choice_of(body),
         "tools": [tool.model_dump() for tool in body.tools or ()],
         "top_logprobs": body.top_logprobs or 0,
         "top_p": body.top_p,
@@ -238,6 +239,11 @@ def response_head(body: ResponseBody, origin: Origin) -> Document:
         "usage": None,
         "user": body.user,
     }
+
+
+def _choice_of(body: ResponseBody) -> JsonValue:
+    choice = body.tool_choice or AUTO
+    return choice if isinstance(choice, str) else choice.model_dump()
 
 
 def response_end(body: ResponseBody, output: Output, origin: Origin) -> Document:

@@ -10,10 +10,10 @@ from fastapi import APIRouter, Request, Response
 
 from longshore.producers.gateway.access.callers import Caller, needs
 from longshore.producers.gateway.openai.bodies import ChatBody, CompletionBody, EmbeddingBody
+from longshore.producers.gateway.openai.job_options import TextBody
 from longshore.producers.gateway.openai.requests import (
     Embedding,
     Generation,
-    TextBody,
     embedding_of,
     generation_of,
 )

@@ -16,6 +16,7 @@ from pydantic import BaseModel, JsonValue, PydanticUserError
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.generate import GenerateSpec
+from longshore.shared.specs.tool_choice import AUTO, NONE, functions_of
 from longshore.shared.specs.validation import shorten
 
 #: Keywords of JSON Schema whose values are data.
@@ -46,6 +47,15 @@ def check_structured_output(spec: GenerateSpec) -> None:
         if spec.regex is not None:
             _compile("regex", "grammar_from_regex", spec.regex)
         _check_tools(spec.tools)
+        for index, function in enumerate(functions_of(spec.tools)):
+            kind = function.schema["type"]
+            if kind != "object" and (function.is_strict or spec.tool_choice not in (AUTO, NONE)):
+                raise InvalidInput(
+                    f"tools[{index}].function.parameters", f"the type {shorten(kind)}: arguments are an object"
+                )
+        forced = spec.forced_calls(spec.tool_choice)
+        if forced is not None:
+            _compile("tool_choice", "grammar_from_json_schema", json.dumps(forced.schema))
     except RecursionError:
         raise InvalidInput("schema", "it is nested too deeply") from None
 
@@ -71,6 +81,9 @@ def _check_tool(field: str, tool: Mapping[str, JsonValue]) -> str:
         raise InvalidInput(field, f"function.parameters {shorten(parameters)}: give a JSON Schema")
     if parameters:
         _check_schema(f"{field}.function.parameters", parameters)
+    strict = function.get("strict")
+    if strict is not None and not isinstance(strict, bool):
+        raise InvalidInput(field, f"function.strict {shorten(strict)}: give true or false")
     return name
 
 

@@ -16,7 +16,7 @@ EngineFinish: TypeAlias = Literal["stop", "length"]
 
 @dataclass(frozen=True)
 class Constraint:
-    """What a text must match. Exactly one field is set."""
+    """What a text must match. Exactly one of the schema, the expression and the choices is set."""
 
     #: A JSON Schema, as JSON text.
     json_schema: str | None = None
@@ -24,6 +24,15 @@ class Constraint:
     regex: str | None = None
     #: The text is one of these.
     choices: tuple[str, ...] | None = None
+    #: Whether the schema is that of calls that the text must make.
+    is_call: bool = False
+
+    @property
+    def option(self) -> str:
+        """The option that it comes from."""
+        if self.json_schema is not None:
+            return "tool_choice" if self.is_call else "schema"
+        return "regex" if self.regex is not None else "choices"
 
 
 @dataclass(frozen=True, kw_only=True)

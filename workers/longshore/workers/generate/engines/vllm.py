@@ -17,7 +17,6 @@ from longshore.workers.generate.constraints import JSON_SPACE
 from longshore.workers.generate.engines.base import (
     AdapterFiles,
     Completion,
-    Constraint,
     EngineRequest,
     EngineStep,
     Sampling,
@@ -151,7 +150,7 @@ class VllmEngine:
         try:
             self._engine.add_request(str(request.id), prompt, params, lora_request=adapter)
         except (VLLMValidationError, ValueError) as error:
-            field = "prompt" if request.sampling.constraint is None else _field(request.sampling.constraint)
+            field = "prompt" if request.sampling.constraint is None else request.sampling.constraint.option
             raise InvalidInput(field, f"vLLM refuses it: {error}") from error
 
     def _params(self, sampling: Sampling, *, streamed: bool) -> SamplingParams:
@@ -163,7 +162,7 @@ class VllmEngine:
             if sampling.min_tokens:
                 raise InvalidInput(
                     "min_tokens",
-                    f"{sampling.min_tokens}: vLLM takes none together with {_field(constraint)}; leave it out, or "
+                    f"{sampling.min_tokens}: vLLM takes none together with {constraint.option}; leave it out, or "
                     "choose the engine transformers",
                 )
             structured = StructuredOutputsParams(
@@ -290,10 +289,3 @@ def _logprobs(text: CompletionOutput, top: int | None, count: int) -> tuple[Toke
 def _with_spaces(json_schema: str) -> str:
     """A schema that says where a document may have spaces, as the engine on transformers does."""
     return json.dumps({**json.loads(json_schema), "x-guidance": {"whitespace_pattern": JSON_SPACE}})
-
-
-def _field(constraint: Constraint) -> str:
-    """The option that a constraint comes from."""
-    if constraint.json_schema is not None:
-        return "schema"
-    return "regex" if constraint.regex is not None else "choices"
