@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from uuid import UUID
 
@@ -235,15 +236,32 @@ SCREENS: dict[str, Callable[[], None]] = {
 }
 
 
-def capture(name: str, width: int) -> str:
-    """What a screen shows on a terminal of this width."""
-    return without_escapes(on_a_terminal([sys.executable, "-m", __spec__.name, name], os.environ, width))
+#: Stands behind each screen, if one process shows several.
+_PAGE_END = "\f"
+
+
+@lru_cache
+def capture(width: int) -> dict[str, str]:
+    """What each screen shows on a terminal of this width; all are shown by one process."""
+    shown = without_escapes(on_a_terminal([sys.executable, "-m", __spec__.name, *SCREENS], os.environ, width))
+    *screens, rest = shown.split(_PAGE_END)
+    assert rest == ""
+    return dict(zip(SCREENS, screens, strict=True))
+
+
+def _main(names: list[str]) -> None:
+    if names == ["write"]:
+        for columns in WIDTHS:
+            for each, shown in capture(columns).items():
+                (EXPECTED / f"{each}-{columns}.txt").write_text(shown)
+        return
+    for name in names:
+        SCREENS[name]()
+        if len(names) > 1:
+            # What the screens write to is not flushed by itself.
+            sys.stdout.flush()
+            sys.stdout.write(_PAGE_END)
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "write":
-        for each in SCREENS:
-            for columns in WIDTHS:
-                (EXPECTED / f"{each}-{columns}.txt").write_text(capture(each, columns))
-    else:
-        SCREENS[sys.argv[1]]()
+    _main(sys.argv[1:])

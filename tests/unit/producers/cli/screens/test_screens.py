@@ -14,7 +14,7 @@ from tests.unit.producers.cli.screens.screens import EXPECTED, SCREENS, SHORT_ID
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", SCREENS)
 def test_a_screen_is_as_expected_and_fits(name: str, width: int) -> None:
-    shown = capture(name, width)
+    shown = capture(width)[name]
     assert shown == (EXPECTED / f"{name}-{width}.txt").read_text()
     assert max(map(display_width, shown.splitlines())) <= width
 
