@@ -44,7 +44,8 @@ class Handler(BaseHTTPRequestHandler):
 def serving(handler: type[Handler]) -> Iterator[str]:
     """A server that runs until the end; its address, ``http://127.0.0.1:PORT``."""
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        # How often it looks whether it shall stop: by default, each server takes half a second to.
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"

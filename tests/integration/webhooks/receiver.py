@@ -92,7 +92,7 @@ def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
         if tls is not None:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
         receiver.url = f"http{'' if tls is None else 's'}://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
             yield receiver
