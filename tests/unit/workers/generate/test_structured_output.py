@@ -6,6 +6,7 @@ import json
 import random
 import re
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -156,6 +157,28 @@ def test_whatever_the_masks_allow_matches_the_schema(
         value = json.loads(text)
         jsonschema.Draft202012Validator(schema).validate(value)
         assert AnswerChecker(spec_of(schema=schema)).check(text, completion(text)) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "matches"),
+    [
+        ('{"a":1,"b":[1,2]}', True),
+        ('{"a": 1, "b": [1, 2]}', True),
+        ('{"a":  1, "b": [1, 2]}', False),
+        ('{"a": 1,\n"b": [1, 2]}', False),
+        ('{ "a": 1, "b": [1, 2]}', False),
+        ('{"a": 1, "b": [1, 2] }', False),
+    ],
+)
+def test_a_document_is_one_line_with_single_spaces(
+    compiler: ConstraintCompiler, tokenizer: TextTokenizer, text: str, matches: bool
+) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {}}, "required": ["a", "b"]}
+    matcher = compiler.matcher(Constraint(json_schema=json.dumps(schema)))
+    with nullcontext() if matches else pytest.raises(ValueError, match="does not match"):
+        for token in tokenizer.native.encode(text).ids:
+            matcher.accept(token)
+        assert matcher.is_complete
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     from llguidance._lib import JsonCompileOptions
     from tokenizers import Tokenizer
 
-#: Spaces of a JSON document: none, one, or a new line with up to 32 of indentation. Without a bound, a model can write
-#: spaces until it has no tokens left.
-JSON_SPACE: Final = r"( |\n {0,32})?"
+#: A JSON document is one line, with one space or none after a comma or a colon. A ``whitespace_pattern`` is no bound:
+#: llguidance before 1.8, which vLLM needs, takes it again and again, until the model has no tokens left.
+JSON_LAYOUT: Final[JsonCompileOptions] = {
+    "whitespace_flexible": False,
+    "item_separator": ", ?",
+    "key_separator": ": ?",
+}
 #: Compiled grammars that are kept.
 _KEPT_GRAMMARS: Final = 64
 #: Tokens for which one item of a mask has a bit.
@@ -139,8 +143,7 @@ def compile_constraint(constraint: Constraint, tokenizer: LLTokenizer) -> LLMatc
     shown = constraint.json_schema or constraint.regex or json.dumps(constraint.choices)
     try:
         if constraint.json_schema is not None:
-            spaces: JsonCompileOptions = {"whitespace_pattern": JSON_SPACE}
-            grammar = LLMatcher.grammar_from_json_schema(constraint.json_schema, overrides=spaces)
+            grammar = LLMatcher.grammar_from_json_schema(constraint.json_schema, overrides=JSON_LAYOUT)
         elif constraint.regex is not None:
             grammar = LLMatcher.grammar_from_regex(constraint.regex)
         else:

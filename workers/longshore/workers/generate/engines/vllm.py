@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import torch
 
 from longshore.shared.errors import InvalidInput
-from longshore.workers.generate.constraints import JSON_SPACE
+from longshore.workers.generate.constraints import JSON_LAYOUT
 from longshore.workers.generate.engines.base import (
     AdapterFiles,
     Completion,
@@ -166,7 +166,7 @@ class VllmEngine:
                     "choose the engine transformers",
                 )
             structured = StructuredOutputsParams(
-                json=None if constraint.json_schema is None else _with_spaces(constraint.json_schema),
+                json=None if constraint.json_schema is None else _with_layout(constraint.json_schema),
                 regex=constraint.regex,
                 choice=None if constraint.choices is None else list(constraint.choices),
             )
@@ -286,6 +286,6 @@ def _logprobs(text: CompletionOutput, top: int | None, count: int) -> tuple[Toke
     return tuple(found)
 
 
-def _with_spaces(json_schema: str) -> str:
-    """A schema that says where a document may have spaces, as the engine on transformers does."""
-    return json.dumps({**json.loads(json_schema), "x-guidance": {"whitespace_pattern": JSON_SPACE}})
+def _with_layout(json_schema: str) -> str:
+    """A schema that says how documents are laid out, as the engine on transformers does."""
+    return json.dumps({**json.loads(json_schema), "x-guidance": JSON_LAYOUT})
