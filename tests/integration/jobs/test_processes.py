@@ -140,18 +140,24 @@ def test_messages_wait_while_postgres_is_away(cluster: Cluster, client: Client) 
         through = parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{proxy.port}").geturl()
         cluster.stop_workers()
         command = [sys.executable, "-m", "longshore.workers.process.supervisor", "--devices", "cpu"]
-        with cluster.other_workers(command, {"LONGSHORE_DATABASE_URL": through}):
+        with cluster.other_workers(command, {"LONGSHORE_DATABASE_URL": through}) as supervisor:
             infer(client, 0.5).wait(TIMEOUT_S)
             with proxy.refusing():
                 proxy.cut()
                 # Too many rows to share a message.
                 jobs = [infer(client, *[0.5] * 300) for _ in range(6)]
-                wait_until(lambda: "cannot be reached" in cluster.log("other workers"), "a line about Postgres")
+                said = "longshore.workers.execution: Postgres at"
+                wait_until(lambda: said in cluster.log("other workers"), "a line about Postgres")
                 wait_until(lambda: len(messages(cluster)) == 5, "the other messages")
             for job in jobs:
                 job.wait(TIMEOUT_S)
+            # Nor does one that stops wait for it longer than it was given.
+            with proxy.stalled():
+                supervisor.terminate()
+                supervisor.wait(TIMEOUT_S)
         log = cluster.log("other workers")
-        assert "Postgres works again" in log
+        assert "did not stop" not in log
+        assert "longshore.workers.execution: Postgres works again" in log
         assert "Traceback" not in log
         assert [shard.errors for job in jobs for shard in job.shards()] == [[]] * 6
         cluster.start_workers()

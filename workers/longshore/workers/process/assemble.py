@@ -36,8 +36,6 @@ from longshore.workers.process.watchdog.show import Shown
 from longshore.workers.runtimes.base import Runtime
 from longshore.workers.runtimes.loading import load
 
-log = logging.getLogger(__name__)
-
 #: The share of a device's memory that loaded models may take, unless ``LONGSHORE_RESIDENT_BYTES`` gives a number.
 MODEL_MEMORY_SHARE = 0.5
 
@@ -80,7 +78,7 @@ def assemble_context(
         texts=TextPublisher(parse_redis_url(settings.redis_url)),
         batch_sizes=BatchSizeCache(ledger, device),
         draining=draining,
-        postgres=Outage("Postgres", log),
+        postgres=Outage("Postgres", logging.getLogger("longshore.workers.execution")),
         prefetcher=ShardPrefetcher(ledger, inputs, models, draining, worker, shown),
         committer=AsyncCommitter(),
         batch_delay=BatchDelay(),

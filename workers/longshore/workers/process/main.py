@@ -49,6 +49,8 @@ log = logging.getLogger("longshore.workers.process.main")
 READY_POLL_INTERVAL_S = 0.1
 #: Seconds between two removals of workers that are gone for good from the list.
 CLEANING_INTERVAL_S = 600.0
+#: Seconds that a worker which stops waits at most to record that it has left.
+LEAVE_TIMEOUT_S = 3.0
 #: The exit status of a worker that has to be started anew.
 EXIT_RESTART = 1
 
@@ -68,6 +70,16 @@ class PresenceThread(threading.Thread):
         self._stopped = threading.Event()
 
     def run(self) -> None:
+        self._keep_present()
+        with suppress(ServiceUnavailable):
+            self._ledger.workers.forget(self._presence)
+
+    def stop(self) -> None:
+        """Record that the worker has left, and stop. Postgres may be away: its silence then says the same."""
+        self._stopped.set()
+        self.join(LEAVE_TIMEOUT_S)
+
+    def _keep_present(self) -> None:
         cleaned_at = -math.inf
         while True:
             if not self._ready():
@@ -84,13 +96,6 @@ class PresenceThread(threading.Thread):
                 self._outage.began(str(error))
             if self._stopped.wait(PRESENCE_INTERVAL_S):
                 return
-
-    def stop(self) -> None:
-        """Record that the worker has left, and stop."""
-        self._stopped.set()
-        self.join()
-        with suppress(ServiceUnavailable):
-            self._ledger.workers.forget(self._presence)
 
 
 def serve(queues: list[str], slot: str) -> int:

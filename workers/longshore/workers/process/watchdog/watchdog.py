@@ -137,9 +137,11 @@ class Watchdog(threading.Thread):
             self._drain_deadline = time.monotonic() + max(0.0, self._worker.grace - HAND_BACK_S)
 
     def stop(self) -> None:
-        """Stop watching, after a last look."""
+        """Stop watching, after a last look. If Postgres is away, what it had to report is left to the leases."""
         self._stopped.set()
-        self.join()
+        self.join(HAND_BACK_S)
+        if self.is_alive():
+            return
         with self._children_lock:
             for child in self._children:
                 child.board.close()
