@@ -127,6 +127,7 @@ jobs = Table(
     CheckConstraint("priority BETWEEN 0 AND 9", name="priority"),
 )
 Index("jobs_state_idx", jobs.c.state, jobs.c.id)
+Index("jobs_producer_idx", jobs.c.producer, jobs.c.id)
 Index("jobs_open_idx", jobs.c.producer, postgresql_where=text("state IN ('waiting', 'queued', 'running')"))
 Index("jobs_evaluations_idx", jobs.c.model, jobs.c.version, postgresql_where=text("kind = 'evaluate'"))
 Index("jobs_deadline_idx", jobs.c.deadline, postgresql_where=text("state IN ('queued', 'running')"))

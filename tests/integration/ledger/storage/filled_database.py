@@ -27,7 +27,8 @@ _FILL = (
                          rows_total, rows_done, shards_total, shards_done, outcome, idempotency_key, request_digest,
                          created_at, started_at, finished_at, deadline)
        SELECT job_id(0, n), CASE mod(n, 20) WHEN 0 THEN 'train' WHEN 1 THEN 'evaluate' ELSE 'infer' END, 'succeeded',
-              'tests', 'cpu', 4, '{"data": {"block": "b", "offset": 0, "rows": 1}, "target": "y"}',
+              CASE WHEN n BETWEEN 101 AND 200 THEN 'early' ELSE 'tests' END,
+              'cpu', 4, '{"data": {"block": "b", "offset": 0, "rows": 1}, "target": "y"}',
               'model' || mod(n, 400), 1 + mod(n / 400, 8), 'sha256:' || md5(n::text), 3, 500, 500, %(shards)s,
               %(shards)s, '{"metrics": {"a": 1}}',
               'key' || n, 'request', now() - interval '2 hours', now() - interval '1 hour', now() - interval '1 hour',

@@ -403,6 +403,14 @@ def test_so_does_the_list_of_jobs_in_a_state(filled: Ledger, state: str) -> None
     assert visit.rows <= KNOWN_EXCEPTIONS["queries.LIST_JOBS_IN_STATES"]
 
 
+@pytest.mark.parametrize("states", [[], ["succeeded", "failed"]])
+def test_the_list_of_a_producers_jobs_reads_none_of_others(filled: Ledger, states: list[str]) -> None:
+    statement = statements.queries.LIST_JOBS_IN_STATES if states else statements.queries.LIST_JOBS
+    visit = explain(filled, statement, {**LISTED, "states": states, "producer": "early"})
+    assert not visit.scans
+    assert visit.rows <= MAX_ROWS
+
+
 def test_the_list_of_jobs_of_a_rare_kind_reads_the_jobs_once(filled: Ledger) -> None:
     visit = explain(filled, statements.queries.LIST_JOBS, {**LISTED, "kinds": ["tune"], "limit": 100})
     assert visit.rows <= KNOWN_EXCEPTIONS["queries.LIST_JOBS of a rare kind"]
