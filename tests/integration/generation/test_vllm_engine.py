@@ -19,9 +19,7 @@ from longshore.shared.errors import InvalidInput
 from longshore.workers.generate.engines.base import AdapterFiles, Completion, Constraint, EngineRequest, Sampling
 from longshore.workers.generate.engines.options import EngineOptions
 from longshore.workers.generate.engines.stop_texts import StopTexts
-from longshore.workers.generate.engines.vllm import open_engine
 from longshore.workers.generate.engines.weights import load_tokens
-from longshore.workers.generate.version import LanguageModel
 from tests.language_models import CONTEXT, save_language_model
 from tests.lora_adapters import load_with_peft, save_adapter
 from tests.plain_generation import greedy, next_logits, text_logits
@@ -343,9 +341,3 @@ def test_refuses_networks_that_it_cannot_run(tmp_path: Path) -> None:
     save_language_model(tmp_path / "narrow", width=64)
     with pytest.raises(InvalidInput, match="cannot run the model"):
         RemoteEngine(tmp_path / "narrow", max_model_len=CONTEXT, end_tokens=(END,))
-
-
-def test_refuses_to_split_a_model(folder: Path) -> None:
-    model = LanguageModel(key="model", folder=folder, max_model_len=CONTEXT, end_tokens=(END,))
-    with pytest.raises(InvalidInput, match="tensor_parallel"):
-        open_engine(model, torch.device("cpu"), EngineOptions(tensor_parallel=2))

@@ -200,14 +200,7 @@ def _read_hugging_face(folder: Path, settings: GenerationSettings | None, progre
 def _read_settings(settings: GenerationSettingsLike | None) -> GenerationSettings | None:
     if settings is None:
         return None
-    read = settings if isinstance(settings, GenerationSettings) else build(GenerationSettings, settings, "generation.")
-    if read.tensor_parallel not in (None, 1):
-        raise InvalidInput(
-            "generation.tensor_parallel",
-            f"{read.tensor_parallel}: no engine splits layers over devices yet; leave it out, and use a GPU that the "
-            "model fits, or quantization",
-        )
-    return read
+    return settings if isinstance(settings, GenerationSettings) else build(GenerationSettings, settings, "generation.")
 
 
 def _read_folder(folder: Path) -> Imported:

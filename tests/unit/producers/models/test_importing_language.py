@@ -68,7 +68,6 @@ def test_settings_of_the_engine_are_part_of_the_version(tmp_path: Path) -> None:
         ({"max_model_len": 32.5}, "generation.max_model_len", "32.5"),
         ({"dtype": "int4"}, "generation.dtype", "'int4'"),
         ({"tensor_parallel": 0}, "generation.tensor_parallel", "0"),
-        ({"tensor_parallel": 2}, "generation.tensor_parallel", "2: no engine splits layers over devices yet"),
         ({"memory_share": 1.5}, "generation.memory_share", "1.5"),
         ({"memory_share": float("nan")}, "generation.memory_share", "nan"),
         ({"max_len": 32}, "generation.max_len", "did you mean generation.max_model_len"),

@@ -9,11 +9,13 @@ from functools import partial
 from longshore.shared.ledger.records import Claim
 from longshore.shared.ledger.shards.row_commits import generate_batch_key
 from longshore.shared.specs.generate import GenerateSpec
-from longshore.workers.attempt_ends import end
+from longshore.workers.attempt_ends import end, release
 from longshore.workers.context import WorkerContext
 from longshore.workers.generate.session.leases import Leases
 from longshore.workers.generate.session.loop import GenerationSession
 from longshore.workers.generate.session.progress import SessionCounts, SessionReporter
+from longshore.workers.generate.version import LanguageModel
+from longshore.workers.process.draining import HandBack
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +47,15 @@ def _run_session(context: WorkerContext, claims: list[Claim], task: str, leases:
         spec = GenerateSpec.model_validate(first.spec)
         context.shown.running(claims)
         model = context.engines.version(first).model
+        _check_devices(context, model)
         engine = context.engines.get(model, spec.engine, context.models)
+    except HandBack as reason:
+        log.info("handed back: %s", reason)
+        for claim in claims:
+            release(context, claim)
+            leases.remove(claim)
+        context.shown.ended(claims)
+        return claims
     except Exception as error:  # each of the claims would meet it
         log.warning("no session begins: %s", error)
         for claim in claims:
@@ -60,3 +70,12 @@ def _run_session(context: WorkerContext, claims: list[Claim], task: str, leases:
     with SessionReporter(partial(context.progress_events.send, task), counts):
         session.run(claims)
     return session.claims
+
+
+def _check_devices(context: WorkerContext, model: LanguageModel) -> None:
+    """:raises HandBack: the version asks for more GPUs than this worker has, and another has enough."""
+    needed, worker = model.settings.tensor_parallel or 1, context.worker
+    if context.device.type != "cuda" or needed <= worker.devices:
+        return
+    if (context.ledger.workers.most_devices("gpu") or 0) >= needed:
+        raise HandBack(f"{worker.name} has fewer than {needed} GPUs")

@@ -64,7 +64,9 @@ def assemble_context(
 
     capacity = worker.resident_bytes or _default_capacity_bytes(device)
     folders = (settings.home or Path(platformdirs.user_cache_dir("longshore"))) / "language-models"
-    options = EngineOptions.of_worker(worker.engine_cache_bytes, worker.engine_memory_share, worker.engine_requests)
+    options = EngineOptions.of_worker(
+        worker.engine_cache_bytes, worker.engine_memory_share, worker.engine_requests, worker.devices
+    )
     engines = EngineCache(capacity, device, store, folders, options)
     models = ModelCache(capacity, load_model, engines.free)
     return WorkerContext(

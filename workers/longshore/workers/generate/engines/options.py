@@ -29,13 +29,17 @@ class EngineOptions:
     adapter_bytes: int = 1 << 30
     #: Devices that share the weights.
     tensor_parallel: int = 1
+    #: GPUs that the worker has.
+    devices: int = 1
     #: How the engine quantizes the weights, by its own name for it. ``None``: as they are.
     quantization: str | None = None
 
     @classmethod
-    def of_worker(cls, cache_bytes: int | None, memory_share: float | None, max_requests: int | None) -> EngineOptions:
+    def of_worker(
+        cls, cache_bytes: int | None, memory_share: float | None, max_requests: int | None, devices: int = 1
+    ) -> EngineOptions:
         """What the settings of a worker say; ``None`` where they say nothing."""
-        options = cls(cache_bytes=cache_bytes, max_requests=max_requests)
+        options = cls(cache_bytes=cache_bytes, max_requests=max_requests, devices=devices)
         return options if memory_share is None else replace(options, memory_share=memory_share)
 
 

@@ -1,4 +1,6 @@
-"""The engine on the library vLLM, on GPUs and CPUs. It runs in the process of its caller."""
+"""The engine on the library vLLM, on GPUs and CPUs. It runs in the process of its caller, or, on several devices, in
+processes of its own.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,12 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import torch
 
 from longshore.shared.errors import InvalidInput
+from longshore.shared.ledger.workers import joined
 from longshore.workers.generate.constraints import JSON_LAYOUT
 from longshore.workers.generate.engines.base import (
     AdapterFiles,
     Completion,
+    Engine,
     EngineRequest,
     EngineStep,
     Sampling,
@@ -250,17 +254,47 @@ class VllmEngine:
         self._rank = rank
 
 
-def open_engine(model: LanguageModel, device: torch.device, options: EngineOptions) -> VllmEngine:
-    """See :data:`~longshore.workers.generate.engines.open.Opener`."""
-    if options.tensor_parallel > 1:
+def open_engine(model: LanguageModel, device: torch.device, options: EngineOptions) -> Engine:
+    """See :data:`~longshore.workers.generate.engines.open.Opener`. An engine on several devices has processes of its
+    own, which this process may not start. On CPUs there are as many as the version asks for.
+    """
+    if device.type == "cuda" and options.tensor_parallel > options.devices:
+        has = "one GPU" if options.devices == 1 else f"{options.devices} GPUs"
         raise InvalidInput(
             "tensor_parallel",
-            f"{options.tensor_parallel}: a worker runs vLLM in one process, so on one device; use 1, and a GPU that "
-            "the model fits, or quantization",
+            f"{options.tensor_parallel}: this worker has {has}; start one that has enough: longshore worker --devices "
+            f"{joined(options.tensor_parallel)}; or import the version with less",
         )
+    if options.tensor_parallel > 1:
+        from longshore.workers.generate.engines.remote.client import RemoteEngine
+
+        if device.type == "cuda":
+            torch.cuda.empty_cache()  # vLLM counts what is free
+        return RemoteEngine(model, device, options)
+    return open_engine_here(model, device, options)
+
+
+def open_engine_here(
+    model: LanguageModel,
+    device: torch.device,
+    options: EngineOptions,
+    started: Callable[[LLMEngine], None] = lambda engine: None,
+) -> VllmEngine:
+    """Open an engine in this process.
+
+    :param started: called each time that vLLM has started.
+    :raises InvalidInput: vLLM cannot run the model.
+    :raises CorruptBlob: the files cannot be loaded.
+    """
+
+    def start_engine(rank: int) -> LLMEngine:
+        engine = start(model, device, options, rank)
+        started(engine)
+        return engine
+
     tokenizer = load_tokens(model.folder)
     weight_bytes = sum(path.stat().st_size for path in model.folder.glob("*.safetensors"))
-    return VllmEngine(model, lambda rank: start(model, device, options, rank), tokenizer, weight_bytes)
+    return VllmEngine(model, start_engine, tokenizer, weight_bytes)
 
 
 def _adapter_rank(folder: Path) -> int:

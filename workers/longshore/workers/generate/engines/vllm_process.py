@@ -109,6 +109,8 @@ def _arguments(
         "max_num_seqs": options.max_requests,
         "block_size": options.page_size,
         "enable_prefix_caching": options.prefix_caching,
+        "tensor_parallel_size": options.tensor_parallel,
+        "distributed_executor_backend": "mp" if options.tensor_parallel > 1 else None,
         "kv_cache_memory_bytes": options.cache_bytes or (CPU_CACHE_BYTES if cpu else None),
         "gpu_memory_utilization": options.memory_share,
         # As in the engine on transformers, so that both write the same documents.
