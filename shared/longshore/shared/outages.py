@@ -40,6 +40,8 @@ _OUTAGE_NAMES: Final = frozenset(
         *("ServiceRequestError", "ServiceResponseError"),  # azure
     }
 )
+#: Of botocore and of Google.
+_NO_CREDENTIALS: Final = frozenset({"NoCredentialsError", "DefaultCredentialsError"})
 
 
 def is_outage(error: BaseException) -> bool:
@@ -48,6 +50,13 @@ def is_outage(error: BaseException) -> bool:
     What caused the error counts too: file-system drivers report a server that does not answer as a missing file.
     """
     return any(_is_outage(each) for each in causes(error))
+
+
+def lacks_credentials(error: BaseException) -> bool:
+    """Whether an error comes from a driver that has found no credentials. On a worker that passes, as where they come
+    from can be away; whoever submits sees it at once, and can set them.
+    """
+    return any(kind.__name__ in _NO_CREDENTIALS for each in causes(error) for kind in type(each).__mro__)
 
 
 @contextmanager

@@ -12,6 +12,8 @@ import pytest
 import redis
 
 from longshore.broker.gateway.rate_limits import KEY, UNSETTLED_KEY
+from longshore.producers import Client
+from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.gateway.tokens import AccessLimits, Scope
 from tests.integration.gateway.access_table import MODEL
 from tests.integration.gateway_beside import RunningGateway, running_gateway
@@ -19,6 +21,11 @@ from tests.integration.support import new_job, together
 from tests.waiting import wait_until
 
 PRODUCER = "limited-team"
+#: For a process that has none of its own in the environment.
+NO_CREDENTIALS = {
+    **dict.fromkeys(("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"), "/none"),
+    **{"AWS_ACCESS_KEY_ID": "", "AWS_EC2_METADATA_DISABLED": "true"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +176,7 @@ def test_calls_at_the_same_moment_stay_within_the_limit_of_open_jobs(
 
 
 def test_a_caller_names_no_files_but_those_that_the_operator_allows(gateway: RunningGateway, tmp_path: Path) -> None:
-    data = {"LONGSHORE_GATEWAY_DATA": "/allowed,s3://bucket/rows"}
+    data = {"LONGSHORE_GATEWAY_DATA": "/allowed,s3://bucket/rows", **NO_CREDENTIALS}
     [job] = gateway.cluster.ledger.submissions.submit([new_job(1, producer="search-team", queue="gpu")])
     with running_gateway(gateway.cluster, data) as guarded, guarded.http(guarded.token(scopes=[*Scope])) as http:
         for address, is_allowed in {
@@ -195,6 +202,13 @@ def test_a_caller_names_no_files_but_those_that_the_operator_allows(gateway: Run
             answer = http.post("/v1/jobs", json={**train, "options": {split: "/etc/rows.csv"}})
             assert answer.status_code == 422
             assert f"options.{split}: callers may name files below" in answer.json()["detail"]
+        # What the gateway itself may not read is not for the caller to try again.
+        for address in ("s3://bucket/rows/a.parquet", "s3://bucket/rows/*.parquet"):
+            answer = http.post("/v1/jobs", json={**train, "data": address})
+            assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "data"), answer.text
+            assert "AWS_ACCESS_KEY_ID" in answer.json()["detail"]
+            with Client(guarded.url, token=guarded.token()) as client, pytest.raises(InvalidInput, match="no credenti"):
+                client.train(MODEL, "linear", address, "y")
         # Whether this machine has a file with such a name is not said.
         there = tmp_path / "a b"
         there.touch()

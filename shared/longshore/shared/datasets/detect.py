@@ -12,7 +12,7 @@ from longshore.shared.datasets.access.roots import data_roots
 from longshore.shared.datasets.file_listing import IMAGES, PARQUET, is_glob, list_files, listing_digest, root_folder
 from longshore.shared.datasets.files import remote_info
 from longshore.shared.errors import DataError, InvalidInput, ServiceUnavailable
-from longshore.shared.outages import is_outage
+from longshore.shared.outages import is_outage, lacks_credentials
 from longshore.shared.specs.jobs import FileInput
 from longshore.shared.specs.validation import build
 from longshore.shared.store.address import is_remote, public
@@ -49,7 +49,8 @@ def detect(uri: str | os.PathLike[str], format: str | None = None) -> FileInput:
     :param uri: a path, which is made absolute, or any fsspec URL. A folder or a glob stands for its Parquet files, or
         if it has none, for its images.
     :param format: one of ``DataFormat``. Default: determined by the suffix.
-    :raises InvalidInput: the file is missing, empty or unreadable, its format is unknown, or a folder has no files.
+    :raises InvalidInput: the file is missing, empty or unreadable, its format is unknown, a folder has no files, or
+        this process has no credentials for it.
     :raises ServiceUnavailable: its file system or its server cannot be reached at the moment.
     """
     address = os.fspath(uri)
@@ -60,6 +61,20 @@ def detect(uri: str | os.PathLike[str], format: str | None = None) -> FileInput:
         address = str(Path(path).expanduser().absolute())
     check_no_credentials(address, "data")
     _check_roots(address)
+    try:
+        return _detect(address, format)
+    except ServiceUnavailable as error:
+        if not lacks_credentials(error):
+            raise
+        raise InvalidInput(
+            "data",
+            f"cannot read {public(address)}: no credentials for it were found; give them to the workers and to the "
+            "process that submits (the gateway, for its callers) by environment variables of the driver, such as "
+            "AWS_ACCESS_KEY_ID, or in ~/.config/fsspec",
+        ) from None
+
+
+def _detect(address: str, format: str | None) -> FileInput:
     if is_glob(address):
         return _many(address, format)
     size = _remote_size(address) if is_remote(address) else _local_size(address)

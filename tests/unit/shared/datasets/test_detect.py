@@ -7,8 +7,9 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from longshore.broker.embedded.services.ports import any_free_port
 from longshore.shared.datasets.detect import detect
-from longshore.shared.errors import InvalidInput
+from longshore.shared.errors import InvalidInput, ServiceUnavailable
 from longshore.shared.specs.jobs import FileInput
 
 
@@ -98,3 +99,24 @@ def test_an_unknown_protocol_is_refused_without_its_password() -> None:
     with pytest.raises(InvalidInput, match="nosuch") as error:
         detect("nosuch://ann:s3cret@host/a.csv?key=s3cret")
     assert "s3cret" not in str(error.value)
+
+
+def test_credentials_that_are_missing_are_not_an_outage_and_a_refused_connection_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from s3fs import S3FileSystem
+
+    for variable in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(variable, "/none")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{any_free_port()}")
+    for key, error in (("", InvalidInput), ("key", ServiceUnavailable)):
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key)
+        for url in ("s3://bucket/rows.csv", "s3://bucket/rows/*.parquet", "s3://bucket/rows/"):
+            S3FileSystem.clear_instance_cache()
+            with pytest.raises(error, match=r"no credentials .* AWS_ACCESS_KEY_ID" if not key else "connect") as raised:
+                detect(url)
+            assert type(raised.value) is error
+    S3FileSystem.clear_instance_cache()
