@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 from uuid import UUID
 
 from longshore.producers.client import Client
@@ -15,7 +16,9 @@ from longshore.shared.ledger.gateway.batches import BatchNotRunning, BatchRecord
 from longshore.shared.store.store import Store
 
 #: Jobs of requests that somebody waits for have priority 4.
-PRIORITY = 3
+PRIORITY: Final = 3
+#: Rows of a shard of embeddings, which is committed as a whole: what a cancelled batch loses at most of one worker.
+EMBEDDINGS_PER_SHARD: Final = 128
 
 
 def submit_jobs(
@@ -79,6 +82,7 @@ def _request(store: Store, batch: BatchRecord, planned: PlannedJob, key: str) ->
         return Infer(
             planned.model,
             texts,
+            rows_per_shard=EMBEDDINGS_PER_SHARD,
             idempotency_key=key,
             timeout=timeout,
             priority=PRIORITY,

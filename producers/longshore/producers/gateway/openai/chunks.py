@@ -74,11 +74,13 @@ class ChatChunks(_Chunks):
         super().__init__(body, origin, "chatcmpl", "chat.completion.chunk")
         self._texts = body.n or 1
         self._has_logprobs = bool(body.logprobs)
+        # A message that calls tools has no content, which null is and an empty text is not.
+        self._content = None if body.tools else ""
 
     def begin(self) -> Iterator[Document]:
         """The role of each answer."""
         for index in range(self._texts):
-            yield self._delta(index, {"role": "assistant", "content": "", "refusal": None})
+            yield self._delta(index, {"role": "assistant", "content": self._content, "refusal": None})
 
     def add(self, row: int, index: int, text: str) -> Iterator[Document]:
         """An answer goes on."""
