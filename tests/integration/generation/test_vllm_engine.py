@@ -17,7 +17,6 @@ from transformers import AutoModelForCausalLM
 
 from longshore.shared.errors import InvalidInput
 from longshore.workers.generate.engines.base import AdapterFiles, Completion, Constraint, EngineRequest, Sampling
-from longshore.workers.generate.engines.options import EngineOptions
 from longshore.workers.generate.engines.stop_texts import StopTexts
 from longshore.workers.generate.engines.weights import load_tokens
 from tests.language_models import CONTEXT, save_language_model
