@@ -23,7 +23,7 @@ from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.cluster_pool import SHARED_DEVICES, SHARED_ENVIRONMENT, ClusterPool
 from tests.integration.homes import make_reachable_folder
-from tests.integration.support import empty_database, empty_tables
+from tests.integration.support import empty_database, empty_tables, skip_syncs
 from tests.waiting import TIMEOUT_S
 
 
@@ -34,7 +34,9 @@ def services() -> Iterator[Settings]:
     with kept(folder):
         embedded.up(folder / "home", detach=True, services=())
         # As an administrator: the tests make databases.
-        yield load_settings(home=folder / "home", producer="tests", environ={}, process=Process.OWNER)
+        settings = load_settings(home=folder / "home", producer="tests", environ={}, process=Process.OWNER)
+        skip_syncs(settings.database_url)
+        yield settings
 
 
 @pytest.fixture
