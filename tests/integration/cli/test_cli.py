@@ -304,6 +304,13 @@ def test_services_that_cannot_be_reached(cluster: Cluster) -> None:
         assert done.err.startswith("longshore: Postgres at 127.0.0.1:1 cannot be reached")
         assert done.err.count("\n") == 1
         assert "hush" not in done.out + done.err
+    status = longshore("status", "--json")
+    assert (status.code, status.err.count("\n")) == (3, 1)
+    document = json.loads(status.out)
+    assert (document["running"], document["ready"], document["postgres"]) == (True, False, "127.0.0.1:1")
+    assert (document["workers"], document["jobs"]) == (None, None)
+    assert document["error"] == status.err.removeprefix("longshore: ").strip()
+    assert "hush" not in status.out
     doctor = longshore("doctor", "--json")
     assert doctor.code == 1
     levels = {check["name"]: check["level"] for check in json.loads(doctor.out)["checks"]}

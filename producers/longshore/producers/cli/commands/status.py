@@ -71,7 +71,13 @@ def _print_status(options: Options, settings: Settings) -> None:
             _print_services(services)
     from longshore.producers.cli.views import device_table
 
-    devices, counts, ids = _query_ledger(settings)
+    try:
+        devices, counts, ids = _query_ledger(settings)
+    except LongshoreError as error:
+        if options.as_json:
+            unknown = {"services": services, "workers": None, "jobs": None, "error": str(error)}
+            print_json({"running": True, "ready": False, **document, **unknown})
+        raise
     last_lines = device_table.last_lines(devices, None if home is None else home.home)
     if options.as_json:
         ready = home.ready if home else True
