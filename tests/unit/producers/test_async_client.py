@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 
 import pytest
@@ -13,6 +14,7 @@ from longshore import producers
 from longshore.producers import AsyncClient, AsyncJob, Client, Job
 from longshore.producers.aio.models import AsyncModels
 from longshore.producers.models.client import ModelsClient
+from longshore.shared.errors import InvalidInput
 
 PAIRS = [(Client, AsyncClient), (Job, AsyncJob), (ModelsClient, AsyncModels)]
 #: What one of the classes has and the other has not.
@@ -47,10 +49,22 @@ def test_both_take_the_same_arguments(blocking: type, asynchronous: type) -> Non
             continue
         if isinstance(one, property) or isinstance(other, property):
             continue
-        # Only the blocking client speaks HTTP.
-        left_out = (*BLOCKING_PARAMETERS, "url=", "token=") if name == "__init__" else BLOCKING_PARAMETERS
-        expected = [each for each in parameters(one) if not each.startswith(left_out)]
+        expected = [each for each in parameters(one) if not each.startswith(BLOCKING_PARAMETERS)]
         assert parameters(other) == expected, name
+
+
+def test_the_client_for_asyncio_refuses_a_gateway_and_says_what_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LONGSHORE_DATABASE_URL", raising=False)
+    monkeypatch.setenv("LONGSHORE_URL", "https://gateway.example.org")
+    makers: list[tuple[Callable[[], AsyncClient], str]] = [
+        (lambda: AsyncClient("https://gateway.example.org", token="lsk_a"), "url"),
+        (lambda: AsyncClient(token="lsk_a"), "token"),
+        (AsyncClient, "LONGSHORE_URL"),
+    ]
+    for make, field in makers:
+        with pytest.raises(InvalidInput, match=r"does not speak HTTP.*asyncio\.to_thread") as refused:
+            make()
+        assert refused.value.field == field
 
 
 def test_the_package_lists_its_names() -> None:

@@ -18,7 +18,7 @@ from longshore.producers.aio.outcomes import read_outcomes
 from longshore.producers.aio.threads import Threads
 from longshore.producers.client import Client
 from longshore.producers.data import Data, GenerateData, is_small
-from longshore.producers.http.address import URL
+from longshore.producers.http.address import URL, speaks_http
 from longshore.producers.job import Job
 from longshore.producers.requests import CrossValidate, Evaluate, Generate, Infer, Request, Train, Tune
 from longshore.shared import forks
@@ -55,23 +55,33 @@ class AsyncClient:
     Postgres take turns on as many connections as a client has. Small requests for inference or for texts that come
     while others are submitted are committed together.
 
+    :param url: refused: it does not speak HTTP. Call the methods of ``Client(url, token=...)`` in threads.
+    :param token: refused, as ``url``.
     :param home: the folder of an embedded cluster.
     :param producer: who submits, ``user@host`` if not given; idempotency keys are the producer's own.
+    :raises InvalidInput: an address is not valid, or is that of a gateway.
     :raises NoCluster: there are no addresses and no home is up.
     """
 
     def __init__(
         self,
+        url: str | None = None,
         *,
+        token: str | None = None,
         redis_url: str | None = None,
         database_url: str | None = None,
         store: str | None = None,
         home: str | os.PathLike[str] | None = None,
         producer: str | None = None,
     ) -> None:
+        others = {"redis_url": redis_url, "database_url": database_url, "store": store, "home": home}
+        if url is not None or token is not None or speaks_http(None, {**others, "producer": producer}):
+            raise InvalidInput(
+                "url" if url is not None else "token" if token is not None else URL,
+                "AsyncClient does not speak HTTP; call the methods of Client(url, token=...) in threads, as in "
+                "`await asyncio.to_thread(client.infer, ...)`, or give AsyncClient the addresses of the cluster",
+            )
         self._client = Client(redis_url=redis_url, database_url=database_url, store=store, home=home, producer=producer)
-        if type(self._client) is not Client:
-            raise InvalidInput(URL, "AsyncClient does not speak HTTP; use Client, or give the addresses of the cluster")
         self._threads = Threads()
         self._changes = Changes(self._client.ledger, self._threads)
         self._small: Gathered[Infer | Generate, Job] = Gathered(self._threads, self._client._submit_apart)
