@@ -207,7 +207,7 @@ class Cluster:
         """The command lines of processes with this cluster's environment; they are killed."""
         left = [process for process in psutil.process_iter() if self._is_ours(process)]
         # Orphans end by themselves, a moment after the worker whose children they are.
-        _, left = psutil.wait_procs(left, timeout=10)
+        _, left = psutil.wait_procs(left, timeout=STOP)
         lines = [" ".join(_command(process)) for process in left]
         for process in left:
             process.kill()

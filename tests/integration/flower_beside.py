@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from longshore.broker.embedded.services.ports import any_free_port
 from tests.integration.cluster import Cluster
-from tests.waiting import wait_until
+from tests.waiting import TIMEOUT_S, wait_until
 
 PASSWORD = "for-the-tests-alone"
 
@@ -50,4 +50,4 @@ def running_flower(cluster: Cluster) -> Iterator[Flower]:
         yield found
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(TIMEOUT_S)

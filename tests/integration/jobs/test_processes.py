@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import psutil
@@ -55,6 +56,25 @@ def wait_for_start(job: Job) -> None:
     wait_until(lambda: job.state is State.RUNNING, "the start of the job")
 
 
+def workers_of(supervisor: psutil.Process) -> list[psutil.Process]:
+    """The parents of its workers that have begun; a child is a copy of the supervisor until then."""
+    found = []
+    for child in supervisor.children():
+        with suppress(psutil.Error):  # it has ended
+            if "longshore.workers.process.main" in child.cmdline():
+                found.append(child)
+    return found
+
+
+def zombies_of(supervisor: psutil.Process) -> list[psutil.Process]:
+    found = []
+    for child in supervisor.children():
+        with suppress(psutil.NoSuchProcess):  # it was reaped between the two questions
+            if child.status() == psutil.STATUS_ZOMBIE:
+                found.append(child)
+    return found
+
+
 def test_a_stopped_supervisor_hands_back_what_does_not_stop(cluster: Cluster, client: Client) -> None:
     job = infer(client, Deed.LOOP)
     wait_for_start(job)
@@ -97,14 +117,15 @@ def test_a_worker_that_takes_no_messages_is_replaced(cluster: Cluster, client: C
 def test_the_supervisor_reaps_orphans(cluster: Cluster) -> None:
     with cluster.other_workers([sys.executable, "-c", SUBREAPER, "--devices", "cpu"]) as supervisor:
         process = psutil.Process(supervisor.pid)
-        wait_until(lambda: len(process.children(recursive=True)) >= 2, "its worker")
-        parent = next(child for child in process.children() if "longshore.workers.process.main" in child.cmdline())
+        wait_until(lambda: any(worker.children() for worker in workers_of(process)), "its worker")
+        (parent,) = workers_of(process)
         grandchildren = parent.children(recursive=True)
         assert grandchildren
         # Orphans: the system makes the supervisor their parent.
         parent.kill()
         wait_until(lambda: not any(each.is_running() for each in grandchildren), "the end of the orphans")
-        assert not [child for child in process.children() if child.status() == psutil.STATUS_ZOMBIE]
+        # It reaps them in turn: the last may be one for a moment.
+        wait_until(lambda: not zombies_of(process), "the last of them to be reaped")
 
 
 def test_a_worker_without_its_device_is_not_alive_and_takes_nothing(cluster: Cluster, client: Client) -> None:

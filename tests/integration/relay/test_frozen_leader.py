@@ -22,7 +22,7 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.settings import Settings
 from tests.integration.queued import message_count, pass_time
 from tests.integration.support import submit
-from tests.waiting import wait_until
+from tests.waiting import TIMEOUT_S, wait_until
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def relay_process(services: Settings, log: Path) -> Iterator[subprocess.Popen[by
         finally:
             process.send_signal(signal.SIGCONT)
             process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            process.wait(TIMEOUT_S)
 
 
 def test_a_frozen_relay_loses_the_lead(

@@ -25,7 +25,7 @@ from longshore.shared.settings import Settings
 from tests.integration.queued import flat, message_count, pass_time, submit_published, take_all, train_jobs
 from tests.integration.support import submit
 from tests.own_redis import OwnRedis
-from tests.waiting import wait_until
+from tests.waiting import TIMEOUT_S, wait_until
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_the_process_leads_publishes_and_ends_by_sigterm(ledger: Ledger, app: Ce
             wait_until(lambda: message_count(app) == 1, "publishing")
         finally:
             process.send_signal(signal.SIGTERM)
-            _, log = process.communicate(timeout=30)
+            _, log = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0
     assert "longshore.broker.relay: leading" in log
     assert "published 1 shards" in log

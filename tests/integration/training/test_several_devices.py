@@ -129,7 +129,7 @@ def test_a_killed_worker_leaves_no_process_and_its_training_goes_on(
     folder = Path(before[0].cmdline()[-1])
     for pid in cluster.child_pids():
         os.kill(pid, signal.SIGKILL)
-    gone, alive = psutil.wait_procs(before, timeout=10)
+    gone, alive = psutil.wait_procs(before, timeout=TIMEOUT_S)
     assert (len(gone), alive) == (3, [])
     assert not folder.exists()
     job.wait(TIMEOUT_S)
@@ -158,7 +158,7 @@ def test_a_cancelled_training_leaves_no_process(cluster: Cluster, client: Client
     wait_until(lambda: newest_step(cluster, job) >= 20, "a checkpoint", TIMEOUT_S)
     assert len(processes(cluster)) == 3
     job.cancel()
-    wait_until(lambda: not processes(cluster), "the end of the processes", 15)
+    wait_until(lambda: not processes(cluster), "the end of the processes")
     assert job.state is State.CANCELLED
 
 

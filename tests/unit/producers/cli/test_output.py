@@ -16,6 +16,7 @@ import pytest
 from longshore.producers.cli.output import clean, note, print_fields, print_table
 from longshore.producers.documents.json_text import to_json
 from longshore.shared.ledger.records import MetricRecord
+from tests.waiting import TIMEOUT_S
 
 TABLE = (
     "from longshore.producers.cli.output import print_table; print_table(('STATE', 'N'), [('failed', 12), ('[b]', 3)])"
@@ -69,7 +70,7 @@ def test_on_a_terminal_states_have_colours_and_brackets_are_no_markup() -> None:
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"}
     environment.pop("NO_COLOR", None)
     with subprocess.Popen([sys.executable, "-c", TABLE], stdout=child, env=environment) as process:
-        assert process.wait(30) == 0
+        assert process.wait(TIMEOUT_S) == 0
     os.close(child)
     shown = os.read(parent, 65536).decode()
     os.close(parent)
