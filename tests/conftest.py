@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import random
+import sys
 from collections.abc import Iterator
+from operator import attrgetter
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 #: Each process of the test run has services, and workers that load PyTorch: about 2 GiB.
 MAX_PROCESSES = 4
 
 # How long a case takes depends on what else the machine does.
-settings.register_profile("untimed", deadline=None)
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 # Several processes share the cores: a thread of PyTorch that has nothing to do must sleep, not spin.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# The sources are compiled once, and not by each of some thousand processes, even if the environment asks for that.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -29,6 +36,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Bring the files with slow tests to the front, so that no process waits at the end for the one that runs them."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collector from scanning what the test files have imported: near a million objects."""
+    gc.freeze()
+
+
+def pytest_runtest_setup() -> None:
+    """Begin the draws of each test with a seed: not with what the tests before it in this process have left."""
+    random.seed(0)
+    for name, seed in (("numpy", "random.seed"), ("torch", "random.manual_seed")):
+        # Not imported here: most tests do without.
+        if name in sys.modules:
+            attrgetter(seed)(sys.modules[name])(0)
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Iterator
-
-import pytest
 
 from longshore.workers.process.gc_tuning import collect_and_freeze, freeze_heap
 
@@ -16,14 +13,6 @@ class Large:
 
     def __init__(self) -> None:
         self.itself = self
-
-
-@pytest.fixture(autouse=True)
-def _frozen() -> Iterator[None]:
-    """What a long test run has imported takes seconds to scan: it is left out until the test includes it."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def test_what_is_there_is_not_looked_at_again() -> None:
