@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.integration.cluster import Cluster
-from tests.integration.generation.test_vllm_jobs import reference
-from tests.language_models import CONTEXT, SENTENCES, save_language_model
+from tests.integration.generation.test_vllm_jobs import PROMPTS, TOKENS, reference
+from tests.language_models import save_language_model
 from tests.vllm_environment import vllm_python, vllm_variables
 from tests.waiting import wait_until
 
@@ -19,44 +18,42 @@ pytestmark = [
     pytest.mark.timeout(2400),
     pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning"),
 ]
-JOB_TIMEOUT_S = 1200.0
+START_TIMEOUT_S = 900.0
 SERVER = "longshore.workers.generate.engines.remote.server"
 
 
-def engine_processes(worker: psutil.Process) -> dict[str, psutil.Process]:
-    """The processes of the engine by what they are: its own, and those that compute."""
+def engine_processes(supervisor: psutil.Process) -> dict[str, psutil.Process]:
+    """The process of the engine, and those that compute."""
     found: dict[str, psutil.Process] = {}
-    for process in worker.children(recursive=True):
+    for process in supervisor.children(recursive=True):
         command = " ".join(process.cmdline())
-        for name in (SERVER, "Worker_TP0", "Worker_TP1"):
-            if name in command:
-                found[name] = process
+        found |= {name: process for name in (SERVER, "Worker_TP0", "Worker_TP1") if name in command}
     return found
 
 
-def test_a_split_model_writes_the_texts_of_transformers_also_after_a_process_was_killed(
+def assert_ended(processes: dict[str, psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(list(processes.values()), timeout=START_TIMEOUT_S)
+    assert alive == []
+
+
+def test_a_split_model_writes_the_texts_of_transformers_though_a_process_is_killed(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     save_language_model(tmp_path / "llama", width=128)
-    python, variables = vllm_python(), vllm_variables()
     cluster.stop_workers()
-    command = [str(python), "-m", "longshore.workers.process.supervisor", "--devices", "cpu"]
-    variables = {**variables, "LONGSHORE_ENGINE_CACHE_BYTES": str(1 << 26)}
-    with cluster.other_workers(command, variables) as process, cluster.client("texts") as client:
+    command = [str(vllm_python()), "-m", "longshore.workers.process.supervisor", "--devices", "cpu"]
+    few = {"LONGSHORE_ENGINE_CACHE_BYTES": str(1 << 26), "LONGSHORE_ENGINE_REQUESTS": "2", "OMP_NUM_THREADS": "1"}
+    with cluster.other_workers(command, {**vllm_variables(), **few}) as process, cluster.client("texts") as client:
         client.models.import_(tmp_path / "llama", "split", generation={"tensor_parallel": 2})
-        plain = client.generate("split", SENTENCES[:1], max_tokens=1, engine="transformers")
-        long = client.generate("split", [SENTENCES[0]] * 64, max_tokens=CONTEXT - 100, min_tokens=400, engine="vllm")
-        worker = psutil.Process(process.pid)
-        wait_until(lambda: len(engine_processes(worker)) == 3 and long.progress.generated_tokens, "texts", JOB_TIMEOUT_S)
-        first = engine_processes(worker)
-        first["Worker_TP1"].send_signal(signal.SIGKILL)
-        wait_until(lambda: long.record().attempts, "the end of the attempt")
-        psutil.wait_procs(list(first.values()), timeout=30)
-        assert not any(each.is_running() for each in first.values())
-        long.cancel()
-        job = client.generate("split", SENTENCES, max_tokens=12, engine="vllm")
-        assert job.wait(JOB_TIMEOUT_S).results().texts == reference(tmp_path / "llama", list(SENTENCES))
-        second = engine_processes(worker)
+        job = client.generate("split", PROMPTS, max_tokens=TOKENS, engine="vllm", rows_per_shard=len(PROMPTS))
+        wait_until(lambda: job.state.final or job.record().rows_done > 0, "the first rows", START_TIMEOUT_S)
+        first = engine_processes(psutil.Process(process.pid))
+        assert len(first) == 3
+        first["Worker_TP1"].kill()
+        assert job.wait(START_TIMEOUT_S).results().texts == reference(tmp_path / "llama", PROMPTS)
+        [error] = job.errors()
+        assert "lost process 2 of 2, which was killed (SIGKILL)" in error.message
+        assert_ended(first)
+        second = engine_processes(psutil.Process(process.pid))
         assert len(second) == 3
-    psutil.wait_procs(list(second.values()), timeout=30)
-    assert not any(each.is_running() for each in second.values())
+    assert_ended(second)

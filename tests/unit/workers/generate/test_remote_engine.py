@@ -11,7 +11,7 @@ import torch
 from longshore.shared.errors import InvalidInput
 from longshore.workers.generate.engines.base import Completion, EngineStep, TokenLogprob
 from longshore.workers.generate.engines.options import EngineOptions
-from longshore.workers.generate.engines.remote.messages import ANSWER, Answer, refusal_of, write
+from longshore.workers.generate.engines.remote.messages import ANSWER, Answer, call_error, write
 from longshore.workers.generate.engines.remote.process import engine_environment
 from longshore.workers.generate.engines.vllm import open_engine
 from longshore.workers.generate.version import LanguageModel
@@ -43,15 +43,13 @@ def test_a_step_arrives_as_it_was() -> None:
 
 
 def test_errors_keep_their_kind() -> None:
-    refused = refusal_of(InvalidInput("schema", "is none"))
+    refused = call_error(InvalidInput("schema", "is none"))
     assert (refused.kind, refused.field, refused.text) == ("input", "schema", "is none")
-    assert refusal_of(RuntimeError("out of memory")).kind == "engine"
+    assert call_error(RuntimeError("out of memory")).kind == "engine"
 
 
 @pytest.mark.parametrize(("devices", "has"), [(1, "one GPU"), (2, "2 GPUs")])
-def test_more_gpus_than_the_worker_has_are_refused_with_a_remedy(
-    devices: int, has: str, tmp_path: Path
-) -> None:
+def test_more_gpus_than_the_worker_has_are_refused_with_a_remedy(devices: int, has: str, tmp_path: Path) -> None:
     model = LanguageModel(key="a", folder=tmp_path, max_model_len=512, end_tokens=(2,))
     options = EngineOptions(tensor_parallel=4, devices=devices)
     with pytest.raises(InvalidInput, match=rf"tensor_parallel: 4: this worker has {has}; .*cuda:0\+cuda:1\+cuda:2"):

@@ -114,14 +114,14 @@ class RemoteEngine:
             code = self._process.end(EXIT_TIMEOUT_S)
             raise EngineEnded(self._reason(describe_exit(code).removeprefix("its process ")))
         read = ANSWER.validate_json(answer)
-        if (refusal := read.refusal) is None:
+        if (error := read.error) is None:
             return read
-        if refusal.kind == "input":
-            raise InvalidInput(refusal.field, refusal.text)
-        if refusal.kind == "blob":
-            raise CorruptBlob(refusal.text)
+        if error.kind == "input":
+            raise InvalidInput(error.field, error.text)
+        if error.kind == "blob":
+            raise CorruptBlob(error.text)
         self._process.end()
-        raise EngineEnded(self._reason(refusal.text))
+        raise EngineEnded(self._reason(error.text))
 
     def _reason(self, cause: str) -> str:
         lines = self._process.last_lines()

@@ -38,7 +38,7 @@ class Call:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opened:
+class EngineShape:
     """What an open engine has."""
 
     capacity: int
@@ -46,7 +46,7 @@ class Opened:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refusal:
+class CallError:
     """An error of a call."""
 
     #: ``engine``: the engine is of no use any more.
@@ -60,10 +60,10 @@ class Refusal:
 class Answer:
     """What a call has returned."""
 
-    opened: Opened | None = None
+    opened: EngineShape | None = None
     #: Only for ``step``.
     step: EngineStep | None = None
-    refusal: Refusal | None = None
+    error: CallError | None = None
 
 
 OPEN_CALL: Final = TypeAdapter(OpenCall)
@@ -77,10 +77,10 @@ def write(adapter: TypeAdapter[Message], message: Message) -> bytes:
     return json.dumps(adapter.dump_python(message, mode="json")).encode() + b"\n"
 
 
-def refusal_of(error: Exception) -> Refusal:
+def call_error(error: Exception) -> CallError:
     """What is said of an error of the engine."""
     if isinstance(error, InvalidInput):
-        return Refusal(kind="input", text=error.reason, field=error.field)
+        return CallError(kind="input", text=error.reason, field=error.field)
     if isinstance(error, CorruptBlob):
-        return Refusal(kind="blob", text=str(error))
-    return Refusal(kind="engine", text=f"failed: {type(error).__name__}: {error}")
+        return CallError(kind="blob", text=str(error))
+    return CallError(kind="engine", text=f"failed: {type(error).__name__}: {error}")

@@ -32,6 +32,10 @@ _VARIABLES: Final[Mapping[str, str]] = {
     "NCCL_SOCKET_IFNAME": "lo",
     "PYTHONUNBUFFERED": "1",
 }
+#: The folder for temporary files has the sockets of vLLM, whose paths the system limits to so many characters.
+_PREFIX: Final = "longshore-engine-"
+_MAX_SOCKET_PATH: Final = 107
+_SHORT_ROOT: Final = "/tmp"
 #: Lines of its output that are kept, and characters of each.
 _MAX_LINES, _MAX_LINE_CHARS = 10, 300
 #: Seconds in which its processes must have ended by themselves, or by SIGKILL.
@@ -47,7 +51,7 @@ class EngineProcess:
 
     def __init__(self, end: socket.socket, *, threads: int, python: str | None, variables: Mapping[str, str]) -> None:
         # Temporary files are removed with the folder, even if the processes are killed.
-        self._folder = tempfile.mkdtemp(prefix="longshore-engine-")
+        self._folder = tempfile.mkdtemp(prefix=_PREFIX, dir=_root(tempfile.gettempdir()))
         module = "longshore.workers.generate.engines.remote.server"
         # A session of its own, as a worker has; the pipe ends it with this process.
         self._process = subprocess.Popen(
@@ -120,6 +124,12 @@ def engine_environment(environ: Mapping[str, str]) -> dict[str, str]:
         if name in _PASSED
         or (name.startswith(_PASSED_PREFIXES) and not any(word in name.upper() for word in _SECRET_WORDS))
     }
+
+
+def _root(temporary: str) -> str:
+    """Where its folder is: where temporary files belong, unless the paths of sockets would be too long there."""
+    longest = os.path.join(temporary, f"{_PREFIX}{'x' * 8}", "x" * 36)
+    return temporary if len(os.fsencode(longest)) <= _MAX_SOCKET_PATH else _SHORT_ROOT
 
 
 def _session(leader: int) -> list[psutil.Process]:

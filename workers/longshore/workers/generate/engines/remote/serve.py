@@ -18,9 +18,9 @@ from longshore.workers.generate.engines.remote.messages import (
     OPEN_CALL,
     Answer,
     Call,
-    Opened,
-    Refusal,
-    refusal_of,
+    EngineShape,
+    CallError,
+    call_error,
     write,
 )
 from longshore.workers.generate.engines.vllm import open_engine_here
@@ -53,14 +53,14 @@ def serve(folder: Path, descriptor: int) -> None:
         try:
             engine: Engine = open_engine_here(opening.model, torch.device(opening.device), opening.options, started)
         except Exception as error:  # it belongs to the other end
-            answers.send(Answer(refusal=refusal_of(error)))
+            answers.send(Answer(error=call_error(error)))
             return
-        answers.send(Answer(opened=Opened(capacity=engine.capacity, nbytes=engine.nbytes)))
+        answers.send(Answer(opened=EngineShape(capacity=engine.capacity, nbytes=engine.nbytes)))
         for line in calls:
             try:
                 answer = _run(engine, CALL.validate_json(line))
             except Exception as error:
-                answer = Answer(refusal=refusal_of(error))
+                answer = Answer(error=call_error(error))
             answers.send(answer)
 
 
@@ -102,9 +102,7 @@ def _watch(engine: LLMEngine, answers: _Answers) -> None:
         reason = describe_exit(worker.exitcode or 0).removeprefix("its process ")
         sys.stderr.flush()
         answers.send(
-            Answer(
-                refusal=Refusal(kind="engine", text=f"has lost its part {number + 1} of {len(workers)}, which {reason}")
-            )
+            Answer(error=CallError(kind="engine", text=f"lost process {number + 1} of {len(workers)}, which {reason}"))
         )
 
     threading.Thread(target=wait, name="processes of vLLM", daemon=True).start()
