@@ -181,7 +181,9 @@ def test_skipped_files_are_counted_and_named(tmp_path: Path, form: str) -> None:
 
 def test_only_files_that_are_not_read(tmp_path: Path) -> None:
     files = {"bird/1.heic": b"x", "bird/2.heic": b"x"}
-    with pytest.raises(InvalidInput, match=r"no Parquet files and no images; it has 2 files of other types: 2 \.heic"):
+    with pytest.raises(
+        InvalidInput, match=r"no Parquet files, no images and no text files; it has 2 files of other types: 2 \.heic"
+    ):
         detect(write_folder(tmp_path / "x", files))
     with pytest.raises(DataError, match=r"no images; it has 2 files of other types: 2 \.heic"):
         open_source(detect(write_archive(tmp_path / "x.tar", files)))

@@ -165,13 +165,16 @@ class Client:
         """
         return self.submit_many([Generate(model, data, options)])[0]
 
-    def train(self, model: str, family: str, data: Data, target: str, **options: Unpack[TrainOptions]) -> Job:
+    def train(
+        self, model: str, family: str, data: Data, target: str | None = None, **options: Unpack[TrainOptions]
+    ) -> Job:
         """Submit a training job. It makes a new version of ``model``.
 
         :param family: ``linear``, ``mlp``, ``cnn``, ``rnn``, ``transformer``, ``lightgbm``, or one that a package on
             the workers adds.
         :param data: as for :meth:`infer`.
-        :param target: the column to predict.
+        :param target: the column to predict. Language models learn the column ``text`` by default, as text files
+            (``book.txt``) have it; other families need it.
         :param options: each has its type, default and meaning in
             :class:`~longshore.producers.options.keywords.TrainOptions` (docs/reference/options.md).
         :raises InvalidInput: names the option and the reason; nothing was queued.

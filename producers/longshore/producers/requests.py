@@ -67,7 +67,8 @@ class Train:
     model: str
     family: str
     data: Data
-    target: str
+    #: ``None`` only for language models: the column ``text``.
+    target: str | None
     options: TrainOptions
 
     def __init__(
@@ -75,7 +76,7 @@ class Train:
         model: str,
         family: str,
         data: Data,
-        target: str,
+        target: str | None = None,
         options: TrainOptions | None = None,
         **keywords: Unpack[TrainOptions],
     ) -> None:

@@ -76,7 +76,7 @@ LOG_FORMATS: Final = get_args(LogFormat)
 #: Which workers run a job.
 Device: TypeAlias = Literal["auto", "cpu", "gpu"]
 #: The format of an input file or folder.
-DataFormat: TypeAlias = Literal["parquet", "csv", "jsonl", "arrow", "npy", "npz", "hdf5", "images"]
+DataFormat: TypeAlias = Literal["parquet", "csv", "jsonl", "arrow", "npy", "npz", "hdf5", "images", "txt"]
 #: The type in which a network computes.
 Precision: TypeAlias = Literal["auto", "fp32", "bf16", "fp16"]
 

@@ -140,6 +140,28 @@ def test_the_loss_is_that_of_each_text_alone(
     assert metrics["val_loss"] == pytest.approx(mean_loss(folder, held_out), abs=1e-5)
 
 
+def test_text_files_are_documents(client: Client, texts: Path, tmp_path: Path) -> None:
+    documents = [json.loads(line)["text"] for line in texts.read_text().splitlines()]
+    (tmp_path / "tales.txt").write_text("\n\n".join(documents))
+    options: Any = {**OPTIONS, "epochs": 1}
+    first = client.train("lines", family="causal_lm", data=tmp_path / "tales.txt", task="language_model", **options)
+    folder = tmp_path / "tales"
+    folder.mkdir()
+    for number, document in enumerate(documents):
+        (folder / f"{number:03}.txt").write_text(document)
+    second = client.train("files", family="causal_lm", data=folder, **options)
+    expected = train(client, "table", "causal_lm", str(texts), "text", **options).wait(TIMEOUT_S)
+    for job in (first, second):
+        assert files_of(client, job.wait(TIMEOUT_S)) == files_of(client, expected)
+    (folder / "007.txt").write_bytes("é".encode("latin-1"))
+    for family, data, said in (
+        ("causal_lm", folder, r"^data: .*007\.txt: byte 0xe9 is not UTF-8; save the file as UTF-8"),
+        ("mlp", texts, "^target: required, but missing: name the column to predict"),
+    ):
+        with pytest.raises(InvalidInput, match=said):
+            client.train("bad", family=family, data=data)
+
+
 def killed(cluster: Cluster, submit: Callable[[], Job]) -> Job:
     """A training whose worker's child is killed after its first checkpoint, and which has gone on from there."""
     job = submit()

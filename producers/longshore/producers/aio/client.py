@@ -108,7 +108,7 @@ class AsyncClient:
         return await self.submit(Generate(model, data, options))
 
     async def train(
-        self, model: str, family: str, data: Data, target: str, **options: Unpack[TrainOptions]
+        self, model: str, family: str, data: Data, target: str | None = None, **options: Unpack[TrainOptions]
     ) -> AsyncJob:
         """See :meth:`Client.train`."""
         return (await self.submit_many([Train(model, family, data, target, options)]))[0]

@@ -62,7 +62,7 @@ _DATA = (
         reader="choice",
         section="Input",
         help="The format of the input file. Default: by its suffix.",
-        choices=("parquet", "csv", "jsonl", "arrow", "npy", "npz", "hdf5", "images",),
+        choices=("parquet", "csv", "jsonl", "arrow", "npy", "npz", "hdf5", "images", "txt",),
     ),
 )
 

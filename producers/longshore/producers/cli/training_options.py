@@ -27,12 +27,23 @@ _ARGUMENTS = (
         help="linear, mlp, cnn, rnn, transformer, lightgbm, causal_lm, lora, or one that a package on the workers "
         "adds.",
     ),
-    click.option("--target", required=True, metavar="COLUMN", help="The column to predict."),
 )
 
 
 def training_arguments(function: F) -> F:
     """The argument DATA, and which model is trained to predict what."""
+    return _arguments(
+        click.option("--target", required=True, metavar="COLUMN", help="The column to predict.")(function)
+    )
+
+
+def train_arguments(function: F) -> F:
+    """As :func:`training_arguments`; the target of a language model has a default."""
+    said = "The column to predict. Default: text for language models; other families need it."
+    return _arguments(click.option("--target", metavar="COLUMN", help=said)(function))
+
+
+def _arguments(function: F) -> F:
     for option in reversed(_ARGUMENTS):
         function = option(function)
     return click.argument("data", shell_complete=complete_file)(function)

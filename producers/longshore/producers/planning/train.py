@@ -41,6 +41,7 @@ from longshore.shared.specs.families import BUILT_IN, EXTRAS, LANGUAGE_MODELS, i
 from longshore.shared.specs.jobs import JobOptions
 from longshore.shared.specs.signature import UNFITTED, Feature, Signature
 from longshore.shared.specs.train import TrainSpec
+from longshore.shared.specs.train.row_layout import TEXT
 from longshore.shared.specs.validation import build
 from longshore.shared.vocabulary import Action, JobKind
 
@@ -105,7 +106,7 @@ def check_training(
     for name in HELD_OUT:
         if name in rest:
             _check_fraction(name, rest[name])
-    values = {"model": request.model, "family": request.family, "target": request.target, **rest}
+    values = {"model": request.model, "family": request.family, "target": _target(request), **rest}
     # Check all options before reading the data, which can be slow.
     spec = build(TrainSpec, {**values, "data": {"uri": "/", "format": "csv"}})
     if spec.family in LANGUAGE_MODELS:
@@ -139,6 +140,14 @@ def check_training(
     for taken in (data, *others):
         check_rows(taken, features, spec)
     return _checked(spec, data, others, parsed.job, features)
+
+
+def _target(request: Train | Tune | CrossValidate) -> str:
+    if request.target is not None:
+        return request.target
+    if request.family in LANGUAGE_MODELS and request.options.get("task") != "preference":
+        return TEXT
+    raise InvalidInput("target", "required, but missing: name the column to predict")
 
 
 def _checked_options(spec: TrainSpec, options: Mapping[str, object], held_out: Mapping[str, object]) -> TrainSpec:

@@ -9,7 +9,15 @@ from typing import get_args
 
 from longshore.shared.datasets.access.credentials import check_no_credentials
 from longshore.shared.datasets.access.roots import data_roots
-from longshore.shared.datasets.file_listing import IMAGES, PARQUET, is_glob, list_files, listing_digest, root_folder
+from longshore.shared.datasets.file_listing import (
+    IMAGES,
+    PARQUET,
+    TEXTS,
+    is_glob,
+    list_files,
+    listing_digest,
+    root_folder,
+)
 from longshore.shared.datasets.files import remote_info
 from longshore.shared.errors import DataError, InvalidInput, ServiceUnavailable
 from longshore.shared.outages import is_outage, lacks_credentials
@@ -36,7 +44,10 @@ SUFFIXES: dict[str, DataFormat] = {
     ".tar": "images",
     ".tgz": "images",
     ".tar.gz": "images",
+    ".txt": "txt",
 }
+#: The formats whose files are read together, and their suffixes. Of a folder with several, the first counts.
+_COMBINED: dict[DataFormat, tuple[str, ...]] = {"parquet": PARQUET, "images": IMAGES, "txt": TEXTS}
 #: Returned in place of a size, for a folder.
 _FOLDER = -1
 #: For messages: ``parquet, csv, ... or jsonl``.
@@ -47,7 +58,7 @@ def detect(uri: str | os.PathLike[str], format: str | None = None) -> FileInput:
     """Check that a file exists, and determine its format.
 
     :param uri: a path, which is made absolute, or any fsspec URL. A folder or a glob stands for its Parquet files, or
-        if it has none, for its images.
+        if it has none, for its images, or if it has neither, for its text files.
     :param format: one of ``DataFormat``. Default: determined by the suffix.
     :raises InvalidInput: the file is missing, empty or unreadable, its format is unknown, a folder has no files, or
         this process has no credentials for it.
@@ -95,18 +106,20 @@ def _check_roots(address: str) -> None:
 
 def _many(address: str, format: str | None) -> FileInput:
     data = build(FileInput, {"uri": address, "format": format or "parquet"})
-    if data.format not in ("parquet", "images"):
+    if data.format not in _COMBINED:
         raise InvalidInput(
-            "format", f"a folder or a pattern of {data.format} files; only Parquet files and images can be combined"
+            "format",
+            f"a folder or a pattern of {data.format} files; only Parquet files, images and text files can be combined",
         )
     if "::" in address or (is_remote(address) and "?" in address):
         raise InvalidInput("data", f"{public(address)}: a chained or signed URL cannot be a folder or a pattern")
     try:
-        suffixes = (IMAGES if data.format == "images" else PARQUET) if format else PARQUET + IMAGES
-        files = list_files(address, suffixes)
-        parquet = [file for file in files if file.name.lower().endswith(PARQUET)]
-        kind = "parquet" if parquet else "images"
-        return data.model_copy(update={"format": kind, "listing": listing_digest(parquet or files)})
+        kinds = {data.format: _COMBINED[data.format]} if format else _COMBINED
+        listed = list_files(address, tuple(suffix for suffixes in kinds.values() for suffix in suffixes))
+        for kind, suffixes in kinds.items():
+            if files := [file for file in listed if file.name.lower().endswith(suffixes)]:
+                return data.model_copy(update={"format": kind, "listing": listing_digest(files)})
+        raise AssertionError("a listing has files of these suffixes, or is refused")
     except DataError as error:
         raise InvalidInput("data", str(error)) from None
 

@@ -22,8 +22,11 @@ from longshore.shared.store.address import is_remote, public
 #: Suffixes of files that can be read together as one dataset.
 PARQUET = (".parquet", ".pq")
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+TEXTS = (".txt",)
 #: Suffixes of images that earlier releases did not read. The listings of their jobs do not contain such files.
 ADDED_IMAGES = (".tif", ".tiff")
+#: What files are called, by their suffixes.
+_NAMES = {PARQUET: "Parquet files", IMAGES: "images", TEXTS: "text files"}
 #: How many suffixes of skipped files are listed at most.
 MAX_LISTED_SUFFIXES = 6
 _WILDCARD = re.compile(r"[*?\[]")
@@ -96,7 +99,7 @@ def list_all(address: str, suffixes: tuple[str, ...] = PARQUET) -> Listing:
     files = [file for file in visible if file.name.lower().endswith(suffixes)]
     others = [file.name for file in visible if not file.name.lower().endswith(suffixes)]
     if not files:
-        kinds = {PARQUET: "Parquet files", IMAGES: "images"}.get(suffixes, "Parquet files and no images")
+        kinds = _NAMES.get(suffixes, "Parquet files, no images and no text files")
         skipped = "" if not others else f"; it has {describe_skipped(others)}"
         raise DataError(f"{public(address)} is a folder or a pattern with no {kinds}{skipped}")
     return Listing(files, others)

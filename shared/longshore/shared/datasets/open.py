@@ -44,7 +44,7 @@ def with_uses(source: Source, uses: ColumnUses) -> Source:
 
 
 def is_text_file(source: Source) -> bool:
-    """Whether the file has no types of its own: CSV or JSON Lines."""
+    """Whether the file has no types of its own: CSV, JSON Lines, or lines of text."""
     return isinstance(source, TextSource)
 
 
@@ -66,6 +66,8 @@ def _open(data: FileInput) -> Source:
     # Import each reader only when it is needed: each loads a different part of Arrow.
     if data.format == "images":
         return _open_images(data)
+    if data.format == "txt":
+        return _open_texts(data)
     if data.listing is not None:
         from longshore.shared.datasets.readers.parquet_files import ParquetFiles
 
@@ -111,6 +113,12 @@ def _open_images(data: FileInput) -> Source:
     if is_glob(data.uri) or is_folder(data.uri):
         return open_image_folder(data.uri, data.listing)
     return open_image_archive(data.uri, data.listing)
+
+
+def _open_texts(data: FileInput) -> Source:
+    from longshore.shared.datasets.readers.plain_text import TextFiles, open_plain_text
+
+    return open_plain_text(data.uri) if data.listing is None else TextFiles(data.uri, data.listing)
 
 
 def _open_numpy(data: FileInput) -> Source:

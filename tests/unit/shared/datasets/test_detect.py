@@ -53,7 +53,7 @@ def test_a_given_format_wins(tmp_path: Path) -> None:
         detect(tmp_path / "a.data", format="xml")
 
 
-@pytest.mark.parametrize("name", ["a.txt", "a", "a.csv.gz"])
+@pytest.mark.parametrize("name", ["a.text", "a", "a.csv.gz"])
 def test_an_unknown_suffix_is_refused_with_those_known(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("x")
     with pytest.raises(InvalidInput, match=r"data: .*\.parquet, \.pq, \.csv, \.jsonl"):

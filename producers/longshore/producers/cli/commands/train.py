@@ -10,17 +10,19 @@ from longshore.producers.cli.connect import connected
 from longshore.producers.cli.job_options import job_options, used_options
 from longshore.producers.cli.option_types import SectionedCommand
 from longshore.producers.cli.options import Options, with_options
-from longshore.producers.cli.training_options import training_arguments
+from longshore.producers.cli.training_options import train_arguments
 
 if TYPE_CHECKING:
     from longshore.producers.options.keywords import TrainOptions
 
 
 @click.command(cls=SectionedCommand)
-@training_arguments
+@train_arguments
 @job_options("train")
 @with_options
-def train(options: Options, /, data: str, model: str, family: str, target: str, wait: bool, **values: object) -> None:
+def train(
+    options: Options, /, data: str, model: str, family: str, target: str | None, wait: bool, **values: object
+) -> None:
     """Train a model on DATA, a file, a folder or a URL that the workers can reach.
 
     Prints the job's id; with --wait, the version it made.

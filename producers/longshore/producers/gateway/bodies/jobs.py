@@ -83,7 +83,8 @@ class TrainBody(Body):
     model: NewModel
     family: Family
     data: Data
-    target: Target
+    target: Target | None = None
+    """The column to predict. Default: `text` for language models; other families need it."""
     options: Annotated[Options, OptionsOf("train")] = Field(default_factory=dict)
 
     def request(self) -> Request:

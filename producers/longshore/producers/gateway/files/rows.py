@@ -1,7 +1,8 @@
 """Uploaded files as the rows of a job.
 
 The rows are stored with the job, as rows that come in its body: the file can be deleted or expire while the job runs.
-Files without types of their own are refused, but for JSON Lines, whose rows are those of JSON.
+Files without types of their own are refused, but for JSON Lines, whose rows are those of JSON,
+and plain text, whose lines are rows.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 MAX_ROWS_BYTES: Final = 512 << 20
 _BATCH_ROWS: Final = 8192
 _ID: Final = re.compile(r"file-[0-9a-f]{32}")
-_FORMATS: Final = ("parquet", "arrow", "jsonl")
+_FORMATS: Final = ("parquet", "arrow", "jsonl", "txt")
 #: Files that are read at the same time: each can take much memory.
 _reading: Final = threading.BoundedSemaphore(1)
 
@@ -55,8 +56,8 @@ def rows_of_file(client: Client, producer: str, id: str, form: object) -> pa.Tab
     if found not in _FORMATS:
         raise InvalidInput(
             "data",
-            f"{file.filename}: uploaded files can be Parquet, Arrow or JSON Lines; name it with such a suffix, or set "
-            "the option format",
+            f"{file.filename}: uploaded files can be Parquet, Arrow, JSON Lines or plain text; name it with such a "
+            "suffix, or set the option format",
         )
     path = client._store().fetch_blob(file.blob)
     with _reading:

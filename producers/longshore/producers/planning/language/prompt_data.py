@@ -132,7 +132,9 @@ def _plain(value: object) -> object:
 
 def _has_suffix(text: str) -> bool:
     name = text.rstrip("/").lower()
-    return any(name.endswith(suffix) and len(name) > len(suffix) for suffix in SUFFIXES)
+    # A text file has no prompts, so that a text that ends with its name is one: "Explain robots.txt".
+    suffixes = [suffix for suffix, form in SUFFIXES.items() if form != "txt"]
+    return any(name.endswith(suffix) and len(name) > len(suffix) for suffix in suffixes)
 
 
 def _exists(text: str) -> bool:

@@ -9,6 +9,8 @@ from typing import Final, Literal, TypeAlias
 #: What a row is: one text; a prompt and its completion; a list of messages; or a prompt with two answers.
 RowLayout: TypeAlias = Literal["text", "completion", "messages", "preference"]
 
+#: The target if the caller gives none: the column of text files.
+TEXT: Final = "text"
 #: The target that answers the column ``prompt``, unless ``features`` names another column.
 COMPLETION: Final = "completion"
 #: The role of the messages that are learned.
