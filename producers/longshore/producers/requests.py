@@ -29,12 +29,20 @@ class Infer:
     model: str
     data: Data
     options: InferOptions
+    #: Whether each output has the tokens of its text, as ``usage``.
+    counts_tokens: bool
 
     def __init__(
-        self, model: str, data: Data, options: InferOptions | None = None, **keywords: Unpack[InferOptions]
+        self,
+        model: str,
+        data: Data,
+        options: InferOptions | None = None,
+        *,
+        counts_tokens: bool = False,
+        **keywords: Unpack[InferOptions],
     ) -> None:
         """:param options: the options as a dict; they can also be given as keywords."""
-        _set(self, model=model, data=data, options={**(options or {}), **keywords})
+        _set(self, model=model, data=data, options={**(options or {}), **keywords}, counts_tokens=counts_tokens)
 
 
 @dataclass(frozen=True, init=False)

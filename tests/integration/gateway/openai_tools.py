@@ -33,7 +33,13 @@ BOTH: list[ChatCompletionToolUnionParam] = [
 ]
 
 
-def check_forced_chats(api: OpenAI) -> None:
+def check_forced_calls(api: OpenAI) -> None:
+    """Of a chat and of a response."""
+    _check_chats(api)
+    _check_response(api)
+
+
+def _check_chats(api: OpenAI) -> None:
     """A named function, and one of several, in one piece and streamed."""
     named: ChatCompletionNamedToolChoiceParam = {"type": "function", "function": {"name": "set_lamp"}}
     # As `parse` of the package demands it, the function is strict.
@@ -63,9 +69,9 @@ def check_forced_chats(api: OpenAI) -> None:
     assert (refused.value.param, refused.value.code) == ("tool_choice", "invalid_value")
 
 
-def check_forced_response(api: OpenAI) -> None:
+def _check_response(api: OpenAI) -> None:
     """A named function."""
-    schema = Lamp.model_json_schema()
+    schema = pydantic_function_tool(Lamp)["function"]["parameters"]
     flat: FunctionToolParam = {"type": "function", "name": "set_lamp", "parameters": schema, "strict": True}
     response = api.responses.create(
         model=TOOLS, input="x", tools=[flat], tool_choice={"type": "function", "name": "set_lamp"}, max_output_tokens=60

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from openai.types.webhooks import BatchCompletedWebhookEvent
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from longshore.producers import Client
+from longshore.producers.gateway.batches.submitting import PRIORITY
 from tests.integration.cluster import Cluster
 from tests.integration.cluster_pool import LOCAL_WEBHOOKS
 from tests.integration.gateway.batch_calls import (
@@ -86,6 +88,12 @@ def test_a_thousand_embeddings_and_two_hundred_chats(api: openai.OpenAI, client:
     assert (done.model, done.error_file_id) == ("encoder:1", None)
     moments = [done.created_at, done.in_progress_at, done.finalizing_at, done.completed_at, done.expires_at]
     assert moments == sorted(moment for moment in moments if moment is not None)
+    used = api.embeddings.create(model="encoder:1", input=[json.loads(each)["body"]["input"] for each in lines]).usage
+    assert done.usage is not None
+    assert (done.usage.total_tokens, done.usage.output_tokens) == (used.total_tokens, 0)
+    # What is computed is committed by the shard, and a cancelled batch keeps it.
+    job = next(each for each in client.jobs(kind="infer") if each.record().priority == PRIORITY)
+    assert max(shard.stop - shard.start for shard in job.shards()) <= 128
     answers = entries_of(api, done).embeddings()
     assert answers.keys() == {f"e{n}" for n in range(1000)}
     alone = client.infer("encoder:1", ["the the the the", "cat the the the"]).wait(TIMEOUT_S).results()

@@ -21,7 +21,7 @@ from longshore.producers import Client
 from longshore.shared.vocabulary import State
 from tests.integration.cluster import Cluster
 from tests.integration.gateway.openai_models import CALL, CHAT, ENCODER, TOOLS, import_models
-from tests.integration.gateway.openai_tools import check_forced_chats, check_forced_response
+from tests.integration.gateway.openai_tools import check_forced_calls
 from tests.integration.gateway_beside import RunningGateway, running_gateway
 from tests.text_models import TEXTS
 from tests.waiting import TIMEOUT_S, wait_until
@@ -213,11 +213,7 @@ def test_tools_are_called_and_their_outputs_are_answered(api: OpenAI) -> None:
         assert (again.call_id, again.arguments) == (item.call_id, item.arguments)
     assert kinds[-2:] == ["response.output_item.done", "response.completed"]
     assert "response.function_call_arguments.done" in kinds
-
-
-def test_calls_that_must_be_made(api: OpenAI) -> None:
-    check_forced_chats(api)
-    check_forced_response(api)
+    check_forced_calls(api)
 
 
 def test_answers_are_parsed(api: OpenAI) -> None:
@@ -244,6 +240,9 @@ def test_embeddings_are_those_of_infer_and_of_their_library(api: OpenAI, client:
         np.testing.assert_allclose([each.embedding for each in answer.data], inferred, atol=1e-6)
     library = SentenceTransformer(str(folder / "encoder"), device="cpu")
     np.testing.assert_allclose(inferred, library.encode(TEXTS), atol=1e-5)
+    tokens = sum(map(len, library.tokenizer(TEXTS, truncation=True, max_length=library.max_seq_length)["input_ids"]))
+    assert (as_numbers.usage.prompt_tokens, as_bytes.usage.total_tokens) == (tokens, tokens)
+    assert next(iter(job.stream())).output.keys() == {"embedding"}  # of a job that no caller of OpenAI's API asked for
     [one] = api.embeddings.create(model=ENCODER, input=TEXTS[2], dimensions=16).data
     np.testing.assert_allclose(one.embedding, inferred[2], atol=1e-6)
 

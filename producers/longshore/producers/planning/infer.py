@@ -64,7 +64,7 @@ class InferencePlanner:
 
         :raises InvalidInput: one of them is wrong; names it.
         """
-        key = f"{request.model} {sorted(request.options.items())!r}"
+        key = f"{request.model} {request.counts_tokens} {sorted(request.options.items())!r}"
         target = self._targets.get(key) or self._known.get(key)
         if target is None:
             reference = ModelReference.parse(request.model)
@@ -107,7 +107,7 @@ class InferencePlanner:
         spec = build(InferSpec, {"data": FileInput(uri="/", format="csv"), **options.spec})
         signature = Signature.model_validate(version.manifest["signature"])
         spec.check(signature, str(version.manifest.get("runtime", RuntimeName.FAMILY)))
-        spec, output = settle_output(spec)
+        spec, output = settle_output(spec.model_copy(update={"counts_tokens": request.counts_tokens}))
         if output is not None:
             check_free_unless_known(output, options.job.idempotency_key, self._producer, self._submissions)
         rest = spec.model_dump_json(exclude={"data"}, exclude_defaults=True)

@@ -100,6 +100,8 @@ class InferSpec(Spec):
     #: Whether ``keep`` applies to the table, too; set at submission. Workers of releases that do not know this field
     #: refuse the spec, where they would write results without keys.
     keyed: Annotated[bool, NOT_AN_OPTION] = False
+    #: Whether an output has the number of tokens of its text, as ``usage``. Only the gateway asks for it.
+    counts_tokens: Annotated[bool, NOT_AN_OPTION] = False
     results: bool | None = None
     """Write rows into the table ``results``. Default: true unless ``output`` is given."""
     max_wait_ms: Annotated[int, Field(ge=0, le=60_000), Option(metavar="MS")] = 0

@@ -158,6 +158,8 @@ class Heads:
     """Several heads over one output, each with columns of its own."""
 
     heads: tuple[Head, ...]
+    #: Whether a row has its tokens, as ``usage``.
+    counts_tokens: bool = False
 
     def reduce(self, raw: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
         """See :meth:`Head.reduce`, by head."""
@@ -168,6 +170,8 @@ class Heads:
         named: dict[str, pa.Array] = {}
         for head, arrays in zip(self.heads, by_head, strict=True):
             named |= head.columns(arrays)
+        if self.counts_tokens and prepared.lengths is not None:
+            named["usage"] = pa.StructArray.from_arrays([pa.array(prepared.lengths)], ["prompt_tokens"])
         return pa.StructArray.from_arrays(list(named.values()), list(named))
 
 
@@ -194,7 +198,7 @@ def make_heads(signature: Signature, spec: InferSpec) -> RowHeads:
         heads.append(VectorHead("embedding"))
     if spec.logits:
         heads.append(VectorHead("logits", count=signature.outputs))
-    return Heads(tuple(heads))
+    return Heads(tuple(heads), spec.counts_tokens)
 
 
 def label_values(labels: Sequence[str | int | bool]) -> pa.Array:

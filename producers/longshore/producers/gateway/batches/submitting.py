@@ -82,6 +82,7 @@ def _request(store: Store, batch: BatchRecord, planned: PlannedJob, key: str) ->
         return Infer(
             planned.model,
             texts,
+            counts_tokens=True,
             rows_per_shard=EMBEDDINGS_PER_SHARD,
             idempotency_key=key,
             timeout=timeout,

@@ -200,8 +200,10 @@ def _embeddings(request: Embedding, outputs: Sequence[Output], origin: Origin) -
         if body.encoding_format == "base64":
             embedding = base64.b64encode(np.array(numbers, "<f4").tobytes()).decode()
         data.append({"object": "embedding", "index": index, "embedding": embedding})
-    # Jobs of inference do not count tokens.
-    return {"object": "list", "data": data, "model": origin.model, "usage": None}
+    tokens = _tokens(outputs, "prompt")
+    # A version whose runtime makes no tokens of a text counts none.
+    usage: Document | None = {"prompt_tokens": tokens, "total_tokens": tokens} if tokens else None
+    return {"object": "list", "data": data, "model": origin.model, "usage": usage}
 
 
 def _response(body: ResponseBody, output: Output, origin: Origin) -> Document:

@@ -44,7 +44,9 @@ async def _submit(caller: Caller, asked: Generation | Embedding) -> AsyncJob:
     if isinstance(asked, Embedding):
         with parameters_of(asked):
             model = await embedding_version(caller, asked.reference)
-            return await caller.submit(Infer(model, list(asked.texts), max_row_errors=MAX_ROW_ERRORS))
+            return await caller.submit(
+                Infer(model, list(asked.texts), counts_tokens=True, max_row_errors=MAX_ROW_ERRORS)
+            )
     with parameters_of(asked):
         return await caller.submit(Generate(asked.body.model, list(asked.rows), options_of(asked)))
 
