@@ -138,6 +138,24 @@ class Job:
         table = results_table(self._outputs(), names, generated=record.kind == JobKind.GENERATE)
         return Results(table, names)
 
+    def texts(self) -> list[str | None]:
+        """The generated texts so far: one for each row of the data, in its order. ``None`` for a row that has an error,
+        of which :meth:`errors` says why, or that has not run.
+
+        :raises InvalidInput: the job generates no texts.
+        :raises ResultsPruned: as :meth:`results`.
+        :raises UnknownJob: the job no longer exists.
+        :raises ServiceUnavailable: Postgres cannot be reached.
+        """
+        record = self.record()
+        if record.kind != JobKind.GENERATE:
+            raise InvalidInput("kind", f"{record.kind}: only jobs of kind generate write texts; see results()")
+        results = self.results()
+        if not results.num_rows:
+            return [None] * (record.rows_total or 0)
+        by_row = dict(zip(results.column("row").to_pylist(), results.texts, strict=True))
+        return [by_row.get(row) for row in range(max(record.rows_total or 0, max(by_row) + 1))]
+
     def stream(self) -> Generator[ResultRow, None, None]:
         """The results so far, ordered by row, one at a time: for jobs whose results do not fit into memory.
 

@@ -55,6 +55,7 @@ def test_bad_rows_fail_alone_and_say_why(client: Client, folder: Path) -> None:
     for row, reason in enumerate(ROWS):
         assert re.search(reason, errors.get(row, "")), (reason, errors.get(row))
     assert [result.row for result in job.stream()] == [len(ROWS) - 1]
+    assert job.texts() == [None] * (len(ROWS) - 1) + job.results().texts
 
 
 def test_documents_of_a_random_model_match_their_schema_in_every_row(client: Client, folder: Path) -> None:

@@ -114,6 +114,10 @@ class AsyncJob:
         """See :meth:`Job.results`."""
         return await self._threads.call(self._job.results)
 
+    async def texts(self) -> list[str | None]:
+        """See :meth:`Job.texts`."""
+        return await self._threads.call(self._job.texts)
+
     def stream(self) -> AsyncIterator[ResultRow]:
         """See :meth:`Job.stream`."""
         return self._threads.iterate(self._job.stream())
