@@ -7,11 +7,11 @@ from typing import Annotated
 from pydantic import Field
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.specs.augment import Augment
 from longshore.shared.specs.base import NOT_AN_OPTION, Option, Spec
 from longshore.shared.specs.jobs import Input
 from longshore.shared.specs.preprocess import ColumnPreprocess
 from longshore.shared.specs.tokenizer import Tokenizer
+from longshore.shared.specs.train.augment import Augment
 
 #: A fraction of the rows, drawn by the seed.
 Fraction = Annotated[float, Field(ge=0, lt=1)]

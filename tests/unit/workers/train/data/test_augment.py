@@ -10,8 +10,8 @@ from PIL import Image
 from pydantic import ValidationError
 
 from longshore.shared.errors import InvalidInput
-from longshore.shared.specs.augment import Augment
 from longshore.shared.specs.signature import Feature
+from longshore.shared.specs.train.augment import Augment
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.train.data.augment import Augmentation
 

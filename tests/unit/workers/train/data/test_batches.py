@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from longshore.shared.specs.augment import Augment
+from longshore.shared.specs.train.augment import Augment
 from longshore.workers.train.data.augment import Augmentation
 from longshore.workers.train.data.batches import AugmentedRows, InMemoryRows, TrainingRows
 

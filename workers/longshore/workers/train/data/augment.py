@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch.nn import functional
 
-from longshore.shared.specs.augment import Augment, ColorJitter, RandomCrop, RandomErasing, RandomResizedCrop
+from longshore.shared.specs.train.augment import Augment, ColorJitter, RandomCrop, RandomErasing, RandomResizedCrop
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.train.seeds import derive_seed
 

@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, Final
 
 import psutil
@@ -128,7 +129,7 @@ def engine_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _root(temporary: str) -> str:
     """Where its folder is: where temporary files belong, unless the paths of sockets would be too long there."""
-    longest = os.path.join(temporary, f"{_PREFIX}{'x' * 8}", "x" * 36)
+    longest = Path(temporary) / f"{_PREFIX}{'x' * 8}" / ("x" * 36)
     return temporary if len(os.fsencode(longest)) <= _MAX_SOCKET_PATH else _SHORT_ROOT
 
 

@@ -18,8 +18,8 @@ from longshore.workers.generate.engines.remote.messages import (
     OPEN_CALL,
     Answer,
     Call,
-    EngineShape,
     CallError,
+    EngineShape,
     call_error,
     write,
 )
