@@ -60,7 +60,7 @@ def test_what_was_sent_cannot_begin_anew() -> None:
     # With tools nothing was sent.
     chunks = documents(CHAT, [EVENTS[0], TextRestarted(0, 0), *EVENTS], messages=MESSAGES, tools=TOOLS)
     contents = [ChatCompletionChunk.model_validate(each).choices[0].delta.content for each in chunks]
-    assert contents == ["", "one two", None]
+    assert contents == [None, "one two", None]
 
 
 def test_a_row_that_fails_ends_the_stream() -> None:
