@@ -5,9 +5,9 @@ It answers the calls that come over the socket with that file descriptor, until 
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 from longshore.workers.process.parent_end import request_signal
@@ -28,10 +28,9 @@ def main() -> None:
     from longshore.workers.generate.engines.remote.serve import serve
 
     serve(folder, int(sys.argv[2]))
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # At once: the other end has what it needs, and waits for the end of this process.
-    os._exit(0)
+    # The other end has closed the socket, and ends this process, or has ended; then the thread that waits for that
+    # removes the folder first.
+    threading.Event().wait()
 
 
 if __name__ == "__main__":
