@@ -77,6 +77,7 @@ def _claim(context: WorkerContext, names: Sequence[tuple[UUID, int]]) -> list[Cl
     :returns: ``None`` if the worker has to stop.
     """
     pauses = chain(CLAIM_PAUSES_S, repeat(CLAIM_PAUSES_S[-1]))
+    context.shown.claims(True)  # at once: a lost connection is opened again for some seconds before that is an error
     try:
         while not context.draining.requested:
             try:
@@ -84,14 +85,13 @@ def _claim(context: WorkerContext, names: Sequence[tuple[UUID, int]]) -> list[Cl
                 claims = context.ledger.attempts.claim_many(names, worker=worker.name, lease=worker.lease)
             except ServiceUnavailable as error:
                 context.postgres.began(str(error))
-                context.shown.waits_for_postgres(True)
                 context.draining.wait(next(pauses) * random.uniform(0.5, 1.0))
             else:
                 context.postgres.ended()
                 return claims
         return None
     finally:
-        context.shown.waits_for_postgres(False)
+        context.shown.claims(False)
 
 
 def _give_back(context: WorkerContext, names: Sequence[tuple[UUID, int]]) -> str:

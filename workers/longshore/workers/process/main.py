@@ -194,6 +194,13 @@ def _drain_children() -> None:
             os.kill(child.pid, DRAIN_SIGNAL)
 
 
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Leave out Celery's own traceback where a child has ended: the watchdog says why it did. Drops no record."""
+    if "Worker exited prematurely" in record.getMessage():
+        record.exc_info = None
+    return True
+
+
 def main() -> int:
     """The command line that the supervisor uses. Secrets come from the environment."""
     parser = argparse.ArgumentParser(prog="python -m longshore.workers.process.main")
@@ -208,6 +215,7 @@ def main() -> int:
     if parent_has_ended():
         return 0
     configure_logging()
+    logging.getLogger("celery.worker.request").addFilter(_without_traceback)
     # Celery warns root about messages that run code when unpickled; ours are never unpickled.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     if options.cores and hasattr(os, "sched_setaffinity"):

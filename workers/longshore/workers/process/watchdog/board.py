@@ -47,8 +47,8 @@ _CELLS = struct.Struct(f"{METRIC_CELLS}d")
 _CELLS_AT = -(-(_LOG_AT + _TEXT_LENGTH.size + MAX_LOG_BYTES) // 8) * 8
 _SIZE = _CELLS_AT + _CELLS.size
 _READY_AT, _PULSE_AT, _PROGRESS_AT, _STARTED_AT = 4, 8, 16, 24
-#: A child that can run shards, and one that also has a message which waits for Postgres.
-_READY, _WAITS = 1, 2
+#: A child that can run shards, and one that also has a message whose shards it is about to claim.
+_READY, _CLAIMS = 1, 2
 #: How often to read attempts that the child is writing at that moment.
 _MAX_READS = 100
 
@@ -141,9 +141,9 @@ class Board:
         """Show that the child can run shards."""
         struct.pack_into("<I", self._memory, _READY_AT, _READY)
 
-    def set_waits(self, waits: bool) -> None:
-        """Show whether the child, which is ready, has a message whose shards it cannot claim yet."""
-        struct.pack_into("<I", self._memory, _READY_AT, _WAITS if waits else _READY)
+    def set_claims(self, claims: bool) -> None:
+        """Show whether the child, which is ready, has a message whose shards it is about to claim."""
+        struct.pack_into("<I", self._memory, _READY_AT, _CLAIMS if claims else _READY)
 
     def beat(self) -> None:
         """Show that the interpreter runs."""
@@ -197,9 +197,9 @@ class Board:
         return bool(_HEADER.unpack_from(self._memory, 0)[1])
 
     @property
-    def waits(self) -> bool:
-        """Whether the child has a message whose shards it cannot claim yet."""
-        return bool(_HEADER.unpack_from(self._memory, 0)[1] == _WAITS)
+    def claims(self) -> bool:
+        """Whether the child has a message whose shards it is about to claim."""
+        return bool(_HEADER.unpack_from(self._memory, 0)[1] == _CLAIMS)
 
     @property
     def pulse(self) -> int:

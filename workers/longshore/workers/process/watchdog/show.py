@@ -54,9 +54,9 @@ class Shown:
         """The child can run shards."""
         self._board.set_ready()
 
-    def waits_for_postgres(self, waits: bool) -> None:
-        """Whether there is a message whose shards cannot be claimed: without an attempt to show, it is not idle."""
-        self._board.set_waits(waits)
+    def claims(self, claims: bool) -> None:
+        """Whether there is a message whose shards are being claimed: without an attempt to show, it is not idle."""
+        self._board.set_claims(claims)
 
     def progress(self) -> None:
         """The computation goes on; cheap, to be called between batches."""

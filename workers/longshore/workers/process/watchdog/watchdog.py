@@ -6,6 +6,7 @@ Without it, the attempts of a child that has ended would wait for their lease, a
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import threading
@@ -84,6 +85,7 @@ class Watchdog(threading.Thread):
         self._reports: list[_Report] = []
         self._stopped = threading.Event()
         self._drain_deadline: float | None = None
+        self._drained_at = math.inf
         self._orphaned = False
         self._checked_at = time.monotonic()
         #: The metrics of children that have ended, and why attempts have ended with them.
@@ -111,7 +113,7 @@ class Watchdog(threading.Thread):
     def idle(self) -> bool:
         """Whether the children have no attempts, and no message that leads to some."""
         with self._children_lock:
-            return not any(child.board.waits or child.board.attempts() for child in self._children)
+            return not any(child.board.claims or child.board.attempts() for child in self._children)
 
     @property
     def silent_s(self) -> float:
@@ -133,8 +135,10 @@ class Watchdog(threading.Thread):
 
     def drain(self) -> None:
         """The worker stops: what its child still runs when the grace ends is ended and handed back."""
+        now = time.monotonic()
+        self._drained_at = min(self._drained_at, now)
         if self._drain_deadline is None:
-            self._drain_deadline = time.monotonic() + max(0.0, self._worker.grace - HAND_BACK_S)
+            self._drain_deadline = now + max(0.0, self._worker.grace - HAND_BACK_S)
 
     def stop(self) -> None:
         """Stop watching, after a last look. If Postgres is away, what it had to report is left to the leases."""
@@ -184,7 +188,7 @@ class Watchdog(threading.Thread):
                     child.rules = ChildRules(child.board, pid, self._worker)
 
     def _apply_rules(self, child: _Child, rules: ChildRules) -> None:
-        if self._drain_deadline is not None and time.monotonic() > self._drain_deadline:
+        if self._has_to_end(child):
             verdict: Verdict | None = Verdict(LossCause.WORKER_STOPS, "the worker stops", with_stack=False)
         else:
             verdict = rules.check()
@@ -200,6 +204,15 @@ class Watchdog(threading.Thread):
                 os.kill(pid, STACK_SIGNAL)
                 time.sleep(STACK_TIMEOUT_S)
             os.kill(pid, signal.SIGKILL)
+
+    def _has_to_end(self, child: _Child) -> bool:
+        """Whether the worker stops, and the grace is over; or the child is in a claim that gets no answer: it has
+        nothing to hand back, and the next worker waits for this one to end.
+        """
+        if self._drain_deadline is None:
+            return False
+        now = time.monotonic()
+        return now > self._drain_deadline or (child.board.claims and now > self._drained_at + HAND_BACK_S)
 
     def _report_exit(self, child: _Child, code: int) -> None:
         attempts = child.board.attempts()
