@@ -100,6 +100,7 @@ def test_without_postgres_every_method_raises_what_it_says(client: Client, tmp_p
         Job.shards: job.shards,
         Job.rows_not_run: job.rows_not_run,
         Job.errors: job.errors,
+        Job.texts: job.texts,
         Job.logs: lambda: list(job.logs()),
         Job.cancel: job.cancel,
         Job.retry: job.retry,

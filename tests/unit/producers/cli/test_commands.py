@@ -77,7 +77,9 @@ def test_the_design_s_commands_are_there() -> None:
 
 def test_every_option_of_a_job_can_be_given() -> None:
     of_any_job = set(JobOptions.model_fields) | {"format", "wait"}
-    assert parameters("infer") - SHARED == set(InferSpec.model_fields) - {"keyed"} | of_any_job | {"model"}
+    assert parameters("infer") - SHARED == set(InferSpec.model_fields) - {"keyed", "counts_tokens"} | of_any_job | {
+        "model"
+    }
     of_training = set(TrainSpec.model_fields) - {"extends", "base_digest", "teacher_digest", "tokenizer_digest"} | (
         of_any_job - {"rows_per_shard"}
     )

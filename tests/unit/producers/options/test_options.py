@@ -100,6 +100,7 @@ def test_what_is_no_option_is_marked_as_such(spec: type[BaseModel]) -> None:
             "extends",
             "keyed",
             "streamed",
+            "counts_tokens",
         ),
     }
 

@@ -135,6 +135,7 @@ class Submissions:
             self._submit_one(jobs[0], inputs[0] if inputs else None)
             return [jobs[0].id]
         while True:
+            can_copy = self._can_copy  # another thread may find out meanwhile
             try:
                 with self._database.transaction() as conn:
                     if condition is not None:
@@ -144,9 +145,9 @@ class Submissions:
                     # In the order of their keys, so that no two transactions with the same keys wait for each other.
                     in_order = sorted(new, key=lambda job: job.idempotency_key or "")
                     with within(self.limit if new else None, conn):
-                        _write(conn, in_order, inputs, messages, can_copy=self._can_copy)
+                        _write(conn, in_order, inputs, messages, can_copy=can_copy)
             except CopyRefused:
-                if not self._can_copy:
+                if not can_copy:
                     raise
                 self._can_copy = False
                 continue

@@ -130,7 +130,7 @@ def test_what_cannot_be_a_dataset_is_refused(tmp_path: Path) -> None:
     for name in (".", "*.csv", "none*.parquet"):
         with pytest.raises(InvalidInput, match="no Parquet files"):
             detect(tmp_path / name)
-    with pytest.raises(InvalidInput, match=r"format: .*only Parquet files and images"):
+    with pytest.raises(InvalidInput, match=r"format: .*only Parquet files, images and text files"):
         detect(tmp_path, "csv")
     (tmp_path / "b.parquet").write_bytes(b"not Parquet, though it says so")
     with pytest.raises(InvalidInput, match=r"b\.parquet"):
