@@ -162,13 +162,14 @@ def test_messages_wait_while_postgres_is_away(cluster: Cluster, client: Client) 
         cluster.stop_workers()
         command = [sys.executable, "-m", "longshore.workers.process.supervisor", "--devices", "cpu"]
         with cluster.other_workers(command, {"LONGSHORE_DATABASE_URL": through}) as supervisor:
+            before = len(cluster.log("other workers"))  # of other tests
             infer(client, 0.5).wait(TIMEOUT_S)
             with proxy.refusing():
                 proxy.cut()
                 # Too many rows to share a message.
                 jobs = [infer(client, *[0.5] * 300) for _ in range(6)]
                 said = "longshore.workers.execution: Postgres at"
-                wait_until(lambda: said in cluster.log("other workers"), "a line about Postgres")
+                wait_until(lambda: said in cluster.log("other workers")[before:], "a line about Postgres")
                 assert len(messages(cluster)) >= 5
             for job in jobs:
                 job.wait(TIMEOUT_S)
@@ -178,7 +179,7 @@ def test_messages_wait_while_postgres_is_away(cluster: Cluster, client: Client) 
                 wait_until(lambda: not messages(cluster), "the message")
                 supervisor.terminate()
                 supervisor.wait(TIMEOUT_S)
-        log = cluster.log("other workers")
+        log = cluster.log("other workers")[before:]
         assert "did not stop" not in log
         assert "longshore.workers.execution: Postgres works again" in log
         assert "Traceback" not in log
