@@ -142,10 +142,12 @@ async def complete_upload(
     gateway, uploads = gateway_of(request), caller.client.ledger.uploads
     threads = gateway.threads
     async with _joining:
+        # Before the upload: if it has not ended then, these are all of its parts. What ends it removes them.
+        stored = await threads.call(uploads.parts, caller.producer, id)
         upload = await _find(gateway, caller, id)
         if upload.state != UploadState.COMPLETED:
             _check_pending(upload)
-            parts = _chosen(upload, body.part_ids, await threads.call(uploads.parts, caller.producer, id))
+            parts = _chosen(upload, body.part_ids, stored)
             blob = await join(parts, store_of(gateway), threads, ExpectedDigests(body.md5, body.sha256))
             completed = await threads.call(uploads.complete, caller.producer, upload, body.part_ids, blob)
             # Another request may have ended it meanwhile.
