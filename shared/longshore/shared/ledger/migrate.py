@@ -82,6 +82,7 @@ def _run(database_url: str, change: Callable[[Config], None]) -> str:
 def _config(connection: Connection) -> Config:
     config = Config()
     config.set_main_option("script_location", "longshore.shared.ledger:migrations")
+    config.set_main_option("recursive_version_locations", "true")
     config.attributes["connection"] = connection
     return config
 

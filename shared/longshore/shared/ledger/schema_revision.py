@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database
 
+_MIGRATIONS: Final = Path(__file__).parent / "migrations" / "versions"
 #: Digits with which the name of each migration begins: its revision.
 _DIGITS: Final = 4
 
@@ -17,8 +18,7 @@ _DIGITS: Final = 4
 @cache
 def newest_revision() -> str:
     """The revision that this release needs, such as ``0020``."""
-    names = [each.name for each in files("longshore.shared.ledger.migrations.versions").iterdir()]
-    return max(name[:_DIGITS] for name in names if name[:_DIGITS].isdigit())
+    return max(path.name[:_DIGITS] for path in _MIGRATIONS.rglob("[0-9]*.py"))
 
 
 def find_missing_migrations(database: Database) -> str | None:
