@@ -44,11 +44,15 @@ def run_message(
     if key is not None:
         context.batch_delay.wait(context.draining)
         release_key(context.coalescer, key)
-    claims = _claim(context, names)
-    if claims is None:
-        return _give_back(context, names)
     started = time.monotonic()
-    context.shown.waiting(claims)
+    context.shown.claims(True)  # at once: a lost connection is opened again for some seconds before that is an error
+    try:
+        claims = _claim(context, names)
+        if claims is None:
+            return _give_back(context, names)
+        context.shown.waiting(claims)
+    finally:
+        context.shown.claims(False)
     log.debug("%d of %d shards wait", len(claims), len(names))
     if key is not None:
         publish_rest(context.coalescer, key, names[0], claims)
@@ -76,22 +80,17 @@ def _claim(context: WorkerContext, names: Sequence[tuple[UUID, int]]) -> list[Cl
 
     :returns: ``None`` if the worker has to stop.
     """
-    pauses = chain(CLAIM_PAUSES_S, repeat(CLAIM_PAUSES_S[-1]))
-    context.shown.claims(True)  # at once: a lost connection is opened again for some seconds before that is an error
-    try:
-        while not context.draining.requested:
-            try:
-                worker = context.worker
-                claims = context.ledger.attempts.claim_many(names, worker=worker.name, lease=worker.lease)
-            except ServiceUnavailable as error:
-                context.postgres.began(str(error))
-                context.draining.wait(next(pauses) * random.uniform(0.5, 1.0))
-            else:
-                context.postgres.ended()
-                return claims
-        return None
-    finally:
-        context.shown.claims(False)
+    pauses, worker = chain(CLAIM_PAUSES_S, repeat(CLAIM_PAUSES_S[-1])), context.worker
+    while not context.draining.requested:
+        try:
+            claims = context.ledger.attempts.claim_many(names, worker=worker.name, lease=worker.lease)
+        except ServiceUnavailable as error:
+            context.postgres.began(str(error))
+            context.draining.wait(next(pauses) * random.uniform(0.5, 1.0))
+        else:
+            context.postgres.ended()
+            return claims
+    return None
 
 
 def _give_back(context: WorkerContext, names: Sequence[tuple[UUID, int]]) -> str:

@@ -105,6 +105,15 @@ def test_small_jobs_together_teach_more_than_their_own_size() -> None:
     assert sizes.learned[NO_LENGTH].rows == 512
 
 
+def test_batches_that_are_hardly_larger_settle_nothing() -> None:
+    sizes = BatchSizes(32, 1024)
+    run(sizes, {32: 100.0}, MIN_BATCHES)
+    for _ in range(100):
+        sizes.record(NO_LENGTH, 33, 33 / 101.0)
+    assert sizes.rows(NO_LENGTH) == 64
+    assert not sizes.learned[NO_LENGTH].settled
+
+
 def test_the_rest_of_a_window_tells_nothing() -> None:
     sizes = BatchSizes(32, 1024)
     for _ in range(100):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Final, TypeAlias
 
 from pydantic import JsonValue
@@ -38,7 +39,7 @@ class OutputWriter:
     """
 
     def __init__(self, version: LanguageVersion, spec: GenerateSpec) -> None:
-        self._spec = spec
+        self._forced_calls = cache(spec.forced_calls)
         self._checker = AnswerChecker(spec)
         self._calls_checker = CallChecker(spec)
         self._tokenizer = load_tokenizer(version.model.folder)
@@ -101,7 +102,7 @@ class OutputWriter:
 
         :raises ValueError: it does not call what it must, or with other arguments.
         """
-        forced = self._spec.forced_calls(row.tool_choice)
+        forced = self._forced_calls(row.tool_choice)
         if forced is not None:
             calls = self._calls_checker.read(completion.text, completion, forced)
             # As OpenAI's API: for the caller who has named the function, its call is no news.

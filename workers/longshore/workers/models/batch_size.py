@@ -10,6 +10,8 @@ from typing import Final
 #: A size is judged by at least this many batches and this many seconds of them, because single batches vary with the
 #: clock of a core and its neighbours.
 MIN_BATCHES, MIN_SECONDS = 4, 0.05
+#: A batch with fewer rows than the size that is measured tells of it if it has at least this share of them.
+MIN_FILL = 0.75
 #: Another batch size is better if it is faster by this factor; less is noise.
 MIN_GAIN = 1.05
 #: The length bucket of rows that have no length.
@@ -81,8 +83,8 @@ class BatchSizes:
         search = self._search(length)
         if search.best.settled or seconds <= 0:
             return
-        # The last batch of a window is often smaller, and tells nothing unless it is larger than the best size.
-        if rows != search.rows and not search.best.rows < rows < search.rows:
+        # The last batch of a window is often smaller, and tells nothing of the size unless it is nearly full.
+        if rows != search.rows and not max(search.best.rows, MIN_FILL * search.rows - 1) < rows < search.rows:
             return
         search.rates.append(rows / seconds)
         search.spent += seconds

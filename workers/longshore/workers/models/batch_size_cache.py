@@ -10,7 +10,6 @@ import torch
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import BatchSizeRecord, Claim
-from longshore.shared.ledger.shards.batching import MAX_BATCH_ROWS
 from longshore.shared.specs.jobs import InferSpec
 from longshore.workers.inputs.reading import default_batch_size
 from longshore.workers.models.batch_size import BatchSizes, LearnedBatchSize
@@ -45,7 +44,7 @@ class BatchSizeCache:
             return self.get(claims[0], spec, runtime, largest)
         key = self._key(claims[0], spec)
         if key not in self._together:
-            self._together[key] = BatchSizes(start, min(largest, MAX_BATCH_ROWS), known=self._read(claims[0], spec))
+            self._together[key] = BatchSizes(start, largest, known=self._read(claims[0], spec))
         return self._together[key]
 
     def save(self, claim: Claim, spec: InferSpec, sizes: BatchSizes) -> None:
@@ -57,7 +56,6 @@ class BatchSizeCache:
         learned = {length: each for length, each in sizes.learned.items() if known.get(length) != each}
         if not learned:
             return
-        known.update(learned)
         records = [
             BatchSizeRecord(length=length, batch_size=each.rows, rows_per_second=each.rate, settled=each.settled)
             for length, each in learned.items()
@@ -66,6 +64,8 @@ class BatchSizeCache:
             self._ledger.batch_sizes.write(digest, device, records)
         except ServiceUnavailable as error:
             log.info("%s; the batch sizes of %s are not saved", error, claim.token)
+        else:
+            known.update(learned)
 
     def _read(self, claim: Claim, spec: InferSpec) -> dict[int, LearnedBatchSize]:
         key = self._key(claim, spec)

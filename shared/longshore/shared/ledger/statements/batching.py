@@ -82,7 +82,8 @@ RENEW_MANY: Final = f"""
         FROM current WHERE shards.job_id = current.job_id AND shards.index = current.index AND shards.state = 'running'
         RETURNING shards.job_id, shards.index
     ), queued AS MATERIALIZED (
-        SELECT id FROM jobs WHERE id IN (SELECT job_id FROM renewed) AND state = 'queued' ORDER BY id FOR UPDATE
+        SELECT id FROM jobs WHERE id = ANY((SELECT array_agg(job_id) FROM renewed)::uuid[]) AND state = 'queued'
+        ORDER BY id FOR UPDATE
     ), started AS (
         UPDATE jobs SET state = 'running', started_at = now() FROM queued WHERE jobs.id = queued.id
         RETURNING pg_notify('longshore_jobs', jobs.id::text)
