@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
 from fastapi import Request
 
@@ -36,6 +37,8 @@ class Gateway:
     readiness: Readiness
     #: Says when the gateway begins to stop: ``admission.stopping``.
     admission: Admission
+    #: Uploads that are completed at the same time: each writes its file once more.
+    joining: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(4))
 
 
 def gateway_of(request: Request) -> Gateway:

@@ -66,12 +66,15 @@ def _send_parts(connection: GatewayConnection, source: BinaryIO, size: int, name
     upload = f"/uploads/{connection.post('/uploads', body)['id']}"
     whole, parts, sent = hashlib.sha256(), list[JsonValue](), 0
     while content := source.read(PART_BYTES):
-        whole.update(content)
         sent += len(content)
+        if sent > size:
+            break
+        whole.update(content)
         form = Form("data", name, content, {"sha256": hashlib.sha256(content).hexdigest()})
         parts.append(connection.upload(f"{upload}/parts", form, is_repeatable=True)["id"])
     if sent != size:
-        raise DataError(f"{name} changed while it was sent: it had {size:,} bytes, and {sent:,} came; send it again")
+        connection.post(f"{upload}/cancel", is_repeatable=True)  # its parts would count for the quota
+        raise DataError(f"{name} changed while it was sent: it had {size:,} bytes, and has not any more; send it again")
     end: dict[str, JsonValue] = {"part_ids": parts, "sha256": whole.hexdigest()}
     completed = connection.post(f"{upload}/complete", end, is_repeatable=True, wait_s=JOIN_S)
     file = completed.get("file")

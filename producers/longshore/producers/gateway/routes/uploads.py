@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Sequence
 from typing import Annotated, Final
@@ -40,8 +39,6 @@ router = APIRouter(prefix="/uploads", tags=["files"])
 
 #: Bytes of a part.
 MAX_PART_BYTES: Final = 64 << 20
-#: Uploads that are completed at the same time: each writes its file once more.
-_joining: Final = asyncio.Semaphore(4)
 _DATA: Final = "data"
 _SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
 _FORM: Final = {
@@ -141,7 +138,7 @@ async def complete_upload(
     """
     gateway, uploads = gateway_of(request), caller.client.ledger.uploads
     threads = gateway.threads
-    async with _joining:
+    async with gateway.joining:
         # Before the upload: if it has not ended then, these are all of its parts. What ends it removes them.
         stored = await threads.call(uploads.parts, caller.producer, id)
         upload = await _find(gateway, caller, id)

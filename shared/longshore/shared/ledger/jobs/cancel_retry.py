@@ -11,7 +11,7 @@ from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.jobs.chains import is_unready, revive_downstream, wait_again
-from longshore.shared.ledger.jobs.open_jobs import OpenJobsLimit, within
+from longshore.shared.ledger.jobs.open_jobs import OpenJobsLimit
 from longshore.shared.ledger.records import Ticket
 from longshore.shared.ledger.shards.transitions import check_not_pruned, end_job
 from longshore.shared.vocabulary import JobKind, State
@@ -74,12 +74,14 @@ class Control:
         """Call ``retry`` with the shards of a job locked. If the job is not ready, it only waits again."""
 
         def change(conn: Connection) -> list[Ticket] | None:
-            with within(self.limit, conn):
-                if wait_again(conn, job):
-                    return []
+            tickets: list[Ticket] | None = []
+            if not wait_again(conn, job):
                 conn.execute(statements.cancel_retry.LOCK_SHARDS, {"job": job})
                 # Another may have ended the job while it was waiting and not yet locked.
-                return None if is_unready(conn, job) else retry(conn, job)
+                tickets = None if is_unready(conn, job) else retry(conn, job)
+            if tickets is not None and self.limit is not None:
+                self.limit.check(conn)
+            return tickets
 
         while (tickets := self._database.change(change)) is None:
             pass

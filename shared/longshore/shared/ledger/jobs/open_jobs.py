@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from longshore.shared.errors import QueueFull
@@ -21,14 +19,13 @@ class OpenJobsLimit:
     producer: str
     max_jobs: int
 
-    @contextmanager
-    def kept(self, conn: Connection) -> Iterator[None]:
-        """Add jobs in a transaction. Those who do so at the same moment, on all gateways, take turns.
+    def check(self, conn: Connection) -> None:
+        """Check at the end of a transaction that has added jobs. Those who do so at the same moment, on all gateways,
+        take turns.
 
-        :raises QueueFull: at the end, if there are too many; what was done is to be rolled back.
+        :raises QueueFull: there are too many; what was done is to be rolled back.
         """
         conn.execute(statements.gateway.tokens.LOCK_OPEN_JOBS, {"producer": self.producer})
-        yield
         values = {"producer": self.producer, "limit": self.max_jobs + 1}
         row = conn.execute(statements.gateway.tokens.COUNT_OPEN_JOBS, values).fetchone()
         assert row is not None  # it is one row
@@ -42,13 +39,3 @@ class OpenJobsLimit:
             f"this token may submit as long as at most {self.max_jobs:,} jobs of {self.producer} have not ended; "
             "submit again when some have",
         )
-
-
-@contextmanager
-def within(limit: OpenJobsLimit | None, conn: Connection) -> Iterator[None]:
-    """:meth:`OpenJobsLimit.kept`, if there is a limit."""
-    if limit is None:
-        yield
-    else:
-        with limit.kept(conn):
-            yield

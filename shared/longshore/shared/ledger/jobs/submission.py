@@ -17,7 +17,7 @@ from longshore.shared.errors import InvalidInput, ServiceUnavailable, Submission
 from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database
-from longshore.shared.ledger.jobs.open_jobs import OpenJobsLimit, within
+from longshore.shared.ledger.jobs.open_jobs import OpenJobsLimit
 from longshore.shared.ledger.postgres.errors import ConnectionLost, CopyRefused
 from longshore.shared.ledger.postgres.repeating import pauses_after_loss, repeat_read, repeat_rolled_back
 from longshore.shared.ledger.records import NewInput, NewJob, Ticket
@@ -144,8 +144,9 @@ class Submissions:
                     new = [job for job in jobs if job.id not in known]
                     # In the order of their keys, so that no two transactions with the same keys wait for each other.
                     in_order = sorted(new, key=lambda job: job.idempotency_key or "")
-                    with within(self.limit if new else None, conn):
-                        _write(conn, in_order, inputs, messages, can_copy=can_copy)
+                    _write(conn, in_order, inputs, messages, can_copy=can_copy)
+                    if new and self.limit is not None:
+                        self.limit.check(conn)
             except CopyRefused:
                 if not can_copy:
                     raise
