@@ -188,13 +188,13 @@ def test_an_aborted_upload_leaves_nothing(small: RunningGateway) -> None:
     )
     lines = ["POST /v1/files HTTP/1.1", "Host: x", f"Authorization: Bearer {token}", "Content-Length: 4000"]
     lines += ["Content-Type: multipart/form-data; boundary=b", "Expect: 100-continue", "", ""]
-    for _ in range(4):  # more than there are slots
-        with raw(small) as connection:
-            connection.sendall("\r\n".join(lines).encode())
-            assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
-            connection.sendall(form)
     with small.http(token) as http:
-        wait_until(lambda: http.get("/v1/files").status_code == 200, "a free slot")
+        for _ in range(4):  # more than there are slots
+            with raw(small) as connection:
+                connection.sendall("\r\n".join(lines).encode())
+                assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+                connection.sendall(form)
+            wait_until(lambda: http.get("/v1/files").status_code == 200, "a free slot")
         assert http.get("/v1/files").json()["data"] == []
     assert "Traceback" not in small.log_text()
 

@@ -6,10 +6,6 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from longshore.shared.errors import ServiceUnavailable
-from longshore.shared.ledger import statements
-from longshore.shared.ledger.database import Database
-
 _MIGRATIONS: Final = Path(__file__).parent / "migrations" / "versions"
 #: Digits with which the name of each migration begins: its revision.
 _DIGITS: Final = 4
@@ -21,22 +17,13 @@ def newest_revision() -> str:
     return max(path.name[:_DIGITS] for path in _MIGRATIONS.rglob("[0-9]*.py"))
 
 
-def find_missing_migrations(database: Database) -> str | None:
+def find_missing_migrations(revision: str | None) -> str | None:
     """What is wrong with the tables of a database, and what to do; ``None`` if they have all that this release needs.
     Those of a newer release have.
 
-    :raises ServiceUnavailable: it cannot be reached, or has no tables.
+    :param revision: of :meth:`~longshore.shared.ledger.queries.Queries.schema_revision`.
     """
-    with database.connection() as conn:
-        row = conn.execute(statements.installation.SCHEMA_REVISION).fetchone()
-    revision = "none" if row is None else str(row[0])
-    if row is not None and revision >= newest_revision():
+    newest = newest_revision()
+    if revision is not None and revision >= newest:
         return None
-    return f"the tables are at revision {revision}, and this release needs {newest_revision()}; run `longshore migrate`"
-
-
-def check_revision(database: Database) -> None:
-    """:raises ServiceUnavailable: the tables are older than this release, or cannot be reached."""
-    missing = find_missing_migrations(database)
-    if missing is not None:
-        raise ServiceUnavailable(f"Postgres at {database.address}: {missing}")
+    return f"the tables are at revision {revision or 'none'}, and this release needs {newest}; run `longshore migrate`"

@@ -9,7 +9,7 @@ from functools import partial
 from longshore.shared.ledger.records import Claim
 from longshore.shared.ledger.shards.row_commits import generate_batch_key
 from longshore.shared.specs.generate import GenerateSpec
-from longshore.workers.attempt_ends import end, release
+from longshore.workers.attempt_ends import defer, end, release
 from longshore.workers.context import WorkerContext
 from longshore.workers.generate.session.leases import Leases
 from longshore.workers.generate.session.loop import GenerationSession
@@ -52,7 +52,10 @@ def _run_session(context: WorkerContext, claims: list[Claim], task: str, leases:
     except HandBack as reason:
         log.info("handed back: %s", reason)
         for claim in claims:
-            release(context, claim)
+            if context.draining.requested:
+                release(context, claim)
+            else:  # not at once: this worker would be given it again
+                defer(context, claim, reason, missing=False)
             leases.remove(claim)
         context.shown.ended(claims)
         return claims

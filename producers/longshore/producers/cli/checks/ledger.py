@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from longshore.producers.cli.checks.check import Check, Level
 from longshore.producers.cli.connect import open_ledger
-from longshore.shared.ledger.schema_revision import newest_revision
+from longshore.shared.ledger.schema_revision import find_missing_migrations
 from longshore.shared.settings import Settings
 
 #: Workers that are named in one line, at most.
@@ -31,10 +31,10 @@ def check_schema(settings: Settings) -> Check:
     """
     with open_ledger(settings) as ledger:
         revision = ledger.queries.schema_revision()
-    newest = newest_revision()
-    if revision == newest:
+    missing = find_missing_migrations(revision)
+    if missing is None:
         return Check("schema", Level.OK, f"revision {revision}")
-    return Check("schema", Level.FAIL, f"revision {revision}, but this release needs {newest}; run longshore migrate")
+    return Check("schema", Level.FAIL, missing)
 
 
 def check_relay(settings: Settings) -> Check:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.roles.isolation import check_isolation
-from longshore.shared.ledger.schema_revision import check_revision
+from longshore.shared.ledger.schema_revision import find_missing_migrations
 from longshore.shared.settings import Settings
 
 
@@ -16,5 +17,7 @@ def check_login(settings: Settings) -> None:
         reached.
     """
     with Ledger(settings.database_url, "longshore gateway") as ledger:
-        check_revision(ledger.database)
+        missing = find_missing_migrations(ledger.queries.schema_revision())
+        if missing is not None:
+            raise ServiceUnavailable(f"Postgres at {ledger.database.address}: {missing}")
         check_isolation(ledger.database)

@@ -30,7 +30,7 @@ class Readiness:
     def __init__(self, settings: Settings, ledger: Ledger, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._checks: Mapping[str, Callable[[], str | None]] = {
-            "postgres": lambda: find_missing_migrations(ledger.database),
+            "postgres": lambda: find_missing_migrations(ledger.queries.schema_revision()),
             "redis": lambda: _check_redis(settings.redis_url),
             "store": lambda: _check_store(settings.store),
         }

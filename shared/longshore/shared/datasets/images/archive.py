@@ -14,6 +14,7 @@ from longshore.shared.datasets import bounds
 from longshore.shared.datasets.file_listing import IMAGES, describe_skipped
 from longshore.shared.datasets.files import open_bytes, reading
 from longshore.shared.datasets.images.rows import ImageFile, ImageSource, Reader
+from longshore.shared.datasets.readers.lines import read_fully
 from longshore.shared.errors import DataError
 from longshore.shared.store.address import public
 
@@ -85,12 +86,8 @@ def _reader(uri: str) -> Iterator[Reader]:
 def _read(file: BinaryIO, member: ImageFile) -> bytes:
     """:raises ValueError: the member is no longer at its offset."""
     file.seek(int(member.location) - tarfile.BLOCKSIZE)
-    left, chunks = tarfile.BLOCKSIZE + member.size, []
-    while left and (chunk := file.read(left)):
-        chunks.append(chunk)
-        left -= len(chunk)
-    content = b"".join(chunks)
-    if left or not _begins_with(content, member):
+    content = read_fully(file, tarfile.BLOCKSIZE + member.size)
+    if len(content) < tarfile.BLOCKSIZE + member.size or not _begins_with(content, member):
         raise ValueError("the archive was rewritten after it was opened")
     return content[tarfile.BLOCKSIZE :]
 

@@ -13,13 +13,12 @@ import pyarrow.csv as pc
 from longshore.shared.datasets import bounds
 from longshore.shared.datasets.columns.number_texts import to_numbers
 from longshore.shared.datasets.files import open_bytes, reading
-from longshore.shared.datasets.readers.lines import Positions, first_piece, is_last, split_delimited
+from longshore.shared.datasets.readers.lines import UTF8_BOM, Positions, first_piece, is_last, split_delimited
 from longshore.shared.datasets.readers.text import TextSource, parse_rows
 from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.errors import DataError
 from longshore.shared.store.address import public
 
-_UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _PARSE = pc.ParseOptions(newlines_in_values=True)
 
@@ -117,7 +116,7 @@ def _header(uri: str, file: BinaryIO) -> tuple[list[str], int]:
     if first.content.startswith(_UTF16_BOMS):
         raise DataError(f"{public(uri)} is UTF-16; save it as UTF-8")
     end = int(first.starts[1]) if first.rows > 1 else len(first.content)
-    header = first.content[int(first.starts[0]) : end].removeprefix(_UTF8_BOM)
+    header = first.content[int(first.starts[0]) : end].removeprefix(UTF8_BOM)
     if header.count(b",") >= bounds.MAX_COLUMNS:
         raise DataError(
             f"{public(uri)}: the header has {header.count(b',') + 1:,} columns, and at most {bounds.MAX_COLUMNS:,} are "

@@ -13,13 +13,12 @@ from longshore.shared.datasets.columns.json_values import JSON, is_json, json_co
 from longshore.shared.datasets.files import open_bytes, reading
 from longshore.shared.datasets.outputs.json_text import json_texts
 from longshore.shared.datasets.readers.json_objects import column_of, infer_types, read_objects
-from longshore.shared.datasets.readers.lines import Positions, first_piece, is_last, split_json_lines
+from longshore.shared.datasets.readers.lines import Positions, first_offset, first_piece, is_last, split_json_lines
 from longshore.shared.datasets.readers.text import TextSource, parse_rows
 from longshore.shared.datasets.uses import ColumnUses
 from longshore.shared.errors import DataError
 from longshore.shared.store.address import public
 
-_UTF8_BOM = b"\xef\xbb\xbf"
 #: A line that begins with null.
 _NULL_ROW = re.compile(rb"(?:\A|\n)\s*null")
 
@@ -67,7 +66,7 @@ def open_json_lines(uri: str) -> TextSource:
     :raises DataError: the file cannot be read, has no rows, or does not begin with objects.
     """
     with reading(uri), open_bytes(uri) as file:
-        begin = len(_UTF8_BOM) if file.read(len(_UTF8_BOM)) == _UTF8_BOM else 0
+        begin = first_offset(file)
         first = first_piece(file, begin, split_json_lines)
         if first is None:
             raise DataError(f"{public(uri)} has no rows")

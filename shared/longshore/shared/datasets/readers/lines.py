@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,8 @@ Octets: TypeAlias = npt.NDArray[np.uint8]
 Splitter: TypeAlias = Callable[[bytes, bool], tuple[Positions, int]]
 
 _NEWLINE, _RETURN, _QUOTE, _COMMA = b'\n\r",'
-#: Size of the UTF-8 byte order mark.
-_BOM_BYTES = 3
+#: The byte order mark, which programs of Windows write before a text in UTF-8.
+UTF8_BOM: Final = b"\xef\xbb\xbf"
 #: A quoted field: a quote that begins a field, up to the next one that is not doubled.
 _QUOTED = re.compile(rb'(?:(?<![^,\r\n]))"[^"]*+(?:""[^"]*+)*+("|\Z)')
 
@@ -56,7 +56,7 @@ def read_pieces(
     rest, ahead, left = b"", block, length
     while True:
         size = ahead if left is None else min(ahead, left)
-        chunk = _read(file, size)
+        chunk = read_fully(file, size)
         last = len(chunk) < size or left == len(chunk)
         if left is not None:
             left -= len(chunk)
@@ -94,7 +94,7 @@ def check_borders(file: BinaryIO, offset: int, length: int) -> None:
         file.seek(max(border - 1, 0))
         around = file.read(2)
         # Every row but the last must end with a line break; before the first row there can be a byte order mark.
-        if border > _BOM_BYTES and len(around) == 2 and around[0] not in (_NEWLINE, _RETURN):
+        if border > len(UTF8_BOM) and len(around) == 2 and around[0] not in (_NEWLINE, _RETURN):
             raise ValueError(f"no row begins at byte {border}; the file was rewritten after the job was submitted")
 
 
@@ -175,7 +175,12 @@ def _quotes(octets: Octets, content: bytes) -> Positions:
     return np.array(positions, np.int64)
 
 
-def _read(file: BinaryIO, size: int) -> bytes:
+def first_offset(file: BinaryIO) -> int:
+    """Where the first row can begin: after a byte order mark."""
+    return len(UTF8_BOM) if file.read(len(UTF8_BOM)) == UTF8_BOM else 0
+
+
+def read_fully(file: BinaryIO, size: int) -> bytes:
     """``size`` bytes, or the rest of the file. A single read of an unbuffered file may return fewer."""
     chunks = []
     while size and (chunk := file.read(size)):

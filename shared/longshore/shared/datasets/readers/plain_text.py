@@ -11,7 +11,15 @@ from longshore.shared.datasets import bounds
 from longshore.shared.datasets.checks import check_request
 from longshore.shared.datasets.file_listing import TEXTS, DatasetFile, describe_skipped, list_all, listing_digest
 from longshore.shared.datasets.files import one_line, open_bytes, reading
-from longshore.shared.datasets.readers.lines import Positions, first_piece, is_last, split_json_lines
+from longshore.shared.datasets.readers.lines import (
+    UTF8_BOM,
+    Positions,
+    first_offset,
+    first_piece,
+    is_last,
+    read_fully,
+    split_json_lines,
+)
 from longshore.shared.datasets.readers.text import TextSource, parse_rows
 from longshore.shared.datasets.rebatch import rebatch
 from longshore.shared.datasets.segments import Segment, cut
@@ -21,7 +29,6 @@ from longshore.shared.specs.train.row_layout import TEXT
 from longshore.shared.store.address import public
 
 _SCHEMA = pa.schema([(TEXT, pa.string())])
-_UTF8_BOM = b"\xef\xbb\xbf"
 #: How many bytes of files ``head`` and a group of rows have, at most one file more than this.
 _GROUP_BYTES = 16 << 20
 
@@ -50,7 +57,7 @@ def open_plain_text(uri: str) -> TextSource:
     :raises DataError: the file cannot be read, has no rows, or its first block is not UTF-8.
     """
     with reading(uri), open_bytes(uri) as file:
-        begin = len(_UTF8_BOM) if file.read(len(_UTF8_BOM)) == _UTF8_BOM else 0
+        begin = first_offset(file)
         first = first_piece(file, begin, split_json_lines)
         if first is None:
             raise DataError(f"{public(uri)} has no rows")
@@ -123,17 +130,11 @@ def _groups(files: Sequence[DatasetFile]) -> Iterator[pa.Table]:
 def _read(file: DatasetFile) -> str:
     """:raises DataError: the file is not UTF-8, has only white space, or another size than when it was listed."""
     with reading(file.uri), open_bytes(file.uri) as opened:
-        # A read of an unbuffered file may return less than asked for.
-        chunks = []
-        left = file.size + 1
-        while left and (chunk := opened.read(left)):
-            chunks.append(chunk)
-            left -= len(chunk)
-    content = b"".join(chunks)
+        content = read_fully(opened, file.size + 1)
     if len(content) != file.size:
         raise DataError(f"{public(file.uri)} has a different size than when the folder was listed: it was rewritten")
     try:
-        text = content.removeprefix(_UTF8_BOM).decode()
+        text = content.removeprefix(UTF8_BOM).decode()
     except UnicodeDecodeError as error:
         raise DataError(f"{public(file.uri)}: {one_line(error)}") from None
     if not text.strip():
