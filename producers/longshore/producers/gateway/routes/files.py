@@ -64,10 +64,7 @@ async def upload_file(
     """
     gateway = gateway_of(request)
     options, threads, files = gateway.options, gateway.threads, caller.client.ledger.files
-    used = await threads.call(files.total_bytes, caller.producer)
-    left = options.file_quota_bytes - used
-    if left <= 0:
-        raise quota_exceeded(options.file_quota_bytes)
+    left = await quota_left(gateway, caller)
     async with receiving(request, store_of(gateway), threads, min(options.max_upload_bytes, left)) as upload:
         purpose = _purpose(upload.fields.get("purpose"))
         seconds = _expiry(upload.fields, purpose)
@@ -166,13 +163,17 @@ def _expiry(fields: dict[str, str], purpose: str) -> float | None:
         raise invalid_body(error) from None
 
 
-def quota_exceeded(quota: int) -> Problem:
-    """The answer to a file for which the quota of the producer has no room.
+async def quota_left(gateway: Gateway, caller: Caller, need: int = 1) -> int:
+    """The bytes that the caller's producer may store now.
 
-    :param quota: in bytes.
+    :raises Problem: 413; fewer than it needs.
     """
-    return Problem(
-        413,
-        "quota_exceeded",
-        f"the files and uploads of this producer may have {quota:,} bytes together; delete some",
-    )
+    quota = gateway.options.file_quota_bytes
+    left = quota - await gateway.threads.call(caller.client.ledger.files.total_bytes, caller.producer)
+    if left < need:
+        raise Problem(
+            413,
+            "quota_exceeded",
+            f"the files and uploads of this producer may have {quota:,} bytes together; delete some",
+        )
+    return left

@@ -21,7 +21,7 @@ from longshore.producers.gateway.files.upload_documents import (
 )
 from longshore.producers.gateway.openai.errors import invalid
 from longshore.producers.gateway.problems import Problem
-from longshore.producers.gateway.routes.files import BATCH, BATCH_EXPIRY_S, quota_exceeded, store_of
+from longshore.producers.gateway.routes.files import BATCH, BATCH_EXPIRY_S, quota_left, store_of
 from longshore.producers.gateway.serving.idempotency import REPEATABLE, RepeatKey
 from longshore.producers.gateway.state import Gateway, gateway_of
 from longshore.shared.ledger.gateway.files import FileRecord
@@ -71,8 +71,7 @@ async def create_upload(
     most = min(options.max_upload_bytes, options.max_batch_bytes) if body.purpose == BATCH else options.max_upload_bytes
     if body.bytes > most:
         raise too_large(most, "bytes")
-    if body.bytes > await _left(gateway, caller):
-        raise quota_exceeded(options.file_quota_bytes)
+    await quota_left(gateway, caller, body.bytes)
     seconds = BATCH_EXPIRY_S if body.purpose == BATCH else None
     if body.expires_after is not None:
         seconds = body.expires_after.seconds
@@ -106,9 +105,7 @@ async def add_part(
         raise Problem(
             400, "too_many_parts", f"an upload has up to {MAX_PARTS:,} parts; begin a new one with larger ones"
         )
-    left = await _left(gateway, caller)
-    if left <= 0:
-        raise quota_exceeded(gateway.options.file_quota_bytes)
+    left = await quota_left(gateway, caller)
     most = min(MAX_PART_BYTES, upload.bytes, left)
     async with receiving(request, store_of(gateway), threads, most, _DATA) as form:
         if unknown := form.fields.keys() - {"sha256"}:
@@ -195,12 +192,6 @@ async def _file_of(gateway: Gateway, caller: Caller, upload: UploadRecord) -> Fi
     if upload.file_id is None:
         return None
     return await gateway.threads.call(caller.client.ledger.files.find, caller.producer, upload.file_id)
-
-
-async def _left(gateway: Gateway, caller: Caller) -> int:
-    """The bytes that the caller's producer may store now."""
-    used = await gateway.threads.call(caller.client.ledger.files.total_bytes, caller.producer)
-    return gateway.options.file_quota_bytes - used
 
 
 def _chosen(upload: UploadRecord, part_ids: Sequence[str], parts: Sequence[PartRecord]) -> list[PartRecord]:
