@@ -153,6 +153,22 @@ def test_a_worker_that_postgres_refuses_says_so_once(cluster: Cluster) -> None:
     assert "correct the user and the password in LONGSHORE_DATABASE_URL" in line
 
 
+def test_a_child_without_shards_does_not_keep_its_worker_from_stopping(cluster: Cluster, client: Client) -> None:
+    """Such a child can wait for a message that Celery has forgotten, and the next worker for this one."""
+    cluster.stop_workers()
+    command = [sys.executable, "-m", "longshore.workers.process.supervisor", "--devices", "cpu"]
+    with cluster.other_workers(command, {"LONGSHORE_GRACE": "600"}) as supervisor:
+        before = len(cluster.log("other workers"))
+        infer(client, 0.5).wait(TIMEOUT_S)
+        (worker,) = workers_of(psutil.Process(supervisor.pid))
+        (child,) = [each for each in worker.children() if "spawn_main" in " ".join(each.cmdline())]
+        child.suspend()
+        supervisor.terminate()
+        supervisor.wait(TIMEOUT_S)
+    assert "ending the child" in cluster.log("other workers")[before:]
+    cluster.start_workers()
+
+
 def test_messages_wait_while_postgres_is_away(cluster: Cluster, client: Client) -> None:
     """A worker that gave up a message would take the next one at once, until none was left."""
     parts = urlsplit(cluster.settings.database_url)

@@ -206,13 +206,17 @@ class Watchdog(threading.Thread):
             os.kill(pid, signal.SIGKILL)
 
     def _has_to_end(self, child: _Child) -> bool:
-        """Whether the worker stops, and the grace is over; or the child is in a claim that gets no answer: it has
-        nothing to hand back, and the next worker waits for this one to end.
+        """Whether the worker stops, and the grace is over; or the child has nothing to hand back and does not end.
+
+        It is in a claim that gets no answer, or waits until this process has read the results of messages that Celery
+        forgot when it lost its connection to Redis: billiard does so for half a minute. The next worker waits for this
+        one to end.
         """
         if self._drain_deadline is None:
             return False
         now = time.monotonic()
-        return now > self._drain_deadline or (child.board.claims and now > self._drained_at + HAND_BACK_S)
+        nothing = child.board.claims or not child.board.attempts()
+        return now > self._drain_deadline or (nothing and now > self._drained_at + HAND_BACK_S)
 
     def _report_exit(self, child: _Child, code: int) -> None:
         attempts = child.board.attempts()
