@@ -230,6 +230,11 @@ QUERIES = {
                                   <> (found.rows, least, most))""",
     "rows with errors": """
         SELECT job_id, row, error FROM row_errors LIMIT 100""",
+    "partial texts of rows that are done": """
+        SELECT partial_texts.job_id, row FROM partial_texts LEFT JOIN results USING (job_id, row)
+        LEFT JOIN row_errors USING (job_id, row) LEFT JOIN jobs ON id = partial_texts.job_id
+        WHERE results.job_id IS NOT NULL OR row_errors.job_id IS NOT NULL OR state = 'succeeded' OR id IS NULL
+        LIMIT 100""",
     "rows outside of the job": """
         SELECT results.job_id, row FROM results LEFT JOIN jobs ON id = results.job_id
         WHERE id IS NULL OR row < 0 OR row >= rows_total LIMIT 100""",

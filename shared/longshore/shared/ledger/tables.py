@@ -17,6 +17,7 @@ job_dependencies
 workers         the workers, and when each last reported that it is running
 checkpoints     from which a training can be resumed; the bytes are in the store
 attempt_logs    what attempts have said while they ran, in parts of some lines
+partial_texts   texts that are being generated, in parts of some tokens: the next attempt goes on with them
 trials          trials of a search and folds of a cross-validation, one for each shard
 batch_sizes     the fastest batch sizes that workers have measured
 producer_limits how many jobs a producer may have that have not ended
@@ -33,8 +34,9 @@ upload_parts    of uploads that have not ended; their bytes are in the store
 batches         requests in the format of OpenAI, which the gateway runs as jobs
 kept_answers    of the HTTP gateway, for requests with an Idempotency-Key
 
-``shards``, ``results``, ``row_errors`` and ``metrics`` have no foreign key to ``jobs``. They are only written in a
-transaction that has locked the job, and checking a key for each row would take a third of the time of a bulk load.
+``shards``, ``results``, ``row_errors``, ``metrics`` and ``partial_texts`` have no foreign key to ``jobs``. They are
+only written in a transaction that has locked the job or its shard, and checking a key for each row would take a third
+of the time of a bulk load.
 """
 
 from __future__ import annotations
@@ -275,6 +277,21 @@ attempt_logs = Table(
     # Whole lines.
     Column("text", Text, nullable=False),
     _moment("written_at", required=True),
+)
+
+partial_texts = Table(
+    "partial_texts",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("row", BigInteger, primary_key=True, autoincrement=False),
+    # Which of the texts of the row.
+    Column("index", Integer, primary_key=True, autoincrement=False),
+    # Tokens of the text before this part. Each part begins at the end of another.
+    Column("start", Integer, primary_key=True, autoincrement=False),
+    Column("tokens", ARRAY(Integer), nullable=False),
+    # Of the tokens, as the worker has written them; NULL if they were not asked for.
+    Column("logprobs", JSON),
+    _moment("saved_at", required=True),
 )
 
 checkpoints = Table(

@@ -54,6 +54,10 @@ _FILL = (
     """INSERT INTO attempt_logs (job_id, shard, attempt, start, text)
        SELECT job_id(0, 20 * job), shard, 1, 100 * part, repeat('x', 99) || chr(10)
        FROM generate_series(1, %(jobs)s) AS job, generate_series(0, 4) AS shard, generate_series(0, 4) AS part""",
+    """INSERT INTO partial_texts (job_id, row, index, start, tokens)
+       SELECT job_id(0, job), row, index, 10 * part, ARRAY[1, 2, 3]
+       FROM generate_series(1, %(jobs)s) AS job, generate_series(0, %(rows)s - 1, 4) AS row,
+            generate_series(0, 1) AS index, generate_series(0, 2) AS part""",
     """INSERT INTO trials (job_id, number, state, worker, parameters, value)
        SELECT job_id(0, job), number, 'complete', 'cpu:0@host', '{}', 0.5
        FROM generate_series(1, %(jobs)s) AS job, generate_series(0, 9) AS number""",

@@ -18,6 +18,7 @@ from longshore.shared.ledger.retention.partitions import read_clock
 from longshore.shared.ledger.retention.removal import Pruned
 from longshore.shared.ledger.retention.uuid7_time import WEEK, first_id, start_of_week, week_name
 from longshore.shared.ledger.shards.logs import NewLogPart
+from longshore.shared.ledger.shards.partial_texts import TextPart
 from longshore.shared.settings import Settings
 from longshore.shared.vocabulary import State
 from tests.integration.old_jobs import done_at, id_at, own_ledger, run_sql, submit_at, where
@@ -332,7 +333,7 @@ def test_commits_go_on_while_weeks_are_pruned(own: Ledger) -> None:
     assert len(pruned_jobs(own)) == 5
 
 
-def test_the_logs_of_pruned_jobs_go_with_their_results(own: Ledger) -> None:
+def test_the_logs_and_partial_texts_of_pruned_jobs_go_with_their_results(own: Ledger) -> None:
     now = clock(own)
     # In a week that is dropped, in the week of the cut, and young.
     moments = (now - 5 * WEEK, start_of_week(now - 2 * WEEK) + HOUR, now)
@@ -340,9 +341,11 @@ def test_the_logs_of_pruned_jobs_go_with_their_results(own: Ledger) -> None:
     first, *others = [claim(own, job) for job in jobs]
     for attempt in (first, *others):
         own.logs.add(attempt, [NewLogPart(0, "2026-01-01T00:00:00.000Z INFO start\n")])
+        own.attempts.save_texts([(attempt, TextPart(row=1, index=0, start=0, tokens=[1]))])
         commit(own, attempt)
     own.pruning.prune(now - (start_of_week(now - 2 * WEEK) + DAY))
     assert run_sql(own, "SELECT job_id FROM attempt_logs") == [(jobs[2],)]
+    assert run_sql(own, "SELECT job_id FROM partial_texts") == [(jobs[2],)]
     # A worker that comes late adds nothing.
     own.logs.add_end(first, "late\n")
     assert run_sql(own, "SELECT job_id FROM attempt_logs") == [(jobs[2],)]

@@ -119,6 +119,7 @@ class OldResults:
                 )
                 self._conn.execute(_named(statement, names.get(table, table)), self._values(span))
             self._conn.execute(statements.retention.DELETE_LOGS_OF_WEEK, self._values(span))
+            self._conn.execute(statements.retention.DELETE_TEXTS_OF_WEEK, self._values(span))
         return 0 if unfinished else marked
 
     def _drop(self, table: str, name: str) -> bool:
@@ -142,6 +143,7 @@ class OldResults:
             for table in TABLES:
                 self._conn.execute(_named(statements.retention.DELETE_JOBS, table), {"jobs": jobs})
             self._conn.execute(statements.retention.DELETE_LOGS, {"jobs": jobs})
+            self._conn.execute(statements.retention.DELETE_TEXTS, {"jobs": jobs})
         return len(jobs)
 
     def _remove_inputs(self) -> list[tuple[str | None]]:

@@ -53,7 +53,7 @@ class Policy:
 #: The tables with policies.
 TABLES: Final = (
     *("jobs", "shards", "job_dependencies", "results", "row_errors", "metrics", "checkpoints", "trials"),
-    *("attempt_logs", "model_versions", "model_aliases"),
+    *("attempt_logs", "partial_texts", "model_versions", "model_aliases"),
     *("webhook_endpoints", "webhook_secrets", "webhook_events", "webhook_deliveries"),
     *("files", "uploads", "upload_parts", "batches", "kept_answers"),
 )

@@ -19,7 +19,7 @@ from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.postgres.repeating import repeat_read, repeat_rolled_back
 from longshore.shared.ledger.records import Claim
 from longshore.shared.ledger.shards.copy_rows import copy_row_errors, copy_statement
-from longshore.shared.ledger.shards.transitions import add_notes, attempt_lost, claim_key, row_range
+from longshore.shared.ledger.shards.transitions import add_notes, attempt_lost, claim_key, claim_keys, row_range
 
 
 def generate_batch_key(model_key: str, engine: str) -> str:
@@ -61,6 +61,8 @@ class CommittedRows:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    #: The numbers of those whose texts were saved while they were generated: what was saved is removed.
+    saved: Sequence[int] = ()
     #: What the job's owner should know though nothing failed, a sentence each.
     notes: Sequence[str] = ()
 
@@ -109,7 +111,7 @@ def renew_many(database: Database, claims: Sequence[Claim], lease: float) -> set
     :returns: the shards whose attempt is not the current one any more.
     """
     with database.connection() as conn:
-        current = conn.execute(statements.batching.RENEW_MANY, {**_names(claims), "lease": lease}).fetchall()
+        current = conn.execute(statements.batching.RENEW_MANY, {**claim_keys(claims), "lease": lease}).fetchall()
     return {(claim.job_id, claim.shard) for claim in claims} - set(current)
 
 
@@ -125,7 +127,7 @@ def commit_rows(
         without them.
     """
     with database.transaction() as conn:
-        current = conn.execute(statements.batching.LOCK_CURRENT, _names([part.claim for part in parts])).fetchall()
+        current = conn.execute(statements.batching.LOCK_CURRENT, claim_keys([part.claim for part in parts])).fetchall()
         lost = {part.name for part in parts} - set(current)
         if lost:
             raise Rollback
@@ -137,18 +139,13 @@ def commit_rows(
             if values["finished_jobs"]:
                 conn.execute(statements.batching.FINISH_COMMITTED, values)
             conn.execute(statements.batching.COUNT_ROWS, values)
+            if saved := [(part.claim.job_id, row) for part in parts for row in part.saved]:
+                rows = {"jobs": [job for job, _ in saved], "rows": [row for _, row in saved]}
+                conn.execute(statements.partial_texts.DELETE_TEXTS_OF_ROWS, rows)
             for part in parts:
                 add_notes(conn, part.claim.job_id, part.notes)
             conn.execute(statements.attempts.SETTLE_JOBS, {"jobs": sorted({part.claim.job_id for part in parts})})
     return lost
-
-
-def _names(claims: Sequence[Claim]) -> dict[str, list[UUID] | list[int]]:
-    return {
-        "jobs": [claim.job_id for claim in claims],
-        "shards": [claim.shard for claim in claims],
-        "attempts": [claim.attempt for claim in claims],
-    }
 
 
 def _counts(parts: Sequence[CommittedRows]) -> dict[str, list[UUID] | list[int] | list[bool]]:

@@ -22,6 +22,15 @@ def claim_key(claim: AttemptId) -> dict[str, object]:
     return {"job": claim.job_id, "shard": claim.shard, "attempt": claim.attempt}
 
 
+def claim_keys(claims: Sequence[Claim]) -> dict[str, list[UUID] | list[int]]:
+    """The parameters that name several attempts in a statement."""
+    return {
+        "jobs": [claim.job_id for claim in claims],
+        "shards": [claim.shard for claim in claims],
+        "attempts": [claim.attempt for claim in claims],
+    }
+
+
 def row_range(claim: Claim) -> dict[str, object]:
     """The parameters that name the rows of a shard in a statement."""
     return {"job": claim.job_id, "start": claim.start, "stop": claim.stop}

@@ -39,6 +39,12 @@ DELETE_LOGS_OF_WEEK: Final = """
     WHERE job_id >= %(lower)s AND job_id < %(upper)s AND jobs.id = job_id AND jobs.pruned_at IS NOT NULL
 """
 DELETE_LOGS: Final = "DELETE FROM attempt_logs WHERE job_id = ANY(%(jobs)s)"
+#: The texts that were being generated when jobs ended without success.
+DELETE_TEXTS_OF_WEEK: Final = """
+    DELETE FROM partial_texts USING jobs
+    WHERE job_id >= %(lower)s AND job_id < %(upper)s AND jobs.id = job_id AND jobs.pruned_at IS NOT NULL
+"""
+DELETE_TEXTS: Final = "DELETE FROM partial_texts WHERE job_id = ANY(%(jobs)s)"
 
 #: Blocks of inline rows, wherever in a spec they are named. A block is committed together with the jobs that use it.
 _USED: Final = (
