@@ -13,12 +13,13 @@ from typing import IO
 from pydantic import TypeAdapter
 
 from longshore.shared.errors import InvalidInput
-from longshore.workers.generate.engines.base import EngineRequest, EngineStep
+from longshore.workers.generate.engines.base import BegunText, EngineRequest, EngineStep
 from longshore.workers.generate.engines.options import EngineOptions
 from tests.vllm_environment import ROOT, vllm_python, vllm_variables
 
 _REQUEST = TypeAdapter(EngineRequest)
 _STEP = TypeAdapter(EngineStep)
+_TEXTS = TypeAdapter(dict[int, BegunText])
 _OPTIONS = TypeAdapter(EngineOptions)
 
 
@@ -75,6 +76,9 @@ class RemoteEngine:
 
     def step(self) -> EngineStep:
         return _STEP.validate_python(self._call("step"))
+
+    def texts(self, ids: Collection[int]) -> dict[int, BegunText]:
+        return _TEXTS.validate_python(self._call("texts", json.dumps(list(ids))))
 
     def cancel(self, ids: Collection[int]) -> None:
         self._call("cancel", json.dumps(list(ids)))

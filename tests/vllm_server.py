@@ -17,13 +17,14 @@ import torch
 from pydantic import TypeAdapter
 
 from longshore.shared.errors import InvalidInput
-from longshore.workers.generate.engines.base import Engine, EngineRequest, EngineStep
+from longshore.workers.generate.engines.base import BegunText, Engine, EngineRequest, EngineStep
 from longshore.workers.generate.engines.open import open_engine
 from longshore.workers.generate.engines.options import EngineOptions
 from longshore.workers.generate.version import LanguageModel
 
 _REQUEST = TypeAdapter(EngineRequest)
 _STEP = TypeAdapter(EngineStep)
+_TEXTS = TypeAdapter(dict[int, BegunText])
 _OPTIONS = TypeAdapter(EngineOptions)
 
 
@@ -57,6 +58,8 @@ def _run(engine: Engine, name: str, argument: str) -> object:
     if name == "cancel":
         engine.cancel(json.loads(argument))
         return None
+    if name == "texts":
+        return _TEXTS.dump_python(engine.texts(json.loads(argument)), mode="json")
     if name == "step":
         return _STEP.dump_python(engine.step(), mode="json")
     numbers = (engine.max_model_len, engine.capacity, engine.unfinished, engine.nbytes)

@@ -16,7 +16,14 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from longshore.shared.errors import InvalidInput
-from longshore.workers.generate.engines.base import AdapterFiles, Completion, Constraint, EngineRequest, Sampling
+from longshore.workers.generate.engines.base import (
+    AdapterFiles,
+    BegunText,
+    Completion,
+    Constraint,
+    EngineRequest,
+    Sampling,
+)
 from longshore.workers.generate.engines.stop_texts import StopTexts
 from longshore.workers.generate.engines.weights import load_tokens
 from tests.language_models import CONTEXT, save_language_model
@@ -100,6 +107,58 @@ def run(engine: RemoteEngine, requests: Sequence[EngineRequest], *, late: int = 
 def prompts(number: int, longest: int = 200, seed: int = 0) -> list[list[int]]:
     draw = random.Random(seed)
     return [[draw.randrange(3, 380) for _ in range(draw.randint(1, longest))] for _ in range(number)]
+
+
+@pytest.mark.parametrize("options", [{}, {"logprobs": 2, "repetition_penalty": 1.3}])
+def test_texts_go_on_where_other_requests_have_left_them(engine: RemoteEngine, options: dict[str, object]) -> None:
+    options = {**options, "max_tokens": 60, "min_tokens": 50}
+    whole_request = request(prompts(1)[0], None, **options)
+    [whole] = run(engine, [whole_request])
+    first = replace(whole_request, id=next(_ids), streamed=True)
+    engine.add(first)
+    while first.id not in (texts := engine.texts([first.id])):
+        engine.step()
+    engine.cancel([first.id])
+    begun = texts[first.id]
+    count = len(begun.tokens)
+    assert 0 < count < 50
+    assert list(begun.tokens) == list(whole.tokens[:count])
+    engine.add(replace(first, begun=begun))
+    generated, streamed = 0, list[int]()
+    while not (step := engine.step()).completions:
+        generated += step.generated_tokens
+        streamed += step.new_tokens.get(first.id, ())
+    [completion] = step.completions
+    assert streamed == list(whole.tokens[: len(streamed)])
+    assert (completion.tokens, completion.text, completion.finish) == (whole.tokens, whole.text, whole.finish)
+    assert generated + step.generated_tokens == len(whole.tokens) - count + (whole.finish == "stop")
+    assert completion.cached_tokens <= len(first.tokens)
+    if whole.logprobs is not None:
+        pairs = zip(completion.logprobs or (), whole.logprobs, strict=True)
+        assert all(one.token == other.token and abs(one.logprob - other.logprob) < 1e-3 for one, other in pairs)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": 1.0, "seed": 3},
+        {"presence_penalty": 1.0},
+        {"frequency_penalty": 1.0},
+        {"stop": ("nowhere",)},
+        {"constraint": Constraint(regex="[a-f]{30}")},
+    ],
+)
+def test_other_texts_begin_anew(engine: RemoteEngine, options: dict[str, object]) -> None:
+    first = request(prompts(1)[0], None, **options)
+    [whole] = run(engine, [first])
+    again = replace(first, id=next(_ids), begun=BegunText(whole.tokens[:10]))
+    engine.add(again)
+    generated = 0
+    while not (step := engine.step()).completions:
+        assert engine.texts([again.id]) == {}
+        generated += step.generated_tokens
+    assert step.completions[0].tokens == whole.tokens
+    assert generated + step.generated_tokens >= len(whole.tokens)
 
 
 def test_greedy_texts_are_those_of_generate_whoever_shares_the_steps(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from longshore.shared.errors import InvalidInput
 from longshore.shared.model_formats.huggingface.architectures import ENCODER_DECODERS
 from longshore.workers.generate.engines.base import (
     AdapterFiles,
+    BegunText,
     Completion,
     Constraint,
     Engine,
@@ -111,6 +113,44 @@ def test_requests_have_their_own_options_and_leave_at_once(tmp_path: Path, opene
     assert len(completions[0].logprobs or ()) == LENGTH
     engine.add(EngineRequest(id=4, tokens=PROMPTS[0], sampling=drawn))
     assert run(engine)[4].tokens == completions[0].tokens
+
+
+@pytest.mark.parametrize("model_type", ["t5", "bart"])
+def test_texts_go_on_where_other_requests_have_left_them(model_type: str, tmp_path: Path, opened: Opener) -> None:
+    save_seq2seq_model(tmp_path / "model", model_type)
+    samplings = (
+        Sampling(max_tokens=LENGTH, min_tokens=LENGTH),
+        Sampling(max_tokens=LENGTH, min_tokens=LENGTH, temperature=1.0, seed=3, logprobs=2),
+        Sampling(max_tokens=LENGTH, min_tokens=LENGTH, repetition_penalty=1.5, frequency_penalty=1.0),
+        Sampling(max_tokens=2 * LENGTH, constraint=Constraint(choices=("once upon a time", "once upon a moon"))),
+    )
+    requests = [
+        EngineRequest(id=number, tokens=prompt, sampling=sampling)
+        for number, (prompt, sampling) in enumerate(zip(PROMPTS, samplings, strict=True))
+    ]
+    engine = opened_engine(opened(tmp_path / "model"))
+    for request in requests:
+        engine.add(request)
+    begun = dict[int, BegunText]()
+    for steps in (3, 2):  # the second half of the texts is two tokens longer
+        for _ in range(steps):
+            engine.step()
+        begun |= engine.texts(range(len(begun), len(begun) + 2))
+    assert [len(begun[number].tokens) for number in range(4)] == [3, 3, 5, 5]
+    whole = run(engine)
+    for request in (*requests, replace(requests[0], id=9)):
+        engine.add(replace(request, begun=begun.get(request.id)))
+    generated, completions = 0, dict[int, Completion]()
+    while engine.unfinished:
+        step = engine.step()
+        generated += step.generated_tokens
+        completions |= {each.id: each for each in step.completions}
+    for number, completion in whole.items():
+        assert (completions[number].tokens, completions[number].text) == (completion.tokens, completion.text)
+    assert completions[9].tokens == whole[0].tokens
+    assert len(completions[1].logprobs or ()) == LENGTH
+    ended = sum(each.finish == "stop" for each in completions.values())
+    assert generated == sum(len(each.tokens) for each in completions.values()) - 16 + ended
 
 
 def test_what_is_refused(tmp_path: Path, opened: Opener) -> None:

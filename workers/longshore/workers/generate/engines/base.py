@@ -76,6 +76,26 @@ class AdapterFiles:
     folder: Path
 
 
+@dataclass(frozen=True)
+class TokenLogprob:
+    """The log probability of a token, before temperature and the like."""
+
+    token: int
+    logprob: float
+    #: The most probable tokens with theirs, most probable first.
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class BegunText:
+    """What a text has that has not ended."""
+
+    #: At least one.
+    tokens: Sequence[int]
+    #: One for each of ``tokens``; ``None`` if they were not asked for.
+    logprobs: Sequence[TokenLogprob] | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class EngineRequest:
     """A prompt as tokens. It fits the model: ``len(tokens) + sampling.max_tokens <= max_model_len``."""
@@ -89,16 +109,10 @@ class EngineRequest:
     adapter: AdapterFiles | None = None
     #: Whether each step says which tokens the text has got by it.
     streamed: bool = False
-
-
-@dataclass(frozen=True)
-class TokenLogprob:
-    """The log probability of a token, before temperature and the like."""
-
-    token: int
-    logprob: float
-    #: The most probable tokens with theirs, most probable first.
-    top: tuple[tuple[int, float], ...] = ()
+    #: What an earlier request with the same prompt and options has computed of the text. The text goes on after these
+    #: tokens, if the outcome is the one that it would have had, or, of tokens that are drawn without a seed, as
+    #: probable. Otherwise it begins anew.
+    begun: BegunText | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +120,7 @@ class Completion:
     """The end of a request."""
 
     id: int
-    #: Without the token that ended it.
+    #: Those of the begun text among them, without the token that ended it.
     tokens: Sequence[int]
     #: Without special tokens and without the stop text.
     text: str
@@ -124,11 +138,13 @@ class EngineStep:
     completions: list[Completion] = field(default_factory=list)
     #: Why requests were ended without a text, by their id: what the request asks for cannot be done.
     failures: dict[int, str] = field(default_factory=dict)
-    #: Tokens of prompts that were computed, and tokens that were generated, by all requests.
+    #: Tokens of prompts and of begun texts that were read, and tokens that were generated, by all requests.
     prompt_tokens: int = 0
     generated_tokens: int = 0
-    #: The tokens that streamed requests have got and that go on, by their id.
+    #: The tokens that streamed requests have got and that go on, by their id; with the first, those of a begun text.
     new_tokens: dict[int, Sequence[int]] = field(default_factory=dict)
+    #: The ids of requests that have generated their first token and go on.
+    started: list[int] = field(default_factory=list)
 
 
 class Engine(Protocol):
@@ -158,6 +174,12 @@ class Engine(Protocol):
 
     def step(self) -> EngineStep:
         """Compute. Returns at once if there is nothing to do."""
+
+    def texts(self, ids: Collection[int]) -> dict[int, BegunText]:
+        """What requests have so far, by their id, to be given to later requests as :attr:`EngineRequest.begun`.
+
+        Requests without a token are left out, and those with which this engine would begin anew.
+        """
 
     def cancel(self, ids: Collection[int]) -> None:
         """End requests without a result, and free their room. Ids that have ended are ignored."""

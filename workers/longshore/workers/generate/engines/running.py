@@ -6,7 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from longshore.workers.generate.engines.base import Completion, EngineFinish, EngineRequest, EngineStep, TokenLogprob
+from longshore.workers.generate.engines.base import (
+    BegunText,
+    Completion,
+    EngineFinish,
+    EngineRequest,
+    EngineStep,
+    TokenLogprob,
+)
+from longshore.workers.generate.engines.begun import begun_text
 from longshore.workers.generate.engines.sampling import RequestSampler
 from longshore.workers.generate.engines.stop_texts import StopTexts
 
@@ -26,6 +34,19 @@ class RunningText:
     stop: StopTexts | None
     tokens: list[int] = field(default_factory=list)
     logprobs: list[TokenLogprob] = field(default_factory=list)
+    #: Tokens that it had from the beginning.
+    begun: int = 0
+
+    @property
+    def started(self) -> bool:
+        """Whether it has got a token."""
+        return len(self.tokens) > self.begun
+
+    @property
+    def so_far(self) -> BegunText:
+        """What it has."""
+        logprobs = None if self.request.sampling.logprobs is None else tuple(self.logprobs)
+        return BegunText(tuple(self.tokens), logprobs)
 
     @property
     def length(self) -> int:
@@ -47,13 +68,25 @@ class TextRules:
         self._compiler: ConstraintCompiler | None = None
 
     def begin(self, request: EngineRequest, read: Sequence[int]) -> RunningText:
-        """A request without a token.
+        """A request without a token, or with those of its begun text: all that was drawn, counted and matched for them
+        is so again.
 
         :param read: what the decoder reads before the text: the repetition penalty counts it.
         :raises InvalidInput: the constraint cannot be compiled.
         """
-        stop = StopTexts(self._tokenizer, request.sampling) if request.sampling.stop else None
-        return RunningText(request, self._sampler(request, read), stop)
+        running = self._without_tokens(request, read)
+        begun = begun_text(request, self._vocabulary)
+        if begun is None:
+            return running
+        try:
+            for token in begun.tokens:
+                running.sampler.take(token)
+        except Exception:  # of the library that checks the constraint: they do not match it
+            return self._without_tokens(request, read)
+        running.tokens += begun.tokens
+        running.logprobs += begun.logprobs or ()
+        running.begun = len(begun.tokens)
+        return running
 
     def advance(self, running: RunningText, token: int, step: EngineStep, cached_tokens: int = 0) -> bool:
         """Give a request its next token, and the step its end. Returns whether it has ended.
@@ -64,10 +97,13 @@ class TextRules:
             step.failures[running.request.id] = running.sampler.failure
             return True
         step.generated_tokens += 1
+        first = not running.started
         finish, text = self._take(running, token)
         if finish is None:
+            if first:
+                step.started.append(running.request.id)
             if running.request.streamed:
-                step.new_tokens[running.request.id] = (token,)
+                step.new_tokens[running.request.id] = tuple(running.tokens) if first else (token,)
             return False
         if text is None:
             text = self._tokenizer.decode(running.tokens, skip_special_tokens=True)
@@ -76,7 +112,7 @@ class TextRules:
             tokens=tuple(running.tokens),
             text=text,
             finish=finish,
-            cached_tokens=cached_tokens,
+            cached_tokens=min(cached_tokens, len(running.request.tokens)),
             logprobs=None if running.request.sampling.logprobs is None else tuple(running.logprobs),
         )
         step.completions.append(completion)
@@ -95,6 +131,10 @@ class TextRules:
             if text is not None:
                 return "stop", text
         return ("length" if len(running.tokens) >= sampling.max_tokens else None), None
+
+    def _without_tokens(self, request: EngineRequest, read: Sequence[int]) -> RunningText:
+        stop = StopTexts(self._tokenizer, request.sampling) if request.sampling.stop else None
+        return RunningText(request, self._sampler(request, read), stop)
 
     def _sampler(self, request: EngineRequest, read: Sequence[int]) -> RequestSampler:
         if request.sampling.constraint is None:

@@ -16,7 +16,7 @@ from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from longshore.shared.errors import InvalidInput
-from longshore.workers.generate.engines.base import EngineRequest, EngineStep
+from longshore.workers.generate.engines.base import BegunText, EngineRequest, EngineStep
 from longshore.workers.generate.engines.options import EngineOptions
 from longshore.workers.generate.engines.running import RunningText, TextRules
 from longshore.workers.generate.engines.sampling import BatchSampler, RequestSampler
@@ -118,7 +118,7 @@ class Seq2SeqEngine:
             if not self._waiting:
                 return step
             self._batch = self._encode()
-            step.prompt_tokens = int(self._batch.mask.sum())
+            step.prompt_tokens = int(self._batch.mask.sum()) + sum(each.begun for each in self._batch.requests)
         batch = self._batch
         logits = (
             self._module(
@@ -140,6 +140,11 @@ class Seq2SeqEngine:
         batch.next = torch.tensor(tokens, device=logits.device)[:, None]
         self._keep(going)
         return step
+
+    def texts(self, ids: Collection[int]) -> dict[int, BegunText]:
+        """See :meth:`Engine.texts`."""
+        running = () if self._batch is None else self._batch.requests
+        return {each.request.id: each.so_far for each in running if each.request.id in ids and each.tokens}
 
     def cancel(self, ids: Collection[int]) -> None:
         """See :meth:`Engine.cancel`."""
@@ -167,8 +172,11 @@ class Seq2SeqEngine:
             self._batch = None
 
     def _encode(self) -> _Batch:
-        """Run the encoder over the next requests."""
-        requests = [self._waiting.popleft() for _ in range(min(self._requests, len(self._waiting)))]
+        """Run the encoder over the next requests whose texts are as long as the first one's: some can have begun."""
+        length = len(self._waiting[0].tokens)
+        requests = [each for each in self._waiting if len(each.tokens) == length][: self._requests]
+        chosen = {each.request.id for each in requests}
+        self._waiting = deque(each for each in self._waiting if each.request.id not in chosen)
         device = self._module.device
         longest = max(len(running.request.tokens) for running in requests)
         ids = torch.full((len(requests), longest), self._pad, dtype=torch.long)
@@ -180,7 +188,8 @@ class Seq2SeqEngine:
         ids, mask = ids.to(device), mask.to(device)
         encoded: torch.Tensor = self._module.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-        return _Batch(requests, encoded, mask, cache, torch.tensor([self._beginning] * len(requests), device=device))
+        read = torch.tensor([[*self._beginning, *running.tokens] for running in requests], device=device)
+        return _Batch(requests, encoded, mask, cache, read)
 
 
 def _beginning(module: PreTrainedModel) -> list[int]:

@@ -11,7 +11,7 @@ import torch
 
 from longshore.shared.errors import InvalidInput
 from longshore.workers.generate.engines.adapters import AdapterPool
-from longshore.workers.generate.engines.base import EngineRequest, EngineStep
+from longshore.workers.generate.engines.base import BegunText, EngineRequest, EngineStep
 from longshore.workers.generate.engines.batching import Batcher
 from longshore.workers.generate.engines.cache_size import cache_blocks
 from longshore.workers.generate.engines.options import EngineOptions
@@ -124,7 +124,7 @@ class TransformersEngine:
             return step
         batch = [self._running[each.state.request_id] for each in requests]
         step.prompt_tokens = sum(
-            each.query_length for each, running in zip(requests, batch, strict=True) if not running.text.tokens
+            each.query_length for each, running in zip(requests, batch, strict=True) if not running.text.started
         )
         self._select_adapters(requests, batch)
         self._positions.select(
@@ -144,6 +144,11 @@ class TransformersEngine:
                 self._batcher.restart(key, [*text.request.tokens, *text.tokens], running.pages)
         self._end(ended)
         return step
+
+    def texts(self, ids: Collection[int]) -> dict[int, BegunText]:
+        """See :meth:`Engine.texts`."""
+        running = ((id_, self._running.get(str(id_))) for id_ in ids)
+        return {id_: each.text.so_far for id_, each in running if each is not None and each.text.tokens}
 
     def cancel(self, ids: Collection[int]) -> None:
         """See :meth:`Engine.cancel`."""
@@ -166,7 +171,7 @@ class TransformersEngine:
         running = _Running(text, self._positions.is_long(text.length))
         self._running[key] = running
         self._sampler.requests[key] = text.sampler
-        self._batcher.add(key, text.request.tokens, running.pages)
+        self._batcher.add(key, [*text.request.tokens, *text.tokens], running.pages)
 
     def _start_waiting(self, step: EngineStep) -> None:
         while self._waiting:

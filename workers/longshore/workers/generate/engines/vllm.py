@@ -8,7 +8,6 @@ import gc
 import json
 import logging
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -19,16 +18,18 @@ from longshore.shared.ledger.workers import joined
 from longshore.workers.generate.constraints import JSON_LAYOUT
 from longshore.workers.generate.engines.base import (
     AdapterFiles,
+    BegunText,
     Completion,
     Engine,
     EngineRequest,
     EngineStep,
     Sampling,
-    TokenLogprob,
 )
+from longshore.workers.generate.engines.begun import begun_text
 from longshore.workers.generate.engines.options import EngineOptions
 from longshore.workers.generate.engines.stop_texts import cut_text
 from longshore.workers.generate.engines.vllm_process import shut_down, start
+from longshore.workers.generate.engines.vllm_texts import VllmText, continues
 from longshore.workers.generate.engines.weights import load_tokens
 from longshore.workers.generate.version import LanguageModel
 
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from vllm import LLMEngine, RequestOutput, SamplingParams
     from vllm.lora.request import LoRARequest
-    from vllm.outputs import CompletionOutput
 
 log = logging.getLogger(__name__)
 
@@ -49,22 +49,11 @@ COUNT_INTERVAL: Final = 16
 Starter: TypeAlias = Callable[[int], "LLMEngine"]
 
 
-@dataclass
-class _VllmRequest:
-    """A request that has not ended."""
-
-    request: EngineRequest
-    #: Tokens of its text that were counted.
-    counted: int = 0
-    #: Tokens that the caller was given before the end. A restart does not give them again.
-    streamed: int = 0
-
-
 class VllmEngine:
     """An :class:`~longshore.workers.generate.engines.base.Engine`.
 
     Room for adapters costs speed and memory, so there is none until a request has an adapter. Then vLLM starts again,
-    and so do the requests that run. That happens again only for an adapter of a higher rank.
+    and the requests that run go on, or begin anew. That happens again only for an adapter of a higher rank.
 
     :param weight_bytes: what the weights take.
     """
@@ -75,7 +64,7 @@ class VllmEngine:
         self._start = start
         self._tokenizer = tokenizer
         self._weight_bytes = weight_bytes
-        self._running: dict[str, _VllmRequest] = {}
+        self._running: dict[str, VllmText] = {}
         #: The highest rank of adapters for which there is room, and the adapters that were used, by their keys.
         self._rank = 0
         self._adapters: dict[str, LoRARequest] = {}
@@ -104,8 +93,10 @@ class VllmEngine:
         """See :meth:`Engine.add`."""
         if request.adapter is not None:
             self._load_adapter(request.adapter)
-        self._submit(request)
-        self._running[str(request.id)] = _VllmRequest(request)
+        vocabulary = self._engine.vllm_config.model_config.get_vocab_size()
+        running = VllmText(request, begun_text(request, vocabulary) if continues(request.sampling) else None)
+        self._submit(running)
+        self._running[str(request.id)] = running
 
     def step(self) -> EngineStep:
         """See :meth:`Engine.step`."""
@@ -116,18 +107,30 @@ class VllmEngine:
             running = self._running.get(output.request_id)
             if running is None:
                 continue
-            count = len(output.outputs[0].token_ids)
+            running.output = output.outputs[0]
+            count = len(running.output.token_ids)
             if running.counted == 0:
-                step.prompt_tokens += len(running.request.tokens) - (output.num_cached_tokens or 0)
+                read = len(running.request.tokens) + len(running.begun_tokens)
+                step.prompt_tokens += read - (output.num_cached_tokens or 0)
+                if count and not output.finished:
+                    step.started.append(running.request.id)
             step.generated_tokens += count - running.counted
             running.counted = count
-            if running.request.streamed and not output.finished and count > running.streamed:
-                step.new_tokens[running.request.id] = output.outputs[0].token_ids[running.streamed :]
-                running.streamed = count
+            if running.request.streamed and not output.finished:
+                tokens = [*running.begun_tokens, *running.output.token_ids]
+                if len(tokens) > running.streamed:
+                    step.new_tokens[running.request.id] = tokens[running.streamed :]
+                    running.streamed = len(tokens)
             if output.finished:
                 del self._running[output.request_id]
-                self._end(running.request, output, step)
+                self._end(running, output, step)
         return step
+
+    def texts(self, ids: Collection[int]) -> dict[int, BegunText]:
+        """See :meth:`Engine.texts`."""
+        running = ((id_, self._running.get(str(id_))) for id_ in ids)
+        texts = {id_: each.so_far() for id_, each in running if each is not None and continues(each.request.sampling)}
+        return {id_: text for id_, text in texts.items() if text.tokens}
 
     def cancel(self, ids: Collection[int]) -> None:
         """See :meth:`Engine.cancel`."""
@@ -145,19 +148,21 @@ class VllmEngine:
         del self._engine
         gc.collect()
 
-    def _submit(self, request: EngineRequest) -> None:
+    def _submit(self, running: VllmText) -> None:
         from vllm.exceptions import VLLMValidationError
 
+        request = running.request
         adapter = None if request.adapter is None else self._adapters[request.adapter.key]
-        prompt = {"prompt_token_ids": list(request.tokens)}
-        params = self._params(request.sampling, streamed=request.streamed)
+        begun = running.begun_tokens
+        prompt = {"prompt_token_ids": [*request.tokens, *begun]}
+        params = self._params(request.sampling, len(begun), streamed=request.streamed)
         try:
             self._engine.add_request(str(request.id), prompt, params, lora_request=adapter)
         except (VLLMValidationError, ValueError) as error:
             field = "prompt" if request.sampling.constraint is None else request.sampling.constraint.option
             raise InvalidInput(field, f"vLLM refuses it: {error}") from error
 
-    def _params(self, sampling: Sampling, *, streamed: bool) -> SamplingParams:
+    def _params(self, sampling: Sampling, begun: int, *, streamed: bool) -> SamplingParams:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
@@ -177,8 +182,8 @@ class VllmEngine:
             # What a grammar ends with.
             ends |= {self._engine.get_tokenizer().eos_token_id} - {None}
         return SamplingParams(
-            max_tokens=sampling.max_tokens,
-            min_tokens=sampling.min_tokens,
+            max_tokens=sampling.max_tokens - begun,
+            min_tokens=max(0, sampling.min_tokens - begun),
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             top_k=sampling.top_k,
@@ -197,23 +202,22 @@ class VllmEngine:
             stream_interval=1 if streamed else COUNT_INTERVAL,
         )
 
-    def _end(self, request: EngineRequest, output: RequestOutput, step: EngineStep) -> None:
-        text = output.outputs[0]
+    def _end(self, running: VllmText, output: RequestOutput, step: EngineStep) -> None:
+        request, text = running.request, output.outputs[0]
         if text.finish_reason not in ("stop", "length"):
             step.failures[request.id] = f"vLLM ended the request: {text.finish_reason or 'without a reason'}"
             return
-        tokens = list(text.token_ids)
         # The reason is a stop text, a token of ours, or none, if the model's own end was met.
-        if text.finish_reason == "stop" and not isinstance(text.stop_reason, str):
-            tokens.pop()
+        by_token = text.finish_reason == "stop" and not isinstance(text.stop_reason, str)
+        whole = running.so_far(len(text.token_ids) - by_token)
         step.completions.append(
             Completion(
                 id=request.id,
-                tokens=tokens,
-                text=self._decode(tokens, request.sampling, stopped=isinstance(text.stop_reason, str)),
+                tokens=whole.tokens,
+                text=self._decode(whole.tokens, request.sampling, stopped=isinstance(text.stop_reason, str)),
                 finish="stop" if text.finish_reason == "stop" else "length",
-                cached_tokens=output.num_cached_tokens or 0,
-                logprobs=_logprobs(text, request.sampling.logprobs, len(tokens)),
+                cached_tokens=min(output.num_cached_tokens or 0, len(request.tokens)),
+                logprobs=None if whole.logprobs is None else tuple(whole.logprobs),
             )
         )
 
@@ -249,8 +253,8 @@ class VllmEngine:
             raise InvalidInput("adapter", f"{error.reason}") from error
         finally:
             for running in self._running.values():
-                running.counted = 0
-                self._submit(running.request)
+                running.restart()
+                self._submit(running)
         self._rank = rank
 
 
@@ -305,19 +309,6 @@ def _adapter_rank(folder: Path) -> int:
         if needed <= rank:
             return rank
     raise InvalidInput("adapter", f"its rank is {needed}, and vLLM takes up to {ADAPTER_RANKS[-1]}")
-
-
-def _logprobs(text: CompletionOutput, top: int | None, count: int) -> tuple[TokenLogprob, ...] | None:
-    if top is None or text.logprobs is None:
-        return None
-    found = []
-    for token, candidates in zip(text.token_ids[:count], text.logprobs[:count], strict=True):
-        ranked = sorted(
-            (entry.rank, each, entry.logprob) for each, entry in candidates.items() if (entry.rank or 0) <= top
-        )
-        best = tuple((each, logprob) for _, each, logprob in ranked)
-        found.append(TokenLogprob(token, candidates[token].logprob, best))
-    return tuple(found)
 
 
 def _with_layout(json_schema: str) -> str:

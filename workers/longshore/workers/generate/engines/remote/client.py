@@ -10,7 +10,7 @@ from typing import Final, Literal
 import torch
 
 from longshore.shared.errors import CorruptBlob, InvalidInput, LongshoreError
-from longshore.workers.generate.engines.base import EngineRequest, EngineStep
+from longshore.workers.generate.engines.base import BegunText, EngineRequest, EngineStep
 from longshore.workers.generate.engines.options import EngineOptions
 from longshore.workers.generate.engines.remote.messages import ANSWER, CALL, OPEN_CALL, Answer, Call, OpenCall, write
 from longshore.workers.generate.engines.remote.process import EngineProcess
@@ -90,6 +90,11 @@ class RemoteEngine:
             raise EngineEnded("the process of the engine answered something else")
         self._ids -= {completion.id for completion in step.completions} | step.failures.keys()
         return step
+
+    def texts(self, ids: Collection[int]) -> dict[int, BegunText]:
+        """See :meth:`Engine.texts`."""
+        running = self._ids.intersection(ids)
+        return self._call(write(CALL, Call(name="texts", ids=tuple(running)))).texts if running else {}
 
     def cancel(self, ids: Collection[int]) -> None:
         """See :meth:`Engine.cancel`."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, TypeVar
 
 from pydantic import TypeAdapter
 
 from longshore.shared.errors import CorruptBlob, InvalidInput
-from longshore.workers.generate.engines.base import EngineRequest, EngineStep
+from longshore.workers.generate.engines.base import BegunText, EngineRequest, EngineStep
 from longshore.workers.generate.engines.options import EngineOptions
 from longshore.workers.generate.version import LanguageModel
 
@@ -30,10 +30,10 @@ class OpenCall:
 class Call:
     """A method of the engine. Each is answered, one after the other."""
 
-    name: Literal["add", "step", "cancel"]
+    name: Literal["add", "step", "texts", "cancel"]
     #: Only for ``add``.
     request: EngineRequest | None = None
-    #: Only for ``cancel``.
+    #: Only for ``texts`` and ``cancel``.
     ids: Sequence[int] = ()
 
 
@@ -63,6 +63,8 @@ class Answer:
     opened: EngineShape | None = None
     #: Only for ``step``.
     step: EngineStep | None = None
+    #: Only for ``texts``.
+    texts: dict[int, BegunText] = field(default_factory=dict)
     error: CallError | None = None
 
 

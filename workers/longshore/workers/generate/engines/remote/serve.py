@@ -79,6 +79,8 @@ class _Answers:
 def _run(engine: Engine, call: Call) -> Answer:
     if call.name == "step":
         return Answer(step=engine.step())
+    if call.name == "texts":
+        return Answer(texts=engine.texts(call.ids))
     if call.name == "cancel":
         engine.cancel(call.ids)
     elif call.request is not None:
