@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack
 from dataclasses import replace
 from uuid import UUID
@@ -10,8 +11,10 @@ import pytest
 
 from longshore.shared import limits
 from longshore.shared.ledger.records import Claim
-from longshore.workers.generate.engines.base import Completion, Sampling, TokenLogprob
+from longshore.shared.ledger.shards.partial_texts import TextPart
+from longshore.workers.generate.engines.base import BegunText, Completion, Sampling, TokenLogprob
 from longshore.workers.generate.rows import PreparedRow
+from longshore.workers.generate.session.partial_texts import begun_texts
 from longshore.workers.generate.session.shards import DoneRow, ReadRow, RowRun, RunningShard
 
 
@@ -68,3 +71,38 @@ def test_rows_are_committed_in_parts_of_bounded_size(shard: RunningShard) -> Non
     assert [[row.number for row in part.rows] for part in parts] == [[0, 1, 2], [3, 4]]
     assert [part.finished_rows for part in parts] == [None, 5]
     assert (shard.done_size, shard.finishing) == (0, True)
+
+
+def test_what_is_saved_of_texts_in_parts_is_what_they_have(shard: RunningShard) -> None:
+    prepared = PreparedRow(tokens=(1,), samplings=(Sampling(max_tokens=9, logprobs=1),) * 2)
+    run = RowRun(shard, ReadRow(0, prepared), prepared, [5, 6])
+    logprobs = (
+        TokenLogprob(7, -0.1, ((7, -0.1),)),
+        TokenLogprob(8, -math.inf, ((9, math.nan),)),
+        TokenLogprob(9, -2.0),
+    )
+    texts = {5: BegunText((7, 8, 9), logprobs), 6: BegunText((4,), (TokenLogprob(4, -1.0),))}
+    assert run.unsaved({}) == []
+    assert shard.saved == set()
+    first = run.unsaved({5: BegunText((7,), logprobs[:1]), 99: texts[6]})
+    second = run.unsaved(texts)
+    assert [(part.index, part.start, list(part.tokens)) for part in first + second] == [
+        (0, 0, [7]),
+        (0, 1, [8, 9]),
+        (1, 0, [4]),
+    ]
+    assert shard.saved == {0}
+    # As in an output, where JSON has no infinity.
+    stored = (logprobs[0], TokenLogprob(8, -9999.0, ((9, -9999.0),)), logprobs[2])
+    whole = {(0, 0): BegunText([7, 8, 9], list(stored)), (0, 1): BegunText([4], list(texts[6].logprobs or ()))}
+    assert begun_texts(first + second) == whole
+    run.forget_saved()
+    assert begun_texts(run.unsaved(texts)) == whole
+
+
+def test_parts_that_are_damaged_do_not_become_other_texts() -> None:
+    parts = [TextPart(row=0, index=0, start=start, tokens=[start, start + 1]) for start in (0, 2, 6)]
+    assert begun_texts(parts) == {(0, 0): BegunText([0, 1, 2, 3])}
+    assert begun_texts(parts[1:]) == {}
+    for logprobs in ("{}", "[[1, []]]", "[[1, 2], [3, 4]]"):
+        assert begun_texts([replace(parts[0], logprobs=logprobs)]) == {(0, 0): BegunText([0, 1])}

@@ -21,6 +21,7 @@ def test_what_a_supervisor_passes_is_what_its_child_reads() -> None:
         engine_cache_bytes=3000,
         engine_memory_share=0.5,
         engine_requests=16,
+        text_save_interval=0.5,
     )
     assert WorkerSettings.load(settings.environment()) == settings
     plain = WorkerSettings(name="cpu:0@host", device="cpu", threads=1)

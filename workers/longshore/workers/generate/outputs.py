@@ -28,7 +28,7 @@ _NOT_STORED: Final = re.compile(r"[\0\ud800-\udfff]")
 #: What stands in their place, as for bytes that are no text.
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 #: The log probability of a token that cannot come, as in the API of OpenAI: JSON has no infinity, and no NaN.
-_LEAST_LOGPROB: Final = -9999.0
+LEAST_LOGPROB: Final = -9999.0
 
 
 class OutputWriter:
@@ -129,7 +129,7 @@ class OutputWriter:
     def _token(self, token: int, logprob: float) -> Output:
         return {
             "token": stored_text(self._tokenizer.piece(token)),
-            "logprob": logprob if logprob > _LEAST_LOGPROB else _LEAST_LOGPROB,
+            "logprob": logprob if logprob > LEAST_LOGPROB else LEAST_LOGPROB,
         }
 
 

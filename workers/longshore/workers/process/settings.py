@@ -16,6 +16,8 @@ DEFAULT_GRACE_S = 30.0
 DEFAULT_STALL_TIMEOUT_S = 45.0
 #: Seconds in which a run that computes, but neither reads nor writes, has to end a batch or a step.
 DEFAULT_PROGRESS_TIMEOUT_S = 3600.0
+#: Seconds of its tokens that a text loses at most, about, if its worker is killed.
+DEFAULT_TEXT_SAVE_INTERVAL_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,8 @@ class WorkerSettings:
     engine_memory_share: float | None = None
     #: Texts that an engine computes in one step, at most; ``None``: chosen by the engine.
     engine_requests: int | None = None
+    #: Seconds after which what a text has got is saved, while it is generated.
+    text_save_interval: float = DEFAULT_TEXT_SAVE_INTERVAL_S
 
     def environment(self) -> dict[str, str]:
         """For the child process; :meth:`load` reads it back."""
@@ -62,6 +66,7 @@ class WorkerSettings:
             "LONGSHORE_GRACE": str(self.grace),
             "LONGSHORE_STALL_TIMEOUT": str(self.stall_timeout),
             "LONGSHORE_PROGRESS_TIMEOUT": str(self.progress_timeout),
+            "LONGSHORE_TEXT_SAVE_INTERVAL": str(self.text_save_interval),
         }
         limits = {
             "LONGSHORE_RESIDENT_BYTES": self.resident_bytes,
@@ -91,6 +96,7 @@ class WorkerSettings:
             engine_cache_bytes=_optional_count(environ, "LONGSHORE_ENGINE_CACHE_BYTES"),
             engine_memory_share=_optional_share(environ, "LONGSHORE_ENGINE_MEMORY_SHARE"),
             engine_requests=_optional_count(environ, "LONGSHORE_ENGINE_REQUESTS"),
+            text_save_interval=_positive(environ, "LONGSHORE_TEXT_SAVE_INTERVAL", DEFAULT_TEXT_SAVE_INTERVAL_S),
         )
 
 

@@ -1,4 +1,4 @@
-"""Commits the rows of a session in a thread, while the engine goes on."""
+"""Commits the rows of a session, and saves its texts, in a thread, while the engine goes on."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.shards.copy_rows import result_lines
 from longshore.workers.batching.async_commit import COMMIT_THREAD
+from longshore.workers.generate.session.saving import UnsavedText
 from longshore.workers.generate.session.shards import Part, RunningShard
 from longshore.workers.process.monitoring.cells import Distribution, WorkerMetrics
 
@@ -53,9 +54,9 @@ class RowCommitter:
         """Whether a commit is under way, or has ended and was not looked at."""
         return self._future is not None
 
-    def submit(self, parts: Sequence[Part]) -> None:
-        """Commit rows. Call :meth:`result` before the next."""
-        self._future = self._thread.submit(self._commit, parts)
+    def submit(self, parts: Sequence[Part], texts: Sequence[UnsavedText] = ()) -> None:
+        """Commit rows, and save texts. Call :meth:`result` before the next."""
+        self._future = self._thread.submit(self._commit, parts, texts)
 
     def result(self, *, wait: bool = False) -> Committed | None:
         """The end of the commit; ``None`` if there is none, or it goes on.
@@ -77,14 +78,31 @@ class RowCommitter:
         self.give_up()
         self._thread.shutdown()
 
-    def _commit(self, parts: Sequence[Part]) -> Committed:
-        started = time.perf_counter()
+    def _commit(self, parts: Sequence[Part], texts: Sequence[UnsavedText]) -> Committed:
         end = Committed()
+        if parts:
+            self._commit_rows(parts, end)
+        if texts:
+            self._save(texts, end)
+        return end
+
+    def _save(self, texts: Sequence[UnsavedText], end: Committed) -> None:
+        shards = {text.run.shard.name: text.run.shard for text in texts}
+        try:
+            lost = self._ledger.attempts.save_texts([(text.run.shard.claim, text.part) for text in texts])
+        except Exception as error:  # the texts themselves are generated all the same
+            log.warning("texts of %d shards were not saved: %s; saving them later", len(shards), error)
+            for text in texts:
+                text.run.forget_saved()
+        else:
+            end.lost += [shards[name] for name in lost]
+
+    def _commit_rows(self, parts: Sequence[Part], end: Committed) -> None:
+        started = time.perf_counter()
         for keyed in (False, True):
             if alike := [part for part in parts if part.keyed == keyed]:
                 self._commit_or_split(alike, keyed, end)
         self._metrics.observe(Distribution.COMMIT_SECONDS, time.perf_counter() - started)
-        return end
 
     def _commit_or_split(self, parts: Sequence[Part], keyed: bool, end: Committed) -> None:
         try:

@@ -25,9 +25,9 @@ from longshore.workers.generate.session.joining import Joiner
 from longshore.workers.generate.session.leases import Leases
 from longshore.workers.generate.session.progress import SessionCounts
 from longshore.workers.generate.session.reading import RowFeed
+from longshore.workers.generate.session.saving import TextSaver, UnsavedText
 from longshore.workers.generate.session.shards import DoneRow, Part, ReadRow, RowRun, RunningShard, ShardName
 from longshore.workers.process.heartbeat import ShardTimedOut
-from longshore.workers.process.logs.lines import RunLines
 from longshore.workers.process.monitoring.cells import Count, Distribution
 
 log = logging.getLogger(__name__)
@@ -77,6 +77,7 @@ class GenerationSession:
         self._joined: queue.SimpleQueue[Claim] = queue.SimpleQueue()
         self._joiner = Joiner(context, first, batch_key, self._take_joined)
         self._committer = RowCommitter(context.ledger, context.metrics)
+        self._saver = TextSaver(engine, context.worker.text_save_interval)
         self._committed_at = time.monotonic()
 
     def run(self, claims: Sequence[Claim]) -> None:
@@ -140,14 +141,8 @@ class GenerationSession:
             self._context.shown.ended([claim])
 
     def _begin(self, claim: Claim) -> None:
-        context = self._context
-        shard = RunningShard(claim, ExitStack())
-        shard.stack.enter_context(context.logs.of(claim))
-        if claim.batch_key is None or shard.alone:  # of small shards there are thousands
-            shard.lines = RunLines(log, [claim], context.worker)
-        if context.worker.shard_timeout is not None:
-            shard.ends_at = time.monotonic() + context.worker.shard_timeout
-        context.shown.running([claim])
+        shard = RunningShard.begin(self._context, claim)
+        self._context.shown.running([claim])
         self.claims.append(claim)
         self.counts.total += shard.rows
         self._shards[shard.name] = shard
@@ -195,6 +190,7 @@ class GenerationSession:
         step = self._engine.step()
         self.counts.add(step, self._context.metrics)
         self._context.texts.add(step.new_tokens)
+        self._saver.start(step.started, self._rows)
         for id_, reason in step.failures.items():
             if (run := self._rows.get(id_)) is not None:
                 self._engine.cancel([each for each in run.ids if each != id_])
@@ -214,6 +210,7 @@ class GenerationSession:
         for id_ in run.ids:
             self._rows.pop(id_, None)
         self._context.texts.discard(run.ids)
+        self._saver.end([run])
         run.shard.running.pop(run.ids[0], None)
         self._done(run.shard, run.done() if error is None else run.failed(error))
 
@@ -233,10 +230,11 @@ class GenerationSession:
         ready = [shard for shard in self._shards.values() if shard.committable]
         due = sum(len(shard.done) for shard in ready) >= COMMIT_ROWS or self._done_size >= COMMIT_SIZE
         due = due or time.monotonic() - self._committed_at >= COMMIT_INTERVAL_S
-        if ready and (due or any(shard.complete for shard in ready)):
-            self._submit(ready)
+        texts = self._saver.take_due()
+        if texts or (ready and (due or any(shard.complete for shard in ready))):
+            self._submit(ready, texts)
 
-    def _submit(self, shards: list[RunningShard]) -> None:
+    def _submit(self, shards: list[RunningShard], texts: Sequence[UnsavedText]) -> None:
         parts: list[Part] = []
         room = COMMIT_SIZE
         for shard in shards:
@@ -247,9 +245,9 @@ class GenerationSession:
                 room -= parts[-1].size
             except RuntimeError as error:
                 self._end(shard, error)
-        if parts:
+        if parts or texts:
             self._context.shown.committing([part.shard.claim for part in parts if part.finished_rows is not None])
-            self._committer.submit(parts)
+            self._committer.submit(parts, texts)
         self._committed_at = time.monotonic()
 
     def _collect_commit(self, committed: Committed | None) -> None:
@@ -287,12 +285,11 @@ class GenerationSession:
 
     def _end_read(self) -> None:
         """End the shards whose rows could not be read."""
-        for shard in [each for each in self._shards.values() if each.error is not None]:
-            error = shard.error
-            if isinstance(error, AttemptLost):
+        for shard in list(self._shards.values()):
+            if isinstance(shard.error, AttemptLost):
                 self._lose(shard)
-            elif error is not None:
-                self._end(shard, error)
+            elif shard.error is not None:
+                self._end(shard, shard.error)
 
     def _end(self, shard: RunningShard, error: Exception) -> None:
         end(self._context, shard.claim, error)
@@ -309,11 +306,11 @@ class GenerationSession:
         del self._shards[shard.name]
         self._feed.remove(shard)
         ids = [id_ for run in shard.running.values() for id_ in run.ids]
-        if ids:
-            self._engine.cancel(ids)
+        self._engine.cancel(ids)
         for id_ in ids:
             self._rows.pop(id_, None)
         self._context.texts.discard(ids)
+        self._saver.end(shard.running.values())
         shard.running.clear()
         self._leases.remove(shard.claim)
         if not any(job == shard.claim.job_id for job, _ in self._shards):
@@ -322,11 +319,13 @@ class GenerationSession:
         self._context.shown.ended([shard.claim])
 
     def _hand_back(self) -> None:
-        """Commit what is done, and release the shards."""
+        """Commit what is done, save what texts have, and release the shards."""
+        self._collect_commit(self._committer.result(wait=True))
+        texts = self._saver.take_all()
         self._engine.cancel(list(self._rows))
         for shard in self._shards.values():
             self._feed.remove(shard)
-        self._commit_rest()
+        self._commit_rest(texts)
         for shard in list(self._shards.values()):
             release(self._context, shard.claim)
             self._drop(shard)
@@ -342,8 +341,9 @@ class GenerationSession:
         for shard in list(self._shards.values()):
             self._end(shard, error)
 
-    def _commit_rest(self) -> None:
+    def _commit_rest(self, texts: Sequence[UnsavedText] = ()) -> None:
         self._collect_commit(self._committer.result(wait=True))
-        while ready := [shard for shard in self._shards.values() if shard.committable]:
-            self._submit(ready)
+        while (ready := [shard for shard in self._shards.values() if shard.committable]) or texts:
+            self._submit(ready, texts)
+            texts = ()
             self._collect_commit(self._committer.result(wait=True))

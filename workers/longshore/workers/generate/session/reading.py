@@ -14,6 +14,7 @@ from longshore.shared.specs.generate import GenerateSpec
 from longshore.workers.context import WorkerContext
 from longshore.workers.generate.outputs import OutputWriter
 from longshore.workers.generate.rows import PreparedRow, RowReader
+from longshore.workers.generate.session.partial_texts import begun_texts
 from longshore.workers.generate.session.shards import ReadRow, RunningShard
 from longshore.workers.inputs.row_numbers import NumberedRows, number, pick
 
@@ -101,7 +102,10 @@ class RowFeed:
 
     def _open(self, shard: RunningShard) -> Iterator[list[ReadRow]]:
         claim = shard.claim
-        shard.before = self._context.ledger.attempts.begin_rows(claim) if claim.attempt > 1 else shard.before
+        if claim.attempt > 1:
+            shard.before = self._context.ledger.attempts.begin_rows(claim)
+            shard.begun = begun_texts(self._context.ledger.attempts.partial_texts(claim))
+            shard.saved |= {row for row, _ in shard.begun}
         spec = shard.spec = GenerateSpec.model_validate(claim.spec)
         version = self._context.engines.version(claim)
         if version.model.key != self._model_key:

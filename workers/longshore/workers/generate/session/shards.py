@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -14,16 +15,21 @@ from uuid import UUID
 from longshore.shared import limits
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.records import Claim
+from longshore.shared.ledger.shards.partial_texts import TextPart
 from longshore.shared.ledger.shards.row_commits import CommittedRows, DoneRows
 from longshore.shared.specs.generate import GenerateSpec
-from longshore.workers.generate.engines.base import Completion, Engine, EngineRequest
+from longshore.workers.generate.engines.base import BegunText, Completion, Engine, EngineRequest
 from longshore.workers.generate.rows import PreparedRow
+from longshore.workers.generate.session.partial_texts import TextName, text_part
 from longshore.workers.generate.session.text_streams import StreamedText, TextPublisher
+from longshore.workers.process.logs.lines import RunLines
 
 if TYPE_CHECKING:
+    from longshore.workers.context import WorkerContext
     from longshore.workers.generate.engines.base import AdapterFiles
     from longshore.workers.generate.outputs import Output, OutputWriter
-    from longshore.workers.process.logs.lines import RunLines
+
+log = logging.getLogger(__name__)
 
 #: Bytes of a log probability in an output, at least: ``{"token": "", "logprob": 0.0}, ``.
 _LOGPROB_BYTES: Final = 30
@@ -74,6 +80,8 @@ class RowRun:
         self.ids = ids
         self._completions: dict[int, Completion] = {}
         self._logprobs = 0
+        #: Tokens of each text that are saved. Those of a begun text are saved once more: it may have begun anew.
+        self._saved = [0] * len(ids)
 
     def add_to(self, engine: Engine, texts: TextPublisher) -> None:
         """Give the engine a request for each text.
@@ -84,13 +92,17 @@ class RowRun:
         assert self.shard.spec is not None
         assert self.shard.writer is not None
         claim, row, streamed = self.shard.claim, self.prepared, self.shard.spec.streamed
-        for id_, sampling in zip(self.ids, row.samplings, strict=True):
+        for index, (id_, sampling) in enumerate(zip(self.ids, row.samplings, strict=True)):
+            request = EngineRequest(
+                id=id_,
+                tokens=row.tokens,
+                sampling=sampling,
+                adapter=self.shard.adapter,
+                streamed=streamed,
+                begun=self.shard.begun.get((self.row.number, index)),
+            )
             try:
-                engine.add(
-                    EngineRequest(
-                        id=id_, tokens=row.tokens, sampling=sampling, adapter=self.shard.adapter, streamed=streamed
-                    )
-                )
+                engine.add(request)
             except InvalidInput:
                 engine.cancel(self.ids)
                 raise
@@ -98,6 +110,25 @@ class RowRun:
             decoder = self.shard.writer.text_decoder(sampling)
             text = StreamedText(claim.job_id, self.row.number, index, claim.attempt, decoder, row.prefix)
             texts.begin(id_, text)
+
+    def unsaved(self, texts: Mapping[int, BegunText]) -> list[TextPart]:
+        """What is not saved of its texts. It counts as saved from here on.
+
+        :param texts: what they have, by the ids of their requests.
+        """
+        parts = []
+        for index, id_ in enumerate(self.ids):
+            text = texts.get(id_)
+            if text is not None and len(text.tokens) > self._saved[index]:
+                parts.append(text_part((self.row.number, index), text, self._saved[index]))
+                self._saved[index] = len(text.tokens)
+        if parts:
+            self.shard.saved.add(self.row.number)
+        return parts
+
+    def forget_saved(self) -> None:
+        """It is not known what is saved of its texts: save all again."""
+        self._saved = [0] * len(self.ids)
 
     @property
     def excess(self) -> str | None:
@@ -148,6 +179,10 @@ class RunningShard:
     writer: OutputWriter | None = None
     #: Rows that had been committed before this attempt.
     before: DoneRows = field(default_factory=DoneRows)
+    #: What earlier attempts have left of texts.
+    begun: dict[TextName, BegunText] = field(default_factory=dict)
+    #: The numbers of rows of whose texts something is saved, or may be.
+    saved: set[int] = field(default_factory=set)
     #: Windows of rows that are not read yet; ``None`` until the first is read.
     windows: Iterator[list[ReadRow]] | None = None
     #: Whether every row is read, or nobody needs more.
@@ -169,6 +204,17 @@ class RunningShard:
     began_at: float = field(default_factory=time.monotonic)
     #: Whether its last rows are being committed.
     finishing: bool = False
+
+    @classmethod
+    def begin(cls, context: WorkerContext, claim: Claim) -> RunningShard:
+        """A shard of which nothing is read yet. What is logged of it goes to its log from now on."""
+        shard = cls(claim, ExitStack())
+        shard.stack.enter_context(context.logs.of(claim))
+        if claim.batch_key is None or shard.alone:  # of small shards there are thousands
+            shard.lines = RunLines(log, [claim], context.worker)
+        if context.worker.shard_timeout is not None:
+            shard.ends_at = time.monotonic() + context.worker.shard_timeout
+        return shard
 
     @property
     def name(self) -> ShardName:
@@ -252,6 +298,9 @@ class Part:
     def committed(self) -> CommittedRows:
         """As the ledger takes it."""
         failed = [row for row in self.rows if row.error is not None]
+        saved = [row.number for row in self.rows if row.number in self.shard.saved]
+        if self.finished_rows is not None:  # a worker of an earlier release may have committed rows, and left this
+            saved += [number for number in self.shard.saved if number in self.shard.before]
         return CommittedRows(
             claim=self.shard.claim,
             rows=len(self.rows) - len(failed),
@@ -261,6 +310,7 @@ class Part:
             prompt_tokens=sum(row.prompt_tokens for row in self.rows),
             completion_tokens=sum(row.completion_tokens for row in self.rows),
             cached_tokens=sum(row.cached_tokens for row in self.rows),
+            saved=saved,
         )
 
 
