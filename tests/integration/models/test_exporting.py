@@ -1,10 +1,13 @@
-"""The files that ``models export`` writes give the same numbers in other programs."""
+"""The files that ``models export`` writes give the same numbers in other programs.
+
+Most ask :func:`write_program` in this process: ``write_export`` starts one for each file, which has to load PyTorch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import h5py
 import numpy as np
@@ -25,6 +28,7 @@ from longshore.workers.families.model import assemble, build_network
 from longshore.workers.families.registry import get_family
 from longshore.workers.families.standardize import Standardize
 from longshore.workers.families.weights import read_weights, save_weights
+from longshore.workers.jobs.export import write_program
 from longshore.workers.runtimes.base import Execution
 from longshore.workers.runtimes.loading import load
 
@@ -63,6 +67,9 @@ class Version:
             created_at="2026-01-01T00:00:00Z",
         )
 
+    def write_program(self, form: str, target: Path) -> None:
+        write_program(form, self.manifest, self.files["weights.safetensors"], target)
+
     def rows(self, number: int) -> torch.Tensor:
         return torch.randn(number, self.manifest.signature.width)
 
@@ -84,9 +91,9 @@ def version(tmp_path: Path) -> Version:
 
 @pytest.mark.parametrize("task", ["embedding", "multilabel"])
 @pytest.mark.parametrize("form", ["onnx", "pt2"])
-def test_a_program_has_the_head_of_its_task(tmp_path: Path, form: Literal["onnx", "pt2"], task: Task) -> None:
+def test_a_program_has_the_head_of_its_task(tmp_path: Path, form: str, task: Task) -> None:
     version = Version(tmp_path, "mlp", task)
-    write_export(form, version.manifest, version.files, tmp_path / f"model.{form}")
+    version.write_program(form, tmp_path / f"model.{form}")
     imported = read_import(tmp_path / f"model.{form}", version.manifest.signature)
     by_blob = {blob: imported.files[name] for name, blob in imported.manifest.blobs.items()}
     program = load(imported.manifest, by_blob.__getitem__, CPU, Execution())
@@ -101,7 +108,7 @@ def test_a_program_has_the_head_of_its_task(tmp_path: Path, form: Literal["onnx"
 
 
 @pytest.mark.parametrize("form", ["onnx", "pt2"])
-def test_a_version_with_offsets_is_imported_again(tmp_path: Path, form: Literal["onnx", "pt2"]) -> None:
+def test_a_version_with_offsets_is_imported_again(tmp_path: Path, form: str) -> None:
     version = Version(tmp_path, "mlp")
     features = (
         Feature(name="at", offsets=(1_700_000_000.0,)),
@@ -110,7 +117,7 @@ def test_a_version_with_offsets_is_imported_again(tmp_path: Path, form: Literal[
     )
     signature = version.manifest.signature.model_copy(update={"features": features})
     manifest = version.manifest.model_copy(update={"signature": signature})
-    write_export(form, manifest, version.files, tmp_path / f"model.{form}")
+    write_program(form, manifest, version.files["weights.safetensors"], tmp_path / f"model.{form}")
     imported = read_import(tmp_path / f"model.{form}", signature)
     by_blob = {blob: imported.files[name] for name, blob in imported.manifest.blobs.items()}
     program = load(imported.manifest, by_blob.__getitem__, CPU, Execution())
@@ -131,17 +138,26 @@ def test_a_version_with_offsets_is_imported_again(tmp_path: Path, form: Literal[
     assert len({tuple(row) for row in outputs.tolist()}) == 9
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_onnx_runtime_has_the_same_outputs(tmp_path: Path, family: str) -> None:
-    version = Version(tmp_path, family)
-    target = tmp_path / "new" / "model.onnx"
-    write_export("onnx", version.manifest, version.files, target)
-    assert [path.name for path in target.parent.iterdir()] == ["model.onnx"]
-    session = onnxruntime.InferenceSession(target.read_bytes(), providers=["CPUExecutionProvider"])
+def check_onnx(program: Path, version: Version) -> None:
+    session = onnxruntime.InferenceSession(program.read_bytes(), providers=["CPUExecutionProvider"])
     for number in (1, 2, 7, 64):
         rows = version.rows(number)
         [outputs] = session.run(["output"], {"input": rows.numpy()})
         np.testing.assert_allclose(outputs, version.outputs(rows).numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_onnx_runtime_has_the_same_outputs(tmp_path: Path, family: str) -> None:
+    version = Version(tmp_path, family)
+    version.write_program("onnx", tmp_path / "model.onnx")
+    check_onnx(tmp_path / "model.onnx", version)
+
+
+def test_an_export_is_one_file_that_can_be_imported_and_exported_again(version: Version, tmp_path: Path) -> None:
+    target = tmp_path / "new" / "model.onnx"
+    write_export("onnx", version.manifest, version.files, target)
+    assert [path.name for path in target.parent.iterdir()] == ["model.onnx"]
+    check_onnx(target, version)
     again = read_import(target, version.manifest.signature).manifest
     assert again.runtime == "onnx"
     copied = tmp_path / "copied.onnx"
@@ -152,7 +168,7 @@ def test_onnx_runtime_has_the_same_outputs(tmp_path: Path, family: str) -> None:
 @pytest.mark.parametrize("family", ["mlp", "cnn"])
 def test_a_program_of_torch_export_has_the_same_outputs(tmp_path: Path, family: str) -> None:
     version = Version(tmp_path, family)
-    write_export("pt2", version.manifest, version.files, tmp_path / "model.pt2")
+    version.write_program("pt2", tmp_path / "model.pt2")
     imported = read_import(tmp_path / "model.pt2", version.manifest.signature)
     by_blob = {blob: imported.files[name] for name, blob in imported.manifest.blobs.items()}
     runtime = load(imported.manifest, by_blob.__getitem__, CPU, Execution())
@@ -327,7 +343,7 @@ def test_formats_that_a_runtime_does_not_support_are_refused(version: Version, t
     ],
 )
 def test_a_column_that_a_program_cannot_preprocess_is_refused_by_name(
-    tmp_path: Path, form: Literal["onnx", "pt2"], transform: TextTransform | CategoryTransform, message: str
+    tmp_path: Path, form: str, transform: TextTransform | CategoryTransform, message: str
 ) -> None:
     signature = Signature(
         features=(Feature(name="a"), Feature(name="c", kind=transform.kind, transform=transform)),
@@ -342,4 +358,4 @@ def test_a_column_that_a_program_cannot_preprocess_is_refused_by_name(
         family="linear", config={}, weights=describe(weights), signature=signature, created_at="2026-01-01T00:00:00Z"
     )
     with pytest.raises(InvalidInput, match=f"format: {message}"):
-        write_export(form, manifest, {"weights.safetensors": weights}, tmp_path / f"model.{form}")
+        write_program(form, manifest, weights, tmp_path / f"model.{form}")
