@@ -4,6 +4,7 @@ Run it with ``longshore relay``. Any number may run; an advisory lock makes one 
 over when the leader is gone, or has not finished a round for some time. Once a second, and at once when the ledger
 notifies it of unpublished shards, the leader
 
+- notices if the clock of Postgres was set, and lets no shard wait for it, nor any lease end by it;
 - marks attempts whose lease has expired as lost, so that their shards are queued again or fail;
 - ends jobs that are past their deadline;
 - queues jobs whose upstream job has succeeded, and ends those whose upstream job has failed;
@@ -47,6 +48,7 @@ from longshore.shared.errors import LongshoreError, ServiceUnavailable
 from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.postgres.connection import LedgerConnection
+from longshore.shared.ledger.server_clock import ServerClock
 from longshore.shared.settings import Process, load_settings
 
 logger = logging.getLogger(__name__)
@@ -104,6 +106,11 @@ class Relay:
         self._outage = Outage("Redis", logger)
         self._postgres_outage = Outage("Postgres", logger)
         self._stopping = threading.Event()
+        self._server_clock = ServerClock(ledger.database, clock)
+        #: The step of Postgres' clock since this relay last mended one, or since it began, in seconds.
+        self._clock_step = 0.0
+        # Nobody may have led when the clock was set back.
+        self._future_left = True
         self._compared_at = -math.inf
         self._partitions_due_at = -math.inf
         self._files_due_at = -math.inf
@@ -136,6 +143,7 @@ class Relay:
             try:
                 with self._ledger.database.own_connection() as conn:
                     self._postgres_outage.ended()
+                    self._clock_step += self._server_clock.step(conn)
                     if self._ledger.maintenance.end_silent_lead(conn, LEAD_TIMEOUT_S):
                         logger.warning("the relay that led did nothing for %g s and loses the lead", LEAD_TIMEOUT_S)
                     if self._ledger.maintenance.try_lead(conn):
@@ -154,6 +162,7 @@ class Relay:
 
         :returns: whether there is more to publish.
         """
+        self._follow_clock()
         maintenance = self._ledger.maintenance
         if lost := maintenance.expire_leases():
             logger.warning("%d attempts were lost with their worker", lost)
@@ -188,6 +197,19 @@ class Relay:
                 self.remove_stale_messages()
             fault_point("relay:compared")
         return more
+
+    def _follow_clock(self) -> None:
+        """Notice that the clock of Postgres was set, and mend what would suffer from it."""
+        with self._ledger.database.connection() as conn:
+            self._clock_step += self._server_clock.step(conn)
+        if self._clock_step:
+            direction = "forward" if self._clock_step > 0 else "back"
+            logger.warning("the clock of Postgres was set %s by %.0f s", direction, abs(self._clock_step))
+            self._server_clock.mend_leases(self._clock_step)
+            self._clock_step = 0.0
+            self._future_left = True
+        if self._future_left:
+            self._future_left = self._server_clock.forget_future()
 
     def _publish_new(self) -> bool:
         for _ in range(MAX_PUBLISHED_BATCHES):

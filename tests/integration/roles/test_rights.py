@@ -74,6 +74,7 @@ USERS: Mapping[str, tuple[Role, ...]] = {
     "limits": (OPERATOR, MONITOR),
     "attempts.LIST_LOG_PARTS": (PRODUCER, OPERATOR),
     "maintenance": (RELAY,),
+    "clock": (RELAY,),
     "models": (PRODUCER, OPERATOR, WORKER),
     "models.DELETE_VERSION": (OPERATOR, GATEWAY),
     "models.MOVE_ALIAS": (PRODUCER, OPERATOR),

@@ -295,6 +295,7 @@ KNOWN_EXCEPTIONS = {
 
 #: Statements that are not explained, and why.
 COLD = {
+    "clock": "after the clock of Postgres was set, and once when a relay begins to lead",
     "demo": "a tour of one job's results",
     "gateway.tokens": "there are some hundreds",
     "gateway.webhooks.ADD_ENDPOINT": "inserts a row",

@@ -286,7 +286,7 @@ DEFER_SHARD: Final = f"""
     UPDATE shards
     SET state = 'queued', lease_until = NULL, published_at = NULL, rows_done = 0, attempt_limit = attempt_limit + 1,
         outages = outages + 1, waits_for = %(error)s,
-        missing_since = CASE WHEN %(missing)s THEN coalesce(missing_since, now()) END,
+        missing_since = CASE WHEN %(missing)s THEN least(missing_since, now()) END,
         not_before = {after_outage("outages")}
     WHERE {FENCE}
       AND NOT (%(missing)s AND missing_since IS NOT NULL

@@ -11,12 +11,14 @@ PAST_DEADLINE: Final = """
     SELECT id FROM jobs WHERE deadline < now() AND state IN ('queued', 'running') ORDER BY id LIMIT 100
 """
 
-#: Shards whose tickets were never published. A new job is left to its producer for a grace of some seconds.
+#: Shards whose tickets were never published. A new job is left to its producer for a grace of some seconds; one from
+#: the future is not new, but the clock was set back.
 UNPUBLISHED: Final = f"""
     SELECT {TICKET_COLUMNS}
     FROM shards JOIN jobs ON jobs.id = shards.job_id
     WHERE shards.state = 'queued' AND shards.published_at IS NULL AND {DUE}
-      AND (shards.attempt > 0 OR jobs.created_at < now() - make_interval(secs => %(grace)s))
+      AND (shards.attempt > 0 OR jobs.created_at < now() - make_interval(secs => %(grace)s)
+           OR jobs.created_at > now() + make_interval(secs => %(grace)s))
     ORDER BY shards.priority DESC, shards.job_id, shards.index
     LIMIT %(limit)s
 """

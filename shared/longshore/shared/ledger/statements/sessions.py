@@ -65,8 +65,9 @@ _LOCK_HOLDERS: Final = f"""
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 LIST_LOCK_HOLDERS: Final = f"SELECT silent_s FROM ({_LOCK_HOLDERS}) AS holders"
+#: One that has asked in the future is silent since the clock was set back.
 END_SILENT_LOCK_HOLDERS: Final = f"""
-    SELECT pg_terminate_backend(pid) FROM ({_LOCK_HOLDERS}) AS holders WHERE silent_s > %(timeout)s
+    SELECT pg_terminate_backend(pid) FROM ({_LOCK_HOLDERS}) AS holders WHERE abs(silent_s) > %(timeout)s
 """
 PROVE_LIFE: Final = "SELECT 1"
 

@@ -21,12 +21,13 @@ _SILENT: Final = """
 """
 FORGET_SILENT_WORKERS: Final = f"DELETE FROM workers WHERE {_SILENT}"
 COUNT_SILENT_WORKERS: Final = f"SELECT count(*) FROM workers WHERE {_SILENT}"
-LIST_WORKERS: Final = """
-    SELECT name, device, queue, host, pid, families, started_at, seen_at,
-           seen_at > now() - make_interval(secs => %(timeout)s) AS alive
+#: A worker that was seen in the future has not reported since the clock was set back.
+_ALIVE: Final = """
+    seen_at BETWEEN now() - make_interval(secs => %(timeout)s) AND now() + make_interval(secs => %(timeout)s)
+"""
+LIST_WORKERS: Final = f"""
+    SELECT name, device, queue, host, pid, families, started_at, seen_at, {_ALIVE} AS alive
     FROM workers ORDER BY name
 """
-LIVE_QUEUES: Final = """
-    SELECT DISTINCT queue FROM workers WHERE seen_at > now() - make_interval(secs => %(timeout)s)
-"""
+LIVE_QUEUES: Final = f"SELECT DISTINCT queue FROM workers WHERE {_ALIVE}"
 KNOWN_FAMILIES: Final = "SELECT DISTINCT unnest(families) FROM workers"

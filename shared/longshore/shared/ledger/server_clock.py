@@ -1,0 +1,67 @@
+"""Steps of Postgres' clock, by which all times go: noticed by the relay, which mends what would wait for them.
+
+A step is what happens when an administrator sets the clock, a virtual machine goes on after a pause, or a standby with
+another time takes over. Small differences are left: they cost no more than they last.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from longshore.shared.ledger import statements
+from longshore.shared.ledger.database import Connection, Database
+from longshore.shared.ledger.postgres.repeating import repeat_rolled_back
+
+#: The smallest step that is noticed, in seconds.
+MIN_STEP_S = 2.0
+#: The longest that reading the clock may take, in seconds. A later answer says too little.
+MAX_READ_S = 0.5
+#: Queued shards that are mended in one transaction.
+MAX_MENDED = 5000
+
+
+class ServerClock:
+    """Compares the clock of Postgres with one that nobody sets.
+
+    :param clock: seconds on that clock.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
+        self._database = database
+        self._clock = clock
+        self._ahead: float | None = None
+
+    def step(self, conn: Connection) -> float:
+        """Seconds by which the clock was set forward since the last call, below 0 if it was set back; 0 if it was not.
+
+        A pause of this machine, in which its own clock stands still, looks like a step forward.
+        """
+        start = self._clock()
+        row = conn.execute(statements.clock.READ_CLOCK).fetchone()
+        if row is None or self._clock() - start > MAX_READ_S:
+            return 0.0
+        before, self._ahead = self._ahead, float(row[0]) - start
+        step = 0.0 if before is None else self._ahead - before
+        return step if abs(step) >= MIN_STEP_S else 0.0
+
+    @repeat_rolled_back
+    def mend_leases(self, step: float) -> None:
+        """Let the leases of running attempts end when they would have ended without a step. Repeating it is harmless.
+
+        :param step: see :meth:`step`.
+        """
+        with self._database.transaction() as conn:
+            statement = statements.clock.EXTEND_LEASES if step > 0 else statements.clock.SHORTEN_LEASES
+            conn.execute(statement, {"step": step})
+            conn.execute(statements.clock.LOOK_AGAIN)
+
+    @repeat_rolled_back
+    def forget_future(self, limit: int = MAX_MENDED) -> bool:
+        """Let no queued shard wait for a time that is in the future by a step back only.
+
+        :param limit: the most shards that are changed.
+        :returns: whether there may be more.
+        """
+        with self._database.transaction() as conn:
+            return conn.execute(statements.clock.FORGET_FUTURE, {"limit": limit}).rowcount >= limit
