@@ -12,7 +12,7 @@ SCALE ?= 20
 BENCHMARKS ?= inference small_jobs training
 
 .DEFAULT_GOAL := help
-.PHONY: help setup unit test differential fuzz lint format docs site bench
+.PHONY: help setup unit test differential fuzz lint audit format docs site bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ lint: ## check style, formatting, types and the layers of imports
 	$(BIN)ruff format --check .
 	$(BIN)mypy
 	$(BIN)lint-imports
+
+audit: ## look up known vulnerabilities of the pinned dependencies; needs the network
+	$(BIN)python .ci/audit.py $(ARGS)
 
 format: ## format the sources and fix what ruff can fix
 	$(BIN)ruff format .
