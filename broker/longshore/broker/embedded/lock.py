@@ -50,7 +50,7 @@ class HomeLock:
             own = Identity.own()
             with home_errors(self._path):
                 os.ftruncate(descriptor, 0)
-                content = {"task": self._command, "pid": own.pid, "created": own.created}
+                content = {"task": self._command, **own.as_json()}
                 os.pwrite(descriptor, json.dumps(content).encode(), 0)
         except BaseException:
             os.close(descriptor)
@@ -95,7 +95,7 @@ def lock_holder(path: Path) -> Holder | None:
     """The holder of the lock at ``path``; ``None`` if no live process has it."""
     try:
         content = json.loads(path.read_text())
-        holder = Holder(Identity(int(content["pid"]), float(content["created"])), str(content["task"]))
+        holder = Holder(Identity.read(content), str(content["task"]))
     except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return holder if holder.identity.find() else None

@@ -8,13 +8,16 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
 #: Seconds by which two readings of a process's start time may differ, because the clock is adjusted.
 _START_TOLERANCE_S = 2.0
+#: Where Linux shows the id of its present boot.
+_BOOT_FILE = Path("/proc/sys/kernel/random/boot_id")
 #: Seconds between two checks of a process that is ending.
 _POLL_INTERVAL_S = 0.05
 #: Seconds to wait for a killed process to be gone.
@@ -29,14 +32,36 @@ class Identity:
     """A process, distinguished from later ones with the same pid.
 
     :param created: when it was started, in seconds since 1970.
+    :param boot: the boot of the system in which it was started, and ``uptime`` the seconds from it to the start: known
+        on Linux, and the same after somebody has set the clock.
     """
 
     pid: int
     created: float
+    boot: str = ""
+    uptime: float = 0.0
 
     @classmethod
     def of(cls, process: psutil.Process) -> Identity:
-        return cls(process.pid, process.create_time())
+        created = process.create_time()
+        return cls(process.pid, created, _boot(), created - psutil.boot_time())
+
+    @classmethod
+    def read(cls, row: Mapping[str, object]) -> Identity:
+        """What :meth:`as_json` has made, or made in an earlier release.
+
+        :raises KeyError: it is not; or ``ValueError``.
+        """
+        return cls(
+            int(str(row["pid"])),
+            float(str(row["created"])),
+            str(row.get("boot", "")),
+            float(str(row.get("uptime", 0))),
+        )
+
+    def as_json(self) -> dict[str, str | int | float]:
+        """The fields."""
+        return {"pid": self.pid, "created": self.created, "boot": self.boot, "uptime": self.uptime}
 
     @classmethod
     def own(cls) -> Identity:
@@ -47,10 +72,21 @@ class Identity:
         """The process, or ``None`` if it is gone."""
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.created) < _START_TOLERANCE_S
+            found = Identity.of(process)
+            same = abs(found.created - self.created) < _START_TOLERANCE_S
+            if self.boot and self.boot == found.boot:
+                same = abs(found.uptime - self.uptime) < _START_TOLERANCE_S
         except psutil.NoSuchProcess:
             return None
         return process if same and is_alive(process) else None
+
+
+def _boot() -> str:
+    """The id of this boot of the system; empty if it has none."""
+    try:
+        return _BOOT_FILE.read_text().strip()
+    except OSError:
+        return ""
 
 
 def is_alive(process: psutil.Process) -> bool:

@@ -41,8 +41,7 @@ class Record:
         rows = [
             {
                 "name": child.name,
-                "pid": child.identity.pid,
-                "created": child.identity.created,
+                **child.identity.as_json(),
                 "stop_signal": child.stop_signal.value,
                 "grace_s": child.grace_s,
             }
@@ -59,7 +58,7 @@ class Record:
             children = tuple(
                 Recorded(
                     str(row["name"]),
-                    Identity(int(row["pid"]), float(row["created"])),
+                    Identity.read(row),
                     signal.Signals(int(row["stop_signal"])),
                     float(row["grace_s"]),
                 )

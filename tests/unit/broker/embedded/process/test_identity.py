@@ -47,6 +47,20 @@ def test_a_number_that_went_to_another_process_is_not_found() -> None:
     own = Identity.own()
     assert own.find() is not None
     assert Identity(own.pid, own.created - 3600).find() is None
+    assert Identity(own.pid, own.created, own.boot, own.uptime - 3600).find() is None
+    assert Identity(own.pid, own.created - 3600, "an earlier boot", own.uptime).find() is None
+
+
+def test_a_process_is_found_after_the_clock_was_set() -> None:
+    own = Identity.own()
+    assert Identity(own.pid, own.created - 3600, own.boot, own.uptime).find() is not None
+
+
+def test_what_is_written_is_read_back_also_that_of_an_earlier_release() -> None:
+    own = Identity.own()
+    assert Identity.read(own.as_json()) == own
+    earlier = Identity.read({"pid": own.pid, "created": own.created})
+    assert earlier.find() is not None
 
 
 def test_ending_is_asked_for_first() -> None:
