@@ -21,6 +21,7 @@ import redis
 from longshore.broker import embedded
 from longshore.shared.settings import Process, Settings, load_settings
 from tests.chaos.disks import Disk, disks_can_be_made
+from tests.chaos.shim import Shim, shim_can_be_made
 from tests.tcp_proxy import TcpProxy
 from tests.waiting import wait_until
 
@@ -36,6 +37,16 @@ PROCESSES = {
     "relay-b": ("longshore.broker.relay",),
     "workers": ("longshore.workers.process.supervisor", "--devices", "cpu:2"),
 }
+#: The machines of the processes; all others are on that of the producers.
+MACHINE_OF = {"relay-a": "relays", "relay-b": "relays", "workers": "workers"}
+#: Starts Redis and Postgres.
+UP = """
+import sys
+from pathlib import Path
+from longshore.broker import embedded
+
+embedded.up(Path(sys.argv[1]), detach=True, services=())
+"""
 
 
 class Deployment:
@@ -59,7 +70,10 @@ class Deployment:
             self.services_disk = Disk(folder / "home", folder / "services.img", SERVICES_BYTES)
         for path in (self.store, self.data, self.outputs, folder / "logs", folder / "temporary"):
             path.mkdir(exist_ok=True)
-        embedded.up(folder / "home", detach=True, services=())
+        #: Sets the clocks of the processes and slows the store, if there is a C compiler.
+        self.shim = Shim(folder / "shim", self.store) if shim_can_be_made() else None
+        command = [sys.executable, "-P", "-c", UP, str(folder / "home")]
+        subprocess.run(command, env=None if self.shim is None else self.shim.services_environment(), check=True)
         #: The addresses of the services themselves, which no fault of the network touches, as the administrator.
         self.direct = self._addresses(Process.OWNER)
         self.redis_proxy = _proxy(self.direct.redis_url)
@@ -213,6 +227,7 @@ class Deployment:
             "PYTHONPATH": str(Path(__file__).parents[2]),
             "TMPDIR": str(self.folder / "temporary"),
             "OMP_WAIT_POLICY": "passive",
+            **({} if self.shim is None else self.shim.environment(MACHINE_OF.get(name, "producers"))),
         }
         with (self.folder / "logs" / f"{name}.log").open("ab") as log:
             return subprocess.Popen(

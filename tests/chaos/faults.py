@@ -8,22 +8,19 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from pathlib import Path
-from typing import TypeAlias
 from uuid import uuid4
 
 import psutil
 import psycopg
 import redis
 
+from tests.chaos import machine_faults
 from tests.chaos.deployment import LEASE_S, Deployment, send, with_children
-from tests.chaos.disks import Disk, disks_can_be_made
+from tests.chaos.registry import FAULTS, fault
 from tests.tcp_proxy import TcpProxy
 
-Fault: TypeAlias = Callable[[Deployment, random.Random], AbstractContextManager[None]]
+__all__ = ["ASKING", "FAULTS", "machine_faults"]
 
-#: Every fault by its name.
-FAULTS: dict[str, Fault] = {}
 #: Those that ask Redis or Postgres for something. Made together with others they come first, while both answer.
 ASKING = {
     *("FLUSHALL", "messages lost", "messages doubled and shuffled", "messages malformed"),
@@ -31,16 +28,6 @@ ASKING = {
 }
 #: The messages of the queues, in every priority and under every prefix.
 QUEUES = ("*cpu*", "*gpu*")
-
-
-def fault(name: str) -> Callable[[Callable[[Deployment, random.Random], Iterator[None]]], Fault]:
-    """Register a generator that puts a fault in place, yields, and takes it away."""
-
-    def register(function: Callable[[Deployment, random.Random], Iterator[None]]) -> Fault:
-        FAULTS[name] = contextmanager(function)
-        return FAULTS[name]
-
-    return register
 
 
 # Processes
@@ -316,55 +303,3 @@ for _service in ("Redis", "Postgres"):
     ):
         _network(_name, _act, _service)
 _network("cut after COMMIT", _lose_commits, "Postgres")
-
-
-# The files
-
-
-@fault("store away")
-def _store_away(deployment: Deployment, _: random.Random) -> Iterator[None]:
-    # The folder itself may be where a disk is mounted.
-    with _away(deployment.store.parent):
-        yield
-
-
-@fault("data away")
-def _data_away(deployment: Deployment, _: random.Random) -> Iterator[None]:
-    with _away(deployment.data):
-        yield
-
-
-@contextmanager
-def _away(folder: Path) -> Iterator[None]:
-    away = folder.with_name(f"{folder.name}.away")
-    folder.rename(away)
-    try:
-        yield
-    finally:
-        # A worker may have made the folder anew meanwhile: what it wrote there is as lost as on a disk that is gone.
-        if folder.exists():
-            folder.rename(folder.with_name(f"{folder.name}.{uuid4().hex}"))
-        away.rename(folder)
-
-
-if disks_can_be_made():
-
-    @fault("store full")
-    def _store_full(deployment: Deployment, _: random.Random) -> Iterator[None]:
-        with _disk(deployment.store_disk).full():
-            yield
-
-    @fault("store read-only")
-    def _store_read_only(deployment: Deployment, _: random.Random) -> Iterator[None]:
-        with _disk(deployment.store_disk).read_only():
-            yield
-
-    @fault("disk of Redis and Postgres full")
-    def _services_full(deployment: Deployment, _: random.Random) -> Iterator[None]:
-        with _disk(deployment.services_disk).full():
-            yield
-
-
-def _disk(found: Disk | None) -> Disk:
-    assert found is not None
-    return found
