@@ -1,4 +1,4 @@
-"""The clock of Postgres is set forward or back: nothing waits for the length of the step, and no attempt is lost by it.
+"""A clock is set forward or back: nothing waits for the length of the step, and no attempt is lost by it.
 
 For Postgres, a clock that is set back makes all times that it has written later; and the clock that nobody sets goes on
 by as much more than that of Postgres.
@@ -6,10 +6,16 @@ by as much more than that of Postgres.
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 import psycopg
 import pytest
+import redis
 from celery import Celery
 
+from longshore.broker.gateway.rate_limits import KEY, Bucket, RateLimits
+from longshore.broker.redis_address import parse_redis_url
 from longshore.broker.relay import Relay
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.workers import Presence
@@ -17,6 +23,7 @@ from longshore.shared.settings import Settings
 from longshore.shared.vocabulary import State
 from tests.integration.queued import Name, flat, lose_all, message_count, submit_published, take_all, train_jobs
 from tests.integration.support import LEASE, claim, commit, submit
+from tests.waiting import wait_until
 
 STEP_S = 3 * 3600.0
 
@@ -146,3 +153,19 @@ def test_set_back_a_frozen_relay_loses_the_lead(ledger: Ledger) -> None:
                 ledger.maintenance.prove_lead(leader)
         finally:
             standby.execute("DROP SCHEMA set_back CASCADE")
+
+
+def test_set_back_that_of_redis_blocks_no_caller(services: Settings) -> None:
+    bucket = Bucket("requests:set-back", 100, 1)
+    with redis.Redis.from_url(services.redis_url) as client:
+        client.hset(KEY + bucket.key, mapping={"left": 0, "at": time.time() + STEP_S})
+
+        async def take() -> bool:
+            limits = RateLimits(parse_redis_url(services.redis_url))
+            try:
+                return (await limits.take(bucket, 1)).taken
+            finally:
+                await limits.close()
+
+        wait_until(lambda: asyncio.run(take()), "enough in the bucket", timeout_s=60)
+        client.delete(KEY + bucket.key)

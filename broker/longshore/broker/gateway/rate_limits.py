@@ -44,7 +44,11 @@ local clock = redis.call('TIME')
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
 local saved = redis.call('HMGET', KEYS[1], 'left', 'at')
 local left, at = tonumber(saved[1] or capacity), tonumber(saved[2] or now)
-left = math.min(capacity, left + math.max(0, now - at) * capacity / window)
+if now < at then -- the clock of Redis was set back: the bucket fills from now on
+    at = now
+    redis.call('HSET', KEYS[1], 'left', string.format('%.6f', left), 'at', string.format('%.6f', at))
+end
+left = math.min(capacity, left + (now - at) * capacity / window)
 local taken = 0
 if left >= need then
     left, taken = left - cost, 1
