@@ -190,8 +190,17 @@ def test_the_final_images_are_made_of_the_runtime_alone() -> None:
     for target in ("services", "worker"):
         assert heads[target].startswith("runtime AS")
         lines = [line for line in heads[target].splitlines()[1:] if line]
-        assert lines == [f"COPY --from=build-{target} /opt/longshore/venv /opt/longshore/venv"]
-    assert "apt-get" not in DOCKERFILE
+        assert lines[-1] == f"COPY --from=build-{target} /opt/longshore/venv /opt/longshore/venv"
+        # LightGBM needs a library of the system, and nothing else does.
+        assert re.findall(r"apt-get install \S+ \S+ (.*?) &&", heads[target]) == ["libgomp1"] * (target == "worker")
+        users = [line.split()[1] for line in lines if line.startswith("USER")]
+        assert users[-1:] in ([], ["10001:10001"]), "the image's own user is root"
+    assert DOCKERFILE.count("apt-get install") == 1
+
+
+def test_the_image_of_workers_has_what_the_families_and_searches_need() -> None:
+    (extras,) = re.findall(r'pip install -c constraints.txt "\.\[(monitor,worker,[\w,]+)\]"', DOCKERFILE)
+    assert {"huggingface", "images", "lightgbm", "onnx", "text", "tune"} <= set(extras.split(","))
 
 
 def test_the_build_gets_what_it_copies_and_no_secret() -> None:
