@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from uuid import UUID
 
 from longshore.shared.errors import ServiceUnavailable, WaitTimeout
@@ -15,6 +15,13 @@ from longshore.shared.ledger.records import JobRecord
 OUTAGE_TIMEOUT_S = 60.0
 #: Seconds between two attempts to reconnect.
 RECONNECT_INTERVAL_S = 0.5
+
+
+def wait_timeout(jobs: Collection[UUID]) -> WaitTimeout:
+    """The error for jobs that have not ended in time."""
+    if len(jobs) == 1:
+        return WaitTimeout(f"job {next(iter(jobs))} has not ended; it goes on running")
+    return WaitTimeout(f"{len(jobs):,} jobs have not ended; they go on running")
 
 
 def wait_for(ledger: Ledger, job: UUID, timeout: float | None, on_change: Callable[[JobRecord], None]) -> JobRecord:
@@ -85,4 +92,4 @@ def _changed(watch: JobWatch, pending: set[UUID], deadline: float | None) -> set
         if changed & pending:
             return changed & pending
         if deadline is not None and time.monotonic() >= deadline:
-            raise WaitTimeout(f"{len(pending)} jobs have not ended; they go on running")
+            raise wait_timeout(pending)

@@ -146,9 +146,10 @@ def test_a_job_is_cancelled_and_retried(client: Client, trained: Job, tmp_path: 
     assert not job.cancel()
     assert job.retry().id == job.id
     assert not job.state.final
-    with pytest.raises(WaitTimeout):
+    still_running = f"job {job.id} has not ended; it goes on running"
+    with pytest.raises(WaitTimeout, match=still_running):
         job.wait(0.01)
-    with pytest.raises(WaitTimeout, match="1 jobs"):
+    with pytest.raises(WaitTimeout, match=still_running):
         client.wait([job], 0.01)
     job.cancel()
 

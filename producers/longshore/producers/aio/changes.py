@@ -12,8 +12,8 @@ from uuid import UUID
 
 from longshore.producers.aio.gathered import Gathered
 from longshore.producers.aio.threads import Threads
-from longshore.producers.waiting import OUTAGE_TIMEOUT_S, RECONNECT_INTERVAL_S
-from longshore.shared.errors import ServiceUnavailable, UnknownJob, WaitTimeout
+from longshore.producers.waiting import OUTAGE_TIMEOUT_S, RECONNECT_INTERVAL_S, wait_timeout
+from longshore.shared.errors import ServiceUnavailable, UnknownJob
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.notifications import Heard
 from longshore.shared.ledger.records import JobRecord
@@ -57,7 +57,7 @@ class Changes:
             for end in done:
                 end.result()
             if left:
-                raise WaitTimeout(f"{len(left)} jobs have not ended; they go on running")
+                raise wait_timeout([job for job, end in ends.items() if end in left])
         finally:
             for job, end in ends.items():
                 end.cancel()

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from longshore.producers.http.connection import WAIT_OUTAGE_S, GatewayConnection
 from longshore.producers.http.records import job_record
+from longshore.producers.waiting import wait_timeout
 from longshore.shared.errors import LongshoreError, ServiceUnavailable, UnknownJob, WaitTimeout
 from longshore.shared.ledger.records import JobRecord
 
@@ -52,7 +53,7 @@ def wait_for_end(
         if record.state.final:
             return record
         if deadline is not None and time.monotonic() >= deadline:
-            raise WaitTimeout("1 jobs have not ended; they go on running")
+            raise wait_timeout([job])
 
 
 def _poll(connection: GatewayConnection, job: UUID, wait_s: float) -> JobRecord:
@@ -139,7 +140,7 @@ def wait_for_all(
                             on_end(late)
                 if not left:
                     return
-                raise WaitTimeout(f"{len(left)} jobs have not ended; they go on running")
+                raise wait_timeout(left)
             if isinstance(ended, LongshoreError):
                 raise ended
             left.discard(ended)
