@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
@@ -83,7 +83,7 @@ class AsyncJob:
     def __await__(self) -> Generator[None, None, AsyncJob]:
         return self.wait().__await__()
 
-    async def follow(self) -> AsyncIterator[Progress]:
+    async def follow(self) -> AsyncGenerator[Progress, None]:
         """The progress now, and after each change, until the job has ended; the last is that of its end.
 
         Changes that come faster than they are taken are left out.
@@ -118,7 +118,7 @@ class AsyncJob:
         """See :meth:`Job.texts`."""
         return await self._threads.call(self._job.texts)
 
-    def stream(self) -> AsyncIterator[ResultRow]:
+    def stream(self) -> AsyncGenerator[ResultRow, None]:
         """See :meth:`Job.stream`."""
         return self._threads.iterate(self._job.stream())
 
@@ -152,7 +152,7 @@ class AsyncJob:
 
     async def logs(
         self, *, shard: int | None = None, attempt: int | None = None, follow: bool = False
-    ) -> AsyncIterator[LogLine]:
+    ) -> AsyncGenerator[LogLine, None]:
         """See :meth:`Job.logs`."""
         steps = self._job._log_steps(shard, attempt, follow)
         while (lines := await self._threads.call(steps.next)) is not None:

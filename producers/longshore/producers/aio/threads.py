@@ -6,7 +6,8 @@ All logic is that of the client that blocks: the calls are the same, and only th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -33,14 +34,25 @@ class Threads:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, partial(function, *args, **keywords))
 
-    async def iterate(self, generator: Generator[T, None, None]) -> AsyncIterator[T]:
-        """The items of a generator whose every step may block."""
+    async def iterate(self, generator: Generator[T, None, None]) -> AsyncGenerator[T, None]:
+        """The items of a generator whose every step may block. It is closed at the end, also if that comes early."""
+        # The coroutine can be cancelled while a thread is in the generator, which can only be closed after that.
+        in_use = threading.Lock()
+
+        def read() -> list[T]:
+            with in_use:
+                return list(islice(generator, CHUNK))
+
+        def close() -> None:
+            with in_use:
+                generator.close()
+
         try:
-            while chunk := await self.call(lambda: list(islice(generator, CHUNK))):
+            while chunk := await self.call(read):
                 for item in chunk:
                     yield item
         finally:
-            await self.call(generator.close)
+            await self.call(close)
 
     def close(self) -> None:
         """End the threads, after the calls that run."""
