@@ -24,6 +24,7 @@ from longshore.shared.settings import Process, Settings, load_settings
 
 if TYPE_CHECKING:
     from celery import Celery
+    from tornado.options import OptionParser
 
 logger = logging.getLogger(__name__)
 
@@ -65,23 +66,16 @@ def serve(app: Celery, *, address: str, port: int, password: str) -> None:
     :raises InvalidInput: the port cannot be listened on.
     """
     from flower.app import Flower
-    from flower.options import default_options
     from flower.urls import settings as pages
     from tornado.httpserver import HTTPServer
     from tornado.ioloop import IOLoop
 
     from longshore.broker.flower_guard import Guard
 
-    # Flower's pages read some options from this global, whatever options their application has.
-    default_options.read_only = True
-    default_options.basic_auth = [f"{USER}:{password}"]
-    default_options.persistent = False
-    default_options.tasks_columns = "state,args,result,received,started,runtime,worker,name,uuid"
-    # The results of full batches name hundreds of jobs.
-    default_options.max_tasks = MAX_TASKS
+    options = set_options(password)
     asyncio.set_event_loop(asyncio.new_event_loop())
     loop = IOLoop.current()
-    flower = Flower(capp=app, options=default_options, io_loop=loop, **pages)
+    flower = Flower(capp=app, options=options, io_loop=loop, **pages)
     logging.getLogger("tornado.access").propagate = False
     # It logs a warning each time no worker answers, for example before the first one is up.
     logging.getLogger("flower.inspector").setLevel(logging.ERROR)
@@ -95,6 +89,22 @@ def serve(app: Celery, *, address: str, port: int, password: str) -> None:
     logger.info("Flower listens on http://%s:%d; sign in as %s", address, port, USER)
     flower.start()
     logger.info("Flower stopped")
+
+
+def set_options(password: str) -> OptionParser:
+    """Flower's options. Its pages read some of them from a global, whatever options their application has."""
+    from flower.options import default_options
+
+    default_options.read_only = True
+    default_options.basic_auth = [f"{USER}:{password}"]
+    default_options.persistent = False
+    # Workers always send events. Asked to every five seconds, they would log each time that they obey no command.
+    default_options.enable_events = False
+    default_options.tasks_columns = "state,args,result,received,started,runtime,worker,name,uuid"
+    # The results of full batches name hundreds of jobs.
+    default_options.max_tasks = MAX_TASKS
+    options: OptionParser = default_options
+    return options
 
 
 def find_password(settings: Settings, environ: Mapping[str, str]) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from longshore.broker.embedded.home import Home
-from longshore.broker.flower import PASSWORD_FILE_VARIABLE, PASSWORD_VARIABLE, find_password
+from longshore.broker.flower import PASSWORD_FILE_VARIABLE, PASSWORD_VARIABLE, find_password, set_options
 from longshore.shared.errors import InvalidInput
 from longshore.shared.settings import Settings
 
@@ -36,3 +36,9 @@ def test_flower_is_never_open_to_all(tmp_path: Path) -> None:
 def test_a_password_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=f"{PASSWORD_FILE_VARIABLE}: {tmp_path}/none: No such file"):
         find_password(settings(), {PASSWORD_FILE_VARIABLE: str(tmp_path / "none")})
+
+
+def test_flower_gives_the_workers_no_command() -> None:
+    """They refuse every one, and log it: by default, Flower asks them to send events every five seconds."""
+    options = set_options("secret")
+    assert (options.enable_events, options.read_only) == (False, True)
