@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from longshore.shared.errors import InvalidInput
+from longshore.workers.generate.engines.base import Completion
+from longshore.workers.generate.outputs import OutputWriter
 from longshore.workers.generate.rows import PreparedRow, RowReader
+from longshore.workers.generate.tokenizer import load_tokenizer
 from longshore.workers.generate.version import GenerationDefaults, LanguageVersion
-from tests.language_models import CHAT_TEMPLATE, CONTEXT, save_chat_tokenizer
+from tests.language_models import CHAT_TEMPLATE, CONTEXT, TOOLS_TEMPLATE, save_chat_tokenizer
 from tests.unit.workers.generate.versions import error_of, language_version, read, read_one, spec_of
 
 USER = {"role": "user", "content": "the cat sat"}
@@ -181,6 +184,25 @@ def test_messages_need_a_chat_template_and_tools_need_a_place_in_it(folder: Path
         RowReader(language_version(folder), spec_of(tools=tools))
     with pytest.raises(InvalidInput, match="model: the chat template cannot be compiled"):
         RowReader(language_version(folder, "{% for %}"), spec_of())
+
+
+def test_messages_with_tools_have_the_template_for_tools(folder: Path) -> None:
+    version = language_version(folder, tool_template=TOOLS_TEMPLATE)
+    tools: list[dict[str, object]] = [{"type": "function", "function": {"name": "f", "description": "does it"}}]
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = {"default": CHAT_TEMPLATE, "tool_use": TOOLS_TEMPLATE}
+    for shown, options in ((tools, {"tools": tools}), (None, {"tools": tools, "tool_choice": "none"}), (None, {})):
+        text = tokenizer.apply_chat_template([USER], tools=shown, tokenize=False, add_generation_prompt=True)  # type: ignore[arg-type]
+        assert list(read_one(version, {"messages": [USER]}, **options).tokens) == tokenizer(str(text)).input_ids
+    call = '<tool_call>{"name": "f", "arguments": {}}</tool_call>'
+    row = read_one(version, {"messages": [USER]}, tools=tools)
+    [tokens] = load_tokenizer(folder).encode([call], special_tokens=False)
+    assert not isinstance(tokens, str)
+    output = OutputWriter(version, spec_of(tools=tools)).write(
+        row, [Completion(id=0, tokens=tokens, text=call, finish="stop")]
+    )
+    assert isinstance(output, dict)
+    assert output["finish_reason"] == "tool_calls"
 
 
 def test_only_columns_with_a_meaning_are_read(version: LanguageVersion) -> None:

@@ -20,6 +20,7 @@ def language_version(
     folder: Path,
     template: str | None = CHAT_TEMPLATE,
     *,
+    tool_template: str | None = None,
     defaults: GenerationDefaults | None = None,
     special_tokens: Mapping[str, str] | None = None,
     max_model_len: int = CONTEXT,
@@ -30,6 +31,7 @@ def language_version(
         model=LanguageModel(key="key", folder=folder, max_model_len=max_model_len, end_tokens=(2,)),
         adapter=None,
         chat_template=template,
+        tool_template=tool_template,
         defaults=defaults or GenerationDefaults(),
         special_tokens=dict(special_tokens or {"eos_token": "<|im_end|>"}),
     )

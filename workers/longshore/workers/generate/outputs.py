@@ -46,7 +46,8 @@ class OutputWriter:
         self._tools = frozenset(_name(tool) for tool in spec.tools)
         self._reader: ToolReader | None = None
         if spec.tools:
-            self._reader = choose_reader(version.chat_template or "", version.special_tokens.values())
+            template = version.tool_template or version.chat_template or ""
+            self._reader = choose_reader(template, version.special_tokens.values())
 
     def write(self, row: PreparedRow, completions: Sequence[Completion]) -> Output | str:
         """The output of a row, or why it has none.

@@ -60,8 +60,12 @@ class RowReader:
         self._constraint: Constraint | None = make_constraint(spec)
         self._calls = CallConstraints(spec)
         self._tools = shown_tools(spec.tools)
-        self._template = None if version.chat_template is None else _load_template(version)
-        if spec.tools and (self._template is None or not self._template.knows_tools):
+        self._template = None if version.chat_template is None else _load_template(version, version.chat_template)
+        #: For messages with tools.
+        self._tool_template = self._template
+        if spec.tools and version.tool_template is not None:
+            self._tool_template = _load_template(version, version.tool_template)
+        if spec.tools and (self._tool_template is None or not self._tool_template.knows_tools):
             raise InvalidInput("tools", "the chat template of the version has no place for tools; leave them out")
         self._tokenizer = load_tokenizer(version.model.folder)
 
@@ -115,7 +119,9 @@ class RowReader:
 
     def _chat(self, row: PromptRow, options: RowOptions) -> _Text:
         assert row.messages is not None
-        if self._template is None:
+        tools = () if options.tool_choice == NONE else self._tools
+        template = self._tool_template if tools else self._template
+        if template is None:
             raise ValueError(f"{MESSAGES}: the version has no chat template; give a column {PROMPT!r}")
         messages = list(row.messages)
         if options.system:
@@ -123,11 +129,10 @@ class RowReader:
                 raise ValueError("system: the messages have a system message of their own; leave out one of both")
             messages.insert(0, {"role": "system", "content": options.system})
         prefix = ""
-        tools = () if options.tool_choice == NONE else self._tools
         if options.prefix:
-            text, prefix = self._template.render_prefix(messages, options.prefix, tools)
+            text, prefix = template.render_prefix(messages, options.prefix, tools)
         else:
-            text = self._template.render(messages, tools)
+            text = template.render(messages, tools)
         return _Text(text=text, options=options, prefix=prefix, is_chat=True)
 
     def _prepared(self, text: _Text, tokens: Sequence[int]) -> PreparedRow | str:
@@ -156,10 +161,9 @@ def _column(text: _Text) -> str:
     return MESSAGES if text.is_chat else PROMPT
 
 
-def _load_template(version: LanguageVersion) -> ChatTemplate:
+def _load_template(version: LanguageVersion, source: str) -> ChatTemplate:
     """:raises InvalidInput: the version was imported with a template that cannot be used."""
-    assert version.chat_template is not None
     try:
-        return ChatTemplate(version.chat_template, version.special_tokens)
+        return ChatTemplate(source, version.special_tokens)
     except ValueError as error:
         raise InvalidInput("model", f"{error}; import it again with another template") from None
