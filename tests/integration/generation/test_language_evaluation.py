@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import BaseModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from longshore.producers import Client
@@ -19,6 +20,10 @@ from tests.waiting import TIMEOUT_S
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 MAX_TOKENS = 8
+
+
+class Person(BaseModel):
+    name: str
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +97,7 @@ def test_the_perplexity_of_texts_with_a_prefix_is_that_of_what_follows(client: C
 
 def test_texts_are_checked_against_a_schema_without_holding_the_model_to_it(client: Client, folder: Path) -> None:
     rows = [{"prompt": text, "answer": "42"} for text in prompts(5)]
-    schema = {"type": "object"}
-    job = client.evaluate(MODEL, rows, "answer", max_tokens=4, schema=schema, bootstrap=0).wait(TIMEOUT_S)
+    job = client.evaluate(MODEL, rows, "answer", max_tokens=4, schema=Person, bootstrap=0).wait(TIMEOUT_S)
     assert job.evaluation().metrics["json_validity"] == 0.0
     assert job.evaluation().intervals == {}
 

@@ -1178,8 +1178,8 @@ OPTIONS: dict[str, tuple[FlagRow, ...]] = {
             reader="json",
             section="Evaluation",
             help=(
-                "Only for language models: a JSON Schema. Also measure how many texts match it, as json_validity. The"
-                " model is not held to it."
+                "Only for language models: a JSON Schema, or a pydantic model class. Also measure how many texts "
+                "match it, as json_validity. The model is not held to it."
             ),
             metavar="FILE|JSON",
         ),

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from longshore.producers.data import Data, GenerateData
 from longshore.producers.planning.language.prompt_data import address_of, rows_of
+from longshore.producers.planning.language.structured_output import with_schema
 from longshore.producers.planning.options import FORMAT
 from longshore.producers.requests import CrossValidate, Evaluate, Generate, Infer, Request, Train, Tune
 from longshore.shared.datasets.inline import encode_block, to_table
@@ -92,7 +93,7 @@ class RequestBodies:
             name: self.rows(cast("Data", value), name)
             if name in _DATA_OPTIONS and not isinstance(value, int | float | None)
             else _jsonable(name, value)
-            for name, value in options.items()
+            for name, value in with_schema(options).items()
         }
 
     def _table(self, table: pa.Table) -> JsonValue:

@@ -569,9 +569,9 @@ class EvaluateOptions(DataJobOptions, total=False):
     """
     stop: list[str] | tuple[str, ...]
     """Only for language models: texts before which the output ends."""
-    schema: Mapping[str, Json] | None
-    """Only for language models: a JSON Schema. Also measure how many texts match it, as ``json_validity``. The model is
-    not held to it.
+    schema: Mapping[str, Json] | type[BaseModel] | None
+    """Only for language models: a JSON Schema, or a pydantic model class. Also measure how many texts match it, as
+    ``json_validity``. The model is not held to it.
     """
     perplexity: bool
     """Only for language models: also measure the perplexity of the expected texts, each after its prompt. Default:

@@ -24,9 +24,9 @@ from longshore.producers.planning.language.generate import (
     fit_prompts,
     open_prompts,
     read_options,
-    with_schema,
 )
 from longshore.producers.planning.language.prompt_data import address_of, rows_of
+from longshore.producers.planning.language.structured_output import with_schema
 from longshore.producers.planning.options import sort_options
 from longshore.producers.planning.output_files import check_apart, settle_output
 from longshore.producers.planning.queues import QueueChoice
@@ -106,7 +106,7 @@ class LinkPlanner:
         if self._version is not None:
             request = Evaluate(self._version, data, target, options)
             return self._link(plan_evaluation(request, self._context))
-        parsed = sort_options(options, EvaluateSpec)
+        parsed = sort_options(with_schema(options), EvaluateSpec)
         if "judge" in options or "against" in options:
             raise InvalidInput("judge", "a version that does not exist yet cannot be compared; wait for it")
         column = target or self._trained_target()

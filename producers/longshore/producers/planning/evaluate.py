@@ -17,6 +17,7 @@ from longshore.producers.planning.language.evaluate import (
     take_prompts,
     with_judges,
 )
+from longshore.producers.planning.language.structured_output import with_schema
 from longshore.producers.planning.options import sort_options
 from longshore.producers.requests import Evaluate
 from longshore.shared.datasets.columns.json_values import is_json, plain_texts
@@ -42,7 +43,7 @@ def plan_evaluation(request: Evaluate, context: PlanningContext) -> NewJob:
 
     :raises InvalidInput: the version cannot be measured, an option is wrong, or the data does not fit; names it.
     """
-    options = sort_options(request.options, EvaluateSpec)
+    options = sort_options(with_schema(request.options), EvaluateSpec)
     version = context.ledger.models.resolve(ModelReference.parse(request.model))
     signature = Signature.model_validate(version.manifest["signature"])
     name = f"{version.model}:{version.version}"

@@ -225,10 +225,10 @@ class EvaluateSpec(Spec):
     json_schema: Annotated[
         dict[str, JsonValue] | None,
         Field(alias="schema"),
-        Option(keyword="Mapping[str, Json] | None", metavar="FILE|JSON", reader="json"),
+        Option(keyword="Mapping[str, Json] | type[BaseModel] | None", metavar="FILE|JSON", reader="json"),
     ] = None
-    """Only for language models: a JSON Schema. Also measure how many texts match it, as ``json_validity``. The model is
-    not held to it.
+    """Only for language models: a JSON Schema, or a pydantic model class. Also measure how many texts match it, as
+    ``json_validity``. The model is not held to it.
     """
     perplexity: bool = False
     """Only for language models: also measure the perplexity of the expected texts, each after its prompt."""

@@ -9,13 +9,16 @@ from uuid import UUID
 
 import httpx
 import pytest
+from pydantic import BaseModel
 
 from longshore.producers.documents.jobs import job_document
 from longshore.producers.documents.json_text import to_json
 from longshore.producers.gateway.problems import problem_of, response_to
+from longshore.producers.http.data import RequestBodies
 from longshore.producers.http.errors import read_problem
 from longshore.producers.http.records import job_record
 from longshore.producers.reporting.progress import progress_of
+from longshore.producers.requests import Evaluate, Generate
 from longshore.shared.errors import (
     AliasMoved,
     InvalidInput,
@@ -64,3 +67,16 @@ def test_other_errors_are_the_same(error: LongshoreError) -> None:
 def _travelled(error: LongshoreError) -> LongshoreError:
     sent = response_to(problem_of(error))
     return read_problem(httpx.Response(sent.status_code, headers=dict(sent.headers), content=bytes(sent.body))).error()
+
+
+class Person(BaseModel):
+    name: str
+
+
+def test_a_class_travels_as_its_schema() -> None:
+    bodies = RequestBodies(lambda _: "")
+    for request in (
+        Generate("chat:1", ["a"], schema=Person),
+        Evaluate("chat:1", [{"prompt": "a"}], "b", schema=Person),
+    ):
+        assert bodies.request(request)["options"] == {"schema": Person.model_json_schema()}

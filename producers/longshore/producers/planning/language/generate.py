@@ -11,7 +11,6 @@ from uuid import UUID
 import pyarrow as pa
 
 from longshore.producers.data import GenerateData
-from longshore.producers.options.keywords import GenerateOptions
 from longshore.producers.planning.context import PlanningContext
 from longshore.producers.planning.infer import LOOKED_AT, cut_file, unreadable_data
 from longshore.producers.planning.inline_rows import joined
@@ -19,7 +18,7 @@ from longshore.producers.planning.job_builder import Draft
 from longshore.producers.planning.kept_columns import KeptColumns, check_keep_names
 from longshore.producers.planning.language.language_models import NO_FACTS, LanguageFacts, language_facts
 from longshore.producers.planning.language.prompt_data import address_of, rows_of
-from longshore.producers.planning.language.structured_output import check_structured_output, schema_of
+from longshore.producers.planning.language.structured_output import check_structured_output, with_schema
 from longshore.producers.planning.options import SortedOptions, sort_options
 from longshore.producers.planning.targets import Target, jobs_of_rows
 from longshore.producers.requests import Generate
@@ -157,19 +156,10 @@ def _streamed(job: NewJob, id: UUID | None) -> NewJob:
     return job if id is None else replace(job, id=id, spec=f'{job.spec[:-1]},"streamed":true}}')
 
 
-def with_schema(options: GenerateOptions) -> dict[str, object]:
-    """The options with the schema of a class in its place.
-
-    :raises InvalidInput: the class has none.
-    """
-    given: dict[str, object] = dict(options)
-    return {**given, "schema": schema_of(given["schema"])} if "schema" in given else given
-
-
 def read_options(options: Mapping[str, object]) -> tuple[SortedOptions, GenerateSpec]:
     """The options of a request, checked as far as they go without a version and data.
 
-    :param options: as :func:`with_schema` returns them.
+    :param options: as :func:`~longshore.producers.planning.language.structured_output.with_schema` returns them.
     :raises InvalidInput: one is wrong; names it.
     """
     sorted_options = sort_options(options, GenerateSpec)

@@ -25,6 +25,14 @@ _DATA: Final = frozenset({"const", "default", "enum", "examples"})
 _FUNCTION_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
+def with_schema(options: Mapping[str, object]) -> dict[str, object]:
+    """The options of a request with the schema of a class in its place.
+
+    :raises InvalidInput: the class has none.
+    """
+    return {name: schema_of(value) if name == "schema" else value for name, value in options.items()}
+
+
 def schema_of(value: object) -> object:
     """The JSON Schema of a pydantic model class; anything else as it is.
 
