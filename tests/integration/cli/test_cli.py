@@ -88,7 +88,7 @@ def test_jobs_are_listed_newest_first(longshore: CommandLine, trained: str, infe
     assert (job["priority"], job["shards_done"], job["total"]) == (9, 3, ROWS)
     assert [job["id"] for job in json.loads(longshore("jobs", "list", "--kind", "train", "--json").out)] == [trained]
     lines = longshore("jobs", "list", "--limit", "1", "--state", "succeeded").out.splitlines()
-    columns = "JOB KIND MODEL STATE DONE PROGRESS LEFT TOOK FAILED SPEED PRIORITY PRODUCER AGE"
+    columns = "JOB KIND MODEL STATE DONE PROGRESS LEFT TOOK FAILED SPEED TOKENS PRIORITY PRODUCER AGE"
     assert lines[0].split() == columns.split()
     assert lines[1].split()[:8] == [*f"{inferred} infer digits:1 succeeded 100% {ROWS:,} of {ROWS:,}".split()]
 

@@ -138,6 +138,7 @@ SHOWN: dict[str, Callable[[JobRecord], float | str | None]] = {
     "took": lambda job: None if job.started_at is None else progress_of(job).seconds,
     "failed": lambda job: job.rows_failed,
     "speed": lambda job: progress_of(job).rate,
+    "tokens": lambda job: None if (rates := progress_of(job).token_rates) is None else rates.completion,
     "priority": lambda job: job.priority,
     "producer": lambda job: job.producer,
     "queue": lambda job: job.queue,
@@ -175,6 +176,10 @@ def varied(ledger: Ledger) -> list[UUID]:
         conn.execute(
             "UPDATE jobs SET started_at = started_at - make_interval(secs => 1000 * shards_total + rows_total)"
         )
+        for job, usage in zip(
+            jobs[2:5], ('{"completion_tokens": 70}', '{"completion_tokens": 900}', "{}"), strict=True
+        ):
+            conn.execute("UPDATE jobs SET usage = %s WHERE id = %s", [usage, job])
     return jobs
 
 

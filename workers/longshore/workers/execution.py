@@ -57,9 +57,12 @@ def run_message(
     if key is not None:
         publish_rest(context.coalescer, key, names[0], claims)
     ran: list[Claim] = []
+    texts: list[str] = []
     for action, run_session in SESSIONS.items():
         if own := [claim for claim in claims if claim.action == action]:
-            ran += run_session(context, own, task)
+            session_claims, session_texts = run_session(context, own, task)
+            ran += session_claims
+            texts += session_texts
     claims = [claim for claim in claims if claim.action not in SESSIONS]
     batches = list(split_into_batches(claims))
     if len(batches) == 1:
@@ -71,7 +74,7 @@ def run_message(
             run_claim(context, batch[0], task)
     if key is not None and claims:
         context.batch_delay.record(claims, time.monotonic() - started)
-    return _summary([*ran, *(claim for batch in batches for claim in batch)])
+    return "; ".join([_summary([*ran, *(claim for batch in batches for claim in batch)]), *texts])
 
 
 def _claim(context: WorkerContext, names: Sequence[tuple[UUID, int]]) -> list[Claim] | None:

@@ -22,8 +22,9 @@ from longshore.workers.train.job import run_training
 Handler: TypeAlias = Callable[[WorkerContext, Claim, Heartbeat], None]
 
 #: Runs attempts at shards of many jobs together, and others that join them, each to its end. It raises no error of a
-#: shard. Returns all shards that had a part in it. The last argument is the id of the Celery task.
-SessionRunner: TypeAlias = Callable[[WorkerContext, Sequence[Claim], str], Sequence[Claim]]
+#: shard. Returns all shards that had a part in it, and what monitors show of it. The last argument is the id of the
+#: Celery task.
+SessionRunner: TypeAlias = Callable[[WorkerContext, Sequence[Claim], str], tuple[Sequence[Claim], Sequence[str]]]
 
 HANDLERS: Mapping[Action, Handler] = {
     Action.INFER: run_infer,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from longshore.producers.cli.views.job_list import job_columns
 from longshore.producers.cli.views.job_view import summary
 from longshore.producers.documents.jobs import job_document
 from longshore.producers.reporting.activity.devices import progress_text
@@ -49,6 +50,8 @@ def test_where_a_job_is_shown() -> None:
     assert line.metrics == ("500 tokens/s in", "100 out")
     assert line.remaining == "10s left"
     assert progress_text(RUNNING) == "50 of 100 rows, 500 tokens/s in, 100 out"
+    tokens = next(column for column in job_columns({}) if column.name == "tokens")
+    assert [tokens.text(each) for each in (RUNNING, replace(RUNNING, usage=None))] == ["100 tokens/s", ""]
     document = job_document(RUNNING)
     assert document.usage == RUNNING.usage
     assert document.token_rates == TokenRates(500, 100)

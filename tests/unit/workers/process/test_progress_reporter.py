@@ -78,6 +78,10 @@ def test_a_short_task_tells_nothing() -> None:
             TaskProgress(64, 256, 12.5, tokens_in_s=1500.4, tokens_out_s=310.2),
             "64 of 256 rows, 12 rows/s, 1,500 tokens/s in, 310 out",
         ),
+        (
+            TaskProgress(64, 256, 12.5, remaining=15.4, tokens_in_s=15.0, tokens_out_s=310.2),
+            "64 of 256 rows, 12 rows/s, 15 s left, 15 tokens/s in, 310 out",
+        ),
     ],
 )
 def test_it_is_told_in_one_line(told: TaskProgress, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from functools import partial
 
@@ -20,15 +21,21 @@ from longshore.workers.process.draining import HandBack
 log = logging.getLogger(__name__)
 
 
-def run_generation(context: WorkerContext, claims: Sequence[Claim], task: str) -> Sequence[Claim]:
+def run_generation(context: WorkerContext, claims: Sequence[Claim], task: str) -> tuple[Sequence[Claim], Sequence[str]]:
     """Run shards, and others that join them. Never raises the error of a shard.
 
     :param task: the id of the Celery task, by which monitors show the progress.
-    :returns: all shards that had a part in it.
+    :returns: all shards that had a part in it, and how many tokens each session read and wrote, and how fast.
     """
+    ran: list[Claim] = []
+    texts: list[str] = []
     with Leases(context.ledger, context.worker.lease, context.shown) as leases:
         leases.add(claims)
-        return [claim for group in _groups(claims) for claim in _run_session(context, group, task, leases)]
+        for group in _groups(claims):
+            session_claims, text = _run_session(context, group, task, leases)
+            ran += session_claims
+            texts += [text] if text else []
+    return ran, texts
 
 
 def _groups(claims: Sequence[Claim]) -> list[list[Claim]]:
@@ -40,7 +47,7 @@ def _groups(claims: Sequence[Claim]) -> list[list[Claim]]:
     return list(groups.values())
 
 
-def _run_session(context: WorkerContext, claims: list[Claim], task: str, leases: Leases) -> Sequence[Claim]:
+def _run_session(context: WorkerContext, claims: list[Claim], task: str, leases: Leases) -> tuple[Sequence[Claim], str]:
     first = claims[0]
     counts = SessionCounts()
     try:
@@ -58,21 +65,23 @@ def _run_session(context: WorkerContext, claims: list[Claim], task: str, leases:
                 defer(context, claim, reason, missing=False)
             leases.remove(claim)
         context.shown.ended(claims)
-        return claims
+        return claims, ""
     except Exception as error:  # each of the claims would meet it
         log.warning("no session begins: %s", error)
         for claim in claims:
             end(context, claim, error)
             leases.remove(claim)
         context.shown.ended(claims)
-        return claims
+        return claims, ""
     batch_key = first.batch_key or generate_batch_key(model.key, spec.engine)
     session = GenerationSession(
         *(context, engine, first), model_key=model.key, batch_key=batch_key, counts=counts, leases=leases
     )
     with SessionReporter(partial(context.progress_events.send, task), counts):
+        started = time.monotonic()
         session.run(claims)
-    return session.claims
+        seconds = time.monotonic() - started
+    return session.claims, counts.summary(seconds) if counts.rows else ""
 
 
 def _check_devices(context: WorkerContext, model: LanguageModel) -> None:

@@ -36,6 +36,8 @@ class TaskProgress:
     #: Rows per second since the last report.
     rate: float
     unit: str = "rows"
+    #: Seconds left; ``None`` if it is not known.
+    remaining: float | None = None
     #: Tokens of prompts, and of texts, per second since the last report; ``None`` if the job generates no text.
     tokens_in_s: float | None = None
     tokens_out_s: float | None = None
@@ -46,6 +48,8 @@ class TaskProgress:
         of = "" if self.total is None else f" of {self.total:,}"
         rate = f"{self.rate:,.0f}" if self.rate >= 10 else f"{self.rate:.2g}"
         text = f"{self.rows:,}{of} {self.unit}, {rate} {self.unit}/s"
+        if self.remaining is not None:
+            text += f", {self.remaining:,.0f} s left"
         if self.tokens_in_s is None or self.tokens_out_s is None:
             return text
         return f"{text}, {self.tokens_in_s:,.0f} tokens/s in, {self.tokens_out_s:,.0f} out"
@@ -76,6 +80,7 @@ class ProgressEvents:
         """
         fields = {"rows": progress.rows, "total": progress.total, "rate": progress.rate, "result": progress.text}
         if progress.tokens_in_s is not None:
+            fields["remaining"] = progress.remaining
             fields |= {"tokens_in_s": progress.tokens_in_s, "tokens_out_s": progress.tokens_out_s}
         try:
             with self._app.events.default_dispatcher(hostname=self._worker) as dispatcher:

@@ -37,6 +37,7 @@ def job_columns(short_ids: Mapping[UUID, str]) -> list[ListColumn[JobRecord]]:
         ListColumn(TableColumn("TOOK", 9), lambda job: duration_text(_seconds(job))),
         ListColumn(TableColumn("FAILED", 5), lambda job: f"{job.rows_failed:,}" if job.rows_failed else ""),
         ListColumn(TableColumn("SPEED", 10), lambda job: rate_text(progress_of(job).rate, job.kind)),
+        ListColumn(TableColumn("TOKENS", 10), _tokens),
         ListColumn(TableColumn("PRIORITY", 12), lambda job: str(job.priority)),
         ListColumn(TableColumn("PRODUCER", 11, min_width=12), lambda job: job.producer),
         *_columns_on_request(short_ids),
@@ -98,6 +99,12 @@ def _percent(job: JobRecord) -> str:
     if job.started_at is None:
         return ""
     return f"{int(100 * progress_of(job).fraction)}%"
+
+
+def _tokens(job: JobRecord) -> str:
+    """Tokens that are generated per second; empty for jobs that generate no text."""
+    rates = progress_of(job).token_rates
+    return "" if rates is None else f"{rates.completion:,.0f} tokens/s"
 
 
 def _version(job: JobRecord) -> int | None:

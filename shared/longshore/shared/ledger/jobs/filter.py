@@ -32,8 +32,8 @@ ALL_JOBS: Final = JobFilter()
 
 #: What jobs can be sorted by: the columns of their list.
 SORT_KEYS: Final = (
-    *("job", "id", "kind", "model", "state", "done", "progress", "left", "took", "failed", "speed", "priority"),
-    *("producer", "queue", "shards", "extends", "submitted", "started", "ended", "error", "age"),
+    *("job", "id", "kind", "model", "state", "done", "progress", "left", "took", "failed", "speed", "tokens"),
+    *("priority", "producer", "queue", "shards", "extends", "submitted", "started", "ended", "error", "age"),
 )
 
 

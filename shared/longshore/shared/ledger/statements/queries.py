@@ -70,6 +70,9 @@ _SORT_KEYS: Final = """
         WHEN 'took' THEN CASE WHEN jobs.started_at IS NOT NULL THEN coalesce(seconds, 0) END
         WHEN 'failed' THEN jobs.rows_failed
         WHEN 'speed' THEN rate
+        WHEN 'tokens' THEN CASE WHEN jobs.usage IS NOT NULL THEN
+            rate * coalesce((jobs.usage->>'completion_tokens')::numeric, 0)
+            / nullif(jobs.rows_done + jobs.rows_failed, 0) END
         WHEN 'priority' THEN jobs.priority
         WHEN 'shards' THEN jobs.shards_total
         WHEN 'submitted' THEN extract(epoch FROM jobs.created_at)

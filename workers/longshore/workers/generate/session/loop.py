@@ -73,7 +73,7 @@ class GenerationSession:
         self._rows: dict[int, RowRun] = {}
         self._leases = leases
         self._wake = threading.Event()
-        self._feed = RowFeed(context, model_key, self._wake.set)
+        self._feed = RowFeed(context, model_key, self._wake.set, counts)
         self._joined: queue.SimpleQueue[Claim] = queue.SimpleQueue()
         self._joiner = Joiner(context, first, batch_key, self._take_joined)
         self._committer = RowCommitter(context.ledger, context.metrics)
@@ -277,8 +277,7 @@ class GenerationSession:
         for shard in [self._shards[name] for name in self._leases.take_lost(self._shards)]:
             if not shard.finishing:
                 self._lose(shard)
-        now = time.monotonic()
-        for shard in [each for each in self._shards.values() if now > each.ends_at and not each.finishing]:
+        for shard in [each for each in self._shards.values() if each.is_late and not each.finishing]:
             limit = self._context.worker.shard_timeout or 0.0
             fail(self._context, shard.claim, ShardTimedOut(limit), permanent=False)
             self._drop(shard)
@@ -304,6 +303,7 @@ class GenerationSession:
     def _drop(self, shard: RunningShard) -> None:
         """The shard has no part in the session any more: its requests leave the engine at once."""
         del self._shards[shard.name]
+        self.counts.total -= shard.rows - len(shard.before) - shard.results - shard.errors
         self._feed.remove(shard)
         ids = [id_ for run in shard.running.values() for id_ in run.ids]
         self._engine.cancel(ids)

@@ -15,6 +15,7 @@ from longshore.workers.context import WorkerContext
 from longshore.workers.generate.outputs import OutputWriter
 from longshore.workers.generate.rows import PreparedRow, RowReader
 from longshore.workers.generate.session.partial_texts import begun_texts
+from longshore.workers.generate.session.progress import SessionCounts
 from longshore.workers.generate.session.shards import ReadRow, RunningShard
 from longshore.workers.inputs.row_numbers import NumberedRows, number, pick
 
@@ -28,12 +29,14 @@ class RowFeed:
     """Reads shards side by side, so that one with many rows holds up no other. A context manager.
 
     :param wake: called when there is something new.
+    :param counts: of the session; rows that earlier attempts have done are added.
     """
 
-    def __init__(self, context: WorkerContext, model_key: str, wake: Callable[[], None]) -> None:
+    def __init__(self, context: WorkerContext, model_key: str, wake: Callable[[], None], counts: SessionCounts) -> None:
         self._context = context
         self._model_key = model_key
         self._wake = wake
+        self._counts = counts
         self._shards: list[RunningShard] = []
         self._changed = threading.Condition()
         self._closed = False
@@ -106,6 +109,7 @@ class RowFeed:
             shard.before = self._context.ledger.attempts.begin_rows(claim)
             shard.begun = begun_texts(self._context.ledger.attempts.partial_texts(claim))
             shard.saved |= {row for row, _ in shard.begun}
+        self._counts.kept += len(shard.before)
         spec = shard.spec = GenerateSpec.model_validate(claim.spec)
         version = self._context.engines.version(claim)
         if version.model.key != self._model_key:

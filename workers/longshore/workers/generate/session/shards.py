@@ -227,6 +227,11 @@ class RunningShard:
         return self.claim.stop - self.claim.start
 
     @property
+    def is_late(self) -> bool:
+        """Whether its time has run out."""
+        return time.monotonic() > self.ends_at
+
+    @property
     def alone(self) -> bool:
         """Whether it may have ended its worker before: then no other shard runs beside it."""
         return self.claim.failed_before
