@@ -29,10 +29,16 @@ def submit_at(ledger: Ledger, moment: datetime, *rows: int) -> UUID:
 
 
 def done_at(ledger: Ledger, moment: datetime, *rows: int, errors: dict[int, str] | None = None) -> UUID:
-    """A job of one shard that was submitted then and has been run."""
+    """A job of one shard that was submitted then and has been run at once."""
     job = submit_at(ledger, moment, *rows)
     commit(ledger, claim(ledger, job), errors)
+    end_at(ledger, moment, job)
     return job
+
+
+def end_at(ledger: Ledger, moment: datetime, *jobs: UUID) -> None:
+    """Let jobs have ended then."""
+    run_sql(ledger, "UPDATE jobs SET finished_at = %s WHERE id = ANY(%s)", moment, list(jobs))
 
 
 def where(ledger: Ledger, table: str = "results") -> dict[UUID, str]:

@@ -401,9 +401,9 @@ class Client:
             return self._made_models
 
     def prune(self, older_than: str | timedelta, *, dry_run: bool = False) -> Pruned:
-        """Remove the results, row errors and inline rows of jobs that were submitted longer ago. The jobs stay.
+        """Remove the results, row errors and inline rows of jobs that have ended longer ago. The jobs stay.
 
-        A week of submissions in which a job has not ended stays whole.
+        A week of submissions in which a job has not ended, or not so long ago, stays whole.
 
         :param older_than: as in ``30d``, ``12h`` or ``2w``, or a timedelta.
         :param dry_run: remove nothing, and say what would be.
@@ -435,9 +435,9 @@ class Client:
     ) -> Cleaned:
         """Free space: what nothing uses in the store and in Postgres, and with ``older_than`` what old jobs have left.
 
-        It removes the results, row errors, logs, inline rows and checkpoints of jobs that were submitted longer ago
-        than ``older_than``; the blobs that no version, no job that can still run and no inline rows name; files that
-        were being written when a process ended; and workers that have not reported for a day. Jobs and versions stay.
+        It removes the results, row errors, logs, inline rows and checkpoints of jobs that have ended longer ago than
+        ``older_than``; the blobs that no version, no job that can still run and no inline rows name; files that were
+        being written when a process ended; and workers that have not reported for a day. Jobs and versions stay.
 
         :param older_than: as in ``30d``, ``12h`` or ``2w``, or a timedelta. Default: no job is old.
         :param grace: files that were stored within this time stay. Default: a day; at least two hours.

@@ -29,7 +29,7 @@ from longshore.shared.store.manifest import Blob, Manifest
 from longshore.shared.store.store import Store
 from longshore.shared.store_gc import sweep
 from tests.integration.command_line import CommandLine, without_settings
-from tests.integration.old_jobs import done_at, id_at
+from tests.integration.old_jobs import done_at, end_at, id_at
 from tests.integration.support import claim, empty_database, new_job, run
 from tests.waiting import TIMEOUT_S
 
@@ -367,6 +367,8 @@ def test_a_checkpoint_stays_if_its_job_is_retried_in_the_same_moment(client: Cli
     own.checkpoints.add(attempt, step=1, epoch=1, blob=blob.digest, size_bytes=blob.size, keep=1)
     own.attempts.fail(attempt, "broken", permanent=True)
     let_all_be_old(store)
+    assert client.clean("30d", dry_run=True).checkpoints == 0, "it has failed just now, and can be retried"
+    end_at(own, datetime.now(UTC) - OLD, training.id)
     assert client.clean("30d", dry_run=True).checkpoints == 1
 
     def clean_meanwhile(name: str) -> None:

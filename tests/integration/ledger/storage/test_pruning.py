@@ -21,7 +21,7 @@ from longshore.shared.ledger.shards.logs import NewLogPart
 from longshore.shared.ledger.shards.partial_texts import TextPart
 from longshore.shared.settings import Settings
 from longshore.shared.vocabulary import State
-from tests.integration.old_jobs import done_at, id_at, own_ledger, run_sql, submit_at, where
+from tests.integration.old_jobs import done_at, end_at, id_at, own_ledger, run_sql, submit_at, where
 from tests.integration.support import (
     claim,
     commit,
@@ -102,11 +102,13 @@ def test_in_the_week_of_the_cut_jobs_are_pruned_one_by_one(own: Ledger) -> None:
     old, running = done_at(own, now - 30 * DAY - HOUR, 3, errors={1: "bad"}), submit_at(own, now - 30 * DAY - HOUR, 1)
     young = done_at(own, now - 30 * DAY + HOUR, 3, errors={1: "bad"})
     claim(own, running)
+    late = done_at(own, now - 30 * DAY - HOUR, 3)
+    end_at(own, now - 30 * DAY + HOUR, late)
     pruned = own.pruning.prune(30 * DAY)
     assert pruned.jobs == 1
     assert pruned_jobs(own) == {old}
     assert (rows_of(own, young), row_errors_of(own, young)) == ([0, 2], [(1, "bad")])
-    assert set(where(own)) == set(where(own, "row_errors")) == {young}
+    assert (set(where(own)), set(where(own, "row_errors"))) == ({young, late}, {young})
 
 
 def test_rows_without_a_week_are_pruned_with_their_jobs(own: Ledger) -> None:
@@ -124,7 +126,7 @@ def test_rows_without_a_week_are_pruned_with_their_jobs(own: Ledger) -> None:
     assert pruned_jobs(own) == {old, half_job}
 
 
-def test_a_week_with_a_job_that_has_not_ended_stays_whole_and_is_named(own: Ledger) -> None:
+def test_a_week_with_a_job_that_has_not_ended_or_not_long_ago_stays_whole_and_is_named(own: Ledger) -> None:
     now = clock(own)
     week = now - 6 * WEEK
     done, queued, running, lost = done_at(own, week), submit_at(own, week), submit_at(own, week), submit_at(own, week)
@@ -139,6 +141,12 @@ def test_a_week_with_a_job_that_has_not_ended_stays_whole_and_is_named(own: Ledg
     assert rows_of(own, done) == [0, 1]
     for job in (queued, running, lost):
         own.control.cancel(job)
+    assert own.pruning.prune(30 * DAY).kept == dict.fromkeys(of_weeks(week), 3), "they have ended just now"
+    end_at(own, now - 30 * DAY + HOUR, queued)
+    end_at(own, now - 30 * DAY - HOUR, running, lost)
+    assert own.pruning.prune(30 * DAY).kept == dict.fromkeys(of_weeks(week), 1)
+    assert own.pruning.prune(30 * DAY - 2 * HOUR, dry_run=True).kept == {}
+    end_at(own, now - 30 * DAY - HOUR, queued)
     assert of_weeks(week) <= set(own.pruning.prune(30 * DAY).dropped)
     assert pruned_jobs(own) == {older, done, queued, running, lost}
 
@@ -168,6 +176,7 @@ def test_a_pruned_job_says_so_and_is_not_retried(own: Ledger) -> None:
     now = clock(own)
     done, failed, rows = done_at(own, now - 9 * WEEK), submit_at(own, now - 9 * WEEK), done_at(own, now - 40 * DAY, 2)
     own.attempts.fail(claim(own, failed), "broken", permanent=True)
+    end_at(own, now - 9 * WEEK, failed)
     own.pruning.prune(30 * DAY)
     assert own.queries.job(done).pruned_at is not None
     for job in (done, failed, rows):
@@ -186,6 +195,7 @@ def test_a_retry_that_comes_first_keeps_the_week(own: Ledger) -> None:
     week = clock(own) - 6 * WEEK
     done, failed = done_at(own, week), submit_at(own, week)
     own.attempts.fail(claim(own, failed), "broken", permanent=True)
+    end_at(own, week, failed)
     found: list[Pruned] = []
     with own.database.own_connection() as conn, conn.transaction():
         # What a retry does last, before it commits.
@@ -287,6 +297,7 @@ def submit_with_block(
     if done:
         for job in jobs:
             run(ledger, job.id)
+            end_at(ledger, moment, job.id)
     return [job.id for job in jobs]
 
 
@@ -297,11 +308,13 @@ def test_inline_rows_go_with_the_last_job_that_uses_them(own: Ledger) -> None:
     submit_with_block(own, now - DAY, done=True, blob="sha256:" + "2" * 64)
     own.submissions.submit([], [NewInput(id=id_at(moment), data=b"nobody's") for moment in (now, now - 60 * DAY)])
     run(own, first)
+    end_at(own, now - 9 * WEEK, first)
 
     pruned = own.pruning.prune(30 * DAY)
     # The week is kept for the second job; nobody uses the last block.
     assert (pruned.jobs, pruned.inputs, pruned.blobs) == (0, 1, [])
     own.control.cancel(second)
+    end_at(own, now - 8 * WEEK, second)
     pruned = own.pruning.prune(30 * DAY)
     assert (pruned.jobs, pruned.inputs, pruned.blobs) == (3, 2, ["sha256:" + "1" * 64])
     assert run_sql(own, "SELECT count(*) FROM inputs") == [(2,)]
@@ -343,6 +356,8 @@ def test_the_logs_and_partial_texts_of_pruned_jobs_go_with_their_results(own: Le
         own.logs.add(attempt, [NewLogPart(0, "2026-01-01T00:00:00.000Z INFO start\n")])
         own.attempts.save_texts([(attempt, TextPart(row=1, index=0, start=0, tokens=[1]))])
         commit(own, attempt)
+    for job, moment in zip(jobs, moments, strict=True):
+        end_at(own, moment, job)
     own.pruning.prune(now - (start_of_week(now - 2 * WEEK) + DAY))
     assert run_sql(own, "SELECT job_id FROM attempt_logs") == [(jobs[2],)]
     assert run_sql(own, "SELECT job_id FROM partial_texts") == [(jobs[2],)]

@@ -44,7 +44,7 @@ def df(options: Options, top: int) -> None:
 @click.option(
     "--older-than",
     metavar="AGE",
-    help="Also remove the results, logs, inline rows and checkpoints of jobs that were submitted longer ago, such as "
+    help="Also remove the results, logs, inline rows and checkpoints of jobs that have ended longer ago, such as "
     "30d or 12w. Default: no job is old.",
 )
 @click.option("--grace", default="1d", show_default=True, metavar="AGE", help="Keep files that are younger than this.")
@@ -82,7 +82,7 @@ def clean(options: Options, older_than: str | None, grace: str, dry_run: bool, y
 
 @click.command()
 @click.option(
-    "--older-than", required=True, metavar="AGE", help="Minimum age since submission, such as 30d, 12h or 2w."
+    "--older-than", required=True, metavar="AGE", help="Minimum time since the end of a job, such as 30d, 12h or 2w."
 )
 @click.option("--dry-run", is_flag=True, help="Only print what would be removed.")
 @with_options
@@ -133,7 +133,7 @@ def _print_pruned(pruned: Pruned) -> None:
 
     print_fields(
         {
-            "submitted before": local_time(pruned.cut),
+            "ended before": local_time(pruned.cut),
             "jobs": f"{pruned.jobs:,} {'would be pruned' if pruned.dry_run else 'pruned'}",
             "dropped": ", ".join(pruned.dropped),
             "emptied": ", ".join(pruned.emptied),
@@ -142,6 +142,6 @@ def _print_pruned(pruned: Pruned) -> None:
         }
     )
     for name, jobs in pruned.kept.items():
-        note(f"{name} is kept: it contains {jobs:,} jobs that have not ended")
+        note(f"{name} is kept: it contains {jobs:,} jobs that have not ended, or not long enough ago")
     if pruned.emptied:
         note("emptied partitions could not be dropped while results are being written; the next prune tries again")

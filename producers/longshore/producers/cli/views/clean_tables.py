@@ -21,7 +21,7 @@ def print_plan(plan: Cleaned) -> None:
         note("results, logs and checkpoints of jobs stay; --older-than removes old ones")
     else:
         for name, jobs in plan.pruned.kept.items():
-            note(f"{name} is kept: it contains {jobs:,} jobs that have not ended")
+            note(f"{name} is kept: it contains {jobs:,} jobs that have not ended, or not long enough ago")
 
 
 def print_cleaned(cleaned: Cleaned) -> None:

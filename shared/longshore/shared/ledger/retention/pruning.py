@@ -16,7 +16,6 @@ from longshore.shared.ledger.locks import PRUNE_LOCK
 from longshore.shared.ledger.postgres.connection import LONG_ANSWER_TIMEOUT_S
 from longshore.shared.ledger.retention.partitions import limit_waiting, read_clock
 from longshore.shared.ledger.retention.removal import OldResults, Pruned
-from longshore.shared.ledger.retention.uuid7_time import FIRST_ID, first_id
 
 #: How long each try waits for a lock.
 LOCK_TIMEOUT_MS: Final = 2_000
@@ -38,7 +37,7 @@ class Pruning:
         lock_timeout_ms: int = LOCK_TIMEOUT_MS,
         turn_timeout_ms: int = TURN_TIMEOUT_MS,
     ) -> Pruned:
-        """Remove the results, row errors and inline rows of jobs that were submitted longer ago.
+        """Remove the results, row errors and inline rows of jobs that have ended longer ago.
 
         :param dry_run: remove nothing, and return what would be removed.
         :param lock_timeout_ms: how long each try waits for those who use a partition.
@@ -48,22 +47,22 @@ class Pruning:
         """
         with self._database.own_connection(LONG_ANSWER_TIMEOUT_S) as conn, _turn(conn, turn_timeout_ms):
             cut = read_clock(conn) - older_than
-            old = OldResults(conn, first_id(cut), lock_timeout_ms)
-            return old.count(cut) if dry_run else old.remove(cut)
+            old = OldResults(conn, cut, lock_timeout_ms)
+            return old.count() if dry_run else old.remove()
 
     def checkpoints(self, older_than: timedelta | None, *, dry_run: bool = False) -> list[tuple[str, int]]:
         """Remove the checkpoints of jobs that have ended and were pruned, so that nothing can go on from them.
 
-        :param older_than: also those of jobs that were submitted longer ago, which cannot be extended, or resumed by a
+        :param older_than: also those of jobs that have ended longer ago, which cannot be extended, or resumed by a
             retry, after that.
         :returns: blob and size in bytes of each.
         """
         with self._database.transaction() as conn:
-            cut = FIRST_ID if older_than is None else first_id(read_clock(conn) - older_than)
+            cut = None if older_than is None else read_clock(conn) - older_than
             statement = statements.retention.DELETE_USELESS_CHECKPOINTS
             if dry_run:
                 statement = statements.retention.FIND_USELESS_CHECKPOINTS
-            return [(blob, size) for blob, size in conn.execute(statement, {"cut": cut})]
+            return [(blob, size) for blob, size in conn.execute(statement, {"ended_before": cut})]
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Finding and removing old results, in steps that each wait for a short time only.
 
-The id of a job says when it was submitted. Whole weeks are removed at once: their partitions are truncated, which
-blocks no one who uses other partitions, and then dropped. Rows of the week that the cut falls in, and of ids without a
-week, are deleted job by job.
+Results are partitioned by job id, which says when the job was submitted. A week whose jobs have all ended long enough
+ago is removed at once: its partitions are truncated, which blocks no one who uses other partitions, and then dropped.
+Rows of the week that the cut falls in, and of ids without a week, are deleted job by job.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Final, LiteralString, TypeVar
-from uuid import UUID
 
 from psycopg import Rollback, sql
 from psycopg.errors import DeadlockDetected, LockNotAvailable
@@ -23,6 +22,7 @@ from longshore.shared.errors import LedgerBusy
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection
 from longshore.shared.ledger.retention.partitions import TABLES, Span, limit_waiting, list_partitions
+from longshore.shared.ledger.retention.uuid7_time import first_id
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class Pruned:
     """What was removed, or with ``dry_run``, what would be removed."""
 
     dry_run: bool
-    #: Jobs that were submitted before this moment were considered.
+    #: Jobs that have ended before this moment, by Postgres' clock, were considered.
     cut: datetime
     #: The number of jobs whose results, row errors, logs and inline rows were removed.
     jobs: int = 0
@@ -48,7 +48,8 @@ class Pruned:
     dropped: Sequence[str] = ()
     #: Partitions that were emptied, but not dropped, because results are written all the time. The next prune tries.
     emptied: Sequence[str] = ()
-    #: Partitions that are old enough, but hold jobs that have not ended, with the number of these jobs.
+    #: Partitions that are old enough, but hold jobs that have not ended, or not before ``cut``, with the number of
+    #: these jobs.
     kept: Mapping[str, int]
     #: The number of blocks of inline rows that only pruned jobs used.
     inputs: int = 0
@@ -59,59 +60,59 @@ class Pruned:
 class OldResults:
     """The old results of one database.
 
-    :param cut: the first id that is too young.
+    :param cut: jobs that have ended before this moment are old.
     """
 
-    def __init__(self, conn: Connection, cut: UUID, lock_timeout_ms: int) -> None:
+    def __init__(self, conn: Connection, cut: datetime, lock_timeout_ms: int) -> None:
         self._conn = conn
         self._cut = cut
         self._lock_timeout_ms = lock_timeout_ms
         #: The names of the partitions of each week, by table.
         self._weeks: dict[Span, dict[str, str]] = {}
         for each in list_partitions(conn):
-            if each.span.upper <= cut:
+            if each.span.upper <= first_id(cut):
                 self._weeks.setdefault(each.span, {})[each.table] = each.name
-        #: The number of unfinished jobs of each week that stays.
-        self._unfinished: dict[Span, int] = {}
+        #: The number of jobs for which each week stays.
+        self._young: dict[Span, int] = {}
 
-    def count(self, cut: datetime) -> Pruned:
+    def count(self) -> Pruned:
         """What would be removed. Changes nothing."""
         for span in self._weeks:
-            if unfinished := self._count(statements.retention.COUNT_UNFINISHED, span):
-                self._unfinished[span] = unfinished
+            if young := self._count(statements.retention.COUNT_YOUNG, span):
+                self._young[span] = young
         jobs = self._count(statements.retention.COUNT_PRUNABLE)
         blocks = self._conn.execute(statements.retention.FIND_UNUSED_INPUTS, self._values()).fetchall()
-        gone = [name for span, names in self._weeks.items() if span not in self._unfinished for name in names.values()]
-        return self._pruned(cut, jobs, blocks, dropped=gone, emptied=[], dry_run=True)
+        gone = [name for span, names in self._weeks.items() if span not in self._young for name in names.values()]
+        return self._pruned(jobs, blocks, dropped=gone, emptied=[], dry_run=True)
 
-    def remove(self, cut: datetime) -> Pruned:
+    def remove(self) -> Pruned:
         """Remove the old results, the oldest first."""
         jobs = 0
         dropped: list[str] = []
         emptied: list[str] = []
         for span, names in self._weeks.items():
             jobs += _retry(partial(self._empty, span, names), " or ".join(names.values()))
-            if span not in self._unfinished:
+            if span not in self._young:
                 for table, name in names.items():
                     (dropped if self._drop(table, name) else emptied).append(name)
         while batch := _retry(self._remove_batch, "results"):
             jobs += batch
         blocks = _retry(self._remove_inputs, "inputs")
-        return self._pruned(cut, jobs, blocks, dropped=dropped, emptied=emptied)
+        return self._pruned(jobs, blocks, dropped=dropped, emptied=emptied)
 
     def _empty(self, span: Span, names: Mapping[str, str]) -> int:
         """Empty the partitions of a week. Returns the number of its jobs; 0 if the week stays."""
         marked = 0
         with self._transaction():
-            unfinished = self._count(statements.retention.COUNT_UNFINISHED, span)
-            if not unfinished:
+            young = self._count(statements.retention.COUNT_YOUNG, span)
+            if not young:
                 # The lock comes before the jobs are counted again: whoever has written into them has committed by then.
                 for name in names.values():
                     self._conn.execute(_named(statements.partitions.LOCK_TABLE, name))
                 marked = self._conn.execute(statements.retention.MARK_WEEK_PRUNED, self._values(span)).rowcount
-                unfinished = self._count(statements.retention.COUNT_UNFINISHED, span)
-            if unfinished:
-                self._unfinished[span] = unfinished
+                young = self._count(statements.retention.COUNT_YOUNG, span)
+            if young:
+                self._young[span] = young
                 raise Rollback
             for table in TABLES:
                 statement = (
@@ -120,7 +121,7 @@ class OldResults:
                 self._conn.execute(_named(statement, names.get(table, table)), self._values(span))
             self._conn.execute(statements.retention.DELETE_LOGS_OF_WEEK, self._values(span))
             self._conn.execute(statements.retention.DELETE_TEXTS_OF_WEEK, self._values(span))
-        return 0 if unfinished else marked
+        return 0 if young else marked
 
     def _drop(self, table: str, name: str) -> bool:
         """Drop an emptied partition, if that does not make writers of results wait for long."""
@@ -152,7 +153,6 @@ class OldResults:
 
     def _pruned(
         self,
-        cut: datetime,
         jobs: int,
         blocks: Sequence[tuple[str | None]],
         *,
@@ -161,15 +161,15 @@ class OldResults:
         dry_run: bool = False,
     ) -> Pruned:
         staying = {
-            name: self._unfinished[span]
+            name: self._young[span]
             for span, names in self._weeks.items()
-            if span in self._unfinished
+            if span in self._young
             for name in names.values()
         }
         blobs = sorted({blob for (blob,) in blocks if blob is not None})
         return Pruned(
             dry_run=dry_run,
-            cut=cut,
+            cut=self._cut,
             jobs=jobs,
             dropped=dropped,
             emptied=emptied,
@@ -191,12 +191,12 @@ class OldResults:
     def _values(self, span: Span | None = None) -> dict[str, object]:
         """The parameters of the statements: a week, or the cut and the weeks that stay."""
         if span is not None:
-            return {"lower": span.lower, "upper": span.upper}
+            return {"lower": span.lower, "upper": span.upper, "ended_before": self._cut}
         staying = {
-            "lowers": [span.lower for span in self._unfinished],
-            "uppers": [span.upper for span in self._unfinished],
+            "lowers": [span.lower for span in self._young],
+            "uppers": [span.upper for span in self._young],
         }
-        return {"cut": self._cut, "batch": JOBS_PER_TRANSACTION, **staying}
+        return {"cut": first_id(self._cut), "ended_before": self._cut, "batch": JOBS_PER_TRANSACTION, **staying}
 
 
 def _retry(step: Callable[[], T], what: str) -> T:

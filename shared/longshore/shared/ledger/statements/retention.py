@@ -5,22 +5,26 @@ from __future__ import annotations
 from typing import Final
 
 ENDED: Final = "state IN ('succeeded', 'failed', 'cancelled')"
-#: Jobs that are old enough, and in no week that stays because of a job that has not ended.
+#: Jobs that are old enough, and in no week that stays because of another job. What has ended before ``ended_before``
+#: was submitted before it, too: the bound by id is for the index.
 _PRUNABLE: Final = f"""
-    jobs.id < %(cut)s AND jobs.pruned_at IS NULL AND jobs.{ENDED}
+    jobs.id < %(cut)s AND jobs.pruned_at IS NULL AND jobs.{ENDED} AND jobs.finished_at < %(ended_before)s
     AND NOT EXISTS (
         SELECT FROM unnest(%(lowers)s::uuid[], %(uppers)s::uuid[]) AS staying (lower, upper)
         WHERE jobs.id >= staying.lower AND jobs.id < staying.upper
     )
 """
 COUNT_PRUNABLE: Final = f"SELECT count(*) FROM jobs WHERE {_PRUNABLE}"
-COUNT_UNFINISHED: Final = """
-    SELECT count(*) FROM jobs WHERE id >= %(lower)s AND id < %(upper)s AND state IN ('waiting', 'queued', 'running')
+#: The jobs of a week for which it stays.
+COUNT_YOUNG: Final = f"""
+    SELECT count(*) FROM jobs
+    WHERE id >= %(lower)s AND id < %(upper)s AND pruned_at IS NULL
+      AND ({ENDED} AND finished_at < %(ended_before)s) IS NOT TRUE
 """
-#: Waits for a retry of one of them. The job counts as unfinished then.
+#: Waits for a retry of one of them. The job counts as young then.
 MARK_WEEK_PRUNED: Final = f"""
     UPDATE jobs SET pruned_at = now()
-    WHERE id >= %(lower)s AND id < %(upper)s AND pruned_at IS NULL AND {ENDED}
+    WHERE id >= %(lower)s AND id < %(upper)s AND pruned_at IS NULL AND {ENDED} AND finished_at < %(ended_before)s
 """
 MARK_JOBS_PRUNED: Final = f"""
     WITH chosen AS MATERIALIZED (
@@ -63,7 +67,7 @@ DELETE_UNUSED_INPUTS: Final = f"""
 _USELESS: Final = f"""
     FROM jobs AS ended
     WHERE ended.id IN (SELECT job_id FROM checkpoints) AND ended.{ENDED}
-      AND (ended.pruned_at IS NOT NULL OR ended.id < %(cut)s) AND NOT EXISTS (
+      AND (ended.pruned_at IS NOT NULL OR ended.finished_at < %(ended_before)s) AND NOT EXISTS (
           SELECT FROM jobs AS extending
           WHERE extending.kind = 'train' AND extending.spec->>'extends' = ended.id::text
             AND extending.state <> 'succeeded' AND extending.pruned_at IS NULL
