@@ -278,8 +278,7 @@ class GenerationSession:
             if not shard.finishing:
                 self._lose(shard)
         for shard in [each for each in self._shards.values() if each.is_late and not each.finishing]:
-            limit = self._context.worker.shard_timeout or 0.0
-            fail(self._context, shard.claim, ShardTimedOut(limit), permanent=False)
+            fail(self._context, shard.claim, ShardTimedOut(self._context.worker.shard_timeout or 0.0), permanent=False)
             self._drop(shard)
 
     def _end_read(self) -> None:
@@ -306,7 +305,8 @@ class GenerationSession:
         self.counts.total -= shard.rows - len(shard.before) - shard.results - shard.errors
         self._feed.remove(shard)
         ids = [id_ for run in shard.running.values() for id_ in run.ids]
-        self._engine.cancel(ids)
+        if ids:  # a session that has failed has closed its engine
+            self._engine.cancel(ids)
         for id_ in ids:
             self._rows.pop(id_, None)
         self._context.texts.discard(ids)
