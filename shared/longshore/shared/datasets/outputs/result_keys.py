@@ -29,7 +29,7 @@ MAX_EXPONENT_DIGITS: Final = 3
 #: What a key has if ``jsonb`` may refuse it: NUL, half of a surrogate pair, a large exponent, a list or an object.
 _SUSPECT: Final = r"\\u0000|\\u[dD][89a-fA-F]|[eE][+-]?[0-9]{4}|.[\[{]"
 #: Words of JSON Lines files for numbers that JSON does not have.
-_NOT_FINITE: Final = pa.array(["NaN", "Infinity", "-Infinity"])
+_NOT_FINITE: Final = ("NaN", "Infinity", "-Infinity")
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,8 @@ def _storable(column: pa.Array) -> pa.Array:
         return pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())
     if is_json(column.type):
         texts = column.storage
-        texts = pc.if_else(pc.is_in(texts, _NOT_FINITE), None, texts)
+        # Not made when this module is imported: the first array of a process imports pandas, where that is installed.
+        texts = pc.if_else(pc.is_in(texts, pa.array(_NOT_FINITE)), None, texts)
         return pa.ExtensionArray.from_storage(column.type, texts)
     return column
 

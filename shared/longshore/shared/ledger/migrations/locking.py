@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Final, Literal
+from typing import Literal
 
 import sqlalchemy as sa
 from alembic import op
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 from longshore.shared.errors import ServiceUnavailable
-
-LOCK_ATTEMPTS: Final = 100
-LOCK_TIMEOUT_S: Final = 2.0
-RETRY_INTERVAL_S: Final = 1.0
+from longshore.shared.ledger.locks import LOCK_ATTEMPTS, LOCK_TIMEOUT_S, RETRY_INTERVAL_S
 
 
 def lock_tables(*tables: str, mode: Literal["ACCESS EXCLUSIVE", "SHARE"] = "ACCESS EXCLUSIVE") -> None:

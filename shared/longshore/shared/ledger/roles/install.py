@@ -14,8 +14,7 @@ from psycopg.errors import DeadlockDetected, InsufficientPrivilege, LockNotAvail
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database
-from longshore.shared.ledger.locks import MIGRATION_LOCK
-from longshore.shared.ledger.migrations.locking import LOCK_ATTEMPTS, LOCK_TIMEOUT_S, RETRY_INTERVAL_S
+from longshore.shared.ledger.locks import LOCK_ATTEMPTS, LOCK_TIMEOUT_S, MIGRATION_LOCK, RETRY_INTERVAL_S
 from longshore.shared.ledger.postgres.connection import LedgerConnection
 from longshore.shared.ledger.roles.rights import Role
 from longshore.shared.ledger.roles.script import (
