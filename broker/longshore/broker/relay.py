@@ -143,8 +143,10 @@ class Relay:
             try:
                 with self._ledger.database.own_connection() as conn:
                     self._postgres_outage.ended()
-                    self._clock_step += self._server_clock.step(conn)
-                    if self._ledger.maintenance.end_silent_lead(conn, LEAD_TIMEOUT_S):
+                    step = self._server_clock.step(conn)
+                    self._clock_step += step
+                    # By a clock that was just set, the leader looks silent until it asks the next time.
+                    if not step and self._ledger.maintenance.end_silent_lead(conn, LEAD_TIMEOUT_S):
                         logger.warning("the relay that led did nothing for %g s and loses the lead", LEAD_TIMEOUT_S)
                     if self._ledger.maintenance.try_lead(conn):
                         logger.info("leading")

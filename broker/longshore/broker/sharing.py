@@ -42,7 +42,8 @@ class OtherCluster:
         with redis_errors():
             if self._redis.set(self._key, self._identity, nx=True, ex=MARK_TTL_S):
                 return None
-            if self._redis.get(self._key) != self._identity:
+            # None: it has expired, or was lost, since.
+            if self._redis.get(self._key) not in (None, self._identity):
                 return ADVICE
             self._redis.expire(self._key, MARK_TTL_S)
         return None
