@@ -1,12 +1,15 @@
-"""An exported HDF5 file with which the HDF5 library itself never ends."""
+"""HDF5 files with which the HDF5 library itself never ends."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
-from longshore.shared.errors import InvalidInput
+from longshore.shared.datasets.readers.hdf5 import Hdf5Source
+from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.model_formats.hdf5_process import read_hdf5
 from tests.fuzz.targets.models import hdf5
 
@@ -29,3 +32,29 @@ def test_reading_that_does_not_end_is_ended(tmp_path: Path) -> None:
         InvalidInput, match=r"path: .*x\.h5 is a damaged HDF5 file: reading it does not end; export it again"
     ):
         read_hdf5(path, tmp_path / "files", "path", SECONDS)
+
+
+@pytest.mark.parametrize("size", [0, 2**64 - 16])
+@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_a_list_of_texts_that_does_not_end_is_refused(tmp_path: Path, size: int, index: int, libver: str) -> None:
+    path = tmp_path / "x.h5"
+    texts = [f"{number} \N{EURO SIGN}" * 40 for number in range(3_000)]  # of many lists
+    with h5py.File(path, "w", libver=libver) as file:
+        file.create_dataset("text", data=texts, dtype=h5py.string_dtype())
+        file.create_dataset("number", data=np.arange(3_000))
+    source = Hdf5Source(str(path))
+    (batch,) = source.batches(source.segments(None)[0], ["text", "number"], 3_000)
+    assert batch.to_pydict() == {"text": texts, "number": list(range(3_000))}
+    content = bytearray(path.read_bytes())
+    at = content.index(b"GCOL", 100_000) + 16
+    content[at : at + 2] = index.to_bytes(2, "little")
+    content[at + 8 : at + 16] = size.to_bytes(8, "little")
+    path.write_bytes(content)
+    if (index, size) == (1, 0):  # a text without a character: the next begins early, and is not what it was
+        content[at + 16 : at + 32] = bytes(16)
+        path.write_bytes(content)
+    with pytest.raises(
+        DataError, match=r"cannot read .*x\.h5: .*a list of its texts does not end; write the file again"
+    ):
+        list(source.batches(source.segments(None)[0], ["text", "number"], 3_000))

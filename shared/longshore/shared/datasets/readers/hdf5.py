@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from longshore.shared.datasets.access.local import readable_path
 from longshore.shared.datasets.bounds import rows_at_once
 from longshore.shared.datasets.checks import check_request
 from longshore.shared.datasets.files import open_bytes, reading
+from longshore.shared.datasets.readers.hdf5_heaps import CheckedFile
 from longshore.shared.datasets.segments import Segment, cut
 from longshore.shared.errors import DataError, InvalidInput
 from longshore.shared.store.address import is_remote, public
@@ -78,7 +78,7 @@ def _open(uri: str) -> Iterator[dict[str, Hdf5Column]]:
     from longshore.shared.datasets.readers.hdf5_columns import find_columns
 
     with ExitStack() as stack:
-        location = stack.enter_context(open_bytes(uri) if is_remote(uri) else readable_path(uri))
+        file = stack.enter_context(open_bytes(uri))
         # No locking: the file is not being written, and many network file systems cannot lock.
-        file = stack.enter_context(h5py.File(location, "r", locking=False))
-        yield {column.name: column for column in find_columns(file)}
+        opened = stack.enter_context(h5py.File(CheckedFile(file), "r", locking=False))
+        yield {column.name: column for column in find_columns(opened)}
