@@ -62,4 +62,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__, "__version__"]
+    # What a prompt completes: not what this module imports for itself.
+    return sorted({*(name for name in globals() if name.startswith("__")), *__all__, "__version__"})

@@ -439,8 +439,10 @@ class Job:
         # Without a query: a repr must work in logs and tracebacks, and when Postgres is away.
         if self._last is None:
             return f"<Job {self.id}>"
+        from longshore.producers.reporting.job_html import job_line
+
         hint = "; see job.why()" if self._last.state in (State.FAILED, State.CANCELLED) else ""
-        return f"<Job {self.id} {self._last.kind} {self._last.model} {self._last.state}{hint}>"
+        return f"<Job {job_line(self._last)}{hint}>"
 
     def _repr_html_(self) -> str:
         from longshore.producers.reporting.job_html import job_html

@@ -47,9 +47,17 @@ def test_a_job_shows_what_it_knows_without_a_query() -> None:
     ledger = Ledger("postgresql://nowhere.invalid/x", "test")
     assert repr(Job(ID, ledger, lambda tickets: None)) == f"<Job {ID}>"
     job = Job(ID, ledger, lambda tickets: None, record())
-    assert repr(job) == f"<Job {ID} train <b>digits</b> succeeded>"
-    ill = Job(ID, ledger, lambda tickets: None, replace(record(), state=State.CANCELLED))
-    assert repr(ill) == f"<Job {ID} train <b>digits</b> cancelled; see job.why()>"
+    assert repr(job) == f"<Job {ID} train <b>digits</b> succeeded, 10 of 10 epochs>"
+
+    def shown(**fields: object) -> str:
+        return repr(Job(ID, ledger, lambda tickets: None, replace(record(), **fields)))  # type: ignore[arg-type]
+
+    made = shown(outcome={"version": 3, "metrics": {"val_accuracy": 0.9886}})
+    assert made == f"<Job {ID} train <b>digits</b>:3 succeeded, 10 of 10 epochs, val_accuracy 0.9886>"
+    queued = shown(kind="infer", version=2, state=State.QUEUED, started_at=None, finished_at=None)
+    assert queued == f"<Job {ID} infer <b>digits</b>:2 queued>"
+    ill = shown(kind="infer", state=State.FAILED, rows_done=7, rows_failed=3)
+    assert ill == f"<Job {ID} infer <b>digits</b> failed, 10 of 10 rows, 3 failed; see job.why()>"
     html = job._repr_html_()
     assert "10 of 10 epochs" in html
     assert "<b>" not in html

@@ -1,4 +1,4 @@
-"""A job as a notebook shows it."""
+"""A job as a notebook and a Python prompt show it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,20 @@ from longshore.producers.reporting.small_curve import small_curve
 from longshore.producers.reporting.tokens import speed_text, token_usage
 from longshore.shared.ledger.records import JobRecord, MetricRecord
 from longshore.shared.notebook import html_table, numbers_text
+
+
+def job_line(record: JobRecord) -> str:
+    """A job on one line: its id, kind, version and state, how far it is, and the metrics of a version that it made."""
+    progress, outcome = progress_of(record), record.outcome or {}
+    version = outcome.get("version", record.version)
+    total = "?" if record.rows_total is None else f"{record.rows_total:,}"
+    facts = [
+        f"{record.id} {record.kind} {record.model}{'' if version is None else f':{version}'} {record.state}",
+        f"{progress.done:,} of {total} {unit(record.kind)}" if record.started_at is not None else "",
+        f"{progress.failed:,} failed" if progress.failed else "",
+        numbers_text(outcome.get("metrics")) or "",
+    ]
+    return ", ".join(fact for fact in facts if fact)
 
 
 def job_html(record: JobRecord, metrics: Sequence[MetricRecord]) -> str:
