@@ -84,3 +84,6 @@ def test_a_task_shows_how_far_it_is_while_it_runs(cluster: Cluster, flower: Flow
         assert json.loads(flower.read(f"/api/task/info/{identity}"))["result"].endswith(" rows/s")
         job.cancel()
     wait_until(lambda: not told(), "Flower's news of the end")
+    ended = json.loads(flower.read(f"/api/task/info/{identity}"))
+    # To Celery, a message that was taken care of is a success, however its shards have ended.
+    assert ended["result"] == f"'1 shard (1 stopped) for {cluster.settings.producer}, of {job.id}'"

@@ -31,19 +31,17 @@ LOOK_AGAIN = (MissingBlob, MissingData)
 MAX_ERROR_CHARS = 2000
 
 
-def end(context: WorkerContext, claim: Claim, error: Exception) -> None:
-    """End an attempt with an error, by its kind."""
+def end(context: WorkerContext, claim: Claim, error: Exception) -> Count:
+    """End an attempt with an error, by its kind. Returns how it has ended, as the others here do."""
     if is_service_outage(error):
-        defer(context, claim, error, missing=False)
-    elif isinstance(error, LOOK_AGAIN):
-        defer(context, claim, error, missing=True)
-    elif isinstance(error, PERMANENT):
-        fail(context, claim, error, permanent=True)
-    elif isinstance(error, ShardTimedOut):
-        fail(context, claim, error, permanent=False)
-    else:
+        return defer(context, claim, error, missing=False)
+    if isinstance(error, LOOK_AGAIN):
+        return defer(context, claim, error, missing=True)
+    if isinstance(error, PERMANENT):
+        return fail(context, claim, error, permanent=True)
+    if not isinstance(error, ShardTimedOut):
         log.error("attempt %s failed", claim.token, exc_info=error, extra=_about(claim))
-        fail(context, claim, error, permanent=False)
+    return fail(context, claim, error, permanent=False)
 
 
 def is_service_outage(error: Exception) -> bool:
@@ -51,22 +49,24 @@ def is_service_outage(error: Exception) -> bool:
     return isinstance(error, ServiceUnavailable) or is_outage(error)
 
 
-def release(context: WorkerContext, claim: Claim) -> None:
+def release(context: WorkerContext, claim: Claim) -> Count:
     """Hand a shard back; the attempt does not count."""
     context.metrics.count(Count.SHARDS_RELEASED)
     if _record(claim, lambda: context.ledger.attempts.release(claim)):
         log.info("released %s", claim.token, extra=_about(claim))
+    return Count.SHARDS_RELEASED
 
 
-def defer(context: WorkerContext, claim: Claim, error: Exception, *, missing: bool) -> None:
+def defer(context: WorkerContext, claim: Claim, error: Exception, *, missing: bool) -> Count:
     """Hand a shard back because of an outage; see :meth:`~longshore.shared.ledger.shards.attempts.Attempts.defer`."""
     reason = describe(error)
     context.metrics.count(Count.SHARDS_DEFERRED)
     log.warning("attempt %s runs again later: %s", claim.token, reason, extra=_about(claim))
     _record(claim, lambda: context.ledger.attempts.defer(claim, reason, missing=missing))
+    return Count.SHARDS_DEFERRED
 
 
-def fail(context: WorkerContext, claim: Claim, error: BaseException, *, permanent: bool) -> None:
+def fail(context: WorkerContext, claim: Claim, error: BaseException, *, permanent: bool) -> Count:
     """Count an attempt as failed.
 
     :param permanent: another attempt cannot succeed, so the whole job ends now.
@@ -75,6 +75,7 @@ def fail(context: WorkerContext, claim: Claim, error: BaseException, *, permanen
     context.metrics.count(Count.SHARDS_FAILED)
     log.warning("attempt %s failed: %s", claim.token, reason, extra=_about(claim))
     _record(claim, lambda: context.ledger.attempts.fail(claim, reason, permanent=permanent))
+    return Count.SHARDS_FAILED
 
 
 def _about(claim: Claim) -> dict[str, Mapping[str, str | int | float]]:

@@ -30,6 +30,13 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two tries to claim while Postgres is away; the last again and again. Each is shortened by chance.
 CLAIM_PAUSES_S: Final = (0.1, 0.2, 0.4, 0.8, 1.5)
+#: What monitors show of attempts that were not committed. Their errors can contain data, and are in the ledger only.
+_ENDS: Final = {
+    Count.SHARDS_FAILED: "failed",
+    Count.SHARDS_DEFERRED: "put off",
+    Count.SHARDS_RELEASED: "handed back",
+    Count.SHARDS_LOST: "stopped",
+}
 
 
 def run_message(
@@ -64,17 +71,18 @@ def run_message(
             ran += session_claims
             texts += session_texts
     claims = [claim for claim in claims if claim.action not in SESSIONS]
+    ends: list[Count] = []
     batches = list(split_into_batches(claims))
     if len(batches) == 1:
         batches = [collect(context, batches[0])]
     for batch in batches:
         if len(batch) > 1:
-            run_together(context, batch, task)
+            ends += run_together(context, batch, task)
         else:
-            run_claim(context, batch[0], task)
+            ends += run_claim(context, batch[0], task)
     if key is not None and claims:
         context.batch_delay.record(claims, time.monotonic() - started)
-    return "; ".join([_summary([*ran, *(claim for batch in batches for claim in batch)]), *texts])
+    return "; ".join([_summary([*ran, *(claim for batch in batches for claim in batch)], ends), *texts])
 
 
 def _claim(context: WorkerContext, names: Sequence[tuple[UUID, int]]) -> list[Claim] | None:
@@ -104,20 +112,22 @@ def _give_back(context: WorkerContext, names: Sequence[tuple[UUID, int]]) -> str
     return "handed back: the worker stops"
 
 
-def _summary(claims: Sequence[Claim]) -> str:
+def _summary(claims: Sequence[Claim], ends: Sequence[Count]) -> str:
     if not claims:
         return "nothing to run: ended, or taken by another worker"
     jobs = dict.fromkeys(str(claim.job_id) for claim in claims)
     producers = dict.fromkeys(claim.producer for claim in claims)
     count = "1 shard" if len(claims) == 1 else f"{len(claims)} shards"
-    return f"{count} for {', '.join(producers)}, of {' '.join(jobs)}"
+    other = ", ".join(f"{ends.count(end)} {word}" for end, word in _ENDS.items() if end in ends)
+    return f"{count}{f' ({other})' if other else ''} for {', '.join(producers)}, of {' '.join(jobs)}"
 
 
-def run_together(context: WorkerContext, claims: Sequence[Claim], task: str) -> None:
+def run_together(context: WorkerContext, claims: Sequence[Claim], task: str) -> list[Count]:
     """Run small shards as one batch. If that fails, run each alone, so that only the bad one ends with its error.
 
-    Returns when they are computed; the worker's committer commits them.
+    Returns when they are computed, with the ends that are known by then; the worker's committer commits the others.
     """
+    ends: list[Count] = []
     beat = _heartbeat(context, claims)
     beat.start()
     lines = RunLines(log, claims, context.worker)
@@ -128,30 +138,30 @@ def run_together(context: WorkerContext, claims: Sequence[Claim], task: str) -> 
         computed = compute_batch(context, claims, beat)
     except HandBack:
         beat.stop()
-        _release_all(context, claims)
+        ends += _release_all(context, claims)
         context.shown.ended(claims)
     except Exception as error:  # any error: the shard that causes it meets it again
         beat.stop()
         if is_service_outage(error):  # each would meet it
-            for claim in claims:
-                defer(context, claim, error, missing=False)
+            ends += [defer(context, claim, error, missing=False) for claim in claims]
             context.shown.ended(claims)
-            return
+            return ends
         log.warning("a batch of %d shards failed: %s; running each alone", len(claims), describe(error))
         context.shown.waiting(claims)
         for claim in claims:
             try:
                 current = context.ledger.attempts.renew(claim, lease=context.worker.lease, rows=0, changed=False)
             except ServiceUnavailable as outage:
-                defer(context, claim, outage, missing=False)
+                ends.append(defer(context, claim, outage, missing=False))
                 continue
-            if current:  # a shard that failed permanently has ended the others of its job
-                run_claim(context, claim, task)
+            # A shard that failed permanently has ended the others of its job.
+            ends += run_claim(context, claim, task) if current else [Count.SHARDS_LOST]
         context.shown.ended(claims)
     else:
         context.metrics.observe(Distribution.RUN_SECONDS, time.perf_counter() - started)
         context.shown.committing(claims)
         context.committer.submit(partial(_commit_together, context, computed, beat, lines))
+    return ends
 
 
 def _commit_together(context: WorkerContext, computed: ComputedBatch, beat: Heartbeat, lines: RunLines) -> None:
@@ -171,23 +181,26 @@ def _commit_together(context: WorkerContext, computed: ComputedBatch, beat: Hear
         context.shown.ended(claims)
 
 
-def _release_all(context: WorkerContext, claims: Sequence[Claim]) -> None:
-    for claim in claims:
-        release(context, claim)
+def _release_all(context: WorkerContext, claims: Sequence[Claim]) -> list[Count]:
+    return [release(context, claim) for claim in claims]
 
 
-def run_claim(context: WorkerContext, claim: Claim, task: str) -> None:
-    """Run one attempt until it is committed, failed, lost or released. Then run the shards prefetched meanwhile."""
-    done = _run(context, claim, _heartbeat(context, [claim]), task)
+def run_claim(context: WorkerContext, claim: Claim, task: str) -> list[Count]:
+    """Run one attempt until it is committed, failed, lost or released. Then run the shards prefetched meanwhile.
+
+    :returns: how each has ended.
+    """
+    ends = [_run(context, claim, _heartbeat(context, [claim]), task)]
     while (shard := context.prefetcher.take()) is not None:
         try:
-            if done and not context.draining.requested:
-                done = _run(context, shard.claim, shard.beat, task)
+            if ends[-1] is Count.SHARDS_COMMITTED and not context.draining.requested:
+                ends.append(_run(context, shard.claim, shard.beat, task))
             else:
-                release(context, shard.claim)
+                ends.append(release(context, shard.claim))
         finally:
             shard.close()
             context.shown.ended([shard.claim])
+    return ends
 
 
 def _heartbeat(context: WorkerContext, claims: Sequence[Claim]) -> Heartbeat:
@@ -195,13 +208,13 @@ def _heartbeat(context: WorkerContext, claims: Sequence[Claim]) -> Heartbeat:
     return Heartbeat(context.ledger, claims, worker.lease, context.draining, context.shown, worker.shard_timeout)
 
 
-def _run(context: WorkerContext, claim: Claim, beat: Heartbeat, task: str) -> bool:
-    """Returns whether the attempt was committed."""
+def _run(context: WorkerContext, claim: Claim, beat: Heartbeat, task: str) -> Count:
+    """Returns how the attempt has ended."""
     with context.logs.of(claim):
         return _run_logged(context, claim, beat, task)
 
 
-def _run_logged(context: WorkerContext, claim: Claim, beat: Heartbeat, task: str) -> bool:
+def _run_logged(context: WorkerContext, claim: Claim, beat: Heartbeat, task: str) -> Count:
     # Before the run begins: it is not among the last words of a process that breaks off.
     lines = RunLines(log, [claim], context.worker)
     beat.begin_run()
@@ -215,15 +228,15 @@ def _run_logged(context: WorkerContext, claim: Claim, beat: Heartbeat, task: str
     except AttemptLost as error:
         context.metrics.count(Count.SHARDS_LOST)
         log.info("stopped: %s", error)
+        return Count.SHARDS_LOST
     except HandBack:
-        release(context, claim)
+        return release(context, claim)
     except Exception as error:  # any error must end the shard in the ledger, and must not end the worker
-        end(context, claim, error)
+        return end(context, claim, error)
     except SystemExit as error:  # ends this process, too
         fail(context, claim, error, permanent=False)
         raise
     else:
-        return True
+        return Count.SHARDS_COMMITTED
     finally:
         context.shown.ended([claim])
-    return False
