@@ -167,7 +167,10 @@ def varied(ledger: Ledger) -> list[UUID]:
     ]
     jobs = ledger.submissions.submit(new)
     ledger.attempts.renew(claim(ledger, jobs[0]), lease=600.0, rows=2, changed=True)
-    ledger.attempts.renew(claim(ledger, jobs[1], worker="cpu:1@tests"), lease=600.0, rows=7, changed=True)
+    training = claim(ledger, jobs[1], worker="cpu:1@tests")
+    for epoch in range(1, 8):
+        ledger.attempts.record_metrics(training, epoch, {"train_loss": 1.0, "step/loss": 1.0})
+    ledger.attempts.renew(training, lease=600.0, rows=7, changed=True)
     run(ledger, jobs[2])
     commit(ledger, claim(ledger, jobs[3]), {0: "x is NaN"})
     ledger.attempts.fail(claim(ledger, jobs[4]), "the model is damaged", permanent=True)
@@ -180,7 +183,26 @@ def varied(ledger: Ledger) -> list[UUID]:
             jobs[2:5], ('{"completion_tokens": 70}', '{"completion_tokens": 900}', "{}"), strict=True
         ):
             conn.execute("UPDATE jobs SET usage = %s WHERE id = %s", [usage, job])
+        # By its epochs, and not by the time since its start, it is slower than the other job that runs.
+        conn.execute("UPDATE metrics SET recorded_at = now() - make_interval(secs => 10000 * (8 - step))")
+    assert progress_of(ledger.queries.job(jobs[1])).rate == pytest.approx(1e-4, rel=0.01)
     return jobs
+
+
+def test_an_epoch_that_is_measured_twice_has_no_speed(ledger: Ledger) -> None:
+    (job,) = ledger.submissions.submit([new_job(2, kind="train", version=None)])
+    attempt = claim(ledger, job)
+    for name in ("train_loss", "test_loss"):  # each in a transaction of its own
+        ledger.attempts.record_metrics(attempt, 1, {name: 1.0})
+    ledger.attempts.renew(attempt, lease=600.0, rows=1, changed=True)
+    assert ledger.queries.job(job).epoch_span is None
+    assert progress_of(ledger.queries.job(job)).rate is not None
+    ledger.attempts.record_metrics(attempt, 2, {"train_loss": 1.0})
+    ledger.attempts.renew(attempt, lease=600.0, rows=2, changed=True)
+    epochs, seconds, waited = ledger.queries.job(job).epoch_span or []
+    assert epochs == 1
+    assert seconds > 0
+    assert waited >= 0
 
 
 @pytest.mark.parametrize("descending", [False, True])

@@ -22,9 +22,12 @@ from longshore.shared.ledger.records import (
     TrialRecord,
     VersionRecord,
 )
+from longshore.shared.vocabulary import JobKind, State
 
 T = TypeVar("T")
 
+#: Two times that differ by less are the same.
+_ROUNDING_S: Final = 1e-6
 _JOB: Final = TypeAdapter(JobDocument)
 _SHARD: Final = TypeAdapter(ShardDocument)
 _METRIC: Final = TypeAdapter(MetricRecord)
@@ -41,6 +44,7 @@ _DELETION: Final = TypeAdapter(DeletionDocument)
 def job_record(document: JsonValue) -> JobRecord:
     """A job. Its spec lacks the credentials of URLs."""
     job = _JOB.validate_python(document)
+    epoch_span = _epoch_span(job)
     return JobRecord(
         id=job.id,
         kind=job.kind,
@@ -64,7 +68,7 @@ def job_record(document: JsonValue) -> JobRecord:
         started_at=job.started_at,
         finished_at=job.finished_at,
         deadline=job.deadline,
-        read_at=_read_at(job),
+        read_at=datetime.now(UTC) if epoch_span is not None else _read_at(job),
         pruned_at=job.pruned_at,
         rows_running=job.rows_running,
         rows_before_retry=job.rows_before_retry,
@@ -72,6 +76,7 @@ def job_record(document: JsonValue) -> JobRecord:
         usage=None if job.usage is None else dict(job.usage),
         waits_for=job.waits_for,
         depends_on=job.after,
+        epoch_span=epoch_span,
     )
 
 
@@ -80,6 +85,15 @@ def _read_at(job: JobDocument) -> datetime:
     if job.started_at is None or not job.rate:
         return datetime.now(UTC)
     return job.started_at + timedelta(seconds=(job.done - job.rows_before_retry) / job.rate)
+
+
+def _epoch_span(job: JobDocument) -> list[float] | None:
+    """The one that gives the rate and the time left that the cluster has computed."""
+    if job.kind != JobKind.TRAIN or job.state is not State.RUNNING or not job.rate or job.remaining is None:
+        return None
+    waited_s = max((job.total or 0) - job.done, 0) / job.rate - job.remaining
+    # Without it, the rate is the mean since the start.
+    return [1.0, 1 / job.rate, waited_s] if waited_s > _ROUNDING_S else None
 
 
 def shard_record(document: JsonValue) -> ShardRecord:

@@ -45,7 +45,8 @@ class Progress:
     failed: int
     #: Seconds since a worker started the job, or restarted it after a retry; 0 before that.
     seconds: float
-    #: Mean rows per second since then, without the rows computed before a retry. ``None`` before the first row.
+    #: Mean rows per second since then, without the rows computed before a retry; of a training that runs, epochs per
+    #: second since the end of its first epoch, once there are two. ``None`` before the first row.
     rate: float | None = None
     #: Seconds left at that rate; ``None`` if unknown, and after the job has ended.
     remaining: float | None = None
@@ -91,7 +92,22 @@ def progress_of(record: JobRecord) -> Progress:
         row_tokens=_row_tokens(record),
     )
     new = done - record.rows_before_retry
-    return progress.with_rate(new / seconds if new > 0 and seconds > 0 else None)
+    if record.epoch_span is None or record.state is not State.RUNNING:
+        return progress.with_rate(new / seconds if new > 0 and seconds > 0 else None)
+    epochs, span_s, waited_s = record.epoch_span
+    return _in_steps(progress, epochs, span_s, span_s / epochs, waited_s)
+
+
+def _in_steps(progress: Progress, done: float, span_s: float, step_s: float, waited_s: float) -> Progress:
+    """The progress of a job that goes on in steps: at their speed, and without the time that the present one has run.
+
+    :param done: how much was done in ``span_s`` seconds, in steps of ``step_s`` seconds.
+    :param waited_s: seconds since the end of the last of them. A step that is overdue counts as slow.
+    """
+    watched = progress.with_rate(done / (span_s + max(waited_s - step_s, 0.0)))
+    if watched.remaining is None:
+        return watched
+    return replace(watched, remaining=max(watched.remaining - min(waited_s, step_s), 0.0))
 
 
 def _row_tokens(record: JobRecord) -> tuple[float, float] | None:
@@ -141,12 +157,8 @@ class RateWindow:
         (first, before), (last, after) = samples[0], samples[-1]
         if progress.state is not State.RUNNING or last <= first:
             return progress
-        step_s, waited_s = (last - first) / (len(samples) - 1), moment - last
-        # A step that is overdue counts as slow.
-        watched = progress.with_rate((after - before) / (last - first + max(waited_s - step_s, 0.0)))
-        if watched.remaining is None:
-            return watched
-        return replace(watched, remaining=max(watched.remaining - min(waited_s, step_s), 0.0))
+        step_s = (last - first) / (len(samples) - 1)
+        return _in_steps(progress, after - before, last - first, step_s, moment - last)
 
 
 def rate_text(rate: float | None, kind: str) -> str:

@@ -177,6 +177,9 @@ class JobRecord:
     waits_for: str | None = None
     #: The upstream job of a job that is part of a chain.
     depends_on: UUID | None = None
+    #: Of a training that runs: the epochs that its newest attempt has measured after its first one, the seconds that
+    #: they took, and the seconds since the last of them ended. ``None`` before its second epoch has ended.
+    epoch_span: list[float] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "state", State(self.state))

@@ -30,6 +30,7 @@ from longshore.shared.errors import (
     UnknownModel,
     VersionInUse,
 )
+from longshore.shared.vocabulary import JobKind, State
 from tests.unit.producers.cli.views.test_json_documents import JOB
 
 
@@ -48,6 +49,14 @@ def test_a_job_and_its_progress_are_the_same() -> None:
     read = job_record(json.loads(to_json(job_document(job))))
     assert read == job
     assert progress_of(read) == progress_of(job)
+
+
+def test_the_speed_and_the_time_left_of_a_training_are_the_same() -> None:
+    running = replace(JOB, kind=JobKind.TRAIN, state=State.RUNNING, rows_total=40, rows_done=0, rows_failed=0)
+    job = replace(running, started_at=JOB.created_at, rows_running=7, epoch_span=[6.0, 12.0, 0.5])
+    read, shown = (progress_of(each) for each in (job_record(json.loads(to_json(job_document(job)))), job))
+    assert (shown.rate, shown.remaining) == (0.5, 65.5)
+    assert (read.rate, read.remaining) == (pytest.approx(0.5), pytest.approx(65.5))
 
 
 @pytest.mark.parametrize("kind", [InvalidInput, UnknownModel, UnknownJob, VersionInUse, ResultsPruned, QueueFull])

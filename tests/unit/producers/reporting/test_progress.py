@@ -61,6 +61,22 @@ def test_rows_before_a_retry_do_not_count_for_the_speed() -> None:
     assert progress_of(replace(RECORD, rows_before_retry=100)).rate is None
 
 
+def test_a_training_goes_at_the_speed_of_its_epochs_and_not_of_what_came_before_them() -> None:
+    """Its data were read for some time, and its last epochs took two seconds each."""
+    running = replace(RECORD, kind=JobKind.TRAIN, state=State.RUNNING, finished_at=None, rows_total=40)
+    running = replace(running, rows_done=0, rows_failed=0, rows_running=11)
+
+    def shown(*span: float) -> tuple[float | None, float | None]:
+        progress = progress_of(replace(running, epoch_span=list(span)))
+        return progress.rate, progress.remaining
+
+    assert shown(10, 20, 0) == (0.5, 58)
+    assert shown(10, 20, 1.5) == (0.5, 56.5)
+    # The epoch that runs takes longer than those before it.
+    assert shown(10, 20, 7) == (0.4, 70.5)
+    assert progress_of(replace(running, epoch_span=[10, 20, 0], state=State.CANCELLED)).remaining is None
+
+
 def test_a_waiting_job_has_neither_speed_nor_time_left() -> None:
     for state, started in ((State.QUEUED, None), (State.QUEUED, START), (State.CANCELLED, None)):
         progress = progress_of(replace(RECORD, state=state, started_at=started))

@@ -62,6 +62,8 @@ _OVERVIEW: Final[Rights] = {
     "jobs": _READ,
     "shards": _READ,
     "job_dependencies": _READ,
+    # The speed of a training.
+    "metrics": _READ,
     "workers": _READ,
     "alembic_version": _READ,
 }
@@ -93,7 +95,6 @@ _PRODUCER: Final[Rights] = {
     "inputs": ("INSERT (id, data, blob)",),
     "results": _READ,
     "row_errors": _READ,
-    "metrics": _READ,
     "checkpoints": _READ,
     "trials": _READ,
     "attempt_logs": _READ,
@@ -221,7 +222,6 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.MONITOR: {
         **_OVERVIEW,
         "producer_limits": _READ,
-        "metrics": _READ,
         "checkpoints": _READ,
         "trials": _READ,
         "models": _READ,

@@ -6,8 +6,32 @@ from typing import Final
 
 from longshore.shared.ledger.statements.retention import ENDED
 
+#: Of a training that runs: how many epochs its newest attempt has measured after the first, in how many seconds, and
+#: how many seconds ago the last of them ended. What comes before the first epoch, such as reading data, is not in it.
+_EPOCH_SPAN: Final = """
+    CASE WHEN jobs.kind = 'train' AND jobs.state = 'running' THEN (
+        SELECT ARRAY[
+            last.step - first.step,
+            extract(epoch FROM last.recorded_at - first.recorded_at),
+            extract(epoch FROM clock_timestamp() - last.recorded_at)
+        ]::float8[]
+        FROM (SELECT max(attempt) AS number FROM metrics WHERE job_id = jobs.id) AS newest
+        CROSS JOIN LATERAL (
+            SELECT step, recorded_at FROM metrics
+            WHERE job_id = jobs.id AND attempt = newest.number AND NOT starts_with(name, 'step/')
+            ORDER BY step LIMIT 1
+        ) AS first
+        CROSS JOIN LATERAL (
+            SELECT step, recorded_at FROM metrics
+            WHERE job_id = jobs.id AND attempt = newest.number AND NOT starts_with(name, 'step/')
+              AND step <= (SELECT sum(rows_done) FROM shards WHERE job_id = jobs.id AND state = 'running')
+            ORDER BY step DESC LIMIT 1
+        ) AS last
+        WHERE last.step > first.step AND last.recorded_at > first.recorded_at
+    ) END
+"""
 #: ``rows_running`` are the rows computed by attempts that have not committed yet.
-_JOB_COLUMNS: Final = """
+_JOB_COLUMNS: Final = f"""
     jobs.id, jobs.kind, jobs.state, jobs.producer, jobs.queue, jobs.priority, jobs.spec, jobs.model, jobs.version,
     jobs.digest, jobs.rows_total, jobs.rows_done, jobs.rows_failed, jobs.shards_total, jobs.shards_done,
     jobs.shards_failed, coalesce(jobs.outcome, CASE WHEN jobs.expired AND jobs.kind = 'generate' THEN
@@ -23,6 +47,7 @@ _JOB_COLUMNS: Final = """
         WHERE job_id = jobs.id AND state = 'queued' AND not_before IS NOT NULL AND waits_for IS NOT NULL
         ORDER BY not_before DESC LIMIT 1
     ) END AS waits_for,
+    {_EPOCH_SPAN} AS epoch_span,
     clock_timestamp() AS read_at
 """
 READ_JOB: Final = f"SELECT {_JOB_COLUMNS} FROM jobs WHERE id = %(job)s"
@@ -46,7 +71,7 @@ LIST_JOBS_IN_STATES: Final = f"""
     ORDER BY jobs.id DESC LIMIT %(limit)s
 """
 #: Jobs with what their list shows of them, computed as :mod:`longshore.producers.reporting.progress` does.
-_JOBS_WITH_PROGRESS: Final = """
+_JOBS_WITH_PROGRESS: Final = f"""
     jobs
     CROSS JOIN LATERAL (
         SELECT jobs.rows_done + jobs.rows_failed + CASE WHEN jobs.state = 'running' THEN coalesce(
@@ -56,8 +81,15 @@ _JOBS_WITH_PROGRESS: Final = """
                    extract(epoch FROM coalesce(jobs.finished_at, now()) - jobs.started_at)
                END AS seconds
     ) AS progress
+    CROSS JOIN LATERAL (SELECT {_EPOCH_SPAN} AS span) AS epochs
     CROSS JOIN LATERAL (
-        SELECT nullif(greatest(done - jobs.rows_before_retry, 0), 0) / nullif(greatest(seconds, 0), 0) AS rate
+        SELECT span[3] AS waited, span[2] / nullif(span[1], 0) AS epoch
+    ) AS epoch
+    CROSS JOIN LATERAL (
+        SELECT coalesce(
+            span[1] / (span[2] + greatest(waited - epoch, 0)),
+            nullif(greatest(done - jobs.rows_before_retry, 0), 0) / nullif(greatest(seconds, 0), 0)
+        ) AS rate, coalesce(least(waited, epoch), 0) AS since_epoch
     ) AS speed
 """
 #: What jobs are sorted by: a number or a word, and NULL for the other. A training job has the version that it has made.
@@ -66,7 +98,8 @@ _SORT_KEYS: Final = """
         WHEN 'done' THEN CASE WHEN jobs.state = 'succeeded' THEN 1
             ELSE least(coalesce(done / nullif(jobs.rows_total, 0)::numeric, 0), 1) END
         WHEN 'progress' THEN done
-        WHEN 'left' THEN CASE WHEN jobs.state = 'running' THEN greatest(jobs.rows_total - done, 0) / rate END
+        WHEN 'left' THEN CASE WHEN jobs.state = 'running' THEN
+            greatest(greatest(jobs.rows_total - done, 0) / rate - since_epoch, 0) END
         WHEN 'took' THEN CASE WHEN jobs.started_at IS NOT NULL THEN coalesce(seconds, 0) END
         WHEN 'failed' THEN jobs.rows_failed
         WHEN 'speed' THEN rate
