@@ -46,7 +46,7 @@ def port() -> int:
 
 @pytest.fixture(scope="module")
 def worker_environment(port: int) -> Mapping[str, str]:
-    return {"LONGSHORE_METRICS_PORT": str(port), "LONGSHORE_TEXT_SAVE_INTERVAL": "0.1"}
+    return {"LONGSHORE_METRICS_PORT": str(port), "LONGSHORE_TEXT_SAVE_INTERVAL": "0.1", "LONGSHORE_LEASE": "120"}
 
 
 @pytest.fixture(scope="module", autouse=True)
