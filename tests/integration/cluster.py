@@ -15,11 +15,10 @@ import psutil
 
 from longshore.producers import AsyncClient, Client
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.migrate import migrate
 from longshore.shared.ledger.roles.rights import Role
 from longshore.shared.settings import Settings
 from tests.integration.logins import as_role, make_logins
-from tests.integration.support import empty_database
+from tests.integration.support import migrated_database
 from tests.waiting import TIMEOUT_S, wait_until
 
 #: Seconds the supervisor and the relay get to stop before they are killed, and the test run fails.
@@ -227,9 +226,8 @@ def cluster_on_redis(services: Settings, redis_url: str, folder: Path) -> Iterat
 
     :param folder: for the store and the logs.
     """
-    with empty_database(services) as fresh:
+    with migrated_database(services) as fresh:
         settings = replace(fresh, redis_url=redis_url, store=f"file://{folder}/store", home=None)
-        migrate(settings.database_url)
         make_logins(settings.database_url)
         logs = folder / "cluster"
         logs.mkdir()

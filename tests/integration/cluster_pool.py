@@ -15,11 +15,10 @@ import redis
 
 from longshore.broker.app import make_app
 from longshore.broker.webhooks.settings import HTTP_VARIABLE, NETWORKS_VARIABLE
-from longshore.shared.ledger.migrate import migrate
 from longshore.shared.settings import Settings
 from tests.integration.cluster import Cluster
 from tests.integration.logins import make_logins
-from tests.integration.support import empty_database, empty_tables
+from tests.integration.support import empty_tables, migrated_database
 from tests.waiting import wait_until
 
 #: The devices and the variables of the cluster that is shared. A short lease, in seconds: what a killed worker ran is
@@ -96,13 +95,12 @@ class _Entry:
         self, services: Settings, folder: Path, redis_database: int, devices: str, environment: Mapping[str, str]
     ) -> None:
         with ExitStack() as stack:
-            settings = stack.enter_context(empty_database(services))
+            settings = stack.enter_context(migrated_database(services))
             own = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
             redis_url = urlsplit(services.redis_url)._replace(path=f"/{redis_database}").geturl()
             with redis.Redis.from_url(redis_url) as client:
                 client.flushdb()
             settings = replace(settings, redis_url=redis_url, store=f"file://{own}/store", home=None)
-            migrate(settings.database_url)
             make_logins(settings.database_url)
             self.cluster = Cluster(settings, own, devices, environment)
             stack.callback(self.cluster.close)

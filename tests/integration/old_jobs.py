@@ -12,10 +12,9 @@ from uuid import UUID
 from psycopg import sql
 
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.migrate import migrate
 from longshore.shared.ledger.retention.uuid7_time import first_id
 from longshore.shared.settings import Settings
-from tests.integration.support import claim, commit, empty_database, new_job
+from tests.integration.support import claim, commit, migrated_database, new_job
 
 
 def id_at(moment: datetime) -> UUID:
@@ -58,10 +57,8 @@ def run_sql(ledger: Ledger, statement: str, *values: object) -> list[tuple[objec
 @contextmanager
 def own_ledger(services: Settings) -> Iterator[Ledger]:
     """A ledger in a database of its own, whose partitions may be changed."""
-    with empty_database(services) as settings:
-        migrate(settings.database_url)
-        with Ledger(settings.database_url, "longshore tests") as ledger:
-            yield ledger
+    with migrated_database(services) as settings, Ledger(settings.database_url, "longshore tests") as ledger:
+        yield ledger
 
 
 def utc(year: int, month: int, day: int) -> datetime:

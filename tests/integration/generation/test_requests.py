@@ -19,14 +19,13 @@ from longshore.producers import AsyncClient, Client, Generate, Infer
 from longshore.producers.data import GenerateData
 from longshore.producers.options.keywords import Json
 from longshore.shared.errors import InvalidInput
-from longshore.shared.ledger.migrate import migrate
 from longshore.shared.ledger.shards.row_commits import generate_batch_key
 from longshore.shared.model_formats.huggingface.language import base_key
 from longshore.shared.settings import Settings
 from longshore.shared.store.manifest import Manifest
 from longshore.shared.vocabulary import State
 from tests.integration.command_line import CommandLine, without_settings
-from tests.integration.support import empty_database
+from tests.integration.support import migrated_database
 from tests.language_models import CONTEXT, save_language_model
 from tests.lora_adapters import save_adapter
 from tests.text_models import save_model
@@ -37,8 +36,7 @@ HI = [{"role": "user", "content": "Hi"}]
 
 @pytest.fixture(scope="module")
 def settings(services: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    with empty_database(services) as settings:
-        migrate(settings.database_url)
+    with migrated_database(services) as settings:
         yield replace(settings, store=str(tmp_path_factory.mktemp("store")), home=None)
 
 

@@ -13,11 +13,10 @@ from transformers import AutoModelForCausalLM
 
 from longshore.producers import Client
 from longshore.shared.errors import InvalidInput, VersionInUse
-from longshore.shared.ledger.migrate import migrate
 from longshore.shared.settings import Settings
 from longshore.shared.store.store import Store
 from tests.integration.command_line import CommandLine, without_settings
-from tests.integration.support import empty_database
+from tests.integration.support import migrated_database
 from tests.language_models import save_language_model
 from tests.lora_adapters import load_with_peft, save_adapter
 
@@ -36,8 +35,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def settings(services: Settings, folders: Path) -> Iterator[Settings]:
-    with empty_database(services) as settings:
-        migrate(settings.database_url)
+    with migrated_database(services) as settings:
         yield replace(settings, store=str(folders / "store"), home=None)
 
 

@@ -14,21 +14,19 @@ import pytest
 from longshore.producers import Client
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.migrate import migrate
 from longshore.shared.ledger.models.registry import NewVersion
 from longshore.shared.ledger.records import NewInput
 from longshore.shared.settings import Settings
 from longshore.shared.store.store import Store
 from tests.integration.command_line import CommandLine, without_settings
 from tests.integration.s3_server import s3_server
-from tests.integration.support import claim, commit, empty_database, new_job, run
+from tests.integration.support import claim, commit, migrated_database, new_job, run
 
 
 @pytest.fixture(scope="module")
 def settings(services: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A database and a store of their own, with two models and a few jobs."""
-    with empty_database(services) as settings:
-        migrate(settings.database_url)
+    with migrated_database(services) as settings:
         settings = replace(settings, store=str(tmp_path_factory.mktemp("df") / "store"), home=None)
         with Ledger(settings.database_url, "longshore tests") as ledger:
             fill(ledger, Store(settings.store))

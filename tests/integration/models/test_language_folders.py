@@ -13,14 +13,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from longshore.producers import Client
 from longshore.producers.models.import_progress import ImportProgress
-from longshore.shared.ledger.migrate import migrate
 from longshore.shared.settings import Settings
 from longshore.shared.store.manifest import Blob
 from longshore.shared.store.store import Store
 from longshore.workers.generate.folders import model_folders
 from longshore.workers.generate.version import open_version
 from tests.integration.command_line import CommandLine, without_settings
-from tests.integration.support import empty_database
+from tests.integration.support import migrated_database
 from tests.language_models import save_language_model
 
 MESSAGES = [{"role": "user", "content": "the cat sat"}]
@@ -40,8 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def settings(services: Settings, tmp_path: Path) -> Iterator[Settings]:
-    with empty_database(services) as settings:
-        migrate(settings.database_url)
+    with migrated_database(services) as settings:
         yield replace(settings, store=str(tmp_path / "store"), home=None)
 
 

@@ -19,7 +19,6 @@ from longshore.producers import Client
 from longshore.shared.errors import CorruptBlob, InvalidInput, ResultsPruned, UnknownModel
 from longshore.shared.fault_point import armed
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.migrate import migrate
 from longshore.shared.ledger.models.registry import NewVersion
 from longshore.shared.ledger.records import NewInput
 from longshore.shared.references import ModelReference
@@ -30,7 +29,7 @@ from longshore.shared.store.store import Store
 from longshore.shared.store_gc import sweep
 from tests.integration.command_line import CommandLine, without_settings
 from tests.integration.old_jobs import done_at, end_at, id_at
-from tests.integration.support import claim, empty_database, new_job, run
+from tests.integration.support import claim, migrated_database, new_job, run
 from tests.waiting import TIMEOUT_S
 
 OLD = timedelta(days=60)
@@ -42,8 +41,7 @@ SIGNATURE = Signature(features=(Feature(name="x"),), task="regression", target="
 @pytest.fixture
 def settings(services: Settings, tmp_path: Path) -> Iterator[Settings]:
     """A database and a store of their own; nobody works."""
-    with empty_database(services) as settings:
-        migrate(settings.database_url)
+    with migrated_database(services) as settings:
         yield replace(settings, store=str(tmp_path / "store"), home=None)
 
 

@@ -35,7 +35,6 @@ from longshore.producers.cli.checks.remote_control import check_remote_control
 from longshore.producers.gateway.text_channels import TextChannels
 from longshore.shared.ledger.jobs.submission import tickets_of
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.migrate import migrate
 from longshore.shared.ledger.shards.batching import batch_key_of
 from longshore.shared.settings import Settings
 from tests.integration import digits
@@ -43,7 +42,7 @@ from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine, without_settings
 from tests.integration.logins import make_logins
 from tests.integration.queued import pass_time, train_jobs
-from tests.integration.support import empty_database, new_job
+from tests.integration.support import migrated_database, new_job
 from tests.own_redis import OwnRedis
 from tests.waiting import TIMEOUT_S, wait_until
 
@@ -251,9 +250,8 @@ def test_a_relay_publishes_and_removes(
 
 
 def test_workers_run_jobs_and_a_monitor_watches(server: Server, services: Settings, tmp_path: Path) -> None:
-    with empty_database(services) as fresh:
+    with migrated_database(services) as fresh:
         plain = replace(fresh, store=f"file://{tmp_path}/store", home=None)
-        migrate(plain.database_url)
         make_logins(plain.database_url)
         cluster = Cluster(server.settings(RedisRole.WORKER, plain), tmp_path, "cpu", {})
         monitor = server.settings(RedisRole.MONITOR, plain)
