@@ -52,7 +52,7 @@ FORGET_FUTURE: Final = f"""
         SELECT job_id, index FROM shards
         WHERE state = 'queued'
           AND (published_at > now() OR not_before > {_LATEST})
-        ORDER BY job_id, index LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+        LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     )
     UPDATE shards
     SET published_at = CASE WHEN published_at > now() THEN now() ELSE published_at END,
