@@ -24,7 +24,7 @@ _EPOCH_SPAN: Final = """
         CROSS JOIN LATERAL (
             SELECT step, recorded_at FROM metrics
             WHERE job_id = jobs.id AND attempt = newest.number AND NOT starts_with(name, 'step/')
-              AND step <= (SELECT sum(rows_done) FROM shards WHERE job_id = jobs.id AND state = 'running')
+              AND step <= (SELECT sum(rows_done)::bigint FROM shards WHERE job_id = jobs.id AND state = 'running')
             ORDER BY step DESC LIMIT 1
         ) AS last
         WHERE last.step > first.step AND last.recorded_at > first.recorded_at
