@@ -253,4 +253,6 @@ def _check_columns(schema: pa.Schema, spec: GenerateSpec, facts: LanguageFacts, 
         raise InvalidInput("tools", f"only a chat template knows tools, and the data has prompts; give {MESSAGES!r}")
     if MESSAGES in columns and facts.has_chat_template is False:
         raise InvalidInput("data", f"the version has no chat template for {MESSAGES!r}; give a column {PROMPT!r}")
+    if spec.tools and facts.knows_tools is False:
+        raise InvalidInput("tools", "the chat template of the version has no place for tools; leave them out")
     return columns

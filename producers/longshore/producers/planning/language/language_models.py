@@ -1,4 +1,6 @@
-"""What a request for texts is compared with: how many tokens a version takes, and whether it answers messages."""
+"""What a request for texts is compared with: how many tokens a version takes, and whether it answers messages and knows
+tools.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,11 @@ from pydantic import JsonValue
 
 from longshore.shared.errors import CorruptBlob, InvalidInput, ServiceUnavailable
 from longshore.shared.ledger.records import VersionRecord
-from longshore.shared.model_formats.huggingface.chat_templates import TEMPLATE
+from longshore.shared.model_formats.huggingface.chat_templates import (
+    ChatTemplates,
+    is_template_file,
+    read_chat_templates,
+)
 from longshore.shared.model_formats.huggingface.language import base_key
 from longshore.shared.model_formats.huggingface.language_sizes import read_positions
 from longshore.shared.model_formats.huggingface.model import TOKENIZER_CONFIG
@@ -34,6 +40,8 @@ class LanguageFacts:
     #: Tokens of prompt and text together, at most.
     max_model_len: int | None = None
     has_chat_template: bool | None = None
+    #: Whether its chat template has a place for tools.
+    knows_tools: bool | None = None
 
 
 NO_FACTS: Final = LanguageFacts()
@@ -62,11 +70,21 @@ def _read(manifest: Manifest, store: Callable[[], Store]) -> LanguageFacts:
         positions = None if config is None else read_positions(config, "model")
     except InvalidInput:
         positions = None
-    has_template: bool | None = True
-    if TEMPLATE not in manifest.files:
-        tokenizer = _object(manifest, TOKENIZER_CONFIG, store)
-        has_template = None if tokenizer is None else bool(tokenizer.get("chat_template"))
-    return LanguageFacts(base_key(manifest), manifest.generation.max_model_len or positions, has_template)
+    key, max_model_len = base_key(manifest), manifest.generation.max_model_len or positions
+    templates = _templates(manifest, store)
+    if templates is None:
+        return LanguageFacts(key, max_model_len)
+    return LanguageFacts(key, max_model_len, templates.default is not None, templates.knows_tools)
+
+
+def _templates(manifest: Manifest, store: Callable[[], Store]) -> ChatTemplates | None:
+    """The chat templates; ``None`` if they cannot be read."""
+    config = _object(manifest, TOKENIZER_CONFIG, store)
+    try:
+        files = {name: store().fetch_blob(blob) for name, blob in manifest.files.items() if is_template_file(name)}
+        return None if config is None and not files else read_chat_templates(files, config or {}, "model")
+    except (ServiceUnavailable, CorruptBlob, InvalidInput):
+        return None
 
 
 def _object(manifest: Manifest, path: str, store: Callable[[], Store]) -> dict[str, JsonValue] | None:

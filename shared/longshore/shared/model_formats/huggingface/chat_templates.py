@@ -26,6 +26,21 @@ class ChatTemplates:
     #: The files that they were read from, without ``tokenizer_config.json``.
     files: tuple[str, ...]
 
+    @property
+    def knows_tools(self) -> bool:
+        """Whether that for messages with tools has a place for them."""
+        return has_place_for_tools(self.tool_use or self.default or "")
+
+
+def has_place_for_tools(source: str) -> bool:
+    """Whether a template writes tools."""
+    return "tools" in source
+
+
+def is_template_file(path: str) -> bool:
+    """Whether a file of a version can be a template, by its path in the folder."""
+    return path == TEMPLATE or (path.startswith(f"{TEMPLATE_FOLDER}/") and path.endswith(".jinja"))
+
 
 def read_chat_templates(files: Files, tokenizer_config: Mapping[str, object], field: str) -> ChatTemplates:
     """Read the templates. Files of their own replace what ``tokenizer_config.json`` states, as in the library.

@@ -9,6 +9,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from longshore.shared.datasets.prompts import Message
+from longshore.shared.model_formats.huggingface.chat_templates import has_place_for_tools
 from longshore.workers.generate.templates.sandbox import BoundedTemplate
 
 #: What transformers puts after the beginning of an answer, to find it in the text of the template.
@@ -33,7 +34,7 @@ class ChatTemplate:
     @property
     def knows_tools(self) -> bool:
         """Whether it has a place for tools."""
-        return "tools" in self._source
+        return has_place_for_tools(self._source)
 
     def render(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, JsonValue]] = (), *, answer: bool = True
