@@ -137,6 +137,8 @@ def test_an_adapter_must_fit_its_base(tmp_path: Path, tensors: dict[str, TensorH
     adapter = read_adapter(find_files(save(tmp_path), "path"), "path")
     with pytest.raises(InvalidInput, match=message):
         check_fits(adapter, tensors, LLAMA, "path")
+    with pytest.raises(InvalidInput, match="the base is an encoder with a decoder"):
+        check_fits(adapter, BASE, {**LLAMA, "model_type": "bart"}, "path")
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from longshore.workers.evaluation.texts import ReferenceScorer, generate_texts
 from longshore.workers.generate.engines.base import AdapterFiles, Completion, Sampling
@@ -19,6 +20,7 @@ from longshore.workers.generate.version import GenerationDefaults, LanguageModel
 from longshore.workers.process.draining import HandBack
 from tests.language_models import CONTEXT, save_language_model
 from tests.lora_adapters import load_with_peft, save_adapter
+from tests.seq2seq_models import save_seq2seq_model
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -36,6 +38,20 @@ def version_of(folder: Path, adapter: AdapterFiles | None = None, max_model_len:
         defaults=GenerationDefaults(),
         special_tokens={},
     )
+
+
+@pytest.mark.parametrize("model_type", ["bart", "t5"])
+def test_the_cost_of_a_text_after_an_encoder_is_the_loss_of_transformers(tmp_path: Path, model_type: str) -> None:
+    save_seq2seq_model(tmp_path, model_type)
+    version = version_of(tmp_path)
+    scorer = ReferenceScorer(replace(version, model=replace(version.model, encoder_decoder=True)), CPU)
+    module = AutoModelForSeq2SeqLM.from_pretrained(tmp_path)
+    for prompt, reference in (([5, 6, 7], [8, 9, 10, 11]), ([5], [6]), (list(range(3, 60)), list(range(60, 100)))):
+        with torch.no_grad():  # the library puts decoder_start_token_id before the labels
+            loss = module(input_ids=torch.tensor([prompt]), labels=torch.tensor([reference])).loss
+        assert scorer.cost(prompt, reference) == pytest.approx(float(loss) * len(reference), rel=1e-4)
+    assert (scorer.cost([5] * 65, [6]) is None) == (model_type == "bart"), "T5 has no positions"
+    assert scorer.cost([5], [6, 5000]) is None
 
 
 @pytest.mark.parametrize("adapted", [False, True])

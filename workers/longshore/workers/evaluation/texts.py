@@ -68,11 +68,17 @@ class ReferenceScorer:
 
     def __init__(self, version: LanguageVersion, device: torch.device) -> None:
         from longshore.workers.generate.engines.adapters import AdapterPool
-        from longshore.workers.generate.engines.weights import load_decoder
+        from longshore.workers.generate.engines.seq2seq import decoder_beginning
+        from longshore.workers.generate.engines.weights import load_network
 
-        self._limit = version.model.max_model_len
+        model = version.model
+        self._limit = model.max_model_len
         self._device = device
-        self._module = load_decoder(version.model.folder, device, version.model.settings.dtype or "auto")
+        self._module = load_network(
+            model.folder, device, model.settings.dtype or "auto", encoder_decoder=model.encoder_decoder
+        )
+        #: What a decoder after an encoder begins with; ``None``: there is no encoder.
+        self._beginning = decoder_beginning(self._module) if model.encoder_decoder else None
         self._vocabulary = int(self._module.config.get_text_config().vocab_size)
         self._adapter = version.adapter
         self._pool = AdapterPool(self._module, _ADAPTER_BYTES)
@@ -88,6 +94,8 @@ class ReferenceScorer:
         :param prompt: at least one token.
         :param reference: at least one token.
         """
+        if self._beginning is not None:
+            return self._decoder_cost(prompt, [*self._beginning, *reference], len(reference))
         tokens = [*prompt, *reference[:-1]]
         if len(tokens) + 1 > self._limit or unknown_token([*tokens, reference[-1]], self._vocabulary):
             return None
@@ -97,6 +105,20 @@ class ReferenceScorer:
             self._pool.select([(self._adapter.key, len(tokens))], list(positions))
         ids = torch.tensor([tokens], device=self._device)
         only = {"logits_to_keep": len(reference)} if self._keeps_logits else {}
-        logits = self._module(input_ids=ids, use_cache=False, **only).logits[0, -len(reference) :].float()
-        targets = torch.tensor(list(reference), device=self._device)
-        return float(torch.nn.functional.cross_entropy(logits, targets, reduction="sum"))
+        return _cost(self._module(input_ids=ids, use_cache=False, **only).logits, reference)
+
+    def _decoder_cost(self, prompt: Sequence[int], tokens: Sequence[int], count: int) -> float | None:
+        """As :meth:`cost`, of the last ``count`` tokens of a decoder whose encoder reads the prompt."""
+        positions: int | None = getattr(self._module.config, "max_position_embeddings", None)
+        if positions is not None and max(len(prompt), len(tokens)) > positions:
+            return None
+        if unknown_token([*prompt, *tokens], self._vocabulary):
+            return None
+        ids, read = (torch.tensor([each], device=self._device) for each in (list(prompt), list(tokens[:-1])))
+        return _cost(self._module(input_ids=ids, decoder_input_ids=read, use_cache=False).logits, tokens[-count:])
+
+
+def _cost(logits: torch.Tensor, reference: Sequence[int]) -> float:
+    """Minus the logarithm of the probability of tokens, of which each has one of the last logits."""
+    targets = torch.tensor(list(reference), device=logits.device)
+    return float(torch.nn.functional.cross_entropy(logits[0, -len(reference) :].float(), targets, reduction="sum"))

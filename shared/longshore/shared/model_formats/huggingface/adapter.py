@@ -12,6 +12,7 @@ from typing import Final
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.model_formats.huggingface.adapter_config import ADAPTER_CONFIG, AdapterConfig, read_adapter_config
+from longshore.shared.model_formats.huggingface.architectures import ENCODER_DECODERS
 from longshore.shared.model_formats.huggingface.files import Files, read_object
 from longshore.shared.model_formats.huggingface.network import CONFIG
 from longshore.shared.model_formats.huggingface.tensors import TensorHeader, find_weights, read_header
@@ -131,8 +132,12 @@ def check_fits(
     :param config: the content of the model's ``config.json``.
     :returns: the adapted layers, as ``target_modules`` names them: the ends of their paths if all layers with such an
         end are adapted, otherwise their paths.
-    :raises InvalidInput: names the layer, its sizes and what the model has.
+    :raises InvalidInput: names the layer, its sizes and what the model has; or the model is no decoder.
     """
+    if config.get("model_type") in ENCODER_DECODERS:
+        raise InvalidInput(
+            field, "the base is an encoder with a decoder, and only decoders run adapters; import the merged model"
+        )
     for layer in adapter.layers:
         if ".experts." in f".{layer.module}.":
             raise InvalidInput(field, f"adapts {layer.module}: adapters of experts are not supported; merge it first")

@@ -26,6 +26,7 @@ from longshore.workers.train.language.read_texts import open_texts
 from longshore.workers.train.language.trainer import Bases, train_language_model
 from longshore.workers.train.loop.context import TrainingContext
 from tests.language_models import save_language_model
+from tests.seq2seq_models import save_seq2seq_model
 
 # peft asks transformers for properties under names that they had before.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -148,3 +149,10 @@ def test_batches_that_are_added_up_are_one_batch(base: BaseVersion, data: Path, 
     halves, _ = trained(base, data, tmp_path / "halves", "lora", config, **steps)
     for name, tensor in whole.items():
         assert torch.allclose(tensor, halves[name], atol=1e-6)
+
+
+def test_the_decoder_of_an_encoder_is_not_trained_alone(store: Store, tmp_path: Path) -> None:
+    """The library would load it, with random embeddings."""
+    save_seq2seq_model(tmp_path / "bart", "bart")
+    with pytest.raises(InvalidInput, match=r"^base: chat:1 is an encoder with a decoder; only decoders are trained"):
+        stored(store, tmp_path / "bart").open_decoder(tmp_path / "opened")

@@ -78,7 +78,7 @@ class Seq2SeqEngine:
         self._module = module
         self._vocabulary = int(module.config.vocab_size)
         self._rules = TextRules(tokenizer, self._vocabulary, model.end_tokens)
-        self._beginning = _beginning(module)
+        self._beginning = decoder_beginning(module)
         self._pad = int(getattr(module.config, "pad_token_id", None) or 0)
         self._positions: int | None = getattr(module.config, "max_position_embeddings", None)
         self._sampler = _Sampler()
@@ -192,8 +192,11 @@ class Seq2SeqEngine:
         return _Batch(requests, encoded, mask, cache, read)
 
 
-def _beginning(module: PreTrainedModel) -> list[int]:
-    """The tokens that every text of the decoder begins with; the second one, if there is one, names a language."""
+def decoder_beginning(module: PreTrainedModel) -> list[int]:
+    """The tokens that every text of the decoder begins with; the second one, if there is one, names a language.
+
+    :raises InvalidInput: ``config.json`` does not state the first one.
+    """
     stated = [getattr(module.generation_config, "decoder_start_token_id", None)]
     stated += [getattr(module.config, "decoder_start_token_id", None)]
     first = next((token for token in stated if isinstance(token, int)), None)

@@ -38,6 +38,16 @@ class BaseVersion:
         """
         return open_version(self.manifest, self.store.fetch_blob, root)
 
+    def open_decoder(self, root: Path) -> LanguageVersion:
+        """As :meth:`open`, for its network to be trained.
+
+        :raises InvalidInput: also if it is no decoder.
+        """
+        version = self.open(root)
+        if version.model.encoder_decoder:  # the library would load its decoder alone, some of it with random weights
+            raise InvalidInput("base", f"{self.name} is an encoder with a decoder; only decoders are trained")
+        return version
+
 
 def load_model(folder: Path, name: str) -> PreTrainedModel:
     """Load the network of a folder, in the type of its weights.

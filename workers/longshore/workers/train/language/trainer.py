@@ -160,7 +160,7 @@ class _LanguageRun:
             initialize(decoder, spec)
             freeze(decoder, spec.freeze)
             return decoder, None, tokenizer, context
-        version = base.open(self.folder)
+        version = base.open_decoder(self.folder)
         tokenizer, context = tokenizer_of(version), self._context(version, base.name)
         model = load_model(version.model.folder, base.name)
         if isinstance(self.config, LoraConfig):
