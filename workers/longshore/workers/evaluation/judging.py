@@ -65,7 +65,7 @@ class JudgedRun:
         """Generate the texts of both versions, and have each pair judged in both orders."""
         first, second = (self._texts(version) for version in self._versions)
         requests = {
-            row: _request(prompt)
+            row: request_text(prompt, self._spec.system)
             for batch, start in self._batches()
             for row, prompt in enumerate(read_prompts(batch), start)
             if row in first and row in second and not isinstance(prompt, str)
@@ -184,8 +184,13 @@ class JudgedRun:
         return RowReader(self._versions[0], GenerateSpec.of_evaluation(self._spec)).columns(names)
 
 
-def _request(row: PromptRow) -> str:
-    """What was asked, as a text."""
+def request_text(row: PromptRow, system: str | None) -> str:
+    """What both versions were asked, as a text.
+
+    :param system: that of the job, for rows that have none of their own.
+    """
+    system = str(row.options.get("system") or system or "")
     if row.messages is None:
-        return row.prompt or ""
-    return "\n".join(f"{message.get('role')}: {message.get('content')}" for message in row.messages)
+        return f"{system}\n{row.prompt}" if system else row.prompt or ""
+    said = [f"{message.get('role')}: {message.get('content') or ''}" for message in row.messages]
+    return "\n".join([f"system: {system}", *said] if system else said)
