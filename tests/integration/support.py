@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from threading import Barrier
+from types import ModuleType
 from typing import TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -18,6 +19,7 @@ import pyarrow as pa
 from psycopg import sql
 from uuid_utils.compat import uuid7
 
+from longshore.shared.ledger import statements
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.migrate import migrate
 from longshore.shared.ledger.records import Claim, NewJob, NewShard
@@ -268,3 +270,12 @@ def empty_tables(database_url: str, *, keep: Sequence[str] = ()) -> None:
         )
         for (name,) in sequences.fetchall():
             connection.execute(sql.SQL("ALTER SEQUENCE {} RESTART").format(sql.Identifier(name)))
+
+
+def statement_modules(package: ModuleType = statements, prefix: str = "") -> dict[str, ModuleType]:
+    """The modules of the ledger's statements, by ``folder.module``."""
+    found: dict[str, ModuleType] = {}
+    for name, module in vars(package).items():
+        if isinstance(module, ModuleType):
+            found |= {f"{prefix}{name}": module, **statement_modules(module, f"{prefix}{name}.")}
+    return found

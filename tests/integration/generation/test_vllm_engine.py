@@ -24,7 +24,7 @@ from longshore.workers.generate.engines.base import (
     EngineRequest,
     Sampling,
 )
-from longshore.workers.generate.engines.stop_texts import StopTexts
+from longshore.workers.generate.engines.texts.stop_texts import StopTexts
 from longshore.workers.generate.engines.weights import load_tokens
 from tests.language_models import CONTEXT, save_language_model
 from tests.lora_adapters import load_with_peft, save_adapter

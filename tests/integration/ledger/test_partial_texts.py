@@ -10,7 +10,7 @@ import pytest
 
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim
-from longshore.shared.ledger.shards.partial_texts import TextPart
+from longshore.shared.ledger.shards.partial_texts import TextPiece
 from longshore.shared.ledger.shards.row_commits import CommittedRows
 from tests.integration.support import claim, expire, lines, new_job
 
@@ -19,8 +19,8 @@ def submit(ledger: Ledger, *rows: int) -> UUID:
     return ledger.submissions.submit([new_job(*rows, kind="generate", max_row_errors=1)])[0]
 
 
-def part(row: int, start: int, tokens: Sequence[int], *, index: int = 0, logprobs: str | None = None) -> TextPart:
-    return TextPart(row=row, index=index, start=start, tokens=list(tokens), logprobs=logprobs)
+def part(row: int, start: int, tokens: Sequence[int], *, index: int = 0, logprobs: str | None = None) -> TextPiece:
+    return TextPiece(row=row, index=index, start=start, tokens=list(tokens), logprobs=logprobs)
 
 
 def commit_rows(

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from types import ModuleType
 
 import psycopg
 import pytest
 from psycopg import sql
 
-from longshore.shared.ledger import statements
 from longshore.shared.ledger.migrate import migrate
 from longshore.shared.ledger.roles.rights import RIGHTS, Role
 from longshore.shared.ledger.tables import metadata
 from longshore.shared.settings import Settings
 from tests.integration.explained import COPY_IN, explained
 from tests.integration.logins import as_role, make_logins
-from tests.integration.support import empty_database
+from tests.integration.support import empty_database, statement_modules
 
 PRODUCER, OPERATOR, WORKER, RELAY, MONITOR = Role.PRODUCER, Role.OPERATOR, Role.WORKER, Role.RELAY, Role.MONITOR
 GATEWAY = Role.GATEWAY
@@ -44,8 +42,8 @@ USERS: Mapping[str, tuple[Role, ...]] = {
     "chains.READY_DEPENDENCY": (RELAY,),
     "chains.SET_UPSTREAM_FAILED": (PRODUCER, OPERATOR, RELAY),
     "chains.LIST_CHAIN": (PRODUCER, OPERATOR, MONITOR),
-    "checkpoints": (WORKER,),
-    "checkpoints.NEWEST_CHECKPOINT": (PRODUCER, OPERATOR, WORKER, MONITOR),
+    "shards.checkpoints": (WORKER,),
+    "shards.checkpoints.NEWEST_CHECKPOINT": (PRODUCER, OPERATOR, WORKER, MONITOR),
     "fence": (WORKER,),
     "gateway.batches": (GATEWAY,),
     "gateway.files": (GATEWAY,),
@@ -82,7 +80,7 @@ USERS: Mapping[str, tuple[Role, ...]] = {
     "models.MODEL_HISTORY": (PRODUCER, OPERATOR, WORKER, MONITOR),
     "models.LIST_MODELS": (PRODUCER, OPERATOR, WORKER, MONITOR),
     "models.LIST_VERSIONS": (PRODUCER, OPERATOR, WORKER, MONITOR),
-    "partial_texts": (WORKER,),
+    "shards.partial_texts": (WORKER,),
     "partitions": (OPERATOR, RELAY),
     "queries": (PRODUCER, OPERATOR),
     "queries.READ_JOB": ALL,
@@ -142,11 +140,8 @@ _QUERY = re.compile(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b")
 
 def every_query() -> dict[str, str]:
     """The statements by ``module.NAME`` that read or change tables."""
-    modules = {name: module for name, module in vars(statements).items() if isinstance(module, ModuleType)}
-    inner = {f"gateway.{name}": module for name, module in vars(statements.gateway).items()}
-    modules |= {name: module for name, module in inner.items() if isinstance(module, ModuleType)}
     texts = {}
-    for module, loaded in modules.items():
+    for module, loaded in statement_modules().items():
         for constant, value in vars(loaded).items():
             name = f"{module}.{constant}"
             is_query = isinstance(value, str) and constant.isupper() and not constant.startswith("_")

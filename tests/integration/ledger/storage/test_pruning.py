@@ -18,7 +18,7 @@ from longshore.shared.ledger.retention.partitions import read_clock
 from longshore.shared.ledger.retention.removal import Pruned
 from longshore.shared.ledger.retention.uuid7_time import WEEK, first_id, start_of_week, week_name
 from longshore.shared.ledger.shards.logs import NewLogPart
-from longshore.shared.ledger.shards.partial_texts import TextPart
+from longshore.shared.ledger.shards.partial_texts import TextPiece
 from longshore.shared.settings import Settings
 from longshore.shared.vocabulary import State
 from tests.integration.old_jobs import done_at, end_at, id_at, own_ledger, run_sql, submit_at, where
@@ -354,7 +354,7 @@ def test_the_logs_and_partial_texts_of_pruned_jobs_go_with_their_results(own: Le
     first, *others = [claim(own, job) for job in jobs]
     for attempt in (first, *others):
         own.logs.add(attempt, [NewLogPart(0, "2026-01-01T00:00:00.000Z INFO start\n")])
-        own.attempts.save_texts([(attempt, TextPart(row=1, index=0, start=0, tokens=[1]))])
+        own.attempts.save_texts([(attempt, TextPiece(row=1, index=0, start=0, tokens=[1]))])
         commit(own, attempt)
     for job, moment in zip(jobs, moments, strict=True):
         end_at(own, moment, job)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import ModuleType
 from typing import TypeAlias, cast
 from uuid import uuid4
 
@@ -23,6 +22,7 @@ from longshore.shared.ledger.retention.uuid7_time import FIRST_ID, LAST_ID
 from longshore.shared.settings import Settings
 from tests.integration.ledger.storage.filled_database import ACTIVE_JOBS, BATCH_KEY, ENDED_JOBS, IDS, ROWS_PER_JOB, fill
 from tests.integration.old_jobs import own_ledger
+from tests.integration.support import statement_modules
 
 #: A node of a plan, as EXPLAIN writes it in JSON.
 Node: TypeAlias = Mapping[str, object]
@@ -124,12 +124,12 @@ HOT: dict[str, Mapping[str, object]] = {
     "chains.WAIT_SHARDS": {"job": IDS.waiting},
     "chains.LIST_DOWNSTREAM_FAILED": {"job": IDS.ended},
     "chains.LIST_CHAIN": {"job": IDS.ended},
-    "checkpoints.NEWEST_CHECKPOINT": {"job": IDS.ended_training},
-    "checkpoints.ADD_CHECKPOINT": {
+    "shards.checkpoints.NEWEST_CHECKPOINT": {"job": IDS.ended_training},
+    "shards.checkpoints.ADD_CHECKPOINT": {
         **{"job": IDS.ended_training, "step": 5, "attempt": 1, "epoch": 1, "blob": "sha256:1", "size_bytes": 1}
     },
-    "checkpoints.PRUNE_CHECKPOINTS": {"job": IDS.ended_training, "keep": 1},
-    "checkpoints.REWIND_METRICS": {"job": IDS.ended_training, "step": 5, "epochs": 5},
+    "shards.checkpoints.PRUNE_CHECKPOINTS": {"job": IDS.ended_training, "keep": 1},
+    "shards.checkpoints.REWIND_METRICS": {"job": IDS.ended_training, "step": 5, "epochs": 5},
     "fence.CHECK_FENCE": ATTEMPT,
     "attempts.ADD_LOG_PARTS": {**LOG, "starts": [0], "texts": ["a line\n"]},
     "attempts.DELETE_LOG_PARTS": {**LOG, "first": 65536, "last": 100000},
@@ -248,9 +248,9 @@ HOT: dict[str, Mapping[str, object]] = {
         **{"jobs": [IDS.running], "rows": [1], "failed": [0], "finished": [True]},
         **{"prompt_tokens": [1], "completion_tokens": [1], "cached_tokens": [0]},
     },
-    "partial_texts.DELETE_TEXT_ENDS": {"jobs": [IDS.ended], "rows": [4], "indexes": [1], "starts": [10]},
-    "partial_texts.LIST_TEXTS": {"job": IDS.ended, **RANGE},
-    "partial_texts.DELETE_TEXTS_OF_ROWS": {"jobs": [IDS.ended], "rows": [4]},
+    "shards.partial_texts.DELETE_TEXT_ENDS": {"jobs": [IDS.ended], "rows": [4], "indexes": [1], "starts": [10]},
+    "shards.partial_texts.LIST_TEXTS": {"job": IDS.ended, **RANGE},
+    "shards.partial_texts.DELETE_TEXTS_OF_ROWS": {"jobs": [IDS.ended], "rows": [4]},
     "maintenance.EXPIRE_JOB": {"job": IDS.running},
     "queries.ROWS_NOT_RUN": {"job": IDS.ended, "limit": 1000},
     "batching.FIRST_WAITING": {"queues": ["cpu", "gpu"]},
@@ -381,15 +381,9 @@ def visited(node: Node) -> int:
     return round(each * float(str(node["Actual Loops"])))
 
 
-def modules_of_statements() -> dict[str, ModuleType]:
-    modules = {name: module for name, module in vars(statements).items() if isinstance(module, ModuleType)}
-    inner = {f"gateway.{name}": module for name, module in vars(statements.gateway).items()}
-    return modules | {name: module for name, module in inner.items() if isinstance(module, ModuleType)}
-
-
 def statement_of(name: str) -> str:
     module, _, constant = name.rpartition(".")
-    return str(getattr(modules_of_statements()[module], constant))
+    return str(getattr(statement_modules()[module], constant))
 
 
 @pytest.mark.parametrize("name", HOT)
@@ -439,7 +433,7 @@ def test_every_statement_is_hot_or_cold() -> None:
     missing = []
     # The last two are one: a part of the claims.
     known = {*HOT, *COLD, "attempts.SAME_BATCH_KEY", "batching.SAME_BATCH_KEY"}
-    for module, loaded in modules_of_statements().items():
+    for module, loaded in statement_modules().items():
         for constant, value in vars(loaded).items():
             name = f"{module}.{constant}"
             text = value.strip() if isinstance(value, str) else ""

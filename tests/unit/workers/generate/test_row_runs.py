@@ -11,7 +11,7 @@ import pytest
 
 from longshore.shared import limits
 from longshore.shared.ledger.records import Claim
-from longshore.shared.ledger.shards.partial_texts import TextPart
+from longshore.shared.ledger.shards.partial_texts import TextPiece
 from longshore.workers.generate.engines.base import BegunText, Completion, Sampling, TokenLogprob
 from longshore.workers.generate.rows import PreparedRow
 from longshore.workers.generate.session.partial_texts import begun_texts
@@ -101,7 +101,7 @@ def test_what_is_saved_of_texts_in_parts_is_what_they_have(shard: RunningShard) 
 
 
 def test_parts_that_are_damaged_do_not_become_other_texts() -> None:
-    parts = [TextPart(row=0, index=0, start=start, tokens=[start, start + 1]) for start in (0, 2, 6)]
+    parts = [TextPiece(row=0, index=0, start=start, tokens=[start, start + 1]) for start in (0, 2, 6)]
     assert begun_texts(parts) == {(0, 0): BegunText([0, 1, 2, 3])}
     assert begun_texts(parts[1:]) == {}
     for logprobs in ("{}", "[[1, []]]", "[[1, 2], [3, 4]]"):

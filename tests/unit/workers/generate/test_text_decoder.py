@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, decoders, models
 from transformers import AutoTokenizer
 
 from longshore.workers.generate.engines.base import Sampling
-from longshore.workers.generate.engines.stop_texts import StopTexts
+from longshore.workers.generate.engines.texts.stop_texts import StopTexts
 from longshore.workers.generate.text_decoder import TextDecoder
 from tests.language_models import save_chat_tokenizer
 

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from longshore.workers.generate.engines.base import Constraint, EngineRequest, Sampling
 from longshore.workers.generate.engines.draws import Filters, uniform
-from longshore.workers.generate.engines.stop_texts import StopTexts
+from longshore.workers.generate.engines.texts.stop_texts import StopTexts
 from longshore.workers.generate.engines.transformers import TransformersEngine
 from tests.language_models import save_language_model
 from tests.transformers_engines import END, add_all, finish, open_small, prompts_of, run

@@ -16,7 +16,7 @@ from longshore.shared.ledger.database import Database, records
 from longshore.shared.ledger.postgres.repeating import repeat_read, repeat_rolled_back
 from longshore.shared.ledger.records import AttemptId, Claim, NewShard
 from longshore.shared.ledger.shards.batching import MAX_BATCH_ROWS, MAX_BATCH_SHARDS, Finished, commit_batch
-from longshore.shared.ledger.shards.partial_texts import TextPart, list_texts, save_texts
+from longshore.shared.ledger.shards.partial_texts import TextPiece, list_texts, save_texts
 from longshore.shared.ledger.shards.row_commits import (
     CommittedRows,
     DoneRows,
@@ -154,11 +154,11 @@ class Attempts:
         """Commit rows of shards that go on, or end with them, in one transaction; see :func:`commit_rows`."""
         return commit_rows(self._database, parts, lines, keyed=keyed)
 
-    def save_texts(self, parts: Sequence[tuple[Claim, TextPart]]) -> set[tuple[UUID, int]]:
+    def save_texts(self, parts: Sequence[tuple[Claim, TextPiece]]) -> set[tuple[UUID, int]]:
         """Save what texts have that are being generated; see :func:`save_texts`."""
         return save_texts(self._database, parts)
 
-    def partial_texts(self, claim: Claim) -> list[TextPart]:
+    def partial_texts(self, claim: Claim) -> list[TextPiece]:
         """What earlier attempts have saved of the texts of a shard, by row, index and start."""
         return list_texts(self._database, claim)
 

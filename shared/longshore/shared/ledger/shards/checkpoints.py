@@ -25,7 +25,7 @@ class Checkpoints:
     def newest(self, job: UUID) -> CheckpointRecord | None:
         """The checkpoint to resume from; ``None`` if the job has none."""
         with self._database.connection() as conn:
-            statement = statements.checkpoints.NEWEST_CHECKPOINT
+            statement = statements.shards.checkpoints.NEWEST_CHECKPOINT
             return records(conn, CheckpointRecord).execute(statement, {"job": job}).fetchone()
 
     @repeat_rolled_back
@@ -44,8 +44,8 @@ class Checkpoints:
         with self._database.transaction() as conn:
             if not check_fence(conn, claim):
                 raise attempt_lost(claim)
-            conn.execute(statements.checkpoints.ADD_CHECKPOINT, values)
-            removed = conn.execute(statements.checkpoints.PRUNE_CHECKPOINTS, values)
+            conn.execute(statements.shards.checkpoints.ADD_CHECKPOINT, values)
+            removed = conn.execute(statements.shards.checkpoints.PRUNE_CHECKPOINTS, values)
             return [name for (name,) in removed if name != blob]
 
     @repeat_rolled_back
@@ -55,7 +55,7 @@ class Checkpoints:
         :returns: the blobs of removed checkpoints, which nothing names any more.
         """
         with self._database.connection() as conn:
-            removed = conn.execute(statements.checkpoints.PRUNE_CHECKPOINTS, {"job": job, "keep": keep})
+            removed = conn.execute(statements.shards.checkpoints.PRUNE_CHECKPOINTS, {"job": job, "keep": keep})
             return [blob for (blob,) in removed]
 
     @repeat_rolled_back
@@ -70,4 +70,4 @@ class Checkpoints:
             if not check_fence(conn, claim):
                 raise attempt_lost(claim)
             values = {"job": claim.job_id, "step": step, "epochs": epochs}
-            conn.execute(statements.checkpoints.REWIND_METRICS, values)
+            conn.execute(statements.shards.checkpoints.REWIND_METRICS, values)

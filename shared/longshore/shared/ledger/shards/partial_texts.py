@@ -19,7 +19,7 @@ from longshore.shared.ledger.shards.transitions import claim_keys, row_range
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextPart:
+class TextPiece:
     """Some tokens of a text. Parts of one text follow each other without a gap."""
 
     #: The number of the row in the job.
@@ -34,7 +34,7 @@ class TextPart:
 
 
 @repeat_rolled_back
-def save_texts(database: Database, parts: Sequence[tuple[Claim, TextPart]]) -> set[tuple[UUID, int]]:
+def save_texts(database: Database, parts: Sequence[tuple[Claim, TextPiece]]) -> set[tuple[UUID, int]]:
     """Save parts of texts in one transaction. Each replaces what is saved of its text from its start on.
 
     :returns: the shards whose attempt is not the current one any more: of these nothing is written.
@@ -50,21 +50,21 @@ def save_texts(database: Database, parts: Sequence[tuple[Claim, TextPart]]) -> s
 
 
 @repeat_read
-def list_texts(database: Database, claim: Claim) -> list[TextPart]:
+def list_texts(database: Database, claim: Claim) -> list[TextPiece]:
     """What is saved of the texts of a shard, by row, index and start."""
     with database.connection() as conn:
-        return records(conn, TextPart).execute(statements.partial_texts.LIST_TEXTS, row_range(claim)).fetchall()
+        return records(conn, TextPiece).execute(statements.shards.partial_texts.LIST_TEXTS, row_range(claim)).fetchall()
 
 
-def _write(conn: Connection, parts: Sequence[tuple[UUID, TextPart]]) -> None:
+def _write(conn: Connection, parts: Sequence[tuple[UUID, TextPiece]]) -> None:
     values = {
         "jobs": [job for job, _ in parts],
         "rows": [part.row for _, part in parts],
         "indexes": [part.index for _, part in parts],
         "starts": [part.start for _, part in parts],
     }
-    conn.execute(statements.partial_texts.DELETE_TEXT_ENDS, values)
-    with conn.cursor().copy(statements.partial_texts.COPY_TEXTS) as copy:
+    conn.execute(statements.shards.partial_texts.DELETE_TEXT_ENDS, values)
+    with conn.cursor().copy(statements.shards.partial_texts.COPY_TEXTS) as copy:
         copy.set_types(["uuid", "int8", "int4", "int4", "int4[]", "text"])
         for job, part in parts:
             copy.write_row((job, part.row, part.index, part.start, list(part.tokens), part.logprobs))

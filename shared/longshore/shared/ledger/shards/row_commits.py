@@ -141,7 +141,7 @@ def commit_rows(
             conn.execute(statements.batching.COUNT_ROWS, values)
             if saved := [(part.claim.job_id, row) for part in parts for row in part.saved]:
                 rows = {"jobs": [job for job, _ in saved], "rows": [row for _, row in saved]}
-                conn.execute(statements.partial_texts.DELETE_TEXTS_OF_ROWS, rows)
+                conn.execute(statements.shards.partial_texts.DELETE_TEXTS_OF_ROWS, rows)
             for part in parts:
                 add_notes(conn, part.claim.job_id, part.notes)
             conn.execute(statements.attempts.SETTLE_JOBS, {"jobs": sorted({part.claim.job_id for part in parts})})

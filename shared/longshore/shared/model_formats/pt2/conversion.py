@@ -127,7 +127,7 @@ def _rows(meta: TensorMeta, exported: ExportedProgram, field: str) -> tuple[int,
     if symbol is None:
         raise InvalidInput(field, f"the number of its rows is an expression; export it for any number, {dynamic}")
     limits = exported.range_constraints.get(symbol)
-    low, high = (0, None) if limits is None else (limits.min_val or 0, limits.max_val)
+    low, high = (0, None) if limits is None else (max(0, limits.min_val or 0), limits.max_val)
     if low > 2:
         raise InvalidInput(field, f"it takes at least {low} rows; export it for any number, {dynamic}")
     if high is not None and high < max(low, 2):

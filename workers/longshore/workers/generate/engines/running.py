@@ -14,9 +14,9 @@ from longshore.workers.generate.engines.base import (
     EngineStep,
     TokenLogprob,
 )
-from longshore.workers.generate.engines.begun import begun_text
 from longshore.workers.generate.engines.sampling import RequestSampler
-from longshore.workers.generate.engines.stop_texts import StopTexts
+from longshore.workers.generate.engines.texts.begun import begun_text
+from longshore.workers.generate.engines.texts.stop_texts import StopTexts
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

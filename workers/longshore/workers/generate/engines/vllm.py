@@ -25,9 +25,9 @@ from longshore.workers.generate.engines.base import (
     EngineStep,
     Sampling,
 )
-from longshore.workers.generate.engines.begun import begun_text
 from longshore.workers.generate.engines.options import EngineOptions
-from longshore.workers.generate.engines.stop_texts import cut_text
+from longshore.workers.generate.engines.texts.begun import begun_text
+from longshore.workers.generate.engines.texts.stop_texts import cut_text
 from longshore.workers.generate.engines.vllm_process import shut_down, start
 from longshore.workers.generate.engines.vllm_texts import VllmText, continues
 from longshore.workers.generate.engines.weights import load_tokens

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
-from longshore.shared.ledger.shards.partial_texts import TextPart
+from longshore.shared.ledger.shards.partial_texts import TextPiece
 from longshore.workers.generate.engines.base import BegunText, TokenLogprob
 from longshore.workers.generate.outputs import LEAST_LOGPROB
 
@@ -19,13 +19,13 @@ TextName: TypeAlias = tuple[int, int]
 _LOGPROBS: Final = TypeAdapter(list[tuple[float, list[tuple[int, float]]]])
 
 
-def text_part(name: TextName, text: BegunText, start: int) -> TextPart:
+def text_piece(name: TextName, text: BegunText, start: int) -> TextPiece:
     """What a text has from a token on."""
     logprobs = None if text.logprobs is None else _write(text.logprobs[start:])
-    return TextPart(row=name[0], index=name[1], start=start, tokens=text.tokens[start:], logprobs=logprobs)
+    return TextPiece(row=name[0], index=name[1], start=start, tokens=text.tokens[start:], logprobs=logprobs)
 
 
-def begun_texts(parts: Sequence[TextPart]) -> dict[TextName, BegunText]:
+def begun_texts(parts: Sequence[TextPiece]) -> dict[TextName, BegunText]:
     """The texts that consist of some parts.
 
     :param parts: by row, index and start.
@@ -55,7 +55,7 @@ def _write(logprobs: Sequence[TokenLogprob]) -> str:
     )
 
 
-def _read(part: TextPart) -> list[TokenLogprob]:
+def _read(part: TextPiece) -> list[TokenLogprob]:
     try:
         read = _LOGPROBS.validate_json(part.logprobs or "[]")
     except ValidationError:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 
-from longshore.shared.ledger.shards.partial_texts import TextPart
+from longshore.shared.ledger.shards.partial_texts import TextPiece
 from longshore.workers.generate.engines.base import Engine
 from longshore.workers.generate.session.shards import RowRun
 
@@ -17,7 +17,7 @@ class UnsavedText:
     """Tokens of a text that are to be saved."""
 
     run: RowRun
-    part: TextPart
+    part: TextPiece
 
 
 class TextSaver:

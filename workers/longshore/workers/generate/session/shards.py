@@ -15,12 +15,12 @@ from uuid import UUID
 from longshore.shared import limits
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.records import Claim
-from longshore.shared.ledger.shards.partial_texts import TextPart
+from longshore.shared.ledger.shards.partial_texts import TextPiece
 from longshore.shared.ledger.shards.row_commits import CommittedRows, DoneRows
 from longshore.shared.specs.generate import GenerateSpec
 from longshore.workers.generate.engines.base import BegunText, Completion, Engine, EngineRequest
 from longshore.workers.generate.rows import PreparedRow
-from longshore.workers.generate.session.partial_texts import TextName, text_part
+from longshore.workers.generate.session.partial_texts import TextName, text_piece
 from longshore.workers.generate.session.text_streams import StreamedText, TextPublisher
 from longshore.workers.process.logs.lines import RunLines
 
@@ -111,7 +111,7 @@ class RowRun:
             text = StreamedText(claim.job_id, self.row.number, index, claim.attempt, decoder, row.prefix)
             texts.begin(id_, text)
 
-    def unsaved(self, texts: Mapping[int, BegunText]) -> list[TextPart]:
+    def unsaved(self, texts: Mapping[int, BegunText]) -> list[TextPiece]:
         """What is not saved of its texts. It counts as saved from here on.
 
         :param texts: what they have, by the ids of their requests.
@@ -120,7 +120,7 @@ class RowRun:
         for index, id_ in enumerate(self.ids):
             text = texts.get(id_)
             if text is not None and len(text.tokens) > self._saved[index]:
-                parts.append(text_part((self.row.number, index), text, self._saved[index]))
+                parts.append(text_piece((self.row.number, index), text, self._saved[index]))
                 self._saved[index] = len(text.tokens)
         if parts:
             self.shard.saved.add(self.row.number)
