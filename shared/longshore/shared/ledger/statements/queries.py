@@ -13,7 +13,7 @@ _EPOCH_SPAN: Final = """
         SELECT ARRAY[
             last.step - first.step,
             extract(epoch FROM last.recorded_at - first.recorded_at),
-            extract(epoch FROM clock_timestamp() - last.recorded_at)
+            extract(epoch FROM greatest(now() - last.recorded_at, interval '0'))
         ]::float8[]
         FROM (SELECT max(attempt) AS number FROM metrics WHERE job_id = jobs.id) AS newest
         CROSS JOIN LATERAL (
