@@ -10,19 +10,16 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from longshore.shared.datasets import bounds
-from longshore.shared.datasets.bounds import check_row
 from longshore.shared.datasets.checks import check_request
 from longshore.shared.datasets.columns.plain_types import plain_batch, plain_schema
 from longshore.shared.datasets.files import open_arrow, reading
+from longshore.shared.datasets.readers.parquet_footer import check_sizes
 from longshore.shared.datasets.segments import Segment, cut
 from longshore.shared.errors import DataError
 from longshore.shared.store.address import is_remote, public
 
 #: How much of a column is read at a time. Without this, a whole column of a row group is in memory, however large.
 BUFFER_BYTES = 4 << 20
-#: Bytes that a value takes in memory, by its physical type; for others, at least one.
-_WIDTHS = {"INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 8}
 #: The columns and the batch size of a reader.
 _Key = tuple[tuple[str, ...], int]
 
@@ -35,7 +32,7 @@ class ParquetSource:
         with reading(uri), open_arrow(uri) as file:
             parquet = pq.ParquetFile(file)
             self._metadata = parquet.metadata
-            _check_sizes(self._metadata)
+            check_sizes(self._metadata, file.size(), BUFFER_BYTES)
             self.schema: pa.Schema = plain_schema(parquet.schema_arrow)
             self._is_plain = self.schema == parquet.schema_arrow
         groups = range(self._metadata.num_row_groups)
@@ -95,23 +92,6 @@ class ParquetSource:
         )
         batches = file.iter_batches(batch_rows, row_groups=range(first, last), columns=list(columns))
         return _Reader(public(self._uri), batches, columns, self.borders[first], self.borders[last])
-
-
-def _check_sizes(metadata: pq.FileMetaData) -> None:
-    """Check what the footer says of the rows, before one is read: a page of a few bytes can hold any number of values.
-
-    :raises ValueError: the rows of a column are too large.
-    """
-    if metadata.num_columns > bounds.MAX_COLUMNS:
-        raise ValueError(f"it has {metadata.num_columns:,} columns, and at most {bounds.MAX_COLUMNS:,} are read")
-    lists = [index for index in range(metadata.num_columns) if metadata.schema.column(index).max_repetition_level]
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        # The mean: at least one row has as much.
-        check_row(f"row group {number}", group.total_byte_size / max(group.num_rows, 1))
-        for chunk in map(group.column, lists):
-            size = chunk.num_values * _WIDTHS.get(chunk.physical_type, 1)
-            check_row(f"column {chunk.path_in_schema!r}", size / max(group.num_rows, 1))
 
 
 class _Reader:
