@@ -45,10 +45,17 @@ class Cluster:
         own = {**as_role(settings, Role.OPERATOR).environment(), "PYTHONSAFEPATH": "1", "TMPDIR": str(temporary)}
         self.environment = {**inherited, **own, **environment}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        #: Whether a test has stopped a process, or knows the ids by which to kill one.
-        self.disturbed = False
+        #: Whether a test has killed a process, or knows the ids by which to kill one.
+        self._disturbed = False
         #: Bytes of each log that are of modules before this one.
         self._log_start: dict[str, int] = {}
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether this is not the same as a new cluster: a test may have killed a process of it, or has stopped one and
+        not started it again. The child of a worker may be killed: the worker replaces it.
+        """
+        return self._disturbed or self._processes.keys() != {"relay", "workers"}
 
     def begin(self) -> None:
         """Check for a module that all processes are at work, and begin its logs."""
@@ -66,24 +73,22 @@ class Cluster:
 
     def stop_relay(self) -> None:
         """Stop the relay by SIGTERM."""
-        self.disturbed = True
         self._stop("relay")
 
     def kill_relay(self) -> None:
         """End the relay by SIGKILL."""
-        self.disturbed = True
+        self._disturbed = True
         process = self._processes.pop("relay")
         process.kill()
         process.wait()
 
     def stop_workers(self) -> None:
         """Stop the supervisor and its workers by SIGTERM."""
-        self.disturbed = True
         self._stop("workers")
 
     def kill_supervisor(self) -> None:
         """End the supervisor of the workers by SIGKILL, and nothing else."""
-        self.disturbed = True
+        self._disturbed = True
         process = self._processes.pop("workers")
         process.kill()
         process.wait()
@@ -124,12 +129,11 @@ class Cluster:
 
     def worker_pids(self) -> list[int]:
         """The Celery parent of each device, as the supervisor has started it."""
-        self.disturbed = True
+        self._disturbed = True
         return self._worker_pids()
 
     def child_pids(self) -> list[int]:
         """The processes that compute: the pool child of each worker."""
-        self.disturbed = True
         parents = [psutil.Process(pid) for pid in self._worker_pids()]
         children = [child for parent in parents for child in parent.children()]
         return [child.pid for child in children if any("spawn_main" in part for part in _command(child))]

@@ -36,8 +36,8 @@ class ClusterPool:
     """Starts clusters, and lends one of them to module after module.
 
     Modules that take the usual devices and variables share one cluster. Each finds it empty: no rows, no messages, no
-    files in the store. A cluster is not lent again if a test has stopped or killed a process of it (see
-    :attr:`Cluster.disturbed`), or if a module has left it work to do.
+    files in the store. A cluster is not lent again if a test has killed a process of it, or not started again what it
+    has stopped (see :attr:`Cluster.disturbed`), or if a module has left it work to do.
 
     :param services: the Redis and the Postgres that all clusters use.
     :param folder: for the stores and the logs.
