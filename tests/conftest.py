@@ -12,8 +12,8 @@ from operator import attrgetter
 import pytest
 from hypothesis import HealthCheck, settings
 
-#: Each process of the test run has services, and workers that load PyTorch: about 2 GiB.
-MAX_PROCESSES = 4
+#: Each process of the test run has services, and workers that load PyTorch: about 2 GiB, and at times more.
+MAX_PROCESSES, BYTES_PER_PROCESS = 4, 3 << 30
 
 # How long a case takes depends on what else the machine does.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -26,10 +26,15 @@ sys.dont_write_bytecode = False
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One process for each core, and no other process than this one where single files are to be run."""
+    """One process for each core, and one more if there is memory for it: tests often wait for others to do something.
+
+    No other process than this one where single files are to be run.
+    """
     if any(".py" in argument for argument in config.args):
         return 0
-    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, MAX_PROCESSES)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    fit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // BYTES_PER_PROCESS
+    return min(cores + 1, max(cores, fit), MAX_PROCESSES)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
