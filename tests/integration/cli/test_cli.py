@@ -164,7 +164,7 @@ def test_waiting_for_a_job_that_does_not_end(longshore: CommandLine, waiting: st
     late = longshore("jobs", "wait", waiting, "--timeout", "0.1")
     assert (late.code, late.out) == (1, "")
     assert late.err.startswith("longshore: ")
-    assert "go on running" in late.err
+    assert "goes on running" in late.err
 
     retried = longshore("jobs", "retry", waiting)
     assert (retried.code, retried.out) == (2, "")

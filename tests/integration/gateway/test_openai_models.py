@@ -273,7 +273,7 @@ LONG: dict[str, object] = {"messages": [{"role": "user", "content": "x" * 2000}]
         ({"max_completion_tokens": 512}, BAD, "max_completion_tokens", "invalid_value"),
         ({"max_completion_tokens": 512, "stream": True}, BAD, "max_completion_tokens", "invalid_value"),
         (LONG, BAD, None, "invalid_row"),
-        ({"tools": [CLOCK]}, openai.ConflictError, None, "job_failed"),
+        ({"tools": [CLOCK]}, BAD, "tools", "invalid_value"),
         ({"input": "x", "model": "nobody"}, UNKNOWN, "model", "model_not_found"),
         ({"input": "x", "model": CHAT}, BAD, "model", "invalid_value"),
         ({"input": "x", "model": ENCODER, "dimensions": 3}, BAD, "dimensions", "invalid_value"),

@@ -26,7 +26,7 @@ from longshore.shared.store.manifest import Manifest
 from longshore.shared.vocabulary import State
 from tests.integration.command_line import CommandLine, without_settings
 from tests.integration.support import migrated_database
-from tests.language_models import CONTEXT, save_language_model
+from tests.language_models import CONTEXT, TOOLS_TEMPLATE, save_language_model
 from tests.lora_adapters import save_adapter
 from tests.text_models import save_model
 
@@ -42,9 +42,10 @@ def settings(services: Settings, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture(scope="module")
 def client(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """Has chat:1, its adapter support:1, plain:1 without a chat template, and the classifier topics:1."""
+    """Has chat:1, its adapter support:1, tools:1, plain:1 without a chat template, and the classifier topics:1."""
     folder = tmp_path_factory.mktemp("models")
     save_language_model(folder / "chat")
+    save_language_model(folder / "tools", template=TOOLS_TEMPLATE)
     save_language_model(folder / "plain", template=None, seed=1)
     save_adapter(folder / "chat", folder / "support", rank=2)
     save_model(folder / "topics", "bert", head=True)
@@ -53,6 +54,7 @@ def client(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iter
     ) as client:
         client.models.import_(folder / "chat", "chat", "production")
         client.models.import_(folder / "support", "support", base="chat:1")
+        client.models.import_(folder / "tools", "tools")
         client.models.import_(folder / "plain", "plain")
         client.models.import_(folder / "topics", "topics")
         yield client
@@ -225,7 +227,7 @@ def test_the_command_submits(client: Client, shell: CommandLine, tmp_path: Path)
     assert (spec["json_schema"], spec["stop"]) == ({"type": "object"}, ["a", "b"])
     tools = '[{"type": "function", "function": {"name": "f"}}]'
     (tmp_path / "rows.jsonl").write_text(json.dumps({"messages": HI}) + "\n")
-    fields = shell("generate", "chat", tmp_path / "rows.jsonl", "--tools", tools, "--no-wait", "--json").fields
+    fields = shell("generate", "tools", tmp_path / "rows.jsonl", "--tools", tools, "--no-wait", "--json").fields
     assert (fields["kind"], fields["total"], fields["unit"]) == ("generate", 1, "rows")
     listed = shell("jobs", "list", "--kind", "generate", "--json").document
     assert isinstance(listed, list)

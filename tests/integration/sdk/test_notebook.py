@@ -45,7 +45,7 @@ def test_waiting_for_a_job_shows_one_line_with_its_last_state(outputs: list[list
     assert re.match(r"train net  ━+  3/3 epochs  succeeded  [\d.]+ epochs/s  train_loss ", line["text/plain"])
     assert "3/3 epochs  succeeded" in line["text/html"]
     assert '<progress max="1" value="1.0000">' in line["text/html"]
-    assert job["text/plain"].endswith(" train net succeeded>")
+    assert " train net:1 succeeded, 3 of 3 epochs, " in job["text/plain"]
     assert "best val_loss: epoch " in job["text/html"]
     assert "<script" not in line["text/html"] + job["text/html"]
     assert outputs[2] == []

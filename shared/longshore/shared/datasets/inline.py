@@ -163,6 +163,7 @@ def _from_columns(columns: Mapping[object, object]) -> pa.Table:
     for name, values in columns.items():
         if not isinstance(name, str):
             raise InvalidInput("data", f"the column name {shorten(name)} is not a string")
+        _check_name(name)
         arrays[name] = to_column(name, values)
     lengths = {name: len(column) for name, column in arrays.items()}
     if len(set(lengths.values())) > 1:
@@ -170,6 +171,13 @@ def _from_columns(columns: Mapping[object, object]) -> pa.Table:
             "data", "columns of different lengths: " + ", ".join(f"{k!r} {n}" for k, n in lengths.items())
         )
     return pa.table(arrays)
+
+
+def _check_name(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput("data", f"the column name {name!r} is no text: it has half of a surrogate pair") from None
 
 
 def _from_rows(rows: Sequence[object]) -> pa.Table:
@@ -191,6 +199,7 @@ def _from_rows(rows: Sequence[object]) -> pa.Table:
     for name in first:
         if not isinstance(name, str):
             raise InvalidInput("data", f"row 0: the key {shorten(name)} is not a string")
+        _check_name(name)
     mappings = cast(Sequence[Mapping[str, object]], rows)
     return pa.table({name: list_column(name, [row[name] for row in mappings]) for name in first})
 

@@ -92,7 +92,9 @@ def _check(tokenizer: Mapping[str, object]) -> None:
 def _check_model(model: object) -> None:
     longest = model.get("max_input_chars_per_word") if isinstance(model, dict) else None
     if isinstance(longest, int | float) and longest > _MAX_WORD_LENGTH:
-        raise ValueError(f"its model has max_input_chars_per_word {longest:g}, more than {_MAX_WORD_LENGTH}")
+        raise ValueError(
+            f"its model has max_input_chars_per_word {min(longest, 1e300):g}, more than {_MAX_WORD_LENGTH}"
+        )
 
 
 def _objects(values: object) -> list[dict[str, object]]:

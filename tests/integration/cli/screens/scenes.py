@@ -13,7 +13,7 @@ from uuid import UUID
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim, NewJob
 from longshore.shared.ledger.shards.logs import NewLogPart
-from longshore.shared.ledger.workers import Presence
+from longshore.shared.ledger.workers import PRESENCE_TIMEOUT_S, Presence
 from tests.integration.support import claim, commit, new_job
 
 BUSY = Presence(name="cpu:0@tests", device="cpu:0", queue="cpu", host="tests", pid=1, families=["mlp"])
@@ -102,16 +102,25 @@ def trained_for(ledger: Ledger, number: int) -> Claim:
 
 
 def see(ledger: Ledger, *workers: Presence, silent: Presence | None = None) -> None:
-    """Let workers report that they will be alive for an hour, and one that it was."""
+    """Let workers report that they are alive, and one that it was."""
     for presence in (*workers, *([] if silent is None else [silent])):
         ledger.workers.see(presence)
-    with ledger.database.connection() as conn:
-        conn.execute("UPDATE workers SET seen_at = now() + interval '1 hour'")
-        if silent is not None:
+    if silent is not None:
+        with ledger.database.connection() as conn:
             values = {"age": DAYS_AGO_S, "pid": silent.pid}
             conn.execute(
                 "UPDATE workers SET seen_at = now() - make_interval(secs => %(age)s) WHERE pid = %(pid)s", values
             )
+
+
+def stay_alive(ledger: Ledger) -> None:
+    """Let the workers that are alive be so for as long as a screen may take: those seen too far ahead are not."""
+    with ledger.database.connection() as conn:
+        conn.execute(
+            """UPDATE workers SET seen_at = now() + make_interval(secs => %(ahead)s)
+               WHERE seen_at > now() - make_interval(secs => %(age)s / 2)""",
+            {"ahead": PRESENCE_TIMEOUT_S - 1, "age": DAYS_AGO_S},
+        )
 
 
 def busy_cluster(ledger: Ledger) -> None:

@@ -17,7 +17,7 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.locks import RELAY_LOCK
 from longshore.shared.ledger.statements import sessions
 from longshore.shared.settings import Settings
-from tests.integration.cli.screens.scenes import SCENES
+from tests.integration.cli.screens.scenes import SCENES, stay_alive
 from tests.integration.command_line import PROGRAM, without_settings
 from tests.terminal import on_a_terminal, without_escapes
 
@@ -54,6 +54,7 @@ def test_a_screen_is_as_expected_and_fits(services: Settings, ledger: Ledger, na
     command = [*PROGRAM, *scene.prepare(ledger)]
     environment = {**without_settings(), **services.environment(), "TZ": "UTC"}
     for width in WIDTHS:
+        stay_alive(ledger)
         shown = without_escapes(on_a_terminal(command, environment, width))
         for pattern, text in SAME_WIDTH:
             shown = pattern.sub(text, shown)

@@ -96,6 +96,8 @@ def test_what_speaks_arrows_stream_interface_is_taken() -> None:
         ({"a": np.zeros(3), "b": np.zeros((2, 2))}, "different lengths"),
         ({"a": 1}, "column 'a' is int"),
         ({1: [1]}, "column name 1 is not a string"),
+        ({"\ud800": [1]}, "is no text: it has half of a surrogate pair"),
+        ([{"\ud800": 1}], "is no text: it has half of a surrogate pair"),
         (pa.table([[1], [2]], names=["a", "a"]), "2 columns are called 'a'"),
         (pd.DataFrame({"a": [1, "x"]}), "row 1, column 'a': 'x' does not fit"),
         ("rows", "str is not a list of dicts"),

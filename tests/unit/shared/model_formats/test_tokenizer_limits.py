@@ -91,6 +91,7 @@ def map_step(text: bytes) -> Json:
             "its added tokens can become 3.11e+08 bytes",
         ),
         ({"model": {"max_input_chars_per_word": 10**9}}, "max_input_chars_per_word 1e+09, more than 1000"),
+        ({"model": {"max_input_chars_per_word": 10**5000}}, "max_input_chars_per_word 1e+300, more than 1000"),
     ],
 )
 def test_what_takes_too_much_is_refused(tokenizer: Json, message: str) -> None:
