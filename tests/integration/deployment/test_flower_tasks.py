@@ -10,12 +10,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from transformers import AutoTokenizer
 
 from longshore.producers import Infer
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.flower_beside import Flower, running_flower
-from tests.waiting import wait_until
+from tests.integration.generation.answers import import_model, prompts, usage_of
+from tests.waiting import TIMEOUT_S, wait_until
 
 #: Enough, one by one, for a while: the job is ended when it was seen.
 ROWS = 400_000
@@ -87,3 +89,39 @@ def test_a_task_shows_how_far_it_is_while_it_runs(cluster: Cluster, flower: Flow
     ended = json.loads(flower.read(f"/api/task/info/{identity}"))
     # To Celery, a message that was taken care of is a success, however its shards have ended.
     assert ended["result"] == f"'1 shard (1 stopped) for {cluster.settings.producer}, of {job.id}'"
+
+
+def test_a_task_that_generates_shows_its_tokens(cluster: Cluster, flower: Flower, tmp_path: Path) -> None:
+    texts, tokens = prompts(40), 8
+
+    def results(state: str) -> list[str]:
+        return [
+            task["result"] for task in json.loads(flower.read("/api/tasks") or "{}").values() if task["state"] == state
+        ]
+
+    def told() -> list[str]:
+        return [text for text in results("PROGRESS") if "left" in text]
+
+    with cluster.client() as client:
+        folder = import_model(client, tmp_path)
+        long = client.generate("story", prompts(20_000), max_tokens=16, rows_per_shard=20_000)
+        wait_until(told, "Flower's news of the tokens")
+        numbers = r"([\d,]+) of 20,000 rows, [\d,.]+ rows/s, ([\d,]+) s left, ([\d,]+) tokens/s in, ([\d,]+) out"
+        shown = re.fullmatch(numbers, told()[0])
+        assert shown is not None
+        assert all(int(number.replace(",", "")) > 0 for number in shown.groups())
+        long.cancel()
+        # Until then, the other job would join its task.
+        wait_until(lambda: [text for text in results("SUCCESS") if str(long.id) in text], "the end of the task")
+        job = client.generate("story", texts, max_tokens=tokens, min_tokens=tokens).wait(TIMEOUT_S)
+        usage = usage_of(job)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    read = sum(len(tokenizer(text).input_ids) for text in texts)
+    written = len(texts) * tokens
+    assert (usage["prompt_tokens"], usage["completion_tokens"]) == (read, written)
+    wait_until(lambda: [text for text in results("SUCCESS") if str(job.id) in text], "Flower's news of the end")
+    (result,) = [text for text in results("SUCCESS") if str(job.id) in text]
+    assert f"; {read - usage['cached_tokens']:,} tokens in, {written:,} out, in " in result
+    seconds, rate = re.fullmatch(r".* in ([\d.]+) s: [\d,]+ tokens/s in, ([\d,]+) out'", result).groups()  # type: ignore[union-attr]
+    least, most = (written / max(float(seconds) + rounding, 0.001) for rounding in (0.06, -0.06))
+    assert least - 1 <= float(rate.replace(",", "")) <= most + 1

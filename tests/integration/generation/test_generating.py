@@ -22,6 +22,7 @@ from longshore.producers.job import Job
 from longshore.shared.errors import JobFailed
 from tests.integration.cluster import Cluster
 from tests.integration.command_line import CommandLine, without_settings
+from tests.integration.generation.answers import usage_of
 from tests.language_models import save_language_model
 from tests.waiting import TIMEOUT_S
 
@@ -201,6 +202,13 @@ def test_the_command_prints_texts(client: Client, shell: CommandLine, folder: Pa
     shown = shell("jobs", "show", "@last")
     assert "tokens" in shown.out
     assert "tokens/s in" in shown.out
+    job = client.job("@last")
+    record = job.record()
+    assert record.started_at is not None
+    assert record.finished_at is not None
+    rate = usage_of(job)["completion_tokens"] / (record.finished_at - record.started_at).total_seconds()
+    listed = shell("jobs", "list", "--limit", "1", "--columns", "job,tokens").out.splitlines()
+    assert [line.split() for line in listed] == [["JOB", "TOKENS"], [str(job.id), f"{rate:,.0f}", "tokens/s"]]
 
 
 def test_the_command_writes_files(client: Client, shell: CommandLine, tmp_path: Path) -> None:
