@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from longshore.producers import Client
+from longshore.shared.errors import InvalidInput
 from tests.integration import digits
 from tests.integration.cluster import Cluster
 from tests.integration.gateway_beside import RunningGateway, running_gateway
@@ -145,6 +147,26 @@ def test_texts_are_those_of_the_client(http: httpx.Client, client: Client) -> No
     # One word is a prompt, and no path.
     answer = http.post("/v1/models/chat/generate", json={"prompt": "blue", "options": {"max_tokens": 2}}).json()
     assert answer["outputs"][0]["usage"]["completion_tokens"] == 2
+
+
+def test_a_job_over_http_has_a_text_for_each_row(gateway: RunningGateway, client: Client, cluster: Cluster) -> None:
+    prompts = [PROMPTS[0], "", PROMPTS[1]]
+    with Client(gateway.url, token=gateway.token()) as remote:
+        jobs = [each.generate("chat", prompts, max_tokens=8, max_row_errors=1) for each in (client, remote)]
+        here, there = [job.wait(TIMEOUT_S) for job in jobs]
+        assert there.texts() == here.texts()
+        assert [text is None for text in there.texts()] == [False, True, False]
+        assert there.results().texts == [text for text in here.texts() if text is not None]
+        assert remote.generate("chat", [""], max_row_errors=1).wait(TIMEOUT_S).texts() == [None]
+        predicted = remote.infer("digits:1", digits.digits()[0][:1])
+        with pytest.raises(InvalidInput, match="only jobs of kind generate write texts"):
+            predicted.texts()
+
+    async def read() -> list[str | None]:
+        async with cluster.async_client("search-team") as asynchronous:
+            return await (await asynchronous.job(here.id)).texts()
+
+    assert asyncio.run(read()) == here.texts()
 
 
 def test_texts_come_while_they_are_written(http: httpx.Client, client: Client) -> None:
