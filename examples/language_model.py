@@ -1,8 +1,9 @@
 """A language model of your own: train a small decoder on a text file, and let it write.
 
 Start a cluster with `longshore up`, then run `python examples/language_model.py FILE.txt` in another terminal. The
-documents are paragraphs, which blank lines separate. The version is a Hugging Face folder, so `transformers` loads what
-`longshore models export` writes.
+documents are paragraphs, which blank lines separate. With `--documents lines`, each line is a document, and of a folder
+each `.txt` file is: the worker reads these itself, however large they are. The version is a Hugging Face folder, so
+`transformers` loads what `longshore models export` writes.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ def read_paragraphs(path: Path) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train a small language model on a text file.")
-    parser.add_argument("path", type=Path, help="text file; blank lines separate its documents")
+    parser.add_argument("path", type=Path, help="text file, or a folder of .txt files")
+    parser.add_argument("--documents", choices=["paragraphs", "lines"], default="paragraphs", help="what a file has")
     parser.add_argument("--name", default="tales", help="name of the model")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--layers", type=int, default=4)
@@ -31,14 +33,19 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=0.001)
     parser.add_argument("--prompt", default="Once upon a time")
     options = parser.parse_args()
-    paragraphs = read_paragraphs(options.path)
-    print(f"{len(paragraphs)} documents")
+    data: str | dict[str, list[str]] = str(options.path)
+    if options.documents == "paragraphs" and not options.path.is_dir():
+        paragraphs = read_paragraphs(options.path)
+        if len(paragraphs) < 2:  # some are held out
+            parser.error(f"{options.path} has no two paragraphs; use --documents lines if its lines are documents")
+        print(f"{len(paragraphs)} documents")
+        data = {"text": paragraphs}
 
     with Client() as client:
         job = client.train(
             options.name,
             family="causal_lm",
-            data={"text": paragraphs},
+            data=data,
             target="text",
             tokenizer={"vocabulary": options.vocabulary},
             config={
