@@ -1,40 +1,35 @@
-"""The engine on vLLM against transformers and peft, on a CPU in float32."""
+"""The engine on vLLM against transformers and peft, on a CPU in float32: in one process, and split over several."""
 
 from __future__ import annotations
 
 import json
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 
 import jsonschema
+import psutil
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
 from longshore.shared.errors import InvalidInput
-from longshore.workers.generate.engines.base import (
-    AdapterFiles,
-    BegunText,
-    Completion,
-    Constraint,
-    EngineRequest,
-    Sampling,
-)
+from longshore.workers.generate.engines.base import AdapterFiles, BegunText, Constraint, EngineStep, Sampling
+from longshore.workers.generate.engines.remote.client import EngineEnded, RemoteEngine
 from longshore.workers.generate.engines.texts.stop_texts import StopTexts
 from longshore.workers.generate.engines.weights import load_tokens
-from tests.language_models import CONTEXT, save_language_model
+from tests.language_models import save_language_model
 from tests.lora_adapters import load_with_peft, save_adapter
 from tests.plain_generation import greedy, next_logits, text_logits
-from tests.vllm_remote import RemoteEngine
+from tests.vllm_engines import END, TOKENS, finish, ids, open_vllm, process_states, prompts, request, run, step
+from tests.waiting import TIMEOUT_S
 
 #: The first test builds an environment, which can take minutes.
 pytestmark = [pytest.mark.timeout(2400), pytest.mark.filterwarnings("ignore::FutureWarning")]
 
-END = 2
 SCHEMA = {
     "type": "object",
     "properties": {
@@ -62,9 +57,9 @@ def module(folder: Path) -> torch.nn.Module:
     return loaded.eval()
 
 
-@pytest.fixture(scope="module")
-def opened(folder: Path) -> Iterator[RemoteEngine]:
-    with RemoteEngine(folder, max_model_len=CONTEXT, end_tokens=(END,)) as engine:
+@pytest.fixture(scope="module", params=[1, 2], ids=["one process", "two processes"])
+def opened(request: pytest.FixtureRequest, folder: Path) -> Iterator[RemoteEngine]:
+    with closing(open_vllm(folder, request.param)) as engine:
         yield engine
 
 
@@ -73,40 +68,7 @@ def engine(opened: RemoteEngine) -> Iterator[RemoteEngine]:
     """The engine of the module. Each test leaves it without requests."""
     yield opened
     assert opened.unfinished == 0
-
-
-_ids = count()
-
-
-def request(tokens: Sequence[int], adapter: AdapterFiles | None = None, **sampling: object) -> EngineRequest:
-    return EngineRequest(
-        id=next(_ids),
-        tokens=tuple(tokens),
-        sampling=Sampling(**{"max_tokens": 24, **sampling}),  # type: ignore[arg-type]
-        adapter=adapter,
-    )
-
-
-def run(engine: RemoteEngine, requests: Sequence[EngineRequest], *, late: int = 0) -> list[Completion]:
-    """Run requests to their end. The last ``late`` of them come one by one, at every second step."""
-    waiting = list(requests[len(requests) - late :])
-    for each in requests[: len(requests) - late]:
-        engine.add(each)
-    done: dict[int, Completion] = {}
-    for step in count():
-        if waiting and step % 2:
-            engine.add(waiting.pop(0))
-        result = engine.step()
-        assert result.failures == {}
-        done.update({completion.id: completion for completion in result.completions})
-        if not waiting and not engine.unfinished:
-            return [done[each.id] for each in requests]
-    raise AssertionError
-
-
-def prompts(number: int, longest: int = 200, seed: int = 0) -> list[list[int]]:
-    draw = random.Random(seed)
-    return [[draw.randrange(3, 380) for _ in range(draw.randint(1, longest))] for _ in range(number)]
+    assert opened.step() == EngineStep()
 
 
 @pytest.mark.parametrize("options", [{}, {"logprobs": 2, "repetition_penalty": 1.3}])
@@ -114,7 +76,7 @@ def test_texts_go_on_where_other_requests_have_left_them(engine: RemoteEngine, o
     options = {**options, "max_tokens": 60, "min_tokens": 50}
     whole_request = request(prompts(1)[0], None, **options)
     [whole] = run(engine, [whole_request])
-    first = replace(whole_request, id=next(_ids), streamed=True)
+    first = replace(whole_request, id=next(ids), streamed=True)
     engine.add(first)
     while first.id not in (texts := engine.texts([first.id])):
         engine.step()
@@ -151,7 +113,7 @@ def test_texts_go_on_where_other_requests_have_left_them(engine: RemoteEngine, o
 def test_other_texts_begin_anew(engine: RemoteEngine, options: dict[str, object]) -> None:
     first = request(prompts(1)[0], None, **options)
     [whole] = run(engine, [first])
-    again = replace(first, id=next(_ids), begun=BegunText(whole.tokens[:10]))
+    again = replace(first, id=next(ids), begun=BegunText(whole.tokens[:10]))
     engine.add(again)
     generated = 0
     while not (step := engine.step()).completions:
@@ -166,13 +128,13 @@ def test_greedy_texts_are_those_of_generate_whoever_shares_the_steps(
 ) -> None:
     rows = prompts(24)
     expected = [greedy(module, tokens) for tokens in rows]
-    assert any(len(tokens) < 24 for tokens in expected), "one text ends by itself"
+    assert any(len(tokens) < TOKENS for tokens in expected), "one text ends by itself"
     together = run(engine, [request(tokens) for tokens in rows])
     assert [list(completion.tokens) for completion in together] == expected
     decoder = load_tokens(folder)
     assert [completion.text for completion in together] == [decoder.decode(tokens) for tokens in expected]
     for completion, tokens in zip(together, expected, strict=True):
-        assert completion.finish == ("length" if len(tokens) == 24 else "stop")
+        assert completion.finish == ("length" if len(tokens) == TOKENS else "stop")
     others = [request(tokens, temperature=1.0, max_tokens=40) for tokens in prompts(6, seed=1)]
     late = run(engine, [*others, *(request(tokens) for tokens in rows)], late=24)[6:]
     assert [list(completion.tokens) for completion in late] == expected
@@ -228,7 +190,7 @@ def test_penalties_change_the_logits_as_they_say(engine: RemoteEngine, module: t
     assert list(repetition.tokens) == greedy(module, tokens, repetition_penalty=1.7)
     for completion, present, frequent in ((presence, 1.5, 0.0), (both, -0.5, 1.9)):
         text: list[int] = []
-        while len(text) < 24:
+        while len(text) < TOKENS:
             logits = next_logits(module, [*tokens, *text])
             for token in set(text):
                 logits[token] -= present + frequent * text.count(token)
@@ -341,11 +303,8 @@ def test_cancelled_requests_leave_and_others_stay(engine: RemoteEngine, module: 
     engine.cancel([each.id for each in requests[3:]])
     engine.cancel([requests[4].id, 10**9])
     assert engine.unfinished == 3
-    done: dict[int, list[int]] = {}
-    while engine.unfinished:
-        done.update({each.id: list(each.tokens) for each in engine.step().completions})
+    done = {id_: list(completion.tokens) for id_, completion in finish(engine).items()}
     assert done == {each.id: greedy(module, each.tokens) for each in requests[:3]}
-    assert engine.step().completions == []
 
 
 def test_equal_beginnings_are_computed_once(engine: RemoteEngine, module: torch.nn.Module) -> None:
@@ -371,31 +330,53 @@ def test_runs_adapters_beside_the_model_as_peft_does(
         save_adapter(folder, tmp_path / str(index), rank=rank, seed=index)
         adapters.append(AdapterFiles(f"adapter {index}", tmp_path / str(index)))
     rows = prompts(3, seed=14)
-    running = [request(tokens) for tokens in rows]
+    running = [replace(request(tokens), streamed=True) for tokens in rows]
     for each in running:
         engine.add(each)
-    engine.step()  # vLLM starts again at the first adapter
+    streams: dict[int, list[int]] = {}
+    while len(streams) < len(rows):
+        assert step(engine, streams) == {}
+    before = {id_: len(tokens) for id_, tokens in streams.items()}
     adapted = [request(tokens, adapter) for tokens in rows for adapter in adapters]
-    done = run(engine, adapted)
+    for each in adapted:  # vLLM starts again at the first
+        engine.add(each)
+    done = finish(engine, streams)
     loaded = [load_with_peft(folder, adapter.folder) for adapter in adapters]
     expected = [greedy(each, tokens) for tokens in rows for each in loaded]
-    assert [list(completion.tokens) for completion in done] == expected
+    assert [list(done[each.id].tokens) for each in adapted] == expected
+    for each in running:
+        text, stream = list(done[each.id].tokens), streams[each.id]
+        assert text == greedy(module, each.tokens)
+        assert text[: len(stream)] == stream, "each token once, though some were computed again"
+        assert before[each.id] < len(stream) >= len(text) - 1
     plain = run(engine, [request(tokens) for tokens in rows])
     assert [list(completion.tokens) for completion in plain] == [greedy(module, tokens) for tokens in rows]
     assert not any(list(completion.tokens) in expected for completion in plain)
 
 
-def test_leaves_its_process_as_it_was(opened: RemoteEngine) -> None:
-    assert opened.after["handlers"] == opened.before["handlers"]
-    assert opened.after["threads"] == opened.before["threads"]
-    variables = (opened.before["variables"], opened.after["variables"])
-    assert all(isinstance(each, dict) for each in variables)
-    changed = dict(variables[1].items() - variables[0].items())  # type: ignore[attr-defined]
+def test_an_engine_whose_process_is_killed_says_so_and_leaves_nothing(opened: RemoteEngine) -> None:
+    process = psutil.Process(opened.pid)
+    temporary = Path(process.cmdline()[-2])
+    processes = [process, *process.children(recursive=True)]
+    assert temporary.is_dir()
+    opened.add(request([5, 6, 7]))
+    process.kill()
+    with pytest.raises(EngineEnded, match=r"was killed \(SIGKILL\)"):
+        finish(opened)
+    _, alive = psutil.wait_procs(processes, timeout=TIMEOUT_S)
+    assert alive == []
+    assert not temporary.exists()
+    with pytest.raises(EngineEnded):
+        opened.add(request([5, 6, 7]))
+
+
+def test_leaves_its_process_as_it_was_and_refuses_networks_that_it_cannot_run(folder: Path, tmp_path: Path) -> None:
+    save_language_model(tmp_path / "narrow", width=64)
+    refused, opened = process_states(tmp_path / "narrow", folder)
+    assert "cannot run the model" in str(refused["error"])
+    assert (opened["error"], refused["others"], opened["others"]) == (None, [], [])
+    changed = refused["variables"]
+    assert isinstance(changed, dict)
     assert changed.keys() <= {"HF_HUB_OFFLINE", "DO_NOT_TRACK"} | {name for name in changed if name.startswith("VLLM_")}
     assert changed["VLLM_NO_USAGE_STATS"] == "1"
-
-
-def test_refuses_networks_that_it_cannot_run(tmp_path: Path) -> None:
-    save_language_model(tmp_path / "narrow", width=64)
-    with pytest.raises(InvalidInput, match="cannot run the model"):
-        RemoteEngine(tmp_path / "narrow", max_model_len=CONTEXT, end_tokens=(END,))
+    assert opened["variables"] == {}
