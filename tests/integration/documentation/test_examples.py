@@ -138,13 +138,14 @@ def test_language_model_and_adapter(cluster: Cluster, tmp_path: Path) -> None:
     assert len(perplexities) == 6
     assert perplexities[-1] < 0.5 * perplexities[0]
     assert re.search(rf"^tales:\d+ writes: {re.escape(topics[0][:10])}", said, re.MULTILINE)
-    for name in ("lines/one.txt", "lines/two.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("\n".join(topics))
+    (tmp_path / "lines.txt").write_text("\n".join(topics))
+    (tmp_path / "files").mkdir()
+    for number in range(20):  # a tenth of them is held out
+        (tmp_path / f"files/{number}.txt").write_text(topics[number])
     more = ("--epochs", 1, "--name", "lines", "--prompt", "Today")
-    said = run(cluster, "language_model", tmp_path / "lines/one.txt", *small, *more, "--documents", "lines")
+    said = run(cluster, "language_model", tmp_path / "lines.txt", *small, *more, "--documents", "lines")
     assert "lines:1 writes: Today" in said
-    assert "lines:2 writes: Today" in run(cluster, "language_model", tmp_path / "lines", *small, *more)
+    assert "lines:2 writes: Today" in run(cluster, "language_model", tmp_path / "files", *small, *more)
     table = tmp_path / "news.csv"
     with table.open("w", newline="") as file:
         csv.writer(file).writerows([label, text, text] for text, label in zip(topics, labels, strict=True))

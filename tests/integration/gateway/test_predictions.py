@@ -150,14 +150,15 @@ def test_texts_are_those_of_the_client(http: httpx.Client, client: Client) -> No
 
 
 def test_a_job_over_http_has_a_text_for_each_row(gateway: RunningGateway, client: Client, cluster: Cluster) -> None:
-    prompts = [PROMPTS[0], "", PROMPTS[1]]
+    # The second is longer than the model takes, which only its worker knows.
+    prompts = [PROMPTS[0], "a" * 20_000, PROMPTS[1]]
     with Client(gateway.url, token=gateway.token()) as remote:
         jobs = [each.generate("chat", prompts, max_tokens=8, max_row_errors=1) for each in (client, remote)]
         here, there = [job.wait(TIMEOUT_S) for job in jobs]
         assert there.texts() == here.texts()
         assert [text is None for text in there.texts()] == [False, True, False]
         assert there.results().texts == [text for text in here.texts() if text is not None]
-        assert remote.generate("chat", [""], max_row_errors=1).wait(TIMEOUT_S).texts() == [None]
+        assert remote.generate("chat", prompts[1:2], max_row_errors=1).wait(TIMEOUT_S).texts() == [None]
         predicted = remote.infer("digits:1", digits.digits()[0][:1])
         with pytest.raises(InvalidInput, match="only jobs of kind generate write texts"):
             predicted.texts()
