@@ -53,9 +53,8 @@ def vllm_variables() -> Mapping[str, str]:
 def _build(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     venv.create(folder, with_pip=True)
-    # Modules are compiled when they are imported: most are not.
     done = subprocess.run(
-        [folder / "bin/python", "-m", "pip", "install", "--quiet", "--no-compile", "--no-deps", "-r", CONSTRAINTS],
+        [folder / "bin/python", "-m", "pip", "install", "--quiet", "--no-deps", "-r", CONSTRAINTS],
         capture_output=True,
         text=True,
         check=False,
