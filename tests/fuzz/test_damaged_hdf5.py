@@ -58,3 +58,13 @@ def test_a_list_of_texts_that_does_not_end_is_refused(tmp_path: Path, size: int,
         DataError, match=r"cannot read .*x\.h5: .*a list of its texts does not end; write the file again"
     ):
         list(source.batches(source.segments(None)[0], ["text", "number"], 3_000))
+
+
+def test_rows_that_begin_as_such_a_list_are_rows(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    letters = np.array([[*b"GCOL", 0, 255, 255, 255] * 4] * 3, np.uint8)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("letters", data=letters)
+    source = Hdf5Source(str(path))
+    (batch,) = source.batches(source.segments(None)[0], ["letters"], 3)
+    assert batch.to_pydict() == {"letters": letters.tolist()}

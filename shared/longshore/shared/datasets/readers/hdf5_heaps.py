@@ -13,7 +13,8 @@ import io
 from typing import BinaryIO, Final
 
 _SUPERBLOCK: Final = b"\x89HDF\r\n\x1a\n"
-_HEAP: Final = b"GCOL"
+#: With its version, the only one that the library reads: rows that begin with these letters are no heap.
+_HEAP: Final = b"GCOL\x01"
 
 
 class CheckedFile(io.RawIOBase):
@@ -53,7 +54,7 @@ class CheckedFile(io.RawIOBase):
             done += len(content)
         if bytes(buffer[:8]) == _SUPERBLOCK and done > 14:
             self._length_bytes = buffer[14] if buffer[8] < 2 else buffer[10]
-        elif bytes(buffer[:4]) == _HEAP:
+        elif bytes(buffer[: len(_HEAP)]) == _HEAP:
             self._check_heap(bytes(buffer[:done]))
         return done
 
