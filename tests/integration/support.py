@@ -165,6 +165,21 @@ def expire(ledger: Ledger, job: UUID, shard: int = 0) -> int:
     return ledger.maintenance.expire_leases()
 
 
+def end_attempt(ledger: Ledger, attempt: Claim, end: str) -> None:
+    """End an attempt without its commit: it expires, fails, is released or deferred, or its job is cancelled."""
+    if end == "expire":
+        assert expire(ledger, attempt.job_id) == 1
+    elif end == "fail":
+        ledger.attempts.fail(attempt, "out of memory", permanent=False)
+    elif end == "release":
+        ledger.attempts.release(attempt)
+    elif end == "defer":
+        ledger.attempts.defer(attempt, "Postgres restarts")
+    else:
+        assert end == "cancel"
+        ledger.control.cancel(attempt.job_id)
+
+
 def rows_of(ledger: Ledger, job: UUID) -> list[int]:
     """The rows of a job that have results."""
     return [row for row, _, _ in ledger.queries.results(job)]

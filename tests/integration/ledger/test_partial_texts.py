@@ -12,7 +12,7 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim
 from longshore.shared.ledger.shards.partial_texts import TextPiece
 from longshore.shared.ledger.shards.row_commits import CommittedRows
-from tests.integration.support import claim, expire, lines, new_job
+from tests.integration.support import claim, end_attempt, lines, new_job
 
 
 def submit(ledger: Ledger, *rows: int) -> UUID:
@@ -70,14 +70,8 @@ def test_an_attempt_that_has_ended_saves_nothing_and_leaves_what_it_has_saved(le
     job = submit(ledger, 2)
     first = claim(ledger, job)
     ledger.attempts.save_texts([(first, part(1, 0, [1, 2]))])
-    if end == "expire":
-        assert expire(ledger, job) == 1
-    elif end == "fail":
-        ledger.attempts.fail(first, "out of memory", permanent=False)
-    elif end == "release":
-        ledger.attempts.release(first)
-    else:
-        ledger.control.cancel(job)
+    end_attempt(ledger, first, end)
+    if end == "cancel":
         ledger.control.retry(job)
     second = claim(ledger, job)
     late = [(first, part(1, 2, [3])), (first, part(0, 0, [5])), (other, part(0, 0, [6]))]

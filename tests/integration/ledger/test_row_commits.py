@@ -14,7 +14,17 @@ from longshore.shared.ledger.records import Claim
 from longshore.shared.ledger.shards.copy_rows import result_lines
 from longshore.shared.ledger.shards.row_commits import CommittedRows, DoneRows
 from longshore.shared.vocabulary import State
-from tests.integration.support import LEASE, claim, expire, new_job, row_errors_of, rows_of, states_of, together
+from tests.integration.support import (
+    LEASE,
+    claim,
+    end_attempt,
+    expire,
+    new_job,
+    row_errors_of,
+    rows_of,
+    states_of,
+    together,
+)
 
 BAD = "the prompt is empty"
 
@@ -101,16 +111,7 @@ def test_committed_rows_outlive_their_attempt(ledger: Ledger, end: str) -> None:
     job = submit(ledger, 4)
     first = claim(ledger, job)
     assert commit_rows(ledger, first, [0, 3], {1: BAD})
-    if end == "expire":
-        assert expire(ledger, job) == 1
-    elif end == "fail":
-        ledger.attempts.fail(first, "out of memory", permanent=False)
-    elif end == "release":
-        ledger.attempts.release(first)
-    elif end == "defer":
-        ledger.attempts.defer(first, "Postgres restarts")
-    else:
-        ledger.control.cancel(job)
+    end_attempt(ledger, first, end)
     assert not commit_rows(ledger, first, [2])
     assert rows_of(ledger, job) == [0, 3]
     record = ledger.queries.job(job)
