@@ -62,7 +62,11 @@ def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            length = int(self.headers["Content-Length"])
+            body = self.rfile.read(length)
+            if len(body) < length:  # the sender was killed in the middle of it: no message came
+                self.close_connection = True
+                return
             headers = {name.lower(): value for name, value in self.headers.items()}
             receiver.messages.append(Received(self.path, headers, body))
             if self.path.startswith("/hang"):
