@@ -98,7 +98,7 @@ def trained(client: Client, folder: Path) -> Job:
 
 def cancelled(client: Client, folder: Path) -> Job:
     """A training that was cancelled after some epochs."""
-    job = client.train("retried", "mlp", folder / "labelled.parquet", "y", epochs=16, checkpoint_seconds=0.1)
+    job = client.train("retried", "mlp", folder / "labelled.parquet", "y", epochs=100, checkpoint_seconds=0.1)
     wait_for_progress(job, 3)
     job.cancel()
     return job
