@@ -51,6 +51,34 @@ def test_a_link_runs_when_the_job_before_has_succeeded(ledger: Ledger) -> None:
     invariants.check(ledger)
 
 
+def test_the_relay_hears_of_each_end_that_another_job_waits_for(ledger: Ledger) -> None:
+    first, other = submit(ledger, 1, 1), submit(ledger, 1)
+    with ledger.database.own_connection() as conn:
+        listener = ledger.notifications.tickets(conn)
+
+        def hears() -> bool:
+            # What was committed before a statement ends has been announced by then.
+            listener.check()
+            return bool(listener.wait(0))
+
+        second = link(ledger, first)
+        assert hears()
+        run(ledger, first, 0)
+        run(ledger, other)
+        assert not hears()
+        run(ledger, first, 1)
+        assert hears()
+        assert ledger.chains.advance() == 1
+        # However new the job is: its producer publishes nothing.
+        assert [ticket.job_id for ticket in ledger.maintenance.unpublished(grace=3600)] == [second]
+        third = link(ledger, second)
+        assert hears()
+        ledger.control.cancel(second)
+        assert hears()
+        assert ledger.chains.advance() == 1
+        assert states(ledger, third) == [State.CANCELLED]
+
+
 def test_the_version_of_a_training_is_what_it_made(ledger: Ledger) -> None:
     first = ledger.submissions.submit([new_job(1, kind="train", version=None)])[0]
     second = link(ledger, first)

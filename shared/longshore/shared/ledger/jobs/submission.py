@@ -311,6 +311,7 @@ def _write(
     dependent = [(job.id, job.depends_on, job.timeout) for job in jobs if job.depends_on is not None]
     if dependent:
         _DEPENDENCIES.write(conn, dependent, can_copy=can_copy)
+        conn.execute(statements.attempts.NOTIFY_TICKETS)  # the job before them may have ended already
 
 
 def _copy(conn: Connection, statement: LiteralString, types: Sequence[str], rows: Iterable[tuple[object, ...]]) -> None:

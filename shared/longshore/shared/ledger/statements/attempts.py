@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from longshore.shared.ledger.backoff import DUE, MISSING_GRACE_S, after_failure, after_outage
+from longshore.shared.ledger.statements.chains import NOTIFY_DOWNSTREAM
 from longshore.shared.ledger.statements.fence import FENCE
 from longshore.shared.ledger.statements.sessions import IDS_PER_NOTICE, LIMIT_IDLING
 
@@ -204,8 +205,9 @@ _ALLOWED: Final = """
 #: The note of a job whose failed rows were allowed. It is removed when they run again.
 ALLOWED_NOTE: Final = f"format('%%s of %%s rows failed, up to %%s were allowed', rows_failed, rows_total, {_ALLOWED})"
 
-#: Ends the jobs whose last shard has ended, and notifies those who wait for them. The caller has locked the jobs. The
-#: time is not that of ``now()``: an attempt computes in its transaction, which is as old as its first result.
+#: Ends the jobs whose last shard has ended, and notifies those who wait for them, and the relay of jobs that come after
+#: them. The caller has locked the jobs. The time is not that of ``now()``: an attempt computes in its transaction,
+#: which is as old as its first result.
 SETTLE_JOBS: Final = f"""
     WITH settled AS (
         UPDATE jobs
@@ -224,6 +226,7 @@ SETTLE_JOBS: Final = f"""
                 THEN notes || to_jsonb({ALLOWED_NOTE}) ELSE notes
             END
         WHERE id = ANY(%(jobs)s) AND state IN ('queued', 'running') AND shards_done + shards_failed >= shards_total
+        RETURNING {NOTIFY_DOWNSTREAM}
     )
     SELECT count(pg_notify('longshore_jobs', ids))
     FROM (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from longshore.shared.ledger.statements.attempts import ALLOWED_NOTE
+from longshore.shared.ledger.statements.chains import NOTIFY_DOWNSTREAM
 from longshore.shared.ledger.statements.submission import TICKET_COLUMNS
 
 #: One row, however many shards there are.
@@ -18,10 +19,10 @@ CANCEL_SHARDS: Final = """
     WHERE job_id = %(job)s AND state IN ('waiting', 'queued', 'running')
 """
 
-END_JOB: Final = """
+END_JOB: Final = f"""
     UPDATE jobs SET state = %(state)s, error = %(error)s, finished_at = clock_timestamp()
     WHERE id = %(job)s AND state IN ('waiting', 'queued', 'running')
-    RETURNING pg_notify('longshore_jobs', id::text)
+    RETURNING pg_notify('longshore_jobs', id::text), {NOTIFY_DOWNSTREAM}
 """
 
 #: Every shard that has not succeeded runs again, with as many attempts as at first.

@@ -9,6 +9,11 @@ INSERT_DEPENDENCIES: Final = """
     INSERT INTO job_dependencies (job_id, depends_on, timeout)
     SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::float8[])
 """
+#: Of a job that ends: wakes the relay if another job waits for it, or else that job would wait for the next round.
+NOTIFY_DOWNSTREAM: Final = """
+    CASE WHEN EXISTS (SELECT FROM job_dependencies WHERE depends_on = jobs.id)
+    THEN pg_notify('longshore_tickets', '') END
+"""
 #: Waiting jobs whose upstream job has ended, with that job.
 DUE_JOBS: Final = """
     SELECT dependency.job_id, dependency.depends_on
@@ -31,8 +36,10 @@ READY_JOB: Final = """
     WHERE id = %(job)s AND state = 'waiting'
     RETURNING pg_notify('longshore_jobs', id::text)
 """
+#: They are due at once: no producer publishes them, so the grace for new jobs is not for them.
 READY_SHARDS: Final = """
-    UPDATE shards SET state = 'queued', published_at = NULL WHERE job_id = %(job)s AND state = 'waiting'
+    UPDATE shards SET state = 'queued', published_at = NULL, not_before = now()
+    WHERE job_id = %(job)s AND state = 'waiting'
 """
 READY_DEPENDENCY: Final = "UPDATE job_dependencies SET ready_at = now() WHERE job_id = %(job)s"
 SET_UPSTREAM_FAILED: Final = "UPDATE job_dependencies SET upstream_failed = %(failed)s WHERE job_id = %(job)s"

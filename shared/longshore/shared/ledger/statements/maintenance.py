@@ -17,7 +17,7 @@ UNPUBLISHED: Final = f"""
     SELECT {TICKET_COLUMNS}
     FROM shards JOIN jobs ON jobs.id = shards.job_id
     WHERE shards.state = 'queued' AND shards.published_at IS NULL AND {DUE}
-      AND (shards.attempt > 0 OR jobs.created_at < now() - make_interval(secs => %(grace)s)
+      AND (shards.attempt > 0 OR not_before IS NOT NULL OR jobs.created_at < now() - make_interval(secs => %(grace)s)
            OR jobs.created_at > now() + make_interval(secs => %(grace)s))
     ORDER BY shards.priority DESC, shards.job_id, shards.index
     LIMIT %(limit)s
