@@ -70,12 +70,15 @@ def serve(app: Celery, *, address: str, port: int, password: str) -> None:
     from tornado.httpserver import HTTPServer
     from tornado.ioloop import IOLoop
 
-    from longshore.broker.flower_guard import Guard
+    from longshore.broker.flower_pages.guard import Guard
+    from longshore.broker.flower_pages.states import TaskStates, WordsLoader
 
     options = set_options(password)
     asyncio.set_event_loop(asyncio.new_event_loop())
     loop = IOLoop.current()
-    flower = Flower(capp=app, options=options, io_loop=loop, **pages)
+    loader = WordsLoader(pages["template_path"])
+    flower = Flower(capp=app, options=options, io_loop=loop, template_loader=loader, **pages)
+    flower.events.state = TaskStates(max_workers_in_memory=options.max_workers, max_tasks_in_memory=options.max_tasks)
     logging.getLogger("tornado.access").propagate = False
     # It logs a warning each time no worker answers, for example before the first one is up.
     logging.getLogger("flower.inspector").setLevel(logging.ERROR)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from longshore.broker.logs import with_fields
 from longshore.shared.errors import (
@@ -29,6 +30,17 @@ PERMANENT = (InvalidInput, NotPromoted, CorruptBlob, DataError)
 LOOK_AGAIN = (MissingBlob, MissingData)
 #: Characters of an error that are kept, at most.
 MAX_ERROR_CHARS = 2000
+
+
+@dataclass(frozen=True)
+class Ran:
+    """Shards that ran together, with others that joined them."""
+
+    claims: Sequence[Claim]
+    #: How those have ended of which it is known, in any order.
+    ends: Sequence[Count]
+    #: What monitors show of them besides.
+    texts: Sequence[str] = ()
 
 
 def end(context: WorkerContext, claim: Claim, error: Exception) -> Count:

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 #: Seconds between two tries to claim while Postgres is away; the last again and again. Each is shortened by chance.
 CLAIM_PAUSES_S: Final = (0.1, 0.2, 0.4, 0.8, 1.5)
 #: What monitors show of attempts that were not committed. Their errors can contain data, and are in the ledger only.
-_ENDS: Final = {
+ENDS: Final = {
     Count.SHARDS_FAILED: "failed",
     Count.SHARDS_DEFERRED: "put off",
     Count.SHARDS_RELEASED: "handed back",
@@ -64,14 +64,15 @@ def run_message(
     if key is not None:
         publish_rest(context.coalescer, key, names[0], claims)
     ran: list[Claim] = []
+    ends: list[Count] = []
     texts: list[str] = []
     for action, run_session in SESSIONS.items():
         if own := [claim for claim in claims if claim.action == action]:
-            session_claims, session_texts = run_session(context, own, task)
-            ran += session_claims
-            texts += session_texts
+            session = run_session(context, own, task)
+            ran += session.claims
+            ends += session.ends
+            texts += session.texts
     claims = [claim for claim in claims if claim.action not in SESSIONS]
-    ends: list[Count] = []
     batches = list(split_into_batches(claims))
     if len(batches) == 1:
         batches = [collect(context, batches[0])]
@@ -118,7 +119,7 @@ def _summary(claims: Sequence[Claim], ends: Sequence[Count]) -> str:
     jobs = dict.fromkeys(str(claim.job_id) for claim in claims)
     producers = dict.fromkeys(claim.producer for claim in claims)
     count = "1 shard" if len(claims) == 1 else f"{len(claims)} shards"
-    other = ", ".join(f"{ends.count(end)} {word}" for end, word in _ENDS.items() if end in ends)
+    other = ", ".join(f"{ends.count(end)} {word}" for end, word in ENDS.items() if end in ends)
     return f"{count}{f' ({other})' if other else ''} for {', '.join(producers)}, of {' '.join(jobs)}"
 
 

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from longshore.shared.ledger.records import Claim
 from longshore.shared.vocabulary import Action
+from longshore.workers.attempt_ends import Ran
 from longshore.workers.context import WorkerContext
 from longshore.workers.evaluation.job import run_evaluation
 from longshore.workers.generate.job import run_generation
@@ -22,9 +23,8 @@ from longshore.workers.train.job import run_training
 Handler: TypeAlias = Callable[[WorkerContext, Claim, Heartbeat], None]
 
 #: Runs attempts at shards of many jobs together, and others that join them, each to its end. It raises no error of a
-#: shard. Returns all shards that had a part in it, and what monitors show of it. The last argument is the id of the
-#: Celery task.
-SessionRunner: TypeAlias = Callable[[WorkerContext, Sequence[Claim], str], tuple[Sequence[Claim], Sequence[str]]]
+#: shard. The last argument is the id of the Celery task.
+SessionRunner: TypeAlias = Callable[[WorkerContext, Sequence[Claim], str], Ran]
 
 HANDLERS: Mapping[Action, Handler] = {
     Action.INFER: run_infer,

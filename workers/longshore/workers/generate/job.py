@@ -10,32 +10,34 @@ from functools import partial
 from longshore.shared.ledger.records import Claim
 from longshore.shared.ledger.shards.row_commits import generate_batch_key
 from longshore.shared.specs.generate import GenerateSpec
-from longshore.workers.attempt_ends import defer, end, release
+from longshore.workers.attempt_ends import Ran, defer, end, release
 from longshore.workers.context import WorkerContext
 from longshore.workers.generate.session.leases import Leases
 from longshore.workers.generate.session.loop import GenerationSession
 from longshore.workers.generate.session.progress import SessionCounts, SessionReporter
 from longshore.workers.generate.version import LanguageModel
 from longshore.workers.process.draining import HandBack
+from longshore.workers.process.monitoring.cells import Count
 
 log = logging.getLogger(__name__)
 
 
-def run_generation(context: WorkerContext, claims: Sequence[Claim], task: str) -> tuple[Sequence[Claim], Sequence[str]]:
+def run_generation(context: WorkerContext, claims: Sequence[Claim], task: str) -> Ran:
     """Run shards, and others that join them. Never raises the error of a shard.
 
     :param task: the id of the Celery task, by which monitors show the progress.
-    :returns: all shards that had a part in it, and how many tokens each session read and wrote, and how fast.
+    :returns: all shards that had a part in it, with how many tokens each session read and wrote, and how fast.
     """
-    ran: list[Claim] = []
-    texts: list[str] = []
+    sessions: list[Ran] = []
     with Leases(context.ledger, context.worker.lease, context.shown) as leases:
         leases.add(claims)
         for group in _groups(claims):
-            session_claims, text = _run_session(context, group, task, leases)
-            ran += session_claims
-            texts += [text] if text else []
-    return ran, texts
+            sessions.append(_run_session(context, group, task, leases))
+    return Ran(
+        [claim for session in sessions for claim in session.claims],
+        [end for session in sessions for end in session.ends],
+        [text for session in sessions for text in session.texts],
+    )
 
 
 def _groups(claims: Sequence[Claim]) -> list[list[Claim]]:
@@ -47,8 +49,9 @@ def _groups(claims: Sequence[Claim]) -> list[list[Claim]]:
     return list(groups.values())
 
 
-def _run_session(context: WorkerContext, claims: list[Claim], task: str, leases: Leases) -> tuple[Sequence[Claim], str]:
+def _run_session(context: WorkerContext, claims: list[Claim], task: str, leases: Leases) -> Ran:
     first = claims[0]
+    ends: list[Count] = []
     counts = SessionCounts()
     try:
         spec = GenerateSpec.model_validate(first.spec)
@@ -60,19 +63,19 @@ def _run_session(context: WorkerContext, claims: list[Claim], task: str, leases:
         log.info("handed back: %s", reason)
         for claim in claims:
             if context.draining.requested:
-                release(context, claim)
+                ends.append(release(context, claim))
             else:  # not at once: this worker would be given it again
-                defer(context, claim, reason, missing=False)
+                ends.append(defer(context, claim, reason, missing=False))
             leases.remove(claim)
         context.shown.ended(claims)
-        return claims, ""
+        return Ran(claims, ends)
     except Exception as error:  # each of the claims would meet it
         log.warning("no session begins: %s", error)
         for claim in claims:
-            end(context, claim, error)
+            ends.append(end(context, claim, error))
             leases.remove(claim)
         context.shown.ended(claims)
-        return claims, ""
+        return Ran(claims, ends)
     batch_key = first.batch_key or generate_batch_key(model.key, spec.engine)
     session = GenerationSession(
         *(context, engine, first), model_key=model.key, batch_key=batch_key, counts=counts, leases=leases
@@ -81,7 +84,7 @@ def _run_session(context: WorkerContext, claims: list[Claim], task: str, leases:
         started = time.monotonic()
         session.run(claims)
         seconds = time.monotonic() - started
-    return session.claims, counts.summary(seconds) if counts.rows else ""
+    return Ran(session.claims, session.ends, [counts.summary(seconds)] if counts.rows else ())
 
 
 def _check_devices(context: WorkerContext, model: LanguageModel) -> None:

@@ -9,7 +9,7 @@ INSERT_DEPENDENCIES: Final = """
     INSERT INTO job_dependencies (job_id, depends_on, timeout)
     SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::float8[])
 """
-#: Of a job that ends: wakes the relay if another job waits for it, or else that job would wait for the next round.
+#: Of a job that ends: tells the relay if another job waits for it, or else that job would wait for the next round.
 NOTIFY_DOWNSTREAM: Final = """
     CASE WHEN EXISTS (SELECT FROM job_dependencies WHERE depends_on = jobs.id)
     THEN pg_notify('longshore_tickets', '') END

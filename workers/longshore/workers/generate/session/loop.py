@@ -69,6 +69,8 @@ class GenerationSession:
         self.counts = counts
         #: Every claim that it has had.
         self.claims: list[Claim] = []
+        #: How each of its shards has ended.
+        self.ends: list[Count] = []
         self._shards: dict[ShardName, RunningShard] = {}
         self._rows: dict[int, RowRun] = {}
         self._leases = leases
@@ -259,7 +261,7 @@ class GenerationSession:
                     shard.lines.done(shard.results + shard.errors)
                 self._context.metrics.observe(Distribution.RUN_SECONDS, time.monotonic() - shard.began_at)
                 self._context.metrics.count(Count.SHARDS_COMMITTED)
-                self._drop(shard)
+                self._drop(shard, Count.SHARDS_COMMITTED)
         for shard in committed.lost:
             self._lose(shard)
         for shard, error in committed.failed:
@@ -278,8 +280,8 @@ class GenerationSession:
             if not shard.finishing:
                 self._lose(shard)
         for shard in [each for each in self._shards.values() if each.is_late and not each.finishing]:
-            fail(self._context, shard.claim, ShardTimedOut(self._context.worker.shard_timeout or 0.0), permanent=False)
-            self._drop(shard)
+            late = ShardTimedOut(self._context.worker.shard_timeout or 0.0)
+            self._drop(shard, fail(self._context, shard.claim, late, permanent=False))
 
     def _end_read(self) -> None:
         """End the shards whose rows could not be read."""
@@ -290,17 +292,17 @@ class GenerationSession:
                 self._end(shard, shard.error)
 
     def _end(self, shard: RunningShard, error: Exception) -> None:
-        end(self._context, shard.claim, error)
-        self._drop(shard)
+        self._drop(shard, end(self._context, shard.claim, error))
 
     def _lose(self, shard: RunningShard) -> None:
         if shard.name in self._shards:
             self._context.metrics.count(Count.SHARDS_LOST)
             log.info("stopped %s: it is cancelled, or not the current attempt any more", shard.claim.token)
-            self._drop(shard)
+            self._drop(shard, Count.SHARDS_LOST)
 
-    def _drop(self, shard: RunningShard) -> None:
+    def _drop(self, shard: RunningShard, ended: Count) -> None:
         """The shard has no part in the session any more: its requests leave the engine at once."""
+        self.ends.append(ended)
         del self._shards[shard.name]
         self.counts.total -= shard.rows - len(shard.before) - shard.results - shard.errors
         self._feed.remove(shard)
@@ -327,8 +329,7 @@ class GenerationSession:
             self._feed.remove(shard)
         self._commit_rest(texts)
         for shard in list(self._shards.values()):
-            release(self._context, shard.claim)
-            self._drop(shard)
+            self._drop(shard, release(self._context, shard.claim))
 
     def _fail_all(self, error: Exception) -> None:
         """The engine is of no use any more."""

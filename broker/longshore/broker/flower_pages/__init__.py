@@ -1,0 +1,1 @@
+"""What Flower serves: its pages behind a password, with the states of tasks as Longshore means them."""
