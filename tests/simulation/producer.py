@@ -106,11 +106,11 @@ class Producer:
         if len(messages) == 1 and messages[0].batch_key is not None:
             ids = client.ledger.submissions.submit(jobs)
             fault_point("producer:submitted")
-            client._publish_coalesced(messages[0], set(ids))
+            client._publisher.publish_coalesced(messages[0], set(ids))
         else:
             ids = client.ledger.submissions.submit(jobs, (), tickets_by_message(messages))
             fault_point("producer:submitted")
-            client._send(messages)
+            client._publisher.send(messages)
         return ids
 
     def _change(self, step: Step) -> None:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from collections.abc import Set as AbstractSet
-from contextlib import suppress
 from datetime import timedelta
 from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self, Unpack, cast
 from uuid import UUID
 
-from longshore.broker.tickets import Message, pack_messages, tickets_by_message
 from longshore.producers.data import Data, GenerateData
 from longshore.producers.http.address import speaks_http
 from longshore.producers.job import Job
@@ -23,13 +18,13 @@ from longshore.producers.job_filter import job_filter
 from longshore.producers.job_ids import find_job
 from longshore.producers.models.client import ModelsClient
 from longshore.producers.requests import CrossValidate, Evaluate, Generate, Infer, Request, Train, Tune
+from longshore.producers.submission.publisher import Publisher
+from longshore.producers.submission.submitter import Submitter
 from longshore.producers.then import Then
-from longshore.producers.ttl_cache import TtlCache
 from longshore.producers.waiting import wait_all
 from longshore.shared import forks
 from longshore.shared.durations import parse_duration
-from longshore.shared.errors import InvalidInput, ServiceUnavailable
-from longshore.shared.ledger.jobs.submission import tickets_of
+from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.notebook import html_table
 from longshore.shared.settings import load_settings
@@ -38,10 +33,6 @@ from longshore.shared.store.store import Store
 from longshore.shared.store_gc import GRACE, check_grace
 
 if TYPE_CHECKING:
-    from celery import Celery
-
-    from longshore.broker.circuit_breaker import CircuitBreaker
-    from longshore.broker.coalescing import Coalescer
     from longshore.producers.cleaning import Cleaned
     from longshore.producers.disk_usage import DiskUsage
     from longshore.producers.options.keywords import (
@@ -54,13 +45,10 @@ if TYPE_CHECKING:
         TuneOptions,
     )
     from longshore.producers.planning.chain import LinkPlanner
-    from longshore.producers.planning.targets import Target
     from longshore.shared.ledger.jobs.submission import Condition
-    from longshore.shared.ledger.records import JobRecord, NewJob, Ticket
+    from longshore.shared.ledger.records import JobRecord, NewJob
     from longshore.shared.ledger.retention.removal import Pruned
     from longshore.shared.store_gc import StoreSweep
-
-log = logging.getLogger(__name__)
 
 
 class Client:
@@ -120,15 +108,11 @@ class Client:
         )
         #: What is in Postgres, for what is built on a client.
         self.ledger = Ledger(self.settings.database_url, "longshore client", producer=self.settings.producer)
-        # Made when they are first needed.
+        self._publisher = Publisher(self.ledger, self.settings)
+        self._submitter = Submitter(self.ledger, self.settings, self._publisher)
         self._making = threading.RLock()
-        self._made_app: Celery | None = None
-        self._made_coalescer: Coalescer | None = None
         self._made_models: ModelsClient | None = None
-        self._made_breaker: CircuitBreaker | None = None
         forks.call_after_fork(self)
-        #: What was looked up for the last requests, so that the next of the same version need not.
-        self._targets: TtlCache[Target] = TtlCache()
 
     def infer(self, model: str, data: Data, **options: Unpack[InferOptions]) -> Job:
         """Submit a batch-inference job. When this returns, the job is durable.
@@ -259,48 +243,15 @@ class Client:
 
     def _submit_if(self, requests: Iterable[Request], condition: Condition | None) -> list[Job]:
         """:meth:`submit_many`, in a transaction with a condition."""
-        # Brings NumPy and Arrow, which a client that only looks at jobs does not need.
-        from longshore.producers.planning.planner import prepare
-
-        prepared = prepare(list(requests), self.ledger, self.settings, self._targets)
-        messages = list(pack_messages(tickets_of(prepared.jobs)))
-        if len(messages) == 1 and messages[0].batch_key is not None:
-            ids = self.ledger.submissions.submit(prepared.jobs, prepared.inputs, condition=condition)
-            self._publish_coalesced(messages[0], set(ids))
-        else:
-            ids = self.ledger.submissions.submit(
-                prepared.jobs, prepared.inputs, tickets_by_message(messages), condition=condition
-            )
-            self._send(messages)
-        return [self._job(id_) for id_ in ids]
+        return [self._job(id_) for id_ in self._submitter.submit(requests, condition)]
 
     def _submit_apart(self, requests: Sequence[Infer | Generate]) -> list[Job | Exception]:
         """Submit small requests of several callers, in one transaction if that can be; each as if alone.
 
         :returns: for each request, what :meth:`infer` or :meth:`generate` returns or raises.
         """
-        from longshore.producers.planning.planner import are_alike, prepare_apart
-        from longshore.shared.ledger.jobs.submission import Submission
-
-        if are_alike(requests):
-            with suppress(InvalidInput):  # of one of them, for which the others must not fail
-                return list(self.submit_many(requests))
-        outcomes = prepare_apart(requests, self.ledger, self.settings, self._targets)
-        good = [outcome for outcome in outcomes if isinstance(outcome, Submission)]
-        submitted = iter(self.ledger.submissions.submit_apart(good))
-        results = [outcome if isinstance(outcome, Exception) else next(submitted) for outcome in outcomes]
-        made = {id_ for result in results if not isinstance(result, Exception) for id_ in result}
-        apart: defaultdict[tuple[str, int, str | None], list[Ticket]] = defaultdict(list)
-        for ticket in tickets_of([job for submission in good for job in submission.jobs]):
-            if ticket.job_id in made:  # and not by an earlier request with its idempotency key
-                apart[ticket.queue, ticket.priority, ticket.batch_key].append(ticket)
-        for (_, _, batch_key), tickets in apart.items():
-            if batch_key is None:
-                self._requeue(tickets)
-            else:
-                for message in pack_messages(tickets):
-                    self._publish_coalesced(message, made)
-        return [result if isinstance(result, Exception) else self._job(result[0]) for result in results]
+        outcomes = self._submitter.submit_apart(requests)
+        return [outcome if isinstance(outcome, Exception) else self._job(outcome) for outcome in outcomes]
 
     def job(self, id: str | UUID) -> Job:
         """A job that was submitted before, by anybody.
@@ -386,8 +337,7 @@ class Client:
         with self.ledger.notifications.jobs():
             if model is not None:
                 self.models.get(model)
-        with suppress(ServiceUnavailable), self._redis.call():
-            self._coalescer.connect()
+        self._publisher.connect()
 
     @property
     def models(self) -> ModelsClient:
@@ -471,26 +421,21 @@ class Client:
     def close(self) -> None:
         """Give the connections back."""
         self.ledger.close()
-        if self._made_coalescer is not None:
-            self._made_coalescer.close()
-        if self._made_app is not None:
-            self._made_app.close()
+        self._publisher.close()
 
     def forget_parent(self) -> None:
-        """In a forked child: see :mod:`longshore.shared.forks`. The ledger forgets its connections itself."""
+        """In a forked child: see :mod:`longshore.shared.forks`. Ledger and publisher forget their connections
+        themselves.
+        """
         self._making = threading.RLock()
-        forks.keep((self._made_coalescer, self._made_models))
-        if self._made_app is not None:
-            from longshore.broker.app import forget_parent
-
-            forget_parent(self._made_app)
-        self._made_app = self._made_coalescer = self._made_models = self._made_breaker = None
+        forks.keep(self._made_models)
+        self._made_models = None
 
     def __reduce__(self) -> NoReturn:
         raise forks.refuse_pickling(self, "make a Client in each process; a child of a fork can use this one")
 
     def _job(self, id: UUID, record: JobRecord | None = None) -> Job:
-        return Job(id, self.ledger, self._requeue, record, self._then)
+        return Job(id, self.ledger, self._publisher.publish, record, self._then)
 
     def _store(self) -> Store:
         return Store(self.settings.store, expected=self.ledger.models.exist)
@@ -507,66 +452,6 @@ class Client:
             return self._job(self.ledger.submissions.submit([link], planner.blocks.made)[0])
 
         return Then(submit)
-
-    @property
-    def _app(self) -> Celery:
-        with self._making:
-            if self._made_app is None:
-                from longshore.broker.app import make_app
-
-                self._made_app = make_app(self.settings)
-            return self._made_app
-
-    @property
-    def _redis(self) -> CircuitBreaker:
-        with self._making:
-            if self._made_breaker is None:
-                from longshore.broker.circuit_breaker import CircuitBreaker
-
-                self._made_breaker = CircuitBreaker()
-            return self._made_breaker
-
-    @property
-    def _coalescer(self) -> Coalescer:
-        with self._making:
-            if self._made_coalescer is None:
-                from longshore.broker.coalescing import Coalescer
-
-                self._made_coalescer = Coalescer(self._app, self.settings)
-            return self._made_coalescer
-
-    def _requeue(self, tickets: Sequence[Ticket]) -> None:
-        messages = list(pack_messages(tickets))
-        try:
-            self.ledger.submissions.mark_published(tickets_by_message(messages))
-        except ServiceUnavailable as error:
-            log.warning("%s; the jobs are safe, and the relay will queue them", error)
-            return
-        self._send(messages)
-
-    def _publish_coalesced(self, message: Message, made: AbstractSet[UUID]) -> None:
-        """Have small shards run that the ledger holds as unpublished: the relay would do it too, a little later."""
-        tickets = tuple(ticket for ticket in message.tickets if ticket.job_id in made)
-        if not tickets:  # idempotency keys had made all of the jobs before
-            return
-        try:
-            with self._redis.call():
-                self._coalescer.publish(Message(tickets))
-        except ServiceUnavailable as error:
-            log.warning("%s; the jobs are safe, and the relay will queue them", error)
-
-    def _send(self, messages: Sequence[Message]) -> None:
-        from longshore.broker.publishing import send
-
-        try:
-            with self._redis.call():
-                send(self._app, messages)
-        except ServiceUnavailable as error:
-            log.warning("%s; the jobs are safe, and the relay will queue them", error)
-            tickets = [ticket for message in messages for ticket in message.tickets]
-            # Without Postgres, the relay finds that Redis lacks the messages.
-            with suppress(ServiceUnavailable):
-                self.ledger.attempts.give_back([(ticket.job_id, ticket.shard) for ticket in tickets])
 
     def __repr__(self) -> str:
         return f"<Client {_location(self.settings.database_url)} as {self.settings.producer}>"

@@ -1,0 +1,1 @@
+"""Submitting requests of a client, and publishing what was submitted."""
