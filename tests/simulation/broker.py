@@ -179,6 +179,7 @@ class SimulatedCoalescer(Coalescer):
 
     def __init__(self, app: SimulatedApp, redis: SimulatedRedis) -> None:
         self._app = app
+        self._prefix = ""
         self._redis = redis  # type: ignore[assignment]
 
 

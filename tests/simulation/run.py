@@ -130,7 +130,8 @@ class _Simulation:
 
         for name, steps in self.workload.producers.items():
             client = world.clients[name]
-            client.__dict__.update(_app=self.app, _coalescer=SimulatedCoalescer(self.app, self.redis))
+            coalescer = SimulatedCoalescer(self.app, self.redis)
+            vars(client._publisher).update(_made_app=self.app, _made_coalescer=coalescer)
             left = [step for step in steps if step.name not in self.drop]
             arguments = (name, client, self.scheduler, left, self.known, Random(f"{seed} {name}"), self.log)
             self.scheduler.spawn(name, Producer(*arguments).run, restart)
