@@ -22,6 +22,7 @@ from longshore.shared.errors import InvalidInput, JobFailed
 from longshore.shared.store.manifest import Manifest
 from longshore.shared.vocabulary import State
 from tests.integration.cluster import Cluster
+from tests.seq2seq_models import save_seq2seq_model
 from tests.waiting import TIMEOUT_S, wait_until
 
 # peft asks transformers for properties under names that they had before.
@@ -386,6 +387,19 @@ def test_what_a_worker_cannot_train_fails_once(
         job.wait(TIMEOUT_S)
     assert message in str(failed.value)
     assert job.shards()[0].attempt == 1
+
+
+def test_an_encoder_with_a_decoder_is_refused_at_the_call(client: Client, tmp_path: Path) -> None:
+    for model_type in ("t5", "bart"):
+        save_seq2seq_model(tmp_path / model_type, model_type)
+        client.models.import_(tmp_path / model_type, model_type)
+        for family, rows, target, task in (
+            ("lora", TEXTS, "text", "language_model"),
+            ("causal_lm", TEXTS, "text", "language_model"),
+            ("causal_lm", PREFERENCES, "chosen", "preference"),
+        ):
+            with pytest.raises(InvalidInput, match=f"^base: {model_type} is an encoder with a decoder; only decoders"):
+                train(client, "refused", family, rows, target, base=model_type, task=task)
 
 
 def test_a_search_trains_no_language_model(client: Client) -> None:

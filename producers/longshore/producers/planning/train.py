@@ -110,7 +110,7 @@ def check_training(
     # Check all options before reading the data, which can be slow.
     spec = build(TrainSpec, {**values, "data": {"uri": "/", "format": "csv"}})
     if spec.family in LANGUAGE_MODELS:
-        spec = _checked_options(settle_language_model(spec, models), parsed.spec, held_out)
+        spec = _checked_options(settle_language_model(spec, models, context.store), parsed.spec, held_out)
         return _check_language_training(spec, request.data, held_out, parsed, context)
     versions, original = find_versions(spec, models), spec
     spec = settle_tokenizer(with_versions(spec, versions), versions, models)

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pydantic import JsonValue
 
 from longshore.shared.errors import CorruptBlob, InvalidInput, ServiceUnavailable
 from longshore.shared.ledger.records import VersionRecord
+from longshore.shared.model_formats.huggingface.architectures import ARCHITECTURES
 from longshore.shared.model_formats.huggingface.chat_templates import (
     ChatTemplates,
     is_template_file,
@@ -42,6 +43,8 @@ class LanguageFacts:
     has_chat_template: bool | None = None
     #: Whether its chat template has a place for tools.
     knows_tools: bool | None = None
+    #: Whether an encoder reads the prompt, and a decoder writes the text.
+    encoder_decoder: bool | None = None
 
 
 NO_FACTS: Final = LanguageFacts()
@@ -71,10 +74,14 @@ def _read(manifest: Manifest, store: Callable[[], Store]) -> LanguageFacts:
     except InvalidInput:
         positions = None
     key, max_model_len = base_key(manifest), manifest.generation.max_model_len or positions
+    architecture = None if config is None else ARCHITECTURES.get(str(config.get("model_type")))
+    facts = LanguageFacts(
+        key, max_model_len, encoder_decoder=None if architecture is None else architecture.encoder_decoder
+    )
     templates = _templates(manifest, store)
     if templates is None:
-        return LanguageFacts(key, max_model_len)
-    return LanguageFacts(key, max_model_len, templates.default is not None, templates.knows_tools)
+        return facts
+    return replace(facts, has_chat_template=templates.default is not None, knows_tools=templates.knows_tools)
 
 
 def _templates(manifest: Manifest, store: Callable[[], Store]) -> ChatTemplates | None:

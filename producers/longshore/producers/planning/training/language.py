@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
 
 from longshore.producers.planning.inline_rows import InputBlocks
+from longshore.producers.planning.language.language_models import language_facts
 from longshore.producers.planning.training.data import Taken, take_as_written
 from longshore.shared.datasets.columns.types import is_list, is_text, type_name
 from longshore.shared.datasets.prompts import read_messages
@@ -22,6 +23,7 @@ from longshore.shared.specs.train import TrainSpec
 from longshore.shared.specs.train.language import language_defaults
 from longshore.shared.specs.train.row_layout import COMPLETION, is_conversation_text, layout_of
 from longshore.shared.specs.validation import shorten
+from longshore.shared.store.store import Store
 
 #: Entries of a tokenizer that is trained with a language model, at most, unless the caller says otherwise.
 VOCABULARY = 8192
@@ -35,9 +37,10 @@ def with_language_defaults(family: str, options: Mapping[str, object]) -> dict[s
     return {**defaults, **options}
 
 
-def settle_language_model(spec: TrainSpec, models: Models) -> TrainSpec:
+def settle_language_model(spec: TrainSpec, models: Models, store: Callable[[], Store]) -> TrainSpec:
     """Resolve the versions that ``spec`` names, and settle its tokenizer and the column of its prompts.
 
+    :param store: where the small files of versions are; a producer that cannot reach it leaves a check to the worker.
     :raises UnknownModel: there is no such version.
     :raises InvalidInput: a version is no language model, or an option does not fit; names it.
     """
@@ -65,6 +68,8 @@ def settle_language_model(spec: TrainSpec, models: Models) -> TrainSpec:
             "base",
             f"{spec.base} is an adapter; train on the version that it adapts, or export it merged and import that",
         )
+    if language_facts(version, store).encoder_decoder:
+        raise InvalidInput("base", f"{spec.base} is an encoder with a decoder; only decoders are trained, so name one")
     # The version, not an alias that may move.
     return spec.model_copy(update={"base": f"{version.model}:{version.version}", "base_digest": version.digest})
 
