@@ -27,6 +27,7 @@ from longshore.workers.generate.engines.attention.paged_attention import (
     PageSpan,
     PlannedCache,
 )
+from longshore.workers.generate.engines.cache_memory import ZerosOnDemand
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -193,14 +194,15 @@ def _open_cache(
     """
     while True:
         try:
-            return PlannedCache(
-                config=module.config.get_text_config(),
-                continuous_batching_config=config,
-                device=module.device,
-                distributed_helper=distributed,
-                dtype=module.dtype,
-                model_supports_logits_to_keep=True,
-            )
+            with ZerosOnDemand():
+                return PlannedCache(
+                    config=module.config.get_text_config(),
+                    continuous_batching_config=config,
+                    device=module.device,
+                    distributed_helper=distributed,
+                    dtype=module.dtype,
+                    model_supports_logits_to_keep=True,
+                )
         except MemoryError:  # before memory was taken
             if not config.num_blocks or config.num_blocks < 2:
                 raise
