@@ -59,6 +59,7 @@ def test_tasks_have_human_lines_and_no_data(cluster: Cluster, flower: Flower, tm
     identity = next(iter(json.loads(flower.read("/api/tasks"))))
     # The script that writes the states as words.
     assert '"SUCCESS": "succeeded"' in flower.read("/tasks")
+    assert "longshore jobs show ${job}" in flower.read(f"/task/{identity}")
     for page in ("/", "/tasks", "/api/tasks", f"/task/{identity}", "/broker", "/metrics"):
         body = flower.read(page)
         assert body, page

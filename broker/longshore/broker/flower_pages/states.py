@@ -39,18 +39,8 @@ WORDS: Final = {
 ENDED: Final = WORDS.keys() - {"RECEIVED", "STARTED"}
 #: ``3 shards (1 failed, 1 stopped) for ...``, or a message that no shard ran of. What follows are names.
 _SAID: Final = re.compile(r"\d+ shards? \(([^)]*)\)|(handed back|nothing to run)")
-#: The table of tasks is drawn again and again, and the page of a task once.
-_SCRIPT: Final = """
-    <script>
-      {
-        const words = %s;
-        const badges = '#tasks-table span.badge, #task-page span.badge';
-        const name = () => $(badges).text((_, state) => words[state] || state);
-        $(document).on('draw.dt', name);
-        $(name);
-      }
-    </script>
-"""
+#: Beside this file: what the pages run.
+SCRIPT: Final = "task_pages.js"
 
 
 class TaskStates(EventsState):  # type: ignore[misc]  # the library has no types
@@ -82,10 +72,11 @@ def true_end(event: dict[str, object]) -> dict[str, object]:
 
 
 class WordsLoader(Loader):
-    """Loads Flower's pages, each with a script that writes the states as words."""
+    """Loads Flower's pages, each with a script that writes the states as words, and the commands of a task's jobs."""
 
     def _create_template(self, name: str) -> Template:
         page = (Path(self.root) / name).read_text()
         if name == "base.html":
-            page = page.replace("</body>", _SCRIPT % json.dumps(WORDS) + "</body>")
+            script = (Path(__file__).parent / SCRIPT).read_text()
+            page = page.replace("</body>", f"<script>const words = {json.dumps(WORDS)};\n{script}</script></body>")
         return Template(page, name=name, loader=self)
