@@ -31,6 +31,7 @@ from tests.integration import digits
 from tests.integration.certificates import write_certificates
 from tests.integration.cluster import Cluster
 from tests.integration.gateway_beside import RunningGateway, running_gateway
+from tests.integration.support import claim
 from tests.tcp_proxy import TcpProxy
 from tests.waiting import TIMEOUT_S, wait_until
 
@@ -72,6 +73,32 @@ def test_rows_of_every_form_arrive_as_they_are(client: Client, remote: Client) -
         assert there.to_arrow().schema == here.to_arrow().schema
         assert there == here
         assert there.key_columns == here.key_columns
+
+
+def test_a_job_that_runs_shows_the_same_progress_here_and_there(
+    cluster: Cluster, client: Client, remote: Client
+) -> None:
+    training = remote.train("steady", "linear", digits.table(IMAGES, LABELS), "label", epochs=10, device="gpu")
+    inference = remote.infer("digits", IMAGES[:100], device="gpu", rows_per_shard=50)
+    attempts = cluster.ledger.attempts
+    claims = [claim(cluster.ledger, job.id) for job in (training, inference)]  # no worker of this cluster has a GPU
+    for epoch in range(1, 4):
+        attempts.record_metrics(claims[0], epoch, {"train_loss": 1.0})
+    for each, rows in zip(claims, (3, 20), strict=True):
+        attempts.renew(each, lease=600.0, rows=rows, changed=True)
+    with cluster.ledger.database.connection() as conn:
+        conn.execute(
+            "UPDATE metrics SET recorded_at = now() - make_interval(secs => 1000 * (3 - step)) WHERE job_id = %s",
+            [training.id],
+        )
+    for job, done, total in ((training, 3, 10), (inference, 20, 100)):
+        here = client.job(job.id)
+        before, there, after = here.progress, job.progress, here.progress
+        assert (there.state, there.done, there.total, there.failed) == (State.RUNNING, done, total, 0)
+        for name in ("seconds", "rate", "remaining"):
+            low, high = sorted((getattr(before, name), getattr(after, name)))
+            assert low <= getattr(there, name) <= high, name
+        assert job.cancel()
 
 
 def test_rows_that_fit_no_body_are_uploaded_and_a_stream_that_is_cut_goes_on(

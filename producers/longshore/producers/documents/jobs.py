@@ -27,6 +27,18 @@ described = with_config(ConfigDict(use_attribute_docstrings=True))
 
 @described
 @dataclass(frozen=True, kw_only=True)
+class EpochSpan:
+    """How fast a training is: the epochs that its newest attempt has measured after its first one."""
+
+    epochs: float
+    seconds: float
+    """Those that they took."""
+    waited: float
+    """Seconds since the last of them ended."""
+
+
+@described
+@dataclass(frozen=True, kw_only=True)
 class JobDocument:
     """A job."""
 
@@ -54,6 +66,10 @@ class JobDocument:
     """Those of ``done`` that are not stored yet, and run again if their attempt is lost."""
     rows_before_retry: int
     """Those of ``done`` from before the last retry, which do not count for the rate."""
+    seconds: float | None
+    """Seconds since a worker started the job, or restarted it after a retry; null before that."""
+    epoch_span: EpochSpan | None
+    """What ``rate`` and ``remaining`` of a training that runs come from, once its second epoch has ended; else null."""
     rate: float | None
     """Units per second."""
     remaining: float | None
@@ -201,6 +217,8 @@ def job_document(record: JobRecord) -> JobDocument:
         rows_done=record.rows_done,
         rows_running=record.rows_running,
         rows_before_retry=record.rows_before_retry,
+        seconds=None if record.started_at is None else progress.seconds,
+        epoch_span=_epoch_span(record),
         rate=progress.rate,
         remaining=progress.remaining,
         usage=record.usage,
@@ -221,6 +239,13 @@ def job_document(record: JobRecord) -> JobDocument:
         pruned_at=record.pruned_at,
         spec=public_spec(record),
     )
+
+
+def _epoch_span(record: JobRecord) -> EpochSpan | None:
+    if record.epoch_span is None:
+        return None
+    epochs, seconds, waited = record.epoch_span
+    return EpochSpan(epochs=epochs, seconds=seconds, waited=waited)
 
 
 def progress_document(record: JobRecord) -> ProgressDocument:

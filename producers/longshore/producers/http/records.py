@@ -22,12 +22,11 @@ from longshore.shared.ledger.records import (
     TrialRecord,
     VersionRecord,
 )
-from longshore.shared.vocabulary import JobKind, State
 
 T = TypeVar("T")
 
-#: Two times that differ by less are the same.
-_ROUNDING_S: Final = 1e-6
+#: What a gateway of an earlier release does not send of a job.
+_NEW_FIELDS: Final[Mapping[str, JsonValue]] = {"seconds": None, "epoch_span": None}
 _JOB: Final = TypeAdapter(JobDocument)
 _SHARD: Final = TypeAdapter(ShardDocument)
 _METRIC: Final = TypeAdapter(MetricRecord)
@@ -43,8 +42,8 @@ _DELETION: Final = TypeAdapter(DeletionDocument)
 
 def job_record(document: JsonValue) -> JobRecord:
     """A job. Its spec lacks the credentials of URLs."""
-    job = _JOB.validate_python(document)
-    epoch_span = _epoch_span(job)
+    job = _JOB.validate_python({**_NEW_FIELDS, **cast("dict[str, JsonValue]", document)})
+    span = job.epoch_span
     return JobRecord(
         id=job.id,
         kind=job.kind,
@@ -68,7 +67,7 @@ def job_record(document: JsonValue) -> JobRecord:
         started_at=job.started_at,
         finished_at=job.finished_at,
         deadline=job.deadline,
-        read_at=datetime.now(UTC) if epoch_span is not None else _read_at(job),
+        read_at=_read_at(job),
         pruned_at=job.pruned_at,
         rows_running=job.rows_running,
         rows_before_retry=job.rows_before_retry,
@@ -76,24 +75,15 @@ def job_record(document: JsonValue) -> JobRecord:
         usage=None if job.usage is None else dict(job.usage),
         waits_for=job.waits_for,
         depends_on=job.after,
-        epoch_span=epoch_span,
+        epoch_span=None if span is None else [span.epochs, span.seconds, span.waited],
     )
 
 
 def _read_at(job: JobDocument) -> datetime:
-    """When a job was read, by the clock of its cluster: the one that gives the rate that the cluster has computed."""
-    if job.started_at is None or not job.rate:
+    """When a job was read, by the clock of its cluster."""
+    if job.started_at is None or job.seconds is None:
         return datetime.now(UTC)
-    return job.started_at + timedelta(seconds=(job.done - job.rows_before_retry) / job.rate)
-
-
-def _epoch_span(job: JobDocument) -> list[float] | None:
-    """The one that gives the rate and the time left that the cluster has computed."""
-    if job.kind != JobKind.TRAIN or job.state is not State.RUNNING or not job.rate or job.remaining is None:
-        return None
-    waited_s = max((job.total or 0) - job.done, 0) / job.rate - job.remaining
-    # Without it, the rate is the mean since the start.
-    return [1.0, 1 / job.rate, waited_s] if waited_s > _ROUNDING_S else None
+    return job.started_at + timedelta(seconds=job.seconds)
 
 
 def shard_record(document: JsonValue) -> ShardRecord:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import httpx
@@ -47,17 +47,28 @@ def test_a_job_and_its_progress_are_the_same() -> None:
         depends_on=UUID(int=2),
     )
     read = job_record(json.loads(to_json(job_document(job))))
-    assert read == job
+    assert (read, read.read_at) == (job, job.read_at)
     assert progress_of(read) == progress_of(job)
 
 
 def test_the_speed_and_the_time_left_of_a_training_are_the_same() -> None:
     running = replace(JOB, kind=JobKind.TRAIN, state=State.RUNNING, rows_total=40, rows_done=0, rows_failed=0)
-    job = replace(running, started_at=JOB.created_at, rows_running=7, epoch_span=[6.0, 12.0, 0.5])
-    read, shown = (progress_of(each) for each in (job_record(json.loads(to_json(job_document(job)))), job))
-    assert (shown.rate, shown.remaining) == (0.5, 65.5)
-    assert read.rate == pytest.approx(0.5)
-    assert read.remaining == pytest.approx(65.5)
+    started = replace(running, started_at=JOB.created_at, read_at=JOB.created_at + timedelta(seconds=17.25))
+    for rows, span in ((1, None), (7, [6.0, 12.0, 0.5]), (7, [6.0, 13.0, 9.0])):
+        job = replace(started, rows_running=rows, epoch_span=span)
+        read = job_record(json.loads(to_json(job_document(job))))
+        assert (read.epoch_span, progress_of(read)) == (span, progress_of(job))
+
+
+def test_a_gateway_of_an_earlier_release_may_send_less() -> None:
+    started = datetime.now(UTC) - timedelta(seconds=100)
+    job = replace(JOB, started_at=started, read_at=started, epoch_span=[6.0, 12.0, 0.5])
+    document = json.loads(to_json(job_document(job)))
+    for name in ("seconds", "epoch_span"):
+        del document[name]
+    progress = progress_of(job_record(document))
+    assert progress.rate == pytest.approx(progress.done / progress.seconds)
+    assert progress.seconds >= 100
 
 
 @pytest.mark.parametrize("kind", [InvalidInput, UnknownModel, UnknownJob, VersionInUse, ResultsPruned, QueueFull])
