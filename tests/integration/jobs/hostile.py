@@ -53,6 +53,10 @@ class Hostile(nn.Module):
         super().__init__()
         self.layer = nn.Linear(width, outputs)
 
+    def _load_from_state_dict(self, *arguments, **options):
+        time.sleep(float(os.environ.get("HOSTILE_LOADING_S", "0")))
+        return super()._load_from_state_dict(*arguments, **options)
+
     def forward(self, rows):
         deed = int(rows.max()) if len(rows) else 0
         if deed > 1000:

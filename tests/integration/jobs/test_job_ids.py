@@ -195,11 +195,11 @@ def test_an_epoch_that_is_measured_twice_has_no_speed(ledger: Ledger) -> None:
     for name in ("train_loss", "test_loss"):  # each in a transaction of its own
         ledger.attempts.record_metrics(attempt, 1, {name: 1.0})
     ledger.attempts.renew(attempt, lease=600.0, rows=1, changed=True)
-    assert ledger.queries.job(job).epoch_span is None
+    assert ledger.queries.job(job).progress_span is None
     assert progress_of(ledger.queries.job(job)).rate is not None
     ledger.attempts.record_metrics(attempt, 2, {"train_loss": 1.0})
     ledger.attempts.renew(attempt, lease=600.0, rows=2, changed=True)
-    epochs, seconds, waited = ledger.queries.job(job).epoch_span or []
+    epochs, seconds, waited = ledger.queries.job(job).progress_span or []
     assert epochs == 1
     assert seconds > 0
     assert waited >= 0

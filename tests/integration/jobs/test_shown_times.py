@@ -18,17 +18,20 @@ from longshore.producers import Client, Job
 from longshore.producers.reporting.progress import progress_of
 from tests.integration.cluster import Cluster
 from tests.integration.jobs.hostile import SLOW_S, Deed, hostile_client, install
-from tests.waiting import TIMEOUT_S
+from tests.waiting import TIMEOUT_S, wait_until
 
 pytestmark = pytest.mark.slow
 
 #: Batches of each job.
 BATCHES = 5
+#: Seconds that loading a version takes.
+LOADING_S = 3.0
 
 
 @pytest.fixture(scope="module")
 def worker_environment(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    return {"PYTHONPATH": install(tmp_path_factory.mktemp("installed"))}
+    path = install(tmp_path_factory.mktemp("installed"))
+    return {"PYTHONPATH": path, "HOSTILE_LOADING_S": str(LOADING_S)}
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +85,18 @@ def test_the_duration_of_a_job_is_that_of_its_work(client: Client, data: str, tm
     assert batches * SLOW_S <= shown.seconds <= elapsed
     assert shown.rate is not None
     assert shown.done / elapsed <= shown.rate <= shown.done / (batches * SLOW_S)
+
+
+def test_the_speed_of_a_job_that_runs_is_that_of_its_rows_and_not_of_loading_its_model(client: Client) -> None:
+    rows = [{"x": float(number), "y": number % 2} for number in range(20)]
+    client.train("fresh", "hostile", rows, "y", epochs=1, standardize=False, task="regression").wait(TIMEOUT_S)
+    started = time.monotonic()
+    job = client.infer("fresh", [{"x": float(Deed.SLOW)}] * 1000, batch_size=1)
+    wait_until(lambda: progress_of(job.record()).done >= BATCHES, "the fifth batch")
+    shown = progress_of(job.record())
+    elapsed = time.monotonic() - started
+    job.cancel()
+    assert shown.rate is not None
+    assert (BATCHES - 1) / (elapsed - LOADING_S) <= shown.rate <= 1 / SLOW_S
+    assert shown.remaining is not None
+    assert (1000 - shown.done) * SLOW_S - elapsed <= shown.remaining <= 1000 / shown.rate

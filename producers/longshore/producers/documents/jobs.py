@@ -27,10 +27,12 @@ described = with_config(ConfigDict(use_attribute_docstrings=True))
 
 @described
 @dataclass(frozen=True, kw_only=True)
-class EpochSpan:
-    """How fast a training is: the epochs that its newest attempt has measured after its first one."""
+class ProgressSpan:
+    """How fast a job is: of a training, the epochs that its newest attempt has measured after its first one; of others,
+    the rows since the end of the first batch, or since a generation began.
+    """
 
-    epochs: float
+    done: float
     seconds: float
     """Those that they took."""
     waited: float
@@ -68,8 +70,10 @@ class JobDocument:
     """Those of ``done`` from before the last retry, which do not count for the rate."""
     seconds: float | None
     """Seconds since a worker started the job, or restarted it after a retry; null before that."""
-    epoch_span: EpochSpan | None
-    """What ``rate`` and ``remaining`` of a training that runs come from, once its second epoch has ended; else null."""
+    progress_span: ProgressSpan | None
+    """What ``rate`` and ``remaining`` of a job that runs come from, once its second epoch or its first rows have ended;
+    else null.
+    """
     rate: float | None
     """Units per second."""
     remaining: float | None
@@ -218,7 +222,7 @@ def job_document(record: JobRecord) -> JobDocument:
         rows_running=record.rows_running,
         rows_before_retry=record.rows_before_retry,
         seconds=None if record.started_at is None else progress.seconds,
-        epoch_span=_epoch_span(record),
+        progress_span=_progress_span(record),
         rate=progress.rate,
         remaining=progress.remaining,
         usage=record.usage,
@@ -241,11 +245,11 @@ def job_document(record: JobRecord) -> JobDocument:
     )
 
 
-def _epoch_span(record: JobRecord) -> EpochSpan | None:
-    if record.epoch_span is None:
+def _progress_span(record: JobRecord) -> ProgressSpan | None:
+    if record.progress_span is None:
         return None
-    epochs, seconds, waited = record.epoch_span
-    return EpochSpan(epochs=epochs, seconds=seconds, waited=waited)
+    done, seconds, waited = record.progress_span
+    return ProgressSpan(done=done, seconds=seconds, waited=waited)
 
 
 def progress_document(record: JobRecord) -> ProgressDocument:

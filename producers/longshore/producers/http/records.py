@@ -26,7 +26,7 @@ from longshore.shared.ledger.records import (
 T = TypeVar("T")
 
 #: What a gateway of an earlier release does not send of a job.
-_NEW_FIELDS: Final[Mapping[str, JsonValue]] = {"seconds": None, "epoch_span": None}
+_NEW_FIELDS: Final[Mapping[str, JsonValue]] = {"seconds": None, "progress_span": None}
 _JOB: Final = TypeAdapter(JobDocument)
 _SHARD: Final = TypeAdapter(ShardDocument)
 _METRIC: Final = TypeAdapter(MetricRecord)
@@ -43,7 +43,7 @@ _DELETION: Final = TypeAdapter(DeletionDocument)
 def job_record(document: JsonValue) -> JobRecord:
     """A job. Its spec lacks the credentials of URLs."""
     job = _JOB.validate_python({**_NEW_FIELDS, **cast("dict[str, JsonValue]", document)})
-    span = job.epoch_span
+    span = job.progress_span
     return JobRecord(
         id=job.id,
         kind=job.kind,
@@ -75,7 +75,7 @@ def job_record(document: JsonValue) -> JobRecord:
         usage=None if job.usage is None else dict(job.usage),
         waits_for=job.waits_for,
         depends_on=job.after,
-        epoch_span=None if span is None else [span.epochs, span.seconds, span.waited],
+        progress_span=None if span is None else [span.done, span.seconds, span.waited],
     )
 
 

@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from longshore.shared.ledger.records import JobRecord
+from longshore.shared.ledger.statements.queries import REPORT_DELAY_S
 from longshore.shared.vocabulary import JobKind, State
 
 #: What the progress of a kind of job counts; of other kinds, rows.
@@ -45,8 +46,9 @@ class Progress:
     failed: int
     #: Seconds since a worker started the job, or restarted it after a retry; 0 before that.
     seconds: float
-    #: Mean rows per second since then, without the rows computed before a retry; of a training that runs, epochs per
-    #: second since the end of its first epoch, once there are two. ``None`` before the first row.
+    #: Mean rows per second since then, without the rows computed before a retry. Of a job that runs, rows per second
+    #: since its first batch ended, or its generation began; epochs per second since the first ended. ``None`` if it is
+    #: not known.
     rate: float | None = None
     #: Seconds left at that rate; ``None`` if unknown, and after the job has ended.
     remaining: float | None = None
@@ -92,10 +94,14 @@ def progress_of(record: JobRecord) -> Progress:
         row_tokens=_row_tokens(record),
     )
     new = done - record.rows_before_retry
-    if record.epoch_span is None or record.state is not State.RUNNING:
+    if record.progress_span is None or record.state is not State.RUNNING:
         return progress.with_rate(new / seconds if new > 0 and seconds > 0 else None)
-    epochs, span_s, waited_s = record.epoch_span
-    return _in_steps(progress, epochs, span_s, span_s / epochs, waited_s)
+    computed, span_s, waited_s = record.progress_span
+    if computed <= 0 or span_s <= 0:
+        return progress
+    # It is not known how long a batch takes: it is late if it takes longer than all those before it.
+    step_s = span_s / computed if record.kind == JobKind.TRAIN else max(span_s, REPORT_DELAY_S)
+    return _in_steps(progress, computed, span_s, step_s, waited_s)
 
 
 def _in_steps(progress: Progress, done: float, span_s: float, step_s: float, waited_s: float) -> Progress:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -135,6 +135,21 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RowTimes:
+    """When an attempt has computed its rows, in seconds before now."""
+
+    #: Rows of its first batch, and the end of it; 0 rows if that is not known.
+    first_rows: int = 0
+    first_age_s: float = 0.0
+    #: The end of its last batch.
+    age_s: float = 0.0
+
+
+#: Of an attempt that has computed nothing.
+UNKNOWN_TIMES: Final = RowTimes()
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobRecord:
     """A job in the ledger. Times are UTC."""
 
@@ -177,9 +192,11 @@ class JobRecord:
     waits_for: str | None = None
     #: The upstream job of a job that is part of a chain.
     depends_on: UUID | None = None
-    #: Of a training that runs: the epochs that its newest attempt has measured after its first one, the seconds that
-    #: they took, and the seconds since the last of them ended. ``None`` before its second epoch has ended.
-    epoch_span: list[float] | None = field(default=None, compare=False)
+    #: Of a job that runs: how much was done, the seconds that it took, and the seconds since the last of it. Of a
+    #: training, the epochs that its newest attempt has measured after its first one; ``None`` before the second. Of
+    #: others, the rows since the end of the first batch, or since a generation began; ``None`` before it, and for
+    #: workers of an earlier release.
+    progress_span: list[float] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "state", State(self.state))

@@ -114,6 +114,12 @@ jobs = Table(
     Column("notes", JSONB, nullable=False, server_default=text("'[]'")),
     # Rows that were done or had failed when the job was last retried, so that its speed counts later rows only.
     Column("rows_before_retry", BigInteger, nullable=False, server_default=_zero),
+    # Its speed while it runs is that of later rows: since then, and so many were done or had failed then. NULL, or
+    # before started_at: no row of this run is computed yet.
+    _moment("computing_since"),
+    Column("computing_rows", BigInteger, nullable=False, server_default=_zero),
+    # When rows were last counted as done or failed.
+    _moment("rows_at"),
     # Of a job that generates text, the tokens of its rows: {"prompt_tokens", "completion_tokens", "cached_tokens"}.
     Column("usage", JSONB),
     # Whether its deadline has ended it.
@@ -164,6 +170,8 @@ shards = Table(
     # Runs again only the rows that have errors.
     Column("only_failed", Boolean, nullable=False, server_default=text("false")),
     Column("rows_done", BigInteger, nullable=False, server_default=_zero),
+    # When an attempt had computed as many.
+    _moment("rows_at"),
     # One entry for each attempt that failed: {"attempt", "worker", "error", "at"}.
     Column("errors", JSONB, nullable=False, server_default=text("'[]'")),
     # Not published and not claimed before this time: after an outage or an attempt that failed.

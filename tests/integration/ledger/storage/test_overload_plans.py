@@ -80,7 +80,10 @@ def parameters(ledger: Ledger, name: str) -> Mapping[str, object]:
         "maintenance.COUNT_UNPUBLISHED": {"limit": 1000},
         "maintenance.LOST": {**lost, "all": False},
         "maintenance.LOST of an empty queue": {**lost, "all": True},
-        "attempts.RENEW": {**lease, "job": first, "shard": 950, "attempt": 1, "rows": 1},
+        "attempts.RENEW": {
+            **{**lease, "job": first, "shard": 950, "attempt": 1},
+            **{"rows": 1, "age": 0.0, "first_rows": 1, "first_age": 0.0},
+        },
     }
     return values[name]
 

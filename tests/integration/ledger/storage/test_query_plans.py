@@ -74,7 +74,8 @@ HOOK: dict[str, object] = {
 HOT: dict[str, Mapping[str, object]] = {
     "attempts.CLAIM": {**CLAIM, **MESSAGE},
     "attempts.CLAIM_NEXT": {**LEASE, "job": IDS.queued, "shard": -1, "queue": "cpu", "priority": 4},
-    "attempts.RENEW": {**ATTEMPT, "lease": 60.0, "rows": 1},
+    "attempts.RENEW": {**ATTEMPT, "lease": 60.0, "rows": 1, "age": 0.0, "first_rows": 1, "first_age": 0.0},
+    "attempts.RESTART_COMPUTING": {"job": IDS.running},
     "attempts.FAILED_ROWS": {"job": IDS.ended, **RANGE},
     "attempts.FORGET_ROW_ERRORS": {"job": IDS.ended, **RANGE},
     "attempts.FINISH_SHARD": {**ATTEMPT, "rows": 1},
@@ -246,7 +247,7 @@ HOT: dict[str, Mapping[str, object]] = {
     "batching.FINISH_COMMITTED": {"finished_jobs": [IDS.running], "finished_shards": [0], "finished_rows": [1]},
     "batching.COUNT_ROWS": {
         **{"jobs": [IDS.running], "rows": [1], "failed": [0], "finished": [True]},
-        **{"prompt_tokens": [1], "completion_tokens": [1], "cached_tokens": [0]},
+        **{"prompt_tokens": [1], "completion_tokens": [1], "cached_tokens": [0], "seconds": [1.0]},
     },
     "shards.partial_texts.DELETE_TEXT_ENDS": {"jobs": [IDS.ended], "rows": [4], "indexes": [1], "starts": [10]},
     "shards.partial_texts.LIST_TEXTS": {"job": IDS.ended, **RANGE},

@@ -51,20 +51,21 @@ def test_a_job_and_its_progress_are_the_same() -> None:
     assert progress_of(read) == progress_of(job)
 
 
-def test_the_speed_and_the_time_left_of_a_training_are_the_same() -> None:
-    running = replace(JOB, kind=JobKind.TRAIN, state=State.RUNNING, rows_total=40, rows_done=0, rows_failed=0)
+@pytest.mark.parametrize("kind", [JobKind.TRAIN, JobKind.INFER])
+def test_the_speed_and_the_time_left_of_a_job_that_runs_are_the_same(kind: JobKind) -> None:
+    running = replace(JOB, kind=kind, state=State.RUNNING, rows_total=40, rows_done=0, rows_failed=0)
     started = replace(running, started_at=JOB.created_at, read_at=JOB.created_at + timedelta(seconds=17.25))
     for rows, span in ((1, None), (7, [6.0, 12.0, 0.5]), (7, [6.0, 13.0, 9.0])):
-        job = replace(started, rows_running=rows, epoch_span=span)
+        job = replace(started, rows_running=rows, progress_span=span)
         read = job_record(json.loads(to_json(job_document(job))))
-        assert (read.epoch_span, progress_of(read)) == (span, progress_of(job))
+        assert (read.progress_span, progress_of(read)) == (span, progress_of(job))
 
 
 def test_a_gateway_of_an_earlier_release_may_send_less() -> None:
     started = datetime.now(UTC) - timedelta(seconds=100)
-    job = replace(JOB, started_at=started, read_at=started, epoch_span=[6.0, 12.0, 0.5])
+    job = replace(JOB, started_at=started, read_at=started, progress_span=[6.0, 12.0, 0.5])
     document = json.loads(to_json(job_document(job)))
-    for name in ("seconds", "epoch_span"):
+    for name in ("seconds", "progress_span"):
         del document[name]
     progress = progress_of(job_record(document))
     assert progress.rate == pytest.approx(progress.done / progress.seconds)

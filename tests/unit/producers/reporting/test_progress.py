@@ -67,14 +67,32 @@ def test_a_training_goes_at_the_speed_of_its_epochs_and_not_of_what_came_before_
     running = replace(running, rows_done=0, rows_failed=0, rows_running=11)
 
     def shown(*span: float) -> tuple[float | None, float | None]:
-        progress = progress_of(replace(running, epoch_span=list(span)))
+        progress = progress_of(replace(running, progress_span=list(span)))
         return progress.rate, progress.remaining
 
     assert shown(10, 20, 0) == (0.5, 58)
     assert shown(10, 20, 1.5) == (0.5, 56.5)
     # The epoch that runs takes longer than those before it.
     assert shown(10, 20, 7) == (0.4, 70.5)
-    assert progress_of(replace(running, epoch_span=[10, 20, 0], state=State.CANCELLED)).remaining is None
+    assert progress_of(replace(running, progress_span=[10, 20, 0], state=State.CANCELLED)).remaining is None
+
+
+def test_rows_go_at_the_speed_of_the_batches_after_the_first_and_not_of_what_came_before_them() -> None:
+    """A model was loaded for 80 of the 100 seconds."""
+    running = replace(RECORD, state=State.RUNNING, finished_at=None, rows_done=0, rows_failed=0, rows_running=50)
+
+    def shown(*span: float) -> tuple[float | None, float | None]:
+        progress = progress_of(replace(running, progress_span=list(span)))
+        return progress.rate, progress.remaining
+
+    assert shown(40, 20, 0) == (2, 25)
+    assert shown(40, 20, 3) == (2, 22)
+    # The batch that runs takes longer than all those before it.
+    assert shown(40, 20, 40) == (1, 30)
+    # A worker reports what it has computed a moment later.
+    assert shown(40, 0.5, 1.5) == (80, 0)
+    # There was only the first batch.
+    assert shown(0, 0, 5) == (None, None)
 
 
 def test_a_waiting_job_has_neither_speed_nor_time_left() -> None:

@@ -6,12 +6,13 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from uuid import UUID
 
 from longshore.shared.errors import AttemptLost, LongshoreError, ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
-from longshore.shared.ledger.records import Claim
+from longshore.shared.ledger.records import UNKNOWN_TIMES, Claim, RowTimes
 from longshore.workers.process.draining import Draining
 from longshore.workers.process.watchdog.show import Shown
 
@@ -31,6 +32,24 @@ class ShardTimedOut(LongshoreError):
             f"the shard ran for longer than {limit:g} s, the time limit of its worker (LONGSHORE_SHARD_TIMEOUT); "
             "make shards smaller (rows_per_shard), or raise the limit"
         )
+
+
+@dataclass(frozen=True)
+class _Computed:
+    """Rows that an attempt has computed. Moments are seconds of the monotonic clock."""
+
+    rows: int = 0
+    #: When the last batch ended.
+    at: float = 0.0
+    #: Those of the first batch.
+    first_rows: int = 0
+    first_at: float = 0.0
+
+    def times(self) -> RowTimes:
+        if not self.rows:
+            return UNKNOWN_TIMES
+        now = time.monotonic()
+        return RowTimes(first_rows=self.first_rows, first_age_s=now - self.first_at, age_s=now - self.at)
 
 
 class Heartbeat:
@@ -63,15 +82,18 @@ class Heartbeat:
         self._valid_until = time.monotonic() + lease
         self._lost = threading.Event()
         self._stopped = threading.Event()
-        self._rows = 0
+        self._computed = _Computed()
         self._reported_rows = 0
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def progress(self, rows: int) -> None:
         """Rows computed so far, of a single attempt; the next renewal reports them."""
-        if rows != self._rows:
-            self._shown.progress()
-        self._rows = rows
+        if rows == self._computed.rows:
+            return
+        self._shown.progress()
+        now, before = time.monotonic(), self._computed
+        first = (before.first_rows, before.first_at) if before.rows else (rows, now)
+        self._computed = _Computed(rows, now, *first)
 
     def add(self, claims: Sequence[Claim]) -> None:
         """Also renew these claims, which were made just now."""
@@ -81,7 +103,7 @@ class Heartbeat:
     @property
     def rows(self) -> int:
         """Rows computed so far, as :meth:`progress` last set them."""
-        return self._rows
+        return self._computed.rows
 
     def check(self) -> None:
         """Check the lease, and show that the run goes on; cheap, to be called between batches.
@@ -132,10 +154,10 @@ class Heartbeat:
 
     def _run(self) -> None:
         while not self._stopped.wait(min(self._lease / RENEWALS_PER_LEASE, MAX_RENEWAL_INTERVAL_S)):
-            rows = self._rows
+            computed = self._computed
             sent = time.monotonic()
             try:
-                lost = self._renew(list(self._claims), rows)
+                lost = self._renew(list(self._claims), computed)
             except ServiceUnavailable as error:
                 # The lease is still valid for a while: check() raises when it has expired.
                 log.warning("%s; the lease of %s was not renewed", error, self._name)
@@ -148,13 +170,14 @@ class Heartbeat:
                 self._lost.set()
                 return
             self._valid_until = sent + self._lease
-            self._reported_rows = rows
+            self._reported_rows = computed.rows
 
-    def _renew(self, claims: Sequence[Claim], rows: int) -> set[tuple[UUID, int]]:
+    def _renew(self, claims: Sequence[Claim], computed: _Computed) -> set[tuple[UUID, int]]:
         """Returns the shards whose attempts are lost."""
         attempts = self._ledger.attempts
         if len(claims) > 1:
             return attempts.renew_many(claims, lease=self._lease)
         [claim] = claims
-        current = attempts.renew(claim, lease=self._lease, rows=rows, changed=rows != self._reported_rows)
+        changed = computed.rows != self._reported_rows
+        current = attempts.renew(claim, lease=self._lease, rows=computed.rows, changed=changed, times=computed.times())
         return set() if current else {(claim.job_id, claim.shard)}

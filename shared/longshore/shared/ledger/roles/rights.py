@@ -171,13 +171,13 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         "jobs": (
             "SELECT",
             "UPDATE (state, error, notes, outcome, started_at, finished_at, rows_total, rows_done, rows_failed, "
-            "shards_total, shards_done, shards_failed, usage)",
+            "shards_total, shards_done, shards_failed, usage, computing_since, computing_rows, rows_at)",
         ),
         "shards": (
             "SELECT",
             f"INSERT ({_NEW_SHARD})",
             "UPDATE (state, attempt, attempt_limit, worker, lease_until, published_at, message_id, output_file, "
-            "only_failed, rows_done, errors, not_before, waits_for, missing_since, outages)",
+            "only_failed, rows_done, rows_at, errors, not_before, waits_for, missing_since, outages)",
         ),
         "model_aliases": (*_ADD_VERSIONS["model_aliases"], "INSERT (job_id)"),
         "inputs": _READ,

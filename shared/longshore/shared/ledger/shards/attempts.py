@@ -14,7 +14,7 @@ from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Database, records
 from longshore.shared.ledger.postgres.repeating import repeat_read, repeat_rolled_back
-from longshore.shared.ledger.records import AttemptId, Claim, NewShard
+from longshore.shared.ledger.records import UNKNOWN_TIMES, AttemptId, Claim, NewShard, RowTimes
 from longshore.shared.ledger.shards.batching import MAX_BATCH_ROWS, MAX_BATCH_SHARDS, Finished, commit_batch
 from longshore.shared.ledger.shards.partial_texts import TextPiece, list_texts, save_texts
 from longshore.shared.ledger.shards.row_commits import (
@@ -75,6 +75,7 @@ class Attempts:
                 if claim.attempt > 1:
                     prefix = session_name(f"{claim.job_id}/{claim.shard}/")
                     conn.execute(statements.sessions.END_SESSIONS, {"prefix": prefix})
+                    conn.execute(statements.attempts.RESTART_COMPUTING, {"job": claim.job_id})
         return claims
 
     @repeat_rolled_back
@@ -112,15 +113,19 @@ class Attempts:
         return commit_batch(self._database, finished, lines, keyed=keyed)
 
     @repeat_read
-    def renew(self, claim: Claim, *, lease: float, rows: int, changed: bool) -> bool:
+    def renew(self, claim: Claim, *, lease: float, rows: int, changed: bool, times: RowTimes = UNKNOWN_TIMES) -> bool:
         """Extend an attempt's lease and report its progress.
 
         :param lease: seconds from now.
         :param rows: rows computed so far.
+        :param times: when they were computed.
         :param changed: notify those who wait for the job.
         :returns: ``False`` if the attempt has lost the shard: to a newer attempt, or because the job was cancelled.
         """
-        values = {**claim_key(claim), "lease": lease, "rows": rows}
+        values = {
+            **{**claim_key(claim), "lease": lease, "rows": rows, "age": times.age_s},
+            **{"first_rows": times.first_rows, "first_age": times.first_age_s},
+        }
         with self._database.connection() as conn:
             renewed = conn.execute(statements.attempts.RENEW, values).fetchone() is not None
             if renewed and changed:

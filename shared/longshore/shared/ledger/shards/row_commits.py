@@ -61,6 +61,8 @@ class CommittedRows:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    #: Seconds since the attempt began to compute rows of the shard.
+    seconds: float = 0.0
     #: The numbers of those whose texts were saved while they were generated: what was saved is removed.
     saved: Sequence[int] = ()
     #: What the job's owner should know though nothing failed, a sentence each.
@@ -148,7 +150,7 @@ def commit_rows(
     return lost
 
 
-def _counts(parts: Sequence[CommittedRows]) -> dict[str, list[UUID] | list[int] | list[bool]]:
+def _counts(parts: Sequence[CommittedRows]) -> dict[str, list[UUID] | list[int] | list[bool] | list[float]]:
     finished = [(part.name, part.finished_rows) for part in parts if part.finished_rows is not None]
     return {
         "jobs": [part.claim.job_id for part in parts],
@@ -158,6 +160,7 @@ def _counts(parts: Sequence[CommittedRows]) -> dict[str, list[UUID] | list[int] 
         "prompt_tokens": [part.prompt_tokens for part in parts],
         "completion_tokens": [part.completion_tokens for part in parts],
         "cached_tokens": [part.cached_tokens for part in parts],
+        "seconds": [part.seconds for part in parts],
         "finished_jobs": [job for (job, _), _ in finished],
         "finished_shards": [shard for (_, shard), _ in finished],
         "finished_rows": [rows for _, rows in finished],

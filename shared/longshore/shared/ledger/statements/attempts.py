@@ -120,14 +120,27 @@ CLAIM_NEXT: Final = f"""
     ), {CLAIMED}
 """
 
+#: Whether it is known since when rows of the present run of a job are computed.
+COMPUTING: Final = "(computing_since >= started_at) IS TRUE"
 #: No row: a newer attempt has the shard, or the job was cancelled. A claim that began before its job was cancelled and
 #: queued again has seen it running, and left it ``queued``; that is made up for here, and when the shard ends.
+#: The speed of a job counts from the end of the first batch on, ``first_age`` seconds ago.
 RENEW: Final = f"""
     WITH renewed AS (
         UPDATE shards
-        SET lease_until = now() + make_interval(secs => %(lease)s), rows_done = %(rows)s
+        SET lease_until = now() + make_interval(secs => %(lease)s), rows_done = %(rows)s::bigint,
+            rows_at = CASE WHEN %(rows)s::bigint > 0 THEN now() - make_interval(secs => %(age)s) END
         WHERE {FENCE}
         RETURNING 1
+    ), computing AS (
+        UPDATE jobs
+        SET computing_since = greatest(now() - make_interval(secs => %(first_age)s), started_at),
+            computing_rows = rows_done + rows_failed + %(first_rows)s::bigint + coalesce((
+                SELECT sum(shards.rows_done) FROM shards
+                WHERE job_id = %(job)s AND state = 'running' AND index <> %(shard)s
+            ), 0)
+        WHERE id = %(job)s AND state = 'running' AND %(first_rows)s::bigint > 0 AND NOT {COMPUTING}
+          AND EXISTS (SELECT FROM renewed)
     ), started AS (
         UPDATE jobs SET state = 'running', started_at = now()
         WHERE id = %(job)s AND state = 'queued' AND EXISTS (SELECT FROM renewed)
@@ -193,8 +206,17 @@ COUNT_SHARD_DONE: Final = f"""
     SET shards_done = shards_done + 1, rows_done = rows_done + %(rows)s, rows_failed = rows_failed + %(failed)s,
         shards_total = shards_total + %(added)s, rows_total = coalesce(%(rows_total)s::bigint, rows_total),
         outcome = coalesce(%(outcome)s::jsonb, outcome), notes = {_NOTED},
-        state = CASE state WHEN 'queued' THEN 'running' ELSE state END, started_at = coalesce(started_at, now())
+        state = CASE state WHEN 'queued' THEN 'running' ELSE state END, started_at = coalesce(started_at, now()),
+        computing_rows = CASE WHEN {COMPUTING} THEN computing_rows
+            ELSE rows_done + rows_failed + %(rows)s::bigint + %(failed)s::bigint END,
+        computing_since = CASE WHEN {COMPUTING} OR %(rows)s::bigint + %(failed)s::bigint = 0 THEN computing_since
+            ELSE clock_timestamp() END,
+        rows_at = clock_timestamp()
     WHERE id = %(job)s
+"""
+#: Before the next attempt at a shard that was tried before: the speed of its job counts from its first rows on.
+RESTART_COMPUTING: Final = """
+    UPDATE jobs SET computing_since = NULL WHERE id = %(job)s AND computing_since IS NOT NULL
 """
 
 #: How many rows of a job may fail: a count, or a fraction of all rows if it is below 1. A spec omits the default 0.

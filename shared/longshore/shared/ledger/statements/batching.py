@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from longshore.shared.ledger.statements.attempts import CLAIMED, SAME_BATCH_KEY
+from longshore.shared.ledger.statements.attempts import CLAIMED, COMPUTING, SAME_BATCH_KEY
 from longshore.shared.ledger.statements.fence import FENCE
 
 #: More shards with one batch key, for a worker that waits for them.
@@ -56,7 +56,11 @@ COUNT_SHARDS_DONE: Final = f"""
         rows_failed = rows_failed + done.failed,
         started_at = coalesce(started_at, now()),
         state = CASE WHEN {_CLEAN} THEN 'succeeded' WHEN jobs.state = 'queued' THEN 'running' ELSE jobs.state END,
-        finished_at = CASE WHEN {_CLEAN} THEN (SELECT clock_timestamp()) ELSE finished_at END
+        finished_at = CASE WHEN {_CLEAN} THEN (SELECT clock_timestamp()) ELSE finished_at END,
+        computing_rows = CASE WHEN {_CLEAN} OR {COMPUTING} THEN computing_rows
+            ELSE rows_done + rows_failed + done.rows + done.failed END,
+        computing_since = CASE WHEN {_CLEAN} OR {COMPUTING} THEN computing_since ELSE clock_timestamp() END,
+        rows_at = CASE WHEN {_CLEAN} THEN rows_at ELSE clock_timestamp() END
     FROM (
         SELECT job_id, count(*) AS shards, sum(rows) AS rows, sum(failed) AS failed
         FROM unnest(%(jobs)b::uuid[], %(rows)b::bigint[], %(failed)b::bigint[]) AS each (job_id, rows, failed)
@@ -106,8 +110,9 @@ FINISH_COMMITTED: Final = """
     WHERE shards.job_id = done.job_id AND shards.index = done.index AND shards.state = 'running'
 """
 
-#: Counts rows and tokens. ``SETTLE_JOBS`` then ends the jobs whose last shard has ended.
-COUNT_ROWS: Final = """
+#: Counts rows and tokens. ``SETTLE_JOBS`` then ends the jobs whose last shard has ended. The speed of a job counts from
+#: when its first row was given to the engine: rows end together, and it would be that of the last of them alone.
+COUNT_ROWS: Final = f"""
     WITH locked AS MATERIALIZED (
         SELECT id FROM jobs WHERE id = ANY(%(jobs)b) ORDER BY id FOR UPDATE
     )
@@ -119,14 +124,19 @@ COUNT_ROWS: Final = """
             'completion_tokens', coalesce((usage->>'completion_tokens')::bigint, 0) + part.completion_tokens,
             'cached_tokens', coalesce((usage->>'cached_tokens')::bigint, 0) + part.cached_tokens
         ),
-        state = CASE state WHEN 'queued' THEN 'running' ELSE state END, started_at = coalesce(started_at, now())
+        state = CASE state WHEN 'queued' THEN 'running' ELSE state END, started_at = coalesce(started_at, now()),
+        computing_rows = CASE WHEN {COMPUTING} THEN computing_rows ELSE rows_done + rows_failed END,
+        computing_since = CASE WHEN {COMPUTING} THEN computing_since
+            ELSE greatest(clock_timestamp() - make_interval(secs => part.seconds), started_at) END,
+        rows_at = clock_timestamp()
     FROM (
-        SELECT job_id, sum(rows)::bigint AS rows, sum(failed)::bigint AS failed,
+        SELECT job_id, max(seconds) AS seconds, sum(rows)::bigint AS rows, sum(failed)::bigint AS failed,
                (count(*) FILTER (WHERE finished))::int AS finished, sum(prompt_tokens)::bigint AS prompt_tokens,
                sum(completion_tokens)::bigint AS completion_tokens, sum(cached_tokens)::bigint AS cached_tokens
         FROM unnest(%(jobs)b::uuid[], %(rows)b::bigint[], %(failed)b::bigint[], %(finished)b::bool[],
-                    %(prompt_tokens)b::bigint[], %(completion_tokens)b::bigint[], %(cached_tokens)b::bigint[])
-            AS each (job_id, rows, failed, finished, prompt_tokens, completion_tokens, cached_tokens)
+                    %(prompt_tokens)b::bigint[], %(completion_tokens)b::bigint[], %(cached_tokens)b::bigint[],
+                    %(seconds)b::float8[])
+            AS each (job_id, rows, failed, finished, prompt_tokens, completion_tokens, cached_tokens, seconds)
         GROUP BY job_id
     ) AS part JOIN locked ON locked.id = part.job_id
     WHERE jobs.id = part.job_id

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from longshore.shared.ledger.statements.attempts import COMPUTING
 from longshore.shared.ledger.statements.retention import ENDED
 
-#: Of a training that runs: how many epochs its newest attempt has measured after the first, in how many seconds, and
-#: how many seconds ago the last of them ended. What comes before the first epoch, such as reading data, is not in it.
-_EPOCH_SPAN: Final = """
+#: How much of a job that runs was done in how many seconds, and how many seconds ago the last of it. What comes before,
+#: such as loading a model or reading data, is not in it. Of a training, epochs that its newest attempt has measured
+#: after the first; of jobs that run rows, those since ``computing_since``, as soon as that is known.
+_SPAN: Final = f"""
     CASE WHEN jobs.kind = 'train' AND jobs.state = 'running' THEN (
         SELECT ARRAY[
             last.step - first.step,
@@ -28,8 +30,21 @@ _EPOCH_SPAN: Final = """
             ORDER BY step DESC LIMIT 1
         ) AS last
         WHERE last.step > first.step AND last.recorded_at > first.recorded_at
+    ) WHEN jobs.kind IN ('infer', 'generate', 'evaluate') AND jobs.state = 'running' AND {COMPUTING} THEN (
+        SELECT ARRAY[
+            greatest(jobs.rows_done + jobs.rows_failed + computed.rows - jobs.computing_rows, 0),
+            extract(epoch FROM last.at - jobs.computing_since),
+            extract(epoch FROM greatest(now() - last.at, interval '0'))
+        ]::float8[]
+        FROM (
+            SELECT coalesce(sum(rows_done), 0) AS rows, max(rows_at) AS at FROM shards
+            WHERE job_id = jobs.id AND state = 'running'
+        ) AS computed
+        CROSS JOIN LATERAL (SELECT greatest(computed.at, jobs.rows_at, jobs.computing_since) AS at) AS last
     ) END
 """
+#: Seconds that rows may have been computed before a worker says so.
+REPORT_DELAY_S: Final = 2.0
 #: ``rows_running`` are the rows computed by attempts that have not committed yet.
 _JOB_COLUMNS: Final = f"""
     jobs.id, jobs.kind, jobs.state, jobs.producer, jobs.queue, jobs.priority, jobs.spec, jobs.model, jobs.version,
@@ -47,7 +62,7 @@ _JOB_COLUMNS: Final = f"""
         WHERE job_id = jobs.id AND state = 'queued' AND not_before IS NOT NULL AND waits_for IS NOT NULL
         ORDER BY not_before DESC LIMIT 1
     ) END AS waits_for,
-    {_EPOCH_SPAN} AS epoch_span,
+    {_SPAN} AS progress_span,
     clock_timestamp() AS read_at
 """
 READ_JOB: Final = f"SELECT {_JOB_COLUMNS} FROM jobs WHERE id = %(job)s"
@@ -81,15 +96,17 @@ _JOBS_WITH_PROGRESS: Final = f"""
                    extract(epoch FROM coalesce(jobs.finished_at, now()) - jobs.started_at)
                END AS seconds
     ) AS progress
-    CROSS JOIN LATERAL (SELECT {_EPOCH_SPAN} AS span) AS epochs
+    CROSS JOIN LATERAL (SELECT {_SPAN} AS span) AS spans
     CROSS JOIN LATERAL (
-        SELECT span[3] AS waited, span[2] / nullif(span[1], 0) AS epoch
-    ) AS epoch
+        SELECT span[3] AS waited,
+               CASE WHEN jobs.kind = 'train' THEN span[2] / nullif(span[1], 0)
+               WHEN span IS NOT NULL THEN greatest(span[2], {REPORT_DELAY_S}) END AS step
+    ) AS steps
     CROSS JOIN LATERAL (
-        SELECT coalesce(
-            span[1] / (span[2] + greatest(waited - epoch, 0)),
-            nullif(greatest(done - jobs.rows_before_retry, 0), 0) / nullif(greatest(seconds, 0), 0)
-        ) AS rate, coalesce(least(waited, epoch), 0) AS since_epoch
+        SELECT CASE WHEN span IS NULL
+               THEN nullif(greatest(done - jobs.rows_before_retry, 0), 0) / nullif(greatest(seconds, 0), 0)
+               WHEN span[1] > 0 AND span[2] > 0 THEN span[1] / (span[2] + greatest(waited - step, 0))
+               END AS rate, coalesce(least(waited, step), 0) AS since_step
     ) AS speed
 """
 #: What jobs are sorted by: a number or a word, and NULL for the other. A training job has the version that it has made.
@@ -98,8 +115,8 @@ _SORT_KEYS: Final = """
         WHEN 'done' THEN CASE WHEN jobs.state = 'succeeded' THEN 1
             ELSE least(coalesce(done / nullif(jobs.rows_total, 0)::numeric, 0), 1) END
         WHEN 'progress' THEN done
-        WHEN 'left' THEN CASE WHEN jobs.state = 'running' THEN
-            greatest(greatest(jobs.rows_total - done, 0) / rate - since_epoch, 0) END
+        WHEN 'left' THEN CASE WHEN jobs.state = 'running' AND rate > 0 THEN
+            greatest(greatest(jobs.rows_total - done, 0) / rate - since_step, 0) END
         WHEN 'took' THEN CASE WHEN jobs.started_at IS NOT NULL THEN coalesce(seconds, 0) END
         WHEN 'failed' THEN jobs.rows_failed
         WHEN 'speed' THEN rate

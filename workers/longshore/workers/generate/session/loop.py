@@ -178,6 +178,7 @@ class GenerationSession:
         if not isinstance(prepared, PreparedRow):
             self._done(shard, DoneRow(row.number, None, prepared, row.key))
             return 1  # a window of bad rows must not keep the loop from stepping
+        shard.computing_since = shard.computing_since or time.monotonic()
         run = RowRun(shard, row, prepared, [next(self._context.engines.ids) for _ in prepared.samplings])
         try:
             run.add_to(self._engine, self._context.texts)

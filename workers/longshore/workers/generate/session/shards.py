@@ -202,6 +202,8 @@ class RunningShard:
     #: What is logged of its begin and its end; ``None``: nothing.
     lines: RunLines | None = None
     began_at: float = field(default_factory=time.monotonic)
+    #: When the engine got its first row; ``None`` before.
+    computing_since: float | None = None
     #: Whether its last rows are being committed.
     finishing: bool = False
 
@@ -315,6 +317,7 @@ class Part:
             prompt_tokens=sum(row.prompt_tokens for row in self.rows),
             completion_tokens=sum(row.completion_tokens for row in self.rows),
             cached_tokens=sum(row.cached_tokens for row in self.rows),
+            seconds=0.0 if (since := self.shard.computing_since) is None else time.monotonic() - since,
             saved=saved,
         )
 
