@@ -76,6 +76,9 @@ def test_up_in_the_background_status_and_down(longshore: CommandLine, place: Pat
     assert {service["name"] for service in services if service["alive"]} == {
         *("redis", "postgres", "relay", "workers", "gateway")
     }
+    workers = status.fields["workers"]
+    assert isinstance(workers, list)
+    assert [(worker["device"], worker["alive"]) for worker in workers] == [("cpu:0", True)]
     alone = longshore()
     assert f"home      {home}\n" in alone.out
     for said in (json.dumps(up), status.out, alone.out):
@@ -92,6 +95,15 @@ def test_up_in_the_background_status_and_down(longshore: CommandLine, place: Pat
     gone = longshore("status")
     assert gone.code == 3
     assert f"no cluster is up in {home}" in gone.err
+
+
+def test_up_says_that_a_worker_does_not_start(place: Path) -> None:
+    longshore = CommandLine({**without_settings(), "LONGSHORE_HOME": str(place / "home"), "LONGSHORE_LEASE": "banana"})
+    up = longshore("up", "--detach", "--no-flower", "--no-gateway", "--devices", "cpu")
+    first, reason = up.out.splitlines()[:2]
+    assert first == f"Longshore is up, but 1 worker has not started; see {place / 'home' / 'logs' / 'workers.log'}"
+    assert "LONGSHORE_LEASE" in reason
+    assert longshore("down").code == 0
 
 
 def test_up_in_the_foreground_until_ctrl_c(longshore: CommandLine, place: Path) -> None:

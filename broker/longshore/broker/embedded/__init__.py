@@ -43,10 +43,12 @@ def up(
         same holds for ``postgres_port``, ``flower_port`` and ``gateway_port``.
     :param flower: also start Flower, if it is installed.
     :param gateway: also start the HTTP gateway, if it is installed.
-    :param detach: return as soon as every service listens, and leave the cluster running in the background.
+    :param detach: return as soon as every service listens and the workers have started, and leave the cluster running
+        in the background.
     :param output: where each line of each log is repeated after the name of its process; ``None`` writes them to
         ``home/logs`` only. Ignored if ``detach`` is set.
-    :param on_ready: called once every service listens.
+    :param on_ready: called once every service listens and the workers have started. If one of them could not, or they
+        take longer than two minutes, it is called nevertheless: see ``missing_workers`` of its argument.
     :param services: the services besides Redis and Postgres; ``None`` for the relay, the workers, Flower and the
         gateway.
     :param migrate: the command that migrates the database; ``None`` for ``longshore migrate``, empty for none.
@@ -59,8 +61,8 @@ def up(
     from longshore.broker.embedded.services import ports
     from longshore.shared.devices import detect_machine, parse_devices
 
-    if services is None:  # the workers would refuse them, too, but not before the cluster is up
-        parse_devices(devices, detect_machine())
+    # The workers would refuse them, too, but not before the cluster is up.
+    slots = parse_devices(devices, detect_machine()) if services is None else ()
     ports.check_numbers(redis=redis_port, postgres=postgres_port, flower=flower_port, gateway=gateway_port)
     up_plan = plan.Plan(
         home=home,
@@ -72,6 +74,7 @@ def up(
         gateway_port=gateway_port,
         gateway=gateway,
         services=None if services is None else tuple(services),
+        workers=len(slots),
         migrate=plan.MIGRATE if migrate is None else tuple(migrate),
     )
     if detach:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import os
 import sys
+from functools import partial
 from typing import TextIO
 
 from longshore.broker.embedded.cluster import run
 from longshore.broker.embedded.plan import Plan
+from longshore.broker.embedded.report import Status
 from longshore.shared.errors import LongshoreError
 
 
 def main(report: int) -> None:
     """Read a plan from standard input, go to the background, and run it.
 
-    :param report: the descriptor of a pipe for one JSON object: ``{"error": null}`` when ready, else with the reason.
+    :param report: the descriptor of a pipe for one JSON object: ``{"error": null, "missing_workers": 0}`` when
+        ready, else with the reason.
     """
     plan = Plan.model_validate_json(sys.stdin.read())
     if os.fork() != 0:  # the parent waits for this process; its child has no parent any more
@@ -23,15 +26,19 @@ def main(report: int) -> None:
     os.set_inheritable(report, False)
     with os.fdopen(report, "w") as pipe:
         try:
-            run(plan, output=None, on_ready=lambda _: _send_report(pipe, None))
+            run(plan, output=None, on_ready=partial(_send_ready, pipe))
         except LongshoreError as error:
-            _send_report(pipe, str(error))
+            _send_report(pipe, error=str(error))
             sys.exit(error.exit_code)
 
 
-def _send_report(pipe: TextIO, error: str | None) -> None:
+def _send_ready(pipe: TextIO, status: Status) -> None:
+    _send_report(pipe, missing_workers=status.missing_workers)
+
+
+def _send_report(pipe: TextIO, error: str | None = None, missing_workers: int = 0) -> None:
     if not pipe.closed:
-        pipe.write(json.dumps({"error": error}))
+        pipe.write(json.dumps({"error": error, "missing_workers": missing_workers}))
         pipe.close()
 
 

@@ -8,6 +8,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -24,6 +25,7 @@ from longshore.broker.embedded.process.supervisor import ServiceSupervisor
 from longshore.broker.embedded.report import Status, read_status
 from longshore.broker.embedded.services.ports import LOOPBACK
 from longshore.broker.embedded.startup import Servers, Startup
+from longshore.broker.embedded.workers_start import WorkersStart
 from longshore.shared.settings import Process
 
 logger = logging.getLogger(__name__)
@@ -35,7 +37,7 @@ def run(plan: Plan, *, output: TextIO | None, on_ready: Callable[[Status], None]
     """Start a home and keep it up until Ctrl-C, SIGTERM or SIGHUP; then stop everything. Call it in the main thread.
 
     :param output: where the lines of all logs are repeated.
-    :param on_ready: called when every service listens.
+    :param on_ready: called when every service listens and the workers have started, or one of them could not.
     :raises HomeError: the home cannot be used, is up already, or a service did not start; what was started is stopped.
     :raises InvalidInput: ``LONGSHORE_METRICS_PORT`` is no port, or is taken.
     """
@@ -50,12 +52,15 @@ def run(plan: Plan, *, output: TextIO | None, on_ready: Callable[[Status], None]
             startup = Startup(home, plan, children, stop)
             startup.check_metrics_ports()
             servers = startup.start_servers()
-            startup.start_services(servers)
-            _publish(home, plan, servers)
-            logger.info("ready in %s", home.path, extra={"action": "ready"})
-            if on_ready is not None:
-                on_ready(read_status(home.path))
-            ServiceSupervisor(children, logs).watch(stop)
+            supervisor = ServiceSupervisor(children, logs)
+            with WorkersStart(home, servers.settings_of(Process.SERVICES).database_url, plan.workers) as workers:
+                startup.start_services(servers)
+                _publish(home, plan, servers)
+                if plan.workers:
+                    supervisor.watch(stop, until=lambda: workers.settled() or supervisor.has_ended("workers"))
+            if not stop.requested:
+                _say_ready(home, workers.missing, on_ready)
+            supervisor.watch(stop)
         except Stopped:
             pass  # a signal came before every service listened: stop those that run
         finally:
@@ -64,6 +69,14 @@ def run(plan: Plan, *, output: TextIO | None, on_ready: Callable[[Status], None]
             logger.info("stopping", extra={"action": "stopping"})
             children.stop(lambda: stop.hard)
             logger.info("stopped", extra={"action": "stopped"})
+
+
+def _say_ready(home: Home, missing_workers: int, on_ready: Callable[[Status], None] | None) -> None:
+    logger.info("ready in %s", home.path, extra={"action": "ready"})
+    if missing_workers:
+        logger.warning("%d workers have not started; see %s", missing_workers, home.log("workers"))
+    if on_ready is not None:
+        on_ready(replace(read_status(home.path), missing_workers=missing_workers))
 
 
 def _publish(home: Home, plan: Plan, servers: Servers) -> None:

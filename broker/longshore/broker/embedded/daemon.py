@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 from longshore.broker.embedded.files import home_errors, last_lines
 from longshore.broker.embedded.home import Home
@@ -16,7 +17,7 @@ from longshore.shared.errors import HomeError
 
 
 def start(plan: Plan) -> Status:
-    """Start an ``up`` that outlives this process, and wait until every service listens.
+    """Start an ``up`` that outlives this process, and wait until every service listens and the workers have started.
 
     :raises HomeError: it did not start; contains the reason.
     """
@@ -38,7 +39,7 @@ def start(plan: Plan) -> Status:
     content = json.loads(answer)
     if content["error"] is not None:
         raise HomeError(content["error"])
-    return read_status(home.path)
+    return replace(read_status(home.path), missing_workers=content["missing_workers"])
 
 
 def _launch(home: Home, plan: Plan, report: int) -> None:

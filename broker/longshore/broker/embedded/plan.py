@@ -56,6 +56,8 @@ class Plan(BaseModel):
     gateway: bool = True
     #: In the order of starting; they are stopped in reverse order. ``None`` for Longshore's own.
     services: tuple[Service, ...] | None = None
+    #: How many workers the services have; ``up`` waits for them.
+    workers: int = 0
     #: The command that migrates the database; empty for none.
     migrate: tuple[str, ...] = MIGRATE
 

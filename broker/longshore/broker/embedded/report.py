@@ -34,6 +34,7 @@ class Status:
 
     :param running: an ``up`` is running in it. If not, live processes were left over by one that was killed.
     :param ready: every service listens, and jobs can be submitted.
+    :param missing_workers: workers that had not started when ``up`` said that it is ready.
     :param pid: the process id of the ``up``.
     :param started_at: when every service listened, in ISO 8601 and UTC.
     :param redis: ``host:port``; ``postgres`` likewise.
@@ -50,6 +51,7 @@ class Status:
     store: str | None = None
     flower_url: str | None = None
     gateway_url: str | None = None
+    missing_workers: int = 0
 
 
 def read_status(path: Path) -> Status:
@@ -88,6 +90,17 @@ def last_words(home: Path, name: str) -> str | None:
     lines = last_lines(Home(home).log(name), _LINES_OF_AN_END).splitlines()
     reasons = [line for line in lines if f" {_SUPERVISOR}: " not in line] or lines
     return None if reasons[-1].startswith("(") else reasons[-1]
+
+
+def ended_workers(home: Home, *, since_byte: int) -> bool:
+    """Whether a worker of a home has ended, as the log of the workers says from this byte on."""
+    try:
+        with home.log("workers").open("rb") as log:
+            log.seek(since_byte)
+            lines = log.read().decode(errors="replace").splitlines()
+    except FileNotFoundError:
+        return False
+    return any(f" {_SUPERVISOR}: " in line and " ended with status " in line for line in lines)
 
 
 def _process_status(home: Home, child: Recorded) -> ProcessStatus:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from longshore.broker.embedded.logs import rotate
@@ -21,6 +21,8 @@ MAX_RESTART_DELAY_S = 30.0
 _HEALTHY_S = 60.0
 #: Seconds between two checks of the size of the logs.
 _LOG_CHECK_INTERVAL_S = 60.0
+#: Seconds between two looks whether what a watch waits for has happened.
+_POLL_INTERVAL_S = 0.1
 
 
 class ServiceSupervisor:
@@ -36,16 +38,24 @@ class ServiceSupervisor:
         #: What to restart, and from when on.
         self._due: dict[str, tuple[float, Command]] = {}
 
-    def watch(self, stop: StopSignals) -> None:
-        """Supervise until a signal to stop is received."""
-        while not stop.requested:
+    def has_ended(self, name: str) -> bool:
+        """Whether a process has ever ended while this watched."""
+        return name in self._delays
+
+    def watch(self, stop: StopSignals, until: Callable[[], bool] | None = None) -> None:
+        """Supervise until a signal to stop is received.
+
+        :param until: asked again and again; ends the watch when it is true.
+        """
+        interval_s = _LOG_CHECK_INTERVAL_S if until is None else _POLL_INTERVAL_S
+        while not stop.requested and not (until is not None and until()):
             now = time.monotonic()
             for child in self._children.ended():
                 self._plan(child, now)
             self._start_due(now)
             for log in self._logs:
                 rotate(log)
-            stop.wait(self._next(now))
+            stop.wait(min(interval_s, self._next(now)))
 
     def _plan(self, child: Child, now: float) -> None:
         command = child.command

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from longshore.producers.cli.options import Options, with_options
-from longshore.producers.cli.output import print_fields, print_json
+from longshore.producers.cli.output import note, print_fields, print_json
 from longshore.producers.cli.views.addresses import address_fields, in_home
 from longshore.shared.settings import home_folder
 
@@ -56,6 +56,8 @@ def up(
 
     def ready(status: Status) -> None:
         if options.as_json:
+            if status.missing_workers:
+                note(_missing_workers(home, status).rstrip())
             print_json(address_fields(status))
         else:
             _print_ready(home, status, detach)
@@ -90,8 +92,22 @@ def down(options: Options) -> None:
         sys.stdout.write(f"stopped the cluster in {home}\n" if stopped else f"no cluster is running in {home}\n")
 
 
+def _missing_workers(home: Path, status: Status) -> str:
+    """What to say if workers have not started."""
+    from longshore.broker.embedded.home import Home
+    from longshore.broker.embedded.report import last_words
+
+    count = "1 worker has" if status.missing_workers == 1 else f"{status.missing_workers} workers have"
+    words = last_words(home, "workers")
+    return (
+        f"Longshore is up, but {count} not started; see {Home(home).log('workers')}\n"
+        + (f"  {words}\n" if words else "")
+        + "\n"
+    )
+
+
 def _print_ready(home: Path, status: Status, detach: bool) -> None:
-    sys.stdout.write("Longshore is up.\n\n")
+    sys.stdout.write("Longshore is up.\n\n" if not status.missing_workers else _missing_workers(home, status))
     print_fields(address_fields(status))
     sys.stdout.write("\n")
     if status.flower_url:
