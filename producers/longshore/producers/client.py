@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn, Self, Unpack, cast
 from uuid import UUID
 
 from longshore.producers.data import Data, GenerateData
-from longshore.producers.http.address import speaks_http
+from longshore.producers.http.address import needs_httpx, speaks_http
 from longshore.producers.job import Job
 from longshore.producers.job_filter import job_filter
 from longshore.producers.job_ids import find_job
@@ -24,7 +24,6 @@ from longshore.producers.then import Then
 from longshore.producers.waiting import wait_all
 from longshore.shared import forks
 from longshore.shared.durations import parse_duration
-from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.notebook import html_table
 from longshore.shared.settings import load_settings
@@ -86,10 +85,8 @@ class Client:
         producer: str | None = None,
     ) -> Self:
         others = {"redis_url": redis_url, "database_url": database_url, "store": store, "home": home}
-        if cls is Client and speaks_http(url, {**others, "producer": producer}):
+        if cls is Client and speaks_http(url, token, {**others, "producer": producer}):
             return cast(Self, object.__new__(_http_client()))
-        if token is not None and cls is Client:
-            raise InvalidInput("url", "not given, though token is; give the URL of the gateway")
         return object.__new__(cls)
 
     def __init__(
@@ -478,12 +475,8 @@ class Client:
 
 
 def _http_client() -> type[Client]:
-    try:
+    with needs_httpx():
         found: type[Client] = import_module("longshore.producers.http.client").HttpClient
-    except ModuleNotFoundError as error:
-        if error.name != "httpx":
-            raise
-        raise InvalidInput("url", "httpx is not installed; run: pip install 'longshore[http]'") from None
     return found
 
 

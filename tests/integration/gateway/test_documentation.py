@@ -28,7 +28,7 @@ def test_the_examples_run(gateway: RunningGateway, client: Client, tmp_path: Pat
     environment = {**gateway.cluster.environment, "URL": gateway.url, "TOKEN": gateway.token()}
     exported = tmp_path / ".exported"
     exported.touch()
-    printed = {}
+    printed: dict[tuple[str, str], str] = {}
     for section in SECTIONS:
         for language, text in _BLOCK.findall(_section(section)):
             inner = {
@@ -46,8 +46,10 @@ def test_the_examples_run(gateway: RunningGateway, client: Client, tmp_path: Pat
                 check=False,
             )
             assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
-            printed[section, language] = done.stdout
-    assert printed["From Python", "python"].startswith("0.")
+            printed[section, language] = printed.get((section, language), "") + done.stdout
+    blocking, *following, asynchronous = printed["From Python", "python"].splitlines()
+    assert blocking.startswith("0.")
+    assert (following[-1], asynchronous) == ("300 of 300", blocking)
     assert printed["Submit a job", "python"].startswith("succeeded 0.")
     assert printed["Read results", "python"] == "300 rows, up to 299\n"
     assert printed["Follow a job", "js"].endswith("end succeeded\n")

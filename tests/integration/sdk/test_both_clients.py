@@ -1,8 +1,9 @@
-"""Client, AsyncClient and Client over HTTP do the same."""
+"""Client and AsyncClient do the same, in the cluster and over HTTP."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
 from uuid import uuid4
@@ -10,7 +11,8 @@ from uuid import uuid4
 import pyarrow as pa
 import pytest
 
-from longshore.producers import Client, Evaluate, Infer, Job
+from longshore.producers import AsyncClient, Client, Evaluate, Infer, Job
+from longshore.producers.http.aio.client import AsyncHttpClient
 from longshore.producers.http.client import HttpClient
 from longshore.shared.errors import InvalidInput, JobFailed, NotPromoted, UnknownJob, UnknownModel, WaitTimeout
 from longshore.shared.vocabulary import State
@@ -25,23 +27,25 @@ pytestmark = pytest.mark.slow
 IMAGES, LABELS = digits.digits()
 
 
-@pytest.fixture(scope="module", params=["Client", "AsyncClient", "HTTP"])
+@pytest.fixture(scope="module", params=["Client", "AsyncClient", "Client over HTTP", "AsyncClient over HTTP"])
 def client(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Client]:
-    if request.param == "Client":
-        with cluster.client() as client:
-            yield client
-        return
-    if request.param == "HTTP":
-        with running_gateway(cluster) as gateway, Client(gateway.url, token=gateway.token()) as client:
-            yield client
-        return
-    loop = Loop()
-    found = cast(Client, Blocking(cluster.async_client(), loop))
-    try:
+    with ExitStack() as stack:
+        gateway = stack.enter_context(running_gateway(cluster)) if "HTTP" in request.param else None
+        if request.param.startswith("Client"):
+            made = cluster.client() if gateway is None else Client(gateway.url, token=gateway.token())
+            yield stack.enter_context(made)
+            return
+        loop = Loop()
+        stack.callback(loop.close)
+        asynchronous = cluster.async_client() if gateway is None else AsyncClient(gateway.url, token=gateway.token())
+        found = cast(Client, Blocking(asynchronous, loop))
+        stack.callback(found.close)
         yield found
-        found.close()
-    finally:
-        loop.close()
+
+
+def is_over_http(client: Client) -> bool:
+    """Whether a client speaks HTTP."""
+    return isinstance(client._of if isinstance(client, Blocking) else client, HttpClient | AsyncHttpClient)
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +182,7 @@ def test_what_is_wrong_is_named(client: Client, trained: Job) -> None:
 
 def test_a_version_is_exported_imported_and_deleted(client: Client, trained: Job, tmp_path: Path) -> None:
     assert not trained.is_version_deleted()
-    if isinstance(client, HttpClient):
+    if is_over_http(client):
         refused: list[Callable[[], object]] = [
             lambda: client.models.export("digits", tmp_path / "exported"),
             lambda: client.models.import_(tmp_path, "copied"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
-from collections.abc import Callable
 from importlib.metadata import version
 
 import pytest
@@ -13,8 +12,9 @@ import pytest
 from longshore import producers
 from longshore.producers import AsyncClient, AsyncJob, Client, Job
 from longshore.producers.aio.models import AsyncModels
+from longshore.producers.http.aio.client import AsyncHttpClient
+from longshore.producers.http.client import HttpClient
 from longshore.producers.models.client import ModelsClient
-from longshore.shared.errors import InvalidInput
 
 PAIRS = [(Client, AsyncClient), (Job, AsyncJob), (ModelsClient, AsyncModels)]
 #: What one of the classes has and the other has not.
@@ -41,6 +41,10 @@ def test_both_have_the_same_names(blocking: type, asynchronous: type) -> None:
     assert names(blocking) - ONLY_SYNC - {"id"} == names(asynchronous) - ONLY_ASYNC - {"id", "settings"}
 
 
+def test_both_over_http_have_the_same_names_besides() -> None:
+    assert names(HttpClient) - names(Client) == names(AsyncHttpClient) - names(AsyncClient) == {"upload_file"}
+
+
 @pytest.mark.parametrize(("blocking", "asynchronous"), PAIRS)
 def test_both_take_the_same_arguments(blocking: type, asynchronous: type) -> None:
     for name in [*sorted(names(blocking) & names(asynchronous)), "__init__"]:
@@ -51,20 +55,6 @@ def test_both_take_the_same_arguments(blocking: type, asynchronous: type) -> Non
             continue
         expected = [each for each in parameters(one) if not each.startswith(BLOCKING_PARAMETERS)]
         assert parameters(other) == expected, name
-
-
-def test_the_client_for_asyncio_refuses_a_gateway_and_says_what_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("LONGSHORE_DATABASE_URL", raising=False)
-    monkeypatch.setenv("LONGSHORE_URL", "https://gateway.example.org")
-    makers: list[tuple[Callable[[], AsyncClient], str]] = [
-        (lambda: AsyncClient("https://gateway.example.org", token="lsk_a"), "url"),
-        (lambda: AsyncClient(token="lsk_a"), "token"),
-        (AsyncClient, "LONGSHORE_URL"),
-    ]
-    for make, field in makers:
-        with pytest.raises(InvalidInput, match=r"does not speak HTTP.*asyncio\.to_thread") as refused:
-            make()
-        assert refused.value.field == field
 
 
 def test_the_package_lists_its_names() -> None:

@@ -18,7 +18,7 @@ from tests.waiting import TIMEOUT_S
 def threads() -> Iterator[Threads]:
     threads = Threads()
     yield threads
-    threads.close()
+    asyncio.run(threads.close())
 
 
 class Doubling:

@@ -43,7 +43,7 @@ def test_a_reader_that_is_cancelled_closes_what_it_reads() -> None:
         with pytest.raises(asyncio.CancelledError):
             await reading
         assert rows.closed.is_set()
-        threads.close()
+        await threads.close()
 
     asyncio.run(main(Rows()))
 
@@ -56,6 +56,6 @@ def test_a_reader_that_stops_early_closes_what_it_reads() -> None:
             assert await anext(reading) == 0
         assert rows.closed.is_set()
         assert await read_all(threads, rows) == list(range(2 * CHUNK + 1))
-        threads.close()
+        await threads.close()
 
     asyncio.run(main(Rows()))

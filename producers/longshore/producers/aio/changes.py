@@ -11,7 +11,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from longshore.producers.aio.gathered import Gathered
-from longshore.producers.aio.threads import Threads
+from longshore.producers.aio.threads import Threads, client_closed
 from longshore.producers.waiting import OUTAGE_TIMEOUT_S, RECONNECT_INTERVAL_S, wait_timeout
 from longshore.shared.errors import ServiceUnavailable, UnknownJob
 from longshore.shared.ledger.ledger import Ledger
@@ -37,13 +37,15 @@ class Changes:
         self._watchers: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
         self._heard: asyncio.Queue[Heard] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     async def wait_for_ends(self, jobs: Collection[UUID], timeout: float | None) -> None:
         """Until all the jobs have ended. A job that no longer exists counts as ended.
 
         :param timeout: seconds; ``None`` waits forever.
         :raises WaitTimeout: some have not ended after ``timeout`` seconds.
-        :raises ServiceUnavailable: Postgres could not be reached for :data:`OUTAGE_TIMEOUT_S` seconds.
+        :raises ServiceUnavailable: Postgres could not be reached for :data:`OUTAGE_TIMEOUT_S` seconds, or the client
+            was closed.
         """
         if not jobs:
             return
@@ -51,8 +53,8 @@ class Changes:
         ends = {job: loop.create_future() for job in jobs}
         for job, end in ends.items():
             self._ends[job].add(end)
-        self._look_at(set(ends))
         try:
+            self._look_at(set(ends))
             done, left = await asyncio.wait(ends.values(), timeout=timeout, return_when=asyncio.FIRST_EXCEPTION)
             for end in done:
                 end.result()
@@ -68,8 +70,8 @@ class Changes:
         """An event that is set whenever the job may have changed."""
         changed = asyncio.Event()
         self._watchers[job].add(changed)
-        self._look_at({job})
         try:
+            self._look_at({job})
             yield changed
         finally:
             _discard(self._watchers, job, changed)
@@ -87,15 +89,18 @@ class Changes:
         return [records.get(job) or UnknownJob("job", f"there is no job {job}") for job in jobs]
 
     async def close(self) -> None:
-        """Stop listening. Those who still wait get a ServiceUnavailable."""
+        """Stop listening. Those who still wait get a ServiceUnavailable, and so do those who come later."""
+        self._is_closed = True
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task])
-        self._records.close(ServiceUnavailable("the client was closed"))
-        self._fail(ServiceUnavailable("the client was closed"))
+        self._records.close(client_closed())
+        self._fail(client_closed())
 
     def _look_at(self, jobs: set[UUID]) -> None:
         """Have the task look at jobs, whether they have changed or not: they may have ended long ago."""
+        if self._is_closed:
+            raise client_closed()
         if self._task is None or self._task.done():
             self._heard = asyncio.Queue()
             self._task = asyncio.get_running_loop().create_task(self._run(), name="longshore: changes of jobs")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import partial
+from importlib import import_module
 from types import TracebackType
-from typing import TYPE_CHECKING, Concatenate, NoReturn, ParamSpec, TypeVar, Unpack
+from typing import TYPE_CHECKING, Concatenate, NoReturn, ParamSpec, Self, TypeVar, Unpack, cast
 from uuid import UUID
 
 from longshore.producers.aio.changes import Changes
@@ -15,14 +17,13 @@ from longshore.producers.aio.gathered import Gathered
 from longshore.producers.aio.job import AsyncJob
 from longshore.producers.aio.models import AsyncModels
 from longshore.producers.aio.outcomes import read_outcomes
-from longshore.producers.aio.threads import Threads
+from longshore.producers.aio.threads import Threads, client_closed
 from longshore.producers.client import Client
 from longshore.producers.data import Data, GenerateData, is_small
-from longshore.producers.http.address import URL, speaks_http
+from longshore.producers.http.address import needs_httpx, speaks_http
 from longshore.producers.job import Job
 from longshore.producers.requests import CrossValidate, Evaluate, Generate, Infer, Request, Train, Tune
 from longshore.shared import forks
-from longshore.shared.errors import InvalidInput, ServiceUnavailable
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.settings import Settings
 from longshore.shared.store_gc import GRACE
@@ -55,13 +56,35 @@ class AsyncClient:
     Postgres take turns on as many connections as a client has. Small requests for inference or for texts that come
     while others are submitted are committed together.
 
-    :param url: refused: it does not speak HTTP. Call the methods of ``Client(url, token=...)`` in threads.
-    :param token: refused, as ``url``.
+    With a URL it speaks HTTP, as ``Client`` does, with the same methods: ``AsyncClient("https://longshore.example.org",
+    token="lsk_...")``. It needs the extra ``http``. See docs/how-to/http.md.
+
+    Once it is closed, every call raises a ServiceUnavailable.
+
+    :param url: of a gateway.
+    :param token: for it. Default: ``LONGSHORE_TOKEN``, or the content of the file ``LONGSHORE_TOKEN_FILE``.
     :param home: the folder of an embedded cluster.
-    :param producer: who submits, ``user@host`` if not given; idempotency keys are the producer's own.
-    :raises InvalidInput: an address is not valid, or is that of a gateway.
+    :param producer: who submits, ``user@host`` if not given; idempotency keys are the producer's own. Over HTTP it is
+        that of the token.
+    :raises InvalidInput: an address is not valid.
     :raises NoCluster: there are no addresses and no home is up.
     """
+
+    def __new__(
+        cls,
+        url: str | None = None,
+        *,
+        token: str | None = None,
+        redis_url: str | None = None,
+        database_url: str | None = None,
+        store: str | None = None,
+        home: str | os.PathLike[str] | None = None,
+        producer: str | None = None,
+    ) -> Self:
+        others = {"redis_url": redis_url, "database_url": database_url, "store": store, "home": home}
+        if cls is AsyncClient and speaks_http(url, token, {**others, "producer": producer}):
+            return cast(Self, object.__new__(_http_client()))
+        return object.__new__(cls)
 
     def __init__(
         self,
@@ -74,13 +97,6 @@ class AsyncClient:
         home: str | os.PathLike[str] | None = None,
         producer: str | None = None,
     ) -> None:
-        others = {"redis_url": redis_url, "database_url": database_url, "store": store, "home": home}
-        if url is not None or token is not None or speaks_http(None, {**others, "producer": producer}):
-            raise InvalidInput(
-                "url" if url is not None else "token" if token is not None else URL,
-                "AsyncClient does not speak HTTP; call the methods of Client(url, token=...) in threads, as in "
-                "`await asyncio.to_thread(client.infer, ...)`, or give AsyncClient the addresses of the cluster",
-            )
         self._client = Client(redis_url=redis_url, database_url=database_url, store=store, home=home, producer=producer)
         self._threads = Threads()
         self._changes = Changes(self._client.ledger, self._threads)
@@ -215,12 +231,12 @@ class AsyncClient:
         return await self._threads.call(self._client.disk_usage, top)
 
     async def close(self) -> None:
-        """Give the connections back. Coroutines that still wait get a ServiceUnavailable."""
-        self._small.close(ServiceUnavailable("the client was closed"))
-        self._outcomes.close(ServiceUnavailable("the client was closed"))
+        """Give the connections back, after the calls that run. Coroutines that still wait get a ServiceUnavailable."""
+        self._small.close(client_closed())
+        self._outcomes.close(client_closed())
         await self._changes.close()
-        await self._threads.call(self._client.close)
-        self._threads.close()
+        await self._threads.close()
+        await asyncio.to_thread(self._client.close)
 
     def _of(self, job: Job) -> AsyncJob:
         return AsyncJob(job, self._threads, self._changes)
@@ -238,6 +254,12 @@ class AsyncClient:
 
     def __repr__(self) -> str:
         return repr(self._client).replace("<Client", "<AsyncClient", 1)
+
+
+def _http_client() -> type[AsyncClient]:
+    with needs_httpx():
+        found: type[AsyncClient] = import_module("longshore.producers.http.aio.client").AsyncHttpClient
+    return found
 
 
 def _is_small(request: Infer | Generate) -> bool:

@@ -13,6 +13,7 @@ from functools import partial
 from itertools import islice
 from typing import Final, ParamSpec, TypeVar
 
+from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.ledger.postgres.pool import MAX_CONNECTIONS
 
 P = ParamSpec("P")
@@ -22,15 +23,28 @@ T = TypeVar("T")
 CHUNK: Final = 1000
 
 
-class Threads:
-    """Some threads, started when they are first needed."""
+def client_closed() -> ServiceUnavailable:
+    """The error for those who use a client that was closed, or still wait for it."""
+    return ServiceUnavailable("the client was closed; make another one")
 
-    def __init__(self) -> None:
-        # More would only wait for a connection.
-        self._executor = ThreadPoolExecutor(MAX_CONNECTIONS, thread_name_prefix="longshore")
+
+class Threads:
+    """Some threads, started when they are first needed.
+
+    :param count: the most of them. Default: as many as a ledger has connections; more would only wait for one.
+    """
+
+    def __init__(self, count: int = MAX_CONNECTIONS) -> None:
+        self._executor = ThreadPoolExecutor(count, thread_name_prefix="longshore")
+        self._is_closed = False
 
     async def call(self, function: Callable[P, T], *args: P.args, **keywords: P.kwargs) -> T:
-        """What the function returns or raises. A call that has begun goes on if the coroutine is cancelled."""
+        """What the function returns or raises. A call that has begun goes on if the coroutine is cancelled.
+
+        :raises ServiceUnavailable: the threads were closed.
+        """
+        if self._is_closed:
+            raise client_closed()
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, partial(function, *args, **keywords))
 
@@ -52,8 +66,9 @@ class Threads:
                 for item in chunk:
                     yield item
         finally:
-            await self.call(close)
+            await (asyncio.to_thread(close) if self._is_closed else self.call(close))
 
-    def close(self) -> None:
-        """End the threads, after the calls that run."""
-        self._executor.shutdown()
+    async def close(self) -> None:
+        """End the threads, after the calls that run. There are no others any more."""
+        self._is_closed = True
+        await asyncio.to_thread(self._executor.shutdown)

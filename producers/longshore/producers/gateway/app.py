@@ -100,7 +100,7 @@ def make_app(settings: Settings, options: GatewaySettings, admission: Admission)
             await rates.close()
             await clients.close()
             await threads.call(ledger.close)
-            threads.close()
+            await threads.close()
 
     app = FastAPI(
         title="Longshore",

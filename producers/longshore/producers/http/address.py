@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -28,18 +29,36 @@ class GatewayAddress:
     token: str = field(repr=False)
 
 
-def speaks_http(url: str | None, others: Mapping[str, str | os.PathLike[str] | None]) -> bool:
+def speaks_http(url: str | None, token: str | None, others: Mapping[str, str | os.PathLike[str] | None]) -> bool:
     """Whether a client speaks HTTP: it was given a URL, or has one from the environment and no other address.
 
     :param others: the other addresses that it was given, by argument.
-    :raises InvalidInput: it was given both.
+    :raises InvalidInput: it was given both, or a token and no URL.
     """
     given = [name for name, value in others.items() if value is not None]
     if url is not None:
         if given:
             raise InvalidInput(given[0], "the gateway knows the addresses of its cluster; give either url or these")
         return True
-    return not given and bool(os.environ.get(URL)) and not os.environ.get(_DATABASE_URL)
+    if not given and os.environ.get(URL) and not os.environ.get(_DATABASE_URL):
+        return True
+    if token is not None:
+        raise InvalidInput("url", "not given, though token is; give the URL of the gateway")
+    return False
+
+
+@contextmanager
+def needs_httpx() -> Iterator[None]:
+    """Around the import of what speaks HTTP.
+
+    :raises InvalidInput: the package for it is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != "httpx":
+            raise
+        raise InvalidInput("url", "httpx is not installed; run: pip install 'longshore[http]'") from None
 
 
 def find_address(url: str | None, token: str | None, environ: Mapping[str, str] = os.environ) -> GatewayAddress:

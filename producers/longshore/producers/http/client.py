@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -18,12 +18,11 @@ from longshore.producers.http.data import RequestBodies
 from longshore.producers.http.job import MAX_LIMIT, HttpJob
 from longshore.producers.http.models import HttpModels, refuse
 from longshore.producers.http.records import job_record, listed
-from longshore.producers.http.then import HttpThen
+from longshore.producers.http.then import HttpThen, MakeBody
 from longshore.producers.http.uploads import send_bytes, send_file
 from longshore.producers.http.waiting import wait_for_all
 from longshore.producers.job import Job
 from longshore.producers.requests import Request
-from longshore.producers.then import Then
 from longshore.shared.durations import parse_duration
 from longshore.shared.errors import InvalidInput, UnknownJob
 from longshore.shared.notebook import html_table
@@ -213,11 +212,11 @@ class HttpClient(Client):
         record = job_record(document)
         return HttpJob(record.id, self._connection, self._http_models, self._then, record)
 
-    def _then(self, after: UUID) -> Then[Job]:
-        def send(after: UUID, body: Mapping[str, JsonValue]) -> Job:
-            return self._of(self._connection.post(f"/jobs/{after}/then", body))
+    def _then(self, after: UUID) -> HttpThen[Job]:
+        def send(body: MakeBody) -> Job:
+            return self._of(self._connection.post(f"/jobs/{after}/then", body()))
 
-        return HttpThen(after, send, self._upload)
+        return HttpThen(send, self._upload)
 
     def _upload(self, content: bytes) -> str:
         return send_bytes(self._connection, content, "rows.arrow", ROWS_EXPIRY_S)

@@ -35,6 +35,7 @@ ANSWER_S: Final = 90.0
 _CONNECTIONS: Final = httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=20.0)
 #: In place of the key of a request that may have its effect twice.
 _REPEATABLE: Final = ""
+AGENT: Final = {"User-Agent": f"longshore-python/{__version__}"}
 _JSON: Final[TypeAdapter[JsonValue]] = TypeAdapter(JsonValue)
 
 Params = Mapping[str, str | int | float | bool | list[str] | None]
@@ -74,15 +75,22 @@ class GatewayOutage:
 
         :returns: whether there is one.
         """
+        pause_s = self.next_pause_s(at_least_s)
+        if pause_s is None:
+            return False
+        time.sleep(pause_s)
+        return True
+
+    def next_pause_s(self, at_least_s: float | None) -> float | None:
+        """Seconds to wait before the next try; ``None`` if there is none."""
         now = time.monotonic()
         self._since = now if self._since is None else self._since
         pause_s = max(at_least_s or 0.0, self._pause_s * random.uniform(0.5, 1.0))
         end = self._since + self._budget_s
         if now + pause_s > (end if self._deadline is None else min(end, self._deadline)):
-            return False
-        time.sleep(pause_s)
+            return None
         self._pause_s = min(2 * self._pause_s, _MAX_PAUSE_S)
-        return True
+        return pause_s
 
 
 @dataclass(frozen=True)
@@ -109,10 +117,11 @@ class GatewayConnection:
 
     def __init__(self, address: GatewayAddress) -> None:
         self.url = address.url
-        self._token = _ShownToken(address.token)
+        self.auth: httpx.Auth = _ShownToken(address.token)
+        #: Whether it is a gateway that can be away, and no wrong address.
+        self.has_answered = False
         self._making = threading.Lock()
         self._made: httpx.Client | None = None
-        self._has_answered = False
         forks.call_after_fork(self)
 
     def get(self, path: str, params: Params | None = None, *, wait_s: float = 0.0) -> Document:
@@ -120,7 +129,7 @@ class GatewayConnection:
 
         :param wait_s: seconds for which the gateway may let the answer wait.
         """
-        return _document(self._request("GET", path, params, wait_s=wait_s))
+        return read_document(self._request("GET", path, params, wait_s=wait_s))
 
     def items(self, path: str, params: Params | None = None) -> Iterator[JsonValue]:
         """The entries of a list, of all of its pages."""
@@ -151,15 +160,15 @@ class GatewayConnection:
         :param wait_s: seconds for which the gateway may let the answer wait.
         :raises SubmissionUncertain: there is no answer; it may have had its effect.
         """
-        return _document(self._request("POST", path, None, body=body or {}, key=_key(is_repeatable), wait_s=wait_s))
+        return read_document(self._request("POST", path, None, body=body or {}, key=_key(is_repeatable), wait_s=wait_s))
 
     def upload(self, path: str, form: Form, *, is_repeatable: bool = False) -> Document:
         """Send a form with a file, as :meth:`post`."""
-        return _document(self._request("POST", path, None, form=form, key=_key(is_repeatable)))
+        return read_document(self._request("POST", path, None, form=form, key=_key(is_repeatable)))
 
     def delete(self, path: str, params: Params | None = None) -> Document:
         """Delete what is at a path. It is not sent again if it may have had its effect."""
-        return _document(self._request("DELETE", path, params))
+        return read_document(self._request("DELETE", path, params))
 
     @contextmanager
     def lines(self, path: str, params: Params) -> Iterator[Iterator[str]]:
@@ -168,8 +177,10 @@ class GatewayConnection:
         :raises Cut: it has ended before its end; the caller may go on.
         """
         try:
-            with self._client.stream("GET", self._at(path), params=_params(params), timeout=_timeout(0.0)) as answer:
-                self._has_answered = True
+            with self._client.stream(
+                "GET", self.at(path), params=given_params(params), timeout=time_limits()
+            ) as answer:
+                self.has_answered = True
                 if not answer.is_success:
                     answer.read()
                     problem = read_problem(answer)
@@ -182,7 +193,7 @@ class GatewayConnection:
 
     def outage(self, budget_s: float, deadline: float | None = None) -> GatewayOutage:
         """A new count of how long the gateway is away."""
-        return GatewayOutage(budget_s if self._has_answered else FIRST_OUTAGE_S, deadline)
+        return GatewayOutage(budget_s if self.has_answered else FIRST_OUTAGE_S, deadline)
 
     def close(self) -> None:
         """Close the connections."""
@@ -217,17 +228,17 @@ class GatewayConnection:
             problem: GatewayProblem | None = None
             try:
                 answer = self._client.request(
-                    method, self._at(path), params=_params(params), headers=headers, timeout=_timeout(wait_s),
+                    method, self.at(path), params=given_params(params), headers=headers, timeout=time_limits(wait_s),
                     json=body, data=None if form is None else form.fields,
                     files=None if form is None else {form.file_field: (form.name, form.content)},
                 )  # fmt: skip
             except httpx.TransportError as error:
-                reason, sent = _reason(error), not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+                reason, sent = outage_reason(error), not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
                 is_safe = method == "GET" or key is not None or not sent
-                if _is_final(error):
+                if is_final(error):
                     self._fail(reason, uncertain=False)
             else:
-                self._has_answered = True
+                self.has_answered = True
                 if answer.is_success:
                     return answer
                 problem = read_problem(answer)
@@ -249,15 +260,15 @@ class GatewayConnection:
         """:raises ServiceUnavailable: always; the gateway is away for too long."""
         self._fail(reason, uncertain=False)
 
-    def _at(self, path: str) -> str:
+    def at(self, path: str) -> str:
+        """The URL of a path."""
         return f"{self.url}/v1{path}"
 
     @property
     def _client(self) -> httpx.Client:
         with self._making:
             if self._made is None:
-                agent = {"User-Agent": f"longshore-python/{__version__}"}
-                self._made = httpx.Client(auth=self._token, headers=agent, limits=_CONNECTIONS, timeout=_timeout(0.0))
+                self._made = httpx.Client(auth=self.auth, headers=AGENT, limits=_CONNECTIONS, timeout=time_limits())
             return self._made
 
 
@@ -270,16 +281,21 @@ def segment(text: str) -> str:
     return quote(text, safe="/:@")
 
 
-def _params(params: Params | None) -> dict[str, str | int | float | bool | list[str]]:
+def given_params(params: Params | None) -> dict[str, str | int | float | bool | list[str]]:
+    """The parameters that have a value."""
     return {name: value for name, value in (params or {}).items() if value is not None}
 
 
-def _timeout(wait_s: float) -> httpx.Timeout:
+def time_limits(wait_s: float = 0.0) -> httpx.Timeout:
+    """The time limits of a request whose answer may wait for some seconds."""
     return httpx.Timeout(ANSWER_S + wait_s, connect=CONNECT_S, pool=None)
 
 
-def _document(answer: httpx.Response) -> Document:
-    """:raises InvalidInput: what has answered is no gateway."""
+def read_document(answer: httpx.Response) -> Document:
+    """The document of an answer.
+
+    :raises InvalidInput: what has answered is no gateway.
+    """
     try:
         document = _JSON.validate_json(answer.content)
     except ValueError:
@@ -289,7 +305,7 @@ def _document(answer: httpx.Response) -> Document:
     return document
 
 
-def _is_final(error: httpx.TransportError) -> bool:
+def is_final(error: httpx.TransportError) -> bool:
     """Whether trying again cannot help: the certificate is not trusted, or the URL is none."""
     cause: BaseException | None = error
     while cause is not None:
@@ -299,5 +315,6 @@ def _is_final(error: httpx.TransportError) -> bool:
     return isinstance(error, httpx.UnsupportedProtocol)
 
 
-def _reason(error: httpx.TransportError) -> str:
+def outage_reason(error: httpx.TransportError) -> str:
+    """Why a gateway has not answered."""
     return str(error) or type(error).__name__

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Final, Literal
 from uuid import UUID
 
@@ -17,17 +15,17 @@ from longshore.producers.http.records import (
     job_error,
     job_record,
     listed,
-    log_line,
     metric_record,
     shard_record,
     trial_record,
 )
+from longshore.producers.http.streams import LogStream, RowStream
 from longshore.producers.http.waiting import POLL_S, SHOWN_POLL_S, wait_for_end
 from longshore.producers.job import Job
 from longshore.producers.job_errors import JobError, raise_failure
 from longshore.producers.logs import LogLine
 from longshore.producers.reporting.activity.why import Why
-from longshore.producers.results import ROW, ResultRow, Results, check_in_table, key_columns_of
+from longshore.producers.results import ResultRow, Results, check_in_table, key_columns_of
 from longshore.producers.then import Then
 from longshore.shared.errors import InvalidInput, UnknownModel
 from longshore.shared.ledger.records import JobRecord, MetricRecord, ShardRecord, TrialRecord, VersionRecord
@@ -75,7 +73,8 @@ class HttpJob(Job):
         is_shown = in_notebook() or sys.stderr.isatty() if progress is None else progress
         with progress_display(progress, self.metrics) as show:
             poll_s = SHOWN_POLL_S if is_shown else POLL_S
-            record = self._final = self._last = wait_for_end(self._connection, self.id, timeout, show, poll_s)
+            record = wait_for_end(self._connection, self.id, timeout, show, poll_s)
+        self._ended(record)
         raise_failure(record, self._first_error)
         return self
 
@@ -91,14 +90,12 @@ class HttpJob(Job):
         """See :meth:`Job.stream`. A stream that is cut goes on after its last row."""
         record = self.record()
         check_in_table(record)
-        keys = key_columns_of(record)
-        after, outage = -1, self._connection.outage(WAIT_OUTAGE_S)
+        rows, outage = RowStream(key_columns_of(record)), self._connection.outage(WAIT_OUTAGE_S)
         while True:
             try:
-                with self._connection.lines(self._path("results"), {"format": "jsonl", "after": after}) as lines:
+                with self._connection.lines(self._path("results"), rows.query) as lines:
                     for line in lines:
-                        row = _result_row(line, keys)
-                        after = row.row
+                        row = rows.read(line)
                         outage.over()
                         yield row
                 return
@@ -164,11 +161,7 @@ class HttpJob(Job):
 
     def logs(self, *, shard: int | None = None, attempt: int | None = None, follow: bool = False) -> Iterator[LogLine]:
         """See :meth:`Job.logs`."""
-        if shard is not None and shard < 0:
-            raise InvalidInput("shard", f"{shard}: shards are counted from 0")
-        if attempt is not None and attempt < 1:
-            raise InvalidInput("attempt", f"{attempt}: attempts are counted from 1")
-        return self._log_lines({"shard": shard, "attempt": attempt, "follow": follow})
+        return self._log_lines(LogStream(shard, attempt, follow))
 
     def cancel(self) -> bool:
         """See :meth:`Job.cancel`."""
@@ -190,26 +183,21 @@ class HttpJob(Job):
         record = job_record(self._connection.post(self._path("extend"), {"epochs": epochs}))
         return self._other(record.id, record)
 
-    def _log_lines(self, query: Mapping[str, int | bool | None]) -> Iterator[LogLine]:
+    def _log_lines(self, logs: LogStream) -> Iterator[LogLine]:
         outage = self._connection.outage(WAIT_OUTAGE_S)
-        #: A log that is read again begins anew.
-        read: Counter[LogLine] = Counter()
         while True:
-            again = read.copy()
             try:
-                with self._connection.lines(self._path("logs"), query) as lines:
+                with self._connection.lines(self._path("logs"), logs.begin()) as lines:
                     outage.over()
-                    for text in lines:
-                        line = log_line(text)
-                        if again[line] > 0:
-                            again[line] -= 1
-                            continue
-                        read[line] += 1
-                        yield line
+                    yield from (line for text in lines if (line := logs.read(text)) is not None)
                 return
             except Cut as error:
                 if not outage.pause(None):
                     self._connection.fail(str(error))
+
+    def _ended(self, record: JobRecord) -> None:
+        """It was seen that the job has ended."""
+        self._final = self._last = record
 
     def _first_error(self) -> tuple[int, str] | None:
         return next(((error.row, error.message) for error in self.errors(1, -1) if error.row is not None), None)
@@ -234,14 +222,3 @@ class HttpJob(Job):
 def _check_limit(limit: int) -> None:
     if not 1 <= limit <= MAX_LIMIT:
         raise InvalidInput("limit", f"{limit}: from 1 to {MAX_LIMIT:,} over HTTP")
-
-
-def _result_row(line: str, keys: Iterable[str]) -> ResultRow:
-    """:raises Cut: the line has no end."""
-    try:
-        output = json.loads(line)
-    except ValueError:
-        raise Cut("a line has no end") from None
-    row = output.pop(ROW)
-    key = {name: output.pop(name, None) for name in keys}
-    return ResultRow(row, output, key or None)

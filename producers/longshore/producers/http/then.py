@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NoReturn, Unpack, cast
-from uuid import UUID
+from typing import TYPE_CHECKING, NoReturn, TypeAlias, Unpack, cast
 
 from pydantic import JsonValue
 
 from longshore.producers.data import Data, GenerateData
 from longshore.producers.http.data import RequestBodies, Upload
-from longshore.producers.job import Job
 from longshore.producers.planning.options import FORMAT
-from longshore.producers.then import Then
+from longshore.producers.then import JobT, Then
 from longshore.shared.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -21,44 +19,60 @@ if TYPE_CHECKING:
     from longshore.shared.ledger.records import NewJob
 
 
-class HttpThen(Then[Job]):
+#: Makes the body of a request: it uploads the rows that do not fit.
+MakeBody: TypeAlias = Callable[[], Mapping[str, JsonValue]]
+
+
+class HttpThen(Then[JobT]):
     """Submits the next job of a chain.
 
-    :param after: the job before it.
-    :param send: sends the body of a request to the gateway.
+    :param send: makes the body of a request and sends it to the gateway.
     """
 
-    def __init__(self, after: UUID, send: Callable[[UUID, Mapping[str, JsonValue]], Job], upload: Upload) -> None:
+    def __init__(self, send: Callable[[MakeBody], JobT], upload: Upload) -> None:
         super().__init__(_refuse)
-        self._after = after
-        self._send = send
-        self._upload = upload
+        #: For another class of jobs.
+        self.send = send
+        self.upload = upload
 
-    def evaluate(self, data: Data, target: str | None = None, **options: Unpack[EvaluateOptions]) -> Job:
+    def evaluate(self, data: Data, target: str | None = None, **options: Unpack[EvaluateOptions]) -> JobT:
         """See :meth:`Then.evaluate`."""
-        bodies = RequestBodies(self._upload)
-        body = {"kind": "evaluate", "data": bodies.rows(data), "target": target}
-        return self._link(body, bodies, cast("Mapping[str, object]", options))
 
-    def infer(self, data: Data, **options: Unpack[InferOptions]) -> Job:
+        def body(bodies: RequestBodies) -> Mapping[str, JsonValue]:
+            return {"kind": "evaluate", "data": bodies.rows(data), "target": target}
+
+        return self._link(body, cast("Mapping[str, object]", options))
+
+    def infer(self, data: Data, **options: Unpack[InferOptions]) -> JobT:
         """See :meth:`Then.infer`."""
-        bodies = RequestBodies(self._upload)
-        body = {"kind": "infer", "data": bodies.rows(data)}
-        return self._link(body, bodies, cast("Mapping[str, object]", options))
 
-    def generate(self, data: GenerateData, **options: Unpack[GenerateOptions]) -> Job:
+        def body(bodies: RequestBodies) -> Mapping[str, JsonValue]:
+            return {"kind": "infer", "data": bodies.rows(data)}
+
+        return self._link(body, cast("Mapping[str, object]", options))
+
+    def generate(self, data: GenerateData, **options: Unpack[GenerateOptions]) -> JobT:
         """See :meth:`Then.generate`."""
-        bodies = RequestBodies(self._upload)
-        body = {"kind": "generate", "data": bodies.prompts(data, options.get(FORMAT))}
-        return self._link(body, bodies, cast("Mapping[str, object]", options))
 
-    def promote(self, alias: str, *, if_: str | None = None, **options: Unpack[PromoteOptions]) -> Job:
+        def body(bodies: RequestBodies) -> Mapping[str, JsonValue]:
+            return {"kind": "generate", "data": bodies.prompts(data, options.get(FORMAT))}
+
+        return self._link(body, cast("Mapping[str, object]", options))
+
+    def promote(self, alias: str, *, if_: str | None = None, **options: Unpack[PromoteOptions]) -> JobT:
         """See :meth:`Then.promote`."""
-        body: dict[str, JsonValue] = {"kind": "promote", "alias": alias, "if": if_}
-        return self._link(body, RequestBodies(self._upload), cast("Mapping[str, object]", options))
 
-    def _link(self, body: Mapping[str, JsonValue], bodies: RequestBodies, options: Mapping[str, object]) -> Job:
-        return self._send(self._after, {**body, "options": bodies.options(options)})
+        def body(bodies: RequestBodies) -> Mapping[str, JsonValue]:
+            return {"kind": "promote", "alias": alias, "if": if_}
+
+        return self._link(body, cast("Mapping[str, object]", options))
+
+    def _link(self, body: Callable[[RequestBodies], Mapping[str, JsonValue]], options: Mapping[str, object]) -> JobT:
+        def make() -> Mapping[str, JsonValue]:
+            bodies = RequestBodies(self.upload)
+            return {**body(bodies), "options": bodies.options(options)}
+
+        return self.send(make)
 
 
 def _refuse(plan: Callable[[LinkPlanner], NewJob]) -> NoReturn:
