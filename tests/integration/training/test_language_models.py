@@ -365,10 +365,10 @@ def sums(cluster: Cluster) -> Job:
     ("rows", "target", "options", "message"),
     [
         (
-            {"text": ["a b c d e f"] * 9},
-            "text",
-            {"config": {"context": 99}},
-            "config.context: 99: tiny:1 reads at most 64",
+            {"prompt": ["a b c d e f g h i j k l m n"] * 9, "completion": ["o"] * 9},
+            "completion",
+            {"config": {"context": 8}},
+            "data: the prompts of its rows fill config.context, 8; give a larger one",
         ),
         (
             {"messages": ['[{"role": "user", "content": "a"}]'] * 9},
@@ -400,6 +400,11 @@ def test_an_encoder_with_a_decoder_is_refused_at_the_call(client: Client, tmp_pa
         ):
             with pytest.raises(InvalidInput, match=f"^base: {model_type} is an encoder with a decoder; only decoders"):
                 train(client, "refused", family, rows, target, base=model_type, task=task)
+
+
+def test_a_context_over_that_of_the_base_is_refused_at_the_call(client: Client, trained: Job) -> None:
+    with pytest.raises(InvalidInput, match=r"^config\.context: 99: tiny:1 reads at most 64 tokens; give less"):
+        train(client, "refused", "lora", TEXTS, "text", base="tiny:1", config={"context": 99})
 
 
 def test_a_search_trains_no_language_model(client: Client) -> None:

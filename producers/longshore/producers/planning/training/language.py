@@ -68,8 +68,13 @@ def settle_language_model(spec: TrainSpec, models: Models, store: Callable[[], S
             "base",
             f"{spec.base} is an adapter; train on the version that it adapts, or export it merged and import that",
         )
-    if language_facts(version, store).encoder_decoder:
+    facts, context = language_facts(version, store), spec.config.get("context")
+    if facts.encoder_decoder:
         raise InvalidInput("base", f"{spec.base} is an encoder with a decoder; only decoders are trained, so name one")
+    if isinstance(context, int) and facts.max_model_len is not None and context > facts.max_model_len:
+        raise InvalidInput(
+            "config.context", f"{context}: {spec.base} reads at most {facts.max_model_len} tokens; give less"
+        )
     # The version, not an alias that may move.
     return spec.model_copy(update={"base": f"{version.model}:{version.version}", "base_digest": version.digest})
 

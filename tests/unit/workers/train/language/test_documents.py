@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from transformers import AutoTokenizer
 
 from longshore.shared.specs.tokenizer import Tokenizer
+from longshore.shared.specs.train import TrainSpec
+from longshore.workers.train.language.block_rows import BlockRows
 from longshore.workers.train.language.documents import Document, DocumentReader
+from longshore.workers.train.language.notes import block_notes
+from longshore.workers.train.language.packing import pack
+from longshore.workers.train.language.token_store import TokenWriter
 from longshore.workers.train.language.tokenizer import LanguageTokenizer, train_language_tokenizer
 
 TEXTS = ["the cat sat on the mat", "where is the cat?", "it sat under the red mat, and slept", "naïve café 你好"] * 3
@@ -111,6 +117,32 @@ def test_a_conversation_can_be_a_prompt(tokenizer: LanguageTokenizer) -> None:
 def test_a_bad_conversation_says_what_is_wrong(tokenizer: LanguageTokenizer, value: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         DocumentReader(tokenizer, "messages").messages(value)
+
+
+def test_what_is_not_answered_is_noted(tokenizer: LanguageTokenizer, tmp_path: Path) -> None:
+    reader, user, nothing = DocumentReader(tokenizer, "messages"), MESSAGES[1], {"role": "assistant", "content": " "}
+    assert user["role"] == "user"
+    documents = [
+        reader.messages([*MESSAGES, user]),
+        reader.messages([user, nothing, *MESSAGES[1:], user, user]),
+        reader.completion("where is the cat?", ""),
+        reader.completion("where is the cat?", " under the mat"),
+    ]
+    with TokenWriter(tmp_path, "train", masked=True) as writer:
+        for document in documents:
+            writer.add(document)
+    texts = writer.texts()
+    spec = TrainSpec.model_validate(
+        {"model": "x", "family": "lora", "target": "messages", "base": "chat:1", "data": {"uri": "/", "format": "csv"}}
+    )
+    rows = BlockRows(texts, pack(texts, 256, packing=True), torch.device("cpu"))
+    _, *notes = block_notes(spec, rows, 256, 1000)
+    assert [note.partition(",")[0] for note in notes] == [
+        "2 answers are empty",
+        "2 conversations end with messages that no answer follows; these are left out",
+    ]
+    whole = pack(texts, 4, packing=True)
+    assert whole.left_out == len(documents), "their prompts alone fill a block"
 
 
 def test_a_template_that_changes_what_it_has_written_is_refused(tokenizer: LanguageTokenizer) -> None:

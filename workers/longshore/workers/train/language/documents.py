@@ -18,6 +18,10 @@ class Document:
     ids: Sequence[int]
     #: Whether each token is learned; ``None``: all are. The first one never is, as nothing comes before it.
     learned: Sequence[bool] | None = None
+    #: Answers that are empty: only their ends are learned.
+    empty: int = 0
+    #: Whether it was a conversation whose last messages are left out, because no answer follows them.
+    unanswered: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ class DocumentReader:
         ids, joint = map(tokens_of, self.tokenizer.encode([prompt, prompt + completion]))
         whole = self._extended(ids, joint, completion)
         ended = self._ended(whole)
-        return Document(ended, [False] * len(ids) + [True] * (len(ended) - len(ids)))
+        learned = [False] * len(ids) + [True] * (len(ended) - len(ids))
+        return Document(ended, learned, empty=int(not completion.strip()))
 
     def conversation(self, prompt: Sequence[Message], answer: Sequence[Message]) -> Document:
         """The document of a prompt and of the messages that follow; of these, those of the assistant are learned.
@@ -92,7 +97,8 @@ class DocumentReader:
         # What follows the last answer is not learned, and needs no room.
         kept = len(learned) - learned[::-1].index(True)
         ended = self._ended(ids[:kept])
-        return Document(ended, learned[:kept] + [True] * (len(ended) - kept))
+        empty = sum(_is_empty(messages[number]) for number in answers)
+        return Document(ended, learned[:kept] + [True] * (len(ended) - kept), empty, answers[-1] + 1 < len(messages))
 
     def _extended(self, ids: list[int], joint: list[int], text: str) -> list[int]:
         """``ids`` and those of the text that follows: of both together, if the first do not change by it."""
@@ -109,3 +115,7 @@ class DocumentReader:
     def _ended(self, ids: list[int]) -> list[int]:
         end = self.tokenizer.end
         return ids if end is None or (ids and ids[-1] in self.tokenizer.ends) else [*ids, end]
+
+
+def _is_empty(message: Message) -> bool:
+    return not str(message.get("content") or "").strip() and not message.get("tool_calls")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from longshore.shared.specs.train import TrainSpec
 from longshore.workers.train.language.block_rows import BlockRows
 from longshore.workers.train.language.pair_rows import PairRows
+from longshore.workers.train.language.token_store import TokenizedTexts
 
 #: Below so many tokens for each parameter, a model that begins at random learns its texts by heart, or little.
 #: Hoffmann et al., "Training Compute-Optimal Large Language Models", 2022, https://arxiv.org/abs/2203.15556, find 20.
@@ -31,6 +32,7 @@ def block_notes(spec: TrainSpec, rows: BlockRows, context: int, parameters: int)
         notes.append(
             f"{blocks.left_out:,} texts were left out, because none of their first {context} tokens is learned"
         )
+    notes += _answer_notes(rows.texts)
     seen = learned * spec.epochs
     if spec.base is None and seen < _FEW_TOKENS * parameters:
         notes.append(
@@ -46,4 +48,15 @@ def pair_notes(rows: PairRows) -> tuple[str, ...]:
     notes = [f"an epoch compares {rows.count:,} pairs of answers of at most {int(lengths.max()):,} tokens with prompts"]
     if equal := rows.equal:
         notes.append(f"{equal:,} pairs have two equal answers, from which nothing is learned")
-    return tuple(notes)
+    return (*notes, *_answer_notes(rows.texts))
+
+
+def _answer_notes(texts: TokenizedTexts) -> list[str]:
+    notes = []
+    if texts.empty:
+        notes.append(
+            f"{texts.empty:,} answers are empty, so that only their ends count; remove rows that lack an answer"
+        )
+    if texts.unanswered:
+        notes.append(f"{texts.unanswered:,} conversations end with messages that no answer follows; these are left out")
+    return notes

@@ -63,7 +63,7 @@ def next_tokens(spec: TrainSpec, texts: Mapping[int, TokenizedTexts], fill: Fill
         if blocks.count:
             rows[part] = blocks
         elif part == TRAIN or each.documents:
-            raise InvalidInput(FIELDS[part], "no token can be learned from its rows; give longer texts")
+            raise InvalidInput(FIELDS[part], _why_nothing(each, fill.context))
     train = rows[TRAIN]
     measured = {
         part: PerplexityEvaluator(rows[part], spec.batch_size, prefix) for part, prefix in _HELD_OUT if part in rows
@@ -108,6 +108,13 @@ def preferences(
         test=measured.get(TEST),
         notes=pair_notes(rows[TRAIN]),
     )
+
+
+def _why_nothing(texts: TokenizedTexts, context: int) -> str:
+    """Why no token of these texts is learned."""
+    if texts.learned is not None and texts.learned.any():
+        return f"the prompts of its rows fill config.context, {context}; give a larger one, or shorter prompts"
+    return "no token can be learned from its rows; give longer texts"
 
 
 #: The argument that brings the rows of a split.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from longshore.shared.datasets.prompts import read_messages
 from longshore.shared.specs.train.row_layout import is_conversation_text
@@ -58,4 +58,6 @@ class PairReader:
             raise ValueError(
                 f"its longer answer alone does not fit config.context, {self.context}; give a larger one, shorten it"
             )
-        return Document(ids[:first] + ids[first + excess :], learned[:first] + learned[first + excess :])
+        return replace(
+            document, ids=ids[:first] + ids[first + excess :], learned=learned[:first] + learned[first + excess :]
+        )

@@ -27,6 +27,9 @@ class TokenizedTexts:
     starts: npt.NDArray[np.int64]
     #: Whether each token is learned, bool ``(tokens,)``; ``None``: all but the first of each document.
     learned: npt.NDArray[np.bool_] | None
+    #: Answers that are empty, and documents whose last messages were left out, because no answer follows them.
+    empty: int = 0
+    unanswered: int = 0
 
     @property
     def documents(self) -> int:
@@ -51,6 +54,7 @@ class TokenWriter:
         self._tokens = self._paths[0].open("wb")
         self._learned = self._paths[1].open("wb") if masked else None
         self._starts = array("q", [0])
+        self._empty = self._unanswered = 0
 
     def __enter__(self) -> TokenWriter:
         return self
@@ -75,12 +79,14 @@ class TokenWriter:
         except OSError as error:
             raise ServiceUnavailable(f"cannot write tokens to {self._paths[0].parent}: {error}; free space") from error
         self._starts.append(self._starts[-1] + len(document.ids))
+        self._empty += document.empty
+        self._unanswered += document.unanswered
 
     def texts(self) -> TokenizedTexts:
         """The documents; the files must stay."""
         starts = np.array(self._starts, np.int64)
         learned = None if self._learned is None else _mapped(self._paths[1], np.bool_)
-        return TokenizedTexts(_mapped(self._paths[0], np.int32), starts, learned)
+        return TokenizedTexts(_mapped(self._paths[0], np.int32), starts, learned, self._empty, self._unanswered)
 
 
 def _mapped(path: Path, kind: type[_Number]) -> npt.NDArray[_Number]:
