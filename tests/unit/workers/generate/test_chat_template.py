@@ -239,6 +239,23 @@ def test_a_template_whose_arguments_are_texts_gets_texts() -> None:
     assert ChatTemplate(source, SPECIAL).render([{"role": "assistant", "tool_calls": [call]}]) == 'CALL {"a":1}'
 
 
+@pytest.mark.parametrize(
+    ("written", "content"),
+    [
+        ("{{ m.content }}", ""),  # as vLLM writes it; transformers writes None
+        ("{{ '\n' + m['content'] + '\n' }}", "\n\n"),
+        ("{% if 'think' in m.content %}x{% endif %}{{ m.content | trim }}", ""),
+        ("{% if m['content'] is none %}calls{% else %}{{ 'text' + m['content'] }}{% endif %}", "calls"),
+        ('{% if m["content"] is not none %}{{ m["content"] + "text" }}{% endif %}', ""),
+    ],
+)
+def test_a_message_that_only_calls_has_no_content(written: str, content: str) -> None:
+    template = ChatTemplate(f"{{% for m in messages %}}<{written}{{{{ m.tool_calls | length }}}}>{{% endfor %}}", {})
+    for message in ({"content": None}, {}):
+        answer: Message = {"role": "assistant", "tool_calls": [CALL], **message}
+        assert template.render([answer]) == f"<{content}1>"
+
+
 def test_a_template_that_leaves_out_the_beginning_of_an_answer_is_an_error() -> None:
     template = "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}"
     with pytest.raises(ValueError, match="prefix: the chat template of the version leaves it out"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -16,6 +17,8 @@ from longshore.workers.generate.templates.sandbox import BoundedTemplate
 _MARK: Final = "CONTINUE_FINAL_MESSAGE_TAG "
 #: Names under which the reasoning of a message is passed; templates read one of them.
 _REASONING: Final = ("reasoning_content", "thinking", "reasoning")
+#: Where a template asks whether a message has no content, as those of DeepSeek do.
+_ASKS_FOR_NONE: Final = re.compile(r"""content['"]?\s*\]?\s+is\s+(?:not\s+)?none\b""", re.IGNORECASE)
 
 
 class ChatTemplate:
@@ -30,6 +33,8 @@ class ChatTemplate:
         self._source = source
         self._special_tokens = dict(special_tokens)
         self._template = BoundedTemplate(source)
+        #: The content of a message that has only calls. Most templates would write null as a text, or fail on it.
+        self._no_content = None if _ASKS_FOR_NONE.search(source) else ""
 
     @property
     def knows_tools(self) -> bool:
@@ -44,7 +49,7 @@ class ChatTemplate:
         :param answer: go on to where the answer begins. Default: true.
         :raises ValueError: the template refuses the messages, or takes too long or too much memory.
         """
-        return self._rendered([_plain(message) for message in messages], tools, answer=answer)
+        return self._rendered([self._plain(message) for message in messages], tools, answer=answer)
 
     def render_prefix(
         self, messages: Sequence[Message], prefix: str, tools: Sequence[Mapping[str, JsonValue]] = ()
@@ -57,7 +62,7 @@ class ChatTemplate:
         if "content" not in self._source:
             raise ValueError("prefix: the chat template of the version has no place for the beginning of an answer")
         begun: Message = {"role": "assistant", "content": prefix + _MARK}
-        text = self._rendered([*map(_plain, messages), begun], tools, answer=False)
+        text = self._rendered([*map(self._plain, messages), begun], tools, answer=False)
         at = text.rfind(_MARK.strip())
         if at < 0 or prefix.strip() not in text:
             raise ValueError("prefix: the chat template of the version leaves it out")
@@ -85,6 +90,14 @@ class ChatTemplate:
             except ValueError:
                 raise error from None
 
+    def _plain(self, message: Message) -> Message:
+        """A message as transformers passes it, reasoning under each of its names; but without keys that are null."""
+        given: Message = {key: value for key, value in message.items() if value is not None}
+        if given.get("role") == "assistant":
+            given.setdefault("content", self._no_content)
+        reasoning = next((given[name] for name in _REASONING if name in given), None)
+        return given if reasoning is None else {"thinking": reasoning, **given, "reasoning_content": reasoning}
+
 
 def _with_arguments(message: Message) -> Message:
     """A message whose calls have objects as arguments, as most templates expect them. The API of OpenAI has their JSON
@@ -104,10 +117,3 @@ def _read_call(call: JsonValue) -> JsonValue:
     except (ValueError, RecursionError):
         return call
     return {**call, "function": {**function, "arguments": values}}
-
-
-def _plain(message: Message) -> Message:
-    """A message as transformers passes it: without keys that are null, and reasoning under each of its names."""
-    given: Message = {key: value for key, value in message.items() if value is not None}
-    reasoning = next((given[name] for name in _REASONING if name in given), None)
-    return given if reasoning is None else {"thinking": reasoning, **given, "reasoning_content": reasoning}
