@@ -9,9 +9,10 @@ import pytest
 
 from longshore.shared.errors import InvalidInput
 from longshore.shared.ledger.ledger import Ledger
+from longshore.shared.ledger.shards.batching import Finished
 from longshore.shared.vocabulary import State
 from tests.integration.ledger import invariants
-from tests.integration.support import claim, commit, new_job, run, submit, together
+from tests.integration.support import claim, commit, lines, new_job, run, submit, together
 
 
 def link(ledger: Ledger, after: UUID, timeout: float | None = None, **options: str) -> UUID:
@@ -73,10 +74,17 @@ def test_the_relay_hears_of_each_end_that_another_job_waits_for(ledger: Ledger) 
         assert [ticket.job_id for ticket in ledger.maintenance.unpublished(grace=3600)] == [second]
         third = link(ledger, second)
         assert hears()
-        ledger.control.cancel(second)
+        # As one of a batch of small jobs.
+        held = claim(ledger, second)
+        assert ledger.attempts.commit_batch([Finished(held, 1)], lines(held)) == set()
         assert hears()
         assert ledger.chains.advance() == 1
-        assert states(ledger, third) == [State.CANCELLED]
+        fourth = link(ledger, third)
+        assert hears()
+        ledger.control.cancel(third)
+        assert hears()
+        assert ledger.chains.advance() == 1
+        assert states(ledger, third, fourth) == [State.CANCELLED] * 2
 
 
 def test_the_version_of_a_training_is_what_it_made(ledger: Ledger) -> None:

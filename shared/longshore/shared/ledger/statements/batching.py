@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from longshore.shared.ledger.statements.attempts import CLAIMED, COMPUTING, SAME_BATCH_KEY
+from longshore.shared.ledger.statements.chains import NOTIFY_DOWNSTREAM
 from longshore.shared.ledger.statements.fence import FENCE
 
 #: More shards with one batch key, for a worker that waits for them.
@@ -67,6 +68,7 @@ COUNT_SHARDS_DONE: Final = f"""
         GROUP BY job_id
     ) AS done JOIN locked ON locked.id = done.job_id
     WHERE jobs.id = done.job_id
+    RETURNING CASE WHEN jobs.state = 'succeeded' THEN {NOTIFY_DOWNSTREAM} END
 """
 
 #: Of some attempts, those that are current. None of these shards can change until the transaction ends.
